@@ -1,0 +1,134 @@
+//! DPoP proofs (RFC 9449): made by `client`, checked by `identity` at the authorization server and
+//! by `resource-server` at the guard. Replay and nonces are the checker's; they need memory.
+
+use crate::jws::{UnverifiedJws, Verified};
+use crate::key::{KeyError, SigningKey};
+use crate::{PublicKey, base64url, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use types::Timestamp;
+
+/// How long a proof is good, and how far its clock may differ, in seconds (protocol.md 4).
+pub const PROOF_LIFETIME: i64 = 60;
+
+/// A proof that was checked: which key made it, and what makes it unique.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DpopProof {
+    /// Thumbprint of the key: the `jkt` of `cnf`.
+    pub jkt: String,
+    pub jti: String,
+    pub iat: Timestamp,
+    pub nonce: Option<String>,
+}
+
+/// Why a proof was refused (RFC 9449 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DpopError {
+    #[error("the DPoP proof is no JWS of type `dpop+jwt` with a public `jwk` in its header")]
+    Form,
+    #[error("the DPoP proof's signature does not verify with its own key")]
+    Signature,
+    #[error("the DPoP proof's `htm` or `htu` is not of this request")]
+    Request,
+    #[error("the DPoP proof's `iat` is not within 60 seconds of now")]
+    Stale,
+    #[error("the DPoP proof's `ath` is not the hash of the access token sent with it")]
+    AccessToken,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ProofClaims {
+    jti: String,
+    htm: String,
+    htu: String,
+    iat: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ath: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nonce: Option<String>,
+}
+
+/// The request that a proof is about.
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// The URL without query and fragment.
+    pub url: &'a str,
+    /// The access token sent along; its hash must then be in the proof.
+    pub access_token: Option<&'a str>,
+}
+
+/// Checks everything of RFC 9449 4.3 that needs no memory.
+pub fn check(proof: &str, request: &Request<'_>, now: Timestamp) -> Result<Verified<DpopProof>, DpopError> {
+    let jws = UnverifiedJws::parse(proof).map_err(|_| DpopError::Form)?;
+    let jws = jws.expect_type("dpop+jwt").map_err(|_| DpopError::Form)?;
+    let jwk = jws.header().jwk.as_ref().ok_or(DpopError::Form)?;
+    let key = PublicKey::from_jwk(jwk).map_err(|_| DpopError::Form)?;
+    let jws = jws.verify_with(&key).map_err(|_| DpopError::Signature)?;
+    let claims = jws.claims::<ProofClaims>().map_err(|_| DpopError::Form)?.into_inner();
+    if claims.htm != request.method || without_query(&claims.htu) != request.url {
+        return Err(DpopError::Request);
+    }
+    if (claims.iat.0.saturating_sub(now.0)).abs() > PROOF_LIFETIME || claims.jti.is_empty() || claims.jti.len() > 256 {
+        return Err(DpopError::Stale);
+    }
+    if let Some(token) = request.access_token {
+        if claims.ath.as_deref() != Some(hash_of(token).as_str()) {
+            return Err(DpopError::AccessToken);
+        }
+    }
+    Ok(Verified::vouch(DpopProof { jkt: key.thumbprint(), jti: claims.jti, iat: claims.iat, nonce: claims.nonce }))
+}
+
+/// Makes a proof for one request.
+pub fn prove(
+    key: &SigningKey,
+    request: &Request<'_>,
+    jti: String,
+    now: Timestamp,
+    nonce: Option<String>,
+) -> Result<String, KeyError> {
+    let mut jwk = key.public().to_jwk();
+    if let Some(object) = jwk.as_object_mut() {
+        for member in ["kid", "alg", "use"] {
+            object.remove(member);
+        }
+    }
+    let header = json!({"typ": "dpop+jwt", "alg": key.algorithm().as_str(), "jwk": jwk});
+    let claims = ProofClaims {
+        jti,
+        htm: request.method.to_owned(),
+        htu: request.url.to_owned(),
+        iat: now,
+        ath: request.access_token.map(hash_of),
+        nonce,
+    };
+    key.sign_with_header(&header, &claims)
+}
+
+fn hash_of(token: &str) -> String {
+    base64url::encode(digest::sha256(&[token.as_bytes()]))
+}
+
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Algorithm;
+
+    #[test]
+    fn a_proof_is_good_for_its_request_its_token_and_its_minute() {
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        let now = Timestamp(1_800_000_000);
+        let request = Request { method: "GET", url: "https://rs.example/photo", access_token: Some("rpt") };
+        let proof = prove(&key, &request, "1".into(), now, None).unwrap();
+        assert_eq!(check(&proof, &request, now).unwrap().jkt, key.public().thumbprint());
+        let other = |r: Request<'_>, at| check(&proof, &r, at).unwrap_err();
+        assert_eq!(other(Request { method: "PUT", ..request }, now), DpopError::Request);
+        assert_eq!(other(Request { url: "https://rs.example/", ..request }, now), DpopError::Request);
+        assert_eq!(other(Request { access_token: Some("x"), ..request }, now), DpopError::AccessToken);
+        assert_eq!(other(request, now.plus(61)), DpopError::Stale);
+    }
+}

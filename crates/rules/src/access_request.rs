@@ -1,0 +1,105 @@
+//! A request that waits for its owner (Grant 3.3.6 `request_submitted`, protocol.md 1.4).
+
+use crate::claim::{Claims, RequestingParty};
+use jose::{base64url, digest};
+use serde::{Deserialize, Serialize};
+use types::{AccessRequestId, ClientId, OwnerId, PermissionRequest, ResourceId, Scope, Timestamp};
+
+/// Where a request stands; each state holds what is true in it alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Pending,
+    /// Approved for these permissions until then.
+    Approved { permissions: Vec<PermissionRequest>, until: Timestamp },
+    /// Denied; a remembered denial answers the next such request by itself.
+    Denied { remembered: bool },
+}
+
+/// A request for access, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccessRequest {
+    pub id: AccessRequestId,
+    pub owner: OwnerId,
+    pub client: ClientId,
+    pub requesting_party: RequestingParty,
+    pub claims: Claims,
+    pub permissions: Vec<PermissionRequest>,
+    pub created: Timestamp,
+    pub expires_at: Timestamp,
+    pub state: State,
+    pub version: u64,
+}
+
+/// What an owner decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Approve { permissions: Option<Vec<PermissionRequest>>, until: Timestamp },
+    Deny { remember: bool },
+}
+
+/// Why a decision cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecisionError {
+    #[error("the request is already decided or has expired")]
+    Decided,
+    #[error("an approval may only narrow what was asked for")]
+    Wider,
+    #[error("an approval must leave at least one scope and end in the future")]
+    Empty,
+}
+
+impl AccessRequest {
+    /// What requests of the same client and party to the same owner have in common.
+    pub fn key(owner: &OwnerId, client: &ClientId, party: &RequestingParty) -> String {
+        let mut parts: Vec<&[u8]> = vec![owner.as_str().as_bytes(), b"\0", client.as_str().as_bytes()];
+        for subject in &party.0 {
+            parts.extend([&b"\0"[..], subject.iss.as_str().as_bytes(), b"\0", subject.sub.as_bytes()]);
+        }
+        base64url::encode(digest::sha256(&parts))
+    }
+
+    /// Whether it asks for this scope on this resource.
+    pub fn asks_for(&self, resource: &ResourceId, scope: &Scope) -> bool {
+        covers(&self.permissions, resource, scope)
+    }
+
+    /// Still waiting at `now`.
+    pub fn is_pending(&self, now: Timestamp) -> bool {
+        self.state == State::Pending && now < self.expires_at
+    }
+
+    /// Whether the owner has let this scope on this resource pass, and until when.
+    pub fn approves(&self, resource: &ResourceId, scope: &Scope, now: Timestamp) -> Option<Timestamp> {
+        match &self.state {
+            State::Approved { permissions, until } if now < *until && covers(permissions, resource, scope) => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Takes the owner's decision.
+    pub fn decide(self, decision: Decision, now: Timestamp) -> Result<Self, DecisionError> {
+        if !self.is_pending(now) {
+            return Err(DecisionError::Decided);
+        }
+        let state = match decision {
+            Decision::Deny { remember } => State::Denied { remembered: remember },
+            Decision::Approve { permissions, until } => {
+                let permissions = permissions.unwrap_or_else(|| self.permissions.clone());
+                let asked = |p: &PermissionRequest| p.resource_scopes.iter().all(|s| self.asks_for(&p.resource_id, s));
+                if !permissions.iter().all(asked) {
+                    return Err(DecisionError::Wider);
+                }
+                if until <= now || permissions.iter().all(|p| p.resource_scopes.is_empty()) {
+                    return Err(DecisionError::Empty);
+                }
+                State::Approved { permissions, until }
+            }
+        };
+        Ok(Self { state, version: self.version.saturating_add(1), ..self })
+    }
+}
+
+fn covers(permissions: &[PermissionRequest], resource: &ResourceId, scope: &Scope) -> bool {
+    permissions.iter().any(|p| p.resource_id == *resource && p.resource_scopes.contains(scope))
+}

@@ -1,0 +1,281 @@
+//! Authorization assessment: one pure function that says what a requesting party gets, and why
+//! (Grant 3.3.4; protocol.md 1.2 "order of answers"). Token endpoint, claims interaction, upgrade
+//! and simulation all ask here, so the answer cannot depend on the way to it (threat 11).
+//!
+//! 1. [`requested_scopes`]: per resource, TicketScopes(r) ∪ (RegisteredScopes ∩ RequestedScopes),
+//!    the latter only where r has the scope.
+//! 2. Each requested (resource, scope) gets a [`Verdict`]: granted with all that it rests on, or
+//!    gather, ask or deny.
+//! 3. [`Outcome`] by the first rule that fits.
+
+use crate::access_request::{AccessRequest, State};
+use crate::claim::{Claims, RequestingParty, Standing};
+use crate::policy::Policy;
+use crate::resource::Resource;
+use crate::rpt::{Basis, GrantedScope};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use types::policy::OnMissing;
+use types::token::RequiredClaim;
+use types::{ClientId, PermissionRequest, PolicyId, ResourceId, Scope, ScopeSet, Timestamp};
+
+/// What happens where an owner has no policy for a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoPolicy {
+    #[default]
+    Ask,
+    Deny,
+}
+
+/// One resource of the ticket, with the scopes that the ticket names for it.
+pub struct Asked<'a> {
+    pub resource: &'a Resource,
+    pub ticket_scopes: &'a ScopeSet,
+}
+
+/// All that an assessment looks at.
+pub struct Question<'a> {
+    pub client: &'a ClientId,
+    /// Scopes the client is pre-registered for.
+    pub registered_scopes: &'a ScopeSet,
+    /// Scopes of the client's latest token request.
+    pub requested_scopes: &'a ScopeSet,
+    pub asked: &'a [Asked<'a>],
+    pub requesting_party: &'a RequestingParty,
+    pub claims: &'a Claims,
+    /// The owner's policies on these resources; what is not in force is passed over.
+    pub policies: &'a [Policy],
+    /// Requests that this process waits for, and remembered denials.
+    pub access_requests: &'a [AccessRequest],
+    /// What the RPT that was sent along already holds.
+    pub held: &'a [GrantedScope],
+    pub partial_grants: bool,
+    pub no_policy: NoPolicy,
+    pub now: Timestamp,
+}
+
+/// The decision on one scope of one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Granted(Vec<Basis>),
+    Gather(BTreeSet<RequiredClaim>),
+    Ask,
+    Deny,
+}
+
+/// What the requesting party is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An RPT with these scopes; `partial` where something requested is missing.
+    Granted { scopes: Vec<GrantedScope>, partial: bool },
+    NeedInfo { required: Vec<RequiredClaim> },
+    /// The owner must decide about these.
+    Submitted { ask: Vec<PermissionRequest> },
+    Denied,
+    /// Nothing requested is available, or something requested never is.
+    InvalidScope { scope: Option<Scope> },
+}
+
+/// One step of reasoning, for the owner's what-if and her history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    pub resource_id: ResourceId,
+    pub scope: Scope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_id: Option<PolicyId>,
+    pub why: String,
+}
+
+/// A decision and its reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    pub outcome: Outcome,
+    pub reasons: Vec<Reason>,
+}
+
+/// Assesses. Never grants a scope that was not requested; denies by default.
+pub fn assess(question: &Question<'_>) -> Assessment {
+    let requested = match requested_scopes(question) {
+        Ok(requested) => requested,
+        Err(scope) => return Assessment { outcome: Outcome::InvalidScope { scope }, reasons: Vec::new() },
+    };
+    let mut reasons = Vec::new();
+    let index = PolicyIndex::of(question);
+    let mut verdicts = Vec::new();
+    for (resource, scopes) in requested {
+        for scope in scopes {
+            let verdict = judge(question, &index, &resource.id, &scope, &mut reasons);
+            verdicts.push((resource.id.clone(), scope, verdict));
+        }
+    }
+    Assessment { outcome: conclude(question, verdicts), reasons }
+}
+
+/// RequestedScopes(r) of Grant 3.3.4, or the scope that makes it `invalid_scope`.
+fn requested_scopes<'a>(question: &Question<'a>) -> Result<Vec<(&'a Resource, ScopeSet)>, Option<Scope>> {
+    let available = |scope: &Scope| question.asked.iter().any(|asked| asked.resource.has_scope(scope));
+    if let Some(scope) = question.requested_scopes.iter().find(|scope| !available(scope)) {
+        return Err(Some(scope.clone()));
+    }
+    let by_client = question.registered_scopes.intersection(question.requested_scopes);
+    let mut requested = Vec::new();
+    for asked in question.asked {
+        let available = &asked.resource.description.resource_scopes;
+        let scopes = asked.ticket_scopes.union(&by_client).intersection(available);
+        if !scopes.is_empty() {
+            requested.push((asked.resource, scopes));
+        }
+    }
+    if requested.is_empty() { Err(None) } else { Ok(requested) }
+}
+
+/// The policies in force, by resource, so that 500 resources do not mean 500 walks.
+struct PolicyIndex<'a>(BTreeMap<&'a ResourceId, Vec<(&'a Policy, Standing)>>);
+
+impl<'a> PolicyIndex<'a> {
+    fn of(question: &Question<'a>) -> Self {
+        let mut index: BTreeMap<&ResourceId, Vec<_>> = BTreeMap::new();
+        for policy in question.policies {
+            if let Some(resource) = policy.resource().filter(|r| policy.is_in_force(r, question.client, question.now)) {
+                index.entry(resource).or_default().push((policy, policy.standing(question.claims)));
+            }
+        }
+        for policies in index.values_mut() {
+            policies.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        }
+        Self(index)
+    }
+
+    fn on<'s>(&'s self, resource: &ResourceId, scope: &'s Scope) -> impl Iterator<Item = &'s (&'a Policy, Standing)> {
+        let policies = self.0.get(resource).map(Vec::as_slice).unwrap_or_default();
+        policies.iter().filter(move |(policy, _)| policy.covers(scope))
+    }
+}
+
+fn judge(
+    question: &Question<'_>,
+    index: &PolicyIndex<'_>,
+    resource: &ResourceId,
+    scope: &Scope,
+    reasons: &mut Vec<Reason>,
+) -> Verdict {
+    let mut say = |policy_id: Option<&PolicyId>, why: &str| {
+        reasons.push(Reason { resource_id: resource.clone(), scope: scope.clone(), policy_id: policy_id.cloned(), why: why.to_owned() });
+    };
+    let mut basis = Vec::new();
+    for (policy, standing) in index.on(resource, scope) {
+        say(Some(&policy.id), match standing {
+            Standing::Holds => "every claim this policy asks for is there",
+            Standing::Open => "a claim this policy asks for is not known yet",
+            Standing::Wrong => "a claim has a value that this policy does not accept",
+        });
+        if *standing == Standing::Holds {
+            basis.push(Basis::Policy { id: policy.id.clone(), version: policy.version, expires_at: policy.expires_at });
+        }
+    }
+    for request in question.access_requests {
+        if let Some(until) = request.approves(resource, scope, question.now) {
+            say(None, "the owner approved it");
+            basis.push(Basis::Approval { id: request.id.clone(), expires_at: until });
+        }
+    }
+    if !basis.is_empty() {
+        return Verdict::Granted(basis);
+    }
+    if question.access_requests.iter().any(|request| answered_no(request, resource, scope)) {
+        say(None, "the owner refused it");
+        return Verdict::Deny;
+    }
+    let verdict = judge_ungranted(question, index, resource, scope);
+    match verdict {
+        Verdict::Ask => say(None, "the owner is asked"),
+        Verdict::Deny => say(None, "no policy lets it pass"),
+        _ => {}
+    }
+    verdict
+}
+
+/// A denial, or an approval that left this scope out.
+fn answered_no(request: &AccessRequest, resource: &ResourceId, scope: &Scope) -> bool {
+    request.asks_for(resource, scope) && !matches!(request.state, State::Pending)
+}
+
+fn judge_ungranted(question: &Question<'_>, index: &PolicyIndex<'_>, resource: &ResourceId, scope: &Scope) -> Verdict {
+    let mut open = BTreeSet::new();
+    let (mut gathers, mut asks, mut any) = (false, false, false);
+    for (policy, standing) in index.on(resource, scope) {
+        any = true;
+        asks |= policy.on_missing == OnMissing::Ask;
+        if policy.on_missing == OnMissing::Gather && *standing == Standing::Open {
+            gathers = true;
+            open.extend(policy.open_conditions(question.claims).map(|condition| RequiredClaim {
+                name: Some(condition.name.clone()),
+                issuer: condition.issuer.clone(),
+                claim_token_format: formats_of(&condition.claim_token_format),
+                ..RequiredClaim::default()
+            }));
+        }
+    }
+    if gathers {
+        Verdict::Gather(open)
+    } else if asks || (!any && question.no_policy == NoPolicy::Ask) {
+        Verdict::Ask
+    } else {
+        Verdict::Deny
+    }
+}
+
+/// Where a policy leaves the format open, the hint names the one that every client can send.
+fn formats_of(formats: &[String]) -> Vec<String> {
+    if formats.is_empty() { vec![types::token::ID_TOKEN_FORMAT.to_owned()] } else { formats.to_vec() }
+}
+
+/// The first rule that fits (protocol.md 1.2).
+fn conclude(question: &Question<'_>, verdicts: Vec<(ResourceId, Scope, Verdict)>) -> Outcome {
+    let (mut granted, mut ask) = (Vec::new(), BTreeMap::<ResourceId, ScopeSet>::new());
+    let (mut required, mut complete, mut gather) = (BTreeSet::new(), true, false);
+    for (resource, scope, verdict) in verdicts {
+        complete &= matches!(verdict, Verdict::Granted(_));
+        match verdict {
+            Verdict::Granted(basis) => granted.push(GrantedScope { resource, scope, basis }),
+            Verdict::Gather(open) => {
+                gather = true;
+                required.extend(open);
+            }
+            Verdict::Ask => {
+                ask.entry(resource).or_default().insert(scope);
+            }
+            Verdict::Deny => {}
+        }
+    }
+    if complete {
+        return Outcome::Granted { scopes: granted, partial: false };
+    }
+    if gather {
+        return Outcome::NeedInfo { required: required.into_iter().collect() };
+    }
+    if may_be_partial(question, &granted) {
+        return Outcome::Granted { scopes: granted, partial: true };
+    }
+    if ask.is_empty() {
+        return Outcome::Denied;
+    }
+    if !question.requesting_party.is_known() {
+        let email = RequiredClaim { name: Some("email".into()), claim_token_format: formats_of(&[]), ..RequiredClaim::default() };
+        return Outcome::NeedInfo { required: vec![email] };
+    }
+    let ask = ask.into_iter().map(|(resource_id, resource_scopes)| PermissionRequest { resource_id, resource_scopes });
+    Outcome::Submitted { ask: ask.collect() }
+}
+
+/// Rule 3: something is granted that the RPT sent along does not hold already, and either partial
+/// grants are on or the owner herself approved it.
+fn may_be_partial(question: &Question<'_>, granted: &[GrantedScope]) -> bool {
+    let is_new = |new: &GrantedScope| !question.held.iter().any(|old| old.resource == new.resource && old.scope == new.scope);
+    let approved = |new: &GrantedScope| new.basis.iter().any(|basis| matches!(basis, Basis::Approval { .. }));
+    granted.iter().any(|scope| is_new(scope) && (question.partial_grants || approved(scope)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! An owner's policy: what it says, and when it is in force (protocol.md 1.2).
+
+use crate::claim::{Claims, Standing};
+use crate::email;
+use serde::{Deserialize, Serialize};
+use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
+use types::{ClientId, ErrorCode, OwnResourceId, OwnerId, PolicyId, Refusal, ResourceId, ResourceServerId, Scope, ScopeSet, Timestamp};
+
+/// Most conditions in one policy, and most values in one condition.
+pub const MAX_CONDITIONS: usize = 32;
+/// See [`MAX_CONDITIONS`].
+pub const MAX_VALUES: usize = 1_000;
+
+/// What a policy is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binding {
+    /// A registered resource.
+    Bound { resource: ResourceId },
+    /// One that the resource server has yet to register under this id of its own.
+    Waiting { resource_server: ResourceServerId, own_id: OwnResourceId },
+}
+
+/// A policy of an owner. Several on one scope are alternatives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    pub id: PolicyId,
+    pub owner: OwnerId,
+    /// Rises with each `PUT`; a scope that rested on an older one is gone.
+    pub version: u64,
+    pub binding: Binding,
+    pub scopes: ScopeSet,
+    pub conditions: Vec<ClaimCondition>,
+    pub clients: Vec<ClientId>,
+    pub valid_from: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub max_uses: Option<u64>,
+    pub uses: u64,
+    pub purpose: Option<String>,
+    pub on_missing: OnMissing,
+    pub created: Timestamp,
+}
+
+impl Policy {
+    /// Makes a policy of what an owner posted, or says what is wrong with it.
+    pub fn from_document(
+        document: PolicyDocument,
+        id: PolicyId,
+        owner: OwnerId,
+        version: u64,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let invalid = |what: &str| Err(Refusal::new(ErrorCode::InvalidRequest, what));
+        let binding = match (document.resource_id, document.resource_server, document.own_id) {
+            (Some(resource), None, None) => Binding::Bound { resource },
+            (None, Some(resource_server), Some(own_id)) => Binding::Waiting { resource_server, own_id },
+            _ => return invalid("name either `resource_id`, or `resource_server` with `_resource_id`"),
+        };
+        if document.resource_scopes.is_empty() {
+            return invalid("`resource_scopes` must name at least one scope");
+        }
+        if document.max_uses == Some(0) {
+            return invalid("`max_uses` must be at least 1");
+        }
+        if let (Some(from), Some(to)) = (document.valid_from, document.expires_at) {
+            if from >= to {
+                return invalid("`valid_from` must lie before `expires_at`");
+            }
+        }
+        check_conditions(&document.required_claims)?;
+        Ok(Self {
+            id,
+            owner,
+            version,
+            binding,
+            scopes: document.resource_scopes,
+            conditions: document.required_claims,
+            clients: document.client_id,
+            valid_from: document.valid_from,
+            expires_at: document.expires_at,
+            max_uses: document.max_uses,
+            uses: 0,
+            purpose: document.purpose,
+            on_missing: document.on_missing,
+            created: now,
+        })
+    }
+
+    /// The policy as its owner reads it.
+    pub fn to_document(&self) -> PolicyDocument {
+        let mut document = PolicyDocument {
+            id: Some(self.id.clone()),
+            resource_scopes: self.scopes.clone(),
+            required_claims: self.conditions.clone(),
+            client_id: self.clients.clone(),
+            valid_from: self.valid_from,
+            expires_at: self.expires_at,
+            max_uses: self.max_uses,
+            purpose: self.purpose.clone(),
+            on_missing: self.on_missing,
+            uses: self.max_uses.map(|_| self.uses),
+            warnings: self.warnings(),
+            ..PolicyDocument::default()
+        };
+        match &self.binding {
+            Binding::Bound { resource } => document.resource_id = Some(resource.clone()),
+            Binding::Waiting { resource_server, own_id } => {
+                document.resource_server = Some(resource_server.clone());
+                document.own_id = Some(own_id.clone());
+                document.state = Some("waiting".to_owned());
+            }
+        }
+        document
+    }
+
+    /// Addresses that look like others deserve a second look (threat 29).
+    fn warnings(&self) -> Vec<String> {
+        let addresses = self.conditions.iter().filter(|c| c.name == "email").flat_map(|c| &c.value);
+        addresses
+            .filter_map(|value| value.as_str())
+            .filter(|address| email::has_mixed_scripts(address))
+            .map(|address| format!("`{address}` mixes letters of several scripts: check that it is who you mean"))
+            .collect()
+    }
+
+    /// The registered resource it is bound to.
+    pub fn resource(&self) -> Option<&ResourceId> {
+        match &self.binding {
+            Binding::Bound { resource } => Some(resource),
+            Binding::Waiting { .. } => None,
+        }
+    }
+
+    /// In force: bound to this resource, within its times, with uses left, for this client or for
+    /// any. Others do not exist for an assessment.
+    pub fn is_in_force(&self, resource: &ResourceId, client: &ClientId, now: Timestamp) -> bool {
+        self.resource() == Some(resource)
+            && self.valid_from.is_none_or(|from| from <= now)
+            && self.expires_at.is_none_or(|end| now < end)
+            && self.max_uses.is_none_or(|most| self.uses < most)
+            && (self.clients.is_empty() || self.clients.contains(client))
+    }
+
+    /// Whether it speaks of this scope.
+    pub fn covers(&self, scope: &Scope) -> bool {
+        self.scopes.contains(scope)
+    }
+
+    /// Whether all, some or none of its conditions hold: one wrong value outweighs open ones.
+    pub fn standing(&self, claims: &Claims) -> Standing {
+        let standings = self.conditions.iter().map(|condition| claims.standing(condition));
+        standings.fold(Standing::Holds, |worst, next| match (worst, next) {
+            (Standing::Wrong, _) | (_, Standing::Wrong) => Standing::Wrong,
+            (Standing::Open, _) | (_, Standing::Open) => Standing::Open,
+            _ => Standing::Holds,
+        })
+    }
+
+    /// Its conditions that nobody has met or failed yet.
+    pub fn open_conditions<'a>(&'a self, claims: &'a Claims) -> impl Iterator<Item = &'a ClaimCondition> {
+        self.conditions.iter().filter(|condition| claims.standing(condition) == Standing::Open)
+    }
+}
+
+fn check_conditions(conditions: &[ClaimCondition]) -> Result<(), Refusal> {
+    let invalid = |what: String| Err(Refusal::new(ErrorCode::InvalidRequest, what));
+    if conditions.len() > MAX_CONDITIONS {
+        return invalid(format!("at most {MAX_CONDITIONS} entries fit in `required_claims`"));
+    }
+    for condition in conditions {
+        if condition.name.is_empty() || condition.value.is_empty() || condition.value.len() > MAX_VALUES {
+            return invalid(format!("each entry of `required_claims` needs a `name` and 1 to {MAX_VALUES} in `value`"));
+        }
+        if condition.name == "email" {
+            for value in &condition.value {
+                if value.as_str().and_then(email::normalize).is_none() {
+                    return invalid(format!("`{}` is no e-mail address", value.as_str().unwrap_or("value")));
+                }
+            }
+        }
+    }
+    Ok(())
+}

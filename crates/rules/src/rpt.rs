@@ -1,0 +1,178 @@
+//! The requesting party token: what it holds, what each scope rests on, when it may be merged with
+//! a new grant (Grant 3.3.5.1, 6.1; protocol.md 1.2).
+
+use crate::claim::RequestingParty;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use types::{AccessRequestId, ClientId, GrantId, GrantedPermission, OwnerId, PolicyId, ResourceId, Scope, ScopeSet, Timestamp};
+
+/// What lets a scope pass. Once nothing of it is left, the scope is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// A policy as it stood in this version.
+    Policy { id: PolicyId, version: u64, expires_at: Option<Timestamp> },
+    /// An approval of the owner.
+    Approval { id: AccessRequestId, expires_at: Timestamp },
+}
+
+impl Basis {
+    fn expires_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Policy { expires_at, .. } => *expires_at,
+            Self::Approval { expires_at, .. } => Some(*expires_at),
+        }
+    }
+}
+
+/// One granted scope on one resource, with all that it rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GrantedScope {
+    pub resource: ResourceId,
+    pub scope: Scope,
+    pub basis: Vec<Basis>,
+}
+
+/// A requesting party token as it is kept; never its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rpt {
+    pub client: ClientId,
+    pub owner: OwnerId,
+    pub resource_server: ClientId,
+    pub pat_grant: GrantId,
+    pub requesting_party: RequestingParty,
+    pub cnf: Option<String>,
+    pub scopes: Vec<GrantedScope>,
+    pub issued: Timestamp,
+    pub expires: Timestamp,
+    /// All tokens that came of one process; reuse of a refresh token ends them together.
+    pub family: String,
+}
+
+/// What still stands at the moment of asking.
+pub trait Foundations {
+    /// Whether this resource still has this scope.
+    fn has_scope(&self, resource: &ResourceId, scope: &Scope) -> bool;
+    /// Whether the policy still stands in exactly this version.
+    fn policy_stands(&self, id: &PolicyId, version: u64) -> bool;
+    /// Whether the approval has not been withdrawn.
+    fn approval_stands(&self, id: &AccessRequestId) -> bool;
+}
+
+/// The scopes that still rest on something at `now`, each with what is left of its basis.
+pub fn standing(scopes: &[GrantedScope], foundations: &impl Foundations, now: Timestamp) -> Vec<GrantedScope> {
+    let stands = |basis: &Basis| {
+        basis.expires_at().is_none_or(|end| now < end)
+            && match basis {
+                Basis::Policy { id, version, .. } => foundations.policy_stands(id, *version),
+                Basis::Approval { id, .. } => foundations.approval_stands(id),
+            }
+    };
+    let mut left = Vec::with_capacity(scopes.len());
+    for granted in scopes.iter().filter(|granted| foundations.has_scope(&granted.resource, &granted.scope)) {
+        let basis: Vec<Basis> = granted.basis.iter().filter(|basis| stands(basis)).cloned().collect();
+        if !basis.is_empty() {
+            left.push(GrantedScope { basis, ..granted.clone() });
+        }
+    }
+    left
+}
+
+/// Scopes as permission objects: one per resource and end. `exp` is the latest end of what a scope
+/// rests on, where that lies before the token's own.
+pub fn to_permissions(scopes: &[GrantedScope], expires: Timestamp) -> Vec<GrantedPermission> {
+    let mut grouped: BTreeMap<(&ResourceId, Option<Timestamp>), ScopeSet> = BTreeMap::new();
+    for granted in scopes {
+        let unlimited = granted.basis.iter().any(|basis| basis.expires_at().is_none());
+        let latest = granted.basis.iter().filter_map(Basis::expires_at).max();
+        let exp = latest.filter(|end| !unlimited && *end < expires);
+        grouped.entry((&granted.resource, exp)).or_default().insert(granted.scope.clone());
+    }
+    grouped
+        .into_iter()
+        .map(|((resource, exp), resource_scopes)| GrantedPermission {
+            resource_id: resource.clone(),
+            resource_scopes,
+            exp,
+            iat: None,
+            nbf: None,
+        })
+        .collect()
+}
+
+impl Rpt {
+    /// Whether a new grant may be merged with this RPT: the same five-tuple (Grant 1.3) and the
+    /// same key confirmation.
+    pub fn merges_with(&self, new: &Self) -> bool {
+        self.client == new.client
+            && self.owner == new.owner
+            && self.resource_server == new.resource_server
+            && self.cnf == new.cnf
+            && self.requesting_party == new.requesting_party
+    }
+
+    /// Whether it holds this scope on this resource.
+    pub fn holds(&self, resource: &ResourceId, scope: &Scope) -> bool {
+        self.scopes.iter().any(|granted| granted.resource == *resource && granted.scope == *scope)
+    }
+}
+
+/// Old scopes and new ones together; a new basis replaces an old one of the same scope.
+pub fn merge(old: Vec<GrantedScope>, new: Vec<GrantedScope>) -> Vec<GrantedScope> {
+    let mut merged: BTreeMap<(ResourceId, Scope), GrantedScope> = BTreeMap::new();
+    for granted in old.into_iter().chain(new) {
+        merged.insert((granted.resource.clone(), granted.scope.clone()), granted);
+    }
+    merged.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Only(&'static str, u64);
+    impl Foundations for Only {
+        fn has_scope(&self, _: &ResourceId, scope: &Scope) -> bool {
+            scope.as_str() != "gone"
+        }
+        fn policy_stands(&self, id: &PolicyId, version: u64) -> bool {
+            id.as_str() == self.0 && version == self.1
+        }
+        fn approval_stands(&self, _: &AccessRequestId) -> bool {
+            true
+        }
+    }
+
+    fn granted(scope: &str, basis: Vec<Basis>) -> GrantedScope {
+        GrantedScope { resource: "album".into(), scope: Scope::parse(scope).unwrap(), basis }
+    }
+
+    fn policy(id: &str, version: u64, expires_at: Option<i64>) -> Basis {
+        Basis::Policy { id: id.into(), version, expires_at: expires_at.map(Timestamp) }
+    }
+
+    #[test]
+    fn a_scope_lives_as_long_as_anything_it_rests_on() {
+        let scopes = [
+            granted("view", vec![policy("p", 1, None), policy("q", 1, None)]),
+            granted("edit", vec![policy("q", 1, None)]),
+            granted("print", vec![policy("p", 0, None)]),
+            granted("late", vec![policy("p", 1, Some(50))]),
+            granted("gone", vec![policy("p", 1, None)]),
+        ];
+        let left = standing(&scopes, &Only("p", 1), Timestamp(50));
+        assert_eq!(left, [granted("view", vec![policy("p", 1, None)])]);
+    }
+
+    #[test]
+    fn a_permission_ends_with_the_latest_end_of_its_basis() {
+        let scopes = [
+            granted("view", vec![policy("p", 1, Some(50)), policy("q", 1, Some(70))]),
+            granted("edit", vec![policy("p", 1, Some(50)), policy("q", 1, None)]),
+            granted("print", vec![policy("p", 1, Some(500))]),
+        ];
+        let permissions = to_permissions(&scopes, Timestamp(100));
+        let ends: Vec<_> = permissions.iter().map(|p| (p.resource_scopes.to_string(), p.exp)).collect();
+        assert_eq!(ends, [("edit print".into(), None), ("view".into(), Some(Timestamp(70)))]);
+    }
+}

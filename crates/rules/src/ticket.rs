@@ -1,0 +1,116 @@
+//! The life of a permission ticket (Grant 3.3.1, 5.5; architecture.md "Tickets without a table").
+//! Its sealed form is `authorization-server/sealed_ticket.rs`.
+
+use crate::claim::{Claims, RequestingParty};
+use jose::digest;
+use serde::{Deserialize, Serialize};
+use types::{AccessRequestId, ClientId, GrantId, OwnerId, PermissionRequest, Timestamp};
+
+/// 160 random bits that name an authorization process (Grant 5.4).
+pub type ProcessId = [u8; 20];
+
+/// A permission ticket. One process has many, each good once, numbered by `step`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ticket {
+    pub process: ProcessId,
+    pub step: u32,
+    /// The client that presented a ticket of this process first; nobody else may go on with it.
+    pub client: Option<ClientId>,
+    pub owner: OwnerId,
+    pub resource_server: ClientId,
+    /// The grant behind the PAT that asked for it.
+    pub pat_grant: GrantId,
+    pub expires: Timestamp,
+    /// Whether the store has a [`Process`] for it.
+    pub stored: bool,
+    /// What is asked for; empty where the [`Process`] holds it because it did not fit.
+    pub permissions: Vec<PermissionRequest>,
+    /// Set once the requesting party knows the answer is the owner's: not polled before.
+    pub not_before: Option<Timestamp>,
+}
+
+/// What a process has gathered; kept only until it expires.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    pub claims: Claims,
+    pub requesting_party: RequestingParty,
+    pub permissions: Vec<PermissionRequest>,
+    /// Access requests that this process waits for.
+    pub access_requests: Vec<AccessRequestId>,
+    /// The person agreed that her claims be kept, so a PCT may be given (Grant 6.2).
+    pub keep_claims: bool,
+    /// SHA-256 of claim tokens that this process brought; it may bring them again.
+    pub claim_tokens: Vec<String>,
+    /// Thumbprint of the key that a claim token was confirmed to.
+    pub cnf: Option<String>,
+    /// Current polling interval in seconds; grows with each poll that comes too early.
+    pub interval: Option<i64>,
+}
+
+/// Why a ticket is no good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TicketError {
+    #[error("the ticket has expired")]
+    Expired,
+    #[error("the ticket belongs to another client")]
+    OtherClient,
+}
+
+impl Ticket {
+    /// What the store remembers as spent: of process and step, never of the text.
+    pub fn spent_id(&self) -> [u8; 32] {
+        digest::sha256(&[&self.process, &self.step.to_be_bytes()])
+    }
+
+    /// Whether this client may present it now. The first presenter binds it (Part Y 8).
+    pub fn check(&self, client: &ClientId, now: Timestamp) -> Result<(), TicketError> {
+        if now >= self.expires {
+            return Err(TicketError::Expired);
+        }
+        match &self.client {
+            Some(bound) if bound != client => Err(TicketError::OtherClient),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next ticket of the process, bound to the client.
+    pub fn next(self, client: ClientId, expires: Timestamp) -> Self {
+        Self { step: self.step.saturating_add(1), client: Some(client), expires, not_before: None, ..self }
+    }
+}
+
+/// What a claim token must name in `ticket_challenge` to be bound to this ticket (protocol.md 5.1).
+pub fn challenge_of(text: &str) -> String {
+    jose::base64url::encode(digest::sha256(&[text.as_bytes()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket() -> Ticket {
+        Ticket {
+            process: [1; 20],
+            step: 0,
+            client: None,
+            owner: "alice".into(),
+            resource_server: "photos".into(),
+            pat_grant: "g".into(),
+            expires: Timestamp(300),
+            stored: false,
+            permissions: vec![],
+            not_before: None,
+        }
+    }
+
+    #[test]
+    fn the_first_presenter_binds_the_process() {
+        let first = ticket();
+        assert_eq!(first.check(&"viewer".into(), Timestamp(299)), Ok(()));
+        assert_eq!(first.check(&"viewer".into(), Timestamp(300)), Err(TicketError::Expired));
+        let next = first.clone().next("viewer".into(), Timestamp(600));
+        assert_eq!(next.check(&"viewer".into(), Timestamp(300)), Ok(()));
+        assert_eq!(next.check(&"other".into(), Timestamp(300)), Err(TicketError::OtherClient));
+        assert_ne!(first.spent_id(), next.spent_id());
+    }
+}

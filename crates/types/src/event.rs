@@ -1,0 +1,75 @@
+//! What happened to an owner's things, as she reads it (protocol.md 1.5).
+
+use crate::{ClientId, EventId, PolicyId, ResourceId, ResourceServerId, ScopeSet, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+macro_rules! kinds {
+    ($($name:ident = $text:literal),+ $(,)?) => {
+        /// The kinds of event that exist.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum EventKind {$(#[serde(rename = $text)] $name),+}
+        impl EventKind {
+            /// The kind as it stands on the wire.
+            pub fn as_str(self) -> &'static str { match self { $(Self::$name => $text),+ } }
+        }
+    };
+}
+
+kinds! {
+    ResourceRegistered = "resource.registered",
+    ResourceUpdated = "resource.updated",
+    ResourceDeleted = "resource.deleted",
+    PolicyCreated = "policy.created",
+    PolicyUpdated = "policy.updated",
+    PolicyDeleted = "policy.deleted",
+    ClaimsGathered = "claims.gathered",
+    RptIssued = "rpt.issued",
+    RptUpgraded = "rpt.upgraded",
+    RptRefreshed = "rpt.refreshed",
+    RptRevoked = "rpt.revoked",
+    RptRefused = "rpt.refused",
+    RequestSubmitted = "request.submitted",
+    RequestApproved = "request.approved",
+    RequestDenied = "request.denied",
+    RequestExpired = "request.expired",
+    ResourceServerLinked = "resource_server.linked",
+    ResourceServerUnlinked = "resource_server.unlinked",
+}
+
+/// How a request for access ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventOutcome {
+    Granted,
+    Partial,
+    NeedInfo,
+    Submitted,
+    Denied,
+}
+
+/// An event as `GET {events_endpoint}` lists it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventDocument {
+    #[serde(rename = "_id")]
+    pub id: EventId,
+    pub time: Timestamp,
+    pub kind: EventKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<ResourceId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_server: Option<ResourceServerId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<ClientId>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub claims: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
+    pub scopes: ScopeSet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<EventOutcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_id: Option<PolicyId>,
+    /// Who decided: an account, a client, or a delegate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}

@@ -1,0 +1,29 @@
+//! The words of Wayleave: identifiers, scopes, JSON messages, metadata, URL paths and the one
+//! catalogue of wire errors. Every other crate speaks in these; this one knows none of them.
+//!
+//! Nothing here decides anything. Rules about these words live in `rules`, their signed forms in
+//! `jose`.
+
+pub mod access_request;
+pub mod challenge;
+pub mod client;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod introspection;
+pub mod json;
+pub mod metadata;
+pub mod path;
+pub mod permission;
+pub mod policy;
+pub mod resource;
+pub mod scope;
+pub mod time;
+pub mod token;
+
+pub use error::{ErrorCode, Refusal};
+pub use id::*;
+pub use permission::{GrantedPermission, PermissionRequest};
+pub use resource::ResourceDescription;
+pub use scope::{Scope, ScopeSet};
+pub use time::Timestamp;

@@ -1,0 +1,71 @@
+//! An owner's policy on the wire (protocol.md 1.2). What it means is in `rules/policy.rs`.
+
+use crate::{ClientId, OwnResourceId, PolicyId, ResourceId, ResourceServerId, ScopeSet, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What to do with a requested scope while a required claim is open (protocol.md 1.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMissing {
+    /// Ask the requesting party for it: `need_info`.
+    #[default]
+    Gather,
+    /// Ask the owner: `request_submitted`.
+    Ask,
+    /// `request_denied`.
+    Deny,
+}
+
+/// A claim that must hold: its name, who may state it, and the values that count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimCondition {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuer: Vec<String>,
+    /// Accepted values; at least one.
+    pub value: Vec<Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claim_token_format: Vec<String>,
+}
+
+/// A policy as it is posted, put and read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDocument {
+    #[serde(rename = "_id", skip_serializing_if = "Option::is_none")]
+    pub id: Option<PolicyId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<ResourceId>,
+    /// With `_resource_id`: names a resource that need not be registered yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_server: Option<ResourceServerId>,
+    #[serde(rename = "_resource_id", skip_serializing_if = "Option::is_none")]
+    pub own_id: Option<OwnResourceId>,
+    pub resource_scopes: ScopeSet,
+    #[serde(default)]
+    pub required_claims: Vec<ClaimCondition>,
+    /// The clients it is for; empty: every client.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_id: Vec<ClientId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_uses: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    #[serde(default)]
+    pub on_missing: OnMissing,
+    /// `waiting` until its resource is registered; not sent by clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// How often it was used; not sent by clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u64>,
+    /// What a person should know about it, for example an address in mixed scripts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
