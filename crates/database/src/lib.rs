@@ -1,1 +1,58 @@
-//! database
+//! The storage engine: one commit writer, readers beside it, migrations, paged scans - over SQLite
+//! or in memory. It knows no table: a party describes its own ([`Table`]) and keeps its own
+//! migrations. Called by `store` and by every party that has a store of its own.
+//!
+//! Reads are points and ordered scans along a key or an index. There is one write,
+//! [`Database::commit`]: a [`Batch`] of checks and operations that happens whole or not at all, and
+//! is on disk when it returns. Effects are data, so no transaction is held across an `await`, and
+//! the writer puts as many batches into one flush as are waiting (group commit).
+
+mod batch;
+mod memory;
+mod sqlite;
+mod table;
+
+pub use batch::{Batch, Check, CommitError, Operation};
+pub use memory::Memory;
+pub use sqlite::{Migrations, OpenError, Sqlite};
+pub use table::{Column, Index, Kind, Row, Scan, Table, Value};
+
+/// A reading failed: the disk, or a database that is none of ours. The text is for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be read: {0}")]
+pub struct ReadError(pub String);
+
+/// The engine in use.
+pub enum Database {
+    Memory(Memory),
+    Sqlite(Sqlite),
+}
+
+impl Database {
+    /// The row with this key.
+    pub fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, ReadError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.get(table, key)),
+            Self::Sqlite(sqlite) => sqlite.get(table, key),
+        }
+    }
+
+    /// Rows along a key or an index, in its order.
+    pub fn scan(&self, scan: &Scan<'_>) -> Result<Vec<Row>, ReadError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.scan(scan)),
+            Self::Sqlite(sqlite) => sqlite.scan(scan),
+        }
+    }
+
+    /// Carries the batch out, whole or not at all; durable when it returns.
+    pub async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        match self {
+            Self::Memory(memory) => memory.commit(&batch),
+            Self::Sqlite(sqlite) => sqlite.commit(batch).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,133 @@
-//! identity
+//! Accounts, sessions, keys, clients, and the OAuth and OpenID provider on them. Knows no UMA:
+//! what a UMA server adds comes in through two doors, [`Grant`] (one more `grant_type`, one more
+//! kind of token at refresh and revocation) and the [`Store`] it hands in, whose `commit` may add
+//! consequences of its own to identity's changes.
+//!
+//! Called by `authorization-server` and `web`. A gateway or manager that logs people in by itself
+//! mounts it without the rest.
+//!
+//! Every endpoint is a module with the same four beats: load, decide, save (one
+//! [`Store::commit`]), answer. To add a grant type: a module in [`token`], a line in
+//! [`token::exchange`], its name in [`metadata`].
+
+pub mod access_token;
+pub mod account;
+pub mod authorization;
+pub mod changes;
+pub mod client;
+pub mod client_authentication;
+pub mod consent;
+pub mod dpop;
+pub mod error;
+pub mod form;
+pub mod id_token;
+pub mod introspection;
+pub mod keys;
+pub mod login;
+pub mod metadata;
+pub mod par;
+pub mod password;
+pub mod registration;
+pub mod revocation;
+pub mod session;
+pub mod store;
+pub mod throttle;
+pub mod token;
+pub mod token_text;
+pub mod userinfo;
+
+use jose::{Clock, Randomness};
+use std::sync::Arc;
+use types::{Issuer, Timestamp};
+
+pub use account::Account;
+pub use changes::{Changes, Requirement, Write};
+pub use client::Client;
+pub use client_authentication::AuthenticatedClient;
+pub use error::{Failure, internal};
+pub use form::Form;
+pub use keys::Keys;
+pub use store::{CommitError, Store, StoreError};
+pub use token::Grant;
+pub use token_text::TokenKey;
+
+/// What the operator sets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub issuer: Issuer,
+    /// Seconds that access tokens (PAT, PMT, RMT) live.
+    pub access_token_lifetime: i64,
+    /// Seconds that a refresh token lives; each use starts it anew.
+    pub refresh_token_lifetime: i64,
+    pub login_attempts_per_minute: u32,
+    /// Requests of one client to the token endpoint.
+    pub requests_per_minute_per_client: u32,
+    /// Whether strangers may register clients (RFC 7591).
+    pub open_registration: bool,
+}
+
+/// The provider: settings, its store, and the ambient it runs in.
+pub struct Identity {
+    pub settings: Settings,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub randomness: Arc<dyn Randomness>,
+    pub keys: Keys,
+    pub outbound: outbound::Outbound,
+    pub passwords: password::Passwords,
+    pub dpop: dpop::Memory,
+    pub login_throttle: throttle::Throttle,
+    pub registration_throttle: throttle::Throttle,
+    pub client_throttle: throttle::Throttle,
+    pub remote_keys: client_authentication::RemoteKeys,
+}
+
+impl Identity {
+    pub fn new(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        randomness: Arc<dyn Randomness>,
+        keys: Keys,
+        outbound: outbound::Outbound,
+    ) -> Self {
+        let started = clock.now();
+        Self {
+            login_throttle: throttle::Throttle::per_minute(settings.login_attempts_per_minute),
+            registration_throttle: throttle::Throttle::per_minute(30),
+            client_throttle: throttle::Throttle::per_minute(settings.requests_per_minute_per_client),
+            dpop: dpop::Memory::new(started, &*randomness),
+            passwords: password::Passwords::default(),
+            remote_keys: client_authentication::RemoteKeys::default(),
+            settings,
+            store,
+            clock,
+            randomness,
+            keys,
+            outbound,
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub fn issuer(&self) -> &str {
+        self.settings.issuer.as_str()
+    }
+
+    /// An endpoint's URL.
+    pub fn url(&self, path: &str) -> String {
+        types::path::appended_well_known(self.issuer(), path)
+    }
+
+    /// A short random id, 128 bits in base64url.
+    pub fn random_id(&self) -> String {
+        jose::ambient::random_text::<16>(&*self.randomness)
+    }
+
+    /// The hidden field of every form, bound to the visitor's form cookie (Grant 5.1).
+    pub fn csrf_token(&self, form_cookie: &str) -> String {
+        self.keys.keyed_digest("csrf", form_cookie.as_bytes())
+    }
+}

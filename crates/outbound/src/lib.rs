@@ -1,1 +1,243 @@
-//! outbound
+//! The one HTTP client for every place that a peer named: key sets, sector identifiers, metadata,
+//! resource URIs (threat 17). Called by `identity`, `authorization-server`, `client` and
+//! `resource-server`; nobody else opens a connection to a place that came over the wire.
+//!
+//! Its rules: https only, no private or loopback address, no redirect, an address resolved once and
+//! used for that connection, bodies bounded, ten seconds. Two things lift them: an origin that
+//! stands in the configuration (exactly that origin), and the laboratory switches of `[outbound]`.
+
+mod address;
+
+use address::GuardedResolver;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use reqwest::redirect::Policy;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use url::{Host, Url};
+
+pub use address::is_public;
+pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+pub use reqwest::{Method, StatusCode};
+
+/// Most bytes of an answer that is read whole.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the operator allows beyond the rules (`[outbound]` in `operations.md`).
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub allow_private_networks: bool,
+    pub allow_http: bool,
+    /// Fixed addresses for names.
+    pub hosts: HashMap<String, SocketAddr>,
+    /// Extra certificate authorities, PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// URLs that stand in the configuration; their origins count as configured.
+    pub configured: Vec<String>,
+}
+
+/// Why a call was not made or not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutboundError {
+    #[error("`{0}` is not a URL that may be called from here: use https and a public address, or allow it in [outbound]")]
+    NotAllowed(String),
+    #[error("`{0}` did not answer")]
+    Unreachable(String),
+    #[error("the answer of `{0}` is longer than is read here")]
+    TooLong(String),
+}
+
+/// A request to send.
+pub struct Request<'a> {
+    pub method: Method,
+    pub url: &'a str,
+    pub headers: HeaderMap,
+    pub body: Option<Vec<u8>>,
+}
+
+impl<'a> Request<'a> {
+    pub fn get(url: &'a str) -> Self {
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: None }
+    }
+
+    /// With this header; a value that no header can hold is left out.
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.append(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    /// A form post.
+    pub fn form(url: &'a str, form: String) -> Self {
+        let request = Self { method: Method::POST, url, headers: HeaderMap::new(), body: Some(form.into_bytes()) };
+        request.header("content-type", "application/x-www-form-urlencoded")
+    }
+
+    /// A JSON body.
+    pub fn json(method: Method, url: &'a str, body: &serde_json::Value) -> Self {
+        let request = Self { method, url, headers: HeaderMap::new(), body: Some(body.to_string().into_bytes()) };
+        request.header("content-type", "application/json")
+    }
+}
+
+/// An answer, read whole.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Response {
+    /// The first value of a header, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// The client.
+#[derive(Clone)]
+pub struct Outbound {
+    guarded: reqwest::Client,
+    configured: reqwest::Client,
+    origins: Arc<BTreeSet<String>>,
+    settings: Arc<Settings>,
+}
+
+impl Outbound {
+    /// Fails where a certificate authority of the settings cannot be read.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        let origins = settings.configured.iter().filter_map(|url| Url::parse(url).ok().map(|url| origin_of(&url))).collect();
+        let build = |allow_private: bool| {
+            let resolver = GuardedResolver { allow_private, hosts: settings.hosts.clone() };
+            let mut builder = reqwest::Client::builder()
+                .redirect(Policy::none())
+                .timeout(TIMEOUT)
+                .connect_timeout(Duration::from_secs(5))
+                .user_agent(concat!("wayleave/", env!("CARGO_PKG_VERSION")))
+                .dns_resolver(Arc::new(resolver));
+            if let Some(pem) = &settings.ca_pem {
+                let ca = reqwest::Certificate::from_pem(pem).map_err(|e| format!("ca_file is no PEM certificate: {e}"))?;
+                builder = builder.add_root_certificate(ca);
+            }
+            builder.build().map_err(|e| format!("the HTTP client cannot be made: {e}"))
+        };
+        Ok(Self {
+            guarded: build(settings.allow_private_networks)?,
+            configured: build(true)?,
+            origins: Arc::new(origins),
+            settings: Arc::new(settings),
+        })
+    }
+
+    /// Sends and reads the whole answer, up to [`MAX_BODY_BYTES`].
+    pub async fn send(&self, request: Request<'_>) -> Result<Response, OutboundError> {
+        let host = host_of(request.url);
+        let response = self.start(request).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|_| OutboundError::Unreachable(host.clone()))?;
+            if body.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
+                return Err(OutboundError::TooLong(host));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status, headers, body: body.into() })
+    }
+
+    /// Sends and hands the answer's body over piece by piece; for content, which may be of any size.
+    pub async fn stream(
+        &self,
+        request: Request<'_>,
+        mut piece: impl FnMut(&[u8]) -> std::io::Result<()> + Send,
+    ) -> Result<Response, OutboundError> {
+        let host = host_of(request.url);
+        let response = self.start(request).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|_| OutboundError::Unreachable(host.clone()))?;
+            piece(&chunk).map_err(|_| OutboundError::Unreachable(host.clone()))?;
+        }
+        Ok(Response { status, headers, body: Bytes::new() })
+    }
+
+    async fn start(&self, request: Request<'_>) -> Result<reqwest::Response, OutboundError> {
+        let url = Url::parse(request.url).map_err(|_| OutboundError::NotAllowed(host_of(request.url)))?;
+        let client = self.client_for(&url)?;
+        let mut builder = client.request(request.method, url).headers(request.headers);
+        if let Some(body) = request.body {
+            builder = builder.body(body);
+        }
+        builder.send().await.map_err(|_| OutboundError::Unreachable(host_of(request.url)))
+    }
+
+    /// Which client may call this URL, if any may.
+    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, OutboundError> {
+        let refuse = || OutboundError::NotAllowed(host_of(url.as_str()));
+        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse());
+        }
+        if self.origins.contains(&origin_of(url)) {
+            return Ok(&self.configured);
+        }
+        if url.scheme() == "http" && !self.settings.allow_http {
+            return Err(refuse());
+        }
+        let literal = match url.host() {
+            Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
+            Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
+            Some(Host::Domain(_)) => None,
+            None => return Err(refuse()),
+        };
+        match literal {
+            Some(ip) if !self.settings.allow_private_networks && !is_public(ip) => Err(refuse()),
+            _ => Ok(&self.guarded),
+        }
+    }
+}
+
+fn origin_of(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// What may be said of a URL in a message: its host, never its query.
+fn host_of(url: &str) -> String {
+    Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "that URL".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(settings: Settings, url: &str) -> bool {
+        Outbound::new(settings).unwrap().client_for(&Url::parse(url).unwrap()).is_ok()
+    }
+
+    /// Threat 17.
+    #[test]
+    fn threat_17_private_places_plain_http_and_odd_schemes_are_not_called() {
+        for url in [
+            "http://idp.example/jwks", "https://127.0.0.1/", "https://[::1]/", "https://169.254.169.254/latest",
+            "https://10.0.0.1/", "https://192.168.1.1/", "https://[fd00::1]/", "https://[::ffff:127.0.0.1]/",
+            "https://0.0.0.0/", "https://2130706433/", "ftp://idp.example/", "file:///etc/passwd", "https://u:p@idp.example/",
+        ] {
+            assert!(!with(Settings::default(), url), "{url}");
+        }
+        assert!(with(Settings::default(), "https://idp.example/jwks"));
+    }
+
+    #[test]
+    fn a_configured_origin_is_exactly_that_origin() {
+        let settings = || Settings { configured: vec!["http://127.0.0.1:8080/x".into()], ..Settings::default() };
+        assert!(with(settings(), "http://127.0.0.1:8080/jwks"));
+        assert!(!with(settings(), "http://127.0.0.1:8081/jwks"));
+        assert!(!with(settings(), "http://localhost:8080/jwks"));
+    }
+}

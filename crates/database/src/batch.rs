@@ -1,0 +1,52 @@
+//! What a commit does, as data.
+
+use crate::table::{Row, Table, Value};
+
+/// Something that must be true at the moment of commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// No row has this key.
+    Absent { table: &'static Table, key: Vec<Value> },
+    /// A row has this key, and this value in that column.
+    Equals { table: &'static Table, key: Vec<Value>, column: usize, value: Value },
+    /// A row has this key, and less than this in that column.
+    Below { table: &'static Table, key: Vec<Value>, column: usize, limit: i64 },
+}
+
+/// A change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new row; the batch breaks if its key or a unique index is taken.
+    Insert { table: &'static Table, row: Row },
+    /// A row, whether or not one was there.
+    Put { table: &'static Table, row: Row },
+    /// No row with this key any more.
+    Delete { table: &'static Table, key: Vec<Value> },
+    /// No row any more with this prefix of an index.
+    DeleteAll { table: &'static Table, index: Option<usize>, prefix: Vec<Value> },
+    /// Adds to a column of a row, if it is there. Additions commute.
+    Add { table: &'static Table, key: Vec<Value>, column: usize, by: i64 },
+    /// Removes rows whose column holds less than this: the sweeper's broom.
+    DeleteBelow { table: &'static Table, column: usize, limit: i64 },
+}
+
+/// Checks and operations that happen together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    pub checks: Vec<Check>,
+    pub operations: Vec<Operation>,
+}
+
+/// Why nothing of a batch happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The check at this position of `checks` does not hold.
+    #[error("check {0} does not hold")]
+    Broken(usize),
+    /// The row of the operation at this position is taken.
+    #[error("the row of operation {0} is taken")]
+    Taken(usize),
+    /// The engine cannot write; the text is for the log.
+    #[error("the store cannot be written: {0}")]
+    Unavailable(String),
+}

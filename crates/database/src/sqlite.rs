@@ -1,0 +1,120 @@
+//! The engine on SQLite: one writer thread with group commit (`synchronous=FULL`), readers with
+//! connections of their own.
+
+mod statement;
+mod writer;
+
+use crate::ReadError;
+use crate::batch::{Batch, CommitError};
+use crate::table::{Row, Scan, Table, Value};
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const READERS: usize = 4;
+
+/// A party's migrations: SQL scripts, each run once and in order.
+pub struct Migrations(pub &'static [&'static str]);
+
+/// The store could not be opened; the text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the store `{0}` cannot be opened: {1}")]
+    Open(PathBuf, rusqlite::Error),
+    #[error("the store `{0}` was written by a newer version: update this program, or restore an older backup")]
+    Newer(PathBuf),
+}
+
+/// A SQLite database of ours.
+pub struct Sqlite {
+    path: PathBuf,
+    readers: Vec<Mutex<Connection>>,
+    next: AtomicUsize,
+    writer: writer::Writer,
+}
+
+impl Sqlite {
+    /// Opens or makes the file, brings it up to date, and starts the writer.
+    pub fn open(path: &Path, migrations: &Migrations) -> Result<Self, OpenError> {
+        let fail = |error| OpenError::Open(path.to_owned(), error);
+        let mut connection = Connection::open(path).map_err(fail)?;
+        configure(&connection).map_err(fail)?;
+        migrate(&mut connection, migrations, path)?;
+        let mut readers = Vec::with_capacity(READERS);
+        for _ in 0..READERS {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let reader = Connection::open_with_flags(path, flags).map_err(fail)?;
+            reader.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+            reader.set_prepared_statement_cache_capacity(128);
+            readers.push(Mutex::new(reader));
+        }
+        let writer = writer::Writer::start(connection);
+        Ok(Self { path: path.to_owned(), readers, next: AtomicUsize::new(0), writer })
+    }
+
+    /// Copies the database into `target` while it is in use.
+    pub fn backup(&self, target: &Path) -> Result<(), ReadError> {
+        self.reader().backup("main", target, None::<fn(rusqlite::backup::Progress)>).map_err(|e| ReadError(e.to_string()))
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let ring = self.readers.iter().cycle().skip(start % READERS).take(READERS);
+        for reader in ring {
+            if let Ok(free) = reader.try_lock() {
+                return free;
+            }
+        }
+        let any = self.readers.get(start % READERS).or(self.readers.first());
+        // there are always READERS of them; a poisoned one is still a good connection
+        match any {
+            Some(reader) => reader.lock().unwrap_or_else(PoisonError::into_inner),
+            None => std::process::abort(),
+        }
+    }
+
+    pub(crate) fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, ReadError> {
+        statement::get(&self.reader(), table, key).map_err(|e| ReadError(e.to_string()))
+    }
+
+    pub(crate) fn scan(&self, scan: &Scan<'_>) -> Result<Vec<Row>, ReadError> {
+        statement::scan(&self.reader(), scan).map_err(|e| ReadError(e.to_string()))
+    }
+
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.writer.commit(batch).await
+    }
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "OFF")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)
+}
+
+fn migrate(connection: &mut Connection, migrations: &Migrations, path: &Path) -> Result<(), OpenError> {
+    let fail = |error| OpenError::Open(path.to_owned(), error);
+    let has: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
+    let has = usize::try_from(has).unwrap_or(usize::MAX);
+    if has > migrations.0.len() {
+        return Err(OpenError::Newer(path.to_owned()));
+    }
+    for (at, script) in migrations.0.iter().enumerate().skip(has) {
+        let transaction = connection.transaction().map_err(fail)?;
+        transaction.execute_batch(script).map_err(fail)?;
+        let version = i64::try_from(at).unwrap_or(i64::MAX).saturating_add(1);
+        transaction.pragma_update(None, "user_version", version).map_err(fail)?;
+        transaction.commit().map_err(fail)?;
+    }
+    Ok(())
+}

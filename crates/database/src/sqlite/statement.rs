@@ -1,0 +1,143 @@
+//! SQL text and its execution. Texts depend only on the shape of a call, so each is prepared once
+//! per connection.
+
+use crate::batch::{Check, Operation};
+use crate::table::{Row, Scan, Table, Value};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ToSql, params_from_iter};
+use std::fmt::Write as _;
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(int) => ValueRef::Integer(*int),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(blob) => ValueRef::Blob(blob),
+        }))
+    }
+}
+
+fn read(row: &rusqlite::Row<'_>, columns: usize) -> rusqlite::Result<Row> {
+    (0..columns)
+        .map(|at| {
+            Ok(match row.get_ref(at)? {
+                ValueRef::Null | ValueRef::Real(_) => Value::Null,
+                ValueRef::Integer(int) => Value::Int(int),
+                ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                ValueRef::Blob(blob) => Value::Blob(blob.to_vec()),
+            })
+        })
+        .collect()
+}
+
+fn names(table: &Table) -> String {
+    let names: Vec<_> = table.columns.iter().map(|column| column.name).collect();
+    names.join(",")
+}
+
+fn name(table: &Table, at: usize) -> &'static str {
+    table.columns.get(at).map_or("", |column| column.name)
+}
+
+/// ` WHERE a=$1 AND b=$2`, over these columns.
+fn equals(table: &Table, columns: &[usize]) -> String {
+    let mut text = String::new();
+    for (n, at) in columns.iter().enumerate() {
+        let word = if n == 0 { "WHERE" } else { "AND" };
+        let _ = write!(text, " {word} {}=${}", name(table, *at), n.saturating_add(1));
+    }
+    text
+}
+
+fn by_key(table: &Table) -> String {
+    equals(table, &(0..table.key).collect::<Vec<_>>())
+}
+
+pub(super) fn get(connection: &Connection, table: &Table, key: &[Value]) -> rusqlite::Result<Option<Row>> {
+    let sql = format!("SELECT {} FROM {}{}", names(table), table.name, by_key(table));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(key))?;
+    rows.next()?.map(|row| read(row, table.columns.len())).transpose()
+}
+
+pub(super) fn scan(connection: &Connection, scan: &Scan<'_>) -> rusqlite::Result<Vec<Row>> {
+    let table = scan.table;
+    let order = table.order(scan.index);
+    let (fixed, free) = order.split_at_checked(scan.prefix.len()).unwrap_or((&order, &[]));
+    let mut sql = format!("SELECT {} FROM {}{}", names(table), table.name, equals(table, fixed));
+    let mut parameters: Vec<Value> = scan.prefix.to_vec();
+    if let (Some(after), Some(first)) = (&scan.after, free.first()) {
+        parameters.push(after.clone());
+        let word = if fixed.is_empty() { "WHERE" } else { "AND" };
+        let sign = if scan.descending { "<" } else { ">" };
+        let _ = write!(sql, " {word} {}{sign}${}", name(table, *first), parameters.len());
+    }
+    let way = if scan.descending { " DESC" } else { "" };
+    let along: Vec<_> = free.iter().map(|at| format!("{}{way}", name(table, *at))).collect();
+    if !along.is_empty() {
+        let _ = write!(sql, " ORDER BY {}", along.join(","));
+    }
+    parameters.push(Value::Int(i64::try_from(scan.limit).unwrap_or(i64::MAX)));
+    let _ = write!(sql, " LIMIT ${}", parameters.len());
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(&parameters))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row, table.columns.len())?);
+    }
+    Ok(found)
+}
+
+pub(super) fn holds(connection: &Connection, check: &Check) -> rusqlite::Result<bool> {
+    let column = |table, key: &Vec<Value>, column: &usize| {
+        get(connection, table, key).map(|row| row.and_then(|mut row| (*column < row.len()).then(|| row.swap_remove(*column))))
+    };
+    Ok(match check {
+        Check::Absent { table, key } => get(connection, table, key)?.is_none(),
+        Check::Equals { table, key, column: at, value } => column(table, key, at)?.is_some_and(|has| has == *value),
+        Check::Below { table, key, column: at, limit } => {
+            column(table, key, at)?.and_then(|has| has.as_int()).is_some_and(|has| has < *limit)
+        }
+    })
+}
+
+/// Carries one operation out; `false` where an insert found its row taken.
+pub(super) fn apply(connection: &Connection, operation: &Operation) -> rusqlite::Result<bool> {
+    match operation {
+        Operation::Insert { table, row } => match write_row(connection, "INSERT", table, row) {
+            Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::ConstraintViolation => Ok(false),
+            other => other.map(|()| true),
+        },
+        Operation::Put { table, row } => write_row(connection, "INSERT OR REPLACE", table, row).map(|()| true),
+        Operation::Delete { table, key } => {
+            run(connection, &format!("DELETE FROM {}{}", table.name, by_key(table)), key)
+        }
+        Operation::DeleteAll { table, index, prefix } => {
+            let order = table.order(*index);
+            let fixed = order.get(..prefix.len()).unwrap_or(&order);
+            run(connection, &format!("DELETE FROM {}{}", table.name, equals(table, fixed)), prefix)
+        }
+        Operation::Add { table, key, column, by } => {
+            let column = name(table, *column);
+            let mut parameters = key.clone();
+            parameters.push(Value::Int(*by));
+            let sql = format!("UPDATE {} SET {column}={column}+${}{}", table.name, parameters.len(), by_key(table));
+            run(connection, &sql, &parameters)
+        }
+        Operation::DeleteBelow { table, column, limit } => {
+            let sql = format!("DELETE FROM {} WHERE {}<$1", table.name, name(table, *column));
+            run(connection, &sql, &[Value::Int(*limit)])
+        }
+    }
+}
+
+fn run(connection: &Connection, sql: &str, parameters: &[Value]) -> rusqlite::Result<bool> {
+    connection.prepare_cached(sql)?.execute(params_from_iter(parameters)).map(|_| true)
+}
+
+fn write_row(connection: &Connection, verb: &str, table: &Table, row: &[Value]) -> rusqlite::Result<()> {
+    let places: Vec<_> = (1..=table.columns.len()).map(|n| format!("${n}")).collect();
+    let sql = format!("{verb} INTO {} ({}) VALUES ({})", table.name, names(table), places.join(","));
+    connection.prepare_cached(&sql)?.execute(params_from_iter(row)).map(|_| ())
+}

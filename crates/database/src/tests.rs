@@ -1,0 +1,106 @@
+//! One contract for every engine.
+
+use super::*;
+use std::path::PathBuf;
+
+static PETS: Table = Table {
+    name: "pet",
+    columns: &[
+        Column { name: "id", kind: Kind::Text },
+        Column { name: "owner", kind: Kind::Text },
+        Column { name: "name", kind: Kind::Text },
+        Column { name: "meals", kind: Kind::Int },
+    ],
+    key: 1,
+    indexes: &[
+        Index { name: "pet_by_owner", columns: &[1], unique: false },
+        Index { name: "pet_by_name", columns: &[2], unique: true },
+    ],
+};
+
+const MIGRATIONS: Migrations = Migrations(&[
+    "CREATE TABLE pet (id TEXT PRIMARY KEY, owner TEXT, name TEXT, meals BIGINT) WITHOUT ROWID;
+     CREATE INDEX pet_by_owner ON pet (owner);
+     CREATE UNIQUE INDEX pet_by_name ON pet (name);",
+]);
+
+struct Folder(PathBuf);
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn engines() -> Vec<(Database, Option<Folder>)> {
+    let unique = format!("wayleave-database-{}-{:?}", std::process::id(), std::thread::current().id());
+    let folder = Folder(std::env::temp_dir().join(unique));
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let sqlite = Sqlite::open(&folder.0.join("pets.db"), &MIGRATIONS).unwrap();
+    vec![(Database::Memory(Memory::default()), None), (Database::Sqlite(sqlite), Some(folder))]
+}
+
+fn pet(id: &str, owner: &str, name: &str) -> Row {
+    vec![id.into(), owner.into(), name.into(), 0.into()]
+}
+
+fn insert(id: &str, owner: &str, name: &str) -> Operation {
+    Operation::Insert { table: &PETS, row: pet(id, owner, name) }
+}
+
+fn names(rows: Vec<Row>) -> String {
+    rows.iter().filter_map(|row| row[2].as_text()).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_batch_happens_whole_or_not_at_all() {
+    for (database, _folder) in engines() {
+        let commit = |checks, operations| database.commit(Batch { checks, operations });
+        commit(vec![], vec![insert("1", "alice", "Rex"), insert("2", "alice", "Tom")]).await.unwrap();
+        let taken = commit(vec![], vec![insert("3", "bob", "Ida"), insert("4", "bob", "Tom")]).await;
+        assert_eq!(taken, Err(CommitError::Taken(1)));
+        assert_eq!(database.get(&PETS, &["3".into()]).unwrap(), None);
+        let key = || vec!["1".into()];
+        let fed = |value: i64| Check::Equals { table: &PETS, key: key(), column: 3, value: value.into() };
+        let feed = || vec![Operation::Add { table: &PETS, key: key(), column: 3, by: 1 }];
+        commit(vec![fed(0)], feed()).await.unwrap();
+        assert_eq!(commit(vec![fed(0)], feed()).await, Err(CommitError::Broken(0)));
+        let below = |limit| Check::Below { table: &PETS, key: key(), column: 3, limit };
+        commit(vec![below(2)], feed()).await.unwrap();
+        assert_eq!(commit(vec![below(2)], feed()).await, Err(CommitError::Broken(0)));
+        assert_eq!(database.get(&PETS, &key()).unwrap().unwrap()[3], Value::Int(2));
+        let absent = Check::Absent { table: &PETS, key: key() };
+        assert_eq!(commit(vec![absent], vec![]).await, Err(CommitError::Broken(0)));
+    }
+}
+
+#[tokio::test]
+async fn scans_walk_keys_and_indexes_in_pages() {
+    for (database, _folder) in engines() {
+        let pets = [("1", "alice", "Rex"), ("2", "bob", "Ida"), ("3", "alice", "Tom"), ("4", "alice", "Zoe")];
+        let operations = pets.iter().map(|(id, owner, name)| insert(id, owner, name)).collect();
+        database.commit(Batch { checks: vec![], operations }).await.unwrap();
+        let scan = |index, prefix: &[Value], after: Option<&str>, descending, limit| {
+            let after = after.map(Value::from);
+            names(database.scan(&Scan { table: &PETS, index, prefix, after, descending, limit }).unwrap())
+        };
+        assert_eq!(scan(None, &[], None, false, 9), "Rex Ida Tom Zoe");
+        assert_eq!(scan(Some(0), &["alice".into()], None, false, 2), "Rex Tom");
+        assert_eq!(scan(Some(0), &["alice".into()], Some("3"), false, 2), "Zoe");
+        assert_eq!(scan(Some(0), &["alice".into()], None, true, 2), "Zoe Tom");
+        assert_eq!(scan(Some(1), &["Ida".into()], None, false, 9), "Ida");
+        assert_eq!(scan(Some(0), &["carol".into()], None, false, 9), "");
+        let all = Operation::DeleteAll { table: &PETS, index: Some(0), prefix: vec!["alice".into()] };
+        database.commit(Batch { checks: vec![], operations: vec![all] }).await.unwrap();
+        assert_eq!(scan(None, &[], None, false, 9), "Ida");
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_not_touched() {
+    let (_, folder) = engines().pop().unwrap();
+    let path = folder.unwrap().0.join("pets.db");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    drop(Sqlite::open(&path, &MIGRATIONS).unwrap());
+    assert!(matches!(Sqlite::open(&path, &Migrations(&[])), Err(OpenError::Newer(_))));
+    let _ = std::fs::remove_dir_all(path.parent().unwrap());
+}

@@ -1,0 +1,113 @@
+//! Access tokens for our own APIs and for resource servers: PAT, PMT, RMT by their scopes
+//! (protocol.md 1). And the door that checks them: a [`ProtectionToken`] or [`PolicyToken`] is made
+//! nowhere else, one type per kind of caller (threat 7).
+
+use crate::token_text::{self, TokenKind};
+use crate::{Failure, Identity};
+use serde::{Deserialize, Serialize};
+use types::token::{UMA_POLICY, UMA_PROTECTION};
+use types::{AccountId, ClientId, ErrorCode, GrantId, OwnerId, Refusal, ScopeSet, Timestamp};
+
+/// An access token as it is kept; never its text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessToken {
+    pub client: ClientId,
+    pub account: Option<AccountId>,
+    pub scope: ScopeSet,
+    /// The consent it hangs on; gone, it is no good.
+    pub grant: Option<GrantId>,
+    pub resource: Option<String>,
+    /// Thumbprint of the DPoP key it is bound to.
+    pub cnf: Option<String>,
+    pub issued: Timestamp,
+    pub expires: Timestamp,
+    pub family: String,
+}
+
+/// A token as it was presented, with its DPoP proof if there is one.
+pub struct Presented<'a> {
+    pub token: &'a str,
+    pub dpop_scheme: bool,
+    pub dpop: Option<&'a str>,
+    pub method: &'a str,
+    pub url: &'a str,
+}
+
+/// Proof that a PAT was presented: who the resource server is, and which owner it acts for.
+#[derive(Clone, Debug)]
+pub struct ProtectionToken {
+    pub resource_server: ClientId,
+    pub owner: OwnerId,
+    pub grant: GrantId,
+}
+
+/// Proof that a PMT was presented: an owner's policy or relationship manager.
+#[derive(Clone, Debug)]
+pub struct PolicyToken {
+    pub client: ClientId,
+    pub owner: OwnerId,
+}
+
+impl Identity {
+    /// Checks an access token of ours: known, unexpired, its consent standing, its key proven.
+    pub async fn check_access_token(&self, presented: &Presented<'_>) -> Result<AccessToken, Failure> {
+        let invalid = || Refusal::new(ErrorCode::InvalidToken, "the access token is unknown, expired or revoked: get a new one");
+        let key = token_text::key_of(TokenKind::Access, presented.token).ok_or_else(invalid)?;
+        let token = self.store.find_access_token(&key).await?.ok_or_else(invalid)?;
+        if !self.is_live(&token).await? {
+            return Err(invalid().into());
+        }
+        match (&token.cnf, presented.dpop_scheme) {
+            (None, false) => {}
+            (Some(jkt), true) => self.check_bound(presented, jkt)?,
+            _ => return Err(invalid().into()),
+        }
+        Ok(token)
+    }
+
+    fn check_bound(&self, presented: &Presented<'_>, jkt: &str) -> Result<(), Failure> {
+        let wrong = |what: &str| Failure::Refused(Refusal::new(ErrorCode::InvalidDpopProof, what.to_owned()));
+        let proof = presented.dpop.ok_or_else(|| wrong("send a DPoP proof with this token"))?;
+        let request = jose::dpop::Request { method: presented.method, url: presented.url, access_token: Some(presented.token) };
+        let proof = self.dpop.check(proof, &request, self.now())?;
+        if proof.jkt == jkt { Ok(()) } else { Err(wrong("the DPoP proof is made by another key than the token's")) }
+    }
+
+    /// Whether a token's time, consent and client still stand.
+    pub async fn is_live(&self, token: &AccessToken) -> Result<bool, Failure> {
+        if self.now() >= token.expires {
+            return Ok(false);
+        }
+        match &token.grant {
+            Some(grant) => Ok(self.store.find_consent(grant).await?.is_some()),
+            None => Ok(self.store.find_client(&token.client).await?.is_some()),
+        }
+    }
+
+    /// The protection API's door (Federated Authorization 1.3): a PAT with an owner.
+    pub async fn check_pat(&self, presented: &Presented<'_>) -> Result<ProtectionToken, Failure> {
+        let token = self.check_access_token(presented).await?;
+        require(&token, UMA_PROTECTION)?;
+        match (token.account, token.grant) {
+            (Some(owner), Some(grant)) => Ok(ProtectionToken { resource_server: token.client, owner, grant }),
+            _ => Failure::refuse(ErrorCode::InsufficientScope, "this PAT stands for no owner: get one by code flow, or with `acts_for`"),
+        }
+    }
+
+    /// The policy API's door (protocol.md 1): a PMT.
+    pub async fn check_pmt(&self, presented: &Presented<'_>) -> Result<PolicyToken, Failure> {
+        let token = self.check_access_token(presented).await?;
+        require(&token, UMA_POLICY)?;
+        match token.account {
+            Some(owner) => Ok(PolicyToken { client: token.client, owner }),
+            None => Failure::refuse(ErrorCode::InsufficientScope, "this PMT stands for no owner: get one by code flow, or with `acts_for`"),
+        }
+    }
+}
+
+fn require(token: &AccessToken, scope: &str) -> Result<(), Failure> {
+    if token.scope.has(scope) {
+        return Ok(());
+    }
+    Failure::refuse(ErrorCode::InsufficientScope, format!("this needs an access token with scope `{scope}`"))
+}

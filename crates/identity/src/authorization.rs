@@ -1,0 +1,299 @@
+//! The authorization endpoint (RFC 6749 4.1, RFC 7636, 8707, 9126, 9207; OpenID Connect Core 3.1).
+//!
+//! 1. [`Identity::read_authorization`] checks client and redirect URI first: before that is settled,
+//!    an error is a page, never a redirect (threat 15).
+//! 2. It checks the rest: code with PKCE (S256, everybody), scopes, resource.
+//! 3. [`Identity::next_step`] says what the browser must do: log in, consent, or go back.
+//! 4. [`Identity::issue_code`] saves consent and code in one commit, and gives the way back.
+
+use crate::consent::Consent;
+use crate::session::Session;
+use crate::token_text::{self, TokenKey, TokenKind};
+use crate::{Account, Changes, Client, Failure, Form, Identity, Requirement, Write};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use types::token::{UMA_POLICY, UMA_PROTECTION};
+use types::{AccountId, ClientId, ErrorCode, GrantId, Refusal, ScopeSet, Timestamp};
+use url::Url;
+
+/// Seconds that a code lives.
+pub const CODE_LIFETIME: i64 = 60;
+/// Prefix of `request_uri` (RFC 9126 2.2).
+pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
+
+/// A request that was pushed (RFC 9126); its parameters wait under a random id.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushedRequest {
+    pub id: String,
+    pub client: ClientId,
+    pub form: String,
+    pub dpop_jkt: Option<String>,
+    pub expires: Timestamp,
+}
+
+/// What a code stands for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizationCode {
+    pub client: ClientId,
+    pub account: AccountId,
+    pub redirect_uri: String,
+    pub scope: ScopeSet,
+    pub challenge: String,
+    pub nonce: Option<String>,
+    pub resource: Option<String>,
+    pub auth_time: Timestamp,
+    pub dpop_jkt: Option<String>,
+    pub consent: GrantId,
+    pub expires: Timestamp,
+}
+
+/// An authorization request that is in order.
+#[derive(Clone)]
+pub struct AuthorizationRequest {
+    pub client: Arc<Client>,
+    pub redirect_uri: String,
+    pub scope: ScopeSet,
+    pub state: Option<String>,
+    pub nonce: Option<String>,
+    challenge: String,
+    pub resource: Option<String>,
+    dpop_jkt: Option<String>,
+    prompt: Vec<String>,
+    max_age: Option<i64>,
+    pub login_hint: Option<String>,
+    /// Id of the pushed request it came by, spent when the code is issued.
+    pushed: Option<String>,
+}
+
+/// How an authorization request fails.
+pub enum AuthorizationError {
+    /// Tell the person; there is nowhere safe to send her.
+    Page(Failure),
+    /// Send the error back to the client.
+    Back(String),
+}
+
+/// What the browser must do next.
+pub enum Step {
+    LogIn,
+    Consent,
+    Back(String),
+}
+
+impl From<Failure> for AuthorizationError {
+    fn from(failure: Failure) -> Self {
+        Self::Page(failure)
+    }
+}
+
+fn page(what: &str) -> AuthorizationError {
+    AuthorizationError::Page(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what)))
+}
+
+impl Identity {
+    /// Reads and checks a request, pushed or not.
+    pub async fn read_authorization(&self, form: &Form) -> Result<AuthorizationRequest, AuthorizationError> {
+        let (form, pushed) = self.unfold(form).await?;
+        let client = self.find_requesting_client(&form).await?;
+        let redirect_uri = redirect_uri_of(&client, &form)?;
+        let state = form.one("state").ok().flatten().map(str::to_owned);
+        let back = |refusal: Refusal| AuthorizationError::Back(self.error_redirect(&redirect_uri, &refusal, state.as_deref()));
+        form.check_unrepeated().map_err(back)?;
+        let checked = self.check_parameters(&client, &form).await;
+        let (scope, challenge, resource) = checked.map_err(|failure| match failure {
+            Failure::Refused(refusal) => back(refusal),
+            unavailable => AuthorizationError::Page(unavailable),
+        })?;
+        let text = |name: &str| form.one(name).ok().flatten().map(str::to_owned);
+        let dpop_jkt = pushed.as_ref().and_then(|p| p.dpop_jkt.clone()).or_else(|| text("dpop_jkt"));
+        Ok(AuthorizationRequest {
+            scope,
+            state,
+            nonce: text("nonce"),
+            challenge,
+            resource,
+            dpop_jkt,
+            prompt: text("prompt").map(|p| p.split(' ').map(str::to_owned).collect()).unwrap_or_default(),
+            max_age: text("max_age").and_then(|age| age.parse().ok()),
+            login_hint: text("login_hint"),
+            pushed: pushed.map(|p| p.id),
+            client,
+            redirect_uri,
+        })
+    }
+
+    /// Parameters of a `request_uri` take the place of those sent (RFC 9126 4).
+    async fn unfold(&self, form: &Form) -> Result<(Form, Option<PushedRequest>), AuthorizationError> {
+        let request_uri = form.one("request_uri").map_err(Failure::from)?;
+        let Some(uri) = request_uri else { return Ok((form.clone(), None)) };
+        let unknown = || page("this request has expired or was used: go back to the application and start again");
+        let id = uri.strip_prefix(REQUEST_URI).ok_or_else(unknown)?;
+        let pushed = self.store.find_pushed_request(id).await.map_err(Failure::from)?.ok_or_else(unknown)?;
+        let named = form.one("client_id").map_err(Failure::from)?;
+        if pushed.expires <= self.now() || named != Some(pushed.client.as_str()) {
+            return Err(unknown());
+        }
+        let unfolded = Form::parse(pushed.form.as_bytes()).map_err(Failure::from)?;
+        Ok((unfolded, Some(pushed)))
+    }
+
+    async fn find_requesting_client(&self, form: &Form) -> Result<Arc<Client>, AuthorizationError> {
+        let id = form.one("client_id").map_err(Failure::from)?.ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
+        let client = self.store.find_client(&ClientId::from(id)).await.map_err(Failure::from)?;
+        Ok(Arc::new(client.ok_or_else(|| page("no application is known here under this `client_id`"))?))
+    }
+
+    /// Everything but client and redirect URI.
+    pub(crate) async fn check_parameters(&self, client: &Client, form: &Form) -> Result<(ScopeSet, String, Option<String>), Failure> {
+        if form.one("request")?.is_some() {
+            return Failure::refuse(ErrorCode::RequestNotSupported, "push the request instead of sending it as an object");
+        }
+        if form.one("response_type")? != Some("code") {
+            return Failure::refuse(ErrorCode::UnsupportedResponseType, "`response_type` must be `code`");
+        }
+        if !client.may_use("authorization_code") {
+            return Failure::refuse(ErrorCode::UnauthorizedClient, "this client is not registered for the authorization code grant");
+        }
+        if form.one("response_mode")?.is_some_and(|mode| mode != "query") {
+            return Failure::refuse(ErrorCode::InvalidRequest, "`response_mode` must be `query`");
+        }
+        let challenge = form.one("code_challenge")?.filter(|c| c.len() == 43 && jose::base64url::decode(c).is_some());
+        let (Some(challenge), Some("S256")) = (challenge, form.one("code_challenge_method")?) else {
+            return Failure::refuse(ErrorCode::InvalidRequest, "send `code_challenge` with `code_challenge_method` = `S256`");
+        };
+        let scope = check_scope(client, form.one("scope")?.unwrap_or_default())?;
+        let resource = self.check_resource(form).await?;
+        Ok((scope, challenge.to_owned(), resource))
+    }
+
+    /// `resource` (RFC 8707): at most one, and a resource server that is known here.
+    pub(crate) async fn check_resource(&self, form: &Form) -> Result<Option<String>, Failure> {
+        match form.all("resource") {
+            [] => Ok(None),
+            [one] if self.store.find_client_by_resource(one).await?.is_some() => Ok(Some(one.clone())),
+            _ => Failure::refuse(ErrorCode::InvalidTarget, "`resource` must name one resource server that is known here"),
+        }
+    }
+
+    /// What the browser must do, given who is logged in.
+    pub async fn next_step(&self, request: &AuthorizationRequest, session: Option<&Session>) -> Result<Step, Failure> {
+        let wants = |what: &str| request.prompt.iter().any(|prompt| prompt == what);
+        let refuse = |code, what: &str| Step::Back(self.error_redirect(&request.redirect_uri, &Refusal::new(code, what), request.state.as_deref()));
+        let now = self.now();
+        let fresh = session.filter(|s| {
+            let recent = s.auth_time.plus(5) > now;
+            let young = request.max_age.is_none_or(|age| s.auth_time.plus(age.max(0)) >= now || recent);
+            young && (recent || !wants("login"))
+        });
+        let Some(session) = fresh else {
+            return Ok(if wants("none") { refuse(ErrorCode::LoginRequired, "nobody is logged in") } else { Step::LogIn });
+        };
+        let consent = self.store.find_consent_of(&session.account, &request.client.id).await?;
+        let covered = consent.as_ref().is_some_and(|consent| request.scope.is_subset(&consent.scopes));
+        if covered && !wants("consent") && (request.client.declared || !request.scope.has(UMA_POLICY)) {
+            return self.issue_code(request, session).await.map(Step::Back);
+        }
+        Ok(if wants("none") { refuse(ErrorCode::ConsentRequired, "the person has not agreed to this yet") } else { Step::Consent })
+    }
+
+    /// Whether consent to this must be proven with the password (protocol.md 1.7).
+    pub fn needs_password(&self, request: &AuthorizationRequest) -> bool {
+        !request.client.declared && request.scope.has(UMA_POLICY)
+    }
+
+    /// Saves consent and code; the URL that takes the browser back to the client.
+    pub async fn issue_code(&self, request: &AuthorizationRequest, session: &Session) -> Result<String, Failure> {
+        let now = self.now();
+        let before = self.store.find_consent_of(&session.account, &request.client.id).await?;
+        let mut changes = Changes::default();
+        let consent = match before {
+            Some(before) if request.scope.is_subset(&before.scopes) => {
+                changes.requires.push(Requirement::ConsentStands(before.id.clone()));
+                before
+            }
+            before => {
+                let id = before.as_ref().map(|b| b.id.clone()).unwrap_or_else(|| GrantId::new(self.random_id()));
+                let created = before.as_ref().map_or(now, |b| b.created);
+                let scopes = before.map(|b| b.scopes).unwrap_or_default().union(&request.scope);
+                let consent = Consent { id, account: session.account.clone(), client: request.client.id.clone(), scopes, created };
+                changes.writes.push(Write::PutConsent(consent.clone()));
+                consent
+            }
+        };
+        let expires = now.plus(CODE_LIFETIME);
+        let text = token_text::mint(TokenKind::Code, session.account.as_str(), expires, &*self.randomness);
+        let code = AuthorizationCode {
+            client: request.client.id.clone(),
+            account: session.account.clone(),
+            redirect_uri: request.redirect_uri.clone(),
+            scope: request.scope.clone(),
+            challenge: request.challenge.clone(),
+            nonce: request.nonce.clone(),
+            resource: request.resource.clone(),
+            auth_time: session.auth_time,
+            dpop_jkt: request.dpop_jkt.clone(),
+            consent: consent.id,
+            expires,
+        };
+        changes.writes.push(Write::PutCode(code_key(&text)?, code));
+        changes.writes.extend(request.pushed.clone().map(Write::DeletePushedRequest));
+        self.store.commit(changes).await?;
+        Ok(self.redirect(&request.redirect_uri, &[("code", &text)], request.state.as_deref()))
+    }
+
+    /// The person said no.
+    pub fn deny_authorization(&self, request: &AuthorizationRequest) -> String {
+        let refusal = Refusal::new(ErrorCode::AccessDenied, "the person refused");
+        self.error_redirect(&request.redirect_uri, &refusal, request.state.as_deref())
+    }
+
+    pub(crate) fn error_redirect(&self, uri: &str, refusal: &Refusal, state: Option<&str>) -> String {
+        let parameters = [("error", refusal.code.as_str()), ("error_description", refusal.description.as_str())];
+        self.redirect(uri, &parameters, state)
+    }
+
+    /// `uri` with parameters, `state` and `iss` (RFC 9207) added to its query.
+    fn redirect(&self, uri: &str, parameters: &[(&str, &str)], state: Option<&str>) -> String {
+        let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
+        {
+            let mut query = url.query_pairs_mut();
+            query.extend_pairs(parameters);
+            query.extend_pairs(state.map(|state| ("state", state)));
+            query.append_pair("iss", self.issuer());
+        }
+        url.into()
+    }
+
+    /// The account of a session, for pages.
+    pub async fn account_of(&self, session: &Session) -> Result<Option<Account>, Failure> {
+        Ok(self.store.find_account(&session.account).await?)
+    }
+}
+
+/// The key of a code's row.
+pub(crate) fn code_key(text: &str) -> Result<TokenKey, Failure> {
+    token_text::key_of(TokenKind::Code, text)
+        .ok_or_else(|| Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, "the code is unknown, used or expired: start again")))
+}
+
+/// Exact comparison with what is registered (RFC 9700 2.1).
+fn redirect_uri_of(client: &Client, form: &Form) -> Result<String, AuthorizationError> {
+    let asked = form.one("redirect_uri").map_err(Failure::from)?;
+    match (asked, client.redirect_uris.as_slice()) {
+        (Some(uri), registered) if registered.iter().any(|own| own == uri) => Ok(uri.to_owned()),
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => Err(page("the application did not say where to go afterwards (`redirect_uri`)")),
+        (Some(_), _) => Err(page("the application wants to go on at a place that is not registered for it (`redirect_uri`)")),
+    }
+}
+
+pub(crate) fn check_scope(client: &Client, text: &str) -> Result<ScopeSet, Failure> {
+    let scope = ScopeSet::parse(text).map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?;
+    if let Some(foreign) = scope.iter().find(|scope| !client.may_ask_for(scope)) {
+        return Failure::refuse(ErrorCode::InvalidScope, format!("this client is not registered for the scope `{foreign}`"));
+    }
+    if scope.has(UMA_PROTECTION) && scope.has(UMA_POLICY) {
+        return Failure::refuse(ErrorCode::InvalidScope, "`uma_protection` and `uma_policy` are never granted together: ask for one");
+    }
+    Ok(scope)
+}

@@ -1,0 +1,75 @@
+//! What identity writes, as data. One commit carries it out, whole or not at all.
+
+use crate::access_token::AccessToken;
+use crate::authorization::{AuthorizationCode, PushedRequest};
+use crate::consent::Consent;
+use crate::keys::{SealedSecret, StoredKey};
+use crate::session::Session;
+use crate::token::RefreshToken;
+use crate::{Account, Client, TokenKey};
+use types::{AccountId, ClientId, GrantId, Timestamp};
+
+/// What must be true at commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// The consent has not been withdrawn.
+    ConsentStands(GrantId),
+    /// Nobody has used or ended this refresh token meanwhile.
+    RefreshUnchanged { key: TokenKey, version: i64 },
+}
+
+/// One change.
+pub enum Write {
+    /// A one-time id is spent from now on; it must not have been (`Unspent`).
+    Spend { kind: &'static str, issuer: String, id: String, expires: Timestamp },
+    /// The name must be free.
+    CreateAccount(Account),
+    PutAccount(Account),
+    /// The id and the `resource` must be free.
+    CreateClient(Client),
+    PutClient(Client),
+    DeleteClient(ClientId),
+    PutSession(Session),
+    DeleteSession(String),
+    PutConsent(Consent),
+    DeleteConsent(Consent),
+    PutCode(TokenKey, AuthorizationCode),
+    PutPushedRequest(PushedRequest),
+    DeletePushedRequest(String),
+    PutAccessToken(TokenKey, AccessToken),
+    DeleteAccessToken(TokenKey),
+    CreateRefreshToken(TokenKey, RefreshToken),
+    PutRefreshToken(TokenKey, RefreshToken),
+    /// All tokens of one family end, of whatever kind.
+    EndFamily(String),
+    PutKey(StoredKey),
+    DeleteKey(String),
+    PutSecret(SealedSecret),
+}
+
+/// Requirements and changes that go together.
+#[derive(Default)]
+pub struct Changes {
+    pub requires: Vec<Requirement>,
+    pub writes: Vec<Write>,
+}
+
+impl Changes {
+    pub fn of(writes: Vec<Write>) -> Self {
+        Self { requires: Vec::new(), writes }
+    }
+
+    /// Consents that are given here, to whom, and those that end here.
+    pub fn consents(&self) -> impl Iterator<Item = (&Consent, bool)> {
+        self.writes.iter().filter_map(|write| match write {
+            Write::PutConsent(consent) => Some((consent, true)),
+            Write::DeleteConsent(consent) => Some((consent, false)),
+            _ => None,
+        })
+    }
+
+    /// Accounts whose things change here.
+    pub fn accounts(&self) -> impl Iterator<Item = &AccountId> {
+        self.consents().map(|(consent, _)| &consent.account)
+    }
+}

@@ -1,0 +1,77 @@
+//! OAuth clients as they are kept, declared by the operator or registered (RFC 7591).
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use types::client::{AccessTokenFormat, AuthMethod};
+use types::{AccountId, ClientId, ResourceServerId, ScopeSet, Timestamp};
+
+/// Whose resources a client-credentials token is for (`acts_for` in `operations.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActsFor {
+    Account(AccountId),
+    /// The client is itself the owner (Grant 1.2: an owner may be a legal entity).
+    Itself,
+}
+
+/// A client.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Client {
+    pub id: ClientId,
+    pub name: Option<String>,
+    /// Keyed digest of its secret.
+    pub secret_digest: Option<String>,
+    /// The one method it must use; `None`: either secret method.
+    pub auth_method: Option<AuthMethod>,
+    pub redirect_uris: Vec<String>,
+    pub claims_redirect_uris: Vec<String>,
+    pub post_logout_redirect_uris: Vec<String>,
+    pub grant_types: Vec<String>,
+    /// Scopes it is pre-registered for (Grant 3.3.4: RegisteredScopes).
+    pub scope: ScopeSet,
+    pub jwks: Option<Value>,
+    pub jwks_uri: Option<String>,
+    /// Which resource server it is (protocol.md 1.0).
+    pub resource: Option<String>,
+    pub access_token_format: AccessTokenFormat,
+    pub acts_for: Option<ActsFor>,
+    pub may_push_claims: bool,
+    pub dpop_bound_access_tokens: bool,
+    /// `id_token_signed_response_alg`; ES256 where it says nothing.
+    pub id_token_alg: Option<String>,
+    /// Whether the operator declared it, rather than open registration.
+    pub declared: bool,
+    /// SHA-256 of the registration access token (RFC 7592), base64url.
+    pub registration_token: Option<String>,
+    pub created: Timestamp,
+    pub last_used: Option<Timestamp>,
+}
+
+/// Scopes of OpenID Connect that any client with redirect URIs may ask for; consent names them.
+pub const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
+impl Client {
+    /// A public client cannot keep a secret (RFC 6749 2.1).
+    pub fn is_public(&self) -> bool {
+        self.auth_method == Some(AuthMethod::None)
+    }
+
+    pub fn may_use(&self, grant_type: &str) -> bool {
+        self.grant_types.iter().any(|own| own == grant_type)
+    }
+
+    /// The identifier of the resource server it is: its `resource`, else its own id.
+    pub fn resource_server_id(&self) -> ResourceServerId {
+        ResourceServerId::new(self.resource.clone().unwrap_or_else(|| self.id.as_str().to_owned()))
+    }
+
+    /// What people know it by; a name from open registration is the client's own word.
+    pub fn display_name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.id.as_str())
+    }
+
+    /// Whether it may be granted this scope at the authorization endpoint.
+    pub fn may_ask_for(&self, scope: &types::Scope) -> bool {
+        self.scope.contains(scope) || OPENID_SCOPES.contains(&scope.as_str())
+    }
+}

@@ -1,0 +1,192 @@
+//! Client authentication at the token, PAR, revocation and introspection endpoints (RFC 6749 2.3,
+//! RFC 7523 2.2). The only maker of [`AuthenticatedClient`].
+
+use crate::{Changes, Client, CommitError, Failure, Form, Identity, Write};
+use jose::{KeySet, UnverifiedJws};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use types::client::AuthMethod;
+use types::json::OneOrMany;
+use types::token::JWT_BEARER_ASSERTION;
+use types::{ClientId, ErrorCode, Refusal, Timestamp};
+
+/// A client that proved who it is; a public one only named itself, and [`Client::is_public`] says
+/// so.
+#[derive(Clone)]
+pub struct AuthenticatedClient(Arc<Client>);
+
+impl Deref for AuthenticatedClient {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+/// What a request brings to prove its client.
+pub struct Credentials<'a> {
+    /// The `Authorization` header.
+    pub authorization: Option<&'a str>,
+    pub form: &'a Form,
+}
+
+/// Fetched key sets of clients, kept five minutes.
+#[derive(Default)]
+pub struct RemoteKeys(Mutex<HashMap<String, (Timestamp, KeySet)>>);
+
+const KEPT: i64 = 300;
+/// Longest life of an assertion that is taken, in seconds.
+const ASSERTION_LIFETIME: i64 = 3600;
+
+fn invalid(what: impl Into<String>) -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::InvalidClient, what))
+}
+
+enum Proof<'a> {
+    Secret(AuthMethod, String),
+    Assertion(&'a str),
+    Nothing,
+}
+
+impl Identity {
+    /// Tells who the client is, or refuses with `invalid_client`.
+    pub async fn authenticate_client(&self, credentials: &Credentials<'_>) -> Result<AuthenticatedClient, Failure> {
+        let (id, proof) = read(credentials)?;
+        if !self.client_throttle.admit(id.as_str(), self.now()) {
+            return Failure::refuse(ErrorCode::TooManyRequests, "too many requests of this client: wait a minute");
+        }
+        let unknown = || invalid("the client is unknown or its credentials are wrong");
+        let client = self.store.find_client(&id).await?.ok_or_else(unknown)?;
+        match proof {
+            Proof::Secret(method, secret) => {
+                let fits = client.auth_method.is_none_or(|wanted| wanted == method);
+                let digest = self.secret_digest(&id, &secret);
+                let right = client.secret_digest.as_deref().is_some_and(|has| jose::digest::equal(has.as_bytes(), digest.as_bytes()));
+                if !fits || !right {
+                    return Err(unknown());
+                }
+            }
+            Proof::Assertion(assertion) => self.check_assertion(&client, assertion).await?,
+            Proof::Nothing if client.is_public() => {}
+            Proof::Nothing => return Err(invalid("this client must authenticate")),
+        }
+        Ok(AuthenticatedClient(Arc::new(client)))
+    }
+
+    /// How a client's secret is kept.
+    pub fn secret_digest(&self, client: &ClientId, secret: &str) -> String {
+        self.keys.keyed_digest("client secret", [client.as_str().as_bytes(), b"\0", secret.as_bytes()].concat().as_slice())
+    }
+
+    async fn check_assertion(&self, client: &Client, assertion: &str) -> Result<(), Failure> {
+        if client.auth_method.is_some_and(|method| method != AuthMethod::PrivateKeyJwt) {
+            return Err(invalid("this client is registered for another authentication method"));
+        }
+        let keys = self.keys_of(client).await?;
+        let jws = UnverifiedJws::parse(assertion).and_then(|jws| jws.verify(&keys)).map_err(|e| invalid(e.to_string()))?;
+        let claims = jws.claims::<AssertionClaims>().map_err(|_| invalid("the assertion lacks iss, sub, aud, exp or jti"))?;
+        let now = self.now();
+        let ours = claims.aud.contains(self.issuer()) || claims.aud.contains(&self.url(types::path::TOKEN));
+        if claims.iss != client.id.as_str() || claims.sub != client.id.as_str() || !ours || claims.aud.len() != 1 {
+            return Err(invalid("the assertion must be of this client and for this server alone"));
+        }
+        if claims.exp <= now || claims.exp > now.plus(ASSERTION_LIFETIME) {
+            return Err(invalid("the assertion has expired, or lives longer than an hour"));
+        }
+        let spend = Write::Spend { kind: "assertion", issuer: claims.iss.clone(), id: claims.jti.clone(), expires: claims.exp };
+        match self.store.commit(Changes::of(vec![spend])).await {
+            Ok(()) => Ok(()),
+            Err(CommitError::Spent) => Err(invalid("the assertion was used before: make a new one")),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A client's keys, from registration or from its `jwks_uri`.
+    pub async fn keys_of(&self, client: &Client) -> Result<KeySet, Failure> {
+        if let Some(jwks) = &client.jwks {
+            return Ok(KeySet::from_json(jwks).unwrap_or_default());
+        }
+        match &client.jwks_uri {
+            Some(uri) => self.fetch_keys(uri).await,
+            None => Err(invalid("this client has no keys registered")),
+        }
+    }
+
+    /// A key set by URL, through the guarded client; kept for five minutes.
+    pub async fn fetch_keys(&self, uri: &str) -> Result<KeySet, Failure> {
+        let now = self.now();
+        let kept = self.remote_keys.0.lock().unwrap_or_else(PoisonError::into_inner).get(uri).cloned();
+        if let Some((fetched, keys)) = kept {
+            if fetched.plus(KEPT) > now {
+                return Ok(keys);
+            }
+        }
+        let answer = self.outbound.send(outbound::Request::get(uri)).await.map_err(|e| invalid(e.to_string()))?;
+        let set: serde_json::Value = types::json::parse(&answer.body).map_err(|e| invalid(e.to_string()))?;
+        let keys = KeySet::from_json(&set).ok_or_else(|| invalid("the key set is none"))?;
+        let mut cache = self.remote_keys.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() > 1_000 {
+            cache.clear();
+        }
+        cache.insert(uri.to_owned(), (now, keys.clone()));
+        Ok(keys)
+    }
+}
+
+#[derive(Deserialize)]
+struct AssertionClaims {
+    iss: String,
+    sub: String,
+    aud: OneOrMany,
+    exp: Timestamp,
+    jti: String,
+}
+
+/// Finds the one proof there may be (RFC 6749 2.3: not more than one method per request).
+fn read<'a>(credentials: &Credentials<'a>) -> Result<(ClientId, Proof<'a>), Failure> {
+    let form = credentials.form;
+    let named = form.one("client_id")?;
+    let secret = form.one("client_secret")?;
+    let assertion = form.one("client_assertion")?;
+    let (id, proof) = match (credentials.authorization, secret, assertion) {
+        (Some(header), None, None) => {
+            let (id, secret) = basic(header)?;
+            (id, Proof::Secret(AuthMethod::ClientSecretBasic, secret))
+        }
+        (None, Some(secret), None) => {
+            let id = named.ok_or_else(|| invalid("send `client_id` with `client_secret`"))?;
+            (id.to_owned(), Proof::Secret(AuthMethod::ClientSecretPost, secret.to_owned()))
+        }
+        (None, None, Some(assertion)) => {
+            if form.one("client_assertion_type")? != Some(JWT_BEARER_ASSERTION) {
+                return Err(invalid("`client_assertion_type` must be the one of RFC 7523"));
+            }
+            let claimed = UnverifiedJws::parse(assertion).ok().and_then(|jws| jws.claimed("sub"));
+            (claimed.ok_or_else(|| invalid("the assertion is no JWT with `sub`"))?, Proof::Assertion(assertion))
+        }
+        (None, None, None) => (named.ok_or_else(|| invalid("say who the client is"))?.to_owned(), Proof::Nothing),
+        _ => return Failure::refuse(ErrorCode::InvalidRequest, "use one method of client authentication, not several"),
+    };
+    if named.is_some_and(|named| named != id) {
+        return Err(invalid("`client_id` and the credentials name different clients"));
+    }
+    Ok((ClientId::new(id), proof))
+}
+
+/// `Basic`, both parts form-encoded (RFC 6749 2.3.1).
+fn basic(header: &str) -> Result<(String, String), Failure> {
+    let wrong = || invalid("the Authorization header must be `Basic` with client id and secret");
+    let (scheme, encoded) = header.split_once(' ').ok_or_else(wrong)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(wrong());
+    }
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded.trim()).map_err(|_| wrong())?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+    let (id, secret) = text.split_once(':').ok_or_else(wrong)?;
+    let decode = |part: &str| {
+        let pair = form_urlencoded::parse(part.as_bytes()).next();
+        pair.map(|(name, _)| name.into_owned()).unwrap_or_default()
+    };
+    Ok((decode(id), decode(secret)))
+}

@@ -1,0 +1,67 @@
+//! DPoP at the authorization server (RFC 9449): what `jose::dpop` checks without memory, and here
+//! the memory: each `jti` once in its minute, and nonces that do not outlive a restart.
+
+use crate::Failure;
+use jose::dpop::{PROOF_LIFETIME, Request};
+use jose::{DpopProof, Randomness, Verified, base64url, digest};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use types::{ErrorCode, Refusal, Timestamp};
+
+/// Seconds that a nonce is good; the one before it still counts.
+const NONCE_LIFETIME: i64 = 120;
+
+/// What the server remembers of proofs. No rows: a proof made before this process started counts
+/// only with a nonce of this process.
+pub struct Memory {
+    started: Timestamp,
+    nonce_key: [u8; 32],
+    seen: Mutex<HashMap<[u8; 32], Timestamp>>,
+}
+
+impl Memory {
+    pub fn new(started: Timestamp, randomness: &dyn Randomness) -> Self {
+        Self { started, nonce_key: jose::ambient::random(randomness), seen: Mutex::new(HashMap::new()) }
+    }
+
+    /// The nonce to send in `DPoP-Nonce`.
+    pub fn nonce(&self, now: Timestamp) -> String {
+        self.nonce_of(now.0.div_euclid(NONCE_LIFETIME))
+    }
+
+    fn nonce_of(&self, period: i64) -> String {
+        base64url::encode(digest::hmac_sha256(&self.nonce_key, &period.to_be_bytes()))
+    }
+
+    /// Checks a proof whole: form, request, time, nonce, replay.
+    pub fn check(&self, proof: &str, request: &Request<'_>, now: Timestamp) -> Result<Verified<DpopProof>, Failure> {
+        let proof = jose::dpop::check(proof, request, now)
+            .map_err(|error| Refusal::new(ErrorCode::InvalidDpopProof, error.to_string()))?;
+        self.check_nonce(&proof, now)?;
+        self.remember(&proof, now)?;
+        Ok(proof)
+    }
+
+    fn check_nonce(&self, proof: &DpopProof, now: Timestamp) -> Result<(), Failure> {
+        let period = now.0.div_euclid(NONCE_LIFETIME);
+        let good = match proof.nonce.as_deref() {
+            Some(nonce) => nonce == self.nonce_of(period) || nonce == self.nonce_of(period.saturating_sub(1)),
+            // made while this process ran, by a clock that can be believed
+            None => proof.iat >= self.started && proof.iat <= now.plus(5),
+        };
+        if good { Ok(()) } else { Failure::refuse(ErrorCode::UseDpopNonce, "repeat the request with the nonce of `DPoP-Nonce` in the proof") }
+    }
+
+    fn remember(&self, proof: &DpopProof, now: Timestamp) -> Result<(), Failure> {
+        let id = digest::sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() > 10_000 {
+            seen.retain(|_, until| *until > now);
+        }
+        let until = now.plus(PROOF_LIFETIME.saturating_mul(2));
+        match seen.insert(id, until) {
+            Some(before) if before > now => Failure::refuse(ErrorCode::InvalidDpopProof, "this DPoP proof was used before: make a new one"),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The server's keys: signing keys with rotation and overlap, the daily ticket keys, and the key
+//! file that seals them all in the store (architecture.md "Keys").
+
+use crate::store::Store;
+use crate::{Changes, Failure, Write, internal};
+use jose::seal::{KEY_BYTES, SealingKey};
+use jose::{Algorithm, Clock, Randomness, SigningKey, base64url, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::{Arc, PoisonError, RwLock};
+use types::Timestamp;
+
+/// A signing key as it is kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKey {
+    pub kid: String,
+    pub algorithm: Algorithm,
+    /// PKCS #8, sealed.
+    pub sealed: Vec<u8>,
+    /// Published from its making, used for signing from then on.
+    pub active_from: Timestamp,
+    /// No longer published after that.
+    pub retires: Option<Timestamp>,
+}
+
+/// Another secret of the server, sealed: a ticket key under its day.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedSecret {
+    pub name: String,
+    pub sealed: Vec<u8>,
+    pub expires: Timestamp,
+}
+
+/// Seconds between publishing a new signing key and signing with it, so that nobody meets a
+/// signature by a key that its cached set lacks.
+pub const LEAD: i64 = 300;
+/// Seconds that a replaced key stays published.
+pub const OVERLAP: i64 = 30 * 86_400;
+
+struct Loaded {
+    signing: Vec<(StoredKey, Arc<SigningKey>)>,
+    secrets: Vec<(SealedSecret, [u8; KEY_BYTES])>,
+}
+
+/// The keys in use.
+pub struct Keys {
+    master: [u8; KEY_BYTES],
+    sealing: SealingKey,
+    loaded: RwLock<Loaded>,
+}
+
+impl Keys {
+    /// With the key of the key file; nothing is loaded yet.
+    pub fn new(master: [u8; KEY_BYTES]) -> Result<Self, Failure> {
+        let sealing = SealingKey::new(&digest::hmac_sha256(&master, b"seal")).map_err(internal)?;
+        Ok(Self { master, sealing, loaded: RwLock::new(Loaded { signing: Vec::new(), secrets: Vec::new() }) })
+    }
+
+    /// A digest that only this server can make: for secrets that are compared on every request.
+    pub fn keyed_digest(&self, purpose: &str, message: &[u8]) -> String {
+        let key = digest::hmac_sha256(&self.master, purpose.as_bytes());
+        base64url::encode(digest::hmac_sha256(&key, message))
+    }
+
+    /// Reads the keys of the store; makes what is missing.
+    pub async fn load(&self, store: &dyn Store, clock: &dyn Clock, randomness: &dyn Randomness) -> Result<(), Failure> {
+        let now = clock.now();
+        let mut stored = store.list_keys().await?;
+        for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
+            if !stored.iter().any(|key| key.algorithm == algorithm && key.retires.is_none_or(|end| now < end)) {
+                stored.push(self.make(store, algorithm, now, randomness).await?);
+            }
+        }
+        let mut signing = Vec::with_capacity(stored.len());
+        for key in stored {
+            let pkcs8 = self.sealing.open(&key.sealed, key.kid.as_bytes());
+            let pkcs8 = pkcs8.ok_or_else(|| internal("a signing key does not open with this key file: restore the key file that goes with the store"))?;
+            let parsed = SigningKey::from_pkcs8(key.algorithm, &pkcs8).map_err(internal)?;
+            signing.push((key, Arc::new(parsed)));
+        }
+        let mut secrets = Vec::new();
+        for secret in store.list_secrets().await? {
+            let opened = self.sealing.open(&secret.sealed, secret.name.as_bytes());
+            if let Some(key) = opened.and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes).ok()) {
+                secrets.push((secret, key));
+            }
+        }
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Loaded { signing, secrets };
+        Ok(())
+    }
+
+    async fn make(&self, store: &dyn Store, algorithm: Algorithm, active_from: Timestamp, randomness: &dyn Randomness) -> Result<StoredKey, Failure> {
+        let key = tokio::task::spawn_blocking(move || SigningKey::generate(algorithm)).await.map_err(internal)?.map_err(internal)?;
+        let sealed = self.sealing.seal(&key.to_pkcs8().map_err(internal)?, key.kid().as_bytes(), randomness).map_err(internal)?;
+        let stored = StoredKey { kid: key.kid().to_owned(), algorithm, sealed, active_from, retires: None };
+        store.commit(Changes::of(vec![Write::PutKey(stored.clone())])).await?;
+        Ok(stored)
+    }
+
+    /// Puts new keys beside the old ones: published at once, used after [`LEAD`] seconds; the old
+    /// ones stay published for [`OVERLAP`].
+    pub async fn rotate(&self, store: &dyn Store, now: Timestamp, randomness: &dyn Randomness) -> Result<Vec<String>, Failure> {
+        let old = store.list_keys().await?;
+        let mut made = Vec::new();
+        for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
+            if old.iter().any(|key| key.algorithm == algorithm) {
+                made.push(self.make(store, algorithm, now.plus(LEAD), randomness).await?.kid);
+            }
+        }
+        let mut writes: Vec<Write> = Vec::new();
+        for key in old {
+            match key.retires {
+                None => writes.push(Write::PutKey(StoredKey { retires: Some(now.plus(OVERLAP)), ..key })),
+                Some(end) if end <= now => writes.push(Write::DeleteKey(key.kid)),
+                Some(_) => {}
+            }
+        }
+        store.commit(Changes::of(writes)).await?;
+        Ok(made)
+    }
+
+    /// The key that signs now.
+    pub fn signing_key(&self, algorithm: Algorithm, now: Timestamp) -> Result<Arc<SigningKey>, Failure> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let usable = loaded.signing.iter().filter(|(key, _)| key.algorithm == algorithm && key.active_from <= now);
+        let newest = usable.max_by_key(|(key, _)| key.active_from).map(|(_, parsed)| parsed.clone());
+        newest.ok_or_else(|| internal("there is no signing key"))
+    }
+
+    /// RS256 is made when a client first needs it.
+    pub async fn ensure(&self, algorithm: Algorithm, store: &dyn Store, clock: &dyn Clock, randomness: &dyn Randomness) -> Result<Arc<SigningKey>, Failure> {
+        if let Ok(key) = self.signing_key(algorithm, clock.now()) {
+            return Ok(key);
+        }
+        self.make(store, algorithm, clock.now(), randomness).await?;
+        self.load(store, clock, randomness).await?;
+        self.signing_key(algorithm, clock.now())
+    }
+
+    /// The published set (RFC 7517).
+    pub fn jwks(&self, now: Timestamp) -> Value {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let live = loaded.signing.iter().filter(|(key, _)| key.retires.is_none_or(|end| now < end));
+        json!({"keys": live.map(|(_, parsed)| parsed.public().to_jwk()).collect::<Vec<_>>()})
+    }
+
+    /// Our own public keys, to check what we signed.
+    pub fn own_key_set(&self, now: Timestamp) -> jose::KeySet {
+        jose::KeySet::from_json(&self.jwks(now)).unwrap_or_default()
+    }
+
+    /// A secret by name, if it is loaded.
+    pub fn secret(&self, name: &str) -> Option<[u8; KEY_BYTES]> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        loaded.secrets.iter().find(|(secret, _)| secret.name == name).map(|(_, key)| *key)
+    }
+
+    /// A secret by name; made and stored if it is not there. Two servers that make it at once end
+    /// up with the same one, the store's.
+    pub async fn ensure_secret(
+        &self,
+        name: &str,
+        expires: Timestamp,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        randomness: &dyn Randomness,
+    ) -> Result<[u8; KEY_BYTES], Failure> {
+        if let Some(secret) = self.secret(name) {
+            return Ok(secret);
+        }
+        let fresh: [u8; KEY_BYTES] = jose::ambient::random(randomness);
+        let sealed = self.sealing.seal(&fresh, name.as_bytes(), randomness).map_err(internal)?;
+        let secret = SealedSecret { name: name.to_owned(), sealed, expires };
+        match store.commit(Changes::of(vec![Write::PutSecret(secret)])).await {
+            Ok(()) | Err(crate::CommitError::Taken) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.load(store, clock, randomness).await?;
+        self.secret(name).ok_or_else(|| internal("a new secret is not in the store"))
+    }
+
+    /// Seals personal data at rest.
+    pub fn seal(&self, plain: &[u8], context: &str, randomness: &dyn Randomness) -> Result<Vec<u8>, Failure> {
+        self.sealing.seal(plain, context.as_bytes(), randomness).map_err(internal)
+    }
+
+    /// Opens what [`Keys::seal`] made.
+    pub fn open(&self, sealed: &[u8], context: &str) -> Option<Vec<u8>> {
+        self.sealing.open(sealed, context.as_bytes())
+    }
+}

@@ -1,0 +1,236 @@
+//! Dynamic client registration and its management (RFC 7591, RFC 7592, Grant 2, protocol.md 1.7).
+//! What a stranger registers never acts for an owner by itself, and never pushes claims.
+
+use crate::client::Client;
+use crate::{Changes, CommitError, Failure, Identity, Write};
+use jose::{KeySet, base64url, digest};
+use types::client::{AuthMethod, ClientMetadata, RegisteredClient};
+use types::metadata::ProtectedResourceMetadata;
+use types::token::{UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
+use types::{ClientId, ErrorCode, Refusal, ScopeSet};
+use url::Url;
+
+const MAX_URIS: usize = 32;
+const GRANT_TYPES: [&str; 4] = ["authorization_code", "client_credentials", "refresh_token", UMA_TICKET];
+
+fn bad(what: impl Into<String>) -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::InvalidClientMetadata, what))
+}
+
+impl Identity {
+    /// Registers a client (RFC 7591 3).
+    pub async fn register(&self, metadata: ClientMetadata, address: &str) -> Result<RegisteredClient, Failure> {
+        if !self.registration_throttle.admit(address, self.now()) {
+            return Failure::refuse(ErrorCode::TooManyRequests, "too many registrations from your network: wait a minute");
+        }
+        let id = ClientId::new(self.random_id());
+        let mut client = self.client_of(id, metadata)?;
+        self.check_resource_claim(&client).await?;
+        let secret = (client.auth_method != Some(AuthMethod::None) && client.auth_method != Some(AuthMethod::PrivateKeyJwt))
+            .then(|| jose::ambient::random_text::<32>(&*self.randomness));
+        let access = jose::ambient::random_text::<32>(&*self.randomness);
+        client.secret_digest = secret.as_deref().map(|secret| self.secret_digest(&client.id, secret));
+        client.registration_token = Some(hash_of(&access));
+        match self.store.commit(Changes::of(vec![Write::CreateClient(client.clone())])).await {
+            Ok(()) => Ok(self.answer(&client, secret, Some(access))),
+            Err(CommitError::Taken) => Err(bad("another client is registered for this `resource`")),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The client whose registration access token this is (RFC 7592 2).
+    async fn managed(&self, id: &ClientId, token: &str) -> Result<Client, Failure> {
+        let refuse = || Failure::Refused(Refusal::new(ErrorCode::InvalidToken, "the registration access token is not good for this client"));
+        let client = self.store.find_client(id).await?.ok_or_else(refuse)?;
+        let hash = hash_of(token);
+        let fits = client.registration_token.as_deref().is_some_and(|own| digest::equal(own.as_bytes(), hash.as_bytes()));
+        if fits { Ok(client) } else { Err(refuse()) }
+    }
+
+    /// Reads a registration (RFC 7592 2.1).
+    pub async fn read_registration(&self, id: &ClientId, token: &str) -> Result<RegisteredClient, Failure> {
+        let client = self.managed(id, token).await?;
+        Ok(self.answer(&client, None, Some(token.to_owned())))
+    }
+
+    /// Replaces a registration (RFC 7592 2.2).
+    pub async fn update_registration(&self, id: &ClientId, token: &str, metadata: ClientMetadata) -> Result<RegisteredClient, Failure> {
+        let before = self.managed(id, token).await?;
+        let client = Client {
+            secret_digest: before.secret_digest.clone(),
+            registration_token: before.registration_token.clone(),
+            created: before.created,
+            last_used: before.last_used,
+            ..self.client_of(id.clone(), metadata)?
+        };
+        if client.resource != before.resource {
+            self.check_resource_claim(&client).await?;
+        }
+        let needs_secret = matches!(client.auth_method, Some(AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost));
+        if needs_secret && client.secret_digest.is_none() {
+            return Err(bad("this client has no secret: register a new one to use a secret method"));
+        }
+        match self.store.commit(Changes::of(vec![Write::PutClient(client.clone())])).await {
+            Ok(()) => Ok(self.answer(&client, None, Some(token.to_owned()))),
+            Err(CommitError::Taken) => Err(bad("another client is registered for this `resource`")),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends a registration (RFC 7592 2.3); its tokens end with it.
+    pub async fn delete_registration(&self, id: &ClientId, token: &str) -> Result<(), Failure> {
+        let client = self.managed(id, token).await?;
+        self.store.commit(Changes::of(vec![Write::DeleteClient(client.id)])).await?;
+        Ok(())
+    }
+
+    fn client_of(&self, id: ClientId, metadata: ClientMetadata) -> Result<Client, Failure> {
+        if metadata.software_statement.is_some() {
+            return Failure::refuse(ErrorCode::InvalidSoftwareStatement, "no issuer of software statements is trusted here: register without one");
+        }
+        check_uris(&metadata.redirect_uris)?;
+        let claims_redirect_uris = metadata.claims_redirect_uris.clone();
+        if claims_redirect_uris.as_ref().is_some_and(Vec::is_empty) {
+            return Failure::refuse(ErrorCode::InvalidRedirectUri, "`claims_redirect_uris` must be an array of one or more URIs");
+        }
+        let claims_redirect_uris = claims_redirect_uris.unwrap_or_default();
+        check_uris(&claims_redirect_uris)?;
+        check_uris(&metadata.post_logout_redirect_uris)?;
+        let method = metadata.token_endpoint_auth_method.unwrap_or(AuthMethod::ClientSecretBasic);
+        let grant_types = metadata.grant_types.clone().unwrap_or_else(|| vec!["authorization_code".into()]);
+        if let Some(foreign) = grant_types.iter().find(|grant| !GRANT_TYPES.contains(&grant.as_str())) {
+            return Err(bad(format!("the grant type `{foreign}` is not supported")));
+        }
+        if grant_types.iter().any(|g| g == "authorization_code") && metadata.redirect_uris.is_empty() {
+            return Failure::refuse(ErrorCode::InvalidRedirectUri, "the code flow needs `redirect_uris`");
+        }
+        let scope = ScopeSet::parse(metadata.scope.as_deref().unwrap_or_default()).map_err(|e| bad(e.to_string()))?;
+        check_keys(&metadata, method)?;
+        check_policy_scope(&scope, method, metadata.dpop_bound_access_tokens.unwrap_or(false))?;
+        Ok(Client {
+            id,
+            name: metadata.client_name,
+            secret_digest: None,
+            auth_method: Some(method),
+            redirect_uris: metadata.redirect_uris,
+            claims_redirect_uris,
+            post_logout_redirect_uris: metadata.post_logout_redirect_uris,
+            grant_types,
+            scope,
+            jwks: metadata.jwks,
+            jwks_uri: metadata.jwks_uri,
+            resource: metadata.resource,
+            access_token_format: metadata.access_token_format.unwrap_or_default(),
+            acts_for: None,
+            may_push_claims: false,
+            dpop_bound_access_tokens: metadata.dpop_bound_access_tokens.unwrap_or(false),
+            id_token_alg: metadata.id_token_signed_response_alg,
+            declared: false,
+            registration_token: None,
+            created: self.now(),
+            last_used: None,
+        })
+    }
+
+    /// A stranger is a resource server only if the document at that URL says so, and the key that
+    /// authenticates is one of that document (protocol.md 1.0, threat 23).
+    async fn check_resource_claim(&self, client: &Client) -> Result<(), Failure> {
+        let Some(resource) = &client.resource else { return Ok(()) };
+        if client.auth_method != Some(AuthMethod::PrivateKeyJwt) {
+            return Err(bad("a client with `resource` must authenticate by `private_key_jwt`"));
+        }
+        let url = types::path::inserted_well_known(resource, types::path::OAUTH_PROTECTED_RESOURCE);
+        let unreadable = |_| bad("the protected-resource document of `resource` cannot be read");
+        let answer = self.outbound.send(outbound::Request::get(&url)).await.map_err(|e| bad(e.to_string()))?;
+        let document: ProtectedResourceMetadata = types::json::parse(&answer.body).map_err(unreadable)?;
+        if document.resource != *resource || document.jwks_uri.is_none() || document.jwks_uri != client.jwks_uri {
+            return Err(bad("the document at `resource` names another resource, or another `jwks_uri`"));
+        }
+        Ok(())
+    }
+
+    fn answer(&self, client: &Client, secret: Option<String>, access: Option<String>) -> RegisteredClient {
+        RegisteredClient {
+            client_id: client.id.clone(),
+            client_secret_expires_at: secret.as_ref().map(|_| 0),
+            client_secret: secret,
+            client_id_issued_at: client.created,
+            registration_client_uri: Some(format!("{}/{}", self.url(types::path::REGISTER), client.id)),
+            registration_access_token: access,
+            metadata: metadata_of(client),
+        }
+    }
+}
+
+fn metadata_of(client: &Client) -> ClientMetadata {
+    let code = client.may_use("authorization_code");
+    ClientMetadata {
+        redirect_uris: client.redirect_uris.clone(),
+        claims_redirect_uris: Some(client.claims_redirect_uris.clone()).filter(|uris| !uris.is_empty()),
+        post_logout_redirect_uris: client.post_logout_redirect_uris.clone(),
+        token_endpoint_auth_method: client.auth_method,
+        grant_types: Some(client.grant_types.clone()),
+        response_types: Some(if code { vec!["code".into()] } else { vec![] }),
+        client_name: client.name.clone(),
+        scope: Some(client.scope.to_string()),
+        jwks: client.jwks.clone(),
+        jwks_uri: client.jwks_uri.clone(),
+        resource: client.resource.clone(),
+        access_token_format: Some(client.access_token_format),
+        dpop_bound_access_tokens: Some(client.dpop_bound_access_tokens),
+        id_token_signed_response_alg: client.id_token_alg.clone(),
+        ..ClientMetadata::default()
+    }
+}
+
+fn hash_of(token: &str) -> String {
+    base64url::encode(digest::sha256(&[token.as_bytes()]))
+}
+
+/// Absolute, without fragment, and safe to send a browser to.
+fn check_uris(uris: &[String]) -> Result<(), Failure> {
+    let fits = |uri: &String| {
+        Url::parse(uri).is_ok_and(|url| {
+            let loopback = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+            let web = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+            let app = url.scheme().contains('.') && !url.cannot_be_a_base();
+            url.fragment().is_none() && (web || app) && uri.len() <= 2048
+        })
+    };
+    if uris.len() <= MAX_URIS && uris.iter().all(fits) {
+        return Ok(());
+    }
+    Failure::refuse(ErrorCode::InvalidRedirectUri, "redirect URIs must be absolute https URIs (or loopback) without fragment, at most 32")
+}
+
+fn check_keys(metadata: &ClientMetadata, method: AuthMethod) -> Result<(), Failure> {
+    if metadata.jwks.is_some() && metadata.jwks_uri.is_some() {
+        return Err(bad("send `jwks` or `jwks_uri`, not both"));
+    }
+    if let Some(jwks) = &metadata.jwks {
+        if KeySet::from_json(jwks).is_none_or(|keys| keys.is_empty()) {
+            return Err(bad("`jwks` must be a JWK set with a usable public signing key"));
+        }
+    }
+    if let Some(uri) = &metadata.jwks_uri {
+        if !Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
+            return Err(bad("`jwks_uri` must be a URL"));
+        }
+    }
+    if method == AuthMethod::PrivateKeyJwt && metadata.jwks.is_none() && metadata.jwks_uri.is_none() {
+        return Err(bad("`private_key_jwt` needs `jwks` or `jwks_uri`"));
+    }
+    Ok(())
+}
+
+/// Sensitive scopes want proof of possession from strangers (protocol.md 1.7).
+fn check_policy_scope(scope: &ScopeSet, method: AuthMethod, dpop: bool) -> Result<(), Failure> {
+    let sensitive = scope.has(UMA_POLICY) || scope.has("uma_management");
+    if sensitive && method != AuthMethod::PrivateKeyJwt && !dpop {
+        return Err(bad("`uma_policy` and `uma_management` need `private_key_jwt`, or `dpop_bound_access_tokens`"));
+    }
+    if method == AuthMethod::None && scope.has(UMA_PROTECTION) {
+        return Err(bad("a resource server must be a confidential client"));
+    }
+    Ok(())
+}

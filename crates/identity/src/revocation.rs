@@ -1,0 +1,44 @@
+//! Revocation (RFC 7009, Grant 3.7). Only the client that a token was given to can end it; to
+//! anybody else, and for an unknown token, the answer is the same 200. Hints are not needed: a
+//! token's prefix says what it is.
+
+use crate::consent::Consent;
+use crate::token_text::{self, TokenKind};
+use crate::{AuthenticatedClient, Changes, Failure, Form, Grant, Identity, Write};
+use types::GrantId;
+
+impl Identity {
+    /// Ends the token of `token`, and what hangs on it.
+    pub async fn revoke(&self, client: &AuthenticatedClient, form: &Form, grant: Option<&dyn Grant>) -> Result<(), Failure> {
+        let text = form.required("token")?;
+        form.one("token_type_hint")?;
+        if let Some(grant) = grant {
+            if grant.revoke(client, text).await? {
+                return Ok(());
+            }
+        }
+        if let Some(key) = token_text::key_of(TokenKind::Access, text) {
+            if let Some(token) = self.store.find_access_token(&key).await?.filter(|token| token.client == client.id) {
+                let mut writes = vec![Write::DeleteAccessToken(key)];
+                writes.extend(self.link_ended_by(token.grant.as_ref()).await?.map(Write::DeleteConsent));
+                self.store.commit(Changes::of(writes)).await?;
+            }
+        } else if let Some(key) = token_text::key_of(TokenKind::Refresh, text) {
+            if let Some((token, _)) = self.store.find_refresh_token(&key).await?.filter(|(token, _)| token.client == client.id) {
+                let mut writes = vec![Write::EndFamily(token.family.clone())];
+                if let crate::token::Renews::Access { grant, .. } = &token.renews {
+                    writes.extend(self.link_ended_by(grant.as_ref()).await?.map(Write::DeleteConsent));
+                }
+                self.store.commit(Changes::of(writes)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A resource server that gives its PAT back gives up the link to the owner with it: tickets,
+    /// RPTs and tokens that hang on the link are no good any more (Federated Authorization 8).
+    async fn link_ended_by(&self, grant: Option<&GrantId>) -> Result<Option<Consent>, Failure> {
+        let Some(grant) = grant else { return Ok(None) };
+        Ok(self.store.find_consent(grant).await?.filter(Consent::links_resource_server))
+    }
+}

@@ -1,0 +1,24 @@
+//! Log-in sessions of browsers. The cookie's text is a secret; only its hash is kept.
+
+use jose::{base64url, digest};
+use serde::{Deserialize, Serialize};
+use types::{AccountId, Timestamp};
+
+/// Seconds that a session lasts.
+pub const LIFETIME: i64 = 12 * 3600;
+
+/// A browser that is logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Hash of the cookie.
+    pub id: String,
+    pub account: AccountId,
+    /// When the person last proved herself.
+    pub auth_time: Timestamp,
+    pub expires: Timestamp,
+}
+
+/// How a cookie's text is kept.
+pub fn id_of(cookie: &str) -> String {
+    base64url::encode(digest::sha256(&[cookie.as_bytes()]))
+}

@@ -1,0 +1,62 @@
+//! What identity asks of its store. `store` implements it in memory and on SQLite.
+
+use crate::access_token::AccessToken;
+use crate::authorization::{AuthorizationCode, PushedRequest};
+use crate::consent::Consent;
+use crate::keys::{SealedSecret, StoredKey};
+use crate::session::Session;
+use crate::token::RefreshToken;
+use crate::{Account, Changes, Client, TokenKey};
+use async_trait::async_trait;
+use types::{AccountId, ClientId, GrantId};
+
+/// The store cannot be read; the text is for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// Why nothing of a commit happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// A one-time id was spent before.
+    #[error("a one-time id was spent before")]
+    Spent,
+    /// A name or id is taken.
+    #[error("a name is taken")]
+    Taken,
+    /// What the decision rests on has changed: load and decide again.
+    #[error("what the decision rests on has changed")]
+    Changed,
+    /// A limited policy has no uses left.
+    #[error("a limited policy has no uses left")]
+    UsedUp,
+    #[error("the store cannot be written: {0}")]
+    Unavailable(String),
+}
+
+/// Reads, and one write.
+#[async_trait]
+pub trait Store: Send + Sync {
+    async fn find_account(&self, id: &AccountId) -> Result<Option<Account>, StoreError>;
+    async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
+    /// By verified address in normalized form.
+    async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError>;
+    async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError>;
+    async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError>;
+    /// All clients, by id, for the sweeper and for administration.
+    async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError>;
+    async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError>;
+    async fn find_consent(&self, id: &GrantId) -> Result<Option<Consent>, StoreError>;
+    async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError>;
+    async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError>;
+    async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError>;
+    async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, StoreError>;
+    async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, StoreError>;
+    /// With the version that [`crate::Requirement::RefreshUnchanged`] names.
+    async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, StoreError>;
+    async fn is_spent(&self, kind: &str, issuer: &str, id: &str) -> Result<bool, StoreError>;
+    async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError>;
+    async fn list_secrets(&self) -> Result<Vec<SealedSecret>, StoreError>;
+    /// Carries the changes out, whole or not at all; durable when it returns.
+    async fn commit(&self, changes: Changes) -> Result<(), CommitError>;
+}

@@ -1,0 +1,135 @@
+//! The token endpoint (RFC 6749 3.2): which grant, and what all grants share. UMA's grant comes in
+//! through [`Grant`].
+
+pub mod authorization_code;
+pub mod client_credentials;
+pub mod refresh_token;
+
+use crate::access_token::AccessToken;
+use crate::token_text::{self, TokenKind};
+use crate::{AuthenticatedClient, Changes, Failure, Form, Identity, TokenKey, Write};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use types::token::TokenResponse;
+use types::{AccountId, ClientId, ErrorCode, GrantId, ScopeSet, Timestamp};
+
+pub use refresh_token::Rotation;
+
+/// What a refresh token renews.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Renews {
+    /// An access token for our APIs.
+    Access { account: Option<AccountId>, scope: ScopeSet, grant: Option<GrantId>, resource: Option<String> },
+    /// A token of a [`Grant`]; only it can read this.
+    Other(Value),
+}
+
+/// A refresh token as it is kept; never its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefreshToken {
+    pub client: ClientId,
+    pub renews: Renews,
+    pub cnf: Option<String>,
+    pub family: String,
+    pub expires: Timestamp,
+    /// When a successor was given for it.
+    pub rotated: Option<Timestamp>,
+    /// Its successor was used: from then on it is a replay.
+    pub superseded: bool,
+    /// Key of the token it succeeded, base64url of the hash, with shard and bucket.
+    pub predecessor: Option<(i64, i64, String)>,
+}
+
+/// A request at the token endpoint, its client known and its DPoP proof checked.
+pub struct TokenRequest<'a> {
+    pub client: &'a AuthenticatedClient,
+    pub form: &'a Form,
+    /// Thumbprint of the key of its DPoP proof.
+    pub jkt: Option<String>,
+}
+
+/// One more grant, and the tokens that come of it. `authorization-server` implements it for UMA.
+#[async_trait]
+pub trait Grant: Send + Sync {
+    /// Value of `grant_type`.
+    fn grant_type(&self) -> &'static str;
+    /// A token for what a refresh token of this grant stands for. It must commit `rotation.changes`
+    /// together with its own, or not answer.
+    async fn refresh(&self, request: &TokenRequest<'_>, renews: &Value, rotation: Rotation) -> Result<TokenResponse, Failure>;
+    /// Ends the token of this text, if it is one of this grant and of this client.
+    async fn revoke(&self, client: &AuthenticatedClient, text: &str) -> Result<bool, Failure>;
+}
+
+impl Identity {
+    /// Identity's own grants; `None` where `grant_type` is not one of them.
+    pub async fn exchange(&self, request: &TokenRequest<'_>, grant: Option<&dyn Grant>) -> Result<Option<TokenResponse>, Failure> {
+        let grant_type = request.form.required("grant_type")?;
+        match grant_type {
+            "authorization_code" => self.exchange_code(request).await.map(Some),
+            "client_credentials" => self.exchange_client_credentials(request).await.map(Some),
+            "refresh_token" => self.exchange_refresh_token(request, grant).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Refuses a grant that the client is not registered for (RFC 6749 5.2).
+    pub fn check_grant_type(&self, client: &AuthenticatedClient, grant_type: &str) -> Result<(), Failure> {
+        if client.may_use(grant_type) {
+            return Ok(());
+        }
+        Failure::refuse(ErrorCode::UnauthorizedClient, format!("this client is not registered for the grant `{grant_type}`"))
+    }
+
+    /// Makes an access token: its text, and the change that keeps it.
+    pub(crate) fn new_access_token(&self, token: AccessToken) -> Result<(String, Write), Failure> {
+        let of = token.account.as_ref().map_or(token.client.as_str(), AccountId::as_str);
+        let text = token_text::mint(TokenKind::Access, of, token.expires, &*self.randomness);
+        let key = token_text::key_of(TokenKind::Access, &text).ok_or_else(|| crate::internal("a new token does not parse"))?;
+        Ok((text, Write::PutAccessToken(key, token)))
+    }
+
+    /// Makes a refresh token for a new family or the next of one.
+    pub fn new_refresh_token(&self, of: &str, token: RefreshToken) -> Result<(String, TokenKey, Write), Failure> {
+        let text = token_text::mint(TokenKind::Refresh, of, token.expires, &*self.randomness);
+        let key = token_text::key_of(TokenKind::Refresh, &text).ok_or_else(|| crate::internal("a new token does not parse"))?;
+        Ok((text, key.clone(), Write::CreateRefreshToken(key, token)))
+    }
+
+    /// A client that must bind its tokens but sent no proof is refused, never given a bearer token.
+    pub fn check_binding(&self, request: &TokenRequest<'_>) -> Result<(), Failure> {
+        if request.client.dpop_bound_access_tokens && request.jkt.is_none() {
+            return Failure::refuse(ErrorCode::InvalidDpopProof, "this client is registered for DPoP: send a proof");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn token_response(&self, text: String, token_expires: Timestamp, jkt: Option<&String>) -> TokenResponse {
+        TokenResponse {
+            access_token: text,
+            token_type: token_type(jkt),
+            expires_in: Some(self.now().until(token_expires)),
+            refresh_token: None,
+            scope: None,
+            id_token: None,
+            pct: None,
+            upgraded: None,
+            resource: None,
+        }
+    }
+
+    pub(crate) async fn save(&self, changes: Changes) -> Result<(), Failure> {
+        use crate::CommitError;
+        match self.store.commit(changes).await {
+            Ok(()) => Ok(()),
+            Err(CommitError::Spent | CommitError::Changed) => Failure::refuse(ErrorCode::InvalidGrant, "it was used or withdrawn just now: start again"),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// `token_type` of a bound or unbound token.
+pub fn token_type(jkt: Option<&String>) -> String {
+    if jkt.is_some() { "DPoP" } else { "Bearer" }.to_owned()
+}

@@ -1,0 +1,98 @@
+//! The authorization code grant (RFC 6749 4.1.3, RFC 7636): a code is good once, for its client,
+//! its redirect URI, its verifier and its DPoP key. Used twice, everything got with it ends.
+
+use super::{RefreshToken, Renews, TokenRequest};
+use crate::access_token::AccessToken;
+use crate::authorization::{AuthorizationCode, code_key};
+use crate::{Changes, Failure, Identity, Requirement, TokenKey, Write};
+use jose::{base64url, digest};
+use types::token::TokenResponse;
+use types::{ErrorCode, Refusal};
+
+fn bad(what: &str) -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, what))
+}
+
+impl Identity {
+    pub(crate) async fn exchange_code(&self, request: &TokenRequest<'_>) -> Result<TokenResponse, Failure> {
+        request.form.check_unrepeated()?;
+        self.check_grant_type(request.client, "authorization_code")?;
+        self.check_binding(request)?;
+        let key = code_key(request.form.required("code")?)?;
+        let family = base64url::encode(key.hash);
+        let code = self.load_code(request, &key, &family).await?;
+        let now = self.now();
+        let token = AccessToken {
+            client: code.client.clone(),
+            account: Some(code.account.clone()),
+            scope: code.scope.clone(),
+            grant: Some(code.consent.clone()),
+            resource: code.resource.clone(),
+            cnf: request.jkt.clone(),
+            issued: now,
+            expires: now.plus(self.settings.access_token_lifetime),
+            family: family.clone(),
+        };
+        let (text, keep) = self.new_access_token(token.clone())?;
+        let mut response = self.token_response(text, token.expires, request.jkt.as_ref());
+        response.scope = Some(code.scope.to_string());
+        let mut changes = Changes {
+            requires: vec![Requirement::ConsentStands(code.consent.clone())],
+            writes: vec![Write::Spend { kind: "code", issuer: String::new(), id: family.clone(), expires: now.plus(3600) }, keep],
+        };
+        if request.client.may_use("refresh_token") {
+            let (text, _, keep) = self.new_refresh_token(code.account.as_str(), self.refresh_for(request, &code, family))?;
+            response.refresh_token = Some(text);
+            changes.writes.push(keep);
+        }
+        if code.scope.has("openid") {
+            response.id_token = Some(self.id_token(request.client, &code, &response.access_token).await?);
+        }
+        self.save(changes).await?;
+        Ok(response)
+    }
+
+    fn refresh_for(&self, request: &TokenRequest<'_>, code: &AuthorizationCode, family: String) -> RefreshToken {
+        RefreshToken {
+            client: code.client.clone(),
+            renews: Renews::Access {
+                account: Some(code.account.clone()),
+                scope: code.scope.clone(),
+                grant: Some(code.consent.clone()),
+                resource: code.resource.clone(),
+            },
+            cnf: request.jkt.clone().filter(|_| request.client.is_public()),
+            family,
+            expires: self.now().plus(self.settings.refresh_token_lifetime),
+            rotated: None,
+            superseded: false,
+            predecessor: None,
+        }
+    }
+
+    async fn load_code(&self, request: &TokenRequest<'_>, key: &TokenKey, family: &str) -> Result<AuthorizationCode, Failure> {
+        let unknown = || bad("the code is unknown, used or expired: start again");
+        let code = self.store.find_code(key).await?.ok_or_else(unknown)?;
+        if code.client != request.client.id {
+            return Err(bad("the code was given to another client"));
+        }
+        if self.store.is_spent("code", "", family).await? {
+            self.store.commit(Changes::of(vec![Write::EndFamily(family.to_owned())])).await?;
+            return Err(unknown());
+        }
+        if self.now() >= code.expires {
+            return Err(unknown());
+        }
+        if request.form.one("redirect_uri")?.is_some_and(|uri| uri != code.redirect_uri) {
+            return Err(bad("`redirect_uri` is not the one of the authorization request"));
+        }
+        let verifier = request.form.one("code_verifier")?.ok_or_else(|| bad("`code_verifier` is missing"))?;
+        if base64url::encode(digest::sha256(&[verifier.as_bytes()])) != code.challenge {
+            return Err(bad("`code_verifier` does not fit the challenge"));
+        }
+        if code.dpop_jkt.is_some() && code.dpop_jkt != request.jkt {
+            return Err(bad("the code is bound to another DPoP key"));
+        }
+        Ok(code)
+    }
+}

@@ -1,0 +1,90 @@
+//! The client credentials grant (RFC 6749 4.4). With `acts_for` the token has an owner: that is how
+//! an organisation gets a PAT without anybody logging in (Federated Authorization 1.3).
+
+use super::TokenRequest;
+use crate::access_token::AccessToken;
+use crate::client::{ActsFor, OPENID_SCOPES};
+use crate::consent::Consent;
+use crate::{Changes, Failure, Identity, Requirement, Write};
+use types::token::{TokenResponse, UMA_POLICY, UMA_PROTECTION};
+use types::{AccountId, ErrorCode, GrantId, ScopeSet};
+
+impl Identity {
+    pub(crate) async fn exchange_client_credentials(&self, request: &TokenRequest<'_>) -> Result<TokenResponse, Failure> {
+        request.form.check_unrepeated()?;
+        self.check_grant_type(request.client, "client_credentials")?;
+        self.check_binding(request)?;
+        if request.client.is_public() {
+            return Failure::refuse(ErrorCode::UnauthorizedClient, "a public client has no credentials to use here");
+        }
+        let scope = self.scope_of(request)?;
+        let resource = self.check_resource(request.form).await?;
+        let mut changes = Changes::default();
+        let owner = match (&request.client.acts_for, scope.has(UMA_PROTECTION) || scope.has(UMA_POLICY)) {
+            (Some(ActsFor::Account(account)), true) => Some(account.clone()),
+            (Some(ActsFor::Itself), true) => Some(AccountId::new(format!("client:{}", request.client.id))),
+            _ => None,
+        };
+        let grant = match &owner {
+            Some(owner) => Some(self.standing_link(request, owner, &scope, &mut changes).await?),
+            None => None,
+        };
+        let now = self.now();
+        let token = AccessToken {
+            client: request.client.id.clone(),
+            account: owner,
+            scope: scope.clone(),
+            grant,
+            resource,
+            cnf: request.jkt.clone(),
+            issued: now,
+            expires: now.plus(self.settings.access_token_lifetime),
+            family: self.random_id(),
+        };
+        let expires = token.expires;
+        let (text, keep) = self.new_access_token(token)?;
+        changes.writes.push(keep);
+        self.save(changes).await?;
+        let mut response = self.token_response(text, expires, request.jkt.as_ref());
+        response.scope = Some(scope.to_string());
+        Ok(response)
+    }
+
+    /// Scopes asked for, or where none are: all that the client is registered for, so long as they
+    /// go together.
+    fn scope_of(&self, request: &TokenRequest<'_>) -> Result<ScopeSet, Failure> {
+        let asked = crate::authorization::check_scope(request.client, request.form.one("scope")?.unwrap_or_default())?;
+        if asked.iter().any(|scope| OPENID_SCOPES.contains(&scope.as_str()) && !request.client.scope.contains(scope)) {
+            return Failure::refuse(ErrorCode::InvalidScope, "scopes of OpenID Connect need a person: use the code flow");
+        }
+        if !asked.is_empty() {
+            return Ok(asked);
+        }
+        crate::authorization::check_scope(request.client, &request.client.scope.to_string())
+    }
+
+    /// The consent that the operator gave by declaring `acts_for`; made when first used, made anew
+    /// after it was ended.
+    async fn standing_link(
+        &self,
+        request: &TokenRequest<'_>,
+        owner: &AccountId,
+        scope: &ScopeSet,
+        changes: &mut Changes,
+    ) -> Result<GrantId, Failure> {
+        let before = self.store.find_consent_of(owner, &request.client.id).await?;
+        if let Some(consent) = before.as_ref().filter(|consent| scope.is_subset(&consent.scopes)) {
+            changes.requires.push(Requirement::ConsentStands(consent.id.clone()));
+            return Ok(consent.id.clone());
+        }
+        let consent = Consent {
+            id: before.as_ref().map(|b| b.id.clone()).unwrap_or_else(|| GrantId::new(self.random_id())),
+            account: owner.clone(),
+            client: request.client.id.clone(),
+            created: before.as_ref().map_or(self.now(), |b| b.created),
+            scopes: before.map(|b| b.scopes).unwrap_or_default().union(scope),
+        };
+        changes.writes.push(Write::PutConsent(consent.clone()));
+        Ok(consent.id)
+    }
+}

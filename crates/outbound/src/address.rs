@@ -1,0 +1,92 @@
+//! Which addresses a name may lead to.
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Resolves once per connection, and drops what is not public. The addresses it gives are those
+/// that are connected to, so a second answer of the name server changes nothing.
+pub(super) struct GuardedResolver {
+    pub(super) allow_private: bool,
+    pub(super) hosts: HashMap<String, SocketAddr>,
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allow_private = self.allow_private;
+        let name = name.as_str().to_owned();
+        let fixed = self.hosts.get(&name).copied();
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = match fixed {
+                Some(address) => vec![address],
+                None => tokio::net::lookup_host((name.as_str(), 0)).await?.collect(),
+            };
+            let allowed: Vec<_> =
+                found.into_iter().filter(|address| fixed.is_some() || allow_private || is_public(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(io::Error::other("the name leads to no address that may be called").into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Whether an address is one of the public internet: not loopback, private, link-local, shared,
+/// multicast, documentation or unspecified, nor an IPv4 one of these inside IPv6.
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => match embedded_v4(ip) {
+            Some(v4) => is_public_v4(v4),
+            None => is_public_v6(ip),
+        },
+    }
+}
+
+fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, ..] = ip.segments();
+    let nat64 = a == 0x64 && b == 0xff9b;
+    let six_to_four = a == 0x2002;
+    let octets = ip.octets();
+    let at = |from: usize| {
+        let four: Option<[u8; 4]> = octets.get(from..from.saturating_add(4)).and_then(|part| part.try_into().ok());
+        four.map(Ipv4Addr::from)
+    };
+    if nat64 {
+        at(12)
+    } else if six_to_four {
+        at(2)
+    } else {
+        ip.to_ipv4().filter(|_| !ip.is_loopback() && !ip.is_unspecified())
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let special = ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_broadcast()
+        || ip.is_documentation()
+        || ip.is_multicast()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 198 && (b == 18 || b == 19));
+    !special
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let first = ip.segments().first().copied().unwrap_or(0);
+    let special = ip.is_loopback()
+        || ip.is_unspecified()
+        || ip.is_multicast()
+        || (first & 0xfe00) == 0xfc00
+        || (first & 0xffc0) == 0xfe80
+        || (first & 0xffc0) == 0xfec0
+        || ip.segments().starts_with(&[0x2001, 0xdb8])
+        || ip.segments().starts_with(&[0x100, 0, 0, 0]);
+    !special
+}
