@@ -1,1 +1,118 @@
-//! authorization-server
+//! The UMA 2.0 authorization server on top of `identity`: protection API, permission tickets, the
+//! UMA grant, claims gathering, policies, access requests, events. A module per endpoint, its
+//! [`Store`] trait, no HTTP framework and no SQL. Called by `web` (which speaks HTTP) and the wiring.
+//!
+//! Every protocol function has four beats: load, decide (in `rules`), save (one
+//! [`Store::commit`]), answer. A decision is saved together with what it rests on; if that changed
+//! meanwhile, it is loaded and decided again ([`RETRIES`] times).
+
+pub mod access_request;
+pub mod changes;
+pub mod claims;
+pub mod claims_interaction;
+pub mod consequences;
+pub mod event;
+pub mod introspection;
+pub mod mailer;
+pub mod metadata;
+pub mod owner_settings;
+pub mod permission;
+pub mod policy;
+pub mod resource;
+pub mod sealed_ticket;
+pub mod store;
+pub mod token;
+
+use identity::Identity;
+use rules::assessment::NoPolicy;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use types::{Issuer, Timestamp};
+
+pub use changes::{Changes, Requirement, Write};
+pub use event::Event;
+pub use mailer::Mailer;
+pub use store::Store;
+
+/// How often a decision is taken anew when what it rests on changes under it.
+pub const RETRIES: usize = 5;
+
+/// What the operator sets (`[assessment]`, `[profiles]`, `[[trusted_issuer]]`).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub partial_grants: bool,
+    pub ticket_lifetime: i64,
+    pub rpt_lifetime: i64,
+    pub pct_lifetime: i64,
+    pub poll_interval: i64,
+    pub no_policy: NoPolicy,
+    pub request_lifetime: i64,
+    pub claim_token_max_age: i64,
+    pub revoke_on_ticket_replay: bool,
+    pub extensions: bool,
+    pub trusted_issuers: BTreeMap<Issuer, TrustedIssuer>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            partial_grants: true,
+            ticket_lifetime: 300,
+            rpt_lifetime: 600,
+            pct_lifetime: 2_592_000,
+            poll_interval: 5,
+            no_policy: NoPolicy::Ask,
+            request_lifetime: 604_800,
+            claim_token_max_age: 3600,
+            revoke_on_ticket_replay: false,
+            extensions: true,
+            trusted_issuers: BTreeMap::new(),
+        }
+    }
+}
+
+/// An issuer of claim tokens, with where its keys are.
+#[derive(Clone, Debug)]
+pub struct TrustedIssuer {
+    pub trust: rules::claim::Trust,
+    pub keys: IssuerKeys,
+}
+
+/// Keys of a trusted issuer.
+#[derive(Clone, Debug)]
+pub enum IssuerKeys {
+    Known(jose::KeySet),
+    At(String),
+}
+
+/// The authorization server.
+pub struct AuthorizationServer {
+    pub settings: Settings,
+    pub identity: Arc<Identity>,
+    pub store: Arc<dyn Store>,
+    pub mailer: Arc<dyn Mailer>,
+    /// Proofs of addresses: codes sent, and guesses made.
+    pub(crate) mail_throttle: identity::throttle::Throttle,
+    pub(crate) guess_throttle: identity::throttle::Throttle,
+}
+
+impl AuthorizationServer {
+    pub fn new(settings: Settings, identity: Arc<Identity>, store: Arc<dyn Store>, mailer: Arc<dyn Mailer>) -> Self {
+        Self {
+            settings,
+            identity,
+            store,
+            mailer,
+            mail_throttle: identity::throttle::Throttle::per_minute(5),
+            guess_throttle: identity::throttle::Throttle::per_minute(5),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.identity.now()
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.identity.settings.issuer
+    }
+}

@@ -26,6 +26,8 @@ pub enum Operation {
     DeleteAll { table: &'static Table, index: Option<usize>, prefix: Vec<Value> },
     /// Adds to a column of a row, if it is there. Additions commute.
     Add { table: &'static Table, key: Vec<Value>, column: usize, by: i64 },
+    /// A new row, or where one has the key: its own value of `column` added to that one's.
+    Raise { table: &'static Table, row: Row, column: usize },
     /// Removes rows whose column holds less than this: the sweeper's broom.
     DeleteBelow { table: &'static Table, column: usize, limit: i64 },
 }

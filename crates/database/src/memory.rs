@@ -119,6 +119,15 @@ impl Rows {
                     *value = value.saturating_add(*by);
                 }
             }
+            Operation::Raise { row, column, .. } => {
+                let key = table.key_of(row);
+                note(self, key);
+                let by = row.get(*column).and_then(Value::as_int).unwrap_or(0);
+                match self.column(key, *column) {
+                    Some(Value::Int(value)) => *value = value.saturating_add(by),
+                    _ => self.put(table, row.clone()),
+                }
+            }
             Operation::DeleteBelow { column, limit, .. } => {
                 let low = |row: &&Row| row.get(*column).and_then(Value::as_int).is_some_and(|value| value < *limit);
                 let keys: Vec<_> = self.by_key.values().filter(low).map(|row| table.key_of(row).to_vec()).collect();
@@ -187,6 +196,7 @@ impl Operation {
             | Self::Delete { table, .. }
             | Self::DeleteAll { table, .. }
             | Self::Add { table, .. }
+            | Self::Raise { table, .. }
             | Self::DeleteBelow { table, .. } => table,
         }
     }

@@ -68,6 +68,10 @@ async fn a_batch_happens_whole_or_not_at_all() {
         commit(vec![below(2)], feed()).await.unwrap();
         assert_eq!(commit(vec![below(2)], feed()).await, Err(CommitError::Broken(0)));
         assert_eq!(database.get(&PETS, &key()).unwrap().unwrap()[3], Value::Int(2));
+        let raise = || vec![Operation::Raise { table: &PETS, row: vec!["5".into(), "eve".into(), "Sam".into(), 3.into()], column: 3 }];
+        commit(vec![], raise()).await.unwrap();
+        commit(vec![], raise()).await.unwrap();
+        assert_eq!(database.get(&PETS, &["5".into()]).unwrap().unwrap()[3], Value::Int(6));
         let absent = Check::Absent { table: &PETS, key: key() };
         assert_eq!(commit(vec![absent], vec![]).await, Err(CommitError::Broken(0)));
     }

@@ -125,6 +125,16 @@ pub(super) fn apply(connection: &Connection, operation: &Operation) -> rusqlite:
             let sql = format!("UPDATE {} SET {column}={column}+${}{}", table.name, parameters.len(), by_key(table));
             run(connection, &sql, &parameters)
         }
+        Operation::Raise { table, row, column } => {
+            let keys: Vec<_> = (0..table.key).map(|at| name(table, at)).collect();
+            let column = name(table, *column);
+            let places: Vec<_> = (1..=table.columns.len()).map(|n| format!("${n}")).collect();
+            let sql = format!(
+                "INSERT INTO {0} ({1}) VALUES ({2}) ON CONFLICT ({3}) DO UPDATE SET {column}={0}.{column}+excluded.{column}",
+                table.name, names(table), places.join(","), keys.join(",")
+            );
+            run(connection, &sql, row)
+        }
         Operation::DeleteBelow { table, column, limit } => {
             let sql = format!("DELETE FROM {} WHERE {}<$1", table.name, name(table, *column));
             run(connection, &sql, &[Value::Int(*limit)])

@@ -1,0 +1,268 @@
+//! Requests that wait for the owner (protocol.md 1.4): joined by processes, decided by her.
+
+use crate::changes::{Changes, Requirement, Write};
+use crate::store::Page;
+use crate::{AuthorizationServer, RETRIES};
+use identity::{CommitError, Failure};
+use rules::access_request::{Decision, DecisionError, State};
+use rules::claim::{Claims, RequestingParty};
+use rules::policy::Binding;
+use rules::{AccessRequest, Policy};
+use serde_json::json;
+use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind, RequestingClient};
+use types::event::{EventKind, EventOutcome};
+use types::policy::{ClaimCondition, OnMissing};
+use types::{AccessRequestId, ClientId, ErrorCode, OwnerId, PermissionRequest, PolicyId, Refusal, ScopeSet};
+
+/// Most requests that wait for one owner; the oldest of strangers go first.
+pub const MAX_PENDING: usize = 200;
+/// Most that wait from one domain of requesting parties.
+pub const MAX_PENDING_PER_DOMAIN: usize = 20;
+
+fn not_found() -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::NotFound, "no request to you has this id"))
+}
+
+/// Who asks for what of whom.
+pub(crate) struct Asking<'a> {
+    pub owner: &'a OwnerId,
+    pub client: &'a ClientId,
+    pub requesting_party: &'a RequestingParty,
+    pub claims: &'a Claims,
+}
+
+impl AuthorizationServer {
+    /// Ids of the requests that a process waits for: pending ones that it joins, and a new one for
+    /// what nobody has asked yet, written with `changes`.
+    pub(crate) async fn submit(&self, asking: &Asking<'_>, ask: Vec<PermissionRequest>, changes: &mut Changes) -> Result<Vec<AccessRequestId>, Failure> {
+        let now = self.now();
+        let key = AccessRequest::key(asking.owner, asking.client, asking.requesting_party);
+        let pending: Vec<_> = self.store.list_access_requests_by_key(&key).await?.into_iter().filter(|r| r.is_pending(now)).collect();
+        let mut joined = Vec::new();
+        let mut rest = Vec::new();
+        for permission in ask {
+            let mut left = ScopeSet::new();
+            for scope in permission.resource_scopes {
+                match pending.iter().find(|request| request.asks_for(&permission.resource_id, &scope)) {
+                    Some(request) if joined.contains(&request.id) => {}
+                    Some(request) => joined.push(request.id.clone()),
+                    None => drop(left.insert(scope)),
+                }
+            }
+            if !left.is_empty() {
+                rest.push(PermissionRequest { resource_id: permission.resource_id, resource_scopes: left });
+            }
+        }
+        if !rest.is_empty() {
+            self.make_room(asking, changes).await?;
+            let request = self.new_request(asking, rest);
+            joined.push(request.id.clone());
+            changes.writes.push(Write::AppendEvent(self.request_event(&request, EventKind::RequestSubmitted, None)));
+            changes.writes.push(Write::PutAccessRequest(request));
+        }
+        Ok(joined)
+    }
+
+    fn new_request(&self, asking: &Asking<'_>, permissions: Vec<PermissionRequest>) -> AccessRequest {
+        let now = self.now();
+        // ids sort by time, so that lists show the newest first
+        let id = self.event(asking.owner, EventKind::RequestSubmitted).document.id;
+        AccessRequest {
+            id: AccessRequestId::new(id.as_str()),
+            owner: asking.owner.clone(),
+            client: asking.client.clone(),
+            requesting_party: asking.requesting_party.clone(),
+            claims: asking.claims.clone(),
+            permissions,
+            created: now,
+            expires_at: now.plus(self.settings.request_lifetime),
+            state: State::Pending,
+            version: 0,
+        }
+    }
+
+    /// Keeps an inbox readable (threat 32): at most 20 wait from one domain, at most 200 in all.
+    async fn make_room(&self, asking: &Asking<'_>, changes: &mut Changes) -> Result<(), Failure> {
+        let now = self.now();
+        let page = Page { after: None, limit: 1_000 };
+        let all = self.store.list_access_requests(asking.owner, &page).await?;
+        let pending: Vec<_> = all.into_iter().filter(|request| request.is_pending(now)).collect();
+        let domain = |claims: &Claims| claims.email().and_then(rules::email::domain_of);
+        let own = domain(asking.claims);
+        let same = pending.iter().filter(|request| domain(&request.claims) == own).count();
+        if own.is_some() && same >= MAX_PENDING_PER_DOMAIN {
+            return Failure::refuse(ErrorCode::RequestDenied, "too many requests of your domain wait for this owner: ask again later");
+        }
+        if pending.len() >= MAX_PENDING {
+            // newest first, so the last is the oldest
+            if let Some(oldest) = pending.last() {
+                changes.writes.push(Write::AppendEvent(self.request_event(oldest, EventKind::RequestExpired, None)));
+                changes.writes.push(Write::DeleteAccessRequest(oldest.id.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn request_event(&self, request: &AccessRequest, kind: EventKind, by: Option<&OwnerId>) -> crate::Event {
+        let mut event = self.event(&request.owner, kind);
+        event.document.client_id = Some(request.client.clone());
+        event.document.claims = request.claims.to_object();
+        event.document.resource_id = request.permissions.first().map(|permission| permission.resource_id.clone());
+        event.document.scopes = request.permissions.iter().fold(ScopeSet::new(), |all, p| all.union(&p.resource_scopes));
+        event.document.by = by.map(|by| by.as_str().to_owned());
+        event.document.outcome = match kind {
+            EventKind::RequestSubmitted => Some(EventOutcome::Submitted),
+            EventKind::RequestDenied => Some(EventOutcome::Denied),
+            EventKind::RequestApproved => Some(EventOutcome::Granted),
+            _ => None,
+        };
+        event
+    }
+
+    /// The owner's inbox, newest first.
+    pub async fn list_access_requests(&self, owner: &OwnerId, page: &Page<AccessRequestId>) -> Result<Vec<AccessRequestDocument>, Failure> {
+        let mut documents = Vec::new();
+        for request in self.store.list_access_requests(owner, page).await? {
+            documents.push(self.request_document(&request).await?);
+        }
+        Ok(documents)
+    }
+
+    /// One request.
+    pub async fn read_access_request(&self, owner: &OwnerId, id: &AccessRequestId) -> Result<AccessRequestDocument, Failure> {
+        self.request_document(&self.own_request(owner, id).await?).await
+    }
+
+    async fn own_request(&self, owner: &OwnerId, id: &AccessRequestId) -> Result<AccessRequest, Failure> {
+        self.store.find_access_request(id).await?.filter(|request| request.owner == *owner).ok_or_else(not_found)
+    }
+
+    async fn request_document(&self, request: &AccessRequest) -> Result<AccessRequestDocument, Failure> {
+        let client = self.identity.store.find_client(&request.client).await?;
+        let state = match &request.state {
+            State::Pending if self.now() >= request.expires_at => AccessRequestState::Expired,
+            State::Pending => AccessRequestState::Pending,
+            State::Approved { .. } => AccessRequestState::Approved,
+            State::Denied { .. } => AccessRequestState::Denied,
+        };
+        Ok(AccessRequestDocument {
+            id: request.id.clone(),
+            state,
+            created: request.created,
+            expires_at: request.expires_at,
+            client: RequestingClient {
+                client_id: request.client.clone(),
+                name: client.as_ref().and_then(|client| client.name.clone()),
+                verified: client.is_some_and(|client| client.declared),
+            },
+            requesting_party: request.claims.to_object(),
+            permissions: match &request.state {
+                State::Approved { permissions, .. } => permissions.clone(),
+                _ => request.permissions.clone(),
+            },
+        })
+    }
+
+    /// `POST {access_requests_endpoint}/{_id}`: approve, in part or whole, or deny.
+    pub async fn decide_access_request(&self, owner: &OwnerId, id: &AccessRequestId, decision: DecisionDocument) -> Result<AccessRequestDocument, Failure> {
+        for _ in 0..RETRIES {
+            let request = self.own_request(owner, id).await?;
+            let version = request.version;
+            let decided = request.decide(self.decision_of(&decision), self.now()).map_err(refusal_of)?;
+            let mut changes = Changes::default();
+            changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version });
+            let approved = decision.decision == DecisionKind::Approve;
+            if approved && decision.remember {
+                self.remember(&decided, &decision, &mut changes)?;
+            }
+            let kind = if approved { EventKind::RequestApproved } else { EventKind::RequestDenied };
+            changes.writes.push(Write::AppendEvent(self.request_event(&decided, kind, Some(owner))));
+            changes.writes.push(Write::PutAccessRequest(decided.clone()));
+            match self.store.commit(changes).await {
+                Ok(()) => return self.request_document(&decided).await,
+                Err(CommitError::Changed) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("a request changes too fast".into()))
+    }
+
+    fn decision_of(&self, document: &DecisionDocument) -> Decision {
+        match document.decision {
+            DecisionKind::Deny => Decision::Deny { remember: document.remember },
+            DecisionKind::Approve => Decision::Approve {
+                permissions: document.permissions.clone(),
+                until: document.expires_at.unwrap_or_else(|| self.now().plus(self.settings.rpt_lifetime)),
+            },
+        }
+    }
+
+    /// A remembered approval is a policy for this client and requesting party.
+    fn remember(&self, request: &AccessRequest, decision: &DecisionDocument, changes: &mut Changes) -> Result<(), Failure> {
+        let State::Approved { permissions, .. } = &request.state else { return Ok(()) };
+        let conditions = condition_of(request)?;
+        for permission in permissions.iter().filter(|permission| !permission.resource_scopes.is_empty()) {
+            let policy = Policy {
+                id: PolicyId::new(self.identity.random_id()),
+                owner: request.owner.clone(),
+                version: 0,
+                binding: Binding::Bound { resource: permission.resource_id.clone() },
+                scopes: permission.resource_scopes.clone(),
+                conditions: conditions.clone(),
+                clients: vec![request.client.clone()],
+                valid_from: None,
+                expires_at: decision.expires_at,
+                max_uses: None,
+                uses: 0,
+                purpose: None,
+                on_missing: OnMissing::Gather,
+                created: self.now(),
+            };
+            let mut event = self.event(&request.owner, EventKind::PolicyCreated);
+            event.document.resource_id = Some(permission.resource_id.clone());
+            event.document.policy_id = Some(policy.id.clone());
+            event.document.scopes = policy.scopes.clone();
+            event.document.by = Some(request.owner.as_str().to_owned());
+            changes.writes.push(Write::TouchResource(permission.resource_id.clone()));
+            changes.writes.push(Write::PutPolicy(policy));
+            changes.writes.push(Write::AppendEvent(event));
+        }
+        Ok(())
+    }
+
+    /// `DELETE {access_requests_endpoint}/{_id}`: an approval is withdrawn at once.
+    pub async fn delete_access_request(&self, owner: &OwnerId, id: &AccessRequestId) -> Result<(), Failure> {
+        let request = self.own_request(owner, id).await?;
+        let mut writes = vec![Write::DeleteAccessRequest(id.clone())];
+        if matches!(request.state, State::Approved { .. } | State::Pending) {
+            writes.push(Write::AppendEvent(self.request_event(&request, EventKind::RequestDenied, Some(owner))));
+        }
+        self.store.commit(Changes::of(writes)).await?;
+        Ok(())
+    }
+}
+
+/// The requesting party as a condition: the verified address, else `sub` of its issuer.
+fn condition_of(request: &AccessRequest) -> Result<Vec<ClaimCondition>, Failure> {
+    let condition = |name: &str, value: serde_json::Value, issuer: Vec<String>| ClaimCondition {
+        name: name.to_owned(),
+        value: vec![value],
+        issuer,
+        claim_token_format: Vec::new(),
+    };
+    if let Some(email) = request.claims.email() {
+        return Ok(vec![condition("email", json!(email), Vec::new())]);
+    }
+    match request.requesting_party.0.first() {
+        Some(subject) => Ok(vec![condition("sub", json!(subject.sub), vec![subject.iss.as_str().to_owned()])]),
+        None => Failure::refuse(ErrorCode::InvalidRequest, "this requesting party is not known well enough to be remembered"),
+    }
+}
+
+fn refusal_of(error: DecisionError) -> Failure {
+    let code = match error {
+        DecisionError::Decided => ErrorCode::Conflict,
+        DecisionError::Wider | DecisionError::Empty => ErrorCode::InvalidRequest,
+    };
+    Failure::Refused(Refusal::new(code, error.to_string()))
+}

@@ -1,0 +1,63 @@
+//! What the authorization server writes, as data; identity's changes are part of it, so that both
+//! are one commit.
+
+use crate::event::Event;
+use crate::owner_settings::OwnerSettings;
+use identity::TokenKey;
+use rules::{AccessRequest, Pct, Policy, Resource, Rpt};
+use types::{AccessRequestId, ClientId, OwnerId, PolicyId, ResourceId, Timestamp};
+
+/// What must be true at commit: what the decision rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    ResourceUnchanged { id: ResourceId, version: u64 },
+    LinkUnchanged { owner: OwnerId, resource_server: ClientId, version: i64 },
+    PolicyUnchanged { id: PolicyId, version: u64 },
+    AccessRequestUnchanged { id: AccessRequestId, version: u64 },
+    RptThere(TokenKey),
+}
+
+/// One change.
+pub enum Write {
+    CreateResource(Resource),
+    /// Replaces it; its version must already be the next.
+    PutResource(Resource),
+    DeleteResource(ResourceId),
+    /// Raises the version of a resource because a policy on it changed.
+    TouchResource(ResourceId),
+    PutPolicy(Policy),
+    DeletePolicy(PolicyId),
+    /// One use, if fewer than so many were made.
+    Use { policy: PolicyId, at_most: u64 },
+    RaiseLink { owner: OwnerId, resource_server: ClientId },
+    PutRpt(TokenKey, Rpt),
+    DeleteRpt(TokenKey),
+    PutPct(TokenKey, Pct),
+    DeletePct(TokenKey),
+    PutProcess { id: [u8; 20], sealed: Vec<u8>, expires: Timestamp },
+    DeleteProcess([u8; 20]),
+    PutAccessRequest(AccessRequest),
+    DeleteAccessRequest(AccessRequestId),
+    AppendEvent(Event),
+    PutOwnerSettings(OwnerId, OwnerSettings),
+}
+
+/// Requirements and changes that go together.
+#[derive(Default)]
+pub struct Changes {
+    pub identity: identity::Changes,
+    pub requires: Vec<Requirement>,
+    pub writes: Vec<Write>,
+}
+
+impl Changes {
+    /// Changes with these writes and no requirements.
+    pub fn of(writes: Vec<Write>) -> Self {
+        Self { writes, ..Self::default() }
+    }
+
+    /// Identity's changes alone.
+    pub fn of_identity(writes: Vec<identity::Write>) -> Self {
+        Self { identity: identity::Changes::of(writes), ..Self::default() }
+    }
+}

@@ -1,0 +1,172 @@
+//! Pushed claims: claim tokens and PCTs of a token request become claims of the process (Grant
+//! 3.3.1, protocol.md 1.3). A token that does not count is as if not sent; why goes to the log.
+
+use crate::changes::{Changes, Write};
+use crate::{AuthorizationServer, IssuerKeys};
+use identity::token_text::{self, TokenKind};
+use identity::{AuthenticatedClient, Failure, TokenKey};
+use jose::{KeySet, UnverifiedJws, base64url, digest};
+use rules::claim::{self, Accepted, ClaimToken, Presentation};
+use rules::ticket::Process;
+use types::token::{ID_TOKEN_FORMAT, ID_TOKEN_FORMAT_HTTPS};
+use types::{Issuer, Timestamp};
+
+/// A claim token as it was sent.
+pub(crate) struct Pushed<'a> {
+    pub token: &'a str,
+    pub format: &'a str,
+}
+
+/// `typ` of headers that are surely no ID token (RFC 8725 3.11).
+const FOREIGN_TYPES: [&str; 8] =
+    ["at+jwt", "dpop+jwt", "logout+jwt", "secevent+jwt", "rot+jwt", "delegation+jwt", "identity-claims+jwt", "oauth-authz-req+jwt"];
+
+impl AuthorizationServer {
+    /// Adds the claims of a pushed token to the process, if the token counts.
+    pub(crate) async fn take_claim_token(
+        &self,
+        pushed: &Pushed<'_>,
+        client: &AuthenticatedClient,
+        ticket_text: &str,
+        process: &mut Process,
+        changes: &mut Changes,
+    ) -> Result<bool, Failure> {
+        let challenge = rules::ticket::challenge_of(ticket_text);
+        let Some((accepted, id)) = self.verify_claim_token(pushed, client, &challenge).await? else { return Ok(false) };
+        let issuer = accepted.subject.iss.as_str().to_owned();
+        let marker = base64url::encode(digest::sha256(&[issuer.as_bytes(), b"\0", id.as_bytes()]));
+        if !process.claim_tokens.contains(&marker) {
+            if self.identity.store.is_spent("claim", &issuer, &id).await? {
+                tracing::debug!("a claim token was used in another process before");
+                return Ok(false);
+            }
+            let expires = accepted.expires.plus(claim::CLOCK_SKEW.saturating_mul(2));
+            changes.identity.writes.push(identity::Write::Spend { kind: "claim", issuer, id, expires });
+            process.claim_tokens.push(marker);
+        }
+        if let Some(jkt) = accepted.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str()) {
+            process.cnf = Some(jkt.to_owned());
+        }
+        process.requesting_party.0.insert(accepted.subject);
+        for claim in accepted.claims {
+            process.claims.state(claim);
+        }
+        Ok(true)
+    }
+
+    async fn verify_claim_token(
+        &self,
+        pushed: &Pushed<'_>,
+        client: &AuthenticatedClient,
+        challenge: &str,
+    ) -> Result<Option<(Accepted, String)>, Failure> {
+        let refuse = |why: &dyn std::fmt::Display| {
+            tracing::debug!(%why, "a claim token does not count");
+            Ok(None)
+        };
+        if pushed.format != ID_TOKEN_FORMAT && pushed.format != ID_TOKEN_FORMAT_HTTPS {
+            return refuse(&"its format is not supported");
+        }
+        let text = match unwrap(pushed.token) {
+            Some(text) => text,
+            None => return refuse(&"it is no JWT, nor base64url of one"),
+        };
+        let jws = match UnverifiedJws::parse(&text) {
+            Ok(jws) => jws,
+            Err(error) => return refuse(&error),
+        };
+        if jws.header().typ.as_deref().is_some_and(|typ| FOREIGN_TYPES.iter().any(|foreign| typ.eq_ignore_ascii_case(foreign))) {
+            return refuse(&"it is a token of another type");
+        }
+        let issuer = Issuer::new(jws.claimed("iss").unwrap_or_default());
+        let Some((trust, keys)) = self.trusted(&issuer).await? else { return refuse(&"its issuer is not trusted") };
+        let verified = match jws.verify(&keys).and_then(|jws| jws.claims::<ClaimToken>()) {
+            Ok(verified) => verified,
+            Err(error) => return refuse(&error),
+        };
+        let here = Presentation {
+            issuer: self.issuer(),
+            client: &client.id,
+            may_push_claims: client.may_push_claims,
+            ticket_challenge: challenge,
+            max_age: self.settings.claim_token_max_age,
+            now: self.now(),
+            format: ID_TOKEN_FORMAT,
+        };
+        match claim::accept(&verified, &trust, &here) {
+            Ok(accepted) => {
+                let id = accepted.jti.clone().unwrap_or_else(|| base64url::encode(digest::sha256(&[text.as_bytes()])));
+                Ok(Some((accepted, id)))
+            }
+            Err(error) => refuse(&error),
+        }
+    }
+
+    /// Whose word counts: an issuer of the configuration, or this server itself (Grant 5.7).
+    async fn trusted(&self, issuer: &Issuer) -> Result<Option<(claim::Trust, KeySet)>, Failure> {
+        if issuer == self.issuer() {
+            let trust = claim::Trust {
+                issuer: issuer.clone(),
+                claims: ["email", "email_verified", "name", "preferred_username", "auth_time"].map(str::to_owned).into(),
+                email_domains: vec!["*".to_owned()],
+            };
+            return Ok(Some((trust, self.identity.keys.own_key_set(self.now()))));
+        }
+        let Some(trusted) = self.settings.trusted_issuers.get(issuer) else { return Ok(None) };
+        let keys = match &trusted.keys {
+            IssuerKeys::Known(keys) => keys.clone(),
+            IssuerKeys::At(uri) => match self.identity.fetch_keys(uri).await {
+                Ok(keys) => keys,
+                Err(error) => {
+                    tracing::warn!(%issuer, %error, "the keys of a trusted issuer cannot be fetched");
+                    return Ok(None);
+                }
+            },
+        };
+        Ok(Some((trusted.trust.clone(), keys)))
+    }
+
+    /// Adds what a PCT brings; one of another client, withdrawn or expired, brings nothing (5.2).
+    pub(crate) async fn take_pct(&self, text: &str, client: &AuthenticatedClient, process: &mut Process) -> Result<(), Failure> {
+        let Some(key) = token_text::key_of(TokenKind::Pct, text) else { return Ok(()) };
+        let Some(pct) = self.store.find_pct(&key).await? else { return Ok(()) };
+        if let Some(claims) = pct.claims_for(&client.id, self.now()) {
+            for claim in claims.iter() {
+                process.claims.state(claim.clone());
+            }
+            process.requesting_party.0.extend(pct.requesting_party.0);
+        }
+        Ok(())
+    }
+
+    /// A new PCT for what this process gathered: its text, and the change that keeps it.
+    pub(crate) fn new_pct(&self, client: &AuthenticatedClient, process: &Process, family: &str) -> Result<(String, Write), Failure> {
+        let expires = self.now().plus(self.settings.pct_lifetime);
+        let text = token_text::mint(TokenKind::Pct, client.id.as_str(), expires, &*self.identity.randomness);
+        let key: TokenKey = token_text::key_of(TokenKind::Pct, &text).ok_or_else(|| identity::internal("a new token does not parse"))?;
+        let pct = rules::Pct {
+            client: client.id.clone(),
+            requesting_party: process.requesting_party.clone(),
+            claims: process.claims.clone(),
+            expires,
+            family: family.to_owned(),
+        };
+        Ok((text, Write::PutPct(key, pct)))
+    }
+}
+
+/// A compact JWT is in its own form already; anything else must be base64url of one (Grant 3.3.1).
+fn unwrap(token: &str) -> Option<String> {
+    if token.len() > jose::jws::MAX_JWS_BYTES.saturating_mul(2) {
+        return None;
+    }
+    if token.contains('.') {
+        return Some(token.to_owned());
+    }
+    String::from_utf8(base64url::decode(token)?).ok()
+}
+
+/// Seconds until an instant, for answers.
+pub(crate) fn seconds_until(now: Timestamp, end: Timestamp) -> i64 {
+    now.until(end)
+}

@@ -1,0 +1,266 @@
+//! Interactive claims gathering (Grant 3.3.2, 3.3.3).
+//!
+//! 1. [`AuthorizationServer::begin_interaction`]: client and claims redirect URI first - while they
+//!    are not right, an error is a page and never a redirect. Then the ticket, which is spent.
+//! 2. The person logs in here, or proves an address by a code. What has happened so far travels in a
+//!    sealed [`Interaction`], bound to her browser; nothing is stored for strangers.
+//! 3. [`AuthorizationServer::finish_interaction`]: she agrees, the claims join the process, and the
+//!    client gets a new ticket. She refuses: `access_denied`.
+
+use crate::AuthorizationServer;
+use crate::changes::Changes;
+use crate::mailer::Message;
+use crate::token::uma_ticket::{spend, spent_id};
+use identity::{Account, Client, CommitError, Failure, Form, internal};
+use jose::{base64url, digest};
+use rules::claim::{Claim, Subject};
+use rules::ticket::Process;
+use rules::{Ticket, email};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use types::token::ID_TOKEN_FORMAT;
+use types::{ClientId, ErrorCode, Refusal, Timestamp};
+use url::Url;
+
+/// Seconds that a mailed code is good.
+pub const CODE_LIFETIME: i64 = 600;
+const CODE_DIGITS: u64 = 100_000_000;
+
+/// What the claims pages carry from step to step, sealed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Interaction {
+    ticket: Ticket,
+    pub client: ClientId,
+    pub redirect_uri: String,
+    state: Option<String>,
+    /// Hash of the browser's form cookie: nobody else can go on with it (Grant 5.1).
+    browser: String,
+    /// An address that was proved here by a code.
+    pub proven_email: Option<String>,
+    /// A code that is on its way.
+    awaiting: Option<Awaiting>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Awaiting {
+    email: String,
+    /// Keyed digest of the code: the browser holds this, sealed, and must not learn the code.
+    digest: String,
+    expires: Timestamp,
+}
+
+/// How an interaction fails.
+pub enum InteractionError {
+    /// Tell the person; nowhere is safe to send her.
+    Page(Failure),
+    /// Send the browser back with the error.
+    Back(String),
+}
+
+impl From<Failure> for InteractionError {
+    fn from(failure: Failure) -> Self {
+        Self::Page(failure)
+    }
+}
+
+fn page(what: &str) -> InteractionError {
+    InteractionError::Page(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what)))
+}
+
+impl AuthorizationServer {
+    /// Takes the request of a client's browser; spends its ticket.
+    pub async fn begin_interaction(&self, form: &Form, form_cookie: &str) -> Result<Interaction, InteractionError> {
+        let (client, redirect_uri) = self.check_claims_client(form).await?;
+        // an empty `state=` was sent, and comes back (3.3.3)
+        let state = form.all("state").first().cloned();
+        let back = |error, what: &str| InteractionError::Back(error_redirect(&redirect_uri, error, what, state.as_deref()));
+        let bad_ticket = || back(ErrorCode::InvalidRequest, "the ticket is unknown, used or expired");
+        if form.check_unrepeated().is_err() {
+            return Err(back(ErrorCode::InvalidRequest, "send each parameter once"));
+        }
+        let text = form.one("ticket").ok().flatten().ok_or_else(bad_ticket)?;
+        let ticket = self.open_ticket(text).await?.ok_or_else(bad_ticket)?;
+        ticket.check(&client.id, self.now()).map_err(|_| bad_ticket())?;
+        match self.store.commit(Changes::of_identity(vec![spend(&ticket)])).await {
+            Ok(()) => {}
+            Err(CommitError::Spent) => return Err(bad_ticket()),
+            Err(error) => return Err(InteractionError::Page(error.into())),
+        }
+        let expires = self.now().plus(self.settings.ticket_lifetime.max(1800));
+        Ok(Interaction {
+            ticket: ticket.next(client.id.clone(), expires),
+            client: client.id,
+            redirect_uri,
+            state,
+            browser: browser_of(form_cookie),
+            proven_email: None,
+            awaiting: None,
+        })
+    }
+
+    /// Registered claims redirect URIs match by simple string comparison, for every client (3.3.2).
+    async fn check_claims_client(&self, form: &Form) -> Result<(Client, String), InteractionError> {
+        let id = form.one("client_id").map_err(Failure::from)?;
+        let id = id.ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
+        let client = self.identity.store.find_client(&ClientId::from(id)).await.map_err(Failure::from)?;
+        let client = client.ok_or_else(|| page("no application is known here under this `client_id`"))?;
+        let asked = form.one("claims_redirect_uri").map_err(Failure::from)?;
+        let uri = match (asked, client.claims_redirect_uris.as_slice()) {
+            (Some(uri), registered) if registered.iter().any(|own| own == uri) => uri.to_owned(),
+            (Some(_), _) => return Err(page("the application wants to go on at a place that is not registered for it (`claims_redirect_uri`)")),
+            (None, [only]) => only.clone(),
+            (None, _) => return Err(page("the application did not say where to go on (`claims_redirect_uri`)")),
+        };
+        match Url::parse(&uri) {
+            Ok(url) if url.fragment().is_none() => Ok((client, uri)),
+            _ => Err(page("the place to go on must be an absolute URI without fragment (`claims_redirect_uri`)")),
+        }
+    }
+
+    /// The interaction as a text for URLs and hidden fields.
+    pub fn seal_interaction(&self, interaction: &Interaction) -> Result<String, Failure> {
+        let plain = serde_json::to_vec(interaction).map_err(internal)?;
+        Ok(base64url::encode(self.identity.keys.seal(&plain, "claims interaction", &*self.identity.randomness)?))
+    }
+
+    /// Opens it for the browser that it belongs to.
+    pub fn open_interaction(&self, text: &str, form_cookie: &str) -> Result<Interaction, Failure> {
+        let refuse = || Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, "this page has expired: go back to the application and start again"));
+        let sealed = base64url::decode(text).ok_or_else(refuse)?;
+        let plain = self.identity.keys.open(&sealed, "claims interaction").ok_or_else(refuse)?;
+        let interaction: Interaction = serde_json::from_slice(&plain).map_err(internal)?;
+        let same_browser = interaction.browser == browser_of(form_cookie);
+        if same_browser && self.now() < interaction.ticket.expires { Ok(interaction) } else { Err(refuse()) }
+    }
+
+    /// Mails a code to an address that the person says is hers.
+    pub async fn send_code(&self, mut interaction: Interaction, address: &str, from: &str) -> Result<Interaction, Failure> {
+        let Some(normalized) = email::normalize(address.trim()) else {
+            return Failure::refuse(ErrorCode::InvalidRequest, "that is no e-mail address: write it like name@example.org");
+        };
+        let now = self.now();
+        if !self.mail_throttle.admit(&format!("to {normalized}"), now) || !self.mail_throttle.admit(&format!("from {from}"), now) {
+            return Failure::refuse(ErrorCode::TooManyRequests, "too many codes were sent: wait a minute, then try again");
+        }
+        let number = u64::from_be_bytes(jose::ambient::random(&*self.identity.randomness)).checked_rem(CODE_DIGITS).unwrap_or(0);
+        let code = format!("{number:08}");
+        interaction.awaiting = Some(Awaiting {
+            digest: self.code_digest(&interaction, &normalized, &code),
+            email: normalized.clone(),
+            expires: now.plus(CODE_LIFETIME),
+        });
+        let text = format!(
+            "Your code is {code}\n\nSomebody, probably you, wants to show {} that this address is theirs.\nThe code is good for ten minutes. If it was not you, do nothing.\n",
+            self.issuer()
+        );
+        self.mailer.send(Message { to: normalized, subject: "Your code".into(), text }).await?;
+        Ok(interaction)
+    }
+
+    fn code_digest(&self, interaction: &Interaction, email: &str, code: &str) -> String {
+        let message = format!("{}\0{email}\0{code}", spent_id(&interaction.ticket));
+        self.identity.keys.keyed_digest("mailed code", message.as_bytes())
+    }
+
+    /// The address that a code is awaited for.
+    pub fn awaited_email(interaction: &Interaction) -> Option<&str> {
+        interaction.awaiting.as_ref().map(|awaiting| awaiting.email.as_str())
+    }
+
+    /// Checks a code; guesses are limited.
+    pub fn check_code(&self, mut interaction: Interaction, code: &str) -> Result<Interaction, Failure> {
+        let refuse = |what: &str| Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what));
+        let awaiting = interaction.awaiting.clone().ok_or_else(|| refuse("ask for a code first"))?;
+        if !self.guess_throttle.admit(&spent_id(&interaction.ticket), self.now()) {
+            return Failure::refuse(ErrorCode::TooManyRequests, "too many tries: wait a minute, then try again");
+        }
+        if self.now() >= awaiting.expires {
+            return Err(refuse("this code is too old: ask for a new one"));
+        }
+        let code: String = code.chars().filter(char::is_ascii_digit).collect();
+        let digest = self.code_digest(&interaction, &awaiting.email, &code);
+        if !digest::equal(digest.as_bytes(), awaiting.digest.as_bytes()) {
+            return Err(refuse("that is not the code that was sent: look again, or ask for a new one"));
+        }
+        interaction.proven_email = Some(awaiting.email);
+        interaction.awaiting = None;
+        Ok(interaction)
+    }
+
+    /// What would be stated about the person, for her to read before she agrees.
+    pub fn claims_to_share(&self, interaction: &Interaction, account: Option<&Account>) -> Vec<(String, Value)> {
+        let mut claims = Vec::new();
+        if let Some(account) = account {
+            claims.push(("name".to_owned(), json!(account.display_name())));
+            claims.push(("preferred_username".to_owned(), json!(account.username)));
+            claims.extend(account.verified_email().map(|email| ("email".to_owned(), json!(email))));
+        } else if let Some(email) = &interaction.proven_email {
+            claims.push(("email".to_owned(), json!(email)));
+        }
+        claims
+    }
+
+    /// The person agreed: claims join the process, and the browser goes back with the next ticket.
+    pub async fn finish_interaction(
+        &self,
+        interaction: &Interaction,
+        account: Option<(&Account, Timestamp)>,
+        keep: bool,
+    ) -> Result<String, Failure> {
+        let ticket = &interaction.ticket;
+        let mut process = match ticket.stored {
+            true => self.find_process(ticket).await?.ok_or_else(|| internal("a process has ended meanwhile"))?,
+            false => Process { permissions: ticket.permissions.clone(), ..Process::default() },
+        };
+        let subject = match (account, &interaction.proven_email) {
+            (Some((account, _)), _) => account.id.as_str().to_owned(),
+            (None, Some(email)) => email.clone(),
+            (None, None) => return Failure::refuse(ErrorCode::InvalidRequest, "log in or prove an address first"),
+        };
+        let mut shared = self.claims_to_share(interaction, account.map(|(account, _)| account));
+        shared.push(("sub".to_owned(), json!(subject)));
+        for (name, value) in shared {
+            let auth_time = account.map(|(_, time)| time);
+            process.claims.state(Claim { name, value, issuer: self.issuer().clone(), format: ID_TOKEN_FORMAT.into(), auth_time });
+        }
+        process.requesting_party.0.insert(Subject { iss: self.issuer().clone(), sub: subject });
+        process.keep_claims |= keep;
+        let expires = self.now().plus(self.settings.ticket_lifetime);
+        let mut changes = Changes::of_identity(vec![spend(ticket)]);
+        let mut event = self.event(&ticket.owner, types::event::EventKind::ClaimsGathered);
+        event.document.client_id = Some(interaction.client.clone());
+        event.document.claims = process.claims.to_object();
+        changes.writes.push(crate::Write::AppendEvent(event));
+        let next = ticket.clone().next(interaction.client.clone(), expires);
+        let text = self.next_text(next, &process, &mut changes).await?;
+        match self.store.commit(changes).await {
+            Ok(()) => Ok(redirect(&interaction.redirect_uri, &[("ticket", &text)], interaction.state.as_deref())),
+            Err(CommitError::Spent) => Failure::refuse(ErrorCode::InvalidRequest, "this page was answered before: go back to the application"),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The person refused.
+    pub async fn refuse_interaction(&self, interaction: &Interaction) -> Result<String, Failure> {
+        match self.store.commit(Changes::of_identity(vec![spend(&interaction.ticket)])).await {
+            Ok(()) | Err(CommitError::Spent) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(error_redirect(&interaction.redirect_uri, ErrorCode::AccessDenied, "the person refused", interaction.state.as_deref()))
+    }
+}
+
+fn browser_of(form_cookie: &str) -> String {
+    base64url::encode(digest::sha256(&[b"browser\0", form_cookie.as_bytes()]))
+}
+
+fn error_redirect(uri: &str, error: ErrorCode, what: &str, state: Option<&str>) -> String {
+    redirect(uri, &[("error", error.as_str()), ("error_description", what)], state)
+}
+
+/// The URI with parameters added; a query that is there already is kept (3.3.3).
+fn redirect(uri: &str, parameters: &[(&str, &str)], state: Option<&str>) -> String {
+    let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
+    url.query_pairs_mut().extend_pairs(parameters).extend_pairs(state.map(|state| ("state", state)));
+    url.into()
+}

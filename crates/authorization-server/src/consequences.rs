@@ -1,0 +1,108 @@
+//! What identity's changes mean for UMA: the store that identity is given. It passes reads on, and
+//! adds to each commit what follows from it - a link's version rises when a PAT grant is given or
+//! ended, and the owner can read that it was - so that both happen together or not at all.
+
+use crate::changes::{Changes, Write};
+use crate::event::Event;
+use crate::store::Store;
+use async_trait::async_trait;
+use identity::access_token::AccessToken;
+use identity::authorization::{AuthorizationCode, PushedRequest};
+use identity::consent::Consent;
+use identity::keys::{SealedSecret, StoredKey};
+use identity::session::Session;
+use identity::token::RefreshToken;
+use identity::{Account, Client, CommitError, StoreError, TokenKey};
+use jose::{Clock, Randomness};
+use std::sync::Arc;
+use types::event::EventKind;
+use types::{AccountId, ClientId, GrantId, ResourceServerId};
+
+/// Identity's store, with consequences.
+pub struct Consequences {
+    pub reads: Arc<dyn identity::Store>,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub randomness: Arc<dyn Randomness>,
+}
+
+impl Consequences {
+    async fn follow(&self, changes: &identity::Changes) -> Result<Vec<Write>, StoreError> {
+        let mut writes = Vec::new();
+        for (consent, given) in changes.consents().filter(|(consent, _)| consent.links_resource_server()) {
+            let before = self.reads.find_consent(&consent.id).await?;
+            if given && before.is_some_and(|before| before.links_resource_server()) {
+                continue;
+            }
+            writes.push(Write::RaiseLink { owner: consent.account.clone(), resource_server: consent.client.clone() });
+            let kind = if given { EventKind::ResourceServerLinked } else { EventKind::ResourceServerUnlinked };
+            let client = self.reads.find_client(&consent.client).await?;
+            let mut event = Event::new(consent.account.clone(), kind, &*self.clock, &*self.randomness);
+            event.document.resource_server =
+                Some(client.map_or_else(|| ResourceServerId::new(consent.client.as_str()), |c| c.resource_server_id()));
+            event.document.client_id = Some(consent.client.clone());
+            event.document.by = Some(consent.account.as_str().to_owned());
+            writes.push(Write::AppendEvent(event));
+        }
+        Ok(writes)
+    }
+}
+
+#[async_trait]
+impl identity::Store for Consequences {
+    async fn find_account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
+        self.reads.find_account(id).await
+    }
+    async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        self.reads.find_account_by_username(username).await
+    }
+    async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+        self.reads.find_account_by_email(email).await
+    }
+    async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        self.reads.find_client(id).await
+    }
+    async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError> {
+        self.reads.find_client_by_resource(resource).await
+    }
+    async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError> {
+        self.reads.list_clients(after, limit).await
+    }
+    async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
+        self.reads.find_session(id).await
+    }
+    async fn find_consent(&self, id: &GrantId) -> Result<Option<Consent>, StoreError> {
+        self.reads.find_consent(id).await
+    }
+    async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError> {
+        self.reads.find_consent_of(account, client).await
+    }
+    async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError> {
+        self.reads.list_consents(account).await
+    }
+    async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError> {
+        self.reads.find_code(key).await
+    }
+    async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, StoreError> {
+        self.reads.find_pushed_request(id).await
+    }
+    async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, StoreError> {
+        self.reads.find_access_token(key).await
+    }
+    async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, StoreError> {
+        self.reads.find_refresh_token(key).await
+    }
+    async fn is_spent(&self, kind: &str, issuer: &str, id: &str) -> Result<bool, StoreError> {
+        self.reads.is_spent(kind, issuer, id).await
+    }
+    async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.reads.list_keys().await
+    }
+    async fn list_secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        self.reads.list_secrets().await
+    }
+    async fn commit(&self, changes: identity::Changes) -> Result<(), CommitError> {
+        let writes = self.follow(&changes).await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        self.store.commit(Changes { identity: changes, requires: Vec::new(), writes }).await
+    }
+}

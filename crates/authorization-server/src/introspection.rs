@@ -1,0 +1,130 @@
+//! Introspection of RPTs (Federated Authorization 5, protocol.md 4): by PAT, of that owner and
+//! resource server; everything else is inactive. What a scope rested on is looked at anew each time,
+//! so a withdrawn share is gone from the moment its withdrawal is acknowledged.
+
+use crate::AuthorizationServer;
+use identity::Failure;
+use identity::access_token::ProtectionToken;
+use identity::token_text::{self, TokenKind};
+use identity::TokenKey;
+use jose::UnverifiedJws;
+use rules::rpt::{self, Basis, Foundations, GrantedScope, Rpt};
+use serde_json::json;
+use std::collections::{HashMap, HashSet};
+use types::introspection::Introspection;
+use types::{AccessRequestId, PolicyId, ResourceId, Scope, Timestamp};
+
+/// What stands of the foundations of some scopes, read in one go.
+#[derive(Default)]
+struct Loaded {
+    resources: HashMap<ResourceId, rules::Resource>,
+    policies: HashMap<PolicyId, u64>,
+    approvals: HashSet<AccessRequestId>,
+}
+
+impl Foundations for Loaded {
+    fn has_scope(&self, resource: &ResourceId, scope: &Scope) -> bool {
+        self.resources.get(resource).is_some_and(|resource| resource.has_scope(scope))
+    }
+    fn policy_stands(&self, id: &PolicyId, version: u64) -> bool {
+        self.policies.get(id) == Some(&version)
+    }
+    fn approval_stands(&self, id: &AccessRequestId) -> bool {
+        self.approvals.contains(id)
+    }
+}
+
+impl AuthorizationServer {
+    /// What a resource server may know of a token that was presented to it.
+    pub async fn introspect(&self, pat: &ProtectionToken, text: &str) -> Result<Introspection, Failure> {
+        let Some((_, rpt)) = self.find_rpt_by_text(text).await? else { return Ok(Introspection::inactive()) };
+        let for_caller = rpt.owner == pat.owner && rpt.resource_server == pat.resource_server;
+        if !for_caller || self.now() >= rpt.expires || rpt.pat_grant != pat.grant {
+            return Ok(Introspection::inactive());
+        }
+        let left = self.standing_scopes(&rpt.scopes).await?;
+        if left.is_empty() {
+            return Ok(Introspection::inactive());
+        }
+        Ok(Introspection {
+            active: true,
+            permissions: Some(rpt::to_permissions(&left, rpt.expires)),
+            iss: Some(self.issuer().as_str().to_owned()),
+            aud: Some(self.resource_server_id(&rpt.resource_server).await?.as_str().to_owned()),
+            exp: Some(rpt.expires),
+            iat: Some(rpt.issued),
+            token_type: Some(identity::token::token_type(rpt.cnf.as_ref())),
+            cnf: rpt.cnf.as_ref().map(|jkt| json!({"jkt": jkt})),
+            sub: Some(self.pairwise_subject(&rpt)),
+            client_id: Some(rpt.client),
+            ..Introspection::default()
+        })
+    }
+
+    /// The RPT of a text, opaque or JWT. A JWT of ours names its row in `jti`.
+    pub(crate) async fn find_rpt_by_text(&self, text: &str) -> Result<Option<(TokenKey, Rpt)>, Failure> {
+        let key = match token_text::key_of(TokenKind::Rpt, text) {
+            Some(key) => Some(key),
+            None => self.jti_of_own_jwt(text).and_then(|jti| token_text::key_of(TokenKind::Rpt, &jti)),
+        };
+        let Some(key) = key else { return Ok(None) };
+        Ok(self.store.find_rpt(&key).await?.map(|rpt| (key, rpt)))
+    }
+
+    fn jti_of_own_jwt(&self, text: &str) -> Option<String> {
+        let jws = UnverifiedJws::parse(text).ok()?.expect_type("at+jwt").ok()?;
+        let verified = jws.verify(&self.identity.keys.own_key_set(self.now())).ok()?;
+        let claims = verified.claims::<serde_json::Value>().ok()?;
+        claims.get("jti")?.as_str().map(str::to_owned)
+    }
+
+    /// The scopes that still rest on something.
+    pub(crate) async fn standing_scopes(&self, scopes: &[GrantedScope]) -> Result<Vec<GrantedScope>, Failure> {
+        let mut loaded = Loaded::default();
+        for granted in scopes {
+            if !loaded.resources.contains_key(&granted.resource) {
+                if let Some(resource) = self.store.find_resource(&granted.resource).await? {
+                    loaded.resources.insert(granted.resource.clone(), resource);
+                }
+            }
+            for basis in &granted.basis {
+                self.load_basis(basis, &mut loaded).await?;
+            }
+        }
+        Ok(rpt::standing(scopes, &loaded, self.now()))
+    }
+
+    async fn load_basis(&self, basis: &Basis, loaded: &mut Loaded) -> Result<(), Failure> {
+        match basis {
+            Basis::Policy { id, .. } if !loaded.policies.contains_key(id) => {
+                if let Some(policy) = self.store.find_policy(id).await? {
+                    loaded.policies.insert(id.clone(), policy.version);
+                }
+            }
+            Basis::Approval { id, .. } if !loaded.approvals.contains(id) => {
+                let request = self.store.find_access_request(id).await?;
+                if request.is_some_and(|request| matches!(request.state, rules::access_request::State::Approved { .. })) {
+                    loaded.approvals.insert(id.clone());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `sub` of an RPT: the requesting party as this resource server alone knows it, or the client
+    /// where no person is known (protocol.md 4).
+    pub(crate) fn pairwise_subject(&self, rpt: &Rpt) -> String {
+        if !rpt.requesting_party.is_known() {
+            return rpt.client.as_str().to_owned();
+        }
+        let party = serde_json::to_vec(&rpt.requesting_party).unwrap_or_default();
+        let message = [rpt.resource_server.as_str().as_bytes(), b"\0", &party].concat();
+        self.identity.keys.keyed_digest("pairwise subject", &message)
+    }
+
+    /// Whether an RPT is dead for good: past its end.
+    pub(crate) fn has_ended(&self, expires: Timestamp) -> bool {
+        self.now() >= expires
+    }
+}

@@ -1,0 +1,86 @@
+//! The permission endpoint (Federated Authorization 4): what a client tried becomes a ticket.
+
+use crate::AuthorizationServer;
+use crate::changes::{Changes, Write};
+use identity::access_token::ProtectionToken;
+use identity::{Failure, internal};
+use rules::Ticket;
+use rules::ticket::{Process, ProcessId};
+use types::permission::PermissionTicket;
+use types::{ErrorCode, PermissionRequest};
+
+/// Most permissions in one ticket.
+pub const MAX_PERMISSIONS: usize = 1_000;
+
+impl AuthorizationServer {
+    /// One ticket for all requested permissions, or none at all (4.2, 4.3).
+    pub async fn request_permission(&self, pat: &ProtectionToken, permissions: Vec<PermissionRequest>) -> Result<PermissionTicket, Failure> {
+        if permissions.is_empty() || permissions.len() > MAX_PERMISSIONS {
+            return Failure::refuse(ErrorCode::InvalidRequest, format!("ask for 1 to {MAX_PERMISSIONS} permissions"));
+        }
+        for permission in &permissions {
+            let found = self.store.find_resource(&permission.resource_id).await?;
+            let Some(resource) = found.filter(|resource| resource.belongs_to(&pat.owner, &pat.resource_server)) else {
+                return Failure::refuse(ErrorCode::InvalidResourceId, "a `resource_id` is not registered with this PAT");
+            };
+            if let Some(scope) = permission.resource_scopes.iter().find(|scope| !resource.has_scope(scope)) {
+                return Failure::refuse(ErrorCode::InvalidScope, format!("the scope `{scope}` is not registered for its resource"));
+            }
+        }
+        let process: ProcessId = jose::ambient::random(&*self.identity.randomness);
+        let ticket = Ticket {
+            process,
+            step: 0,
+            client: None,
+            owner: pat.owner.clone(),
+            resource_server: pat.resource_server.clone(),
+            pat_grant: pat.grant.clone(),
+            expires: self.now().plus(self.settings.ticket_lifetime),
+            stored: false,
+            permissions: merge(permissions),
+            not_before: None,
+        };
+        Ok(PermissionTicket { ticket: self.first_text(ticket).await? })
+    }
+
+    /// Permissions that do not fit into the ticket go into a row, in a commit of its own.
+    async fn first_text(&self, ticket: Ticket) -> Result<String, Failure> {
+        if let Some(text) = self.seal_ticket(&ticket).await? {
+            return Ok(text);
+        }
+        let process = Process { permissions: ticket.permissions.clone(), ..Process::default() };
+        let write = self.put_process(&ticket, &process)?;
+        self.store.commit(Changes::of(vec![write])).await?;
+        let slim = Ticket { permissions: Vec::new(), stored: true, ..ticket };
+        self.seal_ticket(&slim).await?.ok_or_else(|| internal("a ticket without permissions is too long"))
+    }
+
+    pub(crate) fn put_process(&self, ticket: &Ticket, process: &Process) -> Result<Write, Failure> {
+        let plain = serde_json::to_vec(process).map_err(internal)?;
+        let sealed = self.identity.keys.seal(&plain, &process_context(&ticket.process), &*self.identity.randomness)?;
+        Ok(Write::PutProcess { id: ticket.process, sealed, expires: ticket.expires })
+    }
+
+    pub(crate) async fn find_process(&self, ticket: &Ticket) -> Result<Option<Process>, Failure> {
+        let Some(sealed) = self.store.find_process(&ticket.process).await? else { return Ok(None) };
+        let plain = self.identity.keys.open(&sealed, &process_context(&ticket.process));
+        let plain = plain.ok_or_else(|| internal("a stored process does not open"))?;
+        serde_json::from_slice(&plain).map(Some).map_err(internal)
+    }
+}
+
+fn process_context(id: &ProcessId) -> String {
+    format!("process {}", jose::base64url::encode(id))
+}
+
+/// The same resource named twice is one permission with the scopes of both.
+fn merge(permissions: Vec<PermissionRequest>) -> Vec<PermissionRequest> {
+    let mut merged: Vec<PermissionRequest> = Vec::with_capacity(permissions.len());
+    for permission in permissions {
+        match merged.iter_mut().find(|known| known.resource_id == permission.resource_id) {
+            Some(known) => known.resource_scopes = known.resource_scopes.union(&permission.resource_scopes),
+            None => merged.push(permission),
+        }
+    }
+    merged
+}

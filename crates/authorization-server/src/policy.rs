@@ -1,0 +1,275 @@
+//! The policy API (protocol.md 1.2) and `simulate`, the owner's what-if. It decides by the very
+//! function that grants.
+
+use crate::changes::{Changes, Requirement, Write};
+use crate::store::Page;
+use crate::{AuthorizationServer, RETRIES};
+use identity::access_token::PolicyToken;
+use identity::{CommitError, Failure};
+use rules::assessment::{Asked, Outcome, Question, Reason, assess};
+use rules::claim::{Claim, Claims, RequestingParty, Subject};
+use rules::policy::Binding;
+use rules::{Policy, Resource};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use types::event::EventKind;
+use types::policy::PolicyDocument;
+use types::{ClientId, ErrorCode, GrantedPermission, OwnerId, PermissionRequest, PolicyId, Refusal, ScopeSet};
+
+/// Most policies in one posted array.
+pub const MAX_BATCH: usize = 1_000;
+
+fn not_found() -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::NotFound, "no policy of yours has this id"))
+}
+
+/// A policy and its entity tag.
+#[derive(Clone, Debug)]
+pub struct Versioned {
+    pub document: PolicyDocument,
+    pub version: u64,
+}
+
+impl Versioned {
+    fn of(policy: &Policy) -> Self {
+        Self { document: policy.to_document(), version: policy.version }
+    }
+}
+
+/// Body of `simulate`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Simulation {
+    pub permissions: Vec<PermissionRequest>,
+    #[serde(default)]
+    pub client_id: Option<ClientId>,
+    #[serde(default)]
+    pub claims: Map<String, Value>,
+}
+
+/// Answer of `simulate`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SimulationResult {
+    pub result: &'static str,
+    pub permissions: Vec<GrantedPermission>,
+    pub reasons: Vec<Reason>,
+}
+
+impl AuthorizationServer {
+    /// `POST {policy_endpoint}`, one policy.
+    pub async fn create_policy(&self, owner: &OwnerId, by: &str, document: PolicyDocument) -> Result<Versioned, Failure> {
+        let mut made = self.create_policies(owner, by, vec![document]).await?;
+        made.pop().ok_or_else(|| identity::internal("a created policy is missing"))
+    }
+
+    /// Several policies in one commit: all or none.
+    pub async fn create_policies(&self, owner: &OwnerId, by: &str, documents: Vec<PolicyDocument>) -> Result<Vec<Versioned>, Failure> {
+        if documents.is_empty() || documents.len() > MAX_BATCH {
+            return Failure::refuse(ErrorCode::InvalidRequest, format!("send 1 to {MAX_BATCH} policies"));
+        }
+        for _ in 0..RETRIES {
+            let (mut changes, mut made) = (Changes::default(), Vec::new());
+            for document in &documents {
+                let id = PolicyId::new(self.identity.random_id());
+                let mut policy = Policy::from_document(document.clone(), id, owner.clone(), 0, self.now())?;
+                self.bind(&mut policy, &mut changes).await?;
+                self.write_policy(&policy, EventKind::PolicyCreated, by, &mut changes);
+                made.push(Versioned::of(&policy));
+            }
+            match self.store.commit(changes).await {
+                Ok(()) => return Ok(made),
+                Err(CommitError::Changed) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("resources change too fast".into()))
+    }
+
+    fn write_policy(&self, policy: &Policy, kind: EventKind, by: &str, changes: &mut Changes) {
+        changes.writes.extend(policy.resource().cloned().map(Write::TouchResource));
+        changes.writes.push(match kind {
+            EventKind::PolicyDeleted => Write::DeletePolicy(policy.id.clone()),
+            _ => Write::PutPolicy(policy.clone()),
+        });
+        let mut event = self.event(&policy.owner, kind);
+        event.document.resource_id = policy.resource().cloned();
+        event.document.policy_id = Some(policy.id.clone());
+        event.document.scopes = policy.scopes.clone();
+        event.document.by = Some(by.to_owned());
+        changes.writes.push(Write::AppendEvent(event));
+    }
+
+    /// Checks what a policy is about; binds one that waits to a resource that is there already.
+    async fn bind(&self, policy: &mut Policy, changes: &mut Changes) -> Result<(), Failure> {
+        let found = match &policy.binding {
+            Binding::Bound { resource } => Some(self.owned_resource(&policy.owner, resource).await?),
+            Binding::Waiting { resource_server, own_id } => self.find_by_own_id(&policy.owner, resource_server, own_id).await?,
+        };
+        let Some(resource) = found else { return Ok(()) };
+        if let Some(scope) = policy.scopes.iter().find(|scope| !resource.has_scope(scope)) {
+            return Failure::refuse(ErrorCode::InvalidScope, format!("the scope `{scope}` is not registered for this resource"));
+        }
+        changes.requires.push(Requirement::ResourceUnchanged { id: resource.id.clone(), version: resource.version });
+        policy.binding = Binding::Bound { resource: resource.id };
+        Ok(())
+    }
+
+    async fn owned_resource(&self, owner: &OwnerId, id: &types::ResourceId) -> Result<Resource, Failure> {
+        let found = self.store.find_resource(id).await?.filter(|resource| resource.owner == *owner);
+        found.ok_or_else(|| Failure::Refused(Refusal::new(ErrorCode::InvalidResourceId, "no resource of yours has this id")))
+    }
+
+    async fn find_by_own_id(
+        &self,
+        owner: &OwnerId,
+        server: &types::ResourceServerId,
+        own_id: &types::OwnResourceId,
+    ) -> Result<Option<Resource>, Failure> {
+        let client = match self.identity.store.find_client_by_resource(server.as_str()).await? {
+            Some(client) => Some(client),
+            None => self.identity.store.find_client(&ClientId::new(server.as_str())).await?,
+        };
+        let Some(client) = client else { return Ok(None) };
+        let mut after = None;
+        loop {
+            let page = Page { after: after.take(), limit: 1_000 };
+            let resources = self.store.list_resources(owner, &client.id, &page).await?;
+            let Some(last) = resources.last() else { return Ok(None) };
+            after = Some(last.id.clone());
+            if let Some(found) = resources.into_iter().find(|resource| resource.description.own_id.as_ref() == Some(own_id)) {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    async fn own_policy(&self, owner: &OwnerId, id: &PolicyId) -> Result<Policy, Failure> {
+        self.store.find_policy(id).await?.filter(|policy| policy.owner == *owner).ok_or_else(not_found)
+    }
+
+    /// `GET {policy_endpoint}/{_id}`.
+    pub async fn read_policy(&self, pmt: &PolicyToken, id: &PolicyId) -> Result<Versioned, Failure> {
+        Ok(Versioned::of(&self.own_policy(&pmt.owner, id).await?))
+    }
+
+    /// `GET {policy_endpoint}`.
+    pub async fn list_policies(&self, pmt: &PolicyToken, page: &Page<PolicyId>) -> Result<Vec<PolicyDocument>, Failure> {
+        let policies = self.store.list_policies(&pmt.owner, page).await?;
+        Ok(policies.iter().map(Policy::to_document).collect())
+    }
+
+    /// `PUT {policy_endpoint}/{_id}`: what rested on the old one is gone.
+    pub async fn replace_policy(&self, owner: &OwnerId, by: &str, id: &PolicyId, document: PolicyDocument, if_match: Option<u64>) -> Result<Versioned, Failure> {
+        if document.id.as_ref().is_some_and(|named| named != id) {
+            return Failure::refuse(ErrorCode::InvalidRequest, "`_id` is not the one of the URL");
+        }
+        for _ in 0..RETRIES {
+            let before = self.own_policy(owner, id).await?;
+            check_match(&before, if_match)?;
+            let version = before.version.saturating_add(1);
+            let mut after = Policy::from_document(document.clone(), id.clone(), owner.clone(), version, before.created)?;
+            let mut changes = Changes::default();
+            changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: before.version });
+            self.bind(&mut after, &mut changes).await?;
+            if before.resource() != after.resource() {
+                changes.writes.extend(before.resource().cloned().map(Write::TouchResource));
+            }
+            self.write_policy(&after, EventKind::PolicyUpdated, by, &mut changes);
+            match self.store.commit(changes).await {
+                Ok(()) => return Ok(Versioned::of(&after)),
+                Err(CommitError::Changed) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("a policy changes too fast".into()))
+    }
+
+    /// `DELETE {policy_endpoint}/{_id}`: the share ends when this returns.
+    pub async fn delete_policy(&self, owner: &OwnerId, by: &str, id: &PolicyId, if_match: Option<u64>) -> Result<(), Failure> {
+        for _ in 0..RETRIES {
+            let policy = self.own_policy(owner, id).await?;
+            check_match(&policy, if_match)?;
+            let mut changes = Changes::default();
+            changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: policy.version });
+            self.write_policy(&policy, EventKind::PolicyDeleted, by, &mut changes);
+            match self.store.commit(changes).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Changed) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("a policy changes too fast".into()))
+    }
+
+    /// `POST {policy_endpoint}/simulate`: what somebody with these claims would get.
+    pub async fn simulate(&self, owner: &OwnerId, simulation: Simulation) -> Result<SimulationResult, Failure> {
+        let (mut resources, mut policies) = (Vec::new(), Vec::new());
+        for permission in &simulation.permissions {
+            resources.push(self.owned_resource(owner, &permission.resource_id).await?);
+            policies.extend(self.store.list_policies_on(&permission.resource_id).await?);
+        }
+        let asked: Vec<Asked<'_>> = resources
+            .iter()
+            .zip(&simulation.permissions)
+            .map(|(resource, permission)| Asked { resource, ticket_scopes: &permission.resource_scopes })
+            .collect();
+        let (claims, requesting_party) = self.pretend(&simulation.claims);
+        let assessment = assess(&Question {
+            client: &simulation.client_id.unwrap_or_else(|| ClientId::new("")),
+            registered_scopes: &ScopeSet::new(),
+            requested_scopes: &ScopeSet::new(),
+            asked: &asked,
+            requesting_party: &requesting_party,
+            claims: &claims,
+            policies: &policies,
+            access_requests: &[],
+            held: &[],
+            partial_grants: self.settings.partial_grants,
+            no_policy: self.no_policy_of(owner).await?,
+            now: self.now(),
+        });
+        Ok(result_of(assessment, self.now().plus(self.settings.rpt_lifetime)))
+    }
+
+    /// Claims as if this server, or any issuer that a policy trusts, had stated them.
+    fn pretend(&self, stated: &Map<String, Value>) -> (Claims, RequestingParty) {
+        let mut claims = Claims::default();
+        let trusted = self.settings.trusted_issuers.iter().map(|(issuer, trusted)| (issuer, Some(&trusted.trust)));
+        for (issuer, trust) in std::iter::once((self.issuer(), None)).chain(trusted) {
+            for (name, value) in stated {
+                if trust.is_some_and(|trust| !trust.claims.contains(name)) {
+                    continue;
+                }
+                claims.state(Claim {
+                    name: name.clone(),
+                    value: value.clone(),
+                    issuer: issuer.clone(),
+                    format: types::token::ID_TOKEN_FORMAT.to_owned(),
+                    auth_time: None,
+                });
+            }
+        }
+        let known = stated.get("sub").or_else(|| stated.get("email")).and_then(Value::as_str);
+        let subject = known.map(|sub| Subject { iss: self.issuer().clone(), sub: sub.to_owned() });
+        (claims, RequestingParty(subject.into_iter().collect()))
+    }
+}
+
+fn check_match(policy: &Policy, if_match: Option<u64>) -> Result<(), Failure> {
+    match if_match {
+        Some(version) if version != policy.version => {
+            Failure::refuse(ErrorCode::PreconditionFailed, "the policy has changed since you read it: read it again")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn result_of(assessment: rules::Assessment, expires: types::Timestamp) -> SimulationResult {
+    let (result, scopes) = match assessment.outcome {
+        Outcome::Granted { scopes, partial: false } => ("granted", scopes),
+        Outcome::Granted { scopes, partial: true } => ("partial", scopes),
+        Outcome::NeedInfo { .. } => ("need_info", Vec::new()),
+        Outcome::Submitted { .. } => ("submitted", Vec::new()),
+        Outcome::Denied => ("denied", Vec::new()),
+        Outcome::InvalidScope { .. } => ("invalid_scope", Vec::new()),
+    };
+    SimulationResult { result, permissions: rules::rpt::to_permissions(&scopes, expires), reasons: assessment.reasons }
+}

@@ -1,0 +1,166 @@
+//! Resource registration (Federated Authorization 3.2), and the owner's view of what is registered
+//! (protocol.md 1.1). Another's id answers like an unknown one (threat 7).
+
+use crate::changes::{Changes, Requirement, Write};
+use crate::store::Page;
+use crate::{AuthorizationServer, RETRIES};
+use identity::access_token::{PolicyToken, ProtectionToken};
+use identity::{CommitError, Failure};
+use rules::Resource;
+use rules::policy::Binding;
+use types::event::EventKind;
+use types::resource::{OwnedResource, RegisteredResource};
+use types::{ErrorCode, Refusal, ResourceDescription, ResourceId};
+
+/// Most scopes of one resource.
+pub const MAX_SCOPES: usize = 500;
+const MAX_TEXT: usize = 4096;
+
+fn not_found() -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::NotFound, "no resource of yours has this id"))
+}
+
+fn check_description(description: ResourceDescription) -> Result<ResourceDescription, Failure> {
+    let invalid = |what: String| Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what));
+    let description = description.keep_known().map_err(invalid)?;
+    if description.resource_scopes.is_empty() || description.resource_scopes.len() > MAX_SCOPES {
+        return Err(invalid(format!("`resource_scopes` must name 1 to {MAX_SCOPES} scopes")));
+    }
+    let texts = [&description.name, &description.description, &description.icon_uri, &description.resource_type, &description.resource_location];
+    if texts.into_iter().flatten().any(|text| text.len() > MAX_TEXT) {
+        return Err(invalid(format!("no text of a description may be longer than {MAX_TEXT} bytes")));
+    }
+    Ok(description)
+}
+
+impl AuthorizationServer {
+    /// Create (3.2.1). Policies that waited for this resource bind to it in the same commit.
+    pub async fn create_resource(&self, pat: &ProtectionToken, description: ResourceDescription) -> Result<RegisteredResource, Failure> {
+        let description = check_description(description)?;
+        let id = ResourceId::new(self.identity.random_id());
+        let resource = Resource {
+            id: id.clone(),
+            owner: pat.owner.clone(),
+            resource_server: pat.resource_server.clone(),
+            description,
+            registered: self.now(),
+            version: 0,
+        };
+        let mut changes = Changes::of(vec![Write::CreateResource(resource.clone())]);
+        changes.identity.requires.push(identity::Requirement::ConsentStands(pat.grant.clone()));
+        self.bind_waiting(&resource, &mut changes).await?;
+        changes.writes.push(Write::AppendEvent(self.resource_event(pat, EventKind::ResourceRegistered, &resource).await?));
+        self.store.commit(changes).await?;
+        Ok(self.registered(id, None))
+    }
+
+    async fn bind_waiting(&self, resource: &Resource, changes: &mut Changes) -> Result<(), Failure> {
+        let Some(own_id) = &resource.description.own_id else { return Ok(()) };
+        let server = self.resource_server_id(&resource.resource_server).await?;
+        for mut policy in self.store.list_waiting_policies(&resource.owner, &server, own_id).await? {
+            changes.requires.push(Requirement::PolicyUnchanged { id: policy.id.clone(), version: policy.version });
+            policy.binding = Binding::Bound { resource: resource.id.clone() };
+            policy.version = policy.version.saturating_add(1);
+            changes.writes.push(Write::PutPolicy(policy));
+        }
+        Ok(())
+    }
+
+    /// Read (3.2.2).
+    pub async fn read_resource(&self, pat: &ProtectionToken, id: &ResourceId) -> Result<RegisteredResource, Failure> {
+        let resource = self.own_resource(pat, id).await?;
+        Ok(self.registered(resource.id, Some(resource.description)))
+    }
+
+    /// Update (3.2.3): a complete replacement.
+    pub async fn update_resource(&self, pat: &ProtectionToken, id: &ResourceId, description: ResourceDescription) -> Result<RegisteredResource, Failure> {
+        let description = check_description(description)?;
+        for _ in 0..RETRIES {
+            let before = self.own_resource(pat, id).await?;
+            let version = before.version;
+            let after = Resource { description: description.clone(), version: version.saturating_add(1), ..before };
+            let event = self.resource_event(pat, EventKind::ResourceUpdated, &after).await?;
+            let mut changes = Changes::of(vec![Write::PutResource(after.clone()), Write::AppendEvent(event)]);
+            changes.requires.push(Requirement::ResourceUnchanged { id: id.clone(), version });
+            self.bind_waiting(&after, &mut changes).await?;
+            match self.store.commit(changes).await {
+                Ok(()) => return Ok(self.registered(id.clone(), None)),
+                Err(CommitError::Changed) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("a resource changes too fast".into()))
+    }
+
+    /// Delete (3.2.4): protection ends, and what was granted on it.
+    pub async fn delete_resource(&self, pat: &ProtectionToken, id: &ResourceId) -> Result<(), Failure> {
+        let resource = self.own_resource(pat, id).await?;
+        let event = self.resource_event(pat, EventKind::ResourceDeleted, &resource).await?;
+        let mut writes = vec![Write::DeleteResource(id.clone()), Write::AppendEvent(event)];
+        for policy in self.store.list_policies_on(id).await? {
+            writes.push(Write::DeletePolicy(policy.id));
+        }
+        self.store.commit(Changes::of(writes)).await?;
+        Ok(())
+    }
+
+    /// List (3.2.5): ids of this owner at this resource server (Part Y 6), a page of them.
+    pub async fn list_resources(&self, pat: &ProtectionToken, page: &Page<ResourceId>) -> Result<Vec<ResourceId>, Failure> {
+        let resources = self.store.list_resources(&pat.owner, &pat.resource_server, page).await?;
+        Ok(resources.into_iter().map(|resource| resource.id).collect())
+    }
+
+    /// The owner's view: `GET {registered_resources_endpoint}`.
+    pub async fn list_owned_resources(&self, pmt: &PolicyToken, page: &Page<ResourceId>) -> Result<Vec<OwnedResource>, Failure> {
+        let mut owned = Vec::new();
+        for resource in self.store.list_owned_resources(&pmt.owner, page).await? {
+            owned.push(self.owned(resource).await?);
+        }
+        Ok(owned)
+    }
+
+    /// `GET {registered_resources_endpoint}/{_id}`.
+    pub async fn read_owned_resource(&self, pmt: &PolicyToken, id: &ResourceId) -> Result<OwnedResource, Failure> {
+        let resource = self.store.find_resource(id).await?.filter(|resource| resource.owner == pmt.owner);
+        self.owned(resource.ok_or_else(not_found)?).await
+    }
+
+    async fn owned(&self, resource: Resource) -> Result<OwnedResource, Failure> {
+        let policies = self.store.list_policies_on(&resource.id).await?;
+        Ok(OwnedResource {
+            resource_server: self.resource_server_id(&resource.resource_server).await?,
+            user_access_policy_uri: self.policy_page(&resource.id),
+            policies: policies.into_iter().map(|policy| policy.id).collect(),
+            description: resource.description,
+            id: resource.id,
+        })
+    }
+
+    pub(crate) async fn own_resource(&self, pat: &ProtectionToken, id: &ResourceId) -> Result<Resource, Failure> {
+        let resource = self.store.find_resource(id).await?;
+        resource.filter(|resource| resource.belongs_to(&pat.owner, &pat.resource_server)).ok_or_else(not_found)
+    }
+
+    fn registered(&self, id: ResourceId, description: Option<ResourceDescription>) -> RegisteredResource {
+        RegisteredResource { user_access_policy_uri: Some(self.policy_page(&id)), id, description }
+    }
+
+    /// Where the owner sets who may reach it (Federated Authorization 3.2 `user_access_policy_uri`).
+    pub fn policy_page(&self, id: &ResourceId) -> String {
+        format!("{}/{id}", self.identity.url(types::path::MY_RESOURCES))
+    }
+
+    async fn resource_event(&self, pat: &ProtectionToken, kind: EventKind, resource: &Resource) -> Result<crate::Event, Failure> {
+        let mut event = self.event(&pat.owner, kind);
+        event.document.resource_id = Some(resource.id.clone());
+        event.document.resource_server = Some(self.resource_server_id(&pat.resource_server).await?);
+        event.document.scopes = resource.description.resource_scopes.clone();
+        event.document.by = Some(pat.resource_server.as_str().to_owned());
+        Ok(event)
+    }
+
+    pub(crate) async fn resource_server_id(&self, client: &types::ClientId) -> Result<types::ResourceServerId, Failure> {
+        let found = self.identity.store.find_client(client).await?;
+        Ok(found.map_or_else(|| types::ResourceServerId::new(client.as_str()), |client| client.resource_server_id()))
+    }
+}

@@ -1,0 +1,120 @@
+//! The sealed form of a permission ticket (architecture.md "Tickets without a table"): at most 1,024
+//! characters, opaque to all but this server, good under this issuer alone. A new key each day.
+//! Making a small ticket writes nothing.
+
+use crate::AuthorizationServer;
+use identity::{Failure, internal};
+use jose::base64url;
+use jose::seal::SealingKey;
+use rules::Ticket;
+use rules::ticket::ProcessId;
+use serde::{Deserialize, Serialize};
+use types::{ClientId, GrantId, OwnerId, PermissionRequest, ResourceId, ScopeSet, Timestamp};
+
+/// Every ticket begins so.
+pub const PREFIX: &str = "wl_ticket_";
+/// The longest a ticket may be, in characters.
+pub const MAX_CHARACTERS: usize = 1024;
+const FORM: u8 = 1;
+const DAY: i64 = 86_400;
+
+/// The members under short names, so that more permissions fit.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    f: u8,
+    p: String,
+    n: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    c: Option<ClientId>,
+    o: OwnerId,
+    r: ClientId,
+    g: GrantId,
+    e: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    s: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    b: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    q: Vec<(ResourceId, ScopeSet)>,
+}
+
+/// Name of the key of a day.
+fn key_name(day: i64) -> String {
+    format!("ticket {day}")
+}
+
+impl AuthorizationServer {
+    async fn ticket_key(&self, day: i64) -> Result<SealingKey, Failure> {
+        let identity = &self.identity;
+        let expires = Timestamp(day.saturating_add(2).saturating_mul(DAY).saturating_add(self.settings.request_lifetime));
+        let key = identity
+            .keys
+            .ensure_secret(&key_name(day), expires, &*identity.store, &*identity.clock, &*identity.randomness)
+            .await?;
+        SealingKey::new(&key).map_err(internal)
+    }
+
+    fn ticket_context(&self) -> Vec<u8> {
+        format!("ticket {}", self.issuer()).into_bytes()
+    }
+
+    /// The ticket's text; `None` if it does not fit with its permissions inside.
+    pub(crate) async fn seal_ticket(&self, ticket: &Ticket) -> Result<Option<String>, Failure> {
+        let sealed = Sealed {
+            f: FORM,
+            p: base64url::encode(ticket.process),
+            n: ticket.step,
+            c: ticket.client.clone(),
+            o: ticket.owner.clone(),
+            r: ticket.resource_server.clone(),
+            g: ticket.pat_grant.clone(),
+            e: ticket.expires,
+            s: ticket.stored,
+            b: ticket.not_before,
+            q: ticket.permissions.iter().map(|p| (p.resource_id.clone(), p.resource_scopes.clone())).collect(),
+        };
+        let plain = serde_json::to_vec(&sealed).map_err(internal)?;
+        let day = self.now().day();
+        let key = self.ticket_key(day).await?;
+        let body = key.seal(&plain, &self.ticket_context(), &*self.identity.randomness).map_err(internal)?;
+        // which of the days' keys: its last two bits tell today's from yesterday's
+        let text = format!("{PREFIX}{}{}", day.rem_euclid(4), base64url::encode(body));
+        Ok((text.len() <= MAX_CHARACTERS).then_some(text))
+    }
+
+    /// Opens a ticket; `None` for anything that is no ticket of ours. Says nothing about expiry or
+    /// whether it was used.
+    pub(crate) async fn open_ticket(&self, text: &str) -> Result<Option<Ticket>, Failure> {
+        if text.len() > MAX_CHARACTERS {
+            return Ok(None);
+        }
+        let Some((day, body)) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_at_checked(1)) else { return Ok(None) };
+        let (Ok(quarter), Some(body)) = (day.parse::<i64>(), base64url::decode(body)) else { return Ok(None) };
+        let today = self.now().day();
+        let Some(day) = (0..4_i64).map(|back| today.saturating_sub(back)).find(|day| day.rem_euclid(4) == quarter) else { return Ok(None) };
+        // an old key may be gone, and then so are its tickets; only today's is made here
+        let key = match self.identity.keys.secret(&key_name(day)) {
+            Some(key) => SealingKey::new(&key).map_err(internal)?,
+            None => return Ok(None),
+        };
+        Ok(key.open(&body, &self.ticket_context()).and_then(|plain| unpack(&plain)))
+    }
+}
+
+fn unpack(plain: &[u8]) -> Option<Ticket> {
+    let sealed: Sealed = serde_json::from_slice(plain).ok()?;
+    let process: ProcessId = base64url::decode(&sealed.p)?.try_into().ok()?;
+    let permission = |(resource_id, resource_scopes)| PermissionRequest { resource_id, resource_scopes };
+    (sealed.f == FORM).then(|| Ticket {
+        process,
+        step: sealed.n,
+        client: sealed.c,
+        owner: sealed.o,
+        resource_server: sealed.r,
+        pat_grant: sealed.g,
+        expires: sealed.e,
+        stored: sealed.s,
+        permissions: sealed.q.into_iter().map(permission).collect(),
+        not_before: sealed.b,
+    })
+}

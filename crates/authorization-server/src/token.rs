@@ -1,0 +1,7 @@
+//! UMA at the token endpoint: the grant itself, and what identity's doors ask of it.
+
+mod issue;
+pub mod refresh;
+pub mod uma_ticket;
+
+pub use uma_ticket::Answer;

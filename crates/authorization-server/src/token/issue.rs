@@ -1,0 +1,177 @@
+//! Issuing an RPT: the token, its refresh token, a PCT, the uses of limited policies and the event,
+//! in the commit that spends the ticket (Grant 3.3.5).
+
+use super::uma_ticket::{Answer, family_of};
+use crate::AuthorizationServer;
+use crate::changes::{Changes, Write};
+use identity::token::{RefreshToken, Renews, TokenRequest};
+use identity::token_text::{self, TokenKind};
+use identity::{CommitError, Failure, TokenKey, internal};
+use jose::Algorithm;
+use rules::rpt::{Basis, GrantedScope};
+use rules::ticket::Process;
+use rules::{Policy, Rpt, Ticket, rpt};
+use serde_json::json;
+use std::collections::BTreeSet;
+use types::client::AccessTokenFormat;
+use types::event::{EventKind, EventOutcome};
+use types::token::TokenResponse;
+use types::{PolicyId, ScopeSet};
+
+/// JWT RPTs that would not fit into a header are opaque instead (threat 14).
+const MAX_JWT_BYTES: usize = 6 * 1024;
+
+/// What a grant rests on besides the decision.
+pub(super) struct Grounds<'a> {
+    pub request: &'a TokenRequest<'a>,
+    pub ticket: &'a Ticket,
+    pub process: &'a Process,
+    pub pushed_now: bool,
+    pub held: Option<(TokenKey, Rpt)>,
+}
+
+impl AuthorizationServer {
+    pub(super) async fn grant(
+        &self,
+        grounds: &Grounds<'_>,
+        scopes: Vec<GrantedScope>,
+        partial: bool,
+        policies: &[Policy],
+        mut changes: Changes,
+    ) -> Result<Result<Answer, CommitError>, Failure> {
+        let now = self.now();
+        let ticket = grounds.ticket;
+        let client = grounds.request.client;
+        let family = family_of(ticket);
+        use_policies(&scopes, policies, &mut changes);
+        let mut rpt = Rpt {
+            client: client.id.clone(),
+            owner: ticket.owner.clone(),
+            resource_server: ticket.resource_server.clone(),
+            pat_grant: ticket.pat_grant.clone(),
+            requesting_party: grounds.process.requesting_party.clone(),
+            cnf: grounds.request.jkt.clone(),
+            scopes,
+            issued: now,
+            expires: now.plus(self.settings.rpt_lifetime),
+            family: family.clone(),
+        };
+        let upgraded = self.merge_held(grounds, &mut rpt, &mut changes).await?;
+        let (text, keep) = self.new_rpt(&rpt, client.access_token_format).await?;
+        changes.writes.push(keep);
+        let mut response = self.rpt_response(text, &rpt).await?;
+        response.upgraded = upgraded.then_some(true);
+        if client.may_use("refresh_token") {
+            let (text, _, keep) = self.identity.new_refresh_token(rpt.owner.as_str(), self.refresh_of(grounds, &rpt)?)?;
+            response.refresh_token = Some(text);
+            changes.identity.writes.push(keep);
+        }
+        if grounds.process.keep_claims || (grounds.pushed_now && client.may_push_claims) {
+            let (text, keep) = self.new_pct(client, grounds.process, &family)?;
+            response.pct = Some(text);
+            changes.writes.push(keep);
+        }
+        if ticket.stored {
+            changes.writes.push(Write::DeleteProcess(ticket.process));
+        }
+        let kind = if upgraded { EventKind::RptUpgraded } else { EventKind::RptIssued };
+        changes.writes.push(Write::AppendEvent(self.rpt_event(&rpt, kind, partial, Some(grounds.process)).await?));
+        Ok(self.store.commit(changes).await.map(|()| Answer::Token(response)))
+    }
+
+    /// Permissions of the RPT that was sent along go on in the new one, and the old one ends.
+    async fn merge_held(&self, grounds: &Grounds<'_>, new: &mut Rpt, changes: &mut Changes) -> Result<bool, Failure> {
+        let Some((key, old)) = grounds.held.as_ref().filter(|(_, old)| old.merges_with(new)) else { return Ok(false) };
+        let standing = self.standing_scopes(&old.scopes).await?;
+        new.scopes = rpt::merge(standing, std::mem::take(&mut new.scopes));
+        changes.requires.push(crate::Requirement::RptThere(key.clone()));
+        changes.writes.push(Write::DeleteRpt(key.clone()));
+        Ok(true)
+    }
+
+    fn refresh_of(&self, grounds: &Grounds<'_>, rpt: &Rpt) -> Result<RefreshToken, Failure> {
+        Ok(RefreshToken {
+            client: rpt.client.clone(),
+            renews: Renews::Other(serde_json::to_value(rpt).map_err(internal)?),
+            cnf: rpt.cnf.clone().filter(|_| grounds.request.client.is_public()),
+            family: rpt.family.clone(),
+            expires: self.now().plus(self.identity.settings.refresh_token_lifetime),
+            rotated: None,
+            superseded: false,
+            predecessor: None,
+        })
+    }
+
+    /// The text of an RPT in the form that the client is registered for, and the change that keeps it.
+    pub(super) async fn new_rpt(&self, rpt: &Rpt, format: AccessTokenFormat) -> Result<(String, Write), Failure> {
+        let id = token_text::mint(TokenKind::Rpt, rpt.owner.as_str(), rpt.expires, &*self.identity.randomness);
+        let key = token_text::key_of(TokenKind::Rpt, &id).ok_or_else(|| internal("a new token does not parse"))?;
+        let text = match format {
+            AccessTokenFormat::Opaque => id,
+            AccessTokenFormat::Jwt => {
+                let jwt = self.rpt_as_jwt(rpt, &id).await?;
+                if jwt.len() <= MAX_JWT_BYTES { jwt } else { id }
+            }
+        };
+        Ok((text, Write::PutRpt(key, rpt.clone())))
+    }
+
+    /// An RFC 9068 access token with `permissions` (protocol.md 4).
+    async fn rpt_as_jwt(&self, rpt: &Rpt, id: &str) -> Result<String, Failure> {
+        let mut claims = json!({
+            "iss": self.issuer(), "aud": self.resource_server_id(&rpt.resource_server).await?, "sub": self.pairwise_subject(rpt),
+            "client_id": rpt.client, "iat": rpt.issued, "exp": rpt.expires, "jti": id,
+            "permissions": rpt::to_permissions(&rpt.scopes, rpt.expires),
+        });
+        if let (Some(jkt), Some(object)) = (&rpt.cnf, claims.as_object_mut()) {
+            object.insert("cnf".into(), json!({"jkt": jkt}));
+        }
+        let key = self.identity.keys.signing_key(Algorithm::EdDsa, self.now())?;
+        key.sign("at+jwt", &claims).map_err(internal)
+    }
+
+    pub(super) async fn rpt_response(&self, text: String, rpt: &Rpt) -> Result<TokenResponse, Failure> {
+        let server = self.identity.store.find_client(&rpt.resource_server).await?;
+        Ok(TokenResponse {
+            access_token: text,
+            token_type: identity::token::token_type(rpt.cnf.as_ref()),
+            expires_in: Some(self.now().until(rpt.expires)),
+            refresh_token: None,
+            scope: None,
+            id_token: None,
+            pct: None,
+            upgraded: None,
+            resource: server.and_then(|server| server.resource),
+        })
+    }
+
+    pub(super) async fn rpt_event(&self, rpt: &Rpt, kind: EventKind, partial: bool, process: Option<&Process>) -> Result<crate::Event, Failure> {
+        let mut event = self.event(&rpt.owner, kind);
+        event.document.client_id = Some(rpt.client.clone());
+        event.document.resource_server = Some(self.resource_server_id(&rpt.resource_server).await?);
+        event.document.resource_id = rpt.scopes.first().map(|granted| granted.resource.clone());
+        event.document.scopes = rpt.scopes.iter().map(|granted| granted.scope.clone()).collect::<ScopeSet>();
+        event.document.policy_id = rpt.scopes.iter().flat_map(|granted| &granted.basis).find_map(|basis| match basis {
+            Basis::Policy { id, .. } => Some(id.clone()),
+            Basis::Approval { .. } => None,
+        });
+        event.document.claims = process.map(|process| process.claims.to_object()).unwrap_or_default();
+        event.document.outcome = Some(if partial { EventOutcome::Partial } else { EventOutcome::Granted });
+        Ok(event)
+    }
+}
+
+/// One use of each limited policy that the grant rests on, counted by the store so that no race
+/// goes past the limit.
+fn use_policies(scopes: &[GrantedScope], policies: &[Policy], changes: &mut Changes) {
+    let used: BTreeSet<&PolicyId> = scopes
+        .iter()
+        .flat_map(|granted| &granted.basis)
+        .filter_map(|basis| if let Basis::Policy { id, .. } = basis { Some(id) } else { None })
+        .collect();
+    for policy in policies.iter().filter(|policy| used.contains(&policy.id)) {
+        if let Some(at_most) = policy.max_uses {
+            changes.writes.push(Write::Use { policy: policy.id.clone(), at_most });
+        }
+    }
+}

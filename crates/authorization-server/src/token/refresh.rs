@@ -1,0 +1,74 @@
+//! Refresh and revocation of RPTs, as identity's [`Grant`] (Grant 3.6, 3.7). A refresh assesses
+//! nothing and gains nothing: what still rests on something goes on, in the requested part.
+
+use crate::AuthorizationServer;
+use crate::changes::{Changes, Write};
+use async_trait::async_trait;
+use identity::token::{Grant, Rotation, TokenRequest};
+use identity::token_text::{self, TokenKind};
+use identity::{AuthenticatedClient, CommitError, Failure, internal};
+use rules::Rpt;
+use serde_json::Value;
+use types::event::EventKind;
+use types::token::{TokenResponse, UMA_TICKET};
+use types::{ErrorCode, Refusal, ScopeSet};
+
+fn ended() -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, "what was granted is withdrawn or has ended: ask the resource server for a ticket"))
+}
+
+#[async_trait]
+impl Grant for AuthorizationServer {
+    fn grant_type(&self) -> &'static str {
+        UMA_TICKET
+    }
+
+    async fn refresh(&self, request: &TokenRequest<'_>, renews: &Value, rotation: Rotation) -> Result<TokenResponse, Failure> {
+        let old: Rpt = serde_json::from_value(renews.clone()).map_err(internal)?;
+        if old.cnf.is_some() && old.cnf != request.jkt {
+            return Failure::refuse(ErrorCode::InvalidDpopProof, "the RPT is bound to a key: send a DPoP proof by that key");
+        }
+        if self.identity.store.find_consent(&old.pat_grant).await?.is_none() {
+            return Err(ended());
+        }
+        let mut scopes = self.standing_scopes(&old.scopes).await?;
+        if let Some(asked) = request.form.one("scope")? {
+            let asked = ScopeSet::parse(asked).map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?;
+            if let Some(foreign) = asked.iter().find(|scope| !old.scopes.iter().any(|granted| granted.scope == **scope)) {
+                return Failure::refuse(ErrorCode::InvalidScope, format!("the scope `{foreign}` was not granted: a refresh may only narrow"));
+            }
+            scopes.retain(|granted| asked.contains(&granted.scope));
+        }
+        if scopes.is_empty() {
+            return Err(ended());
+        }
+        let now = self.now();
+        let rpt = Rpt { scopes, issued: now, expires: now.plus(self.settings.rpt_lifetime), cnf: request.jkt.clone(), ..old };
+        let (text, keep) = self.new_rpt(&rpt, request.client.access_token_format).await?;
+        let mut response = self.rpt_response(text, &rpt).await?;
+        response.refresh_token = Some(rotation.refresh_token);
+        let event = self.rpt_event(&rpt, EventKind::RptRefreshed, false, None).await?;
+        let mut changes = Changes { identity: rotation.changes, requires: vec![], writes: vec![keep, Write::AppendEvent(event)] };
+        changes.identity.requires.push(identity::Requirement::ConsentStands(rpt.pat_grant.clone()));
+        match self.store.commit(changes).await {
+            Ok(()) => Ok(response),
+            Err(CommitError::Changed | CommitError::Spent) => Err(ended()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn revoke(&self, client: &AuthenticatedClient, text: &str) -> Result<bool, Failure> {
+        if let Some(key) = token_text::key_of(TokenKind::Pct, text) {
+            if self.store.find_pct(&key).await?.is_some_and(|pct| pct.client == client.id) {
+                self.store.commit(Changes::of(vec![Write::DeletePct(key)])).await?;
+            }
+            return Ok(true);
+        }
+        let Some((key, rpt)) = self.find_rpt_by_text(text).await? else { return Ok(false) };
+        if rpt.client == client.id {
+            let event = self.rpt_event(&rpt, EventKind::RptRevoked, false, None).await?;
+            self.store.commit(Changes::of(vec![Write::DeleteRpt(key), Write::AppendEvent(event)])).await?;
+        }
+        Ok(true)
+    }
+}

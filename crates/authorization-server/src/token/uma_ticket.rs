@@ -1,0 +1,432 @@
+//! The UMA grant (Grant 3.3; protocol.md 1.2, 4).
+//!
+//! 1. Client authentication, limits and DPoP came before: what fails there spends nothing.
+//! 2. The ticket is opened. From here every answer spends it, errors included (5.5).
+//! 3. **Load** what the ticket names, read again: PAT grant, resources, scopes, policies, claims.
+//! 4. **Decide**: `rules::assess`.
+//! 5. **Save** in one commit with what the decision rests on; if that changed, go to 3.
+//! 6. **Answer**: an RPT, `need_info` or `request_submitted` with the next ticket, or a refusal.
+
+use super::issue::Grounds;
+use crate::access_request::Asking;
+use crate::changes::{Changes, Requirement, Write};
+use crate::claims::Pushed;
+use crate::{AuthorizationServer, RETRIES};
+use identity::token::TokenRequest;
+use identity::{CommitError, Failure, TokenKey};
+use jose::base64url;
+use rules::assessment::{Asked, Outcome, Question, assess};
+use rules::ticket::Process;
+use rules::{AccessRequest, Policy, Resource, Rpt, Ticket};
+use types::event::{EventKind, EventOutcome};
+use types::token::{ContinuedProcess, RequiredClaim, TokenResponse};
+use types::{ErrorCode, PermissionRequest, Refusal, ScopeSet, Timestamp};
+
+/// Longest interval that a hasty client is sent away with, in seconds.
+const MAX_INTERVAL: i64 = 300;
+
+/// What the token endpoint answers to this grant.
+pub enum Answer {
+    Token(TokenResponse),
+    /// 403 with the next ticket.
+    Continued(ContinuedProcess),
+}
+
+/// Parameters of the request beside the ticket.
+struct Parameters<'a> {
+    claim: Option<Pushed<'a>>,
+    pct: Option<&'a str>,
+    rpt: Option<&'a str>,
+    scope: ScopeSet,
+    resource: Option<&'a str>,
+}
+
+/// What was loaded for one assessment.
+struct Loaded {
+    resources: Vec<(Resource, ScopeSet)>,
+    policies: Vec<Policy>,
+    requests: Vec<AccessRequest>,
+    link_version: i64,
+    held: Option<(TokenKey, Rpt)>,
+}
+
+fn invalid_grant() -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, "the ticket is unknown, used, expired or another client's: ask the resource server for a new one"))
+}
+
+fn read_parameters<'a>(request: &'a TokenRequest<'_>) -> Result<Parameters<'a>, Refusal> {
+    let form = request.form;
+    form.check_unrepeated()?;
+    let claim = match (form.one("claim_token")?, form.one("claim_token_format")?) {
+        (Some(token), Some(format)) => Some(Pushed { token, format }),
+        (None, None) => None,
+        _ => return Err(Refusal::new(ErrorCode::InvalidRequest, "send `claim_token` and `claim_token_format` together")),
+    };
+    let resource = match form.all("resource") {
+        [] => None,
+        [one] => Some(one.as_str()),
+        _ => return Err(Refusal::new(ErrorCode::InvalidTarget, "a ticket has one resource server: send `resource` once")),
+    };
+    let scope = ScopeSet::parse(form.one("scope")?.unwrap_or_default());
+    let scope = scope.map_err(|error| Refusal::new(ErrorCode::InvalidScope, error.to_string()))?;
+    Ok(Parameters { claim, pct: form.one("pct")?, rpt: form.one("rpt")?, scope, resource })
+}
+
+impl AuthorizationServer {
+    /// Trades a ticket.
+    pub async fn exchange_ticket(&self, request: &TokenRequest<'_>) -> Result<Answer, Failure> {
+        let text = request.form.required("ticket")?;
+        let ticket = self.open_ticket(text).await?.ok_or_else(invalid_grant)?;
+        if self.identity.store.is_spent("ticket", "", &spent_id(&ticket)).await? {
+            return self.replayed(&ticket).await;
+        }
+        ticket.check(&request.client.id, self.now()).map_err(|_| invalid_grant())?;
+        let parameters = match self.check_request(request, &ticket).await {
+            Ok(parameters) => parameters,
+            Err(Failure::Refused(refusal)) => return self.burn(&ticket, refusal).await,
+            Err(unavailable) => return Err(unavailable),
+        };
+        for _ in 0..RETRIES {
+            match self.attempt(request, &ticket, text, &parameters).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(CommitError::Changed | CommitError::UsedUp)) => {}
+                Ok(Err(CommitError::Spent)) => {
+                    // the ticket, or a claim token that another process brought meanwhile
+                    if self.identity.store.is_spent("ticket", "", &spent_id(&ticket)).await? {
+                        return self.replayed(&ticket).await;
+                    }
+                }
+                Ok(Err(error)) => return Err(error.into()),
+                Err(Failure::Refused(refusal)) => return self.burn(&ticket, refusal).await,
+                Err(unavailable) => return Err(unavailable),
+            }
+        }
+        Err(Failure::Unavailable("what the ticket names changes too fast".into()))
+    }
+
+    async fn check_request<'a>(&self, request: &'a TokenRequest<'_>, ticket: &Ticket) -> Result<Parameters<'a>, Failure> {
+        let parameters = read_parameters(request)?;
+        if let Some(resource) = parameters.resource {
+            if self.resource_server_id(&ticket.resource_server).await?.as_str() != resource {
+                return Failure::refuse(ErrorCode::InvalidTarget, "the ticket is of another resource server than `resource`: do not use it");
+            }
+        }
+        if self.identity.store.find_consent(&ticket.pat_grant).await?.is_none() {
+            return Err(invalid_grant());
+        }
+        Ok(parameters)
+    }
+
+    /// Spends the ticket and refuses.
+    async fn burn(&self, ticket: &Ticket, refusal: Refusal) -> Result<Answer, Failure> {
+        let mut changes = Changes::of_identity(vec![spend(ticket)]);
+        if ticket.stored {
+            changes.writes.push(Write::DeleteProcess(ticket.process));
+        }
+        match self.store.commit(changes).await {
+            Ok(()) => Err(refusal.into()),
+            Err(CommitError::Spent) => self.replayed(ticket).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A ticket that was used before (Grant 5.5): nothing is given, and if the operator wants it so,
+    /// what was got with it ends.
+    async fn replayed(&self, ticket: &Ticket) -> Result<Answer, Failure> {
+        if self.settings.revoke_on_ticket_replay {
+            let family = family_of(ticket);
+            self.store.commit(Changes::of_identity(vec![identity::Write::EndFamily(family)])).await?;
+        }
+        Err(invalid_grant())
+    }
+
+    /// One round of load, decide, save. The outer error refuses; the inner one asks for another round.
+    async fn attempt(
+        &self,
+        request: &TokenRequest<'_>,
+        ticket: &Ticket,
+        text: &str,
+        parameters: &Parameters<'_>,
+    ) -> Result<Result<Answer, CommitError>, Failure> {
+        let mut changes = Changes::of_identity(vec![spend(ticket)]);
+        let mut process = match ticket.stored {
+            true => self.find_process(ticket).await?.ok_or_else(invalid_grant)?,
+            false => Process { permissions: ticket.permissions.clone(), ..Process::default() },
+        };
+        if ticket.not_before.is_some_and(|from| self.now() < from) {
+            return self.too_fast(request, ticket, process, changes).await;
+        }
+        let pushed_now = match &parameters.claim {
+            Some(pushed) => self.take_claim_token(pushed, request.client, text, &mut process, &mut changes).await?,
+            None => false,
+        };
+        let gathered = process.clone();
+        if let Some(pct) = parameters.pct {
+            self.take_pct(pct, request.client, &mut process).await?;
+        }
+        check_confirmation(request, &process)?;
+        let loaded = self.load(request, ticket, &process, parameters).await?;
+        let outcome = self.decide(request, ticket, &process, parameters, &loaded).await?;
+        self.rest_on(ticket, &loaded, &mut changes);
+        let grounds = Grounds { request, ticket, process: &process, pushed_now, held: loaded.held };
+        match outcome {
+            Outcome::Granted { scopes, partial } => self.grant(&grounds, scopes, partial, &loaded.policies, changes).await,
+            Outcome::NeedInfo { required } => self.need_info(request, ticket, gathered, required, changes).await,
+            Outcome::Submitted { ask } => self.submitted(request, ticket, process, ask, changes).await,
+            Outcome::Denied => self.denied(request, ticket, &process, changes).await,
+            Outcome::InvalidScope { scope } => Err(invalid_scope(scope).into()),
+        }
+    }
+
+    async fn load(
+        &self,
+        request: &TokenRequest<'_>,
+        ticket: &Ticket,
+        process: &Process,
+        parameters: &Parameters<'_>,
+    ) -> Result<Loaded, Failure> {
+        let (mut resources, mut policies) = (Vec::new(), Vec::new());
+        let link_version = self.store.find_link_version(&ticket.owner, &ticket.resource_server).await?;
+        for permission in &process.permissions {
+            let found = self.store.find_resource(&permission.resource_id).await?;
+            if let Some(resource) = found.filter(|resource| resource.belongs_to(&ticket.owner, &ticket.resource_server)) {
+                policies.extend(self.store.list_policies_on(&resource.id).await?);
+                resources.push((resource, permission.resource_scopes.clone()));
+            }
+        }
+        let mut requests = Vec::new();
+        for id in &process.access_requests {
+            requests.extend(self.store.find_access_request(id).await?);
+        }
+        if process.requesting_party.is_known() {
+            let key = AccessRequest::key(&ticket.owner, &request.client.id, &process.requesting_party);
+            let remembered = |request: &AccessRequest| matches!(request.state, rules::access_request::State::Denied { remembered: true });
+            let known: Vec<_> = requests.iter().map(|request| request.id.clone()).collect();
+            let all = self.store.list_access_requests_by_key(&key).await?;
+            requests.extend(all.into_iter().filter(|request| remembered(request) && !known.contains(&request.id)));
+        }
+        let held = match parameters.rpt {
+            Some(text) => self.find_rpt_by_text(text).await?,
+            None => None,
+        };
+        let held = held.filter(|(_, rpt)| {
+            rpt.client == request.client.id
+                && rpt.owner == ticket.owner
+                && rpt.resource_server == ticket.resource_server
+                && rpt.requesting_party == process.requesting_party
+                && rpt.cnf == request.jkt
+        });
+        Ok(Loaded { resources, policies, requests, link_version, held })
+    }
+
+    async fn decide(
+        &self,
+        request: &TokenRequest<'_>,
+        ticket: &Ticket,
+        process: &Process,
+        parameters: &Parameters<'_>,
+        loaded: &Loaded,
+    ) -> Result<Outcome, Failure> {
+        let asked: Vec<Asked<'_>> =
+            loaded.resources.iter().map(|(resource, ticket_scopes)| Asked { resource, ticket_scopes }).collect();
+        let held = match &loaded.held {
+            Some((_, rpt)) => self.standing_scopes(&rpt.scopes).await?,
+            None => Vec::new(),
+        };
+        let assessment = assess(&Question {
+            client: &request.client.id,
+            registered_scopes: &request.client.scope,
+            requested_scopes: &parameters.scope,
+            asked: &asked,
+            requesting_party: &process.requesting_party,
+            claims: &process.claims,
+            policies: &loaded.policies,
+            access_requests: &loaded.requests,
+            held: &held,
+            partial_grants: self.settings.partial_grants,
+            no_policy: self.no_policy_of(&ticket.owner).await?,
+            now: self.now(),
+        });
+        Ok(assessment.outcome)
+    }
+
+    /// A decision is saved with what it rests on (threat 25).
+    fn rest_on(&self, ticket: &Ticket, loaded: &Loaded, changes: &mut Changes) {
+        for (resource, _) in &loaded.resources {
+            changes.requires.push(Requirement::ResourceUnchanged { id: resource.id.clone(), version: resource.version });
+        }
+        for request in &loaded.requests {
+            changes.requires.push(Requirement::AccessRequestUnchanged { id: request.id.clone(), version: request.version });
+        }
+        changes.requires.push(Requirement::LinkUnchanged {
+            owner: ticket.owner.clone(),
+            resource_server: ticket.resource_server.clone(),
+            version: loaded.link_version,
+        });
+        changes.identity.requires.push(identity::Requirement::ConsentStands(ticket.pat_grant.clone()));
+    }
+
+    /// Polled before its time: the next ticket with a longer wait, and no assessment.
+    async fn too_fast(
+        &self,
+        request: &TokenRequest<'_>,
+        ticket: &Ticket,
+        mut process: Process,
+        changes: Changes,
+    ) -> Result<Result<Answer, CommitError>, Failure> {
+        let interval = process.interval.unwrap_or(self.settings.poll_interval);
+        process.interval = Some(interval.saturating_mul(2).clamp(1, MAX_INTERVAL));
+        self.continue_submitted(request, ticket, process, changes).await
+    }
+
+    async fn need_info(
+        &self,
+        request: &TokenRequest<'_>,
+        ticket: &Ticket,
+        process: Process,
+        required: Vec<RequiredClaim>,
+        mut changes: Changes,
+    ) -> Result<Result<Answer, CommitError>, Failure> {
+        let expires = self.now().plus(self.settings.ticket_lifetime);
+        let next = ticket.clone().next(request.client.id.clone(), expires);
+        let next_text = self.next_text(next, &process, &mut changes).await?;
+        self.refused_event(request, ticket, &process, EventOutcome::NeedInfo, &mut changes).await?;
+        let answer = ContinuedProcess {
+            error: ErrorCode::NeedInfo.as_str().to_owned(),
+            error_description: Some("bring one of the required claims with the new ticket, or send the person to `redirect_user`".into()),
+            ticket: next_text,
+            required_claims: required,
+            redirect_user: Some(self.identity.url(types::path::CLAIMS)),
+            interval: None,
+        };
+        Ok(self.store.commit(changes).await.map(|()| Answer::Continued(answer)))
+    }
+
+    async fn submitted(
+        &self,
+        request: &TokenRequest<'_>,
+        ticket: &Ticket,
+        mut process: Process,
+        ask: Vec<PermissionRequest>,
+        mut changes: Changes,
+    ) -> Result<Result<Answer, CommitError>, Failure> {
+        let asking = Asking {
+            owner: &ticket.owner,
+            client: &request.client.id,
+            requesting_party: &process.requesting_party,
+            claims: &process.claims,
+        };
+        process.access_requests = self.submit(&asking, ask, &mut changes).await?;
+        process.interval.get_or_insert(self.settings.poll_interval);
+        self.continue_submitted(request, ticket, process, changes).await
+    }
+
+    async fn continue_submitted(
+        &self,
+        request: &TokenRequest<'_>,
+        ticket: &Ticket,
+        process: Process,
+        mut changes: Changes,
+    ) -> Result<Result<Answer, CommitError>, Failure> {
+        let interval = process.interval.unwrap_or(self.settings.poll_interval);
+        // a ticket outlives its interval with room to spare (Grant 5.5)
+        let expires = self.now().plus(self.settings.ticket_lifetime.max(interval.saturating_mul(3)));
+        let mut next = ticket.clone().next(request.client.id.clone(), expires);
+        next.not_before = Some(self.now().plus(interval));
+        next.stored = true;
+        next.permissions = Vec::new();
+        changes.writes.push(self.put_process(&next, &process)?);
+        let text = self.seal_ticket(&next).await?.ok_or_else(|| identity::internal("a ticket is too long"))?;
+        let answer = ContinuedProcess {
+            error: ErrorCode::RequestSubmitted.as_str().to_owned(),
+            error_description: Some("the owner is asked: come back with the new ticket after `interval` seconds".into()),
+            ticket: text,
+            required_claims: Vec::new(),
+            redirect_user: None,
+            interval: Some(interval),
+        };
+        Ok(self.store.commit(changes).await.map(|()| Answer::Continued(answer)))
+    }
+
+    async fn denied(
+        &self,
+        request: &TokenRequest<'_>,
+        ticket: &Ticket,
+        process: &Process,
+        mut changes: Changes,
+    ) -> Result<Result<Answer, CommitError>, Failure> {
+        self.refused_event(request, ticket, process, EventOutcome::Denied, &mut changes).await?;
+        if ticket.stored {
+            changes.writes.push(Write::DeleteProcess(ticket.process));
+        }
+        match self.store.commit(changes).await {
+            Ok(()) => Failure::refuse(ErrorCode::RequestDenied, "the owner's policies do not let this pass"),
+            Err(CommitError::Spent) if self.identity.store.is_spent("ticket", "", &spent_id(ticket)).await? => Err(invalid_grant()),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// The next ticket's text; what has been gathered, and what does not fit, goes into the process.
+    pub(crate) async fn next_text(&self, next: Ticket, process: &Process, changes: &mut Changes) -> Result<String, Failure> {
+        let something = !process.claims.is_empty() || !process.access_requests.is_empty() || process.requesting_party.is_known();
+        if !something && !next.stored {
+            if let Some(text) = self.seal_ticket(&next).await? {
+                return Ok(text);
+            }
+        }
+        let next = Ticket { stored: true, permissions: Vec::new(), ..next };
+        changes.writes.push(self.put_process(&next, process)?);
+        self.seal_ticket(&next).await?.ok_or_else(|| identity::internal("a ticket is too long"))
+    }
+
+    async fn refused_event(
+        &self,
+        request: &TokenRequest<'_>,
+        ticket: &Ticket,
+        process: &Process,
+        outcome: EventOutcome,
+        changes: &mut Changes,
+    ) -> Result<(), Failure> {
+        let mut event = self.event(&ticket.owner, EventKind::RptRefused);
+        event.document.client_id = Some(request.client.id.clone());
+        event.document.resource_server = Some(self.resource_server_id(&ticket.resource_server).await?);
+        event.document.resource_id = process.permissions.first().map(|permission| permission.resource_id.clone());
+        event.document.scopes = process.permissions.iter().fold(ScopeSet::new(), |all, p| all.union(&p.resource_scopes));
+        event.document.claims = process.claims.to_object();
+        event.document.outcome = Some(outcome);
+        changes.writes.push(Write::AppendEvent(event));
+        Ok(())
+    }
+}
+
+/// A claim token that is confirmed to a key only counts with a proof of that key, and the RPT is
+/// then bound to it: never a bearer RPT for a bound token (threat 3).
+fn check_confirmation(request: &TokenRequest<'_>, process: &Process) -> Result<(), Failure> {
+    match (&process.cnf, &request.jkt) {
+        (Some(bound), Some(proven)) if bound == proven => Ok(()),
+        (None, _) => Ok(()),
+        _ => Failure::refuse(ErrorCode::InvalidDpopProof, "the claim token is bound to a key: send a DPoP proof by that key"),
+    }
+}
+
+fn invalid_scope(scope: Option<types::Scope>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidScope, match scope {
+        Some(scope) => format!("no resource of the ticket has the scope `{scope}`"),
+        None => "nothing that the ticket and `scope` ask for is available".to_owned(),
+    })
+}
+
+pub(crate) fn spent_id(ticket: &Ticket) -> String {
+    base64url::encode(ticket.spent_id())
+}
+
+/// All tokens that come of one process are one family.
+pub(crate) fn family_of(ticket: &Ticket) -> String {
+    base64url::encode(ticket.process)
+}
+
+/// Spent ids are kept an hour past expiry.
+pub(crate) fn spend(ticket: &Ticket) -> identity::Write {
+    let expires: Timestamp = ticket.expires.plus(3600);
+    identity::Write::Spend { kind: "ticket", issuer: String::new(), id: spent_id(ticket), expires }
+}
