@@ -9,7 +9,7 @@ use jose::{KeySet, UnverifiedJws, base64url, digest};
 use rules::claim::{self, Accepted, ClaimToken, Presentation};
 use rules::ticket::Process;
 use types::token::{ID_TOKEN_FORMAT, ID_TOKEN_FORMAT_HTTPS};
-use types::{Issuer, Timestamp};
+use types::Issuer;
 
 /// A claim token as it was sent.
 pub(crate) struct Pushed<'a> {
@@ -164,9 +164,4 @@ fn unwrap(token: &str) -> Option<String> {
         return Some(token.to_owned());
     }
     String::from_utf8(base64url::decode(token)?).ok()
-}
-
-/// Seconds until an instant, for answers.
-pub(crate) fn seconds_until(now: Timestamp, end: Timestamp) -> i64 {
-    now.until(end)
 }

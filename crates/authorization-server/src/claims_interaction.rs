@@ -24,6 +24,8 @@ use url::Url;
 
 /// Seconds that a mailed code is good.
 pub const CODE_LIFETIME: i64 = 600;
+/// Seconds that a person has for the claims pages.
+const PAGE_LIFETIME: i64 = 1800;
 const CODE_DIGITS: u64 = 100_000_000;
 
 /// What the claims pages carry from step to step, sealed.
@@ -81,14 +83,21 @@ impl AuthorizationServer {
         let text = form.one("ticket").ok().flatten().ok_or_else(bad_ticket)?;
         let ticket = self.open_ticket(text).await?.ok_or_else(bad_ticket)?;
         ticket.check(&client.id, self.now()).map_err(|_| bad_ticket())?;
-        match self.store.commit(Changes::of_identity(vec![spend(&ticket)])).await {
+        let mut changes = Changes::of_identity(vec![spend(&ticket)]);
+        let expires = self.now().plus(self.settings.ticket_lifetime.max(PAGE_LIFETIME));
+        let next = ticket.clone().next(client.id.clone(), expires);
+        if ticket.stored {
+            // a person takes her time: what was gathered must still be there when she is done
+            let process = self.find_process(&ticket).await?.ok_or_else(bad_ticket)?;
+            changes.writes.push(self.put_process(&next, &process)?);
+        }
+        match self.store.commit(changes).await {
             Ok(()) => {}
             Err(CommitError::Spent) => return Err(bad_ticket()),
             Err(error) => return Err(InteractionError::Page(error.into())),
         }
-        let expires = self.now().plus(self.settings.ticket_lifetime.max(1800));
         Ok(Interaction {
-            ticket: ticket.next(client.id.clone(), expires),
+            ticket: next,
             client: client.id,
             redirect_uri,
             state,

@@ -12,7 +12,7 @@ use rules::rpt::{self, Basis, Foundations, GrantedScope, Rpt};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use types::introspection::Introspection;
-use types::{AccessRequestId, PolicyId, ResourceId, Scope, Timestamp};
+use types::{AccessRequestId, PolicyId, ResourceId, Scope};
 
 /// What stands of the foundations of some scopes, read in one go.
 #[derive(Default)]
@@ -121,10 +121,5 @@ impl AuthorizationServer {
         let party = serde_json::to_vec(&rpt.requesting_party).unwrap_or_default();
         let message = [rpt.resource_server.as_str().as_bytes(), b"\0", &party].concat();
         self.identity.keys.keyed_digest("pairwise subject", &message)
-    }
-
-    /// Whether an RPT is dead for good: past its end.
-    pub(crate) fn has_ended(&self, expires: Timestamp) -> bool {
-        self.now() >= expires
     }
 }

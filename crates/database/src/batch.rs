@@ -18,7 +18,7 @@ pub enum Check {
 pub enum Operation {
     /// A new row; the batch breaks if its key or a unique index is taken.
     Insert { table: &'static Table, row: Row },
-    /// A row, whether or not one was there.
+    /// A row, whether or not one had its key; the batch breaks if a unique index is taken by another.
     Put { table: &'static Table, row: Row },
     /// No row with this key any more.
     Delete { table: &'static Table, key: Vec<Value> },

@@ -41,13 +41,15 @@ impl Rows {
     }
 
     fn is_taken(&self, table: &Table, row: &[Value]) -> bool {
-        if self.by_key.contains_key(table.key_of(row)) {
-            return true;
-        }
+        self.by_key.contains_key(table.key_of(row)) || self.collides(table, row)
+    }
+
+    /// Whether another row has the same values in a unique index.
+    fn collides(&self, table: &Table, row: &[Value]) -> bool {
         let unique = table.indexes.iter().enumerate().filter(|(_, index)| index.unique);
         unique.into_iter().any(|(at, index)| {
             let wanted: Vec<Value> = index.columns.iter().filter_map(|at| row.get(*at).cloned()).collect();
-            !wanted.contains(&Value::Null) && self.by_index.get(at).is_some_and(|entries| starts_with(entries, &wanted))
+            !wanted.contains(&Value::Null) && self.by_index.get(at).is_some_and(|entries| has_other(entries, &wanted, table.key_of(row)))
         })
     }
 
@@ -98,6 +100,7 @@ impl Rows {
         let mut note = |rows: &Self, key: &[Value]| undo.push((table, key.to_vec(), rows.by_key.get(key).cloned()));
         match operation {
             Operation::Insert { row, .. } if self.is_taken(table, row) => return false,
+            Operation::Put { row, .. } if self.collides(table, row) => return false,
             Operation::Insert { row, .. } | Operation::Put { row, .. } => {
                 note(self, table.key_of(row));
                 self.put(table, row.clone());
@@ -144,8 +147,9 @@ impl Rows {
 /// A row as it was before a change.
 type Undo = (&'static Table, Vec<Value>, Option<Row>);
 
-fn starts_with(entries: &BTreeSet<(Vec<Value>, Vec<Value>)>, wanted: &[Value]) -> bool {
-    entries.range((wanted.to_vec(), Vec::new())..).next().is_some_and(|(along, _)| along.starts_with(wanted))
+fn has_other(entries: &BTreeSet<(Vec<Value>, Vec<Value>)>, wanted: &[Value], own: &[Value]) -> bool {
+    let run = entries.range((wanted.to_vec(), Vec::new())..).take_while(|(along, _)| along.starts_with(wanted));
+    run.into_iter().any(|(_, key)| key != own)
 }
 
 impl Memory {

@@ -68,6 +68,9 @@ async fn a_batch_happens_whole_or_not_at_all() {
         commit(vec![below(2)], feed()).await.unwrap();
         assert_eq!(commit(vec![below(2)], feed()).await, Err(CommitError::Broken(0)));
         assert_eq!(database.get(&PETS, &key()).unwrap().unwrap()[3], Value::Int(2));
+        let put = |id: &str, name: &str| vec![Operation::Put { table: &PETS, row: pet(id, "eve", name) }];
+        assert_eq!(commit(vec![], put("9", "Tom")).await, Err(CommitError::Taken(0)), "another row is never pushed out");
+        commit(vec![], put("2", "Tim")).await.unwrap();
         let raise = || vec![Operation::Raise { table: &PETS, row: vec!["5".into(), "eve".into(), "Sam".into(), 3.into()], column: 3 }];
         commit(vec![], raise()).await.unwrap();
         commit(vec![], raise()).await.unwrap();

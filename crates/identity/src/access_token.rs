@@ -48,6 +48,13 @@ pub struct PolicyToken {
     pub owner: OwnerId,
 }
 
+impl PolicyToken {
+    /// An owner at her own pages: her session stands for a PMT.
+    pub fn of_session(session: &crate::session::Session) -> Self {
+        Self { client: ClientId::new("pages"), owner: session.account.clone() }
+    }
+}
+
 impl Identity {
     /// Checks an access token of ours: known, unexpired, its consent standing, its key proven.
     pub async fn check_access_token(&self, presented: &Presented<'_>) -> Result<AccessToken, Failure> {

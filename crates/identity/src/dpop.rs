@@ -2,6 +2,7 @@
 //! the memory: each `jti` once in its minute, and nonces that do not outlive a restart.
 
 use crate::Failure;
+pub use jose::dpop::Request as ProofRequest;
 use jose::dpop::{PROOF_LIFETIME, Request};
 use jose::{DpopProof, Randomness, Verified, base64url, digest};
 use std::collections::HashMap;

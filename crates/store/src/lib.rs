@@ -1,1 +1,66 @@
-//! store
+//! Tables of identity and of the authorization server on the engine of `database`: what
+//! `identity::Store` and `authorization_server::Store` ask for, in memory and on SQLite alike.
+//! Called by the wiring. No rules here: a row is written as the rules decided, and read back.
+//!
+//! To add a table: its SQL in `migrations/`, its description in [`tables`], its reads in
+//! [`identity_reads`] or [`uma_reads`], its writes in [`writes`].
+
+mod identity_reads;
+mod row;
+pub mod sweeper;
+mod tables;
+mod uma_reads;
+mod writes;
+
+use authorization_server::Changes;
+use database::{Batch, CommitError as EngineError, Database, Memory, Migrations, Sqlite};
+use identity::CommitError;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use database::OpenError;
+
+/// All tables of an authorization server. A party that only mounts identity has the same file with
+/// the rest empty.
+const MIGRATIONS: Migrations = Migrations(&[include_str!("../migrations/identity_0001.sql"), include_str!("../migrations/uma_0001.sql")]);
+
+/// The store; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+}
+
+impl Store {
+    /// In memory; gone with the process.
+    pub fn in_memory() -> Self {
+        Self { database: Arc::new(Database::Memory(Memory::default())) }
+    }
+
+    /// In a SQLite file, made or brought up to date.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self { database: Arc::new(Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?)) })
+    }
+
+    /// The file under it, if there is one.
+    pub fn sqlite(&self) -> Option<&Sqlite> {
+        match &*self.database {
+            Database::Sqlite(sqlite) => Some(sqlite),
+            Database::Memory(_) => None,
+        }
+    }
+
+    /// Carries changes of both out, whole or not at all.
+    pub async fn commit_changes(&self, changes: Changes) -> Result<(), CommitError> {
+        let plan = writes::Plan::of(changes)?;
+        let batch = Batch { checks: plan.checks, operations: plan.operations };
+        self.database.commit(batch).await.map_err(|error| match error {
+            EngineError::Broken(at) => plan.if_broken.get(at).cloned().unwrap_or(CommitError::Changed),
+            EngineError::Taken(at) if plan.spends.contains(&at) => CommitError::Spent,
+            EngineError::Taken(_) => CommitError::Taken,
+            EngineError::Unavailable(what) => CommitError::Unavailable(what),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

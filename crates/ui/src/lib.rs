@@ -1,1 +1,100 @@
-//! ui
+//! What every page shares: the shell, the style sheet, the error page, dates in words, and the
+//! headers that go with HTML. Called by `web`, `resource-server` and the parties; knows no
+//! protocol and no HTTP framework.
+//!
+//! Pages are rendered on the server and work without JavaScript; the policy of
+//! [`content_security_policy`] allows no script at all.
+
+use askama::Template;
+use types::Timestamp;
+
+/// The style sheet, served as `/assets/style.css`.
+pub const STYLE: &str = include_str!("../assets/style.css");
+/// The icon, served as `/assets/icon.svg`.
+pub const ICON: &str = include_str!("../assets/icon.svg");
+
+/// A link of the navigation.
+pub struct Link {
+    pub path: &'static str,
+    pub text: &'static str,
+    pub current: bool,
+}
+
+/// Who is logged in, and the hidden field of her forms.
+pub struct Person {
+    pub name: String,
+    pub csrf: String,
+}
+
+/// A page around its body. `body` is HTML; everything else is text and gets escaped.
+#[derive(Template)]
+#[template(path = "shell.html")]
+pub struct Page<'a> {
+    pub site: &'a str,
+    pub title: &'a str,
+    /// Path before all of ours, empty at the root.
+    pub base: &'a str,
+    pub links: &'a [Link],
+    pub person: Option<Person>,
+    pub narrow: bool,
+    pub body: &'a str,
+}
+
+/// The body of an error page.
+#[derive(Template)]
+#[template(path = "error.html")]
+pub struct ErrorPage<'a> {
+    pub title: &'a str,
+    pub what: &'a str,
+}
+
+/// Renders; a template of ours cannot fail but for memory, and then the page is empty.
+pub fn render(template: &impl Template) -> String {
+    template.render().unwrap_or_default()
+}
+
+/// The policy of our pages: own style and pictures, no script, no frame. `form_targets` are origins
+/// that a form's answer may redirect to (browsers hold `form-action` to redirects too).
+pub fn content_security_policy(form_targets: &[String]) -> String {
+    format!(
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self' {}; frame-ancestors 'none'; base-uri 'none'",
+        form_targets.join(" ")
+    )
+}
+
+/// An instant in words: `1 December 2026, 14:05 UTC`.
+pub fn in_words(time: Timestamp) -> String {
+    match jiff::Timestamp::from_second(time.0) {
+        Ok(time) => time.to_zoned(jiff::tz::TimeZone::UTC).strftime("%-d %B %Y, %H:%M UTC").to_string(),
+        Err(_) => "a time beyond the calendar".to_owned(),
+    }
+}
+
+/// Midnight at the end of a date `2026-12-01`, in UTC.
+pub fn end_of_date(text: &str) -> Option<Timestamp> {
+    let date = jiff::civil::Date::strptime("%Y-%m-%d", text).ok().filter(|date| date.year() >= 1970)?;
+    let end = date.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(Timestamp(end.timestamp().as_second()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_told_and_read() {
+        assert_eq!(in_words(Timestamp(1_796_133_900)), "1 December 2026, 14:05 UTC");
+        assert_eq!(in_words(Timestamp(0)), "1 January 1970, 00:00 UTC");
+        assert_eq!(in_words(end_of_date("2028-02-29").unwrap()), "1 March 2028, 00:00 UTC");
+        for bad in ["2027-02-29", "2026-13-01", "tomorrow", "2026-1", "0001-01-01"] {
+            assert_eq!(end_of_date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_people_typed_is_escaped() {
+        let page = Page { site: "Wayleave", title: "<script>", base: "", links: &[], person: None, narrow: true, body: "<p>ok</p>" };
+        let html = render(&page);
+        assert!(html.contains("&#60;script&#62;") && html.contains("<p>ok</p>"), "{html}");
+    }
+}

@@ -105,11 +105,12 @@ pub(super) fn holds(connection: &Connection, check: &Check) -> rusqlite::Result<
 /// Carries one operation out; `false` where an insert found its row taken.
 pub(super) fn apply(connection: &Connection, operation: &Operation) -> rusqlite::Result<bool> {
     match operation {
-        Operation::Insert { table, row } => match write_row(connection, "INSERT", table, row) {
-            Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::ConstraintViolation => Ok(false),
-            other => other.map(|()| true),
-        },
-        Operation::Put { table, row } => write_row(connection, "INSERT OR REPLACE", table, row).map(|()| true),
+        Operation::Insert { table, row } => write_row(connection, table, row, ""),
+        Operation::Put { table, row } => {
+            let all: Vec<_> = table.columns.iter().map(|c| format!("{0}=excluded.{0}", c.name)).collect();
+            let otherwise = format!(" ON CONFLICT ({}) DO UPDATE SET {}", key_names(table), all.join(","));
+            write_row(connection, table, row, &otherwise)
+        }
         Operation::Delete { table, key } => {
             run(connection, &format!("DELETE FROM {}{}", table.name, by_key(table)), key)
         }
@@ -126,14 +127,10 @@ pub(super) fn apply(connection: &Connection, operation: &Operation) -> rusqlite:
             run(connection, &sql, &parameters)
         }
         Operation::Raise { table, row, column } => {
-            let keys: Vec<_> = (0..table.key).map(|at| name(table, at)).collect();
             let column = name(table, *column);
-            let places: Vec<_> = (1..=table.columns.len()).map(|n| format!("${n}")).collect();
-            let sql = format!(
-                "INSERT INTO {0} ({1}) VALUES ({2}) ON CONFLICT ({3}) DO UPDATE SET {column}={0}.{column}+excluded.{column}",
-                table.name, names(table), places.join(","), keys.join(",")
-            );
-            run(connection, &sql, row)
+            let otherwise =
+                format!(" ON CONFLICT ({}) DO UPDATE SET {column}={}.{column}+excluded.{column}", key_names(table), table.name);
+            write_row(connection, table, row, &otherwise)
         }
         Operation::DeleteBelow { table, column, limit } => {
             let sql = format!("DELETE FROM {} WHERE {}<$1", table.name, name(table, *column));
@@ -146,8 +143,17 @@ fn run(connection: &Connection, sql: &str, parameters: &[Value]) -> rusqlite::Re
     connection.prepare_cached(sql)?.execute(params_from_iter(parameters)).map(|_| true)
 }
 
-fn write_row(connection: &Connection, verb: &str, table: &Table, row: &[Value]) -> rusqlite::Result<()> {
+fn key_names(table: &Table) -> String {
+    let names: Vec<_> = (0..table.key).map(|at| name(table, at)).collect();
+    names.join(",")
+}
+
+/// Writes a row; `false` where its key or a unique index is taken and `otherwise` does not help.
+fn write_row(connection: &Connection, table: &Table, row: &[Value], otherwise: &str) -> rusqlite::Result<bool> {
     let places: Vec<_> = (1..=table.columns.len()).map(|n| format!("${n}")).collect();
-    let sql = format!("{verb} INTO {} ({}) VALUES ({})", table.name, names(table), places.join(","));
-    connection.prepare_cached(&sql)?.execute(params_from_iter(row)).map(|_| ())
+    let sql = format!("INSERT INTO {} ({}) VALUES ({}){otherwise}", table.name, names(table), places.join(","));
+    match connection.prepare_cached(&sql)?.execute(params_from_iter(row)) {
+        Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::ConstraintViolation => Ok(false),
+        other => other.map(|_| true),
+    }
 }

@@ -1,0 +1,111 @@
+//! Reads of `identity::Store`.
+
+use crate::row::{entities, number, optional, token_key};
+use crate::{Store, tables};
+use async_trait::async_trait;
+use authorization_server::Changes;
+use database::{Row, Scan, Table, Value};
+use identity::access_token::AccessToken;
+use identity::authorization::{AuthorizationCode, PushedRequest};
+use identity::consent::Consent;
+use identity::keys::{SealedSecret, StoredKey};
+use identity::session::Session;
+use identity::token::RefreshToken;
+use identity::{Account, Client, CommitError, StoreError, TokenKey};
+use types::{AccountId, ClientId, GrantId};
+
+impl Store {
+    pub(crate) fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, StoreError> {
+        self.database.get(table, key).map_err(|error| StoreError(error.to_string()))
+    }
+
+    pub(crate) fn scan(&self, scan: &Scan<'_>) -> Result<Vec<Row>, StoreError> {
+        self.database.scan(scan).map_err(|error| StoreError(error.to_string()))
+    }
+
+    /// The first rows with this prefix of an index.
+    pub(crate) fn find_by(&self, table: &'static Table, index: usize, prefix: &[Value], limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.scan(&Scan { table, index: Some(index), prefix, after: None, descending: false, limit })
+    }
+
+    fn everything(&self, table: &'static Table) -> Result<Vec<Row>, StoreError> {
+        self.scan(&Scan { table, index: None, prefix: &[], after: None, descending: false, limit: 10_000 })
+    }
+}
+
+#[async_trait]
+impl identity::Store for Store {
+    async fn find_account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
+        optional(self.get(&tables::ACCOUNT, &[id.as_str().into()])?)
+    }
+
+    async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        optional(self.find_by(&tables::ACCOUNT, 0, &[username.into()], 1)?.pop())
+    }
+
+    async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+        optional(self.find_by(&tables::ACCOUNT, 1, &[email.into()], 1)?.pop())
+    }
+
+    async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        optional(self.get(&tables::CLIENT, &[id.as_str().into()])?)
+    }
+
+    async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError> {
+        optional(self.find_by(&tables::CLIENT, 0, &[resource.into()], 1)?.pop())
+    }
+
+    async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError> {
+        let after = after.map(|id| Value::from(id.as_str()));
+        entities(self.scan(&Scan { table: &tables::CLIENT, index: None, prefix: &[], after, descending: false, limit })?)
+    }
+
+    async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
+        optional(self.get(&tables::SESSION, &[id.into()])?)
+    }
+
+    async fn find_consent(&self, id: &GrantId) -> Result<Option<Consent>, StoreError> {
+        optional(self.get(&tables::CONSENT, &[id.as_str().into()])?)
+    }
+
+    async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError> {
+        optional(self.find_by(&tables::CONSENT, 0, &[account.as_str().into(), client.as_str().into()], 1)?.pop())
+    }
+
+    async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError> {
+        entities(self.find_by(&tables::CONSENT, 0, &[account.as_str().into()], 10_000)?)
+    }
+
+    async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError> {
+        optional(self.get(&tables::CODE, &token_key(key))?)
+    }
+
+    async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, StoreError> {
+        optional(self.get(&tables::PUSHED_REQUEST, &[id.into()])?)
+    }
+
+    async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, StoreError> {
+        optional(self.get(&tables::ACCESS_TOKEN, &token_key(key))?)
+    }
+
+    async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, StoreError> {
+        let Some(row) = self.get(&tables::REFRESH_TOKEN, &token_key(key))? else { return Ok(None) };
+        Ok(Some((crate::row::entity(&row)?, number(&row, 4))))
+    }
+
+    async fn is_spent(&self, kind: &str, issuer: &str, id: &str) -> Result<bool, StoreError> {
+        Ok(self.get(&tables::SPENT, &[kind.into(), issuer.into(), id.into()])?.is_some())
+    }
+
+    async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        entities(self.everything(&tables::SIGNING_KEY)?)
+    }
+
+    async fn list_secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        entities(self.everything(&tables::SECRET)?)
+    }
+
+    async fn commit(&self, changes: identity::Changes) -> Result<(), CommitError> {
+        self.commit_changes(Changes { identity: changes, ..Changes::default() }).await
+    }
+}

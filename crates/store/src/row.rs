@@ -1,0 +1,53 @@
+//! Between entities and rows: the body of a row is the entity as JSON, its columns are what is
+//! searched, counted or compared.
+
+use database::{Row, Value};
+use identity::{StoreError, TokenKey};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// An entity as the body of its row.
+pub(crate) fn body(entity: &impl Serialize) -> Result<Value, identity::CommitError> {
+    serde_json::to_vec(entity).map(Value::Blob).map_err(|error| identity::CommitError::Unavailable(error.to_string()))
+}
+
+/// The entity of a row; the body is its last column.
+pub(crate) fn entity<T: DeserializeOwned>(row: &Row) -> Result<T, StoreError> {
+    let bytes = row.last().and_then(Value::as_blob).unwrap_or_default();
+    serde_json::from_slice(bytes).map_err(|error| StoreError(format!("a row does not read: {error}")))
+}
+
+/// The same for what may be missing.
+pub(crate) fn optional<T: DeserializeOwned>(row: Option<Row>) -> Result<Option<T>, StoreError> {
+    row.as_ref().map(entity).transpose()
+}
+
+/// The same for many.
+pub(crate) fn entities<T: DeserializeOwned>(rows: Vec<Row>) -> Result<Vec<T>, StoreError> {
+    rows.iter().map(entity).collect()
+}
+
+/// A number column.
+pub(crate) fn number(row: &Row, at: usize) -> i64 {
+    row.get(at).and_then(Value::as_int).unwrap_or(0)
+}
+
+/// The key of a token's row.
+pub(crate) fn token_key(key: &TokenKey) -> Vec<Value> {
+    vec![key.shard.into(), key.bucket.into(), key.hash.to_vec().into()]
+}
+
+/// A version as it is stored.
+pub(crate) fn version(version: u64) -> Value {
+    Value::Int(i64::try_from(version).unwrap_or(i64::MAX))
+}
+
+/// A version as it is read.
+pub(crate) fn as_version(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// The texts under which a waiting policy is found, as one.
+pub(crate) fn waiting_for(owner: &str, resource_server: &str, own_id: &str) -> String {
+    format!("{owner}\u{1f}{resource_server}\u{1f}{own_id}")
+}

@@ -1,0 +1,316 @@
+//! The tables as the engine must know them; the SQL is in `migrations/`, and a test holds the two
+//! equal. Positions of columns stand beside each table, so that nobody counts.
+
+use database::{Column, Index, Kind, Table};
+
+const fn column(name: &'static str, kind: Kind) -> Column {
+    Column { name, kind }
+}
+
+const fn index(name: &'static str, columns: &'static [usize], unique: bool) -> Index {
+    Index { name, columns, unique }
+}
+
+pub(crate) static ACCOUNT: Table = Table {
+    name: "account",
+    columns: &[
+        column("id", Kind::Text),
+        column("username", Kind::Text),
+        column("email", Kind::Text),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[
+        index("account_by_username", &[1], true),
+        index("account_by_email", &[2], true),
+    ],
+};
+
+pub(crate) static CLIENT: Table = Table {
+    name: "client",
+    columns: &[
+        column("id", Kind::Text),
+        column("resource", Kind::Text),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[
+        index("client_by_resource", &[1], true),
+    ],
+};
+
+pub(crate) static SESSION: Table = Table {
+    name: "session",
+    columns: &[
+        column("id", Kind::Text),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[],
+};
+
+pub(crate) static CONSENT: Table = Table {
+    name: "consent",
+    columns: &[
+        column("id", Kind::Text),
+        column("account", Kind::Text),
+        column("client", Kind::Text),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[
+        index("consent_by_account", &[1, 2], true),
+        index("consent_by_client", &[2], false),
+    ],
+};
+
+pub(crate) static CODE: Table = Table {
+    name: "code",
+    columns: &[
+        column("shard", Kind::Int),
+        column("bucket", Kind::Int),
+        column("hash", Kind::Blob),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 3,
+    indexes: &[],
+};
+
+pub(crate) static PUSHED_REQUEST: Table = Table {
+    name: "pushed_request",
+    columns: &[
+        column("id", Kind::Text),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[],
+};
+
+pub(crate) static ACCESS_TOKEN: Table = Table {
+    name: "access_token",
+    columns: &[
+        column("shard", Kind::Int),
+        column("bucket", Kind::Int),
+        column("hash", Kind::Blob),
+        column("family", Kind::Text),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 3,
+    indexes: &[
+        index("access_token_by_family", &[3], false),
+    ],
+};
+
+pub(crate) static REFRESH_TOKEN: Table = Table {
+    name: "refresh_token",
+    columns: &[
+        column("shard", Kind::Int),
+        column("bucket", Kind::Int),
+        column("hash", Kind::Blob),
+        column("family", Kind::Text),
+        column("version", Kind::Int),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 3,
+    indexes: &[
+        index("refresh_token_by_family", &[3], false),
+    ],
+};
+
+pub(crate) static SPENT: Table = Table {
+    name: "spent",
+    columns: &[
+        column("kind", Kind::Text),
+        column("issuer", Kind::Text),
+        column("id", Kind::Text),
+        column("expires", Kind::Int),
+    ],
+    key: 3,
+    indexes: &[],
+};
+
+pub(crate) static SIGNING_KEY: Table = Table {
+    name: "signing_key",
+    columns: &[
+        column("kid", Kind::Text),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[],
+};
+
+pub(crate) static SECRET: Table = Table {
+    name: "secret",
+    columns: &[
+        column("name", Kind::Text),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[],
+};
+
+pub(crate) static SERVED: Table = Table {
+    name: "served",
+    columns: &[
+        column("name", Kind::Text),
+        column("time", Kind::Int),
+    ],
+    key: 1,
+    indexes: &[],
+};
+
+pub(crate) static RESOURCE: Table = Table {
+    name: "resource",
+    columns: &[
+        column("id", Kind::Text),
+        column("owner", Kind::Text),
+        column("resource_server", Kind::Text),
+        column("version", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[
+        index("resource_by_server", &[1, 2], false),
+        index("resource_by_owner", &[1], false),
+    ],
+};
+
+pub(crate) static POLICY: Table = Table {
+    name: "policy",
+    columns: &[
+        column("id", Kind::Text),
+        column("owner", Kind::Text),
+        column("resource", Kind::Text),
+        column("waiting_for", Kind::Text),
+        column("version", Kind::Int),
+        column("uses", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[
+        index("policy_by_owner", &[1], false),
+        index("policy_by_resource", &[2], false),
+        index("policy_by_waiting", &[3], false),
+    ],
+};
+
+pub(crate) static LINK: Table = Table {
+    name: "link",
+    columns: &[
+        column("owner", Kind::Text),
+        column("resource_server", Kind::Text),
+        column("version", Kind::Int),
+    ],
+    key: 2,
+    indexes: &[],
+};
+
+pub(crate) static RPT: Table = Table {
+    name: "rpt",
+    columns: &[
+        column("shard", Kind::Int),
+        column("bucket", Kind::Int),
+        column("hash", Kind::Blob),
+        column("family", Kind::Text),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 3,
+    indexes: &[
+        index("rpt_by_family", &[3], false),
+    ],
+};
+
+pub(crate) static PCT: Table = Table {
+    name: "pct",
+    columns: &[
+        column("shard", Kind::Int),
+        column("bucket", Kind::Int),
+        column("hash", Kind::Blob),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 3,
+    indexes: &[],
+};
+
+pub(crate) static PROCESS: Table = Table {
+    name: "process",
+    columns: &[
+        column("id", Kind::Blob),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[],
+};
+
+pub(crate) static ACCESS_REQUEST: Table = Table {
+    name: "access_request",
+    columns: &[
+        column("id", Kind::Text),
+        column("owner", Kind::Text),
+        column("asking", Kind::Text),
+        column("expires", Kind::Int),
+        column("version", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[
+        index("access_request_by_owner", &[1], false),
+        index("access_request_by_asking", &[2], false),
+    ],
+};
+
+pub(crate) static EVENT: Table = Table {
+    name: "event",
+    columns: &[
+        column("owner", Kind::Text),
+        column("id", Kind::Text),
+        column("body", Kind::Blob),
+    ],
+    key: 2,
+    indexes: &[],
+};
+
+pub(crate) static OWNER_SETTINGS: Table = Table {
+    name: "owner_settings",
+    columns: &[
+        column("owner", Kind::Text),
+        column("body", Kind::Blob),
+    ],
+    key: 1,
+    indexes: &[],
+};
+
+/// All of them.
+#[cfg(test)]
+pub(crate) static ALL: [&Table; 21] = [
+    &ACCOUNT,
+    &CLIENT,
+    &SESSION,
+    &CONSENT,
+    &CODE,
+    &PUSHED_REQUEST,
+    &ACCESS_TOKEN,
+    &REFRESH_TOKEN,
+    &SPENT,
+    &SIGNING_KEY,
+    &SECRET,
+    &SERVED,
+    &RESOURCE,
+    &POLICY,
+    &LINK,
+    &RPT,
+    &PCT,
+    &PROCESS,
+    &ACCESS_REQUEST,
+    &EVENT,
+    &OWNER_SETTINGS,
+];

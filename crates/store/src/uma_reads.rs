@@ -1,0 +1,121 @@
+//! Reads of `authorization_server::Store`.
+
+use crate::row::{as_version, entities, entity, number, optional, token_key, waiting_for};
+use crate::{Store, tables};
+use async_trait::async_trait;
+use authorization_server::owner_settings::OwnerSettings;
+use authorization_server::store::Page;
+use authorization_server::{Changes, Event};
+use database::{Row, Scan, Table, Value};
+use identity::{CommitError, StoreError, TokenKey};
+use rules::{AccessRequest, Pct, Policy, Resource, Rpt};
+use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId};
+
+/// A page along an index whose order ends in the id.
+struct Along<'a> {
+    table: &'static Table,
+    index: Option<usize>,
+    prefix: &'a [Value],
+    descending: bool,
+}
+
+impl Store {
+    fn page(&self, along: &Along<'_>, after: Option<&str>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let Along { table, index, prefix, descending } = *along;
+        self.scan(&Scan { table, index, prefix, after: after.map(Value::from), descending, limit })
+    }
+}
+
+/// The counted columns are newer than the body.
+fn resource(row: &Row) -> Result<Resource, StoreError> {
+    Ok(Resource { version: as_version(number(row, 3)), ..entity(row)? })
+}
+
+fn policy(row: &Row) -> Result<Policy, StoreError> {
+    Ok(Policy { version: as_version(number(row, 4)), uses: as_version(number(row, 5)), ..entity(row)? })
+}
+
+#[async_trait]
+impl authorization_server::Store for Store {
+    async fn find_resource(&self, id: &ResourceId) -> Result<Option<Resource>, StoreError> {
+        self.get(&tables::RESOURCE, &[id.as_str().into()])?.as_ref().map(resource).transpose()
+    }
+
+    async fn list_resources(&self, owner: &OwnerId, resource_server: &ClientId, page: &Page<ResourceId>) -> Result<Vec<Resource>, StoreError> {
+        let prefix = [owner.as_str().into(), resource_server.as_str().into()];
+        let along = Along { table: &tables::RESOURCE, index: Some(0), prefix: &prefix, descending: false };
+        self.page(&along, page.after.as_ref().map(ResourceId::as_str), page.limit)?.iter().map(resource).collect()
+    }
+
+    async fn list_owned_resources(&self, owner: &OwnerId, page: &Page<ResourceId>) -> Result<Vec<Resource>, StoreError> {
+        let along = Along { table: &tables::RESOURCE, index: Some(1), prefix: &[owner.as_str().into()], descending: false };
+        self.page(&along, page.after.as_ref().map(ResourceId::as_str), page.limit)?.iter().map(resource).collect()
+    }
+
+    async fn find_policy(&self, id: &PolicyId) -> Result<Option<Policy>, StoreError> {
+        self.get(&tables::POLICY, &[id.as_str().into()])?.as_ref().map(policy).transpose()
+    }
+
+    async fn list_policies(&self, owner: &OwnerId, page: &Page<PolicyId>) -> Result<Vec<Policy>, StoreError> {
+        let along = Along { table: &tables::POLICY, index: Some(0), prefix: &[owner.as_str().into()], descending: false };
+        self.page(&along, page.after.as_ref().map(PolicyId::as_str), page.limit)?.iter().map(policy).collect()
+    }
+
+    async fn list_policies_on(&self, resource: &ResourceId) -> Result<Vec<Policy>, StoreError> {
+        self.find_by(&tables::POLICY, 1, &[resource.as_str().into()], 10_000)?.iter().map(policy).collect()
+    }
+
+    async fn list_waiting_policies(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ResourceServerId,
+        own_id: &OwnResourceId,
+    ) -> Result<Vec<Policy>, StoreError> {
+        let name = waiting_for(owner.as_str(), resource_server.as_str(), own_id.as_str());
+        self.find_by(&tables::POLICY, 2, &[name.into()], 1_000)?.iter().map(policy).collect()
+    }
+
+    async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError> {
+        let row = self.get(&tables::LINK, &[owner.as_str().into(), resource_server.as_str().into()])?;
+        Ok(row.map_or(0, |row| number(&row, 2)))
+    }
+
+    async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, StoreError> {
+        optional(self.get(&tables::RPT, &token_key(key))?)
+    }
+
+    async fn find_pct(&self, key: &TokenKey) -> Result<Option<Pct>, StoreError> {
+        optional(self.get(&tables::PCT, &token_key(key))?)
+    }
+
+    async fn find_process(&self, id: &[u8; 20]) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = self.get(&tables::PROCESS, &[id.to_vec().into()])?;
+        Ok(row.and_then(|row| row.last().and_then(Value::as_blob).map(<[u8]>::to_vec)))
+    }
+
+    async fn find_access_request(&self, id: &AccessRequestId) -> Result<Option<AccessRequest>, StoreError> {
+        optional(self.get(&tables::ACCESS_REQUEST, &[id.as_str().into()])?)
+    }
+
+    async fn list_access_requests(&self, owner: &OwnerId, page: &Page<AccessRequestId>) -> Result<Vec<AccessRequest>, StoreError> {
+        let along = Along { table: &tables::ACCESS_REQUEST, index: Some(0), prefix: &[owner.as_str().into()], descending: true };
+        entities(self.page(&along, page.after.as_ref().map(AccessRequestId::as_str), page.limit)?)
+    }
+
+    async fn list_access_requests_by_key(&self, key: &str) -> Result<Vec<AccessRequest>, StoreError> {
+        entities(self.find_by(&tables::ACCESS_REQUEST, 1, &[key.into()], 1_000)?)
+    }
+
+    async fn list_events(&self, owner: &OwnerId, page: &Page<EventId>) -> Result<Vec<Event>, StoreError> {
+        let along = Along { table: &tables::EVENT, index: None, prefix: &[owner.as_str().into()], descending: true };
+        entities(self.page(&along, page.after.as_ref().map(EventId::as_str), page.limit)?)
+    }
+
+    async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {
+        optional(self.get(&tables::OWNER_SETTINGS, &[owner.as_str().into()])?)
+    }
+
+    async fn commit(&self, changes: Changes) -> Result<(), CommitError> {
+        self.commit_changes(changes).await
+    }
+}

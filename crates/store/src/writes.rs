@@ -1,0 +1,258 @@
+//! Changes as a batch of the engine, and what a broken check means to whoever asked.
+
+use crate::row::{body, token_key, version, waiting_for};
+use crate::tables;
+use authorization_server::{Changes, Requirement, Write};
+use database::{Check, Operation, Row, Table, Value};
+use identity::CommitError;
+use rules::policy::Binding;
+use rules::{AccessRequest, Policy, Resource};
+
+/// A batch in the making.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) checks: Vec<Check>,
+    /// For each check, what it means if it does not hold.
+    pub(crate) if_broken: Vec<CommitError>,
+    pub(crate) operations: Vec<Operation>,
+    /// Operations whose row is a spent id.
+    pub(crate) spends: Vec<usize>,
+}
+
+type Planned = Result<(), CommitError>;
+
+impl Plan {
+    pub(crate) fn of(changes: Changes) -> Result<Self, CommitError> {
+        let mut plan = Self::default();
+        for requirement in changes.identity.requires {
+            plan.require_identity(requirement);
+        }
+        for requirement in changes.requires {
+            plan.require(requirement);
+        }
+        for write in changes.identity.writes {
+            plan.write_identity(write)?;
+        }
+        for write in changes.writes {
+            plan.write(write)?;
+        }
+        Ok(plan)
+    }
+
+    fn check(&mut self, check: Check, if_broken: CommitError) {
+        self.checks.push(check);
+        self.if_broken.push(if_broken);
+    }
+
+    fn must_equal(&mut self, table: &'static Table, key: Vec<Value>, column: usize, value: Value) {
+        self.check(Check::Equals { table, key, column, value }, CommitError::Changed);
+    }
+
+    fn must_be_there(&mut self, table: &'static Table, key: Vec<Value>) {
+        let value = key.first().cloned().unwrap_or(Value::Null);
+        self.must_equal(table, key, 0, value);
+    }
+
+    fn put(&mut self, table: &'static Table, row: Row) -> Planned {
+        self.operations.push(Operation::Put { table, row });
+        Ok(())
+    }
+
+    fn insert(&mut self, table: &'static Table, row: Row) -> Planned {
+        self.operations.push(Operation::Insert { table, row });
+        Ok(())
+    }
+
+    fn delete(&mut self, table: &'static Table, key: Vec<Value>) -> Planned {
+        self.operations.push(Operation::Delete { table, key });
+        Ok(())
+    }
+
+    fn require_identity(&mut self, requirement: identity::Requirement) {
+        use identity::Requirement as R;
+        match requirement {
+            R::ConsentStands(id) => self.must_be_there(&tables::CONSENT, vec![id.as_str().into()]),
+            R::RefreshUnchanged { key, version } => self.must_equal(&tables::REFRESH_TOKEN, token_key(&key), 4, version.into()),
+        }
+    }
+
+    fn require(&mut self, requirement: Requirement) {
+        match requirement {
+            Requirement::ResourceUnchanged { id, version: v } => self.must_equal(&tables::RESOURCE, vec![id.as_str().into()], 3, version(v)),
+            Requirement::PolicyUnchanged { id, version: v } => self.must_equal(&tables::POLICY, vec![id.as_str().into()], 4, version(v)),
+            Requirement::AccessRequestUnchanged { id, version: v } => {
+                self.must_equal(&tables::ACCESS_REQUEST, vec![id.as_str().into()], 4, version(v));
+            }
+            Requirement::RptThere(key) => self.must_be_there(&tables::RPT, token_key(&key)),
+            Requirement::LinkUnchanged { owner, resource_server, version } => {
+                let key = vec![owner.as_str().into(), resource_server.as_str().into()];
+                if version == 0 {
+                    self.check(Check::Absent { table: &tables::LINK, key }, CommitError::Changed);
+                } else {
+                    self.must_equal(&tables::LINK, key, 2, version.into());
+                }
+            }
+        }
+    }
+
+    fn write_identity(&mut self, write: identity::Write) -> Planned {
+        use identity::Write as W;
+        match write {
+            W::Spend { kind, issuer, id, expires } => {
+                self.spends.push(self.operations.len());
+                self.insert(&tables::SPENT, vec![kind.into(), issuer.into(), id.into(), expires.0.into()])
+            }
+            W::CreateAccount(account) => self.insert(&tables::ACCOUNT, account_row(&account)?),
+            W::PutAccount(account) => self.put(&tables::ACCOUNT, account_row(&account)?),
+            W::CreateClient(client) => self.insert(&tables::CLIENT, client_row(&client)?),
+            W::PutClient(client) => {
+                self.delete(&tables::CLIENT, vec![client.id.as_str().into()])?;
+                self.insert(&tables::CLIENT, client_row(&client)?)
+            }
+            W::DeleteClient(id) => {
+                let prefix = vec![id.as_str().into()];
+                self.operations.push(Operation::DeleteAll { table: &tables::CONSENT, index: Some(1), prefix });
+                self.delete(&tables::CLIENT, vec![id.as_str().into()])
+            }
+            W::PutSession(s) => self.put(&tables::SESSION, vec![s.id.as_str().into(), s.expires.0.into(), body(&s)?]),
+            W::DeleteSession(id) => self.delete(&tables::SESSION, vec![id.into()]),
+            W::PutConsent(c) => {
+                self.put(&tables::CONSENT, vec![c.id.as_str().into(), c.account.as_str().into(), c.client.as_str().into(), body(&c)?])
+            }
+            W::DeleteConsent(c) => self.delete(&tables::CONSENT, vec![c.id.as_str().into()]),
+            W::PutPushedRequest(r) => self.put(&tables::PUSHED_REQUEST, vec![r.id.as_str().into(), r.expires.0.into(), body(&r)?]),
+            W::DeletePushedRequest(id) => self.delete(&tables::PUSHED_REQUEST, vec![id.into()]),
+            W::PutKey(k) => self.put(&tables::SIGNING_KEY, vec![k.kid.as_str().into(), body(&k)?]),
+            W::DeleteKey(kid) => self.delete(&tables::SIGNING_KEY, vec![kid.into()]),
+            W::PutSecret(s) => self.insert(&tables::SECRET, vec![s.name.as_str().into(), s.expires.0.into(), body(&s)?]),
+            token => self.write_token(token),
+        }
+    }
+
+    fn write_token(&mut self, write: identity::Write) -> Planned {
+        use identity::Write as W;
+        match write {
+            W::PutCode(key, code) => {
+                let mut row = token_key(&key);
+                // kept past its end, so that a second use is told from an unknown code
+                row.extend([code.expires.plus(3600).0.into(), body(&code)?]);
+                self.put(&tables::CODE, row)
+            }
+            W::PutAccessToken(key, token) => {
+                let mut row = token_key(&key);
+                row.extend([token.family.as_str().into(), token.expires.0.into(), body(&token)?]);
+                self.put(&tables::ACCESS_TOKEN, row)
+            }
+            W::DeleteAccessToken(key) => self.delete(&tables::ACCESS_TOKEN, token_key(&key)),
+            W::CreateRefreshToken(key, token) => {
+                let mut row = token_key(&key);
+                row.extend([token.family.as_str().into(), 0.into(), token.expires.0.into(), body(&token)?]);
+                self.insert(&tables::REFRESH_TOKEN, row)
+            }
+            W::PutRefreshToken(key, token) => {
+                // the version rises with each change, also when two come at once
+                let version = i64::from(token.rotated.is_some()).saturating_add(i64::from(token.superseded));
+                let mut row = token_key(&key);
+                row.extend([token.family.as_str().into(), version.into(), token.expires.0.into(), body(&token)?]);
+                self.put(&tables::REFRESH_TOKEN, row)
+            }
+            W::EndFamily(family) => {
+                for table in [&tables::ACCESS_TOKEN, &tables::REFRESH_TOKEN, &tables::RPT] {
+                    self.operations.push(Operation::DeleteAll { table, index: Some(0), prefix: vec![family.as_str().into()] });
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, write: Write) -> Planned {
+        match write {
+            Write::CreateResource(resource) => self.insert(&tables::RESOURCE, resource_row(&resource)?),
+            Write::PutResource(resource) => self.put(&tables::RESOURCE, resource_row(&resource)?),
+            Write::DeleteResource(id) => self.delete(&tables::RESOURCE, vec![id.as_str().into()]),
+            Write::TouchResource(id) => {
+                self.operations.push(Operation::Add { table: &tables::RESOURCE, key: vec![id.as_str().into()], column: 3, by: 1 });
+                Ok(())
+            }
+            Write::PutPolicy(policy) => self.put(&tables::POLICY, policy_row(&policy)?),
+            Write::DeletePolicy(id) => self.delete(&tables::POLICY, vec![id.as_str().into()]),
+            Write::Use { policy, at_most } => {
+                let key = vec![policy.as_str().into()];
+                let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
+                self.check(Check::Below { table: &tables::POLICY, key: key.clone(), column: 5, limit }, CommitError::UsedUp);
+                self.operations.push(Operation::Add { table: &tables::POLICY, key, column: 5, by: 1 });
+                Ok(())
+            }
+            Write::RaiseLink { owner, resource_server } => {
+                let row = vec![owner.as_str().into(), resource_server.as_str().into(), 1.into()];
+                self.operations.push(Operation::Raise { table: &tables::LINK, row, column: 2 });
+                Ok(())
+            }
+            Write::PutProcess { id, sealed, expires } => self.put(&tables::PROCESS, vec![id.to_vec().into(), expires.0.into(), sealed.into()]),
+            Write::DeleteProcess(id) => self.delete(&tables::PROCESS, vec![id.to_vec().into()]),
+            Write::PutAccessRequest(request) => self.put(&tables::ACCESS_REQUEST, access_request_row(&request)?),
+            Write::DeleteAccessRequest(id) => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
+            Write::AppendEvent(event) => {
+                self.insert(&tables::EVENT, vec![event.owner.as_str().into(), event.document.id.as_str().into(), body(&event)?])
+            }
+            Write::PutOwnerSettings(owner, settings) => self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?]),
+            Write::PutRpt(key, rpt) => {
+                let mut row = token_key(&key);
+                row.extend([rpt.family.as_str().into(), rpt.expires.0.into(), body(&rpt)?]);
+                self.put(&tables::RPT, row)
+            }
+            Write::DeleteRpt(key) => self.delete(&tables::RPT, token_key(&key)),
+            Write::PutPct(key, pct) => {
+                let mut row = token_key(&key);
+                row.extend([pct.expires.0.into(), body(&pct)?]);
+                self.put(&tables::PCT, row)
+            }
+            Write::DeletePct(key) => self.delete(&tables::PCT, token_key(&key)),
+        }
+    }
+}
+
+fn account_row(account: &identity::Account) -> Result<Row, CommitError> {
+    // only a verified address finds an account, in the form in which addresses compare
+    let email = account.verified_email().and_then(rules::email::normalize);
+    Ok(vec![account.id.as_str().into(), account.username.as_str().into(), email.into(), body(account)?])
+}
+
+fn client_row(client: &identity::Client) -> Result<Row, CommitError> {
+    Ok(vec![client.id.as_str().into(), client.resource.clone().into(), body(client)?])
+}
+
+fn resource_row(resource: &Resource) -> Result<Row, CommitError> {
+    let server = resource.resource_server.as_str().into();
+    Ok(vec![resource.id.as_str().into(), resource.owner.as_str().into(), server, version(resource.version), body(resource)?])
+}
+
+fn policy_row(policy: &Policy) -> Result<Row, CommitError> {
+    let waiting: Option<String> = match &policy.binding {
+        Binding::Bound { .. } => None,
+        Binding::Waiting { resource_server, own_id } => Some(waiting_for(policy.owner.as_str(), resource_server.as_str(), own_id.as_str())),
+    };
+    let resource = policy.resource().map(|id| id.as_str());
+    Ok(vec![
+        policy.id.as_str().into(),
+        policy.owner.as_str().into(),
+        resource.into(),
+        waiting.into(),
+        version(policy.version),
+        version(policy.uses),
+        body(policy)?,
+    ])
+}
+
+fn access_request_row(request: &AccessRequest) -> Result<Row, CommitError> {
+    let key = AccessRequest::key(&request.owner, &request.client, &request.requesting_party);
+    Ok(vec![
+        request.id.as_str().into(),
+        request.owner.as_str().into(),
+        key.into(),
+        request.expires_at.0.into(),
+        version(request.version),
+        body(request)?,
+    ])
+}

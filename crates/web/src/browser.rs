@@ -1,0 +1,164 @@
+//! What a browser brings and gets: the session cookie, the form cookie with its hidden field,
+//! redirects, and pages in the shell.
+
+use crate::extract::Parts;
+use crate::{App, Shared};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use identity::session::Session;
+use identity::{Account, Failure, Form};
+use types::{ErrorCode, Refusal};
+use ui::{Link, Page, Person};
+
+const SESSION: &str = "wl_session";
+const FORM: &str = "wl_form";
+
+/// A browser's visit.
+pub struct Visit {
+    /// The form cookie's text; made when the browser has none yet.
+    pub form_cookie: String,
+    new_form_cookie: bool,
+    pub session_cookie: Option<String>,
+    pub person: Option<(Account, Session)>,
+}
+
+impl Visit {
+    /// Reads cookies and finds out who is logged in.
+    pub async fn of(app: &Shared, parts: &Parts) -> Result<Self, Failure> {
+        let form = cookie(parts, FORM).filter(|text| text.len() == 43);
+        let session_cookie = cookie(parts, SESSION);
+        let session = match &session_cookie {
+            Some(text) => app.identity.find_session(text).await?,
+            None => None,
+        };
+        let person = match session {
+            Some(session) => app.identity.account_of(&session).await?.map(|account| (account, session)),
+            None => None,
+        };
+        let new_form_cookie = form.is_none();
+        let form_cookie = form.unwrap_or_else(|| format!("{}{}", app.identity.random_id(), app.identity.random_id()).chars().take(43).collect());
+        Ok(Self { form_cookie, new_form_cookie, session_cookie, person })
+    }
+
+    pub fn session(&self) -> Option<&Session> {
+        self.person.as_ref().map(|(_, session)| session)
+    }
+
+    /// The hidden field of this browser's forms.
+    pub fn csrf(&self, app: &App) -> String {
+        app.identity.csrf_token(&self.form_cookie)
+    }
+
+    /// Refuses a form that did not come from our own page in this browser.
+    pub fn check_csrf(&self, app: &App, parts: &Parts, form: &Form) -> Result<(), Failure> {
+        let origin = parts.headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
+        let foreign = origin.is_some_and(|origin| origin != app.origin() && origin != "null");
+        let sent = form.one("csrf")?.unwrap_or_default();
+        if foreign || self.new_form_cookie || sent != self.csrf(app) {
+            return Failure::refuse(ErrorCode::InvalidRequest, "this form is too old, or came from another place: reload the page and send it again");
+        }
+        Ok(())
+    }
+
+    /// An answer with the cookies this visit needs.
+    pub fn answer(&self, app: &App, response: impl IntoResponse) -> Response {
+        let mut response = response.into_response();
+        if self.new_form_cookie {
+            set_cookie(app, &mut response, FORM, &self.form_cookie, 30 * 86_400);
+        }
+        response
+    }
+
+    /// A page in the shell.
+    pub fn page(&self, app: &App, title: &str, current: &str, body: &str, form_targets: &[String]) -> Response {
+        let owner = self.person.is_some();
+        let narrow = matches!(current, "login" | "consent" | "claims" | "error");
+        let links: Vec<Link> = OWNER_LINKS
+            .iter()
+            .filter(|_| owner && !narrow)
+            .map(|(path, text)| Link { path, text, current: *path == current })
+            .collect();
+        let person = self.person.as_ref().map(|(account, _)| Person { name: account.display_name().to_owned(), csrf: self.csrf(app) });
+        let html = ui::render(&Page { site: &app.site, title, base: &app.base(), links: &links, person, narrow, body });
+        let mut response = self.answer(app, Html(html));
+        if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(form_targets)) {
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    }
+
+    /// An error as a page, for people.
+    pub fn error_page(&self, app: &App, failure: Failure) -> Response {
+        let refusal = match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::Unavailable(cause) => {
+                tracing::error!(%cause, "a page could not be answered");
+                Refusal::new(ErrorCode::TemporarilyUnavailable, "This cannot be answered right now. Try again in a moment.")
+            }
+        };
+        let body = ui::render(&ui::ErrorPage { title: "This did not work", what: &sentence(&refusal.description) });
+        let mut response = self.page(app, "This did not work", "error", &body, &[]);
+        *response.status_mut() = crate::error::status_of(refusal.code);
+        response
+    }
+}
+
+const OWNER_LINKS: [(&str, &str); 4] =
+    [("/my/resources", "Resources"), ("/my/requests", "Requests"), ("/my/history", "History"), ("/applications", "Applications")];
+
+/// A description as a sentence for people.
+pub fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
+}
+
+fn cookie(parts: &Parts, name: &str) -> Option<String> {
+    let all = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.into_iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_owned())
+}
+
+fn set_cookie(app: &App, response: &mut Response, name: &str, value: &str, max_age: i64) {
+    let secure = if app.identity.issuer().starts_with("https:") { "; Secure" } else { "" };
+    let path = if app.base().is_empty() { "/".to_owned() } else { app.base() };
+    let text = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+/// With the cookie of a new session.
+pub fn with_session(app: &App, mut response: Response, cookie: &str) -> Response {
+    set_cookie(app, &mut response, SESSION, cookie, identity::session::LIFETIME);
+    response
+}
+
+/// With the session cookie taken away.
+pub fn without_session(app: &App, mut response: Response) -> Response {
+    set_cookie(app, &mut response, SESSION, "", 0);
+    response
+}
+
+/// 303 See Other.
+pub fn see_other(url: &str) -> Response {
+    match HeaderValue::from_str(url) {
+        Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
+        Err(_) => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+/// A path of ours to come back to after log-in; anything else is the start page.
+pub fn safe_return(app: &App, text: Option<&str>) -> String {
+    let base = app.base();
+    match text {
+        Some(path) if path.starts_with(&format!("{base}/")) && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']) => path.to_owned(),
+        _ => format!("{base}/"),
+    }
+}
+
+/// The origin of a URL, for the policy of pages whose form leads there.
+pub fn origin_of(url: &str) -> Vec<String> {
+    url::Url::parse(url).ok().map(|url| url.origin().ascii_serialization()).filter(|origin| origin != "null").into_iter().collect()
+}

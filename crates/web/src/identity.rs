@@ -1,0 +1,101 @@
+//! HTTP of the OAuth and OpenID provider.
+
+mod authorize;
+mod clients;
+mod login;
+
+pub(crate) use login::{login_url, page};
+mod token;
+
+use crate::error::Answer;
+use crate::extract::split;
+use crate::{Shared, error};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use types::path;
+
+/// Routes of identity; an OPTIONS request of a browser's script is answered where scripts may come.
+pub fn router() -> Router<Shared> {
+    Router::new()
+        .route(path::UMA2_CONFIGURATION, get(metadata).options(preflight))
+        .route(path::OPENID_CONFIGURATION, get(metadata).options(preflight))
+        .route(path::OAUTH_AUTHORIZATION_SERVER, get(metadata).options(preflight))
+        .route(path::JWKS, get(jwks).options(preflight))
+        .route(path::TOKEN, post(token::post).options(preflight))
+        .route(path::REVOKE, post(token::revoke).options(preflight))
+        .route(path::INTROSPECT, post(token::introspect))
+        .route(path::PAR, post(authorize::push))
+        .route(path::AUTHORIZE, get(authorize::get).post(authorize::post))
+        .route("/authorize/decision", post(authorize::decide))
+        .route(path::USERINFO, get(token::userinfo).post(token::userinfo))
+        .route(path::REGISTER, post(clients::register).options(preflight))
+        .route("/register/{id}", get(clients::read).put(clients::update).delete(clients::delete))
+        .route(path::LOGIN, get(login::get).post(login::post))
+        .route(path::LOGOUT, get(login::confirm_logout).post(login::logout))
+        .route(path::APPLICATIONS, get(login::applications))
+        .route("/applications/{id}/withdraw", post(login::withdraw))
+        .route("/assets/style.css", get(style))
+        .route("/assets/icon.svg", get(icon))
+}
+
+/// Where RFC 8414 puts the document of an issuer with a path.
+pub fn inserted_metadata(base: &str) -> Router<Shared> {
+    if base.is_empty() {
+        return Router::new();
+    }
+    Router::new().route(&format!("{}{base}", path::OAUTH_AUTHORIZATION_SERVER), get(metadata).options(preflight))
+}
+
+/// One document under every discovery path, byte for byte the same.
+async fn metadata(State(app): State<Shared>) -> Response {
+    public(Json(app.authorization_server.metadata()).into_response(), "max-age=60")
+}
+
+async fn jwks(State(app): State<Shared>) -> Response {
+    public(Json(app.identity.keys.jwks(app.identity.now())).into_response(), "max-age=60")
+}
+
+/// Readable by scripts of any origin, without credentials (operations.md).
+pub(crate) fn public(mut response: Response, cache: &'static str) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("DPoP-Nonce, WWW-Authenticate"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    response
+}
+
+async fn preflight() -> Response {
+    let mut response = public(axum::http::StatusCode::NO_CONTENT.into_response(), "no-store");
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type, DPoP"));
+    response
+}
+
+async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=300")], ui::STYLE).into_response()
+}
+
+async fn icon() -> Response {
+    ([(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "max-age=300")], ui::ICON).into_response()
+}
+
+/// Answers that carry tokens are never kept (RFC 6749 5.1).
+pub(crate) fn secret(response: impl IntoResponse) -> Response {
+    let mut response = response.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// For handlers that read the request themselves.
+pub(crate) async fn with_parts(request: Request, handler: impl AsyncFnOnce(crate::extract::Parts, axum::body::Body) -> Answer<Response>) -> Response {
+    let (parts, body) = split(request);
+    match handler(parts, body).await {
+        Ok(response) => response,
+        Err(error) => error::ApiError::into_response(error),
+    }
+}

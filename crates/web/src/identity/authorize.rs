@@ -1,0 +1,157 @@
+//! The authorization endpoint, its consent page, and pushed requests.
+
+use super::{secret, with_parts};
+use crate::Shared;
+use crate::browser::{Visit, origin_of, see_other};
+use crate::extract::{Parts, split};
+use askama::Template;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use identity::authorization::{AuthorizationError, AuthorizationRequest, Step};
+use identity::{Failure, Form};
+use types::{ErrorCode, Refusal};
+
+/// `POST /par` (RFC 9126).
+pub(super) async fn push(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, body| {
+        let app = &app;
+        let form = parts.form(body).await?;
+        let (client, jkt) = parts.client(app, &form).await?;
+        Ok(secret((StatusCode::CREATED, Json(app.identity.push(&client, form, jkt).await?))))
+    })
+    .await
+}
+
+/// `GET /authorize`.
+pub(super) async fn get(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, _) = split(request);
+    match parts.query() {
+        Ok(form) => visit(&app, &parts, form).await,
+        Err(error) => axum::response::IntoResponse::into_response(error),
+    }
+}
+
+/// `POST /authorize` (OpenID Connect Core 3.1.2.1).
+pub(super) async fn post(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, body) = split(request);
+    match parts.form(body).await {
+        Ok(form) => visit(&app, &parts, form).await,
+        Err(error) => axum::response::IntoResponse::into_response(error),
+    }
+}
+
+async fn visit(app: &Shared, parts: &Parts, form: Form) -> Response {
+    let visit = match Visit::of(app, parts).await {
+        Ok(visit) => visit,
+        Err(failure) => return axum::response::IntoResponse::into_response(crate::error::ApiError(failure)),
+    };
+    match step(app, &visit, &form).await {
+        Ok(response) => response,
+        Err(AuthorizationError::Back(url)) => see_other(&url),
+        Err(AuthorizationError::Page(failure)) => visit.error_page(app, failure),
+    }
+}
+
+async fn step(app: &Shared, visit: &Visit, form: &Form) -> Result<Response, AuthorizationError> {
+    let request = app.identity.read_authorization(form).await?;
+    Ok(match app.identity.next_step(&request, visit.session()).await? {
+        Step::Back(url) => visit.answer(app, see_other(&url)),
+        Step::LogIn => {
+            let mut back = form.clone();
+            back.remove("prompt");
+            let back = format!("{}/authorize?{}", app.base(), back.encode());
+            visit.answer(app, see_other(&super::login::login_url(app, &back, request.login_hint.as_deref())))
+        }
+        Step::Consent => consent_page(app, visit, form, &request, None),
+    })
+}
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentPage<'a> {
+    base: String,
+    csrf: String,
+    client: &'a str,
+    declared: bool,
+    host: String,
+    account: &'a str,
+    scopes: Vec<(String, &'static str)>,
+    query: String,
+    needs_password: bool,
+    error: Option<&'a str>,
+}
+
+/// What a scope means, in plain words.
+fn meaning(scope: &str) -> &'static str {
+    match scope {
+        "openid" => "know that it is you",
+        "profile" => "see your name and user name",
+        "email" => "see your e-mail address",
+        "offline_access" => "keep its access while you are away",
+        types::token::UMA_PROTECTION => "register what it keeps for you, and ask here who may reach it",
+        types::token::UMA_POLICY => "see and change who may reach your things, and answer requests for you",
+        "uma_management" => "manage your resources at the server it is for",
+        _ => "use what it calls by this name",
+    }
+}
+
+fn consent_page(app: &Shared, visit: &Visit, form: &Form, request: &AuthorizationRequest, error: Option<&str>) -> Response {
+    let account = visit.person.as_ref().map(|(account, _)| account.display_name()).unwrap_or_default();
+    let host = url::Url::parse(&request.redirect_uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let page = ConsentPage {
+        base: app.base(),
+        csrf: visit.csrf(app),
+        client: request.client.display_name(),
+        declared: request.client.declared,
+        host,
+        account,
+        scopes: request.scope.iter().map(|scope| (scope.as_str().to_owned(), meaning(scope.as_str()))).collect(),
+        query: form.encode(),
+        needs_password: app.identity.needs_password(request),
+        error,
+    };
+    visit.page(app, "Allow access?", "consent", &ui::render(&page), &origin_of(&request.redirect_uri))
+}
+
+/// `POST /authorize/decision`: the answer to the consent page.
+pub(super) async fn decide(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, body) = split(request);
+    let form = match parts.form(body).await {
+        Ok(form) => form,
+        Err(error) => return axum::response::IntoResponse::into_response(error),
+    };
+    let visit = match Visit::of(&app, &parts).await {
+        Ok(visit) => visit,
+        Err(failure) => return axum::response::IntoResponse::into_response(crate::error::ApiError(failure)),
+    };
+    match decided(&app, &visit, &parts, &form).await {
+        Ok(response) => response,
+        Err(AuthorizationError::Back(url)) => see_other(&url),
+        Err(AuthorizationError::Page(failure)) => visit.error_page(&app, failure),
+    }
+}
+
+async fn decided(app: &Shared, visit: &Visit, parts: &Parts, form: &Form) -> Result<Response, AuthorizationError> {
+    visit.check_csrf(app, parts, form)?;
+    let original = Form::parse(form.one("request").map_err(Failure::from)?.unwrap_or_default().as_bytes()).map_err(Failure::from)?;
+    let request = app.identity.read_authorization(&original).await?;
+    let Some((account, session)) = &visit.person else {
+        return Err(Failure::Refused(Refusal::new(ErrorCode::LoginRequired, "You are logged out. Go back to the application and start again.")).into());
+    };
+    match form.one("decision").map_err(Failure::from)? {
+        Some("approve") => {}
+        Some("deny") => return Ok(see_other(&app.identity.deny_authorization(&request))),
+        _ => return Err(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, "choose to allow or to refuse")).into()),
+    }
+    if app.identity.needs_password(&request) {
+        let password = form.one("password").map_err(Failure::from)?.unwrap_or_default();
+        let right = app.identity.check_password(&account.username, password, &parts.address).await?;
+        if right.is_none() {
+            return Ok(consent_page(app, visit, &original, &request, Some("That is not your password.")));
+        }
+    }
+    Ok(see_other(&app.identity.issue_code(&request, session).await?))
+}
+

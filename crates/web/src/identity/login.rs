@@ -1,0 +1,179 @@
+//! Log-in, log-out, and the page of linked applications.
+
+use crate::Shared;
+use crate::browser::{Visit, safe_return, see_other, with_session, without_session};
+use crate::extract::{Parts, split};
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use identity::{Failure, Form};
+use types::{ErrorCode, GrantId, Refusal};
+
+/// Where to send somebody who must log in first.
+pub(crate) fn login_url(app: &Shared, back: &str, hint: Option<&str>) -> String {
+    let mut form = Form::default();
+    form.set("return", back);
+    if let Some(hint) = hint {
+        form.set("hint", hint);
+    }
+    format!("{}{}?{}", app.base(), types::path::LOGIN, form.encode())
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    base: String,
+    csrf: String,
+    back: String,
+    username: &'a str,
+    error: Option<&'a str>,
+}
+
+fn login_page(app: &Shared, visit: &Visit, back: String, username: &str, error: Option<&str>) -> Response {
+    let page = LoginPage { base: app.base(), csrf: visit.csrf(app), back, username, error };
+    visit.page(app, "Log in", "login", &ui::render(&page), &[])
+}
+
+/// For pages: what goes wrong becomes a page too.
+pub(crate) async fn page(app: &Shared, parts: &Parts, handler: impl AsyncFnOnce(&Visit) -> Result<Response, Failure>) -> Response {
+    let visit = match Visit::of(app, parts).await {
+        Ok(visit) => visit,
+        Err(failure) => return crate::error::ApiError(failure).into_response(),
+    };
+    match handler(&visit).await {
+        Ok(response) => response,
+        Err(failure) => visit.error_page(app, failure),
+    }
+}
+
+/// `GET /login`.
+pub(super) async fn get(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, _) = split(request);
+    page(&app, &parts, async |visit| {
+        let query = Form::parse(parts.query.as_bytes())?;
+        let back = safe_return(&app, query.one("return")?);
+        Ok(login_page(&app, &visit, back, query.one("hint")?.unwrap_or_default(), None))
+    })
+    .await
+}
+
+/// `POST /login`: `username` and `password`.
+pub(super) async fn post(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, body) = split(request);
+    let form = match parts.form(body).await {
+        Ok(form) => form,
+        Err(error) => return error.into_response(),
+    };
+    page(&app, &parts, async |visit| {
+        visit.check_csrf(&app, &parts, &form)?;
+        let back = safe_return(&app, form.one("return")?);
+        let (username, password) = (form.one("username")?.unwrap_or_default(), form.one("password")?.unwrap_or_default());
+        match app.identity.check_password(username, password, &parts.address).await {
+            Ok(Some(account)) => {
+                let cookie = app.identity.start_session(&account.id).await?;
+                Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie))
+            }
+            Ok(None) => Ok(login_page(&app, &visit, back, username, Some("That user name and password do not go together."))),
+            Err(Failure::Refused(refusal)) if refusal.code == ErrorCode::TooManyRequests => {
+                let mut response = login_page(&app, &visit, back, username, Some("Too many attempts. Wait a minute, then try again."));
+                *response.status_mut() = axum::http::StatusCode::TOO_MANY_REQUESTS;
+                Ok(response)
+            }
+            Err(failure) => Err(failure),
+        }
+    })
+    .await
+}
+
+#[derive(Template)]
+#[template(path = "logout.html")]
+struct LogoutPage {
+    base: String,
+    csrf: String,
+}
+
+/// `GET /logout`: asks first, so that a link cannot log anybody out.
+pub(super) async fn confirm_logout(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, _) = split(request);
+    page(&app, &parts, async |visit| {
+        if visit.person.is_none() {
+            return Ok(see_other(&format!("{}/", app.base())));
+        }
+        let body = ui::render(&LogoutPage { base: app.base(), csrf: visit.csrf(&app) });
+        Ok(visit.page(&app, "Log out?", "login", &body, &[]))
+    })
+    .await
+}
+
+/// `POST /logout`.
+pub(super) async fn logout(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, body) = split(request);
+    let form = match parts.form(body).await {
+        Ok(form) => form,
+        Err(error) => return error.into_response(),
+    };
+    page(&app, &parts, async |visit| {
+        visit.check_csrf(&app, &parts, &form)?;
+        if let Some(cookie) = &visit.session_cookie {
+            app.identity.end_session(cookie).await?;
+        }
+        Ok(without_session(&app, see_other(&format!("{}/login", app.base()))))
+    })
+    .await
+}
+
+struct Application {
+    id: String,
+    name: String,
+    since: String,
+    protects: bool,
+    decides: bool,
+}
+
+#[derive(Template)]
+#[template(path = "applications.html")]
+struct ApplicationsPage {
+    base: String,
+    csrf: String,
+    applications: Vec<Application>,
+}
+
+/// `GET /applications`: what has standing access, and how to end it.
+pub(super) async fn applications(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, _) = split(request);
+    page(&app, &parts, async |visit| {
+        let Some((account, _)) = &visit.person else { return Ok(see_other(&login_url(&app, &format!("{}/applications", app.base()), None))) };
+        let mut applications = Vec::new();
+        for consent in app.identity.store.list_consents(&account.id).await? {
+            let client = app.identity.store.find_client(&consent.client).await?;
+            applications.push(Application {
+                id: consent.id.as_str().to_owned(),
+                name: client.as_ref().map_or(consent.client.as_str(), |client| client.display_name()).to_owned(),
+                since: ui::in_words(consent.created),
+                protects: consent.links_resource_server(),
+                decides: consent.scopes.has(types::token::UMA_POLICY),
+            });
+        }
+        let body = ui::render(&ApplicationsPage { base: app.base(), csrf: visit.csrf(&app), applications });
+        Ok(visit.page(&app, "Applications", "/applications", &body, &[]))
+    })
+    .await
+}
+
+/// `POST /applications/{id}/withdraw`.
+pub(super) async fn withdraw(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    let (parts, body) = split(request);
+    let form = match parts.form(body).await {
+        Ok(form) => form,
+        Err(error) => return error.into_response(),
+    };
+    page(&app, &parts, async |visit| {
+        visit.check_csrf(&app, &parts, &form)?;
+        let Some((account, _)) = &visit.person else {
+            return Err(Refusal::new(ErrorCode::LoginRequired, "You are logged out. Log in and try again.").into());
+        };
+        app.identity.withdraw_consent(&account.id, &GrantId::new(id)).await?;
+        Ok(see_other(&format!("{}/applications", app.base())))
+    })
+    .await
+}

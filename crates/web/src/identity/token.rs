@@ -1,0 +1,90 @@
+//! The token, revocation, introspection and userinfo endpoints.
+
+use super::{public, secret, with_parts};
+use crate::Shared;
+use crate::error::{Answer, ApiError};
+use crate::extract::Parts;
+use authorization_server::token::Answer as UmaAnswer;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use identity::token::TokenRequest;
+use identity::{Failure, Grant};
+use types::ErrorCode;
+
+/// `POST /token`.
+pub(super) async fn post(State(app): State<Shared>, request: Request) -> Response {
+    let mut response = with_parts(request, async |parts, body| exchange(&app, parts, body).await).await;
+    if let Ok(nonce) = HeaderValue::from_str(&app.identity.dpop.nonce(app.identity.now())) {
+        response.headers_mut().insert("dpop-nonce", nonce);
+    }
+    public(response, "no-store")
+}
+
+async fn exchange(app: &Shared, parts: Parts, body: Body) -> Answer<Response> {
+    let form = parts.form(body).await?;
+    let (client, jkt) = parts.client(app, &form).await?;
+    let request = TokenRequest { client: &client, form: &form, jkt };
+    let uma = &app.authorization_server;
+    if let Some(response) = app.identity.exchange(&request, Some(&**uma)).await? {
+        return Ok(secret(Json(response)));
+    }
+    if form.one("grant_type").map_err(Failure::from)? != Some(uma.grant_type()) {
+        return Err(ApiError(Failure::Refused(types::Refusal::new(ErrorCode::UnsupportedGrantType, "see `grant_types_supported` in the metadata"))));
+    }
+    app.identity.check_grant_type(&client, uma.grant_type())?;
+    app.identity.check_binding(&request)?;
+    Ok(match uma.exchange_ticket(&request).await? {
+        UmaAnswer::Token(response) => secret(Json(response)),
+        UmaAnswer::Continued(process) => secret((StatusCode::FORBIDDEN, Json(process))),
+    })
+}
+
+/// `POST /revoke` (RFC 7009).
+pub(super) async fn revoke(State(app): State<Shared>, request: Request) -> Response {
+    let response = with_parts(request, async |parts, body| {
+        let app = &app;
+        let form = parts.form(body).await?;
+        let (client, _) = parts.client(app, &form).await?;
+        app.identity.revoke(&client, &form, Some(&*app.authorization_server)).await?;
+        Ok(StatusCode::OK.into_response())
+    });
+    public(response.await, "no-store")
+}
+
+/// `POST /introspect`: by PAT for RPTs, by client authentication for access tokens (protocol.md 4).
+pub(super) async fn introspect(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, body| {
+        let app = &app;
+        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let scheme = authorization.split(' ').next().unwrap_or_default().to_ascii_lowercase();
+        let form = parts.form(body).await?;
+        let by_client = scheme == "basic" || (scheme.is_empty() && (!form.all("client_id").is_empty() || !form.all("client_assertion").is_empty()));
+        let answer = if by_client {
+            let (client, _) = parts.client(app, &form).await?;
+            if client.is_public() {
+                return Err(Failure::Refused(types::Refusal::new(ErrorCode::InvalidClient, "only resource servers that authenticate may ask")).into());
+            }
+            app.identity.introspect_access_token(&client, form.required("token").map_err(Failure::from)?).await?
+        } else {
+            let url = parts.url(app);
+            let pat = parts.token(&url, async |presented| app.identity.check_pat(presented).await).await?;
+            app.authorization_server.introspect(&pat, form.required("token").map_err(Failure::from)?).await?
+        };
+        Ok(secret(Json(answer)))
+    })
+    .await
+}
+
+/// `GET /userinfo`.
+pub(super) async fn userinfo(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let app = &app;
+        let url = parts.url(app);
+        let claims = parts.token(&url, async |presented| app.identity.userinfo(presented).await).await?;
+        Ok(secret(Json(claims)))
+    })
+    .await
+}

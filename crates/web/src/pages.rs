@@ -1,0 +1,136 @@
+//! The owner's pages: her resources, who may reach them, requests, history. They call the same
+//! protocol functions as the API, with her session in the place of a PMT.
+
+mod requests;
+mod resources;
+
+use crate::Shared;
+use crate::browser::{Visit, see_other};
+use crate::extract::split;
+use crate::identity::{login_url, page};
+use askama::Template;
+use authorization_server::store::Page;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use identity::access_token::PolicyToken;
+use types::path;
+
+/// Routes of the owner's pages.
+pub fn router() -> Router<Shared> {
+    Router::new()
+        .route("/", get(home))
+        .route(path::MY_RESOURCES, get(resources::list))
+        .route(&format!("{}/{{id}}", path::MY_RESOURCES), get(resources::show))
+        .route(&format!("{}/{{id}}/share", path::MY_RESOURCES), post(resources::share))
+        .route(&format!("{}/{{id}}/what-if", path::MY_RESOURCES), post(resources::what_if))
+        .route(&format!("{}/{{id}}/policies/{{policy}}/withdraw", path::MY_RESOURCES), post(resources::withdraw))
+        .route(path::MY_REQUESTS, get(requests::list))
+        .route(&format!("{}/{{id}}", path::MY_REQUESTS), post(requests::decide))
+        .route(path::MY_HISTORY, get(history))
+}
+
+/// The owner behind a visit, or the way to log in.
+pub(crate) fn owner(app: &Shared, visit: &Visit, back: &str) -> Result<PolicyToken, Box<Response>> {
+    match visit.session() {
+        Some(session) => Ok(PolicyToken::of_session(session)),
+        None => Err(Box::new(visit.answer(app, see_other(&login_url(app, &format!("{}{back}", app.base()), None))))),
+    }
+}
+
+/// `GET /`: to the resources, or to log-in.
+async fn home(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, _) = split(request);
+    page(&app, &parts, async |visit| {
+        let to = if visit.person.is_some() { path::MY_RESOURCES } else { path::LOGIN };
+        Ok(visit.answer(&app, see_other(&format!("{}{to}", app.base()))))
+    })
+    .await
+}
+
+struct Entry {
+    when: String,
+    what: String,
+    who: String,
+    scopes: String,
+    outcome: Option<(&'static str, &'static str)>,
+}
+
+#[derive(Template)]
+#[template(path = "history.html")]
+struct HistoryPage {
+    base: String,
+    entries: Vec<Entry>,
+    next: Option<String>,
+}
+
+fn kind_in_words(kind: types::event::EventKind) -> &'static str {
+    use types::event::EventKind as K;
+    match kind {
+        K::ResourceRegistered => "A resource was put under protection",
+        K::ResourceUpdated => "The description of a resource changed",
+        K::ResourceDeleted => "A resource is no longer protected here",
+        K::PolicyCreated => "You shared something",
+        K::PolicyUpdated => "A share was changed",
+        K::PolicyDeleted => "A share was withdrawn",
+        K::ClaimsGathered => "Somebody showed who they are",
+        K::RptIssued => "Access was given",
+        K::RptUpgraded => "Access was widened",
+        K::RptRefreshed => "Access was renewed",
+        K::RptRevoked => "Access was given back",
+        K::RptRefused => "Access was not given",
+        K::RequestSubmitted => "Somebody asked you",
+        K::RequestApproved => "You approved a request",
+        K::RequestDenied => "You refused a request",
+        K::RequestExpired => "A request ran out",
+        K::ResourceServerLinked => "A resource server was linked",
+        K::ResourceServerUnlinked => "A resource server was unlinked",
+    }
+}
+
+/// `GET /my/history`.
+async fn history(State(app): State<Shared>, request: Request) -> Response {
+    use types::event::EventOutcome as O;
+    let (parts, _) = split(request);
+    page(&app, &parts, async |visit| {
+        let owner = match owner(&app, &visit, path::MY_HISTORY) {
+            Ok(owner) => owner,
+            Err(login) => return Ok(*login),
+        };
+        let after = identity::Form::parse(parts.query.as_bytes())?.one("after")?.map(types::EventId::from);
+        let page = Page { after, limit: 50 };
+        let events = app.authorization_server.list_events(&owner, &page).await?;
+        let next = events.last().filter(|_| events.len() == page.limit).map(|event| event.id.as_str().to_owned());
+        let mut entries = Vec::new();
+        for event in events {
+            let resource = match &event.resource_id {
+                Some(id) => app.authorization_server.read_owned_resource(&owner, id).await.ok(),
+                None => None,
+            };
+            let name = resource.and_then(|resource| resource.description.name);
+            let email = event.claims.get("email").and_then(|email| email.as_str());
+            let client = event.client_id.as_ref().map(|client| client.as_str());
+            let who = [email, client].into_iter().flatten().collect::<Vec<_>>().join(" with ");
+            entries.push(Entry {
+                when: ui::in_words(event.time),
+                what: match name {
+                    Some(name) => format!("{}: {name}", kind_in_words(event.kind)),
+                    None => kind_in_words(event.kind).to_owned(),
+                },
+                who,
+                scopes: event.scopes.to_string(),
+                outcome: event.outcome.map(|outcome| match outcome {
+                    O::Granted => ("granted", ""),
+                    O::Partial => ("granted in part", ""),
+                    O::NeedInfo => ("asked who they are", "wait"),
+                    O::Submitted => ("waiting for you", "wait"),
+                    O::Denied => ("refused", "no"),
+                }),
+            });
+        }
+        let body = ui::render(&HistoryPage { base: app.base(), entries, next });
+        Ok(visit.page(&app, "History", path::MY_HISTORY, &body, &[]))
+    })
+    .await
+}

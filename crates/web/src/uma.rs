@@ -1,0 +1,66 @@
+//! HTTP of the protection API, the policy API and the claims pages.
+
+mod claims;
+mod owner;
+mod protection;
+
+use crate::Shared;
+use crate::error::{Answer, ApiError};
+use crate::extract::Parts;
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use identity::Failure;
+use identity::access_token::{PolicyToken, ProtectionToken};
+use types::path;
+
+/// Routes of UMA. With `[profiles] extensions = false` those of protocol.md 1 answer 404.
+pub fn router() -> Router<Shared> {
+    let resources = get(protection::list).post(protection::create);
+    Router::new()
+        .route(path::RESOURCES, resources.clone())
+        .route(&format!("{}/", path::RESOURCES), resources)
+        .route(&format!("{}/{{id}}", path::RESOURCES), get(protection::read).put(protection::update).delete(protection::delete))
+        .route(path::PERMISSIONS, post(protection::permission))
+        .route(path::CLAIMS, get(claims::begin))
+        .route("/claims/continue", get(claims::show).post(claims::post))
+        .route(path::POLICIES, get(owner::list_policies).post(owner::create_policy))
+        .route("/uma/policies/simulate", post(owner::simulate))
+        .route(&format!("{}/{{id}}", path::POLICIES), get(owner::read_policy).put(owner::replace_policy).delete(owner::delete_policy))
+        .route(path::REGISTERED_RESOURCES, get(owner::list_resources))
+        .route(&format!("{}/{{id}}", path::REGISTERED_RESOURCES), get(owner::read_resource))
+        .route(path::ACCESS_REQUESTS, get(owner::list_requests))
+        .route(
+            &format!("{}/{{id}}", path::ACCESS_REQUESTS),
+            get(owner::read_request).post(owner::decide_request).delete(owner::delete_request),
+        )
+        .route(path::EVENTS, get(owner::list_events))
+        .route(path::OWNER_SETTINGS, get(owner::read_settings).put(owner::put_settings))
+}
+
+/// The PAT of a request, or 401.
+async fn pat(app: &Shared, parts: &Parts) -> Answer<ProtectionToken> {
+    let url = parts.url(app);
+    parts.token(&url, async |presented| app.identity.check_pat(presented).await).await
+}
+
+/// The PMT of a request, or 401; 404 where extensions are off.
+async fn pmt(app: &Shared, parts: &Parts) -> Answer<PolicyToken> {
+    if !app.authorization_server.settings.extensions {
+        return Err(ApiError(Failure::Refused(types::Refusal::new(types::ErrorCode::NotFound, "this server has no policy API"))));
+    }
+    let url = parts.url(app);
+    parts.token(&url, async |presented| app.identity.check_pmt(presented).await).await
+}
+
+/// Adds `Link: <...>; rel="next"` where the page is full (protocol.md 1.1, threat 12).
+fn with_next(app: &Shared, parts: &Parts, mut response: Response, last: Option<String>, limit: usize, count: usize) -> Response {
+    if let (Some(last), true) = (last, count == limit) {
+        let mut query = parts.query().unwrap_or_default();
+        query.set("after", &last);
+        let link = format!("<{}?{}>; rel=\"next\"", parts.url(app), query.encode());
+        response.headers_mut().extend(HeaderValue::from_str(&link).ok().map(|value| (header::LINK, value)));
+    }
+    response
+}

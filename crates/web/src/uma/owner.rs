@@ -1,0 +1,230 @@
+//! The owner's API (protocol.md 1.1, 1.2, 1.4, 1.5, 1.8), by PMT.
+
+use super::{pmt, with_next};
+use crate::Shared;
+use crate::error::ApiError;
+use crate::identity::{secret, with_parts};
+use authorization_server::owner_settings::OwnerSettings;
+use authorization_server::policy::{Simulation, Versioned};
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use identity::Failure;
+use serde_json::{Value, json};
+use types::access_request::DecisionDocument;
+use types::error::ErrorBody;
+use types::policy::PolicyDocument;
+use types::{AccessRequestId, ErrorCode, EventId, PolicyId, Refusal, ResourceId};
+
+fn tagged(status: StatusCode, policy: &Versioned) -> Response {
+    let tag = format!("\"{}\"", policy.version);
+    secret((status, [(header::ETAG, tag)], Json(&policy.document)))
+}
+
+/// A document that does not read, with the members that do not belong there named.
+fn document(value: Value) -> Result<PolicyDocument, ApiError> {
+    serde_json::from_value(value).map_err(|error| ApiError(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, error.to_string()))))
+}
+
+/// `POST {policy_endpoint}`: one policy, or an array.
+pub(super) async fn create_policy(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, body| {
+        let pmt = pmt(&app, &parts).await?;
+        let (server, by) = (&app.authorization_server, pmt.client.as_str());
+        match parts.json::<Value>(body).await? {
+            Value::Array(items) if parts.query()?.one("atomic").map_err(Failure::from)? == Some("true") => {
+                let documents = items.into_iter().map(document).collect::<Result<Vec<_>, _>>()?;
+                let made = server.create_policies(&pmt.owner, by, documents).await?;
+                Ok(secret((StatusCode::CREATED, Json(made.into_iter().map(|policy| policy.document).collect::<Vec<_>>()))))
+            }
+            Value::Array(items) if items.len() > authorization_server::policy::MAX_BATCH => {
+                Err(ApiError(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, "send at most 1000 policies at once"))))
+            }
+            Value::Array(items) => {
+                let mut answers = Vec::with_capacity(items.len());
+                for item in items {
+                    answers.push(one_of_many(&app, &pmt, item).await?);
+                }
+                Ok(secret(Json(answers)))
+            }
+            one => {
+                let made = server.create_policy(&pmt.owner, by, document(one)?).await?;
+                let id = made.document.id.clone().unwrap_or_else(|| PolicyId::new(""));
+                let mut response = tagged(StatusCode::CREATED, &made);
+                let location = format!("{}/{id}", app.identity.url(types::path::POLICIES));
+                response.headers_mut().extend(location.parse().ok().map(|value| (header::LOCATION, value)));
+                Ok(response)
+            }
+        }
+    })
+    .await
+}
+
+/// One item of an array is answered for itself: its status, and the policy or the error.
+async fn one_of_many(app: &Shared, pmt: &identity::access_token::PolicyToken, item: Value) -> Result<Value, ApiError> {
+    let made = match document(item) {
+        Ok(document) => app.authorization_server.create_policy(&pmt.owner, pmt.client.as_str(), document).await,
+        Err(error) => Err(error.0),
+    };
+    match made {
+        Ok(policy) => Ok(json!({"status": 201, "policy": policy.document})),
+        Err(Failure::Refused(refusal)) => {
+            Ok(json!({"status": crate::error::status_of(refusal.code).as_u16(), "error": ErrorBody::from(&refusal)}))
+        }
+        Err(unavailable) => Err(ApiError(unavailable)),
+    }
+}
+
+/// `GET {policy_endpoint}`.
+pub(super) async fn list_policies(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        let page = parts.page::<PolicyId>()?;
+        let policies = app.authorization_server.list_policies(&pmt, &page).await?;
+        let last = policies.last().and_then(|policy| policy.id.as_ref()).map(|id| id.as_str().to_owned());
+        let count = policies.len();
+        Ok(with_next(&app, &parts, secret(Json(policies)), last, page.limit, count))
+    })
+    .await
+}
+
+/// `GET {policy_endpoint}/{_id}`.
+pub(super) async fn read_policy(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        let policy = app.authorization_server.read_policy(&pmt, &PolicyId::new(id)).await?;
+        Ok(tagged(StatusCode::OK, &policy))
+    })
+    .await
+}
+
+/// `PUT {policy_endpoint}/{_id}`.
+pub(super) async fn replace_policy(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    with_parts(request, async |parts, body| {
+        let pmt = pmt(&app, &parts).await?;
+        let if_match = parts.if_match()?;
+        let document = document(parts.json::<Value>(body).await?)?;
+        let server = &app.authorization_server;
+        let policy = server.replace_policy(&pmt.owner, pmt.client.as_str(), &PolicyId::new(id), document, if_match).await?;
+        Ok(tagged(StatusCode::OK, &policy))
+    })
+    .await
+}
+
+/// `DELETE {policy_endpoint}/{_id}`.
+pub(super) async fn delete_policy(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        let if_match = parts.if_match()?;
+        app.authorization_server.delete_policy(&pmt.owner, pmt.client.as_str(), &PolicyId::new(id), if_match).await?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
+}
+
+/// `POST {policy_endpoint}/simulate`.
+pub(super) async fn simulate(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, body| {
+        let pmt = pmt(&app, &parts).await?;
+        let simulation: Simulation = parts.json(body).await?;
+        Ok(secret(Json(app.authorization_server.simulate(&pmt.owner, simulation).await?)))
+    })
+    .await
+}
+
+/// `GET {registered_resources_endpoint}`.
+pub(super) async fn list_resources(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        let page = parts.page::<ResourceId>()?;
+        let resources = app.authorization_server.list_owned_resources(&pmt, &page).await?;
+        let last = resources.last().map(|resource| resource.id.as_str().to_owned());
+        let count = resources.len();
+        Ok(with_next(&app, &parts, secret(Json(resources)), last, page.limit, count))
+    })
+    .await
+}
+
+/// `GET {registered_resources_endpoint}/{_id}`.
+pub(super) async fn read_resource(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        Ok(secret(Json(app.authorization_server.read_owned_resource(&pmt, &ResourceId::new(id)).await?)))
+    })
+    .await
+}
+
+/// `GET {access_requests_endpoint}`.
+pub(super) async fn list_requests(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        let page = parts.page::<AccessRequestId>()?;
+        let requests = app.authorization_server.list_access_requests(&pmt.owner, &page).await?;
+        let last = requests.last().map(|request| request.id.as_str().to_owned());
+        let count = requests.len();
+        Ok(with_next(&app, &parts, secret(Json(requests)), last, page.limit, count))
+    })
+    .await
+}
+
+/// `GET {access_requests_endpoint}/{_id}`.
+pub(super) async fn read_request(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        Ok(secret(Json(app.authorization_server.read_access_request(&pmt.owner, &AccessRequestId::new(id)).await?)))
+    })
+    .await
+}
+
+/// `POST {access_requests_endpoint}/{_id}`: the owner decides.
+pub(super) async fn decide_request(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    with_parts(request, async |parts, body| {
+        let pmt = pmt(&app, &parts).await?;
+        let decision: DecisionDocument = parts.json(body).await?;
+        Ok(secret(Json(app.authorization_server.decide_access_request(&pmt.owner, &AccessRequestId::new(id), decision).await?)))
+    })
+    .await
+}
+
+/// `DELETE {access_requests_endpoint}/{_id}`.
+pub(super) async fn delete_request(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        app.authorization_server.delete_access_request(&pmt.owner, &AccessRequestId::new(id)).await?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
+}
+
+/// `GET {events_endpoint}`.
+pub(super) async fn list_events(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        let page = parts.page::<EventId>()?;
+        let events = app.authorization_server.list_events(&pmt, &page).await?;
+        let last = events.last().map(|event| event.id.as_str().to_owned());
+        let count = events.len();
+        Ok(with_next(&app, &parts, secret(Json(events)), last, page.limit, count))
+    })
+    .await
+}
+
+/// `GET {owner_settings_endpoint}`.
+pub(super) async fn read_settings(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        Ok(secret(Json(app.authorization_server.read_owner_settings(&pmt).await?)))
+    })
+    .await
+}
+
+/// `PUT {owner_settings_endpoint}`.
+pub(super) async fn put_settings(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, body| {
+        let pmt = pmt(&app, &parts).await?;
+        let settings: OwnerSettings = parts.json(body).await?;
+        Ok(secret(Json(app.authorization_server.put_owner_settings(&pmt, settings).await?)))
+    })
+    .await
+}
