@@ -34,10 +34,16 @@ pub(crate) struct Asking<'a> {
 impl AuthorizationServer {
     /// Ids of the requests that a process waits for: pending ones that it joins, and a new one for
     /// what nobody has asked yet, written with `changes`.
-    pub(crate) async fn submit(&self, asking: &Asking<'_>, ask: Vec<PermissionRequest>, changes: &mut Changes) -> Result<Vec<AccessRequestId>, Failure> {
+    pub(crate) async fn submit(
+        &self,
+        asking: &Asking<'_>,
+        ask: Vec<PermissionRequest>,
+        changes: &mut Changes,
+    ) -> Result<Vec<AccessRequestId>, Failure> {
         let now = self.now();
         let key = AccessRequest::key(asking.owner, asking.client, asking.requesting_party);
-        let pending: Vec<_> = self.store.list_access_requests_by_key(&key).await?.into_iter().filter(|r| r.is_pending(now)).collect();
+        let pending: Vec<_> =
+            self.store.list_access_requests_by_key(&key).await?.into_iter().filter(|r| r.is_pending(now)).collect();
         let mut joined = Vec::new();
         let mut rest = Vec::new();
         for permission in ask {
@@ -91,7 +97,10 @@ impl AuthorizationServer {
         let own = domain(asking.claims);
         let same = pending.iter().filter(|request| domain(&request.claims) == own).count();
         if own.is_some() && same >= MAX_PENDING_PER_DOMAIN {
-            return Failure::refuse(ErrorCode::RequestDenied, "too many requests of your domain wait for this owner: ask again later");
+            return Failure::refuse(
+                ErrorCode::RequestDenied,
+                "too many requests of your domain wait for this owner: ask again later",
+            );
         }
         if pending.len() >= MAX_PENDING {
             // newest first, so the last is the oldest
@@ -120,7 +129,11 @@ impl AuthorizationServer {
     }
 
     /// The owner's inbox, newest first.
-    pub async fn list_access_requests(&self, owner: &OwnerId, page: &Page<AccessRequestId>) -> Result<Vec<AccessRequestDocument>, Failure> {
+    pub async fn list_access_requests(
+        &self,
+        owner: &OwnerId,
+        page: &Page<AccessRequestId>,
+    ) -> Result<Vec<AccessRequestDocument>, Failure> {
         let mut documents = Vec::new();
         for request in self.store.list_access_requests(owner, page).await? {
             documents.push(self.request_document(&request).await?);
@@ -164,7 +177,12 @@ impl AuthorizationServer {
     }
 
     /// `POST {access_requests_endpoint}/{_id}`: approve, in part or whole, or deny.
-    pub async fn decide_access_request(&self, owner: &OwnerId, id: &AccessRequestId, decision: DecisionDocument) -> Result<AccessRequestDocument, Failure> {
+    pub async fn decide_access_request(
+        &self,
+        owner: &OwnerId,
+        id: &AccessRequestId,
+        decision: DecisionDocument,
+    ) -> Result<AccessRequestDocument, Failure> {
         for _ in 0..RETRIES {
             let request = self.own_request(owner, id).await?;
             let version = request.version;

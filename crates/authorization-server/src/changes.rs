@@ -28,13 +28,23 @@ pub enum Write {
     PutPolicy(Policy),
     DeletePolicy(PolicyId),
     /// One use, if fewer than so many were made.
-    Use { policy: PolicyId, at_most: u64 },
-    RaiseLink { owner: OwnerId, resource_server: ClientId },
+    Use {
+        policy: PolicyId,
+        at_most: u64,
+    },
+    RaiseLink {
+        owner: OwnerId,
+        resource_server: ClientId,
+    },
     PutRpt(TokenKey, Rpt),
     DeleteRpt(TokenKey),
     PutPct(TokenKey, Pct),
     DeletePct(TokenKey),
-    PutProcess { id: [u8; 20], sealed: Vec<u8>, expires: Timestamp },
+    PutProcess {
+        id: [u8; 20],
+        sealed: Vec<u8>,
+        expires: Timestamp,
+    },
     DeleteProcess([u8; 20]),
     PutAccessRequest(AccessRequest),
     DeleteAccessRequest(AccessRequestId),

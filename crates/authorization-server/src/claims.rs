@@ -8,8 +8,8 @@ use identity::{AuthenticatedClient, Failure, TokenKey};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
 use rules::claim::{self, Accepted, ClaimToken, Presentation};
 use rules::ticket::Process;
-use types::token::{ID_TOKEN_FORMAT, ID_TOKEN_FORMAT_HTTPS};
 use types::Issuer;
+use types::token::{ID_TOKEN_FORMAT, ID_TOKEN_FORMAT_HTTPS};
 
 /// A claim token as it was sent.
 pub(crate) struct Pushed<'a> {
@@ -18,8 +18,16 @@ pub(crate) struct Pushed<'a> {
 }
 
 /// `typ` of headers that are surely no ID token (RFC 8725 3.11).
-const FOREIGN_TYPES: [&str; 8] =
-    ["at+jwt", "dpop+jwt", "logout+jwt", "secevent+jwt", "rot+jwt", "delegation+jwt", "identity-claims+jwt", "oauth-authz-req+jwt"];
+const FOREIGN_TYPES: [&str; 8] = [
+    "at+jwt",
+    "dpop+jwt",
+    "logout+jwt",
+    "secevent+jwt",
+    "rot+jwt",
+    "delegation+jwt",
+    "identity-claims+jwt",
+    "oauth-authz-req+jwt",
+];
 
 impl AuthorizationServer {
     /// Adds the claims of a pushed token to the process, if the token counts.
@@ -140,10 +148,16 @@ impl AuthorizationServer {
     }
 
     /// A new PCT for what this process gathered: its text, and the change that keeps it.
-    pub(crate) fn new_pct(&self, client: &AuthenticatedClient, process: &Process, family: &str) -> Result<(String, Write), Failure> {
+    pub(crate) fn new_pct(
+        &self,
+        client: &AuthenticatedClient,
+        process: &Process,
+        family: &str,
+    ) -> Result<(String, Write), Failure> {
         let expires = self.now().plus(self.settings.pct_lifetime);
         let text = token_text::mint(TokenKind::Pct, client.id.as_str(), expires, &*self.identity.randomness);
-        let key: TokenKey = token_text::key_of(TokenKind::Pct, &text).ok_or_else(|| identity::internal("a new token does not parse"))?;
+        let key: TokenKey =
+            token_text::key_of(TokenKind::Pct, &text).ok_or_else(|| identity::internal("a new token does not parse"))?;
         let pct = rules::Pct {
             client: client.id.clone(),
             requesting_party: process.requesting_party.clone(),

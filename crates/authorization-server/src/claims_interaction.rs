@@ -116,7 +116,11 @@ impl AuthorizationServer {
         let asked = form.one("claims_redirect_uri").map_err(Failure::from)?;
         let uri = match (asked, client.claims_redirect_uris.as_slice()) {
             (Some(uri), registered) if registered.iter().any(|own| own == uri) => uri.to_owned(),
-            (Some(_), _) => return Err(page("the application wants to go on at a place that is not registered for it (`claims_redirect_uri`)")),
+            (Some(_), _) => {
+                return Err(page(
+                    "the application wants to go on at a place that is not registered for it (`claims_redirect_uri`)",
+                ));
+            }
             (None, [only]) => only.clone(),
             (None, _) => return Err(page("the application did not say where to go on (`claims_redirect_uri`)")),
         };
@@ -134,7 +138,12 @@ impl AuthorizationServer {
 
     /// Opens it for the browser that it belongs to.
     pub fn open_interaction(&self, text: &str, form_cookie: &str) -> Result<Interaction, Failure> {
-        let refuse = || Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, "this page has expired: go back to the application and start again"));
+        let refuse = || {
+            Failure::Refused(Refusal::new(
+                ErrorCode::InvalidRequest,
+                "this page has expired: go back to the application and start again",
+            ))
+        };
         let sealed = base64url::decode(text).ok_or_else(refuse)?;
         let plain = self.identity.keys.open(&sealed, "claims interaction").ok_or_else(refuse)?;
         let interaction: Interaction = serde_json::from_slice(&plain).map_err(internal)?;
@@ -148,7 +157,8 @@ impl AuthorizationServer {
             return Failure::refuse(ErrorCode::InvalidRequest, "that is no e-mail address: write it like name@example.org");
         };
         let now = self.now();
-        if !self.mail_throttle.admit(&format!("to {normalized}"), now) || !self.mail_throttle.admit(&format!("from {from}"), now) {
+        if !self.mail_throttle.admit(&format!("to {normalized}"), now) || !self.mail_throttle.admit(&format!("from {from}"), now)
+        {
             return Failure::refuse(ErrorCode::TooManyRequests, "too many codes were sent: wait a minute, then try again");
         }
         let number = u64::from_be_bytes(jose::ambient::random(&*self.identity.randomness)).checked_rem(CODE_DIGITS).unwrap_or(0);
@@ -244,7 +254,9 @@ impl AuthorizationServer {
         let text = self.next_text(next, &process, &mut changes).await?;
         match self.store.commit(changes).await {
             Ok(()) => Ok(redirect(&interaction.redirect_uri, &[("ticket", &text)], interaction.state.as_deref())),
-            Err(CommitError::Spent) => Failure::refuse(ErrorCode::InvalidRequest, "this page was answered before: go back to the application"),
+            Err(CommitError::Spent) => {
+                Failure::refuse(ErrorCode::InvalidRequest, "this page was answered before: go back to the application")
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -4,9 +4,9 @@
 
 use crate::AuthorizationServer;
 use identity::Failure;
+use identity::TokenKey;
 use identity::access_token::ProtectionToken;
 use identity::token_text::{self, TokenKind};
-use identity::TokenKey;
 use jose::UnverifiedJws;
 use rules::rpt::{self, Basis, Foundations, GrantedScope, Rpt};
 use serde_json::json;
@@ -82,10 +82,10 @@ impl AuthorizationServer {
     pub(crate) async fn standing_scopes(&self, scopes: &[GrantedScope]) -> Result<Vec<GrantedScope>, Failure> {
         let mut loaded = Loaded::default();
         for granted in scopes {
-            if !loaded.resources.contains_key(&granted.resource) {
-                if let Some(resource) = self.store.find_resource(&granted.resource).await? {
-                    loaded.resources.insert(granted.resource.clone(), resource);
-                }
+            if !loaded.resources.contains_key(&granted.resource)
+                && let Some(resource) = self.store.find_resource(&granted.resource).await?
+            {
+                loaded.resources.insert(granted.resource.clone(), resource);
             }
             for basis in &granted.basis {
                 self.load_basis(basis, &mut loaded).await?;

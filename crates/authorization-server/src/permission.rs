@@ -14,7 +14,11 @@ pub const MAX_PERMISSIONS: usize = 1_000;
 
 impl AuthorizationServer {
     /// One ticket for all requested permissions, or none at all (4.2, 4.3).
-    pub async fn request_permission(&self, pat: &ProtectionToken, permissions: Vec<PermissionRequest>) -> Result<PermissionTicket, Failure> {
+    pub async fn request_permission(
+        &self,
+        pat: &ProtectionToken,
+        permissions: Vec<PermissionRequest>,
+    ) -> Result<PermissionTicket, Failure> {
         if permissions.is_empty() || permissions.len() > MAX_PERMISSIONS {
             return Failure::refuse(ErrorCode::InvalidRequest, format!("ask for 1 to {MAX_PERMISSIONS} permissions"));
         }
@@ -24,7 +28,10 @@ impl AuthorizationServer {
                 return Failure::refuse(ErrorCode::InvalidResourceId, "a `resource_id` is not registered with this PAT");
             };
             if let Some(scope) = permission.resource_scopes.iter().find(|scope| !resource.has_scope(scope)) {
-                return Failure::refuse(ErrorCode::InvalidScope, format!("the scope `{scope}` is not registered for its resource"));
+                return Failure::refuse(
+                    ErrorCode::InvalidScope,
+                    format!("the scope `{scope}` is not registered for its resource"),
+                );
             }
         }
         let process: ProcessId = jose::ambient::random(&*self.identity.randomness);

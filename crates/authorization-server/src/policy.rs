@@ -62,7 +62,12 @@ impl AuthorizationServer {
     }
 
     /// Several policies in one commit: all or none.
-    pub async fn create_policies(&self, owner: &OwnerId, by: &str, documents: Vec<PolicyDocument>) -> Result<Vec<Versioned>, Failure> {
+    pub async fn create_policies(
+        &self,
+        owner: &OwnerId,
+        by: &str,
+        documents: Vec<PolicyDocument>,
+    ) -> Result<Vec<Versioned>, Failure> {
         if documents.is_empty() || documents.len() > MAX_BATCH {
             return Failure::refuse(ErrorCode::InvalidRequest, format!("send 1 to {MAX_BATCH} policies"));
         }
@@ -157,7 +162,14 @@ impl AuthorizationServer {
     }
 
     /// `PUT {policy_endpoint}/{_id}`: what rested on the old one is gone.
-    pub async fn replace_policy(&self, owner: &OwnerId, by: &str, id: &PolicyId, document: PolicyDocument, if_match: Option<u64>) -> Result<Versioned, Failure> {
+    pub async fn replace_policy(
+        &self,
+        owner: &OwnerId,
+        by: &str,
+        id: &PolicyId,
+        document: PolicyDocument,
+        if_match: Option<u64>,
+    ) -> Result<Versioned, Failure> {
         if document.id.as_ref().is_some_and(|named| named != id) {
             return Failure::refuse(ErrorCode::InvalidRequest, "`_id` is not the one of the URL");
         }

@@ -26,7 +26,13 @@ fn check_description(description: ResourceDescription) -> Result<ResourceDescrip
     if description.resource_scopes.is_empty() || description.resource_scopes.len() > MAX_SCOPES {
         return Err(invalid(format!("`resource_scopes` must name 1 to {MAX_SCOPES} scopes")));
     }
-    let texts = [&description.name, &description.description, &description.icon_uri, &description.resource_type, &description.resource_location];
+    let texts = [
+        &description.name,
+        &description.description,
+        &description.icon_uri,
+        &description.resource_type,
+        &description.resource_location,
+    ];
     if texts.into_iter().flatten().any(|text| text.len() > MAX_TEXT) {
         return Err(invalid(format!("no text of a description may be longer than {MAX_TEXT} bytes")));
     }
@@ -35,7 +41,11 @@ fn check_description(description: ResourceDescription) -> Result<ResourceDescrip
 
 impl AuthorizationServer {
     /// Create (3.2.1). Policies that waited for this resource bind to it in the same commit.
-    pub async fn create_resource(&self, pat: &ProtectionToken, description: ResourceDescription) -> Result<RegisteredResource, Failure> {
+    pub async fn create_resource(
+        &self,
+        pat: &ProtectionToken,
+        description: ResourceDescription,
+    ) -> Result<RegisteredResource, Failure> {
         let description = check_description(description)?;
         let id = ResourceId::new(self.identity.random_id());
         let resource = Resource {
@@ -73,7 +83,12 @@ impl AuthorizationServer {
     }
 
     /// Update (3.2.3): a complete replacement.
-    pub async fn update_resource(&self, pat: &ProtectionToken, id: &ResourceId, description: ResourceDescription) -> Result<RegisteredResource, Failure> {
+    pub async fn update_resource(
+        &self,
+        pat: &ProtectionToken,
+        id: &ResourceId,
+        description: ResourceDescription,
+    ) -> Result<RegisteredResource, Failure> {
         let description = check_description(description)?;
         for _ in 0..RETRIES {
             let before = self.own_resource(pat, id).await?;

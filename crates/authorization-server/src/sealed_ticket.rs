@@ -91,7 +91,9 @@ impl AuthorizationServer {
         let Some((day, body)) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_at_checked(1)) else { return Ok(None) };
         let (Ok(quarter), Some(body)) = (day.parse::<i64>(), base64url::decode(body)) else { return Ok(None) };
         let today = self.now().day();
-        let Some(day) = (0..4_i64).map(|back| today.saturating_sub(back)).find(|day| day.rem_euclid(4) == quarter) else { return Ok(None) };
+        let Some(day) = (0..4_i64).map(|back| today.saturating_sub(back)).find(|day| day.rem_euclid(4) == quarter) else {
+            return Ok(None);
+        };
         // an old key may be gone, and then so are its tickets; only today's is made here
         let key = match self.identity.keys.secret(&key_name(day)) {
             Some(key) => SealingKey::new(&key).map_err(internal)?,

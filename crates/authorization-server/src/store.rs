@@ -21,7 +21,12 @@ pub struct Page<T> {
 pub trait Store: Send + Sync {
     async fn find_resource(&self, id: &ResourceId) -> Result<Option<Resource>, StoreError>;
     /// Of one owner at one resource server, by id.
-    async fn list_resources(&self, owner: &OwnerId, resource_server: &ClientId, page: &Page<ResourceId>) -> Result<Vec<Resource>, StoreError>;
+    async fn list_resources(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ClientId,
+        page: &Page<ResourceId>,
+    ) -> Result<Vec<Resource>, StoreError>;
     /// Of one owner everywhere, by id.
     async fn list_owned_resources(&self, owner: &OwnerId, page: &Page<ResourceId>) -> Result<Vec<Resource>, StoreError>;
     async fn find_policy(&self, id: &PolicyId) -> Result<Option<Policy>, StoreError>;
@@ -29,7 +34,12 @@ pub trait Store: Send + Sync {
     /// All policies bound to a resource.
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Vec<Policy>, StoreError>;
     /// Policies that wait for a resource with this id of the resource server's own.
-    async fn list_waiting_policies(&self, owner: &OwnerId, resource_server: &ResourceServerId, own_id: &OwnResourceId) -> Result<Vec<Policy>, StoreError>;
+    async fn list_waiting_policies(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ResourceServerId,
+        own_id: &OwnResourceId,
+    ) -> Result<Vec<Policy>, StoreError>;
     /// Version of the link between an owner and a resource server; 0 where there never was one.
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError>;
     async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, StoreError>;
@@ -38,7 +48,8 @@ pub trait Store: Send + Sync {
     async fn find_process(&self, id: &[u8; 20]) -> Result<Option<Vec<u8>>, StoreError>;
     async fn find_access_request(&self, id: &AccessRequestId) -> Result<Option<AccessRequest>, StoreError>;
     /// Of one owner, newest first.
-    async fn list_access_requests(&self, owner: &OwnerId, page: &Page<AccessRequestId>) -> Result<Vec<AccessRequest>, StoreError>;
+    async fn list_access_requests(&self, owner: &OwnerId, page: &Page<AccessRequestId>)
+    -> Result<Vec<AccessRequest>, StoreError>;
     /// Of one client and requesting party to one owner ([`AccessRequest::key`]).
     async fn list_access_requests_by_key(&self, key: &str) -> Result<Vec<AccessRequest>, StoreError>;
     /// Of one owner, newest first.

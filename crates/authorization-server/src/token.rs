@@ -1,5 +1,6 @@
 //! UMA at the token endpoint: the grant itself, and what identity's doors ask of it.
 
+mod answer;
 mod issue;
 pub mod refresh;
 pub mod uma_ticket;

@@ -1,1 +1,80 @@
-//! client
+//! The asking side of UMA, and the OAuth client behind it. Called by `wayleave get`, the demo's
+//! viewer, `resource-server` (for its PATs) and the parties.
+//!
+//! A call to something protected goes like this: [`Client::call`] without a token;
+//! [`Called::Challenged`] brings a ticket; [`Client::trade`] trades it; [`Traded::NeedInfo`] asks for
+//! claims, pushed with the next trade or gathered by sending the person to [`Client::send_person`];
+//! [`Traded::Submitted`] waits for the owner; [`Traded::Granted`] brings an [`Rpt`], and the call is
+//! made again with it. Tickets and tokens are opaque here (Grant 1.3): nothing parses them.
+
+pub mod oauth;
+pub mod uma;
+
+use jose::{Clock, Randomness, SigningKey};
+use outbound::{Outbound, OutboundError};
+use std::sync::Arc;
+use types::metadata::Metadata;
+use types::path::{self, appended_well_known};
+
+pub use uma::{Called, Challenge, PersonSent, Rpt, TicketRequest, Traded};
+
+/// Why a step did not work. The text is for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    #[error("{0}")]
+    Protocol(String),
+    /// The server's own words.
+    #[error("{error}: {description}")]
+    Refused { error: String, description: String },
+}
+
+impl ClientError {
+    pub(crate) fn protocol(what: impl Into<String>) -> Self {
+        Self::Protocol(what.into())
+    }
+}
+
+/// How this client proves itself.
+#[derive(Clone)]
+pub struct Credentials {
+    pub client_id: String,
+    /// None: a public client.
+    pub secret: Option<String>,
+}
+
+/// A client at any number of authorization servers.
+#[derive(Clone)]
+pub struct Client {
+    pub outbound: Outbound,
+    pub clock: Arc<dyn Clock>,
+    pub randomness: Arc<dyn Randomness>,
+    pub credentials: Credentials,
+    /// Key for DPoP-bound tokens; None: bearer tokens.
+    pub dpop_key: Option<Arc<SigningKey>>,
+}
+
+impl Client {
+    /// The metadata of an issuer, whose `issuer` must be the URL that was used (Grant 2).
+    pub async fn discover(&self, issuer: &str) -> Result<Metadata, ClientError> {
+        let url = appended_well_known(issuer, path::UMA2_CONFIGURATION);
+        let answer = self.outbound.send(outbound::Request::get(&url)).await?;
+        if answer.status != 200 {
+            return Err(ClientError::protocol(format!("`{issuer}` has no UMA metadata (HTTP {})", answer.status.as_u16())));
+        }
+        let metadata: Metadata = types::json::parse(&answer.body)
+            .map_err(|error| ClientError::protocol(format!("the metadata of `{issuer}` do not read: {error}")))?;
+        if metadata.issuer != issuer {
+            return Err(ClientError::protocol(format!(
+                "the metadata at `{issuer}` are of `{}`: do not trust it",
+                metadata.issuer
+            )));
+        }
+        Ok(metadata)
+    }
+
+    pub(crate) fn random_text(&self) -> String {
+        jose::ambient::random_text::<32>(&*self.randomness)
+    }
+}

@@ -49,7 +49,8 @@ impl Rows {
         let unique = table.indexes.iter().enumerate().filter(|(_, index)| index.unique);
         unique.into_iter().any(|(at, index)| {
             let wanted: Vec<Value> = index.columns.iter().filter_map(|at| row.get(*at).cloned()).collect();
-            !wanted.contains(&Value::Null) && self.by_index.get(at).is_some_and(|entries| has_other(entries, &wanted, table.key_of(row)))
+            !wanted.contains(&Value::Null)
+                && self.by_index.get(at).is_some_and(|entries| has_other(entries, &wanted, table.key_of(row)))
         })
     }
 

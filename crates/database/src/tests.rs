@@ -18,11 +18,10 @@ static PETS: Table = Table {
     ],
 };
 
-const MIGRATIONS: Migrations = Migrations(&[
-    "CREATE TABLE pet (id TEXT PRIMARY KEY, owner TEXT, name TEXT, meals BIGINT) WITHOUT ROWID;
+const MIGRATIONS: Migrations =
+    Migrations(&["CREATE TABLE pet (id TEXT PRIMARY KEY, owner TEXT, name TEXT, meals BIGINT) WITHOUT ROWID;
      CREATE INDEX pet_by_owner ON pet (owner);
-     CREATE UNIQUE INDEX pet_by_name ON pet (name);",
-]);
+     CREATE UNIQUE INDEX pet_by_name ON pet (name);"]);
 
 struct Folder(PathBuf);
 impl Drop for Folder {
@@ -71,7 +70,8 @@ async fn a_batch_happens_whole_or_not_at_all() {
         let put = |id: &str, name: &str| vec![Operation::Put { table: &PETS, row: pet(id, "eve", name) }];
         assert_eq!(commit(vec![], put("9", "Tom")).await, Err(CommitError::Taken(0)), "another row is never pushed out");
         commit(vec![], put("2", "Tim")).await.unwrap();
-        let raise = || vec![Operation::Raise { table: &PETS, row: vec!["5".into(), "eve".into(), "Sam".into(), 3.into()], column: 3 }];
+        let raise =
+            || vec![Operation::Raise { table: &PETS, row: vec!["5".into(), "eve".into(), "Sam".into(), 3.into()], column: 3 }];
         commit(vec![], raise()).await.unwrap();
         commit(vec![], raise()).await.unwrap();
         assert_eq!(database.get(&PETS, &["5".into()]).unwrap().unwrap()[3], Value::Int(6));

@@ -97,7 +97,10 @@ impl Identity {
         require(&token, UMA_PROTECTION)?;
         match (token.account, token.grant) {
             (Some(owner), Some(grant)) => Ok(ProtectionToken { resource_server: token.client, owner, grant }),
-            _ => Failure::refuse(ErrorCode::InsufficientScope, "this PAT stands for no owner: get one by code flow, or with `acts_for`"),
+            _ => Failure::refuse(
+                ErrorCode::InsufficientScope,
+                "this PAT stands for no owner: get one by code flow, or with `acts_for`",
+            ),
         }
     }
 
@@ -107,7 +110,10 @@ impl Identity {
         require(&token, UMA_POLICY)?;
         match token.account {
             Some(owner) => Ok(PolicyToken { client: token.client, owner }),
-            None => Failure::refuse(ErrorCode::InsufficientScope, "this PMT stands for no owner: get one by code flow, or with `acts_for`"),
+            None => Failure::refuse(
+                ErrorCode::InsufficientScope,
+                "this PMT stands for no owner: get one by code flow, or with `acts_for`",
+            ),
         }
     }
 }

@@ -138,13 +138,20 @@ impl Identity {
     }
 
     async fn find_requesting_client(&self, form: &Form) -> Result<Arc<Client>, AuthorizationError> {
-        let id = form.one("client_id").map_err(Failure::from)?.ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
+        let id = form
+            .one("client_id")
+            .map_err(Failure::from)?
+            .ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
         let client = self.store.find_client(&ClientId::from(id)).await.map_err(Failure::from)?;
         Ok(Arc::new(client.ok_or_else(|| page("no application is known here under this `client_id`"))?))
     }
 
     /// Everything but client and redirect URI.
-    pub(crate) async fn check_parameters(&self, client: &Client, form: &Form) -> Result<(ScopeSet, String, Option<String>), Failure> {
+    pub(crate) async fn check_parameters(
+        &self,
+        client: &Client,
+        form: &Form,
+    ) -> Result<(ScopeSet, String, Option<String>), Failure> {
         if form.one("request")?.is_some() {
             return Failure::refuse(ErrorCode::RequestNotSupported, "push the request instead of sending it as an object");
         }
@@ -152,7 +159,10 @@ impl Identity {
             return Failure::refuse(ErrorCode::UnsupportedResponseType, "`response_type` must be `code`");
         }
         if !client.may_use("authorization_code") {
-            return Failure::refuse(ErrorCode::UnauthorizedClient, "this client is not registered for the authorization code grant");
+            return Failure::refuse(
+                ErrorCode::UnauthorizedClient,
+                "this client is not registered for the authorization code grant",
+            );
         }
         if form.one("response_mode")?.is_some_and(|mode| mode != "query") {
             return Failure::refuse(ErrorCode::InvalidRequest, "`response_mode` must be `query`");
@@ -178,7 +188,9 @@ impl Identity {
     /// What the browser must do, given who is logged in.
     pub async fn next_step(&self, request: &AuthorizationRequest, session: Option<&Session>) -> Result<Step, Failure> {
         let wants = |what: &str| request.prompt.iter().any(|prompt| prompt == what);
-        let refuse = |code, what: &str| Step::Back(self.error_redirect(&request.redirect_uri, &Refusal::new(code, what), request.state.as_deref()));
+        let refuse = |code, what: &str| {
+            Step::Back(self.error_redirect(&request.redirect_uri, &Refusal::new(code, what), request.state.as_deref()))
+        };
         let now = self.now();
         let fresh = session.filter(|s| {
             let recent = s.auth_time.plus(5) > now;
@@ -193,7 +205,11 @@ impl Identity {
         if covered && !wants("consent") && (request.client.declared || !request.scope.has(UMA_POLICY)) {
             return self.issue_code(request, session).await.map(Step::Back);
         }
-        Ok(if wants("none") { refuse(ErrorCode::ConsentRequired, "the person has not agreed to this yet") } else { Step::Consent })
+        Ok(if wants("none") {
+            refuse(ErrorCode::ConsentRequired, "the person has not agreed to this yet")
+        } else {
+            Step::Consent
+        })
     }
 
     /// Whether consent to this must be proven with the password (protocol.md 1.7).
@@ -215,7 +231,8 @@ impl Identity {
                 let id = before.as_ref().map(|b| b.id.clone()).unwrap_or_else(|| GrantId::new(self.random_id()));
                 let created = before.as_ref().map_or(now, |b| b.created);
                 let scopes = before.map(|b| b.scopes).unwrap_or_default().union(&request.scope);
-                let consent = Consent { id, account: session.account.clone(), client: request.client.id.clone(), scopes, created };
+                let consent =
+                    Consent { id, account: session.account.clone(), client: request.client.id.clone(), scopes, created };
                 changes.writes.push(Write::PutConsent(consent.clone()));
                 consent
             }
@@ -272,8 +289,9 @@ impl Identity {
 
 /// The key of a code's row.
 pub(crate) fn code_key(text: &str) -> Result<TokenKey, Failure> {
-    token_text::key_of(TokenKind::Code, text)
-        .ok_or_else(|| Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, "the code is unknown, used or expired: start again")))
+    token_text::key_of(TokenKind::Code, text).ok_or_else(|| {
+        Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, "the code is unknown, used or expired: start again"))
+    })
 }
 
 /// Exact comparison with what is registered (RFC 9700 2.1).
@@ -293,7 +311,10 @@ pub(crate) fn check_scope(client: &Client, text: &str) -> Result<ScopeSet, Failu
         return Failure::refuse(ErrorCode::InvalidScope, format!("this client is not registered for the scope `{foreign}`"));
     }
     if scope.has(UMA_PROTECTION) && scope.has(UMA_POLICY) {
-        return Failure::refuse(ErrorCode::InvalidScope, "`uma_protection` and `uma_policy` are never granted together: ask for one");
+        return Failure::refuse(
+            ErrorCode::InvalidScope,
+            "`uma_protection` and `uma_policy` are never granted together: ask for one",
+        );
     }
     Ok(scope)
 }

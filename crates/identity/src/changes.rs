@@ -21,7 +21,12 @@ pub enum Requirement {
 /// One change.
 pub enum Write {
     /// A one-time id is spent from now on; it must not have been (`Unspent`).
-    Spend { kind: &'static str, issuer: String, id: String, expires: Timestamp },
+    Spend {
+        kind: &'static str,
+        issuer: String,
+        id: String,
+        expires: Timestamp,
+    },
     /// The name must be free.
     CreateAccount(Account),
     PutAccount(Account),

@@ -62,7 +62,8 @@ impl Identity {
             Proof::Secret(method, secret) => {
                 let fits = client.auth_method.is_none_or(|wanted| wanted == method);
                 let digest = self.secret_digest(&id, &secret);
-                let right = client.secret_digest.as_deref().is_some_and(|has| jose::digest::equal(has.as_bytes(), digest.as_bytes()));
+                let right =
+                    client.secret_digest.as_deref().is_some_and(|has| jose::digest::equal(has.as_bytes(), digest.as_bytes()));
                 if !fits || !right {
                     return Err(unknown());
                 }
@@ -117,10 +118,10 @@ impl Identity {
     pub async fn fetch_keys(&self, uri: &str) -> Result<KeySet, Failure> {
         let now = self.now();
         let kept = self.remote_keys.0.lock().unwrap_or_else(PoisonError::into_inner).get(uri).cloned();
-        if let Some((fetched, keys)) = kept {
-            if fetched.plus(KEPT) > now {
-                return Ok(keys);
-            }
+        if let Some((fetched, keys)) = kept
+            && fetched.plus(KEPT) > now
+        {
+            return Ok(keys);
         }
         let answer = self.outbound.send(outbound::Request::get(uri)).await.map_err(|e| invalid(e.to_string()))?;
         let set: serde_json::Value = types::json::parse(&answer.body).map_err(|e| invalid(e.to_string()))?;

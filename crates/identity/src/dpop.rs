@@ -3,10 +3,8 @@
 
 use crate::Failure;
 pub use jose::dpop::Request as ProofRequest;
-use jose::dpop::{PROOF_LIFETIME, Request};
+use jose::dpop::{Request, Seen};
 use jose::{DpopProof, Randomness, Verified, base64url, digest};
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use types::{ErrorCode, Refusal, Timestamp};
 
 /// Seconds that a nonce is good; the one before it still counts.
@@ -17,12 +15,12 @@ const NONCE_LIFETIME: i64 = 120;
 pub struct Memory {
     started: Timestamp,
     nonce_key: [u8; 32],
-    seen: Mutex<HashMap<[u8; 32], Timestamp>>,
+    seen: Seen,
 }
 
 impl Memory {
     pub fn new(started: Timestamp, randomness: &dyn Randomness) -> Self {
-        Self { started, nonce_key: jose::ambient::random(randomness), seen: Mutex::new(HashMap::new()) }
+        Self { started, nonce_key: jose::ambient::random(randomness), seen: Seen::default() }
     }
 
     /// The nonce to send in `DPoP-Nonce`.
@@ -39,7 +37,9 @@ impl Memory {
         let proof = jose::dpop::check(proof, request, now)
             .map_err(|error| Refusal::new(ErrorCode::InvalidDpopProof, error.to_string()))?;
         self.check_nonce(&proof, now)?;
-        self.remember(&proof, now)?;
+        if !self.seen.remember(&proof, now) {
+            return Failure::refuse(ErrorCode::InvalidDpopProof, "this DPoP proof was used before: make a new one");
+        }
         Ok(proof)
     }
 
@@ -50,19 +50,10 @@ impl Memory {
             // made while this process ran, by a clock that can be believed
             None => proof.iat >= self.started && proof.iat <= now.plus(5),
         };
-        if good { Ok(()) } else { Failure::refuse(ErrorCode::UseDpopNonce, "repeat the request with the nonce of `DPoP-Nonce` in the proof") }
-    }
-
-    fn remember(&self, proof: &DpopProof, now: Timestamp) -> Result<(), Failure> {
-        let id = digest::sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() > 10_000 {
-            seen.retain(|_, until| *until > now);
-        }
-        let until = now.plus(PROOF_LIFETIME.saturating_mul(2));
-        match seen.insert(id, until) {
-            Some(before) if before > now => Failure::refuse(ErrorCode::InvalidDpopProof, "this DPoP proof was used before: make a new one"),
-            _ => Ok(()),
+        if good {
+            Ok(())
+        } else {
+            Failure::refuse(ErrorCode::UseDpopNonce, "repeat the request with the nonce of `DPoP-Nonce` in the proof")
         }
     }
 }

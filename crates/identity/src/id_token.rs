@@ -11,7 +11,12 @@ use types::ScopeSet;
 pub const LIFETIME: i64 = 300;
 
 impl Identity {
-    pub(crate) async fn id_token(&self, client: &AuthenticatedClient, code: &AuthorizationCode, access_token: &str) -> Result<String, Failure> {
+    pub(crate) async fn id_token(
+        &self,
+        client: &AuthenticatedClient,
+        code: &AuthorizationCode,
+        access_token: &str,
+    ) -> Result<String, Failure> {
         let account = self.store.find_account(&code.account).await?.ok_or_else(|| internal("the account of a code is gone"))?;
         let now = self.now();
         let mut claims = claims_about(&account, &code.scope);

@@ -74,7 +74,9 @@ impl Keys {
         let mut signing = Vec::with_capacity(stored.len());
         for key in stored {
             let pkcs8 = self.sealing.open(&key.sealed, key.kid.as_bytes());
-            let pkcs8 = pkcs8.ok_or_else(|| internal("a signing key does not open with this key file: restore the key file that goes with the store"))?;
+            let pkcs8 = pkcs8.ok_or_else(|| {
+                internal("a signing key does not open with this key file: restore the key file that goes with the store")
+            })?;
             let parsed = SigningKey::from_pkcs8(key.algorithm, &pkcs8).map_err(internal)?;
             signing.push((key, Arc::new(parsed)));
         }
@@ -89,8 +91,15 @@ impl Keys {
         Ok(())
     }
 
-    async fn make(&self, store: &dyn Store, algorithm: Algorithm, active_from: Timestamp, randomness: &dyn Randomness) -> Result<StoredKey, Failure> {
-        let key = tokio::task::spawn_blocking(move || SigningKey::generate(algorithm)).await.map_err(internal)?.map_err(internal)?;
+    async fn make(
+        &self,
+        store: &dyn Store,
+        algorithm: Algorithm,
+        active_from: Timestamp,
+        randomness: &dyn Randomness,
+    ) -> Result<StoredKey, Failure> {
+        let key =
+            tokio::task::spawn_blocking(move || SigningKey::generate(algorithm)).await.map_err(internal)?.map_err(internal)?;
         let sealed = self.sealing.seal(&key.to_pkcs8().map_err(internal)?, key.kid().as_bytes(), randomness).map_err(internal)?;
         let stored = StoredKey { kid: key.kid().to_owned(), algorithm, sealed, active_from, retires: None };
         store.commit(Changes::of(vec![Write::PutKey(stored.clone())])).await?;
@@ -128,7 +137,13 @@ impl Keys {
     }
 
     /// RS256 is made when a client first needs it.
-    pub async fn ensure(&self, algorithm: Algorithm, store: &dyn Store, clock: &dyn Clock, randomness: &dyn Randomness) -> Result<Arc<SigningKey>, Failure> {
+    pub async fn ensure(
+        &self,
+        algorithm: Algorithm,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        randomness: &dyn Randomness,
+    ) -> Result<Arc<SigningKey>, Failure> {
         if let Ok(key) = self.signing_key(algorithm, clock.now()) {
             return Ok(key);
         }

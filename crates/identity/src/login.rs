@@ -8,7 +8,9 @@ impl Identity {
     /// Checks a password; `Some` only for the right one. Limited per name and per address.
     pub async fn check_password(&self, username: &str, password: &str, address: &str) -> Result<Option<Account>, Failure> {
         let now = self.now();
-        if !self.login_throttle.admit(&format!("name {username}"), now) || !self.login_throttle.admit(&format!("from {address} {username}"), now) {
+        if !self.login_throttle.admit(&format!("name {username}"), now)
+            || !self.login_throttle.admit(&format!("from {address} {username}"), now)
+        {
             return Failure::refuse(ErrorCode::TooManyRequests, "too many attempts: wait a minute, then try again");
         }
         let account = match self.store.find_account_by_username(username).await? {
@@ -24,7 +26,8 @@ impl Identity {
     pub async fn start_session(&self, account: &AccountId) -> Result<String, Failure> {
         let cookie = jose::ambient::random_text::<32>(&*self.randomness);
         let now = self.now();
-        let session = Session { id: session::id_of(&cookie), account: account.clone(), auth_time: now, expires: now.plus(LIFETIME) };
+        let session =
+            Session { id: session::id_of(&cookie), account: account.clone(), auth_time: now, expires: now.plus(LIFETIME) };
         self.store.commit(Changes::of(vec![Write::PutSession(session)])).await?;
         Ok(cookie)
     }

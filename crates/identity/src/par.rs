@@ -36,7 +36,13 @@ impl Identity {
         }
         form.set("client_id", client.id.as_str());
         let id = jose::ambient::random_text::<32>(&*self.randomness);
-        let request = PushedRequest { id: id.clone(), client: client.id.clone(), form: form.encode(), dpop_jkt, expires: self.now().plus(LIFETIME) };
+        let request = PushedRequest {
+            id: id.clone(),
+            client: client.id.clone(),
+            form: form.encode(),
+            dpop_jkt,
+            expires: self.now().plus(LIFETIME),
+        };
         self.store.commit(Changes::of(vec![Write::PutPushedRequest(request)])).await?;
         Ok(Pushed { request_uri: format!("{REQUEST_URI}{id}"), expires_in: LIFETIME })
     }

@@ -40,7 +40,9 @@ impl Identity {
 
     /// The client whose registration access token this is (RFC 7592 2).
     async fn managed(&self, id: &ClientId, token: &str) -> Result<Client, Failure> {
-        let refuse = || Failure::Refused(Refusal::new(ErrorCode::InvalidToken, "the registration access token is not good for this client"));
+        let refuse = || {
+            Failure::Refused(Refusal::new(ErrorCode::InvalidToken, "the registration access token is not good for this client"))
+        };
         let client = self.store.find_client(id).await?.ok_or_else(refuse)?;
         let hash = hash_of(token);
         let fits = client.registration_token.as_deref().is_some_and(|own| digest::equal(own.as_bytes(), hash.as_bytes()));
@@ -54,7 +56,12 @@ impl Identity {
     }
 
     /// Replaces a registration (RFC 7592 2.2).
-    pub async fn update_registration(&self, id: &ClientId, token: &str, metadata: ClientMetadata) -> Result<RegisteredClient, Failure> {
+    pub async fn update_registration(
+        &self,
+        id: &ClientId,
+        token: &str,
+        metadata: ClientMetadata,
+    ) -> Result<RegisteredClient, Failure> {
         let before = self.managed(id, token).await?;
         let client = Client {
             secret_digest: before.secret_digest.clone(),
@@ -86,7 +93,10 @@ impl Identity {
 
     fn client_of(&self, id: ClientId, metadata: ClientMetadata) -> Result<Client, Failure> {
         if metadata.software_statement.is_some() {
-            return Failure::refuse(ErrorCode::InvalidSoftwareStatement, "no issuer of software statements is trusted here: register without one");
+            return Failure::refuse(
+                ErrorCode::InvalidSoftwareStatement,
+                "no issuer of software statements is trusted here: register without one",
+            );
         }
         check_uris(&metadata.redirect_uris)?;
         let claims_redirect_uris = metadata.claims_redirect_uris.clone();
@@ -200,22 +210,25 @@ fn check_uris(uris: &[String]) -> Result<(), Failure> {
     if uris.len() <= MAX_URIS && uris.iter().all(fits) {
         return Ok(());
     }
-    Failure::refuse(ErrorCode::InvalidRedirectUri, "redirect URIs must be absolute https URIs (or loopback) without fragment, at most 32")
+    Failure::refuse(
+        ErrorCode::InvalidRedirectUri,
+        "redirect URIs must be absolute https URIs (or loopback) without fragment, at most 32",
+    )
 }
 
 fn check_keys(metadata: &ClientMetadata, method: AuthMethod) -> Result<(), Failure> {
     if metadata.jwks.is_some() && metadata.jwks_uri.is_some() {
         return Err(bad("send `jwks` or `jwks_uri`, not both"));
     }
-    if let Some(jwks) = &metadata.jwks {
-        if KeySet::from_json(jwks).is_none_or(|keys| keys.is_empty()) {
-            return Err(bad("`jwks` must be a JWK set with a usable public signing key"));
-        }
+    if let Some(jwks) = &metadata.jwks
+        && KeySet::from_json(jwks).is_none_or(|keys| keys.is_empty())
+    {
+        return Err(bad("`jwks` must be a JWK set with a usable public signing key"));
     }
-    if let Some(uri) = &metadata.jwks_uri {
-        if !Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
-            return Err(bad("`jwks_uri` must be a URL"));
-        }
+    if let Some(uri) = &metadata.jwks_uri
+        && !Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
+    {
+        return Err(bad("`jwks_uri` must be a URL"));
     }
     if method == AuthMethod::PrivateKeyJwt && metadata.jwks.is_none() && metadata.jwks_uri.is_none() {
         return Err(bad("`private_key_jwt` needs `jwks` or `jwks_uri`"));

@@ -12,10 +12,10 @@ impl Identity {
     pub async fn revoke(&self, client: &AuthenticatedClient, form: &Form, grant: Option<&dyn Grant>) -> Result<(), Failure> {
         let text = form.required("token")?;
         form.one("token_type_hint")?;
-        if let Some(grant) = grant {
-            if grant.revoke(client, text).await? {
-                return Ok(());
-            }
+        if let Some(grant) = grant
+            && grant.revoke(client, text).await?
+        {
+            return Ok(());
         }
         if let Some(key) = token_text::key_of(TokenKind::Access, text) {
             if let Some(token) = self.store.find_access_token(&key).await?.filter(|token| token.client == client.id) {
@@ -23,14 +23,14 @@ impl Identity {
                 writes.extend(self.link_ended_by(token.grant.as_ref()).await?.map(Write::DeleteConsent));
                 self.store.commit(Changes::of(writes)).await?;
             }
-        } else if let Some(key) = token_text::key_of(TokenKind::Refresh, text) {
-            if let Some((token, _)) = self.store.find_refresh_token(&key).await?.filter(|(token, _)| token.client == client.id) {
-                let mut writes = vec![Write::EndFamily(token.family.clone())];
-                if let crate::token::Renews::Access { grant, .. } = &token.renews {
-                    writes.extend(self.link_ended_by(grant.as_ref()).await?.map(Write::DeleteConsent));
-                }
-                self.store.commit(Changes::of(writes)).await?;
+        } else if let Some(key) = token_text::key_of(TokenKind::Refresh, text)
+            && let Some((token, _)) = self.store.find_refresh_token(&key).await?.filter(|(token, _)| token.client == client.id)
+        {
+            let mut writes = vec![Write::EndFamily(token.family.clone())];
+            if let crate::token::Renews::Access { grant, .. } = &token.renews {
+                writes.extend(self.link_ended_by(grant.as_ref()).await?.map(Write::DeleteConsent));
             }
+            self.store.commit(Changes::of(writes)).await?;
         }
         Ok(())
     }

@@ -64,7 +64,11 @@ pub trait Grant: Send + Sync {
 
 impl Identity {
     /// Identity's own grants; `None` where `grant_type` is not one of them.
-    pub async fn exchange(&self, request: &TokenRequest<'_>, grant: Option<&dyn Grant>) -> Result<Option<TokenResponse>, Failure> {
+    pub async fn exchange(
+        &self,
+        request: &TokenRequest<'_>,
+        grant: Option<&dyn Grant>,
+    ) -> Result<Option<TokenResponse>, Failure> {
         let grant_type = request.form.required("grant_type")?;
         match grant_type {
             "authorization_code" => self.exchange_code(request).await.map(Some),
@@ -123,7 +127,9 @@ impl Identity {
         use crate::CommitError;
         match self.store.commit(changes).await {
             Ok(()) => Ok(()),
-            Err(CommitError::Spent | CommitError::Changed) => Failure::refuse(ErrorCode::InvalidGrant, "it was used or withdrawn just now: start again"),
+            Err(CommitError::Spent | CommitError::Changed) => {
+                Failure::refuse(ErrorCode::InvalidGrant, "it was used or withdrawn just now: start again")
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -57,7 +57,11 @@ pub fn key_of(kind: TokenKind, text: &str) -> Option<TokenKey> {
     let (shard, rest) = rest.split_at_checked(2)?;
     let (bucket, random) = rest.split_at_checked(2)?;
     base64url::decode(random)?;
-    Some(TokenKey { shard: read_twelve_bits(shard)?, bucket: read_twelve_bits(bucket)?, hash: digest::sha256(&[text.as_bytes()]) })
+    Some(TokenKey {
+        shard: read_twelve_bits(shard)?,
+        bucket: read_twelve_bits(bucket)?,
+        hash: digest::sha256(&[text.as_bytes()]),
+    })
 }
 
 fn twelve_bits(value: i64) -> String {

@@ -16,7 +16,9 @@ impl Identity {
         };
         match account {
             Some(account) => Ok(claims_about(&account, &token.scope)),
-            None => Failure::refuse(ErrorCode::InsufficientScope, "this needs an access token with scope `openid` from the code flow"),
+            None => {
+                Failure::refuse(ErrorCode::InsufficientScope, "this needs an access token with scope `openid` from the code flow")
+            }
         }
     }
 }

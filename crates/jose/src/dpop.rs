@@ -6,6 +6,8 @@ use crate::key::{KeyError, SigningKey};
 use crate::{PublicKey, base64url, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use types::Timestamp;
 
 /// How long a proof is good, and how far its clock may differ, in seconds (protocol.md 4).
@@ -48,6 +50,23 @@ struct ProofClaims {
     nonce: Option<String>,
 }
 
+/// Which proofs were seen: each `jti` of a key is good once in its minute. In memory alone.
+#[derive(Default)]
+pub struct Seen(Mutex<HashMap<[u8; 32], Timestamp>>);
+
+impl Seen {
+    /// Remembers a proof; `false` where it was seen before.
+    pub fn remember(&self, proof: &DpopProof, now: Timestamp) -> bool {
+        let id = digest::sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() > 10_000 {
+            seen.retain(|_, until| *until > now);
+        }
+        let until = now.plus(PROOF_LIFETIME.saturating_mul(2));
+        seen.insert(id, until).is_none_or(|before| before <= now)
+    }
+}
+
 /// The request that a proof is about.
 pub struct Request<'a> {
     pub method: &'a str,
@@ -71,10 +90,8 @@ pub fn check(proof: &str, request: &Request<'_>, now: Timestamp) -> Result<Verif
     if (claims.iat.0.saturating_sub(now.0)).abs() > PROOF_LIFETIME || claims.jti.is_empty() || claims.jti.len() > 256 {
         return Err(DpopError::Stale);
     }
-    if let Some(token) = request.access_token {
-        if claims.ath.as_deref() != Some(hash_of(token).as_str()) {
-            return Err(DpopError::AccessToken);
-        }
+    if request.access_token.is_some_and(|token| claims.ath.as_deref() != Some(hash_of(token).as_str())) {
+        return Err(DpopError::AccessToken);
     }
     Ok(Verified::vouch(DpopProof { jkt: key.thumbprint(), jti: claims.jti, iat: claims.iat, nonce: claims.nonce }))
 }

@@ -156,9 +156,9 @@ impl PublicKey {
                 let point = [&[4][..], x, y].concat();
                 UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point).verify(message, signature).is_ok()
             }
-            Material::Rsa { n, e } => RsaPublicKeyComponents { n, e }
-                .verify(&signature::RSA_PKCS1_2048_8192_SHA256, message, signature)
-                .is_ok(),
+            Material::Rsa { n, e } => {
+                RsaPublicKeyComponents { n, e }.verify(&signature::RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
+            }
         }
     }
 }
@@ -195,8 +195,8 @@ impl KeySet {
     /// The keys that a header with this `kid` and `alg` may mean: the one of that id, or all where
     /// the header has none.
     pub fn candidates<'a>(&'a self, kid: Option<&'a str>, alg: &'a str) -> impl Iterator<Item = &'a PublicKey> {
-        self.0.iter().filter(move |key| {
-            key.algorithm().is_named(alg) && kid.is_none_or(|kid| key.kid().is_none_or(|own| own == kid))
-        })
+        self.0
+            .iter()
+            .filter(move |key| key.algorithm().is_named(alg) && kid.is_none_or(|kid| key.kid().is_none_or(|own| own == kid)))
     }
 }

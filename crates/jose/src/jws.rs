@@ -174,7 +174,8 @@ mod tests {
     fn threat_16_the_key_decides_the_algorithm() {
         let key = SigningKey::generate(Algorithm::Rs256).unwrap();
         let keys = KeySet::new(vec![key.public().clone()]);
-        let (_, rest) = key.sign("JWT", &json!({})).map(|t| t.split_once('.').map(|(h, r)| (h.to_owned(), r.to_owned())).unwrap()).unwrap();
+        let (_, rest) =
+            key.sign("JWT", &json!({})).map(|t| t.split_once('.').map(|(h, r)| (h.to_owned(), r.to_owned())).unwrap()).unwrap();
         let with = |header: Value| format!("{}.{rest}", base64url::encode(header.to_string()));
         assert_eq!(verify(&with(json!({"alg": "none"})), &keys), Err(JwsError::NoKey));
         assert_eq!(verify(&with(json!({"alg": "HS256"})), &keys), Err(JwsError::NoKey));

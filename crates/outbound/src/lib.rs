@@ -37,6 +37,28 @@ pub struct Settings {
     pub ca_pem: Option<Vec<u8>>,
     /// URLs that stand in the configuration; their origins count as configured.
     pub configured: Vec<String>,
+    /// Is told of each exchange; for a person who asked to see them.
+    pub watcher: Option<Watcher>,
+}
+
+/// An exchange, as a watcher is told of it.
+pub struct Exchange<'a> {
+    pub method: &'a Method,
+    pub url: &'a str,
+    pub request: Option<&'a [u8]>,
+    pub status: StatusCode,
+    pub headers: &'a HeaderMap,
+    pub answer: &'a [u8],
+}
+
+/// Something to tell exchanges to.
+#[derive(Clone)]
+pub struct Watcher(pub Arc<dyn Fn(&Exchange<'_>) + Send + Sync>);
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 /// Why a call was not made or not answered.
@@ -136,7 +158,8 @@ impl Outbound {
 
     /// Sends and reads the whole answer, up to [`MAX_BODY_BYTES`].
     pub async fn send(&self, request: Request<'_>) -> Result<Response, OutboundError> {
-        let host = host_of(request.url);
+        let (host, url, method) = (host_of(request.url), request.url, request.method.clone());
+        let sent = self.settings.watcher.as_ref().and(request.body.clone());
         let response = self.start(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
@@ -147,6 +170,10 @@ impl Outbound {
                 return Err(OutboundError::TooLong(host));
             }
             body.extend_from_slice(&chunk);
+        }
+        if let Some(watcher) = &self.settings.watcher {
+            let request = sent.as_deref();
+            (watcher.0)(&Exchange { method: &method, url, request, status, headers: &headers, answer: &body });
         }
         Ok(Response { status, headers, body: body.into() })
     }
@@ -224,9 +251,19 @@ mod tests {
     #[test]
     fn threat_17_private_places_plain_http_and_odd_schemes_are_not_called() {
         for url in [
-            "http://idp.example/jwks", "https://127.0.0.1/", "https://[::1]/", "https://169.254.169.254/latest",
-            "https://10.0.0.1/", "https://192.168.1.1/", "https://[fd00::1]/", "https://[::ffff:127.0.0.1]/",
-            "https://0.0.0.0/", "https://2130706433/", "ftp://idp.example/", "file:///etc/passwd", "https://u:p@idp.example/",
+            "http://idp.example/jwks",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://169.254.169.254/latest",
+            "https://10.0.0.1/",
+            "https://192.168.1.1/",
+            "https://[fd00::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://0.0.0.0/",
+            "https://2130706433/",
+            "ftp://idp.example/",
+            "file:///etc/passwd",
+            "https://u:p@idp.example/",
         ] {
             assert!(!with(Settings::default(), url), "{url}");
         }

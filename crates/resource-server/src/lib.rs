@@ -1,1 +1,17 @@
-//! resource-server
+//! The guarding side of UMA: a `tower` layer that puts any HTTP service under an authorization
+//! server's protection, and (feature `gateway`) a gateway that does it without code.
+//!
+//! [`Protection`] speaks the protection API; [`Guard`] judges a presented RPT; [`challenge`] writes
+//! the 401; [`layer::UmaLayer`] puts them before a service. `examples/notes.rs` is a whole protected
+//! service in sixty lines.
+
+pub mod challenge;
+#[cfg(feature = "gateway")]
+pub mod gateway;
+pub mod guard;
+pub mod layer;
+pub mod protection;
+
+pub use guard::{Guard, Need, Verdict};
+pub use layer::UmaLayer;
+pub use protection::{Protection, ProtectionError};

@@ -11,9 +11,14 @@ use types::{AccessRequestId, ClientId, OwnerId, PermissionRequest, ResourceId, S
 pub enum State {
     Pending,
     /// Approved for these permissions until then.
-    Approved { permissions: Vec<PermissionRequest>, until: Timestamp },
+    Approved {
+        permissions: Vec<PermissionRequest>,
+        until: Timestamp,
+    },
     /// Denied; a remembered denial answers the next such request by itself.
-    Denied { remembered: bool },
+    Denied {
+        remembered: bool,
+    },
 }
 
 /// A request for access, and what became of it.

@@ -68,13 +68,22 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// An RPT with these scopes; `partial` where something requested is missing.
-    Granted { scopes: Vec<GrantedScope>, partial: bool },
-    NeedInfo { required: Vec<RequiredClaim> },
+    Granted {
+        scopes: Vec<GrantedScope>,
+        partial: bool,
+    },
+    NeedInfo {
+        required: Vec<RequiredClaim>,
+    },
     /// The owner must decide about these.
-    Submitted { ask: Vec<PermissionRequest> },
+    Submitted {
+        ask: Vec<PermissionRequest>,
+    },
     Denied,
     /// Nothing requested is available, or something requested never is.
-    InvalidScope { scope: Option<Scope> },
+    InvalidScope {
+        scope: Option<Scope>,
+    },
 }
 
 /// One step of reasoning, for the owner's what-if and her history.
@@ -161,15 +170,23 @@ fn judge(
     reasons: &mut Vec<Reason>,
 ) -> Verdict {
     let mut say = |policy_id: Option<&PolicyId>, why: &str| {
-        reasons.push(Reason { resource_id: resource.clone(), scope: scope.clone(), policy_id: policy_id.cloned(), why: why.to_owned() });
+        reasons.push(Reason {
+            resource_id: resource.clone(),
+            scope: scope.clone(),
+            policy_id: policy_id.cloned(),
+            why: why.to_owned(),
+        });
     };
     let mut basis = Vec::new();
     for (policy, standing) in index.on(resource, scope) {
-        say(Some(&policy.id), match standing {
-            Standing::Holds => "every claim this policy asks for is there",
-            Standing::Open => "a claim this policy asks for is not known yet",
-            Standing::Wrong => "a claim has a value that this policy does not accept",
-        });
+        say(
+            Some(&policy.id),
+            match standing {
+                Standing::Holds => "every claim this policy asks for is there",
+                Standing::Open => "a claim this policy asks for is not known yet",
+                Standing::Wrong => "a claim has a value that this policy does not accept",
+            },
+        );
         if *standing == Standing::Holds {
             basis.push(Basis::Policy { id: policy.id.clone(), version: policy.version, expires_at: policy.expires_at });
         }

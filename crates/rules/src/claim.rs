@@ -104,7 +104,8 @@ fn counts_for(claim: &Claim, condition: &ClaimCondition) -> bool {
 }
 
 fn same_format(a: &str, b: &str) -> bool {
-    let canonical = |f: &str| if f == types::token::ID_TOKEN_FORMAT_HTTPS { types::token::ID_TOKEN_FORMAT.to_owned() } else { f.to_owned() };
+    let canonical =
+        |f: &str| if f == types::token::ID_TOKEN_FORMAT_HTTPS { types::token::ID_TOKEN_FORMAT.to_owned() } else { f.to_owned() };
     canonical(a) == canonical(b)
 }
 

@@ -4,7 +4,9 @@ use crate::claim::{Claims, Standing};
 use crate::email;
 use serde::{Deserialize, Serialize};
 use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
-use types::{ClientId, ErrorCode, OwnResourceId, OwnerId, PolicyId, Refusal, ResourceId, ResourceServerId, Scope, ScopeSet, Timestamp};
+use types::{
+    ClientId, ErrorCode, OwnResourceId, OwnerId, PolicyId, Refusal, ResourceId, ResourceServerId, Scope, ScopeSet, Timestamp,
+};
 
 /// Most conditions in one policy, and most values in one condition.
 pub const MAX_CONDITIONS: usize = 32;
@@ -62,10 +64,10 @@ impl Policy {
         if document.max_uses == Some(0) {
             return invalid("`max_uses` must be at least 1");
         }
-        if let (Some(from), Some(to)) = (document.valid_from, document.expires_at) {
-            if from >= to {
-                return invalid("`valid_from` must lie before `expires_at`");
-            }
+        if let (Some(from), Some(to)) = (document.valid_from, document.expires_at)
+            && from >= to
+        {
+            return invalid("`valid_from` must lie before `expires_at`");
         }
         check_conditions(&document.required_claims)?;
         Ok(Self {

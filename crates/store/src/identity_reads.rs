@@ -24,7 +24,13 @@ impl Store {
     }
 
     /// The first rows with this prefix of an index.
-    pub(crate) fn find_by(&self, table: &'static Table, index: usize, prefix: &[Value], limit: usize) -> Result<Vec<Row>, StoreError> {
+    pub(crate) fn find_by(
+        &self,
+        table: &'static Table,
+        index: usize,
+        prefix: &[Value],
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
         self.scan(&Scan { table, index: Some(index), prefix, after: None, descending: false, limit })
     }
 

@@ -13,56 +13,30 @@ const fn index(name: &'static str, columns: &'static [usize], unique: bool) -> I
 
 pub(crate) static ACCOUNT: Table = Table {
     name: "account",
-    columns: &[
-        column("id", Kind::Text),
-        column("username", Kind::Text),
-        column("email", Kind::Text),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("id", Kind::Text), column("username", Kind::Text), column("email", Kind::Text), column("body", Kind::Blob)],
     key: 1,
-    indexes: &[
-        index("account_by_username", &[1], true),
-        index("account_by_email", &[2], true),
-    ],
+    indexes: &[index("account_by_username", &[1], true), index("account_by_email", &[2], true)],
 };
 
 pub(crate) static CLIENT: Table = Table {
     name: "client",
-    columns: &[
-        column("id", Kind::Text),
-        column("resource", Kind::Text),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("id", Kind::Text), column("resource", Kind::Text), column("body", Kind::Blob)],
     key: 1,
-    indexes: &[
-        index("client_by_resource", &[1], true),
-    ],
+    indexes: &[index("client_by_resource", &[1], true)],
 };
 
 pub(crate) static SESSION: Table = Table {
     name: "session",
-    columns: &[
-        column("id", Kind::Text),
-        column("expires", Kind::Int),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("id", Kind::Text), column("expires", Kind::Int), column("body", Kind::Blob)],
     key: 1,
     indexes: &[],
 };
 
 pub(crate) static CONSENT: Table = Table {
     name: "consent",
-    columns: &[
-        column("id", Kind::Text),
-        column("account", Kind::Text),
-        column("client", Kind::Text),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("id", Kind::Text), column("account", Kind::Text), column("client", Kind::Text), column("body", Kind::Blob)],
     key: 1,
-    indexes: &[
-        index("consent_by_account", &[1, 2], true),
-        index("consent_by_client", &[2], false),
-    ],
+    indexes: &[index("consent_by_account", &[1, 2], true), index("consent_by_client", &[2], false)],
 };
 
 pub(crate) static CODE: Table = Table {
@@ -80,11 +54,7 @@ pub(crate) static CODE: Table = Table {
 
 pub(crate) static PUSHED_REQUEST: Table = Table {
     name: "pushed_request",
-    columns: &[
-        column("id", Kind::Text),
-        column("expires", Kind::Int),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("id", Kind::Text), column("expires", Kind::Int), column("body", Kind::Blob)],
     key: 1,
     indexes: &[],
 };
@@ -100,9 +70,7 @@ pub(crate) static ACCESS_TOKEN: Table = Table {
         column("body", Kind::Blob),
     ],
     key: 3,
-    indexes: &[
-        index("access_token_by_family", &[3], false),
-    ],
+    indexes: &[index("access_token_by_family", &[3], false)],
 };
 
 pub(crate) static REFRESH_TOKEN: Table = Table {
@@ -117,53 +85,28 @@ pub(crate) static REFRESH_TOKEN: Table = Table {
         column("body", Kind::Blob),
     ],
     key: 3,
-    indexes: &[
-        index("refresh_token_by_family", &[3], false),
-    ],
+    indexes: &[index("refresh_token_by_family", &[3], false)],
 };
 
 pub(crate) static SPENT: Table = Table {
     name: "spent",
-    columns: &[
-        column("kind", Kind::Text),
-        column("issuer", Kind::Text),
-        column("id", Kind::Text),
-        column("expires", Kind::Int),
-    ],
+    columns: &[column("kind", Kind::Text), column("issuer", Kind::Text), column("id", Kind::Text), column("expires", Kind::Int)],
     key: 3,
     indexes: &[],
 };
 
-pub(crate) static SIGNING_KEY: Table = Table {
-    name: "signing_key",
-    columns: &[
-        column("kid", Kind::Text),
-        column("body", Kind::Blob),
-    ],
-    key: 1,
-    indexes: &[],
-};
+pub(crate) static SIGNING_KEY: Table =
+    Table { name: "signing_key", columns: &[column("kid", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
 pub(crate) static SECRET: Table = Table {
     name: "secret",
-    columns: &[
-        column("name", Kind::Text),
-        column("expires", Kind::Int),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("name", Kind::Text), column("expires", Kind::Int), column("body", Kind::Blob)],
     key: 1,
     indexes: &[],
 };
 
-pub(crate) static SERVED: Table = Table {
-    name: "served",
-    columns: &[
-        column("name", Kind::Text),
-        column("time", Kind::Int),
-    ],
-    key: 1,
-    indexes: &[],
-};
+pub(crate) static SERVED: Table =
+    Table { name: "served", columns: &[column("name", Kind::Text), column("time", Kind::Int)], key: 1, indexes: &[] };
 
 pub(crate) static RESOURCE: Table = Table {
     name: "resource",
@@ -175,10 +118,7 @@ pub(crate) static RESOURCE: Table = Table {
         column("body", Kind::Blob),
     ],
     key: 1,
-    indexes: &[
-        index("resource_by_server", &[1, 2], false),
-        index("resource_by_owner", &[1], false),
-    ],
+    indexes: &[index("resource_by_server", &[1, 2], false), index("resource_by_owner", &[1], false)],
 };
 
 pub(crate) static POLICY: Table = Table {
@@ -202,11 +142,7 @@ pub(crate) static POLICY: Table = Table {
 
 pub(crate) static LINK: Table = Table {
     name: "link",
-    columns: &[
-        column("owner", Kind::Text),
-        column("resource_server", Kind::Text),
-        column("version", Kind::Int),
-    ],
+    columns: &[column("owner", Kind::Text), column("resource_server", Kind::Text), column("version", Kind::Int)],
     key: 2,
     indexes: &[],
 };
@@ -222,9 +158,7 @@ pub(crate) static RPT: Table = Table {
         column("body", Kind::Blob),
     ],
     key: 3,
-    indexes: &[
-        index("rpt_by_family", &[3], false),
-    ],
+    indexes: &[index("rpt_by_family", &[3], false)],
 };
 
 pub(crate) static PCT: Table = Table {
@@ -242,11 +176,7 @@ pub(crate) static PCT: Table = Table {
 
 pub(crate) static PROCESS: Table = Table {
     name: "process",
-    columns: &[
-        column("id", Kind::Blob),
-        column("expires", Kind::Int),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("id", Kind::Blob), column("expires", Kind::Int), column("body", Kind::Blob)],
     key: 1,
     indexes: &[],
 };
@@ -262,32 +192,18 @@ pub(crate) static ACCESS_REQUEST: Table = Table {
         column("body", Kind::Blob),
     ],
     key: 1,
-    indexes: &[
-        index("access_request_by_owner", &[1], false),
-        index("access_request_by_asking", &[2], false),
-    ],
+    indexes: &[index("access_request_by_owner", &[1], false), index("access_request_by_asking", &[2], false)],
 };
 
 pub(crate) static EVENT: Table = Table {
     name: "event",
-    columns: &[
-        column("owner", Kind::Text),
-        column("id", Kind::Text),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("owner", Kind::Text), column("id", Kind::Text), column("body", Kind::Blob)],
     key: 2,
     indexes: &[],
 };
 
-pub(crate) static OWNER_SETTINGS: Table = Table {
-    name: "owner_settings",
-    columns: &[
-        column("owner", Kind::Text),
-        column("body", Kind::Blob),
-    ],
-    key: 1,
-    indexes: &[],
-};
+pub(crate) static OWNER_SETTINGS: Table =
+    Table { name: "owner_settings", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
 /// All of them.
 #[cfg(test)]

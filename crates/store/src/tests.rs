@@ -7,7 +7,8 @@ use database::Value;
 fn tables_are_described_as_they_are_migrated() {
     let sql = MIGRATIONS.0.join("\n");
     for table in tables::ALL {
-        let start = sql.find(&format!("CREATE TABLE {} (", table.name)).unwrap_or_else(|| panic!("{} is not migrated", table.name));
+        let start =
+            sql.find(&format!("CREATE TABLE {} (", table.name)).unwrap_or_else(|| panic!("{} is not migrated", table.name));
         let text = &sql[start..start + sql[start..].find(';').unwrap()];
         let mut from = 0;
         for column in table.columns {

@@ -41,7 +41,12 @@ impl authorization_server::Store for Store {
         self.get(&tables::RESOURCE, &[id.as_str().into()])?.as_ref().map(resource).transpose()
     }
 
-    async fn list_resources(&self, owner: &OwnerId, resource_server: &ClientId, page: &Page<ResourceId>) -> Result<Vec<Resource>, StoreError> {
+    async fn list_resources(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ClientId,
+        page: &Page<ResourceId>,
+    ) -> Result<Vec<Resource>, StoreError> {
         let prefix = [owner.as_str().into(), resource_server.as_str().into()];
         let along = Along { table: &tables::RESOURCE, index: Some(0), prefix: &prefix, descending: false };
         self.page(&along, page.after.as_ref().map(ResourceId::as_str), page.limit)?.iter().map(resource).collect()
@@ -97,7 +102,11 @@ impl authorization_server::Store for Store {
         optional(self.get(&tables::ACCESS_REQUEST, &[id.as_str().into()])?)
     }
 
-    async fn list_access_requests(&self, owner: &OwnerId, page: &Page<AccessRequestId>) -> Result<Vec<AccessRequest>, StoreError> {
+    async fn list_access_requests(
+        &self,
+        owner: &OwnerId,
+        page: &Page<AccessRequestId>,
+    ) -> Result<Vec<AccessRequest>, StoreError> {
         let along = Along { table: &tables::ACCESS_REQUEST, index: Some(0), prefix: &[owner.as_str().into()], descending: true };
         entities(self.page(&along, page.after.as_ref().map(AccessRequestId::as_str), page.limit)?)
     }

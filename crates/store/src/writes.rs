@@ -78,8 +78,12 @@ impl Plan {
 
     fn require(&mut self, requirement: Requirement) {
         match requirement {
-            Requirement::ResourceUnchanged { id, version: v } => self.must_equal(&tables::RESOURCE, vec![id.as_str().into()], 3, version(v)),
-            Requirement::PolicyUnchanged { id, version: v } => self.must_equal(&tables::POLICY, vec![id.as_str().into()], 4, version(v)),
+            Requirement::ResourceUnchanged { id, version: v } => {
+                self.must_equal(&tables::RESOURCE, vec![id.as_str().into()], 3, version(v))
+            }
+            Requirement::PolicyUnchanged { id, version: v } => {
+                self.must_equal(&tables::POLICY, vec![id.as_str().into()], 4, version(v))
+            }
             Requirement::AccessRequestUnchanged { id, version: v } => {
                 self.must_equal(&tables::ACCESS_REQUEST, vec![id.as_str().into()], 4, version(v));
             }
@@ -116,11 +120,14 @@ impl Plan {
             }
             W::PutSession(s) => self.put(&tables::SESSION, vec![s.id.as_str().into(), s.expires.0.into(), body(&s)?]),
             W::DeleteSession(id) => self.delete(&tables::SESSION, vec![id.into()]),
-            W::PutConsent(c) => {
-                self.put(&tables::CONSENT, vec![c.id.as_str().into(), c.account.as_str().into(), c.client.as_str().into(), body(&c)?])
-            }
+            W::PutConsent(c) => self.put(
+                &tables::CONSENT,
+                vec![c.id.as_str().into(), c.account.as_str().into(), c.client.as_str().into(), body(&c)?],
+            ),
             W::DeleteConsent(c) => self.delete(&tables::CONSENT, vec![c.id.as_str().into()]),
-            W::PutPushedRequest(r) => self.put(&tables::PUSHED_REQUEST, vec![r.id.as_str().into(), r.expires.0.into(), body(&r)?]),
+            W::PutPushedRequest(r) => {
+                self.put(&tables::PUSHED_REQUEST, vec![r.id.as_str().into(), r.expires.0.into(), body(&r)?])
+            }
             W::DeletePushedRequest(id) => self.delete(&tables::PUSHED_REQUEST, vec![id.into()]),
             W::PutKey(k) => self.put(&tables::SIGNING_KEY, vec![k.kid.as_str().into(), body(&k)?]),
             W::DeleteKey(kid) => self.delete(&tables::SIGNING_KEY, vec![kid.into()]),
@@ -172,7 +179,12 @@ impl Plan {
             Write::PutResource(resource) => self.put(&tables::RESOURCE, resource_row(&resource)?),
             Write::DeleteResource(id) => self.delete(&tables::RESOURCE, vec![id.as_str().into()]),
             Write::TouchResource(id) => {
-                self.operations.push(Operation::Add { table: &tables::RESOURCE, key: vec![id.as_str().into()], column: 3, by: 1 });
+                self.operations.push(Operation::Add {
+                    table: &tables::RESOURCE,
+                    key: vec![id.as_str().into()],
+                    column: 3,
+                    by: 1,
+                });
                 Ok(())
             }
             Write::PutPolicy(policy) => self.put(&tables::POLICY, policy_row(&policy)?),
@@ -189,14 +201,18 @@ impl Plan {
                 self.operations.push(Operation::Raise { table: &tables::LINK, row, column: 2 });
                 Ok(())
             }
-            Write::PutProcess { id, sealed, expires } => self.put(&tables::PROCESS, vec![id.to_vec().into(), expires.0.into(), sealed.into()]),
+            Write::PutProcess { id, sealed, expires } => {
+                self.put(&tables::PROCESS, vec![id.to_vec().into(), expires.0.into(), sealed.into()])
+            }
             Write::DeleteProcess(id) => self.delete(&tables::PROCESS, vec![id.to_vec().into()]),
             Write::PutAccessRequest(request) => self.put(&tables::ACCESS_REQUEST, access_request_row(&request)?),
             Write::DeleteAccessRequest(id) => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
             Write::AppendEvent(event) => {
                 self.insert(&tables::EVENT, vec![event.owner.as_str().into(), event.document.id.as_str().into(), body(&event)?])
             }
-            Write::PutOwnerSettings(owner, settings) => self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?]),
+            Write::PutOwnerSettings(owner, settings) => {
+                self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?])
+            }
             Write::PutRpt(key, rpt) => {
                 let mut row = token_key(&key);
                 row.extend([rpt.family.as_str().into(), rpt.expires.0.into(), body(&rpt)?]);
@@ -231,7 +247,9 @@ fn resource_row(resource: &Resource) -> Result<Row, CommitError> {
 fn policy_row(policy: &Policy) -> Result<Row, CommitError> {
     let waiting: Option<String> = match &policy.binding {
         Binding::Bound { .. } => None,
-        Binding::Waiting { resource_server, own_id } => Some(waiting_for(policy.owner.as_str(), resource_server.as_str(), own_id.as_str())),
+        Binding::Waiting { resource_server, own_id } => {
+            Some(waiting_for(policy.owner.as_str(), resource_server.as_str(), own_id.as_str()))
+        }
     };
     let resource = policy.resource().map(|id| id.as_str());
     Ok(vec![

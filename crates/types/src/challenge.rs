@@ -55,9 +55,8 @@ impl UmaChallenge {
             if !challenge.scheme.eq_ignore_ascii_case("UMA") {
                 return None;
             }
-            let get = |name: &str| {
-                challenge.parameters.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone())
-            };
+            let get =
+                |name: &str| challenge.parameters.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
             Some(Self {
                 realm: get("realm"),
                 as_uri: get("as_uri")?,
@@ -102,9 +101,7 @@ pub fn parse(header: &str) -> Vec<Challenge> {
 }
 
 fn take_token(text: &str) -> Option<(&str, &str)> {
-    let end = text
-        .find(|c: char| !(c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(c)))
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(c))).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
@@ -156,10 +153,7 @@ mod tests {
         ] {
             assert_eq!(UmaChallenge::find([header]), expected, "{header}");
         }
-        assert_eq!(
-            UmaChallenge::find(["Bearer", r#"UMA ticket="016f84e8", as_uri="https://as.example""#]),
-            expected
-        );
+        assert_eq!(UmaChallenge::find(["Bearer", r#"UMA ticket="016f84e8", as_uri="https://as.example""#]), expected);
         for none in ["", "UMA", "UMA ticket=x", "=", "Bearer ticket=x, as_uri=y", "\"", "UMA ticket=\"x"] {
             assert_eq!(UmaChallenge::find([none]), None, "{none}");
         }

@@ -127,10 +127,6 @@ pub struct ErrorBody {
 
 impl From<&Refusal> for ErrorBody {
     fn from(refusal: &Refusal) -> Self {
-        Self {
-            error: refusal.code.as_str().to_owned(),
-            error_description: Some(refusal.description.clone()),
-            error_uri: None,
-        }
+        Self { error: refusal.code.as_str().to_owned(), error_description: Some(refusal.description.clone()), error_uri: None }
     }
 }

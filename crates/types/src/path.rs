@@ -37,11 +37,7 @@ pub fn inserted_well_known(issuer: &str, well_known: &str) -> String {
     let (scheme, rest) = issuer.split_at(after_scheme);
     let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
     let path = path.trim_end_matches('/');
-    if path.is_empty() {
-        format!("{scheme}{host}{well_known}")
-    } else {
-        format!("{scheme}{host}{well_known}/{path}")
-    }
+    if path.is_empty() { format!("{scheme}{host}{well_known}") } else { format!("{scheme}{host}{well_known}/{path}") }
 }
 
 /// Where UMA and OpenID Connect Discovery put it: appended to the issuer (Grant 2).
@@ -60,10 +56,7 @@ mod tests {
             inserted_well_known(issuer, OAUTH_AUTHORIZATION_SERVER),
             "https://as.example/.well-known/oauth-authorization-server/tenant1"
         );
-        assert_eq!(
-            appended_well_known(issuer, UMA2_CONFIGURATION),
-            "https://as.example/tenant1/.well-known/uma2-configuration"
-        );
+        assert_eq!(appended_well_known(issuer, UMA2_CONFIGURATION), "https://as.example/tenant1/.well-known/uma2-configuration");
         assert_eq!(
             inserted_well_known("http://127.0.0.1:8080", OAUTH_AUTHORIZATION_SERVER),
             "http://127.0.0.1:8080/.well-known/oauth-authorization-server"

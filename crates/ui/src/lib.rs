@@ -70,6 +70,14 @@ pub fn in_words(time: Timestamp) -> String {
     }
 }
 
+/// The UTC date of an instant, as date fields write it: `2026-12-01`.
+pub fn date_of(time: Timestamp) -> String {
+    match jiff::Timestamp::from_second(time.0) {
+        Ok(time) => time.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d").to_string(),
+        Err(_) => String::new(),
+    }
+}
+
 /// Midnight at the end of a date `2026-12-01`, in UTC.
 pub fn end_of_date(text: &str) -> Option<Timestamp> {
     let date = jiff::civil::Date::strptime("%Y-%m-%d", text).ok().filter(|date| date.year() >= 1970)?;
@@ -93,7 +101,8 @@ mod tests {
 
     #[test]
     fn what_people_typed_is_escaped() {
-        let page = Page { site: "Wayleave", title: "<script>", base: "", links: &[], person: None, narrow: true, body: "<p>ok</p>" };
+        let page =
+            Page { site: "Wayleave", title: "<script>", base: "", links: &[], person: None, narrow: true, body: "<p>ok</p>" };
         let html = render(&page);
         assert!(html.contains("&#60;script&#62;") && html.contains("<p>ok</p>"), "{html}");
     }

@@ -1,1 +1,118 @@
-fn main() {}
+//! `wayleave`: one binary, a subcommand per party of User-Managed Access.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use wayleave::commands;
+use wayleave::config::Config;
+use wayleave::{Exit, demo};
+
+/// People decide who may reach their data, wherever it lies.
+#[derive(Parser)]
+#[command(name = "wayleave", version, about, propagate_version = true)]
+struct Arguments {
+    /// Configuration file [default: wayleave.toml, if it is there]
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    /// Form of the log on standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogForm::Text)]
+    log: LogForm,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogForm {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run an authorization server
+    Server,
+    /// Run a resource server in front of a folder or an HTTP service
+    Gateway,
+    /// Run a whole ecosystem on loopback, and play a story in it
+    Demo(demo::Options),
+    /// Fetch a protected URL, walking the whole UMA flow
+    Get(commands::get::Options),
+    /// The server's signing keys
+    Key {
+        #[command(subcommand)]
+        action: KeyAction,
+    },
+    /// Copy the store to a file, while it is in use
+    Backup { file: PathBuf },
+    /// Put a backup in the place of the store, while nothing runs on it
+    Restore { file: PathBuf },
+    /// Check or show the configuration
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeyAction {
+    /// Make new signing keys; the old ones stay published for a month
+    Rotate,
+}
+
+#[derive(Subcommand)]
+enum ConfigAction {
+    /// Say whether the configuration works
+    Check,
+    /// Print the effective configuration, secrets hidden
+    Show,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,wayleave=info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match arguments.log {
+        LogForm::Text => log.init(),
+        LogForm::Json => log.json().init(),
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(Exit::failed(error)),
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => end(exit),
+    }
+}
+
+fn end(exit: Exit) -> ExitCode {
+    use std::io::Write;
+    let (status, what) = match exit {
+        Exit::Failed(what) => (1, what),
+        Exit::Usage(what) => (2, what),
+    };
+    let _ = writeln!(std::io::stderr(), "wayleave: {what}");
+    ExitCode::from(status)
+}
+
+async fn run(arguments: Arguments) -> Result<(), Exit> {
+    let config = || Config::load(arguments.config.as_deref(), std::env::vars());
+    match arguments.command {
+        Command::Server => commands::server::run(&config()?).await,
+        Command::Gateway => commands::gateway::run(&config()?).await,
+        Command::Demo(options) => demo::run(options).await,
+        Command::Get(options) => commands::get::run(options).await,
+        Command::Key { action: KeyAction::Rotate } => commands::store::rotate_keys(&config()?).await,
+        Command::Backup { file } => commands::store::backup(&config()?, &file),
+        Command::Restore { file } => commands::store::restore(&config()?, &file).await,
+        Command::Config { action: ConfigAction::Check } => config().map(|_| wayleave::say::line("the configuration works")),
+        Command::Config { action: ConfigAction::Show } => config()?.show().map(|text| wayleave::say::line(&text)),
+    }
+}

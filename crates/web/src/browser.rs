@@ -36,7 +36,8 @@ impl Visit {
             None => None,
         };
         let new_form_cookie = form.is_none();
-        let form_cookie = form.unwrap_or_else(|| format!("{}{}", app.identity.random_id(), app.identity.random_id()).chars().take(43).collect());
+        let form_cookie = form
+            .unwrap_or_else(|| format!("{}{}", app.identity.random_id(), app.identity.random_id()).chars().take(43).collect());
         Ok(Self { form_cookie, new_form_cookie, session_cookie, person })
     }
 
@@ -55,7 +56,10 @@ impl Visit {
         let foreign = origin.is_some_and(|origin| origin != app.origin() && origin != "null");
         let sent = form.one("csrf")?.unwrap_or_default();
         if foreign || self.new_form_cookie || sent != self.csrf(app) {
-            return Failure::refuse(ErrorCode::InvalidRequest, "this form is too old, or came from another place: reload the page and send it again");
+            return Failure::refuse(
+                ErrorCode::InvalidRequest,
+                "this form is too old, or came from another place: reload the page and send it again",
+            );
         }
         Ok(())
     }
@@ -78,7 +82,8 @@ impl Visit {
             .filter(|_| owner && !narrow)
             .map(|(path, text)| Link { path, text, current: *path == current })
             .collect();
-        let person = self.person.as_ref().map(|(account, _)| Person { name: account.display_name().to_owned(), csrf: self.csrf(app) });
+        let person =
+            self.person.as_ref().map(|(account, _)| Person { name: account.display_name().to_owned(), csrf: self.csrf(app) });
         let html = ui::render(&Page { site: &app.site, title, base: &app.base(), links: &links, person, narrow, body });
         let mut response = self.answer(app, Html(html));
         if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(form_targets)) {
@@ -153,12 +158,19 @@ pub fn see_other(url: &str) -> Response {
 pub fn safe_return(app: &App, text: Option<&str>) -> String {
     let base = app.base();
     match text {
-        Some(path) if path.starts_with(&format!("{base}/")) && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']) => path.to_owned(),
+        Some(path) if path.starts_with(&format!("{base}/")) && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']) => {
+            path.to_owned()
+        }
         _ => format!("{base}/"),
     }
 }
 
 /// The origin of a URL, for the policy of pages whose form leads there.
 pub fn origin_of(url: &str) -> Vec<String> {
-    url::Url::parse(url).ok().map(|url| url.origin().ascii_serialization()).filter(|origin| origin != "null").into_iter().collect()
+    url::Url::parse(url)
+        .ok()
+        .map(|url| url.origin().ascii_serialization())
+        .filter(|origin| origin != "null")
+        .into_iter()
+        .collect()
 }

@@ -25,7 +25,9 @@ pub type Answer<T> = Result<T, ApiError>;
 pub fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidClient | ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
-        ErrorCode::InsufficientScope | ErrorCode::NeedInfo | ErrorCode::RequestDenied | ErrorCode::RequestSubmitted => StatusCode::FORBIDDEN,
+        ErrorCode::InsufficientScope | ErrorCode::NeedInfo | ErrorCode::RequestDenied | ErrorCode::RequestSubmitted => {
+            StatusCode::FORBIDDEN
+        }
         ErrorCode::AccessDenied => StatusCode::FORBIDDEN,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::UnsupportedMethodType => StatusCode::METHOD_NOT_ALLOWED,
@@ -42,7 +44,9 @@ pub fn status_of(code: ErrorCode) -> StatusCode {
 /// Codes that only mean a status have no published name of their own.
 fn published(code: ErrorCode) -> &'static str {
     match code {
-        ErrorCode::Conflict | ErrorCode::PreconditionFailed | ErrorCode::RequestTooLarge | ErrorCode::UnsupportedMediaType => "invalid_request",
+        ErrorCode::Conflict | ErrorCode::PreconditionFailed | ErrorCode::RequestTooLarge | ErrorCode::UnsupportedMediaType => {
+            "invalid_request"
+        }
         ErrorCode::TooManyRequests => "temporarily_unavailable",
         code => code.as_str(),
     }
@@ -84,10 +88,12 @@ impl IntoResponse for ApiError {
 
 /// No route.
 pub async fn not_found() -> Response {
-    ApiError(Failure::Refused(Refusal::new(ErrorCode::NotFound, "nothing is here: look into the metadata for what is"))).into_response()
+    ApiError(Failure::Refused(Refusal::new(ErrorCode::NotFound, "nothing is here: look into the metadata for what is")))
+        .into_response()
 }
 
 /// A route, but not with this method (Federated Authorization 3.2).
 pub async fn method_not_allowed() -> Response {
-    ApiError(Failure::Refused(Refusal::new(ErrorCode::UnsupportedMethodType, "this endpoint has no such method: see `Allow`"))).into_response()
+    ApiError(Failure::Refused(Refusal::new(ErrorCode::UnsupportedMethodType, "this endpoint has no such method: see `Allow`")))
+        .into_response()
 }

@@ -92,7 +92,10 @@ pub(crate) fn secret(response: impl IntoResponse) -> Response {
 }
 
 /// For handlers that read the request themselves.
-pub(crate) async fn with_parts(request: Request, handler: impl AsyncFnOnce(crate::extract::Parts, axum::body::Body) -> Answer<Response>) -> Response {
+pub(crate) async fn with_parts(
+    request: Request,
+    handler: impl AsyncFnOnce(crate::extract::Parts, axum::body::Body) -> Answer<Response>,
+) -> Response {
     let (parts, body) = split(request);
     match handler(parts, body).await {
         Ok(response) => response,

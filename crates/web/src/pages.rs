@@ -94,7 +94,7 @@ async fn history(State(app): State<Shared>, request: Request) -> Response {
     use types::event::EventOutcome as O;
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
-        let owner = match owner(&app, &visit, path::MY_HISTORY) {
+        let owner = match owner(&app, visit, path::MY_HISTORY) {
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };

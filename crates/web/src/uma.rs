@@ -27,7 +27,10 @@ pub fn router() -> Router<Shared> {
         .route("/claims/continue", get(claims::show).post(claims::post))
         .route(path::POLICIES, get(owner::list_policies).post(owner::create_policy))
         .route("/uma/policies/simulate", post(owner::simulate))
-        .route(&format!("{}/{{id}}", path::POLICIES), get(owner::read_policy).put(owner::replace_policy).delete(owner::delete_policy))
+        .route(
+            &format!("{}/{{id}}", path::POLICIES),
+            get(owner::read_policy).put(owner::replace_policy).delete(owner::delete_policy),
+        )
         .route(path::REGISTERED_RESOURCES, get(owner::list_resources))
         .route(&format!("{}/{{id}}", path::REGISTERED_RESOURCES), get(owner::read_resource))
         .route(path::ACCESS_REQUESTS, get(owner::list_requests))

@@ -1,1 +1,74 @@
-fn main() {}
+//! `cargo xtask`: sets up and runs the project's tests. Depends on none of our crates.
+//!
+//! - `cargo xtask test`: installs what the tests need where it can (browser tests: npm packages and
+//!   Chromium; other people's clients: PyPI), says what to install where it cannot, checks form and
+//!   lints, and runs every test. Its last lines are the runner's own summary.
+//! - `cargo xtask conformance`: writes `docs/conformance.md` anew from the tests.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+mod conformance;
+mod setup;
+
+fn main() -> ExitCode {
+    let task = std::env::args().nth(1).unwrap_or_default();
+    let root = root();
+    let done = match task.as_str() {
+        "test" => test(&root),
+        "conformance" => conformance::write(&root),
+        _ => Err("say what to do: `cargo xtask test` or `cargo xtask conformance`".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            say(&format!("xtask: {what}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().and_then(Path::parent).unwrap_or(own).to_owned()
+}
+
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Runs a program in the project's root; its output is shown.
+fn run(root: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
+    say(&format!("$ {program} {}", arguments.join(" ")));
+    let status = Command::new(program).args(arguments).current_dir(root).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(format!("`{program} {}` failed", arguments.join(" "))),
+        Err(error) => Err(format!("`{program}` cannot be run ({error}): install it")),
+    }
+}
+
+/// Whether a program is there and answers.
+fn has(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+}
+
+fn test(root: &Path) -> Result<(), String> {
+    setup::everything(root)?;
+    conformance::check(root)?;
+    if has("cargo", &["fmt", "--version"]) {
+        run(root, "cargo", &["fmt", "--all", "--check"])?;
+    }
+    if has("cargo", &["clippy", "--version"]) {
+        let lints = ["clippy", "--quiet", "--workspace", "--lib", "--bins", "--examples", "--locked", "--", "-D", "warnings"];
+        run(root, "cargo", &lints)?;
+    }
+    // stories start the real binary: it must be there before they do
+    run(root, "cargo", &["build", "--workspace", "--locked"])?;
+    if has("cargo", &["nextest", "--version"]) {
+        run(root, "cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"])
+    } else {
+        run(root, "cargo", &["test", "--workspace", "--locked", "--no-fail-fast"])
+    }
+}

@@ -145,7 +145,13 @@ impl AuthorizationServer {
         })
     }
 
-    pub(super) async fn rpt_event(&self, rpt: &Rpt, kind: EventKind, partial: bool, process: Option<&Process>) -> Result<crate::Event, Failure> {
+    pub(super) async fn rpt_event(
+        &self,
+        rpt: &Rpt,
+        kind: EventKind,
+        partial: bool,
+        process: Option<&Process>,
+    ) -> Result<crate::Event, Failure> {
         let mut event = self.event(&rpt.owner, kind);
         event.document.client_id = Some(rpt.client.clone());
         event.document.resource_server = Some(self.resource_server_id(&rpt.resource_server).await?);

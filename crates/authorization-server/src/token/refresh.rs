@@ -14,7 +14,10 @@ use types::token::{TokenResponse, UMA_TICKET};
 use types::{ErrorCode, Refusal, ScopeSet};
 
 fn ended() -> Failure {
-    Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, "what was granted is withdrawn or has ended: ask the resource server for a ticket"))
+    Failure::Refused(Refusal::new(
+        ErrorCode::InvalidGrant,
+        "what was granted is withdrawn or has ended: ask the resource server for a ticket",
+    ))
 }
 
 #[async_trait]
@@ -35,7 +38,10 @@ impl Grant for AuthorizationServer {
         if let Some(asked) = request.form.one("scope")? {
             let asked = ScopeSet::parse(asked).map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?;
             if let Some(foreign) = asked.iter().find(|scope| !old.scopes.iter().any(|granted| granted.scope == **scope)) {
-                return Failure::refuse(ErrorCode::InvalidScope, format!("the scope `{foreign}` was not granted: a refresh may only narrow"));
+                return Failure::refuse(
+                    ErrorCode::InvalidScope,
+                    format!("the scope `{foreign}` was not granted: a refresh may only narrow"),
+                );
             }
             scopes.retain(|granted| asked.contains(&granted.scope));
         }

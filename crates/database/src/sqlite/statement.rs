@@ -111,9 +111,7 @@ pub(super) fn apply(connection: &Connection, operation: &Operation) -> rusqlite:
             let otherwise = format!(" ON CONFLICT ({}) DO UPDATE SET {}", key_names(table), all.join(","));
             write_row(connection, table, row, &otherwise)
         }
-        Operation::Delete { table, key } => {
-            run(connection, &format!("DELETE FROM {}{}", table.name, by_key(table)), key)
-        }
+        Operation::Delete { table, key } => run(connection, &format!("DELETE FROM {}{}", table.name, by_key(table)), key),
         Operation::DeleteAll { table, index, prefix } => {
             let order = table.order(*index);
             let fixed = order.get(..prefix.len()).unwrap_or(&order);

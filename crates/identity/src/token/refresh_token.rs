@@ -23,11 +23,18 @@ pub struct Rotation {
 }
 
 fn bad() -> Failure {
-    Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, "the refresh token is unknown, used, withdrawn or expired: start again"))
+    Failure::Refused(Refusal::new(
+        ErrorCode::InvalidGrant,
+        "the refresh token is unknown, used, withdrawn or expired: start again",
+    ))
 }
 
 impl Identity {
-    pub(crate) async fn exchange_refresh_token(&self, request: &TokenRequest<'_>, grant: Option<&dyn Grant>) -> Result<TokenResponse, Failure> {
+    pub(crate) async fn exchange_refresh_token(
+        &self,
+        request: &TokenRequest<'_>,
+        grant: Option<&dyn Grant>,
+    ) -> Result<TokenResponse, Failure> {
         request.form.check_unrepeated()?;
         self.check_grant_type(request.client, "refresh_token")?;
         self.check_binding(request)?;
@@ -87,7 +94,12 @@ impl Identity {
         Ok(Rotation { changes, refresh_token, family: token.family.clone(), cnf: token.cnf.clone() })
     }
 
-    async fn renew_access(&self, request: &TokenRequest<'_>, token: &RefreshToken, rotation: Rotation) -> Result<TokenResponse, Failure> {
+    async fn renew_access(
+        &self,
+        request: &TokenRequest<'_>,
+        token: &RefreshToken,
+        rotation: Rotation,
+    ) -> Result<TokenResponse, Failure> {
         let Renews::Access { account, scope, grant, resource } = &token.renews else { return Err(bad()) };
         let wanted = request.form.one("scope")?.map(ScopeSet::parse).transpose();
         let wanted = wanted.map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?.unwrap_or_else(|| scope.clone());

@@ -101,8 +101,7 @@ impl Case {
     }
 
     fn assess(&self) -> Assessment {
-        let asked: Vec<_> =
-            self.resources.iter().map(|(resource, ticket_scopes)| Asked { resource, ticket_scopes }).collect();
+        let asked: Vec<_> = self.resources.iter().map(|(resource, ticket_scopes)| Asked { resource, ticket_scopes }).collect();
         assess(&Question {
             client: &"viewer".into(),
             registered_scopes: &scopes(self.registered),
@@ -200,7 +199,10 @@ fn policies_out_of_force_do_not_exist() {
     let changes: [fn(&mut Policy); 5] = [
         |p| p.expires_at = Some(NOW),
         |p| p.valid_from = Some(NOW.plus(1)),
-        |p| { p.max_uses = Some(2); p.uses = 2 },
+        |p| {
+            p.max_uses = Some(2);
+            p.uses = 2
+        },
         |p| p.clients = vec!["printer".into()],
         |p| p.binding = Binding::Waiting { resource_server: "photos".into(), own_id: "album".into() },
     ];
@@ -259,7 +261,8 @@ fn any_scopes() -> impl Strategy<Value = ScopeSet> {
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     (0..9u8, 0..3usize, any_scopes(), 0..3usize, 0..3u8, proptest::bool::ANY).prop_map(|(id, r, on, who, missing, expired)| {
-        let mut made = policy(&format!("p{id}"), ["a", "b", "c"][r], "view", [None, Some("bob@bar.example"), Some("eve@bar.example")][who]);
+        let mut made =
+            policy(&format!("p{id}"), ["a", "b", "c"][r], "view", [None, Some("bob@bar.example"), Some("eve@bar.example")][who]);
         made.scopes = on;
         made.on_missing = [OnMissing::Gather, OnMissing::Ask, OnMissing::Deny][usize::from(missing)];
         made.expires_at = expired.then_some(NOW);

@@ -20,7 +20,11 @@ fn token(changes: Value) -> Verified<ClaimToken> {
         "email": "Bob@bar.example", "email_verified": true, "name": "Bob", "role": "admin",
     });
     for (name, value) in changes.as_object().unwrap() {
-        if value.is_null() { claims.as_object_mut().unwrap().remove(name); } else { claims[name] = value.clone(); }
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value.clone();
+        }
     }
     let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
     let text = key.sign("JWT", &claims).unwrap();
@@ -58,12 +62,9 @@ fn threat_02_a_token_for_somebody_else_does_not_count() {
 
 #[test]
 fn a_stale_token_does_not_count() {
-    for stale in [
-        json!({"exp": NOW.0 - 61}),
-        json!({"iat": NOW.0 - 3661}),
-        json!({"iat": NOW.0 + 61}),
-        json!({"nbf": NOW.0 + 61}),
-    ] {
+    for stale in
+        [json!({"exp": NOW.0 - 61}), json!({"iat": NOW.0 - 3661}), json!({"iat": NOW.0 + 61}), json!({"nbf": NOW.0 + 61})]
+    {
         assert_eq!(accept_with(stale.clone(), true), Err(NotCounted::Stale), "{stale}");
     }
 }

@@ -135,10 +135,15 @@ pub(super) async fn decide(State(app): State<Shared>, request: Request) -> Respo
 
 async fn decided(app: &Shared, visit: &Visit, parts: &Parts, form: &Form) -> Result<Response, AuthorizationError> {
     visit.check_csrf(app, parts, form)?;
-    let original = Form::parse(form.one("request").map_err(Failure::from)?.unwrap_or_default().as_bytes()).map_err(Failure::from)?;
+    let original =
+        Form::parse(form.one("request").map_err(Failure::from)?.unwrap_or_default().as_bytes()).map_err(Failure::from)?;
     let request = app.identity.read_authorization(&original).await?;
     let Some((account, session)) = &visit.person else {
-        return Err(Failure::Refused(Refusal::new(ErrorCode::LoginRequired, "You are logged out. Go back to the application and start again.")).into());
+        return Err(Failure::Refused(Refusal::new(
+            ErrorCode::LoginRequired,
+            "You are logged out. Go back to the application and start again.",
+        ))
+        .into());
     };
     match form.one("decision").map_err(Failure::from)? {
         Some("approve") => {}
@@ -154,4 +159,3 @@ async fn decided(app: &Shared, visit: &Visit, parts: &Parts, form: &Form) -> Res
     }
     Ok(see_other(&app.identity.issue_code(&request, session).await?))
 }
-

@@ -17,7 +17,10 @@ pub(super) async fn register(State(app): State<Shared>, request: Request) -> Res
     let response = with_parts(request, async |parts, body| {
         let app = &app;
         if !app.identity.settings.open_registration {
-            return Err(ApiError(Failure::Refused(Refusal::new(ErrorCode::AccessDenied, "clients are not registered here by themselves: ask the operator"))));
+            return Err(ApiError(Failure::Refused(Refusal::new(
+                ErrorCode::AccessDenied,
+                "clients are not registered here by themselves: ask the operator",
+            ))));
         }
         let metadata: ClientMetadata = parts.json_or(body, ErrorCode::InvalidClientMetadata).await?;
         let registered = app.identity.register(metadata, &parts.address).await?;
@@ -27,10 +30,14 @@ pub(super) async fn register(State(app): State<Shared>, request: Request) -> Res
 }
 
 fn token(parts: &Parts) -> Answer<String> {
-    let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
+    let value =
+        parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
     match value {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim().to_owned()),
-        _ => Err(ApiError(Failure::Refused(Refusal::new(ErrorCode::InvalidToken, "send the registration access token in `Authorization: Bearer`")))),
+        _ => Err(ApiError(Failure::Refused(Refusal::new(
+            ErrorCode::InvalidToken,
+            "send the registration access token in `Authorization: Bearer`",
+        )))),
     }
 }
 

@@ -35,7 +35,11 @@ fn login_page(app: &Shared, visit: &Visit, back: String, username: &str, error: 
 }
 
 /// For pages: what goes wrong becomes a page too.
-pub(crate) async fn page(app: &Shared, parts: &Parts, handler: impl AsyncFnOnce(&Visit) -> Result<Response, Failure>) -> Response {
+pub(crate) async fn page(
+    app: &Shared,
+    parts: &Parts,
+    handler: impl AsyncFnOnce(&Visit) -> Result<Response, Failure>,
+) -> Response {
     let visit = match Visit::of(app, parts).await {
         Ok(visit) => visit,
         Err(failure) => return crate::error::ApiError(failure).into_response(),
@@ -52,7 +56,7 @@ pub(super) async fn get(State(app): State<Shared>, request: Request) -> Response
     page(&app, &parts, async |visit| {
         let query = Form::parse(parts.query.as_bytes())?;
         let back = safe_return(&app, query.one("return")?);
-        Ok(login_page(&app, &visit, back, query.one("hint")?.unwrap_or_default(), None))
+        Ok(login_page(&app, visit, back, query.one("hint")?.unwrap_or_default(), None))
     })
     .await
 }
@@ -73,9 +77,10 @@ pub(super) async fn post(State(app): State<Shared>, request: Request) -> Respons
                 let cookie = app.identity.start_session(&account.id).await?;
                 Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie))
             }
-            Ok(None) => Ok(login_page(&app, &visit, back, username, Some("That user name and password do not go together."))),
+            Ok(None) => Ok(login_page(&app, visit, back, username, Some("That user name and password do not go together."))),
             Err(Failure::Refused(refusal)) if refusal.code == ErrorCode::TooManyRequests => {
-                let mut response = login_page(&app, &visit, back, username, Some("Too many attempts. Wait a minute, then try again."));
+                let mut response =
+                    login_page(&app, visit, back, username, Some("Too many attempts. Wait a minute, then try again."));
                 *response.status_mut() = axum::http::StatusCode::TOO_MANY_REQUESTS;
                 Ok(response)
             }
@@ -142,7 +147,9 @@ struct ApplicationsPage {
 pub(super) async fn applications(State(app): State<Shared>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
-        let Some((account, _)) = &visit.person else { return Ok(see_other(&login_url(&app, &format!("{}/applications", app.base()), None))) };
+        let Some((account, _)) = &visit.person else {
+            return Ok(see_other(&login_url(&app, &format!("{}/applications", app.base()), None)));
+        };
         let mut applications = Vec::new();
         for consent in app.identity.store.list_consents(&account.id).await? {
             let client = app.identity.store.find_client(&consent.client).await?;

@@ -32,7 +32,10 @@ async fn exchange(app: &Shared, parts: Parts, body: Body) -> Answer<Response> {
         return Ok(secret(Json(response)));
     }
     if form.one("grant_type").map_err(Failure::from)? != Some(uma.grant_type()) {
-        return Err(ApiError(Failure::Refused(types::Refusal::new(ErrorCode::UnsupportedGrantType, "see `grant_types_supported` in the metadata"))));
+        return Err(ApiError(Failure::Refused(types::Refusal::new(
+            ErrorCode::UnsupportedGrantType,
+            "see `grant_types_supported` in the metadata",
+        ))));
     }
     app.identity.check_grant_type(&client, uma.grant_type())?;
     app.identity.check_binding(&request)?;
@@ -61,11 +64,16 @@ pub(super) async fn introspect(State(app): State<Shared>, request: Request) -> R
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let scheme = authorization.split(' ').next().unwrap_or_default().to_ascii_lowercase();
         let form = parts.form(body).await?;
-        let by_client = scheme == "basic" || (scheme.is_empty() && (!form.all("client_id").is_empty() || !form.all("client_assertion").is_empty()));
+        let by_client = scheme == "basic"
+            || (scheme.is_empty() && (!form.all("client_id").is_empty() || !form.all("client_assertion").is_empty()));
         let answer = if by_client {
             let (client, _) = parts.client(app, &form).await?;
             if client.is_public() {
-                return Err(Failure::Refused(types::Refusal::new(ErrorCode::InvalidClient, "only resource servers that authenticate may ask")).into());
+                return Err(Failure::Refused(types::Refusal::new(
+                    ErrorCode::InvalidClient,
+                    "only resource servers that authenticate may ask",
+                ))
+                .into());
             }
             app.identity.introspect_access_token(&client, form.required("token").map_err(Failure::from)?).await?
         } else {

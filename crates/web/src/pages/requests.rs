@@ -44,7 +44,7 @@ struct RequestsPage {
 pub(super) async fn list(State(app): State<Shared>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
-        let owner = match owner(&app, &visit, path::MY_REQUESTS) {
+        let owner = match owner(&app, visit, path::MY_REQUESTS) {
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
@@ -71,10 +71,10 @@ fn item(request: &AccessRequestDocument, names: &BTreeMap<ResourceId, String>) -
     let text = |name: &str| request.requesting_party.get(name).and_then(|value| value.as_str());
     let choices = request.permissions.iter().flat_map(|permission| {
         let name = names.get(&permission.resource_id).cloned().unwrap_or_default();
-        permission.resource_scopes.iter().map(move |scope| Choice {
-            value: format!("{} {scope}", permission.resource_id),
-            text: format!("{scope} {name}"),
-        })
+        permission
+            .resource_scopes
+            .iter()
+            .map(move |scope| Choice { value: format!("{} {scope}", permission.resource_id), text: format!("{scope} {name}") })
     });
     Item {
         id: request.id.as_str().to_owned(),
@@ -102,7 +102,7 @@ pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, re
     };
     page(&app, &parts, async |visit| {
         visit.check_csrf(&app, &parts, &form)?;
-        let owner = match owner(&app, &visit, path::MY_REQUESTS) {
+        let owner = match owner(&app, visit, path::MY_REQUESTS) {
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
@@ -113,9 +113,12 @@ pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, re
                 expires_at: None,
                 remember: form.one("remember")?.is_some(),
             },
-            Some("deny") => {
-                DecisionDocument { decision: DecisionKind::Deny, permissions: None, expires_at: None, remember: form.one("remember")?.is_some() }
-            }
+            Some("deny") => DecisionDocument {
+                decision: DecisionKind::Deny,
+                permissions: None,
+                expires_at: None,
+                remember: form.one("remember")?.is_some(),
+            },
             Some("withdraw") => {
                 app.authorization_server.delete_access_request(&owner.owner, &AccessRequestId::new(id)).await?;
                 return Ok(see_other(&format!("{}{}", app.base(), path::MY_REQUESTS)));

@@ -36,7 +36,7 @@ struct ListPage {
 pub(super) async fn list(State(app): State<Shared>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
-        let owner = match owner(&app, &visit, path::MY_RESOURCES) {
+        let owner = match owner(&app, visit, path::MY_RESOURCES) {
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
@@ -92,7 +92,8 @@ fn in_words(policy: &PolicyDocument) -> String {
         [] => "Anyone".to_owned(),
         conditions => {
             let each = conditions.iter().map(|condition| {
-                let values: Vec<_> = condition.value.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+                let values: Vec<_> =
+                    condition.value.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
                 match condition.name.as_str() {
                     "email" => values.join(" or "),
                     name => format!("somebody whose {name} is {}", values.join(" or ")),
@@ -158,11 +159,9 @@ struct Extra {
 /// `GET /my/resources/{id}`: where `user_access_policy_uri` leads.
 pub(super) async fn show(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     let (parts, _) = split(request);
-    page(&app, &parts, async |visit| {
-        match owner(&app, &visit, &format!("{}/{id}", path::MY_RESOURCES)) {
-            Ok(owner) => render(&app, &visit, &owner, &ResourceId::new(id.clone()), Extra::default()).await,
-            Err(login) => Ok(*login),
-        }
+    page(&app, &parts, async |visit| match owner(&app, visit, &format!("{}/{id}", path::MY_RESOURCES)) {
+        Ok(owner) => render(&app, visit, &owner, &ResourceId::new(id.clone()), Extra::default()).await,
+        Err(login) => Ok(*login),
     })
     .await
 }
@@ -181,8 +180,8 @@ async fn posted(
     };
     page(&app, &parts, async |visit| {
         visit.check_csrf(&app, &parts, &form)?;
-        match owner(&app, &visit, &back) {
-            Ok(owner) => handler(&app, &visit, &owner, &form).await,
+        match owner(&app, visit, &back) {
+            Ok(owner) => handler(&app, visit, &owner, &form).await,
             Err(login) => Ok(*login),
         }
     })
@@ -236,7 +235,12 @@ fn share_document(id: &ResourceId, form: &Form) -> Result<PolicyDocument, Failur
     Ok(PolicyDocument {
         resource_id: Some(id.clone()),
         resource_scopes: chosen_scopes(form)?,
-        required_claims: vec![ClaimCondition { name: "email".into(), value: vec![json!(email)], issuer: vec![], claim_token_format: vec![] }],
+        required_claims: vec![ClaimCondition {
+            name: "email".into(),
+            value: vec![json!(email)],
+            issuer: vec![],
+            claim_token_format: vec![],
+        }],
         expires_at,
         on_missing: OnMissing::Gather,
         ..PolicyDocument::default()
@@ -244,7 +248,11 @@ fn share_document(id: &ResourceId, form: &Form) -> Result<PolicyDocument, Failur
 }
 
 /// `POST /my/resources/{id}/policies/{policy}/withdraw`.
-pub(super) async fn withdraw(State(app): State<Shared>, Path((id, policy)): Path<(String, String)>, request: Request) -> Response {
+pub(super) async fn withdraw(
+    State(app): State<Shared>,
+    Path((id, policy)): Path<(String, String)>,
+    request: Request,
+) -> Response {
     let back = format!("{}/{id}", path::MY_RESOURCES);
     posted(app, request, back.clone(), async |app, _, owner, _| {
         app.authorization_server.delete_policy(&owner.owner, owner.owner.as_str(), &PolicyId::new(policy), None).await?;
@@ -262,9 +270,15 @@ pub(super) async fn what_if(State(app): State<Shared>, Path(id): Path<String>, r
         let mut allowed = Vec::new();
         let mut reasons = Vec::new();
         for scope in resource.description.resource_scopes.iter() {
-            let permissions = vec![PermissionRequest { resource_id: id.clone(), resource_scopes: [scope.clone()].into_iter().collect() }];
-            let claims = if email.is_empty() { serde_json::Map::new() } else { [("email".to_owned(), json!(email))].into_iter().collect() };
-            let result = app.authorization_server.simulate(&owner.owner, Simulation { permissions, client_id: None, claims }).await?;
+            let permissions =
+                vec![PermissionRequest { resource_id: id.clone(), resource_scopes: [scope.clone()].into_iter().collect() }];
+            let claims = if email.is_empty() {
+                serde_json::Map::new()
+            } else {
+                [("email".to_owned(), json!(email))].into_iter().collect()
+            };
+            let result =
+                app.authorization_server.simulate(&owner.owner, Simulation { permissions, client_id: None, claims }).await?;
             if result.result == "granted" {
                 allowed.push(scope.as_str().to_owned());
             }

@@ -66,7 +66,10 @@ async fn render(app: &Shared, visit: &Visit, interaction: &Interaction, error: O
         login: crate::identity::login_url(app, &format!("{}/claims/continue?i={sealed}", app.base()), None),
         sealed,
         client: client.as_ref().map_or(interaction.client.as_str(), |client| client.display_name()).to_owned(),
-        host: url::Url::parse(&interaction.redirect_uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default(),
+        host: url::Url::parse(&interaction.redirect_uri)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+            .unwrap_or_default(),
         awaited: AuthorizationServer::awaited_email(interaction),
         shared: shared
             .iter()
@@ -83,7 +86,7 @@ pub(super) async fn show(State(app): State<Shared>, request: Request) -> Respons
     page(&app, &parts, async |visit| {
         let query = Form::parse(parts.query.as_bytes())?;
         let interaction = app.authorization_server.open_interaction(query.one("i")?.unwrap_or_default(), &visit.form_cookie)?;
-        render(&app, &visit, &interaction, None).await
+        render(&app, visit, &interaction, None).await
     })
     .await
 }
@@ -104,13 +107,14 @@ pub(super) async fn post(State(app): State<Shared>, request: Request) -> Respons
         } else if let Some(code) = form.one("code")? {
             server.check_code(interaction.clone(), code)
         } else {
-            return decide(&app, &visit, &form, &interaction).await;
+            return decide(&app, visit, &form, &interaction).await;
         };
         match step {
             Ok(next) => Ok(see_other(&url_of(&app, &next)?)),
             Err(Failure::Refused(refusal)) => {
                 let status = crate::error::status_of(refusal.code);
-                let mut response = render(&app, &visit, &interaction, Some(crate::browser::sentence(&refusal.description))).await?;
+                let mut response =
+                    render(&app, visit, &interaction, Some(crate::browser::sentence(&refusal.description))).await?;
                 *response.status_mut() = status;
                 Ok(response)
             }

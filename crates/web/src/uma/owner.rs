@@ -24,7 +24,8 @@ fn tagged(status: StatusCode, policy: &Versioned) -> Response {
 
 /// A document that does not read, with the members that do not belong there named.
 fn document(value: Value) -> Result<PolicyDocument, ApiError> {
-    serde_json::from_value(value).map_err(|error| ApiError(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, error.to_string()))))
+    serde_json::from_value(value)
+        .map_err(|error| ApiError(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, error.to_string()))))
 }
 
 /// `POST {policy_endpoint}`: one policy, or an array.

@@ -1,0 +1,189 @@
+//! The OAuth client: code flow with PKCE, client credentials, refresh, revocation. A resource server
+//! gets its PATs here, a manager its PMTs.
+
+use crate::{Client, ClientError};
+use jose::{KeySet, UnverifiedJws, base64url, digest};
+use outbound::{Request, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use types::error::ErrorBody;
+use types::metadata::Metadata;
+use types::token::TokenResponse;
+use url::Url;
+
+/// A code flow that has begun; kept where the person's browser cannot read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeFlow {
+    pub issuer: String,
+    pub state: String,
+    verifier: String,
+    nonce: String,
+    redirect_uri: String,
+}
+
+/// What a code flow brought.
+pub struct Authorized {
+    pub tokens: TokenResponse,
+    /// Claims of the ID token, checked.
+    pub account: Map<String, Value>,
+}
+
+impl Client {
+    /// Starts the code flow: where to send the person, and what to remember.
+    pub fn begin_code(&self, metadata: &Metadata, redirect_uri: &str, scope: &str) -> Result<(String, CodeFlow), ClientError> {
+        let flow = CodeFlow {
+            issuer: metadata.issuer.clone(),
+            state: self.random_text(),
+            verifier: self.random_text(),
+            nonce: self.random_text(),
+            redirect_uri: redirect_uri.to_owned(),
+        };
+        let mut url = Url::parse(&metadata.authorization_endpoint)
+            .map_err(|_| ClientError::protocol("the authorization server names no authorization endpoint"))?;
+        let challenge = base64url::encode(digest::sha256(&[flow.verifier.as_bytes()]));
+        url.query_pairs_mut().extend_pairs([
+            ("response_type", "code"),
+            ("client_id", self.credentials.client_id.as_str()),
+            ("redirect_uri", redirect_uri),
+            ("scope", scope),
+            ("state", flow.state.as_str()),
+            ("nonce", flow.nonce.as_str()),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+        ]);
+        Ok((url.into(), flow))
+    }
+
+    /// Ends it: checks `state` and `iss` (RFC 9207), trades the code, checks the ID token.
+    pub async fn finish_code(
+        &self,
+        metadata: &Metadata,
+        flow: &CodeFlow,
+        query: &[(String, String)],
+    ) -> Result<Authorized, ClientError> {
+        let get = |name: &str| query.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+        if get("state") != Some(flow.state.as_str()) {
+            return Err(ClientError::protocol("the answer does not belong to this log-in: start again"));
+        }
+        if metadata.authorization_response_iss_parameter_supported && get("iss") != Some(metadata.issuer.as_str()) {
+            return Err(ClientError::protocol("the answer comes from another authorization server than was asked"));
+        }
+        if let Some(error) = get("error") {
+            return Err(ClientError::Refused {
+                error: error.to_owned(),
+                description: get("error_description").unwrap_or_default().to_owned(),
+            });
+        }
+        let code = get("code").ok_or_else(|| ClientError::protocol("the answer has no code"))?;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", flow.redirect_uri.as_str()),
+            ("code_verifier", flow.verifier.as_str()),
+        ];
+        let tokens = self.token(metadata, &form).await?;
+        let account = match &tokens.id_token {
+            Some(id_token) => self.check_id_token(metadata, id_token, &flow.nonce).await?,
+            None => Map::new(),
+        };
+        Ok(Authorized { tokens, account })
+    }
+
+    async fn check_id_token(&self, metadata: &Metadata, token: &str, nonce: &str) -> Result<Map<String, Value>, ClientError> {
+        let answer = self.outbound.send(Request::get(&metadata.jwks_uri)).await?;
+        let set: Value = types::json::parse(&answer.body).map_err(|error| ClientError::protocol(error.to_string()))?;
+        let keys = KeySet::from_json(&set).unwrap_or_default();
+        let bad = |what: &str| ClientError::protocol(format!("the ID token is not good: {what}"));
+        let jws = UnverifiedJws::parse(token).and_then(|jws| jws.verify(&keys)).map_err(|error| bad(&error.to_string()))?;
+        let claims = jws.claims::<Map<String, Value>>().map_err(|error| bad(&error.to_string()))?.into_inner();
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        let ours = text("iss") == Some(metadata.issuer.as_str()) && text("aud") == Some(self.credentials.client_id.as_str());
+        let fresh = claims.get("exp").and_then(Value::as_i64).is_some_and(|exp| exp.saturating_add(60) > self.clock.now().0);
+        if !ours || !fresh || text("nonce") != Some(nonce) {
+            return Err(bad("it is for somebody else, or too old"));
+        }
+        Ok(claims)
+    }
+
+    /// A token by client credentials.
+    pub async fn client_credentials(&self, metadata: &Metadata, scope: &str) -> Result<TokenResponse, ClientError> {
+        self.token(metadata, &[("grant_type", "client_credentials"), ("scope", scope)]).await
+    }
+
+    /// A new token for a refresh token.
+    pub async fn refresh(&self, metadata: &Metadata, refresh_token: &str) -> Result<TokenResponse, ClientError> {
+        self.token(metadata, &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
+    }
+
+    /// Gives a token back (RFC 7009).
+    pub async fn revoke(&self, endpoint: &str, token: &str) -> Result<(), ClientError> {
+        let answer = self.post_form(endpoint, &[("token", token)]).await?;
+        if answer.status == 200 { Ok(()) } else { Err(refusal(&answer)) }
+    }
+
+    async fn token(&self, metadata: &Metadata, form: &[(&str, &str)]) -> Result<TokenResponse, ClientError> {
+        let answer = self.post_form(&metadata.token_endpoint, form).await?;
+        if answer.status != 200 {
+            return Err(refusal(&answer));
+        }
+        types::json::parse(&answer.body)
+            .map_err(|error| ClientError::protocol(format!("the token answer does not read: {error}")))
+    }
+
+    /// A form post with client authentication and, where this client has a key, a DPoP proof; a nonce
+    /// that the server asks for is used at once (RFC 9449 8).
+    pub(crate) async fn post_form(&self, url: &str, form: &[(&str, &str)]) -> Result<Response, ClientError> {
+        let first = self.post_form_once(url, form, None).await?;
+        let nonce = first.header("dpop-nonce").map(str::to_owned);
+        let wanted = matches!(refusal(&first), ClientError::Refused { error, .. } if error == "use_dpop_nonce");
+        match nonce {
+            Some(nonce) if first.status == 400 && wanted && self.dpop_key.is_some() => {
+                self.post_form_once(url, form, Some(nonce)).await
+            }
+            _ => Ok(first),
+        }
+    }
+
+    async fn post_form_once(&self, url: &str, form: &[(&str, &str)], nonce: Option<String>) -> Result<Response, ClientError> {
+        let id = &self.credentials.client_id;
+        let own = self.credentials.secret.is_none().then_some(("client_id", id.as_str()));
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).extend_pairs(own).finish();
+        let mut request = Request::form(url, body);
+        if let Some(secret) = &self.credentials.secret {
+            request = request.header("authorization", &basic_of(id, secret));
+        }
+        if let Some(proof) = self.prove("POST", url, None, nonce)? {
+            request = request.header("dpop", &proof);
+        }
+        Ok(self.outbound.send(request).await?)
+    }
+
+    pub(crate) fn prove(
+        &self,
+        method: &str,
+        url: &str,
+        access_token: Option<&str>,
+        nonce: Option<String>,
+    ) -> Result<Option<String>, ClientError> {
+        let Some(key) = &self.dpop_key else { return Ok(None) };
+        let url = url.split(['?', '#']).next().unwrap_or(url);
+        let request = jose::dpop::Request { method, url, access_token };
+        let proof = jose::dpop::prove(key, &request, self.random_text(), self.clock.now(), nonce);
+        proof.map(Some).map_err(|error| ClientError::protocol(error.to_string()))
+    }
+}
+
+/// `Basic` with both parts form-encoded (RFC 6749 2.3.1).
+fn basic_of(id: &str, secret: &str) -> String {
+    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encode(id), encode(secret));
+    format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair))
+}
+
+/// The error of an answer, or its status where it has none.
+pub(crate) fn refusal(answer: &Response) -> ClientError {
+    match types::json::parse::<ErrorBody>(&answer.body) {
+        Ok(body) => ClientError::Refused { error: body.error, description: body.error_description.unwrap_or_default() },
+        Err(_) => ClientError::protocol(format!("the server answered HTTP {}", answer.status.as_u16())),
+    }
+}

@@ -1,0 +1,233 @@
+//! The UMA client (Grant 3): calls, challenges, trades, and sending a person to show who she is.
+
+use crate::oauth::refusal;
+use crate::{Client, ClientError};
+use outbound::{HeaderMap, Method, Request, Response};
+use serde::{Deserialize, Serialize};
+use types::challenge::{UNREACHABLE_WARNING, UmaChallenge};
+use types::metadata::{Metadata, ProtectedResourceMetadata};
+use types::token::{ContinuedProcess, RequiredClaim, TokenResponse, UMA_TICKET};
+use url::Url;
+
+/// A requesting party token, and the one place it may be used at (protocol.md 2.1). Kept by the
+/// client; never shown to the person (Grant 5.2).
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Rpt {
+    pub token: String,
+    pub token_type: String,
+    /// The resource server's identifier: its URL, or an origin where it has no metadata.
+    pub resource: String,
+    pub refresh_token: Option<String>,
+}
+
+/// A challenge that was read and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Issuer of the authorization server.
+    pub issuer: String,
+    pub ticket: String,
+    /// Where an RPT got with it may be used.
+    pub resource: String,
+    /// `resource` was confirmed by the resource server's metadata, and is sent to the server.
+    pub confirmed: bool,
+}
+
+/// What came of a call.
+pub enum Called {
+    /// The resource server answered; the body is whole.
+    Answered(Response),
+    Challenged(Challenge),
+    /// 403 with the warning of Grant 3.2.2: this process ends here.
+    AuthorizationServerUnreachable,
+}
+
+/// What a trade needs beside the server's metadata.
+#[derive(Clone, Default)]
+pub struct TicketRequest<'a> {
+    pub ticket: &'a str,
+    pub resource: Option<&'a str>,
+    /// Token and format.
+    pub claim: Option<(&'a str, &'a str)>,
+    pub pct: Option<&'a str>,
+    pub rpt: Option<&'a str>,
+    pub scope: Option<&'a str>,
+}
+
+/// What came of a trade.
+pub enum Traded {
+    Granted(Box<TokenResponse>),
+    NeedInfo { ticket: String, required_claims: Vec<RequiredClaim>, redirect_user: Option<String> },
+    Submitted { ticket: String, interval: i64 },
+    Denied { error: String, description: String },
+}
+
+/// A person on her way to the claims interaction endpoint; kept with her session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonSent {
+    pub url: String,
+    pub state: String,
+    ticket: String,
+}
+
+impl Client {
+    /// Calls a protected URL, with an RPT if there is one for that place.
+    pub async fn call(&self, method: Method, url: &str, rpt: Option<&Rpt>) -> Result<Called, ClientError> {
+        let answer = self.outbound.send(self.request(method, url, rpt)?).await?;
+        self.read_answer(url, answer).await
+    }
+
+    /// The same for content of any size: pieces go to `piece`, if it is the content and no challenge.
+    pub async fn download(
+        &self,
+        url: &str,
+        rpt: Option<&Rpt>,
+        piece: impl FnMut(&[u8]) -> std::io::Result<()> + Send,
+    ) -> Result<Response, ClientError> {
+        Ok(self.outbound.stream(self.request(Method::GET, url, rpt)?, piece).await?)
+    }
+
+    fn request<'a>(&self, method: Method, url: &'a str, rpt: Option<&Rpt>) -> Result<Request<'a>, ClientError> {
+        let mut request = Request { method: method.clone(), url, headers: HeaderMap::new(), body: None };
+        if let Some(rpt) = rpt {
+            if !is_within(url, &rpt.resource) {
+                return Err(ClientError::protocol("an RPT is used at its own resource server and nowhere else"));
+            }
+            request = request.header("authorization", &format!("{} {}", rpt.token_type, rpt.token));
+            let bound = rpt.token_type.eq_ignore_ascii_case("dpop");
+            let proof = if bound { self.prove(method.as_str(), url, Some(&rpt.token), None)? } else { None };
+            if let Some(proof) = proof {
+                request = request.header("dpop", &proof);
+            }
+        }
+        Ok(request)
+    }
+
+    async fn read_answer(&self, url: &str, answer: Response) -> Result<Called, ClientError> {
+        let warned = answer.header("warning").is_some_and(|warning| warning.contains(UNREACHABLE_WARNING));
+        if answer.status == 403 && warned {
+            return Ok(Called::AuthorizationServerUnreachable);
+        }
+        let values = answer.headers.get_all("www-authenticate").iter().filter_map(|value| value.to_str().ok());
+        match UmaChallenge::find(values) {
+            Some(challenge) if answer.status == 401 => Ok(Called::Challenged(self.check_challenge(url, challenge).await?)),
+            _ => Ok(Called::Answered(answer)),
+        }
+    }
+
+    /// A ticket is only worth something with the resource server it is of: the metadata that the
+    /// challenge names must be of that place, and of the URL that was called (threat 21).
+    async fn check_challenge(&self, url: &str, challenge: UmaChallenge) -> Result<Challenge, ClientError> {
+        let Some(metadata_url) = &challenge.resource_metadata else {
+            let origin = Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+            return Ok(Challenge { issuer: challenge.as_uri, ticket: challenge.ticket, resource: origin, confirmed: false });
+        };
+        if !same_origin(metadata_url, url) {
+            return Err(ClientError::protocol("the challenge points to another server's metadata: do not trust it"));
+        }
+        let answer = self.outbound.send(Request::get(metadata_url)).await?;
+        let metadata: ProtectedResourceMetadata = types::json::parse(&answer.body)
+            .map_err(|error| ClientError::protocol(format!("the resource's metadata do not read: {error}")))?;
+        if !is_within(url, &metadata.resource) {
+            return Err(ClientError::protocol("the metadata are of another resource than was called: do not trust it"));
+        }
+        Ok(Challenge { issuer: challenge.as_uri, ticket: challenge.ticket, resource: metadata.resource, confirmed: true })
+    }
+
+    /// Trades a ticket at the token endpoint.
+    pub async fn trade(&self, metadata: &Metadata, request: &TicketRequest<'_>) -> Result<Traded, ClientError> {
+        let mut form = vec![("grant_type", UMA_TICKET), ("ticket", request.ticket)];
+        form.extend(request.resource.map(|resource| ("resource", resource)));
+        form.extend(request.pct.map(|pct| ("pct", pct)));
+        form.extend(request.rpt.map(|rpt| ("rpt", rpt)));
+        form.extend(request.scope.map(|scope| ("scope", scope)));
+        if let Some((token, format)) = request.claim {
+            form.extend([("claim_token", token), ("claim_token_format", format)]);
+        }
+        let answer = self.post_form(&metadata.token_endpoint, &form).await?;
+        if answer.status == 200 {
+            let tokens: TokenResponse = types::json::parse(&answer.body).map_err(|e| ClientError::protocol(e.to_string()))?;
+            return Ok(Traded::Granted(Box::new(tokens)));
+        }
+        match types::json::parse::<ContinuedProcess>(&answer.body) {
+            Ok(process) if process.ticket == request.ticket => {
+                Err(ClientError::protocol("the server gave the same ticket back (Grant 5.5)"))
+            }
+            Ok(process) if process.error == "need_info" => {
+                let redirect_user = process.redirect_user.or_else(|| metadata.claims_interaction_endpoint.clone());
+                Ok(Traded::NeedInfo { ticket: process.ticket, required_claims: process.required_claims, redirect_user })
+            }
+            Ok(process) if process.error == "request_submitted" => {
+                Ok(Traded::Submitted { ticket: process.ticket, interval: process.interval.unwrap_or(5) })
+            }
+            _ => match refusal(&answer) {
+                ClientError::Refused { error, description } => Ok(Traded::Denied { error, description }),
+                other => Err(other),
+            },
+        }
+    }
+
+    /// The RPT of a grant, tied to the resource server that the ticket came from.
+    pub fn rpt(&self, tokens: &TokenResponse, challenge: &Challenge) -> Result<Rpt, ClientError> {
+        if challenge.confirmed && tokens.resource.as_ref().is_some_and(|resource| *resource != challenge.resource) {
+            return Err(ClientError::protocol("the RPT is of another resource server than the ticket: do not use it"));
+        }
+        Ok(Rpt {
+            token: tokens.access_token.clone(),
+            token_type: tokens.token_type.clone(),
+            resource: challenge.resource.clone(),
+            refresh_token: tokens.refresh_token.clone(),
+        })
+    }
+
+    /// Where to send the person (Grant 3.3.2), with a fresh unguessable `state` (5.1).
+    pub fn send_person(&self, endpoint: &str, ticket: &str, claims_redirect_uri: &str) -> Result<PersonSent, ClientError> {
+        let mut url = Url::parse(endpoint).map_err(|_| ClientError::protocol("`redirect_user` is no URL"))?;
+        let state = self.random_text();
+        url.query_pairs_mut().extend_pairs([
+            ("client_id", self.credentials.client_id.as_str()),
+            ("ticket", ticket),
+            ("claims_redirect_uri", claims_redirect_uri),
+            ("state", state.as_str()),
+        ]);
+        Ok(PersonSent { url: url.into(), state, ticket: ticket.to_owned() })
+    }
+
+    /// The next ticket of a person who came back. `state` must be the one that was sent; unknown
+    /// parameters are ignored (Grant 3.3.3, 5.1).
+    pub fn person_returned(&self, sent: &PersonSent, query: &[(String, String)]) -> Result<String, ClientError> {
+        let get = |name: &str| query.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+        if get("state") != Some(sent.state.as_str()) {
+            return Err(ClientError::protocol("the answer does not belong to this visit: start again"));
+        }
+        if let Some(error) = get("error") {
+            return Err(ClientError::Refused {
+                error: error.to_owned(),
+                description: get("error_description").unwrap_or_default().to_owned(),
+            });
+        }
+        match get("ticket") {
+            Some(ticket) if ticket != sent.ticket => Ok(ticket.to_owned()),
+            _ => Err(ClientError::protocol("the answer brings no new ticket: start again")),
+        }
+    }
+}
+
+fn same_origin(a: &str, b: &str) -> bool {
+    match (Url::parse(a), Url::parse(b)) {
+        (Ok(a), Ok(b)) => a.origin() == b.origin(),
+        _ => false,
+    }
+}
+
+/// Whether `resource` is a same-origin, whole-segment prefix of `url` (protocol.md 2.1).
+pub fn is_within(url: &str, resource: &str) -> bool {
+    let (Ok(url), Ok(resource)) = (Url::parse(url), Url::parse(resource)) else { return false };
+    if url.origin() != resource.origin() || resource.query().is_some() {
+        return false;
+    }
+    let prefix = resource.path().trim_end_matches('/');
+    url.path() == prefix || url.path().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! What a client must not do.
+
+use super::*;
+use crate::Credentials;
+use jose::{SystemClock, SystemRandomness};
+use outbound::{Outbound, Settings};
+use std::sync::Arc;
+
+fn client() -> Client {
+    Client {
+        outbound: Outbound::new(Settings::default()).unwrap(),
+        clock: Arc::new(SystemClock),
+        randomness: Arc::new(SystemRandomness),
+        credentials: Credentials { client_id: "viewer".into(), secret: None },
+        dpop_key: None,
+    }
+}
+
+#[test]
+fn a_resource_is_a_prefix_of_whole_segments_at_the_same_origin() {
+    for (url, resource, within) in [
+        ("https://rs.example/photos/1", "https://rs.example/photos", true),
+        ("https://rs.example/photos/1", "https://rs.example/", true),
+        ("https://rs.example/photos", "https://rs.example/photos/", true),
+        ("https://rs.example/photosecret", "https://rs.example/photos", false),
+        ("https://rs.example.evil/photos", "https://rs.example/photos", false),
+        ("http://rs.example/photos", "https://rs.example/photos", false),
+        ("https://rs.example:444/photos", "https://rs.example/photos", false),
+        ("https://rs.example/x", "https://rs.example/photos", false),
+    ] {
+        assert_eq!(is_within(url, resource), within, "{url} in {resource}");
+    }
+}
+
+/// Cases: G-5.2-1
+#[tokio::test]
+async fn an_rpt_is_used_at_its_own_resource_server_and_nowhere_else() {
+    let rpt =
+        Rpt { token: "secret".into(), token_type: "Bearer".into(), resource: "https://rs.example".into(), refresh_token: None };
+    let called = client().call(Method::GET, "https://evil.example/photos", Some(&rpt)).await;
+    assert!(matches!(called, Err(ClientError::Protocol(_))));
+}
+
+/// Cases: G-5.1-2, G-5.1-3, G-5.1-4, G-5.1-5, G-5.1-6, G-5.1-7, G-3.3.2-13, G-3.3.3-6, G-5.5-4
+#[test]
+fn only_the_answer_to_this_visit_is_taken() {
+    let client = client();
+    let sent = client.send_person("https://as.example/claims?id=234", "t1", "https://viewer.example/back").unwrap();
+    assert!(sent.url.starts_with("https://as.example/claims?id=234&client_id=viewer&ticket=t1&"));
+    assert_eq!(sent.state.len(), 43);
+    assert_ne!(client.send_person("https://as.example/claims", "t1", "https://v.example").unwrap().state, sent.state);
+    let query = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
+    let good = query(&[("ticket", "t2"), ("state", &sent.state), ("surprise", "x")]);
+    assert_eq!(client.person_returned(&sent, &good).unwrap(), "t2");
+    for bad in [
+        query(&[("ticket", "t2")]),
+        query(&[("ticket", "t2"), ("state", "guessed")]),
+        query(&[("ticket", "t1"), ("state", &sent.state)]),
+        query(&[("error", "access_denied"), ("state", &sent.state)]),
+    ] {
+        assert!(client.person_returned(&sent, &bad).is_err(), "{bad:?}");
+    }
+}

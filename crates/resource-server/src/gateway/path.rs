@@ -1,0 +1,107 @@
+//! One form of a path (threat 26): what is judged is what is forwarded, decoded once. Whatever two
+//! readers could understand differently is refused.
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+/// What is written encoded in a segment when it is forwarded.
+const ENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'/')
+    .add(b'\\')
+    .add(b';')
+    .add(b'|')
+    .add(b'^')
+    .add(b'[')
+    .add(b']');
+
+/// A path in its one form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CanonicalPath {
+    segments: Vec<String>,
+    encoded: String,
+}
+
+impl CanonicalPath {
+    /// Refuses empty and dot segments, encoded slashes, backslashes, NULs, semicolons, control
+    /// characters, what is still encoded after decoding once, and text that is no UTF-8.
+    pub(crate) fn parse(path: &str) -> Result<Self, ()> {
+        let rest = path.strip_prefix('/').ok_or(())?;
+        let mut segments = Vec::new();
+        if !rest.is_empty() {
+            for raw in rest.split('/') {
+                segments.push(segment(raw)?);
+            }
+        }
+        let encoded: String = segments.iter().map(|segment| format!("/{}", utf8_percent_encode(segment, ENCODED))).collect();
+        let encoded = if encoded.is_empty() { "/".to_owned() } else { encoded };
+        Ok(Self { segments, encoded })
+    }
+
+    /// Decoded segments.
+    pub(crate) fn segments(&self) -> &[String] {
+        &self.segments
+    }
+
+    /// As it is forwarded.
+    pub(crate) fn encoded(&self) -> &str {
+        &self.encoded
+    }
+}
+
+fn segment(raw: &str) -> Result<String, ()> {
+    let escapes = raw.split('%').skip(1).all(|after| {
+        let mut digits = after.bytes();
+        digits.next().is_some_and(|b| b.is_ascii_hexdigit()) && digits.next().is_some_and(|b| b.is_ascii_hexdigit())
+    });
+    let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| ())?.into_owned();
+    let ambiguous = decoded.is_empty()
+        || decoded == "."
+        || decoded == ".."
+        || decoded.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ';' | '%'));
+    if escapes && !ambiguous { Ok(decoded) } else { Err(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threat 26.
+    #[test]
+    fn threat_26_ambiguous_paths_are_refused() {
+        for bad in [
+            "/albums/../secret",
+            "/albums/%2e%2e/secret",
+            "/albums/%2E./x",
+            "/albums//x",
+            "/albums/x%2fy",
+            "/albums/x%5cy",
+            "/albums/x\\y",
+            "/albums;v=1/x",
+            "/albums/x%3b",
+            "/albums/%00",
+            "/albums/%252e%252e/x",
+            "/albums/%zz",
+            "/albums/%2",
+            "/albums/x/",
+            "albums",
+            "/albums/%ff",
+            "/./x",
+        ] {
+            assert!(CanonicalPath::parse(bad).is_err(), "{bad}");
+        }
+        let path = CanonicalPath::parse("/albums/Caf%C3%A9%20noir/1.jpg").unwrap();
+        assert_eq!(path.segments(), ["albums", "Café noir", "1.jpg"]);
+        assert_eq!(path.encoded(), "/albums/Caf%C3%A9%20noir/1.jpg");
+        assert_eq!(CanonicalPath::parse("/%61lbums").unwrap().encoded(), "/albums");
+        assert_eq!(CanonicalPath::parse("/").unwrap().segments().len(), 0);
+    }
+}

@@ -1,0 +1,133 @@
+//! Routes: which resource a path stands for, whose it is, and what each method needs. First match
+//! wins; no match is 404, a method without scopes 405.
+
+use super::path::CanonicalPath;
+use std::collections::BTreeMap;
+use types::{Scope, ScopeSet};
+
+/// Who owns what a route leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnerOf {
+    Named(String),
+    /// The path segment of this name.
+    Path(String),
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Like `/albums/{album}/{photo}`.
+    pub path: String,
+    /// Like `/albums/{album}`: one resource per distinct value; that path is its `_resource_id`.
+    pub resource: String,
+    pub owner: OwnerOf,
+    pub resource_type: Option<String>,
+    pub scopes: BTreeMap<String, ScopeSet>,
+}
+
+/// A route that fits a path.
+pub(crate) struct Matched<'a> {
+    pub(crate) route: &'a Route,
+    pub(crate) owner: String,
+    pub(crate) own_id: String,
+}
+
+impl Route {
+    /// What is wrong with it, if anything.
+    pub fn check(&self) -> Result<(), String> {
+        let names: Vec<_> = self.path.split('/').filter_map(name_of).collect();
+        let unknown = self.resource.split('/').filter_map(name_of).find(|name| !names.contains(name));
+        if !self.path.starts_with('/') || !self.resource.starts_with('/') {
+            return Err(format!("`{}`: `path` and `resource` begin with a slash", self.path));
+        }
+        if let Some(name) = unknown {
+            return Err(format!("`{}`: `resource` uses {{{name}}}, which `path` has not", self.path));
+        }
+        match &self.owner {
+            OwnerOf::Path(name) if !names.contains(&name.as_str()) => {
+                Err(format!("`{}`: the owner is {{{name}}}, which `path` has not", self.path))
+            }
+            _ if self.scopes.is_empty() => Err(format!("`{}`: `scopes` names no method", self.path)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn all_scopes(&self) -> impl Iterator<Item = Scope> + '_ {
+        self.scopes.values().flat_map(|scopes| scopes.iter().cloned())
+    }
+
+    pub(crate) fn may_belong_to(&self, owner: &str) -> bool {
+        match &self.owner {
+            OwnerOf::Named(name) => name == owner,
+            OwnerOf::Path(_) => true,
+        }
+    }
+
+    /// For `Allow`; HEAD goes with GET.
+    pub(crate) fn allowed_methods(&self) -> String {
+        let mut methods: Vec<&str> = self.scopes.keys().map(String::as_str).collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.join(", ")
+    }
+
+    pub(crate) fn fit(&self, path: &CanonicalPath) -> Option<Matched<'_>> {
+        let pattern: Vec<&str> = self.path.split('/').skip(1).filter(|part| !part.is_empty()).collect();
+        if pattern.len() != path.segments().len() {
+            return None;
+        }
+        let mut values: BTreeMap<&str, &str> = BTreeMap::new();
+        for (part, segment) in pattern.iter().zip(path.segments()) {
+            match name_of(part) {
+                Some(name) => drop(values.insert(name, segment)),
+                None if part == segment => {}
+                None => return None,
+            }
+        }
+        let owner = match &self.owner {
+            OwnerOf::Named(name) => name.clone(),
+            OwnerOf::Path(name) => (*values.get(name.as_str())?).to_owned(),
+        };
+        let filled = self.resource.split('/').skip(1).map(|part| match name_of(part) {
+            Some(name) => values.get(name).copied().unwrap_or_default(),
+            None => part,
+        });
+        let own_id = filled.map(|part| format!("/{part}")).collect();
+        Some(Matched { route: self, owner, own_id })
+    }
+}
+
+pub(crate) fn find<'a>(routes: &'a [Route], path: &CanonicalPath) -> Option<Matched<'a>> {
+    routes.iter().find_map(|route| route.fit(path))
+}
+
+/// `album` of `{album}`.
+fn name_of(part: &str) -> Option<&str> {
+    part.strip_prefix('{')?.strip_suffix('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(path: &str, resource: &str, owner: OwnerOf) -> Route {
+        let scopes = [("GET".to_owned(), ScopeSet::parse("view").unwrap())].into();
+        Route { path: path.into(), resource: resource.into(), owner, resource_type: None, scopes }
+    }
+
+    #[test]
+    fn a_path_leads_to_one_resource_of_one_owner() {
+        let routes = [
+            route("/albums/{album}/{photo}", "/albums/{album}", OwnerOf::Named("alice".into())),
+            route("/u/{user}/{file}", "/u/{user}/{file}", OwnerOf::Path("user".into())),
+        ];
+        let found = |path: &str| find(&routes, &CanonicalPath::parse(path).unwrap()).map(|m| (m.owner, m.own_id));
+        assert_eq!(found("/albums/holiday/1.jpg"), Some(("alice".into(), "/albums/holiday".into())));
+        assert_eq!(found("/u/bob/x"), Some(("bob".into(), "/u/bob/x".into())));
+        assert_eq!(found("/albums/holiday"), None);
+        assert_eq!(found("/albums/holiday/1.jpg/more"), None);
+        assert!(route("/a/{x}", "/a/{y}", OwnerOf::Named("z".into())).check().is_err());
+        assert!(route("/a/{x}", "/a/{x}", OwnerOf::Path("user".into())).check().is_err());
+    }
+}

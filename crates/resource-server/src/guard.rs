@@ -1,0 +1,147 @@
+//! Checking a presented RPT (Grant 3.5, Federated Authorization 5): by introspection, whose answer is
+//! kept for a second at most.
+
+use crate::protection::{Protection, ProtectionError};
+use jose::digest;
+use jose::dpop::Seen;
+use quick_cache::sync::Cache;
+use std::sync::Arc;
+use types::introspection::Introspection;
+use types::{PermissionRequest, ResourceId, ScopeSet, Timestamp};
+
+/// Milliseconds that an introspection answer is kept: a second at most (protocol.md 4), counted from
+/// before the question was asked, with room for the way of the answer.
+const KEPT: i64 = 800;
+
+/// What a call needs: scopes on a resource, all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    pub resource: ResourceId,
+    pub scopes: ScopeSet,
+}
+
+impl Need {
+    pub fn to_request(&self) -> PermissionRequest {
+        PermissionRequest { resource_id: self.resource.clone(), resource_scopes: self.scopes.clone() }
+    }
+}
+
+/// The token of a call, and what it is presented with.
+#[derive(Clone, Copy)]
+pub struct Presented<'a> {
+    /// The `Authorization` header.
+    pub authorization: Option<&'a str>,
+    /// The `DPoP` header.
+    pub dpop: Option<&'a str>,
+    pub method: &'a str,
+    /// The URL that was called, without query.
+    pub url: &'a str,
+}
+
+/// What the guard says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Allowed(Box<Introspection>),
+    /// No token, or not one for this: answer as to a call without a token (Part Y 1).
+    Insufficient,
+    Failed(ProtectionError),
+}
+
+/// Judges tokens, and keeps answers for a second.
+pub struct Guard {
+    kept: Cache<[u8; 32], (i64, Arc<Introspection>)>,
+    proofs: Seen,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { kept: Cache::new(10_000), proofs: Seen::default() }
+    }
+}
+
+impl Guard {
+    /// Judges the token of a call. `pat` decides whose token it may be.
+    pub async fn judge(&self, protection: &Protection, pat: &str, presented: &Presented<'_>, needs: &[Need]) -> Verdict {
+        let Some((scheme, token)) = presented.authorization.and_then(|value| value.split_once(' ')) else {
+            return Verdict::Insufficient;
+        };
+        let bound = scheme.eq_ignore_ascii_case("dpop");
+        if !bound && !scheme.eq_ignore_ascii_case("bearer") {
+            return Verdict::Insufficient;
+        }
+        let answer = match self.introspect(protection, pat, token.trim()).await {
+            Ok(answer) => answer,
+            Err(error) => return Verdict::Failed(error),
+        };
+        let now = protection.client.clock.now();
+        let allowed = answer.active && self.is_proven(&answer, bound, token, presented, now) && suffices(&answer, needs, now);
+        if allowed { Verdict::Allowed(Box::new((*answer).clone())) } else { Verdict::Insufficient }
+    }
+
+    async fn introspect(&self, protection: &Protection, pat: &str, token: &str) -> Result<Arc<Introspection>, ProtectionError> {
+        let key = digest::sha256(&[pat.as_bytes(), b"\0", token.as_bytes()]);
+        let now = protection.client.clock.now_millis();
+        if let Some((_, answer)) = self.kept.get(&key).filter(|(until, _)| now < *until) {
+            return Ok(answer);
+        }
+        let answer = Arc::new(protection.introspect(pat, token).await?);
+        self.kept.insert(key, (now.saturating_add(KEPT), answer.clone()));
+        Ok(answer)
+    }
+
+    /// A bound token counts only with its proof, a bearer token only without (RFC 9449 7).
+    fn is_proven(&self, answer: &Introspection, bound: bool, token: &str, presented: &Presented<'_>, now: Timestamp) -> bool {
+        let jkt = answer.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str());
+        match (jkt, bound, presented.dpop) {
+            (None, false, _) if answer.cnf.is_none() => true,
+            (Some(jkt), true, Some(proof)) => {
+                let request =
+                    jose::dpop::Request { method: presented.method, url: presented.url, access_token: Some(token.trim()) };
+                jose::dpop::check(proof, &request, now).is_ok_and(|proof| proof.jkt == jkt && self.proofs.remember(&proof, now))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether the permissions cover every need at `now`; ends of token and permission both count.
+pub fn suffices(answer: &Introspection, needs: &[Need], now: Timestamp) -> bool {
+    let permissions = answer.permissions.as_deref().unwrap_or_default();
+    let live = answer.exp.is_none_or(|exp| now < exp);
+    let has = |need: &Need| need.scopes.iter().all(|scope| permissions.iter().any(|p| p.allows(&need.resource, scope, now)));
+    live && !needs.is_empty() && needs.iter().all(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::GrantedPermission;
+
+    /// Cases: G-3.5-3, F-5.1.1-6, F-5.1.1-8, F-1.4-2
+    #[test]
+    fn permissions_count_for_their_resource_scope_and_time() {
+        let now = Timestamp(100);
+        let need =
+            |resource: &str, scopes: &str| vec![Need { resource: resource.into(), scopes: ScopeSet::parse(scopes).unwrap() }];
+        let permission = |nbf, exp| GrantedPermission {
+            resource_id: "album".into(),
+            resource_scopes: ScopeSet::parse("view print").unwrap(),
+            exp,
+            iat: None,
+            nbf,
+        };
+        let answer = |nbf: Option<i64>, exp: Option<i64>, token: i64| Introspection {
+            active: true,
+            exp: Some(Timestamp(token)),
+            permissions: Some(vec![permission(nbf.map(Timestamp), exp.map(Timestamp))]),
+            ..Introspection::default()
+        };
+        assert!(suffices(&answer(None, None, 101), &need("album", "view print"), now));
+        assert!(!suffices(&answer(None, None, 101), &need("album", "view delete"), now));
+        assert!(!suffices(&answer(None, None, 101), &need("other", "view"), now));
+        assert!(!suffices(&answer(None, Some(100), 200), &need("album", "view"), now), "the permission has ended");
+        assert!(!suffices(&answer(Some(101), None, 200), &need("album", "view"), now), "the permission has not begun");
+        assert!(!suffices(&answer(None, Some(200), 100), &need("album", "view"), now), "the token has ended");
+        assert!(!suffices(&answer(None, None, 101), &[], now), "nothing asked is nothing allowed");
+    }
+}

@@ -1,0 +1,144 @@
+//! The `tower` layer: judges every request before the service sees it.
+
+use crate::challenge;
+use crate::guard::{Guard, Need, Presented, Verdict};
+use crate::protection::{Protection, ProtectionError};
+use axum::extract::Request;
+use axum::response::Response;
+use http::header;
+use http::request::Parts;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::Mutex;
+use tower::{Layer, Service};
+use types::challenge::UmaChallenge;
+use types::token::UMA_PROTECTION;
+use types::{ResourceDescription, ResourceId, Timestamp};
+
+/// What a request needs; `None`: it is not protected.
+pub type NeedOf = dyn Fn(&Parts) -> Option<Need> + Send + Sync;
+
+/// A resource server with one owner, whose PAT comes by client credentials (`acts_for`).
+pub struct ResourceServer {
+    pub protection: Protection,
+    pub realm: String,
+    /// Its identifier: the URL before all it serves (RFC 9728).
+    pub resource: String,
+    guard: Guard,
+    pat: Mutex<Option<(String, Timestamp)>>,
+}
+
+impl ResourceServer {
+    pub fn new(protection: Protection, realm: impl Into<String>, resource: impl Into<String>) -> Self {
+        Self { protection, realm: realm.into(), resource: resource.into(), guard: Guard::default(), pat: Mutex::new(None) }
+    }
+
+    /// The PAT; got anew a minute before it ends.
+    pub async fn pat(&self) -> Result<String, ProtectionError> {
+        let mut kept = self.pat.lock().await;
+        let now = self.protection.client.clock.now();
+        if let Some((pat, _)) = kept.as_ref().filter(|(_, until)| *until > now.plus(60)) {
+            return Ok(pat.clone());
+        }
+        let tokens = self.protection.client.client_credentials(&self.protection.metadata, UMA_PROTECTION).await?;
+        let until = now.plus(tokens.expires_in.unwrap_or(300));
+        *kept = Some((tokens.access_token.clone(), until));
+        Ok(tokens.access_token)
+    }
+
+    /// Puts a resource under protection.
+    pub async fn register(&self, description: &ResourceDescription) -> Result<ResourceId, ProtectionError> {
+        self.protection.register(&self.pat().await?, description).await
+    }
+
+    /// Lets a request pass, or gives the answer that goes back in its place.
+    pub async fn admit(&self, parts: &Parts, need: &Need) -> Result<(), Box<Response>> {
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let url = format!("{}{}", self.resource.trim_end_matches('/'), parts.uri.path());
+        let presented = Presented {
+            authorization: text(header::AUTHORIZATION.as_str()),
+            dpop: text("dpop"),
+            method: parts.method.as_str(),
+            url: &url,
+        };
+        let needs = std::slice::from_ref(need);
+        let away = |error: ProtectionError| {
+            tracing::warn!(%error, "no ticket can be had");
+            Box::new(challenge::unreachable())
+        };
+        let pat = self.pat().await.map_err(away)?;
+        match self.guard.judge(&self.protection, &pat, &presented, needs).await {
+            Verdict::Allowed(_) => return Ok(()),
+            Verdict::Insufficient => {}
+            Verdict::Failed(error) => return Err(away(error)),
+        }
+        let ticket = self.protection.request_ticket(&pat, &[need.to_request()]).await.map_err(away)?;
+        Err(Box::new(challenge::unauthorized(&UmaChallenge {
+            realm: Some(self.realm.clone()),
+            as_uri: self.protection.metadata.issuer.clone(),
+            ticket,
+            resource_metadata: None,
+        })))
+    }
+}
+
+/// The layer.
+#[derive(Clone)]
+pub struct UmaLayer {
+    server: Arc<ResourceServer>,
+    need: Arc<NeedOf>,
+}
+
+impl UmaLayer {
+    /// `need` says what each request needs, from its method and path.
+    pub fn new(server: Arc<ResourceServer>, need: impl Fn(&Parts) -> Option<Need> + Send + Sync + 'static) -> Self {
+        Self { server, need: Arc::new(need) }
+    }
+}
+
+impl<S> Layer<S> for UmaLayer {
+    type Service = Guarded<S>;
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { layer: self.clone(), inner }
+    }
+}
+
+/// A service behind the layer.
+#[derive(Clone)]
+pub struct Guarded<S> {
+    layer: UmaLayer,
+    inner: S,
+}
+
+impl<S> Service<Request> for Guarded<S>
+where
+    S: Service<Request, Response = Response> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let layer = self.layer.clone();
+        // the service that was polled ready is the one to be called
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            if let Some(need) = (layer.need)(&parts) {
+                if let Err(answer) = layer.server.admit(&parts, &need).await {
+                    return Ok(*answer);
+                }
+                // the token is for the guard; the service has no use for it
+                parts.headers.remove(header::AUTHORIZATION);
+                parts.headers.remove("dpop");
+            }
+            inner.call(Request::from_parts(parts, body)).await
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! The protection API as its caller (Federated Authorization 3 to 5). Every call is made with a PAT;
+//! which one is the caller's business.
+
+use client::{Client, ClientError};
+use outbound::{Method, Request, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use types::introspection::Introspection;
+use types::metadata::Metadata;
+use types::permission::PermissionTicket;
+use types::resource::RegisteredResource;
+use types::{PermissionRequest, ResourceDescription, ResourceId};
+
+/// An authorization server, seen from a resource server.
+#[derive(Clone)]
+pub struct Protection {
+    pub client: Client,
+    pub metadata: Metadata,
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtectionError {
+    /// The PAT is no good any more: renew it, or ask the owner again.
+    #[error("the authorization server does not take the PAT any more")]
+    Unauthorized,
+    #[error("the authorization server cannot be reached")]
+    Unreachable,
+    #[error("the authorization server refused: {0}")]
+    Refused(String),
+}
+
+impl From<ClientError> for ProtectionError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Outbound(_) => Self::Unreachable,
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+impl Protection {
+    /// Reads the issuer's metadata.
+    pub async fn discover(client: Client, issuer: &str) -> Result<Self, ProtectionError> {
+        let metadata = client.discover(issuer).await?;
+        Ok(Self { client, metadata })
+    }
+
+    /// Registers a resource.
+    pub async fn register(&self, pat: &str, description: &ResourceDescription) -> Result<ResourceId, ProtectionError> {
+        let body = serde_json::to_value(description).map_err(|error| ProtectionError::Refused(error.to_string()))?;
+        let registered: RegisteredResource = self.json(pat, Method::POST, self.registration()?, &body, 201).await?;
+        Ok(registered.id)
+    }
+
+    /// Ids of everything registered with this PAT, page by page.
+    pub async fn list(&self, pat: &str) -> Result<Vec<ResourceId>, ProtectionError> {
+        let mut all: Vec<ResourceId> = Vec::new();
+        loop {
+            let after = all.last().map(|id| format!("&after={id}")).unwrap_or_default();
+            let url = format!("{}?limit=1000{after}", self.registration()?);
+            let page: Vec<ResourceId> = read(&self.send(pat, Request::get(&url)).await?)?;
+            let more = page.len() == 1000;
+            all.extend(page);
+            if !more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// A registered description.
+    pub async fn read(&self, pat: &str, id: &ResourceId) -> Result<ResourceDescription, ProtectionError> {
+        let url = format!("{}/{id}", self.registration()?);
+        read(&self.send(pat, Request::get(&url)).await?)
+    }
+
+    /// A ticket for these permissions (Federated Authorization 4).
+    pub async fn request_ticket(&self, pat: &str, permissions: &[PermissionRequest]) -> Result<String, ProtectionError> {
+        let url = self.metadata.permission_endpoint.as_deref().ok_or_else(|| missing("permission"))?;
+        let ticket: PermissionTicket = self.json(pat, Method::POST, url, &json!(permissions), 201).await?;
+        Ok(ticket.ticket)
+    }
+
+    /// What the server knows of a token (Federated Authorization 5).
+    pub async fn introspect(&self, pat: &str, token: &str) -> Result<Introspection, ProtectionError> {
+        let url = self.metadata.introspection_endpoint.as_deref().ok_or_else(|| missing("introspection"))?;
+        let pairs = [("token", token), ("token_type_hint", "access_token")];
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let answer = self.send(pat, Request::form(url, form)).await?;
+        check(&answer, 200)?;
+        read(&answer)
+    }
+
+    fn registration(&self) -> Result<&str, ProtectionError> {
+        self.metadata.resource_registration_endpoint.as_deref().ok_or_else(|| missing("resource registration"))
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        pat: &str,
+        method: Method,
+        url: &str,
+        body: &Value,
+        wanted: u16,
+    ) -> Result<T, ProtectionError> {
+        let answer = self.send(pat, Request::json(method, url, body)).await?;
+        check(&answer, wanted)?;
+        read(&answer)
+    }
+
+    async fn send(&self, pat: &str, request: Request<'_>) -> Result<Response, ProtectionError> {
+        let request = request.header("authorization", &format!("Bearer {pat}"));
+        let answer = self.client.outbound.send(request).await.map_err(ClientError::from)?;
+        if answer.status == 401 {
+            return Err(ProtectionError::Unauthorized);
+        }
+        if answer.status.is_server_error() {
+            return Err(ProtectionError::Unreachable);
+        }
+        Ok(answer)
+    }
+}
+
+fn missing(what: &str) -> ProtectionError {
+    ProtectionError::Refused(format!("its metadata name no {what} endpoint"))
+}
+
+fn check(answer: &Response, wanted: u16) -> Result<(), ProtectionError> {
+    if answer.status.as_u16() == wanted {
+        return Ok(());
+    }
+    let error = types::json::parse::<types::error::ErrorBody>(&answer.body);
+    Err(ProtectionError::Refused(match error {
+        Ok(body) => format!("{} ({})", body.error_description.unwrap_or_default(), body.error),
+        Err(_) => format!("HTTP {}", answer.status.as_u16()),
+    }))
+}
+
+fn read<T: DeserializeOwned>(answer: &Response) -> Result<T, ProtectionError> {
+    types::json::parse(&answer.body).map_err(|error| ProtectionError::Refused(format!("its answer does not read: {error}")))
+}

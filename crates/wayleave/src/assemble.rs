@@ -1,0 +1,291 @@
+//! Wiring: from configuration to a running authorization server or gateway.
+
+use crate::Exit;
+use crate::config::{AccountConfig, ClientConfig, Config};
+use crate::outbox::Outbox;
+use authorization_server::consequences::Consequences;
+use authorization_server::{AuthorizationServer, IssuerKeys, Mailer, Settings, TrustedIssuer};
+use identity::client::ActsFor;
+use identity::{Account, Changes, Client, Identity, Keys, Write};
+use jose::{Clock, KeySet, Randomness, SystemClock, SystemRandomness};
+use outbound::Outbound;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use store::Store;
+use types::client::AuthMethod;
+use types::{AccountId, ClientId, ScopeSet};
+use web::App;
+
+/// Seconds that the clock may stand behind the latest time that the store served.
+const CLOCK_TOLERANCE: i64 = 60;
+
+/// An authorization server and its store.
+pub struct Server {
+    pub app: Arc<App>,
+    pub store: Store,
+}
+
+/// Opens the store that a URL names.
+pub fn open_store(config: &Config, url: &str) -> Result<Store, Exit> {
+    match url.split_once(':') {
+        Some(("memory", "")) => Ok(Store::in_memory()),
+        Some(("sqlite", path)) if !path.is_empty() => {
+            let place = config.path(path);
+            make_folder(&place)?;
+            Store::open(&place).map_err(Exit::failed)
+        }
+        Some(("postgres" | "postgresql", _)) => {
+            Err(Exit::usage("store.url: this build has no PostgreSQL: use sqlite:PATH or memory:"))
+        }
+        _ => Err(Exit::usage(format!("store.url: `{url}` must be sqlite:PATH or memory:"))),
+    }
+}
+
+pub(crate) fn make_folder(file: &Path) -> Result<(), Exit> {
+    match file.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => std::fs::create_dir_all(parent).map_err(|error| Exit::failed(format!("{}: {error}", parent.display()))),
+        None => Ok(()),
+    }
+}
+
+/// The key of the key file; made at first start, readable by its owner alone.
+pub fn read_key_file(config: &Config, randomness: &dyn Randomness) -> Result<[u8; 32], Exit> {
+    let fallback = format!("{}/server.key", config.server.data_dir);
+    let place = config.path(config.server.key_file.as_deref().unwrap_or(&fallback));
+    make_folder(&place)?;
+    if !place.exists() {
+        let key = jose::ambient::random_text::<32>(randomness);
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.open(&place).and_then(|mut file| file.write_all(key.as_bytes()).and_then(|()| file.sync_all()));
+        written.map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
+    }
+    let text = std::fs::read_to_string(&place).map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
+    let key = jose::base64url::decode(text.trim()).and_then(|bytes| bytes.try_into().ok());
+    key.ok_or_else(|| {
+        Exit::failed(format!("{} is no key file of ours: restore the one that goes with the store", place.display()))
+    })
+}
+
+/// The guarded HTTP client of a configuration; what stands in it as issuer or resource is configured.
+pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
+    let ca_pem = match &config.outbound.ca_file {
+        Some(file) => Some(std::fs::read(config.path(file)).map_err(|error| Exit::usage(format!("outbound.ca_file: {error}")))?),
+        None => None,
+    };
+    let mut configured = vec![config.server.issuer.clone()];
+    configured.extend(config.client.iter().filter_map(|client| client.resource.clone()));
+    configured.extend(config.trusted_issuer.iter().map(|issuer| issuer.issuer.clone()));
+    if let Some(gateway) = &config.gateway {
+        configured.push(gateway.resource.clone());
+        configured.extend(gateway.authorization_servers.iter().cloned());
+    }
+    configured.extend(also.iter().cloned());
+    let settings = outbound::Settings {
+        allow_private_networks: config.outbound.allow_private_networks,
+        allow_http: config.outbound.allow_http,
+        hosts: config.outbound.hosts.clone(),
+        ca_pem,
+        configured,
+        watcher: None,
+    };
+    Outbound::new(settings).map_err(Exit::usage)
+}
+
+/// A whole authorization server, its declared accounts and clients in line.
+pub async fn server(config: &Config) -> Result<Server, Exit> {
+    let store = open_store(config, &config.store.url)?;
+    let outbox: Arc<dyn Mailer> = Arc::new(Outbox::new(config.path(&config.server.data_dir).join("outbox")));
+    let key = match config.store.url.as_str() {
+        "memory:" => jose::ambient::random(&SystemRandomness),
+        _ => read_key_file(config, &SystemRandomness)?,
+    };
+    server_with(config, store, key, outbox, Arc::new(SystemClock), Arc::new(SystemRandomness)).await
+}
+
+/// The same with its ambient handed in.
+pub async fn server_with(
+    config: &Config,
+    store: Store,
+    key: [u8; 32],
+    mailer: Arc<dyn Mailer>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+) -> Result<Server, Exit> {
+    refuse_the_past(&store, &*clock)?;
+    let shared = Arc::new(store.clone());
+    let with_consequences =
+        Consequences { reads: shared.clone(), store: shared.clone(), clock: clock.clone(), randomness: randomness.clone() };
+    let keys = Keys::new(key).map_err(Exit::failed)?;
+    keys.load(&store, &*clock, &*randomness).await.map_err(Exit::failed)?;
+    let settings = identity::Settings {
+        issuer: config.server.issuer.as_str().into(),
+        access_token_lifetime: config.assessment.access_token_lifetime,
+        refresh_token_lifetime: config.assessment.refresh_token_lifetime,
+        login_attempts_per_minute: config.limits.login_attempts_per_minute,
+        requests_per_minute_per_client: config.limits.requests_per_minute_per_client,
+        open_registration: true,
+    };
+    let identity =
+        Arc::new(Identity::new(settings, Arc::new(with_consequences), clock, randomness, keys, outbound(config, &[])?));
+    declare(config, &identity).await?;
+    let authorization_server = Arc::new(AuthorizationServer::new(uma_settings(config)?, identity.clone(), shared, mailer));
+    Ok(Server { app: Arc::new(App { identity, authorization_server, site: config.server.name.clone() }), store })
+}
+
+/// A store that has served a later time than now shows is not served: spent secrets would be alive
+/// again (threat 35).
+fn refuse_the_past(store: &Store, clock: &dyn Clock) -> Result<(), Exit> {
+    let latest = store.latest_served().map_err(Exit::failed)?;
+    match latest {
+        Some(latest) if clock.now().plus(CLOCK_TOLERANCE) < latest => {
+            Err(Exit::failed("the clock stands behind the latest time that this store has served: set the clock right"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn uma_settings(config: &Config) -> Result<Settings, Exit> {
+    let assessment = &config.assessment;
+    let mut trusted_issuers = std::collections::BTreeMap::new();
+    for issuer in &config.trusted_issuer {
+        let keys = match (&issuer.jwks_file, &issuer.jwks_uri) {
+            (Some(file), _) => IssuerKeys::Known(read_jwks(config, file)?),
+            (None, uri) => IssuerKeys::At(uri.clone().unwrap_or_default()),
+        };
+        let domains = issuer.email_domains.iter().map(|domain| match domain.as_str() {
+            "*" => Some("*".to_owned()),
+            domain => rules::email::normalize_domain(domain),
+        });
+        let email_domains = domains
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| Exit::usage(format!("[[trusted_issuer]] `{}`: email_domains must be domains", issuer.issuer)))?;
+        let trust = rules::claim::Trust {
+            issuer: issuer.issuer.as_str().into(),
+            claims: issuer.claims.iter().cloned().collect(),
+            email_domains,
+        };
+        trusted_issuers.insert(trust.issuer.clone(), TrustedIssuer { trust, keys });
+    }
+    Ok(Settings {
+        partial_grants: assessment.partial_grants,
+        ticket_lifetime: assessment.ticket_lifetime,
+        rpt_lifetime: assessment.rpt_lifetime,
+        pct_lifetime: assessment.pct_lifetime,
+        poll_interval: assessment.poll_interval,
+        no_policy: assessment.no_policy,
+        request_lifetime: assessment.request_lifetime,
+        claim_token_max_age: assessment.claim_token_max_age,
+        revoke_on_ticket_replay: assessment.revoke_on_ticket_replay,
+        extensions: config.profiles.extensions,
+        trusted_issuers,
+    })
+}
+
+fn read_jwks(config: &Config, file: &str) -> Result<KeySet, Exit> {
+    let place = config.path(file);
+    let bytes = std::fs::read(&place).map_err(|error| Exit::usage(format!("{}: {error}", place.display())))?;
+    let set: serde_json::Value =
+        types::json::parse(&bytes).map_err(|error| Exit::usage(format!("{}: {error}", place.display())))?;
+    KeySet::from_json(&set)
+        .filter(|keys| !keys.is_empty())
+        .ok_or_else(|| Exit::usage(format!("{} holds no usable public key", place.display())))
+}
+
+/// Brings declared accounts and clients in line with the configuration.
+async fn declare(config: &Config, identity: &Identity) -> Result<(), Exit> {
+    for account in &config.account {
+        declare_account(config, identity, account).await?;
+    }
+    for client in &config.client {
+        declare_client(config, identity, client).await?;
+    }
+    Ok(())
+}
+
+async fn declare_account(config: &Config, identity: &Identity, declared: &AccountConfig) -> Result<(), Exit> {
+    let before = identity.store.find_account_by_username(&declared.username).await.map_err(Exit::failed)?;
+    let password = config.secret(declared.password.as_ref(), declared.password_file.as_ref())?;
+    let digest = password
+        .as_ref()
+        .map(|password| identity.keys.keyed_digest("declared password", format!("{}\0{password}", declared.username).as_bytes()));
+    let unchanged = before.as_ref().filter(|before| digest.is_some() && before.declared_digest == digest);
+    let password_hash = match (unchanged, password) {
+        (Some(before), _) => before.password_hash.clone(),
+        (None, Some(password)) => Some(identity.passwords.hash(password, &*identity.randomness).await.map_err(Exit::failed)?),
+        (None, None) => declared.password_hash.clone(),
+    };
+    let account = Account {
+        id: before.as_ref().map_or_else(|| AccountId::new(identity.random_id()), |before| before.id.clone()),
+        username: declared.username.clone(),
+        name: declared.name.clone(),
+        email: declared.email.clone(),
+        email_verified: declared.email.is_some(),
+        password_hash,
+        declared_digest: digest,
+        created: before.as_ref().map_or(identity.now(), |before| before.created),
+    };
+    if before.as_ref() == Some(&account) {
+        return Ok(());
+    }
+    let taken = |_| Exit::usage(format!("[[account]] `{}`: its e-mail address is another account's", declared.username));
+    identity.store.commit(Changes::of(vec![Write::PutAccount(account)])).await.map_err(taken)
+}
+
+async fn declare_client(config: &Config, identity: &Identity, declared: &ClientConfig) -> Result<(), Exit> {
+    let id = ClientId::new(&*declared.client_id);
+    let secret = config.secret(declared.client_secret.as_ref(), declared.client_secret_file.as_ref())?;
+    let jwks = match &declared.jwks_file {
+        Some(file) => {
+            let bytes = std::fs::read(config.path(file)).map_err(|error| Exit::usage(format!("{file}: {error}")))?;
+            Some(types::json::parse(&bytes).map_err(|error| Exit::usage(format!("{file}: {error}")))?)
+        }
+        None => declared.jwks.clone(),
+    };
+    let has_keys = jwks.is_some() || declared.jwks_uri.is_some();
+    let acts_for = match declared.acts_for.as_deref() {
+        None => None,
+        Some("self") => Some(ActsFor::Itself),
+        Some(username) => {
+            let account = identity.store.find_account_by_username(username).await.map_err(Exit::failed)?;
+            let account =
+                account.ok_or_else(|| Exit::usage(format!("[[client]] `{id}`: acts_for: there is no account `{username}`")))?;
+            Some(ActsFor::Account(account.id))
+        }
+    };
+    let before = identity.store.find_client(&id).await.map_err(Exit::failed)?;
+    let client = Client {
+        secret_digest: secret.as_deref().map(|secret| identity.secret_digest(&id, secret)),
+        auth_method: match (&secret, has_keys) {
+            (Some(_), _) => None,
+            (None, true) => Some(AuthMethod::PrivateKeyJwt),
+            (None, false) => Some(AuthMethod::None),
+        },
+        id,
+        name: declared.name.clone(),
+        redirect_uris: declared.redirect_uris.clone(),
+        claims_redirect_uris: declared.claims_redirect_uris.clone(),
+        post_logout_redirect_uris: declared.post_logout_redirect_uris.clone(),
+        grant_types: declared.grant_types.clone(),
+        scope: ScopeSet::parse(&declared.scope).map_err(Exit::usage)?,
+        jwks,
+        jwks_uri: declared.jwks_uri.clone(),
+        resource: declared.resource.clone(),
+        access_token_format: declared.access_token_format,
+        acts_for,
+        may_push_claims: declared.may_push_claims,
+        dpop_bound_access_tokens: declared.dpop_bound_access_tokens,
+        id_token_alg: declared.id_token_signed_response_alg.clone(),
+        declared: true,
+        registration_token: None,
+        created: before.as_ref().map_or(identity.now(), |before| before.created),
+        last_used: None,
+    };
+    if before.as_ref() == Some(&client) {
+        return Ok(());
+    }
+    let taken = |_| Exit::usage(format!("[[client]] `{}`: its resource is another client's", declared.client_id));
+    identity.store.commit(Changes::of(vec![Write::PutClient(client)])).await.map_err(taken)
+}

@@ -1,0 +1,6 @@
+//! The subcommands, a module each.
+
+pub mod gateway;
+pub mod get;
+pub mod server;
+pub mod store;

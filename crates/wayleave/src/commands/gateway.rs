@@ -1,0 +1,58 @@
+//! `wayleave gateway`.
+
+use crate::config::{Config, GatewayConfig};
+use crate::serve::{Stop, bind, serve};
+use crate::{Exit, assemble, say};
+use client::{Client, Credentials};
+use jose::{SystemClock, SystemRandomness};
+use resource_server::gateway::{Behind, Gateway, PatBy, Settings, Store};
+use std::sync::Arc;
+
+/// Runs until told to stop.
+pub async fn run(config: &Config) -> Result<(), Exit> {
+    let section = config.gateway.as_ref().ok_or_else(|| Exit::usage("the configuration has no [gateway]"))?;
+    let gateway = assemble_gateway(config, section)?;
+    let stop = Stop::at_signal().map_err(Exit::failed)?;
+    let listener = bind(&section.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", section.listen)))?;
+    say::ready(&section.resource);
+    serve(listener, gateway.router(), Vec::new(), stop).await;
+    Ok(())
+}
+
+/// A gateway of a configuration.
+pub fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Result<Arc<Gateway>, Exit> {
+    let url = section.store.as_ref().map_or("sqlite:wayleave-data/gateway.db", |store| store.url.as_str());
+    let store = match url.split_once(':') {
+        Some(("memory", "")) => Store::in_memory(),
+        Some(("sqlite", path)) => {
+            let place = config.path(path);
+            assemble::make_folder(&place)?;
+            Store::open(&place).map_err(Exit::failed)?
+        }
+        _ => return Err(Exit::usage(format!("gateway.store.url: `{url}` must be sqlite:PATH or memory:"))),
+    };
+    let behind = match (&section.folder, &section.upstream) {
+        (Some(folder), _) => Behind::Folder(config.path(folder)),
+        (None, upstream) => Behind::Upstream(upstream.clone().unwrap_or_default()),
+    };
+    let settings = Settings {
+        resource: section.resource.clone(),
+        name: section.name.clone().unwrap_or_else(|| section.client_id.clone()),
+        behind,
+        authorization_server: section.authorization_servers.first().cloned().unwrap_or_default(),
+        pat: if section.pat == "code" { PatBy::Code } else { PatBy::ClientCredentials },
+        owner_claim: section.owner_claim.clone(),
+        routes: section.routes().map_err(Exit::usage)?,
+    };
+    let client = Client {
+        outbound: assemble::outbound(config, &[])?,
+        clock: Arc::new(SystemClock),
+        randomness: Arc::new(SystemRandomness),
+        credentials: Credentials {
+            client_id: section.client_id.clone(),
+            secret: config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref())?,
+        },
+        dpop_key: None,
+    };
+    Ok(Arc::new(Gateway::new(settings, client, store)))
+}

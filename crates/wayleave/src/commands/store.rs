@@ -1,0 +1,61 @@
+//! Administration on the store: keys, backup, restore.
+
+use crate::config::Config;
+use crate::{Exit, assemble, say};
+use identity::Keys;
+use jose::{Clock, SystemClock, SystemRandomness};
+use std::path::{Path, PathBuf};
+use store::Store;
+
+fn file_of(config: &Config) -> Result<PathBuf, Exit> {
+    match config.store.url.strip_prefix("sqlite:") {
+        Some(path) => Ok(config.path(path)),
+        None => Err(Exit::usage("this works on a SQLite store: set store.url to sqlite:PATH")),
+    }
+}
+
+/// `wayleave key rotate`: a running server takes the new keys up by itself.
+pub async fn rotate_keys(config: &Config) -> Result<(), Exit> {
+    let store = Store::open(&file_of(config)?).map_err(Exit::failed)?;
+    let keys = Keys::new(assemble::read_key_file(config, &SystemRandomness)?).map_err(Exit::failed)?;
+    keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
+    for kid in keys.rotate(&store, SystemClock.now(), &SystemRandomness).await.map_err(Exit::failed)? {
+        say::line(&format!("{kid}: published now, signs in {} seconds", identity::keys::LEAD));
+    }
+    Ok(())
+}
+
+/// `wayleave backup FILE`.
+pub fn backup(config: &Config, file: &Path) -> Result<(), Exit> {
+    let place = file_of(config)?;
+    if !place.exists() {
+        return Err(Exit::failed(format!("{} is not there", place.display())));
+    }
+    let store = Store::open(&place).map_err(Exit::failed)?;
+    let sqlite = store.sqlite().ok_or_else(|| Exit::failed("this store has no file"))?;
+    sqlite.backup(file).map_err(Exit::failed)?;
+    say::line(&format!("{} now holds the store; back the key file up apart from it", file.display()));
+    Ok(())
+}
+
+/// `wayleave restore FILE`: what a backup revives must not be good twice, so tickets and refresh
+/// tokens of before are not good any more (threat 35).
+pub async fn restore(config: &Config, file: &Path) -> Result<(), Exit> {
+    let place = file_of(config)?;
+    assemble::make_folder(&place)?;
+    let beside = place.with_extension("restoring");
+    std::fs::copy(file, &beside).map_err(|error| Exit::failed(format!("{}: {error}", file.display())))?;
+    let store = Store::open(&beside).map_err(Exit::failed)?;
+    store.forget_secrets().await.map_err(Exit::failed)?;
+    drop(store);
+    for suffix in ["-wal", "-shm"] {
+        for own in [&place, &beside] {
+            let mut name = own.as_os_str().to_owned();
+            name.push(suffix);
+            let _ = std::fs::remove_file(PathBuf::from(name));
+        }
+    }
+    std::fs::rename(&beside, &place).map_err(Exit::failed)?;
+    say::line(&format!("{} is restored; tickets and refresh tokens of before are not good any more", place.display()));
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! `[gateway]` and its routes.
+
+use super::StoreConfig;
+use resource_server::gateway::{OwnerOf, Route};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use types::ScopeSet;
+
+/// `[gateway]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    pub listen: String,
+    pub resource: String,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub upstream: Option<String>,
+    #[serde(default)]
+    pub folder: Option<String>,
+    pub authorization_servers: Vec<String>,
+    #[serde(default = "code")]
+    pub pat: String,
+    #[serde(default = "introspect")]
+    pub check: String,
+    #[serde(default = "preferred_username")]
+    pub owner_claim: String,
+    pub client_id: String,
+    #[serde(default)]
+    pub client_secret: Option<String>,
+    #[serde(default)]
+    pub client_secret_file: Option<String>,
+    #[serde(default)]
+    pub store: Option<StoreConfig>,
+    #[serde(default)]
+    pub route: Vec<RouteConfig>,
+}
+
+fn code() -> String {
+    "code".into()
+}
+fn introspect() -> String {
+    "introspect".into()
+}
+fn preferred_username() -> String {
+    "preferred_username".into()
+}
+
+/// `[[gateway.route]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    pub path: String,
+    pub resource: String,
+    pub owner: OwnerConfig,
+    #[serde(default, rename = "type")]
+    pub resource_type: Option<String>,
+    pub scopes: BTreeMap<String, Vec<String>>,
+}
+
+/// `owner = "alice"`, or `{ path = "user" }`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum OwnerConfig {
+    Named(String),
+    Path(OwnerByPath),
+}
+
+/// `{ path = "user" }`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerByPath {
+    pub path: String,
+}
+
+impl RouteConfig {
+    fn route(&self) -> Result<Route, String> {
+        let mut scopes = BTreeMap::new();
+        for (method, names) in &self.scopes {
+            let set = ScopeSet::parse(&names.join(" ")).map_err(|error| format!("`{}` {method}: {error}", self.path))?;
+            if set.is_empty() {
+                return Err(format!("`{}` {method}: name at least one scope", self.path));
+            }
+            scopes.insert(method.to_uppercase(), set);
+        }
+        let owner = match &self.owner {
+            OwnerConfig::Named(name) => OwnerOf::Named(name.clone()),
+            OwnerConfig::Path(by) => OwnerOf::Path(by.path.clone()),
+        };
+        let route = Route {
+            path: self.path.clone(),
+            resource: self.resource.clone(),
+            owner,
+            resource_type: self.resource_type.clone(),
+            scopes,
+        };
+        route.check()?;
+        Ok(route)
+    }
+}
+
+impl GatewayConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.routes()?;
+        if self.folder.is_some() == self.upstream.is_some() {
+            return Err("gateway: give `upstream` or `folder`".into());
+        }
+        if self.authorization_servers.len() != 1 {
+            return Err("gateway.authorization_servers: name one authorization server".into());
+        }
+        if !matches!(self.pat.as_str(), "code" | "client_credentials") {
+            return Err(format!("gateway.pat: `{}` must be code or client_credentials", self.pat));
+        }
+        if self.check != "introspect" {
+            return Err(format!("gateway.check: `{}` must be introspect", self.check));
+        }
+        if self.resource.ends_with('/') || url::Url::parse(&self.resource).is_err() {
+            return Err(format!("gateway.resource: `{}` must be a URL without a slash at the end", self.resource));
+        }
+        Ok(())
+    }
+
+    /// The routes, as the gateway takes them.
+    pub fn routes(&self) -> Result<Vec<Route>, String> {
+        self.route.iter().map(|route| route.route().map_err(|what| format!("[[gateway.route]] {what}"))).collect()
+    }
+}

@@ -1,0 +1,255 @@
+//! Sections of the authorization server.
+
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use url::{Host, Url};
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    pub listen: String,
+    pub issuer: String,
+    pub admin_listen: Option<String>,
+    pub data_dir: String,
+    pub key_file: Option<String>,
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// What pages call this place.
+    pub name: String,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            issuer: "http://127.0.0.1:8080".into(),
+            admin_listen: Some("127.0.0.1:8081".into()),
+            data_dir: "wayleave-data".into(),
+            key_file: None,
+            trusted_proxies: Vec::new(),
+            name: "Wayleave".into(),
+        }
+    }
+}
+
+/// Whether the URL's host is this machine itself.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+impl ServerConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        let url = Url::parse(&self.issuer).map_err(|_| format!("server.issuer: `{}` is no URL", self.issuer))?;
+        if url.query().is_some() || url.fragment().is_some() || self.issuer.ends_with('/') {
+            return Err(format!("server.issuer: `{}` must have no query, no fragment and no slash at the end", self.issuer));
+        }
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+            return Err(format!("server.issuer: `{}` must be https, unless its host is loopback", self.issuer));
+        }
+        for (key, address) in [("listen", Some(&self.listen)), ("admin_listen", self.admin_listen.as_ref())] {
+            if let Some(address) = address.filter(|address| address.parse::<SocketAddr>().is_err()) {
+                return Err(format!("server.{key}: `{address}` must be an address and a port, like 127.0.0.1:8080"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    pub url: String,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { url: "sqlite:wayleave-data/server.db".into() }
+    }
+}
+
+/// `[assessment]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AssessmentConfig {
+    pub partial_grants: bool,
+    pub ticket_lifetime: i64,
+    pub rpt_lifetime: i64,
+    pub pct_lifetime: i64,
+    pub poll_interval: i64,
+    pub no_policy: rules::assessment::NoPolicy,
+    pub mailbox_proof_lifetime: i64,
+    pub request_lifetime: i64,
+    pub claim_token_max_age: i64,
+    pub revoke_on_ticket_replay: bool,
+    pub access_token_lifetime: i64,
+    pub refresh_token_lifetime: i64,
+}
+
+impl Default for AssessmentConfig {
+    fn default() -> Self {
+        Self {
+            partial_grants: true,
+            ticket_lifetime: 300,
+            rpt_lifetime: 600,
+            pct_lifetime: 2_592_000,
+            poll_interval: 5,
+            no_policy: rules::assessment::NoPolicy::Ask,
+            mailbox_proof_lifetime: 1800,
+            request_lifetime: 604_800,
+            claim_token_max_age: 3600,
+            revoke_on_ticket_replay: false,
+            access_token_lifetime: 3600,
+            refresh_token_lifetime: 7_776_000,
+        }
+    }
+}
+
+/// `[profiles]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProfilesConfig {
+    pub extensions: bool,
+    pub pensions: bool,
+}
+
+impl Default for ProfilesConfig {
+    fn default() -> Self {
+        Self { extensions: true, pensions: false }
+    }
+}
+
+/// `[[account]]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountConfig {
+    pub username: String,
+    pub email: Option<String>,
+    pub name: Option<String>,
+    pub password: Option<String>,
+    pub password_hash: Option<String>,
+    pub password_file: Option<String>,
+}
+
+impl AccountConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.username.is_empty() {
+            return Err("[[account]]: `username` must not be empty".into());
+        }
+        if let Some(email) = self.email.as_ref().filter(|email| rules::email::normalize(email).is_none()) {
+            return Err(format!("[[account]] `{}`: `{email}` is no e-mail address", self.username));
+        }
+        let given = [&self.password, &self.password_hash, &self.password_file].into_iter().flatten().count();
+        if given > 1 {
+            return Err(format!("[[account]] `{}`: give one of password, password_hash and password_file", self.username));
+        }
+        Ok(())
+    }
+}
+
+/// `[[client]]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientConfig {
+    pub client_id: String,
+    pub client_secret: Option<String>,
+    pub client_secret_file: Option<String>,
+    pub jwks: Option<serde_json::Value>,
+    pub jwks_uri: Option<String>,
+    pub jwks_file: Option<String>,
+    pub resource: Option<String>,
+    pub access_token_format: types::client::AccessTokenFormat,
+    pub name: Option<String>,
+    pub grant_types: Vec<String>,
+    pub scope: String,
+    pub redirect_uris: Vec<String>,
+    pub claims_redirect_uris: Vec<String>,
+    pub post_logout_redirect_uris: Vec<String>,
+    pub acts_for: Option<String>,
+    pub may_push_claims: bool,
+    pub dpop_bound_access_tokens: bool,
+    pub id_token_signed_response_alg: Option<String>,
+}
+
+impl ClientConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        let id = &self.client_id;
+        if id.is_empty() {
+            return Err("[[client]]: `client_id` must not be empty".into());
+        }
+        if let Err(error) = types::ScopeSet::parse(&self.scope) {
+            return Err(format!("[[client]] `{id}`: scope: {error}"));
+        }
+        let keys = [self.jwks.is_some(), self.jwks_uri.is_some(), self.jwks_file.is_some()];
+        if keys.into_iter().filter(|given| *given).count() > 1 {
+            return Err(format!("[[client]] `{id}`: give one of jwks, jwks_uri and jwks_file"));
+        }
+        let uris = self.redirect_uris.iter().chain(&self.claims_redirect_uris).chain(&self.resource);
+        for uri in uris {
+            let fits = Url::parse(uri).is_ok_and(|url| url.fragment().is_none() && !url.cannot_be_a_base());
+            if !fits {
+                return Err(format!("[[client]] `{id}`: `{uri}` must be an absolute URI without fragment"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `[[trusted_issuer]]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrustedIssuerConfig {
+    pub issuer: String,
+    pub jwks_file: Option<String>,
+    pub jwks_uri: Option<String>,
+    pub claims: Vec<String>,
+    pub email_domains: Vec<String>,
+}
+
+impl TrustedIssuerConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        let issuer = &self.issuer;
+        if issuer.is_empty() {
+            return Err("[[trusted_issuer]]: `issuer` must not be empty".into());
+        }
+        if self.jwks_file.is_some() == self.jwks_uri.is_some() {
+            return Err(format!("[[trusted_issuer]] `{issuer}`: give jwks_file or jwks_uri"));
+        }
+        if self.claims.iter().any(|claim| claim == "email") && self.email_domains.is_empty() {
+            return Err(format!(
+                "[[trusted_issuer]] `{issuer}`: claims has email, so email_domains must say for which domains ([\"*\"]: all)"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// `[outbound]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutboundConfig {
+    pub allow_private_networks: bool,
+    pub allow_http: bool,
+    pub hosts: HashMap<String, SocketAddr>,
+    pub ca_file: Option<String>,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    pub requests_per_minute_per_client: u32,
+    pub login_attempts_per_minute: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { requests_per_minute_per_client: 6000, login_attempts_per_minute: 10 }
+    }
+}

@@ -1,0 +1,43 @@
+//! A folder in the place of a mail server: each message is a file. For the demo and for tests, and
+//! where `[mail]` is not configured.
+
+use async_trait::async_trait;
+use authorization_server::mailer::{Mailer, Message};
+use identity::{Failure, internal};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The folder.
+pub struct Outbox {
+    pub folder: PathBuf,
+    count: AtomicU64,
+}
+
+impl Outbox {
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, count: AtomicU64::new(0) }
+    }
+
+    /// Messages in it, newest first: file name and text.
+    pub fn read(&self) -> Vec<(String, String)> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.ends_with(".eml"));
+        let mut messages: Vec<_> =
+            names.filter_map(|name| std::fs::read_to_string(self.folder.join(&name)).ok().map(|text| (name, text))).collect();
+        messages.sort();
+        messages.reverse();
+        messages
+    }
+}
+
+#[async_trait]
+impl Mailer for Outbox {
+    async fn send(&self, message: Message) -> Result<(), Failure> {
+        tokio::fs::create_dir_all(&self.folder).await.map_err(internal)?;
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let now = jose::Clock::now_millis(&jose::SystemClock);
+        let text = format!("To: {}\nSubject: {}\n\n{}", message.to, message.subject, message.text);
+        let place = self.folder.join(format!("{now:014}-{number:04}.eml"));
+        tokio::fs::write(place, text).await.map_err(internal)
+    }
+}

@@ -1,0 +1,14 @@
+//! Words on standard output. Logs go to standard error, through `tracing`.
+
+use std::io::Write;
+
+/// A line on standard output; a closed pipe is nobody listening, not an error.
+pub fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Says that a server is ready.
+pub fn ready(url: &str) {
+    line(&format!("ready: {url}"));
+}
