@@ -67,6 +67,7 @@ async fn a_batch_happens_whole_or_not_at_all() {
         commit(vec![below(2)], feed()).await.unwrap();
         assert_eq!(commit(vec![below(2)], feed()).await, Err(CommitError::Broken(0)));
         assert_eq!(database.get(&PETS, &key()).unwrap().unwrap()[3], Value::Int(2));
+        assert_eq!(database.get(&PETS, &["2".into()]).unwrap().unwrap()[3], Value::Int(0), "and nobody else");
         let put = |id: &str, name: &str| vec![Operation::Put { table: &PETS, row: pet(id, "eve", name) }];
         assert_eq!(commit(vec![], put("9", "Tom")).await, Err(CommitError::Taken(0)), "another row is never pushed out");
         commit(vec![], put("2", "Tim")).await.unwrap();

@@ -1,7 +1,7 @@
 //! Answers of the UMA grant that are no RPT (Grant 3.3.6): `need_info` and `request_submitted` with the
 //! next ticket of the process, and `request_denied`, which ends it.
 
-use super::uma_ticket::{Answer, spent_id};
+use super::uma_ticket::Answer;
 use crate::AuthorizationServer;
 use crate::access_request::Asking;
 use crate::changes::{Changes, Write};
@@ -11,7 +11,7 @@ use rules::Ticket;
 use rules::ticket::Process;
 use types::event::{EventKind, EventOutcome};
 use types::token::{ContinuedProcess, RequiredClaim};
-use types::{ErrorCode, PermissionRequest, ScopeSet};
+use types::{ErrorCode, PermissionRequest, Refusal, ScopeSet};
 
 /// Longest interval that a hasty client is sent away with, in seconds.
 const MAX_INTERVAL: i64 = 300;
@@ -112,13 +112,8 @@ impl AuthorizationServer {
         if ticket.stored {
             changes.writes.push(Write::DeleteProcess(ticket.process));
         }
-        match self.store.commit(changes).await {
-            Ok(()) => Failure::refuse(ErrorCode::RequestDenied, "the owner's policies do not let this pass"),
-            Err(CommitError::Spent) if self.identity.store.is_spent("ticket", "", &spent_id(ticket)).await? => {
-                Err(super::uma_ticket::invalid_grant())
-            }
-            Err(error) => Ok(Err(error)),
-        }
+        let refusal = Refusal::new(ErrorCode::RequestDenied, "the owner's policies do not let this pass");
+        Ok(self.store.commit(changes).await.map(|()| Answer::Denied(refusal)))
     }
 
     /// The next ticket's text; what has been gathered, and what does not fit, goes into the process.

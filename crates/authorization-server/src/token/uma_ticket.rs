@@ -25,6 +25,8 @@ pub enum Answer {
     Token(TokenResponse),
     /// 403 with the next ticket.
     Continued(ContinuedProcess),
+    /// 403 and the end: the ticket is spent, and there is no other.
+    Denied(Refusal),
 }
 
 /// Parameters of the request beside the ticket.

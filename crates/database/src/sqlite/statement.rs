@@ -40,12 +40,12 @@ fn name(table: &Table, at: usize) -> &'static str {
     table.columns.get(at).map_or("", |column| column.name)
 }
 
-/// ` WHERE a=$1 AND b=$2`, over these columns.
+/// ` WHERE a=?1 AND b=?2`, over these columns. (`$1` would be a name, numbered by where it first stands.)
 fn equals(table: &Table, columns: &[usize]) -> String {
     let mut text = String::new();
     for (n, at) in columns.iter().enumerate() {
         let word = if n == 0 { "WHERE" } else { "AND" };
-        let _ = write!(text, " {word} {}=${}", name(table, *at), n.saturating_add(1));
+        let _ = write!(text, " {word} {}=?{}", name(table, *at), n.saturating_add(1));
     }
     text
 }
@@ -71,7 +71,7 @@ pub(super) fn scan(connection: &Connection, scan: &Scan<'_>) -> rusqlite::Result
         parameters.push(after.clone());
         let word = if fixed.is_empty() { "WHERE" } else { "AND" };
         let sign = if scan.descending { "<" } else { ">" };
-        let _ = write!(sql, " {word} {}{sign}${}", name(table, *first), parameters.len());
+        let _ = write!(sql, " {word} {}{sign}?{}", name(table, *first), parameters.len());
     }
     let way = if scan.descending { " DESC" } else { "" };
     let along: Vec<_> = free.iter().map(|at| format!("{}{way}", name(table, *at))).collect();
@@ -79,7 +79,7 @@ pub(super) fn scan(connection: &Connection, scan: &Scan<'_>) -> rusqlite::Result
         let _ = write!(sql, " ORDER BY {}", along.join(","));
     }
     parameters.push(Value::Int(i64::try_from(scan.limit).unwrap_or(i64::MAX)));
-    let _ = write!(sql, " LIMIT ${}", parameters.len());
+    let _ = write!(sql, " LIMIT ?{}", parameters.len());
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(&parameters))?;
     let mut found = Vec::new();
@@ -121,7 +121,7 @@ pub(super) fn apply(connection: &Connection, operation: &Operation) -> rusqlite:
             let column = name(table, *column);
             let mut parameters = key.clone();
             parameters.push(Value::Int(*by));
-            let sql = format!("UPDATE {} SET {column}={column}+${}{}", table.name, parameters.len(), by_key(table));
+            let sql = format!("UPDATE {} SET {column}={column}+?{}{}", table.name, parameters.len(), by_key(table));
             run(connection, &sql, &parameters)
         }
         Operation::Raise { table, row, column } => {
@@ -131,7 +131,7 @@ pub(super) fn apply(connection: &Connection, operation: &Operation) -> rusqlite:
             write_row(connection, table, row, &otherwise)
         }
         Operation::DeleteBelow { table, column, limit } => {
-            let sql = format!("DELETE FROM {} WHERE {}<$1", table.name, name(table, *column));
+            let sql = format!("DELETE FROM {} WHERE {}<?1", table.name, name(table, *column));
             run(connection, &sql, &[Value::Int(*limit)])
         }
     }
@@ -148,7 +148,7 @@ fn key_names(table: &Table) -> String {
 
 /// Writes a row; `false` where its key or a unique index is taken and `otherwise` does not help.
 fn write_row(connection: &Connection, table: &Table, row: &[Value], otherwise: &str) -> rusqlite::Result<bool> {
-    let places: Vec<_> = (1..=table.columns.len()).map(|n| format!("${n}")).collect();
+    let places: Vec<_> = (1..=table.columns.len()).map(|n| format!("?{n}")).collect();
     let sql = format!("INSERT INTO {} ({}) VALUES ({}){otherwise}", table.name, names(table), places.join(","));
     match connection.prepare_cached(&sql)?.execute(params_from_iter(row)) {
         Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::ConstraintViolation => Ok(false),

@@ -42,6 +42,7 @@ async fn exchange(app: &Shared, parts: Parts, body: Body) -> Answer<Response> {
     Ok(match uma.exchange_ticket(&request).await? {
         UmaAnswer::Token(response) => secret(Json(response)),
         UmaAnswer::Continued(process) => secret((StatusCode::FORBIDDEN, Json(process))),
+        UmaAnswer::Denied(refusal) => return Err(ApiError(Failure::Refused(refusal))),
     })
 }
 

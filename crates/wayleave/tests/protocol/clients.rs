@@ -1,0 +1,155 @@
+//! Client registration and authentication (RFC 7591, 7592, 7523; Grant 2; protocol.md 1.7).
+
+use crate::world::{UMA, World, basic, form};
+use serde_json::{Value, json};
+
+async fn register(world: &World, metadata: Value) -> crate::world::Answer {
+    world.send("POST", "/register", &[("content-type", "application/json")], metadata.to_string()).await
+}
+
+/// Cases: X-15, G-2-7, G-2-8, G-3.3-3, F-1.5-3, G-3.3.2-8, F-1.4-1
+#[tokio::test]
+async fn a_client_registers_is_read_changed_used_and_deleted() {
+    for world in World::each().await {
+        let metadata = json!({"client_name": "Stranger", "grant_types": [UMA], "scope": "download", "claims_redirect_uris": ["https://c.example/claims"], "unknown": 1});
+        let made = register(&world, metadata.clone()).await;
+        let (id, secret, token) =
+            (made.ok(201).get("client_id"), made.get("client_secret"), made.get("registration_access_token"));
+        assert_eq!(made.json["claims_redirect_uris"], metadata["claims_redirect_uris"]);
+        assert_eq!(made.json["client_secret_expires_at"], 0);
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view download").await;
+        world.share(&album, "view download", "").await;
+        let ticket = world.ticket(&pat, &album, "view").await;
+        let authorization = basic(id, secret);
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+        let fields = form(&[("grant_type", UMA), ("ticket", &ticket), ("scope", "download")]);
+        let got = world.send("POST", "/token", &headers, fields).await;
+        assert_eq!(crate::world::scopes_of(&world.introspect(&pat, got.ok(200).get("access_token")).await).len(), 2);
+        let path = format!("/register/{id}");
+        assert_eq!(world.call("GET", &path, token, Value::Null).await.ok(200).get("client_name"), "Stranger");
+        world.call("GET", &path, "wrong", Value::Null).await.refused(401, "invalid_token");
+        let changed = world.call("PUT", &path, token, json!({"client_name": "Friend", "grant_types": [UMA]})).await;
+        assert_eq!((changed.ok(200).get("client_name"), changed.get("scope")), ("Friend", ""));
+        world.call("DELETE", &path, token, Value::Null).await.ok(204);
+        world.call("GET", &path, token, Value::Null).await.refused(401, "invalid_token");
+        let ticket = world.ticket(&pat, &album, "view").await;
+        world
+            .send("POST", "/token", &headers, form(&[("grant_type", UMA), ("ticket", &ticket)]))
+            .await
+            .refused(401, "invalid_client");
+    }
+}
+
+/// Cases: G-2-8
+#[tokio::test]
+async fn bad_metadata_are_refused() {
+    let world = World::one().await;
+    for (metadata, error) in [
+        (json!({"claims_redirect_uris": "https://c.example"}), "invalid_client_metadata"),
+        (json!({"claims_redirect_uris": [], "grant_types": [UMA]}), "invalid_redirect_uri"),
+        (json!({"claims_redirect_uris": ["/relative"], "grant_types": [UMA]}), "invalid_redirect_uri"),
+        (json!({"redirect_uris": ["https://c.example/#f"]}), "invalid_redirect_uri"),
+        (json!({"redirect_uris": ["javascript:alert(1)"]}), "invalid_redirect_uri"),
+        (json!({"redirect_uris": ["http://c.example/"]}), "invalid_redirect_uri"),
+        (json!({}), "invalid_redirect_uri"),
+        (json!({"grant_types": ["password"]}), "invalid_client_metadata"),
+        (json!({"grant_types": [UMA], "jwks": {"keys": [{"kty": "oct", "k": "AA"}]}}), "invalid_client_metadata"),
+        (json!({"grant_types": [UMA], "token_endpoint_auth_method": "private_key_jwt"}), "invalid_client_metadata"),
+        (json!({"grant_types": [UMA], "token_endpoint_auth_method": "tls_client_auth"}), "invalid_client_metadata"),
+        (json!({"grant_types": [UMA], "software_statement": "x"}), "invalid_software_statement"),
+        (json!({"redirect_uris": ["https://m.example/"], "scope": "uma_policy"}), "invalid_client_metadata"),
+        (
+            json!({"redirect_uris": ["https://rs.example/"], "scope": "uma_protection", "token_endpoint_auth_method": "none"}),
+            "invalid_client_metadata",
+        ),
+    ] {
+        register(&world, metadata).await.refused(400, error);
+    }
+}
+
+/// Threat 23: nobody is somebody else's resource server.
+#[tokio::test]
+async fn threat_23_a_resource_is_claimed_by_its_own_keys_only() {
+    let world = World::one().await;
+    let claim =
+        json!({"redirect_uris": ["https://evil.example/"], "scope": "uma_protection", "resource": "https://bank.example"});
+    register(&world, claim.clone()).await.refused(400, "invalid_client_metadata");
+    let mut with_keys = claim;
+    with_keys["token_endpoint_auth_method"] = json!("private_key_jwt");
+    with_keys["jwks_uri"] = json!("https://127.0.0.1/jwks");
+    register(&world, with_keys).await.refused(400, "invalid_client_metadata");
+}
+
+/// Threat 17: a key set is not fetched from inside.
+#[tokio::test]
+async fn threat_17_jwks_uri_does_not_lead_inside() {
+    let world = World::one().await;
+    let metadata =
+        json!({"grant_types": [UMA], "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "http://169.254.169.254/keys"});
+    let id = register(&world, metadata).await.ok(201).get("client_id").to_owned();
+    let key = jose::SigningKey::generate(jose::Algorithm::Es256).unwrap();
+    let claims = json!({"iss": id, "sub": id, "aud": crate::world::ISSUER, "exp": crate::world::START + 60, "jti": "1"});
+    let assertion = key.sign("JWT", &claims).unwrap();
+    let fields = [
+        ("grant_type", UMA),
+        ("ticket", "x"),
+        ("client_assertion", &*assertion),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+    ];
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    world.send("POST", "/token", &headers, form(&fields)).await.refused(401, "invalid_client");
+}
+
+/// Cases: G-3.3.1-15
+#[tokio::test]
+async fn an_assertion_is_good_once_for_this_server_and_this_client() {
+    for world in World::each().await {
+        let key = jose::SigningKey::generate(jose::Algorithm::Es256).unwrap();
+        let keys = json!({"keys": [key.public().to_jwk()]});
+        let metadata =
+            json!({"grant_types": ["client_credentials"], "token_endpoint_auth_method": "private_key_jwt", "jwks": keys});
+        let id = register(&world, metadata).await.ok(201).get("client_id").to_owned();
+        let send = async |changes: Value| {
+            let mut claims =
+                json!({"iss": id, "sub": id, "aud": crate::world::ISSUER, "exp": crate::world::START + 60, "jti": "1"});
+            claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            let assertion = key.sign("JWT", &claims).unwrap();
+            let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+            let fields =
+                [("grant_type", "client_credentials"), ("client_assertion", &*assertion), ("client_assertion_type", kind)];
+            world.send("POST", "/token", &[("content-type", "application/x-www-form-urlencoded")], form(&fields)).await
+        };
+        send(json!({})).await.ok(200);
+        send(json!({})).await.refused(401, "invalid_client");
+        send(json!({"jti": "2", "aud": "https://other.example"})).await.refused(401, "invalid_client");
+        send(json!({"jti": "3", "exp": 1})).await.refused(401, "invalid_client");
+        send(json!({"jti": "4", "iss": "viewer"})).await.refused(401, "invalid_client");
+        send(json!({"jti": "5", "aud": format!("{}/token", crate::world::ISSUER)})).await.ok(200);
+    }
+}
+
+#[tokio::test]
+async fn one_method_of_authentication_and_the_right_one() {
+    let world = World::one().await;
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let post = |fields: &[(&str, &str)]| form(&[&[("grant_type", "client_credentials")], fields].concat());
+    world.send("POST", "/token", &headers, post(&[("client_id", "photos-rs"), ("client_secret", "photos-secret")])).await.ok(200);
+    for fields in [
+        &[][..],
+        &[("client_id", "photos-rs")],
+        &[("client_id", "photos-rs"), ("client_secret", "x")],
+        &[("client_id", "nobody"), ("client_secret", "x")],
+    ] {
+        world.send("POST", "/token", &headers, post(fields)).await.refused(401, "invalid_client");
+    }
+    let authorization = basic("photos-rs", "photos-secret");
+    let both = [("content-type", "application/x-www-form-urlencoded"), ("authorization", authorization.as_str())];
+    world
+        .send("POST", "/token", &both, post(&[("client_secret", "photos-secret"), ("client_id", "photos-rs")]))
+        .await
+        .refused(400, "invalid_request");
+    world.send("POST", "/token", &both, post(&[("client_id", "viewer")])).await.refused(401, "invalid_client");
+    // a public client cannot use what needs credentials
+    world.token("phone", &[("grant_type", "client_credentials")]).await.refused(400, "unauthorized_client");
+}

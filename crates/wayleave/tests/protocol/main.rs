@@ -1,0 +1,18 @@
+//! The protocol over the real router, on every engine, with a clock that stands still: requests in,
+//! answers out. Each test bears the ids of the cases it holds (`docs/conformance.md`).
+
+mod claims;
+mod clients;
+mod discovery;
+mod grant;
+mod interaction;
+mod isolation;
+mod oauth;
+mod owner;
+mod permission;
+mod refresh;
+mod resources;
+mod rubbish;
+mod tickets;
+mod upgrade;
+mod world;

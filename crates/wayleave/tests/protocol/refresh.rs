@@ -1,0 +1,94 @@
+//! Refresh and revocation of RPTs (Grant 3.6, 3.7; protocol.md 4).
+
+use crate::world::{World, scopes_of};
+use serde_json::json;
+
+async fn refresh(world: &World, client: &str, token: &str, scope: &str) -> crate::world::Answer {
+    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", token)];
+    if !scope.is_empty() {
+        fields.push(("scope", scope));
+    }
+    world.token(client, &fields).await
+}
+
+/// Cases: X-9, G-3.6-1, G-3.6-2, G-3.6-3, G-3.6-4
+#[tokio::test]
+async fn a_refresh_assesses_nothing_and_gains_nothing() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view print edit").await;
+        world.share(&album, "view print", "bob@bar.example").await;
+        let ticket = world.ticket(&pat, &album, "view print").await;
+        let first = world.trade_as_bob("viewer", &ticket, &[]).await;
+        let token = first.ok(200).get("refresh_token").to_owned();
+        world.pass(700);
+        let pat = world.pat().await;
+        refresh(&world, "printer", &token, "").await.refused(400, "invalid_grant");
+        let again = refresh(&world, "viewer", &token, "").await;
+        assert_eq!(scopes_of(&world.introspect(&pat, again.ok(200).get("access_token")).await).len(), 2);
+        assert_eq!(again.json.get("scope"), None);
+        let narrow = refresh(&world, "viewer", again.get("refresh_token"), "print").await;
+        assert_eq!(scopes_of(&world.introspect(&pat, narrow.ok(200).get("access_token")).await), [format!("{album} print")]);
+        world.share(&album, "edit", "bob@bar.example").await;
+        refresh(&world, "viewer", narrow.get("refresh_token"), "edit").await.refused(400, "invalid_scope");
+    }
+}
+
+/// An authenticating client whose answer got lost asks again; a token whose successor was used is a
+/// replay, and ends the family.
+#[tokio::test]
+async fn threat_15_reuse_of_a_refresh_token_ends_the_family() {
+    for world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let first = world.bobs_rpt("viewer", &pat, &album).await.get("refresh_token").to_owned();
+        let lost = refresh(&world, "viewer", &first, "").await.ok(200).get("refresh_token").to_owned();
+        let second = refresh(&world, "viewer", &first, "").await.ok(200).get("refresh_token").to_owned();
+        assert_ne!(lost, second);
+        let third = refresh(&world, "viewer", &second, "").await;
+        let rpt = third.ok(200).get("access_token").to_owned();
+        assert_eq!(world.introspect(&pat, &rpt).await["active"], true);
+        refresh(&world, "viewer", &first, "").await.refused(400, "invalid_grant");
+        assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
+        refresh(&world, "viewer", third.get("refresh_token"), "").await.refused(400, "invalid_grant");
+        let old = world.bobs_rpt("viewer", &pat, &album).await.get("refresh_token").to_owned();
+        refresh(&world, "viewer", &old, "").await.ok(200);
+        world.pass(601);
+        refresh(&world, "viewer", &old, "").await.refused(400, "invalid_grant");
+    }
+}
+
+/// Cases: G-3.3-1
+#[tokio::test]
+async fn a_public_clients_refresh_token_is_good_once() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view").await;
+        world.share(&album, "view", "").await;
+        let ticket = world.ticket(&pat, &album, "view").await;
+        let token = world.trade("phone", &ticket, &[]).await.ok(200).get("refresh_token").to_owned();
+        let next = refresh(&world, "phone", &token, "").await;
+        next.ok(200);
+        refresh(&world, "phone", &token, "").await.refused(400, "invalid_grant");
+        refresh(&world, "phone", next.get("refresh_token"), "").await.refused(400, "invalid_grant");
+    }
+}
+
+/// Cases: G-3.7-1, G-3.7-2, G-3.7-3, G-3.7-4
+#[tokio::test]
+async fn a_client_gives_its_tokens_back_and_nobody_elses() {
+    for world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let got = world.bobs_rpt("viewer", &pat, &album).await;
+        let (rpt, token) = (got.get("access_token"), got.get("refresh_token"));
+        for hint in ["access_token", "pct", "nonsense"] {
+            world.post("/revoke", "printer", &[("token", rpt), ("token_type_hint", hint)]).await.ok(200);
+        }
+        world.post("/revoke", "viewer", &[("token", "unknown")]).await.ok(200);
+        assert_eq!(world.introspect(&pat, rpt).await["active"], true);
+        world.post("/revoke", "viewer", &[("token", rpt), ("token_type_hint", "refresh_token")]).await.ok(200);
+        assert_eq!(world.introspect(&pat, rpt).await, json!({"active": false}));
+        world.post("/revoke", "viewer", &[("token", token)]).await.ok(200);
+        refresh(&world, "viewer", token, "").await.refused(400, "invalid_grant");
+        world.post("/revoke", "viewer", &[]).await.refused(400, "invalid_request");
+    }
+}

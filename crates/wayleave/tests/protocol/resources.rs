@@ -1,0 +1,144 @@
+//! Resource registration (Federated Authorization 3).
+
+use crate::world::World;
+use serde_json::{Value, json};
+
+/// Cases: F-3-1, F-3-4, F-3-5, F-3.1-2, F-3.1-3, F-3.1-4, F-3.2-1, F-3.2-3, F-3.2-4, F-3.2.1-1, F-3.2.2-1, F-3.2.3-1, F-3.2.4-1, F-3.2.5-1, F-8-2, G-1.1-2, G-1.1-3, F-1.1-1, F-6-2
+#[tokio::test]
+async fn a_resource_is_created_read_replaced_listed_and_deleted() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        assert_eq!(world.call("GET", "/uma/resources", &pat, Value::Null).await.json, json!([]));
+        let description = json!({
+            "resource_scopes": ["view", "http://photoz.example.com/dev/scopes/print"], "name": "Album", "name#fr": "Été", "description": "d",
+            "icon_uri": "http://x.example/i.png", "type": "http://x.example/album", "surprise": {"a": 1},
+        });
+        let created = world.call("POST", "/uma/resources/", &pat, description).await;
+        let id = created.ok(201).get("_id").to_owned();
+        assert!(created.header("location").ends_with(&format!("/{id}")));
+        assert!(created.get("user_access_policy_uri").contains(&id));
+        let one = format!("/uma/resources/{id}");
+        let read = world.call("GET", &one, &pat, Value::Null).await;
+        assert_eq!((read.ok(200).get("_id"), read.get("name#fr"), read.get("type")), (&*id, "Été", "http://x.example/album"));
+        assert!(read.json.get("surprise").is_none());
+        assert_eq!(read.header("cache-control"), "no-store");
+        let replaced = world.call("PUT", &one, &pat, json!({"resource_scopes": ["view"]})).await;
+        assert_eq!(replaced.ok(200).get("_id"), id);
+        let read = world.call("GET", &one, &pat, Value::Null).await.json;
+        assert!(read.get("name").is_none() && read["resource_scopes"] == json!(["view"]), "a complete replacement");
+        assert_eq!(world.call("GET", "/uma/resources", &pat, Value::Null).await.json, json!([id]));
+        world.call("DELETE", &one, &pat, Value::Null).await.ok(204);
+        world.call("GET", &one, &pat, Value::Null).await.refused(404, "not_found");
+        let gone = world.call("POST", "/uma/permissions", &pat, json!({"resource_id": id, "resource_scopes": ["view"]})).await;
+        gone.refused(400, "invalid_resource_id");
+    }
+}
+
+/// Cases: F-3.1-1, F-3.2-9, F-3.2-10, F-3.2-7, F-3.2-8, F-3.2-5, F-3.2-6, F-6-1
+#[tokio::test]
+async fn bad_descriptions_and_methods_get_published_errors() {
+    let world = World::one().await;
+    let pat = world.pat().await;
+    for bad in [
+        json!({}),
+        json!({"resource_scopes": "view"}),
+        json!({"resource_scopes": [1]}),
+        json!({"resource_scopes": []}),
+        json!([]),
+        json!({"resource_scopes": ["a b"]}),
+        json!({"resource_scopes": ["view"], "name": 3}),
+        json!({"resource_scopes": ["view"], "name#fr": 3}),
+    ] {
+        world.call("POST", "/uma/resources", &pat, bad).await.refused(400, "invalid_request");
+    }
+    let bearer = format!("Bearer {pat}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    for bad in [r#"{"resource_scopes":["a"],"resource_scopes":["b"]}"#, "{", "", "\"x\""] {
+        world.send("POST", "/uma/resources", &headers, bad).await.refused(400, "invalid_request");
+    }
+    world.call("PUT", "/uma/resources/nope", &pat, json!({"resource_scopes": ["a"]})).await.refused(404, "not_found");
+    world.call("DELETE", "/uma/resources/nope", &pat, Value::Null).await.refused(404, "not_found");
+    let wrong = world.call("PATCH", "/uma/resources/x", &pat, json!({})).await;
+    wrong.refused(405, "unsupported_method_type");
+    assert!(wrong.header("allow").contains("PUT"));
+}
+
+/// Cases: F-1.2-1, F-1.3-2, F-1.3-3, F-1.5-2, F-3.2-2, F-5.1.1-7
+#[tokio::test]
+async fn the_protection_api_wants_a_pat() {
+    let world = World::one().await;
+    let pmt = world.access("manager").await;
+    for (method, path) in
+        [("GET", "/uma/resources"), ("POST", "/uma/resources"), ("POST", "/uma/permissions"), ("GET", "/uma/resources/x")]
+    {
+        let none = world.send(method, path, &[], "").await;
+        none.refused(401, "invalid_token");
+        assert!(none.header("www-authenticate").starts_with("Bearer"));
+        world.call(method, path, "wl_at_made-up", json!({})).await.refused(401, "invalid_token");
+        world.call(method, path, &pmt, json!({})).await.refused(403, "insufficient_scope");
+    }
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    world.send("POST", "/introspect", &form, "token=x").await.refused(401, "invalid_token");
+}
+
+/// Cases: F-1.3-4, F-3.2-11, F-1.2-2, G-1.2-1, F-1.3-5
+#[tokio::test]
+async fn threat_07_anothers_id_answers_as_an_unknown_one() {
+    for world in World::each().await {
+        let (pat, music, carols, company) =
+            (world.pat().await, world.access("music-rs").await, world.access("carols-rs").await, world.access("company").await);
+        let id = world.resource(&pat, "view").await;
+        let one = format!("/uma/resources/{id}");
+        for other in [&music, &carols, &company] {
+            let unknown = world.call("GET", "/uma/resources/unknown", other, Value::Null).await;
+            for (method, body) in [("GET", Value::Null), ("PUT", json!({"resource_scopes": ["x"]})), ("DELETE", Value::Null)] {
+                let answer = world.call(method, &one, other, body).await;
+                assert_eq!((answer.status, &answer.text), (404, &unknown.text));
+            }
+            assert_eq!(world.call("GET", "/uma/resources", other, Value::Null).await.json, json!([]));
+            let ticket =
+                world.call("POST", "/uma/permissions", other, json!({"resource_id": id, "resource_scopes": ["view"]})).await;
+            ticket.refused(400, "invalid_resource_id");
+        }
+        let own = world.resource(&company, "audit").await;
+        assert_eq!(
+            world.call("GET", "/uma/resources", &company, Value::Null).await.json,
+            json!([own]),
+            "an organisation owns resources too"
+        );
+    }
+}
+
+/// Cases: F-3.1.1-1, F-3.1.1-2
+#[tokio::test]
+async fn scope_uris_are_never_fetched() {
+    let world = World::one().await;
+    let pat = world.pat().await;
+    // nothing listens there: fetching it would be an error or a pause
+    let answer = world.call("POST", "/uma/resources", &pat, json!({"resource_scopes": ["http://127.0.0.1:1/scope"]})).await;
+    answer.ok(201);
+}
+
+#[tokio::test]
+async fn threat_12_lists_are_paged_with_a_next_link() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let mut all = Vec::new();
+        for _ in 0..7 {
+            all.push(world.resource(&pat, "view").await);
+        }
+        all.sort();
+        let (mut seen, mut path) = (Vec::new(), "/uma/resources?limit=3".to_owned());
+        loop {
+            let page = world.call("GET", &path, &pat, Value::Null).await;
+            seen.extend(page.ok(200).json.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()));
+            let link = page.header("link").to_owned();
+            let Some(next) = link.strip_prefix('<').and_then(|l| l.split_once(">; rel=\"next\"")) else { break };
+            path = next.0.to_owned();
+        }
+        assert_eq!(seen, all);
+        for bad in ["limit=0", "limit=1001", "limit=x"] {
+            world.call("GET", &format!("/uma/resources?{bad}"), &pat, Value::Null).await.refused(400, "invalid_request");
+        }
+    }
+}
