@@ -4,7 +4,7 @@
 use crate::event::Event;
 use crate::owner_settings::OwnerSettings;
 use identity::TokenKey;
-use rules::{AccessRequest, Pct, Policy, Resource, Rpt};
+use rules::{AccessRequest, Policy, Resource, Rpt};
 use types::{AccessRequestId, ClientId, OwnerId, PolicyId, ResourceId, Timestamp};
 
 /// What must be true at commit: what the decision rests on.
@@ -38,7 +38,12 @@ pub enum Write {
     },
     PutRpt(TokenKey, Rpt),
     DeleteRpt(TokenKey),
-    PutPct(TokenKey, Pct),
+    /// A PCT; its claims are sealed already.
+    PutPct {
+        key: TokenKey,
+        sealed: Vec<u8>,
+        expires: Timestamp,
+    },
     DeletePct(TokenKey),
     PutProcess {
         id: [u8; 20],

@@ -17,6 +17,8 @@ pub(crate) struct Pushed<'a> {
     pub format: &'a str,
 }
 
+const PCT_CONTEXT: &str = "persisted claims";
+
 /// `typ` of headers that are surely no ID token (RFC 8725 3.11).
 const FOREIGN_TYPES: [&str; 8] = [
     "at+jwt",
@@ -137,7 +139,7 @@ impl AuthorizationServer {
     /// Adds what a PCT brings; one of another client, withdrawn or expired, brings nothing (5.2).
     pub(crate) async fn take_pct(&self, text: &str, client: &AuthenticatedClient, process: &mut Process) -> Result<(), Failure> {
         let Some(key) = token_text::key_of(TokenKind::Pct, text) else { return Ok(()) };
-        let Some(pct) = self.store.find_pct(&key).await? else { return Ok(()) };
+        let Some(pct) = self.find_pct(&key).await? else { return Ok(()) };
         if let Some(claims) = pct.claims_for(&client.id, self.now()) {
             for claim in claims.iter() {
                 process.claims.state(claim.clone());
@@ -165,7 +167,17 @@ impl AuthorizationServer {
             expires,
             family: family.to_owned(),
         };
-        Ok((text, Write::PutPct(key, pct)))
+        let plain = serde_json::to_vec(&pct).map_err(identity::internal)?;
+        let sealed = self.identity.keys.seal(&plain, PCT_CONTEXT, &*self.identity.randomness)?;
+        Ok((text, Write::PutPct { key, sealed, expires }))
+    }
+
+    /// What a PCT stands for; personal, so it is sealed at rest (Grant 6.2).
+    pub(crate) async fn find_pct(&self, key: &TokenKey) -> Result<Option<rules::Pct>, Failure> {
+        let Some(sealed) = self.store.find_pct(key).await? else { return Ok(None) };
+        let plain =
+            self.identity.keys.open(&sealed, PCT_CONTEXT).ok_or_else(|| identity::internal("a stored PCT does not open"))?;
+        serde_json::from_slice(&plain).map(Some).map_err(identity::internal)
     }
 }
 

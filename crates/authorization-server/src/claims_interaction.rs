@@ -157,8 +157,9 @@ impl AuthorizationServer {
             return Failure::refuse(ErrorCode::InvalidRequest, "that is no e-mail address: write it like name@example.org");
         };
         let now = self.now();
-        if !self.mail_throttle.admit(&format!("to {normalized}"), now) || !self.mail_throttle.admit(&format!("from {from}"), now)
-        {
+        let busy = |key: String| !self.mail_throttle.admit(&key, now);
+        let process = format!("process {}", spent_id(&interaction.ticket));
+        if busy(format!("to {normalized}")) || busy(process) || !self.sender_throttle.admit(from, now) {
             return Failure::refuse(ErrorCode::TooManyRequests, "too many codes were sent: wait a minute, then try again");
         }
         let number = u64::from_be_bytes(jose::ambient::random(&*self.identity.randomness)).checked_rem(CODE_DIGITS).unwrap_or(0);

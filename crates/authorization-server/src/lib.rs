@@ -93,6 +93,7 @@ pub struct AuthorizationServer {
     pub mailer: Arc<dyn Mailer>,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) mail_throttle: identity::throttle::Throttle,
+    pub(crate) sender_throttle: identity::throttle::Throttle,
     pub(crate) guess_throttle: identity::throttle::Throttle,
 }
 
@@ -103,7 +104,8 @@ impl AuthorizationServer {
             identity,
             store,
             mailer,
-            mail_throttle: identity::throttle::Throttle::per_minute(5),
+            mail_throttle: identity::throttle::Throttle::per_minute(20),
+            sender_throttle: identity::throttle::Throttle::per_minute(120),
             guess_throttle: identity::throttle::Throttle::per_minute(5),
         }
     }

@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::owner_settings::OwnerSettings;
 use async_trait::async_trait;
 use identity::{CommitError, StoreError, TokenKey};
-use rules::{AccessRequest, Pct, Policy, Resource, Rpt};
+use rules::{AccessRequest, Policy, Resource, Rpt};
 use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId};
 
 /// A page of a list: entries after this one, at most so many.
@@ -43,7 +43,8 @@ pub trait Store: Send + Sync {
     /// Version of the link between an owner and a resource server; 0 where there never was one.
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError>;
     async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, StoreError>;
-    async fn find_pct(&self, key: &TokenKey) -> Result<Option<Pct>, StoreError>;
+    /// A PCT as it was sealed.
+    async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError>;
     /// A process as it was sealed.
     async fn find_process(&self, id: &[u8; 20]) -> Result<Option<Vec<u8>>, StoreError>;
     async fn find_access_request(&self, id: &AccessRequestId) -> Result<Option<AccessRequest>, StoreError>;

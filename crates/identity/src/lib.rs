@@ -94,7 +94,7 @@ impl Identity {
         let started = clock.now();
         Self {
             login_throttle: throttle::Throttle::per_minute(settings.login_attempts_per_minute),
-            registration_throttle: throttle::Throttle::per_minute(30),
+            registration_throttle: throttle::Throttle::per_minute(300),
             client_throttle: throttle::Throttle::per_minute(settings.requests_per_minute_per_client),
             dpop: dpop::Memory::new(started, &*randomness),
             passwords: password::Passwords::default(),

@@ -8,9 +8,9 @@ impl Identity {
     /// Checks a password; `Some` only for the right one. Limited per name and per address.
     pub async fn check_password(&self, username: &str, password: &str, address: &str) -> Result<Option<Account>, Failure> {
         let now = self.now();
-        if !self.login_throttle.admit(&format!("name {username}"), now)
-            || !self.login_throttle.admit(&format!("from {address} {username}"), now)
-        {
+        // wrong attempts count: per name, and per address that tries many names
+        let (name, from) = (format!("name {username}"), format!("from {address}"));
+        if !self.login_throttle.admit(&name, now) || !self.login_throttle.admit(&from, now) {
             return Failure::refuse(ErrorCode::TooManyRequests, "too many attempts: wait a minute, then try again");
         }
         let account = match self.store.find_account_by_username(username).await? {
@@ -19,6 +19,10 @@ impl Identity {
         };
         let hash = account.as_ref().and_then(|account| account.password_hash.clone());
         let right = self.passwords.verify(password.to_owned(), hash, &*self.randomness).await?;
+        if right {
+            self.login_throttle.forgive(&name);
+            self.login_throttle.forgive(&from);
+        }
         Ok(account.filter(|_| right))
     }
 

@@ -32,4 +32,12 @@ impl Throttle {
         counts.1.insert(key.to_owned(), 1);
         self.per_minute >= 1
     }
+
+    /// Takes one back: what was counted did no harm.
+    pub fn forgive(&self, key: &str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.1.get_mut(key) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }

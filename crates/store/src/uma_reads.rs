@@ -8,7 +8,7 @@ use authorization_server::store::Page;
 use authorization_server::{Changes, Event};
 use database::{Row, Scan, Table, Value};
 use identity::{CommitError, StoreError, TokenKey};
-use rules::{AccessRequest, Pct, Policy, Resource, Rpt};
+use rules::{AccessRequest, Policy, Resource, Rpt};
 use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId};
 
 /// A page along an index whose order ends in the id.
@@ -89,8 +89,9 @@ impl authorization_server::Store for Store {
         optional(self.get(&tables::RPT, &token_key(key))?)
     }
 
-    async fn find_pct(&self, key: &TokenKey) -> Result<Option<Pct>, StoreError> {
-        optional(self.get(&tables::PCT, &token_key(key))?)
+    async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = self.get(&tables::PCT, &token_key(key))?;
+        Ok(row.and_then(|row| row.last().and_then(Value::as_blob).map(<[u8]>::to_vec)))
     }
 
     async fn find_process(&self, id: &[u8; 20]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -219,9 +219,9 @@ impl Plan {
                 self.put(&tables::RPT, row)
             }
             Write::DeleteRpt(key) => self.delete(&tables::RPT, token_key(&key)),
-            Write::PutPct(key, pct) => {
+            Write::PutPct { key, sealed, expires } => {
                 let mut row = token_key(&key);
-                row.extend([pct.expires.0.into(), body(&pct)?]);
+                row.extend([expires.0.into(), sealed.into()]);
                 self.put(&tables::PCT, row)
             }
             Write::DeletePct(key) => self.delete(&tables::PCT, token_key(&key)),

@@ -8,10 +8,15 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tower::{Service, ServiceExt};
 use web::PeerAddress;
 
@@ -65,7 +70,13 @@ pub async fn bind(preferred: &str, or_any: bool) -> std::io::Result<TcpListener>
 }
 
 /// Serves until told to stop, then lets what is in flight end.
-pub async fn serve(listener: TcpListener, router: Router, trusted_proxies: Vec<IpAddr>, mut stop: Stop) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    trusted_proxies: Vec<IpAddr>,
+    tls: Option<TlsAcceptor>,
+    mut stop: Stop,
+) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Some(Duration::from_secs(20)));
@@ -94,19 +105,46 @@ pub async fn serve(listener: TcpListener, router: Router, trusted_proxies: Vec<I
             let mut router = router.clone();
             async move { router.as_service().ready().await?.call(request).await }
         });
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
-        let watched = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = watched.await {
-                tracing::debug!(%error, "a connection ended");
+        let service = TowerToHyperService::new(service);
+        match &tls {
+            None => {
+                let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+                let watched = graceful.watch(connection);
+                tokio::spawn(async move { ended(&watched.await) });
             }
-        });
+            Some(tls) => {
+                let (accepting, builder, watcher) = (tls.accept(stream), builder.clone(), graceful.watcher());
+                tokio::spawn(async move {
+                    let Ok(Ok(stream)) = tokio::time::timeout(HEADER_TIMEOUT, accepting).await else { return };
+                    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+                    ended(&watcher.watch(connection).await);
+                });
+            }
+        }
     }
     drop(listener);
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still running at the end");
     }
+}
+
+fn ended<E: std::fmt::Display>(result: &Result<(), E>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// TLS 1.2 and 1.3 with this certificate.
+pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, String> {
+    let unreadable = |place: &Path, error: &dyn std::fmt::Display| format!("server.tls: {}: {error}", place.display());
+    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(|error| unreadable(cert, &error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let config =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
+    let mut config = config.with_no_client_auth().with_single_cert(chain, key).map_err(|error| format!("server.tls: {error}"))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// Forwarding headers are believed from trusted proxies only: the last address that is none of them.

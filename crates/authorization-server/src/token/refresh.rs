@@ -65,7 +65,7 @@ impl Grant for AuthorizationServer {
 
     async fn revoke(&self, client: &AuthenticatedClient, text: &str) -> Result<bool, Failure> {
         if let Some(key) = token_text::key_of(TokenKind::Pct, text) {
-            if self.store.find_pct(&key).await?.is_some_and(|pct| pct.client == client.id) {
+            if self.find_pct(&key).await?.is_some_and(|pct| pct.client == client.id) {
                 self.store.commit(Changes::of(vec![Write::DeletePct(key)])).await?;
             }
             return Ok(true);

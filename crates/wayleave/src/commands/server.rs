@@ -1,7 +1,7 @@
 //! `wayleave server`: the authorization server, its sweeper and its admin listener.
 
 use crate::config::Config;
-use crate::serve::{Stop, bind, serve};
+use crate::serve::{Stop, acceptor, bind, serve};
 use crate::{Exit, assemble, say};
 use axum::Router;
 use axum::extract::State;
@@ -10,8 +10,11 @@ use axum::routing::get;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
+use tokio::net::TcpListener;
 use web::App;
 
+/// Where the admin listener is, unless the configuration says otherwise.
+const USUAL_ADMIN: &str = "127.0.0.1:8081";
 /// Seconds between sweeps.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Seconds after which rotated keys of another process are noticed.
@@ -24,12 +27,16 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let listener =
         bind(&config.server.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", config.server.listen)))?;
     let mut tasks = vec![tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()))];
-    if let Some(address) = &config.server.admin_listen {
-        let admin = bind(address, false).await.map_err(|error| Exit::failed(format!("admin_listen {address}: {error}")))?;
-        tasks.push(tokio::spawn(serve(admin, admin_router(server.store.clone(), server.app.clone()), Vec::new(), stop.clone())));
+    if let Some(admin) = admin_listener(config).await? {
+        let router = admin_router(server.store.clone());
+        tasks.push(tokio::spawn(serve(admin, router, Vec::new(), None, stop.clone())));
     }
+    let tls = match &config.server.tls {
+        Some(tls) => Some(acceptor(&config.path(&tls.cert), &config.path(&tls.key)).map_err(Exit::usage)?),
+        None => None,
+    };
     say::ready(&config.server.issuer);
-    serve(listener, web::router(server.app), config.server.trusted_proxies.clone(), stop).await;
+    serve(listener, web::router(server.app), config.server.trusted_proxies.clone(), tls, stop).await;
     for task in tasks {
         let _ = task.await;
     }
@@ -54,9 +61,23 @@ pub async fn keep_house(app: Arc<App>, store: Store, mut stop: Stop) {
     }
 }
 
+/// Where `/healthz` and its kin are. The usual port may be another server's: that is said, and no
+/// reason not to run; a port that was asked for is one.
+async fn admin_listener(config: &Config) -> Result<Option<TcpListener>, Exit> {
+    let asked = config.server.admin_listen.as_deref();
+    match (bind(asked.unwrap_or(USUAL_ADMIN), false).await, asked) {
+        (Ok(listener), _) => Ok(Some(listener)),
+        (Err(error), Some(address)) => Err(Exit::failed(format!("admin_listen {address}: {error}"))),
+        (Err(error), None) => {
+            tracing::warn!(%error, "nothing is served at {USUAL_ADMIN}: set server.admin_listen");
+            Ok(None)
+        }
+    }
+}
+
 /// `/healthz`: the process answers. `/readyz`: the store answers. `/metrics`: for Prometheus.
-fn admin_router(store: Store, app: Arc<App>) -> Router {
-    async fn ready(State((store, _)): State<(Store, Arc<App>)>) -> (StatusCode, &'static str) {
+fn admin_router(store: Store) -> Router {
+    async fn ready(State(store): State<Store>) -> (StatusCode, &'static str) {
         match store.latest_served() {
             Ok(_) => (StatusCode::OK, "ready\n"),
             Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
@@ -66,5 +87,5 @@ fn admin_router(store: Store, app: Arc<App>) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(async || "# TYPE wayleave_up gauge\nwayleave_up 1\n"))
-        .with_state((store, app))
+        .with_state(store)
 }

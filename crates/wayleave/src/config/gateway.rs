@@ -19,6 +19,11 @@ pub struct GatewayConfig {
     #[serde(default)]
     pub folder: Option<String>,
     pub authorization_servers: Vec<String>,
+    /// From these, and these only, forwarding headers are believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+    #[serde(default = "list")]
+    pub trust: String,
     #[serde(default = "code")]
     pub pat: String,
     #[serde(default = "introspect")]
@@ -38,6 +43,9 @@ pub struct GatewayConfig {
 
 fn code() -> String {
     "code".into()
+}
+fn list() -> String {
+    "list".into()
 }
 fn introspect() -> String {
     "introspect".into()
@@ -108,11 +116,14 @@ impl GatewayConfig {
         if self.authorization_servers.len() != 1 {
             return Err("gateway.authorization_servers: name one authorization server".into());
         }
+        if self.trust != "list" {
+            return Err(format!("gateway.trust: `{}` is not offered by this version: use list", self.trust));
+        }
         if !matches!(self.pat.as_str(), "code" | "client_credentials") {
             return Err(format!("gateway.pat: `{}` must be code or client_credentials", self.pat));
         }
         if self.check != "introspect" {
-            return Err(format!("gateway.check: `{}` must be introspect", self.check));
+            return Err(format!("gateway.check: `{}` is not offered by this version: use introspect", self.check));
         }
         if self.resource.ends_with('/') || url::Url::parse(&self.resource).is_err() {
             return Err(format!("gateway.resource: `{}` must be a URL without a slash at the end", self.resource));

@@ -17,6 +17,17 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<std::net::IpAddr>,
     /// What pages call this place.
     pub name: String,
+    pub tls: Option<TlsConfig>,
+}
+
+/// `[server.tls]`: TLS without a proxy.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Certificate chain, PEM.
+    pub cert: String,
+    /// Private key, PEM.
+    pub key: String,
 }
 
 impl Default for ServerConfig {
@@ -24,11 +35,12 @@ impl Default for ServerConfig {
         Self {
             listen: "127.0.0.1:8080".into(),
             issuer: "http://127.0.0.1:8080".into(),
-            admin_listen: Some("127.0.0.1:8081".into()),
+            admin_listen: None,
             data_dir: "wayleave-data".into(),
             key_file: None,
             trusted_proxies: Vec::new(),
             name: "Wayleave".into(),
+            tls: None,
         }
     }
 }

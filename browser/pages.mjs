@@ -1,0 +1,130 @@
+// A real Chromium does Alice's and Bob's parts in `wayleave demo`; axe looks at every page; pictures of
+// each are taken, light and dark, wide and narrow. WORLD: {issuer, gateway, viewer, pictures?}.
+import assert from 'node:assert/strict';
+import { readFileSync, mkdirSync } from 'node:fs';
+import { execSync } from 'node:child_process';
+import { chromium } from 'playwright-core';
+
+const world = JSON.parse(process.env.WORLD);
+const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+const executablePath = ['chromium', 'chromium-browser', 'google-chrome'].map((name) => {
+  try { return execSync(`command -v ${name}`, { encoding: 'utf8' }).trim(); } catch { return ''; }
+}).find(Boolean);
+const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const browser = await chromium.launch({ executablePath, args });
+const looks = [{ name: 'wide-light', width: 1200, height: 800, colorScheme: 'light' }, { name: 'narrow-dark', width: 390, height: 800, colorScheme: 'dark' }];
+if (world.pictures) {
+  looks.push({ name: 'wide-dark', width: 1200, height: 800, colorScheme: 'dark' }, { name: 'narrow-light', width: 390, height: 800, colorScheme: 'light' });
+  mkdirSync(world.pictures, { recursive: true });
+}
+
+/** axe on the page as it is, in each look; a picture of each where pictures are wanted. */
+async function look(page, name) {
+  for (const { name: way, width, height, colorScheme } of looks) {
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ colorScheme });
+    const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
+    const serious = result.violations.filter((v) => ['serious', 'critical'].includes(v.impact));
+    assert.deepEqual(serious.map((v) => `${name} ${way}: ${v.id} ${v.nodes[0].html}`), []);
+    const wide = await page.evaluate('document.documentElement.scrollWidth > window.innerWidth');
+    assert.ok(!wide, `${name} ${way} scrolls sideways`);
+    if (world.pictures) await page.screenshot({ path: `${world.pictures}/${name}-${way}.png`, fullPage: true });
+  }
+}
+
+const person = async () => (await browser.newContext({ javaScriptEnabled: true, bypassCSP: true })).newPage();
+const [alice, bob] = [await person(), await person()];
+const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
+
+// Alice links the gateway
+await alice.goto(`${world.gateway}/.wayleave/link?owner=alice`);
+await look(alice, 'login');
+await alice.getByLabel('User name or e-mail address').fill('alice');
+await alice.getByLabel('Password').fill('wrong');
+await press(alice, 'Log in');
+await alice.getByText('do not go together').waitFor();
+await alice.getByLabel('Password').fill('alice-password');
+await alice.keyboard.press('Enter');
+await alice.getByRole('heading', { name: /Let .* in/ }).waitFor();
+await look(alice, 'consent');
+await press(alice, 'Allow');
+await alice.getByRole('heading', { name: 'Linked' }).waitFor();
+await look(alice, 'linked');
+
+// she shares an album
+await alice.goto(`${world.issuer}/my/resources`);
+await look(alice, 'resources');
+await alice.getByRole('link', { name: 'Holiday 2025' }).click();
+await look(alice, 'resource');
+await alice.getByLabel(/^With/).fill('bob@bar.example');
+await alice.getByRole('checkbox', { name: 'view' }).check();
+for (const scope of ['edit', 'delete']) await alice.getByRole('checkbox', { name: scope }).uncheck();
+await press(alice, 'Share');
+await alice.getByText('bob@bar.example may view').waitFor();
+await alice.getByLabel(/What could the person/).fill('bob@bar.example');
+await press(alice, 'See');
+await alice.getByText('bob@bar.example could view.').waitFor();
+await look(alice, 'resource-shared');
+
+// Bob, a stranger, opens it in a third party's application
+async function bobProves() {
+  await bob.getByLabel(/Prove an e-mail address/).fill('bob@bar.example');
+  await press(bob, 'Send code');
+  await bob.getByText('A code is on its way').waitFor();
+  await look(bob, 'claims-code');
+  const outbox = await bob.context().newPage();
+  await outbox.goto(`${world.viewer}/outbox`);
+  await look(outbox, 'viewer-outbox');
+  const code = (await outbox.textContent('pre')).match(/\d{8}/)[0];
+  await outbox.close();
+  await bob.getByLabel('Code from the message').fill(code);
+  await press(bob, 'Go on');
+  await bob.getByRole('button', { name: 'Share' }).waitFor();
+  await look(bob, 'claims-share');
+  await press(bob, 'Share');
+}
+await bob.goto(world.viewer);
+await look(bob, 'viewer-home');
+await press(bob, 'Open');
+await bob.getByRole('heading', { name: 'Show who you are' }).waitFor();
+await look(bob, 'claims');
+await bobProves();
+await bob.getByRole('heading', { name: 'holiday 2025' }).waitFor();
+const shown = await bob.$$eval('img', (all) => all.map((img) => img.naturalWidth));
+assert.ok(shown.length === 3 && shown.every((width) => width > 0), `the pictures are there: ${shown}`);
+await look(bob, 'viewer-album');
+
+// he asks for another album; Alice approves
+await bob.goto(`${world.viewer}/open?url=${encodeURIComponent(`${world.gateway}/garden`)}`);
+if (await bob.getByRole('heading', { name: 'Show who you are' }).isVisible()) await bobProves();
+await bob.getByRole('heading', { name: 'The owner is asked' }).waitFor();
+await look(bob, 'viewer-asked');
+await alice.goto(`${world.issuer}/my/requests`);
+await alice.getByRole('heading', { name: 'bob@bar.example asks' }).waitFor();
+await look(alice, 'requests');
+await press(alice, 'Approve');
+await alice.getByText('Nobody is waiting for you.').waitFor();
+await look(alice, 'requests-answered');
+await bob.waitForTimeout(1200);
+await press(bob, 'Look again');
+await bob.getByRole('heading', { name: 'garden' }).waitFor();
+
+// she withdraws the first share; he is out
+await alice.goto(`${world.issuer}/my/resources`);
+await alice.getByRole('link', { name: 'Holiday 2025' }).click();
+await alice.getByText('Withdraw…').click();
+await press(alice, 'Withdraw this share');
+await alice.getByText('Only you.').waitFor();
+await bob.waitForTimeout(1000);
+await bob.goto(`${world.viewer}/open?url=${encodeURIComponent(`${world.gateway}/holiday-2025`)}`);
+assert.equal(await bob.getByRole('heading', { name: 'holiday 2025' }).count(), 0);
+await alice.goto(`${world.issuer}/my/history`);
+await look(alice, 'history');
+await alice.goto(`${world.issuer}/applications`);
+await look(alice, 'applications');
+await alice.goto(`${world.issuer}/authorize?client_id=nobody`);
+await look(alice, 'error');
+await alice.goto(`${world.issuer}/logout`);
+await look(alice, 'logout');
+await browser.close();
+console.log('pages: all of it works');

@@ -1,0 +1,164 @@
+//! Starting our binary, waiting until it is ready, ending it.
+
+use jose::{Algorithm, Clock, SigningKey, SystemClock};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A running process; ended when dropped.
+pub(crate) struct Process {
+    child: Child,
+    said: String,
+}
+
+impl Process {
+    /// Starts our binary and waits for its `ready:`.
+    pub(crate) fn start(arguments: &[&str], folder: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wayleave"));
+        command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = String::new();
+        for line in lines.by_ref() {
+            let line = line.unwrap();
+            said.push_str(&line);
+            said.push('\n');
+            if line.starts_with("ready:") {
+                // what it says later must not fill the pipe
+                std::thread::spawn(move || lines.for_each(drop));
+                return Self { child, said };
+            }
+        }
+        panic!("it ended before it was ready: {said}");
+    }
+
+    pub(crate) fn said(&self) -> &str {
+        &self.said
+    }
+
+    /// The hard way: SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder that goes with the test.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+static FOLDERS: AtomicU32 = AtomicU32::new(0);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let place = std::env::temp_dir().join(format!("wayleave-story-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&place).unwrap();
+        Self(place)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A port nobody listens on right now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// `wayleave server` on SQLite, with its people and a trusted issuer.
+pub(crate) struct Server {
+    pub(crate) issuer: String,
+    pub(crate) process: Option<Process>,
+    pub(crate) folder: Folder,
+    idp: SigningKey,
+}
+
+impl Server {
+    pub(crate) fn start(more: &str) -> Self {
+        let folder = Folder::new();
+        let idp = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        std::fs::write(folder.0.join("idp.json"), json!({"keys": [idp.public().to_jwk()]}).to_string()).unwrap();
+        let (port, admin) = (free_port(), free_port());
+        let text = PEOPLE.replace("PORT", &port.to_string()).replace("ADMIN", &admin.to_string());
+        std::fs::write(folder.0.join("wayleave.toml"), format!("{text}{more}")).unwrap();
+        let mut server = Self { issuer: format!("http://127.0.0.1:{port}"), process: None, folder, idp };
+        server.run();
+        server
+    }
+
+    /// Starts it (again) on what is in its folder.
+    pub(crate) fn run(&mut self) {
+        self.process = Some(Process::start(&["server"], &self.folder.0));
+    }
+
+    pub(crate) fn id_token(&self, serial: u32) -> String {
+        let now = SystemClock.now().0;
+        let claims = json!({
+            "iss": "https://idp.bar.example", "sub": "bob", "aud": "viewer", "iat": now, "exp": now + 300, "jti": serial.to_string(),
+            "email": "bob@bar.example", "email_verified": true,
+        });
+        self.idp.sign("JWT", &claims).unwrap()
+    }
+
+    /// What a script is told.
+    pub(crate) fn world(&self) -> Value {
+        let tokens: Vec<_> = (0..8).map(|serial| self.id_token(serial)).collect();
+        json!({"issuer": self.issuer, "idTokens": tokens, "callback": "http://127.0.0.1:9003/callback"})
+    }
+}
+
+const PEOPLE: &str = r#"
+[server]
+listen = "127.0.0.1:PORT"
+issuer = "http://127.0.0.1:PORT"
+admin_listen = "127.0.0.1:ADMIN"
+[assessment]
+poll_interval = 1
+[[account]]
+username = "alice"
+email = "alice@foo.example"
+password = "alice-password"
+[[client]]
+client_id = "photos-rs"
+client_secret = "photos-secret"
+resource = "http://127.0.0.1:9000"
+grant_types = ["client_credentials", "authorization_code", "refresh_token"]
+scope = "uma_protection"
+redirect_uris = ["http://127.0.0.1:9000/.wayleave/callback"]
+acts_for = "alice"
+[[client]]
+client_id = "manager"
+client_secret = "manager-secret"
+grant_types = ["client_credentials"]
+scope = "uma_policy"
+acts_for = "alice"
+[[client]]
+client_id = "web"
+client_secret = "web-secret"
+grant_types = ["authorization_code", "refresh_token"]
+redirect_uris = ["http://127.0.0.1:9003/callback"]
+[[client]]
+client_id = "viewer"
+client_secret = "viewer-secret"
+grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
+claims_redirect_uris = ["http://127.0.0.1:9001/claims"]
+may_push_claims = true
+[[trusted_issuer]]
+issuer = "https://idp.bar.example"
+jwks_file = "idp.json"
+claims = ["email", "email_verified"]
+email_domains = ["bar.example"]
+"#;
