@@ -79,7 +79,8 @@ struct ResourcePage {
     name: String,
     description: Option<String>,
     server: String,
-    scopes: Vec<String>,
+    /// Each with whether it is ticked at first: looking is, nothing else ever.
+    scopes: Vec<(String, bool)>,
     shares: Vec<Share>,
     error: Option<String>,
     answer: Option<(String, Vec<String>)>,
@@ -138,7 +139,12 @@ async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, id: &ResourceI
         csrf: visit.csrf(app),
         id: id.as_str().to_owned(),
         server: resource.resource_server.as_str().to_owned(),
-        scopes: resource.description.resource_scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        scopes: resource
+            .description
+            .resource_scopes
+            .iter()
+            .map(|scope| (scope.as_str().to_owned(), matches!(scope.as_str(), "view" | "read")))
+            .collect(),
         description: resource.description.description,
         shares,
         error: extra.error,

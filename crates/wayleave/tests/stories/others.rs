@@ -1,8 +1,6 @@
-//! Stories over real processes: the binary as people run it, and other people's programs against it.
+//! Other people's clients, and a real browser.
 
-mod processes;
-
-use processes::{Process, Server};
+use crate::processes::{Process, Server};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -81,6 +81,8 @@ pub(crate) fn free_port() -> u16 {
 /// `wayleave server` on SQLite, with its people and a trusted issuer.
 pub(crate) struct Server {
     pub(crate) issuer: String,
+    /// Where its resource server `photos-rs` is.
+    pub(crate) gateway_port: u16,
     pub(crate) process: Option<Process>,
     pub(crate) folder: Folder,
     idp: SigningKey,
@@ -92,9 +94,11 @@ impl Server {
         let idp = SigningKey::generate(Algorithm::EdDsa).unwrap();
         std::fs::write(folder.0.join("idp.json"), json!({"keys": [idp.public().to_jwk()]}).to_string()).unwrap();
         let (port, admin) = (free_port(), free_port());
+        let gateway_port = free_port();
         let text = PEOPLE.replace("PORT", &port.to_string()).replace("ADMIN", &admin.to_string());
+        let text = text.replace("GATEWAY", &gateway_port.to_string());
         std::fs::write(folder.0.join("wayleave.toml"), format!("{text}{more}")).unwrap();
-        let mut server = Self { issuer: format!("http://127.0.0.1:{port}"), process: None, folder, idp };
+        let mut server = Self { issuer: format!("http://127.0.0.1:{port}"), gateway_port, process: None, folder, idp };
         server.run();
         server
     }
@@ -134,10 +138,10 @@ password = "alice-password"
 [[client]]
 client_id = "photos-rs"
 client_secret = "photos-secret"
-resource = "http://127.0.0.1:9000"
+resource = "http://127.0.0.1:GATEWAY"
 grant_types = ["client_credentials", "authorization_code", "refresh_token"]
 scope = "uma_protection"
-redirect_uris = ["http://127.0.0.1:9000/.wayleave/callback"]
+redirect_uris = ["http://127.0.0.1:GATEWAY/.wayleave/callback"]
 acts_for = "alice"
 [[client]]
 client_id = "manager"

@@ -1,0 +1,237 @@
+//! The gateway over real processes: what a client meets before, with and without an RPT (Grant 3.2, 3.5),
+//! and when its authorization server is away.
+
+use crate::processes::{Folder, Process, Server};
+use client::{Called, Client, Credentials, Rpt, TicketRequest, Traded};
+use jose::{SystemClock, SystemRandomness};
+use outbound::{HeaderMap, Method, Outbound, Request, Response, Settings};
+use std::sync::Arc;
+use types::challenge::{UNREACHABLE_WARNING, UmaChallenge};
+use types::token::ID_TOKEN_FORMAT;
+
+/// A gateway before a folder with one album of Alice.
+struct Guarded {
+    url: String,
+    _process: Process,
+    folder: Folder,
+}
+
+impl Guarded {
+    fn start(server: &Server, backend: &str) -> Self {
+        let port = server.gateway_port;
+        let folder = Folder::new();
+        std::fs::create_dir_all(folder.0.join("files/albums/holiday")).unwrap();
+        std::fs::write(folder.0.join("files/albums/holiday/1.jpg"), [7; 300_000]).unwrap();
+        let url = format!("http://127.0.0.1:{port}");
+        let backend = if backend.is_empty() { "folder = \"files\"".to_owned() } else { format!("upstream = \"{backend}\"") };
+        let text = format!(
+            r#"
+[gateway]
+listen = "127.0.0.1:{port}"
+resource = "{url}"
+{backend}
+authorization_servers = ["{}"]
+trust = "list"
+check = "introspect"
+pat = "client_credentials"
+client_id = "photos-rs"
+client_secret = "photos-secret"
+store = {{ url = "sqlite:gateway.db" }}
+[[gateway.route]]
+path = "/albums/{{album}}/{{photo}}"
+resource = "/albums/{{album}}"
+owner = "alice"
+scopes = {{ GET = ["view"], PUT = ["edit"], DELETE = ["delete"] }}
+"#,
+            server.issuer
+        );
+        std::fs::write(folder.0.join("wayleave.toml"), text).unwrap();
+        Self { _process: Process::start(&["gateway"], &folder.0), url, folder }
+    }
+
+    fn photo(&self) -> String {
+        format!("{}/albums/holiday/1.jpg", self.url)
+    }
+}
+
+fn viewer() -> Client {
+    let settings = Settings { allow_private_networks: true, allow_http: true, ..Settings::default() };
+    Client {
+        outbound: Outbound::new(settings).unwrap(),
+        clock: Arc::new(SystemClock),
+        randomness: Arc::new(SystemRandomness),
+        credentials: Credentials { client_id: "viewer".into(), secret: Some("viewer-secret".into()) },
+        dpop_key: None,
+    }
+}
+
+async fn raw(method: Method, url: &str, headers: &[(&'static str, &str)]) -> Response {
+    let mut request = Request { method, url, headers: HeaderMap::new(), body: None };
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    viewer().outbound.send(request).await.unwrap()
+}
+
+fn challenge_of(answer: &Response) -> UmaChallenge {
+    assert_eq!(answer.status, 401);
+    UmaChallenge::find(answer.headers.get_all("www-authenticate").iter().map(|value| value.to_str().unwrap())).unwrap()
+}
+
+/// Gets Bob an RPT for what a call was challenged for; Alice shares it first.
+async fn admitted(server: &Server, guarded: &Guarded, serial: u32) -> Rpt {
+    let client = viewer();
+    let Called::Challenged(challenge) = client.call(Method::GET, &guarded.photo(), None).await.unwrap() else { panic!() };
+    let metadata = client.discover(&challenge.issuer).await.unwrap();
+    share(server, &client).await;
+    let token = server.id_token(serial);
+    let resource = challenge.resource.clone();
+    let request = TicketRequest {
+        ticket: &challenge.ticket,
+        resource: challenge.confirmed.then_some(&*resource),
+        claim: Some((&token, ID_TOKEN_FORMAT)),
+        ..TicketRequest::default()
+    };
+    match client.trade(&metadata, &request).await.unwrap() {
+        Traded::Granted(tokens) => client.rpt(&tokens, &challenge).unwrap(),
+        Traded::Denied { error, description } => panic!("{error}: {description}"),
+        _ => panic!("Bob should have got in"),
+    }
+}
+
+/// Alice shares `view` of everything that is registered with Bob.
+async fn share(server: &Server, client: &Client) {
+    let manager = Client {
+        credentials: Credentials { client_id: "manager".into(), secret: Some("manager-secret".into()) },
+        ..client.clone()
+    };
+    let metadata = manager.discover(&server.issuer).await.unwrap();
+    let pmt = manager.client_credentials(&metadata, "uma_policy").await.unwrap().access_token;
+    let bearer = format!("Bearer {pmt}");
+    let list = raw(Method::GET, &metadata.registered_resources_endpoint.unwrap(), &[("authorization", &bearer)]).await;
+    let resources: Vec<serde_json::Value> = serde_json::from_slice(&list.body).unwrap();
+    for resource in resources {
+        let claims = serde_json::json!([{"name": "email", "value": ["bob@bar.example"]}]);
+        let policy = serde_json::json!({"resource_id": resource["_id"], "resource_scopes": ["view"], "required_claims": claims});
+        let request =
+            Request::json(Method::POST, metadata.policy_endpoint.as_deref().unwrap(), &policy).header("authorization", &bearer);
+        assert_eq!(client.outbound.send(request).await.unwrap().status, 201);
+    }
+}
+
+/// Cases: G-3.1-1, G-3.2-1, G-3.2-2, G-3.2-3, G-3.2.1-1, G-3.4-1, G-3.5-1, G-3.5-2, G-3.5-4, F-5-1, F-5.1-2, F-4-6
+#[tokio::test]
+async fn a_call_is_challenged_until_its_rpt_suffices() {
+    let server = Server::start("");
+    let guarded = Guarded::start(&server, "");
+    let first = challenge_of(&raw(Method::GET, &guarded.photo(), &[]).await);
+    assert_eq!(first.as_uri, server.issuer);
+    assert!(first.realm.is_some() && first.ticket.starts_with("wl_ticket_"));
+    assert_eq!(first.resource_metadata, Some(format!("{}/.well-known/oauth-protected-resource", guarded.url)));
+    for token in ["Bearer nonsense", "Bearer wl_rpt_nonsense", "Basic eDp5", "bearer", "DPoP x"] {
+        let again = challenge_of(&raw(Method::GET, &guarded.photo(), &[("authorization", token)]).await);
+        assert_ne!(again.ticket, first.ticket, "{token}: a new ticket each time");
+    }
+    let rpt = admitted(&server, &guarded, 1).await;
+    let bearer = format!("{} {}", rpt.token_type, rpt.token);
+    let answer = raw(Method::GET, &guarded.photo(), &[("authorization", &bearer)]).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 300_000));
+    assert_eq!(raw(Method::HEAD, &guarded.photo(), &[("authorization", &bearer)]).await.status, 200);
+    // the ticket of a call that needs more asks for that, and no more
+    challenge_of(&raw(Method::DELETE, &guarded.photo(), &[("authorization", &bearer)]).await);
+    assert!(guarded.folder.0.join("files/albums/holiday/1.jpg").exists());
+}
+
+/// Threats 26 and 27; what no route names is not there.
+#[tokio::test]
+async fn threat_26_what_no_route_names_is_not_there() {
+    let server = Server::start("");
+    let guarded = Guarded::start(&server, "");
+    std::fs::write(guarded.folder.0.join("files/secret.txt"), "secret").unwrap();
+    for (path, status) in [
+        ("/secret.txt", 404),
+        ("/albums/holiday", 404),
+        ("/albums/nowhere/1.jpg", 404),
+        ("/.wayleave/nothing", 404),
+        ("/albums//1.jpg", 400),
+        ("/albums/%2e%2e%2fsecret.txt", 400),
+        ("/albums/x%2f..%2f../1", 400),
+        ("/albums;a=b/holiday/1.jpg", 404),
+    ] {
+        let answer = raw(Method::GET, &format!("{}{path}", guarded.url), &[]).await;
+        assert_eq!(answer.status.as_u16(), if path.contains(';') { 400 } else { status }, "{path}");
+    }
+    let post = raw(Method::POST, &guarded.photo(), &[]).await;
+    assert_eq!((post.status.as_u16(), post.header("allow")), (405, Some("DELETE, GET, PUT, HEAD")));
+    let overridden = raw(Method::POST, &guarded.photo(), &[("x-http-method-override", "GET")]).await;
+    assert_eq!(overridden.status, 405);
+    let link = raw(Method::GET, &format!("{}/.wayleave/link?owner=mallory", guarded.url), &[]).await;
+    assert_eq!(link.status, 404);
+    let document = raw(Method::GET, &format!("{}/.well-known/oauth-protected-resource", guarded.url), &[]).await;
+    let document: serde_json::Value = serde_json::from_slice(&document.body).unwrap();
+    assert_eq!(
+        (&document["resource"], &document["authorization_servers"][0]),
+        (&guarded.url.as_str().into(), &server.issuer.as_str().into())
+    );
+}
+
+/// Cases: G-3.2.2-1, G-3.2.2-2, X-12, F-3-2, F-3-3
+#[tokio::test]
+async fn two_gateways_two_servers_and_one_of_them_away() {
+    let (mut first, second) = (Server::start(""), Server::start(""));
+    let (a, b) = (Guarded::start(&first, ""), Guarded::start(&second, ""));
+    assert_eq!(challenge_of(&raw(Method::GET, &a.photo(), &[]).await).as_uri, first.issuer);
+    assert_eq!(challenge_of(&raw(Method::GET, &b.photo(), &[]).await).as_uri, second.issuer);
+    first.process = None;
+    let away = raw(Method::GET, &a.photo(), &[]).await;
+    assert_eq!(
+        (away.status.as_u16(), away.header("warning"), away.header("www-authenticate")),
+        (403, Some(UNREACHABLE_WARNING), None)
+    );
+    let called = viewer().call(Method::GET, &a.photo(), None).await.unwrap();
+    assert!(matches!(called, Called::AuthorizationServerUnreachable), "the client stops");
+    challenge_of(&raw(Method::GET, &b.photo(), &[]).await);
+    first.run();
+    assert_eq!(challenge_of(&raw(Method::GET, &a.photo(), &[]).await).as_uri, first.issuer, "and it goes on by itself");
+}
+
+/// Threat 27: the RPT stays at the gateway.
+#[tokio::test]
+async fn threat_27_the_upstream_sees_no_token() {
+    let seen: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+    let tell = seen.clone();
+    let upstream = axum::Router::new().fallback(async move |request: axum::extract::Request| {
+        let headers: Vec<_> = request.headers().keys().map(|name| name.as_str().to_owned()).collect();
+        tell.lock().unwrap().push(format!("{} {} {}", request.method(), request.uri(), headers.join(",")));
+        "from upstream"
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, upstream).await.unwrap() });
+    let server = Server::start("");
+    let guarded = Guarded::start(&server, &address);
+    let rpt = admitted(&server, &guarded, 1).await;
+    let bearer = format!("{} {}", rpt.token_type, rpt.token);
+    let url = format!("{}?x=1", guarded.photo());
+    let answer = raw(Method::GET, &url, &[("authorization", &bearer), ("x-original-url", "/admin"), ("x-kept", "1")]).await;
+    assert_eq!(&answer.body[..], b"from upstream");
+    let seen = seen.lock().unwrap().join("\n");
+    assert!(seen.starts_with("GET /albums/holiday/1.jpg?x=1") && seen.contains("x-kept"), "{seen}");
+    assert!(!seen.contains("authorization") && !seen.contains("x-original-url"), "{seen}");
+}
+
+/// Cases: G-3.3.6-15, G-5-1, F-1.3-1, G-6.2-1
+#[tokio::test]
+async fn without_a_person_there_is_no_going_on_and_nothing_but_tls_or_loopback() {
+    let server = Server::start("");
+    let guarded = Guarded::start(&server, "");
+    let client = viewer();
+    let Called::Challenged(challenge) = client.call(Method::GET, &guarded.photo(), None).await.unwrap() else { panic!() };
+    let metadata = client.discover(&challenge.issuer).await.unwrap();
+    share(&server, &client).await;
+    let request = TicketRequest { ticket: &challenge.ticket, ..TicketRequest::default() };
+    // a program gets the hint, and has nobody to send there: it stops
+    assert!(matches!(client.trade(&metadata, &request).await.unwrap(), Traded::NeedInfo { redirect_user: Some(_), .. }));
+    let plain = wayleave::config::Config::parse("[server]\nissuer = \"http://as.example\"", std::iter::empty(), "".into());
+    assert!(plain.unwrap_err().contains("https"));
+}
