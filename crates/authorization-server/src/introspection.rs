@@ -37,16 +37,26 @@ impl Foundations for Loaded {
 impl AuthorizationServer {
     /// What a resource server may know of a token that was presented to it.
     pub async fn introspect(&self, pat: &ProtectionToken, text: &str) -> Result<Introspection, Failure> {
-        let Some((_, rpt)) = self.find_rpt_by_text(text).await? else { return Ok(Introspection::inactive()) };
+        Ok(self.introspect_with_scopes(pat, text).await?.0)
+    }
+
+    /// The same with what the scopes rest on.
+    pub(crate) async fn introspect_with_scopes(
+        &self,
+        pat: &ProtectionToken,
+        text: &str,
+    ) -> Result<(Introspection, Vec<GrantedScope>), Failure> {
+        let inactive = || Ok((Introspection::inactive(), Vec::new()));
+        let Some((_, rpt)) = self.find_rpt_by_text(text).await? else { return inactive() };
         let for_caller = rpt.owner == pat.owner && rpt.resource_server == pat.resource_server;
         if !for_caller || self.now() >= rpt.expires || rpt.pat_grant != pat.grant {
-            return Ok(Introspection::inactive());
+            return inactive();
         }
         let left = self.standing_scopes(&rpt.scopes).await?;
         if left.is_empty() {
-            return Ok(Introspection::inactive());
+            return inactive();
         }
-        Ok(Introspection {
+        let answer = Introspection {
             active: true,
             permissions: Some(rpt::to_permissions(&left, rpt.expires)),
             iss: Some(self.issuer().as_str().to_owned()),
@@ -58,7 +68,8 @@ impl AuthorizationServer {
             sub: Some(self.pairwise_subject(&rpt)),
             client_id: Some(rpt.client),
             ..Introspection::default()
-        })
+        };
+        Ok((answer, left))
     }
 
     /// The RPT of a text, opaque or JWT. A JWT of ours names its row in `jti`.

@@ -12,6 +12,7 @@ pub mod claims;
 pub mod claims_interaction;
 pub mod consequences;
 pub mod event;
+pub mod hot;
 pub mod introspection;
 pub mod mailer;
 pub mod metadata;
@@ -91,6 +92,7 @@ pub struct AuthorizationServer {
     pub identity: Arc<Identity>,
     pub store: Arc<dyn Store>,
     pub mailer: Arc<dyn Mailer>,
+    pub(crate) hot: hot::Hot,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) mail_throttle: identity::throttle::Throttle,
     pub(crate) sender_throttle: identity::throttle::Throttle,
@@ -104,6 +106,7 @@ impl AuthorizationServer {
             identity,
             store,
             mailer,
+            hot: hot::Hot::default(),
             mail_throttle: identity::throttle::Throttle::per_minute(20),
             sender_throttle: identity::throttle::Throttle::per_minute(120),
             guess_throttle: identity::throttle::Throttle::per_minute(5),

@@ -56,6 +56,9 @@ pub trait Store: Send + Sync {
     /// Of one owner, newest first.
     async fn list_events(&self, owner: &OwnerId, page: &Page<EventId>) -> Result<Vec<Event>, StoreError>;
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError>;
+    /// A number that rises, before it is acknowledged, with every change that can take something away
+    /// from this owner's things: her policies, resources, links, approvals, tokens.
+    fn epoch(&self, owner: &OwnerId) -> u64;
     /// Carries the changes out, whole or not at all; durable when it returns.
     async fn commit(&self, changes: Changes) -> Result<(), CommitError>;
 }

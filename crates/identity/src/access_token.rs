@@ -91,12 +91,12 @@ impl Identity {
         }
     }
 
-    /// The protection API's door (Federated Authorization 1.3): a PAT with an owner.
-    pub async fn check_pat(&self, presented: &Presented<'_>) -> Result<ProtectionToken, Failure> {
+    /// The protection API's door (Federated Authorization 1.3): a PAT with an owner, and when it ends.
+    pub async fn check_pat_until(&self, presented: &Presented<'_>) -> Result<(ProtectionToken, Timestamp), Failure> {
         let token = self.check_access_token(presented).await?;
         require(&token, UMA_PROTECTION)?;
         match (token.account, token.grant) {
-            (Some(owner), Some(grant)) => Ok(ProtectionToken { resource_server: token.client, owner, grant }),
+            (Some(owner), Some(grant)) => Ok((ProtectionToken { resource_server: token.client, owner, grant }, token.expires)),
             _ => Failure::refuse(
                 ErrorCode::InsufficientScope,
                 "this PAT stands for no owner: get one by code flow, or with `acts_for`",

@@ -5,6 +5,7 @@
 //! To add a table: its SQL in `migrations/`, its description in [`tables`], its reads in
 //! [`identity_reads`] or [`uma_reads`], its writes in [`writes`].
 
+mod epochs;
 mod identity_reads;
 mod row;
 pub mod sweeper;
@@ -29,17 +30,18 @@ const MIGRATIONS: Migrations =
 #[derive(Clone)]
 pub struct Store {
     database: Arc<Database>,
+    epochs: Arc<epochs::Epochs>,
 }
 
 impl Store {
     /// In memory; gone with the process.
     pub fn in_memory() -> Self {
-        Self { database: Arc::new(Database::Memory(Memory::default())) }
+        Self { database: Arc::new(Database::Memory(Memory::default())), epochs: Arc::default() }
     }
 
     /// In a SQLite file, made or brought up to date.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { database: Arc::new(Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?)) })
+        Ok(Self { database: Arc::new(Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?)), epochs: Arc::default() })
     }
 
     /// The file under it, if there is one.
@@ -52,9 +54,13 @@ impl Store {
 
     /// Carries changes of both out, whole or not at all.
     pub async fn commit_changes(&self, changes: Changes) -> Result<(), CommitError> {
+        let touched = epochs::Touched::by(&changes);
         let plan = writes::Plan::of(changes)?;
         let batch = Batch { checks: plan.checks, operations: plan.operations };
-        self.database.commit(batch).await.map_err(|error| match error {
+        let done = self.database.commit(batch).await;
+        // also when it failed: a flush that was cut off may yet have happened
+        self.epochs.raise(&touched);
+        done.map_err(|error| match error {
             EngineError::Broken(at) => plan.if_broken.get(at).cloned().unwrap_or(CommitError::Changed),
             EngineError::Taken(at) if plan.spends.contains(&at) => CommitError::Spent,
             EngineError::Taken(_) => CommitError::Taken,

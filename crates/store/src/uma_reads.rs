@@ -125,6 +125,10 @@ impl authorization_server::Store for Store {
         optional(self.get(&tables::OWNER_SETTINGS, &[owner.as_str().into()])?)
     }
 
+    fn epoch(&self, owner: &OwnerId) -> u64 {
+        self.epochs.of(owner)
+    }
+
     async fn commit(&self, changes: Changes) -> Result<(), CommitError> {
         self.commit_changes(changes).await
     }

@@ -1,5 +1,6 @@
 //! The subcommands, a module each.
 
+pub mod bench;
 pub mod gateway;
 pub mod get;
 pub mod server;

@@ -38,6 +38,11 @@ enum Command {
     Demo(demo::Options),
     /// Fetch a protected URL, walking the whole UMA flow
     Get(commands::get::Options),
+    /// The project's benchmarks, each beside its yardstick
+    Bench {
+        #[command(subcommand)]
+        bench: commands::bench::Bench,
+    },
     /// The server's signing keys
     Key {
         #[command(subcommand)]
@@ -109,6 +114,7 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Gateway => commands::gateway::run(&config()?).await,
         Command::Demo(options) => demo::run(options).await,
         Command::Get(options) => commands::get::run(options).await,
+        Command::Bench { bench } => commands::bench::run(bench).await,
         Command::Key { action: KeyAction::Rotate } => commands::store::rotate_keys(&config()?).await,
         Command::Backup { file } => commands::store::backup(&config()?, &file),
         Command::Restore { file } => commands::store::restore(&config()?, &file).await,

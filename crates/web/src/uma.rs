@@ -43,9 +43,9 @@ pub fn router() -> Router<Shared> {
 }
 
 /// The PAT of a request, or 401.
-async fn pat(app: &Shared, parts: &Parts) -> Answer<ProtectionToken> {
+async fn pat(app: &Shared, parts: &Parts) -> Answer<std::sync::Arc<ProtectionToken>> {
     let url = parts.url(app);
-    parts.token(&url, async |presented| app.identity.check_pat(presented).await).await
+    parts.token(&url, async |presented| app.authorization_server.check_pat(presented).await).await
 }
 
 /// The PMT of a request, or 401; 404 where extensions are off.

@@ -67,7 +67,7 @@ pub(super) async fn introspect(State(app): State<Shared>, request: Request) -> R
         let form = parts.form(body).await?;
         let by_client = scheme == "basic"
             || (scheme.is_empty() && (!form.all("client_id").is_empty() || !form.all("client_assertion").is_empty()));
-        let answer = if by_client {
+        if by_client {
             let (client, _) = parts.client(app, &form).await?;
             if client.is_public() {
                 return Err(Failure::Refused(types::Refusal::new(
@@ -76,13 +76,13 @@ pub(super) async fn introspect(State(app): State<Shared>, request: Request) -> R
                 ))
                 .into());
             }
-            app.identity.introspect_access_token(&client, form.required("token").map_err(Failure::from)?).await?
-        } else {
-            let url = parts.url(app);
-            let pat = parts.token(&url, async |presented| app.identity.check_pat(presented).await).await?;
-            app.authorization_server.introspect(&pat, form.required("token").map_err(Failure::from)?).await?
-        };
-        Ok(secret(Json(answer)))
+            let answer = app.identity.introspect_access_token(&client, form.required("token").map_err(Failure::from)?).await?;
+            return Ok(secret(Json(answer)));
+        }
+        let url = parts.url(app);
+        let pat = parts.token(&url, async |presented| app.authorization_server.check_pat(presented).await).await?;
+        let answer = app.authorization_server.introspect_kept(&pat, form.required("token").map_err(Failure::from)?).await?;
+        Ok(secret(([(header::CONTENT_TYPE, "application/json")], answer)))
     })
     .await
 }

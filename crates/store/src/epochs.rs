@@ -1,0 +1,77 @@
+//! Epochs of owners: numbers that rise with every change that can take something away. Owners share slots;
+//! a change whose owner is not in it raises them all.
+
+use authorization_server::{Changes, Write};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use types::OwnerId;
+
+const SLOTS: usize = 1024;
+
+/// The numbers.
+pub(crate) struct Epochs(Vec<AtomicU64>);
+
+/// Whose epochs a commit raises.
+#[derive(Default)]
+pub(crate) struct Touched {
+    owners: Vec<OwnerId>,
+    everybody: bool,
+}
+
+fn slot_of(owner: &str, slots: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    owner.hash(&mut hasher);
+    usize::try_from(hasher.finish()).unwrap_or(0).checked_rem(slots).unwrap_or(0)
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self((0..SLOTS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Epochs {
+    pub(crate) fn of(&self, owner: &OwnerId) -> u64 {
+        self.0.get(slot_of(owner.as_str(), SLOTS)).map_or(0, |slot| slot.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn raise(&self, touched: &Touched) {
+        if touched.everybody {
+            for slot in &self.0 {
+                slot.fetch_add(1, Ordering::AcqRel);
+            }
+            return;
+        }
+        for owner in &touched.owners {
+            if let Some(slot) = self.0.get(slot_of(owner.as_str(), SLOTS)) {
+                slot.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+    }
+}
+
+impl Touched {
+    /// Reads it off the changes; what only adds raises nothing.
+    pub(crate) fn by(changes: &Changes) -> Self {
+        let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false };
+        for write in &changes.identity.writes {
+            use identity::Write as W;
+            let takes_away = matches!(write, W::DeleteAccessToken(_) | W::EndFamily(_) | W::PutClient(_) | W::DeleteClient(_));
+            touched.everybody |= takes_away;
+        }
+        for write in &changes.writes {
+            match write {
+                Write::PutResource(resource) => touched.owners.push(resource.owner.clone()),
+                Write::PutPolicy(policy) => touched.owners.push(policy.owner.clone()),
+                Write::PutAccessRequest(request) => touched.owners.push(request.owner.clone()),
+                Write::RaiseLink { owner, .. } => touched.owners.push(owner.clone()),
+                // every deletion of these comes with an event of the owner's, but need not
+                Write::DeleteResource(_) | Write::DeletePolicy(_) | Write::DeleteAccessRequest(_) | Write::DeleteRpt(_) => {
+                    touched.everybody = true;
+                }
+                _ => {}
+            }
+        }
+        touched
+    }
+}

@@ -1,0 +1,248 @@
+//! The field: a server on SQLite with an album, a policy and so many live RPTs, and the yardstick beside it.
+
+use super::load::{Load, Target};
+use crate::config::Config;
+use crate::{Exit, assemble};
+use authorization_server::{Changes, Write};
+use client::{Client, Credentials};
+use identity::token_text::{TokenKind, key_of, mint};
+use jose::{Clock, SystemClock, SystemRandomness};
+use outbound::{Method, Outbound, Request, Settings};
+use rules::Rpt;
+use rules::rpt::{Basis, GrantedScope};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use store::Store;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use types::token::UMA_TICKET;
+
+/// Everything under load; gone when dropped.
+pub(super) struct Field {
+    pub(super) server: Target,
+    pub(super) yardstick: Target,
+    _processes: Vec<Child>,
+    folder: PathBuf,
+    client: Client,
+    pat: String,
+    album: String,
+    rpts: Vec<String>,
+}
+
+impl Drop for Field {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+const CLIENTS: &str = r#"
+[limits]
+requests_per_minute_per_client = 4000000000
+[assessment]
+rpt_lifetime = 86400
+[[account]]
+username = "alice"
+[[client]]
+client_id = "photos-rs"
+client_secret = "photos-secret"
+resource = "http://127.0.0.1:9000"
+grant_types = ["client_credentials"]
+scope = "uma_protection"
+acts_for = "alice"
+[[client]]
+client_id = "manager"
+client_secret = "manager-secret"
+grant_types = ["client_credentials"]
+scope = "uma_policy"
+acts_for = "alice"
+[[client]]
+client_id = "viewer"
+client_secret = "viewer-secret"
+grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
+[[client]]
+client_id = "jwt-viewer"
+client_secret = "viewer-secret"
+access_token_format = "jwt"
+grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
+"#;
+
+async fn start(folder: &Path, arguments: &[&str], address: &str) -> Result<(Child, Target), Exit> {
+    let own = std::env::current_exe().map_err(Exit::failed)?;
+    let mut command = Command::new(own);
+    command.args(arguments).current_dir(folder).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(Exit::failed)?;
+    let out = child.stdout.take().ok_or_else(|| Exit::failed("no output"))?;
+    let mut lines = BufReader::new(out).lines();
+    while let Some(line) = lines.next_line().await.map_err(Exit::failed)? {
+        if line.starts_with("ready:") {
+            let pid = child.id().unwrap_or(0);
+            return Ok((child, Target { address: address.to_owned(), pid }));
+        }
+    }
+    Err(Exit::failed("a process ended before it was ready"))
+}
+
+fn free_address() -> Result<String, Exit> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(Exit::failed)?;
+    Ok(listener.local_addr().map_err(Exit::failed)?.to_string())
+}
+
+impl Field {
+    pub(super) async fn start(rpts: usize) -> Result<Self, Exit> {
+        let folder = std::env::temp_dir().join(format!("wayleave-bench-{}-{rpts}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(Exit::failed)?;
+        let (address, admin, yard) = (free_address()?, free_address()?, free_address()?);
+        let issuer = format!("http://{address}");
+        let server = format!("[server]\nlisten = \"{address}\"\nissuer = \"{issuer}\"\nadmin_listen = \"{admin}\"\n{CLIENTS}");
+        std::fs::write(folder.join("wayleave.toml"), &server).map_err(Exit::failed)?;
+        let client = Client {
+            outbound: Outbound::new(Settings { configured: vec![issuer.clone()], ..Settings::default() })
+                .map_err(Exit::failed)?,
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness),
+            credentials: Credentials { client_id: "photos-rs".into(), secret: Some("photos-secret".into()) },
+            dpop_key: None,
+        };
+        // once up to make the album, its policy and the PAT; down to fill the store; up again
+        let (child, _) = start(&folder, &["server"], &address).await?;
+        let (pat, album, policy) = furnish(&client, &issuer).await?;
+        end(child).await?;
+        let config = Config::parse(&server, std::iter::empty(), folder.clone()).map_err(Exit::failed)?;
+        let texts = fill(&config, rpts, &album, &policy).await?;
+        let (server_process, server) = start(&folder, &["server"], &address).await?;
+        let place = folder.join("yard.db").display().to_string();
+        let (yard_process, yardstick) =
+            start(&folder, &["bench", "yardstick", "--listen", &yard, "--store", &place], &yard).await?;
+        let _processes = vec![server_process, yard_process];
+        Ok(Self { server, yardstick, _processes, folder, client, pat, album, rpts: texts })
+    }
+
+    /// Introspection of the RPTs at random.
+    pub(super) fn introspection(&self, connections: usize) -> Load {
+        let step = 7919_usize;
+        let count = self.rpts.len().max(1);
+        let shuffled = (0..count).filter_map(|n| self.rpts.get(n.wrapping_mul(step).checked_rem(count).unwrap_or(0)));
+        let request = |token: &String| self.post("/introspect", &self.bearer(), FORM, &format!("token={token}"));
+        Load { requests: Arc::new(shuffled.map(request).collect()), connections }
+    }
+
+    pub(super) fn tickets(&self) -> Load {
+        let body = json!({"resource_id": self.album, "resource_scopes": ["view"]}).to_string();
+        let request = self.post("/uma/permissions", &self.bearer(), "application/json", &body);
+        Load { requests: Arc::new(vec![request]), connections: 64 }
+    }
+
+    /// Fresh tickets, and the trades of them.
+    pub(super) async fn grants(&self, client: &str, count: usize) -> Result<Load, Exit> {
+        let url = format!("http://{}/uma/permissions", self.server.address);
+        let body = json!({"resource_id": self.album, "resource_scopes": ["view"]});
+        let mut requests = Vec::with_capacity(count);
+        for chunk in (0..count).collect::<Vec<_>>().chunks(256) {
+            let mut asked = Vec::new();
+            for _ in chunk {
+                let (outbound, url, bearer, body) = (self.client.outbound.clone(), url.clone(), self.bearer(), body.clone());
+                asked.push(tokio::spawn(async move {
+                    outbound.send(Request::json(Method::POST, &url, &body).header("authorization", &bearer)).await
+                }));
+            }
+            for one in asked {
+                let answer = one.await.map_err(Exit::failed)?.map_err(Exit::failed)?;
+                let ticket: Value = serde_json::from_slice(&answer.body).map_err(Exit::failed)?;
+                let fields = [
+                    ("grant_type", UMA_TICKET),
+                    ("ticket", ticket.get("ticket").and_then(Value::as_str).unwrap_or_default()),
+                    ("client_id", client),
+                    ("client_secret", "viewer-secret"),
+                ];
+                let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+                requests.push(self.post("/token", "", FORM, &form));
+            }
+        }
+        Ok(Load { requests: Arc::new(requests), connections: 64 })
+    }
+
+    pub(super) fn resident_mib(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.server.pid)).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.pat)
+    }
+
+    fn post(&self, path: &str, authorization: &str, kind: &str, body: &str) -> Vec<u8> {
+        let authorization = if authorization.is_empty() { String::new() } else { format!("Authorization: {authorization}\r\n") };
+        let host = &self.server.address;
+        let length = body.len();
+        format!("POST {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+async fn end(mut child: Child) -> Result<(), Exit> {
+    child.kill().await.map_err(Exit::failed)
+}
+
+/// Album, policy and PAT, over the wire.
+async fn furnish(client: &Client, issuer: &str) -> Result<(String, String, String), Exit> {
+    let metadata = client.discover(issuer).await.map_err(Exit::failed)?;
+    let pat = client.client_credentials(&metadata, "uma_protection").await.map_err(Exit::failed)?.access_token;
+    let manager = Client {
+        credentials: Credentials { client_id: "manager".into(), secret: Some("manager-secret".into()) },
+        ..client.clone()
+    };
+    let pmt = manager.client_credentials(&metadata, "uma_policy").await.map_err(Exit::failed)?.access_token;
+    let post = async |url: &Option<String>, token: &str, body: Value| {
+        let url = url.clone().unwrap_or_default();
+        let request = Request::json(Method::POST, &url, &body).header("authorization", &format!("Bearer {token}"));
+        let answer = client.outbound.send(request).await.map_err(Exit::failed)?;
+        let made: Value = serde_json::from_slice(&answer.body).map_err(Exit::failed)?;
+        Ok::<_, Exit>(made.get("_id").and_then(Value::as_str).unwrap_or_default().to_owned())
+    };
+    let album = post(&metadata.resource_registration_endpoint, &pat, json!({"resource_scopes": ["view"]})).await?;
+    let document = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
+    let policy = post(&metadata.policy_endpoint, &pmt, document).await?;
+    Ok((pat, album, policy))
+}
+
+/// Live RPTs, written as the server would.
+async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Result<Vec<String>, Exit> {
+    let store: Store = assemble::open_store(config, &config.store.url)?;
+    let now = SystemClock.now();
+    let accounts: &dyn identity::Store = &store;
+    let alice =
+        accounts.find_account_by_username("alice").await.map_err(Exit::failed)?.ok_or_else(|| Exit::failed("no alice"))?;
+    let consent = accounts.find_consent_of(&alice.id, &"photos-rs".into()).await.map_err(Exit::failed)?;
+    let consent = consent.ok_or_else(|| Exit::failed("no link"))?;
+    let mut texts = Vec::with_capacity(count);
+    let view = types::Scope::parse("view").map_err(Exit::failed)?;
+    let basis = Basis::Policy { id: policy.into(), version: 0, expires_at: None };
+    for chunk in (0..count).collect::<Vec<_>>().chunks(2_000) {
+        let mut writes = Vec::with_capacity(chunk.len());
+        for n in chunk {
+            let expires = now.plus(86_000);
+            let text = mint(TokenKind::Rpt, alice.id.as_str(), expires, &SystemRandomness);
+            let key = key_of(TokenKind::Rpt, &text).ok_or_else(|| Exit::failed("no key"))?;
+            let rpt = Rpt {
+                client: "viewer".into(),
+                owner: alice.id.clone(),
+                resource_server: "photos-rs".into(),
+                pat_grant: consent.id.clone(),
+                requesting_party: Default::default(),
+                cnf: None,
+                scopes: vec![GrantedScope { resource: album.into(), scope: view.clone(), basis: vec![basis.clone()] }],
+                issued: now,
+                expires,
+                family: format!("bench{n}"),
+            };
+            writes.push(Write::PutRpt(key, rpt));
+            texts.push(text);
+        }
+        store.commit_changes(Changes::of(writes)).await.map_err(Exit::failed)?;
+    }
+    Ok(texts)
+}
