@@ -31,7 +31,8 @@ struct Kept<T> {
 /// What is kept.
 pub(crate) struct Hot {
     pats: Cache<Hash, Kept<Arc<ProtectionToken>>>,
-    answers: Cache<(Hash, Hash), Kept<Bytes>>,
+    /// By token and PAT grant.
+    answers: Cache<Hash, Kept<Bytes>>,
 }
 
 impl Default for Hot {
@@ -68,7 +69,7 @@ impl AuthorizationServer {
 
     /// Introspection by PAT as the bytes of its JSON, kept.
     pub async fn introspect_kept(&self, pat: &ProtectionToken, token: &str) -> Result<Bytes, Failure> {
-        let key = (digest::sha256(&[token.as_bytes()]), digest::sha256(&[pat.grant.as_str().as_bytes()]));
+        let key = digest::sha256(&[pat.grant.as_str().as_bytes(), b"\0", token.as_bytes()]);
         if let Some(kept) = self.hot.answers.get(&key).filter(|kept| self.stands(kept)) {
             return Ok(kept.value);
         }

@@ -9,6 +9,7 @@ use jose::seal::SealingKey;
 use rules::Ticket;
 use rules::ticket::ProcessId;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use types::{ClientId, GrantId, OwnerId, PermissionRequest, ResourceId, ScopeSet, Timestamp};
 
 /// Every ticket begins so.
@@ -44,14 +45,10 @@ fn key_name(day: i64) -> String {
 }
 
 impl AuthorizationServer {
-    async fn ticket_key(&self, day: i64) -> Result<SealingKey, Failure> {
+    async fn ticket_key(&self, day: i64) -> Result<Arc<SealingKey>, Failure> {
         let identity = &self.identity;
         let expires = Timestamp(day.saturating_add(2).saturating_mul(DAY).saturating_add(self.settings.request_lifetime));
-        let key = identity
-            .keys
-            .ensure_secret(&key_name(day), expires, &*identity.store, &*identity.clock, &*identity.randomness)
-            .await?;
-        SealingKey::new(&key).map_err(internal)
+        identity.keys.ensure_secret(&key_name(day), expires, &*identity.store, &*identity.clock, &*identity.randomness).await
     }
 
     fn ticket_context(&self) -> Vec<u8> {
@@ -96,7 +93,7 @@ impl AuthorizationServer {
         };
         // an old key may be gone, and then so are its tickets; only today's is made here
         let key = match self.identity.keys.secret(&key_name(day)) {
-            Some(key) => SealingKey::new(&key).map_err(internal)?,
+            Some(key) => key,
             None => return Ok(None),
         };
         Ok(key.open(&body, &self.ticket_context()).and_then(|plain| unpack(&plain)))

@@ -39,7 +39,7 @@ pub const OVERLAP: i64 = 30 * 86_400;
 
 struct Loaded {
     signing: Vec<(StoredKey, Arc<SigningKey>)>,
-    secrets: Vec<(SealedSecret, [u8; KEY_BYTES])>,
+    secrets: Vec<(SealedSecret, Arc<SealingKey>)>,
 }
 
 /// The keys in use.
@@ -83,9 +83,8 @@ impl Keys {
         let mut secrets = Vec::new();
         for secret in store.list_secrets().await? {
             let opened = self.sealing.open(&secret.sealed, secret.name.as_bytes());
-            if let Some(key) = opened.and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes).ok()) {
-                secrets.push((secret, key));
-            }
+            let key = opened.and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes).ok()).and_then(|key| SealingKey::new(&key).ok());
+            secrets.extend(key.map(|key| (secret, Arc::new(key))));
         }
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Loaded { signing, secrets };
         Ok(())
@@ -164,13 +163,13 @@ impl Keys {
         jose::KeySet::from_json(&self.jwks(now)).unwrap_or_default()
     }
 
-    /// A secret by name, if it is loaded.
-    pub fn secret(&self, name: &str) -> Option<[u8; KEY_BYTES]> {
+    /// A sealing key by name, if it is loaded.
+    pub fn secret(&self, name: &str) -> Option<Arc<SealingKey>> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        loaded.secrets.iter().find(|(secret, _)| secret.name == name).map(|(_, key)| *key)
+        loaded.secrets.iter().find(|(secret, _)| secret.name == name).map(|(_, key)| key.clone())
     }
 
-    /// A secret by name; made and stored if it is not there. Two servers that make it at once end
+    /// A sealing key by name; made and stored if it is not there. Two servers that make it at once end
     /// up with the same one, the store's.
     pub async fn ensure_secret(
         &self,
@@ -179,7 +178,7 @@ impl Keys {
         store: &dyn Store,
         clock: &dyn Clock,
         randomness: &dyn Randomness,
-    ) -> Result<[u8; KEY_BYTES], Failure> {
+    ) -> Result<Arc<SealingKey>, Failure> {
         if let Some(secret) = self.secret(name) {
             return Ok(secret);
         }

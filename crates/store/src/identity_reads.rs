@@ -54,7 +54,8 @@ impl identity::Store for Store {
     }
 
     async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
-        optional(self.get(&tables::CLIENT, &[id.as_str().into()])?)
+        let read = || optional(self.get(&tables::CLIENT, &[id.as_str().into()])?);
+        self.kept.clients.find(id.as_str(), |_| self.epochs.of_clients(), |_| true, read)
     }
 
     async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError> {
@@ -71,7 +72,8 @@ impl identity::Store for Store {
     }
 
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Consent>, StoreError> {
-        optional(self.get(&tables::CONSENT, &[id.as_str().into()])?)
+        let read = || optional::<Consent>(self.get(&tables::CONSENT, &[id.as_str().into()])?);
+        self.kept.consents.find(id.as_str(), |consent| self.epochs.of(&consent.account), |_| true, read)
     }
 
     async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError> {

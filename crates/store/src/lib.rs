@@ -7,6 +7,7 @@
 
 mod epochs;
 mod identity_reads;
+mod kept;
 mod row;
 pub mod sweeper;
 mod tables;
@@ -31,17 +32,22 @@ const MIGRATIONS: Migrations =
 pub struct Store {
     database: Arc<Database>,
     epochs: Arc<epochs::Epochs>,
+    kept: Arc<kept::Kept>,
 }
 
 impl Store {
     /// In memory; gone with the process.
     pub fn in_memory() -> Self {
-        Self { database: Arc::new(Database::Memory(Memory::default())), epochs: Arc::default() }
+        Self { database: Arc::new(Database::Memory(Memory::default())), epochs: Arc::default(), kept: Arc::default() }
     }
 
     /// In a SQLite file, made or brought up to date.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { database: Arc::new(Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?)), epochs: Arc::default() })
+        Ok(Self {
+            database: Arc::new(Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?)),
+            epochs: Arc::default(),
+            kept: Arc::default(),
+        })
     }
 
     /// The file under it, if there is one.

@@ -9,6 +9,7 @@ use authorization_server::{Changes, Event};
 use database::{Row, Scan, Table, Value};
 use identity::{CommitError, StoreError, TokenKey};
 use rules::{AccessRequest, Policy, Resource, Rpt};
+use std::sync::Arc;
 use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId};
 
 /// A page along an index whose order ends in the id.
@@ -38,7 +39,8 @@ fn policy(row: &Row) -> Result<Policy, StoreError> {
 #[async_trait]
 impl authorization_server::Store for Store {
     async fn find_resource(&self, id: &ResourceId) -> Result<Option<Resource>, StoreError> {
-        self.get(&tables::RESOURCE, &[id.as_str().into()])?.as_ref().map(resource).transpose()
+        let read = || self.get(&tables::RESOURCE, &[id.as_str().into()])?.as_ref().map(resource).transpose();
+        self.kept.resources.find(id.as_str(), |resource| self.epochs.of(&resource.owner), |_| true, read)
     }
 
     async fn list_resources(
@@ -58,7 +60,8 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_policy(&self, id: &PolicyId) -> Result<Option<Policy>, StoreError> {
-        self.get(&tables::POLICY, &[id.as_str().into()])?.as_ref().map(policy).transpose()
+        let read = || self.get(&tables::POLICY, &[id.as_str().into()])?.as_ref().map(policy).transpose();
+        self.kept.policies.find(id.as_str(), |policy| self.epochs.of(&policy.owner), |policy| policy.max_uses.is_none(), read)
     }
 
     async fn list_policies(&self, owner: &OwnerId, page: &Page<PolicyId>) -> Result<Vec<Policy>, StoreError> {
@@ -67,7 +70,13 @@ impl authorization_server::Store for Store {
     }
 
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Vec<Policy>, StoreError> {
-        self.find_by(&tables::POLICY, 1, &[resource.as_str().into()], 10_000)?.iter().map(policy).collect()
+        let read = || {
+            let rows = self.find_by(&tables::POLICY, 1, &[resource.as_str().into()], 10_000)?;
+            Ok(Some(Arc::new(rows.iter().map(policy).collect::<Result<Vec<_>, _>>()?)))
+        };
+        let unlimited = |all: &Arc<Vec<Policy>>| !all.is_empty() && all.iter().all(|policy| policy.max_uses.is_none());
+        let found = self.kept.policies_on.find(resource.as_str(), |all| self.epochs.of_policies(all), unlimited, read)?;
+        Ok(found.map(|all| all.to_vec()).unwrap_or_default())
     }
 
     async fn list_waiting_policies(

@@ -132,7 +132,7 @@ pub async fn server_with(
         Arc::new(Identity::new(settings, Arc::new(with_consequences), clock, randomness, keys, outbound(config, &[])?));
     declare(config, &identity).await?;
     let authorization_server = Arc::new(AuthorizationServer::new(uma_settings(config)?, identity.clone(), shared, mailer));
-    Ok(Server { app: Arc::new(App { identity, authorization_server, site: config.server.name.clone() }), store })
+    Ok(Server { app: Arc::new(App::new(identity, authorization_server, config.server.name.clone())), store })
 }
 
 /// A store that has served a later time than now shows is not served: spent secrets would be alive

@@ -5,13 +5,14 @@ use crate::error::ApiError;
 use crate::{PeerAddress, Shared};
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use http_body_util::BodyExt;
 use http_body_util::Limited;
 use identity::access_token::Presented;
 use identity::client_authentication::Credentials;
 use identity::{AuthenticatedClient, Failure, Form};
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::time::Duration;
 use types::{ErrorCode, Refusal};
 
@@ -29,25 +30,18 @@ fn refuse(code: ErrorCode, what: &str) -> ApiError {
 /// A request taken apart: what protocol functions need besides the body.
 pub struct Parts {
     pub headers: HeaderMap,
-    pub method: String,
-    pub path: String,
-    pub query: String,
-    pub address: String,
+    pub method: Method,
+    uri: Uri,
+    address: Option<IpAddr>,
 }
 
 /// Splits a request; the body stays unread.
 pub fn split(request: Request) -> (Parts, Body) {
-    let (parts, body) = request.into_parts();
-    let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.to_string()).unwrap_or_default();
-    let path = parts.extensions.get::<axum::extract::OriginalUri>().map_or(parts.uri.path(), |uri| uri.path()).to_owned();
-    let taken = Parts {
-        method: parts.method.as_str().to_owned(),
-        path,
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: parts.headers,
-        address,
-    };
-    (taken, body)
+    let (mut parts, body) = request.into_parts();
+    let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
+    // under an issuer with a path, the router has taken that path off
+    let uri = parts.extensions.remove::<axum::extract::OriginalUri>().map_or(parts.uri, |original| original.0);
+    (Parts { headers: parts.headers, method: parts.method, uri, address }, body)
 }
 
 async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
@@ -93,13 +87,18 @@ impl Parts {
     }
 
     /// The query as a form.
-    pub fn query(&self) -> Result<Form, ApiError> {
-        Ok(Form::parse(self.query.as_bytes()).map_err(Failure::from)?)
+    pub fn query(&self) -> Result<Form, types::Refusal> {
+        Form::parse(self.uri.query().unwrap_or_default().as_bytes())
+    }
+
+    /// Who sent it, as text for limits.
+    pub fn address(&self) -> String {
+        self.address.map(|address| address.to_string()).unwrap_or_default()
     }
 
     /// The URL that a DPoP proof for this request must name.
     pub fn url(&self, app: &Shared) -> String {
-        format!("{}{}", app.origin(), self.path)
+        format!("{}{}", app.origin(), self.uri.path())
     }
 
     /// The `DPoP` header, if there is exactly one.
@@ -116,11 +115,11 @@ impl Parts {
     pub async fn client(&self, app: &Shared, form: &Form) -> Result<(AuthenticatedClient, Option<String>), ApiError> {
         let credentials = Credentials { authorization: self.header(header::AUTHORIZATION), form };
         let client = app.identity.authenticate_client(&credentials).await?;
-        let url = self.url(app);
         let jkt = match self.dpop()? {
             None => None,
             Some(proof) => {
-                let request = jose_request(&self.method, &url);
+                let url = self.url(app);
+                let request = jose_request(self.method.as_str(), &url);
                 Some(app.identity.dpop.check(proof, &request, app.identity.now())?.jkt.clone())
             }
         };
@@ -128,7 +127,11 @@ impl Parts {
     }
 
     /// Checks the access token of `Authorization` by the given door.
-    pub async fn token<T>(&self, url: &str, door: impl AsyncFnOnce(&Presented<'_>) -> Result<T, Failure>) -> Result<T, ApiError> {
+    pub async fn token<T>(
+        &self,
+        app: &Shared,
+        door: impl AsyncFnOnce(&Presented<'_>) -> Result<T, Failure>,
+    ) -> Result<T, ApiError> {
         let missing = || refuse(ErrorCode::InvalidToken, "send an access token in `Authorization: Bearer`");
         let mut all = self.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(value), None) = (all.next(), all.next()) else { return Err(missing()) };
@@ -137,7 +140,10 @@ impl Parts {
         if !dpop_scheme && !scheme.eq_ignore_ascii_case("bearer") {
             return Err(missing());
         }
-        let presented = Presented { token: token.trim(), dpop_scheme, dpop: self.dpop()?, method: &self.method, url };
+        let dpop = self.dpop()?;
+        // the URL is only looked at with a proof
+        let url = dpop.map(|_| self.url(app)).unwrap_or_default();
+        let presented = Presented { token: token.trim(), dpop_scheme, dpop, method: self.method.as_str(), url: &url };
         Ok(door(&presented).await?)
     }
 

@@ -15,12 +15,11 @@ pub mod uma;
 use ::identity::Identity;
 use authorization_server::AuthorizationServer;
 use axum::Router;
-use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tower::util::MapResponseLayer;
 
 /// What handlers have at hand.
 pub struct App {
@@ -28,6 +27,8 @@ pub struct App {
     pub authorization_server: Arc<AuthorizationServer>,
     /// Name of this place on its pages.
     pub site: String,
+    base: String,
+    origin: String,
 }
 
 /// Handlers' state.
@@ -38,15 +39,21 @@ pub type Shared = Arc<App>;
 pub struct PeerAddress(pub IpAddr);
 
 impl App {
+    pub fn new(identity: Arc<Identity>, authorization_server: Arc<AuthorizationServer>, site: String) -> Self {
+        let issuer = url::Url::parse(identity.issuer()).ok();
+        let base = issuer.as_ref().map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
+        let origin = issuer.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        Self { identity, authorization_server, site, base, origin }
+    }
+
     /// The path of the issuer, before all of ours; empty at the root.
     pub fn base(&self) -> String {
-        let issuer = self.identity.issuer();
-        url::Url::parse(issuer).map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default()
+        self.base.clone()
     }
 
     /// Scheme, host and port of the issuer.
-    pub fn origin(&self) -> String {
-        url::Url::parse(self.identity.issuer()).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 }
 
@@ -60,21 +67,20 @@ pub fn router(app: Shared) -> Router {
         .merge(inserted)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(middleware::from_fn(headers))
+        .layer(MapResponseLayer::new(headers))
         .with_state(app)
 }
 
 /// Headers that go on every answer.
-async fn headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+fn headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ] {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers.entry(name).or_insert(value);
     }
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response.into_response()
+    response
 }

@@ -98,7 +98,7 @@ async fn history(State(app): State<Shared>, request: Request) -> Response {
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let after = identity::Form::parse(parts.query.as_bytes())?.one("after")?.map(types::EventId::from);
+        let after = parts.query()?.one("after")?.map(types::EventId::from);
         let page = Page { after, limit: 50 };
         let events = app.authorization_server.list_events(&owner, &page).await?;
         let next = events.last().filter(|_| events.len() == page.limit).map(|event| event.id.as_str().to_owned());

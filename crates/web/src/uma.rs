@@ -44,8 +44,7 @@ pub fn router() -> Router<Shared> {
 
 /// The PAT of a request, or 401.
 async fn pat(app: &Shared, parts: &Parts) -> Answer<std::sync::Arc<ProtectionToken>> {
-    let url = parts.url(app);
-    parts.token(&url, async |presented| app.authorization_server.check_pat(presented).await).await
+    parts.token(app, async |presented| app.authorization_server.check_pat(presented).await).await
 }
 
 /// The PMT of a request, or 401; 404 where extensions are off.
@@ -53,8 +52,7 @@ async fn pmt(app: &Shared, parts: &Parts) -> Answer<PolicyToken> {
     if !app.authorization_server.settings.extensions {
         return Err(ApiError(Failure::Refused(types::Refusal::new(types::ErrorCode::NotFound, "this server has no policy API"))));
     }
-    let url = parts.url(app);
-    parts.token(&url, async |presented| app.identity.check_pmt(presented).await).await
+    parts.token(app, async |presented| app.identity.check_pmt(presented).await).await
 }
 
 /// Adds `Link: <...>; rel="next"` where the page is full (protocol.md 1.1, threat 12).

@@ -29,7 +29,7 @@ pub(super) async fn get(State(app): State<Shared>, request: Request) -> Response
     let (parts, _) = split(request);
     match parts.query() {
         Ok(form) => visit(&app, &parts, form).await,
-        Err(error) => axum::response::IntoResponse::into_response(error),
+        Err(error) => axum::response::IntoResponse::into_response(crate::error::ApiError::from(error)),
     }
 }
 
@@ -152,7 +152,7 @@ async fn decided(app: &Shared, visit: &Visit, parts: &Parts, form: &Form) -> Res
     }
     if app.identity.needs_password(&request) {
         let password = form.one("password").map_err(Failure::from)?.unwrap_or_default();
-        let right = app.identity.check_password(&account.username, password, &parts.address).await?;
+        let right = app.identity.check_password(&account.username, password, &parts.address()).await?;
         if right.is_none() {
             return Ok(consent_page(app, visit, &original, &request, Some("That is not your password.")));
         }

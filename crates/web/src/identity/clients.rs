@@ -23,7 +23,7 @@ pub(super) async fn register(State(app): State<Shared>, request: Request) -> Res
             ))));
         }
         let metadata: ClientMetadata = parts.json_or(body, ErrorCode::InvalidClientMetadata).await?;
-        let registered = app.identity.register(metadata, &parts.address).await?;
+        let registered = app.identity.register(metadata, &parts.address()).await?;
         Ok(secret((StatusCode::CREATED, Json(registered))))
     });
     public(response.await, "no-store")

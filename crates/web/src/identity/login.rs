@@ -54,7 +54,7 @@ pub(crate) async fn page(
 pub(super) async fn get(State(app): State<Shared>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
-        let query = Form::parse(parts.query.as_bytes())?;
+        let query = parts.query()?;
         let back = safe_return(&app, query.one("return")?);
         Ok(login_page(&app, visit, back, query.one("hint")?.unwrap_or_default(), None))
     })
@@ -72,7 +72,7 @@ pub(super) async fn post(State(app): State<Shared>, request: Request) -> Respons
         visit.check_csrf(&app, &parts, &form)?;
         let back = safe_return(&app, form.one("return")?);
         let (username, password) = (form.one("username")?.unwrap_or_default(), form.one("password")?.unwrap_or_default());
-        match app.identity.check_password(username, password, &parts.address).await {
+        match app.identity.check_password(username, password, &parts.address()).await {
             Ok(Some(account)) => {
                 let cookie = app.identity.start_session(&account.id).await?;
                 Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie))

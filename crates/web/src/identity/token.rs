@@ -79,8 +79,7 @@ pub(super) async fn introspect(State(app): State<Shared>, request: Request) -> R
             let answer = app.identity.introspect_access_token(&client, form.required("token").map_err(Failure::from)?).await?;
             return Ok(secret(Json(answer)));
         }
-        let url = parts.url(app);
-        let pat = parts.token(&url, async |presented| app.authorization_server.check_pat(presented).await).await?;
+        let pat = parts.token(app, async |presented| app.authorization_server.check_pat(presented).await).await?;
         let answer = app.authorization_server.introspect_kept(&pat, form.required("token").map_err(Failure::from)?).await?;
         Ok(secret(([(header::CONTENT_TYPE, "application/json")], answer)))
     })
@@ -91,8 +90,7 @@ pub(super) async fn introspect(State(app): State<Shared>, request: Request) -> R
 pub(super) async fn userinfo(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
         let app = &app;
-        let url = parts.url(app);
-        let claims = parts.token(&url, async |presented| app.identity.userinfo(presented).await).await?;
+        let claims = parts.token(app, async |presented| app.identity.userinfo(presented).await).await?;
         Ok(secret(Json(claims)))
     })
     .await

@@ -40,7 +40,7 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let after = Form::parse(parts.query.as_bytes())?.one("after")?.map(ResourceId::from);
+        let after = parts.query()?.one("after")?.map(ResourceId::from);
         let page = Page { after, limit: 50 };
         let resources = app.authorization_server.list_owned_resources(&owner, &page).await?;
         let next = resources.last().filter(|_| resources.len() == page.limit).map(|resource| resource.id.as_str().to_owned());

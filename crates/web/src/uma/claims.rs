@@ -17,7 +17,7 @@ use types::{ErrorCode, Refusal};
 pub(super) async fn begin(State(app): State<Shared>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
-        let form = Form::parse(parts.query.as_bytes())?;
+        let form = parts.query()?;
         match app.authorization_server.begin_interaction(&form, &visit.form_cookie).await {
             Ok(interaction) => Ok(visit.answer(&app, see_other(&url_of(&app, &interaction)?))),
             Err(InteractionError::Back(url)) => Ok(visit.answer(&app, see_other(&url))),
@@ -84,7 +84,7 @@ async fn render(app: &Shared, visit: &Visit, interaction: &Interaction, error: O
 pub(super) async fn show(State(app): State<Shared>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
-        let query = Form::parse(parts.query.as_bytes())?;
+        let query = parts.query()?;
         let interaction = app.authorization_server.open_interaction(query.one("i")?.unwrap_or_default(), &visit.form_cookie)?;
         render(&app, visit, &interaction, None).await
     })
@@ -103,7 +103,7 @@ pub(super) async fn post(State(app): State<Shared>, request: Request) -> Respons
         let server = &app.authorization_server;
         let interaction = server.open_interaction(form.one("i")?.unwrap_or_default(), &visit.form_cookie)?;
         let step = if let Some(email) = form.one("email")? {
-            server.send_code(interaction.clone(), email, &parts.address).await
+            server.send_code(interaction.clone(), email, &parts.address()).await
         } else if let Some(code) = form.one("code")? {
             server.check_code(interaction.clone(), code)
         } else {
