@@ -1,7 +1,7 @@
 //! What the authorization server writes, as data; identity's changes are part of it, so that both
 //! are one commit.
 
-use crate::event::Event;
+use crate::event::{Event, EventHead, SealedEvent};
 use crate::owner_settings::OwnerSettings;
 use identity::TokenKey;
 use rules::{AccessRequest, Policy, Resource, Rpt};
@@ -54,6 +54,11 @@ pub enum Write {
     PutAccessRequest(AccessRequest),
     DeleteAccessRequest(AccessRequestId),
     AppendEvent(Event),
+    /// Events take their places in the owner's chain, which then ends at this head.
+    SealEvents {
+        head: EventHead,
+        events: Vec<SealedEvent>,
+    },
     PutOwnerSettings(OwnerId, OwnerSettings),
 }
 

@@ -93,6 +93,7 @@ pub struct AuthorizationServer {
     pub store: Arc<dyn Store>,
     pub mailer: Arc<dyn Mailer>,
     pub(crate) hot: hot::Hot,
+    pub(crate) sealing: tokio::sync::Mutex<()>,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) mail_throttle: identity::throttle::Throttle,
     pub(crate) sender_throttle: identity::throttle::Throttle,
@@ -107,6 +108,7 @@ impl AuthorizationServer {
             store,
             mailer,
             hot: hot::Hot::default(),
+            sealing: tokio::sync::Mutex::default(),
             mail_throttle: identity::throttle::Throttle::per_minute(20),
             sender_throttle: identity::throttle::Throttle::per_minute(120),
             guess_throttle: identity::throttle::Throttle::per_minute(5),

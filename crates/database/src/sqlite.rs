@@ -14,6 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const READERS: usize = 4;
+/// Page cache of each reader: room for the inner pages of a million tokens (negative: KiB).
+const READER_CACHE_KIB: i64 = -16_000;
 
 /// A party's migrations: SQL scripts, each run once and in order.
 pub struct Migrations(pub &'static [&'static str]);
@@ -48,6 +50,7 @@ impl Sqlite {
             let reader = Connection::open_with_flags(path, flags).map_err(fail)?;
             reader.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
             reader.set_prepared_statement_cache_capacity(128);
+            reader.pragma_update(None, "cache_size", READER_CACHE_KIB).map_err(fail)?;
             readers.push(Mutex::new(reader));
         }
         let writer = writer::Writer::start(connection);

@@ -26,5 +26,7 @@ CREATE TABLE access_request (id TEXT PRIMARY KEY, owner TEXT NOT NULL, asking TE
 CREATE INDEX access_request_by_owner ON access_request (owner);
 CREATE INDEX access_request_by_asking ON access_request (asking);
 
-CREATE TABLE event (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
+-- n and hash are the event's place in the owner's sealed chain; null until the sealer has been there
+CREATE TABLE event (owner TEXT, id TEXT, n BIGINT, hash BLOB, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
+CREATE TABLE event_head (owner TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE owner_settings (owner TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;

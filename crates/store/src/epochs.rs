@@ -2,20 +2,27 @@
 //! a change whose owner is not in it raises them all.
 
 use authorization_server::{Changes, Write};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use types::OwnerId;
 
 const SLOTS: usize = 1024;
 
 /// The numbers.
-pub(crate) struct Epochs(Vec<AtomicU64>);
+pub(crate) struct Epochs {
+    slots: Vec<AtomicU64>,
+    /// Owners with events that nobody has sealed yet.
+    news: Mutex<BTreeSet<OwnerId>>,
+}
 
 /// Whose epochs a commit raises.
 #[derive(Default)]
 pub(crate) struct Touched {
     owners: Vec<OwnerId>,
     everybody: bool,
+    news: Vec<OwnerId>,
 }
 
 fn slot_of(owner: &str, slots: usize) -> usize {
@@ -26,24 +33,31 @@ fn slot_of(owner: &str, slots: usize) -> usize {
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self((0..SLOTS).map(|_| AtomicU64::new(0)).collect())
+        Self { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(), news: Mutex::default() }
     }
 }
 
 impl Epochs {
     pub(crate) fn of(&self, owner: &OwnerId) -> u64 {
-        self.0.get(slot_of(owner.as_str(), SLOTS)).map_or(0, |slot| slot.load(Ordering::Acquire))
+        self.slots.get(slot_of(owner.as_str(), SLOTS)).map_or(0, |slot| slot.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn take_news(&self) -> Vec<OwnerId> {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
     }
 
     pub(crate) fn raise(&self, touched: &Touched) {
+        if !touched.news.is_empty() {
+            self.news.lock().unwrap_or_else(PoisonError::into_inner).extend(touched.news.iter().cloned());
+        }
         if touched.everybody {
-            for slot in &self.0 {
+            for slot in &self.slots {
                 slot.fetch_add(1, Ordering::AcqRel);
             }
             return;
         }
         for owner in &touched.owners {
-            if let Some(slot) = self.0.get(slot_of(owner.as_str(), SLOTS)) {
+            if let Some(slot) = self.slots.get(slot_of(owner.as_str(), SLOTS)) {
                 slot.fetch_add(1, Ordering::AcqRel);
             }
         }
@@ -53,7 +67,7 @@ impl Epochs {
 impl Touched {
     /// Reads it off the changes; what only adds raises nothing.
     pub(crate) fn by(changes: &Changes) -> Self {
-        let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false };
+        let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false, news: Vec::new() };
         for write in &changes.identity.writes {
             use identity::Write as W;
             let takes_away = matches!(
@@ -64,6 +78,7 @@ impl Touched {
         }
         for write in &changes.writes {
             match write {
+                Write::AppendEvent(event) => touched.news.push(event.owner.clone()),
                 Write::PutResource(resource) => touched.owners.push(resource.owner.clone()),
                 Write::PutPolicy(policy) => touched.owners.push(policy.owner.clone()),
                 Write::PutAccessRequest(request) => touched.owners.push(request.owner.clone()),

@@ -197,17 +197,26 @@ pub(crate) static ACCESS_REQUEST: Table = Table {
 
 pub(crate) static EVENT: Table = Table {
     name: "event",
-    columns: &[column("owner", Kind::Text), column("id", Kind::Text), column("body", Kind::Blob)],
+    columns: &[
+        column("owner", Kind::Text),
+        column("id", Kind::Text),
+        column("n", Kind::Int),
+        column("hash", Kind::Blob),
+        column("body", Kind::Blob),
+    ],
     key: 2,
     indexes: &[],
 };
+
+pub(crate) static EVENT_HEAD: Table =
+    Table { name: "event_head", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
 pub(crate) static OWNER_SETTINGS: Table =
     Table { name: "owner_settings", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 21] = [
+pub(crate) static ALL: [&Table; 22] = [
     &ACCOUNT,
     &CLIENT,
     &SESSION,
@@ -228,5 +237,6 @@ pub(crate) static ALL: [&Table; 21] = [
     &PROCESS,
     &ACCESS_REQUEST,
     &EVENT,
+    &EVENT_HEAD,
     &OWNER_SETTINGS,
 ];

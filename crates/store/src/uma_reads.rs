@@ -3,6 +3,7 @@
 use crate::row::{as_version, entities, entity, number, optional, token_key, waiting_for};
 use crate::{Store, tables};
 use async_trait::async_trait;
+use authorization_server::event::{EventHead, SealedEvent};
 use authorization_server::owner_settings::OwnerSettings;
 use authorization_server::store::Page;
 use authorization_server::{Changes, Event};
@@ -34,6 +35,11 @@ fn resource(row: &Row) -> Result<Resource, StoreError> {
 
 fn policy(row: &Row) -> Result<Policy, StoreError> {
     Ok(Policy { version: as_version(number(row, 4)), uses: as_version(number(row, 5)), ..entity(row)? })
+}
+
+fn sealed_event(row: &Row) -> Result<SealedEvent, StoreError> {
+    let hash = row.get(3).and_then(Value::as_blob).and_then(|hash| hash.try_into().ok()).unwrap_or_default();
+    Ok(SealedEvent { event: entity(row)?, n: as_version(number(row, 2)), hash })
 }
 
 #[async_trait]
@@ -128,6 +134,33 @@ impl authorization_server::Store for Store {
     async fn list_events(&self, owner: &OwnerId, page: &Page<EventId>) -> Result<Vec<Event>, StoreError> {
         let along = Along { table: &tables::EVENT, index: None, prefix: &[owner.as_str().into()], descending: true };
         entities(self.page(&along, page.after.as_ref().map(EventId::as_str), page.limit)?)
+    }
+
+    async fn list_events_from(&self, owner: &OwnerId, after: &EventId, limit: usize) -> Result<Vec<SealedEvent>, StoreError> {
+        let along = Along { table: &tables::EVENT, index: None, prefix: &[owner.as_str().into()], descending: false };
+        self.page(&along, Some(after.as_str()), limit)?.iter().map(sealed_event).collect()
+    }
+
+    async fn find_event_head(&self, owner: &OwnerId) -> Result<Option<EventHead>, StoreError> {
+        optional(self.get(&tables::EVENT_HEAD, &[owner.as_str().into()])?)
+    }
+
+    async fn list_event_owners(&self, after: Option<&OwnerId>, limit: usize) -> Result<Vec<OwnerId>, StoreError> {
+        let mut owners: Vec<OwnerId> = after.cloned().into_iter().collect();
+        let known = owners.len();
+        while owners.len() < limit.saturating_add(known) {
+            let after = owners.last().map(|owner| Value::from(owner.as_str()));
+            let scan = Scan { table: &tables::EVENT, index: None, prefix: &[], after, descending: false, limit: 1 };
+            match self.scan(&scan)?.first().and_then(|row| row.first()?.as_text()) {
+                Some(owner) => owners.push(OwnerId::new(owner)),
+                None => break,
+            }
+        }
+        Ok(owners.split_off(known))
+    }
+
+    fn take_owners_with_news(&self) -> Vec<OwnerId> {
+        self.epochs.take_news()
     }
 
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {

@@ -2,6 +2,7 @@
 
 use crate::row::{body, token_key, version, waiting_for};
 use crate::tables;
+use authorization_server::event::{EventHead, SealedEvent};
 use authorization_server::{Changes, Requirement, Write};
 use database::{Check, Operation, Row, Table, Value};
 use identity::CommitError;
@@ -208,8 +209,10 @@ impl Plan {
             Write::PutAccessRequest(request) => self.put(&tables::ACCESS_REQUEST, access_request_row(&request)?),
             Write::DeleteAccessRequest(id) => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
             Write::AppendEvent(event) => {
-                self.insert(&tables::EVENT, vec![event.owner.as_str().into(), event.document.id.as_str().into(), body(&event)?])
+                let id = event.document.id.as_str().into();
+                self.insert(&tables::EVENT, vec![event.owner.as_str().into(), id, Value::Null, Value::Null, body(&event)?])
             }
+            Write::SealEvents { head, events } => self.seal(&head, &events),
             Write::PutOwnerSettings(owner, settings) => {
                 self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?])
             }
@@ -226,6 +229,16 @@ impl Plan {
             }
             Write::DeletePct(key) => self.delete(&tables::PCT, token_key(&key)),
         }
+    }
+}
+
+impl Plan {
+    fn seal(&mut self, head: &EventHead, events: &[SealedEvent]) -> Planned {
+        for sealed in events {
+            let (owner, id) = (sealed.event.owner.as_str().into(), sealed.event.document.id.as_str().into());
+            self.put(&tables::EVENT, vec![owner, id, version(sealed.n), sealed.hash.to_vec().into(), body(&sealed.event)?])?;
+        }
+        self.put(&tables::EVENT_HEAD, vec![head.owner.as_str().into(), body(head)?])
     }
 }
 

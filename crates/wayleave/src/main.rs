@@ -52,6 +52,11 @@ enum Command {
         #[command(subcommand)]
         action: KeyAction,
     },
+    /// Owners' events
+    Audit {
+        #[command(subcommand)]
+        action: AuditAction,
+    },
     /// Copy the store to a file, while it is in use
     Backup { file: PathBuf },
     /// Put a backup in the place of the store, while nothing runs on it
@@ -67,6 +72,16 @@ enum Command {
 enum KeyAction {
     /// Make new signing keys; the old ones stay published for a month
     Rotate,
+}
+
+#[derive(Subcommand)]
+enum AuditAction {
+    /// Hold heads that somebody kept against the store: is an event lost, or another?
+    Verify {
+        /// File of `Event-Head`s, one a line
+        #[arg(long)]
+        head: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -120,6 +135,7 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Get(options) => commands::get::run(options).await,
         Command::Bench { bench } => commands::bench::run(bench).await,
         Command::Key { action: KeyAction::Rotate } => commands::store::rotate_keys(&config()?).await,
+        Command::Audit { action: AuditAction::Verify { head } } => commands::store::verify_heads(&config()?, &head).await,
         Command::Backup { file } => commands::store::backup(&config()?, &file),
         Command::Restore { file } => commands::store::restore(&config()?, &file).await,
         Command::Config { action: ConfigAction::Check } => config().map(|_| wayleave::say::line("the configuration works")),

@@ -5,7 +5,15 @@ use crate::batch::{Check, Operation};
 use crate::table::{Row, Scan, Table, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt::Write as _;
+
+thread_local! {
+    /// Texts of point reads by table: making one anew costs as much as running it. A table's name is its
+    /// own within a process.
+    static SELECTS: RefCell<HashMap<&'static str, String>> = RefCell::default();
+}
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -55,10 +63,12 @@ fn by_key(table: &Table) -> String {
 }
 
 pub(super) fn get(connection: &Connection, table: &Table, key: &[Value]) -> rusqlite::Result<Option<Row>> {
-    let sql = format!("SELECT {} FROM {}{}", names(table), table.name, by_key(table));
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(key))?;
-    rows.next()?.map(|row| read(row, table.columns.len())).transpose()
+    SELECTS.with_borrow_mut(|selects| {
+        let text = || format!("SELECT {} FROM {}{}", names(table), table.name, by_key(table));
+        let mut statement = connection.prepare_cached(selects.entry(table.name).or_insert_with(text))?;
+        let mut rows = statement.query(params_from_iter(key))?;
+        rows.next()?.map(|row| read(row, table.columns.len())).transpose()
+    })
 }
 
 pub(super) fn scan(connection: &Connection, scan: &Scan<'_>) -> rusqlite::Result<Vec<Row>> {

@@ -17,6 +17,8 @@ use web::App;
 const USUAL_ADMIN: &str = "127.0.0.1:8081";
 /// Seconds between sweeps.
 const SWEEP: Duration = Duration::from_secs(30);
+/// Events are sealed at least once a second.
+const SEAL: Duration = Duration::from_millis(500);
 /// Seconds after which rotated keys of another process are noticed.
 const RELOAD: Duration = Duration::from_secs(10);
 
@@ -47,6 +49,11 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
 pub async fn keep_house(app: Arc<App>, store: Store, mut stop: Stop) {
     let mut sweep = tokio::time::interval(SWEEP);
     let mut reload = tokio::time::interval(RELOAD);
+    let mut seal = tokio::time::interval(SEAL);
+    let uma = &app.authorization_server;
+    if let Err(error) = uma.seal_left_over_events().await {
+        tracing::error!(%error, "events could not be sealed");
+    }
     let identity = &app.identity;
     loop {
         tokio::select! {
@@ -55,6 +62,9 @@ pub async fn keep_house(app: Arc<App>, store: Store, mut stop: Stop) {
             },
             _ = reload.tick() => if let Err(error) = identity.keys.load(&*identity.store, &*identity.clock, &*identity.randomness).await {
                 tracing::error!(%error, "keys could not be read");
+            },
+            _ = seal.tick() => if let Err(error) = uma.seal_events().await {
+                tracing::error!(%error, "events could not be sealed");
             },
             () = stop.wait() => return,
         }

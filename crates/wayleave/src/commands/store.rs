@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::{Exit, assemble, say};
+use authorization_server::event::{self, Verdict};
 use identity::Keys;
 use jose::{Clock, SystemClock, SystemRandomness};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,23 @@ pub async fn rotate_keys(config: &Config) -> Result<(), Exit> {
     keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
     for kid in keys.rotate(&store, SystemClock.now(), &SystemRandomness).await.map_err(Exit::failed)? {
         say::line(&format!("{kid}: published now, signs in {} seconds", identity::keys::LEAD));
+    }
+    Ok(())
+}
+
+/// `wayleave audit verify --head FILE`: each line of the file is an `Event-Head` that somebody kept.
+pub async fn verify_heads(config: &Config, file: &Path) -> Result<(), Exit> {
+    let heads = std::fs::read_to_string(file).map_err(|error| Exit::usage(format!("{}: {error}", file.display())))?;
+    let store = Store::open(&file_of(config)?).map_err(Exit::failed)?;
+    let keys = Keys::new(assemble::read_key_file(config, &SystemRandomness)?).map_err(Exit::failed)?;
+    keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
+    let own = keys.own_key_set(SystemClock.now());
+    for head in heads.lines().filter(|line| !line.trim().is_empty()) {
+        match event::verify_head(&store, &own, head).await.map_err(Exit::failed)? {
+            Verdict::Whole { n } => say::line(&format!("the chain is whole: {n} events, and the head is one of them")),
+            Verdict::Lost { n } => return Err(Exit::failed(format!("event {n}, which the head vouches for, is lost"))),
+            Verdict::Forked { n } => return Err(Exit::failed(format!("event {n} is not the one that the head vouches for"))),
+        }
     }
     Ok(())
 }

@@ -292,3 +292,33 @@ async fn an_owner_sets_what_happens_without_a_policy() {
     ask(&world, &pat, &album, "view").await.refused(403, "request_denied");
     world.call("PUT", "/uma/owner-settings", &pmt, json!({"no_polcy": "deny"})).await.refused(400, "invalid_request");
 }
+
+/// Heads that the owner keeps show a fork or a loss.
+#[tokio::test]
+async fn the_event_chain_verifies_and_a_changed_or_lost_event_shows() {
+    use authorization_server::event::{Verdict, verify_head};
+    use authorization_server::{Changes, Store, Write};
+    for world in World::each().await {
+        let (pat, album, policy) = world.album().await;
+        let pmt = world.access("manager").await;
+        let head = async || world.call("GET", "/uma/events", &pmt, Value::Null).await.ok(200).header("event-head").to_owned();
+        let first = head().await;
+        world.pass(1);
+        world.bobs_rpt("viewer", &pat, &album).await;
+        world.withdraw(&policy).await;
+        let last = head().await;
+        assert_ne!(first, last);
+        let keys = jose::KeySet::from_json(&world.get("/jwks").await.json).unwrap();
+        for kept in [&first, &last] {
+            assert!(matches!(verify_head(&world.store, &keys, kept).await.unwrap(), Verdict::Whole { n } if n >= 4));
+        }
+        assert!(verify_head(&world.store, &keys, &last.replace(&last[last.len() - 4..], "AAAA")).await.is_err());
+        let owner = jose::UnverifiedJws::parse(&last).unwrap().claimed("owner").unwrap();
+        let mut chain = world.store.list_events_from(&owner.as_str().into(), &"".into(), 100).await.unwrap();
+        chain[1].event.document.by = Some("somebody else".into());
+        let head = world.store.find_event_head(&owner.as_str().into()).await.unwrap().unwrap();
+        let forged = Write::SealEvents { head, events: vec![chain[1].clone()] };
+        Store::commit(&world.store, Changes::of(vec![forged])).await.unwrap();
+        assert_eq!(verify_head(&world.store, &keys, &last).await.unwrap(), Verdict::Forked { n: chain[1].n });
+    }
+}

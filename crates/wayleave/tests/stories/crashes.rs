@@ -5,6 +5,7 @@ use client::{Client, Credentials};
 use jose::{SystemClock, SystemRandomness};
 use outbound::{Method, Outbound, Request, Settings};
 use serde_json::{Value, json};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,6 +24,8 @@ struct Acknowledged {
     withdrawn: Vec<String>,
     spent: Vec<String>,
     rpts: Vec<String>,
+    /// Heads of the owner's event chain, as she kept them.
+    heads: Vec<String>,
 }
 
 struct Desk {
@@ -99,6 +102,10 @@ impl Desk {
         let (status, _) = self.api(Method::DELETE, &format!("{policies}/{extra}"), &self.pmt, Value::Null).await?;
         assert_eq!(status, 204);
         noted.lock().unwrap().withdrawn.push(extra);
+        let url = self.metadata.events_endpoint.clone()?;
+        let request = Request::get(&url).header("authorization", &format!("Bearer {}", self.pmt));
+        let answer = self.client.outbound.send(request).await.ok()?;
+        noted.lock().unwrap().heads.push(answer.header("event-head")?.to_owned());
         Some(())
     }
 }
@@ -126,7 +133,18 @@ async fn what_was_acknowledged_survives_kill_9_and_what_was_spent_stays_spent() 
         }
         server.run();
     }
-    check(&Desk::open(&server).await, &noted.lock().unwrap().take()).await;
+    let noted = noted.lock().unwrap().take();
+    check(&Desk::open(&server).await, &noted).await;
+    assert!(noted.heads.len() > TIMES);
+    let heads = server.folder.0.join("heads");
+    std::fs::write(&heads, noted.heads.join("\n")).unwrap();
+    let verified = Command::new(env!("CARGO_BIN_EXE_wayleave"))
+        .args(["audit", "verify", "--head"])
+        .arg(&heads)
+        .current_dir(&server.folder.0)
+        .output()
+        .unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
 
 impl Acknowledged {

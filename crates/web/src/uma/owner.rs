@@ -8,7 +8,7 @@ use authorization_server::owner_settings::OwnerSettings;
 use authorization_server::policy::{Simulation, Versioned};
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identity::Failure;
 use serde_json::{Value, json};
@@ -206,7 +206,11 @@ pub(super) async fn list_events(State(app): State<Shared>, request: Request) -> 
         let events = app.authorization_server.list_events(&pmt, &page).await?;
         let last = events.last().map(|event| event.id.as_str().to_owned());
         let count = events.len();
-        Ok(with_next(&app, &parts, secret(Json(events)), last, page.limit, count))
+        let mut response = secret(Json(events));
+        if let Some(head) = app.authorization_server.signed_head(&pmt.owner).await? {
+            response.headers_mut().extend(head.parse().ok().map(|value| (HeaderName::from_static("event-head"), value)));
+        }
+        Ok(with_next(&app, &parts, response, last, page.limit, count))
     })
     .await
 }
