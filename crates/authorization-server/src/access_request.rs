@@ -23,6 +23,15 @@ fn not_found() -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::NotFound, "no request to you has this id"))
 }
 
+/// A request came, or was decided.
+#[derive(Clone, Debug)]
+pub struct News {
+    pub owner: OwnerId,
+    /// `request` or `decision`.
+    pub kind: &'static str,
+    pub id: AccessRequestId,
+}
+
 /// Who asks for what of whom.
 pub(crate) struct Asking<'a> {
     pub owner: &'a OwnerId,
@@ -128,6 +137,33 @@ impl AuthorizationServer {
         event
     }
 
+    /// Commits, and then tells whoever listens which requests came or were decided.
+    pub(crate) async fn commit_and_tell(&self, changes: Changes) -> Result<(), CommitError> {
+        let news: Vec<News> = changes
+            .writes
+            .iter()
+            .filter_map(|write| match write {
+                Write::PutAccessRequest(request) => Some(News {
+                    owner: request.owner.clone(),
+                    kind: if request.state == State::Pending { "request" } else { "decision" },
+                    id: request.id.clone(),
+                }),
+                _ => None,
+            })
+            .collect();
+        self.store.commit(changes).await?;
+        for one in news {
+            // nobody listening is no error
+            let _ = self.news.send(one);
+        }
+        Ok(())
+    }
+
+    /// What comes from now on, of all owners; the listener picks hers.
+    pub fn listen(&self) -> tokio::sync::broadcast::Receiver<News> {
+        self.news.subscribe()
+    }
+
     /// The owner's inbox, newest first.
     pub async fn list_access_requests(
         &self,
@@ -196,7 +232,7 @@ impl AuthorizationServer {
             let kind = if approved { EventKind::RequestApproved } else { EventKind::RequestDenied };
             changes.writes.push(Write::AppendEvent(self.request_event(&decided, kind, Some(owner))));
             changes.writes.push(Write::PutAccessRequest(decided.clone()));
-            match self.store.commit(changes).await {
+            match self.commit_and_tell(changes).await {
                 Ok(()) => return self.request_document(&decided).await,
                 Err(CommitError::Changed) => continue,
                 Err(error) => return Err(error.into()),

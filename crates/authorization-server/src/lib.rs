@@ -93,6 +93,8 @@ pub struct AuthorizationServer {
     pub store: Arc<dyn Store>,
     pub mailer: Arc<dyn Mailer>,
     pub(crate) hot: hot::Hot,
+    /// Requests as they come and are decided, for whoever listens.
+    pub(crate) news: tokio::sync::broadcast::Sender<access_request::News>,
     pub(crate) sealing: tokio::sync::Mutex<()>,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) mail_throttle: identity::throttle::Throttle,
@@ -108,6 +110,7 @@ impl AuthorizationServer {
             store,
             mailer,
             hot: hot::Hot::default(),
+            news: tokio::sync::broadcast::Sender::new(256),
             sealing: tokio::sync::Mutex::default(),
             mail_throttle: identity::throttle::Throttle::per_minute(20),
             sender_throttle: identity::throttle::Throttle::per_minute(120),

@@ -10,6 +10,7 @@ mod link;
 mod path;
 mod route;
 mod store;
+mod stream;
 
 use crate::challenge::{plain, unauthorized, unreachable};
 use crate::guard::{Guard, Need, Presented, Verdict};
@@ -100,7 +101,7 @@ impl Gateway {
         self.settings.routes.iter().any(|route| route.may_belong_to(owner))
     }
 
-    async fn protected(&self, parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
+    async fn protected(self: &Arc<Self>, parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
         let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
         let Some(matched) = route::find(&self.settings.routes, path) else {
             return plain(StatusCode::NOT_FOUND, "Nothing is here.");
@@ -113,7 +114,11 @@ impl Gateway {
             return response;
         };
         match self.admit(&parts, path, &matched, scopes).await {
-            Ok(()) => self.backend.forward(parts, body, path).await,
+            Ok(need) => {
+                let token = parts.headers.get(header::AUTHORIZATION).cloned();
+                let answer = self.backend.forward(parts, body, path).await;
+                stream::watched(self.clone(), answer, matched.owner, token, need)
+            }
             Err(response) => *response,
         }
     }
@@ -125,7 +130,7 @@ impl Gateway {
         path: &path::CanonicalPath,
         matched: &route::Matched<'_>,
         scopes: &ScopeSet,
-    ) -> Result<(), Box<Response>> {
+    ) -> Result<Need, Box<Response>> {
         let away = |error: ProtectionError| {
             tracing::warn!(%error, owner = %matched.owner, "no ticket can be had");
             Box::new(unreachable())
@@ -145,7 +150,7 @@ impl Gateway {
         let presented =
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
         match self.guard.judge(protection, &pat, &presented, std::slice::from_ref(&need)).await {
-            Verdict::Allowed(_) => return Ok(()),
+            Verdict::Allowed(_) => return Ok(need),
             Verdict::Insufficient => {}
             Verdict::Failed(error) => return Err(away(error)),
         }

@@ -78,6 +78,17 @@ impl Guard {
         if allowed { Verdict::Allowed(Box::new((*answer).clone())) } else { Verdict::Insufficient }
     }
 
+    /// Whether a call that was let in may go on: the token and its permissions as they are now. Its proof was
+    /// checked when it came in.
+    pub async fn still_allows(&self, protection: &Protection, pat: &str, authorization: &str, needs: &[Need]) -> bool {
+        let Some((_, token)) = authorization.split_once(' ') else { return false };
+        let now = protection.client.clock.now();
+        match self.introspect(protection, pat, token.trim()).await {
+            Ok(answer) => answer.active && suffices(&answer, needs, now),
+            Err(_) => false,
+        }
+    }
+
     async fn introspect(&self, protection: &Protection, pat: &str, token: &str) -> Result<Arc<Introspection>, ProtectionError> {
         let key = digest::sha256(&[pat.as_bytes(), b"\0", token.as_bytes()]);
         let now = protection.client.clock.now_millis();

@@ -65,7 +65,7 @@ const LICENCES: [&str; 16] = [
     "MIT-0",
 ];
 
-const MAX_LINES: usize = 420;
+const MAX_LINES: usize = 400;
 
 fn metadata() -> Metadata {
     MetadataCommand::new().manifest_path(root().join("Cargo.toml")).other_options(vec!["--locked".into()]).exec().unwrap()

@@ -3,6 +3,7 @@
 mod claims;
 mod owner;
 mod protection;
+mod stream;
 
 use crate::Shared;
 use crate::error::{Answer, ApiError};
@@ -34,6 +35,7 @@ pub fn router() -> Router<Shared> {
         .route(path::REGISTERED_RESOURCES, get(owner::list_resources))
         .route(&format!("{}/{{id}}", path::REGISTERED_RESOURCES), get(owner::read_resource))
         .route(path::ACCESS_REQUESTS, get(owner::list_requests))
+        .route(&format!("{}/stream", path::ACCESS_REQUESTS), get(stream::requests))
         .route(
             &format!("{}/{{id}}", path::ACCESS_REQUESTS),
             get(owner::read_request).post(owner::decide_request).delete(owner::delete_request),

@@ -98,7 +98,7 @@ impl AuthorizationServer {
             redirect_user: None,
             interval: Some(interval),
         };
-        Ok(self.store.commit(changes).await.map(|()| Answer::Continued(answer)))
+        Ok(self.commit_and_tell(changes).await.map(|()| Answer::Continued(answer)))
     }
 
     pub(super) async fn denied(

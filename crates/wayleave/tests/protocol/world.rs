@@ -1,5 +1,6 @@
 //! The harness: an authorization server with its people, and short words for what they do.
 
+use crate::people::PEOPLE;
 use async_trait::async_trait;
 use authorization_server::mailer::{Mailer, Message};
 use axum::Router;
@@ -23,90 +24,6 @@ pub(crate) const UMA: &str = "urn:ietf:params:oauth:grant-type:uma-ticket";
 pub(crate) const ID_TOKEN: &str = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken";
 pub(crate) const IDP: &str = "https://idp.bar.example";
 pub(crate) const START: i64 = 1_800_000_000;
-
-const PEOPLE: &str = r#"
-[server]
-issuer = "http://127.0.0.1:8080"
-[limits]
-login_attempts_per_minute = 1000
-requests_per_minute_per_client = 100000
-[[account]]
-username = "alice"
-email = "alice@foo.example"
-password = "alice-password"
-[[account]]
-username = "carol"
-email = "carol@foo.example"
-password = "carol-password"
-[[client]]
-client_id = "photos-rs"
-client_secret = "photos-secret"
-resource = "http://127.0.0.1:9000"
-grant_types = ["client_credentials", "authorization_code", "refresh_token"]
-scope = "uma_protection"
-redirect_uris = ["http://127.0.0.1:9000/callback"]
-acts_for = "alice"
-[[client]]
-client_id = "music-rs"
-client_secret = "music-secret"
-grant_types = ["client_credentials"]
-scope = "uma_protection"
-acts_for = "alice"
-[[client]]
-client_id = "carols-rs"
-client_secret = "carols-secret"
-grant_types = ["client_credentials"]
-scope = "uma_protection"
-acts_for = "carol"
-[[client]]
-client_id = "company"
-client_secret = "company-secret"
-grant_types = ["client_credentials"]
-scope = "uma_protection"
-acts_for = "self"
-[[client]]
-client_id = "manager"
-client_secret = "manager-secret"
-grant_types = ["client_credentials"]
-scope = "uma_policy"
-acts_for = "alice"
-[[client]]
-client_id = "carols-manager"
-client_secret = "carols-secret"
-grant_types = ["client_credentials"]
-scope = "uma_policy"
-acts_for = "carol"
-[[client]]
-client_id = "viewer"
-client_secret = "viewer-secret"
-name = "Viewer"
-grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
-scope = "download"
-claims_redirect_uris = ["http://127.0.0.1:9001/claims"]
-may_push_claims = true
-[[client]]
-client_id = "printer"
-client_secret = "printer-secret"
-grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
-scope = "print"
-redirect_uris = ["http://127.0.0.1:9003/oauth"]
-claims_redirect_uris = ["http://127.0.0.1:9003/a", "http://127.0.0.1:9003/b?keep=1"]
-may_push_claims = true
-[[client]]
-client_id = "phone"
-grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
-claims_redirect_uris = ["http://127.0.0.1:9004/claims"]
-[[client]]
-client_id = "jwt-viewer"
-client_secret = "jwt-secret"
-access_token_format = "jwt"
-grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
-may_push_claims = true
-[[client]]
-client_id = "nothing"
-client_secret = "nothing-secret"
-grant_types = ["client_credentials"]
-"#;
 
 /// A clock in the test's hand.
 pub(crate) struct Hand(AtomicI64);
@@ -169,6 +86,28 @@ impl Answer {
         let query = url.query_pairs().into_owned().collect();
         (url.to_string(), query)
     }
+}
+
+/// Events as they come.
+pub(crate) struct Stream(axum::body::BodyDataStream);
+
+impl Stream {
+    pub(crate) async fn next(&mut self) -> String {
+        let piece = std::future::poll_fn(|context| poll(&mut self.0, context)).await;
+        String::from_utf8_lossy(&piece.unwrap().unwrap()).into_owned()
+    }
+
+    /// Nothing is there to be read right now.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        std::future::poll_fn(|context| std::task::Poll::Ready(poll(&mut self.0, context).is_pending())).await
+    }
+}
+
+fn poll(
+    stream: &mut axum::body::BodyDataStream,
+    context: &mut std::task::Context<'_>,
+) -> std::task::Poll<Option<Result<axum::body::Bytes, axum::Error>>> {
+    futures_util::Stream::poll_next(std::pin::Pin::new(stream), context)
 }
 
 /// An authorization server and everybody around it.
@@ -249,6 +188,15 @@ impl World {
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         assert!(parts.status != StatusCode::INTERNAL_SERVER_ERROR, "{text}");
         Answer { status: parts.status.as_u16(), headers: parts.headers, text, json }
+    }
+
+    /// Opens a stream of events.
+    pub(crate) async fn stream(&self, path: &str, token: &str) -> Stream {
+        let request =
+            Request::builder().uri(path).header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Stream(answer.into_body().into_data_stream())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

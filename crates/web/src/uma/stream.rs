@@ -1,0 +1,66 @@
+//! `GET {access_requests_endpoint}/stream`: server-sent events, so that the owner hears at once (protocol.md
+//! 1.4): `request`, `decision`, and a `heartbeat` every 15 seconds. Ends with her PMT.
+
+use super::pmt;
+use crate::Shared;
+use crate::identity::with_parts;
+use authorization_server::access_request::News;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use futures_util::stream;
+use identity::access_token::PolicyToken;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// After so many heartbeats the client comes again, with a PMT that is looked at anew.
+const HEARTBEATS: u32 = 20;
+
+struct Listening {
+    app: Shared,
+    pmt: PolicyToken,
+    news: Receiver<News>,
+    heartbeats: u32,
+}
+
+pub(super) async fn requests(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        let listening = Listening { news: app.authorization_server.listen(), app: app.clone(), pmt, heartbeats: 0 };
+        let first = stream::iter([Ok::<_, Infallible>("event: heartbeat\ndata: {}\n\n".to_owned())]);
+        let rest = stream::unfold(listening, async |mut listening| {
+            let text = listening.next().await?;
+            Some((Ok(text), listening))
+        });
+        let mut response = Response::new(Body::from_stream(futures_util::StreamExt::chain(first, Box::pin(rest))));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    })
+    .await
+}
+
+impl Listening {
+    /// The next event as text; none where it is time to come again, or too much was missed to go on.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            match tokio::time::timeout(HEARTBEAT, self.news.recv()).await {
+                Err(_) => {
+                    self.heartbeats = self.heartbeats.saturating_add(1);
+                    return (self.heartbeats < HEARTBEATS).then(|| "event: heartbeat\ndata: {}\n\n".to_owned());
+                }
+                Ok(Err(RecvError::Closed | RecvError::Lagged(_))) => return None,
+                Ok(Ok(news)) if news.owner == self.pmt.owner => {
+                    let document = self.app.authorization_server.read_access_request(&news.owner, &news.id).await.ok()?;
+                    let data = serde_json::to_string(&document).ok()?;
+                    return Some(format!("event: {}\nid: {}\ndata: {data}\n\n", news.kind, news.id));
+                }
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+}
