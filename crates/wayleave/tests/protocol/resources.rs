@@ -142,3 +142,16 @@ async fn threat_12_lists_are_paged_with_a_next_link() {
         }
     }
 }
+
+/// The owner is first class in the PAT: many resource servers, each its own things, all of them hers.
+#[tokio::test]
+async fn threat_08_resources_belong_to_the_owner_of_the_pat() {
+    let world = World::one().await;
+    let (pat, music, pmt) = (world.pat().await, world.access("music-rs").await, world.access("manager").await);
+    let mut mine = [world.resource(&pat, "view").await, world.resource(&music, "play").await];
+    mine.sort();
+    let listed = world.call("GET", "/uma/registered-resources", &pmt, Value::Null).await;
+    let ids: Vec<_> =
+        listed.ok(200).json.as_array().unwrap().iter().map(|resource| resource["_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, mine);
+}

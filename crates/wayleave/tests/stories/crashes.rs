@@ -1,16 +1,13 @@
 //! `kill -9` in the middle of a mixed load: what was acknowledged is there, what was spent stays spent.
 
+use crate::desk::Desk;
 use crate::processes::Server;
-use client::{Client, Credentials};
-use jose::{SystemClock, SystemRandomness};
-use outbound::{Method, Outbound, Request, Settings};
+use outbound::{Method, Request};
 use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use types::metadata::Metadata;
-use types::token::UMA_TICKET;
 
 /// How often it is killed.
 const TIMES: usize = 12;
@@ -28,56 +25,7 @@ struct Acknowledged {
     heads: Vec<String>,
 }
 
-struct Desk {
-    client: Client,
-    metadata: Metadata,
-    pat: String,
-    pmt: String,
-}
-
 impl Desk {
-    async fn open(server: &Server) -> Self {
-        let settings = Settings { configured: vec![server.issuer.clone()], ..Settings::default() };
-        let client = Client {
-            outbound: Outbound::new(settings).unwrap(),
-            clock: Arc::new(SystemClock),
-            randomness: Arc::new(SystemRandomness),
-            credentials: Credentials { client_id: "photos-rs".into(), secret: Some("photos-secret".into()) },
-            dpop_key: None,
-        };
-        let metadata = client.discover(&server.issuer).await.unwrap();
-        let pat = client.client_credentials(&metadata, "uma_protection").await.unwrap().access_token;
-        let manager = Client {
-            credentials: Credentials { client_id: "manager".into(), secret: Some("manager-secret".into()) },
-            ..client.clone()
-        };
-        let pmt = manager.client_credentials(&metadata, "uma_policy").await.unwrap().access_token;
-        Self { client, metadata, pat, pmt }
-    }
-
-    async fn api(&self, method: Method, url: &str, token: &str, body: Value) -> Option<(u16, Value)> {
-        let request = match body {
-            Value::Null => Request { method, ..Request::get(url) },
-            body => Request::json(method, url, &body),
-        };
-        let answer = self.client.outbound.send(request.header("authorization", &format!("Bearer {token}"))).await.ok()?;
-        Some((answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null)))
-    }
-
-    async fn trade(&self, ticket: &str) -> Option<(u16, Value)> {
-        let fields =
-            [("grant_type", UMA_TICKET), ("ticket", ticket), ("client_id", "viewer"), ("client_secret", "viewer-secret")];
-        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let answer = self.client.outbound.send(Request::form(&self.metadata.token_endpoint, form)).await.ok()?;
-        Some((answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null)))
-    }
-
-    async fn ticket(&self, resource: &str) -> Option<String> {
-        let body = json!({"resource_id": resource, "resource_scopes": ["view"]});
-        let (_, answer) = self.api(Method::POST, self.metadata.permission_endpoint.as_deref()?, &self.pat, body).await?;
-        answer["ticket"].as_str().map(str::to_owned)
-    }
-
     /// One round of work; each step is noted once it is acknowledged. `None`: the server is gone.
     async fn work(&self, noted: &Mutex<Acknowledged>) -> Option<()> {
         let registration = self.metadata.resource_registration_endpoint.clone()?;

@@ -1,6 +1,8 @@
 //! Stories over real processes: the binary as people run it, and other people's programs against it.
 
 mod crashes;
+mod desk;
 mod gateway;
+mod operation;
 mod others;
 mod processes;

@@ -1,6 +1,6 @@
 //! Other people's clients, and a real browser.
 
-use crate::processes::{Process, Server};
+use crate::processes::{Folder, Process, Server};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,7 +34,8 @@ fn authlib_of_pypi_works_unmodified() {
 /// Cases
 #[test]
 fn a_real_browser_does_alices_and_bobs_parts() {
-    let demo = Process::start(&["demo"], &std::env::temp_dir());
+    let folder = Folder::new();
+    let demo = Process::start(&["demo"], &folder.0);
     let said = demo.said();
     let url = |word: &str| {
         said.lines()

@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Where a process in this folder logs to.
+pub(crate) fn log_of(folder: &Path) -> PathBuf {
+    folder.join("stories.log")
+}
+
 /// A running process; ended when dropped.
 pub(crate) struct Process {
     child: Child,
@@ -18,7 +23,9 @@ impl Process {
     /// Starts our binary and waits for its `ready:`.
     pub(crate) fn start(arguments: &[&str], folder: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wayleave"));
-        command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        // every line that is ever logged, for whoever looks into it
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log_of(folder)).unwrap();
+        command.args(arguments).current_dir(folder).env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = String::new();
@@ -32,11 +39,19 @@ impl Process {
                 return Self { child, said };
             }
         }
-        panic!("it ended before it was ready: {said}");
+        let log = std::fs::read_to_string(log_of(folder)).unwrap_or_default();
+        panic!("it ended before it was ready: {said}\n{log}");
     }
 
     pub(crate) fn said(&self) -> &str {
         &self.said
+    }
+
+    /// The polite way: SIGTERM. Its exit status.
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        self.child.wait().unwrap().code()
     }
 
     /// The hard way: SIGKILL.

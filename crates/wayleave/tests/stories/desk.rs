@@ -1,0 +1,62 @@
+//! Alice's resource server and manager at work over the wire, and Viewer's trades.
+
+use crate::processes::Server;
+use client::{Client, Credentials};
+use jose::{SystemClock, SystemRandomness};
+use outbound::{Method, Outbound, Request, Settings};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use types::metadata::Metadata;
+use types::token::UMA_TICKET;
+
+/// What they work with.
+pub(crate) struct Desk {
+    pub(crate) client: Client,
+    pub(crate) metadata: Metadata,
+    pub(crate) pat: String,
+    pub(crate) pmt: String,
+}
+
+impl Desk {
+    pub(crate) async fn open(server: &Server) -> Self {
+        let settings = Settings { configured: vec![server.issuer.clone()], ..Settings::default() };
+        let client = Client {
+            outbound: Outbound::new(settings).unwrap(),
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness),
+            credentials: Credentials { client_id: "photos-rs".into(), secret: Some("photos-secret".into()) },
+            dpop_key: None,
+        };
+        let metadata = client.discover(&server.issuer).await.unwrap();
+        let pat = client.client_credentials(&metadata, "uma_protection").await.unwrap().access_token;
+        let manager = Client {
+            credentials: Credentials { client_id: "manager".into(), secret: Some("manager-secret".into()) },
+            ..client.clone()
+        };
+        let pmt = manager.client_credentials(&metadata, "uma_policy").await.unwrap().access_token;
+        Self { client, metadata, pat, pmt }
+    }
+
+    pub(crate) async fn api(&self, method: Method, url: &str, token: &str, body: Value) -> Option<(u16, Value)> {
+        let request = match body {
+            Value::Null => Request { method, ..Request::get(url) },
+            body => Request::json(method, url, &body),
+        };
+        let answer = self.client.outbound.send(request.header("authorization", &format!("Bearer {token}"))).await.ok()?;
+        Some((answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null)))
+    }
+
+    pub(crate) async fn trade(&self, ticket: &str) -> Option<(u16, Value)> {
+        let fields =
+            [("grant_type", UMA_TICKET), ("ticket", ticket), ("client_id", "viewer"), ("client_secret", "viewer-secret")];
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let answer = self.client.outbound.send(Request::form(&self.metadata.token_endpoint, form)).await.ok()?;
+        Some((answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null)))
+    }
+
+    pub(crate) async fn ticket(&self, resource: &str) -> Option<String> {
+        let body = json!({"resource_id": resource, "resource_scopes": ["view"]});
+        let (_, answer) = self.api(Method::POST, self.metadata.permission_endpoint.as_deref()?, &self.pat, body).await?;
+        answer["ticket"].as_str().map(str::to_owned)
+    }
+}

@@ -1,0 +1,120 @@
+//! Running it: ending, keys, backup and restore, and what the log says.
+
+use crate::desk::Desk;
+use crate::processes::{Server, log_of};
+use outbound::{Method, Request};
+use serde_json::{Value, json};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+fn wayleave(server: &Server, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wayleave")).args(arguments).current_dir(&server.folder.0).output().unwrap()
+}
+
+/// An album that anyone may view, its ticket, and an RPT of it with its refresh token.
+async fn grant(desk: &Desk) -> (String, String, Value) {
+    let registration = desk.metadata.resource_registration_endpoint.clone().unwrap();
+    let made = desk.api(Method::POST, &registration, &desk.pat, json!({"resource_scopes": ["view"]})).await.unwrap().1;
+    let album = made["_id"].as_str().unwrap().to_owned();
+    let document = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
+    let policies = desk.metadata.policy_endpoint.clone().unwrap();
+    assert_eq!(desk.api(Method::POST, &policies, &desk.pmt, document).await.unwrap().0, 201);
+    let ticket = desk.ticket(&album).await.unwrap();
+    let (status, granted) = desk.trade(&ticket).await.unwrap();
+    assert_eq!(status, 200, "{granted}");
+    (album, ticket, granted)
+}
+
+async fn keys(desk: &Desk) -> usize {
+    let answer = desk.client.outbound.send(Request::get(&desk.metadata.jwks_uri)).await.unwrap();
+    serde_json::from_slice::<Value>(&answer.body).unwrap()["keys"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_soon_with_nothing_lost() {
+    let mut server = Server::start("");
+    let desk = Desk::open(&server).await;
+    let (album, ..) = grant(&desk).await;
+    let asked = Instant::now();
+    assert_eq!(server.process.as_mut().unwrap().end(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10));
+    server.run();
+    let desk = Desk::open(&server).await;
+    let url = format!("{}/{album}", desk.metadata.resource_registration_endpoint.clone().unwrap());
+    assert_eq!(desk.api(Method::GET, &url, &desk.pat, Value::Null).await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn keys_rotate_under_a_running_server_and_nothing_breaks() {
+    let server = Server::start("");
+    let desk = Desk::open(&server).await;
+    grant(&desk).await;
+    let before = keys(&desk).await;
+    assert!(wayleave(&server, &["key", "rotate"]).status.success());
+    let until = Instant::now() + Duration::from_secs(20);
+    while keys(&desk).await != 2 * before {
+        assert!(Instant::now() < until, "the running server has not taken the new keys up");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    grant(&desk).await;
+}
+
+/// Threat 35: a restored backup revives nothing that was spent.
+#[tokio::test]
+async fn threat_35_a_restored_backup_revives_nothing() {
+    let mut server = Server::start("");
+    let desk = Desk::open(&server).await;
+    let (album, ..) = grant(&desk).await;
+    let unspent = desk.ticket(&album).await.unwrap();
+    assert!(wayleave(&server, &["backup", "copy.db"]).status.success(), "while serving");
+    assert_eq!(desk.trade(&unspent).await.unwrap().0, 200);
+    let (later, ..) = grant(&desk).await;
+    server.process = None;
+    assert!(wayleave(&server, &["restore", "copy.db"]).status.success());
+    server.run();
+    let desk = Desk::open(&server).await;
+    assert_eq!(desk.trade(&unspent).await.unwrap().1["error"], "invalid_grant", "it was spent after the backup");
+    let url = desk.metadata.resource_registration_endpoint.clone().unwrap();
+    assert_eq!(desk.api(Method::GET, &format!("{url}/{album}"), &desk.pat, Value::Null).await.unwrap().0, 200);
+    assert_eq!(desk.api(Method::GET, &format!("{url}/{later}"), &desk.pat, Value::Null).await.unwrap().0, 404);
+    grant(&desk).await;
+}
+
+/// Threat 20: not one log line, at the noisiest, holds a secret of the story.
+#[tokio::test]
+async fn threat_20_no_secret_is_ever_logged() {
+    let server = Server::start("");
+    let desk = Desk::open(&server).await;
+    let (album, ticket, granted) = grant(&desk).await;
+    desk.trade(&ticket).await.unwrap();
+    let introspection = desk.metadata.introspection_endpoint.clone().unwrap();
+    let form = format!("token={}", granted["access_token"].as_str().unwrap());
+    desk.client
+        .outbound
+        .send(Request::form(&introspection, form).header("authorization", &format!("Bearer {}", desk.pat)))
+        .await
+        .unwrap();
+    let token = server.id_token(1);
+    let fresh = desk.ticket(&album).await.unwrap();
+    let claims = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("grant_type", types::token::UMA_TICKET), ("ticket", &fresh), ("client_id", "viewer")])
+        .extend_pairs([("client_secret", "viewer-secret"), ("claim_token", &token), ("claim_token_format", "urn:unknown")])
+        .finish();
+    desk.client.outbound.send(Request::form(&desk.metadata.token_endpoint, claims)).await.unwrap();
+    let login = "username=alice&password=alice-password&csrf=x".to_owned();
+    desk.client.outbound.send(Request::form(&format!("{}/login", server.issuer), login)).await.unwrap();
+    let log = std::fs::read_to_string(log_of(&server.folder.0)).unwrap();
+    assert!(log.contains("does not count"), "the log is the noisy one: {log}");
+    let secrets = [
+        &*desk.pat,
+        &*desk.pmt,
+        &*ticket,
+        &*token,
+        granted["access_token"].as_str().unwrap(),
+        granted["refresh_token"].as_str().unwrap(),
+    ];
+    for secret in secrets.into_iter().chain(["alice-password", "photos-secret", "viewer-secret", "bob@bar.example"]) {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret}");
+    }
+}
