@@ -4,7 +4,7 @@
 use crate::changes::{Changes, Write};
 use crate::{AuthorizationServer, IssuerKeys};
 use identity::token_text::{self, TokenKind};
-use identity::{AuthenticatedClient, Failure, TokenKey};
+use identity::{AuthenticatedClient, Failure, SpentId, TokenKey};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
 use rules::claim::{self, Accepted, ClaimToken, Presentation};
 use rules::ticket::Process;
@@ -46,12 +46,13 @@ impl AuthorizationServer {
         let issuer = accepted.subject.iss.as_str().to_owned();
         let marker = base64url::encode(digest::sha256(&[issuer.as_bytes(), b"\0", id.as_bytes()]));
         if !process.claim_tokens.contains(&marker) {
-            if self.identity.store.is_spent("claim", &issuer, &id).await? {
+            let expires = accepted.expires.plus(claim::CLOCK_SKEW.saturating_mul(2));
+            let spent = SpentId { kind: "claim", issuer, id, expires };
+            if self.identity.store.is_spent(&spent).await? {
                 tracing::debug!("a claim token was used in another process before");
                 return Ok(false);
             }
-            let expires = accepted.expires.plus(claim::CLOCK_SKEW.saturating_mul(2));
-            changes.identity.writes.push(identity::Write::Spend { kind: "claim", issuer, id, expires });
+            changes.identity.writes.push(identity::Write::Spend(spent));
             process.claim_tokens.push(marker);
         }
         if let Some(jkt) = accepted.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str()) {

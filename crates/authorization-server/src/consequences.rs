@@ -12,7 +12,7 @@ use identity::consent::Consent;
 use identity::keys::{SealedSecret, StoredKey};
 use identity::session::Session;
 use identity::token::RefreshToken;
-use identity::{Account, Client, CommitError, StoreError, TokenKey};
+use identity::{Account, Client, CommitError, SpentId, StoreError, TokenKey};
 use jose::{Clock, Randomness};
 use std::sync::Arc;
 use types::event::EventKind;
@@ -92,8 +92,8 @@ impl identity::Store for Consequences {
     async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, StoreError> {
         self.reads.find_refresh_token(key).await
     }
-    async fn is_spent(&self, kind: &str, issuer: &str, id: &str) -> Result<bool, StoreError> {
-        self.reads.is_spent(kind, issuer, id).await
+    async fn is_spent(&self, id: &SpentId) -> Result<bool, StoreError> {
+        self.reads.is_spent(id).await
     }
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         self.reads.list_keys().await

@@ -18,15 +18,22 @@ pub enum Requirement {
     RefreshUnchanged { key: TokenKey, version: i64 },
 }
 
+/// A one-time id: a ticket, a `jti`, a code. Its end is part of it, so that the store finds and forgets it by
+/// the hour; whoever asks must know the same end as whoever spent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpentId {
+    pub kind: &'static str,
+    /// Who made it; empty where that is this server.
+    pub issuer: String,
+    pub id: String,
+    /// Kept until then: past any time at which it could be good.
+    pub expires: Timestamp,
+}
+
 /// One change.
 pub enum Write {
     /// A one-time id is spent from now on; it must not have been (`Unspent`).
-    Spend {
-        kind: &'static str,
-        issuer: String,
-        id: String,
-        expires: Timestamp,
-    },
+    Spend(SpentId),
     /// The name must be free.
     CreateAccount(Account),
     PutAccount(Account),

@@ -1,7 +1,7 @@
 //! Client authentication at the token, PAR, revocation and introspection endpoints (RFC 6749 2.3,
 //! RFC 7523 2.2). The only maker of [`AuthenticatedClient`].
 
-use crate::{Changes, Client, CommitError, Failure, Form, Identity, Write};
+use crate::{Changes, Client, CommitError, Failure, Form, Identity, SpentId, Write};
 use jose::{KeySet, UnverifiedJws};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -53,9 +53,6 @@ impl Identity {
     /// Tells who the client is, or refuses with `invalid_client`.
     pub async fn authenticate_client(&self, credentials: &Credentials<'_>) -> Result<AuthenticatedClient, Failure> {
         let (id, proof) = read(credentials)?;
-        if !self.client_throttle.admit(id.as_str(), self.now()) {
-            return Failure::refuse(ErrorCode::TooManyRequests, "too many requests of this client: wait a minute");
-        }
         let unknown = || invalid("the client is unknown or its credentials are wrong");
         let client = self.store.find_client(&id).await?.ok_or_else(unknown)?;
         match proof {
@@ -71,6 +68,10 @@ impl Identity {
             Proof::Assertion(assertion) => self.check_assertion(&client, assertion).await?,
             Proof::Nothing if client.is_public() => {}
             Proof::Nothing => return Err(invalid("this client must authenticate")),
+        }
+        // counted once it is known: nobody uses up another client's share
+        if !self.client_throttle.admit(id.as_str(), self.now()) {
+            return Failure::refuse(ErrorCode::TooManyRequests, "too many requests of this client: wait a minute");
         }
         Ok(AuthenticatedClient(Arc::new(client)))
     }
@@ -95,7 +96,8 @@ impl Identity {
         if claims.exp <= now || claims.exp > now.plus(ASSERTION_LIFETIME) {
             return Err(invalid("the assertion has expired, or lives longer than an hour"));
         }
-        let spend = Write::Spend { kind: "assertion", issuer: claims.iss.clone(), id: claims.jti.clone(), expires: claims.exp };
+        let spend =
+            Write::Spend(SpentId { kind: "assertion", issuer: claims.iss.clone(), id: claims.jti.clone(), expires: claims.exp });
         match self.store.commit(Changes::of(vec![spend])).await {
             Ok(()) => Ok(()),
             Err(CommitError::Spent) => Err(invalid("the assertion was used before: make a new one")),

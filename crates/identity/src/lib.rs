@@ -41,7 +41,7 @@ use std::sync::Arc;
 use types::{Issuer, Timestamp};
 
 pub use account::Account;
-pub use changes::{Changes, Requirement, Write};
+pub use changes::{Changes, Requirement, SpentId, Write};
 pub use client::Client;
 pub use client_authentication::AuthenticatedClient;
 pub use error::{Failure, internal};

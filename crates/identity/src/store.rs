@@ -6,7 +6,7 @@ use crate::consent::Consent;
 use crate::keys::{SealedSecret, StoredKey};
 use crate::session::Session;
 use crate::token::RefreshToken;
-use crate::{Account, Changes, Client, TokenKey};
+use crate::{Account, Changes, Client, SpentId, TokenKey};
 use async_trait::async_trait;
 use types::{AccountId, ClientId, GrantId};
 
@@ -54,7 +54,7 @@ pub trait Store: Send + Sync {
     async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, StoreError>;
     /// With the version that [`crate::Requirement::RefreshUnchanged`] names.
     async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, StoreError>;
-    async fn is_spent(&self, kind: &str, issuer: &str, id: &str) -> Result<bool, StoreError>;
+    async fn is_spent(&self, id: &SpentId) -> Result<bool, StoreError>;
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError>;
     async fn list_secrets(&self) -> Result<Vec<SealedSecret>, StoreError>;
     /// Carries the changes out, whole or not at all; durable when it returns.

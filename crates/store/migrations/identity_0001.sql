@@ -25,7 +25,7 @@ CREATE TABLE refresh_token (shard BIGINT, bucket BIGINT, hash BLOB, family TEXT 
   body BLOB NOT NULL, PRIMARY KEY (shard, bucket, hash)) WITHOUT ROWID;
 CREATE INDEX refresh_token_by_family ON refresh_token (family);
 
-CREATE TABLE spent (kind TEXT, issuer TEXT, id TEXT, expires BIGINT NOT NULL, PRIMARY KEY (kind, issuer, id)) WITHOUT ROWID;
+CREATE TABLE spent (hour BIGINT, kind TEXT, issuer TEXT, id TEXT, PRIMARY KEY (hour, kind, issuer, id)) WITHOUT ROWID;
 
 CREATE TABLE signing_key (kid TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE secret (name TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;

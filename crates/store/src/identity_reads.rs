@@ -1,6 +1,6 @@
 //! Reads of `identity::Store`.
 
-use crate::row::{entities, number, optional, token_key};
+use crate::row::{entities, number, optional, spent_row, token_key};
 use crate::{Store, tables};
 use async_trait::async_trait;
 use authorization_server::Changes;
@@ -11,7 +11,7 @@ use identity::consent::Consent;
 use identity::keys::{SealedSecret, StoredKey};
 use identity::session::Session;
 use identity::token::RefreshToken;
-use identity::{Account, Client, CommitError, StoreError, TokenKey};
+use identity::{Account, Client, CommitError, SpentId, StoreError, TokenKey};
 use types::{AccountId, ClientId, GrantId};
 
 impl Store {
@@ -101,8 +101,8 @@ impl identity::Store for Store {
         Ok(Some((crate::row::entity(&row)?, number(&row, 4))))
     }
 
-    async fn is_spent(&self, kind: &str, issuer: &str, id: &str) -> Result<bool, StoreError> {
-        Ok(self.get(&tables::SPENT, &[kind.into(), issuer.into(), id.into()])?.is_some())
+    async fn is_spent(&self, id: &SpentId) -> Result<bool, StoreError> {
+        Ok(self.get(&tables::SPENT, &spent_row(id))?.is_some())
     }
 
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {

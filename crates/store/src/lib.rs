@@ -33,12 +33,18 @@ pub struct Store {
     database: Arc<Database>,
     epochs: Arc<epochs::Epochs>,
     kept: Arc<kept::Kept>,
+    broom: Arc<sweeper::Broom>,
 }
 
 impl Store {
     /// In memory; gone with the process.
     pub fn in_memory() -> Self {
-        Self { database: Arc::new(Database::Memory(Memory::default())), epochs: Arc::default(), kept: Arc::default() }
+        Self {
+            database: Arc::new(Database::Memory(Memory::default())),
+            epochs: Arc::default(),
+            kept: Arc::default(),
+            broom: Arc::default(),
+        }
     }
 
     /// In a SQLite file, made or brought up to date.
@@ -47,6 +53,7 @@ impl Store {
             database: Arc::new(Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?)),
             epochs: Arc::default(),
             kept: Arc::default(),
+            broom: Arc::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 //! searched, counted or compared.
 
 use database::{Row, Value};
-use identity::{StoreError, TokenKey};
+use identity::{SpentId, StoreError, TokenKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -35,6 +35,12 @@ pub(crate) fn number(row: &Row, at: usize) -> i64 {
 /// The key of a token's row.
 pub(crate) fn token_key(key: &TokenKey) -> Vec<Value> {
     vec![key.shard.into(), key.bucket.into(), key.hash.to_vec().into()]
+}
+
+/// The row of a spent id, which is its key: by the hour of its end first, so that what has ended is swept
+/// without a walk.
+pub(crate) fn spent_row(id: &SpentId) -> Row {
+    vec![id.expires.0.div_euclid(3600).into(), id.kind.into(), id.issuer.as_str().into(), id.id.as_str().into()]
 }
 
 /// A version as it is stored.

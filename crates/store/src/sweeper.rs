@@ -1,34 +1,48 @@
 //! Sweeping out what has expired, and remembering the latest time that was served.
+//!
+//! Nothing here walks a large table: small ones are swept by their column of expiry, spent ids by the hour
+//! they lead with, tokens by their (shard, day) - a few shards at a time, round and round.
 
 use crate::{Store, tables};
-use database::{Batch, Operation, Value};
+use database::{Batch, Operation, Table, Value};
 use identity::{CommitError, StoreError};
+use std::sync::atomic::{AtomicI64, Ordering};
 use types::Timestamp;
 
-/// Tables with their column of expiry. RPTs and tokens stay a day past their end: an expired RPT may
-/// still be upgraded (Grant 3.3.1).
-const EXPIRING: [(&database::Table, i64); 10] = [
-    (&tables::SESSION, 0),
-    (&tables::CODE, 0),
-    (&tables::PUSHED_REQUEST, 0),
-    (&tables::SPENT, 0),
-    (&tables::SECRET, 0),
-    (&tables::PROCESS, 3600),
-    (&tables::PCT, 0),
-    (&tables::ACCESS_TOKEN, 0),
-    (&tables::REFRESH_TOKEN, 0),
-    (&tables::RPT, 86_400),
-];
+/// Small tables: as many rows as there are people at work right now.
+const SMALL: [&Table; 4] = [&tables::SESSION, &tables::PUSHED_REQUEST, &tables::SECRET, &tables::PROCESS];
+/// Tables of tokens, by shard and day of expiry. An RPT stays a day past its end: it may still be upgraded
+/// (Grant 3.3.1).
+const TOKENS: [&Table; 5] = [&tables::CODE, &tables::ACCESS_TOKEN, &tables::REFRESH_TOKEN, &tables::RPT, &tables::PCT];
+const SHARDS: i64 = 4096;
+/// Shards of one sweep; a whole round takes 64 sweeps.
+const SHARDS_AT_ONCE: i64 = 64;
+/// Days that one round looks back, so that a server that was away for a while catches up.
+const DAYS_BACK: i64 = 8;
 
 const SERVED: &str = "latest";
+
+/// Where the next sweep of tokens begins.
+#[derive(Default)]
+pub(crate) struct Broom(AtomicI64);
 
 impl Store {
     /// Removes what has expired, and notes that `now` was served.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), CommitError> {
         let mut operations = vec![Operation::Put { table: &tables::SERVED, row: vec![SERVED.into(), now.0.into()] }];
-        for (table, kept) in EXPIRING {
+        for table in SMALL {
             if let Some(column) = table.position("expires") {
-                operations.push(Operation::DeleteBelow { table, column, limit: now.0.saturating_sub(kept) });
+                operations.push(Operation::DeleteBelow { table, column, limit: now.0 });
+            }
+        }
+        operations.push(Operation::DeleteBelow { table: &tables::SPENT, column: 0, limit: now.0.div_euclid(3600) });
+        let from = self.broom.0.fetch_add(SHARDS_AT_ONCE, Ordering::Relaxed).rem_euclid(SHARDS);
+        for shard in from..from.saturating_add(SHARDS_AT_ONCE) {
+            for day in 2..2 + DAYS_BACK {
+                let bucket = now.day().saturating_sub(day).rem_euclid(4096);
+                for table in TOKENS {
+                    operations.push(Operation::DeleteAll { table, index: None, prefix: vec![shard.into(), bucket.into()] });
+                }
             }
         }
         let batch = Batch { checks: vec![], operations };

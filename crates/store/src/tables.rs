@@ -90,8 +90,8 @@ pub(crate) static REFRESH_TOKEN: Table = Table {
 
 pub(crate) static SPENT: Table = Table {
     name: "spent",
-    columns: &[column("kind", Kind::Text), column("issuer", Kind::Text), column("id", Kind::Text), column("expires", Kind::Int)],
-    key: 3,
+    columns: &[column("hour", Kind::Int), column("kind", Kind::Text), column("issuer", Kind::Text), column("id", Kind::Text)],
+    key: 4,
     indexes: &[],
 };
 

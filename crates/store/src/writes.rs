@@ -1,6 +1,6 @@
 //! Changes as a batch of the engine, and what a broken check means to whoever asked.
 
-use crate::row::{body, token_key, version, waiting_for};
+use crate::row::{body, spent_row, token_key, version, waiting_for};
 use crate::tables;
 use authorization_server::event::{EventHead, SealedEvent};
 use authorization_server::{Changes, Requirement, Write};
@@ -103,9 +103,9 @@ impl Plan {
     fn write_identity(&mut self, write: identity::Write) -> Planned {
         use identity::Write as W;
         match write {
-            W::Spend { kind, issuer, id, expires } => {
+            W::Spend(id) => {
                 self.spends.push(self.operations.len());
-                self.insert(&tables::SPENT, vec![kind.into(), issuer.into(), id.into(), expires.0.into()])
+                self.insert(&tables::SPENT, spent_row(&id))
             }
             W::CreateAccount(account) => self.insert(&tables::ACCOUNT, account_row(&account)?),
             W::PutAccount(account) => self.put(&tables::ACCOUNT, account_row(&account)?),

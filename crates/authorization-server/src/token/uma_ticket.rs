@@ -12,13 +12,13 @@ use crate::changes::{Changes, Requirement, Write};
 use crate::claims::Pushed;
 use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
-use identity::{CommitError, Failure, TokenKey};
+use identity::{CommitError, Failure, SpentId, TokenKey};
 use jose::base64url;
 use rules::assessment::{Asked, Outcome, Question, assess};
 use rules::ticket::Process;
 use rules::{AccessRequest, Policy, Resource, Rpt, Ticket};
 use types::token::{ContinuedProcess, TokenResponse};
-use types::{ErrorCode, Refusal, ScopeSet, Timestamp};
+use types::{ErrorCode, Refusal, ScopeSet};
 
 /// What the token endpoint answers to this grant.
 pub enum Answer {
@@ -77,7 +77,7 @@ impl AuthorizationServer {
     pub async fn exchange_ticket(&self, request: &TokenRequest<'_>) -> Result<Answer, Failure> {
         let text = request.form.required("ticket")?;
         let ticket = self.open_ticket(text).await?.ok_or_else(invalid_grant)?;
-        if self.identity.store.is_spent("ticket", "", &spent_id(&ticket)).await? {
+        if self.identity.store.is_spent(&spent(&ticket)).await? {
             return self.replayed(&ticket).await;
         }
         ticket.check(&request.client.id, self.now()).map_err(|_| invalid_grant())?;
@@ -92,7 +92,7 @@ impl AuthorizationServer {
                 Ok(Err(CommitError::Changed | CommitError::UsedUp)) => {}
                 Ok(Err(CommitError::Spent)) => {
                     // the ticket, or a claim token that another process brought meanwhile
-                    if self.identity.store.is_spent("ticket", "", &spent_id(&ticket)).await? {
+                    if self.identity.store.is_spent(&spent(&ticket)).await? {
                         return self.replayed(&ticket).await;
                     }
                 }
@@ -301,7 +301,10 @@ pub(crate) fn family_of(ticket: &Ticket) -> String {
 }
 
 /// Spent ids are kept an hour past expiry.
+fn spent(ticket: &Ticket) -> SpentId {
+    SpentId { kind: "ticket", issuer: String::new(), id: spent_id(ticket), expires: ticket.expires.plus(3600) }
+}
+
 pub(crate) fn spend(ticket: &Ticket) -> identity::Write {
-    let expires: Timestamp = ticket.expires.plus(3600);
-    identity::Write::Spend { kind: "ticket", issuer: String::new(), id: spent_id(ticket), expires }
+    identity::Write::Spend(spent(ticket))
 }

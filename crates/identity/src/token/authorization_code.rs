@@ -4,13 +4,18 @@
 use super::{RefreshToken, Renews, TokenRequest};
 use crate::access_token::AccessToken;
 use crate::authorization::{AuthorizationCode, code_key};
-use crate::{Changes, Failure, Identity, Requirement, TokenKey, Write};
+use crate::{Changes, Failure, Identity, Requirement, SpentId, TokenKey, Write};
 use jose::{base64url, digest};
 use types::token::TokenResponse;
 use types::{ErrorCode, Refusal};
 
 fn bad(what: &str) -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, what))
+}
+
+/// Kept an hour past its end, so that a second use is told from an unknown code.
+fn spent(code: &AuthorizationCode, family: &str) -> SpentId {
+    SpentId { kind: "code", issuer: String::new(), id: family.to_owned(), expires: code.expires.plus(3600) }
 }
 
 impl Identity {
@@ -38,7 +43,7 @@ impl Identity {
         response.scope = Some(code.scope.to_string());
         let mut changes = Changes {
             requires: vec![Requirement::ConsentStands(code.consent.clone())],
-            writes: vec![Write::Spend { kind: "code", issuer: String::new(), id: family.clone(), expires: now.plus(3600) }, keep],
+            writes: vec![Write::Spend(spent(&code, &family)), keep],
         };
         if request.client.may_use("refresh_token") {
             let (text, _, keep) = self.new_refresh_token(code.account.as_str(), self.refresh_for(request, &code, family))?;
@@ -76,7 +81,7 @@ impl Identity {
         if code.client != request.client.id {
             return Err(bad("the code was given to another client"));
         }
-        if self.store.is_spent("code", "", family).await? {
+        if self.store.is_spent(&spent(&code, family)).await? {
             self.store.commit(Changes::of(vec![Write::EndFamily(family.to_owned())])).await?;
             return Err(unknown());
         }

@@ -5,9 +5,11 @@ use super::TokenRequest;
 use crate::access_token::AccessToken;
 use crate::client::{ActsFor, OPENID_SCOPES};
 use crate::consent::Consent;
-use crate::{Changes, Failure, Identity, Requirement, Write};
+use crate::{Changes, CommitError, Failure, Identity, Requirement, Write};
 use types::token::{TokenResponse, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ErrorCode, GrantId, ScopeSet};
+
+const RETRIES: usize = 5;
 
 impl Identity {
     pub(crate) async fn exchange_client_credentials(&self, request: &TokenRequest<'_>) -> Result<TokenResponse, Failure> {
@@ -17,6 +19,18 @@ impl Identity {
         if request.client.is_public() {
             return Failure::refuse(ErrorCode::UnauthorizedClient, "a public client has no credentials to use here");
         }
+        for _ in 0..RETRIES {
+            match self.issue_by_credentials(request).await? {
+                Ok(response) => return Ok(response),
+                // the link to the owner was made or ended by another request just now
+                Err(CommitError::Taken | CommitError::Changed) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("the link to the owner changes too fast".into()))
+    }
+
+    async fn issue_by_credentials(&self, request: &TokenRequest<'_>) -> Result<Result<TokenResponse, CommitError>, Failure> {
         let scope = self.scope_of(request)?;
         let resource = self.check_resource(request.form).await?;
         let mut changes = Changes::default();
@@ -44,10 +58,12 @@ impl Identity {
         let expires = token.expires;
         let (text, keep) = self.new_access_token(token)?;
         changes.writes.push(keep);
-        self.save(changes).await?;
+        if let Err(error) = self.store.commit(changes).await {
+            return Ok(Err(error));
+        }
         let mut response = self.token_response(text, expires, request.jkt.as_ref());
         response.scope = Some(scope.to_string());
-        Ok(response)
+        Ok(Ok(response))
     }
 
     /// Scopes asked for, or where none are: all that the client is registered for, so long as they

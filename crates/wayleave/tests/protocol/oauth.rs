@@ -326,3 +326,21 @@ async fn keys_rotate_and_nothing_breaks() {
     let before = world.get("/jwks").await.json["keys"].as_array().unwrap().len();
     assert_eq!(before, 2, "EdDSA and ES256; RS256 only when a client needs it");
 }
+
+/// Two instances of a resource server that start at once both get their PAT.
+#[tokio::test]
+async fn many_first_pats_at_once_are_one_link() {
+    for world in World::each().await {
+        let world = std::sync::Arc::new(world);
+        let all: Vec<_> = (0..16)
+            .map(|_| {
+                let world = world.clone();
+                tokio::spawn(async move { world.pat().await })
+            })
+            .collect();
+        for one in all {
+            let pat = one.await.unwrap();
+            world.call("GET", "/uma/resources", &pat, Value::Null).await.ok(200);
+        }
+    }
+}

@@ -105,3 +105,20 @@ async fn threat_35_a_clock_set_back_is_noticed() {
     );
     assert!(matches!(again.await, Err(wayleave::Exit::Failed(what)) if what.contains("clock")));
 }
+
+/// What has expired goes, a few shards at a time; what lives stays.
+#[tokio::test]
+async fn the_sweeper_takes_what_has_expired_and_nothing_else() {
+    for world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let rpt = world.bobs_rpt("viewer", &pat, &album).await.get("access_token").to_owned();
+        let key = identity::token_text::key_of(identity::token_text::TokenKind::Rpt, &rpt).unwrap();
+        let there = async || authorization_server::Store::find_rpt(&world.store, &key).await.unwrap().is_some();
+        for (days, expected) in [(0, true), (1, true), (4, false)] {
+            for _ in 0..64 {
+                world.store.sweep(types::Timestamp(crate::world::START + days * 86_400)).await.unwrap();
+            }
+            assert_eq!(there().await, expected, "after {days} days, {}", world.engine);
+        }
+    }
+}

@@ -111,7 +111,8 @@ async fn save(yard: &Yard, form: &HashMap<String, String>) {
     };
     let event = Event::new("o".into(), EventKind::RptIssued, &SystemClock, &SystemRandomness);
     let mut changes = Changes::of(vec![Write::PutRpt(rpt_key, rpt), Write::AppendEvent(event)]);
-    changes.identity.writes.push(identity::Write::Spend { kind: "ticket", issuer: String::new(), id: rpt_text, expires: now });
+    let spent = identity::SpentId { kind: "ticket", issuer: String::new(), id: rpt_text, expires: now };
+    changes.identity.writes.push(identity::Write::Spend(spent));
     changes.identity.writes.push(identity::Write::CreateRefreshToken(refresh_key, refresh));
     changes.requires.push(authorization_server::Requirement::ResourceUnchanged { id: "r".into(), version: 0 });
     changes.requires.push(authorization_server::Requirement::LinkUnchanged {
