@@ -33,6 +33,9 @@ pub struct Options {
     /// Live RPTs in the large row; 0 leaves it out
     #[arg(long, default_value_t = 100_000)]
     many: usize,
+    /// Resources and policies in the growth row; 0 leaves it out
+    #[arg(long, default_value_t = 100_000)]
+    growth: usize,
 }
 
 /// Live RPTs in the small row.
@@ -52,19 +55,56 @@ async fn server(options: &Options) -> Result<(), Exit> {
         "{:46} {:>9} {:>8} {:>8} {:>8} {:>9} {:>6}",
         "row", "req/s", "p50 us", "p99 us", "CPU us", "yardstick", "ratio"
     ));
-    let field = Field::start(FEW).await?;
+    let field = Field::start(FEW, 0).await?;
     let introspection = field.introspection(64);
     row(options, &format!("introspection, {FEW} live RPTs"), &field, &introspection, "plain").await?;
     row(options, "permission ticket, one resource", &field, &field.tickets(), "plain").await?;
     grants(options, &field, "ticket to opaque RPT", "viewer", "grant").await?;
     grants(options, &field, "ticket to Ed25519 JWT RPT", "jwt-viewer", "jwt").await?;
+    let large = field.many_at_once(500, 40).await?.run_once(&field.server).await?;
+    say::line(&format!("an RPT over 500 resources: {:.2} ms of CPU", large.cpu / 1000.0));
     drop(field);
+    growth(options).await?;
+    start(options).await?;
     if options.many > 0 {
-        let field = Field::start(options.many).await?;
+        let field = Field::start(options.many, 0).await?;
         let name = format!("introspection, {} live RPTs", options.many);
         row(options, &name, &field, &field.introspection(64), "plain").await?;
         say::line(&format!("resident memory with {} live RPTs: {} MiB", options.many, field.resident_mib()));
     }
+    Ok(())
+}
+
+/// CPU of a grant beside so many resources and policies, against 1,000: the least of seven rounds each, in
+/// turns.
+async fn growth(options: &Options) -> Result<(), Exit> {
+    if options.growth == 0 {
+        return Ok(());
+    }
+    let (small, large) = (Field::start(1, 1_000).await?, Field::start(1, options.growth).await?);
+    let (mut few, mut many) = (f64::MAX, f64::MAX);
+    for _ in 0..7 {
+        few = few.min(small.grants("viewer", 4_000).await?.run_once(&small.server).await?.cpu);
+        many = many.min(large.grants("viewer", 4_000).await?.run_once(&large.server).await?.cpu);
+    }
+    let growth = options.growth;
+    say::line(&format!(
+        "a grant beside {growth} resources and policies: {many:.0} us of CPU, beside 1000: {few:.0}; {:.2} times",
+        many / few
+    ));
+    Ok(())
+}
+
+async fn start(options: &Options) -> Result<(), Exit> {
+    let mut field = Field::start(FEW, 0).await?;
+    let mut took = u128::MAX;
+    for _ in 0..options.rounds {
+        took = took.min(field.restart().await?);
+    }
+    say::line(&format!(
+        "start to first answer on an existing store: {took} ms; resident memory then: {} MiB",
+        field.resident_mib()
+    ));
     Ok(())
 }
 

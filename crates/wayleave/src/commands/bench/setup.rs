@@ -8,8 +8,8 @@ use client::{Client, Credentials};
 use identity::token_text::{TokenKind, key_of, mint};
 use jose::{Clock, SystemClock, SystemRandomness};
 use outbound::{Method, Outbound, Request, Settings};
-use rules::Rpt;
 use rules::rpt::{Basis, GrantedScope};
+use rules::{Policy, Resource, Rpt};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use store::Store;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use types::policy::PolicyDocument;
 use types::token::UMA_TICKET;
 
 /// Everything under load; gone when dropped.
@@ -27,6 +28,7 @@ pub(super) struct Field {
     folder: PathBuf,
     client: Client,
     pat: String,
+    pmt: String,
     album: String,
     rpts: Vec<String>,
 }
@@ -90,8 +92,9 @@ fn free_address() -> Result<String, Exit> {
 }
 
 impl Field {
-    pub(super) async fn start(rpts: usize) -> Result<Self, Exit> {
-        let folder = std::env::temp_dir().join(format!("wayleave-bench-{}-{rpts}", std::process::id()));
+    /// With so many live RPTs, and beside the album so many other resources with a policy each.
+    pub(super) async fn start(rpts: usize, others: usize) -> Result<Self, Exit> {
+        let folder = std::env::temp_dir().join(format!("wayleave-bench-{}-{rpts}-{others}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(Exit::failed)?;
         let (address, admin, yard) = (free_address()?, free_address()?, free_address()?);
         let issuer = format!("http://{address}");
@@ -107,16 +110,17 @@ impl Field {
         };
         // once up to make the album, its policy and the PAT; down to fill the store; up again
         let (child, _) = start(&folder, &["server"], &address).await?;
-        let (pat, album, policy) = furnish(&client, &issuer).await?;
+        let (pat, pmt, album, policy) = furnish(&client, &issuer).await?;
         end(child).await?;
         let config = Config::parse(&server, std::iter::empty(), folder.clone()).map_err(Exit::failed)?;
         let texts = fill(&config, rpts, &album, &policy).await?;
+        fill_others(&config, others).await?;
         let (server_process, server) = start(&folder, &["server"], &address).await?;
         let place = folder.join("yard.db").display().to_string();
         let (yard_process, yardstick) =
             start(&folder, &["bench", "yardstick", "--listen", &yard, "--store", &place], &yard).await?;
         let _processes = vec![server_process, yard_process];
-        Ok(Self { server, yardstick, _processes, folder, client, pat, album, rpts: texts })
+        Ok(Self { server, yardstick, _processes, folder, client, pat, pmt, album, rpts: texts })
     }
 
     /// Introspection of the RPTs at random.
@@ -126,6 +130,48 @@ impl Field {
         let shuffled = (0..count).filter_map(|n| self.rpts.get(n.wrapping_mul(step).checked_rem(count).unwrap_or(0)));
         let request = |token: &String| self.post("/introspect", &self.bearer(), FORM, &format!("token={token}"));
         Load { requests: Arc::new(shuffled.map(request).collect()), connections }
+    }
+
+    /// Kills the server and times a new one on the same store, up to its first answer: milliseconds.
+    pub(super) async fn restart(&mut self) -> Result<u128, Exit> {
+        self._processes.remove(0).kill().await.map_err(Exit::failed)?;
+        let begun = std::time::Instant::now();
+        let (process, server) = start(&self.folder, &["server"], &self.server.address).await?;
+        self.introspection(1).answer_length(&server).await?;
+        let took = begun.elapsed().as_millis();
+        self._processes.insert(0, process);
+        self.server = server;
+        Ok(took)
+    }
+
+    /// Registers so many resources that anyone may view, a policy each; one ticket for all of them a call.
+    pub(super) async fn many_at_once(&self, count: usize, calls: usize) -> Result<Load, Exit> {
+        let mut wanted = Vec::with_capacity(count);
+        for _ in 0..count {
+            let made = self.call("/uma/resources", &self.pat, json!({"resource_scopes": ["view"]})).await?;
+            let id = made.get("_id").cloned().unwrap_or_default();
+            self.call("/uma/policies", &self.pmt, json!({"resource_id": id, "resource_scopes": ["view"], "required_claims": []}))
+                .await?;
+            wanted.push(json!({"resource_id": id, "resource_scopes": ["view"]}));
+        }
+        let mut requests = Vec::with_capacity(calls);
+        for _ in 0..calls {
+            let ticket = self.call("/uma/permissions", &self.pat, json!(wanted)).await?;
+            requests.push(self.trade("viewer", ticket.get("ticket").and_then(Value::as_str).unwrap_or_default()));
+        }
+        Ok(Load { requests: Arc::new(requests), connections: 1 })
+    }
+
+    async fn call(&self, path: &str, token: &str, body: Value) -> Result<Value, Exit> {
+        let url = format!("http://{}{path}", self.server.address);
+        let request = Request::json(Method::POST, &url, &body).header("authorization", &format!("Bearer {token}"));
+        let answer = self.client.outbound.send(request).await.map_err(Exit::failed)?;
+        serde_json::from_slice(&answer.body).map_err(Exit::failed)
+    }
+
+    fn trade(&self, client: &str, ticket: &str) -> Vec<u8> {
+        let fields = [("grant_type", UMA_TICKET), ("ticket", ticket), ("client_id", client), ("client_secret", "viewer-secret")];
+        self.post("/token", "", FORM, &form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish())
     }
 
     pub(super) fn tickets(&self) -> Load {
@@ -150,14 +196,7 @@ impl Field {
             for one in asked {
                 let answer = one.await.map_err(Exit::failed)?.map_err(Exit::failed)?;
                 let ticket: Value = serde_json::from_slice(&answer.body).map_err(Exit::failed)?;
-                let fields = [
-                    ("grant_type", UMA_TICKET),
-                    ("ticket", ticket.get("ticket").and_then(Value::as_str).unwrap_or_default()),
-                    ("client_id", client),
-                    ("client_secret", "viewer-secret"),
-                ];
-                let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-                requests.push(self.post("/token", "", FORM, &form));
+                requests.push(self.trade(client, ticket.get("ticket").and_then(Value::as_str).unwrap_or_default()));
             }
         }
         Ok(Load { requests: Arc::new(requests), connections: 64 })
@@ -188,7 +227,7 @@ async fn end(mut child: Child) -> Result<(), Exit> {
 }
 
 /// Album, policy and PAT, over the wire.
-async fn furnish(client: &Client, issuer: &str) -> Result<(String, String, String), Exit> {
+async fn furnish(client: &Client, issuer: &str) -> Result<(String, String, String, String), Exit> {
     let metadata = client.discover(issuer).await.map_err(Exit::failed)?;
     let pat = client.client_credentials(&metadata, "uma_protection").await.map_err(Exit::failed)?.access_token;
     let manager = Client {
@@ -206,7 +245,7 @@ async fn furnish(client: &Client, issuer: &str) -> Result<(String, String, Strin
     let album = post(&metadata.resource_registration_endpoint, &pat, json!({"resource_scopes": ["view"]})).await?;
     let document = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
     let policy = post(&metadata.policy_endpoint, &pmt, document).await?;
-    Ok((pat, album, policy))
+    Ok((pat, pmt, album, policy))
 }
 
 /// Live RPTs, written as the server would.
@@ -245,4 +284,33 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
         store.commit_changes(Changes::of(writes)).await.map_err(Exit::failed)?;
     }
     Ok(texts)
+}
+
+/// Resources and policies of somebody with a great deal of both: the same owner.
+async fn fill_others(config: &Config, count: usize) -> Result<(), Exit> {
+    let store: Store = assemble::open_store(config, &config.store.url)?;
+    let accounts: &dyn identity::Store = &store;
+    let alice =
+        accounts.find_account_by_username("alice").await.map_err(Exit::failed)?.ok_or_else(|| Exit::failed("no alice"))?;
+    let view: types::ScopeSet = types::ScopeSet::parse("view").map_err(Exit::failed)?;
+    for chunk in (0..count).collect::<Vec<_>>().chunks(2_000) {
+        let mut writes = Vec::with_capacity(chunk.len().saturating_mul(2));
+        for n in chunk {
+            let id = types::ResourceId::new(format!("other-{n}"));
+            let description = types::ResourceDescription { resource_scopes: view.clone(), ..Default::default() };
+            writes.push(Write::CreateResource(Resource {
+                id: id.clone(),
+                owner: alice.id.clone(),
+                resource_server: "photos-rs".into(),
+                description,
+                registered: SystemClock.now(),
+                version: 0,
+            }));
+            let document = PolicyDocument { resource_id: Some(id), resource_scopes: view.clone(), ..PolicyDocument::default() };
+            let policy = Policy::from_document(document, format!("policy-{n}").into(), alice.id.clone(), 0, SystemClock.now());
+            writes.push(Write::PutPolicy(policy.map_err(Exit::failed)?));
+        }
+        store.commit_changes(Changes::of(writes)).await.map_err(Exit::failed)?;
+    }
+    Ok(())
 }
