@@ -33,6 +33,7 @@ pub fn open_store(config: &Config, url: &str) -> Result<Store, Exit> {
         Some(("sqlite", path)) if !path.is_empty() => {
             let place = config.path(path);
             make_folder(&place)?;
+            make_private(&place)?;
             Store::open(&place).map_err(Exit::failed)
         }
         Some(("postgres" | "postgresql", _)) => {
@@ -47,6 +48,14 @@ pub(crate) fn make_folder(file: &Path) -> Result<(), Exit> {
         Some(parent) => std::fs::create_dir_all(parent).map_err(|error| Exit::failed(format!("{}: {error}", parent.display()))),
         None => Ok(()),
     }
+}
+
+/// Makes the file if it is not there, for its owner's eyes alone; SQLite gives its companions the same rights.
+pub(crate) fn make_private(file: &Path) -> Result<(), Exit> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(drop).map_err(|error| Exit::failed(format!("{}: {error}", file.display())))
 }
 
 /// The key of the key file; made at first start, readable by its owner alone.

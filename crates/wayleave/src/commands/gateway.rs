@@ -27,6 +27,7 @@ pub fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Result<Arc<
         Some(("sqlite", path)) => {
             let place = config.path(path);
             assemble::make_folder(&place)?;
+            assemble::make_private(&place)?;
             Store::open(&place).map_err(Exit::failed)?
         }
         _ => return Err(Exit::usage(format!("gateway.store.url: `{url}` must be sqlite:PATH or memory:"))),

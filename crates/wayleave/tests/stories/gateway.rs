@@ -235,3 +235,32 @@ async fn without_a_person_there_is_no_going_on_and_nothing_but_tls_or_loopback()
     let plain = wayleave::config::Config::parse("[server]\nissuer = \"http://as.example\"", std::iter::empty(), "".into());
     assert!(plain.unwrap_err().contains("https"));
 }
+
+/// `wayleave get` walks the whole flow by itself, with a bearer RPT and with a bound one.
+#[tokio::test]
+async fn get_fetches_what_is_protected() {
+    let server = Server::start("");
+    let guarded = Guarded::start(&server, "");
+    admitted(&server, &guarded, 1).await;
+    let place = |name: &str| server.folder.0.join(name);
+    std::fs::write(place("secret"), "viewer-secret\n").unwrap();
+    for (serial, more) in [(2, &[][..]), (3, &["--dpop"])] {
+        std::fs::write(place("claim"), server.id_token(serial)).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wayleave"));
+        command.args([
+            "get",
+            &guarded.photo(),
+            "--client-id",
+            "viewer",
+            "--client-secret-file",
+            "secret",
+            "--claim-token-file",
+            "claim",
+        ]);
+        let output = command.args(["-o", "photo.jpg"]).args(more).current_dir(&server.folder.0).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("a ticket of") && said.contains("calling again"), "{said}");
+        assert_eq!(std::fs::read(place("photo.jpg")).unwrap(), vec![7; 300_000]);
+    }
+}

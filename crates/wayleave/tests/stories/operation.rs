@@ -30,6 +30,17 @@ async fn keys(desk: &Desk) -> usize {
     serde_json::from_slice::<Value>(&answer.body).unwrap()["keys"].as_array().unwrap().len()
 }
 
+/// What is kept is for the eyes of whoever runs it.
+#[test]
+fn store_and_key_file_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start("");
+    for name in ["server.db", "server.db-wal", "server.key"] {
+        let mode = std::fs::metadata(server.folder.0.join("wayleave-data").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn sigterm_ends_it_soon_with_nothing_lost() {
     let mut server = Server::start("");
