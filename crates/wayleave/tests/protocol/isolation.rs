@@ -43,3 +43,18 @@ async fn threat_20_the_store_holds_no_token() {
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+/// Cases: G-6.2-1
+#[tokio::test]
+async fn persisted_claims_are_sealed_at_rest_and_go_with_the_pct() {
+    for world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let pct = world.bobs_rpt("viewer", &pat, &album).await.get("pct").to_owned();
+        let key = identity::token_text::key_of(identity::token_text::TokenKind::Pct, &pct).unwrap();
+        let find = async || authorization_server::Store::find_pct(&world.store, &key).await.unwrap();
+        let kept = find().await.unwrap();
+        assert!(!String::from_utf8_lossy(&kept).contains("bob"), "{}", world.engine);
+        world.post("/revoke", "viewer", &[("token", &pct)]).await.ok(200);
+        assert_eq!(find().await, None);
+    }
+}

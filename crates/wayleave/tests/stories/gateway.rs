@@ -220,7 +220,7 @@ async fn threat_27_the_upstream_sees_no_token() {
     assert!(!seen.contains("authorization") && !seen.contains("x-original-url"), "{seen}");
 }
 
-/// Cases: G-3.3.6-15, G-5-1, F-1.3-1, G-6.2-1
+/// Cases: G-3.3.6-15, F-1.3-1
 #[tokio::test]
 async fn without_a_person_there_is_no_going_on_and_nothing_but_tls_or_loopback() {
     let server = Server::start("");
