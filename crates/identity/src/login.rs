@@ -10,7 +10,7 @@ impl Identity {
         let now = self.now();
         // wrong attempts count: per name, and per address that tries many names
         let (name, from) = (format!("name {username}"), format!("from {address}"));
-        if !self.login_throttle.admit(&name, now) || !self.login_throttle.admit(&from, now) {
+        if !self.login_throttle.admit(&from, now) || !self.login_throttle.admit(&name, now) {
             return Failure::refuse(ErrorCode::TooManyRequests, "too many attempts: wait a minute, then try again");
         }
         let account = match self.store.find_account_by_username(username).await? {

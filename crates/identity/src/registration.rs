@@ -70,9 +70,7 @@ impl Identity {
             last_used: before.last_used,
             ..self.client_of(id.clone(), metadata)?
         };
-        if client.resource != before.resource {
-            self.check_resource_claim(&client).await?;
-        }
+        self.check_resource_claim(&client).await?;
         let needs_secret = matches!(client.auth_method, Some(AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost));
         if needs_secret && client.secret_digest.is_none() {
             return Err(bad("this client has no secret: register a new one to use a secret method"));

@@ -8,7 +8,7 @@
 //!    gather, ask or deny.
 //! 3. [`Outcome`] by the first rule that fits.
 
-use crate::access_request::{AccessRequest, State};
+use crate::access_request::AccessRequest;
 use crate::claim::{Claims, RequestingParty, Standing};
 use crate::policy::Policy;
 use crate::resource::Resource;
@@ -200,7 +200,7 @@ fn judge(
     if !basis.is_empty() {
         return Verdict::Granted(basis);
     }
-    if question.access_requests.iter().any(|request| answered_no(request, resource, scope)) {
+    if question.access_requests.iter().any(|request| answered_no(request, resource, scope, question.now)) {
         say(None, "the owner refused it");
         return Verdict::Deny;
     }
@@ -213,9 +213,9 @@ fn judge(
     verdict
 }
 
-/// A denial, or an approval that left this scope out.
-fn answered_no(request: &AccessRequest, resource: &ResourceId, scope: &Scope) -> bool {
-    request.asks_for(resource, scope) && !matches!(request.state, State::Pending)
+/// A denial, an approval that left this scope out, or no answer in time.
+fn answered_no(request: &AccessRequest, resource: &ResourceId, scope: &Scope, now: Timestamp) -> bool {
+    request.asks_for(resource, scope) && !request.is_pending(now)
 }
 
 fn judge_ungranted(question: &Question<'_>, index: &PolicyIndex<'_>, resource: &ResourceId, scope: &Scope) -> Verdict {

@@ -1,4 +1,4 @@
-//! The table of `docs/architecture.md` as a test: who may depend on whom, where foreign crates may
+//! The table of rooms (`crates/README.md`) as a test: who may depend on whom, where foreign crates may
 //! be, how long a file may get, and which licences come in.
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};

@@ -158,7 +158,11 @@ pub fn see_other(url: &str) -> Response {
 pub fn safe_return(app: &App, text: Option<&str>) -> String {
     let base = app.base();
     match text {
-        Some(path) if path.starts_with(&format!("{base}/")) && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']) => {
+        Some(path)
+            if path.starts_with(&format!("{base}/"))
+                && !path.starts_with("//")
+                && !path.contains(|c: char| c == '\\' || c.is_control()) =>
+        {
             path.to_owned()
         }
         _ => format!("{base}/"),

@@ -1,6 +1,7 @@
 //! Assessment as tables and properties.
 
 use super::*;
+use crate::access_request::State;
 use crate::claim::{Claim, Subject};
 use crate::policy::Binding;
 use proptest::prelude::*;

@@ -344,3 +344,22 @@ async fn many_first_pats_at_once_are_one_link() {
         }
     }
 }
+
+/// Log-in leads back to a path of ours, however another place is spelled.
+#[tokio::test]
+async fn threat_15_log_in_is_no_open_redirect() {
+    let world = World::one().await;
+    for (back, expected) in [
+        ("/my/requests", "/my/requests"),
+        ("//evil.example", "/"),
+        ("/\t/evil.example", "/"),
+        ("/\n/evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example/", "/"),
+    ] {
+        let browser = Browser::new(&world);
+        let page = browser.open(&format!("/login?{}", form(&[("return", back)]))).await;
+        let done = browser.submit(&page, "/login", &[("username", "alice"), ("password", "alice-password")]).await;
+        assert_eq!((done.status, done.header("location")), (303, expected), "{back:?}");
+    }
+}

@@ -194,3 +194,18 @@ async fn requests_are_streamed_as_they_come() {
     assert!(hers.next().await.starts_with("event: decision"));
     assert!(not_hers.is_silent().await);
 }
+
+/// Not answered in time is `request_denied`, and nobody is asked a second time for it.
+#[tokio::test]
+async fn a_request_that_runs_out_is_denied() {
+    for world in World::each_with("[assessment]\nrequest_lifetime = 60\n").await {
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view").await;
+        let pmt = world.access("manager").await;
+        let ticket = ask(&world, &pat, &album, "view").await.refused(403, "request_submitted").get("ticket").to_owned();
+        world.pass(61);
+        assert_eq!(inbox(&world, &pmt).await[0]["state"], "expired");
+        world.trade("viewer", &ticket, &[]).await.refused(403, "request_denied");
+        assert_eq!(inbox(&world, &pmt).await.len(), 1);
+    }
+}
