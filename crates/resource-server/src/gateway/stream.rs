@@ -5,7 +5,7 @@ use super::Gateway;
 use crate::guard::Need;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::response::Response;
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http::HeaderValue;
 use std::io;
 use std::sync::Arc;
@@ -15,12 +15,10 @@ use tokio::time::Instant;
 /// How long an answer goes on without another look.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-struct Watched {
-    gateway: Arc<Gateway>,
+/// A body, and whether it may still go on.
+struct Watched<F> {
     body: BodyDataStream,
-    owner: String,
-    token: HeaderValue,
-    need: Need,
+    may_go_on: F,
     next_look: Instant,
 }
 
@@ -38,31 +36,87 @@ pub(super) fn watched(
     if http_body::Body::size_hint(&body).exact().is_some_and(|size| size <= 64 * 1024) {
         return Response::from_parts(parts, body);
     }
-    let watched = Watched { gateway, body: body.into_data_stream(), owner, token, need, next_look: Instant::now() + INTERVAL };
-    let pieces = stream::unfold(Some(watched), async |watched| {
+    let call = Arc::new((gateway, owner, token, need));
+    let may_go_on = move || {
+        let call = call.clone();
+        async move {
+            let (gateway, owner, token, need) = &*call;
+            gateway.still_allows(owner, token, need).await
+        }
+    };
+    Response::from_parts(parts, Body::from_stream(pieces(body.into_data_stream(), may_go_on)))
+}
+
+/// The pieces of a body for as long as `may_go_on` says so; then an error.
+fn pieces<F, L>(body: BodyDataStream, may_go_on: F) -> impl Stream<Item = io::Result<Bytes>>
+where
+    F: Fn() -> L,
+    L: Future<Output = bool>,
+{
+    let watched = Watched { body, may_go_on, next_look: Instant::now() + INTERVAL };
+    stream::unfold(Some(watched), async |watched| {
         let mut watched = watched?;
         match watched.next().await? {
             Ok(piece) => Some((Ok(piece), Some(watched))),
             Err(error) => Some((Err(error), None)),
         }
-    });
-    Response::from_parts(parts, Body::from_stream(pieces))
+    })
 }
 
-impl Watched {
+impl<F, L> Watched<F>
+where
+    F: Fn() -> L,
+    L: Future<Output = bool>,
+{
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
-            match tokio::time::timeout_at(self.next_look, self.body.next()).await {
-                Ok(piece) => return piece.map(|piece| piece.map_err(io::Error::other)),
-                Err(_) if self.may_go_on().await => self.next_look = Instant::now() + INTERVAL,
-                Err(_) => return Some(Err(io::Error::other("the permission for this answer has ended"))),
+            // asked first: a body that always has a piece ready must not keep the look from being taken
+            if Instant::now() >= self.next_look {
+                if !(self.may_go_on)().await {
+                    return Some(Err(io::Error::other("the permission for this answer has ended")));
+                }
+                self.next_look = Instant::now() + INTERVAL;
+            }
+            if let Ok(piece) = tokio::time::timeout_at(self.next_look, self.body.next()).await {
+                return piece.map(|piece| piece.map_err(io::Error::other));
             }
         }
     }
+}
 
-    async fn may_go_on(&mut self) -> bool {
-        let (Ok(protection), Ok(token)) = (self.gateway.protection().await, self.token.to_str()) else { return false };
-        let Ok(pat) = self.gateway.pat(&self.owner).await else { return false };
-        self.gateway.guard.still_allows(protection, &pat, token, std::slice::from_ref(&self.need)).await
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Pieces forever; each after so many milliseconds.
+    fn endless(pause: u64) -> BodyDataStream {
+        let pieces = stream::repeat(()).then(move |()| async move {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            io::Result::Ok(Bytes::from_static(b"piece"))
+        });
+        Body::from_stream(pieces).into_data_stream()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn threat_27_a_stream_does_not_outlive_a_withdrawal() {
+        for pause in [0, 1, 7_000, 100_000] {
+            let allowed = Arc::new(AtomicBool::new(true));
+            let asked = allowed.clone();
+            let begin = Instant::now();
+            let mut all = Box::pin(pieces(endless(pause), move || std::future::ready(asked.load(Ordering::SeqCst))));
+            while begin.elapsed() < Duration::from_secs(100) {
+                tokio::time::advance(Duration::from_millis(500)).await;
+                assert!(all.next().await.unwrap().is_ok(), "allowed, it goes on");
+            }
+            allowed.store(false, Ordering::SeqCst);
+            let withdrawn = Instant::now();
+            while all.next().await.unwrap().is_ok() {
+                assert!(withdrawn.elapsed() <= INTERVAL, "every {pause} ms");
+                tokio::time::advance(Duration::from_millis(500)).await;
+            }
+            assert!(withdrawn.elapsed() <= INTERVAL + Duration::from_secs(1));
+            assert!(all.next().await.is_none());
+        }
     }
 }
