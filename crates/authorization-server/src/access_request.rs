@@ -115,7 +115,7 @@ impl AuthorizationServer {
             // newest first, so the last is the oldest
             if let Some(oldest) = pending.last() {
                 changes.writes.push(Write::AppendEvent(self.request_event(oldest, EventKind::RequestExpired, None)));
-                changes.writes.push(Write::DeleteAccessRequest(oldest.id.clone()));
+                changes.writes.push(Write::DeleteAccessRequest { owner: oldest.owner.clone(), id: oldest.id.clone() });
             }
         }
         Ok(())
@@ -287,7 +287,7 @@ impl AuthorizationServer {
     /// `DELETE {access_requests_endpoint}/{_id}`: an approval is withdrawn at once.
     pub async fn delete_access_request(&self, owner: &OwnerId, id: &AccessRequestId) -> Result<(), Failure> {
         let request = self.own_request(owner, id).await?;
-        let mut writes = vec![Write::DeleteAccessRequest(id.clone())];
+        let mut writes = vec![Write::DeleteAccessRequest { owner: request.owner.clone(), id: id.clone() }];
         if matches!(request.state, State::Approved { .. } | State::Pending) {
             writes.push(Write::AppendEvent(self.request_event(&request, EventKind::RequestDenied, Some(owner))));
         }

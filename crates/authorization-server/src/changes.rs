@@ -22,11 +22,17 @@ pub enum Write {
     CreateResource(Resource),
     /// Replaces it; its version must already be the next.
     PutResource(Resource),
-    DeleteResource(ResourceId),
+    DeleteResource {
+        owner: OwnerId,
+        id: ResourceId,
+    },
     /// Raises the version of a resource because a policy on it changed.
     TouchResource(ResourceId),
     PutPolicy(Policy),
-    DeletePolicy(PolicyId),
+    DeletePolicy {
+        owner: OwnerId,
+        id: PolicyId,
+    },
     /// One use, if fewer than so many were made.
     Use {
         policy: PolicyId,
@@ -36,8 +42,12 @@ pub enum Write {
         owner: OwnerId,
         resource_server: ClientId,
     },
+    /// Where it is signed, its `jti` is noted for those who check offline (protocol.md 4).
     PutRpt(TokenKey, Rpt),
-    DeleteRpt(TokenKey),
+    DeleteRpt {
+        owner: OwnerId,
+        key: TokenKey,
+    },
     /// A PCT; its claims are sealed already.
     PutPct {
         key: TokenKey,
@@ -52,7 +62,10 @@ pub enum Write {
     },
     DeleteProcess([u8; 20]),
     PutAccessRequest(AccessRequest),
-    DeleteAccessRequest(AccessRequestId),
+    DeleteAccessRequest {
+        owner: OwnerId,
+        id: AccessRequestId,
+    },
     AppendEvent(Event),
     /// Events take their places in the owner's chain, which then ends at this head.
     SealEvents {

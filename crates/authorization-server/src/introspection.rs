@@ -79,7 +79,9 @@ impl AuthorizationServer {
             None => self.jti_of_own_jwt(text).and_then(|jti| token_text::key_of(TokenKind::Rpt, &jti)),
         };
         let Some(key) = key else { return Ok(None) };
-        Ok(self.store.find_rpt(&key).await?.map(|rpt| (key, rpt)))
+        let found = self.store.find_rpt(&key).await?;
+        // the `jti` of a signed RPT is no token: resource servers read it in the revocations
+        Ok(found.filter(|rpt| rpt.jti.as_deref() != Some(text)).map(|rpt| (key, rpt)))
     }
 
     fn jti_of_own_jwt(&self, text: &str) -> Option<String> {

@@ -20,6 +20,7 @@ pub mod owner_settings;
 pub mod permission;
 pub mod policy;
 pub mod resource;
+pub mod revocations;
 pub mod sealed_ticket;
 pub mod store;
 pub mod token;
@@ -96,6 +97,7 @@ pub struct AuthorizationServer {
     /// Requests as they come and are decided, for whoever listens.
     pub(crate) news: tokio::sync::broadcast::Sender<access_request::News>,
     pub(crate) sealing: tokio::sync::Mutex<()>,
+    closing: tokio::sync::watch::Sender<bool>,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) mail_throttle: identity::throttle::Throttle,
     pub(crate) sender_throttle: identity::throttle::Throttle,
@@ -112,10 +114,22 @@ impl AuthorizationServer {
             hot: hot::Hot::default(),
             news: tokio::sync::broadcast::Sender::new(256),
             sealing: tokio::sync::Mutex::default(),
+            closing: tokio::sync::watch::Sender::new(false),
             mail_throttle: identity::throttle::Throttle::per_minute(20),
             sender_throttle: identity::throttle::Throttle::per_minute(120),
             guess_throttle: identity::throttle::Throttle::per_minute(5),
         }
+    }
+
+    /// The process is about to end: whoever waits for news is sent away.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Waits until then.
+    pub async fn closed(&self) {
+        // the sender lives as long as this
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -27,6 +27,7 @@ impl AuthorizationServer {
             metadata.access_requests_endpoint = Some(url(path::ACCESS_REQUESTS));
             metadata.events_endpoint = Some(url(path::EVENTS));
             metadata.owner_settings_endpoint = Some(url(path::OWNER_SETTINGS));
+            metadata.revocations_endpoint = Some(url(path::REVOCATIONS));
             metadata.policy_claims_supported = ["email", "sub", "name", "preferred_username"].map(str::to_owned).into();
         }
         metadata

@@ -92,7 +92,7 @@ impl AuthorizationServer {
     fn write_policy(&self, policy: &Policy, kind: EventKind, by: &str, changes: &mut Changes) {
         changes.writes.extend(policy.resource().cloned().map(Write::TouchResource));
         changes.writes.push(match kind {
-            EventKind::PolicyDeleted => Write::DeletePolicy(policy.id.clone()),
+            EventKind::PolicyDeleted => Write::DeletePolicy { owner: policy.owner.clone(), id: policy.id.clone() },
             _ => Write::PutPolicy(policy.clone()),
         });
         let mut event = self.event(&policy.owner, kind);

@@ -111,9 +111,9 @@ impl AuthorizationServer {
     pub async fn delete_resource(&self, pat: &ProtectionToken, id: &ResourceId) -> Result<(), Failure> {
         let resource = self.own_resource(pat, id).await?;
         let event = self.resource_event(pat, EventKind::ResourceDeleted, &resource).await?;
-        let mut writes = vec![Write::DeleteResource(id.clone()), Write::AppendEvent(event)];
+        let mut writes = vec![Write::DeleteResource { owner: resource.owner.clone(), id: id.clone() }, Write::AppendEvent(event)];
         for policy in self.store.list_policies_on(id).await? {
-            writes.push(Write::DeletePolicy(policy.id));
+            writes.push(Write::DeletePolicy { owner: policy.owner, id: policy.id });
         }
         self.store.commit(Changes::of(writes)).await?;
         Ok(())

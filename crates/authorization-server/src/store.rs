@@ -7,7 +7,7 @@ use crate::owner_settings::OwnerSettings;
 use async_trait::async_trait;
 use identity::{CommitError, StoreError, TokenKey};
 use rules::{AccessRequest, Policy, Resource, Rpt};
-use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId};
+use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId, Timestamp};
 
 /// A page of a list: entries after this one, at most so many.
 #[derive(Clone, Debug)]
@@ -43,6 +43,15 @@ pub trait Store: Send + Sync {
     /// Version of the link between an owner and a resource server; 0 where there never was one.
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError>;
     async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, StoreError>;
+    /// RPTs of this owner at this resource server that were issued as JWTs and end after `now` and before `until`,
+    /// also those that are gone: `jti` and end.
+    async fn list_signed_rpts(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ClientId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(String, Timestamp)>, StoreError>;
     /// A PCT as it was sealed.
     async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError>;
     /// A process as it was sealed.
@@ -66,6 +75,8 @@ pub trait Store: Send + Sync {
     /// A number that rises, before it is acknowledged, with every change that can take something away
     /// from this owner's things: her policies, resources, links, approvals, tokens.
     fn epoch(&self, owner: &OwnerId) -> u64;
+    /// Waits until her epoch is another than this.
+    async fn epoch_left(&self, owner: &OwnerId, epoch: u64);
     /// Carries the changes out, whole or not at all; durable when it returns.
     async fn commit(&self, changes: Changes) -> Result<(), CommitError>;
 }

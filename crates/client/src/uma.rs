@@ -2,7 +2,7 @@
 
 use crate::oauth::refusal;
 use crate::{Client, ClientError};
-use outbound::{HeaderMap, Method, Request, Response};
+use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
 use types::challenge::{UNREACHABLE_WARNING, UmaChallenge};
 use types::metadata::{Metadata, ProtectedResourceMetadata};
@@ -87,7 +87,7 @@ impl Client {
     }
 
     fn request<'a>(&self, method: Method, url: &'a str, rpt: Option<&Rpt>) -> Result<Request<'a>, ClientError> {
-        let mut request = Request { method: method.clone(), url, headers: HeaderMap::new(), body: None };
+        let mut request = Request { method: method.clone(), ..Request::get(url) };
         if let Some(rpt) = rpt {
             if !is_within(url, &rpt.resource) {
                 return Err(ClientError::protocol("an RPT is used at its own resource server and nowhere else"));

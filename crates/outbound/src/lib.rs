@@ -25,6 +25,9 @@ pub use reqwest::{Method, StatusCode};
 /// Most bytes of an answer that is read whole.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A body that is handed over piece by piece may take as long as it likes, a piece of it may not.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+const LONGEST_STREAM: Duration = Duration::from_secs(7 * 86_400);
 
 /// What the operator allows beyond the rules (`[outbound]` in `operations.md`).
 #[derive(Clone, Debug, Default)]
@@ -78,11 +81,22 @@ pub struct Request<'a> {
     pub url: &'a str,
     pub headers: HeaderMap,
     pub body: Option<Vec<u8>>,
+    /// How long the whole may take.
+    pub patience: Duration,
 }
 
 impl<'a> Request<'a> {
+    fn new(method: Method, url: &'a str, body: Option<Vec<u8>>) -> Self {
+        Self { method, url, headers: HeaderMap::new(), body, patience: TIMEOUT }
+    }
+
     pub fn get(url: &'a str) -> Self {
-        Self { method: Method::GET, url, headers: HeaderMap::new(), body: None }
+        Self::new(Method::GET, url, None)
+    }
+
+    /// For an answer that is known to take its time: a long poll.
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// With this header; a value that no header can hold is left out.
@@ -95,14 +109,12 @@ impl<'a> Request<'a> {
 
     /// A form post.
     pub fn form(url: &'a str, form: String) -> Self {
-        let request = Self { method: Method::POST, url, headers: HeaderMap::new(), body: Some(form.into_bytes()) };
-        request.header("content-type", "application/x-www-form-urlencoded")
+        Self::new(Method::POST, url, Some(form.into_bytes())).header("content-type", "application/x-www-form-urlencoded")
     }
 
     /// A JSON body.
     pub fn json(method: Method, url: &'a str, body: &serde_json::Value) -> Self {
-        let request = Self { method, url, headers: HeaderMap::new(), body: Some(body.to_string().into_bytes()) };
-        request.header("content-type", "application/json")
+        Self::new(method, url, Some(body.to_string().into_bytes())).header("content-type", "application/json")
     }
 }
 
@@ -138,7 +150,6 @@ impl Outbound {
             let resolver = GuardedResolver { allow_private, hosts: settings.hosts.clone() };
             let mut builder = reqwest::Client::builder()
                 .redirect(Policy::none())
-                .timeout(TIMEOUT)
                 .connect_timeout(Duration::from_secs(5))
                 .user_agent(concat!("wayleave/", env!("CARGO_PKG_VERSION")))
                 .dns_resolver(Arc::new(resolver));
@@ -185,12 +196,14 @@ impl Outbound {
         mut piece: impl FnMut(&[u8]) -> std::io::Result<()> + Send,
     ) -> Result<Response, OutboundError> {
         let host = host_of(request.url);
-        let response = self.start(request).await?;
+        let away = || OutboundError::Unreachable(host.clone());
+        let starting = self.start(request.patience(LONGEST_STREAM));
+        let response = tokio::time::timeout(PIECE_TIMEOUT, starting).await.map_err(|_| away())??;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| OutboundError::Unreachable(host.clone()))?;
-            piece(&chunk).map_err(|_| OutboundError::Unreachable(host.clone()))?;
+        while let Some(chunk) = tokio::time::timeout(PIECE_TIMEOUT, chunks.next()).await.map_err(|_| away())? {
+            let chunk = chunk.map_err(|_| away())?;
+            piece(&chunk).map_err(|_| away())?;
         }
         Ok(Response { status, headers, body: Bytes::new() })
     }
@@ -198,7 +211,7 @@ impl Outbound {
     async fn start(&self, request: Request<'_>) -> Result<reqwest::Response, OutboundError> {
         let url = Url::parse(request.url).map_err(|_| OutboundError::NotAllowed(host_of(request.url)))?;
         let client = self.client_for(&url)?;
-        let mut builder = client.request(request.method, url).headers(request.headers);
+        let mut builder = client.request(request.method, url).headers(request.headers).timeout(request.patience);
         if let Some(body) = request.body {
             builder = builder.body(body);
         }

@@ -13,7 +13,8 @@ mod store;
 mod stream;
 
 use crate::challenge::{plain, unauthorized, unreachable};
-use crate::guard::{Guard, Need, Presented, Verdict};
+use crate::guard::{Guard, Need, Presented, Under, Verdict};
+use crate::offline::{Offline, PatSource};
 use crate::protection::{Protection, ProtectionError};
 use axum::Router;
 use axum::body::Body;
@@ -50,6 +51,15 @@ pub enum PatBy {
     ClientCredentials,
 }
 
+/// How RPTs are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The authorization server is asked, at most once a second for each.
+    Introspect,
+    /// JWT RPTs are checked here; others as above.
+    Offline,
+}
+
 /// What the operator sets.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -59,6 +69,7 @@ pub struct Settings {
     pub behind: Behind,
     pub authorization_server: String,
     pub pat: PatBy,
+    pub check: Check,
     pub owner_claim: String,
     pub routes: Vec<Route>,
 }
@@ -79,7 +90,11 @@ pub struct Gateway {
 impl Gateway {
     pub fn new(settings: Settings, client: Client, store: Store) -> Self {
         let backend = Backend::new(&settings.behind);
-        Self { settings, client, protection: OnceCell::new(), guard: Guard::default(), store, backend, turns: Mutex::default() }
+        let guard = match settings.check {
+            Check::Introspect => Guard::default(),
+            Check::Offline => Guard::offline(Offline::new(&settings.resource, &client.credentials.client_id)),
+        };
+        Self { settings, client, protection: OnceCell::new(), guard, store, backend, turns: Mutex::default() }
     }
 
     /// As a router, for the wiring to serve.
@@ -125,7 +140,7 @@ impl Gateway {
 
     /// Lets the call pass, or gives the answer that goes back in its place.
     async fn admit(
-        &self,
+        self: &Arc<Self>,
         parts: &Parts,
         path: &path::CanonicalPath,
         matched: &route::Matched<'_>,
@@ -136,24 +151,31 @@ impl Gateway {
             Box::new(unreachable())
         };
         let protection = self.protection().await.map_err(away)?;
-        let pat = self.pat(&matched.owner).await.map_err(away)?;
         let own_id = OwnResourceId::new(matched.own_id.clone());
         let missing = || Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."));
         let resource = match self.store.find_registration(&matched.owner, &own_id) {
             Some(id) => id,
-            None if !self.backend.exists(path).await => return Err(missing()),
-            None => self.register(protection, &pat, matched).await.map_err(away)?,
+            None => {
+                let pat = self.pat(&matched.owner).await.map_err(away)?;
+                if !self.backend.exists(path).await {
+                    return Err(missing());
+                }
+                self.register(protection, &pat, matched).await.map_err(away)?
+            }
         };
         let need = Need { resource, scopes: scopes.clone() };
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let url = format!("{}{}", self.settings.resource, path.encoded());
         let presented =
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
-        match self.guard.judge(protection, &pat, &presented, std::slice::from_ref(&need)).await {
+        let pats: Arc<dyn PatSource> = self.clone();
+        let under = Under { protection, pats: &pats, owner: &matched.owner };
+        match self.guard.judge(&under, &presented, std::slice::from_ref(&need)).await {
             Verdict::Allowed(_) => return Ok(need),
             Verdict::Insufficient => {}
             Verdict::Failed(error) => return Err(away(error)),
         }
+        let pat = self.pat(&matched.owner).await.map_err(away)?;
         let ticket = self.ticket(protection, &pat, &need, matched).await.map_err(away)?;
         Err(Box::new(unauthorized(&UmaChallenge {
             realm: Some(self.settings.name.clone()),

@@ -1,6 +1,7 @@
 //! Checking a presented RPT (Grant 3.5, Federated Authorization 5): by introspection, whose answer is
-//! kept for a second at most.
+//! kept for a second at most, or a JWT RPT by itself (`offline.rs`).
 
+use crate::offline::{Offline, PatSource};
 use crate::protection::{Protection, ProtectionError};
 use jose::digest;
 use jose::dpop::Seen;
@@ -51,17 +52,32 @@ pub enum Verdict {
 pub struct Guard {
     kept: Cache<[u8; 32], (i64, Arc<Introspection>)>,
     proofs: Seen,
+    offline: Option<Offline>,
+}
+
+/// Whose protection a call is under.
+#[derive(Clone, Copy)]
+pub struct Under<'a> {
+    pub protection: &'a Protection,
+    pub pats: &'a Arc<dyn PatSource>,
+    /// As `pats` knows the owner.
+    pub owner: &'a str,
 }
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { kept: Cache::new(10_000), proofs: Seen::default() }
+        Self { kept: Cache::new(10_000), proofs: Seen::default(), offline: None }
     }
 }
 
 impl Guard {
-    /// Judges the token of a call. `pat` decides whose token it may be.
-    pub async fn judge(&self, protection: &Protection, pat: &str, presented: &Presented<'_>, needs: &[Need]) -> Verdict {
+    /// One that checks JWT RPTs by itself, and asks about others.
+    pub fn offline(offline: Offline) -> Self {
+        Self { offline: Some(offline), ..Self::default() }
+    }
+
+    /// Judges the token of a call. The owner's PAT decides whose token it may be.
+    pub async fn judge(&self, under: &Under<'_>, presented: &Presented<'_>, needs: &[Need]) -> Verdict {
         let Some((scheme, token)) = presented.authorization.and_then(|value| value.split_once(' ')) else {
             return Verdict::Insufficient;
         };
@@ -69,24 +85,33 @@ impl Guard {
         if !bound && !scheme.eq_ignore_ascii_case("bearer") {
             return Verdict::Insufficient;
         }
-        let answer = match self.introspect(protection, pat, token.trim()).await {
+        let answer = match self.look_up(under, token.trim()).await {
             Ok(answer) => answer,
             Err(error) => return Verdict::Failed(error),
         };
-        let now = protection.client.clock.now();
+        let now = under.protection.client.clock.now();
         let allowed = answer.active && self.is_proven(&answer, bound, token, presented, now) && suffices(&answer, needs, now);
         if allowed { Verdict::Allowed(Box::new((*answer).clone())) } else { Verdict::Insufficient }
     }
 
     /// Whether a call that was let in may go on: the token and its permissions as they are now. Its proof was
     /// checked when it came in.
-    pub async fn still_allows(&self, protection: &Protection, pat: &str, authorization: &str, needs: &[Need]) -> bool {
+    pub async fn still_allows(&self, under: &Under<'_>, authorization: &str, needs: &[Need]) -> bool {
         let Some((_, token)) = authorization.split_once(' ') else { return false };
-        let now = protection.client.clock.now();
-        match self.introspect(protection, pat, token.trim()).await {
+        let now = under.protection.client.clock.now();
+        match self.look_up(under, token.trim()).await {
             Ok(answer) => answer.active && suffices(&answer, needs, now),
             Err(_) => false,
         }
+    }
+
+    async fn look_up(&self, under: &Under<'_>, token: &str) -> Result<Arc<Introspection>, ProtectionError> {
+        if let Some(offline) = &self.offline
+            && let Some(checked) = offline.check(under.protection, under.pats, under.owner, token).await
+        {
+            return checked;
+        }
+        self.introspect(under.protection, &under.pats.pat(under.owner).await?, token).await
     }
 
     async fn introspect(&self, protection: &Protection, pat: &str, token: &str) -> Result<Arc<Introspection>, ProtectionError> {

@@ -1,8 +1,10 @@
 //! The `tower` layer: judges every request before the service sees it.
 
 use crate::challenge;
-use crate::guard::{Guard, Need, Presented, Verdict};
+use crate::guard::{Guard, Need, Presented, Under, Verdict};
+use crate::offline::{Offline, PatSource};
 use crate::protection::{Protection, ProtectionError};
+use async_trait::async_trait;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header;
@@ -33,8 +35,14 @@ impl ResourceServer {
         Self { protection, realm: realm.into(), resource: resource.into(), guard: Guard::default(), pat: Mutex::new(None) }
     }
 
+    /// The same, checking JWT RPTs by itself (protocol.md 4).
+    pub fn offline(mut self) -> Self {
+        self.guard = Guard::offline(Offline::new(&self.resource, &self.protection.client.credentials.client_id));
+        self
+    }
+
     /// The PAT; got anew a minute before it ends.
-    pub async fn pat(&self) -> Result<String, ProtectionError> {
+    async fn own_pat(&self) -> Result<String, ProtectionError> {
         let mut kept = self.pat.lock().await;
         let now = self.protection.client.clock.now();
         if let Some((pat, _)) = kept.as_ref().filter(|(_, until)| *until > now.plus(60)) {
@@ -48,11 +56,11 @@ impl ResourceServer {
 
     /// Puts a resource under protection.
     pub async fn register(&self, description: &ResourceDescription) -> Result<ResourceId, ProtectionError> {
-        self.protection.register(&self.pat().await?, description).await
+        self.protection.register(&self.own_pat().await?, description).await
     }
 
     /// Lets a request pass, or gives the answer that goes back in its place.
-    pub async fn admit(&self, parts: &Parts, need: &Need) -> Result<(), Box<Response>> {
+    pub async fn admit(self: &Arc<Self>, parts: &Parts, need: &Need) -> Result<(), Box<Response>> {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let url = format!("{}{}", self.resource.trim_end_matches('/'), parts.uri.path());
         let presented = Presented {
@@ -66,12 +74,14 @@ impl ResourceServer {
             tracing::warn!(%error, "no ticket can be had");
             Box::new(challenge::unreachable())
         };
-        let pat = self.pat().await.map_err(away)?;
-        match self.guard.judge(&self.protection, &pat, &presented, needs).await {
+        let pats: Arc<dyn PatSource> = self.clone();
+        let under = Under { protection: &self.protection, pats: &pats, owner: "" };
+        match self.guard.judge(&under, &presented, needs).await {
             Verdict::Allowed(_) => return Ok(()),
             Verdict::Insufficient => {}
             Verdict::Failed(error) => return Err(away(error)),
         }
+        let pat = self.own_pat().await.map_err(away)?;
         let ticket = self.protection.request_ticket(&pat, &[need.to_request()]).await.map_err(away)?;
         Err(Box::new(challenge::unauthorized(&UmaChallenge {
             realm: Some(self.realm.clone()),
@@ -79,6 +89,13 @@ impl ResourceServer {
             ticket,
             resource_metadata: None,
         })))
+    }
+}
+
+#[async_trait]
+impl PatSource for ResourceServer {
+    async fn pat(&self, _: &str) -> Result<String, ProtectionError> {
+        self.own_pat().await
     }
 }
 

@@ -1,7 +1,8 @@
 //! The guarding side of UMA: a `tower` layer that puts any HTTP service under an authorization
 //! server's protection, and (feature `gateway`) a gateway that does it without code.
 //!
-//! [`Protection`] speaks the protection API; [`Guard`] judges a presented RPT; [`challenge`] writes
+//! [`Protection`] speaks the protection API; [`Guard`] judges a presented RPT, by introspection or
+//! ([`offline`]) by itself; [`challenge`] writes
 //! the 401; [`layer::UmaLayer`] puts them before a service. `examples/notes.rs` is a whole protected
 //! service in sixty lines.
 
@@ -10,8 +11,10 @@ pub mod challenge;
 pub mod gateway;
 pub mod guard;
 pub mod layer;
+pub mod offline;
 pub mod protection;
 
 pub use guard::{Guard, Need, Verdict};
 pub use layer::UmaLayer;
+pub use offline::{Offline, PatSource};
 pub use protection::{Protection, ProtectionError};

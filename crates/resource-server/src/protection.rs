@@ -5,10 +5,12 @@ use client::{Client, ClientError};
 use outbound::{Method, Request, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::time::Duration;
 use types::introspection::Introspection;
 use types::metadata::Metadata;
 use types::permission::PermissionTicket;
 use types::resource::RegisteredResource;
+use types::revocations::Revocations;
 use types::{PermissionRequest, ResourceDescription, ResourceId};
 
 /// An authorization server, seen from a resource server.
@@ -87,6 +89,15 @@ impl Protection {
         let pairs = [("token", token), ("token_type_hint", "access_token")];
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let answer = self.send(pat, Request::form(url, form)).await?;
+        check(&answer, 200)?;
+        read(&answer)
+    }
+
+    /// What is revoked of JWT RPTs, once it is something else than `after` says (protocol.md 4).
+    pub async fn revocations(&self, pat: &str, after: &str, patience: Duration) -> Result<Revocations, ProtectionError> {
+        let endpoint = self.metadata.revocations_endpoint.as_deref().ok_or_else(|| missing("revocations"))?;
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("after", after).finish();
+        let answer = self.send(pat, Request::get(&format!("{endpoint}?{query}")).patience(patience)).await?;
         check(&answer, 200)?;
         read(&answer)
     }

@@ -47,6 +47,9 @@ pub struct Rpt {
     pub expires: Timestamp,
     /// All tokens that came of one process; reuse of a refresh token ends them together.
     pub family: String,
+    /// `jti`, where it was issued as a JWT: then that text alone is no token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
 }
 
 /// What still stands at the moment of asking.

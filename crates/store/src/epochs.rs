@@ -6,15 +6,29 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use tokio::sync::Notify;
 use types::OwnerId;
 
 const SLOTS: usize = 1024;
 
 /// The numbers.
 pub(crate) struct Epochs {
-    slots: Vec<AtomicU64>,
+    slots: Vec<Slot>,
     /// Owners with events that nobody has sealed yet.
     news: Mutex<BTreeSet<OwnerId>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    epoch: AtomicU64,
+    raised: Notify,
+}
+
+impl Slot {
+    fn raise(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.raised.notify_waiters();
+    }
 }
 
 /// Whose epochs a commit raises.
@@ -33,13 +47,31 @@ fn slot_of(owner: &str, slots: usize) -> usize {
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(), news: Mutex::default() }
+        Self { slots: (0..SLOTS).map(|_| Slot::default()).collect(), news: Mutex::default() }
     }
 }
 
 impl Epochs {
     pub(crate) fn of(&self, owner: &OwnerId) -> u64 {
-        self.slots.get(slot_of(owner.as_str(), SLOTS)).map_or(0, |slot| slot.load(Ordering::Acquire))
+        self.slot(owner).map_or(0, |slot| slot.epoch.load(Ordering::Acquire))
+    }
+
+    fn slot(&self, owner: &OwnerId) -> Option<&Slot> {
+        self.slots.get(slot_of(owner.as_str(), SLOTS))
+    }
+
+    /// Waits until the epoch of this owner is another than `epoch`.
+    pub(crate) async fn left(&self, owner: &OwnerId, epoch: u64) {
+        let Some(slot) = self.slot(owner) else { return };
+        loop {
+            let mut raised = std::pin::pin!(slot.raised.notified());
+            // listening before looking: what is raised in between is heard
+            raised.as_mut().enable();
+            if self.of(owner) != epoch {
+                return;
+            }
+            raised.await;
+        }
     }
 
     pub(crate) fn take_news(&self) -> Vec<OwnerId> {
@@ -51,16 +83,10 @@ impl Epochs {
             self.news.lock().unwrap_or_else(PoisonError::into_inner).extend(touched.news.iter().cloned());
         }
         if touched.everybody {
-            for slot in &self.slots {
-                slot.fetch_add(1, Ordering::AcqRel);
-            }
+            self.slots.iter().for_each(Slot::raise);
             return;
         }
-        for owner in &touched.owners {
-            if let Some(slot) = self.slots.get(slot_of(owner.as_str(), SLOTS)) {
-                slot.fetch_add(1, Ordering::AcqRel);
-            }
-        }
+        touched.owners.iter().filter_map(|owner| self.slot(owner)).for_each(Slot::raise);
     }
 }
 
@@ -70,10 +96,7 @@ impl Touched {
         let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false, news: Vec::new() };
         for write in &changes.identity.writes {
             use identity::Write as W;
-            let takes_away = matches!(
-                write,
-                W::DeleteAccessToken(_) | W::EndFamily(_) | W::CreateClient(_) | W::PutClient(_) | W::DeleteClient(_)
-            );
+            let takes_away = matches!(write, W::DeleteAccessToken(_) | W::EndFamily(_) | W::PutClient(_) | W::DeleteClient(_));
             touched.everybody |= takes_away;
         }
         for write in &changes.writes {
@@ -83,10 +106,10 @@ impl Touched {
                 Write::PutPolicy(policy) => touched.owners.push(policy.owner.clone()),
                 Write::PutAccessRequest(request) => touched.owners.push(request.owner.clone()),
                 Write::RaiseLink { owner, .. } => touched.owners.push(owner.clone()),
-                // every deletion of these comes with an event of the owner's, but need not
-                Write::DeleteResource(_) | Write::DeletePolicy(_) | Write::DeleteAccessRequest(_) | Write::DeleteRpt(_) => {
-                    touched.everybody = true;
-                }
+                Write::DeleteResource { owner, .. }
+                | Write::DeletePolicy { owner, .. }
+                | Write::DeleteAccessRequest { owner, .. }
+                | Write::DeleteRpt { owner, .. } => touched.owners.push(owner.clone()),
                 _ => {}
             }
         }

@@ -24,8 +24,11 @@ pub use database::OpenError;
 
 /// All tables of an authorization server. A party that only mounts identity has the same file with
 /// the rest empty.
-const MIGRATIONS: Migrations =
-    Migrations(&[include_str!("../migrations/identity_0001.sql"), include_str!("../migrations/uma_0001.sql")]);
+const MIGRATIONS: Migrations = Migrations(&[
+    include_str!("../migrations/identity_0001.sql"),
+    include_str!("../migrations/uma_0001.sql"),
+    include_str!("../migrations/uma_0002.sql"),
+]);
 
 /// The store; cheap to clone.
 #[derive(Clone)]

@@ -35,7 +35,9 @@ impl Store {
                 operations.push(Operation::DeleteBelow { table, column, limit: now.0 });
             }
         }
-        operations.push(Operation::DeleteBelow { table: &tables::SPENT, column: 0, limit: now.0.div_euclid(3600) });
+        for table in [&tables::SPENT, &tables::SIGNED_RPT] {
+            operations.push(Operation::DeleteBelow { table, column: 0, limit: now.hour() });
+        }
         let from = self.broom.0.fetch_add(SHARDS_AT_ONCE, Ordering::Relaxed).rem_euclid(SHARDS);
         for shard in from..from.saturating_add(SHARDS_AT_ONCE) {
             for day in 2..2 + DAYS_BACK {

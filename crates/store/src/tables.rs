@@ -161,6 +161,19 @@ pub(crate) static RPT: Table = Table {
     indexes: &[index("rpt_by_family", &[3], false)],
 };
 
+pub(crate) static SIGNED_RPT: Table = Table {
+    name: "signed_rpt",
+    columns: &[
+        column("hour", Kind::Int),
+        column("owner", Kind::Text),
+        column("resource_server", Kind::Text),
+        column("jti", Kind::Text),
+        column("expires", Kind::Int),
+    ],
+    key: 4,
+    indexes: &[],
+};
+
 pub(crate) static PCT: Table = Table {
     name: "pct",
     columns: &[
@@ -216,7 +229,7 @@ pub(crate) static OWNER_SETTINGS: Table =
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 22] = [
+pub(crate) static ALL: [&Table; 23] = [
     &ACCOUNT,
     &CLIENT,
     &SESSION,
@@ -233,6 +246,7 @@ pub(crate) static ALL: [&Table; 22] = [
     &POLICY,
     &LINK,
     &RPT,
+    &SIGNED_RPT,
     &PCT,
     &PROCESS,
     &ACCESS_REQUEST,

@@ -11,7 +11,9 @@ use database::{Row, Scan, Table, Value};
 use identity::{CommitError, StoreError, TokenKey};
 use rules::{AccessRequest, Policy, Resource, Rpt};
 use std::sync::Arc;
-use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId};
+use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId, Timestamp};
+
+const SIGNED_AT_ONCE: usize = 1_000;
 
 /// A page along an index whose order ends in the id.
 struct Along<'a> {
@@ -104,6 +106,32 @@ impl authorization_server::Store for Store {
         optional(self.get(&tables::RPT, &token_key(key))?)
     }
 
+    async fn list_signed_rpts(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ClientId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let mut found = Vec::new();
+        for hour in now.hour()..=until.hour() {
+            let prefix = [hour.into(), owner.as_str().into(), resource_server.as_str().into()];
+            let along = Along { table: &tables::SIGNED_RPT, index: None, prefix: &prefix, descending: false };
+            let mut last: Option<String> = None;
+            loop {
+                let rows = self.page(&along, last.as_deref(), SIGNED_AT_ONCE)?;
+                let jti = |row: &Row| row.get(3).and_then(Value::as_text).map(str::to_owned);
+                let ends = |row: &Row| Timestamp(number(row, 4));
+                found.extend(rows.iter().filter(|row| now < ends(row)).filter_map(|row| Some((jti(row)?, ends(row)))));
+                last = rows.last().and_then(jti);
+                if rows.len() < SIGNED_AT_ONCE {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
     async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
         let row = self.get(&tables::PCT, &token_key(key))?;
         Ok(row.and_then(|row| row.last().and_then(Value::as_blob).map(<[u8]>::to_vec)))
@@ -169,6 +197,10 @@ impl authorization_server::Store for Store {
 
     fn epoch(&self, owner: &OwnerId) -> u64 {
         self.epochs.of(owner)
+    }
+
+    async fn epoch_left(&self, owner: &OwnerId, epoch: u64) {
+        self.epochs.left(owner, epoch).await;
     }
 
     async fn commit(&self, changes: Changes) -> Result<(), CommitError> {

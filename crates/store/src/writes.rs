@@ -178,7 +178,7 @@ impl Plan {
         match write {
             Write::CreateResource(resource) => self.insert(&tables::RESOURCE, resource_row(&resource)?),
             Write::PutResource(resource) => self.put(&tables::RESOURCE, resource_row(&resource)?),
-            Write::DeleteResource(id) => self.delete(&tables::RESOURCE, vec![id.as_str().into()]),
+            Write::DeleteResource { id, .. } => self.delete(&tables::RESOURCE, vec![id.as_str().into()]),
             Write::TouchResource(id) => {
                 self.operations.push(Operation::Add {
                     table: &tables::RESOURCE,
@@ -189,7 +189,7 @@ impl Plan {
                 Ok(())
             }
             Write::PutPolicy(policy) => self.put(&tables::POLICY, policy_row(&policy)?),
-            Write::DeletePolicy(id) => self.delete(&tables::POLICY, vec![id.as_str().into()]),
+            Write::DeletePolicy { id, .. } => self.delete(&tables::POLICY, vec![id.as_str().into()]),
             Write::Use { policy, at_most } => {
                 let key = vec![policy.as_str().into()];
                 let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
@@ -207,7 +207,7 @@ impl Plan {
             }
             Write::DeleteProcess(id) => self.delete(&tables::PROCESS, vec![id.to_vec().into()]),
             Write::PutAccessRequest(request) => self.put(&tables::ACCESS_REQUEST, access_request_row(&request)?),
-            Write::DeleteAccessRequest(id) => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
+            Write::DeleteAccessRequest { id, .. } => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
             Write::AppendEvent(event) => {
                 let id = event.document.id.as_str().into();
                 self.insert(&tables::EVENT, vec![event.owner.as_str().into(), id, Value::Null, Value::Null, body(&event)?])
@@ -219,9 +219,10 @@ impl Plan {
             Write::PutRpt(key, rpt) => {
                 let mut row = token_key(&key);
                 row.extend([rpt.family.as_str().into(), rpt.expires.0.into(), body(&rpt)?]);
-                self.put(&tables::RPT, row)
+                self.put(&tables::RPT, row)?;
+                rpt.jti.as_ref().map_or(Ok(()), |jti| self.put(&tables::SIGNED_RPT, signed_rpt_row(&rpt, jti)))
             }
-            Write::DeleteRpt(key) => self.delete(&tables::RPT, token_key(&key)),
+            Write::DeleteRpt { key, .. } => self.delete(&tables::RPT, token_key(&key)),
             Write::PutPct { key, sealed, expires } => {
                 let mut row = token_key(&key);
                 row.extend([expires.0.into(), sealed.into()]);
@@ -250,6 +251,17 @@ fn account_row(account: &identity::Account) -> Result<Row, CommitError> {
 
 fn client_row(client: &identity::Client) -> Result<Row, CommitError> {
     Ok(vec![client.id.as_str().into(), client.resource.clone().into(), body(client)?])
+}
+
+/// By the hour of its end first, so that what has ended is swept without a walk.
+fn signed_rpt_row(rpt: &rules::Rpt, jti: &str) -> Row {
+    vec![
+        rpt.expires.hour().into(),
+        rpt.owner.as_str().into(),
+        rpt.resource_server.as_str().into(),
+        jti.into(),
+        rpt.expires.0.into(),
+    ]
 }
 
 fn resource_row(resource: &Resource) -> Result<Row, CommitError> {

@@ -17,6 +17,7 @@ pub mod path;
 pub mod permission;
 pub mod policy;
 pub mod resource;
+pub mod revocations;
 pub mod scope;
 pub mod time;
 pub mod token;

@@ -18,6 +18,11 @@ impl Timestamp {
         later.0.saturating_sub(self.0).max(0)
     }
 
+    /// Whole hours since the epoch.
+    pub fn hour(self) -> i64 {
+        self.0.div_euclid(3600)
+    }
+
     /// Whole days since the epoch.
     pub fn day(self) -> i64 {
         self.0.div_euclid(86_400)

@@ -24,6 +24,7 @@ pub fn router() -> Router<Shared> {
         .route(&format!("{}/", path::RESOURCES), resources)
         .route(&format!("{}/{{id}}", path::RESOURCES), get(protection::read).put(protection::update).delete(protection::delete))
         .route(path::PERMISSIONS, post(protection::permission))
+        .route(path::REVOCATIONS, get(protection::revocations))
         .route(path::CLAIMS, get(claims::begin))
         .route("/claims/continue", get(claims::show).post(claims::post))
         .route(path::POLICIES, get(owner::list_policies).post(owner::create_policy))
@@ -49,10 +50,18 @@ async fn pat(app: &Shared, parts: &Parts) -> Answer<std::sync::Arc<ProtectionTok
     parts.token(app, async |presented| app.authorization_server.check_pat(presented).await).await
 }
 
+/// What protocol.md 1 adds is switched off.
+fn no_extensions() -> ApiError {
+    ApiError(Failure::Refused(types::Refusal::new(
+        types::ErrorCode::NotFound,
+        "this server keeps to the standards: it has no such API",
+    )))
+}
+
 /// The PMT of a request, or 401; 404 where extensions are off.
 async fn pmt(app: &Shared, parts: &Parts) -> Answer<PolicyToken> {
     if !app.authorization_server.settings.extensions {
-        return Err(ApiError(Failure::Refused(types::Refusal::new(types::ErrorCode::NotFound, "this server has no policy API"))));
+        return Err(no_extensions());
     }
     parts.token(app, async |presented| app.identity.check_pmt(presented).await).await
 }

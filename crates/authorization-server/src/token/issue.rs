@@ -55,6 +55,7 @@ impl AuthorizationServer {
             issued: now,
             expires: now.plus(self.settings.rpt_lifetime),
             family: family.clone(),
+            jti: None,
         };
         let upgraded = self.merge_held(grounds, &mut rpt, &mut changes).await?;
         let (text, keep) = self.new_rpt(&rpt, client.access_token_format).await?;
@@ -85,7 +86,7 @@ impl AuthorizationServer {
         let standing = self.standing_scopes(&old.scopes).await?;
         new.scopes = rpt::merge(standing, std::mem::take(&mut new.scopes));
         changes.requires.push(crate::Requirement::RptThere(key.clone()));
-        changes.writes.push(Write::DeleteRpt(key.clone()));
+        changes.writes.push(Write::DeleteRpt { owner: old.owner.clone(), key: key.clone() });
         Ok(true)
     }
 
@@ -106,14 +107,15 @@ impl AuthorizationServer {
     pub(super) async fn new_rpt(&self, rpt: &Rpt, format: AccessTokenFormat) -> Result<(String, Write), Failure> {
         let id = token_text::mint(TokenKind::Rpt, rpt.owner.as_str(), rpt.expires, &*self.identity.randomness);
         let key = token_text::key_of(TokenKind::Rpt, &id).ok_or_else(|| internal("a new token does not parse"))?;
-        let text = match format {
-            AccessTokenFormat::Opaque => id,
-            AccessTokenFormat::Jwt => {
-                let jwt = self.rpt_as_jwt(rpt, &id).await?;
-                if jwt.len() <= MAX_JWT_BYTES { jwt } else { id }
+        let mut kept = Rpt { jti: None, ..rpt.clone() };
+        if format == AccessTokenFormat::Jwt {
+            let jwt = self.rpt_as_jwt(rpt, &id).await?;
+            if jwt.len() <= MAX_JWT_BYTES {
+                kept.jti = Some(id);
+                return Ok((jwt, Write::PutRpt(key, kept)));
             }
-        };
-        Ok((text, Write::PutRpt(key, rpt.clone())))
+        }
+        Ok((id, Write::PutRpt(key, kept)))
     }
 
     /// An RFC 9068 access token with `permissions` (protocol.md 4).

@@ -73,7 +73,7 @@ impl Grant for AuthorizationServer {
         let Some((key, rpt)) = self.find_rpt_by_text(text).await? else { return Ok(false) };
         if rpt.client == client.id {
             let event = self.rpt_event(&rpt, EventKind::RptRevoked, false, None).await?;
-            self.store.commit(Changes::of(vec![Write::DeleteRpt(key), Write::AppendEvent(event)])).await?;
+            self.store.commit(Changes::of(vec![Write::DeleteRpt { owner: rpt.owner, key }, Write::AppendEvent(event)])).await?;
         }
         Ok(true)
     }

@@ -4,22 +4,26 @@
 use super::store::{Begun, Link};
 use super::{Behind, Gateway, PatBy};
 use crate::challenge::plain;
+use crate::guard::Under;
+use crate::offline::PatSource;
 use crate::protection::ProtectionError;
 use askama::Template;
+use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
 use client::ClientError;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
+use std::sync::Arc;
 use types::token::{TokenResponse, UMA_PROTECTION};
 
 /// Seconds that somebody has to log in.
 const BEGUN_LIFETIME: i64 = 600;
 const COOKIE: &str = "wl_link";
 
-impl Gateway {
-    /// A PAT of this owner that is good for a minute at least.
-    pub(super) async fn pat(&self, owner: &str) -> Result<String, ProtectionError> {
+#[async_trait]
+impl PatSource for Gateway {
+    async fn pat(&self, owner: &str) -> Result<String, ProtectionError> {
         let now = self.client.clock.now();
         let fresh = |link: &Link| link.expires > now.plus(60);
         if let Some(link) = self.store.find_link(owner).filter(fresh) {
@@ -45,6 +49,16 @@ impl Gateway {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Gateway {
+    /// Whether a call that was let in may go on.
+    pub(super) async fn still_allows(self: &Arc<Self>, owner: &str, token: &HeaderValue, need: &crate::guard::Need) -> bool {
+        let (Ok(protection), Ok(token)) = (self.protection().await, token.to_str()) else { return false };
+        let pats: Arc<dyn PatSource> = self.clone();
+        let under = Under { protection, pats: &pats, owner };
+        self.guard.still_allows(&under, token, std::slice::from_ref(need)).await
     }
 
     async fn keep(&self, owner: &str, tokens: TokenResponse) -> Result<Link, ProtectionError> {

@@ -5,7 +5,7 @@ use crate::serve::{Stop, bind, serve};
 use crate::{Exit, assemble, say};
 use client::{Client, Credentials};
 use jose::{SystemClock, SystemRandomness};
-use resource_server::gateway::{Behind, Gateway, PatBy, Settings, Store};
+use resource_server::gateway::{Behind, Check, Gateway, PatBy, Settings, Store};
 use std::sync::Arc;
 
 /// Runs until told to stop.
@@ -42,6 +42,7 @@ pub fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Result<Arc<
         behind,
         authorization_server: section.authorization_servers.first().cloned().unwrap_or_default(),
         pat: if section.pat == "code" { PatBy::Code } else { PatBy::ClientCredentials },
+        check: if section.check == "offline" { Check::Offline } else { Check::Introspect },
         owner_claim: section.owner_claim.clone(),
         routes: section.routes().map_err(Exit::usage)?,
     };

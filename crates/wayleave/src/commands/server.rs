@@ -38,6 +38,11 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
         None => None,
     };
     say::ready(&config.server.issuer);
+    let (uma, mut stopping) = (server.app.authorization_server.clone(), stop.clone());
+    tasks.push(tokio::spawn(async move {
+        stopping.wait().await;
+        uma.close();
+    }));
     serve(listener, web::router(server.app), config.server.trusted_proxies.clone(), tls, stop).await;
     for task in tasks {
         let _ = task.await;

@@ -122,8 +122,8 @@ impl GatewayConfig {
         if !matches!(self.pat.as_str(), "code" | "client_credentials") {
             return Err(format!("gateway.pat: `{}` must be code or client_credentials", self.pat));
         }
-        if self.check != "introspect" {
-            return Err(format!("gateway.check: `{}` is not offered by this version: use introspect", self.check));
+        if !matches!(self.check.as_str(), "introspect" | "offline") {
+            return Err(format!("gateway.check: `{}` must be introspect or offline", self.check));
         }
         if self.resource.ends_with('/') || url::Url::parse(&self.resource).is_err() {
             return Err(format!("gateway.resource: `{}` must be a URL without a slash at the end", self.resource));

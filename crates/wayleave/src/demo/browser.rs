@@ -55,7 +55,8 @@ impl Browser {
                 put(&mut headers, "content-type", "application/x-www-form-urlencoded");
                 put(&mut headers, "origin", &parsed.origin().ascii_serialization());
             }
-            let request = Request { method: method.clone(), url: &url, headers, body: body.take().map(String::into_bytes) };
+            let body = body.take().map(String::into_bytes);
+            let request = Request { method: method.clone(), headers, body, ..Request::get(&url) };
             let answer = self.outbound.send(request).await.map_err(|error| error.to_string())?;
             self.take_cookies(&answer.headers);
             match answer.header("location") {

@@ -14,6 +14,7 @@ mod permission;
 mod policies;
 mod refresh;
 mod resources;
+mod revocations;
 mod rubbish;
 mod tickets;
 mod upgrade;

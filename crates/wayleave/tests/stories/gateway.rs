@@ -1,10 +1,11 @@
 //! The gateway over real processes: what a client meets before, with and without an RPT (Grant 3.2, 3.5),
 //! and when its authorization server is away.
 
+use crate::desk::Desk;
 use crate::processes::{Folder, Process, Server};
 use client::{Called, Client, Credentials, Rpt, TicketRequest, Traded};
 use jose::{SystemClock, SystemRandomness};
-use outbound::{HeaderMap, Method, Outbound, Request, Response, Settings};
+use outbound::{Method, Outbound, Request, Response, Settings};
 use std::sync::Arc;
 use types::challenge::{UNREACHABLE_WARNING, UmaChallenge};
 use types::token::ID_TOKEN_FORMAT;
@@ -18,6 +19,10 @@ struct Guarded {
 
 impl Guarded {
     fn start(server: &Server, backend: &str) -> Self {
+        Self::start_checking(server, backend, "introspect")
+    }
+
+    fn start_checking(server: &Server, backend: &str, check: &str) -> Self {
         let port = server.gateway_port;
         let folder = Folder::new();
         std::fs::create_dir_all(folder.0.join("files/albums/holiday")).unwrap();
@@ -32,7 +37,7 @@ resource = "{url}"
 {backend}
 authorization_servers = ["{}"]
 trust = "list"
-check = "introspect"
+check = "{check}"
 pat = "client_credentials"
 client_id = "photos-rs"
 client_secret = "photos-secret"
@@ -66,7 +71,7 @@ fn viewer() -> Client {
 }
 
 async fn raw(method: Method, url: &str, headers: &[(&'static str, &str)]) -> Response {
-    let mut request = Request { method, url, headers: HeaderMap::new(), body: None };
+    let mut request = Request { method, ..Request::get(url) };
     for (name, value) in headers {
         request = request.header(name, value);
     }
@@ -234,6 +239,58 @@ async fn without_a_person_there_is_no_going_on_and_nothing_but_tls_or_loopback()
     assert!(matches!(client.trade(&metadata, &request).await.unwrap(), Traded::NeedInfo { redirect_user: Some(_), .. }));
     let plain = wayleave::config::Config::parse("[server]\nissuer = \"http://as.example\"", std::iter::empty(), "".into());
     assert!(plain.unwrap_err().contains("https"));
+}
+
+/// Withdraws everything that Alice shares.
+async fn withdraw(server: &Server) {
+    let desk = Desk::open(server).await;
+    let policies = desk.metadata.policy_endpoint.clone().unwrap();
+    let (_, all) = desk.api(Method::GET, &policies, &desk.pmt, serde_json::Value::Null).await.unwrap();
+    for policy in all.as_array().unwrap() {
+        let url = format!("{policies}/{}", policy["_id"].as_str().unwrap());
+        assert_eq!(desk.api(Method::DELETE, &url, &desk.pmt, serde_json::Value::Null).await.unwrap().0, 204);
+    }
+}
+
+/// JWT RPTs checked at the gateway (protocol.md 4): no call to the server for each, none where it is away for a
+/// moment, and a withdrawal is heard within a second.
+#[tokio::test]
+async fn an_offline_gateway_asks_nobody_and_hears_of_withdrawals() {
+    let mut server = Server::start_signing();
+    let guarded = Guarded::start_checking(&server, "", "offline");
+    let rpt = admitted(&server, &guarded, 1).await;
+    assert_eq!(rpt.token.split('.').count(), 3, "a JWT");
+    let call = async |authorization: String| {
+        raw(Method::GET, &guarded.photo(), &[("authorization", &authorization)]).await.status.as_u16()
+    };
+    let bearer = || format!("Bearer {}", rpt.token);
+    assert_eq!(call(bearer()).await, 200);
+    // neither its `jti` nor a changed text is a token
+    let parts: Vec<_> = rpt.token.split('.').collect();
+    let claims: serde_json::Value = serde_json::from_slice(&jose::base64url::decode(parts[1]).unwrap()).unwrap();
+    assert_eq!(claims["aud"], guarded.url);
+    assert_eq!(call(format!("Bearer {}", claims["jti"].as_str().unwrap())).await, 401);
+    let mut wider = claims.clone();
+    wider["permissions"][0]["resource_scopes"] = serde_json::json!(["view", "delete"]);
+    let forged = format!("{}.{}.{}", parts[0], jose::base64url::encode(wider.to_string()), parts[2]);
+    assert_eq!(call(format!("Bearer {forged}")).await, 401);
+    assert_eq!(call(format!("DPoP {}", rpt.token)).await, 401, "it is bound to no key");
+    server.process = None;
+    assert_eq!(call(bearer()).await, 200, "the server is away, and nobody needs it");
+    server.run();
+    // the gateway listens again by itself; then what Alice withdraws is gone
+    withdraw(&server).await;
+    let begun = std::time::Instant::now();
+    while call(bearer()).await != 401 {
+        assert!(begun.elapsed().as_secs() < 5, "a withdrawal must be heard");
+    }
+    let rpt = admitted(&server, &guarded, 2).await;
+    assert_eq!(call(format!("Bearer {}", rpt.token)).await, 200);
+    withdraw(&server).await;
+    let begun = std::time::Instant::now();
+    while call(format!("Bearer {}", rpt.token)).await != 401 {
+        assert!(begun.elapsed().as_millis() < 1000, "within a second");
+    }
 }
 
 /// `wayleave get` walks the whole flow by itself, with a bearer RPT and with a bound one.

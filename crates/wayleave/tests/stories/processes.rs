@@ -105,6 +105,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(more: &str) -> Self {
+        Self::start_changed(|people| format!("{people}{more}"))
+    }
+
+    /// The same, issuing JWT RPTs to Viewer.
+    pub(crate) fn start_signing() -> Self {
+        let viewer = "client_id = \"viewer\"\n";
+        Self::start_changed(|people| people.replace(viewer, &format!("{viewer}access_token_format = \"jwt\"\n")))
+    }
+
+    fn start_changed(change: impl FnOnce(String) -> String) -> Self {
         let folder = Folder::new();
         let idp = SigningKey::generate(Algorithm::EdDsa).unwrap();
         std::fs::write(folder.0.join("idp.json"), json!({"keys": [idp.public().to_jwk()]}).to_string()).unwrap();
@@ -112,7 +122,7 @@ impl Server {
         let gateway_port = free_port();
         let text = PEOPLE.replace("PORT", &port.to_string()).replace("ADMIN", &admin.to_string());
         let text = text.replace("GATEWAY", &gateway_port.to_string());
-        std::fs::write(folder.0.join("wayleave.toml"), format!("{text}{more}")).unwrap();
+        std::fs::write(folder.0.join("wayleave.toml"), change(text)).unwrap();
         let mut server = Self { issuer: format!("http://127.0.0.1:{port}"), gateway_port, process: None, folder, idp };
         server.run();
         server

@@ -1,6 +1,6 @@
 //! The protection API: resource registration and permissions (Federated Authorization 3.2, 4).
 
-use super::{pat, with_next};
+use super::{no_extensions, pat, with_next};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
 use axum::Json;
@@ -71,6 +71,20 @@ pub(super) async fn permission(State(app): State<Shared>, request: Request) -> R
         let permissions: PermissionRequests = parts.json(body).await?;
         let ticket = app.authorization_server.request_permission(&pat, permissions.into_vec()).await?;
         Ok(secret((StatusCode::CREATED, Json(ticket))))
+    })
+    .await
+}
+
+/// `GET {revocations_endpoint}?after=`: a long poll (protocol.md 4).
+pub(super) async fn revocations(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        if !app.authorization_server.settings.extensions {
+            return Err(no_extensions());
+        }
+        let pat = pat(&app, &parts).await?;
+        let query = parts.query()?;
+        let after = query.one("after")?.filter(|after| !after.is_empty());
+        Ok(secret(Json(app.authorization_server.revocations(&pat, after).await?)))
     })
     .await
 }

@@ -48,7 +48,11 @@ impl Listening {
     /// The next event as text; none where it is time to come again, or too much was missed to go on.
     async fn next(&mut self) -> Option<String> {
         loop {
-            match tokio::time::timeout(HEARTBEAT, self.news.recv()).await {
+            let heard = tokio::select! {
+                heard = tokio::time::timeout(HEARTBEAT, self.news.recv()) => heard,
+                () = self.app.authorization_server.closed() => return None,
+            };
+            match heard {
                 Err(_) => {
                     self.heartbeats = self.heartbeats.saturating_add(1);
                     return (self.heartbeats < HEARTBEATS).then(|| "event: heartbeat\ndata: {}\n\n".to_owned());

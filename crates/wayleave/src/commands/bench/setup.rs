@@ -277,6 +277,7 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
                 issued: now,
                 expires,
                 family: format!("bench{n}"),
+                jti: None,
             };
             writes.push(Write::PutRpt(key, rpt));
             texts.push(text);

@@ -98,6 +98,7 @@ async fn save(yard: &Yard, form: &HashMap<String, String>) {
         issued: now,
         expires: now,
         family: rpt_text.clone(),
+        jti: None,
     };
     let refresh = RefreshToken {
         client: "viewer".into(),

@@ -1,0 +1,302 @@
+//! Checking JWT RPTs without asking about each (protocol.md 4): their signature by the authorization server's
+//! keys, and what was revoked by one long poll per owner. Called by the guard.
+//!
+//! While the revocations cannot be read, JWT RPTs count for 60 seconds more, and then as if there were no PAT;
+//! without a PAT only those count that live 60 seconds or less.
+
+use crate::protection::{Protection, ProtectionError};
+use async_trait::async_trait;
+use jose::{KeySet, UnverifiedJws, digest};
+use outbound::Request;
+use quick_cache::sync::Cache;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use types::introspection::Introspection;
+use types::revocations::Revocations;
+use types::{ClientId, GrantedPermission, Timestamp};
+
+/// How long tokens count after the revocations were last read, and how long one may live that counts anyway.
+const BLIND: i64 = 60;
+/// A key that is not known may be new; the keys are not read more often than this for it.
+const KEYS_AT_MOST: Duration = Duration::from_secs(10);
+/// Nobody asked for so long: the revocations of this owner are not read on.
+const UNUSED: Duration = Duration::from_secs(600);
+/// A poll is answered within 25 seconds.
+const POLL: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who has the PATs.
+#[async_trait]
+pub trait PatSource: Send + Sync {
+    /// A PAT of this owner that is good for a minute at least.
+    async fn pat(&self, owner: &str) -> Result<String, ProtectionError>;
+}
+
+/// A JWT RPT whose signature held.
+struct Signed {
+    jti: String,
+    lifetime: i64,
+    answer: Arc<Introspection>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    aud: Value,
+    jti: String,
+    iat: Timestamp,
+    exp: Timestamp,
+    #[serde(default)]
+    sub: Option<String>,
+    #[serde(default)]
+    client_id: Option<ClientId>,
+    #[serde(default)]
+    permissions: Vec<GrantedPermission>,
+    #[serde(default)]
+    cnf: Option<Value>,
+}
+
+/// What is known of one owner's revocations.
+#[derive(Default)]
+struct Feed {
+    /// Held while it is read for the first time.
+    first: tokio::sync::OnceCell<()>,
+    state: Mutex<FeedState>,
+}
+
+#[derive(Default)]
+struct FeedState {
+    revoked: BTreeMap<String, Timestamp>,
+    next: String,
+    /// Since when it cannot be read; none: it can.
+    failing: Option<Timestamp>,
+    /// Whether it was ever read.
+    read: bool,
+    ended: bool,
+    used: Option<Instant>,
+}
+
+/// The offline check.
+#[derive(Clone)]
+pub struct Offline(Arc<Inner>);
+
+struct Inner {
+    /// What `aud` may be: the `resource`, or the client id of one that has none.
+    audiences: [String; 2],
+    keys: tokio::sync::Mutex<Keys>,
+    signed: Cache<[u8; 32], Arc<Signed>>,
+    feeds: Mutex<HashMap<String, Arc<Feed>>>,
+}
+
+#[derive(Default)]
+struct Keys {
+    set: KeySet,
+    read: Option<Instant>,
+}
+
+impl Offline {
+    pub fn new(resource: &str, client_id: &str) -> Self {
+        Self(Arc::new(Inner {
+            audiences: [resource.to_owned(), client_id.to_owned()],
+            keys: tokio::sync::Mutex::default(),
+            signed: Cache::new(10_000),
+            feeds: Mutex::default(),
+        }))
+    }
+
+    /// What a JWT RPT says, as introspection would; inactive where it does not count; none where it is no JWT.
+    pub(crate) async fn check(
+        &self,
+        protection: &Protection,
+        pats: &Arc<dyn PatSource>,
+        owner: &str,
+        token: &str,
+    ) -> Option<Result<Arc<Introspection>, ProtectionError>> {
+        if token.bytes().filter(|byte| *byte == b'.').count() != 2 {
+            return None;
+        }
+        let inactive = || Ok(Arc::new(Introspection::inactive()));
+        let signed = match self.0.signature(protection, token).await {
+            Ok(Some(signed)) => signed,
+            Ok(None) => return Some(inactive()),
+            Err(error) => return Some(Err(error)),
+        };
+        let feed = self.0.feed(owner);
+        feed.first.get_or_init(|| self.follow(protection, pats, owner, &feed)).await;
+        let now = protection.client.clock.now();
+        let counts = feed.state.lock().unwrap_or_else(PoisonError::into_inner).counts(&signed, now);
+        Some(if counts { Ok(signed.answer.clone()) } else { inactive() })
+    }
+
+    /// Reads the revocations of an owner once, and then on and on in the background.
+    async fn follow(&self, protection: &Protection, pats: &Arc<dyn PatSource>, owner: &str, feed: &Arc<Feed>) {
+        let reader = Reader { protection: protection.clone(), pats: pats.clone(), owner: owner.to_owned(), feed: feed.clone() };
+        reader.read().await;
+        let inner = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            while reader.feed.is_wanted() {
+                if !reader.read().await {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            // whoever comes next begins anew
+            if let Some(inner) = inner.upgrade() {
+                inner.feeds.lock().unwrap_or_else(PoisonError::into_inner).remove(&reader.owner);
+            }
+        });
+    }
+}
+
+impl Inner {
+    fn feed(&self, owner: &str) -> Arc<Feed> {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let feed = feeds.entry(owner.to_owned()).or_default().clone();
+        feed.state.lock().unwrap_or_else(PoisonError::into_inner).used = Some(Instant::now());
+        feed
+    }
+
+    /// Signature, type, issuer, audience and times (RFC 9068 4); none where one of them is wrong.
+    async fn signature(&self, protection: &Protection, token: &str) -> Result<Option<Arc<Signed>>, ProtectionError> {
+        let now = protection.client.clock.now();
+        let key = digest::sha256(&[token.as_bytes()]);
+        if let Some(signed) = self.signed.get(&key) {
+            return Ok(Some(signed).filter(|signed| signed.answer.exp.is_some_and(|exp| now < exp)));
+        }
+        let Some(claims) = self.verify(protection, token).await? else { return Ok(None) };
+        let for_us = match &claims.aud {
+            Value::String(audience) => self.audiences.contains(audience),
+            Value::Array(all) => all.iter().filter_map(Value::as_str).any(|one| self.audiences.iter().any(|own| own == one)),
+            _ => false,
+        };
+        let in_time = claims.iat <= now.plus(BLIND) && now < claims.exp;
+        if !for_us || !in_time || claims.iss != protection.metadata.issuer {
+            return Ok(None);
+        }
+        let lifetime = claims.iat.until(claims.exp);
+        let answer = Introspection {
+            active: true,
+            permissions: Some(claims.permissions),
+            client_id: claims.client_id,
+            sub: claims.sub,
+            iss: Some(claims.iss),
+            exp: Some(claims.exp),
+            iat: Some(claims.iat),
+            cnf: claims.cnf,
+            ..Introspection::default()
+        };
+        let signed = Arc::new(Signed { jti: claims.jti, lifetime, answer: Arc::new(answer) });
+        self.signed.insert(key, signed.clone());
+        Ok(Some(signed))
+    }
+
+    async fn verify(&self, protection: &Protection, token: &str) -> Result<Option<Claims>, ProtectionError> {
+        let by = |keys: &KeySet| {
+            let jws = UnverifiedJws::parse(token).and_then(|jws| jws.expect_type("at+jwt")).and_then(|jws| jws.verify(keys));
+            jws.and_then(|jws| jws.claims::<Claims>()).map(jose::Verified::into_inner)
+        };
+        let mut keys = self.keys.lock().await;
+        match by(&keys.set) {
+            Ok(claims) => return Ok(Some(claims)),
+            // only a key that is not known yet is worth a look at the issuer's keys
+            Err(jose::JwsError::NoKey) if keys.read.is_none_or(|read| read.elapsed() >= KEYS_AT_MOST) => {}
+            Err(_) => return Ok(None),
+        }
+        let answer = protection.client.outbound.send(Request::get(&protection.metadata.jwks_uri)).await;
+        let answer = answer.map_err(|_| ProtectionError::Unreachable)?;
+        let set = types::json::parse::<Value>(&answer.body).ok().and_then(|set| KeySet::from_json(&set));
+        *keys = Keys { set: set.ok_or(ProtectionError::Unreachable)?, read: Some(Instant::now()) };
+        Ok(by(&keys.set).ok())
+    }
+}
+
+impl FeedState {
+    fn counts(&self, token: &Signed, now: Timestamp) -> bool {
+        let seen = self.read && !self.ended && self.failing.is_none_or(|since| since.until(now) <= BLIND);
+        !self.revoked.contains_key(&token.jti) && (seen || token.lifetime <= BLIND)
+    }
+
+    fn learn(&mut self, news: Revocations, now: Timestamp) {
+        self.revoked.retain(|_, exp| now < *exp);
+        self.revoked.extend(news.revoked.into_iter().map(|token| (token.jti, token.exp)));
+        (self.next, self.ended, self.read, self.failing) = (news.next, news.ended, true, None);
+    }
+}
+
+impl Feed {
+    fn is_wanted(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        !state.ended && state.used.is_some_and(|used| used.elapsed() < UNUSED)
+    }
+}
+
+/// Reads one owner's revocations.
+struct Reader {
+    protection: Protection,
+    pats: Arc<dyn PatSource>,
+    owner: String,
+    feed: Arc<Feed>,
+}
+
+impl Reader {
+    /// One poll; whether it was answered.
+    async fn read(&self) -> bool {
+        let begun = self.protection.client.clock.now();
+        let after = self.feed.state.lock().unwrap_or_else(PoisonError::into_inner).next.clone();
+        let answer = match self.pats.pat(&self.owner).await {
+            Ok(pat) => self.protection.revocations(&pat, &after, POLL).await,
+            Err(error) => Err(error),
+        };
+        let now = self.protection.client.clock.now();
+        let mut state = self.feed.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(news) => {
+                state.learn(news, now);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, owner = self.owner, "the revocations cannot be read");
+                // one that was never answered may have been cut off at its beginning
+                let cut_off = begun.until(now) >= i64::try_from(POLL.as_secs()).unwrap_or(i64::MAX);
+                state.failing.get_or_insert(if cut_off { begun } else { now });
+                state.ended |= error == ProtectionError::Unauthorized;
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::revocations::RevokedToken;
+
+    fn token(lifetime: i64) -> Signed {
+        Signed { jti: "t".into(), lifetime, answer: Arc::default() }
+    }
+
+    fn news(revoked: &[&str], ended: bool) -> Revocations {
+        let revoked = revoked.iter().map(|jti| RevokedToken { jti: (*jti).into(), exp: Timestamp(600) }).collect();
+        Revocations { revoked, ended, next: "n".into() }
+    }
+
+    #[test]
+    fn what_counts_when_the_server_is_away() {
+        let (now, mut state) = (Timestamp(100), FeedState::default());
+        assert!(!state.counts(&token(600), now), "nothing was ever read");
+        assert!(state.counts(&token(60), now), "so short a life needs no revocation");
+        state.learn(news(&[], false), now);
+        assert!(state.counts(&token(600), now));
+        state.failing = Some(now);
+        assert!(state.counts(&token(600), now.plus(60)) && !state.counts(&token(600), now.plus(61)));
+        assert!(state.counts(&token(60), now.plus(61)));
+        state.learn(news(&["t"], false), now.plus(70));
+        assert!(!state.counts(&token(60), now.plus(70)), "revoked is revoked");
+        state.learn(news(&[], true), Timestamp(600));
+        assert!(state.revoked.is_empty(), "past its end nobody needs to remember it");
+        assert!(!state.counts(&token(600), Timestamp(600)), "without a PAT");
+    }
+}
