@@ -1,7 +1,7 @@
 //! What the authorization server writes, as data; identity's changes are part of it, so that both
 //! are one commit.
 
-use crate::event::{Event, EventHead, SealedEvent};
+use crate::event::{Event, EventHead, EventSeal};
 use crate::owner_settings::OwnerSettings;
 use identity::TokenKey;
 use rules::{AccessRequest, Policy, Resource, Rpt};
@@ -67,10 +67,12 @@ pub enum Write {
         id: AccessRequestId,
     },
     AppendEvent(Event),
+    /// An event that is known already, without its personal part.
+    EraseEvent(Event),
     /// Events take their places in the owner's chain, which then ends at this head.
     SealEvents {
         head: EventHead,
-        events: Vec<SealedEvent>,
+        seal: EventSeal,
     },
     PutOwnerSettings(OwnerId, OwnerSettings),
 }

@@ -96,7 +96,7 @@ pub struct AuthorizationServer {
     pub(crate) hot: hot::Hot,
     /// Requests as they come and are decided, for whoever listens.
     pub(crate) news: tokio::sync::broadcast::Sender<access_request::News>,
-    pub(crate) sealing: tokio::sync::Mutex<()>,
+    pub(crate) sealing: tokio::sync::Mutex<event::seal::Sealing>,
     closing: tokio::sync::watch::Sender<bool>,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) mail_throttle: identity::throttle::Throttle,

@@ -2,7 +2,7 @@
 //! implements it in memory and on SQLite; one contract suite holds both to it.
 
 use crate::changes::Changes;
-use crate::event::{Event, EventHead, SealedEvent};
+use crate::event::{Event, EventHead, EventSeal, Unsealed};
 use crate::owner_settings::OwnerSettings;
 use async_trait::async_trait;
 use identity::{CommitError, StoreError, TokenKey};
@@ -64,13 +64,22 @@ pub trait Store: Send + Sync {
     async fn list_access_requests_by_key(&self, key: &str) -> Result<Vec<AccessRequest>, StoreError>;
     /// Of one owner, newest first.
     async fn list_events(&self, owner: &OwnerId, page: &Page<EventId>) -> Result<Vec<Event>, StoreError>;
-    /// Of one owner behind this id, oldest first, with their places in the chain; `n` is 0 where unsealed.
-    async fn list_events_from(&self, owner: &OwnerId, after: &EventId, limit: usize) -> Result<Vec<SealedEvent>, StoreError>;
+    /// Of one owner behind this id, oldest first.
+    async fn list_events_from(&self, owner: &OwnerId, after: &EventId, limit: usize) -> Result<Vec<Event>, StoreError>;
+    async fn find_event(&self, owner: &OwnerId, id: &EventId) -> Result<Option<Event>, StoreError>;
     async fn find_event_head(&self, owner: &OwnerId) -> Result<Option<EventHead>, StoreError>;
+    /// Of one owner behind (or, newest first, before) the seal that begins with this number.
+    async fn list_event_seals(
+        &self,
+        owner: &OwnerId,
+        after: Option<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<EventSeal>, StoreError>;
     /// Everybody who has events.
     async fn list_event_owners(&self, after: Option<&OwnerId>, limit: usize) -> Result<Vec<OwnerId>, StoreError>;
-    /// Owners to whom something happened since this was last asked.
-    fn take_owners_with_news(&self) -> Vec<OwnerId>;
+    /// Events that were committed since this was last asked.
+    fn take_unsealed(&self) -> Unsealed;
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError>;
     /// A number that rises, before it is acknowledged, with every change that can take something away
     /// from this owner's things: her policies, resources, links, approvals, tokens.

@@ -1,8 +1,9 @@
 //! Epochs of owners: numbers that rise with every change that can take something away. Owners share slots;
 //! a change whose owner is not in it raises them all.
 
-use authorization_server::{Changes, Write};
-use std::collections::BTreeSet;
+use authorization_server::event::Unsealed;
+use authorization_server::{Changes, Event, Write};
+use database::CommitError;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,8 +15,8 @@ const SLOTS: usize = 1024;
 /// The numbers.
 pub(crate) struct Epochs {
     slots: Vec<Slot>,
-    /// Owners with events that nobody has sealed yet.
-    news: Mutex<BTreeSet<OwnerId>>,
+    /// Events that nobody has sealed yet.
+    unsealed: Mutex<Unsealed>,
 }
 
 #[derive(Default)]
@@ -36,7 +37,7 @@ impl Slot {
 pub(crate) struct Touched {
     owners: Vec<OwnerId>,
     everybody: bool,
-    news: Vec<OwnerId>,
+    pub(crate) events: Vec<Event>,
 }
 
 fn slot_of(owner: &str, slots: usize) -> usize {
@@ -47,7 +48,7 @@ fn slot_of(owner: &str, slots: usize) -> usize {
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Slot::default()).collect(), news: Mutex::default() }
+        Self { slots: (0..SLOTS).map(|_| Slot::default()).collect(), unsealed: Mutex::default() }
     }
 }
 
@@ -74,14 +75,24 @@ impl Epochs {
         }
     }
 
-    pub(crate) fn take_news(&self) -> Vec<OwnerId> {
-        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+    pub(crate) fn take_unsealed(&self) -> Unsealed {
+        std::mem::take(&mut *self.unsealed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What was committed waits for the sealer. Where nobody knows whether it was, the sealer must look.
+    pub(crate) fn note(&self, events: Vec<Event>, committed: &Result<(), CommitError>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut unsealed = self.unsealed.lock().unwrap_or_else(PoisonError::into_inner);
+        match committed {
+            Ok(()) => unsealed.events.extend(events),
+            Err(CommitError::Unavailable(_)) => unsealed.doubtful.extend(events.into_iter().map(|event| event.owner)),
+            Err(CommitError::Broken(_) | CommitError::Taken(_)) => {}
+        }
     }
 
     pub(crate) fn raise(&self, touched: &Touched) {
-        if !touched.news.is_empty() {
-            self.news.lock().unwrap_or_else(PoisonError::into_inner).extend(touched.news.iter().cloned());
-        }
         if touched.everybody {
             self.slots.iter().for_each(Slot::raise);
             return;
@@ -93,7 +104,7 @@ impl Epochs {
 impl Touched {
     /// Reads it off the changes; what only adds raises nothing.
     pub(crate) fn by(changes: &Changes) -> Self {
-        let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false, news: Vec::new() };
+        let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false, events: Vec::new() };
         for write in &changes.identity.writes {
             use identity::Write as W;
             let takes_away = matches!(write, W::DeleteAccessToken(_) | W::EndFamily(_) | W::PutClient(_) | W::DeleteClient(_));
@@ -101,7 +112,8 @@ impl Touched {
         }
         for write in &changes.writes {
             match write {
-                Write::AppendEvent(event) => touched.news.push(event.owner.clone()),
+                Write::AppendEvent(event) => touched.events.push(event.clone()),
+                Write::PutOwnerSettings(owner, _) => touched.owners.push(owner.clone()),
                 Write::PutResource(resource) => touched.owners.push(resource.owner.clone()),
                 Write::PutPolicy(policy) => touched.owners.push(policy.owner.clone()),
                 Write::PutAccessRequest(request) => touched.owners.push(request.owner.clone()),

@@ -3,6 +3,7 @@
 //! epoch (`uses` of limited policies) is never kept.
 
 use crate::epochs::Epochs;
+use authorization_server::owner_settings::OwnerSettings;
 use identity::consent::Consent;
 use identity::{Client, StoreError};
 use quick_cache::sync::Cache;
@@ -49,6 +50,18 @@ impl<T: Clone> Shelf<T> {
     }
 }
 
+impl<T: Clone> Shelf<T> {
+    /// The same where it is known beforehand whose it is; `epoch` is hers, from before.
+    pub(crate) fn find_of(&self, id: &str, epoch: u64, read: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Some((_, kept)) = self.0.get(id).filter(|(under, _)| *under == epoch) {
+            return Ok(kept);
+        }
+        let entity = read()?;
+        self.0.insert(id.to_owned(), (epoch, entity.clone()));
+        Ok(entity)
+    }
+}
+
 /// What is kept.
 #[derive(Default)]
 pub(crate) struct Kept {
@@ -57,6 +70,8 @@ pub(crate) struct Kept {
     pub(crate) resources: Shelf<Resource>,
     pub(crate) policies: Shelf<Policy>,
     pub(crate) policies_on: Shelf<Arc<Vec<Policy>>>,
+    pub(crate) links: Shelf<i64>,
+    pub(crate) owner_settings: Shelf<Option<OwnerSettings>>,
 }
 
 impl Epochs {

@@ -210,13 +210,14 @@ pub(crate) static ACCESS_REQUEST: Table = Table {
 
 pub(crate) static EVENT: Table = Table {
     name: "event",
-    columns: &[
-        column("owner", Kind::Text),
-        column("id", Kind::Text),
-        column("n", Kind::Int),
-        column("hash", Kind::Blob),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("owner", Kind::Text), column("id", Kind::Text), column("body", Kind::Blob)],
+    key: 2,
+    indexes: &[],
+};
+
+pub(crate) static EVENT_SEAL: Table = Table {
+    name: "event_seal",
+    columns: &[column("owner", Kind::Text), column("n", Kind::Int), column("ids", Kind::Blob)],
     key: 2,
     indexes: &[],
 };
@@ -229,7 +230,7 @@ pub(crate) static OWNER_SETTINGS: Table =
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 23] = [
+pub(crate) static ALL: [&Table; 24] = [
     &ACCOUNT,
     &CLIENT,
     &SESSION,
@@ -251,6 +252,7 @@ pub(crate) static ALL: [&Table; 23] = [
     &PROCESS,
     &ACCESS_REQUEST,
     &EVENT,
+    &EVENT_SEAL,
     &EVENT_HEAD,
     &OWNER_SETTINGS,
 ];

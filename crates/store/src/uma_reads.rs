@@ -1,9 +1,9 @@
 //! Reads of `authorization_server::Store`.
 
-use crate::row::{as_version, entities, entity, number, optional, token_key, waiting_for};
+use crate::row::{as_version, entities, entity, number, optional, token_key, version, waiting_for};
 use crate::{Store, tables};
 use async_trait::async_trait;
-use authorization_server::event::{EventHead, SealedEvent};
+use authorization_server::event::{EventHead, EventSeal, Unsealed};
 use authorization_server::owner_settings::OwnerSettings;
 use authorization_server::store::Page;
 use authorization_server::{Changes, Event};
@@ -39,9 +39,10 @@ fn policy(row: &Row) -> Result<Policy, StoreError> {
     Ok(Policy { version: as_version(number(row, 4)), uses: as_version(number(row, 5)), ..entity(row)? })
 }
 
-fn sealed_event(row: &Row) -> Result<SealedEvent, StoreError> {
-    let hash = row.get(3).and_then(Value::as_blob).and_then(|hash| hash.try_into().ok()).unwrap_or_default();
-    Ok(SealedEvent { event: entity(row)?, n: as_version(number(row, 2)), hash })
+/// An id of ours is 32 hexadecimal digits; a seal holds them as 16 bytes each.
+fn event_ids(bytes: &[u8]) -> Vec<EventId> {
+    let digits = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    bytes.chunks_exact(16).map(|id| EventId::new(digits(id))).collect()
 }
 
 #[async_trait]
@@ -98,8 +99,10 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError> {
-        let row = self.get(&tables::LINK, &[owner.as_str().into(), resource_server.as_str().into()])?;
-        Ok(row.map_or(0, |row| number(&row, 2)))
+        let key = [owner.as_str().into(), resource_server.as_str().into()];
+        let name = format!("{owner}\u{1f}{resource_server}");
+        let read = || Ok(self.get(&tables::LINK, &key)?.map_or(0, |row| number(&row, 2)));
+        self.kept.links.find_of(&name, self.epochs.of(owner), read)
     }
 
     async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, StoreError> {
@@ -164,9 +167,31 @@ impl authorization_server::Store for Store {
         entities(self.page(&along, page.after.as_ref().map(EventId::as_str), page.limit)?)
     }
 
-    async fn list_events_from(&self, owner: &OwnerId, after: &EventId, limit: usize) -> Result<Vec<SealedEvent>, StoreError> {
+    async fn list_events_from(&self, owner: &OwnerId, after: &EventId, limit: usize) -> Result<Vec<Event>, StoreError> {
         let along = Along { table: &tables::EVENT, index: None, prefix: &[owner.as_str().into()], descending: false };
-        self.page(&along, Some(after.as_str()), limit)?.iter().map(sealed_event).collect()
+        entities(self.page(&along, Some(after.as_str()), limit)?)
+    }
+
+    async fn find_event(&self, owner: &OwnerId, id: &EventId) -> Result<Option<Event>, StoreError> {
+        optional(self.get(&tables::EVENT, &[owner.as_str().into(), id.as_str().into()])?)
+    }
+
+    async fn list_event_seals(
+        &self,
+        owner: &OwnerId,
+        after: Option<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<EventSeal>, StoreError> {
+        let prefix = [owner.as_str().into()];
+        let after = after.map(version);
+        let scan =
+            Scan { table: &tables::EVENT_SEAL, index: None, prefix: &prefix, after, descending: newest_first, limit };
+        let seal = |row: &Row| EventSeal {
+            n: as_version(number(row, 1)),
+            ids: event_ids(row.last().and_then(Value::as_blob).unwrap_or_default()),
+        };
+        Ok(self.scan(&scan)?.iter().map(seal).collect())
     }
 
     async fn find_event_head(&self, owner: &OwnerId) -> Result<Option<EventHead>, StoreError> {
@@ -187,12 +212,13 @@ impl authorization_server::Store for Store {
         Ok(owners.split_off(known))
     }
 
-    fn take_owners_with_news(&self) -> Vec<OwnerId> {
-        self.epochs.take_news()
+    fn take_unsealed(&self) -> Unsealed {
+        self.epochs.take_unsealed()
     }
 
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {
-        optional(self.get(&tables::OWNER_SETTINGS, &[owner.as_str().into()])?)
+        let read = || optional(self.get(&tables::OWNER_SETTINGS, &[owner.as_str().into()])?);
+        self.kept.owner_settings.find_of(owner.as_str(), self.epochs.of(owner), read)
     }
 
     fn epoch(&self, owner: &OwnerId) -> u64 {

@@ -2,12 +2,12 @@
 
 use crate::row::{body, spent_row, token_key, version, waiting_for};
 use crate::tables;
-use authorization_server::event::{EventHead, SealedEvent};
-use authorization_server::{Changes, Requirement, Write};
+use authorization_server::{Changes, Event, Requirement, Write};
 use database::{Check, Operation, Row, Table, Value};
 use identity::CommitError;
 use rules::policy::Binding;
 use rules::{AccessRequest, Policy, Resource};
+use types::EventId;
 
 /// A batch in the making.
 #[derive(Default)]
@@ -208,11 +208,13 @@ impl Plan {
             Write::DeleteProcess(id) => self.delete(&tables::PROCESS, vec![id.to_vec().into()]),
             Write::PutAccessRequest(request) => self.put(&tables::ACCESS_REQUEST, access_request_row(&request)?),
             Write::DeleteAccessRequest { id, .. } => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
-            Write::AppendEvent(event) => {
-                let id = event.document.id.as_str().into();
-                self.insert(&tables::EVENT, vec![event.owner.as_str().into(), id, Value::Null, Value::Null, body(&event)?])
+            Write::AppendEvent(event) => self.insert(&tables::EVENT, event_row(&event)?),
+            Write::EraseEvent(event) => self.put(&tables::EVENT, event_row(&event)?),
+            Write::SealEvents { head, seal } => {
+                let row = vec![head.owner.as_str().into(), version(seal.n), event_ids(&seal.ids)?.into()];
+                self.insert(&tables::EVENT_SEAL, row)?;
+                self.put(&tables::EVENT_HEAD, vec![head.owner.as_str().into(), body(&head)?])
             }
-            Write::SealEvents { head, events } => self.seal(&head, &events),
             Write::PutOwnerSettings(owner, settings) => {
                 self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?])
             }
@@ -233,14 +235,18 @@ impl Plan {
     }
 }
 
-impl Plan {
-    fn seal(&mut self, head: &EventHead, events: &[SealedEvent]) -> Planned {
-        for sealed in events {
-            let (owner, id) = (sealed.event.owner.as_str().into(), sealed.event.document.id.as_str().into());
-            self.put(&tables::EVENT, vec![owner, id, version(sealed.n), sealed.hash.to_vec().into(), body(&sealed.event)?])?;
-        }
-        self.put(&tables::EVENT_HEAD, vec![head.owner.as_str().into(), body(head)?])
+fn event_row(event: &Event) -> Result<Row, CommitError> {
+    Ok(vec![event.owner.as_str().into(), event.document.id.as_str().into(), body(event)?])
+}
+
+/// Ids of 32 hexadecimal digits, 16 bytes each.
+fn event_ids(ids: &[EventId]) -> Result<Vec<u8>, CommitError> {
+    let mut bytes = Vec::with_capacity(ids.len().saturating_mul(16));
+    for id in ids {
+        let number = u128::from_str_radix(id.as_str(), 16).map_err(|e| CommitError::Unavailable(format!("an event's id: {e}")))?;
+        bytes.extend_from_slice(&number.to_be_bytes());
     }
+    Ok(bytes)
 }
 
 fn account_row(account: &identity::Account) -> Result<Row, CommitError> {

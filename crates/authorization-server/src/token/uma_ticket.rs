@@ -77,9 +77,7 @@ impl AuthorizationServer {
     pub async fn exchange_ticket(&self, request: &TokenRequest<'_>) -> Result<Answer, Failure> {
         let text = request.form.required("ticket")?;
         let ticket = self.open_ticket(text).await?.ok_or_else(invalid_grant)?;
-        if self.identity.store.is_spent(&spent(&ticket)).await? {
-            return self.replayed(&ticket).await;
-        }
+        // whether it is spent, the commit will tell: every way from here ends in one
         ticket.check(&request.client.id, self.now()).map_err(|_| invalid_grant())?;
         let parameters = match self.check_request(request, &ticket).await {
             Ok(parameters) => parameters,
@@ -153,7 +151,12 @@ impl AuthorizationServer {
     ) -> Result<Result<Answer, CommitError>, Failure> {
         let mut changes = Changes::of_identity(vec![spend(ticket)]);
         let mut process = match ticket.stored {
-            true => self.find_process(ticket).await?.ok_or_else(invalid_grant)?,
+            // what is no longer kept was used up with the ticket, unless it ran out
+            true => match self.find_process(ticket).await? {
+                Some(process) => process,
+                None if self.identity.store.is_spent(&spent(ticket)).await? => return Ok(Err(CommitError::Spent)),
+                None => return Err(invalid_grant()),
+            },
             false => Process { permissions: ticket.permissions.clone(), ..Process::default() },
         };
         if ticket.not_before.is_some_and(|from| self.now() < from) {

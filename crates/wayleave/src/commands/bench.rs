@@ -36,6 +36,15 @@ pub struct Options {
     /// Resources and policies in the growth row; 0 leaves it out
     #[arg(long, default_value_t = 100_000)]
     growth: usize,
+    /// Only rows whose name holds this
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        name.contains(&self.only)
+    }
 }
 
 /// Live RPTs in the small row.
@@ -61,14 +70,16 @@ async fn server(options: &Options) -> Result<(), Exit> {
     row(options, "permission ticket, one resource", &field, &field.tickets(), "plain").await?;
     grants(options, &field, "ticket to opaque RPT", "viewer", "grant").await?;
     grants(options, &field, "ticket to Ed25519 JWT RPT", "jwt-viewer", "jwt").await?;
-    let large = field.many_at_once(500, 40).await?.run_once(&field.server).await?;
-    say::line(&format!("an RPT over 500 resources: {:.2} ms of CPU", large.cpu / 1000.0));
+    if options.wants("500 resources") {
+        let large = field.many_at_once(500, 40).await?.run_once(&field.server).await?;
+        say::line(&format!("an RPT over 500 resources: {:.2} ms of CPU", large.cpu / 1000.0));
+    }
     drop(field);
     growth(options).await?;
     start(options).await?;
-    if options.many > 0 {
+    let name = format!("introspection, {} live RPTs", options.many);
+    if options.many > 0 && options.wants(&name) {
         let field = Field::start(options.many, 0).await?;
-        let name = format!("introspection, {} live RPTs", options.many);
         row(options, &name, &field, &field.introspection(64), "plain").await?;
         say::line(&format!("resident memory with {} live RPTs: {} MiB", options.many, field.resident_mib()));
     }
@@ -78,7 +89,7 @@ async fn server(options: &Options) -> Result<(), Exit> {
 /// CPU of a grant beside so many resources and policies, against 1,000: the least of seven rounds each, in
 /// turns.
 async fn growth(options: &Options) -> Result<(), Exit> {
-    if options.growth == 0 {
+    if options.growth == 0 || !options.wants("growth") {
         return Ok(());
     }
     let (small, large) = (Field::start(1, 1_000).await?, Field::start(1, options.growth).await?);
@@ -96,6 +107,9 @@ async fn growth(options: &Options) -> Result<(), Exit> {
 }
 
 async fn start(options: &Options) -> Result<(), Exit> {
+    if !options.wants("start") {
+        return Ok(());
+    }
     let mut field = Field::start(FEW, 0).await?;
     let mut took = u128::MAX;
     for _ in 0..options.rounds {
@@ -110,6 +124,9 @@ async fn start(options: &Options) -> Result<(), Exit> {
 
 /// One row: the server and the yardstick in turns.
 async fn row(options: &Options, name: &str, field: &Field, load: &Load, yardstick: &str) -> Result<(), Exit> {
+    if !options.wants(name) {
+        return Ok(());
+    }
     let length = load.answer_length(&field.server).await?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
@@ -123,6 +140,9 @@ async fn row(options: &Options, name: &str, field: &Field, load: &Load, yardstic
 
 /// A ticket is good once, so each round brings its own; making them is not measured.
 async fn grants(options: &Options, field: &Field, name: &str, client: &str, yardstick: &str) -> Result<(), Exit> {
+    if !options.wants(name) {
+        return Ok(());
+    }
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         let load = field.grants(client, usize::try_from(options.seconds).unwrap_or(3).saturating_mul(4_000)).await?;

@@ -166,12 +166,49 @@ async fn the_event_chain_verifies_and_a_changed_or_lost_event_shows() {
         }
         assert!(verify_head(&world.store, &keys, &last.replace(&last[last.len() - 4..], "AAAA")).await.is_err());
         let owner = jose::UnverifiedJws::parse(&last).unwrap().claimed("owner").unwrap();
-        let mut chain = world.store.list_events_from(&owner.as_str().into(), &"".into(), 100).await.unwrap();
-        chain[1].event.document.by = Some("somebody else".into());
-        let head = world.store.find_event_head(&owner.as_str().into()).await.unwrap().unwrap();
-        let forged = Write::SealEvents { head, events: vec![chain[1].clone()] };
-        Store::commit(&world.store, Changes::of(vec![forged])).await.unwrap();
-        assert_eq!(verify_head(&world.store, &keys, &last).await.unwrap(), Verdict::Forked { n: chain[1].n });
+        let owner = owner.as_str().into();
+        let mut chain = world.store.list_events_from(&owner, &"".into(), 100).await.unwrap();
+        // what tells of a person can go; the chain stands
+        let erased = chain[0].clone().erase().unwrap();
+        assert!(erased.salt.is_empty() && erased.document.claims.is_empty());
+        Store::commit(&world.store, Changes::of(vec![Write::EraseEvent(erased)])).await.unwrap();
+        assert!(matches!(verify_head(&world.store, &keys, &last).await.unwrap(), Verdict::Whole { .. }));
+        chain[1].document.by = Some("somebody else".into());
+        Store::commit(&world.store, Changes::of(vec![Write::EraseEvent(chain[1].clone())])).await.unwrap();
+        let verdict = verify_head(&world.store, &keys, &last).await.unwrap();
+        assert!(matches!(verdict, Verdict::Forked { .. }), "the story is another one: {verdict:?}");
+    }
+}
+
+/// However many there are at once, and whatever an earlier process did not come to seal.
+#[tokio::test]
+async fn every_event_finds_its_place_in_the_chain() {
+    use authorization_server::event::{Event, Verdict, verify_head};
+    use authorization_server::{Changes, Store, Write};
+    for world in World::each().await {
+        let uma = &world.app.authorization_server;
+        let owner = types::OwnerId::new("somebody");
+        let happen = async |count: usize| {
+            for _ in 0..count.div_ceil(1_000) {
+                let event = || {
+                    Event::new(owner.clone(), types::event::EventKind::RptIssued, &*uma.identity.clock, &*uma.identity.randomness)
+                };
+                let writes = (0..1_000).map(|_| Write::AppendEvent(event())).collect();
+                Store::commit(&world.store, Changes::of(writes)).await.unwrap();
+            }
+        };
+        let keys = jose::KeySet::from_json(&world.get("/jwks").await.json).unwrap();
+        let mut expected = 0;
+        for lost_by_a_crash in [false, true, false] {
+            happen(6_000).await;
+            expected += 6_000;
+            if lost_by_a_crash {
+                drop(world.store.take_unsealed());
+                uma.seal_left_over_events().await.unwrap();
+            }
+            let head = uma.signed_head(&owner).await.unwrap().unwrap();
+            assert_eq!(verify_head(&world.store, &keys, &head).await.unwrap(), Verdict::Whole { n: expected }, "{}", world.engine);
+        }
     }
 }
 

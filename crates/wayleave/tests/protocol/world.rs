@@ -117,6 +117,7 @@ pub(crate) struct World {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) idp: SigningKey,
     pub(crate) store: Store,
+    pub(crate) app: Arc<web::App>,
     pub(crate) engine: &'static str,
     folder: PathBuf,
     serial: AtomicU32,
@@ -165,8 +166,9 @@ impl World {
         let mailbox = Arc::new(Mailbox::default());
         let server =
             assemble::server_with(&config, store.clone(), [7; 32], mailbox.clone(), clock.clone(), Arc::new(SystemRandomness));
-        let router = web::router(server.await.unwrap().app);
-        Self { router, clock, mailbox, idp, store, engine, folder, serial: AtomicU32::new(0) }
+        let app = server.await.unwrap().app;
+        let router = web::router(app.clone());
+        Self { router, clock, mailbox, idp, store, app, engine, folder, serial: AtomicU32::new(0) }
     }
 
     pub(crate) fn pass(&self, seconds: i64) {

@@ -1,7 +1,7 @@
 //! The yardstick: what a handler costs that knows nothing of UMA.
 
 use crate::{Exit, say};
-use authorization_server::{Changes, Event, Write};
+use authorization_server::{Changes, Event, Requirement, Write};
 use axum::Router;
 use axum::extract::{Form, Path, State};
 use axum::http::header;
@@ -10,10 +10,12 @@ use axum::routing::post;
 use identity::token::{RefreshToken, Renews};
 use identity::token_text::{TokenKind, key_of, mint};
 use jose::{Algorithm, Clock, SigningKey, SystemClock, SystemRandomness};
+use rules::rpt::{Basis, GrantedScope};
 use rules::{Resource, Rpt};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use store::Store;
 use types::event::EventKind;
 use types::{ResourceDescription, Timestamp};
@@ -29,26 +31,37 @@ pub struct Options {
 struct Yard {
     store: Store,
     key: SigningKey,
+    scopes: Vec<GrantedScope>,
 }
 
 /// Serves until it is killed.
 pub(super) async fn run(options: Options) -> Result<(), Exit> {
     let store = Store::open(&options.store).map_err(Exit::failed)?;
     let resource = Resource {
-        id: "r".into(),
-        owner: "o".into(),
-        resource_server: "rs".into(),
+        id: NAME.into(),
+        owner: NAME.into(),
+        resource_server: "photos-rs".into(),
         description: ResourceDescription::default(),
         registered: Timestamp(0),
         version: 0,
     };
     store.commit_changes(Changes::of(vec![Write::CreateResource(resource)])).await.map_err(Exit::failed)?;
     let key = SigningKey::generate(Algorithm::EdDsa).map_err(Exit::failed)?;
+    let basis = Basis::Policy { id: NAME.into(), version: 0, expires_at: None };
+    let scope = types::Scope::parse("view").map_err(Exit::failed)?;
+    let granted = GrantedScope { resource: NAME.into(), scope, basis: vec![basis] };
     let router = Router::new()
         .route("/plain/{length}", post(plain))
         .route("/grant/{length}", post(grant))
         .route("/jwt/{length}", post(jwt))
-        .with_state(Arc::new(Yard { store, key }));
+        .with_state(Arc::new(Yard { store: store.clone(), key, scopes: vec![granted] }));
+    // nobody seals here: what waits for a sealer is let go
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            drop(authorization_server::Store::take_unsealed(&store));
+        }
+    });
     let listener = tokio::net::TcpListener::bind(&options.listen).await.map_err(Exit::failed)?;
     say::ready(&options.listen);
     axum::serve(listener, router).await.map_err(Exit::failed)
@@ -66,19 +79,25 @@ async fn plain(Path(length): Path<usize>, body: axum::body::Bytes) -> Response {
 }
 
 async fn grant(State(yard): State<Arc<Yard>>, Path(length): Path<usize>, Form(form): Form<HashMap<String, String>>) -> Response {
-    save(&yard, &form).await;
+    save(&yard, &form, false).await;
     constant(length)
 }
 
 async fn jwt(State(yard): State<Arc<Yard>>, Path(length): Path<usize>, Form(form): Form<HashMap<String, String>>) -> Response {
-    save(&yard, &form).await;
-    let claims = serde_json::json!({"iss": "a", "aud": "b", "permissions": [{"resource_id": "c", "resource_scopes": ["view"]}]});
+    save(&yard, &form, true).await;
+    let claims = serde_json::json!({
+        "iss": "http://127.0.0.1:8080", "aud": "http://127.0.0.1:9000", "sub": "viewer", "client_id": "viewer", "iat": 1, "exp": 2,
+        "jti": NAME, "permissions": [{"resource_id": NAME, "resource_scopes": ["view"]}],
+    });
     std::hint::black_box(yard.key.sign("at+jwt", &claims).unwrap_or_default());
     constant(length)
 }
 
-/// The statements of a grant: two checks, four rows.
-async fn save(yard: &Yard, form: &HashMap<String, String>) {
+/// As long as an id of ours.
+const NAME: &str = "abcdefghijklmnopqrstuv";
+
+/// The statements of a grant: three checks, four rows with bodies as a grant writes them; one row more for a JWT.
+async fn save(yard: &Yard, form: &HashMap<String, String>, signed: bool) {
     std::hint::black_box(form);
     let now = SystemClock.now();
     let (rpt_text, refresh_text) =
@@ -89,16 +108,16 @@ async fn save(yard: &Yard, form: &HashMap<String, String>) {
     };
     let rpt = Rpt {
         client: "viewer".into(),
-        owner: "o".into(),
-        resource_server: "rs".into(),
-        pat_grant: "g".into(),
+        owner: NAME.into(),
+        resource_server: "photos-rs".into(),
+        pat_grant: NAME.into(),
         requesting_party: Default::default(),
         cnf: None,
-        scopes: vec![],
+        scopes: yard.scopes.clone(),
         issued: now,
         expires: now,
         family: rpt_text.clone(),
-        jti: None,
+        jti: signed.then(|| rpt_text.clone()),
     };
     let refresh = RefreshToken {
         client: "viewer".into(),
@@ -110,17 +129,27 @@ async fn save(yard: &Yard, form: &HashMap<String, String>) {
         superseded: false,
         predecessor: None,
     };
-    let event = Event::new("o".into(), EventKind::RptIssued, &SystemClock, &SystemRandomness);
+    let mut event = Event::new(NAME.into(), EventKind::RptIssued, &SystemClock, &SystemRandomness);
+    event.document.client_id = Some("viewer".into());
+    event.document.resource_server = Some("http://127.0.0.1:9000".into());
+    event.document.resource_id = Some(NAME.into());
+    event.document.policy_id = Some(NAME.into());
+    event.document.outcome = Some(types::event::EventOutcome::Granted);
+    event.document.scopes = yard.scopes.iter().map(|granted| granted.scope.clone()).collect();
     let mut changes = Changes::of(vec![Write::PutRpt(rpt_key, rpt), Write::AppendEvent(event)]);
     let spent = identity::SpentId { kind: "ticket", issuer: String::new(), id: rpt_text, expires: now };
     changes.identity.writes.push(identity::Write::Spend(spent));
     changes.identity.writes.push(identity::Write::CreateRefreshToken(refresh_key, refresh));
-    changes.requires.push(authorization_server::Requirement::ResourceUnchanged { id: "r".into(), version: 0 });
-    changes.requires.push(authorization_server::Requirement::LinkUnchanged {
-        owner: "o".into(),
-        resource_server: "rs".into(),
+    changes.requires.push(Requirement::ResourceUnchanged { id: NAME.into(), version: 0 });
+    let link = |resource_server: &str| Requirement::LinkUnchanged {
+        owner: NAME.into(),
+        resource_server: resource_server.into(),
         version: 0,
-    });
-    let saved = yard.store.commit_changes(changes).await;
-    debug_assert!(saved.is_ok());
+    };
+    // the third check of a grant is a point read of another small table
+    changes.requires.extend([link("photos-rs"), link("consent")]);
+    if let Err(error) = yard.store.commit_changes(changes).await {
+        tracing::error!(%error, "the yardstick could not save");
+        std::process::exit(1);
+    }
 }
