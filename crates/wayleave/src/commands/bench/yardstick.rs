@@ -106,6 +106,9 @@ async fn save(yard: &Yard, form: &HashMap<String, String>, signed: bool) {
     else {
         return;
     };
+    // as long as a family and a spent id of ours
+    let tail = |length: usize| rpt_text.get(rpt_text.len().saturating_sub(length)..).unwrap_or_default().to_owned();
+    let (family, spent) = (tail(27), tail(43));
     let rpt = Rpt {
         client: "viewer".into(),
         owner: NAME.into(),
@@ -116,14 +119,14 @@ async fn save(yard: &Yard, form: &HashMap<String, String>, signed: bool) {
         scopes: yard.scopes.clone(),
         issued: now,
         expires: now,
-        family: rpt_text.clone(),
+        family: family.clone(),
         jti: signed.then(|| rpt_text.clone()),
     };
     let refresh = RefreshToken {
         client: "viewer".into(),
         renews: Renews::Other(serde_json::to_value(&rpt).unwrap_or_default()),
         cnf: None,
-        family: rpt_text.clone(),
+        family,
         expires: now,
         rotated: None,
         superseded: false,
@@ -137,7 +140,7 @@ async fn save(yard: &Yard, form: &HashMap<String, String>, signed: bool) {
     event.document.outcome = Some(types::event::EventOutcome::Granted);
     event.document.scopes = yard.scopes.iter().map(|granted| granted.scope.clone()).collect();
     let mut changes = Changes::of(vec![Write::PutRpt(rpt_key, rpt), Write::AppendEvent(event)]);
-    let spent = identity::SpentId { kind: "ticket", issuer: String::new(), id: rpt_text, expires: now };
+    let spent = identity::SpentId { kind: "ticket", issuer: String::new(), id: spent, expires: now };
     changes.identity.writes.push(identity::Write::Spend(spent));
     changes.identity.writes.push(identity::Write::CreateRefreshToken(refresh_key, refresh));
     changes.requires.push(Requirement::ResourceUnchanged { id: NAME.into(), version: 0 });
