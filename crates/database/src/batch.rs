@@ -24,6 +24,8 @@ pub enum Operation {
     Delete { table: &'static Table, key: Vec<Value> },
     /// No row any more with this prefix of an index.
     DeleteAll { table: &'static Table, index: Option<usize>, prefix: Vec<Value> },
+    /// No row any more whose key, a single number, is at least `from` and below `below`.
+    DeleteBetween { table: &'static Table, from: i64, below: i64 },
     /// Adds to a column of a row, if it is there. Additions commute.
     Add { table: &'static Table, key: Vec<Value>, column: usize, by: i64 },
     /// A new row, or where one has the key: its own value of `column` added to that one's.

@@ -117,6 +117,14 @@ impl Rows {
                     self.delete(table, &key);
                 }
             }
+            Operation::DeleteBetween { from, below, .. } => {
+                let range = vec![Value::Int(*from)]..vec![Value::Int(*below)];
+                let keys: Vec<_> = self.by_key.range(range).map(|(key, _)| key.clone()).collect();
+                for key in keys {
+                    note(self, &key);
+                    self.delete(table, &key);
+                }
+            }
             Operation::Add { key, column, by, .. } => {
                 note(self, key);
                 if let Some(Value::Int(value)) = self.column(key, *column) {
@@ -200,6 +208,7 @@ impl Operation {
             | Self::Put { table, .. }
             | Self::Delete { table, .. }
             | Self::DeleteAll { table, .. }
+            | Self::DeleteBetween { table, .. }
             | Self::Add { table, .. }
             | Self::Raise { table, .. }
             | Self::DeleteBelow { table, .. } => table,

@@ -18,10 +18,14 @@ static PETS: Table = Table {
     ],
 };
 
+static YEARS: Table =
+    Table { name: "year", columns: &[Column { name: "year", kind: Kind::Int }], key: 1, indexes: &[] };
+
 const MIGRATIONS: Migrations =
     Migrations(&["CREATE TABLE pet (id TEXT PRIMARY KEY, owner TEXT, name TEXT, meals BIGINT) WITHOUT ROWID;
      CREATE INDEX pet_by_owner ON pet (owner);
-     CREATE UNIQUE INDEX pet_by_name ON pet (name);"]);
+     CREATE UNIQUE INDEX pet_by_name ON pet (name);
+     CREATE TABLE year (year INTEGER PRIMARY KEY);"]);
 
 struct Folder(PathBuf);
 impl Drop for Folder {
@@ -97,6 +101,12 @@ async fn scans_walk_keys_and_indexes_in_pages() {
         assert_eq!(scan(Some(0), &["alice".into()], None, true, 2), "Zoe Tom");
         assert_eq!(scan(Some(1), &["Ida".into()], None, false, 9), "Ida");
         assert_eq!(scan(Some(0), &["carol".into()], None, false, 9), "");
+        let between = Operation::DeleteBetween { table: &YEARS, from: 1990, below: 2000 };
+        let years = [1989, 1990, 1999, 2000].map(|year| Operation::Insert { table: &YEARS, row: vec![year.into()] });
+        let operations = years.into_iter().chain([between]).collect();
+        database.commit(Batch { checks: vec![], operations }).await.unwrap();
+        let left = database.scan(&Scan { table: &YEARS, index: None, prefix: &[], after: None, descending: false, limit: 9 });
+        assert_eq!(left.unwrap(), [vec![1989.into()], vec![2000.into()]]);
         let all = Operation::DeleteAll { table: &PETS, index: Some(0), prefix: vec!["alice".into()] };
         database.commit(Batch { checks: vec![], operations: vec![all] }).await.unwrap();
         assert_eq!(scan(None, &[], None, false, 9), "Ida");

@@ -1,6 +1,6 @@
 //! Reads of `identity::Store`.
 
-use crate::row::{entities, number, optional, spent_row, token_key};
+use crate::row::{entities, number, of_token, optional, spent_row, token_key};
 use crate::{Store, tables};
 use async_trait::async_trait;
 use authorization_server::Changes;
@@ -17,6 +17,10 @@ use types::{AccountId, ClientId, GrantId};
 impl Store {
     pub(crate) fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, StoreError> {
         self.database.get(table, key).map_err(|error| StoreError(error.to_string()))
+    }
+
+    pub(crate) fn token(&self, table: &'static Table, key: &TokenKey) -> Result<Option<Row>, StoreError> {
+        Ok(of_token(self.get(table, &token_key(key))?, key))
     }
 
     pub(crate) fn scan(&self, scan: &Scan<'_>) -> Result<Vec<Row>, StoreError> {
@@ -85,7 +89,7 @@ impl identity::Store for Store {
     }
 
     async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError> {
-        optional(self.get(&tables::CODE, &token_key(key))?)
+        optional(self.token(&tables::CODE, key)?)
     }
 
     async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, StoreError> {
@@ -93,12 +97,12 @@ impl identity::Store for Store {
     }
 
     async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, StoreError> {
-        optional(self.get(&tables::ACCESS_TOKEN, &token_key(key))?)
+        optional(self.token(&tables::ACCESS_TOKEN, key)?)
     }
 
     async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, StoreError> {
-        let Some(row) = self.get(&tables::REFRESH_TOKEN, &token_key(key))? else { return Ok(None) };
-        Ok(Some((crate::row::entity(&row)?, number(&row, 4))))
+        let Some(row) = self.token(&tables::REFRESH_TOKEN, key)? else { return Ok(None) };
+        Ok(Some((crate::row::entity(&row)?, number(&row, 3))))
     }
 
     async fn is_spent(&self, id: &SpentId) -> Result<bool, StoreError> {

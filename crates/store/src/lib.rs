@@ -27,6 +27,7 @@ pub use database::OpenError;
 const MIGRATIONS: Migrations = Migrations(&[
     include_str!("../migrations/identity_0001.sql"),
     include_str!("../migrations/uma_0001.sql"),
+    include_str!("../migrations/identity_0002.sql"),
     include_str!("../migrations/uma_0002.sql"),
 ]);
 
@@ -80,6 +81,7 @@ impl Store {
         done.map_err(|error| match error {
             EngineError::Broken(at) => plan.if_broken.get(at).cloned().unwrap_or(CommitError::Changed),
             EngineError::Taken(at) if plan.spends.contains(&at) => CommitError::Spent,
+            EngineError::Taken(at) if plan.tokens.contains(&at) => CommitError::Changed,
             EngineError::Taken(_) => CommitError::Taken,
             EngineError::Unavailable(what) => CommitError::Unavailable(what),
         })

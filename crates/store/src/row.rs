@@ -32,9 +32,40 @@ pub(crate) fn number(row: &Row, at: usize) -> i64 {
     row.get(at).and_then(Value::as_int).unwrap_or(0)
 }
 
+/// Bits of a place behind those of the day.
+const HASH_BITS: u32 = 51;
+
+/// Where a token's row is: the day of its end, then the first bits of its hash, as one number. SQLite finds a row by
+/// a number in half the pages that it needs for a long key, and sweeps a day as a range. Two tokens may fall on one
+/// place: the row has the whole hash, which decides.
+pub(crate) fn place(key: &TokenKey) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = key.hash;
+    let bits = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> (64 - HASH_BITS);
+    (key.bucket << HASH_BITS) | i64::try_from(bits).unwrap_or(0)
+}
+
+/// The places of one of so many slices of a day.
+pub(crate) fn slice_of_day(bucket: i64, slice: i64, slices: i64) -> (i64, i64) {
+    let width = (1_i64 << HASH_BITS).checked_div(slices).unwrap_or(0);
+    let from = (bucket << HASH_BITS) | slice.saturating_mul(width);
+    (from, from.saturating_add(width))
+}
+
 /// The key of a token's row.
 pub(crate) fn token_key(key: &TokenKey) -> Vec<Value> {
-    vec![key.shard.into(), key.bucket.into(), key.hash.to_vec().into()]
+    vec![place(key).into()]
+}
+
+/// The row of a token, with what follows its hash.
+pub(crate) fn token_row(key: &TokenKey, rest: impl IntoIterator<Item = Value>) -> Row {
+    let mut row = vec![place(key).into(), key.hash.to_vec().into()];
+    row.extend(rest);
+    row
+}
+
+/// The row, if it is this token's.
+pub(crate) fn of_token(row: Option<Row>, key: &TokenKey) -> Option<Row> {
+    row.filter(|row| row.get(1).and_then(Value::as_blob) == Some(&key.hash))
 }
 
 /// The row of a spent id, which is its key: by the hour of its end first, so that what has ended is swept

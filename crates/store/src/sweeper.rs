@@ -1,8 +1,9 @@
 //! Sweeping out what has expired, and remembering the latest time that was served.
 //!
 //! Nothing here walks a large table: small ones are swept by their column of expiry, spent ids by the hour
-//! they lead with, tokens by their (shard, day) - a few shards at a time, round and round.
+//! they lead with, tokens by the day and a part of their places - a few parts at a time, round and round.
 
+use crate::row::slice_of_day;
 use crate::{Store, tables};
 use database::{Batch, Operation, Table, Value};
 use identity::{CommitError, StoreError};
@@ -11,12 +12,13 @@ use types::Timestamp;
 
 /// Small tables: as many rows as there are people at work right now.
 const SMALL: [&Table; 4] = [&tables::SESSION, &tables::PUSHED_REQUEST, &tables::SECRET, &tables::PROCESS];
-/// Tables of tokens, by shard and day of expiry. An RPT stays a day past its end: it may still be upgraded
+/// Tables of tokens, by day of expiry. An RPT stays a day past its end: it may still be upgraded
 /// (Grant 3.3.1).
 const TOKENS: [&Table; 5] = [&tables::CODE, &tables::ACCESS_TOKEN, &tables::REFRESH_TOKEN, &tables::RPT, &tables::PCT];
-const SHARDS: i64 = 4096;
-/// Shards of one sweep; a whole round takes 64 sweeps.
-const SHARDS_AT_ONCE: i64 = 64;
+/// Parts of a day's tokens.
+const SLICES: i64 = 4096;
+/// Parts of one sweep; a whole round takes 64 sweeps.
+const SLICES_AT_ONCE: i64 = 64;
 /// Days that one round looks back, so that a server that was away for a while catches up.
 const DAYS_BACK: i64 = 8;
 
@@ -38,13 +40,12 @@ impl Store {
         for table in [&tables::SPENT, &tables::SIGNED_RPT] {
             operations.push(Operation::DeleteBelow { table, column: 0, limit: now.hour() });
         }
-        let from = self.broom.0.fetch_add(SHARDS_AT_ONCE, Ordering::Relaxed).rem_euclid(SHARDS);
-        for shard in from..from.saturating_add(SHARDS_AT_ONCE) {
+        let from = self.broom.0.fetch_add(SLICES_AT_ONCE, Ordering::Relaxed).rem_euclid(SLICES);
+        for slice in from..from.saturating_add(SLICES_AT_ONCE) {
             for day in 2..2 + DAYS_BACK {
                 let bucket = now.day().saturating_sub(day).rem_euclid(4096);
-                for table in TOKENS {
-                    operations.push(Operation::DeleteAll { table, index: None, prefix: vec![shard.into(), bucket.into()] });
-                }
+                let (from, below) = slice_of_day(bucket, slice, SLICES);
+                operations.extend(TOKENS.map(|table| Operation::DeleteBetween { table, from, below }));
             }
         }
         let batch = Batch { checks: vec![], operations };

@@ -1,14 +1,15 @@
 //! Tables and migrations agree.
 
 use super::*;
-use database::Value;
+use database::{Operation, Table, Value};
 
 #[test]
 fn tables_are_described_as_they_are_migrated() {
     let sql = MIGRATIONS.0.join("\n");
     for table in tables::ALL {
+        // the last word counts: a later migration may have made it anew
         let start =
-            sql.find(&format!("CREATE TABLE {} (", table.name)).unwrap_or_else(|| panic!("{} is not migrated", table.name));
+            sql.rfind(&format!("CREATE TABLE {} (", table.name)).unwrap_or_else(|| panic!("{} is not migrated", table.name));
         let text = &sql[start..start + sql[start..].find(';').unwrap()];
         let mut from = 0;
         for column in table.columns {
@@ -18,6 +19,7 @@ fn tables_are_described_as_they_are_migrated() {
                 database::Kind::Blob => "BLOB",
             };
             let at = text[from..].find(&format!("{} {kind}", column.name));
+            let at = at.or_else(|| text[from..].find(&format!("{} INTEGER PRIMARY KEY", column.name)));
             from += at.unwrap_or_else(|| panic!("{}.{} is not migrated in this order", table.name, column.name));
         }
         for index in table.indexes {
@@ -28,4 +30,83 @@ fn tables_are_described_as_they_are_migrated() {
         }
     }
     assert_eq!(Value::from(1), Value::Int(1));
+}
+
+/// A store of the first version: its tokens are found, and its chain of events has its seal.
+#[tokio::test]
+async fn an_older_store_is_brought_up_to_date() {
+    use authorization_server::Store as _;
+    use database::{Column, Database, Kind, Sqlite};
+    const fn column(name: &'static str, kind: Kind) -> Column {
+        Column { name, kind }
+    }
+    static OLD_RPT: Table = Table {
+        name: "rpt",
+        columns: &[
+            column("shard", Kind::Int),
+            column("bucket", Kind::Int),
+            column("hash", Kind::Blob),
+            column("family", Kind::Text),
+            column("expires", Kind::Int),
+            column("body", Kind::Blob),
+        ],
+        key: 3,
+        indexes: &[],
+    };
+    static OLD_EVENT: Table = Table {
+        name: "event",
+        columns: &[
+            column("owner", Kind::Text),
+            column("id", Kind::Text),
+            column("n", Kind::Int),
+            column("hash", Kind::Blob),
+            column("body", Kind::Blob),
+        ],
+        key: 2,
+        indexes: &[],
+    };
+    let path = std::env::temp_dir().join(format!("wayleave-migration-{}.db", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let old = Database::Sqlite(Sqlite::open(&path, &Migrations(&MIGRATIONS.0[..2])).unwrap());
+    let rpt = rules::Rpt {
+        client: "c".into(),
+        owner: "o".into(),
+        resource_server: "r".into(),
+        pat_grant: "g".into(),
+        requesting_party: Default::default(),
+        cnf: None,
+        scopes: vec![],
+        issued: types::Timestamp(1),
+        expires: types::Timestamp(1_900_000_000),
+        family: "f".into(),
+        jti: None,
+    };
+    let mut operations = Vec::new();
+    let mut keys = Vec::new();
+    for n in 0..300_u32 {
+        let mixed = |at: u32| u8::try_from(n.wrapping_add(at).wrapping_mul(2_654_435_761) >> 24).unwrap();
+        let hash = std::array::from_fn(|at| mixed(u32::try_from(at).unwrap() * 7));
+        let key = identity::TokenKey { shard: 7, bucket: i64::from(n) * 13, hash };
+        let hash = Value::Blob(key.hash.to_vec());
+        let body = serde_json::to_vec(&rpt).unwrap().into();
+        let row = vec![key.shard.into(), key.bucket.into(), hash, "f".into(), 1.into(), body];
+        operations.push(Operation::Insert { table: &OLD_RPT, row });
+        let id = format!("{n:032x}");
+        operations.push(Operation::Insert {
+            table: &OLD_EVENT,
+            row: vec!["o".into(), id.into(), (300 - i64::from(n)).into(), Value::Blob(vec![]), Value::Blob(b"{}".to_vec())],
+        });
+        keys.push(key);
+    }
+    old.commit(Batch { checks: vec![], operations }).await.unwrap();
+    drop(old);
+    let store = Store::open(&path).unwrap();
+    for key in &keys {
+        assert_eq!(store.find_rpt(key).await.unwrap().as_ref(), Some(&rpt));
+    }
+    let seals = store.list_event_seals(&"o".into(), None, false, 10).await.unwrap();
+    assert_eq!((seals.len(), seals[0].n, seals[0].ids.len()), (1, 1, 300));
+    assert_eq!(seals[0].ids[0].as_str(), format!("{:032x}", 299), "in the order of their places");
+    drop(store);
+    std::fs::remove_file(&path).unwrap();
 }

@@ -1,6 +1,6 @@
 //! Reads of `authorization_server::Store`.
 
-use crate::row::{as_version, entities, entity, number, optional, token_key, version, waiting_for};
+use crate::row::{as_version, entities, entity, number, optional, version, waiting_for};
 use crate::{Store, tables};
 use async_trait::async_trait;
 use authorization_server::event::{EventHead, EventSeal, Unsealed};
@@ -106,7 +106,7 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, StoreError> {
-        optional(self.get(&tables::RPT, &token_key(key))?)
+        optional(self.token(&tables::RPT, key)?)
     }
 
     async fn list_signed_rpts(
@@ -136,7 +136,7 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = self.get(&tables::PCT, &token_key(key))?;
+        let row = self.token(&tables::PCT, key)?;
         Ok(row.and_then(|row| row.last().and_then(Value::as_blob).map(<[u8]>::to_vec)))
     }
 

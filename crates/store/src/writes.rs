@@ -1,10 +1,10 @@
 //! Changes as a batch of the engine, and what a broken check means to whoever asked.
 
-use crate::row::{body, spent_row, token_key, version, waiting_for};
+use crate::row::{body, spent_row, token_key, token_row, version, waiting_for};
 use crate::tables;
 use authorization_server::{Changes, Event, Requirement, Write};
 use database::{Check, Operation, Row, Table, Value};
-use identity::CommitError;
+use identity::{CommitError, TokenKey};
 use rules::policy::Binding;
 use rules::{AccessRequest, Policy, Resource};
 use types::EventId;
@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) operations: Vec<Operation>,
     /// Operations whose row is a spent id.
     pub(crate) spends: Vec<usize>,
+    /// Operations whose row is a new token: its place may be taken, and then another token will do.
+    pub(crate) tokens: Vec<usize>,
 }
 
 type Planned = Result<(), CommitError>;
@@ -64,6 +66,11 @@ impl Plan {
         Ok(())
     }
 
+    fn token<const N: usize>(&mut self, table: &'static Table, key: &TokenKey, rest: [Value; N]) -> Planned {
+        self.tokens.push(self.operations.len());
+        self.insert(table, token_row(key, rest))
+    }
+
     fn delete(&mut self, table: &'static Table, key: Vec<Value>) -> Planned {
         self.operations.push(Operation::Delete { table, key });
         Ok(())
@@ -73,7 +80,7 @@ impl Plan {
         use identity::Requirement as R;
         match requirement {
             R::ConsentStands(id) => self.must_be_there(&tables::CONSENT, vec![id.as_str().into()]),
-            R::RefreshUnchanged { key, version } => self.must_equal(&tables::REFRESH_TOKEN, token_key(&key), 4, version.into()),
+            R::RefreshUnchanged { key, version } => self.must_equal(&tables::REFRESH_TOKEN, token_key(&key), 3, version.into()),
         }
     }
 
@@ -88,7 +95,7 @@ impl Plan {
             Requirement::AccessRequestUnchanged { id, version: v } => {
                 self.must_equal(&tables::ACCESS_REQUEST, vec![id.as_str().into()], 4, version(v));
             }
-            Requirement::RptThere(key) => self.must_be_there(&tables::RPT, token_key(&key)),
+            Requirement::RptThere(key) => self.must_equal(&tables::RPT, token_key(&key), 1, key.hash.to_vec().into()),
             Requirement::LinkUnchanged { owner, resource_server, version } => {
                 let key = vec![owner.as_str().into(), resource_server.as_str().into()];
                 if version == 0 {
@@ -141,28 +148,22 @@ impl Plan {
         use identity::Write as W;
         match write {
             W::PutCode(key, code) => {
-                let mut row = token_key(&key);
                 // kept past its end, so that a second use is told from an unknown code
-                row.extend([code.expires.plus(3600).0.into(), body(&code)?]);
-                self.put(&tables::CODE, row)
+                self.token(&tables::CODE, &key, [code.expires.plus(3600).0.into(), body(&code)?])
             }
             W::PutAccessToken(key, token) => {
-                let mut row = token_key(&key);
-                row.extend([token.family.as_str().into(), token.expires.0.into(), body(&token)?]);
-                self.put(&tables::ACCESS_TOKEN, row)
+                self.token(&tables::ACCESS_TOKEN, &key, [token.family.as_str().into(), token.expires.0.into(), body(&token)?])
             }
             W::DeleteAccessToken(key) => self.delete(&tables::ACCESS_TOKEN, token_key(&key)),
             W::CreateRefreshToken(key, token) => {
-                let mut row = token_key(&key);
-                row.extend([token.family.as_str().into(), 0.into(), token.expires.0.into(), body(&token)?]);
-                self.insert(&tables::REFRESH_TOKEN, row)
+                let rest = [token.family.as_str().into(), 0.into(), token.expires.0.into(), body(&token)?];
+                self.token(&tables::REFRESH_TOKEN, &key, rest)
             }
             W::PutRefreshToken(key, token) => {
                 // the version rises with each change, also when two come at once
                 let version = i64::from(token.rotated.is_some()).saturating_add(i64::from(token.superseded));
-                let mut row = token_key(&key);
-                row.extend([token.family.as_str().into(), version.into(), token.expires.0.into(), body(&token)?]);
-                self.put(&tables::REFRESH_TOKEN, row)
+                let rest = [token.family.as_str().into(), version.into(), token.expires.0.into(), body(&token)?];
+                self.put(&tables::REFRESH_TOKEN, token_row(&key, rest))
             }
             W::EndFamily(family) => {
                 for table in [&tables::ACCESS_TOKEN, &tables::REFRESH_TOKEN, &tables::RPT] {
@@ -219,16 +220,12 @@ impl Plan {
                 self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?])
             }
             Write::PutRpt(key, rpt) => {
-                let mut row = token_key(&key);
-                row.extend([rpt.family.as_str().into(), rpt.expires.0.into(), body(&rpt)?]);
-                self.put(&tables::RPT, row)?;
+                self.token(&tables::RPT, &key, [rpt.family.as_str().into(), rpt.expires.0.into(), body(&rpt)?])?;
                 rpt.jti.as_ref().map_or(Ok(()), |jti| self.put(&tables::SIGNED_RPT, signed_rpt_row(&rpt, jti)))
             }
             Write::DeleteRpt { key, .. } => self.delete(&tables::RPT, token_key(&key)),
             Write::PutPct { key, sealed, expires } => {
-                let mut row = token_key(&key);
-                row.extend([expires.0.into(), sealed.into()]);
-                self.put(&tables::PCT, row)
+                self.token(&tables::PCT, &key, [expires.0.into(), sealed.into()])
             }
             Write::DeletePct(key) => self.delete(&tables::PCT, token_key(&key)),
         }

@@ -127,6 +127,11 @@ pub(super) fn apply(connection: &Connection, operation: &Operation) -> rusqlite:
             let fixed = order.get(..prefix.len()).unwrap_or(&order);
             run(connection, &format!("DELETE FROM {}{}", table.name, equals(table, fixed)), prefix)
         }
+        Operation::DeleteBetween { table, from, below } => {
+            let key = name(table, 0);
+            let sql = format!("DELETE FROM {} WHERE {key}>=?1 AND {key}<?2", table.name);
+            run(connection, &sql, &[Value::Int(*from), Value::Int(*below)])
+        }
         Operation::Add { table, key, column, by } => {
             let column = name(table, *column);
             let mut parameters = key.clone();
