@@ -14,8 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const READERS: usize = 4;
-/// Page cache of each reader: room for the inner pages of a million tokens (negative: KiB).
-const READER_CACHE_KIB: i64 = -16_000;
+/// Page cache of each reader: room for the inner pages of several million tokens (negative: KiB).
+const READER_CACHE_KIB: i64 = -6_000;
+/// Page cache of the writer: room for what a whole group of batches changes, so that none of it is written early.
+const WRITER_CACHE_KIB: i64 = -24_000;
 
 /// A party's migrations: SQL scripts, each run once and in order.
 pub struct Migrations(pub &'static [&'static str]);
@@ -99,6 +101,7 @@ impl Sqlite {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(128);
+    connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;

@@ -129,6 +129,8 @@ async fn row(options: &Options, name: &str, field: &Field, load: &Load, yardstic
     }
     let length = load.answer_length(&field.server).await?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    // warm: each request was made once
+    load.run_once(&field.server).await?;
     for _ in 0..options.rounds {
         let time = Duration::from_secs(options.seconds);
         ours.push(load.run(&field.server, time).await?);
