@@ -18,8 +18,7 @@ static PETS: Table = Table {
     ],
 };
 
-static YEARS: Table =
-    Table { name: "year", columns: &[Column { name: "year", kind: Kind::Int }], key: 1, indexes: &[] };
+static YEARS: Table = Table { name: "year", columns: &[Column { name: "year", kind: Kind::Int }], key: 1, indexes: &[] };
 
 const MIGRATIONS: Migrations =
     Migrations(&["CREATE TABLE pet (id TEXT PRIMARY KEY, owner TEXT, name TEXT, meals BIGINT) WITHOUT ROWID;

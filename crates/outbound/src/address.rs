@@ -1,15 +1,31 @@
 //! Which addresses a name may lead to.
 
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// Resolves once per connection, and drops what is not public. The addresses it gives are those
 /// that are connected to, so a second answer of the name server changes nothing.
 pub(super) struct GuardedResolver {
     pub(super) allow_private: bool,
     pub(super) hosts: HashMap<String, SocketAddr>,
+    /// The operator's own name server; none: the system's way.
+    pub(super) dns: Option<TokioResolver>,
+}
+
+/// Asks this name server and no other.
+pub(super) fn asking(dns: SocketAddr) -> Result<TokioResolver, String> {
+    let mut server = NameServerConfig::udp_and_tcp(dns.ip());
+    server.connections.iter_mut().for_each(|connection| connection.port = dns.port());
+    let config = ResolverConfig::from_name_servers(vec![server]);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    builder.options_mut().timeout = Duration::from_secs(2);
+    builder.build().map_err(|error| format!("outbound.dns: {error}"))
 }
 
 impl Resolve for GuardedResolver {
@@ -17,10 +33,16 @@ impl Resolve for GuardedResolver {
         let allow_private = self.allow_private;
         let name = name.as_str().to_owned();
         let fixed = self.hosts.get(&name).copied();
+        let dns = self.dns.clone();
         Box::pin(async move {
-            let found: Vec<SocketAddr> = match fixed {
-                Some(address) => vec![address],
-                None => tokio::net::lookup_host((name.as_str(), 0)).await?.collect(),
+            let found: Vec<SocketAddr> = match (fixed, dns) {
+                (Some(address), _) => vec![address],
+                (None, Some(dns)) => {
+                    // a dot at the end: exactly this name, no search list
+                    let answer = dns.lookup_ip(format!("{}.", name.trim_end_matches('.'))).await?;
+                    answer.iter().map(|ip| SocketAddr::new(ip, 0)).collect()
+                }
+                (None, None) => tokio::net::lookup_host((name.as_str(), 0)).await?.collect(),
             };
             let allowed: Vec<_> =
                 found.into_iter().filter(|address| fixed.is_some() || allow_private || is_public(address.ip())).collect();

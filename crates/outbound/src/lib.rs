@@ -38,6 +38,8 @@ pub struct Settings {
     pub hosts: HashMap<String, SocketAddr>,
     /// Extra certificate authorities, PEM.
     pub ca_pem: Option<Vec<u8>>,
+    /// Own name server, asked instead of the system's.
+    pub dns: Option<SocketAddr>,
     /// URLs that stand in the configuration; their origins count as configured.
     pub configured: Vec<String>,
     /// Is told of each exchange; for a person who asked to see them.
@@ -146,8 +148,9 @@ impl Outbound {
     /// Fails where a certificate authority of the settings cannot be read.
     pub fn new(settings: Settings) -> Result<Self, String> {
         let origins = settings.configured.iter().filter_map(|url| Url::parse(url).ok().map(|url| origin_of(&url))).collect();
+        let dns = settings.dns.map(address::asking).transpose()?;
         let build = |allow_private: bool| {
-            let resolver = GuardedResolver { allow_private, hosts: settings.hosts.clone() };
+            let resolver = GuardedResolver { allow_private, hosts: settings.hosts.clone(), dns: dns.clone() };
             let mut builder = reqwest::Client::builder()
                 .redirect(Policy::none())
                 .connect_timeout(Duration::from_secs(5))

@@ -41,12 +41,7 @@ pub(crate) static CONSENT: Table = Table {
 
 pub(crate) static CODE: Table = Table {
     name: "code",
-    columns: &[
-        column("place", Kind::Int),
-        column("hash", Kind::Blob),
-        column("expires", Kind::Int),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("place", Kind::Int), column("hash", Kind::Blob), column("expires", Kind::Int), column("body", Kind::Blob)],
     key: 1,
     indexes: &[],
 };
@@ -172,12 +167,7 @@ pub(crate) static SIGNED_RPT: Table = Table {
 
 pub(crate) static PCT: Table = Table {
     name: "pct",
-    columns: &[
-        column("place", Kind::Int),
-        column("hash", Kind::Blob),
-        column("expires", Kind::Int),
-        column("body", Kind::Blob),
-    ],
+    columns: &[column("place", Kind::Int), column("hash", Kind::Blob), column("expires", Kind::Int), column("body", Kind::Blob)],
     key: 1,
     indexes: &[],
 };

@@ -185,8 +185,7 @@ impl authorization_server::Store for Store {
     ) -> Result<Vec<EventSeal>, StoreError> {
         let prefix = [owner.as_str().into()];
         let after = after.map(version);
-        let scan =
-            Scan { table: &tables::EVENT_SEAL, index: None, prefix: &prefix, after, descending: newest_first, limit };
+        let scan = Scan { table: &tables::EVENT_SEAL, index: None, prefix: &prefix, after, descending: newest_first, limit };
         let seal = |row: &Row| EventSeal {
             n: as_version(number(row, 1)),
             ids: event_ids(row.last().and_then(Value::as_blob).unwrap_or_default()),

@@ -224,9 +224,7 @@ impl Plan {
                 rpt.jti.as_ref().map_or(Ok(()), |jti| self.put(&tables::SIGNED_RPT, signed_rpt_row(&rpt, jti)))
             }
             Write::DeleteRpt { key, .. } => self.delete(&tables::RPT, token_key(&key)),
-            Write::PutPct { key, sealed, expires } => {
-                self.token(&tables::PCT, &key, [expires.0.into(), sealed.into()])
-            }
+            Write::PutPct { key, sealed, expires } => self.token(&tables::PCT, &key, [expires.0.into(), sealed.into()]),
             Write::DeletePct(key) => self.delete(&tables::PCT, token_key(&key)),
         }
     }
@@ -240,7 +238,8 @@ fn event_row(event: &Event) -> Result<Row, CommitError> {
 fn event_ids(ids: &[EventId]) -> Result<Vec<u8>, CommitError> {
     let mut bytes = Vec::with_capacity(ids.len().saturating_mul(16));
     for id in ids {
-        let number = u128::from_str_radix(id.as_str(), 16).map_err(|e| CommitError::Unavailable(format!("an event's id: {e}")))?;
+        let number =
+            u128::from_str_radix(id.as_str(), 16).map_err(|e| CommitError::Unavailable(format!("an event's id: {e}")))?;
         bytes.extend_from_slice(&number.to_be_bytes());
     }
     Ok(bytes)

@@ -3,6 +3,7 @@
 use crate::Exit;
 use crate::config::{AccountConfig, ClientConfig, Config};
 use crate::outbox::Outbox;
+use crate::submission::Submission;
 use authorization_server::consequences::Consequences;
 use authorization_server::{AuthorizationServer, IssuerKeys, Mailer, Settings, TrustedIssuer};
 use identity::client::ActsFor;
@@ -98,6 +99,7 @@ pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
         hosts: config.outbound.hosts.clone(),
         ca_pem,
         configured,
+        dns: config.outbound.dns,
         watcher: None,
     };
     Outbound::new(settings).map_err(Exit::usage)
@@ -106,12 +108,15 @@ pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
 /// A whole authorization server, its declared accounts and clients in line.
 pub async fn server(config: &Config) -> Result<Server, Exit> {
     let store = open_store(config, &config.store.url)?;
-    let outbox: Arc<dyn Mailer> = Arc::new(Outbox::new(config.path(&config.server.data_dir).join("outbox")));
+    let mailer: Arc<dyn Mailer> = match &config.mail {
+        Some(mail) => Arc::new(Submission::new(config, mail)?),
+        None => Arc::new(Outbox::new(config.path(&config.server.data_dir).join("outbox"))),
+    };
     let key = match config.store.url.as_str() {
         "memory:" => jose::ambient::random(&SystemRandomness),
         _ => read_key_file(config, &SystemRandomness)?,
     };
-    server_with(config, store, key, outbox, Arc::new(SystemClock), Arc::new(SystemRandomness)).await
+    server_with(config, store, key, mailer, Arc::new(SystemClock), Arc::new(SystemRandomness)).await
 }
 
 /// The same with its ambient handed in.

@@ -7,8 +7,8 @@ mod server;
 
 pub use gateway::{GatewayConfig, RouteConfig};
 pub use server::{
-    AccountConfig, AssessmentConfig, ClientConfig, LimitsConfig, OutboundConfig, ProfilesConfig, ServerConfig, StoreConfig,
-    TrustedIssuerConfig,
+    AccountConfig, AssessmentConfig, ClientConfig, LimitsConfig, MailConfig, OutboundConfig, ProfilesConfig, ServerConfig,
+    StoreConfig, TlsConfig, TrustedIssuerConfig,
 };
 
 use crate::Exit;
@@ -27,6 +27,7 @@ pub struct Config {
     pub client: Vec<ClientConfig>,
     pub trusted_issuer: Vec<TrustedIssuerConfig>,
     pub outbound: OutboundConfig,
+    pub mail: Option<MailConfig>,
     pub limits: LimitsConfig,
     pub gateway: Option<GatewayConfig>,
     /// Folder that relative paths start from: that of the file.
@@ -86,6 +87,7 @@ impl Config {
         for issuer in &self.trusted_issuer {
             issuer.check()?;
         }
+        self.mail.as_ref().map_or(Ok(()), MailConfig::check)?;
         self.gateway.as_ref().map_or(Ok(()), GatewayConfig::check)
     }
 
@@ -124,6 +126,9 @@ impl Config {
             hide(&mut account.password_hash);
         });
         shown.client.iter_mut().for_each(|client| hide(&mut client.client_secret));
+        if let Some(mail) = shown.mail.as_mut() {
+            hide(&mut mail.password);
+        }
         if let Some(gateway) = shown.gateway.as_mut() {
             hide(&mut gateway.client_secret);
         }

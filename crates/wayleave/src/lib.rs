@@ -8,6 +8,7 @@ pub mod demo;
 pub mod outbox;
 pub mod say;
 pub mod serve;
+pub mod submission;
 
 /// How a command ends when it does not end well.
 #[derive(Debug)]

@@ -1,7 +1,11 @@
 //! The accept loop: HTTP/1.1 and HTTP/2, header time-outs, peer addresses, graceful end.
 
+mod explained;
+
+use crate::config::{Config, TlsConfig};
 use axum::Router;
 use axum::body::Body;
+use explained::Explained;
 use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -14,9 +18,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tower::{Service, ServiceExt};
 use web::PeerAddress;
 
@@ -108,7 +113,8 @@ pub async fn serve(
         let service = TowerToHyperService::new(service);
         match &tls {
             None => {
-                let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+                let connection =
+                    builder.serve_connection_with_upgrades(TokioIo::new(Explained::new(stream)), service).into_owned();
                 let watched = graceful.watch(connection);
                 tokio::spawn(async move { ended(&watched.await) });
             }
@@ -116,7 +122,8 @@ pub async fn serve(
                 let (accepting, builder, watcher) = (tls.accept(stream), builder.clone(), graceful.watcher());
                 tokio::spawn(async move {
                     let Ok(Ok(stream)) = tokio::time::timeout(HEADER_TIMEOUT, accepting).await else { return };
-                    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+                    let connection =
+                        builder.serve_connection_with_upgrades(TokioIo::new(Explained::new(stream)), service).into_owned();
                     ended(&watcher.watch(connection).await);
                 });
             }
@@ -134,17 +141,34 @@ fn ended<E: std::fmt::Display>(result: &Result<(), E>) {
     }
 }
 
-/// TLS 1.2 and 1.3 with this certificate.
-pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, String> {
+/// TLS 1.2 and 1.3 as `[server.tls]` says.
+pub fn acceptor(config: &Config, tls: &TlsConfig) -> Result<TlsAcceptor, String> {
     let unreadable = |place: &Path, error: &dyn std::fmt::Display| format!("server.tls: {}: {error}", place.display());
-    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(|error| unreadable(cert, &error))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+    let certificates = |file: &str| {
+        let place = config.path(file);
+        let all = CertificateDer::pem_file_iter(&place).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        all.map_err(|error| unreadable(&place, &error))
+    };
+    let chain = certificates(&tls.cert)?;
+    let place = config.path(&tls.key);
+    let key = PrivateKeyDer::from_pem_file(&place).map_err(|error| unreadable(&place, &error))?;
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-    let config =
-        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
-    let mut config = config.with_no_client_auth().with_single_cert(chain, key).map_err(|error| format!("server.tls: {error}"))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    let builder = ServerConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    let builder = match &tls.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let mut roots = RootCertStore::empty();
+            for authority in certificates(file)? {
+                roots.add(authority).map_err(|error| format!("server.tls.client_ca: {error}"))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| format!("server.tls.client_ca: {error}"))?)
+        }
+    };
+    let mut server = builder.with_single_cert(chain, key).map_err(|error| format!("server.tls: {error}"))?;
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(server)))
 }
 
 /// Forwarding headers are believed from trusted proxies only: the last address that is none of them.

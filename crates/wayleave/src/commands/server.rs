@@ -34,7 +34,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
         tasks.push(tokio::spawn(serve(admin, router, Vec::new(), None, stop.clone())));
     }
     let tls = match &config.server.tls {
-        Some(tls) => Some(acceptor(&config.path(&tls.cert), &config.path(&tls.key)).map_err(Exit::usage)?),
+        Some(tls) => Some(acceptor(config, tls).map_err(Exit::usage)?),
         None => None,
     };
     say::ready(&config.server.issuer);

@@ -28,6 +28,8 @@ pub struct TlsConfig {
     pub cert: String,
     /// Private key, PEM.
     pub key: String,
+    /// Certificate authorities, PEM: whoever connects must show a certificate of theirs.
+    pub client_ca: Option<String>,
 }
 
 impl Default for ServerConfig {
@@ -250,6 +252,38 @@ pub struct OutboundConfig {
     pub allow_http: bool,
     pub hosts: HashMap<String, SocketAddr>,
     pub ca_file: Option<String>,
+    /// Own name server, as address and port.
+    pub dns: Option<SocketAddr>,
+}
+
+/// `[mail]`: for codes and digests; absent, they are written to the folder `outbox/`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailConfig {
+    pub submission: String,
+    pub from: String,
+    #[serde(default)]
+    pub username: Option<String>,
+    #[serde(default)]
+    pub password: Option<String>,
+    #[serde(default)]
+    pub password_file: Option<String>,
+}
+
+impl MailConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        let url = Url::parse(&self.submission).ok().filter(|url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host());
+        if url.is_none() {
+            return Err(format!("mail.submission: `{}` must be smtp://HOST:PORT or smtps://HOST:PORT", self.submission));
+        }
+        if !self.from.contains('@') {
+            return Err(format!("mail.from: `{}` must be an e-mail address", self.from));
+        }
+        if self.username.is_some() != (self.password.is_some() || self.password_file.is_some()) {
+            return Err("mail: give username and password (or password_file) together".into());
+        }
+        Ok(())
+    }
 }
 
 /// `[limits]`

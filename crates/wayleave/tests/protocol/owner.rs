@@ -207,7 +207,12 @@ async fn every_event_finds_its_place_in_the_chain() {
                 uma.seal_left_over_events().await.unwrap();
             }
             let head = uma.signed_head(&owner).await.unwrap().unwrap();
-            assert_eq!(verify_head(&world.store, &keys, &head).await.unwrap(), Verdict::Whole { n: expected }, "{}", world.engine);
+            assert_eq!(
+                verify_head(&world.store, &keys, &head).await.unwrap(),
+                Verdict::Whole { n: expected },
+                "{}",
+                world.engine
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 mod crashes;
 mod desk;
 mod gateway;
+mod network;
 mod operation;
 mod others;
 mod processes;
