@@ -19,6 +19,8 @@ pub const MAX_PENDING: usize = 200;
 /// Most that wait from one domain of requesting parties.
 pub const MAX_PENDING_PER_DOMAIN: usize = 20;
 
+const DUE_AT_ONCE: usize = 100;
+
 fn not_found() -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::NotFound, "no request to you has this id"))
 }
@@ -153,6 +155,9 @@ impl AuthorizationServer {
             .collect();
         self.store.commit(changes).await?;
         for one in news {
+            if one.kind == "request" {
+                self.digests.note(one.owner.clone());
+            }
             // nobody listening is no error
             let _ = self.news.send(one);
         }
@@ -162,6 +167,35 @@ impl AuthorizationServer {
     /// What comes from now on, of all owners; the listener picks hers.
     pub fn listen(&self) -> tokio::sync::broadcast::Receiver<News> {
         self.news.subscribe()
+    }
+
+    /// What time alone does: requests run out, and ended ones are forgotten after a while. Called by the wiring.
+    pub async fn tend_access_requests(&self) -> Result<(), Failure> {
+        loop {
+            let now = self.now();
+            let due = self.store.list_due_access_requests(now, DUE_AT_ONCE).await?;
+            let count = due.len();
+            for request in due {
+                let (owner, id, version) = (request.owner.clone(), request.id.clone(), request.version);
+                let mut changes = Changes::default();
+                changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version });
+                match request.overdue(now) {
+                    Some(expired) => {
+                        changes.writes.push(Write::AppendEvent(self.request_event(&expired, EventKind::RequestExpired, None)));
+                        changes.writes.push(Write::PutAccessRequest(expired));
+                    }
+                    None => changes.writes.push(Write::DeleteAccessRequest { owner, id }),
+                }
+                match self.commit_and_tell(changes).await {
+                    // decided at the last moment: that stands
+                    Ok(()) | Err(CommitError::Changed) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if count < DUE_AT_ONCE {
+                return Ok(());
+            }
+        }
     }
 
     /// The owner's inbox, newest first.
@@ -190,6 +224,7 @@ impl AuthorizationServer {
         let client = self.identity.store.find_client(&request.client).await?;
         let state = match &request.state {
             State::Pending if self.now() >= request.expires_at => AccessRequestState::Expired,
+            State::Expired => AccessRequestState::Expired,
             State::Pending => AccessRequestState::Pending,
             State::Approved { .. } => AccessRequestState::Approved,
             State::Denied { .. } => AccessRequestState::Denied,

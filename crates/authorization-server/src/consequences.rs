@@ -16,7 +16,7 @@ use identity::{Account, Client, CommitError, SpentId, StoreError, TokenKey};
 use jose::{Clock, Randomness};
 use std::sync::Arc;
 use types::event::EventKind;
-use types::{AccountId, ClientId, GrantId, ResourceServerId};
+use types::{AccountId, ClientId, GrantId, ResourceServerId, Timestamp};
 
 /// Identity's store, with consequences.
 pub struct Consequences {
@@ -67,6 +67,9 @@ impl identity::Store for Consequences {
     }
     async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError> {
         self.reads.list_clients(after, limit).await
+    }
+    async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError> {
+        self.reads.find_client_use(id).await
     }
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
         self.reads.find_session(id).await

@@ -11,6 +11,7 @@ pub mod changes;
 pub mod claims;
 pub mod claims_interaction;
 pub mod consequences;
+mod digest;
 pub mod event;
 pub mod hot;
 pub mod introspection;
@@ -33,6 +34,7 @@ use types::{Issuer, Timestamp};
 
 pub use changes::{Changes, Requirement, Write};
 pub use event::Event;
+pub use identity::IssuerKeys;
 pub use mailer::Mailer;
 pub use store::Store;
 
@@ -80,13 +82,6 @@ pub struct TrustedIssuer {
     pub keys: IssuerKeys,
 }
 
-/// Keys of a trusted issuer.
-#[derive(Clone, Debug)]
-pub enum IssuerKeys {
-    Known(jose::KeySet),
-    At(String),
-}
-
 /// The authorization server.
 pub struct AuthorizationServer {
     pub settings: Settings,
@@ -98,6 +93,7 @@ pub struct AuthorizationServer {
     pub(crate) news: tokio::sync::broadcast::Sender<access_request::News>,
     pub(crate) sealing: tokio::sync::Mutex<event::seal::Sealing>,
     closing: tokio::sync::watch::Sender<bool>,
+    pub(crate) digests: digest::Digests,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) mail_throttle: identity::throttle::Throttle,
     pub(crate) sender_throttle: identity::throttle::Throttle,
@@ -115,6 +111,7 @@ impl AuthorizationServer {
             news: tokio::sync::broadcast::Sender::new(256),
             sealing: tokio::sync::Mutex::default(),
             closing: tokio::sync::watch::Sender::new(false),
+            digests: digest::Digests::default(),
             mail_throttle: identity::throttle::Throttle::per_minute(20),
             sender_throttle: identity::throttle::Throttle::per_minute(120),
             guess_throttle: identity::throttle::Throttle::per_minute(5),

@@ -6,12 +6,18 @@ use identity::Failure;
 use identity::access_token::PolicyToken;
 use rules::assessment::NoPolicy;
 use serde::{Deserialize, Serialize};
-use types::OwnerId;
+use types::{ErrorCode, OwnerId};
 
 /// Body of `GET|PUT {owner_settings_endpoint}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnerSettings {
+    /// Whether a scope passes only through a resource owner token.
+    #[serde(default)]
+    pub require_resource_owner_token: bool,
+    /// Whether those with whom she shares may list what she shares with them.
+    #[serde(default)]
+    pub list_for_requesting_party: bool,
     /// Instead of the operator's `[assessment] no_policy`.
     #[serde(default)]
     pub no_policy: Option<NoPolicy>,
@@ -30,6 +36,12 @@ impl AuthorizationServer {
 
     /// Saves the settings; decisions that are being taken on the old ones are taken again.
     pub async fn put_owner_settings(&self, pmt: &PolicyToken, settings: OwnerSettings) -> Result<OwnerSettings, Failure> {
+        if settings.require_resource_owner_token {
+            return Failure::refuse(
+                ErrorCode::InvalidRequest,
+                "`require_resource_owner_token`: this server takes no resource owner tokens yet, so nothing would pass",
+            );
+        }
         let mut writes = vec![Write::PutOwnerSettings(pmt.owner.clone(), settings.clone())];
         for consent in self.identity.store.list_consents(&pmt.owner).await? {
             if consent.links_resource_server() {

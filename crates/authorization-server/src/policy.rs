@@ -13,7 +13,7 @@ use rules::{Policy, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::event::EventKind;
-use types::policy::PolicyDocument;
+use types::policy::{PolicyDocument, SharedPolicy};
 use types::{ClientId, ErrorCode, GrantedPermission, OwnerId, PermissionRequest, PolicyId, Refusal, ScopeSet};
 
 /// Most policies in one posted array.
@@ -134,16 +134,7 @@ impl AuthorizationServer {
             None => self.identity.store.find_client(&ClientId::new(server.as_str())).await?,
         };
         let Some(client) = client else { return Ok(None) };
-        let mut after = None;
-        loop {
-            let page = Page { after: after.take(), limit: 1_000 };
-            let resources = self.store.list_resources(owner, &client.id, &page).await?;
-            let Some(last) = resources.last() else { return Ok(None) };
-            after = Some(last.id.clone());
-            if let Some(found) = resources.into_iter().find(|resource| resource.description.own_id.as_ref() == Some(own_id)) {
-                return Ok(Some(found));
-            }
-        }
+        Ok(self.store.find_resource_by_own_id(owner, &client.id, own_id).await?)
     }
 
     async fn own_policy(&self, owner: &OwnerId, id: &PolicyId) -> Result<Policy, Failure> {
@@ -159,6 +150,46 @@ impl AuthorizationServer {
     pub async fn list_policies(&self, pmt: &PolicyToken, page: &Page<PolicyId>) -> Result<Vec<PolicyDocument>, Failure> {
         let policies = self.store.list_policies(&pmt.owner, page).await?;
         Ok(policies.iter().map(Policy::to_document).collect())
+    }
+
+    /// `GET {policy_endpoint}?role=requesting_party`: what others share with this account's verified address, where
+    /// they allow it to be listed. A page of it, and the last id that was looked at if there may be more.
+    pub async fn list_shared(
+        &self,
+        pmt: &PolicyToken,
+        page: &Page<PolicyId>,
+    ) -> Result<(Vec<SharedPolicy>, Option<PolicyId>), Failure> {
+        let account = self.identity.store.find_account(&pmt.owner).await?;
+        let address = account.as_ref().and_then(|account| account.verified_email()).and_then(rules::email::normalize);
+        let Some(address) = address else { return Ok((Vec::new(), None)) };
+        let ids = self.store.list_policies_for(&address, page).await?;
+        let last = ids.last().filter(|_| ids.len() == page.limit).cloned();
+        let mut shared = Vec::new();
+        for id in ids {
+            if let Some(policy) = self.store.find_policy(&id).await? {
+                shared.extend(self.shared(&policy).await?);
+            }
+        }
+        Ok((shared, last))
+    }
+
+    async fn shared(&self, policy: &Policy) -> Result<Option<SharedPolicy>, Failure> {
+        let settings = self.store.find_owner_settings(&policy.owner).await?.unwrap_or_default();
+        let over = policy.expires_at.is_some_and(|end| end <= self.now());
+        let Some(resource) = policy.resource().filter(|_| settings.list_for_requesting_party && !over) else { return Ok(None) };
+        let Some(resource) = self.store.find_resource(resource).await? else { return Ok(None) };
+        let owner = self.identity.store.find_account(&policy.owner).await?;
+        Ok(Some(SharedPolicy {
+            id: policy.id.clone(),
+            owner: owner.map(|owner| owner.display_name().to_owned()).unwrap_or_default(),
+            resource_server: self.resource_server_id(&resource.resource_server).await?,
+            resource_id: resource.id,
+            name: resource.description.name,
+            resource_location: resource.description.resource_location,
+            resource_scopes: policy.scopes.clone(),
+            valid_from: policy.valid_from,
+            expires_at: policy.expires_at,
+        }))
     }
 
     /// `PUT {policy_endpoint}/{_id}`: what rested on the old one is gone.

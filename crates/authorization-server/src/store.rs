@@ -27,10 +27,19 @@ pub trait Store: Send + Sync {
         resource_server: &ClientId,
         page: &Page<ResourceId>,
     ) -> Result<Vec<Resource>, StoreError>;
+    /// Of one owner at one resource server, by that server's own id.
+    async fn find_resource_by_own_id(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ClientId,
+        own_id: &OwnResourceId,
+    ) -> Result<Option<Resource>, StoreError>;
     /// Of one owner everywhere, by id.
     async fn list_owned_resources(&self, owner: &OwnerId, page: &Page<ResourceId>) -> Result<Vec<Resource>, StoreError>;
     async fn find_policy(&self, id: &PolicyId) -> Result<Option<Policy>, StoreError>;
     async fn list_policies(&self, owner: &OwnerId, page: &Page<PolicyId>) -> Result<Vec<Policy>, StoreError>;
+    /// Policies of all owners that name this address, in the form in which addresses compare.
+    async fn list_policies_for(&self, address: &str, page: &Page<PolicyId>) -> Result<Vec<PolicyId>, StoreError>;
     /// All policies bound to a resource.
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Vec<Policy>, StoreError>;
     /// Policies that wait for a resource with this id of the resource server's own.
@@ -62,6 +71,8 @@ pub trait Store: Send + Sync {
     -> Result<Vec<AccessRequest>, StoreError>;
     /// Of one client and requesting party to one owner ([`AccessRequest::key`]).
     async fn list_access_requests_by_key(&self, key: &str) -> Result<Vec<AccessRequest>, StoreError>;
+    /// Of all owners, those whose time has come ([`AccessRequest::due`]), the earliest first.
+    async fn list_due_access_requests(&self, now: Timestamp, limit: usize) -> Result<Vec<AccessRequest>, StoreError>;
     /// Of one owner, newest first.
     async fn list_events(&self, owner: &OwnerId, page: &Page<EventId>) -> Result<Vec<Event>, StoreError>;
     /// Of one owner behind this id, oldest first.

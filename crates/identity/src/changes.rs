@@ -41,6 +41,8 @@ pub enum Write {
     CreateClient(Client),
     PutClient(Client),
     DeleteClient(ClientId),
+    /// A registered client was used.
+    NoteUse(ClientId, Timestamp),
     PutSession(Session),
     DeleteSession(String),
     PutConsent(Consent),

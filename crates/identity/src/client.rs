@@ -44,7 +44,13 @@ pub struct Client {
     /// SHA-256 of the registration access token (RFC 7592), base64url.
     pub registration_token: Option<String>,
     pub created: Timestamp,
-    pub last_used: Option<Timestamp>,
+    #[serde(default)]
+    pub software_id: Option<String>,
+    #[serde(default)]
+    pub software_version: Option<String>,
+    /// As it was sent (RFC 7591 3.2.1).
+    #[serde(default)]
+    pub software_statement: Option<String>,
 }
 
 /// Scopes of OpenID Connect that any client with redirect URIs may ask for; consent names them.

@@ -4,7 +4,7 @@
 use crate::{Changes, Client, CommitError, Failure, Form, Identity, SpentId, Write};
 use jose::{KeySet, UnverifiedJws};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use types::client::AuthMethod;
@@ -29,6 +29,20 @@ pub struct Credentials<'a> {
     /// The `Authorization` header.
     pub authorization: Option<&'a str>,
     pub form: &'a Form,
+}
+
+/// Registered clients that were used today; for the day's first use is written down.
+#[derive(Default)]
+pub(crate) struct Uses(Mutex<(i64, HashSet<ClientId>)>);
+
+impl Uses {
+    fn is_first_of_day(&self, client: &ClientId, now: Timestamp) -> bool {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if uses.0 != now.day() {
+            *uses = (now.day(), HashSet::new());
+        }
+        uses.1.insert(client.clone())
+    }
 }
 
 /// Fetched key sets of clients, kept five minutes.
@@ -72,6 +86,9 @@ impl Identity {
         // counted once it is known: nobody uses up another client's share
         if !self.client_throttle.admit(id.as_str(), self.now()) {
             return Failure::refuse(ErrorCode::TooManyRequests, "too many requests of this client: wait a minute");
+        }
+        if !client.declared && self.uses.is_first_of_day(&client.id, self.now()) {
+            self.store.commit(Changes::of(vec![Write::NoteUse(client.id.clone(), self.now())])).await?;
         }
         Ok(AuthenticatedClient(Arc::new(client)))
     }

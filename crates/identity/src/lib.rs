@@ -30,6 +30,7 @@ pub mod password;
 pub mod registration;
 pub mod revocation;
 pub mod session;
+pub mod software_statement;
 pub mod store;
 pub mod throttle;
 pub mod token;
@@ -37,8 +38,9 @@ pub mod token_text;
 pub mod userinfo;
 
 use jose::{Clock, Randomness};
-use std::sync::Arc;
-use types::{Issuer, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use types::{ClientId, Issuer, Timestamp};
 
 pub use account::Account;
 pub use changes::{Changes, Requirement, SpentId, Write};
@@ -47,6 +49,7 @@ pub use client_authentication::AuthenticatedClient;
 pub use error::{Failure, internal};
 pub use form::Form;
 pub use keys::Keys;
+pub use software_statement::IssuerKeys;
 pub use store::{CommitError, Store, StoreError};
 pub use token::Grant;
 pub use token_text::TokenKey;
@@ -64,6 +67,8 @@ pub struct Settings {
     pub requests_per_minute_per_client: u32,
     /// Whether strangers may register clients (RFC 7591).
     pub open_registration: bool,
+    /// Whose word on software counts (RFC 7591 2.3).
+    pub software_statement_issuers: BTreeMap<Issuer, IssuerKeys>,
 }
 
 /// The provider: settings, its store, and the ambient it runs in.
@@ -78,8 +83,12 @@ pub struct Identity {
     pub dpop: dpop::Memory,
     pub login_throttle: throttle::Throttle,
     pub registration_throttle: throttle::Throttle,
+    pub software_throttle: throttle::Throttle,
     pub client_throttle: throttle::Throttle,
     pub remote_keys: client_authentication::RemoteKeys,
+    /// Where the next round of registrations begins.
+    pub(crate) sweeping: Mutex<Option<ClientId>>,
+    pub(crate) uses: client_authentication::Uses,
 }
 
 impl Identity {
@@ -95,10 +104,13 @@ impl Identity {
         Self {
             login_throttle: throttle::Throttle::per_minute(settings.login_attempts_per_minute),
             registration_throttle: throttle::Throttle::per_minute(300),
+            software_throttle: throttle::Throttle::per_minute(3_000),
             client_throttle: throttle::Throttle::per_minute(settings.requests_per_minute_per_client),
             dpop: dpop::Memory::new(started, &*randomness),
             passwords: password::Passwords::default(),
             remote_keys: client_authentication::RemoteKeys::default(),
+            sweeping: Mutex::default(),
+            uses: client_authentication::Uses::default(),
             settings,
             store,
             clock,

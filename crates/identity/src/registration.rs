@@ -4,6 +4,8 @@
 use crate::client::Client;
 use crate::{Changes, CommitError, Failure, Identity, Write};
 use jose::{KeySet, base64url, digest};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::PoisonError;
 use types::client::{AuthMethod, ClientMetadata, RegisteredClient};
 use types::metadata::ProtectedResourceMetadata;
 use types::token::{UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
@@ -11,6 +13,9 @@ use types::{ClientId, ErrorCode, Refusal, ScopeSet};
 use url::Url;
 
 const MAX_URIS: usize = 32;
+/// Seconds after which a client that was never used is forgotten.
+const UNUSED: i64 = 86_400;
+const SWEPT_AT_ONCE: usize = 200;
 const GRANT_TYPES: [&str; 4] = ["authorization_code", "client_credentials", "refresh_token", UMA_TICKET];
 
 fn bad(what: impl Into<String>) -> Failure {
@@ -20,8 +25,14 @@ fn bad(what: impl Into<String>) -> Failure {
 impl Identity {
     /// Registers a client (RFC 7591 3).
     pub async fn register(&self, metadata: ClientMetadata, address: &str) -> Result<RegisteredClient, Failure> {
-        if !self.registration_throttle.admit(address, self.now()) {
-            return Failure::refuse(ErrorCode::TooManyRequests, "too many registrations from your network: wait a minute");
+        let too_many =
+            |of: &str| Failure::refuse(ErrorCode::TooManyRequests, format!("too many registrations {of}: wait a minute"));
+        let (metadata, software) = self.apply_statement(metadata).await?;
+        match software {
+            // somebody whom the operator trusts vouches for the software, wherever it runs
+            Some(software) if !self.software_throttle.admit(&software, self.now()) => return too_many("of this software"),
+            None if !self.registration_throttle.admit(&block_of(address), self.now()) => return too_many("from your network"),
+            _ => {}
         }
         let id = ClientId::new(self.random_id());
         let mut client = self.client_of(id, metadata)?;
@@ -63,11 +74,11 @@ impl Identity {
         metadata: ClientMetadata,
     ) -> Result<RegisteredClient, Failure> {
         let before = self.managed(id, token).await?;
+        let (metadata, _) = self.apply_statement(metadata).await?;
         let client = Client {
             secret_digest: before.secret_digest.clone(),
             registration_token: before.registration_token.clone(),
             created: before.created,
-            last_used: before.last_used,
             ..self.client_of(id.clone(), metadata)?
         };
         self.check_resource_claim(&client).await?;
@@ -89,13 +100,27 @@ impl Identity {
         Ok(())
     }
 
-    fn client_of(&self, id: ClientId, metadata: ClientMetadata) -> Result<Client, Failure> {
-        if metadata.software_statement.is_some() {
-            return Failure::refuse(
-                ErrorCode::InvalidSoftwareStatement,
-                "no issuer of software statements is trusted here: register without one",
-            );
+    /// Ends registrations of strangers that nothing can be alive of: never used in their first day, or not since the
+    /// last of their refresh tokens ended (protocol.md 1.7). Looks at a few clients a call, round and round.
+    pub async fn sweep_registrations(&self) -> Result<(), Failure> {
+        let after = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let clients = self.store.list_clients(after.as_ref(), SWEPT_AT_ONCE).await?;
+        for client in clients.iter().filter(|client| !client.declared) {
+            let kept_until = match self.store.find_client_use(&client.id).await? {
+                None => client.created.plus(UNUSED),
+                Some(used) => used.plus(self.settings.refresh_token_lifetime.max(UNUSED)),
+            };
+            if kept_until <= self.now() {
+                tracing::info!(client = %client.id, "an unused registration ends");
+                self.store.commit(Changes::of(vec![Write::DeleteClient(client.id.clone())])).await?;
+            }
         }
+        let last = clients.last().filter(|_| clients.len() == SWEPT_AT_ONCE).map(|client| client.id.clone());
+        *self.sweeping.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        Ok(())
+    }
+
+    fn client_of(&self, id: ClientId, metadata: ClientMetadata) -> Result<Client, Failure> {
         check_uris(&metadata.redirect_uris)?;
         let claims_redirect_uris = metadata.claims_redirect_uris.clone();
         if claims_redirect_uris.as_ref().is_some_and(Vec::is_empty) {
@@ -136,7 +161,9 @@ impl Identity {
             declared: false,
             registration_token: None,
             created: self.now(),
-            last_used: None,
+            software_id: metadata.software_id,
+            software_version: metadata.software_version,
+            software_statement: metadata.software_statement,
         })
     }
 
@@ -187,12 +214,24 @@ fn metadata_of(client: &Client) -> ClientMetadata {
         access_token_format: Some(client.access_token_format),
         dpop_bound_access_tokens: Some(client.dpop_bound_access_tokens),
         id_token_signed_response_alg: client.id_token_alg.clone(),
+        software_id: client.software_id.clone(),
+        software_version: client.software_version.clone(),
+        software_statement: client.software_statement.clone(),
         ..ClientMetadata::default()
     }
 }
 
 fn hash_of(token: &str) -> String {
     base64url::encode(digest::sha256(&[token.as_bytes()]))
+}
+
+/// The network that an address is in, as limits count it: /24, or /48 of IPv6 (protocol.md 1.7).
+fn block_of(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V4(ip)) => Ipv4Addr::from_bits(ip.to_bits() & !0xff).to_string(),
+        Ok(IpAddr::V6(ip)) => Ipv6Addr::from_bits(ip.to_bits() & !((1 << 80) - 1)).to_string(),
+        Err(_) => address.to_owned(),
+    }
 }
 
 /// Absolute, without fragment, and safe to send a browser to.

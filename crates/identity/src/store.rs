@@ -8,7 +8,7 @@ use crate::session::Session;
 use crate::token::RefreshToken;
 use crate::{Account, Changes, Client, SpentId, TokenKey};
 use async_trait::async_trait;
-use types::{AccountId, ClientId, GrantId};
+use types::{AccountId, ClientId, GrantId, Timestamp};
 
 /// The store cannot be read; the text is for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +45,8 @@ pub trait Store: Send + Sync {
     async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError>;
     /// All clients, by id, for the sweeper and for administration.
     async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError>;
+    /// When a registered client was last noted as used.
+    async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError>;
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError>;
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Consent>, StoreError>;
     async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError>;

@@ -10,6 +10,8 @@ use types::{AccessRequestId, ClientId, OwnerId, PermissionRequest, ResourceId, S
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Pending,
+    /// Nobody answered in time.
+    Expired,
     /// Approved for these permissions until then.
     Approved {
         permissions: Vec<PermissionRequest>,
@@ -54,7 +56,32 @@ pub enum DecisionError {
     Empty,
 }
 
+/// Seconds that a request stays readable after it has ended.
+pub const KEPT: i64 = 90 * 86_400;
+
 impl AccessRequest {
+    /// When time alone will change it next: a pending one runs out, one that has ended is forgotten; a remembered
+    /// denial stays.
+    pub fn due(&self) -> Timestamp {
+        match &self.state {
+            State::Pending => self.expires_at,
+            State::Denied { remembered: true } => Timestamp(i64::MAX),
+            State::Expired | State::Denied { .. } => self.expires_at.plus(KEPT),
+            State::Approved { until, .. } => self.expires_at.max(*until).plus(KEPT),
+        }
+    }
+
+    /// What time made of it at `now`; none: it is forgotten.
+    pub fn overdue(self, now: Timestamp) -> Option<Self> {
+        match self.state {
+            State::Pending if now >= self.expires_at => {
+                Some(Self { state: State::Expired, version: self.version.saturating_add(1), ..self })
+            }
+            _ if now >= self.due() => None,
+            _ => Some(self),
+        }
+    }
+
     /// What requests of the same client and party to the same owner have in common.
     pub fn key(owner: &OwnerId, client: &ClientId, party: &RequestingParty) -> String {
         let mut parts: Vec<&[u8]> = vec![owner.as_str().as_bytes(), b"\0", client.as_str().as_bytes()];

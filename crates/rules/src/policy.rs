@@ -44,6 +44,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The addresses that it names, in the form in which they compare.
+    pub fn addresses(&self) -> impl Iterator<Item = String> + '_ {
+        let named = self.conditions.iter().filter(|condition| condition.name == "email");
+        named.flat_map(|condition| &condition.value).filter_map(|value| email::normalize(value.as_str()?))
+    }
+
     /// Makes a policy of what an owner posted, or says what is wrong with it.
     pub fn from_document(
         document: PolicyDocument,

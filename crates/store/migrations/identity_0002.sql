@@ -56,3 +56,6 @@ INSERT INTO refresh_token SELECT (bucket << 51) | ((((instr('0123456789ABCDEF', 
   hash, family, version, expires, body FROM old_refresh_token;
 CREATE INDEX refresh_token_by_family ON refresh_token (family);
 DROP TABLE old_refresh_token;
+
+-- when a registered client was last used, to the day
+CREATE TABLE client_use (id TEXT PRIMARY KEY, time BIGINT NOT NULL) WITHOUT ROWID;

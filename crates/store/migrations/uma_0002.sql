@@ -46,3 +46,35 @@ INSERT INTO pct SELECT (bucket << 51) | ((((instr('0123456789ABCDEF', substr(hex
   + ((instr('0123456789ABCDEF', substr(hex(hash), 13, 1)) - 1) << 0)) >> 1),
   hash, expires, body FROM old_pct;
 DROP TABLE old_pct;
+
+-- a resource by its server's own id, without a walk
+ALTER TABLE resource RENAME TO old_resource;
+DROP INDEX resource_by_server;
+DROP INDEX resource_by_owner;
+CREATE TABLE resource (id TEXT PRIMARY KEY, owner TEXT NOT NULL, resource_server TEXT NOT NULL, own_id TEXT, version BIGINT NOT NULL,
+  body BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO resource SELECT id, owner, resource_server, json_extract(CAST(body AS TEXT), '$.description._resource_id'), version, body
+  FROM old_resource;
+DROP TABLE old_resource;
+CREATE INDEX resource_by_server ON resource (owner, resource_server);
+CREATE INDEX resource_by_owner ON resource (owner);
+CREATE INDEX resource_by_own_id ON resource (owner, resource_server, own_id);
+
+-- when time alone changes a request next
+ALTER TABLE access_request RENAME TO old_access_request;
+DROP INDEX access_request_by_owner;
+DROP INDEX access_request_by_asking;
+CREATE TABLE access_request (id TEXT PRIMARY KEY, owner TEXT NOT NULL, asking TEXT NOT NULL, due BIGINT NOT NULL,
+  version BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO access_request SELECT id, owner, asking, expires, version, body FROM old_access_request;
+DROP TABLE old_access_request;
+CREATE INDEX access_request_by_owner ON access_request (owner);
+CREATE INDEX access_request_by_asking ON access_request (asking);
+CREATE INDEX access_request_by_due ON access_request (due);
+
+-- addresses that policies name, for those who ask what is shared with them
+CREATE TABLE shared_with (address TEXT, policy TEXT, PRIMARY KEY (address, policy)) WITHOUT ROWID;
+CREATE INDEX shared_with_by_policy ON shared_with (policy);
+INSERT OR IGNORE INTO shared_with SELECT lower(v.value), p.id
+  FROM policy p, json_each(CAST(p.body AS TEXT), '$.conditions') c, json_each(c.value, '$.value') v
+  WHERE json_extract(c.value, '$.name') = 'email' AND v.type = 'text';

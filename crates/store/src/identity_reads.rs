@@ -12,7 +12,7 @@ use identity::keys::{SealedSecret, StoredKey};
 use identity::session::Session;
 use identity::token::RefreshToken;
 use identity::{Account, Client, CommitError, SpentId, StoreError, TokenKey};
-use types::{AccountId, ClientId, GrantId};
+use types::{AccountId, ClientId, GrantId, Timestamp};
 
 impl Store {
     pub(crate) fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, StoreError> {
@@ -69,6 +69,10 @@ impl identity::Store for Store {
     async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError> {
         let after = after.map(|id| Value::from(id.as_str()));
         entities(self.scan(&Scan { table: &tables::CLIENT, index: None, prefix: &[], after, descending: false, limit })?)
+    }
+
+    async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.get(&tables::CLIENT_USE, &[id.as_str().into()])?.map(|row| Timestamp(number(&row, 1))))
     }
 
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {

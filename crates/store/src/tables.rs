@@ -25,6 +25,9 @@ pub(crate) static CLIENT: Table = Table {
     indexes: &[index("client_by_resource", &[1], true)],
 };
 
+pub(crate) static CLIENT_USE: Table =
+    Table { name: "client_use", columns: &[column("id", Kind::Text), column("time", Kind::Int)], key: 1, indexes: &[] };
+
 pub(crate) static SESSION: Table = Table {
     name: "session",
     columns: &[column("id", Kind::Text), column("expires", Kind::Int), column("body", Kind::Blob)],
@@ -106,11 +109,16 @@ pub(crate) static RESOURCE: Table = Table {
         column("id", Kind::Text),
         column("owner", Kind::Text),
         column("resource_server", Kind::Text),
+        column("own_id", Kind::Text),
         column("version", Kind::Int),
         column("body", Kind::Blob),
     ],
     key: 1,
-    indexes: &[index("resource_by_server", &[1, 2], false), index("resource_by_owner", &[1], false)],
+    indexes: &[
+        index("resource_by_server", &[1, 2], false),
+        index("resource_by_owner", &[1], false),
+        index("resource_by_own_id", &[1, 2, 3], false),
+    ],
 };
 
 pub(crate) static POLICY: Table = Table {
@@ -130,6 +138,13 @@ pub(crate) static POLICY: Table = Table {
         index("policy_by_resource", &[2], false),
         index("policy_by_waiting", &[3], false),
     ],
+};
+
+pub(crate) static SHARED_WITH: Table = Table {
+    name: "shared_with",
+    columns: &[column("address", Kind::Text), column("policy", Kind::Text)],
+    key: 2,
+    indexes: &[index("shared_with_by_policy", &[1], false)],
 };
 
 pub(crate) static LINK: Table = Table {
@@ -185,12 +200,16 @@ pub(crate) static ACCESS_REQUEST: Table = Table {
         column("id", Kind::Text),
         column("owner", Kind::Text),
         column("asking", Kind::Text),
-        column("expires", Kind::Int),
+        column("due", Kind::Int),
         column("version", Kind::Int),
         column("body", Kind::Blob),
     ],
     key: 1,
-    indexes: &[index("access_request_by_owner", &[1], false), index("access_request_by_asking", &[2], false)],
+    indexes: &[
+        index("access_request_by_owner", &[1], false),
+        index("access_request_by_asking", &[2], false),
+        index("access_request_by_due", &[3], false),
+    ],
 };
 
 pub(crate) static EVENT: Table = Table {
@@ -215,9 +234,10 @@ pub(crate) static OWNER_SETTINGS: Table =
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 24] = [
+pub(crate) static ALL: [&Table; 26] = [
     &ACCOUNT,
     &CLIENT,
+    &CLIENT_USE,
     &SESSION,
     &CONSENT,
     &CODE,
@@ -230,6 +250,7 @@ pub(crate) static ALL: [&Table; 24] = [
     &SERVED,
     &RESOURCE,
     &POLICY,
+    &SHARED_WITH,
     &LINK,
     &RPT,
     &SIGNED_RPT,

@@ -32,7 +32,7 @@ impl Store {
 
 /// The counted columns are newer than the body.
 fn resource(row: &Row) -> Result<Resource, StoreError> {
-    Ok(Resource { version: as_version(number(row, 3)), ..entity(row)? })
+    Ok(Resource { version: as_version(number(row, 4)), ..entity(row)? })
 }
 
 fn policy(row: &Row) -> Result<Policy, StoreError> {
@@ -63,6 +63,16 @@ impl authorization_server::Store for Store {
         self.page(&along, page.after.as_ref().map(ResourceId::as_str), page.limit)?.iter().map(resource).collect()
     }
 
+    async fn find_resource_by_own_id(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ClientId,
+        own_id: &OwnResourceId,
+    ) -> Result<Option<Resource>, StoreError> {
+        let prefix = [owner.as_str().into(), resource_server.as_str().into(), own_id.as_str().into()];
+        self.find_by(&tables::RESOURCE, 2, &prefix, 1)?.first().map(resource).transpose()
+    }
+
     async fn list_owned_resources(&self, owner: &OwnerId, page: &Page<ResourceId>) -> Result<Vec<Resource>, StoreError> {
         let along = Along { table: &tables::RESOURCE, index: Some(1), prefix: &[owner.as_str().into()], descending: false };
         self.page(&along, page.after.as_ref().map(ResourceId::as_str), page.limit)?.iter().map(resource).collect()
@@ -76,6 +86,12 @@ impl authorization_server::Store for Store {
     async fn list_policies(&self, owner: &OwnerId, page: &Page<PolicyId>) -> Result<Vec<Policy>, StoreError> {
         let along = Along { table: &tables::POLICY, index: Some(0), prefix: &[owner.as_str().into()], descending: false };
         self.page(&along, page.after.as_ref().map(PolicyId::as_str), page.limit)?.iter().map(policy).collect()
+    }
+
+    async fn list_policies_for(&self, address: &str, page: &Page<PolicyId>) -> Result<Vec<PolicyId>, StoreError> {
+        let along = Along { table: &tables::SHARED_WITH, index: None, prefix: &[address.into()], descending: false };
+        let rows = self.page(&along, page.after.as_ref().map(PolicyId::as_str), page.limit)?;
+        Ok(rows.iter().filter_map(|row| row.get(1).and_then(Value::as_text)).map(PolicyId::from).collect())
     }
 
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Vec<Policy>, StoreError> {
@@ -160,6 +176,11 @@ impl authorization_server::Store for Store {
 
     async fn list_access_requests_by_key(&self, key: &str) -> Result<Vec<AccessRequest>, StoreError> {
         entities(self.find_by(&tables::ACCESS_REQUEST, 1, &[key.into()], 1_000)?)
+    }
+
+    async fn list_due_access_requests(&self, now: Timestamp, limit: usize) -> Result<Vec<AccessRequest>, StoreError> {
+        let rows = self.find_by(&tables::ACCESS_REQUEST, 2, &[], limit)?;
+        entities(rows.into_iter().filter(|row| number(row, 3) <= now.0).collect())
     }
 
     async fn list_events(&self, owner: &OwnerId, page: &Page<EventId>) -> Result<Vec<Event>, StoreError> {

@@ -76,6 +76,13 @@ impl Plan {
         Ok(())
     }
 
+    /// Nobody is named by this policy any more.
+    fn unlist(&mut self, policy: &str) -> Planned {
+        let prefix = vec![policy.into()];
+        self.operations.push(Operation::DeleteAll { table: &tables::SHARED_WITH, index: Some(0), prefix });
+        Ok(())
+    }
+
     fn require_identity(&mut self, requirement: identity::Requirement) {
         use identity::Requirement as R;
         match requirement {
@@ -87,7 +94,7 @@ impl Plan {
     fn require(&mut self, requirement: Requirement) {
         match requirement {
             Requirement::ResourceUnchanged { id, version: v } => {
-                self.must_equal(&tables::RESOURCE, vec![id.as_str().into()], 3, version(v))
+                self.must_equal(&tables::RESOURCE, vec![id.as_str().into()], 4, version(v))
             }
             Requirement::PolicyUnchanged { id, version: v } => {
                 self.must_equal(&tables::POLICY, vec![id.as_str().into()], 4, version(v))
@@ -124,8 +131,10 @@ impl Plan {
             W::DeleteClient(id) => {
                 let prefix = vec![id.as_str().into()];
                 self.operations.push(Operation::DeleteAll { table: &tables::CONSENT, index: Some(1), prefix });
+                self.delete(&tables::CLIENT_USE, vec![id.as_str().into()])?;
                 self.delete(&tables::CLIENT, vec![id.as_str().into()])
             }
+            W::NoteUse(id, time) => self.put(&tables::CLIENT_USE, vec![id.as_str().into(), time.0.into()]),
             W::PutSession(s) => self.put(&tables::SESSION, vec![s.id.as_str().into(), s.expires.0.into(), body(&s)?]),
             W::DeleteSession(id) => self.delete(&tables::SESSION, vec![id.into()]),
             W::PutConsent(c) => self.put(
@@ -184,13 +193,22 @@ impl Plan {
                 self.operations.push(Operation::Add {
                     table: &tables::RESOURCE,
                     key: vec![id.as_str().into()],
-                    column: 3,
+                    column: 4,
                     by: 1,
                 });
                 Ok(())
             }
-            Write::PutPolicy(policy) => self.put(&tables::POLICY, policy_row(&policy)?),
-            Write::DeletePolicy { id, .. } => self.delete(&tables::POLICY, vec![id.as_str().into()]),
+            Write::PutPolicy(policy) => {
+                self.unlist(policy.id.as_str())?;
+                for address in policy.addresses() {
+                    self.put(&tables::SHARED_WITH, vec![address.into(), policy.id.as_str().into()])?;
+                }
+                self.put(&tables::POLICY, policy_row(&policy)?)
+            }
+            Write::DeletePolicy { id, .. } => {
+                self.unlist(id.as_str())?;
+                self.delete(&tables::POLICY, vec![id.as_str().into()])
+            }
             Write::Use { policy, at_most } => {
                 let key = vec![policy.as_str().into()];
                 let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
@@ -268,7 +286,9 @@ fn signed_rpt_row(rpt: &rules::Rpt, jti: &str) -> Row {
 
 fn resource_row(resource: &Resource) -> Result<Row, CommitError> {
     let server = resource.resource_server.as_str().into();
-    Ok(vec![resource.id.as_str().into(), resource.owner.as_str().into(), server, version(resource.version), body(resource)?])
+    let own_id = resource.description.own_id.as_ref().map(|id| id.as_str()).into();
+    let (id, owner) = (resource.id.as_str().into(), resource.owner.as_str().into());
+    Ok(vec![id, owner, server, own_id, version(resource.version), body(resource)?])
 }
 
 fn policy_row(policy: &Policy) -> Result<Row, CommitError> {
@@ -296,7 +316,7 @@ fn access_request_row(request: &AccessRequest) -> Result<Row, CommitError> {
         request.id.as_str().into(),
         request.owner.as_str().into(),
         key.into(),
-        request.expires_at.0.into(),
+        request.due().0.into(),
         version(request.version),
         body(request)?,
     ])

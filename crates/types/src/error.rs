@@ -64,6 +64,7 @@ codes! {
     InvalidClientMetadata = "invalid_client_metadata",
     /// RFC 7591 3.2.2.
     InvalidSoftwareStatement = "invalid_software_statement",
+    UnapprovedSoftwareStatement = "unapproved_software_statement",
     /// RFC 7009 2.2.1.
     UnsupportedTokenType = "unsupported_token_type",
     /// RFC 9449 5.

@@ -69,3 +69,24 @@ pub struct PolicyDocument {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
+
+/// What somebody shares with a person, as that person lists it (protocol.md 1.2, `?role=requesting_party`): what can
+/// be reached, where, and until when; nothing of others with whom it is shared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedPolicy {
+    #[serde(rename = "_id")]
+    pub id: PolicyId,
+    /// What the owner is called.
+    pub owner: String,
+    pub resource_id: ResourceId,
+    pub resource_server: ResourceServerId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_location: Option<String>,
+    pub resource_scopes: ScopeSet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}

@@ -1,7 +1,7 @@
 //! Wiring: from configuration to a running authorization server or gateway.
 
 use crate::Exit;
-use crate::config::{AccountConfig, ClientConfig, Config};
+use crate::config::{AccountConfig, ClientConfig, Config, TrustedIssuerConfig};
 use crate::outbox::Outbox;
 use crate::submission::Submission;
 use authorization_server::consequences::Consequences;
@@ -10,12 +10,13 @@ use identity::client::ActsFor;
 use identity::{Account, Changes, Client, Identity, Keys, Write};
 use jose::{Clock, KeySet, Randomness, SystemClock, SystemRandomness};
 use outbound::Outbound;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use store::Store;
 use types::client::AuthMethod;
-use types::{AccountId, ClientId, ScopeSet};
+use types::{AccountId, ClientId, Issuer, ScopeSet};
 use web::App;
 
 /// Seconds that the clock may stand behind the latest time that the store served.
@@ -141,6 +142,7 @@ pub async fn server_with(
         login_attempts_per_minute: config.limits.login_attempts_per_minute,
         requests_per_minute_per_client: config.limits.requests_per_minute_per_client,
         open_registration: true,
+        software_statement_issuers: statement_issuers(config)?,
     };
     let identity =
         Arc::new(Identity::new(settings, Arc::new(with_consequences), clock, randomness, keys, outbound(config, &[])?));
@@ -161,14 +163,23 @@ fn refuse_the_past(store: &Store, clock: &dyn Clock) -> Result<(), Exit> {
     }
 }
 
+fn keys_of(config: &Config, issuer: &TrustedIssuerConfig) -> Result<IssuerKeys, Exit> {
+    match (&issuer.jwks_file, &issuer.jwks_uri) {
+        (Some(file), _) => Ok(IssuerKeys::Known(read_jwks(config, file)?)),
+        (None, uri) => Ok(IssuerKeys::At(uri.clone().unwrap_or_default())),
+    }
+}
+
+fn statement_issuers(config: &Config) -> Result<BTreeMap<Issuer, IssuerKeys>, Exit> {
+    let trusted = config.trusted_issuer.iter().filter(|issuer| issuer.software_statements);
+    trusted.map(|issuer| Ok((Issuer::new(&*issuer.issuer), keys_of(config, issuer)?))).collect()
+}
+
 fn uma_settings(config: &Config) -> Result<Settings, Exit> {
     let assessment = &config.assessment;
-    let mut trusted_issuers = std::collections::BTreeMap::new();
+    let mut trusted_issuers = BTreeMap::new();
     for issuer in &config.trusted_issuer {
-        let keys = match (&issuer.jwks_file, &issuer.jwks_uri) {
-            (Some(file), _) => IssuerKeys::Known(read_jwks(config, file)?),
-            (None, uri) => IssuerKeys::At(uri.clone().unwrap_or_default()),
-        };
+        let keys = keys_of(config, issuer)?;
         let domains = issuer.email_domains.iter().map(|domain| match domain.as_str() {
             "*" => Some("*".to_owned()),
             domain => rules::email::normalize_domain(domain),
@@ -295,7 +306,9 @@ async fn declare_client(config: &Config, identity: &Identity, declared: &ClientC
         declared: true,
         registration_token: None,
         created: before.as_ref().map_or(identity.now(), |before| before.created),
-        last_used: None,
+        software_id: None,
+        software_version: None,
+        software_statement: None,
     };
     if before.as_ref() == Some(&client) {
         return Ok(());

@@ -19,6 +19,8 @@ const USUAL_ADMIN: &str = "127.0.0.1:8081";
 const SWEEP: Duration = Duration::from_secs(30);
 /// Events are sealed at least once a second.
 const SEAL: Duration = Duration::from_millis(500);
+/// How often it is looked whether a digest is due.
+const DIGEST: Duration = Duration::from_secs(5);
 /// Seconds after which rotated keys of another process are noticed.
 const RELOAD: Duration = Duration::from_secs(10);
 
@@ -54,6 +56,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
 pub async fn keep_house(app: Arc<App>, store: Store, mut stop: Stop) {
     let mut sweep = tokio::time::interval(SWEEP);
     let mut reload = tokio::time::interval(RELOAD);
+    let mut digest = tokio::time::interval(DIGEST);
     let mut seal = tokio::time::interval(SEAL);
     let uma = &app.authorization_server;
     if let Err(error) = uma.seal_left_over_events().await {
@@ -62,8 +65,19 @@ pub async fn keep_house(app: Arc<App>, store: Store, mut stop: Stop) {
     let identity = &app.identity;
     loop {
         tokio::select! {
-            _ = sweep.tick() => if let Err(error) = store.sweep(identity.now()).await {
-                tracing::error!(%error, "sweeping failed");
+            _ = sweep.tick() => {
+                if let Err(error) = store.sweep(identity.now()).await {
+                    tracing::error!(%error, "sweeping failed");
+                }
+                if let Err(error) = identity.sweep_registrations().await {
+                    tracing::error!(%error, "unused registrations could not be ended");
+                }
+                if let Err(error) = uma.tend_access_requests().await {
+                    tracing::error!(%error, "requests that ran out could not be ended");
+                }
+            },
+            _ = digest.tick() => if let Err(error) = uma.send_digests().await {
+                tracing::error!(%error, "digests could not be sent");
             },
             _ = reload.tick() => if let Err(error) = identity.keys.load(&*identity.store, &*identity.clock, &*identity.randomness).await {
                 tracing::error!(%error, "keys could not be read");

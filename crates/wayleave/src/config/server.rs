@@ -224,6 +224,8 @@ pub struct TrustedIssuerConfig {
     pub jwks_uri: Option<String>,
     pub claims: Vec<String>,
     pub email_domains: Vec<String>,
+    /// Whether its software statements count at registration (RFC 7591 2.3).
+    pub software_statements: bool,
 }
 
 impl TrustedIssuerConfig {

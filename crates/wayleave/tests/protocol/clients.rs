@@ -153,3 +153,67 @@ async fn one_method_of_authentication_and_the_right_one() {
     // a public client cannot use what needs credentials
     world.token("phone", &[("grant_type", "client_credentials")]).await.refused(400, "unauthorized_client");
 }
+
+const VENDOR: &str = "https://vendor.example";
+
+/// Cases: X-15
+#[tokio::test]
+async fn a_software_statement_counts_if_its_issuer_is_trusted() {
+    let trusted = format!("[[trusted_issuer]]\nissuer = \"{VENDOR}\"\njwks_file = \"idp.json\"\nsoftware_statements = true\n");
+    for world in World::each_with(&trusted).await {
+        let sign = |iss: &str, more: Value| {
+            let mut claims = json!({"iss": iss, "software_id": "4NRB1", "client_name": "Viewer by Vendor", "scope": "download"});
+            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            world.idp.sign("JWT", &claims).unwrap()
+        };
+        let with = |statement: &str| json!({"grant_types": [UMA], "client_name": "Anything", "scope": "admin", "software_statement": statement});
+        let statement = sign(VENDOR, json!({}));
+        let made = register(&world, with(&statement)).await;
+        assert_eq!(made.ok(201).get("client_name"), "Viewer by Vendor", "what the statement says counts");
+        assert_eq!((made.get("scope"), made.get("software_id")), ("download", "4NRB1"));
+        assert_eq!(made.get("software_statement"), statement, "and it is told back as it was");
+        let path = format!("/register/{}", made.get("client_id"));
+        let read = world.call("GET", &path, made.get("registration_access_token"), Value::Null).await;
+        assert_eq!(read.ok(200).get("software_statement"), statement);
+        let stranger = jose::SigningKey::generate(jose::Algorithm::EdDsa).unwrap();
+        let forged = stranger.sign("JWT", &json!({"iss": VENDOR})).unwrap();
+        for (statement, error) in [
+            (sign("https://else.example", json!({})), "unapproved_software_statement"),
+            (forged, "invalid_software_statement"),
+            (sign(VENDOR, json!({"exp": 1})), "invalid_software_statement"),
+            (sign(VENDOR, json!({"redirect_uris": 7})), "invalid_software_statement"),
+        ] {
+            register(&world, with(&statement)).await.refused(400, error);
+        }
+        // what a stranger may never be, no statement makes of it
+        let wide = sign(VENDOR, json!({"may_push_claims": true, "acts_for": "alice"}));
+        let made = register(&world, with(&wide)).await;
+        assert!(made.ok(201).json.get("may_push_claims").is_none() && made.json.get("acts_for").is_none());
+    }
+}
+
+/// Protocol.md 1.7: what nobody uses does not stay.
+#[tokio::test]
+async fn threat_32_registrations_that_nobody_uses_end() {
+    for world in World::each().await {
+        let metadata = json!({"grant_types": [UMA]});
+        let (unused, used) = (register(&world, metadata.clone()).await, register(&world, metadata).await);
+        let sweep = async || world.app.identity.sweep_registrations().await.unwrap();
+        let read = async |made: &crate::world::Answer| {
+            let path = format!("/register/{}", made.get("client_id"));
+            world.call("GET", &path, made.get("registration_access_token"), Value::Null).await.status
+        };
+        let authorization = basic(used.get("client_id"), used.get("client_secret"));
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+        world.send("POST", "/token", &headers, form(&[("grant_type", UMA), ("ticket", "x")])).await.ok(400);
+        world.pass(86_399);
+        sweep().await;
+        assert_eq!((read(&unused).await, read(&used).await), (200, 200));
+        world.pass(1);
+        sweep().await;
+        assert_eq!((read(&unused).await, read(&used).await), (401, 200), "{}", world.engine);
+        world.pass(7_776_000);
+        sweep().await;
+        assert_eq!(read(&used).await, 401, "nothing of it can be alive any more");
+    }
+}

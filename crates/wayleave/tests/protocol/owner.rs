@@ -247,7 +247,72 @@ async fn a_request_that_runs_out_is_denied() {
         let ticket = ask(&world, &pat, &album, "view").await.refused(403, "request_submitted").get("ticket").to_owned();
         world.pass(61);
         assert_eq!(inbox(&world, &pmt).await[0]["state"], "expired");
+        let uma = &world.app.authorization_server;
+        uma.tend_access_requests().await.unwrap();
+        uma.tend_access_requests().await.unwrap();
+        let events = world.call("GET", "/uma/events", &pmt, Value::Null).await.ok(200).json.clone();
+        let expired = events.as_array().unwrap().iter().filter(|event| event["kind"] == "request.expired").count();
+        assert_eq!(expired, 1, "{}: she can read that it ran out, once", world.engine);
+        assert_eq!(inbox(&world, &pmt).await[0]["state"], "expired");
         world.trade("viewer", &ticket, &[]).await.refused(403, "request_denied");
         assert_eq!(inbox(&world, &pmt).await.len(), 1);
+        world.pass(100 * 86_400);
+        uma.tend_access_requests().await.unwrap();
+        let pmt = world.access("manager").await;
+        assert!(inbox(&world, &pmt).await.is_empty(), "an inbox does not grow for ever");
+    }
+}
+
+/// Protocol.md 1.4: a mail when somebody waits, one in a quarter of an hour, with nothing in it that a stranger wrote.
+#[tokio::test]
+async fn a_digest_says_that_somebody_waits() {
+    let world = World::one().await;
+    let pat = world.pat().await;
+    let uma = &world.app.authorization_server;
+    let count = || world.mailbox.0.lock().unwrap().iter().filter(|mail| mail.to == "alice@foo.example").count();
+    uma.send_digests().await.unwrap();
+    assert_eq!(count(), 0);
+    for expected in [1, 1] {
+        let album = world.resource(&pat, "view").await;
+        ask(&world, &pat, &album, "view").await.refused(403, "request_submitted");
+        uma.send_digests().await.unwrap();
+        assert_eq!(count(), expected);
+    }
+    world.pass(900);
+    uma.send_digests().await.unwrap();
+    assert_eq!(count(), 2);
+    let mail = world.mailbox.0.lock().unwrap().last().unwrap().clone();
+    assert!(mail.subject.starts_with("2 requests") && mail.text.contains("/my/requests"), "{mail:?}");
+    assert!(!mail.text.contains("bob") && !mail.text.contains("Viewer"));
+}
+
+/// Protocol.md 1.2 and 1.8: what is shared with me, where the owner lets it be listed.
+#[tokio::test]
+async fn a_person_lists_what_others_share_where_they_allow_it() {
+    for world in World::each().await {
+        let (pat, pmt, carols) = (world.pat().await, world.access("manager").await, world.access("carols-manager").await);
+        let album = world.resource(&pat, "view edit").await;
+        let policy = world.share(&album, "view", "Carol@FOO.example").await;
+        world.share(&album, "edit", "bob@bar.example").await;
+        let mine = "/uma/policies?role=requesting_party";
+        let shared = async || world.call("GET", mine, &carols, Value::Null).await.ok(200).json.clone();
+        assert_eq!(shared().await, json!([]), "{}: only where it may be listed", world.engine);
+        let settings = |list: bool| json!({"list_for_requesting_party": list});
+        world.call("PUT", "/uma/owner-settings", &pmt, settings(true)).await.ok(200);
+        let listed = shared().await;
+        assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+        assert_eq!((&listed[0]["_id"], &listed[0]["resource_id"]), (&json!(policy), &json!(album)));
+        assert_eq!(listed[0]["resource_scopes"], json!(["view"]));
+        assert!(!listed.to_string().contains("bob"), "nothing of others");
+        assert_eq!(world.call("GET", mine, &pmt, Value::Null).await.ok(200).json, json!([]));
+        world.withdraw(&policy).await;
+        assert_eq!(shared().await, json!([]));
+        world.call("GET", "/uma/policies?role=else", &carols, Value::Null).await.refused(400, "invalid_request");
+        // nothing would pass: there are no resource owner tokens here yet
+        let demand = json!({"require_resource_owner_token": true});
+        world.call("PUT", "/uma/owner-settings", &pmt, demand).await.refused(400, "invalid_request");
+        let read = world.call("GET", "/uma/owner-settings", &pmt, Value::Null).await;
+        let whole = json!({"require_resource_owner_token": false, "no_policy": null, "list_for_requesting_party": true});
+        assert_eq!(read.ok(200).json, whole);
     }
 }

@@ -82,6 +82,18 @@ pub(super) async fn list_policies(State(app): State<Shared>, request: Request) -
     with_parts(request, async |parts, _| {
         let pmt = pmt(&app, &parts).await?;
         let page = parts.page::<PolicyId>()?;
+        match parts.query()?.one("role")? {
+            None => {}
+            Some("requesting_party") => {
+                let (shared, last) = app.authorization_server.list_shared(&pmt, &page).await?;
+                let (last, limit) = (last.map(|id| id.as_str().to_owned()), page.limit);
+                return Ok(with_next(&app, &parts, secret(Json(shared)), last, limit, limit));
+            }
+            Some(_) => {
+                let what = "`role` may be `requesting_party`, or left out";
+                return Err(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what)).into());
+            }
+        }
         let policies = app.authorization_server.list_policies(&pmt, &page).await?;
         let last = policies.last().and_then(|policy| policy.id.as_ref()).map(|id| id.as_str().to_owned());
         let count = policies.len();
