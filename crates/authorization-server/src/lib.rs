@@ -12,6 +12,7 @@ pub mod claims;
 pub mod claims_interaction;
 pub mod consequences;
 mod digest;
+pub mod erasure;
 pub mod event;
 pub mod hot;
 pub mod introspection;

@@ -38,6 +38,11 @@ impl Store {
         self.scan(&Scan { table, index: Some(index), prefix, after: None, descending: false, limit })
     }
 
+    /// Accounts, by id; for administration.
+    pub fn list_accounts(&self, limit: usize) -> Result<Vec<Account>, StoreError> {
+        entities(self.scan(&Scan { table: &tables::ACCOUNT, index: None, prefix: &[], after: None, descending: false, limit })?)
+    }
+
     fn everything(&self, table: &'static Table) -> Result<Vec<Row>, StoreError> {
         self.scan(&Scan { table, index: None, prefix: &[], after: None, descending: false, limit: 10_000 })
     }

@@ -124,9 +124,9 @@ pub async fn start(folder: &std::path::Path, data: &std::path::Path, stop: Stop)
     let guarding = assemble_gateway(&config, section)?;
     let viewing = viewer::Viewer::new(&config, &issuer, &gateway, &viewer, outbox.clone())?;
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
-    tokio::spawn(serve(server_listener, web::router(server.app), Vec::new(), None, stop.clone()));
-    tokio::spawn(serve(gateway_listener, guarding.router(), Vec::new(), None, stop.clone()));
-    tokio::spawn(serve(viewer_listener, viewing.router(), Vec::new(), None, stop));
+    tokio::spawn(serve(server_listener, web::router(server.app), Vec::new(), None, None, stop.clone()));
+    tokio::spawn(serve(gateway_listener, guarding.router(), Vec::new(), None, None, stop.clone()));
+    tokio::spawn(serve(viewer_listener, viewing.router(), Vec::new(), None, None, stop));
     Ok(Places { issuer, gateway, viewer, outbox: Arc::new(outbox.folder.clone()) })
 }
 

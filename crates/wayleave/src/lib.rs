@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod metrics;
 pub mod outbox;
 pub mod say;
 pub mod serve;

@@ -82,6 +82,12 @@ enum AuditAction {
         #[arg(long)]
         head: PathBuf,
     },
+    /// Take somebody who asked for access out of every owner's history; the chains still verify
+    Erase {
+        /// Their e-mail address
+        #[arg(long)]
+        email: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -136,6 +142,7 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Bench { bench } => commands::bench::run(bench).await,
         Command::Key { action: KeyAction::Rotate } => commands::store::rotate_keys(&config()?).await,
         Command::Audit { action: AuditAction::Verify { head } } => commands::store::verify_heads(&config()?, &head).await,
+        Command::Audit { action: AuditAction::Erase { email } } => commands::store::erase(&config()?, &email).await,
         Command::Backup { file } => commands::store::backup(&config()?, &file),
         Command::Restore { file } => commands::store::restore(&config()?, &file).await,
         Command::Config { action: ConfigAction::Check } => config().map(|_| wayleave::say::line("the configuration works")),

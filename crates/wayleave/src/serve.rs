@@ -3,6 +3,7 @@
 mod explained;
 
 use crate::config::{Config, TlsConfig};
+use crate::metrics::Metrics;
 use axum::Router;
 use axum::body::Body;
 use explained::Explained;
@@ -14,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -80,6 +81,7 @@ pub async fn serve(
     router: Router,
     trusted_proxies: Vec<IpAddr>,
     tls: Option<TlsAcceptor>,
+    metrics: Option<Arc<Metrics>>,
     mut stop: Stop,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
@@ -102,13 +104,20 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
-        let (router, trusted) = (router.clone(), trusted.clone());
+        let (router, trusted, metrics) = (router.clone(), trusted.clone(), metrics.clone());
         let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             let address = client_address(peer.ip(), request.headers(), &trusted);
             request.extensions_mut().insert(PeerAddress(address));
             let mut router = router.clone();
-            async move { router.as_service().ready().await?.call(request).await }
+            let counted = metrics.clone().map(|metrics| (metrics, request.uri().path().to_owned(), Instant::now()));
+            async move {
+                let answer = router.as_service().ready().await?.call(request).await;
+                if let (Some((metrics, path, begun)), Ok(answer)) = (counted, &answer) {
+                    metrics.count(&path, answer.status().as_u16(), begun.elapsed());
+                }
+                answer
+            }
         });
         let service = TowerToHyperService::new(service);
         match &tls {

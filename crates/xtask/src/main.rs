@@ -3,20 +3,21 @@
 //! - `cargo xtask test`: installs what the tests need where it can (browser tests: npm packages and
 //!   Chromium; other people's clients: PyPI), says what to install where it cannot, checks form and
 //!   lints, and runs every test. Its last lines are the runner's own summary.
-//! - `cargo xtask conformance`: writes `docs/conformance.md` anew from the tests.
+//! - `cargo xtask conformance`: writes `docs/conformance.md` and `docs/threats.md` anew from the tests.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 mod conformance;
 mod setup;
+mod threats;
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
     let root = root();
     let done = match task.as_str() {
         "test" => test(&root),
-        "conformance" => conformance::write(&root),
+        "conformance" => conformance::write(&root).and_then(|()| threats::write(&root)),
         _ => Err("say what to do: `cargo xtask test` or `cargo xtask conformance`".to_owned()),
     };
     match done {
@@ -57,6 +58,7 @@ fn has(program: &str, arguments: &[&str]) -> bool {
 fn test(root: &Path) -> Result<(), String> {
     setup::everything(root)?;
     conformance::check(root)?;
+    threats::check(root)?;
     if has("cargo", &["fmt", "--version"]) {
         run(root, "cargo", &["fmt", "--all", "--check"])?;
     }

@@ -15,7 +15,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     let listener = bind(&section.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", section.listen)))?;
     say::ready(&section.resource);
-    serve(listener, gateway.router(), section.trusted_proxies.clone(), None, stop).await;
+    serve(listener, gateway.router(), section.trusted_proxies.clone(), None, None, stop).await;
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! `wayleave server`: the authorization server, its sweeper and its admin listener.
 
+pub mod admin;
+
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::serve::{Stop, acceptor, bind, serve};
 use crate::{Exit, assemble, say};
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
+use admin::Admin;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -31,9 +31,21 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let listener =
         bind(&config.server.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", config.server.listen)))?;
     let mut tasks = vec![tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()))];
-    if let Some(admin) = admin_listener(config).await? {
-        let router = admin_router(server.store.clone());
-        tasks.push(tokio::spawn(serve(admin, router, Vec::new(), None, stop.clone())));
+    let metrics = Arc::new(Metrics::below(server.app.base()));
+    let token = config.secret(None, config.server.admin_token_file.as_ref())?;
+    let admin = Admin {
+        app: server.app.clone(),
+        store: server.store.clone(),
+        metrics: metrics.clone(),
+        token: token.map(|token| jose::digest::sha256(&[token.as_bytes()])),
+    };
+    if let Some(listener) = admin_listener(config).await? {
+        tasks.push(tokio::spawn(serve(listener, admin::router(admin.clone()), Vec::new(), None, None, stop.clone())));
+    }
+    match admin::listen(&config.path(&config.server.data_dir)) {
+        Ok((socket, place)) => tasks.push(tokio::spawn(admin::serve_socket(socket, place, admin, stop.clone()))),
+        // the server serves without it: a path may be too long for a socket, a folder read-only
+        Err(error) => tracing::warn!(%error, "there is no {} in {}", admin::SOCKET, config.server.data_dir),
     }
     let tls = match &config.server.tls {
         Some(tls) => Some(acceptor(config, tls).map_err(Exit::usage)?),
@@ -45,7 +57,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
         stopping.wait().await;
         uma.close();
     }));
-    serve(listener, web::router(server.app), config.server.trusted_proxies.clone(), tls, stop).await;
+    serve(listener, web::router(server.app), config.server.trusted_proxies.clone(), tls, Some(metrics), stop).await;
     for task in tasks {
         let _ = task.await;
     }
@@ -102,19 +114,4 @@ async fn admin_listener(config: &Config) -> Result<Option<TcpListener>, Exit> {
             Ok(None)
         }
     }
-}
-
-/// `/healthz`: the process answers. `/readyz`: the store answers. `/metrics`: for Prometheus.
-fn admin_router(store: Store) -> Router {
-    async fn ready(State(store): State<Store>) -> (StatusCode, &'static str) {
-        match store.latest_served() {
-            Ok(_) => (StatusCode::OK, "ready\n"),
-            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
-        }
-    }
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(async || "# TYPE wayleave_up gauge\nwayleave_up 1\n"))
-        .with_state(store)
 }

@@ -1,5 +1,6 @@
 //! Administration on the store: keys, backup, restore.
 
+use super::server::admin::{self, Erase, Erased};
 use crate::config::Config;
 use crate::{Exit, assemble, say};
 use authorization_server::event::{self, Verdict};
@@ -7,6 +8,7 @@ use identity::Keys;
 use jose::{Clock, SystemClock, SystemRandomness};
 use std::path::{Path, PathBuf};
 use store::Store;
+use tokio::net::UnixStream;
 
 fn file_of(config: &Config) -> Result<PathBuf, Exit> {
     match config.store.url.strip_prefix("sqlite:") {
@@ -41,6 +43,35 @@ pub async fn verify_heads(config: &Config, file: &Path) -> Result<(), Exit> {
         }
     }
     Ok(())
+}
+
+/// `wayleave audit erase --email ADDRESS`: by the running server, if there is one, else on the store itself.
+pub async fn erase(config: &Config, email: &str) -> Result<(), Exit> {
+    let socket = config.path(&config.server.data_dir).join(admin::SOCKET);
+    let events = match UnixStream::connect(&socket).await {
+        Ok(stream) => erase_over(stream, email).await?,
+        Err(_) => {
+            let server = assemble::server(config).await?;
+            server.app.authorization_server.erase_requesting_party(email).await.map_err(Exit::failed)?
+        }
+    };
+    say::line(&format!("{events} events told of this address, and do not any more; requests in its name are gone"));
+    Ok(())
+}
+
+async fn erase_over(stream: UnixStream, email: &str) -> Result<usize, Exit> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.map_err(Exit::failed)?;
+    tokio::spawn(connection);
+    let body = serde_json::to_string(&Erase { email: email.to_owned() }).map_err(Exit::failed)?;
+    let request = http::Request::post("/erase").header("host", "admin").header("content-type", "application/json").body(body);
+    let answer = sender.send_request(request.map_err(Exit::failed)?).await.map_err(Exit::failed)?;
+    let (status, body) = (answer.status(), axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 1 << 20).await);
+    let body = body.map_err(Exit::failed)?;
+    if !status.is_success() {
+        return Err(Exit::failed(String::from_utf8_lossy(&body)));
+    }
+    serde_json::from_slice::<Erased>(&body).map(|erased| erased.events).map_err(Exit::failed)
 }
 
 /// `wayleave backup FILE`.

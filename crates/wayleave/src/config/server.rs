@@ -12,6 +12,8 @@ pub struct ServerConfig {
     pub listen: String,
     pub issuer: String,
     pub admin_listen: Option<String>,
+    /// Whoever has what it holds may administer over `admin_listen`.
+    pub admin_token_file: Option<String>,
     pub data_dir: String,
     pub key_file: Option<String>,
     pub trusted_proxies: Vec<std::net::IpAddr>,
@@ -38,6 +40,7 @@ impl Default for ServerConfig {
             listen: "127.0.0.1:8080".into(),
             issuer: "http://127.0.0.1:8080".into(),
             admin_listen: None,
+            admin_token_file: None,
             data_dir: "wayleave-data".into(),
             key_file: None,
             trusted_proxies: Vec::new(),

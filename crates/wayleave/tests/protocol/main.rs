@@ -9,6 +9,7 @@ mod interaction;
 mod isolation;
 mod oauth;
 mod owner;
+mod paths;
 mod people;
 mod permission;
 mod policies;

@@ -91,3 +91,42 @@ async fn what_an_rpt_rested_on_is_looked_at_anew_each_time() {
         assert_eq!(world.introspect(&again, &fresh).await, json!({"active": false}));
     }
 }
+
+/// Threat 13: what a grant costs does not depend on how much there is. Keycloak's grew a hundredfold; here only what the
+/// ticket names is read. (`wayleave bench server` measures it to the percent.)
+#[tokio::test]
+async fn threat_13_a_grant_costs_the_same_beside_thousands() {
+    let world = World::on("sqlite", "").await;
+    let (pat, album, _) = world.album().await;
+    let pmt = world.access("manager").await;
+    let measure = async || {
+        let mut least = std::time::Duration::MAX;
+        for _ in 0..5 {
+            let begun = std::time::Instant::now();
+            for _ in 0..20 {
+                world.bobs_rpt("viewer", &pat, &album).await.ok(200);
+            }
+            least = least.min(begun.elapsed());
+        }
+        least
+    };
+    let few = measure().await;
+    let owner = world.call("GET", &format!("/uma/registered-resources/{album}"), &pmt, Value::Null).await;
+    assert_eq!(owner.ok(200).get("_id"), album);
+    for chunk in 0..20 {
+        let mut policies = Vec::new();
+        for n in 0..1_000 {
+            let own_id = format!("waits-{chunk}-{n}");
+            policies
+                .push(json!({"resource_server": "http://127.0.0.1:9000", "_resource_id": own_id, "resource_scopes": ["view"],
+                "required_claims": [{"name": "email", "value": ["bob@bar.example"]}]}));
+        }
+        world.call("POST", "/uma/policies?atomic=true", &pmt, Value::Array(policies)).await.ok(201);
+    }
+    for n in 0..2_000 {
+        let description = json!({"resource_scopes": ["view"], "_resource_id": format!("waits-0-{n}")});
+        world.call("POST", "/uma/resources", &pat, description).await.ok(201);
+    }
+    let many = measure().await;
+    assert!(many < few * 4, "{few:?} beside one resource, {many:?} beside thousands");
+}

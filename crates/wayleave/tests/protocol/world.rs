@@ -171,6 +171,10 @@ impl World {
         Self { router, clock, mailbox, idp, store, app, engine, folder, serial: AtomicU32::new(0) }
     }
 
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now().0
+    }
+
     pub(crate) fn pass(&self, seconds: i64) {
         self.clock.0.fetch_add(seconds, Ordering::Relaxed);
     }

@@ -2,7 +2,7 @@
 //! and when its authorization server is away.
 
 use crate::desk::Desk;
-use crate::processes::{Folder, Process, Server};
+use crate::processes::{Folder, Process, Server, log_of};
 use client::{Called, Client, Credentials, Rpt, TicketRequest, Traded};
 use jose::{SystemClock, SystemRandomness};
 use outbound::{Method, Outbound, Request, Response, Settings};
@@ -290,6 +290,30 @@ async fn an_offline_gateway_asks_nobody_and_hears_of_withdrawals() {
     let begun = std::time::Instant::now();
     while call(format!("Bearer {}", rpt.token)).await != 401 {
         assert!(begun.elapsed().as_millis() < 1000, "within a second");
+    }
+}
+
+/// Threat 20: what a gateway logs, at whatever level, holds no token and no secret.
+#[tokio::test]
+async fn threat_20_a_gateway_logs_no_secret() {
+    for check in ["introspect", "offline"] {
+        let server = Server::start_signing();
+        let guarded = Guarded::start_checking(&server, "", check);
+        let ticket = challenge_of(&raw(Method::GET, &guarded.photo(), &[]).await).ticket;
+        let rpt = admitted(&server, &guarded, 1).await;
+        let bearer = format!("Bearer {}", rpt.token);
+        assert_eq!(raw(Method::GET, &guarded.photo(), &[("authorization", &bearer)]).await.status, 200);
+        let pat = Desk::open(&server).await.pat;
+        let log = std::fs::read_to_string(log_of(&guarded.folder.0)).unwrap();
+        let refused = raw(Method::GET, &guarded.photo(), &[("authorization", "Bearer wl_rpt_guessed")]).await;
+        assert_eq!(refused.status, 401);
+        let signature = rpt.token.rsplit('.').next().unwrap();
+        for secret in
+            ["photos-secret", "viewer-secret", "wl_at_", "wl_rpt_", "wl_ticket_", "bob@bar.example", signature, &ticket, &pat]
+        {
+            assert!(!log.contains(secret), "{check}: {secret}");
+        }
+        assert!(log.len() > 1_000, "it does log");
     }
 }
 

@@ -129,3 +129,77 @@ async fn threat_20_no_secret_is_ever_logged() {
         assert_eq!(line, None, "{secret}");
     }
 }
+
+/// Health and metrics are open on the admin listener, administration is not; the socket is its owner's.
+#[tokio::test]
+async fn the_admin_listener_tells_everybody_how_it_goes_and_takes_orders_from_few() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start_changed(|people| people.replace("[server]\n", "[server]\nadmin_token_file = \"admin-token\"\n"));
+    let desk = Desk::open(&server).await;
+    grant(&desk).await;
+    let get = async |path: &str, token: &str| {
+        let url = format!("{}{path}", server.admin);
+        let request = Request::get(&url).header("authorization", &format!("Bearer {token}"));
+        let settings = outbound::Settings { configured: vec![server.admin.clone()], ..Default::default() };
+        let answer = outbound::Outbound::new(settings).unwrap().send(request).await.unwrap();
+        (answer.status.as_u16(), String::from_utf8(answer.body.to_vec()).unwrap())
+    };
+    assert_eq!(get("/healthz", "").await, (200, "ok\n".to_owned()));
+    assert_eq!(get("/readyz", "").await.0, 200);
+    let (status, metrics) = get("/metrics", "").await;
+    assert_eq!(status, 200);
+    for row in ["wayleave_up 1", "wayleave_http_requests_total{endpoint=\"/token\",status=\"200\"} 3", "wayleave_store_bytes "] {
+        assert!(metrics.contains(row), "{row}\n{metrics}");
+    }
+    assert!(!metrics.contains("alice") && !metrics.contains("viewer"), "who, it does not say");
+    assert_eq!(get("/accounts", "").await.0, 401);
+    assert_eq!(get("/accounts", "wrong").await.0, 401);
+    let (status, accounts) = get("/accounts", "let-me-in").await;
+    assert!(status == 200 && accounts.contains("alice@foo.example") && !accounts.contains("argon2"), "{accounts}");
+    let socket = server.folder.0.join("wayleave-data/admin.sock");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// Somebody is forgotten while the server runs: nothing tells of them, and the chain of events stands.
+#[tokio::test]
+async fn a_person_is_erased_and_the_chain_stands() {
+    let mut server = Server::start("");
+    let desk = Desk::open(&server).await;
+    let (album, ..) = grant(&desk).await;
+    let ask = async |serial: u32| {
+        let body = json!({"resource_id": album, "resource_scopes": ["view"]});
+        let ticket = desk.api(Method::POST, desk.metadata.permission_endpoint.as_deref().unwrap(), &desk.pat, body).await;
+        let ticket = ticket.unwrap().1["ticket"].as_str().unwrap().to_owned();
+        let token = server.id_token(serial);
+        let fields = [
+            ("grant_type", types::token::UMA_TICKET),
+            ("ticket", &*ticket),
+            ("client_id", "viewer"),
+            ("client_secret", "viewer-secret"),
+            ("claim_token", &*token),
+            ("claim_token_format", types::token::ID_TOKEN_FORMAT),
+        ];
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        assert_eq!(desk.client.outbound.send(Request::form(&desk.metadata.token_endpoint, form)).await.unwrap().status, 200);
+    };
+    ask(1).await;
+    let events = async || {
+        let url = desk.metadata.events_endpoint.clone().unwrap();
+        let request = Request::get(&url).header("authorization", &format!("Bearer {}", desk.pmt));
+        let answer = desk.client.outbound.send(request).await.unwrap();
+        (String::from_utf8(answer.body.to_vec()).unwrap(), answer.header("event-head").unwrap().to_owned())
+    };
+    let (told, head) = events().await;
+    assert!(told.contains("bob@bar.example"));
+    std::fs::write(server.folder.0.join("heads"), head).unwrap();
+    let erased = wayleave(&server, &["audit", "erase", "--email", "BOB@bar.example"]);
+    assert!(erased.status.success() && String::from_utf8_lossy(&erased.stdout).contains("1 events"), "{erased:?}");
+    let (told, _) = events().await;
+    assert!(!told.contains("bob") && told.contains("rpt.issued"), "that it happened stays, who it was does not: {told}");
+    let verified = wayleave(&server, &["audit", "verify", "--head", "heads"]);
+    assert!(verified.status.success(), "{verified:?}");
+    // without a server it is done on the store; nonsense is refused
+    server.process = None;
+    assert!(wayleave(&server, &["audit", "erase", "--email", "bob@bar.example"]).status.success());
+    assert_eq!(wayleave(&server, &["audit", "erase", "--email", "nobody"]).status.code(), Some(1));
+}

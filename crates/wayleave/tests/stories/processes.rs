@@ -96,6 +96,8 @@ pub(crate) fn free_port() -> u16 {
 /// `wayleave server` on SQLite, with its people and a trusted issuer.
 pub(crate) struct Server {
     pub(crate) issuer: String,
+    /// Its admin listener.
+    pub(crate) admin: String,
     /// Where its resource server `photos-rs` is.
     pub(crate) gateway_port: u16,
     pub(crate) process: Option<Process>,
@@ -114,8 +116,9 @@ impl Server {
         Self::start_changed(|people| people.replace(viewer, &format!("{viewer}access_token_format = \"jwt\"\n")))
     }
 
-    fn start_changed(change: impl FnOnce(String) -> String) -> Self {
+    pub(crate) fn start_changed(change: impl FnOnce(String) -> String) -> Self {
         let folder = Folder::new();
+        std::fs::write(folder.0.join("admin-token"), "let-me-in\n").unwrap();
         let idp = SigningKey::generate(Algorithm::EdDsa).unwrap();
         std::fs::write(folder.0.join("idp.json"), json!({"keys": [idp.public().to_jwk()]}).to_string()).unwrap();
         let (port, admin) = (free_port(), free_port());
@@ -123,7 +126,14 @@ impl Server {
         let text = PEOPLE.replace("PORT", &port.to_string()).replace("ADMIN", &admin.to_string());
         let text = text.replace("GATEWAY", &gateway_port.to_string());
         std::fs::write(folder.0.join("wayleave.toml"), change(text)).unwrap();
-        let mut server = Self { issuer: format!("http://127.0.0.1:{port}"), gateway_port, process: None, folder, idp };
+        let mut server = Self {
+            issuer: format!("http://127.0.0.1:{port}"),
+            admin: format!("http://127.0.0.1:{admin}"),
+            gateway_port,
+            process: None,
+            folder,
+            idp,
+        };
         server.run();
         server
     }
