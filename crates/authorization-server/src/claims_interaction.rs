@@ -18,6 +18,7 @@ use rules::ticket::Process;
 use rules::{Ticket, email};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use types::token::ID_TOKEN_FORMAT;
 use types::{ClientId, ErrorCode, Refusal, Timestamp};
 use url::Url;
@@ -98,7 +99,7 @@ impl AuthorizationServer {
         }
         Ok(Interaction {
             ticket: next,
-            client: client.id,
+            client: client.id.clone(),
             redirect_uri,
             state,
             browser: browser_of(form_cookie),
@@ -108,7 +109,7 @@ impl AuthorizationServer {
     }
 
     /// Registered claims redirect URIs match by simple string comparison, for every client (3.3.2).
-    async fn check_claims_client(&self, form: &Form) -> Result<(Client, String), InteractionError> {
+    async fn check_claims_client(&self, form: &Form) -> Result<(Arc<Client>, String), InteractionError> {
         let id = form.one("client_id").map_err(Failure::from)?;
         let id = id.ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
         let client = self.identity.store.find_client(&ClientId::from(id)).await.map_err(Failure::from)?;

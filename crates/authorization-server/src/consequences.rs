@@ -59,7 +59,7 @@ impl identity::Store for Consequences {
     async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
         self.reads.find_account_by_email(email).await
     }
-    async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+    async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
         self.reads.find_client(id).await
     }
     async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError> {
@@ -74,7 +74,7 @@ impl identity::Store for Consequences {
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
         self.reads.find_session(id).await
     }
-    async fn find_consent(&self, id: &GrantId) -> Result<Option<Consent>, StoreError> {
+    async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError> {
         self.reads.find_consent(id).await
     }
     async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError> {

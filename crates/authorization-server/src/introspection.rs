@@ -11,13 +11,14 @@ use jose::UnverifiedJws;
 use rules::rpt::{self, Basis, Foundations, GrantedScope, Rpt};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use types::introspection::Introspection;
 use types::{AccessRequestId, PolicyId, ResourceId, Scope};
 
 /// What stands of the foundations of some scopes, read in one go.
 #[derive(Default)]
 struct Loaded {
-    resources: HashMap<ResourceId, rules::Resource>,
+    resources: HashMap<ResourceId, Arc<rules::Resource>>,
     policies: HashMap<PolicyId, u64>,
     approvals: HashSet<AccessRequestId>,
 }

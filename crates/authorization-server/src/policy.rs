@@ -12,6 +12,7 @@ use rules::policy::Binding;
 use rules::{Policy, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use types::event::EventKind;
 use types::policy::{PolicyDocument, SharedPolicy};
 use types::{ClientId, ErrorCode, GrantedPermission, OwnerId, PermissionRequest, PolicyId, Refusal, ScopeSet};
@@ -114,11 +115,11 @@ impl AuthorizationServer {
             return Failure::refuse(ErrorCode::InvalidScope, format!("the scope `{scope}` is not registered for this resource"));
         }
         changes.requires.push(Requirement::ResourceUnchanged { id: resource.id.clone(), version: resource.version });
-        policy.binding = Binding::Bound { resource: resource.id };
+        policy.binding = Binding::Bound { resource: resource.id.clone() };
         Ok(())
     }
 
-    async fn owned_resource(&self, owner: &OwnerId, id: &types::ResourceId) -> Result<Resource, Failure> {
+    async fn owned_resource(&self, owner: &OwnerId, id: &types::ResourceId) -> Result<Arc<Resource>, Failure> {
         let found = self.store.find_resource(id).await?.filter(|resource| resource.owner == *owner);
         found.ok_or_else(|| Failure::Refused(Refusal::new(ErrorCode::InvalidResourceId, "no resource of yours has this id")))
     }
@@ -128,13 +129,13 @@ impl AuthorizationServer {
         owner: &OwnerId,
         server: &types::ResourceServerId,
         own_id: &types::OwnResourceId,
-    ) -> Result<Option<Resource>, Failure> {
+    ) -> Result<Option<Arc<Resource>>, Failure> {
         let client = match self.identity.store.find_client_by_resource(server.as_str()).await? {
-            Some(client) => Some(client),
+            Some(client) => Some(Arc::new(client)),
             None => self.identity.store.find_client(&ClientId::new(server.as_str())).await?,
         };
         let Some(client) = client else { return Ok(None) };
-        Ok(self.store.find_resource_by_own_id(owner, &client.id, own_id).await?)
+        Ok(self.store.find_resource_by_own_id(owner, &client.id, own_id).await?.map(Arc::new))
     }
 
     async fn own_policy(&self, owner: &OwnerId, id: &PolicyId) -> Result<Policy, Failure> {
@@ -183,9 +184,9 @@ impl AuthorizationServer {
             id: policy.id.clone(),
             owner: owner.map(|owner| owner.display_name().to_owned()).unwrap_or_default(),
             resource_server: self.resource_server_id(&resource.resource_server).await?,
-            resource_id: resource.id,
-            name: resource.description.name,
-            resource_location: resource.description.resource_location,
+            resource_id: resource.id.clone(),
+            name: resource.description.name.clone(),
+            resource_location: resource.description.resource_location.clone(),
             resource_scopes: policy.scopes.clone(),
             valid_from: policy.valid_from,
             expires_at: policy.expires_at,
@@ -247,7 +248,7 @@ impl AuthorizationServer {
         let (mut resources, mut policies) = (Vec::new(), Vec::new());
         for permission in &simulation.permissions {
             resources.push(self.owned_resource(owner, &permission.resource_id).await?);
-            policies.extend(self.store.list_policies_on(&permission.resource_id).await?);
+            policies.extend(self.store.list_policies_on(&permission.resource_id).await?.iter().cloned());
         }
         let asked: Vec<Asked<'_>> = resources
             .iter()

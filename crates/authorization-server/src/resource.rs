@@ -8,6 +8,7 @@ use identity::access_token::{PolicyToken, ProtectionToken};
 use identity::{CommitError, Failure};
 use rules::Resource;
 use rules::policy::Binding;
+use std::sync::Arc;
 use types::event::EventKind;
 use types::resource::{OwnedResource, RegisteredResource};
 use types::{ErrorCode, Refusal, ResourceDescription, ResourceId};
@@ -78,7 +79,7 @@ impl AuthorizationServer {
 
     /// Read (3.2.2).
     pub async fn read_resource(&self, pat: &ProtectionToken, id: &ResourceId) -> Result<RegisteredResource, Failure> {
-        let resource = self.own_resource(pat, id).await?;
+        let resource = Arc::unwrap_or_clone(self.own_resource(pat, id).await?);
         Ok(self.registered(resource.id, Some(resource.description)))
     }
 
@@ -93,7 +94,8 @@ impl AuthorizationServer {
         for _ in 0..RETRIES {
             let before = self.own_resource(pat, id).await?;
             let version = before.version;
-            let after = Resource { description: description.clone(), version: version.saturating_add(1), ..before };
+            let after =
+                Resource { description: description.clone(), version: version.saturating_add(1), ..Arc::unwrap_or_clone(before) };
             let event = self.resource_event(pat, EventKind::ResourceUpdated, &after).await?;
             let mut changes = Changes::of(vec![Write::PutResource(after.clone()), Write::AppendEvent(event)]);
             changes.requires.push(Requirement::ResourceUnchanged { id: id.clone(), version });
@@ -112,8 +114,8 @@ impl AuthorizationServer {
         let resource = self.own_resource(pat, id).await?;
         let event = self.resource_event(pat, EventKind::ResourceDeleted, &resource).await?;
         let mut writes = vec![Write::DeleteResource { owner: resource.owner.clone(), id: id.clone() }, Write::AppendEvent(event)];
-        for policy in self.store.list_policies_on(id).await? {
-            writes.push(Write::DeletePolicy { owner: policy.owner, id: policy.id });
+        for policy in self.store.list_policies_on(id).await?.iter() {
+            writes.push(Write::DeletePolicy { owner: policy.owner.clone(), id: policy.id.clone() });
         }
         self.store.commit(Changes::of(writes)).await?;
         Ok(())
@@ -137,7 +139,7 @@ impl AuthorizationServer {
     /// `GET {registered_resources_endpoint}/{_id}`.
     pub async fn read_owned_resource(&self, pmt: &PolicyToken, id: &ResourceId) -> Result<OwnedResource, Failure> {
         let resource = self.store.find_resource(id).await?.filter(|resource| resource.owner == pmt.owner);
-        self.owned(resource.ok_or_else(not_found)?).await
+        self.owned(Arc::unwrap_or_clone(resource.ok_or_else(not_found)?)).await
     }
 
     async fn owned(&self, resource: Resource) -> Result<OwnedResource, Failure> {
@@ -145,13 +147,13 @@ impl AuthorizationServer {
         Ok(OwnedResource {
             resource_server: self.resource_server_id(&resource.resource_server).await?,
             user_access_policy_uri: self.policy_page(&resource.id),
-            policies: policies.into_iter().map(|policy| policy.id).collect(),
+            policies: policies.iter().map(|policy| policy.id.clone()).collect(),
             description: resource.description,
             id: resource.id,
         })
     }
 
-    pub(crate) async fn own_resource(&self, pat: &ProtectionToken, id: &ResourceId) -> Result<Resource, Failure> {
+    pub(crate) async fn own_resource(&self, pat: &ProtectionToken, id: &ResourceId) -> Result<Arc<Resource>, Failure> {
         let resource = self.store.find_resource(id).await?;
         resource.filter(|resource| resource.belongs_to(&pat.owner, &pat.resource_server)).ok_or_else(not_found)
     }

@@ -7,6 +7,7 @@ use crate::owner_settings::OwnerSettings;
 use async_trait::async_trait;
 use identity::{CommitError, StoreError, TokenKey};
 use rules::{AccessRequest, Policy, Resource, Rpt};
+use std::sync::Arc;
 use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId, Timestamp};
 
 /// A page of a list: entries after this one, at most so many.
@@ -19,7 +20,7 @@ pub struct Page<T> {
 /// Reads, and one write.
 #[async_trait]
 pub trait Store: Send + Sync {
-    async fn find_resource(&self, id: &ResourceId) -> Result<Option<Resource>, StoreError>;
+    async fn find_resource(&self, id: &ResourceId) -> Result<Option<Arc<Resource>>, StoreError>;
     /// Of one owner at one resource server, by id.
     async fn list_resources(
         &self,
@@ -41,7 +42,7 @@ pub trait Store: Send + Sync {
     /// Policies of all owners that name this address, in the form in which addresses compare.
     async fn list_policies_for(&self, address: &str, page: &Page<PolicyId>) -> Result<Vec<PolicyId>, StoreError>;
     /// All policies bound to a resource.
-    async fn list_policies_on(&self, resource: &ResourceId) -> Result<Vec<Policy>, StoreError>;
+    async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Policy>>, StoreError>;
     /// Policies that wait for a resource with this id of the resource server's own.
     async fn list_waiting_policies(
         &self,

@@ -143,7 +143,7 @@ impl Identity {
             .map_err(Failure::from)?
             .ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
         let client = self.store.find_client(&ClientId::from(id)).await.map_err(Failure::from)?;
-        Ok(Arc::new(client.ok_or_else(|| page("no application is known here under this `client_id`"))?))
+        client.ok_or_else(|| page("no application is known here under this `client_id`"))
     }
 
     /// Everything but client and redirect URI.

@@ -90,7 +90,7 @@ impl Identity {
         if !client.declared && self.uses.is_first_of_day(&client.id, self.now()) {
             self.store.commit(Changes::of(vec![Write::NoteUse(client.id.clone(), self.now())])).await?;
         }
-        Ok(AuthenticatedClient(Arc::new(client)))
+        Ok(AuthenticatedClient(client))
     }
 
     /// How a client's secret is kept.

@@ -5,6 +5,7 @@ use crate::Failure;
 pub use jose::dpop::Request as ProofRequest;
 use jose::dpop::{Request, Seen};
 use jose::{DpopProof, Randomness, Verified, base64url, digest};
+use std::sync::{Mutex, PoisonError};
 use types::{ErrorCode, Refusal, Timestamp};
 
 /// Seconds that a nonce is good; the one before it still counts.
@@ -16,16 +17,23 @@ pub struct Memory {
     started: Timestamp,
     nonce_key: [u8; 32],
     seen: Seen,
+    /// The nonce of this period: it goes with every answer.
+    current: Mutex<(i64, String)>,
 }
 
 impl Memory {
     pub fn new(started: Timestamp, randomness: &dyn Randomness) -> Self {
-        Self { started, nonce_key: jose::ambient::random(randomness), seen: Seen::default() }
+        Self { started, nonce_key: jose::ambient::random(randomness), seen: Seen::default(), current: Mutex::default() }
     }
 
     /// The nonce to send in `DPoP-Nonce`.
     pub fn nonce(&self, now: Timestamp) -> String {
-        self.nonce_of(now.0.div_euclid(NONCE_LIFETIME))
+        let period = now.0.div_euclid(NONCE_LIFETIME);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != period {
+            *current = (period, self.nonce_of(period));
+        }
+        current.1.clone()
     }
 
     fn nonce_of(&self, period: i64) -> String {

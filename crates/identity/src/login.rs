@@ -2,6 +2,7 @@
 
 use crate::session::{self, LIFETIME, Session};
 use crate::{Account, Changes, Failure, Identity, Write};
+use std::sync::Arc;
 use types::{AccountId, ErrorCode};
 
 impl Identity {
@@ -52,7 +53,7 @@ impl Identity {
     pub async fn withdraw_consent(&self, account: &AccountId, grant: &types::GrantId) -> Result<bool, Failure> {
         match self.store.find_consent(grant).await?.filter(|consent| consent.account == *account) {
             Some(consent) => {
-                self.store.commit(Changes::of(vec![Write::DeleteConsent(consent)])).await?;
+                self.store.commit(Changes::of(vec![Write::DeleteConsent(Arc::unwrap_or_clone(consent))])).await?;
                 Ok(true)
             }
             None => Ok(false),

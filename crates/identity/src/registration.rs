@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::{Changes, CommitError, Failure, Identity, Write};
 use jose::{KeySet, base64url, digest};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use types::client::{AuthMethod, ClientMetadata, RegisteredClient};
 use types::metadata::ProtectedResourceMetadata;
 use types::token::{UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
@@ -57,7 +57,7 @@ impl Identity {
         let client = self.store.find_client(id).await?.ok_or_else(refuse)?;
         let hash = hash_of(token);
         let fits = client.registration_token.as_deref().is_some_and(|own| digest::equal(own.as_bytes(), hash.as_bytes()));
-        if fits { Ok(client) } else { Err(refuse()) }
+        if fits { Ok(Arc::unwrap_or_clone(client)) } else { Err(refuse()) }
     }
 
     /// Reads a registration (RFC 7592 2.1).

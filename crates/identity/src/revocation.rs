@@ -5,6 +5,7 @@
 use crate::consent::Consent;
 use crate::token_text::{self, TokenKind};
 use crate::{AuthenticatedClient, Changes, Failure, Form, Grant, Identity, Write};
+use std::sync::Arc;
 use types::GrantId;
 
 impl Identity {
@@ -39,6 +40,7 @@ impl Identity {
     /// RPTs and tokens that hang on the link are no good any more (Federated Authorization 8).
     async fn link_ended_by(&self, grant: Option<&GrantId>) -> Result<Option<Consent>, Failure> {
         let Some(grant) = grant else { return Ok(None) };
-        Ok(self.store.find_consent(grant).await?.filter(Consent::links_resource_server))
+        let consent = self.store.find_consent(grant).await?.filter(|consent| consent.links_resource_server());
+        Ok(consent.map(Arc::unwrap_or_clone))
     }
 }

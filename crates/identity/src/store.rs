@@ -8,6 +8,7 @@ use crate::session::Session;
 use crate::token::RefreshToken;
 use crate::{Account, Changes, Client, SpentId, TokenKey};
 use async_trait::async_trait;
+use std::sync::Arc;
 use types::{AccountId, ClientId, GrantId, Timestamp};
 
 /// The store cannot be read; the text is for the log.
@@ -41,14 +42,14 @@ pub trait Store: Send + Sync {
     async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
     /// By verified address in normalized form.
     async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError>;
-    async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError>;
+    async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError>;
     async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError>;
     /// All clients, by id, for the sweeper and for administration.
     async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError>;
     /// When a registered client was last noted as used.
     async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError>;
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError>;
-    async fn find_consent(&self, id: &GrantId) -> Result<Option<Consent>, StoreError>;
+    async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError>;
     async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError>;
     async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError>;
     async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError>;

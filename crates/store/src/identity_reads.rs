@@ -12,6 +12,7 @@ use identity::keys::{SealedSecret, StoredKey};
 use identity::session::Session;
 use identity::token::RefreshToken;
 use identity::{Account, Client, CommitError, SpentId, StoreError, TokenKey};
+use std::sync::Arc;
 use types::{AccountId, ClientId, GrantId, Timestamp};
 
 impl Store {
@@ -62,8 +63,8 @@ impl identity::Store for Store {
         optional(self.find_by(&tables::ACCOUNT, 1, &[email.into()], 1)?.pop())
     }
 
-    async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
-        let read = || optional(self.get(&tables::CLIENT, &[id.as_str().into()])?);
+    async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
+        let read = || Ok(optional(self.get(&tables::CLIENT, &[id.as_str().into()])?)?.map(Arc::new));
         self.kept.clients.find(id.as_str(), |_| self.epochs.of_clients(), |_| true, read)
     }
 
@@ -84,8 +85,8 @@ impl identity::Store for Store {
         optional(self.get(&tables::SESSION, &[id.into()])?)
     }
 
-    async fn find_consent(&self, id: &GrantId) -> Result<Option<Consent>, StoreError> {
-        let read = || optional::<Consent>(self.get(&tables::CONSENT, &[id.as_str().into()])?);
+    async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError> {
+        let read = || Ok(optional::<Consent>(self.get(&tables::CONSENT, &[id.as_str().into()])?)?.map(Arc::new));
         self.kept.consents.find(id.as_str(), |consent| self.epochs.of(&consent.account), |_| true, read)
     }
 

@@ -65,9 +65,9 @@ impl<T: Clone> Shelf<T> {
 /// What is kept.
 #[derive(Default)]
 pub(crate) struct Kept {
-    pub(crate) clients: Shelf<Client>,
-    pub(crate) consents: Shelf<Consent>,
-    pub(crate) resources: Shelf<Resource>,
+    pub(crate) clients: Shelf<Arc<Client>>,
+    pub(crate) consents: Shelf<Arc<Consent>>,
+    pub(crate) resources: Shelf<Arc<Resource>>,
     pub(crate) policies: Shelf<Policy>,
     pub(crate) policies_on: Shelf<Arc<Vec<Policy>>>,
     pub(crate) links: Shelf<i64>,

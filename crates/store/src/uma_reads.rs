@@ -47,8 +47,8 @@ fn event_ids(bytes: &[u8]) -> Vec<EventId> {
 
 #[async_trait]
 impl authorization_server::Store for Store {
-    async fn find_resource(&self, id: &ResourceId) -> Result<Option<Resource>, StoreError> {
-        let read = || self.get(&tables::RESOURCE, &[id.as_str().into()])?.as_ref().map(resource).transpose();
+    async fn find_resource(&self, id: &ResourceId) -> Result<Option<Arc<Resource>>, StoreError> {
+        let read = || Ok(self.get(&tables::RESOURCE, &[id.as_str().into()])?.as_ref().map(resource).transpose()?.map(Arc::new));
         self.kept.resources.find(id.as_str(), |resource| self.epochs.of(&resource.owner), |_| true, read)
     }
 
@@ -94,14 +94,14 @@ impl authorization_server::Store for Store {
         Ok(rows.iter().filter_map(|row| row.get(1).and_then(Value::as_text)).map(PolicyId::from).collect())
     }
 
-    async fn list_policies_on(&self, resource: &ResourceId) -> Result<Vec<Policy>, StoreError> {
+    async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Policy>>, StoreError> {
         let read = || {
             let rows = self.find_by(&tables::POLICY, 1, &[resource.as_str().into()], 10_000)?;
             Ok(Some(Arc::new(rows.iter().map(policy).collect::<Result<Vec<_>, _>>()?)))
         };
         let unlimited = |all: &Arc<Vec<Policy>>| !all.is_empty() && all.iter().all(|policy| policy.max_uses.is_none());
         let found = self.kept.policies_on.find(resource.as_str(), |all| self.epochs.of_policies(all), unlimited, read)?;
-        Ok(found.map(|all| all.to_vec()).unwrap_or_default())
+        Ok(found.unwrap_or_default())
     }
 
     async fn list_waiting_policies(

@@ -310,7 +310,7 @@ async fn declare_client(config: &Config, identity: &Identity, declared: &ClientC
         software_version: None,
         software_statement: None,
     };
-    if before.as_ref() == Some(&client) {
+    if before.as_deref() == Some(&client) {
         return Ok(());
     }
     let taken = |_| Exit::usage(format!("[[client]] `{}`: its resource is another client's", declared.client_id));

@@ -143,7 +143,7 @@ impl AuthorizationServer {
             id_token: None,
             pct: None,
             upgraded: None,
-            resource: server.and_then(|server| server.resource),
+            resource: server.and_then(|server| server.resource.clone()),
         })
     }
 

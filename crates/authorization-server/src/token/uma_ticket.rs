@@ -17,6 +17,7 @@ use jose::base64url;
 use rules::assessment::{Asked, Outcome, Question, assess};
 use rules::ticket::Process;
 use rules::{AccessRequest, Policy, Resource, Rpt, Ticket};
+use std::sync::Arc;
 use types::token::{ContinuedProcess, TokenResponse};
 use types::{ErrorCode, Refusal, ScopeSet};
 
@@ -40,8 +41,8 @@ struct Parameters<'a> {
 
 /// What was loaded for one assessment.
 struct Loaded {
-    resources: Vec<(Resource, ScopeSet)>,
-    policies: Vec<Policy>,
+    resources: Vec<(Arc<Resource>, ScopeSet)>,
+    policies: Arc<Vec<Policy>>,
     requests: Vec<AccessRequest>,
     link_version: i64,
     held: Option<(TokenKey, Rpt)>,
@@ -191,12 +192,16 @@ impl AuthorizationServer {
         process: &Process,
         parameters: &Parameters<'_>,
     ) -> Result<Loaded, Failure> {
-        let (mut resources, mut policies) = (Vec::new(), Vec::new());
+        let (mut resources, mut policies) = (Vec::new(), Arc::<Vec<Policy>>::default());
         let link_version = self.store.find_link_version(&ticket.owner, &ticket.resource_server).await?;
         for permission in &process.permissions {
             let found = self.store.find_resource(&permission.resource_id).await?;
             if let Some(resource) = found.filter(|resource| resource.belongs_to(&ticket.owner, &ticket.resource_server)) {
-                policies.extend(self.store.list_policies_on(&resource.id).await?);
+                let more = self.store.list_policies_on(&resource.id).await?;
+                match policies.is_empty() {
+                    true => policies = more,
+                    false => Arc::make_mut(&mut policies).extend(more.iter().cloned()),
+                }
                 resources.push((resource, permission.resource_scopes.clone()));
             }
         }
