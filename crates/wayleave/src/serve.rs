@@ -110,11 +110,11 @@ pub async fn serve(
             let address = client_address(peer.ip(), request.headers(), &trusted);
             request.extensions_mut().insert(PeerAddress(address));
             let mut router = router.clone();
-            let counted = metrics.clone().map(|metrics| (metrics, request.uri().path().to_owned(), Instant::now()));
+            let counted = metrics.clone().map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
             async move {
                 let answer = router.as_service().ready().await?.call(request).await;
-                if let (Some((metrics, path, begun)), Ok(answer)) = (counted, &answer) {
-                    metrics.count(&path, answer.status().as_u16(), begun.elapsed());
+                if let (Some((endpoint, metrics, begun)), Ok(answer)) = (counted, &answer) {
+                    metrics.count(endpoint, answer.status().as_u16(), begun.elapsed());
                 }
                 answer
             }

@@ -63,9 +63,9 @@ pub(super) async fn introspect(State(app): State<Shared>, request: Request) -> R
     with_parts(request, async |parts, body| {
         let app = &app;
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let scheme = authorization.split(' ').next().unwrap_or_default().to_ascii_lowercase();
+        let scheme = authorization.split(' ').next().unwrap_or_default();
         let form = parts.form(body).await?;
-        let by_client = scheme == "basic"
+        let by_client = scheme.eq_ignore_ascii_case("basic")
             || (scheme.is_empty() && (!form.all("client_id").is_empty() || !form.all("client_assertion").is_empty()));
         if by_client {
             let (client, _) = parts.client(app, &form).await?;
