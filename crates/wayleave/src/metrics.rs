@@ -1,10 +1,8 @@
 //! Counters for whoever watches a server (`/metrics`, Prometheus text format). Labels are endpoints and statuses, and
 //! never a client, a person or a token (threat 20). Filled by the accept loop, read by the admin listener.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use types::path;
 
@@ -32,43 +30,56 @@ const ENDPOINTS: [&str; 20] = [
     "/my",
 ];
 
+/// What is counted of an endpoint and a status.
 #[derive(Default)]
 struct Cell {
     count: AtomicU64,
     micros: AtomicU64,
 }
 
+/// Statuses from 100 on.
+const STATUSES: usize = 500;
+
 /// What was counted.
-#[derive(Default)]
 pub struct Metrics {
     /// The path of the issuer, which lies before every endpoint.
     base: String,
-    cells: RwLock<BTreeMap<(&'static str, u16), Arc<Cell>>>,
+    /// By endpoint, the last being all others, and by status.
+    cells: Vec<Cell>,
 }
 
-fn endpoint_of(path: &str) -> &'static str {
-    let under = |endpoint: &&&str| path.strip_prefix(**endpoint).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    ENDPOINTS.iter().find(under).copied().unwrap_or("other")
+fn endpoint_of(path: &str) -> usize {
+    let under = |endpoint: &&str| path.strip_prefix(*endpoint).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    ENDPOINTS.iter().position(under).unwrap_or(ENDPOINTS.len())
 }
 
 impl Metrics {
     pub fn below(base: String) -> Self {
-        Self { base, ..Self::default() }
+        let count = ENDPOINTS.len().saturating_add(1).saturating_mul(STATUSES);
+        Self { base, cells: std::iter::repeat_with(Cell::default).take(count).collect() }
     }
 
     /// Which endpoint a path is counted for.
-    pub fn endpoint(&self, path: &str) -> &'static str {
+    pub fn endpoint(&self, path: &str) -> usize {
         endpoint_of(path.strip_prefix(&self.base).unwrap_or(path))
     }
 
     /// One request.
-    pub fn count(&self, endpoint: &'static str, status: u16, took: Duration) {
-        let key = (endpoint, status);
-        let known = self.cells.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let cell =
-            known.unwrap_or_else(|| self.cells.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone());
-        cell.count.fetch_add(1, Ordering::Relaxed);
-        cell.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    pub fn count(&self, endpoint: usize, status: u16, took: Duration) {
+        let at = endpoint.saturating_mul(STATUSES).saturating_add(usize::from(status).saturating_sub(100));
+        if let Some(cell) = self.cells.get(at) {
+            cell.count.fetch_add(1, Ordering::Relaxed);
+            cell.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// What was counted at all: endpoint, status, cell.
+    fn counted(&self) -> impl Iterator<Item = (&'static str, usize, &Cell)> {
+        let of = |(endpoint, cells)| (ENDPOINTS.get(endpoint).copied().unwrap_or("other"), cells);
+        self.cells.chunks(STATUSES).enumerate().map(of).flat_map(|(endpoint, cells): (&'static str, &[Cell])| {
+            let seen = cells.iter().enumerate().filter(|(_, cell)| cell.count.load(Ordering::Relaxed) > 0);
+            seen.map(move |(status, cell)| (endpoint, status.saturating_add(100), cell))
+        })
     }
 
     /// As Prometheus reads it, with what the system knows of this process.
@@ -84,10 +95,9 @@ impl Metrics {
         let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
         family("wayleave_up", "gauge", "1 while the server serves", &one("1".into()));
         family("wayleave_build_info", "gauge", "the version that runs", &[(version, "1".into())]);
-        let cells = self.cells.read().unwrap_or_else(PoisonError::into_inner);
         let rows = |value: &dyn Fn(&Cell) -> String| -> Vec<(String, String)> {
-            let labels = |(endpoint, status): &(&str, u16)| format!("{{endpoint=\"{endpoint}\",status=\"{status}\"}}");
-            cells.iter().map(|(key, cell)| (labels(key), value(cell))).collect()
+            let labels = |endpoint: &str, status: usize| format!("{{endpoint=\"{endpoint}\",status=\"{status}\"}}");
+            self.counted().map(|(endpoint, status, cell)| (labels(endpoint, status), value(cell))).collect()
         };
         let counts = rows(&|cell| cell.count.load(Ordering::Relaxed).to_string());
         family("wayleave_http_requests_total", "counter", "requests by endpoint and status", &counts);
@@ -115,7 +125,7 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_endpoint_and_never_by_whom() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::below(String::new());
         for path in ["/token", "/uma/resources/abc", "/uma/resources", "/tokenx", "/my/resources/secret-id"] {
             metrics.count(metrics.endpoint(path), 200, Duration::from_millis(500));
         }
