@@ -306,6 +306,7 @@ impl AuthorizationServer {
                 purpose: None,
                 on_missing: OnMissing::Gather,
                 created: self.now(),
+                authority: None,
             };
             let mut event = self.event(&request.owner, EventKind::PolicyCreated);
             event.document.resource_id = Some(permission.resource_id.clone());

@@ -1,6 +1,7 @@
 //! What the authorization server writes, as data; identity's changes are part of it, so that both
 //! are one commit.
 
+use crate::credential::Credential;
 use crate::event::{Event, EventHead, EventSeal};
 use crate::owner_settings::OwnerSettings;
 use identity::TokenKey;
@@ -10,11 +11,26 @@ use types::{AccessRequestId, ClientId, OwnerId, PolicyId, ResourceId, Timestamp}
 /// What must be true at commit: what the decision rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    ResourceUnchanged { id: ResourceId, version: u64 },
-    LinkUnchanged { owner: OwnerId, resource_server: ClientId, version: i64 },
-    PolicyUnchanged { id: PolicyId, version: u64 },
-    AccessRequestUnchanged { id: AccessRequestId, version: u64 },
+    ResourceUnchanged {
+        id: ResourceId,
+        version: u64,
+    },
+    LinkUnchanged {
+        owner: OwnerId,
+        resource_server: ClientId,
+        version: i64,
+    },
+    PolicyUnchanged {
+        id: PolicyId,
+        version: u64,
+    },
+    AccessRequestUnchanged {
+        id: AccessRequestId,
+        version: u64,
+    },
     RptThere(TokenKey),
+    /// Nobody has a policy of this id; `Taken` where somebody does.
+    PolicyAbsent(PolicyId),
 }
 
 /// One change.
@@ -75,6 +91,11 @@ pub enum Write {
         seal: EventSeal,
     },
     PutOwnerSettings(OwnerId, OwnerSettings),
+    PutCredential(Credential),
+    DeleteCredential {
+        owner: OwnerId,
+        id: String,
+    },
 }
 
 /// Requirements and changes that go together.

@@ -8,7 +8,7 @@ use identity::TokenKey;
 use identity::access_token::ProtectionToken;
 use identity::token_text::{self, TokenKind};
 use jose::UnverifiedJws;
-use rules::rpt::{self, Basis, Foundations, GrantedScope, Rpt};
+use rules::rpt::{self, Authorities, Basis, Foundations, GrantedScope, Rpt};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use types::{AccessRequestId, PolicyId, ResourceId, Scope};
 struct Loaded {
     resources: HashMap<ResourceId, Arc<rules::Resource>>,
     policies: HashMap<PolicyId, u64>,
+    authorities: Authorities,
     approvals: HashSet<AccessRequestId>,
 }
 
@@ -53,13 +54,13 @@ impl AuthorizationServer {
         if !for_caller || self.now() >= rpt.expires || rpt.pat_grant != pat.grant {
             return inactive();
         }
-        let left = self.standing_scopes(&rpt.scopes).await?;
+        let (left, authorities) = self.standing_with_authorities(&rpt.scopes).await?;
         if left.is_empty() {
             return inactive();
         }
         let answer = Introspection {
             active: true,
-            permissions: Some(rpt::to_permissions(&left, rpt.expires)),
+            permissions: Some(rpt::to_permissions(&left, rpt.expires, &authorities)),
             iss: Some(self.issuer().as_str().to_owned()),
             aud: Some(self.resource_server_id(&rpt.resource_server).await?.as_str().to_owned()),
             exp: Some(rpt.expires),
@@ -94,6 +95,14 @@ impl AuthorizationServer {
 
     /// The scopes that still rest on something.
     pub(crate) async fn standing_scopes(&self, scopes: &[GrantedScope]) -> Result<Vec<GrantedScope>, Failure> {
+        Ok(self.standing_with_authorities(scopes).await?.0)
+    }
+
+    /// The same, with the resource owner tokens that they rest on.
+    pub(crate) async fn standing_with_authorities(
+        &self,
+        scopes: &[GrantedScope],
+    ) -> Result<(Vec<GrantedScope>, Authorities), Failure> {
         let mut loaded = Loaded::default();
         for granted in scopes {
             if !loaded.resources.contains_key(&granted.resource)
@@ -105,7 +114,7 @@ impl AuthorizationServer {
                 self.load_basis(basis, &mut loaded).await?;
             }
         }
-        Ok(rpt::standing(scopes, &loaded, self.now()))
+        Ok((rpt::standing(scopes, &loaded, self.now()), loaded.authorities))
     }
 
     async fn load_basis(&self, basis: &Basis, loaded: &mut Loaded) -> Result<(), Failure> {
@@ -113,6 +122,7 @@ impl AuthorizationServer {
             Basis::Policy { id, .. } if !loaded.policies.contains_key(id) => {
                 if let Some(policy) = self.store.find_policy(id).await? {
                     loaded.policies.insert(id.clone(), policy.version);
+                    loaded.authorities.extend(policy.authority.map(|authority| (id.clone(), authority.token)));
                 }
             }
             Basis::Approval { id, .. } if !loaded.approvals.contains(id) => {

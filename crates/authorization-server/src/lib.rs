@@ -11,6 +11,7 @@ pub mod changes;
 pub mod claims;
 pub mod claims_interaction;
 pub mod consequences;
+pub mod credential;
 mod digest;
 pub mod erasure;
 pub mod event;

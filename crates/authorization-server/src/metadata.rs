@@ -7,7 +7,7 @@ use types::path;
 use types::token::{ID_TOKEN_FORMAT, UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
 
 /// Profiles of `uma_profiles_supported` that this server has.
-const PROFILES: [&str; 4] = ["policy-management", "resource-binding", "dpop", "jwt-rpt"];
+const PROFILES: [&str; 5] = ["policy-management", "resource-binding", "dpop", "jwt-rpt", "resource-owner-token"];
 
 impl AuthorizationServer {
     pub fn metadata(&self) -> Metadata {
@@ -27,6 +27,8 @@ impl AuthorizationServer {
             metadata.access_requests_endpoint = Some(url(path::ACCESS_REQUESTS));
             metadata.events_endpoint = Some(url(path::EVENTS));
             metadata.owner_settings_endpoint = Some(url(path::OWNER_SETTINGS));
+            metadata.resource_owner_credentials_endpoint = Some(url(path::CREDENTIALS));
+            metadata.resource_owner_token_signing_alg_values_supported = ["EdDSA", "ES256", "RS256"].map(str::to_owned).into();
             metadata.revocations_endpoint = Some(url(path::REVOCATIONS));
             metadata.policy_claims_supported = ["email", "sub", "name", "preferred_username"].map(str::to_owned).into();
         }

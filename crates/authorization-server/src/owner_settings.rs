@@ -6,7 +6,7 @@ use identity::Failure;
 use identity::access_token::PolicyToken;
 use rules::assessment::NoPolicy;
 use serde::{Deserialize, Serialize};
-use types::{ErrorCode, OwnerId};
+use types::OwnerId;
 
 /// Body of `GET|PUT {owner_settings_endpoint}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,18 +30,18 @@ impl AuthorizationServer {
         Ok(settings.and_then(|settings| settings.no_policy).unwrap_or(self.settings.no_policy))
     }
 
+    /// Whether only what this owner signed lets something pass.
+    pub(crate) async fn requires_authority(&self, owner: &OwnerId) -> Result<bool, Failure> {
+        let settings = self.store.find_owner_settings(owner).await?;
+        Ok(settings.is_some_and(|settings| settings.require_resource_owner_token))
+    }
+
     pub async fn read_owner_settings(&self, pmt: &PolicyToken) -> Result<OwnerSettings, Failure> {
         Ok(self.store.find_owner_settings(&pmt.owner).await?.unwrap_or_default())
     }
 
     /// Saves the settings; decisions that are being taken on the old ones are taken again.
     pub async fn put_owner_settings(&self, pmt: &PolicyToken, settings: OwnerSettings) -> Result<OwnerSettings, Failure> {
-        if settings.require_resource_owner_token {
-            return Failure::refuse(
-                ErrorCode::InvalidRequest,
-                "`require_resource_owner_token`: this server takes no resource owner tokens yet, so nothing would pass",
-            );
-        }
         let mut writes = vec![Write::PutOwnerSettings(pmt.owner.clone(), settings.clone())];
         for consent in self.identity.store.list_consents(&pmt.owner).await? {
             if consent.links_resource_server() {

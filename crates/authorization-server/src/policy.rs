@@ -9,6 +9,7 @@ use identity::{CommitError, Failure};
 use rules::assessment::{Asked, Outcome, Question, Reason, assess};
 use rules::claim::{Claim, Claims, RequestingParty, Subject};
 use rules::policy::Binding;
+use rules::rpt::Authorities;
 use rules::{Policy, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -32,7 +33,7 @@ pub struct Versioned {
 }
 
 impl Versioned {
-    fn of(policy: &Policy) -> Self {
+    pub(crate) fn of(policy: &Policy) -> Self {
         Self { document: policy.to_document(), version: policy.version }
     }
 }
@@ -90,7 +91,7 @@ impl AuthorizationServer {
         Err(Failure::Unavailable("resources change too fast".into()))
     }
 
-    fn write_policy(&self, policy: &Policy, kind: EventKind, by: &str, changes: &mut Changes) {
+    pub(crate) fn write_policy(&self, policy: &Policy, kind: EventKind, by: &str, changes: &mut Changes) {
         changes.writes.extend(policy.resource().cloned().map(Write::TouchResource));
         changes.writes.push(match kind {
             EventKind::PolicyDeleted => Write::DeletePolicy { owner: policy.owner.clone(), id: policy.id.clone() },
@@ -105,13 +106,15 @@ impl AuthorizationServer {
     }
 
     /// Checks what a policy is about; binds one that waits to a resource that is there already.
-    async fn bind(&self, policy: &mut Policy, changes: &mut Changes) -> Result<(), Failure> {
+    pub(crate) async fn bind(&self, policy: &mut Policy, changes: &mut Changes) -> Result<(), Failure> {
         let found = match &policy.binding {
             Binding::Bound { resource } => Some(self.owned_resource(&policy.owner, resource).await?),
             Binding::Waiting { resource_server, own_id } => self.find_by_own_id(&policy.owner, resource_server, own_id).await?,
         };
         let Some(resource) = found else { return Ok(()) };
-        if let Some(scope) = policy.scopes.iter().find(|scope| !resource.has_scope(scope)) {
+        // what an owner signed may name more than is registered: it never grants it
+        let unknown = policy.scopes.iter().find(|scope| policy.authority.is_none() && !resource.has_scope(scope));
+        if let Some(scope) = unknown {
             return Failure::refuse(ErrorCode::InvalidScope, format!("the scope `{scope}` is not registered for this resource"));
         }
         changes.requires.push(Requirement::ResourceUnchanged { id: resource.id.clone(), version: resource.version });
@@ -208,6 +211,12 @@ impl AuthorizationServer {
         for _ in 0..RETRIES {
             let before = self.own_policy(owner, id).await?;
             check_match(&before, if_match)?;
+            if before.authority.is_some() {
+                return Failure::refuse(
+                    ErrorCode::InvalidRequest,
+                    "what is signed is not changed: delete it, and post a new token",
+                );
+            }
             let version = before.version.saturating_add(1);
             let mut after = Policy::from_document(document.clone(), id.clone(), owner.clone(), version, before.created)?;
             let mut changes = Changes::default();
@@ -233,7 +242,17 @@ impl AuthorizationServer {
             check_match(&policy, if_match)?;
             let mut changes = Changes::default();
             changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: policy.version });
-            self.write_policy(&policy, EventKind::PolicyDeleted, by, &mut changes);
+            match &policy.authority {
+                None => self.write_policy(&policy, EventKind::PolicyDeleted, by, &mut changes),
+                // a token ends as a whole
+                Some(authority) => {
+                    for id in rules::authority::policy_ids(&authority.id, authority.parts) {
+                        if let Some(part) = self.store.find_policy(&id).await? {
+                            self.write_policy(&part, EventKind::PolicyDeleted, by, &mut changes);
+                        }
+                    }
+                }
+            }
             match self.store.commit(changes).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Changed) => continue,
@@ -268,9 +287,12 @@ impl AuthorizationServer {
             held: &[],
             partial_grants: self.settings.partial_grants,
             no_policy: self.no_policy_of(owner).await?,
+            require_authority: self.requires_authority(owner).await?,
+            jkt: None,
             now: self.now(),
         });
-        Ok(result_of(assessment, self.now().plus(self.settings.rpt_lifetime)))
+        let authorities = authorities_of(&policies);
+        Ok(result_of(assessment, self.now().plus(self.settings.rpt_lifetime), &authorities))
     }
 
     /// Claims as if this server, or any issuer that a policy trusts, had stated them.
@@ -306,7 +328,12 @@ fn check_match(policy: &Policy, if_match: Option<u64>) -> Result<(), Failure> {
     }
 }
 
-fn result_of(assessment: rules::Assessment, expires: types::Timestamp) -> SimulationResult {
+/// Resource owner tokens among these policies.
+fn authorities_of(policies: &[Policy]) -> Authorities {
+    policies.iter().filter_map(|policy| Some((policy.id.clone(), policy.authority.as_ref()?.token.clone()))).collect()
+}
+
+fn result_of(assessment: rules::Assessment, expires: types::Timestamp, authorities: &Authorities) -> SimulationResult {
     let (result, scopes) = match assessment.outcome {
         Outcome::Granted { scopes, partial: false } => ("granted", scopes),
         Outcome::Granted { scopes, partial: true } => ("partial", scopes),
@@ -315,5 +342,9 @@ fn result_of(assessment: rules::Assessment, expires: types::Timestamp) -> Simula
         Outcome::Denied => ("denied", Vec::new()),
         Outcome::InvalidScope { .. } => ("invalid_scope", Vec::new()),
     };
-    SimulationResult { result, permissions: rules::rpt::to_permissions(&scopes, expires), reasons: assessment.reasons }
+    SimulationResult {
+        result,
+        permissions: rules::rpt::to_permissions(&scopes, expires, authorities),
+        reasons: assessment.reasons,
+    }
 }

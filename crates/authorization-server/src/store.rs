@@ -2,6 +2,7 @@
 //! implements it in memory and on SQLite; one contract suite holds both to it.
 
 use crate::changes::Changes;
+use crate::credential::Credential;
 use crate::event::{Event, EventHead, EventSeal, Unsealed};
 use crate::owner_settings::OwnerSettings;
 use async_trait::async_trait;
@@ -92,6 +93,8 @@ pub trait Store: Send + Sync {
     async fn list_event_owners(&self, after: Option<&OwnerId>, limit: usize) -> Result<Vec<OwnerId>, StoreError>;
     /// Events that were committed since this was last asked.
     fn take_unsealed(&self) -> Unsealed;
+    /// An owner's credentials, the oldest first.
+    async fn list_credentials(&self, owner: &OwnerId) -> Result<Vec<Credential>, StoreError>;
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError>;
     /// A number that rises, before it is acknowledged, with every change that can take something away
     /// from this owner's things: her policies, resources, links, approvals, tokens.

@@ -102,6 +102,10 @@ impl PublicKey {
         Self { kid, material: Material::Rsa { n: n.to_vec(), e: e.to_vec() } }
     }
 
+    pub(crate) fn ed25519_bytes(&self) -> Option<&[u8]> {
+        if let Material::Ed25519(x) = &self.material { Some(x) } else { None }
+    }
+
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }

@@ -93,7 +93,12 @@ impl SigningKey {
 
     /// Signs claims as a compact JWS whose header has `typ`, `alg` and `kid`.
     pub fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, KeyError> {
-        let header = serde_json::json!({"typ": typ, "alg": self.algorithm().as_str(), "kid": self.kid()});
+        self.sign_as(typ, self.kid(), claims)
+    }
+
+    /// The same under another id: a DID, by which others know this key.
+    pub fn sign_as(&self, typ: &str, kid: &str, claims: &impl Serialize) -> Result<String, KeyError> {
+        let header = serde_json::json!({"typ": typ, "alg": self.algorithm().as_str(), "kid": kid});
         self.sign_with_header(&header, claims)
     }
 

@@ -9,11 +9,13 @@
 
 pub mod ambient;
 pub mod base64url;
+pub mod did;
 pub mod digest;
 pub mod dpop;
 pub mod jwk;
 pub mod jws;
 pub mod key;
+pub mod resource_owner_token;
 pub mod seal;
 
 pub use ambient::{Clock, Randomness, SystemClock, SystemRandomness};
@@ -21,3 +23,4 @@ pub use dpop::DpopProof;
 pub use jwk::{Algorithm, KeySet, PublicKey};
 pub use jws::{Header, Jws, JwsError, UnverifiedJws, Verified};
 pub use key::{KeyError, SigningKey};
+pub use resource_owner_token::{ResourceOwnerToken, UnverifiedToken};

@@ -165,6 +165,7 @@ mod tests {
             exp,
             iat: None,
             nbf,
+            authority: None,
         };
         let answer = |nbf: Option<i64>, exp: Option<i64>, token: i64| Introspection {
             active: true,

@@ -52,6 +52,10 @@ pub struct Question<'a> {
     pub held: &'a [GrantedScope],
     pub partial_grants: bool,
     pub no_policy: NoPolicy,
+    /// Whether only what the owner signed lets something pass.
+    pub require_authority: bool,
+    /// Thumbprint of the key that the client proves.
+    pub jkt: Option<&'a str>,
     pub now: Timestamp,
 }
 
@@ -145,8 +149,9 @@ struct PolicyIndex<'a>(BTreeMap<&'a ResourceId, Vec<(&'a Policy, Standing)>>);
 impl<'a> PolicyIndex<'a> {
     fn of(question: &Question<'a>) -> Self {
         let mut index: BTreeMap<&ResourceId, Vec<_>> = BTreeMap::new();
-        for policy in question.policies {
-            if let Some(resource) = policy.resource().filter(|r| policy.is_in_force(r, question.client, question.now)) {
+        for policy in question.policies.iter().filter(|policy| policy.authority.is_some() || !question.require_authority) {
+            let in_force = |r: &&ResourceId| policy.is_in_force(r, question.client, question.jkt, question.now);
+            if let Some(resource) = policy.resource().filter(in_force) {
                 index.entry(resource).or_default().push((policy, policy.standing(question.claims)));
             }
         }
@@ -191,7 +196,7 @@ fn judge(
             basis.push(Basis::Policy { id: policy.id.clone(), version: policy.version, expires_at: policy.expires_at });
         }
     }
-    for request in question.access_requests {
+    for request in question.access_requests.iter().filter(|_| !question.require_authority) {
         if let Some(until) = request.approves(resource, scope, question.now) {
             say(None, "the owner approved it");
             basis.push(Basis::Approval { id: request.id.clone(), expires_at: until });
@@ -236,7 +241,7 @@ fn judge_ungranted(question: &Question<'_>, index: &PolicyIndex<'_>, resource: &
     }
     if gathers {
         Verdict::Gather(open)
-    } else if asks || (!any && question.no_policy == NoPolicy::Ask) {
+    } else if asks || (!any && question.no_policy == NoPolicy::Ask && !question.require_authority) {
         Verdict::Ask
     } else {
         Verdict::Deny

@@ -7,6 +7,7 @@
 
 pub mod access_request;
 pub mod assessment;
+pub mod authority;
 pub mod claim;
 pub mod email;
 pub mod pct;
@@ -17,6 +18,7 @@ pub mod ticket;
 
 pub use access_request::AccessRequest;
 pub use assessment::{Assessment, Outcome, Question, assess};
+pub use authority::Authority;
 pub use claim::{Claim, Claims, RequestingParty};
 pub use pct::Pct;
 pub use policy::Policy;

@@ -1,5 +1,6 @@
 //! An owner's policy: what it says, and when it is in force (protocol.md 1.2).
 
+use crate::authority::Authority;
 use crate::claim::{Claims, Standing};
 use crate::email;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub struct Policy {
     pub purpose: Option<String>,
     pub on_missing: OnMissing,
     pub created: Timestamp,
+    /// Where the owner signed it herself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Authority>,
 }
 
 impl Policy {
@@ -67,6 +71,9 @@ impl Policy {
         if document.resource_scopes.is_empty() {
             return invalid("`resource_scopes` must name at least one scope");
         }
+        if document.authority.is_some() {
+            return invalid("post a resource owner token as `application/rot+jwt`, not inside a policy");
+        }
         if document.max_uses == Some(0) {
             return invalid("`max_uses` must be at least 1");
         }
@@ -91,6 +98,7 @@ impl Policy {
             purpose: document.purpose,
             on_missing: document.on_missing,
             created: now,
+            authority: None,
         })
     }
 
@@ -108,6 +116,7 @@ impl Policy {
             on_missing: self.on_missing,
             uses: self.max_uses.map(|_| self.uses),
             warnings: self.warnings(),
+            authority: self.authority.as_ref().map(|authority| authority.token.clone()),
             ..PolicyDocument::default()
         };
         match &self.binding {
@@ -140,9 +149,11 @@ impl Policy {
     }
 
     /// In force: bound to this resource, within its times, with uses left, for this client or for
-    /// any. Others do not exist for an assessment.
-    pub fn is_in_force(&self, resource: &ResourceId, client: &ClientId, now: Timestamp) -> bool {
-        self.resource() == Some(resource)
+    /// any, and for the key that is proven where it names one. Others do not exist for an assessment.
+    pub fn is_in_force(&self, resource: &ResourceId, client: &ClientId, jkt: Option<&str>, now: Timestamp) -> bool {
+        let cnf = self.authority.as_ref().and_then(|authority| authority.cnf.as_deref());
+        cnf.is_none_or(|cnf| jkt == Some(cnf))
+            && self.resource() == Some(resource)
             && self.valid_from.is_none_or(|from| from <= now)
             && self.expires_at.is_none_or(|end| now < end)
             && self.max_uses.is_none_or(|most| self.uses < most)
@@ -170,7 +181,7 @@ impl Policy {
     }
 }
 
-fn check_conditions(conditions: &[ClaimCondition]) -> Result<(), Refusal> {
+pub(crate) fn check_conditions(conditions: &[ClaimCondition]) -> Result<(), Refusal> {
     let invalid = |what: String| Err(Refusal::new(ErrorCode::InvalidRequest, what));
     if conditions.len() > MAX_CONDITIONS {
         return invalid(format!("at most {MAX_CONDITIONS} entries fit in `required_claims`"));

@@ -81,24 +81,35 @@ pub fn standing(scopes: &[GrantedScope], foundations: &impl Foundations, now: Ti
     left
 }
 
-/// Scopes as permission objects: one per resource and end. `exp` is the latest end of what a scope
-/// rests on, where that lies before the token's own.
-pub fn to_permissions(scopes: &[GrantedScope], expires: Timestamp) -> Vec<GrantedPermission> {
-    let mut grouped: BTreeMap<(&ResourceId, Option<Timestamp>), ScopeSet> = BTreeMap::new();
+/// Resource owner tokens by the policies that they are.
+pub type Authorities = BTreeMap<PolicyId, String>;
+
+/// Scopes as permission objects: one per resource and end, and one for each resource owner token that a scope rests
+/// on. `exp` is the latest end of what a scope rests on, where that lies before the token's own.
+pub fn to_permissions(scopes: &[GrantedScope], expires: Timestamp, authorities: &Authorities) -> Vec<GrantedPermission> {
+    let mut grouped: BTreeMap<(&ResourceId, Option<&String>, Option<Timestamp>), ScopeSet> = BTreeMap::new();
     for granted in scopes {
-        let unlimited = granted.basis.iter().any(|basis| basis.expires_at().is_none());
-        let latest = granted.basis.iter().filter_map(Basis::expires_at).max();
-        let exp = latest.filter(|end| !unlimited && *end < expires);
-        grouped.entry((&granted.resource, exp)).or_default().insert(granted.scope.clone());
+        let mut by_authority: BTreeMap<Option<&String>, Vec<&Basis>> = BTreeMap::new();
+        for basis in &granted.basis {
+            let authority = if let Basis::Policy { id, .. } = basis { authorities.get(id) } else { None };
+            by_authority.entry(authority).or_default().push(basis);
+        }
+        for (authority, basis) in by_authority {
+            let unlimited = basis.iter().any(|basis| basis.expires_at().is_none());
+            let latest = basis.iter().filter_map(|basis| basis.expires_at()).max();
+            let exp = latest.filter(|end| !unlimited && *end < expires);
+            grouped.entry((&granted.resource, authority, exp)).or_default().insert(granted.scope.clone());
+        }
     }
     grouped
         .into_iter()
-        .map(|((resource, exp), resource_scopes)| GrantedPermission {
+        .map(|((resource, authority, exp), resource_scopes)| GrantedPermission {
             resource_id: resource.clone(),
             resource_scopes,
             exp,
             iat: None,
             nbf: None,
+            authority: authority.cloned(),
         })
         .collect()
 }
@@ -174,7 +185,7 @@ mod tests {
             granted("edit", vec![policy("p", 1, Some(50)), policy("q", 1, None)]),
             granted("print", vec![policy("p", 1, Some(500))]),
         ];
-        let permissions = to_permissions(&scopes, Timestamp(100));
+        let permissions = to_permissions(&scopes, Timestamp(100), &Authorities::new());
         let ends: Vec<_> = permissions.iter().map(|p| (p.resource_scopes.to_string(), p.exp)).collect();
         assert_eq!(ends, [("edit print".into(), None), ("view".into(), Some(Timestamp(70)))]);
     }

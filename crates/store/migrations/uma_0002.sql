@@ -78,3 +78,5 @@ CREATE INDEX shared_with_by_policy ON shared_with (policy);
 INSERT OR IGNORE INTO shared_with SELECT lower(v.value), p.id
   FROM policy p, json_each(CAST(p.body AS TEXT), '$.conditions') c, json_each(c.value, '$.value') v
   WHERE json_extract(c.value, '$.name') = 'email' AND v.type = 'text';
+
+CREATE TABLE resource_owner_credential (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;

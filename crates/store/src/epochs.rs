@@ -113,6 +113,7 @@ impl Touched {
         for write in &changes.writes {
             match write {
                 Write::AppendEvent(event) => touched.events.push(event.clone()),
+                Write::DeleteCredential { owner, .. } => touched.owners.push(owner.clone()),
                 Write::PutOwnerSettings(owner, _) => touched.owners.push(owner.clone()),
                 Write::PutResource(resource) => touched.owners.push(resource.owner.clone()),
                 Write::PutPolicy(policy) => touched.owners.push(policy.owner.clone()),

@@ -229,12 +229,19 @@ pub(crate) static EVENT_SEAL: Table = Table {
 pub(crate) static EVENT_HEAD: Table =
     Table { name: "event_head", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
+pub(crate) static CREDENTIAL: Table = Table {
+    name: "resource_owner_credential",
+    columns: &[column("owner", Kind::Text), column("id", Kind::Text), column("body", Kind::Blob)],
+    key: 2,
+    indexes: &[],
+};
+
 pub(crate) static OWNER_SETTINGS: Table =
     Table { name: "owner_settings", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 26] = [
+pub(crate) static ALL: [&Table; 27] = [
     &ACCOUNT,
     &CLIENT,
     &CLIENT_USE,
@@ -260,5 +267,6 @@ pub(crate) static ALL: [&Table; 26] = [
     &EVENT,
     &EVENT_SEAL,
     &EVENT_HEAD,
+    &CREDENTIAL,
     &OWNER_SETTINGS,
 ];

@@ -3,6 +3,7 @@
 use crate::row::{as_version, entities, entity, number, optional, version, waiting_for};
 use crate::{Store, tables};
 use async_trait::async_trait;
+use authorization_server::credential::Credential;
 use authorization_server::event::{EventHead, EventSeal, Unsealed};
 use authorization_server::owner_settings::OwnerSettings;
 use authorization_server::store::Page;
@@ -234,6 +235,15 @@ impl authorization_server::Store for Store {
 
     fn take_unsealed(&self) -> Unsealed {
         self.epochs.take_unsealed()
+    }
+
+    async fn list_credentials(&self, owner: &OwnerId) -> Result<Vec<Credential>, StoreError> {
+        let prefix = [owner.as_str().into()];
+        let scan =
+            Scan { table: &tables::CREDENTIAL, index: None, prefix: &prefix, after: None, descending: false, limit: 1_000 };
+        let mut all: Vec<Credential> = entities(self.scan(&scan)?)?;
+        all.sort_by_key(|credential| credential.document.created);
+        Ok(all)
     }
 
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {

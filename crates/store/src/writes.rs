@@ -102,6 +102,9 @@ impl Plan {
             Requirement::AccessRequestUnchanged { id, version: v } => {
                 self.must_equal(&tables::ACCESS_REQUEST, vec![id.as_str().into()], 4, version(v));
             }
+            Requirement::PolicyAbsent(id) => {
+                self.check(Check::Absent { table: &tables::POLICY, key: vec![id.as_str().into()] }, CommitError::Taken);
+            }
             Requirement::RptThere(key) => self.must_equal(&tables::RPT, token_key(&key), 1, key.hash.to_vec().into()),
             Requirement::LinkUnchanged { owner, resource_server, version } => {
                 let key = vec![owner.as_str().into(), resource_server.as_str().into()];
@@ -221,6 +224,13 @@ impl Plan {
                 self.operations.push(Operation::Raise { table: &tables::LINK, row, column: 2 });
                 Ok(())
             }
+            other => self.write_other(other),
+        }
+    }
+
+    /// What is not of resources and policies.
+    fn write_other(&mut self, write: Write) -> Planned {
+        match write {
             Write::PutProcess { id, sealed, expires } => {
                 self.put(&tables::PROCESS, vec![id.to_vec().into(), expires.0.into(), sealed.into()])
             }
@@ -237,6 +247,13 @@ impl Plan {
             Write::PutOwnerSettings(owner, settings) => {
                 self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?])
             }
+            Write::PutCredential(c) => {
+                let key = [c.owner.as_str().into(), c.document.id.as_str().into()];
+                self.put(&tables::CREDENTIAL, key.into_iter().chain([body(&c)?]).collect())
+            }
+            Write::DeleteCredential { owner, id } => {
+                self.delete(&tables::CREDENTIAL, vec![owner.as_str().into(), id.as_str().into()])
+            }
             Write::PutRpt(key, rpt) => {
                 self.token(&tables::RPT, &key, [rpt.family.as_str().into(), rpt.expires.0.into(), body(&rpt)?])?;
                 rpt.jti.as_ref().map_or(Ok(()), |jti| self.put(&tables::SIGNED_RPT, signed_rpt_row(&rpt, jti)))
@@ -244,6 +261,15 @@ impl Plan {
             Write::DeleteRpt { key, .. } => self.delete(&tables::RPT, token_key(&key)),
             Write::PutPct { key, sealed, expires } => self.token(&tables::PCT, &key, [expires.0.into(), sealed.into()]),
             Write::DeletePct(key) => self.delete(&tables::PCT, token_key(&key)),
+            // written by the other
+            Write::CreateResource(_)
+            | Write::PutResource(_)
+            | Write::DeleteResource { .. }
+            | Write::TouchResource(_)
+            | Write::PutPolicy(_)
+            | Write::DeletePolicy { .. }
+            | Write::Use { .. }
+            | Write::RaiseLink { .. } => Ok(()),
         }
     }
 }

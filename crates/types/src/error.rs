@@ -64,9 +64,12 @@ codes! {
     InvalidClientMetadata = "invalid_client_metadata",
     /// RFC 7591 3.2.2.
     InvalidSoftwareStatement = "invalid_software_statement",
+    /// RFC 7591 3.2.2.
     UnapprovedSoftwareStatement = "unapproved_software_statement",
     /// RFC 7009 2.2.1.
     UnsupportedTokenType = "unsupported_token_type",
+    /// A credential's key was not proven (protocol.md 3).
+    InvalidProof = "invalid_proof",
     /// RFC 9449 5.
     InvalidDpopProof = "invalid_dpop_proof",
     /// RFC 9449 8.

@@ -33,6 +33,8 @@ kinds! {
     RequestApproved = "request.approved",
     RequestDenied = "request.denied",
     RequestExpired = "request.expired",
+    CredentialRegistered = "credential.registered",
+    CredentialWithdrawn = "credential.withdrawn",
     ResourceServerLinked = "resource_server.linked",
     ResourceServerUnlinked = "resource_server.unlinked",
 }

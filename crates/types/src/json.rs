@@ -1,8 +1,8 @@
 //! Reading JSON that a stranger sent: a repeated member is an error, not "the last one wins"
 //! (Federated Authorization 3.2: a repeated parameter is `invalid_request`), and nesting is bounded.
 
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 }
 
 /// A member that may be one string or an array of strings.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OneOrMany {
     One(String),
@@ -96,6 +96,15 @@ impl OneOrMany {
             Self::One(one) => one == text,
             Self::Many(many) => many.iter().any(|item| item == text),
         }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let all = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many.as_slice(),
+        };
+        all.iter().map(String::as_str)
     }
 
     /// How many there are.

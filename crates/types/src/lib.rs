@@ -7,6 +7,7 @@
 pub mod access_request;
 pub mod challenge;
 pub mod client;
+pub mod credential;
 pub mod error;
 pub mod event;
 pub mod id;

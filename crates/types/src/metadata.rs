@@ -84,11 +84,15 @@ pub struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner_settings_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_owner_credentials_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revocations_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claim_token_formats_supported: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policy_claims_supported: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resource_owner_token_signing_alg_values_supported: Vec<String>,
 }
 
 /// The protected-resource document (RFC 9728 2).

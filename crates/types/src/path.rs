@@ -22,6 +22,7 @@ pub const POLICIES: &str = "/uma/policies";
 pub const REGISTERED_RESOURCES: &str = "/uma/registered-resources";
 pub const ACCESS_REQUESTS: &str = "/uma/access-requests";
 pub const EVENTS: &str = "/uma/events";
+pub const CREDENTIALS: &str = "/uma/credentials";
 pub const OWNER_SETTINGS: &str = "/uma/owner-settings";
 
 pub const LOGIN: &str = "/login";

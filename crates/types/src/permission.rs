@@ -44,6 +44,9 @@ pub struct GrantedPermission {
     pub iat: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nbf: Option<Timestamp>,
+    /// The resource owner token that it rests on (protocol.md 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
 }
 
 impl GrantedPermission {

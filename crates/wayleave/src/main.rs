@@ -52,6 +52,16 @@ enum Command {
         #[command(subcommand)]
         action: KeyAction,
     },
+    /// Keys of resource owners
+    Credential {
+        #[command(subcommand)]
+        action: commands::credential::Credential,
+    },
+    /// Resource owner tokens: what an owner signs herself
+    Rot {
+        #[command(subcommand)]
+        action: commands::credential::Rot,
+    },
     /// Owners' events
     Audit {
         #[command(subcommand)]
@@ -143,6 +153,8 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Key { action: KeyAction::Rotate } => commands::store::rotate_keys(&config()?).await,
         Command::Audit { action: AuditAction::Verify { head } } => commands::store::verify_heads(&config()?, &head).await,
         Command::Audit { action: AuditAction::Erase { email } } => commands::store::erase(&config()?, &email).await,
+        Command::Credential { action } => commands::credential::run(action),
+        Command::Rot { action } => commands::credential::rot(action),
         Command::Backup { file } => commands::store::backup(&config()?, &file),
         Command::Restore { file } => commands::store::restore(&config()?, &file).await,
         Command::Config { action: ConfigAction::Check } => config().map(|_| wayleave::say::line("the configuration works")),

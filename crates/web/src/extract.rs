@@ -73,6 +73,16 @@ impl Parts {
         Ok(Form::parse(&read(body, MAX_FORM).await?).map_err(Failure::from)?)
     }
 
+    /// A body of this media type, if it has it: a compact JWS, which is text.
+    pub async fn compact(&self, wanted: &str, body: Body) -> Result<Result<String, Body>, ApiError> {
+        if !self.has_type(wanted) {
+            return Ok(Err(body));
+        }
+        let bytes = read(body, MAX_FORM).await?;
+        let text = String::from_utf8(bytes).map_err(|_| refuse(ErrorCode::InvalidRequest, "a compact JWS is ASCII text"))?;
+        Ok(Ok(text))
+    }
+
     /// A strict JSON body.
     pub async fn json<T: DeserializeOwned>(&self, body: Body) -> Result<T, ApiError> {
         self.json_or(body, ErrorCode::InvalidRequest).await

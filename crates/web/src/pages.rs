@@ -84,6 +84,8 @@ fn kind_in_words(kind: types::event::EventKind) -> &'static str {
         K::RequestApproved => "You approved a request",
         K::RequestDenied => "You refused a request",
         K::RequestExpired => "A request ran out",
+        K::CredentialRegistered => "A key of yours was registered",
+        K::CredentialWithdrawn => "A key of yours was withdrawn, with all that it signed",
         K::ResourceServerLinked => "A resource server was linked",
         K::ResourceServerUnlinked => "A resource server was unlinked",
     }

@@ -1,6 +1,7 @@
 //! HTTP of the protection API, the policy API and the claims pages.
 
 mod claims;
+mod credentials;
 mod owner;
 mod protection;
 mod stream;
@@ -42,6 +43,8 @@ pub fn router() -> Router<Shared> {
             get(owner::read_request).post(owner::decide_request).delete(owner::delete_request),
         )
         .route(path::EVENTS, get(owner::list_events))
+        .route(path::CREDENTIALS, get(credentials::list).post(credentials::register))
+        .route(&format!("{}/{{id}}", path::CREDENTIALS), get(credentials::read).delete(credentials::delete))
         .route(path::OWNER_SETTINGS, get(owner::read_settings).put(owner::put_settings))
 }
 

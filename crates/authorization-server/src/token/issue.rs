@@ -120,10 +120,11 @@ impl AuthorizationServer {
 
     /// An RFC 9068 access token with `permissions` (protocol.md 4).
     async fn rpt_as_jwt(&self, rpt: &Rpt, id: &str) -> Result<String, Failure> {
+        let (_, authorities) = self.standing_with_authorities(&rpt.scopes).await?;
         let mut claims = json!({
             "iss": self.issuer(), "aud": self.resource_server_id(&rpt.resource_server).await?, "sub": self.pairwise_subject(rpt),
             "client_id": rpt.client, "iat": rpt.issued, "exp": rpt.expires, "jti": id,
-            "permissions": rpt::to_permissions(&rpt.scopes, rpt.expires),
+            "permissions": rpt::to_permissions(&rpt.scopes, rpt.expires, &authorities),
         });
         if let (Some(jkt), Some(object)) = (&rpt.cnf, claims.as_object_mut()) {
             object.insert("cnf".into(), json!({"jkt": jkt}));

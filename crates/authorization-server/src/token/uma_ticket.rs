@@ -257,6 +257,8 @@ impl AuthorizationServer {
             held: &held,
             partial_grants: self.settings.partial_grants,
             no_policy: self.no_policy_of(&ticket.owner).await?,
+            require_authority: self.requires_authority(&ticket.owner).await?,
+            jkt: request.jkt.as_deref(),
             now: self.now(),
         });
         Ok(assessment.outcome)

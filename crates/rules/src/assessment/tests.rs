@@ -48,6 +48,7 @@ fn policy(id: &str, resource: &str, on: &str, email: Option<&str>) -> Policy {
         purpose: None,
         on_missing: OnMissing::Gather,
         created: NOW,
+        authority: None,
     }
 }
 
@@ -115,6 +116,8 @@ impl Case {
             held: &self.held,
             partial_grants: self.partial,
             no_policy: self.no_policy,
+            require_authority: false,
+            jkt: None,
             now: NOW,
         })
     }
@@ -288,7 +291,7 @@ proptest! {
         let ask = |policies: &[Policy]| assess(&Question {
             client: &"viewer".into(), registered_scopes: &registered, requested_scopes: &requested, asked: &asked,
             requesting_party: &party, claims: &claims, policies, access_requests: &[], held: &[],
-            partial_grants: partial, no_policy: NoPolicy::Deny, now: NOW,
+            partial_grants: partial, no_policy: NoPolicy::Deny, require_authority: false, jkt: None, now: NOW,
         }).outcome;
         let outcome = ask(&policies);
         if let Outcome::Granted { scopes, .. } = &outcome {

@@ -1,6 +1,7 @@
 //! The protocol over the real router, on every engine, with a clock that stands still: requests in,
 //! answers out. Each test bears the ids of the cases it holds (`docs/conformance.md`).
 
+mod authority;
 mod claims;
 mod clients;
 mod discovery;

@@ -203,3 +203,50 @@ async fn a_person_is_erased_and_the_chain_stands() {
     assert!(wayleave(&server, &["audit", "erase", "--email", "bob@bar.example"]).status.success());
     assert_eq!(wayleave(&server, &["audit", "erase", "--email", "nobody"]).status.code(), Some(1));
 }
+
+/// An owner's key and her signed share, all by the command line.
+#[tokio::test]
+async fn an_owner_makes_a_key_signs_a_share_and_it_counts() {
+    let server = Server::start("");
+    let desk = Desk::open(&server).await;
+    let said = |arguments: &[&str]| {
+        let output = wayleave(&server, arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let mut credential: Value = serde_json::from_str(&said(&["credential", "new", "--key", "alice.key"])).unwrap();
+    assert_eq!(
+        wayleave(&server, &["credential", "new", "--key", "alice.key"]).status.code(),
+        Some(2),
+        "a key is never overwritten"
+    );
+    let endpoint = desk.metadata.resource_owner_credentials_endpoint.clone().unwrap();
+    let (status, asked) = desk.api(Method::POST, &endpoint, &desk.pmt, credential.clone()).await.unwrap();
+    assert_eq!((status, &asked["error"]), (400, &json!("invalid_proof")));
+    let challenge = asked["challenge"].as_str().unwrap();
+    let proof = said(&["credential", "prove", "--key", "alice.key", "--audience", &server.issuer, "--challenge", challenge]);
+    credential["proof"] = json!(proof);
+    assert_eq!(desk.api(Method::POST, &endpoint, &desk.pmt, credential).await.unwrap().0, 201);
+    let resource = format!("http://127.0.0.1:{}", server.gateway_port);
+    let draft = json!({
+        "jti": "my-share", "aud": [resource, server.issuer], "allowed_rqp": {},
+        "resources": [{"resource_server": resource, "resource_id": "diary", "allowed_scopes": ["read"]}],
+    });
+    std::fs::write(server.folder.0.join("draft.json"), draft.to_string()).unwrap();
+    let token = said(&["rot", "sign", "--key", "alice.key", "draft.json"]);
+    std::fs::write(server.folder.0.join("token"), &token).unwrap();
+    assert!(said(&["rot", "verify", "token"]).contains("my-share"));
+    std::fs::write(server.folder.0.join("token"), format!("{token}x")).unwrap();
+    assert_eq!(wayleave(&server, &["rot", "verify", "token"]).status.code(), Some(1));
+    let mut request = Request::get(desk.metadata.policy_endpoint.as_deref().unwrap());
+    (request.method, request.body) = (Method::POST, Some(token.clone().into_bytes()));
+    let request = request.header("content-type", "application/rot+jwt").header("authorization", &format!("Bearer {}", desk.pmt));
+    assert_eq!(desk.client.outbound.send(request).await.unwrap().status, 201);
+    let registration = desk.metadata.resource_registration_endpoint.clone().unwrap();
+    let diary = json!({"resource_scopes": ["read", "write"], "_resource_id": "diary"});
+    let diary = desk.api(Method::POST, &registration, &desk.pat, diary).await.unwrap().1["_id"].as_str().unwrap().to_owned();
+    let body = json!({"resource_id": diary, "resource_scopes": ["read"]});
+    let ticket = desk.api(Method::POST, desk.metadata.permission_endpoint.as_deref().unwrap(), &desk.pat, body).await.unwrap().1;
+    let (status, granted) = desk.trade(ticket["ticket"].as_str().unwrap()).await.unwrap();
+    assert_eq!(status, 200, "{granted}");
+}

@@ -33,6 +33,10 @@ pub(super) async fn create_policy(State(app): State<Shared>, request: Request) -
     with_parts(request, async |parts, body| {
         let pmt = pmt(&app, &parts).await?;
         let (server, by) = (&app.authorization_server, pmt.client.as_str());
+        let body = match parts.compact("application/rot+jwt", body).await? {
+            Ok(token) => return Ok(created(&app, &server.create_token_policy(&pmt, &token).await?)),
+            Err(body) => body,
+        };
         match parts.json::<Value>(body).await? {
             Value::Array(items) if parts.query()?.one("atomic").map_err(Failure::from)? == Some("true") => {
                 let documents = items.into_iter().map(document).collect::<Result<Vec<_>, _>>()?;
@@ -49,17 +53,18 @@ pub(super) async fn create_policy(State(app): State<Shared>, request: Request) -
                 }
                 Ok(secret(Json(answers)))
             }
-            one => {
-                let made = server.create_policy(&pmt.owner, by, document(one)?).await?;
-                let id = made.document.id.clone().unwrap_or_else(|| PolicyId::new(""));
-                let mut response = tagged(StatusCode::CREATED, &made);
-                let location = format!("{}/{id}", app.identity.url(types::path::POLICIES));
-                response.headers_mut().extend(location.parse().ok().map(|value| (header::LOCATION, value)));
-                Ok(response)
-            }
+            one => Ok(created(&app, &server.create_policy(&pmt.owner, by, document(one)?).await?)),
         }
     })
     .await
+}
+
+fn created(app: &Shared, made: &Versioned) -> Response {
+    let id = made.document.id.clone().unwrap_or_else(|| PolicyId::new(""));
+    let mut response = tagged(StatusCode::CREATED, made);
+    let location = format!("{}/{id}", app.identity.url(types::path::POLICIES));
+    response.headers_mut().extend(location.parse().ok().map(|value| (header::LOCATION, value)));
+    response
 }
 
 /// One item of an array is answered for itself: its status, and the policy or the error.
