@@ -7,18 +7,16 @@ use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::PolicyToken;
 use identity::{CommitError, Failure};
-use jose::{KeySet, PublicKey, ResourceOwnerToken, UnverifiedJws, UnverifiedToken, Verified, base64url, did};
+use jose::possession::{self, Challenger, Claimed};
+use jose::{KeySet, PublicKey, ResourceOwnerToken, UnverifiedToken, Verified, did, digest};
 use rules::Policy;
 use rules::authority;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use types::credential::{CredentialChallenge, CredentialDocument, CredentialRegistration, CredentialType, PROOF_TYPE};
+use types::credential::{CredentialChallenge, CredentialDocument, CredentialRegistration, CredentialType};
 use types::event::EventKind;
-use types::json::OneOrMany;
-use types::{ErrorCode, OwnerId, Refusal, Timestamp};
+use types::{ErrorCode, OwnerId, Refusal};
 
-/// Seconds that a challenge is good.
-const CHALLENGE_LIFETIME: i64 = 300;
 const CHALLENGE: &str = "credential challenge";
 /// Most credentials of one owner.
 const MAX_CREDENTIALS: usize = 50;
@@ -37,20 +35,6 @@ pub enum Registered {
     Credential(CredentialDocument),
     /// What to sign, and to come back with.
     Challenge(CredentialChallenge),
-}
-
-#[derive(Serialize, Deserialize)]
-struct Challenged {
-    owner: OwnerId,
-    subject: String,
-    expires: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct ProofClaims {
-    aud: OneOrMany,
-    nonce: String,
-    iat: Timestamp,
 }
 
 fn invalid<T>(what: impl Into<String>) -> Result<T, Failure> {
@@ -92,11 +76,12 @@ impl AuthorizationServer {
     ) -> Result<Registered, Failure> {
         let subject = subject_of(&registration)?;
         let keys = self.keys_of(registration.cred_type, &subject, &registration.cred_value).await?;
+        let claimed = Claimed { owner: pmt.owner.as_str(), credential: &subject, audience: self.issuer().as_str() };
         let Some(proof) = &registration.proof else {
-            return self.challenge(&pmt.owner, &subject, "sign the challenge with the credential's key, and send it as `proof`");
+            return Ok(self.challenge(&claimed, "sign the challenge with the credential's key, and send it as `proof`"));
         };
-        if let Err(what) = self.check_proof(proof, &keys, &pmt.owner, &subject) {
-            return self.challenge(&pmt.owner, &subject, &what);
+        if let Err(what) = self.challenger().check(proof, &keys, &claimed, self.now()) {
+            return Ok(self.challenge(&claimed, &what));
         }
         let known = self.store.list_credentials(&pmt.owner).await?;
         if known.iter().any(|credential| credential.subject == subject) {
@@ -132,35 +117,17 @@ impl AuthorizationServer {
         Ok(Changes::of(writes))
     }
 
-    fn challenge(&self, owner: &OwnerId, subject: &str, what: &str) -> Result<Registered, Failure> {
-        let expires = self.now().plus(CHALLENGE_LIFETIME);
-        let challenged = Challenged { owner: owner.clone(), subject: subject.to_owned(), expires };
-        let plain = serde_json::to_vec(&challenged).map_err(identity::internal)?;
-        let sealed = self.identity.keys.seal(&plain, CHALLENGE, &*self.identity.randomness)?;
-        Ok(Registered::Challenge(CredentialChallenge {
+    fn challenge(&self, claimed: &Claimed<'_>, what: &str) -> Registered {
+        Registered::Challenge(CredentialChallenge {
             error: ErrorCode::InvalidProof.as_str().to_owned(),
             error_description: what.to_owned(),
-            challenge: base64url::encode(sealed),
-            expires_in: CHALLENGE_LIFETIME,
-        }))
+            challenge: self.challenger().challenge(claimed, self.now()),
+            expires_in: possession::LIFETIME,
+        })
     }
 
-    fn check_proof(&self, proof: &str, keys: &KeySet, owner: &OwnerId, subject: &str) -> Result<(), String> {
-        let jws = UnverifiedJws::parse(proof).and_then(|jws| jws.expect_type(PROOF_TYPE)).and_then(|jws| jws.verify(keys));
-        let claims =
-            jws.and_then(|jws| jws.claims::<ProofClaims>()).map_err(|error| format!("the proof is not good: {error}"))?;
-        let opened = base64url::decode(&claims.nonce).and_then(|sealed| self.identity.keys.open(&sealed, CHALLENGE));
-        let challenged = opened.and_then(|plain| serde_json::from_slice::<Challenged>(&plain).ok());
-        let now = self.now();
-        let ours = challenged.is_some_and(|c| c.owner == *owner && c.subject == subject && now < c.expires);
-        let recent = claims.iat <= now.plus(60) && now <= claims.iat.plus(CHALLENGE_LIFETIME);
-        if !ours || !recent {
-            return Err("the challenge is not one of ours for this credential, or too old: sign this one".into());
-        }
-        if claims.aud.len() != 1 || !claims.aud.contains(self.issuer().as_str()) {
-            return Err("the proof must be for this server alone (`aud`)".into());
-        }
-        Ok(())
+    fn challenger(&self) -> Challenger {
+        Challenger::new(digest::sha256(&[self.identity.keys.keyed_digest(CHALLENGE, b"").as_bytes()]))
     }
 
     /// Keys of a credential: in the DID itself, in its document (did:web), or in the client's set.

@@ -7,6 +7,7 @@ use outbound::{Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::error::ErrorBody;
+use types::introspection::Introspection;
 use types::metadata::Metadata;
 use types::token::TokenResponse;
 use url::Url;
@@ -113,6 +114,18 @@ impl Client {
     /// A new token for a refresh token.
     pub async fn refresh(&self, metadata: &Metadata, refresh_token: &str) -> Result<TokenResponse, ClientError> {
         self.token(metadata, &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
+    }
+
+    /// What a server says of an access token that is for this resource server (RFC 7662).
+    pub async fn introspect(&self, metadata: &Metadata, token: &str) -> Result<Introspection, ClientError> {
+        let endpoint = metadata.introspection_endpoint.as_deref();
+        let endpoint =
+            endpoint.ok_or_else(|| ClientError::protocol("the authorization server names no introspection endpoint"))?;
+        let answer = self.post_form(endpoint, &[("token", token)]).await?;
+        if answer.status != 200 {
+            return Err(refusal(&answer));
+        }
+        types::json::parse(&answer.body).map_err(|error| ClientError::protocol(format!("introspection does not read: {error}")))
     }
 
     /// Gives a token back (RFC 7009).

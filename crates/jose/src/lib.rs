@@ -15,6 +15,7 @@ pub mod dpop;
 pub mod jwk;
 pub mod jws;
 pub mod key;
+pub mod possession;
 pub mod resource_owner_token;
 pub mod seal;
 

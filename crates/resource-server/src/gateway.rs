@@ -5,8 +5,10 @@
 //! places, [`route`] (what it needs, of whom), [`link`] (the owner's PAT), registration, guard,
 //! and then [`backend`] - or back with a challenge.
 
+mod authority;
 mod backend;
 mod link;
+mod management;
 mod path;
 mod route;
 mod store;
@@ -24,6 +26,8 @@ use backend::Backend;
 use client::Client;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
+use jose::possession::Challenger;
+use quick_cache::sync::Cache;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +36,7 @@ use types::challenge::UmaChallenge;
 use types::metadata::ProtectedResourceMetadata;
 use types::{OwnResourceId, ResourceDescription, ScopeSet};
 
+pub use management::Management;
 pub use route::{OwnerOf, Route};
 pub use store::Store;
 
@@ -60,6 +65,15 @@ pub enum Check {
     Offline,
 }
 
+/// Whose word counts (protocol.md 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// That of the authorization servers which the operator lists.
+    List,
+    /// The same, and every permission must carry the owner's own token.
+    RotRequired,
+}
+
 /// What the operator sets.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -70,6 +84,9 @@ pub struct Settings {
     pub authorization_server: String,
     pub pat: PatBy,
     pub check: Check,
+    pub trust: Trust,
+    /// Who may issue RMTs; none: owners manage nothing here.
+    pub management: Option<Management>,
     pub owner_claim: String,
     pub routes: Vec<Route>,
 }
@@ -83,6 +100,9 @@ pub struct Gateway {
     guard: Guard,
     store: Store,
     backend: Backend,
+    /// Owners' tokens whose signature held.
+    signed: Cache<[u8; 32], Arc<authority::Signed>>,
+    challenger: Challenger,
     /// One at a time per owner renews a PAT or registers.
     turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
@@ -94,7 +114,18 @@ impl Gateway {
             Check::Introspect => Guard::default(),
             Check::Offline => Guard::offline(Offline::new(&settings.resource, &client.credentials.client_id)),
         };
-        Self { settings, client, protection: OnceCell::new(), guard, store, backend, turns: Mutex::default() }
+        let challenger = Challenger::new(jose::ambient::random(&*client.randomness));
+        Self {
+            settings,
+            client,
+            protection: OnceCell::new(),
+            guard,
+            store,
+            backend,
+            signed: Cache::new(10_000),
+            challenger,
+            turns: Mutex::default(),
+        }
     }
 
     /// As a router, for the wiring to serve.
@@ -169,7 +200,7 @@ impl Gateway {
         let presented =
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
         let pats: Arc<dyn PatSource> = self.clone();
-        let under = Under { protection, pats: &pats, owner: &matched.owner };
+        let under = Under { protection, pats: &pats, owner: &matched.owner, narrow: Some(&**self) };
         match self.guard.judge(&under, &presented, std::slice::from_ref(&need)).await {
             Verdict::Allowed(_) => return Ok(need),
             Verdict::Insufficient => {}
@@ -240,12 +271,17 @@ impl Gateway {
 
     fn metadata(&self) -> Response {
         let scopes: ScopeSet = self.settings.routes.iter().flat_map(Route::all_scopes).collect();
+        let managed = self.settings.management.as_ref();
         let document = ProtectedResourceMetadata {
             resource: self.settings.resource.clone(),
             authorization_servers: vec![self.settings.authorization_server.clone()],
             scopes_supported: scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
             bearer_methods_supported: vec!["header".to_owned()],
             jwks_uri: None,
+            resource_management_endpoint: managed.map(|_| format!("{}{}", self.settings.resource, management::BASE)),
+            resource_management_authorization_servers: managed.map(|by| by.issuer.clone()).into_iter().collect(),
+            resource_owner_credentials_endpoint: managed
+                .map(|_| format!("{}{}/my-credentials", self.settings.resource, management::BASE)),
         };
         let mut response = axum::response::IntoResponse::into_response(axum::Json(document));
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -275,6 +311,10 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         own if own == metadata_path => gateway.metadata(),
         "/.wayleave/link" => link::begin(&gateway, &parts).await,
         "/.wayleave/callback" => link::callback(&gateway, &parts).await,
+        own if management::is_managed(own) => {
+            let below = own.strip_prefix(management::BASE).unwrap_or_default().to_owned();
+            gateway.manage(&parts, body, &below).await
+        }
         own if own.starts_with("/.wayleave/") || own.starts_with("/.well-known/oauth-protected-resource") => {
             plain(StatusCode::NOT_FOUND, "Nothing is here.")
         }

@@ -8,7 +8,7 @@ use jose::dpop::Seen;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use types::introspection::Introspection;
-use types::{PermissionRequest, ResourceId, ScopeSet, Timestamp};
+use types::{GrantedPermission, PermissionRequest, ResourceId, ScopeSet, Timestamp};
 
 /// Milliseconds that an introspection answer is kept: a second at most (protocol.md 4), counted from
 /// before the question was asked, with room for the way of the answer.
@@ -55,6 +55,19 @@ pub struct Guard {
     offline: Option<Offline>,
 }
 
+/// What of a token's permissions counts here (protocol.md 3).
+pub trait Narrow: Send + Sync {
+    /// Whether a permission without the owner's own token counts for nothing.
+    fn requires_authority(&self) -> bool;
+    /// The permissions, each as far as it counts for this owner's resources.
+    fn narrow(&self, owner: &str, answer: &Introspection, now: Timestamp) -> Vec<GrantedPermission>;
+}
+
+/// Without anybody to ask, a permission that carries an owner's token counts for nothing: nobody checked it.
+fn unsigned(answer: &Introspection) -> Vec<GrantedPermission> {
+    answer.permissions.iter().flatten().filter(|permission| permission.authority.is_none()).cloned().collect()
+}
+
 /// Whose protection a call is under.
 #[derive(Clone, Copy)]
 pub struct Under<'a> {
@@ -62,6 +75,19 @@ pub struct Under<'a> {
     pub pats: &'a Arc<dyn PatSource>,
     /// As `pats` knows the owner.
     pub owner: &'a str,
+    pub narrow: Option<&'a dyn Narrow>,
+}
+
+impl Under<'_> {
+    fn suffices(&self, answer: &Introspection, needs: &[Need], now: Timestamp) -> bool {
+        // most have none: nothing to narrow, and nothing to copy
+        let required = self.narrow.is_some_and(Narrow::requires_authority);
+        if !required && answer.permissions.iter().flatten().all(|permission| permission.authority.is_none()) {
+            return suffices(answer, needs, now);
+        }
+        let counted = self.narrow.map_or_else(|| unsigned(answer), |narrow| narrow.narrow(self.owner, answer, now));
+        suffices(&Introspection { permissions: Some(counted), ..answer.clone() }, needs, now)
+    }
 }
 
 impl Default for Guard {
@@ -90,7 +116,8 @@ impl Guard {
             Err(error) => return Verdict::Failed(error),
         };
         let now = under.protection.client.clock.now();
-        let allowed = answer.active && self.is_proven(&answer, bound, token, presented, now) && suffices(&answer, needs, now);
+        let allowed =
+            answer.active && self.is_proven(&answer, bound, token, presented, now) && under.suffices(&answer, needs, now);
         if allowed { Verdict::Allowed(Box::new((*answer).clone())) } else { Verdict::Insufficient }
     }
 
@@ -100,7 +127,7 @@ impl Guard {
         let Some((_, token)) = authorization.split_once(' ') else { return false };
         let now = under.protection.client.clock.now();
         match self.look_up(under, token.trim()).await {
-            Ok(answer) => answer.active && suffices(&answer, needs, now),
+            Ok(answer) => answer.active && under.suffices(&answer, needs, now),
             Err(_) => false,
         }
     }
@@ -151,7 +178,6 @@ pub fn suffices(answer: &Introspection, needs: &[Need], now: Timestamp) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::GrantedPermission;
 
     /// Cases: G-3.5-3, F-5.1.1-6, F-5.1.1-8, F-1.4-2
     #[test]

@@ -75,7 +75,7 @@ impl ResourceServer {
             Box::new(challenge::unreachable())
         };
         let pats: Arc<dyn PatSource> = self.clone();
-        let under = Under { protection: &self.protection, pats: &pats, owner: "" };
+        let under = Under { protection: &self.protection, pats: &pats, owner: "", narrow: None };
         match self.guard.judge(&under, &presented, needs).await {
             Verdict::Allowed(_) => return Ok(()),
             Verdict::Insufficient => {}

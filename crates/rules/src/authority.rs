@@ -1,12 +1,14 @@
 //! What a resource owner token allows (protocol.md 3): at the authorization server it is one more policy for each of
-//! its resources, signed instead of stored on trust.
+//! its resources, signed instead of stored on trust; at the resource server it narrows what an RPT permits, whoever
+//! issued that.
 
+use crate::claim::CLOCK_SKEW;
 use crate::policy::{Binding, Policy};
 use jose::{ResourceOwnerToken, Verified};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::policy::{ClaimCondition, OnMissing};
-use types::{OwnerId, PolicyId, Refusal, Timestamp};
+use types::{ClientId, OwnResourceId, OwnerId, PolicyId, Refusal, ScopeSet, Timestamp};
 
 /// What makes a policy a signed one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +51,7 @@ pub fn policies_of(
         })
         .collect();
     crate::policy::check_conditions(&conditions)?;
-    let clients: Vec<_> = party.client_id.iter().flat_map(|ids| ids.iter()).map(types::ClientId::from).collect();
+    let clients: Vec<_> = party.client_id.iter().flat_map(|ids| ids.iter()).map(ClientId::from).collect();
     let authority = Authority {
         token: text.to_owned(),
         id: token.jti.clone(),
@@ -75,4 +77,128 @@ pub fn policies_of(
         authority: Some(authority.clone()),
     };
     Ok(policy_ids(&token.jti, parts).zip(&token.resources).map(of).collect())
+}
+
+/// Where and how a permission with a resource owner token is presented, as the resource server sees it.
+pub struct Presented<'a> {
+    /// The resource server's own identifier.
+    pub resource_server: &'a str,
+    /// Its own id of the resource.
+    pub own_id: &'a OwnResourceId,
+    /// Scopes of the resource.
+    pub resource_scopes: &'a ScopeSet,
+    /// Scopes of the permission.
+    pub permitted: &'a ScopeSet,
+    /// Of the RPT.
+    pub issuer: &'a str,
+    pub client: Option<&'a ClientId>,
+    pub jkt: Option<&'a str>,
+    pub withdrawn: bool,
+    pub now: Timestamp,
+}
+
+/// Why a token lets nothing pass here, in the order in which it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    #[error("it is not its time")]
+    Time,
+    #[error("it is not for this resource server and the issuer of the RPT")]
+    Audience,
+    #[error("the owner has withdrawn it")]
+    Withdrawn,
+    #[error("it does not speak of this resource")]
+    Resource,
+    #[error("it is for another client")]
+    Client,
+    #[error("it is for another key")]
+    Key,
+}
+
+/// What of a permission the owner herself signed: permission, token and resource agree, or nothing passes
+/// (protocol.md 3, (b) to (e); the signature was (a)).
+pub fn effective_scopes(token: &Verified<ResourceOwnerToken>, here: &Presented<'_>) -> Result<ScopeSet, Unfit> {
+    let fits = |fits: bool, unfit| if fits { Ok(()) } else { Err(unfit) };
+    let begun = token.nbf.unwrap_or(token.iat) <= here.now.plus(CLOCK_SKEW);
+    fits(begun && here.now < token.exp, Unfit::Time)?;
+    fits(token.aud.contains(here.resource_server) && token.aud.contains(here.issuer), Unfit::Audience)?;
+    fits(!here.withdrawn, Unfit::Withdrawn)?;
+    let mut allowed = ScopeSet::new();
+    for entry in &token.resources {
+        if entry.resource_server.as_str() == here.resource_server && entry.resource_id == *here.own_id {
+            allowed = allowed.union(&entry.allowed_scopes);
+        }
+    }
+    fits(!allowed.is_empty(), Unfit::Resource)?;
+    let party = &token.allowed_rqp;
+    let client = party.client_id.as_ref().is_none_or(|ids| here.client.is_some_and(|client| ids.contains(client.as_str())));
+    fits(client, Unfit::Client)?;
+    fits(party.cnf.as_ref().is_none_or(|cnf| here.jkt == Some(cnf.jkt.as_str())), Unfit::Key)?;
+    Ok(allowed.intersection(here.permitted).intersection(here.resource_scopes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jose::{Algorithm, SigningKey, UnverifiedToken, did};
+    use serde_json::json;
+
+    fn token(changes: Value) -> Verified<ResourceOwnerToken> {
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let did = did::of_key(key.public());
+        let mut claims = json!({
+            "jti": "p1", "iss": did, "aud": ["https://rs.example", "https://as.example"], "iat": 100, "exp": 200,
+            "resource_owner_id": did, "allowed_rqp": {},
+            "resources": [{"resource_server": "https://rs.example", "resource_id": "ABC", "allowed_scopes": ["view", "print"]}],
+        });
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let text = key.sign_as("rot+jwt", &did, &claims).unwrap();
+        UnverifiedToken::parse(&text).unwrap().verify(&did::keys_of(&did).unwrap()).unwrap()
+    }
+
+    fn check(token: &Verified<ResourceOwnerToken>, change: impl FnOnce(&mut Presented<'_>)) -> Result<String, Unfit> {
+        let (own_id, viewer) = (OwnResourceId::new("ABC"), ClientId::new("viewer"));
+        let (scopes, permitted) = (ScopeSet::parse("view edit print").unwrap(), ScopeSet::parse("view edit").unwrap());
+        let mut here = Presented {
+            resource_server: "https://rs.example",
+            own_id: &own_id,
+            resource_scopes: &scopes,
+            permitted: &permitted,
+            issuer: "https://as.example",
+            client: Some(&viewer),
+            jkt: Some("key"),
+            withdrawn: false,
+            now: Timestamp(150),
+        };
+        change(&mut here);
+        effective_scopes(token, &here).map(|scopes| scopes.to_string())
+    }
+
+    #[test]
+    fn permission_token_and_resource_must_agree() {
+        let plain = token(json!({}));
+        assert_eq!(check(&plain, |_| {}), Ok("view".into()));
+        assert_eq!(check(&plain, |here| here.now = Timestamp(200)), Err(Unfit::Time));
+        assert_eq!(check(&plain, |here| here.now = Timestamp(30)), Err(Unfit::Time));
+        assert_eq!(check(&plain, |here| here.withdrawn = true), Err(Unfit::Withdrawn));
+        for entry in [
+            json!({"resource_server": "https://rs.example", "resource_id": "XYZ", "allowed_scopes": ["view"]}),
+            json!({"resource_server": "https://other.example", "resource_id": "ABC", "allowed_scopes": ["view"]}),
+        ] {
+            assert_eq!(check(&token(json!({"resources": [entry]})), |_| {}), Err(Unfit::Resource));
+        }
+        let for_viewer = token(json!({"allowed_rqp": {"client_id": "viewer", "cnf": {"jkt": "key"}}}));
+        assert_eq!(check(&for_viewer, |_| {}), Ok("view".into()));
+        assert_eq!(check(&for_viewer, |here| here.client = None), Err(Unfit::Client));
+        assert_eq!(check(&for_viewer, |here| here.jkt = Some("another")), Err(Unfit::Key));
+        assert_eq!(check(&for_viewer, |here| here.jkt = None), Err(Unfit::Key));
+    }
+
+    /// A token seen once is carried in an RPT of the attacker's own server: its issuer is not in `aud`.
+    #[test]
+    fn threat_22_a_token_goes_with_rpts_of_its_audience_alone() {
+        let seen = token(json!({}));
+        assert_eq!(check(&seen, |here| here.issuer = "https://evil.example"), Err(Unfit::Audience));
+        assert_eq!(check(&seen, |here| here.issuer = ""), Err(Unfit::Audience));
+        assert_eq!(check(&seen, |here| here.resource_server = "https://other.example"), Err(Unfit::Audience));
+    }
 }

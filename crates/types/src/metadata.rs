@@ -108,4 +108,12 @@ pub struct ProtectedResourceMetadata {
     pub bearer_methods_supported: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
+    /// Protocol.md 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_management_endpoint: Option<String>,
+    /// Issuers whose tokens with scope `uma_management` and this audience are RMTs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resource_management_authorization_servers: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_owner_credentials_endpoint: Option<String>,
 }

@@ -15,6 +15,8 @@ pub const JWT_BEARER_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-t
 pub const UMA_PROTECTION: &str = "uma_protection";
 /// Scope of a PMT (protocol.md 1).
 pub const UMA_POLICY: &str = "uma_policy";
+/// Scope of an RMT (protocol.md 1).
+pub const UMA_MANAGEMENT: &str = "uma_management";
 
 /// Success (RFC 6749 5.1, Grant 3.3.5).
 #[derive(Clone, Serialize, Deserialize)]

@@ -92,6 +92,7 @@ pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
     if let Some(gateway) = &config.gateway {
         configured.push(gateway.resource.clone());
         configured.extend(gateway.authorization_servers.iter().cloned());
+        configured.extend(gateway.management.iter().map(|management| management.issuer.clone()));
     }
     configured.extend(also.iter().cloned());
     let settings = outbound::Settings {

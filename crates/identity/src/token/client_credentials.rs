@@ -6,7 +6,7 @@ use crate::access_token::AccessToken;
 use crate::client::{ActsFor, OPENID_SCOPES};
 use crate::consent::Consent;
 use crate::{Changes, CommitError, Failure, Identity, Requirement, Write};
-use types::token::{TokenResponse, UMA_POLICY, UMA_PROTECTION};
+use types::token::{TokenResponse, UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ErrorCode, GrantId, ScopeSet};
 
 const RETRIES: usize = 5;
@@ -34,7 +34,10 @@ impl Identity {
         let scope = self.scope_of(request)?;
         let resource = self.check_resource(request.form).await?;
         let mut changes = Changes::default();
-        let owner = match (&request.client.acts_for, scope.has(UMA_PROTECTION) || scope.has(UMA_POLICY)) {
+        let owner = match (
+            &request.client.acts_for,
+            [UMA_PROTECTION, UMA_POLICY, UMA_MANAGEMENT].iter().any(|of_an_owner| scope.has(of_an_owner)),
+        ) {
             (Some(ActsFor::Account(account)), true) => Some(account.clone()),
             (Some(ActsFor::Itself), true) => Some(AccountId::new(format!("client:{}", request.client.id))),
             _ => None,

@@ -57,7 +57,7 @@ impl Gateway {
     pub(super) async fn still_allows(self: &Arc<Self>, owner: &str, token: &HeaderValue, need: &crate::guard::Need) -> bool {
         let (Ok(protection), Ok(token)) = (self.protection().await, token.to_str()) else { return false };
         let pats: Arc<dyn PatSource> = self.clone();
-        let under = Under { protection, pats: &pats, owner };
+        let under = Under { protection, pats: &pats, owner, narrow: Some(&**self) };
         self.guard.still_allows(&under, token, std::slice::from_ref(need)).await
     }
 

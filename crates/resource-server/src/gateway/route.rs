@@ -63,6 +63,15 @@ impl Route {
         }
     }
 
+    /// Whether a resource of this id is one of its own.
+    pub(crate) fn makes(&self, id: Option<&CanonicalPath>, own_id: &str) -> bool {
+        let pattern: Vec<&str> = self.resource.split('/').skip(1).collect();
+        let segments: Vec<&str> = own_id.split('/').skip(1).collect();
+        id.is_some()
+            && pattern.len() == segments.len()
+            && pattern.iter().zip(&segments).all(|(part, segment)| name_of(part).is_some() || part == segment)
+    }
+
     /// For `Allow`; HEAD goes with GET.
     pub(crate) fn allowed_methods(&self) -> String {
         let mut methods: Vec<&str> = self.scopes.keys().map(String::as_str).collect();

@@ -1,11 +1,13 @@
 //! What a gateway remembers: links to owners (their PATs), what it registered, and links that have
 //! begun. On the engine of `database`, in a file of its own.
 
+use super::management::Withdrawn;
 use crate::protection::ProtectionError;
 use client::oauth::CodeFlow;
-use database::{Batch, Column, Database, Index, Kind, Memory, Migrations, OpenError, Operation, Sqlite, Table, Value};
+use database::{Batch, Column, Database, Index, Kind, Memory, Migrations, OpenError, Operation, Row, Scan, Sqlite, Table, Value};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use types::credential::CredentialDocument;
 use types::{OwnResourceId, ResourceId, Timestamp};
 
 static LINK: Table = Table {
@@ -37,10 +39,36 @@ static BEGUN: Table = Table {
     indexes: &[],
 };
 
-const MIGRATIONS: Migrations = Migrations(&["CREATE TABLE link (owner TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+static CREDENTIAL: Table = Table {
+    name: "credential",
+    columns: &[
+        Column { name: "owner", kind: Kind::Text },
+        Column { name: "subject", kind: Kind::Text },
+        Column { name: "body", kind: Kind::Blob },
+    ],
+    key: 2,
+    indexes: &[],
+};
+
+static WITHDRAWN: Table = Table {
+    name: "withdrawn",
+    columns: &[
+        Column { name: "owner", kind: Kind::Text },
+        Column { name: "jti", kind: Kind::Text },
+        Column { name: "expires", kind: Kind::Int },
+    ],
+    key: 2,
+    indexes: &[],
+};
+
+const MIGRATIONS: Migrations = Migrations(&[
+    "CREATE TABLE link (owner TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE registration (owner TEXT, own_id TEXT, id TEXT NOT NULL, PRIMARY KEY (owner, own_id)) WITHOUT ROWID;
      CREATE INDEX registration_by_id ON registration (id);
-     CREATE TABLE begun (state TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;"]);
+     CREATE TABLE begun (state TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;",
+    "CREATE TABLE credential (owner TEXT, subject TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, subject)) WITHOUT ROWID;
+     CREATE TABLE withdrawn (owner TEXT, jti TEXT, expires BIGINT NOT NULL, PRIMARY KEY (owner, jti)) WITHOUT ROWID;",
+]);
 
 /// A link to an owner: the PAT, and how to renew it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -114,6 +142,71 @@ impl Store {
 
     pub(crate) async fn forget_registration(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), ProtectionError> {
         self.write(Operation::Delete { table: &REGISTRATION, key: vec![owner.into(), own_id.as_str().into()] }).await
+    }
+
+    /// Its own id of a resource that is registered under this one.
+    pub(crate) fn find_own_id(&self, owner: &str, id: &ResourceId) -> Option<OwnResourceId> {
+        let prefix = [id.as_str().into()];
+        let scan = Scan { table: &REGISTRATION, index: Some(0), prefix: &prefix, after: None, descending: false, limit: 10 };
+        let rows = self.0.scan(&scan).map_err(unavailable).ok()?;
+        let hers = rows.iter().find(|row| row.first().and_then(Value::as_text) == Some(owner))?;
+        hers.get(1).and_then(Value::as_text).map(OwnResourceId::from)
+    }
+
+    fn rows_of(&self, table: &'static Table, owner: &str) -> Vec<Row> {
+        let prefix = [owner.into()];
+        let scan = Scan { table, index: None, prefix: &prefix, after: None, descending: false, limit: 10_000 };
+        self.0.scan(&scan).map_err(unavailable).unwrap_or_default()
+    }
+
+    pub(crate) fn find_credential(&self, owner: &str, subject: &str) -> Option<CredentialDocument> {
+        let row = self.0.get(&CREDENTIAL, &[owner.into(), subject.into()]).map_err(unavailable).ok()??;
+        serde_json::from_slice(row.last()?.as_blob()?).ok()
+    }
+
+    pub(crate) fn list_credentials(&self, owner: &str) -> Vec<CredentialDocument> {
+        let read = |row: &Row| serde_json::from_slice(row.last()?.as_blob()?).ok();
+        self.rows_of(&CREDENTIAL, owner).iter().filter_map(read).collect()
+    }
+
+    pub(crate) async fn put_credential(
+        &self,
+        owner: &str,
+        subject: &str,
+        credential: &CredentialDocument,
+    ) -> Result<(), ProtectionError> {
+        let body = serde_json::to_vec(credential).map_err(unavailable)?;
+        self.write(Operation::Put { table: &CREDENTIAL, row: vec![owner.into(), subject.into(), body.into()] }).await
+    }
+
+    /// Whether there was one of this id.
+    pub(crate) async fn delete_credential(&self, owner: &str, id: &str) -> Result<bool, ProtectionError> {
+        let rows = self.rows_of(&CREDENTIAL, owner);
+        let named = |row: &&Row| {
+            let body = row.last().and_then(Value::as_blob).unwrap_or_default();
+            serde_json::from_slice::<CredentialDocument>(body).is_ok_and(|credential| credential.id == id)
+        };
+        let Some(row) = rows.iter().find(named) else { return Ok(false) };
+        let key = row.iter().take(2).cloned().collect();
+        self.write(Operation::Delete { table: &CREDENTIAL, key }).await.map(|()| true)
+    }
+
+    pub(crate) fn is_withdrawn(&self, owner: &str, jti: &str) -> bool {
+        // a store that cannot be read lets nothing pass
+        self.0.get(&WITHDRAWN, &[owner.into(), jti.into()]).map_err(unavailable).map_or(true, |row| row.is_some())
+    }
+
+    pub(crate) fn list_withdrawn(&self, owner: &str) -> Vec<Withdrawn> {
+        let text = |row: &Row| Some((row.get(1)?.as_text()?.to_owned(), row.get(2)?.as_int()?));
+        let rows = self.rows_of(&WITHDRAWN, owner);
+        rows.iter().filter_map(text).map(|(jti, exp)| Withdrawn { jti, exp: Timestamp(exp) }).collect()
+    }
+
+    /// Remembers it until it would have ended by itself, with room for a clock that is wrong.
+    pub(crate) async fn withdraw(&self, owner: &str, token: &Withdrawn, now: Timestamp) -> Result<(), ProtectionError> {
+        self.write(Operation::DeleteBelow { table: &WITHDRAWN, column: 2, limit: now.plus(-86_400).0 }).await?;
+        let row = vec![owner.into(), token.jti.as_str().into(), token.exp.0.into()];
+        self.write(Operation::Put { table: &WITHDRAWN, row }).await
     }
 
     pub(crate) async fn put_begun(&self, state: &str, begun: &Begun, now: Timestamp) -> Result<(), ProtectionError> {

@@ -5,7 +5,7 @@ use crate::serve::{Stop, bind, serve};
 use crate::{Exit, assemble, say};
 use client::{Client, Credentials};
 use jose::{SystemClock, SystemRandomness};
-use resource_server::gateway::{Behind, Check, Gateway, PatBy, Settings, Store};
+use resource_server::gateway::{Behind, Check, Gateway, Management, PatBy, Settings, Store, Trust};
 use std::sync::Arc;
 
 /// Runs until told to stop.
@@ -43,6 +43,11 @@ pub fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Result<Arc<
         authorization_server: section.authorization_servers.first().cloned().unwrap_or_default(),
         pat: if section.pat == "code" { PatBy::Code } else { PatBy::ClientCredentials },
         check: if section.check == "offline" { Check::Offline } else { Check::Introspect },
+        trust: if section.trust == "list" { Trust::List } else { Trust::RotRequired },
+        management: section
+            .management
+            .as_ref()
+            .map(|management| Management { issuer: management.issuer.clone(), owner_claim: management.owner_claim.clone() }),
         owner_claim: section.owner_claim.clone(),
         routes: section.routes().map_err(Exit::usage)?,
     };

@@ -36,9 +36,21 @@ pub struct GatewayConfig {
     #[serde(default)]
     pub client_secret_file: Option<String>,
     #[serde(default)]
+    pub management: Option<ManagementConfig>,
+    #[serde(default)]
     pub store: Option<StoreConfig>,
     #[serde(default)]
     pub route: Vec<RouteConfig>,
+}
+
+/// `[gateway.management]`: who may issue RMTs.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagementConfig {
+    pub issuer: String,
+    /// `preferred_username` or `sub`.
+    #[serde(default = "preferred_username")]
+    pub owner_claim: String,
 }
 
 fn code() -> String {
@@ -116,8 +128,16 @@ impl GatewayConfig {
         if self.authorization_servers.len() != 1 {
             return Err("gateway.authorization_servers: name one authorization server".into());
         }
-        if self.trust != "list" {
-            return Err(format!("gateway.trust: `{}` is not offered by this version: use list", self.trust));
+        if !matches!(self.trust.as_str(), "list" | "rot-required") {
+            return Err(format!("gateway.trust: `{}` is not offered by this version: use list or rot-required", self.trust));
+        }
+        if let Some(management) = &self.management
+            && !matches!(management.owner_claim.as_str(), "preferred_username" | "sub")
+        {
+            return Err(format!(
+                "gateway.management.owner_claim: `{}` must be preferred_username or sub",
+                management.owner_claim
+            ));
         }
         if !matches!(self.pat.as_str(), "code" | "client_credentials") {
             return Err(format!("gateway.pat: `{}` must be code or client_credentials", self.pat));

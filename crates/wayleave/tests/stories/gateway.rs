@@ -11,8 +11,8 @@ use types::challenge::{UNREACHABLE_WARNING, UmaChallenge};
 use types::token::ID_TOKEN_FORMAT;
 
 /// A gateway before a folder with one album of Alice.
-struct Guarded {
-    url: String,
+pub(crate) struct Guarded {
+    pub(crate) url: String,
     _process: Process,
     folder: Folder,
 }
@@ -23,6 +23,11 @@ impl Guarded {
     }
 
     fn start_checking(server: &Server, backend: &str, check: &str) -> Self {
+        Self::start_changed(server, backend, |text| text.replace("check = \"introspect\"", &format!("check = \"{check}\"")))
+    }
+
+    /// With its configuration changed.
+    pub(crate) fn start_changed(server: &Server, backend: &str, change: impl FnOnce(String) -> String) -> Self {
         let port = server.gateway_port;
         let folder = Folder::new();
         std::fs::create_dir_all(folder.0.join("files/albums/holiday")).unwrap();
@@ -37,7 +42,7 @@ resource = "{url}"
 {backend}
 authorization_servers = ["{}"]
 trust = "list"
-check = "{check}"
+check = "introspect"
 pat = "client_credentials"
 client_id = "photos-rs"
 client_secret = "photos-secret"
@@ -50,11 +55,11 @@ scopes = {{ GET = ["view"], PUT = ["edit"], DELETE = ["delete"] }}
 "#,
             server.issuer
         );
-        std::fs::write(folder.0.join("wayleave.toml"), text).unwrap();
+        std::fs::write(folder.0.join("wayleave.toml"), change(text)).unwrap();
         Self { _process: Process::start(&["gateway"], &folder.0), url, folder }
     }
 
-    fn photo(&self) -> String {
+    pub(crate) fn photo(&self) -> String {
         format!("{}/albums/holiday/1.jpg", self.url)
     }
 }
@@ -70,7 +75,7 @@ fn viewer() -> Client {
     }
 }
 
-async fn raw(method: Method, url: &str, headers: &[(&'static str, &str)]) -> Response {
+pub(crate) async fn raw(method: Method, url: &str, headers: &[(&'static str, &str)]) -> Response {
     let mut request = Request { method, ..Request::get(url) };
     for (name, value) in headers {
         request = request.header(name, value);
@@ -84,7 +89,7 @@ fn challenge_of(answer: &Response) -> UmaChallenge {
 }
 
 /// Gets Bob an RPT for what a call was challenged for; Alice shares it first.
-async fn admitted(server: &Server, guarded: &Guarded, serial: u32) -> Rpt {
+pub(crate) async fn admitted(server: &Server, guarded: &Guarded, serial: u32) -> Rpt {
     let client = viewer();
     let Called::Challenged(challenge) = client.call(Method::GET, &guarded.photo(), None).await.unwrap() else { panic!() };
     let metadata = client.discover(&challenge.issuer).await.unwrap();

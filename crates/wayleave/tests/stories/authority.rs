@@ -1,0 +1,143 @@
+//! What an owner signs herself, between real processes: the gateway believes her, and no server that says so
+//! (protocol.md 3).
+
+use crate::desk::Desk;
+use crate::gateway::{Guarded, admitted, raw};
+use crate::processes::Server;
+use jose::{Algorithm, Clock, SigningKey, SystemClock, did};
+use outbound::{Method, Request};
+use serde_json::{Value, json};
+
+/// Alice's key, and her tokens for both servers.
+struct Alice {
+    key: SigningKey,
+    did: String,
+    desk: Desk,
+    /// For the gateway's management.
+    rmt: String,
+    manage: String,
+}
+
+impl Alice {
+    async fn with(server: &Server, guarded: &Guarded) -> Self {
+        let desk = Desk::open(server).await;
+        let document = raw(Method::GET, &format!("{}/.well-known/oauth-protected-resource", guarded.url), &[]).await;
+        let document: Value = serde_json::from_slice(&document.body).unwrap();
+        assert_eq!(document["resource_management_authorization_servers"], json!([server.issuer]));
+        let fields = [
+            ("grant_type", "client_credentials"),
+            ("scope", "uma_management"),
+            ("resource", guarded.url.as_str()),
+            ("client_id", "desk"),
+            ("client_secret", "desk-secret"),
+        ];
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let answer = desk.client.outbound.send(Request::form(&desk.metadata.token_endpoint, form)).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let did = did::of_key(key.public());
+        let (rmt, manage) = (
+            answer["access_token"].as_str().unwrap().to_owned(),
+            document["resource_management_endpoint"].as_str().unwrap().to_owned(),
+        );
+        Self { key, did, desk, rmt, manage }
+    }
+
+    async fn call(&self, method: Method, url: &str, token: &str, body: Value) -> (u16, Value) {
+        let settings = outbound::Settings { allow_private_networks: true, allow_http: true, ..Default::default() };
+        let request = match body {
+            Value::Null => Request { method, ..Request::get(url) },
+            body => Request::json(method, url, &body),
+        };
+        let request = request.header("authorization", &format!("Bearer {token}"));
+        let answer = outbound::Outbound::new(settings).unwrap().send(request).await.unwrap();
+        (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
+    }
+
+    /// Registers her key where `url` is, proving that it is hers; its id.
+    async fn register(&self, url: &str, token: &str, audience: &str) -> String {
+        let mut credential = json!({"cred_type": "did", "cred_value": {"id": self.did}});
+        let (status, asked) = self.call(Method::POST, url, token, credential.clone()).await;
+        assert_eq!((status, &asked["error"]), (400, &json!("invalid_proof")), "{asked}");
+        let claims = json!({"aud": audience, "nonce": asked["challenge"], "iat": SystemClock.now()});
+        credential["proof"] = json!(self.key.sign_as("credential-proof+jwt", &self.did, &claims).unwrap());
+        let (status, made) = self.call(Method::POST, url, token, credential).await;
+        assert_eq!(status, 201, "{made}");
+        made["_id"].as_str().unwrap().to_owned()
+    }
+
+    async fn sign(&self, jti: &str, server: &Server, guarded: &Guarded, scopes: &[&str]) {
+        let now = SystemClock.now().0;
+        let token = json!({
+            "jti": jti, "iss": self.did, "resource_owner_id": self.did, "aud": [guarded.url, server.issuer],
+            "iat": now, "exp": now + 600, "allowed_rqp": {"claims": {"email": "bob@bar.example"}},
+            "resources": [{"resource_server": guarded.url, "resource_id": "/albums/holiday", "allowed_scopes": scopes}],
+        });
+        let token = self.key.sign_as("rot+jwt", &self.did, &token).unwrap();
+        let mut request = Request::get(self.desk.metadata.policy_endpoint.as_deref().unwrap());
+        (request.method, request.body) = (Method::POST, Some(token.into_bytes()));
+        let bearer = format!("Bearer {}", self.desk.pmt);
+        let request = request.header("content-type", "application/rot+jwt").header("authorization", &bearer);
+        let answer = self.desk.client.outbound.send(request).await.unwrap();
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+    }
+}
+
+async fn get(guarded: &Guarded, rpt: &client::Rpt) -> u16 {
+    let authorization = format!("{} {}", rpt.token_type, rpt.token);
+    raw(Method::GET, &guarded.photo(), &[("authorization", &authorization)]).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn a_gateway_believes_the_owner_and_nobody_who_speaks_for_her() {
+    for signing in [false, true] {
+        let desk_client = "[[client]]\nclient_id = \"desk\"\nclient_secret = \"desk-secret\"\nacts_for = \"alice\"\n\
+                           grant_types = [\"client_credentials\"]\nscope = \"uma_management\"\n";
+        let server = Server::start_changed(|people| {
+            let viewer = "client_id = \"viewer\"\n";
+            let format = if signing { "access_token_format = \"jwt\"\n" } else { "" };
+            format!("{}{desk_client}", people.replace(viewer, &format!("{viewer}{format}")))
+        });
+        let guarded = Guarded::start_changed(&server, "", |text| {
+            let text = text.replace("trust = \"list\"", "trust = \"rot-required\"");
+            let check = if signing { "offline" } else { "introspect" };
+            let text = text.replace("check = \"introspect\"", &format!("check = \"{check}\""));
+            text.replace("[[gateway.route]]", &format!("[gateway.management]\nissuer = \"{}\"\n[[gateway.route]]", server.issuer))
+        });
+        // a plain share gives Bob an RPT that counts for nothing here
+        let plain = admitted(&server, &guarded, 1).await;
+        assert_eq!(get(&guarded, &plain).await, 401);
+        let alice = Alice::with(&server, &guarded).await;
+        let credentials = format!("{}/my-credentials", alice.manage);
+        let endpoint = alice.desk.metadata.resource_owner_credentials_endpoint.clone().unwrap();
+        alice.register(&endpoint, &alice.desk.pmt, &server.issuer).await;
+        alice.sign("first", &server, &guarded, &["view"]).await;
+        // the authorization server has her word; the gateway has not heard of her key yet
+        let early = admitted(&server, &guarded, 2).await;
+        assert_eq!(get(&guarded, &early).await, 401);
+        let id = alice.register(&credentials, &alice.rmt, &guarded.url).await;
+        assert_eq!(get(&guarded, &early).await, 200, "her own word, checked by the gateway itself");
+        let bearer = format!("{} {}", early.token_type, early.token);
+        assert_eq!(
+            raw(Method::DELETE, &guarded.photo(), &[("authorization", &bearer)]).await.status,
+            401,
+            "and no more than her word"
+        );
+        // she takes one token back, at the gateway alone
+        let withdrawn = format!("{}/my-withdrawn-tokens", alice.manage);
+        let gone = json!({"jti": "first", "exp": SystemClock.now().0 + 600});
+        assert_eq!(alice.call(Method::POST, &withdrawn, &alice.rmt, gone.clone()).await.0, 204);
+        assert_eq!(get(&guarded, &early).await, 401, "at once, whatever the server says");
+        assert_eq!(alice.call(Method::GET, &withdrawn, &alice.rmt, Value::Null).await.1, json!([gone]));
+        // another lets him in again, until her key is withdrawn there
+        alice.sign("second", &server, &guarded, &["view"]).await;
+        let late = admitted(&server, &guarded, 3).await;
+        assert_eq!(get(&guarded, &late).await, 200);
+        assert_eq!(alice.call(Method::DELETE, &format!("{credentials}/{id}"), &alice.rmt, Value::Null).await.0, 204);
+        assert_eq!(get(&guarded, &late).await, 401);
+        // who has no RMT manages nothing
+        for token in ["nonsense", alice.desk.pmt.as_str(), alice.desk.pat.as_str()] {
+            assert_eq!(alice.call(Method::GET, &credentials, token, Value::Null).await.0, 401);
+        }
+    }
+}
