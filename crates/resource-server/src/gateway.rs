@@ -9,6 +9,7 @@ mod authority;
 mod backend;
 mod link;
 mod management;
+mod owner;
 mod path;
 mod route;
 mod store;
@@ -34,9 +35,10 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OnceCell};
 use types::challenge::UmaChallenge;
 use types::metadata::ProtectedResourceMetadata;
-use types::{OwnResourceId, ResourceDescription, ScopeSet};
+use types::{OwnResourceId, ResourceDescription, ScopeSet, Timestamp};
 
 pub use management::Management;
+pub use owner::FromTrustedProxy;
 pub use route::{OwnerOf, Route};
 pub use store::Store;
 
@@ -91,6 +93,12 @@ pub struct Settings {
     pub routes: Vec<Route>,
 }
 
+/// What a call is about, and whose it is.
+struct Wanted<'a> {
+    matched: &'a route::Matched<'a>,
+    owner: &'a str,
+}
+
 /// The gateway.
 pub struct Gateway {
     settings: Settings,
@@ -100,6 +108,8 @@ pub struct Gateway {
     guard: Guard,
     store: Store,
     backend: Backend,
+    /// Owners that were looked up, by path.
+    owners: Cache<String, (Timestamp, String)>,
     /// Owners' tokens whose signature held.
     signed: Cache<[u8; 32], Arc<authority::Signed>>,
     challenger: Challenger,
@@ -122,6 +132,7 @@ impl Gateway {
             guard,
             store,
             backend,
+            owners: Cache::new(10_000),
             signed: Cache::new(10_000),
             challenger,
             turns: Mutex::default(),
@@ -147,7 +158,7 @@ impl Gateway {
         self.settings.routes.iter().any(|route| route.may_belong_to(owner))
     }
 
-    async fn protected(self: &Arc<Self>, parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
+    async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
         let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
         let Some(matched) = route::find(&self.settings.routes, path) else {
             return plain(StatusCode::NOT_FOUND, "Nothing is here.");
@@ -159,11 +170,20 @@ impl Gateway {
                 .extend(HeaderValue::from_str(&matched.route.allowed_methods()).ok().map(|v| (header::ALLOW, v)));
             return response;
         };
-        match self.admit(&parts, path, &matched, scopes).await {
+        let owner = match self.owner_of(&matched, &mut parts, path).await {
+            Ok(Some(owner)) => owner,
+            Ok(None) => return plain(StatusCode::NOT_FOUND, "Nothing is here."),
+            Err(error) => {
+                tracing::warn!(%error, "nobody says whose this is");
+                return plain(StatusCode::SERVICE_UNAVAILABLE, "It cannot be told whose this is right now: try again.");
+            }
+        };
+        let wanted = Wanted { matched: &matched, owner: &owner };
+        match self.admit(&parts, path, &wanted, scopes).await {
             Ok(need) => {
                 let token = parts.headers.get(header::AUTHORIZATION).cloned();
                 let answer = self.backend.forward(parts, body, path).await;
-                stream::watched(self.clone(), answer, matched.owner, token, need)
+                stream::watched(self.clone(), answer, owner, token, need)
             }
             Err(response) => *response,
         }
@@ -174,24 +194,24 @@ impl Gateway {
         self: &Arc<Self>,
         parts: &Parts,
         path: &path::CanonicalPath,
-        matched: &route::Matched<'_>,
+        wanted: &Wanted<'_>,
         scopes: &ScopeSet,
     ) -> Result<Need, Box<Response>> {
         let away = |error: ProtectionError| {
-            tracing::warn!(%error, owner = %matched.owner, "no ticket can be had");
+            tracing::warn!(%error, owner = wanted.owner, "no ticket can be had");
             Box::new(unreachable())
         };
         let protection = self.protection().await.map_err(away)?;
-        let own_id = OwnResourceId::new(matched.own_id.clone());
+        let own_id = OwnResourceId::new(wanted.matched.own_id.clone());
         let missing = || Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."));
-        let resource = match self.store.find_registration(&matched.owner, &own_id) {
+        let resource = match self.store.find_registration(wanted.owner, &own_id) {
             Some(id) => id,
             None => {
-                let pat = self.pat(&matched.owner).await.map_err(away)?;
+                let pat = self.pat(wanted.owner).await.map_err(away)?;
                 if !self.backend.exists(path).await {
                     return Err(missing());
                 }
-                self.register(protection, &pat, matched).await.map_err(away)?
+                self.register(protection, &pat, wanted).await.map_err(away)?
             }
         };
         let need = Need { resource, scopes: scopes.clone() };
@@ -200,14 +220,14 @@ impl Gateway {
         let presented =
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
         let pats: Arc<dyn PatSource> = self.clone();
-        let under = Under { protection, pats: &pats, owner: &matched.owner, narrow: Some(&**self) };
+        let under = Under { protection, pats: &pats, owner: wanted.owner, narrow: Some(&**self) };
         match self.guard.judge(&under, &presented, std::slice::from_ref(&need)).await {
             Verdict::Allowed(_) => return Ok(need),
             Verdict::Insufficient => {}
             Verdict::Failed(error) => return Err(away(error)),
         }
-        let pat = self.pat(&matched.owner).await.map_err(away)?;
-        let ticket = self.ticket(protection, &pat, &need, matched).await.map_err(away)?;
+        let pat = self.pat(wanted.owner).await.map_err(away)?;
+        let ticket = self.ticket(protection, &pat, &need, wanted).await.map_err(away)?;
         Err(Box::new(unauthorized(&UmaChallenge {
             realm: Some(self.settings.name.clone()),
             as_uri: self.settings.authorization_server.clone(),
@@ -222,13 +242,13 @@ impl Gateway {
         protection: &Protection,
         pat: &str,
         need: &Need,
-        matched: &route::Matched<'_>,
+        wanted: &Wanted<'_>,
     ) -> Result<String, ProtectionError> {
         match protection.request_ticket(pat, &[need.to_request()]).await {
             Err(ProtectionError::Refused(why)) => {
                 tracing::info!(why, "a resource is registered anew");
-                self.store.forget_registration(&matched.owner, &OwnResourceId::new(matched.own_id.clone())).await?;
-                let resource = self.register(protection, pat, matched).await?;
+                self.store.forget_registration(wanted.owner, &OwnResourceId::new(wanted.matched.own_id.clone())).await?;
+                let resource = self.register(protection, pat, wanted).await?;
                 protection.request_ticket(pat, &[Need { resource, ..need.clone() }.to_request()]).await
             }
             other => other,
@@ -239,16 +259,16 @@ impl Gateway {
         &self,
         protection: &Protection,
         pat: &str,
-        matched: &route::Matched<'_>,
+        wanted: &Wanted<'_>,
     ) -> Result<types::ResourceId, ProtectionError> {
-        let turn = self.turn(&matched.owner).await;
+        let turn = self.turn(wanted.owner).await;
         let _held = turn.lock().await;
-        let own_id = OwnResourceId::new(matched.own_id.clone());
-        if let Some(id) = self.store.find_registration(&matched.owner, &own_id) {
+        let own_id = OwnResourceId::new(wanted.matched.own_id.clone());
+        if let Some(id) = self.store.find_registration(wanted.owner, &own_id) {
             return Ok(id);
         }
-        let id = protection.register(pat, &self.description(matched.route, &matched.own_id)).await?;
-        self.store.put_registration(&matched.owner, &own_id, &id).await?;
+        let id = protection.register(pat, &self.description(wanted.matched.route, &wanted.matched.own_id)).await?;
+        self.store.put_registration(wanted.owner, &own_id, &id).await?;
         Ok(id)
     }
 

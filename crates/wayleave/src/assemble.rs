@@ -92,6 +92,7 @@ pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
     if let Some(gateway) = &config.gateway {
         configured.push(gateway.resource.clone());
         configured.extend(gateway.authorization_servers.iter().cloned());
+        configured.extend(gateway.route.iter().filter_map(|route| route.lookup().map(str::to_owned)));
         configured.extend(gateway.management.iter().map(|management| management.issuer.clone()));
     }
     configured.extend(also.iter().cloned());

@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use resource_server::gateway::FromTrustedProxy;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -109,6 +110,9 @@ pub async fn serve(
             let mut request = request.map(Body::new);
             let address = client_address(peer.ip(), request.headers(), &trusted);
             request.extensions_mut().insert(PeerAddress(address));
+            if trusted.contains(&peer.ip()) {
+                request.extensions_mut().insert(FromTrustedProxy);
+            }
             let mut router = router.clone();
             let counted = metrics.clone().map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
             async move {

@@ -2,7 +2,7 @@
 //! renewed before it ends (protocol.md 1.0, Federated Authorization 1.3).
 
 use super::store::{Begun, Link};
-use super::{Behind, Gateway, PatBy};
+use super::{Behind, Gateway, PatBy, Wanted};
 use crate::challenge::plain;
 use crate::guard::Under;
 use crate::offline::PatSource;
@@ -77,8 +77,9 @@ impl Gateway {
         for path in super::backend::walk(folder).await {
             let Some(matched) = super::route::find(&self.settings.routes, &path) else { continue };
             let own_id = types::OwnResourceId::new(matched.own_id.clone());
-            if matched.owner == owner && self.store.find_registration(owner, &own_id).is_none() {
-                self.register(protection, &pat, &matched).await?;
+            // what only a call can say whose it is, is registered by that call
+            if matched.owner.as_deref() == Some(owner) && self.store.find_registration(owner, &own_id).is_none() {
+                self.register(protection, &pat, &Wanted { matched: &matched, owner }).await?;
                 count = count.saturating_add(1);
             }
         }

@@ -11,6 +11,10 @@ pub enum OwnerOf {
     Named(String),
     /// The path segment of this name.
     Path(String),
+    /// This header, from trusted proxies only.
+    Header(String),
+    /// Whoever this URL names; `{path}` in it is the path.
+    Lookup(String),
 }
 
 /// A route.
@@ -28,7 +32,8 @@ pub struct Route {
 /// A route that fits a path.
 pub(crate) struct Matched<'a> {
     pub(crate) route: &'a Route,
-    pub(crate) owner: String,
+    /// The owner, where the path alone says who.
+    pub(crate) owner: Option<String>,
     pub(crate) own_id: String,
 }
 
@@ -47,6 +52,12 @@ impl Route {
             OwnerOf::Path(name) if !names.contains(&name.as_str()) => {
                 Err(format!("`{}`: the owner is {{{name}}}, which `path` has not", self.path))
             }
+            OwnerOf::Header(name) if name.parse::<http::HeaderName>().is_err() => {
+                Err(format!("`{}`: `{name}` is no name of a header", self.path))
+            }
+            OwnerOf::Lookup(url) if url::Url::parse(url).is_err() || !url.contains("{path}") => {
+                Err(format!("`{}`: the look-up `{url}` must be a URL with {{path}} in it", self.path))
+            }
             _ if self.scopes.is_empty() => Err(format!("`{}`: `scopes` names no method", self.path)),
             _ => Ok(()),
         }
@@ -59,7 +70,7 @@ impl Route {
     pub(crate) fn may_belong_to(&self, owner: &str) -> bool {
         match &self.owner {
             OwnerOf::Named(name) => name == owner,
-            OwnerOf::Path(_) => true,
+            OwnerOf::Path(_) | OwnerOf::Header(_) | OwnerOf::Lookup(_) => true,
         }
     }
 
@@ -95,8 +106,9 @@ impl Route {
             }
         }
         let owner = match &self.owner {
-            OwnerOf::Named(name) => name.clone(),
-            OwnerOf::Path(name) => (*values.get(name.as_str())?).to_owned(),
+            OwnerOf::Named(name) => Some(name.clone()),
+            OwnerOf::Path(name) => Some((*values.get(name.as_str())?).to_owned()),
+            OwnerOf::Header(_) | OwnerOf::Lookup(_) => None,
         };
         let filled = self.resource.split('/').skip(1).map(|part| match name_of(part) {
             Some(name) => values.get(name).copied().unwrap_or_default(),
@@ -132,8 +144,8 @@ mod tests {
             route("/u/{user}/{file}", "/u/{user}/{file}", OwnerOf::Path("user".into())),
         ];
         let found = |path: &str| find(&routes, &CanonicalPath::parse(path).unwrap()).map(|m| (m.owner, m.own_id));
-        assert_eq!(found("/albums/holiday/1.jpg"), Some(("alice".into(), "/albums/holiday".into())));
-        assert_eq!(found("/u/bob/x"), Some(("bob".into(), "/u/bob/x".into())));
+        assert_eq!(found("/albums/holiday/1.jpg"), Some((Some("alice".into()), "/albums/holiday".into())));
+        assert_eq!(found("/u/bob/x"), Some((Some("bob".into()), "/u/bob/x".into())));
         assert_eq!(found("/albums/holiday"), None);
         assert_eq!(found("/albums/holiday/1.jpg/more"), None);
         assert!(route("/a/{x}", "/a/{y}", OwnerOf::Named("z".into())).check().is_err());

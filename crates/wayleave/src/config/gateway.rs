@@ -84,6 +84,22 @@ pub struct RouteConfig {
 pub enum OwnerConfig {
     Named(String),
     Path(OwnerByPath),
+    Header(OwnerByHeader),
+    Lookup(OwnerByLookup),
+}
+
+/// `{ header = "X-Owner" }`: from trusted proxies only.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerByHeader {
+    pub header: String,
+}
+
+/// `{ lookup = "http://.../owner?path={path}" }`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerByLookup {
+    pub lookup: String,
 }
 
 /// `{ path = "user" }`
@@ -94,6 +110,11 @@ pub struct OwnerByPath {
 }
 
 impl RouteConfig {
+    /// Where owners are looked up.
+    pub fn lookup(&self) -> Option<&str> {
+        if let OwnerConfig::Lookup(by) = &self.owner { Some(&by.lookup) } else { None }
+    }
+
     fn route(&self) -> Result<Route, String> {
         let mut scopes = BTreeMap::new();
         for (method, names) in &self.scopes {
@@ -106,6 +127,8 @@ impl RouteConfig {
         let owner = match &self.owner {
             OwnerConfig::Named(name) => OwnerOf::Named(name.clone()),
             OwnerConfig::Path(by) => OwnerOf::Path(by.path.clone()),
+            OwnerConfig::Header(by) => OwnerOf::Header(by.header.clone()),
+            OwnerConfig::Lookup(by) => OwnerOf::Lookup(by.lookup.clone()),
         };
         let route = Route {
             path: self.path.clone(),

@@ -7,4 +7,5 @@ mod gateway;
 mod network;
 mod operation;
 mod others;
+mod owners;
 mod processes;

@@ -1,0 +1,77 @@
+//! Whose a call's resource is: named in the route, in the path, by a trusted proxy's header, or by a look-up (threat
+//! 27: what a stranger sends decides nothing).
+
+use super::Gateway;
+use super::path::CanonicalPath;
+use super::route::{Matched, OwnerOf};
+use crate::protection::ProtectionError;
+use http::request::Parts;
+use outbound::Request;
+use serde::Deserialize;
+
+/// Seconds that a look-up's answer is kept.
+const KEPT: i64 = 60;
+const MAX_NAME: usize = 256;
+
+/// On a request that came from one of `trusted_proxies`; the wiring puts it there, nobody else can.
+#[derive(Clone, Copy, Debug)]
+pub struct FromTrustedProxy;
+
+#[derive(Deserialize)]
+struct Named {
+    owner: String,
+}
+
+impl Gateway {
+    /// The owner of what a route leads to; none: nobody's, which is answered as nothing there.
+    pub(super) async fn owner_of(
+        &self,
+        matched: &Matched<'_>,
+        parts: &mut Parts,
+        path: &CanonicalPath,
+    ) -> Result<Option<String>, ProtectionError> {
+        let trusted = parts.extensions.get::<FromTrustedProxy>().is_some();
+        if !trusted {
+            // the service behind must not believe it either
+            for route in &self.settings.routes {
+                if let OwnerOf::Header(name) = &route.owner {
+                    parts.headers.remove(name.as_str());
+                }
+            }
+        }
+        match &matched.route.owner {
+            OwnerOf::Named(_) | OwnerOf::Path(_) => Ok(matched.owner.clone()),
+            OwnerOf::Header(name) => {
+                let mut sent = parts.headers.get_all(name.as_str()).iter();
+                let (one, more) = (sent.next(), sent.next());
+                let name = one.filter(|_| more.is_none()).and_then(|value| value.to_str().ok()).map(str::trim);
+                Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
+            }
+            OwnerOf::Lookup(url) => self.look_up(url, path).await,
+        }
+    }
+
+    async fn look_up(&self, url: &str, path: &CanonicalPath) -> Result<Option<String>, ProtectionError> {
+        let now = self.client.clock.now();
+        if let Some((until, owner)) = self.owners.get(path.encoded()).filter(|(until, _)| now < *until) {
+            let _ = until;
+            return Ok(Some(owner));
+        }
+        let encoded: String = form_urlencoded::byte_serialize(path.encoded().as_bytes()).collect();
+        let url = url.replace("{path}", &encoded);
+        let answer = self.client.outbound.send(Request::get(&url)).await.map_err(|_| ProtectionError::Unreachable)?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        if answer.status != 200 {
+            return Err(ProtectionError::Refused(format!("the look-up of owners answered HTTP {}", answer.status.as_u16())));
+        }
+        let text = std::str::from_utf8(&answer.body).unwrap_or_default().trim();
+        let owner = types::json::parse::<Named>(text.as_bytes()).map_or_else(|_| text.to_owned(), |named| named.owner);
+        if owner.is_empty() || owner.len() > MAX_NAME || owner.contains(['\n', '\r', '{']) {
+            return Err(ProtectionError::Refused("the look-up of owners answered no name".into()));
+        }
+        self.owners.insert(path.encoded().to_owned(), (now.plus(KEPT), owner.clone()));
+        Ok(Some(owner))
+    }
+}
