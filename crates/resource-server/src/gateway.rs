@@ -14,6 +14,7 @@ mod path;
 mod route;
 mod store;
 mod stream;
+mod tunnel;
 
 use crate::challenge::{plain, unauthorized, unreachable};
 use crate::guard::{Guard, Need, Presented, Under, Verdict};

@@ -3,18 +3,21 @@
 
 use super::Behind;
 use super::path::CanonicalPath;
+use super::tunnel::{self, Tunnel};
 use crate::challenge::plain;
 use axum::body::Body;
 use axum::response::Response;
 use futures_util::StreamExt;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt;
-use tokio_util::io::ReaderStream;
+use tower::ServiceExt;
+use tower_http::services::ServeFile;
 
 pub(super) enum Backend {
     Folder(PathBuf),
@@ -77,16 +80,26 @@ async fn proxy(client: &Client<HttpConnector, Body>, base: &str, mut parts: Part
     let Ok(uri) = format!("{base}{}{query}", path.encoded()).parse::<Uri>() else {
         return plain(StatusCode::BAD_REQUEST, "This URL cannot be forwarded.");
     };
+    let protocol = tunnel::wanted(&parts.headers);
+    let ours = parts.extensions.remove::<OnUpgrade>();
     strip(&mut parts.headers);
     parts.headers.remove(header::HOST);
+    if let Some(protocol) = protocol.as_ref().filter(|_| ours.is_some()) {
+        tunnel::ask(&mut parts.headers, protocol);
+    }
     let mut request = http::Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = uri;
     *request.headers_mut() = parts.headers;
     match client.request(request).await {
-        Ok(answer) => {
+        Ok(mut answer) => {
+            let theirs = hyper::upgrade::on(&mut answer);
             let (mut parts, body) = answer.into_parts();
             strip(&mut parts.headers);
+            if let (StatusCode::SWITCHING_PROTOCOLS, Some(protocol), Some(ours)) = (parts.status, protocol, ours) {
+                tunnel::ask(&mut parts.headers, &protocol);
+                parts.extensions.insert(Tunnel { ours, theirs });
+            }
             Response::from_parts(parts, Body::new(body))
         }
         Err(error) => {
@@ -127,7 +140,7 @@ async fn serve(folder: &Path, parts: &Parts, body: Body, path: &CanonicalPath) -
         return plain(StatusCode::NOT_FOUND, "Nothing is here.");
     }
     let done = match parts.method {
-        Method::GET | Method::HEAD => read(&place, parts.method == Method::HEAD).await,
+        Method::GET | Method::HEAD => read(&place, parts).await,
         Method::PUT => write(&place, body).await,
         Method::DELETE => tokio::fs::remove_file(&place).await.map(|()| empty(StatusCode::NO_CONTENT)),
         _ => Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done with a file.")),
@@ -147,20 +160,19 @@ fn empty(status: StatusCode) -> Response {
     response
 }
 
-async fn read(place: &Path, head: bool) -> std::io::Result<Response> {
-    let meta = tokio::fs::metadata(place).await?;
-    if meta.is_dir() {
+/// A file, whole or in the ranges that were asked for, or nothing new since the client has it (RFC 9110 13, 14).
+async fn read(place: &Path, parts: &Parts) -> std::io::Result<Response> {
+    if tokio::fs::metadata(place).await?.is_dir() {
         return list(place).await;
     }
-    let body = match head {
-        true => Body::empty(),
-        false => Body::from_stream(ReaderStream::new(tokio::fs::File::open(place).await?)),
-    };
-    let mut response = Response::new(body);
-    let media = mime_guess::from_path(place).first_or_octet_stream();
+    let mut request = http::Request::new(Body::empty());
+    *request.method_mut() = parts.method.clone();
+    for name in [header::RANGE, header::IF_RANGE, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
+        request.headers_mut().extend(parts.headers.get(&name).map(|value| (name, value.clone())));
+    }
+    let Ok(answer) = ServeFile::new(place).oneshot(request).await;
+    let mut response = answer.map(Body::new);
     let headers = response.headers_mut();
-    headers.extend(HeaderValue::from_str(media.as_ref()).ok().map(|value| (header::CONTENT_TYPE, value)));
-    headers.insert(header::CONTENT_LENGTH, meta.len().into());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     Ok(response)

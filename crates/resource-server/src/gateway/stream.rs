@@ -2,6 +2,7 @@
 //! again, and where it no longer suffices the connection is cut, so that nobody takes the part for the whole.
 
 use super::Gateway;
+use super::tunnel::Tunnel;
 use crate::guard::Need;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::response::Response;
@@ -32,9 +33,10 @@ pub(super) fn watched(
     need: Need,
 ) -> Response {
     let Some(token) = token else { return answer };
-    let (parts, body) = answer.into_parts();
+    let (mut parts, body) = answer.into_parts();
+    let tunnel = parts.extensions.remove::<Tunnel>();
     // what is small is through before anybody could look again
-    if http_body::Body::size_hint(&body).exact().is_some_and(|size| size <= 64 * 1024) {
+    if tunnel.is_none() && http_body::Body::size_hint(&body).exact().is_some_and(|size| size <= 64 * 1024) {
         return Response::from_parts(parts, body);
     }
     let call = Arc::new((gateway, owner, token, need));
@@ -45,7 +47,13 @@ pub(super) fn watched(
             gateway.still_allows(owner, token, need).await
         }
     };
-    Response::from_parts(parts, Body::from_stream(pieces(body.into_data_stream(), INTERVAL, may_go_on)))
+    match tunnel {
+        Some(tunnel) => {
+            tunnel.carry(INTERVAL, may_go_on);
+            Response::from_parts(parts, body)
+        }
+        None => Response::from_parts(parts, Body::from_stream(pieces(body.into_data_stream(), INTERVAL, may_go_on))),
+    }
 }
 
 /// The pieces of a body for as long as `may_go_on` says so; then an error.

@@ -18,7 +18,7 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    fn start(server: &Server, backend: &str) -> Self {
+    pub(crate) fn start(server: &Server, backend: &str) -> Self {
         Self::start_checking(server, backend, "introspect")
     }
 

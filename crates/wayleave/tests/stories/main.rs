@@ -1,6 +1,7 @@
 //! Stories over real processes: the binary as people run it, and other people's programs against it.
 
 mod authority;
+mod content;
 mod crashes;
 mod desk;
 mod gateway;
