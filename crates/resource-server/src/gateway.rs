@@ -32,7 +32,7 @@ use jose::possession::Challenger;
 use quick_cache::sync::Cache;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Mutex, OnceCell};
 use types::challenge::UmaChallenge;
 use types::metadata::ProtectedResourceMetadata;
@@ -103,6 +103,7 @@ struct Wanted<'a> {
 /// The gateway.
 pub struct Gateway {
     settings: Settings,
+    routes: RwLock<Arc<Vec<Route>>>,
     client: Client,
     /// Found at the first request that needs it, so that the two may start in any order.
     protection: OnceCell<Protection>,
@@ -127,6 +128,7 @@ impl Gateway {
         };
         let challenger = Challenger::new(jose::ambient::random(&*client.randomness));
         Self {
+            routes: RwLock::new(Arc::new(settings.routes.clone())),
             settings,
             client,
             protection: OnceCell::new(),
@@ -138,6 +140,15 @@ impl Gateway {
             challenger,
             turns: Mutex::default(),
         }
+    }
+
+    fn routes(&self) -> Arc<Vec<Route>> {
+        self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes other routes from now on; calls that are under way end under the old ones.
+    pub fn replace_routes(&self, routes: Vec<Route>) {
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
     }
 
     /// As a router, for the wiring to serve.
@@ -156,12 +167,13 @@ impl Gateway {
 
     /// Whether any route can belong to this owner.
     fn has_owner(&self, owner: &str) -> bool {
-        self.settings.routes.iter().any(|route| route.may_belong_to(owner))
+        self.routes().iter().any(|route| route.may_belong_to(owner))
     }
 
     async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
         let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
-        let Some(matched) = route::find(&self.settings.routes, path) else {
+        let routes = self.routes();
+        let Some(matched) = route::find(&routes, path) else {
             return plain(StatusCode::NOT_FOUND, "Nothing is here.");
         };
         let Some(scopes) = matched.route.scopes.get(method.as_str()) else {
@@ -237,7 +249,8 @@ impl Gateway {
         })))
     }
 
-    /// A ticket; where the server has forgotten the resource, it is registered again first.
+    /// A ticket. Where the server refuses it, what it knows of the resource may be old: it is told anew, or registered
+    /// again where it has forgotten it.
     async fn ticket(
         &self,
         protection: &Protection,
@@ -247,6 +260,10 @@ impl Gateway {
     ) -> Result<String, ProtectionError> {
         match protection.request_ticket(pat, &[need.to_request()]).await {
             Err(ProtectionError::Refused(why)) => {
+                let description = self.description(wanted.matched.route, &wanted.matched.own_id);
+                if protection.update(pat, &need.resource, &description).await.is_ok() {
+                    return protection.request_ticket(pat, &[need.to_request()]).await;
+                }
                 tracing::info!(why, "a resource is registered anew");
                 self.store.forget_registration(wanted.owner, &OwnResourceId::new(wanted.matched.own_id.clone())).await?;
                 let resource = self.register(protection, pat, wanted).await?;
@@ -275,7 +292,8 @@ impl Gateway {
 
     /// What is told of a resource: little (Federated Authorization 8).
     fn description(&self, route: &Route, own_id: &str) -> ResourceDescription {
-        let scopes = self.settings.routes.iter().filter(|other| other.resource == route.resource).flat_map(Route::all_scopes);
+        let routes = self.routes();
+        let scopes = routes.iter().filter(|other| other.resource == route.resource).flat_map(Route::all_scopes);
         ResourceDescription {
             resource_scopes: scopes.collect(),
             name: Some(readable(own_id)),
@@ -291,7 +309,7 @@ impl Gateway {
     }
 
     fn metadata(&self) -> Response {
-        let scopes: ScopeSet = self.settings.routes.iter().flat_map(Route::all_scopes).collect();
+        let scopes: ScopeSet = self.routes().iter().flat_map(Route::all_scopes).collect();
         let managed = self.settings.management.as_ref();
         let document = ProtectedResourceMetadata {
             resource: self.settings.resource.clone(),

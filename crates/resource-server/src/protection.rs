@@ -70,6 +70,13 @@ impl Protection {
         }
     }
 
+    /// Replaces a registered description.
+    pub async fn update(&self, pat: &str, id: &ResourceId, description: &ResourceDescription) -> Result<(), ProtectionError> {
+        let body = serde_json::to_value(description).map_err(|error| ProtectionError::Refused(error.to_string()))?;
+        let url = format!("{}/{id}", self.registration()?);
+        self.json::<RegisteredResource>(pat, Method::PUT, &url, &body, 200).await.map(drop)
+    }
+
     /// A registered description.
     pub async fn read(&self, pat: &str, id: &ResourceId) -> Result<ResourceDescription, ProtectionError> {
         let url = format!("{}/{id}", self.registration()?);

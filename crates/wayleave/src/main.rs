@@ -146,7 +146,11 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
     let config = || Config::load(arguments.config.as_deref(), std::env::vars());
     match arguments.command {
         Command::Server => commands::server::run(&config()?).await,
-        Command::Gateway => commands::gateway::run(&config()?).await,
+        Command::Gateway => {
+            let place = arguments.config.clone();
+            let reload = move || Config::load(place.as_deref(), std::env::vars());
+            commands::gateway::run(&config()?, reload).await
+        }
         Command::Demo(options) => demo::run(options).await,
         Command::Get(options) => commands::get::run(options).await,
         Command::Bench { bench } => commands::bench::run(bench).await,

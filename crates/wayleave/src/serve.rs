@@ -107,12 +107,7 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let (router, trusted, metrics) = (router.clone(), trusted.clone(), metrics.clone());
         let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let mut request = request.map(Body::new);
-            let address = client_address(peer.ip(), request.headers(), &trusted);
-            request.extensions_mut().insert(PeerAddress(address));
-            if trusted.contains(&peer.ip()) {
-                request.extensions_mut().insert(FromTrustedProxy);
-            }
+            let request = stamped(request.map(Body::new), peer.ip(), &trusted);
             let mut router = router.clone();
             let counted = metrics.clone().map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
             async move {
@@ -182,6 +177,16 @@ pub fn acceptor(config: &Config, tls: &TlsConfig) -> Result<TlsAcceptor, String>
     let mut server = builder.with_single_cert(chain, key).map_err(|error| format!("server.tls: {error}"))?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+/// The request with what only the listener knows: who sent it, and whether through a proxy that is believed.
+fn stamped(mut request: Request<Body>, peer: IpAddr, trusted: &[IpAddr]) -> Request<Body> {
+    let address = client_address(peer, request.headers(), trusted);
+    request.extensions_mut().insert(PeerAddress(address));
+    if trusted.contains(&peer) {
+        request.extensions_mut().insert(FromTrustedProxy);
+    }
+    request
 }
 
 /// Forwarding headers are believed from trusted proxies only: the last address that is none of them.

@@ -91,7 +91,7 @@ impl Gateway {
         let own_id = self.store.find_own_id(owner, id)?;
         let path = super::path::CanonicalPath::parse(own_id.as_str()).ok();
         let of_route = |route: &&super::Route| route.makes(path.as_ref(), own_id.as_str());
-        let scopes = self.settings.routes.iter().filter(of_route).flat_map(super::Route::all_scopes).collect();
+        let scopes = self.routes().iter().filter(of_route).flat_map(super::Route::all_scopes).collect();
         Some((own_id, scopes))
     }
 }

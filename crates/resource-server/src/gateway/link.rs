@@ -73,9 +73,9 @@ impl Gateway {
         let Behind::Folder(folder) = &self.settings.behind else { return Ok(0) };
         let protection = self.protection().await?;
         let pat = self.pat(owner).await?;
-        let mut count = 0_usize;
+        let (mut count, routes) = (0_usize, self.routes());
         for path in super::backend::walk(folder).await {
-            let Some(matched) = super::route::find(&self.settings.routes, &path) else { continue };
+            let Some(matched) = super::route::find(&routes, &path) else { continue };
             let own_id = types::OwnResourceId::new(matched.own_id.clone());
             // what only a call can say whose it is, is registered by that call
             if matched.owner.as_deref() == Some(owner) && self.store.find_registration(owner, &own_id).is_none() {

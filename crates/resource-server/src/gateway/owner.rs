@@ -33,7 +33,7 @@ impl Gateway {
         let trusted = parts.extensions.get::<FromTrustedProxy>().is_some();
         if !trusted {
             // the service behind must not believe it either
-            for route in &self.settings.routes {
+            for route in self.routes().iter() {
                 if let OwnerOf::Header(name) = &route.owner {
                     parts.headers.remove(name.as_str());
                 }

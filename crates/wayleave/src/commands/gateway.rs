@@ -8,12 +8,27 @@ use jose::{SystemClock, SystemRandomness};
 use resource_server::gateway::{Behind, Check, Gateway, Management, PatBy, Settings, Store, Trust};
 use std::sync::Arc;
 
-/// Runs until told to stop.
-pub async fn run(config: &Config) -> Result<(), Exit> {
+/// Runs until told to stop. At SIGHUP it takes the routes of the configuration anew, without a pause; what does not
+/// work is said in the log, and the old routes stay.
+pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Send + 'static) -> Result<(), Exit> {
     let section = config.gateway.as_ref().ok_or_else(|| Exit::usage("the configuration has no [gateway]"))?;
     let gateway = assemble_gateway(config, section)?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     let listener = bind(&section.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", section.listen)))?;
+    let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).map_err(Exit::failed)?;
+    let reloading = gateway.clone();
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let section = |config: Config| config.gateway.ok_or_else(|| Exit::usage("the configuration has no [gateway]"));
+            match reload().and_then(section).and_then(|section| section.routes().map_err(Exit::usage)) {
+                Ok(routes) => {
+                    tracing::info!(count = routes.len(), "other routes from now on");
+                    reloading.replace_routes(routes);
+                }
+                Err(Exit::Failed(what) | Exit::Usage(what)) => tracing::error!(what, "the routes stay as they were"),
+            }
+        }
+    });
     say::ready(&section.resource);
     serve(listener, gateway.router(), section.trusted_proxies.clone(), None, None, stop).await;
     Ok(())

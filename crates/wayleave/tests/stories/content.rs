@@ -88,3 +88,27 @@ async fn a_call_becomes_a_web_socket_if_it_may() {
         assert_eq!(String::from_utf8(heard).unwrap(), said.to_uppercase());
     }
 }
+
+/// Routes are taken anew while calls go on; broken ones are not.
+#[tokio::test]
+async fn routes_change_without_a_pause() {
+    let server = Server::start("");
+    let guarded = Guarded::start(&server, "");
+    let rpt = admitted(&server, &guarded, 1).await;
+    let bearer = format!("{} {}", rpt.token_type, rpt.token);
+    let status = async |url: &str, method: Method| raw(method, url, &[("authorization", &bearer)]).await.status.as_u16();
+    let photo = guarded.photo();
+    assert_eq!((status(&photo, Method::GET).await, status(&photo, Method::POST).await), (200, 405));
+    // what cannot work changes nothing
+    let (good, bad) = ("path = \"/albums/{album}/{photo}\"", "path = \"/albums/{nothing}\"");
+    guarded.reload(|text| text.replace(good, bad));
+    guarded.reload(|text| text.replace(bad, good).replace("GET = [\"view\"]", "GET = [\"view\"], POST = [\"comment\"]"));
+    let begun = std::time::Instant::now();
+    while status(&guarded.photo(), Method::POST).await == 405 {
+        assert_eq!(status(&guarded.photo(), Method::GET).await, 200, "nobody waits, nobody is sent away");
+        assert!(begun.elapsed().as_secs() < 5, "new routes count");
+    }
+    // the resource is told to the server with its new scope, and stays the same resource: Bob's share of it too
+    assert_eq!(status(&guarded.photo(), Method::POST).await, 401);
+    assert_eq!(status(&guarded.photo(), Method::GET).await, 200);
+}

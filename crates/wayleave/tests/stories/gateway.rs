@@ -13,7 +13,7 @@ use types::token::ID_TOKEN_FORMAT;
 /// A gateway before a folder with one album of Alice.
 pub(crate) struct Guarded {
     pub(crate) url: String,
-    _process: Process,
+    process: Process,
     folder: Folder,
 }
 
@@ -56,7 +56,15 @@ scopes = {{ GET = ["view"], PUT = ["edit"], DELETE = ["delete"] }}
             server.issuer
         );
         std::fs::write(folder.0.join("wayleave.toml"), change(text)).unwrap();
-        Self { _process: Process::start(&["gateway"], &folder.0), url, folder }
+        Self { process: Process::start(&["gateway"], &folder.0), url, folder }
+    }
+
+    /// Changes its configuration, and tells it so.
+    pub(crate) fn reload(&self, change: impl FnOnce(String) -> String) {
+        let place = self.folder.0.join("wayleave.toml");
+        let text = std::fs::read_to_string(&place).unwrap();
+        std::fs::write(&place, change(text)).unwrap();
+        self.process.hang_up();
     }
 
     pub(crate) fn photo(&self) -> String {

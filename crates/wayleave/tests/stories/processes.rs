@@ -54,6 +54,12 @@ impl Process {
         self.child.wait().unwrap().code()
     }
 
+    /// SIGHUP: its configuration is another.
+    pub(crate) fn hang_up(&self) {
+        let status = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
     /// The hard way: SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
