@@ -339,6 +339,11 @@ fn readable(own_id: &str) -> String {
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    // an id of a resource is a path, and stands encoded in the paths of management
+    if management::is_managed(parts.uri.path()) {
+        let below = parts.uri.path().strip_prefix(management::BASE).unwrap_or_default().to_owned();
+        return gateway.manage(&parts, body, &below).await;
+    }
     let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else {
         return plain(
             StatusCode::BAD_REQUEST,
@@ -350,10 +355,6 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         own if own == metadata_path => gateway.metadata(),
         "/.wayleave/link" => link::begin(&gateway, &parts).await,
         "/.wayleave/callback" => link::callback(&gateway, &parts).await,
-        own if management::is_managed(own) => {
-            let below = own.strip_prefix(management::BASE).unwrap_or_default().to_owned();
-            gateway.manage(&parts, body, &below).await
-        }
         own if own.starts_with("/.wayleave/") || own.starts_with("/.well-known/oauth-protected-resource") => {
             plain(StatusCode::NOT_FOUND, "Nothing is here.")
         }

@@ -1,8 +1,8 @@
-//! The owner's side of a gateway (protocol.md 2, 3), as far as it goes: the credentials by which her own tokens count
-//! here, and the tokens that she has withdrawn. Each call needs an RMT of `[gateway.management]`'s issuer, which is
+//! The owner's side of a gateway (protocol.md 2, 3), as far as it goes: what she has here and where it is registered, the
+//! credentials by which her own tokens count here, and the tokens that she has withdrawn. Each call needs an RMT of `[gateway.management]`'s issuer, which is
 //! asked about it.
 
-use super::Gateway;
+use super::{Behind, Gateway, PatBy};
 use crate::challenge::plain;
 use axum::Json;
 use axum::body::Body;
@@ -13,9 +13,11 @@ use jose::did;
 use jose::possession::{self, Claimed};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use types::Timestamp;
+use std::collections::BTreeMap;
+use types::available_resource::{AvailableResource, ChosenServer, PatState, Registration, RegistrationState};
 use types::credential::{CredentialChallenge, CredentialDocument, CredentialRegistration, CredentialType};
 use types::token::UMA_MANAGEMENT;
+use types::{ResourceId, Timestamp};
 
 /// Before all of it.
 pub(super) const BASE: &str = "/.wayleave/manage";
@@ -98,6 +100,14 @@ impl Gateway {
     async fn managed(&self, owner: &str, parts: &Parts, body: Body, path: &str) -> Answer {
         let path: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match (parts.method.as_str(), path.as_slice()) {
+            ("GET", ["my-resources"]) => self.list_resources(owner, parts).await,
+            ("GET", ["my-resources", id]) => {
+                let id = percent_encoding::percent_decode_str(id).decode_utf8().map_err(|_| not_found())?;
+                let all = self.available_resources(owner).await;
+                let one = all.into_iter().find(|resource| resource.own_id().is_some_and(|own| own.as_str() == id));
+                one.map(|resource| Json(resource).into_response()).ok_or_else(not_found)
+            }
+            ("GET", ["authorization-servers"]) => Ok(Json([self.chosen_server(owner)]).into_response()),
             ("GET", ["my-credentials"]) => Ok(Json(self.store.list_credentials(owner)).into_response()),
             ("POST", ["my-credentials"]) => self.register_credential(owner, read(body).await?).await,
             ("GET", ["my-credentials", id]) => {
@@ -117,10 +127,78 @@ impl Gateway {
                 self.store.withdraw(owner, &withdrawn, self.client.clock.now()).await.map_err(|_| unavailable())?;
                 Ok(StatusCode::NO_CONTENT.into_response())
             }
-            (_, ["my-credentials"] | ["my-credentials", _] | ["my-withdrawn-tokens"]) => {
-                Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "unsupported_method_type", "this cannot be done here"))
-            }
+            (
+                _,
+                ["my-resources"]
+                | ["my-resources", _]
+                | ["authorization-servers"]
+                | ["my-credentials"]
+                | ["my-credentials", _]
+                | ["my-withdrawn-tokens"],
+            ) => Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "unsupported_method_type", "this cannot be done here")),
             _ => Err(not_found()),
+        }
+    }
+
+    /// A page of what she has here (protocol.md 1.1: `limit`, `after`, and a link to the next).
+    async fn list_resources(&self, owner: &str, parts: &Parts) -> Answer {
+        let query: BTreeMap<String, String> =
+            form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let limit = query.get("limit").map_or(Ok(100), |text| text.parse::<usize>());
+        let limit = limit.ok().filter(|limit| (1..=1_000).contains(limit));
+        let limit = limit.ok_or_else(|| invalid("`limit` must be a number from 1 to 1000"))?;
+        let behind = |resource: &AvailableResource| match (query.get("after"), resource.own_id()) {
+            (Some(after), Some(own)) => own.as_str() > after.as_str(),
+            _ => true,
+        };
+        let mut all: Vec<_> = self.available_resources(owner).await.into_iter().filter(behind).collect();
+        let more = all.len() > limit;
+        all.truncate(limit);
+        let last = all.last().and_then(AvailableResource::own_id).filter(|_| more).cloned();
+        let mut response = Json(all).into_response();
+        if let Some(last) = last {
+            let after: String = form_urlencoded::byte_serialize(last.as_str().as_bytes()).collect();
+            let link = format!("<{}{BASE}/my-resources?limit={limit}&after={after}>; rel=\"next\"", self.settings.resource);
+            response.headers_mut().extend(HeaderValue::from_str(&link).ok().map(|link| (header::LINK, link)));
+        }
+        Ok(response)
+    }
+
+    /// What this owner has here, registered or not, by its own id.
+    async fn available_resources(&self, owner: &str) -> Vec<AvailableResource> {
+        let routes = self.routes();
+        let mut found: BTreeMap<String, Option<ResourceId>> =
+            self.store.list_registrations(owner).into_iter().map(|(own_id, id)| (own_id, Some(id))).collect();
+        if let Behind::Folder(folder) = &self.settings.behind {
+            for path in super::backend::walk(folder).await {
+                let matched = super::route::find(&routes, &path).filter(|matched| matched.owner.as_deref() == Some(owner));
+                found.extend(matched.filter(|m| !found.contains_key(&m.own_id)).map(|matched| (matched.own_id, None)));
+            }
+        }
+        let describe = |(own_id, id): (String, Option<ResourceId>)| {
+            let path = super::path::CanonicalPath::parse(&own_id).ok();
+            let route = routes.iter().find(|route| route.makes(path.as_ref(), &own_id))?;
+            let description = self.description(route, &own_id);
+            let registered = |id: ResourceId| Registration {
+                id: id.as_str().to_owned(),
+                authorization_server: self.settings.authorization_server.clone(),
+                authorization_server_resource_id: id,
+                registered_scopes: description.resource_scopes.clone(),
+                state: RegistrationState::Active,
+            };
+            let registrations = id.into_iter().map(registered).collect();
+            Some(AvailableResource { description, registrations })
+        };
+        found.into_iter().filter_map(describe).collect()
+    }
+
+    fn chosen_server(&self, owner: &str) -> ChosenServer {
+        let linked = self.store.find_link(owner).is_some() || self.settings.pat == PatBy::ClientCredentials;
+        let encoded: String = form_urlencoded::byte_serialize(owner.as_bytes()).collect();
+        ChosenServer {
+            issuer: self.settings.authorization_server.clone(),
+            pat: if linked { PatState::Active } else { PatState::None },
+            authorize_uri: format!("{}/.wayleave/link?owner={encoded}", self.settings.resource),
         }
     }
 

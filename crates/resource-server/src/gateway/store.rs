@@ -153,9 +153,15 @@ impl Store {
         hers.get(1).and_then(Value::as_text).map(OwnResourceId::from)
     }
 
+    /// An owner's registrations: own id, and the authorization server's.
+    pub(crate) fn list_registrations(&self, owner: &str) -> Vec<(String, ResourceId)> {
+        let read = |row: &Row| Some((row.get(1)?.as_text()?.to_owned(), ResourceId::from(row.get(2)?.as_text()?)));
+        self.rows_of(&REGISTRATION, owner).iter().filter_map(read).collect()
+    }
+
     fn rows_of(&self, table: &'static Table, owner: &str) -> Vec<Row> {
         let prefix = [owner.into()];
-        let scan = Scan { table, index: None, prefix: &prefix, after: None, descending: false, limit: 10_000 };
+        let scan = Scan { table, index: None, prefix: &prefix, after: None, descending: false, limit: usize::MAX };
         self.0.scan(&scan).map_err(unavailable).unwrap_or_default()
     }
 

@@ -135,6 +135,23 @@ async fn a_gateway_believes_the_owner_and_nobody_who_speaks_for_her() {
         assert_eq!(get(&guarded, &late).await, 200);
         assert_eq!(alice.call(Method::DELETE, &format!("{credentials}/{id}"), &alice.rmt, Value::Null).await.0, 204);
         assert_eq!(get(&guarded, &late).await, 401);
+        // what she has here, and where it is guarded
+        let (_, mine) = alice.call(Method::GET, &format!("{}/my-resources", alice.manage), &alice.rmt, Value::Null).await;
+        assert_eq!(mine.as_array().unwrap().len(), 1, "{mine}");
+        assert_eq!((&mine[0]["_resource_id"], &mine[0]["name"]), (&json!("/albums/holiday"), &json!("Holiday")));
+        assert_eq!(
+            (&mine[0]["registrations"][0]["state"], &mine[0]["registrations"][0]["authorization_server"]),
+            (&json!("active"), &json!(server.issuer))
+        );
+        let behind = format!("{}/my-resources?limit=1&after=/albums/holiday", alice.manage);
+        assert_eq!(alice.call(Method::GET, &behind, &alice.rmt, Value::Null).await, (200, json!([])));
+        let wrong = format!("{}/my-resources?limit=0", alice.manage);
+        assert_eq!(alice.call(Method::GET, &wrong, &alice.rmt, Value::Null).await.0, 400);
+        let one = format!("{}/my-resources/%2Falbums%2Fholiday", alice.manage);
+        assert_eq!(alice.call(Method::GET, &one, &alice.rmt, Value::Null).await, (200, mine[0].clone()));
+        let (_, servers) =
+            alice.call(Method::GET, &format!("{}/authorization-servers", alice.manage), &alice.rmt, Value::Null).await;
+        assert_eq!((&servers[0]["issuer"], &servers[0]["pat"]), (&json!(server.issuer), &json!("active")));
         // who has no RMT manages nothing
         for token in ["nonsense", alice.desk.pmt.as_str(), alice.desk.pat.as_str()] {
             assert_eq!(alice.call(Method::GET, &credentials, token, Value::Null).await.0, 401);
