@@ -37,7 +37,6 @@ impl Slot {
 pub(crate) struct Touched {
     owners: Vec<OwnerId>,
     everybody: bool,
-    pub(crate) events: Vec<Event>,
 }
 
 fn slot_of(owner: &str, slots: usize) -> usize {
@@ -104,7 +103,7 @@ impl Epochs {
 impl Touched {
     /// Reads it off the changes; what only adds raises nothing.
     pub(crate) fn by(changes: &Changes) -> Self {
-        let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false, events: Vec::new() };
+        let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false };
         for write in &changes.identity.writes {
             use identity::Write as W;
             let takes_away = matches!(write, W::DeleteAccessToken(_) | W::EndFamily(_) | W::PutClient(_) | W::DeleteClient(_));
@@ -112,7 +111,6 @@ impl Touched {
         }
         for write in &changes.writes {
             match write {
-                Write::AppendEvent(event) => touched.events.push(event.clone()),
                 Write::DeleteCredential { owner, .. } => touched.owners.push(owner.clone()),
                 Write::PutOwnerSettings(owner, _) => touched.owners.push(owner.clone()),
                 Write::PutResource(resource) => touched.owners.push(resource.owner.clone()),

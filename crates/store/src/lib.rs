@@ -71,13 +71,13 @@ impl Store {
 
     /// Carries changes of both out, whole or not at all.
     pub async fn commit_changes(&self, changes: Changes) -> Result<(), CommitError> {
-        let mut touched = epochs::Touched::by(&changes);
-        let plan = writes::Plan::of(changes)?;
+        let touched = epochs::Touched::by(&changes);
+        let mut plan = writes::Plan::of(changes)?;
         let batch = Batch { checks: plan.checks, operations: plan.operations };
         let done = self.database.commit(batch).await;
         // also when it failed: a flush that was cut off may yet have happened
         self.epochs.raise(&touched);
-        self.epochs.note(std::mem::take(&mut touched.events), &done);
+        self.epochs.note(std::mem::take(&mut plan.events), &done);
         done.map_err(|error| match error {
             EngineError::Broken(at) => plan.if_broken.get(at).cloned().unwrap_or(CommitError::Changed),
             EngineError::Taken(at) if plan.spends.contains(&at) => CommitError::Spent,

@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) spends: Vec<usize>,
     /// Operations whose row is a new token: its place may be taken, and then another token will do.
     pub(crate) tokens: Vec<usize>,
+    /// Events that wait for the sealer once this is committed.
+    pub(crate) events: Vec<Event>,
 }
 
 type Planned = Result<(), CommitError>;
@@ -237,7 +239,11 @@ impl Plan {
             Write::DeleteProcess(id) => self.delete(&tables::PROCESS, vec![id.to_vec().into()]),
             Write::PutAccessRequest(request) => self.put(&tables::ACCESS_REQUEST, access_request_row(&request)?),
             Write::DeleteAccessRequest { id, .. } => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
-            Write::AppendEvent(event) => self.insert(&tables::EVENT, event_row(&event)?),
+            Write::AppendEvent(event) => {
+                self.insert(&tables::EVENT, event_row(&event)?)?;
+                self.events.push(event);
+                Ok(())
+            }
             Write::EraseEvent(event) => self.put(&tables::EVENT, event_row(&event)?),
             Write::SealEvents { head, seal } => {
                 let row = vec![head.owner.as_str().into(), version(seal.n), event_ids(&seal.ids)?.into()];
