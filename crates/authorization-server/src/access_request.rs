@@ -180,9 +180,13 @@ impl AuthorizationServer {
                 let mut changes = Changes::default();
                 changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version });
                 match request.overdue(now) {
-                    Some(expired) => {
-                        changes.writes.push(Write::AppendEvent(self.request_event(&expired, EventKind::RequestExpired, None)));
-                        changes.writes.push(Write::PutAccessRequest(expired));
+                    Some(now_is) => {
+                        // one that was decided is only given its time
+                        if now_is.state == State::Expired {
+                            let event = self.request_event(&now_is, EventKind::RequestExpired, None);
+                            changes.writes.push(Write::AppendEvent(event));
+                        }
+                        changes.writes.push(Write::PutAccessRequest(now_is));
                     }
                     None => changes.writes.push(Write::DeleteAccessRequest { owner, id }),
                 }

@@ -41,8 +41,7 @@ impl AuthorizationServer {
         let ended = self.identity.store.find_consent(&pat.grant).await?.is_none();
         let mut revoked = Vec::new();
         if !ended {
-            let until = now.plus(self.settings.rpt_lifetime);
-            for (jti, exp) in self.store.list_signed_rpts(&pat.owner, &pat.resource_server, now, until).await? {
+            for (jti, exp) in self.store.list_signed_rpts(&pat.owner, &pat.resource_server, now).await? {
                 if !self.stands_whole(pat, &jti).await? {
                     revoked.push(RevokedToken { jti, exp });
                 }

@@ -54,14 +54,13 @@ pub trait Store: Send + Sync {
     /// Version of the link between an owner and a resource server; 0 where there never was one.
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError>;
     async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, StoreError>;
-    /// RPTs of this owner at this resource server that were issued as JWTs and end after `now` and before `until`,
-    /// also those that are gone: `jti` and end.
+    /// RPTs of this owner at this resource server that were issued as JWTs and end after `now`, also those
+    /// that are gone: `jti` and end.
     async fn list_signed_rpts(
         &self,
         owner: &OwnerId,
         resource_server: &ClientId,
         now: Timestamp,
-        until: Timestamp,
     ) -> Result<Vec<(String, Timestamp)>, StoreError>;
     /// A PCT as it was sealed.
     async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError>;

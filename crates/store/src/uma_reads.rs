@@ -131,10 +131,12 @@ impl authorization_server::Store for Store {
         owner: &OwnerId,
         resource_server: &ClientId,
         now: Timestamp,
-        until: Timestamp,
     ) -> Result<Vec<(String, Timestamp)>, StoreError> {
         let mut found = Vec::new();
-        for hour in now.hour()..=until.hour() {
+        // the last hour that any has: lifetimes may have been longer when it was issued
+        let last = Scan { table: &tables::SIGNED_RPT, index: None, prefix: &[], after: None, descending: true, limit: 1 };
+        let until = self.scan(&last)?.first().map_or(0, |row| number(row, 0));
+        for hour in now.hour()..=until {
             let prefix = [hour.into(), owner.as_str().into(), resource_server.as_str().into()];
             let along = Along { table: &tables::SIGNED_RPT, index: None, prefix: &prefix, descending: false };
             let mut last: Option<String> = None;

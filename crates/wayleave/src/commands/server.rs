@@ -15,6 +15,8 @@ use web::App;
 
 /// Where the admin listener is, unless the configuration says otherwise.
 const USUAL_ADMIN: &str = "127.0.0.1:8081";
+/// An admin token that could be guessed, or is none at all, opens nothing.
+const SHORTEST_TOKEN: usize = 16;
 /// Seconds between sweeps.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Events are sealed at least once a second.
@@ -26,19 +28,14 @@ const RELOAD: Duration = Duration::from_secs(10);
 
 /// Runs until told to stop.
 pub async fn run(config: &Config) -> Result<(), Exit> {
+    let token = admin_token(config)?;
     let server = assemble::server(config).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     let listener =
         bind(&config.server.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", config.server.listen)))?;
     let mut tasks = vec![tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()))];
     let metrics = Arc::new(Metrics::below(server.app.base()));
-    let token = config.secret(None, config.server.admin_token_file.as_ref())?;
-    let admin = Admin {
-        app: server.app.clone(),
-        store: server.store.clone(),
-        metrics: metrics.clone(),
-        token: token.map(|token| jose::digest::sha256(&[token.as_bytes()])),
-    };
+    let admin = Admin { app: server.app.clone(), store: server.store.clone(), metrics: metrics.clone(), token };
     if let Some(listener) = admin_listener(config).await? {
         tasks.push(tokio::spawn(serve(listener, admin::router(admin.clone()), Vec::new(), None, None, stop.clone())));
     }
@@ -62,6 +59,15 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
         let _ = task.await;
     }
     Ok(())
+}
+
+/// SHA-256 of the token of `server.admin_token_file`, if there is one.
+fn admin_token(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
+    let Some(token) = config.secret(None, config.server.admin_token_file.as_ref())? else { return Ok(None) };
+    if token.trim().len() < SHORTEST_TOKEN {
+        return Err(Exit::usage(format!("server.admin_token_file: the token must have at least {SHORTEST_TOKEN} characters")));
+    }
+    Ok(Some(jose::digest::sha256(&[token.trim().as_bytes()])))
 }
 
 /// Sweeps, and notices keys that `wayleave key rotate` made.

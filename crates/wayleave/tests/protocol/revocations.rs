@@ -73,3 +73,25 @@ async fn the_jti_of_a_signed_rpt_is_no_token() {
     assert_eq!(world.introspect(&pat, &rpt).await["active"], true);
     assert_eq!(world.introspect(&pat, &jti_of(&rpt)).await, json!({"active": false}));
 }
+
+/// The operator shortened the lifetime of RPTs: what was issued before is told all the same.
+#[tokio::test]
+async fn a_token_of_a_longer_lifetime_is_told_too() {
+    for engine in ["memory", "sqlite"] {
+        let world = World::on(engine, "[assessment]\nrpt_lifetime = 86400\n").await;
+        let (pat, album, policy) = world.album().await;
+        let rpt = world.bobs_rpt("jwt-viewer", &pat, &album).await.get("access_token").to_owned();
+        world.withdraw(&policy).await;
+        // the same store, served anew with lifetimes of ten minutes
+        let text = format!("{}[assessment]\nrpt_lifetime = 600\n", crate::people::PEOPLE);
+        let config = wayleave::config::Config::parse(&text, std::iter::empty(), "".into()).unwrap();
+        let (mail, clock, dice) = (world.mailbox.clone(), world.clock.clone(), std::sync::Arc::new(jose::SystemRandomness));
+        let served = wayleave::assemble::server_with(&config, world.store.clone(), [7; 32], mail, clock, dice).await;
+        let uma = served.ok().unwrap().app.authorization_server.clone();
+        let presented = identity::access_token::Presented { token: &pat, dpop_scheme: false, dpop: None, method: "GET", url: "" };
+        let pat = uma.check_pat(&presented).await.unwrap();
+        let told = uma.revocations(&pat, None).await.unwrap();
+        assert_eq!(told.revoked.len(), 1, "{engine}");
+        assert_eq!(told.revoked[0].jti, jti_of(&rpt));
+    }
+}

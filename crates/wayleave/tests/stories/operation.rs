@@ -154,7 +154,11 @@ async fn the_admin_listener_tells_everybody_how_it_goes_and_takes_orders_from_fe
     assert!(!metrics.contains("alice") && !metrics.contains("viewer"), "who, it does not say");
     assert_eq!(get("/accounts", "").await.0, 401);
     assert_eq!(get("/accounts", "wrong").await.0, 401);
-    let (status, accounts) = get("/accounts", "let-me-in").await;
+    // a file that holds nothing is no token: it would open to whoever sends nothing
+    std::fs::write(server.folder.0.join("admin-token"), "\n").unwrap();
+    let empty = wayleave(&server, &["server"]);
+    assert!(empty.status.code() == Some(2) && String::from_utf8_lossy(&empty.stderr).contains("admin_token_file"), "{empty:?}");
+    let (status, accounts) = get("/accounts", "let-me-in-if-you-please").await;
     assert!(status == 200 && accounts.contains("alice@foo.example") && !accounts.contains("argon2"), "{accounts}");
     let socket = server.folder.0.join("wayleave-data/admin.sock");
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);

@@ -124,7 +124,7 @@ impl Server {
 
     pub(crate) fn start_changed(change: impl FnOnce(String) -> String) -> Self {
         let folder = Folder::new();
-        std::fs::write(folder.0.join("admin-token"), "let-me-in\n").unwrap();
+        std::fs::write(folder.0.join("admin-token"), "let-me-in-if-you-please\n").unwrap();
         let idp = SigningKey::generate(Algorithm::EdDsa).unwrap();
         std::fs::write(folder.0.join("idp.json"), json!({"keys": [idp.public().to_jwk()]}).to_string()).unwrap();
         let (port, admin) = (free_port(), free_port());
