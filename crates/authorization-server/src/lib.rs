@@ -17,6 +17,7 @@ pub mod erasure;
 pub mod event;
 pub mod hot;
 pub mod introspection;
+pub mod invitation;
 pub mod mailer;
 pub mod metadata;
 pub mod owner_settings;

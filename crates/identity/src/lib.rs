@@ -21,6 +21,7 @@ pub mod dpop;
 pub mod error;
 pub mod form;
 pub mod id_token;
+pub mod initial_access_token;
 pub mod introspection;
 pub mod keys;
 pub mod login;
@@ -84,6 +85,7 @@ pub struct Identity {
     pub login_throttle: throttle::Throttle,
     pub registration_throttle: throttle::Throttle,
     pub software_throttle: throttle::Throttle,
+    pub invitation_throttle: throttle::Throttle,
     pub client_throttle: throttle::Throttle,
     pub remote_keys: client_authentication::RemoteKeys,
     /// Where the next round of registrations begins.
@@ -105,6 +107,7 @@ impl Identity {
             login_throttle: throttle::Throttle::per_minute(settings.login_attempts_per_minute),
             registration_throttle: throttle::Throttle::per_minute(300),
             software_throttle: throttle::Throttle::per_minute(3_000),
+            invitation_throttle: throttle::Throttle::per_minute(3_000),
             client_throttle: throttle::Throttle::per_minute(settings.requests_per_minute_per_client),
             dpop: dpop::Memory::new(started, &*randomness),
             passwords: password::Passwords::default(),

@@ -2,6 +2,7 @@
 //! What a stranger registers never acts for an owner by itself, and never pushes claims.
 
 use crate::client::Client;
+use crate::initial_access_token::Invitation;
 use crate::{Changes, CommitError, Failure, Identity, Write};
 use jose::{KeySet, base64url, digest};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,14 +25,23 @@ fn bad(what: impl Into<String>) -> Failure {
 
 impl Identity {
     /// Registers a client (RFC 7591 3).
-    pub async fn register(&self, metadata: ClientMetadata, address: &str) -> Result<RegisteredClient, Failure> {
+    pub async fn register(
+        &self,
+        metadata: ClientMetadata,
+        address: &str,
+        initial_access_token: Option<&str>,
+    ) -> Result<RegisteredClient, Failure> {
         let too_many =
             |of: &str| Failure::refuse(ErrorCode::TooManyRequests, format!("too many registrations {of}: wait a minute"));
         let (metadata, software) = self.apply_statement(metadata).await?;
-        match software {
+        let invitation = initial_access_token.map(|token| self.check_initial_access_token(token, &metadata)).transpose()?;
+        match (software, &invitation) {
             // somebody whom the operator trusts vouches for the software, wherever it runs
-            Some(software) if !self.software_throttle.admit(&software, self.now()) => return too_many("of this software"),
-            None if !self.registration_throttle.admit(&block_of(address), self.now()) => return too_many("from your network"),
+            (Some(software), _) if !self.software_throttle.admit(&software, self.now()) => return too_many("of this software"),
+            (None, Some(Invitation { domain, .. })) if !self.invitation_throttle.admit(domain, self.now()) => {
+                return too_many("from your domain");
+            }
+            (None, None) if !self.registration_throttle.admit(&block_of(address), self.now()) => return too_many("from your network"),
             _ => {}
         }
         let id = ClientId::new(self.random_id());
@@ -42,8 +52,11 @@ impl Identity {
         let access = jose::ambient::random_text::<32>(&*self.randomness);
         client.secret_digest = secret.as_deref().map(|secret| self.secret_digest(&client.id, secret));
         client.registration_token = Some(hash_of(&access));
-        match self.store.commit(Changes::of(vec![Write::CreateClient(client.clone())])).await {
+        let spend = invitation.map(|invitation| Write::Spend(invitation.spent));
+        let writes = spend.into_iter().chain([Write::CreateClient(client.clone())]).collect();
+        match self.store.commit(Changes::of(writes)).await {
             Ok(()) => Ok(self.answer(&client, secret, Some(access))),
+            Err(CommitError::Spent) => Failure::refuse(ErrorCode::InvalidToken, "this initial access token was used before"),
             Err(CommitError::Taken) => Err(bad("another client is registered for this `resource`")),
             Err(error) => Err(error.into()),
         }

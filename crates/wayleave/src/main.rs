@@ -52,6 +52,11 @@ enum Command {
         #[command(subcommand)]
         action: KeyAction,
     },
+    /// Clients of the server
+    Client {
+        #[command(subcommand)]
+        action: ClientAction,
+    },
     /// Keys of resource owners
     Credential {
         #[command(subcommand)]
@@ -82,6 +87,15 @@ enum Command {
 enum KeyAction {
     /// Make new signing keys; the old ones stay published for a month
     Rotate,
+}
+
+#[derive(Subcommand)]
+enum ClientAction {
+    /// Send somebody a token by which to register a client of their domain, once
+    Invite {
+        /// Their e-mail address
+        address: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -155,6 +169,7 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Get(options) => commands::get::run(options).await,
         Command::Bench { bench } => commands::bench::run(bench).await,
         Command::Key { action: KeyAction::Rotate } => commands::store::rotate_keys(&config()?).await,
+        Command::Client { action: ClientAction::Invite { address } } => commands::store::invite(&config()?, &address).await,
         Command::Audit { action: AuditAction::Verify { head } } => commands::store::verify_heads(&config()?, &head).await,
         Command::Audit { action: AuditAction::Erase { email } } => commands::store::erase(&config()?, &email).await,
         Command::Credential { action } => commands::credential::run(action),

@@ -1,11 +1,13 @@
 //! Administration on the store: keys, backup, restore.
 
-use super::server::admin::{self, Erase, Erased};
+use super::server::admin::{self, Erase, Erased, Invite};
 use crate::config::Config;
 use crate::{Exit, assemble, say};
+use axum::body::Bytes;
 use authorization_server::event::{self, Verdict};
 use identity::Keys;
 use jose::{Clock, SystemClock, SystemRandomness};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use store::Store;
 use tokio::net::UnixStream;
@@ -59,19 +61,35 @@ pub async fn erase(config: &Config, email: &str) -> Result<(), Exit> {
     Ok(())
 }
 
+/// `wayleave client invite ADDRESS`: by the running server, which sends the mail.
+pub async fn invite(config: &Config, email: &str) -> Result<(), Exit> {
+    let socket = config.path(&config.server.data_dir).join(admin::SOCKET);
+    let stream = UnixStream::connect(&socket).await;
+    let stream = stream.map_err(|error| Exit::failed(format!("{}: {error}: start the server", socket.display())))?;
+    post_over(stream, "/invitations", &Invite { email: email.to_owned() }).await?;
+    say::line(&format!("{email} was sent a token to register a client with"));
+    Ok(())
+}
+
 async fn erase_over(stream: UnixStream, email: &str) -> Result<usize, Exit> {
+    let body = post_over(stream, "/erase", &Erase { email: email.to_owned() }).await?;
+    serde_json::from_slice::<Erased>(&body).map(|erased| erased.events).map_err(Exit::failed)
+}
+
+/// The body of what the admin socket answers.
+async fn post_over(stream: UnixStream, path: &str, body: &impl Serialize) -> Result<Bytes, Exit> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.map_err(Exit::failed)?;
     tokio::spawn(connection);
-    let body = serde_json::to_string(&Erase { email: email.to_owned() }).map_err(Exit::failed)?;
-    let request = http::Request::post("/erase").header("host", "admin").header("content-type", "application/json").body(body);
+    let body = serde_json::to_string(body).map_err(Exit::failed)?;
+    let request = http::Request::post(path).header("host", "admin").header("content-type", "application/json").body(body);
     let answer = sender.send_request(request.map_err(Exit::failed)?).await.map_err(Exit::failed)?;
     let (status, body) = (answer.status(), axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 1 << 20).await);
     let body = body.map_err(Exit::failed)?;
     if !status.is_success() {
         return Err(Exit::failed(String::from_utf8_lossy(&body)));
     }
-    serde_json::from_slice::<Erased>(&body).map(|erased| erased.events).map_err(Exit::failed)
+    Ok(body)
 }
 
 /// `wayleave backup FILE`.

@@ -217,3 +217,36 @@ async fn threat_32_registrations_that_nobody_uses_end() {
         assert_eq!(read(&used).await, 401, "nothing of it can be alive any more");
     }
 }
+
+/// Protocol.md 1.7: what comes by mail is good once, for the domain it went to, and worth a higher limit only.
+#[tokio::test]
+async fn threat_32_an_initial_access_token_is_single_use_and_of_one_domain() {
+    for world in World::each().await {
+        world.app.authorization_server.invite("Carol@Bar.example").await.unwrap();
+        let mail = world.mailbox.0.lock().unwrap().pop().unwrap();
+        assert_eq!(mail.to, "carol@bar.example");
+        let token = mail.text.split("Bearer ").nth(1).unwrap().trim().to_owned();
+        let with = async |token: &str, metadata: &Value| world.call("POST", "/register", token, metadata.clone()).await;
+        let at = |host: &str| json!({"grant_types": [UMA], "claims_redirect_uris": [format!("https://{host}/claims")]});
+        for elsewhere in ["foo.example", "evilbar.example", "bar.example.evil.example"] {
+            with(&token, &at(elsewhere)).await.refused(401, "invalid_token");
+        }
+        let hers = at("viewer.bar.example");
+        let made = with(&token, &hers).await;
+        assert!(made.ok(201).json.get("may_push_claims").is_none(), "a stranger as before");
+        with(&token, &hers).await.refused(401, "invalid_token");
+        with("rubbish", &hers).await.refused(401, "invalid_token");
+        let late = world.app.identity.initial_access_token("bar.example").unwrap();
+        world.pass(7 * 86_400);
+        with(&late, &hers).await.refused(401, "invalid_token");
+        // three hundred a minute come from one network; who was invited still gets in
+        let invited = world.app.identity.initial_access_token("bar.example").unwrap();
+        let refused = async || register(&world, hers.clone()).await.status == 429;
+        let mut count = 0;
+        while count < 301 && !refused().await {
+            count += 1;
+        }
+        assert_eq!(count, 300, "{}", world.engine);
+        with(&invited, &hers).await.ok(201);
+    }
+}

@@ -94,9 +94,18 @@ impl Drop for Folder {
     }
 }
 
-/// A port nobody listens on right now.
+static PORTS: AtomicU32 = AtomicU32::new(0);
+
+/// A port nobody listens on right now, and that no other story is about to take: each test process has some of its
+/// own, below those that the system hands out to connections.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let number = PORTS.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (std::process::id() * 32 + number) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port as u16)).is_ok() {
+            return port as u16;
+        }
+    }
 }
 
 /// `wayleave server` on SQLite, with its people and a trusted issuer.

@@ -23,18 +23,22 @@ pub(super) async fn register(State(app): State<Shared>, request: Request) -> Res
             ))));
         }
         let metadata: ClientMetadata = parts.json_or(body, ErrorCode::InvalidClientMetadata).await?;
-        let registered = app.identity.register(metadata, &parts.address()).await?;
+        let registered = app.identity.register(metadata, &parts.address(), bearer(&parts)).await?;
         Ok(secret((StatusCode::CREATED, Json(registered))))
     });
     public(response.await, "no-store")
 }
 
+fn bearer(parts: &Parts) -> Option<&str> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
 fn token(parts: &Parts) -> Answer<String> {
-    let value =
-        parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
-    match value {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim().to_owned()),
-        _ => Err(ApiError(Failure::Refused(Refusal::new(
+    match bearer(parts) {
+        Some(token) => Ok(token.to_owned()),
+        None => Err(ApiError(Failure::Refused(Refusal::new(
             ErrorCode::InvalidToken,
             "send the registration access token in `Authorization: Bearer`",
         )))),

@@ -40,6 +40,13 @@ pub struct Erase {
     pub email: String,
 }
 
+/// Body of `POST /invitations`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invite {
+    pub email: String,
+}
+
 /// What `POST /erase` did.
 #[derive(Serialize, Deserialize)]
 pub struct Erased {
@@ -64,7 +71,8 @@ fn socket_router(admin: Admin) -> Router {
 }
 
 fn administration() -> Router<Admin> {
-    Router::new().route("/accounts", get(accounts)).route("/keys/rotate", post(rotate)).route("/erase", post(erase))
+    let keys = Router::new().route("/keys/rotate", post(rotate)).route("/accounts", get(accounts));
+    keys.route("/erase", post(erase)).route("/invitations", post(invite))
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
@@ -130,6 +138,15 @@ async fn rotate(State(admin): State<Admin>) -> Response {
 async fn erase(State(admin): State<Admin>, Json(erase): Json<Erase>) -> Response {
     match admin.app.authorization_server.erase_requesting_party(&erase.email).await {
         Ok(events) => Json(Erased { events }).into_response(),
+        Err(Failure::Refused(refusal)) => refuse(StatusCode::BAD_REQUEST, refusal.code.as_str(), &refusal.description),
+        Err(error) => failed(&error),
+    }
+}
+
+/// `POST /invitations`: an initial access token goes to this address.
+async fn invite(State(admin): State<Admin>, Json(invite): Json<Invite>) -> Response {
+    match admin.app.authorization_server.invite(&invite.email).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(Failure::Refused(refusal)) => refuse(StatusCode::BAD_REQUEST, refusal.code.as_str(), &refusal.description),
         Err(error) => failed(&error),
     }
