@@ -5,10 +5,11 @@ use crate::changes::{Changes, Write};
 use crate::policy::Versioned;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
+use client::credential::{self, CredentialError};
 use identity::access_token::PolicyToken;
 use identity::{CommitError, Failure};
 use jose::possession::{self, Challenger, Claimed};
-use jose::{KeySet, PublicKey, ResourceOwnerToken, UnverifiedToken, Verified, did, digest};
+use jose::{KeySet, ResourceOwnerToken, UnverifiedToken, Verified, digest};
 use rules::Policy;
 use rules::authority;
 use serde::{Deserialize, Serialize};
@@ -45,26 +46,8 @@ fn not_found() -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::NotFound, "no credential of yours has this id"))
 }
 
-/// The name under which its tokens come, or why it cannot be a credential.
-fn subject_of(registration: &CredentialRegistration) -> Result<String, Failure> {
-    let value = &registration.cred_value;
-    let text = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    match registration.cred_type {
-        CredentialType::Did => match text("id") {
-            Some(did) if did.starts_with("did:") => Ok(did.to_owned()),
-            _ => invalid("`cred_value` must be `{\"id\": \"did:...\"}`"),
-        },
-        CredentialType::Client => {
-            if value.get("client_secret").is_some() {
-                return invalid("a shared secret is no credential: whoever checks it could also sign");
-            }
-            let has_keys = value.get("jwks").is_some() != value.get("jwks_uri").is_some();
-            match text("client_id") {
-                Some(id) if has_keys => Ok(id.to_owned()),
-                _ => invalid("`cred_value` must be client metadata with `client_id`, and `jwks` or `jwks_uri`"),
-            }
-        }
-    }
+fn refused(error: CredentialError) -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, error.to_string()))
 }
 
 impl AuthorizationServer {
@@ -74,8 +57,8 @@ impl AuthorizationServer {
         pmt: &PolicyToken,
         registration: CredentialRegistration,
     ) -> Result<Registered, Failure> {
-        let subject = subject_of(&registration)?;
-        let keys = self.keys_of(registration.cred_type, &subject, &registration.cred_value).await?;
+        let subject = credential::subject_of(registration.cred_type, &registration.cred_value).map_err(refused)?;
+        let keys = self.keys_of(registration.cred_type, &registration.cred_value).await?;
         let claimed = Claimed { owner: pmt.owner.as_str(), credential: &subject, audience: self.issuer().as_str() };
         let Some(proof) = &registration.proof else {
             return Ok(self.challenge(&claimed, "sign the challenge with the credential's key, and send it as `proof`"));
@@ -130,39 +113,8 @@ impl AuthorizationServer {
         Challenger::new(digest::sha256(&[self.identity.keys.keyed_digest(CHALLENGE, b"").as_bytes()]))
     }
 
-    /// Keys of a credential: in the DID itself, in its document (did:web), or in the client's set.
-    async fn keys_of(&self, kind: CredentialType, subject: &str, value: &Value) -> Result<KeySet, Failure> {
-        match (kind, value.get("jwks"), value.get("jwks_uri").and_then(Value::as_str)) {
-            (CredentialType::Did, ..) if subject.starts_with("did:web:") => self.keys_of_did_web(subject).await,
-            (CredentialType::Did, ..) => did::keys_of(subject).or_else(|error| invalid(format!("`{subject}`: {error}"))),
-            (CredentialType::Client, Some(jwks), _) => match KeySet::from_json(jwks).filter(|keys| !keys.is_empty()) {
-                Some(keys) => Ok(keys),
-                None => invalid("`jwks` must be a JWK set with a usable public signing key"),
-            },
-            (CredentialType::Client, None, uri) => self.identity.fetch_keys(uri.unwrap_or_default()).await,
-        }
-    }
-
-    /// The document of a did:web, fetched by the guarded client; it must be of that DID.
-    async fn keys_of_did_web(&self, did: &str) -> Result<KeySet, Failure> {
-        let unusable = || Refusal::new(ErrorCode::InvalidRequest, format!("`{did}` has no document with a usable key"));
-        let url = did_web_url(did).ok_or_else(unusable)?;
-        let answer = self.identity.outbound.send(outbound::Request::get(&url)).await.map_err(|_| unusable())?;
-        let document: Value = types::json::parse(&answer.body).map_err(|_| unusable())?;
-        if document.get("id").and_then(Value::as_str) != Some(did) {
-            return Err(unusable().into());
-        }
-        let methods = document.get("verificationMethod").and_then(Value::as_array).cloned().unwrap_or_default();
-        let mut keys = Vec::new();
-        for method in &methods {
-            let id = method.get("id").and_then(Value::as_str).filter(|id| id.starts_with(did));
-            let key = method.get("publicKeyJwk").and_then(|jwk| PublicKey::from_jwk(jwk).ok());
-            if let (Some(id), Some(key)) = (id, key) {
-                keys.push(key.clone().with_kid(id.to_owned()));
-                keys.push(key.with_kid(did.to_owned()));
-            }
-        }
-        if keys.is_empty() { Err(unusable().into()) } else { Ok(KeySet::new(keys)) }
+    async fn keys_of(&self, kind: CredentialType, value: &Value) -> Result<KeySet, Failure> {
+        credential::keys_of(&self.identity.outbound, kind, value).await.map_err(refused)
     }
 
     pub async fn list_credentials(&self, pmt: &PolicyToken) -> Result<Vec<CredentialDocument>, Failure> {
@@ -231,7 +183,7 @@ impl AuthorizationServer {
         let credential = credentials.into_iter().find(|credential| credential.subject == issuer);
         let credential =
             credential.ok_or_else(|| refuse("the token is signed by a credential that you have not registered here".into()))?;
-        let keys = self.keys_of(credential.document.cred_type, &credential.subject, &credential.document.cred_value).await?;
+        let keys = self.keys_of(credential.document.cred_type, &credential.document.cred_value).await?;
         let token = unverified.verify(&keys).map_err(|error| refuse(error.to_string()))?;
         if token.delegation.is_some() {
             return invalid("delegations are not taken here");
@@ -243,28 +195,5 @@ impl AuthorizationServer {
             return invalid("the token has expired");
         }
         Ok(token)
-    }
-}
-
-/// Where the document of a did:web is (its method's specification, 3.2).
-fn did_web_url(did: &str) -> Option<String> {
-    let parts: Vec<String> = did.strip_prefix("did:web:")?.split(':').map(|part| part.replace("%3A", ":")).collect();
-    let (host, path) = parts.split_first()?;
-    let fits = !host.is_empty() && parts.iter().all(|part| !part.contains(['/', '?', '#', '@', '%']));
-    let path = if path.is_empty() { "/.well-known".to_owned() } else { format!("/{}", path.join("/")) };
-    fits.then(|| format!("https://{host}{path}/did.json"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_did_web_leads_to_its_document_and_nowhere_else() {
-        assert_eq!(did_web_url("did:web:a.example").as_deref(), Some("https://a.example/.well-known/did.json"));
-        assert_eq!(did_web_url("did:web:a.example%3A8443:u:alice").as_deref(), Some("https://a.example:8443/u/alice/did.json"));
-        for did in ["did:web:", "did:web:a/b", "did:web:a.example:..%2f", "did:web:u@a.example", "did:key:z"] {
-            assert_eq!(did_web_url(did), None, "{did}");
-        }
     }
 }

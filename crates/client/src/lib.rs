@@ -7,8 +7,10 @@
 //! [`Traded::Submitted`] waits for the owner; [`Traded::Granted`] brings an [`Rpt`], and the call is
 //! made again with it. Tickets and tokens are opaque here (Grant 1.3): nothing parses them.
 
+pub mod credential;
 pub mod oauth;
 pub mod uma;
+pub mod webfinger;
 
 use jose::{Clock, Randomness, SigningKey};
 use outbound::{Outbound, OutboundError};
@@ -40,8 +42,29 @@ impl ClientError {
 #[derive(Clone)]
 pub struct Credentials {
     pub client_id: String,
-    /// None: a public client.
+    /// None: by its key, or a public client.
     pub secret: Option<String>,
+    /// For `private_key_jwt`.
+    pub key: Option<Arc<SigningKey>>,
+}
+
+impl Credentials {
+    /// Of somebody whom no server knows yet.
+    pub fn none() -> Self {
+        Self::public(String::new())
+    }
+
+    pub fn public(client_id: impl Into<String>) -> Self {
+        Self { client_id: client_id.into(), secret: None, key: None }
+    }
+
+    pub fn secret(client_id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self { client_id: client_id.into(), secret: Some(secret.into()), key: None }
+    }
+
+    pub fn key(client_id: impl Into<String>, key: Arc<SigningKey>) -> Self {
+        Self { client_id: client_id.into(), secret: None, key: Some(key) }
+    }
 }
 
 /// A client at any number of authorization servers.
@@ -58,10 +81,22 @@ pub struct Client {
 impl Client {
     /// The metadata of an issuer, whose `issuer` must be the URL that was used (Grant 2).
     pub async fn discover(&self, issuer: &str) -> Result<Metadata, ClientError> {
-        let url = appended_well_known(issuer, path::UMA2_CONFIGURATION);
+        self.discover_at(issuer, path::UMA2_CONFIGURATION).await
+    }
+
+    /// The metadata of an OpenID provider, which need not know UMA (OpenID Connect Discovery 4).
+    pub async fn discover_openid(&self, issuer: &str) -> Result<Metadata, ClientError> {
+        self.discover_at(issuer, path::OPENID_CONFIGURATION).await
+    }
+
+    async fn discover_at(&self, issuer: &str, well_known: &str) -> Result<Metadata, ClientError> {
+        let url = appended_well_known(issuer, well_known);
         let answer = self.outbound.send(outbound::Request::get(&url)).await?;
+        if answer.status.is_server_error() {
+            return Err(outbound::OutboundError::Unreachable(issuer.to_owned()).into());
+        }
         if answer.status != 200 {
-            return Err(ClientError::protocol(format!("`{issuer}` has no UMA metadata (HTTP {})", answer.status.as_u16())));
+            return Err(ClientError::protocol(format!("`{issuer}` has no metadata (HTTP {})", answer.status.as_u16())));
         }
         let metadata: Metadata = types::json::parse(&answer.body)
             .map_err(|error| ClientError::protocol(format!("the metadata of `{issuer}` do not read: {error}")))?;

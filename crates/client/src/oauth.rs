@@ -3,14 +3,17 @@
 
 use crate::{Client, ClientError};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
-use outbound::{Request, Response};
+use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use types::client::{ClientMetadata, RegisteredClient};
 use types::error::ErrorBody;
 use types::introspection::Introspection;
 use types::metadata::Metadata;
 use types::token::TokenResponse;
 use url::Url;
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A code flow that has begun; kept where the person's browser cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,13 @@ pub struct Authorized {
 
 impl Client {
     /// Starts the code flow: where to send the person, and what to remember.
-    pub fn begin_code(&self, metadata: &Metadata, redirect_uri: &str, scope: &str) -> Result<(String, CodeFlow), ClientError> {
+    pub fn begin_code(
+        &self,
+        metadata: &Metadata,
+        redirect_uri: &str,
+        scope: &str,
+        login_hint: Option<&str>,
+    ) -> Result<(String, CodeFlow), ClientError> {
         let flow = CodeFlow {
             issuer: metadata.issuer.clone(),
             state: self.random_text(),
@@ -52,6 +61,7 @@ impl Client {
             ("code_challenge", challenge.as_str()),
             ("code_challenge_method", "S256"),
         ]);
+        url.query_pairs_mut().extend_pairs(login_hint.map(|hint| ("login_hint", hint)));
         Ok((url.into(), flow))
     }
 
@@ -106,6 +116,18 @@ impl Client {
         Ok(claims)
     }
 
+    /// Registers a client (RFC 7591).
+    pub async fn register(&self, metadata: &Metadata, wanted: &ClientMetadata) -> Result<RegisteredClient, ClientError> {
+        let endpoint = metadata.registration_endpoint.as_deref();
+        let endpoint = endpoint.ok_or_else(|| ClientError::protocol("the authorization server registers no clients"))?;
+        let body = serde_json::to_value(wanted).map_err(|error| ClientError::protocol(error.to_string()))?;
+        let answer = self.outbound.send(Request::json(Method::POST, endpoint, &body)).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer));
+        }
+        types::json::parse(&answer.body).map_err(|error| ClientError::protocol(format!("registration does not read: {error}")))
+    }
+
     /// A token by client credentials.
     pub async fn client_credentials(&self, metadata: &Metadata, scope: &str) -> Result<TokenResponse, ClientError> {
         self.token(metadata, &[("grant_type", "client_credentials"), ("scope", scope)]).await
@@ -121,7 +143,7 @@ impl Client {
         let endpoint = metadata.introspection_endpoint.as_deref();
         let endpoint =
             endpoint.ok_or_else(|| ClientError::protocol("the authorization server names no introspection endpoint"))?;
-        let answer = self.post_form(endpoint, &[("token", token)]).await?;
+        let answer = self.post_form(metadata, endpoint, &[("token", token)]).await?;
         if answer.status != 200 {
             return Err(refusal(&answer));
         }
@@ -129,13 +151,15 @@ impl Client {
     }
 
     /// Gives a token back (RFC 7009).
-    pub async fn revoke(&self, endpoint: &str, token: &str) -> Result<(), ClientError> {
-        let answer = self.post_form(endpoint, &[("token", token)]).await?;
+    pub async fn revoke(&self, metadata: &Metadata, token: &str) -> Result<(), ClientError> {
+        let endpoint = metadata.revocation_endpoint.as_deref();
+        let endpoint = endpoint.ok_or_else(|| ClientError::protocol("the authorization server names no revocation endpoint"))?;
+        let answer = self.post_form(metadata, endpoint, &[("token", token)]).await?;
         if answer.status == 200 { Ok(()) } else { Err(refusal(&answer)) }
     }
 
     async fn token(&self, metadata: &Metadata, form: &[(&str, &str)]) -> Result<TokenResponse, ClientError> {
-        let answer = self.post_form(&metadata.token_endpoint, form).await?;
+        let answer = self.post_form(metadata, &metadata.token_endpoint, form).await?;
         if answer.status != 200 {
             return Err(refusal(&answer));
         }
@@ -145,22 +169,32 @@ impl Client {
 
     /// A form post with client authentication and, where this client has a key, a DPoP proof; a nonce
     /// that the server asks for is used at once (RFC 9449 8).
-    pub(crate) async fn post_form(&self, url: &str, form: &[(&str, &str)]) -> Result<Response, ClientError> {
-        let first = self.post_form_once(url, form, None).await?;
+    pub(crate) async fn post_form(&self, metadata: &Metadata, url: &str, form: &[(&str, &str)]) -> Result<Response, ClientError> {
+        let first = self.post_form_once(&metadata.issuer, url, form, None).await?;
         let nonce = first.header("dpop-nonce").map(str::to_owned);
         let wanted = matches!(refusal(&first), ClientError::Refused { error, .. } if error == "use_dpop_nonce");
         match nonce {
             Some(nonce) if first.status == 400 && wanted && self.dpop_key.is_some() => {
-                self.post_form_once(url, form, Some(nonce)).await
+                self.post_form_once(&metadata.issuer, url, form, Some(nonce)).await
             }
             _ => Ok(first),
         }
     }
 
-    async fn post_form_once(&self, url: &str, form: &[(&str, &str)], nonce: Option<String>) -> Result<Response, ClientError> {
+    async fn post_form_once(
+        &self,
+        issuer: &str,
+        url: &str,
+        form: &[(&str, &str)],
+        nonce: Option<String>,
+    ) -> Result<Response, ClientError> {
         let id = &self.credentials.client_id;
         let own = self.credentials.secret.is_none().then_some(("client_id", id.as_str()));
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).extend_pairs(own).finish();
+        let assertion = self.assertion(issuer)?;
+        let assertion =
+            assertion.iter().flat_map(|text| [("client_assertion", text.as_str()), ("client_assertion_type", ASSERTION_TYPE)]);
+        let pairs: Vec<(&str, &str)> = form.iter().copied().chain(own).chain(assertion).collect();
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let mut request = Request::form(url, body);
         if let Some(secret) = &self.credentials.secret {
             request = request.header("authorization", &basic_of(id, secret));
@@ -169,6 +203,16 @@ impl Client {
             request = request.header("dpop", &proof);
         }
         Ok(self.outbound.send(request).await?)
+    }
+
+    /// Proves this client by its key (RFC 7523 2.2), to this server alone.
+    fn assertion(&self, issuer: &str) -> Result<Option<String>, ClientError> {
+        let Some(key) = &self.credentials.key else { return Ok(None) };
+        let (id, now) = (&self.credentials.client_id, self.clock.now());
+        let claims = serde_json::json!({
+            "iss": id, "sub": id, "aud": issuer, "jti": self.random_text(), "iat": now, "exp": now.plus(60),
+        });
+        key.sign("JWT", &claims).map(Some).map_err(|error| ClientError::protocol(error.to_string()))
     }
 
     pub(crate) fn prove(

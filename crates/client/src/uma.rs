@@ -143,7 +143,7 @@ impl Client {
         if let Some((token, format)) = request.claim {
             form.extend([("claim_token", token), ("claim_token_format", format)]);
         }
-        let answer = self.post_form(&metadata.token_endpoint, &form).await?;
+        let answer = self.post_form(metadata, &metadata.token_endpoint, &form).await?;
         if answer.status == 200 {
             let tokens: TokenResponse = types::json::parse(&answer.body).map_err(|e| ClientError::protocol(e.to_string()))?;
             return Ok(Traded::Granted(Box::new(tokens)));

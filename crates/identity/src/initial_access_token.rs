@@ -57,8 +57,7 @@ impl Identity {
             let what = format!("this initial access token is for clients of `{}`, and `{foreign}` is elsewhere", claims.domain);
             return Err(refuse(&what));
         }
-        let spent =
-            SpentId { kind: "initial_access_token", issuer: String::new(), id: claims.jti.clone(), expires: claims.exp };
+        let spent = SpentId { kind: "initial_access_token", issuer: String::new(), id: claims.jti.clone(), expires: claims.exp };
         Ok(Invitation { domain: claims.domain.clone(), spent })
     }
 }

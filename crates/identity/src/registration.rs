@@ -41,7 +41,9 @@ impl Identity {
             (None, Some(Invitation { domain, .. })) if !self.invitation_throttle.admit(domain, self.now()) => {
                 return too_many("from your domain");
             }
-            (None, None) if !self.registration_throttle.admit(&block_of(address), self.now()) => return too_many("from your network"),
+            (None, None) if !self.registration_throttle.admit(&block_of(address), self.now()) => {
+                return too_many("from your network");
+            }
             _ => {}
         }
         let id = ClientId::new(self.random_id());

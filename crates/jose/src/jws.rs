@@ -100,8 +100,13 @@ impl UnverifiedJws {
 
     /// A member of the payload, to look up the key with and for nothing else.
     pub fn claimed(&self, member: &str) -> Option<String> {
-        let payload: Value = serde_json::from_slice(&self.payload).ok()?;
-        payload.get(member)?.as_str().map(str::to_owned)
+        self.claimed_value(member)?.as_str().map(str::to_owned)
+    }
+
+    /// The same, whatever it is.
+    pub fn claimed_value(&self, member: &str) -> Option<Value> {
+        let mut payload: Value = serde_json::from_slice(&self.payload).ok()?;
+        payload.get_mut(member).map(Value::take)
     }
 
     /// Refuses a header whose `typ` is not `typ` (compared as RFC 7515 4.1.9 says).

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         outbound: Outbound::new(Settings { configured: vec![issuer.clone()], ..Settings::default() })?,
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
-        credentials: Credentials { client_id: "notes-rs".into(), secret: Some("notes-secret".into()) },
+        credentials: Credentials::secret("notes-rs", "notes-secret"),
         dpop_key: None,
     };
     let protection = Protection::discover(client, &issuer).await?;

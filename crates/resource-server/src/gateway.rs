@@ -2,46 +2,55 @@
 //! "[gateway]", protocol.md 2.1).
 //!
 //! A request goes: [`path`] (one canonical form, judged and forwarded alike), the gateway's own
-//! places, [`route`] (what it needs, of whom), [`link`] (the owner's PAT), registration, guard,
-//! and then [`backend`] - or back with a challenge.
+//! places, [`route`] (what it needs, of whom), [`admission`] (what is registered of it and where, the guard), and then
+//! [`backend`] - or back with a challenge. Beside it stand [`link`] (owners' PATs), [`registration`], and the owner's
+//! side, [`management`].
 
+mod admission;
 mod authority;
 mod backend;
+mod history;
 mod link;
 mod management;
 mod owner;
 mod path;
+mod peer;
+mod registration;
 mod route;
 mod store;
 mod stream;
 mod tunnel;
 
-use crate::challenge::{plain, unauthorized, unreachable};
-use crate::guard::{Guard, Need, Presented, Under, Verdict};
-use crate::offline::{Offline, PatSource};
-use crate::protection::{Protection, ProtectionError};
+use crate::challenge::plain;
+use crate::guard::Need;
+use crate::protection::ProtectionError;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use backend::Backend;
 use client::Client;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use jose::possession::Challenger;
+use jose::{Algorithm, KeySet, SigningKey};
+use peer::Peer;
 use quick_cache::sync::Cache;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::{Mutex, OnceCell};
-use types::challenge::UmaChallenge;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, Weak};
+use std::time::Instant;
+use tokio::sync::Mutex;
 use types::metadata::ProtectedResourceMetadata;
-use types::{OwnResourceId, ResourceDescription, ScopeSet, Timestamp};
+use types::{OwnResourceId, ResourceId, ScopeSet, Timestamp};
 
 pub use management::Management;
 pub use owner::FromTrustedProxy;
 pub use route::{OwnerOf, Route};
 pub use store::Store;
+
+/// Its public key.
+const JWKS: &str = "/.wayleave/jwks";
 
 /// What stands behind the gateway.
 #[derive(Clone, Debug)]
@@ -71,9 +80,11 @@ pub enum Check {
 /// Whose word counts (protocol.md 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// That of the authorization servers which the operator lists.
+    /// Owners register where they like.
+    Any,
+    /// At the authorization servers which the operator lists.
     List,
-    /// The same, and every permission must carry the owner's own token.
+    /// Where they like, and every permission must carry the owner's own token.
     RotRequired,
 }
 
@@ -84,7 +95,8 @@ pub struct Settings {
     pub resource: String,
     pub name: String,
     pub behind: Behind,
-    pub authorization_server: String,
+    /// Those that the operator offers; the first is the usual one.
+    pub authorization_servers: Vec<String>,
     pub pat: PatBy,
     pub check: Check,
     pub trust: Trust,
@@ -96,8 +108,9 @@ pub struct Settings {
 
 /// What a call is about, and whose it is.
 struct Wanted<'a> {
-    matched: &'a route::Matched<'a>,
     owner: &'a str,
+    /// By the gateway's own ids.
+    needs: Vec<Need>,
 }
 
 /// The gateway.
@@ -105,41 +118,70 @@ pub struct Gateway {
     settings: Settings,
     routes: RwLock<Arc<Vec<Route>>>,
     client: Client,
-    /// Found at the first request that needs it, so that the two may start in any order.
-    protection: OnceCell<Protection>,
-    guard: Guard,
+    /// By which it proves itself where nobody configured it.
+    key: Arc<SigningKey>,
     store: Store,
     backend: Backend,
+    myself: Weak<Self>,
+    /// Authorization servers that were found.
+    peers: RwLock<HashMap<String, Arc<Peer>>>,
+    /// Those that let everybody wait, and until when they are left alone.
+    resting: StdMutex<HashMap<String, Instant>>,
+    /// Who gave a token, by its hash.
+    issued_by: Cache<[u8; 32], String>,
     /// Owners that were looked up, by path.
     owners: Cache<String, (Timestamp, String)>,
     /// Owners' tokens whose signature held.
     signed: Cache<[u8; 32], Arc<authority::Signed>>,
+    /// Keys of credentials, and until when they are kept.
+    credential_keys: Cache<String, (Timestamp, KeySet)>,
+    rmts: management::Tokens,
+    open: history::Open,
     challenger: Challenger,
     /// One at a time per owner renews a PAT or registers.
     turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    /// Resources that an operation runs on.
+    busy: StdMutex<HashSet<(String, OwnResourceId)>>,
 }
 
+/// Name of the key in the store.
+const KEY: &str = "signing-key";
+
 impl Gateway {
-    pub fn new(settings: Settings, client: Client, store: Store) -> Self {
-        let backend = Backend::new(&settings.behind);
-        let guard = match settings.check {
-            Check::Introspect => Guard::default(),
-            Check::Offline => Guard::offline(Offline::new(&settings.resource, &client.credentials.client_id)),
+    /// Brings an older store along, and makes its key where there is none.
+    pub async fn open(settings: Settings, client: Client, store: Store) -> Result<Arc<Self>, ProtectionError> {
+        if let Some(issuer) = settings.authorization_servers.first() {
+            store.adopt(issuer).await?;
+        }
+        let refused = |error: &dyn std::fmt::Display| ProtectionError::Refused(error.to_string());
+        let key = match store.find_secret(KEY) {
+            Some(kept) => SigningKey::from_pkcs8(Algorithm::Es256, &kept).map_err(|error| refused(&error))?,
+            None => {
+                let key = SigningKey::generate(Algorithm::Es256).map_err(|error| refused(&error))?;
+                store.put_secret(KEY, key.to_pkcs8().map_err(|error| refused(&error))?).await?;
+                key
+            }
         };
-        let challenger = Challenger::new(jose::ambient::random(&*client.randomness));
-        Self {
+        Ok(Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
+            backend: Backend::new(&settings.behind),
+            challenger: Challenger::new(jose::ambient::random(&*client.randomness)),
+            rmts: management::Tokens::new(&settings.resource),
             settings,
             client,
-            protection: OnceCell::new(),
-            guard,
+            key: Arc::new(key),
             store,
-            backend,
+            myself: myself.clone(),
+            peers: RwLock::default(),
+            resting: StdMutex::default(),
+            issued_by: Cache::new(10_000),
             owners: Cache::new(10_000),
             signed: Cache::new(10_000),
-            challenger,
+            credential_keys: Cache::new(1_000),
+            open: history::Open::default(),
             turns: Mutex::default(),
-        }
+            busy: StdMutex::default(),
+        }))
     }
 
     fn routes(&self) -> Arc<Vec<Route>> {
@@ -154,11 +196,6 @@ impl Gateway {
     /// As a router, for the wiring to serve.
     pub fn router(self: Arc<Self>) -> Router {
         Router::new().fallback(answer).with_state(self)
-    }
-
-    pub(crate) async fn protection(&self) -> Result<&Protection, ProtectionError> {
-        let find = || Protection::discover(self.client.clone(), &self.settings.authorization_server);
-        self.protection.get_or_try_init(find).await
     }
 
     async fn turn(&self, owner: &str) -> Arc<Mutex<()>> {
@@ -191,116 +228,16 @@ impl Gateway {
                 return plain(StatusCode::SERVICE_UNAVAILABLE, "It cannot be told whose this is right now: try again.");
             }
         };
-        let wanted = Wanted { matched: &matched, owner: &owner };
-        match self.admit(&parts, path, &wanted, scopes).await {
-            Ok(need) => {
+        let needs = vec![Need { resource: ResourceId::new(matched.own_id.clone()), scopes: scopes.clone() }];
+        let wanted = Wanted { owner: &owner, needs };
+        match self.admit(&parts, path, &wanted).await {
+            Ok(admitted) => {
                 let token = parts.headers.get(header::AUTHORIZATION).cloned();
+                self.remember_issuer(token.as_ref(), &admitted.issuer);
                 let answer = self.backend.forward(parts, body, path).await;
-                stream::watched(self.clone(), answer, owner, token, need)
+                stream::watched(self.clone(), answer, admitted, token)
             }
             Err(response) => *response,
-        }
-    }
-
-    /// Lets the call pass, or gives the answer that goes back in its place.
-    async fn admit(
-        self: &Arc<Self>,
-        parts: &Parts,
-        path: &path::CanonicalPath,
-        wanted: &Wanted<'_>,
-        scopes: &ScopeSet,
-    ) -> Result<Need, Box<Response>> {
-        let away = |error: ProtectionError| {
-            tracing::warn!(%error, owner = wanted.owner, "no ticket can be had");
-            Box::new(unreachable())
-        };
-        let protection = self.protection().await.map_err(away)?;
-        let own_id = OwnResourceId::new(wanted.matched.own_id.clone());
-        let missing = || Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."));
-        let resource = match self.store.find_registration(wanted.owner, &own_id) {
-            Some(id) => id,
-            None => {
-                let pat = self.pat(wanted.owner).await.map_err(away)?;
-                if !self.backend.exists(path).await {
-                    return Err(missing());
-                }
-                self.register(protection, &pat, wanted).await.map_err(away)?
-            }
-        };
-        let need = Need { resource, scopes: scopes.clone() };
-        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let url = format!("{}{}", self.settings.resource, path.encoded());
-        let presented =
-            Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
-        let pats: Arc<dyn PatSource> = self.clone();
-        let under = Under { protection, pats: &pats, owner: wanted.owner, narrow: Some(&**self) };
-        match self.guard.judge(&under, &presented, std::slice::from_ref(&need)).await {
-            Verdict::Allowed(_) => return Ok(need),
-            Verdict::Insufficient => {}
-            Verdict::Failed(error) => return Err(away(error)),
-        }
-        let pat = self.pat(wanted.owner).await.map_err(away)?;
-        let ticket = self.ticket(protection, &pat, &need, wanted).await.map_err(away)?;
-        Err(Box::new(unauthorized(&UmaChallenge {
-            realm: Some(self.settings.name.clone()),
-            as_uri: self.settings.authorization_server.clone(),
-            ticket,
-            resource_metadata: Some(self.metadata_url()),
-        })))
-    }
-
-    /// A ticket. Where the server refuses it, what it knows of the resource may be old: it is told anew, or registered
-    /// again where it has forgotten it.
-    async fn ticket(
-        &self,
-        protection: &Protection,
-        pat: &str,
-        need: &Need,
-        wanted: &Wanted<'_>,
-    ) -> Result<String, ProtectionError> {
-        match protection.request_ticket(pat, &[need.to_request()]).await {
-            Err(ProtectionError::Refused(why)) => {
-                let description = self.description(wanted.matched.route, &wanted.matched.own_id);
-                if protection.update(pat, &need.resource, &description).await.is_ok() {
-                    return protection.request_ticket(pat, &[need.to_request()]).await;
-                }
-                tracing::info!(why, "a resource is registered anew");
-                self.store.forget_registration(wanted.owner, &OwnResourceId::new(wanted.matched.own_id.clone())).await?;
-                let resource = self.register(protection, pat, wanted).await?;
-                protection.request_ticket(pat, &[Need { resource, ..need.clone() }.to_request()]).await
-            }
-            other => other,
-        }
-    }
-
-    async fn register(
-        &self,
-        protection: &Protection,
-        pat: &str,
-        wanted: &Wanted<'_>,
-    ) -> Result<types::ResourceId, ProtectionError> {
-        let turn = self.turn(wanted.owner).await;
-        let _held = turn.lock().await;
-        let own_id = OwnResourceId::new(wanted.matched.own_id.clone());
-        if let Some(id) = self.store.find_registration(wanted.owner, &own_id) {
-            return Ok(id);
-        }
-        let id = protection.register(pat, &self.description(wanted.matched.route, &wanted.matched.own_id)).await?;
-        self.store.put_registration(wanted.owner, &own_id, &id).await?;
-        Ok(id)
-    }
-
-    /// What is told of a resource: little (Federated Authorization 8).
-    fn description(&self, route: &Route, own_id: &str) -> ResourceDescription {
-        let routes = self.routes();
-        let scopes = routes.iter().filter(|other| other.resource == route.resource).flat_map(Route::all_scopes);
-        ResourceDescription {
-            resource_scopes: scopes.collect(),
-            name: Some(readable(own_id)),
-            resource_type: route.resource_type.clone(),
-            own_id: Some(OwnResourceId::new(own_id)),
-            resource_location: Some(format!("{}{own_id}", self.settings.resource)),
-            ..ResourceDescription::default()
         }
     }
 
@@ -308,24 +245,41 @@ impl Gateway {
         types::path::inserted_well_known(&self.settings.resource, types::path::OAUTH_PROTECTED_RESOURCE)
     }
 
+    fn jwks_url(&self) -> String {
+        format!("{}{JWKS}", self.settings.resource)
+    }
+
+    fn jwks(&self) -> Response {
+        let mut key = self.key.public().to_jwk();
+        if let Some(members) = key.as_object_mut() {
+            members.insert("use".into(), "sig".into());
+        }
+        readable_by_scripts(axum::Json(serde_json::json!({"keys": [key]})))
+    }
+
     fn metadata(&self) -> Response {
         let scopes: ScopeSet = self.routes().iter().flat_map(Route::all_scopes).collect();
         let managed = self.settings.management.as_ref();
         let document = ProtectedResourceMetadata {
             resource: self.settings.resource.clone(),
-            authorization_servers: vec![self.settings.authorization_server.clone()],
+            authorization_servers: self.settings.authorization_servers.clone(),
             scopes_supported: scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
             bearer_methods_supported: vec!["header".to_owned()],
-            jwks_uri: None,
+            jwks_uri: Some(self.jwks_url()),
             resource_management_endpoint: managed.map(|_| format!("{}{}", self.settings.resource, management::BASE)),
             resource_management_authorization_servers: managed.map(|by| by.issuer.clone()).into_iter().collect(),
             resource_owner_credentials_endpoint: managed
                 .map(|_| format!("{}{}/my-credentials", self.settings.resource, management::BASE)),
         };
-        let mut response = axum::response::IntoResponse::into_response(axum::Json(document));
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        response
+        readable_by_scripts(axum::Json(document))
     }
+}
+
+/// Without credentials, from any origin (operations.md).
+fn readable_by_scripts(document: impl IntoResponse) -> Response {
+    let mut response = document.into_response();
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
 }
 
 /// The last segment in words: `/albums/holiday-2025` is `holiday 2025`.
@@ -353,6 +307,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     let metadata_path = url::Url::parse(&gateway.metadata_url()).map(|url| url.path().to_owned()).unwrap_or_default();
     match path.encoded() {
         own if own == metadata_path => gateway.metadata(),
+        JWKS => gateway.jwks(),
         "/.wayleave/link" => link::begin(&gateway, &parts).await,
         "/.wayleave/callback" => link::callback(&gateway, &parts).await,
         own if own.starts_with("/.wayleave/") || own.starts_with("/.well-known/oauth-protected-resource") => {

@@ -3,6 +3,7 @@
 
 use crate::offline::{Offline, PatSource};
 use crate::protection::{Protection, ProtectionError};
+use async_trait::async_trait;
 use jose::digest;
 use jose::dpop::Seen;
 use quick_cache::sync::Cache;
@@ -42,7 +43,8 @@ pub struct Presented<'a> {
 /// What the guard says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    Allowed(Box<Introspection>),
+    /// With the permissions that count.
+    Allowed(Arc<Introspection>),
     /// No token, or not one for this: answer as to a call without a token (Part Y 1).
     Insufficient,
     Failed(ProtectionError),
@@ -56,11 +58,10 @@ pub struct Guard {
 }
 
 /// What of a token's permissions counts here (protocol.md 3).
+#[async_trait]
 pub trait Narrow: Send + Sync {
-    /// Whether a permission without the owner's own token counts for nothing.
-    fn requires_authority(&self) -> bool;
-    /// The permissions, each as far as it counts for this owner's resources.
-    fn narrow(&self, owner: &str, answer: &Introspection, now: Timestamp) -> Vec<GrantedPermission>;
+    /// The permissions, each as far as it counts, by the ids that the needs of the call have.
+    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Vec<GrantedPermission>;
 }
 
 /// Without anybody to ask, a permission that carries an owner's token counts for nothing: nobody checked it.
@@ -79,14 +80,17 @@ pub struct Under<'a> {
 }
 
 impl Under<'_> {
-    fn suffices(&self, answer: &Introspection, needs: &[Need], now: Timestamp) -> bool {
-        // most have none: nothing to narrow, and nothing to copy
-        let required = self.narrow.is_some_and(Narrow::requires_authority);
-        if !required && answer.permissions.iter().flatten().all(|permission| permission.authority.is_none()) {
-            return suffices(answer, needs, now);
-        }
-        let counted = self.narrow.map_or_else(|| unsigned(answer), |narrow| narrow.narrow(self.owner, answer, now));
-        suffices(&Introspection { permissions: Some(counted), ..answer.clone() }, needs, now)
+    /// What counts of a token, if it suffices.
+    async fn counted(&self, answer: &Arc<Introspection>, needs: &[Need], now: Timestamp) -> Option<Arc<Introspection>> {
+        let counted = match self.narrow {
+            Some(narrow) => narrow.narrow(answer, now).await,
+            None if answer.permissions.iter().flatten().all(|permission| permission.authority.is_none()) => {
+                return suffices(answer, needs, now).then(|| answer.clone());
+            }
+            None => unsigned(answer),
+        };
+        let counted = Introspection { permissions: Some(counted), ..(**answer).clone() };
+        suffices(&counted, needs, now).then(|| Arc::new(counted))
     }
 }
 
@@ -116,9 +120,10 @@ impl Guard {
             Err(error) => return Verdict::Failed(error),
         };
         let now = under.protection.client.clock.now();
-        let allowed =
-            answer.active && self.is_proven(&answer, bound, token, presented, now) && under.suffices(&answer, needs, now);
-        if allowed { Verdict::Allowed(Box::new((*answer).clone())) } else { Verdict::Insufficient }
+        if !answer.active || !self.is_proven(&answer, bound, token, presented, now) {
+            return Verdict::Insufficient;
+        }
+        under.counted(&answer, needs, now).await.map_or(Verdict::Insufficient, Verdict::Allowed)
     }
 
     /// Whether a call that was let in may go on: the token and its permissions as they are now. Its proof was
@@ -127,7 +132,7 @@ impl Guard {
         let Some((_, token)) = authorization.split_once(' ') else { return false };
         let now = under.protection.client.clock.now();
         match self.look_up(under, token.trim()).await {
-            Ok(answer) => answer.active && under.suffices(&answer, needs, now),
+            Ok(answer) => answer.active && under.counted(&answer, needs, now).await.is_some(),
             Err(_) => false,
         }
     }

@@ -77,6 +77,13 @@ impl Protection {
         self.json::<RegisteredResource>(pat, Method::PUT, &url, &body, 200).await.map(drop)
     }
 
+    /// Takes a registration back (Federated Authorization 3.2.4); one that is gone already is gone.
+    pub async fn delete(&self, pat: &str, id: &ResourceId) -> Result<(), ProtectionError> {
+        let url = format!("{}/{id}", self.registration()?);
+        let answer = self.send(pat, Request { method: Method::DELETE, ..Request::get(&url) }).await?;
+        if answer.status == 404 { Ok(()) } else { check(&answer, 204) }
+    }
+
     /// A registered description.
     pub async fn read(&self, pat: &str, id: &ResourceId) -> Result<ResourceDescription, ProtectionError> {
         let url = format!("{}/{id}", self.registration()?);

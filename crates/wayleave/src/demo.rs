@@ -7,7 +7,7 @@ mod pictures;
 mod story;
 mod viewer;
 
-use crate::commands::gateway::assemble_gateway;
+use crate::commands::gateway::{assemble_gateway, keep_house as keep_gateway_house};
 use crate::commands::server::keep_house;
 use crate::config::Config;
 use crate::outbox::Outbox;
@@ -121,10 +121,11 @@ pub async fn start(folder: &std::path::Path, data: &std::path::Path, stop: Stop)
     )
     .await?;
     let section = config.gateway.as_ref().ok_or_else(|| Exit::failed("the demo has a gateway"))?;
-    let guarding = assemble_gateway(&config, section)?;
+    let guarding = assemble_gateway(&config, section).await?;
     let viewing = viewer::Viewer::new(&config, &issuer, &gateway, &viewer, outbox.clone())?;
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
-    tokio::spawn(serve(server_listener, web::router(server.app), Vec::new(), None, None, stop.clone()));
+    tokio::spawn(serve(server_listener, web::site(server.app), Vec::new(), None, None, stop.clone()));
+    tokio::spawn(keep_gateway_house(guarding.clone(), stop.clone()));
     tokio::spawn(serve(gateway_listener, guarding.router(), Vec::new(), None, None, stop.clone()));
     tokio::spawn(serve(viewer_listener, viewing.router(), Vec::new(), None, None, stop));
     Ok(Places { issuer, gateway, viewer, outbox: Arc::new(outbox.folder.clone()) })

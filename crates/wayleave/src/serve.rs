@@ -4,8 +4,8 @@ mod explained;
 
 use crate::config::{Config, TlsConfig};
 use crate::metrics::Metrics;
-use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use explained::Explained;
 use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -13,6 +13,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use resource_server::gateway::FromTrustedProxy;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -77,14 +78,17 @@ pub async fn bind(preferred: &str, or_any: bool) -> std::io::Result<TcpListener>
 }
 
 /// Serves until told to stop, then lets what is in flight end.
-pub async fn serve(
+pub async fn serve<S>(
     listener: TcpListener,
-    router: Router,
+    site: S,
     trusted_proxies: Vec<IpAddr>,
     tls: Option<TlsAcceptor>,
     metrics: Option<Arc<Metrics>>,
     mut stop: Stop,
-) {
+) where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Some(Duration::from_secs(20)));
@@ -105,13 +109,13 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
-        let (router, trusted, metrics) = (router.clone(), trusted.clone(), metrics.clone());
+        let (site, trusted, metrics) = (site.clone(), trusted.clone(), metrics.clone());
         let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
             let request = stamped(request.map(Body::new), peer.ip(), &trusted);
-            let mut router = router.clone();
+            let site = site.clone();
             let counted = metrics.clone().map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
             async move {
-                let answer = router.as_service().ready().await?.call(request).await;
+                let answer = site.oneshot(request).await;
                 if let (Some((endpoint, metrics, begun)), Ok(answer)) = (counted, &answer) {
                     metrics.count(endpoint, answer.status().as_u16(), begun.elapsed());
                 }

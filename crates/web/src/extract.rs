@@ -3,7 +3,7 @@
 
 use crate::error::ApiError;
 use crate::{PeerAddress, Shared};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, Uri, header};
 use http_body_util::BodyExt;
@@ -13,6 +13,7 @@ use identity::client_authentication::Credentials;
 use identity::{AuthenticatedClient, Failure, Form};
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
+use std::task::Poll;
 use std::time::Duration;
 use types::{ErrorCode, Refusal};
 
@@ -44,10 +45,15 @@ pub fn split(request: Request) -> (Parts, Body) {
     (Parts { headers: parts.headers, method: parts.method, uri, address }, body)
 }
 
-async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
+async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let mut collecting = Box::pin(Limited::new(body, limit).collect());
+    // most bodies are there with their head, and need no clock
+    let collected = match futures_util::poll!(&mut collecting) {
+        Poll::Ready(collected) => Ok(collected),
+        Poll::Pending => tokio::time::timeout(BODY_TIMEOUT, collecting).await,
+    };
     match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes().to_vec()),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.downcast_ref::<http_body_util::LengthLimitError>().is_some() => {
             Err(refuse(ErrorCode::RequestTooLarge, "the body is too long for this endpoint: send less"))
         }
@@ -79,7 +85,8 @@ impl Parts {
             return Ok(Err(body));
         }
         let bytes = read(body, MAX_FORM).await?;
-        let text = String::from_utf8(bytes).map_err(|_| refuse(ErrorCode::InvalidRequest, "a compact JWS is ASCII text"))?;
+        let text =
+            String::from_utf8(bytes.to_vec()).map_err(|_| refuse(ErrorCode::InvalidRequest, "a compact JWS is ASCII text"))?;
         Ok(Ok(text))
     }
 

@@ -3,7 +3,7 @@
 //! rules here. Called by the wiring.
 //!
 //! Two routers: [`identity::router`] for whoever logs people in, [`uma::router`] on top of it for an
-//! authorization server. [`router`] is both.
+//! authorization server. [`site`] is both.
 
 pub mod browser;
 pub mod error;
@@ -19,7 +19,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tower::util::MapResponseLayer;
+use tower::util::MapResponse;
 
 /// What handlers have at hand.
 pub struct App {
@@ -58,29 +58,36 @@ impl App {
 }
 
 /// Everything an authorization server answers.
-pub fn router(app: Shared) -> Router {
+pub type Site = MapResponse<Router, fn(Response) -> Response>;
+
+/// An authorization server, for the wiring to serve. The headers of every answer are put on once, around the router: a
+/// layer of the router would be boxed for each route and each call.
+pub fn site(app: Shared) -> Site {
+    MapResponse::new(router(app), headers)
+}
+
+fn router(app: Shared) -> Router {
     let base = app.base();
     let routes = identity::router().merge(uma::router()).merge(pages::router());
     let inserted = identity::inserted_metadata(&base);
     let routed = if base.is_empty() { routes } else { Router::new().nest(&base, routes) };
-    routed
-        .merge(inserted)
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(MapResponseLayer::new(headers))
-        .with_state(app)
+    routed.merge(inserted).fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed).with_state(app)
 }
 
-/// Headers that go on every answer.
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+/// Headers that go on every answer; those for browsers on everything that one could show or follow.
 fn headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ] {
-        headers.entry(name).or_insert(value);
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(NOSNIFF);
+    headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+    if headers.get(header::CONTENT_TYPE).is_none_or(|media| media != "application/json") {
+        headers.entry(header::REFERRER_POLICY).or_insert(NO_REFERRER);
+        headers.entry(OPENER_POLICY).or_insert(SAME_ORIGIN);
     }
     response
 }

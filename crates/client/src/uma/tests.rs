@@ -11,7 +11,7 @@ fn client() -> Client {
         outbound: Outbound::new(Settings::default()).unwrap(),
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
-        credentials: Credentials { client_id: "viewer".into(), secret: None },
+        credentials: Credentials::public("viewer"),
         dpop_key: None,
     }
 }

@@ -1,97 +1,291 @@
-//! Resource owner tokens at the gateway (protocol.md 3): a permission that carries one counts only as far as the owner
-//! herself signed it, by a credential that she registered here. Called by the guard, for each call.
+//! What of an RPT's permissions counts at the gateway (protocol.md 3). A permission without a resource owner token
+//! counts only as a registration of that resource at the token's issuer, with that registration's scopes. One that
+//! carries such a token counts only as far as the owner herself signed it, by a credential that she registered here,
+//! whoever issued the RPT. Her rules take away from both. Called by the guard, for each call.
 
+use super::store::{Registered, Rule};
 use super::{Gateway, Trust};
-use crate::guard::Narrow;
-use jose::{ResourceOwnerToken, UnverifiedToken, Verified, did, digest};
+use crate::guard::{Narrow, Need};
+use async_trait::async_trait;
+use client::credential;
+use jose::{KeySet, ResourceOwnerToken, UnverifiedJws, UnverifiedToken, Verified, digest};
 use rules::authority::{Presented, effective_scopes};
-use std::sync::Arc;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
 use types::introspection::Introspection;
-use types::{GrantedPermission, OwnResourceId, ResourceId, ScopeSet, Timestamp};
+use types::{ClientId, GrantedPermission, OwnResourceId, ResourceId, ScopeSet, Timestamp};
 
-/// A token whose signature held.
+/// Seconds that keys which had to be fetched are kept.
+const KEYS_KEPT: i64 = 300;
+
+/// A token whose signature held, by the keys of this credential at that time.
 pub(super) struct Signed {
-    token: Verified<ResourceOwnerToken>,
+    pub(super) token: Verified<ResourceOwnerToken>,
+    /// Id of the credential by whose keys it did.
+    credential: String,
+    until: Timestamp,
 }
 
-impl Narrow for Gateway {
-    fn requires_authority(&self) -> bool {
-        self.settings.trust == Trust::RotRequired
+/// A name among one owner's credentials is nobody else's.
+fn signed_key(owner: &str, text: &str) -> [u8; 32] {
+    digest::sha256(&[owner.as_bytes(), b"\0", text.as_bytes()])
+}
+
+/// The RPT that carries a permission.
+struct Bearer<'a> {
+    issuer: &'a str,
+    client: Option<&'a ClientId>,
+    sub: Option<&'a str>,
+    jkt: Option<&'a str>,
+}
+
+/// A call's view of an RPT of this issuer.
+pub(super) struct At<'a> {
+    gateway: &'a Gateway,
+    owner: &'a str,
+    issuer: &'a str,
+    needs: &'a [Need],
+    refused: Mutex<Vec<String>>,
+    seen: Mutex<Option<Introspection>>,
+}
+
+impl<'a> At<'a> {
+    pub(super) fn new(gateway: &'a Gateway, owner: &'a str, issuer: &'a str, needs: &'a [Need]) -> Self {
+        Self { gateway, owner, issuer, needs, refused: Mutex::default(), seen: Mutex::default() }
     }
 
-    fn narrow(&self, owner: &str, answer: &Introspection, now: Timestamp) -> Vec<GrantedPermission> {
+    /// The token that did not suffice, if it is one, and why.
+    pub(super) fn refusal(self) -> (Option<Introspection>, Option<String>) {
+        let all = self.refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let usual = seen.is_some().then(|| "the token does not permit this".to_owned());
+        (seen, if all.is_empty() { usual } else { Some(all.join("; ")) })
+    }
+
+    fn refuse(&self, why: impl Into<String>) {
+        let (owner, issuer, why) = (self.owner, self.issuer, why.into());
+        tracing::info!(owner, issuer, why, "a permission does not count");
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(why);
+    }
+}
+
+#[async_trait]
+impl Narrow for At<'_> {
+    /// By the gateway's own ids.
+    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Vec<GrantedPermission> {
+        let jkt = answer.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(Value::as_str);
+        let bearer = Bearer { issuer: self.issuer, client: answer.client_id.as_ref(), sub: answer.sub.as_deref(), jkt };
+        let bare = Introspection { permissions: None, ..answer.clone() };
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(bare);
         let mut counted = Vec::new();
-        for permission in answer.permissions.iter().flatten() {
-            match &permission.authority {
-                None if self.settings.trust == Trust::RotRequired => {
-                    tracing::info!(owner, resource = %permission.resource_id, "a permission without the owner's own token does not count here");
+        for need in self.needs {
+            let own_id = OwnResourceId::new(need.resource.as_str());
+            let registered = self.gateway.store.registrations(self.owner, &own_id);
+            for permission in answer.permissions.iter().flatten() {
+                let here = registered.iter().filter(|one| one.guards() && one.issuer == self.issuer);
+                let here: Vec<_> = here.filter(|one| one.resource_id.as_ref() == Some(&permission.resource_id)).collect();
+                let scopes = match &permission.authority {
+                    // a server that this resource was never registered at knows it by its own id
+                    Some(text) if !here.is_empty() || permission.resource_id.as_str() == own_id.as_str() => {
+                        self.gateway.signed_scopes(self.owner, &own_id, &permission.resource_scopes, text, &bearer, now).await
+                    }
+                    None if here.is_empty() => continue,
+                    None => self.plain_scopes(permission, &here),
+                    Some(_) => continue,
+                };
+                let scopes =
+                    scopes.and_then(|scopes| self.after_rules(&own_id, scopes, &bearer, permission.authority.as_deref()));
+                match scopes {
+                    Ok(resource_scopes) => counted.push(GrantedPermission {
+                        resource_id: ResourceId::new(own_id.as_str()),
+                        resource_scopes,
+                        ..permission.clone()
+                    }),
+                    Err(why) => self.refuse(format!("{own_id}: {why}")),
                 }
-                None => counted.push(permission.clone()),
-                Some(text) => match self.signed_scopes(owner, answer, permission, text, now) {
-                    Ok(resource_scopes) => counted.push(GrantedPermission { resource_scopes, ..permission.clone() }),
-                    Err(why) => tracing::info!(owner, resource = %permission.resource_id, why, "an owner's token does not count"),
-                },
             }
         }
         counted
     }
 }
 
+impl At<'_> {
+    fn plain_scopes(&self, permission: &GrantedPermission, here: &[&Registered]) -> Result<ScopeSet, String> {
+        if self.gateway.settings.trust == Trust::RotRequired {
+            return Err("a permission without the owner's own token does not count here".into());
+        }
+        let offered = here.iter().map(|one| self.gateway.scopes_of(one)).fold(ScopeSet::new(), |all, scopes| all.union(&scopes));
+        let scopes = permission.resource_scopes.intersection(&offered);
+        if scopes == permission.resource_scopes {
+            return Ok(scopes);
+        }
+        let more = permission.resource_scopes.difference(&offered);
+        self.refuse(format!("`{more}` was granted, and is not registered there"));
+        Ok(scopes)
+    }
+
+    /// What her own rules leave.
+    fn after_rules(
+        &self,
+        own_id: &OwnResourceId,
+        scopes: ScopeSet,
+        bearer: &Bearer<'_>,
+        text: Option<&str>,
+    ) -> Result<ScopeSet, String> {
+        let rules = self.gateway.store.list_rules(self.owner);
+        if rules.is_empty() {
+            return Ok(scopes);
+        }
+        let signed = text.and_then(|text| self.gateway.signed.get(&signed_key(self.owner, text)));
+        let mut left = scopes;
+        for rule in rules.iter().filter(|rule| fits(rule, own_id, bearer, signed.as_deref())) {
+            let denied = rule.resource_scopes.as_ref().map_or_else(|| left.clone(), |scopes| scopes.intersection(&left));
+            if !denied.is_empty() {
+                self.refuse(format!("{own_id}: your rule {} denies `{denied}`", rule.id));
+                left = left.difference(&denied);
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// Whether a rule is about this. A claim that nobody told this gateway counts as fitting: a rule can only take away.
+fn fits(rule: &Rule, own_id: &OwnResourceId, bearer: &Bearer<'_>, signed: Option<&Signed>) -> bool {
+    let resource = rule.resource_id.as_ref().is_none_or(|id| id == own_id);
+    let client = rule.client_id.as_ref().is_none_or(|id| bearer.client == Some(id));
+    let claimed = |name: &str| -> Option<Vec<String>> {
+        match name {
+            "iss" => Some(vec![bearer.issuer.to_owned()]),
+            "sub" => bearer.sub.map(|sub| vec![sub.to_owned()]),
+            other => match signed?.token.allowed_rqp.claims.get(other)? {
+                Value::Array(all) => Some(all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+                Value::String(one) => Some(vec![one.clone()]),
+                _ => None,
+            },
+        }
+    };
+    let claims = rule.claims.iter().all(|(name, wanted)| claimed(name).is_none_or(|all| all.iter().any(|one| wanted.has(one))));
+    resource && client && claims
+}
+
 impl Gateway {
-    fn signed_scopes(
+    async fn signed_scopes(
         &self,
         owner: &str,
-        answer: &Introspection,
-        permission: &GrantedPermission,
+        own_id: &OwnResourceId,
+        permitted: &ScopeSet,
         text: &str,
+        bearer: &Bearer<'_>,
         now: Timestamp,
     ) -> Result<ScopeSet, String> {
         // (a) signed by a credential that she has registered here, and has not withdrawn
-        let signed = self.signed(text)?;
+        let signed = self.signed(owner, text, now).await?;
         let token = &signed.token;
-        if self.store.find_credential(owner, &token.iss).is_none() {
-            return Err("it is signed by no credential of this owner".into());
-        }
-        let (own_id, resource_scopes) = self.own_resource(owner, &permission.resource_id).ok_or("the resource is not hers")?;
-        let jkt = answer.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str());
+        let resource_scopes = self.offered_scopes(own_id);
         // (b) to (e)
         let here = Presented {
             resource_server: &self.settings.resource,
-            own_id: &own_id,
+            own_id,
             resource_scopes: &resource_scopes,
-            permitted: &permission.resource_scopes,
-            issuer: answer.iss.as_deref().unwrap_or_default(),
-            client: answer.client_id.as_ref(),
-            jkt,
+            permitted,
+            issuer: bearer.issuer,
+            client: bearer.client,
+            jkt: bearer.jkt,
             withdrawn: self.store.is_withdrawn(owner, &token.jti),
             now,
         };
-        effective_scopes(token, &here).map_err(|unfit| unfit.to_string())
+        let scopes = effective_scopes(token, &here).map_err(|unfit| unfit.to_string())?;
+        let more = permitted.difference(&scopes);
+        if !more.is_empty() {
+            tracing::info!(owner, issuer = bearer.issuer, %own_id, %more, "more was granted than the owner signed");
+        }
+        Ok(scopes)
     }
 
-    /// The signature, checked once for each text.
-    fn signed(&self, text: &str) -> Result<Arc<Signed>, String> {
-        let key = digest::sha256(&[text.as_bytes()]);
-        if let Some(signed) = self.signed.get(&key) {
+    /// The signature, checked once for each text, and again when keys that were fetched may have changed.
+    async fn signed(&self, owner: &str, text: &str, now: Timestamp) -> Result<Arc<Signed>, String> {
+        let key = signed_key(owner, text);
+        let known = self.signed.get(&key).filter(|signed| now < signed.until);
+        let subject = match &known {
+            Some(signed) => signed.token.iss.clone(),
+            None => UnverifiedToken::parse(text).map_err(|error| error.to_string())?.issuer().unwrap_or_default(),
+        };
+        let Some(credential) = self.store.find_credential(owner, &subject) else {
+            return Err("it is signed by no credential of this owner".into());
+        };
+        if let Some(signed) = known.filter(|signed| signed.credential == credential.id) {
             return Ok(signed);
         }
+        let (keys, until) = self.keys_of_credential(&credential, &subject, now).await?;
         let unverified = UnverifiedToken::parse(text).map_err(|error| error.to_string())?;
-        let keys = did::keys_of(&unverified.issuer().unwrap_or_default()).map_err(|error| error.to_string())?;
         let token = unverified.verify(&keys).map_err(|error| error.to_string())?;
         if token.delegation.is_some() {
             return Err("delegations are not taken here".into());
         }
-        let signed = Arc::new(Signed { token });
+        let signed = Arc::new(Signed { token, credential: credential.id, until });
         self.signed.insert(key, signed.clone());
         Ok(signed)
     }
 
-    /// What a registered resource is here: its own id and its scopes.
-    fn own_resource(&self, owner: &str, id: &ResourceId) -> Option<(OwnResourceId, ScopeSet)> {
-        let own_id = self.store.find_own_id(owner, id)?;
+    /// Keys of a credential, and until when they may be used.
+    async fn keys_of_credential(
+        &self,
+        credential: &types::credential::CredentialDocument,
+        subject: &str,
+        now: Timestamp,
+    ) -> Result<(KeySet, Timestamp), String> {
+        // keys in the DID itself never change
+        let fixed = subject.starts_with("did:key:") || subject.starts_with("did:jwk:");
+        if let Some((until, keys)) = self.credential_keys.get(subject).filter(|(until, _)| now < *until) {
+            return Ok((keys, until));
+        }
+        let keys = credential::keys_of(&self.client.outbound, credential.cred_type, &credential.cred_value).await;
+        let keys = keys.map_err(|error| error.to_string())?;
+        let until = if fixed { Timestamp(i64::MAX) } else { now.plus(KEYS_KEPT) };
+        if credential.cred_type == types::credential::CredentialType::Did {
+            // a client id is only a name among one owner's credentials
+            self.credential_keys.insert(subject.to_owned(), (until, keys.clone()));
+        }
+        Ok((keys, until))
+    }
+
+    /// Whether an RPT of a server at which nothing is registered is worth a look at that server's keys: every permission
+    /// of it carries a token that the owner signed for this gateway and that server (protocol.md 3, (a) to (d)).
+    pub(super) async fn is_vouched_for(&self, owner: &str, issuer: &str, rpt: &UnverifiedJws, needs: &[Need]) -> bool {
+        if self.settings.trust == Trust::List && !self.is_listed(issuer) {
+            return false;
+        }
+        let Some(permissions) = rpt.claimed_value("permissions") else { return false };
+        let Ok(permissions) = serde_json::from_value::<Vec<GrantedPermission>>(permissions) else { return false };
+        let now = self.client.clock.now();
+        let client = rpt.claimed("client_id").map(ClientId::new);
+        let mut fits = 0_usize;
+        for permission in &permissions {
+            let Some(text) = &permission.authority else { return false };
+            let jkt = rpt.claimed_value("cnf").and_then(|cnf| cnf.get("jkt").and_then(Value::as_str).map(str::to_owned));
+            let bearer = Bearer { issuer, client: client.as_ref(), sub: None, jkt: jkt.as_deref() };
+            let own_id = OwnResourceId::new(permission.resource_id.as_str());
+            if !needs.iter().any(|need| need.resource == permission.resource_id) {
+                continue;
+            }
+            match self.signed_scopes(owner, &own_id, &permission.resource_scopes, text, &bearer, now).await {
+                Ok(_) => fits = fits.saturating_add(1),
+                Err(why) => tracing::info!(owner, issuer, why, "an owner's token does not count"),
+            }
+        }
+        fits > 0
+    }
+
+    /// All scopes that a resource has here.
+    pub(super) fn offered_scopes(&self, own_id: &OwnResourceId) -> ScopeSet {
         let path = super::path::CanonicalPath::parse(own_id.as_str()).ok();
         let of_route = |route: &&super::Route| route.makes(path.as_ref(), own_id.as_str());
-        let scopes = self.routes().iter().filter(of_route).flat_map(super::Route::all_scopes).collect();
-        Some((own_id, scopes))
+        self.routes().iter().filter(of_route).flat_map(super::Route::all_scopes).collect()
+    }
+
+    /// Those that a registration offers.
+    pub(super) fn scopes_of(&self, registered: &Registered) -> ScopeSet {
+        let all = self.offered_scopes(&registered.own_id);
+        registered.scopes.as_ref().map_or_else(|| all.clone(), |scopes| scopes.intersection(&all))
     }
 }

@@ -1,93 +1,207 @@
-//! Linking owners: a PAT by code flow with `openid`, taken only if the account is that owner, and
-//! renewed before it ends (protocol.md 1.0, Federated Authorization 1.3).
+//! Linking owners: a PAT by code flow with `openid`, renewed before it ends (protocol.md 1.0, 2, Federated
+//! Authorization 1.3). At an authorization server that the operator lists, it is taken only if the account there is that
+//! owner. At one that the owner chose, she has shown here who she is; unless the account there has her own e-mail, it
+//! waits until she confirms it.
 
-use super::store::{Begun, Link};
-use super::{Behind, Gateway, PatBy, Wanted};
+use super::store::{Account, Begun, Link, LinkState};
+use super::{Behind, Gateway, PatBy};
 use crate::challenge::plain;
-use crate::guard::Under;
-use crate::offline::PatSource;
 use crate::protection::ProtectionError;
 use askama::Template;
-use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
 use client::ClientError;
+use client::oauth::Authorized;
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
 use types::token::{TokenResponse, UMA_PROTECTION};
+use types::{OwnResourceId, Timestamp};
 
 /// Seconds that somebody has to log in.
 const BEGUN_LIFETIME: i64 = 600;
 const COOKIE: &str = "wl_link";
 
-#[async_trait]
-impl PatSource for Gateway {
-    async fn pat(&self, owner: &str) -> Result<String, ProtectionError> {
+impl Gateway {
+    /// A PAT of this owner at this authorization server that is good for a minute at least.
+    pub(super) async fn pat(&self, owner: &str, issuer: &str) -> Result<String, ProtectionError> {
         let now = self.client.clock.now();
-        let fresh = |link: &Link| link.expires > now.plus(60);
-        if let Some(link) = self.store.find_link(owner).filter(fresh) {
-            return Ok(link.access_token);
+        let fresh = |link: &Arc<Link>| link.state == LinkState::Active && link.expires > now.plus(60);
+        if let Some(link) = self.store.find_link(owner, issuer).filter(fresh) {
+            return Ok(link.access_token.clone());
         }
-        let turn = self.turn(owner).await;
+        let turn = self.turn(&format!("{owner} {issuer}")).await;
         let _held = turn.lock().await;
-        let before = self.store.find_link(owner);
+        let before = self.store.find_link(owner, issuer);
         if let Some(link) = before.clone().filter(fresh) {
-            return Ok(link.access_token);
+            return Ok(link.access_token.clone());
         }
-        let protection = self.protection().await?;
-        let renewed = match (self.settings.pat, before.and_then(|link| link.refresh_token)) {
-            (PatBy::ClientCredentials, _) => protection.client.client_credentials(&protection.metadata, UMA_PROTECTION).await,
-            (PatBy::Code, Some(refresh)) => protection.client.refresh(&protection.metadata, &refresh).await,
-            (PatBy::Code, None) => return Err(ProtectionError::Unauthorized),
+        let peer = self.peer(issuer).await?;
+        let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
+        if self.is_ready_made(issuer) {
+            let tokens = self.asking(issuer, async { Ok(client.client_credentials(metadata, UMA_PROTECTION).await?) }).await?;
+            let link = before.as_deref().cloned();
+            return Ok(self.keep(owner, issuer, tokens, link.unwrap_or_else(|| new_link(now))).await?.access_token);
+        }
+        let link = before.filter(|link| link.state == LinkState::Active).ok_or(ProtectionError::Unauthorized)?;
+        let Some(refresh) = &link.refresh_token else { return Err(ProtectionError::Unauthorized) };
+        let renewed = async {
+            match client.refresh(metadata, refresh).await {
+                Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Err(ProtectionError::Unauthorized),
+                other => Ok(other?),
+            }
         };
-        match renewed {
-            Ok(tokens) => Ok(self.keep(owner, tokens).await?.access_token),
-            Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => {
-                self.store.delete_link(owner).await?;
+        match self.asking(issuer, renewed).await {
+            Ok(tokens) => Ok(self.keep(owner, issuer, tokens, (*link).clone()).await?.access_token),
+            Err(ProtectionError::Unauthorized) => {
+                tracing::info!(owner, issuer, "the owner has withdrawn this gateway there");
+                self.store.put_link(owner, issuer, &Link { state: LinkState::Withdrawn, ..(*link).clone() }).await?;
                 Err(ProtectionError::Unauthorized)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
-}
 
-impl Gateway {
-    /// Whether a call that was let in may go on.
-    pub(super) async fn still_allows(self: &Arc<Self>, owner: &str, token: &HeaderValue, need: &crate::guard::Need) -> bool {
-        let (Ok(protection), Ok(token)) = (self.protection().await, token.to_str()) else { return false };
-        let pats: Arc<dyn PatSource> = self.clone();
-        let under = Under { protection, pats: &pats, owner, narrow: Some(&**self) };
-        self.guard.still_allows(&under, token, std::slice::from_ref(need)).await
+    /// Works with a PAT; one that is not taken any more is renewed once.
+    pub(super) async fn with_pat<'w, T>(
+        &self,
+        owner: &str,
+        issuer: &str,
+        work: impl Fn(String) -> BoxFuture<'w, Result<T, ProtectionError>> + Send + Sync,
+    ) -> Result<T, ProtectionError> {
+        match work(self.pat(owner, issuer).await?).await {
+            Err(ProtectionError::Unauthorized) if self.renew_pat(owner, issuer).await => {
+                work(self.pat(owner, issuer).await?).await
+            }
+            other => other,
+        }
     }
 
-    async fn keep(&self, owner: &str, tokens: TokenResponse) -> Result<Link, ProtectionError> {
+    /// After the server refused a PAT before its end: whether another is to be had.
+    pub(super) async fn renew_pat(&self, owner: &str, issuer: &str) -> bool {
+        if let Some(link) = self.store.find_link(owner, issuer).filter(|link| link.state == LinkState::Active) {
+            let ended = Link { expires: Timestamp(0), ..(*link).clone() };
+            if self.store.put_link(owner, issuer, &ended).await.is_err() {
+                return false;
+            }
+        }
+        self.pat(owner, issuer).await.is_ok()
+    }
+
+    /// Whether PATs there need no owner to come by.
+    pub(super) fn is_ready_made(&self, issuer: &str) -> bool {
+        self.settings.pat == PatBy::ClientCredentials && self.is_listed(issuer)
+    }
+
+    /// Where what she has not placed is registered: her own choice, else where she linked first, else where nobody needs
+    /// to link.
+    pub(super) fn preferred_server(&self, owner: &str) -> Option<String> {
+        let mut links = self.store.list_links(owner);
+        links.retain(|(_, link)| link.state == LinkState::Active);
+        let first = links.into_iter().min_by_key(|(_, link)| (!link.preferred, link.created));
+        let ready = || self.settings.authorization_servers.iter().find(|issuer| self.is_ready_made(issuer)).cloned();
+        first.map(|(issuer, _)| issuer).or_else(ready)
+    }
+
+    async fn keep(&self, owner: &str, issuer: &str, tokens: TokenResponse, link: Link) -> Result<Link, ProtectionError> {
         let expires = self.client.clock.now().plus(tokens.expires_in.unwrap_or(300));
-        let link = Link { access_token: tokens.access_token, expires, refresh_token: tokens.refresh_token };
-        self.store.put_link(owner, &link).await?;
+        let refresh_token = tokens.refresh_token.or(link.refresh_token);
+        let link = Link { access_token: tokens.access_token, expires, refresh_token, ..link };
+        self.store.put_link(owner, issuer, &link).await?;
         Ok(link)
     }
 
-    /// Registers everything in the folder that a route leads to.
-    async fn register_folder(&self, owner: &str) -> Result<usize, ProtectionError> {
-        let Behind::Folder(folder) = &self.settings.behind else { return Ok(0) };
-        let protection = self.protection().await?;
-        let pat = self.pat(owner).await?;
+    /// Registers everything in the folder that a route leads to and nobody has placed.
+    pub(super) async fn register_folder(&self, owner: &str) -> Result<usize, ProtectionError> {
+        let (Behind::Folder(folder), Some(issuer)) = (&self.settings.behind, self.preferred_server(owner)) else { return Ok(0) };
         let (mut count, routes) = (0_usize, self.routes());
         for path in super::backend::walk(folder).await {
             let Some(matched) = super::route::find(&routes, &path) else { continue };
-            let own_id = types::OwnResourceId::new(matched.own_id.clone());
+            let own_id = OwnResourceId::new(matched.own_id.clone());
             // what only a call can say whose it is, is registered by that call
-            if matched.owner.as_deref() == Some(owner) && self.store.find_registration(owner, &own_id).is_none() {
-                self.register(protection, &pat, &Wanted { matched: &matched, owner }).await?;
+            let hers = matched.owner.as_deref() == Some(owner);
+            if hers && self.store.registrations(owner, &own_id).is_empty() && !self.store.find_opinion(owner, &own_id).placed {
+                self.register_by_itself(owner, &own_id, &issuer).await?;
                 count = count.saturating_add(1);
             }
         }
         Ok(count)
     }
 
-    fn callback_url(&self) -> String {
+    pub(super) fn callback_url(&self) -> String {
         format!("{}/.wayleave/callback", self.settings.resource)
+    }
+
+    /// Begins a log-in of an owner who has shown here who she is; where to send her.
+    pub(super) async fn begin_chosen(
+        &self,
+        owner: &str,
+        issuer: &str,
+        login_hint: Option<&str>,
+    ) -> Result<String, ProtectionError> {
+        let begun = self.begin(owner, issuer, login_hint, true).await?;
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("begun", &begun.flow.state);
+        query.extend_pairs(login_hint.map(|hint| ("login_hint", hint)));
+        Ok(format!("{}/.wayleave/link?{}", self.settings.resource, query.finish()))
+    }
+
+    async fn begin(&self, owner: &str, issuer: &str, login_hint: Option<&str>, chosen: bool) -> Result<Begun, ProtectionError> {
+        let peer = self.introduced(issuer).await?;
+        let scope = format!("openid profile email {UMA_PROTECTION}");
+        let (url, flow) =
+            peer.protection.client.begin_code(&peer.protection.metadata, &self.callback_url(), &scope, login_hint)?;
+        let now = self.client.clock.now();
+        let begun = Begun { owner: owner.to_owned(), flow, expires: now.plus(BEGUN_LIFETIME), url: Some(url), chosen };
+        self.store.put_begun(&begun.flow.state, &begun, now).await?;
+        Ok(begun)
+    }
+
+    /// Keeps what a log-in brought, if it is hers: who she is there, and whether it waits for her word.
+    async fn take(&self, begun: &Begun, authorized: Authorized) -> Result<LinkState, String> {
+        let issuer = begun.flow.issuer.as_str();
+        let text = |name: &str| authorized.account.get(name).and_then(|value| value.as_str());
+        let verified = authorized.account.get("email_verified").and_then(serde_json::Value::as_bool) == Some(true);
+        let account =
+            Account { sub: text("sub").map(str::to_owned), email: text("email").filter(|_| verified).map(str::to_owned) };
+        let is_owner = self.is_listed(issuer) && text(&self.settings.owner_claim) == Some(begun.owner.as_str());
+        if !is_owner && !begun.chosen {
+            // the PAT is somebody else's: give it back
+            let (peer, there) = (self.peer(issuer).await.map_err(|error| error.to_string())?, text(&self.settings.owner_claim));
+            let token = authorized.tokens.refresh_token.as_deref().unwrap_or(&authorized.tokens.access_token);
+            peer.protection.client.revoke(&peer.protection.metadata, token).await.map_err(|error| error.to_string())?;
+            return Err(format!(
+                "You are logged in as `{}`, but this is for `{}`. Log out there, and log in as the owner.",
+                there.unwrap_or_default(),
+                begun.owner
+            ));
+        }
+        let links = self.store.list_links(&begun.owner);
+        let known =
+            |link: &Link| link.state == LinkState::Active && link.account.email.is_some() && link.account.email == account.email;
+        let before = links.iter().find(|(of, _)| of == issuer).map(|(_, link)| link);
+        let again = before.is_some_and(|link| {
+            link.state != LinkState::Pending && link.account.sub.is_some() && link.account.sub == account.sub
+        });
+        let hers = is_owner || again || links.iter().any(|(_, link)| known(link));
+        let state = if hers { LinkState::Active } else { LinkState::Pending };
+        let new = new_link(self.client.clock.now());
+        let link = Link { state, account, ..before.cloned().unwrap_or(new) };
+        let kept = self.keep(&begun.owner, issuer, authorized.tokens, link).await;
+        kept.map(|_| state).map_err(|_| "This could not be kept right now. Try again.".to_owned())
+    }
+}
+
+fn new_link(now: Timestamp) -> Link {
+    Link {
+        access_token: String::new(),
+        expires: Timestamp(0),
+        refresh_token: None,
+        state: LinkState::Active,
+        account: Account::default(),
+        created: now,
+        preferred: false,
     }
 }
 
@@ -95,30 +209,50 @@ fn query_of(request: &Parts) -> Vec<(String, String)> {
     form_urlencoded::parse(request.uri.query().unwrap_or_default().as_bytes()).into_owned().collect()
 }
 
-/// `GET /.wayleave/link?owner=alice`.
+/// `GET /.wayleave/link?owner=alice`, at one of the operator's servers (`&authorization_server=`, the first where it is
+/// left out); or `?begun=`, where she has begun by managing.
 pub(super) async fn begin(gateway: &Gateway, request: &Parts) -> Response {
-    let owner = query_of(request).into_iter().find(|(name, _)| name == "owner").map(|(_, value)| value);
-    let Some(owner) = owner.filter(|owner| gateway.has_owner(owner)) else {
-        return plain(StatusCode::NOT_FOUND, "No owner of this name is served here: call /.wayleave/link?owner=NAME.");
-    };
-    let protection = match gateway.protection().await {
-        Ok(protection) => protection,
-        Err(_) => return crate::challenge::unreachable(),
-    };
-    let scope = format!("openid profile email {UMA_PROTECTION}");
-    let Ok((url, flow)) = protection.client.begin_code(&protection.metadata, &gateway.callback_url(), &scope) else {
-        return crate::challenge::unreachable();
-    };
+    let query = query_of(request);
+    let get = |name: &str| query.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
     let now = gateway.client.clock.now();
-    let state = flow.state.clone();
-    let begun = Begun { owner, flow, expires: now.plus(BEGUN_LIFETIME) };
-    if gateway.store.put_begun(&state, &begun, now).await.is_err() {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "This cannot be kept right now: try again in a moment.");
-    }
+    let begun = match (get("begun"), get("owner")) {
+        (Some(state), _) => {
+            // once: whoever opens it first has it
+            let begun = gateway.store.take_begun(state, now).await.filter(|begun| begun.url.is_some());
+            let Some(begun) = begun else {
+                return plain(StatusCode::BAD_REQUEST, "This link was used before, or is too old: ask for another.");
+            };
+            let left = Begun { url: None, ..begun.clone() };
+            if gateway.store.put_begun(state, &left, now).await.is_err() {
+                return plain(StatusCode::SERVICE_UNAVAILABLE, "This cannot be kept right now: try again in a moment.");
+            }
+            begun
+        }
+        (None, Some(owner)) if gateway.has_owner(owner) => {
+            let issuer = get("authorization_server").or(gateway.settings.authorization_servers.first().map(String::as_str));
+            let Some(issuer) = issuer.filter(|issuer| gateway.is_listed(issuer)) else {
+                return plain(StatusCode::NOT_FOUND, "This authorization server is not offered here.");
+            };
+            match gateway.begin(owner, issuer, None, false).await {
+                Ok(begun) => begun,
+                Err(error) => {
+                    tracing::warn!(%error, issuer, "a log-in cannot begin");
+                    return crate::challenge::unreachable();
+                }
+            }
+        }
+        _ => return plain(StatusCode::NOT_FOUND, "No owner of this name is served here: call /.wayleave/link?owner=NAME."),
+    };
+    send(gateway, &begun)
+}
+
+/// To the authorization server, in this browser alone.
+fn send(gateway: &Gateway, begun: &Begun) -> Response {
     let secure = if gateway.settings.resource.starts_with("https:") { "; Secure" } else { "" };
+    let state = &begun.flow.state;
     let cookie = format!("{COOKIE}={state}; Path=/.wayleave; HttpOnly; SameSite=Lax; Max-Age={BEGUN_LIFETIME}{secure}");
     let mut response = plain(StatusCode::SEE_OTHER, "Log in at the authorization server.");
-    for (name, value) in [(header::LOCATION, url), (header::SET_COOKIE, cookie)] {
+    for (name, value) in [(header::LOCATION, begun.url.clone().unwrap_or_default()), (header::SET_COOKIE, cookie)] {
         response.headers_mut().extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
     }
     response
@@ -131,9 +265,13 @@ struct LinkedPage<'a> {
     name: &'a str,
     count: usize,
     issuer: &'a str,
+    /// Where she sees what is registered there, if it is known.
+    resources: Option<String>,
+    /// Waits for her word.
+    pending: bool,
 }
 
-/// `GET /.wayleave/callback`: only in the browser that began, only if the account is the owner.
+/// `GET /.wayleave/callback`: only in the browser that began.
 pub(super) async fn callback(gateway: &Gateway, request: &Parts) -> Response {
     match finish(gateway, request).await {
         Ok(response) => response,
@@ -154,44 +292,26 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
     let begun = gateway.store.take_begun(&state, gateway.client.clock.now()).await;
     let begun = begun.ok_or("This was answered before, or took too long. Start again.")?;
     let away = |_| "The authorization server does not answer. Try again.".to_owned();
-    let protection = gateway.protection().await.map_err(away)?;
-    let authorized =
-        protection.client.finish_code(&protection.metadata, &begun.flow, &query).await.map_err(|error| error.to_string())?;
-    let account = authorized.account.get(&gateway.settings.owner_claim).and_then(|value| value.as_str()).unwrap_or_default();
-    if account != begun.owner {
-        // the PAT is somebody else's: give it back
-        if let Some(endpoint) = &protection.metadata.revocation_endpoint {
-            let token = authorized.tokens.refresh_token.as_deref().unwrap_or(&authorized.tokens.access_token);
-            protection.client.revoke(endpoint, token).await.map_err(|error| error.to_string())?;
-        }
-        return Err(format!(
-            "You are logged in as `{account}`, but this is for `{}`. Log out there, and log in as the owner.",
-            begun.owner
-        ));
-    }
-    gateway.keep(&begun.owner, authorized.tokens).await.map_err(away)?;
-    let count = gateway.register_folder(&begun.owner).await.map_err(|error| error.to_string())?;
-    let body = LinkedPage { owner: &begun.owner, name: &gateway.settings.name, count, issuer: &protection.metadata.issuer };
-    Ok(page(gateway, StatusCode::OK, "Linked", &ui::render(&body)))
+    let peer = gateway.peer(&begun.flow.issuer).await.map_err(away)?;
+    let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
+    let authorized = client.finish_code(metadata, &begun.flow, &query).await.map_err(|error| error.to_string())?;
+    let state = gateway.take(&begun, authorized).await?;
+    let pending = state == LinkState::Pending;
+    let count = if pending { 0 } else { gateway.register_folder(&begun.owner).await.map_err(|error| error.to_string())? };
+    let resources = metadata.registered_resources_endpoint.is_some().then(|| format!("{}/my/resources", metadata.issuer));
+    let body =
+        LinkedPage { owner: &begun.owner, name: &gateway.settings.name, count, issuer: &metadata.issuer, resources, pending };
+    let title = if pending { "Almost linked" } else { "Linked" };
+    Ok(page(gateway, StatusCode::OK, title, &ui::render(&body)))
 }
 
 fn page(gateway: &Gateway, status: StatusCode, title: &str, body: &str) -> Response {
     // the gateway's own pages carry their style with them: every path of it may be somebody's file
-    let shell = ui::Page {
-        site: &gateway.settings.name,
-        title,
-        base: &gateway.settings.authorization_server,
-        links: &[],
-        person: None,
-        narrow: true,
-        body,
-    };
+    let base = gateway.settings.authorization_servers.first().map(String::as_str).unwrap_or_default();
+    let shell = ui::Page { site: &gateway.settings.name, title, base, links: &[], person: None, narrow: true, body };
     let mut response = Response::new(Body::from(ui::render(&shell)));
     *response.status_mut() = status;
-    let policy = format!(
-        "default-src 'none'; style-src {0}; img-src {0}; frame-ancestors 'none'; base-uri 'none'",
-        gateway.settings.authorization_server
-    );
+    let policy = format!("default-src 'none'; style-src {base}; img-src {base}; frame-ancestors 'none'; base-uri 'none'");
     for (name, value) in [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, policy.as_str()),

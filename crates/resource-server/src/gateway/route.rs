@@ -83,6 +83,12 @@ impl Route {
             && pattern.iter().zip(&segments).all(|(part, segment)| name_of(part).is_some() || part == segment)
     }
 
+    /// What stands for this name in an id of its own.
+    pub(crate) fn value_in(&self, own_id: &str, name: &str) -> Option<String> {
+        let mut pairs = self.resource.split('/').zip(own_id.split('/'));
+        pairs.find(|(part, _)| name_of(part) == Some(name)).map(|(_, segment)| segment.to_owned())
+    }
+
     /// For `Allow`; HEAD goes with GET.
     pub(crate) fn allowed_methods(&self) -> String {
         let mut methods: Vec<&str> = self.scopes.keys().map(String::as_str).collect();

@@ -1,74 +1,45 @@
-//! What a gateway remembers: links to owners (their PATs), what it registered, and links that have
-//! begun. On the engine of `database`, in a file of its own.
+//! What a gateway remembers: links to owners (their PATs), what is registered where, what owners say of their things,
+//! their credentials, rules and history, and links that have begun. On the engine of `database`, in a file of its own.
+//!
+//! Links and registrations are looked at by every call, and are kept in memory as well (`kept.rs`).
 
-use super::management::Withdrawn;
+mod kept;
+mod owners;
+mod registrations;
+mod tables;
+
 use crate::protection::ProtectionError;
 use client::oauth::CodeFlow;
-use database::{Batch, Column, Database, Index, Kind, Memory, Migrations, OpenError, Operation, Row, Scan, Sqlite, Table, Value};
+use database::{Batch, CommitError, Database, Memory, OpenError, Operation, Row, Scan, Sqlite, Table, Value};
+use kept::Kept;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use types::credential::CredentialDocument;
-use types::{OwnResourceId, ResourceId, Timestamp};
+use std::sync::Arc;
+use tables::{BEGUN, LINK, SECRET, SERVER};
+use types::Timestamp;
 
-static LINK: Table = Table {
-    name: "link",
-    columns: &[Column { name: "owner", kind: Kind::Text }, Column { name: "body", kind: Kind::Blob }],
-    key: 1,
-    indexes: &[],
-};
+pub(crate) use owners::{Opinion, Rule, Told, Withdrawn};
+pub(crate) use registrations::{Registered, Standing};
 
-static REGISTRATION: Table = Table {
-    name: "registration",
-    columns: &[
-        Column { name: "owner", kind: Kind::Text },
-        Column { name: "own_id", kind: Kind::Text },
-        Column { name: "id", kind: Kind::Text },
-    ],
-    key: 2,
-    indexes: &[Index { name: "registration_by_id", columns: &[2], unique: false }],
-};
+/// How the gateway stands with an authorization server for an owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LinkState {
+    #[default]
+    Active,
+    /// Got, and to be confirmed by the owner.
+    Pending,
+    /// The authorization server takes it no more.
+    Withdrawn,
+}
 
-static BEGUN: Table = Table {
-    name: "begun",
-    columns: &[
-        Column { name: "state", kind: Kind::Text },
-        Column { name: "expires", kind: Kind::Int },
-        Column { name: "body", kind: Kind::Blob },
-    ],
-    key: 1,
-    indexes: &[],
-};
-
-static CREDENTIAL: Table = Table {
-    name: "credential",
-    columns: &[
-        Column { name: "owner", kind: Kind::Text },
-        Column { name: "subject", kind: Kind::Text },
-        Column { name: "body", kind: Kind::Blob },
-    ],
-    key: 2,
-    indexes: &[],
-};
-
-static WITHDRAWN: Table = Table {
-    name: "withdrawn",
-    columns: &[
-        Column { name: "owner", kind: Kind::Text },
-        Column { name: "jti", kind: Kind::Text },
-        Column { name: "expires", kind: Kind::Int },
-    ],
-    key: 2,
-    indexes: &[],
-};
-
-const MIGRATIONS: Migrations = Migrations(&[
-    "CREATE TABLE link (owner TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-     CREATE TABLE registration (owner TEXT, own_id TEXT, id TEXT NOT NULL, PRIMARY KEY (owner, own_id)) WITHOUT ROWID;
-     CREATE INDEX registration_by_id ON registration (id);
-     CREATE TABLE begun (state TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;",
-    "CREATE TABLE credential (owner TEXT, subject TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, subject)) WITHOUT ROWID;
-     CREATE TABLE withdrawn (owner TEXT, jti TEXT, expires BIGINT NOT NULL, PRIMARY KEY (owner, jti)) WITHOUT ROWID;",
-]);
+/// Who an owner is at an authorization server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) sub: Option<String>,
+    /// Verified there.
+    pub(crate) email: Option<String>,
+}
 
 /// A link to an owner: the PAT, and how to renew it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -76,6 +47,15 @@ pub(crate) struct Link {
     pub(crate) access_token: String,
     pub(crate) expires: Timestamp,
     pub(crate) refresh_token: Option<String>,
+    #[serde(default)]
+    pub(crate) state: LinkState,
+    #[serde(default)]
+    pub(crate) account: Account,
+    #[serde(default)]
+    pub(crate) created: Timestamp,
+    /// Hers for whatever does not say otherwise.
+    #[serde(default)]
+    pub(crate) preferred: bool,
 }
 
 /// A link that has begun.
@@ -84,147 +64,138 @@ pub(crate) struct Begun {
     pub(crate) owner: String,
     pub(crate) flow: CodeFlow,
     pub(crate) expires: Timestamp,
+    /// Where the person is sent, as long as nobody has been sent there.
+    #[serde(default)]
+    pub(crate) url: Option<String>,
+    /// Begun by the owner herself, who has shown who she is here.
+    #[serde(default)]
+    pub(crate) chosen: bool,
+}
+
+/// What this gateway is at an authorization server that it registered with by itself.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct OwnRegistration {
+    pub(crate) client_id: String,
+    /// None: by its own key.
+    pub(crate) client_secret: Option<String>,
 }
 
 /// The gateway's store.
-pub struct Store(Database);
+pub struct Store {
+    database: Database,
+    kept: Kept,
+}
 
-fn unavailable(error: impl std::fmt::Display) -> ProtectionError {
+pub(super) fn unavailable(error: impl std::fmt::Display) -> ProtectionError {
     tracing::error!(%error, "the gateway's store fails");
     ProtectionError::Unreachable
 }
 
 impl Store {
     pub fn in_memory() -> Self {
-        Self(Database::Memory(Memory::default()))
+        Self { database: Database::Memory(Memory::default()), kept: Kept::default() }
     }
 
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self(Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?)))
+        Ok(Self { database: Database::Sqlite(Sqlite::open(path, &tables::MIGRATIONS)?), kept: Kept::default() })
     }
 
     async fn write(&self, operation: Operation) -> Result<(), ProtectionError> {
-        self.0.commit(Batch { checks: vec![], operations: vec![operation] }).await.map_err(unavailable)
+        self.write_all(vec![operation]).await
     }
 
-    fn body<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, key: &str) -> Option<T> {
-        let row = self.0.get(table, &[key.into()]).map_err(unavailable).ok()??;
+    async fn write_all(&self, operations: Vec<Operation>) -> Result<(), ProtectionError> {
+        self.commit(Batch { checks: vec![], operations }).await.map_err(unavailable)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        let touched = kept::touched(&batch);
+        let committed = self.database.commit(batch).await;
+        self.kept.forget(&touched);
+        committed
+    }
+
+    fn body<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, key: &[Value]) -> Option<T> {
+        let row = self.database.get(table, key).map_err(unavailable).ok()??;
         serde_json::from_slice(row.last()?.as_blob()?).ok()
     }
 
-    pub(crate) fn find_link(&self, owner: &str) -> Option<Link> {
-        self.body(&LINK, owner)
+    fn rows(&self, table: &'static Table, index: Option<usize>, prefix: &[Value], limit: usize) -> Vec<Row> {
+        let scan = Scan { table, index, prefix, after: None, descending: false, limit };
+        self.database.scan(&scan).map_err(unavailable).unwrap_or_default()
     }
 
-    pub(crate) async fn put_link(&self, owner: &str, link: &Link) -> Result<(), ProtectionError> {
-        let body = serde_json::to_vec(link).map_err(unavailable)?;
-        self.write(Operation::Put { table: &LINK, row: vec![owner.into(), body.into()] }).await
-    }
-
-    pub(crate) async fn delete_link(&self, owner: &str) -> Result<(), ProtectionError> {
-        self.write(Operation::Delete { table: &LINK, key: vec![owner.into()] }).await
-    }
-
-    pub(crate) fn find_registration(&self, owner: &str, own_id: &OwnResourceId) -> Option<ResourceId> {
-        let row = self.0.get(&REGISTRATION, &[owner.into(), own_id.as_str().into()]).map_err(unavailable).ok()??;
-        row.get(2).and_then(Value::as_text).map(ResourceId::from)
-    }
-
-    pub(crate) async fn put_registration(
-        &self,
-        owner: &str,
-        own_id: &OwnResourceId,
-        id: &ResourceId,
-    ) -> Result<(), ProtectionError> {
-        let row = vec![owner.into(), own_id.as_str().into(), id.as_str().into()];
-        self.write(Operation::Put { table: &REGISTRATION, row }).await
-    }
-
-    pub(crate) async fn forget_registration(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), ProtectionError> {
-        self.write(Operation::Delete { table: &REGISTRATION, key: vec![owner.into(), own_id.as_str().into()] }).await
-    }
-
-    /// Its own id of a resource that is registered under this one.
-    pub(crate) fn find_own_id(&self, owner: &str, id: &ResourceId) -> Option<OwnResourceId> {
-        let prefix = [id.as_str().into()];
-        let scan = Scan { table: &REGISTRATION, index: Some(0), prefix: &prefix, after: None, descending: false, limit: 10 };
-        let rows = self.0.scan(&scan).map_err(unavailable).ok()?;
-        let hers = rows.iter().find(|row| row.first().and_then(Value::as_text) == Some(owner))?;
-        hers.get(1).and_then(Value::as_text).map(OwnResourceId::from)
-    }
-
-    /// An owner's registrations: own id, and the authorization server's.
-    pub(crate) fn list_registrations(&self, owner: &str) -> Vec<(String, ResourceId)> {
-        let read = |row: &Row| Some((row.get(1)?.as_text()?.to_owned(), ResourceId::from(row.get(2)?.as_text()?)));
-        self.rows_of(&REGISTRATION, owner).iter().filter_map(read).collect()
-    }
-
-    fn rows_of(&self, table: &'static Table, owner: &str) -> Vec<Row> {
-        let prefix = [owner.into()];
-        let scan = Scan { table, index: None, prefix: &prefix, after: None, descending: false, limit: usize::MAX };
-        self.0.scan(&scan).map_err(unavailable).unwrap_or_default()
-    }
-
-    pub(crate) fn find_credential(&self, owner: &str, subject: &str) -> Option<CredentialDocument> {
-        let row = self.0.get(&CREDENTIAL, &[owner.into(), subject.into()]).map_err(unavailable).ok()??;
-        serde_json::from_slice(row.last()?.as_blob()?).ok()
-    }
-
-    pub(crate) fn list_credentials(&self, owner: &str) -> Vec<CredentialDocument> {
+    fn bodies<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, owner: &str) -> Vec<T> {
         let read = |row: &Row| serde_json::from_slice(row.last()?.as_blob()?).ok();
-        self.rows_of(&CREDENTIAL, owner).iter().filter_map(read).collect()
+        self.rows(table, None, &[owner.into()], usize::MAX).iter().filter_map(read).collect()
     }
 
-    pub(crate) async fn put_credential(
-        &self,
-        owner: &str,
-        subject: &str,
-        credential: &CredentialDocument,
-    ) -> Result<(), ProtectionError> {
-        let body = serde_json::to_vec(credential).map_err(unavailable)?;
-        self.write(Operation::Put { table: &CREDENTIAL, row: vec![owner.into(), subject.into(), body.into()] }).await
+    /// What older stores do not say: their links and registrations are at this authorization server.
+    pub(crate) async fn adopt(&self, issuer: &str) -> Result<(), ProtectionError> {
+        let mut operations = Vec::new();
+        for row in self.rows(&LINK, None, &[], usize::MAX) {
+            let (Some(owner), Some(""), Some(body)) = (row.first(), row.get(1).and_then(Value::as_text), row.get(2)) else {
+                continue;
+            };
+            operations.push(Operation::Delete { table: &LINK, key: vec![owner.clone(), "".into()] });
+            operations.push(Operation::Put { table: &LINK, row: vec![owner.clone(), issuer.into(), body.clone()] });
+        }
+        for registered in self.all_registrations().into_iter().filter(|registered| registered.issuer.is_empty()) {
+            operations.push(Registered { issuer: issuer.to_owned(), ..registered }.put()?);
+        }
+        if operations.is_empty() { Ok(()) } else { self.write_all(operations).await }
     }
 
-    /// Whether there was one of this id.
-    pub(crate) async fn delete_credential(&self, owner: &str, id: &str) -> Result<bool, ProtectionError> {
-        let rows = self.rows_of(&CREDENTIAL, owner);
-        let named = |row: &&Row| {
-            let body = row.last().and_then(Value::as_blob).unwrap_or_default();
-            serde_json::from_slice::<CredentialDocument>(body).is_ok_and(|credential| credential.id == id)
-        };
-        let Some(row) = rows.iter().find(named) else { return Ok(false) };
-        let key = row.iter().take(2).cloned().collect();
-        self.write(Operation::Delete { table: &CREDENTIAL, key }).await.map(|()| true)
+    pub(crate) fn find_link(&self, owner: &str, issuer: &str) -> Option<Arc<Link>> {
+        self.kept.link(owner, issuer, || self.body(&LINK, &[owner.into(), issuer.into()]))
     }
 
-    pub(crate) fn is_withdrawn(&self, owner: &str, jti: &str) -> bool {
-        // a store that cannot be read lets nothing pass
-        self.0.get(&WITHDRAWN, &[owner.into(), jti.into()]).map_err(unavailable).map_or(true, |row| row.is_some())
+    /// An owner's links, with their issuers.
+    pub(crate) fn list_links(&self, owner: &str) -> Vec<(String, Link)> {
+        let read = |row: &Row| Some((row.get(1)?.as_text()?.to_owned(), serde_json::from_slice(row.last()?.as_blob()?).ok()?));
+        self.rows(&LINK, None, &[owner.into()], usize::MAX).iter().filter_map(read).collect()
     }
 
-    pub(crate) fn list_withdrawn(&self, owner: &str) -> Vec<Withdrawn> {
-        let text = |row: &Row| Some((row.get(1)?.as_text()?.to_owned(), row.get(2)?.as_int()?));
-        let rows = self.rows_of(&WITHDRAWN, owner);
-        rows.iter().filter_map(text).map(|(jti, exp)| Withdrawn { jti, exp: Timestamp(exp) }).collect()
+    pub(crate) async fn put_link(&self, owner: &str, issuer: &str, link: &Link) -> Result<(), ProtectionError> {
+        let body = serde_json::to_vec(link).map_err(unavailable)?;
+        self.write(Operation::Put { table: &LINK, row: vec![owner.into(), issuer.into(), body.into()] }).await
     }
 
-    /// Remembers it until it would have ended by itself, with room for a clock that is wrong.
-    pub(crate) async fn withdraw(&self, owner: &str, token: &Withdrawn, now: Timestamp) -> Result<(), ProtectionError> {
-        self.write(Operation::DeleteBelow { table: &WITHDRAWN, column: 2, limit: now.plus(-86_400).0 }).await?;
-        let row = vec![owner.into(), token.jti.as_str().into(), token.exp.0.into()];
-        self.write(Operation::Put { table: &WITHDRAWN, row }).await
+    /// What this gateway is at an authorization server that nobody configured.
+    pub(crate) fn find_server(&self, issuer: &str) -> Option<OwnRegistration> {
+        self.body(&SERVER, &[issuer.into()])
+    }
+
+    pub(crate) async fn put_server(&self, issuer: &str, own: &OwnRegistration) -> Result<(), ProtectionError> {
+        let body = serde_json::to_vec(own).map_err(unavailable)?;
+        self.write(Operation::Put { table: &SERVER, row: vec![issuer.into(), body.into()] }).await
+    }
+
+    pub(crate) fn find_secret(&self, name: &str) -> Option<Vec<u8>> {
+        let row = self.database.get(&SECRET, &[name.into()]).map_err(unavailable).ok()??;
+        row.last()?.as_blob().map(<[u8]>::to_vec)
+    }
+
+    pub(crate) async fn put_secret(&self, name: &str, secret: Vec<u8>) -> Result<(), ProtectionError> {
+        self.write(Operation::Put { table: &SECRET, row: vec![name.into(), secret.into()] }).await
     }
 
     pub(crate) async fn put_begun(&self, state: &str, begun: &Begun, now: Timestamp) -> Result<(), ProtectionError> {
         let body = serde_json::to_vec(begun).map_err(unavailable)?;
-        self.write(Operation::DeleteBelow { table: &BEGUN, column: 1, limit: now.0 }).await?;
-        self.write(Operation::Put { table: &BEGUN, row: vec![state.into(), begun.expires.0.into(), body.into()] }).await
+        let sweep = Operation::DeleteBelow { table: &BEGUN, column: 1, limit: now.0 };
+        let row = vec![state.into(), begun.expires.0.into(), body.into()];
+        self.write_all(vec![sweep, Operation::Put { table: &BEGUN, row }]).await
     }
 
-    /// A link that has begun, once.
+    /// A link that has begun.
+    pub(crate) fn find_begun(&self, state: &str, now: Timestamp) -> Option<Begun> {
+        self.body(&BEGUN, &[state.into()]).filter(|begun: &Begun| now < begun.expires)
+    }
+
+    /// The same, once.
     pub(crate) async fn take_begun(&self, state: &str, now: Timestamp) -> Option<Begun> {
-        let begun: Begun = self.body(&BEGUN, state)?;
+        let begun = self.find_begun(state, now)?;
         self.write(Operation::Delete { table: &BEGUN, key: vec![state.into()] }).await.ok()?;
-        Some(begun).filter(|begun| now < begun.expires)
+        Some(begun)
     }
 }

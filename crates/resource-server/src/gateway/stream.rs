@@ -2,8 +2,8 @@
 //! again, and where it no longer suffices the connection is cut, so that nobody takes the part for the whole.
 
 use super::Gateway;
+use super::admission::Admitted;
 use super::tunnel::Tunnel;
-use crate::guard::Need;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
@@ -25,13 +25,7 @@ struct Watched<F> {
 }
 
 /// The answer with its body under watch.
-pub(super) fn watched(
-    gateway: Arc<Gateway>,
-    answer: Response,
-    owner: String,
-    token: Option<HeaderValue>,
-    need: Need,
-) -> Response {
+pub(super) fn watched(gateway: Arc<Gateway>, answer: Response, admitted: Admitted, token: Option<HeaderValue>) -> Response {
     let Some(token) = token else { return answer };
     let (mut parts, body) = answer.into_parts();
     let tunnel = parts.extensions.remove::<Tunnel>();
@@ -39,12 +33,12 @@ pub(super) fn watched(
     if tunnel.is_none() && http_body::Body::size_hint(&body).exact().is_some_and(|size| size <= 64 * 1024) {
         return Response::from_parts(parts, body);
     }
-    let call = Arc::new((gateway, owner, token, need));
+    let call = Arc::new((gateway, admitted, token));
     let may_go_on = move || {
         let call = call.clone();
         async move {
-            let (gateway, owner, token, need) = &*call;
-            gateway.still_allows(owner, token, need).await
+            let (gateway, admitted, token) = &*call;
+            gateway.still_allows(admitted, token).await
         }
     };
     match tunnel {

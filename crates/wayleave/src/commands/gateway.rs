@@ -7,12 +7,18 @@ use client::{Client, Credentials};
 use jose::{SystemClock, SystemRandomness};
 use resource_server::gateway::{Behind, Check, Gateway, Management, PatBy, Settings, Store, Trust};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Seconds between looks at what is on its way.
+const TEND: Duration = Duration::from_secs(5);
+/// Seconds between lines of the history.
+const WRITE: Duration = Duration::from_secs(1);
 
 /// Runs until told to stop. At SIGHUP it takes the routes of the configuration anew, without a pause; what does not
 /// work is said in the log, and the old routes stay.
 pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Send + 'static) -> Result<(), Exit> {
     let section = config.gateway.as_ref().ok_or_else(|| Exit::usage("the configuration has no [gateway]"))?;
-    let gateway = assemble_gateway(config, section)?;
+    let gateway = assemble_gateway(config, section).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     let listener = bind(&section.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", section.listen)))?;
     let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).map_err(Exit::failed)?;
@@ -29,13 +35,15 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
             }
         }
     });
+    let house = tokio::spawn(keep_house(gateway.clone(), stop.clone()));
     say::ready(&section.resource);
     serve(listener, gateway.router(), section.trusted_proxies.clone(), None, None, stop).await;
+    let _ = house.await;
     Ok(())
 }
 
 /// A gateway of a configuration.
-pub fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Result<Arc<Gateway>, Exit> {
+pub async fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Result<Arc<Gateway>, Exit> {
     let url = section.store.as_ref().map_or("sqlite:wayleave-data/gateway.db", |store| store.url.as_str());
     let store = match url.split_once(':') {
         Some(("memory", "")) => Store::in_memory(),
@@ -55,10 +63,14 @@ pub fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Result<Arc<
         resource: section.resource.clone(),
         name: section.name.clone().unwrap_or_else(|| section.client_id.clone()),
         behind,
-        authorization_server: section.authorization_servers.first().cloned().unwrap_or_default(),
+        authorization_servers: section.authorization_servers.clone(),
         pat: if section.pat == "code" { PatBy::Code } else { PatBy::ClientCredentials },
         check: if section.check == "offline" { Check::Offline } else { Check::Introspect },
-        trust: if section.trust == "list" { Trust::List } else { Trust::RotRequired },
+        trust: match section.trust.as_str() {
+            "any" => Trust::Any,
+            "rot-required" => Trust::RotRequired,
+            _ => Trust::List,
+        },
         management: section
             .management
             .as_ref()
@@ -73,8 +85,22 @@ pub fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Result<Arc<
         credentials: Credentials {
             client_id: section.client_id.clone(),
             secret: config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref())?,
+            key: None,
         },
         dpop_key: None,
     };
-    Ok(Arc::new(Gateway::new(settings, client, store)))
+    Gateway::open(settings, client, store).await.map_err(Exit::failed)
+}
+
+/// Goes on with what is on its way, and writes the history.
+pub async fn keep_house(gateway: Arc<Gateway>, mut stop: Stop) {
+    let (mut tend, mut write) = (tokio::time::interval(TEND), tokio::time::interval(WRITE));
+    loop {
+        tokio::select! {
+            _ = tend.tick() => gateway.tend().await,
+            _ = write.tick() => gateway.write_history().await,
+            () = stop.wait() => break,
+        }
+    }
+    gateway.write_history().await;
 }

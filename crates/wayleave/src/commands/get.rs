@@ -107,7 +107,11 @@ fn client_of(options: &Options) -> Result<Client, Exit> {
         outbound: Outbound::new(settings).map_err(Exit::failed)?,
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
-        credentials: Credentials { client_id: options.client_id.clone(), secret: secret.map(|text| text.trim_end().to_owned()) },
+        credentials: Credentials {
+            client_id: options.client_id.clone(),
+            secret: secret.map(|text| text.trim_end().to_owned()),
+            key: None,
+        },
         dpop_key,
     })
 }

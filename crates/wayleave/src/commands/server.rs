@@ -54,7 +54,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
         stopping.wait().await;
         uma.close();
     }));
-    serve(listener, web::router(server.app), config.server.trusted_proxies.clone(), tls, Some(metrics), stop).await;
+    serve(listener, web::site(server.app), config.server.trusted_proxies.clone(), tls, Some(metrics), stop).await;
     for task in tasks {
         let _ = task.await;
     }

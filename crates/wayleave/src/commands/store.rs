@@ -3,8 +3,8 @@
 use super::server::admin::{self, Erase, Erased, Invite};
 use crate::config::Config;
 use crate::{Exit, assemble, say};
-use axum::body::Bytes;
 use authorization_server::event::{self, Verdict};
+use axum::body::Bytes;
 use identity::Keys;
 use jose::{Clock, SystemClock, SystemRandomness};
 use serde::Serialize;

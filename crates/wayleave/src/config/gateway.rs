@@ -148,19 +148,11 @@ impl GatewayConfig {
         if self.folder.is_some() == self.upstream.is_some() {
             return Err("gateway: give `upstream` or `folder`".into());
         }
-        if self.authorization_servers.len() != 1 {
-            return Err("gateway.authorization_servers: name one authorization server".into());
+        if self.authorization_servers.is_empty() {
+            return Err("gateway.authorization_servers: name an authorization server".into());
         }
-        if !matches!(self.trust.as_str(), "list" | "rot-required") {
-            return Err(format!("gateway.trust: `{}` is not offered by this version: use list or rot-required", self.trust));
-        }
-        if let Some(management) = &self.management
-            && !matches!(management.owner_claim.as_str(), "preferred_username" | "sub")
-        {
-            return Err(format!(
-                "gateway.management.owner_claim: `{}` must be preferred_username or sub",
-                management.owner_claim
-            ));
+        if !matches!(self.trust.as_str(), "any" | "list" | "rot-required") {
+            return Err(format!("gateway.trust: `{}` must be any, list or rot-required", self.trust));
         }
         if !matches!(self.pat.as_str(), "code" | "client_credentials") {
             return Err(format!("gateway.pat: `{}` must be code or client_credentials", self.pat));

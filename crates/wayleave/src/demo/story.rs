@@ -62,7 +62,7 @@ pub(super) async fn photos(places: &Places, folder: &Path, verbose: bool) -> Tol
         outbound: outbound.clone(),
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
-        credentials: Credentials { client_id: "viewer".into(), secret: Some("viewer-secret".into()) },
+        credentials: Credentials::secret("viewer", "viewer-secret"),
         dpop_key: None,
     };
     let metadata = viewer.discover(&places.issuer).await.map_err(|error| error.to_string())?;

@@ -53,7 +53,7 @@ impl Viewer {
             outbound: assemble::outbound(config, &[])?,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
-            credentials: Credentials { client_id: "viewer".into(), secret: Some("viewer-secret".into()) },
+            credentials: Credentials::secret("viewer", "viewer-secret"),
             dpop_key: Some(Arc::new(jose::SigningKey::generate(jose::Algorithm::Es256).map_err(Exit::failed)?)),
         };
         let sessions = Mutex::default();

@@ -44,7 +44,7 @@ async fn an_issuer_with_a_path_is_served_where_each_standard_says() {
     let config = "[server]\nissuer = \"http://127.0.0.1:8080/tenant1\"\n[store]\nurl = \"memory:\"\n";
     let config = wayleave::config::Config::parse(config, std::iter::empty(), std::env::temp_dir()).unwrap();
     let server = wayleave::assemble::server(&config).await.unwrap();
-    let router = web::router(server.app);
+    let router = web::site(server.app);
     let status = async |path: &str| {
         let request = http::Request::builder().uri(path).body(axum::body::Body::empty()).unwrap();
         tower::ServiceExt::oneshot(router.clone(), request).await.unwrap().status().as_u16()

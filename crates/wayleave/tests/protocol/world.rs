@@ -3,7 +3,6 @@
 use crate::people::PEOPLE;
 use async_trait::async_trait;
 use authorization_server::mailer::{Mailer, Message};
-use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use identity::Failure;
@@ -112,7 +111,7 @@ fn poll(
 
 /// An authorization server and everybody around it.
 pub(crate) struct World {
-    router: Router,
+    router: web::Site,
     pub(crate) clock: Arc<Hand>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) idp: SigningKey,
@@ -167,7 +166,7 @@ impl World {
         let server =
             assemble::server_with(&config, store.clone(), [7; 32], mailbox.clone(), clock.clone(), Arc::new(SystemRandomness));
         let app = server.await.unwrap().app;
-        let router = web::router(app.clone());
+        let router = web::site(app.clone());
         Self { router, clock, mailbox, idp, store, app, engine, folder, serial: AtomicU32::new(0) }
     }
 

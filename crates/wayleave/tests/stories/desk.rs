@@ -24,15 +24,12 @@ impl Desk {
             outbound: Outbound::new(settings).unwrap(),
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
-            credentials: Credentials { client_id: "photos-rs".into(), secret: Some("photos-secret".into()) },
+            credentials: Credentials::secret("photos-rs", "photos-secret"),
             dpop_key: None,
         };
         let metadata = client.discover(&server.issuer).await.unwrap();
         let pat = client.client_credentials(&metadata, "uma_protection").await.unwrap().access_token;
-        let manager = Client {
-            credentials: Credentials { client_id: "manager".into(), secret: Some("manager-secret".into()) },
-            ..client.clone()
-        };
+        let manager = Client { credentials: Credentials::secret("manager", "manager-secret"), ..client.clone() };
         let pmt = manager.client_credentials(&metadata, "uma_policy").await.unwrap().access_token;
         Self { client, metadata, pat, pmt }
     }

@@ -78,7 +78,7 @@ fn viewer() -> Client {
         outbound: Outbound::new(settings).unwrap(),
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
-        credentials: Credentials { client_id: "viewer".into(), secret: Some("viewer-secret".into()) },
+        credentials: Credentials::secret("viewer", "viewer-secret"),
         dpop_key: None,
     }
 }
@@ -119,10 +119,7 @@ pub(crate) async fn admitted(server: &Server, guarded: &Guarded, serial: u32) ->
 
 /// Alice shares `view` of everything that is registered with Bob.
 async fn share(server: &Server, client: &Client) {
-    let manager = Client {
-        credentials: Credentials { client_id: "manager".into(), secret: Some("manager-secret".into()) },
-        ..client.clone()
-    };
+    let manager = Client { credentials: Credentials::secret("manager", "manager-secret"), ..client.clone() };
     let metadata = manager.discover(&server.issuer).await.unwrap();
     let pmt = manager.client_credentials(&metadata, "uma_policy").await.unwrap().access_token;
     let bearer = format!("Bearer {pmt}");

@@ -105,7 +105,7 @@ impl Field {
                 .map_err(Exit::failed)?,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
-            credentials: Credentials { client_id: "photos-rs".into(), secret: Some("photos-secret".into()) },
+            credentials: Credentials::secret("photos-rs", "photos-secret"),
             dpop_key: None,
         };
         // once up to make the album, its policy and the PAT; down to fill the store; up again
@@ -230,10 +230,7 @@ async fn end(mut child: Child) -> Result<(), Exit> {
 async fn furnish(client: &Client, issuer: &str) -> Result<(String, String, String, String), Exit> {
     let metadata = client.discover(issuer).await.map_err(Exit::failed)?;
     let pat = client.client_credentials(&metadata, "uma_protection").await.map_err(Exit::failed)?.access_token;
-    let manager = Client {
-        credentials: Credentials { client_id: "manager".into(), secret: Some("manager-secret".into()) },
-        ..client.clone()
-    };
+    let manager = Client { credentials: Credentials::secret("manager", "manager-secret"), ..client.clone() };
     let pmt = manager.client_credentials(&metadata, "uma_policy").await.map_err(Exit::failed)?.access_token;
     let post = async |url: &Option<String>, token: &str, body: Value| {
         let url = url.clone().unwrap_or_default();

@@ -1,0 +1,116 @@
+//! Whose key a resource owner credential is (protocol.md 3): the name under which its tokens come, and its keys - in the
+//! DID itself, in its document (did:web), or in a client's key set. Called where credentials are registered and where
+//! tokens signed by them are checked: authorization server and resource server.
+
+use jose::{KeySet, PublicKey, did};
+use outbound::{Outbound, Request};
+use serde_json::Value;
+use types::credential::CredentialType;
+
+/// Why there is no name, or no key; one sentence for whoever sent it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    #[error("{0}")]
+    Unusable(String),
+    /// Its place does not answer: another time it may.
+    #[error("`{0}` does not answer with keys")]
+    Unreachable(String),
+}
+
+fn unusable<T>(what: impl Into<String>) -> Result<T, CredentialError> {
+    Err(CredentialError::Unusable(what.into()))
+}
+
+/// The name under which its tokens come, or why it cannot be a credential.
+pub fn subject_of(kind: CredentialType, value: &Value) -> Result<String, CredentialError> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    match kind {
+        CredentialType::Did => match text("id") {
+            Some(did) if did.starts_with("did:") => Ok(did.to_owned()),
+            _ => unusable("`cred_value` must be `{\"id\": \"did:...\"}`"),
+        },
+        CredentialType::Client => {
+            if value.get("client_secret").is_some() {
+                return unusable("a shared secret is no credential: whoever checks it could also sign");
+            }
+            let has_keys = value.get("jwks").is_some() != value.get("jwks_uri").is_some();
+            match text("client_id") {
+                Some(id) if has_keys => Ok(id.to_owned()),
+                _ => unusable("`cred_value` must be client metadata with `client_id`, and `jwks` or `jwks_uri`"),
+            }
+        }
+    }
+}
+
+/// Its keys as they are now.
+pub async fn keys_of(outbound: &Outbound, kind: CredentialType, value: &Value) -> Result<KeySet, CredentialError> {
+    let subject = subject_of(kind, value)?;
+    match (kind, value.get("jwks"), value.get("jwks_uri").and_then(Value::as_str)) {
+        (CredentialType::Did, ..) if subject.starts_with("did:web:") => keys_of_did_web(outbound, &subject).await,
+        (CredentialType::Did, ..) => did::keys_of(&subject).or_else(|error| unusable(format!("`{subject}`: {error}"))),
+        (CredentialType::Client, Some(jwks), _) => match usable(jwks) {
+            Some(keys) => Ok(keys),
+            None => unusable("`jwks` must be a JWK set with a usable public signing key"),
+        },
+        (CredentialType::Client, None, uri) => {
+            let set = fetch(outbound, uri.unwrap_or_default()).await?;
+            usable(&set).ok_or_else(|| CredentialError::Unreachable(uri.unwrap_or_default().to_owned()))
+        }
+    }
+}
+
+fn usable(set: &Value) -> Option<KeySet> {
+    KeySet::from_json(set).filter(|keys| !keys.is_empty())
+}
+
+async fn fetch(outbound: &Outbound, url: &str) -> Result<Value, CredentialError> {
+    let unreachable = || CredentialError::Unreachable(url.to_owned());
+    let answer = outbound.send(Request::get(url)).await.map_err(|_| unreachable())?;
+    if answer.status != 200 {
+        return Err(unreachable());
+    }
+    types::json::parse(&answer.body).map_err(|_| unreachable())
+}
+
+/// The document of a did:web, fetched by the guarded client; it must be of that DID.
+async fn keys_of_did_web(outbound: &Outbound, did: &str) -> Result<KeySet, CredentialError> {
+    let none = || CredentialError::Unusable(format!("`{did}` has no document with a usable key"));
+    let document = fetch(outbound, &did_web_url(did).ok_or_else(none)?).await?;
+    if document.get("id").and_then(Value::as_str) != Some(did) {
+        return Err(none());
+    }
+    let methods = document.get("verificationMethod").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut keys = Vec::new();
+    for method in &methods {
+        let id = method.get("id").and_then(Value::as_str).filter(|id| id.starts_with(did));
+        let key = method.get("publicKeyJwk").and_then(|jwk| PublicKey::from_jwk(jwk).ok());
+        if let (Some(id), Some(key)) = (id, key) {
+            keys.push(key.clone().with_kid(id.to_owned()));
+            keys.push(key.with_kid(did.to_owned()));
+        }
+    }
+    if keys.is_empty() { Err(none()) } else { Ok(KeySet::new(keys)) }
+}
+
+/// Where the document of a did:web is (its method's specification, 3.2).
+fn did_web_url(did: &str) -> Option<String> {
+    let parts: Vec<String> = did.strip_prefix("did:web:")?.split(':').map(|part| part.replace("%3A", ":")).collect();
+    let (host, path) = parts.split_first()?;
+    let fits = !host.is_empty() && parts.iter().all(|part| !part.contains(['/', '?', '#', '@', '%']));
+    let path = if path.is_empty() { "/.well-known".to_owned() } else { format!("/{}", path.join("/")) };
+    fits.then(|| format!("https://{host}{path}/did.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_did_web_leads_to_its_document_and_nowhere_else() {
+        assert_eq!(did_web_url("did:web:a.example").as_deref(), Some("https://a.example/.well-known/did.json"));
+        assert_eq!(did_web_url("did:web:a.example%3A8443:u:alice").as_deref(), Some("https://a.example:8443/u/alice/did.json"));
+        for did in ["did:web:", "did:web:a/b", "did:web:a.example:..%2f", "did:web:u@a.example", "did:key:z"] {
+            assert_eq!(did_web_url(did), None, "{did}");
+        }
+    }
+}

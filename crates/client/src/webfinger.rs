@@ -1,0 +1,76 @@
+//! Which authorization server somebody's address leads to (WebFinger RFC 7033, OpenID Connect Discovery 2). Called where
+//! an owner brings a server by her address (protocol.md 2, 5.4).
+
+use crate::{Client, ClientError};
+use outbound::Request;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The relation of an issuer.
+pub const ISSUER_RELATION: &str = "http://openid.net/specs/connect/1.0/issuer";
+const REDIRECTS: usize = 2;
+
+/// A JSON resource descriptor, as far as it says who the issuer is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceDescriptor {
+    #[serde(default)]
+    pub subject: Option<String>,
+    #[serde(default)]
+    pub links: Vec<Link>,
+}
+
+/// A link of a descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    pub rel: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub href: Option<String>,
+}
+
+impl Client {
+    /// The issuer that an address leads to; at most two redirects, https (http in a laboratory alone).
+    pub async fn issuer_of(&self, address: &str) -> Result<String, ClientError> {
+        let domain = address.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
+        let parsed = Url::parse(&format!("https://{domain}/")).ok();
+        let plain = parsed.as_ref().is_some_and(|url| url.path() == "/" && url.query().is_none() && url.username().is_empty());
+        if domain.is_empty() || !plain {
+            return Err(ClientError::protocol(format!("`{address}` is no e-mail address")));
+        }
+        let mut last = ClientError::protocol("nothing was asked");
+        for scheme in ["https", "http"] {
+            match self.issuer_by(scheme, domain, address).await {
+                Ok(issuer) => return Ok(issuer),
+                // plain http is only spoken where the operator allows it: elsewhere this is refused as well
+                Err(error) if scheme == "https" => last = error,
+                Err(_) => {}
+            }
+        }
+        Err(last)
+    }
+
+    async fn issuer_by(&self, scheme: &str, domain: &str, address: &str) -> Result<String, ClientError> {
+        let resource = format!("acct:{address}");
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("resource", resource.as_str()), ("rel", ISSUER_RELATION)])
+            .finish();
+        let mut url = format!("{scheme}://{domain}/.well-known/webfinger?{query}");
+        for _ in 0..=REDIRECTS {
+            let answer = self.outbound.send(Request::get(&url).header("accept", "application/jrd+json")).await?;
+            if answer.status.is_redirection() {
+                let next = answer.header("location").and_then(|to| Url::parse(&url).ok()?.join(to).ok());
+                let next = next.filter(|next| next.scheme() == scheme || next.scheme() == "https");
+                url = next.ok_or_else(|| ClientError::protocol(format!("`{domain}` leads nowhere")))?.into();
+                continue;
+            }
+            if answer.status != 200 {
+                return Err(ClientError::protocol(format!("`{domain}` knows no authorization server for this address")));
+            }
+            let read = types::json::parse::<ResourceDescriptor>(&answer.body);
+            let descriptor =
+                read.map_err(|error| ClientError::protocol(format!("WebFinger of `{domain}` does not read: {error}")))?;
+            let issuer = descriptor.links.into_iter().find(|link| link.rel == ISSUER_RELATION).and_then(|link| link.href);
+            return issuer.ok_or_else(|| ClientError::protocol(format!("`{domain}` names no authorization server")));
+        }
+        Err(ClientError::protocol(format!("`{domain}` leads from place to place")))
+    }
+}

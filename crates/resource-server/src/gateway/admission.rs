@@ -1,0 +1,318 @@
+//! Whether a call may pass, and under whose protection (protocol.md 2.1): its token is judged by what is registered of
+//! the resource, at whichever authorization server the owner put it; without a token that suffices, one of these
+//! gives a ticket.
+
+use super::authority::At;
+use super::history::Outcome;
+use super::peer::Peer;
+use super::store::Registered;
+use super::{Gateway, Wanted, path};
+use crate::challenge::{plain, unauthorized, unreachable};
+use crate::guard::{Need, Presented, Under, Verdict};
+use crate::offline::PatSource;
+use crate::protection::ProtectionError;
+use async_trait::async_trait;
+use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use jose::{UnverifiedJws, digest};
+use std::sync::Arc;
+use types::challenge::UmaChallenge;
+use types::{OwnResourceId, PermissionRequest, ResourceId};
+
+/// By which a client says whose ticket it wants.
+const CHOSEN: &str = "authorization-server";
+
+/// A call that was let in: what it needed, by the gateway's own ids, and who vouched for it.
+#[derive(Clone, Debug)]
+pub(super) struct Admitted {
+    pub(super) owner: String,
+    pub(super) needs: Vec<Need>,
+    pub(super) issuer: String,
+}
+
+/// What a call is about.
+struct Call<'a> {
+    wanted: &'a Wanted<'a>,
+    needs: &'a [Need],
+    presented: Presented<'a>,
+    /// The authorization server that the client names.
+    chosen: Option<&'a str>,
+    /// By resource, what guards it.
+    guarding: Vec<Vec<Registered>>,
+}
+
+/// For authorization servers that the owner has not linked.
+pub(super) struct NoPats;
+
+#[async_trait]
+impl PatSource for NoPats {
+    async fn pat(&self, _: &str) -> Result<String, ProtectionError> {
+        Err(ProtectionError::Unauthorized)
+    }
+}
+
+fn missing() -> Box<Response> {
+    Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."))
+}
+
+fn away(owner: &str, error: &ProtectionError) -> Box<Response> {
+    tracing::warn!(%error, owner, "no ticket can be had");
+    Box::new(unreachable())
+}
+
+impl Gateway {
+    /// Lets the call pass, or gives the answer that goes back in its place.
+    pub(super) async fn admit(
+        self: &Arc<Self>,
+        parts: &Parts,
+        path: &path::CanonicalPath,
+        wanted: &Wanted<'_>,
+    ) -> Result<Admitted, Box<Response>> {
+        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let url = format!("{}{}", self.settings.resource, path.encoded());
+        let presented =
+            Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
+        let mut guarding = Vec::new();
+        for need in &wanted.needs {
+            guarding.push(self.guarding(wanted, &OwnResourceId::new(need.resource.as_str()), path).await?);
+        }
+        let call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding };
+        if call.presented.authorization.is_some()
+            && let Some(admitted) = self.judge(&call).await?
+        {
+            return Ok(admitted);
+        }
+        Err(self.challenge(&call).await)
+    }
+
+    /// What guards a resource. What the owner has not placed is registered where she linked first.
+    async fn guarding(
+        &self,
+        wanted: &Wanted<'_>,
+        own_id: &OwnResourceId,
+        path: &path::CanonicalPath,
+    ) -> Result<Vec<Registered>, Box<Response>> {
+        let all = self.store.registrations(wanted.owner, own_id);
+        let guarding: Vec<_> = all.iter().filter(|one| one.guards()).cloned().collect();
+        if !all.is_empty() || self.store.find_opinion(wanted.owner, own_id).placed {
+            return Ok(guarding);
+        }
+        if !self.backend.exists(path).await {
+            return Err(missing());
+        }
+        // until she has linked, only what she signed herself can pass
+        let Some(issuer) = self.preferred_server(wanted.owner) else { return Ok(guarding) };
+        match self.register_by_itself(wanted.owner, own_id, &issuer).await {
+            Ok(registered) => Ok(vec![registered]),
+            Err(error) => {
+                tracing::warn!(%error, owner = wanted.owner, %own_id, "a resource cannot be registered");
+                Ok(guarding)
+            }
+        }
+    }
+
+    async fn judge(self: &Arc<Self>, call: &Call<'_>) -> Result<Option<Admitted>, Box<Response>> {
+        let mut failed = None;
+        for issuer in self.issuers_to_ask(call).await {
+            let peer = match self.peer(&issuer).await {
+                Ok(peer) => peer,
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            match self.judge_at(call, &peer).await {
+                Verdict::Allowed(_) => {
+                    let owner = call.wanted.owner.to_owned();
+                    return Ok(Some(Admitted { owner, needs: call.needs.to_vec(), issuer }));
+                }
+                Verdict::Insufficient => failed = None,
+                Verdict::Failed(error) => failed = Some(error),
+            }
+        }
+        // who could not be asked about the token is not asked for a ticket either
+        match failed {
+            Some(error)
+                if call.guarding.iter().flatten().all(|one| {
+                    Some(one.issuer.as_str()) == call.guarding.iter().flatten().next().map(|first| first.issuer.as_str())
+                }) =>
+            {
+                Err(away(call.wanted.owner, &error))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn judge_at(self: &Arc<Self>, call: &Call<'_>, peer: &Arc<Peer>) -> Verdict {
+        let owner = call.wanted.owner;
+        let at = At::new(self, owner, peer.issuer(), call.needs);
+        let linked = self.store.find_link(owner, peer.issuer()).is_some() || self.is_ready_made(peer.issuer());
+        let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
+        let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
+        let under = Under { protection: &peer.protection, pats, owner, narrow: Some(&at) };
+        let asked = async {
+            match guard.judge(&under, &call.presented, call.needs).await {
+                Verdict::Failed(error) => Err(error),
+                verdict => Ok(verdict),
+            }
+        };
+        let mut verdict = self.asking(peer.issuer(), asked).await.unwrap_or_else(Verdict::Failed);
+        if verdict == Verdict::Failed(ProtectionError::Unauthorized) && self.renew_pat(owner, peer.issuer()).await {
+            verdict = guard.judge(&under, &call.presented, call.needs).await;
+        }
+        match &verdict {
+            Verdict::Allowed(answer) => self.note(owner, call.needs, peer.issuer(), Some(answer), Outcome::Allowed, None),
+            Verdict::Insufficient => {
+                let (seen, why) = at.refusal();
+                self.note(owner, call.needs, peer.issuer(), seen.as_ref(), Outcome::Refused, why);
+            }
+            Verdict::Failed(_) => {}
+        }
+        verdict
+    }
+
+    /// Whose token it can be, the likeliest first. A JWT names its issuer, and another's is not asked about it; what an
+    /// owner has not linked counts only where she signed for it, which is checked before anything is fetched.
+    async fn issuers_to_ask(&self, call: &Call<'_>) -> Vec<String> {
+        let mut issuers: Vec<String> = Vec::new();
+        for registered in call.guarding.iter().flatten() {
+            if !issuers.contains(&registered.issuer) {
+                issuers.push(registered.issuer.clone());
+            }
+        }
+        let Some(token) = call.presented.authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim())
+        else {
+            return issuers;
+        };
+        if let Ok(jws) = UnverifiedJws::parse(token)
+            && let Some(issuer) = jws.claimed("iss")
+        {
+            if !issuers.contains(&issuer) && !self.is_vouched_for(call.wanted.owner, &issuer, &jws, call.needs).await {
+                self.note(
+                    call.wanted.owner,
+                    call.needs,
+                    &issuer,
+                    None,
+                    Outcome::Refused,
+                    Some("nothing is registered at its issuer".into()),
+                );
+                return Vec::new();
+            }
+            return vec![issuer];
+        }
+        let seen = self.issued_by.get(&digest::sha256(&[token.as_bytes()]));
+        let rank = |issuer: &String| (Some(issuer) != seen.as_ref(), Some(issuer.as_str()) != call.chosen);
+        issuers.sort_by_key(rank);
+        issuers
+    }
+
+    async fn challenge(self: &Arc<Self>, call: &Call<'_>) -> Box<Response> {
+        let owner = call.wanted.owner;
+        let mut last = ProtectionError::Unauthorized;
+        for issuer in self.issuers_for_tickets(call) {
+            let chosen: Option<Vec<&Registered>> =
+                call.needs.iter().zip(&call.guarding).map(|(need, all)| narrowest(need, all, &issuer, self)).collect();
+            let Some(chosen) = chosen else { continue };
+            let peer = match self.peer(&issuer).await {
+                Ok(peer) => peer,
+                Err(error) => {
+                    last = error;
+                    continue;
+                }
+            };
+            let ticket = self.asking(&issuer, self.ticket(&peer, owner, call.needs, &chosen)).await;
+            match ticket {
+                Ok(ticket) => {
+                    return Box::new(unauthorized(&UmaChallenge {
+                        realm: Some(self.settings.name.clone()),
+                        as_uri: issuer,
+                        ticket,
+                        resource_metadata: Some(self.metadata_url()),
+                    }));
+                }
+                Err(error) => last = error,
+            }
+            // whom the client named, or else the owner's own: others are not tried in its place
+            break;
+        }
+        away(owner, &last)
+    }
+
+    /// The one that the client names, if it guards all of it; then the owner's, and the others.
+    fn issuers_for_tickets(&self, call: &Call<'_>) -> Vec<String> {
+        let preferred = self.preferred_server(call.wanted.owner);
+        let mut issuers: Vec<String> = Vec::new();
+        for registered in call.guarding.iter().flatten() {
+            if !issuers.contains(&registered.issuer) {
+                issuers.push(registered.issuer.clone());
+            }
+        }
+        issuers.sort_by_key(|issuer| (Some(issuer.as_str()) != call.chosen, Some(issuer) != preferred.as_ref()));
+        issuers
+    }
+
+    /// A ticket. Where the server refuses it, what it knows of the resources may be old: it is told anew, or registered
+    /// again where it has forgotten them.
+    async fn ticket(
+        &self,
+        peer: &Arc<Peer>,
+        owner: &str,
+        needs: &[Need],
+        chosen: &[&Registered],
+    ) -> Result<String, ProtectionError> {
+        let permissions = |ids: &[Option<ResourceId>]| -> Vec<PermissionRequest> {
+            let pairs = needs.iter().zip(ids);
+            pairs
+                .filter_map(|(need, id)| {
+                    Some(PermissionRequest { resource_id: id.clone()?, resource_scopes: need.scopes.clone() })
+                })
+                .collect()
+        };
+        let ids: Vec<_> = chosen.iter().map(|one| one.resource_id.clone()).collect();
+        let (wanted, issuer) = (permissions(&ids), peer.issuer());
+        match self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone())).await {
+            Err(ProtectionError::Refused(why)) => {
+                tracing::info!(why, owner, issuer, "resources are told anew");
+                let mut ids = Vec::new();
+                for registered in chosen {
+                    ids.push(self.tell_anew(peer, registered).await?);
+                }
+                let wanted = permissions(&ids);
+                self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone())).await
+            }
+            other => other,
+        }
+    }
+
+    /// Whether a call that was let in may go on.
+    pub(super) async fn still_allows(self: &Arc<Self>, admitted: &Admitted, token: &HeaderValue) -> bool {
+        let (Ok(peer), Ok(token)) = (self.peer(&admitted.issuer).await, token.to_str()) else { return false };
+        let at = At::new(self, &admitted.owner, &admitted.issuer, &admitted.needs);
+        let linked = self.store.find_link(&admitted.owner, peer.issuer()).is_some() || self.is_ready_made(peer.issuer());
+        let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
+        let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
+        let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at) };
+        guard.still_allows(&under, token, &admitted.needs).await
+    }
+
+    /// Remembers who gave a token, so that it alone is asked the next time.
+    pub(super) fn remember_issuer(&self, authorization: Option<&HeaderValue>, issuer: &str) {
+        let token = authorization.and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
+        let Some((_, token)) = token else { return };
+        self.issued_by.insert(digest::sha256(&[token.trim().as_bytes()]), issuer.to_owned());
+    }
+}
+
+fn asked(peer: &Peer, pat: String, wanted: Vec<PermissionRequest>) -> BoxFuture<'_, Result<String, ProtectionError>> {
+    async move { peer.protection.request_ticket(&pat, &wanted).await }.boxed()
+}
+
+/// Of what is registered of a resource there, that with the fewest scopes that still hold all that is needed.
+fn narrowest<'a>(need: &Need, all: &'a [Registered], issuer: &str, gateway: &Gateway) -> Option<&'a Registered> {
+    let scopes = |one: &Registered| gateway.scopes_of(one);
+    let holds = |one: &&Registered| one.issuer == issuer && one.resource_id.is_some() && need.scopes.is_subset(&scopes(one));
+    all.iter().filter(holds).min_by_key(|one| scopes(one).len())
+}

@@ -1,0 +1,70 @@
+//! `/my-credentials`: the keys by which an owner's own tokens count here (protocol.md 3).
+
+use super::{Answer, BASE, invalid, not_found, read, refuse, unavailable, wrong_method};
+use crate::gateway::Gateway;
+use axum::Json;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use client::credential;
+use http::request::Parts;
+use http::{StatusCode, header};
+use jose::possession::{self, Claimed};
+use types::credential::{CredentialChallenge, CredentialDocument, CredentialRegistration};
+
+/// Most credentials of one owner.
+const MAX_CREDENTIALS: usize = 50;
+
+impl Gateway {
+    pub(super) async fn managed_credentials(&self, owner: &str, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
+        match (parts.method.as_str(), rest) {
+            ("GET", []) => Ok(Json(self.store.list_credentials(owner)).into_response()),
+            ("POST", []) => self.register_credential(owner, read(body).await?).await,
+            ("GET", [id]) => {
+                let found = self.store.list_credentials(owner).into_iter().find(|credential| credential.id == *id);
+                found.map(|credential| Json(credential).into_response()).ok_or_else(not_found)
+            }
+            ("DELETE", [id]) => {
+                let gone = self.store.delete_credential(owner, id).await.map_err(|_| unavailable())?;
+                if gone { Self::done() } else { Err(not_found()) }
+            }
+            (_, [] | [_]) => Err(wrong_method()),
+            _ => Err(not_found()),
+        }
+    }
+
+    async fn register_credential(&self, owner: &str, registration: CredentialRegistration) -> Answer {
+        let unusable = |error: credential::CredentialError| invalid(&error.to_string());
+        let subject = credential::subject_of(registration.cred_type, &registration.cred_value).map_err(unusable)?;
+        let keys = credential::keys_of(&self.client.outbound, registration.cred_type, &registration.cred_value).await;
+        let keys = keys.map_err(unusable)?;
+        let claimed = Claimed { owner, credential: &subject, audience: &self.settings.resource };
+        let now = self.client.clock.now();
+        let missing = || "sign the challenge with the credential's key, and send it as `proof`".to_owned();
+        let proven = registration.proof.as_ref().ok_or_else(missing);
+        if let Err(what) = proven.and_then(|proof| self.challenger.check(proof, &keys, &claimed, now)) {
+            let challenge = CredentialChallenge {
+                error: "invalid_proof".to_owned(),
+                error_description: what,
+                challenge: self.challenger.challenge(&claimed, now),
+                expires_in: possession::LIFETIME,
+            };
+            return Err((StatusCode::BAD_REQUEST, Json(challenge)).into_response());
+        }
+        if self.store.find_credential(owner, &subject).is_some() {
+            return Err(refuse(StatusCode::CONFLICT, "invalid_request", "this credential is registered already"));
+        }
+        if self.store.list_credentials(owner).len() >= MAX_CREDENTIALS {
+            return Err(invalid("at most 50 credentials: withdraw one first"));
+        }
+        let document = CredentialDocument {
+            id: jose::ambient::random_text::<16>(&*self.client.randomness),
+            cred_type: registration.cred_type,
+            cred_value: registration.cred_value.clone(),
+            created: now,
+            last_used: None,
+        };
+        self.store.put_credential(owner, &subject, &document).await.map_err(|_| unavailable())?;
+        let location = format!("{}{BASE}/my-credentials/{}", self.settings.resource, document.id);
+        Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(document)).into_response())
+    }
+}

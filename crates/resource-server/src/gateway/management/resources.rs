@@ -1,0 +1,117 @@
+//! `/my-resources`: what an owner has here, registered or not, and her own words for it.
+
+use super::{Answer, BASE, busy, invalid, limit_of, not_found, paged, query_of, unavailable};
+use crate::gateway::store::{Opinion, Registered, Standing};
+use crate::gateway::{Behind, Gateway};
+use axum::Json;
+use axum::response::IntoResponse;
+use http::request::Parts;
+use std::collections::{BTreeMap, BTreeSet};
+use types::OwnResourceId;
+use types::available_resource::{AvailableResource, Registration, RegistrationState, ResourceChange};
+
+/// Longest text of an owner.
+const MAX_TEXT: usize = 4_096;
+
+impl Gateway {
+    /// A page of what she has here, by its own id (protocol.md 1.1: `limit`, `after`, and a link to the next).
+    pub(super) async fn list_resources(&self, owner: &str, parts: &Parts) -> Answer {
+        let query = query_of(parts);
+        let limit = limit_of(&query)?;
+        let behind = |own_id: &OwnResourceId| query.get("after").is_none_or(|after| own_id.as_str() > after.as_str());
+        let ids = self.own_ids(owner).await.into_iter().filter(behind).take(limit.saturating_add(1));
+        let mut registrations: BTreeMap<OwnResourceId, Vec<Registered>> = BTreeMap::new();
+        for registered in self.store.list_registrations(owner) {
+            registrations.entry(registered.own_id.clone()).or_default().push(registered);
+        }
+        let describe =
+            |own_id: OwnResourceId| self.available(owner, &own_id, registrations.get(&own_id).map_or(&[], Vec::as_slice));
+        let all: Vec<AvailableResource> = ids.map(describe).collect();
+        let base = format!("{}{BASE}/my-resources", self.settings.resource);
+        Ok(paged(&base, limit, all, |last| last.own_id().map(ToString::to_string).unwrap_or_default()))
+    }
+
+    pub(super) async fn read_resource(&self, owner: &str, own_id: &OwnResourceId) -> Answer {
+        self.check_hers(owner, own_id).await?;
+        let registrations = self.store.registrations(owner, own_id);
+        Ok(Json(self.available(owner, own_id, &registrations)).into_response())
+    }
+
+    /// Everything of hers that is known: in the folder, registered before, or spoken of by her.
+    async fn own_ids(&self, owner: &str) -> BTreeSet<OwnResourceId> {
+        let routes = self.routes();
+        let registered = self.store.list_registrations(owner).into_iter().map(|registered| registered.own_id);
+        let mut found: BTreeSet<OwnResourceId> = registered.chain(self.store.list_opinions(owner)).collect();
+        if let Behind::Folder(folder) = &self.settings.behind {
+            for path in crate::gateway::backend::walk(folder).await {
+                let matched = crate::gateway::route::find(&routes, &path);
+                found.extend(matched.filter(|m| m.owner.as_deref() == Some(owner)).map(|m| OwnResourceId::new(m.own_id)));
+            }
+        }
+        found.retain(|own_id| !self.offered_scopes(own_id).is_empty());
+        found
+    }
+
+    /// Not found, unless it is hers: in a folder it is there; behind a service, a route gives it to her.
+    pub(super) async fn check_hers(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), axum::response::Response> {
+        let known =
+            !self.store.registrations(owner, own_id).is_empty() || self.store.find_opinion(owner, own_id) != Opinion::default();
+        if known || self.own_ids(owner).await.contains(own_id) {
+            return Ok(());
+        }
+        let hers = matches!(self.settings.behind, Behind::Upstream(_)) && self.path_owner(own_id).as_deref() == Some(owner);
+        if hers { Ok(()) } else { Err(not_found()) }
+    }
+
+    fn available(&self, owner: &str, own_id: &OwnResourceId, registrations: &[Registered]) -> AvailableResource {
+        let listed = registrations.iter().filter(|one| one.standing != Standing::Leaving);
+        AvailableResource {
+            description: self.description(owner, own_id),
+            registrations: listed.map(|registered| self.shown(registered)).collect(),
+        }
+    }
+
+    /// A registration as it is shown.
+    pub(super) fn shown(&self, registered: &Registered) -> Registration {
+        Registration {
+            id: registered.id.clone(),
+            authorization_server: registered.issuer.clone(),
+            authorization_server_resource_id: registered.resource_id.clone(),
+            registered_scopes: self.scopes_of(registered),
+            state: match registered.standing {
+                Standing::Active | Standing::Leaving => RegistrationState::Active,
+                Standing::Pending => RegistrationState::Pending,
+                Standing::Moving => RegistrationState::Moving,
+                Standing::Failed => RegistrationState::Failed,
+            },
+            error: registered.error.clone(),
+        }
+    }
+
+    /// Her own words, told to every authorization server that has it; one that is away hears of them later.
+    pub(super) async fn change_resource(&self, owner: &str, own_id: &OwnResourceId, change: ResourceChange) -> Answer {
+        self.check_hers(owner, own_id).await?;
+        let said = [&change.name, &change.description, &change.icon_uri, &change.resource_type];
+        if said.into_iter().flatten().flatten().any(|text| text.is_empty() || text.len() > MAX_TEXT) {
+            return Err(invalid("a text has 1 to 4096 bytes; `null` takes yours back"));
+        }
+        let Some(_busy) = self.begin_operation(owner, own_id) else { return Err(busy()) };
+        let before = self.store.find_opinion(owner, own_id);
+        let opinion = Opinion {
+            name: change.name.unwrap_or(before.name),
+            description: change.description.unwrap_or(before.description),
+            icon_uri: change.icon_uri.unwrap_or(before.icon_uri),
+            resource_type: change.resource_type.unwrap_or(before.resource_type),
+            placed: before.placed,
+        };
+        self.store.put_opinion(owner, own_id, &opinion).await.map_err(|_| unavailable())?;
+        let all = self.store.registrations(owner, own_id);
+        let stale: Vec<_> = all.iter().filter(|one| one.guards()).map(|one| Registered { stale: true, ..one.clone() }).collect();
+        self.store.change_registrations(&stale, &[]).await.map_err(|_| unavailable())?;
+        for registered in &stale {
+            self.push(registered).await;
+        }
+        let registrations = self.store.registrations(owner, own_id);
+        Ok(Json(self.available(owner, own_id, &registrations)).into_response())
+    }
+}

@@ -1,0 +1,109 @@
+//! `/authorization-servers`: those that an owner can choose here, and how she stands with them (protocol.md 2, 5.4).
+
+use super::{Answer, invalid, not_done, not_found, read, refuse, unavailable, wrong_method};
+use crate::gateway::store::{Account, Link, LinkState};
+use crate::gateway::{Gateway, Trust};
+use crate::protection::ProtectionError;
+use axum::Json;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use http::StatusCode;
+use http::request::Parts;
+use types::available_resource::{ChosenAccount, ChosenServer, PatState, ServerConfirmation, ServerRequest, ToAuthorize};
+
+impl Gateway {
+    pub(super) async fn managed_servers(&self, owner: &str, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
+        match (parts.method.as_str(), rest) {
+            ("GET", []) => Ok(Json(self.chosen_servers(owner)).into_response()),
+            ("POST", []) => self.choose_server(owner, read(body).await?).await,
+            ("GET", [issuer]) => {
+                let issuer = super::decoded(issuer)?;
+                let found = self.chosen_servers(owner).into_iter().find(|server| server.issuer == issuer);
+                found.map(|server| Json(server).into_response()).ok_or_else(not_found)
+            }
+            ("PUT", [issuer]) => self.confirm_server(owner, &super::decoded(issuer)?, body).await,
+            (_, [] | [_]) => Err(wrong_method()),
+            _ => Err(not_found()),
+        }
+    }
+
+    /// The operator's, and those that she brought.
+    fn chosen_servers(&self, owner: &str) -> Vec<ChosenServer> {
+        let links = self.store.list_links(owner);
+        let preferred = self.preferred_server(owner);
+        let listed = self.settings.authorization_servers.iter().cloned();
+        let brought = links.iter().map(|(issuer, _)| issuer.clone()).filter(|issuer| !self.is_listed(issuer));
+        let shown = |issuer: String| {
+            let link = links.iter().find(|(of, _)| *of == issuer).map(|(_, link)| link);
+            let owner: String = form_urlencoded::byte_serialize(owner.as_bytes()).collect();
+            let at: String = form_urlencoded::byte_serialize(issuer.as_bytes()).collect();
+            let to_link = format!("{}/.wayleave/link?owner={owner}&authorization_server={at}", self.settings.resource);
+            ChosenServer {
+                name: url::Url::parse(&issuer).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default(),
+                pat: match link.map(|link| link.state) {
+                    None if self.is_ready_made(&issuer) => PatState::Active,
+                    None => PatState::None,
+                    Some(LinkState::Active) => PatState::Active,
+                    Some(LinkState::Pending) => PatState::Pending,
+                    Some(LinkState::Withdrawn) => PatState::Withdrawn,
+                },
+                account: link.map(|link| link.account.clone()).filter(|account| *account != Account::default()).map(account_of),
+                default: preferred.as_ref() == Some(&issuer),
+                authorize_uri: self.is_listed(&issuer).then_some(to_link),
+                issuer,
+            }
+        };
+        listed.chain(brought).map(shown).collect()
+    }
+
+    /// Starts getting a PAT there.
+    async fn choose_server(&self, owner: &str, wanted: ServerRequest) -> Answer {
+        let unsupported = |what: &str| refuse(StatusCode::BAD_REQUEST, "unsupported_authorization_server", what);
+        let (issuer, hint) = match (wanted.issuer, wanted.address) {
+            (Some(issuer), None) => (issuer, None),
+            (None, Some(address)) => {
+                let found = self.client.issuer_of(&address).await;
+                (found.map_err(|error| unsupported(&error.to_string()))?, Some(address))
+            }
+            _ => return Err(invalid("send `issuer` or `address`, one of the two")),
+        };
+        if self.settings.trust == Trust::List && !self.is_listed(&issuer) {
+            return Err(unsupported("this resource server takes the authorization servers of its metadata alone"));
+        }
+        match self.begin_chosen(owner, &issuer, hint.as_deref()).await {
+            Ok(authorize_uri) => Ok((StatusCode::ACCEPTED, Json(ToAuthorize { authorize_uri })).into_response()),
+            Err(ProtectionError::Refused(why)) => Err(unsupported(&format!("`{issuer}` cannot be used: {why}"))),
+            Err(error) => Err(not_done(&issuer, &error)),
+        }
+    }
+
+    /// The account there is hers.
+    async fn confirm_server(&self, owner: &str, issuer: &str, body: Body) -> Answer {
+        let bytes = axum::body::to_bytes(body, super::MAX_BODY).await.map_err(|_| invalid("the body is too long"))?;
+        let wanted: ServerConfirmation = match bytes.is_empty() {
+            true => ServerConfirmation::default(),
+            false => types::json::parse(&bytes).map_err(|error| invalid(&error.to_string()))?,
+        };
+        let link = self.store.find_link(owner, issuer).ok_or_else(not_found)?;
+        if link.state == LinkState::Withdrawn {
+            return Err(refuse(StatusCode::CONFLICT, "withdrawn", "you withdrew this resource server there: link it again"));
+        }
+        let preferred = wanted.default.unwrap_or(link.preferred);
+        if preferred {
+            for (other, link) in
+                self.store.list_links(owner).into_iter().filter(|(other, link)| other != issuer && link.preferred)
+            {
+                let link = Link { preferred: false, ..link };
+                self.store.put_link(owner, &other, &link).await.map_err(|_| unavailable())?;
+            }
+        }
+        let link = Link { state: LinkState::Active, preferred, ..(*link).clone() };
+        self.store.put_link(owner, issuer, &link).await.map_err(|_| unavailable())?;
+        let found = self.chosen_servers(owner).into_iter().find(|server| server.issuer == issuer);
+        found.map(|server| Json(server).into_response()).ok_or_else(not_found)
+    }
+}
+
+fn account_of(account: Account) -> ChosenAccount {
+    ChosenAccount { sub: account.sub, email: account.email }
+}

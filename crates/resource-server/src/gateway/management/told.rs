@@ -1,0 +1,78 @@
+//! `/my-history`, `/my-rules` and `/my-withdrawn-tokens`: what an owner is told, and what she says beside her shares.
+
+use super::{Answer, BASE, invalid, limit_of, not_found, paged, query_of, read, unavailable, wrong_method};
+use crate::gateway::Gateway;
+use crate::gateway::store::{Rule, Withdrawn};
+use axum::Json;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use http::request::Parts;
+use http::{StatusCode, header};
+
+/// Most rules of one owner: each call is held against all of them.
+const MAX_RULES: usize = 200;
+
+impl Gateway {
+    /// Who reached what, when, under whose word; what was refused, and why. Newest first.
+    pub(super) async fn history(&self, owner: &str, parts: &Parts) -> Answer {
+        if parts.method != http::Method::GET {
+            return Err(wrong_method());
+        }
+        let query = query_of(parts);
+        let limit = limit_of(&query)?;
+        self.write_history().await;
+        let all = self.store.list_history(owner, query.get("after").map(String::as_str), limit.saturating_add(1));
+        Ok(paged(&format!("{}{BASE}/my-history", self.settings.resource), limit, all, |last| last.id.clone()))
+    }
+
+    pub(super) async fn withdrawn_tokens(&self, owner: &str, parts: &Parts, body: Body) -> Answer {
+        match parts.method.as_str() {
+            "GET" => Ok(Json(self.store.list_withdrawn(owner)).into_response()),
+            "POST" => {
+                let withdrawn: Withdrawn = read(body).await?;
+                if withdrawn.jti.is_empty() || withdrawn.jti.len() > 128 {
+                    return Err(invalid("`jti` must be the one of a token"));
+                }
+                self.store.withdraw(owner, &withdrawn, self.client.clock.now()).await.map_err(|_| unavailable())?;
+                Self::done()
+            }
+            _ => Err(wrong_method()),
+        }
+    }
+
+    pub(super) async fn managed_rules(&self, owner: &str, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
+        let rules = self.store.list_rules(owner);
+        match (parts.method.as_str(), rest) {
+            ("GET", []) => Ok(Json(&*rules).into_response()),
+            ("GET", [id]) => {
+                rules.iter().find(|rule| rule.id == *id).map(|rule| Json(rule).into_response()).ok_or_else(not_found)
+            }
+            ("POST", []) => self.create_rule(owner, read(body).await?, rules.len()).await,
+            ("DELETE", [id]) => {
+                if !rules.iter().any(|rule| rule.id == *id) {
+                    return Err(not_found());
+                }
+                self.store.delete_rule(owner, id).await.map_err(|_| unavailable())?;
+                Self::done()
+            }
+            (_, [] | [_]) => Err(wrong_method()),
+            _ => Err(not_found()),
+        }
+    }
+
+    async fn create_rule(&self, owner: &str, rule: Rule, known: usize) -> Answer {
+        if known >= MAX_RULES {
+            return Err(invalid("at most 200 rules: take one away first"));
+        }
+        if rule.resource_scopes.as_ref().is_some_and(types::ScopeSet::is_empty) {
+            return Err(invalid("`resource_scopes` names no scope: leave it out for all"));
+        }
+        if let Some(own_id) = &rule.resource_id {
+            self.check_hers(owner, own_id).await?;
+        }
+        let rule = Rule { id: jose::ambient::random_text::<16>(&*self.client.randomness), ..rule };
+        self.store.put_rule(owner, &rule).await.map_err(|_| unavailable())?;
+        let location = format!("{}{BASE}/my-rules/{}", self.settings.resource, rule.id);
+        Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(rule)).into_response())
+    }
+}

@@ -1,0 +1,146 @@
+//! Authorization servers as this gateway meets them: those that the operator lists, where it is the client of the
+//! configuration, and those that owners bring, where it registers by itself (protocol.md 5.4).
+
+use super::store::OwnRegistration;
+use super::{Check, Gateway};
+use crate::guard::Guard;
+use crate::offline::{Offline, PatSource};
+use crate::protection::{Protection, ProtectionError};
+use async_trait::async_trait;
+use client::{Client, Credentials};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use types::client::{AuthMethod, ClientMetadata};
+use types::token::UMA_PROTECTION;
+
+/// A server that let somebody wait so long without an answer is not asked again for a while.
+const SLOW: Duration = Duration::from_secs(2);
+const RESTED: Duration = Duration::from_secs(10);
+
+/// An authorization server, and what this gateway needs to work with it.
+pub(super) struct Peer {
+    pub(super) protection: Protection,
+    /// Checks tokens of which this gateway can ask.
+    pub(super) guard: Guard,
+    /// Checks tokens of owners who have not linked this server: only what needs no asking.
+    pub(super) unlinked: Guard,
+    pub(super) pats: Arc<dyn PatSource>,
+}
+
+impl Peer {
+    pub(super) fn issuer(&self) -> &str {
+        &self.protection.metadata.issuer
+    }
+}
+
+/// PATs of this gateway at one authorization server.
+struct PatsAt {
+    gateway: Weak<Gateway>,
+    issuer: String,
+}
+
+#[async_trait]
+impl PatSource for PatsAt {
+    async fn pat(&self, owner: &str) -> Result<String, ProtectionError> {
+        let gateway = self.gateway.upgrade().ok_or(ProtectionError::Unreachable)?;
+        gateway.pat(owner, &self.issuer).await
+    }
+}
+
+impl Gateway {
+    /// Whether the operator lists it.
+    pub(super) fn is_listed(&self, issuer: &str) -> bool {
+        self.settings.authorization_servers.iter().any(|listed| listed == issuer)
+    }
+
+    /// An authorization server, found when it is first needed, so that all may start in any order.
+    pub(super) async fn peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
+        let known = self.peers.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
+        if let Some(peer) = known {
+            return Ok(peer);
+        }
+        let credentials = match self.store.find_server(issuer) {
+            _ if self.is_listed(issuer) => self.client.credentials.clone(),
+            Some(own) => self.own_credentials(own),
+            None => Credentials::none(),
+        };
+        let client = Client { credentials, ..self.client.clone() };
+        let client_id = client.credentials.client_id.clone();
+        let protection = self.asking(issuer, Protection::discover(client, issuer)).await?;
+        let offline = || Guard::offline(Offline::new(&self.settings.resource, &client_id));
+        let guard = if self.settings.check == Check::Offline { offline() } else { Guard::default() };
+        let pats = Arc::new(PatsAt { gateway: self.myself.clone(), issuer: issuer.to_owned() });
+        let peer = Arc::new(Peer { protection, guard, unlinked: offline(), pats });
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(issuer.to_owned(), peer.clone());
+        Ok(peer)
+    }
+
+    /// Asks an authorization server something; one that lets everybody wait is left alone for a while, so that nobody
+    /// else notices.
+    pub(super) async fn asking<T>(
+        &self,
+        issuer: &str,
+        asked: impl Future<Output = Result<T, ProtectionError>>,
+    ) -> Result<T, ProtectionError> {
+        let resting = |until: &Instant| Instant::now() < *until;
+        if self.resting.lock().unwrap_or_else(PoisonError::into_inner).get(issuer).is_some_and(resting) {
+            return Err(ProtectionError::Unreachable);
+        }
+        let begun = Instant::now();
+        let answer = asked.await;
+        if matches!(answer, Err(ProtectionError::Unreachable)) && begun.elapsed() > SLOW {
+            tracing::warn!(issuer, "an authorization server does not answer: it is left alone for a while");
+            let mut all = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, until| resting(until));
+            all.insert(issuer.to_owned(), Instant::now() + RESTED);
+        }
+        answer
+    }
+
+    fn own_credentials(&self, own: OwnRegistration) -> Credentials {
+        match own.client_secret {
+            Some(secret) => Credentials::secret(own.client_id, secret),
+            None => Credentials::key(own.client_id, self.key.clone()),
+        }
+    }
+
+    /// The same, as somebody whom it knows: registers there if need be (RFC 7591, protocol.md 1.0).
+    pub(super) async fn introduced(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
+        let peer = self.peer(issuer).await?;
+        if !peer.protection.client.credentials.client_id.is_empty() {
+            return Ok(peer);
+        }
+        let turn = self.turn(issuer).await;
+        let _held = turn.lock().await;
+        if self.store.find_server(issuer).is_none() {
+            let own = self.asking(issuer, self.register_at(&peer.protection)).await?;
+            self.store.put_server(issuer, &own).await?;
+        }
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(issuer);
+        self.peer(issuer).await
+    }
+
+    async fn register_at(&self, protection: &Protection) -> Result<OwnRegistration, ProtectionError> {
+        let metadata = &protection.metadata;
+        let methods = &metadata.token_endpoint_auth_methods_supported;
+        let by_key = methods.iter().any(|method| method == AuthMethod::PrivateKeyJwt.as_str());
+        let wanted = ClientMetadata {
+            client_name: Some(self.settings.name.clone()),
+            redirect_uris: vec![self.callback_url()],
+            grant_types: Some(vec!["authorization_code".into(), "refresh_token".into()]),
+            response_types: Some(vec!["code".into()]),
+            scope: Some(UMA_PROTECTION.into()),
+            token_endpoint_auth_method: Some(if by_key { AuthMethod::PrivateKeyJwt } else { AuthMethod::ClientSecretBasic }),
+            // which resource server it is can only be shown with the key of its metadata
+            jwks_uri: by_key.then(|| self.jwks_url()),
+            resource: by_key.then(|| self.settings.resource.clone()),
+            ..ClientMetadata::default()
+        };
+        let registered = protection.client.register(metadata, &wanted).await?;
+        let client_secret = registered.client_secret.filter(|_| !by_key);
+        if !by_key && client_secret.is_none() {
+            return Err(ProtectionError::Refused("it registered this resource server without a secret".into()));
+        }
+        Ok(OwnRegistration { client_id: registered.client_id.as_str().to_owned(), client_secret })
+    }
+}

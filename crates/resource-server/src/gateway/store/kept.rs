@@ -1,0 +1,123 @@
+//! Links and registrations in memory. What was read is put there only if nothing was written since, so that no old row
+//! outlives a newer one.
+
+use super::registrations::Registered;
+use super::tables::{LINK, REGISTRATION, RULE};
+use super::{Link, Rule};
+use database::{Batch, Operation, Value};
+use quick_cache::sync::Cache;
+use std::sync::{Arc, Mutex, PoisonError};
+
+type Pair = (String, String);
+
+/// What was read, by owner and issuer, and by owner and own id.
+pub(super) struct Kept {
+    links: Cache<Pair, Arc<Link>>,
+    registrations: Cache<Pair, Arc<Vec<Registered>>>,
+    rules: Cache<String, Arc<Vec<Rule>>>,
+    /// Rises with each write.
+    writes: Mutex<u64>,
+}
+
+/// Rows that a batch changes.
+#[derive(Default)]
+pub(super) struct Touched {
+    links: Vec<Pair>,
+    registrations: Vec<Pair>,
+    rules: Vec<String>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { links: Cache::new(10_000), registrations: Cache::new(50_000), rules: Cache::new(10_000), writes: Mutex::new(0) }
+    }
+}
+
+pub(super) fn touched(batch: &Batch) -> Touched {
+    let mut touched = Touched::default();
+    for operation in &batch.operations {
+        let (table, key) = match operation {
+            Operation::Insert { table, row } | Operation::Put { table, row } => (table, row.as_slice()),
+            Operation::Delete { table, key } => (table, key.as_slice()),
+            _ => continue,
+        };
+        let (Some(first), Some(second)) = (key.first().and_then(Value::as_text), key.get(1).and_then(Value::as_text)) else {
+            continue;
+        };
+        let pair = (first.to_owned(), second.to_owned());
+        if std::ptr::eq(*table, &LINK) {
+            touched.links.push(pair);
+        } else if std::ptr::eq(*table, &REGISTRATION) {
+            touched.registrations.push(pair);
+        } else if std::ptr::eq(*table, &RULE) {
+            touched.rules.push(pair.0);
+        }
+    }
+    touched
+}
+
+impl Kept {
+    fn count(&self) -> u64 {
+        *self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn link(&self, owner: &str, issuer: &str, read: impl FnOnce() -> Option<Link>) -> Option<Arc<Link>> {
+        let pair = (owner.to_owned(), issuer.to_owned());
+        if let Some(link) = self.links.get(&pair) {
+            return Some(link);
+        }
+        let before = self.count();
+        let link = Arc::new(read()?);
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        if *writes == before {
+            self.links.insert(pair, link.clone());
+        }
+        Some(link)
+    }
+
+    pub(super) fn registrations(
+        &self,
+        owner: &str,
+        own_id: &str,
+        read: impl FnOnce() -> Vec<Registered>,
+    ) -> Arc<Vec<Registered>> {
+        let pair = (owner.to_owned(), own_id.to_owned());
+        if let Some(registrations) = self.registrations.get(&pair) {
+            return registrations;
+        }
+        let before = self.count();
+        let registrations = Arc::new(read());
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        if *writes == before {
+            self.registrations.insert(pair, registrations.clone());
+        }
+        registrations
+    }
+
+    pub(super) fn rules(&self, owner: &str, read: impl FnOnce() -> Vec<Rule>) -> Arc<Vec<Rule>> {
+        if let Some(rules) = self.rules.get(owner) {
+            return rules;
+        }
+        let before = self.count();
+        let rules = Arc::new(read());
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        if *writes == before {
+            self.rules.insert(owner.to_owned(), rules.clone());
+        }
+        rules
+    }
+
+    pub(super) fn forget(&self, touched: &Touched) {
+        let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        *writes = writes.wrapping_add(1);
+        for pair in &touched.links {
+            self.links.remove(pair);
+        }
+        for pair in &touched.registrations {
+            self.registrations.remove(pair);
+        }
+        for owner in &touched.rules {
+            self.rules.remove(owner);
+        }
+    }
+}

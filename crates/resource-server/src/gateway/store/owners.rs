@@ -1,0 +1,171 @@
+//! What owners say at a gateway, and what it tells them: their credentials and withdrawn tokens, their own words for
+//! their things, rules, and the history.
+
+use super::tables::{CREDENTIAL, HISTORY, RULE, WITHDRAWN};
+use super::{Store, unavailable};
+use crate::protection::ProtectionError;
+use database::{Operation, Row, Scan, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use types::credential::CredentialDocument;
+use types::{ClientId, OwnResourceId, ScopeSet, Timestamp};
+
+/// A token that does not count any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Withdrawn {
+    pub(crate) jti: String,
+    pub(crate) exp: Timestamp,
+}
+
+/// What an owner says of a resource of hers; what she leaves out is as the gateway has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Opinion {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) icon_uri: Option<String>,
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) resource_type: Option<String>,
+    /// She decides where it is registered: the gateway does not by itself.
+    #[serde(default)]
+    pub(crate) placed: bool,
+}
+
+/// A rule of the gateway's own (protocol.md 2): it narrows what an authorization server granted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    #[serde(rename = "_id", default)]
+    pub(crate) id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resource_id: Option<OwnResourceId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resource_scopes: Option<ScopeSet>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_id: Option<ClientId>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) claims: BTreeMap<String, OneOrMany>,
+    pub(crate) effect: Effect,
+}
+
+/// A value, or any of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    pub(crate) fn has(&self, value: &str) -> bool {
+        match self {
+            Self::One(one) => one == value,
+            Self::Many(many) => many.iter().any(|one| one == value),
+        }
+    }
+}
+
+/// A rule can only take away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Effect {
+    Deny,
+}
+
+/// One line of the history: calls of one kind, counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    #[serde(rename = "_id")]
+    pub(crate) id: String,
+    pub(crate) time: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) count: u64,
+    #[serde(flatten)]
+    pub(crate) what: super::super::history::What,
+}
+
+impl Store {
+    pub(crate) fn find_credential(&self, owner: &str, subject: &str) -> Option<CredentialDocument> {
+        self.body(&CREDENTIAL, &[owner.into(), subject.into()])
+    }
+
+    pub(crate) fn list_credentials(&self, owner: &str) -> Vec<CredentialDocument> {
+        self.bodies(&CREDENTIAL, owner)
+    }
+
+    pub(crate) async fn put_credential(
+        &self,
+        owner: &str,
+        subject: &str,
+        credential: &CredentialDocument,
+    ) -> Result<(), ProtectionError> {
+        let body = serde_json::to_vec(credential).map_err(unavailable)?;
+        self.write(Operation::Put { table: &CREDENTIAL, row: vec![owner.into(), subject.into(), body.into()] }).await
+    }
+
+    /// Whether there was one of this id.
+    pub(crate) async fn delete_credential(&self, owner: &str, id: &str) -> Result<bool, ProtectionError> {
+        let rows = self.rows(&CREDENTIAL, None, &[owner.into()], usize::MAX);
+        let named = |row: &&Row| {
+            let body = row.last().and_then(Value::as_blob).unwrap_or_default();
+            serde_json::from_slice::<CredentialDocument>(body).is_ok_and(|credential| credential.id == id)
+        };
+        let Some(row) = rows.iter().find(named) else { return Ok(false) };
+        let key = row.iter().take(2).cloned().collect();
+        self.write(Operation::Delete { table: &CREDENTIAL, key }).await.map(|()| true)
+    }
+
+    pub(crate) fn is_withdrawn(&self, owner: &str, jti: &str) -> bool {
+        // a store that cannot be read lets nothing pass
+        self.database.get(&WITHDRAWN, &[owner.into(), jti.into()]).map_err(unavailable).map_or(true, |row| row.is_some())
+    }
+
+    pub(crate) fn list_withdrawn(&self, owner: &str) -> Vec<Withdrawn> {
+        let text = |row: &Row| Some((row.get(1)?.as_text()?.to_owned(), row.get(2)?.as_int()?));
+        let rows = self.rows(&WITHDRAWN, None, &[owner.into()], usize::MAX);
+        rows.iter().filter_map(text).map(|(jti, exp)| Withdrawn { jti, exp: Timestamp(exp) }).collect()
+    }
+
+    /// Remembers it until it would have ended by itself, with room for a clock that is wrong.
+    pub(crate) async fn withdraw(&self, owner: &str, token: &Withdrawn, now: Timestamp) -> Result<(), ProtectionError> {
+        let sweep = Operation::DeleteBelow { table: &WITHDRAWN, column: 2, limit: now.plus(-86_400).0 };
+        let row = vec![owner.into(), token.jti.as_str().into(), token.exp.0.into()];
+        self.write_all(vec![sweep, Operation::Put { table: &WITHDRAWN, row }]).await
+    }
+
+    pub(crate) fn list_rules(&self, owner: &str) -> Arc<Vec<Rule>> {
+        self.kept.rules(owner, || self.bodies(&RULE, owner))
+    }
+
+    pub(crate) async fn put_rule(&self, owner: &str, rule: &Rule) -> Result<(), ProtectionError> {
+        let body = serde_json::to_vec(rule).map_err(unavailable)?;
+        self.write(Operation::Put { table: &RULE, row: vec![owner.into(), rule.id.as_str().into(), body.into()] }).await
+    }
+
+    pub(crate) async fn delete_rule(&self, owner: &str, id: &str) -> Result<(), ProtectionError> {
+        self.write(Operation::Delete { table: &RULE, key: vec![owner.into(), id.into()] }).await
+    }
+
+    /// Writes lines of the history, and lets go of what is older than it is kept.
+    pub(crate) async fn tell(&self, lines: &[(String, Timestamp, Told)], now: Timestamp) -> Result<(), ProtectionError> {
+        let mut operations = vec![Operation::DeleteBelow { table: &HISTORY, column: 2, limit: now.0 }];
+        for (owner, until, told) in lines {
+            let body = serde_json::to_vec(told).map_err(unavailable)?;
+            let row = vec![owner.as_str().into(), told.id.as_str().into(), until.0.into(), body.into()];
+            operations.push(Operation::Put { table: &HISTORY, row });
+        }
+        self.write_all(operations).await
+    }
+
+    /// The history, newest first.
+    pub(crate) fn list_history(&self, owner: &str, after: Option<&str>, limit: usize) -> Vec<Told> {
+        let prefix = [owner.into()];
+        let scan = Scan { table: &HISTORY, index: None, prefix: &prefix, after: after.map(Value::from), descending: true, limit };
+        let rows = self.database.scan(&scan).map_err(unavailable).unwrap_or_default();
+        rows.iter().filter_map(|row| serde_json::from_slice(row.last()?.as_blob()?).ok()).collect()
+    }
+}

@@ -1,0 +1,71 @@
+//! Tables of a gateway's store, and how older stores become newer ones.
+
+use database::{Column, Index, Kind, Migrations, Table};
+
+const fn text(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text }
+}
+const fn int(name: &'static str) -> Column {
+    Column { name, kind: Kind::Int }
+}
+const BODY: Column = Column { name: "body", kind: Kind::Blob };
+
+/// PATs, by owner and authorization server.
+pub(super) static LINK: Table =
+    Table { name: "owner_link", columns: &[text("owner"), text("issuer"), BODY], key: 2, indexes: &[] };
+
+/// What is registered where.
+pub(super) static REGISTRATION: Table = Table {
+    name: "registered",
+    columns: &[text("owner"), text("own_id"), text("id"), text("state"), BODY],
+    key: 3,
+    indexes: &[Index { name: "registered_by_state", columns: &[3], unique: false }],
+};
+
+/// What an owner says of a resource of hers.
+pub(super) static OPINION: Table =
+    Table { name: "opinion", columns: &[text("owner"), text("own_id"), BODY], key: 2, indexes: &[] };
+
+pub(super) static BEGUN: Table = Table { name: "begun", columns: &[text("state"), int("expires"), BODY], key: 1, indexes: &[] };
+
+pub(super) static CREDENTIAL: Table =
+    Table { name: "credential", columns: &[text("owner"), text("subject"), BODY], key: 2, indexes: &[] };
+
+pub(super) static WITHDRAWN: Table =
+    Table { name: "withdrawn", columns: &[text("owner"), text("jti"), int("expires")], key: 2, indexes: &[] };
+
+pub(super) static RULE: Table = Table { name: "rule", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[] };
+
+/// What was let through and what was refused, newest last; `until` is when it may be forgotten.
+pub(super) static HISTORY: Table =
+    Table { name: "history", columns: &[text("owner"), text("id"), int("until"), BODY], key: 2, indexes: &[] };
+
+/// What this gateway is at authorization servers that it registered with by itself.
+pub(super) static SERVER: Table = Table { name: "server", columns: &[text("issuer"), BODY], key: 1, indexes: &[] };
+
+/// Its own keys.
+pub(super) static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[] };
+
+pub(super) const MIGRATIONS: Migrations = Migrations(&[
+    "CREATE TABLE link (owner TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+     CREATE TABLE registration (owner TEXT, own_id TEXT, id TEXT NOT NULL, PRIMARY KEY (owner, own_id)) WITHOUT ROWID;
+     CREATE INDEX registration_by_id ON registration (id);
+     CREATE TABLE begun (state TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;",
+    "CREATE TABLE credential (owner TEXT, subject TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, subject)) WITHOUT ROWID;
+     CREATE TABLE withdrawn (owner TEXT, jti TEXT, expires BIGINT NOT NULL, PRIMARY KEY (owner, jti)) WITHOUT ROWID;",
+    // the issuer of what is older is the configured one, which SQL does not know: see `Store::adopt`
+    "CREATE TABLE owner_link (owner TEXT, issuer TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, issuer)) WITHOUT ROWID;
+     INSERT INTO owner_link SELECT owner, '', body FROM link;
+     DROP TABLE link;
+     CREATE TABLE registered (owner TEXT, own_id TEXT, id TEXT, state TEXT NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (owner, own_id, id)) WITHOUT ROWID;
+     INSERT INTO registered SELECT owner, own_id, id, 'active', CAST(json_object('owner', owner, 'own_id', own_id, 'id', id,
+        'issuer', '', 'resource_id', id, 'standing', 'active', 'created', 0) AS BLOB) FROM registration;
+     DROP TABLE registration;
+     CREATE INDEX registered_by_state ON registered (state);
+     CREATE TABLE opinion (owner TEXT, own_id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, own_id)) WITHOUT ROWID;
+     CREATE TABLE rule (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
+     CREATE TABLE history (owner TEXT, id TEXT, until BIGINT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
+     CREATE TABLE server (issuer TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+     CREATE TABLE secret (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;",
+]);
