@@ -3,29 +3,10 @@
 
 use crate::{Client, ClientError};
 use outbound::Request;
-use serde::{Deserialize, Serialize};
+use types::webfinger::{ISSUER_RELATION, JRD, ResourceDescriptor, WEBFINGER};
 use url::Url;
 
-/// The relation of an issuer.
-pub const ISSUER_RELATION: &str = "http://openid.net/specs/connect/1.0/issuer";
 const REDIRECTS: usize = 2;
-
-/// A JSON resource descriptor, as far as it says who the issuer is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResourceDescriptor {
-    #[serde(default)]
-    pub subject: Option<String>,
-    #[serde(default)]
-    pub links: Vec<Link>,
-}
-
-/// A link of a descriptor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    pub rel: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub href: Option<String>,
-}
 
 impl Client {
     /// The issuer that an address leads to; at most two redirects, https (http in a laboratory alone).
@@ -53,9 +34,9 @@ impl Client {
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("resource", resource.as_str()), ("rel", ISSUER_RELATION)])
             .finish();
-        let mut url = format!("{scheme}://{domain}/.well-known/webfinger?{query}");
+        let mut url = format!("{scheme}://{domain}{WEBFINGER}?{query}");
         for _ in 0..=REDIRECTS {
-            let answer = self.outbound.send(Request::get(&url).header("accept", "application/jrd+json")).await?;
+            let answer = self.outbound.send(Request::get(&url).header("accept", JRD)).await?;
             if answer.status.is_redirection() {
                 let next = answer.header("location").and_then(|to| Url::parse(&url).ok()?.join(to).ok());
                 let next = next.filter(|next| next.scheme() == scheme || next.scheme() == "https");

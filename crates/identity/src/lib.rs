@@ -37,6 +37,7 @@ pub mod throttle;
 pub mod token;
 pub mod token_text;
 pub mod userinfo;
+pub mod webfinger;
 
 use jose::{Clock, Randomness};
 use std::collections::BTreeMap;
@@ -86,6 +87,7 @@ pub struct Identity {
     pub registration_throttle: throttle::Throttle,
     pub software_throttle: throttle::Throttle,
     pub invitation_throttle: throttle::Throttle,
+    pub webfinger_throttle: throttle::Throttle,
     pub client_throttle: throttle::Throttle,
     pub remote_keys: client_authentication::RemoteKeys,
     /// Where the next round of registrations begins.
@@ -108,6 +110,7 @@ impl Identity {
             registration_throttle: throttle::Throttle::per_minute(300),
             software_throttle: throttle::Throttle::per_minute(3_000),
             invitation_throttle: throttle::Throttle::per_minute(3_000),
+            webfinger_throttle: throttle::Throttle::per_minute(600),
             client_throttle: throttle::Throttle::per_minute(settings.requests_per_minute_per_client),
             dpop: dpop::Memory::new(started, &*randomness),
             passwords: password::Passwords::default(),

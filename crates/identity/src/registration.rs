@@ -241,7 +241,7 @@ fn hash_of(token: &str) -> String {
 }
 
 /// The network that an address is in, as limits count it: /24, or /48 of IPv6 (protocol.md 1.7).
-fn block_of(address: &str) -> String {
+pub(crate) fn block_of(address: &str) -> String {
     match address.parse() {
         Ok(IpAddr::V4(ip)) => Ipv4Addr::from_bits(ip.to_bits() & !0xff).to_string(),
         Ok(IpAddr::V6(ip)) => Ipv6Addr::from_bits(ip.to_bits() & !((1 << 80) - 1)).to_string(),

@@ -23,6 +23,7 @@ pub mod revocations;
 pub mod scope;
 pub mod time;
 pub mod token;
+pub mod webfinger;
 
 pub use error::{ErrorCode, Refusal};
 pub use id::*;

@@ -2,7 +2,7 @@
 //! gateway before a folder of pictures, and *Viewer*, a third party's web client. With a story it
 //! also plays that story. It stays up until it is stopped, unless `--exit` is given.
 
-mod browser;
+pub mod browser;
 mod pictures;
 mod story;
 mod viewer;

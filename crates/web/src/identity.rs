@@ -10,12 +10,14 @@ mod token;
 use crate::error::Answer;
 use crate::extract::split;
 use crate::{Shared, error};
+use ::identity::Failure;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use types::path;
+use types::webfinger::{JRD, WEBFINGER};
 
 /// Routes of identity; an OPTIONS request of a browser's script is answered where scripts may come.
 pub fn router() -> Router<Shared> {
@@ -39,6 +41,23 @@ pub fn router() -> Router<Shared> {
         .route("/applications/{id}/withdraw", post(login::withdraw))
         .route("/assets/style.css", get(style))
         .route("/assets/icon.svg", get(icon))
+}
+
+/// At the root of the host, whatever path the issuer has (RFC 7033 4).
+pub fn webfinger() -> Router<Shared> {
+    Router::new().route(WEBFINGER, get(finger))
+}
+
+/// `GET /.well-known/webfinger?resource=acct:...`
+async fn finger(State(app): State<Shared>, request: Request) -> Response {
+    let response = with_parts(request, async |parts, _| {
+        let query = parts.query().map_err(Failure::from)?;
+        let rels: Vec<&str> = query.all("rel").iter().map(String::as_str).collect();
+        let resource = query.required("resource").map_err(Failure::from)?;
+        let descriptor = app.identity.webfinger(resource, &rels, &parts.address()).await?;
+        Ok(([(header::CONTENT_TYPE, JRD)], serde_json::to_string(&descriptor).unwrap_or_default()).into_response())
+    });
+    public(response.await, "no-store")
 }
 
 /// Where RFC 8414 puts the document of an issuer with a path.

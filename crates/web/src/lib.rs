@@ -71,7 +71,12 @@ fn router(app: Shared) -> Router {
     let routes = identity::router().merge(uma::router()).merge(pages::router());
     let inserted = identity::inserted_metadata(&base);
     let routed = if base.is_empty() { routes } else { Router::new().nest(&base, routes) };
-    routed.merge(inserted).fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed).with_state(app)
+    routed
+        .merge(inserted)
+        .merge(identity::webfinger())
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .with_state(app)
 }
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");

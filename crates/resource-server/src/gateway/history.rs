@@ -7,6 +7,7 @@ use super::store::Told;
 use crate::guard::Need;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use types::introspection::Introspection;
 use types::{ClientId, OwnResourceId, ScopeSet, Timestamp};
@@ -46,7 +47,7 @@ pub(crate) struct What {
 
 /// Lines that are not closed yet, and whether they have news.
 #[derive(Default)]
-pub(super) struct Open(Mutex<HashMap<(String, What), (Told, bool)>>);
+pub(super) struct Open(Mutex<HashMap<(String, What), (Told, bool)>>, AtomicU64);
 
 impl Gateway {
     /// Notes a call.
@@ -92,7 +93,8 @@ impl Gateway {
         }
         let line = open.entry((owner.to_owned(), what.clone())).or_insert_with(|| {
             // ids in the order of time
-            let id = format!("{:012}-{}", now.0, jose::ambient::random_text::<9>(&*self.client.randomness));
+            let number = self.open.1.fetch_add(1, Ordering::Relaxed);
+            let id = format!("{:015}-{:06}", self.client.clock.now_millis(), number % 1_000_000);
             (Told { id, time: now, last: now, count: 0, what }, false)
         });
         line.0.last = now;

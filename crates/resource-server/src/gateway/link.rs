@@ -94,14 +94,14 @@ impl Gateway {
         self.settings.pat == PatBy::ClientCredentials && self.is_listed(issuer)
     }
 
-    /// Where what she has not placed is registered: her own choice, else where she linked first, else where nobody needs
-    /// to link.
+    /// Where what she has not placed is registered: her own choice, else where nobody needs to link, else where she
+    /// linked first.
     pub(super) fn preferred_server(&self, owner: &str) -> Option<String> {
         let mut links = self.store.list_links(owner);
         links.retain(|(_, link)| link.state == LinkState::Active);
-        let first = links.into_iter().min_by_key(|(_, link)| (!link.preferred, link.created));
         let ready = || self.settings.authorization_servers.iter().find(|issuer| self.is_ready_made(issuer)).cloned();
-        first.map(|(issuer, _)| issuer).or_else(ready)
+        let first = || links.iter().min_by_key(|(_, link)| link.created).map(|(issuer, _)| issuer.clone());
+        links.iter().find(|(_, link)| link.preferred).map(|(issuer, _)| issuer.clone()).or_else(ready).or_else(first)
     }
 
     async fn keep(&self, owner: &str, issuer: &str, tokens: TokenResponse, link: Link) -> Result<Link, ProtectionError> {

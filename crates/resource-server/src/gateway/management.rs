@@ -64,19 +64,22 @@ fn not_done(issuer: &str, error: &ProtectionError) -> Response {
 }
 
 /// A segment of a path, decoded once.
-fn decoded(segment: &str) -> Result<String, Response> {
-    percent_encoding::percent_decode_str(segment).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| not_found())
+fn decoded(segment: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
 fn query_of(parts: &Parts) -> BTreeMap<String, String> {
     form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect()
 }
 
-/// `?limit=` of a list (protocol.md 1.1).
-fn limit_of(query: &BTreeMap<String, String>) -> Result<usize, Response> {
+/// `?limit=` of a list (protocol.md 1.1); none where it is no good.
+fn limit_of(query: &BTreeMap<String, String>) -> Option<usize> {
     let limit = query.get("limit").map_or(Ok(100), |text| text.parse::<usize>());
-    let limit = limit.ok().filter(|limit| (1..=1_000).contains(limit));
-    limit.ok_or_else(|| invalid("`limit` must be a number from 1 to 1000"))
+    limit.ok().filter(|limit| (1..=1_000).contains(limit))
+}
+
+fn bad_limit() -> Response {
+    invalid("`limit` must be a number from 1 to 1000")
 }
 
 /// A page of a list, with a link to the next where there is more.
@@ -123,7 +126,7 @@ impl Gateway {
         let Some((id, below)) = rest.split_first() else {
             return if method == "GET" { self.list_resources(owner, parts).await } else { Err(wrong_method()) };
         };
-        let own_id = OwnResourceId::new(decoded(id)?);
+        let own_id = OwnResourceId::new(decoded(id).ok_or_else(not_found)?);
         match (method, below) {
             ("GET", []) => self.read_resource(owner, &own_id).await,
             ("PATCH", []) => self.change_resource(owner, &own_id, read(body).await?).await,
@@ -135,6 +138,10 @@ impl Gateway {
             _ => Err(not_found()),
         }
     }
+}
+
+fn done() -> Response {
+    StatusCode::NO_CONTENT.into_response()
 }
 
 fn wrong_method() -> Response {

@@ -1,4 +1,4 @@
-//! A person's browser as the story needs it: cookies, redirects, forms. No JavaScript, because our
+//! A person's browser as the stories and their tests need it: cookies, redirects, forms. No JavaScript, because our
 //! pages need none.
 
 use outbound::{HeaderMap, HeaderName, HeaderValue, Method, Outbound, Request};
@@ -6,34 +6,34 @@ use std::collections::BTreeMap;
 use url::Url;
 
 /// A browser with its cookies.
-pub(super) struct Browser {
+pub struct Browser {
     outbound: Outbound,
     cookies: BTreeMap<String, String>,
     /// A URL that begins like this is handed back instead of opened: the program itself is there.
-    pub(super) stop_at: Option<String>,
+    pub stop_at: Option<String>,
 }
 
 /// A page that a browser shows.
-pub(super) struct Shown {
-    pub(super) url: Url,
-    pub(super) status: u16,
-    pub(super) html: String,
+pub struct Shown {
+    pub url: Url,
+    pub status: u16,
+    pub html: String,
 }
 
 type Told<T> = Result<T, String>;
 
 impl Browser {
-    pub(super) fn new(outbound: Outbound) -> Self {
+    pub fn new(outbound: Outbound) -> Self {
         Self { outbound, cookies: BTreeMap::new(), stop_at: None }
     }
 
     /// Opens a URL and follows redirects.
-    pub(super) async fn open(&mut self, url: &str) -> Told<Shown> {
+    pub async fn open(&mut self, url: &str) -> Told<Shown> {
         self.go(Method::GET, url.to_owned(), None).await
     }
 
     /// Sends the form whose action contains `action`, its hidden fields and these.
-    pub(super) async fn submit(&mut self, page: &Shown, action: &str, fields: &[(&str, &str)]) -> Told<Shown> {
+    pub async fn submit(&mut self, page: &Shown, action: &str, fields: &[(&str, &str)]) -> Told<Shown> {
         let form = forms(&page.html).find(|form| form.action.contains(action));
         let form = form.ok_or_else(|| format!("{} has no form for {action}", page.url))?;
         let target = page.url.join(&form.action).map_err(|error| error.to_string())?;
@@ -90,13 +90,13 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
 }
 
 /// A form of a page.
-pub(super) struct Form {
-    pub(super) action: String,
+pub struct Form {
+    pub action: String,
     hidden: Vec<(String, String)>,
 }
 
 /// The forms of a page of ours, in order.
-pub(super) fn forms(html: &str) -> impl Iterator<Item = Form> + '_ {
+pub fn forms(html: &str) -> impl Iterator<Item = Form> + '_ {
     html.split("<form ").skip(1).map(|rest| {
         let whole = rest.split("</form>").next().unwrap_or(rest);
         let hidden = whole.split("<input ").skip(1).filter(|input| input.starts_with("type=\"hidden\""));
@@ -108,7 +108,7 @@ pub(super) fn forms(html: &str) -> impl Iterator<Item = Form> + '_ {
 }
 
 /// An attribute's text, its entities undone.
-pub(super) fn attribute(tag: &str, name: &str) -> String {
+pub fn attribute(tag: &str, name: &str) -> String {
     let start = format!("{name}=\"");
     let text =
         tag.split_once(start.as_str()).and_then(|(_, rest)| rest.split_once('"')).map(|(text, _)| text).unwrap_or_default();

@@ -14,10 +14,20 @@ use types::token::ID_TOKEN_FORMAT;
 pub(crate) struct Guarded {
     pub(crate) url: String,
     process: Process,
-    folder: Folder,
+    pub(crate) folder: Folder,
 }
 
 impl Guarded {
+    /// As a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// On what is in its folder.
+    pub(crate) fn run_again(&mut self) {
+        self.process = Process::start(&["gateway"], &self.folder.0);
+    }
+
     pub(crate) fn start(server: &Server, backend: &str) -> Self {
         Self::start_checking(server, backend, "introspect")
     }
@@ -91,7 +101,7 @@ pub(crate) async fn raw(method: Method, url: &str, headers: &[(&'static str, &st
     viewer().outbound.send(request).await.unwrap()
 }
 
-fn challenge_of(answer: &Response) -> UmaChallenge {
+pub(crate) fn challenge_of(answer: &Response) -> UmaChallenge {
     assert_eq!(answer.status, 401);
     UmaChallenge::find(answer.headers.get_all("www-authenticate").iter().map(|value| value.to_str().unwrap())).unwrap()
 }

@@ -1,10 +1,12 @@
 //! Stories over real processes: the binary as people run it, and other people's programs against it.
 
 mod authority;
+mod choosing;
 mod content;
 mod crashes;
 mod desk;
 mod gateway;
+mod moving;
 mod network;
 mod operation;
 mod others;

@@ -1,6 +1,6 @@
 //! `/my-credentials`: the keys by which an owner's own tokens count here (protocol.md 3).
 
-use super::{Answer, BASE, invalid, not_found, read, refuse, unavailable, wrong_method};
+use super::{Answer, BASE, done, invalid, not_found, read, refuse, unavailable, wrong_method};
 use crate::gateway::Gateway;
 use axum::Json;
 use axum::body::Body;
@@ -25,7 +25,7 @@ impl Gateway {
             }
             ("DELETE", [id]) => {
                 let gone = self.store.delete_credential(owner, id).await.map_err(|_| unavailable())?;
-                if gone { Self::done() } else { Err(not_found()) }
+                if gone { Ok(done()) } else { Err(not_found()) }
             }
             (_, [] | [_]) => Err(wrong_method()),
             _ => Err(not_found()),

@@ -1,6 +1,6 @@
 //! `/my-resources/{_resource_id}/registrations`: at which authorization servers a resource is, and moving it.
 
-use super::{Answer, BASE, busy, invalid, not_done, not_found, refuse, unavailable};
+use super::{Answer, BASE, busy, done, invalid, not_done, not_found, refuse, unavailable};
 use crate::gateway::store::{LinkState, Opinion, Registered, Standing};
 use crate::gateway::{Gateway, Trust};
 use crate::protection::ProtectionError;
@@ -161,6 +161,6 @@ impl Gateway {
         let leaving = Registered { standing: Standing::Leaving, ..found };
         self.store.change_registrations(std::slice::from_ref(&leaving), &[]).await.map_err(|_| unavailable())?;
         self.take_back(&leaving).await;
-        Self::done()
+        Ok(done())
     }
 }

@@ -1,6 +1,6 @@
 //! `/my-resources`: what an owner has here, registered or not, and her own words for it.
 
-use super::{Answer, BASE, busy, invalid, limit_of, not_found, paged, query_of, unavailable};
+use super::{Answer, BASE, bad_limit, busy, invalid, limit_of, not_found, paged, query_of, unavailable};
 use crate::gateway::store::{Opinion, Registered, Standing};
 use crate::gateway::{Behind, Gateway};
 use axum::Json;
@@ -17,7 +17,7 @@ impl Gateway {
     /// A page of what she has here, by its own id (protocol.md 1.1: `limit`, `after`, and a link to the next).
     pub(super) async fn list_resources(&self, owner: &str, parts: &Parts) -> Answer {
         let query = query_of(parts);
-        let limit = limit_of(&query)?;
+        let limit = limit_of(&query).ok_or_else(bad_limit)?;
         let behind = |own_id: &OwnResourceId| query.get("after").is_none_or(|after| own_id.as_str() > after.as_str());
         let ids = self.own_ids(owner).await.into_iter().filter(behind).take(limit.saturating_add(1));
         let mut registrations: BTreeMap<OwnResourceId, Vec<Registered>> = BTreeMap::new();

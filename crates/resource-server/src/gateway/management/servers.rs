@@ -17,11 +17,11 @@ impl Gateway {
             ("GET", []) => Ok(Json(self.chosen_servers(owner)).into_response()),
             ("POST", []) => self.choose_server(owner, read(body).await?).await,
             ("GET", [issuer]) => {
-                let issuer = super::decoded(issuer)?;
+                let issuer = super::decoded(issuer).ok_or_else(not_found)?;
                 let found = self.chosen_servers(owner).into_iter().find(|server| server.issuer == issuer);
                 found.map(|server| Json(server).into_response()).ok_or_else(not_found)
             }
-            ("PUT", [issuer]) => self.confirm_server(owner, &super::decoded(issuer)?, body).await,
+            ("PUT", [issuer]) => self.confirm_server(owner, &super::decoded(issuer).ok_or_else(not_found)?, body).await,
             (_, [] | [_]) => Err(wrong_method()),
             _ => Err(not_found()),
         }

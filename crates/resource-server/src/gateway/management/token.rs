@@ -1,7 +1,7 @@
 //! Resource management tokens (protocol.md 1, 2): who calls. One that is a JWT is checked by its issuer's keys, an
 //! opaque one by asking the issuer; one that is bound to a key is nothing without its proof (RFC 9449).
 
-use super::{Answer, not_found, refuse};
+use super::{not_found, refuse};
 use crate::gateway::Gateway;
 use crate::protection::ProtectionError;
 use axum::response::Response;
@@ -168,10 +168,5 @@ impl Gateway {
             }
             _ => false,
         }
-    }
-
-    /// For calls that answer nothing.
-    pub(super) fn done() -> Answer {
-        Ok(axum::response::IntoResponse::into_response(StatusCode::NO_CONTENT))
     }
 }

@@ -1,6 +1,6 @@
 //! `/my-history`, `/my-rules` and `/my-withdrawn-tokens`: what an owner is told, and what she says beside her shares.
 
-use super::{Answer, BASE, invalid, limit_of, not_found, paged, query_of, read, unavailable, wrong_method};
+use super::{Answer, BASE, bad_limit, done, invalid, limit_of, not_found, paged, query_of, read, unavailable, wrong_method};
 use crate::gateway::Gateway;
 use crate::gateway::store::{Rule, Withdrawn};
 use axum::Json;
@@ -19,7 +19,7 @@ impl Gateway {
             return Err(wrong_method());
         }
         let query = query_of(parts);
-        let limit = limit_of(&query)?;
+        let limit = limit_of(&query).ok_or_else(bad_limit)?;
         self.write_history().await;
         let all = self.store.list_history(owner, query.get("after").map(String::as_str), limit.saturating_add(1));
         Ok(paged(&format!("{}{BASE}/my-history", self.settings.resource), limit, all, |last| last.id.clone()))
@@ -34,7 +34,7 @@ impl Gateway {
                     return Err(invalid("`jti` must be the one of a token"));
                 }
                 self.store.withdraw(owner, &withdrawn, self.client.clock.now()).await.map_err(|_| unavailable())?;
-                Self::done()
+                Ok(done())
             }
             _ => Err(wrong_method()),
         }
@@ -53,7 +53,7 @@ impl Gateway {
                     return Err(not_found());
                 }
                 self.store.delete_rule(owner, id).await.map_err(|_| unavailable())?;
-                Self::done()
+                Ok(done())
             }
             (_, [] | [_]) => Err(wrong_method()),
             _ => Err(not_found()),
