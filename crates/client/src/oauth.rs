@@ -158,7 +158,8 @@ impl Client {
         if answer.status == 200 { Ok(()) } else { Err(refusal(&answer)) }
     }
 
-    async fn token(&self, metadata: &Metadata, form: &[(&str, &str)]) -> Result<TokenResponse, ClientError> {
+    /// A call of the token endpoint, with these parameters.
+    pub async fn token(&self, metadata: &Metadata, form: &[(&str, &str)]) -> Result<TokenResponse, ClientError> {
         let answer = self.post_form(metadata, &metadata.token_endpoint, form).await?;
         if answer.status != 200 {
             return Err(refusal(&answer));

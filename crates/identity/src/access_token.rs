@@ -3,8 +3,10 @@
 //! nowhere else, one type per kind of caller (threat 7).
 
 use crate::token_text::{self, TokenKind};
-use crate::{Failure, Identity};
+use crate::{Failure, Identity, TokenKey};
+use jose::UnverifiedJws;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use types::token::{UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ClientId, ErrorCode, GrantId, OwnerId, Refusal, ScopeSet, Timestamp};
 
@@ -22,6 +24,9 @@ pub struct AccessToken {
     pub issued: Timestamp,
     pub expires: Timestamp,
     pub family: String,
+    /// Issued as a JWT: its `jti`, under which it is kept, is no token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
 }
 
 /// A token as it was presented, with its DPoP proof if there is one.
@@ -59,8 +64,7 @@ impl Identity {
     /// Checks an access token of ours: known, unexpired, its consent standing, its key proven.
     pub async fn check_access_token(&self, presented: &Presented<'_>) -> Result<AccessToken, Failure> {
         let invalid = || Refusal::new(ErrorCode::InvalidToken, "the access token is unknown, expired or revoked: get a new one");
-        let key = token_text::key_of(TokenKind::Access, presented.token).ok_or_else(invalid)?;
-        let token = self.store.find_access_token(&key).await?.ok_or_else(invalid)?;
+        let (_, token) = self.find_access_token_by_text(presented.token).await?.ok_or_else(invalid)?;
         if !self.is_live(&token).await? {
             return Err(invalid().into());
         }
@@ -70,6 +74,24 @@ impl Identity {
             _ => return Err(invalid().into()),
         }
         Ok(token)
+    }
+
+    /// The token of a text, opaque or a JWT of ours, which names its row in `jti`.
+    pub(crate) async fn find_access_token_by_text(&self, text: &str) -> Result<Option<(TokenKey, AccessToken)>, Failure> {
+        let opaque = token_text::key_of(TokenKind::Access, text);
+        let signed = opaque.is_none();
+        let key = match opaque {
+            Some(key) => Some(key),
+            None => self.jti_of_own_jwt(text).and_then(|jti| token_text::key_of(TokenKind::Access, &jti)),
+        };
+        let Some(key) = key else { return Ok(None) };
+        let found = self.store.find_access_token(&key).await?;
+        Ok(found.filter(|token| token.signed == signed).map(|token| (key, token)))
+    }
+
+    fn jti_of_own_jwt(&self, text: &str) -> Option<String> {
+        let jws = UnverifiedJws::parse(text).ok()?.expect_type("at+jwt").ok()?;
+        jws.verify(&self.keys.own_key_set(self.now())).ok()?.claims::<Value>().ok()?.get("jti")?.as_str().map(str::to_owned)
     }
 
     fn check_bound(&self, presented: &Presented<'_>, jkt: &str) -> Result<(), Failure> {

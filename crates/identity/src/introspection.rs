@@ -1,7 +1,6 @@
 //! Introspection of plain access tokens by a resource server's client authentication (RFC 7662,
 //! protocol.md 4): only tokens whose audience is its `resource`. RPTs are not told here.
 
-use crate::token_text::{self, TokenKind};
 use crate::{AuthenticatedClient, Failure, Identity};
 use serde_json::json;
 use types::introspection::Introspection;
@@ -9,8 +8,7 @@ use types::introspection::Introspection;
 impl Identity {
     /// What a resource server may know of a token that was presented to it.
     pub async fn introspect_access_token(&self, client: &AuthenticatedClient, text: &str) -> Result<Introspection, Failure> {
-        let Some(key) = token_text::key_of(TokenKind::Access, text) else { return Ok(Introspection::inactive()) };
-        let Some(token) = self.store.find_access_token(&key).await? else { return Ok(Introspection::inactive()) };
+        let Some((_, token)) = self.find_access_token_by_text(text).await? else { return Ok(Introspection::inactive()) };
         let for_caller = token.resource.is_some() && token.resource == client.resource;
         if !for_caller || !self.is_live(&token).await? {
             return Ok(Introspection::inactive());

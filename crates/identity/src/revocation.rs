@@ -18,8 +18,8 @@ impl Identity {
         {
             return Ok(());
         }
-        if let Some(key) = token_text::key_of(TokenKind::Access, text) {
-            if let Some(token) = self.store.find_access_token(&key).await?.filter(|token| token.client == client.id) {
+        if let Some((key, token)) = self.find_access_token_by_text(text).await? {
+            if token.client == client.id {
                 let mut writes = vec![Write::DeleteAccessToken(key)];
                 writes.extend(self.link_ended_by(token.grant.as_ref()).await?.map(Write::DeleteConsent));
                 self.store.commit(Changes::of(writes)).await?;

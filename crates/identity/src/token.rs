@@ -7,11 +7,13 @@ pub mod refresh_token;
 
 use crate::access_token::AccessToken;
 use crate::token_text::{self, TokenKind};
-use crate::{AuthenticatedClient, Changes, Failure, Form, Identity, TokenKey, Write};
+use crate::{AuthenticatedClient, Changes, Client, Failure, Form, Identity, TokenKey, Write};
 use async_trait::async_trait;
+use jose::Algorithm;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use types::token::TokenResponse;
+use types::client::AccessTokenFormat;
+use types::token::{TokenResponse, UMA_MANAGEMENT};
 use types::{AccountId, ClientId, ErrorCode, GrantId, ScopeSet, Timestamp};
 
 pub use refresh_token::Rotation;
@@ -86,12 +88,35 @@ impl Identity {
         Failure::refuse(ErrorCode::UnauthorizedClient, format!("this client is not registered for the grant `{grant_type}`"))
     }
 
-    /// Makes an access token: its text, and the change that keeps it.
-    pub(crate) fn new_access_token(&self, token: AccessToken) -> Result<(String, Write), Failure> {
+    /// Makes an access token: its text, and the change that keeps it. An RMT is a JWT where its client wants that
+    /// (protocol.md 4); PATs, PMTs and all others are opaque.
+    pub(crate) async fn new_access_token(&self, client: &Client, mut token: AccessToken) -> Result<(String, Write), Failure> {
         let of = token.account.as_ref().map_or(token.client.as_str(), AccountId::as_str);
         let text = token_text::mint(TokenKind::Access, of, token.expires, &*self.randomness);
         let key = token_text::key_of(TokenKind::Access, &text).ok_or_else(|| crate::internal("a new token does not parse"))?;
+        if client.access_token_format == AccessTokenFormat::Jwt && token.resource.is_some() && token.scope.has(UMA_MANAGEMENT) {
+            token.signed = true;
+            return Ok((self.as_jwt(&token, &text).await?, Write::PutAccessToken(key, token)));
+        }
         Ok((text, Write::PutAccessToken(key, token)))
+    }
+
+    /// RFC 9068; the person by the name that resource servers know her by.
+    async fn as_jwt(&self, token: &AccessToken, id: &str) -> Result<String, Failure> {
+        let account = match &token.account {
+            Some(account) => self.store.find_account(account).await?,
+            None => None,
+        };
+        let sub = token.account.as_ref().map_or(token.client.as_str(), AccountId::as_str);
+        let mut claims = serde_json::json!({
+            "iss": self.issuer(), "aud": token.resource, "sub": sub, "client_id": token.client, "scope": token.scope.to_string(),
+            "iat": token.issued, "exp": token.expires, "jti": id,
+        });
+        if let Some(members) = claims.as_object_mut() {
+            members.extend(account.map(|account| ("preferred_username".to_owned(), account.username.into())));
+            members.extend(token.cnf.as_ref().map(|jkt| ("cnf".to_owned(), serde_json::json!({"jkt": jkt}))));
+        }
+        self.keys.signing_key(Algorithm::EdDsa, self.now())?.sign("at+jwt", &claims).map_err(crate::internal)
     }
 
     /// Makes a refresh token for a new family or the next of one.

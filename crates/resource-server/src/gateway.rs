@@ -44,7 +44,7 @@ use tokio::sync::Mutex;
 use types::metadata::ProtectedResourceMetadata;
 use types::{OwnResourceId, ResourceId, ScopeSet, Timestamp};
 
-pub use management::Management;
+pub use management::{Management, OwnLogIn, OwnToken, Sent};
 pub use owner::FromTrustedProxy;
 pub use route::{OwnerOf, Route};
 pub use store::Store;
@@ -136,6 +136,8 @@ pub struct Gateway {
     /// Keys of credentials, and until when they are kept.
     credential_keys: Cache<String, (Timestamp, KeySet)>,
     rmts: management::Tokens,
+    /// Who logs owners in here, where nobody else does.
+    own_log_in: Option<Arc<dyn OwnLogIn>>,
     open: history::Open,
     challenger: Challenger,
     /// One at a time per owner renews a PAT or registers.
@@ -149,7 +151,12 @@ const KEY: &str = "signing-key";
 
 impl Gateway {
     /// Brings an older store along, and makes its key where there is none.
-    pub async fn open(settings: Settings, client: Client, store: Store) -> Result<Arc<Self>, ProtectionError> {
+    pub async fn open(
+        settings: Settings,
+        client: Client,
+        store: Store,
+        own_log_in: Option<Arc<dyn OwnLogIn>>,
+    ) -> Result<Arc<Self>, ProtectionError> {
         if let Some(issuer) = settings.authorization_servers.first() {
             store.adopt(issuer).await?;
         }
@@ -167,6 +174,7 @@ impl Gateway {
             backend: Backend::new(&settings.behind),
             challenger: Challenger::new(jose::ambient::random(&*client.randomness)),
             rmts: management::Tokens::new(&settings.resource),
+            own_log_in,
             settings,
             client,
             key: Arc::new(key),

@@ -137,7 +137,17 @@ pub async fn server_with(
         Consequences { reads: shared.clone(), store: shared.clone(), clock: clock.clone(), randomness: randomness.clone() };
     let keys = Keys::new(key).map_err(Exit::failed)?;
     keys.load(&store, &*clock, &*randomness).await.map_err(Exit::failed)?;
-    let settings = identity::Settings {
+    let settings = identity_settings(config)?;
+    let identity =
+        Arc::new(Identity::new(settings, Arc::new(with_consequences), clock, randomness, keys, outbound(config, &[])?));
+    declare(config, &identity).await?;
+    let authorization_server = Arc::new(AuthorizationServer::new(uma_settings(config)?, identity.clone(), shared, mailer));
+    Ok(Server { app: Arc::new(App::new(identity, authorization_server, config.server.name.clone())), store })
+}
+
+/// What the operator sets of the provider.
+pub(crate) fn identity_settings(config: &Config) -> Result<identity::Settings, Exit> {
+    Ok(identity::Settings {
         issuer: config.server.issuer.as_str().into(),
         access_token_lifetime: config.assessment.access_token_lifetime,
         refresh_token_lifetime: config.assessment.refresh_token_lifetime,
@@ -145,12 +155,7 @@ pub async fn server_with(
         requests_per_minute_per_client: config.limits.requests_per_minute_per_client,
         open_registration: true,
         software_statement_issuers: statement_issuers(config)?,
-    };
-    let identity =
-        Arc::new(Identity::new(settings, Arc::new(with_consequences), clock, randomness, keys, outbound(config, &[])?));
-    declare(config, &identity).await?;
-    let authorization_server = Arc::new(AuthorizationServer::new(uma_settings(config)?, identity.clone(), shared, mailer));
-    Ok(Server { app: Arc::new(App::new(identity, authorization_server, config.server.name.clone())), store })
+    })
 }
 
 /// A store that has served a later time than now shows is not served: spent secrets would be alive
@@ -222,7 +227,7 @@ fn read_jwks(config: &Config, file: &str) -> Result<KeySet, Exit> {
 }
 
 /// Brings declared accounts and clients in line with the configuration.
-async fn declare(config: &Config, identity: &Identity) -> Result<(), Exit> {
+pub(crate) async fn declare(config: &Config, identity: &Identity) -> Result<(), Exit> {
     for account in &config.account {
         declare_account(config, identity, account).await?;
     }
@@ -261,7 +266,7 @@ async fn declare_account(config: &Config, identity: &Identity, declared: &Accoun
     identity.store.commit(Changes::of(vec![Write::PutAccount(account)])).await.map_err(taken)
 }
 
-async fn declare_client(config: &Config, identity: &Identity, declared: &ClientConfig) -> Result<(), Exit> {
+pub(crate) async fn declare_client(config: &Config, identity: &Identity, declared: &ClientConfig) -> Result<(), Exit> {
     let id = ClientId::new(&*declared.client_id);
     let secret = config.secret(declared.client_secret.as_ref(), declared.client_secret_file.as_ref())?;
     let jwks = match &declared.jwks_file {

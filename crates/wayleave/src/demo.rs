@@ -121,7 +121,7 @@ pub async fn start(folder: &std::path::Path, data: &std::path::Path, stop: Stop)
     )
     .await?;
     let section = config.gateway.as_ref().ok_or_else(|| Exit::failed("the demo has a gateway"))?;
-    let guarding = assemble_gateway(&config, section).await?;
+    let guarding = assemble_gateway(&config, section, None).await?;
     let viewing = viewer::Viewer::new(&config, &issuer, &gateway, &viewer, outbox.clone())?;
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
     tokio::spawn(serve(server_listener, web::site(server.app), Vec::new(), None, None, stop.clone()));

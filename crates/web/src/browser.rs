@@ -2,7 +2,7 @@
 //! redirects, and pages in the shell.
 
 use crate::extract::Parts;
-use crate::{App, Shared};
+use crate::{Host, Provider};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use identity::session::Session;
@@ -24,7 +24,7 @@ pub struct Visit {
 
 impl Visit {
     /// Reads cookies and finds out who is logged in.
-    pub async fn of(app: &Shared, parts: &Parts) -> Result<Self, Failure> {
+    pub async fn of(app: &Host, parts: &Parts) -> Result<Self, Failure> {
         let form = cookie(parts, FORM).filter(|text| text.len() == 43);
         let session_cookie = cookie(parts, SESSION);
         let session = match &session_cookie {
@@ -46,12 +46,12 @@ impl Visit {
     }
 
     /// The hidden field of this browser's forms.
-    pub fn csrf(&self, app: &App) -> String {
+    pub fn csrf(&self, app: &Provider) -> String {
         app.identity.csrf_token(&self.form_cookie)
     }
 
     /// Refuses a form that did not come from our own page in this browser.
-    pub fn check_csrf(&self, app: &App, parts: &Parts, form: &Form) -> Result<(), Failure> {
+    pub fn check_csrf(&self, app: &Provider, parts: &Parts, form: &Form) -> Result<(), Failure> {
         let origin = parts.headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
         let foreign = origin.is_some_and(|origin| origin != app.origin() && origin != "null");
         let sent = form.one("csrf")?.unwrap_or_default();
@@ -65,7 +65,7 @@ impl Visit {
     }
 
     /// An answer with the cookies this visit needs.
-    pub fn answer(&self, app: &App, response: impl IntoResponse) -> Response {
+    pub fn answer(&self, app: &Provider, response: impl IntoResponse) -> Response {
         let mut response = response.into_response();
         if self.new_form_cookie {
             set_cookie(app, &mut response, FORM, &self.form_cookie, 30 * 86_400);
@@ -74,7 +74,7 @@ impl Visit {
     }
 
     /// A page in the shell.
-    pub fn page(&self, app: &App, title: &str, current: &str, body: &str, form_targets: &[String]) -> Response {
+    pub fn page(&self, app: &Provider, title: &str, current: &str, body: &str, form_targets: &[String]) -> Response {
         let owner = self.person.is_some();
         let narrow = matches!(current, "login" | "consent" | "claims" | "error");
         let links: Vec<Link> = OWNER_LINKS
@@ -93,7 +93,7 @@ impl Visit {
     }
 
     /// An error as a page, for people.
-    pub fn error_page(&self, app: &App, failure: Failure) -> Response {
+    pub fn error_page(&self, app: &Provider, failure: Failure) -> Response {
         let refusal = match failure {
             Failure::Refused(refusal) => refusal,
             Failure::Unavailable(cause) => {
@@ -125,7 +125,7 @@ fn cookie(parts: &Parts, name: &str) -> Option<String> {
     pairs.into_iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_owned())
 }
 
-fn set_cookie(app: &App, response: &mut Response, name: &str, value: &str, max_age: i64) {
+fn set_cookie(app: &Provider, response: &mut Response, name: &str, value: &str, max_age: i64) {
     let secure = if app.identity.issuer().starts_with("https:") { "; Secure" } else { "" };
     let path = if app.base().is_empty() { "/".to_owned() } else { app.base() };
     let text = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}");
@@ -135,13 +135,13 @@ fn set_cookie(app: &App, response: &mut Response, name: &str, value: &str, max_a
 }
 
 /// With the cookie of a new session.
-pub fn with_session(app: &App, mut response: Response, cookie: &str) -> Response {
+pub fn with_session(app: &Provider, mut response: Response, cookie: &str) -> Response {
     set_cookie(app, &mut response, SESSION, cookie, identity::session::LIFETIME);
     response
 }
 
 /// With the session cookie taken away.
-pub fn without_session(app: &App, mut response: Response) -> Response {
+pub fn without_session(app: &Provider, mut response: Response) -> Response {
     set_cookie(app, &mut response, SESSION, "", 0);
     response
 }
@@ -155,7 +155,7 @@ pub fn see_other(url: &str) -> Response {
 }
 
 /// A path of ours to come back to after log-in; anything else is the start page.
-pub fn safe_return(app: &App, text: Option<&str>) -> String {
+pub fn safe_return(app: &Provider, text: Option<&str>) -> String {
     let base = app.base();
     match text {
         Some(path)

@@ -2,7 +2,7 @@
 //! credentials, access tokens, pages of lists.
 
 use crate::error::ApiError;
-use crate::{PeerAddress, Shared};
+use crate::{Host, PeerAddress};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, Uri, header};
@@ -114,7 +114,7 @@ impl Parts {
     }
 
     /// The URL that a DPoP proof for this request must name.
-    pub fn url(&self, app: &Shared) -> String {
+    pub fn url(&self, app: &Host) -> String {
         format!("{}{}", app.origin(), self.uri.path())
     }
 
@@ -129,7 +129,7 @@ impl Parts {
     }
 
     /// Who the client is, and the key of its DPoP proof; both before anything is spent.
-    pub async fn client(&self, app: &Shared, form: &Form) -> Result<(AuthenticatedClient, Option<String>), ApiError> {
+    pub async fn client(&self, app: &Host, form: &Form) -> Result<(AuthenticatedClient, Option<String>), ApiError> {
         let credentials = Credentials { authorization: self.header(header::AUTHORIZATION), form };
         let client = app.identity.authenticate_client(&credentials).await?;
         let jkt = match self.dpop()? {
@@ -146,7 +146,7 @@ impl Parts {
     /// Checks the access token of `Authorization` by the given door.
     pub async fn token<T>(
         &self,
-        app: &Shared,
+        app: &Host,
         door: impl AsyncFnOnce(&Presented<'_>) -> Result<T, Failure>,
     ) -> Result<T, ApiError> {
         let missing = || refuse(ErrorCode::InvalidToken, "send an access token in `Authorization: Bearer`");

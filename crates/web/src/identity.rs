@@ -9,7 +9,7 @@ mod token;
 
 use crate::error::Answer;
 use crate::extract::split;
-use crate::{Shared, error};
+use crate::{Host, error};
 use ::identity::Failure;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -20,7 +20,7 @@ use types::path;
 use types::webfinger::{JRD, WEBFINGER};
 
 /// Routes of identity; an OPTIONS request of a browser's script is answered where scripts may come.
-pub fn router() -> Router<Shared> {
+pub fn router() -> Router<Host> {
     Router::new()
         .route(path::UMA2_CONFIGURATION, get(metadata).options(preflight))
         .route(path::OPENID_CONFIGURATION, get(metadata).options(preflight))
@@ -44,12 +44,12 @@ pub fn router() -> Router<Shared> {
 }
 
 /// At the root of the host, whatever path the issuer has (RFC 7033 4).
-pub fn webfinger() -> Router<Shared> {
+pub fn webfinger() -> Router<Host> {
     Router::new().route(WEBFINGER, get(finger))
 }
 
 /// `GET /.well-known/webfinger?resource=acct:...`
-async fn finger(State(app): State<Shared>, request: Request) -> Response {
+async fn finger(State(app): State<Host>, request: Request) -> Response {
     let response = with_parts(request, async |parts, _| {
         let query = parts.query().map_err(Failure::from)?;
         let rels: Vec<&str> = query.all("rel").iter().map(String::as_str).collect();
@@ -61,7 +61,7 @@ async fn finger(State(app): State<Shared>, request: Request) -> Response {
 }
 
 /// Where RFC 8414 puts the document of an issuer with a path.
-pub fn inserted_metadata(base: &str) -> Router<Shared> {
+pub fn inserted_metadata(base: &str) -> Router<Host> {
     if base.is_empty() {
         return Router::new();
     }
@@ -69,11 +69,12 @@ pub fn inserted_metadata(base: &str) -> Router<Shared> {
 }
 
 /// One document under every discovery path, byte for byte the same.
-async fn metadata(State(app): State<Shared>) -> Response {
-    public(Json(app.authorization_server.metadata()).into_response(), "max-age=60")
+async fn metadata(State(app): State<Host>) -> Response {
+    let metadata = app.authorization_server.as_ref().map_or_else(|| app.identity.metadata(), |uma| uma.metadata());
+    public(Json(metadata).into_response(), "max-age=60")
 }
 
-async fn jwks(State(app): State<Shared>) -> Response {
+async fn jwks(State(app): State<Host>) -> Response {
     public(Json(app.identity.keys.jwks(app.identity.now())).into_response(), "max-age=60")
 }
 

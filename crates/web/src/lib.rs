@@ -18,20 +18,38 @@ use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use tower::util::MapResponse;
 
-/// What handlers have at hand.
-pub struct App {
+/// What handlers of the OAuth and OpenID provider have at hand.
+pub struct Provider {
     pub identity: Arc<Identity>,
-    pub authorization_server: Arc<AuthorizationServer>,
+    /// What answers grants and tokens that are not identity's own; none where people are only logged in.
+    authorization_server: Option<Arc<AuthorizationServer>>,
     /// Name of this place on its pages.
     pub site: String,
     base: String,
     origin: String,
 }
 
-/// Handlers' state.
+/// Their state.
+pub type Host = Arc<Provider>;
+
+/// What handlers of the authorization server have at hand: all that the provider has, and UMA.
+pub struct App {
+    provider: Host,
+    pub authorization_server: Arc<AuthorizationServer>,
+}
+
+impl Deref for App {
+    type Target = Host;
+    fn deref(&self) -> &Host {
+        &self.provider
+    }
+}
+
+/// Their state.
 pub type Shared = Arc<App>;
 
 /// Address of whoever sent the request, as the listener saw it or a trusted proxy said.
@@ -40,6 +58,18 @@ pub struct PeerAddress(pub IpAddr);
 
 impl App {
     pub fn new(identity: Arc<Identity>, authorization_server: Arc<AuthorizationServer>, site: String) -> Self {
+        let provider = Provider::new(identity, Some(authorization_server.clone()), site);
+        Self { provider: Arc::new(provider), authorization_server }
+    }
+}
+
+impl Provider {
+    /// One that logs people in, and nothing more.
+    pub fn alone(identity: Arc<Identity>, site: String) -> Self {
+        Self::new(identity, None, site)
+    }
+
+    fn new(identity: Arc<Identity>, authorization_server: Option<Arc<AuthorizationServer>>, site: String) -> Self {
         let issuer = url::Url::parse(identity.issuer()).ok();
         let base = issuer.as_ref().map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
         let origin = issuer.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
@@ -66,17 +96,24 @@ pub fn site(app: Shared) -> Site {
     MapResponse::new(router(app), headers)
 }
 
+/// A provider that logs people in, for a gateway or manager that does so by itself.
+pub fn log_in_site(provider: Host) -> Site {
+    let base = provider.base();
+    MapResponse::new(whole(&base, identity::router().with_state(provider.clone()), provider), headers)
+}
+
 fn router(app: Shared) -> Router {
-    let base = app.base();
-    let routes = identity::router().merge(uma::router()).merge(pages::router());
-    let inserted = identity::inserted_metadata(&base);
-    let routed = if base.is_empty() { routes } else { Router::new().nest(&base, routes) };
-    routed
-        .merge(inserted)
-        .merge(identity::webfinger())
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .with_state(app)
+    let provider = app.provider.clone();
+    let routes = identity::router().with_state(provider.clone());
+    let routes = routes.merge(uma::router().with_state(app.clone())).merge(pages::router().with_state(app));
+    whole(&provider.base(), routes, provider)
+}
+
+/// Routes below the path of the issuer, and what lies elsewhere by its standard.
+fn whole(base: &str, routes: Router, provider: Host) -> Router {
+    let routed = if base.is_empty() { routes } else { Router::new().nest(base, routes) };
+    let elsewhere = identity::inserted_metadata(base).merge(identity::webfinger());
+    routed.merge(elsewhere.with_state(provider)).fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed)
 }
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");

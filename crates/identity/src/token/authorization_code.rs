@@ -37,8 +37,9 @@ impl Identity {
             issued: now,
             expires: now.plus(self.settings.access_token_lifetime),
             family: family.clone(),
+            signed: false,
         };
-        let (text, keep) = self.new_access_token(token.clone())?;
+        let (text, keep) = self.new_access_token(request.client, token.clone()).await?;
         let mut response = self.token_response(text, token.expires, request.jkt.as_ref());
         response.scope = Some(code.scope.to_string());
         let mut changes = Changes {

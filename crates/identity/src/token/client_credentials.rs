@@ -57,9 +57,10 @@ impl Identity {
             issued: now,
             expires: now.plus(self.settings.access_token_lifetime),
             family: self.random_id(),
+            signed: false,
         };
         let expires = token.expires;
-        let (text, keep) = self.new_access_token(token)?;
+        let (text, keep) = self.new_access_token(request.client, token).await?;
         changes.writes.push(keep);
         if let Err(error) = self.store.commit(changes).await {
             return Ok(Err(error));

@@ -124,9 +124,10 @@ impl Identity {
             issued: now,
             expires: now.plus(self.settings.access_token_lifetime),
             family: token.family.clone(),
+            signed: false,
         };
         let expires = access.expires;
-        let (text, keep) = self.new_access_token(access)?;
+        let (text, keep) = self.new_access_token(request.client, access).await?;
         changes.writes.push(keep);
         self.save(changes).await?;
         let mut response = self.token_response(text, expires, request.jkt.as_ref());

@@ -20,8 +20,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use types::OwnResourceId;
 
-pub use token::Management;
 pub(super) use token::Tokens;
+pub use token::{Management, OwnLogIn, OwnToken, Sent};
 
 /// Before all of it.
 pub(super) const BASE: &str = "/.wayleave/manage";

@@ -1,6 +1,7 @@
 //! `wayleave gateway`.
 
 use crate::config::{Config, GatewayConfig};
+use crate::log_in::{self, LogIn};
 use crate::serve::{Stop, bind, serve};
 use crate::{Exit, assemble, say};
 use client::{Client, Credentials};
@@ -18,7 +19,11 @@ const WRITE: Duration = Duration::from_secs(1);
 /// work is said in the log, and the old routes stay.
 pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Send + 'static) -> Result<(), Exit> {
     let section = config.gateway.as_ref().ok_or_else(|| Exit::usage("the configuration has no [gateway]"))?;
-    let gateway = assemble_gateway(config, section).await?;
+    let log_in = match section.management {
+        None if !config.account.is_empty() => Some(Arc::new(LogIn::open(config, section).await?)),
+        _ => None,
+    };
+    let gateway = assemble_gateway(config, section, log_in.clone()).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     let listener = bind(&section.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", section.listen)))?;
     let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).map_err(Exit::failed)?;
@@ -37,13 +42,17 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     });
     let house = tokio::spawn(keep_house(gateway.clone(), stop.clone()));
     say::ready(&section.resource);
-    serve(listener, gateway.router(), section.trusted_proxies.clone(), None, None, stop).await;
+    serve(listener, log_in::before(log_in, gateway.router()), section.trusted_proxies.clone(), None, None, stop).await;
     let _ = house.await;
     Ok(())
 }
 
 /// A gateway of a configuration.
-pub async fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Result<Arc<Gateway>, Exit> {
+pub async fn assemble_gateway(
+    config: &Config,
+    section: &GatewayConfig,
+    log_in: Option<Arc<LogIn>>,
+) -> Result<Arc<Gateway>, Exit> {
     let url = section.store.as_ref().map_or("sqlite:wayleave-data/gateway.db", |store| store.url.as_str());
     let store = match url.split_once(':') {
         Some(("memory", "")) => Store::in_memory(),
@@ -71,10 +80,12 @@ pub async fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Resul
             "rot-required" => Trust::RotRequired,
             _ => Trust::List,
         },
-        management: section
-            .management
-            .as_ref()
-            .map(|management| Management { issuer: management.issuer.clone(), owner_claim: management.owner_claim.clone() }),
+        management: match &section.management {
+            Some(by) => Some(Management { issuer: by.issuer.clone(), owner_claim: by.owner_claim.clone() }),
+            None => log_in
+                .as_ref()
+                .map(|_| Management { issuer: LogIn::issuer_of(section), owner_claim: "preferred_username".into() }),
+        },
         owner_claim: section.owner_claim.clone(),
         routes: section.routes().map_err(Exit::usage)?,
     };
@@ -89,7 +100,8 @@ pub async fn assemble_gateway(config: &Config, section: &GatewayConfig) -> Resul
         },
         dpop_key: None,
     };
-    Gateway::open(settings, client, store).await.map_err(Exit::failed)
+    let own_log_in = log_in.map(|log_in| log_in as Arc<dyn resource_server::gateway::OwnLogIn>);
+    Gateway::open(settings, client, store, own_log_in).await.map_err(Exit::failed)
 }
 
 /// Goes on with what is on its way, and writes the history.

@@ -8,7 +8,8 @@ use url::Url;
 /// A browser with its cookies.
 pub struct Browser {
     outbound: Outbound,
-    cookies: BTreeMap<String, String>,
+    /// By path and name.
+    cookies: BTreeMap<(String, String), String>,
     /// A URL that begins like this is handed back instead of opened: the program itself is there.
     pub stop_at: Option<String>,
 }
@@ -49,7 +50,8 @@ impl Browser {
                 return Ok(Shown { url: parsed, status: 0, html: String::new() });
             }
             let mut headers = HeaderMap::new();
-            let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let here = self.cookies.iter().filter(|((path, _), _)| parsed.path().starts_with(path.as_str()));
+            let cookies: Vec<_> = here.map(|((_, name), value)| format!("{name}={value}")).collect();
             put(&mut headers, "cookie", &cookies.join("; "));
             if body.is_some() {
                 put(&mut headers, "content-type", "application/x-www-form-urlencoded");
@@ -76,8 +78,15 @@ impl Browser {
     fn take_cookies(&mut self, headers: &HeaderMap) {
         for line in headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()) {
             let pair = line.split(';').next().unwrap_or_default();
-            if let Some((name, value)) = pair.split_once('=') {
-                self.cookies.insert(name.trim().to_owned(), value.trim().to_owned());
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let attributes = line.split(';').skip(1).filter_map(|attribute| attribute.trim().split_once('='));
+            let path = attributes.filter(|(name, _)| name.eq_ignore_ascii_case("path")).map(|(_, path)| path).last();
+            let key = (path.unwrap_or("/").to_owned(), name.trim().to_owned());
+            // a cookie is taken away by an empty one
+            if value.trim().is_empty() {
+                self.cookies.remove(&key);
+            } else {
+                self.cookies.insert(key, value.trim().to_owned());
             }
         }
     }

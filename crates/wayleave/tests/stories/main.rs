@@ -6,6 +6,7 @@ mod content;
 mod crashes;
 mod desk;
 mod gateway;
+mod logging_in;
 mod moving;
 mod network;
 mod operation;

@@ -1,7 +1,7 @@
 //! The authorization endpoint, its consent page, and pushed requests.
 
 use super::{secret, with_parts};
-use crate::Shared;
+use crate::Host;
 use crate::browser::{Visit, origin_of, see_other};
 use crate::extract::{Parts, split};
 use askama::Template;
@@ -14,7 +14,7 @@ use identity::{Failure, Form};
 use types::{ErrorCode, Refusal};
 
 /// `POST /par` (RFC 9126).
-pub(super) async fn push(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn push(State(app): State<Host>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
         let app = &app;
         let form = parts.form(body).await?;
@@ -25,7 +25,7 @@ pub(super) async fn push(State(app): State<Shared>, request: Request) -> Respons
 }
 
 /// `GET /authorize`.
-pub(super) async fn get(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
     let (parts, _) = split(request);
     match parts.query() {
         Ok(form) => visit(&app, &parts, form).await,
@@ -34,7 +34,7 @@ pub(super) async fn get(State(app): State<Shared>, request: Request) -> Response
 }
 
 /// `POST /authorize` (OpenID Connect Core 3.1.2.1).
-pub(super) async fn post(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
     let (parts, body) = split(request);
     match parts.form(body).await {
         Ok(form) => visit(&app, &parts, form).await,
@@ -42,7 +42,7 @@ pub(super) async fn post(State(app): State<Shared>, request: Request) -> Respons
     }
 }
 
-async fn visit(app: &Shared, parts: &Parts, form: Form) -> Response {
+async fn visit(app: &Host, parts: &Parts, form: Form) -> Response {
     let visit = match Visit::of(app, parts).await {
         Ok(visit) => visit,
         Err(failure) => return axum::response::IntoResponse::into_response(crate::error::ApiError(failure)),
@@ -54,7 +54,7 @@ async fn visit(app: &Shared, parts: &Parts, form: Form) -> Response {
     }
 }
 
-async fn step(app: &Shared, visit: &Visit, form: &Form) -> Result<Response, AuthorizationError> {
+async fn step(app: &Host, visit: &Visit, form: &Form) -> Result<Response, AuthorizationError> {
     let request = app.identity.read_authorization(form).await?;
     Ok(match app.identity.next_step(&request, visit.session()).await? {
         Step::Back(url) => visit.answer(app, see_other(&url)),
@@ -97,7 +97,7 @@ fn meaning(scope: &str) -> &'static str {
     }
 }
 
-fn consent_page(app: &Shared, visit: &Visit, form: &Form, request: &AuthorizationRequest, error: Option<&str>) -> Response {
+fn consent_page(app: &Host, visit: &Visit, form: &Form, request: &AuthorizationRequest, error: Option<&str>) -> Response {
     let account = visit.person.as_ref().map(|(account, _)| account.display_name()).unwrap_or_default();
     let host = url::Url::parse(&request.redirect_uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let page = ConsentPage {
@@ -116,7 +116,7 @@ fn consent_page(app: &Shared, visit: &Visit, form: &Form, request: &Authorizatio
 }
 
 /// `POST /authorize/decision`: the answer to the consent page.
-pub(super) async fn decide(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn decide(State(app): State<Host>, request: Request) -> Response {
     let (parts, body) = split(request);
     let form = match parts.form(body).await {
         Ok(form) => form,
@@ -133,7 +133,7 @@ pub(super) async fn decide(State(app): State<Shared>, request: Request) -> Respo
     }
 }
 
-async fn decided(app: &Shared, visit: &Visit, parts: &Parts, form: &Form) -> Result<Response, AuthorizationError> {
+async fn decided(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Result<Response, AuthorizationError> {
     visit.check_csrf(app, parts, form)?;
     let original =
         Form::parse(form.one("request").map_err(Failure::from)?.unwrap_or_default().as_bytes()).map_err(Failure::from)?;

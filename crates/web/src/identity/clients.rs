@@ -1,7 +1,7 @@
 //! Client registration and its management (RFC 7591, 7592).
 
 use super::{public, secret, with_parts};
-use crate::Shared;
+use crate::Host;
 use crate::error::{Answer, ApiError};
 use crate::extract::Parts;
 use axum::Json;
@@ -13,7 +13,7 @@ use types::client::ClientMetadata;
 use types::{ClientId, ErrorCode, Refusal};
 
 /// `POST /register`.
-pub(super) async fn register(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn register(State(app): State<Host>, request: Request) -> Response {
     let response = with_parts(request, async |parts, body| {
         let app = &app;
         if !app.identity.settings.open_registration {
@@ -46,7 +46,7 @@ fn token(parts: &Parts) -> Answer<String> {
 }
 
 /// `GET /register/{client_id}`.
-pub(super) async fn read(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+pub(super) async fn read(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
         let app = &app;
         Ok(secret(Json(app.identity.read_registration(&ClientId::new(id), &token(&parts)?).await?)))
@@ -55,7 +55,7 @@ pub(super) async fn read(State(app): State<Shared>, Path(id): Path<String>, requ
 }
 
 /// `PUT /register/{client_id}`.
-pub(super) async fn update(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+pub(super) async fn update(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
         let app = &app;
         let token = token(&parts)?;
@@ -66,7 +66,7 @@ pub(super) async fn update(State(app): State<Shared>, Path(id): Path<String>, re
 }
 
 /// `DELETE /register/{client_id}`.
-pub(super) async fn delete(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+pub(super) async fn delete(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
         let app = &app;
         app.identity.delete_registration(&ClientId::new(id), &token(&parts)?).await?;

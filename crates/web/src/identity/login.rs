@@ -1,6 +1,6 @@
 //! Log-in, log-out, and the page of linked applications.
 
-use crate::Shared;
+use crate::Host;
 use crate::browser::{Visit, safe_return, see_other, with_session, without_session};
 use crate::extract::{Parts, split};
 use askama::Template;
@@ -10,7 +10,7 @@ use identity::{Failure, Form};
 use types::{ErrorCode, GrantId, Refusal};
 
 /// Where to send somebody who must log in first.
-pub(crate) fn login_url(app: &Shared, back: &str, hint: Option<&str>) -> String {
+pub(crate) fn login_url(app: &Host, back: &str, hint: Option<&str>) -> String {
     let mut form = Form::default();
     form.set("return", back);
     if let Some(hint) = hint {
@@ -29,17 +29,13 @@ struct LoginPage<'a> {
     error: Option<&'a str>,
 }
 
-fn login_page(app: &Shared, visit: &Visit, back: String, username: &str, error: Option<&str>) -> Response {
+fn login_page(app: &Host, visit: &Visit, back: String, username: &str, error: Option<&str>) -> Response {
     let page = LoginPage { base: app.base(), csrf: visit.csrf(app), back, username, error };
     visit.page(app, "Log in", "login", &ui::render(&page), &[])
 }
 
 /// For pages: what goes wrong becomes a page too.
-pub(crate) async fn page(
-    app: &Shared,
-    parts: &Parts,
-    handler: impl AsyncFnOnce(&Visit) -> Result<Response, Failure>,
-) -> Response {
+pub(crate) async fn page(app: &Host, parts: &Parts, handler: impl AsyncFnOnce(&Visit) -> Result<Response, Failure>) -> Response {
     let visit = match Visit::of(app, parts).await {
         Ok(visit) => visit,
         Err(failure) => return crate::error::ApiError(failure).into_response(),
@@ -51,7 +47,7 @@ pub(crate) async fn page(
 }
 
 /// `GET /login`.
-pub(super) async fn get(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
         let query = parts.query()?;
@@ -62,7 +58,7 @@ pub(super) async fn get(State(app): State<Shared>, request: Request) -> Response
 }
 
 /// `POST /login`: `username` and `password`.
-pub(super) async fn post(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
     let (parts, body) = split(request);
     let form = match parts.form(body).await {
         Ok(form) => form,
@@ -98,7 +94,7 @@ struct LogoutPage {
 }
 
 /// `GET /logout`: asks first, so that a link cannot log anybody out.
-pub(super) async fn confirm_logout(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn confirm_logout(State(app): State<Host>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
         if visit.person.is_none() {
@@ -111,7 +107,7 @@ pub(super) async fn confirm_logout(State(app): State<Shared>, request: Request) 
 }
 
 /// `POST /logout`.
-pub(super) async fn logout(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn logout(State(app): State<Host>, request: Request) -> Response {
     let (parts, body) = split(request);
     let form = match parts.form(body).await {
         Ok(form) => form,
@@ -144,7 +140,7 @@ struct ApplicationsPage {
 }
 
 /// `GET /applications`: what has standing access, and how to end it.
-pub(super) async fn applications(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn applications(State(app): State<Host>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
         let Some((account, _)) = &visit.person else {
@@ -168,7 +164,7 @@ pub(super) async fn applications(State(app): State<Shared>, request: Request) ->
 }
 
 /// `POST /applications/{id}/withdraw`.
-pub(super) async fn withdraw(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+pub(super) async fn withdraw(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
     let (parts, body) = split(request);
     let form = match parts.form(body).await {
         Ok(form) => form,

@@ -1,7 +1,7 @@
 //! The token, revocation, introspection and userinfo endpoints.
 
 use super::{public, secret, with_parts};
-use crate::Shared;
+use crate::Host;
 use crate::error::{Answer, ApiError};
 use crate::extract::Parts;
 use authorization_server::token::Answer as UmaAnswer;
@@ -15,7 +15,7 @@ use identity::{Failure, Grant};
 use types::ErrorCode;
 
 /// `POST /token`.
-pub(super) async fn post(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
     let mut response = with_parts(request, async |parts, body| exchange(&app, parts, body).await).await;
     if let Ok(nonce) = HeaderValue::from_str(&app.identity.dpop.nonce(app.identity.now())) {
         response.headers_mut().insert("dpop-nonce", nonce);
@@ -23,20 +23,21 @@ pub(super) async fn post(State(app): State<Shared>, request: Request) -> Respons
     public(response, "no-store")
 }
 
-async fn exchange(app: &Shared, parts: Parts, body: Body) -> Answer<Response> {
+async fn exchange(app: &Host, parts: Parts, body: Body) -> Answer<Response> {
     let form = parts.form(body).await?;
     let (client, jkt) = parts.client(app, &form).await?;
     let request = TokenRequest { client: &client, form: &form, jkt };
-    let uma = &app.authorization_server;
-    if let Some(response) = app.identity.exchange(&request, Some(&**uma)).await? {
+    let uma = app.authorization_server.as_deref();
+    if let Some(response) = app.identity.exchange(&request, uma.map(|uma| uma as &dyn Grant)).await? {
         return Ok(secret(Json(response)));
     }
-    if form.one("grant_type").map_err(Failure::from)? != Some(uma.grant_type()) {
+    let grant_type = form.one("grant_type").map_err(Failure::from)?;
+    let Some(uma) = uma.filter(|uma| grant_type == Some(uma.grant_type())) else {
         return Err(ApiError(Failure::Refused(types::Refusal::new(
             ErrorCode::UnsupportedGrantType,
             "see `grant_types_supported` in the metadata",
         ))));
-    }
+    };
     app.identity.check_grant_type(&client, uma.grant_type())?;
     app.identity.check_binding(&request)?;
     Ok(match uma.exchange_ticket(&request).await? {
@@ -47,19 +48,20 @@ async fn exchange(app: &Shared, parts: Parts, body: Body) -> Answer<Response> {
 }
 
 /// `POST /revoke` (RFC 7009).
-pub(super) async fn revoke(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn revoke(State(app): State<Host>, request: Request) -> Response {
     let response = with_parts(request, async |parts, body| {
         let app = &app;
         let form = parts.form(body).await?;
         let (client, _) = parts.client(app, &form).await?;
-        app.identity.revoke(&client, &form, Some(&*app.authorization_server)).await?;
+        let uma = app.authorization_server.as_deref().map(|uma| uma as &dyn Grant);
+        app.identity.revoke(&client, &form, uma).await?;
         Ok(StatusCode::OK.into_response())
     });
     public(response.await, "no-store")
 }
 
 /// `POST /introspect`: by PAT for RPTs, by client authentication for access tokens (protocol.md 4).
-pub(super) async fn introspect(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn introspect(State(app): State<Host>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
         let app = &app;
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -79,15 +81,19 @@ pub(super) async fn introspect(State(app): State<Shared>, request: Request) -> R
             let answer = app.identity.introspect_access_token(&client, form.required("token").map_err(Failure::from)?).await?;
             return Ok(secret(Json(answer)));
         }
-        let pat = parts.token(app, async |presented| app.authorization_server.check_pat(presented).await).await?;
-        let answer = app.authorization_server.introspect_kept(&pat, form.required("token").map_err(Failure::from)?).await?;
+        let Some(uma) = &app.authorization_server else {
+            let what = "authenticate as a client to ask about a token";
+            return Err(ApiError(Failure::Refused(types::Refusal::new(ErrorCode::InvalidClient, what))));
+        };
+        let pat = parts.token(app, async |presented| uma.check_pat(presented).await).await?;
+        let answer = uma.introspect_kept(&pat, form.required("token").map_err(Failure::from)?).await?;
         Ok(secret(([(header::CONTENT_TYPE, "application/json")], answer)))
     })
     .await
 }
 
 /// `GET /userinfo`.
-pub(super) async fn userinfo(State(app): State<Shared>, request: Request) -> Response {
+pub(super) async fn userinfo(State(app): State<Host>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
         let app = &app;
         let claims = parts.token(app, async |presented| app.identity.userinfo(presented).await).await?;

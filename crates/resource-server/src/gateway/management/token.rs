@@ -4,6 +4,7 @@
 use super::{not_found, refuse};
 use crate::gateway::Gateway;
 use crate::protection::ProtectionError;
+use async_trait::async_trait;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
@@ -12,6 +13,7 @@ use jose::{KeySet, UnverifiedJws};
 use outbound::Request;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OnceCell};
 use types::Timestamp;
@@ -29,6 +31,31 @@ pub struct Management {
     pub issuer: String,
     /// What names the owner: `preferred_username` or `sub`, or another claim of a JWT.
     pub owner_claim: String,
+}
+
+/// A gateway's own log-in, where it has one (protocol.md 2): it made the token, so nobody needs to be asked.
+#[async_trait]
+pub trait OwnLogIn: Send + Sync {
+    /// What is known of a token that is for this gateway and good, its proof included; none for any other.
+    async fn verify(&self, sent: &Sent<'_>) -> Result<Option<OwnToken>, ProtectionError>;
+}
+
+/// A token as it came.
+pub struct Sent<'a> {
+    pub token: &'a str,
+    /// Sent as one that is bound to a key.
+    pub bound: bool,
+    pub proof: Option<&'a str>,
+    pub method: &'a str,
+    /// The URL that was called, without query.
+    pub url: &'a str,
+}
+
+/// What a gateway's own log-in says of a token.
+pub struct OwnToken {
+    pub scope: String,
+    /// As the routes name owners.
+    pub owner: Option<String>,
 }
 
 /// What it takes to check them.
@@ -96,16 +123,36 @@ impl Gateway {
             return Err(unauthorized());
         }
         let token = token.trim();
+        if let Some(own) = &self.own_log_in {
+            return self.known_here(own, parts, token, bound).await;
+        }
         let is_jwt = token.bytes().filter(|byte| *byte == b'.').count() == 2;
         let known = if is_jwt { self.check_signed(management, token).await } else { self.ask_about(management, token).await };
         let known = known.map_err(|error| away(&error))?.ok_or_else(unauthorized)?;
         if !self.has_key(&known, bound, token, parts) {
             return Err(unauthorized());
         }
-        if !known.scope.split(' ').any(|scope| scope == UMA_MANAGEMENT) {
+        self.may_manage(&known.scope, known.owner)
+    }
+
+    /// A token of this gateway's own log-in.
+    async fn known_here(&self, own: &Arc<dyn OwnLogIn>, parts: &Parts, token: &str, bound: bool) -> Result<String, Response> {
+        let mut proofs = parts.headers.get_all("dpop").iter();
+        let (proof, more) = (proofs.next().and_then(|value| value.to_str().ok()), proofs.next());
+        if more.is_some() {
+            return Err(unauthorized());
+        }
+        let url = format!("{}{}", self.settings.resource, parts.uri.path());
+        let sent = Sent { token, bound, proof, method: parts.method.as_str(), url: &url };
+        let known = own.verify(&sent).await.map_err(|error| away(&error))?.ok_or_else(unauthorized)?;
+        self.may_manage(&known.scope, known.owner)
+    }
+
+    fn may_manage(&self, scope: &str, owner: Option<String>) -> Result<String, Response> {
+        if !scope.split(' ').any(|scope| scope == UMA_MANAGEMENT) {
             return Err(refuse(StatusCode::FORBIDDEN, "insufficient_scope", "this needs the scope `uma_management`"));
         }
-        known.owner.filter(|owner| self.has_owner(owner)).ok_or_else(not_found)
+        owner.filter(|owner| self.has_owner(owner)).ok_or_else(not_found)
     }
 
     async fn management_metadata(&self, management: &Management) -> Result<&Metadata, ProtectionError> {

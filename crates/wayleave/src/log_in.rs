@@ -1,0 +1,112 @@
+//! The log-in that a gateway has by itself where no other issuer is configured for its management (protocol.md 2,
+//! `operations.md` "[gateway.management]"): `identity` mounted below `/.wayleave/login`, with the accounts and clients of
+//! the configuration, in a store of its own.
+
+use crate::config::{ClientConfig, Config, GatewayConfig};
+use crate::{Exit, assemble};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
+use identity::access_token::Presented;
+use identity::{Failure, Identity, Keys};
+use jose::{SystemClock, SystemRandomness};
+use resource_server::ProtectionError;
+use resource_server::gateway::{OwnLogIn, OwnToken, Sent};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tower::{ServiceExt, service_fn};
+
+/// The path of its issuer.
+const BASE: &str = "/.wayleave/login";
+/// Where RFC 8414 puts the metadata of an issuer with a path.
+const INSERTED: &str = "/.well-known/oauth-authorization-server/.wayleave/login";
+/// The client that stands for the gateway itself, so that it can be named as `resource`.
+const GATEWAY: &str = "wayleave-gateway";
+
+/// A gateway's own log-in.
+pub struct LogIn {
+    pub identity: Arc<Identity>,
+    pub site: web::Site,
+    resource: String,
+}
+
+impl LogIn {
+    /// Its issuer.
+    pub fn issuer_of(section: &GatewayConfig) -> String {
+        format!("{}{BASE}", section.resource)
+    }
+
+    /// Opens its store, and brings accounts and clients in line.
+    pub async fn open(config: &Config, section: &GatewayConfig) -> Result<Self, Exit> {
+        let url = section.store.as_ref().map_or("sqlite:wayleave-data/gateway.db", |store| store.url.as_str());
+        let url = match url.strip_prefix("sqlite:") {
+            Some(path) => format!("sqlite:{}", std::path::Path::new(path).with_extension("login.db").display()),
+            None => url.to_owned(),
+        };
+        let store = assemble::open_store(config, &url)?;
+        let key = match url.as_str() {
+            "memory:" => jose::ambient::random(&SystemRandomness),
+            _ => assemble::read_key_file(config, &SystemRandomness)?,
+        };
+        let keys = Keys::new(key).map_err(Exit::failed)?;
+        keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
+        let settings =
+            identity::Settings { issuer: Self::issuer_of(section).as_str().into(), ..assemble::identity_settings(config)? };
+        let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
+        let outbound = assemble::outbound(config, &[])?;
+        let identity = Arc::new(Identity::new(settings, Arc::new(store), clock, randomness, keys, outbound));
+        assemble::declare(config, &identity).await?;
+        let itself =
+            ClientConfig { client_id: GATEWAY.into(), resource: Some(section.resource.clone()), ..ClientConfig::default() };
+        assemble::declare_client(config, &identity, &itself).await?;
+        let name = section.name.clone().unwrap_or_else(|| section.client_id.clone());
+        let site = web::log_in_site(Arc::new(web::Provider::alone(identity.clone(), name)));
+        Ok(Self { identity, site, resource: section.resource.clone() })
+    }
+}
+
+#[async_trait]
+impl OwnLogIn for LogIn {
+    async fn verify(&self, sent: &Sent<'_>) -> Result<Option<OwnToken>, ProtectionError> {
+        let presented =
+            Presented { token: sent.token, dpop_scheme: sent.bound, dpop: sent.proof, method: sent.method, url: sent.url };
+        let token = match self.identity.check_access_token(&presented).await {
+            Ok(token) if token.resource.as_ref() == Some(&self.resource) => token,
+            Ok(_) | Err(Failure::Refused(_)) => return Ok(None),
+            Err(_) => return Err(ProtectionError::Unreachable),
+        };
+        let owner = match &token.account {
+            Some(id) => self.identity.store.find_account(id).await.map_err(|_| ProtectionError::Unreachable)?,
+            None => None,
+        };
+        Ok(Some(OwnToken { scope: token.scope.to_string(), owner: owner.map(|account| account.username) }))
+    }
+}
+
+/// The gateway with its log-in before it, where it has one.
+pub async fn answer(log_in: Option<Arc<LogIn>>, gateway: Router, request: Request<Body>) -> Result<Response, Infallible> {
+    let path = request.uri().path();
+    let below = path.strip_prefix(BASE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match log_in.filter(|_| below || path == INSERTED) {
+        Some(log_in) => log_in.site.clone().oneshot(request).await,
+        None => gateway.oneshot(request).await,
+    }
+}
+
+/// The same, for the accept loop.
+pub fn before(
+    log_in: Option<Arc<LogIn>>,
+    gateway: Router,
+) -> impl tower::Service<
+    Request<Body>,
+    Response = Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response, Infallible>> + Send,
+> + Clone
++ Send
++ Sync
++ 'static {
+    service_fn(move |request| answer(log_in.clone(), gateway.clone(), request))
+}
