@@ -13,7 +13,7 @@ use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use types::introspection::Introspection;
-use types::{AccessRequestId, PolicyId, ResourceId, Scope};
+use types::{AccessRequestId, GrantedPermission, PolicyId, ResourceId, Scope};
 
 /// What stands of the foundations of some scopes, read in one go.
 #[derive(Default)]
@@ -54,13 +54,18 @@ impl AuthorizationServer {
         if !for_caller || self.now() >= rpt.expires || rpt.pat_grant != pat.grant {
             return inactive();
         }
-        let (left, authorities) = self.standing_with_authorities(&rpt.scopes).await?;
+        self.told_of(rpt).await
+    }
+
+    /// What is told of an RPT to whoever may ask.
+    pub(crate) async fn told_of(&self, rpt: Rpt) -> Result<(Introspection, Vec<GrantedScope>), Failure> {
+        let (left, permissions) = self.standing_permissions(&rpt).await?;
         if left.is_empty() {
-            return inactive();
+            return Ok((Introspection::inactive(), Vec::new()));
         }
         let answer = Introspection {
             active: true,
-            permissions: Some(rpt::to_permissions(&left, rpt.expires, &authorities)),
+            permissions: Some(permissions),
             iss: Some(self.issuer().as_str().to_owned()),
             aud: Some(self.resource_server_id(&rpt.resource_server).await?.as_str().to_owned()),
             exp: Some(rpt.expires),
@@ -91,6 +96,21 @@ impl AuthorizationServer {
         let verified = jws.verify(&self.identity.keys.own_key_set(self.now())).ok()?;
         let claims = verified.claims::<serde_json::Value>().ok()?;
         claims.get("jti")?.as_str().map(str::to_owned)
+    }
+
+    /// Scopes of an RPT that still stand, and the permission objects that they are.
+    pub(crate) async fn standing_permissions(&self, rpt: &Rpt) -> Result<(Vec<GrantedScope>, Vec<GrantedPermission>), Failure> {
+        let (left, authorities) = self.standing_with_authorities(&rpt.scopes).await?;
+        let mut permissions = rpt::to_permissions(&left, rpt.expires, &authorities);
+        if rpt.by_own_id {
+            for permission in &mut permissions {
+                let resource = self.store.find_resource(&permission.resource_id).await?;
+                if let Some(own_id) = resource.as_ref().and_then(|resource| resource.description.own_id.as_ref()) {
+                    permission.resource_id = ResourceId::new(own_id.as_str());
+                }
+            }
+        }
+        Ok((left, permissions))
     }
 
     /// The scopes that still rest on something.

@@ -26,6 +26,7 @@ pub mod policy;
 pub mod resource;
 pub mod revocations;
 pub mod sealed_ticket;
+pub mod server_level;
 pub mod store;
 pub mod token;
 
@@ -39,6 +40,7 @@ pub use changes::{Changes, Requirement, Write};
 pub use event::Event;
 pub use identity::IssuerKeys;
 pub use mailer::Mailer;
+pub use server_level::AnyPat;
 pub use store::Store;
 
 /// How often a decision is taken anew when what it rests on changes under it.

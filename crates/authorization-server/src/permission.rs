@@ -45,13 +45,14 @@ impl AuthorizationServer {
             expires: self.now().plus(self.settings.ticket_lifetime),
             stored: false,
             permissions: merge(permissions),
+            signer: None,
             not_before: None,
         };
         Ok(PermissionTicket { ticket: self.first_text(ticket).await? })
     }
 
     /// Permissions that do not fit into the ticket go into a row, in a commit of its own.
-    async fn first_text(&self, ticket: Ticket) -> Result<String, Failure> {
+    pub(crate) async fn first_text(&self, ticket: Ticket) -> Result<String, Failure> {
         if let Some(text) = self.seal_ticket(&ticket).await? {
             return Ok(text);
         }
@@ -81,7 +82,7 @@ fn process_context(id: &ProcessId) -> String {
 }
 
 /// The same resource named twice is one permission with the scopes of both.
-fn merge(permissions: Vec<PermissionRequest>) -> Vec<PermissionRequest> {
+pub(crate) fn merge(permissions: Vec<PermissionRequest>) -> Vec<PermissionRequest> {
     let mut merged: Vec<PermissionRequest> = Vec::with_capacity(permissions.len());
     for permission in permissions {
         match merged.iter_mut().find(|known| known.resource_id == permission.resource_id) {

@@ -48,6 +48,9 @@ impl AuthorizationServer {
         description: ResourceDescription,
     ) -> Result<RegisteredResource, Failure> {
         let description = check_description(description)?;
+        if let Some(known) = self.spoken_of_before(pat, &description).await? {
+            return self.register_spoken_of(pat, known, description).await;
+        }
         let id = ResourceId::new(self.identity.random_id());
         let resource = Resource {
             id: id.clone(),
@@ -55,6 +58,7 @@ impl AuthorizationServer {
             resource_server: pat.resource_server.clone(),
             description,
             registered: self.now(),
+            unregistered: false,
             version: 0,
         };
         let mut changes = Changes::of(vec![Write::CreateResource(resource.clone())]);
@@ -65,7 +69,37 @@ impl AuthorizationServer {
         Ok(self.registered(id, None))
     }
 
-    async fn bind_waiting(&self, resource: &Resource, changes: &mut Changes) -> Result<(), Failure> {
+    /// What this resource server spoke of before it had a PAT of the owner.
+    async fn spoken_of_before(
+        &self,
+        pat: &ProtectionToken,
+        description: &ResourceDescription,
+    ) -> Result<Option<Resource>, Failure> {
+        let Some(own_id) = &description.own_id else { return Ok(None) };
+        let known = self.store.find_resource_by_own_id(&pat.owner, &pat.resource_server, own_id).await?;
+        Ok(known.filter(|known| known.unregistered))
+    }
+
+    /// It becomes a registration, with the policies that bound to it.
+    async fn register_spoken_of(
+        &self,
+        pat: &ProtectionToken,
+        known: Resource,
+        description: ResourceDescription,
+    ) -> Result<RegisteredResource, Failure> {
+        let version = known.version;
+        let resource =
+            Resource { description, unregistered: false, registered: self.now(), version: version.saturating_add(1), ..known };
+        let mut changes = Changes::of(vec![Write::PutResource(resource.clone())]);
+        changes.requires.push(Requirement::ResourceUnchanged { id: resource.id.clone(), version });
+        changes.identity.requires.push(identity::Requirement::ConsentStands(pat.grant.clone()));
+        self.bind_waiting(&resource, &mut changes).await?;
+        changes.writes.push(Write::AppendEvent(self.resource_event(pat, EventKind::ResourceRegistered, &resource).await?));
+        self.store.commit(changes).await?;
+        Ok(self.registered(resource.id, None))
+    }
+
+    pub(crate) async fn bind_waiting(&self, resource: &Resource, changes: &mut Changes) -> Result<(), Failure> {
         let Some(own_id) = &resource.description.own_id else { return Ok(()) };
         let server = self.resource_server_id(&resource.resource_server).await?;
         for mut policy in self.store.list_waiting_policies(&resource.owner, &server, own_id).await? {
@@ -124,7 +158,7 @@ impl AuthorizationServer {
     /// List (3.2.5): ids of this owner at this resource server (Part Y 6), a page of them.
     pub async fn list_resources(&self, pat: &ProtectionToken, page: &Page<ResourceId>) -> Result<Vec<ResourceId>, Failure> {
         let resources = self.store.list_resources(&pat.owner, &pat.resource_server, page).await?;
-        Ok(resources.into_iter().map(|resource| resource.id).collect())
+        Ok(resources.into_iter().filter(|resource| !resource.unregistered).map(|resource| resource.id).collect())
     }
 
     /// The owner's view: `GET {registered_resources_endpoint}`.

@@ -34,6 +34,8 @@ struct Sealed {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     s: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    w: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     b: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     q: Vec<(ResourceId, ScopeSet)>,
@@ -67,6 +69,7 @@ impl AuthorizationServer {
             g: ticket.pat_grant.clone(),
             e: ticket.expires,
             s: ticket.stored,
+            w: ticket.signer.clone(),
             b: ticket.not_before,
             q: ticket.permissions.iter().map(|p| (p.resource_id.clone(), p.resource_scopes.clone())).collect(),
         };
@@ -114,6 +117,7 @@ fn unpack(plain: &[u8]) -> Option<Ticket> {
         expires: sealed.e,
         stored: sealed.s,
         permissions: sealed.q.into_iter().map(permission).collect(),
+        signer: sealed.w,
         not_before: sealed.b,
     })
 }

@@ -94,6 +94,8 @@ pub trait Store: Send + Sync {
     fn take_unsealed(&self) -> Unsealed;
     /// An owner's credentials, the oldest first.
     async fn list_credentials(&self, owner: &OwnerId) -> Result<Vec<Credential>, StoreError>;
+    /// Credentials of this name, of whatever owner.
+    async fn list_credentials_of_subject(&self, subject: &str) -> Result<Vec<Credential>, StoreError>;
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError>;
     /// A number that rises, before it is acknowledged, with every change that can take something away
     /// from this owner's things: her policies, resources, links, approvals, tokens.

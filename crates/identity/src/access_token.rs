@@ -46,6 +46,14 @@ pub struct ProtectionToken {
     pub grant: GrantId,
 }
 
+/// Proof that a server-level PAT was presented: a resource server, for no owner (protocol.md 1.0, 3).
+#[derive(Clone, Debug)]
+pub struct ServerToken {
+    pub resource_server: ClientId,
+    /// Its `resource`.
+    pub resource: String,
+}
+
 /// Proof that a PMT was presented: an owner's policy or relationship manager.
 #[derive(Clone, Debug)]
 pub struct PolicyToken {
@@ -122,6 +130,38 @@ impl Identity {
             _ => Failure::refuse(
                 ErrorCode::InsufficientScope,
                 "this PAT stands for no owner: get one by code flow, or with `acts_for`",
+            ),
+        }
+    }
+
+    /// The same without an owner, for resource servers that have one PAT of their own: what owners signed counts behind
+    /// it, and nothing else.
+    pub async fn check_server_pat(&self, presented: &Presented<'_>) -> Result<ServerToken, Failure> {
+        let token = self.check_access_token(presented).await?;
+        require(&token, UMA_PROTECTION)?;
+        self.server_token(token).await
+    }
+
+    /// Either, its proof looked at once.
+    pub async fn check_either_pat(&self, presented: &Presented<'_>) -> Result<Result<ProtectionToken, ServerToken>, Failure> {
+        let token = self.check_access_token(presented).await?;
+        require(&token, UMA_PROTECTION)?;
+        match (&token.account, &token.grant) {
+            (Some(owner), Some(grant)) => {
+                let (owner, grant) = (owner.clone(), grant.clone());
+                Ok(Ok(ProtectionToken { resource_server: token.client, owner, grant }))
+            }
+            _ => Ok(Err(self.server_token(token).await?)),
+        }
+    }
+
+    async fn server_token(&self, token: AccessToken) -> Result<ServerToken, Failure> {
+        let client = self.store.find_client(&token.client).await?;
+        match (token.account, client.and_then(|client| client.resource.clone())) {
+            (None, Some(resource)) => Ok(ServerToken { resource_server: token.client, resource }),
+            _ => Failure::refuse(
+                ErrorCode::InsufficientScope,
+                "this PAT stands for no owner, and its client for no `resource`: get one by code flow, or with `acts_for`",
             ),
         }
     }

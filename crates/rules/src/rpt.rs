@@ -47,6 +47,9 @@ pub struct Rpt {
     pub expires: Timestamp,
     /// All tokens that came of one process; reuse of a refresh token ends them together.
     pub family: String,
+    /// Its permissions name resources as their resource server does (protocol.md 3, server-level).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_own_id: bool,
     /// `jti`, where it was issued as a JWT: then that text alone is no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,

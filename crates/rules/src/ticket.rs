@@ -25,6 +25,9 @@ pub struct Ticket {
     pub stored: bool,
     /// What is asked for; empty where the [`Process`] holds it because it did not fit.
     pub permissions: Vec<PermissionRequest>,
+    /// Of a server-level request: the credential of the owner whose tokens alone are looked at (protocol.md 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
     /// Set once the requesting party knows the answer is the owner's: not polled before.
     pub not_before: Option<Timestamp>,
 }
@@ -99,6 +102,7 @@ mod tests {
             expires: Timestamp(300),
             stored: false,
             permissions: vec![],
+            signer: None,
             not_before: None,
         }
     }

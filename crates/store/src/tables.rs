@@ -231,9 +231,9 @@ pub(crate) static EVENT_HEAD: Table =
 
 pub(crate) static CREDENTIAL: Table = Table {
     name: "resource_owner_credential",
-    columns: &[column("owner", Kind::Text), column("id", Kind::Text), column("body", Kind::Blob)],
+    columns: &[column("owner", Kind::Text), column("id", Kind::Text), column("subject", Kind::Text), column("body", Kind::Blob)],
     key: 2,
-    indexes: &[],
+    indexes: &[index("credential_by_subject", &[2], false)],
 };
 
 pub(crate) static OWNER_SETTINGS: Table =

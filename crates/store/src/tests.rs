@@ -79,6 +79,7 @@ async fn an_older_store_is_brought_up_to_date() {
         issued: types::Timestamp(1),
         expires: types::Timestamp(1_900_000_000),
         family: "f".into(),
+        by_own_id: false,
         jti: None,
     };
     let mut operations = Vec::new();

@@ -248,6 +248,13 @@ impl authorization_server::Store for Store {
         Ok(all)
     }
 
+    async fn list_credentials_of_subject(&self, subject: &str) -> Result<Vec<Credential>, StoreError> {
+        let prefix = [subject.into()];
+        let scan =
+            Scan { table: &tables::CREDENTIAL, index: Some(0), prefix: &prefix, after: None, descending: false, limit: 10 };
+        entities(self.scan(&scan)?)
+    }
+
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {
         let read = || optional(self.get(&tables::OWNER_SETTINGS, &[owner.as_str().into()])?);
         self.kept.owner_settings.find_of(owner.as_str(), self.epochs.of(owner), read)

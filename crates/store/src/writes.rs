@@ -254,7 +254,7 @@ impl Plan {
                 self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?])
             }
             Write::PutCredential(c) => {
-                let key = [c.owner.as_str().into(), c.document.id.as_str().into()];
+                let key = [c.owner.as_str().into(), c.document.id.as_str().into(), c.subject.as_str().into()];
                 self.put(&tables::CREDENTIAL, key.into_iter().chain([body(&c)?]).collect())
             }
             Write::DeleteCredential { owner, id } => {

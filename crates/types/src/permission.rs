@@ -1,6 +1,6 @@
 //! Permissions: what a ticket asks for (Federated Authorization 4.1) and what an RPT holds (5.1.1).
 
-use crate::{ResourceId, Scope, ScopeSet, Timestamp};
+use crate::{OwnResourceId, ResourceId, Scope, ScopeSet, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One requested permission. `resource_scopes` must be there, and may be empty.
@@ -57,5 +57,32 @@ impl GrantedPermission {
             && self.resource_scopes.contains(scope)
             && self.exp.is_none_or(|exp| now < exp)
             && self.nbf.is_none_or(|nbf| nbf <= now)
+    }
+}
+
+/// One requested permission of a resource server that has a PAT of its own alone (protocol.md 3): its own id of the
+/// resource, and the credential of the owner who signs for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerPermissionRequest {
+    pub resource_id: OwnResourceId,
+    pub resource_scopes: ScopeSet,
+    #[serde(default)]
+    pub resource_owner_id: Option<String>,
+}
+
+/// One, or an array of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ServerPermissionRequests {
+    One(ServerPermissionRequest),
+    Many(Vec<ServerPermissionRequest>),
+}
+
+impl ServerPermissionRequests {
+    pub fn into_vec(self) -> Vec<ServerPermissionRequest> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
     }
 }

@@ -55,6 +55,7 @@ impl AuthorizationServer {
             issued: now,
             expires: now.plus(self.settings.rpt_lifetime),
             family: family.clone(),
+            by_own_id: ticket.signer.is_some(),
             jti: None,
         };
         let upgraded = self.merge_held(grounds, &mut rpt, &mut changes).await?;
@@ -120,11 +121,11 @@ impl AuthorizationServer {
 
     /// An RFC 9068 access token with `permissions` (protocol.md 4).
     async fn rpt_as_jwt(&self, rpt: &Rpt, id: &str) -> Result<String, Failure> {
-        let (_, authorities) = self.standing_with_authorities(&rpt.scopes).await?;
+        let (_, permissions) = self.standing_permissions(rpt).await?;
         let mut claims = json!({
             "iss": self.issuer(), "aud": self.resource_server_id(&rpt.resource_server).await?, "sub": self.pairwise_subject(rpt),
             "client_id": rpt.client, "iat": rpt.issued, "exp": rpt.expires, "jti": id,
-            "permissions": rpt::to_permissions(&rpt.scopes, rpt.expires, &authorities),
+            "permissions": permissions,
         });
         if let (Some(jkt), Some(object)) = (&rpt.cnf, claims.as_object_mut()) {
             object.insert("cnf".into(), json!({"jkt": jkt}));

@@ -14,7 +14,7 @@ use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
 use identity::{CommitError, Failure, SpentId, TokenKey};
 use jose::base64url;
-use rules::assessment::{Asked, Outcome, Question, assess};
+use rules::assessment::{Asked, NoPolicy, Outcome, Question, assess};
 use rules::ticket::Process;
 use rules::{AccessRequest, Policy, Resource, Rpt, Ticket};
 use std::sync::Arc;
@@ -113,10 +113,11 @@ impl AuthorizationServer {
                 "the ticket is of another resource server than `resource`: do not use it",
             );
         }
-        if self.identity.store.find_consent(&ticket.pat_grant).await?.is_none() {
-            return Err(invalid_grant());
-        }
-        Ok(parameters)
+        let stands = match ticket.signer {
+            None => self.identity.store.find_consent(&ticket.pat_grant).await?.is_some(),
+            Some(_) => self.identity.store.find_client(&ticket.resource_server).await?.is_some(),
+        };
+        if stands { Ok(parameters) } else { Err(invalid_grant()) }
     }
 
     /// Spends the ticket and refuses.
@@ -196,7 +197,11 @@ impl AuthorizationServer {
         let link_version = self.store.find_link_version(&ticket.owner, &ticket.resource_server).await?;
         for permission in &process.permissions {
             let found = self.store.find_resource(&permission.resource_id).await?;
-            if let Some(resource) = found.filter(|resource| resource.belongs_to(&ticket.owner, &ticket.resource_server)) {
+            let is_its = |resource: &Arc<Resource>| match ticket.signer {
+                None => resource.belongs_to(&ticket.owner, &ticket.resource_server),
+                Some(_) => resource.is_of(&ticket.owner, &ticket.resource_server),
+            };
+            if let Some(resource) = found.filter(is_its) {
                 let more = self.store.list_policies_on(&resource.id).await?;
                 match policies.is_empty() {
                     true => policies = more,
@@ -204,6 +209,11 @@ impl AuthorizationServer {
                 }
                 resources.push((resource, permission.resource_scopes.clone()));
             }
+        }
+        if let Some(signer) = &ticket.signer {
+            // nobody's tokens but that signer's are looked at
+            let signed = |policy: &Policy| policy.authority.as_ref().is_some_and(|authority| authority.credential == *signer);
+            Arc::make_mut(&mut policies).retain(signed);
         }
         let mut requests = Vec::new();
         for id in &process.access_requests {
@@ -227,6 +237,7 @@ impl AuthorizationServer {
                 && rpt.resource_server == ticket.resource_server
                 && rpt.requesting_party == process.requesting_party
                 && rpt.cnf == request.jkt
+                && rpt.by_own_id == ticket.signer.is_some()
         });
         Ok(Loaded { resources, policies, requests, link_version, held })
     }
@@ -256,8 +267,9 @@ impl AuthorizationServer {
             access_requests: &loaded.requests,
             held: &held,
             partial_grants: self.settings.partial_grants,
-            no_policy: self.no_policy_of(&ticket.owner).await?,
-            require_authority: self.requires_authority(&ticket.owner).await?,
+            // what is not signed cannot be asked for either: an approval is no token
+            no_policy: if ticket.signer.is_some() { NoPolicy::Deny } else { self.no_policy_of(&ticket.owner).await? },
+            require_authority: ticket.signer.is_some() || self.requires_authority(&ticket.owner).await?,
             jkt: request.jkt.as_deref(),
             now: self.now(),
         });
@@ -277,7 +289,9 @@ impl AuthorizationServer {
             resource_server: ticket.resource_server.clone(),
             version: loaded.link_version,
         });
-        changes.identity.requires.push(identity::Requirement::ConsentStands(ticket.pat_grant.clone()));
+        if ticket.signer.is_none() {
+            changes.identity.requires.push(identity::Requirement::ConsentStands(ticket.pat_grant.clone()));
+        }
     }
 }
 

@@ -22,6 +22,7 @@ fn resource(id: &str, available: &str) -> Resource {
         resource_server: "photos".into(),
         description: ResourceDescription { resource_scopes: scopes(available), ..Default::default() },
         registered: NOW,
+        unregistered: false,
         version: 0,
     }
 }

@@ -221,3 +221,59 @@ async fn threat_24_nobody_signs_for_somebody_elses_resource() {
         assert_eq!(mine().await, 0, "{}: a token ends as a whole", world.engine);
     }
 }
+
+const ARCHIVE: &str = "[[client]]\nclient_id = \"archive\"\nclient_secret = \"archive-secret\"\nresource = \"https://archive.example\"\n\
+    grant_types = [\"client_credentials\"]\nscope = \"uma_protection\"\n\
+    [[client]]\nclient_id = \"nameless\"\nclient_secret = \"nameless-secret\"\ngrant_types = [\"client_credentials\"]\nscope = \"uma_protection\"\n";
+
+/// Protocol.md 3: one PAT of the resource server's own, and nothing registered.
+#[tokio::test]
+async fn threat_24_a_resource_server_without_owners_sees_what_one_signer_signed() {
+    for world in World::each_with(ARCHIVE).await {
+        let (pat, pmt) = (world.access("archive").await, world.access("manager").await);
+        let (alice, other) = (Signer::new(Algorithm::EdDsa), Signer::new(Algorithm::EdDsa));
+        alice.register(&world, &pmt).await;
+        let archive = |id: &str| json!([{"resource_server": "https://archive.example", "resource_id": id, "allowed_scopes": ["view"]}]);
+        let aud = json!(["https://archive.example", ISSUER]);
+        let token = alice.token(&world, "p1", json!({"aud": aud, "resources": archive("box-7")}));
+        post(&world, &pmt, &token).await.ok(201);
+        let ask = async |token: &str, body: Value| world.call("POST", types::path::PERMISSIONS, token, body).await;
+        let wanted = |signer: &str, scopes: Value| json!({"resource_id": "box-7", "resource_scopes": scopes, "resource_owner_id": signer});
+        ask(&pat, json!({"resource_id": "box-7", "resource_scopes": ["view"]})).await.refused(400, "invalid_request");
+        ask(&pat, wanted(&other.did, json!(["view"]))).await.refused(400, "invalid_resource_id");
+        ask(&world.access("nameless").await, wanted(&alice.did, json!(["view"]))).await.refused(403, "insufficient_scope");
+        let description = json!({"resource_scopes": ["view"], "_resource_id": "box-7"});
+        world.call("POST", "/uma/resources", &pat, description).await.refused(403, "insufficient_scope");
+        // a share that is not signed counts for nothing here
+        let server = "https://archive.example";
+        world.policy(json!({"resource_server": server, "_resource_id": "box-7", "resource_scopes": ["view", "edit"]})).await;
+        for viewer in ["viewer", "jwt-viewer"] {
+            let ticket = ask(&pat, wanted(&alice.did, json!(["view", "edit"]))).await.ok(201).get("ticket").to_owned();
+            let rpt = world.trade_as_bob(viewer, &ticket, &[]).await.ok(200).get("access_token").to_owned();
+            let seen = world.introspect(&pat, &rpt).await;
+            assert_eq!(scopes_of(&seen), ["box-7 view"], "{viewer}: by the resource server's own id, and as signed: {seen}");
+            assert_eq!(seen["permissions"][0]["authority"], json!(token));
+            if viewer == "jwt-viewer" {
+                let claims = jose::UnverifiedJws::parse(&rpt).unwrap().claimed_value("permissions").unwrap();
+                assert_eq!((&claims[0]["resource_id"], &claims[0]["authority"]), (&json!("box-7"), &json!(token)));
+            }
+            // it is nobody else's to ask about, and sees nothing of others
+            let photos = world.pat().await;
+            assert_eq!(world.introspect(&photos, &rpt).await, json!({"active": false}));
+        }
+        let photos = world.pat().await;
+        let photo = photo(&world, &photos).await;
+        world.share(&photo, "view", "bob@bar.example").await;
+        let ticket = world.ticket(&photos, &photo, "view").await;
+        let unsigned = world.trade_as_bob("viewer", &ticket, &[]).await.ok(200).get("access_token").to_owned();
+        assert_eq!(world.introspect(&pat, &unsigned).await, json!({"active": false}));
+        // nobody asks the owner for what only her key can give
+        let ticket = ask(&pat, wanted(&alice.did, json!(["edit"]))).await.ok(201).get("ticket").to_owned();
+        world.trade_as_bob("viewer", &ticket, &[]).await.refused(403, "request_denied");
+        // withdrawn is withdrawn
+        let ticket = ask(&pat, wanted(&alice.did, json!(["view"]))).await.ok(201).get("ticket").to_owned();
+        let rpt = world.trade_as_bob("viewer", &ticket, &[]).await.ok(200).get("access_token").to_owned();
+        world.withdraw("p1").await;
+        assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
+    }
+}

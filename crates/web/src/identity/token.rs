@@ -4,6 +4,7 @@ use super::{public, secret, with_parts};
 use crate::Host;
 use crate::error::{Answer, ApiError};
 use crate::extract::Parts;
+use authorization_server::AnyPat;
 use authorization_server::token::Answer as UmaAnswer;
 use axum::Json;
 use axum::body::Body;
@@ -85,8 +86,15 @@ pub(super) async fn introspect(State(app): State<Host>, request: Request) -> Res
             let what = "authenticate as a client to ask about a token";
             return Err(ApiError(Failure::Refused(types::Refusal::new(ErrorCode::InvalidClient, what))));
         };
-        let pat = parts.token(app, async |presented| uma.check_pat(presented).await).await?;
-        let answer = uma.introspect_kept(&pat, form.required("token").map_err(Failure::from)?).await?;
+        let token = form.required("token").map_err(Failure::from)?;
+        let pat = match parts.token(app, async |presented| uma.check_any_pat(presented).await).await? {
+            AnyPat::Owner(pat) => pat,
+            // a resource server's own PAT: what owners signed, and nothing else
+            AnyPat::Server(server) => {
+                return Ok(secret(Json(uma.introspect_at_server_level(&server, token).await?)));
+            }
+        };
+        let answer = uma.introspect_kept(&pat, token).await?;
         Ok(secret(([(header::CONTENT_TYPE, "application/json")], answer)))
     })
     .await

@@ -3,11 +3,12 @@
 use super::{no_extensions, pat, with_next};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
+use authorization_server::AnyPat;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use types::permission::PermissionRequests;
+use types::permission::{PermissionRequests, ServerPermissionRequests};
 use types::{ResourceDescription, ResourceId};
 
 /// `POST rreguri/`.
@@ -67,9 +68,17 @@ pub(super) async fn delete(State(app): State<Shared>, Path(id): Path<String>, re
 /// `POST` permissions: a ticket.
 pub(super) async fn permission(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
-        let pat = pat(&app, &parts).await?;
-        let permissions: PermissionRequests = parts.json(body).await?;
-        let ticket = app.authorization_server.request_permission(&pat, permissions.into_vec()).await?;
+        let uma = &app.authorization_server;
+        let ticket = match parts.token(&app, async |presented| uma.check_any_pat(presented).await).await? {
+            AnyPat::Owner(pat) => {
+                let permissions: PermissionRequests = parts.json(body).await?;
+                uma.request_permission(&pat, permissions.into_vec()).await?
+            }
+            AnyPat::Server(server) => {
+                let permissions: ServerPermissionRequests = parts.json(body).await?;
+                uma.request_permission_at_server_level(&server, permissions.into_vec()).await?
+            }
+        };
         Ok(secret((StatusCode::CREATED, Json(ticket))))
     })
     .await

@@ -274,6 +274,7 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
                 issued: now,
                 expires,
                 family: format!("bench{n}"),
+                by_own_id: false,
                 jti: None,
             };
             writes.push(Write::PutRpt(key, rpt));
@@ -302,6 +303,7 @@ async fn fill_others(config: &Config, count: usize) -> Result<(), Exit> {
                 resource_server: "photos-rs".into(),
                 description,
                 registered: SystemClock.now(),
+                unregistered: false,
                 version: 0,
             }));
             let document = PolicyDocument { resource_id: Some(id), resource_scopes: view.clone(), ..PolicyDocument::default() };

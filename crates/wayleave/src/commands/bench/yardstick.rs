@@ -43,6 +43,7 @@ pub(super) async fn run(options: Options) -> Result<(), Exit> {
         resource_server: "photos-rs".into(),
         description: ResourceDescription::default(),
         registered: Timestamp(0),
+        unregistered: false,
         version: 0,
     };
     store.commit_changes(Changes::of(vec![Write::CreateResource(resource)])).await.map_err(Exit::failed)?;
@@ -120,6 +121,7 @@ async fn save(yard: &Yard, form: &HashMap<String, String>, signed: bool) {
         issued: now,
         expires: now,
         family: family.clone(),
+        by_own_id: false,
         jti: signed.then(|| rpt_text.clone()),
     };
     let refresh = RefreshToken {
