@@ -13,6 +13,9 @@ use types::resource::RegisteredResource;
 use types::revocations::Revocations;
 use types::{PermissionRequest, ResourceDescription, ResourceId};
 
+/// How long somebody who calls a protected resource waits for its authorization server.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// An authorization server, seen from a resource server.
 #[derive(Clone)]
 pub struct Protection {
@@ -102,7 +105,7 @@ impl Protection {
         let url = self.metadata.introspection_endpoint.as_deref().ok_or_else(|| missing("introspection"))?;
         let pairs = [("token", token), ("token_type_hint", "access_token")];
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let answer = self.send(pat, Request::form(url, form)).await?;
+        let answer = self.send(pat, Request::form(url, form).patience(PATIENCE)).await?;
         check(&answer, 200)?;
         read(&answer)
     }
@@ -128,7 +131,7 @@ impl Protection {
         body: &Value,
         wanted: u16,
     ) -> Result<T, ProtectionError> {
-        let answer = self.send(pat, Request::json(method, url, body)).await?;
+        let answer = self.send(pat, Request::json(method, url, body).patience(PATIENCE)).await?;
         check(&answer, wanted)?;
         read(&answer)
     }

@@ -233,12 +233,14 @@ async fn threat_24_a_resource_server_without_owners_sees_what_one_signer_signed(
         let (pat, pmt) = (world.access("archive").await, world.access("manager").await);
         let (alice, other) = (Signer::new(Algorithm::EdDsa), Signer::new(Algorithm::EdDsa));
         alice.register(&world, &pmt).await;
-        let archive = |id: &str| json!([{"resource_server": "https://archive.example", "resource_id": id, "allowed_scopes": ["view"]}]);
+        let archive =
+            |id: &str| json!([{"resource_server": "https://archive.example", "resource_id": id, "allowed_scopes": ["view"]}]);
         let aud = json!(["https://archive.example", ISSUER]);
         let token = alice.token(&world, "p1", json!({"aud": aud, "resources": archive("box-7")}));
         post(&world, &pmt, &token).await.ok(201);
         let ask = async |token: &str, body: Value| world.call("POST", types::path::PERMISSIONS, token, body).await;
-        let wanted = |signer: &str, scopes: Value| json!({"resource_id": "box-7", "resource_scopes": scopes, "resource_owner_id": signer});
+        let wanted =
+            |signer: &str, scopes: Value| json!({"resource_id": "box-7", "resource_scopes": scopes, "resource_owner_id": signer});
         ask(&pat, json!({"resource_id": "box-7", "resource_scopes": ["view"]})).await.refused(400, "invalid_request");
         ask(&pat, wanted(&other.did, json!(["view"]))).await.refused(400, "invalid_resource_id");
         ask(&world.access("nameless").await, wanted(&alice.did, json!(["view"]))).await.refused(403, "insufficient_scope");

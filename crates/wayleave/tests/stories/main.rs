@@ -6,6 +6,7 @@ mod content;
 mod crashes;
 mod desk;
 mod gateway;
+mod hostile;
 mod logging_in;
 mod moving;
 mod network;
