@@ -107,8 +107,8 @@ pub struct Settings {
 }
 
 /// What a call is about, and whose it is.
-struct Wanted<'a> {
-    owner: &'a str,
+struct Wanted {
+    owner: String,
     /// By the gateway's own ids.
     needs: Vec<Need>,
 }
@@ -215,29 +215,45 @@ impl Gateway {
         self.routes().iter().any(|route| route.may_belong_to(owner))
     }
 
-    async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
+    /// Whose a call is and what it needs, or the answer that goes back in its place.
+    async fn wanted(&self, parts: &mut Parts, path: &path::CanonicalPath) -> Result<Wanted, Box<Response>> {
+        let missing = || Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."));
         let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
         let routes = self.routes();
-        let Some(matched) = route::find(&routes, path) else {
-            return plain(StatusCode::NOT_FOUND, "Nothing is here.");
-        };
+        let matched = route::find(&routes, path).ok_or_else(missing)?;
         let Some(scopes) = matched.route.scopes.get(method.as_str()) else {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here.");
-            response
-                .headers_mut()
-                .extend(HeaderValue::from_str(&matched.route.allowed_methods()).ok().map(|v| (header::ALLOW, v)));
-            return response;
+            let allowed = HeaderValue::from_str(&matched.route.allowed_methods()).ok();
+            response.headers_mut().extend(allowed.map(|allowed| (header::ALLOW, allowed)));
+            return Err(Box::new(response));
         };
-        let owner = match self.owner_of(&matched, &mut parts, path).await {
-            Ok(Some(owner)) => owner,
-            Ok(None) => return plain(StatusCode::NOT_FOUND, "Nothing is here."),
+        let owner = match self.owner_of(&matched, parts, path).await {
+            Ok(owner) => owner.ok_or_else(missing)?,
             Err(error) => {
                 tracing::warn!(%error, "nobody says whose this is");
-                return plain(StatusCode::SERVICE_UNAVAILABLE, "It cannot be told whose this is right now: try again.");
+                let what = "It cannot be told whose this is right now: try again.";
+                return Err(Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, what)));
             }
         };
-        let needs = vec![Need { resource: ResourceId::new(matched.own_id.clone()), scopes: scopes.clone() }];
-        let wanted = Wanted { owner: &owner, needs };
+        let resources = std::iter::once(&matched.own_id).chain(&matched.also);
+        let needs = resources.map(|id| Need { resource: ResourceId::new(id.clone()), scopes: scopes.clone() }).collect();
+        Ok(Wanted { owner, needs })
+    }
+
+    /// Whether a call may pass, without making it: for whoever serves the content by other means.
+    pub async fn admits(self: &Arc<Self>, parts: &mut Parts) -> bool {
+        let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else { return false };
+        match self.wanted(parts, &path).await {
+            Ok(wanted) => self.admit(parts, &path, &wanted).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
+        let wanted = match self.wanted(&mut parts, path).await {
+            Ok(wanted) => wanted,
+            Err(response) => return *response,
+        };
         match self.admit(&parts, path, &wanted).await {
             Ok(admitted) => {
                 let token = parts.headers.get(header::AUTHORIZATION).cloned();

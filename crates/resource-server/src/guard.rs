@@ -112,6 +112,9 @@ impl Guard {
             return Verdict::Insufficient;
         };
         let bound = scheme.eq_ignore_ascii_case("dpop");
+        if token.trim().is_empty() {
+            return Verdict::Insufficient;
+        }
         if !bound && !scheme.eq_ignore_ascii_case("bearer") {
             return Verdict::Insufficient;
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 pub(crate) fn everything(root: &Path) -> Result<(), String> {
     node(root)?;
     chromium(root)?;
+    nginx(root)?;
     python(root)
 }
 
@@ -30,6 +31,15 @@ fn chromium(root: &Path) -> Result<(), String> {
     let apt = run(root, "apt-get", &["update", "--quiet"])
         .and_then(|()| run(root, "apt-get", &["install", "--yes", "--quiet", "chromium"]));
     apt.map_err(|_| "install Chromium (Debian: `apt-get install chromium`): tests open every page in it".into())
+}
+
+fn nginx(root: &Path) -> Result<(), String> {
+    if has("nginx", &["-v"]) || has("/usr/sbin/nginx", &["-v"]) {
+        return Ok(());
+    }
+    let apt = run(root, "apt-get", &["update", "--quiet"])
+        .and_then(|()| run(root, "apt-get", &["install", "--yes", "--quiet", "nginx-light"]));
+    apt.map_err(|_| "install nginx (Debian: `apt-get install nginx-light`): a test has it behind the gateway".into())
 }
 
 fn python(root: &Path) -> Result<(), String> {

@@ -35,7 +35,7 @@ pub(super) struct Admitted {
 
 /// What a call is about.
 struct Call<'a> {
-    wanted: &'a Wanted<'a>,
+    wanted: &'a Wanted,
     needs: &'a [Need],
     presented: Presented<'a>,
     /// The authorization server that the client names.
@@ -69,7 +69,7 @@ impl Gateway {
         self: &Arc<Self>,
         parts: &Parts,
         path: &path::CanonicalPath,
-        wanted: &Wanted<'_>,
+        wanted: &Wanted,
     ) -> Result<Admitted, Box<Response>> {
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let url = format!("{}{}", self.settings.resource, path.encoded());
@@ -91,21 +91,21 @@ impl Gateway {
     /// What guards a resource. What the owner has not placed is registered where she linked first.
     async fn guarding(
         &self,
-        wanted: &Wanted<'_>,
+        wanted: &Wanted,
         own_id: &OwnResourceId,
         path: &path::CanonicalPath,
     ) -> Result<Vec<Registered>, Box<Response>> {
-        let all = self.store.registrations(wanted.owner, own_id);
+        let all = self.store.registrations(&wanted.owner, own_id);
         let guarding: Vec<_> = all.iter().filter(|one| one.guards()).cloned().collect();
-        if !all.is_empty() || self.store.find_opinion(wanted.owner, own_id).placed {
+        if !all.is_empty() || self.store.find_opinion(&wanted.owner, own_id).placed {
             return Ok(guarding);
         }
         if !self.backend.exists(path).await {
             return Err(missing());
         }
         // until she has linked, only what she signed herself can pass
-        let Some(issuer) = self.preferred_server(wanted.owner) else { return Ok(guarding) };
-        match self.register_by_itself(wanted.owner, own_id, &issuer).await {
+        let Some(issuer) = self.preferred_server(&wanted.owner) else { return Ok(guarding) };
+        match self.register_by_itself(&wanted.owner, own_id, &issuer).await {
             Ok(registered) => Ok(vec![registered]),
             Err(error) => {
                 tracing::warn!(%error, owner = wanted.owner, %own_id, "a resource cannot be registered");
@@ -126,7 +126,7 @@ impl Gateway {
             };
             match self.judge_at(call, &peer).await {
                 Verdict::Allowed(_) => {
-                    let owner = call.wanted.owner.to_owned();
+                    let owner = call.wanted.owner.clone();
                     return Ok(Some(Admitted { owner, needs: call.needs.to_vec(), issuer }));
                 }
                 Verdict::Insufficient => failed = None,
@@ -140,14 +140,14 @@ impl Gateway {
                     Some(one.issuer.as_str()) == call.guarding.iter().flatten().next().map(|first| first.issuer.as_str())
                 }) =>
             {
-                Err(away(call.wanted.owner, &error))
+                Err(away(&call.wanted.owner, &error))
             }
             _ => Ok(None),
         }
     }
 
     async fn judge_at(self: &Arc<Self>, call: &Call<'_>, peer: &Arc<Peer>) -> Verdict {
-        let owner = call.wanted.owner;
+        let owner = call.wanted.owner.as_str();
         let at = At::new(self, owner, peer.issuer(), call.needs);
         let linked = self.store.find_link(owner, peer.issuer()).is_some() || self.is_ready_made(peer.issuer());
         let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
@@ -190,9 +190,9 @@ impl Gateway {
         if let Ok(jws) = UnverifiedJws::parse(token)
             && let Some(issuer) = jws.claimed("iss")
         {
-            if !issuers.contains(&issuer) && !self.is_vouched_for(call.wanted.owner, &issuer, &jws, call.needs).await {
+            if !issuers.contains(&issuer) && !self.is_vouched_for(&call.wanted.owner, &issuer, &jws, call.needs).await {
                 self.note(
-                    call.wanted.owner,
+                    &call.wanted.owner,
                     call.needs,
                     &issuer,
                     None,
@@ -210,7 +210,7 @@ impl Gateway {
     }
 
     async fn challenge(self: &Arc<Self>, call: &Call<'_>) -> Box<Response> {
-        let owner = call.wanted.owner;
+        let owner = call.wanted.owner.as_str();
         let mut last = ProtectionError::Unauthorized;
         for issuer in self.issuers_for_tickets(call) {
             let chosen: Option<Vec<&Registered>> =
@@ -243,7 +243,7 @@ impl Gateway {
 
     /// The one that the client names, if it guards all of it; then the owner's, and the others.
     fn issuers_for_tickets(&self, call: &Call<'_>) -> Vec<String> {
-        let preferred = self.preferred_server(call.wanted.owner);
+        let preferred = self.preferred_server(&call.wanted.owner);
         let mut issuers: Vec<String> = Vec::new();
         for registered in call.guarding.iter().flatten() {
             if !issuers.contains(&registered.issuer) {

@@ -21,7 +21,7 @@ use tower_http::services::ServeFile;
 
 pub(super) enum Backend {
     Folder(PathBuf),
-    Upstream { base: String, client: Box<Client<HttpConnector, Body>> },
+    Upstream { base: String, client: Box<Client<HttpConnector, Body>>, http2: bool },
 }
 
 /// Headers of one hop (RFC 9110 7.6.1), and those by which a call could be read as another one.
@@ -53,8 +53,13 @@ impl Backend {
         match behind {
             Behind::Folder(folder) => Self::Folder(folder.clone()),
             Behind::Upstream(url) => {
-                let client = Box::new(Client::builder(TokioExecutor::new()).build_http());
-                Self::Upstream { base: url.trim_end_matches('/').to_owned(), client }
+                // `h2c://`: HTTP/2 from the first byte, for services that speak it
+                let (base, http2) = match url.strip_prefix("h2c://") {
+                    Some(rest) => (format!("http://{rest}"), true),
+                    None => (url.clone(), false),
+                };
+                let client = Box::new(Client::builder(TokioExecutor::new()).http2_only(http2).build_http());
+                Self::Upstream { base: base.trim_end_matches('/').to_owned(), client, http2 }
             }
         }
     }
@@ -70,12 +75,19 @@ impl Backend {
     pub(super) async fn forward(&self, parts: Parts, body: Body, path: &CanonicalPath) -> Response {
         match self {
             Self::Folder(folder) => serve(folder, &parts, body, path).await,
-            Self::Upstream { base, client } => proxy(client, base, parts, body, path).await,
+            Self::Upstream { base, client, http2 } => proxy(client, base, *http2, parts, body, path).await,
         }
     }
 }
 
-async fn proxy(client: &Client<HttpConnector, Body>, base: &str, mut parts: Parts, body: Body, path: &CanonicalPath) -> Response {
+async fn proxy(
+    client: &Client<HttpConnector, Body>,
+    base: &str,
+    http2: bool,
+    mut parts: Parts,
+    body: Body,
+    path: &CanonicalPath,
+) -> Response {
     let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let Ok(uri) = format!("{base}{}{query}", path.encoded()).parse::<Uri>() else {
         return plain(StatusCode::BAD_REQUEST, "This URL cannot be forwarded.");
@@ -91,6 +103,7 @@ async fn proxy(client: &Client<HttpConnector, Body>, base: &str, mut parts: Part
     *request.method_mut() = parts.method;
     *request.uri_mut() = uri;
     *request.headers_mut() = parts.headers;
+    *request.version_mut() = if http2 { http::Version::HTTP_2 } else { http::Version::HTTP_11 };
     match client.request(request).await {
         Ok(mut answer) => {
             let theirs = hyper::upgrade::on(&mut answer);

@@ -24,6 +24,8 @@ pub struct Route {
     pub path: String,
     /// Like `/albums/{album}`: one resource per distinct value; that path is its `_resource_id`.
     pub resource: String,
+    /// Further resources of the same owner that a call needs, with the same scopes: one ticket is for all.
+    pub also: Vec<String>,
     pub owner: OwnerOf,
     pub resource_type: Option<String>,
     pub scopes: BTreeMap<String, ScopeSet>,
@@ -35,15 +37,17 @@ pub(crate) struct Matched<'a> {
     /// The owner, where the path alone says who.
     pub(crate) owner: Option<String>,
     pub(crate) own_id: String,
+    pub(crate) also: Vec<String>,
 }
 
 impl Route {
     /// What is wrong with it, if anything.
     pub fn check(&self) -> Result<(), String> {
         let names: Vec<_> = self.path.split('/').filter_map(name_of).collect();
-        let unknown = self.resource.split('/').filter_map(name_of).find(|name| !names.contains(name));
-        if !self.path.starts_with('/') || !self.resource.starts_with('/') {
-            return Err(format!("`{}`: `path` and `resource` begin with a slash", self.path));
+        let unknown = self.resources().flat_map(|resource| resource.split('/')).filter_map(name_of);
+        let unknown = unknown.into_iter().find(|name| !names.contains(name));
+        if !self.path.starts_with('/') || self.resources().any(|resource| !resource.starts_with('/')) {
+            return Err(format!("`{}`: `path`, `resource` and `also` begin with a slash", self.path));
         }
         if let Some(name) = unknown {
             return Err(format!("`{}`: `resource` uses {{{name}}}, which `path` has not", self.path));
@@ -63,6 +67,11 @@ impl Route {
         }
     }
 
+    /// Patterns of what it makes.
+    fn resources(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.resource).chain(&self.also).map(String::as_str)
+    }
+
     pub(crate) fn all_scopes(&self) -> impl Iterator<Item = Scope> + '_ {
         self.scopes.values().flat_map(|scopes| scopes.iter().cloned())
     }
@@ -76,16 +85,22 @@ impl Route {
 
     /// Whether a resource of this id is one of its own.
     pub(crate) fn makes(&self, id: Option<&CanonicalPath>, own_id: &str) -> bool {
-        let pattern: Vec<&str> = self.resource.split('/').skip(1).collect();
+        id.is_some() && self.pattern_of(own_id).is_some()
+    }
+
+    /// The pattern that an id of its own was made by.
+    fn pattern_of(&self, own_id: &str) -> Option<&str> {
         let segments: Vec<&str> = own_id.split('/').skip(1).collect();
-        id.is_some()
-            && pattern.len() == segments.len()
-            && pattern.iter().zip(&segments).all(|(part, segment)| name_of(part).is_some() || part == segment)
+        self.resources().find(|resource| {
+            let pattern: Vec<&str> = resource.split('/').skip(1).collect();
+            pattern.len() == segments.len()
+                && pattern.iter().zip(&segments).all(|(part, segment)| name_of(part).is_some() || part == segment)
+        })
     }
 
     /// What stands for this name in an id of its own.
     pub(crate) fn value_in(&self, own_id: &str, name: &str) -> Option<String> {
-        let mut pairs = self.resource.split('/').zip(own_id.split('/'));
+        let mut pairs = self.pattern_of(own_id)?.split('/').zip(own_id.split('/'));
         pairs.find(|(part, _)| name_of(part) == Some(name)).map(|(_, segment)| segment.to_owned())
     }
 
@@ -116,12 +131,15 @@ impl Route {
             OwnerOf::Path(name) => Some((*values.get(name.as_str())?).to_owned()),
             OwnerOf::Header(_) | OwnerOf::Lookup(_) => None,
         };
-        let filled = self.resource.split('/').skip(1).map(|part| match name_of(part) {
-            Some(name) => values.get(name).copied().unwrap_or_default(),
-            None => part,
-        });
-        let own_id = filled.map(|part| format!("/{part}")).collect();
-        Some(Matched { route: self, owner, own_id })
+        let filled = |resource: &str| -> String {
+            let parts = resource.split('/').skip(1).map(|part| match name_of(part) {
+                Some(name) => values.get(name).copied().unwrap_or_default(),
+                None => part,
+            });
+            parts.map(|part| format!("/{part}")).collect()
+        };
+        let also = self.also.iter().map(|resource| filled(resource)).collect();
+        Some(Matched { route: self, owner, own_id: filled(&self.resource), also })
     }
 }
 
@@ -140,7 +158,7 @@ mod tests {
 
     fn route(path: &str, resource: &str, owner: OwnerOf) -> Route {
         let scopes = [("GET".to_owned(), ScopeSet::parse("view").unwrap())].into();
-        Route { path: path.into(), resource: resource.into(), owner, resource_type: None, scopes }
+        Route { path: path.into(), resource: resource.into(), also: vec![], owner, resource_type: None, scopes }
     }
 
     #[test]

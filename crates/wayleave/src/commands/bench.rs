@@ -4,8 +4,10 @@
 //! group commit, and makes one signature where a JWT is issued. Everything stays on loopback, and ends by
 //! itself.
 
+mod gateway;
 mod load;
 mod setup;
+mod signed;
 mod yardstick;
 
 use crate::{Exit, say};
@@ -17,6 +19,8 @@ use std::time::Duration;
 pub enum Bench {
     /// The authorization server's rows
     Server(Options),
+    /// The gateway, beside nginx
+    Gateway(gateway::Options),
     /// The server that the rows are measured against (started by the other)
     #[command(hide = true)]
     Yardstick(yardstick::Options),
@@ -55,6 +59,7 @@ pub async fn run(bench: Bench) -> Result<(), Exit> {
     match bench {
         Bench::Yardstick(options) => yardstick::run(options).await,
         Bench::Server(options) => server(&options).await,
+        Bench::Gateway(options) => gateway::run(&options).await,
     }
 }
 

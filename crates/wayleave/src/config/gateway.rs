@@ -72,6 +72,9 @@ fn preferred_username() -> String {
 pub struct RouteConfig {
     pub path: String,
     pub resource: String,
+    /// Further resources that a call needs, with the same scopes.
+    #[serde(default)]
+    pub also: Vec<String>,
     pub owner: OwnerConfig,
     #[serde(default, rename = "type")]
     pub resource_type: Option<String>,
@@ -133,6 +136,7 @@ impl RouteConfig {
         let route = Route {
             path: self.path.clone(),
             resource: self.resource.clone(),
+            also: self.also.clone(),
             owner,
             resource_type: self.resource_type.clone(),
             scopes,

@@ -153,7 +153,7 @@ async fn a_call_is_challenged_until_its_rpt_suffices() {
     assert_eq!(first.as_uri, server.issuer);
     assert!(first.realm.is_some() && first.ticket.starts_with("wl_ticket_"));
     assert_eq!(first.resource_metadata, Some(format!("{}/.well-known/oauth-protected-resource", guarded.url)));
-    for token in ["Bearer nonsense", "Bearer wl_rpt_nonsense", "Basic eDp5", "bearer", "DPoP x"] {
+    for token in ["Bearer nonsense", "Bearer wl_rpt_nonsense", "Basic eDp5", "bearer", "Bearer ", "DPoP x"] {
         let again = challenge_of(&raw(Method::GET, &guarded.photo(), &[("authorization", token)]).await);
         assert_ne!(again.ticket, first.ticket, "{token}: a new ticket each time");
     }

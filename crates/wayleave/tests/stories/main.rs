@@ -14,3 +14,4 @@ mod operation;
 mod others;
 mod owners;
 mod processes;
+mod services;

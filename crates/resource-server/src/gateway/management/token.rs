@@ -132,7 +132,7 @@ impl Gateway {
         if !self.has_key(&known, bound, token, parts) {
             return Err(unauthorized());
         }
-        self.may_manage(&known.scope, known.owner)
+        self.may_manage(&known.scope, known.owner).map_err(|refusal| *refusal)
     }
 
     /// A token of this gateway's own log-in.
@@ -145,14 +145,15 @@ impl Gateway {
         let url = format!("{}{}", self.settings.resource, parts.uri.path());
         let sent = Sent { token, bound, proof, method: parts.method.as_str(), url: &url };
         let known = own.verify(&sent).await.map_err(|error| away(&error))?.ok_or_else(unauthorized)?;
-        self.may_manage(&known.scope, known.owner)
+        self.may_manage(&known.scope, known.owner).map_err(|refusal| *refusal)
     }
 
-    fn may_manage(&self, scope: &str, owner: Option<String>) -> Result<String, Response> {
+    fn may_manage(&self, scope: &str, owner: Option<String>) -> Result<String, Box<Response>> {
         if !scope.split(' ').any(|scope| scope == UMA_MANAGEMENT) {
-            return Err(refuse(StatusCode::FORBIDDEN, "insufficient_scope", "this needs the scope `uma_management`"));
+            let what = "this needs the scope `uma_management`";
+            return Err(Box::new(refuse(StatusCode::FORBIDDEN, "insufficient_scope", what)));
         }
-        owner.filter(|owner| self.has_owner(owner)).ok_or_else(not_found)
+        owner.filter(|owner| self.has_owner(owner)).ok_or_else(|| Box::new(not_found()))
     }
 
     async fn management_metadata(&self, management: &Management) -> Result<&Metadata, ProtectionError> {

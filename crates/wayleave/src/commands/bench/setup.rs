@@ -39,7 +39,7 @@ impl Drop for Field {
     }
 }
 
-const CLIENTS: &str = r#"
+pub(super) const CLIENTS: &str = r#"
 [limits]
 requests_per_minute_per_client = 4000000000
 [assessment]
@@ -70,7 +70,7 @@ access_token_format = "jwt"
 grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
 "#;
 
-async fn start(folder: &Path, arguments: &[&str], address: &str) -> Result<(Child, Target), Exit> {
+pub(super) async fn start(folder: &Path, arguments: &[&str], address: &str) -> Result<(Child, Target), Exit> {
     let own = std::env::current_exe().map_err(Exit::failed)?;
     let mut command = Command::new(own);
     command.args(arguments).current_dir(folder).stdout(Stdio::piped()).kill_on_drop(true);
@@ -86,7 +86,7 @@ async fn start(folder: &Path, arguments: &[&str], address: &str) -> Result<(Chil
     Err(Exit::failed("a process ended before it was ready"))
 }
 
-fn free_address() -> Result<String, Exit> {
+pub(super) fn free_address() -> Result<String, Exit> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(Exit::failed)?;
     Ok(listener.local_addr().map_err(Exit::failed)?.to_string())
 }

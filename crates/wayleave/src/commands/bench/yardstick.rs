@@ -3,10 +3,10 @@
 use crate::{Exit, say};
 use authorization_server::{Changes, Event, Requirement, Write};
 use axum::Router;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post, put};
 use identity::token::{RefreshToken, Renews};
 use identity::token_text::{TokenKind, key_of, mint};
 use jose::{Algorithm, Clock, SigningKey, SystemClock, SystemRandomness};
@@ -55,6 +55,10 @@ pub(super) async fn run(options: Options) -> Result<(), Exit> {
         .route("/plain/{length}", post(plain))
         .route("/grant/{length}", post(grant))
         .route("/jwt/{length}", post(jwt))
+        .route("/allow", get(async || http::StatusCode::NO_CONTENT))
+        .route("/content/albums/{album}/small", get(async || "x".repeat(256)))
+        .route("/content/albums/{album}/large", get(large))
+        .route("/content/albums/{album}/sink", put(sink).layer(axum::extract::DefaultBodyLimit::disable()))
         .with_state(Arc::new(Yard { store: store.clone(), key, scopes: vec![granted] }));
     // nobody seals here: what waits for a sealer is let go
     tokio::spawn(async move {
@@ -77,6 +81,23 @@ async fn plain(Path(length): Path<usize>, body: axum::body::Bytes) -> Response {
     let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
     std::hint::black_box(&form);
     constant(length)
+}
+
+/// `?mib=` of it, in pieces.
+async fn large(Query(query): Query<HashMap<String, String>>) -> Response {
+    let mib: usize = query.get("mib").and_then(|mib| mib.parse().ok()).unwrap_or(1);
+    let piece = axum::body::Bytes::from(vec![7_u8; 256 * 1024]);
+    let pieces =
+        futures_util::stream::iter((0..mib.saturating_mul(4)).map(move |_| Ok::<_, std::convert::Infallible>(piece.clone())));
+    let length = mib.saturating_mul(1 << 20).to_string();
+    ([(header::CONTENT_LENGTH, length)], axum::body::Body::from_stream(pieces)).into_response()
+}
+
+/// Takes what comes, and keeps nothing.
+async fn sink(request: axum::extract::Request) -> Response {
+    let mut pieces = request.into_body().into_data_stream();
+    while let Some(Ok(_)) = futures_util::StreamExt::next(&mut pieces).await {}
+    http::StatusCode::NO_CONTENT.into_response()
 }
 
 async fn grant(State(yard): State<Arc<Yard>>, Path(length): Path<usize>, Form(form): Form<HashMap<String, String>>) -> Response {
