@@ -2,6 +2,7 @@
 //! are one commit.
 
 use crate::credential::Credential;
+use crate::discovery::Search;
 use crate::event::{Event, EventHead, EventSeal};
 use crate::owner_settings::OwnerSettings;
 use identity::TokenKey;
@@ -29,6 +30,11 @@ pub enum Requirement {
         version: u64,
     },
     RptThere(TokenKey),
+    /// The search has not been ended.
+    SearchStands {
+        id: String,
+        owner: OwnerId,
+    },
     /// Nobody has a policy of this id; `Taken` where somebody does.
     PolicyAbsent(PolicyId),
 }
@@ -91,6 +97,8 @@ pub enum Write {
         seal: EventSeal,
     },
     PutOwnerSettings(OwnerId, OwnerSettings),
+    PutSearch(Search),
+    DeleteSearch(String),
     PutCredential(Credential),
     DeleteCredential {
         owner: OwnerId,

@@ -13,6 +13,7 @@ pub mod claims_interaction;
 pub mod consequences;
 pub mod credential;
 mod digest;
+pub mod discovery;
 pub mod erasure;
 pub mod event;
 pub mod hot;

@@ -2,12 +2,13 @@
 //! UMA's. It names only what is there.
 
 use crate::AuthorizationServer;
+use types::discovery::JWT_BEARER;
 use types::metadata::{Metadata, UMA_PROFILE};
 use types::path;
 use types::token::{ID_TOKEN_FORMAT, UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
 
 /// Profiles of `uma_profiles_supported` that this server has.
-const PROFILES: [&str; 5] = ["policy-management", "resource-binding", "dpop", "jwt-rpt", "resource-owner-token"];
+const PROFILES: [&str; 6] = ["policy-management", "resource-binding", "dpop", "jwt-rpt", "resource-owner-token", "discovery"];
 
 impl AuthorizationServer {
     pub fn metadata(&self) -> Metadata {
@@ -29,6 +30,8 @@ impl AuthorizationServer {
             metadata.owner_settings_endpoint = Some(url(path::OWNER_SETTINGS));
             metadata.resource_owner_credentials_endpoint = Some(url(path::CREDENTIALS));
             metadata.resource_owner_token_signing_alg_values_supported = ["EdDSA", "ES256", "RS256"].map(str::to_owned).into();
+            metadata.discovery_requests_endpoint = Some(url(path::DISCOVERY));
+            metadata.grant_types_supported.push(JWT_BEARER.to_owned());
             metadata.revocations_endpoint = Some(url(path::REVOCATIONS));
             metadata.policy_claims_supported = ["email", "sub", "name", "preferred_username"].map(str::to_owned).into();
         }

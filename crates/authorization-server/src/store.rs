@@ -3,6 +3,7 @@
 
 use crate::changes::Changes;
 use crate::credential::Credential;
+use crate::discovery::Search;
 use crate::event::{Event, EventHead, EventSeal, Unsealed};
 use crate::owner_settings::OwnerSettings;
 use async_trait::async_trait;
@@ -94,6 +95,10 @@ pub trait Store: Send + Sync {
     fn take_unsealed(&self) -> Unsealed;
     /// An owner's credentials, the oldest first.
     async fn list_credentials(&self, owner: &OwnerId) -> Result<Vec<Credential>, StoreError>;
+    async fn find_search(&self, id: &str) -> Result<Option<Search>, StoreError>;
+    async fn list_searches(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Search>, StoreError>;
+    /// Those of which something is to be sent.
+    async fn list_due_searches(&self, limit: usize) -> Result<Vec<Search>, StoreError>;
     /// Credentials of this name, of whatever owner.
     async fn list_credentials_of_subject(&self, subject: &str) -> Result<Vec<Credential>, StoreError>;
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError>;

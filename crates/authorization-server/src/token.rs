@@ -2,6 +2,7 @@
 
 mod answer;
 mod issue;
+pub mod jwt_bearer;
 pub mod refresh;
 pub mod uma_ticket;
 

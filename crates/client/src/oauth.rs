@@ -133,6 +133,11 @@ impl Client {
         self.token(metadata, &[("grant_type", "client_credentials"), ("scope", scope)]).await
     }
 
+    /// A token for an assertion (RFC 7523 2.1).
+    pub async fn jwt_bearer(&self, metadata: &Metadata, assertion: &str, scope: &str) -> Result<TokenResponse, ClientError> {
+        self.token(metadata, &[("grant_type", types::discovery::JWT_BEARER), ("assertion", assertion), ("scope", scope)]).await
+    }
+
     /// A new token for a refresh token.
     pub async fn refresh(&self, metadata: &Metadata, refresh_token: &str) -> Result<TokenResponse, ClientError> {
         self.token(metadata, &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await

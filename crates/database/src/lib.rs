@@ -8,11 +8,13 @@
 //! the writer puts as many batches into one flush as are waiting (group commit).
 
 mod batch;
+mod look_up;
 mod memory;
 mod sqlite;
 mod table;
 
 pub use batch::{Batch, Check, CommitError, Operation};
+pub use look_up::look_up;
 pub use memory::Memory;
 pub use sqlite::{Migrations, OpenError, Sqlite};
 pub use table::{Column, Index, Kind, Row, Scan, Table, Value};

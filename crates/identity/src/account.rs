@@ -1,6 +1,7 @@
 //! Accounts: people and organisations that log in here.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use types::{AccountId, Timestamp};
 
 /// An account. `id` is its `sub`, and never changes.
@@ -11,6 +12,9 @@ pub struct Account {
     pub name: Option<String>,
     pub email: Option<String>,
     pub email_verified: bool,
+    /// What else is known of this person, and verified: the operator declared it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub claims: Map<String, Value>,
     /// Argon2id in PHC form.
     pub password_hash: Option<String>,
     /// Keyed digest of a declared password, so that start-up compares without argon2.

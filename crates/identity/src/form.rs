@@ -40,6 +40,11 @@ impl Form {
         self.one(name)?.ok_or_else(|| Refusal::new(ErrorCode::InvalidRequest, format!("`{name}` is missing")))
     }
 
+    /// Each parameter with its first value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, values)| Some((name.as_str(), values.first()?.as_str())))
+    }
+
     /// All values of a parameter.
     pub fn all(&self, name: &str) -> &[String] {
         self.0.iter().find(|(own, _)| own == name).map(|(_, values)| values.as_slice()).unwrap_or_default()

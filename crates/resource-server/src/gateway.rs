@@ -9,6 +9,7 @@
 mod admission;
 mod authority;
 mod backend;
+mod discovery;
 mod history;
 mod link;
 mod management;
@@ -23,6 +24,7 @@ mod tunnel;
 
 use crate::challenge::plain;
 use crate::guard::Need;
+use crate::matching::Matching;
 use crate::protection::ProtectionError;
 use axum::Router;
 use axum::body::Body;
@@ -51,6 +53,9 @@ pub use store::Store;
 
 /// Its public key.
 const JWKS: &str = "/.wayleave/jwks";
+
+/// Where authorization servers ask whether somebody is known here.
+const DISCOVER: &str = "/.wayleave/discover";
 
 /// What stands behind the gateway.
 #[derive(Clone, Debug)]
@@ -106,6 +111,15 @@ pub struct Settings {
     pub routes: Vec<Route>,
 }
 
+/// How this gateway knows its owners by itself.
+#[derive(Clone, Default)]
+pub struct By {
+    /// A log-in of its own.
+    pub own_log_in: Option<Arc<dyn OwnLogIn>>,
+    /// Its records.
+    pub matching: Option<Arc<dyn Matching>>,
+}
+
 /// What a call is about, and whose it is.
 struct Wanted {
     owner: String,
@@ -138,6 +152,11 @@ pub struct Gateway {
     rmts: management::Tokens,
     /// Who logs owners in here, where nobody else does.
     own_log_in: Option<Arc<dyn OwnLogIn>>,
+    /// Who knows this server's people, where it cannot log them in.
+    matching: Option<Arc<dyn Matching>>,
+    /// Discovery tokens that were seen, and until when that is remembered.
+    discovered: StdMutex<HashMap<String, Timestamp>>,
+    looking: Arc<tokio::sync::Semaphore>,
     open: history::Open,
     challenger: Challenger,
     /// One at a time per owner renews a PAT or registers.
@@ -151,12 +170,7 @@ const KEY: &str = "signing-key";
 
 impl Gateway {
     /// Brings an older store along, and makes its key where there is none.
-    pub async fn open(
-        settings: Settings,
-        client: Client,
-        store: Store,
-        own_log_in: Option<Arc<dyn OwnLogIn>>,
-    ) -> Result<Arc<Self>, ProtectionError> {
+    pub async fn open(settings: Settings, client: Client, store: Store, by: By) -> Result<Arc<Self>, ProtectionError> {
         if let Some(issuer) = settings.authorization_servers.first() {
             store.adopt(issuer).await?;
         }
@@ -174,7 +188,10 @@ impl Gateway {
             backend: Backend::new(&settings.behind),
             challenger: Challenger::new(jose::ambient::random(&*client.randomness)),
             rmts: management::Tokens::new(&settings.resource),
-            own_log_in,
+            own_log_in: by.own_log_in,
+            matching: by.matching,
+            discovered: StdMutex::default(),
+            looking: discovery::looking(),
             settings,
             client,
             key: Arc::new(key),
@@ -294,6 +311,7 @@ impl Gateway {
             resource_management_authorization_servers: managed.map(|by| by.issuer.clone()).into_iter().collect(),
             resource_owner_credentials_endpoint: managed
                 .map(|_| format!("{}{}/my-credentials", self.settings.resource, management::BASE)),
+            resource_discovery_endpoint: discovery::is_offered(self).then(|| format!("{}{DISCOVER}", self.settings.resource)),
         };
         readable_by_scripts(axum::Json(document))
     }
@@ -332,6 +350,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     match path.encoded() {
         own if own == metadata_path => gateway.metadata(),
         JWKS => gateway.jwks(),
+        DISCOVER => discovery::discover(&gateway, &parts, body).await,
         "/.wayleave/link" => link::begin(&gateway, &parts).await,
         "/.wayleave/callback" => link::callback(&gateway, &parts).await,
         own if own.starts_with("/.wayleave/") || own.starts_with("/.well-known/oauth-protected-resource") => {

@@ -11,6 +11,8 @@ pub mod challenge;
 pub mod gateway;
 pub mod guard;
 pub mod layer;
+#[cfg(feature = "gateway")]
+pub mod matching;
 pub mod offline;
 pub mod protection;
 

@@ -138,7 +138,7 @@ impl Offline {
         reader.read().await;
         let inner = Arc::downgrade(&self.0);
         tokio::spawn(async move {
-            while reader.feed.is_wanted() {
+            while reader.feed.is_wanted() && inner.strong_count() > 0 {
                 if !reader.read().await {
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -236,12 +236,20 @@ pub(crate) static CREDENTIAL: Table = Table {
     indexes: &[index("credential_by_subject", &[2], false)],
 };
 
+pub(crate) static SEARCH: Table = Table {
+    name: "discovery_search",
+    columns: &[column("id", Kind::Text), column("owner", Kind::Text), column("due", Kind::Int), column("body", Kind::Blob)],
+    key: 1,
+    indexes: &[index("search_by_owner", &[1], false), index("search_by_due", &[2], false)],
+};
+
 pub(crate) static OWNER_SETTINGS: Table =
     Table { name: "owner_settings", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 27] = [
+pub(crate) static ALL: [&Table; 28] = [
+    &SEARCH,
     &ACCOUNT,
     &CLIENT,
     &CLIENT_USE,

@@ -4,6 +4,7 @@ use crate::row::{as_version, entities, entity, number, optional, version, waitin
 use crate::{Store, tables};
 use async_trait::async_trait;
 use authorization_server::credential::Credential;
+use authorization_server::discovery::Search;
 use authorization_server::event::{EventHead, EventSeal, Unsealed};
 use authorization_server::owner_settings::OwnerSettings;
 use authorization_server::store::Page;
@@ -246,6 +247,22 @@ impl authorization_server::Store for Store {
         let mut all: Vec<Credential> = entities(self.scan(&scan)?)?;
         all.sort_by_key(|credential| credential.document.created);
         Ok(all)
+    }
+
+    async fn find_search(&self, id: &str) -> Result<Option<Search>, StoreError> {
+        optional(self.get(&tables::SEARCH, &[id.into()])?)
+    }
+
+    async fn list_searches(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Search>, StoreError> {
+        let (prefix, after) = ([owner.as_str().into()], page.after.as_deref().map(Into::into));
+        let scan = Scan { table: &tables::SEARCH, index: Some(0), prefix: &prefix, after, descending: false, limit: page.limit };
+        entities(self.scan(&scan)?)
+    }
+
+    async fn list_due_searches(&self, limit: usize) -> Result<Vec<Search>, StoreError> {
+        let prefix = [1_i64.into()];
+        let scan = Scan { table: &tables::SEARCH, index: Some(1), prefix: &prefix, after: None, descending: false, limit };
+        entities(self.scan(&scan)?)
     }
 
     async fn list_credentials_of_subject(&self, subject: &str) -> Result<Vec<Credential>, StoreError> {

@@ -107,6 +107,9 @@ impl Plan {
             Requirement::PolicyAbsent(id) => {
                 self.check(Check::Absent { table: &tables::POLICY, key: vec![id.as_str().into()] }, CommitError::Taken);
             }
+            Requirement::SearchStands { id, owner } => {
+                self.must_equal(&tables::SEARCH, vec![id.as_str().into()], 1, owner.as_str().into())
+            }
             Requirement::RptThere(key) => self.must_equal(&tables::RPT, token_key(&key), 1, key.hash.to_vec().into()),
             Requirement::LinkUnchanged { owner, resource_server, version } => {
                 let key = vec![owner.as_str().into(), resource_server.as_str().into()];
@@ -253,6 +256,11 @@ impl Plan {
             Write::PutOwnerSettings(owner, settings) => {
                 self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?])
             }
+            Write::PutSearch(search) => {
+                let key = [search.id.as_str().into(), search.owner.as_str().into(), i64::from(search.is_due()).into()];
+                self.put(&tables::SEARCH, key.into_iter().chain([body(&search)?]).collect())
+            }
+            Write::DeleteSearch(id) => self.delete(&tables::SEARCH, vec![id.as_str().into()]),
             Write::PutCredential(c) => {
                 let key = [c.owner.as_str().into(), c.document.id.as_str().into(), c.subject.as_str().into()];
                 self.put(&tables::CREDENTIAL, key.into_iter().chain([body(&c)?]).collect())

@@ -87,6 +87,8 @@ pub struct Metadata {
     pub resource_owner_credentials_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocations_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery_requests_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claim_token_formats_supported: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -116,4 +118,7 @@ pub struct ProtectedResourceMetadata {
     pub resource_management_authorization_servers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_owner_credentials_endpoint: Option<String>,
+    /// Where an authorization server may ask whether somebody is known here (2.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_discovery_endpoint: Option<String>,
 }

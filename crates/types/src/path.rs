@@ -24,6 +24,7 @@ pub const ACCESS_REQUESTS: &str = "/uma/access-requests";
 pub const EVENTS: &str = "/uma/events";
 pub const CREDENTIALS: &str = "/uma/credentials";
 pub const OWNER_SETTINGS: &str = "/uma/owner-settings";
+pub const DISCOVERY: &str = "/uma/discovery-requests";
 
 pub const LOGIN: &str = "/login";
 pub const LOGOUT: &str = "/logout";
@@ -31,6 +32,7 @@ pub const APPLICATIONS: &str = "/applications";
 pub const MY_RESOURCES: &str = "/my/resources";
 pub const MY_REQUESTS: &str = "/my/requests";
 pub const MY_HISTORY: &str = "/my/history";
+pub const MY_SEARCHES: &str = "/my/searches";
 
 /// Where RFC 8414 3.1 puts a well-known document of an issuer: between host and path.
 pub fn inserted_well_known(issuer: &str, well_known: &str) -> String {

@@ -255,6 +255,7 @@ async fn declare_account(config: &Config, identity: &Identity, declared: &Accoun
         name: declared.name.clone(),
         email: declared.email.clone(),
         email_verified: declared.email.is_some(),
+        claims: declared.claims.clone(),
         password_hash,
         declared_digest: digest,
         created: before.as_ref().map_or(identity.now(), |before| before.created),

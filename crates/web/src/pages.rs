@@ -3,6 +3,7 @@
 
 mod requests;
 mod resources;
+mod searches;
 
 use crate::Shared;
 use crate::browser::{Visit, see_other};
@@ -28,6 +29,7 @@ pub fn router() -> Router<Shared> {
         .route(&format!("{}/{{id}}/policies/{{policy}}/withdraw", path::MY_RESOURCES), post(resources::withdraw))
         .route(path::MY_REQUESTS, get(requests::list))
         .route(&format!("{}/{{id}}", path::MY_REQUESTS), post(requests::decide))
+        .route(&format!("{}/{{id}}", path::MY_SEARCHES), get(searches::show).post(searches::decide))
         .route(path::MY_HISTORY, get(history))
 }
 

@@ -2,6 +2,7 @@
 
 mod claims;
 mod credentials;
+mod discovery;
 mod owner;
 mod protection;
 mod stream;
@@ -43,6 +44,8 @@ pub fn router() -> Router<Shared> {
             get(owner::read_request).post(owner::decide_request).delete(owner::delete_request),
         )
         .route(path::EVENTS, get(owner::list_events))
+        .route(path::DISCOVERY, get(discovery::list).post(discovery::create))
+        .route(&format!("{}/{{id}}", path::DISCOVERY), get(discovery::read).delete(discovery::delete))
         .route(path::CREDENTIALS, get(credentials::list).post(credentials::register))
         .route(&format!("{}/{{id}}", path::CREDENTIALS), get(credentials::read).delete(credentials::delete))
         .route(path::OWNER_SETTINGS, get(owner::read_settings).put(owner::put_settings))

@@ -1,11 +1,11 @@
 //! The client credentials grant (RFC 6749 4.4). With `acts_for` the token has an owner: that is how
 //! an organisation gets a PAT without anybody logging in (Federated Authorization 1.3).
 
-use super::TokenRequest;
+use super::{RefreshToken, Renews, TokenRequest};
 use crate::access_token::AccessToken;
 use crate::client::{ActsFor, OPENID_SCOPES};
 use crate::consent::Consent;
-use crate::{Changes, CommitError, Failure, Identity, Requirement, Write};
+use crate::{Changes, CommitError, Failure, Identity, Requirement, SpentId, Write};
 use types::token::{TokenResponse, UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ErrorCode, GrantId, ScopeSet};
 
@@ -68,6 +68,66 @@ impl Identity {
         let mut response = self.token_response(text, expires, request.jkt.as_ref());
         response.scope = Some(scope.to_string());
         Ok(Ok(response))
+    }
+
+    /// A token for an owner who has consented elsewhere than at the authorization endpoint: `spent` is what it was given
+    /// for, and good once.
+    pub async fn issue_for_owner(
+        &self,
+        request: &TokenRequest<'_>,
+        owner: &AccountId,
+        scope: &ScopeSet,
+        spent: SpentId,
+    ) -> Result<TokenResponse, Failure> {
+        self.check_binding(request)?;
+        for _ in 0..RETRIES {
+            let mut changes = Changes::of(vec![Write::Spend(spent.clone())]);
+            let grant = self.standing_link(request, owner, scope, &mut changes).await?;
+            let (now, family) = (self.now(), self.random_id());
+            let token = AccessToken {
+                client: request.client.id.clone(),
+                account: Some(owner.clone()),
+                scope: scope.clone(),
+                grant: Some(grant.clone()),
+                resource: None,
+                cnf: request.jkt.clone(),
+                issued: now,
+                expires: now.plus(self.settings.access_token_lifetime),
+                family: family.clone(),
+                signed: false,
+            };
+            let expires = token.expires;
+            let (text, keep) = self.new_access_token(request.client, token).await?;
+            changes.writes.push(keep);
+            let mut response = self.token_response(text, expires, request.jkt.as_ref());
+            response.scope = Some(scope.to_string());
+            if request.client.may_use("refresh_token") {
+                let renews =
+                    Renews::Access { account: Some(owner.clone()), scope: scope.clone(), grant: Some(grant), resource: None };
+                let refresh = RefreshToken {
+                    client: request.client.id.clone(),
+                    renews,
+                    cnf: request.jkt.clone().filter(|_| request.client.is_public()),
+                    family,
+                    expires: now.plus(self.settings.refresh_token_lifetime),
+                    rotated: None,
+                    superseded: false,
+                    predecessor: None,
+                };
+                let (text, _, keep) = self.new_refresh_token(owner.as_str(), refresh)?;
+                response.refresh_token = Some(text);
+                changes.writes.push(keep);
+            }
+            match self.store.commit(changes).await {
+                Ok(()) => return Ok(response),
+                Err(CommitError::Taken | CommitError::Changed) => {}
+                Err(CommitError::Spent) => {
+                    return Failure::refuse(ErrorCode::InvalidGrant, "the assertion was used before");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("the link to the owner changes too fast".into()))
     }
 
     /// Scopes asked for, or where none are: all that the client is registered for, so long as they

@@ -104,7 +104,13 @@ impl Gateway {
         links.iter().find(|(_, link)| link.preferred).map(|(issuer, _)| issuer.clone()).or_else(ready).or_else(first)
     }
 
-    async fn keep(&self, owner: &str, issuer: &str, tokens: TokenResponse, link: Link) -> Result<Link, ProtectionError> {
+    pub(super) async fn keep(
+        &self,
+        owner: &str,
+        issuer: &str,
+        tokens: TokenResponse,
+        link: Link,
+    ) -> Result<Link, ProtectionError> {
         let expires = self.client.clock.now().plus(tokens.expires_in.unwrap_or(300));
         let refresh_token = tokens.refresh_token.or(link.refresh_token);
         let link = Link { access_token: tokens.access_token, expires, refresh_token, ..link };
@@ -193,7 +199,7 @@ impl Gateway {
     }
 }
 
-fn new_link(now: Timestamp) -> Link {
+pub(super) fn new_link(now: Timestamp) -> Link {
     Link {
         access_token: String::new(),
         expires: Timestamp(0),

@@ -6,7 +6,9 @@ use crate::serve::{Stop, bind, serve};
 use crate::{Exit, assemble, say};
 use client::{Client, Credentials};
 use jose::{SystemClock, SystemRandomness};
-use resource_server::gateway::{Behind, Check, Gateway, Management, PatBy, Settings, Store, Trust};
+use resource_server::gateway::{Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Settings, Store, Trust};
+use resource_server::matching::{Csv, Matching, Records, Source, Sql};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,8 +102,29 @@ pub async fn assemble_gateway(
         },
         dpop_key: None,
     };
-    let own_log_in = log_in.map(|log_in| log_in as Arc<dyn resource_server::gateway::OwnLogIn>);
-    Gateway::open(settings, client, store, own_log_in).await.map_err(Exit::failed)
+    let own_log_in = log_in.map(|log_in| log_in as Arc<dyn OwnLogIn>);
+    let by = By { own_log_in, matching: matching(config, section)? };
+    Gateway::open(settings, client, store, by).await.map_err(Exit::failed)
+}
+
+/// The records of `[gateway.discovery]`.
+fn matching(config: &Config, section: &GatewayConfig) -> Result<Option<Arc<dyn Matching>>, Exit> {
+    let Some(discovery) = &section.discovery else { return Ok(None) };
+    let source: Arc<dyn Source> = match (&discovery.csv, &discovery.sqlite) {
+        (Some(file), _) => {
+            let wrong = |error: &dyn std::fmt::Display| Exit::usage(format!("gateway.discovery.csv: {file}: {error}"));
+            let text = std::fs::read_to_string(config.path(file)).map_err(|error| wrong(&error))?;
+            Arc::new(Csv::parse(&text).map_err(|error| wrong(&error))?)
+        }
+        (None, file) => {
+            let file = config.path(file.as_deref().unwrap_or_default());
+            let sql = Sql { file, query: discovery.query.clone().unwrap_or_default() };
+            // a query that cannot work is told now, and not to the first who is looked for
+            sql.candidates(&BTreeMap::new()).map_err(|error| Exit::usage(format!("gateway.discovery: {error}")))?;
+            Arc::new(sql)
+        }
+    };
+    Ok(Some(Arc::new(Records(source))))
 }
 
 /// Goes on with what is on its way, and writes the history.

@@ -94,8 +94,13 @@ pub async fn keep_house(app: Arc<App>, store: Store, mut stop: Stop) {
                     tracing::error!(%error, "requests that ran out could not be ended");
                 }
             },
-            _ = digest.tick() => if let Err(error) = uma.send_digests().await {
-                tracing::error!(%error, "digests could not be sent");
+            _ = digest.tick() => {
+                if let Err(error) = uma.send_searches().await {
+                    tracing::error!(%error, "searches could not be sent");
+                }
+                if let Err(error) = uma.send_digests().await {
+                    tracing::error!(%error, "digests could not be sent");
+                }
             },
             _ = reload.tick() => if let Err(error) = identity.keys.load(&*identity.store, &*identity.clock, &*identity.randomness).await {
                 tracing::error!(%error, "keys could not be read");

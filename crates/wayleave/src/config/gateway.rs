@@ -37,6 +37,9 @@ pub struct GatewayConfig {
     pub client_secret_file: Option<String>,
     #[serde(default)]
     pub management: Option<ManagementConfig>,
+    /// Records to find owners in who cannot log in here.
+    #[serde(default)]
+    pub discovery: Option<DiscoveryConfig>,
     #[serde(default)]
     pub store: Option<StoreConfig>,
     #[serde(default)]
@@ -51,6 +54,21 @@ pub struct ManagementConfig {
     /// `preferred_username` or `sub`.
     #[serde(default = "preferred_username")]
     pub owner_claim: String,
+}
+
+/// `[gateway.discovery]`: one of the two.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscoveryConfig {
+    /// A CSV file whose first line names the columns: `owner`, and claims.
+    #[serde(default)]
+    pub csv: Option<String>,
+    /// A SQLite file, with `query`.
+    #[serde(default)]
+    pub sqlite: Option<String>,
+    /// Finds candidates; what is said of the person is there as `:name`, `:birthdate`, ...
+    #[serde(default)]
+    pub query: Option<String>,
 }
 
 fn code() -> String {
@@ -151,6 +169,11 @@ impl GatewayConfig {
         self.routes()?;
         if self.folder.is_some() == self.upstream.is_some() {
             return Err("gateway: give `upstream` or `folder`".into());
+        }
+        if let Some(discovery) = &self.discovery
+            && (discovery.csv.is_some() == discovery.sqlite.is_some() || discovery.sqlite.is_some() != discovery.query.is_some())
+        {
+            return Err("gateway.discovery: give `csv`, or `sqlite` with `query`".into());
         }
         if self.authorization_servers.is_empty() {
             return Err("gateway.authorization_servers: name an authorization server".into());

@@ -152,6 +152,8 @@ pub struct AccountConfig {
     pub password: Option<String>,
     pub password_hash: Option<String>,
     pub password_file: Option<String>,
+    /// Further claims that the operator vouches for: `birthdate`, `address`, ...
+    pub claims: serde_json::Map<String, serde_json::Value>,
 }
 
 impl AccountConfig {

@@ -14,4 +14,5 @@ mod operation;
 mod others;
 mod owners;
 mod processes;
+mod searching;
 mod services;

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use identity::token::TokenRequest;
 use identity::{Failure, Grant};
 use types::ErrorCode;
+use types::discovery::JWT_BEARER;
 
 /// `POST /token`.
 pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
@@ -33,6 +34,9 @@ async fn exchange(app: &Host, parts: Parts, body: Body) -> Answer<Response> {
         return Ok(secret(Json(response)));
     }
     let grant_type = form.one("grant_type").map_err(Failure::from)?;
+    if let Some(uma) = uma.filter(|uma| uma.settings.extensions && grant_type == Some(JWT_BEARER)) {
+        return Ok(secret(Json(uma.exchange_assertion(&request).await?)));
+    }
     let Some(uma) = uma.filter(|uma| grant_type == Some(uma.grant_type())) else {
         return Err(ApiError(Failure::Refused(types::Refusal::new(
             ErrorCode::UnsupportedGrantType,

@@ -11,7 +11,7 @@ use jose::{Algorithm, Clock, SigningKey, SystemClock, SystemRandomness, did};
 use outbound::{Method, Outbound, Request, Settings};
 use resource_server::ProtectionError;
 use resource_server::gateway::{
-    self, Behind, Check, Gateway, Management, OwnLogIn, OwnToken, OwnerOf, PatBy, Route, Sent, Trust,
+    self, Behind, By, Check, Gateway, Management, OwnLogIn, OwnToken, OwnerOf, PatBy, Route, Sent, Trust,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -106,7 +106,8 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
     };
     let store = gateway::Store::open(&folder.join("gateway.db")).map_err(Exit::failed)?;
     let client = client(issuer, "photos-rs", "photos-secret")?;
-    Gateway::open(settings, client, store, Some(Arc::new(Alice))).await.map_err(Exit::failed)
+    let by = By { own_log_in: Some(Arc::new(Alice)), ..By::default() };
+    Gateway::open(settings, client, store, by).await.map_err(Exit::failed)
 }
 
 fn client(issuer: &str, id: &str, secret: &str) -> Result<Client, Exit> {

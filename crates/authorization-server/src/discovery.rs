@@ -1,0 +1,270 @@
+//! Finding an owner at resource servers that cannot log anyone in (protocol.md 2.2).
+//!
+//! 1. A manager asks for a search with its PMT; the owner sees what would be told to whom, adds what only she knows,
+//!    and consents ([`AuthorizationServer::decide_search`]).
+//! 2. Each resource server gets a *discovery token* for itself alone, good for a minute.
+//! 3. Where it finds her, it trades the assertion in it for a PAT (`token/jwt_bearer.rs`), and registers what is hers.
+//!
+//! What she said is kept only until it was sent. Ending a search ends its assertions.
+
+use crate::changes::{Changes, Requirement, Write};
+use crate::{AuthorizationServer, store::Page};
+use identity::access_token::PolicyToken;
+use identity::{Account, CommitError, Failure, internal};
+use jose::Algorithm;
+use outbound::Request;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use types::discovery::{
+    DISCOVERY_MEDIA, DISCOVERY_TYPE, DiscoveryDocument, DiscoveryRequest, DiscoveryToken, PAT_ASSERTION_TYPE, SearchAt,
+    SearchState, SearchedServer,
+};
+use types::metadata::ProtectedResourceMetadata;
+use types::{ClientId, ErrorCode, OwnerId, Refusal, ResourceServerId, Timestamp, path};
+
+/// Seconds that a discovery token is good.
+const TOKEN_LIFETIME: i64 = 60;
+/// Seconds that a resource server has to find somebody.
+const ASSERTION_LIFETIME: i64 = 90 * 86_400;
+/// Seconds that a search waits for consent, or is tried.
+const SEARCH_LIFETIME: i64 = 86_400;
+const MAX_SERVERS: usize = 100;
+const MAX_CLAIMS: usize = 20;
+const MAX_TEXT: usize = 500;
+
+/// A search as it is kept.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Search {
+    pub id: String,
+    pub owner: OwnerId,
+    pub state: SearchState,
+    pub created: Timestamp,
+    pub claims: Vec<String>,
+    pub servers: Vec<SearchedClient>,
+    /// What she says of herself; gone when it was sent.
+    #[serde(default)]
+    pub self_asserted: Map<String, Value>,
+}
+
+/// A resource server of it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SearchedClient {
+    pub client: ClientId,
+    pub resource: ResourceServerId,
+    pub state: SearchAt,
+}
+
+impl Search {
+    /// Whether something of it is to be sent.
+    pub fn is_due(&self) -> bool {
+        self.state == SearchState::Approved && self.servers.iter().any(|server| server.state == SearchAt::Waiting)
+    }
+}
+
+/// What the owner sees before she consents: each claim, and its value where it is known.
+pub struct SearchQuestion {
+    pub id: String,
+    pub resource_servers: Vec<String>,
+    pub known: Vec<(String, String)>,
+    pub unknown: Vec<String>,
+}
+
+fn not_found() -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::NotFound, "no search of yours has this id"))
+}
+
+/// A claim that this server knows to be so.
+fn verified(account: &Account, name: &str) -> Option<Value> {
+    match name {
+        "email" => account.verified_email().map(Value::from),
+        "name" if !account.claims.contains_key("name") => account.name.clone().map(Value::from),
+        other => account.claims.get(other).cloned(),
+    }
+}
+
+impl AuthorizationServer {
+    /// `POST {discovery_requests_endpoint}`: nothing is sent before the owner consents.
+    pub async fn create_search(&self, pmt: &PolicyToken, wanted: DiscoveryRequest) -> Result<DiscoveryDocument, Failure> {
+        let invalid = |what: &str| Failure::refuse(ErrorCode::InvalidRequest, what.to_owned());
+        if wanted.resource_servers.is_empty() || wanted.resource_servers.len() > MAX_SERVERS {
+            return invalid("`resource_servers` must name 1 to 100 resource servers");
+        }
+        let is_name =
+            |name: &String| name.len() <= 64 && !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if wanted.claims.is_empty() || wanted.claims.len() > MAX_CLAIMS || !wanted.claims.iter().all(is_name) {
+            return invalid("`claims` must name 1 to 20 claims");
+        }
+        let mut servers = Vec::new();
+        for resource in wanted.resource_servers {
+            let Some(client) = self.identity.store.find_client_by_resource(resource.as_str()).await? else {
+                return Failure::refuse(ErrorCode::InvalidTarget, format!("no resource server `{resource}` is known here"));
+            };
+            servers.push(SearchedClient { client: client.id, resource, state: SearchAt::Waiting });
+        }
+        let search = Search {
+            id: self.identity.random_id(),
+            owner: pmt.owner.clone(),
+            state: SearchState::Waiting,
+            created: self.now(),
+            claims: wanted.claims,
+            servers,
+            self_asserted: Map::new(),
+        };
+        self.store.commit(Changes::of(vec![Write::PutSearch(search.clone())])).await?;
+        Ok(self.search_document(&search))
+    }
+
+    fn search_document(&self, search: &Search) -> DiscoveryDocument {
+        let page = || format!("{}/{}", self.identity.url(path::MY_SEARCHES), search.id);
+        let server = |server: &SearchedClient| SearchedServer { resource_server: server.resource.clone(), state: server.state };
+        DiscoveryDocument {
+            id: search.id.clone(),
+            state: search.state,
+            created: search.created,
+            authorize_uri: (search.state == SearchState::Waiting).then(page),
+            claims: search.claims.clone(),
+            resource_servers: search.servers.iter().map(server).collect(),
+        }
+    }
+
+    async fn own_search(&self, owner: &OwnerId, id: &str) -> Result<Search, Failure> {
+        self.store.find_search(id).await?.filter(|search| search.owner == *owner).ok_or_else(not_found)
+    }
+
+    pub async fn list_searches(&self, pmt: &PolicyToken, page: &Page<String>) -> Result<Vec<DiscoveryDocument>, Failure> {
+        let searches = self.store.list_searches(&pmt.owner, page).await?;
+        Ok(searches.iter().map(|search| self.search_document(search)).collect())
+    }
+
+    pub async fn read_search(&self, pmt: &PolicyToken, id: &str) -> Result<DiscoveryDocument, Failure> {
+        Ok(self.search_document(&self.own_search(&pmt.owner, id).await?))
+    }
+
+    /// Ends a search: who has not found her by now does not get a PAT by it any more.
+    pub async fn delete_search(&self, pmt: &PolicyToken, id: &str) -> Result<(), Failure> {
+        let search = self.own_search(&pmt.owner, id).await?;
+        self.store.commit(Changes::of(vec![Write::DeleteSearch(search.id)])).await?;
+        Ok(())
+    }
+
+    /// What she is asked.
+    pub async fn search_question(&self, owner: &PolicyToken, id: &str) -> Result<SearchQuestion, Failure> {
+        let search = self.own_search(&owner.owner, id).await?;
+        if search.state != SearchState::Waiting {
+            return Failure::refuse(ErrorCode::Conflict, "you have answered this already");
+        }
+        let account = self.identity.store.find_account(&owner.owner).await?.ok_or_else(not_found)?;
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for name in &search.claims {
+            match verified(&account, name) {
+                Some(Value::String(text)) => known.push((name.clone(), text)),
+                Some(other) => known.push((name.clone(), other.to_string())),
+                None => unknown.push(name.clone()),
+            }
+        }
+        let resource_servers = search.servers.iter().map(|server| server.resource.as_str().to_owned()).collect();
+        Ok(SearchQuestion { id: search.id, resource_servers, known, unknown })
+    }
+
+    /// Her answer, with what only she knows.
+    pub async fn decide_search(
+        &self,
+        owner: &PolicyToken,
+        id: &str,
+        approve: bool,
+        said: Map<String, Value>,
+    ) -> Result<(), Failure> {
+        let mut search = self.own_search(&owner.owner, id).await?;
+        if search.state != SearchState::Waiting {
+            return Failure::refuse(ErrorCode::Conflict, "you have answered this already");
+        }
+        if said.values().any(|value| value.as_str().is_none_or(|text| text.len() > MAX_TEXT)) {
+            return Failure::refuse(ErrorCode::InvalidRequest, "what you say of yourself is too long: 500 characters at most");
+        }
+        search.state = if approve { SearchState::Approved } else { SearchState::Denied };
+        let claims = &search.claims;
+        let asked =
+            |name: &String, value: &Value| claims.contains(name) && value.as_str().is_some_and(|text| !text.trim().is_empty());
+        search.self_asserted = said.into_iter().filter(|(name, value)| approve && asked(name, value)).collect();
+        self.store.commit(Changes::of(vec![Write::PutSearch(search)])).await?;
+        Ok(())
+    }
+
+    /// Sends what is due; called after a consent, and every few seconds for what could not be sent then.
+    pub async fn send_searches(&self) -> Result<(), Failure> {
+        for search in self.store.list_due_searches(100).await? {
+            self.send_search(search).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_search(&self, search: Search) -> Result<(), Failure> {
+        let account = self.identity.store.find_account(&search.owner).await?;
+        let given_up = search.created.plus(SEARCH_LIFETIME) <= self.now();
+        let mut after = search.clone();
+        for (server, before) in
+            after.servers.iter_mut().zip(&search.servers).filter(|(server, _)| server.state == SearchAt::Waiting)
+        {
+            server.state = match &account {
+                None => SearchAt::Failed,
+                Some(account) => match self.send_to(&search, account, before).await? {
+                    SearchAt::Waiting if given_up => SearchAt::Failed,
+                    state => state,
+                },
+            };
+        }
+        if !after.is_due() {
+            after.self_asserted = Map::new();
+        }
+        self.put_standing(after).await
+    }
+
+    /// Keeps it, unless it was ended meanwhile: then it stays ended.
+    pub(crate) async fn put_standing(&self, search: Search) -> Result<(), Failure> {
+        let stands = Requirement::SearchStands { id: search.id.clone(), owner: search.owner.clone() };
+        let mut changes = Changes::of(vec![Write::PutSearch(search)]);
+        changes.requires.push(stands);
+        match self.store.commit(changes).await {
+            Ok(()) | Err(CommitError::Changed) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn send_to(&self, search: &Search, account: &Account, server: &SearchedClient) -> Result<SearchAt, Failure> {
+        let url = path::inserted_well_known(server.resource.as_str(), path::OAUTH_PROTECTED_RESOURCE);
+        let Ok(answer) = self.identity.outbound.send(Request::get(&url)).await else { return Ok(SearchAt::Waiting) };
+        let Ok(document) = types::json::parse::<ProtectedResourceMetadata>(&answer.body) else { return Ok(SearchAt::Failed) };
+        let endpoint = document.resource_discovery_endpoint.filter(|_| document.resource == server.resource.as_str());
+        let Some(endpoint) = endpoint else { return Ok(SearchAt::Failed) };
+        let token = self.discovery_token(search, account, server)?;
+        let mut request = Request::get(&endpoint);
+        (request.method, request.body) = (outbound::Method::POST, Some(token.into_bytes()));
+        match self.identity.outbound.send(request.header("content-type", DISCOVERY_MEDIA)).await {
+            Ok(answer) if answer.status.is_success() => Ok(SearchAt::Sent),
+            Ok(answer) if answer.status.is_client_error() => Ok(SearchAt::Failed),
+            _ => Ok(SearchAt::Waiting),
+        }
+    }
+
+    fn discovery_token(&self, search: &Search, account: &Account, server: &SearchedClient) -> Result<String, Failure> {
+        let (now, key) = (self.now(), self.identity.keys.signing_key(Algorithm::EdDsa, self.now())?);
+        let assertion = json!({
+            "iss": self.issuer(), "aud": self.identity.url(path::TOKEN), "client_id": server.client, "sub": search.owner,
+            "search": search.id, "jti": self.identity.random_id(), "iat": now, "exp": now.plus(ASSERTION_LIFETIME),
+        });
+        let said = search.claims.iter().filter_map(|name| Some((name.clone(), verified(account, name)?)));
+        let pairwise = [server.client.as_str().as_bytes(), b"\0", search.owner.as_str().as_bytes()].concat();
+        let token = DiscoveryToken {
+            iss: self.issuer().as_str().to_owned(),
+            aud: server.resource.as_str().to_owned(),
+            sub: self.identity.keys.keyed_digest("pairwise subject", &pairwise),
+            iat: now,
+            exp: now.plus(TOKEN_LIFETIME),
+            jti: self.identity.random_id(),
+            verified_claims: said.collect(),
+            self_asserted_claims: search.self_asserted.clone(),
+            pat_assertion: key.sign(PAT_ASSERTION_TYPE, &assertion).map_err(internal)?,
+        };
+        key.sign(DISCOVERY_TYPE, &token).map_err(internal)
+    }
+}

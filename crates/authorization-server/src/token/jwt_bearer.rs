@@ -1,0 +1,61 @@
+//! The JWT bearer grant (RFC 7523 2.1) with an assertion of this server's own: a resource server that found an owner in
+//! its records gets a PAT for her (protocol.md 2.2). The assertion is for that client alone, good once, and ends with
+//! the search that it came of.
+
+use crate::AuthorizationServer;
+use identity::token::TokenRequest;
+use identity::{Failure, SpentId};
+use jose::UnverifiedJws;
+use serde::Deserialize;
+use types::discovery::{PAT_ASSERTION_TYPE, SearchAt, SearchState};
+use types::token::{TokenResponse, UMA_PROTECTION};
+use types::{ClientId, ErrorCode, OwnerId, Refusal, ScopeSet, Timestamp};
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    client_id: ClientId,
+    sub: OwnerId,
+    search: String,
+    jti: String,
+    exp: Timestamp,
+}
+
+fn invalid_grant() -> Failure {
+    Failure::Refused(Refusal::new(
+        ErrorCode::InvalidGrant,
+        "the assertion is unknown, used, ended or another client's: nothing can be done with it",
+    ))
+}
+
+impl AuthorizationServer {
+    /// Trades an assertion.
+    pub async fn exchange_assertion(&self, request: &TokenRequest<'_>) -> Result<TokenResponse, Failure> {
+        request.form.check_unrepeated()?;
+        let scope = request.form.one("scope")?.unwrap_or(UMA_PROTECTION);
+        if scope != UMA_PROTECTION || request.client.is_public() {
+            return Failure::refuse(ErrorCode::InvalidScope, "such an assertion is good for `uma_protection` alone");
+        }
+        let text = request.form.required("assertion")?;
+        let keys = self.identity.keys.own_key_set(self.now());
+        let jws =
+            UnverifiedJws::parse(text).and_then(|jws| jws.expect_type(PAT_ASSERTION_TYPE)).and_then(|jws| jws.verify(&keys));
+        let claims = jws.and_then(|jws| jws.claims::<Claims>()).map_err(|_| invalid_grant())?.into_inner();
+        let ours = claims.iss == self.issuer().as_str() && claims.aud == self.identity.url(types::path::TOKEN);
+        if !ours || claims.client_id != request.client.id || claims.exp <= self.now() {
+            return Err(invalid_grant());
+        }
+        let search = self.store.find_search(&claims.search).await?;
+        let search = search.filter(|search| search.owner == claims.sub && search.state == SearchState::Approved);
+        let mut search = search.ok_or_else(invalid_grant)?;
+        let spent = SpentId { kind: "pat-assertion", issuer: String::new(), id: claims.jti, expires: claims.exp };
+        let scopes: ScopeSet = ScopeSet::parse(UMA_PROTECTION).map_err(identity::internal)?;
+        let response = self.identity.issue_for_owner(request, &claims.sub, &scopes, spent).await?;
+        for server in search.servers.iter_mut().filter(|server| server.client == request.client.id) {
+            server.state = SearchAt::Found;
+        }
+        self.put_standing(search).await?;
+        Ok(response)
+    }
+}

@@ -1,0 +1,123 @@
+//! Being found without a log-in (protocol.md 2.2): an authorization server of the operator's list says something of an
+//! owner of its own; whoever fits in this server's records ([`crate::matching`]) is linked with it. What fits nobody is
+//! forgotten at once, and nothing of it is ever logged.
+
+use super::store::{Account, LinkState};
+use super::{Gateway, link};
+use crate::challenge::plain;
+use crate::matching::Described;
+use crate::protection::ProtectionError;
+use axum::body::Body;
+use axum::response::Response;
+use http::StatusCode;
+use http::request::Parts;
+use jose::{KeySet, UnverifiedJws};
+use outbound::Request;
+use serde_json::Value;
+use std::sync::{Arc, PoisonError};
+use types::discovery::{DISCOVERY_TYPE, DiscoveryToken};
+
+/// Longest token that is read.
+const MAX_TOKEN: usize = 32 * 1024;
+/// Seconds that a token may live, with room for a clock that is wrong.
+const LONGEST: i64 = 60;
+const SKEW: i64 = 60;
+/// Tokens that are being looked into at one time.
+const MOST_AT_ONCE: usize = 64;
+
+/// Whether the operator has records to look into.
+pub(super) fn is_offered(gateway: &Gateway) -> bool {
+    gateway.matching.is_some()
+}
+
+/// `POST {resource_discovery_endpoint}`: 202 at once; looking takes its own time.
+pub(super) async fn discover(gateway: &Arc<Gateway>, parts: &Parts, body: Body) -> Response {
+    let bad = |what: &'static str| plain(StatusCode::BAD_REQUEST, what);
+    if gateway.matching.is_none() {
+        return plain(StatusCode::NOT_FOUND, "Nothing is here.");
+    }
+    if parts.method != http::Method::POST {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "Post a discovery token.");
+    }
+    let Ok(bytes) = axum::body::to_bytes(body, MAX_TOKEN).await else {
+        return plain(StatusCode::PAYLOAD_TOO_LARGE, "This is too long for a discovery token.");
+    };
+    let Ok(text) = std::str::from_utf8(&bytes) else { return bad("A discovery token is a signed JWT.") };
+    let token = match gateway.check_discovery(text.trim()).await {
+        Ok(Some(token)) => token,
+        Ok(None) => {
+            return bad(
+                "This discovery token is not good here: it must be of a listed authorization server, for this resource server, and new.",
+            );
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a discovery token cannot be checked");
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "The authorization server cannot be asked right now: try again.");
+        }
+    };
+    let Ok(permit) = gateway.looking.clone().try_acquire_owned() else {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "Too many searches at once: try again in a moment.");
+    };
+    let gateway = gateway.clone();
+    tokio::spawn(async move {
+        let issuer = token.iss.clone();
+        match gateway.look_for(token).await {
+            Ok(found) => tracing::info!(issuer, found, "somebody was looked for"),
+            Err(error) => tracing::warn!(%error, issuer, "a search ended early"),
+        }
+        drop(permit);
+    });
+    plain(StatusCode::ACCEPTED, "It is being looked into.")
+}
+
+/// How many may look at once.
+pub(super) fn looking() -> Arc<tokio::sync::Semaphore> {
+    Arc::new(tokio::sync::Semaphore::new(MOST_AT_ONCE))
+}
+
+impl Gateway {
+    /// Signature, type, issuer, audience and times; good once.
+    async fn check_discovery(&self, text: &str) -> Result<Option<DiscoveryToken>, ProtectionError> {
+        let Ok(jws) = UnverifiedJws::parse(text).and_then(|jws| jws.expect_type(DISCOVERY_TYPE)) else { return Ok(None) };
+        let issuer = jws.claimed("iss").unwrap_or_default();
+        if !self.is_listed(&issuer) {
+            return Ok(None);
+        }
+        let peer = self.peer(&issuer).await?;
+        let answer = self.client.outbound.send(Request::get(&peer.protection.metadata.jwks_uri)).await;
+        let answer = answer.map_err(|_| ProtectionError::Unreachable)?;
+        let keys = types::json::parse::<Value>(&answer.body).ok().and_then(|set| KeySet::from_json(&set));
+        let verified = jws.verify(&keys.ok_or(ProtectionError::Unreachable)?).and_then(|jws| jws.claims::<DiscoveryToken>());
+        let Ok(token) = verified.map(jose::Verified::into_inner) else { return Ok(None) };
+        let now = self.client.clock.now();
+        let in_time = token.iat <= now.plus(SKEW) && now < token.exp && token.iat.until(token.exp) <= LONGEST;
+        if token.aud != self.settings.resource || !in_time {
+            return Ok(None);
+        }
+        let mut seen = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, until| now < *until);
+        let first = seen.insert(format!("{issuer} {}", token.jti), token.exp.plus(SKEW)).is_none();
+        Ok(first.then_some(token))
+    }
+
+    /// Looks, and links whom it finds; whether it did.
+    async fn look_for(&self, token: DiscoveryToken) -> Result<bool, ProtectionError> {
+        let Some(matching) = &self.matching else { return Ok(false) };
+        let described = Described { verified: token.verified_claims, self_asserted: token.self_asserted_claims };
+        let found = matching.find(&described).await.map_err(|error| ProtectionError::Refused(error.to_string()))?;
+        drop(described);
+        let Some(owner) = found.filter(|owner| self.has_owner(owner)) else { return Ok(false) };
+        // whoever is linked there already stays so: a search does not put somebody else in her place
+        if self.store.find_link(&owner, &token.iss).is_some_and(|link| link.state == LinkState::Active) {
+            return Ok(false);
+        }
+        let peer = self.introduced(&token.iss).await?;
+        let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
+        let tokens = client.jwt_bearer(metadata, &token.pat_assertion, types::token::UMA_PROTECTION).await?;
+        let account = Account { sub: Some(token.sub), email: None };
+        let link = super::store::Link { account, ..link::new_link(self.client.clock.now()) };
+        self.keep(&owner, &token.iss, tokens, link).await?;
+        self.register_folder(&owner).await?;
+        Ok(true)
+    }
+}
