@@ -153,6 +153,7 @@ pub struct AccountConfig {
     pub password_hash: Option<String>,
     pub password_file: Option<String>,
     /// Further claims that the operator vouches for: `birthdate`, `address`, ...
+    #[serde(default)]
     pub claims: serde_json::Map<String, serde_json::Value>,
 }
 
