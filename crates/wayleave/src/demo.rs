@@ -3,6 +3,7 @@
 //! also plays that story. It stays up until it is stopped, unless `--exit` is given.
 
 pub mod browser;
+mod choose;
 mod pictures;
 mod story;
 mod viewer;
@@ -26,7 +27,7 @@ pub const BOB: &str = "bob@bar.example";
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// The story to play: photos
+    /// The story to play: photos, or choose
     story: Option<String>,
     /// Folder of albums to protect, one folder an album [default: a few pictures that are shipped]
     #[arg(long)]
@@ -59,16 +60,19 @@ impl Drop for Temporary {
 
 /// Runs it.
 pub async fn run(options: Options) -> Result<(), Exit> {
-    if options.story.as_deref().is_some_and(|story| story != "photos") {
-        return Err(Exit::usage("there is one story so far: photos"));
+    if options.story.as_deref().is_some_and(|story| !matches!(story, "photos" | "choose")) {
+        return Err(Exit::usage("there are two stories so far: photos, and choose"));
     }
     let temporary = Temporary(std::env::temp_dir().join(format!("wayleave-demo-{}", std::process::id())));
-    let folder = match options.folder {
+    let folder = match &options.folder {
         Some(folder) if folder.is_dir() => folder.canonicalize().map_err(Exit::failed)?,
         Some(folder) => return Err(Exit::usage(format!("{} is no folder", folder.display()))),
         None => pictures::unpack(&temporary.0.join("pictures")).map_err(Exit::failed)?,
     };
     let stop = Stop::at_signal().map_err(Exit::failed)?;
+    if options.story.as_deref() == Some("choose") {
+        return play_choose(&folder, &temporary.0, &options, stop).await;
+    }
     let places = start(&folder, &temporary.0, stop.clone()).await?;
     introduce(&places);
     if options.story.is_some() {
@@ -83,6 +87,21 @@ pub async fn run(options: Options) -> Result<(), Exit> {
     say::line("\nIt stays up: do the same in a browser. Ctrl-C ends it.");
     let mut stop = stop;
     stop.wait().await;
+    Ok(())
+}
+
+/// The story of many servers; it stays up afterwards like the other.
+async fn play_choose(folder: &std::path::Path, data: &std::path::Path, options: &Options, stop: Stop) -> Result<(), Exit> {
+    std::fs::create_dir_all(data).map_err(Exit::failed)?;
+    let world = choose::World::start(folder, data, stop.clone()).await?;
+    say::ready(&world.first());
+    let told = choose::play(&world, folder, options.verbose).await;
+    told.map_err(|what| Exit::failed(format!("the story broke off: {what}")))?;
+    if !options.exit {
+        say::line(&world.introduction());
+        let mut stop = stop;
+        stop.wait().await;
+    }
     Ok(())
 }
 

@@ -22,3 +22,20 @@ fn bad_usage_ends_with_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn the_story_choose_plays_to_its_end() {
+    let output = Command::new(env!("CARGO_BIN_EXE_wayleave")).args(["demo", "choose", "--exit"]).output().unwrap();
+    let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{log}");
+    for words in [
+        "never was the album open, or gone",
+        "not carried",
+        "Alice did not sign that",
+        "it is she",
+        "without the owner's own token",
+    ] {
+        assert!(said.contains(words), "it does not say `{words}`:\n{said}");
+    }
+    assert!(!log.contains("panicked"), "{log}");
+}

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use types::metadata::Metadata;
 
-type Told<T> = Result<T, String>;
+pub(super) type Told<T> = Result<T, String>;
 
 /// Alice at her browser; Bob at his, with Viewer's client at work for him.
 struct Cast<'a> {
@@ -22,16 +22,16 @@ struct Cast<'a> {
     metadata: Metadata,
 }
 
-fn step(text: &str) {
+pub(super) fn step(text: &str) {
     say::line(&format!("\n{text}"));
 }
 
-fn so(text: &str) {
+pub(super) fn so(text: &str) {
     say::line(&format!("    {text}"));
 }
 
 /// What `-v` prints of each exchange: the lines that matter, without pages and pictures.
-fn watcher() -> Watcher {
+pub(super) fn watcher() -> Watcher {
     Watcher(Arc::new(|exchange: &Exchange<'_>| {
         let short = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(900).collect::<String>();
         let mut text = format!("      > {} {}", exchange.method, exchange.url);
@@ -81,7 +81,7 @@ pub(super) async fn photos(places: &Places, folder: &Path, verbose: bool) -> Tol
 }
 
 /// An album with a picture, and another album.
-fn choose(folder: &Path) -> Told<(String, String, String)> {
+pub(super) fn choose(folder: &Path) -> Told<(String, String, String)> {
     let names = |place: &Path, folders: bool| {
         let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
         let fitting = entries.filter(move |entry| entry.path().is_dir() == folders);
