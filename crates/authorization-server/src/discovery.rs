@@ -64,7 +64,8 @@ impl Search {
 /// What the owner sees before she consents: each claim, and its value where it is known.
 pub struct SearchQuestion {
     pub id: String,
-    pub resource_servers: Vec<String>,
+    /// The name that the operator gave each, and its URL.
+    pub resource_servers: Vec<(Option<String>, String)>,
     pub known: Vec<(String, String)>,
     pub unknown: Vec<String>,
 }
@@ -162,7 +163,12 @@ impl AuthorizationServer {
                 None => unknown.push(name.clone()),
             }
         }
-        let resource_servers = search.servers.iter().map(|server| server.resource.as_str().to_owned()).collect();
+        let mut resource_servers = Vec::new();
+        for server in &search.servers {
+            // a name from open registration is the client's own word, and is not shown for the operator's
+            let client = self.identity.store.find_client(&server.client).await?.filter(|client| client.declared);
+            resource_servers.push((client.and_then(|client| client.name.clone()), server.resource.as_str().to_owned()));
+        }
         Ok(SearchQuestion { id: search.id, resource_servers, known, unknown })
     }
 

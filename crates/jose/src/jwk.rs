@@ -1,7 +1,8 @@
 //! Public keys as JWK (RFC 7517, 7518, 8037) and sets of them.
 
 use crate::{base64url, digest};
-use aws_lc_rs::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::signature::{self, ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -96,6 +97,22 @@ impl PublicKey {
     pub(crate) fn p256(kid: Option<String>, point: &[u8]) -> Self {
         let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).unwrap_or_default();
         Self { kid, material: Material::P256 { x: x.to_vec(), y: y.to_vec() } }
+    }
+
+    /// From a point of which only `x` and the sign of `y` are given, as did:key has it; none where it is on no curve.
+    pub(crate) fn p256_compressed(point: &[u8]) -> Option<Self> {
+        let parsed = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?;
+        let der: PublicKeyX509Der = parsed.as_der().ok()?;
+        // the point is the last thing in it, whole
+        let der = der.as_ref();
+        let whole = der.get(der.len().checked_sub(65)?..).filter(|whole| whole.first() == Some(&4))?;
+        Some(Self::p256(None, whole))
+    }
+
+    pub(crate) fn p256_compact(&self) -> Option<Vec<u8>> {
+        let Material::P256 { x, y } = &self.material else { return None };
+        let sign = 2 + (y.last().copied().unwrap_or_default() & 1);
+        Some([&[sign], x.as_slice()].concat())
     }
 
     pub(crate) fn rsa(kid: Option<String>, n: &[u8], e: &[u8]) -> Self {

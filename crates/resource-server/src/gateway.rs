@@ -338,7 +338,9 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     // an id of a resource is a path, and stands encoded in the paths of management
     if management::is_managed(parts.uri.path()) {
         let below = parts.uri.path().strip_prefix(management::BASE).unwrap_or_default().to_owned();
-        return gateway.manage(&parts, body, &below).await;
+        // what has begun is carried out, also when nobody waits for the answer any more
+        let managed = tokio::spawn(async move { gateway.manage(&parts, body, &below).await });
+        return managed.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "This did not work: look again."));
     }
     let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else {
         return plain(

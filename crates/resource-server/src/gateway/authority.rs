@@ -222,7 +222,7 @@ impl Gateway {
         if token.delegation.is_some() {
             return Err("delegations are not taken here".into());
         }
-        let signed = Arc::new(Signed { token, credential: credential.id, until });
+        let signed = Arc::new(Signed { token, credential: credential.id.clone(), until });
         self.signed.insert(key, signed.clone());
         Ok(signed)
     }

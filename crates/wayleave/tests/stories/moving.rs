@@ -174,6 +174,9 @@ async fn a_move_is_killed_at_each_step_and_ends_on_one_side() {
         }
         let meanwhile = challenge_of(&raw(Method::GET, &two.guarded.photo(), &[]).await).as_uri;
         assert_eq!(meanwhile, if at_new { two.a.issuer.clone() } else { two.b.issuer.clone() }, "guarded all the time");
+        let others = two.alice.get(&format!("{HOLIDAY}/registrations")).await;
+        let one = format!("{HOLIDAY}/registrations/{}", others[0]["_id"].as_str().unwrap());
+        assert_eq!(two.alice.call(Method::DELETE, &one, Value::Null).await.0, 409, "one at a time");
         two.guarded.kill();
         two.guarded.run_again();
         challenge_of(&raw(Method::GET, &two.guarded.photo(), &[]).await);

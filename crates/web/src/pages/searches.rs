@@ -17,7 +17,7 @@ struct SearchPage {
     base: String,
     csrf: String,
     id: String,
-    resource_servers: Vec<String>,
+    resource_servers: Vec<(Option<String>, String)>,
     known: Vec<(String, String)>,
     unknown: Vec<(String, String)>,
 }

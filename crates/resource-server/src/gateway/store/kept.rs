@@ -2,11 +2,12 @@
 //! outlives a newer one.
 
 use super::registrations::Registered;
-use super::tables::{LINK, REGISTRATION, RULE};
+use super::tables::{CREDENTIAL, LINK, REGISTRATION, RULE, WITHDRAWN};
 use super::{Link, Rule};
 use database::{Batch, Operation, Value};
 use quick_cache::sync::Cache;
 use std::sync::{Arc, Mutex, PoisonError};
+use types::credential::CredentialDocument;
 
 type Pair = (String, String);
 
@@ -15,6 +16,10 @@ pub(super) struct Kept {
     links: Cache<Pair, Arc<Link>>,
     registrations: Cache<Pair, Arc<Vec<Registered>>>,
     rules: Cache<String, Arc<Vec<Rule>>>,
+    /// By owner and subject; none: she has no such credential.
+    credentials: Cache<Pair, Option<Arc<CredentialDocument>>>,
+    /// By owner and `jti`: whether it was withdrawn.
+    withdrawn: Cache<Pair, bool>,
     /// Rises with each write.
     writes: Mutex<u64>,
 }
@@ -25,11 +30,20 @@ pub(super) struct Touched {
     links: Vec<Pair>,
     registrations: Vec<Pair>,
     rules: Vec<String>,
+    credentials: Vec<Pair>,
+    withdrawn: Vec<Pair>,
 }
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { links: Cache::new(10_000), registrations: Cache::new(50_000), rules: Cache::new(10_000), writes: Mutex::new(0) }
+        Self {
+            links: Cache::new(10_000),
+            registrations: Cache::new(50_000),
+            rules: Cache::new(10_000),
+            credentials: Cache::new(10_000),
+            withdrawn: Cache::new(50_000),
+            writes: Mutex::new(0),
+        }
     }
 }
 
@@ -51,6 +65,10 @@ pub(super) fn touched(batch: &Batch) -> Touched {
             touched.registrations.push(pair);
         } else if std::ptr::eq(*table, &RULE) {
             touched.rules.push(pair.0);
+        } else if std::ptr::eq(*table, &CREDENTIAL) {
+            touched.credentials.push(pair);
+        } else if std::ptr::eq(*table, &WITHDRAWN) {
+            touched.withdrawn.push(pair);
         }
     }
     touched
@@ -107,6 +125,40 @@ impl Kept {
         rules
     }
 
+    pub(super) fn credential(
+        &self,
+        owner: &str,
+        subject: &str,
+        read: impl FnOnce() -> Option<CredentialDocument>,
+    ) -> Option<Arc<CredentialDocument>> {
+        let pair = (owner.to_owned(), subject.to_owned());
+        if let Some(credential) = self.credentials.get(&pair) {
+            return credential;
+        }
+        let before = self.count();
+        let credential = read().map(Arc::new);
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        if *writes == before {
+            self.credentials.insert(pair, credential.clone());
+        }
+        credential
+    }
+
+    /// `read` is none where the store cannot be read: then nothing is kept.
+    pub(super) fn is_withdrawn(&self, owner: &str, jti: &str, read: impl FnOnce() -> Option<bool>) -> Option<bool> {
+        let pair = (owner.to_owned(), jti.to_owned());
+        if let Some(withdrawn) = self.withdrawn.get(&pair) {
+            return Some(withdrawn);
+        }
+        let before = self.count();
+        let withdrawn = read()?;
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        if *writes == before {
+            self.withdrawn.insert(pair, withdrawn);
+        }
+        Some(withdrawn)
+    }
+
     pub(super) fn forget(&self, touched: &Touched) {
         let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
         *writes = writes.wrapping_add(1);
@@ -115,6 +167,12 @@ impl Kept {
         }
         for pair in &touched.registrations {
             self.registrations.remove(pair);
+        }
+        for pair in &touched.credentials {
+            self.credentials.remove(pair);
+        }
+        for pair in &touched.withdrawn {
+            self.withdrawn.remove(pair);
         }
         for owner in &touched.rules {
             self.rules.remove(owner);

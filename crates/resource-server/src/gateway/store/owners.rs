@@ -89,8 +89,8 @@ pub(crate) struct Told {
 }
 
 impl Store {
-    pub(crate) fn find_credential(&self, owner: &str, subject: &str) -> Option<CredentialDocument> {
-        self.body(&CREDENTIAL, &[owner.into(), subject.into()])
+    pub(crate) fn find_credential(&self, owner: &str, subject: &str) -> Option<Arc<CredentialDocument>> {
+        self.kept.credential(owner, subject, || self.body(&CREDENTIAL, &[owner.into(), subject.into()]))
     }
 
     pub(crate) fn list_credentials(&self, owner: &str) -> Vec<CredentialDocument> {
@@ -120,8 +120,10 @@ impl Store {
     }
 
     pub(crate) fn is_withdrawn(&self, owner: &str, jti: &str) -> bool {
+        let read =
+            || self.database.get(&WITHDRAWN, &[owner.into(), jti.into()]).map_err(unavailable).ok().map(|row| row.is_some());
         // a store that cannot be read lets nothing pass
-        self.database.get(&WITHDRAWN, &[owner.into(), jti.into()]).map_err(unavailable).map_or(true, |row| row.is_some())
+        self.kept.is_withdrawn(owner, jti, read).unwrap_or(true)
     }
 
     pub(crate) fn list_withdrawn(&self, owner: &str) -> Vec<Withdrawn> {

@@ -104,6 +104,7 @@ claims = {{ birthdate = "1980-01-31" }}
 client_id = "archive-rs"
 client_secret = "archive-secret"
 resource = "{archive}"
+name = "The archive"
 grant_types = ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"]
 scope = "uma_protection"
 redirect_uris = ["{archive}/.wayleave/callback"]
