@@ -25,6 +25,9 @@ use types::{OwnResourceId, PermissionRequest, ResourceId};
 /// By which a client says whose ticket it wants.
 const CHOSEN: &str = "authorization-server";
 
+/// How often a call follows a resource that moves under it.
+const CHANGES: usize = 3;
+
 /// A call that was let in: what it needed, by the gateway's own ids, and who vouched for it.
 #[derive(Clone, Debug)]
 pub(super) struct Admitted {
@@ -75,17 +78,34 @@ impl Gateway {
         let url = format!("{}{}", self.settings.resource, path.encoded());
         let presented =
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
-        let mut guarding = Vec::new();
-        for need in &wanted.needs {
-            guarding.push(self.guarding(wanted, &OwnResourceId::new(need.resource.as_str()), path).await?);
-        }
-        let call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding };
+        let guarding = self.guarding_all(wanted, path).await?;
+        let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding };
         if call.presented.authorization.is_some()
             && let Some(admitted) = self.judge(&call).await?
         {
             return Ok(admitted);
         }
-        Err(self.challenge(&call).await)
+        for _ in 0..CHANGES {
+            let error = match self.challenge(&call).await {
+                Ok(challenge) => return Err(challenge),
+                Err(error) => error,
+            };
+            // it may have moved while it was asked for: then the server that has it now is asked
+            let now = self.guarding_all(wanted, path).await?;
+            if now == call.guarding {
+                return Err(away(&wanted.owner, &error));
+            }
+            call.guarding = now;
+        }
+        Err(away(&wanted.owner, &ProtectionError::Unreachable))
+    }
+
+    async fn guarding_all(&self, wanted: &Wanted, path: &path::CanonicalPath) -> Result<Vec<Vec<Registered>>, Box<Response>> {
+        let mut guarding = Vec::new();
+        for need in &wanted.needs {
+            guarding.push(self.guarding(wanted, &OwnResourceId::new(need.resource.as_str()), path).await?);
+        }
+        Ok(guarding)
     }
 
     /// What guards a resource. What the owner has not placed is registered where she linked first.
@@ -209,7 +229,7 @@ impl Gateway {
         issuers
     }
 
-    async fn challenge(self: &Arc<Self>, call: &Call<'_>) -> Box<Response> {
+    async fn challenge(self: &Arc<Self>, call: &Call<'_>) -> Result<Box<Response>, ProtectionError> {
         let owner = call.wanted.owner.as_str();
         let mut last = ProtectionError::Unauthorized;
         for issuer in self.issuers_for_tickets(call) {
@@ -226,19 +246,19 @@ impl Gateway {
             let ticket = self.asking(&issuer, self.ticket(&peer, owner, call.needs, &chosen)).await;
             match ticket {
                 Ok(ticket) => {
-                    return Box::new(unauthorized(&UmaChallenge {
+                    return Ok(Box::new(unauthorized(&UmaChallenge {
                         realm: Some(self.settings.name.clone()),
                         as_uri: issuer,
                         ticket,
                         resource_metadata: Some(self.metadata_url()),
-                    }));
+                    })));
                 }
                 Err(error) => last = error,
             }
             // whom the client named, or else the owner's own: others are not tried in its place
             break;
         }
-        away(owner, &last)
+        Err(last)
     }
 
     /// The one that the client names, if it guards all of it; then the owner's, and the others.
@@ -278,7 +298,7 @@ impl Gateway {
                 tracing::info!(why, owner, issuer, "resources are told anew");
                 let mut ids = Vec::new();
                 for registered in chosen {
-                    ids.push(self.tell_anew(peer, registered).await?);
+                    ids.push(self.tell_current(peer, registered).await?);
                 }
                 let wanted = permissions(&ids);
                 self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone())).await

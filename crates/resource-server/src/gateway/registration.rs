@@ -110,6 +110,19 @@ impl Gateway {
         self.with_pat(&registered.owner, peer.issuer(), register).await
     }
 
+    /// The same for a call, which may have looked before the resource moved: what is on its way is left alone.
+    pub(super) async fn tell_current(
+        &self,
+        peer: &Arc<Peer>,
+        registered: &Registered,
+    ) -> Result<Option<ResourceId>, ProtectionError> {
+        let moving = || ProtectionError::Refused("it is not registered there any more".into());
+        let _busy = self.begin_operation(&registered.owner, &registered.own_id).ok_or_else(moving)?;
+        let all = self.store.registrations(&registered.owner, &registered.own_id);
+        let current = all.iter().find(|one| one.id == registered.id && one.guards()).cloned().ok_or_else(moving)?;
+        self.tell_anew(peer, &current).await
+    }
+
     /// What the authorization server refuses to know is told anew, or registered again; its id there.
     pub(super) async fn tell_anew(
         &self,

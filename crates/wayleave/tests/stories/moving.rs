@@ -22,6 +22,8 @@ struct Gate {
     server: String,
     trap: Arc<Mutex<Option<Trap>>>,
     sprung: Arc<Notify>,
+    /// Lets a call go on that was held back.
+    release: Arc<Notify>,
 }
 
 impl Gate {
@@ -63,7 +65,7 @@ async fn through(State(gate): State<Gate>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     if gate.springs(&parts.method, &path, false) {
-        std::future::pending::<()>().await;
+        gate.release.notified().await;
     }
     let url = format!("{}{}", gate.server, parts.uri);
     let settings = Settings { allow_private_networks: true, allow_http: true, ..Settings::default() };
@@ -77,7 +79,7 @@ async fn through(State(gate): State<Gate>, request: Request) -> Response {
         return away;
     };
     if gate.springs(&parts.method, &path, true) {
-        std::future::pending::<()>().await;
+        gate.release.notified().await;
     }
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = answer.status;
@@ -198,4 +200,24 @@ async fn a_move_is_killed_at_each_step_and_ends_on_one_side() {
         let bearer = format!("{} {}", rpt.token_type, rpt.token);
         assert_eq!(raw(Method::GET, &two.guarded.photo(), &[("authorization", &bearer)]).await.status, 200);
     }
+}
+
+/// A call that began before a move ends after it: it is sent to the server that has the resource now, and nothing comes
+/// back to life at the old one.
+#[tokio::test]
+async fn a_call_follows_a_resource_that_moves_under_it() {
+    let two = Two::new().await;
+    two.at_a.set(Some((Method::POST, types::path::PERMISSIONS, false)));
+    let photo = two.guarded.photo();
+    let call = raw(Method::GET, &photo, &[]);
+    let meanwhile = async {
+        two.at_a.sprung.notified().await;
+        assert_eq!(two.moves(&two.b).await.0, 200);
+        assert_eq!(registered_at(&two.a).await, 0);
+        two.at_a.release.notify_one();
+    };
+    let (answer, ()) = tokio::join!(call, meanwhile);
+    assert_eq!(challenge_of(&answer).as_uri, two.b.issuer);
+    assert_eq!((registered_at(&two.a).await, registered_at(&two.b).await), (0, 1));
+    assert_eq!(two.only_registration().await["authorization_server"], json!(two.b.issuer));
 }
