@@ -250,30 +250,38 @@ impl Gateway {
     }
 
     /// Whether an RPT of a server at which nothing is registered is worth a look at that server's keys: every permission
-    /// of it carries a token that the owner signed for this gateway and that server (protocol.md 3, (a) to (d)).
-    pub(super) async fn is_vouched_for(&self, owner: &str, issuer: &str, rpt: &UnverifiedJws, needs: &[Need]) -> bool {
+    /// of it carries a token that the owner signed for this gateway and that server (protocol.md 3, (a) to (d)). Else why
+    /// not, in words of ours.
+    pub(super) async fn is_vouched_for(
+        &self,
+        owner: &str,
+        issuer: &str,
+        rpt: &UnverifiedJws,
+        needs: &[Need],
+    ) -> Result<(), String> {
         if self.settings.trust == Trust::List && !self.is_listed(issuer) {
-            return false;
+            return Err("its issuer is not offered here".into());
         }
-        let Some(permissions) = rpt.claimed_value("permissions") else { return false };
-        let Ok(permissions) = serde_json::from_value::<Vec<GrantedPermission>>(permissions) else { return false };
+        let permissions = rpt.claimed_value("permissions").and_then(|all| serde_json::from_value(all).ok());
+        let permissions: Vec<GrantedPermission> = permissions.ok_or("nothing is registered at its issuer")?;
         let now = self.client.clock.now();
         let client = rpt.claimed("client_id").map(ClientId::new);
-        let mut fits = 0_usize;
+        let jkt = rpt.claimed_value("cnf").and_then(|cnf| cnf.get("jkt").and_then(Value::as_str).map(str::to_owned));
+        let bearer = Bearer { issuer, client: client.as_ref(), sub: None, jkt: jkt.as_deref() };
+        let mut verdict = Err("it permits nothing here".to_owned());
         for permission in &permissions {
-            let Some(text) = &permission.authority else { return false };
-            let jkt = rpt.claimed_value("cnf").and_then(|cnf| cnf.get("jkt").and_then(Value::as_str).map(str::to_owned));
-            let bearer = Bearer { issuer, client: client.as_ref(), sub: None, jkt: jkt.as_deref() };
-            let own_id = OwnResourceId::new(permission.resource_id.as_str());
+            let text = permission.authority.as_ref().ok_or("nothing is registered at its issuer, and she did not sign it")?;
             if !needs.iter().any(|need| need.resource == permission.resource_id) {
                 continue;
             }
+            let own_id = OwnResourceId::new(permission.resource_id.as_str());
             match self.signed_scopes(owner, &own_id, &permission.resource_scopes, text, &bearer, now).await {
-                Ok(_) => fits = fits.saturating_add(1),
-                Err(why) => tracing::info!(owner, issuer, why, "an owner's token does not count"),
+                Ok(_) => verdict = Ok(()),
+                Err(why) if verdict.is_err() => verdict = Err(why),
+                Err(_) => {}
             }
         }
-        fits > 0
+        verdict
     }
 
     /// All scopes that a resource has here.

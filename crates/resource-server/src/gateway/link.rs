@@ -31,7 +31,7 @@ impl Gateway {
         if let Some(link) = self.store.find_link(owner, issuer).filter(fresh) {
             return Ok(link.access_token.clone());
         }
-        let turn = self.turn(&format!("{owner} {issuer}")).await;
+        let turn = self.link_turn(owner, issuer).await;
         let _held = turn.lock().await;
         let before = self.store.find_link(owner, issuer);
         if let Some(link) = before.clone().filter(fresh) {
@@ -87,6 +87,16 @@ impl Gateway {
             }
         }
         self.pat(owner, issuer).await.is_ok()
+    }
+
+    /// Whether there is a PAT of hers there, or one to be had.
+    pub(super) fn is_linked(&self, owner: &str, issuer: &str) -> bool {
+        self.store.find_link(owner, issuer).is_some_and(|link| link.state == LinkState::Active) || self.is_ready_made(issuer)
+    }
+
+    /// One at a time changes a link.
+    pub(super) async fn link_turn(&self, owner: &str, issuer: &str) -> Arc<tokio::sync::Mutex<()>> {
+        self.turn(&format!("{owner} {issuer}")).await
     }
 
     /// Whether PATs there need no owner to come by.
@@ -183,6 +193,8 @@ impl Gateway {
                 begun.owner
             ));
         }
+        let turn = self.link_turn(&begun.owner, issuer).await;
+        let _held = turn.lock().await;
         let links = self.store.list_links(&begun.owner);
         let known =
             |link: &Link| link.state == LinkState::Active && link.account.email.is_some() && link.account.email == account.email;

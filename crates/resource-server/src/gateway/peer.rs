@@ -16,6 +16,8 @@ use types::token::UMA_PROTECTION;
 /// A server that let somebody wait so long without an answer is not asked again for a while.
 const SLOW: Duration = Duration::from_secs(2);
 const RESTED: Duration = Duration::from_secs(10);
+/// How long metadata count without another look.
+const METADATA_KEPT: Duration = Duration::from_secs(3_600);
 
 /// An authorization server, and what this gateway needs to work with it.
 pub(super) struct Peer {
@@ -25,6 +27,7 @@ pub(super) struct Peer {
     /// Checks tokens of owners who have not linked this server: only what needs no asking.
     pub(super) unlinked: Guard,
     pub(super) pats: Arc<dyn PatSource>,
+    found: Instant,
 }
 
 impl Peer {
@@ -56,9 +59,22 @@ impl Gateway {
     /// An authorization server, found when it is first needed, so that all may start in any order.
     pub(super) async fn peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
         let known = self.peers.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
-        if let Some(peer) = known {
-            return Ok(peer);
+        let fresh = |peer: &&Arc<Peer>| peer.found.elapsed() < METADATA_KEPT;
+        if let Some(peer) = known.as_ref().filter(fresh) {
+            return Ok(peer.clone());
         }
+        match (self.find_peer(issuer).await, known) {
+            (Ok(peer), _) => Ok(peer),
+            // what was known is better than nothing
+            (Err(error), Some(known)) => {
+                tracing::warn!(%error, issuer, "the metadata of an authorization server cannot be read anew");
+                Ok(known)
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn find_peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
         let credentials = match self.store.find_server(issuer) {
             _ if self.is_listed(issuer) => self.client.credentials.clone(),
             Some(own) => self.own_credentials(own),
@@ -70,7 +86,7 @@ impl Gateway {
         let offline = || Guard::offline(Offline::new(&self.settings.resource, &client_id));
         let guard = if self.settings.check == Check::Offline { offline() } else { Guard::default() };
         let pats = Arc::new(PatsAt { gateway: self.myself.clone(), issuer: issuer.to_owned() });
-        let peer = Arc::new(Peer { protection, guard, unlinked: offline(), pats });
+        let peer = Arc::new(Peer { protection, guard, unlinked: offline(), pats, found: Instant::now() });
         self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(issuer.to_owned(), peer.clone());
         Ok(peer)
     }

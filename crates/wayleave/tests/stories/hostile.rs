@@ -246,6 +246,16 @@ async fn threat_22_what_she_signed_counts_where_she_signed_it_for_without_pat_or
         assert_ne!(get(Method::GET, &rpt).await, 200, "{why}");
         assert_eq!(foreign.asked(), Vec::<String>::new(), "{why}");
     }
+    let told = alice.get("/my-history").await.to_string();
+    for why in [
+        "it is not for this resource server and the issuer of the RPT",
+        "it is signed by no credential of this owner",
+        "it does not speak of this resource",
+        "it is not its time",
+    ] {
+        assert!(told.contains(why), "she sees why: {told}");
+    }
+    assert!(told.contains("unknown") && !told.contains(&foreign.issuer), "and nothing of what a token says of itself: {told}");
     let unsigned = json!([{"resource_id": "/albums/holiday", "resource_scopes": ["view"]}]);
     assert_ne!(get(Method::GET, &foreign.rpt(&guarded, 60, &unsigned)).await, 200);
     let half = json!([good[0], {"resource_id": "/albums/other", "resource_scopes": ["view"]}]);

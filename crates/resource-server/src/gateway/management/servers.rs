@@ -84,23 +84,34 @@ impl Gateway {
             true => ServerConfirmation::default(),
             false => types::json::parse(&bytes).map_err(|error| invalid(&error.to_string()))?,
         };
+        let turn = self.link_turn(owner, issuer).await;
+        let held = turn.lock().await;
         let link = self.store.find_link(owner, issuer).ok_or_else(not_found)?;
         if link.state == LinkState::Withdrawn {
             return Err(refuse(StatusCode::CONFLICT, "withdrawn", "you withdrew this resource server there: link it again"));
         }
         let preferred = wanted.default.unwrap_or(link.preferred);
-        if preferred {
-            for (other, link) in
-                self.store.list_links(owner).into_iter().filter(|(other, link)| other != issuer && link.preferred)
-            {
-                let link = Link { preferred: false, ..link };
-                self.store.put_link(owner, &other, &link).await.map_err(|_| unavailable())?;
-            }
-        }
         let link = Link { state: LinkState::Active, preferred, ..(*link).clone() };
         self.store.put_link(owner, issuer, &link).await.map_err(|_| unavailable())?;
+        drop(held);
+        if preferred {
+            self.prefer_none_but(owner, issuer).await.map_err(|_| unavailable())?;
+        }
         let found = self.chosen_servers(owner).into_iter().find(|server| server.issuer == issuer);
         found.map(|server| Json(server).into_response()).ok_or_else(not_found)
+    }
+}
+
+impl Gateway {
+    async fn prefer_none_but(&self, owner: &str, issuer: &str) -> Result<(), ProtectionError> {
+        for (other, _) in self.store.list_links(owner).into_iter().filter(|(other, link)| other != issuer && link.preferred) {
+            let turn = self.link_turn(owner, &other).await;
+            let _held = turn.lock().await;
+            if let Some(link) = self.store.find_link(owner, &other) {
+                self.store.put_link(owner, &other, &Link { preferred: false, ..(*link).clone() }).await?;
+            }
+        }
+        Ok(())
     }
 }
 
