@@ -1,8 +1,9 @@
 //! The `tower` layer: judges every request before the service sees it.
 
 use crate::challenge;
-use crate::guard::{Guard, Need, Presented, Under, Verdict};
+use crate::guard::{Guard, Narrow, Need, Presented, Under, Verdict};
 use crate::offline::{Offline, PatSource};
+use crate::owners_word::OwnersWord;
 use crate::protection::{Protection, ProtectionError};
 use async_trait::async_trait;
 use axum::extract::Request;
@@ -27,12 +28,22 @@ pub struct ResourceServer {
     /// Its identifier: the URL before all it serves (RFC 9728).
     pub resource: String,
     guard: Guard,
+    /// What of a permission counts beside the server's word.
+    word: Option<Arc<OwnersWord>>,
     pat: Mutex<Option<(String, Timestamp)>>,
 }
 
 impl ResourceServer {
     pub fn new(protection: Protection, realm: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { protection, realm: realm.into(), resource: resource.into(), guard: Guard::default(), pat: Mutex::new(None) }
+        let (guard, pat) = (Guard::default(), Mutex::new(None));
+        Self { protection, realm: realm.into(), resource: resource.into(), guard, word: None, pat }
+    }
+
+    /// The same, believing the owner (protocol.md 3). What is registered afterwards with an id of the service's own is
+    /// known to it.
+    pub fn believing(mut self, word: Arc<OwnersWord>) -> Self {
+        self.word = Some(word);
+        self
     }
 
     /// The same, checking JWT RPTs by itself (protocol.md 4).
@@ -56,7 +67,11 @@ impl ResourceServer {
 
     /// Puts a resource under protection.
     pub async fn register(&self, description: &ResourceDescription) -> Result<ResourceId, ProtectionError> {
-        self.protection.register(&self.own_pat().await?, description).await
+        let id = self.protection.register(&self.own_pat().await?, description).await?;
+        if let (Some(word), Some(own_id)) = (&self.word, &description.own_id) {
+            word.know(&id, own_id, &description.resource_scopes);
+        }
+        Ok(id)
     }
 
     /// Lets a request pass, or gives the answer that goes back in its place.
@@ -75,7 +90,12 @@ impl ResourceServer {
             Box::new(challenge::unreachable())
         };
         let pats: Arc<dyn PatSource> = self.clone();
-        let under = Under { protection: &self.protection, pats: &pats, owner: "", narrow: None };
+        let under = Under {
+            protection: &self.protection,
+            pats: &pats,
+            owner: "",
+            narrow: self.word.as_deref().map(|word| word as &dyn Narrow),
+        };
         match self.guard.judge(&under, &presented, needs).await {
             Verdict::Allowed(_) => return Ok(()),
             Verdict::Insufficient => {}

@@ -4,7 +4,7 @@
 //! [`Protection`] speaks the protection API; [`Guard`] judges a presented RPT, by introspection or
 //! ([`offline`]) by itself; [`challenge`] writes
 //! the 401; [`layer::UmaLayer`] puts them before a service. `examples/notes.rs` is a whole protected
-//! service in sixty lines.
+//! service in sixty lines; [`OwnersWord`] lets it believe its owner instead of the authorization server.
 
 pub mod challenge;
 #[cfg(feature = "gateway")]
@@ -14,9 +14,11 @@ pub mod layer;
 #[cfg(feature = "gateway")]
 pub mod matching;
 pub mod offline;
+pub mod owners_word;
 pub mod protection;
 
 pub use guard::{Guard, Need, Verdict};
 pub use layer::UmaLayer;
 pub use offline::{Offline, PatSource};
+pub use owners_word::OwnersWord;
 pub use protection::{Protection, ProtectionError};
