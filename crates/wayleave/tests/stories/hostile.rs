@@ -99,6 +99,7 @@ async fn answer(State(foreign): State<Foreign>, Query(query): Query<BTreeMap<Str
             *foreign.nonce.lock().unwrap() = query["nonce"].clone();
             Redirect::to(&format!("{}?code=c&state={}", query["redirect_uri"], query["state"])).into_response()
         }
+        "/.well-known/webfinger" => Redirect::to("/.well-known/webfinger?again=1").into_response(),
         "/token" => Json(foreign.tokens()).into_response(),
         "/rreg" => (http::StatusCode::CREATED, Json(json!({"_id": "theirs"}))).into_response(),
         "/permission" => (http::StatusCode::CREATED, Json(json!({"ticket": "their-ticket"}))).into_response(),
@@ -280,4 +281,69 @@ async fn threat_22_what_she_signed_counts_where_she_signed_it_for_without_pat_or
     // until something is registered or signed, there is nobody to get a ticket from
     let nowhere = raw(Method::GET, &format!("{}/albums/holiday/1.jpg", guarded.url), &[]).await;
     assert!(nowhere.status == 401 || nowhere.header("warning") == Some(UNREACHABLE_WARNING));
+}
+
+/// Threat 17: what an owner names does not lead inside, nor from place to place.
+#[tokio::test]
+async fn threat_17_addresses_and_issuers_lead_nowhere_inside() {
+    let (server, foreign) = (Server::start(LABORATORY), Foreign::start().await);
+    let host = foreign.issuer.strip_prefix("http://").unwrap().to_owned();
+    // as it is run in earnest: no switch of a laboratory
+    let guarded = open_gateway(&server, |text| text[..text.find("[outbound]").unwrap()].to_owned());
+    let alice = Owner::with(&server, &guarded).await;
+    for wanted in [
+        json!({"issuer": foreign.issuer}),
+        json!({"issuer": format!("https://{host}")}),
+        json!({"address": format!("alice@{host}")}),
+        json!({"address": "alice@localhost"}),
+        json!({"address": "alice@10.0.0.1"}),
+    ] {
+        let (status, refusal) = alice.call(Method::POST, "/authorization-servers", wanted.clone()).await;
+        assert!(matches!(status, 400 | 502), "{wanted}: {refusal}");
+    }
+    assert_eq!(foreign.asked(), Vec::<String>::new(), "nothing inside was ever called");
+    drop(guarded);
+    // a laboratory may; but nobody is led from place to place
+    let guarded = open_gateway(&server, |text| {
+        text.replace("allow_http = true", &format!("allow_http = true\nhosts = {{ \"foo.example\" = \"{host}\" }}"))
+    });
+    let alice = Owner::with(&server, &guarded).await;
+    let (status, refusal) = alice.call(Method::POST, "/authorization-servers", json!({"address": "alice@foo.example"})).await;
+    assert_eq!((status, &refusal["error"]), (400, &json!("unsupported_authorization_server")), "{refusal}");
+    assert_eq!(foreign.asked().iter().filter(|path| path.contains("webfinger")).count(), 3, "two redirects, and no more");
+}
+
+/// An application's keys are a credential, a shared secret is none.
+#[tokio::test]
+async fn an_applications_keys_are_a_credential_too() {
+    let (server, foreign) = (Server::start(LABORATORY), Foreign::start().await);
+    let guarded = open_gateway(&server, |text| text.replace("trust = \"any\"", "trust = \"rot-required\""));
+    let alice = Owner::with(&server, &guarded).await;
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let keys = json!({"keys": [key.public().to_jwk()]});
+    let shared = json!({"cred_type": "client", "cred_value": {"client_id": "app", "client_secret": "s", "jwks": keys}});
+    assert_eq!(alice.call(Method::POST, "/my-credentials", shared).await.1["error"], json!("invalid_request"));
+    let mut credential = json!({"cred_type": "client", "cred_value": {"client_id": "app", "jwks": keys}});
+    let (_, asked) = alice.call(Method::POST, "/my-credentials", credential.clone()).await;
+    let claims = json!({"aud": guarded.url, "nonce": asked["challenge"], "iat": SystemClock.now()});
+    let wrong = SigningKey::generate(Algorithm::Es256).unwrap();
+    credential["proof"] = json!(wrong.sign("credential-proof+jwt", &claims).unwrap());
+    assert_eq!(alice.call(Method::POST, "/my-credentials", credential.clone()).await.1["error"], json!("invalid_proof"));
+    credential["proof"] = json!(key.sign("credential-proof+jwt", &claims).unwrap());
+    let (status, made) = alice.call(Method::POST, "/my-credentials", credential).await;
+    assert_eq!(status, 201, "{made}");
+    let now = SystemClock.now().0;
+    let rot = json!({
+        "jti": "app-1", "iss": "app", "resource_owner_id": "app", "aud": [guarded.url, foreign.issuer], "iat": now, "exp": now + 600,
+        "allowed_rqp": {},
+        "resources": [{"resource_server": guarded.url, "resource_id": "/albums/holiday", "allowed_scopes": ["view"]}],
+    });
+    let rot = key.sign("rot+jwt", &rot).unwrap();
+    let permissions = json!([{"resource_id": "/albums/holiday", "resource_scopes": ["view"], "authority": rot}]);
+    let bearer = format!("Bearer {}", foreign.rpt(&guarded, 60, &permissions));
+    let call = async || raw(Method::GET, &guarded.photo(), &[("authorization", &bearer)]).await.status.as_u16();
+    assert_eq!(call().await, 200);
+    let one = format!("/my-credentials/{}", made["_id"].as_str().unwrap());
+    assert_eq!(alice.call(Method::DELETE, &one, Value::Null).await.0, 204);
+    assert_ne!(call().await, 200);
 }
