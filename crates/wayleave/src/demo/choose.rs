@@ -86,8 +86,8 @@ impl Cast<'_> {
 
     async fn moves_while_bob_reads(&mut self, first: &str, picture: &str) -> Told<()> {
         step("She moves an album there, while Bob goes on reading.");
-        let reading = self.bob_goes_on_reading(picture);
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let mut reading = self.bob_goes_on_reading(picture);
+        reading.goes_on(100).await;
         let registration = self.registration_of(first).await?;
         let path = format!("{}/registrations/{registration}", cast::resource(first));
         let (status, moved) = self.manage(Method::PUT, &path, json!({"authorization_server": self.world.servers.2})).await?;
@@ -97,7 +97,7 @@ impl Cast<'_> {
         for what in moved.get("not_carried").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             so(&format!("not carried - {what}"));
         }
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        reading.goes_on(100).await;
         let read = reading.stop().await?;
         so(&format!(
             "Bob read {} times and was sent to another server {} times; never was the album open, or gone",

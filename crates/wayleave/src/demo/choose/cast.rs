@@ -49,10 +49,17 @@ pub(super) struct Read {
 /// Bob, reading until he is stopped.
 pub(super) struct Reading {
     stop: watch::Sender<bool>,
+    times: watch::Receiver<usize>,
     hand: JoinHandle<Told<Read>>,
 }
 
 impl Reading {
+    /// Until he has read so many times more, or can no more.
+    pub(super) async fn goes_on(&mut self, times: usize) {
+        let wanted = self.times.borrow().saturating_add(times);
+        let _ = self.times.wait_for(|read| *read >= wanted).await;
+    }
+
     pub(super) async fn stop(self) -> Told<Read> {
         let _ = self.stop.send(true);
         self.hand.await.map_err(told)?
@@ -190,16 +197,16 @@ impl<'a> Cast<'a> {
 
     pub(super) fn bob_goes_on_reading(&self, picture: &str) -> Reading {
         let (stop, stopped) = watch::channel(false);
+        let (count, times) = watch::channel(0_usize);
         let (mut bob, picture) = (self.bob.clone(), picture.to_owned());
         let hand = tokio::spawn(async move {
-            let mut times = 0_usize;
             while !*stopped.borrow() {
                 bob.reads(&picture).await?;
-                times = times.saturating_add(1);
+                count.send_modify(|times| *times = times.saturating_add(1));
             }
-            Ok(Read { times, sent: bob.sent })
+            Ok(Read { times: *count.borrow(), sent: bob.sent })
         });
-        Reading { stop, hand }
+        Reading { stop, times, hand }
     }
 
     /// A share that she did not make; then somebody who proves nothing asks. What the gateway says.
