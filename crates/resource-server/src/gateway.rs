@@ -71,6 +71,8 @@ pub enum PatBy {
     Code,
     /// One owner, by client credentials with `acts_for`.
     ClientCredentials,
+    /// One of its own and no owner's (protocol.md 3): nothing is registered, and only what owners signed passes.
+    ServerLevel,
 }
 
 /// How RPTs are checked.
@@ -157,6 +159,8 @@ pub struct Gateway {
     /// Discovery tokens that were seen, and until when that is remembered.
     discovered: StdMutex<HashMap<String, Timestamp>>,
     looking: Arc<tokio::sync::Semaphore>,
+    /// Keys of authorization servers that look for somebody.
+    server_keys: Mutex<HashMap<String, (KeySet, Instant)>>,
     open: history::Open,
     challenger: Challenger,
     /// One at a time per owner renews a PAT or registers.
@@ -192,6 +196,7 @@ impl Gateway {
             matching: by.matching,
             discovered: StdMutex::default(),
             looking: discovery::looking(),
+            server_keys: Mutex::default(),
             settings,
             client,
             key: Arc::new(key),

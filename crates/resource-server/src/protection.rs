@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use types::introspection::Introspection;
 use types::metadata::Metadata;
-use types::permission::PermissionTicket;
+use types::permission::{PermissionTicket, ServerPermissionRequest};
 use types::resource::RegisteredResource;
 use types::revocations::Revocations;
 use types::{PermissionRequest, ResourceDescription, ResourceId};
@@ -95,6 +95,17 @@ impl Protection {
 
     /// A ticket for these permissions (Federated Authorization 4).
     pub async fn request_ticket(&self, pat: &str, permissions: &[PermissionRequest]) -> Result<String, ProtectionError> {
+        let url = self.metadata.permission_endpoint.as_deref().ok_or_else(|| missing("permission"))?;
+        let ticket: PermissionTicket = self.json(pat, Method::POST, url, &json!(permissions), 201).await?;
+        Ok(ticket.ticket)
+    }
+
+    /// The same with a PAT of no owner's (protocol.md 3).
+    pub async fn request_server_ticket(
+        &self,
+        pat: &str,
+        permissions: &[ServerPermissionRequest],
+    ) -> Result<String, ProtectionError> {
         let url = self.metadata.permission_endpoint.as_deref().ok_or_else(|| missing("permission"))?;
         let ticket: PermissionTicket = self.json(pat, Method::POST, url, &json!(permissions), 201).await?;
         Ok(ticket.ticket)

@@ -13,6 +13,7 @@ use crate::offline::PatSource;
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
 use axum::response::Response;
+use client::credential;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
@@ -20,6 +21,7 @@ use http::{HeaderValue, StatusCode};
 use jose::{UnverifiedJws, digest};
 use std::sync::Arc;
 use types::challenge::UmaChallenge;
+use types::permission::ServerPermissionRequest;
 use types::{OwnResourceId, PermissionRequest, ResourceId};
 
 /// By which a client says whose ticket it wants.
@@ -128,6 +130,10 @@ impl Gateway {
         }
         // until she has linked, only what she signed herself can pass
         let Some(issuer) = self.preferred_server(&wanted.owner) else { return Ok(guarding) };
+        // what is no owner's PAT registers nothing
+        if self.is_server_level(&issuer) {
+            return Ok(guarding);
+        }
         match self.register_by_itself(&wanted.owner, own_id, &issuer).await {
             Ok(registered) => Ok(vec![registered]),
             Err(error) => {
@@ -206,6 +212,12 @@ impl Gateway {
                 issuers.push(registered.issuer.clone());
             }
         }
+        let listed = self.settings.authorization_servers.iter().filter(|issuer| self.is_server_level(issuer));
+        for issuer in listed {
+            if !issuers.contains(issuer) {
+                issuers.push(issuer.clone());
+            }
+        }
         let Some(token) = call.presented.authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim())
         else {
             return issuers;
@@ -232,6 +244,13 @@ impl Gateway {
     async fn challenge(self: &Arc<Self>, call: &Call<'_>) -> Result<Box<Response>, ProtectionError> {
         let owner = call.wanted.owner.as_str();
         let mut last = ProtectionError::Unauthorized;
+        if call.guarding.iter().all(Vec::is_empty)
+            && let Some(issuer) = self.preferred_server(owner).filter(|issuer| self.is_server_level(issuer))
+        {
+            let peer = self.peer(&issuer).await?;
+            let ticket = self.asking(&issuer, self.server_ticket(&peer, owner, call.needs)).await?;
+            return Ok(self.challenge_of(issuer, ticket));
+        }
         for issuer in self.issuers_for_tickets(call) {
             let chosen: Option<Vec<&Registered>> =
                 call.needs.iter().zip(&call.guarding).map(|(need, all)| narrowest(need, all, &issuer, self)).collect();
@@ -246,12 +265,7 @@ impl Gateway {
             let ticket = self.asking(&issuer, self.ticket(&peer, owner, call.needs, &chosen)).await;
             match ticket {
                 Ok(ticket) => {
-                    return Ok(Box::new(unauthorized(&UmaChallenge {
-                        realm: Some(self.settings.name.clone()),
-                        as_uri: issuer,
-                        ticket,
-                        resource_metadata: Some(self.metadata_url()),
-                    })));
+                    return Ok(self.challenge_of(issuer, ticket));
                 }
                 Err(error) => last = error,
             }
@@ -259,6 +273,36 @@ impl Gateway {
             break;
         }
         Err(last)
+    }
+
+    fn challenge_of(&self, issuer: String, ticket: String) -> Box<Response> {
+        Box::new(unauthorized(&UmaChallenge {
+            realm: Some(self.settings.name.clone()),
+            as_uri: issuer,
+            ticket,
+            resource_metadata: Some(self.metadata_url()),
+        }))
+    }
+
+    /// A ticket for what the owner signed, by the gateway's own ids; of several credentials of hers, by the latest.
+    async fn server_ticket(&self, peer: &Arc<Peer>, owner: &str, needs: &[Need]) -> Result<String, ProtectionError> {
+        let credentials = self.store.list_credentials(owner).into_iter();
+        let latest = credentials.max_by_key(|credential| credential.created);
+        let signer = latest.and_then(|latest| credential::subject_of(latest.cred_type, &latest.cred_value).ok());
+        let signer = signer.ok_or_else(|| ProtectionError::Refused("the owner has registered no key here".into()))?;
+        let wanted: Vec<ServerPermissionRequest> = needs
+            .iter()
+            .map(|need| ServerPermissionRequest {
+                resource_id: OwnResourceId::new(need.resource.as_str()),
+                resource_scopes: need.scopes.clone(),
+                resource_owner_id: Some(signer.clone()),
+            })
+            .collect();
+        let ask = |pat: String| {
+            let wanted = wanted.clone();
+            async move { peer.protection.request_server_ticket(&pat, &wanted).await }.boxed()
+        };
+        self.with_pat(owner, peer.issuer(), ask).await
     }
 
     /// The one that the client names, if it guards all of it; then the owner's, and the others.

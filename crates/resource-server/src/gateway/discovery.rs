@@ -15,6 +15,7 @@ use jose::{KeySet, UnverifiedJws};
 use outbound::Request;
 use serde_json::Value;
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 use types::discovery::{DISCOVERY_TYPE, DiscoveryToken};
 
 /// Longest token that is read.
@@ -22,6 +23,8 @@ const MAX_TOKEN: usize = 32 * 1024;
 /// Seconds that a token may live, with room for a clock that is wrong.
 const LONGEST: i64 = 60;
 const SKEW: i64 = 60;
+/// How long the keys of an authorization server count without another look.
+const KEYS_KEPT: Duration = Duration::from_secs(10);
 /// Tokens that are being looked into at one time.
 const MOST_AT_ONCE: usize = 64;
 
@@ -83,11 +86,8 @@ impl Gateway {
         if !self.is_listed(&issuer) {
             return Ok(None);
         }
-        let peer = self.peer(&issuer).await?;
-        let answer = self.client.outbound.send(Request::get(&peer.protection.metadata.jwks_uri)).await;
-        let answer = answer.map_err(|_| ProtectionError::Unreachable)?;
-        let keys = types::json::parse::<Value>(&answer.body).ok().and_then(|set| KeySet::from_json(&set));
-        let verified = jws.verify(&keys.ok_or(ProtectionError::Unreachable)?).and_then(|jws| jws.claims::<DiscoveryToken>());
+        let keys = self.keys_of_server(&issuer).await?;
+        let verified = jws.verify(&keys).and_then(|jws| jws.claims::<DiscoveryToken>());
         let Ok(token) = verified.map(jose::Verified::into_inner) else { return Ok(None) };
         let now = self.client.clock.now();
         let in_time = token.iat <= now.plus(SKEW) && now < token.exp && token.iat.until(token.exp) <= LONGEST;
@@ -98,6 +98,24 @@ impl Gateway {
         seen.retain(|_, until| now < *until);
         let first = seen.insert(format!("{issuer} {}", token.jti), token.exp.plus(SKEW)).is_none();
         Ok(first.then_some(token))
+    }
+
+    /// Its keys, read anew after a few seconds: whoever sends rubbish in its name does not have it asked each time.
+    async fn keys_of_server(&self, issuer: &str) -> Result<KeySet, ProtectionError> {
+        let mut all = self.server_keys.lock().await;
+        if let Some((keys, _)) = all.get(issuer).filter(|(_, read)| read.elapsed() < KEYS_KEPT) {
+            return Ok(keys.clone());
+        }
+        let peer = self.peer(issuer).await?;
+        let read = async {
+            let answer = self.client.outbound.send(Request::get(&peer.protection.metadata.jwks_uri)).await;
+            let answer = answer.map_err(|_| ProtectionError::Unreachable)?;
+            let keys = types::json::parse::<Value>(&answer.body).ok().and_then(|set| KeySet::from_json(&set));
+            keys.ok_or(ProtectionError::Unreachable)
+        };
+        let keys = self.asking(issuer, read).await?;
+        all.insert(issuer.to_owned(), (keys.clone(), Instant::now()));
+        Ok(keys)
     }
 
     /// Looks, and links whom it finds; whether it did.

@@ -22,10 +22,14 @@ use types::{OwnResourceId, Timestamp};
 /// Seconds that somebody has to log in.
 const BEGUN_LIFETIME: i64 = 600;
 const COOKIE: &str = "wl_link";
+/// Stands for the owner of a PAT that is no owner's; no route can name it.
+const NOBODY: &str = "";
 
 impl Gateway {
     /// A PAT of this owner at this authorization server that is good for a minute at least.
     pub(super) async fn pat(&self, owner: &str, issuer: &str) -> Result<String, ProtectionError> {
+        // one of its own serves all owners
+        let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
         let now = self.client.clock.now();
         let fresh = |link: &Arc<Link>| link.state == LinkState::Active && link.expires > now.plus(60);
         if let Some(link) = self.store.find_link(owner, issuer).filter(fresh) {
@@ -80,6 +84,7 @@ impl Gateway {
 
     /// After the server refused a PAT before its end: whether another is to be had.
     pub(super) async fn renew_pat(&self, owner: &str, issuer: &str) -> bool {
+        let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
         if let Some(link) = self.store.find_link(owner, issuer).filter(|link| link.state == LinkState::Active) {
             let ended = Link { expires: Timestamp(0), ..(*link).clone() };
             if self.store.put_link(owner, issuer, &ended).await.is_err() {
@@ -101,7 +106,12 @@ impl Gateway {
 
     /// Whether PATs there need no owner to come by.
     pub(super) fn is_ready_made(&self, issuer: &str) -> bool {
-        self.settings.pat == PatBy::ClientCredentials && self.is_listed(issuer)
+        self.settings.pat != PatBy::Code && self.is_listed(issuer)
+    }
+
+    /// Whether its PAT there is no owner's.
+    pub(super) fn is_server_level(&self, issuer: &str) -> bool {
+        self.settings.pat == PatBy::ServerLevel && self.is_listed(issuer)
     }
 
     /// Where what she has not placed is registered: her own choice, else where nobody needs to link, else where she

@@ -75,7 +75,11 @@ pub async fn assemble_gateway(
         name: section.name.clone().unwrap_or_else(|| section.client_id.clone()),
         behind,
         authorization_servers: section.authorization_servers.clone(),
-        pat: if section.pat == "code" { PatBy::Code } else { PatBy::ClientCredentials },
+        pat: match section.pat.as_str() {
+            "client_credentials" => PatBy::ClientCredentials,
+            "server" => PatBy::ServerLevel,
+            _ => PatBy::Code,
+        },
         check: if section.check == "offline" { Check::Offline } else { Check::Introspect },
         trust: match section.trust.as_str() {
             "any" => Trust::Any,

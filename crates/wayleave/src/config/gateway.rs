@@ -181,8 +181,8 @@ impl GatewayConfig {
         if !matches!(self.trust.as_str(), "any" | "list" | "rot-required") {
             return Err(format!("gateway.trust: `{}` must be any, list or rot-required", self.trust));
         }
-        if !matches!(self.pat.as_str(), "code" | "client_credentials") {
-            return Err(format!("gateway.pat: `{}` must be code or client_credentials", self.pat));
+        if !matches!(self.pat.as_str(), "code" | "client_credentials" | "server") {
+            return Err(format!("gateway.pat: `{}` must be code, client_credentials or server", self.pat));
         }
         if !matches!(self.check.as_str(), "introspect" | "offline") {
             return Err(format!("gateway.check: `{}` must be introspect or offline", self.check));

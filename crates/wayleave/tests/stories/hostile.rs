@@ -347,3 +347,39 @@ async fn an_applications_keys_are_a_credential_too() {
     assert_eq!(alice.call(Method::DELETE, &one, Value::Null).await.0, 204);
     assert_ne!(call().await, 200);
 }
+
+/// One PAT of the gateway's own: nothing is registered, and what the owner signed passes.
+#[tokio::test]
+async fn a_gateway_without_owners_pats_guards_what_was_signed() {
+    let server = Server::start_changed(|people| format!("{}{LABORATORY}", people.replacen("acts_for = \"alice\"\n", "", 1)));
+    let guarded = open_gateway(&server, |text| text.replace("pat = \"client_credentials\"", "pat = \"server\""));
+    let alice = Owner::with(&server, &guarded).await;
+    let nobody = raw(Method::GET, &guarded.photo(), &[]).await;
+    assert_eq!((nobody.status.as_u16(), nobody.header("warning")), (403, Some(UNREACHABLE_WARNING)), "she has no key here yet");
+    let signer = Signer::of(&alice, &guarded).await;
+    let manager = crate::searching::Searching::at(&server).await;
+    let credentials = format!("{}/uma/credentials", server.issuer);
+    let mut credential = json!({"cred_type": "did", "cred_value": {"id": signer.did}});
+    let (_, asked) = manager.at_url(Method::POST, &credentials, credential.clone()).await;
+    let claims = json!({"aud": server.issuer, "nonce": asked["challenge"], "iat": SystemClock.now()});
+    credential["proof"] = json!(signer.key.sign_as("credential-proof+jwt", &signer.did, &claims).unwrap());
+    assert_eq!(manager.at_url(Method::POST, &credentials, credential).await.0, 201);
+    let rot = signer.signs(&guarded, &server.issuer, json!({"allowed_rqp": {}}));
+    assert_eq!(manager.posts_token(&format!("{}/uma/policies", server.issuer), &rot).await, 201);
+    let challenge = challenge_of(&raw(Method::GET, &guarded.photo(), &[]).await);
+    let fields = [
+        ("grant_type", types::token::UMA_TICKET),
+        ("ticket", challenge.ticket.as_str()),
+        ("client_id", "viewer"),
+        ("client_secret", "viewer-secret"),
+    ];
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let answer = manager.form(&format!("{}/token", server.issuer), form).await;
+    let bearer = format!("Bearer {}", answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")));
+    let call = async |method: Method| raw(method, &guarded.photo(), &[("authorization", &bearer)]).await.status.as_u16();
+    assert_eq!((call(Method::GET).await, call(Method::DELETE).await), (200, 401), "what she signed, and no more");
+    assert_eq!(alice.get(&format!("{HOLIDAY}/registrations")).await, json!([]), "nothing was registered");
+    let gone = json!({"jti": "r1", "exp": SystemClock.now().0 + 600});
+    assert_eq!(alice.call(Method::POST, "/my-withdrawn-tokens", gone).await.0, 204);
+    assert_eq!(call(Method::GET).await, 401);
+}

@@ -33,13 +33,14 @@ fn both(records: &str) -> (Server, Guarded) {
     (server, guarded)
 }
 
-struct Searching {
+/// Alice's manager.
+pub(crate) struct Searching {
     pmt: String,
     endpoint: String,
 }
 
 impl Searching {
-    async fn at(server: &Server) -> Self {
+    pub(crate) async fn at(server: &Server) -> Self {
         let client = client::Client {
             outbound: outbound(),
             clock: std::sync::Arc::new(SystemClock),
@@ -53,10 +54,28 @@ impl Searching {
     }
 
     async fn call(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
-        let url = format!("{}{path}", self.endpoint);
+        self.at_url(method, &format!("{}{path}", self.endpoint), body).await
+    }
+
+    /// Posts what she signed; the status.
+    pub(crate) async fn posts_token(&self, url: &str, token: &str) -> u16 {
+        let mut request = Request::get(url);
+        (request.method, request.body) = (Method::POST, Some(token.as_bytes().to_vec()));
+        let request =
+            request.header("content-type", "application/rot+jwt").header("authorization", &format!("Bearer {}", self.pmt));
+        outbound().send(request).await.unwrap().status.as_u16()
+    }
+
+    /// A form post of nobody's.
+    pub(crate) async fn form(&self, url: &str, form: String) -> Value {
+        let answer = outbound().send(Request::form(url, form)).await.unwrap();
+        serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
+    }
+
+    pub(crate) async fn at_url(&self, method: Method, url: &str, body: Value) -> (u16, Value) {
         let request = match body {
-            Value::Null => Request { method, ..Request::get(&url) },
-            body => Request::json(method, &url, &body),
+            Value::Null => Request { method, ..Request::get(url) },
+            body => Request::json(method, url, &body),
         };
         let answer = outbound().send(request.header("authorization", &format!("Bearer {}", self.pmt))).await.unwrap();
         (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
