@@ -13,6 +13,7 @@ use identity::access_token::{Presented, ProtectionToken, ServerToken};
 use identity::{CommitError, Failure};
 use rules::{Resource, Ticket};
 use std::sync::Arc;
+use types::credential::CredentialType;
 use types::introspection::Introspection;
 use types::permission::{PermissionTicket, ServerPermissionRequest};
 use types::{ErrorCode, GrantId, OwnerId, PermissionRequest, ResourceDescription, ResourceId};
@@ -100,7 +101,10 @@ impl AuthorizationServer {
         server: &ServerToken,
         requests: &[ServerPermissionRequest],
     ) -> Result<Option<OwnerId>, Failure> {
-        let mut owners = self.store.list_credentials_of_subject(signer).await?.into_iter().map(|credential| credential.owner);
+        // a client id is only a name, and anybody may register keys under it: what finds its owner is a key (threat 24)
+        let known = self.store.list_credentials_of_subject(signer).await?;
+        let by_key = known.into_iter().filter(|credential| credential.document.cred_type == CredentialType::Did);
+        let mut owners = by_key.map(|credential| credential.owner);
         let (first, others) = (owners.next(), owners.collect::<Vec<_>>());
         if others.is_empty() {
             return Ok(first);
@@ -143,6 +147,9 @@ impl AuthorizationServer {
                     changes.writes.push(Write::PutResource(known.clone()));
                     known
                 }
+                None if !self.may_speak_of(server, owner, request).await? => {
+                    return Failure::refuse(ErrorCode::InvalidResourceId, "the owner has signed nothing for this resource");
+                }
                 None => {
                     let resource = self.unregistered(server, owner, request);
                     changes.writes.push(Write::CreateResource(resource.clone()));
@@ -157,6 +164,21 @@ impl AuthorizationServer {
             }
         }
         Err(Failure::Unavailable("a resource changes too fast".into()))
+    }
+
+    /// A resource server that the operator does not know fills nobody's list with made-up resources: the owner must have
+    /// signed for one first (threat 32).
+    async fn may_speak_of(
+        &self,
+        server: &ServerToken,
+        owner: &OwnerId,
+        request: &ServerPermissionRequest,
+    ) -> Result<bool, Failure> {
+        if self.identity.store.find_client(&server.resource_server).await?.is_some_and(|client| client.declared) {
+            return Ok(true);
+        }
+        let waiting = self.store.list_waiting_policies(owner, &server.resource.as_str().into(), &request.resource_id).await?;
+        Ok(waiting.iter().any(|policy| policy.authority.is_some()))
     }
 
     fn unregistered(&self, server: &ServerToken, owner: &OwnerId, request: &ServerPermissionRequest) -> Resource {

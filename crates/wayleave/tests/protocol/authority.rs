@@ -246,6 +246,16 @@ async fn threat_24_a_resource_server_without_owners_sees_what_one_signer_signed(
         ask(&world.access("nameless").await, wanted(&alice.did, json!(["view"]))).await.refused(403, "insufficient_scope");
         let description = json!({"resource_scopes": ["view"], "_resource_id": "box-7"});
         world.call("POST", "/uma/resources", &pat, description).await.refused(403, "insufficient_scope");
+        // an application's id is a name that anybody may register: it finds no owner
+        let app =
+            json!({"cred_type": "client", "cred_value": {"client_id": "app", "jwks": {"keys": [other.key.public().to_jwk()]}}});
+        let asked =
+            world.call("POST", CREDENTIALS, &pmt, app.clone()).await.refused(400, "invalid_proof").get("challenge").to_owned();
+        let proof = json!({"aud": ISSUER, "nonce": asked, "iat": world.now()});
+        let mut proven = app;
+        proven["proof"] = json!(other.key.sign("credential-proof+jwt", &proof).unwrap());
+        world.call("POST", CREDENTIALS, &pmt, proven).await.ok(201);
+        ask(&pat, wanted("app", json!(["view"]))).await.refused(400, "invalid_resource_id");
         // a share that is not signed counts for nothing here
         let server = "https://archive.example";
         world.policy(json!({"resource_server": server, "_resource_id": "box-7", "resource_scopes": ["view", "edit"]})).await;
