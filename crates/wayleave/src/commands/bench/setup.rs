@@ -117,8 +117,9 @@ impl Field {
         fill_others(&config, others).await?;
         let (server_process, server) = start(&folder, &["server"], &address).await?;
         let place = folder.join("yard.db").display().to_string();
-        let (yard_process, yardstick) =
-            start(&folder, &["bench", "yardstick", "--listen", &yard, "--store", &place], &yard).await?;
+        let filled = rpts.to_string();
+        let arguments = ["bench", "yardstick", "--listen", &yard, "--store", &place, "--filled", &filled];
+        let (yard_process, yardstick) = start(&folder, &arguments, &yard).await?;
         let _processes = vec![server_process, yard_process];
         Ok(Self { server, yardstick, _processes, folder, client, pat, pmt, album, rpts: texts })
     }

@@ -26,6 +26,9 @@ pub struct Options {
     listen: String,
     #[arg(long)]
     store: PathBuf,
+    /// RPTs that lie in the store before, as in the server's: a row costs more pages beside many
+    #[arg(long, default_value_t = 0)]
+    filled: usize,
 }
 
 struct Yard {
@@ -51,6 +54,7 @@ pub(super) async fn run(options: Options) -> Result<(), Exit> {
     let basis = Basis::Policy { id: NAME.into(), version: 0, expires_at: None };
     let scope = types::Scope::parse("view").map_err(Exit::failed)?;
     let granted = GrantedScope { resource: NAME.into(), scope, basis: vec![basis] };
+    fill(&store, options.filled, &granted).await?;
     let router = Router::new()
         .route("/plain/{length}", post(plain))
         .route("/grant/{length}", post(grant))
@@ -70,6 +74,39 @@ pub(super) async fn run(options: Options) -> Result<(), Exit> {
     let listener = tokio::net::TcpListener::bind(&options.listen).await.map_err(Exit::failed)?;
     say::ready(&options.listen);
     axum::serve(listener, router).await.map_err(Exit::failed)
+}
+
+/// As many live RPTs as the server that it stands beside.
+async fn fill(store: &Store, count: usize, granted: &GrantedScope) -> Result<(), Exit> {
+    let now = SystemClock.now();
+    for chunk in (0..count).collect::<Vec<_>>().chunks(2_000) {
+        let mut writes = Vec::with_capacity(chunk.len());
+        for n in chunk {
+            let text = mint(TokenKind::Rpt, "o", now, &SystemRandomness);
+            let key = key_of(TokenKind::Rpt, &text).ok_or_else(|| Exit::failed("no key"))?;
+            let rpt = rpt_of(vec![granted.clone()], format!("bench{n}"), now);
+            writes.push(Write::PutRpt(key, Rpt { expires: now.plus(86_000), ..rpt }));
+        }
+        store.commit_changes(Changes::of(writes)).await.map_err(Exit::failed)?;
+    }
+    Ok(())
+}
+
+fn rpt_of(scopes: Vec<GrantedScope>, family: String, now: Timestamp) -> Rpt {
+    Rpt {
+        client: "viewer".into(),
+        owner: NAME.into(),
+        resource_server: "photos-rs".into(),
+        pat_grant: NAME.into(),
+        requesting_party: Default::default(),
+        cnf: None,
+        scopes,
+        issued: now,
+        expires: now,
+        family,
+        by_own_id: false,
+        jti: None,
+    }
 }
 
 fn constant(length: usize) -> Response {
@@ -131,20 +168,7 @@ async fn save(yard: &Yard, form: &HashMap<String, String>, signed: bool) {
     // as long as a family and a spent id of ours
     let tail = |length: usize| rpt_text.get(rpt_text.len().saturating_sub(length)..).unwrap_or_default().to_owned();
     let (family, spent) = (tail(27), tail(43));
-    let rpt = Rpt {
-        client: "viewer".into(),
-        owner: NAME.into(),
-        resource_server: "photos-rs".into(),
-        pat_grant: NAME.into(),
-        requesting_party: Default::default(),
-        cnf: None,
-        scopes: yard.scopes.clone(),
-        issued: now,
-        expires: now,
-        family: family.clone(),
-        by_own_id: false,
-        jti: signed.then(|| rpt_text.clone()),
-    };
+    let rpt = Rpt { jti: signed.then(|| rpt_text.clone()), ..rpt_of(yard.scopes.clone(), family.clone(), now) };
     let refresh = RefreshToken {
         client: "viewer".into(),
         renews: Renews::Other(serde_json::to_value(&rpt).unwrap_or_default()),
