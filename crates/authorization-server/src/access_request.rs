@@ -1,5 +1,6 @@
 //! Requests that wait for the owner (protocol.md 1.4): joined by processes, decided by her.
 
+use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
@@ -94,6 +95,7 @@ impl AuthorizationServer {
             created: now,
             expires_at: now.plus(self.settings.request_lifetime),
             state: State::Pending,
+            delegation: None,
             version: 0,
         }
     }
@@ -202,26 +204,32 @@ impl AuthorizationServer {
         }
     }
 
-    /// The owner's inbox, newest first.
+    /// The owner's inbox, newest first; and the last id that was looked at if there may be more.
     pub async fn list_access_requests(
         &self,
-        owner: &OwnerId,
+        acting: &Acting,
         page: &Page<AccessRequestId>,
-    ) -> Result<Vec<AccessRequestDocument>, Failure> {
+    ) -> Result<(Vec<AccessRequestDocument>, Option<AccessRequestId>), Failure> {
+        let requests = self.store.list_access_requests(&acting.owner, page).await?;
+        let last = requests.last().filter(|_| requests.len() == page.limit).map(|request| request.id.clone());
         let mut documents = Vec::new();
-        for request in self.store.list_access_requests(owner, page).await? {
-            documents.push(self.request_document(&request).await?);
+        for request in &requests {
+            if self.sees_request(acting, request).await? {
+                documents.push(self.request_document(request).await?);
+            }
         }
-        Ok(documents)
+        Ok((documents, last))
     }
 
     /// One request.
-    pub async fn read_access_request(&self, owner: &OwnerId, id: &AccessRequestId) -> Result<AccessRequestDocument, Failure> {
-        self.request_document(&self.own_request(owner, id).await?).await
+    pub async fn read_access_request(&self, acting: &Acting, id: &AccessRequestId) -> Result<AccessRequestDocument, Failure> {
+        self.request_document(&self.own_request(acting, id).await?).await
     }
 
-    async fn own_request(&self, owner: &OwnerId, id: &AccessRequestId) -> Result<AccessRequest, Failure> {
-        self.store.find_access_request(id).await?.filter(|request| request.owner == *owner).ok_or_else(not_found)
+    async fn own_request(&self, acting: &Acting, id: &AccessRequestId) -> Result<AccessRequest, Failure> {
+        let found = self.store.find_access_request(id).await?.filter(|request| request.owner == acting.owner);
+        let request = found.ok_or_else(not_found)?;
+        if self.sees_request(acting, &request).await? { Ok(request) } else { Err(not_found()) }
     }
 
     async fn request_document(&self, request: &AccessRequest) -> Result<AccessRequestDocument, Failure> {
@@ -254,22 +262,23 @@ impl AuthorizationServer {
     /// `POST {access_requests_endpoint}/{_id}`: approve, in part or whole, or deny.
     pub async fn decide_access_request(
         &self,
-        owner: &OwnerId,
+        acting: &Acting,
         id: &AccessRequestId,
         decision: DecisionDocument,
     ) -> Result<AccessRequestDocument, Failure> {
         for _ in 0..RETRIES {
-            let request = self.own_request(owner, id).await?;
+            let request = self.own_request(acting, id).await?;
             let version = request.version;
-            let decided = request.decide(self.decision_of(&decision), self.now()).map_err(refusal_of)?;
+            let mut decided = request.decide(self.decision_of(&decision), self.now()).map_err(refusal_of)?;
             let mut changes = Changes::default();
             changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version });
+            self.allow_decision(acting, &mut decided, &mut changes).await?;
             let approved = decision.decision == DecisionKind::Approve;
             if approved && decision.remember {
-                self.remember(&decided, &decision, &mut changes)?;
+                self.remember(&decided, &decision, acting, &mut changes)?;
             }
             let kind = if approved { EventKind::RequestApproved } else { EventKind::RequestDenied };
-            changes.writes.push(Write::AppendEvent(self.request_event(&decided, kind, Some(owner))));
+            changes.writes.push(Write::AppendEvent(self.request_event(&decided, kind, Some(acting.account()))));
             changes.writes.push(Write::PutAccessRequest(decided.clone()));
             match self.commit_and_tell(changes).await {
                 Ok(()) => return self.request_document(&decided).await,
@@ -291,8 +300,15 @@ impl AuthorizationServer {
     }
 
     /// A remembered approval is a policy for this client and requesting party.
-    fn remember(&self, request: &AccessRequest, decision: &DecisionDocument, changes: &mut Changes) -> Result<(), Failure> {
+    fn remember(
+        &self,
+        request: &AccessRequest,
+        decision: &DecisionDocument,
+        acting: &Acting,
+        changes: &mut Changes,
+    ) -> Result<(), Failure> {
         let State::Approved { permissions, .. } = &request.state else { return Ok(()) };
+        let expires_at = acting.end_of(request.delegation.as_deref(), decision.expires_at);
         let conditions = condition_of(request)?;
         for permission in permissions.iter().filter(|permission| !permission.resource_scopes.is_empty()) {
             let policy = Policy {
@@ -304,19 +320,20 @@ impl AuthorizationServer {
                 conditions: conditions.clone(),
                 clients: vec![request.client.clone()],
                 valid_from: None,
-                expires_at: decision.expires_at,
+                expires_at,
                 max_uses: None,
                 uses: 0,
                 purpose: None,
                 on_missing: OnMissing::Gather,
                 created: self.now(),
                 authority: None,
+                delegation: request.delegation.clone(),
             };
             let mut event = self.event(&request.owner, EventKind::PolicyCreated);
             event.document.resource_id = Some(permission.resource_id.clone());
             event.document.policy_id = Some(policy.id.clone());
             event.document.scopes = policy.scopes.clone();
-            event.document.by = Some(request.owner.as_str().to_owned());
+            event.document.by = Some(acting.account().as_str().to_owned());
             changes.writes.push(Write::TouchResource(permission.resource_id.clone()));
             changes.writes.push(Write::PutPolicy(policy));
             changes.writes.push(Write::AppendEvent(event));
@@ -325,11 +342,12 @@ impl AuthorizationServer {
     }
 
     /// `DELETE {access_requests_endpoint}/{_id}`: an approval is withdrawn at once.
-    pub async fn delete_access_request(&self, owner: &OwnerId, id: &AccessRequestId) -> Result<(), Failure> {
-        let request = self.own_request(owner, id).await?;
+    pub async fn delete_access_request(&self, acting: &Acting, id: &AccessRequestId) -> Result<(), Failure> {
+        let request = self.own_request(acting, id).await?;
+        acting.made(request.delegation.as_deref())?;
         let mut writes = vec![Write::DeleteAccessRequest { owner: request.owner.clone(), id: id.clone() }];
         if matches!(request.state, State::Approved { .. } | State::Pending) {
-            writes.push(Write::AppendEvent(self.request_event(&request, EventKind::RequestDenied, Some(owner))));
+            writes.push(Write::AppendEvent(self.request_event(&request, EventKind::RequestDenied, Some(acting.account()))));
         }
         self.store.commit(Changes::of(writes)).await?;
         Ok(())

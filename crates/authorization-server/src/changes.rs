@@ -6,6 +6,7 @@ use crate::discovery::Search;
 use crate::event::{Event, EventHead, EventSeal};
 use crate::owner_settings::OwnerSettings;
 use identity::TokenKey;
+use rules::delegation::Delegation;
 use rules::{AccessRequest, Policy, Resource, Rpt};
 use types::{AccessRequestId, ClientId, OwnerId, PolicyId, ResourceId, Timestamp};
 
@@ -34,6 +35,11 @@ pub enum Requirement {
     SearchStands {
         id: String,
         owner: OwnerId,
+    },
+    /// Neither withdrawn nor gone.
+    DelegationStands {
+        owner: OwnerId,
+        id: String,
     },
     /// Nobody has a policy of this id; `Taken` where somebody does.
     PolicyAbsent(PolicyId),
@@ -97,6 +103,9 @@ pub enum Write {
         seal: EventSeal,
     },
     PutOwnerSettings(OwnerId, OwnerSettings),
+    /// `Taken` where the owner has or had one of this id.
+    CreateDelegation(Delegation),
+    PutDelegation(Delegation),
     PutSearch(Search),
     DeleteSearch(String),
     PutCredential(Credential),

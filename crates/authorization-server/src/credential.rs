@@ -1,6 +1,7 @@
 //! Resource owner credentials (protocol.md 3): registered with proof of possession, and withdrawn with all that was
 //! signed by them. And resource owner tokens posted as policies, which count under a credential of their poster.
 
+use crate::acting::Acting;
 use crate::changes::{Changes, Write};
 use crate::policy::Versioned;
 use crate::store::Page;
@@ -9,11 +10,11 @@ use client::credential::{self, CredentialError};
 use identity::access_token::PolicyToken;
 use identity::{CommitError, Failure};
 use jose::possession::{self, Challenger, Claimed};
-use jose::{KeySet, ResourceOwnerToken, UnverifiedToken, Verified, digest};
+use jose::{KeySet, UnverifiedToken, digest};
 use rules::Policy;
-use rules::authority;
+use rules::authority::{self, OwnersToken};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use types::credential::{CredentialChallenge, CredentialDocument, CredentialRegistration, CredentialType};
 use types::event::EventKind;
 use types::{ErrorCode, OwnerId, Refusal};
@@ -113,6 +114,15 @@ impl AuthorizationServer {
         Challenger::new(digest::sha256(&[self.identity.keys.keyed_digest(CHALLENGE, b"").as_bytes()]))
     }
 
+    /// Keys of a credential that this account registered here.
+    pub(crate) async fn keys_of_signer(&self, account: &OwnerId, signer: &str) -> Result<Option<KeySet>, Failure> {
+        let credentials = self.store.list_credentials(account).await?;
+        match credentials.into_iter().find(|credential| credential.subject == signer) {
+            Some(one) => Ok(Some(self.keys_of(one.document.cred_type, &one.document.cred_value).await?)),
+            None => Ok(None),
+        }
+    }
+
     async fn keys_of(&self, kind: CredentialType, value: &Value) -> Result<KeySet, Failure> {
         credential::keys_of(&self.identity.outbound, kind, value).await.map_err(refused)
     }
@@ -135,31 +145,50 @@ impl AuthorizationServer {
         let credential = self.own_credential(&pmt.owner, id).await?;
         let mut changes = self.credential_changes(pmt, EventKind::CredentialWithdrawn).await?;
         changes.writes.push(Write::DeleteCredential { owner: pmt.owner.clone(), id: id.to_owned() });
-        let mut after = None;
-        loop {
-            let page = Page { after: after.take(), limit: 1_000 };
-            let policies = self.store.list_policies(&pmt.owner, &page).await?;
-            let Some(last) = policies.last() else { break };
-            after = Some(last.id.clone());
-            let signed = |policy: &&Policy| policy.authority.as_ref().is_some_and(|a| a.credential == credential.subject);
-            for policy in policies.iter().filter(signed) {
-                self.write_policy(policy, EventKind::PolicyDeleted, pmt.client.as_str(), &mut changes);
-            }
+        let by = pmt.client.as_str();
+        let delegations = self.signed_by(&pmt.owner, &credential.subject).await?;
+        if !delegations.is_empty() {
+            changes.writes.extend(self.end_delegations(&pmt.owner, delegations, by).await?);
+        }
+        // what she signed for herself, and as a delegate for others
+        let mut owners = vec![pmt.owner.clone()];
+        owners.extend(self.delegated_to(&pmt.owner).await?.into_iter().map(|delegation| delegation.owner));
+        owners.sort();
+        owners.dedup();
+        for owner in &owners {
+            self.delete_signed(owner, &credential.subject, by, &mut changes).await?;
         }
         self.store.commit(changes).await?;
         Ok(())
     }
 
+    async fn delete_signed(&self, owner: &OwnerId, subject: &str, by: &str, changes: &mut Changes) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = Page { after: after.take(), limit: 1_000 };
+            let policies = self.store.list_policies(owner, &page).await?;
+            let Some(last) = policies.last() else { return Ok(()) };
+            after = Some(last.id.clone());
+            let signed = |policy: &&Policy| policy.authority.as_ref().is_some_and(|a| a.credential == subject);
+            for policy in policies.iter().filter(signed) {
+                self.write_policy(policy, EventKind::PolicyDeleted, by, changes);
+            }
+        }
+    }
+
     /// `POST {policy_endpoint}` with `application/rot+jwt`.
-    pub async fn create_token_policy(&self, pmt: &PolicyToken, text: &str) -> Result<Versioned, Failure> {
-        let token = self.verify_token(&pmt.owner, text.trim()).await?;
+    pub async fn create_token_policy(&self, acting: &Acting, text: &str) -> Result<Versioned, Failure> {
+        let token = self.verify_token(acting, text.trim()).await?;
         for _ in 0..RETRIES {
-            let policies = authority::policies_of(&token, text.trim(), &pmt.owner, self.now())?;
+            let policies = authority::policies_of(&token, text.trim(), &acting.owner, self.issuer().as_str(), self.now())?;
             let (mut changes, mut first) = (Changes::default(), None);
+            if let (Some(delegation), Some(signed)) = (token.signed_delegation(), token.delegation.as_deref()) {
+                self.take_delegation(&acting.owner, delegation, signed, &acting.by, &mut changes).await?;
+            }
             for mut policy in policies {
                 changes.requires.push(crate::Requirement::PolicyAbsent(policy.id.clone()));
                 self.bind(&mut policy, &mut changes).await?;
-                self.write_policy(&policy, EventKind::PolicyCreated, pmt.client.as_str(), &mut changes);
+                self.write_policy(&policy, EventKind::PolicyCreated, &acting.by, &mut changes);
                 first.get_or_insert(Versioned::of(&policy));
             }
             match self.store.commit(changes).await {
@@ -175,23 +204,31 @@ impl AuthorizationServer {
     }
 
     /// Signature by a credential that this owner registered here, times, and that it is for this server.
-    async fn verify_token(&self, owner: &OwnerId, text: &str) -> Result<Verified<ResourceOwnerToken>, Failure> {
+    /// Where a delegate signed it: a delegation by such a credential, and the delegate's key.
+    async fn verify_token(&self, acting: &Acting, text: &str) -> Result<OwnersToken, Failure> {
         let refuse = |what: String| Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what));
         let unverified = UnverifiedToken::parse(text).map_err(|error| refuse(error.to_string()))?;
         let issuer = unverified.issuer().unwrap_or_default();
-        let credentials = self.store.list_credentials(owner).await?;
-        let credential = credentials.into_iter().find(|credential| credential.subject == issuer);
-        let credential =
-            credential.ok_or_else(|| refuse("the token is signed by a credential that you have not registered here".into()))?;
-        let keys = self.keys_of(credential.document.cred_type, &credential.document.cred_value).await?;
+        let delegation = match unverified.delegation() {
+            Some(text) => Some(self.verify_delegation(&acting.owner, &text).await?),
+            None if acting.is_delegate() => return invalid("a delegate's token carries the owner's `delegation`"),
+            None => None,
+        };
+        let registered = self.keys_of_signer(acting.account(), &issuer).await?;
+        let keys = match (registered, &delegation) {
+            (Some(keys), _) => keys,
+            // the owner herself posts what her delegate signed
+            (None, Some(delegation)) if delegation.sub == issuer && !acting.is_delegate() => {
+                self.keys_of(CredentialType::Did, &json!({"id": issuer})).await?
+            }
+            (None, _) => return invalid("the token is signed by a credential that you have not registered here"),
+        };
         let token = unverified.verify(&keys).map_err(|error| refuse(error.to_string()))?;
-        if token.delegation.is_some() {
-            return invalid("delegations are not taken here");
-        }
+        let token = OwnersToken::of(token, delegation).map_err(|error| refuse(error.to_string()))?;
         if !token.aud.contains(self.issuer().as_str()) {
             return invalid("the token is not for this server: `aud` must name its issuer");
         }
-        if token.exp <= self.now() {
+        if token.ends() <= self.now() {
             return invalid("the token has expired");
         }
         Ok(token)

@@ -7,11 +7,13 @@
 //! meanwhile, it is loaded and decided again ([`RETRIES`] times).
 
 pub mod access_request;
+pub mod acting;
 pub mod changes;
 pub mod claims;
 pub mod claims_interaction;
 pub mod consequences;
 pub mod credential;
+pub mod delegation;
 mod digest;
 pub mod discovery;
 pub mod erasure;

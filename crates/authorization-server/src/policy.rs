@@ -1,6 +1,7 @@
 //! The policy API (protocol.md 1.2) and `simulate`, the owner's what-if. It decides by the very
 //! function that grants.
 
+use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
@@ -58,18 +59,13 @@ pub struct SimulationResult {
 
 impl AuthorizationServer {
     /// `POST {policy_endpoint}`, one policy.
-    pub async fn create_policy(&self, owner: &OwnerId, by: &str, document: PolicyDocument) -> Result<Versioned, Failure> {
-        let mut made = self.create_policies(owner, by, vec![document]).await?;
+    pub async fn create_policy(&self, acting: &Acting, document: PolicyDocument) -> Result<Versioned, Failure> {
+        let mut made = self.create_policies(acting, vec![document]).await?;
         made.pop().ok_or_else(|| identity::internal("a created policy is missing"))
     }
 
     /// Several policies in one commit: all or none.
-    pub async fn create_policies(
-        &self,
-        owner: &OwnerId,
-        by: &str,
-        documents: Vec<PolicyDocument>,
-    ) -> Result<Vec<Versioned>, Failure> {
+    pub async fn create_policies(&self, acting: &Acting, documents: Vec<PolicyDocument>) -> Result<Vec<Versioned>, Failure> {
         if documents.is_empty() || documents.len() > MAX_BATCH {
             return Failure::refuse(ErrorCode::InvalidRequest, format!("send 1 to {MAX_BATCH} policies"));
         }
@@ -77,9 +73,10 @@ impl AuthorizationServer {
             let (mut changes, mut made) = (Changes::default(), Vec::new());
             for document in &documents {
                 let id = PolicyId::new(self.identity.random_id());
-                let mut policy = Policy::from_document(document.clone(), id, owner.clone(), 0, self.now())?;
+                let mut policy = Policy::from_document(document.clone(), id, acting.owner.clone(), 0, self.now())?;
                 self.bind(&mut policy, &mut changes).await?;
-                self.write_policy(&policy, EventKind::PolicyCreated, by, &mut changes);
+                self.allow_policy(acting, &mut policy, &mut changes).await?;
+                self.write_policy(&policy, EventKind::PolicyCreated, &acting.by, &mut changes);
                 made.push(Versioned::of(&policy));
             }
             match self.store.commit(changes).await {
@@ -122,7 +119,7 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    async fn owned_resource(&self, owner: &OwnerId, id: &types::ResourceId) -> Result<Arc<Resource>, Failure> {
+    pub(crate) async fn owned_resource(&self, owner: &OwnerId, id: &types::ResourceId) -> Result<Arc<Resource>, Failure> {
         let found = self.store.find_resource(id).await?.filter(|resource| resource.owner == *owner);
         found.ok_or_else(|| Failure::Refused(Refusal::new(ErrorCode::InvalidResourceId, "no resource of yours has this id")))
     }
@@ -145,15 +142,31 @@ impl AuthorizationServer {
         self.store.find_policy(id).await?.filter(|policy| policy.owner == *owner).ok_or_else(not_found)
     }
 
-    /// `GET {policy_endpoint}/{_id}`.
-    pub async fn read_policy(&self, pmt: &PolicyToken, id: &PolicyId) -> Result<Versioned, Failure> {
-        Ok(Versioned::of(&self.own_policy(&pmt.owner, id).await?))
+    async fn visible_policy(&self, acting: &Acting, id: &PolicyId) -> Result<Policy, Failure> {
+        let policy = self.own_policy(&acting.owner, id).await?;
+        if self.sees_policy(acting, &policy).await? { Ok(policy) } else { Err(not_found()) }
     }
 
-    /// `GET {policy_endpoint}`.
-    pub async fn list_policies(&self, pmt: &PolicyToken, page: &Page<PolicyId>) -> Result<Vec<PolicyDocument>, Failure> {
-        let policies = self.store.list_policies(&pmt.owner, page).await?;
-        Ok(policies.iter().map(Policy::to_document).collect())
+    /// `GET {policy_endpoint}/{_id}`.
+    pub async fn read_policy(&self, acting: &Acting, id: &PolicyId) -> Result<Versioned, Failure> {
+        Ok(Versioned::of(&self.visible_policy(acting, id).await?))
+    }
+
+    /// `GET {policy_endpoint}`: a page of it, and the last id that was looked at if there may be more.
+    pub async fn list_policies(
+        &self,
+        acting: &Acting,
+        page: &Page<PolicyId>,
+    ) -> Result<(Vec<PolicyDocument>, Option<PolicyId>), Failure> {
+        let policies = self.store.list_policies(&acting.owner, page).await?;
+        let last = policies.last().filter(|_| policies.len() == page.limit).map(|policy| policy.id.clone());
+        let mut documents = Vec::with_capacity(policies.len());
+        for policy in &policies {
+            if self.sees_policy(acting, policy).await? {
+                documents.push(policy.to_document());
+            }
+        }
+        Ok((documents, last))
     }
 
     /// `GET {policy_endpoint}?role=requesting_party`: what others share with this account's verified address, where
@@ -199,8 +212,7 @@ impl AuthorizationServer {
     /// `PUT {policy_endpoint}/{_id}`: what rested on the old one is gone.
     pub async fn replace_policy(
         &self,
-        owner: &OwnerId,
-        by: &str,
+        acting: &Acting,
         id: &PolicyId,
         document: PolicyDocument,
         if_match: Option<u64>,
@@ -209,8 +221,9 @@ impl AuthorizationServer {
             return Failure::refuse(ErrorCode::InvalidRequest, "`_id` is not the one of the URL");
         }
         for _ in 0..RETRIES {
-            let before = self.own_policy(owner, id).await?;
+            let before = self.visible_policy(acting, id).await?;
             check_match(&before, if_match)?;
+            acting.made(before.delegation.as_deref())?;
             if before.authority.is_some() {
                 return Failure::refuse(
                     ErrorCode::InvalidRequest,
@@ -218,14 +231,15 @@ impl AuthorizationServer {
                 );
             }
             let version = before.version.saturating_add(1);
-            let mut after = Policy::from_document(document.clone(), id.clone(), owner.clone(), version, before.created)?;
+            let mut after = Policy::from_document(document.clone(), id.clone(), acting.owner.clone(), version, before.created)?;
             let mut changes = Changes::default();
             changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: before.version });
             self.bind(&mut after, &mut changes).await?;
+            self.allow_policy(acting, &mut after, &mut changes).await?;
             if before.resource() != after.resource() {
                 changes.writes.extend(before.resource().cloned().map(Write::TouchResource));
             }
-            self.write_policy(&after, EventKind::PolicyUpdated, by, &mut changes);
+            self.write_policy(&after, EventKind::PolicyUpdated, &acting.by, &mut changes);
             match self.store.commit(changes).await {
                 Ok(()) => return Ok(Versioned::of(&after)),
                 Err(CommitError::Changed) => continue,
@@ -236,10 +250,12 @@ impl AuthorizationServer {
     }
 
     /// `DELETE {policy_endpoint}/{_id}`: the share ends when this returns.
-    pub async fn delete_policy(&self, owner: &OwnerId, by: &str, id: &PolicyId, if_match: Option<u64>) -> Result<(), Failure> {
+    pub async fn delete_policy(&self, acting: &Acting, id: &PolicyId, if_match: Option<u64>) -> Result<(), Failure> {
+        let by = acting.by.as_str();
         for _ in 0..RETRIES {
-            let policy = self.own_policy(owner, id).await?;
+            let policy = self.visible_policy(acting, id).await?;
             check_match(&policy, if_match)?;
+            acting.made(policy.delegation.as_deref())?;
             let mut changes = Changes::default();
             changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: policy.version });
             match &policy.authority {
@@ -263,10 +279,15 @@ impl AuthorizationServer {
     }
 
     /// `POST {policy_endpoint}/simulate`: what somebody with these claims would get.
-    pub async fn simulate(&self, owner: &OwnerId, simulation: Simulation) -> Result<SimulationResult, Failure> {
+    pub async fn simulate(&self, acting: &Acting, simulation: Simulation) -> Result<SimulationResult, Failure> {
+        let owner = &acting.owner;
         let (mut resources, mut policies) = (Vec::new(), Vec::new());
         for permission in &simulation.permissions {
-            resources.push(self.owned_resource(owner, &permission.resource_id).await?);
+            let resource = self.owned_resource(owner, &permission.resource_id).await?;
+            if !self.sees_resource(acting, &permission.resource_id).await? {
+                return Failure::refuse(ErrorCode::InvalidResourceId, "no resource of yours has this id");
+            }
+            resources.push(resource);
             policies.extend(self.store.list_policies_on(&permission.resource_id).await?.iter().cloned());
         }
         let asked: Vec<Asked<'_>> = resources

@@ -1,10 +1,11 @@
 //! Resource registration (Federated Authorization 3.2), and the owner's view of what is registered
 //! (protocol.md 1.1). Another's id answers like an unknown one (threat 7).
 
+use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
-use identity::access_token::{PolicyToken, ProtectionToken};
+use identity::access_token::ProtectionToken;
 use identity::{CommitError, Failure};
 use rules::Resource;
 use rules::policy::Binding;
@@ -162,17 +163,26 @@ impl AuthorizationServer {
     }
 
     /// The owner's view: `GET {registered_resources_endpoint}`.
-    pub async fn list_owned_resources(&self, pmt: &PolicyToken, page: &Page<ResourceId>) -> Result<Vec<OwnedResource>, Failure> {
-        let mut owned = Vec::new();
-        for resource in self.store.list_owned_resources(&pmt.owner, page).await? {
-            owned.push(self.owned(resource).await?);
+    pub async fn list_owned_resources(
+        &self,
+        acting: &Acting,
+        page: &Page<ResourceId>,
+    ) -> Result<(Vec<OwnedResource>, Option<ResourceId>), Failure> {
+        let resources = self.store.list_owned_resources(&acting.owner, page).await?;
+        let last = resources.last().filter(|_| resources.len() == page.limit).map(|resource| resource.id.clone());
+        let mut owned = Vec::with_capacity(resources.len());
+        for resource in resources {
+            if self.sees_resource(acting, &resource.id).await? {
+                owned.push(self.owned(resource).await?);
+            }
         }
-        Ok(owned)
+        Ok((owned, last))
     }
 
     /// `GET {registered_resources_endpoint}/{_id}`.
-    pub async fn read_owned_resource(&self, pmt: &PolicyToken, id: &ResourceId) -> Result<OwnedResource, Failure> {
-        let resource = self.store.find_resource(id).await?.filter(|resource| resource.owner == pmt.owner);
+    pub async fn read_owned_resource(&self, acting: &Acting, id: &ResourceId) -> Result<OwnedResource, Failure> {
+        let seen = self.sees_resource(acting, id).await?;
+        let resource = self.store.find_resource(id).await?.filter(|resource| seen && resource.owner == acting.owner);
         self.owned(Arc::unwrap_or_clone(resource.ok_or_else(not_found)?)).await
     }
 

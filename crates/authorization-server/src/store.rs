@@ -8,6 +8,7 @@ use crate::event::{Event, EventHead, EventSeal, Unsealed};
 use crate::owner_settings::OwnerSettings;
 use async_trait::async_trait;
 use identity::{CommitError, StoreError, TokenKey};
+use rules::delegation::Delegation;
 use rules::{AccessRequest, Policy, Resource, Rpt};
 use std::sync::Arc;
 use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId, Timestamp};
@@ -101,6 +102,10 @@ pub trait Store: Send + Sync {
     async fn list_due_searches(&self, limit: usize) -> Result<Vec<Search>, StoreError>;
     /// Credentials of this name, of whatever owner.
     async fn list_credentials_of_subject(&self, subject: &str) -> Result<Vec<Credential>, StoreError>;
+    /// Of one owner, also withdrawn ones, until their end.
+    async fn list_delegations(&self, owner: &OwnerId) -> Result<Vec<Delegation>, StoreError>;
+    /// To whoever has this name ([`rules::delegation::Delegate::key`]), of all owners.
+    async fn list_delegations_to(&self, delegate: &str) -> Result<Vec<Delegation>, StoreError>;
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError>;
     /// A number that rises, before it is acknowledged, with every change that can take something away
     /// from this owner's things: her policies, resources, links, approvals, tokens.

@@ -9,6 +9,7 @@
 
 pub mod ambient;
 pub mod base64url;
+pub mod delegation;
 pub mod did;
 pub mod digest;
 pub mod dpop;
@@ -20,6 +21,7 @@ pub mod resource_owner_token;
 pub mod seal;
 
 pub use ambient::{Clock, Randomness, SystemClock, SystemRandomness};
+pub use delegation::{Delegation, UnverifiedDelegation};
 pub use dpop::DpopProof;
 pub use jwk::{Algorithm, KeySet, PublicKey};
 pub use jws::{Header, Jws, JwsError, UnverifiedJws, Verified};

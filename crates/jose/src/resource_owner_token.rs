@@ -99,6 +99,11 @@ impl UnverifiedToken {
         self.0.claimed("iss")
     }
 
+    /// The delegation that it says it rests on; to find whose keys to verify it by.
+    pub fn delegation(&self) -> Option<String> {
+        self.0.claimed("delegation")
+    }
+
     /// Checks signature and form.
     pub fn verify(self, keys: &KeySet) -> Result<Verified<ResourceOwnerToken>, RotError> {
         let token = self.0.verify(keys)?.claims::<ResourceOwnerToken>()?;
@@ -107,13 +112,14 @@ impl UnverifiedToken {
     }
 }
 
+/// Whether it can name a token, a policy and a delegation.
+pub(crate) fn is_jti(text: &str) -> bool {
+    (1..=MAX_ID).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c))
+}
+
 fn check(token: &ResourceOwnerToken) -> Result<(), RotError> {
     let content = |fits: bool, what| if fits { Ok(()) } else { Err(RotError::Content(what)) };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
-    content(
-        !token.jti.is_empty() && token.jti.len() <= MAX_ID && token.jti.chars().all(plain),
-        "`jti` must be 1 to 128 of A-Z a-z 0-9 - _ . ~",
-    )?;
+    content(is_jti(&token.jti), "`jti` must be 1 to 128 of A-Z a-z 0-9 - _ . ~")?;
     content(!token.aud.is_empty(), "`aud` must name who it is for")?;
     content((1..=MAX_RESOURCES).contains(&token.resources.len()), "`resources` must be 1 to 16")?;
     content(token.resources.iter().all(|one| !one.allowed_scopes.is_empty()), "each resource needs `allowed_scopes`")?;

@@ -4,8 +4,8 @@
 
 use crate::guard::Narrow;
 use async_trait::async_trait;
-use jose::{KeySet, UnverifiedToken, did};
-use rules::authority::{Presented, effective_scopes};
+use jose::{KeySet, UnverifiedDelegation, UnverifiedToken, did};
+use rules::authority::{OwnersToken, Presented, effective_scopes};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 use types::introspection::Introspection;
@@ -51,7 +51,7 @@ impl OwnersWord {
         self.change(|state| drop(state.credentials.remove(did)));
     }
 
-    /// This token counts no more.
+    /// This token, or delegation, counts no more.
     pub fn withdraw(&self, jti: &str) {
         self.change(|state| {
             state.withdrawn.insert(jti.to_owned());
@@ -72,12 +72,22 @@ impl OwnersWord {
     ) -> Result<ScopeSet, String> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let unverified = UnverifiedToken::parse(text).map_err(|error| error.to_string())?;
-        let keys = state.credentials.get(&unverified.issuer().unwrap_or_default());
-        let token =
-            unverified.verify(keys.ok_or("it is signed by no credential of the owner")?).map_err(|error| error.to_string())?;
-        if token.delegation.is_some() {
-            return Err("delegations are not taken here".into());
-        }
+        let owners = |signer: Option<String>| {
+            let keys = state.credentials.get(&signer.unwrap_or_default());
+            keys.ok_or_else(|| "it is signed by no credential of the owner".to_owned())
+        };
+        let (keys, delegation) = match unverified.delegation() {
+            None => (owners(unverified.issuer())?.clone(), None),
+            // a delegate's key is in her DID; that it is hers, the owner has signed
+            Some(text) => {
+                let delegation = UnverifiedDelegation::parse(&text).map_err(|error| error.to_string())?;
+                let keys = owners(delegation.issuer())?;
+                let delegation = delegation.verify(keys).map_err(|error| error.to_string())?;
+                (did::keys_of(&delegation.sub).map_err(|error| error.to_string())?, Some(delegation))
+            }
+        };
+        let token = unverified.verify(&keys).map_err(|error| error.to_string())?;
+        let token = OwnersToken::of(token, delegation).map_err(|error| error.to_string())?;
         let (own_id, scopes) = state.resources.get(&permission.resource_id).ok_or("the resource has no id of its own here")?;
         let here = Presented {
             resource_server: &self.resource_server,
@@ -87,7 +97,7 @@ impl OwnersWord {
             issuer: &self.issuer,
             client: answer.client_id.as_ref(),
             jkt: answer.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str()),
-            withdrawn: state.withdrawn.contains(&token.jti),
+            withdrawn: token.ids().any(|id| state.withdrawn.contains(id)),
             now,
         };
         effective_scopes(&token, &here).map_err(|unfit| unfit.to_string())
@@ -153,6 +163,23 @@ mod tests {
         assert_eq!(counted(Some(good.clone())).await, ["read"]);
         assert!(counted(None).await.is_empty(), "the server's word alone");
         assert!(counted(Some(rot("https://evil.example", &["read"]))).await.is_empty(), "for another server");
+        // a delegate's word, by a key that only Alice's signature names
+        let carols = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let carol = did::of_key(carols.public());
+        let delegated = |signer: &SigningKey, scopes: &[&str], aud: &str| {
+            let delegation = json!({"jti": "d1", "iss": did, "sub": carol, "aud": ["https://notes.example", aud], "iat": 100, "exp": 200,
+                "resources": ["note-1"], "resource_scopes": scopes, "may": ["share"]});
+            let claims = json!({"jti": "r2", "iss": carol, "resource_owner_id": did,
+                "aud": ["https://notes.example", "https://as.example"], "iat": 100, "exp": 200, "allowed_rqp": {},
+                "delegation": signer.sign_as("delegation+jwt", &did, &delegation).unwrap(),
+                "resources": [{"resource_server": "https://notes.example", "resource_id": "note-1", "allowed_scopes": ["read", "write"]}]});
+            carols.sign_as("rot+jwt", &carol, &claims).unwrap()
+        };
+        assert_eq!(counted(Some(delegated(&key, &["write"], "https://as.example"))).await, ["write"]);
+        assert!(counted(Some(delegated(&carols, &["write"], "https://as.example"))).await.is_empty(), "delegated by herself");
+        assert!(counted(Some(delegated(&key, &["write"], "https://other.example"))).await.is_empty(), "for another server");
+        word.withdraw("d1");
+        assert!(counted(Some(delegated(&key, &["write"], "https://as.example"))).await.is_empty(), "taken back");
         word.withdraw("r1");
         assert!(counted(Some(good.clone())).await.is_empty());
         word.forget(&did);

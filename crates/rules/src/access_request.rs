@@ -35,6 +35,9 @@ pub struct AccessRequest {
     pub created: Timestamp,
     pub expires_at: Timestamp,
     pub state: State,
+    /// The delegation under which a delegate decided it, and with which the decision ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<String>,
     pub version: u64,
 }
 

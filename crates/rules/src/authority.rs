@@ -3,12 +3,79 @@
 //! issued that.
 
 use crate::claim::CLOCK_SKEW;
+use crate::delegation::Mandate;
 use crate::policy::{Binding, Policy};
-use jose::{ResourceOwnerToken, Verified};
+use jose::resource_owner_token::AllowedResource;
+use jose::{Delegation, ResourceOwnerToken, Verified};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::ops::Deref;
+use types::delegation::May;
 use types::policy::{ClaimCondition, OnMissing};
-use types::{ClientId, OwnResourceId, OwnerId, PolicyId, Refusal, ScopeSet, Timestamp};
+use types::{ClientId, ErrorCode, OwnResourceId, OwnerId, PolicyId, Refusal, ScopeSet, Timestamp};
+
+/// A token whose signature holds, and the delegation that makes it count where a delegate signed it: the two fit each
+/// other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnersToken {
+    token: Verified<ResourceOwnerToken>,
+    delegation: Option<Verified<Delegation>>,
+}
+
+/// A token that comes with a delegation which is none for it, or needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is signed by a delegate, and its `delegation` is not for that: {0}")]
+pub struct NotDelegated(&'static str);
+
+impl OwnersToken {
+    /// Both were verified: the token by the key of `iss`, the delegation by a credential of the owner.
+    pub fn of(token: Verified<ResourceOwnerToken>, delegation: Option<Verified<Delegation>>) -> Result<Self, NotDelegated> {
+        match &delegation {
+            Some(delegation) if delegation.sub != token.iss => return Err(NotDelegated("`sub` is somebody else")),
+            Some(delegation) if delegation.iss != token.resource_owner_id => {
+                return Err(NotDelegated("the owner is somebody else"));
+            }
+            Some(delegation) if !delegation.may.contains(&May::Share) => {
+                return Err(NotDelegated("it does not allow to share"));
+            }
+            None if token.delegation.is_some() => return Err(NotDelegated("it was not looked at")),
+            _ => {}
+        }
+        Ok(Self { token, delegation })
+    }
+
+    /// The delegation that it rests on.
+    pub fn delegation(&self) -> Option<&Delegation> {
+        self.delegation.as_deref()
+    }
+
+    /// The same, as it was verified.
+    pub fn signed_delegation(&self) -> Option<&Verified<Delegation>> {
+        self.delegation.as_ref()
+    }
+
+    /// When it ends, and the delegation with it.
+    pub fn ends(&self) -> Timestamp {
+        self.delegation.as_ref().map_or(self.token.exp, |delegation| self.token.exp.min(delegation.exp))
+    }
+
+    /// Ids under any of which it can be withdrawn.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.token.jti.as_str()).chain(self.delegation.as_ref().map(|delegation| delegation.jti.as_str()))
+    }
+
+    /// The owner's own credential, which all of it rests on.
+    pub fn owners_credential(&self) -> &str {
+        self.delegation.as_ref().map_or(&self.token.iss, |delegation| &delegation.iss)
+    }
+}
+
+impl Deref for OwnersToken {
+    type Target = ResourceOwnerToken;
+    fn deref(&self) -> &ResourceOwnerToken {
+        &self.token
+    }
+}
 
 /// What makes a policy a signed one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,10 +86,20 @@ pub struct Authority {
     pub id: String,
     /// How many they are.
     pub parts: usize,
-    /// The credential it counts under.
+    /// The credential it is signed by.
     pub credential: String,
+    /// The owner's own, where a delegate signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegated_by: Option<String>,
     /// Thumbprint of the key that the requesting party must prove.
     pub cnf: Option<String>,
+}
+
+impl Authority {
+    /// Whether it rests on this credential of the owner's.
+    pub fn is_of(&self, credential: &str) -> bool {
+        self.delegated_by.as_deref().unwrap_or(&self.credential) == credential
+    }
 }
 
 /// Ids of the policies that a token of this `jti` and so many resources is.
@@ -31,11 +108,12 @@ pub fn policy_ids(jti: &str, parts: usize) -> impl Iterator<Item = PolicyId> + '
     (1..=parts).map(move |part| PolicyId::new(if part == 1 { jti.to_owned() } else { format!("{jti}:{part}") }))
 }
 
-/// The token as policies: one for each resource, each waiting until its resource is registered.
+/// The token as policies at this issuer: one for each resource, each waiting until its resource is registered.
 pub fn policies_of(
-    token: &Verified<ResourceOwnerToken>,
+    token: &OwnersToken,
     text: &str,
     owner: &OwnerId,
+    issuer: &str,
     now: Timestamp,
 ) -> Result<Vec<Policy>, Refusal> {
     let parts = token.resources.len();
@@ -57,26 +135,40 @@ pub fn policies_of(
         id: token.jti.clone(),
         parts,
         credential: token.iss.clone(),
+        delegated_by: token.delegation().map(|delegation| delegation.iss.clone()),
         cnf: party.cnf.as_ref().map(|cnf| cnf.jkt.clone()),
     };
-    let of = |(id, resource): (PolicyId, &jose::resource_owner_token::AllowedResource)| Policy {
-        id,
-        owner: owner.clone(),
-        version: 0,
-        binding: Binding::Waiting { resource_server: resource.resource_server.clone(), own_id: resource.resource_id.clone() },
-        scopes: resource.allowed_scopes.clone(),
-        conditions: conditions.clone(),
-        clients: clients.clone(),
-        valid_from: token.nbf,
-        expires_at: Some(token.exp),
-        max_uses: None,
-        uses: 0,
-        purpose: None,
-        on_missing: OnMissing::Gather,
-        created: now,
-        authority: Some(authority.clone()),
+    let of = |(id, resource): (PolicyId, &AllowedResource)| {
+        Ok(Policy {
+            id,
+            owner: owner.clone(),
+            version: 0,
+            binding: Binding::Waiting { resource_server: resource.resource_server.clone(), own_id: resource.resource_id.clone() },
+            scopes: delegated_scopes(token, resource, issuer, now)?,
+            conditions: conditions.clone(),
+            clients: clients.clone(),
+            valid_from: token.nbf,
+            expires_at: Some(token.ends()),
+            max_uses: None,
+            uses: 0,
+            purpose: None,
+            on_missing: OnMissing::Gather,
+            created: now,
+            authority: Some(authority.clone()),
+            delegation: token.delegation().map(|delegation| delegation.jti.clone()),
+        })
     };
-    Ok(policy_ids(&token.jti, parts).zip(&token.resources).map(of).collect())
+    policy_ids(&token.jti, parts).zip(&token.resources).map(of).collect()
+}
+
+/// What of an entry the owner herself lets pass: all, or as far as she delegated.
+fn delegated_scopes(token: &OwnersToken, entry: &AllowedResource, issuer: &str, now: Timestamp) -> Result<ScopeSet, Refusal> {
+    let Some(delegation) = token.delegation() else { return Ok(entry.allowed_scopes.clone()) };
+    let mandate = Mandate { resource_server: entry.resource_server.as_str(), own_id: &entry.resource_id, issuer, now };
+    let scopes = mandate.scopes(delegation).map(|scopes| scopes.intersection(&entry.allowed_scopes));
+    scopes
+        .filter(|scopes| !scopes.is_empty())
+        .ok_or_else(|| Refusal::new(ErrorCode::InvalidRequest, format!("the delegation does not reach `{}`", entry.resource_id)))
 }
 
 /// Where and how a permission with a resource owner token is presented, as the resource server sees it.
@@ -112,11 +204,13 @@ pub enum Unfit {
     Client,
     #[error("it is for another key")]
     Key,
+    #[error("the delegation behind it does not reach so far")]
+    Delegation,
 }
 
 /// What of a permission the owner herself signed: permission, token and resource agree, or nothing passes
 /// (protocol.md 3, (b) to (e); the signature was (a)).
-pub fn effective_scopes(token: &Verified<ResourceOwnerToken>, here: &Presented<'_>) -> Result<ScopeSet, Unfit> {
+pub fn effective_scopes(token: &OwnersToken, here: &Presented<'_>) -> Result<ScopeSet, Unfit> {
     let fits = |fits: bool, unfit| if fits { Ok(()) } else { Err(unfit) };
     let begun = token.nbf.unwrap_or(token.iat) <= here.now.plus(CLOCK_SKEW);
     fits(begun && here.now < token.exp, Unfit::Time)?;
@@ -133,7 +227,11 @@ pub fn effective_scopes(token: &Verified<ResourceOwnerToken>, here: &Presented<'
     let client = party.client_id.as_ref().is_none_or(|ids| here.client.is_some_and(|client| ids.contains(client.as_str())));
     fits(client, Unfit::Client)?;
     fits(party.cnf.as_ref().is_none_or(|cnf| here.jkt == Some(cnf.jkt.as_str())), Unfit::Key)?;
-    Ok(allowed.intersection(here.permitted).intersection(here.resource_scopes))
+    let effective = allowed.intersection(here.permitted).intersection(here.resource_scopes);
+    let Some(delegation) = token.delegation() else { return Ok(effective) };
+    let mandate = Mandate { resource_server: here.resource_server, own_id: here.own_id, issuer: here.issuer, now: here.now };
+    let delegated = mandate.scopes(delegation).ok_or(Unfit::Delegation)?;
+    Ok(effective.intersection(delegated))
 }
 
 #[cfg(test)]
@@ -142,7 +240,7 @@ mod tests {
     use jose::{Algorithm, SigningKey, UnverifiedToken, did};
     use serde_json::json;
 
-    fn token(changes: Value) -> Verified<ResourceOwnerToken> {
+    fn token(changes: Value) -> OwnersToken {
         let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
         let did = did::of_key(key.public());
         let mut claims = json!({
@@ -152,10 +250,11 @@ mod tests {
         });
         claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         let text = key.sign_as("rot+jwt", &did, &claims).unwrap();
-        UnverifiedToken::parse(&text).unwrap().verify(&did::keys_of(&did).unwrap()).unwrap()
+        let token = UnverifiedToken::parse(&text).unwrap().verify(&did::keys_of(&did).unwrap()).unwrap();
+        OwnersToken::of(token, None).unwrap()
     }
 
-    fn check(token: &Verified<ResourceOwnerToken>, change: impl FnOnce(&mut Presented<'_>)) -> Result<String, Unfit> {
+    fn check(token: &OwnersToken, change: impl FnOnce(&mut Presented<'_>)) -> Result<String, Unfit> {
         let (own_id, viewer) = (OwnResourceId::new("ABC"), ClientId::new("viewer"));
         let (scopes, permitted) = (ScopeSet::parse("view edit print").unwrap(), ScopeSet::parse("view edit").unwrap());
         let mut here = Presented {

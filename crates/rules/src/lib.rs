@@ -9,6 +9,7 @@ pub mod access_request;
 pub mod assessment;
 pub mod authority;
 pub mod claim;
+pub mod delegation;
 pub mod email;
 pub mod pct;
 pub mod policy;

@@ -45,6 +45,9 @@ pub struct Policy {
     /// Where the owner signed it herself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<Authority>,
+    /// The delegation under which a delegate wrote it, and with which it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<String>,
 }
 
 impl Policy {
@@ -99,6 +102,7 @@ impl Policy {
             on_missing: document.on_missing,
             created: now,
             authority: None,
+            delegation: None,
         })
     }
 
@@ -116,6 +120,7 @@ impl Policy {
             on_missing: self.on_missing,
             uses: self.max_uses.map(|_| self.uses),
             warnings: self.warnings(),
+            delegation: self.delegation.clone(),
             authority: self.authority.as_ref().map(|authority| authority.token.clone()),
             ..PolicyDocument::default()
         };

@@ -243,12 +243,27 @@ pub(crate) static SEARCH: Table = Table {
     indexes: &[index("search_by_owner", &[1], false), index("search_by_due", &[2], false)],
 };
 
+pub(crate) static DELEGATION: Table = Table {
+    name: "delegation",
+    columns: &[
+        column("owner", Kind::Text),
+        column("id", Kind::Text),
+        column("delegate", Kind::Text),
+        column("stands", Kind::Int),
+        column("expires", Kind::Int),
+        column("body", Kind::Blob),
+    ],
+    key: 2,
+    indexes: &[index("delegation_by_delegate", &[2], false)],
+};
+
 pub(crate) static OWNER_SETTINGS: Table =
     Table { name: "owner_settings", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 28] = [
+pub(crate) static ALL: [&Table; 29] = [
+    &DELEGATION,
     &SEARCH,
     &ACCOUNT,
     &CLIENT,

@@ -11,6 +11,7 @@ use authorization_server::store::Page;
 use authorization_server::{Changes, Event};
 use database::{Row, Scan, Table, Value};
 use identity::{CommitError, StoreError, TokenKey};
+use rules::delegation::Delegation;
 use rules::{AccessRequest, Policy, Resource, Rpt};
 use std::sync::Arc;
 use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId, Timestamp};
@@ -269,6 +270,20 @@ impl authorization_server::Store for Store {
         let prefix = [subject.into()];
         let scan =
             Scan { table: &tables::CREDENTIAL, index: Some(0), prefix: &prefix, after: None, descending: false, limit: 10 };
+        entities(self.scan(&scan)?)
+    }
+
+    async fn list_delegations(&self, owner: &OwnerId) -> Result<Vec<Delegation>, StoreError> {
+        let prefix = [owner.as_str().into()];
+        let scan =
+            Scan { table: &tables::DELEGATION, index: None, prefix: &prefix, after: None, descending: false, limit: 10_000 };
+        entities(self.scan(&scan)?)
+    }
+
+    async fn list_delegations_to(&self, delegate: &str) -> Result<Vec<Delegation>, StoreError> {
+        let prefix = [delegate.into()];
+        let scan =
+            Scan { table: &tables::DELEGATION, index: Some(0), prefix: &prefix, after: None, descending: false, limit: 1_000 };
         entities(self.scan(&scan)?)
     }
 

@@ -5,6 +5,7 @@ use crate::tables;
 use authorization_server::{Changes, Event, Requirement, Write};
 use database::{Check, Operation, Row, Table, Value};
 use identity::{CommitError, TokenKey};
+use rules::delegation::Delegation;
 use rules::policy::Binding;
 use rules::{AccessRequest, Policy, Resource};
 use types::EventId;
@@ -103,6 +104,9 @@ impl Plan {
             }
             Requirement::AccessRequestUnchanged { id, version: v } => {
                 self.must_equal(&tables::ACCESS_REQUEST, vec![id.as_str().into()], 4, version(v));
+            }
+            Requirement::DelegationStands { owner, id } => {
+                self.must_equal(&tables::DELEGATION, vec![owner.as_str().into(), id.into()], 3, 1.into());
             }
             Requirement::PolicyAbsent(id) => {
                 self.check(Check::Absent { table: &tables::POLICY, key: vec![id.as_str().into()] }, CommitError::Taken);
@@ -256,6 +260,8 @@ impl Plan {
             Write::PutOwnerSettings(owner, settings) => {
                 self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?])
             }
+            Write::CreateDelegation(delegation) => self.insert(&tables::DELEGATION, delegation_row(&delegation)?),
+            Write::PutDelegation(delegation) => self.put(&tables::DELEGATION, delegation_row(&delegation)?),
             Write::PutSearch(search) => {
                 let key = [search.id.as_str().into(), search.owner.as_str().into(), i64::from(search.is_due()).into()];
                 self.put(&tables::SEARCH, key.into_iter().chain([body(&search)?]).collect())
@@ -347,6 +353,17 @@ fn policy_row(policy: &Policy) -> Result<Row, CommitError> {
         version(policy.version),
         version(policy.uses),
         body(policy)?,
+    ])
+}
+
+fn delegation_row(delegation: &Delegation) -> Result<Row, CommitError> {
+    Ok(vec![
+        delegation.owner.as_str().into(),
+        delegation.id.as_str().into(),
+        delegation.delegate.key().into(),
+        i64::from(!delegation.withdrawn).into(),
+        delegation.expires_at.0.into(),
+        body(delegation)?,
     ])
 }
 

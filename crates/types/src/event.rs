@@ -35,6 +35,8 @@ kinds! {
     RequestExpired = "request.expired",
     CredentialRegistered = "credential.registered",
     CredentialWithdrawn = "credential.withdrawn",
+    DelegationCreated = "delegation.created",
+    DelegationWithdrawn = "delegation.withdrawn",
     ResourceServerLinked = "resource_server.linked",
     ResourceServerUnlinked = "resource_server.unlinked",
 }

@@ -9,6 +9,7 @@ pub mod available_resource;
 pub mod challenge;
 pub mod client;
 pub mod credential;
+pub mod delegation;
 pub mod discovery;
 pub mod error;
 pub mod event;

@@ -68,6 +68,9 @@ pub struct PolicyDocument {
     /// What a person should know about it, for example an address in mixed scripts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The delegation under which somebody else wrote it; not sent by clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<String>,
     /// The resource owner token that it is; not sent by clients in this form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,

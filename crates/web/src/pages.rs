@@ -10,6 +10,7 @@ use crate::browser::{Visit, see_other};
 use crate::extract::split;
 use crate::identity::{login_url, page};
 use askama::Template;
+use authorization_server::acting::Acting;
 use authorization_server::store::Page;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -31,6 +32,11 @@ pub fn router() -> Router<Shared> {
         .route(&format!("{}/{{id}}", path::MY_REQUESTS), post(requests::decide))
         .route(&format!("{}/{{id}}", path::MY_SEARCHES), get(searches::show).post(searches::decide))
         .route(path::MY_HISTORY, get(history))
+}
+
+/// She herself acts at her pages, and events name her.
+pub(crate) fn acting(owner: &PolicyToken) -> Acting {
+    Acting::own(&owner.owner, owner.owner.as_str())
 }
 
 /// The owner behind a visit, or the way to log in.
@@ -73,7 +79,7 @@ fn kind_in_words(kind: types::event::EventKind) -> &'static str {
         K::ResourceRegistered => "A resource was put under protection",
         K::ResourceUpdated => "The description of a resource changed",
         K::ResourceDeleted => "A resource is no longer protected here",
-        K::PolicyCreated => "You shared something",
+        K::PolicyCreated => "Something was shared",
         K::PolicyUpdated => "A share was changed",
         K::PolicyDeleted => "A share was withdrawn",
         K::ClaimsGathered => "Somebody showed who they are",
@@ -83,11 +89,13 @@ fn kind_in_words(kind: types::event::EventKind) -> &'static str {
         K::RptRevoked => "Access was given back",
         K::RptRefused => "Access was not given",
         K::RequestSubmitted => "Somebody asked you",
-        K::RequestApproved => "You approved a request",
-        K::RequestDenied => "You refused a request",
+        K::RequestApproved => "A request was approved",
+        K::RequestDenied => "A request was refused",
         K::RequestExpired => "A request ran out",
         K::CredentialRegistered => "A key of yours was registered",
         K::CredentialWithdrawn => "A key of yours was withdrawn, with all that it signed",
+        K::DelegationCreated => "You let somebody decide for you",
+        K::DelegationWithdrawn => "Somebody no longer decides for you, and what she did for you has ended",
         K::ResourceServerLinked => "A resource server was linked",
         K::ResourceServerUnlinked => "A resource server was unlinked",
     }
@@ -109,13 +117,16 @@ async fn history(State(app): State<Shared>, request: Request) -> Response {
         let mut entries = Vec::new();
         for event in events {
             let resource = match &event.resource_id {
-                Some(id) => app.authorization_server.read_owned_resource(&owner, id).await.ok(),
+                Some(id) => app.authorization_server.read_owned_resource(&acting(&owner), id).await.ok(),
                 None => None,
             };
             let name = resource.and_then(|resource| resource.description.name);
             let email = event.claims.get("email").and_then(|email| email.as_str());
             let client = event.client_id.as_ref().map(|client| client.as_str());
-            let who = [email, client].into_iter().flatten().collect::<Vec<_>>().join(" with ");
+            let mut who = [email, client].into_iter().flatten().collect::<Vec<_>>().join(" with ");
+            if let Some(name) = app.authorization_server.decided_by_other(&owner.owner, &event).await? {
+                who = if who.is_empty() { format!("by {name}") } else { format!("{who}; by {name}") };
+            }
             entries.push(Entry {
                 when: ui::in_words(event.time),
                 what: match name {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod credentials;
+mod delegations;
 mod discovery;
 mod owner;
 mod protection;
@@ -10,10 +11,11 @@ mod stream;
 use crate::Shared;
 use crate::error::{Answer, ApiError};
 use crate::extract::Parts;
+use authorization_server::acting::Acting;
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use identity::Failure;
 use identity::access_token::{PolicyToken, ProtectionToken};
 use types::path;
@@ -48,6 +50,8 @@ pub fn router() -> Router<Shared> {
         .route(&format!("{}/{{id}}", path::DISCOVERY), get(discovery::read).delete(discovery::delete))
         .route(path::CREDENTIALS, get(credentials::list).post(credentials::register))
         .route(&format!("{}/{{id}}", path::CREDENTIALS), get(credentials::read).delete(credentials::delete))
+        .route(path::DELEGATIONS, get(delegations::list).post(delegations::create))
+        .route(&format!("{}/{{id}}", path::DELEGATIONS), delete(delegations::delete))
         .route(path::OWNER_SETTINGS, get(owner::read_settings).put(owner::put_settings))
 }
 
@@ -70,6 +74,12 @@ async fn pmt(app: &Shared, parts: &Parts) -> Answer<PolicyToken> {
         return Err(no_extensions());
     }
     parts.token(app, async |presented| app.identity.check_pmt(presented).await).await
+}
+
+/// Who acts: the owner of the PMT, or her delegate's for `?owner=` (protocol.md 1.8).
+async fn acting(app: &Shared, parts: &Parts) -> Answer<Acting> {
+    let pmt = pmt(app, parts).await?;
+    Ok(app.authorization_server.acting(&pmt, parts.query()?.one("owner")?).await?)
 }
 
 /// Adds `Link: <...>; rel="next"` where the page is full (protocol.md 1.1, threat 12).

@@ -212,7 +212,7 @@ impl AuthorizationServer {
         }
         if let Some(signer) = &ticket.signer {
             // nobody's tokens but that signer's are looked at
-            let signed = |policy: &Policy| policy.authority.as_ref().is_some_and(|authority| authority.credential == *signer);
+            let signed = |policy: &Policy| policy.authority.as_ref().is_some_and(|authority| authority.is_of(signer));
             Arc::make_mut(&mut policies).retain(signed);
         }
         let mut requests = Vec::new();

@@ -8,10 +8,11 @@ use super::{Gateway, Trust};
 use crate::guard::{Narrow, Need};
 use async_trait::async_trait;
 use client::credential;
-use jose::{KeySet, ResourceOwnerToken, UnverifiedJws, UnverifiedToken, Verified, digest};
-use rules::authority::{Presented, effective_scopes};
-use serde_json::Value;
+use jose::{KeySet, UnverifiedDelegation, UnverifiedJws, UnverifiedToken, digest};
+use rules::authority::{OwnersToken, Presented, effective_scopes};
+use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
+use types::credential::CredentialType;
 use types::introspection::Introspection;
 use types::{ClientId, GrantedPermission, OwnResourceId, ResourceId, ScopeSet, Timestamp};
 
@@ -20,8 +21,8 @@ const KEYS_KEPT: i64 = 300;
 
 /// A token whose signature held, by the keys of this credential at that time.
 pub(super) struct Signed {
-    pub(super) token: Verified<ResourceOwnerToken>,
-    /// Id of the credential by whose keys it did.
+    pub(super) token: OwnersToken,
+    /// Id of the owner's credential by whose keys it, or the delegation that it rests on, did.
     credential: String,
     until: Timestamp,
 }
@@ -178,7 +179,8 @@ impl Gateway {
         bearer: &Bearer<'_>,
         now: Timestamp,
     ) -> Result<ScopeSet, String> {
-        // (a) signed by a credential that she has registered here, and has not withdrawn
+        // (a) signed by a credential that she has registered here, and has not withdrawn; or by a delegate's, whom such a
+        // credential names
         let signed = self.signed(owner, text, now).await?;
         let token = &signed.token;
         let resource_scopes = self.offered_scopes(own_id);
@@ -191,7 +193,7 @@ impl Gateway {
             issuer: bearer.issuer,
             client: bearer.client,
             jkt: bearer.jkt,
-            withdrawn: self.store.is_withdrawn(owner, &token.jti),
+            withdrawn: token.ids().any(|id| self.store.is_withdrawn(owner, id)),
             now,
         };
         let scopes = effective_scopes(token, &here).map_err(|unfit| unfit.to_string())?;
@@ -206,9 +208,15 @@ impl Gateway {
     async fn signed(&self, owner: &str, text: &str, now: Timestamp) -> Result<Arc<Signed>, String> {
         let key = signed_key(owner, text);
         let known = self.signed.get(&key).filter(|signed| now < signed.until);
-        let subject = match &known {
-            Some(signed) => signed.token.iss.clone(),
-            None => UnverifiedToken::parse(text).map_err(|error| error.to_string())?.issuer().unwrap_or_default(),
+        let delegation = match &known {
+            Some(_) => None,
+            None => UnverifiedToken::parse(text).map_err(|error| error.to_string())?.delegation(),
+        };
+        let delegation = delegation.as_deref().map(UnverifiedDelegation::parse).transpose().map_err(|error| error.to_string())?;
+        let subject = match (&known, &delegation) {
+            (Some(signed), _) => signed.token.owners_credential().to_owned(),
+            (None, Some(delegation)) => delegation.issuer().unwrap_or_default(),
+            (None, None) => UnverifiedToken::parse(text).map_err(|error| error.to_string())?.issuer().unwrap_or_default(),
         };
         let Some(credential) = self.store.find_credential(owner, &subject) else {
             return Err("it is signed by no credential of this owner".into());
@@ -216,12 +224,20 @@ impl Gateway {
         if let Some(signed) = known.filter(|signed| signed.credential == credential.id) {
             return Ok(signed);
         }
-        let (keys, until) = self.keys_of_credential(&credential, &subject, now).await?;
+        let (mut keys, mut until) = self.keys_of_credential(credential.cred_type, &credential.cred_value, &subject, now).await?;
+        let delegation = match delegation {
+            None => None,
+            Some(delegation) => {
+                let delegation = delegation.verify(&keys).map_err(|error| error.to_string())?;
+                let did = json!({"id": delegation.sub});
+                let delegates = self.keys_of_credential(CredentialType::Did, &did, &delegation.sub, now).await?;
+                (keys, until) = (delegates.0, until.min(delegates.1));
+                Some(delegation)
+            }
+        };
         let unverified = UnverifiedToken::parse(text).map_err(|error| error.to_string())?;
         let token = unverified.verify(&keys).map_err(|error| error.to_string())?;
-        if token.delegation.is_some() {
-            return Err("delegations are not taken here".into());
-        }
+        let token = OwnersToken::of(token, delegation).map_err(|error| error.to_string())?;
         let signed = Arc::new(Signed { token, credential: credential.id.clone(), until });
         self.signed.insert(key, signed.clone());
         Ok(signed)
@@ -230,7 +246,8 @@ impl Gateway {
     /// Keys of a credential, and until when they may be used.
     async fn keys_of_credential(
         &self,
-        credential: &types::credential::CredentialDocument,
+        kind: CredentialType,
+        value: &Value,
         subject: &str,
         now: Timestamp,
     ) -> Result<(KeySet, Timestamp), String> {
@@ -239,10 +256,10 @@ impl Gateway {
         if let Some((until, keys)) = self.credential_keys.get(subject).filter(|(until, _)| now < *until) {
             return Ok((keys, until));
         }
-        let keys = credential::keys_of(&self.client.outbound, credential.cred_type, &credential.cred_value).await;
+        let keys = credential::keys_of(&self.client.outbound, kind, value).await;
         let keys = keys.map_err(|error| error.to_string())?;
         let until = if fixed { Timestamp(i64::MAX) } else { now.plus(KEYS_KEPT) };
-        if credential.cred_type == types::credential::CredentialType::Did {
+        if kind == CredentialType::Did {
             // a client id is only a name among one owner's credentials
             self.credential_keys.insert(subject.to_owned(), (until, keys.clone()));
         }

@@ -50,6 +50,7 @@ fn policy(id: &str, resource: &str, on: &str, email: Option<&str>) -> Policy {
         on_missing: OnMissing::Gather,
         created: NOW,
         authority: None,
+        delegation: None,
     }
 }
 
@@ -241,6 +242,7 @@ fn an_approval_grants_what_it_names_and_refuses_the_rest() {
         created: NOW,
         expires_at: NOW.plus(60),
         state: State::Pending,
+        delegation: None,
         version: 0,
     };
     let narrowed = vec![PermissionRequest { resource_id: "album".into(), resource_scopes: scopes("view") }];

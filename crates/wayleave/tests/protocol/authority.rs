@@ -4,17 +4,17 @@ use crate::world::{Answer, ISSUER, World, scopes_of};
 use jose::{Algorithm, SigningKey, did};
 use serde_json::{Value, json};
 
-const RS: &str = "http://127.0.0.1:9000";
+pub(crate) const RS: &str = "http://127.0.0.1:9000";
 const CREDENTIALS: &str = "/uma/credentials";
 
 /// An owner with a key of her own.
-struct Signer {
-    key: SigningKey,
-    did: String,
+pub(crate) struct Signer {
+    pub(crate) key: SigningKey,
+    pub(crate) did: String,
 }
 
 impl Signer {
-    fn new(algorithm: Algorithm) -> Self {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
         let key = SigningKey::generate(algorithm).unwrap();
         let did = did::of_key(key.public());
         Self { key, did }
@@ -25,7 +25,7 @@ impl Signer {
     }
 
     /// Registers the credential; its id.
-    async fn register(&self, world: &World, pmt: &str) -> String {
+    pub(crate) async fn register(&self, world: &World, pmt: &str) -> String {
         let asked = world.call("POST", CREDENTIALS, pmt, self.credential()).await;
         let claims = json!({"aud": ISSUER, "nonce": asked.refused(400, "invalid_proof").get("challenge"), "iat": world.now()});
         self.prove(world, pmt, &claims).await.ok(201).get("_id").to_owned()
@@ -38,7 +38,7 @@ impl Signer {
     }
 
     /// A token for Bob on `photo`, with changes.
-    fn token(&self, world: &World, jti: &str, changes: Value) -> String {
+    pub(crate) fn token(&self, world: &World, jti: &str, changes: Value) -> String {
         let mut claims = json!({
             "jti": jti, "iss": self.did, "aud": [RS, ISSUER], "iat": world.now(), "exp": world.now() + 86_400,
             "resource_owner_id": self.did,
@@ -57,7 +57,7 @@ async fn post(world: &World, pmt: &str, token: &str) -> Answer {
 }
 
 /// Registers Alice's `photo`.
-async fn photo(world: &World, pat: &str) -> String {
+pub(crate) async fn photo(world: &World, pat: &str) -> String {
     let description = json!({"resource_scopes": ["view", "edit", "print"], "_resource_id": "photo"});
     world.call("POST", "/uma/resources", pat, description).await.ok(201).get("_id").to_owned()
 }

@@ -67,13 +67,33 @@ impl Alice {
     }
 
     async fn sign(&self, jti: &str, server: &Server, guarded: &Guarded, scopes: &[&str]) {
+        let token = self.key.sign_as("rot+jwt", &self.did, &self.token(jti, server, guarded, scopes)).unwrap();
+        self.post(token).await;
+    }
+
+    /// What a delegate of hers signs.
+    async fn delegate(&self, jti: &str, server: &Server, guarded: &Guarded, scopes: &[&str], delegated: &[&str]) {
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let delegate = did::of_key(key.public());
         let now = SystemClock.now().0;
-        let token = json!({
+        let delegation = json!({"jti": format!("{jti}-d"), "iss": self.did, "sub": delegate, "aud": [guarded.url, server.issuer],
+            "iat": now, "exp": now + 600, "resources": "all", "resource_scopes": delegated, "may": ["share"]});
+        let mut token = self.token(jti, server, guarded, scopes);
+        token["iss"] = json!(delegate);
+        token["delegation"] = json!(self.key.sign_as("delegation+jwt", &self.did, &delegation).unwrap());
+        self.post(key.sign_as("rot+jwt", &delegate, &token).unwrap()).await;
+    }
+
+    fn token(&self, jti: &str, server: &Server, guarded: &Guarded, scopes: &[&str]) -> Value {
+        let now = SystemClock.now().0;
+        json!({
             "jti": jti, "iss": self.did, "resource_owner_id": self.did, "aud": [guarded.url, server.issuer],
             "iat": now, "exp": now + 600, "allowed_rqp": {"claims": {"email": "bob@bar.example"}},
             "resources": [{"resource_server": guarded.url, "resource_id": "/albums/holiday", "allowed_scopes": scopes}],
-        });
-        let token = self.key.sign_as("rot+jwt", &self.did, &token).unwrap();
+        })
+    }
+
+    async fn post(&self, token: String) {
         let mut request = Request::get(self.desk.metadata.policy_endpoint.as_deref().unwrap());
         (request.method, request.body) = (Method::POST, Some(token.into_bytes()));
         let bearer = format!("Bearer {}", self.desk.pmt);
@@ -128,10 +148,23 @@ async fn a_gateway_believes_the_owner_and_nobody_who_speaks_for_her() {
         let gone = json!({"jti": "first", "exp": SystemClock.now().0 + 600});
         assert_eq!(alice.call(Method::POST, &withdrawn, &alice.rmt, gone.clone()).await.0, 204);
         assert_eq!(get(&guarded, &early).await, 401, "at once, whatever the server says");
-        assert_eq!(alice.call(Method::GET, &withdrawn, &alice.rmt, Value::Null).await.1, json!([gone]));
+        assert_eq!(alice.call(Method::GET, &withdrawn, &alice.rmt, Value::Null).await.1, json!([gone.clone()]));
         // another lets him in again, until her key is withdrawn there
         alice.sign("second", &server, &guarded, &["view"]).await;
         let late = admitted(&server, &guarded, 3).await;
+        assert_eq!(get(&guarded, &late).await, 200);
+        // she takes that back, too; what a delegate of hers signed lets him in as far as she delegated
+        let gone = json!({"jti": "second", "exp": SystemClock.now().0 + 600});
+        assert_eq!(alice.call(Method::POST, &withdrawn, &alice.rmt, gone).await.0, 204);
+        assert_eq!(get(&guarded, &late).await, 401);
+        alice.delegate("third", &server, &guarded, &["view", "delete"], &["view"]).await;
+        let delegated = admitted(&server, &guarded, 4).await;
+        assert_eq!(get(&guarded, &delegated).await, 200, "checked by the gateway itself, down to the delegate's key");
+        let gone = json!({"jti": "third-d", "exp": SystemClock.now().0 + 600});
+        assert_eq!(alice.call(Method::POST, &withdrawn, &alice.rmt, gone).await.0, 204);
+        assert_eq!(get(&guarded, &delegated).await, 401, "a delegation is taken back like a token");
+        alice.sign("fourth", &server, &guarded, &["view"]).await;
+        let late = admitted(&server, &guarded, 5).await;
         assert_eq!(get(&guarded, &late).await, 200);
         assert_eq!(alice.call(Method::DELETE, &format!("{credentials}/{id}"), &alice.rmt, Value::Null).await.0, 204);
         assert_eq!(get(&guarded, &late).await, 401);

@@ -1,6 +1,6 @@
 //! The inbox: what people ask the owner for, and her answers.
 
-use super::owner;
+use super::{acting, owner};
 use crate::Shared;
 use crate::browser::see_other;
 use crate::extract::split;
@@ -48,12 +48,12 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let all = app.authorization_server.list_access_requests(&owner.owner, &Page { after: None, limit: 200 }).await?;
+        let all = app.authorization_server.list_access_requests(&acting(&owner), &Page { after: None, limit: 200 }).await?.0;
         let (mut waiting, mut decided) = (Vec::new(), Vec::new());
         for request in all {
             let mut names = BTreeMap::new();
             for permission in &request.permissions {
-                let resource = app.authorization_server.read_owned_resource(&owner, &permission.resource_id).await.ok();
+                let resource = app.authorization_server.read_owned_resource(&acting(&owner), &permission.resource_id).await.ok();
                 let name = resource.and_then(|resource| resource.description.name);
                 names.insert(permission.resource_id.clone(), name.unwrap_or_else(|| "a resource that is gone".into()));
             }
@@ -120,12 +120,12 @@ pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, re
                 remember: form.one("remember")?.is_some(),
             },
             Some("withdraw") => {
-                app.authorization_server.delete_access_request(&owner.owner, &AccessRequestId::new(id)).await?;
+                app.authorization_server.delete_access_request(&acting(&owner), &AccessRequestId::new(id)).await?;
                 return Ok(see_other(&format!("{}{}", app.base(), path::MY_REQUESTS)));
             }
             _ => return Failure::refuse(ErrorCode::InvalidRequest, "choose to approve or to refuse"),
         };
-        app.authorization_server.decide_access_request(&owner.owner, &AccessRequestId::new(id), decision).await?;
+        app.authorization_server.decide_access_request(&acting(&owner), &AccessRequestId::new(id), decision).await?;
         Ok(see_other(&format!("{}{}", app.base(), path::MY_REQUESTS)))
     })
     .await

@@ -1,6 +1,6 @@
 //! Resources, shares and what-if.
 
-use super::owner;
+use super::{acting, owner};
 use crate::Shared;
 use crate::browser::{Visit, see_other, sentence};
 use crate::extract::split;
@@ -42,7 +42,7 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         };
         let after = parts.query()?.one("after")?.map(ResourceId::from);
         let page = Page { after, limit: 50 };
-        let resources = app.authorization_server.list_owned_resources(&owner, &page).await?;
+        let resources = app.authorization_server.list_owned_resources(&acting(&owner), &page).await?.0;
         let next = resources.last().filter(|_| resources.len() == page.limit).map(|resource| resource.id.as_str().to_owned());
         let items = resources
             .into_iter()
@@ -122,10 +122,10 @@ fn in_words(policy: &PolicyDocument) -> String {
 }
 
 async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, id: &ResourceId, extra: Extra) -> Result<Response, Failure> {
-    let resource = app.authorization_server.read_owned_resource(owner, id).await?;
+    let resource = app.authorization_server.read_owned_resource(&acting(owner), id).await?;
     let mut shares = Vec::new();
     for policy in &resource.policies {
-        let document = app.authorization_server.read_policy(owner, policy).await?.document;
+        let document = app.authorization_server.read_policy(&acting(owner), policy).await?.document;
         shares.push(Share {
             id: policy.as_str().to_owned(),
             sentence: in_words(&document),
@@ -200,7 +200,7 @@ pub(super) async fn share(State(app): State<Shared>, Path(id): Path<String>, req
     posted(app, request, back.clone(), async |app, visit, owner, form| {
         let id = ResourceId::new(id);
         let made = match share_document(&id, form) {
-            Ok(document) => app.authorization_server.create_policy(&owner.owner, owner.owner.as_str(), document).await.map(drop),
+            Ok(document) => app.authorization_server.create_policy(&acting(owner), document).await.map(drop),
             Err(failure) => Err(failure),
         };
         match made {
@@ -261,7 +261,7 @@ pub(super) async fn withdraw(
 ) -> Response {
     let back = format!("{}/{id}", path::MY_RESOURCES);
     posted(app, request, back.clone(), async |app, _, owner, _| {
-        app.authorization_server.delete_policy(&owner.owner, owner.owner.as_str(), &PolicyId::new(policy), None).await?;
+        app.authorization_server.delete_policy(&acting(owner), &PolicyId::new(policy), None).await?;
         Ok(see_other(&format!("{}{back}", app.base())))
     })
     .await
@@ -272,7 +272,7 @@ pub(super) async fn what_if(State(app): State<Shared>, Path(id): Path<String>, r
     posted(app, request, format!("{}/{id}", path::MY_RESOURCES), async |app, visit, owner, form| {
         let id = ResourceId::new(id);
         let email = form.one("email")?.unwrap_or_default().trim().to_owned();
-        let resource = app.authorization_server.read_owned_resource(owner, &id).await?;
+        let resource = app.authorization_server.read_owned_resource(&acting(owner), &id).await?;
         let mut allowed = Vec::new();
         let mut reasons = Vec::new();
         for scope in resource.description.resource_scopes.iter() {
@@ -284,7 +284,7 @@ pub(super) async fn what_if(State(app): State<Shared>, Path(id): Path<String>, r
                 [("email".to_owned(), json!(email))].into_iter().collect()
             };
             let result =
-                app.authorization_server.simulate(&owner.owner, Simulation { permissions, client_id: None, claims }).await?;
+                app.authorization_server.simulate(&acting(owner), Simulation { permissions, client_id: None, claims }).await?;
             if result.result == "granted" {
                 allowed.push(scope.as_str().to_owned());
             }

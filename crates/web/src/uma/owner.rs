@@ -1,9 +1,10 @@
 //! The owner's API (protocol.md 1.1, 1.2, 1.4, 1.5, 1.8), by PMT.
 
-use super::{pmt, with_next};
+use super::{acting, pmt, with_next};
 use crate::Shared;
 use crate::error::ApiError;
 use crate::identity::{secret, with_parts};
+use authorization_server::acting::Acting;
 use authorization_server::owner_settings::OwnerSettings;
 use authorization_server::policy::{Simulation, Versioned};
 use axum::Json;
@@ -31,16 +32,16 @@ fn document(value: Value) -> Result<PolicyDocument, ApiError> {
 /// `POST {policy_endpoint}`: one policy, or an array.
 pub(super) async fn create_policy(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
-        let pmt = pmt(&app, &parts).await?;
-        let (server, by) = (&app.authorization_server, pmt.client.as_str());
+        let acting = acting(&app, &parts).await?;
+        let server = &app.authorization_server;
         let body = match parts.compact("application/rot+jwt", body).await? {
-            Ok(token) => return Ok(created(&app, &server.create_token_policy(&pmt, &token).await?)),
+            Ok(token) => return Ok(created(&app, &server.create_token_policy(&acting, &token).await?)),
             Err(body) => body,
         };
         match parts.json::<Value>(body).await? {
             Value::Array(items) if parts.query()?.one("atomic").map_err(Failure::from)? == Some("true") => {
                 let documents = items.into_iter().map(document).collect::<Result<Vec<_>, _>>()?;
-                let made = server.create_policies(&pmt.owner, by, documents).await?;
+                let made = server.create_policies(&acting, documents).await?;
                 Ok(secret((StatusCode::CREATED, Json(made.into_iter().map(|policy| policy.document).collect::<Vec<_>>()))))
             }
             Value::Array(items) if items.len() > authorization_server::policy::MAX_BATCH => {
@@ -49,11 +50,11 @@ pub(super) async fn create_policy(State(app): State<Shared>, request: Request) -
             Value::Array(items) => {
                 let mut answers = Vec::with_capacity(items.len());
                 for item in items {
-                    answers.push(one_of_many(&app, &pmt, item).await?);
+                    answers.push(one_of_many(&app, &acting, item).await?);
                 }
                 Ok(secret(Json(answers)))
             }
-            one => Ok(created(&app, &server.create_policy(&pmt.owner, by, document(one)?).await?)),
+            one => Ok(created(&app, &server.create_policy(&acting, document(one)?).await?)),
         }
     })
     .await
@@ -68,9 +69,9 @@ fn created(app: &Shared, made: &Versioned) -> Response {
 }
 
 /// One item of an array is answered for itself: its status, and the policy or the error.
-async fn one_of_many(app: &Shared, pmt: &identity::access_token::PolicyToken, item: Value) -> Result<Value, ApiError> {
+async fn one_of_many(app: &Shared, acting: &Acting, item: Value) -> Result<Value, ApiError> {
     let made = match document(item) {
-        Ok(document) => app.authorization_server.create_policy(&pmt.owner, pmt.client.as_str(), document).await,
+        Ok(document) => app.authorization_server.create_policy(acting, document).await,
         Err(error) => Err(error.0),
     };
     match made {
@@ -99,10 +100,10 @@ pub(super) async fn list_policies(State(app): State<Shared>, request: Request) -
                 return Err(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what)).into());
             }
         }
-        let policies = app.authorization_server.list_policies(&pmt, &page).await?;
-        let last = policies.last().and_then(|policy| policy.id.as_ref()).map(|id| id.as_str().to_owned());
-        let count = policies.len();
-        Ok(with_next(&app, &parts, secret(Json(policies)), last, page.limit, count))
+        let acting = app.authorization_server.acting(&pmt, parts.query()?.one("owner")?).await?;
+        let (policies, last) = app.authorization_server.list_policies(&acting, &page).await?;
+        let last = last.map(|id| id.as_str().to_owned());
+        Ok(with_next(&app, &parts, secret(Json(policies)), last, page.limit, page.limit))
     })
     .await
 }
@@ -110,8 +111,8 @@ pub(super) async fn list_policies(State(app): State<Shared>, request: Request) -
 /// `GET {policy_endpoint}/{_id}`.
 pub(super) async fn read_policy(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
-        let policy = app.authorization_server.read_policy(&pmt, &PolicyId::new(id)).await?;
+        let acting = acting(&app, &parts).await?;
+        let policy = app.authorization_server.read_policy(&acting, &PolicyId::new(id)).await?;
         Ok(tagged(StatusCode::OK, &policy))
     })
     .await
@@ -120,11 +121,11 @@ pub(super) async fn read_policy(State(app): State<Shared>, Path(id): Path<String
 /// `PUT {policy_endpoint}/{_id}`.
 pub(super) async fn replace_policy(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
-        let pmt = pmt(&app, &parts).await?;
+        let acting = acting(&app, &parts).await?;
         let if_match = parts.if_match()?;
         let document = document(parts.json::<Value>(body).await?)?;
         let server = &app.authorization_server;
-        let policy = server.replace_policy(&pmt.owner, pmt.client.as_str(), &PolicyId::new(id), document, if_match).await?;
+        let policy = server.replace_policy(&acting, &PolicyId::new(id), document, if_match).await?;
         Ok(tagged(StatusCode::OK, &policy))
     })
     .await
@@ -133,9 +134,9 @@ pub(super) async fn replace_policy(State(app): State<Shared>, Path(id): Path<Str
 /// `DELETE {policy_endpoint}/{_id}`.
 pub(super) async fn delete_policy(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
+        let acting = acting(&app, &parts).await?;
         let if_match = parts.if_match()?;
-        app.authorization_server.delete_policy(&pmt.owner, pmt.client.as_str(), &PolicyId::new(id), if_match).await?;
+        app.authorization_server.delete_policy(&acting, &PolicyId::new(id), if_match).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
@@ -144,9 +145,9 @@ pub(super) async fn delete_policy(State(app): State<Shared>, Path(id): Path<Stri
 /// `POST {policy_endpoint}/simulate`.
 pub(super) async fn simulate(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
-        let pmt = pmt(&app, &parts).await?;
+        let acting = acting(&app, &parts).await?;
         let simulation: Simulation = parts.json(body).await?;
-        Ok(secret(Json(app.authorization_server.simulate(&pmt.owner, simulation).await?)))
+        Ok(secret(Json(app.authorization_server.simulate(&acting, simulation).await?)))
     })
     .await
 }
@@ -154,12 +155,11 @@ pub(super) async fn simulate(State(app): State<Shared>, request: Request) -> Res
 /// `GET {registered_resources_endpoint}`.
 pub(super) async fn list_resources(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
+        let acting = acting(&app, &parts).await?;
         let page = parts.page::<ResourceId>()?;
-        let resources = app.authorization_server.list_owned_resources(&pmt, &page).await?;
-        let last = resources.last().map(|resource| resource.id.as_str().to_owned());
-        let count = resources.len();
-        Ok(with_next(&app, &parts, secret(Json(resources)), last, page.limit, count))
+        let (resources, last) = app.authorization_server.list_owned_resources(&acting, &page).await?;
+        let last = last.map(|id| id.as_str().to_owned());
+        Ok(with_next(&app, &parts, secret(Json(resources)), last, page.limit, page.limit))
     })
     .await
 }
@@ -167,8 +167,8 @@ pub(super) async fn list_resources(State(app): State<Shared>, request: Request) 
 /// `GET {registered_resources_endpoint}/{_id}`.
 pub(super) async fn read_resource(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
-        Ok(secret(Json(app.authorization_server.read_owned_resource(&pmt, &ResourceId::new(id)).await?)))
+        let acting = acting(&app, &parts).await?;
+        Ok(secret(Json(app.authorization_server.read_owned_resource(&acting, &ResourceId::new(id)).await?)))
     })
     .await
 }
@@ -176,12 +176,11 @@ pub(super) async fn read_resource(State(app): State<Shared>, Path(id): Path<Stri
 /// `GET {access_requests_endpoint}`.
 pub(super) async fn list_requests(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
+        let acting = acting(&app, &parts).await?;
         let page = parts.page::<AccessRequestId>()?;
-        let requests = app.authorization_server.list_access_requests(&pmt.owner, &page).await?;
-        let last = requests.last().map(|request| request.id.as_str().to_owned());
-        let count = requests.len();
-        Ok(with_next(&app, &parts, secret(Json(requests)), last, page.limit, count))
+        let (requests, last) = app.authorization_server.list_access_requests(&acting, &page).await?;
+        let last = last.map(|id| id.as_str().to_owned());
+        Ok(with_next(&app, &parts, secret(Json(requests)), last, page.limit, page.limit))
     })
     .await
 }
@@ -189,8 +188,8 @@ pub(super) async fn list_requests(State(app): State<Shared>, request: Request) -
 /// `GET {access_requests_endpoint}/{_id}`.
 pub(super) async fn read_request(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
-        Ok(secret(Json(app.authorization_server.read_access_request(&pmt.owner, &AccessRequestId::new(id)).await?)))
+        let acting = acting(&app, &parts).await?;
+        Ok(secret(Json(app.authorization_server.read_access_request(&acting, &AccessRequestId::new(id)).await?)))
     })
     .await
 }
@@ -198,9 +197,9 @@ pub(super) async fn read_request(State(app): State<Shared>, Path(id): Path<Strin
 /// `POST {access_requests_endpoint}/{_id}`: the owner decides.
 pub(super) async fn decide_request(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
-        let pmt = pmt(&app, &parts).await?;
+        let acting = acting(&app, &parts).await?;
         let decision: DecisionDocument = parts.json(body).await?;
-        Ok(secret(Json(app.authorization_server.decide_access_request(&pmt.owner, &AccessRequestId::new(id), decision).await?)))
+        Ok(secret(Json(app.authorization_server.decide_access_request(&acting, &AccessRequestId::new(id), decision).await?)))
     })
     .await
 }
@@ -208,8 +207,8 @@ pub(super) async fn decide_request(State(app): State<Shared>, Path(id): Path<Str
 /// `DELETE {access_requests_endpoint}/{_id}`.
 pub(super) async fn delete_request(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
-        app.authorization_server.delete_access_request(&pmt.owner, &AccessRequestId::new(id)).await?;
+        let acting = acting(&app, &parts).await?;
+        app.authorization_server.delete_access_request(&acting, &AccessRequestId::new(id)).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await

@@ -1,16 +1,16 @@
 //! `GET {access_requests_endpoint}/stream`: server-sent events, so that the owner hears at once (protocol.md
 //! 1.4): `request`, `decision`, and a `heartbeat` every 15 seconds. Ends with her PMT.
 
-use super::pmt;
+use super::acting;
 use crate::Shared;
 use crate::identity::with_parts;
 use authorization_server::access_request::News;
+use authorization_server::acting::Acting;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
-use identity::access_token::PolicyToken;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -22,15 +22,15 @@ const HEARTBEATS: u32 = 20;
 
 struct Listening {
     app: Shared,
-    pmt: PolicyToken,
+    acting: Acting,
     news: Receiver<News>,
     heartbeats: u32,
 }
 
 pub(super) async fn requests(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
-        let listening = Listening { news: app.authorization_server.listen(), app: app.clone(), pmt, heartbeats: 0 };
+        let acting = acting(&app, &parts).await?;
+        let listening = Listening { news: app.authorization_server.listen(), app: app.clone(), acting, heartbeats: 0 };
         let first = stream::iter([Ok::<_, Infallible>("event: heartbeat\ndata: {}\n\n".to_owned())]);
         let rest = stream::unfold(listening, async |mut listening| {
             let text = listening.next().await?;
@@ -58,8 +58,13 @@ impl Listening {
                     return (self.heartbeats < HEARTBEATS).then(|| "event: heartbeat\ndata: {}\n\n".to_owned());
                 }
                 Ok(Err(RecvError::Closed | RecvError::Lagged(_))) => return None,
-                Ok(Ok(news)) if news.owner == self.pmt.owner => {
-                    let document = self.app.authorization_server.read_access_request(&news.owner, &news.id).await.ok()?;
+                Ok(Ok(news)) if news.owner == self.acting.owner => {
+                    // not everything is for a delegate's eyes
+                    let read = self.app.authorization_server.read_access_request(&self.acting, &news.id).await;
+                    let document = match read {
+                        Err(_) if self.acting.is_delegate() => continue,
+                        read => read.ok()?,
+                    };
                     let data = serde_json::to_string(&document).ok()?;
                     return Some(format!("event: {}\nid: {}\ndata: {data}\n\n", news.kind, news.id));
                 }

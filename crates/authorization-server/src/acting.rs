@@ -1,0 +1,199 @@
+//! Who acts on an owner's things: she herself, or a delegate within what she was given (protocol.md 1.8, `?owner=`).
+//! Called by policies, access requests and the lists of what is registered.
+
+use crate::AuthorizationServer;
+use crate::changes::{Changes, Requirement};
+use identity::Failure;
+use identity::access_token::PolicyToken;
+use rules::access_request::State;
+use rules::delegation::{Delegation, Named};
+use rules::policy::Binding;
+use rules::{AccessRequest, Policy, Resource};
+use types::delegation::May;
+use types::{ErrorCode, OwnerId, PermissionRequest, ScopeSet, Timestamp};
+
+fn not_delegated<T>() -> Result<T, Failure> {
+    Failure::refuse(ErrorCode::AccessDenied, "what the owner delegated to you does not reach so far")
+}
+
+/// Who acts for an owner: she herself, or a delegate within what she was given.
+#[derive(Clone, Debug)]
+pub struct Acting {
+    pub owner: OwnerId,
+    /// As events name it.
+    pub by: String,
+    /// The delegate's own account, and what she was given.
+    delegate: Option<(OwnerId, Vec<Delegation>)>,
+}
+
+impl Acting {
+    /// The owner herself; `by` is the client, or her own id where she is at her pages.
+    pub fn own(owner: &OwnerId, by: &str) -> Self {
+        Self { owner: owner.clone(), by: by.to_owned(), delegate: None }
+    }
+
+    /// By a client with her PMT.
+    pub fn of(pmt: &PolicyToken) -> Self {
+        Self::own(&pmt.owner, pmt.client.as_str())
+    }
+
+    /// The account that acts.
+    pub fn account(&self) -> &OwnerId {
+        self.delegate.as_ref().map_or(&self.owner, |(account, _)| account)
+    }
+
+    /// Whether this may be seen: delegates see what was delegated to them, and nothing else.
+    pub fn sees(&self, resource: &Named<'_>) -> bool {
+        self.delegate.as_ref().is_none_or(|(_, given)| given.iter().any(|one| one.names(resource)))
+    }
+
+    /// The delegation under which this may be done; none where the owner does it herself.
+    pub fn under(
+        &self,
+        may: May,
+        resource: &Named<'_>,
+        scopes: &ScopeSet,
+        now: Timestamp,
+    ) -> Result<Option<&Delegation>, Failure> {
+        let Some((_, given)) = &self.delegate else { return Ok(None) };
+        match given.iter().find(|one| one.lets(may, resource, scopes, now)) {
+            Some(delegation) => Ok(Some(delegation)),
+            None => not_delegated(),
+        }
+    }
+
+    /// A delegate changes what she made herself, and nothing else.
+    pub fn made(&self, delegation: Option<&str>) -> Result<(), Failure> {
+        match &self.delegate {
+            Some((_, given)) if !given.iter().any(|one| Some(one.id.as_str()) == delegation) => not_delegated(),
+            _ => Ok(()),
+        }
+    }
+
+    /// When something ends that was done under this delegation and should end then.
+    pub(crate) fn end_of(&self, delegation: Option<&str>, wanted: Option<Timestamp>) -> Option<Timestamp> {
+        let Some((_, given)) = &self.delegate else { return wanted };
+        let under = given.iter().find(|one| Some(one.id.as_str()) == delegation).map(|one| one.expires_at);
+        wanted.into_iter().chain(under).min()
+    }
+
+    pub fn is_delegate(&self) -> bool {
+        self.delegate.is_some()
+    }
+}
+
+impl AuthorizationServer {
+    /// Who acts: the owner, or for `?owner=` somebody to whom that owner delegated.
+    pub async fn acting(&self, pmt: &PolicyToken, owner: Option<&str>) -> Result<Acting, Failure> {
+        let Some(owner) = owner.map(OwnerId::new).filter(|owner| *owner != pmt.owner) else { return Ok(Acting::of(pmt)) };
+        let mut given = self.delegated_to(&pmt.owner).await?;
+        given.retain(|delegation| delegation.owner == owner);
+        if given.is_empty() {
+            return Failure::refuse(ErrorCode::AccessDenied, "nothing is delegated to you by an owner of this id");
+        }
+        Ok(Acting { owner, by: pmt.owner.as_str().to_owned(), delegate: Some((pmt.owner.clone(), given)) })
+    }
+
+    /// What whoever decided is called, where that was another person than the owner.
+    pub async fn decided_by_other(
+        &self,
+        owner: &OwnerId,
+        event: &types::event::EventDocument,
+    ) -> Result<Option<String>, Failure> {
+        let Some(by) = event.by.as_deref().map(OwnerId::new).filter(|by| by != owner) else { return Ok(None) };
+        let account = self.identity.store.find_account(&by).await?;
+        Ok(account.map(|account| account.verified_email().unwrap_or(account.display_name()).to_owned()))
+    }
+
+    /// Whether a delegate may write this policy; it then ends with the delegation at the latest.
+    pub(crate) async fn allow_policy(&self, acting: &Acting, policy: &mut Policy, changes: &mut Changes) -> Result<(), Failure> {
+        if !acting.is_delegate() {
+            return Ok(());
+        }
+        let scopes = policy.scopes.clone();
+        let delegation = match &policy.binding {
+            Binding::Bound { resource } => {
+                let resource = self.owned_resource(&acting.owner, resource).await?;
+                let server = self.resource_server_id(&resource.resource_server).await?;
+                acting.under(May::Share, &named(&resource, &server), &scopes, self.now())?
+            }
+            Binding::Waiting { resource_server, own_id } => {
+                let named = Named { id: None, resource_server, own_id: Some(own_id) };
+                acting.under(May::Share, &named, &scopes, self.now())?
+            }
+        };
+        if let Some(delegation) = delegation {
+            let end = policy.expires_at.map_or(delegation.expires_at, |end| end.min(delegation.expires_at));
+            policy.expires_at = Some(end);
+            policy.delegation = Some(delegation.id.clone());
+            changes.requires.push(Requirement::DelegationStands { owner: acting.owner.clone(), id: delegation.id.clone() });
+        }
+        Ok(())
+    }
+
+    /// Whether this policy is to be seen.
+    pub(crate) async fn sees_policy(&self, acting: &Acting, policy: &Policy) -> Result<bool, Failure> {
+        if !acting.is_delegate() {
+            return Ok(true);
+        }
+        match &policy.binding {
+            Binding::Bound { resource } => self.sees_resource(acting, resource).await,
+            Binding::Waiting { resource_server, own_id } => {
+                Ok(acting.sees(&Named { id: None, resource_server, own_id: Some(own_id) }))
+            }
+        }
+    }
+
+    /// Whether this resource is to be seen.
+    pub(crate) async fn sees_resource(&self, acting: &Acting, id: &types::ResourceId) -> Result<bool, Failure> {
+        if !acting.is_delegate() {
+            return Ok(true);
+        }
+        let Some(resource) = self.store.find_resource(id).await? else { return Ok(false) };
+        let server = self.resource_server_id(&resource.resource_server).await?;
+        Ok(acting.sees(&named(&resource, &server)))
+    }
+
+    /// Whether this request is to be seen: all that it is about.
+    pub(crate) async fn sees_request(&self, acting: &Acting, request: &AccessRequest) -> Result<bool, Failure> {
+        for permission in &request.permissions {
+            if !self.sees_resource(acting, &permission.resource_id).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A delegate's decision on a request: within one delegation, and no longer than that lasts.
+    pub(crate) async fn allow_decision(
+        &self,
+        acting: &Acting,
+        request: &mut AccessRequest,
+        changes: &mut Changes,
+    ) -> Result<(), Failure> {
+        let Some((_, given)) = &acting.delegate else { return Ok(()) };
+        let permissions: Vec<PermissionRequest> = match &request.state {
+            State::Approved { permissions, .. } => permissions.clone(),
+            _ => request.permissions.clone(),
+        };
+        let mut fits: Vec<&Delegation> = given.iter().collect();
+        for permission in permissions.iter().filter(|permission| !permission.resource_scopes.is_empty()) {
+            let resource = self.owned_resource(&acting.owner, &permission.resource_id).await?;
+            let server = self.resource_server_id(&resource.resource_server).await?;
+            let named = named(&resource, &server);
+            fits.retain(|one| one.lets(May::Approve, &named, &permission.resource_scopes, self.now()));
+        }
+        let Some(delegation) = fits.first() else { return not_delegated() };
+        if let State::Approved { until, .. } = &mut request.state {
+            *until = (*until).min(delegation.expires_at);
+        }
+        request.delegation = Some(delegation.id.clone());
+        changes.requires.push(Requirement::DelegationStands { owner: acting.owner.clone(), id: delegation.id.clone() });
+        Ok(())
+    }
+}
+
+/// As delegations name it.
+pub(crate) fn named<'a>(resource: &'a Resource, server: &'a types::ResourceServerId) -> Named<'a> {
+    Named { id: Some(&resource.id), resource_server: server, own_id: resource.description.own_id.as_ref() }
+}

@@ -1,0 +1,226 @@
+//! Delegations (protocol.md 1.8): an owner lets somebody decide for her. Here they are made, listed and withdrawn; what
+//! one allows is in `rules::delegation`, and calls of delegates go through [`crate::acting`].
+
+use crate::changes::{Changes, Requirement, Write};
+use crate::store::Page;
+use crate::{AuthorizationServer, RETRIES};
+use identity::access_token::PolicyToken;
+use identity::{CommitError, Failure};
+use jose::UnverifiedDelegation;
+use rules::delegation::{Delegate, Delegation};
+use serde_json::json;
+use types::delegation::DelegationDocument;
+use types::event::EventKind;
+use types::{ErrorCode, OwnerId, Refusal};
+
+/// Most delegations of one owner that stand at once.
+const MAX_DELEGATIONS: usize = 200;
+
+fn not_found() -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::NotFound, "no delegation of yours has this id"))
+}
+
+impl AuthorizationServer {
+    /// Everything that stands and names this account, its verified address or a credential of its own.
+    pub(crate) async fn delegated_to(&self, account: &OwnerId) -> Result<Vec<Delegation>, Failure> {
+        let mut names = vec![Delegate::Account(account.clone())];
+        let known = self.identity.store.find_account(account).await?;
+        let address = known.as_ref().and_then(|account| account.verified_email()).and_then(rules::email::normalize);
+        names.extend(address.map(Delegate::Email));
+        names.extend(self.store.list_credentials(account).await?.into_iter().map(|one| Delegate::Credential(one.subject)));
+        let (mut all, now) = (Vec::new(), self.now());
+        for name in &names {
+            all.extend(self.store.list_delegations_to(&name.key()).await?);
+        }
+        all.retain(|one: &Delegation| one.stands(now) && one.owner != *account);
+        Ok(all)
+    }
+
+    /// `GET {delegations_endpoint}`: those of this owner that stand.
+    pub async fn list_delegations(&self, pmt: &PolicyToken) -> Result<Vec<DelegationDocument>, Failure> {
+        let now = self.now();
+        let all = self.store.list_delegations(&pmt.owner).await?;
+        Ok(all.iter().filter(|one| one.stands(now)).map(Delegation::to_document).collect())
+    }
+
+    /// `GET {delegations_endpoint}?role=delegate`: what others have delegated to this account.
+    pub async fn list_delegated(&self, pmt: &PolicyToken) -> Result<Vec<DelegationDocument>, Failure> {
+        let mut documents = Vec::new();
+        for delegation in self.delegated_to(&pmt.owner).await? {
+            let owner = self.identity.store.find_account(&delegation.owner).await?;
+            let owner_name = owner.map(|owner| owner.display_name().to_owned());
+            documents.push(DelegationDocument { owner_name, ..delegation.to_document() });
+        }
+        Ok(documents)
+    }
+
+    /// `POST {delegations_endpoint}`.
+    pub async fn create_delegation(
+        &self,
+        pmt: &PolicyToken,
+        document: DelegationDocument,
+    ) -> Result<DelegationDocument, Failure> {
+        let delegation = Delegation::from_document(document, self.identity.random_id(), pmt.owner.clone(), self.now())?;
+        self.save_delegation(delegation, pmt.client.as_str()).await
+    }
+
+    /// `POST {delegations_endpoint}` with `application/delegation+jwt`.
+    pub async fn create_signed_delegation(&self, pmt: &PolicyToken, text: &str) -> Result<DelegationDocument, Failure> {
+        let delegation = self.verify_delegation(&pmt.owner, text.trim()).await?;
+        let delegation = Delegation::from_signed(&delegation, text.trim(), pmt.owner.clone(), self.now());
+        self.save_delegation(delegation, pmt.client.as_str()).await
+    }
+
+    async fn save_delegation(&self, delegation: Delegation, by: &str) -> Result<DelegationDocument, Failure> {
+        let standing = self.list_standing(&delegation.owner).await?;
+        if standing >= MAX_DELEGATIONS {
+            return Failure::refuse(ErrorCode::InvalidRequest, "you have 200 delegations: withdraw one first");
+        }
+        let document = delegation.to_document();
+        let changes = Changes::of(self.delegation_writes(delegation, EventKind::DelegationCreated, by));
+        match self.store.commit(changes).await {
+            Ok(()) => Ok(document),
+            Err(CommitError::Taken) => {
+                Failure::refuse(ErrorCode::Conflict, "a delegation has this `jti` already, or had it and was withdrawn")
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn list_standing(&self, owner: &OwnerId) -> Result<usize, Failure> {
+        let now = self.now();
+        Ok(self.store.list_delegations(owner).await?.iter().filter(|one| one.stands(now)).count())
+    }
+
+    fn delegation_writes(&self, delegation: Delegation, kind: EventKind, by: &str) -> Vec<Write> {
+        let mut event = self.event(&delegation.owner, kind);
+        event.document.scopes = delegation.scopes.clone();
+        event.document.by = Some(by.to_owned());
+        event.document.policy_id = Some(types::PolicyId::new(&delegation.id));
+        let (name, value) = match &delegation.delegate {
+            Delegate::Email(email) => ("email", email.clone()),
+            Delegate::Account(account) => ("sub", account.as_str().to_owned()),
+            Delegate::Credential(id) => ("resource_owner_id", id.clone()),
+        };
+        event.document.claims.insert(name.to_owned(), json!(value));
+        let write = match kind {
+            EventKind::DelegationCreated => Write::CreateDelegation(delegation),
+            _ => Write::PutDelegation(delegation),
+        };
+        vec![write, Write::AppendEvent(event)]
+    }
+
+    /// `DELETE {delegations_endpoint}/{_id}`: what was done under it ends with it.
+    pub async fn delete_delegation(&self, pmt: &PolicyToken, id: &str) -> Result<(), Failure> {
+        for _ in 0..RETRIES {
+            let all = self.store.list_delegations(&pmt.owner).await?;
+            let found = all.into_iter().find(|one| one.id == id && one.stands(self.now())).ok_or_else(not_found)?;
+            let changes = Changes::of(self.end_delegations(&pmt.owner, vec![found], pmt.client.as_str()).await?);
+            match self.store.commit(changes).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Changed) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("policies change too fast".into()))
+    }
+
+    /// Delegations that were signed by this credential of hers.
+    pub(crate) async fn signed_by(&self, owner: &OwnerId, credential: &str) -> Result<Vec<Delegation>, Failure> {
+        let all = self.store.list_delegations(owner).await?;
+        let by_it = |one: &Delegation| one.signed.as_ref().is_some_and(|signed| signed.credential == credential);
+        Ok(all.into_iter().filter(|one| one.stands(self.now()) && by_it(one)).collect())
+    }
+
+    /// They are over, and all that was done under them.
+    pub(crate) async fn end_delegations(&self, owner: &OwnerId, ended: Vec<Delegation>, by: &str) -> Result<Vec<Write>, Failure> {
+        let ids: Vec<String> = ended.iter().map(|one| one.id.clone()).collect();
+        let under = |delegation: &Option<String>| delegation.as_ref().is_some_and(|id| ids.contains(id));
+        let mut changes = Changes::default();
+        for delegation in ended {
+            let over = Delegation { withdrawn: true, ..delegation };
+            changes.writes.extend(self.delegation_writes(over, EventKind::DelegationWithdrawn, by));
+        }
+        let mut after = None;
+        loop {
+            let page = Page { after: after.take(), limit: 1_000 };
+            let policies = self.store.list_policies(owner, &page).await?;
+            let Some(last) = policies.last() else { break };
+            after = Some(last.id.clone());
+            for policy in policies.iter().filter(|policy| under(&policy.delegation)) {
+                self.write_policy(policy, EventKind::PolicyDeleted, by, &mut changes);
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = Page { after: after.take(), limit: 1_000 };
+            let requests = self.store.list_access_requests(owner, &page).await?;
+            let Some(last) = requests.last() else { break };
+            after = Some(last.id.clone());
+            for request in requests.iter().filter(|request| under(&request.delegation)) {
+                changes.writes.push(Write::DeleteAccessRequest { owner: owner.clone(), id: request.id.clone() });
+            }
+        }
+        for consent in self.identity.store.list_consents(owner).await? {
+            if consent.links_resource_server() {
+                changes.writes.push(Write::RaiseLink { owner: owner.clone(), resource_server: consent.client });
+            }
+        }
+        Ok(changes.writes)
+    }
+
+    /// The signed form, by a credential that this owner registered here, and for this server.
+    pub(crate) async fn verify_delegation(
+        &self,
+        owner: &OwnerId,
+        text: &str,
+    ) -> Result<jose::Verified<jose::Delegation>, Failure> {
+        let refuse = |what: String| Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what));
+        let unverified = UnverifiedDelegation::parse(text).map_err(|error| refuse(format!("the delegation: {error}")))?;
+        let signer = unverified.issuer().unwrap_or_default();
+        let keys = self.keys_of_signer(owner, &signer).await?;
+        let keys =
+            keys.ok_or_else(|| refuse("the delegation is signed by no credential that its owner registered here".into()))?;
+        let delegation = unverified.verify(&keys).map_err(|error| refuse(format!("the delegation: {error}")))?;
+        if !delegation.aud.contains(self.issuer().as_str()) {
+            return Err(refuse("the delegation is not for this server: `aud` must name its issuer".into()));
+        }
+        if delegation.exp <= self.now() {
+            return Err(refuse("the delegation has expired".into()));
+        }
+        Ok(delegation)
+    }
+
+    /// A signed delegation comes with a token: it stands, and is known from now on, so that its owner sees it and can
+    /// withdraw it.
+    pub(crate) async fn take_delegation(
+        &self,
+        owner: &OwnerId,
+        signed: &jose::Verified<jose::Delegation>,
+        text: &str,
+        by: &str,
+        changes: &mut Changes,
+    ) -> Result<(), Failure> {
+        let known = self.store.list_delegations(owner).await?.into_iter().find(|one| one.id == signed.jti);
+        match known {
+            Some(known) if !known.stands(self.now()) => {
+                Failure::refuse(ErrorCode::InvalidRequest, "the owner has withdrawn this delegation")
+            }
+            Some(known) if known.signed.as_ref().is_none_or(|known| known.text != text) => {
+                Failure::refuse(ErrorCode::Conflict, "another delegation has this `jti`")
+            }
+            Some(known) => {
+                changes.requires.push(Requirement::DelegationStands { owner: owner.clone(), id: known.id });
+                Ok(())
+            }
+            None if self.list_standing(owner).await? >= MAX_DELEGATIONS => {
+                Failure::refuse(ErrorCode::InvalidRequest, "the owner has 200 delegations: withdraw one first")
+            }
+            None => {
+                let made = Delegation::from_signed(signed, text, owner.clone(), self.now());
+                changes.writes.extend(self.delegation_writes(made, EventKind::DelegationCreated, by));
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+-- what owners let others decide for them
+CREATE TABLE delegation (owner TEXT, id TEXT, delegate TEXT NOT NULL, stands BIGINT NOT NULL, expires BIGINT NOT NULL,
+  body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
+CREATE INDEX delegation_by_delegate ON delegation (delegate);

@@ -1,0 +1,206 @@
+//! Delegations (protocol.md 1.8): Alice lets Carol decide for her.
+
+use crate::authority::{RS, Signer, photo};
+use crate::world::{Answer, ISSUER, World, scopes_of};
+use jose::Algorithm;
+use serde_json::{Value, json};
+
+const DELEGATIONS: &str = "/uma/delegations";
+
+async fn delegate(world: &World, changes: Value) -> Answer {
+    let mut body = json!({"delegate": {"email": "Carol@foo.example"}, "resources": "all", "resource_scopes": ["view"],
+        "may": ["approve", "share"], "expires_at": world.now() + 1_000});
+    body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    world.call("POST", DELEGATIONS, &world.access("manager").await, body).await
+}
+
+/// Alice's account id, as Carol learns it.
+async fn alices_id(world: &World, carols: &str) -> String {
+    let given = world.call("GET", &format!("{DELEGATIONS}?role=delegate"), carols, Value::Null).await;
+    let first = &given.ok(200).json[0];
+    assert_eq!(first["owner_name"], "alice");
+    first["owner"].as_str().unwrap().to_owned()
+}
+
+fn for_bob(resource: &str, scopes: &[&str]) -> Value {
+    json!({"resource_id": resource, "resource_scopes": scopes,
+        "required_claims": [{"name": "email", "value": ["bob@bar.example"]}]})
+}
+
+#[tokio::test]
+async fn a_delegate_shares_what_was_given_to_her_until_it_is_taken_back() {
+    for world in World::each().await {
+        let (pat, pmt, carols) = (world.pat().await, world.access("manager").await, world.access("carols-manager").await);
+        let (album, diary) = (world.resource(&pat, "view edit").await, world.resource(&pat, "view").await);
+        let hers = world.policy(for_bob(&diary, &["view"])).await;
+        let nobody = format!("/uma/policies?owner={}", "x");
+        world.call("GET", &nobody, &carols, Value::Null).await.refused(403, "access_denied");
+        let id = delegate(&world, json!({"resources": [album]})).await.ok(201).get("_id").to_owned();
+        let alice = alices_id(&world, &carols).await;
+        let at = |path: &str| format!("{path}?owner={alice}");
+        // she sees what she was given, and nothing else
+        let seen = world.call("GET", &at("/uma/registered-resources"), &carols, Value::Null).await;
+        assert_eq!(seen.ok(200).json.as_array().unwrap().len(), 1);
+        assert_eq!(seen.json[0]["_id"], json!(album));
+        for hidden in [format!("/uma/registered-resources/{diary}"), format!("/uma/policies/{hers}")] {
+            world.call("GET", &at(&hidden), &carols, Value::Null).await.refused(404, "not_found");
+        }
+        assert_eq!(world.call("GET", &at("/uma/policies"), &carols, Value::Null).await.ok(200).json, json!([]));
+        for hidden in ["/uma/events", "/uma/owner-settings", "/uma/credentials", DELEGATIONS] {
+            let own = world.call("GET", &at(hidden), &carols, Value::Null).await;
+            assert!(!own.ok(200).text.contains("alice"), "{hidden}: her own, whatever `owner` says");
+        }
+        // no more than was given: another resource, another scope, somebody else's policy
+        let policies = at("/uma/policies");
+        for wide in [for_bob(&diary, &["view"]), for_bob(&album, &["view", "edit"])] {
+            world.call("POST", &policies, &carols, wide).await.refused(403, "access_denied");
+        }
+        let plain = world.policy(for_bob(&album, &["edit"])).await;
+        world.call("DELETE", &at(&format!("/uma/policies/{plain}")), &carols, Value::Null).await.refused(403, "access_denied");
+        let made = world.call("POST", &policies, &carols, for_bob(&album, &["view"])).await;
+        assert_eq!((made.ok(201).get("delegation"), &made.json["expires_at"]), (&*id, &json!(world.now() + 1_000)));
+        let path = at(&format!("/uma/policies/{}", made.get("_id")));
+        let replaced = world.call("PUT", &path, &carols, for_bob(&album, &["view"])).await;
+        assert_eq!(replaced.ok(200).json["expires_at"], json!(world.now() + 1_000), "ends with the delegation, whatever is put");
+        world.call("PUT", &path, &carols, for_bob(&album, &["edit"])).await.refused(403, "access_denied");
+        let what_if = json!({"permissions": [{"resource_id": album, "resource_scopes": ["view"]}],
+            "claims": {"email": "bob@bar.example"}});
+        assert_eq!(world.call("POST", &at("/uma/policies/simulate"), &carols, what_if).await.ok(200).get("result"), "granted");
+        let ticket = world.ticket(&pat, &album, "view").await;
+        let rpt = world.trade_as_bob("viewer", &ticket, &[]).await.ok(200).get("access_token").to_owned();
+        assert_eq!(scopes_of(&world.introspect(&pat, &rpt).await), [format!("{album} view")]);
+        // Alice sees whose it is, and takes all of it back at once
+        let events = world.call("GET", "/uma/events", &pmt, Value::Null).await.json;
+        let by = events.as_array().unwrap().iter().find(|event| event["kind"] == "policy.updated").unwrap();
+        assert!(by["by"] != json!("manager") && by["by"] != json!(alice), "{by}");
+        world.call("DELETE", &format!("{DELEGATIONS}/{id}"), &carols, Value::Null).await.refused(404, "not_found");
+        world.call("DELETE", &format!("{DELEGATIONS}/{id}"), &pmt, Value::Null).await.ok(204);
+        assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
+        world.call("GET", &at("/uma/policies"), &carols, Value::Null).await.refused(403, "access_denied");
+        assert_eq!(world.call("GET", DELEGATIONS, &pmt, Value::Null).await.ok(200).json, json!([]));
+        let left = world.call("GET", "/uma/policies", &pmt, Value::Null).await.json;
+        assert_eq!(left.as_array().unwrap().len(), 2, "her own shares stay");
+    }
+}
+
+#[tokio::test]
+async fn a_delegate_decides_requests_while_the_owner_is_away() {
+    for world in World::each().await {
+        let (pat, pmt, carols) = (world.pat().await, world.access("manager").await, world.access("carols-manager").await);
+        let album = world.resource(&pat, "view edit").await;
+        let end = world.now() + 60;
+        let id = delegate(&world, json!({"may": ["approve"], "expires_at": end})).await.ok(201).get("_id").to_owned();
+        let alice = alices_id(&world, &carols).await;
+        let at = |path: &str| format!("{path}?owner={alice}");
+        let mut stream = world.stream(&at("/uma/access-requests/stream"), &carols).await;
+        assert!(stream.next().await.starts_with("event: heartbeat"));
+        let ticket = world.ticket(&pat, &album, "view edit").await;
+        let asked = world.trade_as_bob("viewer", &ticket, &[]).await;
+        let ticket = asked.refused(403, "request_submitted").get("ticket").to_owned();
+        assert!(stream.next().await.starts_with("event: request"), "she hears at once");
+        let waiting = world.call("GET", &at("/uma/access-requests"), &carols, Value::Null).await;
+        let path = at(&format!("/uma/access-requests/{}", waiting.ok(200).json[0]["_id"].as_str().unwrap()));
+        let approve = |scopes: &[&str]| {
+            json!({"decision": "approve", "permissions": [{"resource_id": album, "resource_scopes": scopes}],
+                "expires_at": world.now() + 100_000})
+        };
+        for wide in [approve(&["view", "edit"]), json!({"decision": "deny"})] {
+            world.call("POST", &path, &carols, wide).await.refused(403, "access_denied");
+        }
+        world.call("POST", &at("/uma/policies"), &carols, for_bob(&album, &["view"])).await.refused(403, "access_denied");
+        world.call("POST", &path, &carols, approve(&["view"])).await.ok(200);
+        world.pass(6);
+        let rpt = world.trade_as_bob("viewer", &ticket, &[]).await.ok(200).get("access_token").to_owned();
+        let seen = world.introspect(&pat, &rpt).await;
+        assert_eq!(scopes_of(&seen), [format!("{album} view")]);
+        assert_eq!(seen["permissions"][0]["exp"], json!(end), "no longer than the delegation");
+        world.call("DELETE", &format!("{DELEGATIONS}/{id}"), &pmt, Value::Null).await.ok(204);
+        assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}), "and it ends with it");
+    }
+}
+
+/// Alice signs a delegation to Carol's key; what Carol signs carries it.
+struct Signed {
+    alice: Signer,
+    carol: Signer,
+}
+
+impl Signed {
+    fn delegation(&self, world: &World, changes: Value) -> String {
+        let mut claims = json!({"jti": "d1", "iss": self.alice.did, "sub": self.carol.did, "aud": [RS, ISSUER],
+            "iat": world.now(), "exp": world.now() + 500, "resources": [{"resource_server": RS, "resource_id": "photo"}],
+            "resource_scopes": ["view", "edit"], "may": ["share"]});
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        self.alice.key.sign_as("delegation+jwt", &self.alice.did, &claims).unwrap()
+    }
+
+    /// By Carol, for Bob on `photo`: `view` and `print`.
+    fn token(&self, world: &World, jti: &str, delegation: &str) -> String {
+        self.carol.token(world, jti, json!({"resource_owner_id": self.alice.did, "delegation": delegation}))
+    }
+}
+
+async fn post(world: &World, path: &str, token: &str, kind: &str, text: &str) -> Answer {
+    let bearer = format!("Bearer {token}");
+    let kind = format!("application/{kind}");
+    world.send("POST", path, &[("authorization", bearer.as_str()), ("content-type", &kind)], text).await
+}
+
+#[tokio::test]
+async fn threat_24_what_a_delegate_signs_counts_as_far_as_the_owner_signed_that() {
+    for world in World::each().await {
+        let (pat, pmt, carols) = (world.pat().await, world.access("manager").await, world.access("carols-manager").await);
+        let us = Signed { alice: Signer::new(Algorithm::EdDsa), carol: Signer::new(Algorithm::EdDsa) };
+        let photo = photo(&world, &pat).await;
+        let key = us.alice.register(&world, &pmt).await;
+        // nobody is a delegate yet: she cannot even be named
+        let good = us.delegation(&world, json!({}));
+        let kind = "delegation+jwt";
+        post(&world, DELEGATIONS, &carols, kind, &good).await.refused(400, "invalid_request");
+        let made = post(&world, DELEGATIONS, &pmt, kind, &good).await;
+        assert_eq!((made.ok(201).get("_id"), made.get("delegation")), ("d1", &*good));
+        post(&world, DELEGATIONS, &pmt, kind, &good).await.refused(409, "invalid_request");
+        us.carol.register(&world, &carols).await;
+        let alice = alices_id(&world, &carols).await;
+        let policies = format!("/uma/policies?owner={alice}");
+        let stranger = Signer::new(Algorithm::EdDsa);
+        let forged = stranger.key.sign_as("delegation+jwt", &us.alice.did, &json!({})).unwrap();
+        for (delegation, why) in [
+            (us.delegation(&world, json!({"jti": "d2", "sub": stranger.did})), "for another delegate"),
+            (us.delegation(&world, json!({"jti": "d2", "may": ["approve"]})), "not to share"),
+            (us.delegation(&world, json!({"jti": "d2", "aud": [RS]})), "not for this server"),
+            (us.delegation(&world, json!({"jti": "d2", "resources": ["diary"]})), "of another resource"),
+            (us.delegation(&world, json!({"jti": "d2", "resource_scopes": ["delete"]})), "of other scopes"),
+            (us.delegation(&world, json!({"jti": "d2", "exp": world.now(), "iat": 1})), "over"),
+            (us.delegation(&world, json!({"jti": "d2", "iss": stranger.did})), "of another owner"),
+            (us.delegation(&world, json!({"jti": "d1", "exp": world.now() + 501})), "another of the same name"),
+            (forged, "forged"),
+        ] {
+            let token = us.token(&world, "t", &delegation);
+            assert!([400, 409].contains(&post(&world, &policies, &carols, "rot+jwt", &token).await.status), "{why}");
+        }
+        let own = us.carol.token(&world, "t", json!({}));
+        post(&world, &policies, &carols, "rot+jwt", &own).await.refused(400, "invalid_request");
+        let token = us.token(&world, "t", &good);
+        post(&world, "/uma/policies", &carols, "rot+jwt", &token).await.refused(400, "invalid_request");
+        let made = post(&world, &policies, &carols, "rot+jwt", &token).await;
+        assert_eq!((made.ok(201).get("delegation"), &made.json["expires_at"]), ("d1", &json!(world.now() + 500)));
+        let ticket = world.ticket(&pat, &photo, "view print").await;
+        let rpt = world.trade_as_bob("viewer", &ticket, &[]).await.ok(200).get("access_token").to_owned();
+        let seen = world.introspect(&pat, &rpt).await;
+        assert_eq!(scopes_of(&seen), [format!("{photo} view")], "`print` was signed by Carol, and not delegated to her");
+        assert_eq!(seen["permissions"][0]["authority"], json!(token));
+        // the key under which Alice delegated is gone, and all with it
+        world.call("DELETE", &format!("/uma/credentials/{key}"), &pmt, Value::Null).await.ok(204);
+        assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
+        assert_eq!(world.call("GET", DELEGATIONS, &pmt, Value::Null).await.ok(200).json, json!([]));
+        us.alice.register(&world, &pmt).await;
+        post(&world, DELEGATIONS, &pmt, kind, &good).await.refused(409, "invalid_request");
+        // Alice posts what Carol signed under a delegation that nobody has posted: then it is known, and can be withdrawn
+        let other = us.delegation(&world, json!({"jti": "d3", "resources": "all"}));
+        post(&world, "/uma/policies", &pmt, "rot+jwt", &us.token(&world, "t3", &other)).await.ok(201);
+        assert_eq!(world.call("GET", DELEGATIONS, &pmt, Value::Null).await.ok(200).json[0]["_id"], "d3");
+        world.call("DELETE", &format!("{DELEGATIONS}/d3"), &pmt, Value::Null).await.ok(204);
+        assert_eq!(world.call("GET", "/uma/policies", &pmt, Value::Null).await.ok(200).json, json!([]));
+    }
+}
