@@ -226,6 +226,35 @@ const ARCHIVE: &str = "[[client]]\nclient_id = \"archive\"\nclient_secret = \"ar
     grant_types = [\"client_credentials\"]\nscope = \"uma_protection\"\n\
     [[client]]\nclient_id = \"nameless\"\nclient_secret = \"nameless-secret\"\ngrant_types = [\"client_credentials\"]\nscope = \"uma_protection\"\n";
 
+/// A resource server that the operator does not know fills nobody's list with things that she never heard of.
+#[tokio::test]
+async fn threat_32_a_strangers_resource_server_speaks_of_what_was_signed_for_it_alone() {
+    for world in World::each_with(ARCHIVE).await {
+        let identity: &dyn identity::Store = &world.store;
+        let known = identity.find_client(&"archive".into()).await.unwrap().unwrap();
+        let stranger = identity::Client { declared: false, ..std::sync::Arc::unwrap_or_clone(known) };
+        let writes = vec![identity::Write::PutClient(stranger)];
+        world.store.commit_changes(authorization_server::Changes::of_identity(writes)).await.unwrap();
+        let (pat, pmt) = (world.access("archive").await, world.access("manager").await);
+        let alice = Signer::new(Algorithm::EdDsa);
+        alice.register(&world, &pmt).await;
+        let resources =
+            json!([{"resource_server": "https://archive.example", "resource_id": "box-7", "allowed_scopes": ["view"]}]);
+        let token = alice.token(&world, "p1", json!({"aud": ["https://archive.example", ISSUER], "resources": resources}));
+        post(&world, &pmt, &token).await.ok(201);
+        let ask = async |id: &str| {
+            let body = json!({"resource_id": id, "resource_scopes": ["view"], "resource_owner_id": alice.did});
+            world.call("POST", types::path::PERMISSIONS, &pat, body).await
+        };
+        for made_up in ["box-8", "Click https://evil.example"] {
+            ask(made_up).await.refused(400, "invalid_resource_id");
+        }
+        ask("box-7").await.ok(201);
+        let list = world.call("GET", "/uma/registered-resources", &pmt, Value::Null).await.ok(200).json.clone();
+        assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
+    }
+}
+
 /// Protocol.md 3: one PAT of the resource server's own, and nothing registered.
 #[tokio::test]
 async fn threat_24_a_resource_server_without_owners_sees_what_one_signer_signed() {
