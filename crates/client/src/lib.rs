@@ -7,6 +7,7 @@
 //! [`Traded::Submitted`] waits for the owner; [`Traded::Granted`] brings an [`Rpt`], and the call is
 //! made again with it. Tickets and tokens are opaque here (Grant 1.3): nothing parses them.
 
+pub mod api;
 pub mod credential;
 pub mod oauth;
 pub mod uma;
@@ -15,7 +16,7 @@ pub mod webfinger;
 use jose::{Clock, Randomness, SigningKey};
 use outbound::{Outbound, OutboundError};
 use std::sync::Arc;
-use types::metadata::Metadata;
+use types::metadata::{Metadata, ProtectedResourceMetadata};
 use types::path::{self, appended_well_known};
 
 pub use uma::{Called, Challenge, PersonSent, Rpt, TicketRequest, Traded};
@@ -87,6 +88,26 @@ impl Client {
     /// The metadata of an OpenID provider, which need not know UMA (OpenID Connect Discovery 4).
     pub async fn discover_openid(&self, issuer: &str) -> Result<Metadata, ClientError> {
         self.discover_at(issuer, path::OPENID_CONFIGURATION).await
+    }
+
+    /// What a resource server says of itself (RFC 9728 3); it must speak of exactly this `resource`.
+    pub async fn discover_resource(&self, resource: &str) -> Result<ProtectedResourceMetadata, ClientError> {
+        let url = path::inserted_well_known(resource, path::OAUTH_PROTECTED_RESOURCE);
+        let answer = self.outbound.send(outbound::Request::get(&url)).await?;
+        if answer.status.is_server_error() {
+            return Err(outbound::OutboundError::Unreachable(resource.to_owned()).into());
+        }
+        if answer.status != 200 {
+            let status = answer.status.as_u16();
+            return Err(ClientError::protocol(format!("`{resource}` says nothing of itself (HTTP {status})")));
+        }
+        let metadata: ProtectedResourceMetadata = types::json::parse(&answer.body)
+            .map_err(|error| ClientError::protocol(format!("what `{resource}` says of itself does not read: {error}")))?;
+        if metadata.resource != resource {
+            let other = &metadata.resource;
+            return Err(ClientError::protocol(format!("`{resource}` says that it is `{other}`: do not trust it")));
+        }
+        Ok(metadata)
     }
 
     async fn discover_at(&self, issuer: &str, well_known: &str) -> Result<Metadata, ClientError> {

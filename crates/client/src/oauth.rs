@@ -32,8 +32,18 @@ pub struct Authorized {
     pub account: Map<String, Value>,
 }
 
+/// What a log-in is to bring.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CodeRequest<'a> {
+    pub redirect_uri: &'a str,
+    pub scope: &'a str,
+    pub login_hint: Option<&'a str>,
+    /// The resource server that the token is for (RFC 8707).
+    pub resource: Option<&'a str>,
+}
+
 impl Client {
-    /// Starts the code flow: where to send the person, and what to remember.
+    /// Begins the code flow with PKCE: where to send the person, and what to keep until she comes back.
     pub fn begin_code(
         &self,
         metadata: &Metadata,
@@ -41,28 +51,60 @@ impl Client {
         scope: &str,
         login_hint: Option<&str>,
     ) -> Result<(String, CodeFlow), ClientError> {
-        let flow = CodeFlow {
+        let flow = self.new_flow(metadata, redirect_uri);
+        let request = CodeRequest { redirect_uri, scope, login_hint, resource: None };
+        let url = at_authorization(metadata, &self.code_parameters(&flow, &request))?;
+        Ok((url, flow))
+    }
+
+    /// The same, with the request pushed where the server takes that (RFC 9126): the browser then carries a name for it
+    /// alone.
+    pub async fn begin_pushed(&self, metadata: &Metadata, request: &CodeRequest<'_>) -> Result<(String, CodeFlow), ClientError> {
+        let flow = self.new_flow(metadata, request.redirect_uri);
+        let parameters = self.code_parameters(&flow, request);
+        let Some(endpoint) = &metadata.pushed_authorization_request_endpoint else {
+            return Ok((at_authorization(metadata, &parameters)?, flow));
+        };
+        // without a secret, the client is named where it authenticates
+        let named = self.credentials.secret.is_none();
+        let sent = parameters.iter().filter(|(name, _)| !(named && *name == "client_id"));
+        let sent: Vec<(&str, &str)> = sent.map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = self.post_form(metadata, endpoint, &sent).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer));
+        }
+        let pushed: Value = types::json::parse(&answer.body).map_err(|error| ClientError::protocol(error.to_string()))?;
+        let uri = pushed.get("request_uri").and_then(Value::as_str);
+        let uri = uri.ok_or_else(|| ClientError::protocol("the pushed request got no `request_uri`"))?;
+        let named = [("client_id", self.credentials.client_id.clone()), ("request_uri", uri.to_owned())];
+        Ok((at_authorization(metadata, &named)?, flow))
+    }
+
+    fn new_flow(&self, metadata: &Metadata, redirect_uri: &str) -> CodeFlow {
+        CodeFlow {
             issuer: metadata.issuer.clone(),
             state: self.random_text(),
             verifier: self.random_text(),
             nonce: self.random_text(),
             redirect_uri: redirect_uri.to_owned(),
-        };
-        let mut url = Url::parse(&metadata.authorization_endpoint)
-            .map_err(|_| ClientError::protocol("the authorization server names no authorization endpoint"))?;
+        }
+    }
+
+    fn code_parameters(&self, flow: &CodeFlow, request: &CodeRequest<'_>) -> Vec<(&'static str, String)> {
         let challenge = base64url::encode(digest::sha256(&[flow.verifier.as_bytes()]));
-        url.query_pairs_mut().extend_pairs([
-            ("response_type", "code"),
-            ("client_id", self.credentials.client_id.as_str()),
-            ("redirect_uri", redirect_uri),
-            ("scope", scope),
-            ("state", flow.state.as_str()),
-            ("nonce", flow.nonce.as_str()),
-            ("code_challenge", challenge.as_str()),
-            ("code_challenge_method", "S256"),
-        ]);
-        url.query_pairs_mut().extend_pairs(login_hint.map(|hint| ("login_hint", hint)));
-        Ok((url.into(), flow))
+        let mut parameters = vec![
+            ("response_type", "code".to_owned()),
+            ("client_id", self.credentials.client_id.clone()),
+            ("redirect_uri", request.redirect_uri.to_owned()),
+            ("scope", request.scope.to_owned()),
+            ("state", flow.state.clone()),
+            ("nonce", flow.nonce.clone()),
+            ("code_challenge", challenge),
+            ("code_challenge_method", "S256".to_owned()),
+        ];
+        parameters.extend(request.login_hint.map(|hint| ("login_hint", hint.to_owned())));
+        parameters.extend(request.resource.map(|resource| ("resource", resource.to_owned())));
+        parameters
     }
 
     /// Ends it: checks `state` and `iss` (RFC 9207), trades the code, checks the ID token.
@@ -237,6 +279,13 @@ impl Client {
 }
 
 /// `Basic` with both parts form-encoded (RFC 6749 2.3.1).
+fn at_authorization(metadata: &Metadata, parameters: &[(&'static str, String)]) -> Result<String, ClientError> {
+    let mut url = Url::parse(&metadata.authorization_endpoint)
+        .map_err(|_| ClientError::protocol("the authorization server names no authorization endpoint"))?;
+    url.query_pairs_mut().extend_pairs(parameters);
+    Ok(url.into())
+}
+
 fn basic_of(id: &str, secret: &str) -> String {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = format!("{}:{}", encode(id), encode(secret));

@@ -27,7 +27,7 @@ impl Identity {
             userinfo_endpoint: Some(self.url(path::USERINFO)),
             end_session_endpoint: Some(self.url(path::LOGOUT)),
             pushed_authorization_request_endpoint: Some(self.url(path::PAR)),
-            scopes_supported: strings(&["openid", "profile", "email", "offline_access"]),
+            scopes_supported: strings(&["openid", "profile", "email", "offline_access", types::token::UMA_MANAGEMENT]),
             response_types_supported: strings(&["code"]),
             response_modes_supported: strings(&["query"]),
             grant_types_supported: strings(&["authorization_code", "client_credentials", "refresh_token"]),

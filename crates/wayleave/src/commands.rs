@@ -4,5 +4,6 @@ pub mod bench;
 pub mod credential;
 pub mod gateway;
 pub mod get;
+pub mod manager;
 pub mod server;
 pub mod store;

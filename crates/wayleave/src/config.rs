@@ -3,9 +3,11 @@
 //! exit status 2.
 
 mod gateway;
+mod manager;
 mod server;
 
 pub use gateway::{GatewayConfig, RouteConfig};
+pub use manager::ManagerConfig;
 pub use server::{
     AccountConfig, AssessmentConfig, ClientConfig, LimitsConfig, MailConfig, OutboundConfig, ProfilesConfig, ServerConfig,
     StoreConfig, TlsConfig, TrustedIssuerConfig,
@@ -30,6 +32,7 @@ pub struct Config {
     pub mail: Option<MailConfig>,
     pub limits: LimitsConfig,
     pub gateway: Option<GatewayConfig>,
+    pub manager: Option<ManagerConfig>,
     /// Folder that relative paths start from: that of the file.
     #[serde(skip)]
     pub base: PathBuf,
@@ -88,6 +91,7 @@ impl Config {
             issuer.check()?;
         }
         self.mail.as_ref().map_or(Ok(()), MailConfig::check)?;
+        self.manager.as_ref().map_or(Ok(()), ManagerConfig::check)?;
         self.gateway.as_ref().map_or(Ok(()), GatewayConfig::check)
     }
 
@@ -131,6 +135,9 @@ impl Config {
         }
         if let Some(gateway) = shown.gateway.as_mut() {
             hide(&mut gateway.client_secret);
+        }
+        if let Some(manager) = shown.manager.as_mut() {
+            hide(&mut manager.client_secret);
         }
         toml::to_string_pretty(&shown).map_err(Exit::failed)
     }

@@ -1,8 +1,8 @@
 //! The log-in that a gateway has by itself where no other issuer is configured for its management (protocol.md 2,
-//! `operations.md` "[gateway.management]"): `identity` mounted below `/.wayleave/login`, with the accounts and clients of
-//! the configuration, in a store of its own.
+//! `operations.md` "[gateway.management]"), and a manager where its `login` is `built-in`: `identity` mounted below
+//! `/.wayleave/login`, with the accounts and clients of the configuration, in a store of its own.
 
-use crate::config::{ClientConfig, Config, GatewayConfig};
+use crate::config::{ClientConfig, Config, GatewayConfig, ManagerConfig};
 use crate::{Exit, assemble};
 use async_trait::async_trait;
 use axum::Router;
@@ -24,8 +24,21 @@ const BASE: &str = "/.wayleave/login";
 const INSERTED: &str = "/.well-known/oauth-authorization-server/.wayleave/login";
 /// The client that stands for the gateway itself, so that it can be named as `resource`.
 const GATEWAY: &str = "wayleave-gateway";
+/// The client that a manager is at its own log-in: public, with PKCE.
+pub const MANAGER: &str = "wayleave-manager";
 
-/// A gateway's own log-in.
+/// The party that logs people in by itself.
+struct Party<'a> {
+    /// Its own URL.
+    url: &'a str,
+    /// Where the party keeps what it knows; the log-in is kept beside it.
+    store: &'a str,
+    name: String,
+    /// What it is as a client of its own log-in.
+    client: ClientConfig,
+}
+
+/// A party's own log-in.
 pub struct LogIn {
     pub identity: Arc<Identity>,
     pub site: web::Site,
@@ -33,17 +46,38 @@ pub struct LogIn {
 }
 
 impl LogIn {
-    /// Its issuer.
-    pub fn issuer_of(section: &GatewayConfig) -> String {
-        format!("{}{BASE}", section.resource)
+    /// Its issuer, for a party of this URL.
+    pub fn issuer_of(url: &str) -> String {
+        format!("{url}{BASE}")
+    }
+
+    /// A gateway's.
+    pub async fn open(config: &Config, section: &GatewayConfig) -> Result<Self, Exit> {
+        let client =
+            ClientConfig { client_id: GATEWAY.into(), resource: Some(section.resource.clone()), ..ClientConfig::default() };
+        let store = section.store.as_ref().map_or("sqlite:wayleave-data/gateway.db", |store| store.url.as_str());
+        let name = section.name.clone().unwrap_or_else(|| section.client_id.clone());
+        Self::of(config, Party { url: &section.resource, store, name, client }).await
+    }
+
+    /// A manager's.
+    pub async fn of_manager(config: &Config, section: &ManagerConfig) -> Result<Self, Exit> {
+        let client = ClientConfig {
+            client_id: MANAGER.into(),
+            name: Some(section.name.clone()),
+            grant_types: vec!["authorization_code".into()],
+            scope: "openid profile email".into(),
+            redirect_uris: vec![format!("{}/callback", section.url)],
+            ..ClientConfig::default()
+        };
+        Self::of(config, Party { url: &section.url, store: section.store_url(), name: section.name.clone(), client }).await
     }
 
     /// Opens its store, and brings accounts and clients in line.
-    pub async fn open(config: &Config, section: &GatewayConfig) -> Result<Self, Exit> {
-        let url = section.store.as_ref().map_or("sqlite:wayleave-data/gateway.db", |store| store.url.as_str());
-        let url = match url.strip_prefix("sqlite:") {
+    async fn of(config: &Config, party: Party<'_>) -> Result<Self, Exit> {
+        let url = match party.store.strip_prefix("sqlite:") {
             Some(path) => format!("sqlite:{}", std::path::Path::new(path).with_extension("login.db").display()),
-            None => url.to_owned(),
+            None => party.store.to_owned(),
         };
         let store = assemble::open_store(config, &url)?;
         let key = match url.as_str() {
@@ -53,17 +87,14 @@ impl LogIn {
         let keys = Keys::new(key).map_err(Exit::failed)?;
         keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
         let settings =
-            identity::Settings { issuer: Self::issuer_of(section).as_str().into(), ..assemble::identity_settings(config)? };
+            identity::Settings { issuer: Self::issuer_of(party.url).as_str().into(), ..assemble::identity_settings(config)? };
         let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
         let outbound = assemble::outbound(config, &[])?;
         let identity = Arc::new(Identity::new(settings, Arc::new(store), clock, randomness, keys, outbound));
         assemble::declare(config, &identity).await?;
-        let itself =
-            ClientConfig { client_id: GATEWAY.into(), resource: Some(section.resource.clone()), ..ClientConfig::default() };
-        assemble::declare_client(config, &identity, &itself).await?;
-        let name = section.name.clone().unwrap_or_else(|| section.client_id.clone());
-        let site = web::log_in_site(Arc::new(web::Provider::alone(identity.clone(), name)));
-        Ok(Self { identity, site, resource: section.resource.clone() })
+        assemble::declare_client(config, &identity, &party.client).await?;
+        let site = web::log_in_site(Arc::new(web::Provider::alone(identity.clone(), party.name)));
+        Ok(Self { identity, site, resource: party.url.to_owned() })
     }
 }
 

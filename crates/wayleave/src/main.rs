@@ -38,6 +38,8 @@ enum Command {
     Server,
     /// Run a resource server in front of a folder or an HTTP service
     Gateway,
+    /// Run a relationship manager: an owner's one desk over many servers
+    Manager,
     /// Run a whole ecosystem on loopback, and play a story in it
     Demo(demo::Options),
     /// Fetch a protected URL, walking the whole UMA flow
@@ -165,6 +167,7 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
             let reload = move || Config::load(place.as_deref(), std::env::vars());
             commands::gateway::run(&config()?, reload).await
         }
+        Command::Manager => commands::manager::run(&config()?).await,
         Command::Demo(options) => demo::run(options).await,
         Command::Get(options) => commands::get::run(options).await,
         Command::Bench { bench } => commands::bench::run(bench).await,

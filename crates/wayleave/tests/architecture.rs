@@ -5,7 +5,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("types", &[]),
     ("jose", &["types"]),
     ("rules", &["jose", "types"]),
@@ -18,6 +18,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("web", &["authorization-server", "identity", "ui", "types"]),
     ("client", &["jose", "outbound", "types"]),
     ("resource-server", &["client", "database", "jose", "outbound", "rules", "types", "ui"]),
+    ("relationship-manager", &["client", "database", "jose", "types", "ui"]),
     ("xtask", &[]),
     (
         "wayleave",
@@ -34,13 +35,14 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "web",
             "client",
             "resource-server",
+            "relationship-manager",
         ],
     ),
 ];
 
 /// A foreign crate, and the only rooms it may be in.
 const ROOMS: [(&str, &[&str]); 4] = [
-    ("axum", &["web", "resource-server", "wayleave"]),
+    ("axum", &["web", "resource-server", "relationship-manager", "wayleave"]),
     ("rusqlite", &["database"]),
     ("tokio-postgres", &["database"]),
     ("reqwest", &["outbound"]),

@@ -90,7 +90,7 @@ pub async fn assemble_gateway(
             Some(by) => Some(Management { issuer: by.issuer.clone(), owner_claim: by.owner_claim.clone() }),
             None => log_in
                 .as_ref()
-                .map(|_| Management { issuer: LogIn::issuer_of(section), owner_claim: "preferred_username".into() }),
+                .map(|_| Management { issuer: LogIn::issuer_of(&section.resource), owner_claim: "preferred_username".into() }),
         },
         owner_claim: section.owner_claim.clone(),
         routes: section.routes().map_err(Exit::usage)?,

@@ -14,5 +14,6 @@ mod operation;
 mod others;
 mod owners;
 mod processes;
+mod relations;
 mod searching;
 mod services;

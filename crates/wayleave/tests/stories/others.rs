@@ -9,7 +9,7 @@ fn root() -> PathBuf {
 }
 
 /// Runs a program with the world it works in; it must end well.
-fn run(program: &str, script: &str, world: &serde_json::Value) {
+pub(crate) fn run(program: &str, script: &str, world: &serde_json::Value) {
     let output = Command::new(program).arg(script).current_dir(root().join("browser")).env("WORLD", world.to_string()).output();
     let output = output.unwrap_or_else(|error| panic!("{program} cannot be run ({error}): `cargo xtask test` sets it up"));
     let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,0 +1,98 @@
+// A real Chromium sits at the relationship manager's desk; axe looks at every page; pictures of each are taken.
+// WORLD: {desk, pictures?}; Alice's servers are linked already.
+import assert from 'node:assert/strict';
+import { readFileSync, mkdirSync } from 'node:fs';
+import { execSync } from 'node:child_process';
+import { chromium } from 'playwright-core';
+
+const world = JSON.parse(process.env.WORLD);
+const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+const executablePath = ['chromium', 'chromium-browser', 'google-chrome'].map((name) => {
+  try { return execSync(`command -v ${name}`, { encoding: 'utf8' }).trim(); } catch { return ''; }
+}).find(Boolean);
+const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const browser = await chromium.launch({ executablePath, args });
+const looks = [{ name: 'narrow-light', width: 390, colorScheme: 'light' }, { name: 'wide-dark', width: 1200, colorScheme: 'dark' }];
+if (world.pictures) {
+  looks.push({ name: 'narrow-dark', width: 390, colorScheme: 'dark' }, { name: 'wide-light', width: 1200, colorScheme: 'light' });
+  mkdirSync(world.pictures, { recursive: true });
+}
+
+const page = await (await browser.newContext({ bypassCSP: true })).newPage();
+
+async function look(name) {
+  for (const { name: way, width, colorScheme } of looks) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.emulateMedia({ colorScheme });
+    const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
+    const serious = result.violations.filter((v) => ['serious', 'critical'].includes(v.impact));
+    assert.deepEqual(serious.map((v) => `${name} ${way}: ${v.id} ${v.nodes[0].html}`), []);
+    const wide = await page.evaluate('document.documentElement.scrollWidth > window.innerWidth');
+    assert.ok(!wide, `${name} ${way} scrolls sideways`);
+    if (world.pictures) await page.screenshot({ path: `${world.pictures}/desk-${name}-${way}.png`, fullPage: true });
+  }
+}
+
+const press = (name) => page.getByRole('button', { name, exact: true }).click();
+const heading = (name) => page.getByRole('heading', { name }).first().waitFor();
+
+await page.goto(world.desk);
+await page.getByLabel('User name or e-mail address').fill('alice');
+await page.getByLabel('Password').fill('alice-desk-password');
+await page.keyboard.press('Enter');
+await heading('Your things');
+await look('things');
+await page.getByLabel('Search').fill('nothing of that name');
+await page.keyboard.press('Enter');
+await page.getByText('Nothing fits that').waitFor();
+await page.getByRole('link', { name: 'Show all' }).click();
+
+// one thing, and a share of it, step by step
+await page.getByRole('link', { name: 'Holiday' }).first().click();
+await heading('Who can reach it');
+await look('thing');
+await page.getByRole('link', { name: 'Share it' }).click();
+await look('share');
+await press('Go on');
+await page.getByText('Say whom you share with').waitFor();
+await page.getByLabel(/^With whom/).fill('bob@bar.example');
+await page.getByLabel('view').check();
+await page.getByLabel(/^Last day/).fill('2033-12-01');
+await press('Go on');
+await page.getByText('Whoever proves the address bob@bar.example may view Holiday up to and including 1 December 2033; not delete or edit.').waitFor();
+await look('review');
+await press('Share');
+await heading('Shared');
+await look('shared');
+
+// who reaches what, and the end of it
+await page.getByRole('link', { name: 'People' }).click();
+await heading('Who can reach your things');
+await look('people');
+await page.getByRole('link', { name: 'bob@bar.example' }).click();
+await heading('What bob@bar.example can reach');
+await look('person');
+await page.getByLabel(/^I am sure/).check();
+await press('Withdraw everything');
+await heading('What you withdrew');
+await page.getByText('1 of 1 confirmed').waitFor();
+await look('withdrawals');
+
+await page.getByRole('link', { name: 'Requests' }).click();
+await heading('Requests');
+await look('requests');
+await page.getByRole('link', { name: 'Servers' }).click();
+await heading('Your servers');
+await look('servers');
+await page.getByLabel(/^Link a server/).fill('http://127.0.0.1:9');
+await press('Find it');
+await heading('No answer');
+await page.goto(`${world.desk}/servers`);
+await press('Log out');
+await heading('Logged out');
+await look('logged-out');
+await page.getByRole('link', { name: 'Log out there, too' }).click();
+await page.locator('#main').getByRole('button', { name: 'Log out' }).click();
+await page.goto(`${world.desk}/people`);
+await heading(/^Log in/);
+await browser.close();

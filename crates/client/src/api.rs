@@ -1,0 +1,112 @@
+//! Calls to an authorization server's or resource server's own API with an ordinary access token (PMT, RMT), bound by DPoP
+//! where it is. Called by the relationship manager.
+
+use crate::{Client, ClientError};
+use outbound::{Method, Request, Response};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+use types::error::ErrorBody;
+use url::Url;
+
+/// Most pages of one list that are followed.
+const MAX_PAGES: usize = 1_000;
+
+/// A call.
+#[derive(Clone, Debug)]
+pub struct ApiCall<'a> {
+    pub method: Method,
+    pub url: &'a str,
+    pub token: &'a str,
+    /// Whether the token is bound to this client's DPoP key.
+    pub bound: bool,
+    pub body: ApiBody<'a>,
+    /// How long it may take.
+    pub patience: Duration,
+}
+
+/// What goes with it.
+#[derive(Clone, Copy, Debug)]
+pub enum ApiBody<'a> {
+    None,
+    Json(&'a Value),
+    /// A compact JWT, as this media type.
+    Compact(&'static str, &'a str),
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct ApiAnswer {
+    pub status: u16,
+    pub body: Value,
+    /// Where the list goes on.
+    pub next: Option<String>,
+}
+
+impl ApiAnswer {
+    /// The error as the server put it.
+    pub fn refusal(&self) -> String {
+        let body = serde_json::from_value::<ErrorBody>(self.body.clone()).ok();
+        let said = body.map(|body| body.error_description.unwrap_or(body.error));
+        said.unwrap_or_else(|| format!("it answered HTTP {}", self.status))
+    }
+}
+
+impl Client {
+    /// One call; whatever the server answers in JSON is an answer.
+    pub async fn api(&self, call: &ApiCall<'_>) -> Result<ApiAnswer, ClientError> {
+        let first = self.api_once(call, None).await?;
+        let nonce = first.header("dpop-nonce").map(str::to_owned);
+        let answer = match nonce {
+            Some(nonce) if first.status == 401 && call.bound => self.api_once(call, Some(nonce)).await?,
+            _ => first,
+        };
+        let next = next_of(call.url, &answer);
+        let body = types::json::parse(&answer.body).unwrap_or(Value::Null);
+        Ok(ApiAnswer { status: answer.status.as_u16(), body, next })
+    }
+
+    async fn api_once(&self, call: &ApiCall<'_>, nonce: Option<String>) -> Result<Response, ClientError> {
+        let mut request = match call.body {
+            ApiBody::None => Request { method: call.method.clone(), ..Request::get(call.url) },
+            ApiBody::Json(body) => Request::json(call.method.clone(), call.url, body),
+            ApiBody::Compact(media, text) => {
+                let body = Some(text.as_bytes().to_vec());
+                Request { method: call.method.clone(), body, ..Request::get(call.url) }.header("content-type", media)
+            }
+        };
+        let scheme = if call.bound { "DPoP" } else { "Bearer" };
+        request = request.header("authorization", &format!("{scheme} {}", call.token)).patience(call.patience);
+        if call.bound
+            && let Some(proof) = self.prove(call.method.as_str(), call.url, Some(call.token), nonce)?
+        {
+            request = request.header("dpop", &proof);
+        }
+        Ok(self.outbound.send(request).await?)
+    }
+
+    /// A whole list, page by page. `Err` with what the server said where it gave none.
+    pub async fn api_list<T: DeserializeOwned>(&self, call: &ApiCall<'_>) -> Result<Result<Vec<T>, ApiAnswer>, ClientError> {
+        let (mut all, mut url) = (Vec::new(), call.url.to_owned());
+        for _ in 0..MAX_PAGES {
+            let answer = self.api(&ApiCall { url: &url, ..call.clone() }).await?;
+            if answer.status != 200 {
+                return Ok(Err(answer));
+            }
+            let page: Vec<T> = serde_json::from_value(answer.body)
+                .map_err(|error| ClientError::protocol(format!("a list does not read: {error}")))?;
+            all.extend(page);
+            let Some(next) = answer.next else { return Ok(Ok(all)) };
+            url = next;
+        }
+        Err(ClientError::protocol("a list does not end"))
+    }
+}
+
+/// `Link: <...>; rel="next"`, at the same origin: the token goes nowhere else.
+fn next_of(url: &str, answer: &Response) -> Option<String> {
+    let link = answer.header("link")?;
+    let (target, rest) = link.strip_prefix('<')?.split_once('>')?;
+    let next = Url::parse(url).ok()?.join(target).ok().filter(|_| rest.contains("rel=\"next\""))?;
+    (next.origin() == Url::parse(url).ok()?.origin()).then(|| next.into())
+}

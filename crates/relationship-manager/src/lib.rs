@@ -1,0 +1,154 @@
+//! The relationship manager: an owner's one desk over many servers (protocol.md 1, 2). It links the authorization servers
+//! and resource servers that she names, shows in one list what she has and who can reach it, shares and withdraws, and
+//! answers requests, whoever runs the servers. Served by `wayleave manager`.
+//!
+//! It knows servers by their standards alone: everything here goes over the wire. What they last said is kept
+//! ([`sync`]), so that a slow or dead one never holds up a page; what is asked of them is kept until they confirm it
+//! ([`task`]).
+
+mod holdings;
+mod link;
+mod pages;
+mod person;
+mod share;
+mod store;
+mod sync;
+mod task;
+mod words;
+
+pub use pages::router;
+pub use store::{Store, StoreAway};
+
+use client::{Client, ClientError, Credentials};
+use holdings::Holdings;
+use jose::{Algorithm, SigningKey};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use types::Timestamp;
+use types::metadata::Metadata;
+
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Seconds that a server's metadata are kept.
+const METADATA_KEPT: i64 = 300;
+
+/// What a manager is told by its configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its own URL, without a slash at the end.
+    pub url: String,
+    /// Name on its pages.
+    pub name: String,
+    /// Where its people log in.
+    pub login: String,
+}
+
+/// Something did not work; one sentence for the person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    #[error(transparent)]
+    Store(#[from] StoreAway),
+    /// A server said no, or something that cannot be right.
+    #[error("{0}")]
+    Refused(String),
+    /// A server does not answer.
+    #[error("{0}")]
+    Away(String),
+}
+
+impl From<ClientError> for Trouble {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Outbound(_) => Self::Away(error.to_string()),
+            ClientError::Protocol(_) | ClientError::Refused { .. } => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+/// A relationship manager.
+pub struct Manager {
+    pub settings: Settings,
+    store: Store,
+    /// For everything it says elsewhere; without credentials.
+    client: Client,
+    /// What it authenticates with at servers that it registered with.
+    key: Arc<SigningKey>,
+    /// The client at its log-in, where the configuration has one.
+    login_client: Option<Credentials>,
+    metadata: Mutex<HashMap<String, (Timestamp, Arc<Metadata>)>>,
+    holdings: Mutex<HashMap<String, Arc<Holdings>>>,
+    /// Links that are being read anew.
+    reading: Mutex<HashSet<(String, String)>>,
+    /// One at a time renews the tokens of a link.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    csrf: [u8; 32],
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Manager {
+    /// `client` carries the way out, clock and randomness; `login_client` the credentials at the log-in, if they are
+    /// configured.
+    pub async fn open(
+        settings: Settings,
+        client: Client,
+        login_client: Option<Credentials>,
+        store: Store,
+    ) -> Result<Arc<Self>, StoreAway> {
+        let key = store.secret("client key", || SigningKey::generate(Algorithm::Es256).ok()?.to_pkcs8().ok()).await?;
+        let bound = store.secret("dpop key", || SigningKey::generate(Algorithm::Es256).ok()?.to_pkcs8().ok()).await?;
+        let read = |pkcs8: &[u8]| SigningKey::from_pkcs8(Algorithm::Es256, pkcs8).map(Arc::new).map_err(|_| StoreAway);
+        let csrf = jose::ambient::random(&*client.randomness);
+        let client = Client { credentials: Credentials::none(), dpop_key: Some(read(&bound)?), ..client };
+        let key = read(&key)?;
+        Ok(Arc::new(Self {
+            settings,
+            store,
+            client,
+            key,
+            login_client,
+            metadata: Mutex::default(),
+            holdings: Mutex::default(),
+            reading: Mutex::default(),
+            turns: Mutex::default(),
+            csrf,
+        }))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.client.clock.now()
+    }
+
+    fn new_id(&self) -> String {
+        store::new_id(&*self.client.randomness)
+    }
+
+    fn callback(&self) -> String {
+        format!("{}/callback", self.settings.url)
+    }
+
+    /// The metadata of an authorization server: UMA's where it has them, else OpenID's.
+    async fn metadata_of(&self, issuer: &str) -> Result<Arc<Metadata>, Trouble> {
+        let now = self.now();
+        if let Some((until, known)) = lock(&self.metadata).get(issuer).cloned()
+            && now < until
+        {
+            return Ok(known);
+        }
+        let found = match self.client.discover(issuer).await {
+            Err(ClientError::Protocol(_)) => self.client.discover_openid(issuer).await?,
+            other => other?,
+        };
+        let found = Arc::new(found);
+        lock(&self.metadata).insert(issuer.to_owned(), (now.plus(METADATA_KEPT), found.clone()));
+        Ok(found)
+    }
+
+    /// What is on its way: tasks that servers have yet to confirm. Called by the wiring every few seconds.
+    pub async fn tend(self: &Arc<Self>) {
+        self.tend_tasks().await;
+    }
+}

@@ -1,0 +1,200 @@
+//! Linking servers (protocol.md 1, 2): an authorization server by its issuer or by her address there, a resource server
+//! by its URL. What is found must be of exactly the place that was asked, the code comes back with that server's name and
+//! in the browser that was sent (threat 19); then a PMT or an RMT, bound to the manager's key where that is offered.
+
+use crate::person::{BEGUN_LIFETIME, Person};
+use crate::store::{Begun, Link, Linking, Place, Registration};
+use crate::{Manager, Trouble, lock};
+use client::oauth::CodeRequest;
+use client::{Client, ClientError};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use types::client::{AuthMethod, ClientMetadata};
+use types::metadata::Metadata;
+use types::token::TokenResponse;
+
+const UMA_POLICY: &str = "uma_policy";
+const UMA_MANAGEMENT: &str = "uma_management";
+
+fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
+    Err(Trouble::Refused(what.into()))
+}
+
+impl Manager {
+    /// What this manager is at a server; it registers there at first.
+    pub(crate) async fn registered_at(&self, issuer: &str) -> Result<String, Trouble> {
+        if let Some(known) = self.store.find_registration(issuer)? {
+            return Ok(known.client_id);
+        }
+        let metadata = self.metadata_of(issuer).await?;
+        let scopes = ["openid", "profile", "email", UMA_POLICY, UMA_MANAGEMENT];
+        let offered =
+            |scope: &&&str| metadata.scopes_supported.is_empty() || metadata.scopes_supported.iter().any(|one| one == **scope);
+        let scopes: Vec<&str> = scopes.iter().filter(offered).copied().collect();
+        let wanted = ClientMetadata {
+            redirect_uris: vec![self.callback()],
+            client_name: Some(self.settings.name.clone()),
+            client_uri: Some(self.settings.url.clone()),
+            token_endpoint_auth_method: Some(AuthMethod::PrivateKeyJwt),
+            grant_types: Some(vec!["authorization_code".into(), "refresh_token".into()]),
+            response_types: Some(vec!["code".into()]),
+            scope: Some(scopes.join(" ")),
+            jwks: Some(json!({"keys": [self.key.public().to_jwk()]})),
+            ..ClientMetadata::default()
+        };
+        let registered = Client { dpop_key: None, ..self.client.clone() }.register(&metadata, &wanted).await?;
+        let registration = Registration { client_id: registered.client_id.as_str().to_owned() };
+        self.store.put_registration(issuer, &registration).await?;
+        Ok(registration.client_id)
+    }
+
+    /// What a person typed: an address, an issuer, or the URL of a resource server.
+    pub(crate) async fn find_server(&self, typed: &str) -> Result<(Place, Option<String>), Trouble> {
+        let typed = typed.trim();
+        if !typed.contains("://") && typed.contains('@') {
+            let issuer = self.client.issuer_of(typed).await?;
+            self.metadata_of(&issuer).await?;
+            return Ok((Place::AuthorizationServer { issuer }, Some(typed.to_owned())));
+        }
+        let typed = if typed.contains("://") { typed.to_owned() } else { format!("https://{typed}") };
+        let Ok(url) = url::Url::parse(&typed) else { return refused(format!("`{typed}` is no address and no URL")) };
+        let plain = url.as_str().trim_end_matches('/').to_owned();
+        let resource = match self.client.discover_resource(&plain).await {
+            Ok(found) => Some(found),
+            Err(error @ ClientError::Outbound(_)) => return Err(error.into()),
+            Err(_) => None,
+        };
+        let Some(found) = resource else {
+            // where the metadata say another name than was asked, they are not taken
+            self.metadata_of(&plain).await.map_err(|error| match error {
+                Trouble::Refused(what) => Trouble::Refused(format!(
+                    "There is neither an authorization server nor a resource server at {plain}: {what}."
+                )),
+                other => other,
+            })?;
+            return Ok((Place::AuthorizationServer { issuer: plain }, None));
+        };
+        let Some(management) = found.resource_management_endpoint else {
+            return refused(format!(
+                "{plain} is a resource server, and does not let its owners manage what they have from elsewhere."
+            ));
+        };
+        if !client::uma::is_within(&management, &plain) {
+            return refused(format!("{plain} wants to be managed at another place than itself. Do not trust it."));
+        }
+        match found.resource_management_authorization_servers.into_iter().next() {
+            Some(issuer) => Ok((Place::ResourceServer { resource: plain, management, issuer }, None)),
+            None => refused(format!("{plain} does not say where its owners log in.")),
+        }
+    }
+
+    /// Where to send the browser to link a server, and the state that it keeps.
+    pub(crate) async fn begin_link(&self, person: &Person, typed: &str) -> Result<(String, String), Trouble> {
+        let (place, hint) = self.find_server(typed).await?;
+        let metadata = self.metadata_of(place.issuer()).await?;
+        let (scope, resource) = match &place {
+            Place::AuthorizationServer { .. } => (UMA_POLICY, None),
+            Place::ResourceServer { resource, .. } => (UMA_MANAGEMENT, Some(resource.as_str())),
+        };
+        if resource.is_none() && metadata.policy_endpoint.is_none() {
+            let issuer = &metadata.issuer;
+            return refused(format!(
+                "{issuer} keeps to the bare UMA standard: it has no interface for managers. Share what it guards on its own pages."
+            ));
+        }
+        let callback = self.callback();
+        let scope = format!("openid profile email {scope}");
+        let request = CodeRequest { redirect_uri: &callback, scope: &scope, login_hint: hint.as_deref(), resource };
+        let (url, flow) = self.client_at(place.issuer()).await?.begin_pushed(&metadata, &request).await?;
+        let state = flow.state.clone();
+        let linking = Linking { owner: person.owner.clone(), place };
+        let begun = Begun { flow, expires: self.now().plus(BEGUN_LIFETIME), linking: Some(linking) };
+        self.store.put_begun(&begun, self.now()).await?;
+        Ok((url, state))
+    }
+
+    /// After it; only for whoever began.
+    pub(crate) async fn finish_link(
+        self: &Arc<Self>,
+        person: &Person,
+        begun: &Begun,
+        linking: &Linking,
+        query: &[(String, String)],
+    ) -> Result<Link, Trouble> {
+        if person.owner != linking.owner {
+            return refused("Somebody else began this. Log in as the one who did, or start again.");
+        }
+        let metadata = self.metadata_of(&begun.flow.issuer).await?;
+        let client = self.client_at(&begun.flow.issuer).await?;
+        let authorized = client.finish_code(&metadata, &begun.flow, query).await?;
+        let text = |name: &str| authorized.account.get(name).and_then(Value::as_str).map(str::to_owned);
+        let account = text("email").or(text("preferred_username")).or(text("sub"));
+        let known = self.store.list_links(&person.owner)?.into_iter().find(|link| link.place.url() == linking.place.url());
+        let (id, added) = known.map_or_else(|| (self.new_id(), self.now()), |link| (link.id, link.added));
+        let new = Link {
+            id,
+            place: linking.place.clone(),
+            account,
+            access_token: String::new(),
+            bound: false,
+            expires: self.now(),
+            refresh_token: None,
+            ended: false,
+            added,
+        };
+        self.keep_tokens(&person.owner, new, authorized.tokens).await
+    }
+
+    async fn keep_tokens(&self, owner: &str, link: Link, tokens: TokenResponse) -> Result<Link, Trouble> {
+        let link = Link {
+            bound: tokens.token_type.eq_ignore_ascii_case("dpop"),
+            expires: self.now().plus(tokens.expires_in.unwrap_or(300)),
+            refresh_token: tokens.refresh_token.or(link.refresh_token),
+            access_token: tokens.access_token,
+            ..link
+        };
+        self.store.put_link(owner, &link).await?;
+        Ok(link)
+    }
+
+    /// A link whose token is good for a minute at least, and the client that uses it.
+    pub(crate) async fn ready(&self, owner: &str, id: &str) -> Result<(Link, Client, Arc<Metadata>), Trouble> {
+        let turn = lock(&self.turns).entry(id.to_owned()).or_default().clone();
+        let _held = turn.lock().await;
+        let link =
+            self.store.find_link(owner, id)?.ok_or_else(|| Trouble::Refused("this server is not linked any more".into()))?;
+        if link.ended {
+            return refused("it no longer takes this desk's word: link it again");
+        }
+        let metadata = self.metadata_of(link.place.issuer()).await?;
+        let client = self.client_at(link.place.issuer()).await?;
+        if link.expires > self.now().plus(60) {
+            return Ok((link, client, metadata));
+        }
+        let Some(refresh) = &link.refresh_token else { return Err(self.end_link(owner, link).await?) };
+        match client.refresh(&metadata, refresh).await {
+            Ok(tokens) => Ok((self.keep_tokens(owner, link, tokens).await?, client, metadata)),
+            Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Err(self.end_link(owner, link).await?),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The server takes it no more: shown as such.
+    pub(crate) async fn end_link(&self, owner: &str, link: Link) -> Result<Trouble, Trouble> {
+        self.store.put_link(owner, &Link { ended: true, ..link }).await?;
+        Ok(Trouble::Refused("it no longer takes this desk's word: link it again".into()))
+    }
+
+    /// Forgets a server, and gives its token back; whether that was heard matters to nobody but the server.
+    pub(crate) async fn unlink(&self, owner: &str, id: &str) -> Result<(), Trouble> {
+        if let Ok((link, client, metadata)) = self.ready(owner, id).await {
+            let token = link.refresh_token.as_deref().unwrap_or(&link.access_token);
+            if let Err(error) = client.revoke(&metadata, token).await {
+                tracing::info!(%error, issuer = metadata.issuer, "a token could not be given back");
+            }
+        }
+        self.store.delete_link(owner, id).await?;
+        lock(&self.holdings).remove(owner);
+        Ok(())
+    }
+}

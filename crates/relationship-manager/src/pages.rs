@@ -1,0 +1,239 @@
+//! The desk's pages and its JSON. Rendered on the server; they work without JavaScript, on a phone first.
+
+mod api;
+mod people;
+mod requests;
+mod servers;
+mod things;
+
+use crate::person::{BEGUN_LIFETIME, Person, cookie};
+use crate::{Manager, Trouble};
+use askama::Template;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::sync::Arc;
+
+/// Longest form.
+const MAX_FORM: usize = 1024 * 1024;
+/// Cookie of a log-in that has begun, here or at a server.
+const BEGUN: &str = "wl_desk_begun";
+
+type Desk = State<Arc<Manager>>;
+type Shown = Result<Response, Trouble>;
+
+/// Everything that a manager serves.
+pub fn router(manager: Arc<Manager>) -> Router {
+    Router::new()
+        .route("/", get(things::list))
+        .route("/thing/{key}", get(things::show))
+        .route("/share", get(things::share_form).post(things::share))
+        .route("/withdraw", post(things::withdraw))
+        .route("/people", get(people::list))
+        .route("/people/show", get(people::show))
+        .route("/people/withdraw", post(people::withdraw))
+        .route("/requests", get(requests::list).post(requests::decide))
+        .route("/servers", get(servers::list).post(servers::add))
+        .route("/servers/unlink", post(servers::unlink))
+        .route("/withdrawals", get(people::withdrawals))
+        .route("/api/things", get(api::things))
+        .route("/api/people", get(api::people))
+        .route("/api/servers", get(api::servers))
+        .route("/api/withdrawals", get(api::withdrawals))
+        .route("/login", get(log_in))
+        .route("/callback", get(callback))
+        .route("/logout", post(log_out))
+        .route("/assets/style.css", get(async || ([(header::CONTENT_TYPE, "text/css")], ui::STYLE)))
+        .route("/assets/icon.svg", get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ui::ICON)))
+        .fallback(not_found)
+        .with_state(manager)
+}
+
+async fn not_found(State(manager): Desk, request: Request) -> Response {
+    let person = manager.person(request.headers()).ok().flatten();
+    error_page(&manager, person.as_ref(), StatusCode::NOT_FOUND, "Not here", "There is no such page at this desk.")
+}
+
+/// The links of every page, and which of them this is.
+fn links(current: &str) -> Vec<ui::Link> {
+    let all = [("/", "Things"), ("/people", "People"), ("/requests", "Requests"), ("/servers", "Servers")];
+    all.map(|(path, text)| ui::Link { path, text, current: path == current }).into()
+}
+
+/// A page for somebody at the desk.
+fn page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &str, current: &str, body: &str) -> Response {
+    let links = if person.is_some() { links(current) } else { Vec::new() };
+    let at_desk = person.map(|person| ui::Person { name: person.name.clone(), csrf: person.csrf.clone() });
+    let narrow = person.is_none();
+    let shell = ui::Page { site: &manager.settings.name, title, base: "", links: &links, person: at_desk, narrow, body };
+    let mut response = (status, Html(ui::render(&shell))).into_response();
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(&[])) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn error_page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &str, what: &str) -> Response {
+    page(manager, person, status, title, "", &ui::render(&ui::ErrorPage { title, what }))
+}
+
+/// To another page of ours.
+fn see_other(to: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    response.headers_mut().extend(HeaderValue::from_str(to).ok().map(|to| (header::LOCATION, to)));
+    response
+}
+
+fn shown(manager: &Manager, person: Option<&Person>, answer: Shown) -> Response {
+    match answer {
+        Ok(response) => response,
+        Err(trouble) => {
+            let (status, title) = match &trouble {
+                Trouble::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Not now"),
+                Trouble::Away(_) => (StatusCode::BAD_GATEWAY, "No answer"),
+                Trouble::Refused(_) => (StatusCode::BAD_REQUEST, "That did not work"),
+            };
+            error_page(manager, person, status, title, &trouble.to_string())
+        }
+    }
+}
+
+/// A page that only somebody who is logged in sees.
+async fn at_desk(
+    manager: Arc<Manager>,
+    headers: &HeaderMap,
+    work: impl AsyncFnOnce(&Arc<Manager>, &Person) -> Shown,
+) -> Response {
+    match manager.person(headers) {
+        Ok(Some(person)) => {
+            let answer = work(&manager, &person).await;
+            shown(&manager, Some(&person), answer)
+        }
+        Ok(None) => see_other("/login"),
+        Err(trouble) => shown(&manager, None, Err(trouble)),
+    }
+}
+
+/// Parameters of a URL or a form, in order.
+#[derive(Clone, Debug, Default)]
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn of_query(parts: &Parts) -> Self {
+        Self(form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect())
+    }
+
+    fn one(&self, name: &str) -> &str {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.trim()).unwrap_or_default()
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A form that somebody at the desk sent from one of our pages.
+async fn posted(
+    manager: Arc<Manager>,
+    request: Request,
+    work: impl AsyncFnOnce(&Arc<Manager>, &Person, &Fields) -> Shown,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let fields = match read_form(body).await {
+        Ok(fields) => fields,
+        Err(what) => return error_page(&manager, None, StatusCode::BAD_REQUEST, "That did not work", what),
+    };
+    at_desk(manager, &parts.headers, async |manager, person| {
+        // of equal length, and nothing to be timed: the field is a hash of the session
+        if fields.one("csrf") != person.csrf {
+            let what =
+                "This form is not from a page of yours, or the desk was restarted. Go back, load the page again, and send it.";
+            return Ok(error_page(manager, Some(person), StatusCode::FORBIDDEN, "Send it again", what));
+        }
+        work(manager, person, &fields).await
+    })
+    .await
+}
+
+async fn read_form(body: Body) -> Result<Fields, &'static str> {
+    let bytes = axum::body::to_bytes(body, MAX_FORM).await.map_err(|_| "The form is too large, or did not arrive whole.")?;
+    Ok(Fields(form_urlencoded::parse(&bytes).into_owned().collect()))
+}
+
+/// A cookie that says which log-in this browser began.
+fn with_begun(manager: &Manager, mut response: Response, state: &str) -> Response {
+    let secure = if manager.settings.url.starts_with("https:") { "; Secure" } else { "" };
+    let text = format!("{BEGUN}={state}; Path=/callback; HttpOnly; SameSite=Lax; Max-Age={BEGUN_LIFETIME}{secure}");
+    response.headers_mut().extend(HeaderValue::from_str(&text).ok().map(|value| (header::SET_COOKIE, value)));
+    response
+}
+
+async fn log_in(State(manager): Desk) -> Response {
+    match manager.begin_log_in().await {
+        Ok((url, state)) => with_begun(&manager, see_other(&url), &state),
+        Err(trouble) => shown(&manager, None, Err(trouble)),
+    }
+}
+
+/// Where log-ins come back, here and at servers: only in the browser that began.
+async fn callback(State(manager): Desk, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let query = Fields::of_query(&parts);
+    let person = manager.person(&parts.headers).ok().flatten();
+    let answer = returned(&manager, &parts.headers, person.as_ref(), &query).await;
+    shown(&manager, person.as_ref(), answer)
+}
+
+async fn returned(manager: &Arc<Manager>, headers: &HeaderMap, person: Option<&Person>, query: &Fields) -> Shown {
+    let refused = |what: &str| Err(Trouble::Refused(what.to_owned()));
+    let state = query.one("state");
+    if state.is_empty() || cookie(headers, BEGUN).as_deref() != Some(state) {
+        return refused("This answer does not belong to this browser. Start again.");
+    }
+    let Some(begun) = manager.store.take_begun(state, manager.now()).await? else {
+        return refused("This was answered before, or took too long. Start again.");
+    };
+    match (&begun.linking, person) {
+        (None, _) => {
+            let id = manager.finish_log_in(&begun, &query.0).await?;
+            let secure = if manager.settings.url.starts_with("https:") { "; Secure" } else { "" };
+            let text = format!("{}={id}; Path=/; HttpOnly; SameSite=Lax{secure}", manager.session_cookie());
+            let mut response = see_other("/");
+            response.headers_mut().extend(HeaderValue::from_str(&text).ok().map(|value| (header::SET_COOKIE, value)));
+            Ok(response)
+        }
+        (Some(linking), Some(person)) => {
+            let link = manager.finish_link(person, &begun, linking, &query.0).await?;
+            manager.read_servers(&person.owner, [link.id]).await;
+            Ok(see_other("/servers"))
+        }
+        (Some(_), None) => refused("You were logged out meanwhile. Log in, and link the server again."),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "logged_out.html")]
+struct LoggedOutPage {
+    host: String,
+    /// Where she logs out of the log-in itself.
+    elsewhere: Option<String>,
+}
+
+async fn log_out(State(manager): Desk, request: Request) -> Response {
+    posted(manager, request, async |manager, person, _| {
+        manager.log_out(person).await?;
+        let login = &manager.settings.login;
+        let elsewhere = manager.metadata_of(login).await.ok().and_then(|metadata| metadata.end_session_endpoint.clone());
+        let body = ui::render(&LoggedOutPage { host: things::host_of(login), elsewhere });
+        Ok(page(manager, None, StatusCode::OK, "Logged out", "", &body))
+    })
+    .await
+}

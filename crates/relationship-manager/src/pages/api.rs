@@ -1,0 +1,112 @@
+//! The same as JSON, for whoever is logged in: `/api/things?q=&server=&guard=&shared=yes&from=&limit=`, `/api/people`,
+//! `/api/servers`, `/api/withdrawals`.
+
+use super::{Desk, Fields};
+use crate::holdings::{Filter, Holdings};
+use crate::person::Person;
+use crate::task::Standing;
+use crate::{Manager, Trouble};
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Most things in one answer.
+const LIMIT: usize = 1_000;
+
+async fn answer(
+    manager: Arc<Manager>,
+    headers: &HeaderMap,
+    work: impl AsyncFnOnce(&Arc<Manager>, &Person) -> Result<Value, Trouble>,
+) -> Response {
+    let refused = |status: StatusCode, error: &str, what: String| {
+        (status, Json(json!({"error": error, "error_description": what}))).into_response()
+    };
+    let mut response = match manager.person(headers) {
+        Ok(Some(person)) => match work(&manager, &person).await {
+            Ok(value) => Json(value).into_response(),
+            Err(trouble) => refused(StatusCode::BAD_GATEWAY, "temporarily_unavailable", trouble.to_string()),
+        },
+        Ok(None) => refused(StatusCode::UNAUTHORIZED, "login_required", "log in at this desk first".into()),
+        Err(trouble) => refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", trouble.to_string()),
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub(super) async fn things(State(manager): Desk, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let query = Fields::of_query(&parts);
+    answer(manager, &parts.headers, async |manager, person| {
+        let holdings = manager.holdings(&person.owner)?;
+        let filter = Filter {
+            words: query.one("q").to_owned(),
+            server: query.one("server").to_owned(),
+            guard: query.one("guard").to_owned(),
+            shared: query.one("shared") == "yes",
+        };
+        let found = holdings.find(&filter);
+        let from: usize = query.one("from").parse().unwrap_or(0);
+        let limit: usize = query.one("limit").parse().unwrap_or(100).min(LIMIT);
+        let things: Vec<Value> = found.iter().skip(from).take(limit).map(|thing| thing_json(&holdings, thing)).collect();
+        Ok(json!({"total": found.len(), "things": things}))
+    })
+    .await
+}
+
+fn thing_json(holdings: &Holdings, thing: &crate::holdings::Thing) -> Value {
+    let guards = thing.guards.iter().map(|guard| {
+        json!({"issuer": guard.issuer, "state": guard.state, "resource_id": guard.id, "resource_scopes": guard.scopes,
+            "linked": guard.link.is_some()})
+    });
+    let shares = thing.shares.iter().map(|share| {
+        let at = holdings.server(&share.link).map(|known| known.link.place.url().to_owned());
+        json!({"policy_id": share.policy, "authorization_server": at, "who": share.who.name(), "resource_scopes": share.scopes,
+            "expires_at": share.until, "signed": share.signed})
+    });
+    json!({"key": thing.key, "name": thing.name, "resource_server": thing.server, "resource_scopes": thing.description.resource_scopes,
+        "guards": guards.collect::<Vec<_>>(), "shares": shares.collect::<Vec<_>>()})
+}
+
+pub(super) async fn people(State(manager): Desk, request: Request) -> Response {
+    answer(manager, request.headers(), async |manager, person| {
+        let holdings = manager.holdings(&person.owner)?;
+        let all = holdings.people().into_iter().map(|(who, count)| json!({"who": who.name(), "key": who.key(), "things": count}));
+        Ok(json!(all.collect::<Vec<_>>()))
+    })
+    .await
+}
+
+pub(super) async fn servers(State(manager): Desk, request: Request) -> Response {
+    answer(manager, request.headers(), async |manager, person| {
+        let holdings = manager.holdings(&person.owner)?;
+        let all = holdings.servers.iter().map(|known| {
+            json!({"id": known.link.id, "url": known.link.place.url(), "account": known.link.account, "ended": known.link.ended,
+            "answered": known.snapshot.answered, "error": known.snapshot.error,
+            "kind": match known.link.place {
+                crate::store::Place::AuthorizationServer { .. } => "authorization_server",
+                crate::store::Place::ResourceServer { .. } => "resource_server",
+            }})
+        });
+        Ok(json!(all.collect::<Vec<_>>()))
+    })
+    .await
+}
+
+pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Response {
+    answer(manager, request.headers(), async |manager, person| {
+        let all = manager.list_tasks(&person.owner).await?;
+        let all = all.iter().map(|task| {
+            let state = match &task.standing {
+                Standing::Waiting { .. } => "waiting",
+                Standing::Confirmed { .. } => "confirmed",
+                Standing::Refused { .. } => "refused",
+            };
+            json!({"id": task.id, "group": task.group, "what": task.what, "server": task.server, "created": task.created, "state": state})
+        });
+        Ok(json!(all.collect::<Vec<_>>()))
+    })
+    .await
+}

@@ -1,0 +1,155 @@
+//! Who can reach what: by person; withdrawing everything of somebody's; and who has confirmed it.
+
+use super::things::{host_of, troubles, who_query};
+use super::{Desk, Fields, at_desk, page, posted, see_other};
+use crate::Trouble;
+use crate::holdings::Who;
+use crate::task::Standing;
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+
+struct PersonRow {
+    name: String,
+    query: String,
+    count: usize,
+}
+
+/// What others share with her.
+struct SharedRow {
+    owner: String,
+    name: String,
+    place: String,
+    may: String,
+    open: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "people.html")]
+struct PeoplePage {
+    people: Vec<PersonRow>,
+    shared: Vec<SharedRow>,
+    troubles: Vec<String>,
+}
+
+pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
+    at_desk(manager, request.headers(), async |manager, person| {
+        let holdings = manager.holdings(&person.owner)?;
+        let row = |(who, count): (Who, usize)| PersonRow { name: who.name().to_owned(), query: who_query(&who), count };
+        let shared = holdings.servers.iter().flat_map(|known| &known.snapshot.shared_with_me).map(|shared| SharedRow {
+            owner: shared.owner.clone(),
+            name: shared.name.clone().unwrap_or_else(|| "Something without a name".to_owned()),
+            place: host_of(shared.resource_server.as_str()),
+            may: crate::words::list(shared.resource_scopes.iter().map(ToString::to_string)),
+            open: shared.resource_location.clone().filter(|url| url.starts_with("https://") || url.starts_with("http://")),
+        });
+        let (people, shared) = (holdings.people().into_iter().map(row).collect(), shared.collect());
+        let body = ui::render(&PeoplePage { people, shared, troubles: troubles(&holdings) });
+        Ok(page(manager, Some(person), StatusCode::OK, "People", "/people", &body))
+    })
+    .await
+}
+
+struct ReachRow {
+    key: String,
+    name: String,
+    place: String,
+    may: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "person.html")]
+struct PersonPage<'a> {
+    who: &'a str,
+    who_key: String,
+    rows: Vec<ReachRow>,
+    shares: usize,
+    csrf: &'a str,
+}
+
+fn who_of(fields: &Fields) -> Result<Who, Trouble> {
+    Who::of_key(fields.one("who")).ok_or_else(|| Trouble::Refused("Say whom you mean.".into()))
+}
+
+pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let query = Fields::of_query(&parts);
+    at_desk(manager, &parts.headers, async |manager, person| {
+        let (holdings, who) = (manager.holdings(&person.owner)?, who_of(&query)?);
+        let mut rows = Vec::new();
+        for thing in &holdings.things {
+            let may: Vec<String> = thing.shares.iter().filter(|share| share.who == who).map(|share| share.in_words()).collect();
+            if !may.is_empty() {
+                rows.push(ReachRow { key: thing.key.clone(), name: thing.name.clone(), place: host_of(&thing.server), may });
+            }
+        }
+        let shares = rows.iter().map(|row| row.may.len()).sum();
+        let body = ui::render(&PersonPage { who: who.name(), who_key: who.key(), rows, shares, csrf: &person.csrf });
+        Ok(page(manager, Some(person), StatusCode::OK, who.name(), "/people", &body))
+    })
+    .await
+}
+
+pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {
+    posted(manager, request, async |manager, person, fields| {
+        if fields.one("sure") != "yes" {
+            return Err(Trouble::Refused("Tick that you are sure: everything of this person's ends at once.".into()));
+        }
+        manager.withdraw_everything(&person.owner, &who_of(fields)?).await?;
+        Ok(see_other("/withdrawals"))
+    })
+    .await
+}
+
+struct TaskRow {
+    what: String,
+    place: String,
+    state: String,
+    class: &'static str,
+    why: Option<String>,
+}
+
+struct Group {
+    when: String,
+    confirmed: usize,
+    all: usize,
+    tasks: Vec<TaskRow>,
+}
+
+#[derive(Template)]
+#[template(path = "withdrawals.html")]
+struct WithdrawalsPage {
+    groups: Vec<Group>,
+}
+
+fn task_row(task: &crate::task::Task) -> TaskRow {
+    let (state, class, why) = match &task.standing {
+        Standing::Waiting { why } => ("not yet confirmed".to_owned(), "wait", why.clone()),
+        Standing::Confirmed { at } => (format!("confirmed {}", ui::in_words(*at)), "", None),
+        Standing::Refused { why } => ("refused".to_owned(), "no", Some(why.clone())),
+    };
+    TaskRow { what: task.what.clone(), place: host_of(&task.server), state, class, why }
+}
+
+pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Response {
+    at_desk(manager, request.headers(), async |manager, person| {
+        let tasks = manager.list_tasks(&person.owner).await?;
+        let mut groups: Vec<(String, Vec<crate::task::Task>)> = Vec::new();
+        for task in tasks {
+            match groups.iter_mut().find(|(group, _)| *group == task.group) {
+                Some((_, tasks)) => tasks.push(task),
+                None => groups.push((task.group.clone(), vec![task])),
+            }
+        }
+        let group = |(_, tasks): (String, Vec<crate::task::Task>)| Group {
+            when: tasks.first().map(|task| ui::in_words(task.created)).unwrap_or_default(),
+            confirmed: tasks.iter().filter(|task| matches!(task.standing, Standing::Confirmed { .. })).count(),
+            all: tasks.len(),
+            tasks: tasks.iter().map(task_row).collect(),
+        };
+        let body = ui::render(&WithdrawalsPage { groups: groups.into_iter().map(group).collect() });
+        Ok(page(manager, Some(person), StatusCode::OK, "Withdrawals", "/people", &body))
+    })
+    .await
+}

@@ -1,0 +1,118 @@
+//! The inbox over all servers: what people ask her for, and her answers.
+
+use super::things::{host_of, troubles};
+use super::{Desk, at_desk, page, posted, see_other};
+use crate::holdings::{Holdings, Known};
+use crate::{Trouble, words};
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::json;
+use types::Scope;
+use types::access_request::{AccessRequestDocument, AccessRequestState};
+
+struct Wish {
+    resource: String,
+    name: String,
+    scopes: Vec<String>,
+}
+
+struct RequestRow {
+    link: String,
+    id: String,
+    who: String,
+    client: String,
+    verified: bool,
+    place: String,
+    until: String,
+    wishes: Vec<Wish>,
+}
+
+#[derive(Template)]
+#[template(path = "requests.html")]
+struct RequestsPage<'a> {
+    waiting: Vec<RequestRow>,
+    troubles: Vec<String>,
+    csrf: &'a str,
+}
+
+fn row(holdings: &Holdings, known: &Known, request: &AccessRequestDocument) -> RequestRow {
+    let who = request.requesting_party.get("email").or_else(|| request.requesting_party.get("sub"));
+    let name_of = |id: &types::ResourceId| {
+        let here = known.link.place.issuer();
+        let same = |thing: &&crate::holdings::Thing| {
+            thing.guards.iter().any(|guard| guard.issuer == here && guard.id.as_ref() == Some(id))
+        };
+        holdings.things.iter().find(same).map_or_else(|| "something".to_owned(), |thing| thing.name.clone())
+    };
+    RequestRow {
+        link: known.link.id.clone(),
+        id: request.id.as_str().to_owned(),
+        who: who.and_then(|who| who.as_str()).unwrap_or("Somebody unknown").to_owned(),
+        client: request.client.name.clone().unwrap_or_else(|| request.client.client_id.as_str().to_owned()),
+        verified: request.client.verified,
+        place: host_of(known.link.place.url()),
+        until: ui::in_words(request.expires_at),
+        wishes: request
+            .permissions
+            .iter()
+            .map(|permission| Wish {
+                resource: permission.resource_id.as_str().to_owned(),
+                name: name_of(&permission.resource_id),
+                scopes: permission.resource_scopes.iter().map(ToString::to_string).collect(),
+            })
+            .collect(),
+    }
+}
+
+pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
+    at_desk(manager, request.headers(), async |manager, person| {
+        let holdings = manager.holdings(&person.owner)?;
+        let all = holdings.servers.iter().flat_map(|known| known.snapshot.requests.iter().map(move |request| (known, request)));
+        let waiting = all.filter(|(_, request)| request.state == AccessRequestState::Pending);
+        let waiting = waiting.map(|(known, request)| row(&holdings, known, request)).collect();
+        let body = ui::render(&RequestsPage { waiting, troubles: troubles(&holdings), csrf: &person.csrf });
+        Ok(page(manager, Some(person), StatusCode::OK, "Requests", "/requests", &body))
+    })
+    .await
+}
+
+pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
+    posted(manager, request, async |manager, person, fields| {
+        let remember = fields.one("remember") == "yes";
+        let decision = match fields.one("decision") {
+            "deny" => json!({"decision": "deny", "remember": remember}),
+            "approve" => {
+                // each box is a resource and one of its scopes
+                let mut permissions: Vec<(String, Vec<String>)> = Vec::new();
+                for (resource, scope) in fields.all("grant").filter_map(|text| text.split_once(' ')) {
+                    if Scope::parse(scope).is_err() {
+                        continue;
+                    }
+                    match permissions.iter_mut().find(|(of, _)| of == resource) {
+                        Some((_, scopes)) => scopes.push(scope.to_owned()),
+                        None => permissions.push((resource.to_owned(), vec![scope.to_owned()])),
+                    }
+                }
+                if permissions.is_empty() {
+                    return Err(Trouble::Refused("Choose what to allow, or refuse the request.".into()));
+                }
+                let permissions: Vec<_> =
+                    permissions.into_iter().map(|(id, scopes)| json!({"resource_id": id, "resource_scopes": scopes})).collect();
+                json!({"decision": "approve", "permissions": permissions, "remember": remember})
+            }
+            _ => return Err(Trouble::Refused("Allow or refuse it.".into())),
+        };
+        manager.decide(&person.owner, fields.one("link"), fields.one("request"), &decision).await?;
+        Ok(see_other("/requests"))
+    })
+    .await
+}
+
+impl RequestRow {
+    /// What it is about, in one line.
+    fn in_words(&self) -> String {
+        words::list(self.wishes.iter().map(|wish| format!("{} {}", words::list(wish.scopes.clone()), wish.name)))
+    }
+}

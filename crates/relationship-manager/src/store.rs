@@ -1,0 +1,300 @@
+//! What a relationship manager remembers: who is logged in, the servers that its people linked, what those last said, and
+//! what was asked of them and is not confirmed. On the engine of `database`, in a file of its own; tokens and what servers
+//! said are sealed.
+
+use client::oauth::CodeFlow;
+use database::{Batch, Column, Database, Index, Kind, Memory, Migrations, OpenError, Operation, Row, Scan, Sqlite, Table, Value};
+use jose::seal::SealingKey;
+use jose::{Randomness, SystemRandomness};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use types::Timestamp;
+
+const fn text(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text }
+}
+
+const fn int(name: &'static str) -> Column {
+    Column { name, kind: Kind::Int }
+}
+
+const BODY: Column = Column { name: "body", kind: Kind::Blob };
+
+static SESSION: Table = Table { name: "session", columns: &[text("id"), int("expires"), BODY], key: 1, indexes: &[] };
+static BEGUN: Table = Table { name: "begun", columns: &[text("state"), int("expires"), BODY], key: 1, indexes: &[] };
+static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[] };
+static REGISTRATION: Table = Table { name: "registration", columns: &[text("issuer"), BODY], key: 1, indexes: &[] };
+static LINK: Table = Table { name: "link", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[] };
+static SNAPSHOT: Table = Table { name: "snapshot", columns: &[text("owner"), text("link"), BODY], key: 2, indexes: &[] };
+static TASK: Table = Table {
+    name: "task",
+    columns: &[text("owner"), text("id"), int("due"), BODY],
+    key: 2,
+    indexes: &[Index { name: "task_by_due", columns: &[2], unique: false }],
+};
+
+/// A task that is done is due never.
+const NEVER: i64 = i64::MAX;
+
+static MIGRATIONS: Migrations = Migrations(&["\
+     CREATE TABLE session (id TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+     CREATE TABLE begun (state TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+     CREATE TABLE secret (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+     CREATE TABLE registration (issuer TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+     CREATE TABLE link (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
+     CREATE TABLE snapshot (owner TEXT, link TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, link)) WITHOUT ROWID;
+     CREATE TABLE task (owner TEXT, id TEXT, due BIGINT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
+     CREATE INDEX task_by_due ON task (due);"]);
+
+/// The store cannot be read or written right now; the cause is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the manager's store does not answer: try again in a moment")]
+pub struct StoreAway;
+
+/// Somebody who is logged in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) owner: String,
+    pub(crate) name: String,
+    pub(crate) expires: Timestamp,
+}
+
+/// A log-in somewhere that has begun.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    pub(crate) flow: CodeFlow,
+    pub(crate) expires: Timestamp,
+    /// None: the log-in at this manager itself.
+    pub(crate) linking: Option<Linking>,
+}
+
+/// A server that is being linked, and for whom.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Linking {
+    pub(crate) owner: String,
+    pub(crate) place: Place,
+}
+
+/// A server: what it is, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Place {
+    AuthorizationServer { issuer: String },
+    ResourceServer { resource: String, management: String, issuer: String },
+}
+
+impl Place {
+    /// The server's own name for itself.
+    pub(crate) fn url(&self) -> &str {
+        match self {
+            Self::AuthorizationServer { issuer } => issuer,
+            Self::ResourceServer { resource, .. } => resource,
+        }
+    }
+
+    /// Who issues the tokens for it.
+    pub(crate) fn issuer(&self) -> &str {
+        match self {
+            Self::AuthorizationServer { issuer } | Self::ResourceServer { issuer, .. } => issuer,
+        }
+    }
+}
+
+/// A linked server.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Link {
+    pub(crate) id: String,
+    pub(crate) place: Place,
+    /// Who the owner is there, if it said so.
+    pub(crate) account: Option<String>,
+    pub(crate) access_token: String,
+    /// Whether it is bound to the manager's key.
+    pub(crate) bound: bool,
+    pub(crate) expires: Timestamp,
+    pub(crate) refresh_token: Option<String>,
+    /// The server takes it no more: link it again.
+    pub(crate) ended: bool,
+    pub(crate) added: Timestamp,
+}
+
+/// What a manager is at a server that it registered with.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Registration {
+    pub(crate) client_id: String,
+}
+
+/// The manager's store.
+pub struct Store {
+    database: Database,
+    key: SealingKey,
+}
+
+fn away(error: impl std::fmt::Display) -> StoreAway {
+    tracing::error!(%error, "the manager's store fails");
+    StoreAway
+}
+
+impl Store {
+    /// `key` seals what is kept.
+    pub fn in_memory(key: SealingKey) -> Self {
+        Self { database: Database::Memory(Memory::default()), key }
+    }
+
+    pub fn open(path: &Path, key: SealingKey) -> Result<Self, OpenError> {
+        Ok(Self { database: Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?), key })
+    }
+
+    async fn write(&self, operations: Vec<Operation>) -> Result<(), StoreAway> {
+        self.database.commit(Batch { checks: vec![], operations }).await.map_err(away)
+    }
+
+    fn sealed(&self, table: &Table, value: &impl Serialize) -> Result<Value, StoreAway> {
+        let plain = serde_json::to_vec(value).map_err(away)?;
+        Ok(self.key.seal(&plain, table.name.as_bytes(), &SystemRandomness).map_err(away)?.into())
+    }
+
+    fn opened<T: DeserializeOwned>(&self, table: &Table, row: &Row) -> Option<T> {
+        serde_json::from_slice(&self.key.open(row.last()?.as_blob()?, table.name.as_bytes())?).ok()
+    }
+
+    fn find<T: DeserializeOwned>(&self, table: &'static Table, key: &[Value]) -> Result<Option<T>, StoreAway> {
+        Ok(self.database.get(table, key).map_err(away)?.and_then(|row| self.opened(table, &row)))
+    }
+
+    fn list<T: DeserializeOwned>(&self, table: &'static Table, prefix: &[Value]) -> Result<Vec<(Row, T)>, StoreAway> {
+        let scan = Scan { table, index: None, prefix, after: None, descending: false, limit: usize::MAX };
+        let rows = self.database.scan(&scan).map_err(away)?;
+        Ok(rows.into_iter().filter_map(|row| self.opened(table, &row).map(|value| (row, value))).collect())
+    }
+
+    /// A secret of the manager's own; made at first.
+    pub(crate) async fn secret(&self, name: &str, make: impl FnOnce() -> Option<Vec<u8>>) -> Result<Vec<u8>, StoreAway> {
+        if let Some(secret) = self.find::<Vec<u8>>(&SECRET, &[name.into()])? {
+            return Ok(secret);
+        }
+        let secret = make().ok_or(StoreAway)?;
+        let row = vec![name.into(), self.sealed(&SECRET, &secret)?];
+        self.write(vec![Operation::Put { table: &SECRET, row }]).await?;
+        Ok(secret)
+    }
+
+    pub(crate) fn find_session(&self, id: &str) -> Result<Option<Session>, StoreAway> {
+        self.find(&SESSION, &[id.into()])
+    }
+
+    pub(crate) async fn put_session(&self, id: &str, session: &Session, now: Timestamp) -> Result<(), StoreAway> {
+        let row = vec![id.into(), session.expires.0.into(), self.sealed(&SESSION, session)?];
+        let sweep = Operation::DeleteBelow { table: &SESSION, column: 1, limit: now.0 };
+        self.write(vec![sweep, Operation::Put { table: &SESSION, row }]).await
+    }
+
+    pub(crate) async fn delete_session(&self, id: &str) -> Result<(), StoreAway> {
+        self.write(vec![Operation::Delete { table: &SESSION, key: vec![id.into()] }]).await
+    }
+
+    pub(crate) async fn put_begun(&self, begun: &Begun, now: Timestamp) -> Result<(), StoreAway> {
+        let row = vec![begun.flow.state.as_str().into(), begun.expires.0.into(), self.sealed(&BEGUN, begun)?];
+        let sweep = Operation::DeleteBelow { table: &BEGUN, column: 1, limit: now.0 };
+        self.write(vec![sweep, Operation::Put { table: &BEGUN, row }]).await
+    }
+
+    /// Once.
+    pub(crate) async fn take_begun(&self, state: &str, now: Timestamp) -> Result<Option<Begun>, StoreAway> {
+        let begun: Option<Begun> = self.find(&BEGUN, &[state.into()])?;
+        self.write(vec![Operation::Delete { table: &BEGUN, key: vec![state.into()] }]).await?;
+        Ok(begun.filter(|begun| now < begun.expires))
+    }
+
+    pub(crate) fn find_registration(&self, issuer: &str) -> Result<Option<Registration>, StoreAway> {
+        self.find(&REGISTRATION, &[issuer.into()])
+    }
+
+    pub(crate) async fn put_registration(&self, issuer: &str, registration: &Registration) -> Result<(), StoreAway> {
+        let row = vec![issuer.into(), self.sealed(&REGISTRATION, registration)?];
+        self.write(vec![Operation::Put { table: &REGISTRATION, row }]).await
+    }
+
+    pub(crate) fn list_links(&self, owner: &str) -> Result<Vec<Link>, StoreAway> {
+        let mut links: Vec<Link> = self.list(&LINK, &[owner.into()])?.into_iter().map(|(_, link)| link).collect();
+        links.sort_by(|a, b| (a.added, &a.id).cmp(&(b.added, &b.id)));
+        Ok(links)
+    }
+
+    pub(crate) fn find_link(&self, owner: &str, id: &str) -> Result<Option<Link>, StoreAway> {
+        self.find(&LINK, &[owner.into(), id.into()])
+    }
+
+    pub(crate) async fn put_link(&self, owner: &str, link: &Link) -> Result<(), StoreAway> {
+        let row = vec![owner.into(), link.id.as_str().into(), self.sealed(&LINK, link)?];
+        self.write(vec![Operation::Put { table: &LINK, row }]).await
+    }
+
+    pub(crate) async fn delete_link(&self, owner: &str, id: &str) -> Result<(), StoreAway> {
+        let key = vec![owner.into(), id.into()];
+        let snapshot = Operation::Delete { table: &SNAPSHOT, key: key.clone() };
+        self.write(vec![Operation::Delete { table: &LINK, key }, snapshot]).await
+    }
+
+    /// What a server last said, by link.
+    pub(crate) fn list_snapshots<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<(String, T)>, StoreAway> {
+        let rows = self.list(&SNAPSHOT, &[owner.into()])?;
+        Ok(rows.into_iter().filter_map(|(row, snapshot)| Some((row.get(1)?.as_text()?.to_owned(), snapshot))).collect())
+    }
+
+    pub(crate) async fn put_snapshot(&self, owner: &str, link: &str, snapshot: &impl Serialize) -> Result<(), StoreAway> {
+        let row = vec![owner.into(), link.into(), self.sealed(&SNAPSHOT, snapshot)?];
+        self.write(vec![Operation::Put { table: &SNAPSHOT, row }]).await
+    }
+
+    pub(crate) fn list_tasks<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<T>, StoreAway> {
+        Ok(self.list(&TASK, &[owner.into()])?.into_iter().map(|(_, task)| task).collect())
+    }
+
+    /// Of all owners, those that are to be tried now.
+    pub(crate) fn list_due_tasks<T: DeserializeOwned>(&self, now: Timestamp, limit: usize) -> Result<Vec<T>, StoreAway> {
+        let scan = Scan { table: &TASK, index: Some(0), prefix: &[], after: None, descending: false, limit };
+        let rows = self.database.scan(&scan).map_err(away)?;
+        let due = |row: &Row| row.get(2).and_then(Value::as_int).is_some_and(|due| due <= now.0);
+        Ok(rows.into_iter().filter(due).filter_map(|row| self.opened(&TASK, &row)).collect())
+    }
+
+    /// `due`: when it is tried again; none where that is not needed.
+    pub(crate) async fn put_tasks<'t, T: Serialize + 't>(
+        &self,
+        owner: &str,
+        tasks: impl IntoIterator<Item = (&'t str, Option<Timestamp>, &'t T)>,
+    ) -> Result<(), StoreAway> {
+        let mut operations = Vec::new();
+        for (id, due, task) in tasks {
+            let due = due.map_or(NEVER, |due| due.0);
+            operations
+                .push(Operation::Put { table: &TASK, row: vec![owner.into(), id.into(), due.into(), self.sealed(&TASK, task)?] });
+        }
+        self.write(operations).await
+    }
+
+    pub(crate) async fn delete_tasks(&self, owner: &str, ids: &[String]) -> Result<(), StoreAway> {
+        let delete = |id: &String| Operation::Delete { table: &TASK, key: vec![owner.into(), id.as_str().into()] };
+        self.write(ids.iter().map(delete).collect()).await
+    }
+}
+
+/// A name that nobody can guess.
+pub(crate) fn new_id(randomness: &dyn Randomness) -> String {
+    jose::ambient::random_text::<16>(randomness)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_as_the_migration_makes_them() {
+        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &SNAPSHOT, &TASK] {
+            let script = MIGRATIONS.0[0];
+            let line = script.lines().find(|line| line.contains(&format!("TABLE {} ", table.name))).unwrap();
+            assert!(table.columns.iter().all(|column| line.contains(column.name)), "{}", table.name);
+        }
+    }
+}

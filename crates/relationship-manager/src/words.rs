@@ -1,0 +1,152 @@
+//! What is done, in plain words: shares and conditions as a person reads them.
+
+use crate::holdings::{Share, Who};
+use serde_json::Value;
+use types::policy::ClaimCondition;
+use types::{ScopeSet, Timestamp};
+
+/// Who meets these conditions.
+pub(crate) fn who(conditions: &[ClaimCondition]) -> Who {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match conditions {
+        [] => Who::Anyone,
+        [one] if one.name == "email" && one.value.len() == 1 && one.issuer.is_empty() => {
+            Who::Address(one.value.first().map(text).unwrap_or_default().to_lowercase())
+        }
+        all => {
+            let each = all.iter().map(|condition| {
+                let values: Vec<String> = condition.value.iter().map(text).collect();
+                let by =
+                    if condition.issuer.is_empty() { String::new() } else { format!(" (by {})", condition.issuer.join(" or ")) };
+                format!("{} {}{by}", condition.name, values.join(" or "))
+            });
+            Who::Other(each.collect::<Vec<_>>().join(", and "))
+        }
+    }
+}
+
+impl Who {
+    /// As the beginning of a sentence.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::Address(address) => format!("Whoever proves the address {address}"),
+            Self::Other(conditions) => format!("Whoever proves {conditions}"),
+            Self::Anyone => "Anyone at all".to_owned(),
+        }
+    }
+
+    /// As a name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Address(address) => address,
+            Self::Other(conditions) => conditions,
+            Self::Anyone => "Anyone",
+        }
+    }
+
+    /// The same as a parameter, and back.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::Address(address) => format!("address:{address}"),
+            Self::Other(conditions) => format!("other:{conditions}"),
+            Self::Anyone => "anyone".to_owned(),
+        }
+    }
+
+    pub(crate) fn of_key(key: &str) -> Option<Self> {
+        match key.split_once(':') {
+            Some(("address", address)) => Some(Self::Address(address.to_owned())),
+            Some(("other", conditions)) => Some(Self::Other(conditions.to_owned())),
+            None if key == "anyone" => Some(Self::Anyone),
+            _ => None,
+        }
+    }
+}
+
+/// `view, edit and print`.
+pub(crate) fn list(words: impl IntoIterator<Item = impl Into<String>>) -> String {
+    let mut words: Vec<String> = words.into_iter().map(Into::into).collect();
+    match words.pop() {
+        None => String::new(),
+        Some(last) if words.is_empty() => last,
+        Some(last) => format!("{} and {last}", words.join(", ")),
+    }
+}
+
+/// `view, edit or print`.
+fn either(words: impl IntoIterator<Item = String>) -> String {
+    let joined = list(words);
+    match joined.rsplit_once(" and ") {
+        Some((before, last)) => format!("{before} or {last}"),
+        None => joined,
+    }
+}
+
+/// `1 December 2026`: a share that ends at midnight is good up to the day before.
+pub(crate) fn day(until: Timestamp) -> String {
+    let words = ui::in_words(until.plus(-1));
+    words.split(',').next().unwrap_or_default().to_owned()
+}
+
+/// What will be possible, and what not.
+pub(crate) fn promise(who: &Who, things: &[&str], scopes: &ScopeSet, rest: &ScopeSet, until: Option<Timestamp>) -> String {
+    let things = match things {
+        [] => "nothing".to_owned(),
+        some if some.len() <= 3 => list(some.iter().copied()),
+        [first, second, rest @ ..] => format!("{first}, {second} and {} more", rest.len()),
+        [one] => (*one).to_owned(),
+    };
+    let until =
+        until.map_or_else(|| ", until you withdraw it".to_owned(), |until| format!(" up to and including {}", day(until)));
+    let not = if rest.is_empty() { String::new() } else { format!("; not {}", either(rest.iter().map(ToString::to_string))) };
+    format!("{} may {} {things}{until}{not}.", who.in_words(), list(scopes.iter().map(ToString::to_string)))
+}
+
+impl Share {
+    /// What it lets whoever it is for do.
+    pub(crate) fn in_words(&self) -> String {
+        let may = list(self.scopes.iter().map(ToString::to_string));
+        let until = self.until.map_or_else(String::new, |until| format!(", up to and including {}", day(until)));
+        let through =
+            if self.clients.is_empty() { String::new() } else { format!(", through {} only", list(self.clients.clone())) };
+        format!("may {may}{until}{through}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_share_is_told_in_plain_words() {
+        let bob = who(
+            &serde_json::from_value::<Vec<ClaimCondition>>(json!([{"name": "email", "value": ["Bob@bar.example"]}])).unwrap()
+        );
+        assert_eq!(bob, Who::Address("bob@bar.example".into()));
+        let (view, rest) = (ScopeSet::parse("view").unwrap(), ScopeSet::parse("download edit").unwrap());
+        // midnight after the first of December
+        let until = Some(Timestamp(1_796_169_600));
+        assert_eq!(
+            promise(&bob, &["Holiday 2025"], &view, &rest, until),
+            "Whoever proves the address bob@bar.example may view Holiday 2025 up to and including 1 December 2026; not download or edit."
+        );
+        let all = ["A", "B", "C", "D", "E"];
+        assert_eq!(
+            promise(&Who::Anyone, &all, &view, &ScopeSet::new(), None),
+            "Anyone at all may view A, B and 3 more, until you withdraw it."
+        );
+        assert_eq!(
+            promise(&Who::Anyone, &["A", "B", "C"], &view, &ScopeSet::new(), None),
+            "Anyone at all may view A, B and C, until you withdraw it."
+        );
+    }
+
+    #[test]
+    fn whoever_is_named_is_found_again() {
+        for who in [Who::Anyone, Who::Address("a:b@c.example".into()), Who::Other("acr high".into())] {
+            assert_eq!(Who::of_key(&who.key()), Some(who));
+        }
+        assert_eq!(Who::of_key("everybody"), None);
+    }
+}

@@ -1,0 +1,76 @@
+//! `wayleave manager`.
+
+use crate::config::{Config, ManagerConfig};
+use crate::log_in::{self, LogIn};
+use crate::serve::{Stop, bind, serve};
+use crate::{Exit, assemble, say};
+use client::{Client, Credentials};
+use jose::seal::SealingKey;
+use jose::{SystemClock, SystemRandomness};
+use relationship_manager::{Manager, Settings, Store};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Seconds between looks at what is on its way.
+const TEND: Duration = Duration::from_secs(1);
+
+/// Runs until told to stop.
+pub async fn run(config: &Config) -> Result<(), Exit> {
+    let section = config.manager.as_ref().ok_or_else(|| Exit::usage("the configuration has no [manager]"))?;
+    let log_in = if section.is_built_in() { Some(Arc::new(LogIn::of_manager(config, section).await?)) } else { None };
+    let manager = assemble_manager(config, section).await?;
+    let stop = Stop::at_signal().map_err(Exit::failed)?;
+    let listener = bind(&section.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", section.listen)))?;
+    let house = tokio::spawn(keep_house(manager.clone(), stop.clone()));
+    say::ready(&section.url);
+    let router = relationship_manager::router(manager);
+    serve(listener, log_in::before(log_in, router), section.trusted_proxies.clone(), None, None, stop).await;
+    let _ = house.await;
+    Ok(())
+}
+
+/// A manager of a configuration.
+pub async fn assemble_manager(config: &Config, section: &ManagerConfig) -> Result<Arc<Manager>, Exit> {
+    let url = section.store_url();
+    let store = match url.split_once(':') {
+        Some(("memory", "")) => Store::in_memory(sealing(&jose::ambient::random(&SystemRandomness))?),
+        Some(("sqlite", path)) => {
+            let place = config.path(path);
+            assemble::make_folder(&place)?;
+            assemble::make_private(&place)?;
+            Store::open(&place, sealing(&assemble::read_key_file(config, &SystemRandomness)?)?).map_err(Exit::failed)?
+        }
+        _ => return Err(Exit::usage(format!("manager.store.url: `{url}` must be sqlite:PATH or memory:"))),
+    };
+    let login = if section.is_built_in() { LogIn::issuer_of(&section.url) } else { section.login.clone() };
+    let secret = config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
+    let login_client = match &section.client_id {
+        Some(id) => Some(Credentials { client_id: id.clone(), secret, key: None }),
+        None => section.is_built_in().then(|| Credentials::public(log_in::MANAGER)),
+    };
+    let client = Client {
+        outbound: assemble::outbound(config, &[section.url.clone(), login.clone()])?,
+        clock: Arc::new(SystemClock),
+        randomness: Arc::new(SystemRandomness),
+        credentials: Credentials::none(),
+        dpop_key: None,
+    };
+    let settings = Settings { url: section.url.clone(), name: section.name.clone(), login };
+    Manager::open(settings, client, login_client, store).await.map_err(Exit::failed)
+}
+
+fn sealing(key: &[u8; 32]) -> Result<SealingKey, Exit> {
+    SealingKey::new(key).map_err(Exit::failed)
+}
+
+/// Goes on with what is on its way.
+pub async fn keep_house(manager: Arc<Manager>, mut stop: Stop) {
+    let mut tend = tokio::time::interval(TEND);
+    tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tend.tick() => manager.tend().await,
+            () = stop.wait() => break,
+        }
+    }
+}

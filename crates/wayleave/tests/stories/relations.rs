@@ -1,0 +1,226 @@
+//! The relationship manager over real processes: Alice's one desk over two resource servers and two authorization
+//! servers that know nothing of each other.
+
+use crate::choosing::{LABORATORY, open_gateway};
+use crate::gateway::{Guarded, challenge_of, raw};
+use crate::processes::{Folder, Process, Server, free_port};
+use client::{Called, Client, Credentials, Rpt, TicketRequest, Traded};
+use jose::{SystemClock, SystemRandomness};
+use outbound::{Method, Outbound, Settings};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use types::token::ID_TOKEN_FORMAT;
+use wayleave::demo::browser::{Browser, Shown, attribute};
+
+/// A manager that logs people in by itself.
+pub(crate) struct Desk {
+    pub(crate) url: String,
+    process: Process,
+    folder: Folder,
+}
+
+impl Desk {
+    pub(crate) fn start() -> Self {
+        let (folder, port) = (Folder::new(), free_port());
+        let url = format!("http://127.0.0.1:{port}");
+        let account = |name: &str| format!("[[account]]\nusername = \"{name}\"\npassword = \"{name}-desk-password\"\n");
+        let text = format!(
+            "[manager]\nlisten = \"127.0.0.1:{port}\"\nurl = \"{url}\"\nname = \"Alice's desk\"\nstore = {{ url = \"sqlite:manager.db\" }}\n\
+             [outbound]\nallow_private_networks = true\nallow_http = true\n{}{}",
+            account("alice"),
+            account("mallory")
+        );
+        std::fs::write(folder.0.join("wayleave.toml"), text).unwrap();
+        Self { process: Process::start(&["manager"], &folder.0), url, folder }
+    }
+
+    fn run_again(&mut self) {
+        self.process.kill();
+        self.process = Process::start(&["manager"], &self.folder.0);
+    }
+}
+
+fn open_outbound() -> Outbound {
+    Outbound::new(Settings { allow_private_networks: true, allow_http: true, ..Settings::default() }).unwrap()
+}
+
+/// Somebody at the desk, in a browser.
+pub(crate) struct Sitting {
+    pub(crate) browser: Browser,
+    url: String,
+}
+
+impl Sitting {
+    pub(crate) async fn of(desk: &Desk, name: &str) -> Self {
+        let mut browser = Browser::new(open_outbound());
+        let page = browser.open(&desk.url).await.unwrap();
+        assert_eq!(page.status, 200, "{}", page.html);
+        let password = format!("{name}-desk-password");
+        let page = browser.submit(&page, "/login", &[("username", name), ("password", &password)]).await.unwrap();
+        let page = match page.html.contains("/authorize/decision") {
+            true => browser.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.unwrap(),
+            false => page,
+        };
+        assert!(page.status == 200 && page.html.contains("Your things"), "{}: {}", page.url, page.html);
+        Self { browser, url: desk.url.clone() }
+    }
+
+    pub(crate) async fn open(&mut self, path: &str) -> Shown {
+        let page = self.browser.open(&format!("{}{path}", self.url)).await.unwrap();
+        assert_eq!(page.status, 200, "{path}: {}", page.html);
+        page
+    }
+
+    async fn json(&mut self, path: &str) -> Value {
+        serde_json::from_str(&self.open(path).await.html).unwrap()
+    }
+
+    /// Finds a server, goes there, logs in, and lets the desk act for her.
+    pub(crate) async fn link(&mut self, typed: &str) -> Shown {
+        let page = self.open("/servers").await;
+        let page = self.browser.submit(&page, "/servers", &[("server", typed)]).await.unwrap();
+        let to = page.html.split("class=\"button\" ").nth(1).map(|tag| attribute(tag, "href"));
+        let to = to.unwrap_or_else(|| panic!("{}", page.html));
+        let mut page = self.browser.open(&to).await.unwrap();
+        for _ in 0..3 {
+            page = if page.html.contains("/authorize/decision") {
+                // acting for her takes her password once more
+                let fields = [("decision", "approve"), ("password", "alice-password")];
+                self.browser.submit(&page, "/authorize/decision", &fields).await.unwrap()
+            } else if page.html.contains("name=\"password\"") {
+                let fields = [("username", "alice"), ("password", "alice-password")];
+                self.browser.submit(&page, "/login", &fields).await.unwrap()
+            } else {
+                break;
+            };
+        }
+        assert!(page.html.contains("Your servers"), "{}: {}", page.url, page.html);
+        page
+    }
+
+    async fn things(&mut self) -> Vec<Value> {
+        self.json("/api/things").await["things"].as_array().unwrap().clone()
+    }
+
+    /// Shares everything that `query` chooses.
+    pub(crate) async fn share(&mut self, query: &str, scope: &str) -> Shown {
+        let page = self.open(&format!("/share?{query}")).await;
+        let fields = [("email", "Bob@bar.example"), ("scope", scope), ("step", "review")];
+        let page = self.browser.submit(&page, "/share", &fields).await.unwrap();
+        assert!(page.html.contains("Whoever proves the address bob@bar.example may view"), "{}", page.html);
+        self.browser.submit(&page, "/share", &[("step", "confirm")]).await.unwrap()
+    }
+
+    async fn withdraw_everything(&mut self, who: &str) -> Shown {
+        let page = self.open(&format!("/people/show?who=address%3A{who}")).await;
+        self.browser.submit(&page, "/people/withdraw", &[("sure", "yes")]).await.unwrap()
+    }
+}
+
+/// What Bob gets at a gateway without anybody's help.
+async fn bob_at(server: &Server, guarded: &Guarded, serial: u32) -> Result<Rpt, String> {
+    let client = Client {
+        outbound: open_outbound(),
+        clock: Arc::new(SystemClock),
+        randomness: Arc::new(SystemRandomness),
+        credentials: Credentials::secret("viewer", "viewer-secret"),
+        dpop_key: None,
+    };
+    let Called::Challenged(challenge) = client.call(Method::GET, &guarded.photo(), None).await.unwrap() else { panic!() };
+    let metadata = client.discover(&challenge.issuer).await.unwrap();
+    let token = server.id_token(serial);
+    let resource = Some(challenge.resource.as_str());
+    let request =
+        TicketRequest { ticket: &challenge.ticket, resource, claim: Some((&token, ID_TOKEN_FORMAT)), ..TicketRequest::default() };
+    match client.trade(&metadata, &request).await.map_err(|error| error.to_string())? {
+        Traded::Granted(tokens) => Ok(client.rpt(&tokens, &challenge).unwrap()),
+        Traded::Denied { error, .. } => Err(error),
+        Traded::Submitted { .. } => Err("request_submitted".into()),
+        Traded::NeedInfo { .. } => Err("need_info".into()),
+    }
+}
+
+async fn reads(guarded: &Guarded, rpt: &Rpt) -> u16 {
+    let bearer = format!("{} {}", rpt.token_type, rpt.token);
+    raw(Method::GET, &guarded.photo(), &[("authorization", &bearer)]).await.status.as_u16()
+}
+
+/// The whole laboratory: two worlds, each with a resource server and an authorization server.
+pub(crate) async fn laboratory() -> (Vec<Server>, Vec<Guarded>) {
+    let servers = vec![Server::start(LABORATORY), Server::start(LABORATORY)];
+    let mut guarded = Vec::new();
+    for server in &servers {
+        let gateway = open_gateway(server, |text| text);
+        challenge_of(&raw(Method::GET, &gateway.photo(), &[]).await);
+        guarded.push(gateway);
+    }
+    (servers, guarded)
+}
+
+#[tokio::test]
+async fn one_desk_over_four_servers_that_know_nothing_of_each_other() {
+    let (mut servers, guarded) = laboratory().await;
+    let mut desk = Desk::start();
+    let mut alice = Sitting::of(&desk, "alice").await;
+    assert!(alice.open("/").await.html.contains("Link your first server"));
+    for place in [&servers[0].issuer, &servers[1].issuer, &guarded[0].url, &guarded[1].url] {
+        let page = alice.link(place).await;
+        assert!(page.html.contains("alice@foo.example"), "{}", page.html);
+    }
+    let things = alice.things().await;
+    assert_eq!(things.len(), 2, "each album once, whoever speaks of it: {things:?}");
+    for (thing, guard) in things.iter().zip([0, 1].map(|n| &guarded[n])) {
+        assert_eq!((thing["name"].as_str(), thing["guards"][0]["linked"].as_bool()), (Some("Holiday"), Some(true)), "{thing}");
+        assert!(things.iter().any(|one| one["resource_server"] == guard.url.as_str()));
+    }
+    assert_eq!(bob_at(&servers[0], &guarded[0], 1).await.err().as_deref(), Some("request_submitted"));
+    // both at once, in one go
+    let page = alice.share("all=yes", "view").await;
+    assert!(page.html.contains("<h1>Shared") && page.html.contains("may view Holiday and Holiday"), "{}", page.html);
+    let mut rpts = Vec::new();
+    for at in [0, 1] {
+        rpts.push(bob_at(&servers[at], &guarded[at], 2).await.unwrap());
+        assert_eq!(reads(&guarded[at], &rpts[at]).await, 200);
+    }
+    let page = alice.open("/people").await;
+    assert!(page.html.contains("bob@bar.example") && page.html.contains("2 things"), "{}", page.html);
+    // somebody else at the same desk sees nothing of it
+    let mut mallory = Sitting::of(&desk, "mallory").await;
+    assert!(mallory.things().await.is_empty());
+    // one server is down; everything of Bob's goes all the same, and stops where a server is up
+    servers[1].process.as_mut().unwrap().kill();
+    let begun = Instant::now();
+    let page = alice.withdraw_everything("bob%40bar.example").await;
+    assert!(page.html.contains("not yet confirmed") && page.html.contains(">confirmed "), "{}", page.html);
+    // within a second of the confirmation (the gateway may keep an answer for one)
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    assert_eq!(reads(&guarded[0], &rpts[0]).await, 401, "after {:?}", begun.elapsed());
+    // the desk falls over, too: what it was told is not lost
+    desk.run_again();
+    servers[1].run();
+    let mut alice = Sitting::of(&desk, "alice").await;
+    for _ in 0..200 {
+        let all = alice.json("/api/withdrawals").await;
+        if all.as_array().unwrap().iter().all(|task| task["state"] == "confirmed") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    assert_eq!(reads(&guarded[1], &rpts[1]).await, 401, "it stops when its server comes back");
+    assert!(alice.open("/withdrawals").await.html.contains("2 of 2 confirmed"));
+}
+
+/// Every page in Chromium, with axe; pictures where they are wanted.
+#[tokio::test]
+async fn a_real_browser_sits_at_the_desk() {
+    let (servers, guarded) = laboratory().await;
+    let desk = Desk::start();
+    let mut alice = Sitting::of(&desk, "alice").await;
+    for place in [&servers[0].issuer, &servers[1].issuer, &guarded[0].url, &guarded[1].url] {
+        alice.link(place).await;
+    }
+    let world = serde_json::json!({"desk": desk.url, "pictures": std::env::var("WAYLEAVE_PICTURES").ok()});
+    tokio::task::spawn_blocking(move || crate::others::run("node", "desk.mjs", &world)).await.unwrap();
+}
