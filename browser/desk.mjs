@@ -47,6 +47,19 @@ await page.keyboard.press('Enter');
 await page.getByText('Nothing fits that').waitFor();
 await page.getByRole('link', { name: 'Show all' }).click();
 
+// a key of her own, registered everywhere
+await page.getByRole('link', { name: 'Keys' }).click();
+await heading('Your keys');
+await look('keys-none');
+await page.getByLabel(/^Passphrase/).fill('correct horse battery staple');
+await page.getByLabel('The same again').fill('correct horse battery staple');
+await press('Make the key');
+await page.getByText('It is open').waitFor();
+await press('Register it there');
+await page.getByText('Not registered yet at').waitFor({ state: 'detached' });
+await look('keys');
+await page.getByRole('link', { name: 'Things' }).click();
+
 // one thing, and a share of it, step by step
 await page.getByRole('link', { name: 'Holiday' }).first().click();
 await heading('Who can reach it');
@@ -60,8 +73,10 @@ await page.getByLabel('view').check();
 await page.getByLabel(/^Last day/).fill('2033-12-01');
 await press('Go on');
 await page.getByText('Whoever proves the address bob@bar.example may view Holiday up to and including 1 December 2033; not delete or edit.').waitFor();
+await page.getByText('Exactly what you sign').click();
+await page.getByText('allowed_rqp').waitFor();
 await look('review');
-await press('Share');
+await press('Sign and share');
 await heading('Shared');
 await look('shared');
 
@@ -75,7 +90,7 @@ await look('person');
 await page.getByLabel(/^I am sure/).check();
 await press('Withdraw everything');
 await heading('What you withdrew');
-await page.getByText('1 of 1 confirmed').waitFor();
+await page.getByText('2 of 2 confirmed').waitFor();
 await look('withdrawals');
 
 await page.getByRole('link', { name: 'Requests' }).click();

@@ -37,7 +37,8 @@ pub(crate) struct Share {
     pub(crate) until: Option<Timestamp>,
     /// Through these clients alone.
     pub(crate) clients: Vec<String>,
-    pub(crate) signed: bool,
+    /// Her own word for it, where she signed it.
+    pub(crate) token: Option<String>,
     /// Somebody to whom she delegated wrote it.
     pub(crate) delegated: bool,
 }
@@ -264,7 +265,7 @@ impl Joint {
             scopes: policy.resource_scopes.clone(),
             until: policy.expires_at,
             clients: policy.client_id.iter().map(|client| client.as_str().to_owned()).collect(),
-            signed: policy.authority.is_some(),
+            token: policy.authority.clone(),
             delegated: policy.delegation.is_some(),
         });
     }

@@ -11,9 +11,11 @@ mod link;
 mod pages;
 mod person;
 mod share;
+mod signing;
 mod store;
 mod sync;
 mod task;
+mod vault;
 mod words;
 
 pub use pages::router;
@@ -80,6 +82,12 @@ pub struct Manager {
     holdings: Mutex<HashMap<String, Arc<Holdings>>>,
     /// Links that are being read anew.
     reading: Mutex<HashSet<(String, String)>>,
+    /// Keys that are open, and who guesses.
+    vault: Mutex<vault::Vault>,
+    /// What was shown to be signed.
+    prepared: Mutex<HashMap<String, signing::Prepared>>,
+    /// One slow derivation of a key at a time.
+    slow: tokio::sync::Mutex<()>,
     /// One at a time renews the tokens of a link.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     csrf: [u8; 32],
@@ -114,6 +122,9 @@ impl Manager {
             holdings: Mutex::default(),
             reading: Mutex::default(),
             turns: Mutex::default(),
+            vault: Mutex::default(),
+            prepared: Mutex::default(),
+            slow: tokio::sync::Mutex::default(),
             csrf,
         }))
     }

@@ -1,9 +1,11 @@
 //! The desk's pages and its JSON. Rendered on the server; they work without JavaScript, on a phone first.
 
 mod api;
+mod keys;
 mod people;
 mod requests;
 mod servers;
+mod sharing;
 mod things;
 
 use crate::person::{BEGUN_LIFETIME, Person, cookie};
@@ -31,7 +33,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
     Router::new()
         .route("/", get(things::list))
         .route("/thing/{key}", get(things::show))
-        .route("/share", get(things::share_form).post(things::share))
+        .route("/share", get(sharing::share_form).post(sharing::share))
         .route("/withdraw", post(things::withdraw))
         .route("/people", get(people::list))
         .route("/people/show", get(people::show))
@@ -39,6 +41,8 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/requests", get(requests::list).post(requests::decide))
         .route("/servers", get(servers::list).post(servers::add))
         .route("/servers/unlink", post(servers::unlink))
+        .route("/keys", get(keys::list).post(keys::change))
+        .route("/keys/export", get(keys::export))
         .route("/withdrawals", get(people::withdrawals))
         .route("/api/things", get(api::things))
         .route("/api/people", get(api::people))
@@ -60,7 +64,7 @@ async fn not_found(State(manager): Desk, request: Request) -> Response {
 
 /// The links of every page, and which of them this is.
 fn links(current: &str) -> Vec<ui::Link> {
-    let all = [("/", "Things"), ("/people", "People"), ("/requests", "Requests"), ("/servers", "Servers")];
+    let all = [("/", "Things"), ("/people", "People"), ("/requests", "Requests"), ("/servers", "Servers"), ("/keys", "Keys")];
     all.map(|(path, text)| ui::Link { path, text, current: path == current }).into()
 }
 

@@ -1,13 +1,15 @@
 //! Sharing and withdrawing, over all servers at once; and answering requests.
 
 use crate::holdings::{Guard, Holdings, Known, Share, Thing, Who};
+use crate::store::Place;
 use crate::task::{Task, Wanted};
 use crate::{Manager, PATIENCE, Trouble};
 use client::api::{ApiAnswer, ApiBody, ApiCall};
 use futures_util::future::join_all;
 use http::Method;
+use jose::UnverifiedJws;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use types::access_request::{AccessRequestDocument, AccessRequestState};
 use types::available_resource::RegistrationState;
@@ -135,6 +137,7 @@ impl Manager {
             let Some(known) = holdings.server(&share.link) else { continue };
             let Some(endpoint) = &known.snapshot.policy_endpoint else { continue };
             wanted.push(deletion(known, format!("{}: {name}", share.who.name()), format!("{endpoint}/{}", share.policy)));
+            wanted.extend(holdings.told_to_servers(name, share));
         }
         self.ask(owner, wanted).await
     }
@@ -147,12 +150,24 @@ impl Manager {
             let Some(known) = holdings.server(&share.link) else { continue };
             let Some(endpoint) = &known.snapshot.policy_endpoint else { continue };
             wanted.push(deletion(known, format!("{}: {name}", who.name()), format!("{endpoint}/{}", share.policy)));
+            wanted.extend(holdings.told_to_servers(&name, &share));
         }
         for (known, request) in holdings.approved_for(who) {
             let Some(endpoint) = &known.snapshot.access_requests_endpoint else { continue };
             wanted.push(deletion(known, format!("{}: an approved request", who.name()), format!("{endpoint}/{}", request.id)));
         }
         self.ask(owner, wanted).await
+    }
+
+    /// Whether nothing passes at a server that she did not sign; her other settings there stay.
+    pub(crate) async fn demand_signature(self: &Arc<Self>, owner: &str, link: &str, on: bool) -> Result<(), Trouble> {
+        let at = |metadata: &types::metadata::Metadata| metadata.owner_settings_endpoint.clone();
+        let mut settings = self.api_at(owner, link, Method::GET, at, None).await?.body;
+        let Some(object) = settings.as_object_mut() else { return Err(Trouble::Refused("its settings do not read".into())) };
+        object.insert("require_resource_owner_token".into(), json!(on));
+        let answer = self.api_at(owner, link, Method::PUT, at, Some(&settings)).await?;
+        self.read_servers(owner, [link.to_owned()]).await;
+        if answer.status == 200 { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
     }
 
     /// Answers a request that waits at a server.
@@ -197,6 +212,32 @@ impl Holdings {
             thing.shares.iter().filter(|share| share.who == *who).map(|share| (name.clone(), share.clone())).collect::<Vec<_>>()
         };
         self.things.iter().flat_map(of).collect()
+    }
+
+    /// A signed share is withdrawn at each resource server that it names, too: they believe her, and no server for her.
+    fn told_to_servers(&self, name: &str, share: &Share) -> Vec<Wanted> {
+        let claims = share.token.as_deref().and_then(|token| UnverifiedJws::parse(token).ok());
+        let Some(claims) = claims else { return Vec::new() };
+        let (id, end) = (claims.claimed_value("jti"), claims.claimed_value("exp"));
+        let named = claims.claimed_value("resources").unwrap_or_default();
+        let servers: BTreeSet<String> = named
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| Some(one.get("resource_server")?.as_str()?.to_owned()))
+            .collect();
+        let told = |known: &Known| {
+            let Place::ResourceServer { resource, management, .. } = &known.link.place else { return None };
+            servers.contains(resource).then(|| Wanted {
+                link: known.link.id.clone(),
+                server: resource.clone(),
+                what: format!("{}: {name}, your signed word for it", share.who.name()),
+                method: Method::POST,
+                url: format!("{management}/my-withdrawn-tokens"),
+                body: Some(json!({"jti": id, "exp": end})),
+            })
+        };
+        self.servers.iter().filter_map(told).collect()
     }
 
     /// Requests of somebody that she has approved, and that still let that person in.

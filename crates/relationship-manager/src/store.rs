@@ -26,6 +26,7 @@ static BEGUN: Table = Table { name: "begun", columns: &[text("state"), int("expi
 static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[] };
 static REGISTRATION: Table = Table { name: "registration", columns: &[text("issuer"), BODY], key: 1, indexes: &[] };
 static LINK: Table = Table { name: "link", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[] };
+static VAULT: Table = Table { name: "vault", columns: &[text("owner"), text("did"), BODY], key: 2, indexes: &[] };
 static SNAPSHOT: Table = Table { name: "snapshot", columns: &[text("owner"), text("link"), BODY], key: 2, indexes: &[] };
 static TASK: Table = Table {
     name: "task",
@@ -43,6 +44,7 @@ static MIGRATIONS: Migrations = Migrations(&["\
      CREATE TABLE secret (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE registration (issuer TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE link (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
+     CREATE TABLE vault (owner TEXT, did TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, did)) WITHOUT ROWID;
      CREATE TABLE snapshot (owner TEXT, link TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, link)) WITHOUT ROWID;
      CREATE TABLE task (owner TEXT, id TEXT, due BIGINT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
      CREATE INDEX task_by_due ON task (due);"]);
@@ -236,6 +238,16 @@ impl Store {
         self.write(vec![Operation::Delete { table: &LINK, key }, snapshot]).await
     }
 
+    /// An owner's keys, sealed under her passphrases.
+    pub(crate) fn list_keys<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<T>, StoreAway> {
+        Ok(self.list(&VAULT, &[owner.into()])?.into_iter().map(|(_, key)| key).collect())
+    }
+
+    pub(crate) async fn put_key(&self, owner: &str, did: &str, key: &impl Serialize) -> Result<(), StoreAway> {
+        let row = vec![owner.into(), did.into(), self.sealed(&VAULT, key)?];
+        self.write(vec![Operation::Put { table: &VAULT, row }]).await
+    }
+
     /// What a server last said, by link.
     pub(crate) fn list_snapshots<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<(String, T)>, StoreAway> {
         let rows = self.list(&SNAPSHOT, &[owner.into()])?;
@@ -291,7 +303,7 @@ mod tests {
 
     #[test]
     fn tables_are_as_the_migration_makes_them() {
-        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &SNAPSHOT, &TASK] {
+        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &VAULT, &SNAPSHOT, &TASK] {
             let script = MIGRATIONS.0[0];
             let line = script.lines().find(|line| line.contains(&format!("TABLE {} ", table.name))).unwrap();
             assert!(table.columns.iter().all(|column| line.contains(column.name)), "{}", table.name);

@@ -9,9 +9,11 @@ use client::api::{ApiBody, ApiCall};
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::Arc;
 use types::access_request::AccessRequestDocument;
 use types::available_resource::{AvailableResource, ChosenServer};
+use types::credential::CredentialDocument;
 use types::metadata::Metadata;
 use types::policy::{PolicyDocument, SharedPolicy};
 use types::{ResourceDescription, ResourceId, ResourceServerId, Timestamp};
@@ -44,6 +46,14 @@ pub(crate) struct Snapshot {
     pub(crate) available: Vec<AvailableResource>,
     #[serde(default)]
     pub(crate) servers: Vec<ChosenServer>,
+    /// Whether what she signs can count there, and by which keys it does.
+    #[serde(default)]
+    pub(crate) signs: bool,
+    #[serde(default)]
+    pub(crate) credentials: Vec<CredentialDocument>,
+    /// Of an authorization server: whether nothing passes that she did not sign.
+    #[serde(default)]
+    pub(crate) demands_signature: Option<bool>,
     /// Of an authorization server: where shares and requests are, for when it is away.
     #[serde(default)]
     pub(crate) policy_endpoint: Option<String>,
@@ -88,10 +98,24 @@ impl Asking<'_> {
         }
     }
 
+    /// The owner's setting, where the server has such settings.
+    async fn settings(&self, metadata: &Metadata) -> Result<Option<bool>, Trouble> {
+        let Some(url) = &metadata.owner_settings_endpoint else { return Ok(None) };
+        let token = &self.link.access_token;
+        let call = ApiCall { method: Method::GET, url, token, bound: self.link.bound, body: ApiBody::None, patience: PATIENCE };
+        let answer = self.client.api(&call).await?;
+        if answer.status != 200 {
+            return Err(Trouble::Refused(answer.refusal()));
+        }
+        Ok(answer.body.get("require_resource_owner_token").and_then(Value::as_bool))
+    }
+
     async fn read(&self, metadata: &Metadata, snapshot: &mut Snapshot) -> Result<(), Trouble> {
         match &self.link.place {
             Place::ResourceServer { management, .. } => {
                 snapshot.available = self.list(&format!("{management}/my-resources")).await?;
+                snapshot.signs = true;
+                snapshot.credentials = self.list(&format!("{management}/my-credentials")).await?;
                 snapshot.servers = self.list(&format!("{management}/authorization-servers")).await?;
             }
             Place::AuthorizationServer { .. } => {
@@ -99,6 +123,9 @@ impl Asking<'_> {
                 snapshot.access_requests_endpoint.clone_from(&metadata.access_requests_endpoint);
                 let policies = metadata.policy_endpoint.clone();
                 let shared = policies.as_ref().map(|url| format!("{url}?role=requesting_party"));
+                snapshot.signs = metadata.resource_owner_credentials_endpoint.is_some();
+                snapshot.credentials = self.list_if(metadata.resource_owner_credentials_endpoint.clone()).await?;
+                snapshot.demands_signature = self.settings(metadata).await?;
                 snapshot.guarded = self.list_if(metadata.registered_resources_endpoint.clone()).await?;
                 snapshot.policies = self.list_if(policies).await?;
                 snapshot.requests = self.list_if(metadata.access_requests_endpoint.clone()).await?;

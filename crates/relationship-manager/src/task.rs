@@ -114,10 +114,9 @@ impl Manager {
     async fn try_one(self: &Arc<Self>, task: Task) -> Task {
         let tries = task.tries.saturating_add(1);
         let standing = match self.call(&task).await {
-            Ok(status @ (200..=299 | 404 | 410)) => {
-                tracing::debug!(status, url = task.url, "confirmed");
-                Standing::Confirmed { at: self.now() }
-            }
+            Ok(200..=299) => Standing::Confirmed { at: self.now() },
+            // what is to be gone is not there
+            Ok(404 | 410) if task.method == "DELETE" => Standing::Confirmed { at: self.now() },
             Ok(status) if (400..500).contains(&status) && ![401, 408, 425, 429].contains(&status) => {
                 Standing::Refused { why: format!("it answered HTTP {status}") }
             }

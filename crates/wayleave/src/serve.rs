@@ -77,6 +77,11 @@ pub async fn bind(preferred: &str, or_any: bool) -> std::io::Result<TcpListener>
     }
 }
 
+/// Most that is read of a connection at once, which bounds a request's head too.
+const READ_AT_ONCE: usize = 64 * 1024;
+/// The same where large bodies pass through: fewer and larger pieces.
+pub const READ_IN_BULK: usize = 256 * 1024;
+
 /// Serves until told to stop, then lets what is in flight end.
 pub async fn serve<S>(
     listener: TcpListener,
@@ -84,13 +89,29 @@ pub async fn serve<S>(
     trusted_proxies: Vec<IpAddr>,
     tls: Option<TlsAcceptor>,
     metrics: Option<Arc<Metrics>>,
+    stop: Stop,
+) where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    serve_reading(listener, site, trusted_proxies, tls, metrics, stop, READ_AT_ONCE).await;
+}
+
+/// The same, reading so much at once.
+pub async fn serve_reading<S>(
+    listener: TcpListener,
+    site: S,
+    trusted_proxies: Vec<IpAddr>,
+    tls: Option<TlsAcceptor>,
+    metrics: Option<Arc<Metrics>>,
     mut stop: Stop,
+    at_once: usize,
 ) where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(at_once);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Some(Duration::from_secs(20)));
     let graceful = GracefulShutdown::new();
     let trusted = Arc::new(trusted_proxies);

@@ -64,7 +64,7 @@ fn thing_json(holdings: &Holdings, thing: &crate::holdings::Thing) -> Value {
     let shares = thing.shares.iter().map(|share| {
         let at = holdings.server(&share.link).map(|known| known.link.place.url().to_owned());
         json!({"policy_id": share.policy, "authorization_server": at, "who": share.who.name(), "resource_scopes": share.scopes,
-            "expires_at": share.until, "signed": share.signed})
+            "expires_at": share.until, "signed": share.token.is_some()})
     });
     json!({"key": thing.key, "name": thing.name, "resource_server": thing.server, "resource_scopes": thing.description.resource_scopes,
         "guards": guards.collect::<Vec<_>>(), "shares": shares.collect::<Vec<_>>()})

@@ -1,19 +1,14 @@
-//! What she has: the list, one thing, sharing and withdrawing.
+//! What she has: the list, one thing, and withdrawing a share of it.
 
-use super::{Desk, Fields, Shown, at_desk, page, posted, see_other};
+use super::{Desk, Fields, at_desk, page, posted, see_other};
 use crate::holdings::{Filter, Guard, Holdings, Share, Thing, Who};
-use crate::person::Person;
-use crate::share::Sharing;
-use crate::words::{self, promise};
-use crate::{Manager, Trouble};
+use crate::{Trouble, words};
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use types::available_resource::RegistrationState;
-use types::{Scope, ScopeSet};
 
 /// Things on one page.
 const PAGE: usize = 100;
@@ -54,7 +49,7 @@ struct ThingsPage<'a> {
     query: String,
 }
 
-fn filter_of(query: &Fields) -> Filter {
+pub(super) fn filter_of(query: &Fields) -> Filter {
     Filter {
         words: query.one("q").chars().take(200).collect(),
         server: query.one("server").to_owned(),
@@ -196,7 +191,7 @@ fn share_row(holdings: &Holdings, share: &Share) -> ShareRow {
         who: share.who.in_words(),
         who_query: who_query(&share.who),
         may: share.in_words(),
-        signed: share.signed,
+        signed: share.token.is_some(),
         delegated: share.delegated,
         place: holdings.server(&share.link).map(|known| host_of(known.link.place.url())).unwrap_or_default(),
     }
@@ -220,188 +215,6 @@ pub(super) async fn show(State(manager): Desk, Path(key): Path<String>, request:
         Ok(page(manager, Some(person), StatusCode::OK, &thing.name, "/", &body))
     })
     .await
-}
-
-struct ScopeBox {
-    name: String,
-    chosen: bool,
-}
-
-#[derive(Template)]
-#[template(path = "share.html")]
-struct SharePage<'a> {
-    names: Vec<&'a str>,
-    more: usize,
-    /// Things that cannot be shared from here, and why.
-    left_out: Vec<String>,
-    keys: Vec<&'a str>,
-    scopes: Vec<ScopeBox>,
-    email: String,
-    until: String,
-    anyone: bool,
-    error: Option<String>,
-    csrf: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "share_review.html")]
-struct ReviewPage<'a> {
-    promise: String,
-    warning: Option<&'static str>,
-    names: Vec<&'a str>,
-    keys: Vec<&'a str>,
-    scopes: Vec<String>,
-    who: &'a str,
-    until: &'a str,
-    csrf: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "shared.html")]
-struct SharedPage<'a> {
-    promise: String,
-    count: usize,
-    failed: &'a [String],
-    who_query: String,
-}
-
-/// The things that a form is about: those that are named, or all that fit a search.
-fn chosen<'a>(holdings: &'a Holdings, fields: &Fields) -> Vec<&'a Thing> {
-    if fields.one("all") == "yes" {
-        return holdings.find(&filter_of(fields));
-    }
-    let mut seen = BTreeSet::new();
-    fields.all("thing").filter(|key| seen.insert((*key).to_owned())).filter_map(|key| holdings.thing(key)).collect()
-}
-
-pub(super) async fn share_form(State(manager): Desk, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    let query = Fields::of_query(&parts);
-    at_desk(manager, &parts.headers, async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
-        form(manager, person, &chosen(&holdings, &query), &query, None)
-    })
-    .await
-}
-
-fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, error: Option<String>) -> Shown {
-    if things.is_empty() {
-        return Err(Trouble::Refused("Choose at least one thing to share.".into()));
-    }
-    let can = |thing: &&&Thing| thing.guard_for(&thing.description.resource_scopes).is_some();
-    let (able, unable): (Vec<&Thing>, Vec<&Thing>) = things.iter().partition(|thing| can(thing));
-    let offered: BTreeSet<String> = able
-        .iter()
-        .flat_map(|thing| thing.guards.iter().flat_map(|guard| guard.scopes.iter().map(ToString::to_string)))
-        .collect();
-    let wanted: Vec<&str> = fields.all("scope").collect();
-    let body = ui::render(&SharePage {
-        names: able.iter().take(10).map(|thing| thing.name.as_str()).collect(),
-        more: able.len().saturating_sub(10),
-        left_out: unable.iter().take(10).map(|thing| format!("{}: {}", thing.name, thing.why_not())).collect(),
-        keys: able.iter().map(|thing| thing.key.as_str()).collect(),
-        scopes: offered.into_iter().map(|name| ScopeBox { chosen: wanted.contains(&name.as_str()), name }).collect(),
-        email: fields.one("email").to_owned(),
-        until: fields.one("until").to_owned(),
-        anyone: fields.one("anyone") == "yes",
-        error,
-        csrf: &person.csrf,
-    });
-    Ok(page(manager, Some(person), StatusCode::OK, "Share", "/", &body))
-}
-
-/// What a form says, or what is wrong with it.
-fn sharing_of(manager: &Manager, things: &[&Thing], fields: &Fields) -> Result<Sharing, String> {
-    let address = fields.one("email").to_lowercase();
-    let who = match (fields.one("anyone") == "yes", address.as_str()) {
-        (true, "") => Who::Anyone,
-        (true, _) => return Err("Choose either one address, or anyone.".into()),
-        (false, address) if is_address(address) => Who::Address(address.to_owned()),
-        (false, "") => return Err("Say whom you share with: an e-mail address.".into()),
-        (false, other) => return Err(format!("“{other}” is no e-mail address.")),
-    };
-    let scopes: ScopeSet = fields.all("scope").filter_map(|text| Scope::parse(text).ok()).collect();
-    if scopes.is_empty() {
-        return Err("Choose at least one thing that will be possible.".into());
-    }
-    let until = match fields.one("until") {
-        "" => None,
-        text => match ui::end_of_date(text).filter(|end| *end > manager.now()) {
-            Some(end) => Some(end),
-            None => return Err("The last day must be a date that is not over.".into()),
-        },
-    };
-    let things =
-        things.iter().filter(|thing| thing.guard_for(&scopes).is_some()).map(|thing| thing.key.clone()).collect::<Vec<_>>();
-    if things.is_empty() {
-        return Err("None of these offers what you chose.".into());
-    }
-    Ok(Sharing { things, who, scopes, until })
-}
-
-/// One `@`, something on both sides of it, no space: whether it is anybody's is for the servers to see.
-fn is_address(text: &str) -> bool {
-    let halves = text.split_once('@');
-    halves.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
-        && !text.contains(char::is_whitespace)
-        && text.len() <= 254
-}
-
-pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
-    posted(manager, request, async |manager, person, fields| {
-        let holdings = manager.holdings(&person.owner)?;
-        let things = chosen(&holdings, fields);
-        let sharing = match sharing_of(manager, &things, fields) {
-            Ok(sharing) => sharing,
-            Err(what) => return form(manager, person, &things, fields, Some(what)),
-        };
-        match fields.one("step") {
-            "confirm" => carry_out(manager, person, &holdings, &sharing).await,
-            "back" => form(manager, person, &things, fields, None),
-            _ => Ok(review(manager, person, &holdings, &sharing, fields)),
-        }
-    })
-    .await
-}
-
-fn sentence(holdings: &Holdings, sharing: &Sharing) -> String {
-    let things: Vec<&Thing> = sharing.things.iter().filter_map(|key| holdings.thing(key)).collect();
-    let offered = things.iter().flat_map(|thing| thing.description.resource_scopes.iter().cloned());
-    let rest = offered.collect::<ScopeSet>().difference(&sharing.scopes);
-    let names: Vec<&str> = things.iter().map(|thing| thing.name.as_str()).collect();
-    promise(&sharing.who, &names, &sharing.scopes, &rest, sharing.until)
-}
-
-fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Response {
-    let things: Vec<&Thing> = sharing.things.iter().filter_map(|key| holdings.thing(key)).collect();
-    let odd = matches!(&sharing.who, Who::Address(address) if !address.is_ascii());
-    let body = ui::render(&ReviewPage {
-        promise: sentence(holdings, sharing),
-        warning: match sharing.who {
-            Who::Anyone => Some("Anyone who finds the address of these things will get in, without saying who they are."),
-            _ if odd => Some("This address has letters that look like others. Check that it is who you mean."),
-            _ => None,
-        },
-        names: things.iter().take(50).map(|thing| thing.name.as_str()).collect(),
-        keys: things.iter().map(|thing| thing.key.as_str()).collect(),
-        scopes: sharing.scopes.iter().map(ToString::to_string).collect(),
-        who: match &sharing.who {
-            Who::Address(address) => address,
-            _ => "",
-        },
-        until: fields.one("until"),
-        csrf: &person.csrf,
-    });
-    page(manager, Some(person), StatusCode::OK, "Share?", "/", &body)
-}
-
-async fn carry_out(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, sharing: &Sharing) -> Shown {
-    let promise = sentence(holdings, sharing);
-    let shared = manager.share(&person.owner, sharing).await?;
-    let who_query = who_query(&sharing.who);
-    let body = ui::render(&SharedPage { promise, count: shared.count, failed: &shared.failed, who_query });
-    let status = if shared.count > 0 { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-    Ok(page(manager, Some(person), status, "Shared", "/", &body))
 }
 
 pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, GatewayConfig};
 use crate::log_in::{self, LogIn};
-use crate::serve::{Stop, bind, serve};
+use crate::serve::{READ_IN_BULK, Stop, bind, serve_reading};
 use crate::{Exit, assemble, say};
 use client::{Client, Credentials};
 use jose::{SystemClock, SystemRandomness};
@@ -44,7 +44,8 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     });
     let house = tokio::spawn(keep_house(gateway.clone(), stop.clone()));
     say::ready(&section.resource);
-    serve(listener, log_in::before(log_in, gateway.router()), section.trusted_proxies.clone(), None, None, stop).await;
+    let site = log_in::before(log_in, gateway.router());
+    serve_reading(listener, site, section.trusted_proxies.clone(), None, None, stop, READ_IN_BULK).await;
     let _ = house.await;
     Ok(())
 }

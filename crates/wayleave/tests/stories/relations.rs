@@ -224,3 +224,91 @@ async fn a_real_browser_sits_at_the_desk() {
     let world = serde_json::json!({"desk": desk.url, "pictures": std::env::var("WAYLEAVE_PICTURES").ok()});
     tokio::task::spawn_blocking(move || crate::others::run("node", "desk.mjs", &world)).await.unwrap();
 }
+
+const PASSPHRASE: &str = "correct horse battery staple";
+
+impl Sitting {
+    async fn key(&mut self, fields: &[(&str, &str)]) -> Shown {
+        let page = self.open("/keys").await;
+        self.browser.submit(&page, "/keys", fields).await.unwrap()
+    }
+
+    /// The review page of a signed share of everything with Bob.
+    async fn about_to_sign(&mut self) -> Shown {
+        let page = self.open("/share?all=yes").await;
+        let fields = [("email", "bob@bar.example"), ("scope", "view"), ("sign", "yes"), ("step", "review")];
+        self.browser.submit(&page, "/share", &fields).await.unwrap()
+    }
+}
+
+/// Both gateways let nobody in by a server's word alone. She signs, and sees exactly what; both check it by themselves.
+#[tokio::test]
+async fn threat_19_she_signs_what_she_was_shown_and_nothing_else() {
+    let servers = [Server::start(LABORATORY), Server::start(LABORATORY)];
+    let mut guarded = Vec::new();
+    for server in &servers {
+        let gateway = open_gateway(server, |text| text.replace("trust = \"any\"", "trust = \"rot-required\""));
+        challenge_of(&raw(Method::GET, &gateway.photo(), &[]).await);
+        guarded.push(gateway);
+    }
+    let desk = Desk::start();
+    let mut alice = Sitting::of(&desk, "alice").await;
+    for place in [&servers[0].issuer, &servers[1].issuer, &guarded[0].url, &guarded[1].url] {
+        alice.link(place).await;
+    }
+    let again = |second: &'static str| [("what", "new"), ("passphrase", PASSPHRASE), ("again", second)];
+    assert_eq!(alice.key(&again("another")).await.status, 400);
+    assert_eq!(alice.key(&[("what", "new"), ("passphrase", "short"), ("again", "short")]).await.status, 400);
+    let page = alice.key(&again(PASSPHRASE)).await;
+    assert!(page.html.contains("Not registered yet at") && page.html.contains("It is open"), "{}", page.html);
+    let did = page.html.split("name=\"did\" value=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#58;", ":");
+    let page = alice.key(&[("what", "register"), ("did", &did)]).await;
+    assert!(page.status == 200 && !page.html.contains("Not registered yet at"), "{}", page.html);
+    alice.key(&[("what", "close"), ("did", &did)]).await;
+    // what she is shown: two tokens, each for one thing, its server and one authorization server
+    let page = alice.about_to_sign().await;
+    for at in [0, 1] {
+        assert!(page.html.contains(&guarded[at].url) && page.html.contains(&servers[at].issuer), "{}", page.html);
+    }
+    assert_eq!(page.html.matches("allowed_rqp").count(), 2);
+    let confirm = |passphrase: &'static str| [("step", "confirm"), ("passphrase", passphrase)];
+    assert_eq!(alice.browser.submit(&page, "/share", &confirm("a wrong one altogether")).await.unwrap().status, 400);
+    // somebody else cannot have it signed, nor can it be signed twice
+    let mut mallory = Sitting::of(&desk, "mallory").await;
+    let foreign = mallory.browser.submit(&page, "/share", &confirm(PASSPHRASE)).await.unwrap();
+    assert_eq!(foreign.status, 403, "{}", foreign.html);
+    let done = alice.browser.submit(&page, "/share", &confirm(PASSPHRASE)).await.unwrap();
+    assert!(done.html.contains("<h1>Shared"), "{}", done.html);
+    let twice = alice.browser.submit(&page, "/share", &[("step", "confirm")]).await.unwrap();
+    assert!(twice.status == 400 && twice.html.contains("signed before"), "{}", twice.html);
+    let things = alice.things().await;
+    assert!(things.iter().all(|thing| thing["shares"][0]["signed"] == true), "{things:?}");
+    let mut rpts = Vec::new();
+    for at in [0, 1] {
+        rpts.push(bob_at(&servers[at], &guarded[at], 1).await.unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!(reads(&guarded[at], &rpts[at]).await, 200, "checked by the gateway itself");
+    }
+    // withdrawn: told to the servers that hold the things as well, so that no authorization server can keep it alive
+    let page = alice.withdraw_everything("bob%40bar.example").await;
+    assert!(page.html.contains("4 of 4 confirmed"), "{}", page.html);
+    for at in [0, 1] {
+        assert_eq!(reads(&guarded[at], &rpts[at]).await, 401);
+    }
+    // the key goes with her, sealed
+    let exported = alice.open(&format!("/keys/export?did={did}")).await.html;
+    assert!(!exported.contains("PRIVATE") && exported.contains(&did));
+    let import = |text: &str| {
+        [("what", "import"), ("passphrase", PASSPHRASE), ("exported", text)].map(|(a, b)| (a.to_owned(), b.to_owned()))
+    };
+    let tampered = exported.replace("\"passes\": 3", "\"passes\": 2");
+    for (text, status) in [(tampered.as_str(), 400), ("rubbish", 400), (exported.as_str(), 200)] {
+        let fields = import(text);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assert_eq!(mallory.key(&fields).await.status, status, "{text}");
+    }
+    // her word alone, from now on: the server stops what she did not sign
+    let page = alice.open("/keys").await;
+    let link = page.html.split("name=\"link\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let page = alice.browser.submit(&page, "/keys", &[("what", "demand"), ("on", "yes"), ("link", &link)]).await.unwrap();
+    assert!(page.html.contains("Turn it off"), "{}", page.html);
+}

@@ -1,0 +1,130 @@
+//! Her keys: made, opened, registered at her servers, carried elsewhere; and whether her word alone counts.
+
+use super::things::host_of;
+use super::{Desk, Fields, at_desk, page, posted, see_other};
+use crate::holdings::Known;
+use crate::vault::{KeptKey, SHORTEST};
+use crate::{Manager, Trouble};
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use std::sync::Arc;
+
+struct KeyRow {
+    did: String,
+    created: String,
+    /// The one that she signs with.
+    current: bool,
+    open: bool,
+    lacking: Vec<String>,
+    having: Vec<String>,
+    export: String,
+}
+
+struct Demand {
+    link: String,
+    place: String,
+    on: bool,
+}
+
+#[derive(Template)]
+#[template(path = "keys.html")]
+struct KeysPage<'a> {
+    keys: Vec<KeyRow>,
+    demands: Vec<Demand>,
+    shortest: usize,
+    failed: Vec<String>,
+    csrf: &'a str,
+}
+
+fn row(manager: &Manager, servers: &[Known], key: &KeptKey, current: bool, open: bool) -> KeyRow {
+    let can = |known: &&Known| !known.link.ended && known.snapshot.signs;
+    let (having, lacking): (Vec<&Known>, Vec<&Known>) = servers.iter().filter(can).partition(|known| known.has_key(&key.did));
+    let places = |all: Vec<&Known>| all.into_iter().map(|known| host_of(known.link.place.url())).collect();
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("did", &key.did).finish();
+    KeyRow {
+        did: key.did.clone(),
+        created: ui::in_words(key.created),
+        current,
+        open,
+        lacking: places(lacking),
+        having: places(having),
+        export: format!("{}/keys/export?{query}", manager.settings.url),
+    }
+}
+
+pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
+    at_desk(manager, request.headers(), async |manager, person| shown(manager, person, Vec::new())).await
+}
+
+fn shown(manager: &Arc<Manager>, person: &crate::person::Person, failed: Vec<String>) -> super::Shown {
+    let holdings = manager.holdings(&person.owner)?;
+    let mut all = manager.store.list_keys::<KeptKey>(&person.owner)?;
+    all.sort_by_key(|key| std::cmp::Reverse(key.created));
+    let open = manager.opened_key(person);
+    let is_open = |key: &KeptKey| open.as_ref().is_some_and(|open| open.did == key.did);
+    let keys = all.iter().enumerate().map(|(at, key)| row(manager, &holdings.servers, key, at == 0, is_open(key)));
+    let demands = holdings.servers.iter().filter_map(|known| {
+        let on = known.snapshot.demands_signature?;
+        Some(Demand { link: known.link.id.clone(), place: host_of(known.link.place.url()), on })
+    });
+    let body = ui::render(&KeysPage {
+        keys: keys.collect(),
+        demands: demands.collect(),
+        shortest: SHORTEST,
+        failed,
+        csrf: &person.csrf,
+    });
+    Ok(page(manager, Some(person), StatusCode::OK, "Keys", "/keys", &body))
+}
+
+pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
+    posted(manager, request, async |manager, person, fields| {
+        let (did, passphrase) = (fields.one("did"), secret(fields, "passphrase"));
+        match fields.one("what") {
+            "new" if passphrase != secret(fields, "again") => {
+                return Err(Trouble::Refused("The two passphrases are not the same.".into()));
+            }
+            "new" => drop(manager.make_key(person, passphrase).await?),
+            "open" => drop(manager.open_key(person, did, passphrase).await?),
+            "close" => manager.close_key(person),
+            "import" => manager.import_key(person, fields.one("exported"), passphrase).await?,
+            "register" => {
+                let Some(open) = manager.opened_key(person).filter(|open| open.did == did) else {
+                    return Err(Trouble::Refused("Open the key first: registering it proves that it is yours.".into()));
+                };
+                let failed = manager.register_key(person, &open).await?;
+                if !failed.is_empty() {
+                    return shown(manager, person, failed);
+                }
+            }
+            "demand" => manager.demand_signature(&person.owner, fields.one("link"), fields.one("on") == "yes").await?,
+            _ => return Err(Trouble::Refused("Nothing was asked for.".into())),
+        }
+        Ok(see_other("/keys"))
+    })
+    .await
+}
+
+/// As it was typed: a passphrase may begin or end with a space.
+fn secret<'a>(fields: &'a Fields, name: &'a str) -> &'a str {
+    fields.all(name).next().unwrap_or_default()
+}
+
+pub(super) async fn export(State(manager): Desk, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let query = Fields::of_query(&parts);
+    at_desk(manager, &parts.headers, async |manager, person| {
+        let all = manager.store.list_keys::<KeptKey>(&person.owner)?;
+        let key = all.into_iter().find(|key| key.did == query.one("did"));
+        let key = key.ok_or_else(|| Trouble::Refused("You have no such key here.".into()))?;
+        let mut response = serde_json::to_string_pretty(&key).unwrap_or_default().into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"wayleave-key.json\""));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    })
+    .await
+}

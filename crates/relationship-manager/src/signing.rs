@@ -1,0 +1,183 @@
+//! Shares by the owner's own word: resource owner tokens (protocol.md 3). What will be signed is made first and shown
+//! whole; then exactly that is signed, once. And her credential, registered at her servers with proof.
+
+use crate::holdings::{Holdings, Known, Thing, Who};
+use crate::person::Person;
+use crate::share::{Shared, Sharing};
+use crate::store::Place;
+use crate::vault::OpenKey;
+use crate::{Manager, PATIENCE, Trouble, lock};
+use client::api::{ApiBody, ApiCall};
+use futures_util::StreamExt;
+use futures_util::stream;
+use http::Method;
+use jose::resource_owner_token::TYPE;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use types::Timestamp;
+use types::credential::PROOF_TYPE;
+
+/// How long a token lives that names no end.
+const LIFETIME: i64 = 90 * 86_400;
+/// Seconds that what was shown waits to be signed.
+const SHOWN_FOR: i64 = 900;
+/// How many are posted at once.
+const AT_ONCE: usize = 16;
+
+/// A token that is shown, and not signed yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    /// Where it will be posted.
+    link: String,
+    pub(crate) name: String,
+    pub(crate) claims: Value,
+}
+
+/// What was shown to somebody.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    owner: String,
+    until: Timestamp,
+    pub(crate) drafts: Vec<Draft>,
+}
+
+/// An id that a token may have.
+fn jti_of(manager: &Manager) -> String {
+    jose::ambient::random_text::<16>(&*manager.client.randomness)
+}
+
+impl Manager {
+    /// What she would sign for a share: one token for each thing, so that each is withdrawn by itself.
+    pub(crate) fn prepare(&self, person: &Person, holdings: &Holdings, sharing: &Sharing, did: &str) -> (String, Prepared) {
+        let now = self.now();
+        let draft = |thing: &Thing| {
+            let guard = thing.guard_for(&sharing.scopes)?;
+            // only a thing that its own server names can be spoken of without an authorization server's names
+            let own_id = thing.description.own_id.clone()?;
+            let party = match &sharing.who {
+                Who::Address(address) => json!({"claims": {"email": address}}),
+                Who::Anyone => json!({}),
+                Who::Other(_) => return None,
+            };
+            let mut entry = json!({"resource_server": thing.server, "resource_id": own_id, "allowed_scopes": guard.scopes.intersection(&sharing.scopes)});
+            if let (Some(location), Some(entry)) = (&thing.description.resource_location, entry.as_object_mut()) {
+                entry.insert("resource_location".into(), json!(location));
+            }
+            let claims = json!({
+                "jti": jti_of(self), "iss": did, "resource_owner_id": did, "aud": [thing.server, guard.issuer], "iat": now,
+                "exp": sharing.until.unwrap_or(now.plus(LIFETIME)), "resources": [entry], "allowed_rqp": party,
+            });
+            Some(Draft { link: guard.link.clone()?, name: thing.name.clone(), claims })
+        };
+        let drafts = sharing.things.iter().filter_map(|key| holdings.thing(key)).filter_map(draft).collect();
+        let prepared = Prepared { owner: person.owner.clone(), until: now.plus(SHOWN_FOR), drafts };
+        let id = self.new_id();
+        let mut all = lock(&self.prepared);
+        all.retain(|_, prepared| now < prepared.until);
+        all.insert(id.clone(), prepared.clone());
+        (id, prepared)
+    }
+
+    /// Signs exactly what was shown, once, and posts it.
+    pub(crate) async fn sign(self: &Arc<Self>, person: &Person, id: &str, key: &OpenKey) -> Result<Shared, Trouble> {
+        let now = self.now();
+        let shown =
+            lock(&self.prepared).get(id).filter(|prepared| prepared.owner == person.owner && now < prepared.until).cloned();
+        let Some(prepared) = shown else {
+            return Err(Trouble::Refused(
+                "What you were shown is too old, or was signed before. Go back, and look at it again.".into(),
+            ));
+        };
+        lock(&self.prepared).remove(id);
+        let post = |draft: &Draft| {
+            let (draft, key, owner) = (draft.clone(), key.clone(), person.owner.clone());
+            async move {
+                let token = key.key.sign_as(TYPE, &key.did, &draft.claims);
+                let token = token.map_err(|_| Trouble::Refused("The key could not sign.".into()));
+                let posted = match token {
+                    Ok(token) => self.post_token(&owner, &draft.link, &token).await,
+                    Err(trouble) => Err(trouble),
+                };
+                posted.map_err(|trouble| format!("{}: {trouble}", draft.name))
+            }
+        };
+        let outcomes: Vec<_> = stream::iter(&prepared.drafts).map(post).buffer_unordered(AT_ONCE).collect().await;
+        let mut shared = Shared::default();
+        for outcome in outcomes {
+            match outcome {
+                Ok(()) => shared.count = shared.count.saturating_add(1),
+                Err(what) => shared.failed.push(what),
+            }
+        }
+        let mut links: Vec<String> = prepared.drafts.into_iter().map(|draft| draft.link).collect();
+        links.sort();
+        links.dedup();
+        self.read_servers(&person.owner, links).await;
+        Ok(shared)
+    }
+
+    async fn post_token(&self, owner: &str, link: &str, token: &str) -> Result<(), Trouble> {
+        let (link, client, metadata) = self.ready(owner, link).await?;
+        let url = metadata.policy_endpoint.clone().unwrap_or_default();
+        let body = ApiBody::Compact("application/rot+jwt", token);
+        let call =
+            ApiCall { method: Method::POST, url: &url, token: &link.access_token, bound: link.bound, body, patience: PATIENCE };
+        let answer = client.api(&call).await?;
+        if answer.status == 201 { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
+    }
+
+    /// Registers her key where her word is to count: what came of it at each server that does not have it yet.
+    pub(crate) async fn register_key(self: &Arc<Self>, person: &Person, key: &OpenKey) -> Result<Vec<String>, Trouble> {
+        let holdings = self.holdings(&person.owner)?;
+        let lacking = holdings.servers.iter().filter(|known| !known.link.ended && !known.has_key(&key.did));
+        let register = lacking.map(|known| async {
+            let outcome = self.register_at(&person.owner, known, key).await;
+            outcome.err().map(|trouble| format!("{}: {trouble}", known.link.place.url()))
+        });
+        let failed = futures_util::future::join_all(register).await.into_iter().flatten().collect();
+        self.read_servers(&person.owner, holdings.servers.iter().map(|known| known.link.id.clone())).await;
+        Ok(failed)
+    }
+
+    async fn register_at(&self, owner: &str, known: &Known, key: &OpenKey) -> Result<(), Trouble> {
+        let (link, client, metadata) = self.ready(owner, &known.link.id).await?;
+        let url = match &link.place {
+            Place::ResourceServer { management, .. } => Some(format!("{management}/my-credentials")),
+            Place::AuthorizationServer { .. } => metadata.resource_owner_credentials_endpoint.clone(),
+        };
+        let url = url.ok_or_else(|| Trouble::Refused("this server does not take signed shares".into()))?;
+        let mut body = json!({"cred_type": "did", "cred_value": {"id": key.did}});
+        let call = |body: Value| {
+            let (client, link, url) = (&client, &link, &url);
+            async move {
+                let call = ApiCall {
+                    method: Method::POST,
+                    url,
+                    token: &link.access_token,
+                    bound: link.bound,
+                    body: ApiBody::Json(&body),
+                    patience: PATIENCE,
+                };
+                client.api(&call).await
+            }
+        };
+        let asked = call(body.clone()).await?;
+        let challenge = asked.body.get("challenge").and_then(Value::as_str);
+        let Some(nonce) = challenge.filter(|_| asked.status == 400) else { return Err(Trouble::Refused(asked.refusal())) };
+        // for this server and no other: a proof that it passes on is good nowhere else
+        let claims = json!({"aud": link.place.url(), "nonce": nonce, "iat": self.now()});
+        let proof = key.key.sign_as(PROOF_TYPE, &key.did, &claims);
+        let proof = proof.map_err(|_| Trouble::Refused("the key could not sign".into()))?;
+        body.as_object_mut().into_iter().for_each(|body| drop(body.insert("proof".into(), json!(proof))));
+        let answer = call(body).await?;
+        if [201, 409].contains(&answer.status) { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
+    }
+}
+
+impl Known {
+    /// Whether this server counts what is signed by this key.
+    pub(crate) fn has_key(&self, did: &str) -> bool {
+        let is = |value: &Value| value.get("id").and_then(Value::as_str) == Some(did);
+        self.snapshot.credentials.iter().any(|credential| is(&credential.cred_value))
+    }
+}

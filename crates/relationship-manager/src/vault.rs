@@ -1,0 +1,241 @@
+//! An owner's signing keys. They are made here and kept sealed under a passphrase that is kept nowhere: without it nobody
+//! signs for her, whoever has the store or her session. Opened for a while, for one session; exported and imported in the
+//! sealed form.
+
+use crate::person::Person;
+use crate::{Manager, Trouble, lock};
+use argon2::{Algorithm as Kind, Argon2, Params, Version};
+use jose::seal::{KEY_BYTES, SealingKey};
+use jose::{Algorithm, SigningKey, base64url, did};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use types::Timestamp;
+
+/// Shortest passphrase, in characters.
+pub(crate) const SHORTEST: usize = 12;
+/// Longest, in bytes.
+const LONGEST: usize = 1024;
+/// Seconds that a key stays open after its last use.
+const OPEN_FOR: i64 = 900;
+/// Wrong passphrases in a row before a pause.
+const WRONG_AT_MOST: u32 = 10;
+const PAUSE: i64 = 900;
+/// Argon2id: memory in KiB, and passes.
+const MEMORY: u32 = 64 * 1024;
+const PASSES: u32 = 3;
+/// Most that an imported key may ask for.
+const MOST: (u32, u32) = (256 * 1024, 10);
+/// Most keys of one owner.
+const MAX_KEYS: usize = 5;
+const FORM: &str = "wayleave-key-1";
+
+/// A key as it is kept, and exported.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeptKey {
+    form: String,
+    pub(crate) did: String,
+    pub(crate) created: Timestamp,
+    salt: String,
+    memory: u32,
+    passes: u32,
+    sealed: String,
+}
+
+/// A key that is open.
+#[derive(Clone)]
+pub(crate) struct OpenKey {
+    pub(crate) did: String,
+    pub(crate) key: Arc<SigningKey>,
+}
+
+/// What a manager has open, by session, and who guesses.
+#[derive(Default)]
+pub(crate) struct Vault {
+    open: std::collections::HashMap<String, (Timestamp, OpenKey)>,
+    /// By owner: how often in a row, and until when nothing is tried.
+    wrong: std::collections::HashMap<String, (u32, Timestamp)>,
+}
+
+fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
+    Err(Trouble::Refused(what.into()))
+}
+
+fn failed(error: impl std::fmt::Display) -> Trouble {
+    tracing::error!(%error, "a key cannot be worked with");
+    Trouble::Refused("The key could not be worked with. Try again.".into())
+}
+
+/// The key under a passphrase.
+fn wrapping(passphrase: &str, salt: &[u8], memory: u32, passes: u32) -> Result<SealingKey, String> {
+    let params = Params::new(memory, passes, 1, Some(KEY_BYTES)).map_err(|error| error.to_string())?;
+    let mut key = [0; KEY_BYTES];
+    let argon = Argon2::new(Kind::Argon2id, Version::V0x13, params);
+    argon.hash_password_into(passphrase.as_bytes(), salt, &mut key).map_err(|error| error.to_string())?;
+    SealingKey::new(&key).map_err(|error| error.to_string())
+}
+
+impl KeptKey {
+    /// Opens it; none where the passphrase, or anything of it, is another.
+    fn open(&self, passphrase: &str) -> Option<OpenKey> {
+        if self.form != FORM || self.memory > MOST.0 || self.passes > MOST.1 {
+            return None;
+        }
+        let (salt, sealed) = (base64url::decode(&self.salt)?, base64url::decode(&self.sealed)?);
+        let wrapping = wrapping(passphrase, &salt, self.memory, self.passes).ok()?;
+        let pkcs8 = wrapping.open(&sealed, self.did.as_bytes())?;
+        let key = SigningKey::from_pkcs8(Algorithm::EdDsa, &pkcs8).ok()?;
+        // what is sealed is what it says it is
+        (did::of_key(key.public()) == self.did).then(|| OpenKey { did: self.did.clone(), key: Arc::new(key) })
+    }
+}
+
+impl Manager {
+    /// Argon2 is slow on purpose: one at a time, off the threads that answer.
+    async fn slowly<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Trouble> {
+        let _one = self.slow.lock().await;
+        tokio::task::spawn_blocking(work).await.map_err(failed)
+    }
+
+    /// Makes a key under a passphrase, and opens it.
+    pub(crate) async fn make_key(&self, person: &Person, passphrase: &str) -> Result<OpenKey, Trouble> {
+        if passphrase.chars().count() < SHORTEST || passphrase.len() > LONGEST {
+            return refused(format!("A passphrase has at least {SHORTEST} characters. Several words are good."));
+        }
+        if self.store.list_keys::<KeptKey>(&person.owner)?.len() >= MAX_KEYS {
+            return refused(format!("You have {MAX_KEYS} keys. Delete one first."));
+        }
+        let key = SigningKey::generate(Algorithm::EdDsa).map_err(failed)?;
+        let did = did::of_key(key.public());
+        let (pkcs8, salt) = (key.to_pkcs8().map_err(failed)?, jose::ambient::random::<16>(&*self.client.randomness));
+        let passphrase = passphrase.to_owned();
+        let wrapping = self.slowly(move || wrapping(&passphrase, &salt, MEMORY, PASSES)).await?.map_err(failed)?;
+        let sealed = wrapping.seal(&pkcs8, did.as_bytes(), &*self.client.randomness).map_err(failed)?;
+        let kept = KeptKey {
+            form: FORM.into(),
+            did: did.clone(),
+            created: self.now(),
+            salt: base64url::encode(salt),
+            memory: MEMORY,
+            passes: PASSES,
+            sealed: base64url::encode(sealed),
+        };
+        self.store.put_key(&person.owner, &did, &kept).await?;
+        let open = OpenKey { did, key: Arc::new(key) };
+        self.keep_open(person, open.clone());
+        Ok(open)
+    }
+
+    fn keep_open(&self, person: &Person, open: OpenKey) {
+        let until = self.now().plus(OPEN_FOR);
+        let mut vault = lock(&self.vault);
+        let now = self.now();
+        vault.open.retain(|_, (until, _)| now < *until);
+        vault.open.insert(person.session.clone(), (until, open));
+    }
+
+    /// Her key, if this session has opened it; each use keeps it open.
+    pub(crate) fn opened_key(&self, person: &Person) -> Option<OpenKey> {
+        let now = self.now();
+        let open = lock(&self.vault).open.get(&person.session).filter(|(until, _)| now < *until).map(|(_, open)| open.clone())?;
+        self.keep_open(person, open.clone());
+        Some(open)
+    }
+
+    pub(crate) fn close_key(&self, person: &Person) {
+        lock(&self.vault).open.remove(&person.session);
+    }
+
+    /// The key that she signs with: the newest.
+    pub(crate) fn current_key(&self, owner: &str) -> Result<Option<KeptKey>, Trouble> {
+        Ok(self.store.list_keys::<KeptKey>(owner)?.into_iter().max_by_key(|key| key.created))
+    }
+
+    /// Opens one of hers.
+    pub(crate) async fn open_key(&self, person: &Person, did: &str, passphrase: &str) -> Result<OpenKey, Trouble> {
+        let all = self.store.list_keys::<KeptKey>(&person.owner)?;
+        let Some(kept) = all.into_iter().find(|key| key.did == did) else { return refused("You have no such key here.") };
+        let open = self.try_passphrase(person, kept, passphrase).await?;
+        self.keep_open(person, open.clone());
+        Ok(open)
+    }
+
+    async fn try_passphrase(&self, person: &Person, kept: KeptKey, passphrase: &str) -> Result<OpenKey, Trouble> {
+        let now = self.now();
+        if lock(&self.vault).wrong.get(&person.owner).is_some_and(|(_, until)| now < *until) {
+            return refused("Too many wrong passphrases. Wait a quarter of an hour.");
+        }
+        let passphrase = passphrase.chars().take(LONGEST).collect::<String>();
+        match self.slowly(move || kept.open(&passphrase)).await? {
+            Some(open) => {
+                lock(&self.vault).wrong.remove(&person.owner);
+                Ok(open)
+            }
+            None => {
+                let mut vault = lock(&self.vault);
+                let (count, until) = vault.wrong.entry(person.owner.clone()).or_insert((0, Timestamp(0)));
+                *count = count.saturating_add(1);
+                if *count >= WRONG_AT_MOST {
+                    (*count, *until) = (0, now.plus(PAUSE));
+                }
+                refused("The passphrase and this key do not belong together.")
+            }
+        }
+    }
+
+    /// Takes an exported key in, if the passphrase opens it and it is what it says.
+    pub(crate) async fn import_key(&self, person: &Person, text: &str, passphrase: &str) -> Result<(), Trouble> {
+        let Ok(kept) = types::json::parse::<KeptKey>(text.trim().as_bytes()) else {
+            return refused("This is no exported key: it should begin with { and end with }.");
+        };
+        if self.store.list_keys::<KeptKey>(&person.owner)?.iter().filter(|key| key.did != kept.did).count() >= MAX_KEYS {
+            return refused(format!("You have {MAX_KEYS} keys. Delete one first."));
+        }
+        let open = self.try_passphrase(person, kept.clone(), passphrase).await?;
+        self.store.put_key(&person.owner, &open.did, &kept).await?;
+        self.keep_open(person, open);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jose::SystemRandomness;
+
+    /// Whatever is changed in an exported key, it is not opened any more.
+    #[test]
+    fn threat_19_a_tampered_key_is_no_key() {
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let did = did::of_key(key.public());
+        let salt = [7; 16];
+        let seal = |context: &str| {
+            let wrapping = wrapping("correct horse battery", &salt, 64, 1).unwrap();
+            base64url::encode(wrapping.seal(&key.to_pkcs8().unwrap(), context.as_bytes(), &SystemRandomness).unwrap())
+        };
+        let kept = KeptKey {
+            form: FORM.into(),
+            did: did.clone(),
+            created: Timestamp(1),
+            salt: base64url::encode(salt),
+            memory: 64,
+            passes: 1,
+            sealed: seal(&did),
+        };
+        assert_eq!(kept.open("correct horse battery").unwrap().did, did);
+        assert!(kept.open("correct horse batterie").is_none());
+        let other = did::of_key(SigningKey::generate(Algorithm::EdDsa).unwrap().public());
+        for tampered in [
+            KeptKey { did: other.clone(), ..kept.clone() },
+            KeptKey { did: other.clone(), sealed: seal(&other), ..kept.clone() },
+            KeptKey { salt: base64url::encode([8; 16]), ..kept.clone() },
+            KeptKey { memory: 128, ..kept.clone() },
+            KeptKey { memory: u32::MAX, ..kept.clone() },
+            KeptKey { passes: u32::MAX, ..kept.clone() },
+            KeptKey { sealed: "AAAA".into(), ..kept.clone() },
+            KeptKey { form: "other".into(), ..kept.clone() },
+        ] {
+            assert!(tampered.open("correct horse battery").is_none(), "{tampered:?}");
+        }
+    }
+}
