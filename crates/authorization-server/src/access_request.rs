@@ -328,15 +328,9 @@ impl AuthorizationServer {
                 created: self.now(),
                 authority: None,
                 delegation: request.delegation.clone(),
+                receipt: None,
             };
-            let mut event = self.event(&request.owner, EventKind::PolicyCreated);
-            event.document.resource_id = Some(permission.resource_id.clone());
-            event.document.policy_id = Some(policy.id.clone());
-            event.document.scopes = policy.scopes.clone();
-            event.document.by = Some(acting.account().as_str().to_owned());
-            changes.writes.push(Write::TouchResource(permission.resource_id.clone()));
-            changes.writes.push(Write::PutPolicy(policy));
-            changes.writes.push(Write::AppendEvent(event));
+            self.write_policy(&policy, EventKind::PolicyCreated, acting.account().as_str(), changes);
         }
         Ok(())
     }

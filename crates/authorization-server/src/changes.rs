@@ -1,6 +1,7 @@
 //! What the authorization server writes, as data; identity's changes are part of it, so that both
 //! are one commit.
 
+use crate::consent_receipt::Receipt;
 use crate::credential::Credential;
 use crate::discovery::Search;
 use crate::event::{Event, EventHead, EventSeal};
@@ -106,6 +107,8 @@ pub enum Write {
     /// `Taken` where the owner has or had one of this id.
     CreateDelegation(Delegation),
     PutDelegation(Delegation),
+    /// A receipt, or one from which a person was erased.
+    PutReceipt(Receipt),
     PutSearch(Search),
     DeleteSearch(String),
     PutCredential(Credential),

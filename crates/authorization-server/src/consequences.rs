@@ -3,6 +3,7 @@
 //! ended, and the owner can read that it was - so that both happen together or not at all.
 
 use crate::changes::{Changes, Write};
+use crate::consent_receipt;
 use crate::event::Event;
 use crate::store::Store;
 use async_trait::async_trait;
@@ -29,6 +30,9 @@ pub struct Consequences {
 impl Consequences {
     async fn follow(&self, changes: &identity::Changes) -> Result<Vec<Write>, StoreError> {
         let mut writes = Vec::new();
+        for (consent, given) in changes.consents() {
+            writes.extend(self.receipt(consent, given).await?);
+        }
         for (consent, given) in changes.consents().filter(|(consent, _)| consent.links_resource_server()) {
             let before = self.reads.find_consent(&consent.id).await?;
             if given && before.is_some_and(|before| before.links_resource_server()) {
@@ -45,6 +49,21 @@ impl Consequences {
             writes.push(Write::AppendEvent(event));
         }
         Ok(writes)
+    }
+}
+
+impl Consequences {
+    /// A receipt where a client is let in, further in, or out again.
+    async fn receipt(&self, consent: &Consent, given: bool) -> Result<Option<Write>, StoreError> {
+        let before = self.reads.find_consent(&consent.id).await?;
+        if given && before.is_some_and(|before| before.scopes == consent.scopes) {
+            return Ok(None);
+        }
+        let client = self.reads.find_client(&consent.client).await?;
+        let last = self.store.find_last_receipt(&consent.account, &consent_receipt::subject_of(consent)).await?;
+        let ambient: (&dyn Clock, &dyn Randomness) = (&*self.clock, &*self.randomness);
+        let receipt = consent_receipt::of_consent(consent, client.as_deref(), given, last.as_ref(), ambient);
+        Ok(Some(Write::PutReceipt(receipt)))
     }
 }
 

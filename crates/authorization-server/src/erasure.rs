@@ -22,6 +22,7 @@ impl AuthorizationServer {
             let Some(last) = owners.last().cloned() else { return Ok(erased) };
             for owner in &owners {
                 self.erase_requests(owner, &address).await?;
+                self.erase_receipts(owner, &address).await?;
                 erased = erased.saturating_add(self.erase_events(owner, &address).await?);
             }
             after = Some(last);
@@ -46,6 +47,22 @@ impl AuthorizationServer {
             }
             erased = erased.saturating_add(writes.len());
             self.store.commit(Changes::of(writes)).await?;
+        }
+    }
+
+    /// Receipts stay, without the name.
+    async fn erase_receipts(&self, owner: &OwnerId, address: &str) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = Page { after: after.take(), limit: AT_ONCE };
+            let receipts = self.store.list_receipts(owner, &page).await?;
+            let Some(last) = receipts.last() else { return Ok(()) };
+            after = Some(last.document.id.clone());
+            let writes: Vec<_> =
+                receipts.into_iter().filter_map(|receipt| receipt.without(address)).map(Write::PutReceipt).collect();
+            if !writes.is_empty() {
+                self.store.commit(Changes::of(writes)).await?;
+            }
         }
     }
 

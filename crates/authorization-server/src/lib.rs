@@ -11,6 +11,7 @@ pub mod acting;
 pub mod changes;
 pub mod claims;
 pub mod claims_interaction;
+pub mod consent_receipt;
 pub mod consequences;
 pub mod credential;
 pub mod delegation;

@@ -27,6 +27,7 @@ impl AuthorizationServer {
             metadata.registered_resources_endpoint = Some(url(path::REGISTERED_RESOURCES));
             metadata.access_requests_endpoint = Some(url(path::ACCESS_REQUESTS));
             metadata.events_endpoint = Some(url(path::EVENTS));
+            metadata.consent_receipts_endpoint = Some(url(path::CONSENT_RECEIPTS));
             metadata.delegations_endpoint = Some(url(path::DELEGATIONS));
             metadata.owner_settings_endpoint = Some(url(path::OWNER_SETTINGS));
             metadata.resource_owner_credentials_endpoint = Some(url(path::CREDENTIALS));

@@ -90,14 +90,16 @@ impl AuthorizationServer {
 
     pub(crate) fn write_policy(&self, policy: &Policy, kind: EventKind, by: &str, changes: &mut Changes) {
         changes.writes.extend(policy.resource().cloned().map(Write::TouchResource));
+        let mut policy = policy.clone();
+        self.write_receipt(&mut policy, kind, by, changes);
         changes.writes.push(match kind {
             EventKind::PolicyDeleted => Write::DeletePolicy { owner: policy.owner.clone(), id: policy.id.clone() },
             _ => Write::PutPolicy(policy.clone()),
         });
         let mut event = self.event(&policy.owner, kind);
         event.document.resource_id = policy.resource().cloned();
-        event.document.policy_id = Some(policy.id.clone());
-        event.document.scopes = policy.scopes.clone();
+        event.document.policy_id = Some(policy.id);
+        event.document.scopes = policy.scopes;
         event.document.by = Some(by.to_owned());
         changes.writes.push(Write::AppendEvent(event));
     }
@@ -233,6 +235,7 @@ impl AuthorizationServer {
             let version = before.version.saturating_add(1);
             let mut after = Policy::from_document(document.clone(), id.clone(), acting.owner.clone(), version, before.created)?;
             let mut changes = Changes::default();
+            after.receipt.clone_from(&before.receipt);
             changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: before.version });
             self.bind(&mut after, &mut changes).await?;
             self.allow_policy(acting, &mut after, &mut changes).await?;

@@ -2,6 +2,7 @@
 //! implements it in memory and on SQLite; one contract suite holds both to it.
 
 use crate::changes::Changes;
+use crate::consent_receipt::Receipt;
 use crate::credential::Credential;
 use crate::discovery::Search;
 use crate::event::{Event, EventHead, EventSeal, Unsealed};
@@ -106,6 +107,11 @@ pub trait Store: Send + Sync {
     async fn list_delegations(&self, owner: &OwnerId) -> Result<Vec<Delegation>, StoreError>;
     /// To whoever has this name ([`rules::delegation::Delegate::key`]), of all owners.
     async fn list_delegations_to(&self, delegate: &str) -> Result<Vec<Delegation>, StoreError>;
+    /// Of one owner, newest first.
+    async fn list_receipts(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Receipt>, StoreError>;
+    async fn find_receipt(&self, owner: &OwnerId, id: &str) -> Result<Option<Receipt>, StoreError>;
+    /// The last one about this.
+    async fn find_last_receipt(&self, owner: &OwnerId, subject: &str) -> Result<Option<Receipt>, StoreError>;
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError>;
     /// A number that rises, before it is acknowledged, with every change that can take something away
     /// from this owner's things: her policies, resources, links, approvals, tokens.

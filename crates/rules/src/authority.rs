@@ -156,6 +156,7 @@ pub fn policies_of(
             created: now,
             authority: Some(authority.clone()),
             delegation: token.delegation().map(|delegation| delegation.jti.clone()),
+            receipt: None,
         })
     };
     policy_ids(&token.jti, parts).zip(&token.resources).map(of).collect()

@@ -48,6 +48,9 @@ pub struct Policy {
     /// The delegation under which a delegate wrote it, and with which it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<String>,
+    /// The consent receipt that tells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
 }
 
 impl Policy {
@@ -103,6 +106,7 @@ impl Policy {
             created: now,
             authority: None,
             delegation: None,
+            receipt: None,
         })
     }
 

@@ -257,12 +257,20 @@ pub(crate) static DELEGATION: Table = Table {
     indexes: &[index("delegation_by_delegate", &[2], false)],
 };
 
+pub(crate) static RECEIPT: Table = Table {
+    name: "consent_receipt",
+    columns: &[column("owner", Kind::Text), column("id", Kind::Text), column("subject", Kind::Text), column("body", Kind::Blob)],
+    key: 2,
+    indexes: &[index("receipt_by_subject", &[0, 2], false)],
+};
+
 pub(crate) static OWNER_SETTINGS: Table =
     Table { name: "owner_settings", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 29] = [
+pub(crate) static ALL: [&Table; 30] = [
+    &RECEIPT,
     &DELEGATION,
     &SEARCH,
     &ACCOUNT,

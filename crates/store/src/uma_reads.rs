@@ -3,6 +3,7 @@
 use crate::row::{as_version, entities, entity, number, optional, version, waiting_for};
 use crate::{Store, tables};
 use async_trait::async_trait;
+use authorization_server::consent_receipt::Receipt;
 use authorization_server::credential::Credential;
 use authorization_server::discovery::Search;
 use authorization_server::event::{EventHead, EventSeal, Unsealed};
@@ -285,6 +286,22 @@ impl authorization_server::Store for Store {
         let scan =
             Scan { table: &tables::DELEGATION, index: Some(0), prefix: &prefix, after: None, descending: false, limit: 1_000 };
         entities(self.scan(&scan)?)
+    }
+
+    async fn list_receipts(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Receipt>, StoreError> {
+        let along = Along { table: &tables::RECEIPT, index: None, prefix: &[owner.as_str().into()], descending: true };
+        entities(self.page(&along, page.after.as_deref(), page.limit)?)
+    }
+
+    async fn find_receipt(&self, owner: &OwnerId, id: &str) -> Result<Option<Receipt>, StoreError> {
+        optional(self.get(&tables::RECEIPT, &[owner.as_str().into(), id.into()])?)
+    }
+
+    async fn find_last_receipt(&self, owner: &OwnerId, subject: &str) -> Result<Option<Receipt>, StoreError> {
+        let prefix = [owner.as_str().into(), subject.into()];
+        let scan = Scan { table: &tables::RECEIPT, index: Some(0), prefix: &prefix, after: None, descending: true, limit: 1_000 };
+        let all: Vec<Receipt> = entities(self.scan(&scan)?)?;
+        Ok(all.into_iter().max_by(|a, b| a.document.id.cmp(&b.document.id)))
     }
 
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {

@@ -262,6 +262,10 @@ impl Plan {
             }
             Write::CreateDelegation(delegation) => self.insert(&tables::DELEGATION, delegation_row(&delegation)?),
             Write::PutDelegation(delegation) => self.put(&tables::DELEGATION, delegation_row(&delegation)?),
+            Write::PutReceipt(r) => {
+                let key = [r.owner.as_str().into(), r.document.id.as_str().into(), r.subject.as_str().into()];
+                self.put(&tables::RECEIPT, key.into_iter().chain([body(&r)?]).collect())
+            }
             Write::PutSearch(search) => {
                 let key = [search.id.as_str().into(), search.owner.as_str().into(), i64::from(search.is_due()).into()];
                 self.put(&tables::SEARCH, key.into_iter().chain([body(&search)?]).collect())

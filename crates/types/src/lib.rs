@@ -8,6 +8,7 @@ pub mod access_request;
 pub mod available_resource;
 pub mod challenge;
 pub mod client;
+pub mod consent_receipt;
 pub mod credential;
 pub mod delegation;
 pub mod discovery;

@@ -23,6 +23,7 @@ pub const REGISTERED_RESOURCES: &str = "/uma/registered-resources";
 pub const ACCESS_REQUESTS: &str = "/uma/access-requests";
 pub const EVENTS: &str = "/uma/events";
 pub const CREDENTIALS: &str = "/uma/credentials";
+pub const CONSENT_RECEIPTS: &str = "/uma/consent-receipts";
 pub const DELEGATIONS: &str = "/uma/delegations";
 pub const OWNER_SETTINGS: &str = "/uma/owner-settings";
 pub const DISCOVERY: &str = "/uma/discovery-requests";

@@ -6,6 +6,7 @@ mod delegations;
 mod discovery;
 mod owner;
 mod protection;
+mod receipts;
 mod stream;
 
 use crate::Shared;
@@ -50,6 +51,8 @@ pub fn router() -> Router<Shared> {
         .route(&format!("{}/{{id}}", path::DISCOVERY), get(discovery::read).delete(discovery::delete))
         .route(path::CREDENTIALS, get(credentials::list).post(credentials::register))
         .route(&format!("{}/{{id}}", path::CREDENTIALS), get(credentials::read).delete(credentials::delete))
+        .route(path::CONSENT_RECEIPTS, get(receipts::list))
+        .route(&format!("{}/{{id}}", path::CONSENT_RECEIPTS), get(receipts::read))
         .route(path::DELEGATIONS, get(delegations::list).post(delegations::create))
         .route(&format!("{}/{{id}}", path::DELEGATIONS), delete(delegations::delete))
         .route(path::OWNER_SETTINGS, get(owner::read_settings).put(owner::put_settings))

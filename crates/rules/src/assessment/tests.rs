@@ -51,6 +51,7 @@ fn policy(id: &str, resource: &str, on: &str, email: Option<&str>) -> Policy {
         created: NOW,
         authority: None,
         delegation: None,
+        receipt: None,
     }
 }
 
