@@ -159,6 +159,7 @@ impl AuthorizationServer {
         for one in news {
             if one.kind == "request" {
                 self.digests.note(one.owner.clone());
+                self.notices.note(one.owner.clone(), one.id.clone(), self.now());
             }
             // nobody listening is no error
             let _ = self.news.send(one);

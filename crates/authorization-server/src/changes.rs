@@ -5,6 +5,7 @@ use crate::consent_receipt::Receipt;
 use crate::credential::Credential;
 use crate::discovery::Search;
 use crate::event::{Event, EventHead, EventSeal};
+use crate::linked_manager::KeptManager;
 use crate::owner_settings::OwnerSettings;
 use identity::TokenKey;
 use rules::delegation::Delegation;
@@ -109,6 +110,11 @@ pub enum Write {
     PutDelegation(Delegation),
     /// A receipt, or one from which a person was erased.
     PutReceipt(Receipt),
+    PutManager(KeptManager),
+    DeleteManager {
+        owner: OwnerId,
+        id: String,
+    },
     PutSearch(Search),
     DeleteSearch(String),
     PutCredential(Credential),

@@ -22,6 +22,7 @@ pub mod event;
 pub mod hot;
 pub mod introspection;
 pub mod invitation;
+pub mod linked_manager;
 pub mod mailer;
 pub mod metadata;
 pub mod owner_settings;
@@ -103,6 +104,7 @@ pub struct AuthorizationServer {
     pub(crate) sealing: tokio::sync::Mutex<event::seal::Sealing>,
     closing: tokio::sync::watch::Sender<bool>,
     pub(crate) digests: digest::Digests,
+    pub(crate) notices: linked_manager::Notices,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) mail_throttle: identity::throttle::Throttle,
     pub(crate) sender_throttle: identity::throttle::Throttle,
@@ -121,6 +123,7 @@ impl AuthorizationServer {
             sealing: tokio::sync::Mutex::default(),
             closing: tokio::sync::watch::Sender::new(false),
             digests: digest::Digests::default(),
+            notices: linked_manager::Notices::default(),
             mail_throttle: identity::throttle::Throttle::per_minute(20),
             sender_throttle: identity::throttle::Throttle::per_minute(120),
             guess_throttle: identity::throttle::Throttle::per_minute(5),

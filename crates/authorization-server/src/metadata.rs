@@ -8,7 +8,8 @@ use types::path;
 use types::token::{ID_TOKEN_FORMAT, UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
 
 /// Profiles of `uma_profiles_supported` that this server has.
-const PROFILES: [&str; 6] = ["policy-management", "resource-binding", "dpop", "jwt-rpt", "resource-owner-token", "discovery"];
+const PROFILES: [&str; 7] =
+    ["policy-management", "resource-binding", "dpop", "jwt-rpt", "resource-owner-token", "discovery", "consent-receipt"];
 
 impl AuthorizationServer {
     pub fn metadata(&self) -> Metadata {
@@ -28,6 +29,7 @@ impl AuthorizationServer {
             metadata.access_requests_endpoint = Some(url(path::ACCESS_REQUESTS));
             metadata.events_endpoint = Some(url(path::EVENTS));
             metadata.consent_receipts_endpoint = Some(url(path::CONSENT_RECEIPTS));
+            metadata.linked_managers_endpoint = Some(url(path::LINKED_MANAGERS));
             metadata.delegations_endpoint = Some(url(path::DELEGATIONS));
             metadata.owner_settings_endpoint = Some(url(path::OWNER_SETTINGS));
             metadata.resource_owner_credentials_endpoint = Some(url(path::CREDENTIALS));

@@ -6,6 +6,7 @@ use crate::consent_receipt::Receipt;
 use crate::credential::Credential;
 use crate::discovery::Search;
 use crate::event::{Event, EventHead, EventSeal, Unsealed};
+use crate::linked_manager::KeptManager;
 use crate::owner_settings::OwnerSettings;
 use async_trait::async_trait;
 use identity::{CommitError, StoreError, TokenKey};
@@ -112,6 +113,7 @@ pub trait Store: Send + Sync {
     async fn find_receipt(&self, owner: &OwnerId, id: &str) -> Result<Option<Receipt>, StoreError>;
     /// The last one about this.
     async fn find_last_receipt(&self, owner: &OwnerId, subject: &str) -> Result<Option<Receipt>, StoreError>;
+    async fn list_managers(&self, owner: &OwnerId) -> Result<Vec<KeptManager>, StoreError>;
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError>;
     /// A number that rises, before it is acknowledged, with every change that can take something away
     /// from this owner's things: her policies, resources, links, approvals, tokens.

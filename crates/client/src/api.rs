@@ -85,6 +85,15 @@ impl Client {
         Ok(self.outbound.send(request).await?)
     }
 
+    /// A public document.
+    pub async fn fetch_json(&self, url: &str) -> Result<Value, ClientError> {
+        let answer = self.outbound.send(Request::get(url)).await?;
+        if answer.status != 200 {
+            return Err(ClientError::protocol(format!("`{url}` answered HTTP {}", answer.status.as_u16())));
+        }
+        types::json::parse(&answer.body).map_err(|error| ClientError::protocol(format!("`{url}` does not read: {error}")))
+    }
+
     /// A whole list, page by page. `Err` with what the server said where it gave none.
     pub async fn api_list<T: DeserializeOwned>(&self, call: &ApiCall<'_>) -> Result<Result<Vec<T>, ApiAnswer>, ClientError> {
         let (mut all, mut url) = (Vec::new(), call.url.to_owned());

@@ -8,6 +8,7 @@
 
 mod holdings;
 mod link;
+mod notice;
 mod pages;
 mod person;
 mod share;

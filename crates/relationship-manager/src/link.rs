@@ -141,8 +141,17 @@ impl Manager {
             refresh_token: None,
             ended: false,
             added,
+            told: None,
         };
-        self.keep_tokens(&person.owner, new, authorized.tokens).await
+        let link = self.keep_tokens(&person.owner, new, authorized.tokens).await?;
+        // without it, requests are seen a little later
+        match self.ask_to_be_told(&person.owner, &link).await {
+            Ok(told) => {
+                self.store.put_link(&person.owner, &Link { told, ..link.clone() }).await?;
+            }
+            Err(trouble) => tracing::info!(%trouble, place = link.place.url(), "it will not tell of requests"),
+        }
+        Ok(link)
     }
 
     async fn keep_tokens(&self, owner: &str, link: Link, tokens: TokenResponse) -> Result<Link, Trouble> {
@@ -188,6 +197,7 @@ impl Manager {
     /// Forgets a server, and gives its token back; whether that was heard matters to nobody but the server.
     pub(crate) async fn unlink(&self, owner: &str, id: &str) -> Result<(), Trouble> {
         if let Ok((link, client, metadata)) = self.ready(owner, id).await {
+            self.be_told_no_more(owner, &link).await;
             let token = link.refresh_token.as_deref().unwrap_or(&link.access_token);
             if let Err(error) = client.revoke(&metadata, token).await {
                 tracing::info!(%error, issuer = metadata.issuer, "a token could not be given back");

@@ -20,6 +20,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
 
+/// Longest notice.
+const MAX_NOTICE: usize = 64 * 1024;
 /// Longest form.
 const MAX_FORM: usize = 1024 * 1024;
 /// Cookie of a log-in that has begun, here or at a server.
@@ -41,6 +43,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/requests", get(requests::list).post(requests::decide))
         .route("/servers", get(servers::list).post(servers::add))
         .route("/servers/unlink", post(servers::unlink))
+        .route("/notify", post(notify))
         .route("/keys", get(keys::list).post(keys::change))
         .route("/keys/export", get(keys::export))
         .route("/withdrawals", get(people::withdrawals))
@@ -178,6 +181,18 @@ fn with_begun(manager: &Manager, mut response: Response, state: &str) -> Respons
     let text = format!("{BEGUN}={state}; Path=/callback; HttpOnly; SameSite=Lax; Max-Age={BEGUN_LIFETIME}{secure}");
     response.headers_mut().extend(HeaderValue::from_str(&text).ok().map(|value| (header::SET_COOKIE, value)));
     response
+}
+
+/// Where authorization servers say that somebody waits: signed by them, and about a link that was made here.
+async fn notify(State(manager): Desk, request: Request) -> Response {
+    let Ok(bytes) = axum::body::to_bytes(request.into_body(), MAX_NOTICE).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    match manager.take_notice(&String::from_utf8_lossy(&bytes)).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(Trouble::Refused(what)) => (StatusCode::BAD_REQUEST, what).into_response(),
+        Err(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble.to_string()).into_response(),
+    }
 }
 
 async fn log_in(State(manager): Desk) -> Response {

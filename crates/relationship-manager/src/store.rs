@@ -26,6 +26,7 @@ static BEGUN: Table = Table { name: "begun", columns: &[text("state"), int("expi
 static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[] };
 static REGISTRATION: Table = Table { name: "registration", columns: &[text("issuer"), BODY], key: 1, indexes: &[] };
 static LINK: Table = Table { name: "link", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[] };
+static NOTICE: Table = Table { name: "notice", columns: &[text("sub"), BODY], key: 1, indexes: &[] };
 static VAULT: Table = Table { name: "vault", columns: &[text("owner"), text("did"), BODY], key: 2, indexes: &[] };
 static SNAPSHOT: Table = Table { name: "snapshot", columns: &[text("owner"), text("link"), BODY], key: 2, indexes: &[] };
 static TASK: Table = Table {
@@ -44,6 +45,7 @@ static MIGRATIONS: Migrations = Migrations(&["\
      CREATE TABLE secret (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE registration (issuer TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE link (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
+     CREATE TABLE notice (sub TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE vault (owner TEXT, did TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, did)) WITHOUT ROWID;
      CREATE TABLE snapshot (owner TEXT, link TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, link)) WITHOUT ROWID;
      CREATE TABLE task (owner TEXT, id TEXT, due BIGINT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
@@ -118,6 +120,23 @@ pub(crate) struct Link {
     /// The server takes it no more: link it again.
     pub(crate) ended: bool,
     pub(crate) added: Timestamp,
+    /// What the server calls her when it tells this manager something, and its id of this manager.
+    #[serde(default)]
+    pub(crate) told: Option<Told>,
+}
+
+/// How a server tells this manager of requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) sub: String,
+    pub(crate) id: String,
+}
+
+/// Whom a notice is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub(crate) owner: String,
+    pub(crate) link: String,
 }
 
 /// What a manager is at a server that it registered with.
@@ -238,6 +257,16 @@ impl Store {
         self.write(vec![Operation::Delete { table: &LINK, key }, snapshot]).await
     }
 
+    /// Whom a server means by this name.
+    pub(crate) fn find_about(&self, sub: &str) -> Result<Option<About>, StoreAway> {
+        self.find(&NOTICE, &[sub.into()])
+    }
+
+    pub(crate) async fn put_about(&self, sub: &str, about: &About) -> Result<(), StoreAway> {
+        let row = vec![sub.into(), self.sealed(&NOTICE, about)?];
+        self.write(vec![Operation::Put { table: &NOTICE, row }]).await
+    }
+
     /// An owner's keys, sealed under her passphrases.
     pub(crate) fn list_keys<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<T>, StoreAway> {
         Ok(self.list(&VAULT, &[owner.into()])?.into_iter().map(|(_, key)| key).collect())
@@ -303,7 +332,7 @@ mod tests {
 
     #[test]
     fn tables_are_as_the_migration_makes_them() {
-        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &VAULT, &SNAPSHOT, &TASK] {
+        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &NOTICE, &VAULT, &SNAPSHOT, &TASK] {
             let script = MIGRATIONS.0[0];
             let line = script.lines().find(|line| line.contains(&format!("TABLE {} ", table.name))).unwrap();
             assert!(table.columns.iter().all(|column| line.contains(column.name)), "{}", table.name);

@@ -6,3 +6,6 @@ CREATE INDEX delegation_by_delegate ON delegation (delegate);
 -- consent receipts
 CREATE TABLE consent_receipt (owner TEXT, id TEXT, subject TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
 CREATE INDEX receipt_by_subject ON consent_receipt (owner, subject);
+
+-- managers that owners linked
+CREATE TABLE linked_manager (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;

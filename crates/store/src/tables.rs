@@ -264,12 +264,20 @@ pub(crate) static RECEIPT: Table = Table {
     indexes: &[index("receipt_by_subject", &[0, 2], false)],
 };
 
+pub(crate) static MANAGER: Table = Table {
+    name: "linked_manager",
+    columns: &[column("owner", Kind::Text), column("id", Kind::Text), column("body", Kind::Blob)],
+    key: 2,
+    indexes: &[],
+};
+
 pub(crate) static OWNER_SETTINGS: Table =
     Table { name: "owner_settings", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 30] = [
+pub(crate) static ALL: [&Table; 31] = [
+    &MANAGER,
     &RECEIPT,
     &DELEGATION,
     &SEARCH,

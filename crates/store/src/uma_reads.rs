@@ -7,6 +7,7 @@ use authorization_server::consent_receipt::Receipt;
 use authorization_server::credential::Credential;
 use authorization_server::discovery::Search;
 use authorization_server::event::{EventHead, EventSeal, Unsealed};
+use authorization_server::linked_manager::KeptManager;
 use authorization_server::owner_settings::OwnerSettings;
 use authorization_server::store::Page;
 use authorization_server::{Changes, Event};
@@ -301,7 +302,16 @@ impl authorization_server::Store for Store {
         let prefix = [owner.as_str().into(), subject.into()];
         let scan = Scan { table: &tables::RECEIPT, index: Some(0), prefix: &prefix, after: None, descending: true, limit: 1_000 };
         let all: Vec<Receipt> = entities(self.scan(&scan)?)?;
-        Ok(all.into_iter().max_by(|a, b| a.document.id.cmp(&b.document.id)))
+        // of one second, ids say nothing of what came first
+        let replaced: Vec<String> = all.iter().filter_map(|receipt| receipt.document.replaces.clone()).collect();
+        let open = all.into_iter().filter(|receipt| !replaced.contains(&receipt.document.id));
+        Ok(open.max_by(|a, b| a.document.id.cmp(&b.document.id)))
+    }
+
+    async fn list_managers(&self, owner: &OwnerId) -> Result<Vec<KeptManager>, StoreError> {
+        let prefix = [owner.as_str().into()];
+        let scan = Scan { table: &tables::MANAGER, index: None, prefix: &prefix, after: None, descending: false, limit: 100 };
+        entities(self.scan(&scan)?)
     }
 
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {

@@ -266,6 +266,8 @@ impl Plan {
                 let key = [r.owner.as_str().into(), r.document.id.as_str().into(), r.subject.as_str().into()];
                 self.put(&tables::RECEIPT, key.into_iter().chain([body(&r)?]).collect())
             }
+            Write::PutManager(m) => self.put(&tables::MANAGER, vec![m.owner.as_str().into(), m.id.as_str().into(), body(&m)?]),
+            Write::DeleteManager { owner, id } => self.delete(&tables::MANAGER, vec![owner.as_str().into(), id.into()]),
             Write::PutSearch(search) => {
                 let key = [search.id.as_str().into(), search.owner.as_str().into(), i64::from(search.is_due()).into()];
                 self.put(&tables::SEARCH, key.into_iter().chain([body(&search)?]).collect())

@@ -37,6 +37,8 @@ kinds! {
     CredentialWithdrawn = "credential.withdrawn",
     DelegationCreated = "delegation.created",
     DelegationWithdrawn = "delegation.withdrawn",
+    ManagerLinked = "manager.linked",
+    ManagerUnlinked = "manager.unlinked",
     ResourceServerLinked = "resource_server.linked",
     ResourceServerUnlinked = "resource_server.unlinked",
 }

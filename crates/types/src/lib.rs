@@ -17,6 +17,7 @@ pub mod event;
 pub mod id;
 pub mod introspection;
 pub mod json;
+pub mod linked_manager;
 pub mod metadata;
 pub mod path;
 pub mod permission;

@@ -86,6 +86,8 @@ pub struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delegations_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub linked_managers_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub consent_receipts_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_owner_credentials_endpoint: Option<String>,

@@ -25,6 +25,7 @@ pub const EVENTS: &str = "/uma/events";
 pub const CREDENTIALS: &str = "/uma/credentials";
 pub const CONSENT_RECEIPTS: &str = "/uma/consent-receipts";
 pub const DELEGATIONS: &str = "/uma/delegations";
+pub const LINKED_MANAGERS: &str = "/uma/linked-managers";
 pub const OWNER_SETTINGS: &str = "/uma/owner-settings";
 pub const DISCOVERY: &str = "/uma/discovery-requests";
 

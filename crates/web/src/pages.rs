@@ -96,6 +96,8 @@ fn kind_in_words(kind: types::event::EventKind) -> &'static str {
         K::CredentialWithdrawn => "A key of yours was withdrawn, with all that it signed",
         K::DelegationCreated => "You let somebody decide for you",
         K::DelegationWithdrawn => "Somebody no longer decides for you, and what she did for you has ended",
+        K::ManagerLinked => "A manager is told of requests to you",
+        K::ManagerUnlinked => "A manager is told nothing more",
         K::ResourceServerLinked => "A resource server was linked",
         K::ResourceServerUnlinked => "A resource server was unlinked",
     }

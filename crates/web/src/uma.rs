@@ -4,6 +4,7 @@ mod claims;
 mod credentials;
 mod delegations;
 mod discovery;
+mod managers;
 mod owner;
 mod protection;
 mod receipts;
@@ -53,6 +54,8 @@ pub fn router() -> Router<Shared> {
         .route(&format!("{}/{{id}}", path::CREDENTIALS), get(credentials::read).delete(credentials::delete))
         .route(path::CONSENT_RECEIPTS, get(receipts::list))
         .route(&format!("{}/{{id}}", path::CONSENT_RECEIPTS), get(receipts::read))
+        .route(path::LINKED_MANAGERS, get(managers::list).post(managers::link))
+        .route(&format!("{}/{{id}}", path::LINKED_MANAGERS), delete(managers::unlink))
         .route(path::DELEGATIONS, get(delegations::list).post(delegations::create))
         .route(&format!("{}/{{id}}", path::DELEGATIONS), delete(delegations::delete))
         .route(path::OWNER_SETTINGS, get(owner::read_settings).put(owner::put_settings))

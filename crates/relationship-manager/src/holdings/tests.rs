@@ -12,6 +12,7 @@ fn link(id: &str, place: Place) -> Link {
         refresh_token: None,
         ended: false,
         added: Timestamp(0),
+        told: None,
     }
 }
 

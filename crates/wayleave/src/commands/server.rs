@@ -105,8 +105,13 @@ pub async fn keep_house(app: Arc<App>, store: Store, mut stop: Stop) {
             _ = reload.tick() => if let Err(error) = identity.keys.load(&*identity.store, &*identity.clock, &*identity.randomness).await {
                 tracing::error!(%error, "keys could not be read");
             },
-            _ = seal.tick() => if let Err(error) = uma.seal_events().await {
-                tracing::error!(%error, "events could not be sealed");
+            _ = seal.tick() => {
+                if let Err(error) = uma.seal_events().await {
+                    tracing::error!(%error, "events could not be sealed");
+                }
+                if let Err(error) = uma.send_notices().await {
+                    tracing::error!(%error, "managers could not be told");
+                }
             },
             () = stop.wait() => return,
         }

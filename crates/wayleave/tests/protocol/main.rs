@@ -15,6 +15,7 @@ mod paths;
 mod people;
 mod permission;
 mod policies;
+mod receipts;
 mod refresh;
 mod resources;
 mod revocations;

@@ -3,7 +3,8 @@
 
 use crate::desk::Desk;
 use crate::gateway::{Guarded, admitted, raw};
-use crate::processes::Server;
+use crate::network::certificates;
+use crate::processes::{Folder, Server};
 use jose::{Algorithm, Clock, SigningKey, SystemClock, did};
 use outbound::{Method, Request};
 use serde_json::{Value, json};
@@ -190,4 +191,56 @@ async fn a_gateway_believes_the_owner_and_nobody_who_speaks_for_her() {
             assert_eq!(alice.call(Method::GET, &credentials, token, Value::Null).await.0, 401);
         }
     }
+}
+
+/// A did:web: the key is where her domain says, fetched with TLS, by server and gateway alike.
+#[tokio::test]
+async fn a_did_web_counts_as_its_document_says() {
+    let folder = Folder::new();
+    certificates(&folder);
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let did = "did:web:alice.example";
+    let document = move |id: &str, key: &SigningKey| {
+        json!({"id": id, "verificationMethod": [{"id": format!("{did}#1"), "type": "JsonWebKey2020", "controller": did,
+            "publicKeyJwk": key.public().to_jwk()}]})
+    };
+    let (right, wrong) = (document(did, &key), document("did:web:mallory.example", &key));
+    let site = axum::Router::new()
+        .route("/.well-known/did.json", axum::routing::get(async || axum::Json(right)))
+        .route("/other/did.json", axum::routing::get(async || axum::Json(wrong)));
+    let text = "[server]\n[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n";
+    let config = wayleave::config::Config::parse(text, std::iter::empty(), folder.0.clone()).unwrap();
+    let acceptor = wayleave::serve::acceptor(&config, config.server.tls.as_ref().unwrap()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (_stop, stopped) = wayleave::serve::Stop::by_hand();
+    tokio::spawn(wayleave::serve::serve(listener, site, vec![], Some(acceptor), None, stopped));
+    let place = folder.0.join("ca.pem").display().to_string();
+    let way = format!("hosts = {{ \"alice.example\" = \"127.0.0.1:{port}\" }}\nca_file = \"{place}\"\n");
+    let server = Server::start(&format!("{}{way}", crate::choosing::LABORATORY));
+    let guarded = crate::choosing::open_gateway(&server, |text| {
+        format!("{}{way}", text.replace("trust = \"any\"", "trust = \"rot-required\""))
+    });
+    let plain = admitted(&server, &guarded, 1).await;
+    assert_eq!(get(&guarded, &plain).await, 401);
+    let alice = Alice { key, did: did.into(), ..Alice::with(&server, &guarded).await };
+    let credentials = format!("{}/my-credentials", alice.manage);
+    for (url, token) in
+        [(&credentials, &alice.rmt), (alice.desk.metadata.resource_owner_credentials_endpoint.as_ref().unwrap(), &alice.desk.pmt)]
+    {
+        for (nobody, status) in
+            [("did:web:alice.example:other", 400), ("did:web:alice.example:nothing", 400), ("did:web:127.0.0.1", 400)]
+        {
+            let credential = json!({"cred_type": "did", "cred_value": {"id": nobody}});
+            let (refused, why) = alice.call(Method::POST, url, token, credential).await;
+            assert!(refused == status && why["challenge"].is_null(), "{nobody}: {why}");
+        }
+    }
+    let endpoint = alice.desk.metadata.resource_owner_credentials_endpoint.clone().unwrap();
+    alice.register(&endpoint, &alice.desk.pmt, &server.issuer).await;
+    alice.sign("web", &server, &guarded, &["view"]).await;
+    let rpt = admitted(&server, &guarded, 2).await;
+    assert_eq!(get(&guarded, &rpt).await, 401, "the gateway has not heard of it");
+    alice.register(&credentials, &alice.rmt, &guarded.url).await;
+    assert_eq!(get(&guarded, &rpt).await, 200);
 }

@@ -8,14 +8,17 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// A certificate authority, and a certificate of it for `localhost`; written into `folder`.
-fn certificates(folder: &Folder) -> String {
+pub(crate) fn certificates(folder: &Folder) -> String {
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
     let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned(), "alice.example".to_owned()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
     std::fs::write(folder.0.join("ca.pem"), &authority_pem).unwrap();
     std::fs::write(folder.0.join("cert.pem"), certificate.pem()).unwrap();
     std::fs::write(folder.0.join("key.pem"), key.serialize_pem()).unwrap();

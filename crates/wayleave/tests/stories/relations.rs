@@ -312,3 +312,60 @@ async fn threat_19_she_signs_what_she_was_shown_and_nothing_else() {
     let page = alice.browser.submit(&page, "/keys", &[("what", "demand"), ("on", "yes"), ("link", &link)]).await.unwrap();
     assert!(page.html.contains("Turn it off"), "{}", page.html);
 }
+
+/// Somebody asks; the desk knows at once, because Alice linked it there. What others say to it changes nothing.
+#[tokio::test]
+async fn threat_31_a_desk_is_told_by_the_servers_that_were_linked_and_by_nobody_else() {
+    let (servers, guarded) = laboratory().await;
+    let desk = Desk::start();
+    let mut alice = Sitting::of(&desk, "alice").await;
+    for place in [&servers[0].issuer, &guarded[0].url] {
+        alice.link(place).await;
+    }
+    // nobody else can tell it anything
+    let key = jose::SigningKey::generate(jose::Algorithm::EdDsa).unwrap();
+    let forged = key.sign("access-request+jwt", &serde_json::json!({"sub": "x", "iss": servers[0].issuer})).unwrap();
+    for text in ["rubbish", forged.as_str()] {
+        let request =
+            outbound::Request { method: Method::POST, body: Some(text.as_bytes().to_vec()), ..outbound::Request::get("x") };
+        let url = format!("{}/notify", desk.url);
+        let answer = open_outbound().send(outbound::Request { url: &url, ..request }).await.unwrap();
+        assert_eq!(answer.status, 400, "{text}");
+    }
+    assert_eq!(bob_at(&servers[0], &guarded[0], 1).await.err().as_deref(), Some("request_submitted"));
+    let begun = Instant::now();
+    let page = loop {
+        let page = alice.open("/requests").await;
+        if page.html.contains("bob@bar.example") {
+            break page;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{}", page.html);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert!(page.html.contains("asks to view Holiday, with “"), "{}", page.html);
+    let grant = attribute(page.html.split("name=\"grant\"").nth(1).unwrap(), "value");
+    let answer = [("decision", "approve"), ("remember", "yes"), ("grant", grant.as_str())];
+    let page = alice.browser.submit(&page, "/requests", &answer).await.unwrap();
+    assert!(page.html.contains("Nobody is waiting for you"), "{}", page.html);
+    // a policy, just in time: Bob's next call gets through
+    let rpt = bob_at(&servers[0], &guarded[0], 2).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(reads(&guarded[0], &rpt).await, 200);
+    // unlinked, it is told nothing more
+    let mut page = alice.open("/servers").await;
+    while page.html.contains("/servers/unlink") {
+        page = alice.browser.submit(&page, "/servers/unlink", &[]).await.unwrap();
+    }
+    assert!(alice.things().await.is_empty());
+    let owner = crate::desk::Desk::open(&servers[0]).await;
+    let url = owner.metadata.linked_managers_endpoint.clone().unwrap();
+    let (_, left) = owner.api(Method::GET, &url, &owner.pmt, Value::Null).await.unwrap();
+    assert_eq!(left, serde_json::json!([]));
+    for (wrong, what) in [
+        (serde_json::json!({"issuer": "nowhere", "sub": "x"}), "no URL"),
+        (serde_json::json!({"issuer": "https://m.example", "sub": ""}), "no name"),
+        (serde_json::json!({"issuer": "https://m.example", "sub": "x", "notification_endpoint": "ftp://m.example"}), "no place"),
+        (serde_json::json!({"issuer": "https://m.example", "sub": "x", "color": "red"}), "unknown"),
+    ] {
+        assert_eq!(owner.api(Method::POST, &url, &owner.pmt, wrong).await.unwrap().0, 400, "{what}");
+    }
+}

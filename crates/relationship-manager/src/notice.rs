@@ -1,0 +1,74 @@
+//! Being told at once (protocol.md 1.4, 1.8): the manager has itself linked at each authorization server that its owner
+//! links, and takes that server's signed notices. A notice makes it read the server's list, and nothing else: what it says
+//! decides nothing (threat 31).
+
+use crate::store::{About, Link, Place, Told};
+use crate::{Manager, Trouble};
+use http::Method;
+use jose::{KeySet, UnverifiedJws};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use types::linked_manager::{NOTICE, Notice};
+
+fn refused<T>(what: &str) -> Result<T, Trouble> {
+    Err(Trouble::Refused(what.to_owned()))
+}
+
+impl Manager {
+    /// Has the server tell this manager; none where it tells nobody.
+    pub(crate) async fn ask_to_be_told(&self, owner: &str, link: &Link) -> Result<Option<Told>, Trouble> {
+        let Place::AuthorizationServer { issuer } = &link.place else { return Ok(None) };
+        if self.metadata_of(issuer).await?.linked_managers_endpoint.is_none() {
+            return Ok(None);
+        }
+        let sub = self.new_id();
+        self.store.put_about(&sub, &About { owner: owner.to_owned(), link: link.id.clone() }).await?;
+        let (url, endpoint) = (&self.settings.url, format!("{}/notify", self.settings.url));
+        let body = json!({"issuer": url, "sub": sub, "notification_endpoint": endpoint});
+        let at = |metadata: &types::metadata::Metadata| metadata.linked_managers_endpoint.clone();
+        let answer = self.api_at(owner, &link.id, Method::POST, at, Some(&body)).await?;
+        match answer.body.get("_id").and_then(Value::as_str) {
+            Some(id) if answer.status == 201 => Ok(Some(Told { sub, id: id.to_owned() })),
+            _ => Err(Trouble::Refused(answer.refusal())),
+        }
+    }
+
+    /// At unlinking; a server that does not hear it has its token taken away all the same.
+    pub(crate) async fn be_told_no_more(&self, owner: &str, link: &Link) {
+        let Some(told) = &link.told else { return };
+        let at = |metadata: &types::metadata::Metadata| {
+            metadata.linked_managers_endpoint.as_ref().map(|url| format!("{url}/{}", told.id))
+        };
+        if let Err(trouble) = self.api_at(owner, &link.id, Method::DELETE, at, None).await {
+            tracing::info!(%trouble, place = link.place.url(), "it may go on telling of requests");
+        }
+    }
+
+    /// Somebody says that a request waits: if it is the server of that link who says so, it is asked.
+    pub(crate) async fn take_notice(self: &Arc<Self>, text: &str) -> Result<(), Trouble> {
+        let unverified = UnverifiedJws::parse(text.trim()).and_then(|jws| jws.expect_type(NOTICE));
+        let Ok(unverified) = unverified else { return refused("this is no notice") };
+        let sub = unverified.claimed("sub").unwrap_or_default();
+        let about = self.store.find_about(&sub)?;
+        let link = about.as_ref().map(|about| self.store.find_link(&about.owner, &about.link)).transpose()?.flatten();
+        let (Some(about), Some(link)) = (about, link) else { return refused("nobody here is called that") };
+        // only that server's keys are fetched, whatever the notice says of itself
+        let metadata = self.metadata_of(link.place.issuer()).await?;
+        let keys = self.keys_at(&metadata.jwks_uri).await?;
+        let notice = unverified.verify(&keys).and_then(|jws| jws.claims::<Notice>());
+        let Ok(notice) = notice else { return refused("it is not signed by the server of this link") };
+        let now = self.now();
+        let ours = notice.iss == metadata.issuer && notice.aud.contains(&self.settings.url);
+        if !ours || notice.exp <= now || notice.iat > now.plus(60) {
+            return refused("it is for somebody else, or too old");
+        }
+        self.read_server(&about.owner, &link.id).await;
+        Ok(())
+    }
+
+    /// The keys of a server; asked for each time, for a notice is rare and keys change.
+    pub(crate) async fn keys_at(&self, url: &str) -> Result<KeySet, Trouble> {
+        let set = self.client.fetch_json(url).await?;
+        KeySet::from_json(&set).ok_or_else(|| Trouble::Refused("the server has no usable keys".into()))
+    }
+}
