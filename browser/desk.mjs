@@ -93,6 +93,18 @@ await heading('What you withdrew');
 await page.getByText('2 of 2 confirmed').waitFor();
 await look('withdrawals');
 
+// somebody decides for her, for a while
+await page.goto(`${world.desk}/delegations`);
+await heading('Who decides for you');
+await page.getByLabel(/^Who/).fill('carol@foo.example');
+await page.getByLabel('Last day').fill('2033-12-01');
+await press('Let them decide');
+await page.getByText('carol@foo.example may answer requests for you').waitFor();
+await look('delegations');
+await page.goto(`${world.desk}/receipts`);
+await page.getByText('You took back: bob@bar.example').first().waitFor();
+await look('receipts');
+
 await page.getByRole('link', { name: 'Requests' }).click();
 await heading('Requests');
 await look('requests');

@@ -6,11 +6,11 @@ use crate::changes::{Changes, Requirement};
 use identity::Failure;
 use identity::access_token::PolicyToken;
 use rules::access_request::State;
-use rules::delegation::{Delegation, Named};
+use rules::delegation::{Delegate, Delegation, Named};
 use rules::policy::Binding;
 use rules::{AccessRequest, Policy, Resource};
 use types::delegation::May;
-use types::{ErrorCode, OwnerId, PermissionRequest, ScopeSet, Timestamp};
+use types::{AccessRequestId, ErrorCode, OwnerId, PermissionRequest, ScopeSet, Timestamp};
 
 fn not_delegated<T>() -> Result<T, Failure> {
     Failure::refuse(ErrorCode::AccessDenied, "what the owner delegated to you does not reach so far")
@@ -103,6 +103,40 @@ impl AuthorizationServer {
         let Some(by) = event.by.as_deref().map(OwnerId::new).filter(|by| by != owner) else { return Ok(None) };
         let account = self.identity.store.find_account(&by).await?;
         Ok(account.map(|account| account.verified_email().unwrap_or(account.display_name()).to_owned()))
+    }
+
+    /// Accounts that may decide this request for its owner.
+    pub(crate) async fn deciders(&self, owner: &OwnerId, request: &AccessRequestId) -> Result<Vec<OwnerId>, Failure> {
+        let now = self.now();
+        let mut given = self.store.list_delegations(owner).await?;
+        given.retain(|one| one.stands(now) && one.may.contains(&May::Approve));
+        let Some(request) = self.store.find_access_request(request).await?.filter(|_| !given.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let mut deciders = Vec::new();
+        for delegation in given {
+            let accounts = match &delegation.delegate {
+                Delegate::Account(account) => vec![account.clone()],
+                Delegate::Email(email) => {
+                    let found = self.identity.store.find_account_by_email(email).await?;
+                    found.into_iter().map(|account| account.id).collect()
+                }
+                Delegate::Credential(id) => {
+                    self.store.list_credentials_of_subject(id).await?.into_iter().map(|one| one.owner).collect()
+                }
+            };
+            for account in accounts {
+                let acting = Acting {
+                    owner: owner.clone(),
+                    by: String::new(),
+                    delegate: Some((account.clone(), vec![delegation.clone()])),
+                };
+                if !deciders.contains(&account) && self.sees_request(&acting, &request).await? {
+                    deciders.push(account);
+                }
+            }
+        }
+        Ok(deciders)
     }
 
     /// Whether a delegate may write this policy; it then ends with the delegation at the latest.

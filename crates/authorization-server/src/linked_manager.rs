@@ -143,7 +143,12 @@ impl AuthorizationServer {
             if request.state != AccessRequestState::Pending {
                 continue;
             }
-            for manager in self.store.list_managers(&due.owner).await? {
+            // hers, and those of people whom she lets decide
+            let mut managers = self.store.list_managers(&due.owner).await?;
+            for delegate in self.deciders(&due.owner, &due.request).await? {
+                managers.extend(self.store.list_managers(&delegate).await?);
+            }
+            for manager in managers {
                 let wanted = due.manager.as_ref().is_none_or(|only| *only == manager.id);
                 let Some(endpoint) = manager.document.notification_endpoint.clone().filter(|_| wanted) else { continue };
                 let text = self.notice(&manager, request.clone())?;

@@ -1,6 +1,7 @@
 //! The desk's pages and its JSON. Rendered on the server; they work without JavaScript, on a phone first.
 
 mod api;
+mod delegations;
 mod keys;
 mod people;
 mod requests;
@@ -42,7 +43,11 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/people/withdraw", post(people::withdraw))
         .route("/requests", get(requests::list).post(requests::decide))
         .route("/servers", get(servers::list).post(servers::add))
+        .route("/servers/read", post(servers::read))
         .route("/servers/unlink", post(servers::unlink))
+        .route("/delegations", get(delegations::list).post(delegations::change))
+        .route("/receipts", get(delegations::receipts))
+        .route("/receipts/export", get(delegations::export))
         .route("/notify", post(notify))
         .route("/keys", get(keys::list).post(keys::change))
         .route("/keys/export", get(keys::export))

@@ -175,11 +175,14 @@ impl Manager {
         self: &Arc<Self>,
         owner: &str,
         link: &str,
-        request: &str,
+        (request, of): (&str, &str),
         decision: &Value,
     ) -> Result<(), Trouble> {
+        // `of`: somebody who lets her decide
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", of).finish();
+        let query = if of.is_empty() { String::new() } else { format!("?{query}") };
         let at = |metadata: &types::metadata::Metadata| {
-            metadata.access_requests_endpoint.as_ref().map(|url| format!("{url}/{request}"))
+            metadata.access_requests_endpoint.as_ref().map(|url| format!("{url}/{request}{query}"))
         };
         let answer = self.api_at(owner, link, Method::POST, at, Some(decision)).await?;
         self.read_servers(owner, [link.to_owned()]).await;
@@ -191,7 +194,7 @@ impl Manager {
     }
 }
 
-fn deletion(known: &Known, what: String, url: String) -> Wanted {
+pub(crate) fn deletion(known: &Known, what: String, url: String) -> Wanted {
     let server = known.link.place.url().to_owned();
     Wanted { link: known.link.id.clone(), server, what, method: Method::DELETE, url, body: None }
 }

@@ -7,19 +7,27 @@ use crate::{Manager, PATIENCE, Trouble, lock};
 use client::Client;
 use client::api::{ApiBody, ApiCall};
 use http::Method;
+use jose::{KeySet, UnverifiedJws};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use types::access_request::AccessRequestDocument;
 use types::available_resource::{AvailableResource, ChosenServer};
+use types::consent_receipt::{ConsentReceipt, ListedReceipt, TYPE as RECEIPT};
 use types::credential::CredentialDocument;
+use types::delegation::{DelegationDocument, May};
 use types::metadata::Metadata;
 use types::policy::{PolicyDocument, SharedPolicy};
 use types::{ResourceDescription, ResourceId, ResourceServerId, Timestamp};
 
 /// Seconds after which a server is asked again when somebody looks.
 pub(crate) const FRESH: i64 = 15;
+
+/// Newest receipts that are asked for, and most that are kept of a server.
+const RECEIPTS: usize = 200;
+const MOST_RECEIPTS: usize = 5_000;
 
 /// A resource as an authorization server lists it (protocol.md 1.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +75,36 @@ pub(crate) struct Snapshot {
     pub(crate) requests: Vec<AccessRequestDocument>,
     #[serde(default)]
     pub(crate) shared_with_me: Vec<SharedPolicy>,
+    /// Whom she lets decide, and where that is done.
+    #[serde(default)]
+    pub(crate) delegations_endpoint: Option<String>,
+    #[serde(default)]
+    pub(crate) delegations: Vec<DelegationDocument>,
+    /// For whom she may decide, and what waits there.
+    #[serde(default)]
+    pub(crate) for_others: Vec<ForOther>,
+    #[serde(default)]
+    pub(crate) receipts: Vec<KeptReceipt>,
+}
+
+/// Somebody who lets her decide.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ForOther {
+    /// Her account id at that server.
+    pub(crate) owner: String,
+    pub(crate) name: String,
+    pub(crate) requests: Vec<AccessRequestDocument>,
+    /// What her things are called.
+    pub(crate) names: BTreeMap<ResourceId, String>,
+}
+
+/// A receipt as it is kept: what a server said once stays, whatever it says later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KeptReceipt {
+    #[serde(flatten)]
+    pub(crate) listed: ListedReceipt,
+    /// Whether the signature was that server's, and said the same.
+    pub(crate) verified: bool,
 }
 
 /// A linked server at work.
@@ -110,6 +148,52 @@ impl Asking<'_> {
         Ok(answer.body.get("require_resource_owner_token").and_then(Value::as_bool))
     }
 
+    /// What waits for her decision in others' places.
+    async fn for_others(&self, metadata: &Metadata) -> Result<Vec<ForOther>, Trouble> {
+        let given = metadata.delegations_endpoint.as_ref().map(|url| format!("{url}?role=delegate"));
+        let given: Vec<DelegationDocument> = self.list_if(given).await?;
+        let mut owners: BTreeMap<String, String> = BTreeMap::new();
+        for one in given.into_iter().filter(|one| one.may.contains(&May::Approve)) {
+            if let Some(owner) = one.owner {
+                owners.insert(owner.as_str().to_owned(), one.owner_name.unwrap_or_else(|| owner.as_str().to_owned()));
+            }
+        }
+        let mut all = Vec::new();
+        for (owner, name) in owners {
+            let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", &owner).finish();
+            let at = |url: &Option<String>| url.as_ref().map(|url| format!("{url}?{query}"));
+            let guarded: Vec<Guarded> = self.list_if(at(&metadata.registered_resources_endpoint)).await?;
+            let requests = self.list_if(at(&metadata.access_requests_endpoint)).await?;
+            let named = |one: Guarded| Some((one.id, one.description.name?));
+            all.push(ForOther { owner, name, requests, names: guarded.into_iter().filter_map(named).collect() });
+        }
+        Ok(all)
+    }
+
+    /// New receipts, verified; those that are kept stay.
+    async fn receipts(&self, metadata: &Metadata, kept: &mut Vec<KeptReceipt>) -> Result<(), Trouble> {
+        let Some(url) = &metadata.consent_receipts_endpoint else { return Ok(()) };
+        let (url, token) = (format!("{url}?limit={RECEIPTS}"), &self.link.access_token);
+        let call =
+            ApiCall { method: Method::GET, url: &url, token, bound: self.link.bound, body: ApiBody::None, patience: PATIENCE };
+        let answer = self.client.api(&call).await?;
+        if answer.status != 200 {
+            return Err(Trouble::Refused(answer.refusal()));
+        }
+        let listed: Vec<ListedReceipt> = serde_json::from_value(answer.body).unwrap_or_default();
+        let new = |one: &ListedReceipt| !kept.iter().any(|known| known.listed.receipt_jwt == one.receipt_jwt);
+        let mut new: Vec<ListedReceipt> = listed.into_iter().filter(new).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let keys = KeySet::from_json(&self.client.fetch_json(&metadata.jwks_uri).await?).unwrap_or_default();
+        let kept_before = std::mem::take(kept);
+        kept.extend(new.drain(..).map(|listed| KeptReceipt { verified: is_verified(&listed, &keys, &metadata.issuer), listed }));
+        kept.extend(kept_before);
+        kept.truncate(MOST_RECEIPTS);
+        Ok(())
+    }
+
     async fn read(&self, metadata: &Metadata, snapshot: &mut Snapshot) -> Result<(), Trouble> {
         match &self.link.place {
             Place::ResourceServer { management, .. } => {
@@ -128,12 +212,26 @@ impl Asking<'_> {
                 snapshot.demands_signature = self.settings(metadata).await?;
                 snapshot.guarded = self.list_if(metadata.registered_resources_endpoint.clone()).await?;
                 snapshot.policies = self.list_if(policies).await?;
+                snapshot.delegations_endpoint.clone_from(&metadata.delegations_endpoint);
+                snapshot.delegations = self.list_if(metadata.delegations_endpoint.clone()).await?;
+                snapshot.for_others = self.for_others(metadata).await?;
+                self.receipts(metadata, &mut snapshot.receipts).await?;
                 snapshot.requests = self.list_if(metadata.access_requests_endpoint.clone()).await?;
                 snapshot.shared_with_me = self.list_if(shared).await?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether this server signed it, and signed what it says.
+fn is_verified(listed: &ListedReceipt, keys: &KeySet, issuer: &str) -> bool {
+    let jws = UnverifiedJws::parse(&listed.receipt_jwt).and_then(|jws| jws.expect_type(RECEIPT));
+    let claims = jws.and_then(|jws| jws.verify(keys)).and_then(|jws| jws.claims::<Value>());
+    claims.is_ok_and(|claims| {
+        let signed: Option<ConsentReceipt> = serde_json::from_value(claims.clone().into_inner()).ok();
+        claims.get("iss").and_then(Value::as_str) == Some(issuer) && signed.as_ref() == Some(&listed.receipt)
+    })
 }
 
 impl Manager {

@@ -3,6 +3,7 @@
 use super::things::{host_of, troubles};
 use super::{Desk, at_desk, page, posted, see_other};
 use crate::holdings::{Holdings, Known};
+use crate::sync::ForOther;
 use crate::{Trouble, words};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -20,6 +21,9 @@ struct Wish {
 
 struct RequestRow {
     link: String,
+    /// Account and name of somebody else for whom she may decide.
+    of: String,
+    of_name: String,
     id: String,
     who: String,
     client: String,
@@ -37,9 +41,12 @@ struct RequestsPage<'a> {
     csrf: &'a str,
 }
 
-fn row(holdings: &Holdings, known: &Known, request: &AccessRequestDocument) -> RequestRow {
+fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &AccessRequestDocument) -> RequestRow {
     let who = request.requesting_party.get("email").or_else(|| request.requesting_party.get("sub"));
     let name_of = |id: &types::ResourceId| {
+        if let Some(other) = other {
+            return other.names.get(id).cloned().unwrap_or_else(|| "something".to_owned());
+        }
         let here = known.link.place.issuer();
         let same = |thing: &&crate::holdings::Thing| {
             thing.guards.iter().any(|guard| guard.issuer == here && guard.id.as_ref() == Some(id))
@@ -48,6 +55,8 @@ fn row(holdings: &Holdings, known: &Known, request: &AccessRequestDocument) -> R
     };
     RequestRow {
         link: known.link.id.clone(),
+        of: other.map(|other| other.owner.clone()).unwrap_or_default(),
+        of_name: other.map(|other| other.name.clone()).unwrap_or_default(),
         id: request.id.as_str().to_owned(),
         who: who.and_then(|who| who.as_str()).unwrap_or("Somebody unknown").to_owned(),
         client: request.client.name.clone().unwrap_or_else(|| request.client.client_id.as_str().to_owned()),
@@ -69,9 +78,14 @@ fn row(holdings: &Holdings, known: &Known, request: &AccessRequestDocument) -> R
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
         let holdings = manager.holdings(&person.owner)?;
-        let all = holdings.servers.iter().flat_map(|known| known.snapshot.requests.iter().map(move |request| (known, request)));
-        let waiting = all.filter(|(_, request)| request.state == AccessRequestState::Pending);
-        let waiting = waiting.map(|(known, request)| row(&holdings, known, request)).collect();
+        let mut waiting = Vec::new();
+        for known in &holdings.servers {
+            let own = known.snapshot.requests.iter().map(|request| (None, request));
+            let others = known.snapshot.for_others.iter();
+            let others = others.flat_map(|other| other.requests.iter().map(move |request| (Some(other), request)));
+            let pending = own.chain(others).filter(|(_, request)| request.state == AccessRequestState::Pending);
+            waiting.extend(pending.map(|(other, request)| row(&holdings, known, other, request)));
+        }
         let body = ui::render(&RequestsPage { waiting, troubles: troubles(&holdings), csrf: &person.csrf });
         Ok(page(manager, Some(person), StatusCode::OK, "Requests", "/requests", &body))
     })
@@ -104,7 +118,7 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
             }
             _ => return Err(Trouble::Refused("Allow or refuse it.".into())),
         };
-        manager.decide(&person.owner, fields.one("link"), fields.one("request"), &decision).await?;
+        manager.decide(&person.owner, fields.one("link"), (fields.one("request"), fields.one("of")), &decision).await?;
         Ok(see_other("/requests"))
     })
     .await

@@ -76,6 +76,16 @@ pub(super) async fn add(State(manager): Desk, request: Request) -> Response {
     .await
 }
 
+/// Asks all of them now; those that are slow are read on behind the page.
+pub(super) async fn read(State(manager): Desk, request: Request) -> Response {
+    posted(manager, request, async |manager, person, _| {
+        let holdings = manager.holdings(&person.owner)?;
+        manager.read_servers(&person.owner, holdings.servers.iter().map(|known| known.link.id.clone())).await;
+        Ok(see_other("/servers"))
+    })
+    .await
+}
+
 pub(super) async fn unlink(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         manager.unlink(&person.owner, fields.one("id")).await?;

@@ -11,6 +11,7 @@ use wayleave::demo::browser::{Browser, Shown};
 /// Clients and settings that every server of these stories has.
 pub(crate) const LABORATORY: &str = "[[client]]\nclient_id = \"desk\"\nclient_secret = \"desk-secret\"\nacts_for = \"alice\"\n\
      grant_types = [\"client_credentials\"]\nscope = \"uma_management\"\n\
+     [[account]]\nusername = \"carol\"\nemail = \"carol@foo.example\"\npassword = \"carol-password\"\n\
      [outbound]\nallow_private_networks = true\nallow_http = true\n";
 
 /// A gateway whose owners manage what is theirs with tokens of `server`, and register where they like.

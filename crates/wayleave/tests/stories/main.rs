@@ -4,6 +4,7 @@ mod authority;
 mod choosing;
 mod content;
 mod crashes;
+mod deciding;
 mod desk;
 mod gateway;
 mod hostile;

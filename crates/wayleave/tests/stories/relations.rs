@@ -27,8 +27,9 @@ impl Desk {
         let account = |name: &str| format!("[[account]]\nusername = \"{name}\"\npassword = \"{name}-desk-password\"\n");
         let text = format!(
             "[manager]\nlisten = \"127.0.0.1:{port}\"\nurl = \"{url}\"\nname = \"Alice's desk\"\nstore = {{ url = \"sqlite:manager.db\" }}\n\
-             [outbound]\nallow_private_networks = true\nallow_http = true\n{}{}",
+             [outbound]\nallow_private_networks = true\nallow_http = true\n{}{}{}",
             account("alice"),
+            account("carol"),
             account("mallory")
         );
         std::fs::write(folder.0.join("wayleave.toml"), text).unwrap();
@@ -47,6 +48,7 @@ fn open_outbound() -> Outbound {
 
 /// Somebody at the desk, in a browser.
 pub(crate) struct Sitting {
+    name: String,
     pub(crate) browser: Browser,
     url: String,
 }
@@ -63,7 +65,7 @@ impl Sitting {
             false => page,
         };
         assert!(page.status == 200 && page.html.contains("Your things"), "{}: {}", page.url, page.html);
-        Self { browser, url: desk.url.clone() }
+        Self { name: name.to_owned(), browser, url: desk.url.clone() }
     }
 
     pub(crate) async fn open(&mut self, path: &str) -> Shown {
@@ -83,13 +85,14 @@ impl Sitting {
         let to = page.html.split("class=\"button\" ").nth(1).map(|tag| attribute(tag, "href"));
         let to = to.unwrap_or_else(|| panic!("{}", page.html));
         let mut page = self.browser.open(&to).await.unwrap();
+        let password = format!("{}-password", self.name);
         for _ in 0..3 {
             page = if page.html.contains("/authorize/decision") {
                 // acting for her takes her password once more
-                let fields = [("decision", "approve"), ("password", "alice-password")];
+                let fields = [("decision", "approve"), ("password", password.as_str())];
                 self.browser.submit(&page, "/authorize/decision", &fields).await.unwrap()
             } else if page.html.contains("name=\"password\"") {
-                let fields = [("username", "alice"), ("password", "alice-password")];
+                let fields = [("username", self.name.as_str()), ("password", password.as_str())];
                 self.browser.submit(&page, "/login", &fields).await.unwrap()
             } else {
                 break;
@@ -119,7 +122,7 @@ impl Sitting {
 }
 
 /// What Bob gets at a gateway without anybody's help.
-async fn bob_at(server: &Server, guarded: &Guarded, serial: u32) -> Result<Rpt, String> {
+pub(crate) async fn bob_at(server: &Server, guarded: &Guarded, serial: u32) -> Result<Rpt, String> {
     let client = Client {
         outbound: open_outbound(),
         clock: Arc::new(SystemClock),
@@ -141,7 +144,7 @@ async fn bob_at(server: &Server, guarded: &Guarded, serial: u32) -> Result<Rpt, 
     }
 }
 
-async fn reads(guarded: &Guarded, rpt: &Rpt) -> u16 {
+pub(crate) async fn reads(guarded: &Guarded, rpt: &Rpt) -> u16 {
     let bearer = format!("{} {}", rpt.token_type, rpt.token);
     raw(Method::GET, &guarded.photo(), &[("authorization", &bearer)]).await.status.as_u16()
 }

@@ -1,0 +1,72 @@
+//! Carol decides while Alice is away, at the same desk; and the receipts of it all.
+
+use crate::processes::Server;
+use crate::relations::{Desk, Sitting, bob_at, laboratory, reads};
+use std::time::{Duration, Instant};
+
+/// Waits until a page shows something.
+async fn until(sitting: &mut Sitting, path: &str, shows: &str) -> wayleave::demo::browser::Shown {
+    let begun = Instant::now();
+    loop {
+        let page = sitting.open(path).await;
+        if page.html.contains(shows) {
+            return page;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(25), "{path} never shows {shows}: {}", page.html);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn carol_decides_while_alice_is_away() {
+    let (servers, guarded) = laboratory().await;
+    let server: &Server = &servers[0];
+    let desk = Desk::start();
+    let (mut alice, mut carol) = (Sitting::of(&desk, "alice").await, Sitting::of(&desk, "carol").await);
+    alice.link(&server.issuer).await;
+    alice.link(&guarded[0].url).await;
+    let page = alice.open("/delegations").await;
+    assert!(page.html.contains("Nobody but you."), "{}", page.html);
+    let past = [("email", "carol@foo.example"), ("may", "approve"), ("scopes", "view"), ("until", "2020-01-01"), ("what", "new")];
+    assert_eq!(alice.browser.submit(&page, "/delegations", &past).await.unwrap().status, 400);
+    let fields = [
+        ("email", "carol@foo.example"),
+        ("may", "approve"),
+        ("scopes", "view, print"),
+        ("until", "2033-12-01"),
+        ("link", &wayleave::demo::browser::attribute(page.html.split("<option ").nth(1).unwrap(), "value")),
+        ("what", "new"),
+    ];
+    let page = alice.browser.submit(&page, "/delegations", &fields).await.unwrap();
+    let said = "carol@foo.example may answer requests for you: print and view, of everything of yours";
+    assert!(page.html.contains(said), "{}", page.html);
+    carol.link(&server.issuer).await;
+    assert!(carol.open("/delegations").await.html.contains("You may answer requests for alice"));
+    assert_eq!(bob_at(server, &guarded[0], 1).await.err().as_deref(), Some("request_submitted"));
+    let page = until(&mut carol, "/requests", "bob@bar.example").await;
+    assert!(page.html.contains("<strong>alice</strong>, for whom you may decide, to view Holiday"), "{}", page.html);
+    let grant = wayleave::demo::browser::attribute(page.html.split("name=\"grant\"").nth(1).unwrap(), "value");
+    let answer = [("decision", "approve"), ("remember", "yes"), ("grant", grant.as_str())];
+    let page = carol.browser.submit(&page, "/requests", &answer).await.unwrap();
+    assert!(page.html.contains("Nobody is waiting for you"), "{}", page.html);
+    let rpt = bob_at(server, &guarded[0], 2).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(reads(&guarded[0], &rpt).await, 200);
+    // Alice comes back, sees whose it is, and ends it all at once
+    let page = alice.open("/servers").await;
+    alice.browser.submit(&page, "/servers/read", &[]).await.unwrap();
+    assert!(alice.open("/people").await.html.contains("bob@bar.example"));
+    let page = alice.open("/api/things").await;
+    let things: serde_json::Value = serde_json::from_str(&page.html).unwrap();
+    let thing = alice.open(&format!("/thing/{}", things["things"][0]["key"].as_str().unwrap())).await;
+    assert!(thing.html.contains("by somebody you let decide"), "{}", thing.html);
+    let page = alice.open("/delegations").await;
+    let page = alice.browser.submit(&page, "/delegations", &[("what", "end")]).await.unwrap();
+    assert!(page.html.contains("1 of 1 confirmed"), "{}", page.html);
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    assert_eq!(reads(&guarded[0], &rpt).await, 401);
+    // what she agreed to and took back, signed and kept
+    let page = until(&mut alice, "/receipts", "You took back: bob@bar.example").await;
+    assert!(page.html.contains("You agreed: bob@bar.example") && !page.html.contains("not verified"), "{}", page.html);
+    let exported = alice.open("/receipts/export").await.html;
+    assert!(exported.contains("receipt_jwt") && exported.contains("KI-CR-v1.1.0"));
+}
