@@ -4,6 +4,7 @@
 
 pub mod browser;
 mod choose;
+mod desk;
 mod pictures;
 mod story;
 mod viewer;
@@ -27,7 +28,7 @@ pub const BOB: &str = "bob@bar.example";
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// The story to play: photos, or choose
+    /// The story to play: photos, choose, or desk
     story: Option<String>,
     /// Folder of albums to protect, one folder an album [default: a few pictures that are shipped]
     #[arg(long)]
@@ -60,8 +61,8 @@ impl Drop for Temporary {
 
 /// Runs it.
 pub async fn run(options: Options) -> Result<(), Exit> {
-    if options.story.as_deref().is_some_and(|story| !matches!(story, "photos" | "choose")) {
-        return Err(Exit::usage("there are two stories so far: photos, and choose"));
+    if options.story.as_deref().is_some_and(|story| !matches!(story, "photos" | "choose" | "desk")) {
+        return Err(Exit::usage("there are three stories: photos, choose, and desk"));
     }
     let temporary = Temporary(std::env::temp_dir().join(format!("wayleave-demo-{}", std::process::id())));
     let folder = match &options.folder {
@@ -72,6 +73,9 @@ pub async fn run(options: Options) -> Result<(), Exit> {
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     if options.story.as_deref() == Some("choose") {
         return play_choose(&folder, &temporary.0, &options, stop).await;
+    }
+    if options.story.as_deref() == Some("desk") {
+        return play_desk(&folder, &temporary.0, &options, stop).await;
     }
     let places = start(&folder, &temporary.0, stop.clone()).await?;
     introduce(&places);
@@ -99,6 +103,24 @@ async fn play_choose(folder: &std::path::Path, data: &std::path::Path, options: 
     told.map_err(|what| Exit::failed(format!("the story broke off: {what}")))?;
     if !options.exit {
         say::line(&world.introduction());
+        let mut stop = stop;
+        stop.wait().await;
+    }
+    Ok(())
+}
+
+/// The story of one desk.
+async fn play_desk(folder: &std::path::Path, data: &std::path::Path, options: &Options, stop: Stop) -> Result<(), Exit> {
+    std::fs::create_dir_all(data).map_err(Exit::failed)?;
+    let mut world = desk::World::start(folder, data, stop.clone()).await?;
+    say::ready(&world.desk);
+    let told = desk::play(&mut world, folder, options.verbose).await;
+    told.map_err(|what| Exit::failed(format!("the story broke off: {what}")))?;
+    if !options.exit {
+        let (desk, password) = (&world.desk, desk::DESK_PASSWORD);
+        say::line(&format!(
+            "\nIt stays up: {desk}, as alice or carol, password {password}; at the servers, {ALICE_PASSWORD}. Ctrl-C ends it."
+        ));
         let mut stop = stop;
         stop.wait().await;
     }

@@ -39,3 +39,24 @@ fn the_story_choose_plays_to_its_end() {
     }
     assert!(!log.contains("panicked"), "{log}");
 }
+
+#[test]
+fn the_story_desk_plays_to_its_end() {
+    let output = Command::new(env!("CARGO_BIN_EXE_wayleave")).args(["demo", "desk", "--exit"]).output().unwrap();
+    let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{log}");
+    for words in [
+        "Whoever proves the address bob@bar.example may view",
+        "checked her signature by itself",
+        "it was Carol",
+        "a policy just in time",
+        "a signature that verifies",
+        "2 confirmed, 2 not yet",
+        "Bob is out there, too",
+    ] {
+        assert!(said.contains(words), "it does not say `{words}`:\n{said}");
+    }
+    let took = said.split("fails, ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse::<u64>().unwrap();
+    assert!(took < 1_500, "{took} ms");
+    assert!(!log.contains("panicked"), "{log}");
+}
