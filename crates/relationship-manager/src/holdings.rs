@@ -201,6 +201,16 @@ impl Joint {
         at
     }
 
+    /// A thing that its own server gives no name.
+    fn add_unnamed(&mut self, server: &str, issuer: &str, guarded: &Guarded) -> usize {
+        let at = self.add(server, &format!("{issuer} {}", guarded.id), &guarded.description);
+        if let Some(thing) = self.things.get_mut(at).filter(|_| guarded.description.name.is_none()) {
+            thing.name = guarded.id.as_str().to_owned();
+            thing.haystack = haystack_of(server, &thing.name, &guarded.description);
+        }
+        at
+    }
+
     fn available(&mut self, server: &str, available: &AvailableResource) {
         let Some(id) = available.own_id() else { return };
         let at = self.add(server, id.as_str(), &available.description);
@@ -224,12 +234,17 @@ impl Joint {
     fn guarded(&mut self, issuer: &str, link: &str, guarded: &Guarded) {
         let named = (issuer.to_owned(), guarded.id.clone());
         let server = guarded.resource_server.as_str();
-        let own_id = guarded.description.own_id.as_ref().map_or(guarded.id.as_str(), |id| id.as_str());
-        let known = self.at_guard.get(&named).or_else(|| self.at_server.get(&(server.to_owned(), own_id.to_owned())));
+        // an authorization server's name for a thing is its own: another's of the same spelling is another thing
+        let own_id = guarded.description.own_id.as_ref().map(|id| id.as_str().to_owned());
+        let at_server = own_id.as_ref().and_then(|own_id| self.at_server.get(&(server.to_owned(), own_id.clone())));
+        let known = self.at_guard.get(&named).or(at_server);
         let at = match known.copied() {
             Some(at) => at,
             // of a server that is not linked, or does not let itself be managed
-            None => self.add(server, own_id, &guarded.description),
+            None => match own_id {
+                Some(own_id) => self.add(server, &own_id, &guarded.description),
+                None => self.add_unnamed(server, issuer, guarded),
+            },
         };
         self.at_guard.insert(named, at);
         let Some(thing) = self.things.get_mut(at) else { return };

@@ -94,9 +94,20 @@ impl Manager {
 
     async fn post_policies(&self, owner: &str, link: &str, batch: &[Value], holdings: &Holdings, shared: &mut Shared) {
         let server = holdings.server(link).map_or(link, |known| known.link.place.url()).to_owned();
-        let answer =
-            self.api_at(owner, link, Method::POST, |metadata| metadata.policy_endpoint.clone(), Some(&json!(batch))).await;
-        match answer {
+        // all in one commit; where something stands against one of them, each for itself
+        let whole =
+            |metadata: &types::metadata::Metadata| metadata.policy_endpoint.as_ref().map(|url| format!("{url}?atomic=true"));
+        match self.api_at(owner, link, Method::POST, whole, Some(&json!(batch))).await {
+            Ok(answer) if answer.status == 201 => {
+                shared.count = shared.count.saturating_add(batch.len());
+                return;
+            }
+            Ok(answer) if answer.status == 400 => {}
+            Ok(answer) => return shared.failed.push(format!("{server}: {}", answer.refusal())),
+            Err(trouble) => return shared.failed.push(format!("{server}: {trouble}")),
+        }
+        let each = |metadata: &types::metadata::Metadata| metadata.policy_endpoint.clone();
+        match self.api_at(owner, link, Method::POST, each, Some(&json!(batch))).await {
             Ok(answer) if answer.status == 200 => {
                 for item in answer.body.as_array().into_iter().flatten() {
                     match item.get("status").and_then(Value::as_u64) {

@@ -4,7 +4,7 @@
 
 pub mod browser;
 mod choose;
-mod desk;
+pub(crate) mod desk;
 mod pictures;
 mod story;
 mod viewer;

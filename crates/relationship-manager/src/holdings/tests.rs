@@ -70,6 +70,23 @@ fn each_thing_is_there_once_with_its_guards_and_shares() {
     assert!(other.things.iter().zip(&all.things).all(|(a, b)| (a.key.as_str(), a.shares.len()) == (&b.key, b.shares.len())));
 }
 
+/// Two servers may call things alike; one of them cannot make its own look like the other's.
+#[test]
+fn threat_19_names_of_an_authorization_server_are_its_own() {
+    let other = || {
+        let place = Place::AuthorizationServer { issuer: "https://other.example".into() };
+        let guarded = json!([{"_id": "M", "resource_server": "https://music.example", "resource_scopes": ["play"]}]);
+        let anyone = json!([{"_id": "p9", "resource_id": "M", "resource_scopes": ["play"], "required_claims": []}]);
+        known(link("other", place), json!({"guarded": guarded, "policies": anyone}))
+    };
+    for servers in [vec![photos(), server(), other()], vec![other(), server(), photos()]] {
+        let all = Holdings::of(servers);
+        let names: Vec<_> =
+            all.things.iter().map(|thing| (thing.name.as_str(), thing.guards.len(), thing.shares.len())).collect();
+        assert_eq!(names, [("Birthday", 0, 1), ("Holiday", 1, 1), ("M", 1, 1), ("Mixtape", 1, 1)]);
+    }
+}
+
 #[test]
 fn twenty_thousand_things_are_filtered_in_a_blink() {
     let mut photos = photos();

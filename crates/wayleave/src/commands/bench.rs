@@ -4,6 +4,7 @@
 //! group commit, and makes one signature where a JWT is issued. Everything stays on loopback, and ends by
 //! itself.
 
+mod desk;
 mod gateway;
 mod load;
 mod setup;
@@ -19,6 +20,8 @@ use std::time::Duration;
 pub enum Bench {
     /// The authorization server's rows
     Server(Options),
+    /// The desk, over twenty servers of which one is dead
+    Desk(desk::Options),
     /// The gateway, beside nginx
     Gateway(gateway::Options),
     /// The server that the rows are measured against (started by the other)
@@ -59,6 +62,7 @@ pub async fn run(bench: Bench) -> Result<(), Exit> {
     match bench {
         Bench::Yardstick(options) => yardstick::run(options).await,
         Bench::Server(options) => server(&options).await,
+        Bench::Desk(options) => desk::run(&options).await,
         Bench::Gateway(options) => gateway::run(&options).await,
     }
 }

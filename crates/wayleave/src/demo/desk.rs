@@ -6,10 +6,12 @@ mod cast;
 mod world;
 
 use super::story::{Told, so, step};
-use cast::{Sitting, Stranger};
+pub(crate) use cast::Sitting;
+use cast::Stranger;
 use std::path::Path;
 use std::time::{Duration, Instant};
-pub(super) use world::{DESK_PASSWORD, World};
+pub(crate) use world::DESK_PASSWORD;
+pub(super) use world::World;
 
 const PASSPHRASE: &str = "correct horse battery staple";
 const BOB: &str = "bob@bar.example";

@@ -287,7 +287,7 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
 }
 
 /// Resources and policies of somebody with a great deal of both: the same owner.
-async fn fill_others(config: &Config, count: usize) -> Result<(), Exit> {
+pub(super) async fn fill_others(config: &Config, count: usize) -> Result<(), Exit> {
     let store: Store = assemble::open_store(config, &config.store.url)?;
     let accounts: &dyn identity::Store = &store;
     let alice =

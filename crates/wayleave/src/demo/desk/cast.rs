@@ -27,7 +27,7 @@ fn said(page: &Shown) -> String {
 }
 
 /// Somebody at the desk.
-pub(super) struct Sitting {
+pub(crate) struct Sitting {
     browser: Browser,
     name: &'static str,
     desk: String,
@@ -35,26 +35,31 @@ pub(super) struct Sitting {
 
 impl Sitting {
     pub(super) async fn of(world: &World, name: &'static str, verbose: bool) -> Told<Self> {
+        Self::at(&world.desk, name, verbose).await
+    }
+
+    /// At the desk of this URL.
+    pub(crate) async fn at(desk: &str, name: &'static str, verbose: bool) -> Told<Self> {
         let mut browser = Browser::new(way_out(verbose)?);
-        let page = browser.open(&world.desk).await?;
+        let page = browser.open(desk).await?;
         let page = browser.submit(&page, "/login", &[("username", name), ("password", DESK_PASSWORD)]).await?;
         if page.html.contains("/authorize/decision") {
             browser.submit(&page, "/authorize/decision", &[("decision", "approve")]).await?;
         }
-        Ok(Self { browser, name, desk: world.desk.clone() })
+        Ok(Self { browser, name, desk: desk.to_owned() })
     }
 
-    pub(super) async fn open(&mut self, path: &str) -> Told<Shown> {
+    pub(crate) async fn open(&mut self, path: &str) -> Told<Shown> {
         self.browser.open(&format!("{}{path}", self.desk)).await
     }
 
     /// Sends a form, which must lead to a page that says this.
-    pub(super) async fn sends(&mut self, page: &Shown, form: &str, fields: &[(&str, &str)], says: &str) -> Told<Shown> {
+    pub(crate) async fn sends(&mut self, page: &Shown, form: &str, fields: &[(&str, &str)], says: &str) -> Told<Shown> {
         let shown = self.browser.submit(page, form, fields).await?;
         if shown.html.contains(says) { Ok(shown) } else { Err(format!("{} does not say `{says}`", shown.url)) }
     }
 
-    pub(super) async fn links(&mut self, server: &str) -> Told<()> {
+    pub(crate) async fn links(&mut self, server: &str) -> Told<()> {
         let page = self.open("/servers").await?;
         let page = self.browser.submit(&page, "/servers", &[("server", server)]).await?;
         let to = page.html.split("class=\"button\" ").nth(1).map(|tag| attribute(tag, "href"));
@@ -76,7 +81,7 @@ impl Sitting {
     }
 
     /// Waits until a page says something.
-    pub(super) async fn sees(&mut self, path: &str, says: &str) -> Told<Shown> {
+    pub(crate) async fn sees(&mut self, path: &str, says: &str) -> Told<Shown> {
         for _ in 0..150 {
             let page = self.open(path).await?;
             if page.html.contains(says) {

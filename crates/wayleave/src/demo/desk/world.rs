@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Alice's and Carol's log-in at the desk.
-pub(in crate::demo) const DESK_PASSWORD: &str = "desk-password";
+pub(crate) const DESK_PASSWORD: &str = "desk-password";
 /// Who vouches for addresses of bar.example.
 pub(super) const PROVIDER: &str = "https://idp.bar.example";
 
