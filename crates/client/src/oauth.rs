@@ -281,7 +281,10 @@ impl Client {
 /// `Basic` with both parts form-encoded (RFC 6749 2.3.1).
 fn at_authorization(metadata: &Metadata, parameters: &[(&'static str, String)]) -> Result<String, ClientError> {
     let mut url = Url::parse(&metadata.authorization_endpoint)
-        .map_err(|_| ClientError::protocol("the authorization server names no authorization endpoint"))?;
+        .ok()
+        // a browser is sent there: a place on the web, and nothing that it would run
+        .filter(|url| ["https", "http"].contains(&url.scheme()))
+        .ok_or_else(|| ClientError::protocol("the authorization server names no authorization endpoint"))?;
     url.query_pairs_mut().extend_pairs(parameters);
     Ok(url.into())
 }

@@ -33,6 +33,8 @@ use types::metadata::Metadata;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Most servers, and most owners, of whom something is kept in memory.
+const KEPT_AT_MOST: usize = 1_000;
 /// Seconds that a server's metadata are kept.
 const METADATA_KEPT: i64 = 300;
 
@@ -155,7 +157,13 @@ impl Manager {
             other => other?,
         };
         let found = Arc::new(found);
-        lock(&self.metadata).insert(issuer.to_owned(), (now.plus(METADATA_KEPT), found.clone()));
+        let mut known = lock(&self.metadata);
+        if known.len() >= KEPT_AT_MOST {
+            known.retain(|_, (until, _)| now < *until);
+        }
+        if known.len() < KEPT_AT_MOST {
+            known.insert(issuer.to_owned(), (now.plus(METADATA_KEPT), found.clone()));
+        }
         Ok(found)
     }
 

@@ -3,7 +3,7 @@
 
 use crate::holdings::{Holdings, Known};
 use crate::store::{Link, Place};
-use crate::{Manager, PATIENCE, Trouble, lock};
+use crate::{KEPT_AT_MOST, Manager, PATIENCE, Trouble, lock};
 use client::Client;
 use client::api::{ApiBody, ApiCall};
 use http::Method;
@@ -249,7 +249,12 @@ impl Manager {
                     Known { link, snapshot }
                 });
                 let holdings = Arc::new(Holdings::of(known.collect()));
-                lock(&self.holdings).insert(owner.to_owned(), holdings.clone());
+                let mut all = lock(&self.holdings);
+                // what is not kept is read from the store again
+                if all.len() >= KEPT_AT_MOST {
+                    all.clear();
+                }
+                all.insert(owner.to_owned(), holdings.clone());
                 holdings
             }
         };

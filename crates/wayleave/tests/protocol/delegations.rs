@@ -114,8 +114,13 @@ async fn a_delegate_decides_requests_while_the_owner_is_away() {
         let seen = world.introspect(&pat, &rpt).await;
         assert_eq!(scopes_of(&seen), [format!("{album} view")]);
         assert_eq!(seen["permissions"][0]["exp"], json!(end), "no longer than the delegation");
+        assert!(stream.next().await.starts_with("event: decision"));
         world.call("DELETE", &format!("{DELEGATIONS}/{id}"), &pmt, Value::Null).await.ok(204);
         assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}), "and it ends with it");
+        // what she still listens to ends when there is something that she may not hear any more
+        let ticket = world.ticket(&pat, &album, "view").await;
+        world.trade_as_bob("viewer", &ticket, &[]).await.refused(403, "request_submitted");
+        assert!(stream.is_over().await);
     }
 }
 

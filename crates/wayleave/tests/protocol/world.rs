@@ -96,6 +96,11 @@ impl Stream {
         String::from_utf8_lossy(&piece.unwrap().unwrap()).into_owned()
     }
 
+    /// Nothing comes any more.
+    pub(crate) async fn is_over(&mut self) -> bool {
+        std::future::poll_fn(|context| poll(&mut self.0, context)).await.is_none()
+    }
+
     /// Nothing is there to be read right now.
     pub(crate) async fn is_silent(&mut self) -> bool {
         std::future::poll_fn(|context| std::task::Poll::Ready(poll(&mut self.0, context).is_pending())).await

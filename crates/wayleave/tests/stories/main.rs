@@ -9,6 +9,7 @@ mod desk;
 mod gateway;
 mod hostile;
 mod logging_in;
+mod mixups;
 mod moving;
 mod network;
 mod operation;

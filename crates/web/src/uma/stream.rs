@@ -1,16 +1,16 @@
 //! `GET {access_requests_endpoint}/stream`: server-sent events, so that the owner hears at once (protocol.md
 //! 1.4): `request`, `decision`, and a `heartbeat` every 15 seconds. Ends with her PMT.
 
-use super::acting;
+use super::pmt;
 use crate::Shared;
 use crate::identity::with_parts;
 use authorization_server::access_request::News;
-use authorization_server::acting::Acting;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
+use identity::access_token::PolicyToken;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -22,15 +22,20 @@ const HEARTBEATS: u32 = 20;
 
 struct Listening {
     app: Shared,
-    acting: Acting,
+    pmt: PolicyToken,
+    /// Somebody else, for whom she may decide.
+    owner: Option<String>,
     news: Receiver<News>,
     heartbeats: u32,
 }
 
 pub(super) async fn requests(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let acting = acting(&app, &parts).await?;
-        let listening = Listening { news: app.authorization_server.listen(), app: app.clone(), acting, heartbeats: 0 };
+        let pmt = pmt(&app, &parts).await?;
+        let owner = parts.query()?.one("owner")?.map(str::to_owned);
+        // nothing delegated: no stream
+        app.authorization_server.acting(&pmt, owner.as_deref()).await?;
+        let listening = Listening { news: app.authorization_server.listen(), app: app.clone(), pmt, owner, heartbeats: 0 };
         let first = stream::iter([Ok::<_, Infallible>("event: heartbeat\ndata: {}\n\n".to_owned())]);
         let rest = stream::unfold(listening, async |mut listening| {
             let text = listening.next().await?;
@@ -58,11 +63,12 @@ impl Listening {
                     return (self.heartbeats < HEARTBEATS).then(|| "event: heartbeat\ndata: {}\n\n".to_owned());
                 }
                 Ok(Err(RecvError::Closed | RecvError::Lagged(_))) => return None,
-                Ok(Ok(news)) if news.owner == self.acting.owner => {
-                    // not everything is for a delegate's eyes
-                    let read = self.app.authorization_server.read_access_request(&self.acting, &news.id).await;
-                    let document = match read {
-                        Err(_) if self.acting.is_delegate() => continue,
+                Ok(Ok(news)) if news.owner.as_str() == self.owner.as_deref().unwrap_or(self.pmt.owner.as_str()) => {
+                    // what was delegated may be taken back meanwhile, and not everything is for a delegate's eyes
+                    let server = &self.app.authorization_server;
+                    let acting = server.acting(&self.pmt, self.owner.as_deref()).await.ok()?;
+                    let document = match server.read_access_request(&acting, &news.id).await {
+                        Err(_) if acting.is_delegate() => continue,
                         read => read.ok()?,
                     };
                     let data = serde_json::to_string(&document).ok()?;
