@@ -5,6 +5,7 @@ use crate::AuthorizationServer;
 use crate::changes::{Changes, Requirement};
 use identity::Failure;
 use identity::access_token::PolicyToken;
+use jose::UnverifiedToken;
 use rules::access_request::State;
 use rules::delegation::{Delegate, Delegation, Named};
 use rules::policy::Binding;
@@ -103,6 +104,24 @@ impl AuthorizationServer {
         let Some(by) = event.by.as_deref().map(OwnerId::new).filter(|by| by != owner) else { return Ok(None) };
         let account = self.identity.store.find_account(&by).await?;
         Ok(account.map(|account| account.verified_email().unwrap_or(account.display_name()).to_owned()))
+    }
+
+    /// The same for whoever posts a token: a delegation that it carries, signed by the owner, need not have been posted
+    /// before.
+    pub async fn acting_by_token(&self, pmt: &PolicyToken, owner: Option<&str>, text: &str) -> Result<Acting, Failure> {
+        let refused = match self.acting(pmt, owner).await {
+            Err(Failure::Refused(refusal)) if refusal.code == ErrorCode::AccessDenied => Err(Failure::Refused(refusal)),
+            other => return other,
+        };
+        let carried = UnverifiedToken::parse(text.trim()).ok().and_then(|token| token.delegation());
+        let (Some(owner), Some(carried)) = (owner.map(OwnerId::new), carried) else { return refused };
+        let signed = self.verify_delegation(&owner, &carried).await?;
+        let hers = self.store.list_credentials(&pmt.owner).await?.iter().any(|credential| credential.subject == signed.sub);
+        if !hers {
+            return refused;
+        }
+        let delegation = Delegation::from_signed(&signed, &carried, owner.clone(), self.now());
+        Ok(Acting { owner, by: pmt.owner.as_str().to_owned(), delegate: Some((pmt.owner.clone(), vec![delegation])) })
     }
 
     /// Accounts that may decide this request for its owner.

@@ -207,5 +207,12 @@ async fn threat_24_what_a_delegate_signs_counts_as_far_as_the_owner_signed_that(
         assert_eq!(world.call("GET", DELEGATIONS, &pmt, Value::Null).await.ok(200).json[0]["_id"], "d3");
         world.call("DELETE", &format!("{DELEGATIONS}/d3"), &pmt, Value::Null).await.ok(204);
         assert_eq!(world.call("GET", "/uma/policies", &pmt, Value::Null).await.ok(200).json, json!([]));
+        // Carol herself brings one that nobody has posted: it is Alice's word, and Carol's key
+        let fresh = us.delegation(&world, json!({"jti": "d4"}));
+        let token = us.token(&world, "t4", &fresh);
+        let nobody = post(&world, &policies, &world.access("manager").await, "rot+jwt", &us.token(&world, "t5", &other)).await;
+        assert_eq!(nobody.status, 400, "withdrawn, whoever posts it");
+        assert_eq!(post(&world, &policies, &carols, "rot+jwt", &token).await.ok(201).get("delegation"), "d4");
+        assert_eq!(world.call("GET", DELEGATIONS, &pmt, Value::Null).await.ok(200).json[0]["_id"], "d4");
     }
 }

@@ -32,12 +32,17 @@ fn document(value: Value) -> Result<PolicyDocument, ApiError> {
 /// `POST {policy_endpoint}`: one policy, or an array.
 pub(super) async fn create_policy(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
-        let acting = acting(&app, &parts).await?;
-        let server = &app.authorization_server;
+        let pmt = pmt(&app, &parts).await?;
+        let (server, query) = (&app.authorization_server, parts.query()?);
+        let owner = query.one("owner")?;
         let body = match parts.compact("application/rot+jwt", body).await? {
-            Ok(token) => return Ok(created(&app, &server.create_token_policy(&acting, &token).await?)),
+            Ok(token) => {
+                let acting = server.acting_by_token(&pmt, owner, &token).await?;
+                return Ok(created(&app, &server.create_token_policy(&acting, &token).await?));
+            }
             Err(body) => body,
         };
+        let acting = server.acting(&pmt, owner).await?;
         match parts.json::<Value>(body).await? {
             Value::Array(items) if parts.query()?.one("atomic").map_err(Failure::from)? == Some("true") => {
                 let documents = items.into_iter().map(document).collect::<Result<Vec<_>, _>>()?;
