@@ -147,6 +147,7 @@ impl AuthorizationServer {
         changes.writes.push(Write::DeleteCredential { owner: pmt.owner.clone(), id: id.to_owned() });
         let by = pmt.client.as_str();
         let delegations = self.signed_by(&pmt.owner, &credential.subject).await?;
+        let ended: Vec<String> = delegations.iter().map(|delegation| delegation.id.clone()).collect();
         if !delegations.is_empty() {
             changes.writes.extend(self.end_delegations(&pmt.owner, delegations, by).await?);
         }
@@ -159,6 +160,9 @@ impl AuthorizationServer {
             self.delete_signed(owner, &credential.subject, by, &mut changes).await?;
         }
         self.store.commit(changes).await?;
+        for id in &ended {
+            self.sweep_delegation(&pmt.owner, id, by).await?;
+        }
         Ok(())
     }
 

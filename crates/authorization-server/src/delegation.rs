@@ -117,7 +117,7 @@ impl AuthorizationServer {
             let found = all.into_iter().find(|one| one.id == id && one.stands(self.now())).ok_or_else(not_found)?;
             let changes = Changes::of(self.end_delegations(&pmt.owner, vec![found], pmt.client.as_str()).await?);
             match self.store.commit(changes).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.sweep_delegation(&pmt.owner, id, pmt.client.as_str()).await,
                 Err(CommitError::Changed) => continue,
                 Err(error) => return Err(error.into()),
             }
@@ -135,12 +135,23 @@ impl AuthorizationServer {
     /// They are over, and all that was done under them.
     pub(crate) async fn end_delegations(&self, owner: &OwnerId, ended: Vec<Delegation>, by: &str) -> Result<Vec<Write>, Failure> {
         let ids: Vec<String> = ended.iter().map(|one| one.id.clone()).collect();
-        let under = |delegation: &Option<String>| delegation.as_ref().is_some_and(|id| ids.contains(id));
         let mut changes = Changes::default();
         for delegation in ended {
             let over = Delegation { withdrawn: true, ..delegation };
             changes.writes.extend(self.delegation_writes(over, EventKind::DelegationWithdrawn, by));
         }
+        self.end_what_was_done(owner, &ids, by, &mut changes).await?;
+        for consent in self.identity.store.list_consents(owner).await? {
+            if consent.links_resource_server() {
+                changes.writes.push(Write::RaiseLink { owner: owner.clone(), resource_server: consent.client });
+            }
+        }
+        Ok(changes.writes)
+    }
+
+    /// Policies that were written and requests that were decided under these delegations.
+    async fn end_what_was_done(&self, owner: &OwnerId, ids: &[String], by: &str, changes: &mut Changes) -> Result<(), Failure> {
+        let under = |delegation: &Option<String>| delegation.as_ref().is_some_and(|id| ids.contains(id));
         let mut after = None;
         loop {
             let page = Page { after: after.take(), limit: 1_000 };
@@ -148,25 +159,30 @@ impl AuthorizationServer {
             let Some(last) = policies.last() else { break };
             after = Some(last.id.clone());
             for policy in policies.iter().filter(|policy| under(&policy.delegation)) {
-                self.write_policy(policy, EventKind::PolicyDeleted, by, &mut changes);
+                self.write_policy(policy, EventKind::PolicyDeleted, by, changes);
             }
         }
         let mut after = None;
         loop {
             let page = Page { after: after.take(), limit: 1_000 };
             let requests = self.store.list_access_requests(owner, &page).await?;
-            let Some(last) = requests.last() else { break };
+            let Some(last) = requests.last() else { return Ok(()) };
             after = Some(last.id.clone());
             for request in requests.iter().filter(|request| under(&request.delegation)) {
                 changes.writes.push(Write::DeleteAccessRequest { owner: owner.clone(), id: request.id.clone() });
             }
         }
-        for consent in self.identity.store.list_consents(owner).await? {
-            if consent.links_resource_server() {
-                changes.writes.push(Write::RaiseLink { owner: owner.clone(), resource_server: consent.client });
-            }
+    }
+
+    /// What was on its way while a delegation ended, and was committed between the look at what there is and its end.
+    /// Behind the end nothing new can come: whoever writes under a delegation requires that it stands.
+    pub(crate) async fn sweep_delegation(&self, owner: &OwnerId, id: &str, by: &str) -> Result<(), Failure> {
+        let mut changes = Changes::default();
+        self.end_what_was_done(owner, &[id.to_owned()], by, &mut changes).await?;
+        if !changes.writes.is_empty() {
+            self.store.commit(changes).await?;
         }
-        Ok(changes.writes)
+        Ok(())
     }
 
     /// The signed form, by a credential that this owner registered here, and for this server.

@@ -91,6 +91,8 @@ pub struct Manager {
     prepared: Mutex<HashMap<String, signing::Prepared>>,
     /// One slow derivation of a key at a time.
     slow: tokio::sync::Mutex<()>,
+    /// Servers that are being asked for what is on its way.
+    tending: Mutex<HashSet<(String, String)>>,
     /// One at a time renews the tokens of a link.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     csrf: [u8; 32],
@@ -124,6 +126,7 @@ impl Manager {
             metadata: Mutex::default(),
             holdings: Mutex::default(),
             reading: Mutex::default(),
+            tending: Mutex::default(),
             turns: Mutex::default(),
             vault: Mutex::default(),
             prepared: Mutex::default(),
@@ -168,7 +171,7 @@ impl Manager {
     }
 
     /// What is on its way: tasks that servers have yet to confirm. Called by the wiring every few seconds.
-    pub async fn tend(self: &Arc<Self>) {
-        self.tend_tasks().await;
+    pub fn tend(self: &Arc<Self>) {
+        self.tend_tasks();
     }
 }

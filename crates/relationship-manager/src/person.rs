@@ -86,6 +86,7 @@ impl Manager {
     }
 
     pub(crate) async fn log_out(&self, person: &Person) -> Result<(), Trouble> {
+        self.close_key(person);
         Ok(self.store.delete_session(&person.session).await?)
     }
 

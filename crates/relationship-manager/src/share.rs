@@ -2,7 +2,7 @@
 
 use crate::holdings::{Guard, Holdings, Known, Share, Thing, Who};
 use crate::store::Place;
-use crate::task::{Task, Wanted};
+use crate::task::Wanted;
 use crate::{Manager, PATIENCE, Trouble};
 use client::api::{ApiAnswer, ApiBody, ApiCall};
 use futures_util::future::join_all;
@@ -141,7 +141,7 @@ impl Manager {
     }
 
     /// Withdraws shares, and what else lets their people in.
-    pub(crate) async fn withdraw(self: &Arc<Self>, owner: &str, shares: &[(String, Share)]) -> Result<Vec<Task>, Trouble> {
+    pub(crate) async fn withdraw(self: &Arc<Self>, owner: &str, shares: &[(String, Share)]) -> Result<(), Trouble> {
         let holdings = self.holdings(owner)?;
         let mut wanted = Vec::new();
         for (name, share) in shares {
@@ -154,7 +154,7 @@ impl Manager {
     }
 
     /// Everything of somebody's at once: shares, and requests that were approved.
-    pub(crate) async fn withdraw_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<Vec<Task>, Trouble> {
+    pub(crate) async fn withdraw_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<(), Trouble> {
         let holdings = self.holdings(owner)?;
         let mut wanted = Vec::new();
         for (name, share) in holdings.shares_of(who) {

@@ -1,17 +1,22 @@
 //! What is asked of servers and must be heard: withdrawals above all. A task is kept until its server has confirmed it,
 //! tried again with growing pauses, also after a restart; the owner sees who has not confirmed yet.
 
-use crate::{Manager, PATIENCE, Trouble};
+use crate::{Manager, PATIENCE, Trouble, lock};
 use client::api::{ApiBody, ApiCall};
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
 use types::Timestamp;
 
-/// How many are on their way at once.
+/// How long a page waits for servers.
+const PAGE_WAITS: Duration = Duration::from_secs(3);
+/// How many are on their way to a server at once.
 const AT_ONCE: usize = 16;
 /// Longest pause between two tries, in seconds.
 const LONGEST_PAUSE: i64 = 60;
@@ -76,8 +81,9 @@ impl Task {
 }
 
 impl Manager {
-    /// Asks all of it at once, and keeps what is not confirmed for later. The tasks as they stand after the first try.
-    pub(crate) async fn ask(self: &Arc<Self>, owner: &str, wanted: Vec<Wanted>) -> Result<Vec<Task>, Trouble> {
+    /// Asks all of it at once. Servers that answer soon have answered when this returns; the others are asked on behind
+    /// the page, and again until they confirm.
+    pub(crate) async fn ask(self: &Arc<Self>, owner: &str, wanted: Vec<Wanted>) -> Result<(), Trouble> {
         let (group, now) = (self.new_id(), self.now());
         let tasks: Vec<Task> = wanted
             .into_iter()
@@ -98,17 +104,51 @@ impl Manager {
             .collect();
         // on disk before the first is asked: nothing that she wanted is lost
         self.store.put_tasks(owner, tasks.iter().map(|task| (task.id.as_str(), task.due(now), task))).await?;
-        let tried = self.try_all(tasks).await;
-        self.store.put_tasks(owner, tried.iter().map(|task| (task.id.as_str(), task.due(now), task))).await?;
-        let mut servers: Vec<String> = tried.iter().map(|task| task.link.clone()).collect();
-        servers.sort();
-        servers.dedup();
-        self.read_servers(owner, servers).await;
-        Ok(tried)
+        let asked = futures_util::future::join_all(self.start(tasks));
+        let _ = tokio::time::timeout(PAGE_WAITS, asked).await;
+        Ok(())
     }
 
-    async fn try_all(self: &Arc<Self>, tasks: Vec<Task>) -> Vec<Task> {
-        stream::iter(tasks).map(|task| self.try_one(task)).buffer_unordered(AT_ONCE).collect().await
+    /// Each server for itself, so that none holds up another; one that is being asked already has its turn later.
+    fn start(self: &Arc<Self>, tasks: Vec<Task>) -> Vec<JoinHandle<()>> {
+        let mut servers: BTreeMap<(String, String), Vec<Task>> = BTreeMap::new();
+        for task in tasks {
+            servers.entry((task.owner.clone(), task.link.clone())).or_default().push(task);
+        }
+        let free = |(server, _): &((String, String), Vec<Task>)| lock(&self.tending).insert(server.clone());
+        let start = |(server, tasks): ((String, String), Vec<Task>)| {
+            let manager = self.clone();
+            tokio::spawn(async move {
+                manager.try_server(tasks).await;
+                lock(&manager.tending).remove(&server);
+                manager.read_server(&server.0, &server.1).await;
+            })
+        };
+        servers.into_iter().filter(free).map(start).collect()
+    }
+
+    /// The tasks of one server. Where it does not answer the first, the others need not wait for it, too.
+    async fn try_server(self: &Arc<Self>, tasks: Vec<Task>) {
+        let mut rest = tasks.into_iter();
+        let Some(first) = rest.next() else { return };
+        let first = self.try_one(first).await;
+        let standing = first.standing.clone();
+        self.keep(vec![first]).await;
+        if matches!(standing, Standing::Waiting { .. }) {
+            let missed = |task: Task| Task { standing: standing.clone(), tries: task.tries.saturating_add(1), ..task };
+            return self.keep(rest.map(missed).collect()).await;
+        }
+        let each = |task: Task| async { self.keep(vec![self.try_one(task).await]).await };
+        stream::iter(rest).for_each_concurrent(AT_ONCE, each).await;
+    }
+
+    async fn keep(&self, tasks: Vec<Task>) {
+        let Some(owner) = tasks.first().map(|task| task.owner.clone()) else { return };
+        let now = self.now();
+        let kept = self.store.put_tasks(&owner, tasks.iter().map(|task| (task.id.as_str(), task.due(now), task))).await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "tasks could not be kept");
+        }
     }
 
     async fn try_one(self: &Arc<Self>, task: Task) -> Task {
@@ -134,19 +174,11 @@ impl Manager {
         Ok(client.api(&call).await?.status)
     }
 
-    pub(crate) async fn tend_tasks(self: &Arc<Self>) {
-        let due: Vec<Task> = match self.store.list_due_tasks(self.now(), TENDED) {
-            Ok(due) if !due.is_empty() => due,
-            _ => return,
-        };
-        for task in self.try_all(due).await {
-            let due = task.due(self.now());
-            if let Err(error) = self.store.put_tasks(&task.owner, [(task.id.as_str(), due, &task)]).await {
-                tracing::warn!(%error, "a task could not be kept");
-            }
-            if due.is_none() {
-                self.read_server(&task.owner, &task.link).await;
-            }
+    /// Those whose time has come.
+    pub(crate) fn tend_tasks(self: &Arc<Self>) {
+        match self.store.list_due_tasks(self.now(), TENDED) {
+            Ok(due) => drop(self.start(due)),
+            Err(error) => tracing::warn!(%error, "tasks could not be read"),
         }
     }
 

@@ -69,7 +69,7 @@ pub async fn keep_house(manager: Arc<Manager>, mut stop: Stop) {
     tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = tend.tick() => manager.tend().await,
+            _ = tend.tick() => manager.tend(),
             () = stop.wait() => break,
         }
     }

@@ -216,3 +216,30 @@ async fn threat_24_what_a_delegate_signs_counts_as_far_as_the_owner_signed_that(
         assert_eq!(world.call("GET", DELEGATIONS, &pmt, Value::Null).await.ok(200).json[0]["_id"], "d4");
     }
 }
+
+/// What is on its way while the delegation ends does not outlive it.
+#[tokio::test]
+async fn nothing_that_a_delegate_writes_outlives_the_end() {
+    for world in World::each().await {
+        let (pmt, carols) = (world.access("manager").await, world.access("carols-manager").await);
+        for turn in 0..40 {
+            let id = delegate(&world, json!({})).await.ok(201).get("_id").to_owned();
+            let policies = format!("/uma/policies?owner={}", alices_id(&world, &carols).await);
+            // each of another thing, so that none stands in another's way
+            let waiting = |n: usize| json!({"resource_server": RS, "_resource_id": format!("{n}"), "resource_scopes": ["view"]});
+            let writes = (0..12).map(|n| world.call("POST", &policies, &carols, waiting(n)));
+            let path = format!("{DELEGATIONS}/{id}");
+            // at another moment each time, with some of them on their way to the disk
+            let end = async {
+                for _ in 0..turn % 3 {
+                    tokio::task::yield_now().await;
+                }
+                world.call("DELETE", &path, &pmt, Value::Null).await
+            };
+            let (written, ended) = futures_util::future::join(futures_util::future::join_all(writes), end).await;
+            ended.ok(204);
+            assert!(written.iter().all(|answer| [201, 403, 503].contains(&answer.status)), "{written:?}");
+            assert_eq!(world.call("GET", "/uma/policies", &pmt, Value::Null).await.ok(200).json, json!([]));
+        }
+    }
+}

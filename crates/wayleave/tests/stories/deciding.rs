@@ -70,3 +70,25 @@ async fn carol_decides_while_alice_is_away() {
     let exported = alice.open("/receipts/export").await.html;
     assert!(exported.contains("receipt_jwt") && exported.contains("KI-CR-v1.1.0"));
 }
+
+/// A server that hangs is no server that is down: calls to it go nowhere, and the desk goes on.
+#[tokio::test]
+async fn a_server_that_hangs_holds_up_no_page() {
+    let (servers, guarded) = laboratory().await;
+    let desk = Desk::start();
+    let mut alice = Sitting::of(&desk, "alice").await;
+    alice.link(&servers[0].issuer).await;
+    alice.link(&guarded[0].url).await;
+    for _ in 0..3 {
+        alice.share("all=yes", "view").await;
+    }
+    let signal = |name: &str| servers[0].process.as_ref().unwrap().signal(name);
+    signal("STOP");
+    let begun = Instant::now();
+    let page = alice.open("/people/show?who=address%3Abob%40bar.example").await;
+    let page = alice.browser.submit(&page, "/people/withdraw", &[("sure", "yes")]).await.unwrap();
+    assert!(page.html.contains("0 of 3 confirmed") && begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    alice.open("/").await;
+    signal("CONT");
+    until(&mut alice, "/withdrawals", "3 of 3 confirmed").await;
+}
