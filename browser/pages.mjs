@@ -115,7 +115,7 @@ await alice.getByRole('link', { name: 'Holiday 2025' }).click();
 await alice.getByText('Withdraw…').click();
 await press(alice, 'Withdraw this share');
 await alice.getByText('Only you.').waitFor();
-await bob.waitForTimeout(1000);
+await bob.waitForTimeout(1200);
 await bob.goto(`${world.viewer}/open?url=${encodeURIComponent(`${world.gateway}/holiday-2025`)}`);
 assert.equal(await bob.getByRole('heading', { name: 'holiday 2025' }).count(), 0);
 await alice.goto(`${world.issuer}/my/history`);
