@@ -120,6 +120,8 @@ await bob.goto(`${world.viewer}/open?url=${encodeURIComponent(`${world.gateway}/
 assert.equal(await bob.getByRole('heading', { name: 'holiday 2025' }).count(), 0);
 await alice.goto(`${world.issuer}/my/history`);
 await look(alice, 'history');
+await alice.goto(`${world.issuer}/my/delegations`);
+await look(alice, 'delegates');
 await alice.goto(`${world.issuer}/applications`);
 await look(alice, 'applications');
 await alice.goto(`${world.issuer}/authorize?client_id=nobody`);

@@ -11,7 +11,7 @@ use crate::AuthorizationServer;
 use crate::store::Page;
 use identity::access_token::PolicyToken;
 use identity::{Failure, internal};
-use jose::{Clock, Randomness, base64url, digest};
+use jose::{Clock, Randomness, base64url, digest, event_chain};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use types::event::{EventDocument, EventKind};
@@ -55,10 +55,10 @@ impl Event {
     /// Its hash behind `prev`.
     pub fn hash_after(&self, prev: &[u8; 32]) -> Result<[u8; 32], Failure> {
         let d = &self.document;
-        Ok(digest::sha256(&[prev, &d.time.0.to_be_bytes(), d.kind.as_str().as_bytes(), &self.personal_hash()?]))
+        Ok(event_chain::hash_after(prev, d.time.0, d.kind.as_str(), &self.personal_hash()?))
     }
 
-    fn personal_hash(&self) -> Result<[u8; 32], Failure> {
+    pub(crate) fn personal_hash(&self) -> Result<[u8; 32], Failure> {
         if let Some(hash) = &self.erased {
             let hash = base64url::decode(hash).and_then(|hash| hash.try_into().ok());
             return hash.ok_or_else(|| internal("the hash of an erased event does not read"));

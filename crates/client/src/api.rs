@@ -41,6 +41,8 @@ pub struct ApiAnswer {
     pub body: Value,
     /// Where the list goes on.
     pub next: Option<String>,
+    /// The head of the owner's chain of events, where one came with it (protocol.md 1.5).
+    pub event_head: Option<String>,
 }
 
 impl ApiAnswer {
@@ -62,8 +64,9 @@ impl Client {
             _ => first,
         };
         let next = next_of(call.url, &answer);
+        let event_head = answer.header("event-head").map(str::to_owned);
         let body = types::json::parse(&answer.body).unwrap_or(Value::Null);
-        Ok(ApiAnswer { status: answer.status.as_u16(), body, next })
+        Ok(ApiAnswer { status: answer.status.as_u16(), body, next, event_head })
     }
 
     async fn api_once(&self, call: &ApiCall<'_>, nonce: Option<String>) -> Result<Response, ClientError> {

@@ -209,6 +209,11 @@ impl KeySet {
         Some(Self(keys))
     }
 
+    /// RFC 7638 thumbprints of its keys.
+    pub fn thumbprints(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().map(PublicKey::thumbprint)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -13,6 +13,7 @@ pub mod delegation;
 pub mod did;
 pub mod digest;
 pub mod dpop;
+pub mod event_chain;
 pub mod jwk;
 pub mod jws;
 pub mod key;

@@ -55,6 +55,12 @@ pub(crate) struct Guard {
     pub(crate) state: RegistrationState,
     /// The server's own page for it.
     pub(crate) page: Option<String>,
+    /// The server keeps to the bare standard: it is shared on its own pages.
+    pub(crate) plain: bool,
+    /// The registration, as the resource server names it.
+    pub(crate) registration: Option<String>,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
 }
 
 /// Something that the owner has.
@@ -87,11 +93,15 @@ pub(crate) struct Holdings {
     pub(crate) servers: Vec<Known>,
     pub(crate) things: Vec<Thing>,
     by_key: HashMap<String, usize>,
+    /// By authorization server and id there.
+    by_guard: HashMap<(String, ResourceId), usize>,
 }
 
 impl Holdings {
     pub(crate) fn of(servers: Vec<Known>) -> Self {
-        let mut joint = Joint::default();
+        let plain = servers.iter().filter(|known| matches!(known.link.place, Place::BareStandard { .. }));
+        let plain = plain.map(|known| known.link.place.url().to_owned()).collect();
+        let mut joint = Joint { plain, ..Joint::default() };
         for known in &servers {
             if let Place::ResourceServer { resource, .. } = &known.link.place {
                 known.snapshot.available.iter().for_each(|available| joint.available(resource, available));
@@ -106,7 +116,28 @@ impl Holdings {
         let mut things = joint.things;
         things.sort_by(|a, b| (a.name.to_lowercase(), &a.key).cmp(&(b.name.to_lowercase(), &b.key)));
         let by_key = things.iter().enumerate().map(|(at, thing)| (thing.key.clone(), at)).collect();
-        Self { servers, things, by_key }
+        let guarded = |(at, thing): (usize, &Thing)| {
+            let named = thing.guards.iter().filter_map(|guard| Some((guard.issuer.clone(), guard.id.clone()?)));
+            named.map(|name| (name, at)).collect::<Vec<_>>()
+        };
+        let by_guard = things.iter().enumerate().flat_map(guarded).collect();
+        Self { servers, things, by_key, by_guard }
+    }
+
+    /// What an authorization server calls by this id.
+    pub(crate) fn guarded(&self, issuer: &str, id: &ResourceId) -> Option<&Thing> {
+        self.by_guard.get(&(issuer.to_owned(), id.clone())).and_then(|at| self.things.get(*at))
+    }
+
+    /// What a resource server calls by this id of its own.
+    pub(crate) fn kept(&self, server: &str, own_id: &str) -> Option<&Thing> {
+        self.thing(&key_of(server, own_id))
+    }
+
+    /// The linked resource server of this name.
+    pub(crate) fn keeper(&self, resource: &str) -> Option<&Known> {
+        let is = |known: &&Known| matches!(&known.link.place, Place::ResourceServer { .. }) && known.link.place.url() == resource;
+        self.servers.iter().find(is)
     }
 
     pub(crate) fn thing(&self, key: &str) -> Option<&Thing> {
@@ -181,6 +212,8 @@ struct Joint {
     at_guard: HashMap<(String, ResourceId), usize>,
     /// By resource server and its own id.
     at_server: HashMap<(String, String), usize>,
+    /// Authorization servers that are linked, and keep to the bare standard.
+    plain: Vec<String>,
 }
 
 impl Joint {
@@ -226,6 +259,9 @@ impl Joint {
                 scopes: registration.registered_scopes.clone(),
                 state: registration.state,
                 page: None,
+                plain: self.plain.contains(&registration.authorization_server),
+                registration: Some(registration.id.clone()),
+                error: registration.error.clone(),
             };
             self.things.get_mut(at).into_iter().for_each(|thing| thing.guards.push(guard.clone()));
         }
@@ -262,6 +298,9 @@ impl Joint {
                 scopes: guarded.description.resource_scopes.clone(),
                 state: RegistrationState::Active,
                 page: guarded.user_access_policy_uri.clone(),
+                plain: false,
+                registration: None,
+                error: None,
             }),
         }
     }

@@ -6,6 +6,10 @@
 //! ([`sync`]), so that a slow or dead one never holds up a page; what is asked of them is kept until they confirm it
 //! ([`task`]).
 
+mod consent_receipt;
+mod delegating;
+mod guarding;
+mod history;
 mod holdings;
 mod link;
 mod notice;
@@ -82,9 +86,10 @@ pub struct Manager {
     /// The client at its log-in, where the configuration has one.
     login_client: Option<Credentials>,
     metadata: Mutex<HashMap<String, (Timestamp, Arc<Metadata>)>>,
-    holdings: Mutex<HashMap<String, Arc<Holdings>>>,
-    /// Links that are being read anew.
-    reading: Mutex<HashSet<(String, String)>>,
+    /// What is known of each owner, made when it is first looked at; the number changes with each change below it.
+    holdings: Mutex<HashMap<String, (u64, Option<Arc<Holdings>>)>>,
+    /// Links that are, or were, being read anew.
+    reading: Mutex<HashMap<(String, String), Arc<sync::Reading>>>,
     /// Keys that are open, and who guesses.
     vault: Mutex<vault::Vault>,
     /// What was shown to be signed.

@@ -20,6 +20,16 @@ fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.into()))
 }
 
+/// What an authorization server of these metadata is to a manager.
+fn guard_of(metadata: &Metadata) -> Result<Place, Trouble> {
+    let issuer = metadata.issuer.clone();
+    match (&metadata.policy_endpoint, &metadata.permission_endpoint) {
+        (Some(_), _) => Ok(Place::AuthorizationServer { issuer }),
+        (None, Some(_)) => Ok(Place::BareStandard { issuer }),
+        (None, None) => refused(format!("{issuer} logs people in, and guards nothing: it is no UMA authorization server.")),
+    }
+}
+
 impl Manager {
     /// What this manager is at a server; it registers there at first.
     pub(crate) async fn registered_at(&self, issuer: &str) -> Result<String, Trouble> {
@@ -53,8 +63,8 @@ impl Manager {
         let typed = typed.trim();
         if !typed.contains("://") && typed.contains('@') {
             let issuer = self.client.issuer_of(typed).await?;
-            self.metadata_of(&issuer).await?;
-            return Ok((Place::AuthorizationServer { issuer }, Some(typed.to_owned())));
+            let metadata = self.metadata_of(&issuer).await?;
+            return Ok((guard_of(&metadata)?, Some(typed.to_owned())));
         }
         let typed = if typed.contains("://") { typed.to_owned() } else { format!("https://{typed}") };
         let Ok(url) = url::Url::parse(&typed) else { return refused(format!("`{typed}` is no address and no URL")) };
@@ -66,13 +76,13 @@ impl Manager {
         };
         let Some(found) = resource else {
             // where the metadata say another name than was asked, they are not taken
-            self.metadata_of(&plain).await.map_err(|error| match error {
+            let metadata = self.metadata_of(&plain).await.map_err(|error| match error {
                 Trouble::Refused(what) => Trouble::Refused(format!(
                     "There is neither an authorization server nor a resource server at {plain}: {what}."
                 )),
                 other => other,
             })?;
-            return Ok((Place::AuthorizationServer { issuer: plain }, None));
+            return Ok((guard_of(&metadata)?, None));
         };
         let Some(management) = found.resource_management_endpoint else {
             return refused(format!(
@@ -93,17 +103,12 @@ impl Manager {
         let (place, hint) = self.find_server(typed).await?;
         let metadata = self.metadata_of(place.issuer()).await?;
         let (scope, resource) = match &place {
-            Place::AuthorizationServer { .. } => (UMA_POLICY, None),
-            Place::ResourceServer { resource, .. } => (UMA_MANAGEMENT, Some(resource.as_str())),
+            Place::AuthorizationServer { .. } => (format!("openid profile email {UMA_POLICY}"), None),
+            // only to know who she is there
+            Place::BareStandard { .. } => ("openid profile email".to_owned(), None),
+            Place::ResourceServer { resource, .. } => (format!("openid profile email {UMA_MANAGEMENT}"), Some(resource.as_str())),
         };
-        if resource.is_none() && metadata.policy_endpoint.is_none() {
-            let issuer = &metadata.issuer;
-            return refused(format!(
-                "{issuer} keeps to the bare UMA standard: it has no interface for managers. Share what it guards on its own pages."
-            ));
-        }
         let callback = self.callback();
-        let scope = format!("openid profile email {scope}");
         let request = CodeRequest { redirect_uri: &callback, scope: &scope, login_hint: hint.as_deref(), resource };
         let (url, flow) = self.client_at(place.issuer()).await?.begin_pushed(&metadata, &request).await?;
         let state = flow.state.clone();
@@ -144,6 +149,7 @@ impl Manager {
             told: None,
         };
         let link = self.keep_tokens(&person.owner, new, authorized.tokens).await?;
+        self.trust_keys_anew(&person.owner, &link.id).await?;
         // without it, requests are seen a little later
         match self.ask_to_be_told(&person.owner, &link).await {
             Ok(told) => {
@@ -204,7 +210,7 @@ impl Manager {
             }
         }
         self.store.delete_link(owner, id).await?;
-        lock(&self.holdings).remove(owner);
+        self.look_again(owner);
         Ok(())
     }
 }

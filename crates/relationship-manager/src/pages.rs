@@ -2,8 +2,11 @@
 
 mod api;
 mod delegations;
+mod guarding;
+mod history;
 mod keys;
 mod people;
+mod receipts;
 mod requests;
 mod servers;
 mod sharing;
@@ -37,7 +40,11 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/", get(things::list))
         .route("/thing/{key}", get(things::show))
         .route("/share", get(sharing::share_form).post(sharing::share))
+        .route("/thing/{key}/try", post(things::what_if))
         .route("/withdraw", post(things::withdraw))
+        .route("/guard", get(guarding::form).post(guarding::carry_out))
+        .route("/unguard", post(guarding::let_go))
+        .route("/history", get(history::show))
         .route("/people", get(people::list))
         .route("/people/show", get(people::show))
         .route("/people/withdraw", post(people::withdraw))
@@ -45,9 +52,10 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/servers", get(servers::list).post(servers::add))
         .route("/servers/read", post(servers::read))
         .route("/servers/unlink", post(servers::unlink))
+        .route("/servers/guard", post(guarding::server))
         .route("/delegations", get(delegations::list).post(delegations::change))
-        .route("/receipts", get(delegations::receipts))
-        .route("/receipts/export", get(delegations::export))
+        .route("/receipts", get(receipts::list))
+        .route("/receipts/export", get(receipts::export))
         .route("/notify", post(notify))
         .route("/keys", get(keys::list).post(keys::change))
         .route("/keys/export", get(keys::export))
@@ -56,6 +64,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/api/people", get(api::people))
         .route("/api/servers", get(api::servers))
         .route("/api/withdrawals", get(api::withdrawals))
+        .route("/api/history", get(api::history))
         .route("/login", get(log_in))
         .route("/callback", get(callback))
         .route("/logout", post(log_out))
@@ -72,7 +81,14 @@ async fn not_found(State(manager): Desk, request: Request) -> Response {
 
 /// The links of every page, and which of them this is.
 fn links(current: &str) -> Vec<ui::Link> {
-    let all = [("/", "Things"), ("/people", "People"), ("/requests", "Requests"), ("/servers", "Servers"), ("/keys", "Keys")];
+    let all = [
+        ("/", "Things"),
+        ("/people", "People"),
+        ("/requests", "Requests"),
+        ("/history", "History"),
+        ("/servers", "Servers"),
+        ("/keys", "Keys"),
+    ];
     all.map(|(path, text)| ui::Link { path, text, current: path == current }).into()
 }
 

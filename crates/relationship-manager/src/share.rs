@@ -52,6 +52,9 @@ impl Thing {
     pub(crate) fn why_not(&self) -> String {
         match self.guards.first() {
             None => "no server guards it yet".to_owned(),
+            Some(guard) if guard.plain => {
+                format!("{} guards it and keeps to the bare UMA standard: share it on that server's own pages", guard.issuer)
+            }
             Some(guard) if guard.link.is_none() => format!("{} guards it: link that server first", guard.issuer),
             Some(_) => "no server that guards it offers this".to_owned(),
         }

@@ -11,11 +11,13 @@ use client::api::{ApiBody, ApiCall};
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::Method;
+use jose::delegation::TYPE as DELEGATION;
 use jose::resource_owner_token::TYPE;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use types::Timestamp;
 use types::credential::PROOF_TYPE;
+use types::metadata::Metadata;
 
 /// How long a token lives that names no end.
 const LIFETIME: i64 = 90 * 86_400;
@@ -24,11 +26,29 @@ const SHOWN_FOR: i64 = 900;
 /// How many are posted at once.
 const AT_ONCE: usize = 16;
 
+/// What is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    ResourceOwnerToken,
+    Delegation,
+}
+
+impl Form {
+    /// `typ`, media type, and where it is posted.
+    fn parts(self, metadata: &Metadata) -> (&'static str, &'static str, Option<&String>) {
+        match self {
+            Self::ResourceOwnerToken => (TYPE, "application/rot+jwt", metadata.policy_endpoint.as_ref()),
+            Self::Delegation => (DELEGATION, "application/delegation+jwt", metadata.delegations_endpoint.as_ref()),
+        }
+    }
+}
+
 /// A token that is shown, and not signed yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
+    pub(crate) form: Form,
     /// Where it will be posted.
-    link: String,
+    pub(crate) link: String,
     pub(crate) name: String,
     pub(crate) claims: Value,
 }
@@ -42,7 +62,7 @@ pub(crate) struct Prepared {
 }
 
 /// An id that a token may have.
-fn jti_of(manager: &Manager) -> String {
+pub(crate) fn jti_of(manager: &Manager) -> String {
     jose::ambient::random_text::<16>(&*manager.client.randomness)
 }
 
@@ -67,9 +87,15 @@ impl Manager {
                 "jti": jti_of(self), "iss": did, "resource_owner_id": did, "aud": [thing.server, guard.issuer], "iat": now,
                 "exp": sharing.until.unwrap_or(now.plus(LIFETIME)), "resources": [entry], "allowed_rqp": party,
             });
-            Some(Draft { link: guard.link.clone()?, name: thing.name.clone(), claims })
+            Some(Draft { form: Form::ResourceOwnerToken, link: guard.link.clone()?, name: thing.name.clone(), claims })
         };
         let drafts = sharing.things.iter().filter_map(|key| holdings.thing(key)).filter_map(draft).collect();
+        self.keep_shown(person, drafts)
+    }
+
+    /// Keeps what is shown, so that exactly that can be signed.
+    pub(crate) fn keep_shown(&self, person: &Person, drafts: Vec<Draft>) -> (String, Prepared) {
+        let now = self.now();
         let prepared = Prepared { owner: person.owner.clone(), until: now.plus(SHOWN_FOR), drafts };
         let id = self.new_id();
         let mut all = lock(&self.prepared);
@@ -91,15 +117,7 @@ impl Manager {
         lock(&self.prepared).remove(id);
         let post = |draft: &Draft| {
             let (draft, key, owner) = (draft.clone(), key.clone(), person.owner.clone());
-            async move {
-                let token = key.key.sign_as(TYPE, &key.did, &draft.claims);
-                let token = token.map_err(|_| Trouble::Refused("The key could not sign.".into()));
-                let posted = match token {
-                    Ok(token) => self.post_token(&owner, &draft.link, &token).await,
-                    Err(trouble) => Err(trouble),
-                };
-                posted.map_err(|trouble| format!("{}: {trouble}", draft.name))
-            }
+            async move { self.sign_and_post(&owner, &draft, &key).await.map_err(|trouble| format!("{}: {trouble}", draft.name)) }
         };
         let outcomes: Vec<_> = stream::iter(&prepared.drafts).map(post).buffer_unordered(AT_ONCE).collect().await;
         let mut shared = Shared::default();
@@ -116,12 +134,14 @@ impl Manager {
         Ok(shared)
     }
 
-    async fn post_token(&self, owner: &str, link: &str, token: &str) -> Result<(), Trouble> {
-        let (link, client, metadata) = self.ready(owner, link).await?;
-        let url = metadata.policy_endpoint.clone().unwrap_or_default();
-        let body = ApiBody::Compact("application/rot+jwt", token);
-        let call =
-            ApiCall { method: Method::POST, url: &url, token: &link.access_token, bound: link.bound, body, patience: PATIENCE };
+    async fn sign_and_post(&self, owner: &str, draft: &Draft, key: &OpenKey) -> Result<(), Trouble> {
+        let (link, client, metadata) = self.ready(owner, &draft.link).await?;
+        let (typ, media, url) = draft.form.parts(&metadata);
+        let url = url.ok_or_else(|| Trouble::Refused("this server does not take that".into()))?;
+        let token = key.key.sign_as(typ, &key.did, &draft.claims);
+        let token = token.map_err(|_| Trouble::Refused("The key could not sign.".into()))?;
+        let body = ApiBody::Compact(media, &token);
+        let call = ApiCall { method: Method::POST, url, token: &link.access_token, bound: link.bound, body, patience: PATIENCE };
         let answer = client.api(&call).await?;
         if answer.status == 201 { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
     }
@@ -144,6 +164,7 @@ impl Manager {
         let url = match &link.place {
             Place::ResourceServer { management, .. } => Some(format!("{management}/my-credentials")),
             Place::AuthorizationServer { .. } => metadata.resource_owner_credentials_endpoint.clone(),
+            Place::BareStandard { .. } => None,
         };
         let url = url.ok_or_else(|| Trouble::Refused("this server does not take signed shares".into()))?;
         let mut body = json!({"cred_type": "did", "cred_value": {"id": key.did}});

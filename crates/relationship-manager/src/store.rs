@@ -84,15 +84,25 @@ pub(crate) struct Linking {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Place {
-    AuthorizationServer { issuer: String },
-    ResourceServer { resource: String, management: String, issuer: String },
+    AuthorizationServer {
+        issuer: String,
+    },
+    /// An authorization server that keeps to the bare UMA standard: it has no interface for managers.
+    BareStandard {
+        issuer: String,
+    },
+    ResourceServer {
+        resource: String,
+        management: String,
+        issuer: String,
+    },
 }
 
 impl Place {
     /// The server's own name for itself.
     pub(crate) fn url(&self) -> &str {
         match self {
-            Self::AuthorizationServer { issuer } => issuer,
+            Self::AuthorizationServer { issuer } | Self::BareStandard { issuer } => issuer,
             Self::ResourceServer { resource, .. } => resource,
         }
     }
@@ -100,8 +110,13 @@ impl Place {
     /// Who issues the tokens for it.
     pub(crate) fn issuer(&self) -> &str {
         match self {
-            Self::AuthorizationServer { issuer } | Self::ResourceServer { issuer, .. } => issuer,
+            Self::AuthorizationServer { issuer } | Self::BareStandard { issuer } | Self::ResourceServer { issuer, .. } => issuer,
         }
+    }
+
+    /// Whether shares can be written there.
+    pub(crate) fn is_guard(&self) -> bool {
+        matches!(self, Self::AuthorizationServer { .. })
     }
 }
 

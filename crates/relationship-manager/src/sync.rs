@@ -1,33 +1,32 @@
 //! What servers say, read in the background and kept: pages show what is known and when it was read, and never wait for a
 //! server. A server that fails keeps its last word, beside why it fails.
 
+use crate::consent_receipt::KeptReceipt;
+use crate::history::{Audit, KeptHead, Told};
 use crate::holdings::{Holdings, Known};
 use crate::store::{Link, Place};
 use crate::{KEPT_AT_MOST, Manager, PATIENCE, Trouble, lock};
 use client::Client;
 use client::api::{ApiBody, ApiCall};
 use http::Method;
-use jose::{KeySet, UnverifiedJws};
+use jose::KeySet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use types::access_request::AccessRequestDocument;
 use types::available_resource::{AvailableResource, ChosenServer};
-use types::consent_receipt::{ConsentReceipt, ListedReceipt, TYPE as RECEIPT};
 use types::credential::CredentialDocument;
 use types::delegation::{DelegationDocument, May};
+use types::event::EventDocument;
 use types::metadata::Metadata;
 use types::policy::{PolicyDocument, SharedPolicy};
 use types::{ResourceDescription, ResourceId, ResourceServerId, Timestamp};
 
 /// Seconds after which a server is asked again when somebody looks.
 pub(crate) const FRESH: i64 = 15;
-
-/// Newest receipts that are asked for, and most that are kept of a server.
-const RECEIPTS: usize = 200;
-const MOST_RECEIPTS: usize = 5_000;
 
 /// A resource as an authorization server lists it (protocol.md 1.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +84,19 @@ pub(crate) struct Snapshot {
     pub(crate) for_others: Vec<ForOther>,
     #[serde(default)]
     pub(crate) receipts: Vec<KeptReceipt>,
+    /// What happened there: events of an authorization server, lines of a resource server.
+    #[serde(default)]
+    pub(crate) events: Vec<EventDocument>,
+    #[serde(default)]
+    pub(crate) told: Vec<Told>,
+    /// The head that later ones must follow from; and what was found where they did not.
+    #[serde(default)]
+    pub(crate) head: Option<KeptHead>,
+    #[serde(default)]
+    pub(crate) audit: Option<Audit>,
+    /// Thumbprints of the keys that it signs with.
+    #[serde(default)]
+    pub(crate) keys: Vec<String>,
 }
 
 /// Somebody who lets her decide.
@@ -98,19 +110,17 @@ pub(crate) struct ForOther {
     pub(crate) names: BTreeMap<ResourceId, String>,
 }
 
-/// A receipt as it is kept: what a server said once stays, whatever it says later.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct KeptReceipt {
-    #[serde(flatten)]
-    pub(crate) listed: ListedReceipt,
-    /// Whether the signature was that server's, and said the same.
-    pub(crate) verified: bool,
+/// The readings of a link: how many were begun, and the turn.
+#[derive(Default)]
+pub(crate) struct Reading {
+    begun: AtomicU64,
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// A linked server at work.
-struct Asking<'a> {
-    client: &'a Client,
-    link: &'a Link,
+pub(crate) struct Asking<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) link: &'a Link,
 }
 
 impl Asking<'_> {
@@ -170,39 +180,37 @@ impl Asking<'_> {
         Ok(all)
     }
 
-    /// New receipts, verified; those that are kept stay.
-    async fn receipts(&self, metadata: &Metadata, kept: &mut Vec<KeptReceipt>) -> Result<(), Trouble> {
-        let Some(url) = &metadata.consent_receipts_endpoint else { return Ok(()) };
-        let (url, token) = (format!("{url}?limit={RECEIPTS}"), &self.link.access_token);
-        let call =
-            ApiCall { method: Method::GET, url: &url, token, bound: self.link.bound, body: ApiBody::None, patience: PATIENCE };
-        let answer = self.client.api(&call).await?;
-        if answer.status != 200 {
-            return Err(Trouble::Refused(answer.refusal()));
+    /// Its keys. New ones come beside those that are known; all of them exchanged at once is another server behind the same
+    /// name, or one that owes her an explanation.
+    async fn keys(&self, metadata: &Metadata, snapshot: &mut Snapshot) -> Result<KeySet, Trouble> {
+        let set = self.client.fetch_json(&metadata.jwks_uri).await?;
+        let keys = KeySet::from_json(&set).unwrap_or_default();
+        let seen: Vec<String> = keys.thumbprints().collect();
+        if seen.is_empty() {
+            return Err(Trouble::Refused("it has no usable keys".into()));
         }
-        let listed: Vec<ListedReceipt> = serde_json::from_value(answer.body).unwrap_or_default();
-        let new = |one: &ListedReceipt| !kept.iter().any(|known| known.listed.receipt_jwt == one.receipt_jwt);
-        let mut new: Vec<ListedReceipt> = listed.into_iter().filter(new).collect();
-        if new.is_empty() {
-            return Ok(());
+        if all_exchanged(&snapshot.keys, &seen) {
+            return Err(Trouble::Refused(
+                "it signs with other keys than before, all of them exchanged: if you know why, link it again".into(),
+            ));
         }
-        let keys = KeySet::from_json(&self.client.fetch_json(&metadata.jwks_uri).await?).unwrap_or_default();
-        let kept_before = std::mem::take(kept);
-        kept.extend(new.drain(..).map(|listed| KeptReceipt { verified: is_verified(&listed, &keys, &metadata.issuer), listed }));
-        kept.extend(kept_before);
-        kept.truncate(MOST_RECEIPTS);
-        Ok(())
+        snapshot.keys = seen;
+        Ok(keys)
     }
 
-    async fn read(&self, metadata: &Metadata, snapshot: &mut Snapshot) -> Result<(), Trouble> {
+    async fn read(&self, metadata: &Metadata, snapshot: &mut Snapshot, now: Timestamp) -> Result<(), Trouble> {
         match &self.link.place {
             Place::ResourceServer { management, .. } => {
                 snapshot.available = self.list(&format!("{management}/my-resources")).await?;
                 snapshot.signs = true;
                 snapshot.credentials = self.list(&format!("{management}/my-credentials")).await?;
                 snapshot.servers = self.list(&format!("{management}/authorization-servers")).await?;
+                self.told(management, snapshot).await?;
             }
+            // it says what it is, and nothing about her
+            Place::BareStandard { .. } => {}
             Place::AuthorizationServer { .. } => {
+                let keys = self.keys(metadata, snapshot).await?;
                 snapshot.policy_endpoint.clone_from(&metadata.policy_endpoint);
                 snapshot.access_requests_endpoint.clone_from(&metadata.access_requests_endpoint);
                 let policies = metadata.policy_endpoint.clone();
@@ -215,67 +223,87 @@ impl Asking<'_> {
                 snapshot.delegations_endpoint.clone_from(&metadata.delegations_endpoint);
                 snapshot.delegations = self.list_if(metadata.delegations_endpoint.clone()).await?;
                 snapshot.for_others = self.for_others(metadata).await?;
-                self.receipts(metadata, &mut snapshot.receipts).await?;
+                self.receipts(metadata, &keys, &mut snapshot.receipts).await?;
                 snapshot.requests = self.list_if(metadata.access_requests_endpoint.clone()).await?;
                 snapshot.shared_with_me = self.list_if(shared).await?;
+                self.events(metadata, &keys, snapshot, now).await?;
             }
         }
         Ok(())
     }
 }
 
-/// Whether this server signed it, and signed what it says.
-fn is_verified(listed: &ListedReceipt, keys: &KeySet, issuer: &str) -> bool {
-    let jws = UnverifiedJws::parse(&listed.receipt_jwt).and_then(|jws| jws.expect_type(RECEIPT));
-    let claims = jws.and_then(|jws| jws.verify(keys)).and_then(|jws| jws.claims::<Value>());
-    claims.is_ok_and(|claims| {
-        let signed: Option<ConsentReceipt> = serde_json::from_value(claims.clone().into_inner()).ok();
-        claims.get("iss").and_then(Value::as_str) == Some(issuer) && signed.as_ref() == Some(&listed.receipt)
-    })
+/// Whether none of the keys that were known is there any more.
+fn all_exchanged(known: &[String], seen: &[String]) -> bool {
+    !known.is_empty() && !seen.iter().any(|one| known.contains(one))
 }
 
 impl Manager {
     /// What is known of an owner's servers. Those that were not asked for a while are asked in the background.
     pub(crate) fn holdings(self: &Arc<Self>, owner: &str) -> Result<Arc<Holdings>, Trouble> {
-        let known = lock(&self.holdings).get(owner).cloned();
+        let (change, known) = lock(&self.holdings).entry(owner.to_owned()).or_default().clone();
         let holdings = match known {
             Some(known) => known,
-            None => {
-                let links = self.store.list_links(owner)?;
-                let mut snapshots: std::collections::HashMap<String, Snapshot> =
-                    self.store.list_snapshots(owner)?.into_iter().collect();
-                let known = links.into_iter().map(|link| {
-                    let snapshot = snapshots.remove(&link.id).unwrap_or_default();
-                    Known { link, snapshot }
-                });
-                let holdings = Arc::new(Holdings::of(known.collect()));
-                let mut all = lock(&self.holdings);
-                // what is not kept is read from the store again
-                if all.len() >= KEPT_AT_MOST {
-                    all.clear();
-                }
-                all.insert(owner.to_owned(), holdings.clone());
-                holdings
-            }
+            None => self.join_anew(owner, change)?,
         };
         let now = self.now();
         for known in holdings.servers.iter().filter(|known| known.snapshot.asked.plus(FRESH) < now) {
+            if self.is_being_read(owner, &known.link.id) {
+                continue;
+            }
             let (manager, owner, id) = (self.clone(), owner.to_owned(), known.link.id.clone());
             tokio::spawn(async move { manager.read_server(&owner, &id).await });
         }
         Ok(holdings)
     }
 
-    /// Asks a server anew; what it says is kept. One reading of a server at a time.
+    /// Joined from the store. Kept only where nothing has changed meanwhile: what was read before a change is not what is
+    /// true after it.
+    fn join_anew(&self, owner: &str, change: u64) -> Result<Arc<Holdings>, Trouble> {
+        let links = self.store.list_links(owner)?;
+        let mut snapshots: HashMap<String, Snapshot> = self.store.list_snapshots(owner)?.into_iter().collect();
+        let known = links.into_iter().map(|link| {
+            let snapshot = snapshots.remove(&link.id).unwrap_or_default();
+            Known { link, snapshot }
+        });
+        let holdings = Arc::new(Holdings::of(known.collect()));
+        let mut all = lock(&self.holdings);
+        // what is not kept is read from the store again
+        if all.values().filter(|(_, kept)| kept.is_some()).count() >= KEPT_AT_MOST {
+            all.values_mut().for_each(|(_, kept)| *kept = None);
+        }
+        let entry = all.entry(owner.to_owned()).or_default();
+        if entry.0 == change {
+            entry.1 = Some(holdings.clone());
+        }
+        Ok(holdings)
+    }
+
+    /// Something of this owner's has changed in the store.
+    pub(crate) fn look_again(&self, owner: &str) {
+        let mut all = lock(&self.holdings);
+        let entry = all.entry(owner.to_owned()).or_default();
+        *entry = (entry.0.wrapping_add(1), None);
+    }
+
+    /// Asks a server anew; what it says is kept. One reading of a server at a time: whoever asks while one is under way waits
+    /// for the next, because that one may have passed what changed.
     pub(crate) async fn read_server(self: &Arc<Self>, owner: &str, id: &str) {
-        let turn = (owner.to_owned(), id.to_owned());
-        if !lock(&self.reading).insert(turn.clone()) {
+        let reading = lock(&self.reading).entry((owner.to_owned(), id.to_owned())).or_default().clone();
+        let before = reading.begun.load(Ordering::Acquire);
+        let _held = reading.turn.lock().await;
+        // somebody else began one after this was asked, and it is over
+        if reading.begun.load(Ordering::Acquire) > before {
             return;
         }
+        reading.begun.fetch_add(1, Ordering::Release);
         if let Err(error) = self.read_into_store(owner, id).await {
             tracing::warn!(%error, "what a server said could not be kept");
         }
-        lock(&self.reading).remove(&turn);
+    }
+
+    fn is_being_read(&self, owner: &str, id: &str) -> bool {
+        lock(&self.reading).get(&(owner.to_owned(), id.to_owned())).is_some_and(|reading| reading.turn.try_lock().is_err())
     }
 
     async fn read_into_store(self: &Arc<Self>, owner: &str, id: &str) -> Result<(), Trouble> {
@@ -283,7 +311,7 @@ impl Manager {
         let mut snapshot = before.map(|(_, snapshot)| snapshot).unwrap_or_default();
         let mut fresh = snapshot.clone();
         let answer = match self.ready(owner, id).await {
-            Ok((link, client, metadata)) => Asking { client: &client, link: &link }.read(&metadata, &mut fresh).await,
+            Ok((link, client, metadata)) => Asking { client: &client, link: &link }.read(&metadata, &mut fresh, self.now()).await,
             Err(trouble) => Err(trouble),
         };
         let now = self.now();
@@ -296,7 +324,28 @@ impl Manager {
         if self.store.find_link(owner, id)?.is_some() {
             self.store.put_snapshot(owner, id, &snapshot).await?;
         }
-        lock(&self.holdings).remove(owner);
+        self.look_again(owner);
+        Ok(())
+    }
+
+    /// She has linked it again: the keys that it has now are those of her choice.
+    pub(crate) async fn trust_keys_anew(&self, owner: &str, id: &str) -> Result<(), Trouble> {
+        let known = self.store.list_snapshots::<Snapshot>(owner)?.into_iter().find(|(link, _)| link == id);
+        if let Some((_, snapshot)) = known {
+            self.store.put_snapshot(owner, id, &Snapshot { keys: Vec::new(), ..snapshot }).await?;
+            self.look_again(owner);
+        }
+        Ok(())
+    }
+
+    /// She has seen what was wrong with its history: from here on it must follow from what it says now.
+    pub(crate) async fn settle_audit(&self, owner: &str, id: &str) -> Result<(), Trouble> {
+        let known = self.store.list_snapshots::<Snapshot>(owner)?.into_iter().find(|(link, _)| link == id);
+        let Some((_, snapshot)) = known else { return Ok(()) };
+        if let Some(head) = snapshot.audit.as_ref().map(|audit| audit.seen().clone()) {
+            self.store.put_snapshot(owner, id, &Snapshot { audit: None, head: Some(head), ..snapshot }).await?;
+            self.look_again(owner);
+        }
         Ok(())
     }
 
@@ -306,5 +355,23 @@ impl Manager {
         let all = futures_util::future::join_all(reading);
         // whoever takes longer is read on in the background by the next look
         let _ = tokio::time::timeout(std::time::Duration::from_secs(3), all).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all_exchanged;
+
+    #[test]
+    fn threat_19_keys_are_rotated_one_by_one_and_not_exchanged() {
+        let keys = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+        for (known, seen, exchanged) in [
+            (&[][..], &["a"][..], false),
+            (&["a", "b"], &["b", "c"], false),
+            (&["a", "b"], &["c", "d"], true),
+            (&["a"], &["a"], false),
+        ] {
+            assert_eq!(all_exchanged(&keys(known), &keys(seen)), exchanged, "{known:?} {seen:?}");
+        }
     }
 }

@@ -160,6 +160,14 @@ impl Manager {
         Ok(open)
     }
 
+    /// The key that signs: open already, or opened by this passphrase.
+    pub(crate) async fn key_for(&self, person: &Person, did: &str, passphrase: &str) -> Result<OpenKey, Trouble> {
+        match self.opened_key(person).filter(|open| open.did == did) {
+            Some(open) => Ok(open),
+            None => self.open_key(person, did, passphrase).await,
+        }
+    }
+
     async fn try_passphrase(&self, person: &Person, kept: KeptKey, passphrase: &str) -> Result<OpenKey, Trouble> {
         let now = self.now();
         if lock(&self.vault).wrong.get(&person.owner).is_some_and(|(_, until)| now < *until) {

@@ -79,3 +79,25 @@ pub struct EventDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
+
+/// The end of an owner's chain of events, as it is signed (`typ: event-head+jwt`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainHead {
+    pub owner: crate::OwnerId,
+    /// How many events there are.
+    pub n: u64,
+    /// base64url.
+    pub hash: String,
+    pub time: Timestamp,
+}
+
+/// An event's place in the chain, without anything personal: `GET {events_endpoint}/chain?after=N` lists them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainLink {
+    /// Counted from 1.
+    pub n: u64,
+    pub time: Timestamp,
+    pub kind: EventKind,
+    /// SHA-256 of salt and personal part, base64url.
+    pub personal_hash: String,
+}

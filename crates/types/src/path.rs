@@ -35,6 +35,7 @@ pub const APPLICATIONS: &str = "/applications";
 pub const MY_RESOURCES: &str = "/my/resources";
 pub const MY_REQUESTS: &str = "/my/requests";
 pub const MY_HISTORY: &str = "/my/history";
+pub const MY_DELEGATIONS: &str = "/my/delegations";
 pub const MY_SEARCHES: &str = "/my/searches";
 
 /// Where RFC 8414 3.1 puts a well-known document of an issuer: between host and path.

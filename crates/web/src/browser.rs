@@ -108,8 +108,13 @@ impl Visit {
     }
 }
 
-const OWNER_LINKS: [(&str, &str); 4] =
-    [("/my/resources", "Resources"), ("/my/requests", "Requests"), ("/my/history", "History"), ("/applications", "Applications")];
+const OWNER_LINKS: [(&str, &str); 5] = [
+    ("/my/resources", "Resources"),
+    ("/my/requests", "Requests"),
+    ("/my/history", "History"),
+    ("/my/delegations", "Delegates"),
+    ("/applications", "Applications"),
+];
 
 /// A description as a sentence for people.
 pub fn sentence(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! The owner's pages: her resources, who may reach them, requests, history. They call the same
 //! protocol functions as the API, with her session in the place of a PMT.
 
+mod delegations;
 mod requests;
 mod resources;
 mod searches;
@@ -32,6 +33,8 @@ pub fn router() -> Router<Shared> {
         .route(&format!("{}/{{id}}", path::MY_REQUESTS), post(requests::decide))
         .route(&format!("{}/{{id}}", path::MY_SEARCHES), get(searches::show).post(searches::decide))
         .route(path::MY_HISTORY, get(history))
+        .route(path::MY_DELEGATIONS, get(delegations::list))
+        .route(&format!("{}/{{id}}/end", path::MY_DELEGATIONS), post(delegations::end))
 }
 
 /// She herself acts at her pages, and events name her.

@@ -48,6 +48,7 @@ pub fn router() -> Router<Shared> {
             get(owner::read_request).post(owner::decide_request).delete(owner::delete_request),
         )
         .route(path::EVENTS, get(owner::list_events))
+        .route(&format!("{}/chain", path::EVENTS), get(owner::list_event_chain))
         .route(path::DISCOVERY, get(discovery::list).post(discovery::create))
         .route(&format!("{}/{{id}}", path::DISCOVERY), get(discovery::read).delete(discovery::delete))
         .route(path::CREDENTIALS, get(credentials::list).post(credentials::register))

@@ -8,14 +8,15 @@ use super::{Event, earlier};
 use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
 use crate::store::Store;
+use identity::access_token::PolicyToken;
 use identity::{Failure, internal};
-use jose::{Algorithm, KeySet, UnverifiedJws, base64url};
+use jose::event_chain::{self, HEAD_TYPE};
+use jose::{Algorithm, KeySet, base64url};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use types::event::{ChainHead, ChainLink};
 use types::{EventId, OwnerId, Timestamp};
 
-/// `typ` of a signed head.
-pub const HEAD_TYPE: &str = "event-head+jwt";
 /// Commits that run side by side may show events out of order by so much, in milliseconds.
 const OUT_OF_ORDER: i64 = 60_000;
 /// Most events of one seal.
@@ -87,7 +88,36 @@ impl AuthorizationServer {
         self.seal_events().await?;
         let Some(head) = self.store.find_event_head(owner).await? else { return Ok(None) };
         let key = self.identity.keys.signing_key(Algorithm::EdDsa, self.now())?;
-        key.sign(HEAD_TYPE, &EventHead { last: None, ..head }).map(Some).map_err(internal)
+        let EventHead { owner, n, hash, time, .. } = head;
+        key.sign(HEAD_TYPE, &ChainHead { owner, n, hash, time }).map(Some).map_err(internal)
+    }
+
+    /// `GET {events_endpoint}/chain?after=N`: the places behind the Nth, so that whoever kept the head of that time can
+    /// follow the chain to a later one.
+    pub async fn list_event_chain(&self, pmt: &PolicyToken, after: u64, limit: usize) -> Result<Vec<ChainLink>, Failure> {
+        self.seal_events().await?;
+        let owner = &pmt.owner;
+        // the seal that holds the next one may have begun before it
+        let mut seals = self.store.list_event_seals(owner, Some(after.saturating_add(2)), true, 1).await?;
+        let mut links = Vec::new();
+        while let Some(last) = seals.last().map(|seal| seal.n) {
+            for seal in &seals {
+                for (n, id) in (seal.n..).zip(&seal.ids) {
+                    if n <= after {
+                        continue;
+                    }
+                    // one that is gone shows as a gap, and not as an error
+                    let Some(event) = self.store.find_event(owner, id).await? else { continue };
+                    let personal_hash = base64url::encode(event.personal_hash()?);
+                    links.push(ChainLink { n, time: event.document.time, kind: event.document.kind, personal_hash });
+                    if links.len() >= limit {
+                        return Ok(links);
+                    }
+                }
+            }
+            seals = self.store.list_event_seals(owner, Some(last), false, SEALS_AT_ONCE).await?;
+        }
+        Ok(links)
     }
 
     /// Seals what has happened since the last time. Called by the wiring at least once a second.
@@ -197,15 +227,15 @@ impl AuthorizationServer {
 }
 
 fn hash_of(head: &EventHead) -> Option<[u8; 32]> {
-    base64url::decode(&head.hash)?.try_into().ok()
+    event_chain::read_hash(&head.hash)
 }
 
 /// Holds a head that somebody kept against the store: its signature, then every hash of the chain anew, up to
 /// the store's own end.
 pub async fn verify_head(store: &dyn Store, keys: &KeySet, head: &str) -> Result<Verdict, Failure> {
     let refuse = |error: jose::JwsError| internal(format!("the head is not one of this server's: {error}"));
-    let jws = UnverifiedJws::parse(head.trim()).and_then(|jws| jws.expect_type(HEAD_TYPE)).and_then(|jws| jws.verify(keys));
-    let head = jws.and_then(|jws| jws.claims::<EventHead>()).map_err(refuse)?;
+    let ChainHead { owner, n, hash, time } = event_chain::verify_head(head, keys).map_err(refuse)?.into_inner();
+    let head = EventHead { owner, n, hash, time, last: None };
     let owns = store.find_event_head(&head.owner).await?;
     let (mut next, mut hash, mut after) = (1, [0; 32], None);
     loop {

@@ -1,5 +1,5 @@
 //! The same as JSON, for whoever is logged in: `/api/things?q=&server=&guard=&shared=yes&from=&limit=`, `/api/people`,
-//! `/api/servers`, `/api/withdrawals`.
+//! `/api/servers`, `/api/withdrawals`, `/api/history`.
 
 use super::{Desk, Fields};
 use crate::holdings::{Filter, Holdings};
@@ -87,8 +87,22 @@ pub(super) async fn servers(State(manager): Desk, request: Request) -> Response 
             "answered": known.snapshot.answered, "error": known.snapshot.error,
             "kind": match known.link.place {
                 crate::store::Place::AuthorizationServer { .. } => "authorization_server",
+                crate::store::Place::BareStandard { .. } => "plain_authorization_server",
                 crate::store::Place::ResourceServer { .. } => "resource_server",
             }})
+        });
+        Ok(json!(all.collect::<Vec<_>>()))
+    })
+    .await
+}
+
+pub(super) async fn history(State(manager): Desk, request: Request) -> Response {
+    answer(manager, request.headers(), async |manager, person| {
+        let holdings = manager.holdings(&person.owner)?;
+        let all = super::history::lines(&holdings).into_iter().take(LIMIT).map(|line| {
+            let (thing, key) = line.thing.unzip();
+            json!({"time": line.time, "what": line.what, "thing": thing, "key": key, "who": line.who, "server": line.place,
+                "outcome": line.tag.map(|(text, _)| text)})
         });
         Ok(json!(all.collect::<Vec<_>>()))
     })

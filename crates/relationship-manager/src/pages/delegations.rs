@@ -1,17 +1,19 @@
-//! Whom she lets decide for her, and the end of that; and her receipts.
+//! Whom she lets decide for her - of all or of some of her things, by her word or by her signature -, and the end of that.
 
+use super::sharing::chosen;
 use super::things::{host_of, troubles};
-use super::{Desk, at_desk, page, posted, see_other};
-use crate::Trouble;
+use super::{Desk, Fields, Shown, at_desk, page, posted, see_other};
+use crate::delegating::Delegating;
 use crate::holdings::Known;
-use crate::words;
+use crate::person::Person;
+use crate::{Manager, Trouble, words};
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Method, StatusCode, header};
-use serde_json::json;
-use types::consent_receipt::ReceiptEvent;
+use axum::response::Response;
+use http::StatusCode;
+use std::sync::Arc;
 use types::delegation::{Covered, DelegationDocument, May};
+use types::{Scope, ScopeSet};
 
 struct Row {
     link: String,
@@ -31,6 +33,12 @@ struct Server {
 #[derive(Template)]
 #[template(path = "delegations.html")]
 struct DelegationsPage<'a> {
+    /// Things that it is to be about; none: everything.
+    names: Vec<&'a str>,
+    more: usize,
+    keys: Vec<&'a str>,
+    has_key: bool,
+    failed: Vec<String>,
     rows: Vec<Row>,
     servers: Vec<Server>,
     for_others: Vec<String>,
@@ -63,113 +71,126 @@ fn row(known: &Known, one: &DelegationDocument) -> Row {
 }
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
-    at_desk(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
-        let able = |known: &&Known| known.snapshot.delegations_endpoint.is_some();
-        let servers = holdings.servers.iter().filter(able);
-        let rows = holdings.servers.iter().flat_map(|known| known.snapshot.delegations.iter().map(move |one| row(known, one)));
-        let others = holdings.servers.iter().flat_map(|known| {
-            let place = host_of(known.link.place.url());
-            known.snapshot.for_others.iter().map(move |one| format!("{}, at {place}", one.name))
-        });
-        let body = ui::render(&DelegationsPage {
-            rows: rows.collect(),
-            servers: servers
-                .map(|known| Server { link: known.link.id.clone(), place: host_of(known.link.place.url()) })
-                .collect(),
-            for_others: others.collect(),
-            troubles: troubles(&holdings),
-            csrf: &person.csrf,
-        });
-        Ok(page(manager, Some(person), StatusCode::OK, "Who decides for you", "/people", &body))
-    })
-    .await
+    let (parts, _) = request.into_parts();
+    let query = Fields::of_query(&parts);
+    at_desk(manager, &parts.headers, async |manager, person| shown(manager, person, &query, Vec::new())).await
 }
 
-pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
-    posted(manager, request, async |manager, person, fields| {
-        let link = fields.one("link");
-        if fields.one("what") == "end" {
-            let holdings = manager.holdings(&person.owner)?;
-            let known = holdings.server(link).ok_or_else(|| Trouble::Refused("This server is not linked any more.".into()))?;
-            let who = known.snapshot.delegations.iter().find(|one| one.id.as_deref() == Some(fields.one("id")));
-            let who = who.map(|one| row(known, one).who).ok_or_else(|| Trouble::Refused("This has ended already.".into()))?;
-            let endpoint = known.snapshot.delegations_endpoint.clone().unwrap_or_default();
-            let url = format!("{endpoint}/{}", fields.one("id"));
-            manager.ask(&person.owner, vec![crate::share::deletion(known, format!("{who}: deciding for you"), url)]).await?;
-            return Ok(see_other("/withdrawals"));
-        }
-        let may: Vec<&str> = fields.all("may").filter(|may| ["approve", "share"].contains(may)).collect();
-        let scopes: Vec<&str> = fields.one("scopes").split([' ', ',']).filter(|scope| !scope.is_empty()).collect();
-        let until = ui::end_of_date(fields.one("until")).filter(|end| *end > manager.now());
-        let (Some(until), false, false) = (until, may.is_empty(), scopes.is_empty()) else {
-            let what = "Say what she may do, with which scopes, and a last day that is not over.";
-            return Err(Trouble::Refused(what.into()));
-        };
-        let body = json!({"delegate": {"email": fields.one("email")}, "resources": "all", "resource_scopes": scopes, "may": may,
-            "expires_at": until});
-        let at = |metadata: &types::metadata::Metadata| metadata.delegations_endpoint.clone();
-        let answer = manager.api_at(&person.owner, link, Method::POST, at, Some(&body)).await?;
-        manager.read_servers(&person.owner, [link.to_owned()]).await;
-        if answer.status == 201 { Ok(see_other("/delegations")) } else { Err(Trouble::Refused(answer.refusal())) }
-    })
-    .await
+fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<String>) -> Shown {
+    let holdings = manager.holdings(&person.owner)?;
+    let things = chosen(&holdings, query);
+    let able = |known: &&Known| known.snapshot.delegations_endpoint.is_some();
+    let servers = holdings.servers.iter().filter(able);
+    let rows = holdings.servers.iter().flat_map(|known| known.snapshot.delegations.iter().map(move |one| row(known, one)));
+    let others = holdings.servers.iter().flat_map(|known| {
+        let place = host_of(known.link.place.url());
+        known.snapshot.for_others.iter().map(move |one| format!("{}, at {place}", one.name))
+    });
+    let body = ui::render(&DelegationsPage {
+        names: things.iter().take(10).map(|thing| thing.name.as_str()).collect(),
+        more: things.len().saturating_sub(10),
+        keys: things.iter().map(|thing| thing.key.as_str()).collect(),
+        has_key: manager.current_key(&person.owner)?.is_some(),
+        failed,
+        rows: rows.collect(),
+        servers: servers.map(|known| Server { link: known.link.id.clone(), place: host_of(known.link.place.url()) }).collect(),
+        for_others: others.collect(),
+        troubles: troubles(&holdings),
+        csrf: &person.csrf,
+    });
+    Ok(page(manager, Some(person), StatusCode::OK, "Who decides for you", "/people", &body))
 }
 
-struct ReceiptRow {
-    when: String,
-    what: String,
-    place: String,
-    verified: bool,
-    ended: bool,
+/// What a form says, or what is wrong with it.
+fn delegating_of(manager: &Manager, fields: &Fields) -> Result<Delegating, Trouble> {
+    let refused = |what: &str| Err(Trouble::Refused(what.into()));
+    let may: Vec<&str> = ["approve", "share"].into_iter().filter(|may| fields.all("may").any(|own| own == *may)).collect();
+    let words = fields.one("scopes").split([' ', ',']).filter(|scope| !scope.is_empty());
+    let Ok(scopes) = words.map(Scope::parse).collect::<Result<ScopeSet, _>>() else {
+        return refused("Write what they may let others do as words, such as: view, download.");
+    };
+    let until = ui::end_of_date(fields.one("until")).filter(|end| *end > manager.now());
+    let (Some(until), false, false) = (until, may.is_empty(), scopes.is_empty()) else {
+        return refused("Say what they may do, with which scopes, and a last day that is not over.");
+    };
+    let who = fields.one("email");
+    if !who.starts_with("did:") && !super::sharing::is_address(who) {
+        return refused("Say who: by an e-mail address, or by the name of their key (did:...).");
+    }
+    Ok(Delegating {
+        who: if who.starts_with("did:") { who.to_owned() } else { who.to_lowercase() },
+        things: fields.all("thing").map(str::to_owned).collect(),
+        at: fields.all("link").filter(|link| !link.is_empty()).map(str::to_owned).collect(),
+        scopes,
+        may,
+        until,
+    })
 }
 
 #[derive(Template)]
-#[template(path = "receipts.html")]
-struct ReceiptsPage {
-    rows: Vec<ReceiptRow>,
-    troubles: Vec<String>,
+#[template(path = "delegation_review.html")]
+struct ReviewPage<'a> {
+    who: &'a str,
+    id: String,
+    did: String,
+    open: bool,
+    texts: Vec<(String, String)>,
+    csrf: &'a str,
 }
 
-pub(super) async fn receipts(State(manager): Desk, request: Request) -> Response {
-    at_desk(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
-        let mut all: Vec<_> =
-            holdings.servers.iter().flat_map(|known| known.snapshot.receipts.iter().map(move |kept| (known, kept))).collect();
-        all.sort_by_key(|(_, kept)| std::cmp::Reverse(kept.listed.receipt.consent_timestamp));
-        let rows = all.into_iter().take(500).map(|(known, kept)| {
-            let receipt = &kept.listed.receipt;
-            let purpose = receipt.services.first().and_then(|service| service.purposes.first());
-            let who = purpose.and_then(|purpose| purpose.third_party_name.clone()).unwrap_or_else(|| "somebody".to_owned());
-            let ended = receipt.event == ReceiptEvent::Withdrawn;
-            let verb = if ended { "You took back" } else { "You agreed" };
-            let scopes = words::list(receipt.scopes.iter().map(ToString::to_string));
-            let what = purpose.map(|purpose| purpose.purpose.clone()).unwrap_or_default();
-            ReceiptRow {
-                when: ui::in_words(receipt.consent_timestamp),
-                what: format!("{verb}: {who}, {what} ({scopes})"),
-                place: host_of(known.link.place.url()),
-                verified: kept.verified,
-                ended,
+pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
+    posted(manager, request, async |manager, person, fields| match fields.one("what") {
+        "end" => end(manager, person, fields).await,
+        "sign" => sign(manager, person, fields).await,
+        _ => {
+            let wanted = delegating_of(manager, fields)?;
+            if wanted.is_signed() {
+                return review(manager, person, &wanted);
             }
-        });
-        let body = ui::render(&ReceiptsPage { rows: rows.collect(), troubles: troubles(&holdings) });
-        Ok(page(manager, Some(person), StatusCode::OK, "Receipts", "/people", &body))
+            let (done, failed) = manager.delegate(&person.owner, &wanted).await?;
+            match (done, failed.is_empty()) {
+                (0, true) => Err(Trouble::Refused("No server of yours guards this and takes delegations.".into())),
+                (_, true) => Ok(see_other("/delegations")),
+                _ => shown(manager, person, &Fields::default(), failed),
+            }
+        }
     })
     .await
 }
 
-/// All of them as a file, signed as they came.
-pub(super) async fn export(State(manager): Desk, request: Request) -> Response {
-    at_desk(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
-        let all: Vec<_> = holdings.servers.iter().flat_map(|known| &known.snapshot.receipts).map(|kept| &kept.listed).collect();
-        let mut response = serde_json::to_string_pretty(&all).unwrap_or_default().into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"wayleave-receipts.json\""));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(response)
-    })
-    .await
+async fn end(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown {
+    let holdings = manager.holdings(&person.owner)?;
+    let known = holdings.server(fields.one("link"));
+    let known = known.ok_or_else(|| Trouble::Refused("This server is not linked any more.".into()))?;
+    let one = known.snapshot.delegations.iter().find(|one| one.id.as_deref() == Some(fields.one("id")));
+    let one = one.ok_or_else(|| Trouble::Refused("This has ended already.".into()))?;
+    manager.ask(&person.owner, holdings.end_of(known, one, &row(known, one).who)).await?;
+    Ok(see_other("/withdrawals"))
+}
+
+fn review(manager: &Arc<Manager>, person: &Person, wanted: &Delegating) -> Shown {
+    let Some(key) = manager.current_key(&person.owner)? else {
+        return Err(Trouble::Refused("Somebody who is named by a key is named by your signature: make a key first.".into()));
+    };
+    let holdings = manager.holdings(&person.owner)?;
+    let (id, prepared) = manager.prepare_delegation(person, &holdings, wanted, &key.did)?;
+    let text = |claims: &serde_json::Value| serde_json::to_string_pretty(claims).unwrap_or_default();
+    let body = ui::render(&ReviewPage {
+        who: &wanted.who,
+        id,
+        open: manager.opened_key(person).is_some_and(|open| open.did == key.did),
+        texts: prepared.drafts.iter().map(|draft| (host_of(&draft.name), text(&draft.claims))).collect(),
+        did: key.did,
+        csrf: &person.csrf,
+    });
+    Ok(page(manager, Some(person), StatusCode::OK, "Let them decide?", "/people", &body))
+}
+
+async fn sign(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown {
+    let key = manager.key_for(person, fields.one("did"), fields.all("passphrase").next().unwrap_or_default()).await?;
+    let signed = manager.sign(person, fields.one("prepared"), &key).await?;
+    match signed.failed.is_empty() {
+        true => Ok(see_other("/delegations")),
+        false => shown(manager, person, &Fields::default(), signed.failed),
+    }
 }

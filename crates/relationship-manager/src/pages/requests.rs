@@ -48,10 +48,7 @@ fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &A
             return other.names.get(id).cloned().unwrap_or_else(|| "something".to_owned());
         }
         let here = known.link.place.issuer();
-        let same = |thing: &&crate::holdings::Thing| {
-            thing.guards.iter().any(|guard| guard.issuer == here && guard.id.as_ref() == Some(id))
-        };
-        holdings.things.iter().find(same).map_or_else(|| "something".to_owned(), |thing| thing.name.clone())
+        holdings.guarded(here, id).map_or_else(|| "something".to_owned(), |thing| thing.name.clone())
     };
     RequestRow {
         link: known.link.id.clone(),

@@ -8,6 +8,7 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use types::available_resource::PatState;
 
 struct ServerRow {
     id: String,
@@ -19,12 +20,25 @@ struct ServerRow {
     error: Option<String>,
     read: String,
     count: usize,
+    /// What is wrong with its history.
+    audit: Option<String>,
+    /// Of a resource server: authorization servers that wait for her word, and whether it takes others.
+    waiting: Vec<Waiting>,
+    keeps: bool,
+}
+
+struct Waiting {
+    issuer: String,
+    place: String,
+    account: String,
 }
 
 #[derive(Template)]
 #[template(path = "servers.html")]
 struct ServersPage<'a> {
     servers: Vec<ServerRow>,
+    /// Whether one of them keeps things.
+    keeps: bool,
     csrf: &'a str,
 }
 
@@ -39,11 +53,22 @@ struct GoPage<'a> {
 fn row(known: &Known) -> ServerRow {
     let (kind, count) = match known.link.place {
         Place::AuthorizationServer { .. } => ("Authorization server", known.snapshot.guarded.len()),
+        Place::BareStandard { .. } => ("Authorization server of the bare standard: shared on its own pages", 0),
         Place::ResourceServer { .. } => ("Resource server", known.snapshot.available.len()),
     };
+    let pending = known.snapshot.servers.iter().filter(|one| one.pat == PatState::Pending);
+    let waiting = pending.map(|one| Waiting {
+        issuer: one.issuer.clone(),
+        place: host_of(&one.issuer),
+        account: one.account.as_ref().and_then(|who| who.email.clone().or(who.sub.clone())).unwrap_or_default(),
+    });
+    let place = host_of(known.link.place.url());
     ServerRow {
+        audit: known.snapshot.audit.as_ref().map(|audit| audit.in_words(&place, known.snapshot.head.as_ref())),
+        waiting: waiting.collect(),
+        keeps: matches!(known.link.place, Place::ResourceServer { .. }),
         id: known.link.id.clone(),
-        place: host_of(known.link.place.url()),
+        place,
         url: known.link.place.url().to_owned(),
         kind,
         account: known.link.account.clone(),
@@ -57,7 +82,9 @@ fn row(known: &Known) -> ServerRow {
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
         let holdings = manager.holdings(&person.owner)?;
-        let body = ui::render(&ServersPage { servers: holdings.servers.iter().map(row).collect(), csrf: &person.csrf });
+        let servers: Vec<ServerRow> = holdings.servers.iter().map(row).collect();
+        let keeps = servers.iter().any(|one| one.keeps);
+        let body = ui::render(&ServersPage { servers, keeps, csrf: &person.csrf });
         Ok(page(manager, Some(person), StatusCode::OK, "Servers", "/servers", &body))
     })
     .await

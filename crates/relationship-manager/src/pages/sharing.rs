@@ -63,7 +63,7 @@ struct SharedPage<'a> {
 }
 
 /// The things that a form is about: those that are named, or all that fit a search.
-fn chosen<'a>(holdings: &'a Holdings, fields: &Fields) -> Vec<&'a Thing> {
+pub(super) fn chosen<'a>(holdings: &'a Holdings, fields: &Fields) -> Vec<&'a Thing> {
     if fields.one("all") == "yes" {
         return holdings.find(&filter_of(fields));
     }
@@ -140,7 +140,7 @@ fn sharing_of(manager: &Manager, things: &[&Thing], fields: &Fields) -> Result<S
 }
 
 /// One `@`, something on both sides of it, no space: whether it is anybody's is for the servers to see.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     let halves = text.split_once('@');
     halves.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
         && !text.contains(char::is_whitespace)
@@ -207,10 +207,7 @@ fn to_sign(
 async fn sign(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Shown {
     let promise = sentence(holdings, sharing);
     let passphrase = fields.all("passphrase").next().unwrap_or_default();
-    let key = match manager.opened_key(person).filter(|open| open.did == fields.one("did")) {
-        Some(open) => open,
-        None => manager.open_key(person, fields.one("did"), passphrase).await?,
-    };
+    let key = manager.key_for(person, fields.one("did"), passphrase).await?;
     let shared = manager.sign(person, fields.one("prepared"), &key).await?;
     let who_query = who_query(&sharing.who);
     let body = ui::render(&SharedPage { promise, count: shared.count, failed: &shared.failed, who_query });

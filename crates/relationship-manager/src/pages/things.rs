@@ -1,13 +1,16 @@
 //! What she has: the list, one thing, and withdrawing a share of it.
 
-use super::{Desk, Fields, at_desk, page, posted, see_other};
+use super::{Desk, Fields, Shown, at_desk, page, posted, see_other};
 use crate::holdings::{Filter, Guard, Holdings, Share, Thing, Who};
-use crate::{Trouble, words};
+use crate::person::Person;
+use crate::{Manager, Trouble, words};
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use types::available_resource::RegistrationState;
 
 /// Things on one page.
@@ -21,6 +24,8 @@ struct Choice {
 }
 
 struct Row<'a> {
+    /// Where a group begins.
+    heading: Option<String>,
     key: &'a str,
     name: &'a str,
     place: String,
@@ -35,6 +40,7 @@ struct ThingsPage<'a> {
     words: &'a str,
     servers: Vec<Choice>,
     guards: Vec<Choice>,
+    groups: Vec<Choice>,
     shared: bool,
     filtered: bool,
     total: usize,
@@ -82,7 +88,32 @@ pub(super) fn troubles(holdings: &Holdings) -> Vec<String> {
             .map_or("It never answered".to_owned(), |at| format!("This is what it said on {}", ui::in_words(at)));
         Some(format!("{}: {error}. {since}.", host_of(known.link.place.url())))
     };
-    holdings.servers.iter().filter_map(of).collect()
+    let audit = |known: &crate::holdings::Known| {
+        let audit = known.snapshot.audit.as_ref()?;
+        Some(audit.in_words(&host_of(known.link.place.url()), known.snapshot.head.as_ref()))
+    };
+    holdings.servers.iter().filter_map(audit).chain(holdings.servers.iter().filter_map(of)).collect()
+}
+
+/// By what the list is put together.
+const GROUPS: [(&str, &str); 4] =
+    [("", "one list"), ("server", "where it is kept"), ("guard", "who guards it"), ("type", "what it is")];
+
+/// The heading that a thing stands under.
+fn group_of(thing: &Thing, by: &str) -> String {
+    match by {
+        "server" => host_of(&thing.server),
+        "guard" => match words::list(thing.guards.iter().map(|guard| host_of(&guard.issuer)).collect::<BTreeSet<_>>()) {
+            none if none.is_empty() => "Not guarded".to_owned(),
+            guards => guards,
+        },
+        "type" => {
+            let kind = thing.description.resource_type.as_deref().unwrap_or_default();
+            let last = kind.trim_end_matches('/').rsplit(['/', ':', '#']).next().unwrap_or_default();
+            if last.is_empty() { "Of no kind".to_owned() } else { last.to_owned() }
+        }
+        _ => String::new(),
+    }
 }
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
@@ -91,9 +122,19 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, &parts.headers, async |manager, person| {
         let holdings = manager.holdings(&person.owner)?;
         let filter = filter_of(&query);
-        let found = holdings.find(&filter);
+        let mut found = holdings.find(&filter);
+        let by = GROUPS.iter().map(|(name, _)| *name).find(|name| *name == query.one("group")).unwrap_or_default();
+        if !by.is_empty() {
+            found.sort_by_cached_key(|thing| group_of(thing, by));
+        }
         let from: usize = query.one("from").parse().unwrap_or(0);
+        let mut last_heading = None;
         let rows = found.iter().skip(from).take(PAGE).map(|thing| Row {
+            heading: (!by.is_empty()).then(|| group_of(thing, by)).filter(|heading| {
+                let new = last_heading.as_ref() != Some(heading);
+                last_heading = Some(heading.clone());
+                new
+            }),
             key: &thing.key,
             name: &thing.name,
             place: host_of(&thing.server),
@@ -106,8 +147,8 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             all.into_iter().map(|value| Choice { text: host_of(&value), chosen: value == chosen, value }).collect()
         };
         let at = |from: usize| {
-            let base = query_of(&filter);
-            format!("?{base}{}from={from}", if base.is_empty() { "" } else { "&" })
+            let (base, by) = (query_of(&filter), if by.is_empty() { String::new() } else { format!("group={by}&") });
+            format!("?{base}{}{by}from={from}", if base.is_empty() { "" } else { "&" })
         };
         let last = from.saturating_add(rows.len());
         let body = ui::render(&ThingsPage {
@@ -115,6 +156,10 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             words: &filter.words,
             servers: choices(servers, &filter.server),
             guards: choices(guards, &filter.guard),
+            groups: GROUPS
+                .iter()
+                .map(|(value, text)| Choice { value: (*value).to_owned(), text: (*text).to_owned(), chosen: *value == by })
+                .collect(),
             shared: filter.shared,
             filtered: !query_of(&filter).is_empty(),
             total: holdings.things.len(),
@@ -138,7 +183,11 @@ struct GuardRow {
     class: &'static str,
     scopes: String,
     linked: bool,
+    plain: bool,
     page: Option<String>,
+    /// The registration that she may let go.
+    registration: Option<String>,
+    error: Option<String>,
 }
 
 struct ShareRow {
@@ -161,7 +210,21 @@ struct ThingPage<'a> {
     shares: Vec<ShareRow>,
     /// Why it cannot be shared from here.
     why_not: Option<String>,
+    /// Whether the desk can have it guarded by another server.
+    kept_here: bool,
+    /// Somebody was tried.
+    tried: Option<Tried>,
+    happened: Vec<super::history::Line>,
+    receipts: Vec<super::receipts::ReceiptRow>,
     csrf: &'a str,
+}
+
+/// What somebody would get.
+struct Tried {
+    email: String,
+    words: String,
+    class: &'static str,
+    reasons: Vec<String>,
 }
 
 fn guard_row(guard: &Guard) -> GuardRow {
@@ -177,6 +240,9 @@ fn guard_row(guard: &Guard) -> GuardRow {
         class,
         scopes: words::list(guard.scopes.iter().map(ToString::to_string)),
         linked: guard.link.is_some(),
+        plain: guard.plain,
+        registration: guard.registration.clone(),
+        error: guard.error.clone(),
         page: guard.page.clone().filter(|page| page.starts_with("https://") || page.starts_with("http://")),
     }
 }
@@ -197,24 +263,86 @@ fn share_row(holdings: &Holdings, share: &Share) -> ShareRow {
     }
 }
 
+/// Lines of a thing's own history and receipts on its page.
+const SHORT: usize = 10;
+
+fn shown(manager: &Arc<Manager>, person: &Person, key: &str, tried: Option<Tried>) -> Shown {
+    let holdings = manager.holdings(&person.owner)?;
+    let thing = thing_of(&holdings, key)?;
+    let all = &thing.description.resource_scopes;
+    let about = |line: &super::history::Line| line.thing.as_ref().is_some_and(|(_, of)| of == key);
+    let body = ui::render(&ThingPage {
+        thing,
+        place: host_of(&thing.server),
+        scopes: words::list(all.iter().map(ToString::to_string)),
+        guards: thing.guards.iter().map(guard_row).collect(),
+        shares: thing.shares.iter().map(|share| share_row(&holdings, share)).collect(),
+        why_not: thing.guard_for(all).is_none().then(|| thing.why_not()),
+        kept_here: holdings.keeper(&thing.server).is_some() && thing.description.own_id.is_some(),
+        tried,
+        happened: super::history::lines(&holdings).into_iter().filter(about).take(SHORT).collect(),
+        receipts: super::receipts::rows(&holdings)
+            .into_iter()
+            .filter(|row| row.key.as_deref() == Some(key))
+            .take(SHORT)
+            .collect(),
+        csrf: &person.csrf,
+    });
+    Ok(page(manager, Some(person), StatusCode::OK, &thing.name, "/", &body))
+}
+
+fn thing_of<'a>(holdings: &'a Holdings, key: &str) -> Result<&'a Thing, Trouble> {
+    holdings.thing(key).ok_or_else(|| Trouble::Refused("There is no such thing at your servers any more.".into()))
+}
+
 pub(super) async fn show(State(manager): Desk, Path(key): Path<String>, request: Request) -> Response {
-    at_desk(manager, request.headers(), async |manager, person| {
+    at_desk(manager, request.headers(), async |manager, person| shown(manager, person, &key, None)).await
+}
+
+/// What would somebody with this address get? Asked of the server that guards it, which decides by what it grants by.
+pub(super) async fn what_if(State(manager): Desk, Path(key): Path<String>, request: Request) -> Response {
+    posted(manager, request, async |manager, person, fields| {
         let holdings = manager.holdings(&person.owner)?;
-        let thing =
-            holdings.thing(&key).ok_or_else(|| Trouble::Refused("There is no such thing at your servers any more.".into()))?;
-        let all = &thing.description.resource_scopes;
-        let body = ui::render(&ThingPage {
-            thing,
-            place: host_of(&thing.server),
-            scopes: words::list(all.iter().map(ToString::to_string)),
-            guards: thing.guards.iter().map(guard_row).collect(),
-            shares: thing.shares.iter().map(|share| share_row(&holdings, share)).collect(),
-            why_not: thing.guard_for(all).is_none().then(|| thing.why_not()),
-            csrf: &person.csrf,
-        });
-        Ok(page(manager, Some(person), StatusCode::OK, &thing.name, "/", &body))
+        let thing = thing_of(&holdings, &key)?;
+        let email = fields.one("email").to_lowercase();
+        let guard = thing.guard_for(&thing.description.resource_scopes);
+        let guard = guard.ok_or_else(|| Trouble::Refused(format!("It cannot be asked: {}.", thing.why_not())))?;
+        let claims = if email.is_empty() { json!({}) } else { json!({"email": email}) };
+        let body = json!({"permissions": [{"resource_id": guard.id, "resource_scopes": guard.scopes}], "claims": claims});
+        let at = |metadata: &types::metadata::Metadata| metadata.policy_endpoint.as_ref().map(|url| format!("{url}/simulate"));
+        let link = guard.link.clone().unwrap_or_default();
+        let answer = manager.api_at(&person.owner, &link, Method::POST, at, Some(&body)).await?;
+        if answer.status != 200 {
+            return Err(Trouble::Refused(answer.refusal()));
+        }
+        shown(manager, person, &key, Some(Tried::of(email, &answer.body)))
     })
     .await
+}
+
+impl Tried {
+    fn of(email: String, answer: &Value) -> Self {
+        let granted: BTreeSet<&str> = answer
+            .get("permissions")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .flat_map(|one| one.get("resource_scopes").and_then(Value::as_array).into_iter().flatten())
+            .filter_map(Value::as_str)
+            .collect();
+        let reasons =
+            answer.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(|one| {
+                Some(format!("{}: {}", one.get("scope")?.as_str()?, one.get("why")?.as_str()?.replace('_', " ")))
+            });
+        let who = if email.is_empty() { "Somebody unknown".to_owned() } else { email.clone() };
+        let (words, class) = match answer.get("result").and_then(Value::as_str).unwrap_or_default() {
+            _ if !granted.is_empty() => (format!("{who} would be let in, to {}.", words::list(granted)), ""),
+            "request_submitted" | "submitted" => (format!("{who} would not be let in; you would be asked."), "warn"),
+            "need_info" => (format!("{who} would not be let in yet, and be asked to show who they are."), "warn"),
+            _ => (format!("{who} would be refused."), "error"),
+        };
+        Self { email, words, class, reasons: reasons.collect() }
+    }
 }
 
 pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {

@@ -75,3 +75,43 @@ async fn each_policy_gives_a_receipt_and_its_end_another_that_names_it() {
         assert!(!after.iter().any(|receipt| receipt.to_string().contains("bob@")), "{after:?}");
     }
 }
+
+/// Who kept a head can follow the chain from there to a later one, without being told anything personal (protocol.md 1.5).
+#[tokio::test]
+async fn the_chain_of_events_is_followed_from_any_head_that_was_kept() {
+    use jose::event_chain::{follow, read_hash, verify_head};
+    for world in World::each().await {
+        let (pat, pmt) = (world.pat().await, world.access("manager").await);
+        let keys = keys(&world).await;
+        let head = async || {
+            let answer = world.call("GET", "/uma/events?limit=1", &pmt, Value::Null).await;
+            verify_head(answer.header("event-head"), &keys).unwrap().into_inner()
+        };
+        let mut kept = vec![head().await];
+        for _ in 0..3 {
+            let album = world.resource(&pat, "view").await;
+            world.withdraw(&world.share(&album, "view", "bob@bar.example").await).await;
+            kept.push(head().await);
+        }
+        let last = kept.last().unwrap().clone();
+        let mut from: Vec<(u64, [u8; 32])> = kept.iter().map(|head| (head.n, read_hash(&head.hash).unwrap())).collect();
+        from.push((0, [0; 32]));
+        for from in from {
+            let (mut at, mut path) = (from, format!("/uma/events/chain?limit=4&after={}", from.0));
+            loop {
+                let answer = world.call("GET", &path, &pmt, Value::Null).await;
+                assert!(!answer.ok(200).text.contains("bar.example"), "{}", answer.text);
+                at = follow(at, &serde_json::from_value::<Vec<_>>(answer.json.clone()).unwrap()).unwrap();
+                let link = answer.header("link").strip_prefix('<').and_then(|link| link.split_once('>'));
+                let Some((next, _)) = link else { break };
+                path = next.strip_prefix(ISSUER).unwrap().to_owned();
+            }
+            assert_eq!(at, (last.n, read_hash(&last.hash).unwrap()), "from {}", from.0);
+        }
+        world.call("GET", "/uma/events/chain?after=x", &pmt, Value::Null).await.refused(400, "invalid_request");
+        world.call("GET", "/uma/events/chain", &pat, Value::Null).await.refused(403, "insufficient_scope");
+        let others = world.access("carols-manager").await;
+        let hers = world.call("GET", "/uma/events/chain", &others, Value::Null).await.json;
+        assert!(hers.as_array().unwrap().len() < usize::try_from(last.n).unwrap());
+    }
+}

@@ -59,6 +59,11 @@ async fn carol_decides_while_alice_is_away() {
     let things: serde_json::Value = serde_json::from_str(&page.html).unwrap();
     let thing = alice.open(&format!("/thing/{}", things["things"][0]["key"].as_str().unwrap())).await;
     assert!(thing.html.contains("by somebody you let decide"), "{}", thing.html);
+    // the server's own pages show it, too: hers, and Carol's
+    let page = alice.browser.open(&format!("{}/my/delegations", server.issuer)).await.unwrap();
+    assert!(page.html.contains("carol@foo.example") && page.html.contains("may answer requests of everything"), "{}", page.html);
+    let page = carol.browser.open(&format!("{}/my/delegations", server.issuer)).await.unwrap();
+    assert!(page.html.contains("For whom you decide"), "{}", page.html);
     let page = alice.open("/delegations").await;
     let page = alice.browser.submit(&page, "/delegations", &[("what", "end")]).await.unwrap();
     assert!(page.html.contains("1 of 1 confirmed"), "{}", page.html);
@@ -69,6 +74,47 @@ async fn carol_decides_while_alice_is_away() {
     assert!(page.html.contains("You agreed: bob@bar.example") && !page.html.contains("not verified"), "{}", page.html);
     let exported = alice.open("/receipts/export").await.html;
     assert!(exported.contains("receipt_jwt") && exported.contains("KI-CR-v1.1.0"));
+}
+
+/// Named by her key, of one thing, by Alice's own signature: each server checks it, sees it, and hears of its end.
+#[tokio::test]
+async fn alice_signs_who_decides_and_of_what() {
+    let (servers, guarded) = laboratory().await;
+    let desk = Desk::start();
+    let (mut alice, mut carol) = (Sitting::of(&desk, "alice").await, Sitting::of(&desk, "carol").await);
+    carol.link(&servers[0].issuer).await;
+    for place in [&servers[0].issuer, &servers[1].issuer, &guarded[0].url, &guarded[1].url] {
+        alice.link(place).await;
+    }
+    let (mut dids, passphrase) = (Vec::new(), "correct horse battery staple");
+    for sitting in [&mut alice, &mut carol] {
+        let page = sitting.open("/keys").await;
+        let fields = [("what", "new"), ("passphrase", passphrase), ("again", passphrase)];
+        let page = sitting.browser.submit(&page, "/keys", &fields).await.unwrap();
+        let did = page.html.split("name=\"did\" value=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#58;", ":");
+        let page = sitting.browser.submit(&page, "/keys", &[("what", "register")]).await.unwrap();
+        assert!(!page.html.contains("Not registered yet at"), "{}", page.html);
+        dids.push(did);
+    }
+    let thing = alice.things().await[0].clone();
+    let page = alice.open(&format!("/delegations?thing={}", thing["key"].as_str().unwrap())).await;
+    assert!(page.html.contains(">Holiday</span>"), "{}", page.html);
+    let fields = [("email", dids[1].as_str()), ("may", "approve"), ("scopes", "view"), ("until", "2033-12-01"), ("what", "new")];
+    let page = alice.browser.submit(&page, "/delegations", &fields).await.unwrap();
+    let (keeper, other) = (thing["resource_server"].as_str().unwrap(), &guarded[1].url);
+    assert!(page.html.contains("Exactly what you sign") && page.html.contains(keeper), "{}", page.html);
+    assert!(page.html.matches("&#34;jti&#34;").count() == 1 && (keeper == other || !page.html.contains(other)), "{}", page.html);
+    let page = alice.browser.submit(&page, "/delegations", &[("what", "sign")]).await.unwrap();
+    assert!(page.html.contains(">signed</span>") && page.html.contains("of one thing of yours"), "{}", page.html);
+    let page = alice.browser.submit(&page, "/delegations", &[("what", "end")]).await.unwrap();
+    assert!(page.html.contains("2 of 2 confirmed") && page.html.contains("your signed word that they decide"), "{}", page.html);
+    // rubbish is told apart
+    let page = alice.open("/delegations").await;
+    for (who, says) in [("nobody", "Say who"), ("did:key:nonsense", "Exactly what you sign")] {
+        let fields = [("email", who), ("may", "share"), ("scopes", "view"), ("until", "2033-12-01"), ("what", "new")];
+        let page = alice.browser.submit(&page, "/delegations", &fields).await.unwrap();
+        assert!(page.html.contains(says), "{who}: {}", page.html);
+    }
 }
 
 /// A server that hangs is no server that is down: calls to it go nowhere, and the desk goes on.

@@ -7,6 +7,7 @@ mod crashes;
 mod deciding;
 mod desk;
 mod gateway;
+mod guarding;
 mod hostile;
 mod logging_in;
 mod mixups;

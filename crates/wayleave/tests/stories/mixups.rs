@@ -54,7 +54,7 @@ async fn threat_19_a_server_that_is_another_than_it_was_asked_as_is_not_linked()
         (format!("{origin}/elsewhere"), "Do not trust it"),
         (format!("{origin}/nobody"), "does not say where its owners log in"),
         (format!("{origin}/unmanaged"), "does not let its owners manage"),
-        (format!("{origin}/bare"), "keeps to the bare UMA standard"),
+        (format!("{origin}/bare"), "is no UMA authorization server"),
         (format!("{origin}/script"), "names no authorization endpoint"),
         (format!("{origin}/nothing"), "neither an authorization server nor a resource server"),
         ("http://127.0.0.1:9".to_owned(), "did not answer"),

@@ -74,7 +74,7 @@ impl Sitting {
         page
     }
 
-    async fn json(&mut self, path: &str) -> Value {
+    pub(crate) async fn json(&mut self, path: &str) -> Value {
         serde_json::from_str(&self.open(path).await.html).unwrap()
     }
 
@@ -102,7 +102,7 @@ impl Sitting {
         page
     }
 
-    async fn things(&mut self) -> Vec<Value> {
+    pub(crate) async fn things(&mut self) -> Vec<Value> {
         self.json("/api/things").await["things"].as_array().unwrap().clone()
     }
 

@@ -236,6 +236,26 @@ pub(super) async fn list_events(State(app): State<Shared>, request: Request) -> 
     .await
 }
 
+/// `GET {events_endpoint}/chain?after=N`: no ids, but places in the chain.
+pub(super) async fn list_event_chain(State(app): State<Shared>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let pmt = pmt(&app, &parts).await?;
+        let page = parts.page::<String>()?;
+        let after = match page.after.as_deref().map(str::parse::<u64>) {
+            None => 0,
+            Some(Ok(after)) => after,
+            Some(Err(_)) => {
+                let what = "`after` must be the number of an event in the chain";
+                return Err(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what)).into());
+            }
+        };
+        let links = app.authorization_server.list_event_chain(&pmt, after, page.limit).await?;
+        let (last, count) = (links.last().map(|link| link.n.to_string()), links.len());
+        Ok(with_next(&app, &parts, secret(Json(links)), last, page.limit, count))
+    })
+    .await
+}
+
 /// `GET {owner_settings_endpoint}`.
 pub(super) async fn read_settings(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {

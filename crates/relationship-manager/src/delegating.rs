@@ -1,0 +1,151 @@
+//! Whom she lets decide for her (protocol.md 1.8): made at each server that guards what it is about, posted or signed, and
+//! ended at every server that might believe it.
+
+use crate::holdings::{Holdings, Known, Thing};
+use crate::person::Person;
+use crate::share::deletion;
+use crate::signing::{Draft, Form, Prepared, jti_of};
+use crate::store::Place;
+use crate::task::Wanted;
+use crate::{Manager, Trouble};
+use http::Method;
+use jose::UnverifiedJws;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use types::delegation::DelegationDocument;
+use types::{ScopeSet, Timestamp};
+
+/// Most things that a signed delegation names (protocol.md 3).
+const SIGNED_AT_MOST: usize = 16;
+
+/// What she lets somebody do.
+#[derive(Clone, Debug)]
+pub(crate) struct Delegating {
+    /// An address, or the name of a key.
+    pub(crate) who: String,
+    /// Keys of things; empty: everything.
+    pub(crate) things: Vec<String>,
+    /// Links of servers; empty: each that guards one of them.
+    pub(crate) at: Vec<String>,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) may: Vec<&'static str>,
+    pub(crate) until: Timestamp,
+}
+
+impl Delegating {
+    /// Whoever is named by a key is named to be believed by her own signature.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.who.starts_with("did:")
+    }
+}
+
+impl Holdings {
+    /// The servers where it is made: those that were chosen, as far as they can and guard something of it.
+    fn delegating_at<'a>(&'a self, wanted: &'a Delegating) -> impl Iterator<Item = (&'a Known, Vec<&'a Thing>)> {
+        let able = |known: &&Known| {
+            known.snapshot.delegations_endpoint.is_some()
+                && !known.link.ended
+                && (wanted.at.is_empty() || wanted.at.contains(&known.link.id))
+        };
+        self.servers.iter().filter(able).filter_map(move |known| {
+            let here = |thing: &&Thing| thing.guards.iter().any(|guard| guard.link.as_ref() == Some(&known.link.id));
+            let things: Vec<&Thing> = wanted.things.iter().filter_map(|key| self.thing(key)).filter(here).collect();
+            (wanted.things.is_empty() || !things.is_empty()).then_some((known, things))
+        })
+    }
+}
+
+impl Manager {
+    /// Posts it at each server; what did not work, by server.
+    pub(crate) async fn delegate(self: &Arc<Self>, owner: &str, wanted: &Delegating) -> Result<(usize, Vec<String>), Trouble> {
+        let holdings = self.holdings(owner)?;
+        let (mut done, mut failed, mut touched) = (0_usize, Vec::new(), Vec::new());
+        for (known, things) in holdings.delegating_at(wanted) {
+            let id_here = |thing: &&Thing| {
+                let here = thing.guards.iter().find(|guard| guard.link.as_ref() == Some(&known.link.id))?;
+                here.id.clone()
+            };
+            let resources = match wanted.things.is_empty() {
+                true => json!("all"),
+                false => json!(things.iter().filter_map(id_here).collect::<Vec<_>>()),
+            };
+            let body = json!({"delegate": {"email": wanted.who}, "resources": resources, "resource_scopes": wanted.scopes,
+                "may": wanted.may, "expires_at": wanted.until});
+            let at = |metadata: &types::metadata::Metadata| metadata.delegations_endpoint.clone();
+            touched.push(known.link.id.clone());
+            match self.api_at(owner, &known.link.id, Method::POST, at, Some(&body)).await {
+                Ok(answer) if answer.status == 201 => done = done.saturating_add(1),
+                Ok(answer) => failed.push(format!("{}: {}", known.link.place.url(), answer.refusal())),
+                Err(trouble) => failed.push(format!("{}: {trouble}", known.link.place.url())),
+            }
+        }
+        self.read_servers(owner, touched).await;
+        Ok((done, failed))
+    }
+
+    /// What she would sign: one for each authorization server, with the resource servers that are to believe it.
+    pub(crate) fn prepare_delegation(
+        &self,
+        person: &Person,
+        holdings: &Holdings,
+        wanted: &Delegating,
+        did: &str,
+    ) -> Result<(String, Prepared), Trouble> {
+        let now = self.now();
+        let mut drafts = Vec::new();
+        for (known, things) in holdings.delegating_at(wanted) {
+            let named: Vec<Value> = things
+                .iter()
+                .filter_map(|thing| {
+                    Some(json!({"resource_server": thing.server, "resource_id": thing.description.own_id.as_ref()?}))
+                })
+                .collect();
+            if named.len() > SIGNED_AT_MOST {
+                return Err(Trouble::Refused(format!("A signed delegation names at most {SIGNED_AT_MOST} things at a server.")));
+            }
+            let guarded = holdings.things.iter().filter(|thing| match wanted.things.is_empty() {
+                true => thing.guards.iter().any(|guard| guard.link.as_ref() == Some(&known.link.id)),
+                false => things.iter().any(|one| one.key == thing.key),
+            });
+            let mut audience: BTreeSet<&str> = guarded.map(|thing| thing.server.as_str()).collect();
+            audience.insert(known.link.place.issuer());
+            let resources = if wanted.things.is_empty() { json!("all") } else { json!(named) };
+            let claims = json!({"jti": jti_of(self), "iss": did, "sub": wanted.who, "aud": audience, "iat": now, "exp": wanted.until,
+                "resources": resources, "resource_scopes": wanted.scopes, "may": wanted.may});
+            let name = known.link.place.url().to_owned();
+            drafts.push(Draft { form: Form::Delegation, link: known.link.id.clone(), name, claims });
+        }
+        if drafts.is_empty() {
+            return Err(Trouble::Refused("No server of yours guards this and takes delegations.".into()));
+        }
+        Ok(self.keep_shown(person, drafts))
+    }
+}
+
+impl Holdings {
+    /// Everything that must hear of the end of a delegation.
+    pub(crate) fn end_of(&self, known: &Known, one: &DelegationDocument, who: &str) -> Vec<Wanted> {
+        let endpoint = known.snapshot.delegations_endpoint.clone().unwrap_or_default();
+        let url = format!("{endpoint}/{}", one.id.clone().unwrap_or_default());
+        let mut wanted = vec![deletion(known, format!("{who}: deciding for you"), url)];
+        let Some(claims) = one.delegation.as_deref().and_then(|text| UnverifiedJws::parse(text).ok()) else { return wanted };
+        let (id, end) = (claims.claimed_value("jti"), claims.claimed_value("exp"));
+        let audience = claims.claimed_value("aud").unwrap_or_default();
+        let named: Vec<&str> = audience.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        for known in &self.servers {
+            let Place::ResourceServer { resource, management, .. } = &known.link.place else { continue };
+            if named.contains(&resource.as_str()) {
+                wanted.push(Wanted {
+                    link: known.link.id.clone(),
+                    server: resource.clone(),
+                    what: format!("{who}: your signed word that they decide"),
+                    method: Method::POST,
+                    url: format!("{management}/my-withdrawn-tokens"),
+                    body: Some(json!({"jti": id, "exp": end})),
+                });
+            }
+        }
+        wanted
+    }
+}

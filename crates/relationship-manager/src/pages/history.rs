@@ -1,0 +1,167 @@
+//! What happened, at all servers, the newest first: what authorization servers granted and refused, and what resource
+//! servers then let through.
+
+use super::things::{host_of, troubles};
+use super::{Desk, Fields, at_desk, page};
+use crate::history::{Told, claim};
+use crate::holdings::{Holdings, Known};
+use crate::words;
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use types::Timestamp;
+use types::event::{EventDocument, EventKind, EventOutcome};
+
+/// Lines on one page.
+const PAGE: usize = 100;
+
+/// A line, as a person reads it.
+pub(super) struct Line {
+    pub(super) time: Timestamp,
+    pub(super) what: String,
+    /// Of what, and its page.
+    pub(super) thing: Option<(String, String)>,
+    pub(super) who: String,
+    pub(super) place: String,
+    pub(super) tag: Option<(&'static str, &'static str)>,
+}
+
+impl Line {
+    fn when(&self) -> String {
+        ui::in_words(self.time)
+    }
+
+    fn fits(&self, words: &[String]) -> bool {
+        let thing = self.thing.as_ref().map(|(name, _)| name.as_str()).unwrap_or_default();
+        let all = format!("{}\n{thing}\n{}\n{}", self.what, self.who, self.place).to_lowercase();
+        words.iter().all(|word| all.contains(word.as_str()))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "history.html")]
+struct HistoryPage {
+    words: String,
+    lines: Vec<Line>,
+    before: Option<String>,
+    next: Option<String>,
+    troubles: Vec<String>,
+}
+
+fn kind(kind: EventKind) -> &'static str {
+    use EventKind as K;
+    match kind {
+        K::ResourceRegistered => "Put under guard",
+        K::ResourceUpdated => "Its description changed",
+        K::ResourceDeleted => "No longer guarded here",
+        K::PolicyCreated => "Shared",
+        K::PolicyUpdated => "A share was changed",
+        K::PolicyDeleted => "A share was withdrawn",
+        K::ClaimsGathered => "Somebody showed who they are",
+        K::RptIssued => "Access was given",
+        K::RptUpgraded => "Access was widened",
+        K::RptRefreshed => "Access was renewed",
+        K::RptRevoked => "Access was given back",
+        K::RptRefused => "Access was not given",
+        K::RequestSubmitted => "Somebody asked you",
+        K::RequestApproved => "A request was approved",
+        K::RequestDenied => "A request was refused",
+        K::RequestExpired => "A request ran out",
+        K::CredentialRegistered => "A key of yours was registered",
+        K::CredentialWithdrawn => "A key of yours was withdrawn",
+        K::DelegationCreated => "You let somebody decide for you",
+        K::DelegationWithdrawn => "Somebody no longer decides for you",
+        K::ManagerLinked => "A desk is told of requests to you",
+        K::ManagerUnlinked => "A desk is told nothing more",
+        K::ResourceServerLinked => "A resource server was linked",
+        K::ResourceServerUnlinked => "A resource server was unlinked",
+    }
+}
+
+fn of_event(holdings: &Holdings, known: &Known, event: &EventDocument) -> Line {
+    let issuer = known.link.place.issuer();
+    let thing = event.resource_id.as_ref().and_then(|id| holdings.guarded(issuer, id));
+    let email = claim(event, "email").or_else(|| claim(event, "sub"));
+    let client = event.client_id.as_ref().map(|client| client.as_str());
+    let scopes = words::list(event.scopes.iter().map(ToString::to_string));
+    let mut who = [email, client].into_iter().flatten().collect::<Vec<_>>().join(" with ");
+    if !scopes.is_empty() {
+        who = if who.is_empty() { scopes } else { format!("{who}: {scopes}") };
+    }
+    Line {
+        time: event.time,
+        what: kind(event.kind).to_owned(),
+        thing: thing.map(|thing| (thing.name.clone(), thing.key.clone())),
+        who,
+        place: host_of(issuer),
+        tag: event.outcome.map(|outcome| match outcome {
+            EventOutcome::Granted => ("granted", ""),
+            EventOutcome::Partial => ("granted in part", ""),
+            EventOutcome::NeedInfo => ("asked who they are", "wait"),
+            EventOutcome::Submitted => ("waits for you", "wait"),
+            EventOutcome::Denied => ("refused", "no"),
+        }),
+    }
+}
+
+fn of_told(holdings: &Holdings, known: &Known, told: &Told) -> Line {
+    let server = known.link.place.url();
+    let thing = holdings.kept(server, &told.resource_id);
+    let scopes = words::list(told.resource_scopes.iter().map(ToString::to_string));
+    let times = if told.count == 1 { "once".to_owned() } else { format!("{} times", told.count) };
+    let allowed = told.outcome == "allowed";
+    let word = match &told.authority {
+        Some(_) => ", by your own signed word",
+        None if allowed => ", by the word of its authorization server",
+        None => "",
+    };
+    let why = told.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    Line {
+        time: told.time,
+        what: format!("{} {times}{word}{why}", if allowed { "Reached" } else { "Turned away" }),
+        thing: thing.map(|thing| (thing.name.clone(), thing.key.clone())),
+        who: [told.client_id.as_deref().unwrap_or_default(), &scopes]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join(": "),
+        place: host_of(server),
+        tag: Some(if allowed { ("let through", "") } else { ("refused", "no") }),
+    }
+}
+
+/// Everything that is known to have happened, the newest first.
+pub(super) fn lines(holdings: &Holdings) -> Vec<Line> {
+    let of = |known: &Known| {
+        let events = known.snapshot.events.iter().map(|event| of_event(holdings, known, event));
+        let told = known.snapshot.told.iter().map(|told| of_told(holdings, known, told));
+        events.chain(told).collect::<Vec<_>>()
+    };
+    let mut all: Vec<Line> = holdings.servers.iter().flat_map(of).collect();
+    all.sort_by_key(|line| std::cmp::Reverse(line.time));
+    all
+}
+
+pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let query = Fields::of_query(&parts);
+    at_desk(manager, &parts.headers, async |manager, person| {
+        let holdings = manager.holdings(&person.owner)?;
+        let text: String = query.one("q").chars().take(200).collect();
+        let wanted: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+        let mut found: Vec<Line> = lines(&holdings).into_iter().filter(|line| line.fits(&wanted)).collect();
+        let from: usize = query.one("from").parse().unwrap_or(0);
+        let at = |from: usize| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.extend_pairs((!text.is_empty()).then_some(("q", text.as_str()))).append_pair("from", &from.to_string());
+            format!("/history?{}", query.finish())
+        };
+        let next = (from.saturating_add(PAGE) < found.len()).then(|| at(from.saturating_add(PAGE)));
+        let before = (from > 0).then(|| at(from.saturating_sub(PAGE)));
+        let lines = found.drain(..).skip(from).take(PAGE).collect();
+        let body = ui::render(&HistoryPage { words: text, lines, before, next, troubles: troubles(&holdings) });
+        Ok(page(manager, Some(person), StatusCode::OK, "History", "/history", &body))
+    })
+    .await
+}
