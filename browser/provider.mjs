@@ -1,5 +1,5 @@
 // Somebody else's OpenID provider (oidc-provider of npm, unmodified): it logs owners in for a gateway that federates,
-// and gives them management tokens for it. Says `ready:` when it listens, and runs until it is ended.
+// and gives them management tokens for it; people for servers and desks that let them log in there. Says `ready:` when it listens, and runs until it is ended.
 import { generateKeyPairSync } from "node:crypto";
 import { Provider } from "oidc-provider";
 
@@ -13,19 +13,21 @@ const provider = new Provider(world.issuer, {
     {
       client_id: "desk",
       client_secret: "desk-secret-of-some-length",
-      redirect_uris: ["http://127.0.0.1:9003/callback"],
+      redirect_uris: ["http://127.0.0.1:9003/callback", ...(world.redirect_uris ?? [])],
       grant_types: ["authorization_code"],
       response_types: ["code"],
       id_token_signed_response_alg: "ES256",
-      scope: "openid uma_management",
+      scope: "openid profile email uma_management",
     },
   ],
-  scopes: ["openid", "uma_management"],
+  scopes: ["openid", "profile", "email", "uma_management"],
+  // told at userinfo alone, as the standard has it
+  claims: { openid: ["sub"], profile: ["name", "preferred_username"], email: ["email", "email_verified"] },
   pkce: { required: () => true },
   features: {
     dPoP: { enabled: true },
     resourceIndicators: {
-      enabled: true,
+      enabled: Boolean(gateway),
       defaultResource: () => gateway,
       useGrantedResource: () => true,
       getResourceServerInfo: () => ({
@@ -37,7 +39,7 @@ const provider = new Provider(world.issuer, {
     },
   },
   jwks: { keys: [key] },
-  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, name: `${id} elsewhere`, preferred_username: id, email: `${id}@foo.example`, email_verified: true }) }),
   extraTokenClaims: (_, token) => ({ preferred_username: token.accountId }),
 });
 provider.listen(world.port, "127.0.0.1", () => console.log(`ready: ${world.issuer}`));

@@ -11,8 +11,10 @@ use identity::access_token::AccessToken;
 use identity::authorization::{AuthorizationCode, PushedRequest};
 use identity::consent::Consent;
 use identity::keys::{SealedSecret, StoredKey};
+use identity::passkey::AccountPasskey;
 use identity::session::Session;
 use identity::token::RefreshToken;
+use identity::upstream::LinkedLogIn;
 use identity::{Account, Client, CommitError, SpentId, StoreError, TokenKey};
 use jose::{Clock, Randomness};
 use std::sync::Arc;
@@ -92,6 +94,18 @@ impl identity::Store for Consequences {
     }
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
         self.reads.find_session(id).await
+    }
+    async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, StoreError> {
+        self.reads.find_passkey(id).await
+    }
+    async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, StoreError> {
+        self.reads.list_passkeys(account).await
+    }
+    async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, StoreError> {
+        self.reads.find_linked_log_in(name).await
+    }
+    async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, StoreError> {
+        self.reads.list_linked_log_ins(account).await
     }
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError> {
         self.reads.find_consent(id).await

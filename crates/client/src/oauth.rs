@@ -142,6 +142,23 @@ impl Client {
         Ok(Authorized { tokens, account })
     }
 
+    /// The account, with what the provider tells at its userinfo endpoint alone (OpenID Connect Core 5.4); that must speak of
+    /// the same person. Where it does not answer, what the ID token says is all there is.
+    pub async fn with_userinfo(&self, metadata: &Metadata, authorized: &Authorized) -> Map<String, Value> {
+        let mut account = authorized.account.clone();
+        let bearer = authorized.tokens.token_type.eq_ignore_ascii_case("bearer");
+        let Some(url) = metadata.userinfo_endpoint.as_deref().filter(|_| bearer) else { return account };
+        let request = Request::get(url).header("authorization", &format!("Bearer {}", authorized.tokens.access_token));
+        let Ok(answer) = self.outbound.send(request).await else { return account };
+        let told: Map<String, Value> = types::json::parse(&answer.body).unwrap_or_default();
+        if answer.status == 200 && told.get("sub").is_some() && told.get("sub") == account.get("sub") {
+            for (name, value) in told {
+                account.entry(name).or_insert(value);
+            }
+        }
+        account
+    }
+
     async fn check_id_token(&self, metadata: &Metadata, token: &str, nonce: &str) -> Result<Map<String, Value>, ClientError> {
         let answer = self.outbound.send(Request::get(&metadata.jwks_uri)).await?;
         let set: Value = types::json::parse(&answer.body).map_err(|error| ClientError::protocol(error.to_string()))?;

@@ -4,8 +4,10 @@ use crate::access_token::AccessToken;
 use crate::authorization::{AuthorizationCode, PushedRequest};
 use crate::consent::Consent;
 use crate::keys::{SealedSecret, StoredKey};
+use crate::passkey::AccountPasskey;
 use crate::session::Session;
 use crate::token::RefreshToken;
+use crate::upstream::LinkedLogIn;
 use crate::{Account, Client, TokenKey};
 use types::{AccountId, ClientId, GrantId, Timestamp};
 
@@ -45,6 +47,13 @@ pub enum Write {
     NoteUse(ClientId, Timestamp),
     PutSession(Session),
     DeleteSession(String),
+    /// The credential id must be free.
+    CreatePasskey(AccountPasskey),
+    PutPasskey(AccountPasskey),
+    DeletePasskey(String),
+    /// The account there must be free.
+    CreateLinkedLogIn(LinkedLogIn),
+    DeleteLinkedLogIn(String),
     PutConsent(Consent),
     DeleteConsent(Consent),
     PutCode(TokenKey, AuthorizationCode),

@@ -27,6 +27,7 @@ pub mod keys;
 pub mod login;
 pub mod metadata;
 pub mod par;
+pub mod passkey;
 pub mod password;
 pub mod registration;
 pub mod revocation;
@@ -36,6 +37,7 @@ pub mod store;
 pub mod throttle;
 pub mod token;
 pub mod token_text;
+pub mod upstream;
 pub mod userinfo;
 pub mod webfinger;
 
@@ -90,6 +92,8 @@ pub struct Identity {
     pub webfinger_throttle: throttle::Throttle,
     pub client_throttle: throttle::Throttle,
     pub remote_keys: client_authentication::RemoteKeys,
+    /// Other providers whose people may log in here; put there by the wiring.
+    pub upstream: Vec<Arc<dyn upstream::Upstream>>,
     /// Where the next round of registrations begins.
     pub(crate) sweeping: Mutex<Option<ClientId>>,
     pub(crate) uses: client_authentication::Uses,
@@ -115,6 +119,7 @@ impl Identity {
             dpop: dpop::Memory::new(started, &*randomness),
             passwords: password::Passwords::default(),
             remote_keys: client_authentication::RemoteKeys::default(),
+            upstream: Vec::new(),
             sweeping: Mutex::default(),
             uses: client_authentication::Uses::default(),
             settings,
@@ -124,6 +129,12 @@ impl Identity {
             keys,
             outbound,
         }
+    }
+
+    /// With other providers whose people may log in here.
+    #[must_use]
+    pub fn with_upstream(self, upstream: Vec<Arc<dyn upstream::Upstream>>) -> Self {
+        Self { upstream, ..self }
     }
 
     pub fn now(&self) -> Timestamp {

@@ -4,8 +4,10 @@ use crate::access_token::AccessToken;
 use crate::authorization::{AuthorizationCode, PushedRequest};
 use crate::consent::Consent;
 use crate::keys::{SealedSecret, StoredKey};
+use crate::passkey::AccountPasskey;
 use crate::session::Session;
 use crate::token::RefreshToken;
+use crate::upstream::LinkedLogIn;
 use crate::{Account, Changes, Client, SpentId, TokenKey};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -49,6 +51,11 @@ pub trait Store: Send + Sync {
     /// When a registered client was last noted as used.
     async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError>;
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError>;
+    async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, StoreError>;
+    async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, StoreError>;
+    /// By [`crate::upstream::name_of`].
+    async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, StoreError>;
+    async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, StoreError>;
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError>;
     async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError>;
     async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError>;

@@ -20,6 +20,7 @@ pub mod key;
 pub mod possession;
 pub mod resource_owner_token;
 pub mod seal;
+pub mod webauthn;
 
 pub use ambient::{Clock, Randomness, SystemClock, SystemRandomness};
 pub use delegation::{Delegation, UnverifiedDelegation};

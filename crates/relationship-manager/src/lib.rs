@@ -75,6 +75,9 @@ impl From<ClientError> for Trouble {
     }
 }
 
+/// How often something of an owner's has changed, and what is known of her, once somebody looked.
+type Looked = (u64, Option<Arc<Holdings>>);
+
 /// A relationship manager.
 pub struct Manager {
     pub settings: Settings,
@@ -87,7 +90,7 @@ pub struct Manager {
     login_client: Option<Credentials>,
     metadata: Mutex<HashMap<String, (Timestamp, Arc<Metadata>)>>,
     /// What is known of each owner, made when it is first looked at; the number changes with each change below it.
-    holdings: Mutex<HashMap<String, (u64, Option<Arc<Holdings>>)>>,
+    holdings: Mutex<HashMap<String, Looked>>,
     /// Links that are, or were, being read anew.
     reading: Mutex<HashMap<(String, String), Arc<sync::Reading>>>,
     /// Keys that are open, and who guesses.

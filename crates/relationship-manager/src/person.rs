@@ -72,7 +72,8 @@ impl Manager {
     pub(crate) async fn finish_log_in(&self, begun: &Begun, query: &[(String, String)]) -> Result<String, Trouble> {
         let metadata = self.metadata_of(&begun.flow.issuer).await?;
         let authorized = self.login_client().await?.finish_code(&metadata, &begun.flow, query).await?;
-        let text = |name: &str| authorized.account.get(name).and_then(Value::as_str);
+        let account = self.login_client().await?.with_userinfo(&metadata, &authorized).await;
+        let text = |name: &str| account.get(name).and_then(Value::as_str);
         let sub = text("sub").ok_or_else(|| Trouble::Refused("the log-in does not say who you are".into()))?;
         let name = ["name", "preferred_username", "email"].iter().find_map(|name| text(name)).unwrap_or(sub);
         let id = self.new_id();

@@ -9,8 +9,10 @@ use identity::access_token::AccessToken;
 use identity::authorization::{AuthorizationCode, PushedRequest};
 use identity::consent::Consent;
 use identity::keys::{SealedSecret, StoredKey};
+use identity::passkey::AccountPasskey;
 use identity::session::Session;
 use identity::token::RefreshToken;
+use identity::upstream::LinkedLogIn;
 use identity::{Account, Client, CommitError, SpentId, StoreError, TokenKey};
 use std::sync::Arc;
 use types::{AccountId, ClientId, GrantId, Timestamp};
@@ -83,6 +85,22 @@ impl identity::Store for Store {
 
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
         optional(self.get(&tables::SESSION, &[id.into()])?)
+    }
+
+    async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, StoreError> {
+        optional(self.get(&tables::PASSKEY, &[id.into()])?)
+    }
+
+    async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, StoreError> {
+        entities(self.find_by(&tables::PASSKEY, 0, &[account.as_str().into()], 100)?)
+    }
+
+    async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, StoreError> {
+        optional(self.get(&tables::LINKED_LOG_IN, &[name.into()])?)
+    }
+
+    async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, StoreError> {
+        entities(self.find_by(&tables::LINKED_LOG_IN, 0, &[account.as_str().into()], 100)?)
     }
 
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError> {

@@ -31,6 +31,7 @@ const MIGRATIONS: Migrations = Migrations(&[
     include_str!("../migrations/uma_0002.sql"),
     include_str!("../migrations/uma_0003.sql"),
     include_str!("../migrations/uma_0004.sql"),
+    include_str!("../migrations/identity_0003.sql"),
 ]);
 
 /// The store; cheap to clone.

@@ -35,6 +35,20 @@ pub(crate) static SESSION: Table = Table {
     indexes: &[],
 };
 
+pub(crate) static PASSKEY: Table = Table {
+    name: "passkey",
+    columns: &[column("id", Kind::Text), column("account", Kind::Text), column("body", Kind::Blob)],
+    key: 1,
+    indexes: &[index("passkey_by_account", &[1], false)],
+};
+
+pub(crate) static LINKED_LOG_IN: Table = Table {
+    name: "linked_log_in",
+    columns: &[column("name", Kind::Text), column("account", Kind::Text), column("body", Kind::Blob)],
+    key: 1,
+    indexes: &[index("linked_log_in_by_account", &[1], false)],
+};
+
 pub(crate) static CONSENT: Table = Table {
     name: "consent",
     columns: &[column("id", Kind::Text), column("account", Kind::Text), column("client", Kind::Text), column("body", Kind::Blob)],
@@ -276,7 +290,9 @@ pub(crate) static OWNER_SETTINGS: Table =
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 31] = [
+pub(crate) static ALL: [&Table; 33] = [
+    &PASSKEY,
+    &LINKED_LOG_IN,
     &MANAGER,
     &RECEIPT,
     &DELEGATION,

@@ -149,6 +149,14 @@ impl Plan {
             W::NoteUse(id, time) => self.put(&tables::CLIENT_USE, vec![id.as_str().into(), time.0.into()]),
             W::PutSession(s) => self.put(&tables::SESSION, vec![s.id.as_str().into(), s.expires.0.into(), body(&s)?]),
             W::DeleteSession(id) => self.delete(&tables::SESSION, vec![id.into()]),
+            W::CreatePasskey(p) => self.insert(&tables::PASSKEY, passkey_row(&p)?),
+            W::PutPasskey(p) => self.put(&tables::PASSKEY, passkey_row(&p)?),
+            W::DeletePasskey(id) => self.delete(&tables::PASSKEY, vec![id.into()]),
+            W::CreateLinkedLogIn(l) => {
+                let row = vec![l.name().into(), l.account.as_str().into(), body(&l)?];
+                self.insert(&tables::LINKED_LOG_IN, row)
+            }
+            W::DeleteLinkedLogIn(name) => self.delete(&tables::LINKED_LOG_IN, vec![name.into()]),
             W::PutConsent(c) => self.put(
                 &tables::CONSENT,
                 vec![c.id.as_str().into(), c.account.as_str().into(), c.client.as_str().into(), body(&c)?],
@@ -319,6 +327,10 @@ fn account_row(account: &identity::Account) -> Result<Row, CommitError> {
     // only a verified address finds an account, in the form in which addresses compare
     let email = account.verified_email().and_then(rules::email::normalize);
     Ok(vec![account.id.as_str().into(), account.username.as_str().into(), email.into(), body(account)?])
+}
+
+fn passkey_row(p: &identity::passkey::AccountPasskey) -> Result<Row, CommitError> {
+    Ok(vec![p.passkey.id.as_str().into(), p.account.as_str().into(), body(p)?])
 }
 
 fn client_row(client: &identity::Client) -> Result<Row, CommitError> {

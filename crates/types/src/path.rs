@@ -30,6 +30,10 @@ pub const OWNER_SETTINGS: &str = "/uma/owner-settings";
 pub const DISCOVERY: &str = "/uma/discovery-requests";
 
 pub const LOGIN: &str = "/login";
+pub const LOGIN_PASSKEY: &str = "/login/passkey";
+pub const LOGIN_ELSEWHERE: &str = "/login/elsewhere";
+pub const LOGIN_CALLBACK: &str = "/login/callback";
+pub const ACCOUNT: &str = "/account";
 pub const LOGOUT: &str = "/logout";
 pub const APPLICATIONS: &str = "/applications";
 pub const MY_RESOURCES: &str = "/my/resources";

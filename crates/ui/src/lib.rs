@@ -2,14 +2,16 @@
 //! headers that go with HTML. Called by `web`, `resource-server` and the parties; knows no
 //! protocol and no HTTP framework.
 //!
-//! Pages are rendered on the server and work without JavaScript; the policy of
-//! [`content_security_policy`] allows no script at all.
+//! Pages are rendered on the server and work without JavaScript, but for passkeys, which browsers give to scripts alone; the
+//! policy of [`content_security_policy`] allows no script but our own.
 
 use askama::Template;
 use types::Timestamp;
 
 /// The style sheet, served as `/assets/style.css`.
 pub const STYLE: &str = include_str!("../assets/style.css");
+/// Passkeys, served as `/assets/passkey.js`.
+pub const PASSKEY_SCRIPT: &str = include_str!("../assets/passkey.js");
 /// The icon, served as `/assets/icon.svg`.
 pub const ICON: &str = include_str!("../assets/icon.svg");
 
@@ -53,11 +55,11 @@ pub fn render(template: &impl Template) -> String {
     template.render().unwrap_or_default()
 }
 
-/// The policy of our pages: own style and pictures, no script, no frame. `form_targets` are origins
+/// The policy of our pages: own style, pictures and scripts, nothing inline, no frame. `form_targets` are origins
 /// that a form's answer may redirect to (browsers hold `form-action` to redirects too).
 pub fn content_security_policy(form_targets: &[String]) -> String {
     format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self' {}; frame-ancestors 'none'; base-uri 'none'",
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; form-action 'self' {}; frame-ancestors 'none'; base-uri 'none'",
         form_targets.join(" ")
     )
 }

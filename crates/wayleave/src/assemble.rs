@@ -138,8 +138,8 @@ pub async fn server_with(
     let keys = Keys::new(key).map_err(Exit::failed)?;
     keys.load(&store, &*clock, &*randomness).await.map_err(Exit::failed)?;
     let settings = identity_settings(config)?;
-    let identity =
-        Arc::new(Identity::new(settings, Arc::new(with_consequences), clock, randomness, keys, outbound(config, &[])?));
+    let identity = Identity::new(settings, Arc::new(with_consequences), clock, randomness, keys, outbound(config, &[])?);
+    let identity = Arc::new(identity.with_upstream(crate::upstream::of(config)?));
     declare(config, &identity).await?;
     let authorization_server = Arc::new(AuthorizationServer::new(uma_settings(config)?, identity.clone(), shared, mailer));
     Ok(Server { app: Arc::new(App::new(identity, authorization_server, config.server.name.clone())), store })

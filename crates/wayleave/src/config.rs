@@ -3,10 +3,12 @@
 //! exit status 2.
 
 mod gateway;
+mod login_provider;
 mod manager;
 mod server;
 
 pub use gateway::{GatewayConfig, RouteConfig};
+pub use login_provider::LoginProviderConfig;
 pub use manager::ManagerConfig;
 pub use server::{
     AccountConfig, AssessmentConfig, ClientConfig, LimitsConfig, MailConfig, OutboundConfig, ProfilesConfig, ServerConfig,
@@ -28,6 +30,7 @@ pub struct Config {
     pub account: Vec<AccountConfig>,
     pub client: Vec<ClientConfig>,
     pub trusted_issuer: Vec<TrustedIssuerConfig>,
+    pub login_provider: Vec<LoginProviderConfig>,
     pub outbound: OutboundConfig,
     pub mail: Option<MailConfig>,
     pub limits: LimitsConfig,
@@ -90,6 +93,9 @@ impl Config {
         for issuer in &self.trusted_issuer {
             issuer.check()?;
         }
+        for provider in &self.login_provider {
+            provider.check()?;
+        }
         self.mail.as_ref().map_or(Ok(()), MailConfig::check)?;
         self.manager.as_ref().map_or(Ok(()), ManagerConfig::check)?;
         self.gateway.as_ref().map_or(Ok(()), GatewayConfig::check)
@@ -130,6 +136,7 @@ impl Config {
             hide(&mut account.password_hash);
         });
         shown.client.iter_mut().for_each(|client| hide(&mut client.client_secret));
+        shown.login_provider.iter_mut().for_each(|provider| hide(&mut provider.client_secret));
         if let Some(mail) = shown.mail.as_mut() {
             hide(&mut mail.password);
         }

@@ -11,6 +11,7 @@ pub mod outbox;
 pub mod say;
 pub mod serve;
 pub mod submission;
+mod upstream;
 
 /// How a command ends when it does not end well.
 #[derive(Debug)]

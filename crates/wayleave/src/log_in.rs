@@ -90,7 +90,8 @@ impl LogIn {
             identity::Settings { issuer: Self::issuer_of(party.url).as_str().into(), ..assemble::identity_settings(config)? };
         let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
         let outbound = assemble::outbound(config, &[])?;
-        let identity = Arc::new(Identity::new(settings, Arc::new(store), clock, randomness, keys, outbound));
+        let identity = Identity::new(settings, Arc::new(store), clock, randomness, keys, outbound);
+        let identity = Arc::new(identity.with_upstream(crate::upstream::of(config)?));
         assemble::declare(config, &identity).await?;
         assemble::declare_client(config, &identity, &party.client).await?;
         let site = web::log_in_site(Arc::new(web::Provider::alone(identity.clone(), party.name)));

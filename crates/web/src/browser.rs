@@ -12,6 +12,7 @@ use ui::{Link, Page, Person};
 
 const SESSION: &str = "wl_session";
 const FORM: &str = "wl_form";
+const CARRIED: &str = "wl_elsewhere";
 
 /// A browser's visit.
 pub struct Visit {
@@ -39,6 +40,11 @@ impl Visit {
         let form_cookie = form
             .unwrap_or_else(|| format!("{}{}", app.identity.random_id(), app.identity.random_id()).chars().take(43).collect());
         Ok(Self { form_cookie, new_form_cookie, session_cookie, person })
+    }
+
+    /// What the browser carried while it was at another provider.
+    pub fn carried(&self, parts: &Parts) -> String {
+        cookie(parts, CARRIED).unwrap_or_default()
     }
 
     pub fn session(&self) -> Option<&Session> {
@@ -79,7 +85,7 @@ impl Visit {
         let narrow = matches!(current, "login" | "consent" | "claims" | "error");
         let links: Vec<Link> = OWNER_LINKS
             .iter()
-            .filter(|_| owner && !narrow)
+            .filter(|(path, _)| owner && !narrow && (app.is_authorization_server() || ALONE.contains(path)))
             .map(|(path, text)| Link { path, text, current: *path == current })
             .collect();
         let person =
@@ -108,13 +114,16 @@ impl Visit {
     }
 }
 
-const OWNER_LINKS: [(&str, &str); 5] = [
+const OWNER_LINKS: [(&str, &str); 6] = [
     ("/my/resources", "Resources"),
     ("/my/requests", "Requests"),
     ("/my/history", "History"),
     ("/my/delegations", "Delegates"),
     ("/applications", "Applications"),
+    ("/account", "Log-in"),
 ];
+/// Those that there are where people are only logged in.
+const ALONE: [&str; 2] = ["/applications", "/account"];
 
 /// A description as a sentence for people.
 pub fn sentence(text: &str) -> String {
@@ -142,6 +151,18 @@ fn set_cookie(app: &Provider, response: &mut Response, name: &str, value: &str, 
 /// With the cookie of a new session.
 pub fn with_session(app: &Provider, mut response: Response, cookie: &str) -> Response {
     set_cookie(app, &mut response, SESSION, cookie, identity::session::LIFETIME);
+    response
+}
+
+/// With what the browser carries while it is at another provider; it comes back from there by a link.
+pub fn with_carried(app: &Provider, mut response: Response, carried: &str) -> Response {
+    set_cookie(app, &mut response, CARRIED, carried, 900);
+    response
+}
+
+/// With that taken away.
+pub fn without_carried(app: &Provider, mut response: Response) -> Response {
+    set_cookie(app, &mut response, CARRIED, "", 0);
     response
 }
 

@@ -32,7 +32,7 @@ fn refuse(code: ErrorCode, what: &str) -> ApiError {
 pub struct Parts {
     pub headers: HeaderMap,
     pub method: Method,
-    uri: Uri,
+    pub uri: Uri,
     address: Option<IpAddr>,
 }
 

@@ -1,5 +1,6 @@
 //! HTTP of the OAuth and OpenID provider.
 
+mod account;
 mod authorize;
 mod clients;
 mod login;
@@ -36,11 +37,16 @@ pub fn router() -> Router<Host> {
         .route(path::REGISTER, post(clients::register).options(preflight))
         .route("/register/{id}", get(clients::read).put(clients::update).delete(clients::delete))
         .route(path::LOGIN, get(login::get).post(login::post))
+        .route(path::LOGIN_PASSKEY, post(account::log_in))
+        .route(path::LOGIN_ELSEWHERE, get(account::begin_elsewhere))
+        .route(path::LOGIN_CALLBACK, get(account::callback))
+        .route(path::ACCOUNT, get(account::get).post(account::post))
         .route(path::LOGOUT, get(login::confirm_logout).post(login::logout))
         .route(path::APPLICATIONS, get(login::applications))
         .route("/applications/{id}/withdraw", post(login::withdraw))
         .route("/assets/style.css", get(style))
         .route("/assets/icon.svg", get(icon))
+        .route("/assets/passkey.js", get(passkey_script))
 }
 
 /// At the root of the host, whatever path the issuer has (RFC 7033 4).
@@ -97,6 +103,11 @@ async fn preflight() -> Response {
 
 async fn style() -> Response {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=300")], ui::STYLE).into_response()
+}
+
+async fn passkey_script() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=300")];
+    (headers, ui::PASSKEY_SCRIPT).into_response()
 }
 
 async fn icon() -> Response {

@@ -76,6 +76,11 @@ impl Provider {
         Self { identity, authorization_server, site, base, origin }
     }
 
+    /// Whether it guards things, and does not only log people in.
+    pub fn is_authorization_server(&self) -> bool {
+        self.authorization_server.is_some()
+    }
+
     /// The path of the issuer, before all of ours; empty at the root.
     pub fn base(&self) -> String {
         self.base.clone()

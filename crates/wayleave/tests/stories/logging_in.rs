@@ -105,7 +105,7 @@ async fn a_gateway_logs_its_owners_in_by_itself() {
 }
 
 /// Ended when dropped.
-struct Foreign(Child);
+pub(crate) struct Foreign(pub(crate) Child);
 
 impl Drop for Foreign {
     fn drop(&mut self) {

@@ -42,7 +42,7 @@ impl Desk {
     }
 }
 
-fn open_outbound() -> Outbound {
+pub(crate) fn open_outbound() -> Outbound {
     Outbound::new(Settings { allow_private_networks: true, allow_http: true, ..Settings::default() }).unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! The authorization endpoint, its consent page, and pushed requests.
 
+use super::account::Question;
 use super::{secret, with_parts};
 use crate::Host;
 use crate::browser::{Visit, origin_of, see_other};
@@ -64,7 +65,7 @@ async fn step(app: &Host, visit: &Visit, form: &Form) -> Result<Response, Author
             let back = format!("{}/authorize?{}", app.base(), back.encode());
             visit.answer(app, see_other(&super::login::login_url(app, &back, request.login_hint.as_deref())))
         }
-        Step::Consent => consent_page(app, visit, form, &request, None),
+        Step::Consent => consent_page(app, visit, form, &request, None).await?,
     })
 }
 
@@ -80,6 +81,10 @@ struct ConsentPage<'a> {
     scopes: Vec<(String, &'static str)>,
     query: String,
     needs_password: bool,
+    has_password: bool,
+    /// Her passkeys may answer instead.
+    question: Question,
+    known: String,
     error: Option<&'a str>,
 }
 
@@ -97,7 +102,17 @@ fn meaning(scope: &str) -> &'static str {
     }
 }
 
-fn consent_page(app: &Host, visit: &Visit, form: &Form, request: &AuthorizationRequest, error: Option<&str>) -> Response {
+async fn consent_page(
+    app: &Host,
+    visit: &Visit,
+    form: &Form,
+    request: &AuthorizationRequest,
+    error: Option<&str>,
+) -> Result<Response, Failure> {
+    let known: Vec<String> = match &visit.person {
+        Some((account, _)) => app.identity.list_passkeys(&account.id).await?.into_iter().map(|one| one.passkey.id).collect(),
+        None => Vec::new(),
+    };
     let account = visit.person.as_ref().map(|(account, _)| account.display_name()).unwrap_or_default();
     let host = url::Url::parse(&request.redirect_uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let page = ConsentPage {
@@ -110,9 +125,12 @@ fn consent_page(app: &Host, visit: &Visit, form: &Form, request: &AuthorizationR
         scopes: request.scope.iter().map(|scope| (scope.as_str().to_owned(), meaning(scope.as_str()))).collect(),
         query: form.encode(),
         needs_password: app.identity.needs_password(request),
+        has_password: visit.person.as_ref().is_some_and(|(account, _)| account.password_hash.is_some()),
+        question: Question::of(app, visit),
+        known: known.join(" "),
         error,
     };
-    visit.page(app, "Allow access?", "consent", &ui::render(&page), &origin_of(&request.redirect_uri))
+    Ok(visit.page(app, "Allow access?", "consent", &ui::render(&page), &origin_of(&request.redirect_uri)))
 }
 
 /// `POST /authorize/decision`: the answer to the consent page.
@@ -151,10 +169,20 @@ async fn decided(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Resul
         _ => return Err(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, "choose to allow or to refuse")).into()),
     }
     if app.identity.needs_password(&request) {
-        let password = form.one("password").map_err(Failure::from)?.unwrap_or_default();
-        let right = app.identity.check_password(&account.username, password, &parts.address()).await?;
-        if right.is_none() {
-            return Ok(consent_page(app, visit, &original, &request, Some("That is not your password.")));
+        let by_passkey = form.one("credential").map_err(Failure::from)?.is_some_and(|id| !id.is_empty());
+        let wrong = if by_passkey {
+            match super::account::by_passkey(app, visit, parts, form, Some(&account.id)).await {
+                Ok(right) => right.is_none().then(|| "That passkey is not yours here.".to_owned()),
+                Err(Failure::Refused(refusal)) => Some(crate::browser::sentence(&refusal.description)),
+                Err(failure) => return Err(failure.into()),
+            }
+        } else {
+            let password = form.one("password").map_err(Failure::from)?.unwrap_or_default();
+            let right = app.identity.check_password(&account.username, password, &parts.address()).await?;
+            right.is_none().then(|| "That is not your password.".to_owned())
+        };
+        if let Some(wrong) = wrong {
+            return Ok(consent_page(app, visit, &original, &request, Some(&wrong)).await?);
         }
     }
     Ok(see_other(&app.identity.issue_code(&request, session).await?))

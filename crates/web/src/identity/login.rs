@@ -1,5 +1,6 @@
 //! Log-in, log-out, and the page of linked applications.
 
+use super::account::{Elsewhere, Question, elsewhere};
 use crate::Host;
 use crate::browser::{Visit, safe_return, see_other, with_session, without_session};
 use crate::extract::{Parts, split};
@@ -27,10 +28,13 @@ struct LoginPage<'a> {
     back: String,
     username: &'a str,
     error: Option<&'a str>,
+    question: Question,
+    elsewhere: Vec<Elsewhere>,
 }
 
-fn login_page(app: &Host, visit: &Visit, back: String, username: &str, error: Option<&str>) -> Response {
-    let page = LoginPage { base: app.base(), csrf: visit.csrf(app), back, username, error };
+pub(super) fn login_page(app: &Host, visit: &Visit, back: String, username: &str, error: Option<&str>) -> Response {
+    let (question, elsewhere) = (Question::of(app, visit), elsewhere(app, &back, false));
+    let page = LoginPage { base: app.base(), csrf: visit.csrf(app), back, username, error, question, elsewhere };
     visit.page(app, "Log in", "login", &ui::render(&page), &[])
 }
 
