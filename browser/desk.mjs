@@ -2,16 +2,11 @@
 // WORLD: {desk, pictures?}; Alice's servers are linked already.
 import assert from 'node:assert/strict';
 import { readFileSync, mkdirSync } from 'node:fs';
-import { execSync } from 'node:child_process';
-import { chromium } from 'playwright-core';
+import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
 const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
-const executablePath = ['chromium', 'chromium-browser', 'google-chrome'].map((name) => {
-  try { return execSync(`command -v ${name}`, { encoding: 'utf8' }).trim(); } catch { return ''; }
-}).find(Boolean);
-const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const browser = await chromium.launch({ executablePath, args });
+const browser = await launch();
 const looks = [{ name: 'narrow-light', width: 390, colorScheme: 'light' }, { name: 'wide-dark', width: 1200, colorScheme: 'dark' }];
 if (world.pictures) {
   looks.push({ name: 'narrow-dark', width: 390, colorScheme: 'dark' }, { name: 'wide-light', width: 1200, colorScheme: 'light' });

@@ -2,16 +2,11 @@
 // each are taken, light and dark, wide and narrow. WORLD: {issuer, gateway, viewer, pictures?}.
 import assert from 'node:assert/strict';
 import { readFileSync, mkdirSync } from 'node:fs';
-import { execSync } from 'node:child_process';
-import { chromium } from 'playwright-core';
+import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
 const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
-const executablePath = ['chromium', 'chromium-browser', 'google-chrome'].map((name) => {
-  try { return execSync(`command -v ${name}`, { encoding: 'utf8' }).trim(); } catch { return ''; }
-}).find(Boolean);
-const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const browser = await chromium.launch({ executablePath, args });
+const browser = await launch();
 const looks = [{ name: 'wide-light', width: 1200, height: 800, colorScheme: 'light' }, { name: 'narrow-dark', width: 390, height: 800, colorScheme: 'dark' }];
 if (world.pictures) {
   looks.push({ name: 'wide-dark', width: 1200, height: 800, colorScheme: 'dark' }, { name: 'narrow-light', width: 390, height: 800, colorScheme: 'light' });

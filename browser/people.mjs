@@ -1,5 +1,16 @@
 // What the scripts share: a browser of forms and cookies, and plain words for failures.
 import assert from 'node:assert/strict';
+import { execSync } from 'node:child_process';
+
+/** Chromium as the system has it. */
+export async function launch() {
+  const { chromium } = await import('playwright-core');
+  const executablePath = ['chromium', 'chromium-browser', 'google-chrome'].map((name) => {
+    try { return execSync(`command -v ${name}`, { encoding: 'utf8' }).trim(); } catch { return ''; }
+  }).find(Boolean);
+  const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+  return chromium.launch({ executablePath, args });
+}
 
 /** Follows our pages with fetch: cookies, redirects, the first form that leads to `action`. */
 export class Person {

@@ -14,6 +14,7 @@ mod holdings;
 mod link;
 mod notice;
 mod pages;
+mod passkey;
 mod person;
 mod share;
 mod signing;

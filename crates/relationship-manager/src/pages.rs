@@ -68,6 +68,10 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/login", get(log_in))
         .route("/callback", get(callback))
         .route("/logout", post(log_out))
+        .route(
+            "/assets/passkey.js",
+            get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], ui::PASSKEY_SCRIPT)),
+        )
         .route("/assets/style.css", get(async || ([(header::CONTENT_TYPE, "text/css")], ui::STYLE)))
         .route("/assets/icon.svg", get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ui::ICON)))
         .fallback(not_found)

@@ -28,6 +28,8 @@ static REGISTRATION: Table = Table { name: "registration", columns: &[text("issu
 static LINK: Table = Table { name: "link", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[] };
 static NOTICE: Table = Table { name: "notice", columns: &[text("sub"), BODY], key: 1, indexes: &[] };
 static VAULT: Table = Table { name: "vault", columns: &[text("owner"), text("did"), BODY], key: 2, indexes: &[] };
+static VAULT_PASSKEY: Table =
+    Table { name: "vault_passkey", columns: &[text("owner"), text("credential"), BODY], key: 2, indexes: &[] };
 static SNAPSHOT: Table = Table { name: "snapshot", columns: &[text("owner"), text("link"), BODY], key: 2, indexes: &[] };
 static TASK: Table = Table {
     name: "task",
@@ -39,7 +41,8 @@ static TASK: Table = Table {
 /// A task that is done is due never.
 const NEVER: i64 = i64::MAX;
 
-static MIGRATIONS: Migrations = Migrations(&["\
+static MIGRATIONS: Migrations = Migrations(&[
+    "\
      CREATE TABLE session (id TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE begun (state TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE secret (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -49,7 +52,9 @@ static MIGRATIONS: Migrations = Migrations(&["\
      CREATE TABLE vault (owner TEXT, did TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, did)) WITHOUT ROWID;
      CREATE TABLE snapshot (owner TEXT, link TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, link)) WITHOUT ROWID;
      CREATE TABLE task (owner TEXT, id TEXT, due BIGINT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
-     CREATE INDEX task_by_due ON task (due);"]);
+     CREATE INDEX task_by_due ON task (due);",
+    "CREATE TABLE vault_passkey (owner TEXT, credential TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, credential)) WITHOUT ROWID;",
+]);
 
 /// The store cannot be read or written right now; the cause is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -292,6 +297,39 @@ impl Store {
         self.write(vec![Operation::Put { table: &VAULT, row }]).await
     }
 
+    /// Her keys as passkeys open them.
+    pub(crate) fn list_vault_passkeys<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<T>, StoreAway> {
+        Ok(self.list(&VAULT_PASSKEY, &[owner.into()])?.into_iter().map(|(_, sealed)| sealed).collect())
+    }
+
+    pub(crate) async fn put_vault_passkey(
+        &self,
+        owner: &str,
+        credential: &str,
+        sealed: &impl Serialize,
+    ) -> Result<(), StoreAway> {
+        let row = vec![owner.into(), credential.into(), self.sealed(&VAULT_PASSKEY, sealed)?];
+        self.write(vec![Operation::Put { table: &VAULT_PASSKEY, row }]).await
+    }
+
+    pub(crate) async fn delete_vault_passkey(&self, owner: &str, credential: &str) -> Result<(), StoreAway> {
+        let key = vec![owner.into(), credential.into()];
+        self.write(vec![Operation::Delete { table: &VAULT_PASSKEY, key }]).await
+    }
+
+    /// A key, in every form that there is of it.
+    pub(crate) async fn delete_key<'c>(
+        &self,
+        owner: &str,
+        did: &str,
+        credentials: impl Iterator<Item = &'c str>,
+    ) -> Result<(), StoreAway> {
+        let gone = |credential: &str| Operation::Delete { table: &VAULT_PASSKEY, key: vec![owner.into(), credential.into()] };
+        let mut operations: Vec<Operation> = credentials.map(gone).collect();
+        operations.push(Operation::Delete { table: &VAULT, key: vec![owner.into(), did.into()] });
+        self.write(operations).await
+    }
+
     /// What a server last said, by link.
     pub(crate) fn list_snapshots<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<(String, T)>, StoreAway> {
         let rows = self.list(&SNAPSHOT, &[owner.into()])?;
@@ -347,8 +385,8 @@ mod tests {
 
     #[test]
     fn tables_are_as_the_migration_makes_them() {
-        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &NOTICE, &VAULT, &SNAPSHOT, &TASK] {
-            let script = MIGRATIONS.0[0];
+        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &NOTICE, &VAULT, &VAULT_PASSKEY, &SNAPSHOT, &TASK] {
+            let script = MIGRATIONS.0.join("\n");
             let line = script.lines().find(|line| line.contains(&format!("TABLE {} ", table.name))).unwrap();
             assert!(table.columns.iter().all(|column| line.contains(column.name)), "{}", table.name);
         }

@@ -1,7 +1,8 @@
-//! An owner's signing keys. They are made here and kept sealed under a passphrase that is kept nowhere: without it nobody
-//! signs for her, whoever has the store or her session. Opened for a while, for one session; exported and imported in the
+//! An owner's signing keys. They are made here and kept sealed under a passphrase that is kept nowhere (or by a passkey, see
+//! [`crate::passkey`]): without it nobody signs for her, whoever has the store or her session. Opened for a while, for one session; exported and imported in the
 //! sealed form.
 
+use crate::passkey::{Brought, Key};
 use crate::person::Person;
 use crate::{Manager, Trouble, lock};
 use argon2::{Algorithm as Kind, Argon2, Params, Version};
@@ -26,7 +27,7 @@ const PASSES: u32 = 3;
 /// Most that an imported key may ask for.
 const MOST: (u32, u32) = (256 * 1024, 10);
 /// Most keys of one owner.
-const MAX_KEYS: usize = 5;
+pub(crate) const MAX_KEYS: usize = 5;
 const FORM: &str = "wayleave-key-1";
 
 /// A key as it is kept, and exported.
@@ -57,11 +58,11 @@ pub(crate) struct Vault {
     wrong: std::collections::HashMap<String, (u32, Timestamp)>,
 }
 
-fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
+pub(crate) fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.into()))
 }
 
-fn failed(error: impl std::fmt::Display) -> Trouble {
+pub(crate) fn failed(error: impl std::fmt::Display) -> Trouble {
     tracing::error!(%error, "a key cannot be worked with");
     Trouble::Refused("The key could not be worked with. Try again.".into())
 }
@@ -90,6 +91,13 @@ impl KeptKey {
     }
 }
 
+fn check_passphrase(passphrase: &str) -> Result<(), Trouble> {
+    if passphrase.chars().count() < SHORTEST || passphrase.len() > LONGEST {
+        return refused(format!("A passphrase has at least {SHORTEST} characters. Several words are good."));
+    }
+    Ok(())
+}
+
 impl Manager {
     /// Argon2 is slow on purpose: one at a time, off the threads that answer.
     async fn slowly<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Trouble> {
@@ -99,34 +107,38 @@ impl Manager {
 
     /// Makes a key under a passphrase, and opens it.
     pub(crate) async fn make_key(&self, person: &Person, passphrase: &str) -> Result<OpenKey, Trouble> {
-        if passphrase.chars().count() < SHORTEST || passphrase.len() > LONGEST {
-            return refused(format!("A passphrase has at least {SHORTEST} characters. Several words are good."));
-        }
-        if self.store.list_keys::<KeptKey>(&person.owner)?.len() >= MAX_KEYS {
+        check_passphrase(passphrase)?;
+        if self.keys(&person.owner)?.len() >= MAX_KEYS {
             return refused(format!("You have {MAX_KEYS} keys. Delete one first."));
         }
         let key = SigningKey::generate(Algorithm::EdDsa).map_err(failed)?;
-        let did = did::of_key(key.public());
-        let (pkcs8, salt) = (key.to_pkcs8().map_err(failed)?, jose::ambient::random::<16>(&*self.client.randomness));
+        let open = OpenKey { did: did::of_key(key.public()), key: Arc::new(key) };
+        self.seal_under(person, &open, passphrase).await?;
+        self.keep_open(person, open.clone());
+        Ok(open)
+    }
+
+    /// Seals a key that is open under a passphrase: a new one, or one that only passkeys opened before.
+    pub(crate) async fn seal_under(&self, person: &Person, open: &OpenKey, passphrase: &str) -> Result<(), Trouble> {
+        check_passphrase(passphrase)?;
+        let (pkcs8, salt) = (open.key.to_pkcs8().map_err(failed)?, jose::ambient::random::<16>(&*self.client.randomness));
         let passphrase = passphrase.to_owned();
         let wrapping = self.slowly(move || wrapping(&passphrase, &salt, MEMORY, PASSES)).await?.map_err(failed)?;
-        let sealed = wrapping.seal(&pkcs8, did.as_bytes(), &*self.client.randomness).map_err(failed)?;
+        let sealed = wrapping.seal(&pkcs8, open.did.as_bytes(), &*self.client.randomness).map_err(failed)?;
+        let known = self.keys(&person.owner)?.into_iter().find(|key| key.did == open.did);
         let kept = KeptKey {
             form: FORM.into(),
-            did: did.clone(),
-            created: self.now(),
+            did: open.did.clone(),
+            created: known.map_or(self.now(), |key| key.created),
             salt: base64url::encode(salt),
             memory: MEMORY,
             passes: PASSES,
             sealed: base64url::encode(sealed),
         };
-        self.store.put_key(&person.owner, &did, &kept).await?;
-        let open = OpenKey { did, key: Arc::new(key) };
-        self.keep_open(person, open.clone());
-        Ok(open)
+        Ok(self.store.put_key(&person.owner, &open.did, &kept).await?)
     }
 
-    fn keep_open(&self, person: &Person, open: OpenKey) {
+    pub(crate) fn keep_open(&self, person: &Person, open: OpenKey) {
         let until = self.now().plus(OPEN_FOR);
         let mut vault = lock(&self.vault);
         let now = self.now();
@@ -147,8 +159,8 @@ impl Manager {
     }
 
     /// The key that she signs with: the newest.
-    pub(crate) fn current_key(&self, owner: &str) -> Result<Option<KeptKey>, Trouble> {
-        Ok(self.store.list_keys::<KeptKey>(owner)?.into_iter().max_by_key(|key| key.created))
+    pub(crate) fn current_key(&self, owner: &str) -> Result<Option<Key>, Trouble> {
+        Ok(self.keys(owner)?.into_iter().next())
     }
 
     /// Opens one of hers.
@@ -160,35 +172,56 @@ impl Manager {
         Ok(open)
     }
 
-    /// The key that signs: open already, or opened by this passphrase.
-    pub(crate) async fn key_for(&self, person: &Person, did: &str, passphrase: &str) -> Result<OpenKey, Trouble> {
-        match self.opened_key(person).filter(|open| open.did == did) {
-            Some(open) => Ok(open),
-            None => self.open_key(person, did, passphrase).await,
+    /// The key that signs: open already, or opened by a passkey or this passphrase.
+    pub(crate) async fn key_for(
+        &self,
+        person: &Person,
+        did: &str,
+        passphrase: &str,
+        brought: Option<Brought<'_>>,
+    ) -> Result<OpenKey, Trouble> {
+        if let Some(open) = self.opened_key(person).filter(|open| open.did == did) {
+            return Ok(open);
         }
+        let Some(brought) = brought else { return self.open_key(person, did, passphrase).await };
+        let open = self.open_by_passkey(person, brought).await?;
+        if open.did == did { Ok(open) } else { refused("This passkey opens another key than the one that is to sign.") }
     }
 
     async fn try_passphrase(&self, person: &Person, kept: KeptKey, passphrase: &str) -> Result<OpenKey, Trouble> {
-        let now = self.now();
-        if lock(&self.vault).wrong.get(&person.owner).is_some_and(|(_, until)| now < *until) {
-            return refused("Too many wrong passphrases. Wait a quarter of an hour.");
-        }
+        self.may_try(person)?;
         let passphrase = passphrase.chars().take(LONGEST).collect::<String>();
         match self.slowly(move || kept.open(&passphrase)).await? {
             Some(open) => {
-                lock(&self.vault).wrong.remove(&person.owner);
+                self.right_try(person);
                 Ok(open)
             }
-            None => {
-                let mut vault = lock(&self.vault);
-                let (count, until) = vault.wrong.entry(person.owner.clone()).or_insert((0, Timestamp(0)));
-                *count = count.saturating_add(1);
-                if *count >= WRONG_AT_MOST {
-                    (*count, *until) = (0, now.plus(PAUSE));
-                }
-                refused("The passphrase and this key do not belong together.")
-            }
+            None => self.wrong_try(person, "The passphrase and this key do not belong together."),
         }
+    }
+
+    /// Whoever guesses has to wait.
+    pub(crate) fn may_try(&self, person: &Person) -> Result<(), Trouble> {
+        let now = self.now();
+        match lock(&self.vault).wrong.get(&person.owner).is_some_and(|(_, until)| now < *until) {
+            true => refused("Too many wrong tries. Wait a quarter of an hour."),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn right_try(&self, person: &Person) {
+        lock(&self.vault).wrong.remove(&person.owner);
+    }
+
+    pub(crate) fn wrong_try<T>(&self, person: &Person, what: &str) -> Result<T, Trouble> {
+        let now = self.now();
+        let mut vault = lock(&self.vault);
+        let (count, until) = vault.wrong.entry(person.owner.clone()).or_insert((0, Timestamp(0)));
+        *count = count.saturating_add(1);
+        if *count >= WRONG_AT_MOST {
+            (*count, *until) = (0, now.plus(PAUSE));
+        }
+        refused(what)
     }
 
     /// Takes an exported key in, if the passphrase opens it and it is what it says.
@@ -196,7 +229,7 @@ impl Manager {
         let Ok(kept) = types::json::parse::<KeptKey>(text.trim().as_bytes()) else {
             return refused("This is no exported key: it should begin with { and end with }.");
         };
-        if self.store.list_keys::<KeptKey>(&person.owner)?.iter().filter(|key| key.did != kept.did).count() >= MAX_KEYS {
+        if self.keys(&person.owner)?.iter().filter(|key| key.did != kept.did).count() >= MAX_KEYS {
             return refused(format!("You have {MAX_KEYS} keys. Delete one first."));
         }
         let open = self.try_passphrase(person, kept.clone(), passphrase).await?;

@@ -61,8 +61,9 @@
   for (const form of document.querySelectorAll('form[data-passkey]')) {
     if (!window.PublicKeyCredential) continue;
     form.closest('[hidden]')?.removeAttribute('hidden');
+    for (const button of form.querySelectorAll('[data-needs-passkey]')) button.hidden = false;
     form.addEventListener('submit', async (event) => {
-      if (form.dataset.done) return;
+      if (form.dataset.done || event.submitter?.dataset.plain !== undefined) return;
       event.preventDefault();
       const status = form.querySelector('[role=status]');
       status.textContent = '';

@@ -1,5 +1,6 @@
 //! Whom she lets decide for her - of all or of some of her things, by her word or by her signature -, and the end of that.
 
+use super::keys::{Asking, brought};
 use super::sharing::chosen;
 use super::things::{host_of, troubles};
 use super::{Desk, Fields, Shown, at_desk, page, posted, see_other};
@@ -134,6 +135,9 @@ struct ReviewPage<'a> {
     id: String,
     did: String,
     open: bool,
+    passphrase: bool,
+    known: String,
+    asking: Asking,
     texts: Vec<(String, String)>,
     csrf: &'a str,
 }
@@ -179,6 +183,9 @@ fn review(manager: &Arc<Manager>, person: &Person, wanted: &Delegating) -> Shown
         who: &wanted.who,
         id,
         open: manager.opened_key(person).is_some_and(|open| open.did == key.did),
+        passphrase: key.kept.is_some(),
+        known: key.known(),
+        asking: Asking::of(manager, person),
         texts: prepared.drafts.iter().map(|draft| (host_of(&draft.name), text(&draft.claims))).collect(),
         did: key.did,
         csrf: &person.csrf,
@@ -187,7 +194,8 @@ fn review(manager: &Arc<Manager>, person: &Person, wanted: &Delegating) -> Shown
 }
 
 async fn sign(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown {
-    let key = manager.key_for(person, fields.one("did"), fields.all("passphrase").next().unwrap_or_default()).await?;
+    let passphrase = fields.all("passphrase").next().unwrap_or_default();
+    let key = manager.key_for(person, fields.one("did"), passphrase, brought(fields)).await?;
     let signed = manager.sign(person, fields.one("prepared"), &key).await?;
     match signed.failed.is_empty() {
         true => Ok(see_other("/delegations")),

@@ -3,7 +3,9 @@
 use super::things::host_of;
 use super::{Desk, Fields, at_desk, page, posted, see_other};
 use crate::holdings::Known;
-use crate::vault::{KeptKey, SHORTEST};
+use crate::passkey::{Brought, Key};
+use crate::person::Person;
+use crate::vault::SHORTEST;
 use crate::{Manager, Trouble};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -17,9 +19,39 @@ struct KeyRow {
     /// The one that she signs with.
     current: bool,
     open: bool,
+    passphrase: bool,
+    passkeys: Vec<PasskeyRow>,
+    /// Ids of its passkeys, for the browser.
+    known: String,
     lacking: Vec<String>,
     having: Vec<String>,
     export: String,
+}
+
+struct PasskeyRow {
+    credential: String,
+    name: String,
+    created: String,
+}
+
+/// What a page needs to ask a browser for a passkey of this desk.
+pub(super) struct Asking {
+    pub(super) challenge: String,
+    pub(super) party: String,
+    pub(super) salt: String,
+}
+
+impl Asking {
+    /// The challenge is nobody's to check: the secret that comes with the answer opens a key, or does not.
+    pub(super) fn of(manager: &Manager, person: &Person) -> Self {
+        let (party, salt) = (manager.passkey_party(), manager.passkey_salt(&person.owner));
+        Self { challenge: manager.new_id(), party, salt }
+    }
+}
+
+/// What a passkey brought with a form.
+pub(super) fn brought(fields: &Fields) -> Option<Brought<'_>> {
+    Brought::of(fields.one("credential"), fields.one("secret"))
 }
 
 struct Demand {
@@ -35,10 +67,16 @@ struct KeysPage<'a> {
     demands: Vec<Demand>,
     shortest: usize,
     failed: Vec<String>,
+    asking: Asking,
+    site: &'a str,
+    user: String,
+    name: &'a str,
+    /// Where she says how she logs in, where that is this desk.
+    account: Option<String>,
     csrf: &'a str,
 }
 
-fn row(manager: &Manager, servers: &[Known], key: &KeptKey, current: bool, open: bool) -> KeyRow {
+fn row(manager: &Manager, servers: &[Known], key: &Key, current: bool, open: bool) -> KeyRow {
     let can = |known: &&Known| !known.link.ended && known.snapshot.signs;
     let (having, lacking): (Vec<&Known>, Vec<&Known>) = servers.iter().filter(can).partition(|known| known.has_key(&key.did));
     let places = |all: Vec<&Known>| all.into_iter().map(|known| host_of(known.link.place.url())).collect();
@@ -48,6 +86,17 @@ fn row(manager: &Manager, servers: &[Known], key: &KeptKey, current: bool, open:
         created: ui::in_words(key.created),
         current,
         open,
+        passphrase: key.kept.is_some(),
+        known: key.known(),
+        passkeys: key
+            .passkeys
+            .iter()
+            .map(|one| PasskeyRow {
+                credential: one.credential.clone(),
+                name: one.name.clone(),
+                created: ui::in_words(one.created),
+            })
+            .collect(),
         lacking: places(lacking),
         having: places(having),
         export: format!("{}/keys/export?{query}", manager.settings.url),
@@ -58,12 +107,11 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| shown(manager, person, Vec::new())).await
 }
 
-fn shown(manager: &Arc<Manager>, person: &crate::person::Person, failed: Vec<String>) -> super::Shown {
+fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super::Shown {
     let holdings = manager.holdings(&person.owner)?;
-    let mut all = manager.store.list_keys::<KeptKey>(&person.owner)?;
-    all.sort_by_key(|key| std::cmp::Reverse(key.created));
+    let all = manager.keys(&person.owner)?;
     let open = manager.opened_key(person);
-    let is_open = |key: &KeptKey| open.as_ref().is_some_and(|open| open.did == key.did);
+    let is_open = |key: &Key| open.as_ref().is_some_and(|open| open.did == key.did);
     let keys = all.iter().enumerate().map(|(at, key)| row(manager, &holdings.servers, key, at == 0, is_open(key)));
     let demands = holdings.servers.iter().filter_map(|known| {
         let on = known.snapshot.demands_signature?;
@@ -74,6 +122,11 @@ fn shown(manager: &Arc<Manager>, person: &crate::person::Person, failed: Vec<Str
         demands: demands.collect(),
         shortest: SHORTEST,
         failed,
+        asking: Asking::of(manager, person),
+        site: &manager.settings.name,
+        user: jose::base64url::encode(jose::digest::sha256(&[person.owner.as_bytes()])),
+        name: &person.name,
+        account: manager.settings.login.starts_with(&manager.settings.url).then(|| format!("{}/account", manager.settings.login)),
         csrf: &person.csrf,
     });
     Ok(page(manager, Some(person), StatusCode::OK, "Keys", "/keys", &body))
@@ -82,19 +135,33 @@ fn shown(manager: &Arc<Manager>, person: &crate::person::Person, failed: Vec<Str
 pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let (did, passphrase) = (fields.one("did"), secret(fields, "passphrase"));
+        let opened = || {
+            let open = manager.opened_key(person).filter(|open| open.did == did);
+            open.ok_or_else(|| Trouble::Refused("Open the key first.".into()))
+        };
+        let passkey = || brought(fields).ok_or_else(|| Trouble::Refused("No passkey was used. Try again.".into()));
         match fields.one("what") {
             "new" if passphrase != secret(fields, "again") => {
                 return Err(Trouble::Refused("The two passphrases are not the same.".into()));
             }
             "new" => drop(manager.make_key(person, passphrase).await?),
             "open" => drop(manager.open_key(person, did, passphrase).await?),
+            "new-by-passkey" => manager.make_key_by_passkey(person, passkey()?, fields.one("name")).await?,
+            "open-by-passkey" => drop(manager.open_by_passkey(person, passkey()?).await?),
+            "add-passkey" => manager.add_vault_passkey(person, &opened()?, passkey()?, fields.one("name")).await?,
+            "remove-passkey" => manager.remove_vault_passkey(person, fields.one("credential")).await?,
+            "passphrase" if passphrase != secret(fields, "again") => {
+                return Err(Trouble::Refused("The two passphrases are not the same.".into()));
+            }
+            "passphrase" => manager.seal_under(person, &opened()?, passphrase).await?,
+            "delete" if fields.one("sure") != "yes" => {
+                return Err(Trouble::Refused("Tick that you are sure: nobody can give the key back to you.".into()));
+            }
+            "delete" => manager.delete_key(person, did).await?,
             "close" => manager.close_key(person),
             "import" => manager.import_key(person, fields.one("exported"), passphrase).await?,
             "register" => {
-                let Some(open) = manager.opened_key(person).filter(|open| open.did == did) else {
-                    return Err(Trouble::Refused("Open the key first: registering it proves that it is yours.".into()));
-                };
-                let failed = manager.register_key(person, &open).await?;
+                let failed = manager.register_key(person, &opened()?).await?;
                 if !failed.is_empty() {
                     return shown(manager, person, failed);
                 }
@@ -116,9 +183,11 @@ pub(super) async fn export(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
-        let all = manager.store.list_keys::<KeptKey>(&person.owner)?;
-        let key = all.into_iter().find(|key| key.did == query.one("did"));
+        let key = manager.keys(&person.owner)?.into_iter().find(|key| key.did == query.one("did"));
         let key = key.ok_or_else(|| Trouble::Refused("You have no such key here.".into()))?;
+        let key = key.kept.ok_or_else(|| {
+            Trouble::Refused("Only passkeys open this key. Give it a passphrase first: the export is sealed under it.".into())
+        })?;
         let mut response = serde_json::to_string_pretty(&key).unwrap_or_default().into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

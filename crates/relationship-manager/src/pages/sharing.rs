@@ -1,5 +1,6 @@
 //! Sharing, step by step: the form, what it means in plain words and what would be signed, and what came of it.
 
+use super::keys::{Asking, brought};
 use super::things::{filter_of, who_query};
 use super::{Desk, Fields, Shown, at_desk, page, posted};
 use crate::holdings::{Holdings, Thing, Who};
@@ -182,6 +183,10 @@ struct ToSign {
     /// Things that cannot be signed for.
     left_out: usize,
     open: bool,
+    passphrase: bool,
+    /// Passkeys that open the key.
+    known: String,
+    asking: Asking,
 }
 
 fn to_sign(
@@ -198,6 +203,9 @@ fn to_sign(
         id,
         open: manager.opened_key(person).is_some_and(|open| open.did == key.did),
         left_out: sharing.things.len().saturating_sub(prepared.drafts.len()),
+        passphrase: key.kept.is_some(),
+        known: key.known(),
+        asking: Asking::of(manager, person),
         texts: prepared.drafts.iter().map(|draft| (draft.name.clone(), text(&draft.claims))).collect(),
         did: key.did,
     }))
@@ -207,7 +215,7 @@ fn to_sign(
 async fn sign(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Shown {
     let promise = sentence(holdings, sharing);
     let passphrase = fields.all("passphrase").next().unwrap_or_default();
-    let key = manager.key_for(person, fields.one("did"), passphrase).await?;
+    let key = manager.key_for(person, fields.one("did"), passphrase, brought(fields)).await?;
     let shared = manager.sign(person, fields.one("prepared"), &key).await?;
     let who_query = who_query(&sharing.who);
     let body = ui::render(&SharedPage { promise, count: shared.count, failed: &shared.failed, who_query });

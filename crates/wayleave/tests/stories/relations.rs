@@ -22,8 +22,13 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn start() -> Self {
+        Self::at("127.0.0.1")
+    }
+
+    /// At another name of this machine.
+    pub(crate) fn at(host: &str) -> Self {
         let (folder, port) = (Folder::new(), free_port());
-        let url = format!("http://127.0.0.1:{port}");
+        let url = format!("http://{host}:{port}");
         let account = |name: &str| format!("[[account]]\nusername = \"{name}\"\npassword = \"{name}-desk-password\"\n");
         let text = format!(
             "[manager]\nlisten = \"127.0.0.1:{port}\"\nurl = \"{url}\"\nname = \"Alice's desk\"\nstore = {{ url = \"sqlite:manager.db\" }}\n\
@@ -226,6 +231,25 @@ async fn a_real_browser_sits_at_the_desk() {
     }
     let world = serde_json::json!({"desk": desk.url, "pictures": std::env::var("WAYLEAVE_PICTURES").ok()});
     tokio::task::spawn_blocking(move || crate::others::run("node", "desk.mjs", &world)).await.unwrap();
+}
+
+/// Passkeys in Chromium, with a virtual authenticator.
+#[tokio::test]
+async fn a_real_browser_uses_passkeys() {
+    let (servers, guarded) = laboratory().await;
+    let local = Server::start_changed(|people| {
+        let port = people.split("listen = \"127.0.0.1:").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        people.replace(&format!("issuer = \"http://127.0.0.1:{port}"), &format!("issuer = \"http://localhost:{port}"))
+            + LABORATORY
+    });
+    let desk = Desk::at("localhost");
+    let mut alice = Sitting::of(&desk, "alice").await;
+    for place in [&servers[0].issuer, &guarded[0].url] {
+        alice.link(place).await;
+    }
+    let server = local.issuer.replace("127.0.0.1", "localhost");
+    let world = serde_json::json!({"desk": desk.url, "server": server, "pictures": std::env::var("WAYLEAVE_PICTURES").ok()});
+    tokio::task::spawn_blocking(move || crate::others::run("node", "passkeys.mjs", &world)).await.unwrap();
 }
 
 const PASSPHRASE: &str = "correct horse battery staple";
