@@ -114,7 +114,7 @@ impl Manager {
             let claims = json!({"jti": jti_of(self), "iss": did, "sub": wanted.who, "aud": audience, "iat": now, "exp": wanted.until,
                 "resources": resources, "resource_scopes": wanted.scopes, "may": wanted.may});
             let name = known.link.place.url().to_owned();
-            drafts.push(Draft { form: Form::Delegation, link: known.link.id.clone(), name, claims });
+            drafts.push(Draft { form: Form::Delegation, link: known.link.id.clone(), name, claims, replaces: None });
         }
         if drafts.is_empty() {
             return Err(Trouble::Refused("No server of yours guards this and takes delegations.".into()));

@@ -16,6 +16,7 @@ mod notice;
 mod pages;
 mod passkey;
 mod person;
+mod renewal;
 mod share;
 mod signing;
 mod store;

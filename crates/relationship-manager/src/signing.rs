@@ -20,7 +20,7 @@ use types::credential::PROOF_TYPE;
 use types::metadata::Metadata;
 
 /// How long a token lives that names no end.
-const LIFETIME: i64 = 90 * 86_400;
+pub(crate) const LIFETIME: i64 = 90 * 86_400;
 /// Seconds that what was shown waits to be signed.
 const SHOWN_FOR: i64 = 900;
 /// How many are posted at once.
@@ -51,6 +51,8 @@ pub(crate) struct Draft {
     pub(crate) link: String,
     pub(crate) name: String,
     pub(crate) claims: Value,
+    /// The share whose place it takes: its thing and its policy.
+    pub(crate) replaces: Option<(String, String)>,
 }
 
 /// What was shown to somebody.
@@ -87,7 +89,8 @@ impl Manager {
                 "jti": jti_of(self), "iss": did, "resource_owner_id": did, "aud": [thing.server, guard.issuer], "iat": now,
                 "exp": sharing.until.unwrap_or(now.plus(LIFETIME)), "resources": [entry], "allowed_rqp": party,
             });
-            Some(Draft { form: Form::ResourceOwnerToken, link: guard.link.clone()?, name: thing.name.clone(), claims })
+            let (link, name) = (guard.link.clone()?, thing.name.clone());
+            Some(Draft { form: Form::ResourceOwnerToken, link, name, claims, replaces: None })
         };
         let drafts = sharing.things.iter().filter_map(|key| holdings.thing(key)).filter_map(draft).collect();
         self.keep_shown(person, drafts)
@@ -117,15 +120,26 @@ impl Manager {
         lock(&self.prepared).remove(id);
         let post = |draft: &Draft| {
             let (draft, key, owner) = (draft.clone(), key.clone(), person.owner.clone());
-            async move { self.sign_and_post(&owner, &draft, &key).await.map_err(|trouble| format!("{}: {trouble}", draft.name)) }
+            async move {
+                let posted = self.sign_and_post(&owner, &draft, &key).await;
+                posted.map(|()| draft.replaces).map_err(|trouble| format!("{}: {trouble}", draft.name))
+            }
         };
         let outcomes: Vec<_> = stream::iter(&prepared.drafts).map(post).buffer_unordered(AT_ONCE).collect().await;
-        let mut shared = Shared::default();
+        let holdings = self.holdings(&person.owner)?;
+        let (mut shared, mut old) = (Shared::default(), Vec::new());
         for outcome in outcomes {
             match outcome {
-                Ok(()) => shared.count = shared.count.saturating_add(1),
+                Ok(replaced) => {
+                    shared.count = shared.count.saturating_add(1);
+                    old.extend(replaced.and_then(|(thing, policy)| holdings.share(&thing, &policy)));
+                }
                 Err(what) => shared.failed.push(what),
             }
+        }
+        // the new ones stand: the old ones may go
+        if !old.is_empty() {
+            self.withdraw(&person.owner, &old).await?;
         }
         let mut links: Vec<String> = prepared.drafts.into_iter().map(|draft| draft.link).collect();
         links.sort();

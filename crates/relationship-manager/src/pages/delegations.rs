@@ -1,6 +1,6 @@
 //! Whom she lets decide for her - of all or of some of her things, by her word or by her signature -, and the end of that.
 
-use super::keys::{Asking, brought};
+use super::keys::{ToBeSigned, brought};
 use super::sharing::chosen;
 use super::things::{host_of, troubles};
 use super::{Desk, Fields, Shown, at_desk, page, posted, see_other};
@@ -128,20 +128,6 @@ fn delegating_of(manager: &Manager, fields: &Fields) -> Result<Delegating, Troub
     })
 }
 
-#[derive(Template)]
-#[template(path = "delegation_review.html")]
-struct ReviewPage<'a> {
-    who: &'a str,
-    id: String,
-    did: String,
-    open: bool,
-    passphrase: bool,
-    known: String,
-    asking: Asking,
-    texts: Vec<(String, String)>,
-    csrf: &'a str,
-}
-
 pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| match fields.one("what") {
         "end" => end(manager, person, fields).await,
@@ -178,19 +164,17 @@ fn review(manager: &Arc<Manager>, person: &Person, wanted: &Delegating) -> Shown
     };
     let holdings = manager.holdings(&person.owner)?;
     let (id, prepared) = manager.prepare_delegation(person, &holdings, wanted, &key.did)?;
-    let text = |claims: &serde_json::Value| serde_json::to_string_pretty(claims).unwrap_or_default();
-    let body = ui::render(&ReviewPage {
-        who: &wanted.who,
-        id,
-        open: manager.opened_key(person).is_some_and(|open| open.did == key.did),
-        passphrase: key.kept.is_some(),
-        known: key.known(),
-        asking: Asking::of(manager, person),
-        texts: prepared.drafts.iter().map(|draft| (host_of(&draft.name), text(&draft.claims))).collect(),
-        did: key.did,
-        csrf: &person.csrf,
-    });
-    Ok(page(manager, Some(person), StatusCode::OK, "Let them decide?", "/people", &body))
+    let shown = ToBeSigned {
+        title: "Let them decide?",
+        lead: format!(
+            "You are about to sign that {} decides for you, as far as it says here. Servers that keep your things believe it, \
+             whatever another server says.",
+            wanted.who
+        ),
+        action: "/delegations",
+        what: "sign",
+    };
+    Ok(super::keys::sign_page(manager, person, &key, (id, &prepared), &shown))
 }
 
 async fn sign(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown {

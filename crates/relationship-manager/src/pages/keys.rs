@@ -5,6 +5,7 @@ use super::{Desk, Fields, at_desk, page, posted, see_other};
 use crate::holdings::Known;
 use crate::passkey::{Brought, Key};
 use crate::person::Person;
+use crate::signing::Prepared;
 use crate::vault::SHORTEST;
 use crate::{Manager, Trouble};
 use askama::Template;
@@ -54,6 +55,57 @@ pub(super) fn brought(fields: &Fields) -> Option<Brought<'_>> {
     Brought::of(fields.one("credential"), fields.one("secret"))
 }
 
+/// What is said over what will be signed.
+pub(super) struct ToBeSigned {
+    pub(super) title: &'static str,
+    pub(super) lead: String,
+    pub(super) action: &'static str,
+    pub(super) what: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "sign.html")]
+struct SignPage<'a> {
+    title: &'a str,
+    lead: &'a str,
+    action: &'a str,
+    what: &'a str,
+    id: String,
+    did: &'a str,
+    open: bool,
+    passphrase: bool,
+    known: String,
+    asking: Asking,
+    texts: Vec<(String, String)>,
+    csrf: &'a str,
+}
+
+/// Shows exactly what will be signed, and asks for the key where it is not open.
+pub(super) fn sign_page(
+    manager: &Manager,
+    person: &Person,
+    key: &Key,
+    (id, prepared): (String, &Prepared),
+    shown: &ToBeSigned,
+) -> Response {
+    let text = |claims: &serde_json::Value| serde_json::to_string_pretty(claims).unwrap_or_default();
+    let body = ui::render(&SignPage {
+        title: shown.title,
+        lead: &shown.lead,
+        action: shown.action,
+        what: shown.what,
+        id,
+        did: &key.did,
+        open: manager.opened_key(person).is_some_and(|open| open.did == key.did),
+        passphrase: key.kept.is_some(),
+        known: key.known(),
+        asking: Asking::of(manager, person),
+        texts: prepared.drafts.iter().map(|draft| (host_of(&draft.name), text(&draft.claims))).collect(),
+        csrf: &person.csrf,
+    });
+    page(manager, Some(person), StatusCode::OK, shown.title, "/keys", &body)
+}
+
 struct Demand {
     link: String,
     place: String,
@@ -65,6 +117,8 @@ struct Demand {
 struct KeysPage<'a> {
     keys: Vec<KeyRow>,
     demands: Vec<Demand>,
+    /// Signed shares that end soon, in words.
+    ending: Vec<String>,
     shortest: usize,
     failed: Vec<String>,
     asking: Asking,
@@ -120,6 +174,14 @@ fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super:
     let body = ui::render(&KeysPage {
         keys: keys.collect(),
         demands: demands.collect(),
+        ending: holdings
+            .ending(manager.now())
+            .into_iter()
+            .map(|(thing, share)| {
+                let until = share.until.map(crate::words::day).unwrap_or_default();
+                format!("{}: {}, up to {until}", thing.name, share.who.name())
+            })
+            .collect(),
         shortest: SHORTEST,
         failed,
         asking: Asking::of(manager, person),
@@ -158,6 +220,14 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
                 return Err(Trouble::Refused("Tick that you are sure: nobody can give the key back to you.".into()));
             }
             "delete" => manager.delete_key(person, did).await?,
+            "renew" => return renew(manager, person, did),
+            "sign-renewal" => {
+                let key = manager.key_for(person, did, passphrase, brought(fields)).await?;
+                let signed = manager.sign(person, fields.one("prepared"), &key).await?;
+                if !signed.failed.is_empty() {
+                    return shown(manager, person, signed.failed);
+                }
+            }
             "close" => manager.close_key(person),
             "import" => manager.import_key(person, fields.one("exported"), passphrase).await?,
             "register" => {
@@ -172,6 +242,20 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
         Ok(see_other("/keys"))
     })
     .await
+}
+
+/// What she would sign so that nothing ends that she did not mean to end.
+fn renew(manager: &Arc<Manager>, person: &Person, did: &str) -> super::Shown {
+    let key = manager.current_key(&person.owner)?.filter(|key| key.did == did);
+    let key = key.ok_or_else(|| Trouble::Refused("You sign with another key now. Load the page again.".into()))?;
+    let holdings = manager.holdings(&person.owner)?;
+    let (id, prepared) = manager.prepare_renewal(person, &holdings, &key.did);
+    if prepared.drafts.is_empty() {
+        return Err(Trouble::Refused("Nothing that you signed ends soon.".into()));
+    }
+    let lead = "The same words as before, with a new end. The old ones are withdrawn once the new ones stand.".to_owned();
+    let shown = ToBeSigned { title: "Sign these anew?", lead, action: "/keys", what: "sign-renewal" };
+    Ok(sign_page(manager, person, &key, (id, &prepared), &shown))
 }
 
 /// As it was typed: a passphrase may begin or end with a space.

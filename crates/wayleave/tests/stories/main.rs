@@ -19,5 +19,6 @@ mod others;
 mod owners;
 mod processes;
 mod relations;
+mod renewing;
 mod searching;
 mod services;
