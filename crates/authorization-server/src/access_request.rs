@@ -267,6 +267,13 @@ impl AuthorizationServer {
         id: &AccessRequestId,
         decision: DecisionDocument,
     ) -> Result<AccessRequestDocument, Failure> {
+        // an approval that would let nothing pass is none (protocol.md 3)
+        if decision.decision == DecisionKind::Approve && self.requires_authority(&acting.owner).await? {
+            return Failure::refuse(
+                ErrorCode::InvalidRequest,
+                "nothing passes here that the owner did not sign: answer with a resource owner token, or end that demand first",
+            );
+        }
         for _ in 0..RETRIES {
             let request = self.own_request(acting, id).await?;
             let version = request.version;

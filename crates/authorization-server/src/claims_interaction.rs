@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use types::token::ID_TOKEN_FORMAT;
-use types::{ClientId, ErrorCode, Refusal, Timestamp};
+use types::{ClientId, ErrorCode, OwnerId, Refusal, Timestamp};
 use url::Url;
 
 /// Seconds that a mailed code is good.
@@ -42,6 +42,20 @@ pub struct Interaction {
     pub proven_email: Option<String>,
     /// A code that is on its way.
     awaiting: Option<Awaiting>,
+    /// Challenge of the ticket with which it began (protocol.md 5.1).
+    #[serde(default)]
+    pub(crate) challenge: String,
+}
+
+impl Interaction {
+    /// Whose things are asked for.
+    pub(crate) fn owner(&self) -> &OwnerId {
+        &self.ticket.owner
+    }
+
+    pub(crate) fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -105,6 +119,7 @@ impl AuthorizationServer {
             browser: browser_of(form_cookie),
             proven_email: None,
             awaiting: None,
+            challenge: rules::ticket::challenge_of(text),
         })
     }
 

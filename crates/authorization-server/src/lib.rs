@@ -28,6 +28,7 @@ pub mod metadata;
 pub mod owner_settings;
 pub mod permission;
 pub mod policy;
+pub mod policy_interaction;
 pub mod resource;
 pub mod revocations;
 pub mod sealed_ticket;

@@ -88,11 +88,16 @@ fn is_place(text: &str) -> bool {
 impl AuthorizationServer {
     /// `POST {linked_managers_endpoint}`: one of the same issuer is replaced.
     pub async fn link_manager(&self, pmt: &PolicyToken, document: LinkedManager) -> Result<LinkedManager, Failure> {
-        let places = [Some(&document.issuer), document.iss.as_ref(), document.notification_endpoint.as_ref()];
+        let places = [
+            Some(&document.issuer),
+            document.iss.as_ref(),
+            document.notification_endpoint.as_ref(),
+            document.policy_interaction_endpoint.as_ref(),
+        ];
         if !places.into_iter().flatten().all(|place| is_place(place)) {
             return Failure::refuse(
                 ErrorCode::InvalidRequest,
-                "`issuer`, `iss` and `notification_endpoint` must be URLs without a fragment",
+                "`issuer`, `iss`, `notification_endpoint` and `policy_interaction_endpoint` must be URLs without a fragment",
             );
         }
         if document.sub.is_empty() || document.sub.len() > 255 {

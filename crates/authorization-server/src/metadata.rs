@@ -8,8 +8,16 @@ use types::path;
 use types::token::{ID_TOKEN_FORMAT, UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
 
 /// Profiles of `uma_profiles_supported` that this server has.
-const PROFILES: [&str; 7] =
-    ["policy-management", "resource-binding", "dpop", "jwt-rpt", "resource-owner-token", "discovery", "consent-receipt"];
+const PROFILES: [&str; 8] = [
+    "just-in-time-policy",
+    "policy-management",
+    "resource-binding",
+    "dpop",
+    "jwt-rpt",
+    "resource-owner-token",
+    "discovery",
+    "consent-receipt",
+];
 
 impl AuthorizationServer {
     pub fn metadata(&self) -> Metadata {

@@ -113,7 +113,7 @@ impl Manager {
         let (url, flow) = self.client_at(place.issuer()).await?.begin_pushed(&metadata, &request).await?;
         let state = flow.state.clone();
         let linking = Linking { owner: person.owner.clone(), place };
-        let begun = Begun { flow, expires: self.now().plus(BEGUN_LIFETIME), linking: Some(linking) };
+        let begun = Begun { flow, expires: self.now().plus(BEGUN_LIFETIME), linking: Some(linking), back: None };
         self.store.put_begun(&begun, self.now()).await?;
         Ok((url, state))
     }

@@ -1,14 +1,15 @@
 //! Being told at once (protocol.md 1.4, 1.8): the manager has itself linked at each authorization server that its owner
 //! links, and takes that server's signed notices. A notice makes it read the server's list, and nothing else: what it says
-//! decides nothing (threat 31).
+//! decides nothing (threat 31). And requests for a policy, which she answers at once.
 
+use crate::person::Person;
 use crate::store::{About, Link, Place, Told};
 use crate::{Manager, Trouble};
 use http::Method;
 use jose::{KeySet, UnverifiedJws};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use types::linked_manager::{NOTICE, Notice};
+use types::linked_manager::{NOTICE, Notice, POLICY_REQUEST, PolicyRequest};
 
 fn refused<T>(what: &str) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.to_owned()))
@@ -24,7 +25,8 @@ impl Manager {
         let sub = self.new_id();
         self.store.put_about(&sub, &About { owner: owner.to_owned(), link: link.id.clone() }).await?;
         let (url, endpoint) = (&self.settings.url, format!("{}/notify", self.settings.url));
-        let body = json!({"issuer": url, "sub": sub, "notification_endpoint": endpoint});
+        let decide = format!("{}/decide", self.settings.url);
+        let body = json!({"issuer": url, "sub": sub, "notification_endpoint": endpoint, "policy_interaction_endpoint": decide});
         let at = |metadata: &types::metadata::Metadata| metadata.linked_managers_endpoint.clone();
         let answer = self.api_at(owner, &link.id, Method::POST, at, Some(&body)).await?;
         match answer.body.get("_id").and_then(Value::as_str) {
@@ -64,6 +66,34 @@ impl Manager {
         }
         self.read_server(&about.owner, &link.id).await;
         Ok(())
+    }
+
+    /// A server's request for a policy, brought by the browser of whoever is at the desk: by the server of a link of hers, for
+    /// this desk, and fresh. What it is about, and the link.
+    pub(crate) async fn read_policy_request(&self, person: &Person, text: &str) -> Result<(PolicyRequest, Link), Trouble> {
+        let unverified = UnverifiedJws::parse(text.trim()).and_then(|jws| jws.expect_type(POLICY_REQUEST));
+        let Ok(unverified) = unverified else { return refused("This is no request for a policy.") };
+        let about = self.store.find_about(&unverified.claimed("sub").unwrap_or_default())?;
+        let about = about.filter(|about| about.owner == person.owner);
+        let link = about.map(|about| self.store.find_link(&about.owner, &about.link)).transpose()?.flatten();
+        let Some(link) = link else {
+            return refused("This request is for somebody else at this desk, or of a server that is not linked.");
+        };
+        let metadata = self.metadata_of(link.place.issuer()).await?;
+        let keys = self.keys_at(&metadata.jwks_uri).await?;
+        let request = unverified.verify(&keys).and_then(|jws| jws.claims::<PolicyRequest>());
+        let Ok(request) = request.map(jose::Verified::into_inner) else {
+            return refused("This request is not signed by the server of that link.");
+        };
+        let now = self.now();
+        let ours = request.iss == metadata.issuer && request.aud.contains(&self.settings.url);
+        if !ours || request.exp <= now || request.iat > now.plus(60) {
+            return refused("This request is for another desk, or too old. Go back to the application, and start again.");
+        }
+        if !client::uma::is_within(&request.return_uri, &metadata.issuer) {
+            return refused("This request would send you to another place than the server that asks. Do not trust it.");
+        }
+        Ok((request, link))
     }
 
     /// The keys of a server; asked for each time, for a notice is rare and keys change.

@@ -1,6 +1,7 @@
 //! The desk's pages and its JSON. Rendered on the server; they work without JavaScript, on a phone first.
 
 mod api;
+mod deciding;
 mod delegations;
 mod guarding;
 mod history;
@@ -57,6 +58,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/receipts", get(receipts::list))
         .route("/receipts/export", get(receipts::export))
         .route("/notify", post(notify))
+        .route("/decide", get(deciding::show).post(deciding::decide))
         .route("/keys", get(keys::list).post(keys::change))
         .route("/keys/export", get(keys::export))
         .route("/withdrawals", get(people::withdrawals))
@@ -154,6 +156,21 @@ async fn at_desk(
     }
 }
 
+/// The same for a page that another server sent her to: after logging in, she comes back to it.
+async fn at_desk_or_back(
+    manager: Arc<Manager>,
+    parts: &Parts,
+    work: impl AsyncFnOnce(&Arc<Manager>, &Person) -> Shown,
+) -> Response {
+    match manager.person(&parts.headers) {
+        Ok(None) => {
+            let back = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            see_other(&format!("/login?{}", form_urlencoded::Serializer::new(String::new()).append_pair("return", back).finish()))
+        }
+        _ => at_desk(manager, &parts.headers, work).await,
+    }
+}
+
 /// Parameters of a URL or a form, in order.
 #[derive(Clone, Debug, Default)]
 struct Fields(Vec<(String, String)>);
@@ -220,8 +237,12 @@ async fn notify(State(manager): Desk, request: Request) -> Response {
     }
 }
 
-async fn log_in(State(manager): Desk) -> Response {
-    match manager.begin_log_in().await {
+async fn log_in(State(manager): Desk, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    // to a page of ours alone
+    let back = Fields::of_query(&parts).one("return").to_owned();
+    let back = Some(back).filter(|back| ["/decide?", "/self-issued?"].iter().any(|page| back.starts_with(page)));
+    match manager.begin_log_in(back).await {
         Ok((url, state)) => with_begun(&manager, see_other(&url), &state),
         Err(trouble) => shown(&manager, None, Err(trouble)),
     }
@@ -250,7 +271,7 @@ async fn returned(manager: &Arc<Manager>, headers: &HeaderMap, person: Option<&P
             let id = manager.finish_log_in(&begun, &query.0).await?;
             let secure = if manager.settings.url.starts_with("https:") { "; Secure" } else { "" };
             let text = format!("{}={id}; Path=/; HttpOnly; SameSite=Lax{secure}", manager.session_cookie());
-            let mut response = see_other("/");
+            let mut response = see_other(begun.back.as_deref().unwrap_or("/"));
             response.headers_mut().extend(HeaderValue::from_str(&text).ok().map(|value| (header::SET_COOKIE, value)));
             Ok(response)
         }

@@ -57,13 +57,13 @@ impl Manager {
     }
 
     /// Begins the log-in: where to send the browser, and the state that it keeps.
-    pub(crate) async fn begin_log_in(&self) -> Result<(String, String), Trouble> {
+    pub(crate) async fn begin_log_in(&self, back: Option<String>) -> Result<(String, String), Trouble> {
         let metadata = self.metadata_of(&self.settings.login).await?;
         let callback = self.callback();
         let request = CodeRequest { redirect_uri: &callback, scope: "openid profile email", ..CodeRequest::default() };
         let (url, flow) = self.login_client().await?.begin_pushed(&metadata, &request).await?;
         let state = flow.state.clone();
-        let begun = Begun { flow, expires: self.now().plus(BEGUN_LIFETIME), linking: None };
+        let begun = Begun { flow, expires: self.now().plus(BEGUN_LIFETIME), linking: None, back };
         self.store.put_begun(&begun, self.now()).await?;
         Ok((url, state))
     }

@@ -76,6 +76,9 @@ pub(crate) struct Begun {
     pub(crate) expires: Timestamp,
     /// None: the log-in at this manager itself.
     pub(crate) linking: Option<Linking>,
+    /// The page of ours that she came for.
+    #[serde(default)]
+    pub(crate) back: Option<String>,
 }
 
 /// A server that is being linked, and for whom.

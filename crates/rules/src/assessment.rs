@@ -241,7 +241,7 @@ fn judge_ungranted(question: &Question<'_>, index: &PolicyIndex<'_>, resource: &
     }
     if gathers {
         Verdict::Gather(open)
-    } else if asks || (!any && question.no_policy == NoPolicy::Ask && !question.require_authority) {
+    } else if asks || (!any && question.no_policy == NoPolicy::Ask) {
         Verdict::Ask
     } else {
         Verdict::Deny

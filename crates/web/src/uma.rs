@@ -32,6 +32,7 @@ pub fn router() -> Router<Shared> {
         .route(path::PERMISSIONS, post(protection::permission))
         .route(path::REVOCATIONS, get(protection::revocations))
         .route(path::CLAIMS, get(claims::begin))
+        .route("/claims/manager", get(claims::to_manager))
         .route("/claims/continue", get(claims::show).post(claims::post))
         .route(path::POLICIES, get(owner::list_policies).post(owner::create_policy))
         .route("/uma/policies/simulate", post(owner::simulate))

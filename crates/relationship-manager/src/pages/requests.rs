@@ -31,6 +31,8 @@ struct RequestRow {
     place: String,
     until: String,
     wishes: Vec<Wish>,
+    /// The server takes only what she signs: the query of a share that does.
+    sign: Option<String>,
 }
 
 #[derive(Template)]
@@ -50,7 +52,19 @@ fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &A
         let here = known.link.place.issuer();
         holdings.guarded(here, id).map_or_else(|| "something".to_owned(), |thing| thing.name.clone())
     };
+    let demands = other.is_none() && known.snapshot.demands_signature == Some(true);
+    let sign = || {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for permission in &request.permissions {
+            let thing = holdings.guarded(known.link.place.issuer(), &permission.resource_id)?;
+            query.append_pair("thing", &thing.key);
+            query.extend_pairs(permission.resource_scopes.iter().map(|scope| ("scope", scope.to_string())));
+        }
+        let email = request.requesting_party.get("email").and_then(|email| email.as_str())?;
+        Some(query.append_pair("email", email).append_pair("sign", "yes").finish())
+    };
     RequestRow {
+        sign: demands.then(sign).flatten(),
         link: known.link.id.clone(),
         of: other.map(|other| other.owner.clone()).unwrap_or_default(),
         of_name: other.map(|other| other.name.clone()).unwrap_or_default(),

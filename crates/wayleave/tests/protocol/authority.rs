@@ -183,6 +183,18 @@ async fn only_what_she_signed_passes_if_she_wants_it_so() {
         let demand = json!({"require_resource_owner_token": true});
         world.call("PUT", "/uma/owner-settings", &pmt, demand).await.ok(200);
         try_it("viewer", "view").await.refused(403, "request_denied");
+        // asked, she cannot approve what would not pass
+        world
+            .call("PUT", "/uma/owner-settings", &pmt, json!({"require_resource_owner_token": true, "no_policy": "ask"}))
+            .await
+            .ok(200);
+        try_it("viewer", "view").await.refused(403, "request_submitted");
+        let waiting =
+            world.call("GET", "/uma/access-requests", &pmt, Value::Null).await.json[0]["_id"].as_str().unwrap().to_owned();
+        let path = format!("/uma/access-requests/{waiting}");
+        world.call("POST", &path, &pmt, json!({"decision": "approve"})).await.refused(400, "invalid_request");
+        world.call("POST", &path, &pmt, json!({"decision": "deny"})).await.ok(200);
+        world.call("PUT", "/uma/owner-settings", &pmt, json!({"require_resource_owner_token": true})).await.ok(200);
         let for_viewer = json!({"aud": [RS, ISSUER], "allowed_rqp": {"client_id": ["viewer"]}});
         post(&world, &pmt, &alice.token(&world, "for-viewer", for_viewer)).await.ok(201);
         try_it("printer", "view").await.refused(403, "request_denied");

@@ -10,6 +10,7 @@ mod elsewhere;
 mod gateway;
 mod guarding;
 mod hostile;
+mod just_in_time;
 mod logging_in;
 mod mixups;
 mod moving;

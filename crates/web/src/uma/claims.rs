@@ -43,6 +43,8 @@ struct ClaimsPage<'a> {
     awaited: Option<&'a str>,
     /// What would be shared, once somebody is known.
     shared: Vec<(&'static str, String)>,
+    /// Managers at which she may decide about it: host and query.
+    deciding: Vec<(String, String)>,
     error: Option<String>,
 }
 
@@ -60,6 +62,18 @@ async fn render(app: &Shared, visit: &Visit, interaction: &Interaction, error: O
     let client = app.identity.store.find_client(&interaction.client).await?;
     let shared = app.authorization_server.claims_to_share(interaction, account);
     let sealed = app.authorization_server.seal_interaction(interaction)?;
+    let managers = match account {
+        Some(account) => app.authorization_server.deciding_managers(interaction, account).await?,
+        None => Vec::new(),
+    };
+    let deciding = managers.into_iter().map(|manager| {
+        let mut query = Form::default();
+        query.set("i", &sealed);
+        query.set("m", &manager.id);
+        let host = manager.document.issuer.split_once("://").map_or("", |(_, host)| host).to_owned();
+        (host, query.encode())
+    });
+    let deciding = deciding.collect();
     let body = ClaimsPage {
         base: app.base(),
         csrf: visit.csrf(app),
@@ -75,6 +89,7 @@ async fn render(app: &Shared, visit: &Visit, interaction: &Interaction, error: O
             .iter()
             .filter_map(|(name, value)| Some((claim_name(name)?, value.as_str().unwrap_or_default().to_owned())))
             .collect(),
+        deciding,
         error,
     };
     Ok(visit.page(app, "Show who you are", "claims", &ui::render(&body), &origin_of(&interaction.redirect_uri)))
@@ -87,6 +102,22 @@ pub(super) async fn show(State(app): State<Shared>, request: Request) -> Respons
         let query = parts.query()?;
         let interaction = app.authorization_server.open_interaction(query.one("i")?.unwrap_or_default(), &visit.form_cookie)?;
         render(&app, visit, &interaction, None).await
+    })
+    .await
+}
+
+/// `GET /claims/manager?i=&m=`: what is asked for is hers to decide, and she does so at her manager.
+pub(super) async fn to_manager(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, _) = split(request);
+    page(&app, &parts, async |visit| {
+        let (query, server) = (parts.query()?, &app.authorization_server);
+        let interaction = server.open_interaction(query.one("i")?.unwrap_or_default(), &visit.form_cookie)?;
+        let Some((account, _)) = &visit.person else {
+            return Err(Refusal::new(ErrorCode::LoginRequired, "You are logged out. Go back to the application.").into());
+        };
+        let back = format!("{}{}", app.origin(), url_of(&app, &interaction)?);
+        let url = server.policy_request(&interaction, account, query.one("m")?.unwrap_or_default(), back).await?;
+        Ok(see_other(&url))
     })
     .await
 }
