@@ -105,6 +105,9 @@ impl AuthorizationServer {
             format: ID_TOKEN_FORMAT,
         };
         match claim::accept(&verified, &trust, &here) {
+            Ok(accepted) if is_self_issued(&issuer) && accepted.subject.sub != issuer.as_str() => {
+                refuse(&"a self-issued token proves that its subject is its key, and nobody else")
+            }
             Ok(accepted) => {
                 let id = accepted.jti.clone().unwrap_or_else(|| base64url::encode(digest::sha256(&[text.as_bytes()])));
                 Ok(Some((accepted, id)))
@@ -122,6 +125,11 @@ impl AuthorizationServer {
                 email_domains: vec!["*".to_owned()],
             };
             return Ok(Some((trust, self.identity.keys.own_key_set(self.now()))));
+        }
+        // self-issued: whoever has the key is its subject, and it vouches for nothing else
+        if is_self_issued(issuer) && self.settings.extensions {
+            let trust = claim::Trust { issuer: issuer.clone(), claims: Default::default(), email_domains: Vec::new() };
+            return Ok(jose::did::keys_of(issuer.as_str()).ok().map(|keys| (trust, keys)));
         }
         let Some(trusted) = self.settings.trusted_issuers.get(issuer) else { return Ok(None) };
         let keys = match &trusted.keys {
@@ -180,6 +188,11 @@ impl AuthorizationServer {
             self.identity.keys.open(&sealed, PCT_CONTEXT).ok_or_else(|| identity::internal("a stored PCT does not open"))?;
         serde_json::from_slice(&plain).map(Some).map_err(identity::internal)
     }
+}
+
+/// Whether its issuer is a key that the token itself names (did:key, did:jwk; nothing is fetched).
+fn is_self_issued(issuer: &Issuer) -> bool {
+    ["did:key:", "did:jwk:"].iter().any(|method| issuer.as_str().starts_with(method))
 }
 
 /// A compact JWT is in its own form already; anything else must be base64url of one (Grant 3.3.1).

@@ -9,6 +9,7 @@ mod keys;
 mod people;
 mod receipts;
 mod requests;
+mod self_issued;
 mod servers;
 mod sharing;
 mod things;
@@ -58,6 +59,8 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/receipts", get(receipts::list))
         .route("/receipts/export", get(receipts::export))
         .route("/notify", post(notify))
+        .route("/self-issued", get(self_issued::show).post(self_issued::decide))
+        .route("/.well-known/openid-configuration", get(self_issued::metadata))
         .route("/decide", get(deciding::show).post(deciding::decide))
         .route("/keys", get(keys::list).post(keys::change))
         .route("/keys/export", get(keys::export))

@@ -31,6 +31,8 @@ const AT_ONCE: usize = 16;
 pub(crate) enum Form {
     ResourceOwnerToken,
     Delegation,
+    /// An ID token by which she shows that a key is hers; it goes with her browser, and is posted nowhere.
+    SelfIssued,
 }
 
 impl Form {
@@ -38,6 +40,7 @@ impl Form {
     fn parts(self, metadata: &Metadata) -> (&'static str, &'static str, Option<&String>) {
         match self {
             Self::ResourceOwnerToken => (TYPE, "application/rot+jwt", metadata.policy_endpoint.as_ref()),
+            Self::SelfIssued => ("JWT", "application/jwt", None),
             Self::Delegation => (DELEGATION, "application/delegation+jwt", metadata.delegations_endpoint.as_ref()),
         }
     }
@@ -109,15 +112,7 @@ impl Manager {
 
     /// Signs exactly what was shown, once, and posts it.
     pub(crate) async fn sign(self: &Arc<Self>, person: &Person, id: &str, key: &OpenKey) -> Result<Shared, Trouble> {
-        let now = self.now();
-        let shown =
-            lock(&self.prepared).get(id).filter(|prepared| prepared.owner == person.owner && now < prepared.until).cloned();
-        let Some(prepared) = shown else {
-            return Err(Trouble::Refused(
-                "What you were shown is too old, or was signed before. Go back, and look at it again.".into(),
-            ));
-        };
-        lock(&self.prepared).remove(id);
+        let prepared = self.take_shown(person, id)?;
         let post = |draft: &Draft| {
             let (draft, key, owner) = (draft.clone(), key.clone(), person.owner.clone());
             async move {
@@ -146,6 +141,29 @@ impl Manager {
         links.dedup();
         self.read_servers(&person.owner, links).await;
         Ok(shared)
+    }
+
+    /// Signs what was shown, once, for her browser to carry: the token, and where to.
+    pub(crate) fn sign_for_browser(&self, person: &Person, id: &str, key: &OpenKey) -> Result<(String, String), Trouble> {
+        let draft = self.take_shown(person, id)?.drafts.into_iter().find(|draft| draft.form == Form::SelfIssued);
+        let Some(draft) = draft else { return Err(Trouble::Refused("This was not shown to be signed.".into())) };
+        let token = key.key.sign_as("JWT", &key.did, &draft.claims);
+        Ok((token.map_err(|_| Trouble::Refused("The key could not sign.".into()))?, draft.link))
+    }
+
+    /// What was shown to her, once.
+    fn take_shown(&self, person: &Person, id: &str) -> Result<Prepared, Trouble> {
+        let now = self.now();
+        let mut all = lock(&self.prepared);
+        match all.get(id).filter(|prepared| prepared.owner == person.owner && now < prepared.until).cloned() {
+            Some(prepared) => {
+                all.remove(id);
+                Ok(prepared)
+            }
+            None => Err(Trouble::Refused(
+                "What you were shown is too old, or was signed before. Go back, and look at it again.".into(),
+            )),
+        }
     }
 
     async fn sign_and_post(&self, owner: &str, draft: &Draft, key: &OpenKey) -> Result<(), Trouble> {

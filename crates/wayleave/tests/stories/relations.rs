@@ -22,17 +22,17 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn start() -> Self {
-        Self::at("127.0.0.1")
+        Self::at("127.0.0.1", "")
     }
 
-    /// At another name of this machine.
-    pub(crate) fn at(host: &str) -> Self {
+    /// At a name of this machine, and with more in its configuration.
+    pub(crate) fn at(host: &str, more: &str) -> Self {
         let (folder, port) = (Folder::new(), free_port());
         let url = format!("http://{host}:{port}");
         let account = |name: &str| format!("[[account]]\nusername = \"{name}\"\npassword = \"{name}-desk-password\"\n");
         let text = format!(
             "[manager]\nlisten = \"127.0.0.1:{port}\"\nurl = \"{url}\"\nname = \"Alice's desk\"\nstore = {{ url = \"sqlite:manager.db\" }}\n\
-             [outbound]\nallow_private_networks = true\nallow_http = true\n{}{}{}",
+             [outbound]\nallow_private_networks = true\nallow_http = true\n{}{}{}{more}",
             account("alice"),
             account("carol"),
             account("mallory")
@@ -242,7 +242,7 @@ async fn a_real_browser_uses_passkeys() {
         people.replace(&format!("issuer = \"http://127.0.0.1:{port}"), &format!("issuer = \"http://localhost:{port}"))
             + LABORATORY
     });
-    let desk = Desk::at("localhost");
+    let desk = Desk::at("localhost", "");
     let mut alice = Sitting::of(&desk, "alice").await;
     for place in [&servers[0].issuer, &guarded[0].url] {
         alice.link(place).await;
