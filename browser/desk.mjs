@@ -118,8 +118,20 @@ await page.getByRole('link', { name: 'History' }).click();
 await heading('What happened');
 await page.getByText('Shared: Holiday').first().waitFor();
 await look('history');
-await page.getByRole('link', { name: 'Requests' }).click();
+await page.getByRole('link', { name: /^Requests/ }).click();
 await heading('Requests');
+await page.getByText('Nobody is waiting for you').waitFor();
+// Bob asks meanwhile: the page says so by itself
+const refused = await fetch(world.photo);
+const ticket = /ticket="([^"]+)"/.exec(refused.headers.get('www-authenticate'))[1];
+const body = new URLSearchParams({
+  grant_type: 'urn:ietf:params:oauth:grant-type:uma-ticket', ticket, client_id: 'viewer', client_secret: 'viewer-secret',
+  claim_token: world.bob, claim_token_format: 'http://openid.net/specs/openid-connect-core-1_0.html#IDToken',
+});
+const asked = await fetch(`${world.server}/token`, { method: 'POST', body });
+assert.equal((await asked.json()).error, 'request_submitted');
+await page.getByRole('heading', { name: 'bob@bar.example' }).waitFor();
+assert.match(await page.getByRole('link', { name: /^Requests/ }).textContent(), /1$/);
 await look('requests');
 await page.getByRole('link', { name: 'Servers' }).click();
 await heading('Your servers');

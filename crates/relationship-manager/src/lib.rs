@@ -34,6 +34,7 @@ use jose::{Algorithm, SigningKey};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::{broadcast, watch};
 use types::Timestamp;
 use types::metadata::Metadata;
 
@@ -41,6 +42,8 @@ use types::metadata::Metadata;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most servers, and most owners, of whom something is kept in memory.
 const KEPT_AT_MOST: usize = 1_000;
+/// Changes that a slow page may miss before it looks at everything.
+const NEWS: usize = 256;
 /// Seconds that a server's metadata are kept.
 const METADATA_KEPT: i64 = 300;
 
@@ -106,6 +109,9 @@ pub struct Manager {
     /// One at a time renews the tokens of a link.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     csrf: [u8; 32],
+    /// Owners of whom something has changed, for whoever has a page open.
+    news: broadcast::Sender<String>,
+    closing: watch::Sender<bool>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -142,7 +148,23 @@ impl Manager {
             prepared: Mutex::default(),
             slow: tokio::sync::Mutex::default(),
             csrf,
+            news: broadcast::Sender::new(NEWS),
+            closing: watch::Sender::new(false),
         }))
+    }
+
+    /// Owners of whom something changes.
+    fn listen(&self) -> broadcast::Receiver<String> {
+        self.news.subscribe()
+    }
+
+    /// Ends what would go on for ever. Called by the wiring when it is time to stop.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    async fn closed(&self) {
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
     fn now(&self) -> Timestamp {

@@ -6,6 +6,7 @@ mod delegations;
 mod guarding;
 mod history;
 mod keys;
+mod live;
 mod people;
 mod receipts;
 mod requests;
@@ -77,6 +78,8 @@ pub fn router(manager: Arc<Manager>) -> Router {
             "/assets/passkey.js",
             get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], ui::PASSKEY_SCRIPT)),
         )
+        .route("/live", get(live::stream))
+        .route("/assets/live.js", get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], ui::LIVE_SCRIPT)))
         .route("/assets/style.css", get(async || ([(header::CONTENT_TYPE, "text/css")], ui::STYLE)))
         .route("/assets/icon.svg", get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ui::ICON)))
         .fallback(not_found)
@@ -106,7 +109,8 @@ fn page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &
     let links = if person.is_some() { links(current) } else { Vec::new() };
     let at_desk = person.map(|person| ui::Person { name: person.name.clone(), csrf: person.csrf.clone() });
     let narrow = person.is_none();
-    let shell = ui::Page { site: &manager.settings.name, title, base: "", links: &links, person: at_desk, narrow, body };
+    let script = person.map(|_| "live.js");
+    let shell = ui::Page { site: &manager.settings.name, title, base: "", links: &links, person: at_desk, narrow, script, body };
     let mut response = (status, Html(ui::render(&shell))).into_response();
     let headers = response.headers_mut();
     if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(&[])) {

@@ -284,6 +284,9 @@ impl Manager {
         let mut all = lock(&self.holdings);
         let entry = all.entry(owner.to_owned()).or_default();
         *entry = (entry.0.wrapping_add(1), None);
+        drop(all);
+        // nobody may be there to hear it
+        let _ = self.news.send(owner.to_owned());
     }
 
     /// Asks a server anew; what it says is kept. One reading of a server at a time: whoever asks while one is under way waits

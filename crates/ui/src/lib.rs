@@ -12,6 +12,8 @@ use types::Timestamp;
 pub const STYLE: &str = include_str!("../assets/style.css");
 /// Passkeys, served as `/assets/passkey.js`.
 pub const PASSKEY_SCRIPT: &str = include_str!("../assets/passkey.js");
+/// News of a desk, served as `/assets/live.js`.
+pub const LIVE_SCRIPT: &str = include_str!("../assets/live.js");
 /// The icon, served as `/assets/icon.svg`.
 pub const ICON: &str = include_str!("../assets/icon.svg");
 
@@ -39,6 +41,8 @@ pub struct Page<'a> {
     pub links: &'a [Link],
     pub person: Option<Person>,
     pub narrow: bool,
+    /// A script of ours for every page, below `/assets`.
+    pub script: Option<&'a str>,
     pub body: &'a str,
 }
 
@@ -103,8 +107,16 @@ mod tests {
 
     #[test]
     fn what_people_typed_is_escaped() {
-        let page =
-            Page { site: "Wayleave", title: "<script>", base: "", links: &[], person: None, narrow: true, body: "<p>ok</p>" };
+        let page = Page {
+            site: "Wayleave",
+            title: "<script>",
+            base: "",
+            links: &[],
+            person: None,
+            narrow: true,
+            script: None,
+            body: "<p>ok</p>",
+        };
         let html = render(&page);
         assert!(html.contains("&#60;script&#62;") && html.contains("<p>ok</p>"), "{html}");
     }

@@ -90,7 +90,8 @@ impl Visit {
             .collect();
         let person =
             self.person.as_ref().map(|(account, _)| Person { name: account.display_name().to_owned(), csrf: self.csrf(app) });
-        let html = ui::render(&Page { site: &app.site, title, base: &app.base(), links: &links, person, narrow, body });
+        let html =
+            ui::render(&Page { site: &app.site, title, base: &app.base(), links: &links, person, narrow, script: None, body });
         let mut response = self.answer(app, Html(html));
         if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(form_targets)) {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

@@ -336,7 +336,8 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
 fn page(gateway: &Gateway, status: StatusCode, title: &str, body: &str) -> Response {
     // the gateway's own pages carry their style with them: every path of it may be somebody's file
     let base = gateway.settings.authorization_servers.first().map(String::as_str).unwrap_or_default();
-    let shell = ui::Page { site: &gateway.settings.name, title, base, links: &[], person: None, narrow: true, body };
+    let shell =
+        ui::Page { site: &gateway.settings.name, title, base, links: &[], person: None, narrow: true, script: None, body };
     let mut response = Response::new(Body::from(ui::render(&shell)));
     *response.status_mut() = status;
     let policy = format!("default-src 'none'; style-src {base}; img-src {base}; frame-ancestors 'none'; base-uri 'none'");

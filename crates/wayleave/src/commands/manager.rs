@@ -70,7 +70,10 @@ pub async fn keep_house(manager: Arc<Manager>, mut stop: Stop) {
     loop {
         tokio::select! {
             _ = tend.tick() => manager.tend(),
-            () = stop.wait() => break,
+            () = stop.wait() => {
+                manager.close();
+                break;
+            }
         }
     }
 }
