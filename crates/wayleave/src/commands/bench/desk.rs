@@ -22,6 +22,20 @@ pub struct Options {
     /// How often each page is asked for; the slowest counts
     #[arg(long, default_value_t = 10)]
     rounds: usize,
+    /// Folder with the project's browser scripts: measures in Chromium, too (`cargo xtask test` sets them up)
+    #[arg(long)]
+    browser: Option<std::path::PathBuf>,
+}
+
+/// First paint and a filter in Chromium, in milliseconds.
+async fn painted(scripts: &Path, desk: &str) -> Result<(f64, f64), Exit> {
+    let world = serde_json::json!({"desk": desk, "password": DESK_PASSWORD}).to_string();
+    let mut command = tokio::process::Command::new("node");
+    let output = command.arg("paint.mjs").current_dir(scripts).env("WORLD", world).output().await.map_err(Exit::failed)?;
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|_| Exit::failed(format!("the browser: {}", String::from_utf8_lossy(&output.stderr))))?;
+    let number = |name: &str| said.get(name).and_then(serde_json::Value::as_f64).unwrap_or(f64::INFINITY);
+    Ok((number("first"), number("filter")))
 }
 
 struct Temporary(std::path::PathBuf);
@@ -103,6 +117,11 @@ pub(super) async fn run(options: &Options) -> Result<(), Exit> {
         ("everybody", "/people", "Who can reach"),
     ] {
         say::line(&format!("{name:30} {:8.1} ms", slowest(&mut alice, path, says, rounds).await?));
+    }
+    if let Some(scripts) = &options.browser {
+        let (first, filter) = painted(scripts, &desk).await?;
+        say::line(&format!("{:30} {first:8.1} ms", "first paint in Chromium"));
+        say::line(&format!("{:30} {filter:8.1} ms", "a search in Chromium"));
     }
     let page = alice.open(&format!("/share?all=yes&guard={guard}")).await.map_err(Exit::failed)?;
     let fields = [("email", "bob@bar.example"), ("scope", "view"), ("step", "review")];
