@@ -3,7 +3,7 @@
 
 use crate::holdings::{Holdings, Known, Thing, Who};
 use crate::person::Person;
-use crate::share::{Shared, Sharing};
+use crate::share::{Shared, Sharing, deletion};
 use crate::store::Place;
 use crate::vault::OpenKey;
 use crate::{Manager, PATIENCE, Trouble, lock};
@@ -225,6 +225,31 @@ impl Manager {
         let answer = call(body).await?;
         if [201, 409].contains(&answer.status) { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
     }
+}
+
+impl Manager {
+    /// A key counts nowhere any more, and nothing that it signed: asked of each server until it has confirmed.
+    pub(crate) async fn withdraw_credential(self: &Arc<Self>, owner: &str, subject: &str) -> Result<(), Trouble> {
+        let holdings = self.holdings(owner)?;
+        let wanted: Vec<_> = holdings
+            .servers
+            .iter()
+            .flat_map(|known| {
+                let here = known.snapshot.credentials.iter().filter(|one| subject_of(&one.cred_value) == Some(subject));
+                let at = known.snapshot.credentials_endpoint.clone().unwrap_or_default();
+                here.map(move |one| deletion(known, format!("The key {subject} counts no more"), format!("{at}/{}", one.id)))
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Err(Trouble::Refused("This key counts at no server of yours.".into()));
+        }
+        self.ask(owner, wanted).await
+    }
+}
+
+/// What a credential is called: its DID, or the name of its client.
+pub(crate) fn subject_of(value: &Value) -> Option<&str> {
+    value.get("id").or_else(|| value.get("client_id")).or_else(|| value.get("client_name")).and_then(Value::as_str)
 }
 
 impl Known {

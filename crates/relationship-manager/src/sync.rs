@@ -58,6 +58,8 @@ pub(crate) struct Snapshot {
     pub(crate) signs: bool,
     #[serde(default)]
     pub(crate) credentials: Vec<CredentialDocument>,
+    #[serde(default)]
+    pub(crate) credentials_endpoint: Option<String>,
     /// Of an authorization server: whether nothing passes that she did not sign.
     #[serde(default)]
     pub(crate) demands_signature: Option<bool>,
@@ -204,6 +206,7 @@ impl Asking<'_> {
                 snapshot.available = self.list(&format!("{management}/my-resources")).await?;
                 snapshot.signs = true;
                 snapshot.credentials = self.list(&format!("{management}/my-credentials")).await?;
+                snapshot.credentials_endpoint = Some(format!("{management}/my-credentials"));
                 snapshot.servers = self.list(&format!("{management}/authorization-servers")).await?;
                 self.told(management, snapshot).await?;
             }
@@ -216,6 +219,7 @@ impl Asking<'_> {
                 let policies = metadata.policy_endpoint.clone();
                 let shared = policies.as_ref().map(|url| format!("{url}?role=requesting_party"));
                 snapshot.signs = metadata.resource_owner_credentials_endpoint.is_some();
+                snapshot.credentials_endpoint.clone_from(&metadata.resource_owner_credentials_endpoint);
                 snapshot.credentials = self.list_if(metadata.resource_owner_credentials_endpoint.clone()).await?;
                 snapshot.demands_signature = self.settings(metadata).await?;
                 snapshot.guarded = self.list_if(metadata.registered_resources_endpoint.clone()).await?;

@@ -3,6 +3,7 @@
 
 use super::things::{host_of, troubles};
 use super::{Desk, Fields, at_desk, page};
+use crate::consent_receipt::KeptReceipt;
 use crate::history::{Told, claim};
 use crate::holdings::{Holdings, Known};
 use crate::words;
@@ -10,8 +11,9 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use types::Timestamp;
+use std::collections::HashMap;
 use types::event::{EventDocument, EventKind, EventOutcome};
+use types::{PolicyId, Timestamp};
 
 /// Lines on one page.
 const PAGE: usize = 100;
@@ -79,10 +81,23 @@ fn kind(kind: EventKind) -> &'static str {
     }
 }
 
-fn of_event(holdings: &Holdings, known: &Known, event: &EventDocument) -> Line {
+/// Whom a policy was for, as its receipts say; also of one that is gone.
+type Parties<'a> = HashMap<&'a PolicyId, &'a str>;
+
+fn parties(known: &Known) -> Parties<'_> {
+    fn of(kept: &KeptReceipt) -> Option<(&PolicyId, &str)> {
+        let receipt = &kept.listed.receipt;
+        let purpose = receipt.services.first().and_then(|service| service.purposes.first());
+        Some((receipt.policy_id.as_ref()?, purpose?.third_party_name.as_deref()?))
+    }
+    known.snapshot.receipts.iter().filter_map(of).collect()
+}
+
+fn of_event(holdings: &Holdings, known: &Known, parties: &Parties<'_>, event: &EventDocument) -> Line {
     let issuer = known.link.place.issuer();
     let thing = event.resource_id.as_ref().and_then(|id| holdings.guarded(issuer, id));
-    let email = claim(event, "email").or_else(|| claim(event, "sub"));
+    let party = event.policy_id.as_ref().and_then(|id| parties.get(id).copied());
+    let email = claim(event, "email").or_else(|| claim(event, "sub")).or(party);
     let client = event.client_id.as_ref().map(|client| client.as_str());
     let scopes = words::list(event.scopes.iter().map(ToString::to_string));
     let mut who = [email, client].into_iter().flatten().collect::<Vec<_>>().join(" with ");
@@ -134,7 +149,8 @@ fn of_told(holdings: &Holdings, known: &Known, told: &Told) -> Line {
 /// Everything that is known to have happened, the newest first.
 pub(super) fn lines(holdings: &Holdings) -> Vec<Line> {
     let of = |known: &Known| {
-        let events = known.snapshot.events.iter().map(|event| of_event(holdings, known, event));
+        let parties = parties(known);
+        let events = known.snapshot.events.iter().map(|event| of_event(holdings, known, &parties, event));
         let told = known.snapshot.told.iter().map(|told| of_told(holdings, known, told));
         events.chain(told).collect::<Vec<_>>()
     };

@@ -5,7 +5,7 @@ use super::{Desk, Fields, at_desk, page, posted, see_other};
 use crate::holdings::Known;
 use crate::passkey::{Brought, Key};
 use crate::person::Person;
-use crate::signing::Prepared;
+use crate::signing::{Prepared, subject_of};
 use crate::vault::SHORTEST;
 use crate::{Manager, Trouble};
 use askama::Template;
@@ -117,6 +117,8 @@ struct Demand {
 struct KeysPage<'a> {
     keys: Vec<KeyRow>,
     demands: Vec<Demand>,
+    /// Keys that count for her and are not at this desk: subject, and where.
+    others: Vec<(String, String)>,
     /// Signed shares that end soon, in words.
     ending: Vec<String>,
     shortest: usize,
@@ -174,6 +176,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super:
     let body = ui::render(&KeysPage {
         keys: keys.collect(),
         demands: demands.collect(),
+        others: others(&holdings.servers, &all),
         ending: holdings
             .ending(manager.now())
             .into_iter()
@@ -192,6 +195,24 @@ fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super:
         csrf: &person.csrf,
     });
     Ok(page(manager, Some(person), StatusCode::OK, "Keys", "/keys", &body))
+}
+
+/// Credentials that count at her servers without being a key of this desk.
+fn others(servers: &[Known], own: &[Key]) -> Vec<(String, String)> {
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for known in servers {
+        for subject in known.snapshot.credentials.iter().filter_map(|one| subject_of(&one.cred_value)) {
+            if own.iter().any(|key| key.did == subject) {
+                continue;
+            }
+            let place = host_of(known.link.place.url());
+            match found.iter_mut().find(|(other, _)| other == subject) {
+                Some((_, places)) => places.push(place),
+                None => found.push((subject.to_owned(), vec![place])),
+            }
+        }
+    }
+    found.into_iter().map(|(subject, places)| (subject, crate::words::list(places))).collect()
 }
 
 pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
@@ -218,6 +239,13 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
             "passphrase" => manager.seal_under(person, &opened()?, passphrase).await?,
             "delete" if fields.one("sure") != "yes" => {
                 return Err(Trouble::Refused("Tick that you are sure: nobody can give the key back to you.".into()));
+            }
+            "withdraw" if fields.one("sure") != "yes" => {
+                return Err(Trouble::Refused("Tick that you are sure: what this key signed ends with it.".into()));
+            }
+            "withdraw" => {
+                manager.withdraw_credential(&person.owner, did).await?;
+                return Ok(see_other("/withdrawals"));
             }
             "delete" => manager.delete_key(person, did).await?,
             "renew" => return renew(manager, person, did),

@@ -50,8 +50,11 @@ impl Browser {
                 return Ok(Shown { url: parsed, status: 0, html: String::new() });
             }
             let mut headers = HeaderMap::new();
-            let here = self.cookies.iter().filter(|((path, _), _)| parsed.path().starts_with(path.as_str()));
-            let cookies: Vec<_> = here.map(|((_, name), value)| format!("{name}={value}")).collect();
+            let mut here: Vec<_> =
+                self.cookies.iter().filter(|((path, _), _)| parsed.path().starts_with(path.as_str())).collect();
+            // longer paths come first (RFC 6265 5.4)
+            here.sort_by_key(|((path, _), _)| std::cmp::Reverse(path.len()));
+            let cookies: Vec<_> = here.into_iter().map(|((_, name), value)| format!("{name}={value}")).collect();
             put(&mut headers, "cookie", &cookies.join("; "));
             if body.is_some() {
                 put(&mut headers, "content-type", "application/x-www-form-urlencoded");

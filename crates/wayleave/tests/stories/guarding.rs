@@ -2,6 +2,7 @@
 //! servers; and sees it when one of them tells another story than before.
 
 use crate::choosing::{LABORATORY, open_gateway};
+use crate::gateway::Guarded;
 use crate::processes::{Folder, Server};
 use crate::relations::{Desk, Sitting, bob_at, laboratory, reads};
 use std::path::Path;
@@ -79,6 +80,7 @@ async fn a_thing_moves_to_another_server_and_its_shares_come_along() {
     // what happened, at both and at the server that keeps it
     alice.ask_all().await;
     let history = alice.json("/api/history").await.to_string();
+    assert!(history.contains("bob@bar.example: view"), "with whom it was shared: {history}");
     for what in ["Shared", "Access was given", "Reached once, by the word of its authorization server", "No longer guarded here"]
     {
         assert!(history.contains(what), "{what}: {history}");
@@ -155,13 +157,11 @@ async fn a_server_that_loses_her_history_or_tells_another_is_found_out() {
 #[tokio::test]
 async fn a_server_without_our_extensions_is_linked_and_says_what_it_has_not() {
     let plain = Server::start("[profiles]\nextensions = false\n");
-    let other = Server::start(LABORATORY);
-    // guarded by the plain one, managed with the other's tokens
-    let guarded = open_gateway(&plain, |text| {
-        text.replacen(
-            &format!("[gateway.management]\nissuer = \"{}\"", plain.issuer),
-            &format!("[gateway.management]\nissuer = \"{}\"", other.issuer),
-            1,
+    // guarded by it; its owners log in at the gateway itself
+    let guarded = Guarded::start_changed(&plain, "", |text| {
+        format!(
+            "{text}[outbound]\nallow_private_networks = true\nallow_http = true\n\
+             [[account]]\nusername = \"alice\"\nemail = \"alice@foo.example\"\npassword = \"alice-password\"\n"
         )
     });
     crate::gateway::challenge_of(&crate::gateway::raw(outbound::Method::GET, &guarded.photo(), &[]).await);
@@ -169,8 +169,12 @@ async fn a_server_without_our_extensions_is_linked_and_says_what_it_has_not() {
     let mut alice = Sitting::of(&desk, "alice").await;
     let page = alice.link(&plain.issuer).await;
     assert!(page.html.contains("of the bare standard: shared on its own pages"), "{}", page.html);
+    // what the gateway says of itself is standard beside it: the thing is there, with who guards it, and where to share it
+    alice.link(&guarded.url).await;
     let things = alice.things().await;
-    assert!(things.is_empty());
+    assert!(things.len() == 1 && things[0]["guards"][0]["issuer"] == plain.issuer.as_str(), "{things:?}");
+    let page = alice.open(&format!("/thing/{}", things[0]["key"].as_str().unwrap())).await;
+    assert!(page.html.contains("keeps to the bare UMA standard") && !page.html.contains("Share it</a>"), "{}", page.html);
     for path in ["/", "/people", "/requests", "/history", "/keys", "/delegations", "/receipts"] {
         let page = alice.open(path).await;
         assert!(

@@ -46,6 +46,10 @@ async fn a_signed_share_that_ends_soon_is_proposed_shown_and_signed_anew() {
     let page = alice.browser.submit(&page, "/keys", &fields).await.unwrap();
     assert!(page.html.contains("What you signed ends soon") && page.html.contains("bob@bar.example, up to"), "{}", page.html);
     let page = alice.browser.submit(&page, "/keys", &[("what", "register")]).await.unwrap();
+    assert!(
+        page.html.contains("Other keys that count for you") && page.html.contains(&old.replace(':', "&#58;"))
+            || page.html.contains(&old)
+    );
     let page = alice.browser.submit(&page, "/keys", &[("what", "renew")]).await.unwrap();
     assert!(page.html.contains("Exactly what you sign") && page.html.matches("allowed_rqp").count() == 1, "{}", page.html);
     assert!(!page.html.contains("an-old-one"), "a new name: the old one can be withdrawn by itself");
@@ -56,4 +60,12 @@ async fn a_signed_share_that_ends_soon_is_proposed_shown_and_signed_anew() {
     assert!(left[0]["expires_at"].as_i64().unwrap() > now.plus(80 * 86_400).0);
     let rpt = bob_at(server, &guarded[0], 1).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(reads(&guarded[0], &rpt).await, 200);
+    // the old key is lost: it counts nowhere any more. Then hers, too, and all that it signed
+    let page = alice.open("/keys").await;
+    let unsure = alice.browser.submit(&page, "/keys", &[("what", "withdraw")]).await.unwrap();
+    assert_eq!(unsure.status, 400);
+    let gone = alice.browser.submit(&page, "/keys", &[("what", "withdraw"), ("sure", "yes")]).await.unwrap();
+    assert!(gone.html.contains("2 of 2 confirmed") && gone.html.contains("counts no more"), "{}", gone.html);
+    tokio::time::sleep(std::time::Duration::from_millis(1_050)).await;
+    assert_eq!(reads(&guarded[0], &rpt).await, 401);
 }
