@@ -132,6 +132,38 @@ const asked = await fetch(`${world.server}/token`, { method: 'POST', body });
 assert.equal((await asked.json()).error, 'request_submitted');
 await page.getByRole('heading', { name: 'bob@bar.example' }).waitFor();
 assert.match(await page.getByRole('link', { name: /^Requests/ }).textContent(), /1$/);
+await look('requests-one');
+await page.goto(`${world.desk}/for-others`);
+await heading('Share for others');
+await look('for-others');
+
+// her key shows who she is, and nothing else
+const me = new URLSearchParams({ client_id: 'http://127.0.0.1:9001/claims', response_type: 'id_token', scope: 'openid', nonce: 'n', audience: world.server });
+await page.goto(`${world.desk}/self-issued?${me}`);
+await heading('Show who you are?');
+await look('self-issued');
+
+// she opens her own album with Viewer, which nothing lets in yet: the server's page sends her here
+const own = /ticket="([^"]+)"/.exec((await fetch(world.photo)).headers.get('www-authenticate'))[1];
+const form = new URLSearchParams({
+  grant_type: 'urn:ietf:params:oauth:grant-type:uma-ticket', ticket: own, client_id: 'viewer', client_secret: 'viewer-secret',
+});
+const need = await (await fetch(`${world.server}/token`, { method: 'POST', body: form })).json();
+assert.equal(need.error, 'need_info');
+const claims = new URLSearchParams({ client_id: 'viewer', ticket: need.ticket, claims_redirect_uri: 'http://127.0.0.1:9001/claims' });
+await page.goto(`${need.redirect_user}?${claims}`);
+await page.getByRole('link', { name: 'I have an account here' }).click();
+await page.getByLabel('User name or e-mail address').fill('alice');
+await page.getByLabel('Password').fill('alice-password');
+await page.keyboard.press('Enter');
+await page.getByRole('link', { name: /^Decide at/ }).waitFor();
+await look('claims-hers');
+await page.getByRole('link', { name: /^Decide at/ }).click();
+await page.getByText('Whoever proves the address alice@foo.example may view Holiday').waitFor();
+await look('decide');
+await press('Allow it, and go back');
+await heading('Show who you are');
+await page.goto(world.desk);
 await look('requests');
 await page.getByRole('link', { name: 'Servers' }).click();
 await heading('Your servers');

@@ -8,6 +8,7 @@
 
 mod consent_receipt;
 mod delegating;
+mod for_other;
 mod guarding;
 mod history;
 mod holdings;

@@ -3,6 +3,7 @@
 mod api;
 mod deciding;
 mod delegations;
+mod for_others;
 mod guarding;
 mod history;
 mod keys;
@@ -57,6 +58,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/servers/unlink", post(servers::unlink))
         .route("/servers/guard", post(guarding::server))
         .route("/delegations", get(delegations::list).post(delegations::change))
+        .route("/for-others", get(for_others::list).post(for_others::share))
         .route("/receipts", get(receipts::list))
         .route("/receipts/export", get(receipts::export))
         .route("/notify", post(notify))

@@ -2,6 +2,7 @@
 //! server. A server that fails keeps its last word, beside why it fails.
 
 use crate::consent_receipt::KeptReceipt;
+use crate::for_other::ForOther;
 use crate::history::{Audit, KeptHead, Told};
 use crate::holdings::{Holdings, Known};
 use crate::store::{Link, Place};
@@ -13,13 +14,13 @@ use jose::KeySet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use types::access_request::AccessRequestDocument;
 use types::available_resource::{AvailableResource, ChosenServer};
 use types::credential::CredentialDocument;
-use types::delegation::{DelegationDocument, May};
+use types::delegation::DelegationDocument;
 use types::event::EventDocument;
 use types::metadata::Metadata;
 use types::policy::{PolicyDocument, SharedPolicy};
@@ -101,17 +102,6 @@ pub(crate) struct Snapshot {
     pub(crate) keys: Vec<String>,
 }
 
-/// Somebody who lets her decide.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct ForOther {
-    /// Her account id at that server.
-    pub(crate) owner: String,
-    pub(crate) name: String,
-    pub(crate) requests: Vec<AccessRequestDocument>,
-    /// What her things are called.
-    pub(crate) names: BTreeMap<ResourceId, String>,
-}
-
 /// The readings of a link: how many were begun, and the turn.
 #[derive(Default)]
 pub(crate) struct Reading {
@@ -126,7 +116,7 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    async fn list<T: DeserializeOwned>(&self, url: &str) -> Result<Vec<T>, Trouble> {
+    pub(crate) async fn list<T: DeserializeOwned>(&self, url: &str) -> Result<Vec<T>, Trouble> {
         let joint = if url.contains('?') { '&' } else { '?' };
         let url = format!("{url}{joint}limit=1000");
         let call = ApiCall {
@@ -141,7 +131,7 @@ impl Asking<'_> {
     }
 
     /// A list that not every server has.
-    async fn list_if<T: DeserializeOwned>(&self, url: Option<String>) -> Result<Vec<T>, Trouble> {
+    pub(crate) async fn list_if<T: DeserializeOwned>(&self, url: Option<String>) -> Result<Vec<T>, Trouble> {
         match url {
             Some(url) => self.list(&url).await,
             None => Ok(Vec::new()),
@@ -158,28 +148,6 @@ impl Asking<'_> {
             return Err(Trouble::Refused(answer.refusal()));
         }
         Ok(answer.body.get("require_resource_owner_token").and_then(Value::as_bool))
-    }
-
-    /// What waits for her decision in others' places.
-    async fn for_others(&self, metadata: &Metadata) -> Result<Vec<ForOther>, Trouble> {
-        let given = metadata.delegations_endpoint.as_ref().map(|url| format!("{url}?role=delegate"));
-        let given: Vec<DelegationDocument> = self.list_if(given).await?;
-        let mut owners: BTreeMap<String, String> = BTreeMap::new();
-        for one in given.into_iter().filter(|one| one.may.contains(&May::Approve)) {
-            if let Some(owner) = one.owner {
-                owners.insert(owner.as_str().to_owned(), one.owner_name.unwrap_or_else(|| owner.as_str().to_owned()));
-            }
-        }
-        let mut all = Vec::new();
-        for (owner, name) in owners {
-            let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", &owner).finish();
-            let at = |url: &Option<String>| url.as_ref().map(|url| format!("{url}?{query}"));
-            let guarded: Vec<Guarded> = self.list_if(at(&metadata.registered_resources_endpoint)).await?;
-            let requests = self.list_if(at(&metadata.access_requests_endpoint)).await?;
-            let named = |one: Guarded| Some((one.id, one.description.name?));
-            all.push(ForOther { owner, name, requests, names: guarded.into_iter().filter_map(named).collect() });
-        }
-        Ok(all)
     }
 
     /// Its keys. New ones come beside those that are known; all of them exchanged at once is another server behind the same

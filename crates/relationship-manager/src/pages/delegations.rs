@@ -43,6 +43,8 @@ struct DelegationsPage<'a> {
     rows: Vec<Row>,
     servers: Vec<Server>,
     for_others: Vec<String>,
+    /// Whether she may share for one of them.
+    shares: bool,
     troubles: Vec<String>,
     csrf: &'a str,
 }
@@ -96,6 +98,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
         rows: rows.collect(),
         servers: servers.map(|known| Server { link: known.link.id.clone(), place: host_of(known.link.place.url()) }).collect(),
         for_others: others.collect(),
+        shares: holdings.servers.iter().any(|known| known.snapshot.for_others.iter().any(|one| !one.shareable.is_empty())),
         troubles: troubles(&holdings),
         csrf: &person.csrf,
     });

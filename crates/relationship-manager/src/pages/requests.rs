@@ -2,8 +2,8 @@
 
 use super::things::{host_of, troubles};
 use super::{Desk, at_desk, page, posted, see_other};
+use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known};
-use crate::sync::ForOther;
 use crate::{Trouble, words};
 use askama::Template;
 use axum::extract::{Request, State};

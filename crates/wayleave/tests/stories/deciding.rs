@@ -41,7 +41,7 @@ async fn carol_decides_while_alice_is_away() {
     let said = "carol@foo.example may answer requests for you: print and view, of everything of yours";
     assert!(page.html.contains(said), "{}", page.html);
     carol.link(&server.issuer).await;
-    assert!(carol.open("/delegations").await.html.contains("You may answer requests for alice"));
+    assert!(carol.open("/delegations").await.html.contains("You may decide for alice"));
     assert_eq!(bob_at(server, &guarded[0], 1).await.err().as_deref(), Some("request_submitted"));
     let page = until(&mut carol, "/requests", "bob@bar.example").await;
     assert!(page.html.contains("<strong>alice</strong>, for whom you may decide, to view Holiday"), "{}", page.html);
@@ -74,6 +74,38 @@ async fn carol_decides_while_alice_is_away() {
     assert!(page.html.contains("You agreed: bob@bar.example") && !page.html.contains("not verified"), "{}", page.html);
     let exported = alice.open("/receipts/export").await.html;
     assert!(exported.contains("receipt_jwt") && exported.contains("KI-CR-v1.1.0"));
+}
+
+/// Carol shares for Alice, as far as she may; it is Alice's to see, and ends with the delegation.
+#[tokio::test]
+async fn carol_shares_for_alice_as_far_as_she_may() {
+    let (servers, guarded) = laboratory().await;
+    let desk = Desk::start();
+    let (mut alice, mut carol) = (Sitting::of(&desk, "alice").await, Sitting::of(&desk, "carol").await);
+    alice.link(&servers[0].issuer).await;
+    carol.link(&servers[0].issuer).await;
+    assert!(carol.open("/for-others").await.html.contains("Nobody lets you share for them"));
+    let page = alice.open("/delegations").await;
+    let fields = [("email", "carol@foo.example"), ("may", "share"), ("scopes", "view"), ("until", "2033-12-01"), ("what", "new")];
+    alice.browser.submit(&page, "/delegations", &fields).await.unwrap();
+    let page = carol.open("/servers").await;
+    carol.browser.submit(&page, "/servers/read", &[]).await.unwrap();
+    let page = carol.open("/for-others").await;
+    assert!(page.html.contains("For alice") && page.html.contains("as far as: view<"), "{}", page.html);
+    let thing = wayleave::demo::browser::attribute(page.html.split("name=\"thing\"").nth(1).unwrap(), "value");
+    let share = |scope: &'static str| [("thing", thing.clone()), ("email", "bob@bar.example".into()), ("scope", scope.into())];
+    for (scope, status) in [("edit", 400), ("view", 200)] {
+        let fields = share(scope);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let page = carol.browser.submit(&page, "/for-others", &fields).await.unwrap();
+        assert_eq!(page.status, status, "{scope}: {}", page.html);
+    }
+    let rpt = bob_at(&servers[0], &guarded[0], 1).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(reads(&guarded[0], &rpt).await, 200);
+    let page = alice.open("/delegations").await;
+    alice.browser.submit(&page, "/delegations", &[("what", "end")]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    assert_eq!(reads(&guarded[0], &rpt).await, 401);
 }
 
 /// Named by her key, of one thing, by Alice's own signature: each server checks it, sees it, and hears of its end.
