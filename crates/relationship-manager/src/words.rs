@@ -88,18 +88,23 @@ pub(crate) fn day(until: Timestamp) -> String {
     words.split(',').next().unwrap_or_default().to_owned()
 }
 
-/// What will be possible, and what not.
-pub(crate) fn promise(who: &Who, things: &[&str], scopes: &ScopeSet, rest: &ScopeSet, until: Option<Timestamp>) -> String {
+/// `Whoever proves the address bob@bar.example may view A, B and 3 more`, without an end.
+pub(crate) fn may(who: &Who, things: &[&str], scopes: &ScopeSet) -> String {
     let things = match things {
         [] => "nothing".to_owned(),
         some if some.len() <= 3 => list(some.iter().copied()),
         [first, second, rest @ ..] => format!("{first}, {second} and {} more", rest.len()),
         [one] => (*one).to_owned(),
     };
+    format!("{} may {} {things}", who.in_words(), list(scopes.iter().map(ToString::to_string)))
+}
+
+/// What will be possible, and what not.
+pub(crate) fn promise(who: &Who, things: &[&str], scopes: &ScopeSet, rest: &ScopeSet, until: Option<Timestamp>) -> String {
     let until =
         until.map_or_else(|| ", until you withdraw it".to_owned(), |until| format!(" up to and including {}", day(until)));
     let not = if rest.is_empty() { String::new() } else { format!("; not {}", either(rest.iter().map(ToString::to_string))) };
-    format!("{} may {} {things}{until}{not}.", who.in_words(), list(scopes.iter().map(ToString::to_string)))
+    format!("{}{until}{not}.", may(who, things, scopes))
 }
 
 impl Share {

@@ -121,7 +121,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
             host: &asked.client_host,
             verified: asked.client.verified,
             for_other: asked.owner.is_some(),
-            promise: words::promise(&who, &names, &asked.resource_scopes, &types::ScopeSet::new(), None),
+            promise: words::may(&who, &names, &asked.resource_scopes),
             until: ui::date_of(manager.now().plus(90 * 86_400)),
             sign,
             why_not: if matches!(who, Who::Anyone) {

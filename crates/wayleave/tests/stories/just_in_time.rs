@@ -75,7 +75,7 @@ async fn she_writes_a_policy_at_her_desk_while_she_waits_and_goes_on() {
     let viewer = Viewer::begin(&guarded[0]).await;
     let page = alice.browser.open(&viewer.sent.url).await.unwrap();
     let page = to_desk(&mut alice, &page).await;
-    let says = "Whoever proves the address alice@foo.example may view Holiday, until you withdraw it.";
+    let says = "Whoever proves the address alice@foo.example may view Holiday</strong>, with";
     assert!(page.html.contains(says) && page.html.contains("127.0.0.1"), "{}: {}", page.url, page.html);
     let asked = page.url.clone();
     let page = alice.browser.submit(&page, "/decide", &[("decision", "approve"), ("until", "2033-12-01")]).await.unwrap();
