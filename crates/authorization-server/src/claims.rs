@@ -20,13 +20,20 @@ pub(crate) struct Pushed<'a> {
 const PCT_CONTEXT: &str = "persisted claims";
 
 /// `typ` of headers that are surely no ID token (RFC 8725 3.11).
-const FOREIGN_TYPES: [&str; 8] = [
+const FOREIGN_TYPES: [&str; 15] = [
     "at+jwt",
     "dpop+jwt",
     "logout+jwt",
     "secevent+jwt",
     "rot+jwt",
     "delegation+jwt",
+    "credential-proof+jwt",
+    "access-request+jwt",
+    "policy-request+jwt",
+    "consent-receipt+jwt",
+    "event-head+jwt",
+    "discovery+jwt",
+    "pat-assertion+jwt",
     "identity-claims+jwt",
     "oauth-authz-req+jwt",
 ];

@@ -5,6 +5,10 @@
 //! Pages are rendered on the server and work without JavaScript, but for passkeys, which browsers give to scripts alone; the
 //! policy of [`content_security_policy`] allows no script but our own.
 
+mod events;
+
+pub use events::{kind_in_words, outcome_in_words};
+
 use askama::Template;
 use types::Timestamp;
 

@@ -76,39 +76,8 @@ struct HistoryPage {
     next: Option<String>,
 }
 
-fn kind_in_words(kind: types::event::EventKind) -> &'static str {
-    use types::event::EventKind as K;
-    match kind {
-        K::ResourceRegistered => "A resource was put under protection",
-        K::ResourceUpdated => "The description of a resource changed",
-        K::ResourceDeleted => "A resource is no longer protected here",
-        K::PolicyCreated => "Something was shared",
-        K::PolicyUpdated => "A share was changed",
-        K::PolicyDeleted => "A share was withdrawn",
-        K::ClaimsGathered => "Somebody showed who they are",
-        K::RptIssued => "Access was given",
-        K::RptUpgraded => "Access was widened",
-        K::RptRefreshed => "Access was renewed",
-        K::RptRevoked => "Access was given back",
-        K::RptRefused => "Access was not given",
-        K::RequestSubmitted => "Somebody asked you",
-        K::RequestApproved => "A request was approved",
-        K::RequestDenied => "A request was refused",
-        K::RequestExpired => "A request ran out",
-        K::CredentialRegistered => "A key of yours was registered",
-        K::CredentialWithdrawn => "A key of yours was withdrawn, with all that it signed",
-        K::DelegationCreated => "You let somebody decide for you",
-        K::DelegationWithdrawn => "Somebody no longer decides for you, and what she did for you has ended",
-        K::ManagerLinked => "A manager is told of requests to you",
-        K::ManagerUnlinked => "A manager is told nothing more",
-        K::ResourceServerLinked => "A resource server was linked",
-        K::ResourceServerUnlinked => "A resource server was unlinked",
-    }
-}
-
 /// `GET /my/history`.
 async fn history(State(app): State<Shared>, request: Request) -> Response {
-    use types::event::EventOutcome as O;
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
         let owner = match owner(&app, visit, path::MY_HISTORY) {
@@ -135,18 +104,12 @@ async fn history(State(app): State<Shared>, request: Request) -> Response {
             entries.push(Entry {
                 when: ui::in_words(event.time),
                 what: match name {
-                    Some(name) => format!("{}: {name}", kind_in_words(event.kind)),
-                    None => kind_in_words(event.kind).to_owned(),
+                    Some(name) => format!("{}: {name}", ui::kind_in_words(event.kind)),
+                    None => ui::kind_in_words(event.kind).to_owned(),
                 },
                 who,
                 scopes: event.scopes.to_string(),
-                outcome: event.outcome.map(|outcome| match outcome {
-                    O::Granted => ("granted", ""),
-                    O::Partial => ("granted in part", ""),
-                    O::NeedInfo => ("asked who they are", "wait"),
-                    O::Submitted => ("waiting for you", "wait"),
-                    O::Denied => ("refused", "no"),
-                }),
+                outcome: event.outcome.map(ui::outcome_in_words),
             });
         }
         let body = ui::render(&HistoryPage { base: app.base(), entries, next });

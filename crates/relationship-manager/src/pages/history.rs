@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use std::collections::HashMap;
-use types::event::{EventDocument, EventKind, EventOutcome};
+use types::event::EventDocument;
 use types::{PolicyId, Timestamp};
 
 /// Lines on one page.
@@ -51,36 +51,6 @@ struct HistoryPage {
     troubles: Vec<String>,
 }
 
-fn kind(kind: EventKind) -> &'static str {
-    use EventKind as K;
-    match kind {
-        K::ResourceRegistered => "Put under guard",
-        K::ResourceUpdated => "Its description changed",
-        K::ResourceDeleted => "No longer guarded here",
-        K::PolicyCreated => "Shared",
-        K::PolicyUpdated => "A share was changed",
-        K::PolicyDeleted => "A share was withdrawn",
-        K::ClaimsGathered => "Somebody showed who they are",
-        K::RptIssued => "Access was given",
-        K::RptUpgraded => "Access was widened",
-        K::RptRefreshed => "Access was renewed",
-        K::RptRevoked => "Access was given back",
-        K::RptRefused => "Access was not given",
-        K::RequestSubmitted => "Somebody asked you",
-        K::RequestApproved => "A request was approved",
-        K::RequestDenied => "A request was refused",
-        K::RequestExpired => "A request ran out",
-        K::CredentialRegistered => "A key of yours was registered",
-        K::CredentialWithdrawn => "A key of yours was withdrawn",
-        K::DelegationCreated => "You let somebody decide for you",
-        K::DelegationWithdrawn => "Somebody no longer decides for you",
-        K::ManagerLinked => "A desk is told of requests to you",
-        K::ManagerUnlinked => "A desk is told nothing more",
-        K::ResourceServerLinked => "A resource server was linked",
-        K::ResourceServerUnlinked => "A resource server was unlinked",
-    }
-}
-
 /// Whom a policy was for, as its receipts say; also of one that is gone.
 type Parties<'a> = HashMap<&'a PolicyId, &'a str>;
 
@@ -106,17 +76,11 @@ fn of_event(holdings: &Holdings, known: &Known, parties: &Parties<'_>, event: &E
     }
     Line {
         time: event.time,
-        what: kind(event.kind).to_owned(),
+        what: ui::kind_in_words(event.kind).to_owned(),
         thing: thing.map(|thing| (thing.name.clone(), thing.key.clone())),
         who,
         place: host_of(issuer),
-        tag: event.outcome.map(|outcome| match outcome {
-            EventOutcome::Granted => ("granted", ""),
-            EventOutcome::Partial => ("granted in part", ""),
-            EventOutcome::NeedInfo => ("asked who they are", "wait"),
-            EventOutcome::Submitted => ("waits for you", "wait"),
-            EventOutcome::Denied => ("refused", "no"),
-        }),
+        tag: event.outcome.map(ui::outcome_in_words),
     }
 }
 

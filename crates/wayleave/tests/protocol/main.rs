@@ -11,6 +11,7 @@ mod interaction;
 mod isolation;
 mod oauth;
 mod owner;
+mod passkeys;
 mod paths;
 mod people;
 mod permission;

@@ -25,7 +25,7 @@ fn provider(redirect_uris: &[String]) -> (Foreign, String) {
 }
 
 /// The provider, and a server whose people may log in there; it is told of the server before that runs.
-fn both(more: &str) -> (Foreign, Server, String) {
+fn both(more: &str) -> (Foreign, Server, String, String) {
     let port = free_port();
     let own = format!("http://127.0.0.1:{port}");
     let (provider, issuer) = provider(&[format!("{own}/login/callback")]);
@@ -34,7 +34,7 @@ fn both(more: &str) -> (Foreign, Server, String) {
         let people = people.replace(&format!("127.0.0.1:{old}"), &format!("127.0.0.1:{port}"));
         format!("{people}[[account]]\nusername = \"mallory\"\npassword = \"mallory-password\"\n{}", section(&issuer, more))
     });
-    (provider, server, own)
+    (provider, server, own, issuer)
 }
 
 fn section(issuer: &str, more: &str) -> String {
@@ -65,7 +65,7 @@ fn way_there(page: &Shown, name: &str) -> String {
 
 #[tokio::test]
 async fn an_account_elsewhere_opens_one_here_once_its_owner_has_linked_them() {
-    let (_provider, _server, own) = both("");
+    let (_provider, _server, own, issuer) = both("");
     let mut alice = Browser::new(open_outbound());
     // nobody is let in because an address is the same
     let login = alice.open(&format!("{own}/login")).await.unwrap();
@@ -98,6 +98,13 @@ async fn an_account_elsewhere_opens_one_here_once_its_owner_has_linked_them() {
     }
     let page = mallory.open(&format!("{own}/login/elsewhere?issuer=https://evil.example")).await.unwrap();
     assert_eq!(page.status, 400);
+    // no other page can have an account linked to whoever is logged in: that would open hers to its owner
+    let named: String = form_urlencoded::byte_serialize(issuer.as_bytes()).collect();
+    for token in ["yes", "guessed"] {
+        let url = format!("{own}/login/elsewhere?issuer={named}&return=%2Faccount&link={token}");
+        let page = again.open(&url).await.unwrap();
+        assert!(page.status == 400 && page.html.contains("came from another place"), "{}", page.html);
+    }
     // and it is unlinked again
     let page = again.open(&format!("{own}/account")).await.unwrap();
     let page = again.submit(&page, "/account?unlink", &[("what", "unlink")]).await.unwrap();
@@ -109,7 +116,7 @@ async fn an_account_elsewhere_opens_one_here_once_its_owner_has_linked_them() {
 
 #[tokio::test]
 async fn newcomers_have_accounts_where_the_operator_says_so() {
-    let (_provider, _server, own) = both("make_accounts = true\nemail_domains = [\"foo.example\"]\n");
+    let (_provider, _server, own, _) = both("make_accounts = true\nemail_domains = [\"foo.example\"]\n");
     for _ in 0..2 {
         let mut dora = Browser::new(open_outbound());
         let login = dora.open(&format!("{own}/login?return=%2Faccount")).await.unwrap();

@@ -32,14 +32,15 @@ pub(super) struct Elsewhere {
     pub(super) query: String,
 }
 
-/// Those whose people may log in here; `linking`: to link an account of hers.
-pub(super) fn elsewhere(app: &Host, back: &str, linking: bool) -> Vec<Elsewhere> {
+/// Those whose people may log in here; `linking`: to link an account of hers, with the token of her browser, so that no other
+/// page can begin that.
+pub(super) fn elsewhere(app: &Host, back: &str, linking: Option<&str>) -> Vec<Elsewhere> {
     let one = |provider: &std::sync::Arc<dyn identity::upstream::Upstream>| {
         let mut form = Form::default();
         form.set("issuer", provider.issuer());
         form.set("return", back);
-        if linking {
-            form.set("link", "yes");
+        if let Some(token) = linking {
+            form.set("link", token);
         }
         Elsewhere { name: provider.name().to_owned(), query: form.encode() }
     };
@@ -108,7 +109,7 @@ async fn render(app: &Host, visit: &Visit, error: Option<String>) -> Result<Resp
             .into_iter()
             .map(|one| LinkedRow { name: one.name(), provider: name_of(&one.issuer), known_as: one.known_as })
             .collect(),
-        elsewhere: elsewhere(app, &back, true),
+        elsewhere: elsewhere(app, &back, Some(&visit.csrf(app))),
         again: (!session.is_fresh(app.identity.now())).then(|| login_url(app, &back, Some(&account.username))),
         error,
     });
@@ -216,7 +217,11 @@ pub(super) async fn begin_elsewhere(State(app): State<Host>, request: Request) -
         let back = safe_return(&app, query.one("return")?);
         let linking = match (query.one("link")?, &visit.person) {
             (None, _) => None,
-            (Some(_), Some((_, session))) => Some(session),
+            (Some(token), Some((_, session))) if token == visit.csrf(&app) => Some(session),
+            (Some(_), Some(_)) => {
+                let what = "this link is too old, or came from another place: load the page again";
+                return Failure::refuse(ErrorCode::InvalidRequest, what);
+            }
             (Some(_), None) => return Ok(visit.answer(&app, see_other(&login_url(&app, &back, None)))),
         };
         let issuer = query.one("issuer")?.unwrap_or_default();

@@ -33,7 +33,7 @@ struct LoginPage<'a> {
 }
 
 pub(super) fn login_page(app: &Host, visit: &Visit, back: String, username: &str, error: Option<&str>) -> Response {
-    let (question, elsewhere) = (Question::of(app, visit), elsewhere(app, &back, false));
+    let (question, elsewhere) = (Question::of(app, visit), elsewhere(app, &back, None));
     let page = LoginPage { base: app.base(), csrf: visit.csrf(app), back, username, error, question, elsewhere };
     visit.page(app, "Log in", "login", &ui::render(&page), &[])
 }
