@@ -1,7 +1,7 @@
 //! Carol decides while Alice is away, at the same desk; and the receipts of it all.
 
 use crate::processes::Server;
-use crate::relations::{Desk, Sitting, bob_at, laboratory, reads};
+use crate::relations::{Desk, Sitting, bob_at, is_out, laboratory, reads};
 use std::time::{Duration, Instant};
 
 /// Waits until a page shows something.
@@ -67,8 +67,7 @@ async fn carol_decides_while_alice_is_away() {
     let page = alice.open("/delegations").await;
     let page = alice.browser.submit(&page, "/delegations", &[("what", "end")]).await.unwrap();
     assert!(page.html.contains("1 of 1 confirmed"), "{}", page.html);
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
-    assert_eq!(reads(&guarded[0], &rpt).await, 401);
+    is_out(&guarded[0], &rpt).await;
     // what she agreed to and took back, signed and kept
     let page = until(&mut alice, "/receipts", "You took back: bob@bar.example").await;
     assert!(page.html.contains("You agreed: bob@bar.example") && !page.html.contains("not verified"), "{}", page.html);
@@ -104,8 +103,7 @@ async fn carol_shares_for_alice_as_far_as_she_may() {
     assert_eq!(reads(&guarded[0], &rpt).await, 200);
     let page = alice.open("/delegations").await;
     alice.browser.submit(&page, "/delegations", &[("what", "end")]).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
-    assert_eq!(reads(&guarded[0], &rpt).await, 401);
+    is_out(&guarded[0], &rpt).await;
 }
 
 /// Named by her key, of one thing, by Alice's own signature: each server checks it, sees it, and hears of its end.

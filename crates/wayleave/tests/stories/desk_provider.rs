@@ -4,26 +4,15 @@
 use crate::choosing::{LABORATORY, open_gateway};
 use crate::gateway::{Guarded, challenge_of, raw};
 use crate::processes::Server;
-use crate::relations::{Desk, Sitting, open_outbound, reads};
-use client::{Called, Client, Credentials, TicketRequest, Traded};
-use jose::{SystemClock, SystemRandomness, base64url, digest};
+use crate::relations::{Desk, Sitting, open_outbound, reads, viewer};
+use client::{Called, TicketRequest, Traded};
+use jose::{SystemClock, base64url, digest};
 use outbound::Method;
 use serde_json::json;
-use std::sync::Arc;
 use types::token::ID_TOKEN_FORMAT;
 use wayleave::demo::browser::Browser;
 
 const VIEWER: &str = "http://127.0.0.1:9001/claims";
-
-fn viewer() -> Client {
-    Client {
-        outbound: open_outbound(),
-        clock: Arc::new(SystemClock),
-        randomness: Arc::new(SystemRandomness),
-        credentials: Credentials::secret("viewer", "viewer-secret"),
-        dpop_key: None,
-    }
-}
 
 /// Trades a fresh ticket with the claim token that `of` gets for it.
 async fn with_token(guarded: &Guarded, of: impl AsyncFnOnce(&str, &str) -> String) -> Result<u16, String> {

@@ -3,11 +3,9 @@
 
 use crate::gateway::Guarded;
 use crate::processes::Server;
-use crate::relations::{Desk, Sitting, laboratory, open_outbound, reads};
-use client::{Called, Challenge, Client, Credentials, PersonSent, TicketRequest, Traded};
-use jose::{SystemClock, SystemRandomness};
+use crate::relations::{Desk, Sitting, laboratory, reads, viewer};
+use client::{Called, Challenge, Client, PersonSent, TicketRequest, Traded};
 use outbound::Method;
-use std::sync::Arc;
 use wayleave::demo::browser::{Shown, attribute};
 
 const BACK: &str = "http://127.0.0.1:9001/claims";
@@ -21,13 +19,7 @@ struct Viewer {
 
 impl Viewer {
     async fn begin(guarded: &Guarded) -> Self {
-        let client = Client {
-            outbound: open_outbound(),
-            clock: Arc::new(SystemClock),
-            randomness: Arc::new(SystemRandomness),
-            credentials: Credentials::secret("viewer", "viewer-secret"),
-            dpop_key: None,
-        };
+        let client = viewer();
         let Called::Challenged(challenge) = client.call(Method::GET, &guarded.photo(), None).await.unwrap() else { panic!() };
         let metadata = client.discover(&challenge.issuer).await.unwrap();
         let request =

@@ -24,3 +24,4 @@ mod relations;
 mod renewing;
 mod searching;
 mod services;
+mod stolen;

@@ -1,6 +1,6 @@
 //! What Alice signed ends soon: her desk proposes to sign it anew when her key is open, and never does so by itself.
 
-use crate::relations::{Desk, Sitting, bob_at, laboratory, reads};
+use crate::relations::{Desk, Sitting, bob_at, is_out, laboratory, reads};
 use jose::{Algorithm, Clock, SigningKey, SystemClock, did};
 use outbound::{Method, Request};
 use serde_json::{Value, json};
@@ -66,6 +66,5 @@ async fn a_signed_share_that_ends_soon_is_proposed_shown_and_signed_anew() {
     assert_eq!(unsure.status, 400);
     let gone = alice.browser.submit(&page, "/keys", &[("what", "withdraw"), ("sure", "yes")]).await.unwrap();
     assert!(gone.html.contains("2 of 2 confirmed") && gone.html.contains("counts no more"), "{}", gone.html);
-    tokio::time::sleep(std::time::Duration::from_millis(1_050)).await;
-    assert_eq!(reads(&guarded[0], &rpt).await, 401);
+    is_out(&guarded[0], &rpt).await;
 }
