@@ -239,6 +239,8 @@ fn judge_ungranted(question: &Question<'_>, index: &PolicyIndex<'_>, resource: &
             }));
         }
     }
+    // a policy that does not pass a demanded signature is in force all the same: the owner has thought of this already
+    any |= question.require_authority && question.policies.iter().any(|policy| in_force_on(policy, question, resource, scope));
     if gathers {
         Verdict::Gather(open)
     } else if asks || (!any && question.no_policy == NoPolicy::Ask) {
@@ -246,6 +248,12 @@ fn judge_ungranted(question: &Question<'_>, index: &PolicyIndex<'_>, resource: &
     } else {
         Verdict::Deny
     }
+}
+
+fn in_force_on(policy: &Policy, question: &Question<'_>, resource: &ResourceId, scope: &Scope) -> bool {
+    policy.resource() == Some(resource)
+        && policy.covers(scope)
+        && policy.is_in_force(resource, question.client, question.jkt, question.now)
 }
 
 /// Where a policy leaves the format open, the hint names the one that every client can send.

@@ -183,12 +183,14 @@ async fn only_what_she_signed_passes_if_she_wants_it_so() {
         let demand = json!({"require_resource_owner_token": true});
         world.call("PUT", "/uma/owner-settings", &pmt, demand).await.ok(200);
         try_it("viewer", "view").await.refused(403, "request_denied");
-        // asked, she cannot approve what would not pass
+        // asked, she cannot approve what would not pass; and a share that she did not sign is no reason to ask her again
         world
             .call("PUT", "/uma/owner-settings", &pmt, json!({"require_resource_owner_token": true, "no_policy": "ask"}))
             .await
             .ok(200);
-        try_it("viewer", "view").await.refused(403, "request_submitted");
+        try_it("viewer", "view").await.refused(403, "request_denied");
+        // of what she has not thought yet, she is asked
+        try_it("viewer", "print").await.refused(403, "request_submitted");
         let waiting =
             world.call("GET", "/uma/access-requests", &pmt, Value::Null).await.json[0]["_id"].as_str().unwrap().to_owned();
         let path = format!("/uma/access-requests/{waiting}");
