@@ -1,6 +1,7 @@
 //! The desk's pages and its JSON. Rendered on the server; they work without JavaScript, on a phone first.
 
 mod api;
+mod api_actions;
 mod deciding;
 mod delegations;
 mod for_others;
@@ -71,7 +72,11 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/api/things", get(api::things))
         .route("/api/people", get(api::people))
         .route("/api/servers", get(api::servers))
-        .route("/api/withdrawals", get(api::withdrawals))
+        .route("/api/me", get(api::me))
+        .route("/api/share", post(api_actions::share))
+        .route("/api/withdrawals", get(api::withdrawals).post(api_actions::withdraw))
+        .route("/api/requests", get(api::requests).post(api_actions::decide))
+        .route("/api/shared-with-me", get(api::shared_with_me))
         .route("/api/history", get(api::history))
         .route("/login", get(log_in))
         .route("/callback", get(callback))

@@ -1,5 +1,6 @@
-//! The same as JSON, for whoever is logged in: `/api/things?q=&server=&guard=&shared=yes&from=&limit=`, `/api/people`,
-//! `/api/servers`, `/api/withdrawals`, `/api/history`.
+//! The same as JSON, for whoever is logged in (what it does is in `api_actions`): `/api/me`, `/api/things?q=&server=&guard=&shared=yes&from=&limit=`, `/api/people`,
+//! `/api/servers`, `/api/withdrawals`, `/api/history`, `/api/requests`,
+//! `/api/shared-with-me`.
 
 use super::{Desk, Fields};
 use crate::holdings::{Filter, Holdings};
@@ -109,10 +110,40 @@ pub(super) async fn history(State(manager): Desk, request: Request) -> Response 
     .await
 }
 
-pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Response {
+pub(super) async fn me(State(manager): Desk, request: Request) -> Response {
+    answer(manager, request.headers(), async |_, person| Ok(json!({"name": person.name, "csrf": person.csrf}))).await
+}
+
+pub(super) async fn requests(State(manager): Desk, request: Request) -> Response {
     answer(manager, request.headers(), async |manager, person| {
-        let all = manager.list_tasks(&person.owner).await?;
-        let all = all.iter().map(|task| {
+        let holdings = manager.holdings(&person.owner)?;
+        let all = holdings.servers.iter().flat_map(|known| {
+            let own = known.snapshot.requests.iter().map(|request| (None, request));
+            let others = known.snapshot.for_others.iter();
+            let others = others.flat_map(|other| other.requests.iter().map(move |request| (Some(&other.owner), request)));
+            own.chain(others).map(move |(owner, request)| json!({"server": known.link.id, "owner": owner, "request": request}))
+        });
+        Ok(json!(all.collect::<Vec<_>>()))
+    })
+    .await
+}
+
+pub(super) async fn shared_with_me(State(manager): Desk, request: Request) -> Response {
+    answer(manager, request.headers(), async |manager, person| {
+        let holdings = manager.holdings(&person.owner)?;
+        Ok(json!(holdings.servers.iter().flat_map(|known| &known.snapshot.shared_with_me).collect::<Vec<_>>()))
+    })
+    .await
+}
+
+pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Response {
+    answer(manager, request.headers(), async |manager, person| withdrawn(manager, person).await).await
+}
+
+/// What was withdrawn lately, and where it stands.
+pub(super) async fn withdrawn(manager: &Arc<Manager>, person: &Person) -> Result<Value, Trouble> {
+    let all = manager.list_tasks(&person.owner).await?;
+    let all = all.iter().map(|task| {
             let state = match &task.standing {
                 Standing::Waiting { .. } => "waiting",
                 Standing::Confirmed { .. } => "confirmed",
@@ -120,7 +151,5 @@ pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Respo
             };
             json!({"id": task.id, "group": task.group, "what": task.what, "server": task.server, "created": task.created, "state": state})
         });
-        Ok(json!(all.collect::<Vec<_>>()))
-    })
-    .await
+    Ok(json!(all.collect::<Vec<_>>()))
 }

@@ -50,12 +50,7 @@ impl Browser {
                 return Ok(Shown { url: parsed, status: 0, html: String::new() });
             }
             let mut headers = HeaderMap::new();
-            let mut here: Vec<_> =
-                self.cookies.iter().filter(|((path, _), _)| parsed.path().starts_with(path.as_str())).collect();
-            // longer paths come first (RFC 6265 5.4)
-            here.sort_by_key(|((path, _), _)| std::cmp::Reverse(path.len()));
-            let cookies: Vec<_> = here.into_iter().map(|((_, name), value)| format!("{name}={value}")).collect();
-            put(&mut headers, "cookie", &cookies.join("; "));
+            put(&mut headers, "cookie", &self.cookies_for(parsed.path()));
             if body.is_some() {
                 put(&mut headers, "content-type", "application/x-www-form-urlencoded");
                 put(&mut headers, "origin", &parsed.origin().ascii_serialization());
@@ -76,6 +71,13 @@ impl Browser {
             }
         }
         Err(format!("{url} redirects in a circle"))
+    }
+
+    /// The `Cookie` header for a path; longer paths come first (RFC 6265 5.4).
+    pub fn cookies_for(&self, path: &str) -> String {
+        let mut here: Vec<_> = self.cookies.iter().filter(|((of, _), _)| path.starts_with(of.as_str())).collect();
+        here.sort_by_key(|((of, _), _)| std::cmp::Reverse(of.len()));
+        here.into_iter().map(|((_, name), value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
     fn take_cookies(&mut self, headers: &HeaderMap) {

@@ -6,6 +6,7 @@ mod content;
 mod crashes;
 mod deciding;
 mod desk;
+mod desk_api;
 mod desk_provider;
 mod elsewhere;
 mod gateway;
