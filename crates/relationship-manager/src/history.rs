@@ -72,7 +72,9 @@ impl Asking<'_> {
     /// The newest lines of a resource server's history.
     pub(crate) async fn told(&self, management: &str, snapshot: &mut Snapshot) -> Result<(), Trouble> {
         let answer = self.page(&format!("{management}/my-history?limit={KEPT}")).await?;
-        snapshot.told = serde_json::from_value(answer.body).unwrap_or_default();
+        // a line that this desk does not understand is left out, and no other for it
+        let items = answer.body.as_array().into_iter().flatten();
+        snapshot.told = items.filter_map(|item| Told::deserialize(item).ok()).collect();
         Ok(())
     }
 
@@ -98,9 +100,15 @@ impl Asking<'_> {
         }
         match &snapshot.head {
             Some(kept) if kept.n == seen.n && kept.hash == seen.hash => {}
-            Some(kept) => match self.compare(url, kept, &seen, now).await? {
-                Some(audit) => snapshot.audit = Some(audit),
-                None => snapshot.head = Some(seen),
+            Some(kept) => match self.compare(url, kept, &seen, now).await {
+                Ok(Some(audit)) => snapshot.audit = Some(audit),
+                Ok(None) => (snapshot.head, snapshot.followed) = (Some(seen), true),
+                // a server that never showed its chain; one that did before owes it
+                Err(Trouble::Refused(_)) if !snapshot.followed => snapshot.head = Some(seen),
+                Err(Trouble::Refused(why)) => {
+                    return Err(Trouble::Refused(format!("its history cannot be followed any more: {why}")));
+                }
+                Err(trouble) => return Err(trouble),
             },
             None => snapshot.head = Some(seen),
         }

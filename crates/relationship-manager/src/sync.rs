@@ -97,6 +97,9 @@ pub(crate) struct Snapshot {
     pub(crate) head: Option<KeptHead>,
     #[serde(default)]
     pub(crate) audit: Option<Audit>,
+    /// Whether it has shown its chain before.
+    #[serde(default)]
+    pub(crate) followed: bool,
     /// Thumbprints of the keys that it signs with.
     #[serde(default)]
     pub(crate) keys: Vec<String>,
@@ -213,11 +216,7 @@ fn all_exchanged(known: &[String], seen: &[String]) -> bool {
 impl Manager {
     /// What is known of an owner's servers. Those that were not asked for a while are asked in the background.
     pub(crate) fn holdings(self: &Arc<Self>, owner: &str) -> Result<Arc<Holdings>, Trouble> {
-        let (change, known) = lock(&self.holdings).entry(owner.to_owned()).or_default().clone();
-        let holdings = match known {
-            Some(known) => known,
-            None => self.join_anew(owner, change)?,
-        };
+        let holdings = self.known_holdings(owner)?;
         let now = self.now();
         for known in holdings.servers.iter().filter(|known| known.snapshot.asked.plus(FRESH) < now) {
             if self.is_being_read(owner, &known.link.id) {
@@ -227,6 +226,15 @@ impl Manager {
             tokio::spawn(async move { manager.read_server(&owner, &id).await });
         }
         Ok(holdings)
+    }
+
+    /// The same without asking anybody.
+    pub(crate) fn known_holdings(&self, owner: &str) -> Result<Arc<Holdings>, Trouble> {
+        let (change, known) = lock(&self.holdings).entry(owner.to_owned()).or_default().clone();
+        match known {
+            Some(known) => Ok(known),
+            None => self.join_anew(owner, change),
+        }
     }
 
     /// Joined from the store. Kept only where nothing has changed meanwhile: what was read before a change is not what is

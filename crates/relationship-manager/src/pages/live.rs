@@ -13,10 +13,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use types::access_request::AccessRequestState;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long changes are gathered.
+const FLOCK: Duration = Duration::from_millis(200);
 /// After so many the browser comes again, with a session that is looked at anew.
 const HEARTBEATS: u32 = 20;
 
@@ -64,7 +66,8 @@ impl Listening {
         loop {
             // logged out meanwhile: nothing more
             self.manager.person(&self.headers).ok()??;
-            let waiting = self.manager.holdings(&self.owner).ok()?.waiting();
+            // servers tell of requests by themselves: an open page is no reason to ask them
+            let waiting = self.manager.known_holdings(&self.owner).ok()?.waiting();
             if self.told.replace(waiting) != Some(waiting) {
                 return Some(format!("event: requests\ndata: {waiting}\n\n"));
             }
@@ -79,7 +82,11 @@ impl Listening {
                 }
                 Ok(Err(RecvError::Closed)) => return None,
                 // whoever missed something looks
-                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {
+                    // changes come in flocks: all of them are looked at once
+                    tokio::time::sleep(FLOCK).await;
+                    while !matches!(self.news.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+                }
             }
         }
     }
