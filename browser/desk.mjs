@@ -13,7 +13,7 @@ if (world.pictures) {
   mkdirSync(world.pictures, { recursive: true });
 }
 
-const page = await (await browser.newContext({ bypassCSP: true })).newPage();
+const page = await (await browser.newContext()).newPage();
 
 async function look(name) {
   for (const { name: way, width, colorScheme } of looks) {
@@ -70,6 +70,10 @@ await look('tried');
 await page.getByRole('link', { name: 'Have it guarded elsewhere' }).click();
 await heading('Who guards it');
 await look('guard');
+await page.getByRole('radio').first().check();
+await press('Have it guarded there');
+await heading(/^Guarded by/);
+await look('guarded');
 await page.goto(`${world.desk}/`);
 await page.getByRole('link', { name: 'Holiday' }).first().click();
 await heading('Who can reach it');
@@ -110,6 +114,14 @@ await page.getByLabel('Last day').fill('2033-12-01');
 await press('Let them decide');
 await page.getByText('carol@foo.example may answer requests for you').first().waitFor();
 await look('delegations');
+// by a key: signed, and shown before
+await page.getByLabel(/^Who/).fill('did:key:z6MkpTHR8VNsBxYAAWHut2Geadd9jSwuBV8xRoAnwWsdvktH');
+await page.getByLabel('Last day').fill('2033-12-01');
+await press('Let them decide');
+await heading('Let them decide?');
+await page.getByText('resource_scopes').first().waitFor();
+await look('sign');
+await page.getByRole('link', { name: 'Do not' }).click();
 await page.goto(`${world.desk}/receipts`);
 await page.getByText('You took back: bob@bar.example').first().waitFor();
 await look('receipts');
@@ -171,6 +183,18 @@ await look('servers');
 await page.getByLabel(/^Link a server/).fill('http://127.0.0.1:9');
 await press('Find it');
 await heading('No answer');
+await look('error');
+await page.goto(`${world.desk}/servers`);
+await page.getByLabel(/^Link a server/).fill(world.server);
+await press('Find it');
+await heading('Log in there');
+await look('server-go');
+await page.getByRole('link', { name: 'Do not' }).click();
+await page.getByText('Let another server guard your things').click();
+await page.getByLabel(/^May be guarded by/).fill(world.other);
+await press('Introduce it');
+await heading('Log in there');
+await look('guard-go');
 await page.goto(`${world.desk}/servers`);
 await press('Log out');
 await heading('Logged out');
@@ -179,4 +203,8 @@ await page.getByRole('link', { name: 'Log out there, too' }).click();
 await page.locator('#main').getByRole('button', { name: 'Log out' }).click();
 await page.goto(`${world.desk}/people`);
 await heading(/^Log in/);
+await page.getByLabel('User name or e-mail address').fill('alice');
+await page.getByLabel('Password').fill('alice-desk-password');
+await page.keyboard.press('Enter');
+await heading('Who can reach your things');
 await browser.close();

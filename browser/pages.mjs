@@ -27,7 +27,7 @@ async function look(page, name) {
   }
 }
 
-const person = async () => (await browser.newContext({ javaScriptEnabled: true, bypassCSP: true })).newPage();
+const person = async () => (await browser.newContext({ javaScriptEnabled: true })).newPage();
 const [alice, bob] = [await person(), await person()];
 const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
 

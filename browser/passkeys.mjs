@@ -8,7 +8,7 @@ import { launch } from './people.mjs';
 const world = JSON.parse(process.env.WORLD);
 const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const browser = await launch();
-const page = await (await browser.newContext({ bypassCSP: true })).newPage();
+const page = await (await browser.newContext()).newPage();
 const errors = [];
 page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
 

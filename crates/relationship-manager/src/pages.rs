@@ -23,10 +23,11 @@ use askama::Template;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
 
 /// Longest notice.
@@ -91,6 +92,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/assets/icon.svg", get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ui::ICON)))
         .fallback(not_found)
         .with_state(manager)
+        .layer(axum::middleware::from_fn(come_back))
 }
 
 async fn not_found(State(manager): Desk, request: Request) -> Response {
@@ -170,19 +172,34 @@ async fn at_desk(
     }
 }
 
-/// The same for a page that another server sent her to: after logging in, she comes back to it.
-async fn at_desk_or_back(
-    manager: Arc<Manager>,
-    parts: &Parts,
-    work: impl AsyncFnOnce(&Arc<Manager>, &Person) -> Shown,
-) -> Response {
-    match manager.person(&parts.headers) {
-        Ok(None) => {
-            let back = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-            see_other(&format!("/login?{}", form_urlencoded::Serializer::new(String::new()).append_pair("return", back).finish()))
-        }
-        _ => at_desk(manager, &parts.headers, work).await,
+/// The same page, whose form's answer leads to this place (browsers hold forms to that).
+fn leading_to(mut response: Response, url: &url::Url) -> Response {
+    if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(&[url.origin().ascii_serialization()])) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
+    response
+}
+
+/// Whoever must log in first comes back to the page that she wanted.
+async fn come_back(request: Request, next: Next) -> Response {
+    let wanted = (request.method() == Method::GET).then(|| request.uri().path_and_query().map(ToString::to_string)).flatten();
+    let mut response = next.run(request).await;
+    let to_log_in = response.headers().get(header::LOCATION).is_some_and(|to| to == "/login");
+    if let Some(wanted) = wanted.filter(|wanted| to_log_in && wanted != "/") {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("return", &wanted).finish();
+        if let Ok(to) = HeaderValue::from_str(&format!("/login?{query}")) {
+            response.headers_mut().insert(header::LOCATION, to);
+        }
+    }
+    response
+}
+
+/// A page of ours, and no way out of this desk.
+fn is_own(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains(|c: char| c == '\\' || c.is_control())
+        && !["/login", "/logout", "/callback"].iter().any(|way| path.starts_with(way))
 }
 
 /// Parameters of a URL or a form, in order.
@@ -253,9 +270,8 @@ async fn notify(State(manager): Desk, request: Request) -> Response {
 
 async fn log_in(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    // to a page of ours alone
     let back = Fields::of_query(&parts).one("return").to_owned();
-    let back = Some(back).filter(|back| ["/decide?", "/self-issued?"].iter().any(|page| back.starts_with(page)));
+    let back = Some(back).filter(|back| is_own(back));
     match manager.begin_log_in(back).await {
         Ok((url, state)) => with_begun(&manager, see_other(&url), &state),
         Err(trouble) => shown(&manager, None, Err(trouble)),
@@ -315,4 +331,21 @@ async fn log_out(State(manager): Desk, request: Request) -> Response {
         Ok(page(manager, None, StatusCode::OK, "Logged out", "", &body))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_own;
+
+    #[test]
+    fn threat_19_whoever_logs_in_comes_back_to_a_page_of_this_desk() {
+        for own in ["/people", "/decide?request=x", "/thing/x"] {
+            assert!(is_own(own), "{own}");
+        }
+        for other in
+            ["", "people", "//evil.example", "/\\evil.example", "https://evil.example", "/\n/x", "/login", "/callback?code=x"]
+        {
+            assert!(!is_own(other), "{other:?}");
+        }
+    }
 }

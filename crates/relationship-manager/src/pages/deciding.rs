@@ -4,7 +4,7 @@
 
 use super::keys::{Asking, brought};
 use super::things::host_of;
-use super::{Desk, Fields, at_desk_or_back, page, posted, see_other};
+use super::{Desk, Fields, at_desk, leading_to, page, posted, see_other};
 use crate::holdings::{Holdings, Thing, Who};
 use crate::person::Person;
 use crate::share::Sharing;
@@ -14,7 +14,7 @@ use crate::{Manager, Trouble, words};
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use types::linked_manager::PolicyRequest;
@@ -94,7 +94,7 @@ fn to_sign(
 pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
-    at_desk_or_back(manager, &parts, async |manager, person| {
+    at_desk(manager, &parts.headers, async |manager, person| {
         let text = query.one("request");
         let (asked, link) = manager.read_policy_request(person, text).await?;
         // what was put under guard a moment ago is to have its name
@@ -132,17 +132,10 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
             csrf: &person.csrf,
         });
         let response = page(manager, Some(person), StatusCode::OK, "Let it in?", "/requests", &body);
-        Ok(leading_to(response, &asked.return_uri))
+        let back = url::Url::parse(&asked.return_uri);
+        Ok(back.map(|back| leading_to(response, &back)).unwrap_or_else(|_| see_other("/requests")))
     })
     .await
-}
-
-/// The form's answer leads back to the server that asked (browsers hold forms to that).
-fn leading_to(mut response: Response, url: &str) -> Response {
-    let origin = url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-    let policy = HeaderValue::from_str(&ui::content_security_policy(&[origin]));
-    response.headers_mut().extend(policy.ok().map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
-    response
 }
 
 pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {

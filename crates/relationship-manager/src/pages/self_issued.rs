@@ -4,14 +4,14 @@
 
 use super::keys::{Asking, brought};
 use super::things::host_of;
-use super::{Desk, Fields, at_desk_or_back, page, posted, see_other};
+use super::{Desk, Fields, at_desk, leading_to, page, posted, see_other};
 use crate::Trouble;
 use crate::signing::{Draft, Form, jti_of};
 use askama::Template;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -74,7 +74,7 @@ fn answer(back: &Url, fields: &[(&str, &str)], state: &str) -> Response {
 pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
-    at_desk_or_back(manager, &parts, async |manager, person| {
+    at_desk(manager, &parts.headers, async |manager, person| {
         let back = back_of(&query)?;
         let state = query.one("state");
         if query.one("response_type") != "id_token" || !query.one("scope").split(' ').any(|scope| scope == "openid") {
@@ -116,10 +116,8 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
             state,
             csrf: &person.csrf,
         });
-        let mut response = page(manager, Some(person), StatusCode::OK, "Show who you are?", "", &body);
-        let policy = HeaderValue::from_str(&ui::content_security_policy(&[back.origin().ascii_serialization()]));
-        response.headers_mut().extend(policy.ok().map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
-        Ok(response)
+        let response = page(manager, Some(person), StatusCode::OK, "Show who you are?", "", &body);
+        Ok(leading_to(response, &back))
     })
     .await
 }

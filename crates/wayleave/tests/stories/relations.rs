@@ -241,7 +241,7 @@ async fn a_real_browser_sits_at_the_desk() {
         alice.link(place).await;
     }
     let world = serde_json::json!({"desk": desk.url, "pictures": std::env::var("WAYLEAVE_PICTURES").ok(),
-        "photo": guarded[0].photo(), "server": servers[0].issuer, "bob": servers[0].id_token(7)});
+        "photo": guarded[0].photo(), "server": servers[0].issuer, "other": servers[1].issuer, "bob": servers[0].id_token(7)});
     tokio::task::spawn_blocking(move || crate::others::run("node", "desk.mjs", &world)).await.unwrap();
 }
 
