@@ -147,3 +147,20 @@ async fn a_desks_people_log_in_at_somebody_elses_provider() {
     let page = there(&mut alice, page, "alice").await;
     assert!(page.html.contains("Your things") && page.html.contains(">alice elsewhere<"), "{}: {}", page.url, page.html);
 }
+
+/// In Chromium, twice: the second time nobody asks, and the log-in leads straight back to the desk.
+#[tokio::test]
+async fn a_real_browser_logs_in_to_a_desk_at_an_authorization_server() {
+    let server = Server::start("[outbound]\nallow_private_networks = true\nallow_http = true\n");
+    let (folder, port) = (Folder::new(), free_port());
+    let url = format!("http://127.0.0.1:{port}");
+    let text = format!(
+        "[manager]\nlisten = \"127.0.0.1:{port}\"\nurl = \"{url}\"\nlogin = \"{}\"\nstore = {{ url = \"memory:\" }}\n\
+         [outbound]\nallow_private_networks = true\nallow_http = true\n",
+        server.issuer
+    );
+    std::fs::write(folder.0.join("wayleave.toml"), text).unwrap();
+    let _manager = Process::start(&["manager"], &folder.0);
+    let world = json!({"desk": url});
+    tokio::task::spawn_blocking(move || crate::others::run("node", "log-in.mjs", &world)).await.unwrap();
+}

@@ -199,7 +199,7 @@ pub(super) async fn log_in(State(app): State<Host>, request: Request) -> Respons
             Ok(cookie) => Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie.unwrap_or_default())),
             Err(Failure::Refused(refusal)) => {
                 let what = crate::browser::sentence(&refusal.description);
-                let mut response = super::login::login_page(&app, visit, back, "", Some(&what));
+                let mut response = super::login::login_page(&app, visit, back, "", Some(&what)).await;
                 *response.status_mut() = crate::error::status_of(refusal.code);
                 Ok(response)
             }

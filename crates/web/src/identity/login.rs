@@ -2,7 +2,7 @@
 
 use super::account::{Elsewhere, Question, elsewhere};
 use crate::Host;
-use crate::browser::{Visit, safe_return, see_other, with_session, without_session};
+use crate::browser::{Visit, origin_of, safe_return, see_other, with_session, without_session};
 use crate::extract::{Parts, split};
 use askama::Template;
 use axum::extract::{Path, Request, State};
@@ -32,10 +32,20 @@ struct LoginPage<'a> {
     elsewhere: Vec<Elsewhere>,
 }
 
-pub(super) fn login_page(app: &Host, visit: &Visit, back: String, username: &str, error: Option<&str>) -> Response {
+/// Where an answer to the log-in may lead without a page between: the client of a request that waits, where she has agreed
+/// before. Browsers hold the form to it.
+async fn leads_to(app: &Host, back: &str) -> Vec<String> {
+    let Some(query) = back.strip_prefix(&format!("{}{}?", app.base(), types::path::AUTHORIZE)) else { return Vec::new() };
+    let Ok(form) = Form::parse(query.as_bytes()) else { return Vec::new() };
+    let request = app.identity.read_authorization(&form).await;
+    request.map(|request| origin_of(&request.redirect_uri)).unwrap_or_default()
+}
+
+pub(super) async fn login_page(app: &Host, visit: &Visit, back: String, username: &str, error: Option<&str>) -> Response {
+    let targets = leads_to(app, &back).await;
     let (question, elsewhere) = (Question::of(app, visit), elsewhere(app, &back, None));
     let page = LoginPage { base: app.base(), csrf: visit.csrf(app), back, username, error, question, elsewhere };
-    visit.page(app, "Log in", "login", &ui::render(&page), &[])
+    visit.page(app, "Log in", "login", &ui::render(&page), &targets)
 }
 
 /// For pages: what goes wrong becomes a page too.
@@ -56,7 +66,7 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
     page(&app, &parts, async |visit| {
         let query = parts.query()?;
         let back = safe_return(&app, query.one("return")?);
-        Ok(login_page(&app, visit, back, query.one("hint")?.unwrap_or_default(), None))
+        Ok(login_page(&app, visit, back, query.one("hint")?.unwrap_or_default(), None).await)
     })
     .await
 }
@@ -77,10 +87,12 @@ pub(super) async fn post(State(app): State<Host>, request: Request) -> Response 
                 let cookie = app.identity.start_session(&account.id).await?;
                 Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie))
             }
-            Ok(None) => Ok(login_page(&app, visit, back, username, Some("That user name and password do not go together."))),
+            Ok(None) => {
+                Ok(login_page(&app, visit, back, username, Some("That user name and password do not go together.")).await)
+            }
             Err(Failure::Refused(refusal)) if refusal.code == ErrorCode::TooManyRequests => {
                 let mut response =
-                    login_page(&app, visit, back, username, Some("Too many attempts. Wait a minute, then try again."));
+                    login_page(&app, visit, back, username, Some("Too many attempts. Wait a minute, then try again.")).await;
                 *response.status_mut() = axum::http::StatusCode::TOO_MANY_REQUESTS;
                 Ok(response)
             }
