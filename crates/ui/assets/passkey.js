@@ -58,8 +58,9 @@
   const said = (error) => (error.name === 'NotAllowedError' ? 'No passkey was used. Try again, or go on without one.'
     : error.name === 'InvalidStateError' ? 'This device has a passkey for this place already.' : error.message);
 
-  for (const form of document.querySelectorAll('form[data-passkey]')) {
-    if (!window.PublicKeyCredential) continue;
+  // browsers make passkeys for names, and for no addresses
+  const able = window.PublicKeyCredential && !/^[\d.]+$|:/.test(location.hostname);
+  for (const form of able ? document.querySelectorAll('form[data-passkey]') : []) {
     form.closest('[hidden]')?.removeAttribute('hidden');
     for (const button of form.querySelectorAll('[data-needs-passkey]')) button.hidden = false;
     form.addEventListener('submit', async (event) => {

@@ -5,7 +5,7 @@ mod authorize;
 mod clients;
 mod login;
 
-pub(crate) use login::{login_url, page};
+pub(crate) use login::{login_url, page, posted};
 mod token;
 
 use crate::error::Answer;

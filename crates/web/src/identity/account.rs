@@ -1,12 +1,12 @@
 //! `/account`: how a person logs in - her passkeys, and her accounts at other providers -, and log-in by each of them.
 
-use super::login::{login_url, page};
+use super::login::{login_url, page, posted};
 use crate::Host;
 use crate::browser::{Visit, safe_return, see_other, with_carried, with_session, without_carried};
 use crate::extract::{Parts, split};
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use identity::passkey::{Assertion, Registration, user_handle};
 use identity::upstream::Arrived;
 use identity::{Failure, Form};
@@ -124,13 +124,7 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
 
 /// `POST /account`: a passkey is added or removed, an account elsewhere is unlinked.
 pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
-    let (parts, body) = split(request);
-    let form = match parts.form(body).await {
-        Ok(form) => form,
-        Err(error) => return error.into_response(),
-    };
-    page(&app, &parts, async |visit| {
-        visit.check_csrf(&app, &parts, &form)?;
+    posted(&app, request, async |visit, _parts, form| {
         let Some((account, session)) = &visit.person else {
             return Err(Refusal::new(ErrorCode::LoginRequired, "You are logged out. Log in and try again.").into());
         };
@@ -187,15 +181,9 @@ pub(super) async fn by_passkey(
 
 /// `POST /login/passkey`.
 pub(super) async fn log_in(State(app): State<Host>, request: Request) -> Response {
-    let (parts, body) = split(request);
-    let form = match parts.form(body).await {
-        Ok(form) => form,
-        Err(error) => return error.into_response(),
-    };
-    page(&app, &parts, async |visit| {
-        visit.check_csrf(&app, &parts, &form)?;
+    posted(&app, request, async |visit, parts, form| {
         let back = safe_return(&app, form.one("return")?);
-        match by_passkey(&app, visit, &parts, &form, None).await {
+        match by_passkey(&app, visit, parts, form, None).await {
             Ok(cookie) => Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie.unwrap_or_default())),
             Err(Failure::Refused(refusal)) => {
                 let what = crate::browser::sentence(&refusal.description);

@@ -60,6 +60,24 @@ pub(crate) async fn page(app: &Host, parts: &Parts, handler: impl AsyncFnOnce(&V
     }
 }
 
+/// For forms of our pages: read, and from this browser's own page.
+pub(crate) async fn posted(
+    app: &Host,
+    request: Request,
+    handler: impl AsyncFnOnce(&Visit, &Parts, &Form) -> Result<Response, Failure>,
+) -> Response {
+    let (parts, body) = split(request);
+    let form = match parts.form(body).await {
+        Ok(form) => form,
+        Err(error) => return error.into_response(),
+    };
+    page(app, &parts, async |visit| {
+        visit.check_csrf(app, &parts, &form)?;
+        handler(visit, &parts, &form).await
+    })
+    .await
+}
+
 /// `GET /login`.
 pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
     let (parts, _) = split(request);
@@ -73,13 +91,7 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
 
 /// `POST /login`: `username` and `password`.
 pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
-    let (parts, body) = split(request);
-    let form = match parts.form(body).await {
-        Ok(form) => form,
-        Err(error) => return error.into_response(),
-    };
-    page(&app, &parts, async |visit| {
-        visit.check_csrf(&app, &parts, &form)?;
+    posted(&app, request, async |visit, parts, form| {
         let back = safe_return(&app, form.one("return")?);
         let (username, password) = (form.one("username")?.unwrap_or_default(), form.one("password")?.unwrap_or_default());
         match app.identity.check_password(username, password, &parts.address()).await {
@@ -124,13 +136,7 @@ pub(super) async fn confirm_logout(State(app): State<Host>, request: Request) ->
 
 /// `POST /logout`.
 pub(super) async fn logout(State(app): State<Host>, request: Request) -> Response {
-    let (parts, body) = split(request);
-    let form = match parts.form(body).await {
-        Ok(form) => form,
-        Err(error) => return error.into_response(),
-    };
-    page(&app, &parts, async |visit| {
-        visit.check_csrf(&app, &parts, &form)?;
+    posted(&app, request, async |visit, _parts, _form| {
         if let Some(cookie) = &visit.session_cookie {
             app.identity.end_session(cookie).await?;
         }
@@ -181,13 +187,7 @@ pub(super) async fn applications(State(app): State<Host>, request: Request) -> R
 
 /// `POST /applications/{id}/withdraw`.
 pub(super) async fn withdraw(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
-    let (parts, body) = split(request);
-    let form = match parts.form(body).await {
-        Ok(form) => form,
-        Err(error) => return error.into_response(),
-    };
-    page(&app, &parts, async |visit| {
-        visit.check_csrf(&app, &parts, &form)?;
+    posted(&app, request, async |visit, _parts, _form| {
         let Some((account, _)) = &visit.person else {
             return Err(Refusal::new(ErrorCode::LoginRequired, "You are logged out. Log in and try again.").into());
         };

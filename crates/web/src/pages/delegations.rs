@@ -5,10 +5,10 @@ use super::owner;
 use crate::Shared;
 use crate::browser::see_other;
 use crate::extract::split;
-use crate::identity::page;
+use crate::identity::{page, posted};
 use askama::Template;
 use axum::extract::{Path, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use types::delegation::{Covered, DelegationDocument, May};
 use types::path;
 
@@ -70,13 +70,7 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
 
 /// `POST /my/delegations/{id}/end`.
 pub(super) async fn end(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
-    let (parts, body) = split(request);
-    let form = match parts.form(body).await {
-        Ok(form) => form,
-        Err(error) => return error.into_response(),
-    };
-    page(&app, &parts, async |visit| {
-        visit.check_csrf(&app, &parts, &form)?;
+    posted(&app, request, async |visit, _parts, _form| {
         let owner = match owner(&app, visit, path::MY_DELEGATIONS) {
             Ok(owner) => owner,
             Err(login) => return Ok(*login),

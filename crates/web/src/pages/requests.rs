@@ -4,11 +4,11 @@ use super::{acting, owner};
 use crate::Shared;
 use crate::browser::see_other;
 use crate::extract::split;
-use crate::identity::page;
+use crate::identity::{page, posted};
 use askama::Template;
 use authorization_server::store::Page;
 use axum::extract::{Path, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use identity::{Failure, Form};
 use std::collections::BTreeMap;
 use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind};
@@ -95,13 +95,7 @@ fn item(request: &AccessRequestDocument, names: &BTreeMap<ResourceId, String>) -
 
 /// `POST /my/requests/{id}`: `decision`, with the scopes that are ticked, and `remember`.
 pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
-    let (parts, body) = split(request);
-    let form = match parts.form(body).await {
-        Ok(form) => form,
-        Err(error) => return error.into_response(),
-    };
-    page(&app, &parts, async |visit| {
-        visit.check_csrf(&app, &parts, &form)?;
+    posted(&app, request, async |visit, _parts, form| {
         let owner = match owner(&app, visit, path::MY_REQUESTS) {
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
@@ -109,7 +103,7 @@ pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, re
         let decision = match form.one("decision")? {
             Some("approve") => DecisionDocument {
                 decision: DecisionKind::Approve,
-                permissions: Some(ticked(&form)?),
+                permissions: Some(ticked(form)?),
                 expires_at: None,
                 remember: form.one("remember")?.is_some(),
             },

@@ -3,12 +3,12 @@
 use crate::Shared;
 use crate::browser::{Visit, origin_of, see_other};
 use crate::extract::split;
-use crate::identity::page;
+use crate::identity::{page, posted};
 use askama::Template;
 use authorization_server::AuthorizationServer;
 use authorization_server::claims_interaction::{Interaction, InteractionError};
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use identity::{Failure, Form};
 use types::{ErrorCode, Refusal};
 
@@ -124,13 +124,7 @@ pub(super) async fn to_manager(State(app): State<Shared>, request: Request) -> R
 
 /// `POST /claims/continue`: an address, a code, or the decision.
 pub(super) async fn post(State(app): State<Shared>, request: Request) -> Response {
-    let (parts, body) = split(request);
-    let form = match parts.form(body).await {
-        Ok(form) => form,
-        Err(error) => return error.into_response(),
-    };
-    page(&app, &parts, async |visit| {
-        visit.check_csrf(&app, &parts, &form)?;
+    posted(&app, request, async |visit, parts, form| {
         let server = &app.authorization_server;
         let interaction = server.open_interaction(form.one("i")?.unwrap_or_default(), &visit.form_cookie)?;
         let step = if let Some(email) = form.one("email")? {
@@ -138,7 +132,7 @@ pub(super) async fn post(State(app): State<Shared>, request: Request) -> Respons
         } else if let Some(code) = form.one("code")? {
             server.check_code(interaction.clone(), code)
         } else {
-            return decide(&app, visit, &form, &interaction).await;
+            return decide(&app, visit, form, &interaction).await;
         };
         match step {
             Ok(next) => Ok(see_other(&url_of(&app, &next)?)),
