@@ -7,6 +7,7 @@ mod crashes;
 mod deciding;
 mod desk;
 mod desk_api;
+mod desk_browser;
 mod desk_provider;
 mod elsewhere;
 mod gateway;
