@@ -82,17 +82,21 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/login", get(log_in))
         .route("/callback", get(callback))
         .route("/logout", post(log_out))
-        .route(
-            "/assets/passkey.js",
-            get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], ui::PASSKEY_SCRIPT)),
-        )
         .route("/live", get(live::stream))
-        .route("/assets/live.js", get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], ui::LIVE_SCRIPT)))
-        .route("/assets/style.css", get(async || ([(header::CONTENT_TYPE, "text/css")], ui::STYLE)))
-        .route("/assets/icon.svg", get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ui::ICON)))
+        .route("/assets/passkey.js", get(async || asset(SCRIPT, ui::PASSKEY_SCRIPT)))
+        .route("/assets/live.js", get(async || asset(SCRIPT, ui::LIVE_SCRIPT)))
+        .route("/assets/style.css", get(async || asset("text/css; charset=utf-8", ui::STYLE)))
+        .route("/assets/icon.svg", get(async || asset("image/svg+xml", ui::ICON)))
         .fallback(not_found)
         .with_state(manager)
         .layer(axum::middleware::from_fn(come_back))
+}
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// What every page needs, kept by the browser for a while: a page waits for its style before it is painted.
+fn asset(media: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, media), (header::CACHE_CONTROL, "max-age=300")], text).into_response()
 }
 
 async fn not_found(State(manager): Desk, request: Request) -> Response {
