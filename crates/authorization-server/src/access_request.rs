@@ -106,7 +106,7 @@ impl AuthorizationServer {
         let page = Page { after: None, limit: 1_000 };
         let all = self.store.list_access_requests(asking.owner, &page).await?;
         let pending: Vec<_> = all.into_iter().filter(|request| request.is_pending(now)).collect();
-        let domain = |claims: &Claims| claims.email().and_then(rules::email::domain_of);
+        let domain = |claims: &Claims| claims.email().and_then(types::email::domain_of);
         let own = domain(asking.claims);
         let same = pending.iter().filter(|request| domain(&request.claims) == own).count();
         if own.is_some() && same >= MAX_PENDING_PER_DOMAIN {

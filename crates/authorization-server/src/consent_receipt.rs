@@ -31,7 +31,7 @@ impl Receipt {
     /// The same without this person; none where it does not name her.
     pub(crate) fn without(mut self, address: &str) -> Option<Self> {
         let purposes = self.document.services.iter_mut().flat_map(|service| &mut service.purposes);
-        let names = |name: &String| name.split(", ").any(|one| rules::email::normalize(one).as_deref() == Some(address));
+        let names = |name: &String| name.split(", ").any(|one| types::email::normalize(one).as_deref() == Some(address));
         let mut found = false;
         for purpose in purposes.filter(|purpose| purpose.third_party_name.as_ref().is_some_and(names)) {
             purpose.third_party_name = None;

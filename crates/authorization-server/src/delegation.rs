@@ -25,7 +25,7 @@ impl AuthorizationServer {
     pub(crate) async fn delegated_to(&self, account: &OwnerId) -> Result<Vec<Delegation>, Failure> {
         let mut names = vec![Delegate::Account(account.clone())];
         let known = self.identity.store.find_account(account).await?;
-        let address = known.as_ref().and_then(|account| account.verified_email()).and_then(rules::email::normalize);
+        let address = known.as_ref().and_then(|account| account.verified_email()).and_then(types::email::normalize);
         names.extend(address.map(Delegate::Email));
         names.extend(self.store.list_credentials(account).await?.into_iter().map(|one| Delegate::Credential(one.subject)));
         let (mut all, now) = (Vec::new(), self.now());

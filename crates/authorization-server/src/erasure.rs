@@ -13,7 +13,7 @@ const AT_ONCE: usize = 1_000;
 impl AuthorizationServer {
     /// Takes this address out of every owner's history and requests; how many events told of it.
     pub async fn erase_requesting_party(&self, address: &str) -> Result<usize, Failure> {
-        let Some(address) = rules::email::normalize(address) else {
+        let Some(address) = types::email::normalize(address) else {
             return Failure::refuse(ErrorCode::InvalidRequest, "`email` must be an e-mail address");
         };
         let (mut erased, mut after) = (0_usize, None);
@@ -34,7 +34,7 @@ impl AuthorizationServer {
         self.seal_events().await?;
         let tells = |event: &Event| {
             let told = event.document.claims.get("email").and_then(|value| value.as_str());
-            told.and_then(rules::email::normalize).as_deref() == Some(address)
+            told.and_then(types::email::normalize).as_deref() == Some(address)
         };
         let (mut erased, mut after) = (0_usize, EventId::new(""));
         loop {
@@ -75,7 +75,7 @@ impl AuthorizationServer {
             after = Some(last.id.clone());
             let of_person = requests
                 .into_iter()
-                .filter(|request| request.claims.email().and_then(rules::email::normalize).as_deref() == Some(address));
+                .filter(|request| request.claims.email().and_then(types::email::normalize).as_deref() == Some(address));
             let writes: Vec<_> =
                 of_person.map(|request| Write::DeleteAccessRequest { owner: owner.clone(), id: request.id }).collect();
             if !writes.is_empty() {

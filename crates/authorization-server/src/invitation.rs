@@ -3,7 +3,7 @@
 use crate::AuthorizationServer;
 use crate::mailer::Message;
 use identity::Failure;
-use rules::email;
+use types::email;
 use types::{ErrorCode, path};
 
 impl AuthorizationServer {

@@ -179,7 +179,7 @@ impl AuthorizationServer {
         page: &Page<PolicyId>,
     ) -> Result<(Vec<SharedPolicy>, Option<PolicyId>), Failure> {
         let account = self.identity.store.find_account(&pmt.owner).await?;
-        let address = account.as_ref().and_then(|account| account.verified_email()).and_then(rules::email::normalize);
+        let address = account.as_ref().and_then(|account| account.verified_email()).and_then(types::email::normalize);
         let Some(address) = address else { return Ok((Vec::new(), None)) };
         let ids = self.store.list_policies_for(&address, page).await?;
         let last = ids.last().filter(|_| ids.len() == page.limit).cloned();

@@ -5,10 +5,10 @@ use crate::client::Client;
 use crate::initial_access_token::Invitation;
 use crate::{Changes, CommitError, Failure, Identity, Write};
 use jose::{KeySet, base64url, digest};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, PoisonError};
 use types::client::{AuthMethod, ClientMetadata, RegisteredClient};
 use types::metadata::ProtectedResourceMetadata;
+use types::peer;
 use types::token::{UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
 use types::{ClientId, ErrorCode, Refusal, ScopeSet};
 use url::Url;
@@ -240,13 +240,9 @@ fn hash_of(token: &str) -> String {
     base64url::encode(digest::sha256(&[token.as_bytes()]))
 }
 
-/// The network that an address is in, as limits count it: /24, or /48 of IPv6 (protocol.md 1.7).
+/// The network that a caller is in, as limits count it (protocol.md 1.7).
 pub(crate) fn block_of(address: &str) -> String {
-    match address.parse() {
-        Ok(IpAddr::V4(ip)) => Ipv4Addr::from_bits(ip.to_bits() & !0xff).to_string(),
-        Ok(IpAddr::V6(ip)) => Ipv6Addr::from_bits(ip.to_bits() & !((1 << 80) - 1)).to_string(),
-        Err(_) => address.to_owned(),
-    }
+    address.parse().map_or_else(|_| address.to_owned(), peer::network_of)
 }
 
 /// Absolute, without fragment, and safe to send a browser to.

@@ -1,11 +1,11 @@
 //! Claims: what is known of a requesting party, who said so, and when a pushed token counts
 //! (Grant 3.3.1 and 5.7, protocol.md 1.3).
 
-use crate::email;
 use jose::Verified;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use types::email;
 use types::json::OneOrMany;
 use types::policy::ClaimCondition;
 use types::{ClientId, Issuer, Timestamp};
@@ -112,7 +112,7 @@ fn same_format(a: &str, b: &str) -> bool {
 fn same_value(name: &str, accepted: &Value, stated: &Value) -> bool {
     if name == "email" {
         return match (accepted.as_str(), stated.as_str()) {
-            (Some(a), Some(b)) => email::same(a, b),
+            (Some(a), Some(b)) => email::is_same(a, b),
             _ => false,
         };
     }

@@ -3,10 +3,10 @@
 //! the delegation.
 
 use crate::claim::CLOCK_SKEW;
-use crate::email;
 use jose::Verified;
 use serde::{Deserialize, Serialize};
 use types::delegation::{Covered, DelegateName, DelegationDocument, May, OwnResource, ResourceName};
+use types::email;
 use types::{ErrorCode, OwnResourceId, OwnerId, Refusal, ResourceId, ResourceServerId, ScopeSet, Timestamp};
 
 /// How long one lasts that names no end.

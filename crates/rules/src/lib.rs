@@ -10,7 +10,6 @@ pub mod assessment;
 pub mod authority;
 pub mod claim;
 pub mod delegation;
-pub mod email;
 pub mod pct;
 pub mod policy;
 pub mod resource;

@@ -2,8 +2,8 @@
 
 use crate::authority::Authority;
 use crate::claim::{Claims, Standing};
-use crate::email;
 use serde::{Deserialize, Serialize};
+use types::email;
 use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
 use types::{
     ClientId, ErrorCode, OwnResourceId, OwnerId, PolicyId, Refusal, ResourceId, ResourceServerId, Scope, ScopeSet, Timestamp,

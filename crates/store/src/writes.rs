@@ -325,7 +325,7 @@ fn event_ids(ids: &[EventId]) -> Result<Vec<u8>, CommitError> {
 
 fn account_row(account: &identity::Account) -> Result<Row, CommitError> {
     // only a verified address finds an account, in the form in which addresses compare
-    let email = account.verified_email().and_then(rules::email::normalize);
+    let email = account.verified_email().and_then(types::email::normalize);
     Ok(vec![account.id.as_str().into(), account.username.as_str().into(), email.into(), body(account)?])
 }
 

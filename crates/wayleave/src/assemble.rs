@@ -189,7 +189,7 @@ fn uma_settings(config: &Config) -> Result<Settings, Exit> {
         let keys = keys_of(config, issuer)?;
         let domains = issuer.email_domains.iter().map(|domain| match domain.as_str() {
             "*" => Some("*".to_owned()),
-            domain => rules::email::normalize_domain(domain),
+            domain => types::email::normalize_domain(domain),
         });
         let email_domains = domains
             .collect::<Option<Vec<_>>>()

@@ -162,7 +162,7 @@ impl AccountConfig {
         if self.username.is_empty() {
             return Err("[[account]]: `username` must not be empty".into());
         }
-        if let Some(email) = self.email.as_ref().filter(|email| rules::email::normalize(email).is_none()) {
+        if let Some(email) = self.email.as_ref().filter(|email| types::email::normalize(email).is_none()) {
             return Err(format!("[[account]] `{}`: `{email}` is no e-mail address", self.username));
         }
         let given = [&self.password, &self.password_hash, &self.password_file].into_iter().flatten().count();
