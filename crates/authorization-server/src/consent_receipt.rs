@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use types::consent_receipt::{ConsentReceipt, Controller, ListedReceipt, Purpose, ReceiptEvent, Service, TYPE, VERSION};
 use types::event::EventKind;
-use types::token::{UMA_POLICY, UMA_PROTECTION};
+use types::token::{UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
 use types::{ErrorCode, OwnerId, Refusal, Timestamp};
 
 /// A receipt as it is kept.
@@ -105,15 +105,18 @@ pub(crate) fn of_consent(
         "to keep things of yours, and have them guarded here"
     } else if consent.scopes.has(UMA_POLICY) {
         "to manage for you what is guarded here"
+    } else if consent.scopes.has(UMA_MANAGEMENT) {
+        "to manage for you what is kept there"
     } else {
         "to know you, and act for you as far as you allowed"
     };
     let name = client.and_then(|client| client.name.clone()).unwrap_or_else(|| consent.client.as_str().to_owned());
+    let service = consent.resource.as_ref().map_or_else(|| name.clone(), |resource| format!("{name}, at {resource}"));
     let draft = Draft {
         owner: &consent.account,
         subject: subject_of(consent),
         event: if given { ReceiptEvent::Given } else { ReceiptEvent::Withdrawn },
-        service: name.clone(),
+        service,
         purpose: Purpose {
             purpose: purpose.into(),
             consent_type: "EXPLICIT".into(),
@@ -134,7 +137,10 @@ pub(crate) fn of_consent(
 
 /// What the receipts of a consent have in common.
 pub(crate) fn subject_of(consent: &Consent) -> String {
-    format!("client {}", consent.client)
+    match &consent.resource {
+        Some(resource) => format!("client {} at {resource}", consent.client),
+        None => format!("client {}", consent.client),
+    }
 }
 
 impl AuthorizationServer {

@@ -110,8 +110,13 @@ impl identity::Store for Consequences {
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError> {
         self.reads.find_consent(id).await
     }
-    async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError> {
-        self.reads.find_consent_of(account, client).await
+    async fn find_consent_of(
+        &self,
+        account: &AccountId,
+        client: &ClientId,
+        resource: Option<&str>,
+    ) -> Result<Option<Consent>, StoreError> {
+        self.reads.find_consent_of(account, client, resource).await
     }
     async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError> {
         self.reads.list_consents(account).await

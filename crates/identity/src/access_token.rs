@@ -84,6 +84,19 @@ impl Identity {
         Ok(token)
     }
 
+    /// The same for the APIs of this server itself: a token that is for a resource server was in that server's hands, and
+    /// is good there alone (RFC 8707 3, RFC 9068 4).
+    pub(crate) async fn check_own_token(&self, presented: &Presented<'_>) -> Result<AccessToken, Failure> {
+        let token = self.check_access_token(presented).await?;
+        if token.resource.is_some() {
+            return Failure::refuse(
+                ErrorCode::InvalidToken,
+                "this access token is for a resource server: get one without `resource`",
+            );
+        }
+        Ok(token)
+    }
+
     /// The token of a text, opaque or a JWT of ours, which names its row in `jti`.
     pub(crate) async fn find_access_token_by_text(&self, text: &str) -> Result<Option<(TokenKey, AccessToken)>, Failure> {
         let opaque = token_text::key_of(TokenKind::Access, text);
@@ -116,14 +129,17 @@ impl Identity {
             return Ok(false);
         }
         match &token.grant {
-            Some(grant) => Ok(self.store.find_consent(grant).await?.is_some()),
+            Some(grant) => {
+                let consent = self.store.find_consent(grant).await?;
+                Ok(consent.is_some_and(|consent| consent.covers(&token.scope, token.resource.as_deref())))
+            }
             None => Ok(self.store.find_client(&token.client).await?.is_some()),
         }
     }
 
     /// The protection API's door (Federated Authorization 1.3): a PAT with an owner, and when it ends.
     pub async fn check_pat_until(&self, presented: &Presented<'_>) -> Result<(ProtectionToken, Timestamp), Failure> {
-        let token = self.check_access_token(presented).await?;
+        let token = self.check_own_token(presented).await?;
         require(&token, UMA_PROTECTION)?;
         match (token.account, token.grant) {
             (Some(owner), Some(grant)) => Ok((ProtectionToken { resource_server: token.client, owner, grant }, token.expires)),
@@ -137,14 +153,14 @@ impl Identity {
     /// The same without an owner, for resource servers that have one PAT of their own: what owners signed counts behind
     /// it, and nothing else.
     pub async fn check_server_pat(&self, presented: &Presented<'_>) -> Result<ServerToken, Failure> {
-        let token = self.check_access_token(presented).await?;
+        let token = self.check_own_token(presented).await?;
         require(&token, UMA_PROTECTION)?;
         self.server_token(token).await
     }
 
     /// Either, its proof looked at once.
     pub async fn check_either_pat(&self, presented: &Presented<'_>) -> Result<Result<ProtectionToken, ServerToken>, Failure> {
-        let token = self.check_access_token(presented).await?;
+        let token = self.check_own_token(presented).await?;
         require(&token, UMA_PROTECTION)?;
         match (&token.account, &token.grant) {
             (Some(owner), Some(grant)) => {
@@ -168,7 +184,7 @@ impl Identity {
 
     /// The policy API's door (protocol.md 1): a PMT.
     pub async fn check_pmt(&self, presented: &Presented<'_>) -> Result<PolicyToken, Failure> {
-        let token = self.check_access_token(presented).await?;
+        let token = self.check_own_token(presented).await?;
         require(&token, UMA_POLICY)?;
         match token.account {
             Some(owner) => Ok(PolicyToken { client: token.client, owner }),

@@ -6,10 +6,10 @@
 //! 3. [`Identity::next_step`] says what the browser must do: log in, consent, or go back.
 //! 4. [`Identity::issue_code`] saves consent and code in one commit, and gives the way back.
 
-use crate::consent::Consent;
+use crate::consent::{Consent, Terms, is_sensitive};
 use crate::session::Session;
 use crate::token_text::{self, TokenKey, TokenKind};
-use crate::{Account, Changes, Client, Failure, Form, Identity, Requirement, Write};
+use crate::{Account, Changes, Client, CommitError, Failure, Form, Identity, Write};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::token::{UMA_POLICY, UMA_PROTECTION};
@@ -18,6 +18,7 @@ use url::Url;
 
 /// Seconds that a code lives.
 pub const CODE_LIFETIME: i64 = 60;
+const RETRIES: usize = 5;
 /// Prefix of `request_uri` (RFC 9126 2.2).
 pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
 
@@ -185,6 +186,15 @@ impl Identity {
         }
     }
 
+    /// At the token endpoint a client may name the resource that it was given the code or refresh token for, and no other
+    /// (RFC 8707 2.2).
+    pub fn check_same_resource(&self, form: &Form, granted: Option<&str>) -> Result<(), Failure> {
+        if form.all("resource").iter().all(|asked| Some(asked.as_str()) == granted) {
+            return Ok(());
+        }
+        Failure::refuse(ErrorCode::InvalidTarget, "`resource` is not what was agreed to: start again, and ask for it there")
+    }
+
     /// What the browser must do, given who is logged in.
     pub async fn next_step(&self, request: &AuthorizationRequest, session: Option<&Session>) -> Result<Step, Failure> {
         let wants = |what: &str| request.prompt.iter().any(|prompt| prompt == what);
@@ -200,10 +210,16 @@ impl Identity {
         let Some(session) = fresh else {
             return Ok(if wants("none") { refuse(ErrorCode::LoginRequired, "nobody is logged in") } else { Step::LogIn });
         };
-        let consent = self.store.find_consent_of(&session.account, &request.client.id).await?;
-        let covered = consent.as_ref().is_some_and(|consent| request.scope.is_subset(&consent.scopes));
-        if covered && !wants("consent") && (request.client.declared || !request.scope.has(UMA_POLICY)) {
-            return self.issue_code(request, session).await.map(Step::Back);
+        // a consent ends at its resource (protocol.md 1.7), and what decides for her is asked for each time
+        let standing = self.find_standing_consent(request, session).await?;
+        let standing = standing.filter(|consent| consent.covers(&request.scope, request.resource.as_deref()));
+        if standing.is_some() && !wants("consent") && !self.needs_password(request) {
+            match self.save_code(request, session, standing).await? {
+                Ok(back) => return Ok(Step::Back(back)),
+                // withdrawn just now: she is asked
+                Err(CommitError::Changed) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(if wants("none") {
             refuse(ErrorCode::ConsentRequired, "the person has not agreed to this yet")
@@ -212,32 +228,47 @@ impl Identity {
         })
     }
 
-    /// Whether consent to this must be proven with the password (protocol.md 1.7).
+    /// Whether consent to this must be proven with the password or a passkey (protocol.md 1.7).
     pub fn needs_password(&self, request: &AuthorizationRequest) -> bool {
-        !request.client.declared && request.scope.has(UMA_POLICY)
+        !request.client.declared && is_sensitive(&request.scope)
     }
 
-    /// Saves consent and code; the URL that takes the browser back to the client.
+    /// What she agreed to before for this client at this resource.
+    async fn find_standing_consent(&self, request: &AuthorizationRequest, session: &Session) -> Result<Option<Consent>, Failure> {
+        let resource = request.resource.as_deref();
+        Ok(self.store.find_consent_of(&session.account, &request.client.id, resource).await?)
+    }
+
+    /// She agreed: saves consent and code; the URL that takes the browser back to the client.
     pub async fn issue_code(&self, request: &AuthorizationRequest, session: &Session) -> Result<String, Failure> {
-        let now = self.now();
-        let before = self.store.find_consent_of(&session.account, &request.client.id).await?;
+        for _ in 0..RETRIES {
+            let before = self.find_standing_consent(request, session).await?;
+            match self.save_code(request, session, before).await? {
+                Ok(back) => return Ok(back),
+                // the consent was given or withdrawn by another request just now
+                Err(CommitError::Taken | CommitError::Changed) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("the consent changes too fast".into()))
+    }
+
+    /// Saves the code, and in the same commit the consent that it hangs on.
+    async fn save_code(
+        &self,
+        request: &AuthorizationRequest,
+        session: &Session,
+        before: Option<Consent>,
+    ) -> Result<Result<String, CommitError>, Failure> {
         let mut changes = Changes::default();
-        let consent = match before {
-            Some(before) if request.scope.is_subset(&before.scopes) => {
-                changes.requires.push(Requirement::ConsentStands(before.id.clone()));
-                before
-            }
-            before => {
-                let id = before.as_ref().map(|b| b.id.clone()).unwrap_or_else(|| GrantId::new(self.random_id()));
-                let created = before.as_ref().map_or(now, |b| b.created);
-                let scopes = before.map(|b| b.scopes).unwrap_or_default().union(&request.scope);
-                let consent =
-                    Consent { id, account: session.account.clone(), client: request.client.id.clone(), scopes, created };
-                changes.writes.push(Write::PutConsent(consent.clone()));
-                consent
-            }
+        let terms = Terms {
+            account: &session.account,
+            client: &request.client.id,
+            scopes: &request.scope,
+            resource: request.resource.as_deref(),
         };
-        let expires = now.plus(CODE_LIFETIME);
+        let consent = self.agree(&terms, before, &mut changes);
+        let expires = self.now().plus(CODE_LIFETIME);
         let text = token_text::mint(TokenKind::Code, session.account.as_str(), expires, &*self.randomness);
         let code = AuthorizationCode {
             client: request.client.id.clone(),
@@ -249,13 +280,15 @@ impl Identity {
             resource: request.resource.clone(),
             auth_time: session.auth_time,
             dpop_jkt: request.dpop_jkt.clone(),
-            consent: consent.id,
+            consent,
             expires,
         };
         changes.writes.push(Write::PutCode(code_key(&text)?, code));
         changes.writes.extend(request.pushed.clone().map(Write::DeletePushedRequest));
-        self.store.commit(changes).await?;
-        Ok(self.redirect(&request.redirect_uri, &[("code", &text)], request.state.as_deref()))
+        if let Err(error) = self.store.commit(changes).await {
+            return Ok(Err(error));
+        }
+        Ok(Ok(self.redirect(&request.redirect_uri, &[("code", &text)], request.state.as_deref())))
     }
 
     /// The person said no.

@@ -57,7 +57,13 @@ pub trait Store: Send + Sync {
     async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, StoreError>;
     async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, StoreError>;
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError>;
-    async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError>;
+    /// The one of this account and client for this resource, or for none.
+    async fn find_consent_of(
+        &self,
+        account: &AccountId,
+        client: &ClientId,
+        resource: Option<&str>,
+    ) -> Result<Option<Consent>, StoreError>;
     async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError>;
     async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError>;
     async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, StoreError>;

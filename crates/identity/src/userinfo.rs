@@ -9,7 +9,7 @@ use types::ErrorCode;
 impl Identity {
     /// Claims about the person who gave this token, as far as its scopes go.
     pub async fn userinfo(&self, presented: &Presented<'_>) -> Result<Map<String, Value>, Failure> {
-        let token = self.check_access_token(presented).await?;
+        let token = self.check_own_token(presented).await?;
         let account = match &token.account {
             Some(id) if token.scope.has("openid") => self.store.find_account(id).await?,
             _ => None,

@@ -108,8 +108,14 @@ impl identity::Store for Store {
         self.kept.consents.find(id.as_str(), |consent| self.epochs.of(&consent.account), |_| true, read)
     }
 
-    async fn find_consent_of(&self, account: &AccountId, client: &ClientId) -> Result<Option<Consent>, StoreError> {
-        optional(self.find_by(&tables::CONSENT, 0, &[account.as_str().into(), client.as_str().into()], 1)?.pop())
+    async fn find_consent_of(
+        &self,
+        account: &AccountId,
+        client: &ClientId,
+        resource: Option<&str>,
+    ) -> Result<Option<Consent>, StoreError> {
+        let key = [account.as_str().into(), client.as_str().into(), resource.unwrap_or_default().into()];
+        optional(self.find_by(&tables::CONSENT, 0, &key, 1)?.pop())
     }
 
     async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError> {

@@ -32,6 +32,7 @@ const MIGRATIONS: Migrations = Migrations(&[
     include_str!("../migrations/uma_0003.sql"),
     include_str!("../migrations/uma_0004.sql"),
     include_str!("../migrations/identity_0003.sql"),
+    include_str!("../migrations/identity_0004.sql"),
 ]);
 
 /// The store; cheap to clone.

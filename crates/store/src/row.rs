@@ -88,3 +88,23 @@ pub(crate) fn as_version(number: i64) -> u64 {
 pub(crate) fn waiting_for(owner: &str, resource_server: &str, own_id: &str) -> String {
     format!("{owner}\u{1f}{resource_server}\u{1f}{own_id}")
 }
+
+pub(crate) fn account_row(account: &identity::Account) -> Result<Row, identity::CommitError> {
+    // only a verified address finds an account, in the form in which addresses compare
+    let email = account.verified_email().and_then(types::email::normalize);
+    Ok(vec![account.id.as_str().into(), account.username.as_str().into(), email.into(), body(account)?])
+}
+
+/// The empty text stands for no resource: two of them are equal, as two nulls are not.
+pub(crate) fn consent_row(c: &identity::consent::Consent) -> Result<Row, identity::CommitError> {
+    let resource = c.resource.as_deref().unwrap_or_default().into();
+    Ok(vec![c.id.as_str().into(), c.account.as_str().into(), c.client.as_str().into(), resource, body(c)?])
+}
+
+pub(crate) fn passkey_row(p: &identity::passkey::AccountPasskey) -> Result<Row, identity::CommitError> {
+    Ok(vec![p.passkey.id.as_str().into(), p.account.as_str().into(), body(p)?])
+}
+
+pub(crate) fn client_row(client: &identity::Client) -> Result<Row, identity::CommitError> {
+    Ok(vec![client.id.as_str().into(), client.resource.clone().into(), body(client)?])
+}

@@ -51,9 +51,15 @@ pub(crate) static LINKED_LOG_IN: Table = Table {
 
 pub(crate) static CONSENT: Table = Table {
     name: "consent",
-    columns: &[column("id", Kind::Text), column("account", Kind::Text), column("client", Kind::Text), column("body", Kind::Blob)],
+    columns: &[
+        column("id", Kind::Text),
+        column("account", Kind::Text),
+        column("client", Kind::Text),
+        column("resource", Kind::Text),
+        column("body", Kind::Blob),
+    ],
     key: 1,
-    indexes: &[index("consent_by_account", &[1, 2], true), index("consent_by_client", &[2], false)],
+    indexes: &[index("consent_by_account", &[1, 2, 3], true), index("consent_by_client", &[2], false)],
 };
 
 pub(crate) static CODE: Table = Table {

@@ -111,3 +111,48 @@ async fn an_older_store_is_brought_up_to_date() {
     drop(store);
     std::fs::remove_file(&path).unwrap();
 }
+
+/// A consent of a store from before consents named their resource: it stands for what it can stand for, and covers no
+/// resource server.
+#[tokio::test]
+async fn threat_37_s06_an_older_consent_covers_no_resource_server() {
+    use database::{Column, Database, Kind, Sqlite};
+    use identity::Store as _;
+    const fn column(name: &'static str, kind: Kind) -> Column {
+        Column { name, kind }
+    }
+    static OLD_CONSENT: Table = Table {
+        name: "consent",
+        columns: &[
+            column("id", Kind::Text),
+            column("account", Kind::Text),
+            column("client", Kind::Text),
+            column("body", Kind::Blob),
+        ],
+        key: 1,
+        indexes: &[],
+    };
+    let path = std::env::temp_dir().join(format!("wayleave-consent-migration-{}.db", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let before = MIGRATIONS.0.iter().position(|sql| sql.contains("old_consent")).unwrap();
+    let old = Database::Sqlite(Sqlite::open(&path, &Migrations(&MIGRATIONS.0[..before])).unwrap());
+    let body = br#"{"id":"g","account":"alice","client":"desk","scopes":["uma_management"],"created":1}"#.to_vec();
+    let row = vec!["g".into(), "alice".into(), "desk".into(), Value::Blob(body)];
+    let operations = vec![Operation::Insert { table: &OLD_CONSENT, row }];
+    old.commit(Batch { checks: vec![], operations }).await.unwrap();
+    drop(old);
+    let store = Store::open(&path).unwrap();
+    let consent = store.find_consent(&"g".into()).await.unwrap().unwrap();
+    let managing = types::ScopeSet::parse("uma_management").unwrap();
+    assert!(consent.covers(&managing, None) && !consent.covers(&managing, Some("https://rs.example")));
+    let of = async |resource| store.find_consent_of(&"alice".into(), &"desk".into(), resource).await.unwrap();
+    assert_eq!((of(None).await.is_some(), of(Some("https://rs.example")).await), (true, None));
+    let other = identity::consent::Consent { id: "h".into(), resource: Some("https://rs.example".into()), ..(*consent).clone() };
+    let again = identity::consent::Consent { id: "i".into(), ..other.clone() };
+    let give = async |consent| store.commit(identity::Changes::of(vec![identity::Write::PutConsent(consent)])).await;
+    assert_eq!(give(other).await, Ok(()));
+    assert_eq!(give(again).await, Err(CommitError::Taken), "one per account, client and resource");
+    assert_eq!(store.list_consents(&"alice".into()).await.unwrap().len(), 2);
+    drop(store);
+    std::fs::remove_file(&path).unwrap();
+}

@@ -1,6 +1,8 @@
 //! Changes as a batch of the engine, and what a broken check means to whoever asked.
 
-use crate::row::{body, spent_row, token_key, token_row, version, waiting_for};
+use crate::row::{
+    account_row, body, client_row, consent_row, passkey_row, spent_row, token_key, token_row, version, waiting_for,
+};
 use crate::tables;
 use authorization_server::{Changes, Event, Requirement, Write};
 use database::{Check, Operation, Row, Table, Value};
@@ -157,10 +159,7 @@ impl Plan {
                 self.insert(&tables::LINKED_LOG_IN, row)
             }
             W::DeleteLinkedLogIn(name) => self.delete(&tables::LINKED_LOG_IN, vec![name.into()]),
-            W::PutConsent(c) => self.put(
-                &tables::CONSENT,
-                vec![c.id.as_str().into(), c.account.as_str().into(), c.client.as_str().into(), body(&c)?],
-            ),
+            W::PutConsent(c) => self.put(&tables::CONSENT, consent_row(&c)?),
             W::DeleteConsent(c) => self.delete(&tables::CONSENT, vec![c.id.as_str().into()]),
             W::PutPushedRequest(r) => {
                 self.put(&tables::PUSHED_REQUEST, vec![r.id.as_str().into(), r.expires.0.into(), body(&r)?])
@@ -321,20 +320,6 @@ fn event_ids(ids: &[EventId]) -> Result<Vec<u8>, CommitError> {
         bytes.extend_from_slice(&number.to_be_bytes());
     }
     Ok(bytes)
-}
-
-fn account_row(account: &identity::Account) -> Result<Row, CommitError> {
-    // only a verified address finds an account, in the form in which addresses compare
-    let email = account.verified_email().and_then(types::email::normalize);
-    Ok(vec![account.id.as_str().into(), account.username.as_str().into(), email.into(), body(account)?])
-}
-
-fn passkey_row(p: &identity::passkey::AccountPasskey) -> Result<Row, CommitError> {
-    Ok(vec![p.passkey.id.as_str().into(), p.account.as_str().into(), body(p)?])
-}
-
-fn client_row(client: &identity::Client) -> Result<Row, CommitError> {
-    Ok(vec![client.id.as_str().into(), client.resource.clone().into(), body(client)?])
 }
 
 /// By the hour of its end first, so that what has ended is swept without a walk.

@@ -1,6 +1,7 @@
 //! HTTP of the OAuth and OpenID provider.
 
 mod account;
+mod applications;
 mod authorize;
 mod clients;
 mod login;
@@ -42,8 +43,8 @@ pub fn router() -> Router<Host> {
         .route(path::LOGIN_CALLBACK, get(account::callback))
         .route(path::ACCOUNT, get(account::get).post(account::post))
         .route(path::LOGOUT, get(login::confirm_logout).post(login::logout))
-        .route(path::APPLICATIONS, get(login::applications))
-        .route("/applications/{id}/withdraw", post(login::withdraw))
+        .route(path::APPLICATIONS, get(applications::get))
+        .route("/applications/{id}/withdraw", post(applications::withdraw))
         .route("/assets/style.css", get(style))
         .route("/assets/icon.svg", get(icon))
         .route("/assets/passkey.js", get(passkey_script))

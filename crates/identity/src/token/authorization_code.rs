@@ -89,6 +89,7 @@ impl Identity {
         if self.now() >= code.expires {
             return Err(unknown());
         }
+        self.check_same_resource(request.form, code.resource.as_deref())?;
         if request.form.one("redirect_uri")?.is_some_and(|uri| uri != code.redirect_uri) {
             return Err(bad("`redirect_uri` is not the one of the authorization request"));
         }

@@ -4,8 +4,8 @@
 use super::{RefreshToken, Renews, TokenRequest};
 use crate::access_token::AccessToken;
 use crate::client::{ActsFor, OPENID_SCOPES};
-use crate::consent::Consent;
-use crate::{Changes, CommitError, Failure, Identity, Requirement, SpentId, Write};
+use crate::consent::Terms;
+use crate::{Changes, CommitError, Failure, Identity, SpentId, Write};
 use types::token::{TokenResponse, UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ErrorCode, GrantId, ScopeSet};
 
@@ -43,7 +43,10 @@ impl Identity {
             _ => None,
         };
         let grant = match &owner {
-            Some(owner) => Some(self.standing_link(request, owner, &scope, &mut changes).await?),
+            Some(account) => {
+                let terms = Terms { account, client: &request.client.id, scopes: &scope, resource: resource.as_deref() };
+                Some(self.standing_link(&terms, &mut changes).await?)
+            }
             None => None,
         };
         let now = self.now();
@@ -80,9 +83,11 @@ impl Identity {
         spent: SpentId,
     ) -> Result<TokenResponse, Failure> {
         self.check_binding(request)?;
+        self.check_same_resource(request.form, None)?;
         for _ in 0..RETRIES {
             let mut changes = Changes::of(vec![Write::Spend(spent.clone())]);
-            let grant = self.standing_link(request, owner, scope, &mut changes).await?;
+            let terms = Terms { account: owner, client: &request.client.id, scopes: scope, resource: None };
+            let grant = self.standing_link(&terms, &mut changes).await?;
             let (now, family) = (self.now(), self.random_id());
             let token = AccessToken {
                 client: request.client.id.clone(),
@@ -145,26 +150,8 @@ impl Identity {
 
     /// The consent that the operator gave by declaring `acts_for`; made when first used, made anew
     /// after it was ended.
-    async fn standing_link(
-        &self,
-        request: &TokenRequest<'_>,
-        owner: &AccountId,
-        scope: &ScopeSet,
-        changes: &mut Changes,
-    ) -> Result<GrantId, Failure> {
-        let before = self.store.find_consent_of(owner, &request.client.id).await?;
-        if let Some(consent) = before.as_ref().filter(|consent| scope.is_subset(&consent.scopes)) {
-            changes.requires.push(Requirement::ConsentStands(consent.id.clone()));
-            return Ok(consent.id.clone());
-        }
-        let consent = Consent {
-            id: before.as_ref().map(|b| b.id.clone()).unwrap_or_else(|| GrantId::new(self.random_id())),
-            account: owner.clone(),
-            client: request.client.id.clone(),
-            created: before.as_ref().map_or(self.now(), |b| b.created),
-            scopes: before.map(|b| b.scopes).unwrap_or_default().union(scope),
-        };
-        changes.writes.push(Write::PutConsent(consent.clone()));
-        Ok(consent.id)
+    async fn standing_link(&self, terms: &Terms<'_>, changes: &mut Changes) -> Result<GrantId, Failure> {
+        let before = self.store.find_consent_of(terms.account, terms.client, terms.resource).await?;
+        Ok(self.agree(terms, before, changes))
     }
 }

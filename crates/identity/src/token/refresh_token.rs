@@ -103,12 +103,14 @@ impl Identity {
         let Renews::Access { account, scope, grant, resource } = &token.renews else { return Err(bad()) };
         let wanted = request.form.one("scope")?.map(ScopeSet::parse).transpose();
         let wanted = wanted.map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?.unwrap_or_else(|| scope.clone());
+        self.check_same_resource(request.form, resource.as_deref())?;
         if !wanted.is_subset(scope) {
             return Failure::refuse(ErrorCode::InvalidScope, "a refresh may only narrow the scope");
         }
         let mut changes = rotation.changes;
         if let Some(grant) = grant {
-            if self.store.find_consent(grant).await?.is_none() {
+            let consent = self.store.find_consent(grant).await?;
+            if !consent.is_some_and(|consent| consent.covers(scope, resource.as_deref())) {
                 return Err(bad());
             }
             changes.requires.push(Requirement::ConsentStands(grant.clone()));

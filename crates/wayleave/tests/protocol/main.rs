@@ -4,6 +4,7 @@
 mod authority;
 mod claims;
 mod clients;
+mod consents;
 mod delegations;
 mod discovery;
 mod grant;

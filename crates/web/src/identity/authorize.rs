@@ -79,6 +79,10 @@ struct ConsentPage<'a> {
     host: String,
     account: &'a str,
     scopes: Vec<(String, &'static str)>,
+    /// The resource server that it is for; none: this server.
+    place: Option<Place>,
+    /// Where she let it in before.
+    elsewhere: Vec<Place>,
     query: String,
     needs_password: bool,
     has_password: bool,
@@ -88,8 +92,39 @@ struct ConsentPage<'a> {
     error: Option<&'a str>,
 }
 
+/// A resource server, as pages name it: its URL was checked, its name may be its own word.
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) url: String,
+}
+
+impl Place {
+    pub(super) async fn of(app: &Host, resource: &str) -> Result<Self, Failure> {
+        let server = app.identity.store.find_client_by_resource(resource).await?;
+        let name = match server {
+            Some(server) if server.declared => server.display_name().to_owned(),
+            Some(server) => format!("“{}”", server.display_name()),
+            None => "a place that is not known here any more".to_owned(),
+        };
+        Ok(Self { name, url: resource.to_owned() })
+    }
+}
+
+/// Where a client was let in before, other than where it wants to be now.
+async fn elsewhere(app: &Host, visit: &Visit, request: &AuthorizationRequest) -> Result<Vec<Place>, Failure> {
+    let Some(session) = visit.session() else { return Ok(Vec::new()) };
+    let mut places = Vec::new();
+    for consent in app.identity.store.list_consents(&session.account).await? {
+        let Some(resource) = consent.resource.filter(|_| consent.client == request.client.id) else { continue };
+        if request.resource.as_ref() != Some(&resource) {
+            places.push(Place::of(app, &resource).await?);
+        }
+    }
+    Ok(places)
+}
+
 /// What a scope means, in plain words.
-fn meaning(scope: &str) -> &'static str {
+pub(super) fn meaning(scope: &str) -> &'static str {
     match scope {
         "openid" => "know that it is you",
         "profile" => "see your name and user name",
@@ -97,7 +132,7 @@ fn meaning(scope: &str) -> &'static str {
         "offline_access" => "keep its access while you are away",
         types::token::UMA_PROTECTION => "register what it keeps for you, and ask here who may reach it",
         types::token::UMA_POLICY => "see and change who may reach your things, and answer requests for you",
-        "uma_management" => "manage your resources at the server it is for",
+        types::token::UMA_MANAGEMENT => "manage what is kept for you there: who guards it, and whose signature counts",
         _ => "use what it calls by this name",
     }
 }
@@ -123,6 +158,11 @@ async fn consent_page(
         host,
         account,
         scopes: request.scope.iter().map(|scope| (scope.as_str().to_owned(), meaning(scope.as_str()))).collect(),
+        place: match &request.resource {
+            Some(resource) => Some(Place::of(app, resource).await?),
+            None => None,
+        },
+        elsewhere: elsewhere(app, visit, request).await?,
         query: form.encode(),
         needs_password: app.identity.needs_password(request),
         has_password: visit.person.as_ref().is_some_and(|(account, _)| account.password_hash.is_some()),

@@ -1,14 +1,14 @@
-//! Log-in, log-out, and the page of linked applications.
+//! Log-in and log-out.
 
 use super::account::{Elsewhere, Question, elsewhere};
 use crate::Host;
 use crate::browser::{Visit, origin_of, safe_return, see_other, with_session, without_session};
 use crate::extract::{Parts, split};
 use askama::Template;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use identity::{Failure, Form};
-use types::{ErrorCode, GrantId, Refusal};
+use types::ErrorCode;
 
 /// Where to send somebody who must log in first.
 pub(crate) fn login_url(app: &Host, back: &str, hint: Option<&str>) -> String {
@@ -141,58 +141,6 @@ pub(super) async fn logout(State(app): State<Host>, request: Request) -> Respons
             app.identity.end_session(cookie).await?;
         }
         Ok(without_session(&app, see_other(&format!("{}/login", app.base()))))
-    })
-    .await
-}
-
-struct Application {
-    id: String,
-    name: String,
-    since: String,
-    protects: bool,
-    decides: bool,
-}
-
-#[derive(Template)]
-#[template(path = "applications.html")]
-struct ApplicationsPage {
-    base: String,
-    csrf: String,
-    applications: Vec<Application>,
-}
-
-/// `GET /applications`: what has standing access, and how to end it.
-pub(super) async fn applications(State(app): State<Host>, request: Request) -> Response {
-    let (parts, _) = split(request);
-    page(&app, &parts, async |visit| {
-        let Some((account, _)) = &visit.person else {
-            return Ok(see_other(&login_url(&app, &format!("{}/applications", app.base()), None)));
-        };
-        let mut applications = Vec::new();
-        for consent in app.identity.store.list_consents(&account.id).await? {
-            let client = app.identity.store.find_client(&consent.client).await?;
-            applications.push(Application {
-                id: consent.id.as_str().to_owned(),
-                name: client.as_ref().map_or(consent.client.as_str(), |client| client.display_name()).to_owned(),
-                since: ui::in_words(consent.created),
-                protects: consent.links_resource_server(),
-                decides: consent.scopes.has(types::token::UMA_POLICY),
-            });
-        }
-        let body = ui::render(&ApplicationsPage { base: app.base(), csrf: visit.csrf(&app), applications });
-        Ok(visit.page(&app, "Applications", "/applications", &body, &[]))
-    })
-    .await
-}
-
-/// `POST /applications/{id}/withdraw`.
-pub(super) async fn withdraw(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
-    posted(&app, request, async |visit, _parts, _form| {
-        let Some((account, _)) = &visit.person else {
-            return Err(Refusal::new(ErrorCode::LoginRequired, "You are logged out. Log in and try again.").into());
-        };
-        app.identity.withdraw_consent(&account.id, &GrantId::new(id)).await?;
-        Ok(see_other(&format!("{}/applications", app.base())))
     })
     .await
 }

@@ -253,7 +253,7 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
     let accounts: &dyn identity::Store = &store;
     let alice =
         accounts.find_account_by_username("alice").await.map_err(Exit::failed)?.ok_or_else(|| Exit::failed("no alice"))?;
-    let consent = accounts.find_consent_of(&alice.id, &"photos-rs".into()).await.map_err(Exit::failed)?;
+    let consent = accounts.find_consent_of(&alice.id, &"photos-rs".into(), None).await.map_err(Exit::failed)?;
     let consent = consent.ok_or_else(|| Exit::failed("no link"))?;
     let mut texts = Vec::with_capacity(count);
     let view = types::Scope::parse("view").map_err(Exit::failed)?;

@@ -1,0 +1,80 @@
+//! `/applications`: who has standing access, to what, at which place; each consent ends by itself.
+
+use super::authorize::{Place, meaning};
+use super::login::{login_url, page, posted};
+use crate::Host;
+use crate::browser::see_other;
+use crate::extract::split;
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use identity::Failure;
+use identity::consent::Consent;
+use types::{ErrorCode, GrantId, Refusal};
+
+/// One consent: an application at a place.
+struct Application {
+    id: String,
+    name: String,
+    since: String,
+    place: Option<Place>,
+    may: Vec<&'static str>,
+    protects: bool,
+    decides: bool,
+}
+
+impl Application {
+    async fn of(app: &Host, consent: Consent) -> Result<Self, Failure> {
+        let client = app.identity.store.find_client(&consent.client).await?;
+        Ok(Self {
+            id: consent.id.as_str().to_owned(),
+            name: client.as_ref().map_or(consent.client.as_str(), |client| client.display_name()).to_owned(),
+            since: ui::in_words(consent.created),
+            protects: consent.links_resource_server(),
+            decides: consent.scopes.has(types::token::UMA_POLICY),
+            may: consent.scopes.iter().map(|scope| meaning(scope.as_str())).collect(),
+            place: match &consent.resource {
+                Some(resource) => Some(Place::of(app, resource).await?),
+                None => None,
+            },
+        })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "applications.html")]
+struct ApplicationsPage {
+    base: String,
+    csrf: String,
+    applications: Vec<Application>,
+}
+
+/// `GET /applications`: what has standing access, and how to end it.
+pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
+    let (parts, _) = split(request);
+    page(&app, &parts, async |visit| {
+        let Some((account, _)) = &visit.person else {
+            return Ok(see_other(&login_url(&app, &format!("{}/applications", app.base()), None)));
+        };
+        let mut applications = Vec::new();
+        for consent in app.identity.store.list_consents(&account.id).await? {
+            applications.push(Application::of(&app, consent).await?);
+        }
+        applications.sort_by(|one, other| one.name.cmp(&other.name));
+        let body = ui::render(&ApplicationsPage { base: app.base(), csrf: visit.csrf(&app), applications });
+        Ok(visit.page(&app, "Applications", "/applications", &body, &[]))
+    })
+    .await
+}
+
+/// `POST /applications/{id}/withdraw`.
+pub(super) async fn withdraw(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
+    posted(&app, request, async |visit, _parts, _form| {
+        let Some((account, _)) = &visit.person else {
+            return Err(Refusal::new(ErrorCode::LoginRequired, "You are logged out. Log in and try again.").into());
+        };
+        app.identity.withdraw_consent(&account.id, &GrantId::new(id)).await?;
+        Ok(see_other(&format!("{}/applications", app.base())))
+    })
+    .await
+}
