@@ -120,7 +120,9 @@ impl Identity {
         let proof = presented.dpop.ok_or_else(|| wrong("send a DPoP proof with this token"))?;
         let request = jose::dpop::Request { method: presented.method, url: presented.url, access_token: Some(presented.token) };
         let proof = self.dpop.check(proof, &request, self.now())?;
-        if proof.jkt == jkt { Ok(()) } else { Err(wrong("the DPoP proof is made by another key than the token's")) }
+        // a good proof that is not the token's (RFC 9449 7.1)
+        let unbound = || Refusal::new(ErrorCode::InvalidToken, "the DPoP proof is made by another key than the token's");
+        if proof.jkt == jkt { Ok(()) } else { Err(unbound().into()) }
     }
 
     /// Whether a token's time, consent and client still stand.

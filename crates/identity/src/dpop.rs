@@ -8,6 +8,8 @@ use jose::{DpopProof, Randomness, Verified, base64url, digest};
 use std::sync::{Mutex, PoisonError};
 use types::{ErrorCode, Refusal, Timestamp};
 
+/// Algorithms of proofs that are taken.
+pub const ALGORITHMS: [&str; 3] = ["EdDSA", "ES256", "RS256"];
 /// Seconds that a nonce is good; the one before it still counts.
 const NONCE_LIFETIME: i64 = 120;
 

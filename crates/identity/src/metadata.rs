@@ -40,7 +40,7 @@ impl Identity {
             id_token_signing_alg_values_supported: strings(&ALGORITHMS),
             claims_supported: strings(&["sub", "name", "preferred_username", "email", "email_verified", "auth_time"]),
             prompt_values_supported: strings(&["none", "login", "consent"]),
-            dpop_signing_alg_values_supported: strings(&ALGORITHMS),
+            dpop_signing_alg_values_supported: strings(&crate::dpop::ALGORITHMS),
             authorization_response_iss_parameter_supported: true,
             claims_parameter_supported: Some(false),
             request_parameter_supported: Some(false),

@@ -46,7 +46,7 @@ use tokio::sync::Mutex;
 use types::metadata::ProtectedResourceMetadata;
 use types::{OwnResourceId, ResourceId, ScopeSet, Timestamp};
 
-pub use management::{Management, OwnLogIn, OwnToken, Sent};
+pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
 pub use route::{OwnerOf, Route};
 pub use store::Store;

@@ -13,10 +13,11 @@ use identity::access_token::Presented;
 use identity::{Failure, Identity, Keys};
 use jose::{SystemClock, SystemRandomness};
 use resource_server::ProtectionError;
-use resource_server::gateway::{OwnLogIn, OwnToken, Sent};
+use resource_server::gateway::{OwnLogIn, OwnToken, Sent, Unfit};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tower::{ServiceExt, service_fn};
+use types::{ErrorCode, Refusal};
 
 /// The path of its issuer.
 const BASE: &str = "/.wayleave/login";
@@ -101,19 +102,31 @@ impl LogIn {
 
 #[async_trait]
 impl OwnLogIn for LogIn {
-    async fn verify(&self, sent: &Sent<'_>) -> Result<Option<OwnToken>, ProtectionError> {
+    async fn verify(&self, sent: &Sent<'_>) -> Result<OwnToken, Unfit> {
         let presented =
             Presented { token: sent.token, dpop_scheme: sent.bound, dpop: sent.proof, method: sent.method, url: sent.url };
         let token = match self.identity.check_access_token(&presented).await {
             Ok(token) if token.resource.as_ref() == Some(&self.resource) => token,
-            Ok(_) | Err(Failure::Refused(_)) => return Ok(None),
-            Err(_) => return Err(ProtectionError::Unreachable),
+            Ok(_) => return Err(Unfit::Token { bound: sent.bound }),
+            Err(Failure::Refused(refusal)) => return Err(self.unfit(&refusal, sent.bound)),
+            Err(_) => return Err(Unfit::Away(ProtectionError::Unreachable)),
         };
+        let away = |_| Unfit::Away(ProtectionError::Unreachable);
         let owner = match &token.account {
-            Some(id) => self.identity.store.find_account(id).await.map_err(|_| ProtectionError::Unreachable)?,
+            Some(id) => self.identity.store.find_account(id).await.map_err(away)?,
             None => None,
         };
-        Ok(Some(OwnToken { scope: token.scope.to_string(), owner: owner.map(|account| account.username) }))
+        Ok(OwnToken { scope: token.scope.to_string(), owner: owner.map(|account| account.username) })
+    }
+}
+
+impl LogIn {
+    fn unfit(&self, refusal: &Refusal, bound: bool) -> Unfit {
+        match refusal.code {
+            ErrorCode::InvalidDpopProof => Unfit::Proof,
+            ErrorCode::UseDpopNonce => Unfit::Nonce(self.identity.dpop.nonce(self.identity.now())),
+            _ => Unfit::Token { bound },
+        }
     }
 }
 

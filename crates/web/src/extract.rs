@@ -1,15 +1,16 @@
 //! What handlers read from a request: bodies (bounded, of the right type, strict), client
 //! credentials, access tokens, pages of lists.
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Scheme};
 use crate::{Host, PeerAddress};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use http_body_util::BodyExt;
 use http_body_util::Limited;
 use identity::access_token::Presented;
 use identity::client_authentication::Credentials;
+use identity::dpop::ProofRequest;
 use identity::{AuthenticatedClient, Failure, Form};
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
@@ -25,7 +26,7 @@ pub const MAX_JSON: usize = 1024 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn refuse(code: ErrorCode, what: &str) -> ApiError {
-    ApiError(Failure::Refused(Refusal::new(code, what)))
+    ApiError::from(Failure::Refused(Refusal::new(code, what)))
 }
 
 /// A request taken apart: what protocol functions need besides the body.
@@ -66,7 +67,7 @@ impl Parts {
         self.headers.get(name)?.to_str().ok()
     }
 
-    fn has_type(&self, wanted: &str) -> bool {
+    pub fn has_type(&self, wanted: &str) -> bool {
         let sent = self.header(header::CONTENT_TYPE).unwrap_or_default();
         sent.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(wanted))
     }
@@ -118,29 +119,41 @@ impl Parts {
         format!("{}{}", app.origin(), self.uri.path())
     }
 
-    /// The `DPoP` header, if there is exactly one.
-    pub fn dpop(&self) -> Result<Option<&str>, ApiError> {
-        let mut all = self.headers.get_all("dpop").iter();
+    /// The `DPoP` header, which may be there once (RFC 9449 4.3).
+    pub fn dpop(&self) -> Result<Option<&str>, Failure> {
+        let what = "send one DPoP proof, as text";
+        self.only(HeaderName::from_static("dpop"), ErrorCode::InvalidDpopProof, what)
+    }
+
+    /// The `Authorization` header, which may be there once: of several, nobody knows which counts (RFC 6750 3.1, RFC 6749
+    /// 5.2).
+    pub fn authorization(&self) -> Result<Option<&str>, Failure> {
+        self.only(header::AUTHORIZATION, ErrorCode::InvalidRequest, "send one `Authorization` header, not several")
+    }
+
+    fn only(&self, name: HeaderName, code: ErrorCode, what: &str) -> Result<Option<&str>, Failure> {
+        let mut all = self.headers.get_all(name).iter();
         match (all.next(), all.next()) {
             (None, _) => Ok(None),
-            (Some(one), None) => Ok(one.to_str().ok()),
-            _ => Err(refuse(ErrorCode::InvalidDpopProof, "send one DPoP proof, not several")),
+            (Some(one), None) if one.to_str().is_ok() => Ok(one.to_str().ok()),
+            _ => Failure::refuse(code, what),
         }
     }
 
     /// Who the client is, and the key of its DPoP proof; both before anything is spent.
     pub async fn client(&self, app: &Host, form: &Form) -> Result<(AuthenticatedClient, Option<String>), ApiError> {
-        let credentials = Credentials { authorization: self.header(header::AUTHORIZATION), form };
+        let credentials = Credentials { authorization: self.authorization()?, form };
         let client = app.identity.authenticate_client(&credentials).await?;
-        let jkt = match self.dpop()? {
-            None => None,
-            Some(proof) => {
-                let url = self.url(app);
-                let request = jose_request(self.method.as_str(), &url);
-                Some(app.identity.dpop.check(proof, &request, app.identity.now())?.jkt.clone())
-            }
-        };
-        Ok((client, jkt))
+        let key = self.proven_key(app).map_err(|failure| ApiError::with_nonce(failure, &app.identity))?;
+        Ok((client, key))
+    }
+
+    /// The key of the DPoP proof, where there is one.
+    fn proven_key(&self, app: &Host) -> Result<Option<String>, Failure> {
+        let Some(proof) = self.dpop()? else { return Ok(None) };
+        let url = self.url(app);
+        let request = ProofRequest { method: self.method.as_str(), url: &url, access_token: None };
+        Ok(Some(app.identity.dpop.check(proof, &request, app.identity.now())?.jkt.clone()))
     }
 
     /// Checks the access token of `Authorization` by the given door.
@@ -149,19 +162,38 @@ impl Parts {
         app: &Host,
         door: impl AsyncFnOnce(&Presented<'_>) -> Result<T, Failure>,
     ) -> Result<T, ApiError> {
-        let missing = || refuse(ErrorCode::InvalidToken, "send an access token in `Authorization: Bearer`");
-        let mut all = self.headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(value), None) = (all.next(), all.next()) else { return Err(missing()) };
-        let (scheme, token) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(missing)?;
-        let dpop_scheme = scheme.eq_ignore_ascii_case("dpop");
-        if !dpop_scheme && !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(missing());
-        }
-        let dpop = self.dpop()?;
-        // the URL is only looked at with a proof
-        let url = dpop.map(|_| self.url(app)).unwrap_or_default();
-        let presented = Presented { token: token.trim(), dpop_scheme, dpop, method: self.method.as_str(), url: &url };
-        Ok(door(&presented).await?)
+        let mut scheme = None;
+        let opened = async {
+            let (sent, token) = self.access_token()?;
+            scheme = Some(sent);
+            let dpop = self.dpop()?;
+            // the URL is only looked at with a proof
+            let url = dpop.map(|_| self.url(app)).unwrap_or_default();
+            let (dpop_scheme, method) = (sent == Scheme::Dpop, self.method.as_str());
+            door(&Presented { token, dpop_scheme, dpop, method, url: &url }).await
+        };
+        let opened = opened.await;
+        opened.map_err(|failure| ApiError::at_door(failure, scheme, &app.identity))
+    }
+
+    /// The one access token, in the header: one in the query besides is a second way (RFC 6750 3.1).
+    fn access_token(&self) -> Result<(Scheme, &str), Failure> {
+        let missing = || Refusal::new(ErrorCode::InvalidToken, "send an access token in `Authorization: Bearer`");
+        let sent = self.authorization()?;
+        let (scheme, token) = sent.and_then(|value| value.split_once(' ')).ok_or_else(missing)?;
+        let scheme = match scheme {
+            scheme if scheme.eq_ignore_ascii_case("dpop") => Scheme::Dpop,
+            scheme if scheme.eq_ignore_ascii_case("bearer") => Scheme::Bearer,
+            _ => return Err(missing().into()),
+        };
+        refuse_second_token(&self.query()?)?;
+        Ok((scheme, token.trim()))
+    }
+
+    /// The same for a form that comes with a token in the header.
+    pub fn check_one_token(&self, app: &Host, form: &Form) -> Result<(), ApiError> {
+        let checked = refuse_second_token(form);
+        checked.map_err(|failure| ApiError::at_door(failure, self.access_token().ok().map(|(scheme, _)| scheme), &app.identity))
     }
 
     /// `?limit=` and `?after=` of a list (protocol.md 1.1).
@@ -189,6 +221,9 @@ impl Parts {
     }
 }
 
-fn jose_request<'a>(method: &'a str, url: &'a str) -> identity::dpop::ProofRequest<'a> {
-    identity::dpop::ProofRequest { method, url, access_token: None }
+fn refuse_second_token(form: &Form) -> Result<(), Failure> {
+    if form.all("access_token").is_empty() {
+        return Ok(());
+    }
+    Failure::refuse(ErrorCode::InvalidRequest, "send the access token in the `Authorization` header alone")
 }

@@ -70,7 +70,7 @@ async fn pat(app: &Shared, parts: &Parts) -> Answer<std::sync::Arc<ProtectionTok
 
 /// What protocol.md 1 adds is switched off.
 fn no_extensions() -> ApiError {
-    ApiError(Failure::Refused(types::Refusal::new(
+    ApiError::from(Failure::Refused(types::Refusal::new(
         types::ErrorCode::NotFound,
         "this server keeps to the standards: it has no such API",
     )))

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use types::OwnResourceId;
 
 pub(super) use token::Tokens;
-pub use token::{Management, OwnLogIn, OwnToken, Sent};
+pub use token::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 
 /// Before all of it.
 pub(super) const BASE: &str = "/.wayleave/manage";

@@ -7,6 +7,7 @@ mod clients;
 mod consents;
 mod delegations;
 mod discovery;
+mod doors;
 mod grant;
 mod interaction;
 mod isolation;

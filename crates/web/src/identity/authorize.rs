@@ -46,7 +46,7 @@ pub(super) async fn post(State(app): State<Host>, request: Request) -> Response 
 async fn visit(app: &Host, parts: &Parts, form: Form) -> Response {
     let visit = match Visit::of(app, parts).await {
         Ok(visit) => visit,
-        Err(failure) => return axum::response::IntoResponse::into_response(crate::error::ApiError(failure)),
+        Err(failure) => return axum::response::IntoResponse::into_response(crate::error::ApiError::from(failure)),
     };
     match step(app, &visit, &form).await {
         Ok(response) => response,
@@ -182,7 +182,7 @@ pub(super) async fn decide(State(app): State<Host>, request: Request) -> Respons
     };
     let visit = match Visit::of(&app, &parts).await {
         Ok(visit) => visit,
-        Err(failure) => return axum::response::IntoResponse::into_response(crate::error::ApiError(failure)),
+        Err(failure) => return axum::response::IntoResponse::into_response(crate::error::ApiError::from(failure)),
     };
     match decided(&app, &visit, &parts, &form).await {
         Ok(response) => response,

@@ -6,7 +6,7 @@ use crate::error::{Answer, ApiError};
 use crate::extract::Parts;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use identity::Failure;
 use types::client::ClientMetadata;
@@ -17,39 +17,36 @@ pub(super) async fn register(State(app): State<Host>, request: Request) -> Respo
     let response = with_parts(request, async |parts, body| {
         let app = &app;
         if !app.identity.settings.open_registration {
-            return Err(ApiError(Failure::Refused(Refusal::new(
+            return Err(ApiError::from(Failure::Refused(Refusal::new(
                 ErrorCode::AccessDenied,
                 "clients are not registered here by themselves: ask the operator",
             ))));
         }
         let metadata: ClientMetadata = parts.json_or(body, ErrorCode::InvalidClientMetadata).await?;
-        let registered = app.identity.register(metadata, &parts.address(), bearer(&parts)).await?;
+        let registered = app.identity.register(metadata, &parts.address(), bearer(&parts)?).await?;
         Ok(secret((StatusCode::CREATED, Json(registered))))
     });
     public(response.await, "no-store")
 }
 
-fn bearer(parts: &Parts) -> Option<&str> {
-    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+/// The token of `Authorization: Bearer`, which may be there once.
+fn bearer(parts: &Parts) -> Result<Option<&str>, Failure> {
+    let sent = parts.authorization()?.and_then(|value| value.split_once(' '));
+    Ok(sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim()))
 }
 
-fn token(parts: &Parts) -> Answer<String> {
-    match bearer(parts) {
-        Some(token) => Ok(token.to_owned()),
-        None => Err(ApiError(Failure::Refused(Refusal::new(
-            ErrorCode::InvalidToken,
-            "send the registration access token in `Authorization: Bearer`",
-        )))),
-    }
+/// The registration access token (RFC 7592 1.2): a bearer token like any other.
+fn token<'a>(app: &Host, parts: &'a Parts) -> Answer<&'a str> {
+    let missing = Refusal::new(ErrorCode::InvalidToken, "send the registration access token in `Authorization: Bearer`");
+    let token = bearer(parts).and_then(|token| token.ok_or_else(|| missing.into()));
+    token.map_err(|failure| ApiError::at_door(failure, None, &app.identity))
 }
 
 /// `GET /register/{client_id}`.
 pub(super) async fn read(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
         let app = &app;
-        Ok(secret(Json(app.identity.read_registration(&ClientId::new(id), &token(&parts)?).await?)))
+        Ok(secret(Json(app.identity.read_registration(&ClientId::new(id), token(app, &parts)?).await?)))
     })
     .await
 }
@@ -58,9 +55,9 @@ pub(super) async fn read(State(app): State<Host>, Path(id): Path<String>, reques
 pub(super) async fn update(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
         let app = &app;
-        let token = token(&parts)?;
+        let token = token(app, &parts)?;
         let metadata: ClientMetadata = parts.json_or(body, ErrorCode::InvalidClientMetadata).await?;
-        Ok(secret(Json(app.identity.update_registration(&ClientId::new(id), &token, metadata).await?)))
+        Ok(secret(Json(app.identity.update_registration(&ClientId::new(id), token, metadata).await?)))
     })
     .await
 }
@@ -69,7 +66,7 @@ pub(super) async fn update(State(app): State<Host>, Path(id): Path<String>, requ
 pub(super) async fn delete(State(app): State<Host>, Path(id): Path<String>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
         let app = &app;
-        app.identity.delete_registration(&ClientId::new(id), &token(&parts)?).await?;
+        app.identity.delete_registration(&ClientId::new(id), token(app, &parts)?).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await

@@ -52,7 +52,7 @@ pub(super) async fn login_page(app: &Host, visit: &Visit, back: String, username
 pub(crate) async fn page(app: &Host, parts: &Parts, handler: impl AsyncFnOnce(&Visit) -> Result<Response, Failure>) -> Response {
     let visit = match Visit::of(app, parts).await {
         Ok(visit) => visit,
-        Err(failure) => return crate::error::ApiError(failure).into_response(),
+        Err(failure) => return crate::error::ApiError::from(failure).into_response(),
     };
     match handler(&visit).await {
         Ok(response) => response,

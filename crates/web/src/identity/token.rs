@@ -38,7 +38,7 @@ async fn exchange(app: &Host, parts: Parts, body: Body) -> Answer<Response> {
         return Ok(secret(Json(uma.exchange_assertion(&request).await?)));
     }
     let Some(uma) = uma.filter(|uma| grant_type == Some(uma.grant_type())) else {
-        return Err(ApiError(Failure::Refused(types::Refusal::new(
+        return Err(ApiError::from(Failure::Refused(types::Refusal::new(
             ErrorCode::UnsupportedGrantType,
             "see `grant_types_supported` in the metadata",
         ))));
@@ -48,7 +48,7 @@ async fn exchange(app: &Host, parts: Parts, body: Body) -> Answer<Response> {
     Ok(match uma.exchange_ticket(&request).await? {
         UmaAnswer::Token(response) => secret(Json(response)),
         UmaAnswer::Continued(process) => secret((StatusCode::FORBIDDEN, Json(process))),
-        UmaAnswer::Denied(refusal) => return Err(ApiError(Failure::Refused(refusal))),
+        UmaAnswer::Denied(refusal) => return Err(ApiError::from(Failure::Refused(refusal))),
     })
 }
 
@@ -57,6 +57,7 @@ pub(super) async fn revoke(State(app): State<Host>, request: Request) -> Respons
     let response = with_parts(request, async |parts, body| {
         let app = &app;
         let form = parts.form(body).await?;
+        form.check_unrepeated()?;
         let (client, _) = parts.client(app, &form).await?;
         let uma = app.authorization_server.as_deref().map(|uma| uma as &dyn Grant);
         app.identity.revoke(&client, &form, uma).await?;
@@ -69,9 +70,10 @@ pub(super) async fn revoke(State(app): State<Host>, request: Request) -> Respons
 pub(super) async fn introspect(State(app): State<Host>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
         let app = &app;
-        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let scheme = authorization.split(' ').next().unwrap_or_default();
+        let sent = parts.authorization().map_err(|failure| ApiError::at_door(failure, None, &app.identity))?;
+        let scheme = sent.and_then(|value| value.split(' ').next()).unwrap_or_default();
         let form = parts.form(body).await?;
+        form.check_unrepeated()?;
         let by_client = scheme.eq_ignore_ascii_case("basic")
             || (scheme.is_empty() && (!form.all("client_id").is_empty() || !form.all("client_assertion").is_empty()));
         if by_client {
@@ -88,8 +90,13 @@ pub(super) async fn introspect(State(app): State<Host>, request: Request) -> Res
         }
         let Some(uma) = &app.authorization_server else {
             let what = "authenticate as a client to ask about a token";
-            return Err(ApiError(Failure::Refused(types::Refusal::new(ErrorCode::InvalidClient, what))));
+            return Err(ApiError::from(Failure::Refused(types::Refusal::new(ErrorCode::InvalidClient, what))));
         };
+        if ["client_secret", "client_assertion"].iter().any(|secret| !form.all(secret).is_empty()) {
+            let what = "ask by a PAT or by the client's credentials, not by both";
+            return Err(Failure::Refused(types::Refusal::new(ErrorCode::InvalidRequest, what)).into());
+        }
+        parts.check_one_token(app, &form)?;
         let token = form.required("token").map_err(Failure::from)?;
         let pat = match parts.token(app, async |presented| uma.check_any_pat(presented).await).await? {
             AnyPat::Owner(pat) => pat,
@@ -106,8 +113,11 @@ pub(super) async fn introspect(State(app): State<Host>, request: Request) -> Res
 
 /// `GET /userinfo`.
 pub(super) async fn userinfo(State(app): State<Host>, request: Request) -> Response {
-    with_parts(request, async |parts, _| {
+    with_parts(request, async |parts, body| {
         let app = &app;
+        if parts.has_type("application/x-www-form-urlencoded") {
+            parts.check_one_token(app, &parts.form(body).await?)?;
+        }
         let claims = parts.token(app, async |presented| app.identity.userinfo(presented).await).await?;
         Ok(secret(Json(claims)))
     })

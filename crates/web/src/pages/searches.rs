@@ -64,7 +64,7 @@ pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, re
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let form = parts.form(body).await.map_err(|error| error.0)?;
+        let form = parts.form(body).await.map_err(|error| error.failure)?;
         visit.check_csrf(&app, &parts, &form)?;
         let approve = match form.one("decision")? {
             Some("approve") => true,

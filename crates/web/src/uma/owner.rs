@@ -26,7 +26,7 @@ fn tagged(status: StatusCode, policy: &Versioned) -> Response {
 /// A document that does not read, with the members that do not belong there named.
 fn document(value: Value) -> Result<PolicyDocument, ApiError> {
     serde_json::from_value(value)
-        .map_err(|error| ApiError(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, error.to_string()))))
+        .map_err(|error| ApiError::from(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, error.to_string()))))
 }
 
 /// `POST {policy_endpoint}`: one policy, or an array.
@@ -49,9 +49,9 @@ pub(super) async fn create_policy(State(app): State<Shared>, request: Request) -
                 let made = server.create_policies(&acting, documents).await?;
                 Ok(secret((StatusCode::CREATED, Json(made.into_iter().map(|policy| policy.document).collect::<Vec<_>>()))))
             }
-            Value::Array(items) if items.len() > authorization_server::policy::MAX_BATCH => {
-                Err(ApiError(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, "send at most 1000 policies at once"))))
-            }
+            Value::Array(items) if items.len() > authorization_server::policy::MAX_BATCH => Err(ApiError::from(
+                Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, "send at most 1000 policies at once")),
+            )),
             Value::Array(items) => {
                 let mut answers = Vec::with_capacity(items.len());
                 for item in items {
@@ -77,14 +77,14 @@ fn created(app: &Shared, made: &Versioned) -> Response {
 async fn one_of_many(app: &Shared, acting: &Acting, item: Value) -> Result<Value, ApiError> {
     let made = match document(item) {
         Ok(document) => app.authorization_server.create_policy(acting, document).await,
-        Err(error) => Err(error.0),
+        Err(error) => Err(error.failure),
     };
     match made {
         Ok(policy) => Ok(json!({"status": 201, "policy": policy.document})),
         Err(Failure::Refused(refusal)) => {
             Ok(json!({"status": crate::error::status_of(refusal.code).as_u16(), "error": ErrorBody::from(&refusal)}))
         }
-        Err(unavailable) => Err(ApiError(unavailable)),
+        Err(unavailable) => Err(ApiError::from(unavailable)),
     }
 }
 

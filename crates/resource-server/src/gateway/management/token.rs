@@ -7,13 +7,12 @@ use crate::protection::ProtectionError;
 use async_trait::async_trait;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use jose::dpop::{self, Seen};
 use jose::{KeySet, UnverifiedJws};
 use outbound::Request;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OnceCell};
 use types::Timestamp;
@@ -36,8 +35,8 @@ pub struct Management {
 /// A gateway's own log-in, where it has one (protocol.md 2): it made the token, so nobody needs to be asked.
 #[async_trait]
 pub trait OwnLogIn: Send + Sync {
-    /// What is known of a token that is for this gateway and good, its proof included; none for any other.
-    async fn verify(&self, sent: &Sent<'_>) -> Result<Option<OwnToken>, ProtectionError>;
+    /// What is known of a token that is for this gateway and good, its proof included.
+    async fn verify(&self, sent: &Sent<'_>) -> Result<OwnToken, Unfit>;
 }
 
 /// A token as it came.
@@ -49,6 +48,21 @@ pub struct Sent<'a> {
     pub method: &'a str,
     /// The URL that was called, without query.
     pub url: &'a str,
+}
+
+/// Why a call has no owner.
+pub enum Unfit {
+    Missing,
+    Several,
+    /// Unknown, expired, for another place, or without the key that it is bound to.
+    Token {
+        bound: bool,
+    },
+    /// The proof is missing, old, used, of another call, or there twice.
+    Proof,
+    /// A proof with this nonce is wanted (RFC 9449 9).
+    Nonce(String),
+    Away(ProtectionError),
 }
 
 /// What a gateway's own log-in says of a token.
@@ -94,19 +108,74 @@ impl Tokens {
     }
 }
 
-fn unauthorized() -> Response {
-    let what =
-        "send an access token with scope `uma_management` for this resource server, with its proof if it is bound to a key";
-    let mut response = refuse(StatusCode::UNAUTHORIZED, "invalid_token", what);
-    for challenge in ["Bearer error=\"invalid_token\"", "DPoP error=\"invalid_token\", algs=\"EdDSA ES256\""] {
-        response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+const BEARER: &str = "Bearer realm=\"management\"";
+const DPOP: &str = "DPoP algs=\"EdDSA ES256\"";
+
+impl Unfit {
+    /// As RFC 6750 3 and RFC 9449 7.1 and 9 want it: the scheme that was tried first, with its error.
+    fn answer(self) -> Response {
+        let with = |challenge: &str, error: &str| format!("{challenge}, error=\"{error}\"");
+        let token = "send an access token with scope `uma_management` for this resource server";
+        let proof = "send one new DPoP proof for this call, by the key that the token is bound to";
+        let (status, error, what, challenges) = match &self {
+            Self::Missing => (StatusCode::UNAUTHORIZED, "invalid_token", token, vec![BEARER.to_owned(), DPOP.to_owned()]),
+            Self::Several => {
+                let what = "send one `Authorization` header, not several";
+                (StatusCode::BAD_REQUEST, "invalid_request", what, vec![with(BEARER, "invalid_request")])
+            }
+            Self::Token { bound } => {
+                let (tried, other) = if *bound { (DPOP, BEARER) } else { (BEARER, DPOP) };
+                (StatusCode::UNAUTHORIZED, "invalid_token", token, vec![with(tried, "invalid_token"), other.to_owned()])
+            }
+            Self::Proof => (StatusCode::UNAUTHORIZED, "invalid_dpop_proof", proof, vec![with(DPOP, "invalid_dpop_proof")]),
+            Self::Nonce(_) => {
+                let what = "repeat the call with the nonce of `DPoP-Nonce` in the proof";
+                (StatusCode::UNAUTHORIZED, "use_dpop_nonce", what, vec![with(DPOP, "use_dpop_nonce")])
+            }
+            Self::Away(error) => return away(error),
+        };
+        let mut response = refuse(status, error, what);
+        let headers = response.headers_mut();
+        for challenge in challenges.iter().filter_map(|challenge| HeaderValue::from_str(challenge).ok()) {
+            headers.append(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Self::Nonce(nonce) = &self {
+            headers.extend(HeaderValue::from_str(nonce).ok().map(|nonce| (HeaderName::from_static("dpop-nonce"), nonce)));
+        }
+        response
     }
-    response
 }
 
 fn away(error: &ProtectionError) -> Response {
     tracing::warn!(%error, "a management token cannot be checked");
     refuse(StatusCode::BAD_GATEWAY, "temporarily_unavailable", "the issuer of your token does not answer")
+}
+
+/// The token of a call, which may be there once.
+fn token_of(parts: &Parts) -> Result<(bool, &str), Unfit> {
+    let mut sent = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let one = match (sent.next(), sent.next()) {
+        (Some(one), None) => one,
+        (None, _) => return Err(Unfit::Missing),
+        // of several, nobody knows which counts (RFC 6750 3.1)
+        _ => return Err(Unfit::Several),
+    };
+    let (scheme, token) = one.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Unfit::Missing)?;
+    let bound = scheme.eq_ignore_ascii_case("dpop");
+    if !bound && !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Unfit::Missing);
+    }
+    Ok((bound, token.trim()))
+}
+
+/// The proof of a call, which may be there once (RFC 9449 4.3).
+fn proof_of(parts: &Parts) -> Result<Option<&str>, Unfit> {
+    let mut proofs = parts.headers.get_all("dpop").iter();
+    match (proofs.next(), proofs.next()) {
+        (None, _) => Ok(None),
+        (Some(one), None) => one.to_str().map(Some).map_err(|_| Unfit::Proof),
+        _ => Err(Unfit::Proof),
+    }
 }
 
 impl Gateway {
@@ -115,37 +184,23 @@ impl Gateway {
         let Some(management) = &self.settings.management else {
             return Err(crate::challenge::plain(StatusCode::NOT_FOUND, "Nothing is here."));
         };
-        let mut sent = parts.headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(one), None) = (sent.next(), sent.next()) else { return Err(unauthorized()) };
-        let (scheme, token) = one.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(unauthorized)?;
-        let bound = scheme.eq_ignore_ascii_case("dpop");
-        if !bound && !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(unauthorized());
-        }
-        let token = token.trim();
-        if let Some(own) = &self.own_log_in {
-            return self.known_here(own, parts, token, bound).await;
-        }
-        let is_jwt = token.bytes().filter(|byte| *byte == b'.').count() == 2;
-        let known = if is_jwt { self.check_signed(management, token).await } else { self.ask_about(management, token).await };
-        let known = known.map_err(|error| away(&error))?.ok_or_else(unauthorized)?;
-        if !self.has_key(&known, bound, token, parts) {
-            return Err(unauthorized());
-        }
+        let known = self.known_owner(management, parts).await.map_err(Unfit::answer)?;
         self.may_manage(&known.scope, known.owner).map_err(|refusal| *refusal)
     }
 
-    /// A token of this gateway's own log-in.
-    async fn known_here(&self, own: &Arc<dyn OwnLogIn>, parts: &Parts, token: &str, bound: bool) -> Result<String, Response> {
-        let mut proofs = parts.headers.get_all("dpop").iter();
-        let (proof, more) = (proofs.next().and_then(|value| value.to_str().ok()), proofs.next());
-        if more.is_some() {
-            return Err(unauthorized());
-        }
+    async fn known_owner(&self, management: &Management, parts: &Parts) -> Result<OwnToken, Unfit> {
+        let (bound, token) = token_of(parts)?;
+        let proof = proof_of(parts)?;
         let url = format!("{}{}", self.settings.resource, parts.uri.path());
         let sent = Sent { token, bound, proof, method: parts.method.as_str(), url: &url };
-        let known = own.verify(&sent).await.map_err(|error| away(&error))?.ok_or_else(unauthorized)?;
-        self.may_manage(&known.scope, known.owner).map_err(|refusal| *refusal)
+        if let Some(own) = &self.own_log_in {
+            return own.verify(&sent).await;
+        }
+        let is_jwt = token.bytes().filter(|byte| *byte == b'.').count() == 2;
+        let known = if is_jwt { self.check_signed(management, token).await } else { self.ask_about(management, token).await };
+        let known = known.map_err(Unfit::Away)?.ok_or(Unfit::Token { bound })?;
+        self.check_key(&known, &sent)?;
+        Ok(OwnToken { scope: known.scope, owner: known.owner })
     }
 
     fn may_manage(&self, scope: &str, owner: Option<String>) -> Result<String, Box<Response>> {
@@ -202,19 +257,20 @@ impl Gateway {
     }
 
     /// A bound token counts only with its proof, a bearer token only without.
-    fn has_key(&self, known: &Known, bound: bool, token: &str, parts: &Parts) -> bool {
+    fn check_key(&self, known: &Known, sent: &Sent<'_>) -> Result<(), Unfit> {
         let jkt = known.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(Value::as_str);
-        let mut proofs = parts.headers.get_all("dpop").iter();
-        let (proof, more) = (proofs.next().and_then(|value| value.to_str().ok()), proofs.next());
-        match (jkt, bound, proof) {
-            (None, false, _) => known.cnf.is_none(),
-            (Some(jkt), true, Some(proof)) if more.is_none() => {
-                let url = format!("{}{}", self.settings.resource, parts.uri.path());
-                let request = dpop::Request { method: parts.method.as_str(), url: &url, access_token: Some(token) };
-                let now = self.client.clock.now();
-                dpop::check(proof, &request, now).is_ok_and(|proof| proof.jkt == jkt && self.rmts.proofs.remember(&proof, now))
-            }
-            _ => false,
+        let (jkt, proof) = match (jkt, sent.bound, sent.proof) {
+            (None, false, _) if known.cnf.is_none() => return Ok(()),
+            (Some(jkt), true, Some(proof)) => (jkt, proof),
+            (Some(_), true, None) => return Err(Unfit::Proof),
+            _ => return Err(Unfit::Token { bound: sent.bound }),
+        };
+        let request = dpop::Request { method: sent.method, url: sent.url, access_token: Some(sent.token) };
+        let now = self.client.clock.now();
+        let proof = dpop::check(proof, &request, now).map_err(|_| Unfit::Proof)?;
+        if proof.jkt != jkt {
+            return Err(Unfit::Token { bound: true });
         }
+        if self.rmts.proofs.remember(&proof, now) { Ok(()) } else { Err(Unfit::Proof) }
     }
 }

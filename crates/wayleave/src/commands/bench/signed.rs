@@ -9,9 +9,8 @@ use client::{Client, Credentials, TicketRequest, Traded};
 use http::request::Parts;
 use jose::{Algorithm, Clock, SigningKey, SystemClock, SystemRandomness, did};
 use outbound::{Method, Outbound, Request, Settings};
-use resource_server::ProtectionError;
 use resource_server::gateway::{
-    self, Behind, By, Check, Gateway, Management, OwnLogIn, OwnToken, OwnerOf, PatBy, Route, Sent, Trust,
+    self, Behind, By, Check, Gateway, Management, OwnLogIn, OwnToken, OwnerOf, PatBy, Route, Sent, Trust, Unfit,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -31,8 +30,8 @@ struct Alice;
 
 #[async_trait]
 impl OwnLogIn for Alice {
-    async fn verify(&self, _: &Sent<'_>) -> Result<Option<OwnToken>, ProtectionError> {
-        Ok(Some(OwnToken { scope: "uma_management".into(), owner: Some("alice".into()) }))
+    async fn verify(&self, _: &Sent<'_>) -> Result<OwnToken, Unfit> {
+        Ok(OwnToken { scope: "uma_management".into(), owner: Some("alice".into()) })
     }
 }
 
