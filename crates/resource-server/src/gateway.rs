@@ -179,7 +179,7 @@ impl Gateway {
             store.adopt(issuer).await?;
         }
         let refused = |error: &dyn std::fmt::Display| ProtectionError::Refused(error.to_string());
-        let key = match store.find_secret(KEY) {
+        let key = match store.find_secret(KEY)? {
             Some(kept) => SigningKey::from_pkcs8(Algorithm::Es256, &kept).map_err(|error| refused(&error))?,
             None => {
                 let key = SigningKey::generate(Algorithm::Es256).map_err(|error| refused(&error))?;
@@ -366,3 +366,6 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         _ => gateway.protected(parts, body, &path).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

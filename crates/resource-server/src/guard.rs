@@ -60,8 +60,9 @@ pub struct Guard {
 /// What of a token's permissions counts here (protocol.md 3).
 #[async_trait]
 pub trait Narrow: Send + Sync {
-    /// The permissions, each as far as it counts, by the ids that the needs of the call have.
-    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Vec<GrantedPermission>;
+    /// The permissions, each as far as it counts, by the ids that the needs of the call have. An error: it cannot be told
+    /// right now, and nothing passes.
+    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError>;
 }
 
 /// Without anybody to ask, a permission that carries an owner's token counts for nothing: nobody checked it.
@@ -81,16 +82,21 @@ pub struct Under<'a> {
 
 impl Under<'_> {
     /// What counts of a token, if it suffices.
-    async fn counted(&self, answer: &Arc<Introspection>, needs: &[Need], now: Timestamp) -> Option<Arc<Introspection>> {
+    async fn counted(
+        &self,
+        answer: &Arc<Introspection>,
+        needs: &[Need],
+        now: Timestamp,
+    ) -> Result<Option<Arc<Introspection>>, ProtectionError> {
         let counted = match self.narrow {
-            Some(narrow) => narrow.narrow(answer, now).await,
+            Some(narrow) => narrow.narrow(answer, now).await?,
             None if answer.permissions.iter().flatten().all(|permission| permission.authority.is_none()) => {
-                return suffices(answer, needs, now).then(|| answer.clone());
+                return Ok(suffices(answer, needs, now).then(|| answer.clone()));
             }
             None => unsigned(answer),
         };
         let counted = Introspection { permissions: Some(counted), ..(**answer).clone() };
-        suffices(&counted, needs, now).then(|| Arc::new(counted))
+        Ok(suffices(&counted, needs, now).then(|| Arc::new(counted)))
     }
 }
 
@@ -126,7 +132,10 @@ impl Guard {
         if !answer.active || !self.is_proven(&answer, bound, token, presented, now) {
             return Verdict::Insufficient;
         }
-        under.counted(&answer, needs, now).await.map_or(Verdict::Insufficient, Verdict::Allowed)
+        match under.counted(&answer, needs, now).await {
+            Ok(counted) => counted.map_or(Verdict::Insufficient, Verdict::Allowed),
+            Err(error) => Verdict::Failed(error),
+        }
     }
 
     /// Whether a call that was let in may go on: the token and its permissions as they are now. Its proof was
@@ -135,7 +144,7 @@ impl Guard {
         let Some((_, token)) = authorization.split_once(' ') else { return false };
         let now = under.protection.client.clock.now();
         match self.look_up(under, token.trim()).await {
-            Ok(answer) => answer.active && under.counted(&answer, needs, now).await.is_some(),
+            Ok(answer) => answer.active && under.counted(&answer, needs, now).await.is_ok_and(|counted| counted.is_some()),
             Err(_) => false,
         }
     }

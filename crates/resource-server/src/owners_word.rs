@@ -3,6 +3,7 @@
 //! (`gateway/authority.rs`), with credentials that owners register.
 
 use crate::guard::Narrow;
+use crate::protection::ProtectionError;
 use async_trait::async_trait;
 use jose::{KeySet, UnverifiedDelegation, UnverifiedToken, did};
 use rules::authority::{OwnersToken, Presented, effective_scopes};
@@ -106,7 +107,7 @@ impl OwnersWord {
 
 #[async_trait]
 impl Narrow for OwnersWord {
-    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Vec<GrantedPermission> {
+    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError> {
         let mut counted = Vec::new();
         for permission in answer.permissions.iter().flatten() {
             match &permission.authority {
@@ -118,7 +119,7 @@ impl Narrow for OwnersWord {
                 },
             }
         }
-        counted
+        Ok(counted)
     }
 }
 
@@ -153,7 +154,7 @@ mod tests {
         };
         let word = OwnersWord::new("https://notes.example", "https://as.example", true);
         let counted = async |authority: Option<String>| -> Vec<String> {
-            let counted = word.narrow(&answer(authority), Timestamp(150)).await;
+            let counted = word.narrow(&answer(authority), Timestamp(150)).await.unwrap();
             counted.iter().map(|permission| permission.resource_scopes.to_string()).collect()
         };
         let good = rot("https://as.example", &["read", "own"]);

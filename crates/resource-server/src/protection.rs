@@ -33,6 +33,9 @@ pub enum ProtectionError {
     Unreachable,
     #[error("the authorization server refused: {0}")]
     Refused(String),
+    /// What this resource server keeps itself cannot be read or written: nothing passes, and nothing is concluded from it.
+    #[error("the store of this resource server cannot be read or written")]
+    Store,
 }
 
 impl From<ClientError> for ProtectionError {

@@ -2,7 +2,7 @@
 //! the resource, at whichever authorization server the owner put it; without a token that suffices, one of these
 //! gives a ticket.
 
-use super::authority::At;
+use super::authority::{At, Uncounted};
 use super::history::Outcome;
 use super::peer::Peer;
 use super::store::Registered;
@@ -68,7 +68,12 @@ fn missing() -> Box<Response> {
 
 fn away(owner: &str, error: &ProtectionError) -> Box<Response> {
     tracing::warn!(%error, owner, "no ticket can be had");
-    Box::new(unreachable())
+    Box::new(match error {
+        ProtectionError::Store => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "What is kept here cannot be read right now: try again.")
+        }
+        _ => unreachable(),
+    })
 }
 
 impl Gateway {
@@ -120,22 +125,25 @@ impl Gateway {
         own_id: &OwnResourceId,
         path: &path::CanonicalPath,
     ) -> Result<Vec<Registered>, Box<Response>> {
-        let all = self.store.registrations(&wanted.owner, own_id);
+        let unreadable = |error: ProtectionError| away(&wanted.owner, &error);
+        let all = self.store.registrations(&wanted.owner, own_id).map_err(|error| unreadable(error.into()))?;
         let guarding: Vec<_> = all.iter().filter(|one| one.guards()).cloned().collect();
-        if !all.is_empty() || self.store.find_opinion(&wanted.owner, own_id).placed {
+        let opinion = self.store.find_opinion(&wanted.owner, own_id).map_err(|error| unreadable(error.into()))?;
+        if !guarding.is_empty() || opinion.placed {
             return Ok(guarding);
         }
         if !self.backend.exists(path).await {
             return Err(missing());
         }
         // until she has linked, only what she signed herself can pass
-        let Some(issuer) = self.preferred_server(&wanted.owner) else { return Ok(guarding) };
+        let Some(issuer) = self.preferred_server(&wanted.owner).map_err(unreadable)? else { return Ok(guarding) };
         // what is no owner's PAT registers nothing
         if self.is_server_level(&issuer) {
             return Ok(guarding);
         }
         match self.register_by_itself(&wanted.owner, own_id, &issuer).await {
             Ok(registered) => Ok(vec![registered]),
+            Err(error @ ProtectionError::Store) => Err(unreadable(error)),
             Err(error) => {
                 tracing::warn!(%error, owner = wanted.owner, %own_id, "a resource cannot be registered");
                 Ok(guarding)
@@ -145,7 +153,8 @@ impl Gateway {
 
     async fn judge(self: &Arc<Self>, call: &Call<'_>) -> Result<Option<Admitted>, Box<Response>> {
         let mut failed = None;
-        for issuer in self.issuers_to_ask(call).await {
+        let issuers = self.issuers_to_ask(call).await.map_err(|error| away(&call.wanted.owner, &error))?;
+        for issuer in issuers {
             let peer = match self.peer(&issuer).await {
                 Ok(peer) => peer,
                 Err(error) => {
@@ -159,6 +168,8 @@ impl Gateway {
                     return Ok(Some(Admitted { owner, needs: call.needs.to_vec(), issuer }));
                 }
                 Verdict::Insufficient => failed = None,
+                // nobody else's word helps where the owner's own cannot be read
+                Verdict::Failed(error @ ProtectionError::Store) => return Err(away(&call.wanted.owner, &error)),
                 Verdict::Failed(error) => failed = Some(error),
             }
         }
@@ -178,7 +189,10 @@ impl Gateway {
     async fn judge_at(self: &Arc<Self>, call: &Call<'_>, peer: &Arc<Peer>) -> Verdict {
         let owner = call.wanted.owner.as_str();
         let at = At::new(self, owner, peer.issuer(), call.needs);
-        let linked = self.is_linked(owner, peer.issuer());
+        let linked = match self.is_linked(owner, peer.issuer()) {
+            Ok(linked) => linked,
+            Err(error) => return Verdict::Failed(error),
+        };
         let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
         let under = Under { protection: &peer.protection, pats, owner, narrow: Some(&at) };
@@ -189,8 +203,12 @@ impl Gateway {
             }
         };
         let mut verdict = self.asking(peer.issuer(), asked).await.unwrap_or_else(Verdict::Failed);
-        if verdict == Verdict::Failed(ProtectionError::Unauthorized) && self.renew_pat(owner, peer.issuer()).await {
-            verdict = guard.judge(&under, &call.presented, call.needs).await;
+        if verdict == Verdict::Failed(ProtectionError::Unauthorized) {
+            match self.renew_pat(owner, peer.issuer()).await {
+                Ok(true) => verdict = guard.judge(&under, &call.presented, call.needs).await,
+                Ok(false) => {}
+                Err(error) => verdict = Verdict::Failed(error),
+            }
         }
         match &verdict {
             Verdict::Allowed(answer) => self.note(owner, call.needs, peer.issuer(), Some(answer), Outcome::Allowed, None),
@@ -205,7 +223,7 @@ impl Gateway {
 
     /// Whose token it can be, the likeliest first. A JWT names its issuer, and another's is not asked about it; what an
     /// owner has not linked counts only where she signed for it, which is checked before anything is fetched.
-    async fn issuers_to_ask(&self, call: &Call<'_>) -> Vec<String> {
+    async fn issuers_to_ask(&self, call: &Call<'_>) -> Result<Vec<String>, ProtectionError> {
         let mut issuers: Vec<String> = Vec::new();
         for registered in call.guarding.iter().flatten() {
             if !issuers.contains(&registered.issuer) {
@@ -220,38 +238,41 @@ impl Gateway {
         }
         let Some(token) = call.presented.authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim())
         else {
-            return issuers;
+            return Ok(issuers);
         };
         if let Ok(jws) = UnverifiedJws::parse(token)
             && let Some(issuer) = jws.claimed("iss")
         {
             if issuers.contains(&issuer) {
-                return vec![issuer];
+                return Ok(vec![issuer]);
             }
-            if let Err(why) = self.is_vouched_for(&call.wanted.owner, &issuer, &jws, call.needs).await {
-                // nobody checked this token: whatever it says of itself is not for her history
-                self.note(&call.wanted.owner, call.needs, UNKNOWN, None, Outcome::Refused, Some(why));
-                return Vec::new();
-            }
-            return vec![issuer];
+            return match self.is_vouched_for(&call.wanted.owner, &issuer, &jws, call.needs).await {
+                Ok(()) => Ok(vec![issuer]),
+                Err(Uncounted::Because(why)) => {
+                    // nobody checked this token: whatever it says of itself is not for her history
+                    self.note(&call.wanted.owner, call.needs, UNKNOWN, None, Outcome::Refused, Some(why));
+                    Ok(Vec::new())
+                }
+                Err(Uncounted::Unreadable(error)) => Err(error.into()),
+            };
         }
         let seen = self.issued_by.get(&digest::sha256(&[token.as_bytes()]));
         let rank = |issuer: &String| (Some(issuer) != seen.as_ref(), Some(issuer.as_str()) != call.chosen);
         issuers.sort_by_key(rank);
-        issuers
+        Ok(issuers)
     }
 
     async fn challenge(self: &Arc<Self>, call: &Call<'_>) -> Result<Box<Response>, ProtectionError> {
         let owner = call.wanted.owner.as_str();
         let mut last = ProtectionError::Unauthorized;
         if call.guarding.iter().all(Vec::is_empty)
-            && let Some(issuer) = self.preferred_server(owner).filter(|issuer| self.is_server_level(issuer))
+            && let Some(issuer) = self.preferred_server(owner)?.filter(|issuer| self.is_server_level(issuer))
         {
             let peer = self.peer(&issuer).await?;
             let ticket = self.asking(&issuer, self.server_ticket(&peer, owner, call.needs)).await?;
             return Ok(self.challenge_of(issuer, ticket));
         }
-        for issuer in self.issuers_for_tickets(call) {
+        for issuer in self.issuers_for_tickets(call)? {
             let chosen: Option<Vec<&Registered>> =
                 call.needs.iter().zip(&call.guarding).map(|(need, all)| narrowest(need, all, &issuer, self)).collect();
             let Some(chosen) = chosen else { continue };
@@ -286,7 +307,7 @@ impl Gateway {
 
     /// A ticket for what the owner signed, by the gateway's own ids; of several credentials of hers, by the latest.
     async fn server_ticket(&self, peer: &Arc<Peer>, owner: &str, needs: &[Need]) -> Result<String, ProtectionError> {
-        let credentials = self.store.list_credentials(owner).into_iter();
+        let credentials = self.store.list_credentials(owner)?.into_iter();
         let latest = credentials.max_by_key(|credential| credential.created);
         let signer = latest.and_then(|latest| credential::subject_of(latest.cred_type, &latest.cred_value).ok());
         let signer = signer.ok_or_else(|| ProtectionError::Refused("the owner has registered no key here".into()))?;
@@ -306,8 +327,8 @@ impl Gateway {
     }
 
     /// The one that the client names, if it guards all of it; then the owner's, and the others.
-    fn issuers_for_tickets(&self, call: &Call<'_>) -> Vec<String> {
-        let preferred = self.preferred_server(&call.wanted.owner);
+    fn issuers_for_tickets(&self, call: &Call<'_>) -> Result<Vec<String>, ProtectionError> {
+        let preferred = self.preferred_server(&call.wanted.owner)?;
         let mut issuers: Vec<String> = Vec::new();
         for registered in call.guarding.iter().flatten() {
             if !issuers.contains(&registered.issuer) {
@@ -315,7 +336,7 @@ impl Gateway {
             }
         }
         issuers.sort_by_key(|issuer| (Some(issuer.as_str()) != call.chosen, Some(issuer) != preferred.as_ref()));
-        issuers
+        Ok(issuers)
     }
 
     /// A ticket. Where the server refuses it, what it knows of the resources may be old: it is told anew, or registered
@@ -355,7 +376,7 @@ impl Gateway {
     pub(super) async fn still_allows(self: &Arc<Self>, admitted: &Admitted, token: &HeaderValue) -> bool {
         let (Ok(peer), Ok(token)) = (self.peer(&admitted.issuer).await, token.to_str()) else { return false };
         let at = At::new(self, &admitted.owner, &admitted.issuer, &admitted.needs);
-        let linked = self.is_linked(&admitted.owner, peer.issuer());
+        let Ok(linked) = self.is_linked(&admitted.owner, peer.issuer()) else { return false };
         let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
         let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at) };

@@ -3,9 +3,10 @@
 //! carries such a token counts only as far as the owner herself signed it, by a credential that she registered here,
 //! whoever issued the RPT. Her rules take away from both. Called by the guard, for each call.
 
-use super::store::{Registered, Rule};
+use super::store::{Registered, Rule, Unreadable};
 use super::{Gateway, Trust};
 use crate::guard::{Narrow, Need};
+use crate::protection::ProtectionError;
 use async_trait::async_trait;
 use client::credential;
 use jose::{KeySet, UnverifiedDelegation, UnverifiedJws, UnverifiedToken, digest};
@@ -30,6 +31,33 @@ pub(super) struct Signed {
 /// A name among one owner's credentials is nobody else's.
 fn signed_key(owner: &str, text: &str) -> [u8; 32] {
     digest::sha256(&[owner.as_bytes(), b"\0", text.as_bytes()])
+}
+
+/// Why a permission does not count.
+#[derive(Debug)]
+pub(super) enum Uncounted {
+    /// In words of ours, for the owner's history.
+    Because(String),
+    /// It cannot be told, since the gateway's own store cannot be read.
+    Unreadable(Unreadable),
+}
+
+impl From<String> for Uncounted {
+    fn from(why: String) -> Self {
+        Self::Because(why)
+    }
+}
+
+impl From<&str> for Uncounted {
+    fn from(why: &str) -> Self {
+        Self::Because(why.to_owned())
+    }
+}
+
+impl From<Unreadable> for Uncounted {
+    fn from(error: Unreadable) -> Self {
+        Self::Unreadable(error)
+    }
 }
 
 /// The RPT that carries a permission.
@@ -73,7 +101,7 @@ impl<'a> At<'a> {
 #[async_trait]
 impl Narrow for At<'_> {
     /// By the gateway's own ids.
-    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Vec<GrantedPermission> {
+    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError> {
         let jkt = answer.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(Value::as_str);
         let bearer = Bearer { issuer: self.issuer, client: answer.client_id.as_ref(), sub: answer.sub.as_deref(), jkt };
         let bare = Introspection { permissions: None, ..answer.clone() };
@@ -81,7 +109,7 @@ impl Narrow for At<'_> {
         let mut counted = Vec::new();
         for need in self.needs {
             let own_id = OwnResourceId::new(need.resource.as_str());
-            let registered = self.gateway.store.registrations(self.owner, &own_id);
+            let registered = self.gateway.store.registrations(self.owner, &own_id)?;
             for permission in answer.permissions.iter().flatten() {
                 let here = registered.iter().filter(|one| one.guards() && one.issuer == self.issuer);
                 let here: Vec<_> = here.filter(|one| one.resource_id.as_ref() == Some(&permission.resource_id)).collect();
@@ -102,16 +130,17 @@ impl Narrow for At<'_> {
                         resource_scopes,
                         ..permission.clone()
                     }),
-                    Err(why) => self.refuse(format!("{own_id}: {why}")),
+                    Err(Uncounted::Because(why)) => self.refuse(format!("{own_id}: {why}")),
+                    Err(Uncounted::Unreadable(error)) => return Err(error.into()),
                 }
             }
         }
-        counted
+        Ok(counted)
     }
 }
 
 impl At<'_> {
-    fn plain_scopes(&self, permission: &GrantedPermission, here: &[&Registered]) -> Result<ScopeSet, String> {
+    fn plain_scopes(&self, permission: &GrantedPermission, here: &[&Registered]) -> Result<ScopeSet, Uncounted> {
         if self.gateway.settings.trust == Trust::RotRequired {
             return Err("a permission without the owner's own token does not count here".into());
         }
@@ -132,8 +161,8 @@ impl At<'_> {
         scopes: ScopeSet,
         bearer: &Bearer<'_>,
         text: Option<&str>,
-    ) -> Result<ScopeSet, String> {
-        let rules = self.gateway.store.list_rules(self.owner);
+    ) -> Result<ScopeSet, Uncounted> {
+        let rules = self.gateway.store.list_rules(self.owner)?;
         if rules.is_empty() {
             return Ok(scopes);
         }
@@ -178,12 +207,16 @@ impl Gateway {
         text: &str,
         bearer: &Bearer<'_>,
         now: Timestamp,
-    ) -> Result<ScopeSet, String> {
+    ) -> Result<ScopeSet, Uncounted> {
         // (a) signed by a credential that she has registered here, and has not withdrawn; or by a delegate's, whom such a
         // credential names
         let signed = self.signed(owner, text, now).await?;
         let token = &signed.token;
         let resource_scopes = self.offered_scopes(own_id);
+        let mut withdrawn = false;
+        for id in token.ids() {
+            withdrawn |= self.store.is_withdrawn(owner, id)?;
+        }
         // (b) to (e)
         let here = Presented {
             resource_server: &self.settings.resource,
@@ -193,7 +226,7 @@ impl Gateway {
             issuer: bearer.issuer,
             client: bearer.client,
             jkt: bearer.jkt,
-            withdrawn: token.ids().any(|id| self.store.is_withdrawn(owner, id)),
+            withdrawn,
             now,
         };
         let scopes = effective_scopes(token, &here).map_err(|unfit| unfit.to_string())?;
@@ -205,7 +238,7 @@ impl Gateway {
     }
 
     /// The signature, checked once for each text, and again when keys that were fetched may have changed.
-    async fn signed(&self, owner: &str, text: &str, now: Timestamp) -> Result<Arc<Signed>, String> {
+    async fn signed(&self, owner: &str, text: &str, now: Timestamp) -> Result<Arc<Signed>, Uncounted> {
         let key = signed_key(owner, text);
         let known = self.signed.get(&key).filter(|signed| now < signed.until);
         let delegation = match &known {
@@ -218,7 +251,7 @@ impl Gateway {
             (None, Some(delegation)) => delegation.issuer().unwrap_or_default(),
             (None, None) => UnverifiedToken::parse(text).map_err(|error| error.to_string())?.issuer().unwrap_or_default(),
         };
-        let Some(credential) = self.store.find_credential(owner, &subject) else {
+        let Some(credential) = self.store.find_credential(owner, &subject)? else {
             return Err("it is signed by no credential of this owner".into());
         };
         if let Some(signed) = known.filter(|signed| signed.credential == credential.id) {
@@ -275,7 +308,7 @@ impl Gateway {
         issuer: &str,
         rpt: &UnverifiedJws,
         needs: &[Need],
-    ) -> Result<(), String> {
+    ) -> Result<(), Uncounted> {
         if self.settings.trust == Trust::List && !self.is_listed(issuer) {
             return Err("its issuer is not offered here".into());
         }
@@ -285,7 +318,7 @@ impl Gateway {
         let client = rpt.claimed("client_id").map(ClientId::new);
         let jkt = rpt.claimed_value("cnf").and_then(|cnf| cnf.get("jkt").and_then(Value::as_str).map(str::to_owned));
         let bearer = Bearer { issuer, client: client.as_ref(), sub: None, jkt: jkt.as_deref() };
-        let mut verdict = Err("it permits nothing here".to_owned());
+        let mut verdict = Err(Uncounted::from("it permits nothing here"));
         for permission in &permissions {
             let text = permission.authority.as_ref().ok_or("nothing is registered at its issuer, and she did not sign it")?;
             if !needs.iter().any(|need| need.resource == permission.resource_id) {
@@ -294,6 +327,7 @@ impl Gateway {
             let own_id = OwnResourceId::new(permission.resource_id.as_str());
             match self.signed_scopes(owner, &own_id, &permission.resource_scopes, text, &bearer, now).await {
                 Ok(_) => verdict = Ok(()),
+                Err(Uncounted::Unreadable(error)) => return Err(error.into()),
                 Err(why) if verdict.is_err() => verdict = Err(why),
                 Err(_) => {}
             }

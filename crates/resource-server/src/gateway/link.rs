@@ -32,12 +32,12 @@ impl Gateway {
         let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
         let now = self.client.clock.now();
         let fresh = |link: &Arc<Link>| link.state == LinkState::Active && link.expires > now.plus(60);
-        if let Some(link) = self.store.find_link(owner, issuer).filter(fresh) {
+        if let Some(link) = self.store.find_link(owner, issuer)?.filter(fresh) {
             return Ok(link.access_token.clone());
         }
         let turn = self.link_turn(owner, issuer).await;
         let _held = turn.lock().await;
-        let before = self.store.find_link(owner, issuer);
+        let before = self.store.find_link(owner, issuer)?;
         if let Some(link) = before.clone().filter(fresh) {
             return Ok(link.access_token.clone());
         }
@@ -75,28 +75,31 @@ impl Gateway {
         work: impl Fn(String) -> BoxFuture<'w, Result<T, ProtectionError>> + Send + Sync,
     ) -> Result<T, ProtectionError> {
         match work(self.pat(owner, issuer).await?).await {
-            Err(ProtectionError::Unauthorized) if self.renew_pat(owner, issuer).await => {
+            Err(ProtectionError::Unauthorized) if self.renew_pat(owner, issuer).await? => {
                 work(self.pat(owner, issuer).await?).await
             }
             other => other,
         }
     }
 
-    /// After the server refused a PAT before its end: whether another is to be had.
-    pub(super) async fn renew_pat(&self, owner: &str, issuer: &str) -> bool {
+    /// After the server refused a PAT before its end: whether another is to be had. An error: that cannot be told now.
+    pub(super) async fn renew_pat(&self, owner: &str, issuer: &str) -> Result<bool, ProtectionError> {
         let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
-        if let Some(link) = self.store.find_link(owner, issuer).filter(|link| link.state == LinkState::Active) {
+        if let Some(link) = self.store.find_link(owner, issuer)?.filter(|link| link.state == LinkState::Active) {
             let ended = Link { expires: Timestamp(0), ..(*link).clone() };
-            if self.store.put_link(owner, issuer, &ended).await.is_err() {
-                return false;
-            }
+            self.store.put_link(owner, issuer, &ended).await?;
         }
-        self.pat(owner, issuer).await.is_ok()
+        match self.pat(owner, issuer).await {
+            Ok(_) => Ok(true),
+            Err(ProtectionError::Unauthorized) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether there is a PAT of hers there, or one to be had.
-    pub(super) fn is_linked(&self, owner: &str, issuer: &str) -> bool {
-        self.store.find_link(owner, issuer).is_some_and(|link| link.state == LinkState::Active) || self.is_ready_made(issuer)
+    pub(super) fn is_linked(&self, owner: &str, issuer: &str) -> Result<bool, ProtectionError> {
+        let link = self.store.find_link(owner, issuer)?;
+        Ok(link.is_some_and(|link| link.state == LinkState::Active) || self.is_ready_made(issuer))
     }
 
     /// One at a time changes a link.
@@ -116,12 +119,12 @@ impl Gateway {
 
     /// Where what she has not placed is registered: her own choice, else where nobody needs to link, else where she
     /// linked first.
-    pub(super) fn preferred_server(&self, owner: &str) -> Option<String> {
-        let mut links = self.store.list_links(owner);
+    pub(super) fn preferred_server(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
+        let mut links = self.store.list_links(owner)?;
         links.retain(|(_, link)| link.state == LinkState::Active);
         let ready = || self.settings.authorization_servers.iter().find(|issuer| self.is_ready_made(issuer)).cloned();
         let first = || links.iter().min_by_key(|(_, link)| link.created).map(|(issuer, _)| issuer.clone());
-        links.iter().find(|(_, link)| link.preferred).map(|(issuer, _)| issuer.clone()).or_else(ready).or_else(first)
+        Ok(links.iter().find(|(_, link)| link.preferred).map(|(issuer, _)| issuer.clone()).or_else(ready).or_else(first))
     }
 
     pub(super) async fn keep(
@@ -140,14 +143,14 @@ impl Gateway {
 
     /// Registers everything in the folder that a route leads to and nobody has placed.
     pub(super) async fn register_folder(&self, owner: &str) -> Result<usize, ProtectionError> {
-        let (Behind::Folder(folder), Some(issuer)) = (&self.settings.behind, self.preferred_server(owner)) else { return Ok(0) };
+        let (Behind::Folder(folder), Some(issuer)) = (&self.settings.behind, self.preferred_server(owner)?) else { return Ok(0) };
         let (mut count, routes) = (0_usize, self.routes());
         for path in super::backend::walk(folder).await {
             let Some(matched) = super::route::find(&routes, &path) else { continue };
             let own_id = OwnResourceId::new(matched.own_id.clone());
             // what only a call can say whose it is, is registered by that call
             let hers = matched.owner.as_deref() == Some(owner);
-            if hers && self.store.registrations(owner, &own_id).is_empty() && !self.store.find_opinion(owner, &own_id).placed {
+            if hers && self.store.registrations(owner, &own_id)?.is_empty() && !self.store.find_opinion(owner, &own_id)?.placed {
                 self.register_by_itself(owner, &own_id, &issuer).await?;
                 count = count.saturating_add(1);
             }
@@ -205,7 +208,8 @@ impl Gateway {
         }
         let turn = self.link_turn(&begun.owner, issuer).await;
         let _held = turn.lock().await;
-        let links = self.store.list_links(&begun.owner);
+        let unkept = |_| "This cannot be kept right now. Try again.".to_owned();
+        let links = self.store.list_links(&begun.owner).map_err(unkept)?;
         let known =
             |link: &Link| link.state == LinkState::Active && link.account.email.is_some() && link.account.email == account.email;
         let before = links.iter().find(|(of, _)| of == issuer).map(|(_, link)| link);
@@ -246,8 +250,10 @@ pub(super) async fn begin(gateway: &Gateway, request: &Parts) -> Response {
     let begun = match (get("begun"), get("owner")) {
         (Some(state), _) => {
             // once: whoever opens it first has it
-            let begun = gateway.store.take_begun(state, now).await.filter(|begun| begun.url.is_some());
-            let Some(begun) = begun else {
+            let Ok(begun) = gateway.store.take_begun(state, now).await else {
+                return plain(StatusCode::SERVICE_UNAVAILABLE, "This cannot be read right now: try again in a moment.");
+            };
+            let Some(begun) = begun.filter(|begun| begun.url.is_some()) else {
                 return plain(StatusCode::BAD_REQUEST, "This link was used before, or is too old: ask for another.");
             };
             let left = Begun { url: None, ..begun.clone() };
@@ -265,7 +271,12 @@ pub(super) async fn begin(gateway: &Gateway, request: &Parts) -> Response {
                 Ok(begun) => begun,
                 Err(error) => {
                     tracing::warn!(%error, issuer, "a log-in cannot begin");
-                    return crate::challenge::unreachable();
+                    return match error {
+                        ProtectionError::Store => {
+                            plain(StatusCode::SERVICE_UNAVAILABLE, "This cannot be kept right now: try again in a moment.")
+                        }
+                        _ => crate::challenge::unreachable(),
+                    };
                 }
             }
         }
@@ -318,6 +329,7 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
         return Err("This answer does not belong to this browser. Start again.".into());
     }
     let begun = gateway.store.take_begun(&state, gateway.client.clock.now()).await;
+    let begun = begun.map_err(|_| "This cannot be read right now. Start again in a moment.")?;
     let begun = begun.ok_or("This was answered before, or took too long. Start again.")?;
     let away = |_| "The authorization server does not answer. Try again.".to_owned();
     let peer = gateway.peer(&begun.flow.issuer).await.map_err(away)?;

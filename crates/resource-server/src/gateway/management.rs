@@ -45,6 +45,12 @@ fn unavailable() -> Response {
     refuse(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "this cannot be kept right now: try again")
 }
 
+/// What the gateway has kept cannot be read: that is told, and not taken for nothing.
+fn unreadable(error: impl Into<ProtectionError>) -> Response {
+    let _logged = error.into();
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "what is kept here cannot be read right now: try again")
+}
+
 fn busy() -> Response {
     refuse(StatusCode::CONFLICT, "conflict", "another operation on this resource is running: try again when it has ended")
 }
@@ -52,6 +58,7 @@ fn busy() -> Response {
 /// What an authorization server did not do.
 fn not_done(issuer: &str, error: &ProtectionError) -> Response {
     match error {
+        ProtectionError::Store => unavailable(),
         ProtectionError::Refused(why) => {
             let what = format!("`{issuer}` would not: {why}");
             refuse(StatusCode::BAD_GATEWAY, "authorization_server_refused", &what)

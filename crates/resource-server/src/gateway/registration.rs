@@ -41,15 +41,15 @@ impl Gateway {
     }
 
     /// What is told of a resource: little (Federated Authorization 8), and in the owner's words where she has some.
-    pub(super) fn description(&self, owner: &str, own_id: &OwnResourceId) -> ResourceDescription {
+    pub(super) fn description(&self, owner: &str, own_id: &OwnResourceId) -> Result<ResourceDescription, ProtectionError> {
         let path = super::path::CanonicalPath::parse(own_id.as_str()).ok();
         let resource_type = self
             .routes()
             .iter()
             .find(|route| route.makes(path.as_ref(), own_id.as_str()))
             .and_then(|route| route.resource_type.clone());
-        let opinion = self.store.find_opinion(owner, own_id);
-        ResourceDescription {
+        let opinion = self.store.find_opinion(owner, own_id)?;
+        Ok(ResourceDescription {
             resource_scopes: self.offered_scopes(own_id),
             name: opinion.name.or_else(|| Some(readable(own_id.as_str()))),
             description: opinion.description,
@@ -58,12 +58,12 @@ impl Gateway {
             own_id: Some(own_id.clone()),
             resource_location: Some(format!("{}{own_id}", self.settings.resource)),
             ..ResourceDescription::default()
-        }
+        })
     }
 
-    fn description_of(&self, registered: &Registered) -> ResourceDescription {
-        let description = self.description(&registered.owner, &registered.own_id);
-        ResourceDescription { resource_scopes: self.scopes_of(registered), ..description }
+    fn description_of(&self, registered: &Registered) -> Result<ResourceDescription, ProtectionError> {
+        let description = self.description(&registered.owner, &registered.own_id)?;
+        Ok(ResourceDescription { resource_scopes: self.scopes_of(registered), ..description })
     }
 
     /// A registration that has not begun.
@@ -92,20 +92,32 @@ impl Gateway {
     ) -> Result<Registered, ProtectionError> {
         let turn = self.turn(owner).await;
         let _held = turn.lock().await;
-        if let Some(known) = self.store.registrations(owner, own_id).iter().find(|one| one.guards()) {
+        let known = self.store.registrations(owner, own_id)?;
+        if let Some(known) = known.iter().find(|one| one.guards()) {
             return Ok(known.clone());
         }
-        let peer = self.peer(issuer).await?;
-        let pending = self.pending(owner, own_id, issuer, None);
-        let id = self.asking(issuer, self.tell(&peer, &pending)).await?;
-        let registered = Registered { resource_id: Some(id), standing: Standing::Active, ..pending };
-        self.store.change_registrations(std::slice::from_ref(&registered), &[]).await?;
-        Ok(registered)
+        let _busy = self.begin_operation(owner, own_id).ok_or(ProtectionError::Unreachable)?;
+        let begun = known.iter().find(|one| one.standing == Standing::Pending).cloned();
+        let resumed = begun.is_some();
+        let pending = begun.unwrap_or_else(|| self.pending(owner, own_id, issuer, None));
+        if !resumed {
+            // written first: what was told and could not be kept would be registered a second time
+            let failed: Vec<_> = known.iter().filter(|one| one.standing == Standing::Failed).collect();
+            self.store.change_registrations(std::slice::from_ref(&pending), &failed).await?;
+        }
+        match self.carry_out(pending.clone(), resumed).await {
+            Err(error @ (ProtectionError::Refused(_) | ProtectionError::Unauthorized)) => {
+                // nothing of it is there: the next call tries anew
+                self.store.change_registrations(&[], &[&pending]).await?;
+                Err(error)
+            }
+            done => done,
+        }
     }
 
     /// Tells the authorization server of a resource; its id there.
     async fn tell(&self, peer: &Arc<Peer>, registered: &Registered) -> Result<ResourceId, ProtectionError> {
-        let description = &self.description_of(registered);
+        let description = &self.description_of(registered)?;
         let register = |pat: String| async move { peer.protection.register(&pat, description).await }.boxed();
         self.with_pat(&registered.owner, peer.issuer(), register).await
     }
@@ -118,7 +130,7 @@ impl Gateway {
     ) -> Result<Option<ResourceId>, ProtectionError> {
         let moving = || ProtectionError::Refused("it is not registered there any more".into());
         let _busy = self.begin_operation(&registered.owner, &registered.own_id).ok_or_else(moving)?;
-        let all = self.store.registrations(&registered.owner, &registered.own_id);
+        let all = self.store.registrations(&registered.owner, &registered.own_id)?;
         let current = all.iter().find(|one| one.id == registered.id && one.guards()).cloned().ok_or_else(moving)?;
         self.tell_anew(peer, &current).await
     }
@@ -129,7 +141,7 @@ impl Gateway {
         peer: &Arc<Peer>,
         registered: &Registered,
     ) -> Result<Option<ResourceId>, ProtectionError> {
-        let description = &self.description_of(registered);
+        let description = &self.description_of(registered)?;
         if let Some(id) = &registered.resource_id {
             let update = |pat: String| async move { peer.protection.update(&pat, id, description).await }.boxed();
             if self.with_pat(&registered.owner, peer.issuer(), update).await.is_ok() {
@@ -153,7 +165,7 @@ impl Gateway {
             }
         };
         let id = self.asking(&pending.issuer, told).await?;
-        let all = self.store.registrations(&pending.owner, &pending.own_id);
+        let all = self.store.registrations(&pending.owner, &pending.own_id)?;
         let old = all.iter().find(|one| Some(&one.id) == pending.replaces.as_ref()).cloned();
         let active = Registered { resource_id: Some(id), standing: Standing::Active, replaces: None, ..pending };
         let leaving = old.map(|old| Registered { standing: Standing::Leaving, ..old });
@@ -170,7 +182,7 @@ impl Gateway {
     async fn find_there(&self, peer: &Arc<Peer>, pending: &Registered) -> Result<Option<ResourceId>, ProtectionError> {
         let list = |pat: String| async move { peer.protection.list(&pat).await }.boxed();
         let there = self.with_pat(&pending.owner, peer.issuer(), list).await?;
-        let ours = self.store.list_registrations(&pending.owner);
+        let ours = self.store.list_registrations(&pending.owner)?;
         let known = |id: &ResourceId| ours.iter().any(|one| one.issuer == pending.issuer && one.resource_id.as_ref() == Some(id));
         for id in there.iter().filter(|id| !known(id)) {
             let read = |pat: String| async move { peer.protection.read(&pat, id).await }.boxed();
@@ -192,7 +204,7 @@ impl Gateway {
         };
         let gone = match gone.await {
             Ok(()) => true,
-            Err(ProtectionError::Unreachable) => false,
+            Err(ProtectionError::Unreachable | ProtectionError::Store) => false,
             // whoever has no PAT any more, or is not heard, can do no more
             Err(error) => {
                 tracing::warn!(%error, own_id = %leaving.own_id, issuer = leaving.issuer, "a registration was left behind");
@@ -206,9 +218,13 @@ impl Gateway {
 
     /// Goes on with what a crash or an absent authorization server left on its way.
     pub async fn tend(&self) {
-        for registered in self.store.unfinished_registrations(AT_ONCE) {
+        let unfinished = match self.store.unfinished_registrations(AT_ONCE) {
+            Ok(unfinished) => unfinished,
+            Err(error) => return tracing::error!(%error, "what is on its way cannot be read"),
+        };
+        for registered in unfinished {
             let Some(_busy) = self.begin_operation(&registered.owner, &registered.own_id) else { continue };
-            let now = self.store.registrations(&registered.owner, &registered.own_id);
+            let Ok(now) = self.store.registrations(&registered.owner, &registered.own_id) else { continue };
             let Some(registered) = now.iter().find(|one| **one == registered).cloned() else { continue };
             match registered.standing {
                 Standing::Pending => {
@@ -224,7 +240,7 @@ impl Gateway {
 
     /// Notes what an authorization server would not have; what it was to replace stays as it was.
     pub(super) async fn fail(&self, pending: Registered, why: String) {
-        let all = self.store.registrations(&pending.owner, &pending.own_id);
+        let Ok(all) = self.store.registrations(&pending.owner, &pending.own_id) else { return };
         let old = all.iter().find(|one| Some(&one.id) == pending.replaces.as_ref() && one.standing == Standing::Moving);
         let back = old.map(|old| Registered { standing: Standing::Active, ..old.clone() });
         let failed = Registered { standing: Standing::Failed, error: Some(why), replaces: None, ..pending };

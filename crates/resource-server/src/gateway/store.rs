@@ -10,7 +10,7 @@ mod tables;
 
 use crate::protection::ProtectionError;
 use client::oauth::CodeFlow;
-use database::{Batch, CommitError, Database, Memory, OpenError, Operation, Row, Scan, Sqlite, Table, Value};
+use database::{Batch, Check, CommitError, Database, Memory, OpenError, Operation, ReadError, Row, Scan, Sqlite, Table, Value};
 use kept::Kept;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -86,9 +86,32 @@ pub struct Store {
     kept: Kept,
 }
 
+/// What a read does not say. That there is no such row is an answer and no error: whoever took one for the other would let
+/// rules fall away, register things twice and make keys anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error(transparent)]
+    Store(#[from] ReadError),
+    /// The row is there.
+    #[error("a row of the table `{0}` does not open")]
+    Row(&'static str),
+}
+
+impl From<Unreadable> for ProtectionError {
+    fn from(error: Unreadable) -> Self {
+        unavailable(error)
+    }
+}
+
 pub(super) fn unavailable(error: impl std::fmt::Display) -> ProtectionError {
     tracing::error!(%error, "the gateway's store fails");
-    ProtectionError::Unreachable
+    ProtectionError::Store
+}
+
+/// A row's body.
+fn opened<T: for<'de> Deserialize<'de>>(table: &'static Table, row: &Row) -> Result<T, Unreadable> {
+    let body = row.last().and_then(Value::as_blob).ok_or(Unreadable::Row(table.name))?;
+    serde_json::from_slice(body).map_err(|_| Unreadable::Row(table.name))
 }
 
 impl Store {
@@ -115,45 +138,47 @@ impl Store {
         committed
     }
 
-    fn body<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, key: &[Value]) -> Option<T> {
-        let row = self.database.get(table, key).map_err(unavailable).ok()??;
-        serde_json::from_slice(row.last()?.as_blob()?).ok()
+    /// None: there is no such row.
+    fn body<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, key: &[Value]) -> Result<Option<T>, Unreadable> {
+        self.database.get(table, key)?.map(|row| opened(table, &row)).transpose()
     }
 
-    fn rows(&self, table: &'static Table, index: Option<usize>, prefix: &[Value], limit: usize) -> Vec<Row> {
+    fn rows(&self, table: &'static Table, index: Option<usize>, prefix: &[Value], limit: usize) -> Result<Vec<Row>, Unreadable> {
         let scan = Scan { table, index, prefix, after: None, descending: false, limit };
-        self.database.scan(&scan).map_err(unavailable).unwrap_or_default()
+        Ok(self.database.scan(&scan)?)
     }
 
-    fn bodies<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, owner: &str) -> Vec<T> {
-        let read = |row: &Row| serde_json::from_slice(row.last()?.as_blob()?).ok();
-        self.rows(table, None, &[owner.into()], usize::MAX).iter().filter_map(read).collect()
+    fn bodies<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, owner: &str) -> Result<Vec<T>, Unreadable> {
+        self.rows(table, None, &[owner.into()], usize::MAX)?.iter().map(|row| opened(table, row)).collect()
     }
 
     /// What older stores do not say: their links and registrations are at this authorization server.
     pub(crate) async fn adopt(&self, issuer: &str) -> Result<(), ProtectionError> {
         let mut operations = Vec::new();
-        for row in self.rows(&LINK, None, &[], usize::MAX) {
+        for row in self.rows(&LINK, None, &[], usize::MAX)? {
             let (Some(owner), Some(""), Some(body)) = (row.first(), row.get(1).and_then(Value::as_text), row.get(2)) else {
                 continue;
             };
             operations.push(Operation::Delete { table: &LINK, key: vec![owner.clone(), "".into()] });
             operations.push(Operation::Put { table: &LINK, row: vec![owner.clone(), issuer.into(), body.clone()] });
         }
-        for registered in self.all_registrations().into_iter().filter(|registered| registered.issuer.is_empty()) {
+        for registered in self.all_registrations()?.into_iter().filter(|registered| registered.issuer.is_empty()) {
             operations.push(Registered { issuer: issuer.to_owned(), ..registered }.put()?);
         }
         if operations.is_empty() { Ok(()) } else { self.write_all(operations).await }
     }
 
-    pub(crate) fn find_link(&self, owner: &str, issuer: &str) -> Option<Arc<Link>> {
+    pub(crate) fn find_link(&self, owner: &str, issuer: &str) -> Result<Option<Arc<Link>>, Unreadable> {
         self.kept.link(owner, issuer, || self.body(&LINK, &[owner.into(), issuer.into()]))
     }
 
     /// An owner's links, with their issuers.
-    pub(crate) fn list_links(&self, owner: &str) -> Vec<(String, Link)> {
-        let read = |row: &Row| Some((row.get(1)?.as_text()?.to_owned(), serde_json::from_slice(row.last()?.as_blob()?).ok()?));
-        self.rows(&LINK, None, &[owner.into()], usize::MAX).iter().filter_map(read).collect()
+    pub(crate) fn list_links(&self, owner: &str) -> Result<Vec<(String, Link)>, Unreadable> {
+        let read = |row: &Row| {
+            let issuer = row.get(1).and_then(Value::as_text).ok_or(Unreadable::Row(LINK.name))?;
+            Ok((issuer.to_owned(), opened(&LINK, row)?))
+        };
+        self.rows(&LINK, None, &[owner.into()], usize::MAX)?.iter().map(read).collect()
     }
 
     pub(crate) async fn put_link(&self, owner: &str, issuer: &str, link: &Link) -> Result<(), ProtectionError> {
@@ -162,7 +187,7 @@ impl Store {
     }
 
     /// What this gateway is at an authorization server that nobody configured.
-    pub(crate) fn find_server(&self, issuer: &str) -> Option<OwnRegistration> {
+    pub(crate) fn find_server(&self, issuer: &str) -> Result<Option<OwnRegistration>, Unreadable> {
         self.body(&SERVER, &[issuer.into()])
     }
 
@@ -171,9 +196,10 @@ impl Store {
         self.write(Operation::Put { table: &SERVER, row: vec![issuer.into(), body.into()] }).await
     }
 
-    pub(crate) fn find_secret(&self, name: &str) -> Option<Vec<u8>> {
-        let row = self.database.get(&SECRET, &[name.into()]).map_err(unavailable).ok()??;
-        row.last()?.as_blob().map(<[u8]>::to_vec)
+    pub(crate) fn find_secret(&self, name: &str) -> Result<Option<Vec<u8>>, Unreadable> {
+        let Some(row) = self.database.get(&SECRET, &[name.into()])? else { return Ok(None) };
+        let secret = row.last().and_then(Value::as_blob).ok_or(Unreadable::Row(SECRET.name))?;
+        Ok(Some(secret.to_vec()))
     }
 
     pub(crate) async fn put_secret(&self, name: &str, secret: Vec<u8>) -> Result<(), ProtectionError> {
@@ -187,15 +213,21 @@ impl Store {
         self.write_all(vec![sweep, Operation::Put { table: &BEGUN, row }]).await
     }
 
-    /// A link that has begun.
-    pub(crate) fn find_begun(&self, state: &str, now: Timestamp) -> Option<Begun> {
-        self.body(&BEGUN, &[state.into()]).filter(|begun: &Begun| now < begun.expires)
-    }
-
-    /// The same, once.
-    pub(crate) async fn take_begun(&self, state: &str, now: Timestamp) -> Option<Begun> {
-        let begun = self.find_begun(state, now)?;
-        self.write(Operation::Delete { table: &BEGUN, key: vec![state.into()] }).await.ok()?;
-        Some(begun)
+    /// A link that has begun; good once.
+    pub(crate) async fn take_begun(&self, state: &str, now: Timestamp) -> Result<Option<Begun>, ProtectionError> {
+        let begun: Option<Begun> = self.body(&BEGUN, &[state.into()])?;
+        let Some(begun) = begun.filter(|begun| now < begun.expires) else { return Ok(None) };
+        let key = vec![Value::from(state)];
+        // of two that come at once, one takes it
+        let check = Check::Equals { table: &BEGUN, key: key.clone(), column: 0, value: state.into() };
+        let batch = Batch { checks: vec![check], operations: vec![Operation::Delete { table: &BEGUN, key }] };
+        match self.commit(batch).await {
+            Ok(()) => Ok(Some(begun)),
+            Err(CommitError::Broken(_)) => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

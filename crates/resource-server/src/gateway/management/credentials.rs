@@ -1,6 +1,6 @@
 //! `/my-credentials`: the keys by which an owner's own tokens count here (protocol.md 3).
 
-use super::{Answer, BASE, done, invalid, not_found, read, refuse, unavailable, wrong_method};
+use super::{Answer, BASE, done, invalid, not_found, read, refuse, unavailable, unreadable, wrong_method};
 use crate::gateway::Gateway;
 use axum::Json;
 use axum::body::Body;
@@ -17,10 +17,11 @@ const MAX_CREDENTIALS: usize = 50;
 impl Gateway {
     pub(super) async fn managed_credentials(&self, owner: &str, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
         match (parts.method.as_str(), rest) {
-            ("GET", []) => Ok(Json(self.store.list_credentials(owner)).into_response()),
+            ("GET", []) => Ok(Json(self.store.list_credentials(owner).map_err(unreadable)?).into_response()),
             ("POST", []) => self.register_credential(owner, read(body).await?).await,
             ("GET", [id]) => {
-                let found = self.store.list_credentials(owner).into_iter().find(|credential| credential.id == *id);
+                let found =
+                    self.store.list_credentials(owner).map_err(unreadable)?.into_iter().find(|credential| credential.id == *id);
                 found.map(|credential| Json(credential).into_response()).ok_or_else(not_found)
             }
             ("DELETE", [id]) => {
@@ -50,10 +51,10 @@ impl Gateway {
             };
             return Err((StatusCode::BAD_REQUEST, Json(challenge)).into_response());
         }
-        if self.store.find_credential(owner, &subject).is_some() {
+        if self.store.find_credential(owner, &subject).map_err(unreadable)?.is_some() {
             return Err(refuse(StatusCode::CONFLICT, "invalid_request", "this credential is registered already"));
         }
-        if self.store.list_credentials(owner).len() >= MAX_CREDENTIALS {
+        if self.store.list_credentials(owner).map_err(unreadable)?.len() >= MAX_CREDENTIALS {
             return Err(invalid("at most 50 credentials: withdraw one first"));
         }
         let document = CredentialDocument {

@@ -1,6 +1,6 @@
 //! `/my-resources/{_resource_id}/registrations`: at which authorization servers a resource is, and moving it.
 
-use super::{Answer, BASE, busy, done, invalid, not_done, not_found, refuse, unavailable};
+use super::{Answer, BASE, busy, done, invalid, not_done, not_found, refuse, unavailable, unreadable};
 use crate::gateway::store::{LinkState, Opinion, Registered, Standing};
 use crate::gateway::{Gateway, Trust};
 use crate::protection::ProtectionError;
@@ -16,14 +16,14 @@ const MOST: usize = 20;
 impl Gateway {
     pub(super) async fn list_registrations(&self, owner: &str, own_id: &OwnResourceId) -> Answer {
         self.check_hers(owner, own_id).await?;
-        let all = self.store.registrations(owner, own_id);
+        let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
         let listed = all.iter().filter(|one| one.standing != Standing::Leaving);
         Ok(Json(listed.map(|one| self.shown(one)).collect::<Vec<Registration>>()).into_response())
     }
 
     /// The owner may register there, and this gateway has her PAT; else the answer that goes back.
     async fn check_server(&self, owner: &str, issuer: &str) -> Result<(), Response> {
-        let linked = self.store.find_link(owner, issuer);
+        let linked = self.store.find_link(owner, issuer).map_err(unreadable)?;
         if self.settings.trust == Trust::List && !self.is_listed(issuer) {
             let what = "this resource server takes the authorization servers of its metadata alone";
             return Err(refuse(StatusCode::BAD_REQUEST, "unsupported_authorization_server", what));
@@ -47,7 +47,7 @@ impl Gateway {
 
     /// From now on she decides where it is registered.
     async fn placed(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), Response> {
-        let opinion = self.store.find_opinion(owner, own_id);
+        let opinion = self.store.find_opinion(owner, own_id).map_err(unreadable)?;
         if opinion.placed {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Gateway {
         let issuer = wanted.authorization_server.as_str();
         self.check_server(owner, issuer).await?;
         let Some(_busy) = self.begin_operation(owner, own_id) else { return Err(busy()) };
-        let all = self.store.registrations(owner, own_id);
+        let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
         let same = |one: &&Registered| one.guards() && one.issuer == issuer && one.scopes == scopes;
         if let Some(known) = all.iter().find(same) {
             return Ok(Json(self.shown(known)).into_response());
@@ -96,6 +96,8 @@ impl Gateway {
                 self.fail(pending, why).await;
                 Err(answer)
             }
+            // the authorization server may have been told: it goes on from what is written
+            Err(ProtectionError::Store) => Err(unavailable()),
             Err(error) => {
                 let answer = not_done(&pending.issuer, &error);
                 self.undo(&pending).await;
@@ -105,7 +107,8 @@ impl Gateway {
     }
 
     async fn undo(&self, pending: &Registered) {
-        let all = self.store.registrations(&pending.owner, &pending.own_id);
+        // what cannot be read stays on its way
+        let Ok(all) = self.store.registrations(&pending.owner, &pending.own_id) else { return };
         let old = all.iter().find(|one| Some(&one.id) == pending.replaces.as_ref() && one.standing == Standing::Moving);
         let back: Vec<_> = old.map(|old| Registered { standing: Standing::Active, ..old.clone() }).into_iter().collect();
         if let Err(error) = self.store.change_registrations(&back, &[pending]).await {
@@ -118,10 +121,10 @@ impl Gateway {
         self.check_hers(owner, own_id).await?;
         let issuer = wanted.authorization_server.as_str();
         let find = |all: &[Registered]| all.iter().find(|one| one.id == id && one.standing != Standing::Leaving).cloned();
-        find(&self.store.registrations(owner, own_id)).ok_or_else(not_found)?;
+        find(&self.store.registrations(owner, own_id).map_err(unreadable)?).ok_or_else(not_found)?;
         self.check_server(owner, issuer).await?;
         let Some(_busy) = self.begin_operation(owner, own_id) else { return Err(busy()) };
-        let old = find(&self.store.registrations(owner, own_id)).ok_or_else(not_found)?;
+        let old = find(&self.store.registrations(owner, own_id).map_err(unreadable)?).ok_or_else(not_found)?;
         match old.standing {
             Standing::Active if old.issuer == issuer => return Ok(Json(self.moved(&old, &old)).into_response()),
             Standing::Active | Standing::Failed => {}
@@ -153,7 +156,7 @@ impl Gateway {
     pub(super) async fn delete_registration(&self, owner: &str, own_id: &OwnResourceId, id: &str) -> Answer {
         self.check_hers(owner, own_id).await?;
         let Some(_busy) = self.begin_operation(owner, own_id) else { return Err(busy()) };
-        let all = self.store.registrations(owner, own_id);
+        let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
         let found = all.iter().find(|one| one.id == id && one.standing != Standing::Leaving).cloned();
         let found = found.ok_or_else(not_found)?;
         self.placed(owner, own_id).await?;

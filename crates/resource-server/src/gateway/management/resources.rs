@@ -1,8 +1,9 @@
 //! `/my-resources`: what an owner has here, registered or not, and her own words for it.
 
-use super::{Answer, BASE, bad_limit, busy, invalid, limit_of, not_found, paged, query_of, unavailable};
+use super::{Answer, BASE, bad_limit, busy, invalid, limit_of, not_found, paged, query_of, unavailable, unreadable};
 use crate::gateway::store::{Opinion, Registered, Standing};
 use crate::gateway::{Behind, Gateway};
+use crate::protection::ProtectionError;
 use axum::Json;
 use axum::response::IntoResponse;
 use http::request::Parts;
@@ -19,29 +20,29 @@ impl Gateway {
         let query = query_of(parts);
         let limit = limit_of(&query).ok_or_else(bad_limit)?;
         let behind = |own_id: &OwnResourceId| query.get("after").is_none_or(|after| own_id.as_str() > after.as_str());
-        let ids = self.own_ids(owner).await.into_iter().filter(behind).take(limit.saturating_add(1));
+        let ids = self.own_ids(owner).await.map_err(unreadable)?.into_iter().filter(behind).take(limit.saturating_add(1));
         let mut registrations: BTreeMap<OwnResourceId, Vec<Registered>> = BTreeMap::new();
-        for registered in self.store.list_registrations(owner) {
+        for registered in self.store.list_registrations(owner).map_err(unreadable)? {
             registrations.entry(registered.own_id.clone()).or_default().push(registered);
         }
         let describe =
             |own_id: OwnResourceId| self.available(owner, &own_id, registrations.get(&own_id).map_or(&[], Vec::as_slice));
-        let all: Vec<AvailableResource> = ids.map(describe).collect();
+        let all: Vec<AvailableResource> = ids.map(describe).collect::<Result<_, _>>().map_err(unreadable)?;
         let base = format!("{}{BASE}/my-resources", self.settings.resource);
         Ok(paged(&base, limit, all, |last| last.own_id().map(ToString::to_string).unwrap_or_default()))
     }
 
     pub(super) async fn read_resource(&self, owner: &str, own_id: &OwnResourceId) -> Answer {
         self.check_hers(owner, own_id).await?;
-        let registrations = self.store.registrations(owner, own_id);
-        Ok(Json(self.available(owner, own_id, &registrations)).into_response())
+        let registrations = self.store.registrations(owner, own_id).map_err(unreadable)?;
+        Ok(Json(self.available(owner, own_id, &registrations).map_err(unreadable)?).into_response())
     }
 
     /// Everything of hers that is known: in the folder, registered before, or spoken of by her.
-    async fn own_ids(&self, owner: &str) -> BTreeSet<OwnResourceId> {
+    async fn own_ids(&self, owner: &str) -> Result<BTreeSet<OwnResourceId>, ProtectionError> {
         let routes = self.routes();
-        let registered = self.store.list_registrations(owner).into_iter().map(|registered| registered.own_id);
-        let mut found: BTreeSet<OwnResourceId> = registered.chain(self.store.list_opinions(owner)).collect();
+        let registered = self.store.list_registrations(owner)?.into_iter().map(|registered| registered.own_id);
+        let mut found: BTreeSet<OwnResourceId> = registered.chain(self.store.list_opinions(owner)?).collect();
         if let Behind::Folder(folder) = &self.settings.behind {
             for path in crate::gateway::backend::walk(folder).await {
                 let matched = crate::gateway::route::find(&routes, &path);
@@ -49,26 +50,31 @@ impl Gateway {
             }
         }
         found.retain(|own_id| !self.offered_scopes(own_id).is_empty());
-        found
+        Ok(found)
     }
 
     /// Not found, unless it is hers: in a folder it is there; behind a service, a route gives it to her.
     pub(super) async fn check_hers(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), axum::response::Response> {
-        let known =
-            !self.store.registrations(owner, own_id).is_empty() || self.store.find_opinion(owner, own_id) != Opinion::default();
-        if known || self.own_ids(owner).await.contains(own_id) {
+        let known = !self.store.registrations(owner, own_id).map_err(unreadable)?.is_empty()
+            || self.store.find_opinion(owner, own_id).map_err(unreadable)? != Opinion::default();
+        if known || self.own_ids(owner).await.map_err(unreadable)?.contains(own_id) {
             return Ok(());
         }
         let hers = matches!(self.settings.behind, Behind::Upstream(_)) && self.path_owner(own_id).as_deref() == Some(owner);
         if hers { Ok(()) } else { Err(not_found()) }
     }
 
-    fn available(&self, owner: &str, own_id: &OwnResourceId, registrations: &[Registered]) -> AvailableResource {
+    fn available(
+        &self,
+        owner: &str,
+        own_id: &OwnResourceId,
+        registrations: &[Registered],
+    ) -> Result<AvailableResource, ProtectionError> {
         let listed = registrations.iter().filter(|one| one.standing != Standing::Leaving);
-        AvailableResource {
-            description: self.description(owner, own_id),
+        Ok(AvailableResource {
+            description: self.description(owner, own_id)?,
             registrations: listed.map(|registered| self.shown(registered)).collect(),
-        }
+        })
     }
 
     /// A registration as it is shown.
@@ -96,7 +102,7 @@ impl Gateway {
             return Err(invalid("a text has 1 to 4096 bytes; `null` takes yours back"));
         }
         let Some(_busy) = self.begin_operation(owner, own_id) else { return Err(busy()) };
-        let before = self.store.find_opinion(owner, own_id);
+        let before = self.store.find_opinion(owner, own_id).map_err(unreadable)?;
         let opinion = Opinion {
             name: change.name.unwrap_or(before.name),
             description: change.description.unwrap_or(before.description),
@@ -105,13 +111,13 @@ impl Gateway {
             placed: before.placed,
         };
         self.store.put_opinion(owner, own_id, &opinion).await.map_err(|_| unavailable())?;
-        let all = self.store.registrations(owner, own_id);
+        let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
         let stale: Vec<_> = all.iter().filter(|one| one.guards()).map(|one| Registered { stale: true, ..one.clone() }).collect();
         self.store.change_registrations(&stale, &[]).await.map_err(|_| unavailable())?;
         for registered in &stale {
             self.push(registered).await;
         }
-        let registrations = self.store.registrations(owner, own_id);
-        Ok(Json(self.available(owner, own_id, &registrations)).into_response())
+        let registrations = self.store.registrations(owner, own_id).map_err(unreadable)?;
+        Ok(Json(self.available(owner, own_id, &registrations).map_err(unreadable)?).into_response())
     }
 }

@@ -1,6 +1,6 @@
 //! `/authorization-servers`: those that an owner can choose here, and how she stands with them (protocol.md 2, 5.4).
 
-use super::{Answer, invalid, not_done, not_found, read, refuse, unavailable, wrong_method};
+use super::{Answer, invalid, not_done, not_found, read, refuse, unavailable, unreadable, wrong_method};
 use crate::gateway::store::{Account, Link, LinkState};
 use crate::gateway::{Gateway, Trust};
 use crate::protection::ProtectionError;
@@ -14,11 +14,11 @@ use types::available_resource::{ChosenAccount, ChosenServer, PatState, ServerCon
 impl Gateway {
     pub(super) async fn managed_servers(&self, owner: &str, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
         match (parts.method.as_str(), rest) {
-            ("GET", []) => Ok(Json(self.chosen_servers(owner)).into_response()),
+            ("GET", []) => Ok(Json(self.chosen_servers(owner).map_err(unreadable)?).into_response()),
             ("POST", []) => self.choose_server(owner, read(body).await?).await,
             ("GET", [issuer]) => {
                 let issuer = super::decoded(issuer).ok_or_else(not_found)?;
-                let found = self.chosen_servers(owner).into_iter().find(|server| server.issuer == issuer);
+                let found = self.chosen_servers(owner).map_err(unreadable)?.into_iter().find(|server| server.issuer == issuer);
                 found.map(|server| Json(server).into_response()).ok_or_else(not_found)
             }
             ("PUT", [issuer]) => self.confirm_server(owner, &super::decoded(issuer).ok_or_else(not_found)?, body).await,
@@ -28,9 +28,9 @@ impl Gateway {
     }
 
     /// The operator's, and those that she brought.
-    fn chosen_servers(&self, owner: &str) -> Vec<ChosenServer> {
-        let links = self.store.list_links(owner);
-        let preferred = self.preferred_server(owner);
+    fn chosen_servers(&self, owner: &str) -> Result<Vec<ChosenServer>, ProtectionError> {
+        let links = self.store.list_links(owner)?;
+        let preferred = self.preferred_server(owner)?;
         let listed = self.settings.authorization_servers.iter().cloned();
         let brought = links.iter().map(|(issuer, _)| issuer.clone()).filter(|issuer| !self.is_listed(issuer));
         let shown = |issuer: String| {
@@ -53,7 +53,7 @@ impl Gateway {
                 issuer,
             }
         };
-        listed.chain(brought).map(shown).collect()
+        Ok(listed.chain(brought).map(shown).collect())
     }
 
     /// Starts getting a PAT there.
@@ -86,7 +86,7 @@ impl Gateway {
         };
         let turn = self.link_turn(owner, issuer).await;
         let held = turn.lock().await;
-        let link = self.store.find_link(owner, issuer).ok_or_else(not_found)?;
+        let link = self.store.find_link(owner, issuer).map_err(unreadable)?.ok_or_else(not_found)?;
         if link.state == LinkState::Withdrawn {
             return Err(refuse(StatusCode::CONFLICT, "withdrawn", "you withdrew this resource server there: link it again"));
         }
@@ -97,17 +97,17 @@ impl Gateway {
         if preferred {
             self.prefer_none_but(owner, issuer).await.map_err(|_| unavailable())?;
         }
-        let found = self.chosen_servers(owner).into_iter().find(|server| server.issuer == issuer);
+        let found = self.chosen_servers(owner).map_err(unreadable)?.into_iter().find(|server| server.issuer == issuer);
         found.map(|server| Json(server).into_response()).ok_or_else(not_found)
     }
 }
 
 impl Gateway {
     async fn prefer_none_but(&self, owner: &str, issuer: &str) -> Result<(), ProtectionError> {
-        for (other, _) in self.store.list_links(owner).into_iter().filter(|(other, link)| other != issuer && link.preferred) {
+        for (other, _) in self.store.list_links(owner)?.into_iter().filter(|(other, link)| other != issuer && link.preferred) {
             let turn = self.link_turn(owner, &other).await;
             let _held = turn.lock().await;
-            if let Some(link) = self.store.find_link(owner, &other) {
+            if let Some(link) = self.store.find_link(owner, &other)? {
                 self.store.put_link(owner, &other, &Link { preferred: false, ..(*link).clone() }).await?;
             }
         }

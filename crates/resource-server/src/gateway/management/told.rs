@@ -1,6 +1,8 @@
 //! `/my-history`, `/my-rules` and `/my-withdrawn-tokens`: what an owner is told, and what she says beside her shares.
 
-use super::{Answer, BASE, bad_limit, done, invalid, limit_of, not_found, paged, query_of, read, unavailable, wrong_method};
+use super::{
+    Answer, BASE, bad_limit, done, invalid, limit_of, not_found, paged, query_of, read, unavailable, unreadable, wrong_method,
+};
 use crate::gateway::Gateway;
 use crate::gateway::store::{Rule, Withdrawn};
 use axum::Json;
@@ -21,13 +23,16 @@ impl Gateway {
         let query = query_of(parts);
         let limit = limit_of(&query).ok_or_else(bad_limit)?;
         self.write_history().await;
-        let all = self.store.list_history(owner, query.get("after").map(String::as_str), limit.saturating_add(1));
+        let all = self
+            .store
+            .list_history(owner, query.get("after").map(String::as_str), limit.saturating_add(1))
+            .map_err(unreadable)?;
         Ok(paged(&format!("{}{BASE}/my-history", self.settings.resource), limit, all, |last| last.id.clone()))
     }
 
     pub(super) async fn withdrawn_tokens(&self, owner: &str, parts: &Parts, body: Body) -> Answer {
         match parts.method.as_str() {
-            "GET" => Ok(Json(self.store.list_withdrawn(owner)).into_response()),
+            "GET" => Ok(Json(self.store.list_withdrawn(owner).map_err(unreadable)?).into_response()),
             "POST" => {
                 let withdrawn: Withdrawn = read(body).await?;
                 if withdrawn.jti.is_empty() || withdrawn.jti.len() > 128 {
@@ -41,7 +46,7 @@ impl Gateway {
     }
 
     pub(super) async fn managed_rules(&self, owner: &str, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
-        let rules = self.store.list_rules(owner);
+        let rules = self.store.list_rules(owner).map_err(unreadable)?;
         match (parts.method.as_str(), rest) {
             ("GET", []) => Ok(Json(&*rules).into_response()),
             ("GET", [id]) => {

@@ -3,9 +3,10 @@
 
 use super::registrations::Registered;
 use super::tables::{CREDENTIAL, LINK, REGISTRATION, RULE, WITHDRAWN};
-use super::{Link, Rule};
+use super::{Link, Rule, Unreadable};
 use database::{Batch, Operation, Value};
 use quick_cache::sync::Cache;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use types::credential::CredentialDocument;
 
@@ -79,84 +80,82 @@ impl Kept {
         *self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn link(&self, owner: &str, issuer: &str, read: impl FnOnce() -> Option<Link>) -> Option<Arc<Link>> {
-        let pair = (owner.to_owned(), issuer.to_owned());
-        if let Some(link) = self.links.get(&pair) {
-            return Some(link);
-        }
-        let before = self.count();
-        let link = Arc::new(read()?);
+    /// Keeps what was read, unless something was written meanwhile.
+    fn keep<K: Eq + Hash, V: Clone>(&self, cache: &Cache<K, V>, key: K, value: &V, before: u64) {
         let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
         if *writes == before {
-            self.links.insert(pair, link.clone());
+            cache.insert(key, value.clone());
         }
-        Some(link)
+    }
+
+    /// What cannot be read is not kept.
+    fn look_up<K: Eq + Hash, V: Clone>(
+        &self,
+        cache: &Cache<K, V>,
+        key: K,
+        read: impl FnOnce() -> Result<V, Unreadable>,
+    ) -> Result<V, Unreadable> {
+        if let Some(value) = cache.get(&key) {
+            return Ok(value);
+        }
+        let before = self.count();
+        let value = read()?;
+        self.keep(cache, key, &value, before);
+        Ok(value)
+    }
+
+    /// That there is no link is not kept: strangers may name whom they like.
+    pub(super) fn link(
+        &self,
+        owner: &str,
+        issuer: &str,
+        read: impl FnOnce() -> Result<Option<Link>, Unreadable>,
+    ) -> Result<Option<Arc<Link>>, Unreadable> {
+        let pair = (owner.to_owned(), issuer.to_owned());
+        if let Some(link) = self.links.get(&pair) {
+            return Ok(Some(link));
+        }
+        let before = self.count();
+        let Some(link) = read()?.map(Arc::new) else { return Ok(None) };
+        self.keep(&self.links, pair, &link, before);
+        Ok(Some(link))
     }
 
     pub(super) fn registrations(
         &self,
         owner: &str,
         own_id: &str,
-        read: impl FnOnce() -> Vec<Registered>,
-    ) -> Arc<Vec<Registered>> {
+        read: impl FnOnce() -> Result<Vec<Registered>, Unreadable>,
+    ) -> Result<Arc<Vec<Registered>>, Unreadable> {
         let pair = (owner.to_owned(), own_id.to_owned());
-        if let Some(registrations) = self.registrations.get(&pair) {
-            return registrations;
-        }
-        let before = self.count();
-        let registrations = Arc::new(read());
-        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        if *writes == before {
-            self.registrations.insert(pair, registrations.clone());
-        }
-        registrations
+        self.look_up(&self.registrations, pair, || read().map(Arc::new))
     }
 
-    pub(super) fn rules(&self, owner: &str, read: impl FnOnce() -> Vec<Rule>) -> Arc<Vec<Rule>> {
-        if let Some(rules) = self.rules.get(owner) {
-            return rules;
-        }
-        let before = self.count();
-        let rules = Arc::new(read());
-        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        if *writes == before {
-            self.rules.insert(owner.to_owned(), rules.clone());
-        }
-        rules
+    pub(super) fn rules(
+        &self,
+        owner: &str,
+        read: impl FnOnce() -> Result<Vec<Rule>, Unreadable>,
+    ) -> Result<Arc<Vec<Rule>>, Unreadable> {
+        self.look_up(&self.rules, owner.to_owned(), || read().map(Arc::new))
     }
 
     pub(super) fn credential(
         &self,
         owner: &str,
         subject: &str,
-        read: impl FnOnce() -> Option<CredentialDocument>,
-    ) -> Option<Arc<CredentialDocument>> {
+        read: impl FnOnce() -> Result<Option<CredentialDocument>, Unreadable>,
+    ) -> Result<Option<Arc<CredentialDocument>>, Unreadable> {
         let pair = (owner.to_owned(), subject.to_owned());
-        if let Some(credential) = self.credentials.get(&pair) {
-            return credential;
-        }
-        let before = self.count();
-        let credential = read().map(Arc::new);
-        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        if *writes == before {
-            self.credentials.insert(pair, credential.clone());
-        }
-        credential
+        self.look_up(&self.credentials, pair, || Ok(read()?.map(Arc::new)))
     }
 
-    /// `read` is none where the store cannot be read: then nothing is kept.
-    pub(super) fn is_withdrawn(&self, owner: &str, jti: &str, read: impl FnOnce() -> Option<bool>) -> Option<bool> {
-        let pair = (owner.to_owned(), jti.to_owned());
-        if let Some(withdrawn) = self.withdrawn.get(&pair) {
-            return Some(withdrawn);
-        }
-        let before = self.count();
-        let withdrawn = read()?;
-        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        if *writes == before {
-            self.withdrawn.insert(pair, withdrawn);
-        }
-        Some(withdrawn)
+    pub(super) fn is_withdrawn(
+        &self,
+        owner: &str,
+        jti: &str,
+        read: impl FnOnce() -> Result<bool, Unreadable>,
+    ) -> Result<bool, Unreadable> {
+        self.look_up(&self.withdrawn, (owner.to_owned(), jti.to_owned()), read)
     }
 
     pub(super) fn forget(&self, touched: &Touched) {

@@ -2,7 +2,7 @@
 //! their things, rules, and the history.
 
 use super::tables::{CREDENTIAL, HISTORY, RULE, WITHDRAWN};
-use super::{Store, unavailable};
+use super::{Store, Unreadable, opened, unavailable};
 use crate::protection::ProtectionError;
 use database::{Operation, Row, Scan, Value};
 use serde::{Deserialize, Serialize};
@@ -89,11 +89,11 @@ pub(crate) struct Told {
 }
 
 impl Store {
-    pub(crate) fn find_credential(&self, owner: &str, subject: &str) -> Option<Arc<CredentialDocument>> {
+    pub(crate) fn find_credential(&self, owner: &str, subject: &str) -> Result<Option<Arc<CredentialDocument>>, Unreadable> {
         self.kept.credential(owner, subject, || self.body(&CREDENTIAL, &[owner.into(), subject.into()]))
     }
 
-    pub(crate) fn list_credentials(&self, owner: &str) -> Vec<CredentialDocument> {
+    pub(crate) fn list_credentials(&self, owner: &str) -> Result<Vec<CredentialDocument>, Unreadable> {
         self.bodies(&CREDENTIAL, owner)
     }
 
@@ -109,27 +109,29 @@ impl Store {
 
     /// Whether there was one of this id.
     pub(crate) async fn delete_credential(&self, owner: &str, id: &str) -> Result<bool, ProtectionError> {
-        let rows = self.rows(&CREDENTIAL, None, &[owner.into()], usize::MAX);
-        let named = |row: &&Row| {
-            let body = row.last().and_then(Value::as_blob).unwrap_or_default();
-            serde_json::from_slice::<CredentialDocument>(body).is_ok_and(|credential| credential.id == id)
-        };
-        let Some(row) = rows.iter().find(named) else { return Ok(false) };
-        let key = row.iter().take(2).cloned().collect();
-        self.write(Operation::Delete { table: &CREDENTIAL, key }).await.map(|()| true)
+        let mut unreadable = None;
+        for row in self.rows(&CREDENTIAL, None, &[owner.into()], usize::MAX)? {
+            match opened::<CredentialDocument>(&CREDENTIAL, &row) {
+                Ok(credential) if credential.id == id => {
+                    let key = CREDENTIAL.key_of(&row).to_vec();
+                    return self.write(Operation::Delete { table: &CREDENTIAL, key }).await.map(|()| true);
+                }
+                Ok(_) => {}
+                Err(error) => unreadable = Some(error),
+            }
+        }
+        // the one that does not open may be the one that she means
+        unreadable.map_or(Ok(false), |error| Err(error.into()))
     }
 
-    pub(crate) fn is_withdrawn(&self, owner: &str, jti: &str) -> bool {
-        let read =
-            || self.database.get(&WITHDRAWN, &[owner.into(), jti.into()]).map_err(unavailable).ok().map(|row| row.is_some());
-        // a store that cannot be read lets nothing pass
-        self.kept.is_withdrawn(owner, jti, read).unwrap_or(true)
+    pub(crate) fn is_withdrawn(&self, owner: &str, jti: &str) -> Result<bool, Unreadable> {
+        self.kept.is_withdrawn(owner, jti, || Ok(self.database.get(&WITHDRAWN, &[owner.into(), jti.into()])?.is_some()))
     }
 
-    pub(crate) fn list_withdrawn(&self, owner: &str) -> Vec<Withdrawn> {
-        let text = |row: &Row| Some((row.get(1)?.as_text()?.to_owned(), row.get(2)?.as_int()?));
-        let rows = self.rows(&WITHDRAWN, None, &[owner.into()], usize::MAX);
-        rows.iter().filter_map(text).map(|(jti, exp)| Withdrawn { jti, exp: Timestamp(exp) }).collect()
+    pub(crate) fn list_withdrawn(&self, owner: &str) -> Result<Vec<Withdrawn>, Unreadable> {
+        let read = |row: &Row| Some(Withdrawn { jti: row.get(1)?.as_text()?.to_owned(), exp: Timestamp(row.get(2)?.as_int()?) });
+        let rows = self.rows(&WITHDRAWN, None, &[owner.into()], usize::MAX)?;
+        rows.iter().map(|row| read(row).ok_or(Unreadable::Row(WITHDRAWN.name))).collect()
     }
 
     /// Remembers it until it would have ended by itself, with room for a clock that is wrong.
@@ -139,7 +141,7 @@ impl Store {
         self.write_all(vec![sweep, Operation::Put { table: &WITHDRAWN, row }]).await
     }
 
-    pub(crate) fn list_rules(&self, owner: &str) -> Arc<Vec<Rule>> {
+    pub(crate) fn list_rules(&self, owner: &str) -> Result<Arc<Vec<Rule>>, Unreadable> {
         self.kept.rules(owner, || self.bodies(&RULE, owner))
     }
 
@@ -164,10 +166,9 @@ impl Store {
     }
 
     /// The history, newest first.
-    pub(crate) fn list_history(&self, owner: &str, after: Option<&str>, limit: usize) -> Vec<Told> {
+    pub(crate) fn list_history(&self, owner: &str, after: Option<&str>, limit: usize) -> Result<Vec<Told>, Unreadable> {
         let prefix = [owner.into()];
         let scan = Scan { table: &HISTORY, index: None, prefix: &prefix, after: after.map(Value::from), descending: true, limit };
-        let rows = self.database.scan(&scan).map_err(unavailable).unwrap_or_default();
-        rows.iter().filter_map(|row| serde_json::from_slice(row.last()?.as_blob()?).ok()).collect()
+        self.database.scan(&scan)?.iter().map(|row| opened(&HISTORY, row)).collect()
     }
 }

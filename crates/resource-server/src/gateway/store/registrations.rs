@@ -2,9 +2,9 @@
 //! stands on its way there or away.
 
 use super::tables::{OPINION, REGISTRATION};
-use super::{Opinion, Store, unavailable};
+use super::{Opinion, Store, Unreadable, opened, unavailable};
 use crate::protection::ProtectionError;
-use database::{Operation, Row};
+use database::{Operation, Row, Value};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::{OwnResourceId, ResourceId, ScopeSet, Timestamp};
@@ -79,34 +79,42 @@ impl Registered {
     }
 }
 
-fn read(row: &Row) -> Option<Registered> {
-    serde_json::from_slice(row.last()?.as_blob()?).ok()
+fn read(row: &Row) -> Result<Registered, Unreadable> {
+    opened(&REGISTRATION, row)
 }
 
 impl Store {
-    pub(super) fn all_registrations(&self) -> Vec<Registered> {
-        self.rows(&REGISTRATION, None, &[], usize::MAX).iter().filter_map(read).collect()
+    pub(super) fn all_registrations(&self) -> Result<Vec<Registered>, Unreadable> {
+        self.rows(&REGISTRATION, None, &[], usize::MAX)?.iter().map(read).collect()
     }
 
     /// Registrations of one resource, oldest first.
-    pub(crate) fn registrations(&self, owner: &str, own_id: &OwnResourceId) -> Arc<Vec<Registered>> {
+    pub(crate) fn registrations(&self, owner: &str, own_id: &OwnResourceId) -> Result<Arc<Vec<Registered>>, Unreadable> {
         self.kept.registrations(owner, own_id.as_str(), || {
-            let rows = self.rows(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], usize::MAX);
-            let mut all: Vec<_> = rows.iter().filter_map(read).collect();
+            let rows = self.rows(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], usize::MAX)?;
+            let mut all: Vec<_> = rows.iter().map(read).collect::<Result<_, _>>()?;
             all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-            all
+            Ok(all)
         })
     }
 
     /// All registrations of an owner.
-    pub(crate) fn list_registrations(&self, owner: &str) -> Vec<Registered> {
-        self.rows(&REGISTRATION, None, &[owner.into()], usize::MAX).iter().filter_map(read).collect()
+    pub(crate) fn list_registrations(&self, owner: &str) -> Result<Vec<Registered>, Unreadable> {
+        self.rows(&REGISTRATION, None, &[owner.into()], usize::MAX)?.iter().map(read).collect()
     }
 
-    /// Those that are on their way, of whatever owner.
-    pub(crate) fn unfinished_registrations(&self, limit: usize) -> Vec<Registered> {
-        let of = |state: &'static str| self.rows(&REGISTRATION, Some(0), &[state.into()], limit);
-        ["pending", "leaving", "stale"].into_iter().flat_map(of).filter_map(|row| read(&row)).collect()
+    /// Those that are on their way, of whatever owner. One that does not open keeps nobody else's waiting.
+    pub(crate) fn unfinished_registrations(&self, limit: usize) -> Result<Vec<Registered>, Unreadable> {
+        let mut found = Vec::new();
+        for state in ["pending", "leaving", "stale"] {
+            for row in self.rows(&REGISTRATION, Some(0), &[state.into()], limit)? {
+                match read(&row) {
+                    Ok(registered) => found.push(registered),
+                    Err(error) => tracing::error!(%error, key = ?REGISTRATION.key_of(&row), "a registration stays as it is"),
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Puts some and takes others away, together.
@@ -119,14 +127,16 @@ impl Store {
         self.write_all(operations).await
     }
 
-    pub(crate) fn find_opinion(&self, owner: &str, own_id: &OwnResourceId) -> Opinion {
-        self.body(&OPINION, &[owner.into(), own_id.as_str().into()]).unwrap_or_default()
+    pub(crate) fn find_opinion(&self, owner: &str, own_id: &OwnResourceId) -> Result<Opinion, Unreadable> {
+        Ok(self.body(&OPINION, &[owner.into(), own_id.as_str().into()])?.unwrap_or_default())
     }
 
     /// Resources that an owner has spoken of.
-    pub(crate) fn list_opinions(&self, owner: &str) -> Vec<OwnResourceId> {
-        let rows = self.rows(&OPINION, None, &[owner.into()], usize::MAX);
-        rows.iter().filter_map(|row| row.get(1)?.as_text()).map(OwnResourceId::from).collect()
+    pub(crate) fn list_opinions(&self, owner: &str) -> Result<Vec<OwnResourceId>, Unreadable> {
+        let rows = self.rows(&OPINION, None, &[owner.into()], usize::MAX)?;
+        let own_id =
+            |row: &Row| row.get(1).and_then(Value::as_text).map(OwnResourceId::from).ok_or(Unreadable::Row(OPINION.name));
+        rows.iter().map(own_id).collect()
     }
 
     pub(crate) async fn put_opinion(

@@ -1,0 +1,4 @@
+//! A gateway before an authorization server that the tests can slow down, count and switch off.
+
+mod unreadable;
+mod world;
