@@ -42,6 +42,10 @@ struct Loaded {
     secrets: Vec<(SealedSecret, Arc<SealingKey>)>,
 }
 
+fn closed(what: &str) -> Failure {
+    internal(format!("{what} does not open with this key file: restore the key file that goes with the store"))
+}
+
 /// The keys in use.
 pub struct Keys {
     master: [u8; KEY_BYTES],
@@ -66,6 +70,10 @@ impl Keys {
     pub async fn load(&self, store: &dyn Store, clock: &dyn Clock, randomness: &dyn Randomness) -> Result<(), Failure> {
         let now = clock.now();
         let mut stored = store.list_keys().await?;
+        // before any key is made: with another key file none is made over those that are there
+        for key in &stored {
+            self.parse(key)?;
+        }
         for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
             if !stored.iter().any(|key| key.algorithm == algorithm && key.retires.is_none_or(|end| now < end)) {
                 stored.push(self.make(store, algorithm, now, randomness).await?);
@@ -73,21 +81,23 @@ impl Keys {
         }
         let mut signing = Vec::with_capacity(stored.len());
         for key in stored {
-            let pkcs8 = self.sealing.open(&key.sealed, key.kid.as_bytes());
-            let pkcs8 = pkcs8.ok_or_else(|| {
-                internal("a signing key does not open with this key file: restore the key file that goes with the store")
-            })?;
-            let parsed = SigningKey::from_pkcs8(key.algorithm, &pkcs8).map_err(internal)?;
+            let parsed = self.parse(&key)?;
             signing.push((key, Arc::new(parsed)));
         }
         let mut secrets = Vec::new();
         for secret in store.list_secrets().await? {
             let opened = self.sealing.open(&secret.sealed, secret.name.as_bytes());
             let key = opened.and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes).ok()).and_then(|key| SealingKey::new(&key).ok());
-            secrets.extend(key.map(|key| (secret, Arc::new(key))));
+            let key = key.ok_or_else(|| closed("a secret"))?;
+            secrets.push((secret, Arc::new(key)));
         }
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Loaded { signing, secrets };
         Ok(())
+    }
+
+    fn parse(&self, key: &StoredKey) -> Result<SigningKey, Failure> {
+        let pkcs8 = self.sealing.open(&key.sealed, key.kid.as_bytes()).ok_or_else(|| closed("a signing key"))?;
+        SigningKey::from_pkcs8(key.algorithm, &pkcs8).map_err(internal)
     }
 
     async fn make(

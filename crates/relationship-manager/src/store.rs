@@ -198,18 +198,22 @@ impl Store {
         Ok(self.key.seal(&plain, table.name.as_bytes(), &SystemRandomness).map_err(away)?.into())
     }
 
-    fn opened<T: DeserializeOwned>(&self, table: &Table, row: &Row) -> Option<T> {
-        serde_json::from_slice(&self.key.open(row.last()?.as_blob()?, table.name.as_bytes())?).ok()
+    /// What is there and does not open is an error: whoever took it for absent would make keys anew and forget withdrawals.
+    fn opened<T: DeserializeOwned>(&self, table: &Table, row: &Row) -> Result<T, StoreAway> {
+        let sealed = row.last().and_then(Value::as_blob);
+        let plain = sealed.and_then(|sealed| self.key.open(sealed, table.name.as_bytes()));
+        let closed = || format!("a row of `{}` does not open: is this the key file that goes with the store?", table.name);
+        serde_json::from_slice(&plain.ok_or_else(closed).map_err(away)?).map_err(away)
     }
 
     fn find<T: DeserializeOwned>(&self, table: &'static Table, key: &[Value]) -> Result<Option<T>, StoreAway> {
-        Ok(self.database.get(table, key).map_err(away)?.and_then(|row| self.opened(table, &row)))
+        self.database.get(table, key).map_err(away)?.map(|row| self.opened(table, &row)).transpose()
     }
 
     fn list<T: DeserializeOwned>(&self, table: &'static Table, prefix: &[Value]) -> Result<Vec<(Row, T)>, StoreAway> {
         let scan = Scan { table, index: None, prefix, after: None, descending: false, limit: usize::MAX };
         let rows = self.database.scan(&scan).map_err(away)?;
-        Ok(rows.into_iter().filter_map(|row| self.opened(table, &row).map(|value| (row, value))).collect())
+        rows.into_iter().map(|row| self.opened(table, &row).map(|value| (row, value))).collect()
     }
 
     /// A secret of the manager's own; made at first.
@@ -348,12 +352,12 @@ impl Store {
         Ok(self.list(&TASK, &[owner.into()])?.into_iter().map(|(_, task)| task).collect())
     }
 
-    /// Of all owners, those that are to be tried now.
+    /// Of all owners, those that are to be tried now. One that does not open keeps nobody else's waiting.
     pub(crate) fn list_due_tasks<T: DeserializeOwned>(&self, now: Timestamp, limit: usize) -> Result<Vec<T>, StoreAway> {
         let scan = Scan { table: &TASK, index: Some(0), prefix: &[], after: None, descending: false, limit };
         let rows = self.database.scan(&scan).map_err(away)?;
         let due = |row: &Row| row.get(2).and_then(Value::as_int).is_some_and(|due| due <= now.0);
-        Ok(rows.into_iter().filter(due).filter_map(|row| self.opened(&TASK, &row)).collect())
+        Ok(rows.into_iter().filter(due).filter_map(|row| self.opened(&TASK, &row).ok()).collect())
     }
 
     /// `due`: when it is tried again; none where that is not needed.
@@ -385,6 +389,27 @@ pub(crate) fn new_id(randomness: &dyn Randomness) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Row 40: the desk with another key file, or a broken row.
+    #[tokio::test]
+    async fn threat_40_s22_what_does_not_open_at_the_desk_is_not_absent() {
+        let mut store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+        let first = store.secret("signing-key", || Some(vec![1])).await.unwrap();
+        store.put_about("sub", &About { owner: "alice".into(), link: "l".into() }).await.unwrap();
+        let session = Session { owner: "alice".into(), name: "Alice".into(), expires: Timestamp(9) };
+        store.put_session("s", &session, Timestamp(0)).await.unwrap();
+        store.put_tasks("alice", [("t", Some(Timestamp(1)), &"withdraw")]).await.unwrap();
+        store.put_key("alice", "did:key:z", &"her key").await.unwrap();
+        let right = std::mem::replace(&mut store.key, SealingKey::new(&[2; 32]).unwrap());
+        assert_eq!(store.secret("signing-key", || Some(vec![2])).await, Err(StoreAway), "no key is made over one that is there");
+        assert_eq!(store.find_about("sub"), Err(StoreAway));
+        assert!(store.find_session("s").is_err() && store.list_tasks::<String>("alice").is_err());
+        assert!(store.list_keys::<String>("alice").is_err());
+        assert_eq!(store.find_about("another"), Ok(None), "what is absent is absent");
+        store.key = right;
+        assert_eq!(store.secret("signing-key", || Some(vec![2])).await, Ok(first));
+        assert_eq!(store.list_due_tasks::<String>(Timestamp(1), 10).unwrap(), ["withdraw"]);
+    }
 
     #[test]
     fn tables_are_as_the_migration_makes_them() {

@@ -80,7 +80,7 @@ impl identity::Store for Store {
     }
 
     async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.get(&tables::CLIENT_USE, &[id.as_str().into()])?.map(|row| Timestamp(number(&row, 1))))
+        self.get(&tables::CLIENT_USE, &[id.as_str().into()])?.map(|row| number(&row, 1).map(Timestamp)).transpose()
     }
 
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
@@ -136,7 +136,7 @@ impl identity::Store for Store {
 
     async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, StoreError> {
         let Some(row) = self.token(&tables::REFRESH_TOKEN, key)? else { return Ok(None) };
-        Ok(Some((crate::row::entity(&row)?, number(&row, 3))))
+        Ok(Some((crate::row::entity(&row)?, number(&row, 3)?)))
     }
 
     async fn is_spent(&self, id: &SpentId) -> Result<bool, StoreError> {

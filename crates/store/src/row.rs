@@ -13,8 +13,7 @@ pub(crate) fn body(entity: &impl Serialize) -> Result<Value, identity::CommitErr
 
 /// The entity of a row; the body is its last column.
 pub(crate) fn entity<T: DeserializeOwned>(row: &Row) -> Result<T, StoreError> {
-    let bytes = row.last().and_then(Value::as_blob).unwrap_or_default();
-    serde_json::from_slice(bytes).map_err(|error| StoreError(format!("a row does not read: {error}")))
+    serde_json::from_slice(blob(row)?).map_err(|error| StoreError(format!("a row does not read: {error}")))
 }
 
 /// The same for what may be missing.
@@ -27,9 +26,24 @@ pub(crate) fn entities<T: DeserializeOwned>(rows: Vec<Row>) -> Result<Vec<T>, St
     rows.iter().map(entity).collect()
 }
 
+/// A column that every row of its table has.
+fn column<'r, T>(row: &'r Row, at: usize, read: impl FnOnce(&'r Value) -> Option<T>) -> Result<T, StoreError> {
+    row.get(at).and_then(read).ok_or_else(|| StoreError(format!("column {at} of a row does not read")))
+}
+
 /// A number column.
-pub(crate) fn number(row: &Row, at: usize) -> i64 {
-    row.get(at).and_then(Value::as_int).unwrap_or(0)
+pub(crate) fn number(row: &Row, at: usize) -> Result<i64, StoreError> {
+    column(row, at, Value::as_int)
+}
+
+/// A text column.
+pub(crate) fn text(row: &Row, at: usize) -> Result<&str, StoreError> {
+    column(row, at, Value::as_text)
+}
+
+/// The body of a row that is no JSON.
+pub(crate) fn blob(row: &Row) -> Result<&[u8], StoreError> {
+    column(row, row.len().saturating_sub(1), Value::as_blob)
 }
 
 /// Bits of a place behind those of the day.

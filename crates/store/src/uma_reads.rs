@@ -1,6 +1,6 @@
 //! Reads of `authorization_server::Store`.
 
-use crate::row::{as_version, entities, entity, number, optional, version, waiting_for};
+use crate::row::{as_version, blob, entities, entity, number, optional, text, version, waiting_for};
 use crate::{Store, tables};
 use async_trait::async_trait;
 use authorization_server::consent_receipt::Receipt;
@@ -37,11 +37,11 @@ impl Store {
 
 /// The counted columns are newer than the body.
 fn resource(row: &Row) -> Result<Resource, StoreError> {
-    Ok(Resource { version: as_version(number(row, 4)), ..entity(row)? })
+    Ok(Resource { version: as_version(number(row, 4)?), ..entity(row)? })
 }
 
 fn policy(row: &Row) -> Result<Policy, StoreError> {
-    Ok(Policy { version: as_version(number(row, 4)), uses: as_version(number(row, 5)), ..entity(row)? })
+    Ok(Policy { version: as_version(number(row, 4)?), uses: as_version(number(row, 5)?), ..entity(row)? })
 }
 
 /// An id of ours is 32 hexadecimal digits; a seal holds them as 16 bytes each.
@@ -96,7 +96,7 @@ impl authorization_server::Store for Store {
     async fn list_policies_for(&self, address: &str, page: &Page<PolicyId>) -> Result<Vec<PolicyId>, StoreError> {
         let along = Along { table: &tables::SHARED_WITH, index: None, prefix: &[address.into()], descending: false };
         let rows = self.page(&along, page.after.as_ref().map(PolicyId::as_str), page.limit)?;
-        Ok(rows.iter().filter_map(|row| row.get(1).and_then(Value::as_text)).map(PolicyId::from).collect())
+        rows.iter().map(|row| text(row, 1).map(PolicyId::from)).collect()
     }
 
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Policy>>, StoreError> {
@@ -122,7 +122,7 @@ impl authorization_server::Store for Store {
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError> {
         let key = [owner.as_str().into(), resource_server.as_str().into()];
         let name = format!("{owner}\u{1f}{resource_server}");
-        let read = || Ok(self.get(&tables::LINK, &key)?.map_or(0, |row| number(&row, 2)));
+        let read = || self.get(&tables::LINK, &key)?.map_or(Ok(0), |row| number(&row, 2));
         self.kept.links.find_of(&name, self.epochs.of(owner), read)
     }
 
@@ -139,17 +139,18 @@ impl authorization_server::Store for Store {
         let mut found = Vec::new();
         // the last hour that any has: lifetimes may have been longer when it was issued
         let last = Scan { table: &tables::SIGNED_RPT, index: None, prefix: &[], after: None, descending: true, limit: 1 };
-        let until = self.scan(&last)?.first().map_or(0, |row| number(row, 0));
+        let until = self.scan(&last)?.first().map_or(Ok(0), |row| number(row, 0))?;
         for hour in now.hour()..=until {
             let prefix = [hour.into(), owner.as_str().into(), resource_server.as_str().into()];
             let along = Along { table: &tables::SIGNED_RPT, index: None, prefix: &prefix, descending: false };
             let mut last: Option<String> = None;
             loop {
                 let rows = self.page(&along, last.as_deref(), SIGNED_AT_ONCE)?;
-                let jti = |row: &Row| row.get(3).and_then(Value::as_text).map(str::to_owned);
-                let ends = |row: &Row| Timestamp(number(row, 4));
-                found.extend(rows.iter().filter(|row| now < ends(row)).filter_map(|row| Some((jti(row)?, ends(row)))));
-                last = rows.last().and_then(jti);
+                for row in &rows {
+                    let (jti, ends) = (text(row, 3)?.to_owned(), Timestamp(number(row, 4)?));
+                    last = Some(jti.clone());
+                    found.extend((now < ends).then_some((jti, ends)));
+                }
                 if rows.len() < SIGNED_AT_ONCE {
                     break;
                 }
@@ -159,13 +160,11 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = self.token(&tables::PCT, key)?;
-        Ok(row.and_then(|row| row.last().and_then(Value::as_blob).map(<[u8]>::to_vec)))
+        self.token(&tables::PCT, key)?.map(|row| blob(&row).map(<[u8]>::to_vec)).transpose()
     }
 
     async fn find_process(&self, id: &[u8; 20]) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = self.get(&tables::PROCESS, &[id.to_vec().into()])?;
-        Ok(row.and_then(|row| row.last().and_then(Value::as_blob).map(<[u8]>::to_vec)))
+        self.get(&tables::PROCESS, &[id.to_vec().into()])?.map(|row| blob(&row).map(<[u8]>::to_vec)).transpose()
     }
 
     async fn find_access_request(&self, id: &AccessRequestId) -> Result<Option<AccessRequest>, StoreError> {
@@ -187,7 +186,13 @@ impl authorization_server::Store for Store {
 
     async fn list_due_access_requests(&self, now: Timestamp, limit: usize) -> Result<Vec<AccessRequest>, StoreError> {
         let rows = self.find_by(&tables::ACCESS_REQUEST, 2, &[], limit)?;
-        entities(rows.into_iter().filter(|row| number(row, 3) <= now.0).collect())
+        let mut due = Vec::new();
+        for row in rows {
+            if number(&row, 3)? <= now.0 {
+                due.push(row);
+            }
+        }
+        entities(due)
     }
 
     async fn list_events(&self, owner: &OwnerId, page: &Page<EventId>) -> Result<Vec<Event>, StoreError> {
@@ -214,11 +219,8 @@ impl authorization_server::Store for Store {
         let prefix = [owner.as_str().into()];
         let after = after.map(version);
         let scan = Scan { table: &tables::EVENT_SEAL, index: None, prefix: &prefix, after, descending: newest_first, limit };
-        let seal = |row: &Row| EventSeal {
-            n: as_version(number(row, 1)),
-            ids: event_ids(row.last().and_then(Value::as_blob).unwrap_or_default()),
-        };
-        Ok(self.scan(&scan)?.iter().map(seal).collect())
+        let seal = |row: &Row| Ok(EventSeal { n: as_version(number(row, 1)?), ids: event_ids(blob(row)?) });
+        self.scan(&scan)?.iter().map(seal).collect()
     }
 
     async fn find_event_head(&self, owner: &OwnerId) -> Result<Option<EventHead>, StoreError> {
@@ -231,8 +233,8 @@ impl authorization_server::Store for Store {
         while owners.len() < limit.saturating_add(known) {
             let after = owners.last().map(|owner| Value::from(owner.as_str()));
             let scan = Scan { table: &tables::EVENT, index: None, prefix: &[], after, descending: false, limit: 1 };
-            match self.scan(&scan)?.first().and_then(|row| row.first()?.as_text()) {
-                Some(owner) => owners.push(OwnerId::new(owner)),
+            match self.scan(&scan)?.first() {
+                Some(row) => owners.push(OwnerId::new(text(row, 0)?)),
                 None => break,
             }
         }
