@@ -12,7 +12,7 @@ use jose::{Clock, KeySet, Randomness, SystemClock, SystemRandomness};
 use outbound::Outbound;
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::Store;
 use types::client::AuthMethod;
@@ -60,12 +60,30 @@ pub(crate) fn make_private(file: &Path) -> Result<(), Exit> {
     options.open(file).map(drop).map_err(|error| Exit::failed(format!("{}: {error}", file.display())))
 }
 
-/// The key of the key file; made at first start, readable by its owner alone.
-pub fn read_key_file(config: &Config, randomness: &dyn Randomness) -> Result<[u8; 32], Exit> {
+/// The file of a SQLite store that a URL names.
+pub(crate) fn store_file(config: &Config, url: &str) -> Option<PathBuf> {
+    url.strip_prefix("sqlite:").map(|path| config.path(path))
+}
+
+/// The key of the key file; made at first start, readable by its owner alone. To be read before the `stores` are opened
+/// which it seals: where one of them is there already, its key was made before, and no other takes its place.
+pub fn read_key_file(
+    config: &Config,
+    randomness: &dyn Randomness,
+    stores: impl IntoIterator<Item = PathBuf>,
+) -> Result<[u8; 32], Exit> {
     let fallback = format!("{}/server.key", config.server.data_dir);
     let place = config.path(config.server.key_file.as_deref().unwrap_or(&fallback));
     make_folder(&place)?;
-    if !place.exists() {
+    let missing = !place.try_exists().map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
+    if missing {
+        let is_used = |store: &PathBuf| std::fs::metadata(store).is_ok_and(|meta| meta.len() > 0);
+        if let Some(store) = stores.into_iter().find(is_used) {
+            let (key, store) = (place.display(), store.display());
+            let what =
+                format!("{key} is not there, and {store} was sealed with it: restore the key file that goes with the store");
+            return Err(Exit::failed(what));
+        }
         let key = jose::ambient::random_text::<32>(randomness);
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true);
@@ -110,14 +128,14 @@ pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
 
 /// A whole authorization server, its declared accounts and clients in line.
 pub async fn server(config: &Config) -> Result<Server, Exit> {
+    let key = match config.store.url.as_str() {
+        "memory:" => jose::ambient::random(&SystemRandomness),
+        url => read_key_file(config, &SystemRandomness, store_file(config, url))?,
+    };
     let store = open_store(config, &config.store.url)?;
     let mailer: Arc<dyn Mailer> = match &config.mail {
         Some(mail) => Arc::new(Submission::new(config, mail)?),
         None => Arc::new(Outbox::new(config.path(&config.server.data_dir).join("outbox"))),
-    };
-    let key = match config.store.url.as_str() {
-        "memory:" => jose::ambient::random(&SystemRandomness),
-        _ => read_key_file(config, &SystemRandomness)?,
     };
     server_with(config, store, key, mailer, Arc::new(SystemClock), Arc::new(SystemRandomness)).await
 }

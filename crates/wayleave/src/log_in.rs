@@ -34,6 +34,8 @@ struct Party<'a> {
     url: &'a str,
     /// Where the party keeps what it knows; the log-in is kept beside it.
     store: &'a str,
+    /// Whether that is sealed with the same key.
+    sealed: bool,
     name: String,
     /// What it is as a client of its own log-in.
     client: ClientConfig,
@@ -58,7 +60,7 @@ impl LogIn {
             ClientConfig { client_id: GATEWAY.into(), resource: Some(section.resource.clone()), ..ClientConfig::default() };
         let store = section.store.as_ref().map_or("sqlite:wayleave-data/gateway.db", |store| store.url.as_str());
         let name = section.name.clone().unwrap_or_else(|| section.client_id.clone());
-        Self::of(config, Party { url: &section.resource, store, name, client }).await
+        Self::of(config, Party { url: &section.resource, store, sealed: false, name, client }).await
     }
 
     /// A manager's.
@@ -71,7 +73,8 @@ impl LogIn {
             redirect_uris: vec![format!("{}/callback", section.url)],
             ..ClientConfig::default()
         };
-        Self::of(config, Party { url: &section.url, store: section.store_url(), name: section.name.clone(), client }).await
+        let (store, name) = (section.store_url(), section.name.clone());
+        Self::of(config, Party { url: &section.url, store, sealed: true, name, client }).await
     }
 
     /// Opens its store, and brings accounts and clients in line.
@@ -80,11 +83,15 @@ impl LogIn {
             Some(path) => format!("sqlite:{}", std::path::Path::new(path).with_extension("login.db").display()),
             None => party.store.to_owned(),
         };
-        let store = assemble::open_store(config, &url)?;
         let key = match url.as_str() {
             "memory:" => jose::ambient::random(&SystemRandomness),
-            _ => assemble::read_key_file(config, &SystemRandomness)?,
+            _ => {
+                let sealed = [Some(url.as_str()), party.sealed.then_some(party.store)].into_iter().flatten();
+                let stores = sealed.filter_map(|url| assemble::store_file(config, url));
+                assemble::read_key_file(config, &SystemRandomness, stores)?
+            }
         };
+        let store = assemble::open_store(config, &url)?;
         let keys = Keys::new(key).map_err(Exit::failed)?;
         keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
         let settings =

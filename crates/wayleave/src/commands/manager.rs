@@ -36,9 +36,10 @@ pub async fn assemble_manager(config: &Config, section: &ManagerConfig) -> Resul
         Some(("memory", "")) => Store::in_memory(sealing(&jose::ambient::random(&SystemRandomness))?),
         Some(("sqlite", path)) => {
             let place = config.path(path);
+            let key = sealing(&assemble::read_key_file(config, &SystemRandomness, [place.clone()])?)?;
             assemble::make_folder(&place)?;
             assemble::make_private(&place)?;
-            Store::open(&place, sealing(&assemble::read_key_file(config, &SystemRandomness)?)?).map_err(Exit::failed)?
+            Store::open(&place, key).map_err(Exit::failed)?
         }
         _ => return Err(Exit::usage(format!("manager.store.url: `{url}` must be sqlite:PATH or memory:"))),
     };

@@ -21,8 +21,10 @@ fn file_of(config: &Config) -> Result<PathBuf, Exit> {
 
 /// `wayleave key rotate`: a running server takes the new keys up by itself.
 pub async fn rotate_keys(config: &Config) -> Result<(), Exit> {
-    let store = Store::open(&file_of(config)?).map_err(Exit::failed)?;
-    let keys = Keys::new(assemble::read_key_file(config, &SystemRandomness)?).map_err(Exit::failed)?;
+    let place = file_of(config)?;
+    let key = assemble::read_key_file(config, &SystemRandomness, [place.clone()])?;
+    let store = Store::open(&place).map_err(Exit::failed)?;
+    let keys = Keys::new(key).map_err(Exit::failed)?;
     keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
     for kid in keys.rotate(&store, SystemClock.now(), &SystemRandomness).await.map_err(Exit::failed)? {
         say::line(&format!("{kid}: published now, signs in {} seconds", identity::keys::LEAD));
@@ -33,8 +35,10 @@ pub async fn rotate_keys(config: &Config) -> Result<(), Exit> {
 /// `wayleave audit verify --head FILE`: each line of the file is an `Event-Head` that somebody kept.
 pub async fn verify_heads(config: &Config, file: &Path) -> Result<(), Exit> {
     let heads = std::fs::read_to_string(file).map_err(|error| Exit::usage(format!("{}: {error}", file.display())))?;
-    let store = Store::open(&file_of(config)?).map_err(Exit::failed)?;
-    let keys = Keys::new(assemble::read_key_file(config, &SystemRandomness)?).map_err(Exit::failed)?;
+    let place = file_of(config)?;
+    let key = assemble::read_key_file(config, &SystemRandomness, [place.clone()])?;
+    let store = Store::open(&place).map_err(Exit::failed)?;
+    let keys = Keys::new(key).map_err(Exit::failed)?;
     keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
     let own = keys.own_key_set(SystemClock.now());
     for head in heads.lines().filter(|line| !line.trim().is_empty()) {
