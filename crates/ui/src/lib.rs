@@ -6,8 +6,10 @@
 //! policy of [`content_security_policy`] allows no script but our own.
 
 mod events;
+mod forms;
 
 pub use events::{kind_in_words, outcome_in_words};
+pub use forms::{Cookies, DoubledCookie, is_own_form};
 
 use askama::Template;
 use types::Timestamp;
