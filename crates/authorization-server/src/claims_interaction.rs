@@ -11,6 +11,7 @@ use crate::AuthorizationServer;
 use crate::changes::Changes;
 use crate::mailer::Message;
 use crate::token::uma_ticket::{spend, spent_id};
+use identity::throttle::host_of;
 use identity::{Account, Client, CommitError, Failure, Form, internal};
 use jose::{base64url, digest};
 use rules::Ticket;
@@ -174,9 +175,11 @@ impl AuthorizationServer {
             return Failure::refuse(ErrorCode::InvalidRequest, "that is no e-mail address: write it like name@example.org");
         };
         let now = self.now();
-        let busy = |key: String| !self.mail_throttle.admit(&key, now);
-        let process = format!("process {}", spent_id(&interaction.ticket));
-        if busy(format!("to {normalized}")) || busy(process) || !self.sender_throttle.admit(from, now) {
+        // whoever asks too often uses up nobody else's codes: the address comes last
+        let admitted = self.sender_throttle.admit(&host_of(from), now)
+            && self.process_throttle.admit(&spent_id(&interaction.ticket), now)
+            && self.mail_throttle.admit(&normalized, now);
+        if !admitted {
             return Failure::refuse(ErrorCode::TooManyRequests, "too many codes were sent: wait a minute, then try again");
         }
         let number = u64::from_be_bytes(jose::ambient::random(&*self.identity.randomness)).checked_rem(CODE_DIGITS).unwrap_or(0);
@@ -208,11 +211,13 @@ impl AuthorizationServer {
     pub fn check_code(&self, mut interaction: Interaction, code: &str) -> Result<Interaction, Failure> {
         let refuse = |what: &str| Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what));
         let awaiting = interaction.awaiting.clone().ok_or_else(|| refuse("ask for a code first"))?;
-        if !self.guess_throttle.admit(&spent_id(&interaction.ticket), self.now()) {
-            return Failure::refuse(ErrorCode::TooManyRequests, "too many tries: wait a minute, then try again");
-        }
         if self.now() >= awaiting.expires {
             return Err(refuse("this code is too old: ask for a new one"));
+        }
+        // a code has so many tries in all, however many pages and browsers they come from; the page can be sent again, the
+        // count cannot be taken back
+        if !self.guess_throttle.admit(&awaiting.digest, self.now()) {
+            return Failure::refuse(ErrorCode::TooManyRequests, "too many tries with this code: ask for a new one");
         }
         let code: String = code.chars().filter(char::is_ascii_digit).collect();
         let digest = self.code_digest(&interaction, &awaiting.email, &code);

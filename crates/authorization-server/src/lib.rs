@@ -107,8 +107,12 @@ pub struct AuthorizationServer {
     pub(crate) digests: digest::Digests,
     pub(crate) notices: linked_manager::Notices,
     /// Proofs of addresses: codes sent, and guesses made.
+    /// Codes that are mailed to one address.
     pub(crate) mail_throttle: identity::throttle::Throttle,
+    /// Codes that are mailed for one process.
+    pub(crate) process_throttle: identity::throttle::Throttle,
     pub(crate) sender_throttle: identity::throttle::Throttle,
+    /// Tries with one code.
     pub(crate) guess_throttle: identity::throttle::Throttle,
 }
 
@@ -126,8 +130,10 @@ impl AuthorizationServer {
             digests: digest::Digests::default(),
             notices: linked_manager::Notices::default(),
             mail_throttle: identity::throttle::Throttle::per_minute(20),
+            process_throttle: identity::throttle::Throttle::per_minute(20),
             sender_throttle: identity::throttle::Throttle::per_minute(120),
-            guess_throttle: identity::throttle::Throttle::per_minute(5),
+            // as long as a code lives, and from its first try on
+            guess_throttle: identity::throttle::Throttle::per(5, claims_interaction::CODE_LIFETIME),
         }
     }
 

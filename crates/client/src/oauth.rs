@@ -40,6 +40,8 @@ pub struct CodeRequest<'a> {
     pub login_hint: Option<&'a str>,
     /// The resource server that the token is for (RFC 8707).
     pub resource: Option<&'a str>,
+    /// Whether she must prove herself anew, and the answer says when she did (OpenID Connect Core 3.1.2.1).
+    pub again: bool,
 }
 
 impl Client {
@@ -52,7 +54,7 @@ impl Client {
         login_hint: Option<&str>,
     ) -> Result<(String, CodeFlow), ClientError> {
         let flow = self.new_flow(metadata, redirect_uri);
-        let request = CodeRequest { redirect_uri, scope, login_hint, resource: None };
+        let request = CodeRequest { redirect_uri, scope, login_hint, ..CodeRequest::default() };
         let url = at_authorization(metadata, &self.code_parameters(&flow, &request))?;
         Ok((url, flow))
     }
@@ -104,6 +106,9 @@ impl Client {
         ];
         parameters.extend(request.login_hint.map(|hint| ("login_hint", hint.to_owned())));
         parameters.extend(request.resource.map(|resource| ("resource", resource.to_owned())));
+        if request.again {
+            parameters.extend([("prompt", "login".to_owned()), ("max_age", "0".to_owned())]);
+        }
         parameters
     }
 

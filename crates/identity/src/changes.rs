@@ -12,12 +12,22 @@ use crate::{Account, Client, TokenKey};
 use types::{AccountId, ClientId, GrantId, Timestamp};
 
 /// What must be true at commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Requirement {
     /// The consent has not been withdrawn.
     ConsentStands(GrantId),
     /// Nobody has used or ended this refresh token meanwhile.
     RefreshUnchanged { key: TokenKey, version: i64 },
+    /// The account is as it was read.
+    AccountUnchanged(Account),
+    /// The passkey is there, and as it was read.
+    PasskeyUnchanged(AccountPasskey),
+    /// That account elsewhere still opens this one.
+    LinkedLogInStands(LinkedLogIn),
+    /// The client has not been deleted.
+    ClientStands(ClientId),
+    /// The pushed request has not been answered.
+    PushedRequestStands(String),
 }
 
 /// A one-time id: a ticket, a `jti`, a code. Its end is part of it, so that the store finds and forgets it by

@@ -1,6 +1,7 @@
 //! Client authentication at the token, PAR, revocation and introspection endpoints (RFC 6749 2.3,
 //! RFC 7523 2.2). The only maker of [`AuthenticatedClient`].
 
+use crate::throttle::host_of;
 use crate::{Changes, Client, CommitError, Failure, Form, Identity, SpentId, Write};
 use jose::{KeySet, UnverifiedJws};
 use serde::Deserialize;
@@ -29,6 +30,8 @@ pub struct Credentials<'a> {
     /// The `Authorization` header.
     pub authorization: Option<&'a str>,
     pub form: &'a Form,
+    /// Who sent it, for limits.
+    pub address: &'a str,
 }
 
 /// Registered clients that were used today; for the day's first use is written down.
@@ -83,14 +86,27 @@ impl Identity {
             Proof::Nothing if client.is_public() => {}
             Proof::Nothing => return Err(invalid("this client must authenticate")),
         }
-        // counted once it is known: nobody uses up another client's share
-        if !self.client_throttle.admit(id.as_str(), self.now()) {
-            return Failure::refuse(ErrorCode::TooManyRequests, "too many requests of this client: wait a minute");
-        }
+        self.count_request(&client, credentials.address)?;
         if !client.declared && self.uses.is_first_of_day(&client.id, self.now()) {
             self.store.commit(Changes::of(vec![Write::NoteUse(client.id.clone(), self.now())])).await?;
         }
         Ok(AuthenticatedClient(client))
+    }
+
+    /// Counted once it is known who asks, so that nobody uses up another client's share: one that proved itself counts as
+    /// itself wherever it is, and one that only named itself counts per caller, since anybody may name it.
+    fn count_request(&self, client: &Client, address: &str) -> Result<(), Failure> {
+        let admitted = match client.is_public() {
+            true => {
+                let caller = format!("{} {}", client.id, host_of(address));
+                self.public_client_throttle.admit(&caller, self.now())
+            }
+            false => self.client_throttle.admit(client.id.as_str(), self.now()),
+        };
+        if admitted {
+            return Ok(());
+        }
+        Failure::refuse(ErrorCode::TooManyRequests, "too many requests of this client: wait a minute")
     }
 
     /// How a client's secret is kept.

@@ -39,6 +39,7 @@ pub mod token;
 pub mod token_text;
 pub mod upstream;
 pub mod userinfo;
+pub mod ways_in;
 pub mod webfinger;
 
 use jose::{Clock, Randomness};
@@ -85,12 +86,14 @@ pub struct Identity {
     pub outbound: outbound::Outbound,
     pub passwords: password::Passwords,
     pub dpop: dpop::Memory,
-    pub login_throttle: throttle::Throttle,
+    pub log_in_limits: login::LogInLimits,
     pub registration_throttle: throttle::Throttle,
     pub software_throttle: throttle::Throttle,
     pub invitation_throttle: throttle::Throttle,
     pub webfinger_throttle: throttle::Throttle,
     pub client_throttle: throttle::Throttle,
+    /// By client and caller, where a client is public.
+    pub public_client_throttle: throttle::Throttle,
     pub remote_keys: client_authentication::RemoteKeys,
     /// Other providers whose people may log in here; put there by the wiring.
     pub upstream: Vec<Arc<dyn upstream::Upstream>>,
@@ -110,12 +113,13 @@ impl Identity {
     ) -> Self {
         let started = clock.now();
         Self {
-            login_throttle: throttle::Throttle::per_minute(settings.login_attempts_per_minute),
+            log_in_limits: login::LogInLimits::per_minute(settings.login_attempts_per_minute),
             registration_throttle: throttle::Throttle::per_minute(300),
             software_throttle: throttle::Throttle::per_minute(3_000),
             invitation_throttle: throttle::Throttle::per_minute(3_000),
             webfinger_throttle: throttle::Throttle::per_minute(600),
             client_throttle: throttle::Throttle::per_minute(settings.requests_per_minute_per_client),
+            public_client_throttle: throttle::Throttle::per_minute(settings.requests_per_minute_per_client),
             dpop: dpop::Memory::new(started, &*randomness),
             passwords: password::Passwords::default(),
             remote_keys: client_authentication::RemoteKeys::default(),
@@ -155,8 +159,15 @@ impl Identity {
         jose::ambient::random_text::<16>(&*self.randomness)
     }
 
-    /// The hidden field of every form, bound to the visitor's form cookie (Grant 5.1).
-    pub fn csrf_token(&self, form_cookie: &str) -> String {
-        self.keys.keyed_digest("csrf", form_cookie.as_bytes())
+    /// The hidden field of every form, bound to the visitor's form cookie and to her session (Grant 5.1): a log-in makes
+    /// another, and whoever brings a cookie and token of his own passes no form in somebody's session.
+    pub fn form_token(&self, form_cookie: &str, session: Option<&session::Session>) -> String {
+        let session = session.map(|session| session.id.as_str()).unwrap_or_default();
+        self.keys.keyed_digest("form", [form_cookie.as_bytes(), b"\0", session.as_bytes()].concat().as_slice())
+    }
+
+    /// Whether a form brought it.
+    pub fn is_form_token(&self, sent: &str, form_cookie: &str, session: Option<&session::Session>) -> bool {
+        jose::digest::equal(self.form_token(form_cookie, session).as_bytes(), sent.as_bytes())
     }
 }

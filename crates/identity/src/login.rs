@@ -1,40 +1,151 @@
 //! Log-in, log-out and sessions.
 
+use crate::password::MAX_PASSWORD_BYTES;
 use crate::session::{self, LIFETIME, Session};
+use crate::throttle::{Throttle, Try, host_of};
 use crate::{Account, Changes, Failure, Identity, Write};
 use std::sync::Arc;
-use types::{AccountId, ErrorCode};
+use types::{AccountId, ErrorCode, Timestamp, email, spelling};
+
+/// The longest user name or address that is looked up, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+
+/// What log-ins are limited by: an account, however it is named; a name that is nobody's; and whoever tries. Each has a
+/// memory of its own, so that made-up names and addresses crowd no account.
+pub struct LogInLimits {
+    accounts: Throttle,
+    names: Throttle,
+    hosts: Throttle,
+}
+
+/// Tries that a log-in has taken, to be given back where it was right.
+pub(crate) struct Attempt<'a> {
+    limits: &'a LogInLimits,
+    host: Try,
+    whom: Try,
+}
+
+impl LogInLimits {
+    pub fn per_minute(most: u32) -> Self {
+        let throttle = || Throttle::per_minute(most);
+        Self { accounts: throttle(), names: throttle(), hosts: throttle() }
+    }
+
+    /// Takes a try of whoever is at this address.
+    pub(crate) fn take_of_host(&self, address: &str, now: Timestamp) -> Result<Try, Failure> {
+        self.hosts.take(&host_of(address), now).map_or_else(refuse_more, Ok)
+    }
+
+    pub(crate) fn give_back_to_host(&self, host: Try) {
+        self.hosts.give_back(host);
+    }
+}
+
+impl Attempt<'_> {
+    /// It was right, and did no harm.
+    fn give_back(self) {
+        self.limits.hosts.give_back(self.host);
+        self.limits.accounts.give_back(self.whom);
+    }
+}
+
+fn refuse_more<T>() -> Result<T, Failure> {
+    Failure::refuse(ErrorCode::TooManyRequests, "too many attempts: wait a minute, then try again")
+}
 
 impl Identity {
-    /// Checks a password; `Some` only for the right one. Limited per name and per address.
-    pub async fn check_password(&self, username: &str, password: &str, address: &str) -> Result<Option<Account>, Failure> {
-        let now = self.now();
-        // wrong attempts count: per name, and per address that tries many names
-        let (name, from) = (format!("name {username}"), format!("from {address}"));
-        if !self.login_throttle.admit(&from, now) || !self.login_throttle.admit(&name, now) {
-            return Failure::refuse(ErrorCode::TooManyRequests, "too many attempts: wait a minute, then try again");
+    /// Checks a password; `Some` only for the right one. Limited per account and per caller, before any work: thirty ways
+    /// to write one address are one account, and a try that is under way counts.
+    pub async fn check_password(&self, typed: &str, password: &str, address: &str) -> Result<Option<Account>, Failure> {
+        if typed.len() > MAX_NAME_BYTES {
+            return Failure::refuse(ErrorCode::InvalidRequest, "no user name or address is that long: type yours");
         }
-        let account = match self.store.find_account_by_username(username).await? {
-            Some(account) => Some(account),
-            None => self.store.find_account_by_email(&username.to_lowercase()).await?,
+        check_length(password)?;
+        let (limits, now) = (&self.log_in_limits, self.now());
+        let host = limits.take_of_host(address, now)?;
+        let account = self.find_account_by_name(typed).await?;
+        let whom = match &account {
+            Some(account) => limits.accounts.take(account.id.as_str(), now),
+            None => limits.names.take(&email::normalize(typed).unwrap_or_else(|| spelling::normalize_username(typed)), now),
         };
+        let Some(whom) = whom else { return refuse_more() };
+        self.try_password(account, password, Attempt { limits, host, whom }).await
+    }
+
+    /// Whether this is the password of whoever is logged in; limited in the same way.
+    pub async fn check_own_password(&self, account: &Account, password: &str, address: &str) -> Result<bool, Failure> {
+        check_length(password)?;
+        let (limits, now) = (&self.log_in_limits, self.now());
+        let host = limits.take_of_host(address, now)?;
+        let Some(whom) = limits.accounts.take(account.id.as_str(), now) else { return refuse_more() };
+        let account = self.store.find_account(&account.id).await?;
+        Ok(self.try_password(account, password, Attempt { limits, host, whom }).await?.is_some())
+    }
+
+    async fn try_password(
+        &self,
+        account: Option<Account>,
+        password: &str,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<Account>, Failure> {
         let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-        let right = self.passwords.verify(password.to_owned(), hash, &*self.randomness).await?;
+        let right = self.passwords.verify(password, hash, &*self.randomness).await?;
         if right {
-            self.login_throttle.forgive(&name);
-            self.login_throttle.forgive(&from);
+            attempt.give_back();
         }
         Ok(account.filter(|_| right))
     }
 
-    /// Starts a session: the cookie's text.
-    pub async fn start_session(&self, account: &AccountId) -> Result<String, Failure> {
-        let cookie = jose::ambient::random_text::<32>(&*self.randomness);
-        let now = self.now();
-        let session =
-            Session { id: session::id_of(&cookie), account: account.clone(), auth_time: now, expires: now.plus(LIFETIME) };
-        self.store.commit(Changes::of(vec![Write::PutSession(session)])).await?;
+    /// By user name, or by verified address, as somebody typed it.
+    pub async fn find_account_by_name(&self, typed: &str) -> Result<Option<Account>, Failure> {
+        match self.find_account_by_username(typed).await? {
+            Some(account) => Ok(Some(account)),
+            None => self.find_account_by_address(typed).await,
+        }
+    }
+
+    /// By user name; also one that was kept before names were normalized.
+    pub async fn find_account_by_username(&self, typed: &str) -> Result<Option<Account>, Failure> {
+        for name in spelling::spellings_of_username(typed) {
+            if let Some(account) = self.store.find_account_by_username(&name).await? {
+                return Ok(Some(account));
+            }
+        }
+        Ok(None)
+    }
+
+    /// By verified address; what is no address is nobody's.
+    pub async fn find_account_by_address(&self, address: &str) -> Result<Option<Account>, Failure> {
+        match email::normalize(address) {
+            Some(address) => Ok(self.store.find_account_by_email(&address).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Starts a session in the place of the one that this browser had, which ends: the cookie's text.
+    pub async fn start_session(&self, account: &AccountId, replaced: Option<&str>) -> Result<String, Failure> {
+        let (cookie, writes) = self.new_session(account, replaced);
+        self.store.commit(Changes::of(writes)).await?;
         Ok(cookie)
+    }
+
+    /// A session that starts now: the cookie's text, and what is to be written for it.
+    pub(crate) fn new_session(&self, account: &AccountId, replaced: Option<&str>) -> (String, Vec<Write>) {
+        self.new_session_proved(account, self.now(), replaced)
+    }
+
+    /// The same for whoever proved herself at another time than now.
+    pub(crate) fn new_session_proved(
+        &self,
+        account: &AccountId,
+        auth_time: Timestamp,
+        replaced: Option<&str>,
+    ) -> (String, Vec<Write>) {
+        let cookie = jose::ambient::random_text::<32>(&*self.randomness);
+        let session =
+            Session { id: session::id_of(&cookie), account: account.clone(), auth_time, expires: self.now().plus(LIFETIME) };
+        let ended = replaced.map(|cookie| Write::DeleteSession(session::id_of(cookie)));
+        (cookie, ended.into_iter().chain([Write::PutSession(session)]).collect())
     }
 
     /// The live session of a cookie.
@@ -59,4 +170,11 @@ impl Identity {
             None => Ok(false),
         }
     }
+}
+
+fn check_length(password: &str) -> Result<(), Failure> {
+    if password.len() <= MAX_PASSWORD_BYTES {
+        return Ok(());
+    }
+    Failure::refuse(ErrorCode::InvalidRequest, "no password is longer than 1024 bytes: type yours")
 }

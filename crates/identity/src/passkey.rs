@@ -2,8 +2,8 @@
 //! good for logging in and for proving herself again. What a browser says is checked in `jose::webauthn`; here it is bound to
 //! this server's question, single use, and to the account.
 
-use crate::session::{self, LIFETIME, Session};
-use crate::{Account, Changes, CommitError, Failure, Identity, SpentId, Write};
+use crate::session::Session;
+use crate::{Account, Changes, CommitError, Failure, Identity, Requirement, SpentId, Write};
 use jose::base64url;
 use jose::webauthn::{Passkey, RelyingParty};
 use serde::{Deserialize, Serialize};
@@ -120,26 +120,16 @@ impl Identity {
         }
     }
 
-    /// Removes one of this account's.
-    pub async fn remove_passkey(&self, account: &AccountId, id: &str) -> Result<(), Failure> {
-        match self.store.find_passkey(id).await?.filter(|one| one.account == *account) {
-            Some(_) => Ok(self.store.commit(Changes::of(vec![Write::DeletePasskey(id.to_owned())])).await?),
-            None => refuse("you have no such passkey"),
-        }
-    }
-
-    /// Whose passkey has answered, and what is to be written for it; wrong answers count against the address.
+    /// Whose passkey has answered, and what is to be written for it, which rests on the passkey as it was: one that was
+    /// removed meanwhile does not come back. Wrong answers count against the caller.
     async fn answered(
         &self,
         id: &str,
         answer: &Assertion<'_>,
         (question, form_cookie): (&str, &str),
         address: &str,
-    ) -> Result<(Account, Vec<Write>), Failure> {
-        let from = format!("from {address}");
-        if !self.login_throttle.admit(&from, self.now()) {
-            return Failure::refuse(ErrorCode::TooManyRequests, "too many attempts: wait a minute, then try again");
-        }
+    ) -> Result<(Account, Changes), Failure> {
+        let host = self.log_in_limits.take_of_host(address, self.now())?;
         let spend = self.asked(question, form_cookie)?;
         const UNKNOWN: &str = "this passkey is not known here: log in with your password, and add it";
         let Some(known) = self.store.find_passkey(id).await? else { return refuse(UNKNOWN) };
@@ -147,25 +137,25 @@ impl Identity {
         let verified = known.passkey.verify(answer, &RelyingParty { id: &party, origin: &origin }, question);
         let passkey = verified.or_else(|error| refuse(error.to_string()))?;
         let Some(account) = self.store.find_account(&known.account).await? else { return refuse(UNKNOWN) };
-        self.login_throttle.forgive(&from);
-        let used = AccountPasskey { passkey, last_used: Some(self.now()), ..known };
-        Ok((account, vec![spend, Write::PutPasskey(used)]))
+        self.log_in_limits.give_back_to_host(host);
+        let used = AccountPasskey { passkey, last_used: Some(self.now()), ..known.clone() };
+        let writes = vec![spend, Write::PutPasskey(used)];
+        Ok((account, Changes { requires: vec![Requirement::PasskeyUnchanged(known)], writes }))
     }
 
-    /// Logs in by a passkey: the session's cookie.
+    /// Logs in by a passkey, in the place of the session that this browser had: the new one's cookie.
     pub async fn log_in_by_passkey(
         &self,
         id: &str,
         answer: &Assertion<'_>,
         question: (&str, &str),
         address: &str,
+        replaced: Option<&str>,
     ) -> Result<String, Failure> {
-        let (account, mut writes) = self.answered(id, answer, question, address).await?;
-        let cookie = jose::ambient::random_text::<32>(&*self.randomness);
-        let now = self.now();
-        let session = Session { id: session::id_of(&cookie), account: account.id, auth_time: now, expires: now.plus(LIFETIME) };
-        writes.push(Write::PutSession(session));
-        self.commit_answer(writes).await?;
+        let (account, mut changes) = self.answered(id, answer, question, address).await?;
+        let (cookie, writes) = self.new_session(&account.id, replaced);
+        changes.writes.extend(writes);
+        self.commit_answer(changes).await?;
         Ok(cookie)
     }
 
@@ -178,17 +168,18 @@ impl Identity {
         question: (&str, &str),
         address: &str,
     ) -> Result<bool, Failure> {
-        let (of, writes) = self.answered(id, answer, question, address).await?;
+        let (of, changes) = self.answered(id, answer, question, address).await?;
         if of.id != *account {
             return Ok(false);
         }
-        self.commit_answer(writes).await?;
+        self.commit_answer(changes).await?;
         Ok(true)
     }
 
-    async fn commit_answer(&self, writes: Vec<Write>) -> Result<(), Failure> {
-        match self.store.commit(Changes::of(writes)).await {
+    async fn commit_answer(&self, changes: Changes) -> Result<(), Failure> {
+        match self.store.commit(changes).await {
             Ok(()) => Ok(()),
+            Err(CommitError::Changed) => refuse("this passkey was used or removed just now: load the page again"),
             Err(CommitError::Spent) => refuse("this page was used before: load it again"),
             Err(error) => Err(error.into()),
         }

@@ -3,12 +3,12 @@
 
 use crate::client::Client;
 use crate::initial_access_token::Invitation;
+use crate::throttle::network_of;
 use crate::{Changes, CommitError, Failure, Identity, Write};
 use jose::{KeySet, base64url, digest};
 use std::sync::{Arc, PoisonError};
 use types::client::{AuthMethod, ClientMetadata, RegisteredClient};
 use types::metadata::ProtectedResourceMetadata;
-use types::peer;
 use types::token::{UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
 use types::{ClientId, ErrorCode, Refusal, ScopeSet};
 use url::Url;
@@ -41,7 +41,7 @@ impl Identity {
             (None, Some(Invitation { domain, .. })) if !self.invitation_throttle.admit(domain, self.now()) => {
                 return too_many("from your domain");
             }
-            (None, None) if !self.registration_throttle.admit(&block_of(address), self.now()) => {
+            (None, None) if !self.registration_throttle.admit(&network_of(address), self.now()) => {
                 return too_many("from your network");
             }
             _ => {}
@@ -238,11 +238,6 @@ fn metadata_of(client: &Client) -> ClientMetadata {
 
 fn hash_of(token: &str) -> String {
     base64url::encode(digest::sha256(&[token.as_bytes()]))
-}
-
-/// The network that a caller is in, as limits count it (protocol.md 1.7).
-pub(crate) fn block_of(address: &str) -> String {
-    address.parse().map_or_else(|_| address.to_owned(), peer::network_of)
 }
 
 /// Absolute, without fragment, and safe to send a browser to.

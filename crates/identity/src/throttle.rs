@@ -1,43 +1,170 @@
-//! Limits on what one caller may do in a minute. In memory and bounded: a limit need not survive a
-//! restart, and a flood of names must not fill it.
+//! Limits on what one caller may do, or on how often one thing may be tried, in a span of time. A try is taken before the
+//! work that it stands for, and may be given back afterwards; so tries at the same time count each.
+//!
+//! In memory and bounded: a limit need not survive a restart. What is counted is named by a text of any length, of which a
+//! number is kept. Where a flood of names fills the memory, nothing that was counted is forgotten: names that come newly
+//! then share counts, and meet the limit sooner. Wherever strangers choose the names, they have a [`Throttle`] apart from
+//! names that we know, so that they cannot crowd those.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
-use types::Timestamp;
+use types::{Timestamp, peer};
 
-const MOST_KEYS: usize = 100_000;
+const MINUTE_SECONDS: i64 = 60;
+/// Names that have a count of their own at the same time.
+const MAX_NAMES: usize = 100_000;
+/// Counts that all further names share.
+const SHARED_COUNTS: u64 = 4096;
 
-/// Counts per key and minute.
+/// How often something was tried, and since when.
+#[derive(Clone, Copy)]
+struct Count {
+    since: i64,
+    tries: u32,
+}
+
+#[derive(Default)]
+struct Counts {
+    own: HashMap<u64, Count>,
+    shared: HashMap<u64, Count>,
+    /// When what had ended was last removed.
+    swept: i64,
+}
+
+/// Counts per name and span of time.
 pub struct Throttle {
-    per_minute: u32,
-    counts: Mutex<(i64, HashMap<String, u32>)>,
+    most: u32,
+    seconds: i64,
+    hasher: RandomState,
+    counts: Mutex<Counts>,
+}
+
+/// A try that was taken. Dropped, it stays counted.
+#[must_use]
+pub struct Try {
+    name: u64,
+    since: i64,
 }
 
 impl Throttle {
-    pub fn per_minute(per_minute: u32) -> Self {
-        Self { per_minute, counts: Mutex::new((0, HashMap::new())) }
+    pub fn per_minute(most: u32) -> Self {
+        Self::per(most, MINUTE_SECONDS)
     }
 
-    /// Counts one more for `key`; `false` where that is one too many.
-    pub fn admit(&self, key: &str, now: Timestamp) -> bool {
-        let minute = now.0.div_euclid(60);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.0 != minute || counts.1.len() > MOST_KEYS {
-            *counts = (minute, HashMap::new());
-        }
-        if let Some(count) = counts.1.get_mut(key) {
-            *count = count.saturating_add(1);
-            return *count <= self.per_minute;
-        }
-        counts.1.insert(key.to_owned(), 1);
-        self.per_minute >= 1
+    /// At most so many in so many seconds, which begin with the first.
+    pub fn per(most: u32, seconds: i64) -> Self {
+        Self { most, seconds, hasher: RandomState::new(), counts: Mutex::default() }
     }
 
-    /// Takes one back: what was counted did no harm.
-    pub fn forgive(&self, key: &str) {
+    /// Takes a try; `false` where that is one too many.
+    pub fn admit(&self, name: &str, now: Timestamp) -> bool {
+        self.take(name, now).is_some()
+    }
+
+    /// Takes a try that may be given back; `None` where that is one too many.
+    pub fn take(&self, name: &str, now: Timestamp) -> Option<Try> {
+        let name = self.hasher.hash_one(name);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.1.get_mut(key) {
-            *count = count.saturating_sub(1);
+        let count = counts.find(name, now.0, self.seconds);
+        if now.0.saturating_sub(count.since) >= self.seconds {
+            *count = Count { since: now.0, tries: 0 };
         }
+        if count.tries >= self.most {
+            return None;
+        }
+        count.tries = count.tries.saturating_add(1);
+        Some(Try { name, since: count.since })
+    }
+
+    /// Gives a try back: it did no harm. One of a span that has ended is gone with it.
+    pub fn give_back(&self, one: Try) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = one.name.checked_rem(SHARED_COUNTS).unwrap_or(0);
+        let count = match counts.own.contains_key(&one.name) {
+            true => counts.own.get_mut(&one.name),
+            false => counts.shared.get_mut(&shared),
+        };
+        if let Some(count) = count.filter(|count| count.since == one.since) {
+            count.tries = count.tries.saturating_sub(1);
+        }
+    }
+}
+
+impl Counts {
+    /// The count of a name: its own, as long as there is room.
+    fn find(&mut self, name: u64, now: i64, seconds: i64) -> &mut Count {
+        let fresh = Count { since: now, tries: 0 };
+        if self.own.len() >= MAX_NAMES && !self.own.contains_key(&name) {
+            self.sweep(now, seconds);
+            if self.own.len() >= MAX_NAMES {
+                return self.shared.entry(name.checked_rem(SHARED_COUNTS).unwrap_or(0)).or_insert(fresh);
+            }
+        }
+        self.own.entry(name).or_insert(fresh)
+    }
+
+    /// Removes what has ended, at most once in a second.
+    fn sweep(&mut self, now: i64, seconds: i64) {
+        if self.swept != now {
+            self.swept = now;
+            self.own.retain(|_, count| now.saturating_sub(count.since) < seconds);
+        }
+    }
+}
+
+/// The household or machine that a caller is, as limits of tries count it.
+pub fn host_of(address: &str) -> String {
+    address.parse().map_or_else(|_| address.to_owned(), peer::host_of)
+}
+
+/// The network that a caller is in, as limits for strangers count it (protocol.md 1.7).
+pub fn network_of(address: &str) -> String {
+    address.parse().map_or_else(|_| address.to_owned(), peer::network_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    #[test]
+    fn threat_38_s08_a_try_is_taken_before_the_work_and_given_back_alone() {
+        let throttle = Throttle::per_minute(3);
+        let mut taken: Vec<Try> = std::iter::from_fn(|| throttle.take("alice", NOW)).collect();
+        assert_eq!(taken.len(), 3, "what is under way counts");
+        assert!(throttle.take("alice", NOW.plus(59)).is_none() && throttle.take("bob", NOW).is_some());
+        throttle.give_back(taken.pop().unwrap());
+        assert!(throttle.take("alice", NOW).is_some(), "one came back");
+        assert!(throttle.take("alice", NOW).is_none(), "and only one: those that were refused count for nothing");
+        // a span begins with its first try, and what is given back late does not count for the next
+        assert!((0..3).all(|_| throttle.take("alice", NOW.plus(60)).is_some()));
+        throttle.give_back(taken.pop().unwrap());
+        assert!(throttle.take("alice", NOW.plus(60)).is_none());
+        assert!(Throttle::per_minute(0).take("alice", NOW).is_none());
+    }
+
+    #[test]
+    fn threat_38_s08_a_flood_of_names_makes_nothing_forgotten() {
+        let throttle = Throttle::per_minute(2);
+        assert!((0..2).all(|_| throttle.admit("alice", NOW)));
+        for n in 0..MAX_NAMES + 20_000 {
+            throttle.admit(&format!("name {n}"), NOW);
+        }
+        assert!(!throttle.admit("alice", NOW), "who was at her limit still is");
+        let passed = (0..1_000).filter(|_| throttle.admit("one more", NOW)).count();
+        assert!(passed <= 2, "names without room of their own meet a limit too: {passed}");
+        let counts = throttle.counts.lock().unwrap();
+        assert!(counts.own.len() <= MAX_NAMES && counts.shared.len() <= 4096);
+        drop(counts);
+        assert!(throttle.admit("alice", NOW.plus(60)) && throttle.admit("one more", NOW.plus(60)), "the flood ends by itself");
+    }
+
+    #[test]
+    fn threat_38_s08_callers_are_counted_by_their_block() {
+        assert_eq!(host_of("2001:db8::1"), host_of("2001:db8::ffff:0:1"));
+        assert_eq!(host_of("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_ne!(host_of("192.0.2.1"), host_of("192.0.2.2"));
     }
 }

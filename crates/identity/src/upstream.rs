@@ -4,15 +4,17 @@
 //! How the other provider is spoken to is the wiring's ([`Upstream`]); whom its answer lets in is decided here.
 
 use crate::session::Session;
-use crate::{Account, Changes, CommitError, Failure, Identity, Write};
+use crate::{Account, Changes, CommitError, Failure, Identity, Requirement, Write};
 use async_trait::async_trait;
 use jose::base64url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use types::{AccountId, ErrorCode, Timestamp};
+use types::{AccountId, ErrorCode, Timestamp, email};
 
 /// Seconds that a log-in elsewhere may take.
 const BEGUN_LIFETIME: i64 = 900;
+/// Seconds by which another provider's clock may be behind.
+const CLOCK_SKEW: i64 = 60;
 /// Most of one account.
 const MAX_LINKED: usize = 20;
 const CONTEXT: &str = "log-in elsewhere";
@@ -34,8 +36,8 @@ pub trait Upstream: Send + Sync {
     fn makes_accounts(&self) -> bool;
     /// Domains whose addresses it may vouch for.
     fn email_domains(&self) -> &[String];
-    /// Where to send the browser, and what is needed when it comes back.
-    async fn begin(&self, redirect_uri: &str) -> Result<(String, String), Failure>;
+    /// Where to send the browser, and what is needed when it comes back. `again`: she must prove herself there anew.
+    async fn begin(&self, redirect_uri: &str, again: bool) -> Result<(String, String), Failure>;
     /// Who it is.
     async fn finish(&self, begun: &str, query: &[(String, String)]) -> Result<UpstreamAccount, Failure>;
 }
@@ -73,6 +75,32 @@ struct Begun {
     linking: Option<AccountId>,
     form_cookie: String,
     expires: Timestamp,
+    /// She must have proved herself there since then.
+    #[serde(default)]
+    again: Option<Timestamp>,
+}
+
+/// How a browser is sent to another provider.
+pub struct Departure<'a> {
+    pub issuer: &'a str,
+    /// Where she goes on when she is back.
+    pub back: &'a str,
+    /// The session of whoever links an account of hers there.
+    pub linking: Option<&'a Session>,
+    /// Whether she must prove herself there anew, though she may be logged in there.
+    pub again: bool,
+}
+
+/// The browser that comes back.
+pub struct Returning<'a> {
+    /// What it carried.
+    pub carried: &'a str,
+    /// The provider's answer.
+    pub query: &'a str,
+    pub form_cookie: &'a str,
+    pub session: Option<&'a Session>,
+    /// The cookie of the session that a new one takes the place of.
+    pub session_cookie: Option<&'a str>,
 }
 
 /// What came of it.
@@ -96,19 +124,13 @@ impl Identity {
         }
     }
 
-    /// Sends a browser to another provider: its URL, and the cookie to carry meanwhile. `linking`: the session of whoever
-    /// links an account of hers there.
-    pub async fn begin_upstream(
-        &self,
-        issuer: &str,
-        back: &str,
-        linking: Option<&Session>,
-        form_cookie: &str,
-    ) -> Result<(String, String), Failure> {
+    /// Sends a browser to another provider: its URL, and the cookie to carry meanwhile.
+    pub async fn begin_upstream(&self, departure: &Departure<'_>, form_cookie: &str) -> Result<(String, String), Failure> {
+        let Departure { issuer, back, linking, again } = *departure;
         if linking.is_some_and(|session| !session.is_fresh(self.now())) {
             return Failure::refuse(ErrorCode::LoginRequired, "log in again first: a new way to log in wants a fresh log-in");
         }
-        let (url, flow) = self.upstream_of(issuer)?.begin(&self.url(types::path::LOGIN_CALLBACK)).await?;
+        let (url, flow) = self.upstream_of(issuer)?.begin(&self.url(types::path::LOGIN_CALLBACK), again).await?;
         let begun = Begun {
             issuer: issuer.to_owned(),
             flow,
@@ -116,33 +138,29 @@ impl Identity {
             linking: linking.map(|session| session.account.clone()),
             form_cookie: form_cookie.to_owned(),
             expires: self.now().plus(BEGUN_LIFETIME),
+            again: again.then(|| self.now()),
         };
         let plain = serde_json::to_vec(&begun).map_err(crate::internal)?;
         Ok((url, base64url::encode(self.keys.seal(&plain, CONTEXT, &*self.randomness)?)))
     }
 
     /// The browser is back.
-    pub async fn finish_upstream(
-        &self,
-        carried: &str,
-        query: &str,
-        session: Option<&Session>,
-        form_cookie: &str,
-    ) -> Result<Arrived, Failure> {
+    pub async fn finish_upstream(&self, browser: &Returning<'_>) -> Result<Arrived, Failure> {
         const OLD: &str = "this answer does not belong to this browser, or came too late: log in again";
-        let plain = base64url::decode(carried).and_then(|sealed| self.keys.open(&sealed, CONTEXT));
+        let plain = base64url::decode(browser.carried).and_then(|sealed| self.keys.open(&sealed, CONTEXT));
         let begun = plain.and_then(|plain| serde_json::from_slice::<Begun>(&plain).ok());
-        let Some(begun) = begun.filter(|begun| begun.form_cookie == form_cookie && self.now() < begun.expires) else {
+        let Some(begun) = begun.filter(|begun| begun.form_cookie == browser.form_cookie && self.now() < begun.expires) else {
             return refuse(OLD);
         };
         let provider = self.upstream_of(&begun.issuer)?;
         let who = {
-            let query: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+            let query: Vec<(String, String)> = form_urlencoded::parse(browser.query.as_bytes()).into_owned().collect();
             provider.finish(&begun.flow, &query).await?
         };
+        let proved = self.proved_there(&begun, &who)?;
         let known = self.store.find_linked_log_in(&name_of(&begun.issuer, &who.sub)).await?;
         match (begun.linking, known) {
-            (Some(account), _) if session.is_none_or(|session| session.account != account) => refuse(OLD),
+            (Some(account), _) if browser.session.is_none_or(|session| session.account != account) => refuse(OLD),
             (Some(account), Some(known)) if known.account != account => {
                 refuse("that account is linked to somebody else's account here already")
             }
@@ -150,19 +168,44 @@ impl Identity {
                 self.link_log_in(account, &begun.issuer, &who).await?;
                 Ok(Arrived::Linked { back: begun.back })
             }
-            (None, Some(known)) => {
-                let cookie = self.start_session(&known.account).await?;
-                Ok(Arrived::LoggedIn { cookie, back: begun.back })
-            }
+            (None, Some(known)) => self.log_in_from_there(known, proved, browser, begun.back).await,
             (None, None) if provider.makes_accounts() => {
-                let account = self.newcomer(provider, &who).await?;
-                let cookie = self.start_session(&account).await?;
-                Ok(Arrived::LoggedIn { cookie, back: begun.back })
+                let known = self.newcomer(provider, &who).await?;
+                self.log_in_from_there(known, proved, browser, begun.back).await
             }
             (None, None) => refuse(format!(
                 "no account here is linked to yours at {}: log in with your password or passkey, and link it under Log-in",
                 provider.name()
             )),
+        }
+    }
+
+    /// When she proved herself there, as far as the provider says; else now. What was to be anew and was not is refused:
+    /// with `max_age`, a provider says the time (OpenID Connect Core 2, 3.1.2.1).
+    fn proved_there(&self, begun: &Begun, who: &UpstreamAccount) -> Result<Timestamp, Failure> {
+        let said = who.claims.get("auth_time").and_then(Value::as_i64).map(Timestamp);
+        match begun.again {
+            Some(since) if said.is_none_or(|said| said.plus(CLOCK_SKEW) < since) => Failure::refuse(
+                ErrorCode::LoginRequired,
+                "the other provider did not ask you to prove yourself again: log in here",
+            ),
+            _ => Ok(said.unwrap_or(self.now()).min(self.now())),
+        }
+    }
+
+    /// A session for whoever an account elsewhere opens, while it does.
+    async fn log_in_from_there(
+        &self,
+        known: LinkedLogIn,
+        proved: Timestamp,
+        browser: &Returning<'_>,
+        back: String,
+    ) -> Result<Arrived, Failure> {
+        let (cookie, writes) = self.new_session_proved(&known.account, proved, browser.session_cookie);
+        match self.store.commit(Changes { requires: vec![Requirement::LinkedLogInStands(known)], writes }).await {
+            Ok(()) => Ok(Arrived::LoggedIn { cookie, back }),
+            Err(CommitError::Changed) => refuse("that account was unlinked just now"),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -188,12 +231,13 @@ impl Identity {
     }
 
     /// A new account, with an address only where this provider may vouch for it and nobody here has it.
-    async fn newcomer(&self, provider: &dyn Upstream, who: &UpstreamAccount) -> Result<AccountId, Failure> {
+    async fn newcomer(&self, provider: &dyn Upstream, who: &UpstreamAccount) -> Result<LinkedLogIn, Failure> {
         let text = |name: &str| who.claims.get(name).and_then(Value::as_str);
-        let email = text("email").map(str::to_lowercase).filter(|email| {
-            let domain = email.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
+        let email = text("email").and_then(email::normalize).filter(|address| {
+            let domain = email::domain_of(address);
+            let vouches = |own: &String| own == "*" || (domain.is_some() && email::normalize_domain(own) == domain);
             who.claims.get("email_verified").and_then(Value::as_bool) == Some(true)
-                && provider.email_domains().iter().any(|own| own == "*" || own == domain)
+                && provider.email_domains().iter().any(vouches)
         });
         let email = match email {
             Some(email) if self.store.find_account_by_email(&email).await?.is_none() => Some(email),
@@ -210,29 +254,16 @@ impl Identity {
             declared_digest: None,
             created: self.now(),
         };
-        let (id, link) = (account.id.clone(), self.linked(account.id.clone(), provider.issuer(), who));
-        match self.store.commit(Changes::of(vec![Write::CreateAccount(account), Write::CreateLinkedLogIn(link)])).await {
+        let link = self.linked(account.id.clone(), provider.issuer(), who);
+        match self.store.commit(Changes::of(vec![Write::CreateAccount(account), Write::CreateLinkedLogIn(link.clone())])).await {
             // somebody came at the same time: the same person, most likely
             Err(CommitError::Taken) => refuse("your account was being made: log in again"),
             Err(error) => Err(error.into()),
-            Ok(()) => Ok(id),
+            Ok(()) => Ok(link),
         }
     }
 
     pub async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, Failure> {
         Ok(self.store.list_linked_log_ins(account).await?)
-    }
-
-    /// Removes one; not the last way in.
-    pub async fn unlink_log_in(&self, account: &Account, name: &str) -> Result<(), Failure> {
-        let all = self.store.list_linked_log_ins(&account.id).await?;
-        if !all.iter().any(|one| one.name() == name) {
-            return refuse("that account is not linked to yours");
-        }
-        let others = all.len() > 1 || account.password_hash.is_some() || !self.store.list_passkeys(&account.id).await?.is_empty();
-        if !others {
-            return refuse("this is your only way to log in: add a passkey first");
-        }
-        Ok(self.store.commit(Changes::of(vec![Write::DeleteLinkedLogIn(name.to_owned())])).await?)
     }
 }

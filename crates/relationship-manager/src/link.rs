@@ -109,7 +109,7 @@ impl Manager {
             Place::ResourceServer { resource, .. } => (format!("openid profile email {UMA_MANAGEMENT}"), Some(resource.as_str())),
         };
         let callback = self.callback();
-        let request = CodeRequest { redirect_uri: &callback, scope: &scope, login_hint: hint.as_deref(), resource };
+        let request = CodeRequest { redirect_uri: &callback, scope: &scope, login_hint: hint.as_deref(), resource, again: false };
         let (url, flow) = self.client_at(place.issuer()).await?.begin_pushed(&metadata, &request).await?;
         let state = flow.state.clone();
         let linking = Linking { owner: person.owner.clone(), place };

@@ -33,7 +33,7 @@ impl Plan {
     pub(crate) fn of(changes: Changes) -> Result<Self, CommitError> {
         let mut plan = Self::default();
         for requirement in changes.identity.requires {
-            plan.require_identity(requirement);
+            plan.require_identity(requirement)?;
         }
         for requirement in changes.requires {
             plan.require(requirement);
@@ -88,12 +88,22 @@ impl Plan {
         Ok(())
     }
 
-    fn require_identity(&mut self, requirement: identity::Requirement) {
+    fn require_identity(&mut self, requirement: identity::Requirement) -> Planned {
         use identity::Requirement as R;
         match requirement {
             R::ConsentStands(id) => self.must_be_there(&tables::CONSENT, vec![id.as_str().into()]),
             R::RefreshUnchanged { key, version } => self.must_equal(&tables::REFRESH_TOKEN, token_key(&key), 3, version.into()),
+            R::AccountUnchanged(account) => {
+                self.must_equal(&tables::ACCOUNT, vec![account.id.as_str().into()], 3, body(&account)?);
+            }
+            R::PasskeyUnchanged(p) => self.must_equal(&tables::PASSKEY, vec![p.passkey.id.as_str().into()], 2, body(&p)?),
+            R::LinkedLogInStands(l) => {
+                self.must_equal(&tables::LINKED_LOG_IN, vec![l.name().into()], 1, l.account.as_str().into());
+            }
+            R::ClientStands(id) => self.must_be_there(&tables::CLIENT, vec![id.as_str().into()]),
+            R::PushedRequestStands(id) => self.must_be_there(&tables::PUSHED_REQUEST, vec![id.into()]),
         }
+        Ok(())
     }
 
     fn require(&mut self, requirement: Requirement) {

@@ -27,6 +27,7 @@ pub mod policy;
 pub mod resource;
 pub mod revocations;
 pub mod scope;
+pub mod spelling;
 pub mod time;
 pub mod token;
 pub mod webfinger;

@@ -256,20 +256,22 @@ pub(crate) async fn declare(config: &Config, identity: &Identity) -> Result<(), 
 }
 
 async fn declare_account(config: &Config, identity: &Identity, declared: &AccountConfig) -> Result<(), Exit> {
-    let before = identity.store.find_account_by_username(&declared.username).await.map_err(Exit::failed)?;
+    let username = types::spelling::normalize_username(&declared.username);
+    let before = identity.find_account_by_username(&username).await.map_err(Exit::failed)?;
     let password = config.secret(declared.password.as_ref(), declared.password_file.as_ref())?;
     let digest = password
         .as_ref()
-        .map(|password| identity.keys.keyed_digest("declared password", format!("{}\0{password}", declared.username).as_bytes()));
+        .map(|password| format!("{username}\0{}", types::spelling::normalize_password(password)))
+        .map(|text| identity.keys.keyed_digest("declared password", text.as_bytes()));
     let unchanged = before.as_ref().filter(|before| digest.is_some() && before.declared_digest == digest);
     let password_hash = match (unchanged, password) {
         (Some(before), _) => before.password_hash.clone(),
-        (None, Some(password)) => Some(identity.passwords.hash(password, &*identity.randomness).await.map_err(Exit::failed)?),
+        (None, Some(password)) => Some(identity.passwords.hash(&password, &*identity.randomness).await.map_err(Exit::failed)?),
         (None, None) => declared.password_hash.clone(),
     };
     let account = Account {
         id: before.as_ref().map_or_else(|| AccountId::new(identity.random_id()), |before| before.id.clone()),
-        username: declared.username.clone(),
+        username,
         name: declared.name.clone(),
         email: declared.email.clone(),
         email_verified: declared.email.is_some(),
@@ -300,7 +302,7 @@ pub(crate) async fn declare_client(config: &Config, identity: &Identity, declare
         None => None,
         Some("self") => Some(ActsFor::Itself),
         Some(username) => {
-            let account = identity.store.find_account_by_username(username).await.map_err(Exit::failed)?;
+            let account = identity.find_account_by_username(username).await.map_err(Exit::failed)?;
             let account =
                 account.ok_or_else(|| Exit::usage(format!("[[client]] `{id}`: acts_for: there is no account `{username}`")))?;
             Some(ActsFor::Account(account.id))

@@ -75,8 +75,12 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         self.server.check()?;
+        let mut usernames = std::collections::BTreeSet::new();
         for account in &self.account {
             account.check()?;
+            if !usernames.insert(types::spelling::normalize_username(&account.username)) {
+                return Err(format!("[[account]] `{}`: there are two of this `username`", account.username));
+            }
         }
         for (at, client) in self.client.iter().enumerate() {
             client.check()?;

@@ -69,9 +69,9 @@ impl Upstream for Provider {
         &self.config.email_domains
     }
 
-    async fn begin(&self, redirect_uri: &str) -> Result<(String, String), Failure> {
+    async fn begin(&self, redirect_uri: &str, again: bool) -> Result<(String, String), Failure> {
         let metadata = self.client.discover_openid(&self.config.issuer).await.map_err(|error| self.failed(&error))?;
-        let request = CodeRequest { redirect_uri, scope: "openid profile email", ..CodeRequest::default() };
+        let request = CodeRequest { redirect_uri, scope: "openid profile email", again, ..CodeRequest::default() };
         let (url, flow) = self.client.begin_pushed(&metadata, &request).await.map_err(|error| self.failed(&error))?;
         Ok((url, serde_json::to_string(&flow).map_err(identity::internal)?))
     }

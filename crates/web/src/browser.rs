@@ -3,7 +3,7 @@
 
 use crate::extract::Parts;
 use crate::{Host, Provider};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use identity::session::Session;
 use identity::{Account, Failure, Form};
@@ -13,6 +13,8 @@ use ui::{Link, Page, Person};
 const SESSION: &str = "wl_session";
 const FORM: &str = "wl_form";
 const CARRIED: &str = "wl_elsewhere";
+const FORM_COOKIE_CHARACTERS: usize = 43;
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A browser's visit.
 pub struct Visit {
@@ -24,10 +26,16 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// Who visits; what cannot be told is answered at once, with a page.
+    pub async fn begin(app: &Host, parts: &Parts) -> Result<Self, Box<Response>> {
+        let nobody = Self { form_cookie: String::new(), new_form_cookie: false, session_cookie: None, person: None };
+        Self::of(app, parts).await.map_err(|failure| Box::new(nobody.error_page(app, failure)))
+    }
+
     /// Reads cookies and finds out who is logged in.
-    pub async fn of(app: &Host, parts: &Parts) -> Result<Self, Failure> {
-        let form = cookie(parts, FORM).filter(|text| text.len() == 43);
-        let session_cookie = cookie(parts, SESSION);
+    async fn of(app: &Host, parts: &Parts) -> Result<Self, Failure> {
+        let form = cookie(app, parts, FORM)?.filter(|text| text.len() == FORM_COOKIE_CHARACTERS);
+        let session_cookie = cookie(app, parts, SESSION)?;
         let session = match &session_cookie {
             Some(text) => app.identity.find_session(text).await?,
             None => None,
@@ -37,31 +45,31 @@ impl Visit {
             None => None,
         };
         let new_form_cookie = form.is_none();
-        let form_cookie = form
-            .unwrap_or_else(|| format!("{}{}", app.identity.random_id(), app.identity.random_id()).chars().take(43).collect());
+        let form_cookie = form.unwrap_or_else(|| {
+            format!("{}{}", app.identity.random_id(), app.identity.random_id()).chars().take(FORM_COOKIE_CHARACTERS).collect()
+        });
         Ok(Self { form_cookie, new_form_cookie, session_cookie, person })
     }
 
     /// What the browser carried while it was at another provider.
-    pub fn carried(&self, parts: &Parts) -> String {
-        cookie(parts, CARRIED).unwrap_or_default()
+    pub fn carried(&self, app: &Provider, parts: &Parts) -> Result<String, Failure> {
+        Ok(cookie(app, parts, CARRIED)?.unwrap_or_default())
     }
 
     pub fn session(&self) -> Option<&Session> {
         self.person.as_ref().map(|(_, session)| session)
     }
 
-    /// The hidden field of this browser's forms.
+    /// The hidden field of this browser's forms, in this session.
     pub fn csrf(&self, app: &Provider) -> String {
-        app.identity.csrf_token(&self.form_cookie)
+        app.identity.form_token(&self.form_cookie, self.session())
     }
 
     /// Refuses a form that did not come from our own page in this browser.
     pub fn check_csrf(&self, app: &Provider, parts: &Parts, form: &Form) -> Result<(), Failure> {
-        let origin = parts.headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
-        let foreign = origin.is_some_and(|origin| origin != app.origin() && origin != "null");
         let sent = form.one("csrf")?.unwrap_or_default();
-        if foreign || self.new_form_cookie || sent != self.csrf(app) {
+        let fits = app.identity.is_form_token(sent, &self.form_cookie, self.session());
+        if !is_own_form(app, parts) || self.new_form_cookie || !fits {
             return Failure::refuse(
                 ErrorCode::InvalidRequest,
                 "this form is too old, or came from another place: reload the page and send it again",
@@ -134,17 +142,21 @@ pub fn sentence(text: &str) -> String {
     format!("{first}{}{end}", chars.as_str())
 }
 
-fn cookie(parts: &Parts, name: &str) -> Option<String> {
-    let all = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.into_iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_owned())
+/// Whether a form may have come from one of our own pages.
+pub fn is_own_form(app: &Provider, parts: &Parts) -> bool {
+    let lines = |name: HeaderName| parts.headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    ui::is_own_form(app.origin(), lines(header::ORIGIN), lines(SEC_FETCH_SITE))
+}
+
+fn cookie(app: &Provider, parts: &Parts, name: &str) -> Result<Option<String>, Failure> {
+    let lines = parts.headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes);
+    let found = app.cookies.find(lines, name);
+    let found = found.map_err(|doubled| Refusal::new(ErrorCode::InvalidRequest, doubled.to_string()))?;
+    Ok(found.map(str::to_owned))
 }
 
 fn set_cookie(app: &Provider, response: &mut Response, name: &str, value: &str, max_age: i64) {
-    let secure = if app.identity.issuer().starts_with("https:") { "; Secure" } else { "" };
-    let path = if app.base().is_empty() { "/".to_owned() } else { app.base() };
-    let text = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}");
-    if let Ok(value) = HeaderValue::from_str(&text) {
+    if let Ok(value) = HeaderValue::from_str(&app.cookies.set(name, value, max_age)) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
 }

@@ -142,7 +142,8 @@ impl Parts {
 
     /// Who the client is, and the key of its DPoP proof; both before anything is spent.
     pub async fn client(&self, app: &Host, form: &Form) -> Result<(AuthenticatedClient, Option<String>), ApiError> {
-        let credentials = Credentials { authorization: self.authorization()?, form };
+        let address = self.address();
+        let credentials = Credentials { authorization: self.authorization()?, form, address: &address };
         let client = app.identity.authenticate_client(&credentials).await?;
         let key = self.proven_key(app).map_err(|failure| ApiError::with_nonce(failure, &app.identity))?;
         Ok((client, key))

@@ -31,6 +31,7 @@ pub struct Provider {
     pub site: String,
     base: String,
     origin: String,
+    cookies: ui::Cookies,
 }
 
 /// Their state.
@@ -73,7 +74,8 @@ impl Provider {
         let issuer = url::Url::parse(identity.issuer()).ok();
         let base = issuer.as_ref().map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
         let origin = issuer.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-        Self { identity, authorization_server, site, base, origin }
+        let cookies = ui::Cookies::of(identity.issuer());
+        Self { identity, authorization_server, site, base, origin, cookies }
     }
 
     /// Whether it guards things, and does not only log people in.
@@ -123,7 +125,8 @@ fn whole(base: &str, routes: Router, provider: Host) -> Router {
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+/// Our pages are named to nobody else. Not `no-referrer`: under that, browsers say `Origin: null` of our own forms.
+const OWN_REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
@@ -133,7 +136,7 @@ fn headers(mut response: Response) -> Response {
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(NOSNIFF);
     headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     if headers.get(header::CONTENT_TYPE).is_none_or(|media| media != "application/json") {
-        headers.entry(header::REFERRER_POLICY).or_insert(NO_REFERRER);
+        headers.entry(header::REFERRER_POLICY).or_insert(OWN_REFERRER);
         headers.entry(OPENER_POLICY).or_insert(SAME_ORIGIN);
     }
     response

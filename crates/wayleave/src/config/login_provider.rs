@@ -29,6 +29,10 @@ impl LoginProviderConfig {
                 return Err(format!("[[login_provider]] `{issuer}`: {name} must not be empty"));
             }
         }
-        Ok(())
+        let is_domain = |domain: &String| domain == "*" || types::email::normalize_domain(domain).is_some();
+        match self.email_domains.iter().find(|domain| !is_domain(domain)) {
+            Some(other) => Err(format!("[[login_provider]] `{issuer}`: email_domains: `{other}` is no domain")),
+            None => Ok(()),
+        }
     }
 }

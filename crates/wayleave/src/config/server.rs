@@ -142,6 +142,9 @@ impl Default for ProfilesConfig {
     }
 }
 
+/// The longest user name that can log in.
+const MAX_USERNAME_BYTES: usize = 256;
+
 /// `[[account]]`
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +164,12 @@ impl AccountConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.username.is_empty() {
             return Err("[[account]]: `username` must not be empty".into());
+        }
+        if self.username.len() > MAX_USERNAME_BYTES {
+            return Err(format!("[[account]] `{}`: `username` is longer than 256 bytes", self.username));
+        }
+        if self.password.as_ref().is_some_and(|password| password.len() > identity::password::MAX_PASSWORD_BYTES) {
+            return Err(format!("[[account]] `{}`: `password` is longer than 1024 bytes", self.username));
         }
         if let Some(email) = self.email.as_ref().filter(|email| types::email::normalize(email).is_none()) {
             return Err(format!("[[account]] `{}`: `{email}` is no e-mail address", self.username));

@@ -11,6 +11,7 @@ mod doors;
 mod grant;
 mod interaction;
 mod isolation;
+mod logging_in;
 mod oauth;
 mod owner;
 mod passkeys;

@@ -11,7 +11,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// A browser's cookies, and the hidden field of the last form.
 pub(crate) struct Browser<'a> {
     pub(crate) world: &'a World,
-    cookies: std::cell::RefCell<Vec<(String, String)>>,
+    pub(crate) cookies: std::cell::RefCell<Vec<(String, String)>>,
 }
 
 impl<'a> Browser<'a> {

@@ -104,7 +104,7 @@ async fn a_passkey_logs_its_owner_in_once_for_each_question() {
         let fresh = device.answer(&question(&page));
         assert_eq!(send(&phone, &page, "/login/passkey", &fresh).await.status, 303);
         let spent = send(&phone, &page, "/login/passkey", &device.answer(&question(&page))).await;
-        assert!(spent.status == 400 && spent.text.contains("used before"), "{}", spent.text);
+        assert!(spent.status == 400 && spent.text.contains("too old"), "a log-in ends the forms of before: {}", spent.text);
         // a question lives ten minutes
         let page = thief.open("/login").await;
         let late = device.answer(&question(&page));
@@ -152,5 +152,40 @@ async fn a_passkey_is_added_by_whoever_proved_herself_lately_and_is_hers_alone()
         assert_eq!(send(&carol, &page, "/account", &fields).await.status, 400);
         assert_eq!(send(&carol, &page, "/account", &device.made(&question(&page))).await.status, 400);
         assert!(is_in(&alice).await);
+    }
+}
+
+#[tokio::test]
+async fn threat_48_s13_the_last_way_in_stays_and_a_removed_passkey_does_not_come_back() {
+    for world in World::each().await {
+        let alice = Browser::new(&world);
+        alice.log_in("alice").await;
+        let (one, other) = (Device::new(1), Device::new(2));
+        assert_eq!(add(&alice, &one).await.status, 303);
+        assert_eq!(add(&alice, &other).await.status, 303);
+        // an account without a password, as one from another provider is
+        let identity = &world.app.identity;
+        let account = identity.store.find_account_by_username("alice").await.unwrap().unwrap();
+        let bare = identity::Account { password_hash: None, ..account.clone() };
+        identity.store.commit(identity::Changes::of(vec![identity::Write::PutAccount(bare)])).await.unwrap();
+        // both at once: each rests on the other one
+        let (first, second) = (base64url::encode(one.id), base64url::encode(other.id));
+        let (a, b) = tokio::join!(identity.remove_passkey(&account.id, &first), identity.remove_passkey(&account.id, &second));
+        assert!(a.is_ok() != b.is_ok(), "one goes and one stays");
+        let left = identity.list_passkeys(&account.id).await.unwrap();
+        assert_eq!(left.len(), 1);
+        let page = alice.open("/account").await;
+        let fields = [("what", "remove".to_owned()), ("id", left[0].passkey.id.clone())];
+        let refused = send(&alice, &page, "/account", &fields).await;
+        assert!(refused.status == 400 && refused.text.contains("only way to log in"), "{}", refused.text);
+        // what a log-in writes of a passkey rests on the passkey as it was
+        let gone = left[0].clone();
+        identity.store.commit(identity::Changes::of(vec![identity::Write::DeletePasskey(first.clone())])).await.unwrap();
+        identity.store.commit(identity::Changes::of(vec![identity::Write::DeletePasskey(second.clone())])).await.unwrap();
+        let late = identity::Changes {
+            requires: vec![identity::Requirement::PasskeyUnchanged(gone.clone())],
+            writes: vec![identity::Write::PutPasskey(gone)],
+        };
+        assert_eq!(identity.store.commit(late).await, Err(identity::CommitError::Changed));
     }
 }

@@ -151,7 +151,17 @@ impl World {
         Self::on("memory", "").await
     }
 
+    /// One in memory that allows so many log-ins and so many requests of a client in a minute.
+    pub(crate) async fn limited(most: u32) -> Self {
+        let people = PEOPLE.replace("per_minute = 1000\n", &format!("per_minute = {most}\n"));
+        Self::of("memory", &people.replace("per_client = 100000\n", &format!("per_client = {most}\n")), "").await
+    }
+
     pub(crate) async fn on(engine: &'static str, more: &str) -> Self {
+        Self::of(engine, PEOPLE, more).await
+    }
+
+    async fn of(engine: &'static str, people: &str, more: &str) -> Self {
         let number = WORLDS.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("wayleave-world-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -161,7 +171,7 @@ impl World {
         let trust = format!(
             "[[trusted_issuer]]\nissuer = \"{IDP}\"\njwks_file = \"idp.json\"\nclaims = [\"email\", \"email_verified\", \"name\", \"age\"]\nemail_domains = [\"bar.example\"]\n"
         );
-        let config = Config::parse(&format!("{PEOPLE}{trust}{more}"), std::iter::empty(), folder.clone()).unwrap();
+        let config = Config::parse(&format!("{people}{trust}{more}"), std::iter::empty(), folder.clone()).unwrap();
         let store = match engine {
             "memory" => Store::in_memory(),
             _ => Store::open(&folder.join("world.db")).unwrap(),
@@ -185,12 +195,27 @@ impl World {
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
+        self.send_from("", method, path, headers, body).await
+    }
+
+    /// The same, from this network address.
+    pub(crate) async fn send_from(
+        &self,
+        address: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
         let uri = path.strip_prefix(ISSUER).unwrap_or(path);
         let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.into())).unwrap();
+        let mut request = request.body(Body::from(body.into())).unwrap();
+        if let Ok(address) = address.parse() {
+            request.extensions_mut().insert(web::PeerAddress(address));
+        }
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 24).await.unwrap();

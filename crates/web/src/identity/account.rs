@@ -1,6 +1,6 @@
 //! `/account`: how a person logs in - her passkeys, and her accounts at other providers -, and log-in by each of them.
 
-use super::login::{login_url, page, posted};
+use super::login::{Asked, login_again_url, login_page, login_url, page, posted};
 use crate::Host;
 use crate::browser::{Visit, safe_return, see_other, with_carried, with_session, without_carried};
 use crate::extract::{Parts, split};
@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use identity::passkey::{Assertion, Registration, user_handle};
-use identity::upstream::Arrived;
+use identity::upstream::{Arrived, Departure, Returning};
 use identity::{Failure, Form};
 use types::{ErrorCode, Refusal, path};
 
@@ -32,15 +32,26 @@ pub(super) struct Elsewhere {
     pub(super) query: String,
 }
 
-/// Those whose people may log in here; `linking`: to link an account of hers, with the token of her browser, so that no other
-/// page can begin that.
-pub(super) fn elsewhere(app: &Host, back: &str, linking: Option<&str>) -> Vec<Elsewhere> {
+/// For what somebody goes to another provider.
+pub(super) enum Purpose<'a> {
+    LogIn {
+        /// She must prove herself there anew.
+        again: bool,
+    },
+    /// To link an account of hers, with the token of her browser, so that no other page can begin that.
+    Link(&'a str),
+}
+
+/// Those whose people may log in here.
+pub(super) fn elsewhere(app: &Host, back: &str, purpose: &Purpose<'_>) -> Vec<Elsewhere> {
     let one = |provider: &std::sync::Arc<dyn identity::upstream::Upstream>| {
         let mut form = Form::default();
         form.set("issuer", provider.issuer());
         form.set("return", back);
-        if let Some(token) = linking {
-            form.set("link", token);
+        match purpose {
+            Purpose::LogIn { again: true } => form.set("again", "1"),
+            Purpose::LogIn { again: false } => {}
+            Purpose::Link(token) => form.set("link", token),
         }
         Elsewhere { name: provider.name().to_owned(), query: form.encode() }
     };
@@ -109,8 +120,8 @@ async fn render(app: &Host, visit: &Visit, error: Option<String>) -> Result<Resp
             .into_iter()
             .map(|one| LinkedRow { name: one.name(), provider: name_of(&one.issuer), known_as: one.known_as })
             .collect(),
-        elsewhere: elsewhere(app, &back, Some(&visit.csrf(app))),
-        again: (!session.is_fresh(app.identity.now())).then(|| login_url(app, &back, Some(&account.username))),
+        elsewhere: elsewhere(app, &back, &Purpose::Link(&visit.csrf(app))),
+        again: (!session.is_fresh(app.identity.now())).then(|| login_again_url(app, &back, Some(&account.username))),
         error,
     });
     Ok(visit.page(app, "Log-in", path::ACCOUNT, &body, &[]))
@@ -142,7 +153,7 @@ pub(super) async fn post(State(app): State<Host>, request: Request) -> Response 
                 app.identity.add_passkey(session, text("name")?, &answer, question).await
             }
             "remove" => app.identity.remove_passkey(&account.id, text("id")?).await,
-            "unlink" => app.identity.unlink_log_in(account, text("id")?).await,
+            "unlink" => app.identity.unlink_log_in(&account.id, text("id")?).await,
             _ => Failure::refuse(ErrorCode::InvalidRequest, "nothing was asked for"),
         };
         match done {
@@ -171,7 +182,10 @@ pub(super) async fn by_passkey(
     let answer = Assertion { client_data, authenticator_data, signature: text("signature")? };
     let (id, question) = (text("credential")?, (text("question")?, visit.form_cookie.as_str()));
     match account {
-        None => app.identity.log_in_by_passkey(id, &answer, question, &parts.address()).await.map(Some),
+        None => {
+            let replaced = visit.session_cookie.as_deref();
+            app.identity.log_in_by_passkey(id, &answer, question, &parts.address(), replaced).await.map(Some)
+        }
         Some(account) => {
             let right = app.identity.check_passkey(account, id, &answer, question, &parts.address()).await?;
             Ok(right.then(String::new))
@@ -187,7 +201,8 @@ pub(super) async fn log_in(State(app): State<Host>, request: Request) -> Respons
             Ok(cookie) => Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie.unwrap_or_default())),
             Err(Failure::Refused(refusal)) => {
                 let what = crate::browser::sentence(&refusal.description);
-                let mut response = super::login::login_page(&app, visit, back, "", Some(&what)).await;
+                let again = form.one("again")?.is_some();
+                let mut response = login_page(&app, visit, Asked { back, again, username: "", error: Some(&what) }).await;
                 *response.status_mut() = crate::error::status_of(refusal.code);
                 Ok(response)
             }
@@ -205,7 +220,9 @@ pub(super) async fn begin_elsewhere(State(app): State<Host>, request: Request) -
         let back = safe_return(&app, query.one("return")?);
         let linking = match (query.one("link")?, &visit.person) {
             (None, _) => None,
-            (Some(token), Some((_, session))) if token == visit.csrf(&app) => Some(session),
+            (Some(token), Some((_, session))) if app.identity.is_form_token(token, &visit.form_cookie, Some(session)) => {
+                Some(session)
+            }
             (Some(_), Some(_)) => {
                 let what = "this link is too old, or came from another place: load the page again";
                 return Failure::refuse(ErrorCode::InvalidRequest, what);
@@ -213,7 +230,8 @@ pub(super) async fn begin_elsewhere(State(app): State<Host>, request: Request) -
             (Some(_), None) => return Ok(visit.answer(&app, see_other(&login_url(&app, &back, None)))),
         };
         let issuer = query.one("issuer")?.unwrap_or_default();
-        let (url, carried) = app.identity.begin_upstream(issuer, &back, linking, &visit.form_cookie).await?;
+        let departure = Departure { issuer, back: &back, linking, again: query.one("again")?.is_some() };
+        let (url, carried) = app.identity.begin_upstream(&departure, &visit.form_cookie).await?;
         Ok(with_carried(&app, visit.answer(&app, see_other(&url)), &carried))
     })
     .await
@@ -223,10 +241,15 @@ pub(super) async fn begin_elsewhere(State(app): State<Host>, request: Request) -
 pub(super) async fn callback(State(app): State<Host>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
-        let carried = visit.carried(&parts);
-        let query = parts.uri.query().unwrap_or_default();
-        let session = visit.session();
-        let arrived = match app.identity.finish_upstream(&carried, query, session, &visit.form_cookie).await {
+        let carried = visit.carried(&app, &parts)?;
+        let browser = Returning {
+            carried: &carried,
+            query: parts.uri.query().unwrap_or_default(),
+            form_cookie: &visit.form_cookie,
+            session: visit.session(),
+            session_cookie: visit.session_cookie.as_deref(),
+        };
+        let arrived = match app.identity.finish_upstream(&browser).await {
             Ok(arrived) => arrived,
             // what was carried is good for one answer
             Err(failure) => return Ok(without_carried(&app, visit.error_page(&app, failure))),

@@ -3,7 +3,7 @@
 use super::account::Question;
 use super::{secret, with_parts};
 use crate::Host;
-use crate::browser::{Visit, origin_of, see_other};
+use crate::browser::{Visit, is_own_form, origin_of, see_other};
 use crate::extract::{Parts, split};
 use askama::Template;
 use axum::Json;
@@ -38,15 +38,17 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
 pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
     let (parts, body) = split(request);
     match parts.form(body).await {
+        // a client's page sent her by a form: browsers bring her cookies only when she comes by a link
+        Ok(form) if !is_own_form(&app, &parts) => see_other(&format!("{}/authorize?{}", app.base(), form.encode())),
         Ok(form) => visit(&app, &parts, form).await,
         Err(error) => axum::response::IntoResponse::into_response(error),
     }
 }
 
 async fn visit(app: &Host, parts: &Parts, form: Form) -> Response {
-    let visit = match Visit::of(app, parts).await {
+    let visit = match Visit::begin(app, parts).await {
         Ok(visit) => visit,
-        Err(failure) => return axum::response::IntoResponse::into_response(crate::error::ApiError::from(failure)),
+        Err(answer) => return *answer,
     };
     match step(app, &visit, &form).await {
         Ok(response) => response,
@@ -180,9 +182,9 @@ pub(super) async fn decide(State(app): State<Host>, request: Request) -> Respons
         Ok(form) => form,
         Err(error) => return axum::response::IntoResponse::into_response(error),
     };
-    let visit = match Visit::of(&app, &parts).await {
+    let visit = match Visit::begin(&app, &parts).await {
         Ok(visit) => visit,
-        Err(failure) => return axum::response::IntoResponse::into_response(crate::error::ApiError::from(failure)),
+        Err(answer) => return *answer,
     };
     match decided(&app, &visit, &parts, &form).await {
         Ok(response) => response,
@@ -218,8 +220,8 @@ async fn decided(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Resul
             }
         } else {
             let password = form.one("password").map_err(Failure::from)?.unwrap_or_default();
-            let right = app.identity.check_password(&account.username, password, &parts.address()).await?;
-            right.is_none().then(|| "That is not your password.".to_owned())
+            let right = app.identity.check_own_password(account, password, &parts.address()).await?;
+            (!right).then(|| "That is not your password.".to_owned())
         };
         if let Some(wrong) = wrong {
             return Ok(consent_page(app, visit, &original, &request, Some(&wrong)).await?);

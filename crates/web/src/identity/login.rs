@@ -1,6 +1,6 @@
 //! Log-in and log-out.
 
-use super::account::{Elsewhere, Question, elsewhere};
+use super::account::{Elsewhere, Purpose, Question, elsewhere};
 use crate::Host;
 use crate::browser::{Visit, origin_of, safe_return, see_other, with_session, without_session};
 use crate::extract::{Parts, split};
@@ -10,14 +10,22 @@ use axum::response::{IntoResponse, Response};
 use identity::{Failure, Form};
 use types::ErrorCode;
 
+/// The longest name that a page fills in, in bytes.
+const MAX_HINT_BYTES: usize = 256;
+
 /// Where to send somebody who must log in first.
 pub(crate) fn login_url(app: &Host, back: &str, hint: Option<&str>) -> String {
     let mut form = Form::default();
     form.set("return", back);
-    if let Some(hint) = hint {
+    if let Some(hint) = hint.filter(|hint| hint.len() <= MAX_HINT_BYTES) {
         form.set("hint", hint);
     }
     format!("{}{}?{}", app.base(), types::path::LOGIN, form.encode())
+}
+
+/// Where to send somebody who must prove herself anew, wherever she does so.
+pub(crate) fn login_again_url(app: &Host, back: &str, hint: Option<&str>) -> String {
+    format!("{}&again=1", login_url(app, back, hint))
 }
 
 #[derive(Template)]
@@ -28,8 +36,19 @@ struct LoginPage<'a> {
     back: String,
     username: &'a str,
     error: Option<&'a str>,
+    again: bool,
     question: Question,
     elsewhere: Vec<Elsewhere>,
+}
+
+/// What a log-in page is about.
+pub(super) struct Asked<'a> {
+    /// Where she goes on.
+    pub(super) back: String,
+    /// She must prove herself anew, also at another provider.
+    pub(super) again: bool,
+    pub(super) username: &'a str,
+    pub(super) error: Option<&'a str>,
 }
 
 /// Where an answer to the log-in may lead without a page between: the client of a request that waits, where she has agreed
@@ -41,18 +60,19 @@ async fn leads_to(app: &Host, back: &str) -> Vec<String> {
     request.map(|request| origin_of(&request.redirect_uri)).unwrap_or_default()
 }
 
-pub(super) async fn login_page(app: &Host, visit: &Visit, back: String, username: &str, error: Option<&str>) -> Response {
+pub(super) async fn login_page(app: &Host, visit: &Visit, asked: Asked<'_>) -> Response {
+    let Asked { back, again, username, error } = asked;
     let targets = leads_to(app, &back).await;
-    let (question, elsewhere) = (Question::of(app, visit), elsewhere(app, &back, None));
-    let page = LoginPage { base: app.base(), csrf: visit.csrf(app), back, username, error, question, elsewhere };
+    let (question, elsewhere) = (Question::of(app, visit), elsewhere(app, &back, &Purpose::LogIn { again }));
+    let page = LoginPage { base: app.base(), csrf: visit.csrf(app), back, username, error, again, question, elsewhere };
     visit.page(app, "Log in", "login", &ui::render(&page), &targets)
 }
 
 /// For pages: what goes wrong becomes a page too.
 pub(crate) async fn page(app: &Host, parts: &Parts, handler: impl AsyncFnOnce(&Visit) -> Result<Response, Failure>) -> Response {
-    let visit = match Visit::of(app, parts).await {
+    let visit = match Visit::begin(app, parts).await {
         Ok(visit) => visit,
-        Err(failure) => return crate::error::ApiError::from(failure).into_response(),
+        Err(answer) => return *answer,
     };
     match handler(&visit).await {
         Ok(response) => response,
@@ -84,7 +104,8 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
     page(&app, &parts, async |visit| {
         let query = parts.query()?;
         let back = safe_return(&app, query.one("return")?);
-        Ok(login_page(&app, visit, back, query.one("hint")?.unwrap_or_default(), None).await)
+        let username = query.one("hint")?.filter(|hint| hint.len() <= MAX_HINT_BYTES).unwrap_or_default();
+        Ok(login_page(&app, visit, Asked { back, again: query.one("again")?.is_some(), username, error: None }).await)
     })
     .await
 }
@@ -92,20 +113,23 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
 /// `POST /login`: `username` and `password`.
 pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
     posted(&app, request, async |visit, parts, form| {
-        let back = safe_return(&app, form.one("return")?);
+        let (back, again) = (safe_return(&app, form.one("return")?), form.one("again")?.is_some());
         let (username, password) = (form.one("username")?.unwrap_or_default(), form.one("password")?.unwrap_or_default());
         match app.identity.check_password(username, password, &parts.address()).await {
             Ok(Some(account)) => {
-                let cookie = app.identity.start_session(&account.id).await?;
+                let cookie = app.identity.start_session(&account.id, visit.session_cookie.as_deref()).await?;
                 Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie))
             }
             Ok(None) => {
-                Ok(login_page(&app, visit, back, username, Some("That user name and password do not go together.")).await)
+                let error = Some("That user name and password do not go together.");
+                Ok(login_page(&app, visit, Asked { back, again, username, error }).await)
             }
-            Err(Failure::Refused(refusal)) if refusal.code == ErrorCode::TooManyRequests => {
-                let mut response =
-                    login_page(&app, visit, back, username, Some("Too many attempts. Wait a minute, then try again.")).await;
-                *response.status_mut() = axum::http::StatusCode::TOO_MANY_REQUESTS;
+            Err(Failure::Refused(refusal)) => {
+                let what = crate::browser::sentence(&refusal.description);
+                // a name that is none is not shown again
+                let username = if refusal.code == ErrorCode::TooManyRequests { username } else { "" };
+                let mut response = login_page(&app, visit, Asked { back, again, username, error: Some(&what) }).await;
+                *response.status_mut() = crate::error::status_of(refusal.code);
                 Ok(response)
             }
             Err(failure) => Err(failure),
