@@ -7,9 +7,10 @@
 //! 4. [`Identity::issue_code`] saves consent and code in one commit, and gives the way back.
 
 use crate::consent::{Consent, Terms, is_sensitive};
+use crate::demands::{Demands, Verdict};
 use crate::session::Session;
 use crate::token_text::{self, TokenKey, TokenKind};
-use crate::{Account, Changes, Client, CommitError, Failure, Form, Identity, Write};
+use crate::{Account, Changes, Client, CommitError, Failure, Form, Identity, Requirement, Write};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::token::{UMA_POLICY, UMA_PROTECTION};
@@ -29,7 +30,11 @@ pub struct PushedRequest {
     pub client: ClientId,
     pub form: String,
     pub dpop_jkt: Option<String>,
+    /// Until then it may be brought here, and once it was, answered.
     pub expires: Timestamp,
+    /// When a browser first brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Timestamp>,
 }
 
 /// What a code stands for.
@@ -59,11 +64,10 @@ pub struct AuthorizationRequest {
     challenge: String,
     pub resource: Option<String>,
     dpop_jkt: Option<String>,
-    prompt: Vec<String>,
-    max_age: Option<i64>,
+    demands: Demands,
     pub login_hint: Option<String>,
-    /// Id of the pushed request it came by, spent when the code is issued.
-    pushed: Option<String>,
+    /// The pushed request it came by, spent when the code is issued.
+    pushed: Option<PushedRequest>,
 }
 
 /// How an authorization request fails.
@@ -76,7 +80,10 @@ pub enum AuthorizationError {
 
 /// What the browser must do next.
 pub enum Step {
-    LogIn,
+    /// `again`: she must prove herself anew, also where she is logged in at another provider.
+    LogIn {
+        again: bool,
+    },
     Consent,
     Back(String),
 }
@@ -100,11 +107,12 @@ impl Identity {
         let state = form.one("state").ok().flatten().map(str::to_owned);
         let back = |refusal: Refusal| AuthorizationError::Back(self.error_redirect(&redirect_uri, &refusal, state.as_deref()));
         form.check_unrepeated().map_err(back)?;
-        let checked = self.check_parameters(&client, &form).await;
-        let (scope, challenge, resource) = checked.map_err(|failure| match failure {
+        let failed = |failure| match failure {
             Failure::Refused(refusal) => back(refusal),
             unavailable => AuthorizationError::Page(unavailable),
-        })?;
+        };
+        let (scope, challenge, resource) = self.check_parameters(&client, &form).await.map_err(failed)?;
+        let demands = self.read_demands(&client, &form).map_err(failed)?;
         let text = |name: &str| form.one(name).ok().flatten().map(str::to_owned);
         let dpop_jkt = pushed.as_ref().and_then(|p| p.dpop_jkt.clone()).or_else(|| text("dpop_jkt"));
         Ok(AuthorizationRequest {
@@ -114,10 +122,9 @@ impl Identity {
             challenge,
             resource,
             dpop_jkt,
-            prompt: text("prompt").map(|p| p.split(' ').map(str::to_owned).collect()).unwrap_or_default(),
-            max_age: text("max_age").and_then(|age| age.parse().ok()),
+            demands,
             login_hint: text("login_hint"),
-            pushed: pushed.map(|p| p.id),
+            pushed,
             client,
             redirect_uri,
         })
@@ -135,7 +142,11 @@ impl Identity {
             return Err(unknown());
         }
         let unfolded = Form::parse(pushed.form.as_bytes()).map_err(Failure::from)?;
-        Ok((unfolded, Some(pushed)))
+        let pushed = match pushed.taken {
+            Some(_) => Some(pushed),
+            None => self.take_pushed_request(pushed).await?,
+        };
+        Ok((unfolded, Some(pushed.ok_or_else(unknown)?)))
     }
 
     async fn find_requesting_client(&self, form: &Form) -> Result<Arc<Client>, AuthorizationError> {
@@ -197,23 +208,21 @@ impl Identity {
 
     /// What the browser must do, given who is logged in.
     pub async fn next_step(&self, request: &AuthorizationRequest, session: Option<&Session>) -> Result<Step, Failure> {
-        let wants = |what: &str| request.prompt.iter().any(|prompt| prompt == what);
+        let demands = &request.demands;
         let refuse = |code, what: &str| {
             Step::Back(self.error_redirect(&request.redirect_uri, &Refusal::new(code, what), request.state.as_deref()))
         };
-        let now = self.now();
-        let fresh = session.filter(|s| {
-            let recent = s.auth_time.plus(5) > now;
-            let young = request.max_age.is_none_or(|age| s.auth_time.plus(age.max(0)) >= now || recent);
-            young && (recent || !wants("login"))
-        });
-        let Some(session) = fresh else {
-            return Ok(if wants("none") { refuse(ErrorCode::LoginRequired, "nobody is logged in") } else { Step::LogIn });
+        let taken = request.pushed.as_ref().and_then(|pushed| pushed.taken);
+        let session = match demands.judge(session, taken, self.now()) {
+            Verdict::Fits(session) => session,
+            Verdict::MustLogIn { again } if !demands.no_page => return Ok(Step::LogIn { again }),
+            Verdict::MustLogIn { .. } => return Ok(refuse(ErrorCode::LoginRequired, "nobody is logged in as is asked for")),
+            Verdict::AnotherPerson => return Ok(refuse(ErrorCode::LoginRequired, "somebody else is logged in")),
         };
         // a consent ends at its resource (protocol.md 1.7), and what decides for her is asked for each time
         let standing = self.find_standing_consent(request, session).await?;
         let standing = standing.filter(|consent| consent.covers(&request.scope, request.resource.as_deref()));
-        if standing.is_some() && !wants("consent") && !self.needs_password(request) {
+        if standing.is_some() && !demands.consent && !self.needs_password(request) {
             match self.save_code(request, session, standing).await? {
                 Ok(back) => return Ok(Step::Back(back)),
                 // withdrawn just now: she is asked
@@ -221,7 +230,7 @@ impl Identity {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(if wants("none") {
+        Ok(if demands.no_page {
             refuse(ErrorCode::ConsentRequired, "the person has not agreed to this yet")
         } else {
             Step::Consent
@@ -241,12 +250,18 @@ impl Identity {
 
     /// She agreed: saves consent and code; the URL that takes the browser back to the client.
     pub async fn issue_code(&self, request: &AuthorizationRequest, session: &Session) -> Result<String, Failure> {
+        if !request.demands.allow_person(session) {
+            return Failure::refuse(
+                ErrorCode::LoginRequired,
+                "the application asked for somebody else: go back to it and start again",
+            );
+        }
         for _ in 0..RETRIES {
             let before = self.find_standing_consent(request, session).await?;
             match self.save_code(request, session, before).await? {
                 Ok(back) => return Ok(back),
-                // the consent was given or withdrawn by another request just now
-                Err(CommitError::Taken | CommitError::Changed) => {}
+                // the consent was given or withdrawn by another request just now, or this request was answered
+                Err(CommitError::Taken | CommitError::Changed) => self.check_waiting(request.pushed.as_ref()).await?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -284,7 +299,12 @@ impl Identity {
             expires,
         };
         changes.writes.push(Write::PutCode(code_key(&text)?, code));
-        changes.writes.extend(request.pushed.clone().map(Write::DeletePushedRequest));
+        changes.requires.push(Requirement::ClientStands(request.client.id.clone()));
+        if let Some(pushed) = &request.pushed {
+            // good for one answer, also when two come at once
+            changes.requires.push(Requirement::PushedRequestStands(pushed.id.clone()));
+            changes.writes.push(Write::DeletePushedRequest(pushed.id.clone()));
+        }
         if let Err(error) = self.store.commit(changes).await {
             return Ok(Err(error));
         }

@@ -1,12 +1,14 @@
 //! Pushed authorization requests (RFC 9126).
 
 use crate::authorization::{PushedRequest, REQUEST_URI};
-use crate::{AuthenticatedClient, Changes, Failure, Form, Identity, Write};
+use crate::{AuthenticatedClient, Changes, CommitError, Failure, Form, Identity, Requirement, Write};
 use serde::Serialize;
 use types::ErrorCode;
 
 /// Seconds that a pushed request waits.
 pub const LIFETIME: i64 = 90;
+/// Seconds that a person has once a browser brought it.
+const PAGE_LIFETIME: i64 = 3600;
 
 /// Answer of the endpoint (RFC 9126 2.2).
 #[derive(Serialize)]
@@ -31,6 +33,13 @@ impl Identity {
             return Failure::refuse(ErrorCode::InvalidRequest, "`redirect_uri` must be one that is registered for this client");
         }
         self.check_parameters(client, &form).await?;
+        self.read_demands(client, &form)?;
+        if let (Some(named), Some(proven)) = (form.one("dpop_jkt")?, &dpop_jkt)
+            && named != proven
+        {
+            // RFC 9449 10.1
+            return Failure::refuse(ErrorCode::InvalidDpopProof, "`dpop_jkt` is not the key of the DPoP proof");
+        }
         for secret in ["client_secret", "client_assertion", "client_assertion_type"] {
             form.remove(secret);
         }
@@ -42,8 +51,33 @@ impl Identity {
             form: form.encode(),
             dpop_jkt,
             expires: self.now().plus(LIFETIME),
+            taken: None,
         };
         self.store.commit(Changes::of(vec![Write::PutPushedRequest(request)])).await?;
         Ok(Pushed { request_uri: format!("{REQUEST_URI}{id}"), expires_in: LIFETIME })
+    }
+
+    /// A browser brought it in time (RFC 9126 2.2): from now on the person has the time that pages give - to log in here or
+    /// elsewhere, to read, to load the page again. It is good for one answer still. `None`: it was answered just now.
+    pub(crate) async fn take_pushed_request(&self, pushed: PushedRequest) -> Result<Option<PushedRequest>, Failure> {
+        let now = self.now();
+        let taken = PushedRequest { taken: Some(now), expires: now.plus(PAGE_LIFETIME), ..pushed };
+        let requires = vec![Requirement::PushedRequestStands(taken.id.clone())];
+        match self.store.commit(Changes { requires, writes: vec![Write::PutPushedRequest(taken.clone())] }).await {
+            Ok(()) => Ok(Some(taken)),
+            Err(CommitError::Changed) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Refuses a pushed request that was answered.
+    pub(crate) async fn check_waiting(&self, pushed: Option<&PushedRequest>) -> Result<(), Failure> {
+        match pushed {
+            Some(pushed) if self.store.find_pushed_request(&pushed.id).await?.is_none() => Failure::refuse(
+                ErrorCode::InvalidRequest,
+                "this request was answered: go back to the application and start again",
+            ),
+            _ => Ok(()),
+        }
     }
 }

@@ -18,6 +18,13 @@ pub struct Session {
     pub expires: Timestamp,
 }
 
+impl Session {
+    /// When the browser was logged in; she may have proved herself before that, at another provider.
+    pub fn started(&self) -> Timestamp {
+        self.expires.plus(-LIFETIME)
+    }
+}
+
 /// How a cookie's text is kept.
 pub fn id_of(cookie: &str) -> String {
     base64url::encode(digest::sha256(&[cookie.as_bytes()]))

@@ -189,7 +189,9 @@ impl Identity {
                 ErrorCode::LoginRequired,
                 "the other provider did not ask you to prove yourself again: log in here",
             ),
-            _ => Ok(said.unwrap_or(self.now()).min(self.now())),
+            // by its clock, which may be a little behind
+            Some(since) => Ok(said.unwrap_or(since).max(since).min(self.now())),
+            None => Ok(said.unwrap_or(self.now()).min(self.now())),
         }
     }
 

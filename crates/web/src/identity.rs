@@ -5,6 +5,7 @@ mod applications;
 mod authorize;
 mod clients;
 mod login;
+mod logout;
 
 pub(crate) use login::{login_url, page, posted};
 mod token;
@@ -42,7 +43,7 @@ pub fn router() -> Router<Host> {
         .route(path::LOGIN_ELSEWHERE, get(account::begin_elsewhere))
         .route(path::LOGIN_CALLBACK, get(account::callback))
         .route(path::ACCOUNT, get(account::get).post(account::post))
-        .route(path::LOGOUT, get(login::confirm_logout).post(login::logout))
+        .route(path::LOGOUT, get(logout::get).post(logout::post))
         .route(path::APPLICATIONS, get(applications::get))
         .route("/applications/{id}/withdraw", post(applications::withdraw))
         .route("/assets/style.css", get(style))

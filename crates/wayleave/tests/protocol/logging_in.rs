@@ -1,6 +1,6 @@
 //! What limits a log-in, what a form proves, and how names and addresses compare there (threats 38 and 42).
 
-use crate::oauth::Browser;
+use crate::oauth::{Browser, CHALLENGE, VERIFIER};
 use crate::world::{Answer, ISSUER, World, form};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -145,4 +145,209 @@ async fn threat_42_s10_a_form_of_another_site_is_asked_again_by_a_link() {
     let foreign = world.send("POST", "/authorize", &[FORM, ("origin", "https://rp.example")], body).await;
     assert_eq!((foreign.status, foreign.header("location")), (303, "/authorize?client_id=x&scope=openid"));
     assert!(foreign.headers.get("set-cookie").is_none());
+}
+
+/// A client that asks who somebody is, and where she may go after a log-out.
+const RP: &str = r#"
+[[client]]
+client_id = "rp"
+client_secret = "rp-secret"
+grant_types = ["authorization_code"]
+scope = "openid"
+redirect_uris = ["http://127.0.0.1:9005/callback"]
+post_logout_redirect_uris = ["http://127.0.0.1:9005/bye?x=1"]
+"#;
+
+fn parameters<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut fields = vec![
+        ("response_type", "code"),
+        ("client_id", "rp"),
+        ("scope", "openid"),
+        ("state", "s1"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    fields.extend_from_slice(more);
+    fields
+}
+
+fn ask(more: &[(&str, &str)]) -> String {
+    format!("/authorize?{}", form(&parameters(more)))
+}
+
+/// A parameter with which the client gets its browser back.
+fn told(answer: &Answer, name: &str) -> String {
+    let (_, query) = answer.location();
+    query.into_iter().find(|(own, _)| own == name).map(|(_, value)| value).unwrap_or_default()
+}
+
+/// Agrees where she is asked.
+async fn agree(browser: &Browser<'_>, page: Answer) -> Answer {
+    match page.status {
+        200 => browser.submit(&page, "/authorize/decision", &[("decision", "approve")]).await,
+        _ => page,
+    }
+}
+
+async fn id_token(browser: &Browser<'_>) -> String {
+    let back = agree(browser, browser.open(&ask(&[])).await).await;
+    let code = told(&back, "code");
+    let fields = [("grant_type", "authorization_code"), ("code", &*code), ("code_verifier", VERIFIER)];
+    browser.world.token("rp", &fields).await.ok(200).get("id_token").to_owned()
+}
+
+#[tokio::test]
+async fn threat_48_c16_what_makes_an_answer_stricter_is_honoured_or_refused() {
+    let world = World::on("memory", RP).await;
+    let alice = Browser::new(&world);
+    alice.log_in("alice").await;
+    agree(&alice, alice.open(&ask(&[])).await).await;
+    let long = "n".repeat(1025);
+    for refused in [
+        ("max_age", "abc"),
+        ("max_age", "-1"),
+        ("prompt", "none login"),
+        ("prompt", "create"),
+        ("claims", "x"),
+        ("claims", r#"{"id_token":{"acr":{"essential":true}}}"#),
+        ("id_token_hint", "x.y.z"),
+        ("dpop_jkt", "short"),
+        ("nonce", &long),
+    ] {
+        assert_eq!(told(&alice.open(&ask(&[refused])).await, "error"), "invalid_request", "{refused:?}");
+        let pushed = world.post("/par", "rp", &parameters(&[refused])).await;
+        pushed.refused(400, "invalid_request");
+    }
+    for hint in [("ui_locales", "xx"), ("acr_values", "gold"), ("login_hint", "bob"), ("display", "touch"), ("max_age", "300")] {
+        assert!(!told(&alice.open(&ask(&[hint])).await, "code").is_empty(), "{hint:?}");
+    }
+    world.pass(10);
+    for stricter in [("max_age", "5"), ("prompt", "login"), ("prompt", "select_account")] {
+        assert!(alice.open(&ask(&[stricter])).await.location().0.contains("/login?"), "{stricter:?}");
+    }
+    assert_eq!(told(&alice.open(&ask(&[("prompt", "none"), ("max_age", "5")])).await, "error"), "login_required");
+}
+
+#[tokio::test]
+async fn threat_48_c13_a_hint_about_somebody_else_gets_no_code_of_whoever_is_there() {
+    let world = World::on("memory", RP).await;
+    let (alice, carol) = (Browser::new(&world), Browser::new(&world));
+    alice.log_in("alice").await;
+    carol.log_in("carol").await;
+    let (hers, carols) = (id_token(&alice).await, id_token(&carol).await);
+    world.pass(3_600);
+    let silent = |hint: &str| ask(&[("prompt", "none"), ("id_token_hint", hint)]);
+    assert!(!told(&alice.open(&silent(&hers)).await, "code").is_empty(), "hers, though it has expired");
+    assert_eq!(told(&alice.open(&silent(&carols)).await, "error"), "login_required");
+    let sub = world.app.identity.store.find_account_by_username("carol").await.unwrap().unwrap().id;
+    let claims = format!(r#"{{"id_token":{{"sub":{{"value":"{sub}"}}}}}}"#);
+    assert_eq!(told(&alice.open(&ask(&[("prompt", "none"), ("claims", &claims)])).await, "error"), "login_required");
+    // with pages, she may log in as the other one; as herself again is an answer too
+    let page = alice.open(&ask(&[("id_token_hint", &carols)])).await;
+    assert!(page.location().0.contains("/login?"));
+    alice.log_in("alice").await;
+    assert_eq!(told(&alice.open(&ask(&[("id_token_hint", &carols)])).await, "error"), "login_required");
+}
+
+#[tokio::test]
+async fn threat_48_s12_a_log_in_between_leaves_the_question() {
+    let world = World::on("memory", RP).await;
+    let alice = Browser::new(&world);
+    alice.log_in("alice").await;
+    agree(&alice, alice.open(&ask(&[])).await).await;
+    for prompt in ["consent", "login consent"] {
+        let visitor = Browser::new(&world);
+        let sent = visitor.open(&ask(&[("prompt", prompt)])).await;
+        let page = visitor.open(sent.header("location")).await;
+        let fields = [("username", "alice"), ("password", "alice-password")];
+        let back = visitor.submit(&page, "/login", &fields).await;
+        let asked = visitor.open(back.header("location")).await;
+        assert!(asked.status == 200 && asked.text.contains("/authorize/decision"), "{prompt}: {}", asked.status);
+    }
+}
+
+#[tokio::test]
+async fn threat_48_c11_whoever_was_sent_with_a_pushed_request_has_the_time_of_pages() {
+    for world in World::each_with(RP).await {
+        let push = async |more: &[(&str, &str)]| {
+            let pushed = world.post("/par", "rp", &parameters(more)).await;
+            format!("/authorize?{}", form(&[("client_id", "rp"), ("request_uri", pushed.ok(201).get("request_uri"))]))
+        };
+        let late = push(&[]).await;
+        world.pass(91);
+        assert_eq!(world.get(&late).await.status, 400, "it was not brought in time");
+        let alice = Browser::new(&world);
+        let request = push(&[("prompt", "login consent")]).await;
+        let sent = alice.open(&request).await;
+        let page = alice.open(sent.header("location")).await;
+        world.pass(1_200);
+        let back = alice.submit(&page, "/login", &[("username", "alice"), ("password", "alice-password")]).await;
+        world.pass(60);
+        assert_eq!(alice.open(back.header("location")).await.status, 200);
+        world.pass(600);
+        let page = alice.open(back.header("location")).await;
+        let gone = agree(&alice, page).await;
+        assert!(!told(&gone, "code").is_empty(), "{}", gone.text);
+        assert_eq!(alice.open(back.header("location")).await.status, 400, "it is good once");
+        // two answers at once are one
+        let request = push(&[("prompt", "consent")]).await;
+        let page = alice.open(&request).await;
+        let fields = [("decision", "approve")];
+        let (one, other) = tokio::join!(
+            alice.submit(&page, "/authorize/decision", &fields),
+            alice.submit(&page, "/authorize/decision", &fields)
+        );
+        assert_eq!([one.status, other.status].iter().filter(|status| **status == 303).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn c14_an_application_logs_its_person_out_and_gets_her_browser_back() {
+    let world = World::on("memory", RP).await;
+    let (alice, carol) = (Browser::new(&world), Browser::new(&world));
+    alice.log_in("alice").await;
+    carol.log_in("carol").await;
+    let (hers, carols) = (id_token(&alice).await, id_token(&carol).await);
+    let bye = "http://127.0.0.1:9005/bye?x=1";
+    let out = |more: &[(&str, &str)]| {
+        let mut fields = vec![("post_logout_redirect_uri", bye), ("state", "s 1")];
+        fields.retain(|(name, _)| more.iter().all(|(own, _)| own != name));
+        fields.extend_from_slice(more);
+        format!("/logout?{}", form(&fields))
+    };
+    // nowhere that is not registered, and for nobody who does not say who it is
+    for wrong in [
+        &[("id_token_hint", &*hers), ("post_logout_redirect_uri", "http://127.0.0.1:9005/bye")][..],
+        &[("client_id", "rp"), ("post_logout_redirect_uri", "https://evil.example/")],
+        &[("client_id", "viewer"), ("id_token_hint", &*hers)],
+        &[("client_id", "nobody")],
+        &[("id_token_hint", "x.y.z")],
+        &[],
+    ] {
+        assert_eq!(alice.open(&out(wrong)).await.status, 400, "{wrong:?}");
+    }
+    // a question where no hint is hers
+    for asked in [&[("client_id", "rp")][..], &[("id_token_hint", &*carols)]] {
+        let page = alice.open(&out(asked)).await;
+        assert!(page.status == 200 && page.text.contains("Log out?"), "{asked:?}: {}", page.status);
+    }
+    assert_eq!(alice.open("/account").await.status, 200, "nothing has happened yet");
+    let page = alice.open(&out(&[("client_id", "rp")])).await;
+    assert!(page.header("content-security-policy").contains("http://127.0.0.1:9005"), "the form may lead there");
+    let fields = [("client_id", "rp"), ("post_logout_redirect_uri", bye), ("state", "s 1")];
+    let gone = alice.submit(&page, "/logout", &fields).await;
+    assert_eq!((gone.status, gone.header("location")), (303, "http://127.0.0.1:9005/bye?x=1&state=s+1"));
+    assert_eq!(alice.open("/account").await.status, 303);
+    // nobody is there any more: whoever only names a client sends nobody on
+    assert_eq!(alice.open(&out(&[("client_id", "rp")])).await.status, 200);
+    assert_eq!(alice.open(&out(&[("id_token_hint", &*hers)])).await.status, 303);
+    // her own ID token is enough, also when it has expired, and also by a form
+    world.pass(3_600);
+    let fields = [("id_token_hint", &*carols), ("post_logout_redirect_uri", bye)];
+    let foreign = [FORM, ("origin", "http://127.0.0.1:9005"), ("sec-fetch-site", "cross-site")];
+    let by_form = world.send("POST", "/logout", &foreign, form(&fields)).await;
+    assert!(by_form.status == 303 && by_form.header("location").starts_with("/logout?"));
+    let gone = carol.open(by_form.header("location")).await;
+    assert_eq!((gone.status, gone.header("location")), (303, bye));
+    assert_eq!(carol.open("/account").await.status, 303);
 }

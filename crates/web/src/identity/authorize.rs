@@ -1,6 +1,7 @@
 //! The authorization endpoint, its consent page, and pushed requests.
 
 use super::account::Question;
+use super::login::{login_again_url, login_url};
 use super::{secret, with_parts};
 use crate::Host;
 use crate::browser::{Visit, is_own_form, origin_of, see_other};
@@ -11,6 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use identity::authorization::{AuthorizationError, AuthorizationRequest, Step};
+use identity::demands::prompt_after_log_in;
 use identity::{Failure, Form};
 use types::{ErrorCode, Refusal};
 
@@ -61,11 +63,16 @@ async fn step(app: &Host, visit: &Visit, form: &Form) -> Result<Response, Author
     let request = app.identity.read_authorization(form).await?;
     Ok(match app.identity.next_step(&request, visit.session()).await? {
         Step::Back(url) => visit.answer(app, see_other(&url)),
-        Step::LogIn => {
+        Step::LogIn { again } => {
             let mut back = form.clone();
-            back.remove("prompt");
+            let left = prompt_after_log_in(form.one("prompt").map_err(Failure::from)?.unwrap_or_default());
+            match left.is_empty() {
+                true => back.remove("prompt"),
+                false => back.set("prompt", &left),
+            }
             let back = format!("{}/authorize?{}", app.base(), back.encode());
-            visit.answer(app, see_other(&super::login::login_url(app, &back, request.login_hint.as_deref())))
+            let to_log_in = if again { login_again_url } else { login_url };
+            visit.answer(app, see_other(&to_log_in(app, &back, request.login_hint.as_deref())))
         }
         Step::Consent => consent_page(app, visit, form, &request, None).await?,
     })

@@ -1,8 +1,8 @@
-//! Log-in and log-out.
+//! Log-in.
 
 use super::account::{Elsewhere, Purpose, Question, elsewhere};
 use crate::Host;
-use crate::browser::{Visit, origin_of, safe_return, see_other, with_session, without_session};
+use crate::browser::{Visit, origin_of, safe_return, see_other, with_session};
 use crate::extract::{Parts, split};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -134,37 +134,6 @@ pub(super) async fn post(State(app): State<Host>, request: Request) -> Response 
             }
             Err(failure) => Err(failure),
         }
-    })
-    .await
-}
-
-#[derive(Template)]
-#[template(path = "logout.html")]
-struct LogoutPage {
-    base: String,
-    csrf: String,
-}
-
-/// `GET /logout`: asks first, so that a link cannot log anybody out.
-pub(super) async fn confirm_logout(State(app): State<Host>, request: Request) -> Response {
-    let (parts, _) = split(request);
-    page(&app, &parts, async |visit| {
-        if visit.person.is_none() {
-            return Ok(see_other(&format!("{}/", app.base())));
-        }
-        let body = ui::render(&LogoutPage { base: app.base(), csrf: visit.csrf(&app) });
-        Ok(visit.page(&app, "Log out?", "login", &body, &[]))
-    })
-    .await
-}
-
-/// `POST /logout`.
-pub(super) async fn logout(State(app): State<Host>, request: Request) -> Response {
-    posted(&app, request, async |visit, _parts, _form| {
-        if let Some(cookie) = &visit.session_cookie {
-            app.identity.end_session(cookie).await?;
-        }
-        Ok(without_session(&app, see_other(&format!("{}/login", app.base()))))
     })
     .await
 }
