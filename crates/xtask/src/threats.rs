@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 const PAGE: &str = "docs/threats.md";
+/// How a row without tests begins its last cell: it says with what it comes.
+const LATER: &str = "comes with ";
 
 /// Writes the page anew.
 pub(crate) fn write(root: &Path) -> Result<(), String> {
@@ -26,10 +28,14 @@ fn page(root: &Path) -> Result<String, String> {
     for line in text.lines() {
         let cells: Vec<&str> = line.split(" | ").collect();
         let row = cells.first().and_then(|cell| cell.strip_prefix("| ")).and_then(|number| number.parse::<u32>().ok());
-        match (row, cells.get(1)) {
-            (Some(row), Some(rule)) => {
-                let named = tests.remove(&row).ok_or_else(|| format!("{PAGE}: row {row} has no test named after it"))?;
-                let _ = writeln!(page, "| {row} | {rule} | {} |", named.join("<br>"));
+        match (row, cells.get(1), cells.get(2), cells.get(3)) {
+            (Some(row), Some(attack), Some(rule), Some(held)) => {
+                let held = match tests.remove(&row) {
+                    Some(named) => named.join("<br>"),
+                    None if held.starts_with(LATER) => held.trim_end_matches(" |").to_owned(),
+                    None => return Err(format!("{PAGE}: row {row} has no test named after it, and does not say `{LATER}...`")),
+                };
+                let _ = writeln!(page, "| {row} | {attack} | {rule} | {held} |");
             }
             _ => {
                 let _ = writeln!(page, "{line}");
