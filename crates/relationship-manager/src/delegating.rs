@@ -3,13 +3,11 @@
 
 use crate::holdings::{Holdings, Known, Thing};
 use crate::person::Person;
-use crate::share::deletion;
+use crate::share::{deletion, segment};
 use crate::signing::{Draft, Form, Prepared, jti_of};
-use crate::store::Place;
 use crate::task::Wanted;
 use crate::{Manager, Trouble};
 use http::Method;
-use jose::UnverifiedJws;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -95,6 +93,11 @@ impl Manager {
         let now = self.now();
         let mut drafts = Vec::new();
         for (known, things) in holdings.delegating_at(wanted) {
+            // what she signs is believed by whoever keeps a thing: it is said of things that its keeper itself lists, alone
+            let things: Vec<&Thing> = things.into_iter().filter(|thing| thing.is_vouched).collect();
+            if things.is_empty() && !wanted.things.is_empty() {
+                continue;
+            }
             let named: Vec<Value> = things
                 .iter()
                 .filter_map(|thing| {
@@ -104,17 +107,19 @@ impl Manager {
             if named.len() > SIGNED_AT_MOST {
                 return Err(Trouble::Refused(format!("A signed delegation names at most {SIGNED_AT_MOST} things at a server.")));
             }
-            let guarded = holdings.things.iter().filter(|thing| match wanted.things.is_empty() {
-                true => thing.guards.iter().any(|guard| guard.link.as_ref() == Some(&known.link.id)),
-                false => things.iter().any(|one| one.key == thing.key),
-            });
+            let guarded =
+                holdings.things.iter().filter(|thing| thing.is_vouched).filter(|thing| match wanted.things.is_empty() {
+                    true => thing.guards.iter().any(|guard| guard.link.as_ref() == Some(&known.link.id)),
+                    false => things.iter().any(|one| one.key == thing.key),
+                });
             let mut audience: BTreeSet<&str> = guarded.map(|thing| thing.server.as_str()).collect();
             audience.insert(known.link.place.issuer());
             let resources = if wanted.things.is_empty() { json!("all") } else { json!(named) };
             let claims = json!({"jti": jti_of(self), "iss": did, "sub": wanted.who, "aud": audience, "iat": now, "exp": wanted.until,
                 "resources": resources, "resource_scopes": wanted.scopes, "may": wanted.may});
             let name = known.link.place.url().to_owned();
-            drafts.push(Draft { form: Form::Delegation, link: known.link.id.clone(), name, claims, replaces: None });
+            let (link, guard) = (known.link.id.clone(), known.link.place.issuer().to_owned());
+            drafts.push(Draft { form: Form::Delegation, link, guard, name, claims, replaces: None });
         }
         if drafts.is_empty() {
             return Err(Trouble::Refused("No server of yours guards this and takes delegations.".into()));
@@ -124,28 +129,10 @@ impl Manager {
 }
 
 impl Holdings {
-    /// Everything that must hear of the end of a delegation.
-    pub(crate) fn end_of(&self, known: &Known, one: &DelegationDocument, who: &str) -> Vec<Wanted> {
-        let endpoint = known.snapshot.delegations_endpoint.clone().unwrap_or_default();
-        let url = format!("{endpoint}/{}", one.id.clone().unwrap_or_default());
-        let mut wanted = vec![deletion(known, format!("{who}: deciding for you"), url)];
-        let Some(claims) = one.delegation.as_deref().and_then(|text| UnverifiedJws::parse(text).ok()) else { return wanted };
-        let (id, end) = (claims.claimed_value("jti"), claims.claimed_value("exp"));
-        let audience = claims.claimed_value("aud").unwrap_or_default();
-        let named: Vec<&str> = audience.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        for known in &self.servers {
-            let Place::ResourceServer { resource, management, .. } = &known.link.place else { continue };
-            if named.contains(&resource.as_str()) {
-                wanted.push(Wanted {
-                    link: known.link.id.clone(),
-                    server: resource.clone(),
-                    what: format!("{who}: your signed word that they decide"),
-                    method: Method::POST,
-                    url: format!("{management}/my-withdrawn-tokens"),
-                    body: Some(json!({"jti": id, "exp": end})),
-                });
-            }
-        }
-        wanted
+    /// A delegation that a server lists, and that stands in no ledger, ends at that server.
+    pub(crate) fn end_of(&self, known: &Known, one: &DelegationDocument, who: &str) -> Option<Wanted> {
+        let endpoint = known.snapshot.delegations_endpoint.as_ref()?;
+        let url = format!("{endpoint}/{}", segment(one.id.as_deref()?));
+        Some(deletion(known, format!("{who}: deciding for you"), url))
     }
 }

@@ -1,8 +1,10 @@
 //! Who guards what (protocol.md 2): a thing is put under the guard of an authorization server, moved from one to another, or
-//! let go, at the resource server that keeps it. What was shared by policy at the old server is shared again at the new one;
-//! what she signed names the old one and has to be signed anew.
+//! let go, at the resource server that keeps it. What the old server lists as shared is shared again at the new one where she
+//! saw it and chose it, each by itself: a server that is being left might list anything (threat 36). What she signed names
+//! the old server: it is taken back when the thing leaves, and has to be signed anew.
 
 use crate::holdings::{Guard, Holdings, Known, Share, Thing};
+use crate::share::segment;
 use crate::store::Place;
 use crate::{Manager, Trouble};
 use futures_util::{StreamExt, stream};
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::available_resource::{ChosenServer, MovedRegistration, PatState};
+use types::policy::PolicyDocument;
 
 /// How many are moved at once.
 const AT_ONCE: usize = 8;
@@ -29,6 +32,39 @@ pub(crate) struct Guarded {
 
 fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.into()))
+}
+
+/// What is to be guarded elsewhere, and what comes along.
+#[derive(Clone, Debug)]
+pub(crate) struct Move {
+    /// Keys of things.
+    pub(crate) things: Vec<String>,
+    pub(crate) issuer: String,
+    /// What she ticked, each as she was shown it ([`carried_name`]).
+    pub(crate) along: BTreeSet<String>,
+}
+
+/// A share as she is shown it before it comes along: of this thing, in exactly these words.
+pub(crate) fn carried_name(thing: &Thing, policy: &PolicyDocument) -> String {
+    // how often it was used may change while she reads; what it says may not
+    let said = PolicyDocument { uses: None, state: None, warnings: Vec::new(), ..policy.clone() };
+    let text = serde_json::to_vec(&said).unwrap_or_default();
+    jose::base64url::encode(jose::digest::sha256(&[thing.key.as_bytes(), b"\0", &text]))
+}
+
+impl Thing {
+    /// The registration that would move to this server.
+    pub(crate) fn moving_from(&self, issuer: &str) -> Option<&Guard> {
+        self.guards.iter().find(|guard| guard.registration.is_some() && guard.issuer != issuer)
+    }
+
+    /// Shares that this server lists, and that could be written elsewhere.
+    pub(crate) fn carriable(&self, guard: &Guard) -> impl Iterator<Item = (&Share, &PolicyDocument)> {
+        let link = guard.link.clone();
+        let here = move |share: &&Share| share.listed().is_some_and(|listed| Some(&listed.link) == link.as_ref());
+        let plain = |share: &&Share| share.listed().is_some_and(|listed| listed.policy.authority.is_none());
+        self.shares.iter().filter(here).filter(plain).filter_map(|share| Some((share, &share.listed()?.policy)))
+    }
 }
 
 impl Known {
@@ -57,12 +93,6 @@ impl Holdings {
     }
 }
 
-/// One path segment.
-fn segment(text: &str) -> String {
-    // `+` is a space in forms alone
-    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
-}
-
 impl Manager {
     /// Where a thing's registrations are.
     fn registrations(&self, holdings: &Holdings, thing: &Thing) -> Result<(String, String), Trouble> {
@@ -75,15 +105,15 @@ impl Manager {
     }
 
     /// Has things guarded by this server: moved there from where they are guarded, else put under guard.
-    pub(crate) async fn guard_by(self: &Arc<Self>, owner: &str, things: &[String], issuer: &str) -> Result<Guarded, Trouble> {
+    pub(crate) async fn guard_by(self: &Arc<Self>, owner: &str, wanted: &Move) -> Result<Guarded, Trouble> {
         let holdings = self.holdings(owner)?;
-        let named: Vec<String> = things.iter().filter(|key| holdings.thing(key).is_some()).cloned().collect();
+        let named: Vec<String> = wanted.things.iter().filter(|key| holdings.thing(key).is_some()).cloned().collect();
         let work = named.into_iter().map(|key| {
             let (manager, holdings) = (self.clone(), holdings.clone());
-            let (owner, issuer) = (owner.to_owned(), issuer.to_owned());
+            let (owner, wanted) = (owner.to_owned(), wanted.clone());
             async move {
                 let outcome = match holdings.thing(&key) {
-                    Some(thing) => manager.guard_one(&owner, &holdings, thing, &issuer).await,
+                    Some(thing) => manager.guard_one(&owner, &holdings, thing, &wanted).await,
                     None => Ok(Guarded::default()),
                 };
                 (key, outcome)
@@ -109,12 +139,19 @@ impl Manager {
         Ok(guarded)
     }
 
-    async fn guard_one(&self, owner: &str, holdings: &Holdings, thing: &Thing, issuer: &str) -> Result<Guarded, Trouble> {
+    async fn guard_one(
+        self: &Arc<Self>,
+        owner: &str,
+        holdings: &Holdings,
+        thing: &Thing,
+        wanted: &Move,
+    ) -> Result<Guarded, Trouble> {
+        let issuer = wanted.issuer.as_str();
         if thing.guards.iter().any(|guard| guard.issuer == issuer && guard.error.is_none()) {
             return Ok(Guarded { done: 1, ..Guarded::default() });
         }
         let (link, url) = self.registrations(holdings, thing)?;
-        let old = thing.guards.iter().find(|guard| guard.registration.is_some() && guard.issuer != issuer);
+        let old = thing.moving_from(issuer);
         let (method, url) = match old.and_then(|guard| guard.registration.as_deref()) {
             Some(id) => (Method::PUT, format!("{url}/{}", segment(id))),
             None => (Method::POST, url),
@@ -127,7 +164,8 @@ impl Manager {
                 let mut left_behind: Vec<String> = Vec::new();
                 if let Some(old) = old {
                     let id = answer.body.get("authorization_server_resource_id").and_then(Value::as_str).unwrap_or_default();
-                    left_behind = self.carry_shares(owner, holdings, thing, (old, issuer, id)).await;
+                    left_behind = self.carry_shares(owner, holdings, thing, &Carrying { old, id, wanted }).await;
+                    left_behind.extend(self.end_signed(owner, holdings, thing, &old.issuer).await?);
                     // where this desk knows the old server's shares, it has just said more exactly what stays
                     if old.link.is_none() {
                         left_behind.extend(not_carried().map(|moved| moved.not_carried).unwrap_or_default());
@@ -143,36 +181,25 @@ impl Manager {
         }
     }
 
-    /// Shares of the old server, written at the new one; what stays behind, in words.
-    async fn carry_shares(
-        &self,
-        owner: &str,
-        holdings: &Holdings,
-        thing: &Thing,
-        (old, issuer, id): (&Guard, &str, &str),
-    ) -> Vec<String> {
-        let new = holdings.servers.iter().find(|known| known.link.place.is_guard() && known.link.place.url() == issuer);
-        let shares: Vec<&Share> = thing.shares.iter().filter(|share| Some(&share.link) == old.link.as_ref()).collect();
+    /// Shares of the old server that she ticked, written at the new one as she was shown them; what stays behind, in words.
+    async fn carry_shares(&self, owner: &str, holdings: &Holdings, thing: &Thing, carrying: &Carrying<'_>) -> Vec<String> {
+        let is_new = |known: &&Known| known.link.place.is_guard() && known.link.place.url() == carrying.wanted.issuer;
+        let new = holdings.servers.iter().find(is_new);
         let mut left = Vec::new();
-        for share in shares {
+        for (share, policy) in thing.carriable(carrying.old) {
             let named = |why: &str| format!("{}: what {} may do with it {why}", thing.name, share.who.name());
-            let Some(new) = new.filter(|_| !id.is_empty()) else {
+            if !carrying.wanted.along.contains(&carried_name(thing, policy)) {
+                left.push(named("stays with the old server: you did not tick it, or it is another than you were shown"));
+                continue;
+            }
+            let Some(new) = new.filter(|_| !carrying.id.is_empty()) else {
                 left.push(named("has to be shared again: this desk is not linked to the new server"));
                 continue;
             };
-            if share.token.is_some() {
-                left.push(named("has to be signed again: what you signed names the old server"));
+            let Some(policy) = carried(policy, carrying.id) else {
+                left.push(named("is used up"));
                 continue;
-            }
-            let of_server = holdings.server(&share.link).map(|known| &known.snapshot.policies);
-            let policy = of_server.and_then(|all| all.iter().find(|policy| policy.id.as_ref() == Some(&share.policy)));
-            let Some(mut policy) = policy.and_then(|policy| serde_json::to_value(policy).ok()) else { continue };
-            if let Some(members) = policy.as_object_mut() {
-                for gone in ["_id", "state", "uses", "warnings", "delegation", "authority", "resource_server", "_resource_id"] {
-                    members.remove(gone);
-                }
-                members.insert("resource_id".into(), json!(id));
-            }
+            };
             let at = |metadata: &types::metadata::Metadata| metadata.policy_endpoint.clone();
             match self.api_at(owner, &new.link.id, Method::POST, at, Some(&policy)).await {
                 Ok(answer) if answer.status == 201 => {}
@@ -183,13 +210,32 @@ impl Manager {
         left
     }
 
+    /// What she signed for the use of a server that guards the thing no more is good at the thing's keeper until she takes
+    /// it back: it is taken back. In words, what has to be signed again.
+    async fn end_signed(
+        self: &Arc<Self>,
+        owner: &str,
+        holdings: &Holdings,
+        thing: &Thing,
+        issuer: &str,
+    ) -> Result<Vec<String>, Trouble> {
+        let Some(own_id) = &thing.description.own_id else { return Ok(Vec::new()) };
+        let for_it = |word: &crate::ledger::Word| word.guards.iter().any(|guard| guard == issuer);
+        let words = holdings.ledger.live(self.now()).filter(|(_, word)| for_it(word) && word.names(&thing.server, own_id));
+        let words: Vec<(String, String)> = words.map(|(id, word)| (id.to_owned(), word.name.clone())).collect();
+        let ids: Vec<String> = words.iter().map(|(id, _)| id.clone()).collect();
+        self.withdraw_words(owner, &ids).await?;
+        let again = |name: String| format!("{name}: what you signed named the old server, and is taken back; sign it again");
+        Ok(words.into_iter().map(|(_, name)| again(name)).collect())
+    }
+
     /// Lets a registration go: nobody can be let in by that server any more. Kept as a task until it is confirmed.
     pub(crate) async fn unguard(self: &Arc<Self>, owner: &str, thing: &str, registration: &str) -> Result<(), Trouble> {
         let holdings = self.holdings(owner)?;
         let Some(thing) = holdings.thing(thing) else { return refused("There is no such thing any more.") };
-        if !thing.guards.iter().any(|guard| guard.registration.as_deref() == Some(registration)) {
+        let Some(guard) = thing.guards.iter().find(|guard| guard.registration.as_deref() == Some(registration)) else {
             return refused("It is not guarded there any more.");
-        }
+        };
         let (_, url) = self.registrations(&holdings, thing)?;
         let Some(keeper) = holdings.keeper(&thing.server) else { return refused("Link the server that keeps it first.") };
         let wanted = crate::share::deletion(
@@ -197,6 +243,7 @@ impl Manager {
             format!("{}: no longer guarded", thing.name),
             format!("{url}/{}", segment(registration)),
         );
+        self.end_signed(owner, &holdings, thing, &guard.issuer).await?;
         self.ask(owner, vec![wanted]).await
     }
 
@@ -208,7 +255,13 @@ impl Manager {
         };
         let typed = typed.trim();
         let by_address = !typed.contains("://") && typed.contains('@');
-        let body = if by_address { json!({"address": typed}) } else { json!({"issuer": typed.trim_end_matches('/')}) };
+        let address = by_address.then(|| crate::link::reachable_address(typed));
+        let body = if let Some(address) = address {
+            let Some(address) = address else { return refused(format!("`{typed}` is no e-mail address")) };
+            json!({"address": address})
+        } else {
+            json!({"issuer": typed.trim_end_matches('/')})
+        };
         let url = format!("{management}/authorization-servers");
         let answer = self.api_at(owner, link, Method::POST, |_| Some(url), Some(&body)).await?;
         match answer.status {
@@ -234,6 +287,36 @@ impl Manager {
         self.read_servers(owner, [link.to_owned()]).await;
         if (200..300).contains(&answer.status) { Ok(()) } else { refused(answer.refusal()) }
     }
+}
+
+/// What comes along from where to where.
+struct Carrying<'a> {
+    old: &'a Guard,
+    /// What the new server calls the thing.
+    id: &'a str,
+    wanted: &'a Move,
+}
+
+/// The policy as it is written at the new server, with all of its conditions. Of a number of uses, what is left of it; none
+/// where nothing is.
+fn carried(policy: &PolicyDocument, id: &str) -> Option<Value> {
+    let left = policy.max_uses.map(|most| most.saturating_sub(policy.uses.unwrap_or(0)));
+    if left == Some(0) {
+        return None;
+    }
+    let carried = PolicyDocument {
+        resource_id: Some(id.into()),
+        resource_scopes: policy.resource_scopes.clone(),
+        required_claims: policy.required_claims.clone(),
+        client_id: policy.client_id.clone(),
+        valid_from: policy.valid_from,
+        expires_at: policy.expires_at,
+        max_uses: left,
+        purpose: policy.purpose.clone(),
+        on_missing: policy.on_missing,
+        ..PolicyDocument::default()
+    };
+    serde_json::to_value(carried).ok()
 }
 
 /// A place that a browser may be sent to.

@@ -1,14 +1,22 @@
 //! What an owner has, joined over all of her servers: each thing once, who guards it, and who can reach it. Pure: made of
-//! what servers last said, and looked at by pages.
+//! what servers last said and of what she signed, and looked at by pages.
+//!
+//! Whose word counts for what (threat 36): that a thing is there, and who guards it, is said by the server that keeps it,
+//! where that is linked; what she signed stands in her ledger. What an authorization server lists beside or against that is
+//! a [`Doubt`]: it is shown, and nothing is signed, posted or withdrawn by it.
 
+mod compared;
+mod joint;
+
+use crate::ledger::{Hers, Ledger, Word};
 use crate::store::{Link, Place};
-use crate::sync::{Guarded, Snapshot};
-use crate::words;
+use crate::sync::Snapshot;
+use joint::Joint;
 use jose::{base64url, digest};
 use std::collections::{BTreeMap, HashMap};
-use types::available_resource::{AvailableResource, RegistrationState};
+use types::available_resource::RegistrationState;
 use types::policy::PolicyDocument;
-use types::{PolicyId, ResourceDescription, ResourceId, ScopeSet, Timestamp};
+use types::{OwnResourceId, PolicyId, ResourceDescription, ResourceId, ScopeSet, Timestamp};
 
 /// A linked server, and what it last said.
 #[derive(Clone)]
@@ -27,28 +35,84 @@ pub(crate) enum Who {
     Anyone,
 }
 
-/// A share: a policy at an authorization server.
+/// What a share rests on.
+#[derive(Clone, Debug)]
+pub(crate) enum Basis {
+    /// She signed it: it stands in her ledger by this name.
+    Signed { word: String },
+    /// An authorization server lists it as a policy. It is that server's word, and only that server is asked about it.
+    Listed(Box<ListedPolicy>),
+}
+
+/// A policy that an authorization server lists.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedPolicy {
+    pub(crate) link: String,
+    pub(crate) policy: PolicyDocument,
+    /// It shows a text as signed by her that none of her keys signed.
+    pub(crate) not_signed: bool,
+    /// What a delegate of hers signed, where that holds: each server that keeps something of it is told of its end.
+    pub(crate) by_delegate: Option<DelegatesWord>,
+}
+
+/// A token by a delegate: what its end is told by.
+#[derive(Clone, Debug)]
+pub(crate) struct DelegatesWord {
+    pub(crate) jti: String,
+    pub(crate) exp: Timestamp,
+    pub(crate) keepers: Vec<String>,
+}
+
+/// Somebody who can reach a thing.
 #[derive(Clone, Debug)]
 pub(crate) struct Share {
-    pub(crate) link: String,
-    pub(crate) policy: PolicyId,
+    /// What pages and programs call it: `jti` of what she signed, else the id of the policy.
+    pub(crate) id: PolicyId,
+    /// The server whose word it is, or for whose use she signed it.
+    pub(crate) place: String,
     pub(crate) who: Who,
     pub(crate) scopes: ScopeSet,
     pub(crate) until: Option<Timestamp>,
     /// Through these clients alone.
     pub(crate) clients: Vec<String>,
-    /// Her own word for it, where she signed it.
-    pub(crate) token: Option<String>,
+    pub(crate) basis: Basis,
     /// Somebody to whom she delegated wrote it.
     pub(crate) delegated: bool,
+}
+
+impl Share {
+    pub(crate) fn is_signed(&self) -> bool {
+        matches!(self.basis, Basis::Signed { .. })
+    }
+
+    /// The policy that a server lists, where it is no more than that.
+    pub(crate) fn listed(&self) -> Option<&ListedPolicy> {
+        match &self.basis {
+            Basis::Listed(listed) => Some(listed),
+            Basis::Signed { .. } => None,
+        }
+    }
+}
+
+/// What one server says against another's word, or against her own. Shown to her; nothing is done by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Doubt {
+    /// Who says it.
+    pub(crate) server: String,
+    /// The thing that it is about, if there is one.
+    pub(crate) thing: Option<String>,
+    /// A sentence that begins with a verb: the server is its subject.
+    pub(crate) words: String,
 }
 
 /// Where a thing is guarded.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     pub(crate) issuer: String,
-    /// The link to that server, if there is one.
+    /// The link to that server, where it can be used: the server that keeps the thing and this one agree that it guards it.
     pub(crate) link: Option<String>,
+    /// Whether this desk is linked to that server at all.
+    pub(crate) is_linked: bool,
     /// Its id there, if it is known.
     pub(crate) id: Option<ResourceId>,
     pub(crate) scopes: ScopeSet,
@@ -72,6 +136,9 @@ pub(crate) struct Thing {
     pub(crate) server: String,
     pub(crate) name: String,
     pub(crate) description: ResourceDescription,
+    /// The server that keeps it is linked, and lists it. Where it is not, nobody can tell who guards it, and nothing is
+    /// signed for it.
+    pub(crate) is_vouched: bool,
     pub(crate) guards: Vec<Guard>,
     pub(crate) shares: Vec<Share>,
     /// What a search looks at.
@@ -92,16 +159,17 @@ pub(crate) struct Filter {
 pub(crate) struct Holdings {
     pub(crate) servers: Vec<Known>,
     pub(crate) things: Vec<Thing>,
+    pub(crate) ledger: Ledger,
+    pub(crate) doubts: Vec<Doubt>,
     by_key: HashMap<String, usize>,
     /// By authorization server and id there.
     by_guard: HashMap<(String, ResourceId), usize>,
 }
 
 impl Holdings {
-    pub(crate) fn of(servers: Vec<Known>) -> Self {
-        let plain = servers.iter().filter(|known| matches!(known.link.place, Place::BareStandard { .. }));
-        let plain = plain.map(|known| known.link.place.url().to_owned()).collect();
-        let mut joint = Joint { plain, ..Joint::default() };
+    /// Whose word counts is decided here; `hers` are the keys that sign for her.
+    pub(crate) fn of(servers: Vec<Known>, ledger: Ledger, hers: &Hers, now: Timestamp) -> Self {
+        let mut joint = Joint::of(&servers);
         for known in &servers {
             if let Place::ResourceServer { resource, .. } = &known.link.place {
                 known.snapshot.available.iter().for_each(|available| joint.available(resource, available));
@@ -110,18 +178,35 @@ impl Holdings {
         for known in &servers {
             if let Place::AuthorizationServer { issuer } = &known.link.place {
                 known.snapshot.guarded.iter().for_each(|guarded| joint.guarded(issuer, &known.link.id, guarded));
-                known.snapshot.policies.iter().for_each(|policy| joint.policy(issuer, &known.link.id, policy));
             }
         }
+        joint.miss_guards(&servers);
+        let listed = compared::compare(&servers, &ledger, now);
+        joint.words(&servers, &ledger, now);
+        for known in &servers {
+            if let Place::AuthorizationServer { issuer } = &known.link.place {
+                let own = known.snapshot.policies.iter().filter(|policy| !listed.is_of_ledger(issuer, policy));
+                own.for_each(|policy| joint.policy(issuer, &known.link.id, policy, hers));
+            }
+        }
+        let mut doubts = joint.doubts;
+        doubts.extend(listed.doubts);
         let mut things = joint.things;
         things.sort_by(|a, b| (a.name.to_lowercase(), &a.key).cmp(&(b.name.to_lowercase(), &b.key)));
         let by_key = things.iter().enumerate().map(|(at, thing)| (thing.key.clone(), at)).collect();
         let guarded = |(at, thing): (usize, &Thing)| {
-            let named = thing.guards.iter().filter_map(|guard| Some((guard.issuer.clone(), guard.id.clone()?)));
+            // by those alone that do guard it
+            let usable = thing.guards.iter().filter(|guard| guard.link.is_some());
+            let named = usable.filter_map(|guard| Some((guard.issuer.clone(), guard.id.clone()?)));
             named.map(|name| (name, at)).collect::<Vec<_>>()
         };
         let by_guard = things.iter().enumerate().flat_map(guarded).collect();
-        Self { servers, things, by_key, by_guard }
+        Self { servers, things, ledger, doubts, by_key, by_guard }
+    }
+
+    /// What she signed, by its name in the ledger.
+    pub(crate) fn word(&self, id: &str) -> Option<&Word> {
+        self.ledger.find(id)
     }
 
     /// What an authorization server calls by this id.
@@ -189,140 +274,14 @@ impl Holdings {
 }
 
 /// A thing's name in URLs: from where it is, and what it is called there.
-fn key_of(server: &str, id: &str) -> String {
+pub(crate) fn key_of(server: &str, id: &str) -> String {
     let hash = digest::sha256(&[server.as_bytes(), b"\0", id.as_bytes()]);
     base64url::encode(hash.get(..12).unwrap_or(&hash))
 }
 
-fn name_of(description: &ResourceDescription, id: &str) -> String {
-    description.name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| id.to_owned())
-}
-
-fn haystack_of(server: &str, name: &str, description: &ResourceDescription) -> String {
-    let more = [&description.description, &description.resource_type, &description.resource_location];
-    let more = more.into_iter().flatten().map(String::as_str);
-    [name, server].into_iter().chain(more).collect::<Vec<_>>().join("\n").to_lowercase()
-}
-
-/// The list in the making.
-#[derive(Default)]
-struct Joint {
-    things: Vec<Thing>,
-    /// By issuer and id there.
-    at_guard: HashMap<(String, ResourceId), usize>,
-    /// By resource server and its own id.
-    at_server: HashMap<(String, String), usize>,
-    /// Authorization servers that are linked, and keep to the bare standard.
-    plain: Vec<String>,
-}
-
-impl Joint {
-    fn add(&mut self, server: &str, id: &str, description: &ResourceDescription) -> usize {
-        let name = name_of(description, id);
-        let haystack = haystack_of(server, &name, description);
-        self.things.push(Thing {
-            key: key_of(server, id),
-            server: server.to_owned(),
-            name,
-            description: description.clone(),
-            guards: Vec::new(),
-            shares: Vec::new(),
-            haystack,
-        });
-        let at = self.things.len().saturating_sub(1);
-        self.at_server.insert((server.to_owned(), id.to_owned()), at);
-        at
-    }
-
-    /// A thing that its own server gives no name.
-    fn add_unnamed(&mut self, server: &str, issuer: &str, guarded: &Guarded) -> usize {
-        let at = self.add(server, &format!("{issuer} {}", guarded.id), &guarded.description);
-        if let Some(thing) = self.things.get_mut(at).filter(|_| guarded.description.name.is_none()) {
-            thing.name = guarded.id.as_str().to_owned();
-            thing.haystack = haystack_of(server, &thing.name, &guarded.description);
-        }
-        at
-    }
-
-    fn available(&mut self, server: &str, available: &AvailableResource) {
-        let Some(id) = available.own_id() else { return };
-        let at = self.add(server, id.as_str(), &available.description);
-        for registration in &available.registrations {
-            let issuer = registration.authorization_server.clone();
-            if let Some(id) = &registration.authorization_server_resource_id {
-                self.at_guard.insert((issuer.clone(), id.clone()), at);
-            }
-            let guard = Guard {
-                issuer,
-                link: None,
-                id: registration.authorization_server_resource_id.clone(),
-                scopes: registration.registered_scopes.clone(),
-                state: registration.state,
-                page: None,
-                plain: self.plain.contains(&registration.authorization_server),
-                registration: Some(registration.id.clone()),
-                error: registration.error.clone(),
-            };
-            self.things.get_mut(at).into_iter().for_each(|thing| thing.guards.push(guard.clone()));
-        }
-    }
-
-    fn guarded(&mut self, issuer: &str, link: &str, guarded: &Guarded) {
-        let named = (issuer.to_owned(), guarded.id.clone());
-        let server = guarded.resource_server.as_str();
-        // an authorization server's name for a thing is its own: another's of the same spelling is another thing
-        let own_id = guarded.description.own_id.as_ref().map(|id| id.as_str().to_owned());
-        let at_server = own_id.as_ref().and_then(|own_id| self.at_server.get(&(server.to_owned(), own_id.clone())));
-        let known = self.at_guard.get(&named).or(at_server);
-        let at = match known.copied() {
-            Some(at) => at,
-            // of a server that is not linked, or does not let itself be managed
-            None => match own_id {
-                Some(own_id) => self.add(server, &own_id, &guarded.description),
-                None => self.add_unnamed(server, issuer, guarded),
-            },
-        };
-        self.at_guard.insert(named, at);
-        let Some(thing) = self.things.get_mut(at) else { return };
-        let same = |guard: &&mut Guard| guard.issuer == issuer && guard.id.as_ref().is_none_or(|id| *id == guarded.id);
-        match thing.guards.iter_mut().find(same) {
-            Some(guard) => {
-                guard.link = Some(link.to_owned());
-                guard.id = Some(guarded.id.clone());
-                guard.page = guarded.user_access_policy_uri.clone();
-            }
-            None => thing.guards.push(Guard {
-                issuer: issuer.to_owned(),
-                link: Some(link.to_owned()),
-                id: Some(guarded.id.clone()),
-                scopes: guarded.description.resource_scopes.clone(),
-                state: RegistrationState::Active,
-                page: guarded.user_access_policy_uri.clone(),
-                plain: false,
-                registration: None,
-                error: None,
-            }),
-        }
-    }
-
-    fn policy(&mut self, issuer: &str, link: &str, policy: &PolicyDocument) {
-        let at = match (&policy.resource_id, &policy.resource_server, &policy.own_id) {
-            (Some(id), ..) => self.at_guard.get(&(issuer.to_owned(), id.clone())),
-            (None, Some(server), Some(own_id)) => self.at_server.get(&(server.as_str().to_owned(), own_id.as_str().to_owned())),
-            _ => None,
-        };
-        let (Some(thing), Some(id)) = (at.and_then(|at| self.things.get_mut(*at)), &policy.id) else { return };
-        thing.shares.push(Share {
-            link: link.to_owned(),
-            policy: id.clone(),
-            who: words::who(&policy.required_claims),
-            scopes: policy.resource_scopes.clone(),
-            until: policy.expires_at,
-            clients: policy.client_id.iter().map(|client| client.as_str().to_owned()).collect(),
-            token: policy.authority.clone(),
-            delegated: policy.delegation.is_some(),
-        });
-    }
+/// The key of what a resource server calls by this id of its own.
+pub(crate) fn key_of_own(server: &str, own_id: &OwnResourceId) -> String {
+    key_of(server, own_id.as_str())
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@
 //! ([`sync`]), so that a slow or dead one never holds up a page; what is asked of them is kept until they confirm it
 //! ([`task`]).
 
+mod answering;
 mod consent_receipt;
 mod delegating;
 mod for_other;
 mod guarding;
 mod history;
 mod holdings;
+mod ledger;
 mod link;
 mod notice;
 mod pages;
@@ -24,6 +26,7 @@ mod store;
 mod sync;
 mod task;
 mod vault;
+mod vault_queue;
 mod words;
 
 pub use pages::router;
@@ -70,6 +73,12 @@ pub enum Trouble {
     /// A server does not answer.
     #[error("{0}")]
     Away(String),
+    /// She does more at once than one person does.
+    #[error("{0}")]
+    TooMany(String),
+    /// Too many people do something slow right now.
+    #[error("{0}")]
+    Busy(String),
 }
 
 impl From<ClientError> for Trouble {
@@ -103,8 +112,8 @@ pub struct Manager {
     vault: Mutex<vault::Vault>,
     /// What was shown to be signed.
     prepared: Mutex<HashMap<String, signing::Prepared>>,
-    /// One slow derivation of a key at a time.
-    slow: tokio::sync::Mutex<()>,
+    /// The line before slow derivations of keys.
+    slow: vault_queue::VaultQueue,
     /// Servers that are being asked for what is on its way.
     tending: Mutex<HashSet<(String, String)>>,
     /// One at a time renews the tokens of a link.
@@ -147,7 +156,7 @@ impl Manager {
             turns: Mutex::default(),
             vault: Mutex::default(),
             prepared: Mutex::default(),
-            slow: tokio::sync::Mutex::default(),
+            slow: vault_queue::VaultQueue::default(),
             csrf,
             news: broadcast::Sender::new(NEWS),
             closing: watch::Sender::new(false),

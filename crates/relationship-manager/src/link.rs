@@ -20,6 +20,18 @@ fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.into()))
 }
 
+/// An address in its one form; one at a host with a port, as laboratories have them, is taken as it is in ASCII.
+pub(crate) fn reachable_address(typed: &str) -> Option<String> {
+    let at_port = || {
+        let (local, host) = typed.rsplit_once('@')?;
+        let (name, port) = host.rsplit_once(':')?;
+        let local = types::email::normalize(&format!("{local}@host.example"))?.rsplit_once('@')?.0.to_owned();
+        let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)) && port.parse::<u16>().is_ok();
+        (fits && !name.is_empty()).then(|| format!("{local}@{}:{port}", name.to_ascii_lowercase()))
+    };
+    types::email::normalize(typed).or_else(at_port)
+}
+
 /// What an authorization server of these metadata is to a manager.
 fn guard_of(metadata: &Metadata) -> Result<Place, Trouble> {
     let issuer = metadata.issuer.clone();
@@ -62,9 +74,10 @@ impl Manager {
     pub(crate) async fn find_server(&self, typed: &str) -> Result<(Place, Option<String>), Trouble> {
         let typed = typed.trim();
         if !typed.contains("://") && typed.contains('@') {
-            let issuer = self.client.issuer_of(typed).await?;
+            let Some(address) = reachable_address(typed) else { return refused(format!("`{typed}` is no e-mail address")) };
+            let issuer = self.client.issuer_of(&address).await?;
             let metadata = self.metadata_of(&issuer).await?;
-            return Ok((guard_of(&metadata)?, Some(typed.to_owned())));
+            return Ok((guard_of(&metadata)?, Some(address)));
         }
         let typed = if typed.contains("://") { typed.to_owned() } else { format!("https://{typed}") };
         let Ok(url) = url::Url::parse(&typed) else { return refused(format!("`{typed}` is no address and no URL")) };
@@ -210,6 +223,7 @@ impl Manager {
             }
         }
         self.store.delete_link(owner, id).await?;
+        self.end_tasks(owner, id).await?;
         self.look_again(owner);
         Ok(())
     }

@@ -15,9 +15,10 @@ mod requests;
 mod self_issued;
 mod servers;
 mod sharing;
+mod thing;
 mod things;
 
-use crate::person::{BEGUN_LIFETIME, Person, cookie};
+use crate::person::{BEGUN_LIFETIME, Person, cookie, is_own_form};
 use crate::{Manager, Trouble};
 use askama::Template;
 use axum::Router;
@@ -44,10 +45,10 @@ type Shown = Result<Response, Trouble>;
 pub fn router(manager: Arc<Manager>) -> Router {
     Router::new()
         .route("/", get(things::list))
-        .route("/thing/{key}", get(things::show))
+        .route("/thing/{key}", get(thing::show))
         .route("/share", get(sharing::share_form).post(sharing::share))
-        .route("/thing/{key}/try", post(things::what_if))
-        .route("/withdraw", post(things::withdraw))
+        .route("/thing/{key}/try", post(thing::what_if))
+        .route("/withdraw", post(thing::withdraw))
         .route("/guard", get(guarding::form).post(guarding::carry_out))
         .route("/unguard", post(guarding::let_go))
         .route("/history", get(history::show))
@@ -130,7 +131,8 @@ fn page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // no other origin learns where she was; our own forms say theirs (under `no-referrer` browsers would say `null`)
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
@@ -153,6 +155,8 @@ fn shown(manager: &Manager, person: Option<&Person>, answer: Shown) -> Response 
             let (status, title) = match &trouble {
                 Trouble::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Not now"),
                 Trouble::Away(_) => (StatusCode::BAD_GATEWAY, "No answer"),
+                Trouble::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "Wait a moment"),
+                Trouble::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "Wait a moment"),
                 Trouble::Refused(_) => (StatusCode::BAD_REQUEST, "That did not work"),
             };
             error_page(manager, person, status, title, &trouble.to_string())
@@ -236,7 +240,11 @@ async fn posted(
         Err(what) => return error_page(&manager, None, StatusCode::BAD_REQUEST, "That did not work", what),
     };
     at_desk(manager, &parts.headers, async |manager, person| {
-        // of equal length, and nothing to be timed: the field is a hash of the session
+        if !is_own_form(&manager.settings.url, &parts.headers) {
+            let what = "This form came from another site than this desk. Open the page here, and send it from there.";
+            return Ok(error_page(manager, Some(person), StatusCode::FORBIDDEN, "Not from here", what));
+        }
+        // of equal length, and nothing to be timed: the field is a hash of the session's cookie, new with each log-in
         if fields.one("csrf") != person.csrf {
             let what =
                 "This form is not from a page of yours, or the desk was restarted. Go back, load the page again, and send it.";
@@ -254,8 +262,7 @@ async fn read_form(body: Body) -> Result<Fields, &'static str> {
 
 /// A cookie that says which log-in this browser began.
 fn with_begun(manager: &Manager, mut response: Response, state: &str) -> Response {
-    let secure = if manager.settings.url.starts_with("https:") { "; Secure" } else { "" };
-    let text = format!("{BEGUN}={state}; Path=/callback; HttpOnly; SameSite=Lax; Max-Age={BEGUN_LIFETIME}{secure}");
+    let text = manager.cookies().set(BEGUN, state, BEGUN_LIFETIME);
     response.headers_mut().extend(HeaderValue::from_str(&text).ok().map(|value| (header::SET_COOKIE, value)));
     response
 }
@@ -294,24 +301,31 @@ async fn callback(State(manager): Desk, request: Request) -> Response {
 async fn returned(manager: &Arc<Manager>, headers: &HeaderMap, person: Option<&Person>, query: &Fields) -> Shown {
     let refused = |what: &str| Err(Trouble::Refused(what.to_owned()));
     let state = query.one("state");
-    if state.is_empty() || cookie(headers, BEGUN).as_deref() != Some(state) {
+    let brought = cookie(&manager.cookies(), headers, BEGUN)?;
+    let Some(brought) = brought.filter(|_| !state.is_empty()) else {
         return refused("This answer does not belong to this browser. Start again.");
-    }
-    let Some(begun) = manager.store.take_begun(state, manager.now()).await? else {
+    };
+    let begun = match manager.begun_log_in(&brought) {
+        // a log-in that began before anybody was known: the browser alone has kept it
+        Some(begun) if begun.flow.state == state => Some(begun),
+        _ if brought == state => manager.store.take_begun(state, manager.now()).await?,
+        _ => return refused("This answer does not belong to this browser. Start again."),
+    };
+    let Some(begun) = begun.filter(|begun| manager.now() < begun.expires) else {
         return refused("This was answered before, or took too long. Start again.");
     };
     match (&begun.linking, person) {
         (None, _) => {
             let id = manager.finish_log_in(&begun, &query.0).await?;
-            let secure = if manager.settings.url.starts_with("https:") { "; Secure" } else { "" };
-            let text = format!("{}={id}; Path=/; HttpOnly; SameSite=Lax{secure}", manager.session_cookie());
+            let text = manager.session_line(&id);
             let mut response = see_other(begun.back.as_deref().unwrap_or("/"));
             response.headers_mut().extend(HeaderValue::from_str(&text).ok().map(|value| (header::SET_COOKIE, value)));
             Ok(response)
         }
         (Some(linking), Some(person)) => {
             let link = manager.finish_link(person, &begun, linking, &query.0).await?;
-            manager.read_servers(&person.owner, [link.id]).await;
+            manager.read_servers(&person.owner, [link.id.clone()]).await;
+            manager.resume_tasks(&person.owner, &link).await?;
             Ok(see_other("/servers"))
         }
         (Some(_), None) => refused("You were logged out meanwhile. Log in, and link the server again."),

@@ -145,17 +145,17 @@ impl Manager {
 
     /// Opens the key that this passkey opens; wrong ones count as wrong passphrases do.
     pub(crate) async fn open_by_passkey(&self, person: &Person, brought: Brought<'_>) -> Result<OpenKey, Trouble> {
-        self.may_try(person)?;
         let all = self.store.list_vault_passkeys::<SealedByPasskey>(&person.owner)?;
         let known = all.iter().find(|one| one.credential == brought.credential);
         let Some(known) = known else { return refused("This passkey opens no key of yours here.") };
+        self.take_try(person)?;
         match brought.open(known) {
             Some(open) => {
                 self.keep_open(person, open.clone());
                 self.right_try(person);
                 Ok(open)
             }
-            None => self.wrong_try(person, "This passkey and the key do not belong together."),
+            None => refused("This passkey and the key do not belong together."),
         }
     }
 

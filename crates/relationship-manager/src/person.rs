@@ -2,15 +2,17 @@
 
 use crate::store::{Begun, Session};
 use crate::{Manager, Trouble};
-use client::oauth::CodeRequest;
 use client::{Client, Credentials};
-use http::HeaderMap;
 use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
 use jose::{base64url, digest};
 use serde_json::Value;
+use ui::Cookies;
 
 /// Seconds that a log-in may take.
 pub(crate) const BEGUN_LIFETIME: i64 = 600;
+/// Longest page of ours, in bytes, that is gone back to after the log-in.
+const MAX_BACK_BYTES: usize = 1_500;
 /// Seconds that a session lasts.
 const SESSION_LIFETIME: i64 = 12 * 3600;
 
@@ -24,22 +26,37 @@ pub(crate) struct Person {
     pub(crate) session: String,
 }
 
-/// A cookie of a request.
-pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(own, _)| *own == name).map(|(_, value)| value.to_owned())
+/// Cookie of the session.
+const SESSION: &str = "wl_desk";
+
+/// A cookie of a request; one that came twice is refused, since somebody else may have set one of the two (threat 42).
+pub(crate) fn cookie(cookies: &Cookies, headers: &HeaderMap, name: &str) -> Result<Option<String>, Trouble> {
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let found = cookies.find(lines, name).map_err(|doubled| Trouble::Refused(doubled.to_string()))?;
+    Ok(found.map(str::to_owned))
+}
+
+/// Whether a form, or a program's call, may come from a page of this desk: by what the browser says of its origin.
+pub(crate) fn is_own_form(url: &str, headers: &HeaderMap) -> bool {
+    let origin = url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    let values = |name: &'static str| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    ui::is_own_form(&origin, values("origin"), values("sec-fetch-site"))
 }
 
 impl Manager {
-    /// Name of the session's cookie; where the manager is served by TLS, one that no other host can set.
-    pub(crate) fn session_cookie(&self) -> &'static str {
-        if self.settings.url.starts_with("https:") { "__Host-wl_desk" } else { "wl_desk" }
+    /// How its cookies are named and set: where it is served by TLS, so that no other host can set them.
+    pub(crate) fn cookies(&self) -> Cookies {
+        Cookies::of(&self.settings.url)
+    }
+
+    /// The line that sets the session's cookie.
+    pub(crate) fn session_line(&self, id: &str) -> String {
+        self.cookies().set(SESSION, id, SESSION_LIFETIME)
     }
 
     /// Who has sent this.
     pub(crate) fn person(&self, headers: &HeaderMap) -> Result<Option<Person>, Trouble> {
-        let Some(id) = cookie(headers, self.session_cookie()) else { return Ok(None) };
+        let Some(id) = cookie(&self.cookies(), headers, SESSION)? else { return Ok(None) };
         let session = self.store.find_session(&hashed(&id))?.filter(|session| self.now() < session.expires);
         Ok(session.map(|session| Person {
             owner: session.owner,
@@ -56,16 +73,20 @@ impl Manager {
         }
     }
 
-    /// Begins the log-in: where to send the browser, and the state that it keeps.
+    /// Begins the log-in: where to send the browser, and what it keeps. Nobody is known yet, so nothing is written here and
+    /// nothing pushed to the log-in (threat 41): the browser has it all, sealed.
     pub(crate) async fn begin_log_in(&self, back: Option<String>) -> Result<(String, String), Trouble> {
         let metadata = self.metadata_of(&self.settings.login).await?;
-        let callback = self.callback();
-        let request = CodeRequest { redirect_uri: &callback, scope: "openid profile email", ..CodeRequest::default() };
-        let (url, flow) = self.login_client().await?.begin_pushed(&metadata, &request).await?;
-        let state = flow.state.clone();
+        let (url, flow) = self.login_client().await?.begin_code(&metadata, &self.callback(), "openid profile email", None)?;
+        // what does not fit into a cookie is not gone back to
+        let back = back.filter(|back| back.len() <= MAX_BACK_BYTES);
         let begun = Begun { flow, expires: self.now().plus(BEGUN_LIFETIME), linking: None, back };
-        self.store.put_begun(&begun, self.now()).await?;
-        Ok((url, state))
+        Ok((url, self.store.sealed_for_browser(&begun)?))
+    }
+
+    /// A log-in that a browser brings back as it was given: for the log-in of this desk alone.
+    pub(crate) fn begun_log_in(&self, brought: &str) -> Option<Begun> {
+        self.store.opened_from_browser::<Begun>(brought).filter(|begun| begun.linking.is_none())
     }
 
     /// After it: the session's cookie.

@@ -2,12 +2,13 @@
 //! by itself. The old word is withdrawn once the new one stands.
 
 use crate::Manager;
-use crate::holdings::{Holdings, Share, Thing};
+use crate::holdings::{Basis, Holdings, Thing};
+use crate::ledger::{Said, Word, scopes_for};
 use crate::person::Person;
 use crate::signing::{Draft, Form, LIFETIME, Prepared, jti_of};
-use jose::UnverifiedJws;
+use jose::ResourceOwnerToken;
 use serde_json::json;
-use types::Timestamp;
+use types::{OwnResourceId, Timestamp};
 
 /// Seconds before its end from which on a signed share is proposed.
 const SOON: i64 = 14 * 86_400;
@@ -18,38 +19,61 @@ fn ends_soon(begin: i64, end: i64, now: Timestamp) -> bool {
     end.saturating_sub(begin) == LIFETIME && now.0 < end && end < now.plus(SOON).0
 }
 
+/// Something that she signed and that ends soon: the word, and one of the things that it names.
+pub(crate) struct EndingWord<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) token: &'a ResourceOwnerToken,
+    pub(crate) thing: &'a Thing,
+    pub(crate) own_id: &'a OwnResourceId,
+}
+
 impl Holdings {
-    /// Signed shares that end soon.
-    pub(crate) fn ending(&self, now: Timestamp) -> Vec<(&Thing, &Share)> {
-        let soon = |share: &&Share| {
-            let Some(claims) = share.token.as_deref().and_then(|token| UnverifiedJws::parse(token).ok()) else { return false };
-            let number = |name: &str| claims.claimed_value(name).and_then(|value| value.as_i64()).unwrap_or_default();
-            ends_soon(number("iat"), number("exp"), now)
+    /// What of her ledger ends soon, thing by thing. Nothing that a server lists comes in here (threat 36).
+    pub(crate) fn ending_words(&self, now: Timestamp) -> Vec<EndingWord<'_>> {
+        let of = |(id, word)| {
+            let (id, word): (&str, &Word) = (id, word);
+            let Said::Share(token) = &word.said else { return Vec::new() };
+            if !ends_soon(token.iat.0, token.exp.0, now) {
+                return Vec::new();
+            }
+            let things = token.resources.iter().filter_map(|one| {
+                let thing = self.kept(one.resource_server.as_str(), one.resource_id.as_str())?;
+                // one that its keeper says is taken back is no share any more
+                let stands = thing.shares.iter().any(|share| matches!(&share.basis, Basis::Signed { word } if word == id));
+                (thing.is_vouched && stands).then_some(EndingWord { id, token, thing, own_id: &one.resource_id })
+            });
+            things.collect()
         };
-        let of = |thing| {
-            let thing: &Thing = thing;
-            thing.shares.iter().filter(soon).map(move |share| (thing, share)).collect::<Vec<_>>()
-        };
-        self.things.iter().flat_map(of).collect()
+        self.ledger.live(now).flat_map(of).collect()
     }
 }
 
 impl Manager {
-    /// What she would sign to renew what ends soon: the same words, by the key that she has now, with a new end.
+    /// What she would sign to renew what ends soon: the same words about the same thing, by the key that she has now, with a
+    /// new end. One token for each thing, for the server that guards it now.
     pub(crate) fn prepare_renewal(&self, person: &Person, holdings: &Holdings, did: &str) -> (String, Prepared) {
         let now = self.now();
-        let draft = |(thing, share): (&Thing, &Share)| {
-            let old = UnverifiedJws::parse(share.token.as_deref()?).ok()?;
+        let draft = |ending: EndingWord<'_>| {
+            let (token, thing) = (ending.token, ending.thing);
+            let scopes = scopes_for(token, &thing.server, ending.own_id);
+            let guard = thing.usable_guards().find(|guard| token.aud.contains(&guard.issuer))?;
             let claims = json!({
-                "jti": jti_of(self), "iss": did, "resource_owner_id": did, "aud": old.claimed_value("aud")?, "iat": now,
-                "exp": now.plus(LIFETIME), "resources": old.claimed_value("resources")?,
-                "allowed_rqp": old.claimed_value("allowed_rqp")?,
+                "jti": jti_of(self), "iss": did, "resource_owner_id": did, "aud": [thing.server, guard.issuer], "iat": now,
+                "exp": now.plus(LIFETIME), "resources": [thing.entry(&scopes)?], "allowed_rqp": token.allowed_rqp,
             });
-            let replaces = Some((thing.key.clone(), share.policy.as_str().to_owned()));
-            let (link, name) = (share.link.clone(), thing.name.clone());
-            Some(Draft { form: Form::ResourceOwnerToken, link, name, claims, replaces })
+            let (link, name, guard) = (guard.link.clone()?, thing.name.clone(), guard.issuer.clone());
+            let replaces = Some(ending.id.to_owned());
+            Some(Draft { form: Form::ResourceOwnerToken, link, guard, name, claims, replaces })
         };
-        let drafts = holdings.ending(now).into_iter().filter_map(draft).collect();
+        let mut drafts: Vec<Draft> = holdings.ending_words(now).into_iter().filter_map(draft).collect();
+        // the old word goes only where all that it names stands anew
+        let parts = |id: &String| match holdings.word(id).map(|word| &word.said) {
+            Some(Said::Share(token)) => token.resources.len(),
+            _ => usize::MAX,
+        };
+        let renewed: Vec<String> = drafts.iter().filter_map(|draft| draft.replaces.clone()).collect();
+        let whole = |id: &String| renewed.iter().filter(|one| *one == id).count() >= parts(id);
+        drafts.iter_mut().for_each(|draft| draft.replaces = draft.replaces.take().filter(whole));
         self.keep_shown(person, drafts)
     }
 }

@@ -1,15 +1,15 @@
 //! Sharing and withdrawing, over all servers at once; and answering requests.
 
-use crate::holdings::{Guard, Holdings, Known, Share, Thing, Who};
+use crate::holdings::{Basis, Guard, Holdings, Known, ListedPolicy, Share, Thing, Who};
+use crate::ledger::{Said, Word, id_of};
 use crate::store::Place;
 use crate::task::Wanted;
 use crate::{Manager, PATIENCE, Trouble};
 use client::api::{ApiAnswer, ApiBody, ApiCall};
 use futures_util::future::join_all;
 use http::Method;
-use jose::UnverifiedJws;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use types::access_request::{AccessRequestDocument, AccessRequestState};
 use types::available_resource::RegistrationState;
@@ -25,6 +25,15 @@ pub(crate) struct Sharing {
     pub(crate) who: Who,
     pub(crate) scopes: ScopeSet,
     pub(crate) until: Option<Timestamp>,
+    /// Only by this linked server, and for this client of it: where that server asked for it.
+    pub(crate) at: Option<SharedAt>,
+}
+
+/// The server and the client that a share is for.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedAt {
+    pub(crate) link: String,
+    pub(crate) client: String,
 }
 
 /// What came of it.
@@ -35,17 +44,47 @@ pub(crate) struct Shared {
     pub(crate) failed: Vec<String>,
 }
 
+/// What must happen so that something is over.
+#[derive(Debug, Default)]
+struct Ending {
+    /// Words of hers that end.
+    words: Vec<Word>,
+    wanted: Vec<Wanted>,
+}
+
+/// One path segment.
+pub(crate) fn segment(text: &str) -> String {
+    // `+` is a space in forms alone; dots alone would be a way out of the folder
+    let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
+    if text.chars().all(|c| c == '.') { text.replace('.', "%2E") } else { text }
+}
+
+/// What a server is to hear that is not linked.
+fn unheard(url: &str, what: String) -> Wanted {
+    let url_of_server = url.to_owned();
+    Wanted { link: String::new(), server: url_of_server, what, method: Method::POST, url: String::new(), body: None, word: None }
+}
+
 impl Thing {
     /// Where a share of it is written: an active registration at a linked server that offers at least one of the scopes.
     pub(crate) fn guard_for(&self, scopes: &ScopeSet) -> Option<&Guard> {
-        let fits = |guard: &&Guard| {
-            guard.state == RegistrationState::Active
-                && guard.link.is_some()
-                && guard.id.is_some()
-                && !guard.scopes.intersection(scopes).is_empty()
-        };
+        let fits = |guard: &&Guard| !guard.scopes.intersection(scopes).is_empty();
         // the one that offers the most of what is wanted
-        self.guards.iter().filter(fits).max_by_key(|guard| guard.scopes.intersection(scopes).iter().count())
+        self.usable_guards().filter(fits).max_by_key(|guard| guard.scopes.intersection(scopes).iter().count())
+    }
+
+    /// The same for what is to be shared, at the server that it is for.
+    pub(crate) fn guard_of(&self, sharing: &Sharing) -> Option<&Guard> {
+        let Some(at) = &sharing.at else { return self.guard_for(&sharing.scopes) };
+        let here =
+            |guard: &&Guard| guard.link.as_ref() == Some(&at.link) && !guard.scopes.intersection(&sharing.scopes).is_empty();
+        self.usable_guards().find(here)
+    }
+
+    /// Linked servers that guard it now, as far as whoever keeps it agrees.
+    pub(crate) fn usable_guards(&self) -> impl Iterator<Item = &Guard> {
+        let usable = |guard: &&Guard| guard.state == RegistrationState::Active && guard.link.is_some() && guard.id.is_some();
+        self.guards.iter().filter(usable)
     }
 
     /// Why nothing can be shared from here, in words.
@@ -55,7 +94,10 @@ impl Thing {
             Some(guard) if guard.plain => {
                 format!("{} guards it and keeps to the bare UMA standard: share it on that server's own pages", guard.issuer)
             }
-            Some(guard) if guard.link.is_none() => format!("{} guards it: link that server first", guard.issuer),
+            Some(guard) if !guard.is_linked => format!("{} guards it: link that server first", guard.issuer),
+            Some(guard) if guard.link.is_none() => {
+                format!("{} should guard it, and does not say so: nothing is shared by it", guard.issuer)
+            }
             Some(_) => "no server that guards it offers this".to_owned(),
         }
     }
@@ -68,7 +110,7 @@ impl Manager {
         let (mut shared, mut at) = (Shared::default(), BTreeMap::<String, Vec<Value>>::new());
         for key in &sharing.things {
             let Some(thing) = holdings.thing(key) else { continue };
-            let guard = thing.guard_for(&sharing.scopes);
+            let guard = thing.guard_of(sharing);
             let Some((guard, link, id)) = guard.and_then(|guard| Some((guard, guard.link.clone()?, guard.id.clone()?))) else {
                 shared.failed.push(format!("{}: {}", thing.name, thing.why_not()));
                 continue;
@@ -143,34 +185,34 @@ impl Manager {
         Ok(client.api(&call).await?)
     }
 
-    /// Withdraws shares, and what else lets their people in.
+    /// Withdraws shares: what she signed by her ledger, whatever a server lists; what a server alone says at that server.
     pub(crate) async fn withdraw(self: &Arc<Self>, owner: &str, shares: &[(String, Share)]) -> Result<(), Trouble> {
         let holdings = self.holdings(owner)?;
-        let mut wanted = Vec::new();
-        for (name, share) in shares {
-            let Some(known) = holdings.server(&share.link) else { continue };
-            let Some(endpoint) = &known.snapshot.policy_endpoint else { continue };
-            wanted.push(deletion(known, format!("{}: {name}", share.who.name()), format!("{endpoint}/{}", share.policy)));
-            wanted.extend(holdings.told_to_servers(name, share));
-        }
-        self.ask(owner, wanted).await
+        let ending = holdings.ending(shares);
+        self.ask_and_end(owner, ending.wanted, &ending.words).await
     }
 
     /// Everything of somebody's at once: shares, and requests that were approved.
     pub(crate) async fn withdraw_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<(), Trouble> {
         let holdings = self.holdings(owner)?;
-        let mut wanted = Vec::new();
-        for (name, share) in holdings.shares_of(who) {
-            let Some(known) = holdings.server(&share.link) else { continue };
-            let Some(endpoint) = &known.snapshot.policy_endpoint else { continue };
-            wanted.push(deletion(known, format!("{}: {name}", who.name()), format!("{endpoint}/{}", share.policy)));
-            wanted.extend(holdings.told_to_servers(&name, &share));
-        }
+        let mut ending = holdings.ending(&holdings.shares_of(who));
         for (known, request) in holdings.approved_for(who) {
             let Some(endpoint) = &known.snapshot.access_requests_endpoint else { continue };
-            wanted.push(deletion(known, format!("{}: an approved request", who.name()), format!("{endpoint}/{}", request.id)));
+            let what = format!("{}: an approved request", who.name());
+            ending.wanted.push(deletion(known, what, format!("{endpoint}/{}", segment(request.id.as_str()))));
         }
-        self.ask(owner, wanted).await
+        self.ask_and_end(owner, ending.wanted, &ending.words).await
+    }
+
+    /// Takes back words of hers, by their names in the ledger.
+    pub(crate) async fn withdraw_words(self: &Arc<Self>, owner: &str, ids: &[String]) -> Result<(), Trouble> {
+        let holdings = self.known_holdings(owner)?;
+        let mut ending = Ending::default();
+        ids.iter().for_each(|id| holdings.end_word(id, &mut ending));
+        if ending.words.is_empty() {
+            return Ok(());
+        }
+        self.ask_and_end(owner, ending.wanted, &ending.words).await
     }
 
     /// Whether nothing passes at a server that she did not sign; her other settings there stay.
@@ -183,34 +225,11 @@ impl Manager {
         self.read_servers(owner, [link.to_owned()]).await;
         if answer.status == 200 { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
     }
-
-    /// Answers a request that waits at a server.
-    pub(crate) async fn decide(
-        self: &Arc<Self>,
-        owner: &str,
-        link: &str,
-        (request, of): (&str, &str),
-        decision: &Value,
-    ) -> Result<(), Trouble> {
-        // `of`: somebody who lets her decide
-        let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", of).finish();
-        let query = if of.is_empty() { String::new() } else { format!("?{query}") };
-        let at = |metadata: &types::metadata::Metadata| {
-            metadata.access_requests_endpoint.as_ref().map(|url| format!("{url}/{request}{query}"))
-        };
-        let answer = self.api_at(owner, link, Method::POST, at, Some(decision)).await?;
-        self.read_servers(owner, [link.to_owned()]).await;
-        match answer.status {
-            200 => Ok(()),
-            409 => Err(Trouble::Refused("This request was answered before, or has run out.".into())),
-            _ => Err(Trouble::Refused(answer.refusal())),
-        }
-    }
 }
 
 pub(crate) fn deletion(known: &Known, what: String, url: String) -> Wanted {
     let server = known.link.place.url().to_owned();
-    Wanted { link: known.link.id.clone(), server, what, method: Method::DELETE, url, body: None }
+    Wanted { link: known.link.id.clone(), server, what, method: Method::DELETE, url, body: None, word: None }
 }
 
 /// Who it is for, as a policy says it.
@@ -231,36 +250,89 @@ impl Holdings {
         self.things.iter().flat_map(of).collect()
     }
 
-    /// A signed share is withdrawn at each resource server that it names, too: they believe her, and no server for her.
-    fn told_to_servers(&self, name: &str, share: &Share) -> Vec<Wanted> {
-        let claims = share.token.as_deref().and_then(|token| UnverifiedJws::parse(token).ok());
-        let Some(claims) = claims else { return Vec::new() };
-        let (id, end) = (claims.claimed_value("jti"), claims.claimed_value("exp"));
-        let named = claims.claimed_value("resources").unwrap_or_default();
-        let servers: BTreeSet<String> = named
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|one| Some(one.get("resource_server")?.as_str()?.to_owned()))
-            .collect();
-        let told = |known: &Known| {
-            let Place::ResourceServer { resource, management, .. } = &known.link.place else { return None };
-            servers.contains(resource).then(|| Wanted {
-                link: known.link.id.clone(),
-                server: resource.clone(),
-                what: format!("{}: {name}, your signed word for it", share.who.name()),
-                method: Method::POST,
-                url: format!("{management}/my-withdrawn-tokens"),
-                body: Some(json!({"jti": id, "exp": end})),
-            })
+    /// All that must happen so that these shares are over.
+    fn ending(&self, shares: &[(String, Share)]) -> Ending {
+        let mut ending = Ending::default();
+        for (name, share) in shares {
+            match &share.basis {
+                Basis::Signed { word } => self.end_word(word, &mut ending),
+                Basis::Listed(listed) => ending.wanted.extend(self.end_listed(name, share, listed)),
+            }
+        }
+        ending
+    }
+
+    fn end_word(&self, id: &str, ending: &mut Ending) {
+        let Some(word) = self.word(id).filter(|_| !ending.words.iter().any(|word| id_of(&word.text) == id)) else { return };
+        let about = match &word.said {
+            Said::Share(token) => format!("{}: {}", crate::words::who_of_token(&token.allowed_rqp).name(), word.name),
+            Said::Delegation(delegation) => format!("{}: deciding for you", delegation.sub),
         };
-        self.servers.iter().filter_map(told).collect()
+        ending.wanted.extend(self.told_of(id, word, &about));
+        ending.words.push(word.clone());
+    }
+
+    /// Everybody who must hear of the end of a word: the places that stand in it, and no other, whatever a server lists.
+    pub(crate) fn told_of(&self, id: &str, word: &Word, about: &str) -> Vec<Wanted> {
+        let keepers = word.keepers().into_iter().map(|url| self.told_keeper(word, url, about));
+        let guards = word.guards.iter().flat_map(|url| self.told_guard(word, url, about));
+        keepers.chain(guards).map(|wanted| Wanted { word: Some(id.to_owned()), ..wanted }).collect()
+    }
+
+    /// A server that keeps things believes her, and nobody for her: it hears by the name of the word (protocol.md 3).
+    fn told_keeper(&self, word: &Word, url: &str, about: &str) -> Wanted {
+        let signed = if matches!(word.said, Said::Delegation(_)) {
+            "your signed word that they decide"
+        } else {
+            "your signed word for it"
+        };
+        let mut wanted = unheard(url, format!("{about}, {signed}"));
+        let Some(known) = self.keeper(url) else { return wanted };
+        let Place::ResourceServer { management, .. } = &known.link.place else { return wanted };
+        (wanted.link, wanted.url) = (known.link.id.clone(), format!("{management}/my-withdrawn-tokens"));
+        wanted.body = Some(json!({"jti": word.jti(), "exp": word.exp()}));
+        wanted
+    }
+
+    /// The same at an authorization server: one policy for each resource of the token.
+    fn told_guard(&self, word: &Word, url: &str, about: &str) -> Vec<Wanted> {
+        let known = self.servers.iter().find(|known| known.link.place.is_guard() && known.link.place.url() == url);
+        let endpoint = known.and_then(|known| match &word.said {
+            Said::Share(_) => known.snapshot.policy_endpoint.as_ref(),
+            Said::Delegation(_) => known.snapshot.delegations_endpoint.as_ref(),
+        });
+        let (Some(known), Some(endpoint)) = (known, endpoint) else {
+            let wanted = unheard(url, about.to_owned());
+            return vec![Wanted { method: Method::DELETE, ..wanted }];
+        };
+        // the parts of one token end together
+        vec![deletion(known, about.to_owned(), format!("{endpoint}/{}", segment(word.jti())))]
+    }
+
+    /// A policy that a server lists ends at that server, which alone knows of it; a delegate's word also where things are kept.
+    fn end_listed(&self, name: &str, share: &Share, listed: &ListedPolicy) -> Vec<Wanted> {
+        let about = format!("{}: {name}", share.who.name());
+        let known = self.server(&listed.link);
+        let mut wanted = Vec::new();
+        if let Some((known, endpoint)) = known.and_then(|known| Some((known, known.snapshot.policy_endpoint.as_ref()?))) {
+            wanted.push(deletion(known, about.clone(), format!("{endpoint}/{}", segment(share.id.as_str()))));
+        }
+        let Some(word) = &listed.by_delegate else { return wanted };
+        for url in &word.keepers {
+            let Some(known) = self.keeper(url) else { continue };
+            let Place::ResourceServer { management, .. } = &known.link.place else { continue };
+            let mut told = unheard(url, format!("{about}, signed for you"));
+            (told.link, told.url) = (known.link.id.clone(), format!("{management}/my-withdrawn-tokens"));
+            told.body = Some(json!({"jti": word.jti, "exp": word.exp}));
+            wanted.push(told);
+        }
+        wanted
     }
 
     /// Requests of somebody that she has approved, and that still let that person in.
     fn approved_for<'a>(&'a self, who: &'a Who) -> impl Iterator<Item = (&'a Known, &'a AccessRequestDocument)> {
         let of = |request: &&AccessRequestDocument| {
-            let email = request.requesting_party.get("email").and_then(Value::as_str).map(str::to_lowercase);
+            let email = request.requesting_party.get("email").and_then(Value::as_str).and_then(types::email::normalize);
             request.state == AccessRequestState::Approved && email.is_some_and(|email| *who == Who::Address(email))
         };
         let all = self.servers.iter().flat_map(|known| known.snapshot.requests.iter().map(move |request| (known, request)));
@@ -270,7 +342,8 @@ impl Holdings {
     /// One share of a thing.
     pub(crate) fn share(&self, thing: &str, policy: &str) -> Option<(String, Share)> {
         let thing = self.thing(thing)?;
-        let share = thing.shares.iter().find(|share| share.policy.as_str() == policy)?;
+        // what she signed comes first, whatever a server calls by the same name
+        let share = thing.shares.iter().find(|share| share.id.as_str() == policy)?;
         Some((thing.name.clone(), share.clone()))
     }
 }

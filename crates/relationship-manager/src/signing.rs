@@ -2,8 +2,9 @@
 //! whole; then exactly that is signed, once. And her credential, registered at her servers with proof.
 
 use crate::holdings::{Holdings, Known, Thing, Who};
+use crate::ledger::{Said, Word, id_of, word_of};
 use crate::person::Person;
-use crate::share::{Shared, Sharing, deletion};
+use crate::share::{Shared, Sharing, deletion, segment};
 use crate::store::Place;
 use crate::vault::OpenKey;
 use crate::{Manager, PATIENCE, Trouble, lock};
@@ -14,10 +15,11 @@ use http::Method;
 use jose::delegation::TYPE as DELEGATION;
 use jose::resource_owner_token::TYPE;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use types::Timestamp;
 use types::credential::PROOF_TYPE;
 use types::metadata::Metadata;
+use types::{ScopeSet, Timestamp};
 
 /// How long a token lives that names no end.
 pub(crate) const LIFETIME: i64 = 90 * 86_400;
@@ -50,12 +52,44 @@ impl Form {
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub(crate) form: Form,
-    /// Where it will be posted.
+    /// Where it will be posted, and the authorization server that this is.
     pub(crate) link: String,
+    pub(crate) guard: String,
     pub(crate) name: String,
     pub(crate) claims: Value,
-    /// The share whose place it takes: its thing and its policy.
-    pub(crate) replaces: Option<(String, String)>,
+    /// The word in her ledger whose place it takes.
+    pub(crate) replaces: Option<String>,
+}
+
+impl Draft {
+    /// The signature over exactly these claims, as the ledger keeps it.
+    fn sign(&self, key: &OpenKey, now: Timestamp) -> Result<Word, Trouble> {
+        let cannot = |_| Trouble::Refused("The key could not sign.".into());
+        let unreadable = |_| Trouble::Refused("What was shown is no token: it is not signed.".into());
+        let said = |claims: &Value| match self.form {
+            Form::ResourceOwnerToken => serde_json::from_value(claims.clone()).map(Said::Share).map_err(unreadable),
+            Form::Delegation => serde_json::from_value(claims.clone()).map(Said::Delegation).map_err(unreadable),
+            Form::SelfIssued => Err(Trouble::Refused("This is signed for your browser alone.".into())),
+        };
+        let said = said(&self.claims)?;
+        let typ = if self.form == Form::Delegation { DELEGATION } else { TYPE };
+        let text = key.key.sign_as(typ, &key.did, &self.claims).map_err(cannot)?;
+        Ok(word_of(said, text, &self.name, vec![self.guard.clone()], now))
+    }
+}
+
+impl Thing {
+    /// What a token says of this thing, and of nothing else. None where the server that keeps it is not linked: an
+    /// authorization server alone must not have anything signed for what somebody else keeps.
+    pub(crate) fn entry(&self, scopes: &ScopeSet) -> Option<Value> {
+        let own_id = self.description.own_id.as_ref().filter(|_| self.is_vouched)?;
+        let mut entry = json!({"resource_server": self.server, "resource_id": own_id, "allowed_scopes": scopes});
+        let location = self.description.resource_location.as_deref().filter(|url| client::uma::is_within(url, &self.server));
+        if let (Some(location), Some(members)) = (location, entry.as_object_mut()) {
+            members.insert("resource_location".into(), json!(location));
+        }
+        Some(entry)
+    }
 }
 
 /// What was shown to somebody.
@@ -76,24 +110,24 @@ impl Manager {
     pub(crate) fn prepare(&self, person: &Person, holdings: &Holdings, sharing: &Sharing, did: &str) -> (String, Prepared) {
         let now = self.now();
         let draft = |thing: &Thing| {
-            let guard = thing.guard_for(&sharing.scopes)?;
-            // only a thing that its own server names can be spoken of without an authorization server's names
-            let own_id = thing.description.own_id.clone()?;
-            let party = match &sharing.who {
+            let guard = thing.guard_of(sharing)?;
+            let mut party = match &sharing.who {
                 Who::Address(address) => json!({"claims": {"email": address}}),
                 Who::Anyone => json!({}),
                 Who::Other(_) => return None,
             };
-            let mut entry = json!({"resource_server": thing.server, "resource_id": own_id, "allowed_scopes": guard.scopes.intersection(&sharing.scopes)});
-            if let (Some(location), Some(entry)) = (&thing.description.resource_location, entry.as_object_mut()) {
-                entry.insert("resource_location".into(), json!(location));
+            // a client's name is its authorization server's own: `aud` names that one alone (protocol.md 3)
+            if let (Some(at), Some(members)) = (&sharing.at, party.as_object_mut()) {
+                members.insert("client_id".into(), json!([at.client]));
             }
+            let entry = thing.entry(&guard.scopes.intersection(&sharing.scopes))?;
             let claims = json!({
                 "jti": jti_of(self), "iss": did, "resource_owner_id": did, "aud": [thing.server, guard.issuer], "iat": now,
                 "exp": sharing.until.unwrap_or(now.plus(LIFETIME)), "resources": [entry], "allowed_rqp": party,
             });
             let (link, name) = (guard.link.clone()?, thing.name.clone());
-            Some(Draft { form: Form::ResourceOwnerToken, link, name, claims, replaces: None })
+            let guard = guard.issuer.clone();
+            Some(Draft { form: Form::ResourceOwnerToken, link, guard, name, claims, replaces: None })
         };
         let drafts = sharing.things.iter().filter_map(|key| holdings.thing(key)).filter_map(draft).collect();
         self.keep_shown(person, drafts)
@@ -110,35 +144,47 @@ impl Manager {
         (id, prepared)
     }
 
-    /// Signs exactly what was shown, once, and posts it.
+    /// Signs exactly what was shown, once; keeps it in her ledger, and then posts it. What a server does not take is taken
+    /// back at once: it has left the desk, and is nobody's to use.
     pub(crate) async fn sign(self: &Arc<Self>, person: &Person, id: &str, key: &OpenKey) -> Result<Shared, Trouble> {
         let prepared = self.take_shown(person, id)?;
-        let post = |draft: &Draft| {
-            let (draft, key, owner) = (draft.clone(), key.clone(), person.owner.clone());
+        let now = self.now();
+        let signed: Result<Vec<(Draft, Word)>, Trouble> =
+            prepared.drafts.into_iter().map(|draft| draft.sign(key, now).map(|word| (draft, word))).collect();
+        let signed = signed?;
+        let words: Vec<Word> = signed.iter().map(|(_, word)| word.clone()).collect();
+        self.store.put_words(&person.owner, &words, now).await?;
+        self.look_again(&person.owner);
+        let post = |(draft, word): &(Draft, Word)| {
+            let (draft, text, owner) = (draft.clone(), word.text.clone(), person.owner.clone());
             async move {
-                let posted = self.sign_and_post(&owner, &draft, &key).await;
-                posted.map(|()| draft.replaces).map_err(|trouble| format!("{}: {trouble}", draft.name))
+                let posted = self.post_signed(&owner, &draft, &text).await;
+                let outcome = posted.map(|()| draft.replaces).map_err(|trouble| format!("{}: {trouble}", draft.name));
+                (id_of(&text), outcome)
             }
         };
-        let outcomes: Vec<_> = stream::iter(&prepared.drafts).map(post).buffer_unordered(AT_ONCE).collect().await;
-        let holdings = self.holdings(&person.owner)?;
-        let (mut shared, mut old) = (Shared::default(), Vec::new());
-        for outcome in outcomes {
+        let outcomes: Vec<_> = stream::iter(&signed).map(post).buffer_unordered(AT_ONCE).collect().await;
+        let (mut shared, mut renewed, mut kept_old) = (Shared::default(), BTreeSet::new(), BTreeSet::new());
+        let mut over = Vec::new();
+        for (word, outcome) in outcomes {
             match outcome {
                 Ok(replaced) => {
                     shared.count = shared.count.saturating_add(1);
-                    old.extend(replaced.and_then(|(thing, policy)| holdings.share(&thing, &policy)));
+                    renewed.extend(replaced);
                 }
-                Err(what) => shared.failed.push(what),
+                Err(what) => {
+                    kept_old.extend(
+                        signed.iter().filter(|(_, one)| id_of(&one.text) == word).filter_map(|(draft, _)| draft.replaces.clone()),
+                    );
+                    shared.failed.push(what);
+                    over.push(word);
+                }
             }
         }
-        // the new ones stand: the old ones may go
-        if !old.is_empty() {
-            self.withdraw(&person.owner, &old).await?;
-        }
-        let mut links: Vec<String> = prepared.drafts.into_iter().map(|draft| draft.link).collect();
-        links.sort();
-        links.dedup();
+        // where every new one stands, the old one may go
+        over.extend(renewed.into_iter().filter(|old| !kept_old.contains(old)));
+        self.withdraw_words(&person.owner, &over).await?;
+        let links: BTreeSet<String> = signed.into_iter().map(|(draft, _)| draft.link).collect();
         self.read_servers(&person.owner, links).await;
         Ok(shared)
     }
@@ -166,13 +212,11 @@ impl Manager {
         }
     }
 
-    async fn sign_and_post(&self, owner: &str, draft: &Draft, key: &OpenKey) -> Result<(), Trouble> {
+    async fn post_signed(&self, owner: &str, draft: &Draft, text: &str) -> Result<(), Trouble> {
         let (link, client, metadata) = self.ready(owner, &draft.link).await?;
-        let (typ, media, url) = draft.form.parts(&metadata);
+        let (_, media, url) = draft.form.parts(&metadata);
         let url = url.ok_or_else(|| Trouble::Refused("this server does not take that".into()))?;
-        let token = key.key.sign_as(typ, &key.did, &draft.claims);
-        let token = token.map_err(|_| Trouble::Refused("The key could not sign.".into()))?;
-        let body = ApiBody::Compact(media, &token);
+        let body = ApiBody::Compact(media, text);
         let call = ApiCall { method: Method::POST, url, token: &link.access_token, bound: link.bound, body, patience: PATIENCE };
         let answer = client.api(&call).await?;
         if answer.status == 201 { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
@@ -228,21 +272,23 @@ impl Manager {
 }
 
 impl Manager {
-    /// A key counts nowhere any more, and nothing that it signed: asked of each server until it has confirmed.
+    /// A key counts nowhere any more, and nothing that it signed: asked of each server until it has confirmed. What stands in
+    /// the ledger under it is taken back by itself, so that it ends also where a server keeps silent about the key.
     pub(crate) async fn withdraw_credential(self: &Arc<Self>, owner: &str, subject: &str) -> Result<(), Trouble> {
         let holdings = self.holdings(owner)?;
-        let wanted: Vec<_> = holdings
-            .servers
-            .iter()
-            .flat_map(|known| {
-                let here = known.snapshot.credentials.iter().filter(|one| subject_of(&one.cred_value) == Some(subject));
-                let at = known.snapshot.credentials_endpoint.clone().unwrap_or_default();
-                here.map(move |one| deletion(known, format!("The key {subject} counts no more"), format!("{at}/{}", one.id)))
-            })
-            .collect();
-        if wanted.is_empty() {
+        let mut wanted = Vec::new();
+        for known in &holdings.servers {
+            let Some(at) = &known.snapshot.credentials_endpoint else { continue };
+            let here = known.snapshot.credentials.iter().filter(|one| subject_of(&one.cred_value) == Some(subject));
+            let what = format!("The key {subject} counts no more");
+            wanted.extend(here.map(|one| deletion(known, what.clone(), format!("{at}/{}", segment(&one.id)))));
+        }
+        let by_it = holdings.ledger.live(self.now()).filter(|(_, word)| word.signer() == subject);
+        let words: Vec<String> = by_it.map(|(id, _)| id.to_owned()).collect();
+        if wanted.is_empty() && words.is_empty() {
             return Err(Trouble::Refused("This key counts at no server of yours.".into()));
         }
+        self.withdraw_words(owner, &words).await?;
         self.ask(owner, wanted).await
     }
 }

@@ -2,6 +2,10 @@
 //! what was asked of them and is not confirmed. On the engine of `database`, in a file of its own; tokens and what servers
 //! said are sealed.
 
+mod ledger;
+mod task;
+mod vault;
+
 use client::oauth::CodeFlow;
 use database::{Batch, Column, Database, Index, Kind, Memory, Migrations, OpenError, Operation, Row, Scan, Sqlite, Table, Value};
 use jose::seal::SealingKey;
@@ -31,6 +35,7 @@ static VAULT: Table = Table { name: "vault", columns: &[text("owner"), text("did
 static VAULT_PASSKEY: Table =
     Table { name: "vault_passkey", columns: &[text("owner"), text("credential"), BODY], key: 2, indexes: &[] };
 static SNAPSHOT: Table = Table { name: "snapshot", columns: &[text("owner"), text("link"), BODY], key: 2, indexes: &[] };
+static LEDGER: Table = Table { name: "ledger", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[] };
 static TASK: Table = Table {
     name: "task",
     columns: &[text("owner"), text("id"), int("due"), BODY],
@@ -38,8 +43,8 @@ static TASK: Table = Table {
     indexes: &[Index { name: "task_by_due", columns: &[2], unique: false }],
 };
 
-/// A task that is done is due never.
-const NEVER: i64 = i64::MAX;
+/// What a seal for browsers is for: no row's, and no row is one.
+const IN_BROWSER: &[u8] = b"in a browser";
 
 static MIGRATIONS: Migrations = Migrations(&[
     "\
@@ -54,6 +59,7 @@ static MIGRATIONS: Migrations = Migrations(&[
      CREATE TABLE task (owner TEXT, id TEXT, due BIGINT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
      CREATE INDEX task_by_due ON task (due);",
     "CREATE TABLE vault_passkey (owner TEXT, credential TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, credential)) WITHOUT ROWID;",
+    "CREATE TABLE ledger (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;",
 ]);
 
 /// The store cannot be read or written right now; the cause is in the log.
@@ -120,6 +126,11 @@ impl Place {
         match self {
             Self::AuthorizationServer { issuer } | Self::BareStandard { issuer } | Self::ResourceServer { issuer, .. } => issuer,
         }
+    }
+
+    /// Whether it keeps things.
+    pub(crate) fn is_keeper(&self) -> bool {
+        matches!(self, Self::ResourceServer { .. })
     }
 
     /// Whether shares can be written there.
@@ -196,6 +207,17 @@ impl Store {
     fn sealed(&self, table: &Table, value: &impl Serialize) -> Result<Value, StoreAway> {
         let plain = serde_json::to_vec(value).map_err(away)?;
         Ok(self.key.seal(&plain, table.name.as_bytes(), &SystemRandomness).map_err(away)?.into())
+    }
+
+    /// What a browser keeps for this desk, and can neither read nor change.
+    pub(crate) fn sealed_for_browser(&self, value: &impl Serialize) -> Result<String, StoreAway> {
+        let plain = serde_json::to_vec(value).map_err(away)?;
+        Ok(jose::base64url::encode(self.key.seal(&plain, IN_BROWSER, &SystemRandomness).map_err(away)?))
+    }
+
+    /// What it brings back, if it is that.
+    pub(crate) fn opened_from_browser<T: DeserializeOwned>(&self, text: &str) -> Option<T> {
+        serde_json::from_slice(&self.key.open(&jose::base64url::decode(text)?, IN_BROWSER)?).ok()
     }
 
     /// What is there and does not open is an error: whoever took it for absent would make keys anew and forget withdrawals.
@@ -294,49 +316,6 @@ impl Store {
         self.write(vec![Operation::Put { table: &NOTICE, row }]).await
     }
 
-    /// An owner's keys, sealed under her passphrases.
-    pub(crate) fn list_keys<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<T>, StoreAway> {
-        Ok(self.list(&VAULT, &[owner.into()])?.into_iter().map(|(_, key)| key).collect())
-    }
-
-    pub(crate) async fn put_key(&self, owner: &str, did: &str, key: &impl Serialize) -> Result<(), StoreAway> {
-        let row = vec![owner.into(), did.into(), self.sealed(&VAULT, key)?];
-        self.write(vec![Operation::Put { table: &VAULT, row }]).await
-    }
-
-    /// Her keys as passkeys open them.
-    pub(crate) fn list_vault_passkeys<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<T>, StoreAway> {
-        Ok(self.list(&VAULT_PASSKEY, &[owner.into()])?.into_iter().map(|(_, sealed)| sealed).collect())
-    }
-
-    pub(crate) async fn put_vault_passkey(
-        &self,
-        owner: &str,
-        credential: &str,
-        sealed: &impl Serialize,
-    ) -> Result<(), StoreAway> {
-        let row = vec![owner.into(), credential.into(), self.sealed(&VAULT_PASSKEY, sealed)?];
-        self.write(vec![Operation::Put { table: &VAULT_PASSKEY, row }]).await
-    }
-
-    pub(crate) async fn delete_vault_passkey(&self, owner: &str, credential: &str) -> Result<(), StoreAway> {
-        let key = vec![owner.into(), credential.into()];
-        self.write(vec![Operation::Delete { table: &VAULT_PASSKEY, key }]).await
-    }
-
-    /// A key, in every form that there is of it.
-    pub(crate) async fn delete_key<'c>(
-        &self,
-        owner: &str,
-        did: &str,
-        credentials: impl Iterator<Item = &'c str>,
-    ) -> Result<(), StoreAway> {
-        let gone = |credential: &str| Operation::Delete { table: &VAULT_PASSKEY, key: vec![owner.into(), credential.into()] };
-        let mut operations: Vec<Operation> = credentials.map(gone).collect();
-        operations.push(Operation::Delete { table: &VAULT, key: vec![owner.into(), did.into()] });
-        self.write(operations).await
-    }
-
     /// What a server last said, by link.
     pub(crate) fn list_snapshots<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<(String, T)>, StoreAway> {
         let rows = self.list(&SNAPSHOT, &[owner.into()])?;
@@ -346,38 +325,6 @@ impl Store {
     pub(crate) async fn put_snapshot(&self, owner: &str, link: &str, snapshot: &impl Serialize) -> Result<(), StoreAway> {
         let row = vec![owner.into(), link.into(), self.sealed(&SNAPSHOT, snapshot)?];
         self.write(vec![Operation::Put { table: &SNAPSHOT, row }]).await
-    }
-
-    pub(crate) fn list_tasks<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<T>, StoreAway> {
-        Ok(self.list(&TASK, &[owner.into()])?.into_iter().map(|(_, task)| task).collect())
-    }
-
-    /// Of all owners, those that are to be tried now. One that does not open keeps nobody else's waiting.
-    pub(crate) fn list_due_tasks<T: DeserializeOwned>(&self, now: Timestamp, limit: usize) -> Result<Vec<T>, StoreAway> {
-        let scan = Scan { table: &TASK, index: Some(0), prefix: &[], after: None, descending: false, limit };
-        let rows = self.database.scan(&scan).map_err(away)?;
-        let due = |row: &Row| row.get(2).and_then(Value::as_int).is_some_and(|due| due <= now.0);
-        Ok(rows.into_iter().filter(due).filter_map(|row| self.opened(&TASK, &row).ok()).collect())
-    }
-
-    /// `due`: when it is tried again; none where that is not needed.
-    pub(crate) async fn put_tasks<'t, T: Serialize + 't>(
-        &self,
-        owner: &str,
-        tasks: impl IntoIterator<Item = (&'t str, Option<Timestamp>, &'t T)>,
-    ) -> Result<(), StoreAway> {
-        let mut operations = Vec::new();
-        for (id, due, task) in tasks {
-            let due = due.map_or(NEVER, |due| due.0);
-            operations
-                .push(Operation::Put { table: &TASK, row: vec![owner.into(), id.into(), due.into(), self.sealed(&TASK, task)?] });
-        }
-        self.write(operations).await
-    }
-
-    pub(crate) async fn delete_tasks(&self, owner: &str, ids: &[String]) -> Result<(), StoreAway> {
-        let delete = |id: &String| Operation::Delete { table: &TASK, key: vec![owner.into(), id.as_str().into()] };
-        self.write(ids.iter().map(delete).collect()).await
     }
 }
 
@@ -398,22 +345,42 @@ mod tests {
         store.put_about("sub", &About { owner: "alice".into(), link: "l".into() }).await.unwrap();
         let session = Session { owner: "alice".into(), name: "Alice".into(), expires: Timestamp(9) };
         store.put_session("s", &session, Timestamp(0)).await.unwrap();
-        store.put_tasks("alice", [("t", Some(Timestamp(1)), &"withdraw")]).await.unwrap();
+        let task: crate::task::Task = serde_json::from_value(serde_json::json!({"id": "t", "owner": "alice", "group": "g",
+            "what": "withdraw", "link": "l", "server": "s", "method": "DELETE", "url": "u", "body": null, "created": 0,
+            "standing": {"waiting": {"why": null}}, "tries": 0}))
+        .unwrap();
+        store.put_tasks(&[task], Timestamp(0)).await.unwrap();
         store.put_key("alice", "did:key:z", &"her key").await.unwrap();
         let right = std::mem::replace(&mut store.key, SealingKey::new(&[2; 32]).unwrap());
         assert_eq!(store.secret("signing-key", || Some(vec![2])).await, Err(StoreAway), "no key is made over one that is there");
         assert_eq!(store.find_about("sub"), Err(StoreAway));
-        assert!(store.find_session("s").is_err() && store.list_tasks::<String>("alice").is_err());
+        assert!(store.find_session("s").is_err() && store.list_tasks("alice").is_err());
         assert!(store.list_keys::<String>("alice").is_err());
         assert_eq!(store.find_about("another"), Ok(None), "what is absent is absent");
         store.key = right;
         assert_eq!(store.secret("signing-key", || Some(vec![2])).await, Ok(first));
-        assert_eq!(store.list_due_tasks::<String>(Timestamp(1), 10).unwrap(), ["withdraw"]);
+        assert_eq!(store.list_due_tasks(Timestamp(10), 10, |_| false).unwrap().len(), 1);
+    }
+
+    /// A log-in of nobody is kept by the browser alone, which can neither read nor change it, nor bring a row for it.
+    #[tokio::test]
+    async fn threat_41_s17_what_a_browser_keeps_is_sealed() {
+        let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+        let about = About { owner: "alice".into(), link: "l".into() };
+        let sealed = store.sealed_for_browser(&about).unwrap();
+        assert!(!sealed.contains("alice") && store.opened_from_browser::<About>(&sealed) == Some(about.clone()));
+        let Value::Blob(row) = store.sealed(&NOTICE, &about).unwrap() else { panic!() };
+        for other in [jose::base64url::encode(row), format!("{sealed}A"), String::new(), "rubbish".into()] {
+            assert_eq!(store.opened_from_browser::<About>(&other), None, "{other}");
+        }
+        let other = Store::in_memory(SealingKey::new(&[2; 32]).unwrap());
+        assert_eq!(other.opened_from_browser::<About>(&sealed), None);
     }
 
     #[test]
     fn tables_are_as_the_migration_makes_them() {
-        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &NOTICE, &VAULT, &VAULT_PASSKEY, &SNAPSHOT, &TASK] {
+        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &NOTICE, &VAULT, &VAULT_PASSKEY, &SNAPSHOT, &LEDGER, &TASK]
+        {
             let script = MIGRATIONS.0.join("\n");
             let line = script.lines().find(|line| line.contains(&format!("TABLE {} ", table.name))).unwrap();
             assert!(table.columns.iter().all(|column| line.contains(column.name)), "{}", table.name);

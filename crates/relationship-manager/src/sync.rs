@@ -5,6 +5,7 @@ use crate::consent_receipt::KeptReceipt;
 use crate::for_other::ForOther;
 use crate::history::{Audit, KeptHead, Told};
 use crate::holdings::{Holdings, Known};
+use crate::ledger::Ledger;
 use crate::store::{Link, Place};
 use crate::{KEPT_AT_MOST, Manager, PATIENCE, Trouble, lock};
 use client::Client;
@@ -41,6 +42,12 @@ pub(crate) struct Guarded {
     pub(crate) description: ResourceDescription,
 }
 
+/// A token that a resource server lets nobody in by any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WithdrawnToken {
+    pub(crate) jti: String,
+}
+
 /// What a server last said.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
@@ -54,6 +61,9 @@ pub(crate) struct Snapshot {
     pub(crate) available: Vec<AvailableResource>,
     #[serde(default)]
     pub(crate) servers: Vec<ChosenServer>,
+    /// Of a resource server: ids of tokens that it was told are taken back.
+    #[serde(default)]
+    pub(crate) withdrawn: Vec<WithdrawnToken>,
     /// Whether what she signs can count there, and by which keys it does.
     #[serde(default)]
     pub(crate) signs: bool,
@@ -105,10 +115,11 @@ pub(crate) struct Snapshot {
     pub(crate) keys: Vec<String>,
 }
 
-/// The readings of a link: how many were begun, and the turn.
+/// The readings of a link: how many were begun, what was changed by hand meanwhile, and the turn.
 #[derive(Default)]
 pub(crate) struct Reading {
     begun: AtomicU64,
+    changed: AtomicU64,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -179,6 +190,12 @@ impl Asking<'_> {
                 snapshot.credentials = self.list(&format!("{management}/my-credentials")).await?;
                 snapshot.credentials_endpoint = Some(format!("{management}/my-credentials"));
                 snapshot.servers = self.list(&format!("{management}/authorization-servers")).await?;
+                // not every resource server tells what it was told
+                match self.list(&format!("{management}/my-withdrawn-tokens")).await {
+                    Ok(withdrawn) => snapshot.withdrawn = withdrawn,
+                    Err(Trouble::Refused(_)) => snapshot.withdrawn = Vec::new(),
+                    Err(trouble) => return Err(trouble),
+                }
                 self.told(management, snapshot).await?;
             }
             // it says what it is, and nothing about her
@@ -246,7 +263,9 @@ impl Manager {
             let snapshot = snapshots.remove(&link.id).unwrap_or_default();
             Known { link, snapshot }
         });
-        let holdings = Arc::new(Holdings::of(known.collect()));
+        let (known, ledger): (Vec<Known>, Ledger) = (known.collect(), self.ledger(owner)?);
+        let hers = self.hers(owner, &known)?;
+        let holdings = Arc::new(Holdings::of(known, ledger, &hers, self.now()));
         let mut all = lock(&self.holdings);
         // what is not kept is read from the store again
         if all.values().filter(|(_, kept)| kept.is_some()).count() >= KEPT_AT_MOST {
@@ -290,9 +309,11 @@ impl Manager {
     }
 
     async fn read_into_store(self: &Arc<Self>, owner: &str, id: &str) -> Result<(), Trouble> {
+        let changed = self.change_count(owner, id);
         let before = self.store.list_snapshots::<Snapshot>(owner)?.into_iter().find(|(link, _)| link == id);
         let mut snapshot = before.map(|(_, snapshot)| snapshot).unwrap_or_default();
         let mut fresh = snapshot.clone();
+        self.take_in_words(owner, &snapshot).await?;
         let answer = match self.ready(owner, id).await {
             Ok((link, client, metadata)) => Asking { client: &client, link: &link }.read(&metadata, &mut fresh, self.now()).await,
             Err(trouble) => Err(trouble),
@@ -303,18 +324,29 @@ impl Manager {
             // its last word stays
             Err(trouble) => (snapshot.asked, snapshot.error) = (now, Some(trouble.to_string())),
         }
-        // unlinked meanwhile: nothing is kept
-        if self.store.find_link(owner, id)?.is_some() {
+        self.take_in_words(owner, &snapshot).await?;
+        // unlinked, or settled by her, meanwhile: what was read before is not kept
+        if changed == self.change_count(owner, id) && self.store.find_link(owner, id)?.is_some() {
             self.store.put_snapshot(owner, id, &snapshot).await?;
         }
         self.look_again(owner);
         Ok(())
     }
 
+    fn change_count(&self, owner: &str, id: &str) -> u64 {
+        lock(&self.reading).entry((owner.to_owned(), id.to_owned())).or_default().changed.load(Ordering::Acquire)
+    }
+
+    /// Something of a snapshot is changed by hand: a reading that is under way does not undo it.
+    fn count_change(&self, owner: &str, id: &str) {
+        lock(&self.reading).entry((owner.to_owned(), id.to_owned())).or_default().changed.fetch_add(1, Ordering::Release);
+    }
+
     /// She has linked it again: the keys that it has now are those of her choice.
     pub(crate) async fn trust_keys_anew(&self, owner: &str, id: &str) -> Result<(), Trouble> {
         let known = self.store.list_snapshots::<Snapshot>(owner)?.into_iter().find(|(link, _)| link == id);
         if let Some((_, snapshot)) = known {
+            self.count_change(owner, id);
             self.store.put_snapshot(owner, id, &Snapshot { keys: Vec::new(), ..snapshot }).await?;
             self.look_again(owner);
         }
@@ -326,6 +358,7 @@ impl Manager {
         let known = self.store.list_snapshots::<Snapshot>(owner)?.into_iter().find(|(link, _)| link == id);
         let Some((_, snapshot)) = known else { return Ok(()) };
         if let Some(head) = snapshot.audit.as_ref().map(|audit| audit.seen().clone()) {
+            self.count_change(owner, id);
             self.store.put_snapshot(owner, id, &Snapshot { audit: None, head: Some(head), ..snapshot }).await?;
             self.look_again(owner);
         }

@@ -1,6 +1,8 @@
 //! What is asked of servers and must be heard: withdrawals above all. A task is kept until its server has confirmed it,
 //! tried again with growing pauses, also after a restart; the owner sees who has not confirmed yet.
 
+use crate::ledger::Word;
+use crate::store::Link;
 use crate::{Manager, PATIENCE, Trouble, lock};
 use client::api::{ApiBody, ApiCall};
 use futures_util::StreamExt;
@@ -22,8 +24,12 @@ const AT_ONCE: usize = 16;
 const LONGEST_PAUSE: i64 = 60;
 /// Seconds that a confirmed one is shown.
 const SHOWN: i64 = 7 * 86_400;
-/// Most that one look tends.
-const TENDED: usize = 200;
+/// Seconds that one is shown which nobody could be told: as long as what she signs lives.
+const SHOWN_UNHEARD: i64 = crate::signing::LIFETIME;
+/// Most that one look tends of each server.
+const TENDED_OF_EACH: usize = 200;
+const NOT_LINKED: &str = "this server is not linked, so nobody can tell it: link it, and it is told";
+const UNLINKED: &str = "you unlinked this server before it confirmed: it may still let somebody in by it";
 
 /// Where a task stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +44,10 @@ pub(crate) enum Standing {
     },
     /// The server said no for good.
     Refused {
+        why: String,
+    },
+    /// Nobody can be told: the server is not linked. It may go on letting somebody in.
+    Unheard {
         why: String,
     },
 }
@@ -60,21 +70,28 @@ pub(crate) struct Task {
     pub(crate) created: Timestamp,
     pub(crate) standing: Standing,
     tries: u32,
+    /// The word in her ledger whose end it tells of.
+    #[serde(default)]
+    word: Option<String>,
 }
 
 /// What a task asks.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Wanted {
+    /// Empty where the server is not linked: that is shown, until it is.
     pub(crate) link: String,
     pub(crate) server: String,
     pub(crate) what: String,
     pub(crate) method: Method,
     pub(crate) url: String,
     pub(crate) body: Option<Value>,
+    /// The word in her ledger whose end it tells of.
+    pub(crate) word: Option<String>,
 }
 
 impl Task {
     /// When it is tried next.
-    fn due(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let pause = 2_i64.saturating_pow(self.tries.min(6)).min(LONGEST_PAUSE);
         matches!(self.standing, Standing::Waiting { .. }).then(|| now.plus(pause))
     }
@@ -84,29 +101,74 @@ impl Manager {
     /// Asks all of it at once. Servers that answer soon have answered when this returns; the others are asked on behind
     /// the page, and again until they confirm.
     pub(crate) async fn ask(self: &Arc<Self>, owner: &str, wanted: Vec<Wanted>) -> Result<(), Trouble> {
-        let (group, now) = (self.new_id(), self.now());
-        let tasks: Vec<Task> = wanted
-            .into_iter()
-            .map(|wanted| Task {
-                id: self.new_id(),
-                owner: owner.to_owned(),
-                group: group.clone(),
-                what: wanted.what,
-                link: wanted.link,
-                server: wanted.server,
-                method: wanted.method.as_str().to_owned(),
-                url: wanted.url,
-                body: wanted.body,
-                created: now,
-                standing: Standing::Waiting { why: None },
-                tries: 0,
-            })
-            .collect();
-        // on disk before the first is asked: nothing that she wanted is lost
-        self.store.put_tasks(owner, tasks.iter().map(|task| (task.id.as_str(), task.due(now), task))).await?;
+        self.ask_and_end(owner, wanted, &[]).await
+    }
+
+    /// The same for words that she takes back: their end is on disk with what is asked, before the first is asked.
+    pub(crate) async fn ask_and_end(self: &Arc<Self>, owner: &str, wanted: Vec<Wanted>, words: &[Word]) -> Result<(), Trouble> {
+        let tasks = self.tasks_of(owner, wanted);
+        self.store.withdraw_words(owner, words, &tasks, self.now()).await?;
+        self.look_again(owner);
+        let tasks = tasks.into_iter().filter(|task| matches!(task.standing, Standing::Waiting { .. })).collect();
         let asked = futures_util::future::join_all(self.start(tasks));
         let _ = tokio::time::timeout(PAGE_WAITS, asked).await;
         Ok(())
+    }
+
+    fn tasks_of(&self, owner: &str, wanted: Vec<Wanted>) -> Vec<Task> {
+        let (group, now) = (self.new_id(), self.now());
+        let standing = |wanted: &Wanted| match wanted.link.is_empty() {
+            true => Standing::Unheard { why: NOT_LINKED.to_owned() },
+            false => Standing::Waiting { why: None },
+        };
+        let task = |wanted: Wanted| Task {
+            id: self.new_id(),
+            owner: owner.to_owned(),
+            group: group.clone(),
+            standing: standing(&wanted),
+            what: wanted.what,
+            link: wanted.link,
+            server: wanted.server,
+            method: wanted.method.as_str().to_owned(),
+            url: wanted.url,
+            body: wanted.body,
+            word: wanted.word,
+            created: now,
+            tries: 0,
+        };
+        wanted.into_iter().map(task).collect()
+    }
+
+    /// A server is linked no more: what it has not confirmed is asked no more, and says so.
+    pub(crate) async fn end_tasks(&self, owner: &str, link: &str) -> Result<(), Trouble> {
+        let waits = |task: &Task| task.link == link && matches!(task.standing, Standing::Waiting { .. });
+        let ended = self.store.list_tasks(owner)?.into_iter().filter(waits);
+        let ended: Vec<Task> =
+            ended.map(|task| Task { standing: Standing::Unheard { why: UNLINKED.to_owned() }, ..task }).collect();
+        Ok(self.store.put_tasks(&ended, self.now()).await?)
+    }
+
+    /// A server is linked (again): it hears of what she took back meanwhile, and is asked again what it had not confirmed.
+    pub(crate) async fn resume_tasks(self: &Arc<Self>, owner: &str, link: &Link) -> Result<(), Trouble> {
+        let url = link.place.url();
+        let unheard = |task: &Task| task.server == url && matches!(task.standing, Standing::Unheard { .. });
+        let tasks: Vec<Task> = self.store.list_tasks(owner)?.into_iter().filter(unheard).collect();
+        let (never_asked, asked): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| task.url.is_empty());
+        let again = |task: Task| Task { link: link.id.clone(), standing: Standing::Waiting { why: None }, ..task };
+        self.store.put_tasks(&asked.into_iter().map(again).collect::<Vec<_>>(), self.now()).await?;
+        let holdings = self.known_holdings(owner)?;
+        let (mut wanted, mut replaced) = (Vec::new(), Vec::new());
+        for task in never_asked {
+            let word = task.word.as_deref().and_then(|id| Some((id, holdings.word(id)?)));
+            let all = word.map(|(id, word)| holdings.told_of(id, word, &task.what)).unwrap_or_default();
+            let here: Vec<Wanted> = all.into_iter().filter(|one| one.server == url && !one.link.is_empty()).collect();
+            if !here.is_empty() {
+                replaced.push(task.id);
+                wanted.extend(here);
+            }
+        }
+        self.ask(owner, wanted).await?;
+        Ok(self.store.delete_tasks(owner, &replaced).await?)
     }
 
     /// Each server for itself, so that none holds up another; one that is being asked already has its turn later.
@@ -143,9 +205,8 @@ impl Manager {
     }
 
     async fn keep(&self, tasks: Vec<Task>) {
-        let Some(owner) = tasks.first().map(|task| task.owner.clone()) else { return };
         let now = self.now();
-        let kept = self.store.put_tasks(&owner, tasks.iter().map(|task| (task.id.as_str(), task.due(now), task))).await;
+        let kept = self.store.put_tasks(&tasks, now).await;
         if let Err(error) = kept {
             tracing::warn!(%error, "tasks could not be kept");
         }
@@ -174,9 +235,10 @@ impl Manager {
         Ok(client.api(&call).await?.status)
     }
 
-    /// Those whose time has come.
+    /// Those whose time has come: of each server some, so that one which hangs does not take all the places.
     pub(crate) fn tend_tasks(self: &Arc<Self>) {
-        match self.store.list_due_tasks(self.now(), TENDED) {
+        let busy = lock(&self.tending).clone();
+        match self.store.list_due_tasks(self.now(), TENDED_OF_EACH, |server| busy.contains(server)) {
             Ok(due) => drop(self.start(due)),
             Err(error) => tracing::warn!(%error, "tasks could not be read"),
         }
@@ -186,7 +248,8 @@ impl Manager {
     pub(crate) async fn list_tasks(&self, owner: &str) -> Result<Vec<Task>, Trouble> {
         let all: Vec<Task> = self.store.list_tasks(owner)?;
         let now = self.now();
-        let old = |task: &Task| !matches!(task.standing, Standing::Waiting { .. }) && task.created.plus(SHOWN) < now;
+        let over = |task: &Task| matches!(task.standing, Standing::Confirmed { .. } | Standing::Refused { .. });
+        let old = |task: &Task| task.created.plus(SHOWN) < now && (over(task) || task.created.plus(SHOWN_UNHEARD) < now);
         let (gone, mut left): (Vec<Task>, Vec<Task>) = all.into_iter().partition(old);
         if !gone.is_empty() {
             self.store.delete_tasks(owner, &gone.into_iter().map(|task| task.id).collect::<Vec<_>>()).await?;

@@ -24,8 +24,6 @@ const PAUSE: i64 = 900;
 /// Argon2id: memory in KiB, and passes.
 const MEMORY: u32 = 64 * 1024;
 const PASSES: u32 = 3;
-/// Most that an imported key may ask for.
-const MOST: (u32, u32) = (256 * 1024, 10);
 /// Most keys of one owner.
 pub(crate) const MAX_KEYS: usize = 5;
 const FORM: &str = "wayleave-key-1";
@@ -58,6 +56,20 @@ pub(crate) struct Vault {
     wrong: std::collections::HashMap<String, (u32, Timestamp)>,
 }
 
+impl Vault {
+    fn take_try(&mut self, owner: &str, now: Timestamp) -> Result<(), Trouble> {
+        let (count, until) = self.wrong.entry(owner.to_owned()).or_insert((0, Timestamp(0)));
+        if now < *until {
+            return refused("Too many wrong tries. Wait a quarter of an hour.");
+        }
+        *count = count.saturating_add(1);
+        if *count >= WRONG_AT_MOST {
+            (*count, *until) = (0, now.plus(PAUSE));
+        }
+        Ok(())
+    }
+}
+
 pub(crate) fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.into()))
 }
@@ -79,7 +91,8 @@ fn wrapping(passphrase: &str, salt: &[u8], memory: u32, passes: u32) -> Result<S
 impl KeptKey {
     /// Opens it; none where the passphrase, or anything of it, is another.
     fn open(&self, passphrase: &str) -> Option<OpenKey> {
-        if self.form != FORM || self.memory > MOST.0 || self.passes > MOST.1 {
+        // nobody's key costs more than one that is made here: what asks for more is not even tried
+        if self.form != FORM || self.memory > MEMORY || self.passes > PASSES {
             return None;
         }
         let (salt, sealed) = (base64url::decode(&self.salt)?, base64url::decode(&self.sealed)?);
@@ -99,12 +112,6 @@ fn check_passphrase(passphrase: &str) -> Result<(), Trouble> {
 }
 
 impl Manager {
-    /// Argon2 is slow on purpose: one at a time, off the threads that answer.
-    async fn slowly<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Trouble> {
-        let _one = self.slow.lock().await;
-        tokio::task::spawn_blocking(work).await.map_err(failed)
-    }
-
     /// Makes a key under a passphrase, and opens it.
     pub(crate) async fn make_key(&self, person: &Person, passphrase: &str) -> Result<OpenKey, Trouble> {
         check_passphrase(passphrase)?;
@@ -123,7 +130,8 @@ impl Manager {
         check_passphrase(passphrase)?;
         let (pkcs8, salt) = (open.key.to_pkcs8().map_err(failed)?, jose::ambient::random::<16>(&*self.client.randomness));
         let passphrase = passphrase.to_owned();
-        let wrapping = self.slowly(move || wrapping(&passphrase, &salt, MEMORY, PASSES)).await?.map_err(failed)?;
+        let derived = self.slow.work(&person.owner, move || wrapping(&passphrase, &salt, MEMORY, PASSES)).await?;
+        let wrapping = derived.map_err(failed)?;
         let sealed = wrapping.seal(&pkcs8, open.did.as_bytes(), &*self.client.randomness).map_err(failed)?;
         let known = self.keys(&person.owner)?.into_iter().find(|key| key.did == open.did);
         let kept = KeptKey {
@@ -189,39 +197,25 @@ impl Manager {
     }
 
     async fn try_passphrase(&self, person: &Person, kept: KeptKey, passphrase: &str) -> Result<OpenKey, Trouble> {
-        self.may_try(person)?;
+        self.take_try(person)?;
         let passphrase = passphrase.chars().take(LONGEST).collect::<String>();
-        match self.slowly(move || kept.open(&passphrase)).await? {
+        match self.slow.work(&person.owner, move || kept.open(&passphrase)).await? {
             Some(open) => {
                 self.right_try(person);
                 Ok(open)
             }
-            None => self.wrong_try(person, "The passphrase and this key do not belong together."),
+            None => refused("The passphrase and this key do not belong together."),
         }
     }
 
-    /// Whoever guesses has to wait.
-    pub(crate) fn may_try(&self, person: &Person) -> Result<(), Trouble> {
-        let now = self.now();
-        match lock(&self.vault).wrong.get(&person.owner).is_some_and(|(_, until)| now < *until) {
-            true => refused("Too many wrong tries. Wait a quarter of an hour."),
-            false => Ok(()),
-        }
+    /// A try is taken before anything is tried: however many come at once, only so many are looked at (threat 46). The right
+    /// one gives them all back.
+    pub(crate) fn take_try(&self, person: &Person) -> Result<(), Trouble> {
+        lock(&self.vault).take_try(&person.owner, self.now())
     }
 
     pub(crate) fn right_try(&self, person: &Person) {
         lock(&self.vault).wrong.remove(&person.owner);
-    }
-
-    pub(crate) fn wrong_try<T>(&self, person: &Person, what: &str) -> Result<T, Trouble> {
-        let now = self.now();
-        let mut vault = lock(&self.vault);
-        let (count, until) = vault.wrong.entry(person.owner.clone()).or_insert((0, Timestamp(0)));
-        *count = count.saturating_add(1);
-        if *count >= WRONG_AT_MOST {
-            (*count, *until) = (0, now.plus(PAUSE));
-        }
-        refused(what)
     }
 
     /// Takes an exported key in, if the passphrase opens it and it is what it says.
@@ -232,8 +226,15 @@ impl Manager {
         if self.keys(&person.owner)?.iter().filter(|key| key.did != kept.did).count() >= MAX_KEYS {
             return refused(format!("You have {MAX_KEYS} keys. Delete one first."));
         }
-        let open = self.try_passphrase(person, kept.clone(), passphrase).await?;
-        self.store.put_key(&person.owner, &open.did, &kept).await?;
+        if kept.memory > MEMORY || kept.passes > PASSES {
+            return refused(
+                "This key was sealed more heavily than any that is made here: export it anew, at the place it comes from.",
+            );
+        }
+        check_passphrase(passphrase)?;
+        let open = self.try_passphrase(person, kept, passphrase).await?;
+        // in our own form: nobody else's choice of cost stays here
+        self.seal_under(person, &open, passphrase).await?;
         self.keep_open(person, open);
         Ok(())
     }
@@ -243,6 +244,17 @@ impl Manager {
 mod tests {
     use super::*;
     use jose::SystemRandomness;
+
+    /// However many are tried at once, ten are looked at; the pause ends, and the right one gives them back.
+    #[test]
+    fn threat_46_s09_a_try_is_taken_before_it_is_looked_at() {
+        let mut vault = Vault::default();
+        let taken = (0..30).filter(|_| vault.take_try("alice", Timestamp(1)).is_ok()).count();
+        assert_eq!(taken, 10);
+        assert!(vault.take_try("bob", Timestamp(1)).is_ok(), "nobody else's");
+        assert!(vault.take_try("alice", Timestamp(PAUSE)).is_err());
+        assert!(vault.take_try("alice", Timestamp(1 + PAUSE)).is_ok());
+    }
 
     /// Whatever is changed in an exported key, it is not opened any more.
     #[test]

@@ -1,28 +1,96 @@
 //! What is done, in plain words: shares and conditions as a person reads them.
 
 use crate::holdings::{Share, Who};
+use jose::resource_owner_token::AllowedParty;
 use serde_json::Value;
-use types::policy::ClaimCondition;
-use types::{ScopeSet, Timestamp};
+use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
+use types::{ScopeSet, Timestamp, email};
 
 /// Who meets these conditions.
 pub(crate) fn who(conditions: &[ClaimCondition]) -> Who {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match conditions {
-        [] => Who::Anyone,
-        [one] if one.name == "email" && one.value.len() == 1 && one.issuer.is_empty() => {
-            Who::Address(one.value.first().map(text).unwrap_or_default().to_lowercase())
-        }
-        all => {
+    let address = match conditions {
+        // an address only where it is one: what a server lists may be anything
+        [one] if one.name == "email" && one.issuer.is_empty() => match one.value.as_slice() {
+            [Value::String(address)] => email::normalize(address),
+            _ => None,
+        },
+        _ => None,
+    };
+    match (address, conditions) {
+        (Some(address), _) => Who::Address(address),
+        (None, []) => Who::Anyone,
+        (None, all) => {
             let each = all.iter().map(|condition| {
                 let values: Vec<String> = condition.value.iter().map(text).collect();
                 let by =
                     if condition.issuer.is_empty() { String::new() } else { format!(" (by {})", condition.issuer.join(" or ")) };
                 format!("{} {}{by}", condition.name, values.join(" or "))
             });
-            Who::Other(each.collect::<Vec<_>>().join(", and "))
+            Who::Other(readable(&each.collect::<Vec<_>>().join(", and ")))
         }
     }
+}
+
+/// Whom a signed token lets in.
+pub(crate) fn who_of_token(party: &AllowedParty) -> Who {
+    let condition = |(name, value): (&String, &Value)| ClaimCondition {
+        name: name.clone(),
+        issuer: party.issuer.clone(),
+        value: if let Value::Array(all) = value { all.clone() } else { vec![value.clone()] },
+        claim_token_format: Vec::new(),
+    };
+    let who = who(&party.claims.iter().map(condition).collect::<Vec<_>>());
+    match &party.cnf {
+        None => who,
+        Some(cnf) => Who::Other(format!("{}, and the key {}", who.name(), cnf.jkt)),
+    }
+}
+
+/// A server as people read it: without scheme.
+pub(crate) fn place(url: &str) -> String {
+    readable(url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/'))
+}
+
+/// Most characters of a name that are shown.
+const MAX_NAME: usize = 200;
+
+/// A name as a page shows it: nothing that nobody sees, that turns the direction of what stands beside it, or that fills the
+/// page. What is left is text, whatever it looks like.
+pub(crate) fn readable(text: &str) -> String {
+    let unseen = |c: char| {
+        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    let kept = text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !unseen(*c));
+    kept.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_NAME).collect()
+}
+
+/// Everything that a policy says beside who and what: nothing of it may come along unseen.
+pub(crate) fn conditions_of(policy: &PolicyDocument) -> Vec<String> {
+    let mut all = Vec::new();
+    if !policy.client_id.is_empty() {
+        let clients = policy.client_id.iter().map(|client| readable(client.as_str()));
+        all.push(format!("only with the applications {}", list(clients)));
+    }
+    all.extend(policy.valid_from.map(|begin| format!("from {} on", ui::in_words(begin))));
+    all.extend(policy.expires_at.map(|end| format!("until {}", ui::in_words(end))));
+    all.extend(policy.max_uses.map(|most| {
+        let left = most.saturating_sub(policy.uses.unwrap_or(0));
+        format!("{left} more {}", if left == 1 { "time" } else { "times" })
+    }));
+    all.extend(policy.purpose.as_deref().map(|purpose| format!("for the purpose “{}”", readable(purpose))));
+    all.extend(match policy.on_missing {
+        OnMissing::Gather => None,
+        OnMissing::Ask => Some("you are asked where somebody does not show who they are".to_owned()),
+        OnMissing::Deny => Some("refused at once where somebody does not show who they are".to_owned()),
+    });
+    let formats = policy.required_claims.iter().flat_map(|claim| &claim.claim_token_format);
+    let formats: Vec<String> = formats.map(|format| readable(format)).collect();
+    if !formats.is_empty() {
+        all.push(format!("shown as {}", list(formats)));
+    }
+    all
 }
 
 impl Who {
@@ -55,7 +123,7 @@ impl Who {
 
     pub(crate) fn of_key(key: &str) -> Option<Self> {
         match key.split_once(':') {
-            Some(("address", address)) => Some(Self::Address(address.to_owned())),
+            Some(("address", address)) => email::normalize(address).map(Self::Address),
             Some(("other", conditions)) => Some(Self::Other(conditions.to_owned())),
             None if key == "anyone" => Some(Self::Anyone),
             _ => None,
@@ -149,7 +217,7 @@ mod tests {
 
     #[test]
     fn whoever_is_named_is_found_again() {
-        for who in [Who::Anyone, Who::Address("a:b@c.example".into()), Who::Other("acr high".into())] {
+        for who in [Who::Anyone, Who::Address("a=b@c.example".into()), Who::Other("acr high".into())] {
             assert_eq!(Who::of_key(&who.key()), Some(who));
         }
         assert_eq!(Who::of_key("everybody"), None);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ledger::{Hers, Ledger};
 use serde_json::{Value, json};
 
 fn link(id: &str, place: Place) -> Link {
@@ -20,6 +21,10 @@ fn known(link: Link, snapshot: Value) -> Known {
     let mut whole = json!({"asked": 0, "answered": 0, "error": null});
     whole.as_object_mut().unwrap().extend(snapshot.as_object().unwrap().clone());
     Known { link, snapshot: serde_json::from_value(whole).unwrap() }
+}
+
+fn joined(servers: Vec<Known>) -> Holdings {
+    Holdings::of(servers, Ledger::default(), &Hers::default(), Timestamp(10))
 }
 
 fn photos() -> Known {
@@ -54,7 +59,7 @@ fn server() -> Known {
 
 #[test]
 fn each_thing_is_there_once_with_its_guards_and_shares() {
-    let all = Holdings::of(vec![photos(), server()]);
+    let all = joined(vec![photos(), server()]);
     let names: Vec<_> = all.things.iter().map(|thing| (thing.name.as_str(), thing.guards.len(), thing.shares.len())).collect();
     assert_eq!(names, [("Birthday", 0, 1), ("Holiday", 1, 1), ("Mixtape", 1, 1)]);
     let holiday = all.things.iter().find(|thing| thing.name == "Holiday").unwrap();
@@ -66,7 +71,7 @@ fn each_thing_is_there_once_with_its_guards_and_shares() {
     let (servers, guards) = all.places();
     assert_eq!((servers.len(), guards.len()), (2, 1));
     // the order in which servers are linked does not matter
-    let other = Holdings::of(vec![server(), photos()]);
+    let other = joined(vec![server(), photos()]);
     assert!(other.things.iter().zip(&all.things).all(|(a, b)| (a.key.as_str(), a.shares.len()) == (&b.key, b.shares.len())));
 }
 
@@ -80,7 +85,7 @@ fn threat_19_names_of_an_authorization_server_are_its_own() {
         known(link("other", place), json!({"guarded": guarded, "policies": anyone}))
     };
     for servers in [vec![photos(), server(), other()], vec![other(), server(), photos()]] {
-        let all = Holdings::of(servers);
+        let all = joined(servers);
         let names: Vec<_> =
             all.things.iter().map(|thing| (thing.name.as_str(), thing.guards.len(), thing.shares.len())).collect();
         assert_eq!(names, [("Birthday", 0, 1), ("Holiday", 1, 1), ("M", 1, 1), ("Mixtape", 1, 1)]);
@@ -100,11 +105,89 @@ fn twenty_thousand_things_are_filtered_in_a_blink() {
             another
         })
         .collect();
-    let all = Holdings::of(vec![photos, server()]);
+    let all = joined(vec![photos, server()]);
     let begun = std::time::Instant::now();
     let filter = |words: &str| Filter { words: words.into(), ..Filter::default() };
     assert_eq!(all.find(&filter("picture 1999")).len(), 12);
     assert_eq!(all.find(&filter("PICTURE photos.example 777")).len(), 38);
-    assert_eq!(all.find(&Filter { shared: true, ..Filter::default() }).len(), 2);
+    // what its keeper does not list is not there, whatever a guard says
+    assert_eq!(all.find(&Filter { shared: true, ..Filter::default() }).len(), 1);
     assert!(begun.elapsed().as_millis() < 1_000, "{:?}", begun.elapsed());
+}
+
+fn at(issuer: &str, snapshot: Value) -> Known {
+    known(link(issuer, Place::AuthorizationServer { issuer: issuer.into() }), snapshot)
+}
+
+/// Another resource server, with one thing that this registration is about.
+fn papers(id: &str) -> Known {
+    let place = Place::ResourceServer {
+        resource: "https://papers.example".into(),
+        management: "https://papers.example/manage".into(),
+        issuer: "https://papers.example/login".into(),
+    };
+    let registrations = json!([{"_id": "r", "authorization_server": "https://as.example", "authorization_server_resource_id": id,
+        "registered_scopes": ["view"], "state": "active"}]);
+    let available =
+        json!([{"resource_scopes": ["view"], "name": "Letter", "_resource_id": "/l", "registrations": registrations}]);
+    known(link("papers", place), json!({"available": available}))
+}
+
+/// A server that guards nothing says that it does: by the keeper's name for a thing, by the other guard's, by a name of its
+/// own, and with more that would be possible.
+#[test]
+fn threat_36_s02_the_keeper_alone_says_who_guards() {
+    let claims = [
+        json!({"_id": "X", "resource_server": "https://photos.example", "resource_scopes": ["view", "edit"], "_resource_id": "/a"}),
+        json!({"_id": "X", "resource_server": "https://photos.example", "resource_scopes": ["view", "edit"], "_resource_id": "/b"}),
+        json!({"_id": "A", "resource_server": "https://photos.example", "resource_scopes": ["view", "edit"], "_resource_id": "/a"}),
+        json!({"_id": "X", "resource_server": "https://photos.example", "resource_scopes": ["view"], "name": "Holiday"}),
+        json!({"_id": "X", "resource_server": "https://photos.example", "resource_scopes": ["view"], "_resource_id": "/none"}),
+    ];
+    let view = ScopeSet::parse("view edit").unwrap();
+    for claim in claims {
+        let evil = || at("https://evil.example", json!({"guarded": [claim.clone()]}));
+        for servers in [vec![photos(), server(), evil()], vec![evil(), server(), photos()]] {
+            let all = joined(servers);
+            let issuers: Vec<&str> =
+                all.things.iter().flat_map(|thing| &thing.guards).map(|guard| guard.issuer.as_str()).collect();
+            assert!(!issuers.contains(&"https://evil.example"), "{claim}: {issuers:?}");
+            let holiday = all.things.iter().find(|thing| thing.name == "Holiday").unwrap();
+            assert_eq!(holiday.guard_for(&view).unwrap().issuer, "https://as.example");
+            assert!(all.doubts.iter().any(|doubt| doubt.server == "https://evil.example"), "{claim}: {:?}", all.doubts);
+            assert_eq!(all.things.len(), 3, "{claim}");
+        }
+    }
+}
+
+/// A resource server says that an honest guard calls its thing what is another server's thing there.
+#[test]
+fn threat_36_s02_a_keeper_cannot_take_another_ones_place_at_a_guard() {
+    for servers in [vec![papers("A"), photos(), server()], vec![photos(), server(), papers("A")]] {
+        let all = joined(servers);
+        let letter = all.things.iter().find(|thing| thing.name == "Letter").unwrap();
+        assert!(letter.guard_for(&ScopeSet::parse("view").unwrap()).is_none(), "{letter:?}");
+        assert!(letter.shares.is_empty(), "and no share of the other thing is shown as its own");
+        let holiday = all.things.iter().find(|thing| thing.name == "Holiday").unwrap();
+        assert_eq!((holiday.shares.len(), holiday.guards[0].link.as_deref()), (1, Some("as")));
+        assert!(all.doubts.iter().any(|doubt| doubt.server == "https://papers.example"), "{:?}", all.doubts);
+    }
+}
+
+/// Nobody who keeps it is linked: each server's word makes a thing of its own, and nothing is signed for either.
+#[test]
+fn threat_36_s02_what_nobody_vouches_for_is_shown_apart_and_never_signed() {
+    let one = json!([{"_id": "1", "resource_server": "https://far.example", "resource_scopes": ["view"], "name": "Diary", "_resource_id": "/d"}]);
+    let all = joined(vec![at("https://a.example", json!({"guarded": one})), at("https://b.example", json!({"guarded": one}))]);
+    let guards: Vec<usize> = all.things.iter().map(|thing| thing.guards.len()).collect();
+    assert_eq!(guards, [1, 1]);
+    assert!(all.things.iter().all(|thing| thing.entry(&ScopeSet::parse("view").unwrap()).is_none()));
+}
+
+#[test]
+fn threat_36_names_that_hide_or_turn_are_shown_without_it() {
+    let name = "Hol\u{202e}yad\u{200b}\r\nthe \u{0}rest";
+    let listed = json!([{"_id": "1", "resource_server": "https://far.example", "resource_scopes": ["view"], "name": name}]);
+    let all = joined(vec![at("https://a.example", json!({"guarded": listed}))]);
+    assert_eq!(all.things[0].name, "Holyad the rest");
 }

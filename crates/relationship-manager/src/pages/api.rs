@@ -62,13 +62,14 @@ fn thing_json(holdings: &Holdings, thing: &crate::holdings::Thing) -> Value {
         json!({"issuer": guard.issuer, "state": guard.state, "resource_id": guard.id, "resource_scopes": guard.scopes,
             "linked": guard.link.is_some()})
     });
+    let doubts = holdings.doubts.iter().filter(|doubt| doubt.thing.as_ref() == Some(&thing.key));
+    let doubts = doubts.map(|doubt| json!({"server": doubt.server, "says": doubt.words}));
     let shares = thing.shares.iter().map(|share| {
-        let at = holdings.server(&share.link).map(|known| known.link.place.url().to_owned());
-        json!({"policy_id": share.policy, "authorization_server": at, "who": share.who.name(), "resource_scopes": share.scopes,
-            "expires_at": share.until, "signed": share.token.is_some()})
+        json!({"policy_id": share.id, "authorization_server": share.place, "who": share.who.name(),
+            "resource_scopes": share.scopes, "expires_at": share.until, "signed": share.is_signed()})
     });
     json!({"key": thing.key, "name": thing.name, "resource_server": thing.server, "resource_scopes": thing.description.resource_scopes,
-        "guards": guards.collect::<Vec<_>>(), "shares": shares.collect::<Vec<_>>()})
+        "guards": guards.collect::<Vec<_>>(), "shares": shares.collect::<Vec<_>>(), "contradictions": doubts.collect::<Vec<_>>()})
 }
 
 pub(super) async fn people(State(manager): Desk, request: Request) -> Response {
@@ -148,6 +149,7 @@ pub(super) async fn withdrawn(manager: &Arc<Manager>, person: &Person) -> Result
                 Standing::Waiting { .. } => "waiting",
                 Standing::Confirmed { .. } => "confirmed",
                 Standing::Refused { .. } => "refused",
+                Standing::Unheard { .. } => "not_told",
             };
             json!({"id": task.id, "group": task.group, "what": task.what, "server": task.server, "created": task.created, "state": state})
         });

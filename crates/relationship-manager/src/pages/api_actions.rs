@@ -2,6 +2,7 @@
 //! of `GET /api/me` as `X-CSRF-Token`. What is signed is signed on the pages alone, where it is shown before.
 
 use super::Desk;
+use crate::answering::Answered;
 use crate::holdings::Who;
 use crate::person::Person;
 use crate::share::Sharing;
@@ -32,6 +33,9 @@ async fn taken<T: DeserializeOwned>(manager: &Arc<Manager>, request: Request) ->
         Ok(None) => return Err(refused(StatusCode::UNAUTHORIZED, "login_required", "log in at this desk first")),
         Err(trouble) => return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", trouble.to_string())),
     };
+    if !crate::person::is_own_form(&manager.settings.url, &parts.headers) {
+        return Err(refused(StatusCode::FORBIDDEN, "invalid_request", "this call came from another site than this desk"));
+    }
     if parts.headers.get(CSRF).and_then(|value| value.to_str().ok()) != Some(person.csrf.as_str()) {
         let what = "send `csrf` of GET /api/me as the header X-CSRF-Token";
         return Err(refused(StatusCode::FORBIDDEN, "invalid_request", what));
@@ -51,6 +55,7 @@ async fn call<T: DeserializeOwned>(
         Ok((person, wanted)) => match work(&manager, &person, wanted).await {
             Ok(value) => Json(value).into_response(),
             Err(Trouble::Refused(what)) => refused(StatusCode::BAD_REQUEST, "invalid_request", what),
+            Err(Trouble::TooMany(what)) => refused(StatusCode::TOO_MANY_REQUESTS, "slow_down", what),
             Err(trouble) => refused(StatusCode::BAD_GATEWAY, "temporarily_unavailable", trouble.to_string()),
         },
         Err(response) => response,
@@ -75,8 +80,9 @@ struct Share {
 
 pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
     call(manager, request, async |manager, person, wanted: Share| {
-        let who = match (wanted.email.as_deref().map(|email| email.trim().to_lowercase()), wanted.anyone) {
-            (Some(email), false) if super::sharing::is_address(&email) => Who::Address(email),
+        let address = wanted.email.as_deref().map(|email| super::sharing::address_of(email.trim()));
+        let who = match (address, wanted.anyone) {
+            (Some(Ok(email)), false) => Who::Address(email),
             (None, true) => Who::Anyone,
             _ => return Err(Trouble::Refused("say `email`, an address, or `anyone`: true".into())),
         };
@@ -90,7 +96,8 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
         if let Some(unknown) = wanted.things.iter().find(|key| holdings.thing(key).is_none()) {
             return Err(Trouble::Refused(format!("there is no thing `{unknown}`: `things` are keys of /api/things")));
         }
-        let sharing = Sharing { things: wanted.things, who, scopes: wanted.resource_scopes, until: wanted.expires_at };
+        let (things, scopes) = (wanted.things, wanted.resource_scopes);
+        let sharing = Sharing { things, who, scopes, until: wanted.expires_at, at: None };
         let shared = manager.share(&person.owner, &sharing).await?;
         Ok(json!({"shared": shared.count, "failed": shared.failed}))
     })
@@ -145,8 +152,8 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
         if !wanted.request_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
             return Err(Trouble::Refused("`request_id` must be an id of /api/requests".into()));
         }
-        let decision = serde_json::to_value(&wanted.decision).unwrap_or_default();
-        manager.decide(&person.owner, &wanted.server, (&wanted.request_id, &wanted.owner), &decision).await?;
+        let answered = Answered { link: &wanted.server, request: &wanted.request_id, of: &wanted.owner };
+        manager.decide(&person.owner, answered, None, wanted.decision).await?;
         Ok(json!({"decided": wanted.request_id}))
     })
     .await

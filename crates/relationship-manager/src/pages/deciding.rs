@@ -5,9 +5,10 @@
 use super::keys::{Asking, brought};
 use super::things::host_of;
 use super::{Desk, Fields, at_desk, leading_to, page, posted, see_other};
-use crate::holdings::{Holdings, Thing, Who};
+use crate::for_other::ForOther;
+use crate::holdings::{Holdings, Who};
 use crate::person::Person;
-use crate::share::Sharing;
+use crate::share::{SharedAt, Sharing};
 use crate::signing::Prepared;
 use crate::store::Link;
 use crate::{Manager, Trouble, words};
@@ -16,8 +17,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::linked_manager::PolicyRequest;
+use types::{ResourceId, ScopeSet};
 
 /// What is signed instead.
 struct ToSign {
@@ -40,6 +43,11 @@ struct DecidePage<'a> {
     verified: bool,
     for_other: bool,
     promise: String,
+    /// Each thing, and what would be possible with it.
+    things: Vec<String>,
+    /// How many more were asked for that this desk does not know.
+    missing: usize,
+    shown: String,
     until: String,
     sign: Option<ToSign>,
     /// Why nothing can be done here.
@@ -47,17 +55,61 @@ struct DecidePage<'a> {
     csrf: &'a str,
 }
 
-/// Things that the request is about, as this desk knows them.
-fn things<'a>(holdings: &'a Holdings, link: &Link, request: &PolicyRequest) -> Vec<&'a Thing> {
-    request.resources.iter().filter_map(|id| holdings.guarded(link.place.issuer(), id)).collect()
+/// One of the things that a request is about: what is shown of it is what is written of it.
+struct Asked {
+    id: ResourceId,
+    /// None for a thing of somebody for whom she decides.
+    key: Option<String>,
+    name: String,
+    scopes: ScopeSet,
 }
 
-fn sharing_of(things: &[&Thing], request: &PolicyRequest) -> Sharing {
+/// What of the request this desk knows: things that the asking server does guard, as far as they offer what is asked for. For
+/// somebody else, what that person lets her share. What is not here is neither shown nor written (threat 36).
+fn asked_things(holdings: &Holdings, link: &Link, request: &PolicyRequest) -> Vec<Asked> {
+    let other = request.owner.as_ref().map(|owner| {
+        let known = holdings.server(&link.id);
+        known.and_then(|known| known.snapshot.for_others.iter().find(|other| other.owner == owner.as_str()))
+    });
+    let own = |id: &ResourceId| {
+        let thing = holdings.guarded(link.place.issuer(), id)?;
+        let guard = thing.usable_guards().find(|guard| guard.link.as_ref() == Some(&link.id) && guard.id.as_ref() == Some(id))?;
+        let name = format!("{}, kept at {}", thing.name, host_of(&thing.server));
+        Some(Asked {
+            id: id.clone(),
+            key: Some(thing.key.clone()),
+            name,
+            scopes: guard.scopes.intersection(&request.resource_scopes),
+        })
+    };
+    let of_other = |other: &ForOther, id: &ResourceId| {
+        let scopes = other.shareable.get(id)?.intersection(&request.resource_scopes);
+        let name = words::readable(other.names.get(id).map_or(id.as_str(), String::as_str));
+        Some(Asked { id: id.clone(), key: None, name, scopes })
+    };
+    let mut seen = BTreeSet::new();
+    let distinct = request.resources.iter().filter(|id| seen.insert((*id).clone()));
+    let found = distinct.filter_map(|id| match other {
+        None => own(id),
+        Some(other) => of_other(other?, id),
+    });
+    found.filter(|asked| !asked.scopes.is_empty()).collect()
+}
+
+/// What she was shown, as one name that only this desk can give: of this session and this request.
+fn shown_name(manager: &Manager, person: &Person, text: &str, about: &[Asked]) -> String {
+    let things = json!(about.iter().map(|one| json!([one.id, one.name, one.scopes])).collect::<Vec<_>>()).to_string();
+    let parts: [&[u8]; 5] = [&manager.csrf, person.session.as_bytes(), b"\0decide\0", text.as_bytes(), things.as_bytes()];
+    jose::base64url::encode(jose::digest::sha256(&parts))
+}
+
+fn sharing_of(about: &[Asked], link: &Link, request: &PolicyRequest) -> Sharing {
     Sharing {
-        things: things.iter().map(|thing| thing.key.clone()).collect(),
+        things: about.iter().filter_map(|one| one.key.clone()).collect(),
         who: words::who(&request.required_claims),
         scopes: request.resource_scopes.clone(),
         until: None,
+        at: Some(SharedAt { link: link.id.clone(), client: request.client.client_id.as_str().to_owned() }),
     }
 }
 
@@ -74,7 +126,7 @@ fn to_sign(
     let Some(key) = manager.current_key(&person.owner)? else {
         return Err(Trouble::Refused("That server takes only what you signed: make a key first.".into()));
     };
-    let sharing = sharing_of(&things(holdings, link, request), request);
+    let sharing = sharing_of(&asked_things(holdings, link, request), link, request);
     let (id, prepared): (String, Prepared) = manager.prepare(person, holdings, &sharing, &key.did);
     if prepared.drafts.is_empty() {
         return Err(Trouble::Refused("That server takes only what you signed, and this cannot be signed for from here.".into()));
@@ -97,18 +149,17 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, &parts.headers, async |manager, person| {
         let text = query.one("request");
         let (asked, link) = manager.read_policy_request(person, text).await?;
-        // what was put under guard a moment ago is to have its name
-        let known = |holdings: &Holdings| things(holdings, &link, &asked).len() == asked.resources.len();
-        if asked.owner.is_none() && !known(&*manager.holdings(&person.owner)?) {
-            manager.read_servers(&person.owner, [link.id.clone()]).await;
+        // what was put under guard a moment ago is to have its name: of who keeps it, and of who guards it
+        if asked_things(&*manager.holdings(&person.owner)?, &link, &asked).len() != asked.resources.len() {
+            let holdings = manager.holdings(&person.owner)?;
+            let keepers = holdings.servers.iter().filter(|known| known.link.place.is_keeper()).map(|known| known.link.id.clone());
+            manager.read_servers(&person.owner, keepers.chain([link.id.clone()])).await;
         }
         let holdings = manager.holdings(&person.owner)?;
-        let about = things(&holdings, &link, &asked);
-        let names: Vec<&str> = match (about.is_empty(), asked.resources.len()) {
-            (true, 1) => vec!["one thing"],
-            (true, _) => vec!["some things"],
-            _ => about.iter().map(|thing| thing.name.as_str()).collect(),
-        };
+        let about = asked_things(&holdings, &link, &asked);
+        let names: Vec<&str> = about.iter().map(|one| one.name.split(", kept at ").next().unwrap_or(&one.name)).collect();
+        let scopes: ScopeSet = about.iter().flat_map(|one| one.scopes.iter().cloned()).collect();
+        let missing = asked.resources.iter().collect::<BTreeSet<_>>().len().saturating_sub(about.len());
         let who = words::who(&asked.required_claims);
         let (sign, why_not) = match to_sign(manager, person, &holdings, (&link, &asked)) {
             Ok(sign) => (sign, None),
@@ -117,17 +168,23 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         let body = ui::render(&DecidePage {
             request: text,
             place: host_of(link.place.issuer()),
-            client: asked.client.name.clone().unwrap_or_else(|| asked.client.client_id.as_str().to_owned()),
+            client: words::readable(asked.client.name.as_deref().unwrap_or(asked.client.client_id.as_str())),
             host: &asked.client_host,
             verified: asked.client.verified,
             for_other: asked.owner.is_some(),
-            promise: words::may(&who, &names, &asked.resource_scopes),
+            promise: words::may(&who, &names, &scopes),
+            things: about
+                .iter()
+                .map(|one| format!("{}: {}", one.name, words::list(one.scopes.iter().map(ToString::to_string))))
+                .collect(),
+            missing,
+            shown: shown_name(manager, person, text, &about),
             until: ui::date_of(manager.now().plus(90 * 86_400)),
             sign,
-            why_not: if matches!(who, Who::Anyone) {
-                Some("It would let anyone in. Do that on the thing's own page.".into())
-            } else {
-                why_not
+            why_not: match who {
+                Who::Anyone => Some("It would let anyone in. Do that on the thing's own page.".into()),
+                _ if about.is_empty() => Some(UNKNOWN.into()),
+                _ => why_not,
             },
             csrf: &person.csrf,
         });
@@ -144,8 +201,14 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
         if fields.one("decision") != "approve" {
             return Ok(see_other(&asked.return_uri));
         }
+        let about = asked_things(&*manager.holdings(&person.owner)?, &link, &asked);
+        if about.is_empty() || fields.one("shown") != shown_name(manager, person, fields.one("request"), &about) {
+            return Err(Trouble::Refused(
+                "This is about something else than you were shown. Go back, and look at it again.".into(),
+            ));
+        }
         match fields.one("prepared") {
-            "" => write(manager, person, fields, (&asked, &link)).await?,
+            "" => write(manager, person, fields, &Written { asked: &asked, link: &link, about: &about }).await?,
             prepared => {
                 let passphrase = fields.all("passphrase").next().unwrap_or_default();
                 let key = manager.key_for(person, fields.one("did"), passphrase, brought(fields)).await?;
@@ -160,13 +223,19 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
     .await
 }
 
-/// One policy for each resource, for whoever is there and this client alone.
-async fn write(
-    manager: &Arc<Manager>,
-    person: &Person,
-    fields: &Fields,
-    (asked, link): (&PolicyRequest, &Link),
-) -> Result<(), Trouble> {
+const UNKNOWN: &str = "It is about things that this desk does not know, or that the servers which keep them do not have guarded \
+     there: nothing can be allowed from here.";
+
+/// What is written, and where.
+struct Written<'a> {
+    asked: &'a PolicyRequest,
+    link: &'a Link,
+    about: &'a [Asked],
+}
+
+/// One policy for each thing that she was shown, for whoever is there and this client alone.
+async fn write(manager: &Arc<Manager>, person: &Person, fields: &Fields, written: &Written<'_>) -> Result<(), Trouble> {
+    let Written { asked, link, about } = *written;
     if asked.required_claims.is_empty() {
         return Err(Trouble::Refused("It would let anyone in. Do that on the thing's own page.".into()));
     }
@@ -177,11 +246,10 @@ async fn write(
             None => return Err(Trouble::Refused("The last day must be a date that is not over.".into())),
         },
     };
-    let policies: Vec<Value> = asked
-        .resources
+    let policies: Vec<Value> = about
         .iter()
-        .map(|id| {
-            let mut policy = json!({"resource_id": id, "resource_scopes": asked.resource_scopes,
+        .map(|one| {
+            let mut policy = json!({"resource_id": one.id, "resource_scopes": one.scopes,
                 "required_claims": asked.required_claims, "client_id": [asked.client.client_id]});
             if let (Some(until), Some(members)) = (until, policy.as_object_mut()) {
                 members.insert("expires_at".into(), json!(until));

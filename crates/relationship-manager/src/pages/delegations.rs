@@ -5,7 +5,8 @@ use super::sharing::chosen;
 use super::things::{host_of, troubles};
 use super::{Desk, Fields, Shown, at_desk, page, posted, see_other};
 use crate::delegating::Delegating;
-use crate::holdings::Known;
+use crate::holdings::{Holdings, Known};
+use crate::ledger::{Said, Word};
 use crate::person::Person;
 use crate::{Manager, Trouble, words};
 use askama::Template;
@@ -24,6 +25,8 @@ struct Row {
     until: String,
     place: String,
     signed: bool,
+    /// A server says that she signed it, and no key of hers did.
+    not_signed: bool,
 }
 
 struct Server {
@@ -49,28 +52,62 @@ struct DelegationsPage<'a> {
     csrf: &'a str,
 }
 
-fn row(known: &Known, one: &DelegationDocument) -> Row {
-    let name = &one.delegate;
-    let who = name.email.clone().or(name.resource_owner_id.clone()).or(name.account.as_ref().map(|id| id.as_str().to_owned()));
-    let verbs = one.may.iter().map(|may| match may {
+/// What somebody may do, and of what.
+fn in_words(may: &[May], scopes: &ScopeSet, resources: &Covered) -> String {
+    let verbs = may.iter().map(|may| match may {
         May::Approve => "answer requests",
         May::Share => "share",
     });
-    let about = match &one.resources {
+    let about = match resources {
         Covered::All => "everything of yours".to_owned(),
         Covered::Only(some) if some.len() == 1 => "one thing of yours".to_owned(),
         Covered::Only(some) => format!("{} things of yours", some.len()),
     };
-    let scopes = words::list(one.resource_scopes.iter().map(ToString::to_string));
+    let scopes = words::list(scopes.iter().map(ToString::to_string));
+    format!("may {} for you: {scopes}, of {about}", words::list(verbs))
+}
+
+/// What a server lists, and no key of hers signed.
+fn row(known: &Known, one: &DelegationDocument) -> Row {
+    let name = &one.delegate;
+    let who = name.email.clone().or(name.resource_owner_id.clone()).or(name.account.as_ref().map(|id| id.as_str().to_owned()));
     Row {
         link: known.link.id.clone(),
         id: one.id.clone().unwrap_or_default(),
-        who: who.unwrap_or_default(),
-        may: format!("may {} for you: {scopes}, of {about}", words::list(verbs)),
+        who: words::readable(&who.unwrap_or_default()),
+        may: in_words(&one.may, &one.resource_scopes, &one.resources),
         until: one.expires_at.map(words::day).unwrap_or_default(),
         place: host_of(known.link.place.url()),
-        signed: one.delegation.is_some(),
+        signed: false,
+        not_signed: one.delegation.is_some(),
     }
+}
+
+/// What she signed, from her ledger.
+fn signed_row(id: &str, word: &Word) -> Option<Row> {
+    let Said::Delegation(delegation) = &word.said else { return None };
+    Some(Row {
+        link: String::new(),
+        id: id.to_owned(),
+        who: words::readable(&delegation.sub),
+        may: in_words(&delegation.may, &delegation.resource_scopes, &delegation.resources),
+        until: words::day(delegation.exp),
+        place: words::list(word.guards.iter().map(|guard| host_of(guard))),
+        signed: true,
+        not_signed: false,
+    })
+}
+
+/// Whether this is what a server makes of something that stands in her ledger.
+fn is_of_ledger(holdings: &Holdings, known: &Known, one: &DelegationDocument) -> bool {
+    let by_text = one.delegation.as_deref().is_some_and(|text| holdings.ledger.has_text(text));
+    let issuer = known.link.place.issuer();
+    let means = |word: &Word| {
+        matches!(word.said, Said::Delegation(_))
+            && Some(word.jti()) == one.id.as_deref()
+            && word.guards.iter().any(|guard| guard == issuer)
+    };
+    by_text || holdings.ledger.iter().any(|(_, word)| means(word))
 }
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
@@ -84,7 +121,10 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
     let things = chosen(&holdings, query);
     let able = |known: &&Known| known.snapshot.delegations_endpoint.is_some();
     let servers = holdings.servers.iter().filter(able);
-    let rows = holdings.servers.iter().flat_map(|known| known.snapshot.delegations.iter().map(move |one| row(known, one)));
+    let signed = holdings.ledger.live(manager.now()).filter_map(|(id, word)| signed_row(id, word));
+    let listed = holdings.servers.iter().flat_map(|known| known.snapshot.delegations.iter().map(move |one| (known, one)));
+    let listed = listed.filter(|(known, one)| !is_of_ledger(&holdings, known, one)).map(|(known, one)| row(known, one));
+    let rows = signed.chain(listed);
     let others = holdings.servers.iter().flat_map(|known| {
         let place = host_of(known.link.place.url());
         known.snapshot.for_others.iter().map(move |one| format!("{}, at {place}", one.name))
@@ -117,12 +157,13 @@ fn delegating_of(manager: &Manager, fields: &Fields) -> Result<Delegating, Troub
     let (Some(until), false, false) = (until, may.is_empty(), scopes.is_empty()) else {
         return refused("Say what they may do, with which scopes, and a last day that is not over.");
     };
-    let who = fields.one("email");
-    if !who.starts_with("did:") && !super::sharing::is_address(who) {
-        return refused("Say who: by an e-mail address, or by the name of their key (did:...).");
-    }
+    let who = match fields.one("email") {
+        did if did.starts_with("did:") => Some(did.to_owned()),
+        typed => types::email::normalize(typed),
+    };
+    let Some(who) = who else { return refused("Say who: by an e-mail address, or by the name of their key (did:...).") };
     Ok(Delegating {
-        who: if who.starts_with("did:") { who.to_owned() } else { who.to_lowercase() },
+        who,
         things: fields.all("thing").map(str::to_owned).collect(),
         at: fields.all("link").filter(|link| !link.is_empty()).map(str::to_owned).collect(),
         scopes,
@@ -153,11 +194,19 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
 
 async fn end(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown {
     let holdings = manager.holdings(&person.owner)?;
+    if fields.one("link").is_empty() {
+        if holdings.word(fields.one("id")).is_none() {
+            return Err(Trouble::Refused("This has ended already.".into()));
+        }
+        manager.withdraw_words(&person.owner, &[fields.one("id").to_owned()]).await?;
+        return Ok(see_other("/withdrawals"));
+    }
     let known = holdings.server(fields.one("link"));
     let known = known.ok_or_else(|| Trouble::Refused("This server is not linked any more.".into()))?;
     let one = known.snapshot.delegations.iter().find(|one| one.id.as_deref() == Some(fields.one("id")));
     let one = one.ok_or_else(|| Trouble::Refused("This has ended already.".into()))?;
-    manager.ask(&person.owner, holdings.end_of(known, one, &row(known, one).who)).await?;
+    let wanted = holdings.end_of(known, one, &row(known, one).who);
+    manager.ask(&person.owner, wanted.into_iter().collect()).await?;
     Ok(see_other("/withdrawals"))
 }
 

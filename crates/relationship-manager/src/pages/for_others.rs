@@ -81,10 +81,10 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
 /// What a form wants to be shared: policies, and the sentence about it.
 fn wanted(other: &ForOther, fields: &Fields, now: types::Timestamp) -> Result<(Vec<Value>, String), Trouble> {
     let refused = |what: &str| Err(Trouble::Refused(what.to_owned()));
-    let address = fields.one("email").to_lowercase();
-    if !super::sharing::is_address(&address) {
-        return refused("Say whom you share with: an e-mail address.");
-    }
+    let address = match fields.one("email") {
+        "" => return refused("Say whom you share with: an e-mail address."),
+        typed => super::sharing::address_of(typed).map_err(Trouble::Refused)?,
+    };
     let scopes: ScopeSet = fields.all("scope").filter_map(|text| Scope::parse(text).ok()).collect();
     let until = match fields.one("until") {
         "" => None,

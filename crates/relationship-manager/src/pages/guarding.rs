@@ -3,15 +3,16 @@
 use super::sharing::chosen;
 use super::things::host_of;
 use super::{Desk, Fields, Shown, at_desk, page, posted, see_other};
-use crate::Trouble;
-use crate::guarding::Guarded;
-use crate::holdings::Thing;
+use crate::guarding::{Guarded, Move, carried_name};
+use crate::holdings::{Share, Thing, Who};
 use crate::person::Person;
+use crate::{Trouble, words};
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use types::available_resource::PatState;
+use types::policy::PolicyDocument;
 
 /// A server that could guard.
 struct Possible {
@@ -21,9 +22,26 @@ struct Possible {
     hint: &'static str,
 }
 
+/// What a server that would be left lists as shared.
+struct Along {
+    /// What the box stands for.
+    name: String,
+    thing: String,
+    who: String,
+    may: String,
+    /// Everything else that it says.
+    conditions: Vec<String>,
+    /// It lets in whoever comes.
+    anyone: bool,
+    delegated: bool,
+}
+
 #[derive(Template)]
 #[template(path = "guard.html")]
 struct GuardPage<'a> {
+    along: Vec<Along>,
+    /// What she signed for the use of the old server.
+    signed: Vec<String>,
     names: Vec<&'a str>,
     more: usize,
     keys: Vec<&'a str>,
@@ -44,6 +62,29 @@ struct GoPage<'a> {
     place: String,
     host: String,
     url: &'a str,
+}
+
+/// What could come along with a thing, wherever it goes.
+fn along(thing: &Thing) -> Vec<Along> {
+    let guards = thing.guards.iter().filter(|guard| guard.registration.is_some());
+    let of = |guard| {
+        let row = |(share, policy): (&Share, &PolicyDocument)| Along {
+            name: carried_name(thing, policy),
+            thing: thing.name.clone(),
+            who: share.who.in_words(),
+            may: format!("may {}", words::list(share.scopes.iter().map(ToString::to_string))),
+            conditions: words::conditions_of(policy),
+            anyone: share.who == Who::Anyone,
+            delegated: share.delegated,
+        };
+        thing.carriable(guard).map(row).collect::<Vec<_>>()
+    };
+    guards.flat_map(of).collect()
+}
+
+/// What she signed about a thing.
+fn signed(thing: &Thing) -> impl Iterator<Item = String> {
+    thing.shares.iter().filter(|share| share.is_signed()).map(|share| format!("{}: {}", thing.name, share.who.name()))
 }
 
 fn hint_of(pat: PatState) -> &'static str {
@@ -70,6 +111,8 @@ pub(super) async fn form(State(manager): Desk, request: Request) -> Response {
             issuer: one.issuer,
         });
         let body = ui::render(&GuardPage {
+            along: things.iter().flat_map(|thing| along(thing)).collect(),
+            signed: things.iter().flat_map(|thing| signed(thing)).collect(),
             names: things.iter().take(10).map(|thing| thing.name.as_str()).collect(),
             more: things.len().saturating_sub(10),
             keys: things.iter().map(|thing| thing.key.as_str()).collect(),
@@ -88,7 +131,9 @@ pub(super) async fn carry_out(State(manager): Desk, request: Request) -> Respons
         if issuer.is_empty() || things.is_empty() {
             return Err(Trouble::Refused("Choose a server.".into()));
         }
-        let outcome = manager.guard_by(&person.owner, &things, issuer).await?;
+        let along = fields.all("along").map(str::to_owned).collect();
+        let wanted = Move { things, issuer: issuer.to_owned(), along };
+        let outcome = manager.guard_by(&person.owner, &wanted).await?;
         if let (Some(url), true) = (&outcome.authorize, outcome.failed.is_empty()) {
             return Ok(go(manager, person, &host_of(issuer), url));
         }

@@ -5,6 +5,7 @@ use super::{Desk, Fields, at_desk, page, posted, see_other};
 use crate::holdings::Known;
 use crate::passkey::{Brought, Key};
 use crate::person::Person;
+use crate::renewal::EndingWord;
 use crate::signing::{Prepared, subject_of};
 use crate::vault::SHORTEST;
 use crate::{Manager, Trouble};
@@ -177,14 +178,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super:
         keys: keys.collect(),
         demands: demands.collect(),
         others: others(&holdings.servers, &all),
-        ending: holdings
-            .ending(manager.now())
-            .into_iter()
-            .map(|(thing, share)| {
-                let until = share.until.map(crate::words::day).unwrap_or_default();
-                format!("{}: {}, up to {until}", thing.name, share.who.name())
-            })
-            .collect(),
+        ending: holdings.ending_words(manager.now()).iter().map(ending_in_words).collect(),
         shortest: SHORTEST,
         failed,
         asking: Asking::of(manager, person),
@@ -195,6 +189,11 @@ fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super:
         csrf: &person.csrf,
     });
     Ok(page(manager, Some(person), StatusCode::OK, "Keys", "/keys", &body))
+}
+
+fn ending_in_words(ending: &EndingWord<'_>) -> String {
+    let who = crate::words::who_of_token(&ending.token.allowed_rqp);
+    format!("{}: {}, up to {}", ending.thing.name, who.name(), crate::words::day(ending.token.exp))
 }
 
 /// Credentials that count at her servers without being a key of this desk.

@@ -128,6 +128,7 @@ fn task_row(task: &crate::task::Task) -> TaskRow {
         Standing::Waiting { why } => ("not yet confirmed".to_owned(), "wait", why.clone()),
         Standing::Confirmed { at } => (format!("confirmed {}", ui::in_words(*at)), "", None),
         Standing::Refused { why } => ("refused".to_owned(), "no", Some(why.clone())),
+        Standing::Unheard { why } => ("not told".to_owned(), "no", Some(why.clone())),
     };
     TaskRow { what: task.what.clone(), place: host_of(&task.server), state, class, why }
 }

@@ -2,6 +2,7 @@
 
 use super::things::{host_of, troubles};
 use super::{Desk, at_desk, page, posted, see_other};
+use crate::answering::{Answered, seen_name};
 use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known};
 use crate::{Trouble, words};
@@ -9,9 +10,8 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::json;
-use types::Scope;
-use types::access_request::{AccessRequestDocument, AccessRequestState};
+use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind};
+use types::{PermissionRequest, Scope};
 
 struct Wish {
     resource: String,
@@ -25,6 +25,8 @@ struct RequestRow {
     of: String,
     of_name: String,
     id: String,
+    /// The request as it is shown: what is answered is that one.
+    seen: String,
     who: String,
     client: String,
     verified: bool,
@@ -69,8 +71,9 @@ fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &A
         of: other.map(|other| other.owner.clone()).unwrap_or_default(),
         of_name: other.map(|other| other.name.clone()).unwrap_or_default(),
         id: request.id.as_str().to_owned(),
-        who: who.and_then(|who| who.as_str()).unwrap_or("Somebody unknown").to_owned(),
-        client: request.client.name.clone().unwrap_or_else(|| request.client.client_id.as_str().to_owned()),
+        seen: seen_name(request),
+        who: words::readable(who.and_then(|who| who.as_str()).unwrap_or("Somebody unknown")),
+        client: words::readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str())),
         verified: request.client.verified,
         place: host_of(known.link.place.url()),
         until: ui::in_words(request.expires_at),
@@ -106,30 +109,31 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
 pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let remember = fields.one("remember") == "yes";
+        let of = |decision, permissions| DecisionDocument { decision, permissions, expires_at: None, remember };
         let decision = match fields.one("decision") {
-            "deny" => json!({"decision": "deny", "remember": remember}),
+            "deny" => of(DecisionKind::Deny, None),
             "approve" => {
                 // each box is a resource and one of its scopes
-                let mut permissions: Vec<(String, Vec<String>)> = Vec::new();
+                let mut permissions: Vec<PermissionRequest> = Vec::new();
                 for (resource, scope) in fields.all("grant").filter_map(|text| text.split_once(' ')) {
-                    if Scope::parse(scope).is_err() {
-                        continue;
-                    }
-                    match permissions.iter_mut().find(|(of, _)| of == resource) {
-                        Some((_, scopes)) => scopes.push(scope.to_owned()),
-                        None => permissions.push((resource.to_owned(), vec![scope.to_owned()])),
+                    let Ok(scope) = Scope::parse(scope) else { continue };
+                    match permissions.iter_mut().find(|one| one.resource_id.as_str() == resource) {
+                        Some(one) => drop(one.resource_scopes.insert(scope)),
+                        None => permissions.push(PermissionRequest {
+                            resource_id: resource.into(),
+                            resource_scopes: std::iter::once(scope).collect(),
+                        }),
                     }
                 }
                 if permissions.is_empty() {
                     return Err(Trouble::Refused("Choose what to allow, or refuse the request.".into()));
                 }
-                let permissions: Vec<_> =
-                    permissions.into_iter().map(|(id, scopes)| json!({"resource_id": id, "resource_scopes": scopes})).collect();
-                json!({"decision": "approve", "permissions": permissions, "remember": remember})
+                of(DecisionKind::Approve, Some(permissions))
             }
             _ => return Err(Trouble::Refused("Allow or refuse it.".into())),
         };
-        manager.decide(&person.owner, fields.one("link"), (fields.one("request"), fields.one("of")), &decision).await?;
+        let answered = Answered { link: fields.one("link"), request: fields.one("request"), of: fields.one("of") };
+        manager.decide(&person.owner, answered, Some(fields.one("seen")), decision).await?;
         Ok(see_other("/requests"))
     })
     .await

@@ -100,7 +100,14 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
             }
         }
         let text = serde_json::to_string_pretty(&claims).unwrap_or_default();
-        let draft = Draft { form: Form::SelfIssued, link: back.to_string(), name: String::new(), claims, replaces: None };
+        let draft = Draft {
+            form: Form::SelfIssued,
+            link: back.to_string(),
+            guard: String::new(),
+            name: String::new(),
+            claims,
+            replaces: None,
+        };
         let (id, _) = manager.keep_shown(person, vec![draft]);
         let body = ui::render(&SelfIssuedPage {
             host: host_of(&back.origin().ascii_serialization()),

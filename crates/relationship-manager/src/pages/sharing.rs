@@ -113,13 +113,11 @@ fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, 
 
 /// What a form says, or what is wrong with it.
 fn sharing_of(manager: &Manager, things: &[&Thing], fields: &Fields) -> Result<Sharing, String> {
-    let address = fields.one("email").to_lowercase();
-    let who = match (fields.one("anyone") == "yes", address.as_str()) {
+    let who = match (fields.one("anyone") == "yes", fields.one("email")) {
         (true, "") => Who::Anyone,
         (true, _) => return Err("Choose either one address, or anyone.".into()),
-        (false, address) if is_address(address) => Who::Address(address.to_owned()),
         (false, "") => return Err("Say whom you share with: an e-mail address.".into()),
-        (false, other) => return Err(format!("“{other}” is no e-mail address.")),
+        (false, typed) => Who::Address(address_of(typed)?),
     };
     let scopes: ScopeSet = fields.all("scope").filter_map(|text| Scope::parse(text).ok()).collect();
     if scopes.is_empty() {
@@ -137,15 +135,12 @@ fn sharing_of(manager: &Manager, things: &[&Thing], fields: &Fields) -> Result<S
     if things.is_empty() {
         return Err("None of these offers what you chose.".into());
     }
-    Ok(Sharing { things, who, scopes, until })
+    Ok(Sharing { things, who, scopes, until, at: None })
 }
 
-/// One `@`, something on both sides of it, no space: whether it is anybody's is for the servers to see.
-pub(super) fn is_address(text: &str) -> bool {
-    let halves = text.split_once('@');
-    halves.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
-        && !text.contains(char::is_whitespace)
-        && text.len() <= 254
+/// An address in the one form in which it compares; whether it is anybody's is for the servers to see.
+pub(super) fn address_of(typed: &str) -> Result<String, String> {
+    types::email::normalize(typed).ok_or_else(|| format!("“{typed}” is no e-mail address."))
 }
 
 pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
@@ -174,6 +169,9 @@ fn sentence(holdings: &Holdings, sharing: &Sharing) -> String {
     promise(&sharing.who, &names, &sharing.scopes, &rest, sharing.until)
 }
 
+const CANNOT_SIGN: &str = "Nothing can be signed for these: link the server that keeps them first. Only it can say which server \
+     guards them, and it must believe your signature. You can also share them without your signature.";
+
 /// What she is shown before she signs it.
 struct ToSign {
     id: String,
@@ -198,6 +196,9 @@ fn to_sign(
 ) -> Result<Option<ToSign>, Trouble> {
     let Some(key) = manager.current_key(&person.owner)?.filter(|_| fields.one("sign") == "yes") else { return Ok(None) };
     let (id, prepared) = manager.prepare(person, holdings, sharing, &key.did);
+    if prepared.drafts.is_empty() {
+        return Err(Trouble::Refused(CANNOT_SIGN.into()));
+    }
     let text = |claims: &serde_json::Value| serde_json::to_string_pretty(claims).unwrap_or_default();
     Ok(Some(ToSign {
         id,
@@ -225,7 +226,8 @@ async fn sign(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, shar
 
 fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Shown {
     let things: Vec<&Thing> = sharing.things.iter().filter_map(|key| holdings.thing(key)).collect();
-    let odd = matches!(&sharing.who, Who::Address(address) if !address.is_ascii());
+    let odd = |address: &String| !address.is_ascii() || address.contains("@xn--") || address.contains(".xn--");
+    let odd = matches!(&sharing.who, Who::Address(address) if odd(address));
     let body = ui::render(&ReviewPage {
         promise: sentence(holdings, sharing),
         warning: match sharing.who {

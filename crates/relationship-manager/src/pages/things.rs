@@ -1,17 +1,13 @@
-//! What she has: the list, one thing, and withdrawing a share of it.
+//! What she has: the list of it.
 
-use super::{Desk, Fields, Shown, at_desk, page, posted, see_other};
-use crate::holdings::{Filter, Guard, Holdings, Share, Thing, Who};
-use crate::person::Person;
-use crate::{Manager, Trouble, words};
+use super::{Desk, Fields, at_desk, page};
+use crate::holdings::{Filter, Holdings, Thing, Who};
+use crate::words;
 use askama::Template;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{Method, StatusCode};
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use types::available_resource::RegistrationState;
+use http::StatusCode;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Things on one page.
 const PAGE: usize = 100;
@@ -75,7 +71,11 @@ fn query_of(filter: &Filter) -> String {
 
 /// A server as people read it: without scheme.
 pub(super) fn host_of(url: &str) -> String {
-    url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/').to_owned()
+    words::place(url)
+}
+
+pub(super) fn who_query(who: &Who) -> String {
+    form_urlencoded::Serializer::new(String::new()).append_pair("who", &who.key()).finish()
 }
 
 /// What servers say for themselves when they do not answer.
@@ -92,7 +92,26 @@ pub(super) fn troubles(holdings: &Holdings) -> Vec<String> {
         let audit = known.snapshot.audit.as_ref()?;
         Some(audit.in_words(&host_of(known.link.place.url()), known.snapshot.head.as_ref()))
     };
-    holdings.servers.iter().filter_map(audit).chain(holdings.servers.iter().filter_map(of)).collect()
+    let told = holdings.servers.iter().filter_map(audit).chain(holdings.servers.iter().filter_map(of));
+    told.chain(doubts(holdings)).collect()
+}
+
+/// Most contradictions of one server that are told on a page of all.
+const DOUBTS_OF_EACH: usize = 3;
+
+/// What servers say against each other, or against her own word: one note for each server.
+fn doubts(holdings: &Holdings) -> impl Iterator<Item = String> {
+    let mut of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    holdings.doubts.iter().for_each(|doubt| of.entry(&doubt.server).or_default().push(&doubt.words));
+    of.into_iter().map(|(server, all)| {
+        let more = all.len().saturating_sub(DOUBTS_OF_EACH);
+        let more = if more > 0 { format!("; and {more} more of this kind") } else { String::new() };
+        let told = all.iter().take(DOUBTS_OF_EACH).copied().collect::<Vec<_>>().join("; it ");
+        format!(
+            "{} {told}{more}. Nothing is done by it; what you signed and what the keeper of a thing says counts.",
+            host_of(server)
+        )
+    })
 }
 
 /// By what the list is put together.
@@ -173,186 +192,6 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             query: query_of(&filter),
         });
         Ok(page(manager, Some(person), StatusCode::OK, "Things", "/", &body))
-    })
-    .await
-}
-
-struct GuardRow {
-    place: String,
-    state: &'static str,
-    class: &'static str,
-    scopes: String,
-    linked: bool,
-    plain: bool,
-    page: Option<String>,
-    /// The registration that she may let go.
-    registration: Option<String>,
-    error: Option<String>,
-}
-
-struct ShareRow {
-    policy: String,
-    who: String,
-    who_query: String,
-    may: String,
-    signed: bool,
-    delegated: bool,
-    place: String,
-}
-
-#[derive(Template)]
-#[template(path = "thing.html")]
-struct ThingPage<'a> {
-    thing: &'a Thing,
-    place: String,
-    scopes: String,
-    guards: Vec<GuardRow>,
-    shares: Vec<ShareRow>,
-    /// Why it cannot be shared from here.
-    why_not: Option<String>,
-    /// Whether the desk can have it guarded by another server.
-    kept_here: bool,
-    /// Somebody was tried.
-    tried: Option<Tried>,
-    happened: Vec<super::history::Line>,
-    receipts: Vec<super::receipts::ReceiptRow>,
-    csrf: &'a str,
-}
-
-/// What somebody would get.
-struct Tried {
-    email: String,
-    words: String,
-    class: &'static str,
-    reasons: Vec<String>,
-}
-
-fn guard_row(guard: &Guard) -> GuardRow {
-    let (state, class) = match guard.state {
-        RegistrationState::Active => ("active", ""),
-        RegistrationState::Pending => ("being registered", "wait"),
-        RegistrationState::Moving => ("on the move", "wait"),
-        RegistrationState::Failed => ("failed", "no"),
-    };
-    GuardRow {
-        place: host_of(&guard.issuer),
-        state,
-        class,
-        scopes: words::list(guard.scopes.iter().map(ToString::to_string)),
-        linked: guard.link.is_some(),
-        plain: guard.plain,
-        registration: guard.registration.clone(),
-        error: guard.error.clone(),
-        page: guard.page.clone().filter(|page| page.starts_with("https://") || page.starts_with("http://")),
-    }
-}
-
-pub(super) fn who_query(who: &Who) -> String {
-    form_urlencoded::Serializer::new(String::new()).append_pair("who", &who.key()).finish()
-}
-
-fn share_row(holdings: &Holdings, share: &Share) -> ShareRow {
-    ShareRow {
-        policy: share.policy.as_str().to_owned(),
-        who: share.who.in_words(),
-        who_query: who_query(&share.who),
-        may: share.in_words(),
-        signed: share.token.is_some(),
-        delegated: share.delegated,
-        place: holdings.server(&share.link).map(|known| host_of(known.link.place.url())).unwrap_or_default(),
-    }
-}
-
-/// Lines of a thing's own history and receipts on its page.
-const SHORT: usize = 10;
-
-fn shown(manager: &Arc<Manager>, person: &Person, key: &str, tried: Option<Tried>) -> Shown {
-    let holdings = manager.holdings(&person.owner)?;
-    let thing = thing_of(&holdings, key)?;
-    let all = &thing.description.resource_scopes;
-    let about = |line: &super::history::Line| line.thing.as_ref().is_some_and(|(_, of)| of == key);
-    let body = ui::render(&ThingPage {
-        thing,
-        place: host_of(&thing.server),
-        scopes: words::list(all.iter().map(ToString::to_string)),
-        guards: thing.guards.iter().map(guard_row).collect(),
-        shares: thing.shares.iter().map(|share| share_row(&holdings, share)).collect(),
-        why_not: thing.guard_for(all).is_none().then(|| thing.why_not()),
-        kept_here: holdings.keeper(&thing.server).is_some() && thing.description.own_id.is_some(),
-        tried,
-        happened: super::history::lines(&holdings).into_iter().filter(about).take(SHORT).collect(),
-        receipts: super::receipts::rows(&holdings)
-            .into_iter()
-            .filter(|row| row.key.as_deref() == Some(key))
-            .take(SHORT)
-            .collect(),
-        csrf: &person.csrf,
-    });
-    Ok(page(manager, Some(person), StatusCode::OK, &thing.name, "/", &body))
-}
-
-fn thing_of<'a>(holdings: &'a Holdings, key: &str) -> Result<&'a Thing, Trouble> {
-    holdings.thing(key).ok_or_else(|| Trouble::Refused("There is no such thing at your servers any more.".into()))
-}
-
-pub(super) async fn show(State(manager): Desk, Path(key): Path<String>, request: Request) -> Response {
-    at_desk(manager, request.headers(), async |manager, person| shown(manager, person, &key, None)).await
-}
-
-/// What would somebody with this address get? Asked of the server that guards it, which decides by what it grants by.
-pub(super) async fn what_if(State(manager): Desk, Path(key): Path<String>, request: Request) -> Response {
-    posted(manager, request, async |manager, person, fields| {
-        let holdings = manager.holdings(&person.owner)?;
-        let thing = thing_of(&holdings, &key)?;
-        let email = fields.one("email").to_lowercase();
-        let guard = thing.guard_for(&thing.description.resource_scopes);
-        let guard = guard.ok_or_else(|| Trouble::Refused(format!("It cannot be asked: {}.", thing.why_not())))?;
-        let claims = if email.is_empty() { json!({}) } else { json!({"email": email}) };
-        let body = json!({"permissions": [{"resource_id": guard.id, "resource_scopes": guard.scopes}], "claims": claims});
-        let at = |metadata: &types::metadata::Metadata| metadata.policy_endpoint.as_ref().map(|url| format!("{url}/simulate"));
-        let link = guard.link.clone().unwrap_or_default();
-        let answer = manager.api_at(&person.owner, &link, Method::POST, at, Some(&body)).await?;
-        if answer.status != 200 {
-            return Err(Trouble::Refused(answer.refusal()));
-        }
-        shown(manager, person, &key, Some(Tried::of(email, &answer.body)))
-    })
-    .await
-}
-
-impl Tried {
-    fn of(email: String, answer: &Value) -> Self {
-        let granted: BTreeSet<&str> = answer
-            .get("permissions")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .flat_map(|one| one.get("resource_scopes").and_then(Value::as_array).into_iter().flatten())
-            .filter_map(Value::as_str)
-            .collect();
-        let reasons =
-            answer.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(|one| {
-                Some(format!("{}: {}", one.get("scope")?.as_str()?, one.get("why")?.as_str()?.replace('_', " ")))
-            });
-        let who = if email.is_empty() { "Somebody unknown".to_owned() } else { email.clone() };
-        let (words, class) = match answer.get("result").and_then(Value::as_str).unwrap_or_default() {
-            _ if !granted.is_empty() => (format!("{who} would be let in, to {}.", words::list(granted)), ""),
-            "request_submitted" | "submitted" => (format!("{who} would not be let in; you would be asked."), "warn"),
-            "need_info" => (format!("{who} would not be let in yet, and be asked to show who they are."), "warn"),
-            _ => (format!("{who} would be refused."), "error"),
-        };
-        Self { email, words, class, reasons: reasons.collect() }
-    }
-}
-
-pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {
-    posted(manager, request, async |manager, person, fields| {
-        let holdings = manager.holdings(&person.owner)?;
-        let thing = fields.one("thing");
-        let gone = || Trouble::Refused("This share is not there any more.".into());
-        let share = holdings.share(thing, fields.one("policy")).ok_or_else(gone)?;
-        manager.withdraw(&person.owner, &[share]).await?;
-        Ok(see_other("/withdrawals"))
     })
     .await
 }

@@ -70,7 +70,11 @@ async fn a_thing_moves_to_another_server_and_its_shares_come_along() {
     assert!(!page.html.contains("once you say that the account"), "{}", page.html);
     let page = alice.open(&format!("/guard?thing={thing}")).await;
     assert!(page.html.contains(&servers[1].issuer), "{}", page.html);
-    let page = alice.browser.submit(&page, "/guard", &[("issuer", &servers[1].issuer)]).await.unwrap();
+    // what the old server lists comes along where she ticks it
+    assert!(page.html.contains("Whoever proves the address bob@bar.example may view"), "{}", page.html);
+    let along = attribute(page.html.split("name=\"along\"").nth(1).unwrap(), "value");
+    let fields = [("issuer", servers[1].issuer.as_str()), ("along", along.as_str())];
+    let page = alice.browser.submit(&page, "/guard", &fields).await.unwrap();
     assert!(page.html.contains("1 thing is guarded by") && !page.html.contains("did not come along"), "{}", page.html);
     let now = kept_here(alice.things().await);
     assert_eq!((&now["guards"][0]["issuer"], now["guards"].as_array().unwrap().len()), (&servers[1].issuer.as_str().into(), 1));

@@ -25,17 +25,19 @@ enum Lie {
 
 /// An authorization server in the hands of somebody else.
 #[derive(Clone)]
-struct Foreign {
-    issuer: String,
+pub(crate) struct Foreign {
+    pub(crate) issuer: String,
     key: Arc<SigningKey>,
     lie: Arc<Mutex<Lie>>,
     nonce: Arc<Mutex<String>>,
     /// What was asked of it.
     asked: Arc<Mutex<Vec<String>>>,
+    /// What it tells a desk, by path.
+    pub(crate) lists: Arc<Mutex<BTreeMap<String, Value>>>,
 }
 
 impl Foreign {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let foreign = Self {
             issuer: format!("http://{}", listener.local_addr().unwrap()),
@@ -43,6 +45,7 @@ impl Foreign {
             lie: Arc::new(Mutex::new(Lie::Status(500))),
             nonce: Arc::default(),
             asked: Arc::default(),
+            lists: Arc::default(),
         };
         let router = axum::Router::new().fallback(answer).with_state(foreign.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -53,17 +56,21 @@ impl Foreign {
         *self.lie.lock().unwrap() = lie;
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
     fn metadata(&self) -> Value {
         let url = |path: &str| format!("{}/{path}", self.issuer);
-        json!({
+        let mut metadata = json!({
             "issuer": self.issuer, "authorization_endpoint": url("authorize"), "token_endpoint": url("token"),
             "jwks_uri": url("jwks"), "registration_endpoint": url("register"), "introspection_endpoint": url("introspect"),
             "permission_endpoint": url("permission"), "resource_registration_endpoint": url("rreg"),
-        })
+        });
+        for path in self.lists.lock().unwrap().keys().filter(|path| path.ends_with("_endpoint")) {
+            metadata[path] = json!(url(path));
+        }
+        metadata
     }
 
     fn tokens(&self) -> Value {
@@ -112,7 +119,12 @@ async fn answer(State(foreign): State<Foreign>, Query(query): Query<BTreeMap<Str
                 Lie::Hang => std::future::pending().await,
             }
         }
-        _ => http::StatusCode::NOT_FOUND.into_response(),
+        // what others share with whoever asks is another list
+        _ if query.contains_key("role") => Json(json!([])).into_response(),
+        path => match foreign.lists.lock().unwrap().get(path.trim_start_matches('/')) {
+            Some(list) => Json(list.clone()).into_response(),
+            None => http::StatusCode::NOT_FOUND.into_response(),
+        },
     }
 }
 

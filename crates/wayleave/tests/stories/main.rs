@@ -27,3 +27,4 @@ mod renewing;
 mod searching;
 mod services;
 mod stolen;
+mod unbelieved;

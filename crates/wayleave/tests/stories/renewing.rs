@@ -32,11 +32,21 @@ async fn a_signed_share_that_ends_soon_is_proposed_shown_and_signed_anew() {
                 "resources": [{"resource_server": guarded[0].url, "resource_id": "/albums/holiday", "allowed_scopes": ["view"]}]}),
         )
         .unwrap();
+    // the server that keeps the album counts that key as hers; what the other one says of keys is nobody's word but its own
+    let keeper = crate::choosing::Owner::with(server, &guarded[0]).await;
+    let mut body = json!({"cred_type": "did", "cred_value": {"id": old}});
+    let (_, asked) = keeper.call(Method::POST, "/my-credentials", body.clone()).await;
+    let claims = json!({"aud": guarded[0].url, "nonce": asked["challenge"], "iat": now});
+    body["proof"] = json!(old_key.sign_as("credential-proof+jwt", &old, &claims).unwrap());
+    assert_eq!(keeper.call(Method::POST, "/my-credentials", body).await.0, 201);
     let policies = owner.metadata.policy_endpoint.clone().unwrap();
     let request = Request { method: Method::POST, body: Some(token.into_bytes()), ..Request::get(&policies) };
     let request = request.header("content-type", "application/rot+jwt").header("authorization", &format!("Bearer {}", owner.pmt));
     let answer = owner.client.outbound.send(request).await.unwrap();
     assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+    let page = alice.open("/servers").await;
+    alice.browser.submit(&page, "/servers/read", &[]).await.unwrap();
+    // once who keeps it has said whose key that is
     let page = alice.open("/servers").await;
     alice.browser.submit(&page, "/servers/read", &[]).await.unwrap();
     // nothing is proposed while no key is open, and nothing is signed by itself

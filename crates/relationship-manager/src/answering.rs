@@ -1,0 +1,139 @@
+//! Answering a request that waits at a server: what she answers is the request that she was shown - that party, that client,
+//! those things -, and no more than it asks for (threat 36).
+
+use crate::holdings::Holdings;
+use crate::{Manager, Trouble};
+use http::Method;
+use jose::{base64url, digest};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use types::access_request::{AccessRequestDocument, DecisionDocument, DecisionKind};
+
+/// Which request, where, and whose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered<'a> {
+    pub(crate) link: &'a str,
+    pub(crate) request: &'a str,
+    /// Somebody who lets her decide; empty: her own.
+    pub(crate) of: &'a str,
+}
+
+/// What she is shown of a request, as one name: with another party, client or thing it is another one.
+pub(crate) fn seen_name(request: &AccessRequestDocument) -> String {
+    let shown = json!([request.id, request.client, request.requesting_party, request.permissions]);
+    base64url::encode(digest::sha256(&[shown.to_string().as_bytes()]))
+}
+
+impl Holdings {
+    pub(crate) fn request(&self, answered: Answered<'_>) -> Option<&AccessRequestDocument> {
+        let snapshot = &self.server(answered.link)?.snapshot;
+        let all = match answered.of {
+            "" => &snapshot.requests,
+            of => &snapshot.for_others.iter().find(|other| other.owner == of)?.requests,
+        };
+        all.iter().find(|request| request.id.as_str() == answered.request)
+    }
+}
+
+/// The decision with everything that it allows written down, so that nothing is allowed that the request does not ask for.
+pub(crate) fn spelled_out(request: &AccessRequestDocument, decision: DecisionDocument) -> Result<DecisionDocument, Trouble> {
+    if decision.decision == DecisionKind::Deny {
+        return Ok(DecisionDocument { permissions: None, ..decision });
+    }
+    let allowed = decision.permissions.clone().unwrap_or_else(|| request.permissions.clone());
+    let asked = |one: &types::PermissionRequest| {
+        let same = request.permissions.iter().filter(|asked| asked.resource_id == one.resource_id);
+        let scopes = same.flat_map(|asked| asked.resource_scopes.iter().cloned()).collect::<types::ScopeSet>();
+        !one.resource_scopes.is_empty() && one.resource_scopes.is_subset(&scopes)
+    };
+    match !allowed.is_empty() && allowed.iter().all(asked) {
+        true => Ok(DecisionDocument { permissions: Some(allowed), ..decision }),
+        false => Err(Trouble::Refused("Allow only what the request asks for.".into())),
+    }
+}
+
+impl Manager {
+    /// `seen`: the request as she was shown it; none where a program answers what it has read.
+    pub(crate) async fn decide(
+        self: &Arc<Self>,
+        owner: &str,
+        answered: Answered<'_>,
+        seen: Option<&str>,
+        decision: DecisionDocument,
+    ) -> Result<(), Trouble> {
+        let holdings = self.holdings(owner)?;
+        let Some(request) = holdings.request(answered) else {
+            return Err(Trouble::Refused("There is no such request any more.".into()));
+        };
+        if seen.is_some_and(|seen| seen != seen_name(request)) {
+            return Err(Trouble::Refused("This request is another one than you were shown. Look at it again.".into()));
+        }
+        let decision = serde_json::to_value(spelled_out(request, decision)?).unwrap_or_default();
+        let Answered { link, request, of } = answered;
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", of).finish();
+        let query = if of.is_empty() { String::new() } else { format!("?{query}") };
+        let request = crate::share::segment(request);
+        let at = |metadata: &types::metadata::Metadata| {
+            metadata.access_requests_endpoint.as_ref().map(|url| format!("{url}/{request}{query}"))
+        };
+        let answer = self.api_at(owner, link, Method::POST, at, Some(&without_nulls(decision))).await?;
+        self.read_servers(owner, [link.to_owned()]).await;
+        match answer.status {
+            200 => Ok(()),
+            409 => Err(Trouble::Refused("This request was answered before, or has run out.".into())),
+            _ => Err(Trouble::Refused(answer.refusal())),
+        }
+    }
+}
+
+/// Members that say nothing are left out.
+fn without_nulls(mut value: Value) -> Value {
+    value.as_object_mut().into_iter().for_each(|members| members.retain(|_, value| !value.is_null()));
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(changes: &Value) -> AccessRequestDocument {
+        let mut whole = json!({"_id": "q1", "state": "pending", "created": 1, "expires_at": 9,
+            "client": {"client_id": "viewer", "name": "Viewer", "verified": true}, "requesting_party": {"email": "bob@bar.example"},
+            "permissions": [{"resource_id": "A", "resource_scopes": ["view"]}]});
+        whole.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn threat_36_s05_another_party_client_or_thing_is_another_request() {
+        let shown = seen_name(&request(&json!({})));
+        assert_eq!(shown, seen_name(&request(&json!({"state": "approved", "expires_at": 10}))));
+        for change in [
+            json!({"requesting_party": {"email": "eve@bar.example"}}),
+            json!({"client": {"client_id": "other", "name": "Viewer", "verified": true}}),
+            json!({"permissions": [{"resource_id": "B", "resource_scopes": ["view"]}]}),
+            json!({"permissions": [{"resource_id": "A", "resource_scopes": ["view", "edit"]}]}),
+        ] {
+            assert_ne!(shown, seen_name(&request(&change)), "{change}");
+        }
+    }
+
+    #[test]
+    fn threat_36_s05_an_answer_allows_no_more_than_was_asked() {
+        let decide = |permissions: Value| {
+            let decision = json!({"decision": "approve", "permissions": permissions});
+            spelled_out(&request(&json!({})), serde_json::from_value(decision).unwrap())
+        };
+        let all = decide(Value::Null).unwrap().permissions.unwrap();
+        assert_eq!(serde_json::to_value(all).unwrap(), json!([{"resource_id": "A", "resource_scopes": ["view"]}]));
+        assert!(decide(json!([{"resource_id": "A", "resource_scopes": ["view"]}])).is_ok());
+        for more in [
+            json!([]),
+            json!([{"resource_id": "A", "resource_scopes": []}]),
+            json!([{"resource_id": "A", "resource_scopes": ["view", "edit"]}]),
+            json!([{"resource_id": "A", "resource_scopes": ["view"]}, {"resource_id": "B", "resource_scopes": ["view"]}]),
+        ] {
+            assert!(decide(more.clone()).is_err(), "{more}");
+        }
+    }
+}

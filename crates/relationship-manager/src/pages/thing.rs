@@ -1,0 +1,208 @@
+//! One thing: where it is, who can reach it, what somebody would get, and withdrawing a share of it.
+
+use super::things::{host_of, who_query};
+use super::{Desk, Shown, at_desk, page, posted, see_other};
+use crate::holdings::{Guard, Holdings, Share, Thing};
+use crate::person::Person;
+use crate::{Manager, Trouble, words};
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use types::available_resource::RegistrationState;
+
+struct GuardRow {
+    place: String,
+    state: &'static str,
+    class: &'static str,
+    scopes: String,
+    linked: bool,
+    /// This desk is linked to it, and it does not say that it guards the thing.
+    silent: bool,
+    plain: bool,
+    page: Option<String>,
+    /// The registration that she may let go.
+    registration: Option<String>,
+    error: Option<String>,
+}
+
+struct ShareRow {
+    id: String,
+    who: String,
+    who_query: String,
+    may: String,
+    signed: bool,
+    /// A server says that she signed it, and no key of hers did.
+    not_signed: bool,
+    delegated: bool,
+    place: String,
+}
+
+#[derive(Template)]
+#[template(path = "thing.html")]
+struct ThingPage<'a> {
+    thing: &'a Thing,
+    place: String,
+    scopes: String,
+    guards: Vec<GuardRow>,
+    shares: Vec<ShareRow>,
+    /// What a server says of it against another's word, or her own.
+    doubts: Vec<String>,
+    /// Why it cannot be shared from here.
+    why_not: Option<String>,
+    /// Whether the desk can have it guarded by another server.
+    kept_here: bool,
+    /// Somebody was tried.
+    tried: Option<Tried>,
+    happened: Vec<super::history::Line>,
+    receipts: Vec<super::receipts::ReceiptRow>,
+    csrf: &'a str,
+}
+
+/// What somebody would get.
+struct Tried {
+    email: String,
+    words: String,
+    class: &'static str,
+    reasons: Vec<String>,
+}
+
+fn guard_row(guard: &Guard) -> GuardRow {
+    let (state, class) = match guard.state {
+        RegistrationState::Active => ("active", ""),
+        RegistrationState::Pending => ("being registered", "wait"),
+        RegistrationState::Moving => ("on the move", "wait"),
+        RegistrationState::Failed => ("failed", "no"),
+    };
+    GuardRow {
+        place: host_of(&guard.issuer),
+        state,
+        class,
+        scopes: words::list(guard.scopes.iter().map(ToString::to_string)),
+        linked: guard.link.is_some(),
+        silent: guard.is_linked && guard.link.is_none() && !guard.plain,
+        plain: guard.plain,
+        registration: guard.registration.clone(),
+        error: guard.error.clone(),
+        page: guard.page.clone().filter(|page| page.starts_with("https://") || page.starts_with("http://")),
+    }
+}
+
+fn share_row(share: &Share) -> ShareRow {
+    ShareRow {
+        id: share.id.as_str().to_owned(),
+        who: share.who.in_words(),
+        who_query: who_query(&share.who),
+        may: share.in_words(),
+        signed: share.is_signed(),
+        not_signed: share.listed().is_some_and(|listed| listed.not_signed),
+        delegated: share.delegated,
+        place: host_of(&share.place),
+    }
+}
+
+/// Lines of a thing's own history and receipts on its page.
+const SHORT: usize = 10;
+
+fn shown(manager: &Arc<Manager>, person: &Person, key: &str, tried: Option<Tried>) -> Shown {
+    let holdings = manager.holdings(&person.owner)?;
+    let thing = thing_of(&holdings, key)?;
+    let all = &thing.description.resource_scopes;
+    let about = |line: &super::history::Line| line.thing.as_ref().is_some_and(|(_, of)| of == key);
+    let body = ui::render(&ThingPage {
+        thing,
+        place: host_of(&thing.server),
+        scopes: words::list(all.iter().map(ToString::to_string)),
+        guards: thing.guards.iter().map(guard_row).collect(),
+        shares: thing.shares.iter().map(share_row).collect(),
+        doubts: holdings
+            .doubts
+            .iter()
+            .filter(|doubt| doubt.thing.as_deref() == Some(key))
+            .map(|doubt| format!("{} {}.", host_of(&doubt.server), doubt.words))
+            .collect(),
+        why_not: thing.guard_for(all).is_none().then(|| thing.why_not()),
+        kept_here: holdings.keeper(&thing.server).is_some() && thing.description.own_id.is_some(),
+        tried,
+        happened: super::history::lines(&holdings).into_iter().filter(about).take(SHORT).collect(),
+        receipts: super::receipts::rows(&holdings)
+            .into_iter()
+            .filter(|row| row.key.as_deref() == Some(key))
+            .take(SHORT)
+            .collect(),
+        csrf: &person.csrf,
+    });
+    Ok(page(manager, Some(person), StatusCode::OK, &thing.name, "/", &body))
+}
+
+fn thing_of<'a>(holdings: &'a Holdings, key: &str) -> Result<&'a Thing, Trouble> {
+    holdings.thing(key).ok_or_else(|| Trouble::Refused("There is no such thing at your servers any more.".into()))
+}
+
+pub(super) async fn show(State(manager): Desk, Path(key): Path<String>, request: Request) -> Response {
+    at_desk(manager, request.headers(), async |manager, person| shown(manager, person, &key, None)).await
+}
+
+/// What would somebody with this address get? Asked of the server that guards it, which decides by what it grants by.
+pub(super) async fn what_if(State(manager): Desk, Path(key): Path<String>, request: Request) -> Response {
+    posted(manager, request, async |manager, person, fields| {
+        let holdings = manager.holdings(&person.owner)?;
+        let thing = thing_of(&holdings, &key)?;
+        let email = match fields.one("email") {
+            "" => String::new(),
+            typed => super::sharing::address_of(typed).map_err(Trouble::Refused)?,
+        };
+        let guard = thing.guard_for(&thing.description.resource_scopes);
+        let guard = guard.ok_or_else(|| Trouble::Refused(format!("It cannot be asked: {}.", thing.why_not())))?;
+        let claims = if email.is_empty() { json!({}) } else { json!({"email": email}) };
+        let body = json!({"permissions": [{"resource_id": guard.id, "resource_scopes": guard.scopes}], "claims": claims});
+        let at = |metadata: &types::metadata::Metadata| metadata.policy_endpoint.as_ref().map(|url| format!("{url}/simulate"));
+        let link = guard.link.clone().unwrap_or_default();
+        let answer = manager.api_at(&person.owner, &link, Method::POST, at, Some(&body)).await?;
+        if answer.status != 200 {
+            return Err(Trouble::Refused(answer.refusal()));
+        }
+        shown(manager, person, &key, Some(Tried::of(email, &answer.body)))
+    })
+    .await
+}
+
+impl Tried {
+    fn of(email: String, answer: &Value) -> Self {
+        let granted: BTreeSet<&str> = answer
+            .get("permissions")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .flat_map(|one| one.get("resource_scopes").and_then(Value::as_array).into_iter().flatten())
+            .filter_map(Value::as_str)
+            .collect();
+        let reasons =
+            answer.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(|one| {
+                Some(format!("{}: {}", one.get("scope")?.as_str()?, one.get("why")?.as_str()?.replace('_', " ")))
+            });
+        let who = if email.is_empty() { "Somebody unknown".to_owned() } else { email.clone() };
+        let (words, class) = match answer.get("result").and_then(Value::as_str).unwrap_or_default() {
+            _ if !granted.is_empty() => (format!("{who} would be let in, to {}.", words::list(granted)), ""),
+            "request_submitted" | "submitted" => (format!("{who} would not be let in; you would be asked."), "warn"),
+            "need_info" => (format!("{who} would not be let in yet, and be asked to show who they are."), "warn"),
+            _ => (format!("{who} would be refused."), "error"),
+        };
+        Self { email, words, class, reasons: reasons.collect() }
+    }
+}
+
+pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {
+    posted(manager, request, async |manager, person, fields| {
+        let holdings = manager.holdings(&person.owner)?;
+        let thing = fields.one("thing");
+        let gone = || Trouble::Refused("This share is not there any more.".into());
+        let share = holdings.share(thing, fields.one("policy")).ok_or_else(gone)?;
+        manager.withdraw(&person.owner, &[share]).await?;
+        Ok(see_other("/withdrawals"))
+    })
+    .await
+}
