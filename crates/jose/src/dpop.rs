@@ -3,7 +3,7 @@
 
 use crate::jws::{UnverifiedJws, Verified};
 use crate::key::{KeyError, SigningKey};
-use crate::{PublicKey, base64url, digest};
+use crate::{PublicKey, base64url, digest, htu};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::HashMap;
@@ -70,7 +70,7 @@ impl Seen {
 /// The request that a proof is about.
 pub struct Request<'a> {
     pub method: &'a str,
-    /// The URL without query and fragment.
+    /// The URL that was called, as it was called; query and fragment do not count.
     pub url: &'a str,
     /// The access token sent along; its hash must then be in the proof.
     pub access_token: Option<&'a str>,
@@ -84,7 +84,8 @@ pub fn check(proof: &str, request: &Request<'_>, now: Timestamp) -> Result<Verif
     let key = PublicKey::from_jwk(jwk).map_err(|_| DpopError::Form)?;
     let jws = jws.verify_with(&key).map_err(|_| DpopError::Signature)?;
     let claims = jws.claims::<ProofClaims>().map_err(|_| DpopError::Form)?.into_inner();
-    if claims.htm != request.method || without_query(&claims.htu) != request.url {
+    // RFC 9449 4.3: method and URL of this request, the latter as RFC 3986 compares URLs
+    if claims.htm != request.method || !htu::is_same(&claims.htu, request.url) {
         return Err(DpopError::Request);
     }
     if (claims.iat.0.saturating_sub(now.0)).abs() > PROOF_LIFETIME || claims.jti.is_empty() || claims.jti.len() > 256 {
@@ -126,10 +127,6 @@ fn hash_of(token: &str) -> String {
     base64url::encode(digest::sha256(&[token.as_bytes()]))
 }
 
-fn without_query(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or(url)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +139,8 @@ mod tests {
         let request = Request { method: "GET", url: "https://rs.example/photo", access_token: Some("rpt") };
         let proof = prove(&key, &request, "1".into(), now, None).unwrap();
         assert_eq!(check(&proof, &request, now).unwrap().jkt, key.public().thumbprint());
+        // C-7: another spelling of the same URL
+        assert!(check(&proof, &Request { url: "HTTPS://rs.example:443/ph%6Fto", ..request }, now).is_ok());
         let other = |r: Request<'_>, at| check(&proof, &r, at).unwrap_err();
         assert_eq!(other(Request { method: "PUT", ..request }, now), DpopError::Request);
         assert_eq!(other(Request { url: "https://rs.example/", ..request }, now), DpopError::Request);

@@ -14,6 +14,7 @@ pub mod did;
 pub mod digest;
 pub mod dpop;
 pub mod event_chain;
+mod htu;
 pub mod jwk;
 pub mod jws;
 pub mod key;
