@@ -1,6 +1,7 @@
 //! The accept loop: HTTP/1.1 and HTTP/2, header time-outs, peer addresses, graceful end.
 
 mod explained;
+mod framing;
 
 use crate::config::{Config, TlsConfig};
 use crate::metrics::Metrics;
@@ -26,6 +27,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tower::{Service, ServiceExt};
+use types::peer::canonical;
 use web::PeerAddress;
 
 /// A client that takes longer to send its headers is let go.
@@ -136,7 +138,10 @@ pub async fn serve_reading<S>(
             let site = site.clone();
             let counted = metrics.clone().map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
             async move {
-                let answer = site.oneshot(request).await;
+                let answer = match framing::check(request) {
+                    Ok(request) => site.oneshot(request).await,
+                    Err(refusal) => Ok(refusal.answer()),
+                };
                 if let (Some((endpoint, metrics, begun)), Ok(answer)) = (counted, &answer) {
                     metrics.count(endpoint, answer.status().as_u16(), begun.elapsed());
                 }
@@ -206,20 +211,62 @@ pub fn acceptor(config: &Config, tls: &TlsConfig) -> Result<TlsAcceptor, String>
 
 /// The request with what only the listener knows: who sent it, and whether through a proxy that is believed.
 fn stamped(mut request: Request<Body>, peer: IpAddr, trusted: &[IpAddr]) -> Request<Body> {
+    let peer = canonical(peer);
     let address = client_address(peer, request.headers(), trusted);
     request.extensions_mut().insert(PeerAddress(address));
-    if trusted.contains(&peer) {
+    if is_trusted(peer, trusted) {
         request.extensions_mut().insert(FromTrustedProxy);
     }
     request
 }
 
-/// Forwarding headers are believed from trusted proxies only: the last address that is none of them.
+fn is_trusted(address: IpAddr, trusted: &[IpAddr]) -> bool {
+    trusted.iter().any(|one| canonical(*one) == address)
+}
+
+/// Forwarding headers are believed from trusted proxies only: the last address that is none of them. Where a proxy wrote
+/// something that is no address, what stands before it is anybody's word.
 fn client_address(peer: IpAddr, headers: &http::HeaderMap, trusted: &[IpAddr]) -> IpAddr {
-    if !trusted.contains(&peer) {
+    if !is_trusted(peer, trusted) {
         return peer;
     }
-    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let chain: Vec<IpAddr> = forwarded.flat_map(|list| list.split(',')).filter_map(|one| one.trim().parse().ok()).collect();
-    chain.into_iter().rev().find(|address| !trusted.contains(address)).unwrap_or(peer)
+    let forwarded = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or_default());
+    let chain: Vec<&str> = forwarded.flat_map(|list| list.split(',')).map(str::trim).collect();
+    let mut last = peer;
+    for one in chain.into_iter().rev() {
+        let Ok(address) = one.parse::<IpAddr>().map(canonical) else { return last };
+        last = address;
+        if !is_trusted(address, trusted) {
+            return address;
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_38_s25_who_calls_is_one_address_in_one_form() {
+        let trusted: Vec<IpAddr> = ["192.0.2.1", "::ffff:192.0.2.2"].iter().map(|one| one.parse().unwrap()).collect();
+        let called = |peer: &str, forwarded: &[&str]| {
+            let mut request = Request::builder().uri("/");
+            for value in forwarded {
+                request = request.header("x-forwarded-for", *value);
+            }
+            let request = stamped(request.body(Body::empty()).unwrap(), peer.parse().unwrap(), &trusted);
+            let is_proxy = request.extensions().get::<FromTrustedProxy>().is_some();
+            (request.extensions().get::<PeerAddress>().unwrap().0.to_string(), is_proxy)
+        };
+        let through = |address: &str| (address.to_owned(), true);
+        for proxy in ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "::ffff:192.0.2.2"] {
+            assert_eq!(called(proxy, &["198.51.100.7"]), through("198.51.100.7"), "{proxy}");
+            assert_eq!(called(proxy, &["203.0.113.9, ::ffff:198.51.100.7", "192.0.2.1"]), through("198.51.100.7"));
+            // what nobody can read hides what stands before it
+            assert_eq!(called(proxy, &["203.0.113.9, unknown"]).0, proxy.trim_start_matches("::ffff:"));
+            assert_eq!(called(proxy, &["203.0.113.9, 198.51.100.7:4711, 192.0.2.1"]), through("192.0.2.1"));
+        }
+        assert_eq!(called("::ffff:198.51.100.7", &["192.0.2.1"]), ("198.51.100.7".to_owned(), false));
+    }
 }
