@@ -10,24 +10,30 @@ mod admission;
 mod authority;
 mod backend;
 mod discovery;
+mod elsewhere;
+mod fields;
+mod folder;
 mod history;
 mod link;
 mod management;
 mod owner;
+mod parts;
+mod passage;
 mod path;
 mod peer;
 mod registration;
 mod route;
 mod store;
-mod stream;
 mod tunnel;
+mod upstream;
 
 use crate::challenge::plain;
 use crate::guard::Need;
 use crate::matching::Matching;
+use crate::presentation;
 use crate::protection::ProtectionError;
+use crate::watch::UploadLimits;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use backend::Backend;
@@ -36,6 +42,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use jose::possession::Challenger;
 use jose::{Algorithm, KeySet, SigningKey};
+use passage::Passing;
 use peer::Peer;
 use quick_cache::sync::Cache;
 use std::collections::{HashMap, HashSet};
@@ -111,6 +118,7 @@ pub struct Settings {
     pub management: Option<Management>,
     pub owner_claim: String,
     pub routes: Vec<Route>,
+    pub uploads: UploadLimits,
 }
 
 /// How this gateway knows its owners by itself.
@@ -127,6 +135,7 @@ struct Wanted {
     owner: String,
     /// By the gateway's own ids.
     needs: Vec<Need>,
+    takes_web_sockets: bool,
 }
 
 /// The gateway.
@@ -189,7 +198,7 @@ impl Gateway {
         };
         Ok(Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
-            backend: Backend::new(&settings.behind),
+            backend: Backend::new(&settings.behind, client.randomness.clone()),
             challenger: Challenger::new(jose::ambient::random(&*client.randomness)),
             rmts: management::Tokens::new(&settings.resource),
             own_log_in: by.own_log_in,
@@ -259,7 +268,7 @@ impl Gateway {
         };
         let resources = std::iter::once(&matched.own_id).chain(&matched.also);
         let needs = resources.map(|id| Need { resource: ResourceId::new(id.clone()), scopes: scopes.clone() }).collect();
-        Ok(Wanted { owner, needs })
+        Ok(Wanted { owner, needs, takes_web_sockets: matched.route.takes_web_sockets })
     }
 
     /// Whether a call may pass, without making it: for whoever serves the content by other means.
@@ -268,22 +277,6 @@ impl Gateway {
         match self.wanted(parts, &path).await {
             Ok(wanted) => self.admit(parts, &path, &wanted).await.is_ok(),
             Err(_) => false,
-        }
-    }
-
-    async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
-        let wanted = match self.wanted(&mut parts, path).await {
-            Ok(wanted) => wanted,
-            Err(response) => return *response,
-        };
-        match self.admit(&parts, path, &wanted).await {
-            Ok(admitted) => {
-                let token = parts.headers.get(header::AUTHORIZATION).cloned();
-                self.remember_issuer(token.as_ref(), &admitted.issuer);
-                let answer = self.backend.forward(parts, body, path).await;
-                stream::watched(self.clone(), answer, admitted, token)
-            }
-            Err(response) => *response,
         }
     }
 
@@ -340,6 +333,9 @@ fn readable(own_id: &str) -> String {
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if let Err(ambiguous) = presentation::check(&parts) {
+        return *ambiguous.answer();
+    }
     // an id of a resource is a path, and stands encoded in the paths of management
     if management::is_managed(parts.uri.path()) {
         let below = parts.uri.path().strip_prefix(management::BASE).unwrap_or_default().to_owned();

@@ -1,15 +1,19 @@
-//! The `tower` layer: judges every request before the service sees it.
+//! The `tower` layer: judges every request before the service sees it, and watches it to its end, its body and the
+//! answer's. A web socket that the service makes of a call is the service's own to watch.
 
 use crate::challenge;
 use crate::guard::{Guard, Narrow, Need, Presented, Under, Verdict};
 use crate::offline::{Offline, PatSource};
 use crate::owners_word::OwnersWord;
+use crate::presentation;
 use crate::protection::{Protection, ProtectionError};
+use crate::watch::{self, MayGoOn, UploadLimits};
 use async_trait::async_trait;
 use axum::extract::Request;
 use axum::response::Response;
-use http::header;
+use futures_util::FutureExt;
 use http::request::Parts;
+use http::{HeaderValue, header};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::Mutex;
@@ -31,12 +35,19 @@ pub struct ResourceServer {
     /// What of a permission counts beside the server's word.
     word: Option<Arc<OwnersWord>>,
     pat: Mutex<Option<(String, Timestamp)>>,
+    uploads: UploadLimits,
 }
 
 impl ResourceServer {
     pub fn new(protection: Protection, realm: impl Into<String>, resource: impl Into<String>) -> Self {
-        let (guard, pat) = (Guard::default(), Mutex::new(None));
-        Self { protection, realm: realm.into(), resource: resource.into(), guard, word: None, pat }
+        let (guard, pat, uploads) = (Guard::default(), Mutex::new(None), UploadLimits::default());
+        Self { protection, realm: realm.into(), resource: resource.into(), guard, word: None, pat, uploads }
+    }
+
+    /// The same, taking so much of whoever is let in, and for so long.
+    pub fn limiting(mut self, uploads: UploadLimits) -> Self {
+        self.uploads = uploads;
+        self
     }
 
     /// The same, believing the owner (protocol.md 3). What is registered afterwards with an id of the service's own is
@@ -74,8 +85,36 @@ impl ResourceServer {
         Ok(id)
     }
 
+    /// Whether a request that was let in may go on.
+    async fn still_allows(self: &Arc<Self>, authorization: &HeaderValue, need: &Need) -> bool {
+        let Ok(authorization) = authorization.to_str() else { return false };
+        let pats: Arc<dyn PatSource> = self.clone();
+        self.guard.still_allows(&self.under(&pats), authorization, std::slice::from_ref(need)).await
+    }
+
+    fn under<'a>(&'a self, pats: &'a Arc<dyn PatSource>) -> Under<'a> {
+        let narrow = self.word.as_deref().map(|word| word as &dyn Narrow);
+        Under { protection: &self.protection, pats, owner: "", narrow }
+    }
+
+    fn watch(self: &Arc<Self>, authorization: Option<HeaderValue>, need: Need) -> MayGoOn {
+        let call = Arc::new((self.clone(), authorization, need));
+        Arc::new(move || {
+            let call = call.clone();
+            async move {
+                let (server, authorization, need) = &*call;
+                match authorization {
+                    Some(authorization) => server.still_allows(authorization, need).await,
+                    None => false,
+                }
+            }
+            .boxed()
+        })
+    }
+
     /// Lets a request pass, or gives the answer that goes back in its place.
     pub async fn admit(self: &Arc<Self>, parts: &Parts, need: &Need) -> Result<(), Box<Response>> {
+        presentation::check(parts).map_err(presentation::Ambiguous::answer)?;
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let url = format!("{}{}", self.resource.trim_end_matches('/'), parts.uri.path());
         let presented = Presented {
@@ -90,13 +129,7 @@ impl ResourceServer {
             Box::new(challenge::unreachable())
         };
         let pats: Arc<dyn PatSource> = self.clone();
-        let under = Under {
-            protection: &self.protection,
-            pats: &pats,
-            owner: "",
-            narrow: self.word.as_deref().map(|word| word as &dyn Narrow),
-        };
-        match self.guard.judge(&under, &presented, needs).await {
+        match self.guard.judge(&self.under(&pats), &presented, needs).await {
             Verdict::Allowed(_) => return Ok(()),
             Verdict::Insufficient => {}
             Verdict::Failed(error) => return Err(away(error)),
@@ -167,15 +200,24 @@ where
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            if let Some(need) = (layer.need)(&parts) {
-                if let Err(answer) = layer.server.admit(&parts, &need).await {
-                    return Ok(*answer);
-                }
-                // the token is for the guard; the service has no use for it
-                parts.headers.remove(header::AUTHORIZATION);
-                parts.headers.remove("dpop");
+            let Some(need) = (layer.need)(&parts) else { return inner.call(Request::from_parts(parts, body)).await };
+            if let Err(answer) = layer.server.admit(&parts, &need).await {
+                return Ok(*answer);
             }
-            inner.call(Request::from_parts(parts, body)).await
+            // the token is for the guard; the service has no use for it
+            let authorization = parts.headers.remove(header::AUTHORIZATION);
+            parts.headers.remove(presentation::DPOP);
+            let may_go_on = layer.server.watch(authorization, need);
+            let (body, was_cut) = watch::incoming(body, watch::INTERVAL, layer.server.uploads, may_go_on.clone());
+            let answer = inner.call(Request::from_parts(parts, body)).await?;
+            // whatever the service made of a part: the call was not carried out
+            Ok(match was_cut.get() {
+                Some(cut) => challenge::plain(cut.status(), cut.words()),
+                None => watch::answered(answer, may_go_on),
+            })
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

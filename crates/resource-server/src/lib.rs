@@ -15,7 +15,9 @@ pub mod layer;
 pub mod matching;
 pub mod offline;
 pub mod owners_word;
+pub mod presentation;
 pub mod protection;
+pub mod watch;
 
 pub use guard::{Guard, Need, Verdict};
 pub use layer::UmaLayer;

@@ -85,7 +85,8 @@ impl Gateway {
         wanted: &Wanted,
     ) -> Result<Admitted, Box<Response>> {
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let url = format!("{}{}", self.settings.resource, path.encoded());
+        // RFC 9449 4.3: a proof is for the URL that was called, in whichever way it was written
+        let url = format!("{}{}", self.settings.resource, parts.uri.path());
         let presented =
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
         let guarding = self.guarding_all(wanted, path).await?;

@@ -1,6 +1,7 @@
 //! Routes: which resource a path stands for, whose it is, and what each method needs. First match
 //! wins; no match is 404, a method without scopes 405.
 
+use super::fields::folded;
 use super::path::CanonicalPath;
 use std::collections::BTreeMap;
 use types::{Scope, ScopeSet};
@@ -29,6 +30,8 @@ pub struct Route {
     pub owner: OwnerOf,
     pub resource_type: Option<String>,
     pub scopes: BTreeMap<String, ScopeSet>,
+    /// Whether a call may become a web socket.
+    pub takes_web_sockets: bool,
 }
 
 /// A route that fits a path.
@@ -56,13 +59,20 @@ impl Route {
             OwnerOf::Path(name) if !names.contains(&name.as_str()) => {
                 Err(format!("`{}`: the owner is {{{name}}}, which `path` has not", self.path))
             }
-            OwnerOf::Header(name) if name.parse::<http::HeaderName>().is_err() => {
-                Err(format!("`{}`: `{name}` is no name of a header", self.path))
+            OwnerOf::Header(name) if name.parse::<http::HeaderName>().is_err() || folded(name) != name.to_lowercase() => {
+                Err(format!("`{}`: `{name}` is no name of a header: write it with letters, digits and `-` alone", self.path))
             }
             OwnerOf::Lookup(url) if url::Url::parse(url).is_err() || !url.contains("{path}") => {
                 Err(format!("`{}`: the look-up `{url}` must be a URL with {{path}} in it", self.path))
             }
             _ if self.scopes.is_empty() => Err(format!("`{}`: `scopes` names no method", self.path)),
+            // a tunnel to anywhere, and a mirror of what a call was sent with
+            _ if self.scopes.contains_key("CONNECT") || self.scopes.contains_key("TRACE") => {
+                Err(format!("`{}`: CONNECT and TRACE are never let through", self.path))
+            }
+            _ if self.takes_web_sockets && !self.scopes.contains_key("GET") => {
+                Err(format!("`{}`: a web socket begins with GET: `scopes` must say what that needs", self.path))
+            }
             _ => Ok(()),
         }
     }
@@ -158,7 +168,15 @@ mod tests {
 
     fn route(path: &str, resource: &str, owner: OwnerOf) -> Route {
         let scopes = [("GET".to_owned(), ScopeSet::parse("view").unwrap())].into();
-        Route { path: path.into(), resource: resource.into(), also: vec![], owner, resource_type: None, scopes }
+        Route {
+            path: path.into(),
+            resource: resource.into(),
+            also: vec![],
+            owner,
+            resource_type: None,
+            scopes,
+            takes_web_sockets: false,
+        }
     }
 
     #[test]
@@ -174,5 +192,26 @@ mod tests {
         assert_eq!(found("/albums/holiday/1.jpg/more"), None);
         assert!(route("/a/{x}", "/a/{y}", OwnerOf::Named("z".into())).check().is_err());
         assert!(route("/a/{x}", "/a/{x}", OwnerOf::Path("user".into())).check().is_err());
+    }
+
+    #[test]
+    fn threat_39_a_route_takes_no_tunnels_but_web_sockets_that_begin_with_get() {
+        let with = |method: &str, takes_web_sockets| {
+            let scopes = [(method.to_owned(), ScopeSet::parse("view").unwrap())].into();
+            Route { scopes, takes_web_sockets, ..route("/a", "/a", OwnerOf::Named("alice".into())) }.check()
+        };
+        assert!(with("GET", true).is_ok() && with("POST", false).is_ok());
+        for (method, takes_web_sockets) in [("CONNECT", false), ("TRACE", false), ("POST", true)] {
+            assert!(with(method, takes_web_sockets).is_err(), "{method}");
+        }
+    }
+
+    #[test]
+    fn threat_47_s20_an_owner_stands_in_a_header_that_cannot_be_folded() {
+        let by = |name: &str| route("/a", "/a", OwnerOf::Header(name.into())).check();
+        assert!(by("X-Owner").is_ok());
+        for name in ["X_Owner", "X.Owner", "x-owner!", ""] {
+            assert!(by(name).is_err(), "{name}");
+        }
     }
 }

@@ -95,6 +95,7 @@ pub async fn assemble_gateway(
         },
         owner_claim: section.owner_claim.clone(),
         routes: section.routes().map_err(Exit::usage)?,
+        uploads: section.uploads.limits(),
     };
     let client = Client {
         outbound: assemble::outbound(config, &[])?,

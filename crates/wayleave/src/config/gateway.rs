@@ -2,8 +2,10 @@
 
 use super::StoreConfig;
 use resource_server::gateway::{OwnerOf, Route};
+use resource_server::watch::UploadLimits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use types::ScopeSet;
 
 /// `[gateway]`
@@ -44,6 +46,46 @@ pub struct GatewayConfig {
     pub store: Option<StoreConfig>,
     #[serde(default)]
     pub route: Vec<RouteConfig>,
+    #[serde(default)]
+    pub uploads: UploadsConfig,
+}
+
+/// `[gateway.uploads]`: how much somebody who was let in may send, and how long it may take.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UploadsConfig {
+    pub max_bytes: u64,
+    pub max_seconds: u64,
+    /// Without a byte.
+    pub max_pause_seconds: u64,
+}
+
+impl Default for UploadsConfig {
+    fn default() -> Self {
+        let UploadLimits { max_bytes, max_time, max_pause } = UploadLimits::default();
+        Self { max_bytes, max_seconds: max_time.as_secs(), max_pause_seconds: max_pause.as_secs() }
+    }
+}
+
+/// A longer time than this is none.
+const MAX_UPLOAD_SECONDS: u64 = 7 * 24 * 3_600;
+
+impl UploadsConfig {
+    fn check(&self) -> Result<(), String> {
+        let seconds = 1..=MAX_UPLOAD_SECONDS;
+        if seconds.contains(&self.max_seconds) && seconds.contains(&self.max_pause_seconds) && self.max_bytes > 0 {
+            return Ok(());
+        }
+        Err(format!(
+            "gateway.uploads: `max_bytes` is at least 1, `max_seconds` and `max_pause_seconds` from 1 to {MAX_UPLOAD_SECONDS}"
+        ))
+    }
+
+    /// As the gateway takes them.
+    pub fn limits(&self) -> UploadLimits {
+        let (max_time, max_pause) = (Duration::from_secs(self.max_seconds), Duration::from_secs(self.max_pause_seconds));
+        UploadLimits { max_bytes: self.max_bytes, max_time, max_pause }
+    }
 }
 
 /// `[gateway.management]`: who may issue RMTs.
@@ -97,6 +139,9 @@ pub struct RouteConfig {
     #[serde(default, rename = "type")]
     pub resource_type: Option<String>,
     pub scopes: BTreeMap<String, Vec<String>>,
+    /// Whether a GET may become a web socket.
+    #[serde(default)]
+    pub websocket: bool,
 }
 
 /// `owner = "alice"`, or `{ path = "user" }`.
@@ -158,6 +203,7 @@ impl RouteConfig {
             owner,
             resource_type: self.resource_type.clone(),
             scopes,
+            takes_web_sockets: self.websocket,
         };
         route.check()?;
         Ok(route)
@@ -169,6 +215,11 @@ impl GatewayConfig {
         self.routes()?;
         if self.folder.is_some() == self.upstream.is_some() {
             return Err("gateway: give `upstream` or `folder`".into());
+        }
+        self.uploads.check()?;
+        let speaks_http_1 = self.upstream.as_ref().is_some_and(|url| !url.starts_with("h2c://"));
+        if let Some(route) = self.route.iter().find(|route| route.websocket && !speaks_http_1) {
+            return Err(format!("[[gateway.route]] `{}`: `websocket` needs an `upstream` of http://", route.path));
         }
         if let Some(discovery) = &self.discovery
             && (discovery.csv.is_some() == discovery.sqlite.is_some() || discovery.sqlite.is_some() != discovery.query.is_some())

@@ -60,7 +60,9 @@ async fn shouting() -> String {
 #[tokio::test]
 async fn a_call_becomes_a_web_socket_if_it_may() {
     let server = Server::start("");
-    let guarded = Guarded::start(&server, &shouting().await);
+    let guarded = Guarded::start_changed(&server, &shouting().await, |text| {
+        text.replace("owner = \"alice\"", "owner = \"alice\"\nwebsocket = true")
+    });
     let rpt = admitted(&server, &guarded, 1).await;
     let host = guarded.url.strip_prefix("http://").unwrap();
     let open = async |authorization: &str| {

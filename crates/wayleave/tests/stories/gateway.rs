@@ -82,7 +82,7 @@ scopes = {{ GET = ["view"], PUT = ["edit"], DELETE = ["delete"] }}
     }
 }
 
-fn viewer() -> Client {
+pub(crate) fn viewer() -> Client {
     let settings = Settings { allow_private_networks: true, allow_http: true, ..Settings::default() };
     Client {
         outbound: Outbound::new(settings).unwrap(),
@@ -262,7 +262,7 @@ async fn without_a_person_there_is_no_going_on_and_nothing_but_tls_or_loopback()
 }
 
 /// Withdraws everything that Alice shares.
-async fn withdraw(server: &Server) {
+pub(crate) async fn withdraw(server: &Server) {
     let desk = Desk::open(server).await;
     let policies = desk.metadata.policy_endpoint.clone().unwrap();
     let (_, all) = desk.api(Method::GET, &policies, &desk.pmt, serde_json::Value::Null).await.unwrap();

@@ -21,6 +21,7 @@ mod network;
 mod operation;
 mod others;
 mod owners;
+mod passing;
 mod processes;
 mod relations;
 mod renewing;

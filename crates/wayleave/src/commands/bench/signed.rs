@@ -12,6 +12,7 @@ use outbound::{Method, Outbound, Request, Settings};
 use resource_server::gateway::{
     self, Behind, By, Check, Gateway, Management, OwnLogIn, OwnToken, OwnerOf, PatBy, Route, Sent, Trust, Unfit,
 };
+use resource_server::watch::UploadLimits;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -90,6 +91,7 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         owner: OwnerOf::Named("alice".into()),
         resource_type: None,
         scopes,
+        takes_web_sockets: false,
     };
     let settings = gateway::Settings {
         resource: resource.to_owned(),
@@ -102,6 +104,7 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         management: Some(Management { issuer: issuer.to_owned(), owner_claim: "sub".into() }),
         owner_claim: "preferred_username".into(),
         routes: vec![route],
+        uploads: UploadLimits::default(),
     };
     let store = gateway::Store::open(&folder.join("gateway.db")).map_err(Exit::failed)?;
     let client = client(issuer, "photos-rs", "photos-secret")?;

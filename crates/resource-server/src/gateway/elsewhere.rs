@@ -1,0 +1,231 @@
+//! Other places that a call names beside its own (threat 39): `Destination` of COPY and MOVE, and the tags of `If`
+//! (RFC 4918 10.3, 10.4). Each is read in the one form of a path, judged, and goes on in the form that was judged. A
+//! destination is a second call: its route, its resource, and the scopes that writing there needs.
+
+use super::admission::Admitted;
+use super::path::CanonicalPath;
+use super::route::{self, OwnerOf, Route};
+use super::{Gateway, Need, Wanted};
+use crate::challenge::plain;
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::sync::Arc;
+use types::{ResourceId, ScopeSet};
+
+const DESTINATION: HeaderName = HeaderName::from_static("destination");
+const IF: HeaderName = HeaderName::from_static("if");
+const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
+const DEPTH: HeaderName = HeaderName::from_static("depth");
+
+/// Why a call that names another place does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// It cannot be read.
+    Unreadable(&'static str),
+    /// It can, and leads where this call may not.
+    Elsewhere(&'static str),
+}
+
+impl Wrong {
+    pub(super) fn answer(self) -> Response {
+        match self {
+            Self::Unreadable(what) => plain(StatusCode::BAD_REQUEST, what),
+            Self::Elsewhere(what) => plain(StatusCode::FORBIDDEN, what),
+        }
+    }
+}
+
+const NOT_HERE: Wrong = Wrong::Elsewhere("The destination is not on this server.");
+const NOT_THERE: Wrong = Wrong::Elsewhere("The destination is not yours to write to.");
+const IF_UNREADABLE: Wrong = Wrong::Unreadable("`If` cannot be read (RFC 4918 10.4).");
+
+/// A piece of an `If` field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum IfPart {
+    Tag(CanonicalPath),
+    /// A list with its parentheses, as it was sent.
+    List(String),
+}
+
+/// What a call names beside its own path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    pub(super) destination: Option<CanonicalPath>,
+    conditions: Vec<IfPart>,
+}
+
+impl Elsewhere {
+    /// Reads the fields of a call to `path` on the server `resource`.
+    pub(super) fn read(parts: &Parts, path: &CanonicalPath, resource: &str) -> Result<Self, Wrong> {
+        let one_of = |name: HeaderName, allowed: &[&str], wrong| match parts.headers.get(name) {
+            Some(value) if !allowed.iter().any(|one| value.as_bytes().eq_ignore_ascii_case(one.as_bytes())) => Err(wrong),
+            _ => Ok(()),
+        };
+        one_of(OVERWRITE, &["T", "F"], Wrong::Unreadable("`Overwrite` is T or F (RFC 4918 10.6)."))?;
+        one_of(DEPTH, &["0", "1", "infinity"], Wrong::Unreadable("`Depth` is 0, 1 or infinity (RFC 4918 10.2)."))?;
+        let destination = match parts.headers.get(DESTINATION) {
+            None if matches!(parts.method.as_str(), "MOVE" | "COPY") => {
+                return Err(Wrong::Unreadable("Say where to: send `Destination` (RFC 4918 10.3)."));
+            }
+            None => None,
+            Some(value) => Some(place(text_of(value)?, resource)?),
+        };
+        let conditions =
+            parts.headers.get(IF).map(|value| conditions(text_of(value)?, resource)).transpose()?.unwrap_or_default();
+        // a condition on a third thing tells about it
+        let is_named = |tag: &CanonicalPath| tag == path || Some(tag) == destination.as_ref();
+        if conditions.iter().any(|part| matches!(part, IfPart::Tag(tag) if !is_named(tag))) {
+            return Err(Wrong::Elsewhere("`If` names something that this call is not about."));
+        }
+        Ok(Self { destination, conditions })
+    }
+
+    /// Writes the fields for the service at `base`, in the form that was judged.
+    pub(super) fn write(&self, headers: &mut HeaderMap, base: &str) {
+        let url = |path: &CanonicalPath| format!("{base}{}", path.encoded());
+        let destination = self.destination.as_ref().and_then(|path| HeaderValue::from_str(&url(path)).ok());
+        headers.extend(destination.map(|value| (DESTINATION, value)));
+        let parts: Vec<String> = self
+            .conditions
+            .iter()
+            .map(|part| match part {
+                IfPart::Tag(path) => format!("<{}>", url(path)),
+                IfPart::List(list) => list.clone(),
+            })
+            .collect();
+        let conditions = HeaderValue::from_str(&parts.join(" ")).ok().filter(|_| !parts.is_empty());
+        headers.extend(conditions.map(|value| (IF, value)));
+    }
+}
+
+fn text_of(value: &HeaderValue) -> Result<&str, Wrong> {
+    value.to_str().map_err(|_| Wrong::Unreadable("`Destination` and `If` are written in ASCII."))
+}
+
+/// The path on this server that a URL or an absolute path leads to; its one form, as with every path that is called.
+fn place(text: &str, resource: &str) -> Result<CanonicalPath, Wrong> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Wrong::Unreadable("`Destination` is empty."));
+    }
+    let own = url::Url::parse(resource).map_err(|_| NOT_HERE)?;
+    let path = match text.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+            if !scheme.eq_ignore_ascii_case(own.scheme()) || !is_host_of(authority, &own) {
+                return Err(NOT_HERE);
+            }
+            path
+        }
+        // `//host/path` is another host's
+        _ if text.starts_with("//") => return Err(NOT_HERE),
+        _ => text,
+    };
+    if path.contains(['?', '#']) {
+        return Err(Wrong::Elsewhere("The destination is a path: write it without a query."));
+    }
+    // where this server is a part of a host, only that part is its own
+    let below = path.strip_prefix(own.path().trim_end_matches('/')).ok_or(NOT_HERE)?;
+    let ambiguous = Wrong::Elsewhere("The destination is ambiguous: write it without empty segments, dots and encoded slashes.");
+    CanonicalPath::parse(below).map_err(|()| ambiguous)
+}
+
+/// Whether `host[:port]` is the host of this server; with a user name before it, it is not.
+fn is_host_of(authority: &str, own: &url::Url) -> bool {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (authority, ""),
+    };
+    let default = if own.scheme() == "https" { 443 } else { 80 };
+    let port = if port.is_empty() { Some(default) } else { port.parse::<u16>().ok() };
+    own.host_str().is_some_and(|own| own.eq_ignore_ascii_case(host)) && port == own.port_or_known_default()
+}
+
+/// Tags and lists of an `If` field.
+fn conditions(text: &str, resource: &str) -> Result<Vec<IfPart>, Wrong> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let close = if rest.starts_with('<') { '>' } else { ')' };
+        if close == ')' && !rest.starts_with('(') {
+            return Err(IF_UNREADABLE);
+        }
+        let end = end_of(rest, close).ok_or(IF_UNREADABLE)?;
+        let (part, after) = rest.split_at(end);
+        parts.push(match part.strip_prefix('<').and_then(|tag| tag.strip_suffix('>')) {
+            Some(tag) => IfPart::Tag(place(tag, resource)?),
+            None => IfPart::List(part.to_owned()),
+        });
+        rest = after.trim_start();
+    }
+    // a tag stands for the lists behind it
+    if !matches!(parts.last(), Some(IfPart::List(_))) { Err(IF_UNREADABLE) } else { Ok(parts) }
+}
+
+/// Where this piece ends: behind the first `close` that stands in no token and in no tag of an entity.
+fn end_of(text: &str, close: char) -> Option<usize> {
+    let mut inside: Option<char> = None;
+    for (at, c) in text.char_indices().skip(1) {
+        match inside {
+            Some(end) if c == end => inside = None,
+            Some(_) => {}
+            None if c == close => return at.checked_add(1),
+            None => {
+                inside = match c {
+                    '<' if close == ')' => Some('>'),
+                    '"' => Some('"'),
+                    '(' | '<' => return None,
+                    _ => None,
+                }
+            }
+        }
+    }
+    None
+}
+
+/// What writing to a place needs: what the method needs there, and what `PUT` does, which writes there too.
+fn scopes_to_write(route: &Route, method: &str) -> Option<ScopeSet> {
+    let scopes = route.scopes.get(method)?;
+    Some(route.scopes.get("PUT").map_or_else(|| scopes.clone(), |put| put.union(scopes)))
+}
+
+impl Gateway {
+    /// Whether a call that was let in may also write to its destination, by the same token.
+    pub(super) async fn admit_destination(
+        self: &Arc<Self>,
+        parts: &mut Parts,
+        destination: &CanonicalPath,
+        source: &Admitted,
+        token: &HeaderValue,
+    ) -> Result<Admitted, Box<Response>> {
+        let refused = || Box::new(NOT_THERE.answer());
+        let wanted = self.wanted_at(parts, destination).await?.ok_or_else(refused)?;
+        let admitted = Admitted { owner: wanted.owner, needs: wanted.needs, issuer: source.issuer.clone() };
+        if self.still_allows(&admitted, token).await {
+            return Ok(admitted);
+        }
+        tracing::info!(owner = admitted.owner, destination = destination.encoded(), "a destination was refused");
+        Err(refused())
+    }
+
+    async fn wanted_at(&self, parts: &mut Parts, destination: &CanonicalPath) -> Result<Option<Wanted>, Box<Response>> {
+        let routes = self.routes();
+        let Some(matched) = route::find(&routes, destination) else { return Ok(None) };
+        let Some(scopes) = scopes_to_write(matched.route, parts.method.as_str()) else { return Ok(None) };
+        // a proxy that names an owner names that of the path that is called
+        if matches!(matched.route.owner, OwnerOf::Header(_)) {
+            return Ok(None);
+        }
+        let owner = self.owner_of(&matched, parts, destination).await.map_err(|error| {
+            tracing::warn!(%error, "nobody says whose a destination is");
+            Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, "It cannot be told whose the destination is right now: try again."))
+        })?;
+        let resources = std::iter::once(&matched.own_id).chain(&matched.also);
+        let needs = resources.map(|id| Need { resource: ResourceId::new(id.clone()), scopes: scopes.clone() }).collect();
+        Ok(owner.map(|owner| Wanted { owner, needs, takes_web_sockets: false }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+use super::*;
+use crate::watch::{MayGoOn, UploadLimits, WasCut, incoming};
+use axum::body::Bytes;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let place = std::env::temp_dir().join(format!("wayleave-folder-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&place);
+        std::fs::create_dir_all(place.join("files/album")).unwrap();
+        Self(place)
+    }
+
+    /// Every file, with its length.
+    fn all(&self) -> BTreeSet<(String, u64)> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![self.0.clone()];
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                if entry.path().is_dir() {
+                    open.push(entry.path());
+                } else {
+                    let path = entry.path().strip_prefix(&self.0).unwrap().display().to_string();
+                    found.insert((path, entry.metadata().unwrap().len()));
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn parts_of(method: &str) -> Parts {
+    http::Request::builder().method(method).uri("/").body(()).unwrap().into_parts().0
+}
+
+fn may_go_on(allowed: &Arc<AtomicBool>) -> MayGoOn {
+    let allowed = allowed.clone();
+    Arc::new(move || Box::pin(std::future::ready(allowed.load(Ordering::SeqCst))))
+}
+
+/// A body that is written piece by piece.
+fn by_hand() -> (mpsc::Sender<Result<Bytes, io::Error>>, Body) {
+    let (write, mut read) = mpsc::channel(1);
+    let pieces = futures_util::stream::poll_fn(move |context| read.poll_recv(context));
+    (write, Body::from_stream(pieces))
+}
+
+async fn put(folder: &Folder, path: &str, body: Body, allowed: &Arc<AtomicBool>) -> u16 {
+    let limits = UploadLimits::default();
+    let (body, was_cut) = incoming(body, Duration::from_secs(30), limits, may_go_on(allowed));
+    let passing = Passing { may_go_on: may_go_on(allowed), was_cut, ..Passing::for_tests() };
+    let path = CanonicalPath::parse(path).unwrap();
+    folder.serve(&parts_of("PUT"), body, &path, &passing).await.status().as_u16()
+}
+
+#[tokio::test]
+async fn threat_44_s19_two_writers_of_one_file_each_write_their_own() {
+    let place = Place::new("two");
+    let folder = Arc::new(Folder::new(place.0.join("files"), Arc::new(jose::SystemRandomness)));
+    let allowed = Arc::new(AtomicBool::new(true));
+    let ((a, body_a), (b, body_b)) = (by_hand(), by_hand());
+    let writer = |body: Body| {
+        let (folder, allowed) = (folder.clone(), allowed.clone());
+        tokio::spawn(async move { put(&folder, "/album/1.jpg", body, &allowed).await })
+    };
+    let (first, second) = (writer(body_a), writer(body_b));
+    for _ in 0..4 {
+        a.send(Ok(Bytes::from_static(b"aaaa"))).await.unwrap();
+        b.send(Ok(Bytes::from_static(b"bb"))).await.unwrap();
+    }
+    // both are half there, and neither is where anybody is served from
+    let half = place.all();
+    assert_eq!(half.len(), 2, "{half:?}");
+    assert!(half.iter().all(|(path, _)| path.starts_with(".files.uploads/.") && path.len() > 40), "{half:?}");
+    drop(a);
+    assert_eq!(first.await.unwrap(), 201);
+    let file = place.0.join("files/album/1.jpg");
+    assert_eq!(std::fs::read(&file).unwrap(), b"aaaaaaaaaaaaaaaa");
+    drop(b);
+    assert_eq!(second.await.unwrap(), 204);
+    assert_eq!(std::fs::read(&file).unwrap(), b"bbbbbbbb");
+    assert_eq!(place.all().len(), 1, "nothing is left over");
+}
+
+#[tokio::test]
+async fn threat_44_s18_a_file_appears_after_a_last_look_alone() {
+    let place = Place::new("look");
+    let folder = Folder::new(place.0.join("files"), Arc::new(jose::SystemRandomness));
+    let allowed = Arc::new(AtomicBool::new(true));
+    assert_eq!(put(&folder, "/album/1.jpg", Body::from("old"), &allowed).await, 201);
+    allowed.store(false, Ordering::SeqCst);
+    for body in ["new", ""] {
+        assert_eq!(put(&folder, "/album/1.jpg", Body::from(body), &allowed).await, 403);
+        assert_eq!(put(&folder, "/album/2.jpg", Body::from(body), &allowed).await, 403);
+    }
+    assert_eq!(place.all(), [("files/album/1.jpg".to_owned(), 3)].into());
+}
+
+#[tokio::test]
+async fn threat_44_s19_what_does_not_come_whole_leaves_nothing() {
+    let place = Place::new("broken");
+    let folder = Arc::new(Folder::new(place.0.join("files"), Arc::new(jose::SystemRandomness)));
+    let allowed = Arc::new(AtomicBool::new(true));
+    let (write, body) = by_hand();
+    write.send(Err(io::Error::other("no chunk"))).await.unwrap();
+    assert_eq!(put(&folder, "/album/1.jpg", body, &allowed).await, 400);
+    assert_eq!(place.all(), BTreeSet::new());
+    // and nothing of whoever goes away
+    let (write, body) = by_hand();
+    let (gone, its) = (folder.clone(), allowed.clone());
+    let writing = tokio::spawn(async move { put(&gone, "/album/1.jpg", body, &its).await });
+    for _ in 0..3 {
+        write.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
+    }
+    assert_eq!(place.all().len(), 1);
+    writing.abort();
+    assert!(writing.await.is_err());
+    assert_eq!(place.all(), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn names_that_begin_with_a_dot_are_not_there() {
+    let place = Place::new("dots");
+    std::fs::write(place.0.join("files/album/.half.part"), "half").unwrap();
+    std::fs::create_dir_all(place.0.join("files/.git")).unwrap();
+    std::fs::write(place.0.join("files/.git/config"), "secret").unwrap();
+    let folder = Folder::new(place.0.join("files"), Arc::new(jose::SystemRandomness));
+    for path in ["/album/.half.part", "/.git/config", "/.git"] {
+        let path = CanonicalPath::parse(path).unwrap();
+        assert!(!folder.exists(&path).await);
+        for method in ["GET", "HEAD", "PUT", "DELETE"] {
+            let passing = Passing { was_cut: WasCut::default(), ..Passing::for_tests() };
+            let answer = folder.serve(&parts_of(method), Body::from("x"), &path, &passing).await;
+            assert_eq!(answer.status(), 404, "{method}");
+        }
+    }
+    assert_eq!(place.all().len(), 2);
+}

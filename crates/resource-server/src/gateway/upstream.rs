@@ -1,0 +1,95 @@
+//! An HTTP service behind the gateway. Bodies are streamed both ways; the RPT stays here (threat 27).
+
+use super::Passing;
+use super::fields::{self, Sender};
+use super::path::CanonicalPath;
+use super::tunnel::{self, Tunnel};
+use crate::challenge::plain;
+use crate::watch::Cut;
+use axum::body::Body;
+use axum::response::Response;
+use http::request::Parts;
+use http::{StatusCode, Uri, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+pub(super) struct Upstream {
+    base: String,
+    client: Client<HttpConnector, Body>,
+    http2: bool,
+}
+
+impl Upstream {
+    pub(super) fn new(url: &str) -> Self {
+        // `h2c://`: HTTP/2 from the first byte, for services that speak it
+        let (base, http2) = match url.strip_prefix("h2c://") {
+            Some(rest) => (format!("http://{rest}"), true),
+            None => (url.to_owned(), false),
+        };
+        let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        Self { base: base.trim_end_matches('/').to_owned(), client, http2 }
+    }
+
+    /// The call as it goes on, or none where its URL cannot.
+    fn request(&self, mut parts: Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Option<http::Request<Body>> {
+        let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let uri = format!("{}{}{query}", self.base, path.encoded()).parse::<Uri>().ok()?;
+        let sender = Sender { is_trusted_proxy: passing.is_trusted_proxy, owner_headers: &passing.owner_headers };
+        fields::keep_for_service(&mut parts.headers, sender);
+        fields::add_via(&mut parts.headers, parts.version);
+        passing.elsewhere.write(&mut parts.headers, &self.base);
+        if passing.is_web_socket {
+            tunnel::ask(&mut parts.headers);
+        }
+        let mut request = http::Request::new(body);
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = parts.headers;
+        *request.version_mut() = if self.http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        Some(request)
+    }
+
+    pub(super) async fn forward(&self, mut parts: Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Response {
+        let ours = parts.extensions.remove::<OnUpgrade>().filter(|_| passing.is_web_socket);
+        let Some(request) = self.request(parts, body, path, passing) else {
+            return plain(StatusCode::BAD_REQUEST, "This URL cannot be forwarded.");
+        };
+        let mut answer = match self.client.request(request).await {
+            Ok(answer) => answer,
+            // the service did nothing wrong where the body of the client did not come to its end
+            Err(error) => match passing.was_cut.get() {
+                Some(cut) => return cut_short(*cut),
+                None => {
+                    tracing::warn!(%error, "the upstream does not answer");
+                    return plain(StatusCode::BAD_GATEWAY, "The service behind this gateway does not answer.");
+                }
+            },
+        };
+        let theirs = hyper::upgrade::on(&mut answer);
+        let (mut parts, body) = answer.into_parts();
+        let is_granted = tunnel::is_granted(parts.status, &parts.headers);
+        let changes = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        fields::keep_for_client(&mut parts.headers);
+        fields::add_via(&mut parts.headers, parts.version);
+        match ours {
+            Some(ours) if is_granted => {
+                tunnel::ask(&mut parts.headers);
+                parts.extensions.insert(Tunnel { ours, theirs });
+            }
+            // RFC 9110 7.8: nobody changes to what the other side did not ask for
+            _ if changes => {
+                tracing::warn!(path = path.encoded(), "the upstream changed to a protocol that nobody asked for");
+                return plain(StatusCode::BAD_GATEWAY, "The service behind this gateway changed to another protocol unasked.");
+            }
+            _ => {}
+        }
+        Response::from_parts(parts, Body::new(body))
+    }
+}
+
+/// The answer to a body that was not taken to its end.
+pub(super) fn cut_short(cut: Cut) -> Response {
+    plain(cut.status(), cut.words())
+}
