@@ -125,7 +125,8 @@ impl AuthorizationServer {
         })
     }
 
-    /// Registered claims redirect URIs match by simple string comparison, for every client (3.3.2).
+    /// Registered claims redirect URIs match by simple string comparison, for every client (3.3.2); those of an application
+    /// on somebody's own machine with any port (RFC 8252 7.3).
     async fn check_claims_client(&self, form: &Form) -> Result<(Arc<Client>, String), InteractionError> {
         let id = form.one("client_id").map_err(Failure::from)?;
         let id = id.ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
@@ -133,7 +134,7 @@ impl AuthorizationServer {
         let client = client.ok_or_else(|| page("no application is known here under this `client_id`"))?;
         let asked = form.one("claims_redirect_uri").map_err(Failure::from)?;
         let uri = match (asked, client.claims_redirect_uris.as_slice()) {
-            (Some(uri), registered) if registered.iter().any(|own| own == uri) => uri.to_owned(),
+            (Some(uri), registered) if identity::redirect_uri::is_registered(registered, uri) => uri.to_owned(),
             (Some(_), _) => {
                 return Err(page(
                     "the application wants to go on at a place that is not registered for it (`claims_redirect_uri`)",

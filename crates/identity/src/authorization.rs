@@ -10,7 +10,7 @@ use crate::consent::{Consent, Terms, is_sensitive};
 use crate::demands::{Demands, Verdict};
 use crate::session::Session;
 use crate::token_text::{self, TokenKey, TokenKind};
-use crate::{Account, Changes, Client, CommitError, Failure, Form, Identity, Requirement, Write};
+use crate::{Account, Changes, Client, CommitError, Failure, Form, Identity, Requirement, Write, redirect_uri};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::token::{UMA_POLICY, UMA_PROTECTION};
@@ -347,11 +347,11 @@ pub(crate) fn code_key(text: &str) -> Result<TokenKey, Failure> {
     })
 }
 
-/// Exact comparison with what is registered (RFC 9700 2.1).
+/// One that is registered ([`redirect_uri`]).
 fn redirect_uri_of(client: &Client, form: &Form) -> Result<String, AuthorizationError> {
     let asked = form.one("redirect_uri").map_err(Failure::from)?;
     match (asked, client.redirect_uris.as_slice()) {
-        (Some(uri), registered) if registered.iter().any(|own| own == uri) => Ok(uri.to_owned()),
+        (Some(uri), registered) if redirect_uri::is_registered(registered, uri) => Ok(uri.to_owned()),
         (None, [only]) => Ok(only.clone()),
         (None, _) => Err(page("the application did not say where to go afterwards (`redirect_uri`)")),
         (Some(_), _) => Err(page("the application wants to go on at a place that is not registered for it (`redirect_uri`)")),

@@ -39,6 +39,9 @@ pub struct Client {
     pub dpop_bound_access_tokens: bool,
     /// `id_token_signed_response_alg`; ES256 where it says nothing.
     pub id_token_alg: Option<String>,
+    /// `token_endpoint_auth_signing_alg`: assertions by another are refused; any of ours where it says nothing.
+    #[serde(default)]
+    pub assertion_alg: Option<String>,
     /// Whether the operator declared it, rather than open registration.
     pub declared: bool,
     /// SHA-256 of the registration access token (RFC 7592), base64url.

@@ -118,6 +118,11 @@ impl Identity {
         if client.auth_method.is_some_and(|method| method != AuthMethod::PrivateKeyJwt) {
             return Err(invalid("this client is registered for another authentication method"));
         }
+        // a client that registered one algorithm is held to it (OpenID Connect Dynamic Client Registration 2)
+        let signed_by = UnverifiedJws::parse(assertion).map(|jws| jws.header().alg.clone()).unwrap_or_default();
+        if client.assertion_alg.as_ref().is_some_and(|registered| *registered != signed_by) {
+            return Err(invalid("the assertion is not signed by the algorithm that this client registered"));
+        }
         let keys = self.keys_of(client).await?;
         let jws = UnverifiedJws::parse(assertion).and_then(|jws| jws.verify(&keys)).map_err(|e| invalid(e.to_string()))?;
         let claims = jws.claims::<AssertionClaims>().map_err(|_| invalid("the assertion lacks iss, sub, aud, exp or jti"))?;

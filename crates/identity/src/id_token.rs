@@ -7,6 +7,10 @@ use jose::{Algorithm, base64url, digest};
 use serde_json::{Map, Value, json};
 use types::ScopeSet;
 
+/// What ID tokens may be signed by, and what `id_token_signed_response_alg` may say.
+pub const ALGORITHMS: [&str; 3] = ["EdDSA", "ES256", "RS256"];
+/// Where a client says nothing.
+pub const DEFAULT_ALGORITHM: &str = "ES256";
 /// Seconds that an ID token lives.
 pub const LIFETIME: i64 = 300;
 

@@ -31,6 +31,7 @@ pub mod metadata;
 pub mod par;
 pub mod passkey;
 pub mod password;
+pub mod redirect_uri;
 pub mod registration;
 pub mod revocation;
 pub mod session;

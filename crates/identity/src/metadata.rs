@@ -37,7 +37,7 @@ impl Identity {
             introspection_endpoint_auth_methods_supported: strings(&AUTH_METHODS),
             code_challenge_methods_supported: strings(&["S256"]),
             subject_types_supported: strings(&["public"]),
-            id_token_signing_alg_values_supported: strings(&ALGORITHMS),
+            id_token_signing_alg_values_supported: strings(&crate::id_token::ALGORITHMS),
             claims_supported: strings(&["sub", "name", "preferred_username", "email", "email_verified", "auth_time"]),
             prompt_values_supported: strings(&["none", "login", "consent"]),
             dpop_signing_alg_values_supported: strings(&crate::dpop::ALGORITHMS),

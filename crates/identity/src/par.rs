@@ -1,7 +1,7 @@
 //! Pushed authorization requests (RFC 9126).
 
 use crate::authorization::{PushedRequest, REQUEST_URI};
-use crate::{AuthenticatedClient, Changes, CommitError, Failure, Form, Identity, Requirement, Write};
+use crate::{AuthenticatedClient, Changes, CommitError, Failure, Form, Identity, Requirement, Write, redirect_uri};
 use serde::Serialize;
 use types::ErrorCode;
 
@@ -26,7 +26,7 @@ impl Identity {
         }
         let uri = form.one("redirect_uri")?;
         let known = match uri {
-            Some(uri) => client.redirect_uris.iter().any(|own| own == uri),
+            Some(uri) => redirect_uri::is_registered(&client.redirect_uris, uri),
             None => client.redirect_uris.len() == 1,
         };
         if !known {
@@ -34,11 +34,11 @@ impl Identity {
         }
         self.check_parameters(client, &form).await?;
         self.read_demands(client, &form)?;
-        if let (Some(named), Some(proven)) = (form.one("dpop_jkt")?, &dpop_jkt)
-            && named != proven
+        // one key is meant: the proof's, where both are sent (RFC 9449 10.1)
+        if let (Some(proven), Some(named)) = (&dpop_jkt, form.one("dpop_jkt")?)
+            && proven != named
         {
-            // RFC 9449 10.1
-            return Failure::refuse(ErrorCode::InvalidDpopProof, "`dpop_jkt` is not the key of the DPoP proof");
+            return Failure::refuse(ErrorCode::InvalidDpopProof, "`dpop_jkt` is not the key of the DPoP proof: send one of them");
         }
         for secret in ["client_secret", "client_assertion", "client_assertion_type"] {
             form.remove(secret);

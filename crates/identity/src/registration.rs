@@ -1,7 +1,10 @@
 //! Dynamic client registration and its management (RFC 7591, RFC 7592, Grant 2, protocol.md 1.7).
 //! What a stranger registers never acts for an owner by itself, and never pushes claims.
 
+mod members;
+
 use crate::client::Client;
+use crate::id_token::DEFAULT_ALGORITHM;
 use crate::initial_access_token::Invitation;
 use crate::throttle::network_of;
 use crate::{Changes, CommitError, Failure, Identity, Write};
@@ -89,6 +92,8 @@ impl Identity {
         metadata: ClientMetadata,
     ) -> Result<RegisteredClient, Failure> {
         let before = self.managed(id, token).await?;
+        let is_secret = |text: &str| before.secret_digest.as_deref() == Some(self.secret_digest(id, text).as_str());
+        members::check_same_client(&metadata.others, id.as_str(), is_secret)?;
         let (metadata, _) = self.apply_statement(metadata).await?;
         let client = Client {
             secret_digest: before.secret_digest.clone(),
@@ -136,6 +141,7 @@ impl Identity {
     }
 
     fn client_of(&self, id: ClientId, metadata: ClientMetadata) -> Result<Client, Failure> {
+        members::check(&metadata)?;
         check_uris(&metadata.redirect_uris)?;
         let claims_redirect_uris = metadata.claims_redirect_uris.clone();
         if claims_redirect_uris.as_ref().is_some_and(Vec::is_empty) {
@@ -173,6 +179,7 @@ impl Identity {
             may_push_claims: false,
             dpop_bound_access_tokens: metadata.dpop_bound_access_tokens.unwrap_or(false),
             id_token_alg: metadata.id_token_signed_response_alg,
+            assertion_alg: metadata.token_endpoint_auth_signing_alg,
             declared: false,
             registration_token: None,
             created: self.now(),
@@ -188,6 +195,11 @@ impl Identity {
         let Some(resource) = &client.resource else { return Ok(()) };
         if client.auth_method != Some(AuthMethod::PrivateKeyJwt) {
             return Err(bad("a client with `resource` must authenticate by `private_key_jwt`"));
+        }
+        // what people read on a page as the place is the host, and nothing stands before it (RFC 9728 1.2)
+        let plain = |url: Url| url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+        if !Url::parse(resource).is_ok_and(plain) {
+            return Err(bad("`resource` must be a URL without user name and fragment"));
         }
         let url = types::path::inserted_well_known(resource, types::path::OAUTH_PROTECTED_RESOURCE);
         let unreadable = |_| bad("the protected-resource document of `resource` cannot be read");
@@ -228,7 +240,9 @@ fn metadata_of(client: &Client) -> ClientMetadata {
         resource: client.resource.clone(),
         access_token_format: Some(client.access_token_format),
         dpop_bound_access_tokens: Some(client.dpop_bound_access_tokens),
-        id_token_signed_response_alg: client.id_token_alg.clone(),
+        id_token_signed_response_alg: code.then(|| client.id_token_alg.clone().unwrap_or_else(|| DEFAULT_ALGORITHM.into())),
+        token_endpoint_auth_signing_alg: client.assertion_alg.clone(),
+        subject_type: code.then(|| "public".into()),
         software_id: client.software_id.clone(),
         software_version: client.software_version.clone(),
         software_statement: client.software_statement.clone(),

@@ -7,7 +7,7 @@ pub mod refresh_token;
 
 use crate::access_token::AccessToken;
 use crate::token_text::{self, TokenKind};
-use crate::{AuthenticatedClient, Changes, Client, Failure, Form, Identity, TokenKey, Write};
+use crate::{AuthenticatedClient, Changes, Client, CommitError, Failure, Form, Identity, TokenKey, Write};
 use async_trait::async_trait;
 use jose::Algorithm;
 use serde::{Deserialize, Serialize};
@@ -58,8 +58,14 @@ pub trait Grant: Send + Sync {
     /// Value of `grant_type`.
     fn grant_type(&self) -> &'static str;
     /// A token for what a refresh token of this grant stands for. It must commit `rotation.changes`
-    /// together with its own, or not answer.
-    async fn refresh(&self, request: &TokenRequest<'_>, renews: &Value, rotation: Rotation) -> Result<TokenResponse, Failure>;
+    /// together with its own, or not answer. `Changed`, which is the commit's word that another request came first, is
+    /// given back: identity decides anew.
+    async fn refresh(
+        &self,
+        request: &TokenRequest<'_>,
+        renews: &Value,
+        rotation: Rotation,
+    ) -> Result<Result<TokenResponse, CommitError>, Failure>;
     /// Ends the token of this text, if it is one of this grant and of this client.
     async fn revoke(&self, client: &AuthenticatedClient, text: &str) -> Result<bool, Failure>;
 }
@@ -149,7 +155,6 @@ impl Identity {
     }
 
     pub(crate) async fn save(&self, changes: Changes) -> Result<(), Failure> {
-        use crate::CommitError;
         match self.store.commit(changes).await {
             Ok(()) => Ok(()),
             Err(CommitError::Spent | CommitError::Changed) => {

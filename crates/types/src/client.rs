@@ -2,7 +2,7 @@
 
 use crate::{ClientId, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// How a client authenticates at the token endpoint (RFC 7591 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub enum AccessTokenFormat {
     Jwt,
 }
 
-/// Client metadata of RFC 7591 2, with UMA's and RFC 9728's members. Unknown ones are ignored.
+/// Client metadata of RFC 7591 2, with UMA's and RFC 9728's members. Unknown ones count for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClientMetadata {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -74,6 +74,13 @@ pub struct ClientMetadata {
     pub dpop_bound_access_tokens: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_token_signed_response_alg: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_signing_alg: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_type: Option<String>,
+    /// All else, so that what a server does not do can be told from what it does not know; nothing of it is answered.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
 }
 
 /// Answer of registration and of its management (RFC 7591 3.2.1, RFC 7592 3).

@@ -331,6 +331,7 @@ pub(crate) async fn declare_client(config: &Config, identity: &Identity, declare
         may_push_claims: declared.may_push_claims,
         dpop_bound_access_tokens: declared.dpop_bound_access_tokens,
         id_token_alg: declared.id_token_signed_response_alg.clone(),
+        assertion_alg: None,
         declared: true,
         registration_token: None,
         created: before.as_ref().map_or(identity.now(), |before| before.created),

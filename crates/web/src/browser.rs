@@ -208,12 +208,12 @@ pub fn safe_return(app: &Provider, text: Option<&str>) -> String {
     }
 }
 
-/// The origin of a URL, for the policy of pages whose form leads there.
+/// The origin of a URL, for the policy of pages whose form leads there. The grammar of policies has no IPv6 addresses, so
+/// that one which names such a host would let nothing pass: its scheme stands for it.
 pub fn origin_of(url: &str) -> Vec<String> {
-    url::Url::parse(url)
-        .ok()
-        .map(|url| url.origin().ascii_serialization())
-        .filter(|origin| origin != "null")
-        .into_iter()
-        .collect()
+    let source = |url: url::Url| match url.host() {
+        Some(url::Host::Ipv6(_)) => format!("{}:", url.scheme()),
+        _ => url.origin().ascii_serialization(),
+    };
+    url::Url::parse(url).ok().map(source).filter(|origin| origin != "null").into_iter().collect()
 }

@@ -26,7 +26,12 @@ impl Grant for AuthorizationServer {
         UMA_TICKET
     }
 
-    async fn refresh(&self, request: &TokenRequest<'_>, renews: &Value, rotation: Rotation) -> Result<TokenResponse, Failure> {
+    async fn refresh(
+        &self,
+        request: &TokenRequest<'_>,
+        renews: &Value,
+        rotation: Rotation,
+    ) -> Result<Result<TokenResponse, CommitError>, Failure> {
         let old: Rpt = serde_json::from_value(renews.clone()).map_err(internal)?;
         if old.cnf.is_some() && old.cnf != request.jkt {
             return Failure::refuse(ErrorCode::InvalidDpopProof, "the RPT is bound to a key: send a DPoP proof by that key");
@@ -56,11 +61,7 @@ impl Grant for AuthorizationServer {
         let event = self.rpt_event(&rpt, EventKind::RptRefreshed, false, None).await?;
         let mut changes = Changes { identity: rotation.changes, requires: vec![], writes: vec![keep, Write::AppendEvent(event)] };
         changes.identity.requires.push(identity::Requirement::ConsentStands(rpt.pat_grant.clone()));
-        match self.store.commit(changes).await {
-            Ok(()) => Ok(response),
-            Err(CommitError::Changed | CommitError::Spent) => Err(ended()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(self.store.commit(changes).await.map(|()| response))
     }
 
     async fn revoke(&self, client: &AuthenticatedClient, text: &str) -> Result<bool, Failure> {

@@ -6,13 +6,14 @@
 use super::{Grant, RefreshToken, Renews, TokenRequest};
 use crate::access_token::AccessToken;
 use crate::token_text::{self, TokenKind};
-use crate::{Changes, Failure, Identity, Requirement, TokenKey, Write};
+use crate::{Changes, CommitError, Failure, Identity, Requirement, TokenKey, Write};
 use jose::base64url;
 use types::token::TokenResponse;
 use types::{ErrorCode, Refusal, ScopeSet};
 
 /// Seconds that a predecessor stays good.
 pub const GRACE: i64 = 600;
+const RETRIES: usize = 8;
 
 /// What a refresh writes besides the new token, and the text of the next refresh token.
 pub struct Rotation {
@@ -39,7 +40,25 @@ impl Identity {
         self.check_grant_type(request.client, "refresh_token")?;
         self.check_binding(request)?;
         let key = token_text::key_of(TokenKind::Refresh, request.form.required("refresh_token")?).ok_or_else(bad)?;
-        let (token, version) = self.store.find_refresh_token(&key).await?.ok_or_else(bad)?;
+        for _ in 0..RETRIES {
+            match self.try_refresh(request, grant, &key).await? {
+                Ok(response) => return Ok(response),
+                // another request with the same token came first: what it means for this one is decided anew
+                Err(CommitError::Changed) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("the refresh token is used too often at once".into()))
+    }
+
+    /// One try: load, decide, save.
+    async fn try_refresh(
+        &self,
+        request: &TokenRequest<'_>,
+        grant: Option<&dyn Grant>,
+        key: &TokenKey,
+    ) -> Result<Result<TokenResponse, CommitError>, Failure> {
+        let (token, version) = self.store.find_refresh_token(key).await?.ok_or_else(bad)?;
         if token.client != request.client.id || self.now() >= token.expires {
             return Err(bad());
         }
@@ -50,7 +69,7 @@ impl Identity {
             self.store.commit(Changes::of(vec![Write::EndFamily(token.family)])).await?;
             return Err(bad());
         }
-        let rotation = self.rotate(&key, &token, version).await?;
+        let rotation = self.rotate(key, &token, version).await?;
         match (&token.renews, grant) {
             (Renews::Access { .. }, _) => self.renew_access(request, &token, rotation).await,
             (Renews::Other(renews), Some(grant)) => grant.refresh(request, renews, rotation).await,
@@ -99,7 +118,7 @@ impl Identity {
         request: &TokenRequest<'_>,
         token: &RefreshToken,
         rotation: Rotation,
-    ) -> Result<TokenResponse, Failure> {
+    ) -> Result<Result<TokenResponse, CommitError>, Failure> {
         let Renews::Access { account, scope, grant, resource } = &token.renews else { return Err(bad()) };
         let wanted = request.form.one("scope")?.map(ScopeSet::parse).transpose();
         let wanted = wanted.map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?.unwrap_or_else(|| scope.clone());
@@ -131,10 +150,12 @@ impl Identity {
         let expires = access.expires;
         let (text, keep) = self.new_access_token(request.client, access).await?;
         changes.writes.push(keep);
-        self.save(changes).await?;
+        if let Err(error) = self.store.commit(changes).await {
+            return Ok(Err(error));
+        }
         let mut response = self.token_response(text, expires, request.jkt.as_ref());
         response.scope = Some(wanted.to_string());
         response.refresh_token = Some(rotation.refresh_token);
-        Ok(response)
+        Ok(Ok(response))
     }
 }

@@ -215,6 +215,11 @@ impl ClientConfig {
         if let Err(error) = types::ScopeSet::parse(&self.scope) {
             return Err(format!("[[client]] `{id}`: scope: {error}"));
         }
+        let alg = self.id_token_signed_response_alg.as_deref();
+        if let Some(alg) = alg.filter(|alg| !identity::id_token::ALGORITHMS.contains(alg)) {
+            let known = identity::id_token::ALGORITHMS.join(", ");
+            return Err(format!("[[client]] `{id}`: id_token_signed_response_alg: `{alg}` is none of {known}"));
+        }
         let keys = [self.jwks.is_some(), self.jwks_uri.is_some(), self.jwks_file.is_some()];
         if keys.into_iter().filter(|given| *given).count() > 1 {
             return Err(format!("[[client]] `{id}`: give one of jwks, jwks_uri and jwks_file"));

@@ -90,6 +90,11 @@ async fn code(browser: &Browser<'_>) -> String {
     get("code")
 }
 
+/// Tokens of the photo server by the code flow, with a refresh token.
+pub(crate) async fn tokens(browser: &Browser<'_>) -> Answer {
+    trade(browser.world, &code(browser).await, VERIFIER).await
+}
+
 async fn trade(world: &World, code: &str, verifier: &str) -> Answer {
     world
         .token(

@@ -92,3 +92,95 @@ async fn a_client_gives_its_tokens_back_and_nobody_elses() {
         world.post("/revoke", "viewer", &[]).await.refused(400, "invalid_request");
     }
 }
+
+/// Two workers of one application refresh at the same moment: each is answered with tokens that are good, and stay so.
+#[tokio::test]
+async fn threat_48_c15_all_who_refresh_at_once_get_good_tokens() {
+    for world in World::each().await {
+        let world = std::sync::Arc::new(world);
+        let (pat, album, _) = world.album().await;
+        for round in 0..12 {
+            let token = world.bobs_rpt("viewer", &pat, &album).await.get("refresh_token").to_owned();
+            let workers: Vec<_> = (0..8)
+                .map(|_| {
+                    let (world, token) = (world.clone(), token.clone());
+                    tokio::spawn(async move { refresh(&world, "viewer", &token, "").await })
+                })
+                .collect();
+            let mut got = Vec::new();
+            for worker in workers {
+                let answer = worker.await.unwrap();
+                assert_eq!(answer.status, 200, "round {round} on {}: {}", world.engine, answer.text);
+                got.push(answer);
+            }
+            for answer in &got {
+                let seen = world.introspect(&pat, answer.get("access_token")).await;
+                assert_eq!(seen["active"], true, "round {round} on {}", world.engine);
+            }
+            // each goes on from what it got; only then is the first token a replay
+            for answer in &got {
+                refresh(&world, "viewer", answer.get("refresh_token"), "").await.ok(200);
+            }
+            refresh(&world, "viewer", &token, "").await.refused(400, "invalid_grant");
+        }
+    }
+}
+
+/// The same for tokens of identity's own: a PAT, a PMT.
+#[tokio::test]
+async fn threat_48_c15_the_same_for_tokens_that_are_no_rpts() {
+    for world in World::each().await {
+        let world = std::sync::Arc::new(world);
+        let browser = crate::oauth::Browser::new(&world);
+        browser.log_in("alice").await;
+        for round in 0..6 {
+            let tokens = crate::oauth::tokens(&browser).await;
+            let token = tokens.ok(200).get("refresh_token").to_owned();
+            let workers: Vec<_> = (0..8)
+                .map(|_| {
+                    let (world, token) = (world.clone(), token.clone());
+                    tokio::spawn(async move { refresh(&world, "photos-rs", &token, "").await })
+                })
+                .collect();
+            for worker in workers {
+                let answer = worker.await.unwrap();
+                assert_eq!(answer.status, 200, "round {round} on {}: {}", world.engine, answer.text);
+                world.call("GET", "/uma/resources", answer.get("access_token"), serde_json::Value::Null).await.ok(200);
+            }
+        }
+    }
+}
+
+/// A public client's token is good once, also where two come at once: of eight at most one is answered, and what it got
+/// ends with the family, for one of the two was not its owner.
+#[tokio::test]
+async fn threat_48_c15_a_public_client_gets_no_second_answer() {
+    for world in World::each().await {
+        let world = std::sync::Arc::new(world);
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view").await;
+        world.share(&album, "view", "").await;
+        for _ in 0..6 {
+            let ticket = world.ticket(&pat, &album, "view").await;
+            let token = world.trade("phone", &ticket, &[]).await.ok(200).get("refresh_token").to_owned();
+            let workers: Vec<_> = (0..8)
+                .map(|_| {
+                    let (world, token) = (world.clone(), token.clone());
+                    tokio::spawn(async move { refresh(&world, "phone", &token, "").await })
+                })
+                .collect();
+            let mut good = Vec::new();
+            for worker in workers {
+                let answer = worker.await.unwrap();
+                match answer.status {
+                    200 => good.push(answer),
+                    _ => drop(answer.refused(400, "invalid_grant")),
+                }
+            }
+            assert!(good.len() <= 1, "{} of 8 on {}", good.len(), world.engine);
+            for answer in good {
+                refresh(&world, "phone", answer.get("refresh_token"), "").await.refused(400, "invalid_grant");
+            }
+        }
+    }
+}

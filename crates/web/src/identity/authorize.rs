@@ -158,7 +158,9 @@ async fn consent_page(
         None => Vec::new(),
     };
     let account = visit.person.as_ref().map(|(account, _)| account.display_name()).unwrap_or_default();
-    let host = url::Url::parse(&request.redirect_uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    // an application of a telephone has a scheme of its own, and no host
+    let place_of = |url: url::Url| url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned);
+    let host = url::Url::parse(&request.redirect_uri).map(place_of).unwrap_or_default();
     let page = ConsentPage {
         base: app.base(),
         csrf: visit.csrf(app),
