@@ -367,7 +367,7 @@ fn condition_of(request: &AccessRequest) -> Result<Vec<ClaimCondition>, Failure>
     if let Some(email) = request.claims.email() {
         return Ok(vec![condition("email", json!(email), Vec::new())]);
     }
-    match request.requesting_party.0.first() {
+    match request.requesting_party.iter().next() {
         Some(subject) => Ok(vec![condition("sub", json!(subject.sub), vec![subject.iss.as_str().to_owned()])]),
         None => Failure::refuse(ErrorCode::InvalidRequest, "this requesting party is not known well enough to be remembered"),
     }

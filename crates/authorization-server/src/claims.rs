@@ -6,8 +6,9 @@ use crate::{AuthorizationServer, IssuerKeys};
 use identity::token_text::{self, TokenKind};
 use identity::{AuthenticatedClient, Failure, SpentId, TokenKey};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
-use rules::claim::{self, Accepted, ClaimToken, Presentation};
+use rules::claim::{self, Accepted, AnotherPerson, ClaimToken, Presentation};
 use rules::ticket::Process;
+use rules::{Pct, RequestingParty};
 use types::Issuer;
 use types::token::{ID_TOKEN_FORMAT, ID_TOKEN_FORMAT_HTTPS};
 
@@ -15,6 +16,16 @@ use types::token::{ID_TOKEN_FORMAT, ID_TOKEN_FORMAT_HTTPS};
 pub(crate) struct Pushed<'a> {
     pub token: &'a str,
     pub format: &'a str,
+}
+
+/// What became of a claim token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brought {
+    Claims,
+    /// It does not count, and is as if not sent.
+    Nothing,
+    /// Nor does this, and the client is told: it is about somebody else than the process.
+    Another(AnotherPerson),
 }
 
 const PCT_CONTEXT: &str = "persisted claims";
@@ -39,17 +50,24 @@ const FOREIGN_TYPES: [&str; 15] = [
 ];
 
 impl AuthorizationServer {
-    /// Adds the claims of a pushed token to the process, if the token counts.
+    /// Adds the claims of a pushed token to the process, if the token counts. `known`: whom the process and a PCT that came
+    /// along speak of.
     pub(crate) async fn take_claim_token(
         &self,
         pushed: &Pushed<'_>,
         client: &AuthenticatedClient,
         ticket_text: &str,
+        known: &RequestingParty,
         process: &mut Process,
         changes: &mut Changes,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Brought, Failure> {
         let challenge = rules::ticket::challenge_of(ticket_text);
-        let Some((accepted, id)) = self.verify_claim_token(pushed, client, &challenge).await? else { return Ok(false) };
+        let accepted = self.verify_claim_token(pushed, client, &challenge).await?;
+        let Some((accepted, id)) = accepted else { return Ok(Brought::Nothing) };
+        // before anything of it is spent or kept: it may yet be brought to a process of its own
+        if !known.admits(&accepted.subject) {
+            return Ok(Brought::Another(AnotherPerson));
+        }
         let issuer = accepted.subject.iss.as_str().to_owned();
         let marker = base64url::encode(digest::sha256(&[issuer.as_bytes(), b"\0", id.as_bytes()]));
         if !process.claim_tokens.contains(&marker) {
@@ -57,7 +75,7 @@ impl AuthorizationServer {
             let spent = SpentId { kind: "claim", issuer, id, expires };
             if self.identity.store.is_spent(&spent).await? {
                 tracing::debug!("a claim token was used in another process before");
-                return Ok(false);
+                return Ok(Brought::Nothing);
             }
             changes.identity.writes.push(identity::Write::Spend(spent));
             process.claim_tokens.push(marker);
@@ -65,11 +83,13 @@ impl AuthorizationServer {
         if let Some(jkt) = accepted.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str()) {
             process.cnf = Some(jkt.to_owned());
         }
-        process.requesting_party.0.insert(accepted.subject);
+        if let Err(another) = process.requesting_party.admit(accepted.subject) {
+            return Ok(Brought::Another(another));
+        }
         for claim in accepted.claims {
             process.claims.state(claim);
         }
-        Ok(true)
+        Ok(Brought::Claims)
     }
 
     async fn verify_claim_token(
@@ -152,17 +172,10 @@ impl AuthorizationServer {
         Ok(Some((trusted.trust.clone(), keys)))
     }
 
-    /// Adds what a PCT brings; one of another client, withdrawn or expired, brings nothing (5.2).
-    pub(crate) async fn take_pct(&self, text: &str, client: &AuthenticatedClient, process: &mut Process) -> Result<(), Failure> {
-        let Some(key) = token_text::key_of(TokenKind::Pct, text) else { return Ok(()) };
-        let Some(pct) = self.find_pct(&key).await? else { return Ok(()) };
-        if let Some(claims) = pct.claims_for(&client.id, self.now()) {
-            for claim in claims.iter() {
-                process.claims.state(claim.clone());
-            }
-            process.requesting_party.0.extend(pct.requesting_party.0);
-        }
-        Ok(())
+    /// The PCT of a text; one of another client, withdrawn or expired, is none (5.2).
+    pub(crate) async fn find_pct_for(&self, text: &str, client: &AuthenticatedClient) -> Result<Option<Pct>, Failure> {
+        let Some(key) = token_text::key_of(TokenKind::Pct, text) else { return Ok(None) };
+        Ok(self.find_pct(&key).await?.filter(|pct| pct.is_for(&client.id, self.now())))
     }
 
     /// A new PCT for what this process gathered: its text, and the change that keeps it.

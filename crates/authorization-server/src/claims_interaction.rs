@@ -255,18 +255,25 @@ impl AuthorizationServer {
             true => self.find_process(ticket).await?.ok_or_else(|| internal("a process has ended meanwhile"))?,
             false => Process { permissions: ticket.permissions.clone(), ..Process::default() },
         };
-        let subject = match (account, &interaction.proven_email) {
+        let name = match (account, &interaction.proven_email) {
             (Some((account, _)), _) => account.id.as_str().to_owned(),
             (None, Some(email)) => email.clone(),
             (None, None) => return Failure::refuse(ErrorCode::InvalidRequest, "log in or prove an address first"),
         };
+        // protocol.md 1.3: who was somebody else here a step before does not become a second person in one process
+        let subject = Subject { iss: self.issuer().clone(), sub: name.clone() };
+        if process.requesting_party.admit(subject).is_err() {
+            return Failure::refuse(
+                ErrorCode::InvalidRequest,
+                "somebody else has shown already, in this same request, who they are: go back to the application and start again",
+            );
+        }
         let mut shared = self.claims_to_share(interaction, account.map(|(account, _)| account));
-        shared.push(("sub".to_owned(), json!(subject)));
+        shared.push(("sub".to_owned(), json!(name)));
         for (name, value) in shared {
             let auth_time = account.map(|(_, time)| time);
             process.claims.state(Claim { name, value, issuer: self.issuer().clone(), format: ID_TOKEN_FORMAT.into(), auth_time });
         }
-        process.requesting_party.0.insert(Subject { iss: self.issuer().clone(), sub: subject });
         process.keep_claims |= keep;
         let expires = self.now().plus(self.settings.ticket_lifetime);
         let mut changes = Changes::of_identity(vec![spend(ticket)]);

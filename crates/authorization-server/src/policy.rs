@@ -339,7 +339,7 @@ impl AuthorizationServer {
         }
         let known = stated.get("sub").or_else(|| stated.get("email")).and_then(Value::as_str);
         let subject = known.map(|sub| Subject { iss: self.issuer().clone(), sub: sub.to_owned() });
-        (claims, RequestingParty(subject.into_iter().collect()))
+        (claims, subject.map(RequestingParty::of).unwrap_or_default())
     }
 }
 

@@ -29,10 +29,15 @@ pub struct Claim {
 #[serde(transparent)]
 pub struct Claims(Vec<Claim>);
 
-/// Who asks: every (`iss`, `sub`) that was verified in this process. Empty: a stranger.
+/// Who asks: every (`iss`, `sub`) that was verified in this process, one of each issuer. Empty: a stranger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RequestingParty(pub BTreeSet<Subject>);
+pub struct RequestingParty(BTreeSet<Subject>);
+
+/// A second `sub` of an issuer that has named one already: somebody else, whose word does not count here (protocol.md 1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("two `sub` of one issuer are two people: what was brought about the second one does not count")]
+pub struct AnotherPerson;
 
 /// A subject as one issuer knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,6 +72,13 @@ impl Claims {
         self.0.push(claim);
     }
 
+    /// Adds a claim that was kept from before; what this process was told itself is newer, and stays.
+    pub fn state_kept(&mut self, claim: Claim) {
+        if !self.0.iter().any(|new| new.name == claim.name && new.issuer == claim.issuer && new.format == claim.format) {
+            self.0.push(claim);
+        }
+    }
+
     /// Where this condition stands on these claims.
     pub fn standing(&self, condition: &ClaimCondition) -> Standing {
         let mut standing = Standing::Open;
@@ -91,8 +103,42 @@ impl Claims {
 }
 
 impl RequestingParty {
+    /// Somebody as one issuer knows her.
+    pub fn of(subject: Subject) -> Self {
+        Self([subject].into())
+    }
+
     pub fn is_known(&self) -> bool {
         !self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Subject> + '_ {
+        self.0.iter()
+    }
+
+    /// Whether this may be the same person: protocol.md 1.3 has one `sub` of each issuer, however that is spelled.
+    pub fn admits(&self, subject: &Subject) -> bool {
+        let issuer = subject.iss.canonical();
+        self.0.iter().all(|known| known.sub == subject.sub || known.iss.canonical() != issuer)
+    }
+
+    /// She is also known as this.
+    pub fn admit(&mut self, subject: Subject) -> Result<(), AnotherPerson> {
+        if !self.admits(&subject) {
+            return Err(AnotherPerson);
+        }
+        self.0.insert(subject);
+        Ok(())
+    }
+
+    /// She is also known as all of these, or nothing is changed.
+    pub fn admit_all(&mut self, others: &Self) -> Result<(), AnotherPerson> {
+        let mut both = self.clone();
+        for subject in others.iter() {
+            both.admit(subject.clone())?;
+        }
+        *self = both;
+        Ok(())
     }
 }
 
@@ -192,12 +238,18 @@ pub enum NotCounted {
     Audience,
     #[error("it is bound to another ticket")]
     Ticket,
+    #[error("it names nobody")]
+    Subject,
 }
 
 /// Decides whether a verified claim token counts, and for which claims (protocol.md 1.3).
 pub fn accept(token: &Verified<ClaimToken>, trust: &Trust, here: &Presentation<'_>) -> Result<Accepted, NotCounted> {
     if token.iss != trust.issuer.as_str() {
         return Err(NotCounted::Issuer);
+    }
+    // OpenID Connect Core 2: `sub` is a name, and without one nobody is told from anybody
+    if token.sub.trim().is_empty() {
+        return Err(NotCounted::Subject);
     }
     check_freshness(token, here)?;
     check_audience(token, here)?;

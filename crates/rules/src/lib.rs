@@ -19,7 +19,7 @@ pub mod ticket;
 pub use access_request::AccessRequest;
 pub use assessment::{Assessment, Outcome, Question, assess};
 pub use authority::Authority;
-pub use claim::{Claim, Claims, RequestingParty};
+pub use claim::{AnotherPerson, Claim, Claims, RequestingParty};
 pub use pct::Pct;
 pub use policy::Policy;
 pub use resource::Resource;

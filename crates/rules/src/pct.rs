@@ -1,7 +1,8 @@
 //! The persisted claims token: claims that a client may bring again, for the same person
 //! (Grant 3.3.1, 5.2; protocol.md 1.3).
 
-use crate::claim::{Claims, RequestingParty};
+use crate::claim::{AnotherPerson, Claims, RequestingParty};
+use crate::ticket::Process;
 use serde::{Deserialize, Serialize};
 use types::{ClientId, Timestamp};
 
@@ -17,8 +18,18 @@ pub struct Pct {
 }
 
 impl Pct {
-    /// The claims it still brings to this client (5.2: never to another one).
-    pub fn claims_for(&self, client: &ClientId, now: Timestamp) -> Option<&Claims> {
-        (self.client == *client && now < self.expires).then_some(&self.claims)
+    /// Whether it still brings something to this client (5.2: never to another one).
+    pub fn is_for(&self, client: &ClientId, now: Timestamp) -> bool {
+        self.client == *client && now < self.expires
+    }
+
+    /// Its claims join a process, as far as that knows nothing newer; one about somebody else brings nothing. When she last
+    /// logged in is of that time and not of this (protocol.md 1.3).
+    pub fn join(&self, process: &mut Process) -> Result<(), AnotherPerson> {
+        process.requesting_party.admit_all(&self.requesting_party)?;
+        for claim in self.claims.iter().filter(|claim| claim.name != "auth_time") {
+            process.claims.state_kept(claim.clone());
+        }
+        Ok(())
     }
 }

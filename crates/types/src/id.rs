@@ -52,6 +52,38 @@ identifier! {
     ResourceServerId,
 }
 
+impl Issuer {
+    /// One spelling for all that a reader would take for this issuer: scheme and host in lower case, no default port, no slash
+    /// at the end. Trust is given to the exact text alone (RFC 8414 2); this is for what must not be had twice.
+    pub fn canonical(&self) -> String {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
+        let scheme = scheme.to_ascii_lowercase();
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = host.to_ascii_lowercase();
+        let port = if scheme == "https" { ":443" } else { ":80" };
+        let host = host.strip_suffix(port).unwrap_or(&host);
+        format!("{scheme}://{host}{}", path.trim_end_matches('/'))
+    }
+}
+
 /// Who a resource belongs to: the account, or the client that is itself the owner (Grant 1.2:
 /// an owner may be a legal entity).
 pub type OwnerId = AccountId;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_issuer_are_one() {
+        let canonical = |text: &str| Issuer::from(text).canonical();
+        for same in ["https://idp.example", "https://idp.example/", "HTTPS://IDP.example:443", "https://idp.example//"] {
+            assert_eq!(canonical(same), "https://idp.example", "{same}");
+        }
+        for other in ["http://idp.example", "https://idp.example:8443", "https://idp.example/t", "https://idp.example/T"] {
+            assert_ne!(canonical(other), "https://idp.example", "{other}");
+        }
+        assert_ne!(canonical("https://idp.example/t"), canonical("https://idp.example/T"));
+        assert_eq!(canonical("did:key:z6Mk"), "did:key:z6Mk");
+    }
+}

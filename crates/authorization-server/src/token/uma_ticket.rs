@@ -9,14 +9,14 @@
 
 use super::issue::Grounds;
 use crate::changes::{Changes, Requirement, Write};
-use crate::claims::Pushed;
+use crate::claims::{Brought, Pushed};
 use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
 use identity::{CommitError, Failure, SpentId, TokenKey};
 use jose::base64url;
 use rules::assessment::{Asked, NoPolicy, Outcome, Question, assess};
 use rules::ticket::Process;
-use rules::{AccessRequest, Policy, Resource, Rpt, Ticket};
+use rules::{AccessRequest, AnotherPerson, Policy, Resource, Rpt, Ticket};
 use std::sync::Arc;
 use types::token::{ContinuedProcess, TokenResponse};
 use types::{ErrorCode, Refusal, ScopeSet};
@@ -30,6 +30,23 @@ pub enum Answer {
     Denied(Refusal),
 }
 
+impl Answer {
+    /// The same, and why something that was brought did not count.
+    fn telling_of(mut self, another: Option<AnotherPerson>) -> Self {
+        let Some(another) = another else { return self };
+        match &mut self {
+            Self::Continued(answer) => {
+                let what = answer.error_description.take().unwrap_or_default();
+                answer.error_description = Some(format!("{another}; {what}"));
+            }
+            Self::Denied(refusal) => refusal.description = format!("{another}; {}", refusal.description),
+            // RFC 6749 5.1 has no place for it
+            Self::Token(_) => {}
+        }
+        self
+    }
+}
+
 /// Parameters of the request beside the ticket.
 struct Parameters<'a> {
     claim: Option<Pushed<'a>>,
@@ -37,6 +54,14 @@ struct Parameters<'a> {
     rpt: Option<&'a str>,
     scope: ScopeSet,
     resource: Option<&'a str>,
+}
+
+/// What a request brought of claims.
+struct Taken {
+    /// The process without what a PCT brings.
+    gathered: Process,
+    pushed_now: bool,
+    another: Option<AnotherPerson>,
 }
 
 /// What was loaded for one assessment.
@@ -164,26 +189,54 @@ impl AuthorizationServer {
         if ticket.not_before.is_some_and(|from| self.now() < from) {
             return self.too_fast(request, ticket, process, changes).await;
         }
-        let pushed_now = match &parameters.claim {
-            Some(pushed) => self.take_claim_token(pushed, request.client, text, &mut process, &mut changes).await?,
-            None => false,
-        };
-        let gathered = process.clone();
-        if let Some(pct) = parameters.pct {
-            self.take_pct(pct, request.client, &mut process).await?;
-        }
+        let taken = self.take_claims(request, text, parameters, &mut process, &mut changes).await?;
+        let (gathered, pushed_now) = (taken.gathered, taken.pushed_now);
         check_confirmation(request, &process)?;
         let loaded = self.load(request, ticket, &process, parameters).await?;
         let outcome = self.decide(request, ticket, &process, parameters, &loaded).await?;
         self.rest_on(ticket, &loaded, &mut changes);
         let grounds = Grounds { request, ticket, process: &process, pushed_now, held: loaded.held };
-        match outcome {
+        let answer = match outcome {
             Outcome::Granted { scopes, partial } => self.grant(&grounds, scopes, partial, &loaded.policies, changes).await,
             Outcome::NeedInfo { required } => self.need_info(request, ticket, gathered, required, changes).await,
             Outcome::Submitted { ask } => self.submitted(request, ticket, process, ask, changes).await,
             Outcome::Denied => self.denied(request, ticket, &process, changes).await,
             Outcome::InvalidScope { scope } => Err(invalid_scope(scope).into()),
+        };
+        answer.map(|answer| answer.map(|answer| answer.telling_of(taken.another)))
+    }
+
+    /// Whom the request speaks of: first the process, then a PCT, then a pushed token. Whoever is somebody else than those
+    /// before does not count (protocol.md 1.3). What the process gathered itself goes on in it; a PCT is brought anew.
+    async fn take_claims(
+        &self,
+        request: &TokenRequest<'_>,
+        text: &str,
+        parameters: &Parameters<'_>,
+        process: &mut Process,
+        changes: &mut Changes,
+    ) -> Result<Taken, Failure> {
+        let mut another = None;
+        let mut pct = match parameters.pct {
+            Some(text) => self.find_pct_for(text, request.client).await?,
+            None => None,
+        };
+        let mut known = process.requesting_party.clone();
+        if let Some(Err(somebody)) = pct.as_ref().map(|pct| known.admit_all(&pct.requesting_party)) {
+            (pct, another) = (None, Some(somebody));
         }
+        let brought = match &parameters.claim {
+            Some(pushed) => self.take_claim_token(pushed, request.client, text, &known, process, changes).await?,
+            None => Brought::Nothing,
+        };
+        if let Brought::Another(somebody) = brought {
+            another = Some(somebody);
+        }
+        let gathered = process.clone();
+        if let Some(Err(somebody)) = pct.map(|pct| pct.join(process)) {
+            another = Some(somebody);
+        }
+        Ok(Taken { gathered, pushed_now: brought == Brought::Claims, another })
     }
 
     async fn load(

@@ -65,7 +65,7 @@ fn bob() -> (RequestingParty, Claims) {
         auth_time: None,
     });
     let subject = Subject { iss: "https://idp.example".into(), sub: "bob".into() };
-    (RequestingParty([subject].into()), claims)
+    (RequestingParty::of(subject), claims)
 }
 
 /// A question that tests change piece by piece.

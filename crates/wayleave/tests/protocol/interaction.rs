@@ -10,7 +10,7 @@ fn claims(fields: &[(&str, &str)]) -> String {
 }
 
 /// Opens the claims endpoint and follows to the page.
-async fn visit(browser: &Browser<'_>, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn visit(browser: &Browser<'_>, fields: &[(&str, &str)]) -> Answer {
     let first = browser.open(&claims(fields)).await;
     assert_eq!(first.status, 303, "{}", first.text);
     browser.open(first.header("location")).await
@@ -23,7 +23,7 @@ fn code_of(world: &World) -> String {
 }
 
 /// Proves Bob's address and agrees; where the browser is sent.
-async fn prove(browser: &Browser<'_>, page: Answer, keep: bool) -> (String, Vec<(String, String)>) {
+pub(crate) async fn prove(browser: &Browser<'_>, page: Answer, keep: bool) -> (String, Vec<(String, String)>) {
     let next = browser.submit(&page, "/claims/continue", &[("email", "Bob@bar.example")]).await;
     let page = browser.open(next.header("location")).await;
     let wrong = browser.submit(&page, "/claims/continue", &[("code", "00000000")]).await;
@@ -38,7 +38,7 @@ async fn prove(browser: &Browser<'_>, page: Answer, keep: bool) -> (String, Vec<
     browser.submit(&page, "/claims/continue", &fields).await.location()
 }
 
-fn get(query: &[(String, String)], name: &str) -> Option<String> {
+pub(crate) fn get(query: &[(String, String)], name: &str) -> Option<String> {
     query.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }
 

@@ -19,6 +19,7 @@ mod passkeys;
 mod paths;
 mod people;
 mod permission;
+mod persons;
 mod policies;
 mod receipts;
 mod refresh;
