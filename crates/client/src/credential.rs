@@ -23,20 +23,26 @@ fn unusable<T>(what: impl Into<String>) -> Result<T, CredentialError> {
 
 /// The name under which its tokens come, or why it cannot be a credential.
 pub fn subject_of(kind: CredentialType, value: &Value) -> Result<String, CredentialError> {
-    let text = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let Some(members) = value.as_object() else { return unusable("`cred_value` must be an object") };
+    let text = |name: &str| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     match kind {
         CredentialType::Did => match text("id") {
             Some(did) if did.starts_with("did:") => Ok(did.to_owned()),
-            _ => unusable("`cred_value` must be `{\"id\": \"did:...\"}`"),
+            _ => unusable("`cred_value.id` must be a DID: of `did:key`, `did:jwk` or `did:web`"),
         },
         CredentialType::Client => {
-            if value.get("client_secret").is_some() {
-                return unusable("a shared secret is no credential: whoever checks it could also sign");
+            if members.contains_key("client_secret") {
+                return unusable("`cred_value.client_secret` must be left out: whoever checks a shared secret could also sign");
             }
-            let has_keys = value.get("jwks").is_some() != value.get("jwks_uri").is_some();
+            match (members.contains_key("jwks"), members.contains_key("jwks_uri")) {
+                (false, false) => return unusable("`cred_value.jwks` or `cred_value.jwks_uri` is missing: the keys that sign"),
+                (true, true) => return unusable("`cred_value.jwks` and `cred_value.jwks_uri` are both there: leave one out"),
+                (false, true) if text("jwks_uri").is_none() => return unusable("`cred_value.jwks_uri` must be a URL"),
+                _ => {}
+            }
             match text("client_id") {
-                Some(id) if has_keys => Ok(id.to_owned()),
-                _ => unusable("`cred_value` must be client metadata with `client_id`, and `jwks` or `jwks_uri`"),
+                Some(id) => Ok(id.to_owned()),
+                None => unusable("`cred_value.client_id` must be a text: what tokens by this credential name as their `iss`"),
             }
         }
     }
@@ -47,10 +53,12 @@ pub async fn keys_of(outbound: &Outbound, kind: CredentialType, value: &Value) -
     let subject = subject_of(kind, value)?;
     match (kind, value.get("jwks"), value.get("jwks_uri").and_then(Value::as_str)) {
         (CredentialType::Did, ..) if subject.starts_with("did:web:") => keys_of_did_web(outbound, &subject).await,
-        (CredentialType::Did, ..) => did::keys_of(&subject).or_else(|error| unusable(format!("`{subject}`: {error}"))),
+        (CredentialType::Did, ..) => {
+            did::keys_of(&subject).or_else(|error| unusable(format!("`cred_value.id`: `{subject}`: {error}")))
+        }
         (CredentialType::Client, Some(jwks), _) => match usable(jwks) {
             Some(keys) => Ok(keys),
-            None => unusable("`jwks` must be a JWK set with a usable public signing key"),
+            None => unusable("`cred_value.jwks` must be a JWK set with a usable public signing key"),
         },
         (CredentialType::Client, None, uri) => {
             let set = fetch(outbound, uri.unwrap_or_default()).await?;
@@ -111,6 +119,29 @@ mod tests {
         assert_eq!(did_web_url("did:web:a.example%3A8443:u:alice").as_deref(), Some("https://a.example:8443/u/alice/did.json"));
         for did in ["did:web:", "did:web:a/b", "did:web:a.example:..%2f", "did:web:u@a.example", "did:key:z"] {
             assert_eq!(did_web_url(did), None, "{did}");
+        }
+    }
+
+    #[test]
+    fn s41_what_is_wrong_with_a_credential_is_said_by_its_member() {
+        use serde_json::json;
+        for (kind, value, member) in [
+            (CredentialType::Did, json!("did:key:z"), "cred_value"),
+            (CredentialType::Did, json!({}), "cred_value.id"),
+            (CredentialType::Did, json!({"id": "z6Mk"}), "cred_value.id"),
+            (CredentialType::Client, json!({"jwks": {"keys": []}}), "cred_value.client_id"),
+            (CredentialType::Client, json!({"client_id": 7, "jwks": {}}), "cred_value.client_id"),
+            (CredentialType::Client, json!({"client_id": "desk"}), "cred_value.jwks"),
+            (
+                CredentialType::Client,
+                json!({"client_id": "desk", "jwks": {}, "jwks_uri": "https://a.example"}),
+                "cred_value.jwks_uri",
+            ),
+            (CredentialType::Client, json!({"client_id": "desk", "jwks_uri": 7}), "cred_value.jwks_uri"),
+            (CredentialType::Client, json!({"client_id": "desk", "client_secret": "s"}), "cred_value.client_secret"),
+        ] {
+            let said = subject_of(kind, &value).unwrap_err().to_string();
+            assert!(said.contains(&format!("`{member}`")), "{value}: {said}");
         }
     }
 }

@@ -4,8 +4,10 @@
 use crate::jwk::KeySet;
 use crate::jws::{UnverifiedJws, Verified};
 use crate::key::{KeyError, SigningKey};
-use crate::resource_owner_token::{MAX_BYTES, RotError};
+use crate::members::{self, Object, Wrong};
+use crate::resource_owner_token::{MAX_BYTES, RotError, is_jti_value};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use types::delegation::{Covered, May};
 use types::json::OneOrMany;
 use types::{ScopeSet, Timestamp};
@@ -57,29 +59,56 @@ impl UnverifiedDelegation {
 
     /// Checks signature and form.
     pub fn verify(self, keys: &KeySet) -> Result<Verified<Delegation>, RotError> {
-        let delegation = self.0.verify(keys)?.claims::<Delegation>()?;
+        let signed = self.0.verify(keys)?;
+        let members = signed.claims::<Value>()?;
+        check_members(&members).map_err(RotError::Content)?;
+        let delegation = signed.claims::<Delegation>()?;
         check(&delegation)?;
         Ok(delegation)
     }
 }
 
+/// Each member by itself.
+fn check_members(value: &Value) -> Result<(), Wrong> {
+    let delegation = Object::of(value, "")?;
+    delegation.check("jti", is_jti_value, members::JTI)?;
+    delegation.check("iss", members::is_text, members::CREDENTIAL)?;
+    delegation.check("sub", members::is_text, members::CREDENTIAL)?;
+    delegation.check("aud", members::is_text_or_texts, members::AUDIENCE)?;
+    delegation.check("iat", members::is_seconds, members::SECONDS)?;
+    delegation.check_optional("nbf", members::is_seconds, members::SECONDS)?;
+    delegation.check("exp", members::is_seconds, members::SECONDS)?;
+    delegation.check("resources", are_resources, "`\"all\"`, or an array of 1 to 16 resource ids")?;
+    for (at, one) in delegation.get("resources").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        if members::is_text(one) {
+            continue;
+        }
+        let one = Object::of(one, &format!("resources[{at}]"))?;
+        one.check_known(&["resource_server", "resource_id", "_resource_id"])?;
+        one.check("resource_server", members::is_text, "the `resource` of its resource server")?;
+        let id = if one.get("_resource_id").is_some() { "_resource_id" } else { "resource_id" };
+        one.check(id, members::is_text, "the resource server's own id of it")?;
+    }
+    delegation.check("resource_scopes", members::are_scopes, members::SCOPES)?;
+    let is_may = |one: &Value| matches!(one.as_str(), Some("approve" | "share"));
+    let are_mays = |all: &Value| all.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(is_may));
+    delegation.check("may", are_mays, "an array of `approve`, `share` or both")?;
+    match delegation.get("delegation") {
+        None => Ok(()),
+        Some(_) => Err("`delegation` must be left out: a delegate cannot delegate".to_owned()),
+    }
+}
+
+fn are_resources(value: &Value) -> bool {
+    value == "all" || value.as_array().is_some_and(|all| (1..=MAX_RESOURCES).contains(&all.len()))
+}
+
+/// How the members go together.
 fn check(delegation: &Delegation) -> Result<(), RotError> {
-    let content = |fits: bool, what| if fits { Ok(()) } else { Err(RotError::Content(what)) };
-    content(crate::resource_owner_token::is_jti(&delegation.jti), "`jti` must be 1 to 128 of A-Z a-z 0-9 - _ . ~")?;
-    content(!delegation.aud.is_empty(), "`aud` must name who it is for")?;
-    content(
-        delegation.iat < delegation.exp && delegation.nbf.is_none_or(|nbf| nbf < delegation.exp),
-        "`exp` must lie behind `iat` and `nbf`",
-    )?;
-    content(delegation.delegation.is_none(), "a delegate cannot delegate")?;
-    content(delegation.iss != delegation.sub, "a delegate is somebody else: `sub` is the owner herself")?;
-    content(!delegation.resource_scopes.is_empty(), "`resource_scopes` must name at least one scope")?;
-    content(!delegation.may.is_empty(), "`may` must name `approve` or `share`")?;
-    let fits = match &delegation.resources {
-        Covered::All => true,
-        Covered::Only(some) => (1..=MAX_RESOURCES).contains(&some.len()),
-    };
-    content(fits, "`resources` must be `\"all\"`, or 1 to 16 of them")
+    let content = |fits: bool, what: &str| if fits { Ok(()) } else { Err(RotError::Content(what.to_owned())) };
+    content(delegation.iat < delegation.exp, "`exp` must lie behind `iat`")?;
+    content(delegation.nbf.is_none_or(|nbf| nbf < delegation.exp), "`nbf` must lie before `exp`")?;
+    content(delegation.iss != delegation.sub, "`sub` must be somebody else than `iss`: a delegate is not the owner herself")
 }
 
 /// Signs a delegation with an owner's key, whose DID it then names as its key.
@@ -91,7 +120,7 @@ pub fn sign(key: &SigningKey, delegation: &Delegation) -> Result<String, KeyErro
 mod tests {
     use super::*;
     use crate::{Algorithm, did};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn read(change: impl FnOnce(&mut Value)) -> Result<Verified<Delegation>, RotError> {
         let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
@@ -113,6 +142,35 @@ mod tests {
         assert_eq!(read(|_| {}).unwrap().resources, Covered::All);
         let named = read(|c| c["resources"] = json!(["ABC", {"resource_server": "https://rs.example", "resource_id": "X"}]));
         assert!(matches!(&named.unwrap().resources, Covered::Only(some) if some.len() == 2));
+    }
+
+    #[test]
+    fn s41_what_is_wrong_with_a_delegation_is_said_by_its_member() {
+        for (path, value) in [
+            ("jti", json!(null)),
+            ("jti", json!("a/b")),
+            ("sub", json!(7)),
+            ("aud", json!([])),
+            ("iat", json!("x")),
+            ("nbf", json!(1.5)),
+            ("exp", json!(null)),
+            ("exp", json!(1)),
+            ("resources", json!("some")),
+            ("resources", json!([])),
+            ("resources[1]", json!(["A", 7])),
+            ("resources[0].resource_server", json!([{"resource_id": "A"}])),
+            ("resources[0].resource_id", json!([{"resource_server": "https://rs.example"}])),
+            ("resources[0].color", json!([{"resource_server": "https://rs.example", "resource_id": "A", "color": 1}])),
+            ("resource_scopes", json!([])),
+            ("resource_scopes", json!("view")),
+            ("may", json!([])),
+            ("may", json!(["all"])),
+            ("delegation", json!("e30")),
+        ] {
+            let member = path.split(['.', '[']).next().unwrap();
+            let said = read(|claims| claims[member] = value.clone()).unwrap_err().to_string();
+            assert!(said.contains(&format!("`{path}`")), "{path} {value}: {said}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod htu;
 pub mod jwk;
 pub mod jws;
 pub mod key;
+mod members;
 pub mod possession;
 pub mod resource_owner_token;
 pub mod seal;

@@ -5,6 +5,7 @@
 use crate::jwk::KeySet;
 use crate::jws::{JwsError, UnverifiedJws, Verified};
 use crate::key::{KeyError, SigningKey};
+use crate::members::{self, Object, Wrong};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::json::OneOrMany;
@@ -76,10 +77,23 @@ pub struct Confirmation {
 pub enum RotError {
     #[error("a resource owner token has at most 4 KiB")]
     TooLong,
-    #[error(transparent)]
+    #[error("{}", say(*.0))]
     Jws(#[from] JwsError),
+    /// One sentence that names the member.
     #[error("{0}")]
-    Content(&'static str),
+    Content(String),
+}
+
+/// The same of the header and of the whole, in words of whoever signs.
+fn say(error: JwsError) -> String {
+    match error {
+        JwsError::Type => "`typ` in the header must be `rot+jwt` of a token, `delegation+jwt` of a delegation".to_owned(),
+        JwsError::NoKey => "`kid` and `alg` in the header must be those of a key of `iss`".to_owned(),
+        JwsError::Signature => "the signature is not by the key that `iss` and `kid` name".to_owned(),
+        JwsError::Critical => "`crit` in the header is not understood: leave it out".to_owned(),
+        JwsError::Payload => "the payload must be a JSON object in which no member stands twice".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// A token that nobody has checked yet.
@@ -106,7 +120,10 @@ impl UnverifiedToken {
 
     /// Checks signature and form.
     pub fn verify(self, keys: &KeySet) -> Result<Verified<ResourceOwnerToken>, RotError> {
-        let token = self.0.verify(keys)?.claims::<ResourceOwnerToken>()?;
+        let signed = self.0.verify(keys)?;
+        let members = signed.claims::<Value>()?;
+        check_members(&members).map_err(RotError::Content)?;
+        let token = signed.claims::<ResourceOwnerToken>()?;
         check(&token)?;
         Ok(token)
     }
@@ -117,28 +134,83 @@ pub(crate) fn is_jti(text: &str) -> bool {
     (1..=MAX_ID).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c))
 }
 
-fn check(token: &ResourceOwnerToken) -> Result<(), RotError> {
-    let content = |fits: bool, what| if fits { Ok(()) } else { Err(RotError::Content(what)) };
-    content(is_jti(&token.jti), "`jti` must be 1 to 128 of A-Z a-z 0-9 - _ . ~")?;
-    content(!token.aud.is_empty(), "`aud` must name who it is for")?;
-    content((1..=MAX_RESOURCES).contains(&token.resources.len()), "`resources` must be 1 to 16")?;
-    content(token.resources.iter().all(|one| !one.allowed_scopes.is_empty()), "each resource needs `allowed_scopes`")?;
-    content(token.iat < token.exp && token.nbf.is_none_or(|nbf| nbf < token.exp), "`exp` must lie behind `iat` and `nbf`")?;
-    content(
-        token.delegation.is_some() || token.iss == token.resource_owner_id,
-        "`iss` must be the owner, where nobody is delegated",
-    )?;
-    let one_value = |value: &Value| match value {
-        Value::Array(all) => !all.is_empty() && all.iter().all(|one| !one.is_array() && !one.is_object()),
+pub(crate) fn is_jti_value(value: &Value) -> bool {
+    value.as_str().is_some_and(is_jti)
+}
+
+/// Each member by itself.
+fn check_members(value: &Value) -> Result<(), Wrong> {
+    let token = Object::of(value, "")?;
+    token.check("jti", is_jti_value, members::JTI)?;
+    token.check("iss", members::is_text, members::CREDENTIAL)?;
+    token.check("aud", members::is_text_or_texts, members::AUDIENCE)?;
+    token.check("iat", members::is_seconds, members::SECONDS)?;
+    token.check_optional("nbf", members::is_seconds, members::SECONDS)?;
+    token.check("exp", members::is_seconds, members::SECONDS)?;
+    token.check("resource_owner_id", members::is_text, members::CREDENTIAL)?;
+    let fits = |all: &Value| all.as_array().is_some_and(|all| (1..=MAX_RESOURCES).contains(&all.len()));
+    token.check("resources", fits, "an array of 1 to 16 resources")?;
+    for (at, one) in token.get("resources").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let one = Object::of(one, &format!("resources[{at}]"))?;
+        one.check("resource_server", members::is_text, "the `resource` of its resource server")?;
+        one.check("resource_id", members::is_text, "the resource server's own id of it")?;
+        one.check_optional("resource_location", members::is_text, "its URL")?;
+        one.check("allowed_scopes", members::are_scopes, members::SCOPES)?;
+    }
+    token.check("allowed_rqp", Value::is_object, "an object: who may, or `{}` for anyone")?;
+    token.check_optional("delegation", members::is_text, "the text of a signed delegation")?;
+    check_party(&Object::of(token.get("allowed_rqp").unwrap_or(&Value::Null), "allowed_rqp")?)
+}
+
+fn check_party(party: &Object<'_>) -> Result<(), Wrong> {
+    party.check_known(&["client_id", "claims", "issuer", "cnf"])?;
+    party.check_optional("client_id", members::is_text_or_texts, "a client id, or an array of them")?;
+    let are_texts = |all: &Value| all.as_array().is_some_and(|all| all.iter().all(members::is_text));
+    party.check_optional("issuer", are_texts, "an array of issuers")?;
+    party.check_optional("claims", Value::is_object, "an object: a value or an array of values by the name of each claim")?;
+    if let Some(cnf) = party.get("cnf") {
+        let cnf = Object::of(cnf, "allowed_rqp.cnf")?;
+        cnf.check_known(&["jkt"])?;
+        cnf.check("jkt", members::is_text, "the thumbprint of a key (RFC 7638)")?;
+    }
+    let Some(claims) = party.get("claims") else { return Ok(()) };
+    let claims = Object::of(claims, "allowed_rqp.claims")?;
+    for name in claims.names() {
+        claims.check(name, is_one_or_several, "a text, a number, `true` or `false`, or an array of one or more of these")?;
+        if name == "email" {
+            claims.check(name, are_addresses, "an e-mail address, or an array of them")?;
+        }
+    }
+    Ok(())
+}
+
+fn is_one_or_several(value: &Value) -> bool {
+    match value {
+        Value::Array(all) => !all.is_empty() && all.iter().all(|one| !one.is_array() && !one.is_object() && !one.is_null()),
         Value::Object(_) | Value::Null => false,
         _ => true,
-    };
+    }
+}
+
+fn are_addresses(value: &Value) -> bool {
+    let is_address = |one: &Value| one.as_str().and_then(types::email::normalize).is_some();
+    value.as_array().map_or_else(|| is_address(value), |all| all.iter().all(is_address))
+}
+
+/// How the members go together.
+fn check(token: &ResourceOwnerToken) -> Result<(), RotError> {
+    let content = |fits: bool, what: &str| if fits { Ok(()) } else { Err(RotError::Content(what.to_owned())) };
+    content(token.iat < token.exp, "`exp` must lie behind `iat`")?;
+    content(token.nbf.is_none_or(|nbf| nbf < token.exp), "`nbf` must lie before `exp`")?;
     content(
-        token.allowed_rqp.claims.values().all(one_value),
-        "each claim of `allowed_rqp` needs a value, or an array of values",
+        token.delegation.is_some() || token.iss == token.resource_owner_id,
+        "`iss` must equal `resource_owner_id`, unless there is a `delegation`",
     )?;
     let one_server = token.allowed_rqp.client_id.is_none() || authorization_servers(token) == 1;
-    content(one_server, "with `client_id`, `aud` names exactly one authorization server: client ids are its own")
+    content(
+        one_server,
+        "`aud` must name exactly one authorization server where there is `allowed_rqp.client_id`: client ids are its own",
+    )
 }
 
 /// Audiences that are none of the resource servers.
@@ -190,6 +262,97 @@ mod tests {
         let stranger = SigningKey::generate(Algorithm::EdDsa).unwrap();
         assert!(matches!(read(&stranger, &claims, TYPE), Err(RotError::Jws(JwsError::Signature))));
         assert!(matches!(read(&key, &claims, "at+jwt"), Err(RotError::Jws(JwsError::Type))));
+    }
+
+    /// Each mistake has its sentence, which names the member.
+    #[test]
+    fn s41_what_is_wrong_with_a_token_is_said_by_its_member() {
+        let cases: Vec<(&str, Value)> = vec![
+            ("jti", json!(null)),
+            ("jti", json!(7)),
+            ("jti", json!("")),
+            ("jti", json!("a b")),
+            ("jti", json!("x".repeat(129))),
+            ("iss", json!(null)),
+            ("iss", json!(7)),
+            ("iss", json!("")),
+            ("aud", json!(null)),
+            ("aud", json!([])),
+            ("aud", json!("")),
+            ("aud", json!([7])),
+            ("aud", json!({})),
+            ("aud", json!([""])),
+            ("iat", json!(null)),
+            ("iat", json!("1")),
+            ("iat", json!(1.5)),
+            ("nbf", json!("1")),
+            ("nbf", json!(100)),
+            ("exp", json!(null)),
+            ("exp", json!("tomorrow")),
+            ("exp", json!(1)),
+            ("resource_owner_id", json!(null)),
+            ("resource_owner_id", json!(7)),
+            ("resource_owner_id", json!("did:key:other")),
+            ("resources", json!(null)),
+            ("resources", json!({})),
+            ("resources", json!([])),
+            ("resources", json!(vec![1; 17])),
+            ("resources[0]", json!(["ABC"])),
+            ("resources[0].resource_server", json!([{"resource_id": "A", "allowed_scopes": ["view"]}])),
+            ("resources[0].resource_server", json!([{"resource_server": 7, "resource_id": "A", "allowed_scopes": ["view"]}])),
+            ("resources[0].resource_id", json!([{"resource_server": "https://rs.example", "allowed_scopes": ["view"]}])),
+            (
+                "resources[0].resource_id",
+                json!([{"resource_server": "https://rs.example", "resource_id": "", "allowed_scopes": ["view"]}]),
+            ),
+            (
+                "resources[0].resource_location",
+                json!([{"resource_server": "https://rs.example", "resource_id": "A", "resource_location": 7, "allowed_scopes": ["view"]}]),
+            ),
+            ("resources[0].allowed_scopes", json!([{"resource_server": "https://rs.example", "resource_id": "A"}])),
+            (
+                "resources[0].allowed_scopes",
+                json!([{"resource_server": "https://rs.example", "resource_id": "A", "allowed_scopes": []}]),
+            ),
+            (
+                "resources[0].allowed_scopes",
+                json!([{"resource_server": "https://rs.example", "resource_id": "A", "allowed_scopes": "view"}]),
+            ),
+            (
+                "resources[0].allowed_scopes",
+                json!([{"resource_server": "https://rs.example", "resource_id": "A", "allowed_scopes": ["a b"]}]),
+            ),
+            ("allowed_rqp", json!(null)),
+            ("allowed_rqp", json!("anyone")),
+            ("allowed_rqp.everybody", json!({"everybody": true})),
+            ("allowed_rqp.client_id", json!({"client_id": 7})),
+            ("allowed_rqp.client_id", json!({"client_id": []})),
+            ("allowed_rqp.claims", json!({"claims": ["email"]})),
+            ("allowed_rqp.claims.email", json!({"claims": {"email": []}})),
+            ("allowed_rqp.claims.email", json!({"claims": {"email": "bob"}})),
+            ("allowed_rqp.claims.email", json!({"claims": {"email": "a@b.example\r\nBcc: c@d.example"}})),
+            ("allowed_rqp.claims.name", json!({"claims": {"name": {}}})),
+            ("allowed_rqp.claims.name", json!({"claims": {"name": null}})),
+            ("allowed_rqp.issuer", json!({"issuer": "https://idp.example"})),
+            ("allowed_rqp.issuer", json!({"issuer": [7]})),
+            ("allowed_rqp.cnf", json!({"cnf": "key"})),
+            ("allowed_rqp.cnf.jkt", json!({"cnf": {}})),
+            ("allowed_rqp.cnf.jwk", json!({"cnf": {"jkt": "k", "jwk": {}}})),
+            ("delegation", json!(7)),
+        ];
+        let mut sentences = std::collections::BTreeSet::new();
+        for (path, value) in &cases {
+            let member = path.split(['.', '[']).next().unwrap();
+            let (key, signed) = token(|claims| claims[member] = value.clone());
+            let header = json!({"typ": TYPE, "alg": "EdDSA"});
+            let text = key.sign_with_header(&header, &signed).unwrap();
+            let keys = KeySet::new(vec![key.public().clone()]);
+            let said = UnverifiedToken::parse(&text).unwrap().verify(&keys).unwrap_err().to_string();
+            assert!(said.contains(&format!("`{path}`")), "{path} {value}: {said}");
+            assert!(!said.ends_with('.') && said.len() < 200, "{said}");
+            sentences.insert(said);
+        }
+        assert!(sentences.len() > 30, "{}", sentences.len());
     }
 
     #[test]

@@ -31,12 +31,14 @@ impl OwnersToken {
     /// Both were verified: the token by the key of `iss`, the delegation by a credential of the owner.
     pub fn of(token: Verified<ResourceOwnerToken>, delegation: Option<Verified<Delegation>>) -> Result<Self, NotDelegated> {
         match &delegation {
-            Some(delegation) if delegation.sub != token.iss => return Err(NotDelegated("`sub` is somebody else")),
+            Some(delegation) if delegation.sub != token.iss => {
+                return Err(NotDelegated("its `sub` must be the `iss` of the token"));
+            }
             Some(delegation) if delegation.iss != token.resource_owner_id => {
-                return Err(NotDelegated("the owner is somebody else"));
+                return Err(NotDelegated("its `iss` must be the `resource_owner_id` of the token"));
             }
             Some(delegation) if !delegation.may.contains(&May::Share) => {
-                return Err(NotDelegated("it does not allow to share"));
+                return Err(NotDelegated("its `may` must name `share`"));
             }
             None if token.delegation.is_some() => return Err(NotDelegated("it was not looked at")),
             _ => {}
@@ -167,9 +169,9 @@ fn delegated_scopes(token: &OwnersToken, entry: &AllowedResource, issuer: &str, 
     let Some(delegation) = token.delegation() else { return Ok(entry.allowed_scopes.clone()) };
     let mandate = Mandate { resource_server: entry.resource_server.as_str(), own_id: &entry.resource_id, issuer, now };
     let scopes = mandate.scopes(delegation).map(|scopes| scopes.intersection(&entry.allowed_scopes));
-    scopes
-        .filter(|scopes| !scopes.is_empty())
-        .ok_or_else(|| Refusal::new(ErrorCode::InvalidRequest, format!("the delegation does not reach `{}`", entry.resource_id)))
+    scopes.filter(|scopes| !scopes.is_empty()).ok_or_else(|| {
+        Refusal::new(ErrorCode::InvalidRequest, format!("the `delegation` does not reach `{}` of `resources`", entry.resource_id))
+    })
 }
 
 /// Where and how a permission with a resource owner token is presented, as the resource server sees it.

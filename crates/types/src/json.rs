@@ -14,14 +14,44 @@ pub struct BadJson(String);
 /// Reads strict JSON into `T`.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadJson> {
     let text = std::str::from_utf8(bytes).map_err(|_| BadJson("the body is not UTF-8".into()))?;
-    let Strict(value) = serde_json::from_str(text).map_err(describe)?;
-    serde_json::from_value(value).map_err(describe)
+    let Strict(value) = serde_json::from_str(text).map_err(|error| describe(&error))?;
+    read(value)
 }
 
-fn describe(error: serde_json::Error) -> BadJson {
-    // serde names places and types; neither helps more than this text alone
+/// Reads a value into `T`; what is wrong is said by the member that it is wrong in.
+pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, BadJson> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let BadJson(what) = describe(error.inner());
+        // what stands at the top names its member itself, or is all of it
+        BadJson(if path == "." { what } else { format!("`{path}`: {what}") })
+    })
+}
+
+/// Words of serde for kinds of values, and ours.
+const KINDS: [(&str, &str); 9] = [
+    ("expected i64", "expected a whole number"),
+    ("expected u64", "expected a whole number"),
+    ("expected f64", "expected a number"),
+    ("expected a sequence", "expected an array"),
+    ("expected a map", "expected an object"),
+    ("expected a string", "expected a text"),
+    ("expected a boolean", "expected `true` or `false`"),
+    ("invalid type: map", "an object"),
+    ("invalid type: sequence", "an array"),
+];
+
+/// The text of serde without places in the file and names of types in our code.
+fn describe(error: &serde_json::Error) -> BadJson {
     let text = error.to_string();
-    BadJson(text.split(" at line ").next().unwrap_or("the body is not JSON").to_owned())
+    let mut text = text.split(" at line ").next().unwrap_or("the body is not JSON").to_owned();
+    for (theirs, ours) in KINDS {
+        text = text.replace(theirs, ours);
+    }
+    if let Some((before, _)) = text.split_once("expected struct ").or_else(|| text.split_once("expected enum ")) {
+        text = format!("{before}expected an object");
+    }
+    BadJson(text)
 }
 
 struct Strict(Value);
@@ -136,6 +166,36 @@ mod tests {
         let deep = "[".repeat(100_000);
         for bad in [deep.as_bytes(), b"{", b"\xff", b"", b"{\"a\":}"] {
             assert!(parse::<Value>(bad).is_err());
+        }
+    }
+
+    /// Each mistake is told by its member, and without names of our types.
+    #[test]
+    fn s41_what_is_wrong_with_a_body_is_said_by_its_member() {
+        use crate::credential::CredentialRegistration;
+        use crate::policy::PolicyDocument;
+        let credential = |text: &str| parse::<CredentialRegistration>(text.as_bytes()).unwrap_err().to_string();
+        for (text, member) in [
+            (r#"{"cred_value": {}}"#, "cred_type"),
+            (r#"{"cred_type": "key", "cred_value": {}}"#, "cred_type"),
+            (r#"{"cred_type": 7, "cred_value": {}}"#, "cred_type"),
+            (r#"{"cred_type": "did"}"#, "cred_value"),
+            (r#"{"cred_type": "did", "cred_value": {}, "proof": 7}"#, "proof"),
+            (r#"{"cred_type": "did", "cred_value": {}, "color": 7}"#, "color"),
+        ] {
+            assert!(credential(text).contains(&format!("`{member}`")), "{text}: {}", credential(text));
+        }
+        let policy = |text: &str| parse::<PolicyDocument>(text.as_bytes()).unwrap_err().to_string();
+        for (text, member) in [
+            (r#"{"resource_id": 7, "resource_scopes": ["view"]}"#, "resource_id"),
+            (r#"{"resource_id": "a", "resource_scopes": ["a b"]}"#, "resource_scopes"),
+            (r#"{"resource_id": "a", "resource_scopes": ["view"], "expires_at": "tomorrow"}"#, "expires_at"),
+            (r#"{"resource_id": "a", "resource_scopes": ["view"], "on_missing": "shrug"}"#, "on_missing"),
+            (r#"{"resource_id": "a", "resource_scopes": ["view"], "required_claims": [{"value": ["x"]}]}"#, "required_claims[0]"),
+        ] {
+            let said = policy(text);
+            assert!(said.contains(&format!("`{member}")), "{text}: {said}");
+            assert!(!said.contains("struct") && !said.contains("i64"), "{said}");
         }
     }
 }

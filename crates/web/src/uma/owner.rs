@@ -25,7 +25,7 @@ fn tagged(status: StatusCode, policy: &Versioned) -> Response {
 
 /// A document that does not read, with the members that do not belong there named.
 fn document(value: Value) -> Result<PolicyDocument, ApiError> {
-    serde_json::from_value(value)
+    types::json::read(value)
         .map_err(|error| ApiError::from(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, error.to_string()))))
 }
 
