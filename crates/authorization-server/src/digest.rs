@@ -61,7 +61,11 @@ impl AuthorizationServer {
             let text = format!(
                 "{subject}.\n\nSee who asks for what, and decide:\n{url}\n\nYou get such a mail once in 15 minutes at most.\n"
             );
-            if let Err(error) = self.mailer.send(Message { to: address.to_owned(), subject, text }).await {
+            let sent = match Message::new(address, subject, text) {
+                Ok(message) => self.mailer.send(message).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = sent {
                 tracing::warn!(?error, "a digest was not sent");
             }
         }

@@ -9,7 +9,7 @@ pub(super) fn agree(claim: &str, one: &str, other: &str) -> Option<bool> {
         "birthdate" => dates_agree(one, other),
         "address" => addresses_agree(one, other),
         "phone_number" => Some(digits(one) == digits(other)).filter(|_| !digits(one).is_empty()),
-        "email" => Some(one.trim().to_lowercase() == other.trim().to_lowercase()),
+        "email" => Some(types::email::is_same(one.trim(), other.trim())),
         _ => Some(plain(one) == plain(other)).filter(|_| !plain(one).is_empty()),
     }
 }
