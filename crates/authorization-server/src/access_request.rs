@@ -2,6 +2,7 @@
 
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
+use crate::page::{Soon, page_of_seen};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::{CommitError, Failure};
@@ -14,11 +15,6 @@ use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionD
 use types::event::{EventKind, EventOutcome};
 use types::policy::{ClaimCondition, OnMissing};
 use types::{AccessRequestId, ClientId, ErrorCode, OwnerId, PermissionRequest, PolicyId, Refusal, ScopeSet};
-
-/// Most requests that wait for one owner; the oldest of strangers go first.
-pub const MAX_PENDING: usize = 200;
-/// Most that wait from one domain of requesting parties.
-pub const MAX_PENDING_PER_DOMAIN: usize = 20;
 
 const DUE_AT_ONCE: usize = 100;
 
@@ -41,11 +37,15 @@ pub(crate) struct Asking<'a> {
     pub client: &'a ClientId,
     pub requesting_party: &'a RequestingParty,
     pub claims: &'a Claims,
+    pub message: Option<&'a str>,
+    /// The block of addresses that the client calls from.
+    pub network: Option<&'a str>,
 }
 
 impl AuthorizationServer {
     /// Ids of the requests that a process waits for: pending ones that it joins, and a new one for
-    /// what nobody has asked yet, written with `changes`.
+    /// what nobody has asked yet, written with `changes`. The limits hold if that is committed (protocol.md 1.4): whoever
+    /// calls this has a turn at the owner's inbox until then.
     pub(crate) async fn submit(
         &self,
         asking: &Asking<'_>,
@@ -72,8 +72,8 @@ impl AuthorizationServer {
             }
         }
         if !rest.is_empty() {
-            self.make_room(asking, changes).await?;
             let request = self.new_request(asking, rest);
+            self.make_room(&request, changes).await?;
             joined.push(request.id.clone());
             changes.writes.push(Write::AppendEvent(self.request_event(&request, EventKind::RequestSubmitted, None)));
             changes.writes.push(Write::PutAccessRequest(request));
@@ -96,32 +96,28 @@ impl AuthorizationServer {
             expires_at: now.plus(self.settings.request_lifetime),
             state: State::Pending,
             delegation: None,
+            message: asking.message.map(str::to_owned),
+            network: asking.network.map(|network| self.identity.keys.keyed_digest("network of a request", network.as_bytes())),
             version: 0,
         }
     }
 
-    /// Keeps an inbox readable (threat 32): at most 20 wait from one domain, at most 200 in all.
-    async fn make_room(&self, asking: &Asking<'_>, changes: &mut Changes) -> Result<(), Failure> {
+    /// Keeps an inbox readable (threat 32): what gives way goes in the commit that brings the new one, and nothing else may
+    /// have come meanwhile.
+    async fn make_room(&self, new: &AccessRequest, changes: &mut Changes) -> Result<(), Failure> {
         let now = self.now();
-        let page = Page { after: None, limit: 1_000 };
-        let all = self.store.list_access_requests(asking.owner, &page).await?;
-        let pending: Vec<_> = all.into_iter().filter(|request| request.is_pending(now)).collect();
-        let domain = |claims: &Claims| claims.email().and_then(types::email::domain_of);
-        let own = domain(asking.claims);
-        let same = pending.iter().filter(|request| domain(&request.claims) == own).count();
-        if own.is_some() && same >= MAX_PENDING_PER_DOMAIN {
-            return Failure::refuse(
-                ErrorCode::RequestDenied,
-                "too many requests of your domain wait for this owner: ask again later",
-            );
+        let version = self.store.find_inbox_version(&new.owner).await?;
+        let mut waiting = self.store.list_waiting_requests(&new.owner, now.plus(self.settings.request_lifetime)).await?;
+        waiting.retain(|request| request.is_pending(now));
+        let gone =
+            rules::inbox::make_room(&waiting, new).map_err(|full| Refusal::new(ErrorCode::RequestDenied, full.to_string()))?;
+        for old in waiting.iter().filter(|request| gone.contains(&request.id)) {
+            changes.requires.push(Requirement::AccessRequestUnchanged { id: old.id.clone(), version: old.version });
+            changes.writes.push(Write::AppendEvent(self.request_event(old, EventKind::RequestExpired, None)));
+            changes.writes.push(Write::DeleteAccessRequest { owner: old.owner.clone(), id: old.id.clone() });
         }
-        if pending.len() >= MAX_PENDING {
-            // newest first, so the last is the oldest
-            if let Some(oldest) = pending.last() {
-                changes.writes.push(Write::AppendEvent(self.request_event(oldest, EventKind::RequestExpired, None)));
-                changes.writes.push(Write::DeleteAccessRequest { owner: oldest.owner.clone(), id: oldest.id.clone() });
-            }
-        }
+        changes.requires.push(Requirement::InboxUnchanged { owner: new.owner.clone(), version });
+        changes.writes.push(Write::RaiseInbox(new.owner.clone()));
         Ok(())
     }
 
@@ -205,21 +201,24 @@ impl AuthorizationServer {
         }
     }
 
-    /// The owner's inbox, newest first; and the last id that was looked at if there may be more.
+    /// The owner's inbox, newest first; and the id behind which it goes on, if it does.
     pub async fn list_access_requests(
         &self,
         acting: &Acting,
         page: &Page<AccessRequestId>,
     ) -> Result<(Vec<AccessRequestDocument>, Option<AccessRequestId>), Failure> {
-        let requests = self.store.list_access_requests(&acting.owner, page).await?;
-        let last = requests.last().filter(|_| requests.len() == page.limit).map(|request| request.id.clone());
-        let mut documents = Vec::new();
-        for request in &requests {
-            if self.sees_request(acting, request).await? {
-                documents.push(self.request_document(request).await?);
-            }
-        }
-        Ok((documents, last))
+        let read = |page: Page<AccessRequestId>| -> Soon<'_, _> {
+            Box::pin(async move { Ok(self.store.list_access_requests(&acting.owner, &page).await?) })
+        };
+        let see = |request: AccessRequest| -> Soon<'_, _> {
+            Box::pin(async move {
+                match self.sees_request(acting, &request).await? {
+                    true => Ok(Some(self.request_document(&request).await?)),
+                    false => Ok(None),
+                }
+            })
+        };
+        page_of_seen(page, |request: &AccessRequest| request.id.clone(), read, see).await
     }
 
     /// One request.
@@ -257,6 +256,7 @@ impl AuthorizationServer {
                 State::Approved { permissions, .. } => permissions.clone(),
                 _ => request.permissions.clone(),
             },
+            message: request.message.clone(),
         })
     }
 
@@ -274,16 +274,17 @@ impl AuthorizationServer {
                 "nothing passes here that the owner did not sign: answer with a resource owner token, or end that demand first",
             );
         }
-        for _ in 0..RETRIES {
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&acting.owner, tried).await;
             let request = self.own_request(acting, id).await?;
             let version = request.version;
             let mut decided = request.decide(self.decision_of(&decision), self.now()).map_err(refusal_of)?;
             let mut changes = Changes::default();
             changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version });
-            self.allow_decision(acting, &mut decided, &mut changes).await?;
+            self.allow_decision(acting, decision.remember, &mut decided, &mut changes).await?;
             let approved = decision.decision == DecisionKind::Approve;
             if approved && decision.remember {
-                self.remember(&decided, &decision, acting, &mut changes)?;
+                self.remember(&decided, &decision, acting, &mut changes).await?;
             }
             let kind = if approved { EventKind::RequestApproved } else { EventKind::RequestDenied };
             changes.writes.push(Write::AppendEvent(self.request_event(&decided, kind, Some(acting.account()))));
@@ -307,8 +308,8 @@ impl AuthorizationServer {
         }
     }
 
-    /// A remembered approval is a policy for this client and requesting party.
-    fn remember(
+    /// A remembered approval is a policy for this client and requesting party, and written by whoever may write one.
+    async fn remember(
         &self,
         request: &AccessRequest,
         decision: &DecisionDocument,
@@ -319,7 +320,7 @@ impl AuthorizationServer {
         let expires_at = acting.end_of(request.delegation.as_deref(), decision.expires_at);
         let conditions = condition_of(request)?;
         for permission in permissions.iter().filter(|permission| !permission.resource_scopes.is_empty()) {
-            let policy = Policy {
+            let mut policy = Policy {
                 id: PolicyId::new(self.identity.random_id()),
                 owner: request.owner.clone(),
                 version: 0,
@@ -338,6 +339,7 @@ impl AuthorizationServer {
                 delegation: request.delegation.clone(),
                 receipt: None,
             };
+            self.allow_policy(acting, &mut policy, changes).await?;
             self.write_policy(&policy, EventKind::PolicyCreated, acting.account().as_str(), changes);
         }
         Ok(())

@@ -217,10 +217,12 @@ impl AuthorizationServer {
         Ok(true)
     }
 
-    /// A delegate's decision on a request: within one delegation, and no longer than that lasts.
+    /// A delegate's decision on a request: within one delegation, and no longer than that lasts. What is remembered decides
+    /// the requests to come as well, which is sharing (protocol.md 1.8).
     pub(crate) async fn allow_decision(
         &self,
         acting: &Acting,
+        remember: bool,
         request: &mut AccessRequest,
         changes: &mut Changes,
     ) -> Result<(), Failure> {
@@ -234,7 +236,12 @@ impl AuthorizationServer {
             let resource = self.owned_resource(&acting.owner, &permission.resource_id).await?;
             let server = self.resource_server_id(&resource.resource_server).await?;
             let named = named(&resource, &server);
-            fits.retain(|one| one.lets(May::Approve, &named, &permission.resource_scopes, self.now()));
+            let lets = |one: &Delegation, may| one.lets(may, &named, &permission.resource_scopes, self.now());
+            if remember && !given.iter().any(|one| lets(one, May::Share)) {
+                let what = "to remember a decision is to share, and that was not delegated to you: decide without `remember`";
+                return Failure::refuse(ErrorCode::AccessDenied, what);
+            }
+            fits.retain(|one| lets(one, May::Approve));
         }
         let Some(delegation) = fits.first() else { return not_delegated() };
         if let State::Approved { until, .. } = &mut request.state {

@@ -32,6 +32,11 @@ pub enum Requirement {
         id: AccessRequestId,
         version: u64,
     },
+    /// No request has come to this owner meanwhile: her limits hold.
+    InboxUnchanged {
+        owner: OwnerId,
+        version: i64,
+    },
     RptThere(TokenKey),
     /// The search has not been ended.
     SearchStands {
@@ -91,6 +96,8 @@ pub enum Write {
         expires: Timestamp,
     },
     DeleteProcess([u8; 20]),
+    /// A request comes to this owner.
+    RaiseInbox(OwnerId),
     PutAccessRequest(AccessRequest),
     DeleteAccessRequest {
         owner: OwnerId,

@@ -28,26 +28,10 @@ pub(crate) enum Brought {
     Another(AnotherPerson),
 }
 
-const PCT_CONTEXT: &str = "persisted claims";
-
-/// `typ` of headers that are surely no ID token (RFC 8725 3.11).
-const FOREIGN_TYPES: [&str; 15] = [
-    "at+jwt",
-    "dpop+jwt",
-    "logout+jwt",
-    "secevent+jwt",
-    "rot+jwt",
-    "delegation+jwt",
-    "credential-proof+jwt",
-    "access-request+jwt",
-    "policy-request+jwt",
-    "consent-receipt+jwt",
-    "event-head+jwt",
-    "discovery+jwt",
-    "pat-assertion+jwt",
-    "identity-claims+jwt",
-    "oauth-authz-req+jwt",
-];
+/// What a PCT is sealed for: its own row.
+fn pct_context(key: &TokenKey) -> String {
+    format!("pct {}", base64url::encode(key.hash))
+}
 
 impl AuthorizationServer {
     /// Adds the claims of a pushed token to the process, if the token counts. `known`: whom the process and a PCT that came
@@ -109,13 +93,11 @@ impl AuthorizationServer {
             Some(text) => text,
             None => return refuse(&"it is no JWT, nor base64url of one"),
         };
-        let jws = match UnverifiedJws::parse(&text) {
+        // an ID token says `JWT` or nothing; whatever has a type of its own is something else (RFC 8725 3.11)
+        let jws = match UnverifiedJws::parse(&text).and_then(UnverifiedJws::expect_no_own_type) {
             Ok(jws) => jws,
             Err(error) => return refuse(&error),
         };
-        if jws.header().typ.as_deref().is_some_and(|typ| FOREIGN_TYPES.iter().any(|foreign| typ.eq_ignore_ascii_case(foreign))) {
-            return refuse(&"it is a token of another type");
-        }
         let issuer = Issuer::new(jws.claimed("iss").unwrap_or_default());
         let Some((trust, keys)) = self.trusted(&issuer).await? else { return refuse(&"its issuer is not trusted") };
         let verified = match jws.verify(&keys).and_then(|jws| jws.claims::<ClaimToken>()) {
@@ -193,19 +175,23 @@ impl AuthorizationServer {
             client: client.id.clone(),
             requesting_party: process.requesting_party.clone(),
             claims: process.claims.clone(),
+            logged_in: process.logged_in.clone(),
             expires,
             family: family.to_owned(),
         };
         let plain = serde_json::to_vec(&pct).map_err(identity::internal)?;
-        let sealed = self.identity.keys.seal(&plain, PCT_CONTEXT, &*self.identity.randomness)?;
+        let sealed = self.identity.keys.seal(&plain, &pct_context(&key), &*self.identity.randomness)?;
         Ok((text, Write::PutPct { key, sealed, expires }))
     }
 
     /// What a PCT stands for; personal, so it is sealed at rest (Grant 6.2).
     pub(crate) async fn find_pct(&self, key: &TokenKey) -> Result<Option<rules::Pct>, Failure> {
         let Some(sealed) = self.store.find_pct(key).await? else { return Ok(None) };
-        let plain =
-            self.identity.keys.open(&sealed, PCT_CONTEXT).ok_or_else(|| identity::internal("a stored PCT does not open"))?;
+        let plain = self
+            .identity
+            .keys
+            .open(&sealed, &pct_context(key))
+            .ok_or_else(|| identity::internal("a stored PCT does not open"))?;
         serde_json::from_slice(&plain).map(Some).map_err(identity::internal)
     }
 }

@@ -51,7 +51,7 @@ pub struct Interaction {
 
 impl Interaction {
     /// Whose things are asked for.
-    pub(crate) fn owner(&self) -> &OwnerId {
+    pub fn owner(&self) -> &OwnerId {
         &self.ticket.owner
     }
 
@@ -194,7 +194,7 @@ impl AuthorizationServer {
             "Your code is {code}\n\nSomebody, probably you, wants to show {} that this address is theirs.\nThe code is good for ten minutes. If it was not you, do nothing.\n",
             self.issuer()
         );
-        self.mailer.send(Message { to: normalized, subject: "Your code".into(), text }).await?;
+        self.mailer.send(Message::new(&normalized, "Your code", text)?).await?;
         Ok(interaction)
     }
 
@@ -274,6 +274,7 @@ impl AuthorizationServer {
             let auth_time = account.map(|(_, time)| time);
             process.claims.state(Claim { name, value, issuer: self.issuer().clone(), format: ID_TOKEN_FORMAT.into(), auth_time });
         }
+        process.logged_in = account.map(|(account, _)| account.id.clone()).or(process.logged_in);
         process.keep_claims |= keep;
         let expires = self.now().plus(self.settings.ticket_lifetime);
         let mut changes = Changes::of_identity(vec![spend(ticket)]);

@@ -8,7 +8,7 @@ use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use client::credential::{self, CredentialError};
 use identity::access_token::PolicyToken;
-use identity::{CommitError, Failure};
+use identity::{CommitError, Failure, SpentId};
 use jose::possession::{self, Challenger, Claimed};
 use jose::{KeySet, UnverifiedToken, digest};
 use rules::Policy;
@@ -20,6 +20,8 @@ use types::event::EventKind;
 use types::{ErrorCode, OwnerId, Refusal};
 
 const CHALLENGE: &str = "credential challenge";
+/// Seconds that an answered challenge is remembered after its end.
+const SPENT_AFTER: i64 = 3_600;
 /// Most credentials of one owner.
 const MAX_CREDENTIALS: usize = 50;
 
@@ -64,12 +66,17 @@ impl AuthorizationServer {
         let Some(proof) = &registration.proof else {
             return Ok(self.challenge(&claimed, "sign the challenge with the credential's key, and send it as `proof`"));
         };
-        if let Err(what) = self.challenger().check(proof, &keys, &claimed, self.now()) {
-            return Ok(self.challenge(&claimed, &what));
-        }
+        let answered = match self.challenger().check(proof, &keys, &claimed, self.now()) {
+            Ok(answered) => answered,
+            Err(what) => return Ok(self.challenge(&claimed, &what)),
+        };
+        let is_first = self.spend_answer(&pmt.owner, answered).await?;
         let known = self.store.list_credentials(&pmt.owner).await?;
         if known.iter().any(|credential| credential.subject == subject) {
             return Failure::refuse(ErrorCode::Conflict, "this credential is registered already");
+        }
+        if !is_first {
+            return Ok(self.challenge(&claimed, "this challenge was answered before: sign this one"));
         }
         if known.len() >= MAX_CREDENTIALS {
             return invalid(format!("at most {MAX_CREDENTIALS} credentials: withdraw one first"));
@@ -86,6 +93,21 @@ impl AuthorizationServer {
         changes.writes.push(Write::PutCredential(credential));
         self.store.commit(changes).await?;
         Ok(Registered::Credential(document))
+    }
+
+    /// A challenge is good once, whatever comes of it (protocol.md 3).
+    async fn spend_answer(&self, owner: &OwnerId, answered: possession::Answered) -> Result<bool, Failure> {
+        let spent = SpentId {
+            kind: "challenge",
+            issuer: owner.as_str().to_owned(),
+            id: answered.nonce,
+            expires: answered.expires.plus(SPENT_AFTER),
+        };
+        match self.store.commit(Changes::of_identity(vec![identity::Write::Spend(spent)])).await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Spent) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// An event, and the owner's links raised: what is being decided on her old credentials is decided again.
@@ -105,7 +127,7 @@ impl AuthorizationServer {
         Registered::Challenge(CredentialChallenge {
             error: ErrorCode::InvalidProof.as_str().to_owned(),
             error_description: what.to_owned(),
-            challenge: self.challenger().challenge(claimed, self.now()),
+            challenge: self.challenger().challenge(claimed, self.now(), &*self.identity.randomness),
             expires_in: possession::LIFETIME,
         })
     }
@@ -183,7 +205,8 @@ impl AuthorizationServer {
     /// `POST {policy_endpoint}` with `application/rot+jwt`.
     pub async fn create_token_policy(&self, acting: &Acting, text: &str) -> Result<Versioned, Failure> {
         let token = self.verify_token(acting, text.trim()).await?;
-        for _ in 0..RETRIES {
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&acting.owner, tried).await;
             let policies = authority::policies_of(&token, text.trim(), &acting.owner, self.issuer().as_str(), self.now())?;
             let (mut changes, mut first) = (Changes::default(), None);
             if let (Some(delegation), Some(signed)) = (token.signed_delegation(), token.delegation.as_deref()) {
@@ -215,7 +238,9 @@ impl AuthorizationServer {
         let issuer = unverified.issuer().unwrap_or_default();
         let delegation = match unverified.delegation() {
             Some(text) => Some(self.verify_delegation(&acting.owner, &text).await?),
-            None if acting.is_delegate() => return invalid("a delegate's token carries the owner's `delegation`"),
+            None if acting.is_delegate() => {
+                return invalid("`delegation` is missing: a delegate's token carries the one that its owner signed");
+            }
             None => None,
         };
         let registered = self.keys_of_signer(acting.account(), &issuer).await?;
@@ -225,15 +250,15 @@ impl AuthorizationServer {
             (None, Some(delegation)) if delegation.sub == issuer && !acting.is_delegate() => {
                 self.keys_of(CredentialType::Did, &json!({"id": issuer})).await?
             }
-            (None, _) => return invalid("the token is signed by a credential that you have not registered here"),
+            (None, _) => return invalid("`iss` must be a credential that you registered here: register it first"),
         };
         let token = unverified.verify(&keys).map_err(|error| refuse(error.to_string()))?;
         let token = OwnersToken::of(token, delegation).map_err(|error| refuse(error.to_string()))?;
         if !token.aud.contains(self.issuer().as_str()) {
-            return invalid("the token is not for this server: `aud` must name its issuer");
+            return invalid(format!("`aud` must name this server, `{}`: the token is not for it", self.issuer()));
         }
         if token.ends() <= self.now() {
-            return invalid("the token has expired");
+            return invalid("`exp` must lie ahead: the token, or its `delegation`, has expired");
         }
         Ok(token)
     }

@@ -112,7 +112,8 @@ impl AuthorizationServer {
 
     /// `DELETE {delegations_endpoint}/{_id}`: what was done under it ends with it.
     pub async fn delete_delegation(&self, pmt: &PolicyToken, id: &str) -> Result<(), Failure> {
-        for _ in 0..RETRIES {
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&pmt.owner, tried).await;
             let all = self.store.list_delegations(&pmt.owner).await?;
             let found = all.into_iter().find(|one| one.id == id && one.stands(self.now())).ok_or_else(not_found)?;
             let changes = Changes::of(self.end_delegations(&pmt.owner, vec![found], pmt.client.as_str()).await?);
@@ -192,17 +193,17 @@ impl AuthorizationServer {
         text: &str,
     ) -> Result<jose::Verified<jose::Delegation>, Failure> {
         let refuse = |what: String| Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what));
-        let unverified = UnverifiedDelegation::parse(text).map_err(|error| refuse(format!("the delegation: {error}")))?;
+        let unverified = UnverifiedDelegation::parse(text).map_err(|error| refuse(format!("the `delegation`: {error}")))?;
         let signer = unverified.issuer().unwrap_or_default();
         let keys = self.keys_of_signer(owner, &signer).await?;
         let keys =
-            keys.ok_or_else(|| refuse("the delegation is signed by no credential that its owner registered here".into()))?;
-        let delegation = unverified.verify(&keys).map_err(|error| refuse(format!("the delegation: {error}")))?;
+            keys.ok_or_else(|| refuse("the `delegation`: `iss` must be a credential that its owner registered here".into()))?;
+        let delegation = unverified.verify(&keys).map_err(|error| refuse(format!("the `delegation`: {error}")))?;
         if !delegation.aud.contains(self.issuer().as_str()) {
-            return Err(refuse("the delegation is not for this server: `aud` must name its issuer".into()));
+            return Err(refuse(format!("the `delegation`: `aud` must name this server, `{}`", self.issuer())));
         }
         if delegation.exp <= self.now() {
-            return Err(refuse("the delegation has expired".into()));
+            return Err(refuse("the `delegation`: `exp` must lie ahead, and it has expired".into()));
         }
         Ok(delegation)
     }

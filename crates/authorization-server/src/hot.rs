@@ -165,10 +165,7 @@ impl AuthorizationServer {
     /// An answer, and until when it stays the same if nothing changes; inactive ones are not kept.
     async fn introspect_until(&self, pat: &ProtectionToken, token: &str) -> Result<(Introspection, Option<Timestamp>), Failure> {
         let (answer, scopes) = self.introspect_with_scopes(pat, token).await?;
-        let ends = scopes.iter().flat_map(|granted| &granted.basis).filter_map(|basis| match basis {
-            Basis::Policy { expires_at, .. } => *expires_at,
-            Basis::Approval { expires_at, .. } => Some(*expires_at),
-        });
+        let ends = scopes.iter().flat_map(|granted| &granted.basis).filter_map(Basis::expires_at);
         let until = answer.exp.map(|exp| ends.fold(exp, Timestamp::min));
         Ok((answer, until))
     }

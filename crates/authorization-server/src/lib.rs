@@ -26,6 +26,7 @@ pub mod linked_manager;
 pub mod mailer;
 pub mod metadata;
 pub mod owner_settings;
+mod page;
 pub mod permission;
 pub mod policy;
 pub mod policy_interaction;
@@ -35,6 +36,7 @@ pub mod sealed_ticket;
 pub mod server_level;
 pub mod store;
 pub mod token;
+mod turns;
 
 use identity::Identity;
 use rules::assessment::NoPolicy;
@@ -105,6 +107,9 @@ pub struct AuthorizationServer {
     pub(crate) sealing: tokio::sync::Mutex<event::seal::Sealing>,
     closing: tokio::sync::watch::Sender<bool>,
     pub(crate) digests: digest::Digests,
+    /// Turns at each owner's things, and of those who ask her.
+    pub(crate) turns: turns::Turns,
+    pub(crate) inboxes: turns::Turns,
     pub(crate) notices: linked_manager::Notices,
     /// Proofs of addresses: codes sent, and guesses made.
     /// Codes that are mailed to one address.
@@ -128,6 +133,8 @@ impl AuthorizationServer {
             sealing: tokio::sync::Mutex::default(),
             closing: tokio::sync::watch::Sender::new(false),
             digests: digest::Digests::default(),
+            turns: turns::Turns::default(),
+            inboxes: turns::Turns::default(),
             notices: linked_manager::Notices::default(),
             mail_throttle: identity::throttle::Throttle::per_minute(20),
             process_throttle: identity::throttle::Throttle::per_minute(20),

@@ -3,11 +3,12 @@
 
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
+use crate::page::{Soon, page_of_seen};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::PolicyToken;
 use identity::{CommitError, Failure};
-use rules::assessment::{Asked, Outcome, Question, Reason, assess};
+use rules::assessment::{AskOwner, Asked, Outcome, Question, Reason, assess};
 use rules::claim::{Claim, Claims, RequestingParty, Subject};
 use rules::policy::Binding;
 use rules::rpt::Authorities;
@@ -69,7 +70,8 @@ impl AuthorizationServer {
         if documents.is_empty() || documents.len() > MAX_BATCH {
             return Failure::refuse(ErrorCode::InvalidRequest, format!("send 1 to {MAX_BATCH} policies"));
         }
-        for _ in 0..RETRIES {
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&acting.owner, tried).await;
             let (mut changes, mut made) = (Changes::default(), Vec::new());
             for document in &documents {
                 let id = PolicyId::new(self.identity.random_id());
@@ -154,25 +156,23 @@ impl AuthorizationServer {
         Ok(Versioned::of(&self.visible_policy(acting, id).await?))
     }
 
-    /// `GET {policy_endpoint}`: a page of it, and the last id that was looked at if there may be more.
+    /// `GET {policy_endpoint}`: a page of it, and the id behind which it goes on, if it does.
     pub async fn list_policies(
         &self,
         acting: &Acting,
         page: &Page<PolicyId>,
     ) -> Result<(Vec<PolicyDocument>, Option<PolicyId>), Failure> {
-        let policies = self.store.list_policies(&acting.owner, page).await?;
-        let last = policies.last().filter(|_| policies.len() == page.limit).map(|policy| policy.id.clone());
-        let mut documents = Vec::with_capacity(policies.len());
-        for policy in &policies {
-            if self.sees_policy(acting, policy).await? {
-                documents.push(policy.to_document());
-            }
-        }
-        Ok((documents, last))
+        let read = |page: Page<PolicyId>| -> Soon<'_, _> {
+            Box::pin(async move { Ok(self.store.list_policies(&acting.owner, &page).await?) })
+        };
+        let see = |policy: Policy| -> Soon<'_, _> {
+            Box::pin(async move { Ok(self.sees_policy(acting, &policy).await?.then(|| policy.to_document())) })
+        };
+        page_of_seen(page, |policy: &Policy| policy.id.clone(), read, see).await
     }
 
     /// `GET {policy_endpoint}?role=requesting_party`: what others share with this account's verified address, where
-    /// they allow it to be listed. A page of it, and the last id that was looked at if there may be more.
+    /// they allow it to be listed. A page of it, and the id behind which it goes on, if it does.
     pub async fn list_shared(
         &self,
         pmt: &PolicyToken,
@@ -181,15 +181,19 @@ impl AuthorizationServer {
         let account = self.identity.store.find_account(&pmt.owner).await?;
         let address = account.as_ref().and_then(|account| account.verified_email()).and_then(types::email::normalize);
         let Some(address) = address else { return Ok((Vec::new(), None)) };
-        let ids = self.store.list_policies_for(&address, page).await?;
-        let last = ids.last().filter(|_| ids.len() == page.limit).cloned();
-        let mut shared = Vec::new();
-        for id in ids {
-            if let Some(policy) = self.store.find_policy(&id).await? {
-                shared.extend(self.shared(&policy).await?);
-            }
-        }
-        Ok((shared, last))
+        let address = address.as_str();
+        let read = |page: Page<PolicyId>| -> Soon<'_, _> {
+            Box::pin(async move { Ok(self.store.list_policies_for(address, &page).await?) })
+        };
+        let see = |id: PolicyId| -> Soon<'_, _> {
+            Box::pin(async move {
+                match self.store.find_policy(&id).await? {
+                    Some(policy) => self.shared(&policy).await,
+                    None => Ok(None),
+                }
+            })
+        };
+        page_of_seen(page, PolicyId::clone, read, see).await
     }
 
     async fn shared(&self, policy: &Policy) -> Result<Option<SharedPolicy>, Failure> {
@@ -222,7 +226,8 @@ impl AuthorizationServer {
         if document.id.as_ref().is_some_and(|named| named != id) {
             return Failure::refuse(ErrorCode::InvalidRequest, "`_id` is not the one of the URL");
         }
-        for _ in 0..RETRIES {
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&acting.owner, tried).await;
             let before = self.visible_policy(acting, id).await?;
             check_match(&before, if_match)?;
             acting.made(before.delegation.as_deref())?;
@@ -255,7 +260,8 @@ impl AuthorizationServer {
     /// `DELETE {policy_endpoint}/{_id}`: the share ends when this returns.
     pub async fn delete_policy(&self, acting: &Acting, id: &PolicyId, if_match: Option<u64>) -> Result<(), Failure> {
         let by = acting.by.as_str();
-        for _ in 0..RETRIES {
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&acting.owner, tried).await;
             let policy = self.visible_policy(acting, id).await?;
             check_match(&policy, if_match)?;
             acting.made(policy.delegation.as_deref())?;
@@ -311,6 +317,8 @@ impl AuthorizationServer {
             held: &[],
             partial_grants: self.settings.partial_grants,
             no_policy: self.no_policy_of(owner).await?,
+            ask_owner: AskOwner::Yes,
+            is_owner: false,
             require_authority: self.requires_authority(owner).await?,
             jkt: None,
             now: self.now(),
@@ -363,7 +371,7 @@ fn result_of(assessment: rules::Assessment, expires: types::Timestamp, authoriti
         Outcome::Granted { scopes, partial: true } => ("partial", scopes),
         Outcome::NeedInfo { .. } => ("need_info", Vec::new()),
         Outcome::Submitted { .. } => ("submitted", Vec::new()),
-        Outcome::Denied => ("denied", Vec::new()),
+        Outcome::Denied | Outcome::MayAsk => ("denied", Vec::new()),
         Outcome::InvalidScope { .. } => ("invalid_scope", Vec::new()),
     };
     SimulationResult {

@@ -3,6 +3,7 @@
 
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
+use crate::page::{Soon, page_of_seen};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::ProtectionToken;
@@ -49,9 +50,35 @@ impl AuthorizationServer {
         description: ResourceDescription,
     ) -> Result<RegisteredResource, Failure> {
         let description = check_description(description)?;
-        if let Some(known) = self.spoken_of_before(pat, &description).await? {
-            return self.register_spoken_of(pat, known, description).await;
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&pat.owner, tried).await;
+            let made = match self.spoken_of_before(pat, &description).await? {
+                Some(known) => self.register_spoken_of(pat, known, description.clone()).await?,
+                None => self.register_new(pat, description.clone()).await?,
+            };
+            match made {
+                Ok(registered) => return Ok(registered),
+                // a policy that waited for it was changed, or the PAT has ended
+                Err(CommitError::Changed) => self.check_link(pat).await?,
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(Failure::Unavailable("policies change too fast".into()))
+    }
+
+    /// Registers something only as long as the owner wants this resource server.
+    async fn check_link(&self, pat: &ProtectionToken) -> Result<(), Failure> {
+        match self.identity.store.find_consent(&pat.grant).await? {
+            Some(_) => Ok(()),
+            None => Failure::refuse(ErrorCode::InvalidToken, "the owner has ended what this PAT was for"),
+        }
+    }
+
+    async fn register_new(
+        &self,
+        pat: &ProtectionToken,
+        description: ResourceDescription,
+    ) -> Result<Result<RegisteredResource, CommitError>, Failure> {
         let id = ResourceId::new(self.identity.random_id());
         let resource = Resource {
             id: id.clone(),
@@ -66,8 +93,7 @@ impl AuthorizationServer {
         changes.identity.requires.push(identity::Requirement::ConsentStands(pat.grant.clone()));
         self.bind_waiting(&resource, &mut changes).await?;
         changes.writes.push(Write::AppendEvent(self.resource_event(pat, EventKind::ResourceRegistered, &resource).await?));
-        self.store.commit(changes).await?;
-        Ok(self.registered(id, None))
+        Ok(self.store.commit(changes).await.map(|()| self.registered(id, None)))
     }
 
     /// What this resource server spoke of before it had a PAT of the owner.
@@ -87,7 +113,7 @@ impl AuthorizationServer {
         pat: &ProtectionToken,
         known: Resource,
         description: ResourceDescription,
-    ) -> Result<RegisteredResource, Failure> {
+    ) -> Result<Result<RegisteredResource, CommitError>, Failure> {
         let version = known.version;
         let resource =
             Resource { description, unregistered: false, registered: self.now(), version: version.saturating_add(1), ..known };
@@ -96,8 +122,7 @@ impl AuthorizationServer {
         changes.identity.requires.push(identity::Requirement::ConsentStands(pat.grant.clone()));
         self.bind_waiting(&resource, &mut changes).await?;
         changes.writes.push(Write::AppendEvent(self.resource_event(pat, EventKind::ResourceRegistered, &resource).await?));
-        self.store.commit(changes).await?;
-        Ok(self.registered(resource.id, None))
+        Ok(self.store.commit(changes).await.map(|()| self.registered(resource.id, None)))
     }
 
     pub(crate) async fn bind_waiting(&self, resource: &Resource, changes: &mut Changes) -> Result<(), Failure> {
@@ -126,7 +151,8 @@ impl AuthorizationServer {
         description: ResourceDescription,
     ) -> Result<RegisteredResource, Failure> {
         let description = check_description(description)?;
-        for _ in 0..RETRIES {
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&pat.owner, tried).await;
             let before = self.own_resource(pat, id).await?;
             let version = before.version;
             let after =
@@ -146,6 +172,7 @@ impl AuthorizationServer {
 
     /// Delete (3.2.4): protection ends, and what was granted on it.
     pub async fn delete_resource(&self, pat: &ProtectionToken, id: &ResourceId) -> Result<(), Failure> {
+        let _turn = self.turns.take(&pat.owner, 0).await;
         let resource = self.own_resource(pat, id).await?;
         let event = self.resource_event(pat, EventKind::ResourceDeleted, &resource).await?;
         let mut writes = vec![Write::DeleteResource { owner: resource.owner.clone(), id: id.clone() }, Write::AppendEvent(event)];
@@ -156,10 +183,19 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    /// List (3.2.5): ids of this owner at this resource server (Part Y 6), a page of them.
-    pub async fn list_resources(&self, pat: &ProtectionToken, page: &Page<ResourceId>) -> Result<Vec<ResourceId>, Failure> {
-        let resources = self.store.list_resources(&pat.owner, &pat.resource_server, page).await?;
-        Ok(resources.into_iter().filter(|resource| !resource.unregistered).map(|resource| resource.id).collect())
+    /// List (3.2.5): ids of this owner at this resource server (Part Y 6), a page of them, and the id behind which it goes
+    /// on, if it does.
+    pub async fn list_resources(
+        &self,
+        pat: &ProtectionToken,
+        page: &Page<ResourceId>,
+    ) -> Result<(Vec<ResourceId>, Option<ResourceId>), Failure> {
+        let read = |page: Page<ResourceId>| -> Soon<'_, _> {
+            Box::pin(async move { Ok(self.store.list_resources(&pat.owner, &pat.resource_server, &page).await?) })
+        };
+        let see =
+            |resource: Resource| -> Soon<'_, _> { Box::pin(async move { Ok((!resource.unregistered).then_some(resource.id)) }) };
+        page_of_seen(page, |resource: &Resource| resource.id.clone(), read, see).await
     }
 
     /// The owner's view: `GET {registered_resources_endpoint}`.
@@ -168,15 +204,18 @@ impl AuthorizationServer {
         acting: &Acting,
         page: &Page<ResourceId>,
     ) -> Result<(Vec<OwnedResource>, Option<ResourceId>), Failure> {
-        let resources = self.store.list_owned_resources(&acting.owner, page).await?;
-        let last = resources.last().filter(|_| resources.len() == page.limit).map(|resource| resource.id.clone());
-        let mut owned = Vec::with_capacity(resources.len());
-        for resource in resources {
-            if self.sees_resource(acting, &resource.id).await? {
-                owned.push(self.owned(resource).await?);
-            }
-        }
-        Ok((owned, last))
+        let read = |page: Page<ResourceId>| -> Soon<'_, _> {
+            Box::pin(async move { Ok(self.store.list_owned_resources(&acting.owner, &page).await?) })
+        };
+        let see = |resource: Resource| -> Soon<'_, _> {
+            Box::pin(async move {
+                match self.sees_resource(acting, &resource.id).await? {
+                    true => Ok(Some(self.owned(resource).await?)),
+                    false => Ok(None),
+                }
+            })
+        };
+        page_of_seen(page, |resource: &Resource| resource.id.clone(), read, see).await
     }
 
     /// `GET {registered_resources_endpoint}/{_id}`.

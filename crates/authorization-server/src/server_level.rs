@@ -132,7 +132,8 @@ impl AuthorizationServer {
         owner: &OwnerId,
         request: &ServerPermissionRequest,
     ) -> Result<ResourceId, Failure> {
-        for _ in 0..RETRIES {
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(owner, tried).await;
             let known = self.store.find_resource_by_own_id(owner, &server.resource_server, &request.resource_id).await?;
             let mut changes = Changes::default();
             let resource = match known {

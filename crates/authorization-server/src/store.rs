@@ -74,6 +74,10 @@ pub trait Store: Send + Sync {
     /// Of one owner, newest first.
     async fn list_access_requests(&self, owner: &OwnerId, page: &Page<AccessRequestId>)
     -> Result<Vec<AccessRequest>, StoreError>;
+    /// Those of one owner that wait for her and run out until then.
+    async fn list_waiting_requests(&self, owner: &OwnerId, until: Timestamp) -> Result<Vec<AccessRequest>, StoreError>;
+    /// Rises with each request that comes to this owner; 0 where none ever came.
+    async fn find_inbox_version(&self, owner: &OwnerId) -> Result<i64, StoreError>;
     /// Of one client and requesting party to one owner ([`AccessRequest::key`]).
     async fn list_access_requests_by_key(&self, key: &str) -> Result<Vec<AccessRequest>, StoreError>;
     /// Of all owners, those whose time has come ([`AccessRequest::due`]), the earliest first.

@@ -3,6 +3,7 @@
 mod answer;
 mod issue;
 pub mod jwt_bearer;
+mod parameters;
 pub mod refresh;
 pub mod uma_ticket;
 

@@ -169,7 +169,10 @@ impl Client {
         let set: Value = types::json::parse(&answer.body).map_err(|error| ClientError::protocol(error.to_string()))?;
         let keys = KeySet::from_json(&set).unwrap_or_default();
         let bad = |what: &str| ClientError::protocol(format!("the ID token is not good: {what}"));
-        let jws = UnverifiedJws::parse(token).and_then(|jws| jws.verify(&keys)).map_err(|error| bad(&error.to_string()))?;
+        let jws = UnverifiedJws::parse(token)
+            .and_then(UnverifiedJws::expect_no_own_type)
+            .and_then(|jws| jws.verify(&keys))
+            .map_err(|error| bad(&error.to_string()))?;
         let claims = jws.claims::<Map<String, Value>>().map_err(|error| bad(&error.to_string()))?.into_inner();
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let ours = text("iss") == Some(metadata.issuer.as_str()) && text("aud") == Some(self.credentials.client_id.as_str());

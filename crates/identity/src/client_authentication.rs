@@ -66,6 +66,9 @@ enum Proof<'a> {
     Nothing,
 }
 
+/// `typ` of a client's assertion, where it says one (draft-ietf-oauth-rfc7523bis).
+const ASSERTION_TYPE: &str = "client-authentication+jwt";
+
 impl Identity {
     /// Tells who the client is, or refuses with `invalid_client`.
     pub async fn authenticate_client(&self, credentials: &Credentials<'_>) -> Result<AuthenticatedClient, Failure> {
@@ -124,7 +127,10 @@ impl Identity {
             return Err(invalid("the assertion is not signed by the algorithm that this client registered"));
         }
         let keys = self.keys_of(client).await?;
-        let jws = UnverifiedJws::parse(assertion).and_then(|jws| jws.verify(&keys)).map_err(|e| invalid(e.to_string()))?;
+        let jws = UnverifiedJws::parse(assertion)
+            .and_then(as_assertion)
+            .and_then(|jws| jws.verify(&keys))
+            .map_err(|e| invalid(e.to_string()))?;
         let claims = jws.claims::<AssertionClaims>().map_err(|_| invalid("the assertion lacks iss, sub, aud, exp or jti"))?;
         let now = self.now();
         let ours = claims.aud.contains(self.issuer()) || claims.aud.contains(&self.url(types::path::TOKEN));
@@ -230,4 +236,11 @@ fn basic(header: &str) -> Result<(String, String), Failure> {
         pair.map(|(name, _)| name.into_owned()).unwrap_or_default()
     };
     Ok((decode(id), decode(secret)))
+}
+/// A client's assertion has no type of its own, or the one that is made for it; no other token is taken for one.
+fn as_assertion(jws: UnverifiedJws) -> Result<UnverifiedJws, jose::JwsError> {
+    match jws.header().typ.as_deref() {
+        Some(typ) if typ.eq_ignore_ascii_case(ASSERTION_TYPE) => Ok(jws),
+        _ => jws.expect_no_own_type(),
+    }
 }

@@ -25,7 +25,7 @@ impl Identity {
     /// Metadata as the statement has them, where one is sent; and what its registrations are counted by.
     pub(crate) async fn apply_statement(&self, metadata: ClientMetadata) -> Result<(ClientMetadata, Option<String>), Failure> {
         let Some(statement) = metadata.software_statement.clone() else { return Ok((metadata, None)) };
-        let Ok(jws) = UnverifiedJws::parse(&statement) else {
+        let Ok(jws) = UnverifiedJws::parse(&statement).and_then(UnverifiedJws::expect_no_own_type) else {
             return invalid("`software_statement` must be a signed JWT");
         };
         let issuer = Issuer::new(jws.claimed("iss").unwrap_or_default());

@@ -50,6 +50,8 @@ pub struct TokenRequest<'a> {
     pub form: &'a Form,
     /// Thumbprint of the key of its DPoP proof.
     pub jkt: Option<String>,
+    /// The block of network addresses that it came from ([`types::peer::network_of`]), where that is known.
+    pub network: Option<String>,
 }
 
 /// One more grant, and the tokens that come of it. `authorization-server` implements it for UMA.

@@ -116,6 +116,12 @@ impl UnverifiedJws {
         if has.eq_ignore_ascii_case(typ) { Ok(self) } else { Err(JwsError::Type) }
     }
 
+    /// Refuses a header with a type of its own: what has always gone without one - an ID token, an assertion of a client -
+    /// says `JWT` at most, and no other kind of token is ever taken for it (RFC 8725 3.11).
+    pub fn expect_no_own_type(self) -> Result<Self, JwsError> {
+        if self.header.typ.is_none() { Ok(self) } else { self.expect_type("JWT") }
+    }
+
     /// Checks the signature with the keys of the set that fit the header.
     pub fn verify(self, keys: &KeySet) -> Result<Verified<Jws>, JwsError> {
         let mut verdict = Err(JwsError::NoKey);

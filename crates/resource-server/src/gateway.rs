@@ -40,7 +40,7 @@ use backend::Backend;
 use client::Client;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
-use jose::possession::Challenger;
+use jose::possession::{Challenger, SpentAnswers};
 use jose::{Algorithm, KeySet, SigningKey};
 use passage::Passing;
 use peer::Peer;
@@ -172,6 +172,8 @@ pub struct Gateway {
     server_keys: Mutex<HashMap<String, (KeySet, Instant)>>,
     open: history::Open,
     challenger: Challenger,
+    /// Its key is of this process, so what was answered before a restart is no answer after it.
+    answers: SpentAnswers,
     /// One at a time per owner renews a PAT or registers.
     turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     /// Resources that an operation runs on.
@@ -199,6 +201,7 @@ impl Gateway {
         Ok(Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
             backend: Backend::new(&settings.behind, client.randomness.clone()),
+            answers: SpentAnswers::default(),
             challenger: Challenger::new(jose::ambient::random(&*client.randomness)),
             rmts: management::Tokens::new(&settings.resource),
             own_log_in: by.own_log_in,

@@ -38,6 +38,12 @@ pub struct AccessRequest {
     /// The delegation under which a delegate decided it, and with which the decision ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<String>,
+    /// What whoever asks says to the owner, in her own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Which block of network addresses it came from, as a digest; limits for strangers count by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     pub version: u64,
 }
 

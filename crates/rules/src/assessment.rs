@@ -28,6 +28,17 @@ pub enum NoPolicy {
     Deny,
 }
 
+/// Whether the owner may be asked where nothing else decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AskOwner {
+    #[default]
+    Yes,
+    /// The client wants to know first whether she could be (`ask_owner=false`).
+    Later,
+    /// She was asked in this process, and what she was asked is gone: withdrawn, or given way.
+    Over,
+}
+
 /// One resource of the ticket, with the scopes that the ticket names for it.
 pub struct Asked<'a> {
     pub resource: &'a Resource,
@@ -52,6 +63,9 @@ pub struct Question<'a> {
     pub held: &'a [GrantedScope],
     pub partial_grants: bool,
     pub no_policy: NoPolicy,
+    pub ask_owner: AskOwner,
+    /// Whether whoever asks is logged in here as the owner's own account.
+    pub is_owner: bool,
     /// Whether only what the owner signed lets something pass.
     pub require_authority: bool,
     /// Thumbprint of the key that the client proves.
@@ -84,6 +98,8 @@ pub enum Outcome {
         ask: Vec<PermissionRequest>,
     },
     Denied,
+    /// Denied as long as nobody asks the owner, which may be done.
+    MayAsk,
     /// Nothing requested is available, or something requested never is.
     InvalidScope {
         scope: Option<Scope>,
@@ -202,6 +218,10 @@ fn judge(
             basis.push(Basis::Approval { id: request.id.clone(), expires_at: until });
         }
     }
+    if question.is_owner && !question.require_authority {
+        say(None, "it is the owner's own");
+        basis.push(Basis::Owner);
+    }
     if !basis.is_empty() {
         return Verdict::Granted(basis);
     }
@@ -288,8 +308,11 @@ fn conclude(question: &Question<'_>, verdicts: Vec<(ResourceId, Scope, Verdict)>
     if may_be_partial(question, &granted) {
         return Outcome::Granted { scopes: granted, partial: true };
     }
-    if ask.is_empty() {
-        return Outcome::Denied;
+    match question.ask_owner {
+        _ if ask.is_empty() => return Outcome::Denied,
+        AskOwner::Over => return Outcome::Denied,
+        AskOwner::Later => return Outcome::MayAsk,
+        AskOwner::Yes => {}
     }
     if !question.requesting_party.is_known() {
         let email = RequiredClaim { name: Some("email".into()), claim_token_format: formats_of(&[]), ..RequiredClaim::default() };

@@ -268,8 +268,13 @@ pub fn accept(token: &Verified<ClaimToken>, trust: &Trust, here: &Presentation<'
         state("auth_time", time.0.into());
     }
     for (name, value) in token.others.iter().filter(|(name, _)| trust.claims.contains(*name)) {
-        if name != "email" || email_counts(&token.others, value, trust) {
-            state(name, value.clone());
+        match name.as_str() {
+            // as addresses compare, so that what is kept and shown is what was compared
+            "email" => {
+                let address = email_of(&token.others, value, trust);
+                address.into_iter().for_each(|address| state(name, address.into()));
+            }
+            _ => state(name, value.clone()),
         }
     }
     Ok(Accepted {
@@ -282,9 +287,9 @@ pub fn accept(token: &Verified<ClaimToken>, trust: &Trust, here: &Presentation<'
 }
 
 /// `email` counts only with `email_verified: true` from the same issuer, within its domains.
-fn email_counts(members: &Map<String, Value>, address: &Value, trust: &Trust) -> bool {
-    members.get("email_verified") == Some(&Value::Bool(true))
-        && address.as_str().is_some_and(|address| trust.may_vouch_for(address))
+fn email_of(members: &Map<String, Value>, address: &Value, trust: &Trust) -> Option<String> {
+    let is_verified = members.get("email_verified") == Some(&Value::Bool(true));
+    address.as_str().filter(|address| is_verified && trust.may_vouch_for(address)).and_then(email::normalize)
 }
 
 fn check_freshness(token: &ClaimToken, here: &Presentation<'_>) -> Result<(), NotCounted> {

@@ -10,6 +10,7 @@ pub mod assessment;
 pub mod authority;
 pub mod claim;
 pub mod delegation;
+pub mod inbox;
 pub mod pct;
 pub mod policy;
 pub mod resource;

@@ -4,7 +4,7 @@
 use crate::claim::{AnotherPerson, Claims, RequestingParty};
 use crate::ticket::Process;
 use serde::{Deserialize, Serialize};
-use types::{ClientId, Timestamp};
+use types::{ClientId, OwnerId, Timestamp};
 
 /// What a PCT stands for. Bound to its client; another client's is as if not sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,9 @@ pub struct Pct {
     pub client: ClientId,
     pub requesting_party: RequestingParty,
     pub claims: Claims,
+    /// The account that had logged in here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logged_in: Option<OwnerId>,
     pub expires: Timestamp,
     /// The process that made it.
     pub family: String,
@@ -27,6 +30,7 @@ impl Pct {
     /// logged in is of that time and not of this (protocol.md 1.3).
     pub fn join(&self, process: &mut Process) -> Result<(), AnotherPerson> {
         process.requesting_party.admit_all(&self.requesting_party)?;
+        process.logged_in = process.logged_in.take().or_else(|| self.logged_in.clone());
         for claim in self.claims.iter().filter(|claim| claim.name != "auth_time") {
             process.claims.state_kept(claim.clone());
         }

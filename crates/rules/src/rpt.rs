@@ -14,13 +14,17 @@ pub enum Basis {
     Policy { id: PolicyId, version: u64, expires_at: Option<Timestamp> },
     /// An approval of the owner.
     Approval { id: AccessRequestId, expires_at: Timestamp },
+    /// The owner herself asks, logged in here as her own account.
+    Owner,
 }
 
 impl Basis {
-    fn expires_at(&self) -> Option<Timestamp> {
+    /// When it ends by itself.
+    pub fn expires_at(&self) -> Option<Timestamp> {
         match self {
             Self::Policy { expires_at, .. } => *expires_at,
             Self::Approval { expires_at, .. } => Some(*expires_at),
+            Self::Owner => None,
         }
     }
 }
@@ -72,6 +76,7 @@ pub fn standing(scopes: &[GrantedScope], foundations: &impl Foundations, now: Ti
             && match basis {
                 Basis::Policy { id, version, .. } => foundations.policy_stands(id, *version),
                 Basis::Approval { id, .. } => foundations.approval_stands(id),
+                Basis::Owner => true,
             }
     };
     let mut left = Vec::with_capacity(scopes.len());

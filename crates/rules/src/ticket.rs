@@ -46,6 +46,9 @@ pub struct Process {
     pub claim_tokens: Vec<String>,
     /// Thumbprint of the key that a claim token was confirmed to.
     pub cnf: Option<String>,
+    /// The account that logged in here, where one did; a token about it is not that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logged_in: Option<OwnerId>,
     /// Current polling interval in seconds; grows with each poll that comes too early.
     pub interval: Option<i64>,
 }

@@ -2,7 +2,7 @@
 //! a change whose owner is not in it raises them all.
 
 use authorization_server::event::Unsealed;
-use authorization_server::{Changes, Event, Write};
+use authorization_server::{Changes, Event, Requirement, Write};
 use database::CommitError;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -101,6 +101,28 @@ impl Epochs {
 }
 
 impl Touched {
+    /// Whose things the changes rest on: what is kept of theirs is old where a requirement does not hold.
+    pub(crate) fn under(changes: &Changes) -> Self {
+        let mut owners: Vec<OwnerId> = changes.identity.accounts().cloned().collect();
+        owners.extend(changes.requires.iter().filter_map(|requirement| match requirement {
+            Requirement::LinkUnchanged { owner, .. }
+            | Requirement::InboxUnchanged { owner, .. }
+            | Requirement::DelegationStands { owner, .. }
+            | Requirement::SearchStands { owner, .. } => Some(owner.clone()),
+            _ => None,
+        }));
+        owners.extend(changes.writes.iter().filter_map(|write| match write {
+            Write::AppendEvent(event) => Some(event.owner.clone()),
+            Write::CreateResource(resource) | Write::PutResource(resource) => Some(resource.owner.clone()),
+            Write::PutPolicy(policy) => Some(policy.owner.clone()),
+            Write::PutAccessRequest(request) => Some(request.owner.clone()),
+            _ => None,
+        }));
+        owners.sort();
+        owners.dedup();
+        Self { owners, everybody: false }
+    }
+
     /// Reads it off the changes; what only adds raises nothing.
     pub(crate) fn by(changes: &Changes) -> Self {
         let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false };

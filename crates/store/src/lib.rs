@@ -33,6 +33,7 @@ const MIGRATIONS: Migrations = Migrations(&[
     include_str!("../migrations/uma_0004.sql"),
     include_str!("../migrations/identity_0003.sql"),
     include_str!("../migrations/identity_0004.sql"),
+    include_str!("../migrations/uma_0005.sql"),
 ]);
 
 /// The store; cheap to clone.
@@ -76,11 +77,16 @@ impl Store {
     /// Carries changes of both out, whole or not at all.
     pub async fn commit_changes(&self, changes: Changes) -> Result<(), CommitError> {
         let touched = epochs::Touched::by(&changes);
+        let rests_on = epochs::Touched::under(&changes);
         let mut plan = writes::Plan::of(changes)?;
         let batch = Batch { checks: plan.checks, operations: plan.operations };
         let done = self.database.commit(batch).await;
         // also when it failed: a flush that was cut off may yet have happened
         self.epochs.raise(&touched);
+        // somebody was faster, and may not have raised the epoch yet: whoever tries again reads behind that (S28)
+        if matches!(done, Err(EngineError::Broken(_))) {
+            self.epochs.raise(&rests_on);
+        }
         self.epochs.note(std::mem::take(&mut plan.events), &done);
         done.map_err(|error| match error {
             EngineError::Broken(at) => plan.if_broken.get(at).cloned().unwrap_or(CommitError::Changed),

@@ -229,8 +229,12 @@ pub(crate) static ACCESS_REQUEST: Table = Table {
         index("access_request_by_owner", &[1], false),
         index("access_request_by_asking", &[2], false),
         index("access_request_by_due", &[3], false),
+        index("access_request_by_waiting", &[1, 3], false),
     ],
 };
+
+pub(crate) static INBOX: Table =
+    Table { name: "inbox", columns: &[column("owner", Kind::Text), column("version", Kind::Int)], key: 1, indexes: &[] };
 
 pub(crate) static EVENT: Table = Table {
     name: "event",
@@ -296,7 +300,7 @@ pub(crate) static OWNER_SETTINGS: Table =
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 33] = [
+pub(crate) static ALL: [&Table; 34] = [
     &PASSKEY,
     &LINKED_LOG_IN,
     &MANAGER,
@@ -325,6 +329,7 @@ pub(crate) static ALL: [&Table; 33] = [
     &PCT,
     &PROCESS,
     &ACCESS_REQUEST,
+    &INBOX,
     &EVENT,
     &EVENT_SEAL,
     &EVENT_HEAD,

@@ -13,12 +13,14 @@ use authorization_server::store::Page;
 use authorization_server::{Changes, Event};
 use database::{Row, Scan, Table, Value};
 use identity::{CommitError, StoreError, TokenKey};
+use rules::access_request::State;
 use rules::delegation::Delegation;
 use rules::{AccessRequest, Policy, Resource, Rpt};
 use std::sync::Arc;
 use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId, Timestamp};
 
 const SIGNED_AT_ONCE: usize = 1_000;
+const WAITING_AT_ONCE: usize = 512;
 
 /// A page along an index whose order ends in the id.
 struct Along<'a> {
@@ -178,6 +180,23 @@ impl authorization_server::Store for Store {
     ) -> Result<Vec<AccessRequest>, StoreError> {
         let along = Along { table: &tables::ACCESS_REQUEST, index: Some(0), prefix: &[owner.as_str().into()], descending: true };
         entities(self.page(&along, page.after.as_ref().map(AccessRequestId::as_str), page.limit)?)
+    }
+
+    async fn list_waiting_requests(&self, owner: &OwnerId, until: Timestamp) -> Result<Vec<AccessRequest>, StoreError> {
+        let mut limit = WAITING_AT_ONCE;
+        loop {
+            let rows = self.find_by(&tables::ACCESS_REQUEST, 3, &[owner.as_str().into()], limit)?;
+            let last = rows.last().map(|row| number(row, 3)).transpose()?;
+            if rows.len() < limit || last.is_some_and(|due| due > until.0) {
+                let waiting = entities::<AccessRequest>(rows)?.into_iter();
+                return Ok(waiting.filter(|request| request.state == State::Pending).collect());
+            }
+            limit = limit.saturating_mul(4);
+        }
+    }
+
+    async fn find_inbox_version(&self, owner: &OwnerId) -> Result<i64, StoreError> {
+        Ok(self.get(&tables::INBOX, &[owner.as_str().into()])?.map(|row| number(&row, 1)).transpose()?.unwrap_or(0))
     }
 
     async fn list_access_requests_by_key(&self, key: &str) -> Result<Vec<AccessRequest>, StoreError> {

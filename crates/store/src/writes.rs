@@ -61,6 +61,14 @@ impl Plan {
         self.must_equal(table, key, 0, value);
     }
 
+    /// A counted row that has this version; 0 where it was never raised.
+    fn must_stand_at(&mut self, table: &'static Table, key: Vec<Value>, column: usize, version: i64) {
+        match version {
+            0 => self.check(Check::Absent { table, key }, CommitError::Changed),
+            version => self.must_equal(table, key, column, version.into()),
+        }
+    }
+
     fn put(&mut self, table: &'static Table, row: Row) -> Planned {
         self.operations.push(Operation::Put { table, row });
         Ok(())
@@ -78,6 +86,12 @@ impl Plan {
 
     fn delete(&mut self, table: &'static Table, key: Vec<Value>) -> Planned {
         self.operations.push(Operation::Delete { table, key });
+        Ok(())
+    }
+
+    /// A counter goes up by one.
+    fn raise(&mut self, table: &'static Table, row: Row, column: usize) -> Planned {
+        self.operations.push(Operation::Raise { table, row, column });
         Ok(())
     }
 
@@ -129,11 +143,10 @@ impl Plan {
             Requirement::RptThere(key) => self.must_equal(&tables::RPT, token_key(&key), 1, key.hash.to_vec().into()),
             Requirement::LinkUnchanged { owner, resource_server, version } => {
                 let key = vec![owner.as_str().into(), resource_server.as_str().into()];
-                if version == 0 {
-                    self.check(Check::Absent { table: &tables::LINK, key }, CommitError::Changed);
-                } else {
-                    self.must_equal(&tables::LINK, key, 2, version.into());
-                }
+                self.must_stand_at(&tables::LINK, key, 2, version);
+            }
+            Requirement::InboxUnchanged { owner, version } => {
+                self.must_stand_at(&tables::INBOX, vec![owner.as_str().into()], 1, version);
             }
         }
     }
@@ -246,9 +259,7 @@ impl Plan {
                 Ok(())
             }
             Write::RaiseLink { owner, resource_server } => {
-                let row = vec![owner.as_str().into(), resource_server.as_str().into(), 1.into()];
-                self.operations.push(Operation::Raise { table: &tables::LINK, row, column: 2 });
-                Ok(())
+                self.raise(&tables::LINK, vec![owner.as_str().into(), resource_server.as_str().into(), 1.into()], 2)
             }
             other => self.write_other(other),
         }
@@ -262,6 +273,7 @@ impl Plan {
             }
             Write::DeleteProcess(id) => self.delete(&tables::PROCESS, vec![id.to_vec().into()]),
             Write::PutAccessRequest(request) => self.put(&tables::ACCESS_REQUEST, access_request_row(&request)?),
+            Write::RaiseInbox(owner) => self.raise(&tables::INBOX, vec![owner.as_str().into(), 1.into()], 1),
             Write::DeleteAccessRequest { id, .. } => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
             Write::AppendEvent(event) => {
                 self.insert(&tables::EVENT, event_row(&event)?)?;

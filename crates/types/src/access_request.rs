@@ -34,6 +34,9 @@ pub struct AccessRequestDocument {
     pub client: RequestingClient,
     pub requesting_party: Map<String, Value>,
     pub permissions: Vec<PermissionRequest>,
+    /// What whoever asks wrote to the owner (`owner_message` of the token request). To be shown as a quotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// The two answers an owner can give.

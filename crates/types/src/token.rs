@@ -41,6 +41,15 @@ pub struct TokenResponse {
     pub resource: Option<String>,
 }
 
+/// `request_denied` to a client that sent `ask_owner=false`: nobody was asked, and the owner could be (protocol.md 1.2).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnaskedDenial {
+    pub error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_description: Option<String>,
+    pub may_ask: bool,
+}
+
 /// One entry of `required_claims` (Grant 3.3.6): every member is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequiredClaim {

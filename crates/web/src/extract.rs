@@ -114,6 +114,11 @@ impl Parts {
         self.address.map(|address| address.to_string()).unwrap_or_default()
     }
 
+    /// The block of addresses that the caller is in, as limits for strangers count it.
+    pub fn network(&self) -> Option<String> {
+        self.address.map(types::peer::network_of)
+    }
+
     /// The URL that a DPoP proof for this request must name.
     pub fn url(&self, app: &Host) -> String {
         format!("{}{}", app.origin(), self.uri.path())

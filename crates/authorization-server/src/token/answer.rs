@@ -61,13 +61,18 @@ impl AuthorizationServer {
         ticket: &Ticket,
         mut process: Process,
         ask: Vec<PermissionRequest>,
+        message: Option<&str>,
         mut changes: Changes,
     ) -> Result<Result<Answer, CommitError>, Failure> {
+        // one after the other asks an owner, so that her limits hold without many tries
+        let _turn = self.inboxes.alone(&ticket.owner).await;
         let asking = Asking {
             owner: &ticket.owner,
             client: &request.client.id,
             requesting_party: &process.requesting_party,
             claims: &process.claims,
+            message,
+            network: request.network.as_deref(),
         };
         process.access_requests = self.submit(&asking, ask, &mut changes).await?;
         process.interval.get_or_insert(self.settings.poll_interval);
@@ -106,14 +111,20 @@ impl AuthorizationServer {
         request: &TokenRequest<'_>,
         ticket: &Ticket,
         process: &Process,
+        may_ask: bool,
         mut changes: Changes,
     ) -> Result<Result<Answer, CommitError>, Failure> {
         self.refused_event(request, ticket, process, EventOutcome::Denied, &mut changes).await?;
         if ticket.stored {
             changes.writes.push(Write::DeleteProcess(ticket.process));
         }
-        let refusal = Refusal::new(ErrorCode::RequestDenied, "the owner's policies do not let this pass");
-        Ok(self.store.commit(changes).await.map(|()| Answer::Denied(refusal)))
+        let what = match may_ask {
+            true => "the owner's policies do not let this pass: she can be asked, with a new ticket and without `ask_owner`",
+            false => "the owner's policies do not let this pass",
+        };
+        let refusal = Refusal::new(ErrorCode::RequestDenied, what);
+        let answer = if may_ask { Answer::MayAsk(refusal) } else { Answer::Denied(refusal) };
+        Ok(self.store.commit(changes).await.map(|()| answer))
     }
 
     /// The next ticket's text; what has been gathered, and what does not fit, goes into the process.

@@ -8,13 +8,14 @@
 //! 6. **Answer**: an RPT, `need_info` or `request_submitted` with the next ticket, or a refusal.
 
 use super::issue::Grounds;
+use super::parameters::{Parameters, read_parameters};
 use crate::changes::{Changes, Requirement, Write};
-use crate::claims::{Brought, Pushed};
+use crate::claims::Brought;
 use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
 use identity::{CommitError, Failure, SpentId, TokenKey};
 use jose::base64url;
-use rules::assessment::{Asked, NoPolicy, Outcome, Question, assess};
+use rules::assessment::{AskOwner, Asked, NoPolicy, Outcome, Question, assess};
 use rules::ticket::Process;
 use rules::{AccessRequest, AnotherPerson, Policy, Resource, Rpt, Ticket};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub enum Answer {
     Continued(ContinuedProcess),
     /// 403 and the end: the ticket is spent, and there is no other.
     Denied(Refusal),
+    /// The same, and the owner could be asked (protocol.md 1.2 `may_ask`).
+    MayAsk(Refusal),
 }
 
 impl Answer {
@@ -39,21 +42,12 @@ impl Answer {
                 let what = answer.error_description.take().unwrap_or_default();
                 answer.error_description = Some(format!("{another}; {what}"));
             }
-            Self::Denied(refusal) => refusal.description = format!("{another}; {}", refusal.description),
+            Self::Denied(refusal) | Self::MayAsk(refusal) => refusal.description = format!("{another}; {}", refusal.description),
             // RFC 6749 5.1 has no place for it
             Self::Token(_) => {}
         }
         self
     }
-}
-
-/// Parameters of the request beside the ticket.
-struct Parameters<'a> {
-    claim: Option<Pushed<'a>>,
-    pct: Option<&'a str>,
-    rpt: Option<&'a str>,
-    scope: ScopeSet,
-    resource: Option<&'a str>,
 }
 
 /// What a request brought of claims.
@@ -69,6 +63,8 @@ struct Loaded {
     resources: Vec<(Arc<Resource>, ScopeSet)>,
     policies: Arc<Vec<Policy>>,
     requests: Vec<AccessRequest>,
+    /// What the owner was asked in this process is gone.
+    gone: bool,
     link_version: i64,
     held: Option<(TokenKey, Rpt)>,
 }
@@ -78,24 +74,6 @@ pub(super) fn invalid_grant() -> Failure {
         ErrorCode::InvalidGrant,
         "the ticket is unknown, used, expired or another client's: ask the resource server for a new one",
     ))
-}
-
-fn read_parameters<'a>(request: &'a TokenRequest<'_>) -> Result<Parameters<'a>, Refusal> {
-    let form = request.form;
-    form.check_unrepeated()?;
-    let claim = match (form.one("claim_token")?, form.one("claim_token_format")?) {
-        (Some(token), Some(format)) => Some(Pushed { token, format }),
-        (None, None) => None,
-        _ => return Err(Refusal::new(ErrorCode::InvalidRequest, "send `claim_token` and `claim_token_format` together")),
-    };
-    let resource = match form.all("resource") {
-        [] => None,
-        [one] => Some(one.as_str()),
-        _ => return Err(Refusal::new(ErrorCode::InvalidTarget, "a ticket has one resource server: send `resource` once")),
-    };
-    let scope = ScopeSet::parse(form.one("scope")?.unwrap_or_default());
-    let scope = scope.map_err(|error| Refusal::new(ErrorCode::InvalidScope, error.to_string()))?;
-    Ok(Parameters { claim, pct: form.one("pct")?, rpt: form.one("rpt")?, scope, resource })
 }
 
 impl AuthorizationServer {
@@ -110,8 +88,8 @@ impl AuthorizationServer {
             Err(Failure::Refused(refusal)) => return self.burn(&ticket, refusal).await,
             Err(unavailable) => return Err(unavailable),
         };
-        for _ in 0..RETRIES {
-            match self.attempt(request, &ticket, text, &parameters).await {
+        for tried in 0..RETRIES {
+            match self.attempt(request, &ticket, text, &parameters, tried).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(CommitError::Changed | CommitError::UsedUp)) => {}
                 Ok(Err(CommitError::Spent)) => {
@@ -175,6 +153,7 @@ impl AuthorizationServer {
         ticket: &Ticket,
         text: &str,
         parameters: &Parameters<'_>,
+        tried: usize,
     ) -> Result<Result<Answer, CommitError>, Failure> {
         let mut changes = Changes::of_identity(vec![spend(ticket)]);
         let mut process = match ticket.stored {
@@ -192,6 +171,7 @@ impl AuthorizationServer {
         let taken = self.take_claims(request, text, parameters, &mut process, &mut changes).await?;
         let (gathered, pushed_now) = (taken.gathered, taken.pushed_now);
         check_confirmation(request, &process)?;
+        let _turn = self.turns.take(&ticket.owner, tried).await;
         let loaded = self.load(request, ticket, &process, parameters).await?;
         let outcome = self.decide(request, ticket, &process, parameters, &loaded).await?;
         self.rest_on(ticket, &loaded, &mut changes);
@@ -199,8 +179,9 @@ impl AuthorizationServer {
         let answer = match outcome {
             Outcome::Granted { scopes, partial } => self.grant(&grounds, scopes, partial, &loaded.policies, changes).await,
             Outcome::NeedInfo { required } => self.need_info(request, ticket, gathered, required, changes).await,
-            Outcome::Submitted { ask } => self.submitted(request, ticket, process, ask, changes).await,
-            Outcome::Denied => self.denied(request, ticket, &process, changes).await,
+            Outcome::Submitted { ask } => self.submitted(request, ticket, process, ask, parameters.owner_message, changes).await,
+            Outcome::Denied => self.denied(request, ticket, &process, false, changes).await,
+            Outcome::MayAsk => self.denied(request, ticket, &process, true, changes).await,
             Outcome::InvalidScope { scope } => Err(invalid_scope(scope).into()),
         };
         answer.map(|answer| answer.map(|answer| answer.telling_of(taken.another)))
@@ -272,6 +253,7 @@ impl AuthorizationServer {
         for id in &process.access_requests {
             requests.extend(self.store.find_access_request(id).await?);
         }
+        let gone = requests.len() < process.access_requests.len();
         if process.requesting_party.is_known() {
             let key = AccessRequest::key(&ticket.owner, &request.client.id, &process.requesting_party);
             let remembered =
@@ -292,7 +274,7 @@ impl AuthorizationServer {
                 && rpt.cnf == request.jkt
                 && rpt.by_own_id == ticket.signer.is_some()
         });
-        Ok(Loaded { resources, policies, requests, link_version, held })
+        Ok(Loaded { resources, policies, requests, gone, link_version, held })
     }
 
     async fn decide(
@@ -322,6 +304,8 @@ impl AuthorizationServer {
             partial_grants: self.settings.partial_grants,
             // what is not signed cannot be asked for either: an approval is no token
             no_policy: if ticket.signer.is_some() { NoPolicy::Deny } else { self.no_policy_of(&ticket.owner).await? },
+            ask_owner: if loaded.gone { AskOwner::Over } else { parameters.ask_owner },
+            is_owner: process.logged_in.as_ref() == Some(&ticket.owner),
             require_authority: ticket.signer.is_some() || self.requires_authority(&ticket.owner).await?,
             jkt: request.jkt.as_deref(),
             now: self.now(),

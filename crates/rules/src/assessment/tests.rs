@@ -80,6 +80,9 @@ struct Case {
     held: Vec<GrantedScope>,
     partial: bool,
     no_policy: NoPolicy,
+    ask_owner: AskOwner,
+    is_owner: bool,
+    require_authority: bool,
 }
 
 impl Case {
@@ -96,6 +99,9 @@ impl Case {
             held: vec![],
             partial: true,
             no_policy: NoPolicy::Deny,
+            ask_owner: AskOwner::Yes,
+            is_owner: false,
+            require_authority: false,
         }
     }
 
@@ -119,7 +125,9 @@ impl Case {
             held: &self.held,
             partial_grants: self.partial,
             no_policy: self.no_policy,
-            require_authority: false,
+            ask_owner: self.ask_owner,
+            is_owner: self.is_owner,
+            require_authority: self.require_authority,
             jkt: None,
             now: NOW,
         })
@@ -244,6 +252,8 @@ fn an_approval_grants_what_it_names_and_refuses_the_rest() {
         expires_at: NOW.plus(60),
         state: State::Pending,
         delegation: None,
+        message: None,
+        network: None,
         version: 0,
     };
     let narrowed = vec![PermissionRequest { resource_id: "album".into(), resource_scopes: scopes("view") }];
@@ -295,7 +305,7 @@ proptest! {
         let ask = |policies: &[Policy]| assess(&Question {
             client: &"viewer".into(), registered_scopes: &registered, requested_scopes: &requested, asked: &asked,
             requesting_party: &party, claims: &claims, policies, access_requests: &[], held: &[],
-            partial_grants: partial, no_policy: NoPolicy::Deny, require_authority: false, jkt: None, now: NOW,
+            partial_grants: partial, no_policy: NoPolicy::Deny, ask_owner: AskOwner::Yes, is_owner: false, require_authority: false, jkt: None, now: NOW,
         }).outcome;
         let outcome = ask(&policies);
         if let Outcome::Granted { scopes, .. } = &outcome {
@@ -321,4 +331,29 @@ proptest! {
         };
         prop_assert_eq!(normal(forwards), normal(ask(&policies)));
     }
+}
+
+#[test]
+fn whether_the_owner_could_be_asked_is_told_before_she_is() {
+    let asking = |ask_owner| Case { no_policy: NoPolicy::Ask, ask_owner, ..Case::of(&[("album", "view", "view")], vec![]) };
+    assert!(matches!(asking(AskOwner::Yes).assess().outcome, Outcome::Submitted { .. }));
+    assert_eq!(asking(AskOwner::Later).assess().outcome, Outcome::MayAsk);
+    assert_eq!(asking(AskOwner::Later).stranger().assess().outcome, Outcome::MayAsk);
+    assert_eq!(asking(AskOwner::Over).assess().outcome, Outcome::Denied, "what was withdrawn is not asked again");
+    let nothing_to_ask = Case { no_policy: NoPolicy::Deny, ..asking(AskOwner::Later) };
+    assert_eq!(nothing_to_ask.assess().outcome, Outcome::Denied);
+    let gathers = Case {
+        ask_owner: AskOwner::Later,
+        ..Case::of(&[("album", "view", "view")], vec![policy("p", "album", "view", Some("bob@bar.example"))])
+    };
+    assert!(matches!(gathers.stranger().assess().outcome, Outcome::NeedInfo { .. }), "first what policies ask for");
+}
+
+#[test]
+fn an_owner_logged_in_holds_what_is_hers() {
+    let own = Case { is_owner: true, ..Case::of(&[("album", "view edit", "view edit")], vec![]) };
+    let Outcome::Granted { scopes, partial: false } = own.assess().outcome else { panic!("it is hers") };
+    assert!(scopes.iter().all(|granted| granted.basis == [Basis::Owner]));
+    let signed_only = Case { require_authority: true, ..own };
+    assert_eq!(signed_only.assess().outcome, Outcome::Denied, "she has demanded a signature herself");
 }

@@ -332,3 +332,31 @@ async fn threat_24_a_resource_server_without_owners_sees_what_one_signer_signed(
         assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
     }
 }
+
+/// A challenge proves a key once, whatever became of it, and however many come at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn threat_49_s34_a_challenge_is_answered_once() {
+    for world in World::each().await {
+        let world = std::sync::Arc::new(world);
+        let (alice, pmt) = (Signer::new(Algorithm::EdDsa), world.access("manager").await);
+        let asked = world.call("POST", CREDENTIALS, &pmt, alice.credential()).await;
+        let claims = json!({"aud": ISSUER, "nonce": asked.get("challenge"), "iat": world.now()});
+        let mut body = alice.credential();
+        body["proof"] = json!(alice.key.sign_as("credential-proof+jwt", &alice.did, &claims).unwrap());
+        let same = (0..8).map(|_| {
+            let (world, pmt, body) = (world.clone(), pmt.clone(), body.clone());
+            tokio::spawn(async move { world.call("POST", CREDENTIALS, &pmt, body).await })
+        });
+        let answers: Vec<_> = futures_util::future::join_all(same).await.into_iter().map(Result::unwrap).collect();
+        let made: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+        assert_eq!(made.len(), 1);
+        // the others were late for the challenge, or for the credential
+        assert!(answers.iter().all(|answer| [201, 400, 409].contains(&answer.status)));
+        // withdrawn, it does not come back by the old proof
+        world.call("DELETE", &format!("{CREDENTIALS}/{}", made[0].get("_id")), &pmt, Value::Null).await.ok(204);
+        let fresh = world.call("POST", CREDENTIALS, &pmt, body).await;
+        assert_ne!(fresh.refused(400, "invalid_proof").get("challenge"), asked.get("challenge"));
+        let again = json!({"aud": ISSUER, "nonce": fresh.get("challenge"), "iat": world.now()});
+        alice.prove(&world, &pmt, &again).await.ok(201);
+    }
+}

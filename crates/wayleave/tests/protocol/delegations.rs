@@ -243,3 +243,90 @@ async fn nothing_that_a_delegate_writes_outlives_the_end() {
         }
     }
 }
+
+/// To remember is to write a policy, and to answer for the owner for good.
+#[tokio::test]
+async fn threat_49_s34_who_may_approve_does_not_share_by_remembering() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view").await;
+        let (pmt, carols) = (world.access("manager").await, world.access("carols-manager").await);
+        let ask = async || {
+            let ticket = world.ticket(&pat, &album, "view").await;
+            world.trade_as_bob("viewer", &ticket, &[]).await.get("ticket").to_owned()
+        };
+        delegate(&world, json!({"may": ["approve"]})).await.ok(201);
+        let alice = alices_id(&world, &carols).await;
+        let at = |path: &str| format!("{path}?owner={alice}");
+        let ticket = ask().await;
+        let waiting = world.call("GET", &at("/uma/access-requests"), &carols, Value::Null).await;
+        let path = at(&format!("/uma/access-requests/{}", waiting.ok(200).json[0]["_id"].as_str().unwrap()));
+        for decision in ["approve", "deny"] {
+            let remembered = json!({"decision": decision, "remember": true});
+            world.call("POST", &path, &carols, remembered).await.refused(403, "access_denied");
+        }
+        assert_eq!(world.call("GET", "/uma/policies", &pmt, Value::Null).await.json, json!([]), "nothing is written");
+        world.call("POST", &path, &carols, json!({"decision": "approve"})).await.ok(200);
+        world.pass(6);
+        world.trade("viewer", &ticket, &[]).await.ok(200);
+        assert_eq!(world.call("GET", "/uma/policies", &pmt, Value::Null).await.json, json!([]));
+        // both are given, in two delegations: what is remembered is shared under the one that lets her share
+        ask().await;
+        let share = delegate(&world, json!({"may": ["share"]})).await.ok(201).get("_id").to_owned();
+        let waiting = world.call("GET", &at("/uma/access-requests"), &carols, Value::Null).await;
+        let open = waiting.json.as_array().unwrap().iter().find(|one| one["state"] == "pending").cloned().unwrap();
+        let path = at(&format!("/uma/access-requests/{}", open["_id"].as_str().unwrap()));
+        world.call("POST", &path, &carols, json!({"decision": "approve", "remember": true})).await.ok(200);
+        let policies = world.call("GET", "/uma/policies", &pmt, Value::Null).await.json;
+        assert_eq!((policies.as_array().unwrap().len(), policies[0]["delegation"].as_str()), (1, Some(&*share)));
+        world.call("DELETE", &format!("{DELEGATIONS}/{share}"), &pmt, Value::Null).await.ok(204);
+        assert_eq!(world.call("GET", "/uma/policies", &pmt, Value::Null).await.json, json!([]), "and ends with it");
+    }
+}
+
+/// Filtered first, then cut: a page is full as long as there is more, and says so.
+#[tokio::test]
+async fn threat_49_s34_pages_of_a_delegate_are_whole() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let mut albums = Vec::new();
+        for _ in 0..40 {
+            albums.push(world.resource(&pat, "view").await);
+        }
+        albums.sort();
+        // what she may see stands behind much that she may not
+        let hers = [&albums[20..23], &albums[38..40]].concat();
+        let mut policies = Vec::new();
+        for album in &albums {
+            let policy = world.policy(for_bob(album, &["view"])).await;
+            if hers.contains(album) {
+                policies.push(policy);
+            }
+            let ticket = world.ticket(&pat, album, "view").await;
+            let token = world.id_token("viewer", json!({"sub": format!("s{album}"), "email": null}));
+            let claim = [("claim_token", token.as_str()), ("claim_token_format", crate::world::ID_TOKEN)];
+            world.trade("viewer", &ticket, &claim).await;
+        }
+        policies.sort();
+        delegate(&world, json!({"resources": hers})).await.ok(201);
+        let carols = world.access("carols-manager").await;
+        let alice = alices_id(&world, &carols).await;
+        for (list, expected) in [("/uma/registered-resources", &hers), ("/uma/policies", &policies)] {
+            for limit in [1, 2, 4, 5, 100] {
+                let (mut seen, mut path) = (Vec::new(), format!("{list}?owner={alice}&limit={limit}"));
+                loop {
+                    let page = world.call("GET", &path, &carols, Value::Null).await;
+                    let ids: Vec<_> =
+                        page.ok(200).json.as_array().unwrap().iter().map(|one| one["_id"].as_str().unwrap().to_owned()).collect();
+                    seen.extend(ids.iter().cloned());
+                    let next = page.header("link").split(['<', '>']).nth(1).map(str::to_owned);
+                    let Some(next) = next else { break };
+                    assert_eq!(ids.len(), limit, "{list}");
+                    path = next;
+                }
+                seen.sort();
+                assert_eq!(&seen, expected, "{list} by {limit}");
+            }
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod authority;
 mod claims;
 mod clients;
 mod consents;
+mod crowd;
 mod delegations;
 mod discovery;
 mod doors;

@@ -155,3 +155,28 @@ async fn threat_08_resources_belong_to_the_owner_of_the_pat() {
         listed.ok(200).json.as_array().unwrap().iter().map(|resource| resource["_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids, mine);
 }
+
+/// Federated Authorization 3.2.5 knows no pages: who does not ask for one gets all.
+#[tokio::test]
+async fn s33_the_list_is_whole_unless_a_page_is_asked_for() {
+    let world = World::one().await;
+    let pat = world.pat().await;
+    let mut made = Vec::new();
+    for _ in 0..2_001 {
+        made.push(world.resource(&pat, "view").await);
+        if [1, 101, 1_000, 1_001, 2_000, 2_001].contains(&made.len()) {
+            let whole = world.call("GET", "/uma/resources", &pat, Value::Null).await;
+            assert_eq!((whole.ok(200).header("link"), whole.header("content-type")), ("", "application/json"));
+            assert_eq!(whole.header("cache-control"), "no-store");
+            let mut listed: Vec<String> = serde_json::from_value(whole.json).unwrap();
+            let mut expected = made.clone();
+            (listed.sort(), expected.sort());
+            assert_eq!(listed, expected);
+        }
+    }
+    let page = world.call("GET", "/uma/resources?limit=2000", &pat, Value::Null).await;
+    page.refused(400, "invalid_request");
+    let page = world.call("GET", "/uma/resources?limit=1000", &pat, Value::Null).await;
+    assert_eq!(page.ok(200).json.as_array().unwrap().len(), 1_000);
+    assert!(page.header("link").contains("rel=\"next\""));
+}

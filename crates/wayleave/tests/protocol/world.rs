@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use identity::Failure;
 use jose::{Algorithm, Clock, SigningKey, SystemRandomness};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -125,6 +126,7 @@ pub(crate) struct World {
     pub(crate) engine: &'static str,
     folder: PathBuf,
     serial: AtomicU32,
+    caller: Mutex<Option<IpAddr>>,
 }
 
 impl Drop for World {
@@ -182,7 +184,12 @@ impl World {
             assemble::server_with(&config, store.clone(), [7; 32], mailbox.clone(), clock.clone(), Arc::new(SystemRandomness));
         let app = server.await.unwrap().app;
         let router = web::site(app.clone());
-        Self { router, clock, mailbox, idp, store, app, engine, folder, serial: AtomicU32::new(0) }
+        Self { router, clock, mailbox, idp, store, app, engine, folder, serial: AtomicU32::new(0), caller: Mutex::default() }
+    }
+
+    /// From now on calls come from here.
+    pub(crate) fn call_from(&self, address: IpAddr) {
+        *self.caller.lock().unwrap() = Some(address);
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -198,7 +205,7 @@ impl World {
         self.send_from("", method, path, headers, body).await
     }
 
-    /// The same, from this network address.
+    /// The same, from this network address; an empty one is wherever calls come from.
     pub(crate) async fn send_from(
         &self,
         address: &str,
@@ -213,7 +220,8 @@ impl World {
             request = request.header(*name, *value);
         }
         let mut request = request.body(Body::from(body.into())).unwrap();
-        if let Ok(address) = address.parse() {
+        let caller = address.parse().ok().or(*self.caller.lock().unwrap());
+        if let Some(address) = caller {
             request.extensions_mut().insert(web::PeerAddress(address));
         }
         let answer = self.router.clone().oneshot(request).await.unwrap();

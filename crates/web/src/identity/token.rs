@@ -15,6 +15,7 @@ use identity::token::TokenRequest;
 use identity::{Failure, Grant};
 use types::ErrorCode;
 use types::discovery::JWT_BEARER;
+use types::token::UnaskedDenial;
 
 /// `POST /token`.
 pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
@@ -28,7 +29,7 @@ pub(super) async fn post(State(app): State<Host>, request: Request) -> Response 
 async fn exchange(app: &Host, parts: Parts, body: Body) -> Answer<Response> {
     let form = parts.form(body).await?;
     let (client, jkt) = parts.client(app, &form).await?;
-    let request = TokenRequest { client: &client, form: &form, jkt };
+    let request = TokenRequest { client: &client, form: &form, jkt, network: parts.network() };
     let uma = app.authorization_server.as_deref();
     if let Some(response) = app.identity.exchange(&request, uma.map(|uma| uma as &dyn Grant)).await? {
         return Ok(secret(Json(response)));
@@ -48,6 +49,14 @@ async fn exchange(app: &Host, parts: Parts, body: Body) -> Answer<Response> {
     Ok(match uma.exchange_ticket(&request).await? {
         UmaAnswer::Token(response) => secret(Json(response)),
         UmaAnswer::Continued(process) => secret((StatusCode::FORBIDDEN, Json(process))),
+        UmaAnswer::MayAsk(refusal) => secret((
+            StatusCode::FORBIDDEN,
+            Json(UnaskedDenial {
+                error: refusal.code.as_str().to_owned(),
+                error_description: Some(refusal.description),
+                may_ask: true,
+            }),
+        )),
         UmaAnswer::Denied(refusal) => return Err(ApiError::from(Failure::Refused(refusal))),
     })
 }

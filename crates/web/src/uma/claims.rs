@@ -43,6 +43,8 @@ struct ClaimsPage<'a> {
     awaited: Option<&'a str>,
     /// What would be shared, once somebody is known.
     shared: Vec<(&'static str, String)>,
+    /// What is asked for is her own.
+    owns: bool,
     /// Managers at which she may decide about it: host and query.
     deciding: Vec<(String, String)>,
     error: Option<String>,
@@ -89,6 +91,7 @@ async fn render(app: &Shared, visit: &Visit, interaction: &Interaction, error: O
             .iter()
             .filter_map(|(name, value)| Some((claim_name(name)?, value.as_str().unwrap_or_default().to_owned())))
             .collect(),
+        owns: account.is_some_and(|account| account.id == *interaction.owner()),
         deciding,
         error,
     };

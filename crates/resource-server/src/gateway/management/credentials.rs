@@ -42,16 +42,24 @@ impl Gateway {
         let now = self.client.clock.now();
         let missing = || "sign the challenge with the credential's key, and send it as `proof`".to_owned();
         let proven = registration.proof.as_ref().ok_or_else(missing);
-        if let Err(what) = proven.and_then(|proof| self.challenger.check(proof, &keys, &claimed, now)) {
+        let answered = proven.and_then(|proof| self.challenger.check(proof, &keys, &claimed, now));
+        let before = || "this challenge was answered before: sign this one".to_owned();
+        let is_known = self.store.find_credential(owner, &subject).map_err(unreadable)?.is_some();
+        // spent whatever comes of it; of what is registered already, that is said first
+        let first = answered.and_then(|answered| {
+            let is_first = self.answers.spend(answered, now);
+            (is_first || is_known).then_some(()).ok_or_else(before)
+        });
+        if let Err(what) = first {
             let challenge = CredentialChallenge {
                 error: "invalid_proof".to_owned(),
                 error_description: what,
-                challenge: self.challenger.challenge(&claimed, now),
+                challenge: self.challenger.challenge(&claimed, now, &*self.client.randomness),
                 expires_in: possession::LIFETIME,
             };
             return Err((StatusCode::BAD_REQUEST, Json(challenge)).into_response());
         }
-        if self.store.find_credential(owner, &subject).map_err(unreadable)?.is_some() {
+        if is_known {
             return Err(refuse(StatusCode::CONFLICT, "invalid_request", "this credential is registered already"));
         }
         if self.store.list_credentials(owner).map_err(unreadable)?.len() >= MAX_CREDENTIALS {

@@ -1,0 +1,38 @@
+//! Pages of lists of which not everybody sees everything: filtered first, then cut, so that no page comes out short while
+//! more stands behind it (protocol.md 1.8).
+
+use crate::store::Page;
+use identity::Failure;
+use std::pin::Pin;
+
+/// What comes of a read.
+pub(crate) type Soon<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// A page of what is seen: `read` gives rows behind an id, `see` what of a row is to be seen. With the id behind which the
+/// next page begins, if there is more to see.
+pub(crate) async fn page_of_seen<'a, Row, Id: Clone, Seen>(
+    page: &Page<Id>,
+    id_of: impl Fn(&Row) -> Id,
+    read: impl Fn(Page<Id>) -> Soon<'a, Vec<Row>>,
+    see: impl Fn(Row) -> Soon<'a, Option<Seen>>,
+) -> Result<(Vec<Seen>, Option<Id>), Failure> {
+    let (mut seen, mut last_seen, mut after) = (Vec::new(), None, page.after.clone());
+    let at_once = page.limit.saturating_add(1);
+    loop {
+        let rows = read(Page { after: after.clone(), limit: at_once }).await?;
+        let is_last = rows.len() < at_once;
+        for row in rows {
+            let id = id_of(&row);
+            after = Some(id.clone());
+            let Some(one) = see(row).await? else { continue };
+            if seen.len() == page.limit {
+                return Ok((seen, last_seen));
+            }
+            seen.push(one);
+            last_seen = Some(id);
+        }
+        if is_last {
+            return Ok((seen, None));
+        }
+    }
+}

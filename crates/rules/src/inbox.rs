@@ -1,0 +1,195 @@
+//! How many requests may wait for one owner, and which give way (protocol.md 1.4): nobody fills an inbox so that others are
+//! pushed out of it. Whoever showed a verified address is counted by its domain, everybody else - a stranger - together
+//! with all strangers, and strangers push out only each other.
+
+use crate::AccessRequest;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use types::{AccessRequestId, email};
+
+/// Most that wait for one owner.
+pub const MAX_WAITING: usize = 200;
+/// Most that wait from one domain of verified addresses.
+pub const MAX_OF_DOMAIN: usize = 20;
+/// Most that wait from all strangers together.
+pub const MAX_OF_STRANGERS: usize = 20;
+/// Most that wait from strangers by one client, and from strangers in one block of network addresses.
+pub const MAX_OF_STRANGERS_ALIKE: usize = 5;
+
+/// Why there is no room for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    #[error("too many requests of your domain wait for this owner: ask again later")]
+    Domain,
+    #[error("too many requests wait for this owner: show a verified e-mail address, or ask again later")]
+    Inbox,
+}
+
+/// Which of the `waiting` requests of an owner give way to a `new` one, so that it fits.
+pub fn make_room(waiting: &[AccessRequest], new: &AccessRequest) -> Result<Vec<AccessRequestId>, Full> {
+    let mut left: Vec<&AccessRequest> = waiting.iter().collect();
+    left.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    let mut inbox = Inbox { left, gone: Vec::new() };
+    match domain(new) {
+        Some(own) if inbox.left.iter().filter(|one| domain(one).as_ref() == Some(&own)).count() >= MAX_OF_DOMAIN => {
+            return Err(Full::Domain);
+        }
+        Some(_) => {}
+        None => {
+            inbox.shrink(MAX_OF_STRANGERS_ALIKE, new, |one| is_stranger(one) && one.network == new.network);
+            inbox.shrink(MAX_OF_STRANGERS_ALIKE, new, |one| is_stranger(one) && one.client == new.client);
+            inbox.shrink(MAX_OF_STRANGERS, new, is_stranger);
+        }
+    }
+    while inbox.left.len() >= MAX_WAITING {
+        if !inbox.drop_oldest(is_stranger) && (is_stranger(new) || !inbox.drop_oldest_of_most_crowded()) {
+            return Err(Full::Inbox);
+        }
+    }
+    Ok(inbox.gone)
+}
+
+/// What waits, the oldest first, and what has given way.
+struct Inbox<'a> {
+    left: Vec<&'a AccessRequest>,
+    gone: Vec<AccessRequestId>,
+}
+
+impl Inbox<'_> {
+    /// Fewer than `most` of these are left. Those from where the new one comes go first: so a crowd pushes itself out.
+    fn shrink(&mut self, most: usize, new: &AccessRequest, of: impl Fn(&AccessRequest) -> bool) {
+        while self.left.iter().filter(|one| of(one)).count() >= most {
+            if !self.drop_oldest(|one| of(one) && one.network == new.network) && !self.drop_oldest(&of) {
+                return;
+            }
+        }
+    }
+
+    /// Whether there was one.
+    fn drop_oldest(&mut self, of: impl Fn(&AccessRequest) -> bool) -> bool {
+        let Some(at) = self.left.iter().position(|one| of(one)) else { return false };
+        self.gone.push(self.left.remove(at).id.clone());
+        true
+    }
+
+    /// Where all have addresses, the neighbourhood with most of them gives way.
+    fn drop_oldest_of_most_crowded(&mut self) -> bool {
+        let mut crowds = BTreeMap::<Option<String>, (usize, Reverse<usize>)>::new();
+        for (at, one) in self.left.iter().enumerate() {
+            crowds.entry(neighbourhood(one)).or_insert((0, Reverse(at))).0 += 1;
+        }
+        let Some((_, Reverse(at))) = crowds.into_values().max() else { return false };
+        self.gone.push(self.left.remove(at).id.clone());
+        true
+    }
+}
+
+fn domain(request: &AccessRequest) -> Option<String> {
+    request.claims.email().and_then(email::domain_of)
+}
+
+fn is_stranger(request: &AccessRequest) -> bool {
+    domain(request).is_none()
+}
+
+/// The last two labels of the domain: who has one domain can make as many below it as she likes.
+fn neighbourhood(request: &AccessRequest) -> Option<String> {
+    let domain = domain(request)?;
+    let from = domain.rmatch_indices('.').nth(1).map_or(0, |(dot, _)| dot.saturating_add(1));
+    domain.get(from..).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access_request::State;
+    use crate::claim::{Claim, Claims};
+    use types::Timestamp;
+
+    fn request(at: i64, address: Option<&str>, client: &str, network: &str) -> AccessRequest {
+        let mut claims = Claims::default();
+        if let Some(address) = address {
+            claims.state(Claim {
+                name: "email".into(),
+                value: address.into(),
+                issuer: "https://idp.example".into(),
+                format: types::token::ID_TOKEN_FORMAT.into(),
+                auth_time: None,
+            });
+        }
+        AccessRequest {
+            id: format!("{at:05}").into(),
+            owner: "alice".into(),
+            client: client.into(),
+            requesting_party: Default::default(),
+            claims,
+            permissions: vec![],
+            created: Timestamp(at),
+            expires_at: Timestamp(1_000_000),
+            state: State::Pending,
+            delegation: None,
+            message: None,
+            network: Some(network.to_owned()),
+            version: 0,
+        }
+    }
+
+    /// The requests come one after the other; what waits in the end, and who found no room.
+    fn arrive(all: Vec<AccessRequest>) -> (Vec<AccessRequest>, usize) {
+        let (mut waiting, mut refused) = (Vec::<AccessRequest>::new(), 0);
+        for one in all {
+            match make_room(&waiting, &one) {
+                Ok(gone) => {
+                    waiting.retain(|old| !gone.contains(&old.id));
+                    waiting.push(one);
+                }
+                Err(_) => refused += 1,
+            }
+            assert!(waiting.len() <= MAX_WAITING);
+        }
+        (waiting, refused)
+    }
+
+    #[test]
+    fn threat_41_s15_strangers_push_out_only_strangers() {
+        let mut all = vec![request(0, Some("bob@bar.example"), "viewer", "net-b")];
+        all.extend((1..=205).map(|at| request(at, None, &format!("client{at}"), &format!("net{at}"))));
+        let (waiting, refused) = arrive(all);
+        assert_eq!(refused, 0);
+        assert_eq!(waiting.iter().filter(|one| is_stranger(one)).count(), MAX_OF_STRANGERS);
+        assert_eq!(waiting[0].created, Timestamp(0), "Bob's waits");
+    }
+
+    #[test]
+    fn threat_41_s15_one_client_or_one_network_pushes_out_its_own() {
+        for alike in [true, false] {
+            let mut all: Vec<_> = (0..10).map(|at| request(at, None, &format!("c{at}"), &format!("n{at}"))).collect();
+            all.extend((100..150).map(|at| match alike {
+                true => request(at, None, "one", &format!("n{at}")),
+                false => request(at, None, &format!("c{at}"), "one"),
+            }));
+            let (waiting, _) = arrive(all);
+            assert_eq!(waiting.iter().filter(|one| one.created.0 < 10).count(), 10, "nobody else's went");
+            assert_eq!(waiting.len(), 15);
+        }
+        // a client that many use: those of the crowd's own network go first
+        let mut all = vec![request(0, None, "viewer", "honest")];
+        all.extend((1..50).map(|at| request(at, None, "viewer", "crowd")));
+        assert_eq!(arrive(all).0[0].created, Timestamp(0));
+    }
+
+    #[test]
+    fn threat_41_s15_a_domain_has_twenty_and_a_crowd_of_domains_makes_room_itself() {
+        let of_domain = (0..30).map(|at| request(at, Some(&format!("p{at}@Evil.example")), "viewer", "n")).collect();
+        let (waiting, refused) = arrive(of_domain);
+        assert_eq!((waiting.len(), refused), (MAX_OF_DOMAIN, 10));
+        let mut all = vec![request(0, Some("bob@bar.example"), "viewer", "n")];
+        all.extend((1..=5).map(|at| request(at, None, &format!("c{at}"), &format!("n{at}"))));
+        all.extend((10..400).map(|at| request(at, Some(&format!("x@d{at}.evil.test")), "viewer", "n")));
+        let (waiting, _) = arrive(all);
+        assert_eq!(waiting.len(), MAX_WAITING);
+        assert_eq!(waiting[0].created, Timestamp(0), "the crowd's own went");
+        assert!(!waiting.iter().any(is_stranger), "and strangers' before them");
+        assert_eq!(make_room(&waiting, &request(999, None, "c", "n")), Err(Full::Inbox), "strangers push out strangers alone");
+    }
+}
