@@ -11,11 +11,14 @@ use std::time::Duration;
 
 /// Resolves once per connection, and drops what is not public. The addresses it gives are those
 /// that are connected to, so a second answer of the name server changes nothing.
+#[derive(Clone)]
 pub(super) struct GuardedResolver {
     pub(super) allow_private: bool,
     pub(super) hosts: HashMap<String, SocketAddr>,
     /// The operator's own name server; none: the system's way.
     pub(super) dns: Option<TokioResolver>,
+    /// Name of the operator's own proxy, which may be wherever it likes.
+    pub(super) proxy: Option<String>,
 }
 
 /// Asks this name server and no other.
@@ -28,29 +31,32 @@ pub(super) fn asking(dns: SocketAddr) -> Result<TokioResolver, String> {
     builder.build().map_err(|error| format!("outbound.dns: {error}"))
 }
 
+impl GuardedResolver {
+    /// The addresses of a name that may be called; an error where there is none.
+    pub(super) async fn find(&self, name: &str) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+        let fixed = self.hosts.get(name).copied();
+        let found: Vec<SocketAddr> = match (fixed, &self.dns) {
+            (Some(address), _) => vec![address],
+            (None, Some(dns)) => {
+                // a dot at the end: exactly this name, no search list
+                let answer = dns.lookup_ip(format!("{}.", name.trim_end_matches('.'))).await?;
+                answer.iter().map(|ip| SocketAddr::new(ip, 0)).collect()
+            }
+            (None, None) => tokio::net::lookup_host((name, 0)).await?.collect(),
+        };
+        let trusted = fixed.is_some() || self.allow_private || self.proxy.as_deref() == Some(name);
+        let allowed: Vec<_> = found.into_iter().filter(|address| trusted || is_public(address.ip())).collect();
+        if allowed.is_empty() {
+            return Err(io::Error::other("the name leads to no address that may be called").into());
+        }
+        Ok(allowed)
+    }
+}
+
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow_private = self.allow_private;
-        let name = name.as_str().to_owned();
-        let fixed = self.hosts.get(&name).copied();
-        let dns = self.dns.clone();
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = match (fixed, dns) {
-                (Some(address), _) => vec![address],
-                (None, Some(dns)) => {
-                    // a dot at the end: exactly this name, no search list
-                    let answer = dns.lookup_ip(format!("{}.", name.trim_end_matches('.'))).await?;
-                    answer.iter().map(|ip| SocketAddr::new(ip, 0)).collect()
-                }
-                (None, None) => tokio::net::lookup_host((name.as_str(), 0)).await?.collect(),
-            };
-            let allowed: Vec<_> =
-                found.into_iter().filter(|address| fixed.is_some() || allow_private || is_public(address.ip())).collect();
-            if allowed.is_empty() {
-                return Err(io::Error::other("the name leads to no address that may be called").into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
+        let (resolver, name) = (self.clone(), name.as_str().to_owned());
+        Box::pin(async move { Ok(Box::new(resolver.find(&name).await?.into_iter()) as Addrs) })
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Settings {
     pub ca_pem: Option<Vec<u8>>,
     /// Own name server, asked instead of the system's.
     pub dns: Option<SocketAddr>,
+    /// A proxy for every call. None: no proxy, whatever the environment says.
+    pub proxy: Option<String>,
     /// URLs that stand in the configuration; their origins count as configured.
     pub configured: Vec<String>,
     /// Is told of each exchange; for a person who asked to see them.
@@ -141,6 +143,7 @@ pub struct Outbound {
     guarded: reqwest::Client,
     configured: reqwest::Client,
     origins: Arc<BTreeSet<String>>,
+    resolver: GuardedResolver,
     settings: Arc<Settings>,
 }
 
@@ -149,13 +152,26 @@ impl Outbound {
     pub fn new(settings: Settings) -> Result<Self, String> {
         let origins = settings.configured.iter().filter_map(|url| Url::parse(url).ok().map(|url| origin_of(&url))).collect();
         let dns = settings.dns.map(address::asking).transpose()?;
+        let proxy = settings.proxy.as_deref().map(proxy_of).transpose()?;
+        let resolver = |allow_private: bool| GuardedResolver {
+            allow_private,
+            hosts: settings.hosts.clone(),
+            dns: dns.clone(),
+            // it stands in the configuration
+            proxy: proxy.as_ref().and_then(|(_, host)| host.clone()),
+        };
         let build = |allow_private: bool| {
-            let resolver = GuardedResolver { allow_private, hosts: settings.hosts.clone(), dns: dns.clone() };
+            let resolver = resolver(allow_private);
+            // what `HTTP_PROXY` and its like name would resolve names by itself, behind the guard
             let mut builder = reqwest::Client::builder()
+                .no_proxy()
                 .redirect(Policy::none())
                 .connect_timeout(Duration::from_secs(5))
                 .user_agent(concat!("wayleave/", env!("CARGO_PKG_VERSION")))
                 .dns_resolver(Arc::new(resolver));
+            if let Some((proxy, _)) = &proxy {
+                builder = builder.proxy(proxy.clone());
+            }
             if let Some(pem) = &settings.ca_pem {
                 let ca = reqwest::Certificate::from_pem(pem).map_err(|e| format!("ca_file is no PEM certificate: {e}"))?;
                 builder = builder.add_root_certificate(ca);
@@ -165,6 +181,7 @@ impl Outbound {
         Ok(Self {
             guarded: build(settings.allow_private_networks)?,
             configured: build(true)?,
+            resolver: resolver(settings.allow_private_networks),
             origins: Arc::new(origins),
             settings: Arc::new(settings),
         })
@@ -214,11 +231,22 @@ impl Outbound {
     async fn start(&self, request: Request<'_>) -> Result<reqwest::Response, OutboundError> {
         let url = Url::parse(request.url).map_err(|_| OutboundError::NotAllowed(host_of(request.url)))?;
         let client = self.client_for(&url)?;
+        self.check_name(&url).await?;
         let mut builder = client.request(request.method, url).headers(request.headers).timeout(request.patience);
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
         builder.send().await.map_err(|_| OutboundError::Unreachable(host_of(request.url)))
+    }
+
+    /// A proxy resolves names itself: those that lead to no public address never reach it.
+    async fn check_name(&self, url: &Url) -> Result<(), OutboundError> {
+        let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
+        if self.settings.proxy.is_none() || self.origins.contains(&origin_of(url)) {
+            return Ok(());
+        }
+        let found = self.resolver.find(name).await;
+        found.map(drop).map_err(|_| OutboundError::NotAllowed(host_of(url.as_str())))
     }
 
     /// Which client may call this URL, if any may.
@@ -244,6 +272,18 @@ impl Outbound {
             _ => Ok(&self.guarded),
         }
     }
+}
+
+/// The proxy, and its name where it has one.
+fn proxy_of(text: &str) -> Result<(reqwest::Proxy, Option<String>), String> {
+    let wrong = || format!("outbound.proxy: `{text}` must be a URL like http://proxy.example:3128");
+    let url = Url::parse(text).map_err(|_| wrong())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(wrong());
+    }
+    let proxy = reqwest::Proxy::all(text).map_err(|_| wrong())?;
+    let name = if let Some(Host::Domain(name)) = url.host() { Some(name.to_owned()) } else { None };
+    Ok((proxy, name))
 }
 
 fn origin_of(url: &Url) -> String {
@@ -284,6 +324,60 @@ mod tests {
             assert!(!with(Settings::default(), url), "{url}");
         }
         assert!(with(Settings::default(), "https://idp.example/jwks"));
+    }
+
+    /// Something that counts who connects, and answers everybody.
+    async fn listen() -> (SocketAddr, Arc<std::sync::atomic::AtomicUsize>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, count) = (listener.local_addr().unwrap(), Arc::<std::sync::atomic::AtomicUsize>::default());
+        let counted = count.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
+            }
+        });
+        (address, count)
+    }
+
+    const CHILD: &str = "WAYLEAVE_TEST_BEHIND_PROXY";
+
+    /// Row 43. The environment of a process is its own: the test runs itself in another.
+    #[tokio::test]
+    async fn threat_43_s24_a_proxy_of_the_environment_changes_nothing() {
+        if std::env::var_os(CHILD).is_some() {
+            let outbound = Outbound::new(Settings { allow_http: true, ..Settings::default() }).unwrap();
+            for url in ["http://localhost:1/", "http://secret.internal.invalid/", "https://localhost:1/"] {
+                assert!(outbound.send(Request::get(url)).await.is_err(), "{url}");
+            }
+            return;
+        }
+        let (proxy, asked) = listen().await;
+        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "tests::threat_43_s24_a_proxy_of_the_environment_changes_nothing"]).env(CHILD, "1");
+        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            child.env(name, format!("http://{proxy}"));
+        }
+        assert!(child.env("NO_PROXY", "").env("no_proxy", "").status().await.unwrap().success());
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0, "nobody asked the proxy");
+    }
+
+    #[tokio::test]
+    async fn threat_43_s24_the_configured_proxy_is_used_for_names_that_may_be_called() {
+        let (proxy, asked) = listen().await;
+        let hosts = HashMap::from([("fixed.example".to_owned(), SocketAddr::from(([10, 0, 0, 1], 80)))]);
+        let settings = Settings { allow_http: true, hosts, proxy: Some(format!("http://{proxy}")), ..Settings::default() };
+        let outbound = Outbound::new(settings).unwrap();
+        for url in ["http://localhost/", "http://127.0.0.1/", "http://nowhere.invalid/"] {
+            let sent = outbound.send(Request::get(url)).await;
+            assert!(matches!(sent, Err(OutboundError::NotAllowed(_))), "{url}");
+        }
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0);
+        assert_eq!(outbound.send(Request::get("http://fixed.example/")).await.unwrap().body, "ok");
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+        assert!(Outbound::new(Settings { proxy: Some("proxy:3128".into()), ..Settings::default() }).is_err());
     }
 
     #[test]

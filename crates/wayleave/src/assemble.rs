@@ -121,6 +121,7 @@ pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
         ca_pem,
         configured,
         dns: config.outbound.dns,
+        proxy: config.outbound.proxy.clone(),
         watcher: None,
     };
     Outbound::new(settings).map_err(Exit::usage)

@@ -276,6 +276,8 @@ pub struct OutboundConfig {
     pub ca_file: Option<String>,
     /// Own name server, as address and port.
     pub dns: Option<SocketAddr>,
+    /// A proxy for every call; what the environment names is not used.
+    pub proxy: Option<String>,
 }
 
 /// `[mail]`: for codes and digests; absent, they are written to the folder `outbox/`.
