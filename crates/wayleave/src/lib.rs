@@ -12,6 +12,7 @@ pub mod say;
 pub mod serve;
 pub mod submission;
 mod upstream;
+pub mod whole_file;
 
 /// How a command ends when it does not end well.
 #[derive(Debug)]

@@ -96,7 +96,11 @@ fn new(place: &Path, algorithm: Algorithm) -> Result<(), Exit> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(place).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    let written = options.open(place).and_then(|mut file| {
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        // half a key is none
+        written.inspect_err(|_| drop(std::fs::remove_file(place)))
+    });
     written.map_err(|error| Exit::usage(format!("{}: {error}", place.display())))?;
     say::line(&json!({"cred_type": "did", "cred_value": {"id": did}}).to_string());
     Ok(())

@@ -2,6 +2,7 @@
 //! standard error what it does.
 
 use crate::Exit;
+use crate::whole_file::WholeFile;
 use client::{Called, Client, Credentials, Rpt, TicketRequest, Traded};
 use jose::{SystemClock, SystemRandomness};
 use outbound::{Method, Outbound, Settings};
@@ -143,21 +144,57 @@ async fn gather(client: &Client, endpoint: &str, ticket: &str, port: u16) -> Res
 }
 
 async fn fetch(client: &Client, options: &Options, rpt: &Rpt) -> Result<(), Exit> {
-    let mut out: Box<dyn Write + Send> = match &options.output {
-        Some(place) => Box::new(std::fs::File::create(place).map_err(Exit::failed)?),
-        None => Box::new(std::io::stdout()),
-    };
-    let answer = client.download(&options.url, Some(rpt), |piece| out.write_all(piece)).await.map_err(Exit::failed)?;
-    out.flush().map_err(Exit::failed)?;
+    let mut out = Output::begin(options)?;
+    let mut unwritten = None;
+    let write = |piece: &[u8]| out.write_all(piece).inspect_err(|error| unwritten = Some(error.to_string()));
+    let answer = client.download(&options.url, Some(rpt), write).await;
+    if let Some(error) = unwritten {
+        return Err(Exit::failed(format!("the content cannot be written: {error}")));
+    }
+    let answer = answer.map_err(Exit::failed)?;
     say(&format!("HTTP {}", answer.status.as_u16()));
-    if answer.status.is_success() { Ok(()) } else { Err(Exit::failed("the resource server refused the RPT")) }
+    if !answer.status.is_success() {
+        return Err(Exit::failed("the resource server refused the RPT"));
+    }
+    out.keep()
+}
+
+/// Where the content goes; a file is replaced when everything has come, and only then.
+enum Output {
+    File(WholeFile),
+    Standard,
+}
+
+impl Output {
+    fn begin(options: &Options) -> Result<Self, Exit> {
+        let Some(place) = &options.output else { return Ok(Self::Standard) };
+        let begun = WholeFile::begin(place);
+        begun.map(Self::File).map_err(|error| Exit::failed(format!("{}: {error}", place.display())))
+    }
+
+    fn write_all(&mut self, piece: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::File(file) => file.write_all(piece),
+            Self::Standard => std::io::stdout().write_all(piece),
+        }
+    }
+
+    fn keep(self) -> Result<(), Exit> {
+        match self {
+            Self::File(file) => file.keep().map_err(Exit::failed),
+            Self::Standard => std::io::stdout().flush().map_err(Exit::failed),
+        }
+    }
 }
 
 fn finish(options: &Options, status: u16, body: &[u8]) -> Result<(), Exit> {
     say(&format!("HTTP {status}"));
-    match &options.output {
-        Some(place) => std::fs::write(place, body).map_err(Exit::failed)?,
-        None => std::io::stdout().write_all(body).map_err(Exit::failed)?,
+    let success = (200..300).contains(&status);
+    // the text of an error is no content
+    if success || options.output.is_none() {
+        let mut out = Output::begin(options)?;
+        out.write_all(body).map_err(Exit::failed)?;
+        out.keep()?;
     }
-    if (200..300).contains(&status) { Ok(()) } else { Err(Exit::failed(format!("the server answered {status}"))) }
+    if success { Ok(()) } else { Err(Exit::failed(format!("the server answered {status}"))) }
 }

@@ -2,7 +2,7 @@
 
 use super::server::admin::{self, Erase, Erased, Invite};
 use crate::config::Config;
-use crate::{Exit, assemble, say};
+use crate::{Exit, assemble, say, whole_file};
 use authorization_server::event::{self, Verdict};
 use axum::body::Bytes;
 use identity::Keys;
@@ -104,7 +104,15 @@ pub fn backup(config: &Config, file: &Path) -> Result<(), Exit> {
     }
     let store = Store::open(&place).map_err(Exit::failed)?;
     let sqlite = store.sqlite().ok_or_else(|| Exit::failed("this store has no file"))?;
-    sqlite.backup(file).map_err(Exit::failed)?;
+    let beside = whole_file::beside(file);
+    let written = sqlite.backup(&beside).map_err(Exit::failed);
+    let written = written.and_then(|()| whole_file::make_private(&beside).map_err(Exit::failed));
+    let written = written.and_then(|()| std::fs::rename(&beside, file).map_err(Exit::failed));
+    if written.is_err() {
+        // an older backup stays as it was
+        let _ = std::fs::remove_file(&beside);
+    }
+    written?;
     say::line(&format!("{} now holds the store; back the key file up apart from it", file.display()));
     Ok(())
 }
