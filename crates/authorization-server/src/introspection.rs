@@ -13,6 +13,7 @@ use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use types::introspection::Introspection;
+use types::json::OneOrMany;
 use types::{AccessRequestId, GrantedPermission, PolicyId, ResourceId, Scope};
 
 /// What stands of the foundations of some scopes, read in one go.
@@ -67,7 +68,7 @@ impl AuthorizationServer {
             active: true,
             permissions: Some(permissions),
             iss: Some(self.issuer().as_str().to_owned()),
-            aud: Some(self.resource_server_id(&rpt.resource_server).await?.as_str().to_owned()),
+            aud: Some(OneOrMany::One(self.resource_server_id(&rpt.resource_server).await?.as_str().to_owned())),
             exp: Some(rpt.expires),
             iat: Some(rpt.issued),
             token_type: Some(identity::token::token_type(rpt.cnf.as_ref())),

@@ -6,7 +6,8 @@ use jose::{KeySet, UnverifiedJws, base64url, digest};
 use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use types::client::{ClientMetadata, RegisteredClient};
+use types::ClientId;
+use types::client::ClientMetadata;
 use types::error::ErrorBody;
 use types::introspection::Introspection;
 use types::metadata::Metadata;
@@ -30,6 +31,15 @@ pub struct Authorized {
     pub tokens: TokenResponse,
     /// Claims of the ID token, checked.
     pub account: Map<String, Value>,
+}
+
+/// What a registration is read for (RFC 7591 3.2.1): of all its members only `client_id` must be there, and what the server
+/// tells of the metadata beside decides nothing here.
+#[derive(Clone, Deserialize)]
+pub struct Registered {
+    pub client_id: ClientId,
+    #[serde(default)]
+    pub client_secret: Option<String>,
 }
 
 /// What a log-in is to bring.
@@ -175,7 +185,7 @@ impl Client {
             .map_err(|error| bad(&error.to_string()))?;
         let claims = jws.claims::<Map<String, Value>>().map_err(|error| bad(&error.to_string()))?.into_inner();
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let ours = text("iss") == Some(metadata.issuer.as_str()) && text("aud") == Some(self.credentials.client_id.as_str());
+        let ours = text("iss") == Some(metadata.issuer.as_str()) && is_for(&claims, &self.credentials.client_id);
         let fresh = claims.get("exp").and_then(Value::as_i64).is_some_and(|exp| exp.saturating_add(60) > self.clock.now().0);
         if !ours || !fresh || text("nonce") != Some(nonce) {
             return Err(bad("it is for somebody else, or too old"));
@@ -184,7 +194,7 @@ impl Client {
     }
 
     /// Registers a client (RFC 7591).
-    pub async fn register(&self, metadata: &Metadata, wanted: &ClientMetadata) -> Result<RegisteredClient, ClientError> {
+    pub async fn register(&self, metadata: &Metadata, wanted: &ClientMetadata) -> Result<Registered, ClientError> {
         let endpoint = metadata.registration_endpoint.as_deref();
         let endpoint = endpoint.ok_or_else(|| ClientError::protocol("the authorization server registers no clients"))?;
         let body = serde_json::to_value(wanted).map_err(|error| ClientError::protocol(error.to_string()))?;
@@ -314,6 +324,20 @@ fn at_authorization(metadata: &Metadata, parameters: &[(&'static str, String)]) 
     Ok(url.into())
 }
 
+/// Whether an ID token is for this client: `aud` is one audience or several, and of several `azp` says whom it was given
+/// (OpenID Connect Core 2, 3.1.3.7).
+fn is_for(claims: &Map<String, Value>, client_id: &str) -> bool {
+    let party = claims.get("azp").and_then(Value::as_str);
+    match claims.get("aud") {
+        Some(Value::String(one)) => one == client_id && party.is_none_or(|party| party == client_id),
+        Some(Value::Array(all)) => {
+            let named = all.iter().any(|one| one.as_str() == Some(client_id));
+            named && party.map_or(all.len() == 1, |party| party == client_id)
+        }
+        _ => false,
+    }
+}
+
 fn basic_of(id: &str, secret: &str) -> String {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = format!("{}:{}", encode(id), encode(secret));
@@ -327,3 +351,6 @@ pub(crate) fn refusal(answer: &Response) -> ClientError {
         Err(_) => ClientError::protocol(format!("the server answered HTTP {}", answer.status.as_u16())),
     }
 }
+
+#[cfg(test)]
+mod tests;

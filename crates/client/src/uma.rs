@@ -173,7 +173,7 @@ impl Client {
         }
         Ok(Rpt {
             token: tokens.access_token.clone(),
-            token_type: tokens.token_type.clone(),
+            token_type: scheme_of(&tokens.token_type)?.to_owned(),
             resource: challenge.resource.clone(),
             refresh_token: tokens.refresh_token.clone(),
         })
@@ -210,6 +210,15 @@ impl Client {
             _ => Err(ClientError::protocol("the answer brings no new ticket: start again")),
         }
     }
+}
+
+/// How a token of this type is sent. The type is one word in whatever letters (RFC 6749 5.1), and one that is not
+/// understood is not used (7.1).
+fn scheme_of(token_type: &str) -> Result<&'static str, ClientError> {
+    let known = ["Bearer", "DPoP"].into_iter().find(|scheme| scheme.eq_ignore_ascii_case(token_type));
+    known.ok_or_else(|| {
+        ClientError::protocol(format!("the server gave a token of the type `{token_type}`: only Bearer and DPoP are used"))
+    })
 }
 
 fn same_origin(a: &str, b: &str) -> bool {

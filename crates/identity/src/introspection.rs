@@ -4,6 +4,7 @@
 use crate::{AuthenticatedClient, Failure, Identity};
 use serde_json::json;
 use types::introspection::Introspection;
+use types::json::OneOrMany;
 
 impl Identity {
     /// What a resource server may know of a token that was presented to it.
@@ -24,7 +25,7 @@ impl Identity {
             sub: token.account.map(|id| id.as_str().to_owned()),
             username: account.map(|account| account.username),
             iss: Some(self.issuer().to_owned()),
-            aud: token.resource,
+            aud: token.resource.map(OneOrMany::One),
             exp: Some(token.expires),
             iat: Some(token.issued),
             token_type: Some(crate::token::token_type(token.cnf.as_ref())),

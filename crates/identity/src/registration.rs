@@ -216,7 +216,7 @@ impl Identity {
             client_id: client.id.clone(),
             client_secret_expires_at: secret.as_ref().map(|_| 0),
             client_secret: secret,
-            client_id_issued_at: client.created,
+            client_id_issued_at: Some(client.created),
             registration_client_uri: Some(format!("{}/{}", self.url(types::path::REGISTER), client.id)),
             registration_access_token: access,
             metadata: metadata_of(client),

@@ -91,7 +91,8 @@ pub struct RegisteredClient {
     pub client_secret: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_secret_expires_at: Option<i64>,
-    pub client_id_issued_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id_issued_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration_access_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
 //! Token introspection: RFC 7662 with the `permissions` of Federated Authorization 5.1.1.
 
+use crate::json::OneOrMany;
 use crate::{ClientId, GrantedPermission, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,7 +23,7 @@ pub struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub aud: Option<String>,
+    pub aud: Option<OneOrMany>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exp: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]

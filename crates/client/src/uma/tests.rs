@@ -61,3 +61,11 @@ fn only_the_answer_to_this_visit_is_taken() {
         assert!(client.person_returned(&sent, &bad).is_err(), "{bad:?}");
     }
 }
+
+#[test]
+fn s37_types_of_tokens_are_read_in_whatever_letters() {
+    for (sent, used) in [("bearer", "Bearer"), ("Bearer", "Bearer"), ("DPOP", "DPoP"), ("dpop", "DPoP")] {
+        assert_eq!(scheme_of(sent), Ok(used));
+    }
+    assert!(scheme_of("mac").is_err() && scheme_of("").is_err());
+}

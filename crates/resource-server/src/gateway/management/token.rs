@@ -219,7 +219,7 @@ impl Gateway {
     async fn ask_about(&self, management: &Management, token: &str) -> Result<Option<Known>, ProtectionError> {
         let metadata = self.management_metadata(management).await?;
         let answer = self.client.introspect(metadata, token).await?;
-        if !answer.active || answer.aud.as_deref() != Some(&self.settings.resource) {
+        if !answer.active || !answer.aud.as_ref().is_some_and(|aud| aud.contains(&self.settings.resource)) {
             return Ok(None);
         }
         let owner = if management.owner_claim == "sub" { answer.sub } else { answer.username };
