@@ -29,6 +29,7 @@ mod upstream;
 
 use crate::challenge::plain;
 use crate::guard::Need;
+use crate::fetched_keys::FetchedKeys;
 use crate::matching::Matching;
 use crate::presentation;
 use crate::protection::ProtectionError;
@@ -169,7 +170,7 @@ pub struct Gateway {
     discovered: StdMutex<HashMap<String, Timestamp>>,
     looking: Arc<tokio::sync::Semaphore>,
     /// Keys of authorization servers that look for somebody.
-    server_keys: Mutex<HashMap<String, (KeySet, Instant)>>,
+    server_keys: StdMutex<HashMap<String, Arc<FetchedKeys>>>,
     open: history::Open,
     challenger: Challenger,
     /// Its key is of this process, so what was answered before a restart is no answer after it.
@@ -208,7 +209,7 @@ impl Gateway {
             matching: by.matching,
             discovered: StdMutex::default(),
             looking: discovery::looking(),
-            server_keys: Mutex::default(),
+            server_keys: StdMutex::default(),
             settings,
             client,
             key: Arc::new(key),

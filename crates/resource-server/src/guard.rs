@@ -112,6 +112,12 @@ impl Guard {
         Self { offline: Some(offline), ..Self::default() }
     }
 
+    /// Whether the token of a call is judged here, without asking its authorization server.
+    pub(crate) fn asks_nobody(&self, presented: &Presented<'_>) -> bool {
+        let token = presented.authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim());
+        self.offline.is_some() && token.is_some_and(Offline::is_checked_here)
+    }
+
     /// Judges the token of a call. The owner's PAT decides whose token it may be.
     pub async fn judge(&self, under: &Under<'_>, presented: &Presented<'_>, needs: &[Need]) -> Verdict {
         let Some((scheme, token)) = presented.authorization.and_then(|value| value.split_once(' ')) else {

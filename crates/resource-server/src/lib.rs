@@ -7,6 +7,7 @@
 //! service in sixty lines; [`OwnersWord`] lets it believe its owner instead of the authorization server.
 
 pub mod challenge;
+mod fetched_keys;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod guard;

@@ -4,10 +4,10 @@
 //! While the revocations cannot be read, JWT RPTs count for 60 seconds more, and then as if there were no PAT;
 //! without a PAT only those count that live 60 seconds or less.
 
+use crate::fetched_keys::FetchedKeys;
 use crate::protection::{Protection, ProtectionError};
 use async_trait::async_trait;
 use jose::{KeySet, UnverifiedJws, digest};
-use outbound::Request;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde_json::Value;
@@ -87,25 +87,24 @@ pub struct Offline(Arc<Inner>);
 struct Inner {
     /// What `aud` may be: the `resource`, or the client id of one that has none.
     audiences: [String; 2],
-    keys: tokio::sync::Mutex<Keys>,
+    keys: FetchedKeys,
     signed: Cache<[u8; 32], Arc<Signed>>,
     feeds: Mutex<HashMap<String, Arc<Feed>>>,
-}
-
-#[derive(Default)]
-struct Keys {
-    set: KeySet,
-    read: Option<Instant>,
 }
 
 impl Offline {
     pub fn new(resource: &str, client_id: &str) -> Self {
         Self(Arc::new(Inner {
             audiences: [resource.to_owned(), client_id.to_owned()],
-            keys: tokio::sync::Mutex::default(),
+            keys: FetchedKeys::default(),
             signed: Cache::new(10_000),
             feeds: Mutex::default(),
         }))
+    }
+
+    /// Whether a token is one that is checked here, without asking.
+    pub(crate) fn is_checked_here(token: &str) -> bool {
+        token.bytes().filter(|byte| *byte == b'.').count() == 2
     }
 
     /// What a JWT RPT says, as introspection would; inactive where it does not count; none where it is no JWT.
@@ -116,7 +115,7 @@ impl Offline {
         owner: &str,
         token: &str,
     ) -> Option<Result<Arc<Introspection>, ProtectionError>> {
-        if token.bytes().filter(|byte| *byte == b'.').count() != 2 {
+        if !Self::is_checked_here(token) {
             return None;
         }
         let inactive = || Ok(Arc::new(Introspection::inactive()));
@@ -198,18 +197,14 @@ impl Inner {
             let jws = UnverifiedJws::parse(token).and_then(|jws| jws.expect_type("at+jwt")).and_then(|jws| jws.verify(keys));
             jws.and_then(|jws| jws.claims::<Claims>()).map(jose::Verified::into_inner)
         };
-        let mut keys = self.keys.lock().await;
-        match by(&keys.set) {
+        match by(&self.keys.known()) {
             Ok(claims) => return Ok(Some(claims)),
             // only a key that is not known yet is worth a look at the issuer's keys
-            Err(jose::JwsError::NoKey) if keys.read.is_none_or(|read| read.elapsed() >= KEYS_AT_MOST) => {}
+            Err(jose::JwsError::NoKey) => {}
             Err(_) => return Ok(None),
         }
-        let answer = protection.client.outbound.send(Request::get(&protection.metadata.jwks_uri)).await;
-        let answer = answer.map_err(|_| ProtectionError::Unreachable)?;
-        let set = types::json::parse::<Value>(&answer.body).ok().and_then(|set| KeySet::from_json(&set));
-        *keys = Keys { set: set.ok_or(ProtectionError::Unreachable)?, read: Some(Instant::now()) };
-        Ok(by(&keys.set).ok())
+        let keys = self.keys.read(&protection.client.outbound, &protection.metadata.jwks_uri, KEYS_AT_MOST).await?;
+        Ok(by(&keys).ok())
     }
 }
 

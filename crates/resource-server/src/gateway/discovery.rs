@@ -12,10 +12,8 @@ use axum::response::Response;
 use http::StatusCode;
 use http::request::Parts;
 use jose::{KeySet, UnverifiedJws};
-use outbound::Request;
-use serde_json::Value;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use types::discovery::{DISCOVERY_TYPE, DiscoveryToken};
 
 /// Longest token that is read.
@@ -101,21 +99,12 @@ impl Gateway {
     }
 
     /// Its keys, read anew after a few seconds: whoever sends rubbish in its name does not have it asked each time.
-    async fn keys_of_server(&self, issuer: &str) -> Result<KeySet, ProtectionError> {
-        let mut all = self.server_keys.lock().await;
-        if let Some((keys, _)) = all.get(issuer).filter(|(_, read)| read.elapsed() < KEYS_KEPT) {
-            return Ok(keys.clone());
-        }
+    async fn keys_of_server(&self, issuer: &str) -> Result<Arc<KeySet>, ProtectionError> {
         let peer = self.peer(issuer).await?;
-        let read = async {
-            let answer = self.client.outbound.send(Request::get(&peer.protection.metadata.jwks_uri)).await;
-            let answer = answer.map_err(|_| ProtectionError::Unreachable)?;
-            let keys = types::json::parse::<Value>(&answer.body).ok().and_then(|set| KeySet::from_json(&set));
-            keys.ok_or(ProtectionError::Unreachable)
-        };
-        let keys = self.asking(issuer, read).await?;
-        all.insert(issuer.to_owned(), (keys.clone(), Instant::now()));
-        Ok(keys)
+        // issuers are those of the operator's list; one that is slow keeps no other's waiting
+        let keys = self.server_keys.lock().unwrap_or_else(PoisonError::into_inner).entry(issuer.to_owned()).or_default().clone();
+        let read = keys.read(&self.client.outbound, &peer.protection.metadata.jwks_uri, KEYS_KEPT);
+        self.asking(issuer, read).await
     }
 
     /// Looks, and links whom it finds; whether it did.

@@ -8,7 +8,7 @@ use crate::offline::{Offline, PatSource};
 use crate::protection::{Protection, ProtectionError};
 use async_trait::async_trait;
 use client::{Client, Credentials};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use types::client::{AuthMethod, ClientMetadata};
 use types::token::UMA_PROTECTION;
@@ -27,12 +27,24 @@ pub(super) struct Peer {
     /// Checks tokens of owners who have not linked this server: only what needs no asking.
     pub(super) unlinked: Guard,
     pub(super) pats: Arc<dyn PatSource>,
+    /// When its metadata were last read, and when that was last tried.
     found: Instant,
+    tried: StdMutex<Instant>,
 }
 
 impl Peer {
     pub(super) fn issuer(&self) -> &str {
         &self.protection.metadata.issuer
+    }
+
+    /// Once in a while, for one of those who ask.
+    fn may_be_tried(&self) -> bool {
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = tried.elapsed() >= RESTED;
+        if due {
+            *tried = Instant::now();
+        }
+        due
     }
 }
 
@@ -59,19 +71,18 @@ impl Gateway {
     /// An authorization server, found when it is first needed, so that all may start in any order.
     pub(super) async fn peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
         let known = self.peers.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
-        let fresh = |peer: &&Arc<Peer>| peer.found.elapsed() < METADATA_KEPT;
-        if let Some(peer) = known.as_ref().filter(fresh) {
-            return Ok(peer.clone());
+        let Some(peer) = known else { return self.find_peer(issuer).await };
+        if peer.found.elapsed() >= METADATA_KEPT && peer.may_be_tried() {
+            // nobody waits for it: what is known is good until something else is
+            let (myself, issuer) = (self.myself.clone(), issuer.to_owned());
+            tokio::spawn(async move {
+                let Some(gateway) = myself.upgrade() else { return };
+                if let Err(error) = gateway.find_peer(&issuer).await {
+                    tracing::warn!(%error, issuer, "the metadata of an authorization server cannot be read anew");
+                }
+            });
         }
-        match (self.find_peer(issuer).await, known) {
-            (Ok(peer), _) => Ok(peer),
-            // what was known is better than nothing
-            (Err(error), Some(known)) => {
-                tracing::warn!(%error, issuer, "the metadata of an authorization server cannot be read anew");
-                Ok(known)
-            }
-            (Err(error), None) => Err(error),
-        }
+        Ok(peer)
     }
 
     async fn find_peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
@@ -86,7 +97,14 @@ impl Gateway {
         let offline = || Guard::offline(Offline::new(&self.settings.resource, &client_id));
         let guard = if self.settings.check == Check::Offline { offline() } else { Guard::default() };
         let pats = Arc::new(PatsAt { gateway: self.myself.clone(), issuer: issuer.to_owned() });
-        let peer = Arc::new(Peer { protection, guard, unlinked: offline(), pats, found: Instant::now() });
+        let peer = Arc::new(Peer {
+            protection,
+            guard,
+            unlinked: offline(),
+            pats,
+            found: Instant::now(),
+            tried: StdMutex::new(Instant::now()),
+        });
         self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(issuer.to_owned(), peer.clone());
         Ok(peer)
     }

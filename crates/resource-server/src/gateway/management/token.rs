@@ -2,6 +2,7 @@
 //! opaque one by asking the issuer; one that is bound to a key is nothing without its proof (RFC 9449).
 
 use super::{not_found, refuse};
+use crate::fetched_keys::FetchedKeys;
 use crate::gateway::Gateway;
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
@@ -10,11 +11,10 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use jose::dpop::{self, Seen};
 use jose::{KeySet, UnverifiedJws};
-use outbound::Request;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, OnceCell};
+use std::time::Duration;
+use tokio::sync::OnceCell;
 use types::Timestamp;
 use types::json::OneOrMany;
 use types::metadata::Metadata;
@@ -76,7 +76,7 @@ pub struct OwnToken {
 pub(crate) struct Tokens {
     resource: String,
     metadata: OnceCell<Metadata>,
-    keys: Mutex<(KeySet, Option<Instant>)>,
+    keys: FetchedKeys,
     proofs: Seen,
 }
 
@@ -104,7 +104,7 @@ struct Claims {
 
 impl Tokens {
     pub(crate) fn new(resource: &str) -> Self {
-        Self { resource: resource.to_owned(), metadata: OnceCell::new(), keys: Mutex::default(), proofs: Seen::default() }
+        Self { resource: resource.to_owned(), metadata: OnceCell::new(), keys: FetchedKeys::default(), proofs: Seen::default() }
     }
 }
 
@@ -243,17 +243,14 @@ impl Gateway {
             let jws = UnverifiedJws::parse(token).and_then(|jws| jws.expect_type("at+jwt")).and_then(|jws| jws.verify(keys));
             jws.and_then(|jws| jws.claims::<Claims>()).map(jose::Verified::into_inner)
         };
-        let mut keys = self.rmts.keys.lock().await;
-        match by(&keys.0) {
+        match by(&self.rmts.keys.known()) {
             Ok(claims) => return Ok(Some(claims)),
-            Err(jose::JwsError::NoKey) if keys.1.is_none_or(|read| read.elapsed() >= KEYS_AT_MOST) => {}
+            Err(jose::JwsError::NoKey) => {}
             Err(_) => return Ok(None),
         }
         let uri = &self.management_metadata(management).await?.jwks_uri;
-        let answer = self.client.outbound.send(Request::get(uri)).await.map_err(|_| ProtectionError::Unreachable)?;
-        let set = types::json::parse::<Value>(&answer.body).ok().and_then(|set| KeySet::from_json(&set));
-        *keys = (set.ok_or(ProtectionError::Unreachable)?, Some(Instant::now()));
-        Ok(by(&keys.0).ok())
+        let keys = self.rmts.keys.read(&self.client.outbound, uri, KEYS_AT_MOST).await?;
+        Ok(by(&keys).ok())
     }
 
     /// A bound token counts only with its proof, a bearer token only without.
