@@ -24,12 +24,13 @@ mod peer;
 mod registration;
 mod route;
 mod store;
+mod strangers;
 mod tunnel;
 mod upstream;
 
 use crate::challenge::plain;
-use crate::guard::Need;
 use crate::fetched_keys::FetchedKeys;
+use crate::guard::Need;
 use crate::matching::Matching;
 use crate::presentation;
 use crate::protection::ProtectionError;
@@ -42,6 +43,7 @@ use client::Client;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use jose::possession::{Challenger, SpentAnswers};
+use jose::seal::SealingKey;
 use jose::{Algorithm, KeySet, SigningKey};
 use passage::Passing;
 use peer::Peer;
@@ -58,6 +60,7 @@ pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
 pub use route::{OwnerOf, Route};
 pub use store::Store;
+pub use strangers::Caller;
 
 /// Its public key.
 const JWKS: &str = "/.wayleave/jwks";
@@ -172,6 +175,10 @@ pub struct Gateway {
     /// Keys of authorization servers that look for somebody.
     server_keys: StdMutex<HashMap<String, Arc<FetchedKeys>>>,
     open: history::Open,
+    /// What those without a token made it do.
+    strangers: strangers::Strangers,
+    /// Seals what a browser keeps for it while somebody links.
+    sealing: SealingKey,
     challenger: Challenger,
     /// Its key is of this process, so what was answered before a restart is no answer after it.
     answers: SpentAnswers,
@@ -191,14 +198,18 @@ impl Gateway {
             store.adopt(issuer).await?;
         }
         let refused = |error: &dyn std::fmt::Display| ProtectionError::Refused(error.to_string());
-        let key = match store.find_secret(KEY)? {
-            Some(kept) => SigningKey::from_pkcs8(Algorithm::Es256, &kept).map_err(|error| refused(&error))?,
+        let pkcs8 = match store.find_secret(KEY)? {
+            Some(kept) => kept,
             None => {
                 let key = SigningKey::generate(Algorithm::Es256).map_err(|error| refused(&error))?;
-                store.put_secret(KEY, key.to_pkcs8().map_err(|error| refused(&error))?).await?;
-                key
+                let made = key.to_pkcs8().map_err(|error| refused(&error))?;
+                store.put_secret(KEY, made.clone()).await?;
+                made
             }
         };
+        let key = SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?;
+        let sealing = SealingKey::new(&jose::digest::hmac_sha256(&pkcs8, b"links that have begun"));
+        let sealing = sealing.map_err(|error| refused(&error))?;
         Ok(Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
             backend: Backend::new(&settings.behind, client.randomness.clone()),
@@ -222,6 +233,8 @@ impl Gateway {
             signed: Cache::new(10_000),
             credential_keys: Cache::new(1_000),
             open: history::Open::default(),
+            strangers: strangers::Strangers::default(),
+            sealing,
             turns: Mutex::default(),
             busy: StdMutex::default(),
         }))

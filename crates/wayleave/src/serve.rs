@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use resource_server::gateway::FromTrustedProxy;
+use resource_server::gateway::{Caller, FromTrustedProxy};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -216,6 +216,7 @@ fn stamped(mut request: Request<Body>, peer: IpAddr, trusted: &[IpAddr]) -> Requ
     request.extensions_mut().insert(PeerAddress(address));
     if is_trusted(peer, trusted) {
         request.extensions_mut().insert(FromTrustedProxy);
+    request.extensions_mut().insert(Caller(address));
     }
     request
 }

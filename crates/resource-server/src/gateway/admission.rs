@@ -4,20 +4,21 @@
 
 use super::authority::{At, Uncounted};
 use super::history::Outcome;
+use super::link::NoPats;
 use super::peer::Peer;
 use super::store::Registered;
+use super::strangers::Asker;
 use super::{Gateway, Wanted, path};
 use crate::challenge::{plain, unauthorized, unreachable};
 use crate::guard::{Need, Presented, Under, Verdict};
 use crate::offline::PatSource;
 use crate::protection::ProtectionError;
-use async_trait::async_trait;
 use axum::response::Response;
 use client::credential;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use jose::{UnverifiedJws, digest};
 use std::sync::Arc;
 use types::challenge::UmaChallenge;
@@ -26,9 +27,6 @@ use types::{OwnResourceId, PermissionRequest, ResourceId};
 
 /// By which a client says whose ticket it wants.
 const CHOSEN: &str = "authorization-server";
-
-/// Stands in the history for an issuer that nobody knows.
-const UNKNOWN: &str = "unknown";
 
 /// How often a call follows a resource that moves under it.
 const CHANGES: usize = 3;
@@ -52,17 +50,7 @@ struct Call<'a> {
     guarding: Vec<Vec<Registered>>,
 }
 
-/// For authorization servers that the owner has not linked.
-pub(super) struct NoPats;
-
-#[async_trait]
-impl PatSource for NoPats {
-    async fn pat(&self, _: &str) -> Result<String, ProtectionError> {
-        Err(ProtectionError::Unauthorized)
-    }
-}
-
-fn missing() -> Box<Response> {
+pub(super) fn missing() -> Box<Response> {
     Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."))
 }
 
@@ -89,7 +77,8 @@ impl Gateway {
         let url = format!("{}{}", self.settings.resource, parts.uri.path());
         let presented =
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
-        let guarding = self.guarding_all(wanted, path).await?;
+        let asker = Asker { reads: matches!(parts.method, Method::GET | Method::HEAD), caller: parts.extensions.get().copied() };
+        let guarding = self.guarding_all(wanted, path, asker).await?;
         let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding };
         if call.presented.authorization.is_some()
             && let Some(admitted) = self.judge(&call).await?
@@ -102,7 +91,7 @@ impl Gateway {
                 Err(error) => error,
             };
             // it may have moved while it was asked for: then the server that has it now is asked
-            let now = self.guarding_all(wanted, path).await?;
+            let now = self.guarding_all(wanted, path, asker).await?;
             if now == call.guarding {
                 return Err(away(&wanted.owner, &error));
             }
@@ -111,10 +100,15 @@ impl Gateway {
         Err(away(&wanted.owner, &ProtectionError::Unreachable))
     }
 
-    async fn guarding_all(&self, wanted: &Wanted, path: &path::CanonicalPath) -> Result<Vec<Vec<Registered>>, Box<Response>> {
+    async fn guarding_all(
+        &self,
+        wanted: &Wanted,
+        path: &path::CanonicalPath,
+        asker: Asker,
+    ) -> Result<Vec<Vec<Registered>>, Box<Response>> {
         let mut guarding = Vec::new();
         for need in &wanted.needs {
-            guarding.push(self.guarding(wanted, &OwnResourceId::new(need.resource.as_str()), path).await?);
+            guarding.push(self.guarding(wanted, &OwnResourceId::new(need.resource.as_str()), path, asker).await?);
         }
         Ok(guarding)
     }
@@ -125,6 +119,7 @@ impl Gateway {
         wanted: &Wanted,
         own_id: &OwnResourceId,
         path: &path::CanonicalPath,
+        asker: Asker,
     ) -> Result<Vec<Registered>, Box<Response>> {
         let unreadable = |error: ProtectionError| away(&wanted.owner, &error);
         let all = self.store.registrations(&wanted.owner, own_id).map_err(|error| unreadable(error.into()))?;
@@ -142,6 +137,7 @@ impl Gateway {
         if self.is_server_level(&issuer) {
             return Ok(guarding);
         }
+        self.check_stranger(wanted, path, asker).await?;
         match self.register_by_itself(&wanted.owner, own_id, &issuer).await {
             Ok(registered) => Ok(vec![registered]),
             Err(error @ ProtectionError::Store) => Err(unreadable(error)),
@@ -253,7 +249,7 @@ impl Gateway {
                 Ok(()) => Ok(vec![issuer]),
                 Err(Uncounted::Because(why)) => {
                     // nobody checked this token: whatever it says of itself is not for her history
-                    self.note(&call.wanted.owner, call.needs, UNKNOWN, None, Outcome::Refused, Some(why));
+                    self.note_unknown(&call.wanted.owner, call.needs, why)?;
                     Ok(Vec::new())
                 }
                 Err(Uncounted::Unreadable(error)) => Err(error.into()),
@@ -288,9 +284,7 @@ impl Gateway {
             };
             let ticket = self.asking(&issuer, self.ticket(&peer, owner, call.needs, &chosen)).await;
             match ticket {
-                Ok(ticket) => {
-                    return Ok(self.challenge_of(issuer, ticket));
-                }
+                Ok(ticket) => return Ok(self.challenge_of(issuer, ticket)),
                 Err(error) => last = error,
             }
             // whom the client named, or else the owner's own: others are not tried in its place

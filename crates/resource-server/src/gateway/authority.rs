@@ -20,6 +20,9 @@ use types::{ClientId, GrantedPermission, OwnResourceId, ResourceId, ScopeSet, Ti
 /// Seconds that keys which had to be fetched are kept.
 const KEYS_KEPT: i64 = 300;
 
+/// Why a token of an issuer that nobody knows counts for nothing at once.
+pub(super) const NOT_SIGNED: &str = "nothing is registered at its issuer, and she did not sign it";
+
 /// A token whose signature held, by the keys of this credential at that time.
 pub(super) struct Signed {
     pub(super) token: OwnersToken,
@@ -310,17 +313,17 @@ impl Gateway {
         needs: &[Need],
     ) -> Result<(), Uncounted> {
         if self.settings.trust == Trust::List && !self.is_listed(issuer) {
-            return Err("its issuer is not offered here".into());
+            return Err(NOT_SIGNED.into());
         }
         let permissions = rpt.claimed_value("permissions").and_then(|all| serde_json::from_value(all).ok());
-        let permissions: Vec<GrantedPermission> = permissions.ok_or("nothing is registered at its issuer")?;
+        let permissions: Vec<GrantedPermission> = permissions.ok_or(NOT_SIGNED)?;
         let now = self.client.clock.now();
         let client = rpt.claimed("client_id").map(ClientId::new);
         let jkt = rpt.claimed_value("cnf").and_then(|cnf| cnf.get("jkt").and_then(Value::as_str).map(str::to_owned));
         let bearer = Bearer { issuer, client: client.as_ref(), sub: None, jkt: jkt.as_deref() };
         let mut verdict = Err(Uncounted::from("it permits nothing here"));
         for permission in &permissions {
-            let text = permission.authority.as_ref().ok_or("nothing is registered at its issuer, and she did not sign it")?;
+            let text = permission.authority.as_ref().ok_or(NOT_SIGNED)?;
             if !needs.iter().any(|need| need.resource == permission.resource_id) {
                 continue;
             }

@@ -5,6 +5,7 @@
 use super::Gateway;
 use super::store::Told;
 use crate::guard::Need;
+use crate::protection::ProtectionError;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,11 @@ use types::{ClientId, OwnResourceId, ScopeSet, Timestamp};
 
 /// Seconds for which calls of one kind are one line.
 const TOGETHER: i64 = 60;
+/// Stands for an issuer that nobody knows.
+const UNKNOWN: &str = "unknown";
+/// Seconds for which those are one line, and how many of an owner's are told apart in that time.
+const UNKNOWN_TOGETHER: i64 = 3_600;
+const UNKNOWN_APART: usize = 16;
 /// Seconds that a line is kept.
 const KEPT: i64 = 90 * 86_400;
 /// Kinds of calls that are counted apart at one time: a flood of made-up ones is not told in full.
@@ -43,6 +49,13 @@ pub(crate) struct What {
     pub(crate) authority: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
+}
+
+impl What {
+    /// Seconds for which calls like this are one line.
+    fn together(&self) -> i64 {
+        if self.authorization_server == UNKNOWN { UNKNOWN_TOGETHER } else { TOGETHER }
+    }
 }
 
 /// Lines that are not closed yet, and whether they have news.
@@ -84,6 +97,36 @@ impl Gateway {
         }
     }
 
+    /// Notes a call with a token of an issuer that nobody knows here. Anybody can write such a token: what the owner has
+    /// signed nothing of is one line for all of them, and of the rest a few are told apart.
+    pub(super) fn note_unknown(&self, owner: &str, needs: &[Need], why: String) -> Result<(), ProtectionError> {
+        // names of owners can be made up as well
+        if self.store.list_links(owner)?.is_empty() && self.store.list_credentials(owner)?.is_empty() {
+            return Ok(());
+        }
+        if why != super::authority::NOT_SIGNED && self.unknown_open(owner) < UNKNOWN_APART {
+            self.note(owner, needs, UNKNOWN, None, Outcome::Refused, Some(why));
+            return Ok(());
+        }
+        let what = What {
+            outcome: Outcome::Refused,
+            resource_id: OwnResourceId::new(""),
+            resource_scopes: ScopeSet::new(),
+            authorization_server: UNKNOWN.to_owned(),
+            client_id: None,
+            sub: None,
+            authority: None,
+            why: Some("tokens of issuers that nobody knows here".to_owned()),
+        };
+        self.count(owner, what);
+        Ok(())
+    }
+
+    fn unknown_open(&self, owner: &str) -> usize {
+        let open = self.open.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.keys().filter(|(of, what)| of == owner && what.authorization_server == UNKNOWN).count()
+    }
+
     fn count(&self, owner: &str, what: What) {
         let now = self.client.clock.now();
         let mut open = self.open.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +155,7 @@ impl Gateway {
                 (owner.clone(), now.plus(KEPT), line.0.clone())
             });
             let news = news.collect();
-            open.retain(|_, line| line.0.time.plus(TOGETHER) > now);
+            open.retain(|(_, what), line| line.0.time.plus(what.together()) > now);
             news
         };
         if news.is_empty() {

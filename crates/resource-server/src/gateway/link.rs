@@ -6,8 +6,10 @@
 use super::store::{Account, Begun, Link, LinkState};
 use super::{Behind, Gateway, PatBy};
 use crate::challenge::plain;
+use crate::offline::PatSource;
 use crate::protection::ProtectionError;
 use askama::Template;
+use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
 use client::ClientError;
@@ -24,6 +26,16 @@ const BEGUN_LIFETIME: i64 = 600;
 const COOKIE: &str = "wl_link";
 /// Stands for the owner of a PAT that is no owner's; no route can name it.
 const NOBODY: &str = "";
+
+/// For authorization servers that the owner has not linked.
+pub(super) struct NoPats;
+
+#[async_trait]
+impl PatSource for NoPats {
+    async fn pat(&self, _: &str) -> Result<String, ProtectionError> {
+        Err(ProtectionError::Unauthorized)
+    }
+}
 
 impl Gateway {
     /// A PAT of this owner at this authorization server that is good for a minute at least.
@@ -170,6 +182,7 @@ impl Gateway {
         login_hint: Option<&str>,
     ) -> Result<String, ProtectionError> {
         let begun = self.begin(owner, issuer, login_hint, true).await?;
+        self.store.put_begun(&begun.flow.state, &begun, self.client.clock.now()).await?;
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("begun", &begun.flow.state);
         query.extend_pairs(login_hint.map(|hint| ("login_hint", hint)));
@@ -181,10 +194,8 @@ impl Gateway {
         let scope = format!("openid profile email {UMA_PROTECTION}");
         let (url, flow) =
             peer.protection.client.begin_code(&peer.protection.metadata, &self.callback_url(), &scope, login_hint)?;
-        let now = self.client.clock.now();
-        let begun = Begun { owner: owner.to_owned(), flow, expires: now.plus(BEGUN_LIFETIME), url: Some(url), chosen };
-        self.store.put_begun(&begun.flow.state, &begun, now).await?;
-        Ok(begun)
+        let expires = self.client.clock.now().plus(BEGUN_LIFETIME);
+        Ok(Begun { owner: owner.to_owned(), flow, expires, url: Some(url), chosen })
     }
 
     /// Keeps what a log-in brought, if it is hers: who she is there, and whether it waits for her word.
@@ -256,10 +267,6 @@ pub(super) async fn begin(gateway: &Gateway, request: &Parts) -> Response {
             let Some(begun) = begun.filter(|begun| begun.url.is_some()) else {
                 return plain(StatusCode::BAD_REQUEST, "This link was used before, or is too old: ask for another.");
             };
-            let left = Begun { url: None, ..begun.clone() };
-            if gateway.store.put_begun(state, &left, now).await.is_err() {
-                return plain(StatusCode::SERVICE_UNAVAILABLE, "This cannot be kept right now: try again in a moment.");
-            }
             begun
         }
         (None, Some(owner)) if gateway.has_owner(owner) => {
@@ -288,8 +295,13 @@ pub(super) async fn begin(gateway: &Gateway, request: &Parts) -> Response {
 /// To the authorization server, in this browser alone.
 fn send(gateway: &Gateway, begun: &Begun) -> Response {
     let secure = if gateway.settings.resource.starts_with("https:") { "; Secure" } else { "" };
-    let state = &begun.flow.state;
-    let cookie = format!("{COOKIE}={state}; Path=/.wayleave; HttpOnly; SameSite=Lax; Max-Age={BEGUN_LIFETIME}{secure}");
+    // nobody is known yet: her browser keeps it, and nothing is written here
+    let kept = serde_json::to_vec(&Begun { url: None, ..begun.clone() }).ok();
+    let kept = kept.and_then(|kept| gateway.sealing.seal(&kept, COOKIE.as_bytes(), &*gateway.client.randomness).ok());
+    let Some(sealed) = kept.map(jose::base64url::encode) else {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "This cannot be kept right now: try again in a moment.");
+    };
+    let cookie = format!("{COOKIE}={sealed}; Path=/.wayleave; HttpOnly; SameSite=Lax; Max-Age={BEGUN_LIFETIME}{secure}");
     let mut response = plain(StatusCode::SEE_OTHER, "Log in at the authorization server.");
     for (name, value) in [(header::LOCATION, begun.url.clone().unwrap_or_default()), (header::SET_COOKIE, cookie)] {
         response.headers_mut().extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
@@ -324,13 +336,13 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
     let query = query_of(request);
     let state = query.iter().find(|(name, _)| name == "state").map(|(_, value)| value.clone()).unwrap_or_default();
     let cookies = request.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    if state.is_empty() || !pairs.any(|(name, value)| name == COOKIE && value == state) {
-        return Err("This answer does not belong to this browser. Start again.".into());
+    let pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut kept = pairs.filter(|(name, _)| *name == COOKIE).filter_map(|(_, sealed)| opened(gateway, sealed));
+    let begun =
+        kept.find(|begun| begun.flow.state == state).ok_or("This answer does not belong to this browser. Start again.")?;
+    if begun.expires <= gateway.client.clock.now() {
+        return Err("This took too long. Start again.".into());
     }
-    let begun = gateway.store.take_begun(&state, gateway.client.clock.now()).await;
-    let begun = begun.map_err(|_| "This cannot be read right now. Start again in a moment.")?;
-    let begun = begun.ok_or("This was answered before, or took too long. Start again.")?;
     let away = |_| "The authorization server does not answer. Try again.".to_owned();
     let peer = gateway.peer(&begun.flow.issuer).await.map_err(away)?;
     let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
@@ -343,6 +355,12 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
         LinkedPage { owner: &begun.owner, name: &gateway.settings.name, count, issuer: &metadata.issuer, resources, pending };
     let title = if pending { "Almost linked" } else { "Linked" };
     Ok(page(gateway, StatusCode::OK, title, &ui::render(&body)))
+}
+
+/// What a browser kept.
+fn opened(gateway: &Gateway, sealed: &str) -> Option<Begun> {
+    let plain = gateway.sealing.open(&jose::base64url::decode(sealed)?, COOKIE.as_bytes())?;
+    serde_json::from_slice(&plain).ok()
 }
 
 fn page(gateway: &Gateway, status: StatusCode, title: &str, body: &str) -> Response {

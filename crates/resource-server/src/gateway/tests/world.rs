@@ -15,12 +15,9 @@ use tower::ServiceExt;
 pub(super) struct Asked {
     pub(super) registered: StdMutex<Vec<String>>,
     pub(super) tickets: AtomicUsize,
-    pub(super) keys: AtomicUsize,
     pub(super) pushed: AtomicUsize,
     /// Tickets are never given: whoever asks waits.
     pub(super) hangs: AtomicBool,
-    /// Neither are keys.
-    pub(super) keys_hang: AtomicBool,
 }
 
 pub(super) struct World {
@@ -56,14 +53,10 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
             "resource_registration_endpoint": at("/rreg"), "revocations_endpoint": at("/revocations")});
         async move { axum::Json(document) }
     };
-    let (a, b, c, d) = (asked.clone(), asked.clone(), asked.clone(), asked.clone());
+    let (b, c, d) = (asked.clone(), asked.clone(), asked.clone());
     let jwks = move || {
-        let (asked, key) = (a.clone(), key.clone());
-        async move {
-            asked.keys.fetch_add(1, Ordering::SeqCst);
-            wait_if(&asked.keys_hang).await;
-            axum::Json(json!({"keys": [key.public().to_jwk()]}))
-        }
+        let key = key.clone();
+        async move { axum::Json(json!({"keys": [key.public().to_jwk()]})) }
     };
     let ticket = move || {
         let asked = b.clone();
@@ -169,12 +162,12 @@ impl World {
 
     /// An RPT to view this.
     pub(super) fn rpt(&self, resource_id: &str) -> String {
-        self.rpt_by(&self.key, resource_id)
+        self.rpt_with(&self.key, resource_id, "1")
     }
 
-    pub(super) fn rpt_by(&self, key: &SigningKey, resource_id: &str) -> String {
+    pub(super) fn rpt_with(&self, key: &SigningKey, resource_id: &str, jti: &str) -> String {
         let now = self.gateway.client.clock.now().0;
-        let claims = json!({"iss": self.issuer, "aud": RESOURCE, "jti": format!("{resource_id}-{now}"), "iat": now,
+        let claims = json!({"iss": self.issuer, "aud": RESOURCE, "jti": jti, "iat": now,
             "exp": now + 600, "client_id": "viewer", "sub": "bob",
             "permissions": [{"resource_id": resource_id, "resource_scopes": ["view"]}]});
         key.sign("at+jwt", &claims).unwrap()

@@ -1,0 +1,81 @@
+//! Row 41: what anybody can make a gateway write, register and fetch.
+
+use super::super::*;
+use super::world::{World, serve};
+use std::sync::atomic::Ordering;
+
+/// A service that has `/real` and nothing else, and changes at anything but `GET` and `HEAD`.
+async fn service() -> (Behind, Arc<std::sync::atomic::AtomicUsize>) {
+    let changed = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let count = changed.clone();
+    let router = Router::new().fallback(move |request: Request| {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) || request.headers().contains_key("cookie") {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        let status = if request.uri().path() == "/real" { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        async move { status }
+    });
+    (Behind::Upstream(serve(router).await), changed)
+}
+
+async fn before_a_service() -> (World, Arc<std::sync::atomic::AtomicUsize>) {
+    let (behind, changed) = service().await;
+    let world = World::before(behind, Store::in_memory(), std::env::temp_dir().join("wayleave-no-folder")).await;
+    world.link().await;
+    (world, changed)
+}
+
+#[tokio::test]
+async fn threat_41_s16_only_what_the_service_answers_for_is_registered() {
+    let (world, changed) = before_a_service().await;
+    for n in 0..20 {
+        assert_eq!(world.status(&format!("/made-up-{n}"), None).await, 404);
+    }
+    assert!(world.registered().is_empty());
+    assert_eq!(world.status("/real", None).await, 401);
+    assert_eq!(world.registered(), ["/real"]);
+    assert_eq!(changed.load(Ordering::SeqCst), 0, "the service was asked and nothing else");
+    let mut limited = 0;
+    for n in 0..200 {
+        limited += usize::from(world.status(&format!("/more-{n}"), None).await == 429);
+    }
+    assert!(limited > 50, "{limited}");
+    assert_eq!(world.status("/real", None).await, 401, "what is known stays as it was");
+    assert_eq!(world.gateway.store.list_registrations("alice").unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn threat_41_s16_tokens_of_unknown_issuers_are_one_line() {
+    let world = World::new(Store::in_memory(), &["a.jpg", "b.jpg"]).await;
+    world.link().await;
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    for n in 0..100 {
+        let claims = serde_json::json!({"iss": format!("https://{n}.example"), "permissions": [{"resource_id": n, "x": n}]});
+        let path = if n % 2 == 0 { "/a.jpg" } else { "/b.jpg" };
+        assert_eq!(world.status(path, Some(&key.sign("at+jwt", &claims).unwrap())).await, 401);
+    }
+    world.gateway.write_history().await;
+    let told = world.gateway.store.list_history("alice", None, 1_000).unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].count, 100);
+}
+
+#[tokio::test]
+async fn threat_41_s17_a_link_that_nobody_finishes_writes_nothing() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let answer = world.get("/.wayleave/link?owner=alice", None).await;
+    assert_eq!(answer.status(), 303);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+    let to = url::Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
+    let state = to.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    assert!(!cookie.contains(&state), "it is sealed");
+    assert_eq!(world.asked.pushed.load(Ordering::SeqCst), 0);
+    assert!(world.gateway.store.take_begun(&state, Timestamp(0)).await.unwrap().is_none(), "no row");
+    // of another browser, or made up
+    for cookie in ["", "wl_link=made-up", "wl_link=", &format!("wl_link={state}")] {
+        let request = Request::get(format!("/.wayleave/callback?state={state}&code=c")).header("cookie", cookie);
+        let router = world.gateway.clone().router();
+        let answer = tower::ServiceExt::oneshot(router, request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 400, "{cookie}");
+    }
+}
