@@ -116,7 +116,8 @@ pub async fn serve_reading<S>(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(at_once);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Some(Duration::from_secs(20)));
     let graceful = GracefulShutdown::new();
-    let trusted = Arc::new(trusted_proxies);
+    // a listener of both families sees IPv4 in the clothes of IPv6
+    let trusted: Arc<Vec<IpAddr>> = Arc::new(trusted_proxies.into_iter().map(canonical).collect());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -134,7 +135,7 @@ pub async fn serve_reading<S>(
         let _ = stream.set_nodelay(true);
         let (site, trusted, metrics) = (site.clone(), trusted.clone(), metrics.clone());
         let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let request = stamped(request.map(Body::new), peer.ip(), &trusted);
+            let request = stamped(request.map(Body::new), canonical(peer.ip()), &trusted);
             let site = site.clone();
             let counted = metrics.clone().map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
             async move {
@@ -214,9 +215,9 @@ fn stamped(mut request: Request<Body>, peer: IpAddr, trusted: &[IpAddr]) -> Requ
     let peer = canonical(peer);
     let address = client_address(peer, request.headers(), trusted);
     request.extensions_mut().insert(PeerAddress(address));
+    request.extensions_mut().insert(Caller(address));
     if is_trusted(peer, trusted) {
         request.extensions_mut().insert(FromTrustedProxy);
-    request.extensions_mut().insert(Caller(address));
     }
     request
 }
@@ -232,42 +233,50 @@ fn client_address(peer: IpAddr, headers: &http::HeaderMap, trusted: &[IpAddr]) -
         return peer;
     }
     let forwarded = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or_default());
-    let chain: Vec<&str> = forwarded.flat_map(|list| list.split(',')).map(str::trim).collect();
+    let chain: Vec<&str> = forwarded.flat_map(|list| list.split(',')).collect();
     let mut last = peer;
     for one in chain.into_iter().rev() {
-        let Ok(address) = one.parse::<IpAddr>().map(canonical) else { return last };
+        // what is before something that does not read was written by nobody who is believed
+        let Some(address) = forwarded_address(one.trim()) else { return last };
         last = address;
         if !is_trusted(address, trusted) {
-            return address;
+            break;
         }
     }
     last
+}
+
+/// An address, which some proxies write with a port.
+fn forwarded_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    address.map(canonical)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Row 38: on `[::]` an IPv4 proxy is the one of the configuration, and what it forwards is one address.
     #[test]
-    fn threat_38_s25_who_calls_is_one_address_in_one_form() {
-        let trusted: Vec<IpAddr> = ["192.0.2.1", "::ffff:192.0.2.2"].iter().map(|one| one.parse().unwrap()).collect();
-        let called = |peer: &str, forwarded: &[&str]| {
-            let mut request = Request::builder().uri("/");
-            for value in forwarded {
-                request = request.header("x-forwarded-for", *value);
+    fn threat_38_s25_a_trusted_proxy_is_known_in_either_family() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let seen = |peer: &str, forwarded: &[&str]| {
+            let mut request = Request::new(Body::empty());
+            for line in forwarded {
+                request.headers_mut().append("x-forwarded-for", line.parse().unwrap());
             }
-            let request = stamped(request.body(Body::empty()).unwrap(), peer.parse().unwrap(), &trusted);
-            let is_proxy = request.extensions().get::<FromTrustedProxy>().is_some();
-            (request.extensions().get::<PeerAddress>().unwrap().0.to_string(), is_proxy)
+            let trusted: Vec<_> = ["192.0.2.1", "::ffff:192.0.2.2", "2001:db8::1"].map(|text| canonical(ip(text))).into();
+            let stamped = stamped(request, canonical(ip(peer)), &trusted);
+            (stamped.extensions().get::<PeerAddress>().unwrap().0, stamped.extensions().get::<FromTrustedProxy>().is_some())
         };
-        let through = |address: &str| (address.to_owned(), true);
-        for proxy in ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "::ffff:192.0.2.2"] {
-            assert_eq!(called(proxy, &["198.51.100.7"]), through("198.51.100.7"), "{proxy}");
-            assert_eq!(called(proxy, &["203.0.113.9, ::ffff:198.51.100.7", "192.0.2.1"]), through("198.51.100.7"));
-            // what nobody can read hides what stands before it
-            assert_eq!(called(proxy, &["203.0.113.9, unknown"]).0, proxy.trim_start_matches("::ffff:"));
-            assert_eq!(called(proxy, &["203.0.113.9, 198.51.100.7:4711, 192.0.2.1"]), through("192.0.2.1"));
+        for proxy in ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "::ffff:192.0.2.2", "2001:db8::1"] {
+            assert_eq!(seen(proxy, &["::ffff:203.0.113.9"]), (ip("203.0.113.9"), true), "{proxy}");
+            assert_eq!(seen(proxy, &["198.51.100.7, 203.0.113.9:4711"]), (ip("203.0.113.9"), true), "{proxy}");
+            assert_eq!(seen(proxy, &["198.51.100.7", "203.0.113.9, ::ffff:192.0.2.1"]), (ip("203.0.113.9"), true), "{proxy}");
+            assert_eq!(seen(proxy, &["198.51.100.7, unknown"]).0, canonical(ip(proxy)), "nothing before what does not read");
+            assert_eq!(seen(proxy, &["[2001:db8::9]:80"]), (ip("2001:db8::9"), true), "{proxy}");
         }
-        assert_eq!(called("::ffff:198.51.100.7", &["192.0.2.1"]), ("198.51.100.7".to_owned(), false));
+        assert_eq!(seen("::ffff:203.0.113.9", &["198.51.100.7"]), (ip("203.0.113.9"), false));
     }
 }
