@@ -53,10 +53,18 @@ pub fn normalize_domain(domain: &str) -> Option<String> {
     let (unicode, valid) = idna::domain_to_unicode(&ascii);
     let unchanged = lowered.split('.').zip(unicode.split('.')).all(|(had, label)| had.is_ascii() || had == label);
     let same_count = lowered.split('.').count() == unicode.split('.').count();
-    let last = ascii.rsplit('.').next().unwrap_or_default();
-    let numeric = last.bytes().all(|byte| byte.is_ascii_digit());
-    let fits = valid.is_ok() && unchanged && same_count && !numeric && ascii.len() <= MAX_DOMAIN_BYTES;
+    let fits = valid.is_ok() && unchanged && same_count && !ends_in_number(&ascii) && ascii.len() <= MAX_DOMAIN_BYTES;
     fits.then_some(ascii)
+}
+
+/// Whether the last label is a number, as URLs write numbers: such a name is an IPv4 address to whoever opens it (`0x7f` is
+/// 0.0.0.127).
+fn ends_in_number(domain: &str) -> bool {
+    let last = domain.rsplit('.').next().unwrap_or_default();
+    match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => last.bytes().all(|byte| byte.is_ascii_digit()),
+    }
 }
 
 /// A letter in lower case, where that is one letter and of the same kind: a Kelvin sign does not become a k.
@@ -146,6 +154,9 @@ mod tests {
             "\"bob\"@bar.example",
             "bob@[127.0.0.1]",
             "bob@127.0.0.1",
+            "bob@0x7f",
+            "bob@127.0.0.0x1",
+            "bob@bar.0X",
             "bob@bar.example.",
             "bob@.bar.example",
             "bob@bar..example",
