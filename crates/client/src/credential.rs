@@ -2,7 +2,7 @@
 //! DID itself, in its document (did:web), or in a client's key set. Called where credentials are registered and where
 //! tokens signed by them are checked: authorization server and resource server.
 
-use jose::{KeySet, PublicKey, did};
+use jose::{KeySet, did};
 use outbound::{Outbound, Request};
 use serde_json::Value;
 use types::credential::CredentialType;
@@ -83,44 +83,13 @@ async fn fetch(outbound: &Outbound, url: &str) -> Result<Value, CredentialError>
 /// The document of a did:web, fetched by the guarded client; it must be of that DID.
 async fn keys_of_did_web(outbound: &Outbound, did: &str) -> Result<KeySet, CredentialError> {
     let none = || CredentialError::Unusable(format!("`{did}` has no document with a usable key"));
-    let document = fetch(outbound, &did_web_url(did).ok_or_else(none)?).await?;
-    if document.get("id").and_then(Value::as_str) != Some(did) {
-        return Err(none());
-    }
-    let methods = document.get("verificationMethod").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut keys = Vec::new();
-    for method in &methods {
-        let id = method.get("id").and_then(Value::as_str).filter(|id| id.starts_with(did));
-        let key = method.get("publicKeyJwk").and_then(|jwk| PublicKey::from_jwk(jwk).ok());
-        if let (Some(id), Some(key)) = (id, key) {
-            keys.push(key.clone().with_kid(id.to_owned()));
-            keys.push(key.with_kid(did.to_owned()));
-        }
-    }
-    if keys.is_empty() { Err(none()) } else { Ok(KeySet::new(keys)) }
-}
-
-/// Where the document of a did:web is (its method's specification, 3.2).
-fn did_web_url(did: &str) -> Option<String> {
-    let parts: Vec<String> = did.strip_prefix("did:web:")?.split(':').map(|part| part.replace("%3A", ":")).collect();
-    let (host, path) = parts.split_first()?;
-    let fits = !host.is_empty() && parts.iter().all(|part| !part.contains(['/', '?', '#', '@', '%']));
-    let path = if path.is_empty() { "/.well-known".to_owned() } else { format!("/{}", path.join("/")) };
-    fits.then(|| format!("https://{host}{path}/did.json"))
+    let document = fetch(outbound, &did::document_url(did).ok_or_else(none)?).await?;
+    did::keys_in_document(did, &document).map_err(|_| none())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_did_web_leads_to_its_document_and_nowhere_else() {
-        assert_eq!(did_web_url("did:web:a.example").as_deref(), Some("https://a.example/.well-known/did.json"));
-        assert_eq!(did_web_url("did:web:a.example%3A8443:u:alice").as_deref(), Some("https://a.example:8443/u/alice/did.json"));
-        for did in ["did:web:", "did:web:a/b", "did:web:a.example:..%2f", "did:web:u@a.example", "did:key:z"] {
-            assert_eq!(did_web_url(did), None, "{did}");
-        }
-    }
 
     #[test]
     fn s41_what_is_wrong_with_a_credential_is_said_by_its_member() {

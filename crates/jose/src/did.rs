@@ -1,8 +1,9 @@
 //! Decentralized identifiers whose key is in the identifier: did:key and did:jwk. Nothing is looked up. Called for
-//! resource owner credentials (protocol.md 3). A did:web names a place; whoever resolves it fetches, and hands in keys.
+//! resource owner credentials (protocol.md 3). A did:web names a place: where its document is, and which keys stand in it, is
+//! said here too; whoever resolves it fetches.
 
 use crate::base64url;
-use crate::jwk::{KeySet, PublicKey};
+use crate::jwk::{KeySet, PublicKey, is_of_small_order};
 use serde_json::Value;
 
 /// Multicodec prefix of an Ed25519 public key.
@@ -51,10 +52,53 @@ pub fn of_key(key: &PublicKey) -> String {
 fn key_of(multibase: &str) -> Result<PublicKey, BadDid> {
     let bytes = multibase.strip_prefix('z').and_then(|text| bs58::decode(text).into_vec().ok()).ok_or(BadDid::Key)?;
     if let Some(key) = bytes.strip_prefix(&ED25519).filter(|key| key.len() == 32) {
-        return Ok(PublicKey::ed25519(None, key));
+        return if is_of_small_order(key) { Err(BadDid::Key) } else { Ok(PublicKey::ed25519(None, key)) };
     }
     let key = bytes.strip_prefix(&P256).filter(|key| key.len() == 33).ok_or(BadDid::Key)?;
     PublicKey::p256_compressed(key).ok_or(BadDid::Key)
+}
+
+/// Where the document of a did:web is (its method's specification, 3.2); none where it is not written in the one way that
+/// leads to one place: a domain, a port after `%3A`, and path segments.
+pub fn document_url(did: &str) -> Option<String> {
+    let rest = did.strip_prefix("did:web:").filter(|_| did.len() <= MAX_DID)?;
+    let (domain, path) = rest.split_once(':').map_or((rest, None), |(domain, path)| (domain, Some(path)));
+    let (name, port) = domain.split_once("%3A").map_or((domain, None), |(name, port)| (name, Some(port)));
+    let port = match port {
+        Some(port) => format!(":{}", port.parse::<u16>().ok().filter(|number| number.to_string() == port)?),
+        None => String::new(),
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_segment = |text: &str| text != "." && text != ".." && !text.is_empty() && text.chars().all(plain);
+    let path = match path {
+        Some(path) if path.split(':').all(is_segment) => path.replace(':', "/"),
+        Some(_) => return None,
+        None => ".well-known".to_owned(),
+    };
+    // a name in capitals, or of another script, has another spelling
+    types::email::normalize_domain(name).filter(|normal| normal == name)?;
+    Some(format!("https://{name}{port}/{path}/did.json"))
+}
+
+/// The keys in the document of a did:web, each under its own id and under the DID. A document of another DID has none, nor do
+/// methods of others count.
+pub fn keys_in_document(did: &str, document: &Value) -> Result<KeySet, BadDid> {
+    if document.get("id").and_then(Value::as_str) != Some(did) {
+        return Err(BadDid::Key);
+    }
+    let methods = document.get("verificationMethod").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut keys = Vec::new();
+    for method in methods {
+        // an id may be written in whole, or from its fragment on (DID Core 3.2.2)
+        let id = method.get("id").and_then(Value::as_str).unwrap_or_default();
+        let fragment = id.strip_prefix(did).unwrap_or(id).strip_prefix('#').filter(|text| !text.is_empty());
+        let key = method.get("publicKeyJwk").and_then(|jwk| PublicKey::from_jwk(jwk).ok());
+        if let (Some(fragment), Some(key)) = (fragment, key) {
+            keys.push(key.clone().with_kid(format!("{did}#{fragment}")));
+            keys.push(key.with_kid(did.to_owned()));
+        }
+    }
+    if keys.is_empty() { Err(BadDid::Key) } else { Ok(KeySet::new(keys)) }
 }
 
 #[cfg(test)]
@@ -112,5 +156,59 @@ mod tests {
             assert!(keys_of(did).is_err(), "{did}");
         }
         assert!(keys_of(&format!("did:key:z{}", "1".repeat(5_000))).is_err());
+    }
+
+    #[test]
+    fn a_did_web_leads_to_its_document_and_nowhere_else() {
+        let leads = |did: &str| document_url(did);
+        assert_eq!(leads("did:web:a.example").as_deref(), Some("https://a.example/.well-known/did.json"));
+        assert_eq!(leads("did:web:a.example%3A8443:u:alice").as_deref(), Some("https://a.example:8443/u/alice/did.json"));
+        for did in [
+            "did:web:",
+            "did:web:a/b",
+            "did:web:a.example:..%2f",
+            "did:web:u@a.example",
+            "did:key:z",
+            "did:web:a.example:..:bob",
+            "did:web:a.example:.",
+            "did:web:a.example:",
+            "did:web:a.example::bob",
+            "did:web:a\\b.example",
+            "did:web:a.example%3A",
+            "did:web:a.example%3A0443",
+            "did:web:a.example%3A99999",
+            "did:web:a.example%3a8443",
+            "did:web:a.example%3A1%3A2",
+            "did:web:A.example",
+            "did:web:b\u{fc}cher.example",
+            "did:web:127.0.0.1",
+            "did:web:0x7f",
+            "did:web:[::1]",
+            "did:web:a.example:b%20c",
+            "did:web:a.example:b c",
+            "did:web:a.example#1",
+            "did:web:a.example?x",
+        ] {
+            assert_eq!(leads(did), None, "{did}");
+        }
+    }
+
+    #[test]
+    fn a_document_speaks_for_its_own_did_alone() {
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let document = |did: &str, id: &str| {
+            let jwk = key.public().to_jwk();
+            json!({"id": did, "verificationMethod": [{"id": id, "type": "JsonWebKey2020", "controller": did, "publicKeyJwk": jwk}]})
+        };
+        let did = "did:web:a.example";
+        for id in ["did:web:a.example#1", "#1"] {
+            let keys = keys_in_document(did, &document(did, id)).unwrap();
+            assert!(keys.candidates(Some("did:web:a.example#1"), "EdDSA").next().is_some(), "{id}");
+            assert!(keys.candidates(Some("did:web:a.example#2"), "EdDSA").next().is_none(), "{id}");
+        }
+        for id in ["did:web:a.example.evil.example#1", "did:web:b.example#1", "did:web:a.example", "#", "1"] {
+            assert!(keys_in_document(did, &document(did, id)).is_err(), "{id}");
+        }
+        assert!(keys_in_document(did, &document("did:web:b.example", "#1")).is_err());
     }
 }

@@ -47,6 +47,9 @@ pub struct PublicKey {
     material: Material,
 }
 
+/// Members of private and of shared keys (RFC 7518 6.2.2, 6.3.2 and 6.4).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
 /// Why a JWK was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadJwk {
@@ -60,18 +63,61 @@ pub enum BadJwk {
     Member(&'static str),
 }
 
+fn is_for_verifying(operations: &Value) -> bool {
+    operations.as_array().is_some_and(|all| all.iter().any(|one| one.as_str() == Some("verify")))
+}
+
+/// What the seven encodings of points of small order are, but for the sign in their last bit.
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    padded(0, 0, 0),
+    padded(1, 0, 0),
+    padded(0xec, 0xff, 0x7f),
+    padded(0xed, 0xff, 0x7f),
+    padded(0xee, 0xff, 0x7f),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05,
+        0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa,
+        0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+];
+
+const fn padded(first: u8, between: u8, last: u8) -> [u8; 32] {
+    let mut all = [between; 32];
+    let [begin, .., end] = &mut all;
+    *begin = first;
+    *end = last;
+    all
+}
+
+/// Whether an Ed25519 key is a point of small order: one signature of such a key is good for everything, so it says nothing.
+pub(crate) fn is_of_small_order(key: &[u8]) -> bool {
+    let Some((last, begin)) = key.split_last() else { return true };
+    SMALL_ORDER.iter().any(|point| point.split_last().is_some_and(|(end, rest)| rest == begin && *end == last & 0x7f))
+}
+
+fn sound(key: Vec<u8>) -> Result<Vec<u8>, BadJwk> {
+    if is_of_small_order(&key) { Err(BadJwk::Unsupported) } else { Ok(key) }
+}
+
 impl PublicKey {
     /// Reads a JWK. Private members are refused: whoever publishes them has lost the key.
     pub fn from_jwk(jwk: &Value) -> Result<Self, BadJwk> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let kty = text("kty").ok_or(BadJwk::Shape)?;
-        if ["d", "p", "q", "k"].iter().any(|name| jwk.get(name).is_some()) {
+        if PRIVATE_MEMBERS.iter().any(|name| jwk.get(name).is_some()) {
             return Err(BadJwk::Private);
+        }
+        // RFC 7517 4.3: a key whose operations are named is for those alone
+        if jwk.get("key_ops").is_some_and(|operations| !is_for_verifying(operations)) {
+            return Err(BadJwk::Unsupported);
         }
         let bytes = |name: &'static str| text(name).and_then(base64url::decode).ok_or(BadJwk::Member(name));
         let sized = |name: &'static str| bytes(name).and_then(|b| if b.len() == 32 { Ok(b) } else { Err(BadJwk::Member(name)) });
         let material = match (kty, text("crv")) {
-            ("OKP", Some("Ed25519")) => Material::Ed25519(sized("x")?),
+            ("OKP", Some("Ed25519")) => Material::Ed25519(sized("x").and_then(sound)?),
             ("EC", Some("P-256")) => Material::P256 { x: sized("x")?, y: sized("y")? },
             ("RSA", _) => {
                 let (n, e) = (bytes("n")?, bytes("e")?);

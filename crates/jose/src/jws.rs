@@ -3,8 +3,8 @@
 
 use crate::base64url;
 use crate::jwk::{KeySet, PublicKey};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::ops::Deref;
 
@@ -59,8 +59,14 @@ pub struct Header {
     pub alg: String,
     pub typ: Option<String>,
     pub kid: Option<String>,
+    /// There even where it is `null`.
+    #[serde(default, deserialize_with = "present")]
     crit: Option<Value>,
     pub(crate) jwk: Option<Value>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// A JWS that nobody has checked yet. Its payload may only be used to find the key.
@@ -193,6 +199,7 @@ mod tests {
         assert_eq!(verify(&with(json!({"alg": "EdDSA"})), &keys), Err(JwsError::NoKey));
         assert_eq!(verify(&with(json!({"alg": "RS256", "kid": "../../etc/passwd"})), &keys), Err(JwsError::NoKey));
         assert_eq!(verify(&with(json!({"alg": "RS256", "crit": ["exp"]})), &keys), Err(JwsError::Critical));
+        assert_eq!(verify(&with(json!({"alg": "RS256", "crit": null})), &keys), Err(JwsError::Critical));
         let mine = SigningKey::generate(Algorithm::EdDsa).unwrap();
         let header = json!({"alg": "EdDSA", "jwk": mine.public().to_jwk(), "jku": "https://evil.example/jwks"});
         let forged = mine.sign_with_header(&header, &json!({"sub": "alice"})).unwrap();
@@ -207,6 +214,21 @@ mod tests {
     fn private_and_weak_keys_are_not_published_keys() {
         let private = json!({"kty": "OKP", "crv": "Ed25519", "x": base64url::encode([1; 32]), "d": base64url::encode([1; 32])});
         assert!(KeySet::from_json(&json!({"keys": [private]})).is_none());
+        for member in ["p", "q", "dp", "dq", "qi", "oth", "k"] {
+            let key = json!({"kty": "RSA", "n": base64url::encode([255; 256]), "e": "AQAB", member: "AQ"});
+            assert!(KeySet::from_json(&json!({"keys": [key]})).is_none(), "{member}");
+        }
+        for operations in [json!([]), json!(["sign"]), json!("verify"), json!(null)] {
+            let key = json!({"kty": "OKP", "crv": "Ed25519", "x": base64url::encode([3; 32]), "key_ops": operations});
+            assert!(KeySet::from_json(&json!({"keys": [key]})).unwrap().is_empty(), "{operations}");
+        }
+        for (first, rest, last) in
+            [(0, 0, 0), (1, 0, 0), (1, 0, 0x80), (0xec, 0xff, 0x7f), (0xed, 0xff, 0xff), (0xee, 0xff, 0x7f)]
+        {
+            let point = [&[first][..], &[rest; 30], &[last]].concat();
+            let key = json!({"kty": "OKP", "crv": "Ed25519", "x": base64url::encode(point)});
+            assert!(KeySet::from_json(&json!({"keys": [key]})).unwrap().is_empty(), "a point of small order");
+        }
         let weak = json!({"kty": "RSA", "n": base64url::encode([255; 128]), "e": "AQAB"});
         assert!(KeySet::from_json(&json!({"keys": [weak]})).unwrap().is_empty());
     }

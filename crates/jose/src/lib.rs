@@ -9,6 +9,7 @@
 
 pub mod ambient;
 pub mod base64url;
+mod cbor;
 pub mod delegation;
 pub mod did;
 pub mod digest;

@@ -31,21 +31,29 @@ impl Device {
         }
     }
 
-    /// The key as DER, and as it stands in CBOR (its bytes are what counts here).
-    fn key(&self) -> (Vec<u8>, Vec<u8>) {
+    /// The key as SubjectPublicKeyInfo.
+    fn der(&self) -> Vec<u8> {
         match self {
-            Self::P256(pair) => {
-                let point = pair.public_key().as_ref();
-                ([&P256_PREFIX, point].concat(), [&[0x58, 32], &point[1..33], &[0x22, 0x58, 32], &point[33..]].concat())
-            }
-            Self::Ed25519(pair) => {
-                let key = pair.public_key().as_ref();
-                ([&ED25519_PREFIX, key].concat(), key.to_vec())
-            }
+            Self::P256(pair) => [&P256_PREFIX, pair.public_key().as_ref()].concat(),
+            Self::Ed25519(pair) => [&ED25519_PREFIX, pair.public_key().as_ref()].concat(),
             Self::Rsa(pair) => {
                 let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
-                let modulus = pair.public_key().modulus().big_endian_without_leading_zero().to_vec();
-                (der.as_ref().to_vec(), modulus)
+                der.as_ref().to_vec()
+            }
+        }
+    }
+
+    /// The key as COSE_Key.
+    fn cose(&self) -> Vec<u8> {
+        match self {
+            Self::P256(pair) => {
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+                [&[0xa5, 1, 2, 3, 0x26, 0x20, 1, 0x21, 0x58, 32], x, &[0x22, 0x58, 32], y].concat()
+            }
+            Self::Ed25519(pair) => [&[0xa4, 1, 1, 3, 0x27, 0x20, 6, 0x21, 0x58, 32], pair.public_key().as_ref()].concat(),
+            Self::Rsa(pair) => {
+                let modulus = pair.public_key().modulus().big_endian_without_leading_zero();
+                [&[0xa4, 1, 3, 3, 0x39, 1, 0, 0x20, 0x59, 1, 0], modulus, &[0x21, 0x43, 1, 0, 1]].concat()
             }
         }
     }
@@ -76,11 +84,11 @@ const ID: [u8; 16] = [9; 16];
 
 /// What the device says about its new key.
 fn attested_data(device: &Device, flags: u8) -> String {
-    base64url::encode([data(PARTY.id, flags, 0), vec![0; 16], vec![0, 16], ID.to_vec(), device.key().1].concat())
+    base64url::encode([data(PARTY.id, flags, 0), vec![0; 16], vec![0, 16], ID.to_vec(), device.cose()].concat())
 }
 
 fn registered(device: &Device) -> Passkey {
-    let (client_data, der) = (said("webauthn.create", "c", PARTY.origin), base64url::encode(device.key().0));
+    let (client_data, der) = (said("webauthn.create", "c", PARTY.origin), base64url::encode(device.der()));
     let (id, authenticator_data) = (base64url::encode(ID), attested_data(device, 0x45));
     let answer = Registration {
         id: &id,
@@ -123,6 +131,12 @@ fn an_answer_to_another_question_does_not_count() {
     let framed = base64url::encode(
         json!({"type": "webauthn.get", "challenge": "d", "origin": PARTY.origin, "crossOrigin": true}).to_string(),
     );
+    let twice =
+        base64url::encode(r#"{"type":"webauthn.create","type":"webauthn.get","challenge":"d","origin":"https://as.example"}"#);
+    let on_top = base64url::encode(
+        json!({"type": "webauthn.get", "challenge": "d", "origin": PARTY.origin, "topOrigin": "https://evil.example"})
+            .to_string(),
+    );
     for (client_data, data, wrong) in [
         (said("webauthn.get", "another", PARTY.origin), data(PARTY.id, 0x05, 1), E::Context),
         (said("webauthn.create", "d", PARTY.origin), data(PARTY.id, 0x05, 1), E::Context),
@@ -134,10 +148,32 @@ fn an_answer_to_another_question_does_not_count() {
         (good.clone(), data(PARTY.id, 0x05, 1)[..36].to_vec(), E::Form),
         (good.clone(), vec![], E::Form),
         (base64url::encode("no JSON"), data(PARTY.id, 0x05, 1), E::Form),
+        (twice, data(PARTY.id, 0x05, 1), E::Form),
+        (on_top, data(PARTY.id, 0x05, 1), E::Context),
+        // backed up, and cannot be
+        (good.clone(), data(PARTY.id, 0x15, 1), E::Form),
+        // bytes that belong to nothing; extensions that are none, or not there
+        (good.clone(), [data(PARTY.id, 0x05, 1), vec![0xa0]].concat(), E::Form),
+        (good.clone(), [data(PARTY.id, 0x85, 1), vec![0x80]].concat(), E::Form),
+        (good.clone(), [data(PARTY.id, 0x85, 1), vec![0xa0, 0]].concat(), E::Form),
+        (good.clone(), data(PARTY.id, 0x85, 1), E::Form),
     ] {
         let (authenticator_data, signature) = answer(device, &client_data, data);
         let sent = Assertion { client_data: &client_data, authenticator_data: &authenticator_data, signature: &signature };
         assert_eq!(passkey.verify(&sent, &PARTY, "d"), Err(wrong), "{client_data}");
+    }
+}
+
+#[test]
+fn backups_and_extensions_are_no_obstacle() {
+    let device = &Device::all()[0];
+    let said = said("webauthn.get", "d", PARTY.origin);
+    for data in
+        [data(PARTY.id, 0x0d, 1), data(PARTY.id, 0x1d, 1), [data(PARTY.id, 0x85, 1), vec![0xa1, 0x61, b'x', 0xf5]].concat()]
+    {
+        let (authenticator_data, signature) = answer(device, &said, data);
+        let sent = Assertion { client_data: &said, authenticator_data: &authenticator_data, signature: &signature };
+        assert!(registered(device).verify(&sent, &PARTY, "d").is_ok(), "{authenticator_data}");
     }
 }
 
@@ -147,7 +183,7 @@ fn a_key_that_is_not_the_devices_is_not_registered() {
     let devices = Device::all();
     for device in &devices {
         let (id, client_data) = (base64url::encode(ID), said("webauthn.create", "c", PARTY.origin));
-        let (authenticator_data, der) = (attested_data(device, 0x45), base64url::encode(device.key().0));
+        let (authenticator_data, der) = (attested_data(device, 0x45), base64url::encode(device.der()));
         let good = Registration {
             id: &id,
             client_data: &client_data,
@@ -158,12 +194,12 @@ fn a_key_that_is_not_the_devices_is_not_registered() {
         assert!(register(&good, &PARTY, "c").is_ok());
         let (other_id, without) = (base64url::encode([8; 16]), attested_data(device, 0x05));
         let fresh = Device::all().into_iter().find(|one| one.algorithm() == device.algorithm()).unwrap();
-        let foreign = base64url::encode(fresh.key().0);
+        let foreign = base64url::encode(fresh.der());
         assert_eq!(register(&Registration { public_key: &foreign, ..good.clone() }, &PARTY, "c"), Err(E::Form));
         assert_eq!(register(&Registration { id: &other_id, ..good.clone() }, &PARTY, "c"), Err(E::Form));
         assert_eq!(register(&Registration { authenticator_data: &without, ..good.clone() }, &PARTY, "c"), Err(E::Form));
         assert_eq!(register(&Registration { algorithm: -37, ..good.clone() }, &PARTY, "c"), Err(E::Algorithm));
-        assert_eq!(register(&Registration { public_key: "", ..good.clone() }, &PARTY, "c"), Err(E::Algorithm));
+        assert_eq!(register(&Registration { public_key: "", ..good.clone() }, &PARTY, "c"), Err(E::Form));
         let long = "A".repeat(MAX_PART + 1);
         assert_eq!(register(&Registration { public_key: &long, ..good.clone() }, &PARTY, "c"), Err(E::Form));
         assert_eq!(register(&good, &PARTY, "d"), Err(E::Context));
