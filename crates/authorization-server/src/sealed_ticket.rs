@@ -59,21 +59,7 @@ impl AuthorizationServer {
 
     /// The ticket's text; `None` if it does not fit with its permissions inside.
     pub(crate) async fn seal_ticket(&self, ticket: &Ticket) -> Result<Option<String>, Failure> {
-        let sealed = Sealed {
-            f: FORM,
-            p: base64url::encode(ticket.process),
-            n: ticket.step,
-            c: ticket.client.clone(),
-            o: ticket.owner.clone(),
-            r: ticket.resource_server.clone(),
-            g: ticket.pat_grant.clone(),
-            e: ticket.expires,
-            s: ticket.stored,
-            w: ticket.signer.clone(),
-            b: ticket.not_before,
-            q: ticket.permissions.iter().map(|p| (p.resource_id.clone(), p.resource_scopes.clone())).collect(),
-        };
-        let plain = serde_json::to_vec(&sealed).map_err(internal)?;
+        let plain = pack(ticket).map_err(internal)?;
         let day = self.now().day();
         let key = self.ticket_key(day).await?;
         let body = key.seal(&plain, &self.ticket_context(), &*self.identity.randomness).map_err(internal)?;
@@ -85,15 +71,7 @@ impl AuthorizationServer {
     /// Opens a ticket; `None` for anything that is no ticket of ours. Says nothing about expiry or
     /// whether it was used.
     pub(crate) async fn open_ticket(&self, text: &str) -> Result<Option<Ticket>, Failure> {
-        if text.len() > MAX_CHARACTERS {
-            return Ok(None);
-        }
-        let Some((day, body)) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_at_checked(1)) else { return Ok(None) };
-        let (Ok(quarter), Some(body)) = (day.parse::<i64>(), base64url::decode(body)) else { return Ok(None) };
-        let today = self.now().day();
-        let Some(day) = (0..4_i64).map(|back| today.saturating_sub(back)).find(|day| day.rem_euclid(4) == quarter) else {
-            return Ok(None);
-        };
+        let Some(SealedText { day, body }) = split(text, self.now().day()) else { return Ok(None) };
         // an old key may be gone, and then so are its tickets; only today's is made here
         let key = match self.identity.keys.secret(&key_name(day)) {
             Some(key) => key,
@@ -103,7 +81,48 @@ impl AuthorizationServer {
     }
 }
 
-fn unpack(plain: &[u8]) -> Option<Ticket> {
+/// The text of a ticket, taken apart and still closed.
+#[doc(hidden)]
+pub struct SealedText {
+    pub day: i64,
+    pub body: Vec<u8>,
+}
+
+/// Takes a text apart that may be a ticket of one of the last four days. Open to the properties in `fuzz/`, as are [`pack`]
+/// and [`unpack`].
+#[doc(hidden)]
+pub fn split(text: &str, today: i64) -> Option<SealedText> {
+    if text.len() > MAX_CHARACTERS {
+        return None;
+    }
+    let (quarter, body) = text.strip_prefix(PREFIX)?.split_at_checked(1)?;
+    let (quarter, body) = (quarter.parse::<i64>().ok()?, base64url::decode(body)?);
+    let day = (0..4_i64).map(|back| today.saturating_sub(back)).find(|day| day.rem_euclid(4) == quarter)?;
+    Some(SealedText { day, body })
+}
+
+/// What is sealed of a ticket.
+#[doc(hidden)]
+pub fn pack(ticket: &Ticket) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&Sealed {
+        f: FORM,
+        p: base64url::encode(ticket.process),
+        n: ticket.step,
+        c: ticket.client.clone(),
+        o: ticket.owner.clone(),
+        r: ticket.resource_server.clone(),
+        g: ticket.pat_grant.clone(),
+        e: ticket.expires,
+        s: ticket.stored,
+        w: ticket.signer.clone(),
+        b: ticket.not_before,
+        q: ticket.permissions.iter().map(|p| (p.resource_id.clone(), p.resource_scopes.clone())).collect(),
+    })
+}
+
+/// The ticket that was packed.
+#[doc(hidden)]
+pub fn unpack(plain: &[u8]) -> Option<Ticket> {
     let sealed: Sealed = serde_json::from_slice(plain).ok()?;
     let process: ProcessId = base64url::decode(&sealed.p)?.try_into().ok()?;
     let permission = |(resource_id, resource_scopes)| PermissionRequest { resource_id, resource_scopes };

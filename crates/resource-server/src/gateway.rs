@@ -19,6 +19,8 @@ mod management;
 mod owner;
 mod parts;
 mod passage;
+#[doc(hidden)]
+pub mod parsers;
 mod path;
 mod peer;
 mod registration;

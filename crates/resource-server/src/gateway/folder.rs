@@ -30,22 +30,10 @@ impl Folder {
     }
 
     pub(super) async fn exists(&self, path: &CanonicalPath) -> bool {
-        match self.place(path) {
+        match place_in(&self.root, path) {
             Some(place) => tokio::fs::try_exists(place).await.unwrap_or(false),
             None => false,
         }
-    }
-
-    /// None where a name begins with a dot.
-    fn place(&self, path: &CanonicalPath) -> Option<PathBuf> {
-        let mut place = self.root.clone();
-        for segment in path.segments() {
-            if segment.starts_with('.') {
-                return None;
-            }
-            place.push(segment);
-        }
-        Some(place)
     }
 
     /// A link inside the folder must not lead out of it.
@@ -57,7 +45,7 @@ impl Folder {
     }
 
     pub(super) async fn serve(&self, parts: &Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Response {
-        let Some(place) = self.place(path) else { return plain(StatusCode::NOT_FOUND, "Nothing is here.") };
+        let Some(place) = place_in(&self.root, path) else { return plain(StatusCode::NOT_FOUND, "Nothing is here.") };
         if !self.is_inside(&place).await {
             return plain(StatusCode::NOT_FOUND, "Nothing is here.");
         }
@@ -95,6 +83,18 @@ impl Folder {
     }
 }
 
+/// Where a path leads in a folder; none where a name begins with a dot.
+pub(super) fn place_in(root: &Path, path: &CanonicalPath) -> Option<PathBuf> {
+    let mut place = root.to_owned();
+    for segment in path.segments() {
+        if segment.starts_with('.') {
+            return None;
+        }
+        place.push(segment);
+    }
+    Some(place)
+}
+
 async fn delete(place: &Path) -> io::Result<Response> {
     tokio::fs::remove_file(place).await?;
     super::parts::sync_folder_of(place).await?;
@@ -108,7 +108,7 @@ fn empty(status: StatusCode) -> Response {
 }
 
 /// A file, whole or in the ranges that were asked for, or nothing new since the client has it (RFC 9110 13, 14).
-async fn read(place: &Path, parts: &Parts) -> io::Result<Response> {
+pub(super) async fn read(place: &Path, parts: &Parts) -> io::Result<Response> {
     if tokio::fs::metadata(place).await?.is_dir() {
         return list(place).await;
     }

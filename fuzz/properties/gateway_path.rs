@@ -1,0 +1,32 @@
+//! What the gateway judges is what it forwards: a path that is taken has one form, which leads nowhere but down.
+
+use resource_server::gateway::parsers::{parse_path, place_of};
+use std::path::{Component, Path};
+
+pub(crate) fn holds(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Some(path) = parse_path(text) else { return };
+    let again = parse_path(&path.encoded).expect("what is forwarded is taken");
+    assert_eq!((&again.segments, &again.encoded), (&path.segments, &path.encoded), "once is enough");
+    assert!(path.encoded.starts_with('/') && path.encoded.is_ascii());
+    let lower = path.encoded.to_ascii_lowercase();
+    for bad in ["//", "/../", "/./", "%2f", "%5c", "%00", "\\", "?", "#", ";"] {
+        assert!(!lower.contains(bad), "{bad}: {lower}");
+    }
+    for segment in &path.segments {
+        assert!(!segment.is_empty() && segment != "." && segment != "..");
+        assert!(!segment.contains(|c: char| c.is_control() || "/\\;".contains(c)));
+    }
+    // whoever reads URLs by their standard goes to the same place
+    let url = url::Url::parse(&format!("http://service.example{}", path.encoded)).expect("a URL");
+    assert_eq!(url.path(), path.encoded);
+    assert_eq!((url.host_str(), url.query(), url.fragment()), (Some("service.example"), None, None));
+    let hidden = path.segments.iter().any(|segment| segment.starts_with('.'));
+    let place = place_of(Path::new("/folder"), text);
+    assert_eq!(place.is_none(), hidden, "names that begin with a dot are not there");
+    let Some(place) = place else { return };
+    assert!(place.starts_with("/folder"));
+    let below: Vec<_> = place.components().skip(2).collect();
+    assert_eq!(below.len(), path.segments.len());
+    assert!(below.iter().all(|one| matches!(one, Component::Normal(_))));
+}
