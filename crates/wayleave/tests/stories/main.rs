@@ -29,3 +29,4 @@ mod searching;
 mod services;
 mod stolen;
 mod unbelieved;
+mod uploading;

@@ -2,6 +2,7 @@
 //! counts what it is asked.
 
 use super::super::*;
+use axum::body::Body;
 use axum::extract::Path as PathOf;
 use axum::routing::get;
 use jose::{SystemClock, SystemRandomness};
@@ -108,7 +109,8 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
 pub(super) fn route(path: &str) -> Route {
     let scopes = [("GET".to_owned(), ScopeSet::parse("view").unwrap())].into();
     let (path, resource) = (path.to_owned(), path.to_owned());
-    Route { path, resource, also: vec![], owner: OwnerOf::Named("alice".into()), resource_type: None, scopes }
+    let owner = OwnerOf::Named("alice".into());
+    Route { path, resource, also: vec![], owner, resource_type: None, scopes, takes_web_sockets: false }
 }
 
 pub(super) const RESOURCE: &str = "https://photos.example";
@@ -140,6 +142,7 @@ impl World {
             management: None,
             owner_claim: "sub".into(),
             routes: vec![route("/{photo}")],
+            uploads: UploadLimits::default(),
         };
         let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
         let client = Client {
