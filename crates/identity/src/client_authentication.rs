@@ -46,6 +46,10 @@ impl Uses {
         }
         uses.1.insert(client.clone())
     }
+
+    fn forget(&self, client: &ClientId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.remove(client);
+    }
 }
 
 /// Fetched key sets of clients, kept five minutes.
@@ -91,7 +95,9 @@ impl Identity {
         }
         self.count_request(&client, credentials.address)?;
         if !client.declared && self.uses.is_first_of_day(&client.id, self.now()) {
-            self.store.commit(Changes::of(vec![Write::NoteUse(client.id.clone(), self.now())])).await?;
+            let noted = self.store.commit(Changes::of(vec![Write::NoteUse(client.id.clone(), self.now())])).await;
+            // what is not on disk is not noted: else a client in use is swept as unused
+            noted.inspect_err(|_| self.uses.forget(&client.id))?;
         }
         Ok(AuthenticatedClient(client))
     }
