@@ -17,10 +17,10 @@ mod history;
 mod link;
 mod management;
 mod owner;
-mod parts;
-mod passage;
 #[doc(hidden)]
 pub mod parsers;
+mod parts;
+mod passage;
 mod path;
 mod peer;
 mod registration;

@@ -127,10 +127,9 @@ fn under_watch(mut answer: Response, may_go_on: MayGoOn) -> Response {
     }
 }
 
-#[cfg(test)]
 impl Passing {
-    /// One that may.
-    pub(super) fn for_tests() -> Self {
+    /// A call that the gateway makes by itself, with nothing of a caller's.
+    pub(super) fn by_itself() -> Self {
         Self {
             may_go_on: Arc::new(|| std::future::ready(true).boxed()),
             was_cut: WasCut::default(),

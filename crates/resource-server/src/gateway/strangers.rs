@@ -5,7 +5,7 @@
 use super::admission::missing;
 use super::backend::Backend;
 use super::path::CanonicalPath;
-use super::{Behind, Gateway, Wanted};
+use super::{Behind, Gateway, Passing, Wanted};
 use crate::challenge::plain;
 use axum::response::Response;
 use http::StatusCode;
@@ -94,7 +94,9 @@ async fn is_answered(backend: &Backend, path: &CanonicalPath) -> bool {
     let mut request = http::Request::new(());
     *request.method_mut() = http::Method::HEAD;
     let (parts, ()) = request.into_parts();
-    let answer = tokio::time::timeout(PATIENCE, backend.forward(parts, axum::body::Body::empty(), path)).await;
+    let passing = Passing::by_itself();
+    let asked = backend.forward(parts, axum::body::Body::empty(), path, &passing);
+    let answer = tokio::time::timeout(PATIENCE, asked).await;
     answer.is_ok_and(|answer| {
         let status = answer.status().as_u16();
         !matches!(status, 404 | 410 | 500..) || status == 501

@@ -59,7 +59,7 @@ fn by_hand() -> (mpsc::Sender<Result<Bytes, io::Error>>, Body) {
 async fn put(folder: &Folder, path: &str, body: Body, allowed: &Arc<AtomicBool>) -> u16 {
     let limits = UploadLimits::default();
     let (body, was_cut) = incoming(body, Duration::from_secs(30), limits, may_go_on(allowed));
-    let passing = Passing { may_go_on: may_go_on(allowed), was_cut, ..Passing::for_tests() };
+    let passing = Passing { may_go_on: may_go_on(allowed), was_cut, ..Passing::by_itself() };
     let path = CanonicalPath::parse(path).unwrap();
     folder.serve(&parts_of("PUT"), body, &path, &passing).await.status().as_u16()
 }
@@ -140,7 +140,7 @@ async fn names_that_begin_with_a_dot_are_not_there() {
         let path = CanonicalPath::parse(path).unwrap();
         assert!(!folder.exists(&path).await);
         for method in ["GET", "HEAD", "PUT", "DELETE"] {
-            let passing = Passing { was_cut: WasCut::default(), ..Passing::for_tests() };
+            let passing = Passing { was_cut: WasCut::default(), ..Passing::by_itself() };
             let answer = folder.serve(&parts_of(method), Body::from("x"), &path, &passing).await;
             assert_eq!(answer.status(), 404, "{method}");
         }
