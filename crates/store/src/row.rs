@@ -122,3 +122,15 @@ pub(crate) fn passkey_row(p: &identity::passkey::AccountPasskey) -> Result<Row, 
 pub(crate) fn client_row(client: &identity::Client) -> Result<Row, identity::CommitError> {
     Ok(vec![client.id.as_str().into(), client.resource.clone().into(), body(client)?])
 }
+
+/// The row by which it is known that an RPT was signed: by the hour of its end first, so that what has ended is swept
+/// without a walk.
+pub(crate) fn signed_rpt_row(rpt: &rules::Rpt, jti: &str) -> Row {
+    vec![
+        rpt.expires.hour().into(),
+        rpt.owner.as_str().into(),
+        rpt.resource_server.as_str().into(),
+        jti.into(),
+        rpt.expires.0.into(),
+    ]
+}

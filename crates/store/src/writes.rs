@@ -1,7 +1,8 @@
 //! Changes as a batch of the engine, and what a broken check means to whoever asked.
 
 use crate::row::{
-    account_row, body, client_row, consent_row, passkey_row, spent_row, token_key, token_row, version, waiting_for,
+    account_row, body, client_row, consent_row, passkey_row, signed_rpt_row, spent_row, token_key, token_row, version,
+    waiting_for,
 };
 use crate::tables;
 use authorization_server::{Changes, Event, Requirement, Write};
@@ -342,17 +343,6 @@ fn event_ids(ids: &[EventId]) -> Result<Vec<u8>, CommitError> {
         bytes.extend_from_slice(&number.to_be_bytes());
     }
     Ok(bytes)
-}
-
-/// By the hour of its end first, so that what has ended is swept without a walk.
-fn signed_rpt_row(rpt: &rules::Rpt, jti: &str) -> Row {
-    vec![
-        rpt.expires.hour().into(),
-        rpt.owner.as_str().into(),
-        rpt.resource_server.as_str().into(),
-        jti.into(),
-        rpt.expires.0.into(),
-    ]
 }
 
 fn resource_row(resource: &Resource) -> Result<Row, CommitError> {
