@@ -292,6 +292,9 @@ impl Gateway {
 
     /// Whether a call may pass, without making it: for whoever serves the content by other means.
     pub async fn admits(self: &Arc<Self>, parts: &mut Parts) -> bool {
+        if presentation::check(parts).is_err() {
+            return false;
+        }
         let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else { return false };
         match self.wanted(parts, &path).await {
             Ok(wanted) => self.admit(parts, &path, &wanted).await.is_ok(),
@@ -352,15 +355,15 @@ fn readable(own_id: &str) -> String {
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Err(ambiguous) = presentation::check(&parts) {
-        return *ambiguous.answer();
-    }
     // an id of a resource is a path, and stands encoded in the paths of management
     if management::is_managed(parts.uri.path()) {
         let below = parts.uri.path().strip_prefix(management::BASE).unwrap_or_default().to_owned();
         // what has begun is carried out, also when nobody waits for the answer any more
         let managed = tokio::spawn(async move { gateway.manage(&parts, body, &below).await });
         return managed.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "This did not work: look again."));
+    }
+    if let Err(ambiguous) = presentation::check(&parts) {
+        return *ambiguous.answer();
     }
     let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else {
         return plain(
