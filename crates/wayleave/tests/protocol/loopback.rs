@@ -122,6 +122,7 @@ async fn threat_48_c16_a_pushed_request_names_one_key() {
         let fields = [request("http://127.0.0.1/callback"), vec![("dpop_jkt", named)]].concat();
         world.send("POST", "/par", &headers, form(&fields)).await
     };
-    push("1", "another").await.refused(400, "invalid_dpop_proof");
+    let other = jose::SigningKey::generate(jose::Algorithm::Es256).unwrap().public().thumbprint();
+    push("1", &other).await.refused(400, "invalid_dpop_proof");
     push("2", &thumbprint).await.ok(201);
 }
