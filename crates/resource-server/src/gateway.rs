@@ -142,6 +142,8 @@ struct Wanted {
     /// By the gateway's own ids.
     needs: Vec<Need>,
     takes_web_sockets: bool,
+    /// Whether whoever calls chooses what a new resource is called, and nobody else has spoken for it.
+    is_named_by_caller: bool,
 }
 
 /// The gateway.
@@ -287,7 +289,8 @@ impl Gateway {
         };
         let resources = std::iter::once(&matched.own_id).chain(&matched.also);
         let needs = resources.map(|id| Need { resource: ResourceId::new(id.clone()), scopes: scopes.clone() }).collect();
-        Ok(Wanted { owner, needs, takes_web_sockets: matched.route.takes_web_sockets })
+        let (takes_web_sockets, is_named_by_caller) = (matched.route.takes_web_sockets, matched.route.is_named_by_caller());
+        Ok(Wanted { owner, needs, takes_web_sockets, is_named_by_caller })
     }
 
     /// Whether a call may pass, without making it: for whoever serves the content by other means.

@@ -33,6 +33,9 @@ struct RequestRow {
     place: String,
     until: String,
     wishes: Vec<Wish>,
+    /// Whether her answer may stand for the next time: that shares, which somebody she decides for must have let her do
+    /// (protocol.md 1.8).
+    may_remember: bool,
     /// The server takes only what she signs: the query of a share that does.
     sign: Option<String>,
 }
@@ -65,7 +68,11 @@ fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &A
         let email = request.requesting_party.get("email").and_then(|email| email.as_str())?;
         Some(query.append_pair("email", email).append_pair("sign", "yes").finish())
     };
+    let may_share = |asked: &PermissionRequest, other: &ForOther| {
+        other.shareable.get(&asked.resource_id).is_some_and(|scopes| asked.resource_scopes.is_subset(scopes))
+    };
     RequestRow {
+        may_remember: other.is_none_or(|other| request.permissions.iter().all(|asked| may_share(asked, other))),
         sign: demands.then(sign).flatten(),
         link: known.link.id.clone(),
         of: other.map(|other| other.owner.clone()).unwrap_or_default(),

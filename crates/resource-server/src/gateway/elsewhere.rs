@@ -223,7 +223,8 @@ impl Gateway {
         })?;
         let resources = std::iter::once(&matched.own_id).chain(&matched.also);
         let needs = resources.map(|id| Need { resource: ResourceId::new(id.clone()), scopes: scopes.clone() }).collect();
-        Ok(owner.map(|owner| Wanted { owner, needs, takes_web_sockets: false }))
+        let is_named_by_caller = matched.route.is_named_by_caller();
+        Ok(owner.map(|owner| Wanted { owner, needs, takes_web_sockets: false, is_named_by_caller }))
     }
 }
 

@@ -44,6 +44,13 @@ pub(crate) struct Matched<'a> {
 }
 
 impl Route {
+    /// Whether whoever calls chooses what a resource is called. Where the operator wrote the whole name, or somebody is asked
+    /// whose a path is, others have spoken for it.
+    pub(crate) fn is_named_by_caller(&self) -> bool {
+        !matches!(self.owner, OwnerOf::Lookup(_))
+            && self.resources().any(|resource| resource.split('/').any(|one| name_of(one).is_some()))
+    }
+
     /// What is wrong with it, if anything.
     pub fn check(&self) -> Result<(), String> {
         let names: Vec<_> = self.path.split('/').filter_map(name_of).collect();

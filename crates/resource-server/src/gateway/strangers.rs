@@ -68,9 +68,9 @@ pub(super) struct Asker {
 }
 
 impl Gateway {
-    /// A folder has what it has; before a service, anybody can name things.
+    /// A folder has what it has, and a route may name one thing or ask whose a thing is; else anybody can name things.
     pub(super) async fn check_stranger(&self, wanted: &Wanted, path: &CanonicalPath, asker: Asker) -> Result<(), Box<Response>> {
-        if matches!(self.settings.behind, Behind::Folder(_)) {
+        if matches!(self.settings.behind, Behind::Folder(_)) || !wanted.is_named_by_caller {
             return Ok(());
         }
         let enough =

@@ -88,12 +88,13 @@ async fn carol_decides(world: &World, alice: &mut Sitting, deed: &str, verbose: 
     let fields = [
         ("email", "carol@foo.example"),
         ("may", "approve"),
+        ("may", "share"),
         ("scopes", "view"),
         ("until", "2033-12-01"),
         ("link", link.as_str()),
         ("what", "new"),
     ];
-    alice.sends(&page, "/delegations", &fields, "carol@foo.example may answer requests for you").await?;
+    alice.sends(&page, "/delegations", &fields, "carol@foo.example may answer requests and share for you").await?;
     let mut carol = Sitting::of(world, "carol", verbose).await?;
     carol.links(second).await?;
     let dave = Stranger::new("dave@bar.example", verbose)?;

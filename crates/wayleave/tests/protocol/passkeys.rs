@@ -32,7 +32,8 @@ impl Device {
     /// The fields of the form that adds it.
     fn made(&self, question: &str) -> Vec<(&'static str, String)> {
         let point = self.key.public_key_raw();
-        let cbor = [&point[1..33], &[0x22, 0x58, 32], &point[33..]].concat();
+        let (x, y) = point[1..].split_at(32);
+        let cbor = [&[0xa5, 1, 2, 3, 0x26, 0x20, 1, 0x21, 0x58, 32], x, &[0x22, 0x58, 32], y].concat();
         let data = [self.data(0x45), vec![0; 16], vec![0, 16], self.id.to_vec(), cbor].concat();
         vec![
             ("what", "add".into()),

@@ -32,13 +32,14 @@ async fn carol_decides_while_alice_is_away() {
     let fields = [
         ("email", "carol@foo.example"),
         ("may", "approve"),
+        ("may", "share"),
         ("scopes", "view, print"),
         ("until", "2033-12-01"),
         ("link", &wayleave::demo::browser::attribute(page.html.split("<option ").nth(1).unwrap(), "value")),
         ("what", "new"),
     ];
     let page = alice.browser.submit(&page, "/delegations", &fields).await.unwrap();
-    let said = "carol@foo.example may answer requests for you: print and view, of everything of yours";
+    let said = "carol@foo.example may answer requests and share for you: print and view, of everything of yours";
     assert!(page.html.contains(said), "{}", page.html);
     carol.link(&server.issuer).await;
     assert!(carol.open("/delegations").await.html.contains("You may decide for alice"));
