@@ -62,7 +62,11 @@ async fn carol_decides_while_alice_is_away() {
     assert!(thing.html.contains("by somebody you let decide"), "{}", thing.html);
     // the server's own pages show it, too: hers, and Carol's
     let page = alice.browser.open(&format!("{}/my/delegations", server.issuer)).await.unwrap();
-    assert!(page.html.contains("carol@foo.example") && page.html.contains("may answer requests and share of everything"), "{}", page.html);
+    assert!(
+        page.html.contains("carol@foo.example") && page.html.contains("may answer requests and share of everything"),
+        "{}",
+        page.html
+    );
     let page = carol.browser.open(&format!("{}/my/delegations", server.issuer)).await.unwrap();
     assert!(page.html.contains("For whom you decide"), "{}", page.html);
     let page = alice.open("/delegations").await;
