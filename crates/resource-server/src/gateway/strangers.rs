@@ -80,27 +80,42 @@ impl Gateway {
             return Err(enough());
         }
         // what a call is to make is not there yet
-        if asker.reads && !is_answered(&self.backend, path).await {
-            return Err(missing());
+        if asker.reads {
+            match look(&self.backend, path).await {
+                Look::There => {}
+                Look::NotThere => return Err(missing()),
+                Look::NoAnswer => {
+                    let what = "The service behind this gateway does not answer.";
+                    return Err(Box::new(plain(StatusCode::BAD_GATEWAY, what)));
+                }
+            }
         }
         if self.strangers.may_register(&wanted.owner, now) { Ok(()) } else { Err(enough()) }
     }
 }
 
-/// Whether the service answers for a path: asked with `HEAD`, which changes nothing (RFC 9110 9.2.1), without a body and
-/// without anything of the caller's. What it refuses to a stranger, or answers in another way, is there; what it does not
-/// find, or does not say, is not.
-async fn is_answered(backend: &Backend, path: &CanonicalPath) -> bool {
+/// What a service says of a path.
+enum Look {
+    There,
+    NotThere,
+    /// It does not say.
+    NoAnswer,
+}
+
+/// Looks whether the service answers for a path: asks with `HEAD`, which changes nothing (RFC 9110 9.2.1), without a body and
+/// without anything of the caller's. What it refuses to a stranger, or answers in another way, is there.
+async fn look(backend: &Backend, path: &CanonicalPath) -> Look {
     let mut request = http::Request::new(());
     *request.method_mut() = http::Method::HEAD;
     let (parts, ()) = request.into_parts();
     let passing = Passing::by_itself();
     let asked = backend.forward(parts, axum::body::Body::empty(), path, &passing);
-    let answer = tokio::time::timeout(PATIENCE, asked).await;
-    answer.is_ok_and(|answer| {
-        let status = answer.status().as_u16();
-        !matches!(status, 404 | 410 | 500..) || status == 501
-    })
+    match tokio::time::timeout(PATIENCE, asked).await.map(|answer| answer.status().as_u16()) {
+        Ok(404 | 410) => Look::NotThere,
+        Ok(501) => Look::There,
+        Ok(500..) | Err(_) => Look::NoAnswer,
+        Ok(_) => Look::There,
+    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,17 @@ async fn threat_41_s16_only_what_the_service_answers_for_is_registered() {
     assert_eq!(world.gateway.store.list_registrations("alice").unwrap().len(), 1);
 }
 
+/// A service that is down says nothing: neither that a thing is there, nor that it is not.
+#[tokio::test]
+async fn threat_41_s16_what_a_service_does_not_say_is_not_told() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let behind = Behind::Upstream(format!("http://{nobody}"));
+    let world = World::before(behind, Store::in_memory(), std::env::temp_dir().join("wayleave-no-folder")).await;
+    world.link().await;
+    assert_eq!(world.status("/real", None).await, 502);
+    assert!(world.registered().is_empty());
+}
+
 #[tokio::test]
 async fn threat_41_s16_tokens_of_unknown_issuers_are_one_line() {
     let world = World::new(Store::in_memory(), &["a.jpg", "b.jpg"]).await;
