@@ -29,17 +29,9 @@ pub fn normalize(address: &str) -> Option<String> {
 fn is_atom(text: &str) -> bool {
     let fits = |c: char| match c {
         c if c.is_ascii() => c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c),
-        c => !c.is_control() && !c.is_whitespace() && !is_invisible(c),
+        c => !c.is_control() && !c.is_whitespace() && !crate::spelling::is_invisible(c),
     };
     !text.is_empty() && text.chars().all(fits)
-}
-
-/// Characters that nobody sees, or that turn the direction of what stands beside them.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A domain as lower-case A-label. Names in capitals are lower-cased; anything else that would have to be changed to become

@@ -2,6 +2,8 @@
 //! accent, and both mean the same. Wherever one is declared, set or typed, it goes through here.
 //!
 //! Neither is folded in any other way: upper case stays upper case, and no letter becomes one that only resembles it.
+//!
+//! And what others call themselves and their things, as it may be shown: [`readable`].
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
@@ -27,6 +29,34 @@ pub fn spellings_of_username(name: &str) -> Vec<String> {
     spellings
 }
 
+/// Longest name that is shown, in characters.
+const MAX_SHOWN: usize = 200;
+
+/// What somebody else wrote, as pages, mails and logs show it: on one line, without what nobody sees or what turns the
+/// direction of the words beside it. What is left is text, whatever it looks like.
+pub fn visible(text: &str) -> String {
+    let kept = text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_invisible(*c));
+    kept.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The same of a name, which does not fill the page.
+pub fn readable(text: &str) -> String {
+    let words = visible(text);
+    match words.char_indices().nth(MAX_SHOWN) {
+        // that there was more must be seen: two names that differ at their end are not the same
+        Some((at, _)) => format!("{}…", words.get(..at).unwrap_or_default()),
+        None => words,
+    }
+}
+
+/// Characters that nobody sees, or that turn the direction of what stands beside them.
+pub fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Spaces but the one of ASCII (Unicode's category Zs).
 fn is_other_space(c: char) -> bool {
     matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
@@ -35,6 +65,15 @@ fn is_other_space(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threat_36_names_that_hide_turn_or_fill_the_page_are_shown_without_it() {
+        assert_eq!(readable("Hol\u{202e}yad\u{200b}\r\nthe \u{0}rest"), "Holyad the rest");
+        assert_eq!(readable("e\u{301} \u{1f468}\u{200d}\u{1f469}"), "e\u{301} \u{1f468}\u{1f469}");
+        let long = readable(&"x".repeat(201));
+        assert!(long.ends_with('…') && long.chars().count() == 201);
+        assert_eq!(readable(&"x".repeat(200)).chars().count(), 200);
+    }
 
     #[test]
     fn c17_names_and_passwords_compare_after_composing() {

@@ -50,6 +50,5 @@ pub(super) fn read_parameters<'a>(request: &'a TokenRequest<'_>) -> Result<Param
 
 /// Short, on one line, and read in the order in which it is written.
 fn is_readable(message: &str) -> bool {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    message.chars().count() <= MAX_MESSAGE && !message.chars().any(|c| c.is_control() || turns(c))
+    message.chars().count() <= MAX_MESSAGE && !message.chars().any(|c| c.is_control() || types::spelling::is_invisible(c))
 }
