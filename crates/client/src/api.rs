@@ -9,8 +9,12 @@ use std::time::Duration;
 use types::error::ErrorBody;
 use url::Url;
 
-/// Most pages of one list that are followed.
+/// Most pages of one list that are followed, most items, and most bytes of it: a list that does not end is none.
 const MAX_PAGES: usize = 1_000;
+const MAX_ITEMS: usize = 50_000;
+const MAX_LIST_BYTES: usize = 48 * 1024 * 1024;
+/// How long all pages of one list may take together.
+const MAX_LIST_TIME: Duration = Duration::from_secs(120);
 
 /// A call.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub struct ApiAnswer {
     pub next: Option<String>,
     /// The head of the owner's chain of events, where one came with it (protocol.md 1.5).
     pub event_head: Option<String>,
+    /// Length of the body in bytes.
+    pub length: usize,
 }
 
 impl ApiAnswer {
@@ -65,8 +71,9 @@ impl Client {
         };
         let next = next_of(call.url, &answer);
         let event_head = answer.header("event-head").map(str::to_owned);
+        let length = answer.body.len();
         let body = types::json::parse(&answer.body).unwrap_or(Value::Null);
-        Ok(ApiAnswer { status: answer.status.as_u16(), body, next, event_head })
+        Ok(ApiAnswer { status: answer.status.as_u16(), body, next, event_head, length })
     }
 
     async fn api_once(&self, call: &ApiCall<'_>, nonce: Option<String>) -> Result<Response, ClientError> {
@@ -99,11 +106,16 @@ impl Client {
 
     /// A whole list, page by page. `Err` with what the server said where it gave none.
     pub async fn api_list<T: DeserializeOwned>(&self, call: &ApiCall<'_>) -> Result<Result<Vec<T>, ApiAnswer>, ClientError> {
-        let (mut all, mut url) = (Vec::new(), call.url.to_owned());
+        let (mut all, mut url, mut bytes) = (Vec::new(), call.url.to_owned(), 0_usize);
+        let begun = std::time::Instant::now();
         for _ in 0..MAX_PAGES {
             let answer = self.api(&ApiCall { url: &url, ..call.clone() }).await?;
             if answer.status != 200 {
                 return Ok(Err(answer));
+            }
+            bytes = bytes.saturating_add(answer.length);
+            if bytes > MAX_LIST_BYTES || all.len() > MAX_ITEMS || begun.elapsed() > MAX_LIST_TIME {
+                return Err(ClientError::protocol("a list is longer than is read here"));
             }
             let page: Vec<T> = serde_json::from_value(answer.body)
                 .map_err(|error| ClientError::protocol(format!("a list does not read: {error}")))?;

@@ -14,7 +14,8 @@ pub mod uma;
 pub mod webfinger;
 
 use jose::{Clock, Randomness, SigningKey};
-use outbound::{Outbound, OutboundError};
+use outbound::Outbound;
+pub use outbound::OutboundError;
 use std::sync::Arc;
 use types::metadata::{Metadata, ProtectedResourceMetadata};
 use types::path::{self, appended_well_known};

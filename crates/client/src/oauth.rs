@@ -133,7 +133,9 @@ impl Client {
         if get("state") != Some(flow.state.as_str()) {
             return Err(ClientError::protocol("the answer does not belong to this log-in: start again"));
         }
-        if metadata.authorization_response_iss_parameter_supported && get("iss") != Some(metadata.issuer.as_str()) {
+        // RFC 9207 2.4: an answer that says whose it is, is compared also where nobody announced that it would
+        let says_otherwise = get("iss").is_some_and(|iss| iss != metadata.issuer);
+        if says_otherwise || (metadata.authorization_response_iss_parameter_supported && get("iss").is_none()) {
             return Err(ClientError::protocol("the answer comes from another authorization server than was asked"));
         }
         if let Some(error) = get("error") {
@@ -246,8 +248,13 @@ impl Client {
         if answer.status != 200 {
             return Err(refusal(&answer));
         }
-        types::json::parse(&answer.body)
-            .map_err(|error| ClientError::protocol(format!("the token answer does not read: {error}")))
+        let tokens: TokenResponse = types::json::parse(&answer.body)
+            .map_err(|error| ClientError::protocol(format!("the token answer does not read: {error}")))?;
+        // RFC 6749 7.1: a token of a kind that a client does not know is not used
+        if !["bearer", "dpop"].iter().any(|known| tokens.token_type.eq_ignore_ascii_case(known)) {
+            return Err(ClientError::protocol("the token is of a `token_type` that is not known here: `Bearer` and `DPoP` are"));
+        }
+        Ok(tokens)
     }
 
     /// A form post with client authentication and, where this client has a key, a DPoP proof; a nonce

@@ -61,7 +61,8 @@ impl Resolve for GuardedResolver {
 }
 
 /// Whether an address is one of the public internet: not loopback, private, link-local, shared,
-/// multicast, documentation or unspecified, nor an IPv4 one of these inside IPv6.
+/// multicast, documentation or unspecified, nor an IPv4 one of these inside IPv6 (IANA's registries of special-purpose
+/// addresses).
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -73,9 +74,10 @@ pub fn is_public(ip: IpAddr) -> bool {
 }
 
 fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, ..] = ip.segments();
-    let nat64 = a == 0x64 && b == 0xff9b;
-    let six_to_four = a == 0x2002;
+    let segments = ip.segments();
+    // the well-known prefix alone; 64:ff9b:1::/48 is of local use (RFC 8215)
+    let nat64 = segments.starts_with(&[0x64, 0xff9b, 0, 0, 0, 0]);
+    let six_to_four = segments.starts_with(&[0x2002]);
     let octets = ip.octets();
     let at = |from: usize| {
         let four: Option<[u8; 4]> = octets.get(from..from.saturating_add(4)).and_then(|part| part.try_into().ok());
@@ -102,19 +104,16 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
         || a >= 240
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
         || (a == 198 && (b == 18 || b == 19));
     !special
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let first = ip.segments().first().copied().unwrap_or(0);
-    let special = ip.is_loopback()
-        || ip.is_unspecified()
-        || ip.is_multicast()
-        || (first & 0xfe00) == 0xfc00
-        || (first & 0xffc0) == 0xfe80
-        || (first & 0xffc0) == 0xfec0
-        || ip.segments().starts_with(&[0x2001, 0xdb8])
-        || ip.segments().starts_with(&[0x100, 0, 0, 0]);
-    !special
+    let [first, second, ..] = ip.segments();
+    // nothing but 2000::/3 is given out as global unicast (RFC 4291 2.4); what has a purpose of its own is named there
+    let is_global = (first & 0xe000) == 0x2000;
+    // 2001::/23 is for protocols, Teredo among them; 2001:db8::/32 and 3fff::/20 are for documentation
+    let special = (first == 0x2001 && (second < 0x200 || second == 0xdb8)) || (first == 0x3fff && second < 0x1000);
+    is_global && !special
 }
