@@ -23,6 +23,9 @@ pub(crate) struct ForOther {
     pub(crate) shareable: BTreeMap<ResourceId, ScopeSet>,
 }
 
+/// Most people for whom she decides at one server: each costs two calls of a reading.
+const MOST_OWNERS: usize = 50;
+
 /// What may be shared of a thing under these delegations. A plain id is the authorization server's in a posted one, and the
 /// resource server's own in a signed one.
 fn shareable(guarded: &Guarded, given: &[DelegationDocument]) -> ScopeSet {
@@ -56,17 +59,34 @@ impl Asking<'_> {
             }
         }
         let mut all = Vec::new();
-        for (owner, (name, given)) in owners {
-            let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", &owner).finish();
-            let at = |url: &Option<String>| url.as_ref().map(|url| format!("{url}?{query}"));
-            let guarded: Vec<Guarded> = self.list_if(at(&metadata.registered_resources_endpoint)).await?;
-            let decides = given.iter().any(|one| one.may.contains(&May::Approve));
-            let requests = self.list_if(at(&metadata.access_requests_endpoint).filter(|_| decides)).await?;
-            let shareable = guarded.iter().map(|one| (one.id.clone(), shareable(one, &given)));
-            let shareable = shareable.filter(|(_, scopes)| !scopes.is_empty()).collect();
-            let names = guarded.iter().filter_map(|one| Some((one.id.clone(), one.description.name.clone()?))).collect();
-            all.push(ForOther { owner, name, requests, names, shareable });
+        // whoever lets her decide is read by himself: what is wrong with one keeps no other from her
+        for (owner, (name, given)) in owners.into_iter().take(MOST_OWNERS) {
+            match self.for_other(metadata, &owner, name, &given).await {
+                Ok(other) => all.push(other),
+                Err(trouble @ (Trouble::Refused(_) | Trouble::Away(_))) => {
+                    tracing::info!(%trouble, owner, "what may be decided for somebody could not be read");
+                }
+                Err(trouble) => return Err(trouble),
+            }
         }
         Ok(all)
+    }
+
+    async fn for_other(
+        &self,
+        metadata: &Metadata,
+        owner: &str,
+        name: String,
+        given: &[DelegationDocument],
+    ) -> Result<ForOther, Trouble> {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", owner).finish();
+        let at = |url: &Option<String>| url.as_ref().map(|url| format!("{url}?{query}"));
+        let guarded: Vec<Guarded> = self.list_if(at(&metadata.registered_resources_endpoint)).await?;
+        let decides = given.iter().any(|one| one.may.contains(&May::Approve));
+        let requests = self.list_if(at(&metadata.access_requests_endpoint).filter(|_| decides)).await?;
+        let shareable = guarded.iter().map(|one| (one.id.clone(), shareable(one, given)));
+        let shareable = shareable.filter(|(_, scopes)| !scopes.is_empty()).collect();
+        let names = guarded.iter().filter_map(|one| Some((one.id.clone(), one.description.name.clone()?))).collect();
+        Ok(ForOther { owner: owner.to_owned(), name, requests, names, shareable })
     }
 }

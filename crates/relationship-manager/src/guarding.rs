@@ -6,7 +6,7 @@
 use crate::holdings::{Guard, Holdings, Known, Share, Thing};
 use crate::share::segment;
 use crate::store::Place;
-use crate::{Manager, Trouble};
+use crate::{Manager, Trouble, words};
 use futures_util::{StreamExt, stream};
 use http::Method;
 use serde_json::{Value, json};
@@ -196,6 +196,10 @@ impl Manager {
                 left.push(named("has to be shared again: this desk is not linked to the new server"));
                 continue;
             };
+            if is_too_long(share, policy) {
+                left.push(named("is too long to be shown whole: share it again"));
+                continue;
+            }
             let Some(policy) = carried(policy, carrying.id) else {
                 left.push(named("is used up"));
                 continue;
@@ -287,6 +291,14 @@ impl Manager {
         self.read_servers(owner, [link.to_owned()]).await;
         if (200..300).contains(&answer.status) { Ok(()) } else { refused(answer.refusal()) }
     }
+}
+
+/// Longest words, in bytes, in which a share comes along: more than that nobody reads.
+const MAX_CARRIED_WORDS: usize = 2_000;
+
+/// Whether what a share says fills the page, so that something in it would come along unseen.
+pub(crate) fn is_too_long(share: &Share, policy: &PolicyDocument) -> bool {
+    share.who.name().len().saturating_add(words::conditions_of(policy).iter().map(String::len).sum()) > MAX_CARRIED_WORDS
 }
 
 /// What comes along from where to where.

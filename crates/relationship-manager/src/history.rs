@@ -16,6 +16,11 @@ use types::{ScopeSet, Timestamp};
 /// Newest lines that are kept of a server.
 const KEPT: usize = 500;
 
+/// Most pages of a chain that are followed in one reading: two million events, if the server gives whole pages.
+const MOST_PAGES: usize = 2_000;
+/// Fewest links of a page that is not the last one: with less a server would only make this desk ask.
+const FEWEST_LINKS: usize = 20;
+
 /// A line of a resource server's history (protocol.md 2).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Told {
@@ -123,12 +128,22 @@ impl Asking<'_> {
         }
         let Some(begin) = read_hash(&kept.hash) else { return Ok(forked()) };
         let (mut at, mut links) = ((kept.n, begin), Vec::<ChainLink>::new());
+        let mut pages = 0_usize;
         while at.0 < seen.n {
             if links.is_empty() {
+                pages = pages.saturating_add(1);
+                if pages > MOST_PAGES {
+                    return Err(Trouble::Refused("it is longer than is followed in one go".into()));
+                }
                 let answer = self.page(&format!("{events}/chain?limit=1000&after={}", at.0)).await?;
                 links = serde_json::from_value(answer.body).unwrap_or_default();
+                let is_whole = links.len() >= FEWEST_LINKS;
                 // newer ones may have come meanwhile
                 links.retain(|link| link.n <= seen.n);
+                let reaches = links.last().is_some_and(|link| link.n == seen.n);
+                if !links.is_empty() && !is_whole && !reaches {
+                    return Err(Trouble::Refused("it comes in pieces too small to be followed".into()));
+                }
             }
             match follow(at, &std::mem::take(&mut links)) {
                 Some(next) if next.0 > at.0 => at = next,

@@ -86,6 +86,14 @@ impl Word {
         }
     }
 
+    /// Whether this resource server believes it.
+    pub(crate) fn is_for(&self, keeper: &str) -> bool {
+        match &self.said {
+            Said::Share(token) => keepers_of(token).contains(keeper),
+            Said::Delegation(delegation) => delegation.aud.iter().any(|place| place == keeper),
+        }
+    }
+
     /// Whether it still lets somebody in, or decide, as far as she knows.
     pub(crate) fn is_live(&self, now: Timestamp) -> bool {
         self.withdrawn.is_none() && now < self.exp()
@@ -209,6 +217,13 @@ impl Ledger {
         let texts: BTreeSet<&str> = listed.policies.iter().filter_map(|policy| policy.authority.as_deref()).collect();
         let shares = texts.into_iter().filter(|text| !self.has_text(text)).filter_map(|text| {
             let token = hers.read_share(text)?;
+            // a key that keepers alone count as hers speaks of their things, to the server that shows it, and for a time that
+            // she can survey: whoever lists it does not choose whom she will ask to end what
+            let is_bounded =
+                token.exp <= now.plus(MAX_FOUND_SECONDS) && guards_of(&token).iter().all(|guard| guard == listed.issuer);
+            if !hers.vault.contains(&token.iss) && !is_bounded {
+                return None;
+            }
             let first = token.resources.first().map(|one| one.resource_id.as_str().to_owned()).unwrap_or_default();
             let guards = guards_of(&token);
             Some(word(Said::Share(token), text, first, guards))
@@ -220,12 +235,27 @@ impl Ledger {
             let guards = delegation.aud.iter().filter(|place| !listed.keepers.contains(place)).map(str::to_owned).collect();
             Some(word(Said::Delegation(delegation), text, String::new(), guards))
         });
-        shares.chain(delegations).filter(|word| word.is_live(now)).collect()
+        // what keys of her vault did not sign is no more than a few, whatever servers list
+        let counted_elsewhere = |word: &Word| !hers.vault.contains(word.signer());
+        let mut room = MAX_COUNTED_ELSEWHERE.saturating_sub(self.words.values().filter(|word| counted_elsewhere(word)).count());
+        let mut all: Vec<Word> = shares.chain(delegations).filter(|word| word.is_live(now)).collect();
+        all.retain(|word| {
+            let fits = !counted_elsewhere(word) || room > 0;
+            room = room.saturating_sub(usize::from(counted_elsewhere(word)));
+            fits
+        });
+        all
     }
 }
 
+/// Longest life of what was signed by a key that a keeper alone counts as hers.
+const MAX_FOUND_SECONDS: i64 = 366 * 86_400;
+/// Most of these that are kept.
+const MAX_COUNTED_ELSEWHERE: usize = 500;
+
 /// What an authorization server lists, and which resource servers are linked.
 pub(crate) struct Listed<'a> {
+    pub(crate) issuer: &'a str,
     pub(crate) policies: &'a [PolicyDocument],
     pub(crate) delegations: &'a [DelegationDocument],
     pub(crate) keepers: &'a [&'a str],

@@ -30,11 +30,14 @@ use axum::routing::{get, post};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Longest notice.
 const MAX_NOTICE: usize = 64 * 1024;
 /// Longest form.
 const MAX_FORM: usize = 1024 * 1024;
+/// A body that takes longer than this is not waited for.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Cookie of a log-in that has begun, here or at a server.
 const BEGUN: &str = "wl_desk_begun";
 
@@ -255,8 +258,13 @@ async fn posted(
     .await
 }
 
+/// A body as far as this many bytes, that comes within a moment; whoever sends it slower holds nothing open here.
+async fn read_body(body: Body, most: usize) -> Option<axum::body::Bytes> {
+    tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, most)).await.ok()?.ok()
+}
+
 async fn read_form(body: Body) -> Result<Fields, &'static str> {
-    let bytes = axum::body::to_bytes(body, MAX_FORM).await.map_err(|_| "The form is too large, or did not arrive whole.")?;
+    let bytes = read_body(body, MAX_FORM).await.ok_or("The form is too large, or did not arrive whole.")?;
     Ok(Fields(form_urlencoded::parse(&bytes).into_owned().collect()))
 }
 
@@ -269,7 +277,7 @@ fn with_begun(manager: &Manager, mut response: Response, state: &str) -> Respons
 
 /// Where authorization servers say that somebody waits: signed by them, and about a link that was made here.
 async fn notify(State(manager): Desk, request: Request) -> Response {
-    let Ok(bytes) = axum::body::to_bytes(request.into_body(), MAX_NOTICE).await else {
+    let Some(bytes) = read_body(request.into_body(), MAX_NOTICE).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     match manager.take_notice(&String::from_utf8_lossy(&bytes)).await {
@@ -317,6 +325,10 @@ async fn returned(manager: &Arc<Manager>, headers: &HeaderMap, person: Option<&P
     match (&begun.linking, person) {
         (None, _) => {
             let id = manager.finish_log_in(&begun, &query.0).await?;
+            // who was logged in here before is not any more
+            if let Some(before) = person {
+                manager.log_out(before).await?;
+            }
             let text = manager.session_line(&id);
             let mut response = see_other(begun.back.as_deref().unwrap_or("/"));
             response.headers_mut().extend(HeaderValue::from_str(&text).ok().map(|value| (header::SET_COOKIE, value)));

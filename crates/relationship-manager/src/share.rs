@@ -274,9 +274,18 @@ impl Holdings {
 
     /// Everybody who must hear of the end of a word: the places that stand in it, and no other, whatever a server lists.
     pub(crate) fn told_of(&self, id: &str, word: &Word, about: &str) -> Vec<Wanted> {
-        let keepers = word.keepers().into_iter().map(|url| self.told_keeper(word, url, about));
-        let guards = word.guards.iter().flat_map(|url| self.told_guard(word, url, about));
+        let keepers =
+            word.keepers().into_iter().chain(word.guards.iter().map(String::as_str).filter(|url| self.is_keeper_of(word, url)));
+        let guards = word.guards.iter().filter(|url| !self.is_keeper_of(word, url));
+        let keepers = keepers.map(|url| self.told_keeper(word, url, about));
+        let guards = guards.flat_map(|url| self.told_guard(word, url, about));
         keepers.chain(guards).map(|wanted| Wanted { word: Some(id.to_owned()), ..wanted }).collect()
+    }
+
+    /// Whether one that stands among the guards of a word keeps things: the audience of a delegation does not say who does what,
+    /// and the server may have been linked after the word was found.
+    fn is_keeper_of(&self, word: &Word, url: &str) -> bool {
+        matches!(word.said, Said::Delegation(_)) && self.keeper(url).is_some()
     }
 
     /// A server that keeps things believes her, and nobody for her: it hears by the name of the word (protocol.md 3).
@@ -339,11 +348,18 @@ impl Holdings {
         all.filter(move |(_, request)| of(request))
     }
 
-    /// One share of a thing.
-    pub(crate) fn share(&self, thing: &str, policy: &str) -> Option<(String, Share)> {
-        let thing = self.thing(thing)?;
+    /// One share of a thing: by its id, and by the server that says so, since ids are one server's own. Without a server it must
+    /// be the only one of that id.
+    pub(crate) fn share(&self, thing: &str, policy: &str, place: Option<&str>) -> Result<(String, Share), Trouble> {
+        let gone = || Trouble::Refused("This share is not there any more.".into());
+        let thing = self.thing(thing).ok_or_else(gone)?;
+        let named = |share: &&Share| share.id.as_str() == policy && place.is_none_or(|place| share.place == place);
+        let mut all = thing.shares.iter().filter(named);
+        let share = all.next().ok_or_else(gone)?;
         // what she signed comes first, whatever a server calls by the same name
-        let share = thing.shares.iter().find(|share| share.id.as_str() == policy)?;
-        Some((thing.name.clone(), share.clone()))
+        if !share.is_signed() && all.next().is_some() {
+            return Err(Trouble::Refused("two servers have a share of this id: say `authorization_server` too".into()));
+        }
+        Ok((thing.name.clone(), share.clone()))
     }
 }

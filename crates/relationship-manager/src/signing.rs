@@ -25,6 +25,8 @@ use types::{ScopeSet, Timestamp};
 pub(crate) const LIFETIME: i64 = 90 * 86_400;
 /// Seconds that what was shown waits to be signed.
 const SHOWN_FOR: i64 = 900;
+/// Most that is kept of one owner at a time.
+const SHOWN_AT_ONCE: usize = 20;
 /// How many are posted at once.
 const AT_ONCE: usize = 16;
 
@@ -140,6 +142,12 @@ impl Manager {
         let id = self.new_id();
         let mut all = lock(&self.prepared);
         all.retain(|_, prepared| now < prepared.until);
+        // the oldest of hers gives way: nobody signs many things at a time
+        while all.values().filter(|prepared| prepared.owner == person.owner).count() >= SHOWN_AT_ONCE {
+            let oldest = all.iter().filter(|(_, prepared)| prepared.owner == person.owner).min_by_key(|(_, one)| one.until);
+            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
+            all.remove(&oldest);
+        }
         all.insert(id.clone(), prepared.clone());
         (id, prepared)
     }

@@ -7,9 +7,9 @@ use crate::history::{Audit, KeptHead, Told};
 use crate::holdings::{Holdings, Known};
 use crate::ledger::Ledger;
 use crate::store::{Link, Place};
-use crate::{KEPT_AT_MOST, Manager, PATIENCE, Trouble, lock};
-use client::Client;
-use client::api::{ApiBody, ApiCall};
+use crate::{KEPT_AT_MOST, Manager, PATIENCE, Trouble, lock, words};
+use client::api::{ApiAnswer, ApiBody, ApiCall};
+use client::{Client, ClientError, OutboundError};
 use http::Method;
 use jose::KeySet;
 use serde::de::DeserializeOwned;
@@ -18,6 +18,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use types::access_request::AccessRequestDocument;
 use types::available_resource::{AvailableResource, ChosenServer};
 use types::credential::CredentialDocument;
@@ -29,6 +30,9 @@ use types::{ResourceDescription, ResourceId, ResourceServerId, Timestamp};
 
 /// Seconds after which a server is asked again when somebody looks.
 pub(crate) const FRESH: i64 = 15;
+
+/// How long a reading of one server may take.
+const LONGEST_READING: Duration = Duration::from_secs(180);
 
 /// A resource as an authorization server lists it (protocol.md 1.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,17 +135,34 @@ pub(crate) struct Asking<'a> {
 
 impl Asking<'_> {
     pub(crate) async fn list<T: DeserializeOwned>(&self, url: &str) -> Result<Vec<T>, Trouble> {
+        self.ask_for_list(url).await?.map_err(|answer| Trouble::Refused(answer.refusal()))
+    }
+
+    /// A list that a server may not know of.
+    async fn list_if_known<T: DeserializeOwned>(&self, url: &str) -> Result<Vec<T>, Trouble> {
+        self.ask_for_list(url).await?.or_else(|answer| take_for_empty(&answer))
+    }
+
+    /// In pages of a thousand; where one of these is longer than an answer may be, in smaller ones.
+    async fn ask_for_list<T: DeserializeOwned>(&self, url: &str) -> Result<Result<Vec<T>, ApiAnswer>, Trouble> {
         let joint = if url.contains('?') { '&' } else { '?' };
-        let url = format!("{url}{joint}limit=1000");
-        let call = ApiCall {
-            method: Method::GET,
-            url: &url,
-            token: &self.link.access_token,
-            bound: self.link.bound,
-            body: ApiBody::None,
-            patience: PATIENCE,
-        };
-        self.client.api_list(&call).await?.map_err(|answer| Trouble::Refused(answer.refusal()))
+        let mut limit = 1_000;
+        loop {
+            let url = format!("{url}{joint}limit={limit}");
+            let token = &self.link.access_token;
+            let call = ApiCall {
+                method: Method::GET,
+                url: &url,
+                token,
+                bound: self.link.bound,
+                body: ApiBody::None,
+                patience: PATIENCE,
+            };
+            match self.client.api_list(&call).await {
+                Err(ClientError::Outbound(OutboundError::TooLong(_))) if limit > 1 => limit /= 10,
+                other => return Ok(other?),
+            }
+        }
     }
 
     /// A list that not every server has.
@@ -191,37 +212,72 @@ impl Asking<'_> {
                 snapshot.credentials_endpoint = Some(format!("{management}/my-credentials"));
                 snapshot.servers = self.list(&format!("{management}/authorization-servers")).await?;
                 // not every resource server tells what it was told
-                match self.list(&format!("{management}/my-withdrawn-tokens")).await {
-                    Ok(withdrawn) => snapshot.withdrawn = withdrawn,
-                    Err(Trouble::Refused(_)) => snapshot.withdrawn = Vec::new(),
-                    Err(trouble) => return Err(trouble),
-                }
+                snapshot.withdrawn = self.list_if_known(&format!("{management}/my-withdrawn-tokens")).await?;
                 self.told(management, snapshot).await?;
             }
             // it says what it is, and nothing about her
             Place::BareStandard { .. } => {}
             Place::AuthorizationServer { .. } => {
                 let keys = self.keys(metadata, snapshot).await?;
-                snapshot.policy_endpoint.clone_from(&metadata.policy_endpoint);
-                snapshot.access_requests_endpoint.clone_from(&metadata.access_requests_endpoint);
-                let policies = metadata.policy_endpoint.clone();
-                let shared = policies.as_ref().map(|url| format!("{url}?role=requesting_party"));
-                snapshot.signs = metadata.resource_owner_credentials_endpoint.is_some();
-                snapshot.credentials_endpoint.clone_from(&metadata.resource_owner_credentials_endpoint);
-                snapshot.credentials = self.list_if(metadata.resource_owner_credentials_endpoint.clone()).await?;
-                snapshot.demands_signature = self.settings(metadata).await?;
-                snapshot.guarded = self.list_if(metadata.registered_resources_endpoint.clone()).await?;
-                snapshot.policies = self.list_if(policies).await?;
-                snapshot.delegations_endpoint.clone_from(&metadata.delegations_endpoint);
-                snapshot.delegations = self.list_if(metadata.delegations_endpoint.clone()).await?;
-                snapshot.for_others = self.for_others(metadata).await?;
-                self.receipts(metadata, &keys, &mut snapshot.receipts).await?;
-                snapshot.requests = self.list_if(metadata.access_requests_endpoint.clone()).await?;
-                snapshot.shared_with_me = self.list_if(shared).await?;
-                self.events(metadata, &keys, snapshot, now).await?;
+                self.read_authorization_server(metadata, &keys, snapshot, now).await?;
             }
         }
         Ok(())
+    }
+}
+
+impl Asking<'_> {
+    /// Each list for itself: one that cannot be read keeps its last word, and keeps none of the others from being read.
+    async fn read_authorization_server(
+        &self,
+        metadata: &Metadata,
+        keys: &KeySet,
+        snapshot: &mut Snapshot,
+        now: Timestamp,
+    ) -> Result<(), Trouble> {
+        let mut read = Read::default();
+        snapshot.policy_endpoint.clone_from(&metadata.policy_endpoint);
+        snapshot.access_requests_endpoint.clone_from(&metadata.access_requests_endpoint);
+        snapshot.delegations_endpoint.clone_from(&metadata.delegations_endpoint);
+        snapshot.credentials_endpoint.clone_from(&metadata.resource_owner_credentials_endpoint);
+        snapshot.signs = metadata.resource_owner_credentials_endpoint.is_some();
+        let policies = metadata.policy_endpoint.clone();
+        let shared = policies.as_ref().map(|url| format!("{url}?role=requesting_party"));
+        read.keep(&mut snapshot.credentials, self.list_if(metadata.resource_owner_credentials_endpoint.clone()).await);
+        read.keep(&mut snapshot.demands_signature, self.settings(metadata).await);
+        read.keep(&mut snapshot.guarded, self.list_if(metadata.registered_resources_endpoint.clone()).await);
+        read.keep(&mut snapshot.policies, self.list_if(policies).await);
+        read.keep(&mut snapshot.delegations, self.list_if(metadata.delegations_endpoint.clone()).await);
+        read.keep(&mut snapshot.for_others, self.for_others(metadata).await);
+        read.keep(&mut (), self.receipts(metadata, keys, &mut snapshot.receipts).await);
+        read.keep(&mut snapshot.requests, self.list_if(metadata.access_requests_endpoint.clone()).await);
+        read.keep(&mut snapshot.shared_with_me, self.list_if(shared).await);
+        read.keep(&mut (), self.events(metadata, keys, snapshot, now).await);
+        read.trouble.map_or(Ok(()), Err)
+    }
+}
+
+/// What was read so far, and the first thing that was not.
+#[derive(Default)]
+struct Read {
+    trouble: Option<Trouble>,
+}
+
+impl Read {
+    fn keep<T>(&mut self, place: &mut T, answer: Result<T, Trouble>) {
+        match answer {
+            Ok(answer) => *place = answer,
+            Err(trouble) => self.trouble = self.trouble.take().or(Some(trouble)),
+        }
+    }
+}
+
+/// A list is empty where a server does not know it, and only there: what it does not want to tell right now is not nothing
+/// (threat 40).
+fn take_for_empty<T>(answer: &ApiAnswer) -> Result<Vec<T>, Trouble> {
+    match answer.status {
+        404 | 405 => Ok(Vec::new()),
+        _ => Err(Trouble::Refused(answer.refusal())),
     }
 }
 
@@ -313,18 +369,27 @@ impl Manager {
         let before = self.store.list_snapshots::<Snapshot>(owner)?.into_iter().find(|(link, _)| link == id);
         let mut snapshot = before.map(|(_, snapshot)| snapshot).unwrap_or_default();
         let mut fresh = snapshot.clone();
-        self.take_in_words(owner, &snapshot).await?;
+        let issuer = self.store.find_link(owner, id)?.map(|link| link.place.url().to_owned()).unwrap_or_default();
+        self.take_in_words(owner, &issuer, &snapshot).await?;
         let answer = match self.ready(owner, id).await {
-            Ok((link, client, metadata)) => Asking { client: &client, link: &link }.read(&metadata, &mut fresh, self.now()).await,
+            Ok((link, client, metadata)) => {
+                let asking = Asking { client: &client, link: &link };
+                let reading = tokio::time::timeout(LONGEST_READING, asking.read(&metadata, &mut fresh, self.now())).await;
+                reading
+                    .unwrap_or_else(|_| Err(Trouble::Away(format!("`{}` takes too long to tell everything", link.place.url()))))
+            }
             Err(trouble) => Err(trouble),
         };
         let now = self.now();
         match answer {
             Ok(()) => snapshot = Snapshot { asked: now, answered: Some(now), error: None, ..fresh },
-            // its last word stays
-            Err(trouble) => (snapshot.asked, snapshot.error) = (now, Some(trouble.to_string())),
+            // what could not be read keeps its last word; nothing counts as answered where not everything was
+            Err(trouble) => {
+                let (answered, error) = (snapshot.answered, Some(words::readable(&trouble.to_string())));
+                snapshot = Snapshot { asked: now, answered, error, ..fresh };
+            }
         }
-        self.take_in_words(owner, &snapshot).await?;
+        self.take_in_words(owner, &issuer, &snapshot).await?;
         // unlinked, or settled by her, meanwhile: what was read before is not kept
         if changed == self.change_count(owner, id) && self.store.find_link(owner, id)?.is_some() {
             self.store.put_snapshot(owner, id, &snapshot).await?;
@@ -376,7 +441,20 @@ impl Manager {
 
 #[cfg(test)]
 mod tests {
-    use super::all_exchanged;
+    use super::*;
+
+    /// A keeper that is busy, or does not let this desk in right now, has not forgotten what was taken back.
+    #[test]
+    fn threat_40_s22_a_list_that_is_refused_is_not_an_empty_one() {
+        let taken = |status| {
+            let answer = ApiAnswer { status, body: Value::Null, next: None, event_head: None, length: 0 };
+            take_for_empty::<WithdrawnToken>(&answer).is_ok_and(|list| list.is_empty())
+        };
+        assert!(taken(404) && taken(405));
+        for status in [204, 301, 400, 401, 403, 429, 500, 502, 503] {
+            assert!(!taken(status), "{status}");
+        }
+    }
 
     #[test]
     fn threat_19_keys_are_rotated_one_by_one_and_not_exchanged() {

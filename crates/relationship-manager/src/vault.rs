@@ -130,7 +130,7 @@ impl Manager {
         check_passphrase(passphrase)?;
         let (pkcs8, salt) = (open.key.to_pkcs8().map_err(failed)?, jose::ambient::random::<16>(&*self.client.randomness));
         let passphrase = passphrase.to_owned();
-        let derived = self.slow.work(&person.owner, move || wrapping(&passphrase, &salt, MEMORY, PASSES)).await?;
+        let derived = self.slow.enter(&person.owner)?.work(move || wrapping(&passphrase, &salt, MEMORY, PASSES)).await?;
         let wrapping = derived.map_err(failed)?;
         let sealed = wrapping.seal(&pkcs8, open.did.as_bytes(), &*self.client.randomness).map_err(failed)?;
         let known = self.keys(&person.owner)?.into_iter().find(|key| key.did == open.did);
@@ -197,9 +197,11 @@ impl Manager {
     }
 
     async fn try_passphrase(&self, person: &Person, kept: KeptKey, passphrase: &str) -> Result<OpenKey, Trouble> {
+        // first a place in the line: where there is none nothing is tried, and no try is spent
+        let place = self.slow.enter(&person.owner)?;
         self.take_try(person)?;
         let passphrase = passphrase.chars().take(LONGEST).collect::<String>();
-        match self.slow.work(&person.owner, move || kept.open(&passphrase)).await? {
+        match place.work(move || kept.open(&passphrase)).await? {
             Some(open) => {
                 self.right_try(person);
                 Ok(open)

@@ -21,9 +21,10 @@ pub(crate) struct VaultQueue {
 }
 
 /// A place in the line; given back when it is dropped.
-struct Place<'q> {
+pub(crate) struct Place<'q> {
     queue: &'q VaultQueue,
     owner: String,
+    turn: Turn,
 }
 
 impl Drop for Place<'_> {
@@ -40,7 +41,8 @@ impl Drop for Place<'_> {
 }
 
 impl VaultQueue {
-    fn enter(&self, owner: &str) -> Result<(Place<'_>, Turn), Trouble> {
+    /// A place in the line of this owner, or why there is none right now.
+    pub(crate) fn enter(&self, owner: &str) -> Result<Place<'_>, Trouble> {
         let mut owners = lock(&self.owners);
         if owners.len() >= OWNERS && !owners.contains_key(owner) {
             return Err(Trouble::Busy("Too many keys are being opened at this desk. Try again in a few seconds.".into()));
@@ -50,19 +52,16 @@ impl VaultQueue {
             return Err(Trouble::TooMany("Your key is being opened already. Wait until that is done.".into()));
         }
         *count = count.saturating_add(1);
-        Ok((Place { queue: self, owner: owner.to_owned() }, turn.clone()))
+        Ok(Place { queue: self, owner: owner.to_owned(), turn: turn.clone() })
     }
+}
 
+impl Place<'_> {
     /// Does slow work of this owner in her turn, off the threads that answer. Work that has begun keeps its turn to the end,
     /// also where nobody waits for it any more.
-    pub(crate) async fn work<T: Send + 'static>(
-        &self,
-        owner: &str,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Trouble> {
-        let (_place, turn) = self.enter(owner)?;
-        let _hers = turn.lock_owned().await;
-        let everybody = self.everybody.clone().lock_owned().await;
+    pub(crate) async fn work<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Trouble> {
+        let _hers = self.turn.clone().lock_owned().await;
+        let everybody = self.queue.everybody.clone().lock_owned().await;
         let done = tokio::task::spawn_blocking(move || {
             let _held = everybody;
             work()
@@ -86,7 +85,7 @@ mod tests {
         assert!(lock(&queue.owners).is_empty(), "a place is given back");
     }
 
-    /// Eight of Mallory's wait one behind the other; Alice waits for one of them at most.
+    /// Three of Mallory's wait one behind the other; Alice waits for one of them at most.
     #[tokio::test]
     async fn threat_46_s09_nobody_waits_for_more_than_one_of_another_owner() {
         let queue = Arc::new(VaultQueue::default());
@@ -95,7 +94,9 @@ mod tests {
         let mut tasks = Vec::new();
         for owner in ["mallory", "mallory", "mallory", "alice"] {
             let (queue, order) = (queue.clone(), order.clone());
-            tasks.push(tokio::spawn(async move { queue.work(owner, move || lock(&order).push(owner)).await.unwrap() }));
+            tasks.push(tokio::spawn(
+                async move { queue.enter(owner).unwrap().work(move || lock(&order).push(owner)).await.unwrap() },
+            ));
             tokio::task::yield_now().await;
         }
         drop(held);

@@ -27,7 +27,8 @@ pub(crate) fn who(conditions: &[ClaimCondition]) -> Who {
                     if condition.issuer.is_empty() { String::new() } else { format!(" (by {})", condition.issuer.join(" or ")) };
                 format!("{} {}{by}", condition.name, values.join(" or "))
             });
-            Who::Other(readable(&each.collect::<Vec<_>>().join(", and ")))
+            // whole: what is cut here would be shared unseen
+            Who::Other(visible(&each.collect::<Vec<_>>().join(", and ")))
         }
     }
 }
@@ -52,25 +53,13 @@ pub(crate) fn place(url: &str) -> String {
     readable(url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/'))
 }
 
-/// Most characters of a name that are shown.
-const MAX_NAME: usize = 200;
-
-/// A name as a page shows it: nothing that nobody sees, that turns the direction of what stands beside it, or that fills the
-/// page. What is left is text, whatever it looks like.
-pub(crate) fn readable(text: &str) -> String {
-    let unseen = |c: char| {
-        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-    };
-    let kept = text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !unseen(*c));
-    kept.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_NAME).collect()
-}
+pub(crate) use types::spelling::{readable, visible};
 
 /// Everything that a policy says beside who and what: nothing of it may come along unseen.
 pub(crate) fn conditions_of(policy: &PolicyDocument) -> Vec<String> {
     let mut all = Vec::new();
     if !policy.client_id.is_empty() {
-        let clients = policy.client_id.iter().map(|client| readable(client.as_str()));
+        let clients = policy.client_id.iter().map(|client| visible(client.as_str()));
         all.push(format!("only with the applications {}", list(clients)));
     }
     all.extend(policy.valid_from.map(|begin| format!("from {} on", ui::in_words(begin))));
@@ -79,14 +68,14 @@ pub(crate) fn conditions_of(policy: &PolicyDocument) -> Vec<String> {
         let left = most.saturating_sub(policy.uses.unwrap_or(0));
         format!("{left} more {}", if left == 1 { "time" } else { "times" })
     }));
-    all.extend(policy.purpose.as_deref().map(|purpose| format!("for the purpose “{}”", readable(purpose))));
+    all.extend(policy.purpose.as_deref().map(|purpose| format!("for the purpose “{}”", visible(purpose))));
     all.extend(match policy.on_missing {
         OnMissing::Gather => None,
         OnMissing::Ask => Some("you are asked where somebody does not show who they are".to_owned()),
         OnMissing::Deny => Some("refused at once where somebody does not show who they are".to_owned()),
     });
     let formats = policy.required_claims.iter().flat_map(|claim| &claim.claim_token_format);
-    let formats: Vec<String> = formats.map(|format| readable(format)).collect();
+    let formats: Vec<String> = formats.map(|format| visible(format)).collect();
     if !formats.is_empty() {
         all.push(format!("shown as {}", list(formats)));
     }
@@ -213,6 +202,19 @@ mod tests {
             promise(&Who::Anyone, &["A", "B", "C"], &view, &ScopeSet::new(), None),
             "Anyone at all may view A, B and C, until you withdraw it."
         );
+    }
+
+    /// What comes along is written whole, so it is shown whole.
+    #[test]
+    fn threat_36_s04_conditions_are_never_cut() {
+        let long = "b".repeat(300);
+        let conditions = json!([{"name": "email", "value": ["bob@bar.example", long, "mallory@evil.example"]}]);
+        let who = who(&serde_json::from_value::<Vec<ClaimCondition>>(conditions.clone()).unwrap());
+        assert!(who.name().contains("mallory@evil.example"), "{}", who.name());
+        let policy = json!({"_id": "1", "resource_id": "A", "resource_scopes": ["view"], "required_claims": conditions,
+            "client_id": [long, "evil-client"], "purpose": format!("{long} and more")});
+        let words = conditions_of(&serde_json::from_value(policy).unwrap()).join("\n");
+        assert!(words.contains("evil-client") && words.contains("and more"), "{words}");
     }
 
     #[test]

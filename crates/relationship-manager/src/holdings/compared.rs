@@ -76,6 +76,8 @@ pub(super) fn compare(servers: &[Known], ledger: &Ledger, now: Timestamp) -> Com
             seen.insert(word_id);
             if word.is_live(now) {
                 delegation_difference(word, one).into_iter().for_each(|words| doubt(word, words));
+            } else if still_listed(word, answered) {
+                doubt(word, format!("still lists what you took back: {}", in_words(word)));
             }
         }
         // what was signed before it was asked, and is not in its answer
@@ -102,7 +104,7 @@ fn still_listed(word: &Word, answered: Timestamp) -> bool {
 fn in_words(word: &Word) -> String {
     match &word.said {
         Said::Share(token) => format!("{}, for {}", word.name, words::who_of_token(&token.allowed_rqp).name()),
-        Said::Delegation(delegation) => format!("that {} decides for you", delegation.sub),
+        Said::Delegation(delegation) => format!("that {} decides for you", words::readable(&delegation.sub)),
     }
 }
 
@@ -134,6 +136,7 @@ fn delegation_difference(word: &Word, one: &DelegationDocument) -> Option<String
     let same = one.delegation.as_deref() == Some(word.text.as_str())
         && one.resources == delegation.resources
         && one.resource_scopes.is_subset(&delegation.resource_scopes)
-        && one.may.iter().all(|may| delegation.may.contains(may));
+        && one.may.iter().all(|may| delegation.may.contains(may))
+        && one.expires_at.is_some_and(|end| end <= delegation.exp);
     (!same).then(|| format!("lists what you signed otherwise: {}", in_words(word)))
 }

@@ -112,11 +112,14 @@ impl Joint {
         let server = guarded.resource_server.as_str();
         let own_id = guarded.description.own_id.as_ref();
         let said = self.said_by_keepers.get(&(issuer.to_owned(), guarded.id.clone())).map(Vec::as_slice).unwrap_or_default();
-        // a resource server without a URL is known there by the name of its client: its keeper is whoever alone says so
+        // a resource server without a URL is known there by the name of its client. Whoever alone says that it keeps the thing is
+        // believed where it speaks of no other: its own id and its name are those that the guard has
         let nameless = !server.contains("://") && said.len() == 1;
+        let is_same = |thing: &Thing| own_id.is_some() && guarded.description.name == thing.description.name;
         let agrees = |at: &&usize| {
             self.things.get(**at).is_some_and(|thing| {
-                (thing.server == server || nameless) && own_id.is_none_or(|own| thing.description.own_id.as_ref() == Some(own))
+                (thing.server == server || (nameless && is_same(thing)))
+                    && own_id.is_none_or(|own| thing.description.own_id.as_ref() == Some(own))
             })
         };
         if let Some(at) = said.iter().find(agrees) {
@@ -140,13 +143,15 @@ impl Joint {
             self.at_guard.insert(named, at);
             return;
         }
-        if self.keepers.contains(server) || self.said_by_keepers.contains_key(&named) {
+        if self.keepers.contains(server) {
             // before it has answered once, nobody knows what it would say
-            if !self.keepers.contains(server) || self.answered.contains(server) {
+            if self.answered.contains(server) {
                 self.contradict(issuer, guarded);
             }
             return;
         }
+        // another server says that it keeps what the guard has from somebody else: that takes nothing away from it
+        self.doubt_keepers(&named, guarded);
         if self.at_guard.contains_key(&named) {
             return;
         }
@@ -170,6 +175,17 @@ impl Joint {
             registration: None,
             error: None,
         });
+    }
+
+    /// Keepers that call a thing of theirs what the guard calls another server's thing.
+    fn doubt_keepers(&mut self, named: &NameAtGuard, guarded: &Guarded) {
+        let (guard, other) = (words::place(&named.0), words::place(guarded.resource_server.as_str()));
+        for at in self.said_by_keepers.get(named).cloned().unwrap_or_default() {
+            let Some(thing) = self.things.get(at) else { continue };
+            let (server, words) =
+                (thing.server.clone(), format!("says that {guard} guards “{}”; there it is a thing of {other}", thing.name));
+            self.doubt(&server, Some(at), words);
+        }
     }
 
     fn contradict(&mut self, issuer: &str, guarded: &Guarded) {

@@ -191,3 +191,54 @@ fn threat_36_names_that_hide_or_turn_are_shown_without_it() {
     let all = joined(vec![at("https://a.example", json!({"guarded": listed}))]);
     assert_eq!(all.things[0].name, "Holyad the rest");
 }
+
+/// Ids of policies are one server's own: what is withdrawn is what she pointed at.
+#[test]
+fn threat_36_a_share_is_named_by_its_server_too() {
+    let mut photos = photos();
+    let mut second = photos.snapshot.available[0].registrations[0].clone();
+    (second.id, second.authorization_server) = ("r2".into(), "https://b.example".into());
+    photos.snapshot.available[0].registrations.push(second);
+    let guard = |issuer: &str| {
+        let guarded =
+            json!([{"_id": "A", "resource_server": "https://photos.example", "resource_scopes": ["view"], "_resource_id": "/a"}]);
+        let policies = json!([{"_id": "1", "resource_id": "A", "resource_scopes": ["view"], "required_claims": []}]);
+        at(issuer, json!({"guarded": guarded, "policies": policies}))
+    };
+    let all = joined(vec![photos, guard("https://as.example"), guard("https://b.example")]);
+    let key = all.things.iter().find(|thing| thing.name == "Holiday").unwrap().key.clone();
+    for place in ["https://as.example", "https://b.example"] {
+        assert_eq!(all.share(&key, "1", Some(place)).unwrap().1.place, place);
+    }
+    assert!(all.share(&key, "1", None).is_err(), "it does not say which");
+    assert!(all.share(&key, "1", Some("https://c.example")).is_err());
+    assert!(all.share(&key, "2", None).is_err());
+}
+
+/// A guard knows a resource server by the name of its client alone. A linked gateway says that it keeps that thing, under a name
+/// of its own choice: the thing stays what it is, and the gateway's own is none of the guard's.
+#[test]
+fn threat_36_s02_a_keeper_does_not_take_the_place_of_one_without_a_url() {
+    let records = |name: &Value, own_id: &Value| {
+        let guarded = json!([{"_id": "X", "resource_server": "records-client", "resource_scopes": ["view"], "name": name, "_resource_id": own_id}]);
+        at("https://as.example", json!({"guarded": guarded}))
+    };
+    for own_id in [json!(null), json!("/l"), json!("/records")] {
+        for servers in [
+            vec![papers("X"), records(&json!("Medical records"), &own_id)],
+            vec![records(&json!("Medical records"), &own_id), papers("X")],
+        ] {
+            let all = joined(servers);
+            let letter = all.things.iter().find(|thing| thing.name == "Letter").unwrap();
+            assert!(letter.guard_for(&ScopeSet::parse("view").unwrap()).is_none(), "{letter:?}");
+            let records = all.things.iter().find(|thing| thing.name == "Medical records").unwrap();
+            assert_eq!((records.is_vouched, records.guards.len()), (false, 1));
+            assert_eq!(all.guarded("https://as.example", &"X".into()).unwrap().name, "Medical records");
+            assert!(all.doubts.iter().any(|doubt| doubt.server == "https://papers.example"), "{:?}", all.doubts);
+        }
+    }
+    // an honest one says the same as the guard, and is believed
+    let all = joined(vec![papers("X"), records(&json!("Letter"), &json!("/l"))]);
+    assert_eq!(all.things.len(), 1);
+    assert!(all.things[0].guard_for(&ScopeSet::parse("view").unwrap()).is_some());
+}

@@ -26,7 +26,7 @@ impl Manager {
 
     /// What a server lists and she signed elsewhere, or before there was a ledger, is taken into the ledger: where the
     /// signature is by a key of hers, and no server that keeps it says that it is taken back.
-    pub(crate) async fn take_in_words(&self, owner: &str, snapshot: &Snapshot) -> Result<(), Trouble> {
+    pub(crate) async fn take_in_words(&self, owner: &str, issuer: &str, snapshot: &Snapshot) -> Result<(), Trouble> {
         let shows = snapshot.policies.iter().any(|policy| policy.authority.is_some())
             || snapshot.delegations.iter().any(|one| one.delegation.is_some());
         if !shows {
@@ -36,8 +36,10 @@ impl Manager {
         let hers = self.hers(owner, &holdings.servers)?;
         let keepers: Vec<&Known> = holdings.servers.iter().filter(|known| known.link.place.is_keeper()).collect();
         let urls: Vec<&str> = keepers.iter().map(|known| known.link.place.url()).collect();
-        let listed = Listed { policies: &snapshot.policies, delegations: &snapshot.delegations, keepers: &urls };
-        let gone = |word: &Word| keepers.iter().any(|known| known.snapshot.withdrawn.iter().any(|gone| gone.jti == word.jti()));
+        let listed = Listed { issuer, policies: &snapshot.policies, delegations: &snapshot.delegations, keepers: &urls };
+        // whoever keeps nothing of it has no say in whether it is taken back
+        let says_gone = |known: &&Known, word: &Word| known.snapshot.withdrawn.iter().any(|gone| gone.jti == word.jti());
+        let gone = |word: &Word| keepers.iter().any(|known| word.is_for(known.link.place.url()) && says_gone(known, word));
         let mut found = holdings.ledger.find_unknown(&listed, &hers, self.now());
         found.retain(|word| !gone(word));
         for word in &mut found {

@@ -107,7 +107,7 @@ fn threat_36_s01_a_text_is_evidence_of_nothing_until_a_key_of_hers_signed_it() {
             .map(|text| serde_json::from_value(listed(text, &json!({}))).unwrap())
             .collect();
     let shown = |policies: &[PolicyDocument], ledger: &Ledger, hers: &Hers| {
-        ledger.find_unknown(&Listed { policies, delegations: &[], keepers: &[KEEPER] }, hers, NOW)
+        ledger.find_unknown(&Listed { issuer: GUARD, policies, delegations: &[], keepers: &[KEEPER] }, hers, NOW)
     };
     assert_eq!(shown(&policies, &Ledger::default(), &alice.hers()), []);
     let honest: PolicyDocument = serde_json::from_value(listed(&good, &json!({}))).unwrap();
@@ -220,4 +220,73 @@ fn threat_36_s02_a_guard_that_was_left_guards_nothing() {
         holiday(&all).guards.iter().map(|guard| (guard.issuer.as_str(), guard.state == RegistrationState::Active)).collect();
     assert_eq!(guards, [("https://new.example", true)]);
     assert!(all.doubts.iter().any(|doubt| doubt.server == GUARD), "{:?}", all.doubts);
+}
+
+/// A delegation was found while the server that keeps her things was not linked yet. It is told of the end all the same, once
+/// it is; and whoever still lists what she took back is shown.
+#[test]
+fn threat_36_s03_the_end_of_a_delegation_reaches_a_keeper_that_was_linked_later() {
+    let alice = Signer::new();
+    let exp = NOW.0 + 1_000;
+    let claims = json!({"jti": "d1", "iss": alice.did, "sub": "did:key:carol", "aud": [KEEPER, GUARD], "iat": NOW.0 - 10, "exp": exp,
+        "resources": "all", "resource_scopes": ["view"], "may": ["share"]});
+    let text = alice.key.sign_as("delegation+jwt", &alice.did, &claims).unwrap();
+    let document = json!({"_id": "d1", "delegate": {"resource_owner_id": "did:key:carol"}, "resources": "all", "resource_scopes": ["view"],
+        "may": ["share"], "expires_at": exp, "delegation": text});
+    let delegations: Vec<DelegationDocument> = vec![serde_json::from_value(document.clone()).unwrap()];
+    let listed = Listed { issuer: GUARD, policies: &[], delegations: &delegations, keepers: &[] };
+    let found = Ledger::default().find_unknown(&listed, &alice.hers(), NOW);
+    assert_eq!(found.len(), 1, "{text}");
+    let withdrawn = Word { withdrawn: Some(NOW.plus(-100)), ..found[0].clone() };
+    let mut servers = servers(&json!([]));
+    servers[1].snapshot.delegations = delegations;
+    servers[1].snapshot.delegations_endpoint = Some(format!("{GUARD}/delegations"));
+    let all = Holdings::of(servers, Ledger::of([withdrawn]), &alice.hers(), NOW);
+    let (id, word) = all.ledger.iter().next().unwrap();
+    let told: Vec<(String, String)> = all.told_of(id, word, "x").into_iter().map(|wanted| (wanted.link, wanted.url)).collect();
+    let (keeper, guard) = (format!("{KEEPER}/manage/my-withdrawn-tokens"), format!("{GUARD}/delegations/d1"));
+    assert_eq!(told, [("rs".to_owned(), keeper), ("as".to_owned(), guard)]);
+    let said: Vec<&str> = all.doubts.iter().map(|doubt| doubt.words.as_str()).collect();
+    assert!(said.iter().any(|words| words.contains("still lists what you took back")), "{said:?}");
+}
+
+/// A key that a keeper alone counts as hers signs for that keeper's things, to the server that shows it, and for a time that she can
+/// survey; what is listed of it never makes the desk end what another server has.
+#[test]
+fn threat_36_s01_a_key_that_a_keeper_counts_reaches_no_other_server() {
+    let stranger = Signer::new();
+    let counted =
+        Hers { at_keeper: HashMap::from([(KEEPER.to_owned(), BTreeSet::from([stranger.did.clone()]))]), ..Hers::default() };
+    let shown = |changes: &Value| {
+        let policy: PolicyDocument = serde_json::from_value(listed(&stranger.signs(changes), &json!({}))).unwrap();
+        Ledger::default()
+            .find_unknown(&Listed { issuer: GUARD, policies: &[policy], delegations: &[], keepers: &[KEEPER] }, &counted, NOW)
+            .len()
+    };
+    assert_eq!(shown(&json!({})), 1);
+    assert_eq!(shown(&json!({"aud": [KEEPER, GUARD, "https://lawyer.example"]})), 0, "another server stands in it");
+    assert_eq!(shown(&json!({"aud": [KEEPER, "https://lawyer.example"]})), 0);
+    assert_eq!(shown(&json!({"iat": NOW.0, "exp": NOW.0 + 100 * 366 * 86_400})), 0, "a hundred years");
+    let many: Vec<PolicyDocument> = (0..600)
+        .map(|n| serde_json::from_value(listed(&stranger.signs(&json!({"jti": n.to_string()})), &json!({}))).unwrap())
+        .collect();
+    let all = Ledger::default().find_unknown(
+        &Listed { issuer: GUARD, policies: &many, delegations: &[], keepers: &[KEEPER] },
+        &counted,
+        NOW,
+    );
+    assert_eq!(all.len(), MAX_COUNTED_ELSEWHERE);
+    let full = Ledger::of(all);
+    assert_eq!(
+        full.find_unknown(&Listed { issuer: GUARD, policies: &many, delegations: &[], keepers: &[KEEPER] }, &counted, NOW),
+        []
+    );
+}
+
+/// Only a server that keeps something of a word has a say in whether it was taken back.
+#[test]
+fn threat_36_s03_a_word_is_for_its_own_keepers() {
+    let alice = Signer::new();
+    let word = alice.word(&json!({}));
+    assert!(word.is_for(KEEPER) && !word.is_for("https://other.example") && !word.is_for(GUARD));
 }

@@ -41,7 +41,8 @@ async fn taken<T: DeserializeOwned>(manager: &Arc<Manager>, request: Request) ->
         return Err(refused(StatusCode::FORBIDDEN, "invalid_request", what));
     }
     let invalid = |what: String| refused(StatusCode::BAD_REQUEST, "invalid_request", what);
-    let bytes = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| invalid("the body is too long".into()))?;
+    let bytes = super::read_body(body, MAX_BODY).await;
+    let bytes = bytes.ok_or_else(|| invalid("the body is too long, or did not arrive whole".into()))?;
     let wanted = types::json::parse(&bytes).map_err(|error| invalid(error.to_string()))?;
     Ok((person, wanted))
 }
@@ -104,7 +105,7 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
     .await
 }
 
-/// One share (`{"thing", "policy_id"}`), or everything of somebody's (`{"who": key of /api/people}`).
+/// One share (`{"thing", "policy_id"}`, with `"authorization_server"` where two servers have one of that id), or everything of somebody's (`{"who": key of /api/people}`).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Withdraw {
@@ -114,6 +115,8 @@ struct Withdraw {
     thing: Option<String>,
     #[serde(default)]
     policy_id: Option<String>,
+    #[serde(default)]
+    authorization_server: Option<String>,
 }
 
 pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {
@@ -124,8 +127,7 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
                 manager.withdraw_everything(&person.owner, &who).await?;
             }
             (None, Some(thing), Some(policy)) => {
-                let share = manager.holdings(&person.owner)?.share(&thing, &policy);
-                let share = share.ok_or_else(|| Trouble::Refused("this share is not there any more".into()))?;
+                let share = manager.holdings(&person.owner)?.share(&thing, &policy, wanted.authorization_server.as_deref())?;
                 manager.withdraw(&person.owner, &[share]).await?;
             }
             _ => return Err(Trouble::Refused("say `who`, or `thing` and `policy_id`".into())),

@@ -15,7 +15,7 @@ use axum::response::Response;
 use http::StatusCode;
 use std::sync::Arc;
 use types::delegation::{Covered, DelegationDocument, May};
-use types::{Scope, ScopeSet};
+use types::{Scope, ScopeSet, Timestamp};
 
 struct Row {
     link: String,
@@ -27,6 +27,8 @@ struct Row {
     signed: bool,
     /// A server says that she signed it, and no key of hers did.
     not_signed: bool,
+    /// She took it back, and the server still lists it.
+    taken_back: bool,
 }
 
 struct Server {
@@ -67,10 +69,11 @@ fn in_words(may: &[May], scopes: &ScopeSet, resources: &Covered) -> String {
     format!("may {} for you: {scopes}, of {about}", words::list(verbs))
 }
 
-/// What a server lists, and no key of hers signed.
-fn row(known: &Known, one: &DelegationDocument) -> Row {
+/// What a server lists, and does not stand in her ledger as what holds.
+fn row(holdings: &Holdings, known: &Known, one: &DelegationDocument) -> Row {
     let name = &one.delegate;
     let who = name.email.clone().or(name.resource_owner_id.clone()).or(name.account.as_ref().map(|id| id.as_str().to_owned()));
+    let is_hers = one.delegation.as_deref().is_some_and(|text| holdings.ledger.has_text(text));
     Row {
         link: known.link.id.clone(),
         id: one.id.clone().unwrap_or_default(),
@@ -79,7 +82,8 @@ fn row(known: &Known, one: &DelegationDocument) -> Row {
         until: one.expires_at.map(words::day).unwrap_or_default(),
         place: host_of(known.link.place.url()),
         signed: false,
-        not_signed: one.delegation.is_some(),
+        not_signed: one.delegation.is_some() && !is_hers,
+        taken_back: is_hers,
     }
 }
 
@@ -95,19 +99,18 @@ fn signed_row(id: &str, word: &Word) -> Option<Row> {
         place: words::list(word.guards.iter().map(|guard| host_of(guard))),
         signed: true,
         not_signed: false,
+        taken_back: false,
     })
 }
 
-/// Whether this is what a server makes of something that stands in her ledger.
-fn is_of_ledger(holdings: &Holdings, known: &Known, one: &DelegationDocument) -> bool {
-    let by_text = one.delegation.as_deref().is_some_and(|text| holdings.ledger.has_text(text));
+/// Whether this is what a server makes of something that stands in her ledger, and that she did not take back.
+fn is_of_ledger(holdings: &Holdings, known: &Known, one: &DelegationDocument, now: Timestamp) -> bool {
     let issuer = known.link.place.issuer();
     let means = |word: &Word| {
-        matches!(word.said, Said::Delegation(_))
-            && Some(word.jti()) == one.id.as_deref()
-            && word.guards.iter().any(|guard| guard == issuer)
+        let by_name = Some(word.jti()) == one.id.as_deref() && word.guards.iter().any(|guard| guard == issuer);
+        matches!(word.said, Said::Delegation(_)) && (by_name || one.delegation.as_deref() == Some(word.text.as_str()))
     };
-    by_text || holdings.ledger.iter().any(|(_, word)| means(word))
+    holdings.ledger.live(now).any(|(_, word)| means(word))
 }
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
@@ -121,9 +124,11 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
     let things = chosen(&holdings, query);
     let able = |known: &&Known| known.snapshot.delegations_endpoint.is_some();
     let servers = holdings.servers.iter().filter(able);
-    let signed = holdings.ledger.live(manager.now()).filter_map(|(id, word)| signed_row(id, word));
+    let now = manager.now();
+    let signed = holdings.ledger.live(now).filter_map(|(id, word)| signed_row(id, word));
     let listed = holdings.servers.iter().flat_map(|known| known.snapshot.delegations.iter().map(move |one| (known, one)));
-    let listed = listed.filter(|(known, one)| !is_of_ledger(&holdings, known, one)).map(|(known, one)| row(known, one));
+    let listed =
+        listed.filter(|(known, one)| !is_of_ledger(&holdings, known, one, now)).map(|(known, one)| row(&holdings, known, one));
     let rows = signed.chain(listed);
     let others = holdings.servers.iter().flat_map(|known| {
         let place = host_of(known.link.place.url());
@@ -205,7 +210,7 @@ async fn end(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown 
     let known = known.ok_or_else(|| Trouble::Refused("This server is not linked any more.".into()))?;
     let one = known.snapshot.delegations.iter().find(|one| one.id.as_deref() == Some(fields.one("id")));
     let one = one.ok_or_else(|| Trouble::Refused("This has ended already.".into()))?;
-    let wanted = holdings.end_of(known, one, &row(known, one).who);
+    let wanted = holdings.end_of(known, one, &row(&holdings, known, one).who);
     manager.ask(&person.owner, wanted.into_iter().collect()).await?;
     Ok(see_other("/withdrawals"))
 }

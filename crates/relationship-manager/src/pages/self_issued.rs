@@ -77,12 +77,17 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, &parts.headers, async |manager, person| {
         let back = back_of(&query)?;
         let state = query.one("state");
+        // nobody knows the place that such a link leads to: what is wrong with it is said here, and she is not sent on
+        // (threat 42)
+        let refused =
+            |what: &str| Err(Trouble::Refused(format!("The application asks in a way that cannot be answered: {what}.")));
         if query.one("response_type") != "id_token" || !query.one("scope").split(' ').any(|scope| scope == "openid") {
-            return Ok(answer(&back, &[("error", "invalid_request")], state));
+            return refused("`response_type` is `id_token`, and `scope` has `openid`");
         }
         let (nonce, challenge) = (query.one("nonce"), query.one("ticket_challenge"));
-        if nonce.is_empty() || [nonce, challenge, query.one("audience"), state].iter().any(|text| text.len() > MAX_PARAMETER) {
-            return Ok(answer(&back, &[("error", "invalid_request")], state));
+        let texts = [nonce, challenge, query.one("audience"), query.one("client_id"), state];
+        if nonce.is_empty() || texts.iter().any(|text| text.len() > MAX_PARAMETER) {
+            return refused("there must be a `nonce`, and no parameter may be longer than 512 bytes");
         }
         let Some(key) = manager.current_key(&person.owner)? else {
             return Err(Trouble::Refused("You have no key to show yet. Make one under Keys, and come back.".into()));

@@ -6,6 +6,7 @@ use super::{Desk, Fields, Shown, at_desk, page, posted};
 use crate::holdings::{Holdings, Thing, Who};
 use crate::person::Person;
 use crate::share::Sharing;
+use crate::signing::LIFETIME;
 use crate::words::promise;
 use crate::{Manager, Trouble};
 use askama::Template;
@@ -161,12 +162,14 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
     .await
 }
 
-fn sentence(holdings: &Holdings, sharing: &Sharing) -> String {
+/// What she promises. What is signed has an end, also where she named none.
+fn sentence(manager: &Manager, holdings: &Holdings, sharing: &Sharing, signed: bool) -> String {
+    let until = sharing.until.or_else(|| signed.then(|| manager.now().plus(LIFETIME)));
     let things: Vec<&Thing> = sharing.things.iter().filter_map(|key| holdings.thing(key)).collect();
     let offered = things.iter().flat_map(|thing| thing.description.resource_scopes.iter().cloned());
     let rest = offered.collect::<ScopeSet>().difference(&sharing.scopes);
     let names: Vec<&str> = things.iter().map(|thing| thing.name.as_str()).collect();
-    promise(&sharing.who, &names, &sharing.scopes, &rest, sharing.until)
+    promise(&sharing.who, &names, &sharing.scopes, &rest, until)
 }
 
 const CANNOT_SIGN: &str = "Nothing can be signed for these: link the server that keeps them first. Only it can say which server \
@@ -214,7 +217,7 @@ fn to_sign(
 
 /// Signs what she was shown.
 async fn sign(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Shown {
-    let promise = sentence(holdings, sharing);
+    let promise = sentence(manager, holdings, sharing, true);
     let passphrase = fields.all("passphrase").next().unwrap_or_default();
     let key = manager.key_for(person, fields.one("did"), passphrase, brought(fields)).await?;
     let shared = manager.sign(person, fields.one("prepared"), &key).await?;
@@ -228,8 +231,9 @@ fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sha
     let things: Vec<&Thing> = sharing.things.iter().filter_map(|key| holdings.thing(key)).collect();
     let odd = |address: &String| !address.is_ascii() || address.contains("@xn--") || address.contains(".xn--");
     let odd = matches!(&sharing.who, Who::Address(address) if odd(address));
+    let to_sign = to_sign(manager, person, holdings, sharing, fields)?;
     let body = ui::render(&ReviewPage {
-        promise: sentence(holdings, sharing),
+        promise: sentence(manager, holdings, sharing, to_sign.is_some()),
         warning: match sharing.who {
             Who::Anyone => Some("Anyone who finds the address of these things will get in, without saying who they are."),
             _ if odd => Some("This address has letters that look like others. Check that it is who you mean."),
@@ -243,14 +247,14 @@ fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sha
             _ => "",
         },
         until: fields.one("until"),
-        to_sign: to_sign(manager, person, holdings, sharing, fields)?,
+        to_sign,
         csrf: &person.csrf,
     });
     Ok(page(manager, Some(person), StatusCode::OK, "Share?", "/", &body))
 }
 
 async fn carry_out(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, sharing: &Sharing) -> Shown {
-    let promise = sentence(holdings, sharing);
+    let promise = sentence(manager, holdings, sharing, false);
     let shared = manager.share(&person.owner, sharing).await?;
     let who_query = who_query(&sharing.who);
     let body = ui::render(&SharedPage { promise, count: shared.count, failed: &shared.failed, who_query });

@@ -39,6 +39,8 @@ struct ShareRow {
     not_signed: bool,
     delegated: bool,
     place: String,
+    /// The same server, as its share is named by.
+    at: String,
 }
 
 #[derive(Template)]
@@ -101,6 +103,7 @@ fn share_row(share: &Share) -> ShareRow {
         not_signed: share.listed().is_some_and(|listed| listed.not_signed),
         delegated: share.delegated,
         place: host_of(&share.place),
+        at: share.place.clone(),
     }
 }
 
@@ -199,8 +202,8 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
     posted(manager, request, async |manager, person, fields| {
         let holdings = manager.holdings(&person.owner)?;
         let thing = fields.one("thing");
-        let gone = || Trouble::Refused("This share is not there any more.".into());
-        let share = holdings.share(thing, fields.one("policy")).ok_or_else(gone)?;
+        let place = Some(fields.one("place")).filter(|place| !place.is_empty());
+        let share = holdings.share(thing, fields.one("policy"), place)?;
         manager.withdraw(&person.owner, &[share]).await?;
         Ok(see_other("/withdrawals"))
     })
