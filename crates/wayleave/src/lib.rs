@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod outbox;
 pub mod say;
 pub mod serve;
+pub mod serving;
 pub mod submission;
 mod upstream;
 pub mod whole_file;

@@ -3,6 +3,7 @@
 use crate::config::{Config, GatewayConfig};
 use crate::log_in::{self, LogIn};
 use crate::serve::{READ_IN_BULK, Stop, bind, serve_reading};
+use crate::serving::Serving;
 use crate::{Exit, assemble, say};
 use client::{Client, Credentials};
 use jose::{SystemClock, SystemRandomness};
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+const USUAL_STORE: &str = "sqlite:wayleave-data/gateway.db";
 /// Seconds between looks at what is on its way.
 const TEND: Duration = Duration::from_secs(5);
 /// Seconds between lines of the history.
@@ -21,6 +23,8 @@ const WRITE: Duration = Duration::from_secs(1);
 /// work is said in the log, and the old routes stay.
 pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Send + 'static) -> Result<(), Exit> {
     let section = config.gateway.as_ref().ok_or_else(|| Exit::usage("the configuration has no [gateway]"))?;
+    let url = section.store.as_ref().map_or(USUAL_STORE, |store| store.url.as_str());
+    let _serving = Serving::begin(assemble::store_file(config, url))?;
     let log_in = match section.management {
         None if !config.account.is_empty() => Some(Arc::new(LogIn::open(config, section).await?)),
         _ => None,
@@ -56,7 +60,7 @@ pub async fn assemble_gateway(
     section: &GatewayConfig,
     log_in: Option<Arc<LogIn>>,
 ) -> Result<Arc<Gateway>, Exit> {
-    let url = section.store.as_ref().map_or("sqlite:wayleave-data/gateway.db", |store| store.url.as_str());
+    let url = section.store.as_ref().map_or(USUAL_STORE, |store| store.url.as_str());
     let store = match url.split_once(':') {
         Some(("memory", "")) => Store::in_memory(),
         Some(("sqlite", path)) => {

@@ -3,6 +3,7 @@
 use crate::config::{Config, ManagerConfig};
 use crate::log_in::{self, LogIn};
 use crate::serve::{Stop, bind, serve};
+use crate::serving::Serving;
 use crate::{Exit, assemble, say};
 use client::{Client, Credentials};
 use jose::seal::SealingKey;
@@ -17,6 +18,7 @@ const TEND: Duration = Duration::from_secs(1);
 /// Runs until told to stop.
 pub async fn run(config: &Config) -> Result<(), Exit> {
     let section = config.manager.as_ref().ok_or_else(|| Exit::usage("the configuration has no [manager]"))?;
+    let _serving = Serving::begin(assemble::store_file(config, section.store_url()))?;
     let log_in = if section.is_built_in() { Some(Arc::new(LogIn::of_manager(config, section).await?)) } else { None };
     let manager = assemble_manager(config, section).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;

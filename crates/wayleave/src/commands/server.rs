@@ -5,6 +5,7 @@ pub mod admin;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::serve::{Stop, acceptor, bind, serve};
+use crate::serving::Serving;
 use crate::{Exit, assemble, say};
 use admin::Admin;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ const RELOAD: Duration = Duration::from_secs(10);
 /// Runs until told to stop.
 pub async fn run(config: &Config) -> Result<(), Exit> {
     let token = admin_token(config)?;
+    let _serving = Serving::begin(assemble::store_file(config, &config.store.url))?;
     let server = assemble::server(config).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     let listener =

@@ -2,6 +2,7 @@
 
 use super::server::admin::{self, Erase, Erased, Invite};
 use crate::config::Config;
+use crate::serving::Serving;
 use crate::{Exit, assemble, say, whole_file};
 use authorization_server::event::{self, Verdict};
 use axum::body::Bytes;
@@ -117,16 +118,24 @@ pub fn backup(config: &Config, file: &Path) -> Result<(), Exit> {
     Ok(())
 }
 
+async fn prepare(copy: &Path) -> Result<(), String> {
+    let store = Store::open(copy).map_err(|error| error.to_string())?;
+    store.forget_secrets().await.map_err(|error| error.to_string())
+}
+
 /// `wayleave restore FILE`: what a backup revives must not be good twice, so tickets and refresh
 /// tokens of before are not good any more (threat 35).
 pub async fn restore(config: &Config, file: &Path) -> Result<(), Exit> {
     let place = file_of(config)?;
-    assemble::make_folder(&place)?;
+    let _serving = Serving::begin(Some(place.clone()))?;
     let beside = place.with_extension("restoring");
     std::fs::copy(file, &beside).map_err(|error| Exit::failed(format!("{}: {error}", file.display())))?;
-    let store = Store::open(&beside).map_err(Exit::failed)?;
-    store.forget_secrets().await.map_err(Exit::failed)?;
-    drop(store);
+    let prepared = prepare(&beside).await;
+    if prepared.is_err() {
+        // what is there stays as it was
+        let _ = std::fs::remove_file(&beside);
+    }
+    prepared.map_err(|error| Exit::failed(format!("{} is no backup of this version: {error}", file.display())))?;
     for suffix in ["-wal", "-shm"] {
         for own in [&place, &beside] {
             let mut name = own.as_os_str().to_owned();

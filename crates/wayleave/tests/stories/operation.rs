@@ -80,6 +80,11 @@ async fn threat_35_a_restored_backup_revives_nothing() {
     assert!(wayleave(&server, &["backup", "copy.db"]).status.success(), "while serving");
     assert_eq!(desk.trade(&unspent).await.unwrap().0, 200);
     let (later, ..) = grant(&desk).await;
+    let beside = wayleave(&server, &["restore", "copy.db"]);
+    let said = String::from_utf8_lossy(&beside.stderr).into_owned();
+    assert!(!beside.status.success() && said.contains("stop that first"), "not under a server that is running: {said}");
+    let second = wayleave(&server, &["server"]);
+    assert!(!second.status.success(), "nor beside it: {}", String::from_utf8_lossy(&second.stderr));
     server.process = None;
     assert!(wayleave(&server, &["restore", "copy.db"]).status.success());
     server.run();
