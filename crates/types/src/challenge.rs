@@ -84,7 +84,11 @@ pub fn parse(header: &str) -> Vec<Challenge> {
         let after_word = after.trim_start_matches([' ', '\t']);
         match after_word.strip_prefix('=') {
             Some(value) if !challenges.is_empty() => {
-                let (value, after) = take_value(value.trim_start_matches([' ', '\t']));
+                // what does not end may have been cut off, and says nothing (RFC 9110 5.6.4)
+                let Some((value, after)) = take_value(value.trim_start_matches([' ', '\t'])) else {
+                    challenges.pop();
+                    break;
+                };
                 if let Some(challenge) = challenges.last_mut() {
                     challenge.parameters.push((word.to_owned(), value));
                 }
@@ -105,22 +109,22 @@ fn take_token(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| text.split_at(end))
 }
 
-fn take_value(text: &str) -> (String, &str) {
+fn take_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
         let (value, rest) = text.split_at(end);
-        return (value.to_owned(), rest);
+        return Some((value.to_owned(), rest));
     };
     let mut value = String::new();
     let mut chars = quoted.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
             '\\' => value.extend(chars.next().map(|(_, escaped)| escaped)),
-            '"' => return (value, quoted.get(at.saturating_add(1)..).unwrap_or("")),
+            '"' => return Some((value, quoted.get(at.saturating_add(1)..).unwrap_or(""))),
             c => value.push(c),
         }
     }
-    (value, "")
+    None
 }
 
 #[cfg(test)]
@@ -154,7 +158,18 @@ mod tests {
             assert_eq!(UmaChallenge::find([header]), expected, "{header}");
         }
         assert_eq!(UmaChallenge::find(["Bearer", r#"UMA ticket="016f84e8", as_uri="https://as.example""#]), expected);
-        for none in ["", "UMA", "UMA ticket=x", "=", "Bearer ticket=x, as_uri=y", "\"", "UMA ticket=\"x"] {
+        for none in [
+            "",
+            "UMA",
+            "UMA ticket=x",
+            "=",
+            "Bearer ticket=x, as_uri=y",
+            "\"",
+            "UMA ticket=\"x",
+            "UMA as_uri=\"https://as.example\", ticket=\"x",
+            "UMA as_uri=\"https://as.example\", ticket=\"x\\\"",
+            "UMA ticket=x, as_uri=\"https://as.example",
+        ] {
             assert_eq!(UmaChallenge::find([none]), None, "{none}");
         }
     }

@@ -44,8 +44,9 @@ pub fn normalize_domain(domain: &str) -> Option<String> {
     let ascii = idna::domain_to_ascii_strict(&lowered).ok()?;
     let (unicode, valid) = idna::domain_to_unicode(&ascii);
     let unchanged = lowered.split('.').zip(unicode.split('.')).all(|(had, label)| had.is_ascii() || had == label);
+    let plain = unicode.split('.').all(crate::idna2008::is_valid);
     let same_count = lowered.split('.').count() == unicode.split('.').count();
-    let fits = valid.is_ok() && unchanged && same_count && !ends_in_number(&ascii) && ascii.len() <= MAX_DOMAIN_BYTES;
+    let fits = valid.is_ok() && unchanged && same_count && plain && !ends_in_number(&ascii) && ascii.len() <= MAX_DOMAIN_BYTES;
     fits.then_some(ascii)
 }
 
@@ -167,6 +168,10 @@ mod tests {
             "bob@bar.example ",
             "bob@-bar.example",
             "bob@bar_baz.example",
+            "bob@\u{2603}.example",
+            "bob@xn--n3h.example",
+            "bob@\u{1f600}.example",
+            "bob@\u{30fb}.example",
             &long,
             &longer,
         ] {

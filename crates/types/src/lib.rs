@@ -16,6 +16,7 @@ pub mod email;
 pub mod error;
 pub mod event;
 pub mod id;
+mod idna2008;
 pub mod introspection;
 pub mod json;
 pub mod linked_manager;
