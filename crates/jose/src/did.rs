@@ -80,25 +80,46 @@ pub fn document_url(did: &str) -> Option<String> {
     Some(format!("https://{name}{port}/{path}/did.json"))
 }
 
-/// The keys in the document of a did:web, each under its own id and under the DID. A document of another DID has none, nor do
-/// methods of others count.
+/// The keys in the document of a did:web that may state something for it, each under its own id and under the DID. A key counts
+/// only where `assertionMethod` names it or holds it: one that is there to decrypt, or to log in alone, signs nothing (DID Core
+/// 5.3, 5.3.2). A document of another DID has none, nor do methods of others count.
 pub fn keys_in_document(did: &str, document: &Value) -> Result<KeySet, BadDid> {
     if document.get("id").and_then(Value::as_str) != Some(did) {
         return Err(BadDid::Key);
     }
-    let methods = document.get("verificationMethod").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let list = |name: &str| document.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let methods = list("verificationMethod");
     let mut keys = Vec::new();
-    for method in methods {
-        // an id may be written in whole, or from its fragment on (DID Core 3.2.2)
-        let id = method.get("id").and_then(Value::as_str).unwrap_or_default();
-        let fragment = id.strip_prefix(did).unwrap_or(id).strip_prefix('#').filter(|text| !text.is_empty());
+    for asserting in list("assertionMethod") {
+        let method = match asserting.as_str() {
+            Some(name) => {
+                let named = fragment_of(did, name);
+                methods.iter().find(|method| named.is_some() && fragment_of_method(did, method) == named)
+            }
+            None => Some(asserting),
+        };
+        let Some(method) = method.filter(|method| is_controlled_by(did, method)) else { continue };
         let key = method.get("publicKeyJwk").and_then(|jwk| PublicKey::from_jwk(jwk).ok());
-        if let (Some(fragment), Some(key)) = (fragment, key) {
+        if let (Some(fragment), Some(key)) = (fragment_of_method(did, method), key) {
             keys.push(key.clone().with_kid(format!("{did}#{fragment}")));
             keys.push(key.with_kid(did.to_owned()));
         }
     }
     if keys.is_empty() { Err(BadDid::Key) } else { Ok(KeySet::new(keys)) }
+}
+
+/// An id may be written in whole, or from its fragment on (DID Core 3.2.2).
+fn fragment_of<'a>(did: &str, id: &'a str) -> Option<&'a str> {
+    id.strip_prefix(did).unwrap_or(id).strip_prefix('#').filter(|text| !text.is_empty())
+}
+
+fn fragment_of_method<'a>(did: &str, method: &'a Value) -> Option<&'a str> {
+    fragment_of(did, method.get("id")?.as_str()?)
+}
+
+/// A key of somebody else is no key of this DID, whatever its document lists (DID Core 5.2).
+fn is_controlled_by(did: &str, method: &Value) -> bool {
+    method.get("controller").is_none_or(|controller| controller.as_str() == Some(did))
 }
 
 #[cfg(test)]
@@ -198,7 +219,8 @@ mod tests {
         let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
         let document = |did: &str, id: &str| {
             let jwk = key.public().to_jwk();
-            json!({"id": did, "verificationMethod": [{"id": id, "type": "JsonWebKey2020", "controller": did, "publicKeyJwk": jwk}]})
+            json!({"id": did, "assertionMethod": [id], "verificationMethod": [{"id": id, "type": "JsonWebKey2020", "controller": did,
+                "publicKeyJwk": jwk}]})
         };
         let did = "did:web:a.example";
         for id in ["did:web:a.example#1", "#1"] {
@@ -210,5 +232,38 @@ mod tests {
             assert!(keys_in_document(did, &document(did, id)).is_err(), "{id}");
         }
         assert!(keys_in_document(did, &document("did:web:b.example", "#1")).is_err());
+    }
+
+    /// DID Core 5.3: a key is good for what the document says that it is for.
+    #[test]
+    fn a_key_states_something_only_where_the_document_lets_it() {
+        let (key, did) = (SigningKey::generate(Algorithm::EdDsa).unwrap(), "did:web:a.example");
+        let method = |controller: Value| json!({"id": "#1", "controller": controller, "publicKeyJwk": key.public().to_jwk()});
+        let with = |own: Value, more: Value| {
+            let mut document = json!({"id": did, "verificationMethod": [own]});
+            document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            keys_in_document(did, &document).is_ok()
+        };
+        for name in ["#1", "did:web:a.example#1"] {
+            assert!(with(method(json!(did)), json!({"assertionMethod": [name]})), "{name}");
+        }
+        assert!(with(json!({}), json!({"assertionMethod": [method(json!(did))]})), "written where it is used");
+        for more in [
+            json!({}),
+            json!({"authentication": ["#1"], "keyAgreement": ["#1"], "capabilityInvocation": ["#1"], "capabilityDelegation": ["#1"]}),
+            json!({"authentication": [method(json!(did))]}),
+            json!({"assertionMethod": ["#2"]}),
+            json!({"assertionMethod": ["1"]}),
+            json!({"assertionMethod": ["#"]}),
+            json!({"assertionMethod": ["did:web:b.example#1"]}),
+            json!({"assertionMethod": "#1"}),
+            json!({"assertionMethod": []}),
+            json!({"assertionMethod": [["#1"]]}),
+        ] {
+            assert!(!with(method(json!(did)), more.clone()), "{more}");
+        }
+        for foreign in [json!("did:web:b.example"), json!([did]), json!(null)] {
+            assert!(!with(method(foreign.clone()), json!({"assertionMethod": ["#1"]})), "{foreign}");
+        }
     }
 }

@@ -63,6 +63,9 @@ pub struct Header {
     #[serde(default, deserialize_with = "present")]
     crit: Option<Value>,
     pub(crate) jwk: Option<Value>,
+    /// There even where it is `null`.
+    #[serde(default, deserialize_with = "present")]
+    b64: Option<Value>,
 }
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
@@ -94,7 +97,8 @@ impl UnverifiedJws {
         let (header, payload) = signed.split_once('.').ok_or(JwsError::Form)?;
         let decode = |part: &str| base64url::decode(part).ok_or(JwsError::Form);
         let header: Header = types::json::parse(&decode(header)?).map_err(|_| JwsError::Form)?;
-        if header.crit.is_some() {
+        // a payload that is not encoded must be said to be so in `crit` (RFC 7797 6), and is read by nobody here
+        if header.crit.is_some() || header.b64.as_ref().is_some_and(|encoded| *encoded != Value::Bool(true)) {
             return Err(JwsError::Critical);
         }
         Ok(Self { header, payload: decode(payload)?, signed: signed.to_owned(), signature: decode(signature)? })
@@ -200,6 +204,28 @@ mod tests {
         assert_eq!(verify(&with(json!({"alg": "RS256", "kid": "../../etc/passwd"})), &keys), Err(JwsError::NoKey));
         assert_eq!(verify(&with(json!({"alg": "RS256", "crit": ["exp"]})), &keys), Err(JwsError::Critical));
         assert_eq!(verify(&with(json!({"alg": "RS256", "crit": null})), &keys), Err(JwsError::Critical));
+        for unencoded in [json!(false), json!(null), json!("true"), json!(0)] {
+            assert_eq!(verify(&with(json!({"alg": "RS256", "b64": unencoded})), &keys), Err(JwsError::Critical), "{unencoded}");
+        }
+        // what is signed is the header as well, so that these fail by their signature; they are read all the same
+        assert_eq!(verify(&with(json!({"alg": "RS256", "b64": true})), &keys), Err(JwsError::Signature));
+        for malformed in [
+            json!({"alg": ["RS256"]}),
+            json!({"alg": "RS256", "kid": 7}),
+            json!({"alg": "RS256", "kid": ["a"]}),
+            json!({"alg": "RS256", "typ": {}}),
+            json!(["RS256"]),
+            json!({}),
+        ] {
+            assert_eq!(verify(&with(malformed.clone()), &keys), Err(JwsError::Form), "{malformed}");
+        }
+        for doubled in [
+            r#"{"alg":"none","alg":"RS256"}"#,
+            r#"{"alg":"RS256","alg":"RS256"}"#,
+            r#"{"alg":"RS256","typ":"JWT","typ":"at+jwt"}"#,
+        ] {
+            assert_eq!(verify(&format!("{}.{rest}", base64url::encode(doubled)), &keys), Err(JwsError::Form), "{doubled}");
+        }
         let mine = SigningKey::generate(Algorithm::EdDsa).unwrap();
         let header = json!({"alg": "EdDSA", "jwk": mine.public().to_jwk(), "jku": "https://evil.example/jwks"});
         let forged = mine.sign_with_header(&header, &json!({"sub": "alice"})).unwrap();

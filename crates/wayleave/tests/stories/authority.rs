@@ -201,8 +201,8 @@ async fn a_did_web_counts_as_its_document_says() {
     let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
     let did = "did:web:alice.example";
     let document = move |id: &str, key: &SigningKey| {
-        json!({"id": id, "verificationMethod": [{"id": format!("{did}#1"), "type": "JsonWebKey2020", "controller": did,
-            "publicKeyJwk": key.public().to_jwk()}]})
+        json!({"id": id, "assertionMethod": ["#1"], "verificationMethod": [{"id": format!("{did}#1"), "type": "JsonWebKey2020",
+            "controller": did, "publicKeyJwk": key.public().to_jwk()}]})
     };
     let (right, wrong) = (document(did, &key), document("did:web:mallory.example", &key));
     let site = axum::Router::new()
