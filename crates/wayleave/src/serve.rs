@@ -68,6 +68,14 @@ impl Stop {
     }
 }
 
+/// For listeners that have an accept loop of their own: what [`serve`] looks at before any party.
+pub async fn check_framing(request: Request<Body>, next: axum::middleware::Next) -> Response {
+    match framing::check(request) {
+        Ok(request) => next.run(request).await,
+        Err(refusal) => refusal.answer(),
+    }
+}
+
 /// Listens where it may; with the preferred port taken, and only then, on any free one.
 pub async fn bind(preferred: &str, or_any: bool) -> std::io::Result<TcpListener> {
     match TcpListener::bind(preferred).await {

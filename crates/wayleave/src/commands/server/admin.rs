@@ -67,7 +67,7 @@ pub fn router(admin: Admin) -> Router {
 
 /// The same for who may open the socket: its file is the check.
 fn socket_router(admin: Admin) -> Router {
-    administration().with_state(admin)
+    administration().with_state(admin).layer(middleware::from_fn(crate::serve::check_framing))
 }
 
 fn administration() -> Router<Admin> {
