@@ -1,5 +1,5 @@
 //! The server's keys: signing keys with rotation and overlap, the daily ticket keys, and the key
-//! file that seals them all in the store (architecture.md "Keys").
+//! file that seals them all in the store (architecture.md "Keys"). A store tells its own key file from another by a key check.
 
 use crate::store::Store;
 use crate::{Changes, Failure, Write, internal};
@@ -37,6 +37,20 @@ pub const LEAD: i64 = 300;
 /// Seconds that a replaced key stays published.
 pub const OVERLAP: i64 = 30 * 86_400;
 
+/// What is sealed in the place of a key, to tell the key file's own from another: there also where nothing else is sealed yet.
+const KEY_CHECK: &str = "key check";
+/// Its end: never.
+const NEVER: Timestamp = Timestamp(i64::MAX);
+
+/// A seal knows the table and the row that it is for: moved to another, it does not open.
+fn place_of_key(kid: &str) -> Vec<u8> {
+    format!("signing_key {kid}").into_bytes()
+}
+
+fn place_of_secret(name: &str) -> Vec<u8> {
+    format!("secret {name}").into_bytes()
+}
+
 struct Loaded {
     signing: Vec<(StoredKey, Arc<SigningKey>)>,
     secrets: Vec<(SealedSecret, Arc<SealingKey>)>,
@@ -66,11 +80,17 @@ impl Keys {
         base64url::encode(digest::hmac_sha256(&key, message))
     }
 
-    /// Reads the keys of the store; makes what is missing.
+    /// Reads the keys of the store; makes what is missing. Before anything is made it is known that this is the key file of
+    /// this store, so that nothing is made over what another one sealed.
     pub async fn load(&self, store: &dyn Store, clock: &dyn Clock, randomness: &dyn Randomness) -> Result<(), Failure> {
         let now = clock.now();
+        self.check_key_file(store, randomness).await?;
         let mut stored = store.list_keys().await?;
-        // before any key is made: with another key file none is made over those that are there
+        let mut secrets = Vec::new();
+        for secret in store.list_secrets().await? {
+            let key = self.open_secret(&secret).ok_or_else(|| closed("a secret"))?;
+            secrets.push((secret, Arc::new(key)));
+        }
         for key in &stored {
             self.parse(key)?;
         }
@@ -84,20 +104,50 @@ impl Keys {
             let parsed = self.parse(&key)?;
             signing.push((key, Arc::new(parsed)));
         }
-        let mut secrets = Vec::new();
-        for secret in store.list_secrets().await? {
-            let opened = self.sealing.open(&secret.sealed, secret.name.as_bytes());
-            let key = opened.and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes).ok()).and_then(|key| SealingKey::new(&key).ok());
-            let key = key.ok_or_else(|| closed("a secret"))?;
-            secrets.push((secret, Arc::new(key)));
-        }
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Loaded { signing, secrets };
         Ok(())
     }
 
     fn parse(&self, key: &StoredKey) -> Result<SigningKey, Failure> {
-        let pkcs8 = self.sealing.open(&key.sealed, key.kid.as_bytes()).ok_or_else(|| closed("a signing key"))?;
+        let pkcs8 = self.sealing.open(&key.sealed, &place_of_key(&key.kid)).ok_or_else(|| closed("a signing key"))?;
         SigningKey::from_pkcs8(key.algorithm, &pkcs8).map_err(internal)
+    }
+
+    fn open_secret(&self, secret: &SealedSecret) -> Option<SealingKey> {
+        let opened = self.sealing.open(&secret.sealed, &place_of_secret(&secret.name))?;
+        SealingKey::new(&<[u8; KEY_BYTES]>::try_from(opened).ok()?).ok()
+    }
+
+    /// Whether this key file goes with this store. A store without the check is new, or of a release whose seals named no
+    /// table: those that open are sealed anew in the commit that makes the check, and count in no other form from then on.
+    async fn check_key_file(&self, store: &dyn Store, randomness: &dyn Randomness) -> Result<(), Failure> {
+        if let Some(check) = store.list_secrets().await?.into_iter().find(|secret| secret.name == KEY_CHECK) {
+            return self.open_secret(&check).map(drop).ok_or_else(|| closed("the key check"));
+        }
+        let random: [u8; KEY_BYTES] = jose::ambient::random(randomness);
+        let sealed = self.sealing.seal(&random, &place_of_secret(KEY_CHECK), randomness).map_err(internal)?;
+        let mut writes = vec![Write::PutSecret(SealedSecret { name: KEY_CHECK.to_owned(), sealed, expires: NEVER })];
+        for key in store.list_keys().await? {
+            let place = place_of_key(&key.kid);
+            if self.sealing.open(&key.sealed, &place).is_none() {
+                let opened = self.sealing.open(&key.sealed, key.kid.as_bytes()).ok_or_else(|| closed("a signing key"))?;
+                let sealed = self.sealing.seal(&opened, &place, randomness).map_err(internal)?;
+                writes.push(Write::PutKey(StoredKey { sealed, ..key }));
+            }
+        }
+        for secret in store.list_secrets().await? {
+            let place = place_of_secret(&secret.name);
+            if self.sealing.open(&secret.sealed, &place).is_none() {
+                let opened = self.sealing.open(&secret.sealed, secret.name.as_bytes()).ok_or_else(|| closed("a secret"))?;
+                let sealed = self.sealing.seal(&opened, &place, randomness).map_err(internal)?;
+                writes.extend([Write::DeleteSecret(secret.name.clone()), Write::PutSecret(SealedSecret { sealed, ..secret })]);
+            }
+        }
+        match store.commit(Changes::of(writes)).await {
+            // another process made it at the same moment
+            Ok(()) | Err(crate::CommitError::Taken) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn make(
@@ -109,7 +159,8 @@ impl Keys {
     ) -> Result<StoredKey, Failure> {
         let key =
             tokio::task::spawn_blocking(move || SigningKey::generate(algorithm)).await.map_err(internal)?.map_err(internal)?;
-        let sealed = self.sealing.seal(&key.to_pkcs8().map_err(internal)?, key.kid().as_bytes(), randomness).map_err(internal)?;
+        let sealed =
+            self.sealing.seal(&key.to_pkcs8().map_err(internal)?, &place_of_key(key.kid()), randomness).map_err(internal)?;
         let stored = StoredKey { kid: key.kid().to_owned(), algorithm, sealed, active_from, retires: None };
         store.commit(Changes::of(vec![Write::PutKey(stored.clone())])).await?;
         Ok(stored)
@@ -193,7 +244,7 @@ impl Keys {
             return Ok(secret);
         }
         let fresh: [u8; KEY_BYTES] = jose::ambient::random(randomness);
-        let sealed = self.sealing.seal(&fresh, name.as_bytes(), randomness).map_err(internal)?;
+        let sealed = self.sealing.seal(&fresh, &place_of_secret(name), randomness).map_err(internal)?;
         let secret = SealedSecret { name: name.to_owned(), sealed, expires };
         match store.commit(Changes::of(vec![Write::PutSecret(secret)])).await {
             Ok(()) | Err(crate::CommitError::Taken) => {}

@@ -91,7 +91,13 @@ pub fn read_key_file(
         let written = options.open(&place).and_then(|mut file| file.write_all(key.as_bytes()).and_then(|()| file.sync_all()));
         written.map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
     }
-    let text = std::fs::read_to_string(&place).map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
+    let text = std::fs::read(&place).map_err(|error| {
+        Exit::failed(format!(
+            "{}: {error}: restore the key file that goes with the store, readable for this party",
+            place.display()
+        ))
+    })?;
+    let text = String::from_utf8_lossy(&text);
     let key = jose::base64url::decode(text.trim()).and_then(|bytes| bytes.try_into().ok());
     key.ok_or_else(|| {
         Exit::failed(format!("{} is no key file of ours: restore the one that goes with the store", place.display()))
