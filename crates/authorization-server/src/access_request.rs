@@ -339,6 +339,7 @@ impl AuthorizationServer {
                 delegation: request.delegation.clone(),
                 receipt: None,
             };
+            self.bind(&mut policy, changes).await?;
             self.allow_policy(acting, &mut policy, changes).await?;
             self.write_policy(&policy, EventKind::PolicyCreated, acting.account().as_str(), changes);
         }

@@ -11,6 +11,7 @@ use rules::delegation::{Delegate, Delegation, Named};
 use rules::policy::Binding;
 use rules::{AccessRequest, Policy, Resource};
 use types::delegation::May;
+use types::policy::PolicyDocument;
 use types::{AccessRequestId, ErrorCode, OwnerId, PermissionRequest, ScopeSet, Timestamp};
 
 fn not_delegated<T>() -> Result<T, Failure> {
@@ -46,6 +47,13 @@ impl Acting {
     /// Whether this may be seen: delegates see what was delegated to them, and nothing else.
     pub fn sees(&self, resource: &Named<'_>) -> bool {
         self.delegate.as_ref().is_none_or(|(_, given)| given.iter().any(|one| one.names(resource)))
+    }
+
+    /// The scopes of this that may be seen; none: all.
+    fn seen_scopes(&self, resource: &Named<'_>) -> Option<ScopeSet> {
+        let (_, given) = self.delegate.as_ref()?;
+        let named = given.iter().filter(|one| one.names(resource));
+        Some(named.fold(ScopeSet::new(), |all, one| all.union(&one.scopes)))
     }
 
     /// The delegation under which this may be done; none where the owner does it herself.
@@ -184,7 +192,35 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    /// Whether this policy is to be seen.
+    /// What is to be seen of this policy: all that its delegate made; of others, as much as was delegated, and nothing of
+    /// what was signed for more (protocol.md 1.8).
+    pub(crate) async fn shown_policy(&self, acting: &Acting, policy: &Policy) -> Result<Option<PolicyDocument>, Failure> {
+        if !acting.is_delegate() || (policy.delegation.is_some() && acting.made(policy.delegation.as_deref()).is_ok()) {
+            return Ok(Some(policy.to_document()));
+        }
+        let seen = match &policy.binding {
+            Binding::Bound { resource } => self.seen_scopes_of(acting, resource).await?,
+            Binding::Waiting { resource_server, own_id } => {
+                acting.seen_scopes(&Named { id: None, resource_server, own_id: Some(own_id) })
+            }
+        };
+        let seen = seen.unwrap_or_default().intersection(&policy.scopes);
+        let whole = policy.scopes.is_subset(&seen);
+        let shown = PolicyDocument { resource_scopes: seen.clone(), ..policy.to_document() };
+        Ok((!seen.is_empty() && (whole || policy.authority.is_none())).then_some(shown))
+    }
+
+    /// The scopes of this resource that may be seen; none: all.
+    pub(crate) async fn seen_scopes_of(&self, acting: &Acting, id: &types::ResourceId) -> Result<Option<ScopeSet>, Failure> {
+        if !acting.is_delegate() {
+            return Ok(None);
+        }
+        let Some(resource) = self.store.find_resource(id).await? else { return Ok(Some(ScopeSet::new())) };
+        let server = self.resource_server_id(&resource.resource_server).await?;
+        Ok(acting.seen_scopes(&named(&resource, &server)))
+    }
+
+    /// Whether this policy is about something that is to be seen.
     pub(crate) async fn sees_policy(&self, acting: &Acting, policy: &Policy) -> Result<bool, Failure> {
         if !acting.is_delegate() {
             return Ok(true);
@@ -207,14 +243,17 @@ impl AuthorizationServer {
         Ok(acting.sees(&named(&resource, &server)))
     }
 
-    /// Whether this request is to be seen: all that it is about.
+    /// Whether this request is to be seen: it is about nothing but what was delegated, and some of it may be decided.
     pub(crate) async fn sees_request(&self, acting: &Acting, request: &AccessRequest) -> Result<bool, Failure> {
+        let mut covered = !acting.is_delegate();
         for permission in &request.permissions {
             if !self.sees_resource(acting, &permission.resource_id).await? {
                 return Ok(false);
             }
+            let seen = self.seen_scopes_of(acting, &permission.resource_id).await?;
+            covered |= seen.is_none_or(|seen| !seen.intersection(&permission.resource_scopes).is_empty());
         }
-        Ok(true)
+        Ok(covered)
     }
 
     /// A delegate's decision on a request: within one delegation, and no longer than that lasts. What is remembered decides

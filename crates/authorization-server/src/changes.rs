@@ -38,10 +38,16 @@ pub enum Requirement {
         version: i64,
     },
     RptThere(TokenKey),
-    /// The search has not been ended.
+    /// The search has not been ended, and something of it is to be sent as before, or not.
     SearchStands {
         id: String,
         owner: OwnerId,
+        due: bool,
+    },
+    /// Its owner has not withdrawn the credential.
+    CredentialStands {
+        owner: OwnerId,
+        id: String,
     },
     /// Neither withdrawn nor gone.
     DelegationStands {

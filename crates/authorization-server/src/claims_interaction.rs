@@ -9,9 +9,9 @@
 
 use crate::AuthorizationServer;
 use crate::changes::Changes;
+use crate::code_limits::{Guess, Mailing};
 use crate::mailer::Message;
 use crate::token::uma_ticket::{spend, spent_id};
-use identity::throttle::host_of;
 use identity::{Account, Client, CommitError, Failure, Form, internal};
 use jose::{base64url, digest};
 use rules::Ticket;
@@ -95,6 +95,8 @@ impl AuthorizationServer {
         let back = |error, what: &str| InteractionError::Back(error_redirect(&redirect_uri, error, what, state.as_deref()));
         let bad_ticket = || back(ErrorCode::InvalidRequest, "the ticket is unknown, used or expired");
         if form.check_unrepeated().is_err() {
+            // a ticket that is presented is spent, whatever the answer (protocol.md 4)
+            self.spend_presented(form, &client.id).await.map_err(InteractionError::Page)?;
             return Err(back(ErrorCode::InvalidRequest, "send each parameter once"));
         }
         let text = form.one("ticket").ok().flatten().ok_or_else(bad_ticket)?;
@@ -176,13 +178,7 @@ impl AuthorizationServer {
             return Failure::refuse(ErrorCode::InvalidRequest, "that is no e-mail address: write it like name@example.org");
         };
         let now = self.now();
-        // whoever asks too often uses up nobody else's codes: the address comes last
-        let admitted = self.sender_throttle.admit(&host_of(from), now)
-            && self.process_throttle.admit(&spent_id(&interaction.ticket), now)
-            && self.mail_throttle.admit(&normalized, now);
-        if !admitted {
-            return Failure::refuse(ErrorCode::TooManyRequests, "too many codes were sent: wait a minute, then try again");
-        }
+        self.codes.count_mail(&Mailing { from, process: &spent_id(&interaction.ticket), to: &normalized }, now)?;
         let number = u64::from_be_bytes(jose::ambient::random(&*self.identity.randomness)).checked_rem(CODE_DIGITS).unwrap_or(0);
         let code = format!("{number:08}");
         interaction.awaiting = Some(Awaiting {
@@ -208,23 +204,20 @@ impl AuthorizationServer {
         interaction.awaiting.as_ref().map(|awaiting| awaiting.email.as_str())
     }
 
-    /// Checks a code; guesses are limited.
-    pub fn check_code(&self, mut interaction: Interaction, code: &str) -> Result<Interaction, Failure> {
+    /// Checks a code; guesses are limited, before any is compared.
+    pub fn check_code(&self, mut interaction: Interaction, code: &str, from: &str) -> Result<Interaction, Failure> {
         let refuse = |what: &str| Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what));
         let awaiting = interaction.awaiting.clone().ok_or_else(|| refuse("ask for a code first"))?;
         if self.now() >= awaiting.expires {
             return Err(refuse("this code is too old: ask for a new one"));
         }
-        // a code has so many tries in all, however many pages and browsers they come from; the page can be sent again, the
-        // count cannot be taken back
-        if !self.guess_throttle.admit(&awaiting.digest, self.now()) {
-            return Failure::refuse(ErrorCode::TooManyRequests, "too many tries with this code: ask for a new one");
-        }
+        let guess = self.codes.take_guess(&Guess { from, code: &awaiting.digest, address: &awaiting.email }, self.now())?;
         let code: String = code.chars().filter(char::is_ascii_digit).collect();
         let digest = self.code_digest(&interaction, &awaiting.email, &code);
         if !digest::equal(digest.as_bytes(), awaiting.digest.as_bytes()) {
             return Err(refuse("that is not the code that was sent: look again, or ask for a new one"));
         }
+        self.codes.give_back(guess, &awaiting.email);
         interaction.proven_email = Some(awaiting.email);
         interaction.awaiting = None;
         Ok(interaction)

@@ -121,6 +121,9 @@ impl identity::Store for Consequences {
     async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError> {
         self.reads.list_consents(account).await
     }
+    async fn list_consents_to(&self, client: &ClientId) -> Result<Vec<Consent>, StoreError> {
+        self.reads.list_consents_to(client).await
+    }
     async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError> {
         self.reads.find_code(key).await
     }

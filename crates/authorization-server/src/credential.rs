@@ -2,7 +2,8 @@
 //! signed by them. And resource owner tokens posted as policies, which count under a credential of their poster.
 
 use crate::acting::Acting;
-use crate::changes::{Changes, Write};
+use crate::changes::{Changes, Requirement, Write};
+use crate::page::{page_of_all, place_of};
 use crate::policy::Versioned;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
@@ -149,8 +150,15 @@ impl AuthorizationServer {
         credential::keys_of(&self.identity.outbound, kind, value).await.map_err(refused)
     }
 
-    pub async fn list_credentials(&self, pmt: &PolicyToken) -> Result<Vec<CredentialDocument>, Failure> {
-        Ok(self.store.list_credentials(&pmt.owner).await?.into_iter().map(|credential| credential.document).collect())
+    /// `GET {resource_owner_credentials_endpoint}`, the oldest first: a page of it, and where it goes on, if it does.
+    pub async fn list_credentials(
+        &self,
+        pmt: &PolicyToken,
+        page: &Page<String>,
+    ) -> Result<(Vec<CredentialDocument>, Option<String>), Failure> {
+        let all = self.store.list_credentials(&pmt.owner).await?;
+        let documents = all.into_iter().map(|credential| credential.document).collect();
+        Ok(page_of_all(documents, |one: &CredentialDocument| place_of(one.created, &one.id), page))
     }
 
     async fn own_credential(&self, owner: &OwnerId, id: &str) -> Result<Credential, Failure> {
@@ -185,6 +193,36 @@ impl AuthorizationServer {
         for id in &ended {
             self.sweep_delegation(&pmt.owner, id, by).await?;
         }
+        // what was committed between the look and the end; behind the end nothing new can come
+        let mut left = Changes::default();
+        for owner in &owners {
+            self.delete_signed(owner, &credential.subject, by, &mut left).await?;
+        }
+        if !left.writes.is_empty() {
+            self.store.commit(left).await?;
+        }
+        Ok(())
+    }
+
+    /// What is signed rests on the credentials of those who signed it: one that is withdrawn meanwhile lets nothing in.
+    async fn require_signers(&self, acting: &Acting, token: &OwnersToken, changes: &mut Changes) -> Result<(), Failure> {
+        if let Some(delegation) = token.signed_delegation() {
+            self.require_credential(&acting.owner, &delegation.iss, changes).await?;
+            // the owner herself posts what her delegate signed: the delegate's key is in its name
+            if !acting.is_delegate() && delegation.sub == token.iss {
+                return Ok(());
+            }
+        }
+        self.require_credential(acting.account(), &token.iss, changes).await
+    }
+
+    /// A credential of this name of this account, as long as it stands.
+    pub(crate) async fn require_credential(&self, of: &OwnerId, subject: &str, changes: &mut Changes) -> Result<(), Failure> {
+        let all = self.store.list_credentials(of).await?;
+        let Some(found) = all.into_iter().find(|credential| credential.subject == subject) else {
+            return invalid("the credential that signed it was withdrawn just now");
+        };
+        changes.requires.push(Requirement::CredentialStands { owner: of.clone(), id: found.document.id });
         Ok(())
     }
 
@@ -209,11 +247,12 @@ impl AuthorizationServer {
             let _turn = self.turns.take(&acting.owner, tried).await;
             let policies = authority::policies_of(&token, text.trim(), &acting.owner, self.issuer().as_str(), self.now())?;
             let (mut changes, mut first) = (Changes::default(), None);
+            self.require_signers(acting, &token, &mut changes).await?;
             if let (Some(delegation), Some(signed)) = (token.signed_delegation(), token.delegation.as_deref()) {
                 self.take_delegation(&acting.owner, delegation, signed, &acting.by, &mut changes).await?;
             }
             for mut policy in policies {
-                changes.requires.push(crate::Requirement::PolicyAbsent(policy.id.clone()));
+                changes.requires.push(Requirement::PolicyAbsent(policy.id.clone()));
                 self.bind(&mut policy, &mut changes).await?;
                 self.write_policy(&policy, EventKind::PolicyCreated, &acting.by, &mut changes);
                 first.get_or_insert(Versioned::of(&policy));

@@ -2,6 +2,7 @@
 //! one allows is in `rules::delegation`, and calls of delegates go through [`crate::acting`].
 
 use crate::changes::{Changes, Requirement, Write};
+use crate::page::{page_of_all, place_of};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::PolicyToken;
@@ -15,6 +16,10 @@ use types::{ErrorCode, OwnerId, Refusal};
 
 /// Most delegations of one owner that stand at once.
 const MAX_DELEGATIONS: usize = 200;
+
+fn place(delegation: &Delegation) -> String {
+    place_of(delegation.created, &format!("{} {}", delegation.owner, delegation.id))
+}
 
 fn not_found() -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::NotFound, "no delegation of yours has this id"))
@@ -36,22 +41,33 @@ impl AuthorizationServer {
         Ok(all)
     }
 
-    /// `GET {delegations_endpoint}`: those of this owner that stand.
-    pub async fn list_delegations(&self, pmt: &PolicyToken) -> Result<Vec<DelegationDocument>, Failure> {
+    /// `GET {delegations_endpoint}`: those of this owner that stand. A page of it, and where it goes on, if it does.
+    pub async fn list_delegations(
+        &self,
+        pmt: &PolicyToken,
+        page: &Page<String>,
+    ) -> Result<(Vec<DelegationDocument>, Option<String>), Failure> {
         let now = self.now();
-        let all = self.store.list_delegations(&pmt.owner).await?;
-        Ok(all.iter().filter(|one| one.stands(now)).map(Delegation::to_document).collect())
+        let mut all = self.store.list_delegations(&pmt.owner).await?;
+        all.retain(|one| one.stands(now));
+        let (all, last) = page_of_all(all, place, page);
+        Ok((all.iter().map(Delegation::to_document).collect(), last))
     }
 
-    /// `GET {delegations_endpoint}?role=delegate`: what others have delegated to this account.
-    pub async fn list_delegated(&self, pmt: &PolicyToken) -> Result<Vec<DelegationDocument>, Failure> {
+    /// `GET {delegations_endpoint}?role=delegate`: what others have delegated to this account. The same.
+    pub async fn list_delegated(
+        &self,
+        pmt: &PolicyToken,
+        page: &Page<String>,
+    ) -> Result<(Vec<DelegationDocument>, Option<String>), Failure> {
         let mut documents = Vec::new();
-        for delegation in self.delegated_to(&pmt.owner).await? {
+        let (all, last) = page_of_all(self.delegated_to(&pmt.owner).await?, place, page);
+        for delegation in all {
             let owner = self.identity.store.find_account(&delegation.owner).await?;
             let owner_name = owner.map(|owner| owner.display_name().to_owned());
             documents.push(DelegationDocument { owner_name, ..delegation.to_document() });
         }
-        Ok(documents)
+        Ok((documents, last))
     }
 
     /// `POST {delegations_endpoint}`.
@@ -77,9 +93,16 @@ impl AuthorizationServer {
             return Failure::refuse(ErrorCode::InvalidRequest, "you have 200 delegations: withdraw one first");
         }
         let document = delegation.to_document();
-        let changes = Changes::of(self.delegation_writes(delegation, EventKind::DelegationCreated, by));
-        match self.store.commit(changes).await {
+        let mut requires = Changes::default();
+        if let Some(signed) = &delegation.signed {
+            self.require_credential(&delegation.owner, &signed.credential, &mut requires).await?;
+        }
+        let writes = self.delegation_writes(delegation, EventKind::DelegationCreated, by);
+        match self.store.commit(Changes { writes, ..requires }).await {
             Ok(()) => Ok(document),
+            Err(CommitError::Changed) => {
+                Failure::refuse(ErrorCode::InvalidRequest, "the credential that signed it was withdrawn just now")
+            }
             Err(CommitError::Taken) => {
                 Failure::refuse(ErrorCode::Conflict, "a delegation has this `jti` already, or had it and was withdrawn")
             }

@@ -74,6 +74,15 @@ fn not_found() -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::NotFound, "no search of yours has this id"))
 }
 
+fn answered_already<T>() -> Result<T, Failure> {
+    Failure::refuse(ErrorCode::Conflict, "you have answered this already")
+}
+
+/// It stands as it was read.
+fn standing(search: &Search) -> Requirement {
+    Requirement::SearchStands { id: search.id.clone(), owner: search.owner.clone(), due: search.is_due() }
+}
+
 /// A claim that this server knows to be so.
 fn verified(account: &Account, name: &str) -> Option<Value> {
     match name {
@@ -152,7 +161,7 @@ impl AuthorizationServer {
     pub async fn search_question(&self, owner: &PolicyToken, id: &str) -> Result<SearchQuestion, Failure> {
         let search = self.own_search(&owner.owner, id).await?;
         if search.state != SearchState::Waiting {
-            return Failure::refuse(ErrorCode::Conflict, "you have answered this already");
+            return answered_already();
         }
         let account = self.identity.store.find_account(&owner.owner).await?.ok_or_else(not_found)?;
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
@@ -182,8 +191,9 @@ impl AuthorizationServer {
     ) -> Result<(), Failure> {
         let mut search = self.own_search(&owner.owner, id).await?;
         if search.state != SearchState::Waiting {
-            return Failure::refuse(ErrorCode::Conflict, "you have answered this already");
+            return answered_already();
         }
+        let requires = vec![standing(&search)];
         if said.values().any(|value| value.as_str().is_none_or(|text| text.len() > MAX_TEXT)) {
             return Failure::refuse(ErrorCode::InvalidRequest, "what you say of yourself is too long: 500 characters at most");
         }
@@ -192,8 +202,15 @@ impl AuthorizationServer {
         let asked =
             |name: &String, value: &Value| claims.contains(name) && value.as_str().is_some_and(|text| !text.trim().is_empty());
         search.self_asserted = said.into_iter().filter(|(name, value)| approve && asked(name, value)).collect();
-        self.store.commit(Changes::of(vec![Write::PutSearch(search)])).await?;
-        Ok(())
+        match self.store.commit(Changes { requires, ..Changes::of(vec![Write::PutSearch(search)]) }).await {
+            Ok(()) => Ok(()),
+            // ended or answered by another page of hers
+            Err(CommitError::Changed) => {
+                self.own_search(&owner.owner, id).await?;
+                answered_already()
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Sends what is due; called after a consent, and every few seconds for what could not be sent then.
@@ -222,15 +239,13 @@ impl AuthorizationServer {
         if !after.is_due() {
             after.self_asserted = Map::new();
         }
-        self.put_standing(after).await
+        self.put_standing(&search, after).await
     }
 
     /// Keeps it, unless it was ended meanwhile: then it stays ended.
-    pub(crate) async fn put_standing(&self, search: Search) -> Result<(), Failure> {
-        let stands = Requirement::SearchStands { id: search.id.clone(), owner: search.owner.clone() };
-        let mut changes = Changes::of(vec![Write::PutSearch(search)]);
-        changes.requires.push(stands);
-        match self.store.commit(changes).await {
+    pub(crate) async fn put_standing(&self, before: &Search, after: Search) -> Result<(), Failure> {
+        let requires = vec![standing(before)];
+        match self.store.commit(Changes { requires, ..Changes::of(vec![Write::PutSearch(after)]) }).await {
             Ok(()) | Err(CommitError::Changed) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -60,6 +60,10 @@ impl AuthorizationServer {
 
     /// What is told of an RPT to whoever may ask.
     pub(crate) async fn told_of(&self, rpt: Rpt) -> Result<(Introspection, Vec<GrantedScope>), Failure> {
+        // what a client was given ends with it (RFC 7592 2.3)
+        if self.identity.store.find_client(&rpt.client).await?.is_none() {
+            return Ok((Introspection::inactive(), Vec::new()));
+        }
         let (left, permissions) = self.standing_permissions(&rpt).await?;
         if left.is_empty() {
             return Ok((Introspection::inactive(), Vec::new()));

@@ -11,6 +11,7 @@ pub mod acting;
 pub mod changes;
 pub mod claims;
 pub mod claims_interaction;
+mod code_limits;
 pub mod consent_receipt;
 pub mod consequences;
 pub mod credential;
@@ -112,13 +113,7 @@ pub struct AuthorizationServer {
     pub(crate) inboxes: turns::Turns,
     pub(crate) notices: linked_manager::Notices,
     /// Proofs of addresses: codes sent, and guesses made.
-    /// Codes that are mailed to one address.
-    pub(crate) mail_throttle: identity::throttle::Throttle,
-    /// Codes that are mailed for one process.
-    pub(crate) process_throttle: identity::throttle::Throttle,
-    pub(crate) sender_throttle: identity::throttle::Throttle,
-    /// Tries with one code.
-    pub(crate) guess_throttle: identity::throttle::Throttle,
+    pub(crate) codes: code_limits::CodeLimits,
 }
 
 impl AuthorizationServer {
@@ -136,11 +131,7 @@ impl AuthorizationServer {
             turns: turns::Turns::default(),
             inboxes: turns::Turns::default(),
             notices: linked_manager::Notices::default(),
-            mail_throttle: identity::throttle::Throttle::per_minute(20),
-            process_throttle: identity::throttle::Throttle::per_minute(20),
-            sender_throttle: identity::throttle::Throttle::per_minute(120),
-            // as long as a code lives, and from its first try on
-            guess_throttle: identity::throttle::Throttle::per(5, claims_interaction::CODE_LIFETIME),
+            codes: code_limits::CodeLimits::default(),
         }
     }
 

@@ -5,6 +5,8 @@
 use crate::AuthorizationServer;
 use crate::acting::Acting;
 use crate::changes::{Changes, Write};
+use crate::page::{page_of_all, place_of};
+use crate::store::Page;
 use identity::Failure;
 use identity::access_token::PolicyToken;
 use jose::{Algorithm, base64url, digest};
@@ -123,9 +125,16 @@ impl AuthorizationServer {
         Write::AppendEvent(event)
     }
 
-    /// `GET {linked_managers_endpoint}`.
-    pub async fn list_managers(&self, pmt: &PolicyToken) -> Result<Vec<LinkedManager>, Failure> {
-        Ok(self.store.list_managers(&pmt.owner).await?.into_iter().map(|kept| kept.document).collect())
+    /// `GET {linked_managers_endpoint}`: a page of it, and where it goes on, if it does.
+    pub async fn list_managers(
+        &self,
+        pmt: &PolicyToken,
+        page: &Page<String>,
+    ) -> Result<(Vec<LinkedManager>, Option<String>), Failure> {
+        let all = self.store.list_managers(&pmt.owner).await?;
+        let place = |kept: &KeptManager| place_of(kept.document.created.unwrap_or(Timestamp(0)), &kept.id);
+        let (all, last) = page_of_all(all, place, page);
+        Ok((all.into_iter().map(|kept| kept.document).collect(), last))
     }
 
     /// `DELETE {linked_managers_endpoint}/{_id}`: it is told nothing more.

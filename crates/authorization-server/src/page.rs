@@ -4,6 +4,27 @@
 use crate::store::Page;
 use identity::Failure;
 use std::pin::Pin;
+use types::Timestamp;
+
+/// Where something stands in a list that goes by time: its making, then its id.
+pub(crate) fn place_of(made: Timestamp, id: &str) -> String {
+    format!("{:012}.{id}", made.0.max(0))
+}
+
+/// A page of a list that is short enough to be read whole, in the order of its places; and the place behind which the next
+/// one begins, if there is more.
+pub(crate) fn page_of_all<Row>(
+    mut all: Vec<Row>,
+    place: impl Fn(&Row) -> String,
+    page: &Page<String>,
+) -> (Vec<Row>, Option<String>) {
+    all.retain(|row| page.after.as_ref().is_none_or(|after| place(row) > *after));
+    all.sort_by_cached_key(&place);
+    let has_more = all.len() > page.limit;
+    all.truncate(page.limit);
+    let last = all.last().filter(|_| has_more).map(place);
+    (all, last)
+}
 
 /// What comes of a read.
 pub(crate) type Soon<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;

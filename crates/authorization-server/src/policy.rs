@@ -92,6 +92,11 @@ impl AuthorizationServer {
 
     pub(crate) fn write_policy(&self, policy: &Policy, kind: EventKind, by: &str, changes: &mut Changes) {
         changes.writes.extend(policy.resource().cloned().map(Write::TouchResource));
+        self.write_policy_beside(policy, kind, by, changes);
+    }
+
+    /// The same where its resource is written, too.
+    pub(crate) fn write_policy_beside(&self, policy: &Policy, kind: EventKind, by: &str, changes: &mut Changes) {
         let mut policy = policy.clone();
         self.write_receipt(&mut policy, kind, by, changes);
         changes.writes.push(match kind {
@@ -153,7 +158,9 @@ impl AuthorizationServer {
 
     /// `GET {policy_endpoint}/{_id}`.
     pub async fn read_policy(&self, acting: &Acting, id: &PolicyId) -> Result<Versioned, Failure> {
-        Ok(Versioned::of(&self.visible_policy(acting, id).await?))
+        let policy = self.own_policy(&acting.owner, id).await?;
+        let document = self.shown_policy(acting, &policy).await?.ok_or_else(not_found)?;
+        Ok(Versioned { document, version: policy.version })
     }
 
     /// `GET {policy_endpoint}`: a page of it, and the id behind which it goes on, if it does.
@@ -165,9 +172,7 @@ impl AuthorizationServer {
         let read = |page: Page<PolicyId>| -> Soon<'_, _> {
             Box::pin(async move { Ok(self.store.list_policies(&acting.owner, &page).await?) })
         };
-        let see = |policy: Policy| -> Soon<'_, _> {
-            Box::pin(async move { Ok(self.sees_policy(acting, &policy).await?.then(|| policy.to_document())) })
-        };
+        let see = |policy: Policy| -> Soon<'_, _> { Box::pin(async move { self.shown_policy(acting, &policy).await }) };
         page_of_seen(page, |policy: &Policy| policy.id.clone(), read, see).await
     }
 
@@ -295,6 +300,10 @@ impl AuthorizationServer {
             let resource = self.owned_resource(owner, &permission.resource_id).await?;
             if !self.sees_resource(acting, &permission.resource_id).await? {
                 return Failure::refuse(ErrorCode::InvalidResourceId, "no resource of yours has this id");
+            }
+            let seen = self.seen_scopes_of(acting, &permission.resource_id).await?;
+            if seen.is_some_and(|seen| !permission.resource_scopes.is_subset(&seen)) {
+                return Failure::refuse(ErrorCode::AccessDenied, "what the owner delegated to you does not reach so far");
             }
             resources.push(resource);
             policies.extend(self.store.list_policies_on(&permission.resource_id).await?.iter().cloned());

@@ -172,15 +172,24 @@ impl AuthorizationServer {
 
     /// Delete (3.2.4): protection ends, and what was granted on it.
     pub async fn delete_resource(&self, pat: &ProtectionToken, id: &ResourceId) -> Result<(), Failure> {
-        let _turn = self.turns.take(&pat.owner, 0).await;
-        let resource = self.own_resource(pat, id).await?;
-        let event = self.resource_event(pat, EventKind::ResourceDeleted, &resource).await?;
-        let mut writes = vec![Write::DeleteResource { owner: resource.owner.clone(), id: id.clone() }, Write::AppendEvent(event)];
-        for policy in self.store.list_policies_on(id).await?.iter() {
-            writes.push(Write::DeletePolicy { owner: policy.owner.clone(), id: policy.id.clone() });
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&pat.owner, tried).await;
+            let resource = self.own_resource(pat, id).await?;
+            let event = self.resource_event(pat, EventKind::ResourceDeleted, &resource).await?;
+            let delete = Write::DeleteResource { owner: resource.owner.clone(), id: id.clone() };
+            let mut changes = Changes::of(vec![delete, Write::AppendEvent(event)]);
+            // a policy that comes meanwhile raises the version, and goes with the rest
+            changes.requires.push(Requirement::ResourceUnchanged { id: id.clone(), version: resource.version });
+            for policy in self.store.list_policies_on(id).await?.iter() {
+                self.write_policy_beside(policy, EventKind::PolicyDeleted, pat.resource_server.as_str(), &mut changes);
+            }
+            match self.store.commit(changes).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Changed) => continue,
+                Err(error) => return Err(error.into()),
+            }
         }
-        self.store.commit(Changes::of(writes)).await?;
-        Ok(())
+        Err(Failure::Unavailable("a resource changes too fast".into()))
     }
 
     /// List (3.2.5): ids of this owner at this resource server (Part Y 6), a page of them, and the id behind which it goes
@@ -210,7 +219,7 @@ impl AuthorizationServer {
         let see = |resource: Resource| -> Soon<'_, _> {
             Box::pin(async move {
                 match self.sees_resource(acting, &resource.id).await? {
-                    true => Ok(Some(self.owned(resource).await?)),
+                    true => Ok(Some(self.owned(acting, resource).await?)),
                     false => Ok(None),
                 }
             })
@@ -222,15 +231,20 @@ impl AuthorizationServer {
     pub async fn read_owned_resource(&self, acting: &Acting, id: &ResourceId) -> Result<OwnedResource, Failure> {
         let seen = self.sees_resource(acting, id).await?;
         let resource = self.store.find_resource(id).await?.filter(|resource| seen && resource.owner == acting.owner);
-        self.owned(Arc::unwrap_or_clone(resource.ok_or_else(not_found)?)).await
+        self.owned(acting, Arc::unwrap_or_clone(resource.ok_or_else(not_found)?)).await
     }
 
-    async fn owned(&self, resource: Resource) -> Result<OwnedResource, Failure> {
-        let policies = self.store.list_policies_on(&resource.id).await?;
+    async fn owned(&self, acting: &Acting, resource: Resource) -> Result<OwnedResource, Failure> {
+        let mut policies = Vec::new();
+        for policy in self.store.list_policies_on(&resource.id).await?.iter() {
+            if !acting.is_delegate() || self.shown_policy(acting, policy).await?.is_some() {
+                policies.push(policy.id.clone());
+            }
+        }
         Ok(OwnedResource {
             resource_server: self.resource_server_id(&resource.resource_server).await?,
             user_access_policy_uri: self.policy_page(&resource.id),
-            policies: policies.iter().map(|policy| policy.id.clone()).collect(),
+            policies,
             description: resource.description,
             id: resource.id,
         })

@@ -260,8 +260,11 @@ impl Identity {
             let before = self.find_standing_consent(request, session).await?;
             match self.save_code(request, session, before).await? {
                 Ok(back) => return Ok(back),
-                // the consent was given or withdrawn by another request just now, or this request was answered
-                Err(CommitError::Taken | CommitError::Changed) => self.check_waiting(request.pushed.as_ref()).await?,
+                // the consent was given or withdrawn by another request just now, this request was answered, or she logged out
+                Err(CommitError::Taken | CommitError::Changed) => {
+                    self.check_waiting(request.pushed.as_ref()).await?;
+                    self.check_standing(session).await?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -300,21 +303,25 @@ impl Identity {
         };
         changes.writes.push(Write::PutCode(code_key(&text)?, code));
         changes.requires.push(Requirement::ClientStands(request.client.id.clone()));
-        if let Some(pushed) = &request.pushed {
-            // good for one answer, also when two come at once
-            changes.requires.push(Requirement::PushedRequestStands(pushed.id.clone()));
-            changes.writes.push(Write::DeletePushedRequest(pushed.id.clone()));
-        }
+        changes.requires.push(Requirement::SessionStands(session.id.clone()));
+        spend_pushed(request, &mut changes);
         if let Err(error) = self.store.commit(changes).await {
             return Ok(Err(error));
         }
         Ok(Ok(self.redirect(&request.redirect_uri, &[("code", &text)], request.state.as_deref())))
     }
 
-    /// The person said no.
-    pub fn deny_authorization(&self, request: &AuthorizationRequest) -> String {
+    /// The person said no: that answers a pushed request as well.
+    pub async fn deny_authorization(&self, request: &AuthorizationRequest) -> Result<String, Failure> {
+        let mut changes = Changes::default();
+        spend_pushed(request, &mut changes);
+        match self.store.commit(changes).await {
+            Ok(()) => {}
+            Err(CommitError::Changed) => self.check_waiting(request.pushed.as_ref()).await?,
+            Err(error) => return Err(error.into()),
+        }
         let refusal = Refusal::new(ErrorCode::AccessDenied, "the person refused");
-        self.error_redirect(&request.redirect_uri, &refusal, request.state.as_deref())
+        Ok(self.error_redirect(&request.redirect_uri, &refusal, request.state.as_deref()))
     }
 
     pub(crate) fn error_redirect(&self, uri: &str, refusal: &Refusal, state: Option<&str>) -> String {
@@ -337,6 +344,14 @@ impl Identity {
     /// The account of a session, for pages.
     pub async fn account_of(&self, session: &Session) -> Result<Option<Account>, Failure> {
         Ok(self.store.find_account(&session.account).await?)
+    }
+}
+
+/// A pushed request is good for one answer, also when two come at once.
+fn spend_pushed(request: &AuthorizationRequest, changes: &mut Changes) {
+    if let Some(pushed) = &request.pushed {
+        changes.requires.push(Requirement::PushedRequestStands(pushed.id.clone()));
+        changes.writes.push(Write::DeletePushedRequest(pushed.id.clone()));
     }
 }
 

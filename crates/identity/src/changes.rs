@@ -26,6 +26,10 @@ pub enum Requirement {
     LinkedLogInStands(LinkedLogIn),
     /// The client has not been deleted.
     ClientStands(ClientId),
+    /// Nothing was noted of the client's use since that.
+    UseUnchanged { client: ClientId, used: Option<Timestamp> },
+    /// The session has not ended.
+    SessionStands(String),
     /// The pushed request has not been answered.
     PushedRequestStands(String),
 }
@@ -77,7 +81,9 @@ pub enum Write {
     EndFamily(String),
     PutKey(StoredKey),
     DeleteKey(String),
+    /// The name must be free.
     PutSecret(SealedSecret),
+    DeleteSecret(String),
 }
 
 /// Requirements and changes that go together.

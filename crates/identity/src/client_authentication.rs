@@ -1,11 +1,10 @@
 //! Client authentication at the token, PAR, revocation and introspection endpoints (RFC 6749 2.3,
 //! RFC 7523 2.2). The only maker of [`AuthenticatedClient`].
 
-use crate::throttle::host_of;
-use crate::{Changes, Client, CommitError, Failure, Form, Identity, SpentId, Write};
+use crate::{Changes, Client, CommitError, Failure, Form, Identity, Requirement, SpentId, Write};
 use jose::{KeySet, UnverifiedJws};
 use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use types::client::AuthMethod;
@@ -52,16 +51,15 @@ impl Uses {
     }
 }
 
-/// Fetched key sets of clients, kept five minutes.
-#[derive(Default)]
-pub struct RemoteKeys(Mutex<HashMap<String, (Timestamp, KeySet)>>);
-
-const KEPT: i64 = 300;
 /// Longest life of an assertion that is taken, in seconds.
 const ASSERTION_LIFETIME: i64 = 3600;
 
 fn invalid(what: impl Into<String>) -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::InvalidClient, what))
+}
+
+fn unknown() -> Failure {
+    invalid("the client is unknown or its credentials are wrong")
 }
 
 enum Proof<'a> {
@@ -77,45 +75,57 @@ impl Identity {
     /// Tells who the client is, or refuses with `invalid_client`.
     pub async fn authenticate_client(&self, credentials: &Credentials<'_>) -> Result<AuthenticatedClient, Failure> {
         let (id, proof) = read(credentials)?;
-        let unknown = || invalid("the client is unknown or its credentials are wrong");
-        let client = self.store.find_client(&id).await?.ok_or_else(unknown)?;
-        match proof {
-            Proof::Secret(method, secret) => {
-                let fits = client.auth_method.is_none_or(|wanted| wanted == method);
-                let digest = self.secret_digest(&id, &secret);
-                let right =
-                    client.secret_digest.as_deref().is_some_and(|has| jose::digest::equal(has.as_bytes(), digest.as_bytes()));
-                if !fits || !right {
-                    return Err(unknown());
-                }
-            }
-            Proof::Assertion(assertion) => self.check_assertion(&client, assertion).await?,
-            Proof::Nothing if client.is_public() => {}
-            Proof::Nothing => return Err(invalid("this client must authenticate")),
+        let (address, now) = (credentials.address, self.now());
+        let found = self.store.find_client(&id).await?;
+        // signatures are checked by keys that are there: those elsewhere are fetched once for all who ask
+        let keys = match (&proof, &found) {
+            (Proof::Assertion(_), Some(client)) => self.keys_of(client).await?,
+            _ => KeySet::default(),
+        };
+        let proven = self.limits.try_proof(found.as_deref(), address, now, || {
+            let client = found.clone().ok_or_else(unknown)?;
+            Ok((self.check_proof(&client, &proof, &keys)?, client))
+        });
+        let (spent, client) = proven?;
+        if let Some(spent) = spent {
+            self.spend_assertion(spent).await?;
         }
-        self.count_request(&client, credentials.address)?;
-        if !client.declared && self.uses.is_first_of_day(&client.id, self.now()) {
-            let noted = self.store.commit(Changes::of(vec![Write::NoteUse(client.id.clone(), self.now())])).await;
-            // what is not on disk is not noted: else a client in use is swept as unused
-            noted.inspect_err(|_| self.uses.forget(&client.id))?;
-        }
+        self.limits.count_request(&client, address, now)?;
+        self.note_use(&client).await?;
         Ok(AuthenticatedClient(client))
     }
 
-    /// Counted once it is known who asks, so that nobody uses up another client's share: one that proved itself counts as
-    /// itself wherever it is, and one that only named itself counts per caller, since anybody may name it.
-    fn count_request(&self, client: &Client, address: &str) -> Result<(), Failure> {
-        let admitted = match client.is_public() {
-            true => {
-                let caller = format!("{} {}", client.id, host_of(address));
-                self.public_client_throttle.admit(&caller, self.now())
+    /// Checks a proof without waiting for anything; what it spends, where it is good once.
+    fn check_proof(&self, client: &Client, proof: &Proof<'_>, keys: &KeySet) -> Result<Option<SpentId>, Failure> {
+        match proof {
+            Proof::Secret(method, secret) => {
+                let fits = client.auth_method.is_none_or(|wanted| wanted == *method);
+                if fits && self.is_secret_of(client, secret) { Ok(None) } else { Err(unknown()) }
             }
-            false => self.client_throttle.admit(client.id.as_str(), self.now()),
-        };
-        if admitted {
+            Proof::Assertion(assertion) => self.check_assertion(client, assertion, keys).map(Some),
+            Proof::Nothing if client.is_public() => Ok(None),
+            Proof::Nothing => Err(invalid("this client must authenticate")),
+        }
+    }
+
+    /// A registered client's first use of a day is written down, while it stands.
+    async fn note_use(&self, client: &Client) -> Result<(), Failure> {
+        if client.declared || !self.uses.is_first_of_day(&client.id, self.now()) {
             return Ok(());
         }
-        Failure::refuse(ErrorCode::TooManyRequests, "too many requests of this client: wait a minute")
+        let requires = vec![Requirement::ClientStands(client.id.clone())];
+        let writes = vec![Write::NoteUse(client.id.clone(), self.now())];
+        let noted = self.store.commit(Changes { requires, writes }).await;
+        // what is not on disk is not noted: else a client in use is swept as unused
+        noted.inspect_err(|_| self.uses.forget(&client.id)).map_err(|error| match error {
+            CommitError::Changed => unknown(),
+            error => error.into(),
+        })
+    }
+
+    fn is_secret_of(&self, client: &Client, secret: &str) -> bool {
+        let digest = self.secret_digest(&client.id, secret);
+        client.secret_digest.as_deref().is_some_and(|has| jose::digest::equal(has.as_bytes(), digest.as_bytes()))
     }
 
     /// How a client's secret is kept.
@@ -123,20 +133,20 @@ impl Identity {
         self.keys.keyed_digest("client secret", [client.as_str().as_bytes(), b"\0", secret.as_bytes()].concat().as_slice())
     }
 
-    async fn check_assertion(&self, client: &Client, assertion: &str) -> Result<(), Failure> {
+    /// Checks an assertion (RFC 7523 3); what is spent by it.
+    fn check_assertion(&self, client: &Client, assertion: &str, keys: &KeySet) -> Result<SpentId, Failure> {
         if client.auth_method.is_some_and(|method| method != AuthMethod::PrivateKeyJwt) {
             return Err(invalid("this client is registered for another authentication method"));
         }
+        let jws = UnverifiedJws::parse(assertion).and_then(as_assertion).map_err(|e| invalid(e.to_string()))?;
         // a client that registered one algorithm is held to it (OpenID Connect Dynamic Client Registration 2)
-        let signed_by = UnverifiedJws::parse(assertion).map(|jws| jws.header().alg.clone()).unwrap_or_default();
-        if client.assertion_alg.as_ref().is_some_and(|registered| *registered != signed_by) {
+        if client.assertion_alg.as_ref().is_some_and(|registered| *registered != jws.header().alg) {
             return Err(invalid("the assertion is not signed by the algorithm that this client registered"));
         }
-        let keys = self.keys_of(client).await?;
-        let jws = UnverifiedJws::parse(assertion)
-            .and_then(as_assertion)
-            .and_then(|jws| jws.verify(&keys))
-            .map_err(|e| invalid(e.to_string()))?;
+        if keys.is_empty() {
+            return Err(invalid("this client has no keys registered"));
+        }
+        let jws = jws.verify(keys).map_err(|e| invalid(e.to_string()))?;
         let claims = jws.claims::<AssertionClaims>().map_err(|_| invalid("the assertion lacks iss, sub, aud, exp or jti"))?;
         let now = self.now();
         let ours = claims.aud.contains(self.issuer()) || claims.aud.contains(&self.url(types::path::TOKEN));
@@ -146,44 +156,26 @@ impl Identity {
         if claims.exp <= now || claims.exp > now.plus(ASSERTION_LIFETIME) {
             return Err(invalid("the assertion has expired, or lives longer than an hour"));
         }
-        let spend =
-            Write::Spend(SpentId { kind: "assertion", issuer: claims.iss.clone(), id: claims.jti.clone(), expires: claims.exp });
-        match self.store.commit(Changes::of(vec![spend])).await {
+        Ok(SpentId { kind: "assertion", issuer: claims.iss.clone(), id: claims.jti.clone(), expires: claims.exp })
+    }
+
+    async fn spend_assertion(&self, spent: SpentId) -> Result<(), Failure> {
+        match self.store.commit(Changes::of(vec![Write::Spend(spent)])).await {
             Ok(()) => Ok(()),
             Err(CommitError::Spent) => Err(invalid("the assertion was used before: make a new one")),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// A client's keys, from registration or from its `jwks_uri`.
+    /// A client's keys, from registration or from its `jwks_uri`; none where it has none.
     pub async fn keys_of(&self, client: &Client) -> Result<KeySet, Failure> {
         if let Some(jwks) = &client.jwks {
             return Ok(KeySet::from_json(jwks).unwrap_or_default());
         }
         match &client.jwks_uri {
             Some(uri) => self.fetch_keys(uri).await,
-            None => Err(invalid("this client has no keys registered")),
+            None => Ok(KeySet::default()),
         }
-    }
-
-    /// A key set by URL, through the guarded client; kept for five minutes.
-    pub async fn fetch_keys(&self, uri: &str) -> Result<KeySet, Failure> {
-        let now = self.now();
-        let kept = self.remote_keys.0.lock().unwrap_or_else(PoisonError::into_inner).get(uri).cloned();
-        if let Some((fetched, keys)) = kept
-            && fetched.plus(KEPT) > now
-        {
-            return Ok(keys);
-        }
-        let answer = self.outbound.send(outbound::Request::get(uri)).await.map_err(|e| invalid(e.to_string()))?;
-        let set: serde_json::Value = types::json::parse(&answer.body).map_err(|e| invalid(e.to_string()))?;
-        let keys = KeySet::from_json(&set).ok_or_else(|| invalid("the key set is none"))?;
-        let mut cache = self.remote_keys.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() > 1_000 {
-            cache.clear();
-        }
-        cache.insert(uri.to_owned(), (now, keys.clone()));
-        Ok(keys)
     }
 }
 
@@ -237,16 +229,18 @@ fn basic(header: &str) -> Result<(String, String), Failure> {
     let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded.trim()).map_err(|_| wrong())?;
     let text = String::from_utf8(bytes).map_err(|_| wrong())?;
     let (id, secret) = text.split_once(':').ok_or_else(wrong)?;
+    // each is one value: what would divide a form is part of it
     let decode = |part: &str| {
-        let pair = form_urlencoded::parse(part.as_bytes()).next();
-        pair.map(|(name, _)| name.into_owned()).unwrap_or_default()
+        let whole = part.replace('&', "%26").replace('=', "%3D");
+        form_urlencoded::parse(whole.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
     };
     Ok((decode(id), decode(secret)))
 }
+
 /// A client's assertion has no type of its own, or the one that is made for it; no other token is taken for one.
 fn as_assertion(jws: UnverifiedJws) -> Result<UnverifiedJws, jose::JwsError> {
     match jws.header().typ.as_deref() {
-        Some(typ) if typ.eq_ignore_ascii_case(ASSERTION_TYPE) => Ok(jws),
+        Some(typ) if typ.eq_ignore_ascii_case(ASSERTION_TYPE) => jws.expect_type(ASSERTION_TYPE),
         _ => jws.expect_no_own_type(),
     }
 }

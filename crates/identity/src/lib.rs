@@ -25,6 +25,7 @@ pub mod id_token;
 pub mod initial_access_token;
 pub mod introspection;
 pub mod keys;
+pub mod limits;
 pub mod login;
 pub mod logout;
 pub mod metadata;
@@ -33,6 +34,7 @@ pub mod passkey;
 pub mod password;
 pub mod redirect_uri;
 pub mod registration;
+pub mod remote_keys;
 pub mod revocation;
 pub mod session;
 pub mod software_statement;
@@ -90,14 +92,8 @@ pub struct Identity {
     pub passwords: password::Passwords,
     pub dpop: dpop::Memory,
     pub log_in_limits: login::LogInLimits,
-    pub registration_throttle: throttle::Throttle,
-    pub software_throttle: throttle::Throttle,
-    pub invitation_throttle: throttle::Throttle,
-    pub webfinger_throttle: throttle::Throttle,
-    pub client_throttle: throttle::Throttle,
-    /// By client and caller, where a client is public.
-    pub public_client_throttle: throttle::Throttle,
-    pub remote_keys: client_authentication::RemoteKeys,
+    pub limits: limits::Limits,
+    pub remote_keys: remote_keys::RemoteKeys,
     /// Other providers whose people may log in here; put there by the wiring.
     pub upstream: Vec<Arc<dyn upstream::Upstream>>,
     /// Where the next round of registrations begins.
@@ -117,15 +113,10 @@ impl Identity {
         let started = clock.now();
         Self {
             log_in_limits: login::LogInLimits::per_minute(settings.login_attempts_per_minute),
-            registration_throttle: throttle::Throttle::per_minute(300),
-            software_throttle: throttle::Throttle::per_minute(3_000),
-            invitation_throttle: throttle::Throttle::per_minute(3_000),
-            webfinger_throttle: throttle::Throttle::per_minute(600),
-            client_throttle: throttle::Throttle::per_minute(settings.requests_per_minute_per_client),
-            public_client_throttle: throttle::Throttle::per_minute(settings.requests_per_minute_per_client),
+            limits: limits::Limits::new(settings.requests_per_minute_per_client),
             dpop: dpop::Memory::new(started, &*randomness),
             passwords: password::Passwords::default(),
-            remote_keys: client_authentication::RemoteKeys::default(),
+            remote_keys: remote_keys::RemoteKeys::default(),
             upstream: Vec::new(),
             sweeping: Mutex::default(),
             uses: client_authentication::Uses::default(),

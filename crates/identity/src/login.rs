@@ -154,6 +154,14 @@ impl Identity {
         Ok(session.filter(|session| self.now() < session.expires))
     }
 
+    /// Refuses what was to be done in a session that has ended meanwhile.
+    pub(crate) async fn check_standing(&self, session: &Session) -> Result<(), Failure> {
+        match self.store.find_session(&session.id).await? {
+            Some(_) => Ok(()),
+            None => Failure::refuse(ErrorCode::LoginRequired, "you are logged out: log in, and start again"),
+        }
+    }
+
     /// Ends the session.
     pub async fn end_session(&self, cookie: &str) -> Result<(), Failure> {
         self.store.commit(Changes::of(vec![Write::DeleteSession(session::id_of(cookie))])).await?;

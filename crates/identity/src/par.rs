@@ -7,6 +7,8 @@ use types::ErrorCode;
 
 /// Seconds that a pushed request waits.
 pub const LIFETIME: i64 = 90;
+/// Longest request that is kept, in bytes: one that is not pushed would have to fit into a URL.
+const MAX_BYTES: usize = 16 * 1024;
 /// Seconds that a person has once a browser brought it.
 const PAGE_LIFETIME: i64 = 3600;
 
@@ -18,9 +20,16 @@ pub struct Pushed {
 }
 
 impl Identity {
-    /// Keeps the request; it is checked now, so that errors reach the client and not the person.
-    pub async fn push(&self, client: &AuthenticatedClient, mut form: Form, dpop_jkt: Option<String>) -> Result<Pushed, Failure> {
+    /// Keeps the request; it is checked now, so that errors reach the client and not the person. `address`: who sent it.
+    pub async fn push(
+        &self,
+        client: &AuthenticatedClient,
+        mut form: Form,
+        dpop_jkt: Option<String>,
+        address: &str,
+    ) -> Result<Pushed, Failure> {
         form.check_unrepeated()?;
+        self.limits.count_pushed(client, address, self.now())?;
         if form.one("request_uri")?.is_some() {
             return Failure::refuse(ErrorCode::InvalidRequest, "a pushed request cannot name another one");
         }
@@ -44,11 +53,15 @@ impl Identity {
             form.remove(secret);
         }
         form.set("client_id", client.id.as_str());
+        let kept = form.encode();
+        if kept.len() > MAX_BYTES {
+            return Failure::refuse(ErrorCode::RequestTooLarge, "a pushed request has at most 16 KiB: send less");
+        }
         let id = jose::ambient::random_text::<32>(&*self.randomness);
         let request = PushedRequest {
             id: id.clone(),
             client: client.id.clone(),
-            form: form.encode(),
+            form: kept,
             dpop_jkt,
             expires: self.now().plus(LIFETIME),
             taken: None,

@@ -112,8 +112,10 @@ impl Identity {
         let name: String = name.trim().chars().take(MAX_NAME).collect();
         let name = if name.is_empty() { "Passkey".to_owned() } else { name };
         let made = AccountPasskey { account: session.account.clone(), passkey, name, created: now, last_used: None };
-        match self.store.commit(Changes::of(vec![spend, Write::CreatePasskey(made)])).await {
+        let requires = vec![Requirement::SessionStands(session.id.clone())];
+        match self.store.commit(Changes { requires, writes: vec![spend, Write::CreatePasskey(made)] }).await {
             Ok(()) => Ok(()),
+            Err(CommitError::Changed) => Failure::refuse(ErrorCode::LoginRequired, "you are logged out: log in, and add it then"),
             Err(CommitError::Taken) => refuse("this passkey is registered already"),
             Err(CommitError::Spent) => refuse("this page was used before: load it again"),
             Err(error) => Err(error.into()),

@@ -6,8 +6,7 @@ mod members;
 use crate::client::Client;
 use crate::id_token::DEFAULT_ALGORITHM;
 use crate::initial_access_token::Invitation;
-use crate::throttle::network_of;
-use crate::{Changes, CommitError, Failure, Identity, Write};
+use crate::{Changes, CommitError, Failure, Identity, Requirement, Write};
 use jose::{KeySet, base64url, digest};
 use std::sync::{Arc, PoisonError};
 use types::client::{AuthMethod, ClientMetadata, RegisteredClient};
@@ -17,6 +16,7 @@ use types::{ClientId, ErrorCode, Refusal, ScopeSet};
 use url::Url;
 
 const MAX_URIS: usize = 32;
+const MAX_URI_BYTES: usize = 2048;
 /// Seconds after which a client that was never used is forgotten.
 const UNUSED: i64 = 86_400;
 const SWEPT_AT_ONCE: usize = 200;
@@ -24,6 +24,10 @@ const GRANT_TYPES: [&str; 4] = ["authorization_code", "client_credentials", "ref
 
 fn bad(what: impl Into<String>) -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::InvalidClientMetadata, what))
+}
+
+fn not_managed() -> Failure {
+    Failure::Refused(Refusal::new(ErrorCode::InvalidToken, "the registration access token is not good for this client"))
 }
 
 impl Identity {
@@ -34,20 +38,18 @@ impl Identity {
         address: &str,
         initial_access_token: Option<&str>,
     ) -> Result<RegisteredClient, Failure> {
-        let too_many =
-            |of: &str| Failure::refuse(ErrorCode::TooManyRequests, format!("too many registrations {of}: wait a minute"));
+        let now = self.now();
+        match (&metadata.software_statement, initial_access_token) {
+            (None, None) => self.limits.count_registration(address, now)?,
+            _ => self.limits.count_vouched(address, now)?,
+        }
         let (metadata, software) = self.apply_statement(metadata).await?;
         let invitation = initial_access_token.map(|token| self.check_initial_access_token(token, &metadata)).transpose()?;
         match (software, &invitation) {
             // somebody whom the operator trusts vouches for the software, wherever it runs
-            (Some(software), _) if !self.software_throttle.admit(&software, self.now()) => return too_many("of this software"),
-            (None, Some(Invitation { domain, .. })) if !self.invitation_throttle.admit(domain, self.now()) => {
-                return too_many("from your domain");
-            }
-            (None, None) if !self.registration_throttle.admit(&network_of(address), self.now()) => {
-                return too_many("from your network");
-            }
-            _ => {}
+            (Some(software), _) => self.limits.count_software(&software, now)?,
+            (None, Some(Invitation { domain, .. })) => self.limits.count_invited(domain, now)?,
+            (None, None) => {}
         }
         let id = ClientId::new(self.random_id());
         let mut client = self.client_of(id, metadata)?;
@@ -69,13 +71,10 @@ impl Identity {
 
     /// The client whose registration access token this is (RFC 7592 2).
     async fn managed(&self, id: &ClientId, token: &str) -> Result<Client, Failure> {
-        let refuse = || {
-            Failure::Refused(Refusal::new(ErrorCode::InvalidToken, "the registration access token is not good for this client"))
-        };
-        let client = self.store.find_client(id).await?.ok_or_else(refuse)?;
+        let client = self.store.find_client(id).await?.ok_or_else(not_managed)?;
         let hash = hash_of(token);
         let fits = client.registration_token.as_deref().is_some_and(|own| digest::equal(own.as_bytes(), hash.as_bytes()));
-        if fits { Ok(Arc::unwrap_or_clone(client)) } else { Err(refuse()) }
+        if fits { Ok(Arc::unwrap_or_clone(client)) } else { Err(not_managed()) }
     }
 
     /// Reads a registration (RFC 7592 2.1).
@@ -90,7 +89,9 @@ impl Identity {
         id: &ClientId,
         token: &str,
         metadata: ClientMetadata,
+        address: &str,
     ) -> Result<RegisteredClient, Failure> {
+        self.limits.count_registration(address, self.now())?;
         let before = self.managed(id, token).await?;
         let is_secret = |text: &str| before.secret_digest.as_deref() == Some(self.secret_digest(id, text).as_str());
         members::check_same_client(&metadata.others, id.as_str(), is_secret)?;
@@ -106,8 +107,11 @@ impl Identity {
         if needs_secret && client.secret_digest.is_none() {
             return Err(bad("this client has no secret: register a new one to use a secret method"));
         }
-        match self.store.commit(Changes::of(vec![Write::PutClient(client.clone())])).await {
+        // one that was deleted meanwhile does not come back
+        let requires = vec![Requirement::ClientStands(id.clone())];
+        match self.store.commit(Changes { requires, writes: vec![Write::PutClient(client.clone())] }).await {
             Ok(()) => Ok(self.answer(&client, None, Some(token.to_owned()))),
+            Err(CommitError::Changed) => Err(not_managed()),
             Err(CommitError::Taken) => Err(bad("another client is registered for this `resource`")),
             Err(error) => Err(error.into()),
         }
@@ -116,8 +120,16 @@ impl Identity {
     /// Ends a registration (RFC 7592 2.3); its tokens end with it.
     pub async fn delete_registration(&self, id: &ClientId, token: &str) -> Result<(), Failure> {
         let client = self.managed(id, token).await?;
-        self.store.commit(Changes::of(vec![Write::DeleteClient(client.id)])).await?;
+        let writes = self.end_of(&client.id).await?;
+        self.store.commit(Changes::of(writes)).await?;
         Ok(())
+    }
+
+    /// A client goes, and with it each consent that it was given: whoever gave one is told (protocol.md 1.5, 1.6).
+    async fn end_of(&self, client: &ClientId) -> Result<Vec<Write>, Failure> {
+        let consents = self.store.list_consents_to(client).await?;
+        let ended = consents.into_iter().map(Write::DeleteConsent);
+        Ok(ended.chain([Write::DeleteClient(client.clone())]).collect())
     }
 
     /// Ends registrations of strangers that nothing can be alive of: never used in their first day, or not since the
@@ -126,13 +138,19 @@ impl Identity {
         let after = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner).take();
         let clients = self.store.list_clients(after.as_ref(), SWEPT_AT_ONCE).await?;
         for client in clients.iter().filter(|client| !client.declared) {
-            let kept_until = match self.store.find_client_use(&client.id).await? {
+            let used = self.store.find_client_use(&client.id).await?;
+            let kept_until = match used {
                 None => client.created.plus(UNUSED),
                 Some(used) => used.plus(self.settings.refresh_token_lifetime.max(UNUSED)),
             };
             if kept_until <= self.now() {
                 tracing::info!(client = %client.id, "an unused registration ends");
-                self.store.commit(Changes::of(vec![Write::DeleteClient(client.id.clone())])).await?;
+                let requires = vec![Requirement::UseUnchanged { client: client.id.clone(), used }];
+                match self.store.commit(Changes { requires, writes: self.end_of(&client.id).await? }).await {
+                    // used at the last moment: it stays
+                    Ok(()) | Err(CommitError::Changed) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         let last = clients.last().filter(|_| clients.len() == SWEPT_AT_ONCE).map(|client| client.id.clone());
@@ -255,15 +273,31 @@ fn hash_of(token: &str) -> String {
 }
 
 /// Absolute, without fragment, and safe to send a browser to.
+fn is_destination(uri: &str) -> bool {
+    // RFC 3986 2: what is none of its letters is read by each browser in its own way
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
+    if uri.len() > MAX_URI_BYTES || !uri.bytes().all(plain) {
+        return false;
+    }
+    Url::parse(uri).is_ok_and(|url| {
+        let loopback = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+        let web = (url.scheme() == "https" || (url.scheme() == "http" && loopback)) && names_its_host(uri, &url);
+        let app = url.scheme().contains('.') && !url.cannot_be_a_base();
+        url.fragment().is_none() && (web || app) && url.username().is_empty() && url.password().is_none()
+    })
+}
+
+/// Whether the host that people read there is the one that a browser goes to, written in the same way.
+fn names_its_host(uri: &str, url: &Url) -> bool {
+    let authority = uri.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let host = authority.strip_suffix(&port).unwrap_or(authority).to_ascii_lowercase();
+    let host = if url.port().is_none() { host.trim_end_matches(":443").trim_end_matches(":80") } else { &host };
+    url.host_str() == Some(host) && !host.contains('*')
+}
+
 fn check_uris(uris: &[String]) -> Result<(), Failure> {
-    let fits = |uri: &String| {
-        Url::parse(uri).is_ok_and(|url| {
-            let loopback = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
-            let web = url.scheme() == "https" || (url.scheme() == "http" && loopback);
-            let app = url.scheme().contains('.') && !url.cannot_be_a_base();
-            url.fragment().is_none() && (web || app) && uri.len() <= 2048
-        })
-    };
+    let fits = |uri: &String| is_destination(uri);
     if uris.len() <= MAX_URIS && uris.iter().all(fits) {
         return Ok(());
     }

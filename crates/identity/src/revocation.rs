@@ -36,6 +36,14 @@ impl Identity {
         Ok(())
     }
 
+    /// Ends an access token, and all that came with it.
+    pub async fn end_family_of(&self, text: &str) -> Result<(), Failure> {
+        if let Some((_, token)) = self.find_access_token_by_text(text).await? {
+            self.store.commit(Changes::of(vec![Write::EndFamily(token.family)])).await?;
+        }
+        Ok(())
+    }
+
     /// A resource server that gives its PAT back gives up the link to the owner with it: tickets,
     /// RPTs and tokens that hang on the link are no good any more (Federated Authorization 8).
     async fn link_ended_by(&self, grant: Option<&GrantId>) -> Result<Option<Consent>, Failure> {

@@ -65,6 +65,8 @@ pub trait Store: Send + Sync {
         resource: Option<&str>,
     ) -> Result<Option<Consent>, StoreError>;
     async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError>;
+    /// Of all accounts, for this client.
+    async fn list_consents_to(&self, client: &ClientId) -> Result<Vec<Consent>, StoreError>;
     async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError>;
     async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, StoreError>;
     async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, StoreError>;

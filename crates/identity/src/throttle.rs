@@ -77,6 +77,12 @@ impl Throttle {
         Some(Try { name, since: count.since })
     }
 
+    /// Counts anew for a name that has shown that nothing was wrong.
+    pub fn forget(&self, name: &str) {
+        let name = self.hasher.hash_one(name);
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).own.remove(&name);
+    }
+
     /// Gives a try back: it did no harm. One of a span that has ended is gone with it.
     pub fn give_back(&self, one: Try) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@ pub mod refresh_token;
 
 use crate::access_token::AccessToken;
 use crate::token_text::{self, TokenKind};
-use crate::{AuthenticatedClient, Changes, Client, CommitError, Failure, Form, Identity, TokenKey, Write};
+use crate::{AuthenticatedClient, Client, CommitError, Failure, Form, Identity, TokenKey, Write};
 use async_trait::async_trait;
 use jose::Algorithm;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,11 @@ pub enum Renews {
 pub struct RefreshToken {
     pub client: ClientId,
     pub renews: Renews,
+    /// The key of whoever may use it, where its client does not authenticate.
     pub cnf: Option<String>,
+    /// What it renews is bound to a key, and stays so, whichever key its client has by then (RFC 9449 5).
+    #[serde(default)]
+    pub bound: bool,
     pub family: String,
     pub expires: Timestamp,
     /// When a successor was given for it.
@@ -153,16 +157,6 @@ impl Identity {
             pct: None,
             upgraded: None,
             resource: None,
-        }
-    }
-
-    pub(crate) async fn save(&self, changes: Changes) -> Result<(), Failure> {
-        match self.store.commit(changes).await {
-            Ok(()) => Ok(()),
-            Err(CommitError::Spent | CommitError::Changed) => {
-                Failure::refuse(ErrorCode::InvalidGrant, "it was used or withdrawn just now: start again")
-            }
-            Err(error) => Err(error.into()),
         }
     }
 }

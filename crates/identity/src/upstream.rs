@@ -89,6 +89,8 @@ pub struct Departure<'a> {
     pub linking: Option<&'a Session>,
     /// Whether she must prove herself there anew, though she may be logged in there.
     pub again: bool,
+    /// Where the browser is, for limits.
+    pub address: &'a str,
 }
 
 /// The browser that comes back.
@@ -101,6 +103,8 @@ pub struct Returning<'a> {
     pub session: Option<&'a Session>,
     /// The cookie of the session that a new one takes the place of.
     pub session_cookie: Option<&'a str>,
+    /// Where the browser is, for limits.
+    pub address: &'a str,
 }
 
 /// What came of it.
@@ -126,11 +130,13 @@ impl Identity {
 
     /// Sends a browser to another provider: its URL, and the cookie to carry meanwhile.
     pub async fn begin_upstream(&self, departure: &Departure<'_>, form_cookie: &str) -> Result<(String, String), Failure> {
-        let Departure { issuer, back, linking, again } = *departure;
+        let Departure { issuer, back, linking, again, address } = *departure;
+        let provider = self.upstream_of(issuer)?;
+        self.limits.count_elsewhere(address, self.now())?;
         if linking.is_some_and(|session| !session.is_fresh(self.now())) {
             return Failure::refuse(ErrorCode::LoginRequired, "log in again first: a new way to log in wants a fresh log-in");
         }
-        let (url, flow) = self.upstream_of(issuer)?.begin(&self.url(types::path::LOGIN_CALLBACK), again).await?;
+        let (url, flow) = provider.begin(&self.url(types::path::LOGIN_CALLBACK), again).await?;
         let begun = Begun {
             issuer: issuer.to_owned(),
             flow,
@@ -153,6 +159,7 @@ impl Identity {
             return refuse(OLD);
         };
         let provider = self.upstream_of(&begun.issuer)?;
+        self.limits.count_elsewhere(browser.address, self.now())?;
         let who = {
             let query: Vec<(String, String)> = form_urlencoded::parse(browser.query.as_bytes()).into_owned().collect();
             provider.finish(&begun.flow, &query).await?
@@ -160,12 +167,12 @@ impl Identity {
         let proved = self.proved_there(&begun, &who)?;
         let known = self.store.find_linked_log_in(&name_of(&begun.issuer, &who.sub)).await?;
         match (begun.linking, known) {
-            (Some(account), _) if browser.session.is_none_or(|session| session.account != account) => refuse(OLD),
-            (Some(account), Some(known)) if known.account != account => {
-                refuse("that account is linked to somebody else's account here already")
-            }
-            (Some(account), _) => {
-                self.link_log_in(account, &begun.issuer, &who).await?;
+            (Some(account), known) => {
+                let Some(session) = browser.session.filter(|session| session.account == account) else { return refuse(OLD) };
+                if known.is_some_and(|known| known.account != account) {
+                    return refuse("that account is linked to somebody else's account here already");
+                }
+                self.link_log_in(session, &begun.issuer, &who).await?;
                 Ok(Arrived::Linked { back: begun.back })
             }
             (None, Some(known)) => self.log_in_from_there(known, proved, browser, begun.back).await,
@@ -218,7 +225,8 @@ impl Identity {
         LinkedLogIn { account, issuer: issuer.to_owned(), sub: who.sub.clone(), known_as, created: self.now() }
     }
 
-    async fn link_log_in(&self, account: AccountId, issuer: &str, who: &UpstreamAccount) -> Result<(), Failure> {
+    async fn link_log_in(&self, session: &Session, issuer: &str, who: &UpstreamAccount) -> Result<(), Failure> {
+        let account = session.account.clone();
         let all = self.store.list_linked_log_ins(&account).await?;
         if all.iter().any(|one| one.issuer == issuer && one.sub == who.sub) {
             return Ok(());
@@ -226,8 +234,13 @@ impl Identity {
         if all.len() >= MAX_LINKED {
             return refuse("you have linked 20 accounts: remove one first");
         }
-        match self.store.commit(Changes::of(vec![Write::CreateLinkedLogIn(self.linked(account, issuer, who))])).await {
+        let requires = vec![Requirement::SessionStands(session.id.clone())];
+        let writes = vec![Write::CreateLinkedLogIn(self.linked(account, issuer, who))];
+        match self.store.commit(Changes { requires, writes }).await {
             Err(CommitError::Taken) => refuse("that account is linked to an account here already"),
+            Err(CommitError::Changed) => {
+                Failure::refuse(ErrorCode::LoginRequired, "you are logged out: log in, and link it then")
+            }
             other => Ok(other?),
         }
     }

@@ -1,7 +1,6 @@
 //! WebFinger for the accounts here (RFC 7033): whoever knows an address learns which issuer it leads to, so that an owner
 //! can bring her authorization server to a resource server by her address (protocol.md 2).
 
-use crate::throttle::network_of;
 use crate::{Failure, Identity};
 use types::webfinger::{DescriptorLink, ISSUER_RELATION, ResourceDescriptor};
 use types::{ErrorCode, Refusal};
@@ -9,10 +8,7 @@ use types::{ErrorCode, Refusal};
 impl Identity {
     /// What `resource` is (`acct:` and a verified address), with the links that `rels` name; all where it names none.
     pub async fn webfinger(&self, resource: &str, rels: &[&str], address: &str) -> Result<ResourceDescriptor, Failure> {
-        // whoever tries many addresses is not told who has an account
-        if !self.webfinger_throttle.admit(&network_of(address), self.now()) {
-            return Failure::refuse(ErrorCode::TooManyRequests, "too many addresses: wait a minute");
-        }
+        self.limits.count_webfinger(address, self.now())?;
         let unknown = || Failure::Refused(Refusal::new(ErrorCode::NotFound, "nobody of this address is known here"));
         let account = resource.strip_prefix("acct:").and_then(types::email::normalize).ok_or_else(|| {
             Refusal::new(ErrorCode::InvalidRequest, "`resource` must be an address, like acct:alice@foo.example")

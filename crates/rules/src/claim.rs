@@ -122,6 +122,11 @@ impl RequestingParty {
         self.0.iter().all(|known| known.sub == subject.sub || known.iss.canonical() != issuer)
     }
 
+    /// Whether no two of these are subjects of one issuer.
+    pub fn is_one_person(&self) -> bool {
+        Self::default().admit_all(self).is_ok()
+    }
+
     /// She is also known as this.
     pub fn admit(&mut self, subject: Subject) -> Result<(), AnotherPerson> {
         if !self.admits(&subject) {

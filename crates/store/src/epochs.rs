@@ -108,7 +108,8 @@ impl Touched {
             Requirement::LinkUnchanged { owner, .. }
             | Requirement::InboxUnchanged { owner, .. }
             | Requirement::DelegationStands { owner, .. }
-            | Requirement::SearchStands { owner, .. } => Some(owner.clone()),
+            | Requirement::SearchStands { owner, .. }
+            | Requirement::CredentialStands { owner, .. } => Some(owner.clone()),
             _ => None,
         }));
         owners.extend(changes.writes.iter().filter_map(|write| match write {

@@ -122,6 +122,10 @@ impl identity::Store for Store {
         entities(self.find_by(&tables::CONSENT, 0, &[account.as_str().into()], 10_000)?)
     }
 
+    async fn list_consents_to(&self, client: &ClientId) -> Result<Vec<Consent>, StoreError> {
+        entities(self.find_by(&tables::CONSENT, 1, &[client.as_str().into()], 10_000)?)
+    }
+
     async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError> {
         optional(self.token(&tables::CODE, key)?)
     }

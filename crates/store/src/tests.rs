@@ -156,3 +156,42 @@ async fn threat_37_s06_an_older_consent_covers_no_resource_server() {
     drop(store);
     std::fs::remove_file(&path).unwrap();
 }
+
+/// What a decision rests on is looked at when it is saved (threat 48).
+#[tokio::test]
+async fn threat_48_s13_what_has_ended_bears_nothing() {
+    use authorization_server::{Requirement, Write};
+    use identity::{Changes as Own, Requirement as OwnRequirement, Write as OwnWrite};
+    let store = Store::in_memory();
+    let rests = async |requirement: Requirement| {
+        let changes = Changes { requires: vec![requirement], ..Changes::default() };
+        store.commit_changes(changes).await.is_ok()
+    };
+    let own = async |requirement: OwnRequirement| {
+        let identity = Own { requires: vec![requirement], writes: vec![] };
+        store.commit_changes(Changes { identity, ..Changes::default() }).await.is_ok()
+    };
+    let search = |due: bool| Requirement::SearchStands { id: "s".into(), owner: "alice".into(), due };
+    let credential = || Requirement::CredentialStands { owner: "alice".into(), id: "c".into() };
+    assert!(!rests(search(false)).await && !rests(credential()).await);
+    let kept: authorization_server::discovery::Search = serde_json::from_value(serde_json::json!({
+        "id": "s", "owner": "alice", "state": "waiting", "created": 1, "claims": ["email"], "servers": []
+    }))
+    .unwrap();
+    let known: authorization_server::credential::Credential = serde_json::from_value(serde_json::json!({
+        "owner": "alice", "subject": "did:key:z", "document": {"_id": "c", "cred_type": "did", "cred_value": {}, "created": 1}
+    }))
+    .unwrap();
+    store.commit_changes(Changes::of(vec![Write::PutSearch(kept), Write::PutCredential(known)])).await.unwrap();
+    assert!(rests(search(false)).await && !rests(search(true)).await && rests(credential()).await);
+    let ended = vec![Write::DeleteSearch("s".into()), Write::DeleteCredential { owner: "alice".into(), id: "c".into() }];
+    store.commit_changes(Changes::of(ended)).await.unwrap();
+    assert!(!rests(search(false)).await && !rests(credential()).await);
+    // a registration that was used at the last moment
+    let used = |used: Option<i64>| OwnRequirement::UseUnchanged { client: "app".into(), used: used.map(types::Timestamp) };
+    assert!(own(used(None)).await && !own(used(Some(5))).await);
+    let note = Own::of(vec![OwnWrite::NoteUse("app".into(), types::Timestamp(5))]);
+    store.commit_changes(Changes { identity: note, ..Changes::default() }).await.unwrap();
+    assert!(!own(used(None)).await && own(used(Some(5))).await && !own(used(Some(4))).await);
+    assert!(!own(OwnRequirement::SessionStands("x".into())).await && !own(OwnRequirement::ClientStands("app".into())).await);
+}

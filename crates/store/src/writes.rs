@@ -1,9 +1,8 @@
 //! Changes as a batch of the engine, and what a broken check means to whoever asked.
 
-use crate::row::{
-    account_row, body, client_row, consent_row, passkey_row, signed_rpt_row, spent_row, token_key, token_row, version,
-    waiting_for,
-};
+mod provider;
+
+use crate::row::{body, signed_rpt_row, token_key, token_row, version, waiting_for};
 use crate::tables;
 use authorization_server::{Changes, Event, Requirement, Write};
 use database::{Check, Operation, Row, Table, Value};
@@ -103,24 +102,6 @@ impl Plan {
         Ok(())
     }
 
-    fn require_identity(&mut self, requirement: identity::Requirement) -> Planned {
-        use identity::Requirement as R;
-        match requirement {
-            R::ConsentStands(id) => self.must_be_there(&tables::CONSENT, vec![id.as_str().into()]),
-            R::RefreshUnchanged { key, version } => self.must_equal(&tables::REFRESH_TOKEN, token_key(&key), 3, version.into()),
-            R::AccountUnchanged(account) => {
-                self.must_equal(&tables::ACCOUNT, vec![account.id.as_str().into()], 3, body(&account)?);
-            }
-            R::PasskeyUnchanged(p) => self.must_equal(&tables::PASSKEY, vec![p.passkey.id.as_str().into()], 2, body(&p)?),
-            R::LinkedLogInStands(l) => {
-                self.must_equal(&tables::LINKED_LOG_IN, vec![l.name().into()], 1, l.account.as_str().into());
-            }
-            R::ClientStands(id) => self.must_be_there(&tables::CLIENT, vec![id.as_str().into()]),
-            R::PushedRequestStands(id) => self.must_be_there(&tables::PUSHED_REQUEST, vec![id.into()]),
-        }
-        Ok(())
-    }
-
     fn require(&mut self, requirement: Requirement) {
         match requirement {
             Requirement::ResourceUnchanged { id, version: v } => {
@@ -138,8 +119,12 @@ impl Plan {
             Requirement::PolicyAbsent(id) => {
                 self.check(Check::Absent { table: &tables::POLICY, key: vec![id.as_str().into()] }, CommitError::Taken);
             }
-            Requirement::SearchStands { id, owner } => {
-                self.must_equal(&tables::SEARCH, vec![id.as_str().into()], 1, owner.as_str().into())
+            Requirement::SearchStands { id, owner, due } => {
+                self.must_equal(&tables::SEARCH, vec![id.as_str().into()], 1, owner.as_str().into());
+                self.must_equal(&tables::SEARCH, vec![id.into()], 2, i64::from(due).into());
+            }
+            Requirement::CredentialStands { owner, id } => {
+                self.must_be_there(&tables::CREDENTIAL, vec![owner.as_str().into(), id.into()]);
             }
             Requirement::RptThere(key) => self.must_equal(&tables::RPT, token_key(&key), 1, key.hash.to_vec().into()),
             Requirement::LinkUnchanged { owner, resource_server, version } => {
@@ -149,81 +134,6 @@ impl Plan {
             Requirement::InboxUnchanged { owner, version } => {
                 self.must_stand_at(&tables::INBOX, vec![owner.as_str().into()], 1, version);
             }
-        }
-    }
-
-    fn write_identity(&mut self, write: identity::Write) -> Planned {
-        use identity::Write as W;
-        match write {
-            W::Spend(id) => {
-                self.spends.push(self.operations.len());
-                self.insert(&tables::SPENT, spent_row(&id))
-            }
-            W::CreateAccount(account) => self.insert(&tables::ACCOUNT, account_row(&account)?),
-            W::PutAccount(account) => self.put(&tables::ACCOUNT, account_row(&account)?),
-            W::CreateClient(client) => self.insert(&tables::CLIENT, client_row(&client)?),
-            W::PutClient(client) => {
-                self.delete(&tables::CLIENT, vec![client.id.as_str().into()])?;
-                self.insert(&tables::CLIENT, client_row(&client)?)
-            }
-            W::DeleteClient(id) => {
-                let prefix = vec![id.as_str().into()];
-                self.operations.push(Operation::DeleteAll { table: &tables::CONSENT, index: Some(1), prefix });
-                self.delete(&tables::CLIENT_USE, vec![id.as_str().into()])?;
-                self.delete(&tables::CLIENT, vec![id.as_str().into()])
-            }
-            W::NoteUse(id, time) => self.put(&tables::CLIENT_USE, vec![id.as_str().into(), time.0.into()]),
-            W::PutSession(s) => self.put(&tables::SESSION, vec![s.id.as_str().into(), s.expires.0.into(), body(&s)?]),
-            W::DeleteSession(id) => self.delete(&tables::SESSION, vec![id.into()]),
-            W::CreatePasskey(p) => self.insert(&tables::PASSKEY, passkey_row(&p)?),
-            W::PutPasskey(p) => self.put(&tables::PASSKEY, passkey_row(&p)?),
-            W::DeletePasskey(id) => self.delete(&tables::PASSKEY, vec![id.into()]),
-            W::CreateLinkedLogIn(l) => {
-                let row = vec![l.name().into(), l.account.as_str().into(), body(&l)?];
-                self.insert(&tables::LINKED_LOG_IN, row)
-            }
-            W::DeleteLinkedLogIn(name) => self.delete(&tables::LINKED_LOG_IN, vec![name.into()]),
-            W::PutConsent(c) => self.put(&tables::CONSENT, consent_row(&c)?),
-            W::DeleteConsent(c) => self.delete(&tables::CONSENT, vec![c.id.as_str().into()]),
-            W::PutPushedRequest(r) => {
-                self.put(&tables::PUSHED_REQUEST, vec![r.id.as_str().into(), r.expires.0.into(), body(&r)?])
-            }
-            W::DeletePushedRequest(id) => self.delete(&tables::PUSHED_REQUEST, vec![id.into()]),
-            W::PutKey(k) => self.put(&tables::SIGNING_KEY, vec![k.kid.as_str().into(), body(&k)?]),
-            W::DeleteKey(kid) => self.delete(&tables::SIGNING_KEY, vec![kid.into()]),
-            W::PutSecret(s) => self.insert(&tables::SECRET, vec![s.name.as_str().into(), s.expires.0.into(), body(&s)?]),
-            token => self.write_token(token),
-        }
-    }
-
-    fn write_token(&mut self, write: identity::Write) -> Planned {
-        use identity::Write as W;
-        match write {
-            W::PutCode(key, code) => {
-                // kept past its end, so that a second use is told from an unknown code
-                self.token(&tables::CODE, &key, [code.expires.plus(3600).0.into(), body(&code)?])
-            }
-            W::PutAccessToken(key, token) => {
-                self.token(&tables::ACCESS_TOKEN, &key, [token.family.as_str().into(), token.expires.0.into(), body(&token)?])
-            }
-            W::DeleteAccessToken(key) => self.delete(&tables::ACCESS_TOKEN, token_key(&key)),
-            W::CreateRefreshToken(key, token) => {
-                let rest = [token.family.as_str().into(), 0.into(), token.expires.0.into(), body(&token)?];
-                self.token(&tables::REFRESH_TOKEN, &key, rest)
-            }
-            W::PutRefreshToken(key, token) => {
-                // the version rises with each change, also when two come at once
-                let version = i64::from(token.rotated.is_some()).saturating_add(i64::from(token.superseded));
-                let rest = [token.family.as_str().into(), version.into(), token.expires.0.into(), body(&token)?];
-                self.put(&tables::REFRESH_TOKEN, token_row(&key, rest))
-            }
-            W::EndFamily(family) => {
-                for table in [&tables::ACCESS_TOKEN, &tables::REFRESH_TOKEN, &tables::RPT] {
-                    self.operations.push(Operation::DeleteAll { table, index: Some(0), prefix: vec![family.as_str().into()] });
-                }
-                Ok(())
-            }
-            _ => Ok(()),
         }
     }
 

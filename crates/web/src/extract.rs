@@ -20,6 +20,8 @@ use types::{ErrorCode, Refusal};
 
 /// Longest form body.
 pub const MAX_FORM: usize = 128 * 1024;
+/// Longest registration of a client: strangers leave these.
+pub const MAX_REGISTRATION: usize = 64 * 1024;
 /// Longest JSON body.
 pub const MAX_JSON: usize = 1024 * 1024;
 /// A body that takes longer than this is not waited for.
@@ -67,13 +69,26 @@ impl Parts {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// What several lines say, nobody can tell.
     pub fn has_type(&self, wanted: &str) -> bool {
-        let sent = self.header(header::CONTENT_TYPE).unwrap_or_default();
+        let mut lines = self.headers.get_all(header::CONTENT_TYPE).iter();
+        let (Some(sent), None) = (lines.next().and_then(|line| line.to_str().ok()), lines.next()) else { return false };
         sent.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(wanted))
+    }
+
+    /// Refuses a body in a coding that is not undone here: whoever stands before us may undo it, and read another one (RFC 9110
+    /// 8.4, 15.5.16).
+    fn check_coding(&self) -> Result<(), ApiError> {
+        let mut codings = self.headers.get_all(header::CONTENT_ENCODING).iter();
+        if codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
+            return Ok(());
+        }
+        Err(refuse(ErrorCode::UnsupportedMediaType, "send the body as it is, without `Content-Encoding`"))
     }
 
     /// A form body.
     pub async fn form(&self, body: Body) -> Result<Form, ApiError> {
+        self.check_coding()?;
         if !self.has_type("application/x-www-form-urlencoded") {
             return Err(refuse(ErrorCode::UnsupportedMediaType, "send the body as application/x-www-form-urlencoded"));
         }
@@ -85,6 +100,7 @@ impl Parts {
         if !self.has_type(wanted) {
             return Ok(Err(body));
         }
+        self.check_coding()?;
         let bytes = read(body, MAX_FORM).await?;
         let text =
             String::from_utf8(bytes.to_vec()).map_err(|_| refuse(ErrorCode::InvalidRequest, "a compact JWS is ASCII text"))?;
@@ -98,10 +114,16 @@ impl Parts {
 
     /// The same, with the error code of the endpoint.
     pub async fn json_or<T: DeserializeOwned>(&self, body: Body, code: ErrorCode) -> Result<T, ApiError> {
+        self.short_json(body, code, MAX_JSON).await
+    }
+
+    /// The same, of at most so many bytes.
+    pub async fn short_json<T: DeserializeOwned>(&self, body: Body, code: ErrorCode, most: usize) -> Result<T, ApiError> {
+        self.check_coding()?;
         if !self.has_type("application/json") {
             return Err(refuse(ErrorCode::UnsupportedMediaType, "send the body as application/json"));
         }
-        types::json::parse(&read(body, MAX_JSON).await?).map_err(|error| refuse(code, &error.to_string()))
+        types::json::parse(&read(body, most).await?).map_err(|error| refuse(code, &error.to_string()))
     }
 
     /// The query as a form.

@@ -96,6 +96,7 @@ impl AuthorizationServer {
             client: rpt.client.clone(),
             renews: Renews::Other(serde_json::to_value(rpt).map_err(internal)?),
             cnf: rpt.cnf.clone().filter(|_| grounds.request.client.is_public()),
+            bound: rpt.cnf.is_some(),
             family: rpt.family.clone(),
             expires: self.now().plus(self.identity.settings.refresh_token_lifetime),
             rotated: None,

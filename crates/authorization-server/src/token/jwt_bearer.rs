@@ -48,14 +48,20 @@ impl AuthorizationServer {
         }
         let search = self.store.find_search(&claims.search).await?;
         let search = search.filter(|search| search.owner == claims.sub && search.state == SearchState::Approved);
-        let mut search = search.ok_or_else(invalid_grant)?;
+        let search = search.ok_or_else(invalid_grant)?;
         let spent = SpentId { kind: "pat-assertion", issuer: String::new(), id: claims.jti, expires: claims.exp };
         let scopes: ScopeSet = ScopeSet::parse(UMA_PROTECTION).map_err(identity::internal)?;
         let response = self.identity.issue_for_owner(request, &claims.sub, &scopes, spent).await?;
-        for server in search.servers.iter_mut().filter(|server| server.client == request.client.id) {
+        // she ended it while this was on its way: nothing comes of it any more
+        if self.store.find_search(&search.id).await?.is_none() {
+            self.identity.end_family_of(&response.access_token).await?;
+            return Err(invalid_grant());
+        }
+        let mut found = search.clone();
+        for server in found.servers.iter_mut().filter(|server| server.client == request.client.id) {
             server.state = SearchAt::Found;
         }
-        self.put_standing(search).await?;
+        self.put_standing(&search, found).await?;
         Ok(response)
     }
 }

@@ -36,7 +36,9 @@ impl Grant for AuthorizationServer {
         if old.cnf.is_some() && old.cnf != request.jkt {
             return Failure::refuse(ErrorCode::InvalidDpopProof, "the RPT is bound to a key: send a DPoP proof by that key");
         }
-        if self.identity.store.find_consent(&old.pat_grant).await?.is_none() {
+        // two people of one issuer got it together, before that was refused (protocol.md 1.3)
+        let is_one_person = old.requesting_party.is_one_person();
+        if !is_one_person || self.identity.store.find_consent(&old.pat_grant).await?.is_none() {
             return Err(ended());
         }
         let mut scopes = self.standing_scopes(&old.scopes).await?;

@@ -13,14 +13,14 @@ use crate::changes::{Changes, Requirement, Write};
 use crate::claims::Brought;
 use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
-use identity::{CommitError, Failure, SpentId, TokenKey};
+use identity::{CommitError, Failure, Form, SpentId, TokenKey};
 use jose::base64url;
 use rules::assessment::{AskOwner, Asked, NoPolicy, Outcome, Question, assess};
 use rules::ticket::Process;
 use rules::{AccessRequest, AnotherPerson, Policy, Resource, Rpt, Ticket};
 use std::sync::Arc;
 use types::token::{ContinuedProcess, TokenResponse};
-use types::{ErrorCode, Refusal, ScopeSet};
+use types::{ClientId, ErrorCode, Refusal, ScopeSet};
 
 /// What the token endpoint answers to this grant.
 pub enum Answer {
@@ -69,6 +69,10 @@ struct Loaded {
     held: Option<(TokenKey, Rpt)>,
 }
 
+fn invalid_request() -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, "send each parameter once")
+}
+
 pub(super) fn invalid_grant() -> Failure {
     Failure::Refused(Refusal::new(
         ErrorCode::InvalidGrant,
@@ -77,6 +81,20 @@ pub(super) fn invalid_grant() -> Failure {
 }
 
 impl AuthorizationServer {
+    /// Spends a ticket that came with some other parameter twice: what was asked with it, nobody can tell (RFC 6749 3.1;
+    /// protocol.md 4). Another client's stays, and so do two that came as one.
+    pub async fn spend_presented(&self, form: &Form, client: &ClientId) -> Result<(), Failure> {
+        let [text] = form.all("ticket") else { return Ok(()) };
+        let Some(ticket) = self.open_ticket(text).await? else { return Ok(()) };
+        if ticket.check(client, self.now()).is_err() {
+            return Ok(());
+        }
+        match self.burn(&ticket, invalid_request()).await {
+            Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+            Err(unavailable) => Err(unavailable),
+        }
+    }
+
     /// Trades a ticket.
     pub async fn exchange_ticket(&self, request: &TokenRequest<'_>) -> Result<Answer, Failure> {
         let text = request.form.required("ticket")?;

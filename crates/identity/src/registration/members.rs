@@ -9,6 +9,11 @@ use crate::id_token::ALGORITHMS;
 use serde_json::{Map, Value};
 use types::client::{AuthMethod, ClientMetadata};
 
+/// Characters of a name.
+const MAX_TEXT: usize = 200;
+const MAX_SCOPES: usize = 200;
+const MAX_GRANTS: usize = 16;
+
 /// Nothing of this is done, whatever the value.
 const NOT_DONE: [&str; 21] = [
     "userinfo_signed_response_alg",
@@ -73,10 +78,32 @@ pub(super) fn check(metadata: &ClientMetadata) -> Result<(), Failure> {
     for response_type in metadata.response_types.iter().flatten() {
         Choice { member: "response_types", asked: Some(response_type), done: &["code"] }.check()?;
     }
+    check_texts(metadata)?;
     check_others(&metadata.others)?;
     let alone = metadata.grant_types.as_ref().is_some_and(|grants| grants.iter().any(|grant| grant == "client_credentials"));
     if alone && metadata.token_endpoint_auth_method == Some(AuthMethod::None) {
         return Err(bad("`client_credentials` needs a client that authenticates: `token_endpoint_auth_method` is `none`"));
+    }
+    Ok(())
+}
+
+/// What people read of a client stands on one line, in the order in which it is written, and what is kept of it is short.
+fn check_texts(metadata: &ClientMetadata) -> Result<(), Failure> {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    for (member, text) in [
+        ("client_name", &metadata.client_name),
+        ("software_id", &metadata.software_id),
+        ("software_version", &metadata.software_version),
+    ] {
+        let Some(text) = text else { continue };
+        if text.chars().count() > MAX_TEXT || text.chars().any(|c| c.is_control() || turns(c)) {
+            return Err(bad(format!("`{member}` has at most {MAX_TEXT} characters, on one line")));
+        }
+    }
+    let scopes = metadata.scope.as_deref().unwrap_or_default().split(' ').count();
+    let grants = metadata.grant_types.as_ref().map_or(0, Vec::len);
+    if scopes > MAX_SCOPES || grants > MAX_GRANTS {
+        return Err(bad(format!("a client has at most {MAX_SCOPES} scopes, and each grant type once")));
     }
     Ok(())
 }

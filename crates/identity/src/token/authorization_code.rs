@@ -4,13 +4,17 @@
 use super::{RefreshToken, Renews, TokenRequest};
 use crate::access_token::AccessToken;
 use crate::authorization::{AuthorizationCode, code_key};
-use crate::{Changes, Failure, Identity, Requirement, SpentId, TokenKey, Write};
+use crate::{Changes, CommitError, Failure, Identity, Requirement, SpentId, TokenKey, Write};
 use jose::{base64url, digest};
 use types::token::TokenResponse;
 use types::{ErrorCode, Refusal};
 
 fn bad(what: &str) -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, what))
+}
+
+fn unknown() -> Failure {
+    bad("the code is unknown, used or expired: start again")
 }
 
 /// Kept an hour past its end, so that a second use is told from an unknown code.
@@ -47,15 +51,24 @@ impl Identity {
             writes: vec![Write::Spend(spent(&code, &family)), keep],
         };
         if request.client.may_use("refresh_token") {
-            let (text, _, keep) = self.new_refresh_token(code.account.as_str(), self.refresh_for(request, &code, family))?;
+            let (text, _, keep) =
+                self.new_refresh_token(code.account.as_str(), self.refresh_for(request, &code, family.clone()))?;
             response.refresh_token = Some(text);
             changes.writes.push(keep);
         }
         if code.scope.has("openid") {
             response.id_token = Some(self.id_token(request.client, &code, &response.access_token).await?);
         }
-        self.save(changes).await?;
-        Ok(response)
+        match self.store.commit(changes).await {
+            Ok(()) => Ok(response),
+            // another request brought the same code at the same moment: whatever came of it ends (RFC 6749 4.1.2)
+            Err(CommitError::Spent) => {
+                self.store.commit(Changes::of(vec![Write::EndFamily(family)])).await?;
+                Err(unknown())
+            }
+            Err(CommitError::Changed) => Err(bad("what was agreed to is withdrawn: start again")),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn refresh_for(&self, request: &TokenRequest<'_>, code: &AuthorizationCode, family: String) -> RefreshToken {
@@ -68,6 +81,7 @@ impl Identity {
                 resource: code.resource.clone(),
             },
             cnf: request.jkt.clone().filter(|_| request.client.is_public()),
+            bound: request.jkt.is_some(),
             family,
             expires: self.now().plus(self.settings.refresh_token_lifetime),
             rotated: None,
@@ -77,7 +91,6 @@ impl Identity {
     }
 
     async fn load_code(&self, request: &TokenRequest<'_>, key: &TokenKey, family: &str) -> Result<AuthorizationCode, Failure> {
-        let unknown = || bad("the code is unknown, used or expired: start again");
         let code = self.store.find_code(key).await?.ok_or_else(unknown)?;
         if code.client != request.client.id {
             return Err(bad("the code was given to another client"));

@@ -5,7 +5,7 @@ use super::{RefreshToken, Renews, TokenRequest};
 use crate::access_token::AccessToken;
 use crate::client::{ActsFor, OPENID_SCOPES};
 use crate::consent::Terms;
-use crate::{Changes, CommitError, Failure, Identity, SpentId, Write};
+use crate::{Changes, CommitError, Failure, Identity, Requirement, SpentId, Write};
 use types::token::{TokenResponse, UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ErrorCode, GrantId, ScopeSet};
 
@@ -113,6 +113,7 @@ impl Identity {
                     client: request.client.id.clone(),
                     renews,
                     cnf: request.jkt.clone().filter(|_| request.client.is_public()),
+                    bound: request.jkt.is_some(),
                     family,
                     expires: now.plus(self.settings.refresh_token_lifetime),
                     rotated: None,
@@ -152,6 +153,7 @@ impl Identity {
     /// after it was ended.
     async fn standing_link(&self, terms: &Terms<'_>, changes: &mut Changes) -> Result<GrantId, Failure> {
         let before = self.store.find_consent_of(terms.account, terms.client, terms.resource).await?;
+        changes.requires.push(Requirement::ClientStands(terms.client.clone()));
         Ok(self.agree(terms, before, changes))
     }
 }

@@ -65,10 +65,18 @@ impl Identity {
         if token.cnf.is_some() && token.cnf != request.jkt {
             return Failure::refuse(ErrorCode::InvalidDpopProof, "prove the key that this refresh token is bound to");
         }
+        // never a bearer token for a bound one (threat 3)
+        if token.bound && request.jkt.is_none() {
+            return Failure::refuse(
+                ErrorCode::InvalidDpopProof,
+                "what this refresh token renews is bound to a key: send a proof",
+            );
+        }
         if self.is_replay(request, &token) {
             self.store.commit(Changes::of(vec![Write::EndFamily(token.family)])).await?;
             return Err(bad());
         }
+        let token = RefreshToken { bound: token.bound || request.jkt.is_some(), ..token };
         let rotation = self.rotate(key, &token, version).await?;
         match (&token.renews, grant) {
             (Renews::Access { .. }, _) => self.renew_access(request, &token, rotation).await,

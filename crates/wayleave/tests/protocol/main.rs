@@ -1,17 +1,23 @@
 //! The protocol over the real router, on every engine, with a clock that stands still: requests in,
 //! answers out. Each test bears the ids of the cases it holds (`docs/conformance.md`).
 
+mod attacks;
 mod authority;
 mod claims;
 mod clients;
 mod consents;
+mod cookies;
 mod crowd;
 mod delegations;
 mod discovery;
 mod doors;
+mod doubled;
+mod ended;
 mod grant;
 mod interaction;
 mod isolation;
+mod kinds;
+mod lists;
 mod logging_in;
 mod loopback;
 mod oauth;
@@ -28,6 +34,8 @@ mod registrations;
 mod resources;
 mod revocations;
 mod rubbish;
+mod starting;
+mod strangers;
 mod tickets;
 mod upgrade;
 mod world;

@@ -184,3 +184,31 @@ async fn threat_48_c15_a_public_client_gets_no_second_answer() {
         }
     }
 }
+
+/// Protocol.md 4: a key is carried through every exchange, and refused rather than dropped (threat 3). A client that
+/// authenticates may have another key by then (RFC 9449 5).
+#[tokio::test]
+async fn threat_03_what_is_bound_is_not_renewed_as_a_bearer_token() {
+    for world in World::each().await {
+        let browser = crate::oauth::Browser::new(&world);
+        browser.log_in("alice").await;
+        let code = crate::ended::code(&browser).await;
+        let send = async |fields: &[(&str, &str)], jti: &str| {
+            let key = jose::SigningKey::generate(jose::Algorithm::Es256).unwrap();
+            let request = jose::dpop::Request { method: "POST", url: "http://127.0.0.1:8080/token", access_token: None };
+            let proof = jose::dpop::prove(&key, &request, jti.into(), types::Timestamp(world.now()), None).unwrap();
+            let basic = crate::world::basic("photos-rs", "photos-secret");
+            let form = crate::world::form(fields);
+            let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", &*basic), ("dpop", &proof)];
+            world.send("POST", "/token", &headers, form).await
+        };
+        let verifier = ("code_verifier", crate::oauth::VERIFIER);
+        let first = send(&[("grant_type", "authorization_code"), ("code", &code), verifier], "a").await;
+        assert_eq!(first.ok(200).get("token_type"), "DPoP");
+        let renewing = first.get("refresh_token");
+        refresh(&world, "photos-rs", renewing, "").await.refused(400, "invalid_dpop_proof");
+        let next = send(&[("grant_type", "refresh_token"), ("refresh_token", renewing)], "b").await;
+        assert_eq!(next.ok(200).get("token_type"), "DPoP", "{}", world.engine);
+        refresh(&world, "photos-rs", next.get("refresh_token"), "").await.refused(400, "invalid_dpop_proof");
+    }
+}

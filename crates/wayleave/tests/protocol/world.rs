@@ -163,7 +163,7 @@ impl World {
         Self::of(engine, PEOPLE, more).await
     }
 
-    async fn of(engine: &'static str, people: &str, more: &str) -> Self {
+    pub(crate) async fn of(engine: &'static str, people: &str, more: &str) -> Self {
         let number = WORLDS.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("wayleave-world-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();

@@ -230,7 +230,8 @@ pub(super) async fn begin_elsewhere(State(app): State<Host>, request: Request) -
             (Some(_), None) => return Ok(visit.answer(&app, see_other(&login_url(&app, &back, None)))),
         };
         let issuer = query.one("issuer")?.unwrap_or_default();
-        let departure = Departure { issuer, back: &back, linking, again: query.one("again")?.is_some() };
+        let (again, address) = (query.one("again")?.is_some(), parts.address());
+        let departure = Departure { issuer, back: &back, linking, again, address: &address };
         let (url, carried) = app.identity.begin_upstream(&departure, &visit.form_cookie).await?;
         Ok(with_carried(&app, visit.answer(&app, see_other(&url)), &carried))
     })
@@ -248,6 +249,7 @@ pub(super) async fn callback(State(app): State<Host>, request: Request) -> Respo
             form_cookie: &visit.form_cookie,
             session: visit.session(),
             session_cookie: visit.session_cookie.as_deref(),
+            address: &parts.address(),
         };
         let arrived = match app.identity.finish_upstream(&browser).await {
             Ok(arrived) => arrived,

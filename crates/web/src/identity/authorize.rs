@@ -22,7 +22,7 @@ pub(super) async fn push(State(app): State<Host>, request: Request) -> Response 
         let app = &app;
         let form = parts.form(body).await?;
         let (client, jkt) = parts.client(app, &form).await?;
-        Ok(secret((StatusCode::CREATED, Json(app.identity.push(&client, form, jkt).await?))))
+        Ok(secret((StatusCode::CREATED, Json(app.identity.push(&client, form, jkt, &parts.address()).await?))))
     })
     .await
 }
@@ -216,7 +216,7 @@ async fn decided(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Resul
     };
     match form.one("decision").map_err(Failure::from)? {
         Some("approve") => {}
-        Some("deny") => return Ok(see_other(&app.identity.deny_authorization(&request))),
+        Some("deny") => return Ok(see_other(&app.identity.deny_authorization(&request).await?)),
         _ => return Err(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, "choose to allow or to refuse")).into()),
     }
     if app.identity.needs_password(&request) {

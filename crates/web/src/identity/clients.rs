@@ -3,7 +3,7 @@
 use super::{public, secret, with_parts};
 use crate::Host;
 use crate::error::{Answer, ApiError};
-use crate::extract::Parts;
+use crate::extract::{MAX_REGISTRATION, Parts};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -22,7 +22,7 @@ pub(super) async fn register(State(app): State<Host>, request: Request) -> Respo
                 "clients are not registered here by themselves: ask the operator",
             ))));
         }
-        let metadata: ClientMetadata = parts.json_or(body, ErrorCode::InvalidClientMetadata).await?;
+        let metadata: ClientMetadata = parts.short_json(body, ErrorCode::InvalidClientMetadata, MAX_REGISTRATION).await?;
         let registered = app.identity.register(metadata, &parts.address(), bearer(&parts)?).await?;
         Ok(secret((StatusCode::CREATED, Json(registered))))
     });
@@ -56,8 +56,8 @@ pub(super) async fn update(State(app): State<Host>, Path(id): Path<String>, requ
     with_parts(request, async |parts, body| {
         let app = &app;
         let token = token(app, &parts)?;
-        let metadata: ClientMetadata = parts.json_or(body, ErrorCode::InvalidClientMetadata).await?;
-        Ok(secret(Json(app.identity.update_registration(&ClientId::new(id), token, metadata).await?)))
+        let metadata: ClientMetadata = parts.short_json(body, ErrorCode::InvalidClientMetadata, MAX_REGISTRATION).await?;
+        Ok(secret(Json(app.identity.update_registration(&ClientId::new(id), token, metadata, &parts.address()).await?)))
     })
     .await
 }

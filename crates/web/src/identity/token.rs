@@ -4,8 +4,8 @@ use super::{public, secret, with_parts};
 use crate::Host;
 use crate::error::{Answer, ApiError};
 use crate::extract::Parts;
-use authorization_server::AnyPat;
 use authorization_server::token::Answer as UmaAnswer;
+use authorization_server::{AnyPat, AuthorizationServer};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -31,6 +31,11 @@ async fn exchange(app: &Host, parts: Parts, body: Body) -> Answer<Response> {
     let (client, jkt) = parts.client(app, &form).await?;
     let request = TokenRequest { client: &client, form: &form, jkt, network: parts.network() };
     let uma = app.authorization_server.as_deref();
+    let brings_ticket = |uma: &AuthorizationServer| form.all("grant_type").iter().any(|grant| grant == uma.grant_type());
+    if let (Some(uma), Err(repeated)) = (uma.filter(|uma| brings_ticket(uma)), form.check_unrepeated()) {
+        uma.spend_presented(&form, &client.id).await?;
+        return Err(repeated.into());
+    }
     if let Some(response) = app.identity.exchange(&request, uma.map(|uma| uma as &dyn Grant)).await? {
         return Ok(secret(Json(response)));
     }

@@ -7,6 +7,7 @@ use crate::browser::see_other;
 use crate::extract::split;
 use crate::identity::{page, posted};
 use askama::Template;
+use authorization_server::store::Page;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use types::delegation::{Covered, DelegationDocument, May};
@@ -60,7 +61,8 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             Err(login) => return Ok(*login),
         };
         let server = &app.authorization_server;
-        let (given, taken) = (server.list_delegations(&owner).await?, server.list_delegated(&owner).await?);
+        let whole = Page { after: None, limit: usize::MAX };
+        let (given, taken) = (server.list_delegations(&owner, &whole).await?.0, server.list_delegated(&owner, &whole).await?.0);
         let (given, taken) = (given.into_iter().map(row).collect(), taken.into_iter().map(row).collect());
         let body = ui::render(&DelegationsPage { base: app.base(), csrf: visit.csrf(&app), given, taken });
         Ok(visit.page(&app, "Delegates", path::MY_DELEGATIONS, &body, &[]))

@@ -133,7 +133,7 @@ pub(super) async fn post(State(app): State<Shared>, request: Request) -> Respons
         let step = if let Some(email) = form.one("email")? {
             server.send_code(interaction.clone(), email, &parts.address()).await
         } else if let Some(code) = form.one("code")? {
-            server.check_code(interaction.clone(), code)
+            server.check_code(interaction.clone(), code, &parts.address())
         } else {
             return decide(&app, visit, form, &interaction).await;
         };

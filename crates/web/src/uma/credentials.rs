@@ -1,6 +1,6 @@
 //! Resource owner credentials (protocol.md 3).
 
-use super::pmt;
+use super::{pmt, with_next};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
 use authorization_server::credential::Registered;
@@ -14,7 +14,9 @@ use types::credential::CredentialRegistration;
 pub(super) async fn list(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
         let pmt = pmt(&app, &parts).await?;
-        Ok(secret(Json(app.authorization_server.list_credentials(&pmt).await?)))
+        let page = parts.page::<String>()?;
+        let (credentials, last) = app.authorization_server.list_credentials(&pmt, &page).await?;
+        Ok(with_next(&app, &parts, secret(Json(credentials)), last, page.limit, page.limit))
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! Delegations (protocol.md 1.8).
 
-use super::pmt;
+use super::{pmt, with_next};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
 use axum::Json;
@@ -21,11 +21,13 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
     with_parts(request, async |parts, _| {
         let pmt = pmt(&app, &parts).await?;
         let server = &app.authorization_server;
-        Ok(secret(Json(match parts.query()?.one("role")? {
-            None | Some("owner") => server.list_delegations(&pmt).await?,
-            Some("delegate") => server.list_delegated(&pmt).await?,
+        let page = parts.page::<String>()?;
+        let (delegations, last) = match parts.query()?.one("role")? {
+            None | Some("owner") => server.list_delegations(&pmt, &page).await?,
+            Some("delegate") => server.list_delegated(&pmt, &page).await?,
             Some(_) => return Err(invalid("`role` may be `owner` or `delegate`, or left out").into()),
-        })))
+        };
+        Ok(with_next(&app, &parts, secret(Json(delegations)), last, page.limit, page.limit))
     })
     .await
 }

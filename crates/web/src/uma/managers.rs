@@ -1,6 +1,6 @@
 //! Linked managers (protocol.md 1.8).
 
-use super::pmt;
+use super::{pmt, with_next};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
 use axum::Json;
@@ -16,7 +16,9 @@ use types::{ErrorCode, Refusal};
 pub(super) async fn list(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
         let pmt = pmt(&app, &parts).await?;
-        Ok(secret(Json(app.authorization_server.list_managers(&pmt).await?)))
+        let page = parts.page::<String>()?;
+        let (managers, last) = app.authorization_server.list_managers(&pmt, &page).await?;
+        Ok(with_next(&app, &parts, secret(Json(managers)), last, page.limit, page.limit))
     })
     .await
 }

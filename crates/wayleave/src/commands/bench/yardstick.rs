@@ -173,6 +173,7 @@ async fn save(yard: &Yard, form: &HashMap<String, String>, signed: bool) {
         client: "viewer".into(),
         renews: Renews::Other(serde_json::to_value(&rpt).unwrap_or_default()),
         cnf: None,
+        bound: false,
         family,
         expires: now,
         rotated: None,

@@ -1,0 +1,97 @@
+//! Limits of codes that are mailed to prove an address. A mail is counted before it is sent, by who wants it and by whom it
+//! reaches; a guess before it is compared, by the code, by the address that the code is for, and by who guesses.
+
+use crate::claims_interaction::CODE_LIFETIME;
+use identity::Failure;
+use identity::throttle::{Throttle, Try, host_of, network_of};
+use types::{ErrorCode, Timestamp};
+
+const HOUR_SECONDS: i64 = 3_600;
+
+/// A mail that somebody wants to be sent.
+pub(crate) struct Mailing<'a> {
+    /// Where she calls from.
+    pub from: &'a str,
+    pub process: &'a str,
+    pub to: &'a str,
+}
+
+/// A code that somebody typed.
+pub(crate) struct Guess<'a> {
+    /// Where she calls from.
+    pub from: &'a str,
+    /// What the code is known by.
+    pub code: &'a str,
+    pub address: &'a str,
+}
+
+/// A guess that was counted. Of the code it stays counted.
+pub(crate) struct Guessed {
+    host: Try,
+}
+
+pub(crate) struct CodeLimits {
+    senders: Throttle,
+    networks: Throttle,
+    processes: Throttle,
+    /// Mails to one address, in a minute, and in an hour as long as nobody there types a code.
+    addresses: Throttle,
+    addresses_by_hour: Throttle,
+    guesses_of_code: Throttle,
+    guesses_of_address: Throttle,
+    guesses_of_host: Throttle,
+}
+
+impl Default for CodeLimits {
+    fn default() -> Self {
+        Self {
+            senders: Throttle::per_minute(120),
+            networks: Throttle::per_minute(240),
+            processes: Throttle::per_minute(20),
+            addresses: Throttle::per_minute(20),
+            addresses_by_hour: Throttle::per(60, HOUR_SECONDS),
+            // as long as a code lives, and from its first try on
+            guesses_of_code: Throttle::per(5, CODE_LIFETIME),
+            guesses_of_address: Throttle::per(30, HOUR_SECONDS),
+            guesses_of_host: Throttle::per_minute(60),
+        }
+    }
+}
+
+fn refuse<T>(what: &str) -> Result<T, Failure> {
+    Failure::refuse(ErrorCode::TooManyRequests, what)
+}
+
+impl CodeLimits {
+    /// Whoever asks too often uses up nobody else's mails: the address comes last.
+    pub(crate) fn count_mail(&self, mail: &Mailing<'_>, now: Timestamp) -> Result<(), Failure> {
+        let admitted = self.senders.admit(&host_of(mail.from), now)
+            && self.networks.admit(&network_of(mail.from), now)
+            && self.processes.admit(mail.process, now)
+            && self.addresses.admit(mail.to, now)
+            && self.addresses_by_hour.admit(mail.to, now);
+        if admitted { Ok(()) } else { refuse("too many codes were sent: wait a while, then try again") }
+    }
+
+    /// A code has so many tries in all, however many pages and browsers they come from: a page can be sent again, the count
+    /// cannot be taken back. An address has so many, with however many codes.
+    pub(crate) fn take_guess(&self, guess: &Guess<'_>, now: Timestamp) -> Result<Guessed, Failure> {
+        let Some(host) = self.guesses_of_host.take(&host_of(guess.from), now) else {
+            return refuse("too many wrong codes came from your address: wait a minute, then try again");
+        };
+        if !self.guesses_of_code.admit(guess.code, now) {
+            return refuse("too many tries with this code: ask for a new one");
+        }
+        if !self.guesses_of_address.admit(guess.address, now) {
+            return refuse("too many wrong codes for this address: wait an hour, or log in instead");
+        }
+        Ok(Guessed { host })
+    }
+
+    /// It was right: who has the mailbox asked for the mails, or does not mind them.
+    pub(crate) fn give_back(&self, right: Guessed, address: &str) {
+        self.guesses_of_host.give_back(right.host);
+        self.guesses_of_address.forget(address);
+        self.addresses_by_hour.forget(address);
+    }
+}

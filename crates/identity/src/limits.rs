@@ -1,0 +1,139 @@
+//! What callers are limited by, besides log-ins ([`crate::login::LogInLimits`]). Each limit is taken before the work that it
+//! stands for - a signature, a fetch, a row -, is keyed by what it protects, and where anybody may call by the caller's network
+//! (rule 4 of the security cases; protocol.md 1.7). Memories are apart, so that made-up names crowd nobody out.
+
+use crate::throttle::{Throttle, host_of, network_of};
+use crate::{Client, Failure};
+use types::{ClientId, ErrorCode, Timestamp};
+
+/// Registrations of one network in a minute, and changes of them.
+const REGISTRATIONS: u32 = 300;
+/// Registrations of one network in a day: each leaves a row for as long.
+const REGISTRATIONS_BY_DAY: u32 = 3_000;
+const DAY_SECONDS: i64 = 86_400;
+/// Registrations of one network in a minute that bring something to be verified first: a statement, or a token that came by
+/// mail. They are counted again by what was verified.
+const VOUCHED_REGISTRATIONS: u32 = 600;
+/// Registrations in a minute of one software, or of people who were invited from one domain.
+const VERIFIED_REGISTRATIONS: u32 = 3_000;
+const WEBFINGER_LOOKUPS: u32 = 600;
+/// Requests of one network in a minute that are pushed by clients whom nobody here knows.
+const PUSHED_BY_STRANGERS: u32 = 300;
+/// Browsers of one network in a minute that go to another provider, or come back.
+const LOG_INS_ELSEWHERE: u32 = 300;
+/// Wrong proofs in a minute from one host: of one client, and of all that nobody knows.
+const WRONG_PROOFS: u32 = 300;
+
+/// The memories.
+pub struct Limits {
+    registrations: Throttle,
+    registrations_by_day: Throttle,
+    vouched: Throttle,
+    software: Throttle,
+    invited: Throttle,
+    webfinger: Throttle,
+    clients: Throttle,
+    public_clients: Throttle,
+    pushed: Throttle,
+    elsewhere: Throttle,
+    wrong_proofs: Throttle,
+    unknown_clients: Throttle,
+}
+
+fn refuse<T>(what: &str) -> Result<T, Failure> {
+    Failure::refuse(ErrorCode::TooManyRequests, format!("{what}: wait a minute"))
+}
+
+fn check(admitted: bool, what: &str) -> Result<(), Failure> {
+    if admitted { Ok(()) } else { refuse(what) }
+}
+
+impl Limits {
+    pub fn new(requests_per_minute_per_client: u32) -> Self {
+        Self {
+            registrations: Throttle::per_minute(REGISTRATIONS),
+            registrations_by_day: Throttle::per(REGISTRATIONS_BY_DAY, DAY_SECONDS),
+            vouched: Throttle::per_minute(VOUCHED_REGISTRATIONS),
+            software: Throttle::per_minute(VERIFIED_REGISTRATIONS),
+            invited: Throttle::per_minute(VERIFIED_REGISTRATIONS),
+            webfinger: Throttle::per_minute(WEBFINGER_LOOKUPS),
+            clients: Throttle::per_minute(requests_per_minute_per_client),
+            public_clients: Throttle::per_minute(requests_per_minute_per_client),
+            pushed: Throttle::per_minute(PUSHED_BY_STRANGERS),
+            elsewhere: Throttle::per_minute(LOG_INS_ELSEWHERE),
+            wrong_proofs: Throttle::per_minute(WRONG_PROOFS),
+            unknown_clients: Throttle::per_minute(WRONG_PROOFS),
+        }
+    }
+
+    /// A stranger registers or changes a client.
+    pub(crate) fn count_registration(&self, address: &str, now: Timestamp) -> Result<(), Failure> {
+        let network = network_of(address);
+        let admitted = self.registrations.admit(&network, now) && self.registrations_by_day.admit(&network, now);
+        check(admitted, "too many registrations from your network")
+    }
+
+    /// Something is to be verified before it is known what a registration counts by.
+    pub(crate) fn count_vouched(&self, address: &str, now: Timestamp) -> Result<(), Failure> {
+        check(self.vouched.admit(&network_of(address), now), "too many registrations from your network")
+    }
+
+    pub(crate) fn count_software(&self, software: &str, now: Timestamp) -> Result<(), Failure> {
+        check(self.software.admit(software, now), "too many registrations of this software")
+    }
+
+    pub(crate) fn count_invited(&self, domain: &str, now: Timestamp) -> Result<(), Failure> {
+        check(self.invited.admit(domain, now), "too many registrations from your domain")
+    }
+
+    /// Whoever tries many addresses is not told who has an account.
+    pub(crate) fn count_webfinger(&self, address: &str, now: Timestamp) -> Result<(), Failure> {
+        check(self.webfinger.admit(&network_of(address), now), "too many addresses")
+    }
+
+    /// Counted once it is known who asks, so that nobody uses up another client's share: one that proved itself counts as
+    /// itself wherever it is, and one that only named itself counts per caller, since anybody may name it.
+    pub(crate) fn count_request(&self, client: &Client, address: &str, now: Timestamp) -> Result<(), Failure> {
+        let admitted = match client.is_public() {
+            true => self.public_clients.admit(&of_client(&client.id, address), now),
+            false => self.clients.admit(client.id.as_str(), now),
+        };
+        check(admitted, "too many requests of this client")
+    }
+
+    /// A request is to be kept for a client that nobody here vouches for: a public one, which anybody may name, or one that
+    /// a stranger registered.
+    pub(crate) fn count_pushed(&self, client: &Client, address: &str, now: Timestamp) -> Result<(), Failure> {
+        let is_stranger = client.is_public() || !client.declared;
+        check(!is_stranger || self.pushed.admit(&network_of(address), now), "too many pushed requests from your network")
+    }
+
+    /// Another provider is to be called for somebody who may be anybody.
+    pub(crate) fn count_elsewhere(&self, address: &str, now: Timestamp) -> Result<(), Failure> {
+        check(self.elsewhere.admit(&network_of(address), now), "too many log-ins elsewhere from your network")
+    }
+
+    /// Checks a proof that a caller is this client, or one that nobody knows: a try is taken before, and a right one gives it
+    /// back. `check` waits for nothing, so that right proofs that come at once do not count against each other.
+    pub(crate) fn try_proof<T>(
+        &self,
+        client: Option<&Client>,
+        address: &str,
+        now: Timestamp,
+        check: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let (throttle, name) = match client {
+            Some(client) => (&self.wrong_proofs, of_client(&client.id, address)),
+            None => (&self.unknown_clients, host_of(address)),
+        };
+        let taken = throttle.take(&name, now);
+        let tried = taken.map_or_else(|| refuse("too many wrong credentials from your address"), Ok)?;
+        let right = check()?;
+        throttle.give_back(tried);
+        Ok(right)
+    }
+}
+
+fn of_client(client: &ClientId, address: &str) -> String {
+    format!("{client} {}", host_of(address))
+}
