@@ -9,7 +9,9 @@
 mod admission;
 mod authority;
 mod backend;
+mod credential_keys;
 mod discovery;
+mod documents;
 mod elsewhere;
 mod fields;
 mod folder;
@@ -19,7 +21,7 @@ mod management;
 mod owner;
 #[doc(hidden)]
 pub mod parsers;
-mod parts;
+mod part_files;
 mod passage;
 mod path;
 mod peer;
@@ -39,14 +41,14 @@ use crate::protection::ProtectionError;
 use crate::watch::UploadLimits;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use backend::Backend;
 use client::Client;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use jose::possession::{Challenger, SpentAnswers};
 use jose::seal::SealingKey;
-use jose::{Algorithm, KeySet, SigningKey};
+use jose::{Algorithm, SigningKey};
 use passage::Passing;
 use peer::Peer;
 use quick_cache::sync::Cache;
@@ -55,8 +57,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, Weak};
 use std::time::Instant;
 use tokio::sync::Mutex;
-use types::metadata::ProtectedResourceMetadata;
-use types::{OwnResourceId, ResourceId, ScopeSet, Timestamp};
+use types::{OwnResourceId, ResourceId, Timestamp};
 
 pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
@@ -160,14 +161,15 @@ pub struct Gateway {
     peers: RwLock<HashMap<String, Arc<Peer>>>,
     /// Those that let everybody wait, and until when they are left alone.
     resting: StdMutex<HashMap<String, Instant>>,
+    /// When the log was last told that one is away.
+    told_away: StdMutex<HashMap<String, Instant>>,
     /// Who gave a token, by its hash.
     issued_by: Cache<[u8; 32], String>,
     /// Owners that were looked up, by path.
     owners: Cache<String, (Timestamp, String)>,
     /// Owners' tokens whose signature held.
     signed: Cache<[u8; 32], Arc<authority::Signed>>,
-    /// Keys of credentials, and until when they are kept.
-    credential_keys: Cache<String, (Timestamp, KeySet)>,
+    credential_keys: credential_keys::CredentialKeys,
     rmts: management::Tokens,
     /// Who logs owners in here, where nobody else does.
     own_log_in: Option<Arc<dyn OwnLogIn>>,
@@ -192,6 +194,9 @@ pub struct Gateway {
     busy: StdMutex<HashSet<(String, OwnResourceId)>>,
 }
 
+/// Turns that are kept before a look which of them somebody has.
+const MOST_TURNS: usize = 1_000;
+
 /// Name of the key in the store.
 const KEY: &str = "signing-key";
 
@@ -214,7 +219,7 @@ impl Gateway {
         let key = SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?;
         let sealing = SealingKey::new(&jose::digest::hmac_sha256(&pkcs8, b"links that have begun"));
         let sealing = sealing.map_err(|error| refused(&error))?;
-        Ok(Arc::new_cyclic(|myself| Self {
+        let gateway = Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
             backend: Backend::new(&settings.behind, client.randomness.clone()),
             answers: SpentAnswers::default(),
@@ -232,16 +237,19 @@ impl Gateway {
             myself: myself.clone(),
             peers: RwLock::default(),
             resting: StdMutex::default(),
+            told_away: StdMutex::default(),
             issued_by: Cache::new(10_000),
             owners: Cache::new(10_000),
             signed: Cache::new(10_000),
-            credential_keys: Cache::new(1_000),
+            credential_keys: credential_keys::CredentialKeys::default(),
             open: history::Open::default(),
             strangers: strangers::Strangers::default(),
             sealing,
             turns: Mutex::default(),
             busy: StdMutex::default(),
-        }))
+        });
+        gateway.backend.sweep();
+        Ok(gateway)
     }
 
     fn routes(&self) -> Arc<Vec<Route>> {
@@ -259,7 +267,12 @@ impl Gateway {
     }
 
     async fn turn(&self, owner: &str) -> Arc<Mutex<()>> {
-        self.turns.lock().await.entry(owner.to_owned()).or_default().clone()
+        let mut turns = self.turns.lock().await;
+        // names of owners can be made up: what nobody waits for is not kept
+        if turns.len() >= MOST_TURNS && !turns.contains_key(owner) {
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        turns.entry(owner.to_owned()).or_default().clone()
     }
 
     /// Whether any route can belong to this owner.
@@ -304,47 +317,6 @@ impl Gateway {
             Err(_) => false,
         }
     }
-
-    fn metadata_url(&self) -> String {
-        types::path::inserted_well_known(&self.settings.resource, types::path::OAUTH_PROTECTED_RESOURCE)
-    }
-
-    fn jwks_url(&self) -> String {
-        format!("{}{JWKS}", self.settings.resource)
-    }
-
-    fn jwks(&self) -> Response {
-        let mut key = self.key.public().to_jwk();
-        if let Some(members) = key.as_object_mut() {
-            members.insert("use".into(), "sig".into());
-        }
-        readable_by_scripts(axum::Json(serde_json::json!({"keys": [key]})))
-    }
-
-    fn metadata(&self) -> Response {
-        let scopes: ScopeSet = self.routes().iter().flat_map(Route::all_scopes).collect();
-        let managed = self.settings.management.as_ref();
-        let document = ProtectedResourceMetadata {
-            resource: self.settings.resource.clone(),
-            authorization_servers: self.settings.authorization_servers.clone(),
-            scopes_supported: scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
-            bearer_methods_supported: vec!["header".to_owned()],
-            jwks_uri: Some(self.jwks_url()),
-            resource_management_endpoint: managed.map(|_| format!("{}{}", self.settings.resource, management::BASE)),
-            resource_management_authorization_servers: managed.map(|by| by.issuer.clone()).into_iter().collect(),
-            resource_owner_credentials_endpoint: managed
-                .map(|_| format!("{}{}/my-credentials", self.settings.resource, management::BASE)),
-            resource_discovery_endpoint: discovery::is_offered(self).then(|| format!("{}{DISCOVER}", self.settings.resource)),
-        };
-        readable_by_scripts(axum::Json(document))
-    }
-}
-
-/// Without credentials, from any origin (operations.md).
-fn readable_by_scripts(document: impl IntoResponse) -> Response {
-    let mut response = document.into_response();
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
 }
 
 /// The last segment in words: `/albums/holiday-2025` is `holiday 2025`.

@@ -4,6 +4,7 @@
 use crate::challenge;
 use crate::guard::{Guard, Narrow, Need, Presented, Under, Verdict};
 use crate::offline::{Offline, PatSource};
+use crate::own_pat::OwnPat;
 use crate::owners_word::OwnersWord;
 use crate::presentation;
 use crate::protection::{Protection, ProtectionError};
@@ -16,11 +17,9 @@ use http::request::Parts;
 use http::{HeaderValue, header};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::Mutex;
 use tower::{Layer, Service};
 use types::challenge::UmaChallenge;
-use types::token::UMA_PROTECTION;
-use types::{ResourceDescription, ResourceId, Timestamp};
+use types::{ResourceDescription, ResourceId};
 
 /// What a request needs; `None`: it is not protected.
 pub type NeedOf = dyn Fn(&Parts) -> Option<Need> + Send + Sync;
@@ -34,13 +33,13 @@ pub struct ResourceServer {
     guard: Guard,
     /// What of a permission counts beside the server's word.
     word: Option<Arc<OwnersWord>>,
-    pat: Mutex<Option<(String, Timestamp)>>,
+    pat: Arc<OwnPat>,
     uploads: UploadLimits,
 }
 
 impl ResourceServer {
     pub fn new(protection: Protection, realm: impl Into<String>, resource: impl Into<String>) -> Self {
-        let (guard, pat, uploads) = (Guard::default(), Mutex::new(None), UploadLimits::default());
+        let (guard, pat, uploads) = (Guard::default(), Arc::default(), UploadLimits::default());
         Self { protection, realm: realm.into(), resource: resource.into(), guard, word: None, pat, uploads }
     }
 
@@ -63,22 +62,9 @@ impl ResourceServer {
         self
     }
 
-    /// The PAT; got anew a minute before it ends.
-    async fn own_pat(&self) -> Result<String, ProtectionError> {
-        let mut kept = self.pat.lock().await;
-        let now = self.protection.client.clock.now();
-        if let Some((pat, _)) = kept.as_ref().filter(|(_, until)| *until > now.plus(60)) {
-            return Ok(pat.clone());
-        }
-        let tokens = self.protection.client.client_credentials(&self.protection.metadata, UMA_PROTECTION).await?;
-        let until = now.plus(tokens.expires_in.unwrap_or(300));
-        *kept = Some((tokens.access_token.clone(), until));
-        Ok(tokens.access_token)
-    }
-
     /// Puts a resource under protection.
     pub async fn register(&self, description: &ResourceDescription) -> Result<ResourceId, ProtectionError> {
-        let id = self.protection.register(&self.own_pat().await?, description).await?;
+        let id = self.protection.register(&self.pat.get(&self.protection).await?, description).await?;
         if let (Some(word), Some(own_id)) = (&self.word, &description.own_id) {
             word.know(&id, own_id, &description.resource_scopes);
         }
@@ -126,6 +112,10 @@ impl ResourceServer {
         let needs = std::slice::from_ref(need);
         let away = |error: ProtectionError| {
             tracing::warn!(%error, "no ticket can be had");
+            if error == ProtectionError::Unauthorized {
+                // the next call gets another PAT
+                self.pat.forget();
+            }
             Box::new(challenge::unreachable())
         };
         let pats: Arc<dyn PatSource> = self.clone();
@@ -134,7 +124,7 @@ impl ResourceServer {
             Verdict::Insufficient => {}
             Verdict::Failed(error) => return Err(away(error)),
         }
-        let pat = self.own_pat().await.map_err(away)?;
+        let pat = self.pat.get(&self.protection).await.map_err(away)?;
         let ticket = self.protection.request_ticket(&pat, &[need.to_request()]).await.map_err(away)?;
         Err(Box::new(challenge::unauthorized(&UmaChallenge {
             realm: Some(self.realm.clone()),
@@ -148,7 +138,7 @@ impl ResourceServer {
 #[async_trait]
 impl PatSource for ResourceServer {
     async fn pat(&self, _: &str) -> Result<String, ProtectionError> {
-        self.own_pat().await
+        self.pat.get(&self.protection).await
     }
 }
 

@@ -15,6 +15,7 @@ pub mod layer;
 #[cfg(feature = "gateway")]
 pub mod matching;
 pub mod offline;
+mod own_pat;
 pub mod owners_word;
 pub mod presentation;
 pub mod protection;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use types::introspection::Introspection;
 use types::revocations::Revocations;
@@ -25,9 +26,13 @@ const BLIND: i64 = 60;
 const KEYS_AT_MOST: Duration = Duration::from_secs(10);
 /// Nobody asked for so long: the revocations of this owner are not read on.
 const UNUSED: Duration = Duration::from_secs(600);
-/// A poll is answered within 25 seconds.
+/// A poll is answered within 25 seconds, the first one at once.
 const POLL: Duration = Duration::from_secs(30);
+const FIRST_POLL: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a token waits for the first look at an owner's revocations: one that needs none for a moment alone.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+const FIRST_GLANCE: Duration = Duration::from_millis(300);
 
 /// Who has the PATs.
 #[async_trait]
@@ -61,10 +66,10 @@ struct Claims {
 }
 
 /// What is known of one owner's revocations.
-#[derive(Default)]
 struct Feed {
-    /// Held while it is read for the first time.
-    first: tokio::sync::OnceCell<()>,
+    begun: Instant,
+    /// Whether the first look at them has ended, in whichever way.
+    was_looked_at: watch::Sender<bool>,
     state: Mutex<FeedState>,
 }
 
@@ -76,6 +81,8 @@ struct FeedState {
     failing: Option<Timestamp>,
     /// Whether it was ever read.
     read: bool,
+    /// Whether the server was there and would not tell.
+    refused: bool,
     ended: bool,
     used: Option<Instant>,
 }
@@ -86,7 +93,7 @@ pub struct Offline(Arc<Inner>);
 
 struct Inner {
     /// What `aud` may be: the `resource`, or the client id of one that has none.
-    audiences: [String; 2],
+    audiences: Vec<String>,
     keys: FetchedKeys,
     signed: Cache<[u8; 32], Arc<Signed>>,
     feeds: Mutex<HashMap<String, Arc<Feed>>>,
@@ -95,7 +102,7 @@ struct Inner {
 impl Offline {
     pub fn new(resource: &str, client_id: &str) -> Self {
         Self(Arc::new(Inner {
-            audiences: [resource.to_owned(), client_id.to_owned()],
+            audiences: [resource, client_id].into_iter().filter(|one| !one.is_empty()).map(str::to_owned).collect(),
             keys: FetchedKeys::default(),
             signed: Cache::new(10_000),
             feeds: Mutex::default(),
@@ -124,21 +131,36 @@ impl Offline {
             Ok(None) => return Some(inactive()),
             Err(error) => return Some(Err(error)),
         };
-        let feed = self.0.feed(owner);
-        feed.first.get_or_init(|| self.follow(protection, pats, owner, &feed)).await;
+        let feed = match self.0.feed(owner) {
+            Found::Known(feed) => feed,
+            Found::New(feed) => {
+                self.follow(protection, pats, owner, &feed);
+                feed
+            }
+        };
+        feed.wait_for_a_look(signed.needs_no_look()).await;
         let now = protection.client.clock.now();
-        let counts = feed.state.lock().unwrap_or_else(PoisonError::into_inner).counts(&signed, now);
-        Some(if counts { Ok(signed.answer.clone()) } else { inactive() })
+        let state = feed.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(match state.counts(&signed, now) {
+            true => Ok(signed.answer.clone()),
+            // whether it was revoked, nobody could be asked yet
+            false if state.is_unknown() => Err(ProtectionError::Unreachable),
+            false => inactive(),
+        })
     }
 
-    /// Reads the revocations of an owner once, and then on and on in the background.
-    async fn follow(&self, protection: &Protection, pats: &Arc<dyn PatSource>, owner: &str, feed: &Arc<Feed>) {
+    /// Reads the revocations of an owner on and on in the background.
+    fn follow(&self, protection: &Protection, pats: &Arc<dyn PatSource>, owner: &str, feed: &Arc<Feed>) {
         let reader = Reader { protection: protection.clone(), pats: pats.clone(), owner: owner.to_owned(), feed: feed.clone() };
-        reader.read().await;
         let inner = Arc::downgrade(&self.0);
         tokio::spawn(async move {
+            let mut patience = FIRST_POLL;
             while reader.feed.is_wanted() && inner.strong_count() > 0 {
-                if !reader.read().await {
+                let was_answered = reader.read(patience).await;
+                reader.feed.was_looked_at.send_replace(true);
+                if was_answered {
+                    patience = POLL;
+                } else {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -150,12 +172,22 @@ impl Offline {
     }
 }
 
+/// An owner's revocations, and whether somebody follows them already.
+enum Found {
+    Known(Arc<Feed>),
+    New(Arc<Feed>),
+}
+
 impl Inner {
-    fn feed(&self, owner: &str) -> Arc<Feed> {
+    fn feed(&self, owner: &str) -> Found {
         let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        let feed = feeds.entry(owner.to_owned()).or_default().clone();
-        feed.state.lock().unwrap_or_else(PoisonError::into_inner).used = Some(Instant::now());
-        feed
+        if let Some(feed) = feeds.get(owner) {
+            feed.state.lock().unwrap_or_else(PoisonError::into_inner).used = Some(Instant::now());
+            return Found::Known(feed.clone());
+        }
+        let feed = Arc::new(Feed::new());
+        feeds.insert(owner.to_owned(), feed.clone());
+        Found::New(feed)
     }
 
     /// Signature, type, issuer, audience and times (RFC 9068 4); none where one of them is wrong.
@@ -208,10 +240,22 @@ impl Inner {
     }
 }
 
+impl Signed {
+    /// One that lives so shortly counts also where the revocations cannot be read.
+    fn needs_no_look(&self) -> bool {
+        self.lifetime <= BLIND
+    }
+}
+
 impl FeedState {
     fn counts(&self, token: &Signed, now: Timestamp) -> bool {
         let seen = self.read && !self.ended && self.failing.is_none_or(|since| since.until(now) <= BLIND);
-        !self.revoked.contains_key(&token.jti) && (seen || token.lifetime <= BLIND)
+        !self.revoked.contains_key(&token.jti) && (seen || token.needs_no_look())
+    }
+
+    /// Nobody has said anything about this owner's tokens yet.
+    fn is_unknown(&self) -> bool {
+        !self.read && !self.ended && !self.refused
     }
 
     fn learn(&mut self, news: Revocations, now: Timestamp) {
@@ -222,6 +266,19 @@ impl FeedState {
 }
 
 impl Feed {
+    fn new() -> Self {
+        let state = FeedState { used: Some(Instant::now()), ..FeedState::default() };
+        Self { begun: Instant::now(), was_looked_at: watch::Sender::new(false), state: Mutex::new(state) }
+    }
+
+    /// Waits for the first look; not longer than for a while after it began, however many come.
+    async fn wait_for_a_look(&self, is_short: bool) {
+        let until = self.begun + if is_short { FIRST_GLANCE } else { FIRST_LOOK };
+        let mut was_looked_at = self.was_looked_at.subscribe();
+        let looked = was_looked_at.wait_for(|looked| *looked);
+        let _in_time_or_not = tokio::time::timeout_at(until, looked).await.is_ok();
+    }
+
     fn is_wanted(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         !state.ended && state.used.is_some_and(|used| used.elapsed() < UNUSED)
@@ -238,11 +295,11 @@ struct Reader {
 
 impl Reader {
     /// One poll; whether it was answered.
-    async fn read(&self) -> bool {
+    async fn read(&self, patience: Duration) -> bool {
         let begun = self.protection.client.clock.now();
         let after = self.feed.state.lock().unwrap_or_else(PoisonError::into_inner).next.clone();
         let answer = match self.pats.pat(&self.owner).await {
-            Ok(pat) => self.protection.revocations(&pat, &after, POLL).await,
+            Ok(pat) => self.protection.revocations(&pat, &after, patience).await,
             Err(error) => Err(error),
         };
         let now = self.protection.client.clock.now();
@@ -255,9 +312,10 @@ impl Reader {
             Err(error) => {
                 tracing::warn!(%error, owner = self.owner, "the revocations cannot be read");
                 // one that was never answered may have been cut off at its beginning
-                let cut_off = begun.until(now) >= i64::try_from(POLL.as_secs()).unwrap_or(i64::MAX);
+                let cut_off = begun.until(now) >= i64::try_from(patience.as_secs()).unwrap_or(i64::MAX);
                 state.failing.get_or_insert(if cut_off { begun } else { now });
                 state.ended |= error == ProtectionError::Unauthorized;
+                state.refused |= matches!(error, ProtectionError::Refused(_));
                 false
             }
         }

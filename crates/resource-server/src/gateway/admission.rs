@@ -7,7 +7,7 @@ use super::history::Outcome;
 use super::link::NoPats;
 use super::peer::Peer;
 use super::store::Registered;
-use super::strangers::Asker;
+use super::strangers::{Asker, missing};
 use super::{Gateway, Wanted, path};
 use crate::challenge::{plain, unauthorized, unreachable};
 use crate::guard::{Need, Presented, Under, Verdict};
@@ -18,7 +18,7 @@ use client::credential;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use jose::{UnverifiedJws, digest};
 use std::sync::Arc;
 use types::challenge::UmaChallenge;
@@ -50,12 +50,11 @@ struct Call<'a> {
     guarding: Vec<Vec<Registered>>,
 }
 
-pub(super) fn missing() -> Box<Response> {
-    Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."))
-}
-
 fn away(owner: &str, error: &ProtectionError) -> Box<Response> {
-    tracing::warn!(%error, owner, "no ticket can be had");
+    // who is away is told once in a while, and not for each stranger's call
+    if *error != ProtectionError::Unreachable {
+        tracing::warn!(%error, owner, "no ticket can be had");
+    }
     Box::new(match error {
         ProtectionError::Store => {
             plain(StatusCode::SERVICE_UNAVAILABLE, "What is kept here cannot be read right now: try again.")
@@ -77,7 +76,7 @@ impl Gateway {
         let url = format!("{}{}", self.settings.resource, parts.uri.path());
         let presented =
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
-        let asker = Asker { reads: matches!(parts.method, Method::GET | Method::HEAD), caller: parts.extensions.get().copied() };
+        let asker = Asker::of(parts);
         let guarding = self.guarding_all(wanted, path, asker).await?;
         let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding };
         if call.presented.authorization.is_some()
@@ -104,7 +103,7 @@ impl Gateway {
         &self,
         wanted: &Wanted,
         path: &path::CanonicalPath,
-        asker: Asker,
+        asker: Asker<'_>,
     ) -> Result<Vec<Vec<Registered>>, Box<Response>> {
         let mut guarding = Vec::new();
         for need in &wanted.needs {
@@ -119,7 +118,7 @@ impl Gateway {
         wanted: &Wanted,
         own_id: &OwnResourceId,
         path: &path::CanonicalPath,
-        asker: Asker,
+        asker: Asker<'_>,
     ) -> Result<Vec<Registered>, Box<Response>> {
         let unreadable = |error: ProtectionError| away(&wanted.owner, &error);
         let all = self.store.registrations(&wanted.owner, own_id).map_err(|error| unreadable(error.into()))?;
@@ -131,7 +130,7 @@ impl Gateway {
         if !self.backend.exists(path).await {
             return Err(missing());
         }
-        // until she has linked, only what she signed herself can pass
+        // until she links, what she signed alone can pass
         let Some(issuer) = self.preferred_server(&wanted.owner).map_err(unreadable)? else { return Ok(guarding) };
         // what is no owner's PAT registers nothing
         if self.is_server_level(&issuer) {

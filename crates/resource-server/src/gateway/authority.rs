@@ -3,13 +3,13 @@
 //! carries such a token counts only as far as the owner herself signed it, by a credential that she registered here,
 //! whoever issued the RPT. Her rules take away from both. Called by the guard, for each call.
 
+use super::credential_keys::Wanted;
 use super::store::{Registered, Rule, Unreadable};
 use super::{Gateway, Trust};
 use crate::guard::{Narrow, Need};
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
-use client::credential;
-use jose::{KeySet, UnverifiedDelegation, UnverifiedJws, UnverifiedToken, digest};
+use jose::{UnverifiedDelegation, UnverifiedJws, UnverifiedToken, digest};
 use rules::authority::{OwnersToken, Presented, effective_scopes};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +17,8 @@ use types::credential::CredentialType;
 use types::introspection::Introspection;
 use types::{ClientId, GrantedPermission, OwnResourceId, ResourceId, ScopeSet, Timestamp};
 
-/// Seconds that keys which had to be fetched are kept.
-const KEYS_KEPT: i64 = 300;
+/// Seconds that a signature counts without another look at the keys.
+const SIGNATURE_KEPT: i64 = 150;
 
 /// Why a token of an issuer that nobody knows counts for nothing at once.
 pub(super) const NOT_SIGNED: &str = "nothing is registered at its issuer, and she did not sign it";
@@ -260,46 +260,30 @@ impl Gateway {
         if let Some(signed) = known.filter(|signed| signed.credential == credential.id) {
             return Ok(signed);
         }
-        let (mut keys, mut until) = self.keys_of_credential(credential.cred_type, &credential.cred_value, &subject, now).await?;
+        // a client id is only a name among one owner's credentials
+        let name = match credential.cred_type {
+            CredentialType::Did => subject.clone(),
+            CredentialType::Client => format!("{owner}\0{}", credential.id),
+        };
+        let wanted = Wanted { name, kind: credential.cred_type, value: credential.cred_value.clone() };
+        let mut keys = self.credential_keys.get(&self.client.outbound, wanted).await?;
         let delegation = match delegation {
             None => None,
             Some(delegation) => {
                 let delegation = delegation.verify(&keys).map_err(|error| error.to_string())?;
-                let did = json!({"id": delegation.sub});
-                let delegates = self.keys_of_credential(CredentialType::Did, &did, &delegation.sub, now).await?;
-                (keys, until) = (delegates.0, until.min(delegates.1));
+                let (name, value) = (delegation.sub.clone(), json!({"id": delegation.sub}));
+                let wanted = Wanted { name, kind: CredentialType::Did, value };
+                keys = self.credential_keys.get(&self.client.outbound, wanted).await?;
                 Some(delegation)
             }
         };
         let unverified = UnverifiedToken::parse(text).map_err(|error| error.to_string())?;
         let token = unverified.verify(&keys).map_err(|error| error.to_string())?;
         let token = OwnersToken::of(token, delegation).map_err(|error| error.to_string())?;
+        let until = now.plus(SIGNATURE_KEPT);
         let signed = Arc::new(Signed { token, credential: credential.id.clone(), until });
         self.signed.insert(key, signed.clone());
         Ok(signed)
-    }
-
-    /// Keys of a credential, and until when they may be used.
-    async fn keys_of_credential(
-        &self,
-        kind: CredentialType,
-        value: &Value,
-        subject: &str,
-        now: Timestamp,
-    ) -> Result<(KeySet, Timestamp), String> {
-        // keys in the DID itself never change
-        let fixed = subject.starts_with("did:key:") || subject.starts_with("did:jwk:");
-        if let Some((until, keys)) = self.credential_keys.get(subject).filter(|(until, _)| now < *until) {
-            return Ok((keys, until));
-        }
-        let keys = credential::keys_of(&self.client.outbound, kind, value).await;
-        let keys = keys.map_err(|error| error.to_string())?;
-        let until = if fixed { Timestamp(i64::MAX) } else { now.plus(KEYS_KEPT) };
-        if kind == CredentialType::Did {
-            // a client id is only a name among one owner's credentials
-            self.credential_keys.insert(subject.to_owned(), (until, keys.clone()));
-        }
-        Ok((keys, until))
     }
 
     /// Whether an RPT of a server at which nothing is registered is worth a look at that server's keys: every permission

@@ -24,6 +24,13 @@ impl Backend {
         }
     }
 
+    /// Removes what writers left that were killed, in the background.
+    pub(super) fn sweep(&self) {
+        if let Self::Folder(folder) = self {
+            folder.sweep();
+        }
+    }
+
     /// Whether something can be there; only a folder knows.
     pub(super) async fn exists(&self, path: &CanonicalPath) -> bool {
         match self {

@@ -1,7 +1,7 @@
 //! A folder behind the gateway: its files, read, written and deleted by path. Names that begin with a dot are not there.
 
 use super::Passing;
-use super::parts::Parts as PartFiles;
+use super::part_files::{self, PartFiles};
 use super::path::CanonicalPath;
 use super::upstream::cut_short;
 use crate::challenge::plain;
@@ -27,6 +27,11 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn new(root: PathBuf, randomness: Arc<dyn Randomness>) -> Self {
         Self { parts: PartFiles::beside(&root, randomness), root }
+    }
+
+    /// Removes what writers left that were killed, in the background.
+    pub(super) fn sweep(&self) {
+        self.parts.sweep();
     }
 
     pub(super) async fn exists(&self, path: &CanonicalPath) -> bool {
@@ -97,7 +102,7 @@ pub(super) fn place_in(root: &Path, path: &CanonicalPath) -> Option<PathBuf> {
 
 async fn delete(place: &Path) -> io::Result<Response> {
     tokio::fs::remove_file(place).await?;
-    super::parts::sync_folder_of(place).await?;
+    part_files::sync_folder_of(place).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

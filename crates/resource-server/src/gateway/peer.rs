@@ -16,6 +16,8 @@ use types::token::UMA_PROTECTION;
 /// A server that let somebody wait so long without an answer is not asked again for a while.
 const SLOW: Duration = Duration::from_secs(2);
 const RESTED: Duration = Duration::from_secs(10);
+/// How long is waited for somebody else's look.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long metadata count without another look.
 const METADATA_KEPT: Duration = Duration::from_secs(3_600);
 
@@ -23,9 +25,9 @@ const METADATA_KEPT: Duration = Duration::from_secs(3_600);
 pub(super) struct Peer {
     pub(super) protection: Protection,
     /// Checks tokens of which this gateway can ask.
-    pub(super) guard: Guard,
+    pub(super) guard: Arc<Guard>,
     /// Checks tokens of owners who have not linked this server: only what needs no asking.
-    pub(super) unlinked: Guard,
+    pub(super) unlinked: Arc<Guard>,
     pub(super) pats: Arc<dyn PatSource>,
     /// When its metadata were last read, and when that was last tried.
     found: Instant,
@@ -71,7 +73,7 @@ impl Gateway {
     /// An authorization server, found when it is first needed, so that all may start in any order.
     pub(super) async fn peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
         let known = self.peers.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
-        let Some(peer) = known else { return self.find_peer(issuer).await };
+        let Some(peer) = known else { return self.meet(issuer).await };
         if peer.found.elapsed() >= METADATA_KEPT && peer.may_be_tried() {
             // nobody waits for it: what is known is good until something else is
             let (myself, issuer) = (self.myself.clone(), issuer.to_owned());
@@ -85,7 +87,18 @@ impl Gateway {
         Ok(peer)
     }
 
-    async fn find_peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
+    /// One at a time: whoever comes meanwhile waits for that, and not for a look of her own.
+    async fn meet(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
+        let turn = self.turn(&format!("metadata of {issuer}")).await;
+        let _held = tokio::time::timeout(PATIENCE, turn.lock()).await.map_err(|_| ProtectionError::Unreachable)?;
+        let known = self.peers.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
+        match known {
+            Some(peer) => Ok(peer),
+            None => self.find_peer(issuer).await,
+        }
+    }
+
+    pub(super) async fn find_peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
         let credentials = match self.store.find_server(issuer)? {
             _ if self.is_listed(issuer) => self.client.credentials.clone(),
             Some(own) => self.own_credentials(own),
@@ -94,17 +107,18 @@ impl Gateway {
         let client = Client { credentials, ..self.client.clone() };
         let client_id = client.credentials.client_id.clone();
         let protection = self.asking(issuer, Protection::discover(client, issuer)).await?;
-        let offline = || Guard::offline(Offline::new(&self.settings.resource, &client_id));
-        let guard = if self.settings.check == Check::Offline { offline() } else { Guard::default() };
-        let pats = Arc::new(PatsAt { gateway: self.myself.clone(), issuer: issuer.to_owned() });
-        let peer = Arc::new(Peer {
-            protection,
-            guard,
-            unlinked: offline(),
-            pats,
-            found: Instant::now(),
-            tried: StdMutex::new(Instant::now()),
+        let known = self.peers.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
+        // the proofs that it saw, the keys and the revocations are as good as before
+        let same = known.filter(|known| {
+            known.protection.metadata == protection.metadata && known.protection.client.credentials.client_id == client_id
         });
+        let offline = || Arc::new(Guard::offline(Offline::new(&self.settings.resource, &client_id)));
+        let new = || if self.settings.check == Check::Offline { offline() } else { Arc::default() };
+        let guard = same.as_ref().map_or_else(new, |known| known.guard.clone());
+        let unlinked = same.as_ref().map_or_else(offline, |known| known.unlinked.clone());
+        let pats = Arc::new(PatsAt { gateway: self.myself.clone(), issuer: issuer.to_owned() });
+        let peer =
+            Arc::new(Peer { protection, guard, unlinked, pats, found: Instant::now(), tried: StdMutex::new(Instant::now()) });
         self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(issuer.to_owned(), peer.clone());
         Ok(peer)
     }
@@ -122,6 +136,9 @@ impl Gateway {
         }
         let begun = Instant::now();
         let answer = asked.await;
+        if matches!(answer, Err(ProtectionError::Unreachable)) && self.is_worth_a_line(issuer) {
+            tracing::warn!(issuer, "an authorization server cannot be reached");
+        }
         if matches!(answer, Err(ProtectionError::Unreachable)) && begun.elapsed() > SLOW {
             tracing::warn!(issuer, "an authorization server does not answer: it is left alone for a while");
             let mut all = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,6 +146,15 @@ impl Gateway {
             all.insert(issuer.to_owned(), Instant::now() + RESTED);
         }
         answer
+    }
+
+    /// Once in a while for each server: anybody can call again and again while it is away.
+    fn is_worth_a_line(&self, issuer: &str) -> bool {
+        let mut told = self.told_away.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|_, when| when.elapsed() < RESTED);
+        let is_new = !told.contains_key(issuer);
+        told.entry(issuer.to_owned()).or_insert_with(Instant::now);
+        is_new
     }
 
     fn own_credentials(&self, own: OwnRegistration) -> Credentials {

@@ -2,13 +2,13 @@
 //! folder that ends with the folder. A service is asked first whether there is anything, and how much is registered in this
 //! way is limited by owner and by the network that it comes from (threat 41).
 
-use super::admission::missing;
 use super::backend::Backend;
 use super::path::CanonicalPath;
-use super::{Behind, Gateway, Passing, Wanted};
+use super::{Behind, Gateway, Passing, PatBy, Wanted};
 use crate::challenge::plain;
 use axum::response::Response;
-use http::StatusCode;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -39,7 +39,7 @@ impl Strangers {
         self.count(format!("network {network}"), PER_NETWORK, now)
     }
 
-    /// Whether one more of this owner's things may be registered by a call.
+    /// Whether one more thing of this account may be registered by a call.
     pub(super) fn may_register(&self, owner: &str, now: Timestamp) -> bool {
         self.count(format!("owner {owner}"), PER_OWNER, now)
     }
@@ -61,27 +61,40 @@ impl Strangers {
 
 /// Who made a call to something that nobody knows yet.
 #[derive(Clone, Copy)]
-pub(super) struct Asker {
+pub(super) struct Asker<'a> {
     /// It changes nothing.
     pub(super) reads: bool,
+    /// A part of what it is about.
+    pub(super) query: Option<&'a str>,
     pub(super) caller: Option<Caller>,
+}
+
+impl<'a> Asker<'a> {
+    pub(super) fn of(parts: &'a Parts) -> Self {
+        let reads = matches!(parts.method, Method::GET | Method::HEAD);
+        Self { reads, query: parts.uri.query(), caller: parts.extensions.get().copied() }
+    }
 }
 
 impl Gateway {
     /// A folder has what it has, and a route may name one thing or ask whose a thing is; else anybody can name things.
-    pub(super) async fn check_stranger(&self, wanted: &Wanted, path: &CanonicalPath, asker: Asker) -> Result<(), Box<Response>> {
+    pub(super) async fn check_stranger(
+        &self,
+        wanted: &Wanted,
+        path: &CanonicalPath,
+        asker: Asker<'_>,
+    ) -> Result<(), Box<Response>> {
         if matches!(self.settings.behind, Behind::Folder(_)) || !wanted.is_named_by_caller {
             return Ok(());
         }
-        let enough =
-            || Box::new(plain(StatusCode::TOO_MANY_REQUESTS, "Too many new things were asked for here: try again later."));
         let now = self.client.clock.now();
         if !self.strangers.may_ask(asker.caller, now) {
-            return Err(enough());
+            return Err(enough(now));
         }
         // what a call is to make is not there yet
         if asker.reads {
-            match look(&self.backend, path).await {
+            let looked = tokio::time::timeout(PATIENCE, look(&self.backend, path, asker.query)).await;
+            match looked.unwrap_or(Look::NoAnswer) {
                 Look::There => {}
                 Look::NotThere => return Err(missing()),
                 Look::NoAnswer => {
@@ -90,8 +103,22 @@ impl Gateway {
                 }
             }
         }
-        if self.strangers.may_register(&wanted.owner, now) { Ok(()) } else { Err(enough()) }
+        // where one PAT is for all, all owners are one account, and their names can be made up
+        let account = if self.settings.pat == PatBy::Code { wanted.owner.as_str() } else { "" };
+        if self.strangers.may_register(account, now) { Ok(()) } else { Err(enough(now)) }
     }
+}
+
+pub(super) fn missing() -> Box<Response> {
+    Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."))
+}
+
+/// Too many, and when to come again (RFC 6585 4).
+fn enough(now: Timestamp) -> Box<Response> {
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "Too many new things were asked for here: try again later.");
+    let wait = HOUR.saturating_sub(now.0.rem_euclid(HOUR));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
+    Box::new(response)
 }
 
 /// What a service says of a path.
@@ -102,20 +129,31 @@ enum Look {
     NoAnswer,
 }
 
-/// Looks whether the service answers for a path: asks with `HEAD`, which changes nothing (RFC 9110 9.2.1), without a body and
-/// without anything of the caller's. What it refuses to a stranger, or answers in another way, is there.
-async fn look(backend: &Backend, path: &CanonicalPath) -> Look {
-    let mut request = http::Request::new(());
-    *request.method_mut() = http::Method::HEAD;
-    let (parts, ()) = request.into_parts();
-    let passing = Passing::by_itself();
-    let asked = backend.forward(parts, axum::body::Body::empty(), path, &passing);
-    match tokio::time::timeout(PATIENCE, asked).await.map(|answer| answer.status().as_u16()) {
-        Ok(404 | 410) => Look::NotThere,
-        Ok(501) => Look::There,
-        Ok(500..) | Err(_) => Look::NoAnswer,
-        Ok(_) => Look::There,
+/// Looks whether the service answers for a path and its query: asks with `HEAD`, which changes nothing (RFC 9110 9.2.1),
+/// without a body and without any field of the caller's. Where `HEAD` is not known, the first byte is asked for with `GET`.
+/// What is refused to a stranger, or answered in another way, is there.
+async fn look(backend: &Backend, path: &CanonicalPath, query: Option<&str>) -> Look {
+    let status = match ask(backend, Method::HEAD, path, query).await {
+        Some(405 | 501) => ask(backend, Method::GET, path, query).await,
+        other => other,
+    };
+    match status {
+        Some(404 | 410) => Look::NotThere,
+        Some(500..) | None => Look::NoAnswer,
+        Some(_) => Look::There,
     }
+}
+
+/// The status that the service answers with; none where the URL cannot be written.
+async fn ask(backend: &Backend, method: Method, path: &CanonicalPath, query: Option<&str>) -> Option<u16> {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let mut request = http::Request::builder().method(&method).uri(format!("{}{query}", path.encoded()));
+    if method == Method::GET {
+        request = request.header(header::RANGE, "bytes=0-0");
+    }
+    let (parts, ()) = request.body(()).ok()?.into_parts();
+    let answer = backend.forward(parts, axum::body::Body::empty(), path, &Passing::by_itself()).await;
+    Some(answer.status().as_u16())
 }
 
 #[cfg(test)]

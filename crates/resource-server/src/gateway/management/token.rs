@@ -13,7 +13,8 @@ use jose::dpop::{self, Seen};
 use jose::{KeySet, UnverifiedJws};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use types::Timestamp;
 use types::json::OneOrMany;
@@ -22,6 +23,9 @@ use types::token::UMA_MANAGEMENT;
 
 /// A key that is not known may be new; the keys are not read more often than this for it.
 const KEYS_AT_MOST: Duration = Duration::from_secs(10);
+/// How long is waited for the issuer's metadata, and how long they are not asked for again after a failure.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RESTED: Duration = Duration::from_secs(2);
 const SKEW: i64 = 60;
 
 /// Who may issue RMTs (`[gateway.management]`).
@@ -76,6 +80,8 @@ pub struct OwnToken {
 pub(crate) struct Tokens {
     resource: String,
     metadata: OnceCell<Metadata>,
+    /// When they could not be read.
+    failed: Mutex<Option<Instant>>,
     keys: FetchedKeys,
     proofs: Seen,
 }
@@ -104,7 +110,17 @@ struct Claims {
 
 impl Tokens {
     pub(crate) fn new(resource: &str) -> Self {
-        Self { resource: resource.to_owned(), metadata: OnceCell::new(), keys: FetchedKeys::default(), proofs: Seen::default() }
+        let (failed, keys, proofs) = (Mutex::default(), FetchedKeys::default(), Seen::default());
+        Self { resource: resource.to_owned(), metadata: OnceCell::new(), failed, keys, proofs }
+    }
+
+    fn has_just_failed(&self) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|when| when.elapsed() < RESTED)
+    }
+
+    fn note_failure(&self) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
@@ -185,7 +201,8 @@ impl Gateway {
             return Err(crate::challenge::plain(StatusCode::NOT_FOUND, "Nothing is here."));
         };
         let known = self.known_owner(management, parts).await.map_err(Unfit::answer)?;
-        self.may_manage(&known.scope, known.owner).map_err(|refusal| *refusal)
+        let is_bound = token_of(parts).is_ok_and(|(bound, _)| bound);
+        self.may_manage(&known.scope, known.owner, is_bound).map_err(|refusal| *refusal)
     }
 
     async fn known_owner(&self, management: &Management, parts: &Parts) -> Result<OwnToken, Unfit> {
@@ -203,17 +220,31 @@ impl Gateway {
         Ok(OwnToken { scope: known.scope, owner: known.owner })
     }
 
-    fn may_manage(&self, scope: &str, owner: Option<String>) -> Result<String, Box<Response>> {
+    fn may_manage(&self, scope: &str, owner: Option<String>, is_bound: bool) -> Result<String, Box<Response>> {
         if !scope.split(' ').any(|scope| scope == UMA_MANAGEMENT) {
             let what = "this needs the scope `uma_management`";
-            return Err(Box::new(refuse(StatusCode::FORBIDDEN, "insufficient_scope", what)));
+            let mut response = refuse(StatusCode::FORBIDDEN, "insufficient_scope", what);
+            // RFC 6750 3.1, by the scheme that was used (RFC 9449 7.1)
+            let scheme = if is_bound { DPOP } else { BEARER };
+            let challenge = format!("{scheme}, error=\"insufficient_scope\", scope=\"{UMA_MANAGEMENT}\"");
+            let challenge = HeaderValue::from_str(&challenge).ok();
+            response.headers_mut().extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
+            return Err(Box::new(response));
         }
         owner.filter(|owner| self.has_owner(owner)).ok_or_else(|| Box::new(not_found()))
     }
 
+    /// One at a time reads them, and a failure is remembered for a moment: anybody can send a token.
     async fn management_metadata(&self, management: &Management) -> Result<&Metadata, ProtectionError> {
-        let find = || self.client.discover_openid(&management.issuer);
-        Ok(self.rmts.metadata.get_or_try_init(find).await?)
+        let find = async {
+            if self.rmts.has_just_failed() {
+                return Err(ProtectionError::Unreachable);
+            }
+            let found = tokio::time::timeout(PATIENCE, self.client.discover_openid(&management.issuer)).await;
+            let found = found.map_err(|_| ProtectionError::Unreachable).and_then(|found| Ok(found?));
+            found.inspect_err(|_| self.rmts.note_failure())
+        };
+        self.rmts.metadata.get_or_try_init(|| find).await
     }
 
     async fn ask_about(&self, management: &Management, token: &str) -> Result<Option<Known>, ProtectionError> {

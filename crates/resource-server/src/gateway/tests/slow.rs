@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::world::World;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[tokio::test]
@@ -18,4 +19,85 @@ async fn threat_46_s23_a_slow_ticket_keeps_no_good_token_waiting() {
     assert_eq!(world.status("/a.jpg", Some(&rpt)).await, 200);
     let another = world.rpt_with(&world.key, "r1", "another");
     assert_eq!(world.status("/a.jpg", Some(&another)).await, 200);
+}
+
+/// A first look at an owner's revocations that does not end: a token that needs none passes, one that does is told that it
+/// cannot be told, and nobody who comes later waits.
+#[tokio::test]
+async fn threat_46_s23_a_first_look_that_hangs_keeps_nobody_waiting() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    world.link().await;
+    assert_eq!(world.status("/a.jpg", None).await, 401);
+    world.asked.revocations_hang.store(true, Ordering::SeqCst);
+    let short = world.rpt_living(&world.key, "r1", "short", 60);
+    let long = world.rpt("r1");
+    let begun = Instant::now();
+    let (one, other) = tokio::join!(world.status("/a.jpg", Some(&short)), world.status("/a.jpg", Some(&long)));
+    assert_eq!((one, other), (200, 403));
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    for (token, status) in [(&short, 200), (&long, 403)] {
+        assert_eq!(world.status("/a.jpg", Some(token)).await, status);
+    }
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+}
+
+/// An authorization server is met once, however many come at one time.
+#[tokio::test]
+async fn threat_46_s23_a_server_is_met_once() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    world.link().await;
+    let calls = (0..20).map(|_| world.status("/a.jpg", None));
+    assert!(futures_util::future::join_all(calls).await.iter().all(|status| *status == 401));
+    assert_eq!(world.asked.metadata_read.load(Ordering::SeqCst), 1);
+}
+
+/// Names of owners that callers make up are not kept.
+#[tokio::test]
+async fn threat_46_turns_of_made_up_owners_are_not_kept() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let held = world.gateway.turn("alice").await;
+    for n in 0..5_000 {
+        drop(world.gateway.turn(&format!("made-up-{n}")).await);
+    }
+    let turns = world.gateway.turns.lock().await;
+    assert!(turns.len() <= MOST_TURNS && Arc::ptr_eq(&turns["alice"], &held), "{}", turns.len());
+}
+
+/// Metadata that say the same are no reason to forget keys, revocations and proofs.
+#[tokio::test]
+async fn threat_46_s23_what_is_known_outlives_a_look_at_the_metadata() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let before = world.gateway.peer(&world.issuer).await.unwrap();
+    let after = world.gateway.find_peer(&world.issuer).await.unwrap();
+    assert!(!Arc::ptr_eq(&before, &after) && Arc::ptr_eq(&before.guard, &after.guard));
+    assert!(Arc::ptr_eq(&before.unlinked, &after.unlinked));
+}
+
+/// Whoever manages while the issuer of her token lets everybody wait: all wait once, and not one after the other.
+#[tokio::test]
+async fn threat_46_s23_an_issuer_of_management_tokens_that_hangs_does_so_once() {
+    let (asked, listener) =
+        (Arc::<std::sync::atomic::AtomicUsize>::default(), tokio::net::TcpListener::bind("127.0.0.1:0").await);
+    let (count, listener) = (asked.clone(), listener.unwrap());
+    let issuer = format!("http://{}", listener.local_addr().unwrap());
+    let hanging = Router::new().fallback(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        std::future::pending::<()>()
+    });
+    tokio::spawn(async move { axum::serve(listener, hanging).await });
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let management = Some(Management { issuer, owner_claim: "sub".into() });
+    let settings = Settings { management, ..world.gateway.settings.clone() };
+    let client = world.gateway.client.clone();
+    let gateway = Gateway::open(settings, client, Store::in_memory(), By::default()).await.unwrap();
+    let call = || async {
+        let request = Request::get("/.wayleave/manage/my-resources").header("authorization", "Bearer opaque");
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        tower::ServiceExt::oneshot(gateway.clone().router(), request).await.unwrap().status().as_u16()
+    };
+    let begun = Instant::now();
+    assert_eq!(futures_util::future::join_all((0..10).map(|_| call())).await, [502; 10]);
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }

@@ -26,6 +26,37 @@ async fn before_a_service() -> (World, Arc<std::sync::atomic::AtomicUsize>) {
     (world, changed)
 }
 
+/// What a service answers to a query is found by it, and a service that does not know `HEAD` is asked for a byte.
+#[tokio::test]
+async fn threat_41_s16_the_service_is_asked_as_it_can_answer() {
+    let headers = Arc::<StdMutex<Vec<String>>>::default();
+    let seen = headers.clone();
+    let router = Router::new().fallback(move |request: Request| {
+        seen.lock().unwrap().extend(request.headers().keys().map(|name| name.as_str().to_owned()));
+        let is_asked_for_a_byte = request.headers().get("range").is_some_and(|range| range == "bytes=0-0");
+        let status = match (request.uri().path(), request.uri().query(), request.method()) {
+            ("/search", Some("q=1"), _) => StatusCode::OK,
+            ("/get-only", _, &Method::GET) if is_asked_for_a_byte => StatusCode::PARTIAL_CONTENT,
+            ("/get-only" | "/gone", _, &Method::HEAD) => StatusCode::METHOD_NOT_ALLOWED,
+            ("/no-head", _, &Method::HEAD) => StatusCode::NOT_IMPLEMENTED,
+            ("/no-head", ..) => StatusCode::OK,
+            _ => StatusCode::NOT_FOUND,
+        };
+        async move { status }
+    });
+    let behind = Behind::Upstream(serve(router).await);
+    let world = World::before(behind, Store::in_memory(), std::env::temp_dir().join("wayleave-no-folder")).await;
+    world.link().await;
+    for (path, status) in
+        [("/search", 404), ("/search?q=2", 404), ("/search?q=1", 401), ("/get-only", 401), ("/no-head", 401), ("/gone", 404)]
+    {
+        assert_eq!(world.status(path, None).await, status, "{path}");
+    }
+    assert_eq!(world.registered(), ["/search", "/get-only", "/no-head"]);
+    let headers = headers.lock().unwrap();
+    assert!(headers.iter().all(|name| ["host", "via", "range"].contains(&name.as_str())), "{headers:?}");
+}
+
 #[tokio::test]
 async fn threat_41_s16_only_what_the_service_answers_for_is_registered() {
     let (world, changed) = before_a_service().await;
@@ -41,6 +72,8 @@ async fn threat_41_s16_only_what_the_service_answers_for_is_registered() {
         limited += usize::from(world.status(&format!("/more-{n}"), None).await == 429);
     }
     assert!(limited > 50, "{limited}");
+    let wait = world.get("/one-more", None).await.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap();
+    assert!((1..=3_600).contains(&wait), "it says when to come again: {wait}");
     assert_eq!(world.status("/real", None).await, 401, "what is known stays as it was");
     assert_eq!(world.gateway.store.list_registrations("alice").unwrap().len(), 1);
 }
@@ -90,4 +123,26 @@ async fn threat_41_s17_a_link_that_nobody_finishes_writes_nothing() {
         let answer = tower::ServiceExt::oneshot(router, request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 400, "{cookie}");
     }
+}
+
+/// Where all owners have one PAT, made-up names of owners have one limit.
+#[tokio::test]
+async fn threat_41_s16_made_up_owners_of_one_account_have_one_limit() {
+    let (world, _) = before_a_service().await;
+    let routes = vec![Route { owner: OwnerOf::Path("user".into()), ..super::world::route("/{user}/{file}") }];
+    let settings = Settings { pat: PatBy::ClientCredentials, routes, ..world.gateway.settings.clone() };
+    let client = world.gateway.client.clone();
+    let gateway = Gateway::open(settings, client, Store::in_memory(), By::default()).await.unwrap();
+    let mut taken = 0;
+    for n in 0..1_000 {
+        let path = path::CanonicalPath::parse(&format!("/made-up-{n}/x")).unwrap();
+        let mut request = Request::put(path.encoded()).body(()).unwrap();
+        request.extensions_mut().insert(Caller(std::net::IpAddr::from([10, 0, u8::try_from(n % 250).unwrap(), 1])));
+        let mut parts = request.into_parts().0;
+        parts.method = Method::GET;
+        let wanted = gateway.wanted(&mut parts, &path).await.unwrap();
+        parts.method = Method::PUT;
+        taken += usize::from(gateway.check_stranger(&wanted, &path, strangers::Asker::of(&parts)).await.is_ok());
+    }
+    assert_eq!(taken, 300);
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tower::ServiceExt;
+use types::ScopeSet;
 
 /// What the authorization server was asked, and how it behaves.
 #[derive(Default)]
@@ -19,6 +20,9 @@ pub(super) struct Asked {
     pub(super) pushed: AtomicUsize,
     /// Tickets are never given: whoever asks waits.
     pub(super) hangs: AtomicBool,
+    /// The same with revocations and with PATs.
+    pub(super) revocations_hang: AtomicBool,
+    pub(super) metadata_read: AtomicUsize,
 }
 
 pub(super) struct World {
@@ -46,7 +50,9 @@ pub(super) async fn serve(router: Router) -> String {
 async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String {
     let own_url = Arc::new(std::sync::OnceLock::<String>::new());
     let url = own_url.clone();
+    let found = asked.clone();
     let metadata = move || {
+        found.metadata_read.fetch_add(1, Ordering::SeqCst);
         let at = |path: &str| format!("{}{path}", url.get().unwrap());
         let document = json!({"issuer": at(""), "token_endpoint": at("/token"), "jwks_uri": at("/jwks"),
             "authorization_endpoint": at("/authorize"), "permission_endpoint": at("/perm"),
@@ -54,7 +60,7 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
             "resource_registration_endpoint": at("/rreg"), "revocations_endpoint": at("/revocations")});
         async move { axum::Json(document) }
     };
-    let (b, c, d) = (asked.clone(), asked.clone(), asked.clone());
+    let (b, c, d, e) = (asked.clone(), asked.clone(), asked.clone(), asked.clone());
     let jwks = move || {
         let key = key.clone();
         async move { axum::Json(json!({"keys": [key.public().to_jwk()]})) }
@@ -87,11 +93,15 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
         let own_id = asked.registered.lock().unwrap()[n - 1].clone();
         async move { axum::Json(json!({"_id": id, "resource_scopes": ["view"], "_resource_id": own_id})) }
     };
-    let revocations = |request: Request| async move {
-        if request.uri().query() != Some("after=") {
-            std::future::pending::<()>().await;
+    let revocations = move |request: Request| {
+        let asked = e.clone();
+        async move {
+            if request.uri().query() != Some("after=") {
+                std::future::pending::<()>().await;
+            }
+            wait_if(&asked.revocations_hang).await;
+            axum::Json(json!({"revoked": [], "ended": false, "next": "n"}))
         }
-        axum::Json(json!({"revoked": [], "ended": false, "next": "n"}))
     };
     let router = Router::new()
         .route("/.well-known/uma2-configuration", get(metadata))
@@ -169,9 +179,13 @@ impl World {
     }
 
     pub(super) fn rpt_with(&self, key: &SigningKey, resource_id: &str, jti: &str) -> String {
+        self.rpt_living(key, resource_id, jti, 600)
+    }
+
+    pub(super) fn rpt_living(&self, key: &SigningKey, resource_id: &str, jti: &str, seconds: i64) -> String {
         let now = self.gateway.client.clock.now().0;
         let claims = json!({"iss": self.issuer, "aud": RESOURCE, "jti": jti, "iat": now,
-            "exp": now + 600, "client_id": "viewer", "sub": "bob",
+            "exp": now + seconds, "client_id": "viewer", "sub": "bob",
             "permissions": [{"resource_id": resource_id, "resource_scopes": ["view"]}]});
         key.sign("at+jwt", &claims).unwrap()
     }
