@@ -12,9 +12,10 @@ pub fn unauthorized(challenge: &UmaChallenge) -> Response {
         StatusCode::UNAUTHORIZED,
         "This is protected: ask the authorization server named in WWW-Authenticate, with the ticket.",
     );
-    if let Ok(value) = HeaderValue::from_str(&challenge.to_string()) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-    }
+    // a name in other letters is read by few (RFC 9110 5.5): it is left out, and the challenge is not
+    let realm = challenge.realm.clone().filter(|realm| realm.is_ascii());
+    let value = HeaderValue::from_str(&UmaChallenge { realm, ..challenge.clone() }.to_string());
+    response.headers_mut().extend(value.ok().map(|value| (header::WWW_AUTHENTICATE, value)));
     response
 }
 
@@ -32,4 +33,23 @@ pub fn plain(status: StatusCode, text: &'static str) -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_any_letters_keeps_no_challenge_back() {
+        let challenge = |realm: &str| {
+            let (as_uri, ticket) = ("https://as.example".to_owned(), "t".to_owned());
+            let answer = unauthorized(&UmaChallenge { realm: Some(realm.to_owned()), as_uri, ticket, resource_metadata: None });
+            answer.headers()["www-authenticate"].to_str().unwrap().to_owned()
+        };
+        assert_eq!(
+            challenge("Zoe's \"photos\"\r\nX: y"),
+            r#"UMA realm="Zoe's \"photos\"X: y", as_uri="https://as.example", ticket="t""#
+        );
+        assert_eq!(challenge("Zoë's photos"), r#"UMA as_uri="https://as.example", ticket="t""#);
+    }
 }

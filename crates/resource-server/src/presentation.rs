@@ -10,6 +10,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 /// Header of a DPoP proof.
 pub const DPOP: HeaderName = HeaderName::from_static("dpop");
 
+const BEARER: &str = "Bearer";
+const DPOP_SCHEME: &str = "DPoP";
+
 /// Why a call cannot be read as one party's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ambiguous {
@@ -20,13 +23,13 @@ pub enum Ambiguous {
 }
 
 impl Ambiguous {
-    /// The answer, with the challenge that says what was wrong.
+    /// The answer, with a challenge of each scheme that may have been tried, which says what was wrong.
     pub fn answer(self) -> Box<Response> {
-        let (status, scheme, error, more) = match self {
+        let (status, error, schemes) = match self {
             // RFC 6750 3.1: more than one way of sending a token
-            Self::Credentials => (StatusCode::BAD_REQUEST, "Bearer", "invalid_request", ""),
+            Self::Credentials => (StatusCode::BAD_REQUEST, "invalid_request", &[BEARER, DPOP_SCHEME][..]),
             // RFC 9449 4.3 (1) and 7.1
-            Self::Proofs => (StatusCode::UNAUTHORIZED, "DPoP", "invalid_dpop_proof", ", algs=\"EdDSA ES256\""),
+            Self::Proofs => (StatusCode::UNAUTHORIZED, "invalid_dpop_proof", &[DPOP_SCHEME][..]),
         };
         let body = serde_json::json!({"error": error, "error_description": self.to_string()});
         let mut response = Response::new(Body::from(body.to_string()));
@@ -34,8 +37,13 @@ impl Ambiguous {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let challenge = format!("{scheme} error=\"{error}\", error_description=\"{self}\"{more}");
-        headers.extend(HeaderValue::from_str(&challenge).ok().map(|challenge| (WWW_AUTHENTICATE, challenge)));
+        for scheme in schemes {
+            let more = if *scheme == DPOP_SCHEME { ", algs=\"EdDSA ES256\"" } else { "" };
+            let challenge = format!("{scheme} error=\"{error}\", error_description=\"{self}\"{more}");
+            if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+                headers.append(WWW_AUTHENTICATE, challenge);
+            }
+        }
         Box::new(response)
     }
 }

@@ -5,16 +5,18 @@
 //! CGI, WSGI and PHP make `_` of everything in a name that is no letter and no digit: there `X_Real.IP` is `X-Real-IP`.
 //! So what is spelled with anything but letters, digits and `-` goes nowhere, whoever sent it.
 
-use http::header::{CONNECTION, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use crate::challenge::plain;
+use axum::response::Response;
+use http::header::{CONNECTION, EXPECT, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 /// Fields of one hop (RFC 9110 7.6.1), and `Proxy`, which CGI makes a setting of the environment.
 const ONE_HOP: [&str; 8] =
     ["connection", "keep-alive", "proxy", "transfer-encoding", "te", "trailer", "upgrade", "http2-settings"];
 const ONE_HOP_PREFIX: &str = "proxy-";
 
-/// Read here, or written anew for the service.
-const OURS: [&str; 6] = ["authorization", "dpop", "host", "content-length", "destination", "if"];
+/// Read here, or written anew for the service. What `Expect` asks for was given before the call went on.
+const OURS: [&str; 7] = ["authorization", "dpop", "host", "content-length", "destination", "if", "expect"];
 
 /// By these a call could be read as another one than was judged: they pass from nobody.
 const OVERRIDES: [&str; 15] = [
@@ -35,8 +37,32 @@ const OVERRIDES: [&str; 15] = [
     "content-location",
 ];
 
+/// The same, wherever in a name it stands. A source to copy from is another place, as `Destination` is.
+const OVERRIDES_WITHIN: [&str; 20] = [
+    "method-override",
+    "http-method",
+    "http-path",
+    "request-method",
+    "request-ur",
+    "original-method",
+    "original-path",
+    "original-ur",
+    "rewrite-",
+    "replaced-path",
+    "unencoded-url",
+    "path-info",
+    "path-translated",
+    "script-name",
+    "query-string",
+    "copy-source",
+    "copy-from",
+    "rename-source",
+    "symlink-target",
+    "object-manifest",
+];
+
 /// Who calls, from where and how, as proxies write it: they pass from trusted proxies alone.
-const FORWARDING: [&str; 40] = [
+const FORWARDING: [&str; 54] = [
     "forwarded",
     "x-forwarded",
     "x-forwarder",
@@ -77,10 +103,65 @@ const FORWARDING: [&str; 40] = [
     "cf-",
     "fastly-",
     "ssl-",
+    "tailscale-",
+    "x-vouch-",
+    "x-authelia-",
+    "x-oidc-",
+    "oidc-",
+    "x-saml-",
+    "saml-",
+    "shib-",
+    "mellon-",
+    "x-jwt-",
+    "x-consumer-",
+    "x-credential-",
+    "impersonate-",
+    "akamai-",
 ];
 
+/// The same, wherever in a name it stands.
+const FORWARDING_WITHIN: [&str; 12] = [
+    "client-ip",
+    "connecting-ip",
+    "real-ip",
+    "source-ip",
+    "remote-ip",
+    "peer-ip",
+    "user-ip",
+    "client-addr",
+    "remote-addr",
+    "forwarded-",
+    "jwt-assertion",
+    "url-scheme",
+];
+
+/// Words that name somebody, in a name of more of them; a browser's is somebody's `user-agent`.
+const SOMEBODY: [&str; 7] = ["user", "username", "userid", "userinfo", "eppn", "nameid", "principal"];
+const NOT_SOMEBODY: &str = "user-agent";
+
 /// The same, where the name is the whole of it.
-const FORWARDING_NAMES: [&str; 3] = ["x-user", "front-end-https", "x-true-ip"];
+const FORWARDING_NAMES: [&str; 4] = ["front-end-https", "x-true-ip", "https", "x-https"];
+
+/// Fields that are for the service, however `Connection` calls them (RFC 9110 7.6.1), by what they begin with.
+const NOT_OF_ONE_HOP: [&str; 17] = [
+    "authorization",
+    "dpop",
+    "host",
+    "cookie",
+    "content-",
+    "transfer-encoding",
+    "if-",
+    "range",
+    "destination",
+    "overwrite",
+    "depth",
+    "lock-token",
+    "timeout",
+    "cache-control",
+    "expect",
+    "via",
+    "accept",
+];
 
 /// Whose word about forwarding counts.
 #[derive(Clone, Copy)]
@@ -110,16 +191,30 @@ pub(super) fn keep_for_client(headers: &mut HeaderMap) {
 }
 
 fn goes_on(name: &str, sender: Sender<'_>) -> bool {
-    let begins_with_one_of = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     if name != folded(name) || OURS.contains(&name) {
         return false;
     }
     if sender.owner_headers.iter().any(|owner| folded(owner) == name) {
         return sender.is_trusted_proxy;
     }
-    let is_forwarding = begins_with_one_of(&FORWARDING) || FORWARDING_NAMES.contains(&name);
     // `x-envoy-original-path` is both, and never passes
-    !begins_with_one_of(&OVERRIDES) && (sender.is_trusted_proxy || !is_forwarding)
+    !is_override(name) && (sender.is_trusted_proxy || !is_forwarding(name))
+}
+
+fn begins_with_one_of(name: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn is_override(name: &str) -> bool {
+    begins_with_one_of(name, &OVERRIDES) || OVERRIDES_WITHIN.iter().any(|part| name.contains(part))
+}
+
+fn is_forwarding(name: &str) -> bool {
+    let names_somebody = !name.contains(NOT_SOMEBODY) && name.split('-').any(|word| SOMEBODY.contains(&word));
+    begins_with_one_of(name, &FORWARDING)
+        || FORWARDING_NAMES.contains(&name)
+        || FORWARDING_WITHIN.iter().any(|part| name.contains(part))
+        || names_somebody
 }
 
 /// Takes away what is for one hop alone, `Connection`'s own list included.
@@ -144,150 +239,57 @@ pub(super) fn add_via(headers: &mut HeaderMap, version: Version) {
 }
 
 /// Fields that are one value or none, of which a service may take the other one (RFC 9110 5.3, RFC 4918 10).
-const SINGLE: [&str; 6] = ["content-type", "range", "destination", "overwrite", "depth", "if"];
+const SINGLE: [&str; 9] =
+    ["content-type", "content-range", "range", "if-range", "destination", "overwrite", "depth", "if", "expect"];
 
-/// Whether one of these was sent twice.
-pub(super) fn are_doubled(headers: &HeaderMap) -> bool {
-    SINGLE.iter().any(|name| headers.get_all(*name).iter().nth(1).is_some())
+/// Why a call's fields cannot be read in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// One of these was sent twice.
+    Doubled,
+    /// `Connection` would take away what the service is to see.
+    TakenAway,
+    /// Something is expected that nobody here knows (RFC 9110 10.1.1).
+    Expected,
+}
+
+impl Unfit {
+    pub(super) fn answer(self) -> Response {
+        match self {
+            Self::Doubled => {
+                let what = "`Content-Type`, `Content-Range`, `Range`, `If-Range`, `Destination`, `Overwrite`, `Depth`, `If` and \
+                            `Expect` are sent once at most.";
+                plain(StatusCode::BAD_REQUEST, what)
+            }
+            Self::TakenAway => {
+                let what = "`Connection` names fields of one hop alone: leave the others out of it (RFC 9110 7.6.1).";
+                plain(StatusCode::BAD_REQUEST, what)
+            }
+            Self::Expected => plain(StatusCode::EXPECTATION_FAILED, "`Expect` is `100-continue`, or left out."),
+        }
+    }
+}
+
+/// What is wrong with the fields of a call, if anything.
+pub(super) fn find_unfit(headers: &HeaderMap, owner_headers: &[String]) -> Option<Unfit> {
+    if SINGLE.iter().any(|name| headers.get_all(*name).iter().nth(1).is_some()) {
+        return Some(Unfit::Doubled);
+    }
+    let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if headers.get(EXPECT).is_some_and(|value| !is_known(value)) {
+        return Some(Unfit::Expected);
+    }
+    let lists = headers.get_all(CONNECTION).iter().map(|value| value.to_str().unwrap_or_default());
+    let mut named = lists.flat_map(|list| list.split(',')).map(|name| folded(name.trim()));
+    let is_for_the_service = |name: &str| {
+        begins_with_one_of(name, &NOT_OF_ONE_HOP)
+            || name == "if"
+            || is_override(name)
+            || is_forwarding(name)
+            || owner_headers.iter().any(|owner| folded(owner) == name)
+    };
+    named.any(|name| is_for_the_service(&name)).then_some(Unfit::TakenAway)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kept(names: &[&str], is_trusted_proxy: bool) -> Vec<String> {
-        let mut headers = HeaderMap::new();
-        for name in names {
-            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
-        }
-        let owner_headers = ["X-Owner".to_owned()];
-        keep_for_service(&mut headers, Sender { is_trusted_proxy, owner_headers: &owner_headers });
-        headers.keys().map(|name| name.as_str().to_owned()).collect()
-    }
-
-    #[test]
-    fn threat_47_s20_what_is_folded_behind_the_gateway_goes_nowhere() {
-        for name in [
-            "X_HTTP_Method_Override",
-            "X_Original_URL",
-            "X_Wayleave_Owner",
-            "X_Owner",
-            "x-owner_",
-            "Content_Length",
-            "Transfer_Encoding",
-            "Remote_User",
-            "X.Real.IP",
-            "X-Forwarded.For",
-            "X!Owner",
-            "X~Owner",
-            "X+Forwarded+For",
-            "x|y",
-        ] {
-            for is_trusted_proxy in [false, true] {
-                assert_eq!(kept(&[name], is_trusted_proxy), [""; 0], "{name}");
-            }
-        }
-        assert_eq!(folded("X_Real.IP"), "x-real-ip");
-    }
-
-    #[test]
-    fn threat_47_s20_nobody_makes_a_call_another_one() {
-        for name in [
-            "X-HTTP-Method-Override",
-            "X-HTTP-Method",
-            "X-Method-Override",
-            "X-Original-URL",
-            "X-Original-URI",
-            "X-Original-Host",
-            "X-Rewrite-URL",
-            "X-Envoy-Original-Path",
-            "X-Host",
-            "X-Script-Name",
-            "Script-Name",
-            "Path-Info",
-            "X-Sendfile-Type",
-            "X-Accel-Mapping",
-            "X-Wayleave-Subject",
-            "Content-Location",
-            "Authorization",
-            "DPoP",
-            "Proxy",
-            "Proxy-Authorization",
-            "Upgrade",
-            "HTTP2-Settings",
-            "TE",
-            "Content-Length",
-        ] {
-            for is_trusted_proxy in [false, true] {
-                assert_eq!(kept(&[name], is_trusted_proxy), [""; 0], "{name}");
-            }
-        }
-    }
-
-    #[test]
-    fn threat_47_s40_who_calls_is_believed_of_trusted_proxies_alone() {
-        for name in [
-            "Forwarded",
-            "X-Forwarded-For",
-            "X-Forwarded-Host",
-            "X-Forwarded-Proto",
-            "X-Forwarded-Prefix",
-            "X-Forwarded-Port",
-            "X-Forwarded-Server",
-            "X-Forwarded-Ssl",
-            "X-Forwarded-Scheme",
-            "X-Forwarded-User",
-            "X-Forwarded-Tomorrow",
-            "X-Real-IP",
-            "X-Client-IP",
-            "Client-IP",
-            "True-Client-IP",
-            "CF-Connecting-IP",
-            "Remote-User",
-            "X-Remote-User",
-            "X-Auth-Request-Email",
-            "X-Webauth-User",
-            "X-SSL-Client-Cert",
-            "Client-Cert",
-            "X-Owner",
-        ] {
-            assert_eq!(kept(&[name], false), [""; 0], "{name}");
-            assert_eq!(kept(&[name], true), [name.to_ascii_lowercase()]);
-        }
-    }
-
-    #[test]
-    fn what_is_the_clients_own_goes_on() {
-        let own = ["accept", "cookie", "content-type", "if-match", "range", "user-agent", "x-request-id", "x-user-agent", "via"];
-        for name in own {
-            assert_eq!(kept(&[name], false), [name]);
-        }
-        let mut headers = HeaderMap::new();
-        headers.insert(CONNECTION, HeaderValue::from_static("close, X-One-Hop, upgrade"));
-        headers.insert("x-one-hop", HeaderValue::from_static("x"));
-        headers.insert("proxy-authenticate", HeaderValue::from_static("x"));
-        headers.insert("etag", HeaderValue::from_static("x"));
-        keep_for_client(&mut headers);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["etag"]);
-    }
-
-    #[test]
-    fn threat_47_s39_via_names_the_version_and_us() {
-        let mut headers = HeaderMap::new();
-        headers.insert(VIA, HeaderValue::from_static("1.0 fred"));
-        add_via(&mut headers, Version::HTTP_2);
-        let all: Vec<_> = headers.get_all(VIA).iter().collect();
-        assert_eq!(all, ["1.0 fred", "2.0 wayleave"]);
-    }
-
-    #[test]
-    fn threat_47_what_is_said_twice_is_said_to_be() {
-        let mut headers = HeaderMap::new();
-        headers.append("depth", HeaderValue::from_static("0"));
-        headers.append("accept", HeaderValue::from_static("a/b"));
-        headers.append("accept", HeaderValue::from_static("c/d"));
-        assert!(!are_doubled(&headers));
-        headers.append("depth", HeaderValue::from_static("infinity"));
-        assert!(are_doubled(&headers));
-    }
-}
+mod tests;

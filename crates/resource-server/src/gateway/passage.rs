@@ -22,8 +22,8 @@ pub(super) struct Passing {
     /// Why its body was cut, once it was.
     pub(super) was_cut: WasCut,
     pub(super) elsewhere: Elsewhere,
-    /// Whether it asks for a web socket, and may have one.
-    pub(super) is_web_socket: bool,
+    /// What it asks of a web socket, where it may have one.
+    pub(super) web_socket: Option<tunnel::Asked>,
     pub(super) is_trusted_proxy: bool,
     /// In which headers trusted proxies name owners.
     pub(super) owner_headers: Vec<String>,
@@ -31,9 +31,8 @@ pub(super) struct Passing {
 
 impl Gateway {
     pub(super) async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
-        if fields::are_doubled(&parts.headers) {
-            let what = "`Content-Type`, `Range`, `Destination`, `Overwrite`, `Depth` and `If` are sent once at most.";
-            return plain(StatusCode::BAD_REQUEST, what);
+        if let Some(unfit) = fields::find_unfit(&parts.headers, &self.owner_headers()) {
+            return unfit.answer();
         }
         let wanted = match self.wanted(&mut parts, path).await {
             Ok(wanted) => wanted,
@@ -56,13 +55,14 @@ impl Gateway {
         let token = parts.headers.get(header::AUTHORIZATION).cloned().ok_or_else(|| Box::new(cut_short(Cut::Withdrawn)))?;
         self.remember_issuer(Some(&token), &admitted.issuer);
         let elsewhere = Elsewhere::read(&parts, path, &self.settings.resource).map_err(|wrong| Box::new(wrong.answer()))?;
+        self.check_depth(&parts, path, &admitted.needs).map_err(|wrong| Box::new(wrong.answer()))?;
         let mut all = vec![admitted];
         if let (Some(destination), Some(source)) = (&elsewhere.destination, all.first()) {
             let there = self.admit_destination(&mut parts, destination, source, &token).await?;
             all.push(there);
         }
-        let is_web_socket = tunnel::is_asked(&parts) && self.backend.has_web_sockets();
-        if is_web_socket && !wanted.takes_web_sockets {
+        let web_socket = tunnel::Asked::read(&parts).filter(|_| self.backend.has_web_sockets());
+        if web_socket.is_some() && !wanted.takes_web_sockets {
             return Err(Box::new(no_web_sockets(path)));
         }
         let uploads = self.settings.uploads;
@@ -75,7 +75,7 @@ impl Gateway {
             may_go_on: may_go_on.clone(),
             was_cut,
             elsewhere,
-            is_web_socket,
+            web_socket,
             is_trusted_proxy: parts.extensions.get::<FromTrustedProxy>().is_some(),
             owner_headers: self.owner_headers(),
         };
@@ -134,7 +134,7 @@ impl Passing {
             may_go_on: Arc::new(|| std::future::ready(true).boxed()),
             was_cut: WasCut::default(),
             elsewhere: Elsewhere::default(),
-            is_web_socket: false,
+            web_socket: None,
             is_trusted_proxy: false,
             owner_headers: Vec::new(),
         }

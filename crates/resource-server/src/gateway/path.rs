@@ -31,8 +31,8 @@ pub(crate) struct CanonicalPath {
 }
 
 impl CanonicalPath {
-    /// Refuses empty and dot segments, encoded slashes, backslashes, NULs, semicolons, control
-    /// characters, what is still encoded after decoding once, and text that is no UTF-8.
+    /// Refuses empty and dot segments, also such as others make of dots and spaces, encoded slashes, backslashes, NULs,
+    /// semicolons, control characters, what is still encoded after decoding once, and text that is no UTF-8.
     pub(crate) fn parse(path: &str) -> Result<Self, ()> {
         let rest = path.strip_prefix('/').ok_or(())?;
         let mut segments = Vec::new();
@@ -63,11 +63,14 @@ fn segment(raw: &str) -> Result<String, ()> {
         digits.next().is_some_and(|b| b.is_ascii_hexdigit()) && digits.next().is_some_and(|b| b.is_ascii_hexdigit())
     });
     let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| ())?.into_owned();
-    let ambiguous = decoded.is_empty()
-        || decoded == "."
-        || decoded == ".."
-        || decoded.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ';' | '%'));
+    let ambiguous =
+        decoded.chars().all(is_dot_or_space) || decoded.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ';' | '%'));
     if escapes && !ambiguous { Ok(decoded) } else { Err(()) }
+}
+
+/// What some file systems leave out at the end of a name, and what normalising makes a dot.
+fn is_dot_or_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '.' | '\u{2024}' | '\u{2025}' | '\u{2026}' | '\u{fe52}' | '\u{ff0e}')
 }
 
 #[cfg(test)]
@@ -95,12 +98,22 @@ mod tests {
             "albums",
             "/albums/%ff",
             "/./x",
+            "/albums/.%20/x",
+            "/albums/..%20/x",
+            "/albums/%20../x",
+            "/albums/.../x",
+            "/albums/%20/x",
+            "/albums/%EF%BC%8E%EF%BC%8E/x",
+            "/albums/%E2%80%A5/x",
         ] {
             assert!(CanonicalPath::parse(bad).is_err(), "{bad}");
         }
         let path = CanonicalPath::parse("/albums/Caf%C3%A9%20noir/1.jpg").unwrap();
         assert_eq!(path.segments(), ["albums", "Café noir", "1.jpg"]);
         assert_eq!(path.encoded(), "/albums/Caf%C3%A9%20noir/1.jpg");
+        for good in ["/albums/x.", "/albums/..x", "/albums/x%20y.jpg", "/albums/well%E2%80%A6.jpg"] {
+            assert!(CanonicalPath::parse(good).is_ok(), "{good}");
+        }
         assert_eq!(CanonicalPath::parse("/%61lbums").unwrap().encoded(), "/albums");
         assert_eq!(CanonicalPath::parse("/").unwrap().segments().len(), 0);
     }

@@ -130,6 +130,20 @@ impl Route {
         methods.join(", ")
     }
 
+    /// Whether it makes other resources than these of what is below a path.
+    pub(crate) fn makes_more_below(&self, path: &CanonicalPath, is_known: impl Fn(&str) -> bool) -> bool {
+        let pattern: Vec<&str> = self.path.split('/').skip(1).filter(|part| !part.is_empty()).collect();
+        let above: Vec<_> = pattern.iter().zip(path.segments()).collect();
+        let fits = above.iter().all(|(part, segment)| name_of(part).is_some() || **part == segment.as_str());
+        let value = |part: &str| match name_of(part) {
+            None => part.to_owned(),
+            // a name that stands further below is as many resources as there are names; NUL is in none
+            Some(_) => above.iter().find(|(own, _)| **own == part).map_or("\0".to_owned(), |(_, segment)| (*segment).clone()),
+        };
+        let filled = |resource: &str| resource.split('/').map(value).collect::<Vec<_>>().join("/");
+        fits && pattern.len() > path.segments().len() && self.resources().any(|resource| !is_known(&filled(resource)))
+    }
+
     pub(crate) fn fit(&self, path: &CanonicalPath) -> Option<Matched<'_>> {
         let pattern: Vec<&str> = self.path.split('/').skip(1).filter(|part| !part.is_empty()).collect();
         if pattern.len() != path.segments().len() {
@@ -199,6 +213,21 @@ mod tests {
         assert_eq!(found("/albums/holiday/1.jpg/more"), None);
         assert!(route("/a/{x}", "/a/{y}", OwnerOf::Named("z".into())).check().is_err());
         assert!(route("/a/{x}", "/a/{x}", OwnerOf::Path("user".into())).check().is_err());
+    }
+
+    /// Row 26: a look at all that is below a path.
+    #[test]
+    fn threat_26_other_resources_below_a_path_are_seen() {
+        let alice = || OwnerOf::Named("alice".into());
+        let below = |path: &str, resource: &str, called: &str, judged: &str| {
+            route(path, resource, alice()).makes_more_below(&CanonicalPath::parse(called).unwrap(), |own_id| own_id == judged)
+        };
+        assert!(!below("/albums/{album}/{photo}", "/albums/{album}", "/albums/holiday", "/albums/holiday"));
+        assert!(below("/albums/{album}/{photo}", "/albums/{album}/{photo}", "/albums/holiday", "/albums/holiday"));
+        assert!(below("/albums/{album}/{photo}", "/albums/{album}", "/albums", "/albums"));
+        assert!(below("/albums/{album}/{photo}", "/private", "/albums/holiday", "/albums/holiday"));
+        assert!(!below("/albums/{album}/{photo}", "/albums/{album}", "/albums/holiday/1.jpg", "/albums/holiday"));
+        assert!(!below("/other/{album}", "/other/{album}", "/albums", "/albums"));
     }
 
     #[test]

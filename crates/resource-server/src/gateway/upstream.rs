@@ -40,7 +40,7 @@ impl Upstream {
         fields::keep_for_service(&mut parts.headers, sender);
         fields::add_via(&mut parts.headers, parts.version);
         passing.elsewhere.write(&mut parts.headers, &self.base);
-        if passing.is_web_socket {
+        if passing.web_socket.is_some() {
             tunnel::ask(&mut parts.headers);
         }
         let mut request = http::Request::new(body);
@@ -52,7 +52,7 @@ impl Upstream {
     }
 
     pub(super) async fn forward(&self, mut parts: Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Response {
-        let ours = parts.extensions.remove::<OnUpgrade>().filter(|_| passing.is_web_socket);
+        let ours = parts.extensions.remove::<OnUpgrade>().filter(|_| passing.web_socket.is_some());
         let Some(request) = self.request(parts, body, path, passing) else {
             return plain(StatusCode::BAD_REQUEST, "This URL cannot be forwarded.");
         };
@@ -69,7 +69,8 @@ impl Upstream {
         };
         let theirs = hyper::upgrade::on(&mut answer);
         let (mut parts, body) = answer.into_parts();
-        let is_granted = tunnel::is_granted(parts.status, &parts.headers);
+        let asked = passing.web_socket.as_ref();
+        let is_granted = asked.is_some_and(|asked| asked.is_granted(parts.status, parts.version, &parts.headers));
         let changes = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         fields::keep_for_client(&mut parts.headers);
         fields::add_via(&mut parts.headers, parts.version);

@@ -49,7 +49,8 @@ async fn shouting() -> String {
                     return;
                 }
                 assert!(head.contains("upgrade: websocket") && !head.contains("authorization"), "{head}");
-                let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+                let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 let mut buffer = [0; 1024];
                 while let Ok(length @ 1..) = stream.read(&mut buffer).await {
@@ -74,7 +75,7 @@ async fn a_call_becomes_a_web_socket_if_it_may() {
         let mut stream = TcpStream::connect(host).await.unwrap();
         let request = format!(
             "GET /albums/holiday/1.jpg HTTP/1.1\r\nHost: {host}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Key: x\r\n{authorization}\r\n"
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{authorization}\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut buffer = [0; 4096];

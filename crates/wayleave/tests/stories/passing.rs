@@ -48,8 +48,12 @@ impl Service {
         };
         if let Some((_, protocol)) = head.split_once("x-answer: 101 ") {
             let protocol = protocol.lines().next().unwrap();
-            let upgrade =
-                if protocol == "bare" { String::new() } else { format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\n") };
+            let accept = if head.contains("x-accept: none") { "" } else { ACCEPT };
+            let upgrade = if protocol == "bare" {
+                String::new()
+            } else {
+                format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\n{accept}")
+            };
             let _ = stream.write_all(format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}\r\n").as_bytes()).await;
             let mut buffer = [0; 1024];
             while let Ok(length @ 1..) = stream.read(&mut buffer).await {
@@ -147,7 +151,10 @@ pub(crate) fn status(answer: &str) -> &str {
 }
 
 pub(crate) const PHOTO: &str = "/albums/holiday/1.jpg";
-const WEB_SOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n";
+const WEB_SOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                          Sec-WebSocket-Version: 13\r\n";
+/// To that key (RFC 6455 1.3).
+const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
 #[tokio::test]
 async fn threat_39_s35_only_web_sockets_are_tunnelled() {
@@ -171,6 +178,9 @@ async fn threat_39_s35_only_web_sockets_are_tunnelled() {
         let answer = bob.call("GET", PHOTO, &format!("{WEB_SOCKET}X-Answer: 101 {protocol}\r\n"), "").await;
         assert_eq!(status(&answer), "502", "{protocol}: {answer}");
     }
+    // said without the proof that it was meant
+    let answer = bob.call("GET", PHOTO, &format!("{WEB_SOCKET}X-Answer: 101 websocket\r\nX-Accept: none\r\n"), "").await;
+    assert_eq!(status(&answer), "502", "{answer}");
     // not asked for at all
     for method in ["GET", "PUT"] {
         let answer = bob.call(method, PHOTO, "X-Answer: 101 websocket\r\nContent-Length: 0\r\n", "").await;
