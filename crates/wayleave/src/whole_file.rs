@@ -6,6 +6,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// Random bytes in the name of a part, and the letters that they make.
+const RANDOM_BYTES: usize = 8;
+const RANDOM_LENGTH: usize = 11;
+
 /// A file on its way. Dropped without [`WholeFile::keep`], it leaves nothing behind.
 pub struct WholeFile {
     file: File,
@@ -15,10 +19,16 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Begins, beside what is there.
+    /// Begins, beside what is there, after what runs that were killed left of it. A file that may not be written is not
+    /// replaced either, nor a link that leads nowhere.
     pub fn begin(place: &Path) -> io::Result<Self> {
+        let is_link = std::fs::symlink_metadata(place).is_ok_and(|meta| meta.is_symlink());
         // what a link leads to is replaced, and not the link
-        let place = std::fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
+        let place = match std::fs::canonicalize(place) {
+            Ok(place) => place,
+            Err(error) if is_link => return Err(error),
+            Err(_) => place.to_owned(),
+        };
         let before = std::fs::metadata(&place).ok();
         if before.as_ref().is_some_and(|before| before.is_dir()) {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
@@ -26,8 +36,14 @@ impl WholeFile {
         if before.as_ref().is_some_and(|before| !before.is_file()) {
             return Ok(Self { file: OpenOptions::new().write(true).open(&place)?, beside: None, place });
         }
+        if before.as_ref().is_some_and(|before| before.permissions().readonly()) {
+            return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        }
+        sweep(&place);
         let beside = beside(&place);
         let file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
+        // whoever sweeps sees by it that this is being written
+        let _is_locked = file.try_lock().is_ok();
         let whole = Self { file, beside: Some(beside), place };
         if let Some(before) = before {
             whole.file.set_permissions(before.permissions())?;
@@ -67,8 +83,25 @@ impl Drop for WholeFile {
 /// A name in the same folder that nobody else has.
 pub fn beside(place: &Path) -> PathBuf {
     let name = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let random = jose::ambient::random_text::<8>(&jose::SystemRandomness);
+    let random = jose::ambient::random_text::<RANDOM_BYTES>(&jose::SystemRandomness);
     place.with_file_name(format!(".{name}.{random}.part"))
+}
+
+/// Removes what runs for this file left that were killed: nobody has a lock on it any more.
+fn sweep(place: &Path) {
+    let (Some(folder), Some(name)) = (place.parent(), place.file_name()) else { return };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let prefix = format!(".{}.", name.to_string_lossy());
+    let is_ours = |name: &str| {
+        let random = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".part"));
+        random.is_some_and(|random| random.len() == RANDOM_LENGTH && !random.contains('.'))
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_left = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if entry.file_name().to_str().is_some_and(is_ours) && is_left() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Readable by its owner alone.
@@ -102,6 +135,27 @@ mod tests {
         nothing.write_all(b"x").unwrap();
         nothing.keep().unwrap();
         assert!(!std::fs::metadata("/dev/null").unwrap().is_file() && WholeFile::begin(&folder).is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn c9_what_may_not_be_replaced_is_not_and_what_was_left_is_swept() {
+        let folder = std::env::temp_dir().join(format!("wayleave-swept-whole-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (place, nowhere) = (folder.join("picture.jpg"), folder.join("nowhere.jpg"));
+        std::fs::write(&place, "old").unwrap();
+        let first = WholeFile::begin(&place).unwrap();
+        let left = [folder.join(".picture.jpg.AAAAAAAAAAA.part"), folder.join(".other.jpg.AAAAAAAAAAA.part")];
+        left.iter().for_each(|file| std::fs::write(file, "half").unwrap());
+        let second = WholeFile::begin(&place).unwrap();
+        assert!(!left[0].exists(), "nobody writes it any more");
+        assert!(left[1].exists(), "that of another file is another's to sweep");
+        first.keep().unwrap();
+        second.keep().unwrap();
+        std::os::unix::fs::symlink("not-there.jpg", &nowhere).unwrap();
+        assert!(WholeFile::begin(&nowhere).is_err() && std::fs::symlink_metadata(&nowhere).unwrap().is_symlink());
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o444)).unwrap();
+        assert!(WholeFile::begin(&place).is_err());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -152,11 +152,20 @@ async fn fetch(client: &Client, options: &Options, rpt: &Rpt) -> Result<(), Exit
         return Err(Exit::failed(format!("the content cannot be written: {error}")));
     }
     let answer = answer.map_err(Exit::failed)?;
-    say(&format!("HTTP {}", answer.status.as_u16()));
+    let status = answer.status.as_u16();
+    say(&format!("HTTP {status}"));
     if !answer.status.is_success() {
         return Err(Exit::failed("the resource server refused the RPT"));
     }
+    if options.output.is_some() && !is_whole(status) {
+        return Err(Exit::failed(format!("the server answered {status}, which is not the whole content")));
+    }
     out.keep()
+}
+
+/// Whether an answer is the content (RFC 9110 15.3): not a part of it that nobody asked for, nor a word about it.
+fn is_whole(status: u16) -> bool {
+    matches!(status, 200 | 203)
 }
 
 /// Where the content goes; a file is replaced when everything has come, and only then.
@@ -190,11 +199,12 @@ impl Output {
 fn finish(options: &Options, status: u16, body: &[u8]) -> Result<(), Exit> {
     say(&format!("HTTP {status}"));
     let success = (200..300).contains(&status);
-    // the text of an error is no content
-    if success || options.output.is_none() {
+    // the text of an error is no content, nor is a part
+    let is_content = options.output.is_none() || is_whole(status);
+    if is_content {
         let mut out = Output::begin(options)?;
         out.write_all(body).map_err(Exit::failed)?;
         out.keep()?;
     }
-    if success { Ok(()) } else { Err(Exit::failed(format!("the server answered {status}"))) }
+    if success && is_content { Ok(()) } else { Err(Exit::failed(format!("the server answered {status}"))) }
 }
