@@ -65,6 +65,20 @@ impl Visit {
         app.identity.form_token(&self.form_cookie, self.session())
     }
 
+    /// What a link to another provider carries: good to begin that in this session, and for no form, since it stands in a URL.
+    pub fn linking_token(&self, app: &Provider) -> String {
+        app.identity.form_token(&self.linking_cookie(), self.session())
+    }
+
+    /// Whether a link to another provider came from a page of ours.
+    pub fn is_linking_token(&self, app: &Provider, sent: &str) -> bool {
+        app.identity.is_form_token(sent, &self.linking_cookie(), self.session())
+    }
+
+    fn linking_cookie(&self) -> String {
+        format!("linking {}", self.form_cookie)
+    }
+
     /// Refuses a form that did not come from our own page in this browser.
     pub fn check_csrf(&self, app: &Provider, parts: &Parts, form: &Form) -> Result<(), Failure> {
         let sent = form.one("csrf")?.unwrap_or_default();

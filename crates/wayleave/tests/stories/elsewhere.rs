@@ -88,7 +88,10 @@ async fn an_account_elsewhere_opens_one_here_once_its_owner_has_linked_them() {
     let mut mallory = Browser::new(open_outbound());
     let login = mallory.open(&format!("{own}/login?return=%2Faccount")).await.unwrap();
     let page = mallory.submit(&login, "/login", &[("username", "mallory"), ("password", "mallory-password")]).await.unwrap();
-    let page = mallory.open(&way_there(&page, "Link yours at Elsewhere")).await.unwrap();
+    let way = way_there(&page, "Link yours at Elsewhere");
+    let form_token = page.html.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(way.contains("link=") && !way.contains(form_token), "what stands in a URL is good for no form: {way}");
+    let page = mallory.open(&way).await.unwrap();
     let page = there(&mut mallory, page, "alice").await;
     assert!(page.status == 400 && page.html.contains("linked to somebody else"), "{}", page.html);
     // an answer of another browser, and one that nobody waits for

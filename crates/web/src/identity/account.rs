@@ -38,7 +38,7 @@ pub(super) enum Purpose<'a> {
         /// She must prove herself there anew.
         again: bool,
     },
-    /// To link an account of hers, with the token of her browser, so that no other page can begin that.
+    /// To link an account of hers, with a token of her browser for that alone, so that no other page can begin it.
     Link(&'a str),
 }
 
@@ -120,7 +120,7 @@ async fn render(app: &Host, visit: &Visit, error: Option<String>) -> Result<Resp
             .into_iter()
             .map(|one| LinkedRow { name: one.name(), provider: name_of(&one.issuer), known_as: one.known_as })
             .collect(),
-        elsewhere: elsewhere(app, &back, &Purpose::Link(&visit.csrf(app))),
+        elsewhere: elsewhere(app, &back, &Purpose::Link(&visit.linking_token(app))),
         again: (!session.is_fresh(app.identity.now())).then(|| login_again_url(app, &back, Some(&account.username))),
         error,
     });
@@ -220,9 +220,7 @@ pub(super) async fn begin_elsewhere(State(app): State<Host>, request: Request) -
         let back = safe_return(&app, query.one("return")?);
         let linking = match (query.one("link")?, &visit.person) {
             (None, _) => None,
-            (Some(token), Some((_, session))) if app.identity.is_form_token(token, &visit.form_cookie, Some(session)) => {
-                Some(session)
-            }
+            (Some(token), Some((_, session))) if visit.is_linking_token(&app, token) => Some(session),
             (Some(_), Some(_)) => {
                 let what = "this link is too old, or came from another place: load the page again";
                 return Failure::refuse(ErrorCode::InvalidRequest, what);
