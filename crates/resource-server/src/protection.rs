@@ -6,7 +6,7 @@ use outbound::{Method, Request, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::time::Duration;
-use types::introspection::Introspection;
+use types::introspection::{Introspection, NARROWING};
 use types::metadata::Metadata;
 use types::permission::{PermissionTicket, ServerPermissionRequest};
 use types::resource::RegisteredResource;
@@ -121,7 +121,7 @@ impl Protection {
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let answer = self.send(pat, Request::form(url, form).patience(PATIENCE)).await?;
         check(&answer, 200)?;
-        read(&answer)
+        types::answer::parse(&answer.body, &NARROWING).map_err(unreadable)
     }
 
     /// What is revoked of JWT RPTs, once it is something else than `after` says (protocol.md 4).
@@ -147,7 +147,7 @@ impl Protection {
     ) -> Result<T, ProtectionError> {
         let answer = self.send(pat, Request::json(method, url, body).patience(PATIENCE)).await?;
         check(&answer, wanted)?;
-        read(&answer)
+        types::answer::parse(&answer.body, &[]).map_err(unreadable)
     }
 
     async fn send(&self, pat: &str, request: Request<'_>) -> Result<Response, ProtectionError> {
@@ -171,13 +171,18 @@ fn check(answer: &Response, wanted: u16) -> Result<(), ProtectionError> {
     if answer.status.as_u16() == wanted {
         return Ok(());
     }
-    let error = types::json::parse::<types::error::ErrorBody>(&answer.body);
+    let error = types::answer::parse::<types::error::ErrorBody>(&answer.body, &[]);
     Err(ProtectionError::Refused(match error {
         Ok(body) => format!("{} ({})", body.error_description.unwrap_or_default(), body.error),
         Err(_) => format!("HTTP {}", answer.status.as_u16()),
     }))
 }
 
+/// What is read strictly: an id or an end that is left out would let more pass.
 fn read<T: DeserializeOwned>(answer: &Response) -> Result<T, ProtectionError> {
-    types::json::parse(&answer.body).map_err(|error| ProtectionError::Refused(format!("its answer does not read: {error}")))
+    types::json::parse(&answer.body).map_err(unreadable)
+}
+
+fn unreadable(error: types::json::BadJson) -> ProtectionError {
+    ProtectionError::Refused(format!("its answer does not read: {error}"))
 }

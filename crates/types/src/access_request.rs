@@ -20,6 +20,7 @@ pub struct RequestingClient {
     pub client_id: ClientId,
     pub name: Option<String>,
     /// Whether the operator declared it, rather than open registration.
+    #[serde(default)]
     pub verified: bool,
 }
 

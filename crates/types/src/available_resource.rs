@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct AvailableResource {
     #[serde(flatten)]
     pub description: ResourceDescription,
+    #[serde(default)]
     pub registrations: Vec<Registration>,
 }
 
@@ -111,12 +112,14 @@ pub enum RegistrationState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChosenServer {
     pub issuer: String,
+    #[serde(default)]
     pub name: String,
     pub pat: PatState,
     /// Who she is there, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<ChosenAccount>,
     /// Hers for whatever does not say otherwise.
+    #[serde(default)]
     pub default: bool,
     /// Where she links it, if nobody needs to ask for that first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,6 +35,9 @@ pub struct Introspection {
     pub cnf: Option<Value>,
 }
 
+/// Members that narrow what a token is good for: an answer in which one of them does not read does not read ([`crate::answer`]).
+pub const NARROWING: [&str; 7] = ["active", "permissions", "exp", "cnf", "aud", "client_id", "iss"];
+
 impl Introspection {
     /// `{"active": false}` and nothing more (RFC 7662 2.2).
     pub fn inactive() -> Self {

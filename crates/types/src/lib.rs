@@ -5,6 +5,7 @@
 //! `jose`.
 
 pub mod access_request;
+pub mod answer;
 pub mod available_resource;
 pub mod challenge;
 pub mod client;

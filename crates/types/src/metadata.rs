@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 /// Prefix of the URIs in `uma_profiles_supported`.
 pub const UMA_PROFILE: &str = "urn:wayleave:params:uma:profile:";
 
+/// Members of an authorization server's metadata without which a client would believe more ([`crate::answer`]).
+pub const NARROWING: [&str; 5] =
+    ["issuer", "authorization_endpoint", "token_endpoint", "jwks_uri", "authorization_response_iss_parameter_supported"];
+
 /// One document for every discovery path. Members that a server does not offer are absent; members
 /// that we do not know are ignored (RFC 8414 3.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
