@@ -6,6 +6,7 @@ use outbound::{Method, Request, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
+use types::answer::Answer;
 use types::error::ErrorBody;
 use url::Url;
 
@@ -54,8 +55,8 @@ pub struct ApiAnswer {
 impl ApiAnswer {
     /// The error as the server put it.
     pub fn refusal(&self) -> String {
-        let body = serde_json::from_value::<ErrorBody>(self.body.clone()).ok();
-        let said = body.map(|body| body.error_description.unwrap_or(body.error));
+        let body = types::answer::read::<ErrorBody>(self.body.clone(), &[]).ok().map(|answer| answer.said);
+        let said = body.map(|body| body.error_description.filter(|text| !text.is_empty()).unwrap_or(body.error));
         said.unwrap_or_else(|| format!("it answered HTTP {}", self.status))
     }
 }
@@ -72,7 +73,8 @@ impl Client {
         let next = next_of(call.url, &answer);
         let event_head = answer.header("event-head").map(str::to_owned);
         let length = answer.body.len();
-        let body = types::json::parse(&answer.body).unwrap_or(Value::Null);
+        // what is no JSON says nothing, and is no empty list either
+        let body = types::json::parse(&answer.body).unwrap_or_else(|_| Value::from(""));
         Ok(ApiAnswer { status: answer.status.as_u16(), body, next, event_head, length })
     }
 
@@ -104,26 +106,51 @@ impl Client {
         types::json::parse(&answer.body).map_err(|error| ClientError::protocol(format!("`{url}` does not read: {error}")))
     }
 
-    /// A whole list, page by page. `Err` with what the server said where it gave none.
-    pub async fn api_list<T: DeserializeOwned>(&self, call: &ApiCall<'_>) -> Result<Result<Vec<T>, ApiAnswer>, ClientError> {
-        let (mut all, mut url, mut bytes) = (Vec::new(), call.url.to_owned(), 0_usize);
-        let begun = std::time::Instant::now();
+    /// A whole list, page by page. `Err` with what the server said where it gave none. An item that does not read is counted,
+    /// and no other is lost for it.
+    pub async fn api_list<T: DeserializeOwned>(&self, call: &ApiCall<'_>) -> Result<Result<Listed<T>, ApiAnswer>, ClientError> {
+        let (mut all, mut url) = (Listed { items: Vec::new(), unread: 0 }, call.url.to_owned());
+        let (begun, mut bytes) = (std::time::Instant::now(), 0_usize);
         for _ in 0..MAX_PAGES {
             let answer = self.api(&ApiCall { url: &url, ..call.clone() }).await?;
             if answer.status != 200 {
                 return Ok(Err(answer));
             }
             bytes = bytes.saturating_add(answer.length);
-            if bytes > MAX_LIST_BYTES || all.len() > MAX_ITEMS || begun.elapsed() > MAX_LIST_TIME {
+            if bytes > MAX_LIST_BYTES || all.items.len() > MAX_ITEMS || begun.elapsed() > MAX_LIST_TIME {
                 return Err(ClientError::protocol("a list is longer than is read here"));
             }
-            let page: Vec<T> = serde_json::from_value(answer.body)
-                .map_err(|error| ClientError::protocol(format!("a list does not read: {error}")))?;
-            all.extend(page);
+            all.add(answer.body)?;
             let Some(next) = answer.next else { return Ok(Ok(all)) };
             url = next;
         }
         Err(ClientError::protocol("a list does not end"))
+    }
+}
+
+/// What a server lists.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    pub items: Vec<Answer<T>>,
+    /// How many items did not read.
+    pub unread: usize,
+}
+
+impl<T: DeserializeOwned> Listed<T> {
+    fn add(&mut self, page: Value) -> Result<(), ClientError> {
+        let items = match page {
+            // nothing, as some makers write it
+            Value::Null => return Ok(()),
+            Value::Array(items) => items,
+            _ => return Err(ClientError::protocol("a list does not read: it is no array")),
+        };
+        for item in items {
+            match types::answer::read(item, &[]) {
+                Ok(item) => self.items.push(item),
+                Err(_) => self.unread = self.unread.saturating_add(1),
+            }
+        }
+        Ok(())
     }
 }
 

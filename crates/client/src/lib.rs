@@ -102,7 +102,7 @@ impl Client {
             let status = answer.status.as_u16();
             return Err(ClientError::protocol(format!("`{resource}` says nothing of itself (HTTP {status})")));
         }
-        let metadata: ProtectedResourceMetadata = types::json::parse(&answer.body)
+        let metadata: ProtectedResourceMetadata = types::answer::parse(&answer.body, &["resource"])
             .map_err(|error| ClientError::protocol(format!("what `{resource}` says of itself does not read: {error}")))?;
         if metadata.resource != resource {
             let other = &metadata.resource;
@@ -120,7 +120,7 @@ impl Client {
         if answer.status != 200 {
             return Err(ClientError::protocol(format!("`{issuer}` has no metadata (HTTP {})", answer.status.as_u16())));
         }
-        let metadata: Metadata = types::json::parse(&answer.body)
+        let metadata: Metadata = types::answer::parse(&answer.body, &types::metadata::NARROWING)
             .map_err(|error| ClientError::protocol(format!("the metadata of `{issuer}` do not read: {error}")))?;
         if metadata.issuer != issuer {
             return Err(ClientError::protocol(format!(

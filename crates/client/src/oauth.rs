@@ -188,7 +188,7 @@ impl Client {
         let claims = jws.claims::<Map<String, Value>>().map_err(|error| bad(&error.to_string()))?.into_inner();
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let ours = text("iss") == Some(metadata.issuer.as_str()) && is_for(&claims, &self.credentials.client_id);
-        let fresh = claims.get("exp").and_then(Value::as_i64).is_some_and(|exp| exp.saturating_add(60) > self.clock.now().0);
+        let fresh = claims.get("exp").and_then(seconds_of).is_some_and(|exp| exp.saturating_add(60) > self.clock.now().0);
         if !ours || !fresh || text("nonce") != Some(nonce) {
             return Err(bad("it is for somebody else, or too old"));
         }
@@ -204,7 +204,8 @@ impl Client {
         if !answer.status.is_success() {
             return Err(refusal(&answer));
         }
-        types::json::parse(&answer.body).map_err(|error| ClientError::protocol(format!("registration does not read: {error}")))
+        types::answer::parse(&answer.body, &[])
+            .map_err(|error| ClientError::protocol(format!("registration does not read: {error}")))
     }
 
     /// A token by client credentials.
@@ -231,7 +232,8 @@ impl Client {
         if answer.status != 200 {
             return Err(refusal(&answer));
         }
-        types::json::parse(&answer.body).map_err(|error| ClientError::protocol(format!("introspection does not read: {error}")))
+        types::answer::parse(&answer.body, &types::introspection::NARROWING)
+            .map_err(|error| ClientError::protocol(format!("introspection does not read: {error}")))
     }
 
     /// Gives a token back (RFC 7009).
@@ -248,13 +250,7 @@ impl Client {
         if answer.status != 200 {
             return Err(refusal(&answer));
         }
-        let tokens: TokenResponse = types::json::parse(&answer.body)
-            .map_err(|error| ClientError::protocol(format!("the token answer does not read: {error}")))?;
-        // RFC 6749 7.1: a token of a kind that a client does not know is not used
-        if !["bearer", "dpop"].iter().any(|known| tokens.token_type.eq_ignore_ascii_case(known)) {
-            return Err(ClientError::protocol("the token is of a `token_type` that is not known here: `Bearer` and `DPoP` are"));
-        }
-        Ok(tokens)
+        read_tokens(&answer.body)
     }
 
     /// A form post with client authentication and, where this client has a key, a DPoP proof; a nonce
@@ -320,7 +316,18 @@ impl Client {
     }
 }
 
-/// `Basic` with both parts form-encoded (RFC 6749 2.3.1).
+/// A token answer. Which resource server a token is for is understood, or the token is not used.
+pub(crate) fn read_tokens(body: &[u8]) -> Result<TokenResponse, ClientError> {
+    let tokens: TokenResponse = types::answer::parse(body, &["resource"])
+        .map_err(|error| ClientError::protocol(format!("the token answer does not read: {error}")))?;
+    // RFC 6749 7.1: a token of a kind that a client does not know is not used
+    if !["bearer", "dpop"].iter().any(|known| tokens.token_type.eq_ignore_ascii_case(known)) {
+        return Err(ClientError::protocol("the token is of a `token_type` that is not known here: `Bearer` and `DPoP` are"));
+    }
+    Ok(tokens)
+}
+
+/// Where a browser is sent, with these parameters.
 fn at_authorization(metadata: &Metadata, parameters: &[(&'static str, String)]) -> Result<String, ClientError> {
     let mut url = Url::parse(&metadata.authorization_endpoint)
         .ok()
@@ -329,6 +336,12 @@ fn at_authorization(metadata: &Metadata, parameters: &[(&'static str, String)]) 
         .ok_or_else(|| ClientError::protocol("the authorization server names no authorization endpoint"))?;
     url.query_pairs_mut().extend_pairs(parameters);
     Ok(url.into())
+}
+
+/// A `NumericDate`, which may have a fraction (RFC 7519 2).
+fn seconds_of(value: &Value) -> Option<i64> {
+    let whole = |number: f64| format!("{:.0}", number.trunc()).parse().ok();
+    value.as_i64().or_else(|| value.as_f64().and_then(whole))
 }
 
 /// Whether an ID token is for this client: `aud` is one audience or several, and of several `azp` says whom it was given
@@ -345,6 +358,7 @@ fn is_for(claims: &Map<String, Value>, client_id: &str) -> bool {
     }
 }
 
+/// `Basic` with both parts form-encoded (RFC 6749 2.3.1).
 fn basic_of(id: &str, secret: &str) -> String {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = format!("{}:{}", encode(id), encode(secret));
@@ -353,7 +367,7 @@ fn basic_of(id: &str, secret: &str) -> String {
 
 /// The error of an answer, or its status where it has none.
 pub(crate) fn refusal(answer: &Response) -> ClientError {
-    match types::json::parse::<ErrorBody>(&answer.body) {
+    match types::answer::parse::<ErrorBody>(&answer.body, &[]) {
         Ok(body) => ClientError::Refused { error: body.error, description: body.error_description.unwrap_or_default() },
         Err(_) => ClientError::protocol(format!("the server answered HTTP {}", answer.status.as_u16())),
     }

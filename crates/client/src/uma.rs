@@ -1,6 +1,6 @@
 //! The UMA client (Grant 3): calls, challenges, trades, and sending a person to show who she is.
 
-use crate::oauth::refusal;
+use crate::oauth::{read_tokens, refusal};
 use crate::{Client, ClientError};
 use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
@@ -125,7 +125,7 @@ impl Client {
             return Err(ClientError::protocol("the challenge points to another server's metadata: do not trust it"));
         }
         let answer = self.outbound.send(Request::get(metadata_url)).await?;
-        let metadata: ProtectedResourceMetadata = types::json::parse(&answer.body)
+        let metadata: ProtectedResourceMetadata = types::answer::parse(&answer.body, &["resource"])
             .map_err(|error| ClientError::protocol(format!("the resource's metadata do not read: {error}")))?;
         if !is_within(url, &metadata.resource) {
             return Err(ClientError::protocol("the metadata are of another resource than was called: do not trust it"));
@@ -145,10 +145,9 @@ impl Client {
         }
         let answer = self.post_form(metadata, &metadata.token_endpoint, &form).await?;
         if answer.status == 200 {
-            let tokens: TokenResponse = types::json::parse(&answer.body).map_err(|e| ClientError::protocol(e.to_string()))?;
-            return Ok(Traded::Granted(Box::new(tokens)));
+            return Ok(Traded::Granted(Box::new(read_tokens(&answer.body)?)));
         }
-        match types::json::parse::<ContinuedProcess>(&answer.body) {
+        match types::answer::parse::<ContinuedProcess>(&answer.body, &[]) {
             Ok(process) if process.ticket == request.ticket => {
                 Err(ClientError::protocol("the server gave the same ticket back (Grant 5.5)"))
             }

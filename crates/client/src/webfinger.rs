@@ -46,7 +46,7 @@ impl Client {
             if answer.status != 200 {
                 return Err(ClientError::protocol(format!("`{domain}` knows no authorization server for this address")));
             }
-            let read = types::json::parse::<ResourceDescriptor>(&answer.body);
+            let read = types::answer::parse::<ResourceDescriptor>(&answer.body, &[]);
             let descriptor =
                 read.map_err(|error| ClientError::protocol(format!("WebFinger of `{domain}` does not read: {error}")))?;
             let issuer = descriptor.links.into_iter().find(|link| link.rel == ISSUER_RELATION).and_then(|link| link.href);

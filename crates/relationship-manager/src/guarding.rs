@@ -6,12 +6,12 @@
 use crate::holdings::{Guard, Holdings, Known, Share, Thing};
 use crate::share::segment;
 use crate::store::Place;
-use crate::{Manager, Trouble, words};
+use crate::{Manager, Trouble, lock, words};
 use futures_util::{StreamExt, stream};
 use http::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use types::available_resource::{ChosenServer, MovedRegistration, PatState};
 use types::policy::PolicyDocument;
 
@@ -58,18 +58,20 @@ impl Thing {
         self.guards.iter().find(|guard| guard.registration.is_some() && guard.issuer != issuer)
     }
 
-    /// Shares that this server lists, and that could be written elsewhere.
+    /// Shares that this server lists, and that could be written elsewhere: none of which something does not read, for that may
+    /// be a condition.
     pub(crate) fn carriable(&self, guard: &Guard) -> impl Iterator<Item = (&Share, &PolicyDocument)> {
         let link = guard.link.clone();
         let here = move |share: &&Share| share.listed().is_some_and(|listed| Some(&listed.link) == link.as_ref());
-        let plain = |share: &&Share| share.listed().is_some_and(|listed| listed.policy.authority.is_none());
+        let plain =
+            |share: &&Share| share.listed().is_some_and(|listed| listed.policy.authority.is_none() && !listed.partly_read);
         self.shares.iter().filter(here).filter(plain).filter_map(|share| Some((share, &share.listed()?.policy)))
     }
 }
 
 impl Known {
     /// Where calls to a resource server's management go.
-    fn management(&self) -> Option<&str> {
+    pub(crate) fn management(&self) -> Option<&str> {
         match &self.link.place {
             Place::ResourceServer { management, .. } => Some(management),
             Place::AuthorizationServer { .. } | Place::BareStandard { .. } => None,
@@ -108,14 +110,21 @@ impl Manager {
     pub(crate) async fn guard_by(self: &Arc<Self>, owner: &str, wanted: &Move) -> Result<Guarded, Trouble> {
         let holdings = self.holdings(owner)?;
         let named: Vec<String> = wanted.things.iter().filter(|key| holdings.thing(key).is_some()).cloned().collect();
+        // a server that does not answer for one thing is not waited for with the others
+        let away: Arc<Mutex<BTreeMap<String, Trouble>>> = Arc::default();
         let work = named.into_iter().map(|key| {
-            let (manager, holdings) = (self.clone(), holdings.clone());
+            let (manager, holdings, away) = (self.clone(), holdings.clone(), away.clone());
             let (owner, wanted) = (owner.to_owned(), wanted.clone());
             async move {
-                let outcome = match holdings.thing(&key) {
-                    Some(thing) => manager.guard_one(&owner, &holdings, thing, &wanted).await,
-                    None => Ok(Guarded::default()),
+                let Some(thing) = holdings.thing(&key) else { return (key, Ok(Guarded::default())) };
+                let known = lock(&away).get(&thing.server).cloned();
+                let outcome = match known {
+                    Some(trouble) => Err(trouble),
+                    None => manager.guard_one(&owner, &holdings, thing, &wanted).await,
                 };
+                if let Err(trouble @ Trouble::Away(_)) = &outcome {
+                    lock(&away).insert(thing.server.clone(), trouble.clone());
+                }
                 (key, outcome)
             }
         });
@@ -160,7 +169,8 @@ impl Manager {
         let answer = self.api_at(owner, &link, method, |_| Some(url), Some(&body)).await?;
         match answer.status {
             200 | 201 => {
-                let not_carried = || serde_json::from_value::<MovedRegistration>(answer.body.clone()).ok();
+                let not_carried =
+                    || types::answer::read::<MovedRegistration>(answer.body.clone(), &[]).ok().map(|answer| answer.said);
                 let mut left_behind: Vec<String> = Vec::new();
                 if let Some(old) = old {
                     let id = answer.body.get("authorization_server_resource_id").and_then(Value::as_str).unwrap_or_default();
@@ -185,9 +195,15 @@ impl Manager {
     async fn carry_shares(&self, owner: &str, holdings: &Holdings, thing: &Thing, carrying: &Carrying<'_>) -> Vec<String> {
         let is_new = |known: &&Known| known.link.place.is_guard() && known.link.place.url() == carrying.wanted.issuer;
         let new = holdings.servers.iter().find(is_new);
-        let mut left = Vec::new();
+        let named = |share: &Share, why: &str| format!("{}: what {} may do with it {why}", thing.name, share.who.name());
+        let is_unread = |share: &&Share| {
+            share.listed().is_some_and(|listed| listed.partly_read && Some(&listed.link) == carrying.old.link.as_ref())
+        };
+        let unread = thing.shares.iter().filter(is_unread);
+        let mut left: Vec<String> =
+            unread.map(|share| named(share, "stays with the old server: this desk cannot read all of its conditions")).collect();
         for (share, policy) in thing.carriable(carrying.old) {
-            let named = |why: &str| format!("{}: what {} may do with it {why}", thing.name, share.who.name());
+            let named = |why: &str| named(share, why);
             if !carrying.wanted.along.contains(&carried_name(thing, policy)) {
                 left.push(named("stays with the old server: you did not tick it, or it is another than you were shown"));
                 continue;

@@ -7,6 +7,7 @@ use client::api::{ApiBody, ApiCall};
 use http::Method;
 use jose::KeySet;
 use jose::event_chain::{follow, read_hash, verify_head};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::event::{ChainLink, EventDocument};
@@ -71,7 +72,7 @@ impl Asking<'_> {
         let token = &self.link.access_token;
         let call = ApiCall { method: Method::GET, url, token, bound: self.link.bound, body: ApiBody::None, patience: PATIENCE };
         let answer = self.client.api(&call).await?;
-        if answer.status == 200 { Ok(answer) } else { Err(Trouble::Refused(answer.refusal())) }
+        if answer.status == 200 { Ok(answer) } else { Err(self.refusal(&answer)) }
     }
 
     /// The newest lines of a resource server's history.
@@ -79,7 +80,7 @@ impl Asking<'_> {
         let answer = self.page(&format!("{management}/my-history?limit={KEPT}")).await?;
         // a line that this desk does not understand is left out, and no other for it
         let items = answer.body.as_array().into_iter().flatten();
-        snapshot.told = items.filter_map(|item| Told::deserialize(item).ok()).collect();
+        snapshot.told = items.filter_map(read_item).collect();
         Ok(())
     }
 
@@ -95,7 +96,7 @@ impl Asking<'_> {
         let answer = self.page(&format!("{url}?limit={KEPT}")).await?;
         // one of a kind that this desk does not know is left out, and no other for it
         let items = answer.body.as_array().into_iter().flatten();
-        snapshot.events = items.filter_map(|item| EventDocument::deserialize(item).ok()).collect();
+        snapshot.events = items.filter_map(read_item).collect();
         let Some(text) = answer.event_head else { return Ok(()) };
         let head = verify_head(&text, keys).map_err(|error| Trouble::Refused(format!("the head of its history: {error}")))?;
         let seen = KeptHead { n: head.n, hash: head.hash.clone(), time: head.time, jwt: text };
@@ -175,6 +176,10 @@ impl Audit {
             Self::Lost { seen, .. } | Self::Forked { seen, .. } => seen,
         }
     }
+}
+
+fn read_item<T: DeserializeOwned>(item: &Value) -> Option<T> {
+    types::answer::read(item.clone(), &[]).ok().map(|answer| answer.said)
 }
 
 /// A text of a claim.

@@ -49,6 +49,8 @@ pub(crate) enum Basis {
 pub(crate) struct ListedPolicy {
     pub(crate) link: String,
     pub(crate) policy: PolicyDocument,
+    /// It says something that this desk does not understand, and that may be a condition.
+    pub(crate) partly_read: bool,
     /// It shows a text as signed by her that none of her keys signed.
     pub(crate) not_signed: bool,
     /// What a delegate of hers signed, where that holds: each server that keeps something of it is told of its end.
@@ -103,6 +105,13 @@ pub(crate) struct Doubt {
     pub(crate) thing: Option<String>,
     /// A sentence that begins with a verb: the server is its subject.
     pub(crate) words: String,
+}
+
+impl Doubt {
+    fn of_unread(known: &Known) -> Self {
+        let (server, count) = (known.link.place.url().to_owned(), known.snapshot.unread);
+        Self { server, thing: None, words: format!("lists {count} entries that this desk cannot read, and so does not show") }
+    }
 }
 
 /// Where a thing is guarded.
@@ -176,8 +185,8 @@ impl Holdings {
             }
         }
         for known in &servers {
-            if let Place::AuthorizationServer { issuer } = &known.link.place {
-                known.snapshot.guarded.iter().for_each(|guarded| joint.guarded(issuer, &known.link.id, guarded));
+            if known.link.place.is_guard() {
+                known.snapshot.guarded.iter().for_each(|guarded| joint.guarded(known, guarded));
             }
         }
         joint.miss_guards(&servers);
@@ -186,11 +195,12 @@ impl Holdings {
         for known in &servers {
             if let Place::AuthorizationServer { issuer } = &known.link.place {
                 let own = known.snapshot.policies.iter().filter(|policy| !listed.is_of_ledger(issuer, policy));
-                own.for_each(|policy| joint.policy(issuer, &known.link.id, policy, hers));
+                own.for_each(|policy| joint.policy(known, policy, hers));
             }
         }
         let mut doubts = joint.doubts;
         doubts.extend(listed.doubts);
+        doubts.extend(servers.iter().filter(|known| known.snapshot.unread > 0).map(Doubt::of_unread));
         let mut things = joint.things;
         things.sort_by(|a, b| (a.name.to_lowercase(), &a.key).cmp(&(b.name.to_lowercase(), &b.key)));
         let by_key = things.iter().enumerate().map(|(at, thing)| (thing.key.clone(), at)).collect();

@@ -7,14 +7,17 @@
 //! ([`task`]).
 
 mod answering;
+mod callers;
 mod consent_receipt;
 mod delegating;
+mod fetched;
 mod for_other;
 mod guarding;
 mod history;
 mod holdings;
 mod ledger;
 mod link;
+mod news;
 mod notice;
 mod pages;
 mod passkey;
@@ -29,16 +32,19 @@ mod vault;
 mod vault_queue;
 mod words;
 
+pub use callers::Caller;
 pub use pages::router;
-pub use store::{Store, StoreAway};
+pub use store::{Store, StoreAway, StoreClosed};
 
 use client::{Client, ClientError, Credentials};
+use fetched::Fetched;
 use holdings::Holdings;
-use jose::{Algorithm, SigningKey};
+use jose::{Algorithm, KeySet, SigningKey};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use types::Timestamp;
 use types::metadata::Metadata;
 
@@ -46,10 +52,8 @@ use types::metadata::Metadata;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most servers, and most owners, of whom something is kept in memory.
 const KEPT_AT_MOST: usize = 1_000;
-/// Changes that a slow page may miss before it looks at everything.
-const NEWS: usize = 256;
 /// Seconds that a server's metadata are kept.
-const METADATA_KEPT: i64 = 300;
+const METADATA_KEPT_SECONDS: i64 = 300;
 
 /// What a manager is told by its configuration.
 #[derive(Clone, Debug)]
@@ -103,7 +107,13 @@ pub struct Manager {
     key: Arc<SigningKey>,
     /// The client at its log-in, where the configuration has one.
     login_client: Option<Credentials>,
-    metadata: Mutex<HashMap<String, (Timestamp, Arc<Metadata>)>>,
+    /// Metadata of servers, and what this desk is at those where it registered; by issuer.
+    metadata: Fetched<Arc<Metadata>>,
+    registrations: Fetched<String>,
+    /// Keys of servers that send notices, by URL.
+    keys: Fetched<Arc<KeySet>>,
+    /// Whom anybody may make it ask.
+    callers: callers::Callers,
     /// What is known of each owner, made when it is first looked at; the number changes with each change below it.
     holdings: Mutex<HashMap<String, Looked>>,
     /// Links that are, or were, being read anew.
@@ -112,15 +122,19 @@ pub struct Manager {
     vault: Mutex<vault::Vault>,
     /// What was shown to be signed.
     prepared: Mutex<HashMap<String, signing::Prepared>>,
+    /// Requests for a policy that were answered, until they run out.
+    answered: Mutex<HashMap<String, Timestamp>>,
     /// The line before slow derivations of keys.
     slow: vault_queue::VaultQueue,
     /// Servers that are being asked for what is on its way.
-    tending: Mutex<HashSet<(String, String)>>,
+    tending: Mutex<HashSet<store::OwnersServer>>,
     /// One at a time renews the tokens of a link.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     csrf: [u8; 32],
-    /// Owners of whom something has changed, for whoever has a page open.
-    news: broadcast::Sender<String>,
+    /// Whoever has a page open.
+    news: news::News,
+    /// The time that a reading was given last.
+    read_last: AtomicI64,
     closing: watch::Sender<bool>,
 }
 
@@ -136,7 +150,8 @@ impl Manager {
         client: Client,
         login_client: Option<Credentials>,
         store: Store,
-    ) -> Result<Arc<Self>, StoreAway> {
+    ) -> Result<Arc<Self>, StoreClosed> {
+        store.check_key().await?;
         let key = store.secret("client key", || SigningKey::generate(Algorithm::Es256).ok()?.to_pkcs8().ok()).await?;
         let bound = store.secret("dpop key", || SigningKey::generate(Algorithm::Es256).ok()?.to_pkcs8().ok()).await?;
         let read = |pkcs8: &[u8]| SigningKey::from_pkcs8(Algorithm::Es256, pkcs8).map(Arc::new).map_err(|_| StoreAway);
@@ -149,23 +164,23 @@ impl Manager {
             client,
             key,
             login_client,
-            metadata: Mutex::default(),
+            metadata: Fetched::kept_for(METADATA_KEPT_SECONDS),
+            registrations: Fetched::kept_for(METADATA_KEPT_SECONDS),
+            keys: Fetched::kept_for(fetched::FAILURE_KEPT_SECONDS),
+            callers: callers::Callers::default(),
             holdings: Mutex::default(),
             reading: Mutex::default(),
             tending: Mutex::default(),
             turns: Mutex::default(),
             vault: Mutex::default(),
             prepared: Mutex::default(),
+            answered: Mutex::default(),
             slow: vault_queue::VaultQueue::default(),
             csrf,
-            news: broadcast::Sender::new(NEWS),
+            news: news::News::default(),
+            read_last: AtomicI64::default(),
             closing: watch::Sender::new(false),
         }))
-    }
-
-    /// Owners of whom something changes.
-    fn listen(&self) -> broadcast::Receiver<String> {
-        self.news.subscribe()
     }
 
     /// Ends what would go on for ever. Called by the wiring when it is time to stop.
@@ -191,25 +206,13 @@ impl Manager {
 
     /// The metadata of an authorization server: UMA's where it has them, else OpenID's.
     async fn metadata_of(&self, issuer: &str) -> Result<Arc<Metadata>, Trouble> {
-        let now = self.now();
-        if let Some((until, known)) = lock(&self.metadata).get(issuer).cloned()
-            && now < until
-        {
-            return Ok(known);
-        }
-        let found = match self.client.discover(issuer).await {
-            Err(ClientError::Protocol(_)) => self.client.discover_openid(issuer).await?,
-            other => other?,
+        let fetch = async {
+            match self.client.discover(issuer).await {
+                Err(ClientError::Protocol(_)) => Ok(Arc::new(self.client.discover_openid(issuer).await?)),
+                other => Ok(Arc::new(other?)),
+            }
         };
-        let found = Arc::new(found);
-        let mut known = lock(&self.metadata);
-        if known.len() >= KEPT_AT_MOST {
-            known.retain(|_, (until, _)| now < *until);
-        }
-        if known.len() < KEPT_AT_MOST {
-            known.insert(issuer.to_owned(), (now.plus(METADATA_KEPT), found.clone()));
-        }
-        Ok(found)
+        self.metadata.get(&*self.client.clock, issuer, fetch).await
     }
 
     /// What is on its way: tasks that servers have yet to confirm. Called by the wiring every few seconds.

@@ -3,12 +3,13 @@
 //! in the browser that was sent (threat 19); then a PMT or an RMT, bound to the manager's key where that is offered.
 
 use crate::person::{BEGUN_LIFETIME, Person};
-use crate::store::{Begun, Link, Linking, Place, Registration};
+use crate::store::{Begun, Link, Linking, Place, Registration, Told};
 use crate::{Manager, Trouble, lock};
 use client::oauth::CodeRequest;
 use client::{Client, ClientError};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use types::client::{AuthMethod, ClientMetadata};
 use types::metadata::Metadata;
 use types::token::TokenResponse;
@@ -16,8 +17,27 @@ use types::token::TokenResponse;
 const UMA_POLICY: &str = "uma_policy";
 const UMA_MANAGEMENT: &str = "uma_management";
 
+/// How long a page waits for a server that is let go.
+const PAGE_WAITS: Duration = Duration::from_secs(2);
+/// Seconds before its end from which on a token is used no more; half of its life, where it lives shorter than two of these.
+const SPARE_SECONDS: i64 = 60;
+/// What a token's life is taken for where the server does not say (RFC 6749 5.1 leaves it open), and the longest that is
+/// believed.
+const UNSAID_LIFETIME_SECONDS: i64 = 300;
+const LONGEST_LIFETIME_SECONDS: i64 = 30 * 86_400;
+
+/// How long a token is used of the life that the server said; what makes no sense is as if it were not said.
+fn use_seconds(said: Option<i64>) -> i64 {
+    let lifetime = said.filter(|said| *said > 0).unwrap_or(UNSAID_LIFETIME_SECONDS).min(LONGEST_LIFETIME_SECONDS);
+    lifetime.saturating_sub(SPARE_SECONDS).max(lifetime / 2)
+}
+
 fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.into()))
+}
+
+fn not_linked() -> Trouble {
+    Trouble::Refused("this server is not linked any more".into())
 }
 
 /// An address in its one form; one at a host with a port, as laboratories have them, is taken as it is in ASCII.
@@ -45,9 +65,13 @@ fn guard_of(metadata: &Metadata) -> Result<Place, Trouble> {
 impl Manager {
     /// What this manager is at a server; it registers there at first.
     pub(crate) async fn registered_at(&self, issuer: &str) -> Result<String, Trouble> {
-        if let Some(known) = self.store.find_registration(issuer)? {
-            return Ok(known.client_id);
+        match self.store.find_registration(issuer)? {
+            Some(known) => Ok(known.client_id),
+            None => self.registrations.get(&*self.client.clock, issuer, self.register_at_server(issuer)).await,
         }
+    }
+
+    async fn register_at_server(&self, issuer: &str) -> Result<String, Trouble> {
         let metadata = self.metadata_of(issuer).await?;
         let scopes = ["openid", "profile", "email", UMA_POLICY, UMA_MANAGEMENT];
         let offered =
@@ -155,53 +179,75 @@ impl Manager {
             account,
             access_token: String::new(),
             bound: false,
-            expires: self.now(),
+            renew_from: self.now(),
             refresh_token: None,
             ended: false,
             added,
             told: None,
         };
-        let link = self.keep_tokens(&person.owner, new, authorized.tokens).await?;
+        let link = self.with_tokens(new, authorized.tokens);
+        self.store.put_link(&person.owner, &link).await?;
         self.trust_keys_anew(&person.owner, &link.id).await?;
         // without it, requests are seen a little later
         match self.ask_to_be_told(&person.owner, &link).await {
-            Ok(told) => {
-                self.store.put_link(&person.owner, &Link { told, ..link.clone() }).await?;
-            }
+            Ok(told) => self.keep_told(&person.owner, &link.id, told).await?,
             Err(trouble) => tracing::info!(%trouble, place = link.place.url(), "it will not tell of requests"),
         }
         Ok(link)
     }
 
-    async fn keep_tokens(&self, owner: &str, link: Link, tokens: TokenResponse) -> Result<Link, Trouble> {
-        let link = Link {
-            bound: tokens.token_type.eq_ignore_ascii_case("dpop"),
-            expires: self.now().plus(tokens.expires_in.unwrap_or(300)),
-            refresh_token: tokens.refresh_token.or(link.refresh_token),
-            access_token: tokens.access_token,
-            ..link
-        };
-        self.store.put_link(owner, &link).await?;
-        Ok(link)
+    /// How a server tells this desk, beside the tokens that the link has by now: asking it may have renewed them.
+    async fn keep_told(&self, owner: &str, id: &str, told: Option<Told>) -> Result<(), Trouble> {
+        self.change_link(owner, id, |link| Link { told, ..link }).await.map(drop)
     }
 
-    /// A link whose token is good for a minute at least, and the client that uses it.
+    /// One at a time renews the tokens of a link.
+    fn turn_of(&self, id: &str) -> Arc<tokio::sync::Mutex<()>> {
+        lock(&self.turns).entry(id.to_owned()).or_default().clone()
+    }
+
+    /// A server did not take this token, whatever it said of its life: the next use renews it.
+    pub(crate) async fn distrust_token(&self, owner: &str, refused: &Link) -> Result<(), Trouble> {
+        let now = self.now();
+        let distrusted = |link: Link| match link.access_token == refused.access_token {
+            true => Link { renew_from: now, ..link },
+            false => link,
+        };
+        self.change_link(owner, &refused.id, distrusted).await.map(drop)
+    }
+
+    /// The link with what a token answer says.
+    fn with_tokens(&self, link: Link, tokens: TokenResponse) -> Link {
+        Link {
+            bound: tokens.token_type.eq_ignore_ascii_case("dpop"),
+            renew_from: self.now().plus(use_seconds(tokens.expires_in)),
+            // where none comes, the one that is there stays good (RFC 6749 6)
+            refresh_token: tokens.refresh_token.filter(|token| !token.is_empty()).or(link.refresh_token),
+            access_token: tokens.access_token,
+            ..link
+        }
+    }
+
+    /// A link whose token is good for a while yet, and the client that uses it.
     pub(crate) async fn ready(&self, owner: &str, id: &str) -> Result<(Link, Client, Arc<Metadata>), Trouble> {
-        let turn = lock(&self.turns).entry(id.to_owned()).or_default().clone();
+        let turn = self.turn_of(id);
         let _held = turn.lock().await;
-        let link =
-            self.store.find_link(owner, id)?.ok_or_else(|| Trouble::Refused("this server is not linked any more".into()))?;
+        let link = self.store.find_link(owner, id)?.ok_or_else(not_linked)?;
         if link.ended {
             return refused("it no longer takes this desk's word: link it again");
         }
         let metadata = self.metadata_of(link.place.issuer()).await?;
         let client = self.client_at(link.place.issuer()).await?;
-        if link.expires > self.now().plus(60) {
+        if self.now() < link.renew_from {
             return Ok((link, client, metadata));
         }
         let Some(refresh) = &link.refresh_token else { return Err(self.end_link(owner, link).await?) };
         match client.refresh(&metadata, refresh).await {
-            Ok(tokens) => Ok((self.keep_tokens(owner, link, tokens).await?, client, metadata)),
+            Ok(tokens) => {
+                // what came is on disk before it is used: the token that it replaces may be good no more
+                let kept = self.change_link(owner, id, |link| self.with_tokens(link, tokens)).await?;
+                Ok((kept.ok_or_else(not_linked)?, client, metadata))
+            }
             Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Err(self.end_link(owner, link).await?),
             Err(error) => Err(error.into()),
         }
@@ -209,22 +255,31 @@ impl Manager {
 
     /// The server takes it no more: shown as such.
     pub(crate) async fn end_link(&self, owner: &str, link: Link) -> Result<Trouble, Trouble> {
-        self.store.put_link(owner, &Link { ended: true, ..link }).await?;
+        self.change_link(owner, &link.id, |link| Link { ended: true, ..link }).await?;
         Ok(Trouble::Refused("it no longer takes this desk's word: link it again".into()))
     }
 
-    /// Forgets a server, and gives its token back; whether that was heard matters to nobody but the server.
-    pub(crate) async fn unlink(&self, owner: &str, id: &str) -> Result<(), Trouble> {
-        if let Ok((link, client, metadata)) = self.ready(owner, id).await {
-            self.be_told_no_more(owner, &link).await;
-            let token = link.refresh_token.as_deref().unwrap_or(&link.access_token);
-            if let Err(error) = client.revoke(&metadata, token).await {
-                tracing::info!(%error, issuer = metadata.issuer, "a token could not be given back");
-            }
-        }
-        self.store.delete_link(owner, id).await?;
+    /// Forgets a server. Its token is given back, behind the page where that takes long: whether it was heard matters to
+    /// nobody but the server.
+    pub(crate) async fn unlink(self: &Arc<Self>, owner: &str, id: &str) -> Result<(), Trouble> {
+        let Some(link) = self.store.find_link(owner, id)? else { return Ok(()) };
+        self.forget_server(owner, id).await?;
         self.end_tasks(owner, id).await?;
-        self.look_again(owner);
+        let manager = self.clone();
+        let giving_back = tokio::spawn(async move { manager.give_back(&link).await });
+        let _ = tokio::time::timeout(PAGE_WAITS, giving_back).await;
         Ok(())
+    }
+
+    async fn give_back(&self, link: &Link) {
+        let issuer = link.place.issuer();
+        let given_back = async {
+            let (metadata, client) = (self.metadata_of(issuer).await?, self.client_at(issuer).await?);
+            self.be_told_no_more(link, &client, &metadata).await;
+            Ok::<_, Trouble>(client.revoke(&metadata, link.refresh_token.as_deref().unwrap_or(&link.access_token)).await?)
+        };
+        if let Err(error) = given_back.await {
+            tracing::info!(%error, issuer, "a token could not be given back");
+        }
     }
 }

@@ -3,13 +3,17 @@
 //! decides nothing (threat 31). And requests for a policy, which she answers at once.
 
 use crate::person::Person;
+use crate::share::segment;
 use crate::store::{About, Link, Place, Told};
-use crate::{Manager, Trouble};
+use crate::{Manager, PATIENCE, Trouble, lock};
+use client::Client;
+use client::api::{ApiBody, ApiCall};
 use http::Method;
 use jose::{KeySet, UnverifiedJws};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use types::linked_manager::{NOTICE, Notice, POLICY_REQUEST, PolicyRequest};
+use types::metadata::Metadata;
 
 fn refused<T>(what: &str) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.to_owned()))
@@ -36,13 +40,13 @@ impl Manager {
     }
 
     /// At unlinking; a server that does not hear it has its token taken away all the same.
-    pub(crate) async fn be_told_no_more(&self, owner: &str, link: &Link) {
-        let Some(told) = &link.told else { return };
-        let at = |metadata: &types::metadata::Metadata| {
-            metadata.linked_managers_endpoint.as_ref().map(|url| format!("{url}/{}", told.id))
-        };
-        if let Err(trouble) = self.api_at(owner, &link.id, Method::DELETE, at, None).await {
-            tracing::info!(%trouble, place = link.place.url(), "it may go on telling of requests");
+    pub(crate) async fn be_told_no_more(&self, link: &Link, client: &Client, metadata: &Metadata) {
+        let (Some(told), Some(endpoint)) = (&link.told, &metadata.linked_managers_endpoint) else { return };
+        let url = format!("{endpoint}/{}", segment(&told.id));
+        let (token, bound) = (&link.access_token, link.bound);
+        let call = ApiCall { method: Method::DELETE, url: &url, token, bound, body: ApiBody::None, patience: PATIENCE };
+        if let Err(error) = client.api(&call).await {
+            tracing::info!(%error, place = link.place.url(), "it may go on telling of requests");
         }
     }
 
@@ -96,9 +100,20 @@ impl Manager {
         Ok((request, link))
     }
 
-    /// The keys of a server; asked for each time, for a notice is rare and keys change.
-    pub(crate) async fn keys_at(&self, url: &str) -> Result<KeySet, Trouble> {
-        let set = self.client.fetch_json(url).await?;
-        KeySet::from_json(&set).ok_or_else(|| Trouble::Refused("the server has no usable keys".into()))
+    /// Whether a request for a policy is answered for the first time: what she allows is written once.
+    pub(crate) fn decides_first(&self, request: &PolicyRequest) -> bool {
+        let now = self.now();
+        let mut answered = lock(&self.answered);
+        answered.retain(|_, end| now < *end);
+        answered.insert(format!("{} {}", request.iss, request.jti), request.exp).is_none()
+    }
+
+    /// The keys of a server; asked for nearly each time, for a notice is rare and keys change.
+    pub(crate) async fn keys_at(&self, url: &str) -> Result<Arc<KeySet>, Trouble> {
+        let fetch = async {
+            let set = self.client.fetch_json(url).await?;
+            KeySet::from_json(&set).map(Arc::new).ok_or_else(|| Trouble::Refused("the server has no usable keys".into()))
+        };
+        self.keys.get(&*self.client.clock, url, fetch).await
     }
 }

@@ -19,7 +19,7 @@ mod thing;
 mod things;
 
 use crate::person::{BEGUN_LIFETIME, Person, cookie, is_own_form};
-use crate::{Manager, Trouble};
+use crate::{Caller, Manager, Trouble};
 use askama::Template;
 use axum::Router;
 use axum::body::Body;
@@ -142,6 +142,23 @@ fn page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &
 
 fn error_page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &str, what: &str) -> Response {
     page(manager, person, status, title, "", &ui::render(&ui::ErrorPage { title, what }))
+}
+
+/// Most rows of one list on a page: what a server lists may be without end.
+const LISTED_AT_MOST: usize = 200;
+
+/// The first rows of a list, and how many there are beside.
+struct First<T> {
+    rows: Vec<T>,
+    more: usize,
+}
+
+impl<T> First<T> {
+    fn of(all: impl Iterator<Item = T>) -> Self {
+        let mut all = all.fuse();
+        let rows = all.by_ref().take(LISTED_AT_MOST).collect();
+        Self { rows, more: all.count() }
+    }
 }
 
 /// To another page of ours.
@@ -302,11 +319,18 @@ async fn callback(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     let person = manager.person(&parts.headers).ok().flatten();
-    let answer = returned(&manager, &parts.headers, person.as_ref(), &query).await;
+    let caller = parts.extensions.get::<Caller>().copied();
+    let answer = returned(&manager, &parts.headers, person.as_ref(), &query, caller).await;
     shown(&manager, person.as_ref(), answer)
 }
 
-async fn returned(manager: &Arc<Manager>, headers: &HeaderMap, person: Option<&Person>, query: &Fields) -> Shown {
+async fn returned(
+    manager: &Arc<Manager>,
+    headers: &HeaderMap,
+    person: Option<&Person>,
+    query: &Fields,
+    caller: Option<Caller>,
+) -> Shown {
     let refused = |what: &str| Err(Trouble::Refused(what.to_owned()));
     let state = query.one("state");
     let brought = cookie(&manager.cookies(), headers, BEGUN)?;
@@ -323,6 +347,10 @@ async fn returned(manager: &Arc<Manager>, headers: &HeaderMap, person: Option<&P
         return refused("This was answered before, or took too long. Start again.");
     };
     match (&begun.linking, person) {
+        // anybody has such a cookie: that the log-in is asked about a code is limited before it is asked (threat 41)
+        (None, _) if !manager.callers.may_ask(caller, manager.now()) => {
+            Err(Trouble::TooMany("Too many log-ins come from your network. Try again in a minute.".into()))
+        }
         (None, _) => {
             let id = manager.finish_log_in(&begun, &query.0).await?;
             // who was logged in here before is not any more

@@ -42,6 +42,28 @@ pub(crate) struct Shared {
     pub(crate) count: usize,
     /// What could not be shared, and why.
     pub(crate) failed: Vec<String>,
+    /// What nobody has answered to yet.
+    pub(crate) on_the_way: usize,
+}
+
+impl Shared {
+    /// What a server answered for each of so many policies.
+    fn add_items(&mut self, server: &str, body: &Value, sent: usize) {
+        let items = body.as_array().map(Vec::as_slice).unwrap_or_default();
+        for item in items {
+            if item.get("status").and_then(Value::as_u64) == Some(201) {
+                self.count = self.count.saturating_add(1);
+            } else {
+                let why = item.pointer("/error/error_description").and_then(Value::as_str);
+                self.failed.push(format!("{server}: {}", why.unwrap_or("it was not taken")));
+            }
+        }
+        // one that says nothing of some has not said that they are shared
+        if items.len() < sent {
+            let silent = sent.saturating_sub(items.len());
+            self.failed.push(format!("{server}: it says nothing of {silent} of them"));
+        }
+    }
 }
 
 /// What must happen so that something is over.
@@ -125,7 +147,10 @@ impl Manager {
         let posted = at.iter().map(|(link, policies)| async {
             let mut of_server = Shared::default();
             for batch in policies.chunks(BATCH) {
-                self.post_policies(owner, link, batch, &holdings, &mut of_server).await;
+                // one that does not answer is not waited for once more
+                if self.post_policies(owner, link, batch, &holdings, &mut of_server).await.is_err() {
+                    break;
+                }
             }
             of_server
         });
@@ -137,35 +162,41 @@ impl Manager {
         Ok(shared)
     }
 
-    async fn post_policies(&self, owner: &str, link: &str, batch: &[Value], holdings: &Holdings, shared: &mut Shared) {
+    /// `Err` where the server does not answer; what came of it is in `shared` in any case.
+    async fn post_policies(
+        &self,
+        owner: &str,
+        link: &str,
+        batch: &[Value],
+        holdings: &Holdings,
+        shared: &mut Shared,
+    ) -> Result<(), Trouble> {
         let server = holdings.server(link).map_or(link, |known| known.link.place.url()).to_owned();
         // all in one commit; where something stands against one of them, each for itself
         let whole =
             |metadata: &types::metadata::Metadata| metadata.policy_endpoint.as_ref().map(|url| format!("{url}?atomic=true"));
-        match self.api_at(owner, link, Method::POST, whole, Some(&json!(batch))).await {
+        let each = |metadata: &types::metadata::Metadata| metadata.policy_endpoint.clone();
+        let posted = match self.api_at(owner, link, Method::POST, whole, Some(&json!(batch))).await {
             Ok(answer) if answer.status == 201 => {
                 shared.count = shared.count.saturating_add(batch.len());
-                return;
+                return Ok(());
             }
-            Ok(answer) if answer.status == 400 => {}
-            Ok(answer) => return shared.failed.push(format!("{server}: {}", answer.refusal())),
-            Err(trouble) => return shared.failed.push(format!("{server}: {trouble}")),
-        }
-        let each = |metadata: &types::metadata::Metadata| metadata.policy_endpoint.clone();
-        match self.api_at(owner, link, Method::POST, each, Some(&json!(batch))).await {
+            Ok(answer) if answer.status == 400 => self.api_at(owner, link, Method::POST, each, Some(&json!(batch))).await,
+            other => other,
+        };
+        match posted {
             Ok(answer) if answer.status == 200 => {
-                for item in answer.body.as_array().into_iter().flatten() {
-                    match item.get("status").and_then(Value::as_u64) {
-                        Some(201) => shared.count = shared.count.saturating_add(1),
-                        _ => {
-                            let why = item.pointer("/error/error_description").and_then(Value::as_str);
-                            shared.failed.push(format!("{server}: {}", why.unwrap_or("it was not taken")));
-                        }
-                    }
-                }
+                shared.add_items(&server, &answer.body, batch.len());
+                Ok(())
             }
-            Ok(answer) => shared.failed.push(format!("{server}: {}", answer.refusal())),
-            Err(trouble) => shared.failed.push(format!("{server}: {trouble}")),
+            Ok(answer) => {
+                shared.failed.push(format!("{server}: {}", answer.refusal()));
+                Ok(())
+            }
+            Err(trouble) => {
+                shared.failed.push(format!("{server}: {trouble}"));
+                Err(trouble)
+            }
         }
     }
 
@@ -180,9 +211,13 @@ impl Manager {
     ) -> Result<ApiAnswer, Trouble> {
         let (link, client, metadata) = self.ready(owner, link).await?;
         let url = endpoint(&metadata).ok_or_else(|| Trouble::Refused("this server does not offer that".into()))?;
-        let body = body.map_or(ApiBody::None, ApiBody::Json);
+        let (body, changes) = (body.map_or(ApiBody::None, ApiBody::Json), method != Method::GET);
         let call = ApiCall { method, url: &url, token: &link.access_token, bound: link.bound, body, patience: PATIENCE };
-        Ok(client.api(&call).await?)
+        let answer = client.api(&call).await;
+        if changes {
+            self.count_change(owner, &link.id);
+        }
+        Ok(answer?)
     }
 
     /// Withdraws shares: what she signed by her ledger, whatever a server lists; what a server alone says at that server.
@@ -197,9 +232,11 @@ impl Manager {
         let holdings = self.holdings(owner)?;
         let mut ending = holdings.ending(&holdings.shares_of(who));
         for (known, request) in holdings.approved_for(who) {
-            let Some(endpoint) = &known.snapshot.access_requests_endpoint else { continue };
             let what = format!("{}: an approved request", who.name());
-            ending.wanted.push(deletion(known, what, format!("{endpoint}/{}", segment(request.id.as_str()))));
+            ending.wanted.push(match &known.snapshot.access_requests_endpoint {
+                Some(endpoint) => deletion(known, what, format!("{endpoint}/{}", segment(request.id.as_str()))),
+                None => Wanted { method: Method::DELETE, ..unheard(known.link.place.url(), what) },
+            });
         }
         self.ask_and_end(owner, ending.wanted, &ending.words).await
     }
@@ -321,18 +358,20 @@ impl Holdings {
     /// A policy that a server lists ends at that server, which alone knows of it; a delegate's word also where things are kept.
     fn end_listed(&self, name: &str, share: &Share, listed: &ListedPolicy) -> Vec<Wanted> {
         let about = format!("{}: {name}", share.who.name());
-        let known = self.server(&listed.link);
-        let mut wanted = Vec::new();
-        if let Some((known, endpoint)) = known.and_then(|known| Some((known, known.snapshot.policy_endpoint.as_ref()?))) {
-            wanted.push(deletion(known, about.clone(), format!("{endpoint}/{}", segment(share.id.as_str()))));
-        }
+        let known = self.server(&listed.link).and_then(|known| Some((known, known.snapshot.policy_endpoint.as_ref()?)));
+        let mut wanted = vec![match known {
+            Some((known, endpoint)) => deletion(known, about.clone(), format!("{endpoint}/{}", segment(share.id.as_str()))),
+            // nobody can be asked: that is said, and not passed over
+            None => Wanted { method: Method::DELETE, ..unheard(&share.place, about.clone()) },
+        }];
         let Some(word) = &listed.by_delegate else { return wanted };
         for url in &word.keepers {
-            let Some(known) = self.keeper(url) else { continue };
-            let Place::ResourceServer { management, .. } = &known.link.place else { continue };
             let mut told = unheard(url, format!("{about}, signed for you"));
-            (told.link, told.url) = (known.link.id.clone(), format!("{management}/my-withdrawn-tokens"));
-            told.body = Some(json!({"jti": word.jti, "exp": word.exp}));
+            let keeper = self.keeper(url).and_then(|known| Some((known, known.management()?)));
+            if let Some((known, management)) = keeper {
+                (told.link, told.url) = (known.link.id.clone(), format!("{management}/my-withdrawn-tokens"));
+                told.body = Some(json!({"jti": word.jti, "exp": word.exp}));
+            }
             wanted.push(told);
         }
         wanted

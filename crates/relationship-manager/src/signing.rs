@@ -1,22 +1,22 @@
 //! Shares by the owner's own word: resource owner tokens (protocol.md 3). What will be signed is made first and shown
 //! whole; then exactly that is signed, once. And her credential, registered at her servers with proof.
 
+mod posting;
+
 use crate::holdings::{Holdings, Known, Thing, Who};
-use crate::ledger::{Said, Word, id_of, word_of};
+use crate::ledger::{Said, Word, word_of};
 use crate::person::Person;
 use crate::share::{Shared, Sharing, deletion, segment};
 use crate::store::Place;
 use crate::vault::OpenKey;
 use crate::{Manager, PATIENCE, Trouble, lock};
 use client::api::{ApiBody, ApiCall};
-use futures_util::StreamExt;
-use futures_util::stream;
 use http::Method;
 use jose::delegation::TYPE as DELEGATION;
 use jose::resource_owner_token::TYPE;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use types::credential::PROOF_TYPE;
 use types::metadata::Metadata;
 use types::{ScopeSet, Timestamp};
@@ -27,8 +27,8 @@ pub(crate) const LIFETIME: i64 = 90 * 86_400;
 const SHOWN_FOR: i64 = 900;
 /// Most that is kept of one owner at a time.
 const SHOWN_AT_ONCE: usize = 20;
-/// How many are posted at once.
-const AT_ONCE: usize = 16;
+/// How long a page waits for those who are to have what she signed.
+const PAGE_WAITS: Duration = Duration::from_secs(5);
 
 /// What is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,20 @@ pub(crate) enum Form {
 
 impl Form {
     /// `typ`, media type, and where it is posted.
-    fn parts(self, metadata: &Metadata) -> (&'static str, &'static str, Option<&String>) {
+    pub(crate) fn parts(self, metadata: &Metadata) -> (&'static str, &'static str, Option<&String>) {
         match self {
             Self::ResourceOwnerToken => (TYPE, "application/rot+jwt", metadata.policy_endpoint.as_ref()),
             Self::SelfIssued => ("JWT", "application/jwt", None),
             Self::Delegation => (DELEGATION, "application/delegation+jwt", metadata.delegations_endpoint.as_ref()),
         }
     }
+}
+
+/// What was shown, with her signature.
+#[derive(Clone)]
+pub(crate) struct SignedDraft {
+    pub(crate) draft: Draft,
+    pub(crate) word: Word,
 }
 
 /// A token that is shown, and not signed yet.
@@ -152,49 +159,22 @@ impl Manager {
         (id, prepared)
     }
 
-    /// Signs exactly what was shown, once; keeps it in her ledger, and then posts it. What a server does not take is taken
-    /// back at once: it has left the desk, and is nobody's to use.
+    /// Signs exactly what was shown, once; keeps it in her ledger, and then posts it, also when she leaves the page
+    /// (`posting`). What has not been answered after a while is said to be on its way.
     pub(crate) async fn sign(self: &Arc<Self>, person: &Person, id: &str, key: &OpenKey) -> Result<Shared, Trouble> {
         let prepared = self.take_shown(person, id)?;
         let now = self.now();
-        let signed: Result<Vec<(Draft, Word)>, Trouble> =
-            prepared.drafts.into_iter().map(|draft| draft.sign(key, now).map(|word| (draft, word))).collect();
-        let signed = signed?;
-        let words: Vec<Word> = signed.iter().map(|(_, word)| word.clone()).collect();
+        let sign = |draft: Draft| draft.sign(key, now).map(|word| SignedDraft { draft, word });
+        let signed: Vec<SignedDraft> = prepared.drafts.into_iter().map(sign).collect::<Result<_, _>>()?;
+        let words: Vec<Word> = signed.iter().map(|one| one.word.clone()).collect();
         self.store.put_words(&person.owner, &words, now).await?;
         self.look_again(&person.owner);
-        let post = |(draft, word): &(Draft, Word)| {
-            let (draft, text, owner) = (draft.clone(), word.text.clone(), person.owner.clone());
-            async move {
-                let posted = self.post_signed(&owner, &draft, &text).await;
-                let outcome = posted.map(|()| draft.replaces).map_err(|trouble| format!("{}: {trouble}", draft.name));
-                (id_of(&text), outcome)
-            }
-        };
-        let outcomes: Vec<_> = stream::iter(&signed).map(post).buffer_unordered(AT_ONCE).collect().await;
-        let (mut shared, mut renewed, mut kept_old) = (Shared::default(), BTreeSet::new(), BTreeSet::new());
-        let mut over = Vec::new();
-        for (word, outcome) in outcomes {
-            match outcome {
-                Ok(replaced) => {
-                    shared.count = shared.count.saturating_add(1);
-                    renewed.extend(replaced);
-                }
-                Err(what) => {
-                    kept_old.extend(
-                        signed.iter().filter(|(_, one)| id_of(&one.text) == word).filter_map(|(draft, _)| draft.replaces.clone()),
-                    );
-                    shared.failed.push(what);
-                    over.push(word);
-                }
-            }
+        let posting = tokio::spawn(self.clone().post_all(person.owner.clone(), signed));
+        match tokio::time::timeout(PAGE_WAITS, posting).await {
+            Ok(Ok(posted)) => posted,
+            Ok(Err(_)) => Err(Trouble::Refused("What you signed could not be posted. See what stands among your things.".into())),
+            Err(_) => Ok(Shared { on_the_way: words.len(), ..Shared::default() }),
         }
-        // where every new one stands, the old one may go
-        over.extend(renewed.into_iter().filter(|old| !kept_old.contains(old)));
-        self.withdraw_words(&person.owner, &over).await?;
-        let links: BTreeSet<String> = signed.into_iter().map(|(draft, _)| draft.link).collect();
-        self.read_servers(&person.owner, links).await;
-        Ok(shared)
     }
 
     /// Signs what was shown, once, for her browser to carry: the token, and where to.
@@ -218,16 +198,6 @@ impl Manager {
                 "What you were shown is too old, or was signed before. Go back, and look at it again.".into(),
             )),
         }
-    }
-
-    async fn post_signed(&self, owner: &str, draft: &Draft, text: &str) -> Result<(), Trouble> {
-        let (link, client, metadata) = self.ready(owner, &draft.link).await?;
-        let (_, media, url) = draft.form.parts(&metadata);
-        let url = url.ok_or_else(|| Trouble::Refused("this server does not take that".into()))?;
-        let body = ApiBody::Compact(media, text);
-        let call = ApiCall { method: Method::POST, url, token: &link.access_token, bound: link.bound, body, patience: PATIENCE };
-        let answer = client.api(&call).await?;
-        if answer.status == 201 { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
     }
 
     /// Registers her key where her word is to count: what came of it at each server that does not have it yet.

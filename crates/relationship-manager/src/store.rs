@@ -6,6 +6,8 @@ mod ledger;
 mod task;
 mod vault;
 
+pub(crate) use task::OwnersServer;
+
 use client::oauth::CodeFlow;
 use database::{Batch, Column, Database, Index, Kind, Memory, Migrations, OpenError, Operation, Row, Scan, Sqlite, Table, Value};
 use jose::seal::SealingKey;
@@ -13,6 +15,7 @@ use jose::{Randomness, SystemRandomness};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::Mutex;
 use types::Timestamp;
 
 const fn text(name: &'static str) -> Column {
@@ -43,6 +46,12 @@ static TASK: Table = Table {
     indexes: &[Index { name: "task_by_due", columns: &[2], unique: false }],
 };
 
+static TABLES: [&Table; 11] =
+    [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &NOTICE, &VAULT, &VAULT_PASSKEY, &SNAPSHOT, &LEDGER, &TASK];
+
+/// The secret that is none: it opens with the key of the store, and with no other.
+const KEY_CHECK: &str = "key check";
+
 /// What a seal for browsers is for: no row's, and no row is one.
 const IN_BROWSER: &[u8] = b"in a browser";
 
@@ -66,6 +75,19 @@ static MIGRATIONS: Migrations = Migrations(&[
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the manager's store does not answer: try again in a moment")]
 pub struct StoreAway;
+
+/// Why a store is not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreClosed {
+    #[error(
+        "the manager's store was sealed with another key: restore the key file that goes with the store (nothing was changed)"
+    )]
+    OtherKey,
+    #[error("in the manager's store a row of `{0}` does not open, and others do: restore the store from a backup")]
+    Broken(&'static str),
+    #[error(transparent)]
+    Away(#[from] StoreAway),
+}
 
 /// Somebody who is logged in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -149,7 +171,9 @@ pub(crate) struct Link {
     pub(crate) access_token: String,
     /// Whether it is bound to the manager's key.
     pub(crate) bound: bool,
-    pub(crate) expires: Timestamp,
+    /// From then on it is renewed before it is used.
+    #[serde(alias = "expires")]
+    pub(crate) renew_from: Timestamp,
     pub(crate) refresh_token: Option<String>,
     /// The server takes it no more: link it again.
     pub(crate) ended: bool,
@@ -183,6 +207,8 @@ pub(crate) struct Registration {
 pub struct Store {
     database: Database,
     key: SealingKey,
+    /// What waits for its turn, once somebody has looked.
+    due: Mutex<Option<task::DueTasks>>,
 }
 
 fn away(error: impl std::fmt::Display) -> StoreAway {
@@ -193,11 +219,11 @@ fn away(error: impl std::fmt::Display) -> StoreAway {
 impl Store {
     /// `key` seals what is kept.
     pub fn in_memory(key: SealingKey) -> Self {
-        Self { database: Database::Memory(Memory::default()), key }
+        Self { database: Database::Memory(Memory::default()), key, due: Mutex::default() }
     }
 
     pub fn open(path: &Path, key: SealingKey) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?), key })
+        Ok(Self { database: Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?), key, due: Mutex::default() })
     }
 
     async fn write(&self, operations: Vec<Operation>) -> Result<(), StoreAway> {
@@ -220,10 +246,13 @@ impl Store {
         serde_json::from_slice(&self.key.open(&jose::base64url::decode(text)?, IN_BROWSER)?).ok()
     }
 
+    fn plain(&self, table: &Table, row: &Row) -> Option<Vec<u8>> {
+        row.last().and_then(Value::as_blob).and_then(|sealed| self.key.open(sealed, table.name.as_bytes()))
+    }
+
     /// What is there and does not open is an error: whoever took it for absent would make keys anew and forget withdrawals.
     fn opened<T: DeserializeOwned>(&self, table: &Table, row: &Row) -> Result<T, StoreAway> {
-        let sealed = row.last().and_then(Value::as_blob);
-        let plain = sealed.and_then(|sealed| self.key.open(sealed, table.name.as_bytes()));
+        let plain = self.plain(table, row);
         let closed = || format!("a row of `{}` does not open: is this the key file that goes with the store?", table.name);
         serde_json::from_slice(&plain.ok_or_else(closed).map_err(away)?).map_err(away)
     }
@@ -236,6 +265,27 @@ impl Store {
         let scan = Scan { table, index: None, prefix, after: None, descending: false, limit: usize::MAX };
         let rows = self.database.scan(&scan).map_err(away)?;
         rows.into_iter().map(|row| self.opened(table, &row).map(|value| (row, value))).collect()
+    }
+
+    /// Whether this is the key that the store was sealed with; a store of before there was such a check gets one, where
+    /// everything in it opens. Nothing else is written: with another key, nothing at all.
+    pub(crate) async fn check_key(&self) -> Result<(), StoreClosed> {
+        let name = Value::from(KEY_CHECK);
+        match self.database.get(&SECRET, std::slice::from_ref(&name)).map_err(away)? {
+            Some(row) => self.opened::<Vec<u8>>(&SECRET, &row).map(drop).map_err(|_| StoreClosed::OtherKey),
+            None => {
+                for table in TABLES {
+                    let all = Scan { table, index: None, prefix: &[], after: None, descending: false, limit: usize::MAX };
+                    let rows = self.database.scan(&all).map_err(away)?;
+                    let opens = |row: &Row| self.plain(table, row).is_some();
+                    if !rows.iter().all(opens) {
+                        return Err(if rows.iter().any(opens) { StoreClosed::Broken(table.name) } else { StoreClosed::OtherKey });
+                    }
+                }
+                let row = vec![name, self.sealed(&SECRET, &KEY_CHECK.as_bytes())?];
+                Ok(self.write(vec![Operation::Put { table: &SECRET, row }]).await?)
+            }
+        }
     }
 
     /// A secret of the manager's own; made at first.
@@ -334,56 +384,4 @@ pub(crate) fn new_id(randomness: &dyn Randomness) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Row 40: the desk with another key file, or a broken row.
-    #[tokio::test]
-    async fn threat_40_s22_what_does_not_open_at_the_desk_is_not_absent() {
-        let mut store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
-        let first = store.secret("signing-key", || Some(vec![1])).await.unwrap();
-        store.put_about("sub", &About { owner: "alice".into(), link: "l".into() }).await.unwrap();
-        let session = Session { owner: "alice".into(), name: "Alice".into(), expires: Timestamp(9) };
-        store.put_session("s", &session, Timestamp(0)).await.unwrap();
-        let task: crate::task::Task = serde_json::from_value(serde_json::json!({"id": "t", "owner": "alice", "group": "g",
-            "what": "withdraw", "link": "l", "server": "s", "method": "DELETE", "url": "u", "body": null, "created": 0,
-            "standing": {"waiting": {"why": null}}, "tries": 0}))
-        .unwrap();
-        store.put_tasks(&[task], Timestamp(0)).await.unwrap();
-        store.put_key("alice", "did:key:z", &"her key").await.unwrap();
-        let right = std::mem::replace(&mut store.key, SealingKey::new(&[2; 32]).unwrap());
-        assert_eq!(store.secret("signing-key", || Some(vec![2])).await, Err(StoreAway), "no key is made over one that is there");
-        assert_eq!(store.find_about("sub"), Err(StoreAway));
-        assert!(store.find_session("s").is_err() && store.list_tasks("alice").is_err());
-        assert!(store.list_keys::<String>("alice").is_err());
-        assert_eq!(store.find_about("another"), Ok(None), "what is absent is absent");
-        store.key = right;
-        assert_eq!(store.secret("signing-key", || Some(vec![2])).await, Ok(first));
-        assert_eq!(store.list_due_tasks(Timestamp(10), 10, |_| false).unwrap().len(), 1);
-    }
-
-    /// A log-in of nobody is kept by the browser alone, which can neither read nor change it, nor bring a row for it.
-    #[tokio::test]
-    async fn threat_41_s17_what_a_browser_keeps_is_sealed() {
-        let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
-        let about = About { owner: "alice".into(), link: "l".into() };
-        let sealed = store.sealed_for_browser(&about).unwrap();
-        assert!(!sealed.contains("alice") && store.opened_from_browser::<About>(&sealed) == Some(about.clone()));
-        let Value::Blob(row) = store.sealed(&NOTICE, &about).unwrap() else { panic!() };
-        for other in [jose::base64url::encode(row), format!("{sealed}A"), String::new(), "rubbish".into()] {
-            assert_eq!(store.opened_from_browser::<About>(&other), None, "{other}");
-        }
-        let other = Store::in_memory(SealingKey::new(&[2; 32]).unwrap());
-        assert_eq!(other.opened_from_browser::<About>(&sealed), None);
-    }
-
-    #[test]
-    fn tables_are_as_the_migration_makes_them() {
-        for table in [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &NOTICE, &VAULT, &VAULT_PASSKEY, &SNAPSHOT, &LEDGER, &TASK]
-        {
-            let script = MIGRATIONS.0.join("\n");
-            let line = script.lines().find(|line| line.contains(&format!("TABLE {} ", table.name))).unwrap();
-            assert!(table.columns.iter().all(|column| line.contains(column.name)), "{}", table.name);
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //! tried again with growing pauses, also after a restart; the owner sees who has not confirmed yet.
 
 use crate::ledger::Word;
-use crate::store::Link;
+use crate::store::{Link, OwnersServer};
 use crate::{Manager, PATIENCE, Trouble, lock};
 use client::api::{ApiBody, ApiCall};
 use futures_util::StreamExt;
@@ -29,6 +29,7 @@ const SHOWN_UNHEARD: i64 = crate::signing::LIFETIME;
 /// Most that one look tends of each server.
 const TENDED_OF_EACH: usize = 200;
 const NOT_LINKED: &str = "this server is not linked, so nobody can tell it: link it, and it is told";
+const ENDED: &str = "this server takes this desk's word no more: link it again, and it is told";
 const UNLINKED: &str = "you unlinked this server before it confirmed: it may still let somebody in by it";
 
 /// Where a task stands.
@@ -73,6 +74,12 @@ pub(crate) struct Task {
     /// The word in her ledger whose end it tells of.
     #[serde(default)]
     word: Option<String>,
+}
+
+/// A task after a try, and whether its server said anything.
+struct Tried {
+    task: Task,
+    is_answered: bool,
 }
 
 /// What a task asks.
@@ -173,34 +180,36 @@ impl Manager {
 
     /// Each server for itself, so that none holds up another; one that is being asked already has its turn later.
     fn start(self: &Arc<Self>, tasks: Vec<Task>) -> Vec<JoinHandle<()>> {
-        let mut servers: BTreeMap<(String, String), Vec<Task>> = BTreeMap::new();
+        let mut servers: BTreeMap<OwnersServer, Vec<Task>> = BTreeMap::new();
         for task in tasks {
-            servers.entry((task.owner.clone(), task.link.clone())).or_default().push(task);
+            servers.entry(OwnersServer::of(&task)).or_default().push(task);
         }
-        let free = |(server, _): &((String, String), Vec<Task>)| lock(&self.tending).insert(server.clone());
-        let start = |(server, tasks): ((String, String), Vec<Task>)| {
+        let free = |(server, _): &(OwnersServer, Vec<Task>)| lock(&self.tending).insert(server.clone());
+        let start = |(server, tasks): (OwnersServer, Vec<Task>)| {
             let manager = self.clone();
             tokio::spawn(async move {
                 manager.try_server(tasks).await;
+                manager.count_change(&server.owner, &server.link);
                 lock(&manager.tending).remove(&server);
-                manager.read_server(&server.0, &server.1).await;
+                manager.read_server(&server.owner, &server.link).await;
             })
         };
         servers.into_iter().filter(free).map(start).collect()
     }
 
-    /// The tasks of one server. Where it does not answer the first, the others need not wait for it, too.
+    /// The tasks of one server. Where it does not answer the first, the others need not wait for it, too; where it answers
+    /// that it cannot do one, it may well do another.
     async fn try_server(self: &Arc<Self>, tasks: Vec<Task>) {
         let mut rest = tasks.into_iter();
         let Some(first) = rest.next() else { return };
-        let first = self.try_one(first).await;
+        let Tried { task: first, is_answered } = self.try_one(first).await;
         let standing = first.standing.clone();
         self.keep(vec![first]).await;
-        if matches!(standing, Standing::Waiting { .. }) {
+        if !is_answered {
             let missed = |task: Task| Task { standing: standing.clone(), tries: task.tries.saturating_add(1), ..task };
             return self.keep(rest.map(missed).collect()).await;
         }
-        let each = |task: Task| async { self.keep(vec![self.try_one(task).await]).await };
+        let each = |task: Task| async { self.keep(vec![self.try_one(task).await.task]).await };
         stream::iter(rest).for_each_concurrent(AT_ONCE, each).await;
     }
 
@@ -212,9 +221,11 @@ impl Manager {
         }
     }
 
-    async fn try_one(self: &Arc<Self>, task: Task) -> Task {
+    async fn try_one(self: &Arc<Self>, task: Task) -> Tried {
         let tries = task.tries.saturating_add(1);
-        let standing = match self.call(&task).await {
+        let answer = self.call(&task).await;
+        let is_answered = !matches!(answer, Err(Trouble::Away(_) | Trouble::Store(_)));
+        let standing = match answer {
             Ok(200..=299) => Standing::Confirmed { at: self.now() },
             // what is to be gone is not there
             Ok(404 | 410) if task.method == "DELETE" => Standing::Confirmed { at: self.now() },
@@ -222,17 +233,35 @@ impl Manager {
                 Standing::Refused { why: format!("it answered HTTP {status}") }
             }
             Ok(status) => Standing::Waiting { why: Some(format!("it answered HTTP {status}")) },
-            Err(trouble) => Standing::Waiting { why: Some(trouble.to_string()) },
+            Err(trouble) => match self.find_end(&task) {
+                Some(why) => Standing::Unheard { why: why.to_owned() },
+                None => Standing::Waiting { why: Some(trouble.to_string()) },
+            },
         };
-        Task { standing, tries, ..task }
+        Tried { task: Task { standing, tries, ..task }, is_answered }
+    }
+
+    /// Why a task's server cannot be asked any more, where that is so.
+    fn find_end(&self, task: &Task) -> Option<&'static str> {
+        match self.store.find_link(&task.owner, &task.link) {
+            Ok(None) => Some(UNLINKED),
+            Ok(Some(link)) if link.ended => Some(ENDED),
+            // it may be asked again
+            _ => None,
+        }
     }
 
     async fn call(&self, task: &Task) -> Result<u16, Trouble> {
         let (link, client, _) = self.ready(&task.owner, &task.link).await?;
-        let method = Method::from_bytes(task.method.as_bytes()).unwrap_or(Method::DELETE);
+        let unreadable = |_| Trouble::Refused(format!("`{}` is no method: nothing was asked", task.method));
+        let method = Method::from_bytes(task.method.as_bytes()).map_err(unreadable)?;
         let body = task.body.as_ref().map_or(ApiBody::None, ApiBody::Json);
         let call = ApiCall { method, url: &task.url, token: &link.access_token, bound: link.bound, body, patience: PATIENCE };
-        Ok(client.api(&call).await?.status)
+        let status = client.api(&call).await?.status;
+        if status == 401 {
+            self.distrust_token(&task.owner, &link).await?;
+        }
+        Ok(status)
     }
 
     /// Those whose time has come: of each server some, so that one which hangs does not take all the places.

@@ -224,6 +224,7 @@ fn stamped(mut request: Request<Body>, peer: IpAddr, trusted: &[IpAddr]) -> Requ
     let address = client_address(peer, request.headers(), trusted);
     request.extensions_mut().insert(PeerAddress(address));
     request.extensions_mut().insert(Caller(address));
+    request.extensions_mut().insert(relationship_manager::Caller(address));
     if is_trusted(peer, trusted) {
         request.extensions_mut().insert(FromTrustedProxy);
     }

@@ -1,6 +1,6 @@
 //! The list of things in the making: what each server says, put together by whose word counts.
 
-use super::{Basis, DelegatesWord, Doubt, Guard, Known, ListedPolicy, Share, Thing, key_of};
+use super::{Basis, DelegatesWord, Doubt, Guard, Known, ListedPolicy, Share, Thing, Who, key_of};
 use crate::ledger::{Hers, Ledger, Said, scopes_for};
 use crate::store::Place;
 use crate::sync::Guarded;
@@ -26,9 +26,9 @@ pub(super) struct Joint {
     at_server: HashMap<(String, OwnResourceId), usize>,
     /// Things that she signed for, and that no linked server lists.
     only_signed: HashMap<(String, OwnResourceId), usize>,
-    /// Resource servers that are linked, and those of them that have answered.
+    /// Resource servers that are linked, and of those that have answered when the reading began.
     keepers: HashSet<String>,
-    answered: HashSet<String>,
+    answered: HashMap<String, i64>,
     /// Authorization servers that are linked, and those that keep to the bare standard.
     linked: HashSet<String>,
     plain: HashSet<String>,
@@ -42,7 +42,7 @@ impl Joint {
             match &known.link.place {
                 Place::ResourceServer { .. } => {
                     if known.snapshot.answered.is_some() {
-                        joint.answered.insert(url.clone());
+                        joint.answered.insert(url.clone(), known.snapshot.begun);
                     }
                     joint.keepers.insert(url);
                 }
@@ -132,7 +132,8 @@ impl Joint {
     }
 
     /// What an authorization server says it guards: the keeper's word, where the keeper is linked, or a doubt.
-    pub(super) fn guarded(&mut self, issuer: &str, link: &str, guarded: &Guarded) {
+    pub(super) fn guarded(&mut self, known: &Known, guarded: &Guarded) {
+        let (issuer, link) = (known.link.place.url(), known.link.id.as_str());
         let named = (issuer.to_owned(), guarded.id.clone());
         let server = guarded.resource_server.as_str();
         let page = guarded.user_access_policy_uri.clone().filter(|page| client::uma::is_within(page, issuer));
@@ -144,8 +145,9 @@ impl Joint {
             return;
         }
         if self.keepers.contains(server) {
-            // before it has answered once, nobody knows what it would say
-            if self.answered.contains(server) {
+            // before it has answered to this, nobody knows what it would say
+            let has_answered = |begun: &i64| known.snapshot.has_listed_before(guarded.id.as_str(), *begun);
+            if self.answered.get(server).is_some_and(has_answered) {
                 self.contradict(issuer, guarded);
             }
             return;
@@ -202,17 +204,23 @@ impl Joint {
     /// Where the keeper names a guard that is linked, and that guard does not know of it.
     pub(super) fn miss_guards(&mut self, servers: &[Known]) {
         let answered = |known: &&Known| known.link.place.is_guard() && known.snapshot.answered.is_some();
-        let answered: HashSet<&str> = servers.iter().filter(answered).map(|known| known.link.place.url()).collect();
+        let read = servers.iter().filter(answered).map(|known| (known.link.place.url(), known.snapshot.begun));
+        let read: HashMap<&str, i64> = read.collect();
+        let keepers = servers.iter().filter(|known| known.link.place.is_keeper());
+        let keepers: HashMap<&str, &Known> = keepers.map(|known| (known.link.place.url(), known)).collect();
         let mut missed = Vec::new();
         for (at, thing) in self.things.iter().enumerate().filter(|(_, thing)| thing.is_vouched) {
+            let Some(keeper) = keepers.get(thing.server.as_str()) else { continue };
             let active = |guard: &&Guard| guard.state == RegistrationState::Active && guard.link.is_none();
-            for guard in thing.guards.iter().filter(active).filter(|guard| answered.contains(guard.issuer.as_str())) {
+            // one that has not been read since the keeper first said so has not answered to it
+            let is_asked = |guard: &&Guard| {
+                let registration = guard.registration.as_deref().unwrap_or_default();
+                read.get(guard.issuer.as_str()).is_some_and(|begun| keeper.snapshot.has_listed_before(registration, *begun))
+            };
+            for guard in thing.guards.iter().filter(active).filter(is_asked) {
                 let (name, place) = (&thing.name, words::place(&guard.issuer));
-                missed.push((
-                    thing.server.clone(),
-                    at,
-                    format!("says that {place} guards “{name}”; that server does not say so"),
-                ));
+                let words = format!("says that {place} guards “{name}”; that server does not say so");
+                missed.push((thing.server.clone(), at, words));
             }
         }
         for (server, at, words) in missed {
@@ -272,7 +280,8 @@ impl Joint {
     }
 
     /// A policy that no word of hers stands behind.
-    pub(super) fn policy(&mut self, issuer: &str, link: &str, policy: &PolicyDocument, hers: &Hers) {
+    pub(super) fn policy(&mut self, known: &Known, policy: &PolicyDocument, hers: &Hers) {
+        let (issuer, link) = (known.link.place.url(), known.link.id.as_str());
         let at = match (&policy.resource_id, &policy.resource_server, &policy.own_id) {
             (Some(id), ..) => self.at_guard.get(&(issuer.to_owned(), id.clone())),
             (None, Some(server), Some(own_id)) => self.at_server.get(&(server.as_str().to_owned(), own_id.clone())),
@@ -283,16 +292,22 @@ impl Joint {
             let keepers = token.resources.iter().map(|one| one.resource_server.as_str().to_owned()).collect();
             DelegatesWord { jti: token.jti.clone(), exp: token.exp, keepers }
         });
+        let partly_read = known.snapshot.partly_read.contains(id);
+        let who = match words::who(&policy.required_claims) {
+            Who::Anyone if partly_read => Who::Other("Whoever meets conditions that this desk cannot read".to_owned()),
+            who => who,
+        };
         thing.shares.push(Share {
             id: id.clone(),
             place: issuer.to_owned(),
-            who: words::who(&policy.required_claims),
+            who,
             scopes: policy.resource_scopes.clone(),
             until: policy.expires_at,
             clients: policy.client_id.iter().map(|client| readable(client.as_str())).collect(),
             delegated: policy.delegation.is_some(),
             basis: Basis::Listed(Box::new(ListedPolicy {
                 link: link.to_owned(),
+                partly_read,
                 not_signed: policy.authority.is_some() && by_delegate.is_none(),
                 by_delegate,
                 policy: policy.clone(),

@@ -9,7 +9,7 @@ fn link(id: &str, place: Place) -> Link {
         account: None,
         access_token: String::new(),
         bound: false,
-        expires: Timestamp(0),
+        renew_from: Timestamp(0),
         refresh_token: None,
         ended: false,
         added: Timestamp(0),

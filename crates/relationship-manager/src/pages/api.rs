@@ -145,13 +145,14 @@ pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Respo
 pub(super) async fn withdrawn(manager: &Arc<Manager>, person: &Person) -> Result<Value, Trouble> {
     let all = manager.list_tasks(&person.owner).await?;
     let all = all.iter().map(|task| {
-            let state = match &task.standing {
-                Standing::Waiting { .. } => "waiting",
-                Standing::Confirmed { .. } => "confirmed",
-                Standing::Refused { .. } => "refused",
-                Standing::Unheard { .. } => "not_told",
-            };
-            json!({"id": task.id, "group": task.group, "what": task.what, "server": task.server, "created": task.created, "state": state})
-        });
+        let (state, why) = match &task.standing {
+            Standing::Waiting { why } => ("waiting", why.as_ref()),
+            Standing::Confirmed { .. } => ("confirmed", None),
+            Standing::Refused { why } => ("refused", Some(why)),
+            Standing::Unheard { why } => ("not_told", Some(why)),
+        };
+        json!({"id": task.id, "group": task.group, "what": task.what, "server": task.server, "created": task.created,
+            "state": state, "why": why})
+    });
     Ok(json!(all.collect::<Vec<_>>()))
 }

@@ -207,6 +207,9 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
                 "This is about something else than you were shown. Go back, and look at it again.".into(),
             ));
         }
+        if !manager.decides_first(&asked) {
+            return Err(Trouble::Refused("You have answered this already. Go back to the application.".into()));
+        }
         match fields.one("prepared") {
             "" => write(manager, person, fields, &Written { asked: &asked, link: &link, about: &about }).await?,
             prepared => {

@@ -3,7 +3,7 @@
 use super::keys::{ToBeSigned, brought};
 use super::sharing::chosen;
 use super::things::{host_of, troubles};
-use super::{Desk, Fields, Shown, at_desk, page, posted, see_other};
+use super::{Desk, Fields, First, Shown, at_desk, page, posted, see_other};
 use crate::delegating::Delegating;
 use crate::holdings::{Holdings, Known};
 use crate::ledger::{Said, Word};
@@ -45,9 +45,9 @@ struct DelegationsPage<'a> {
     keys: Vec<&'a str>,
     has_key: bool,
     failed: Vec<String>,
-    rows: Vec<Row>,
+    listed: First<Row>,
     servers: Vec<Server>,
-    for_others: Vec<String>,
+    for_others: First<String>,
     /// Whether she may share for one of them.
     shares: bool,
     troubles: Vec<String>,
@@ -132,7 +132,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
     let rows = signed.chain(listed);
     let others = holdings.servers.iter().flat_map(|known| {
         let place = host_of(known.link.place.url());
-        known.snapshot.for_others.iter().map(move |one| format!("{}, at {place}", one.name))
+        known.snapshot.for_others.iter().map(move |one| format!("{}, at {place}", words::readable(&one.name)))
     });
     let body = ui::render(&DelegationsPage {
         names: things.iter().take(10).map(|thing| thing.name.as_str()).collect(),
@@ -140,9 +140,9 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
         keys: things.iter().map(|thing| thing.key.as_str()).collect(),
         has_key: manager.current_key(&person.owner)?.is_some(),
         failed,
-        rows: rows.collect(),
+        listed: First::of(rows),
         servers: servers.map(|known| Server { link: known.link.id.clone(), place: host_of(known.link.place.url()) }).collect(),
-        for_others: others.collect(),
+        for_others: First::of(others),
         shares: holdings.servers.iter().any(|known| known.snapshot.for_others.iter().any(|one| !one.shareable.is_empty())),
         troubles: troubles(&holdings),
         csrf: &person.csrf,

@@ -12,9 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use types::access_request::AccessRequestState;
+use tokio::sync::watch::Receiver;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long changes are gathered.
@@ -23,12 +21,9 @@ const FLOCK: Duration = Duration::from_millis(200);
 const HEARTBEATS: u32 = 20;
 
 impl Holdings {
-    /// How many requests wait for her, hers and those of people for whom she decides.
+    /// How many requests wait for her at all of her servers.
     pub(crate) fn waiting(&self) -> usize {
-        let snapshots = self.servers.iter().map(|known| &known.snapshot);
-        let all = snapshots
-            .flat_map(|snapshot| snapshot.requests.iter().chain(snapshot.for_others.iter().flat_map(|other| &other.requests)));
-        all.filter(|request| request.state == AccessRequestState::Pending).count()
+        self.servers.iter().map(|known| known.snapshot.waiting()).sum()
     }
 }
 
@@ -36,7 +31,7 @@ struct Listening {
     manager: Arc<Manager>,
     owner: String,
     headers: HeaderMap,
-    news: Receiver<String>,
+    news: Receiver<u64>,
     told: Option<usize>,
     heartbeats: u32,
 }
@@ -48,7 +43,7 @@ pub(super) async fn stream(State(manager): Desk, request: Request) -> Response {
         Ok(None) => return StatusCode::UNAUTHORIZED.into_response(),
         Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
     };
-    let news = manager.listen();
+    let Some(news) = manager.news.listen(&person.owner) else { return StatusCode::TOO_MANY_REQUESTS.into_response() };
     let listening = Listening { manager, owner: person.owner, headers: parts.headers, news, told: None, heartbeats: 0 };
     let events = stream::unfold(listening, async |mut listening| {
         let text = listening.next().await?;
@@ -72,7 +67,7 @@ impl Listening {
                 return Some(format!("event: requests\ndata: {waiting}\n\n"));
             }
             let heard = tokio::select! {
-                heard = tokio::time::timeout(HEARTBEAT, self.news.recv()) => heard,
+                heard = tokio::time::timeout(HEARTBEAT, self.news.changed()) => heard,
                 () = self.manager.closed() => return None,
             };
             match heard {
@@ -80,12 +75,11 @@ impl Listening {
                     self.heartbeats = self.heartbeats.saturating_add(1);
                     return (self.heartbeats < HEARTBEATS).then(|| "event: heartbeat\ndata: {}\n\n".to_owned());
                 }
-                Ok(Err(RecvError::Closed)) => return None,
-                // whoever missed something looks
-                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {
-                    // changes come in flocks: all of them are looked at once
+                Ok(Err(_)) => return None,
+                // changes come in flocks: all of them are looked at once
+                Ok(Ok(())) => {
                     tokio::time::sleep(FLOCK).await;
-                    while !matches!(self.news.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+                    self.news.borrow_and_update();
                 }
             }
         }

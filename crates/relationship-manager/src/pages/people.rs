@@ -1,10 +1,11 @@
 //! Who can reach what: by person; withdrawing everything of somebody's; and who has confirmed it.
 
 use super::things::{host_of, troubles, who_query};
-use super::{Desk, Fields, at_desk, page, posted, see_other};
+use super::{Desk, Fields, First, at_desk, page, posted, see_other};
 use crate::Trouble;
 use crate::holdings::Who;
 use crate::task::Standing;
+use crate::words::readable;
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -28,8 +29,8 @@ struct SharedRow {
 #[derive(Template)]
 #[template(path = "people.html")]
 struct PeoplePage {
-    people: Vec<PersonRow>,
-    shared: Vec<SharedRow>,
+    people: First<PersonRow>,
+    shared: First<SharedRow>,
     troubles: Vec<String>,
 }
 
@@ -38,13 +39,13 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
         let holdings = manager.holdings(&person.owner)?;
         let row = |(who, count): (Who, usize)| PersonRow { name: who.name().to_owned(), query: who_query(&who), count };
         let shared = holdings.servers.iter().flat_map(|known| &known.snapshot.shared_with_me).map(|shared| SharedRow {
-            owner: shared.owner.clone(),
-            name: shared.name.clone().unwrap_or_else(|| "Something without a name".to_owned()),
+            owner: readable(&shared.owner),
+            name: shared.name.as_deref().map_or_else(|| "Something without a name".to_owned(), readable),
             place: host_of(shared.resource_server.as_str()),
             may: crate::words::list(shared.resource_scopes.iter().map(ToString::to_string)),
             open: shared.resource_location.clone().filter(|url| url.starts_with("https://") || url.starts_with("http://")),
         });
-        let (people, shared) = (holdings.people().into_iter().map(row).collect(), shared.collect());
+        let (people, shared) = (First::of(holdings.people().into_iter().map(row)), First::of(shared));
         let body = ui::render(&PeoplePage { people, shared, troubles: troubles(&holdings) });
         Ok(page(manager, Some(person), StatusCode::OK, "People", "/people", &body))
     })
@@ -114,7 +115,7 @@ struct Group {
     when: String,
     confirmed: usize,
     all: usize,
-    tasks: Vec<TaskRow>,
+    tasks: First<TaskRow>,
 }
 
 #[derive(Template)]
@@ -133,6 +134,13 @@ fn task_row(task: &crate::task::Task) -> TaskRow {
     TaskRow { what: task.what.clone(), place: host_of(&task.server), state, class, why }
 }
 
+/// What still may let somebody in stands at the top.
+fn unconfirmed_first(tasks: &[crate::task::Task]) -> impl Iterator<Item = &crate::task::Task> {
+    let is_confirmed = |task: &&crate::task::Task| matches!(task.standing, Standing::Confirmed { .. });
+    let (confirmed, open): (Vec<_>, Vec<_>) = tasks.iter().partition(is_confirmed);
+    open.into_iter().chain(confirmed)
+}
+
 pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
         let tasks = manager.list_tasks(&person.owner).await?;
@@ -147,7 +155,7 @@ pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Respo
             when: tasks.first().map(|task| ui::in_words(task.created)).unwrap_or_default(),
             confirmed: tasks.iter().filter(|task| matches!(task.standing, Standing::Confirmed { .. })).count(),
             all: tasks.len(),
-            tasks: tasks.iter().map(task_row).collect(),
+            tasks: First::of(unconfirmed_first(&tasks).map(task_row)),
         };
         let body = ui::render(&WithdrawalsPage { groups: groups.into_iter().map(group).collect() });
         Ok(page(manager, Some(person), StatusCode::OK, "Withdrawals", "/people", &body))

@@ -5,7 +5,7 @@ use super::things::{filter_of, who_query};
 use super::{Desk, Fields, Shown, at_desk, page, posted};
 use crate::holdings::{Holdings, Thing, Who};
 use crate::person::Person;
-use crate::share::Sharing;
+use crate::share::{Shared, Sharing};
 use crate::signing::LIFETIME;
 use crate::words::promise;
 use crate::{Manager, Trouble};
@@ -59,8 +59,7 @@ struct ReviewPage<'a> {
 #[template(path = "shared.html")]
 struct SharedPage<'a> {
     promise: String,
-    count: usize,
-    failed: &'a [String],
+    shared: &'a Shared,
     who_query: String,
 }
 
@@ -222,8 +221,8 @@ async fn sign(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, shar
     let key = manager.key_for(person, fields.one("did"), passphrase, brought(fields)).await?;
     let shared = manager.sign(person, fields.one("prepared"), &key).await?;
     let who_query = who_query(&sharing.who);
-    let body = ui::render(&SharedPage { promise, count: shared.count, failed: &shared.failed, who_query });
-    let status = if shared.count > 0 { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
+    let body = ui::render(&SharedPage { promise, shared: &shared, who_query });
+    let status = if shared.count > 0 || shared.on_the_way > 0 { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
     Ok(page(manager, Some(person), status, "Shared", "/", &body))
 }
 
@@ -257,7 +256,7 @@ async fn carry_out(manager: &Arc<Manager>, person: &Person, holdings: &Holdings,
     let promise = sentence(manager, holdings, sharing, false);
     let shared = manager.share(&person.owner, sharing).await?;
     let who_query = who_query(&sharing.who);
-    let body = ui::render(&SharedPage { promise, count: shared.count, failed: &shared.failed, who_query });
-    let status = if shared.count > 0 { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
+    let body = ui::render(&SharedPage { promise, shared: &shared, who_query });
+    let status = if shared.count > 0 || shared.on_the_way > 0 { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
     Ok(page(manager, Some(person), status, "Shared", "/", &body))
 }

@@ -1,57 +1,147 @@
-//! Tasks: what is asked of servers until they confirm it.
+//! Tasks: what is asked of servers until they confirm it. Which of them is due when is kept in memory beside the table, server
+//! by server, so that however much one of them owes, the others' turn comes (threat 46).
 
 use super::{Store, StoreAway, TASK, away};
+use crate::lock;
 use crate::task::Task;
 use database::{Operation, Row, Scan, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use types::Timestamp;
 
 /// A task that is done is due never.
 const NEVER: i64 = i64::MAX;
-/// Most rows that one look reads.
-const SCANNED_AT_MOST: usize = 20_000;
+
+/// A linked server of an owner's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct OwnersServer {
+    pub(crate) owner: String,
+    pub(crate) link: String,
+}
+
+impl OwnersServer {
+    pub(crate) fn of(task: &Task) -> Self {
+        Self { owner: task.owner.clone(), link: task.link.clone() }
+    }
+}
+
+/// When a task is due, and its id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: i64,
+    id: String,
+}
+
+/// What waits, by server, the longest due first.
+#[derive(Default)]
+pub(super) struct DueTasks {
+    servers: BTreeMap<OwnersServer, BTreeSet<Due>>,
+    /// By owner and id: where it stands above.
+    known: HashMap<(String, String), (OwnersServer, i64)>,
+}
+
+impl DueTasks {
+    fn forget(&mut self, owner: &str, id: &str) {
+        let Some((server, at)) = self.known.remove(&(owner.to_owned(), id.to_owned())) else { return };
+        if let Some(all) = self.servers.get_mut(&server) {
+            all.remove(&Due { at, id: id.to_owned() });
+            if all.is_empty() {
+                self.servers.remove(&server);
+            }
+        }
+    }
+
+    fn note(&mut self, task: &Task, at: i64) {
+        self.forget(&task.owner, &task.id);
+        if at != NEVER {
+            let server = OwnersServer::of(task);
+            self.known.insert((task.owner.clone(), task.id.clone()), (server.clone(), at));
+            self.servers.entry(server).or_default().insert(Due { at, id: task.id.clone() });
+        }
+    }
+}
 
 impl Store {
     pub(crate) fn list_tasks(&self, owner: &str) -> Result<Vec<Task>, StoreAway> {
         Ok(self.list(&TASK, &[owner.into()])?.into_iter().map(|(_, task)| task).collect())
     }
 
-    /// Of all owners, those that are to be tried now: of each owner's server at most so many, so that one which does not answer
-    /// holds up nobody else's, nor does one that does not open. `is_busy`: servers that are being asked already.
+    /// Of all owners, those that are to be tried now: of each owner's server at most so many, and none of one that is being
+    /// asked already. One that does not open holds up no other.
     pub(crate) fn list_due_tasks(
         &self,
         now: Timestamp,
         of_each: usize,
-        is_busy: impl Fn(&(String, String)) -> bool,
+        is_busy: impl Fn(&OwnersServer) -> bool,
     ) -> Result<Vec<Task>, StoreAway> {
-        let scan = Scan { table: &TASK, index: Some(0), prefix: &[], after: None, descending: false, limit: SCANNED_AT_MOST };
-        let rows = self.database.scan(&scan).map_err(away)?;
-        let is_due = |row: &&Row| row.get(2).and_then(Value::as_int).is_some_and(|due| due <= now.0);
-        let (mut due, mut counts) = (Vec::new(), BTreeMap::<(String, String), usize>::new());
-        for task in rows.iter().filter(is_due).filter_map(|row| self.opened::<Task>(&TASK, row).ok()) {
-            let server = (task.owner.clone(), task.link.clone());
-            let count = counts.entry(server.clone()).or_insert(0);
-            if *count < of_each && !is_busy(&server) {
-                *count = count.saturating_add(1);
-                due.push(task);
+        let due: Vec<(String, String)> = {
+            let mut waiting = lock(&self.due);
+            if waiting.is_none() {
+                *waiting = Some(self.read_due_tasks()?);
+            }
+            let Some(waiting) = &*waiting else { return Ok(Vec::new()) };
+            let free = waiting.servers.iter().filter(|(server, _)| !is_busy(server));
+            let of = |(server, all): (&OwnersServer, &BTreeSet<Due>)| {
+                let owner = server.owner.clone();
+                let due = all.iter().take_while(|due| due.at <= now.0).take(of_each);
+                due.map(move |due| (owner.clone(), due.id.clone())).collect::<Vec<_>>()
+            };
+            free.flat_map(of).collect()
+        };
+        let mut tasks = Vec::new();
+        for (owner, id) in due {
+            let row = self.database.get(&TASK, &[owner.as_str().into(), id.as_str().into()]).map_err(away)?;
+            tasks.extend(row.and_then(|row| self.opened::<Task>(&TASK, &row).ok()));
+        }
+        Ok(tasks)
+    }
+
+    /// Once after the start: what waits in the table.
+    fn read_due_tasks(&self) -> Result<DueTasks, StoreAway> {
+        let scan = Scan { table: &TASK, index: Some(0), prefix: &[], after: None, descending: false, limit: usize::MAX };
+        let mut waiting = DueTasks::default();
+        for row in self.database.scan(&scan).map_err(away)? {
+            let Some(at) = due_of(&row).filter(|at| *at != NEVER) else { continue };
+            if let Ok(task) = self.opened::<Task>(&TASK, &row) {
+                waiting.note(&task, at);
             }
         }
-        Ok(due)
+        Ok(waiting)
+    }
+
+    /// These tasks are on disk: they are due when they say.
+    pub(super) fn note_tasks(&self, tasks: &[Task], now: Timestamp) {
+        if let Some(waiting) = &mut *lock(&self.due) {
+            tasks.iter().for_each(|task| waiting.note(task, due_at(task, now)));
+        }
     }
 
     pub(super) fn task_operation(&self, task: &Task, now: Timestamp) -> Result<Operation, StoreAway> {
-        let due = task.due(now).map_or(NEVER, |due| due.0);
+        let due = due_at(task, now);
         let row = vec![task.owner.as_str().into(), task.id.as_str().into(), due.into(), self.sealed(&TASK, task)?];
         Ok(Operation::Put { table: &TASK, row })
     }
 
     pub(crate) async fn put_tasks(&self, tasks: &[Task], now: Timestamp) -> Result<(), StoreAway> {
         let operations: Result<Vec<Operation>, StoreAway> = tasks.iter().map(|task| self.task_operation(task, now)).collect();
-        self.write(operations?).await
+        self.write(operations?).await?;
+        self.note_tasks(tasks, now);
+        Ok(())
     }
 
     pub(crate) async fn delete_tasks(&self, owner: &str, ids: &[String]) -> Result<(), StoreAway> {
         let delete = |id: &String| Operation::Delete { table: &TASK, key: vec![owner.into(), id.as_str().into()] };
-        self.write(ids.iter().map(delete).collect()).await
+        self.write(ids.iter().map(delete).collect()).await?;
+        if let Some(waiting) = &mut *lock(&self.due) {
+            ids.iter().for_each(|id| waiting.forget(owner, id));
+        }
+        Ok(())
     }
+}
+
+fn due_of(row: &Row) -> Option<i64> {
+    row.get(2).and_then(Value::as_int)
+}
+
+fn due_at(task: &Task, now: Timestamp) -> i64 {
+    task.due(now).map_or(NEVER, |due| due.0)
 }

@@ -1,5 +1,6 @@
 //! The harness: an authorization server with its people, and short words for what they do.
 
+use crate::hand::Hand;
 use crate::people::PEOPLE;
 use async_trait::async_trait;
 use authorization_server::mailer::{Mailer, Message};
@@ -10,11 +11,10 @@ use jose::{Algorithm, Clock, SigningKey, SystemRandomness};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use store::Store;
 use tower::ServiceExt;
-use types::Timestamp;
 use wayleave::assemble;
 use wayleave::config::Config;
 
@@ -24,15 +24,6 @@ pub(crate) const UMA: &str = "urn:ietf:params:oauth:grant-type:uma-ticket";
 pub(crate) const ID_TOKEN: &str = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken";
 pub(crate) const IDP: &str = "https://idp.bar.example";
 pub(crate) const START: i64 = 1_800_000_000;
-
-/// A clock in the test's hand.
-pub(crate) struct Hand(AtomicI64);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::Relaxed))
-    }
-}
 
 /// A mailbox in memory.
 #[derive(Default)]
@@ -178,7 +169,7 @@ impl World {
             "memory" => Store::in_memory(),
             _ => Store::open(&folder.join("world.db")).unwrap(),
         };
-        let clock = Arc::new(Hand(AtomicI64::new(START)));
+        let clock = Arc::new(Hand::at(START));
         let mailbox = Arc::new(Mailbox::default());
         let server =
             assemble::server_with(&config, store.clone(), [7; 32], mailbox.clone(), clock.clone(), Arc::new(SystemRandomness));
@@ -197,7 +188,7 @@ impl World {
     }
 
     pub(crate) fn pass(&self, seconds: i64) {
-        self.clock.0.fetch_add(seconds, Ordering::Relaxed);
+        self.clock.pass(seconds);
     }
 
     /// Sends a request as it is.

@@ -1,0 +1,116 @@
+//! What is sealed stays sealed, and what does not open is an error.
+
+use super::*;
+use crate::lock;
+
+/// Row 40: the desk with another key file, or a broken row.
+#[tokio::test]
+async fn threat_40_s22_what_does_not_open_at_the_desk_is_not_absent() {
+    let mut store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let first = store.secret("signing-key", || Some(vec![1])).await.unwrap();
+    store.put_about("sub", &About { owner: "alice".into(), link: "l".into() }).await.unwrap();
+    let session = Session { owner: "alice".into(), name: "Alice".into(), expires: Timestamp(9) };
+    store.put_session("s", &session, Timestamp(0)).await.unwrap();
+    let task: crate::task::Task = serde_json::from_value(serde_json::json!({"id": "t", "owner": "alice", "group": "g",
+        "what": "withdraw", "link": "l", "server": "s", "method": "DELETE", "url": "u", "body": null, "created": 0,
+        "standing": {"waiting": {"why": null}}, "tries": 0}))
+    .unwrap();
+    store.put_tasks(&[task], Timestamp(0)).await.unwrap();
+    store.put_key("alice", "did:key:z", &"her key").await.unwrap();
+    let right = std::mem::replace(&mut store.key, SealingKey::new(&[2; 32]).unwrap());
+    assert_eq!(store.secret("signing-key", || Some(vec![2])).await, Err(StoreAway), "no key is made over one that is there");
+    assert_eq!(store.find_about("sub"), Err(StoreAway));
+    assert!(store.find_session("s").is_err() && store.list_tasks("alice").is_err());
+    assert!(store.list_keys::<String>("alice").is_err());
+    assert_eq!(store.find_about("another"), Ok(None), "what is absent is absent");
+    store.key = right;
+    assert_eq!(store.secret("signing-key", || Some(vec![2])).await, Ok(first));
+    assert_eq!(store.list_due_tasks(Timestamp(10), 10, |_| false).unwrap().len(), 1);
+}
+
+/// A log-in of nobody is kept by the browser alone, which can neither read nor change it, nor bring a row for it.
+#[tokio::test]
+async fn threat_41_s17_what_a_browser_keeps_is_sealed() {
+    let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let about = About { owner: "alice".into(), link: "l".into() };
+    let sealed = store.sealed_for_browser(&about).unwrap();
+    assert!(!sealed.contains("alice") && store.opened_from_browser::<About>(&sealed) == Some(about.clone()));
+    let Value::Blob(row) = store.sealed(&NOTICE, &about).unwrap() else { panic!() };
+    for other in [jose::base64url::encode(row), format!("{sealed}A"), String::new(), "rubbish".into()] {
+        assert_eq!(store.opened_from_browser::<About>(&other), None, "{other}");
+    }
+    let other = Store::in_memory(SealingKey::new(&[2; 32]).unwrap());
+    assert_eq!(other.opened_from_browser::<About>(&sealed), None);
+}
+
+#[test]
+fn tables_are_as_the_migration_makes_them() {
+    for table in TABLES {
+        let script = MIGRATIONS.0.join("\n");
+        let line = script.lines().find(|line| line.contains(&format!("TABLE {} ", table.name))).unwrap();
+        assert!(table.columns.iter().all(|column| line.contains(column.name)), "{}", table.name);
+    }
+}
+
+/// Row 40: the desk is started with the right key, another one, or one that opens a part.
+#[tokio::test]
+async fn threat_40_s26_another_key_is_noticed_at_the_start_and_changes_nothing() {
+    let mut store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    assert_eq!(store.check_key().await, Ok(()), "a new store");
+    assert_eq!(store.check_key().await, Ok(()), "the same key");
+    let rows = |store: &Store| {
+        let all = |table| Scan { table, index: None, prefix: &[], after: None, descending: false, limit: usize::MAX };
+        TABLES.map(|table| store.database.scan(&all(table)).unwrap())
+    };
+    let before = rows(&store);
+    let right = std::mem::replace(&mut store.key, SealingKey::new(&[2; 32]).unwrap());
+    assert_eq!(store.check_key().await, Err(StoreClosed::OtherKey), "also where nothing but the check is sealed");
+    assert_eq!(rows(&store), before);
+    // a store of before there was a check
+    store.key = right;
+    store.write(vec![Operation::Delete { table: &SECRET, key: vec![KEY_CHECK.into()] }]).await.unwrap();
+    store.put_about("sub", &About { owner: "alice".into(), link: "l".into() }).await.unwrap();
+    let before = rows(&store);
+    let right = std::mem::replace(&mut store.key, SealingKey::new(&[2; 32]).unwrap());
+    assert_eq!(store.check_key().await, Err(StoreClosed::OtherKey));
+    assert_eq!(rows(&store), before);
+    store.put_about("another", &About { owner: "bob".into(), link: "l".into() }).await.unwrap();
+    store.key = right;
+    assert_eq!(store.check_key().await, Err(StoreClosed::Broken("notice")));
+    store.write(vec![Operation::Delete { table: &NOTICE, key: vec!["another".into()] }]).await.unwrap();
+    assert_eq!(store.check_key().await, Ok(()));
+    assert_eq!(rows(&store)[2].len(), 1, "it has its check now");
+}
+
+/// However much one server owes, and one owner asks, the others' turn comes.
+#[tokio::test]
+async fn threat_46_s31_what_one_server_owes_takes_nobody_elses_turn() {
+    let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let task = |owner: &str, link: &str, n: usize| -> crate::task::Task {
+        serde_json::from_value(serde_json::json!({"id": format!("{link}-{n}"), "owner": owner, "group": "g", "what": "withdraw",
+            "link": link, "server": "s", "method": "DELETE", "url": "u", "body": null, "created": 0,
+            "standing": {"waiting": {"why": null}}, "tries": 0}))
+        .unwrap()
+    };
+    let owed: Vec<_> = (0..25_000).map(|n| task("alice", "hanging", n)).collect();
+    store.put_tasks(&owed, Timestamp(0)).await.unwrap();
+    let picked = |now: i64, busy: &str| {
+        let all = store.list_due_tasks(Timestamp(now), 200, |server| server.link == busy).unwrap();
+        let of = |link: &str| all.iter().filter(|task| task.link == link).count();
+        (of("hanging"), of("other"))
+    };
+    assert_eq!(picked(0, ""), (0, 0), "not yet due");
+    store.put_tasks(&[task("alice", "other", 0), task("bob", "other", 1)], Timestamp(5)).await.unwrap();
+    assert_eq!(picked(10, ""), (200, 2));
+    assert_eq!(picked(10, "hanging"), (0, 2));
+    // what is confirmed, or deleted, is due no more
+    let mut done = serde_json::to_value(task("alice", "other", 0)).unwrap();
+    done["standing"] = serde_json::json!({"confirmed": {"at": 9}});
+    let done: crate::task::Task = serde_json::from_value(done).unwrap();
+    store.put_tasks(&[done], Timestamp(10)).await.unwrap();
+    store.delete_tasks("bob", &["other-1".into()]).await.unwrap();
+    assert_eq!(picked(100, "hanging"), (0, 0));
+    // and after a restart it is the same
+    *lock(&store.due) = None;
+    assert_eq!(picked(100, ""), (200, 0));
+}
