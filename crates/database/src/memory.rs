@@ -79,7 +79,9 @@ impl Rows {
         let take = |keys: &mut dyn Iterator<Item = (Vec<Value>, Vec<Value>)>| {
             keys.filter(|(along, _)| fits(along)).map(|(_, key)| key).take(scan.limit).collect::<Vec<_>>()
         };
-        let from = scan.prefix.to_vec();
+        // a page costs by what is in it: what stands before `after` is not walked over
+        let mut from = scan.prefix.to_vec();
+        from.extend(scan.after.clone().filter(|_| !scan.descending));
         match scan.index.and_then(|at| self.by_index.get(at)) {
             Some(entries) => {
                 let run = entries.range((from, Vec::new())..).take_while(|(along, _)| along.starts_with(scan.prefix)).cloned();
