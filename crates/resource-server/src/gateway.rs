@@ -3,21 +3,26 @@
 //!
 //! A request goes: [`path`] (one canonical form, judged and forwarded alike), the gateway's own
 //! places, [`route`] (what it needs, of whom), [`admission`] (what is registered of it and where, the guard), and then
-//! [`backend`] - or back with a challenge. Beside it stand [`link`] (owners' PATs), [`registration`], and the owner's
-//! side, [`management`].
+//! [`backend`] - or back with a challenge. Beside it stand [`link`] (owners' PATs), [`registration`] with what is
+//! done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`].
 
 mod admission;
+mod attempts;
 mod authority;
 mod backend;
+mod backlog;
+mod content;
 mod credential_keys;
 mod discovery;
 mod documents;
 mod elsewhere;
+mod enrolment;
 mod fields;
 mod folder;
 mod history;
 mod link;
 mod management;
+mod operation;
 mod owner;
 #[doc(hidden)]
 pub mod parsers;
@@ -29,6 +34,7 @@ mod registration;
 mod route;
 mod store;
 mod strangers;
+mod told;
 mod tunnel;
 mod upstream;
 
@@ -52,12 +58,12 @@ use jose::{Algorithm, SigningKey};
 use passage::Passing;
 use peer::Peer;
 use quick_cache::sync::Cache;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, Weak};
 use std::time::Instant;
 use tokio::sync::Mutex;
-use types::{OwnResourceId, ResourceId, Timestamp};
+use types::{ResourceId, Timestamp};
 
 pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
@@ -188,10 +194,10 @@ pub struct Gateway {
     challenger: Challenger,
     /// Its key is of this process, so what was answered before a restart is no answer after it.
     answers: SpentAnswers,
-    /// One at a time per owner renews a PAT or registers.
+    /// One at a time renews a PAT of an owner, or introduces this gateway.
     turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
-    /// Resources that an operation runs on.
-    busy: StdMutex<HashSet<(String, OwnResourceId)>>,
+    backlog: backlog::Backlog,
+    contents: content::Contents,
 }
 
 /// Turns that are kept before a look which of them somebody has.
@@ -246,7 +252,8 @@ impl Gateway {
             strangers: strangers::Strangers::default(),
             sealing,
             turns: Mutex::default(),
-            busy: StdMutex::default(),
+            backlog: backlog::Backlog::default(),
+            contents: content::Contents::default(),
         });
         gateway.backend.sweep();
         Ok(gateway)
@@ -317,15 +324,6 @@ impl Gateway {
             Err(_) => false,
         }
     }
-}
-
-/// The last segment in words: `/albums/holiday-2025` is `holiday 2025`.
-fn readable(own_id: &str) -> String {
-    let last = own_id.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or(own_id);
-    let stem = last.rsplit_once('.').map_or(last, |(stem, _)| stem);
-    let words = stem.replace(['-', '_'], " ");
-    let mut chars = words.chars();
-    chars.next().map(|c| c.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or(words)
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

@@ -16,6 +16,12 @@ use types::{PermissionRequest, ResourceDescription, ResourceId};
 /// How long somebody who calls a protected resource waits for its authorization server.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Most resources of one owner that a list is read for.
+const MOST_LISTED: usize = 200_000;
+/// Seconds until a server that has too much to do is asked again, where it does not say, and the longest that it can say.
+const USUAL_WAIT: u64 = 5;
+const LONGEST_WAIT: u64 = 600;
+
 /// An authorization server, seen from a resource server.
 #[derive(Clone)]
 pub struct Protection {
@@ -31,6 +37,9 @@ pub enum ProtectionError {
     Unauthorized,
     #[error("the authorization server cannot be reached")]
     Unreachable,
+    /// It has too much to do, and says when to come again.
+    #[error("the authorization server asks to be asked again in {0} s")]
+    Later(u64),
     #[error("the authorization server refused: {0}")]
     Refused(String),
     /// What this resource server keeps itself cannot be read or written: nothing passes, and nothing is concluded from it.
@@ -68,19 +77,27 @@ impl Protection {
             let after = all.last().map(|id| format!("&after={id}")).unwrap_or_default();
             let url = format!("{}?limit=1000{after}", self.registration()?);
             let page: Vec<ResourceId> = read(&self.send(pat, Request::get(&url)).await?)?;
-            let more = page.len() == 1000;
+            let more = page.len() == 1000 && page.last() != all.last();
             all.extend(page);
             if !more {
                 return Ok(all);
             }
+            if all.len() >= MOST_LISTED {
+                return Err(ProtectionError::Refused(format!("it lists more than {MOST_LISTED} resources")));
+            }
         }
     }
 
-    /// Replaces a registered description.
-    pub async fn update(&self, pat: &str, id: &ResourceId, description: &ResourceDescription) -> Result<(), ProtectionError> {
+    /// Replaces a registered description; `false`: no such resource is registered there.
+    pub async fn update(&self, pat: &str, id: &ResourceId, description: &ResourceDescription) -> Result<bool, ProtectionError> {
         let body = serde_json::to_value(description).map_err(|error| ProtectionError::Refused(error.to_string()))?;
         let url = format!("{}/{id}", self.registration()?);
-        self.json::<RegisteredResource>(pat, Method::PUT, &url, &body, 200).await.map(drop)
+        let answer = self.send(pat, Request::json(Method::PUT, &url, &body).patience(PATIENCE)).await?;
+        if answer.status == 404 {
+            return Ok(false);
+        }
+        check(&answer, 200)?;
+        read::<RegisteredResource>(&answer).map(|_| true)
     }
 
     /// Takes a registration back (Federated Authorization 3.2.4); one that is gone already is gone.
@@ -156,8 +173,13 @@ impl Protection {
         if answer.status == 401 {
             return Err(ProtectionError::Unauthorized);
         }
-        if answer.status.is_server_error() {
-            return Err(ProtectionError::Unreachable);
+        // RFC 6585 4; RFC 9110 10.2.3
+        let wait = answer.header("retry-after").map(|text| text.trim().parse().unwrap_or(USUAL_WAIT).min(LONGEST_WAIT));
+        match answer.status.as_u16() {
+            429 => return Err(ProtectionError::Later(wait.unwrap_or(USUAL_WAIT))),
+            503 if wait.is_some() => return Err(ProtectionError::Later(wait.unwrap_or(USUAL_WAIT))),
+            500.. => return Err(ProtectionError::Unreachable),
+            _ => {}
         }
         Ok(answer)
     }

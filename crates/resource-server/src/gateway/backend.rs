@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
 use jose::Randomness;
-use std::path::Path;
 use std::sync::Arc;
 
 pub(super) enum Backend {
@@ -50,26 +49,4 @@ impl Backend {
             Self::Upstream(upstream) => upstream.forward(parts, body, path, passing).await,
         }
     }
-}
-
-/// Every file and directory below, as the path that leads to it. Links are left out.
-pub(super) async fn walk(folder: &Path) -> Vec<CanonicalPath> {
-    let mut found = Vec::new();
-    let mut open = vec![(folder.to_owned(), String::new())];
-    while let Some((directory, prefix)) = open.pop() {
-        let Ok(mut entries) = tokio::fs::read_dir(&directory).await else { continue };
-        while let Ok(Some(entry)) = entries.next_entry().await {
-            let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type().await) else { continue };
-            if name.starts_with('.') || kind.is_symlink() {
-                continue;
-            }
-            let encoded = percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC).to_string();
-            let path = format!("{prefix}/{encoded}");
-            found.extend(CanonicalPath::parse(&path));
-            if kind.is_dir() {
-                open.push((entry.path(), path));
-            }
-        }
-    }
-    found
 }

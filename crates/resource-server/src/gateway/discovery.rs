@@ -123,8 +123,7 @@ impl Gateway {
         let tokens = client.jwt_bearer(metadata, &token.pat_assertion, types::token::UMA_PROTECTION).await?;
         let account = Account { sub: Some(token.sub), email: None };
         let link = super::store::Link { account, ..link::new_link(self.client.clock.now()) };
-        self.keep(&owner, &token.iss, tokens, link).await?;
-        self.register_folder(&owner).await?;
+        self.keep_new(&owner, &token.iss, tokens, link).await?;
         Ok(true)
     }
 }

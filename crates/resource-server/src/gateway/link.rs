@@ -3,8 +3,9 @@
 //! owner. At one that the owner chose, she has shown here who she is; unless the account there has her own e-mail, it
 //! waits until she confirms it.
 
+use super::enrolment::Enrolled;
 use super::store::{Account, Begun, Link, LinkState};
-use super::{Behind, Gateway, PatBy};
+use super::{Gateway, PatBy};
 use crate::challenge::plain;
 use crate::offline::PatSource;
 use crate::protection::ProtectionError;
@@ -18,8 +19,8 @@ use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
+use types::Timestamp;
 use types::token::{TokenResponse, UMA_PROTECTION};
-use types::{OwnResourceId, Timestamp};
 
 /// Seconds that somebody has to log in.
 const BEGUN_LIFETIME: i64 = 600;
@@ -86,8 +87,12 @@ impl Gateway {
         issuer: &str,
         work: impl Fn(String) -> BoxFuture<'w, Result<T, ProtectionError>> + Send + Sync,
     ) -> Result<T, ProtectionError> {
-        match work(self.pat(owner, issuer).await?).await {
-            Err(ProtectionError::Unauthorized) if self.renew_pat(owner, issuer).await? => {
+        let pat = self.pat(owner, issuer).await?;
+        match work(pat.clone()).await {
+            // of several that were refused at one time, one renews it
+            Err(ProtectionError::Unauthorized)
+                if self.pat(owner, issuer).await? != pat || self.renew_pat(owner, issuer).await? =>
+            {
                 work(self.pat(owner, issuer).await?).await
             }
             other => other,
@@ -97,10 +102,13 @@ impl Gateway {
     /// After the server refused a PAT before its end: whether another is to be had. An error: that cannot be told now.
     pub(super) async fn renew_pat(&self, owner: &str, issuer: &str) -> Result<bool, ProtectionError> {
         let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
+        let turn = self.link_turn(owner, issuer).await;
+        let held = turn.lock().await;
         if let Some(link) = self.store.find_link(owner, issuer)?.filter(|link| link.state == LinkState::Active) {
             let ended = Link { expires: Timestamp(0), ..(*link).clone() };
             self.store.put_link(owner, issuer, &ended).await?;
         }
+        drop(held);
         match self.pat(owner, issuer).await {
             Ok(_) => Ok(true),
             Err(ProtectionError::Unauthorized) => Ok(false),
@@ -139,35 +147,16 @@ impl Gateway {
         Ok(links.iter().find(|(_, link)| link.preferred).map(|(issuer, _)| issuer.clone()).or_else(ready).or_else(first))
     }
 
-    pub(super) async fn keep(
-        &self,
-        owner: &str,
-        issuer: &str,
-        tokens: TokenResponse,
-        link: Link,
-    ) -> Result<Link, ProtectionError> {
-        let expires = self.client.clock.now().plus(tokens.expires_in.unwrap_or(300));
-        let refresh_token = tokens.refresh_token.or(link.refresh_token);
-        let link = Link { access_token: tokens.access_token, expires, refresh_token, ..link };
+    async fn keep(&self, owner: &str, issuer: &str, tokens: TokenResponse, link: Link) -> Result<Link, ProtectionError> {
+        let link = self.with_tokens(tokens, link);
         self.store.put_link(owner, issuer, &link).await?;
         Ok(link)
     }
 
-    /// Registers everything in the folder that a route leads to and nobody has placed.
-    pub(super) async fn register_folder(&self, owner: &str) -> Result<usize, ProtectionError> {
-        let (Behind::Folder(folder), Some(issuer)) = (&self.settings.behind, self.preferred_server(owner)?) else { return Ok(0) };
-        let (mut count, routes) = (0_usize, self.routes());
-        for path in super::backend::walk(folder).await {
-            let Some(matched) = super::route::find(&routes, &path) else { continue };
-            let own_id = OwnResourceId::new(matched.own_id.clone());
-            // what only a call can say whose it is, is registered by that call
-            let hers = matched.owner.as_deref() == Some(owner);
-            if hers && self.store.registrations(owner, &own_id)?.is_empty() && !self.store.find_opinion(owner, &own_id)?.placed {
-                self.register_by_itself(owner, &own_id, &issuer).await?;
-                count = count.saturating_add(1);
-            }
-        }
-        Ok(count)
+    pub(super) fn with_tokens(&self, tokens: TokenResponse, link: Link) -> Link {
+        let expires = self.client.clock.now().plus(tokens.expires_in.unwrap_or(300));
+        let refresh_token = tokens.refresh_token.or(link.refresh_token);
+        Link { access_token: tokens.access_token, expires, refresh_token, ..link }
     }
 
     pub(super) fn callback_url(&self) -> String {
@@ -231,8 +220,8 @@ impl Gateway {
         let state = if hers { LinkState::Active } else { LinkState::Pending };
         let new = new_link(self.client.clock.now());
         let link = Link { state, account, ..before.cloned().unwrap_or(new) };
-        let kept = self.keep(&begun.owner, issuer, authorized.tokens, link).await;
-        kept.map(|_| state).map_err(|_| "This could not be kept right now. Try again.".to_owned())
+        let kept = self.keep_new(&begun.owner, issuer, authorized.tokens, link).await;
+        kept.map(|()| state).map_err(|_| "This could not be kept right now. Try again.".to_owned())
     }
 }
 
@@ -274,6 +263,9 @@ pub(super) async fn begin(gateway: &Gateway, request: &Parts) -> Response {
             let Some(issuer) = issuer.filter(|issuer| gateway.is_listed(issuer)) else {
                 return plain(StatusCode::NOT_FOUND, "This authorization server is not offered here.");
             };
+            if !gateway.is_known(issuer) && !may_link(gateway, request) {
+                return too_many();
+            }
             match gateway.begin(owner, issuer, None, false).await {
                 Ok(begun) => begun,
                 Err(error) => {
@@ -290,6 +282,15 @@ pub(super) async fn begin(gateway: &Gateway, request: &Parts) -> Response {
         _ => return plain(StatusCode::NOT_FOUND, "No owner of this name is served here: call /.wayleave/link?owner=NAME."),
     };
     send(gateway, &begun)
+}
+
+/// Whether one more stranger may have the authorization server asked (threat 41).
+fn may_link(gateway: &Gateway, request: &Parts) -> bool {
+    gateway.strangers.may_link(request.extensions.get().copied(), gateway.client.clock.now())
+}
+
+fn too_many() -> Response {
+    plain(StatusCode::TOO_MANY_REQUESTS, "Too many links were begun from your network: try again later.")
 }
 
 /// To the authorization server, in this browser alone.
@@ -315,6 +316,8 @@ struct LinkedPage<'a> {
     owner: &'a str,
     name: &'a str,
     count: usize,
+    /// More is being registered.
+    goes_on: bool,
     issuer: &'a str,
     /// Where she sees what is registered there, if it is known.
     resources: Option<String>,
@@ -343,16 +346,30 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
     if begun.expires <= gateway.client.clock.now() {
         return Err("This took too long. Start again.".into());
     }
+    // anybody can begin, and come back with any code
+    if !may_link(gateway, request) {
+        return Ok(too_many());
+    }
     let away = |_| "The authorization server does not answer. Try again.".to_owned();
     let peer = gateway.peer(&begun.flow.issuer).await.map_err(away)?;
     let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
     let authorized = client.finish_code(metadata, &begun.flow, &query).await.map_err(|error| error.to_string())?;
     let state = gateway.take(&begun, authorized).await?;
     let pending = state == LinkState::Pending;
-    let count = if pending { 0 } else { gateway.register_folder(&begun.owner).await.map_err(|error| error.to_string())? };
+    let enrolled = match pending {
+        true => Enrolled { registered: 0, goes_on: false },
+        false => gateway.wait_for_enrolment(&begun.owner).await,
+    };
     let resources = metadata.registered_resources_endpoint.is_some().then(|| format!("{}/my/resources", metadata.issuer));
-    let body =
-        LinkedPage { owner: &begun.owner, name: &gateway.settings.name, count, issuer: &metadata.issuer, resources, pending };
+    let body = LinkedPage {
+        owner: &begun.owner,
+        name: &gateway.settings.name,
+        count: enrolled.registered,
+        goes_on: enrolled.goes_on,
+        issuer: &metadata.issuer,
+        resources,
+        pending,
+    };
     let title = if pending { "Almost linked" } else { "Linked" };
     Ok(page(gateway, StatusCode::OK, title, &ui::render(&body)))
 }

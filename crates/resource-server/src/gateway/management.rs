@@ -115,7 +115,8 @@ impl Gateway {
         response
     }
 
-    async fn managed(&self, owner: &str, parts: &Parts, body: Body, path: &str) -> Answer {
+    /// For an owner who has shown who she is.
+    pub(super) async fn managed(&self, owner: &str, parts: &Parts, body: Body, path: &str) -> Answer {
         let path: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match path.as_slice() {
             ["my-resources", rest @ ..] => self.managed_resources(owner, parts, body, rest).await,

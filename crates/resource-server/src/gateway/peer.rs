@@ -70,6 +70,11 @@ impl Gateway {
         self.settings.authorization_servers.iter().any(|listed| listed == issuer)
     }
 
+    /// Whether nothing has to be fetched to work with it.
+    pub(super) fn is_known(&self, issuer: &str) -> bool {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).contains_key(issuer)
+    }
+
     /// An authorization server, found when it is first needed, so that all may start in any order.
     pub(super) async fn peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
         let known = self.peers.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();

@@ -7,39 +7,19 @@
 //! 4. the old authorization server is told, until it answers; then nothing is left of it.
 //!
 //! After a crash between 2 and 3 the new authorization server has the resource already: it is found there by its own
-//! id, and not registered twice.
+//! id ([`super::told`]), and not registered twice. What is on its way goes on in the background ([`super::backlog`]).
 
+use super::Gateway;
 use super::peer::Peer;
 use super::store::{Registered, Standing};
-use super::{Gateway, readable};
+use super::told::Telling;
 use crate::protection::ProtectionError;
 use futures_util::FutureExt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::time::Instant;
 use types::{OwnResourceId, ResourceDescription, ResourceId, ScopeSet};
 
-/// How many registrations are looked at in one round.
-const AT_ONCE: usize = 500;
-
-/// Keeps everybody else off a resource while it is being registered, moved or taken back.
-pub(super) struct Busy<'a> {
-    gateway: &'a Gateway,
-    key: (String, OwnResourceId),
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.gateway.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-    }
-}
-
 impl Gateway {
-    /// None while another operation on this resource runs.
-    pub(super) fn begin_operation(&self, owner: &str, own_id: &OwnResourceId) -> Option<Busy<'_>> {
-        let key = (owner.to_owned(), own_id.clone());
-        let free = self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
-        free.then_some(Busy { gateway: self, key })
-    }
-
     /// What is told of a resource: little (Federated Authorization 8), and in the owner's words where she has some.
     pub(super) fn description(&self, owner: &str, own_id: &OwnResourceId) -> Result<ResourceDescription, ProtectionError> {
         let path = super::path::CanonicalPath::parse(own_id.as_str()).ok();
@@ -80,39 +60,59 @@ impl Gateway {
             created: self.client.clock.now(),
             replaces: None,
             stale: false,
+            found_at: None,
         }
     }
 
-    /// What nobody has placed yet, where the owner linked first.
+    /// What nobody has placed yet, where the owner linked first. A call does not wait until its turn in the background
+    /// comes: it goes first, or takes what another has just done.
     pub(super) async fn register_by_itself(
         &self,
         owner: &str,
         own_id: &OwnResourceId,
         issuer: &str,
     ) -> Result<Registered, ProtectionError> {
-        let turn = self.turn(owner).await;
-        let _held = turn.lock().await;
+        let _busy = self.next_operation(owner, own_id).await.ok_or(ProtectionError::Unreachable)?;
         let known = self.store.registrations(owner, own_id)?;
         if let Some(known) = known.iter().find(|one| one.guards()) {
             return Ok(known.clone());
         }
-        let _busy = self.begin_operation(owner, own_id).ok_or(ProtectionError::Unreachable)?;
-        let begun = known.iter().find(|one| one.standing == Standing::Pending).cloned();
-        let resumed = begun.is_some();
+        if !self.backlog.attempts.begin(owner, own_id, Instant::now()) {
+            return Err(ProtectionError::Refused("it was tried a moment ago, and is tried again later".into()));
+        }
+        let done = self.register_now(&known, owner, own_id, issuer).await;
+        match &done {
+            Ok(_) | Err(ProtectionError::Store) => self.backlog.attempts.done(owner, own_id),
+            Err(ProtectionError::Unreachable) => self.backlog.attempts.was_away(owner, own_id, Instant::now()),
+            Err(_) => {}
+        }
+        done
+    }
+
+    async fn register_now(
+        &self,
+        known: &[Registered],
+        owner: &str,
+        own_id: &OwnResourceId,
+        issuer: &str,
+    ) -> Result<Registered, ProtectionError> {
+        let begun = known.iter().find(|one| one.standing == Standing::Pending);
+        // what was on its way to where she has left goes nowhere any more
+        let begun = begun.filter(|one| self.is_linked(owner, &one.issuer).unwrap_or(true)).cloned();
+        let is_resumed = begun.is_some();
         let pending = begun.unwrap_or_else(|| self.pending(owner, own_id, issuer, None));
-        if !resumed {
+        if !is_resumed {
             // written first: what was told and could not be kept would be registered a second time
-            let failed: Vec<_> = known.iter().filter(|one| one.standing == Standing::Failed).collect();
-            self.store.change_registrations(std::slice::from_ref(&pending), &failed).await?;
+            let over = |one: &&Registered| matches!(one.standing, Standing::Failed | Standing::Pending);
+            let over: Vec<_> = known.iter().filter(over).collect();
+            self.store.change_registrations(std::slice::from_ref(&pending), &over).await?;
         }
-        match self.carry_out(pending.clone(), resumed).await {
-            Err(error @ (ProtectionError::Refused(_) | ProtectionError::Unauthorized)) => {
-                // nothing of it is there: the next call tries anew
-                self.store.change_registrations(&[], &[&pending]).await?;
-                Err(error)
-            }
-            done => done,
+        let done = self.carry_out(pending.clone(), is_resumed).await;
+        if matches!(done, Err(ProtectionError::Refused(_) | ProtectionError::Unauthorized)) {
+            // nothing of it is there: a later call tries anew
+            self.store.change_registrations(&[], &[&pending]).await?;
         }
+        done
     }
 
     /// Tells the authorization server of a resource; its id there.
@@ -122,120 +122,114 @@ impl Gateway {
         self.with_pat(&registered.owner, peer.issuer(), register).await
     }
 
-    /// The same for a call, which may have looked before the resource moved: what is on its way is left alone.
+    /// The same, unless what an attempt before it told is found there. What comes of it is known once it is written down.
+    async fn tell_once(
+        &self,
+        peer: &Arc<Peer>,
+        registered: &Registered,
+        is_resumed: bool,
+    ) -> Result<(ResourceId, Telling<'_>), ProtectionError> {
+        let found = self.asking(peer.issuer(), self.find_there(peer, registered, is_resumed)).await?;
+        let telling = self.backlog.told.begin(registered);
+        if let Some(id) = found {
+            return Ok((id, telling));
+        }
+        match self.asking(peer.issuer(), self.tell(peer, registered)).await {
+            Ok(id) => Ok((id, telling)),
+            Err(error) => {
+                if !matches!(error, ProtectionError::Unreachable | ProtectionError::Store) {
+                    telling.end();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// For a call that got no ticket, and may have looked before the resource moved: what is on its way is left alone.
     pub(super) async fn tell_current(
         &self,
         peer: &Arc<Peer>,
         registered: &Registered,
     ) -> Result<Option<ResourceId>, ProtectionError> {
+        let (owner, own_id) = (&registered.owner, &registered.own_id);
         let moving = || ProtectionError::Refused("it is not registered there any more".into());
-        let _busy = self.begin_operation(&registered.owner, &registered.own_id).ok_or_else(moving)?;
-        let all = self.store.registrations(&registered.owner, &registered.own_id)?;
+        let _busy = self.next_operation(owner, own_id).await.ok_or_else(moving)?;
+        let all = self.store.registrations(owner, own_id)?;
         let current = all.iter().find(|one| one.id == registered.id && one.guards()).cloned().ok_or_else(moving)?;
+        if current.resource_id != registered.resource_id {
+            // another call has just had it told anew
+            return Ok(current.resource_id);
+        }
+        if !self.backlog.attempts.begin(owner, own_id, Instant::now()) {
+            return Err(ProtectionError::Refused("it was told anew a moment ago".into()));
+        }
         self.tell_anew(peer, &current).await
     }
 
-    /// What the authorization server refuses to know is told anew, or registered again; its id there.
-    pub(super) async fn tell_anew(
-        &self,
-        peer: &Arc<Peer>,
-        registered: &Registered,
-    ) -> Result<Option<ResourceId>, ProtectionError> {
+    /// What the authorization server does not know any more is registered again; its id there.
+    async fn tell_anew(&self, peer: &Arc<Peer>, registered: &Registered) -> Result<Option<ResourceId>, ProtectionError> {
         let description = &self.description_of(registered)?;
         if let Some(id) = &registered.resource_id {
             let update = |pat: String| async move { peer.protection.update(&pat, id, description).await }.boxed();
-            if self.with_pat(&registered.owner, peer.issuer(), update).await.is_ok() {
+            if self.with_pat(&registered.owner, peer.issuer(), update).await? {
                 return Ok(Some(id.clone()));
             }
         }
         tracing::info!(own_id = %registered.own_id, issuer = registered.issuer, "a resource is registered anew");
-        let resource_id = Some(self.tell(peer, registered).await?);
-        let registered = Registered { resource_id: resource_id.clone(), ..registered.clone() };
+        let (id, telling) = self.tell_once(peer, registered, false).await?;
+        let registered = Registered { resource_id: Some(id.clone()), ..registered.clone() };
         self.store.change_registrations(&[registered], &[]).await?;
-        Ok(resource_id)
+        telling.end();
+        Ok(Some(id))
     }
 
-    /// Steps 2 to 4 for a registration that was written down as pending; how it stands then.
-    pub(super) async fn carry_out(&self, pending: Registered, resumed: bool) -> Result<Registered, ProtectionError> {
+    /// Steps 2 to 4 for a registration that was written down as pending; how it stands then. `is_resumed`: somebody else may
+    /// have begun.
+    pub(super) async fn carry_out(&self, pending: Registered, is_resumed: bool) -> Result<Registered, ProtectionError> {
         let peer = self.peer(&pending.issuer).await?;
-        let told = async {
-            match if resumed { self.find_there(&peer, &pending).await? } else { None } {
-                Some(id) => Ok(id),
-                None => self.tell(&peer, &pending).await,
-            }
-        };
-        let id = self.asking(&pending.issuer, told).await?;
+        let (id, telling) = self.tell_once(&peer, &pending, is_resumed).await?;
         let all = self.store.registrations(&pending.owner, &pending.own_id)?;
         let old = all.iter().find(|one| Some(&one.id) == pending.replaces.as_ref()).cloned();
-        let active = Registered { resource_id: Some(id), standing: Standing::Active, replaces: None, ..pending };
+        let active = Registered { resource_id: Some(id), standing: Standing::Active, replaces: None, found_at: None, ..pending };
         let leaving = old.map(|old| Registered { standing: Standing::Leaving, ..old });
         let together: Vec<_> = std::iter::once(active.clone()).chain(leaving.clone()).collect();
         self.store.change_registrations(&together, &[]).await?;
+        telling.end();
         if let Some(leaving) = leaving {
             self.take_back(&leaving).await;
         }
         Ok(active)
     }
 
-    /// What was told before a crash, and not written down: a registration there with this resource's own id that none
-    /// of ours is.
-    async fn find_there(&self, peer: &Arc<Peer>, pending: &Registered) -> Result<Option<ResourceId>, ProtectionError> {
-        let list = |pat: String| async move { peer.protection.list(&pat).await }.boxed();
-        let there = self.with_pat(&pending.owner, peer.issuer(), list).await?;
-        let ours = self.store.list_registrations(&pending.owner)?;
-        let known = |id: &ResourceId| ours.iter().any(|one| one.issuer == pending.issuer && one.resource_id.as_ref() == Some(id));
-        for id in there.iter().filter(|id| !known(id)) {
-            let read = |pat: String| async move { peer.protection.read(&pat, id).await }.boxed();
-            let description = self.with_pat(&pending.owner, peer.issuer(), read).await?;
-            if description.own_id.as_ref() == Some(&pending.own_id) && description.resource_scopes == self.scopes_of(pending) {
-                return Ok(Some(id.clone()));
-            }
-        }
-        Ok(None)
-    }
-
     /// Tells an authorization server that a registration is over. One that does not answer is told later.
     pub(super) async fn take_back(&self, leaving: &Registered) {
+        if let Err(error) = self.try_to_take_back(leaving).await {
+            tracing::info!(%error, own_id = %leaving.own_id, issuer = leaving.issuer, "a registration is taken back later");
+        }
+    }
+
+    /// The same; an error: it is not over yet.
+    pub(super) async fn try_to_take_back(&self, leaving: &Registered) -> Result<(), ProtectionError> {
         let gone = async {
-            let Some(id) = &leaving.resource_id else { return Ok(()) };
             let peer = &self.peer(&leaving.issuer).await?;
+            // of one that was on its way nobody wrote down whether it arrived
+            let id = match &leaving.resource_id {
+                Some(id) => Some(id.clone()),
+                None => self.asking(&leaving.issuer, self.find_there(peer, leaving, true)).await?,
+            };
+            let Some(id) = &id else { return Ok(()) };
             let delete = |pat: String| async move { peer.protection.delete(&pat, id).await }.boxed();
             self.asking(&leaving.issuer, self.with_pat(&leaving.owner, &leaving.issuer, delete)).await
         };
-        let gone = match gone.await {
-            Ok(()) => true,
-            Err(ProtectionError::Unreachable | ProtectionError::Store) => false,
-            // whoever has no PAT any more, or is not heard, can do no more
-            Err(error) => {
+        match gone.await {
+            Ok(()) => {}
+            Err(error @ (ProtectionError::Refused(_) | ProtectionError::Unauthorized)) => {
+                // whoever has no PAT any more, or is not heard, can do no more
                 tracing::warn!(%error, own_id = %leaving.own_id, issuer = leaving.issuer, "a registration was left behind");
-                true
             }
-        };
-        if gone && let Err(error) = self.store.change_registrations(&[], &[leaving]).await {
-            tracing::warn!(%error, own_id = %leaving.own_id, "that a registration is gone could not be kept");
+            Err(error) => return Err(error),
         }
-    }
-
-    /// Goes on with what a crash or an absent authorization server left on its way.
-    pub async fn tend(&self) {
-        let unfinished = match self.store.unfinished_registrations(AT_ONCE) {
-            Ok(unfinished) => unfinished,
-            Err(error) => return tracing::error!(%error, "what is on its way cannot be read"),
-        };
-        for registered in unfinished {
-            let Some(_busy) = self.begin_operation(&registered.owner, &registered.own_id) else { continue };
-            let Ok(now) = self.store.registrations(&registered.owner, &registered.own_id) else { continue };
-            let Some(registered) = now.iter().find(|one| **one == registered).cloned() else { continue };
-            match registered.standing {
-                Standing::Pending => {
-                    if let Err(ProtectionError::Refused(why)) = self.carry_out(registered.clone(), true).await {
-                        self.fail(registered, why).await;
-                    }
-                }
-                Standing::Leaving => self.take_back(&registered).await,
-                _ => self.push(&registered).await,
-            }
-        }
+        self.store.change_registrations(&[], &[leaving]).await
     }
 
     /// Notes what an authorization server would not have; what it was to replace stays as it was.
@@ -250,20 +244,20 @@ impl Gateway {
         }
     }
 
-    /// Tells the authorization server of the latest description.
-    pub(super) async fn push(&self, registered: &Registered) {
-        let told = async {
-            let peer = self.peer(&registered.issuer).await?;
-            self.asking(&registered.issuer, self.tell_anew(&peer, registered)).await
-        };
-        match told.await {
-            Ok(resource_id) => {
-                let registered = Registered { resource_id, stale: false, ..registered.clone() };
-                if let Err(error) = self.store.change_registrations(&[registered], &[]).await {
-                    tracing::warn!(%error, "that a description was told could not be kept");
-                }
-            }
-            Err(error) => tracing::warn!(%error, own_id = %registered.own_id, "a description could not be told yet"),
-        }
+    /// Tells the authorization server of the latest description; an error: it has not heard of it yet.
+    pub(super) async fn push(&self, registered: &Registered) -> Result<(), ProtectionError> {
+        let peer = self.peer(&registered.issuer).await?;
+        let resource_id = self.asking(&registered.issuer, self.tell_anew(&peer, registered)).await?;
+        let registered = Registered { resource_id, stale: false, ..registered.clone() };
+        self.store.change_registrations(&[registered], &[]).await
     }
+}
+
+/// The last segment in words: `/albums/holiday-2025` is `holiday 2025`.
+fn readable(own_id: &str) -> String {
+    let last = own_id.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or(own_id);
+    let stem = last.rsplit_once('.').map_or(last, |(stem, _)| stem);
+    let words = stem.replace(['-', '_'], " ");
+    let mut chars = words.chars();
+    chars.next().map(|c| c.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or(words)
 }

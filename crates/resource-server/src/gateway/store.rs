@@ -15,11 +15,11 @@ use kept::Kept;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
-use tables::{BEGUN, LINK, SECRET, SERVER};
+use tables::{BEGUN, LINK, SECRET, SERVER, UNWALKED};
 use types::Timestamp;
 
 pub(crate) use owners::{Opinion, Rule, Told, Withdrawn};
-pub(crate) use registrations::{Registered, Standing};
+pub(crate) use registrations::{Registered, Standing, Unfinished};
 
 /// How the gateway stands with an authorization server for an owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +144,19 @@ impl Store {
     }
 
     fn rows(&self, table: &'static Table, index: Option<usize>, prefix: &[Value], limit: usize) -> Result<Vec<Row>, Unreadable> {
-        let scan = Scan { table, index, prefix, after: None, descending: false, limit };
+        self.rows_after(table, index, prefix, None, limit)
+    }
+
+    /// Those whose first column behind the prefix comes after this.
+    fn rows_after(
+        &self,
+        table: &'static Table,
+        index: Option<usize>,
+        prefix: &[Value],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Row>, Unreadable> {
+        let scan = Scan { table, index, prefix, after: after.map(Value::from), descending: false, limit };
         Ok(self.database.scan(&scan)?)
     }
 
@@ -184,6 +196,45 @@ impl Store {
     pub(crate) async fn put_link(&self, owner: &str, issuer: &str, link: &Link) -> Result<(), ProtectionError> {
         let body = serde_json::to_vec(link).map_err(unavailable)?;
         self.write(Operation::Put { table: &LINK, row: vec![owner.into(), issuer.into(), body.into()] }).await
+    }
+
+    /// A link that her folder is to be walked through for; together, so that a crash forgets neither.
+    pub(crate) async fn put_link_to_enrol(
+        &self,
+        owner: &str,
+        issuer: &str,
+        link: &Link,
+        mark: &str,
+    ) -> Result<(), ProtectionError> {
+        let body = serde_json::to_vec(link).map_err(unavailable)?;
+        let link = Operation::Put { table: &LINK, row: vec![owner.into(), issuer.into(), body.into()] };
+        self.write_all(vec![link, Operation::Put { table: &UNWALKED, row: vec![owner.into(), mark.into()] }]).await
+    }
+
+    pub(crate) async fn put_unwalked(&self, owner: &str, mark: &str) -> Result<(), ProtectionError> {
+        self.write(Operation::Put { table: &UNWALKED, row: vec![owner.into(), mark.into()] }).await
+    }
+
+    /// The mark of an owner whose folder is to be walked through.
+    pub(crate) fn find_unwalked(&self, owner: &str) -> Result<Option<String>, Unreadable> {
+        let row = self.database.get(&UNWALKED, &[owner.into()])?;
+        Ok(row.and_then(|row| row.get(1).and_then(Value::as_text).map(str::to_owned)))
+    }
+
+    pub(crate) fn list_unwalked(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Unreadable> {
+        let rows = self.rows_after(&UNWALKED, None, &[], after, limit)?;
+        Ok(rows.iter().filter_map(|row| row.first().and_then(Value::as_text)).map(str::to_owned).collect())
+    }
+
+    /// It was walked through; whoever asked for it again meanwhile has it walked through again.
+    pub(crate) async fn delete_unwalked(&self, owner: &str, mark: &str) -> Result<(), ProtectionError> {
+        let key = vec![Value::from(owner)];
+        let check = Check::Equals { table: &UNWALKED, key: key.clone(), column: 1, value: mark.into() };
+        let batch = Batch { checks: vec![check], operations: vec![Operation::Delete { table: &UNWALKED, key }] };
+        match self.commit(batch).await {
+            Ok(()) | Err(CommitError::Broken(_)) => Ok(()),
+            Err(error) => Err(unavailable(error)),
+        }
     }
 
     /// What this gateway is at an authorization server that nobody configured.

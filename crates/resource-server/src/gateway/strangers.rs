@@ -22,6 +22,8 @@ pub struct Caller(pub IpAddr);
 /// Registrations by calls in an hour, before others wait.
 const PER_OWNER: u32 = 300;
 const PER_NETWORK: u32 = 100;
+/// Links of one network in an hour that have the authorization server asked.
+const LINKS_PER_NETWORK: u32 = 200;
 const HOUR: i64 = 3_600;
 /// Names that are counted at one time: a flood of them does not fill the memory, it closes the door for the hour.
 const MOST_KEYS: usize = 50_000;
@@ -37,6 +39,13 @@ impl Strangers {
     pub(super) fn may_ask(&self, caller: Option<Caller>, now: Timestamp) -> bool {
         let network = caller.map(|caller| types::peer::network_of(caller.0)).unwrap_or_default();
         self.count(format!("network {network}"), PER_NETWORK, now)
+    }
+
+    /// Whether somebody may have the authorization server asked once more to link. Anybody can begin a link, and say that an
+    /// answer to it has come.
+    pub(super) fn may_link(&self, caller: Option<Caller>, now: Timestamp) -> bool {
+        let network = caller.map(|caller| types::peer::network_of(caller.0)).unwrap_or_default();
+        self.count(format!("link {network}"), LINKS_PER_NETWORK, now)
     }
 
     /// Whether one more thing of this account may be registered by a call.

@@ -1,6 +1,9 @@
 //! A gateway before an authorization server that the tests can slow down, count and switch off.
 
 mod challenges;
+mod crashing;
+mod enrolling;
+mod paging;
 mod slow;
 mod strangers;
 mod unreadable;

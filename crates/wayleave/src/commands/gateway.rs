@@ -147,5 +147,6 @@ pub async fn keep_house(gateway: Arc<Gateway>, mut stop: Stop) {
             () = stop.wait() => break,
         }
     }
+    gateway.close().await;
     gateway.write_history().await;
 }

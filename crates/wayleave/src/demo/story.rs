@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use types::metadata::Metadata;
 
+/// How long the gateway has to register an album.
+const LONGEST_REGISTERING: Duration = Duration::from_secs(60);
+
 pub(super) type Told<T> = Result<T, String>;
 
 /// Alice at her browser; Bob at his, with Viewer's client at work for him.
@@ -114,7 +117,7 @@ impl Cast<'_> {
         so("She is asked to log in, and whether the gateway may act for her. She allows it.");
         let page = self.alice.submit(&page, "/authorize/decision", &[("decision", "approve")]).await?;
         expect(&page, "Linked")?;
-        so("The gateway has a token of her own (PAT), and has registered her albums.");
+        so("The gateway has a token of her own (PAT), and registers her albums.");
         Ok(())
     }
 
@@ -122,11 +125,7 @@ impl Cast<'_> {
     async fn alice_shares(&mut self, album: &str) -> Told<String> {
         let words = album.replace(['-', '_'], " ");
         step(&format!("Alice shares `view` of the album `{words}` with {BOB}, for a week."));
-        let list = self.alice.open(&format!("{}/my/resources", self.places.issuer)).await?;
-        let items = list.html.split("<li>").filter(|item| item.contains("/my/resources/"));
-        let item =
-            items.into_iter().find(|item| item.to_lowercase().contains(&format!("<strong>{}</strong>", words.to_lowercase())));
-        let path = attribute(item.ok_or_else(|| format!("the album {words} is not registered"))?, "href");
+        let path = self.finds_registered(&words).await?;
         let page = self.alice.open(&format!("{}{path}", self.places.issuer)).await?;
         let date = ui::date_of(SystemClock.now().plus(7 * 86_400));
         let fields = [("email", BOB), ("scope", "view"), ("until", date.as_str())];
@@ -134,6 +133,22 @@ impl Cast<'_> {
         expect(&page, &format!("{BOB} may view"))?;
         so(&format!("{BOB} has no account there, and need not have one."));
         Ok(path)
+    }
+
+    /// The path of an album's page, once it is registered: a large folder takes its time.
+    async fn finds_registered(&mut self, words: &str) -> Told<String> {
+        let (name, begun) = (format!("<strong>{}</strong>", words.to_lowercase()), Instant::now());
+        loop {
+            let list = self.alice.open(&format!("{}/my/resources", self.places.issuer)).await?;
+            let mut items = list.html.split("<li>").filter(|item| item.contains("/my/resources/"));
+            if let Some(item) = items.find(|item| item.to_lowercase().contains(&name)) {
+                return Ok(attribute(item, "href"));
+            }
+            if begun.elapsed() > LONGEST_REGISTERING {
+                return Err(format!("the album {words} is not registered"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn bob_sees(&mut self, url: &str, file: &Path) -> Told<Rpt> {

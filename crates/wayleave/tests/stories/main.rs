@@ -10,6 +10,7 @@ mod desk_api;
 mod desk_browser;
 mod desk_provider;
 mod elsewhere;
+mod enrolling;
 mod gateway;
 mod getting;
 mod guarding;

@@ -65,7 +65,7 @@ impl Gateway {
         }
         let issuer = wanted.authorization_server.as_str();
         self.check_server(owner, issuer).await?;
-        let Some(_busy) = self.begin_operation(owner, own_id) else { return Err(busy()) };
+        let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
         let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
         let same = |one: &&Registered| one.guards() && one.issuer == issuer && one.scopes == scopes;
         if let Some(known) = all.iter().find(same) {
@@ -78,9 +78,13 @@ impl Gateway {
             return Err(invalid("a resource has at most 20 registrations: take one back first"));
         }
         self.placed(owner, own_id).await?;
-        let pending = self.pending(owner, own_id, issuer, scopes);
+        // what is on its way there already is what she orders, and goes first
+        let begun = all.iter().find(|one| one.standing == Standing::Pending && one.issuer == issuer && one.scopes == scopes);
+        let (is_resumed, begun) = (begun.is_some(), begun.cloned());
+        let pending = begun.unwrap_or_else(|| self.pending(owner, own_id, issuer, scopes));
+        let pending = Registered { found_at: None, ..pending };
         self.store.change_registrations(std::slice::from_ref(&pending), &failed).await.map_err(|_| unavailable())?;
-        let registered = self.carried_out(pending).await?;
+        let registered = self.carried_out(pending, is_resumed).await?;
         let shown = self.shown(&registered);
         let id: String = form_urlencoded::byte_serialize(own_id.as_str().as_bytes()).collect();
         let location = format!("{}{BASE}/my-resources/{id}/registrations/{}", self.settings.resource, shown.id);
@@ -88,8 +92,8 @@ impl Gateway {
     }
 
     /// Carries out what was written down; where that cannot be done, nothing is left on its way.
-    async fn carried_out(&self, pending: Registered) -> Result<Registered, Response> {
-        match self.carry_out(pending.clone(), false).await {
+    async fn carried_out(&self, pending: Registered, is_resumed: bool) -> Result<Registered, Response> {
+        match self.carry_out(pending.clone(), is_resumed).await {
             Ok(registered) => Ok(registered),
             Err(ProtectionError::Refused(why)) => {
                 let answer = not_done(&pending.issuer, &ProtectionError::Refused(why.clone()));
@@ -123,7 +127,7 @@ impl Gateway {
         let find = |all: &[Registered]| all.iter().find(|one| one.id == id && one.standing != Standing::Leaving).cloned();
         find(&self.store.registrations(owner, own_id).map_err(unreadable)?).ok_or_else(not_found)?;
         self.check_server(owner, issuer).await?;
-        let Some(_busy) = self.begin_operation(owner, own_id) else { return Err(busy()) };
+        let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
         let old = find(&self.store.registrations(owner, own_id).map_err(unreadable)?).ok_or_else(not_found)?;
         match old.standing {
             Standing::Active if old.issuer == issuer => return Ok(Json(self.moved(&old, &old)).into_response()),
@@ -135,7 +139,7 @@ impl Gateway {
         let moving = Registered { standing: Standing::Moving, ..old.clone() };
         let together = if old.standing == Standing::Failed { vec![pending.clone()] } else { vec![pending.clone(), moving] };
         self.store.change_registrations(&together, &[]).await.map_err(|_| unavailable())?;
-        let registered = self.carried_out(pending).await?;
+        let registered = self.carried_out(pending, false).await?;
         Ok(Json(self.moved(&old, &registered)).into_response())
     }
 
@@ -155,7 +159,7 @@ impl Gateway {
 
     pub(super) async fn delete_registration(&self, owner: &str, own_id: &OwnResourceId, id: &str) -> Answer {
         self.check_hers(owner, own_id).await?;
-        let Some(_busy) = self.begin_operation(owner, own_id) else { return Err(busy()) };
+        let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
         let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
         let found = all.iter().find(|one| one.id == id && one.standing != Standing::Leaving).cloned();
         let found = found.ok_or_else(not_found)?;

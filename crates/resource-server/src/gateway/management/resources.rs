@@ -7,7 +7,7 @@ use crate::protection::ProtectionError;
 use axum::Json;
 use axum::response::IntoResponse;
 use http::request::Parts;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use types::OwnResourceId;
 use types::available_resource::{AvailableResource, Registration, RegistrationState, ResourceChange};
 
@@ -19,15 +19,12 @@ impl Gateway {
     pub(super) async fn list_resources(&self, owner: &str, parts: &Parts) -> Answer {
         let query = query_of(parts);
         let limit = limit_of(&query).ok_or_else(bad_limit)?;
-        let behind = |own_id: &OwnResourceId| query.get("after").is_none_or(|after| own_id.as_str() > after.as_str());
-        let ids = self.own_ids(owner).await.map_err(unreadable)?.into_iter().filter(behind).take(limit.saturating_add(1));
-        let mut registrations: BTreeMap<OwnResourceId, Vec<Registered>> = BTreeMap::new();
-        for registered in self.store.list_registrations(owner).map_err(unreadable)? {
-            registrations.entry(registered.own_id.clone()).or_default().push(registered);
+        let after = query.get("after").map(|after| OwnResourceId::from(after.as_str()));
+        let mut all: Vec<AvailableResource> = Vec::new();
+        for own_id in self.own_ids_after(owner, after, limit.saturating_add(1)).await.map_err(unreadable)? {
+            let registrations = self.store.registrations(owner, &own_id).map_err(unreadable)?;
+            all.push(self.available(owner, &own_id, &registrations).map_err(unreadable)?);
         }
-        let describe =
-            |own_id: OwnResourceId| self.available(owner, &own_id, registrations.get(&own_id).map_or(&[], Vec::as_slice));
-        let all: Vec<AvailableResource> = ids.map(describe).collect::<Result<_, _>>().map_err(unreadable)?;
         let base = format!("{}{BASE}/my-resources", self.settings.resource);
         Ok(paged(&base, limit, all, |last| last.own_id().map(ToString::to_string).unwrap_or_default()))
     }
@@ -38,18 +35,29 @@ impl Gateway {
         Ok(Json(self.available(owner, own_id, &registrations).map_err(unreadable)?).into_response())
     }
 
-    /// Everything of hers that is known: in the folder, registered before, or spoken of by her.
-    async fn own_ids(&self, owner: &str) -> Result<BTreeSet<OwnResourceId>, ProtectionError> {
-        let routes = self.routes();
-        let registered = self.store.list_registrations(owner)?.into_iter().map(|registered| registered.own_id);
-        let mut found: BTreeSet<OwnResourceId> = registered.chain(self.store.list_opinions(owner)?).collect();
-        if let Behind::Folder(folder) = &self.settings.behind {
-            for path in crate::gateway::backend::walk(folder).await {
-                let matched = crate::gateway::route::find(&routes, &path);
-                found.extend(matched.filter(|m| m.owner.as_deref() == Some(owner)).map(|m| OwnResourceId::new(m.own_id)));
-            }
+    /// The next so many of everything of hers that is known: in the folder, registered before, or spoken of by her. No more
+    /// is read of each than a page can hold.
+    async fn own_ids_after(
+        &self,
+        owner: &str,
+        after: Option<OwnResourceId>,
+        limit: usize,
+    ) -> Result<Vec<OwnResourceId>, ProtectionError> {
+        let content = self.content_for_page(after.is_none()).await;
+        let (mut found, mut after): (Vec<OwnResourceId>, _) = (Vec::new(), after);
+        while found.len() < limit {
+            // the first so many of all are among the first so many of each
+            let from = after.as_ref();
+            let mut next: BTreeSet<OwnResourceId> = content.ids_after(owner, from, limit).into_iter().collect();
+            next.extend(self.store.registered_ids(owner, from, limit)?);
+            next.extend(self.store.spoken_of_ids(owner, from, limit)?);
+            let next: Vec<_> = next.into_iter().take(limit).collect();
+            let Some(last) = next.last().cloned() else { break };
+            // what no route makes any more is not here
+            found.extend(next.into_iter().filter(|own_id| !self.offered_scopes(own_id).is_empty()));
+            after = Some(last);
         }
-        found.retain(|own_id| !self.offered_scopes(own_id).is_empty());
+        found.truncate(limit);
         Ok(found)
     }
 
@@ -57,7 +65,7 @@ impl Gateway {
     pub(super) async fn check_hers(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), axum::response::Response> {
         let known = !self.store.registrations(owner, own_id).map_err(unreadable)?.is_empty()
             || self.store.find_opinion(owner, own_id).map_err(unreadable)? != Opinion::default();
-        if known || self.own_ids(owner).await.map_err(unreadable)?.contains(own_id) {
+        if known || (self.content_now().await.has(owner, own_id) && !self.offered_scopes(own_id).is_empty()) {
             return Ok(());
         }
         let hers = matches!(self.settings.behind, Behind::Upstream(_)) && self.path_owner(own_id).as_deref() == Some(owner);
@@ -101,7 +109,7 @@ impl Gateway {
         if said.into_iter().flatten().flatten().any(|text| text.is_empty() || text.len() > MAX_TEXT) {
             return Err(invalid("a text has 1 to 4096 bytes; `null` takes yours back"));
         }
-        let Some(_busy) = self.begin_operation(owner, own_id) else { return Err(busy()) };
+        let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
         let before = self.store.find_opinion(owner, own_id).map_err(unreadable)?;
         let opinion = Opinion {
             name: change.name.unwrap_or(before.name),
@@ -115,7 +123,9 @@ impl Gateway {
         let stale: Vec<_> = all.iter().filter(|one| one.guards()).map(|one| Registered { stale: true, ..one.clone() }).collect();
         self.store.change_registrations(&stale, &[]).await.map_err(|_| unavailable())?;
         for registered in &stale {
-            self.push(registered).await;
+            if let Err(error) = self.push(registered).await {
+                tracing::warn!(%error, %own_id, "a description is told later");
+            }
         }
         let registrations = self.store.registrations(owner, own_id).map_err(unreadable)?;
         Ok(Json(self.available(owner, own_id, &registrations).map_err(unreadable)?).into_response())

@@ -32,7 +32,14 @@ impl Gateway {
 
     pub(super) async fn withdrawn_tokens(&self, owner: &str, parts: &Parts, body: Body) -> Answer {
         match parts.method.as_str() {
-            "GET" => Ok(Json(self.store.list_withdrawn(owner).map_err(unreadable)?).into_response()),
+            "GET" => {
+                let query = query_of(parts);
+                let limit = limit_of(&query).ok_or_else(bad_limit)?;
+                let after = query.get("after").map(String::as_str);
+                let all = self.store.list_withdrawn(owner, after, limit.saturating_add(1)).map_err(unreadable)?;
+                let base = format!("{}{BASE}/my-withdrawn-tokens", self.settings.resource);
+                Ok(paged(&base, limit, all, |last| last.jti.clone()))
+            }
             "POST" => {
                 let withdrawn: Withdrawn = read(body).await?;
                 if withdrawn.jti.is_empty() || withdrawn.jti.len() > 128 {

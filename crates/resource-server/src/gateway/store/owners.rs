@@ -128,9 +128,10 @@ impl Store {
         self.kept.is_withdrawn(owner, jti, || Ok(self.database.get(&WITHDRAWN, &[owner.into(), jti.into()])?.is_some()))
     }
 
-    pub(crate) fn list_withdrawn(&self, owner: &str) -> Result<Vec<Withdrawn>, Unreadable> {
+    /// By `jti`.
+    pub(crate) fn list_withdrawn(&self, owner: &str, after: Option<&str>, limit: usize) -> Result<Vec<Withdrawn>, Unreadable> {
         let read = |row: &Row| Some(Withdrawn { jti: row.get(1)?.as_text()?.to_owned(), exp: Timestamp(row.get(2)?.as_int()?) });
-        let rows = self.rows(&WITHDRAWN, None, &[owner.into()], usize::MAX)?;
+        let rows = self.rows_after(&WITHDRAWN, None, &[owner.into()], after, limit)?;
         rows.iter().map(|row| read(row).ok_or(Unreadable::Row(WITHDRAWN.name))).collect()
     }
 

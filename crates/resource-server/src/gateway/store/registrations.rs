@@ -4,7 +4,7 @@
 use super::tables::{OPINION, REGISTRATION};
 use super::{Opinion, Store, Unreadable, opened, unavailable};
 use crate::protection::ProtectionError;
-use database::{Operation, Row, Value};
+use database::{Operation, Row, Table, Value};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::{OwnResourceId, ResourceId, ScopeSet, Timestamp};
@@ -58,6 +58,39 @@ pub(crate) struct Registered {
     /// The authorization server has not heard of the latest description.
     #[serde(default)]
     pub(crate) stale: bool,
+    /// The file that it was found by, as a path, where nobody ordered it: registered only as long as that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found_at: Option<String>,
+}
+
+/// Why a registration is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfinished {
+    /// To be told.
+    Pending,
+    /// To be taken back.
+    Leaving,
+    /// To be told of in other words.
+    Stale,
+}
+
+impl Unfinished {
+    pub(crate) const ALL: [Self; 3] = [Self::Pending, Self::Leaving, Self::Stale];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Leaving => "leaving",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// Some of what is on its way, by own id, and where the next begin.
+pub(crate) struct UnfinishedPage {
+    pub(crate) registrations: Vec<Registered>,
+    /// None: that was all.
+    pub(crate) next: Option<OwnResourceId>,
 }
 
 impl Registered {
@@ -103,17 +136,83 @@ impl Store {
         self.rows(&REGISTRATION, None, &[owner.into()], usize::MAX)?.iter().map(read).collect()
     }
 
-    /// Those that are on their way, of whatever owner. One that does not open keeps nobody else's waiting.
-    pub(crate) fn unfinished_registrations(&self, limit: usize) -> Result<Vec<Registered>, Unreadable> {
-        let mut found = Vec::new();
-        for state in ["pending", "leaving", "stale"] {
-            for row in self.rows(&REGISTRATION, Some(0), &[state.into()], limit)? {
-                match read(&row) {
-                    Ok(registered) => found.push(registered),
-                    Err(error) => tracing::error!(%error, key = ?REGISTRATION.key_of(&row), "a registration stays as it is"),
-                }
+    /// The first owner behind `after` of whom something is on its way.
+    pub(crate) fn next_unfinished_owner(&self, why: Unfinished, after: Option<&str>) -> Result<Option<String>, Unreadable> {
+        let rows = self.rows_after(&REGISTRATION, Some(0), &[why.as_str().into()], after, 1)?;
+        let owner = |row: &Row| row.first().and_then(Value::as_text).map(str::to_owned).ok_or(Unreadable::Row(REGISTRATION.name));
+        rows.first().map(owner).transpose()
+    }
+
+    /// What of an owner's is on its way. One that does not open keeps none of the others waiting.
+    pub(crate) fn list_unfinished(
+        &self,
+        owner: &str,
+        why: Unfinished,
+        after: Option<&OwnResourceId>,
+        limit: usize,
+    ) -> Result<UnfinishedPage, Unreadable> {
+        let prefix = [why.as_str().into(), owner.into()];
+        let rows = self.rows_after(&REGISTRATION, Some(0), &prefix, after.map(OwnResourceId::as_str), limit)?;
+        let last = rows.last().filter(|_| rows.len() >= limit);
+        let next = last.and_then(|row| row.get(1)).and_then(Value::as_text).map(OwnResourceId::from);
+        let mut registrations = Vec::with_capacity(rows.len());
+        for row in rows {
+            match read(&row) {
+                Ok(registered) => registrations.push(registered),
+                Err(error) => tracing::error!(%error, key = ?REGISTRATION.key_of(&row), "a registration stays as it is"),
             }
         }
+        Ok(UnfinishedPage { registrations, next })
+    }
+
+    /// Whether anything is registered of a resource, or on its way; for a look at many, which are not all kept in memory.
+    pub(crate) fn has_registration(&self, owner: &str, own_id: &OwnResourceId) -> Result<bool, Unreadable> {
+        Ok(!self.rows(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], 1)?.is_empty())
+    }
+
+    /// The next so many of an owner's resources that are registered or on their way, in their order.
+    pub(crate) fn registered_ids(
+        &self,
+        owner: &str,
+        after: Option<&OwnResourceId>,
+        limit: usize,
+    ) -> Result<Vec<OwnResourceId>, Unreadable> {
+        self.own_ids_in(&REGISTRATION, owner, after, limit)
+    }
+
+    /// The next so many that she has spoken of.
+    pub(crate) fn spoken_of_ids(
+        &self,
+        owner: &str,
+        after: Option<&OwnResourceId>,
+        limit: usize,
+    ) -> Result<Vec<OwnResourceId>, Unreadable> {
+        self.own_ids_in(&OPINION, owner, after, limit)
+    }
+
+    /// Own ids in a table of which each may have several rows.
+    fn own_ids_in(
+        &self,
+        table: &'static Table,
+        owner: &str,
+        after: Option<&OwnResourceId>,
+        limit: usize,
+    ) -> Result<Vec<OwnResourceId>, Unreadable> {
+        let (mut found, mut after): (Vec<OwnResourceId>, _) = (Vec::new(), after.cloned());
+        while found.len() < limit {
+            let rows = self.rows_after(table, None, &[owner.into()], after.as_ref().map(OwnResourceId::as_str), limit)?;
+            for row in &rows {
+                let own_id = row.get(1).and_then(Value::as_text).map(OwnResourceId::from).ok_or(Unreadable::Row(table.name))?;
+                if found.last() != Some(&own_id) {
+                    found.push(own_id);
+                }
+            }
+            if rows.len() < limit {
+                break;
+            }
+            after = found.last().cloned();
+        }
+        found.truncate(limit);
         Ok(found)
     }
 
@@ -129,14 +228,6 @@ impl Store {
 
     pub(crate) fn find_opinion(&self, owner: &str, own_id: &OwnResourceId) -> Result<Opinion, Unreadable> {
         Ok(self.body(&OPINION, &[owner.into(), own_id.as_str().into()])?.unwrap_or_default())
-    }
-
-    /// Resources that an owner has spoken of.
-    pub(crate) fn list_opinions(&self, owner: &str) -> Result<Vec<OwnResourceId>, Unreadable> {
-        let rows = self.rows(&OPINION, None, &[owner.into()], usize::MAX)?;
-        let own_id =
-            |row: &Row| row.get(1).and_then(Value::as_text).map(OwnResourceId::from).ok_or(Unreadable::Row(OPINION.name));
-        rows.iter().map(own_id).collect()
     }
 
     pub(crate) async fn put_opinion(

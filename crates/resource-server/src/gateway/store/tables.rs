@@ -40,6 +40,9 @@ pub(super) static RULE: Table = Table { name: "rule", columns: &[text("owner"), 
 pub(super) static HISTORY: Table =
     Table { name: "history", columns: &[text("owner"), text("id"), int("until"), BODY], key: 2, indexes: &[] };
 
+/// Owners whose folder is to be walked through; `mark` is another for each time that it is asked for.
+pub(super) static UNWALKED: Table = Table { name: "unwalked", columns: &[text("owner"), text("mark")], key: 1, indexes: &[] };
+
 /// What this gateway is at authorization servers that it registered with by itself.
 pub(super) static SERVER: Table = Table { name: "server", columns: &[text("issuer"), BODY], key: 1, indexes: &[] };
 
@@ -68,4 +71,5 @@ pub(super) const MIGRATIONS: Migrations = Migrations(&[
      CREATE TABLE history (owner TEXT, id TEXT, until BIGINT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
      CREATE TABLE server (issuer TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE secret (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;",
+    "CREATE TABLE unwalked (owner TEXT PRIMARY KEY, mark TEXT NOT NULL) WITHOUT ROWID;",
 ]);

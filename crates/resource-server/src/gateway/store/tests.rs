@@ -84,6 +84,7 @@ fn registered() -> Registered {
         created: Timestamp(1),
         replaces: None,
         stale: false,
+        found_at: None,
     }
 }
 
@@ -128,10 +129,10 @@ async fn threat_40_s22_what_cannot_be_read_is_neither_absent_nor_kept() {
         store.list_credentials("alice").is_err(),
         store.delete_credential("alice", "id").await.is_err(),
         store.is_withdrawn("alice", "j").is_err(),
-        store.list_withdrawn("alice").is_err(),
-        store.list_opinions("alice").is_err(),
+        store.list_withdrawn("alice", None, 10).is_err(),
+        store.spoken_of_ids("alice", None, 10).is_err(),
         store.list_history("alice", None, 10).is_err(),
-        store.unfinished_registrations(10).is_err(),
+        store.list_unfinished("alice", Unfinished::Leaving, None, 10).is_err(),
         store.take_begun("state", Timestamp(1)).await.is_err(),
         store.adopt("https://as.example").await.is_err(),
     ];
@@ -154,7 +155,8 @@ async fn threat_40_s22_what_does_not_open_is_not_absent() {
     broken.run(1, DAMAGED);
     assert_eq!(fails(&broken.store), [true; 7]);
     assert!(broken.store.list_links("bob").unwrap().is_empty(), "another owner's are as they were");
-    assert!(broken.store.unfinished_registrations(10).unwrap().is_empty(), "it is not done, and nobody waits for it");
+    let unfinished = broken.store.list_unfinished("alice", Unfinished::Leaving, None, 10).unwrap();
+    assert!(unfinished.registrations.is_empty(), "it is not done, and nobody waits for it");
     broken.run(2, "UPDATE registered SET own_id = '/b'");
     assert!(broken.store.list_registrations("alice").is_err(), "nor is it gone");
 }

@@ -49,7 +49,7 @@ async fn threat_46_s23_a_server_is_met_once() {
     world.link().await;
     let calls = (0..20).map(|_| world.status("/a.jpg", None));
     assert!(futures_util::future::join_all(calls).await.iter().all(|status| *status == 401));
-    assert_eq!(world.asked.metadata_read.load(Ordering::SeqCst), 1);
+    assert_eq!(world.asked.found.load(Ordering::SeqCst), 1);
 }
 
 /// Names of owners that callers make up are not kept.

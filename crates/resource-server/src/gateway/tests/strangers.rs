@@ -146,3 +146,24 @@ async fn threat_41_s16_made_up_owners_of_one_account_have_one_limit() {
     }
     assert_eq!(taken, 300);
 }
+
+/// Whoever has begun can come back as often as they like: the authorization server is asked so often and no more.
+#[tokio::test]
+async fn threat_41_s17_codes_that_are_made_up_have_nobody_asked_without_end() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let answer = world.get("/.wayleave/link?owner=alice", None).await;
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let to = url::Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
+    let state = to.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
+    for n in 0..250 {
+        let url = format!("/.wayleave/callback?state={state}&code={n}&iss={}", world.issuer);
+        let request = Request::get(url).header("cookie", &cookie).body(Body::empty()).unwrap();
+        let answer = tower::ServiceExt::oneshot(world.gateway.clone().router(), request).await.unwrap();
+        *statuses.entry(answer.status().as_u16()).or_default() += 1;
+        world.get("/.wayleave/link?owner=alice", None).await;
+    }
+    assert_eq!(statuses, [(400, 199), (429, 51)].into());
+    assert_eq!(world.asked.tokens.load(Ordering::SeqCst), 199);
+    assert_eq!((world.asked.found.load(Ordering::SeqCst), world.registered().len()), (1, 0));
+}

@@ -22,7 +22,71 @@ pub(super) struct Asked {
     pub(super) hangs: AtomicBool,
     /// The same with revocations and with PATs.
     pub(super) revocations_hang: AtomicBool,
-    pub(super) metadata_read: AtomicUsize,
+    /// How often its token endpoint was asked, and its metadata were.
+    pub(super) tokens: AtomicUsize,
+    pub(super) found: AtomicUsize,
+    /// How often its list was asked for, and descriptions were.
+    pub(super) listed: AtomicUsize,
+    pub(super) read: AtomicUsize,
+    /// Registrations are not answered, but for this resource.
+    pub(super) hangs_but_for: StdMutex<Option<String>>,
+    /// After so many registrations the others are answered so.
+    pub(super) answers: StdMutex<Option<(usize, u16)>>,
+    /// Those are heard all the same.
+    pub(super) hears_all: AtomicBool,
+    pub(super) now: AtomicUsize,
+    pub(super) most_at_once: AtomicUsize,
+    pub(super) deleted: StdMutex<Vec<String>>,
+    /// It lists nothing: of one owner's PAT it would list what is another's.
+    pub(super) lists_nothing: AtomicBool,
+}
+
+impl Asked {
+    /// Nothing is registered there any more while it hangs; `None`: it answers again.
+    pub(super) fn hang_but_for(&self, own_id: Option<&str>) {
+        *self.hangs_but_for.lock().unwrap() = own_id.map(str::to_owned);
+    }
+
+    pub(super) fn answer_after(&self, count: usize, status: u16) {
+        *self.answers.lock().unwrap() = Some((count, status));
+    }
+
+    pub(super) fn answer_well(&self) {
+        *self.answers.lock().unwrap() = None;
+    }
+
+    fn hear(&self, own_id: &str) -> String {
+        let mut all = self.registered.lock().unwrap();
+        all.push(own_id.to_owned());
+        format!("r{}", all.len())
+    }
+
+    async fn register(&self, own_id: String) -> Response {
+        let count = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_at_once.fetch_max(count, Ordering::SeqCst);
+        let answer = self.registering(&own_id).await;
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        answer
+    }
+
+    async fn registering(&self, own_id: &str) -> Response {
+        let hangs = || self.hangs_but_for.lock().unwrap().as_deref().is_some_and(|but_for| but_for != own_id);
+        while hangs() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let answers = *self.answers.lock().unwrap();
+        let heard = self.registered.lock().unwrap().len();
+        match answers.filter(|(count, _)| heard >= *count) {
+            Some((_, status)) => {
+                if self.hears_all.load(Ordering::SeqCst) {
+                    self.hear(own_id);
+                }
+                let status = StatusCode::from_u16(status).unwrap();
+                (status, [("retry-after", "1")], axum::Json(json!({"error": "no"}))).into_response()
+            }
+            None => (StatusCode::CREATED, axum::Json(json!({"_id": self.hear(own_id)}))).into_response(),
+        }
+    }
 }
 
 pub(super) struct World {
@@ -50,9 +114,13 @@ pub(super) async fn serve(router: Router) -> String {
 async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String {
     let own_url = Arc::new(std::sync::OnceLock::<String>::new());
     let url = own_url.clone();
-    let found = asked.clone();
+    let (tokens, found) = (asked.clone(), asked.clone());
+    let token = move || {
+        tokens.tokens.fetch_add(1, Ordering::SeqCst);
+        async { (StatusCode::BAD_REQUEST, axum::Json(json!({"error": "invalid_grant"}))) }
+    };
     let metadata = move || {
-        found.metadata_read.fetch_add(1, Ordering::SeqCst);
+        found.found.fetch_add(1, Ordering::SeqCst);
         let at = |path: &str| format!("{}{path}", url.get().unwrap());
         let document = json!({"issuer": at(""), "token_endpoint": at("/token"), "jwks_uri": at("/jwks"),
             "authorization_endpoint": at("/authorize"), "permission_endpoint": at("/perm"),
@@ -74,21 +142,29 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
         }
     };
     let register = move |body: axum::Json<Value>| {
-        let mut all = c.registered.lock().unwrap();
-        all.push(body["_resource_id"].as_str().unwrap_or_default().to_owned());
-        let answer = (StatusCode::CREATED, axum::Json(json!({"_id": format!("r{}", all.len())})));
-        async move { answer }
+        let asked = c.clone();
+        async move { asked.register(body["_resource_id"].as_str().unwrap_or_default().to_owned()).await }
     };
     let push = move || {
         d.pushed.fetch_add(1, Ordering::SeqCst);
         async { (StatusCode::CREATED, axum::Json(json!({"request_uri": "urn:x:1", "expires_in": 90}))) }
     };
     let ids = asked.clone();
-    let list = move || {
-        let count = ids.registered.lock().unwrap().len();
-        async move { axum::Json((1..=count).map(|n| format!("r{n}")).collect::<Vec<_>>()) }
+    let list = move |request: Request| {
+        ids.listed.fetch_add(1, Ordering::SeqCst);
+        let lists_nothing = ids.lists_nothing.load(Ordering::SeqCst);
+        let count = if lists_nothing { 0 } else { ids.registered.lock().unwrap().len() };
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let after = query.split_once("after=r").and_then(|(_, after)| after.parse().ok()).unwrap_or(0);
+        async move { axum::Json((after + 1..=count).take(1_000).map(|n| format!("r{n}")).collect::<Vec<_>>()) }
+    };
+    let gone = asked.clone();
+    let delete = move |PathOf(id): PathOf<String>| {
+        gone.deleted.lock().unwrap().push(id);
+        async { StatusCode::NO_CONTENT }
     };
     let one = move |PathOf(id): PathOf<String>| {
+        asked.read.fetch_add(1, Ordering::SeqCst);
         let n: usize = id.trim_start_matches('r').parse().unwrap();
         let own_id = asked.registered.lock().unwrap()[n - 1].clone();
         async move { axum::Json(json!({"_id": id, "resource_scopes": ["view"], "_resource_id": own_id})) }
@@ -106,9 +182,10 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
     let router = Router::new()
         .route("/.well-known/uma2-configuration", get(metadata))
         .route("/jwks", get(jwks))
+        .route("/token", axum::routing::post(token))
         .route("/perm", axum::routing::post(ticket))
         .route("/rreg", get(list).post(register))
-        .route("/rreg/{id}", get(one))
+        .route("/rreg/{id}", get(one).delete(delete))
         .route("/par", axum::routing::post(push))
         .route("/revocations", get(revocations));
     let issuer = serve(router).await;
@@ -124,6 +201,31 @@ pub(super) fn route(path: &str) -> Route {
 }
 
 pub(super) const RESOURCE: &str = "https://photos.example";
+
+async fn open(behind: Behind, store: Store, issuer: &str) -> Arc<Gateway> {
+    let settings = Settings {
+        resource: RESOURCE.into(),
+        name: "Photos".into(),
+        behind,
+        authorization_servers: vec![issuer.to_owned()],
+        pat: PatBy::Code,
+        check: Check::Offline,
+        trust: Trust::List,
+        management: None,
+        owner_claim: "sub".into(),
+        routes: vec![route("/{photo}")],
+        uploads: UploadLimits::default(),
+    };
+    let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
+    let client = Client {
+        outbound: outbound::Outbound::new(allowed).unwrap(),
+        clock: Arc::new(SystemClock),
+        randomness: Arc::new(SystemRandomness),
+        credentials: client::Credentials::secret("photos", "secret"),
+        dpop_key: None,
+    };
+    Gateway::open(settings, client, store, By::default()).await.unwrap()
+}
 
 impl World {
     /// A folder of Alice's with these files; she has linked the gateway.
@@ -141,29 +243,15 @@ impl World {
     pub(super) async fn before(behind: Behind, store: Store, folder: PathBuf) -> Self {
         let (asked, key) = (Arc::<Asked>::default(), Arc::new(SigningKey::generate(Algorithm::Es256).unwrap()));
         let issuer = authorization_server(asked.clone(), key.clone()).await;
-        let settings = Settings {
-            resource: RESOURCE.into(),
-            name: "Photos".into(),
-            behind,
-            authorization_servers: vec![issuer.clone()],
-            pat: PatBy::Code,
-            check: Check::Offline,
-            trust: Trust::List,
-            management: None,
-            owner_claim: "sub".into(),
-            routes: vec![route("/{photo}")],
-            uploads: UploadLimits::default(),
-        };
-        let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
-        let client = Client {
-            outbound: outbound::Outbound::new(allowed).unwrap(),
-            clock: Arc::new(SystemClock),
-            randomness: Arc::new(SystemRandomness),
-            credentials: client::Credentials::secret("photos", "secret"),
-            dpop_key: None,
-        };
-        let gateway = Gateway::open(settings, client, store, By::default()).await.unwrap();
+        let gateway = open(behind, store, &issuer).await;
         Self { gateway, issuer, asked, key, folder }
+    }
+
+    /// The same world after the gateway ended, whichever way.
+    pub(super) async fn again(&self, store: Store) -> Self {
+        let (asked, key, issuer) = (self.asked.clone(), self.key.clone(), self.issuer.clone());
+        let gateway = open(Behind::Folder(self.folder.clone()), store, &issuer).await;
+        Self { gateway, issuer, asked, key, folder: PathBuf::new() }
     }
 
     /// Alice links.
@@ -171,6 +259,45 @@ impl World {
         let now = self.gateway.client.clock.now();
         let link = store::Link { access_token: "pat".into(), expires: now.plus(3_600), ..link::new_link(now) };
         self.gateway.store.put_link("alice", &self.issuer, &link).await.unwrap();
+    }
+
+    /// Somebody links, as the last page of a link does it.
+    pub(super) async fn link_and_enrol(&self, owner: &str) -> enrolment::Enrolled {
+        let tokens = json!({"access_token": "pat", "token_type": "Bearer", "expires_in": 3_600});
+        let (tokens, link) = (serde_json::from_value(tokens).unwrap(), link::new_link(self.gateway.client.clock.now()));
+        self.gateway.keep_new(owner, &self.issuer, tokens, link).await.unwrap();
+        self.gateway.wait_for_enrolment(owner).await
+    }
+
+    /// How many of an owner's are in this state.
+    pub(super) fn count(&self, owner: &str, standing: store::Standing) -> usize {
+        let all = self.gateway.store.list_registrations(owner).unwrap();
+        all.iter().filter(|one| one.standing == standing).count()
+    }
+
+    /// Waits until something holds.
+    pub(super) async fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until so many of an owner's are registered, and nothing of hers is on its way.
+    pub(super) async fn until_registered(&self, owner: &str, count: usize) {
+        // looking through thousands of rows would be most of the work
+        self.until("they are told", || self.registered().len() >= count).await;
+        self.until("all are registered", || self.count(owner, store::Standing::Active) == count).await;
+    }
+
+    /// Everything is registered, and nothing twice.
+    pub(super) fn assert_each_once(&self, count: usize) {
+        let mut all = self.registered();
+        all.sort();
+        let told = all.len();
+        all.dedup();
+        assert_eq!((told, all.len()), (count, count));
     }
 
     /// An RPT to view this.

@@ -1,0 +1,177 @@
+//! What is in the folder, by owner and in the order of own ids. Each directory is read once, and again when it has changed:
+//! a page of an owner's list costs by the page, and not by how much is there.
+
+use super::path::CanonicalPath;
+use super::route::{self, Route};
+use super::{Behind, Gateway};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use types::OwnResourceId;
+
+/// A directory that changed so shortly before it was read may have changed again in the same tick of its clock.
+const CLOCK_TICK: Duration = Duration::from_secs(2);
+/// Whoever reads page after page goes on in what was there at most so long ago.
+const SNAPSHOT: Duration = Duration::from_secs(10);
+
+/// What a directory holds; names that begin with a dot, and links, are not there.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    is_directory: bool,
+}
+
+struct Directory {
+    changed: SystemTime,
+    /// It was read long enough after that.
+    is_settled: bool,
+    entries: Vec<Entry>,
+}
+
+/// Own ids with a path that leads to each.
+pub(super) type Hers = BTreeMap<OwnResourceId, String>;
+
+/// Everything that a route leads to, where the path alone says whose it is.
+#[derive(Default)]
+pub(super) struct Content(HashMap<String, Hers>);
+
+impl Content {
+    pub(super) fn of(&self, owner: &str) -> Option<&Hers> {
+        self.0.get(owner)
+    }
+
+    pub(super) fn has(&self, owner: &str, own_id: &OwnResourceId) -> bool {
+        self.of(owner).is_some_and(|hers| hers.contains_key(own_id))
+    }
+
+    /// The next so many of an owner's.
+    pub(super) fn ids_after(&self, owner: &str, after: Option<&OwnResourceId>, limit: usize) -> Vec<OwnResourceId> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        let ids = self.of(owner).into_iter().flat_map(|hers| hers.range::<OwnResourceId, _>((from, Unbounded)));
+        ids.take(limit).map(|(own_id, _)| own_id.clone()).collect()
+    }
+}
+
+/// What was seen of the folder.
+#[derive(Default)]
+struct Seen {
+    directories: HashMap<PathBuf, Directory>,
+    content: Arc<Content>,
+    /// Under which routes.
+    routes: Option<Arc<Vec<Route>>>,
+    looked: Option<Instant>,
+}
+
+/// The folder, as it was last seen.
+#[derive(Default)]
+pub(super) struct Contents(Arc<tokio::sync::Mutex<Seen>>);
+
+impl Gateway {
+    /// What is in the folder now.
+    pub(super) async fn content_now(&self) -> Arc<Content> {
+        self.content_within(Duration::ZERO).await
+    }
+
+    /// The same; who goes on reading is given what was there a moment ago.
+    pub(super) async fn content_for_page(&self, is_first: bool) -> Arc<Content> {
+        self.content_within(if is_first { Duration::ZERO } else { SNAPSHOT }).await
+    }
+
+    async fn content_within(&self, age: Duration) -> Arc<Content> {
+        let Behind::Folder(root) = &self.settings.behind else { return Arc::default() };
+        let mut seen = self.contents.0.clone().lock_owned().await;
+        let routes = self.routes();
+        let is_same = seen.routes.as_ref().is_some_and(|known| Arc::ptr_eq(known, &routes));
+        if is_same && seen.looked.is_some_and(|looked| looked.elapsed() < age) {
+            return seen.content.clone();
+        }
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(self.client.clock.now_millis().try_into().unwrap_or_default());
+        let root = root.clone();
+        // the disk may be slow, and others have calls to answer
+        let looked = tokio::task::spawn_blocking(move || {
+            seen.look(&root, routes, now);
+            seen.content.clone()
+        });
+        looked.await.unwrap_or_default()
+    }
+}
+
+impl Seen {
+    fn look(&mut self, root: &Path, routes: Arc<Vec<Route>>, now: SystemTime) {
+        let is_same = self.routes.as_ref().is_some_and(|known| Arc::ptr_eq(known, &routes));
+        let mut before = std::mem::take(&mut self.directories);
+        let (mut has_changed, known) = (!is_same, before.len());
+        let mut open = vec![root.to_owned()];
+        while let Some(place) = open.pop() {
+            let directory = directory_at(&place, before.remove(&place), now, &mut has_changed);
+            let below = directory.entries.iter().filter(|entry| entry.is_directory);
+            open.extend(below.map(|entry| place.join(&entry.name)));
+            self.directories.insert(place, directory);
+        }
+        if has_changed || self.directories.len() != known {
+            self.content = Arc::new(self.sorted(root, &routes));
+        }
+        self.routes = Some(routes);
+        self.looked = Some(Instant::now());
+    }
+
+    /// By owner and own id.
+    fn sorted(&self, root: &Path, routes: &[Route]) -> Content {
+        let mut content = Content::default();
+        let mut open = vec![(root.to_owned(), String::new())];
+        while let Some((place, prefix)) = open.pop() {
+            for entry in self.directories.get(&place).into_iter().flat_map(|directory| &directory.entries) {
+                let encoded = percent_encoding::utf8_percent_encode(&entry.name, percent_encoding::NON_ALPHANUMERIC);
+                let path = format!("{prefix}/{encoded}");
+                if let Ok(canonical) = CanonicalPath::parse(&path) {
+                    content.add(routes, &canonical);
+                }
+                if entry.is_directory {
+                    open.push((place.join(&entry.name), path));
+                }
+            }
+        }
+        content
+    }
+}
+
+impl Content {
+    /// What only a call can say whose it is, is registered by that call.
+    fn add(&mut self, routes: &[Route], path: &CanonicalPath) {
+        let Some(matched) = route::find(routes, path) else { return };
+        let Some(owner) = matched.owner else { return };
+        let hers = self.0.entry(owner).or_default();
+        hers.entry(OwnResourceId::new(matched.own_id)).or_insert_with(|| path.encoded().to_owned());
+    }
+}
+
+/// A directory as it is now; what was read before, where it has not changed since.
+fn directory_at(place: &Path, before: Option<Directory>, now: SystemTime, has_changed: &mut bool) -> Directory {
+    let changed = std::fs::metadata(place).and_then(|metadata| metadata.modified());
+    let Ok(changed) = changed else {
+        *has_changed = true;
+        return Directory { changed: SystemTime::UNIX_EPOCH, is_settled: false, entries: Vec::new() };
+    };
+    match before {
+        Some(before) if before.changed == changed && before.is_settled => before,
+        before => {
+            let is_settled = now.duration_since(changed).is_ok_and(|age| age > CLOCK_TICK);
+            let mut entries = entries_of(place);
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            *has_changed |= before.is_none_or(|before| before.entries != entries);
+            Directory { changed, is_settled, entries }
+        }
+    }
+}
+
+fn entries_of(place: &Path) -> Vec<Entry> {
+    let Ok(entries) = std::fs::read_dir(place) else { return Vec::new() };
+    let entry = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let (name, kind) = (entry.file_name().into_string().ok()?, entry.file_type().ok()?);
+        (!name.starts_with('.') && !kind.is_symlink()).then(|| Entry { name, is_directory: kind.is_dir() })
+    };
+    entries.filter_map(entry).collect()
+}

@@ -1,0 +1,256 @@
+//! Registering a whole folder after its owner has linked. Nobody waits for it: that it is to be walked through is written
+//! down with the link; what is found is written down as pending, many in one write; and the authorization server is told in
+//! the background ([`super::backlog`]). After a crash it is walked through again, and what is written is left as it is.
+
+use super::backlog::PAGE;
+use super::store::{Link, LinkState, Registered};
+use super::told::Destination;
+use super::{Behind, Gateway};
+use crate::protection::ProtectionError;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use types::OwnResourceId;
+use types::token::TokenResponse;
+
+/// Folders that are walked through at one time.
+const WALKS_AT_ONCE: usize = 4;
+/// Owners whose walks are begun in one round of [`Gateway::tend`].
+const OWNERS_AT_ONCE: usize = 100;
+/// How long the last page of a link waits, so that it can say that all is done: for a few things, and for many.
+const FEW: usize = 100;
+const PATIENCE_WITH_FEW: Duration = Duration::from_millis(1_500);
+const PATIENCE_WITH_MANY: Duration = Duration::from_millis(300);
+
+/// How far it is with an owner's folder.
+#[derive(Default)]
+pub(super) struct Enrolment {
+    is_walked: AtomicBool,
+    found: AtomicUsize,
+    registered: AtomicUsize,
+}
+
+/// What the last page of a link says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Enrolled {
+    pub(super) registered: usize,
+    /// There is more, which is registered in the background.
+    pub(super) goes_on: bool,
+}
+
+/// Folders that are being walked through and registered.
+pub(super) struct Enrolments {
+    under_way: Mutex<HashMap<String, Arc<Enrolment>>>,
+    walks: Semaphore,
+}
+
+impl Default for Enrolments {
+    fn default() -> Self {
+        Self { under_way: Mutex::default(), walks: Semaphore::new(WALKS_AT_ONCE) }
+    }
+}
+
+impl Enrolments {
+    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Enrolment>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None: her folder is being walked through already.
+    fn begin(&self, owner: &str) -> Option<Arc<Enrolment>> {
+        let mut all = self.all();
+        if all.get(owner).is_some_and(|known| !known.is_walked.load(Ordering::Relaxed)) {
+            return None;
+        }
+        let new = Arc::<Enrolment>::default();
+        all.insert(owner.to_owned(), new.clone());
+        Some(new)
+    }
+
+    fn find(&self, owner: &str) -> Option<Arc<Enrolment>> {
+        self.all().get(owner).cloned()
+    }
+
+    /// Everything of hers is done.
+    pub(super) fn forget(&self, owner: &str) {
+        let mut all = self.all();
+        if all.get(owner).is_some_and(|known| known.is_walked.load(Ordering::Relaxed)) {
+            all.remove(owner);
+        }
+    }
+}
+
+impl Gateway {
+    /// Another for each time that a folder is to be walked through.
+    pub(super) fn new_mark(&self) -> String {
+        jose::ambient::random_text::<16>(&*self.client.randomness)
+    }
+
+    /// Keeps a link that has just been made. Where it is good, what is in her folder is registered in the background.
+    pub(super) async fn keep_new(
+        &self,
+        owner: &str,
+        issuer: &str,
+        tokens: TokenResponse,
+        link: Link,
+    ) -> Result<(), ProtectionError> {
+        let link = self.with_tokens(tokens, link);
+        if link.state != LinkState::Active {
+            return self.store.put_link(owner, issuer, &link).await;
+        }
+        self.store.put_link_to_enrol(owner, issuer, &link, &self.new_mark()).await?;
+        self.expect_news(&Destination { owner: owner.to_owned(), issuer: issuer.to_owned() });
+        self.enrol(owner);
+        Ok(())
+    }
+
+    /// Has her folder walked through again, some time soon.
+    pub(super) async fn ask_to_enrol(&self, owner: &str) -> Result<(), ProtectionError> {
+        match self.store.find_unwalked(owner)? {
+            Some(_) => Ok(()),
+            None => self.store.put_unwalked(owner, &self.new_mark()).await,
+        }
+    }
+
+    /// Begins with what was asked for before a crash, or could not be done.
+    pub(super) fn resume_enrolments(&self) -> Result<(), ProtectionError> {
+        for owner in self.store.list_unwalked(None, OWNERS_AT_ONCE)? {
+            self.enrol(&owner);
+        }
+        Ok(())
+    }
+
+    /// Walks through her folder in the background, if that was asked for.
+    pub(super) fn enrol(&self, owner: &str) {
+        let Some(enrolment) = self.backlog.enrolments.begin(owner) else { return };
+        let (myself, owner) = (self.myself.clone(), owner.to_owned());
+        tokio::spawn(async move {
+            let Some(gateway) = myself.upgrade() else { return };
+            let place = gateway.backlog.enrolments.walks.acquire().await;
+            if let Err(error) = gateway.walk_through(&owner, &enrolment).await {
+                tracing::warn!(%error, owner, "a folder is walked through again later");
+            }
+            drop(place);
+            // whoever asks from here on begins another; who asked a moment ago is found by the next round
+            enrolment.is_walked.store(true, Ordering::Relaxed);
+            gateway.backlog.changed.notify_waiters();
+        });
+    }
+
+    async fn walk_through(&self, owner: &str, enrolment: &Enrolment) -> Result<(), ProtectionError> {
+        while let Some(mark) = self.store.find_unwalked(owner)? {
+            if self.backlog.is_closing() {
+                return Ok(());
+            }
+            if let Some(issuer) = self.registers_by_itself_at(owner)? {
+                self.write_down(&Destination { owner: owner.to_owned(), issuer }, enrolment).await?;
+            }
+            self.store.delete_unwalked(owner, &mark).await?;
+        }
+        Ok(())
+    }
+
+    /// Where what is in a folder is registered without anybody's order.
+    fn registers_by_itself_at(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
+        if !matches!(self.settings.behind, Behind::Folder(_)) {
+            return Ok(None);
+        }
+        Ok(self.preferred_server(owner)?.filter(|issuer| !self.is_server_level(issuer)))
+    }
+
+    /// Writes everything down that a route leads to and nobody has placed.
+    async fn write_down(&self, destination: &Destination, enrolment: &Enrolment) -> Result<(), ProtectionError> {
+        let content = self.content_now().await;
+        let Some(hers) = content.of(&destination.owner) else { return Ok(()) };
+        let all: Vec<_> = hers.iter().collect();
+        let mut busy = Vec::new();
+        for some in all.chunks(PAGE) {
+            let written = self.write_some_down(destination, some, &mut busy).await?;
+            if written > 0 {
+                enrolment.found.fetch_add(written, Ordering::Relaxed);
+                self.wake(destination.clone());
+                self.backlog.changed.notify_waiters();
+            }
+        }
+        for one in busy {
+            // whoever works on it may leave nothing behind
+            drop(self.next_operation(&destination.owner, one.0).await);
+            let written = self.write_some_down(destination, &[one], &mut Vec::new()).await?;
+            enrolment.found.fetch_add(written, Ordering::Relaxed);
+            self.wake(destination.clone());
+        }
+        Ok(())
+    }
+
+    /// Writes those down of which nothing is known yet, in one write; how many.
+    async fn write_some_down<'c>(
+        &self,
+        destination: &Destination,
+        some: &[(&'c OwnResourceId, &'c String)],
+        busy: &mut Vec<(&'c OwnResourceId, &'c String)>,
+    ) -> Result<usize, ProtectionError> {
+        let Destination { owner, issuer } = destination;
+        let (mut held, mut pending) = (Vec::new(), Vec::new());
+        // nothing is registered after she left
+        if self.has_left(destination).await {
+            return Ok(0);
+        }
+        for (own_id, path) in some.iter().copied() {
+            let Some(operation) = self.begin_operation(owner, own_id) else {
+                busy.push((own_id, path));
+                continue;
+            };
+            if !self.store.has_registration(owner, own_id)? && !self.store.find_opinion(owner, own_id)?.placed {
+                pending.push(Registered { found_at: Some(path.clone()), ..self.pending(owner, own_id, issuer, None) });
+                held.push(operation);
+            }
+        }
+        if !pending.is_empty() {
+            self.store.change_registrations(&pending, &[]).await?;
+        }
+        drop(held);
+        Ok(pending.len())
+    }
+
+    /// Whether the file that a registration was found by is there no more.
+    pub(super) async fn is_gone(&self, pending: &Registered) -> bool {
+        let path = pending.found_at.as_deref().and_then(|path| super::path::CanonicalPath::parse(path).ok());
+        match path {
+            Some(path) => !self.backend.exists(&path).await,
+            None => false,
+        }
+    }
+
+    pub(super) fn count_enrolled(&self, owner: &str) {
+        if let Some(enrolment) = self.backlog.enrolments.find(owner) {
+            enrolment.registered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits a moment for what was begun: where there is little, all is done then.
+    pub(super) async fn wait_for_enrolment(&self, owner: &str) -> Enrolled {
+        // where that cannot be told now, the page says that it goes on
+        let issuer = self.registers_by_itself_at(owner).ok().flatten();
+        let destination = Destination { owner: owner.to_owned(), issuer: issuer.unwrap_or_default() };
+        let Some(enrolment) = self.backlog.enrolments.find(owner) else {
+            return Enrolled { registered: 0, goes_on: self.backlog.is_unfinished(&destination) };
+        };
+        let begun = Instant::now();
+        loop {
+            let mut changed = std::pin::pin!(self.backlog.changed.notified());
+            changed.as_mut().enable();
+            let is_walked = enrolment.is_walked.load(Ordering::Relaxed);
+            let goes_on = !is_walked || self.backlog.is_unfinished(&destination);
+            let enrolled = Enrolled { registered: enrolment.registered.load(Ordering::Relaxed), goes_on };
+            let has_few = is_walked && enrolment.found.load(Ordering::Relaxed) <= FEW;
+            let until = begun + if has_few { PATIENCE_WITH_FEW } else { PATIENCE_WITH_MANY };
+            // a server that is left alone for now is not waited for
+            let is_idle = is_walked && !self.backlog.runs(&destination);
+            if !goes_on || is_idle || tokio::time::timeout_at(until, changed).await.is_err() {
+                return enrolled;
+            }
+        }
+    }
+}
