@@ -19,6 +19,13 @@ pub fn unauthorized(challenge: &UmaChallenge) -> Response {
     response
 }
 
+/// The same, to a token whose key was not proven by one new proof for this call (RFC 9449 7.1).
+pub fn asking_for_proof(mut challenge: Response) -> Response {
+    let proof = HeaderValue::from_static("DPoP error=\"invalid_dpop_proof\", algs=\"EdDSA ES256\"");
+    challenge.headers_mut().append(header::WWW_AUTHENTICATE, proof);
+    challenge
+}
+
 /// 403 with the warning of Grant 3.2.2.
 pub fn unreachable() -> Response {
     let mut response = plain(StatusCode::FORBIDDEN, "Its authorization server cannot be asked right now.");

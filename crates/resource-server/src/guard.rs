@@ -47,6 +47,8 @@ pub enum Verdict {
     Allowed(Arc<Introspection>),
     /// No token, or not one for this: answer as to a call without a token (Part Y 1).
     Insufficient,
+    /// The same, of one that is bound to a key which nobody proved: that is told as well (RFC 9449 7.1).
+    Unproven,
     Failed(ProtectionError),
 }
 
@@ -135,8 +137,11 @@ impl Guard {
             Err(error) => return Verdict::Failed(error),
         };
         let now = under.protection.client.clock.now();
-        if !answer.active || !self.is_proven(&answer, bound, token, presented, now) {
+        if !answer.active {
             return Verdict::Insufficient;
+        }
+        if !self.is_proven(&answer, bound, token, presented, now) {
+            return if answer.cnf.is_some() { Verdict::Unproven } else { Verdict::Insufficient };
         }
         match under.counted(&answer, needs, now).await {
             Ok(counted) => counted.map_or(Verdict::Insufficient, Verdict::Allowed),

@@ -119,19 +119,20 @@ impl ResourceServer {
             Box::new(challenge::unreachable())
         };
         let pats: Arc<dyn PatSource> = self.clone();
-        match self.guard.judge(&self.under(&pats), &presented, needs).await {
+        let is_unproven = match self.guard.judge(&self.under(&pats), &presented, needs).await {
             Verdict::Allowed(_) => return Ok(()),
-            Verdict::Insufficient => {}
             Verdict::Failed(error) => return Err(away(error)),
-        }
+            verdict => verdict == Verdict::Unproven,
+        };
         let pat = self.pat.get(&self.protection).await.map_err(away)?;
         let ticket = self.protection.request_ticket(&pat, &[need.to_request()]).await.map_err(away)?;
-        Err(Box::new(challenge::unauthorized(&UmaChallenge {
+        let answer = challenge::unauthorized(&UmaChallenge {
             realm: Some(self.realm.clone()),
             as_uri: self.protection.metadata.issuer.clone(),
             ticket,
             resource_metadata: None,
-        })))
+        });
+        Err(Box::new(if is_unproven { challenge::asking_for_proof(answer) } else { answer }))
     }
 }
 

@@ -9,7 +9,7 @@ use super::peer::Peer;
 use super::store::Registered;
 use super::strangers::{Asker, missing};
 use super::{Gateway, Wanted, path};
-use crate::challenge::{plain, unauthorized, unreachable};
+use crate::challenge::{asking_for_proof, plain, unauthorized, unreachable};
 use crate::guard::{Need, Presented, Under, Verdict};
 use crate::offline::PatSource;
 use crate::protection::ProtectionError;
@@ -20,6 +20,7 @@ use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use jose::{UnverifiedJws, digest};
+use std::collections::HashSet;
 use std::sync::Arc;
 use types::challenge::UmaChallenge;
 use types::permission::ServerPermissionRequest;
@@ -39,6 +40,14 @@ pub(super) struct Admitted {
     pub(super) issuer: String,
 }
 
+/// What came of a call's token.
+enum Judged {
+    Fits(Admitted),
+    Unfit,
+    /// It would do, by a proof of its key.
+    Unproven,
+}
+
 /// What a call is about.
 struct Call<'a> {
     wanted: &'a Wanted,
@@ -48,6 +57,14 @@ struct Call<'a> {
     chosen: Option<&'a str>,
     /// By resource, what guards it.
     guarding: Vec<Vec<Registered>>,
+}
+
+impl Call<'_> {
+    /// Of what guards it, each once.
+    fn issuers(&self) -> Vec<String> {
+        let (mut known, all) = (HashSet::new(), self.guarding.iter().flatten().map(|one| one.issuer.clone()));
+        all.filter(|issuer| known.insert(issuer.clone())).collect()
+    }
 }
 
 fn away(owner: &str, error: &ProtectionError) -> Box<Response> {
@@ -64,7 +81,7 @@ fn away(owner: &str, error: &ProtectionError) -> Box<Response> {
 }
 
 impl Gateway {
-    /// Lets the call pass, or gives the answer that goes back in its place.
+    /// Lets the call pass, or gives the answer that goes back.
     pub(super) async fn admit(
         self: &Arc<Self>,
         parts: &Parts,
@@ -79,13 +96,13 @@ impl Gateway {
         let asker = Asker::of(parts);
         let guarding = self.guarding_all(wanted, path, asker).await?;
         let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding };
-        if call.presented.authorization.is_some()
-            && let Some(admitted) = self.judge(&call).await?
-        {
-            return Ok(admitted);
-        }
+        let is_unproven = match self.judge(&call).await? {
+            Judged::Fits(admitted) => return Ok(admitted),
+            judged => matches!(judged, Judged::Unproven),
+        };
         for _ in 0..CHANGES {
             let error = match self.challenge(&call).await {
+                Ok(challenge) if is_unproven => return Err(Box::new(asking_for_proof(*challenge))),
                 Ok(challenge) => return Err(challenge),
                 Err(error) => error,
             };
@@ -147,8 +164,11 @@ impl Gateway {
         }
     }
 
-    async fn judge(self: &Arc<Self>, call: &Call<'_>) -> Result<Option<Admitted>, Box<Response>> {
-        let mut failed = None;
+    async fn judge(self: &Arc<Self>, call: &Call<'_>) -> Result<Judged, Box<Response>> {
+        let (mut failed, mut judged) = (None, Judged::Unfit);
+        if call.presented.authorization.is_none() {
+            return Ok(judged);
+        }
         let issuers = self.issuers_to_ask(call).await.map_err(|error| away(&call.wanted.owner, &error))?;
         for issuer in issuers {
             let peer = match self.peer(&issuer).await {
@@ -161,9 +181,10 @@ impl Gateway {
             match self.judge_at(call, &peer).await {
                 Verdict::Allowed(_) => {
                     let owner = call.wanted.owner.clone();
-                    return Ok(Some(Admitted { owner, needs: call.needs.to_vec(), issuer }));
+                    return Ok(Judged::Fits(Admitted { owner, needs: call.needs.to_vec(), issuer }));
                 }
                 Verdict::Insufficient => failed = None,
+                Verdict::Unproven => (failed, judged) = (None, Judged::Unproven),
                 // nobody else's word helps where the owner's own cannot be read
                 Verdict::Failed(error @ ProtectionError::Store) => return Err(away(&call.wanted.owner, &error)),
                 Verdict::Failed(error) => failed = Some(error),
@@ -178,7 +199,7 @@ impl Gateway {
             {
                 Err(away(&call.wanted.owner, &error))
             }
-            _ => Ok(None),
+            _ => Ok(judged),
         }
     }
 
@@ -214,7 +235,7 @@ impl Gateway {
                 let (seen, why) = at.refusal();
                 self.note(owner, call.needs, peer.issuer(), seen.as_ref(), Outcome::Refused, why);
             }
-            Verdict::Failed(_) => {}
+            Verdict::Unproven | Verdict::Failed(_) => {}
         }
         verdict
     }
@@ -222,18 +243,10 @@ impl Gateway {
     /// Whose token it can be, the likeliest first. A JWT names its issuer, and another's is not asked about it; what an
     /// owner has not linked counts only where she signed for it, which is checked before anything is fetched.
     async fn issuers_to_ask(&self, call: &Call<'_>) -> Result<Vec<String>, ProtectionError> {
-        let mut issuers: Vec<String> = Vec::new();
-        for registered in call.guarding.iter().flatten() {
-            if !issuers.contains(&registered.issuer) {
-                issuers.push(registered.issuer.clone());
-            }
-        }
-        let listed = self.settings.authorization_servers.iter().filter(|issuer| self.is_server_level(issuer));
-        for issuer in listed {
-            if !issuers.contains(issuer) {
-                issuers.push(issuer.clone());
-            }
-        }
+        let mut issuers = call.issuers();
+        let is_more = |issuer: &&String| self.is_server_level(issuer) && !issuers.contains(issuer);
+        let more: Vec<_> = self.settings.authorization_servers.iter().filter(is_more).cloned().collect();
+        issuers.extend(more);
         let Some(token) = call.presented.authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim())
         else {
             return Ok(issuers);
@@ -325,12 +338,7 @@ impl Gateway {
     /// The one that the client names, if it guards all of it; then the owner's, and the others.
     fn issuers_for_tickets(&self, call: &Call<'_>) -> Result<Vec<String>, ProtectionError> {
         let preferred = self.preferred_server(&call.wanted.owner)?;
-        let mut issuers: Vec<String> = Vec::new();
-        for registered in call.guarding.iter().flatten() {
-            if !issuers.contains(&registered.issuer) {
-                issuers.push(registered.issuer.clone());
-            }
-        }
+        let mut issuers = call.issuers();
         issuers.sort_by_key(|issuer| (Some(issuer.as_str()) != call.chosen, Some(issuer) != preferred.as_ref()));
         Ok(issuers)
     }
@@ -377,13 +385,6 @@ impl Gateway {
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
         let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at) };
         guard.still_allows(&under, token, &admitted.needs).await
-    }
-
-    /// Remembers who gave a token, so that it alone is asked the next time.
-    pub(super) fn remember_issuer(&self, authorization: Option<&HeaderValue>, issuer: &str) {
-        let token = authorization.and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
-        let Some((_, token)) = token else { return };
-        self.issued_by.insert(digest::sha256(&[token.trim().as_bytes()]), issuer.to_owned());
     }
 }
 

@@ -14,6 +14,7 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
+use jose::digest;
 use std::sync::Arc;
 
 /// A call that was let in.
@@ -81,6 +82,13 @@ impl Gateway {
         };
         let answer = self.backend.forward(parts, body, path, &passing).await;
         Ok(under_watch(answer, may_go_on))
+    }
+
+    /// Remembers who gave a token, so that it alone is asked the next time.
+    fn remember_issuer(&self, authorization: Option<&HeaderValue>, issuer: &str) {
+        let token = authorization.and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
+        let Some((_, token)) = token else { return };
+        self.issued_by.insert(digest::sha256(&[token.trim().as_bytes()]), issuer.to_owned());
     }
 
     fn owner_headers(&self) -> Vec<String> {

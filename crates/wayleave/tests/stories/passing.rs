@@ -315,6 +315,15 @@ async fn c07_a_proof_is_for_the_url_that_was_called() {
     let Traded::Granted(tokens) = client.trade(&metadata, &request).await.unwrap() else { panic!() };
     let rpt = client.rpt(&tokens, &challenge).unwrap();
     assert_eq!(rpt.token_type, "DPoP");
+    // a proof that does not hold is told, beside the ticket (RFC 9449 7.1)
+    let host = guarded.url.strip_prefix("http://").unwrap();
+    for fields in
+        [format!("Authorization: DPoP {}\r\nDPoP: x\r\n", rpt.token), format!("Authorization: Bearer {}\r\n", rpt.token)]
+    {
+        let answer = say(host, &format!("GET {PHOTO} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n")).await;
+        let told = "www-authenticate: dpop error=\"invalid_dpop_proof\", algs=";
+        assert!(status(&answer) == "401" && answer.contains("www-authenticate: uma ") && answer.contains(told), "{answer}");
+    }
     for name in ["IMG%20%281%29.jpg", "IMG%20(1).jpg", "%49MG%20%281).jpg"] {
         let url = format!("{}/albums/holiday/{name}", guarded.url);
         let called = client.call(Method::GET, &url, Some(&rpt)).await.unwrap();

@@ -79,3 +79,28 @@ async fn threat_44_s18_an_upload_has_limits() {
     let left = std::fs::read_dir(bob.guarded.folder.0.join(".files.uploads")).unwrap().count();
     assert_eq!(left, 0, "nothing half written is left");
 }
+
+/// S19: what a gateway that was killed was about to write is no file, and goes when one starts again.
+#[tokio::test]
+async fn threat_44_s19_parts_of_a_killed_gateway_are_swept() {
+    let mut bob = Bob::with(|text| text, true).await;
+    let (parts, file) = (bob.guarded.folder.0.join(".files.uploads"), bob.guarded.folder.0.join("files/albums/holiday/new.jpg"));
+    let count = |folder: &std::path::Path| std::fs::read_dir(folder).map_or(0, |all| all.count());
+    let mut stream = TcpStream::connect(bob.host()).await.unwrap();
+    let head = "PUT /albums/holiday/new.jpg HTTP/1.1\r\nContent-Length: 10";
+    let head = format!("{head}\r\nHost: {}\r\n{}\r\nhello", bob.host(), bob.authorization);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let begun = Instant::now();
+    while count(&parts) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it must have been let in");
+        tokio::task::yield_now().await;
+    }
+    bob.guarded.kill();
+    assert_eq!((count(&parts), file.exists()), (1, false));
+    bob.guarded.run_again();
+    while count(&parts) > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it must be swept");
+        tokio::task::yield_now().await;
+    }
+    assert!(!file.exists());
+}
