@@ -4,6 +4,7 @@
 use super::super::*;
 use axum::body::Body;
 use axum::extract::Path as PathOf;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use jose::{SystemClock, SystemRandomness};
 use serde_json::{Value, json};
