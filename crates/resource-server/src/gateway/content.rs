@@ -12,6 +12,9 @@ use types::OwnResourceId;
 
 /// A directory that changed so shortly before it was read may have changed again in the same tick of its clock.
 const CLOCK_TICK: Duration = Duration::from_secs(2);
+/// A folder of more directories is not looked through for each list, but once in this time.
+const FEW_DIRECTORIES: usize = 64;
+const MANY_DIRECTORIES_FRESH: Duration = Duration::from_secs(1);
 /// Whoever reads page after page goes on in what was there at most so long ago.
 const SNAPSHOT: Duration = Duration::from_secs(10);
 
@@ -71,19 +74,32 @@ pub(super) struct Contents(Arc<tokio::sync::Mutex<Seen>>);
 impl Gateway {
     /// What is in the folder now.
     pub(super) async fn content_now(&self) -> Arc<Content> {
-        self.content_within(Duration::ZERO).await
+        self.content_within(|_| Duration::ZERO).await
     }
 
-    /// The same; who goes on reading is given what was there a moment ago.
+    /// The same for a list: of a folder of many directories, what was there a moment ago; who goes on reading is given what
+    /// was there when they began.
     pub(super) async fn content_for_page(&self, is_first: bool) -> Arc<Content> {
-        self.content_within(if is_first { Duration::ZERO } else { SNAPSHOT }).await
+        let age = move |directories: usize| match is_first {
+            true if directories <= FEW_DIRECTORIES => Duration::ZERO,
+            true => MANY_DIRECTORIES_FRESH,
+            false => SNAPSHOT,
+        };
+        self.content_within(age).await
     }
 
-    async fn content_within(&self, age: Duration) -> Arc<Content> {
+    /// Whether something of an owner's is in the folder.
+    pub(super) async fn is_there(&self, owner: &str, own_id: &OwnResourceId) -> bool {
+        self.content_for_page(true).await.has(owner, own_id) || self.content_now().await.has(owner, own_id)
+    }
+
+    /// `age`: how old it may be, by how many directories there are.
+    async fn content_within(&self, age: impl Fn(usize) -> Duration) -> Arc<Content> {
         let Behind::Folder(root) = &self.settings.behind else { return Arc::default() };
         let mut seen = self.contents.0.clone().lock_owned().await;
         let routes = self.routes();
         let is_same = seen.routes.as_ref().is_some_and(|known| Arc::ptr_eq(known, &routes));
+        let age = age(seen.directories.len());
         if is_same && seen.looked.is_some_and(|looked| looked.elapsed() < age) {
             return seen.content.clone();
         }

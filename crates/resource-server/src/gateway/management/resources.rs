@@ -65,7 +65,7 @@ impl Gateway {
     pub(super) async fn check_hers(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), axum::response::Response> {
         let known = !self.store.registrations(owner, own_id).map_err(unreadable)?.is_empty()
             || self.store.find_opinion(owner, own_id).map_err(unreadable)? != Opinion::default();
-        if known || (self.content_now().await.has(owner, own_id) && !self.offered_scopes(own_id).is_empty()) {
+        if known || (!self.offered_scopes(own_id).is_empty() && self.is_there(owner, own_id).await) {
             return Ok(());
         }
         let hers = matches!(self.settings.behind, Behind::Upstream(_)) && self.path_owner(own_id).as_deref() == Some(owner);

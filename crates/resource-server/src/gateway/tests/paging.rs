@@ -76,3 +76,20 @@ async fn c08_withdrawn_tokens_come_in_pages() {
     }
     assert_eq!(found, (0..250).map(|n| format!("{n:03}")).collect::<Vec<_>>());
 }
+
+/// Of a folder of many directories a list may be a second old; what is asked for by name is looked for.
+#[tokio::test]
+async fn c08_of_many_directories_what_is_asked_for_is_looked_for() {
+    let world = folder_of(Store::in_memory(), 0).await;
+    for n in 0..100 {
+        std::fs::create_dir(world.folder.join(format!("{n:03}"))).unwrap();
+        std::fs::write(world.folder.join(format!("{n:03}/a.jpg")), "x").unwrap();
+    }
+    world.gateway.replace_routes(vec![super::world::route("/{album}/{photo}")]);
+    assert_eq!(page(&world, "?limit=1000").await.0.len(), 100);
+    std::fs::write(world.folder.join("050/b.jpg"), "x").unwrap();
+    let read = Request::get("/x").body(()).unwrap().into_parts().0;
+    let answer = world.gateway.managed("alice", &read, Body::empty(), "my-resources/%2F050%2Fb.jpg").await;
+    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(page(&world, "?limit=1000").await.0.len(), 101);
+}
