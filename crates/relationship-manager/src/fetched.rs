@@ -45,7 +45,7 @@ impl<T: Clone> Fetched<T> {
             return known;
         }
         let outcome = fetch.await;
-        // how often we ask is ours to say; that our own store is away says nothing of them
+        // that our own store fails says nothing of that place, and is not remembered
         if !matches!(outcome, Err(Trouble::Store(_))) {
             self.keep(name, outcome.clone(), clock.now());
         }

@@ -25,8 +25,8 @@ use types::{ScopeSet, Timestamp};
 pub(crate) const LIFETIME: i64 = 90 * 86_400;
 /// Seconds that what was shown waits to be signed.
 const SHOWN_FOR: i64 = 900;
-/// Most that is kept of one owner at a time.
-const SHOWN_AT_ONCE: usize = 20;
+/// Most of one owner's that wait to be signed.
+const MOST_SHOWN: usize = 32;
 /// How long a page waits for those who are to have what she signed.
 const PAGE_WAITS: Duration = Duration::from_secs(5);
 
@@ -149,11 +149,11 @@ impl Manager {
         let id = self.new_id();
         let mut all = lock(&self.prepared);
         all.retain(|_, prepared| now < prepared.until);
-        // the oldest of hers gives way: nobody signs many things at a time
-        while all.values().filter(|prepared| prepared.owner == person.owner).count() >= SHOWN_AT_ONCE {
-            let oldest = all.iter().filter(|(_, prepared)| prepared.owner == person.owner).min_by_key(|(_, one)| one.until);
-            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
-            all.remove(&oldest);
+        // another site can have her browser open such a page as often as it likes: what she was shown longest ago goes
+        while all.values().filter(|shown| shown.owner == person.owner).count() >= MOST_SHOWN {
+            let hers = all.iter().filter(|(_, shown)| shown.owner == person.owner);
+            let oldest = hers.min_by_key(|(_, shown)| shown.until).map(|(id, _)| id.clone());
+            oldest.into_iter().for_each(|id| drop(all.remove(&id)));
         }
         all.insert(id.clone(), prepared.clone());
         (id, prepared)

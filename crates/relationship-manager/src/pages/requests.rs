@@ -1,7 +1,7 @@
 //! The inbox over all servers: what people ask her for, and her answers.
 
 use super::things::{host_of, troubles};
-use super::{Desk, at_desk, page, posted, see_other};
+use super::{Desk, First, at_desk, page, posted, see_other};
 use crate::answering::{Answered, seen_name};
 use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known};
@@ -43,7 +43,7 @@ struct RequestRow {
 #[derive(Template)]
 #[template(path = "requests.html")]
 struct RequestsPage<'a> {
-    waiting: Vec<RequestRow>,
+    waiting: First<RequestRow>,
     troubles: Vec<String>,
     csrf: &'a str,
 }
@@ -107,7 +107,11 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             let pending = own.chain(others).filter(|(_, request)| request.state == AccessRequestState::Pending);
             waiting.extend(pending.map(|(other, request)| row(&holdings, known, other, request)));
         }
-        let body = ui::render(&RequestsPage { waiting, troubles: troubles(&holdings), csrf: &person.csrf });
+        let body = ui::render(&RequestsPage {
+            waiting: First::of(waiting.into_iter()),
+            troubles: troubles(&holdings),
+            csrf: &person.csrf,
+        });
         Ok(page(manager, Some(person), StatusCode::OK, "Requests", "/requests", &body))
     })
     .await

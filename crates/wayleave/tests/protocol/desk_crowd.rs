@@ -271,6 +271,33 @@ async fn threat_46_s32_pages_wait_for_no_server() {
     assert_eq!(page.status, 403);
 }
 
+/// What a server lists without end fills no page.
+#[tokio::test]
+async fn threat_46_s32_lists_on_pages_are_bounded() {
+    let desk = Desk::open().await;
+    let party = Party::start().await;
+    let delegation = |n: usize| {
+        json!({"_id": format!("d{n}"), "delegate": {"email": format!("d{n}@bar.example")}, "resources": "all", "resource_scopes": ["view"],
+            "may": ["approve"]})
+    };
+    let request = |n: usize| {
+        json!({"_id": format!("q{n}"), "state": "pending", "created": 1, "expires_at": 2, "client": {"client_id": "viewer"},
+            "requesting_party": {"email": format!("q{n}@bar.example")}, "permissions": []})
+    };
+    let shared = |n: usize| json!({"_id": format!("s{n}"), "owner": "\u{202e}evil", "resource_id": "r", "resource_server": "photos", "resource_scopes": ["view"]});
+    party.answers("GET /delegations", 200, (0..3_000).map(delegation).collect());
+    party.answers("GET /requests", 200, (0..3_000).map(request).collect());
+    party.answers("GET /policies?role=requesting_party&limit=1000", 200, (0..3_000).map(shared).collect());
+    let mut alice = Sitting::of(&desk, "alice").await;
+    alice.link(&party.url, &party).await;
+    for path in ["/delegations", "/requests", "/people"] {
+        let page = alice.get(path).await;
+        assert!(page.text.contains("and 2800 more"), "{path}: {}", &page.text[page.text.len().saturating_sub(600)..]);
+        assert!(!page.text.contains('\u{202e}'), "{path}: names are shown as they are");
+    }
+    assert!(alice.get("/requests").await.text.contains("data-waiting=\"3000\""), "all of them are counted");
+}
+
 /// Things at a keeper, and the guard that both agree on.
 pub(crate) fn register(guard: &Party, keeper: &Party, count: usize) {
     let kept = |n: usize| {
