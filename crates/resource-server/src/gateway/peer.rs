@@ -16,7 +16,7 @@ use types::token::UMA_PROTECTION;
 /// A server that let somebody wait so long without an answer is not asked again for a while.
 const SLOW: Duration = Duration::from_secs(2);
 const RESTED: Duration = Duration::from_secs(10);
-/// How long is waited for somebody else's look.
+/// How long is waited for metadata, and for somebody else's look at them.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long metadata count without another look.
 const METADATA_KEPT: Duration = Duration::from_secs(3_600);
@@ -111,7 +111,11 @@ impl Gateway {
         };
         let client = Client { credentials, ..self.client.clone() };
         let client_id = client.credentials.client_id.clone();
-        let protection = self.asking(issuer, Protection::discover(client, issuer)).await?;
+        let found = async {
+            let found = tokio::time::timeout(PATIENCE, Protection::discover(client, issuer)).await;
+            found.unwrap_or(Err(ProtectionError::Unreachable))
+        };
+        let protection = self.asking(issuer, found).await?;
         let known = self.peers.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
         // the proofs that it saw, the keys and the revocations are as good as before
         let same = known.filter(|known| {
