@@ -211,6 +211,17 @@ pub struct Store {
     due: Mutex<Option<task::DueTasks>>,
 }
 
+/// What a seal is bound to: the table, and the columns by which its row is found.
+fn place_of(table: &Table, key: &[Value]) -> Vec<u8> {
+    let mut place = table.name.as_bytes().to_vec();
+    for column in key {
+        let text = column.as_text().map_or_else(|| format!("{column:?}"), str::to_owned);
+        place.extend(text.len().to_be_bytes());
+        place.extend(text.as_bytes());
+    }
+    place
+}
+
 fn away(error: impl std::fmt::Display) -> StoreAway {
     tracing::error!(%error, "the manager's store fails");
     StoreAway
@@ -230,9 +241,16 @@ impl Store {
         self.database.commit(Batch { checks: vec![], operations }).await.map_err(away)
     }
 
-    fn sealed(&self, table: &Table, value: &impl Serialize) -> Result<Value, StoreAway> {
+    /// The row with these columns, and the value sealed behind them. A seal knows its table and its row: copied into another
+    /// row, it does not open there.
+    fn sealed_row(&self, table: &Table, mut columns: Row, value: &impl Serialize) -> Result<Row, StoreAway> {
         let plain = serde_json::to_vec(value).map_err(away)?;
-        Ok(self.key.seal(&plain, table.name.as_bytes(), &SystemRandomness).map_err(away)?.into())
+        columns.push(self.sealed(table, table.key_of(&columns), &plain)?);
+        Ok(columns)
+    }
+
+    fn sealed(&self, table: &Table, key: &[Value], plain: &[u8]) -> Result<Value, StoreAway> {
+        Ok(self.key.seal(plain, &place_of(table, key), &SystemRandomness).map_err(away)?.into())
     }
 
     /// What a browser keeps for this desk, and can neither read nor change.
@@ -247,7 +265,12 @@ impl Store {
     }
 
     fn plain(&self, table: &Table, row: &Row) -> Option<Vec<u8>> {
-        row.last().and_then(Value::as_blob).and_then(|sealed| self.key.open(sealed, table.name.as_bytes()))
+        self.key.open(row.last()?.as_blob()?, &place_of(table, table.key_of(row)))
+    }
+
+    /// As a row of before was sealed, for its table alone.
+    fn plain_of_before(&self, table: &Table, row: &Row) -> Option<Vec<u8>> {
+        self.key.open(row.last()?.as_blob()?, table.name.as_bytes())
     }
 
     /// What is there and does not open is an error: whoever took it for absent would make keys anew and forget withdrawals.
@@ -267,25 +290,33 @@ impl Store {
         rows.into_iter().map(|row| self.opened(table, &row).map(|value| (row, value))).collect()
     }
 
-    /// Whether this is the key that the store was sealed with; a store of before there was such a check gets one, where
-    /// everything in it opens. Nothing else is written: with another key, nothing at all.
+    /// Whether this is the key that the store was sealed with. A store of before there was such a check gets one, where
+    /// everything in it opens, and in the same commit each of its rows is sealed anew, for its place. With another key nothing at
+    /// all is written.
     pub(crate) async fn check_key(&self) -> Result<(), StoreClosed> {
         let name = Value::from(KEY_CHECK);
-        match self.database.get(&SECRET, std::slice::from_ref(&name)).map_err(away)? {
-            Some(row) => self.opened::<Vec<u8>>(&SECRET, &row).map(drop).map_err(|_| StoreClosed::OtherKey),
-            None => {
-                for table in TABLES {
-                    let all = Scan { table, index: None, prefix: &[], after: None, descending: false, limit: usize::MAX };
-                    let rows = self.database.scan(&all).map_err(away)?;
-                    let opens = |row: &Row| self.plain(table, row).is_some();
-                    if !rows.iter().all(opens) {
-                        return Err(if rows.iter().any(opens) { StoreClosed::Broken(table.name) } else { StoreClosed::OtherKey });
-                    }
-                }
-                let row = vec![name, self.sealed(&SECRET, &KEY_CHECK.as_bytes())?];
-                Ok(self.write(vec![Operation::Put { table: &SECRET, row }]).await?)
+        if let Some(row) = self.database.get(&SECRET, std::slice::from_ref(&name)).map_err(away)? {
+            return self.opened::<Vec<u8>>(&SECRET, &row).map(drop).map_err(|_| StoreClosed::OtherKey);
+        }
+        let mut operations = Vec::new();
+        for table in TABLES {
+            let all = Scan { table, index: None, prefix: &[], after: None, descending: false, limit: usize::MAX };
+            let rows = self.database.scan(&all).map_err(away)?;
+            let opens = |row: &Row| self.plain(table, row).is_some() || self.plain_of_before(table, row).is_some();
+            if !rows.iter().all(opens) {
+                return Err(if rows.iter().any(opens) { StoreClosed::Broken(table.name) } else { StoreClosed::OtherKey });
+            }
+            for mut row in rows {
+                let Some(plain) = self.plain_of_before(table, &row) else { continue };
+                let sealed = self.sealed(table, table.key_of(&row), &plain)?;
+                row.pop();
+                row.push(sealed);
+                operations.push(Operation::Put { table, row });
             }
         }
+        let row = self.sealed_row(&SECRET, vec![name], &KEY_CHECK.as_bytes())?;
+        operations.push(Operation::Put { table: &SECRET, row });
+        Ok(self.write(operations).await?)
     }
 
     /// A secret of the manager's own; made at first.
@@ -294,7 +325,7 @@ impl Store {
             return Ok(secret);
         }
         let secret = make().ok_or(StoreAway)?;
-        let row = vec![name.into(), self.sealed(&SECRET, &secret)?];
+        let row = self.sealed_row(&SECRET, vec![name.into()], &secret)?;
         self.write(vec![Operation::Put { table: &SECRET, row }]).await?;
         Ok(secret)
     }
@@ -304,7 +335,7 @@ impl Store {
     }
 
     pub(crate) async fn put_session(&self, id: &str, session: &Session, now: Timestamp) -> Result<(), StoreAway> {
-        let row = vec![id.into(), session.expires.0.into(), self.sealed(&SESSION, session)?];
+        let row = self.sealed_row(&SESSION, vec![id.into(), session.expires.0.into()], session)?;
         let sweep = Operation::DeleteBelow { table: &SESSION, column: 1, limit: now.0 };
         self.write(vec![sweep, Operation::Put { table: &SESSION, row }]).await
     }
@@ -314,7 +345,7 @@ impl Store {
     }
 
     pub(crate) async fn put_begun(&self, begun: &Begun, now: Timestamp) -> Result<(), StoreAway> {
-        let row = vec![begun.flow.state.as_str().into(), begun.expires.0.into(), self.sealed(&BEGUN, begun)?];
+        let row = self.sealed_row(&BEGUN, vec![begun.flow.state.as_str().into(), begun.expires.0.into()], begun)?;
         let sweep = Operation::DeleteBelow { table: &BEGUN, column: 1, limit: now.0 };
         self.write(vec![sweep, Operation::Put { table: &BEGUN, row }]).await
     }
@@ -331,7 +362,7 @@ impl Store {
     }
 
     pub(crate) async fn put_registration(&self, issuer: &str, registration: &Registration) -> Result<(), StoreAway> {
-        let row = vec![issuer.into(), self.sealed(&REGISTRATION, registration)?];
+        let row = self.sealed_row(&REGISTRATION, vec![issuer.into()], registration)?;
         self.write(vec![Operation::Put { table: &REGISTRATION, row }]).await
     }
 
@@ -346,7 +377,7 @@ impl Store {
     }
 
     pub(crate) async fn put_link(&self, owner: &str, link: &Link) -> Result<(), StoreAway> {
-        let row = vec![owner.into(), link.id.as_str().into(), self.sealed(&LINK, link)?];
+        let row = self.sealed_row(&LINK, vec![owner.into(), link.id.as_str().into()], link)?;
         self.write(vec![Operation::Put { table: &LINK, row }]).await
     }
 
@@ -362,7 +393,7 @@ impl Store {
     }
 
     pub(crate) async fn put_about(&self, sub: &str, about: &About) -> Result<(), StoreAway> {
-        let row = vec![sub.into(), self.sealed(&NOTICE, about)?];
+        let row = self.sealed_row(&NOTICE, vec![sub.into()], about)?;
         self.write(vec![Operation::Put { table: &NOTICE, row }]).await
     }
 
@@ -373,7 +404,7 @@ impl Store {
     }
 
     pub(crate) async fn put_snapshot(&self, owner: &str, link: &str, snapshot: &impl Serialize) -> Result<(), StoreAway> {
-        let row = vec![owner.into(), link.into(), self.sealed(&SNAPSHOT, snapshot)?];
+        let row = self.sealed_row(&SNAPSHOT, vec![owner.into(), link.into()], snapshot)?;
         self.write(vec![Operation::Put { table: &SNAPSHOT, row }]).await
     }
 }

@@ -13,7 +13,7 @@ impl Store {
     }
 
     fn word_operation(&self, owner: &str, word: &Word) -> Result<Operation, StoreAway> {
-        let row = vec![owner.into(), id_of(&word.text).as_str().into(), self.sealed(&LEDGER, word)?];
+        let row = self.sealed_row(&LEDGER, vec![owner.into(), id_of(&word.text).as_str().into()], word)?;
         Ok(Operation::Put { table: &LEDGER, row })
     }
 

@@ -117,7 +117,7 @@ impl Store {
 
     pub(super) fn task_operation(&self, task: &Task, now: Timestamp) -> Result<Operation, StoreAway> {
         let due = due_at(task, now);
-        let row = vec![task.owner.as_str().into(), task.id.as_str().into(), due.into(), self.sealed(&TASK, task)?];
+        let row = self.sealed_row(&TASK, vec![task.owner.as_str().into(), task.id.as_str().into(), due.into()], task)?;
         Ok(Operation::Put { table: &TASK, row })
     }
 

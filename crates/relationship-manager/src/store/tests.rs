@@ -35,7 +35,8 @@ async fn threat_41_s17_what_a_browser_keeps_is_sealed() {
     let about = About { owner: "alice".into(), link: "l".into() };
     let sealed = store.sealed_for_browser(&about).unwrap();
     assert!(!sealed.contains("alice") && store.opened_from_browser::<About>(&sealed) == Some(about.clone()));
-    let Value::Blob(row) = store.sealed(&NOTICE, &about).unwrap() else { panic!() };
+    let row = store.sealed_row(&NOTICE, vec!["sub".into()], &about).unwrap();
+    let row = row.last().and_then(Value::as_blob).unwrap();
     for other in [jose::base64url::encode(row), format!("{sealed}A"), String::new(), "rubbish".into()] {
         assert_eq!(store.opened_from_browser::<About>(&other), None, "{other}");
     }
@@ -113,4 +114,28 @@ async fn threat_46_s31_what_one_server_owes_takes_nobody_elses_turn() {
     // and after a restart it is the same
     *lock(&store.due) = None;
     assert_eq!(picked(100, ""), (200, 0));
+}
+
+/// A seal knows its row: what somebody with the store copies from one into another does not open there. A store of before is
+/// sealed anew at its first start.
+#[tokio::test]
+async fn threat_40_a_seal_opens_in_its_own_row_alone() {
+    let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let session = |owner: &str| Session { owner: owner.into(), name: owner.into(), expires: Timestamp(9) };
+    store.put_session("of-alice", &session("alice"), Timestamp(0)).await.unwrap();
+    store.put_session("of-mallory", &session("mallory"), Timestamp(0)).await.unwrap();
+    let row = |id: &str| store.database.get(&SESSION, &[id.into()]).unwrap().unwrap();
+    let swapped = vec!["of-mallory".into(), 9_i64.into(), row("of-alice").last().unwrap().clone()];
+    store.write(vec![Operation::Put { table: &SESSION, row: swapped }]).await.unwrap();
+    assert_eq!(store.find_session("of-mallory").err(), Some(StoreAway));
+    assert!(store.find_session("of-alice").unwrap().is_some());
+    // as a store of before has it: sealed for its table, and no key check
+    let plain = serde_json::to_vec(&session("bob")).unwrap();
+    let sealed = store.key.seal(&plain, SESSION.name.as_bytes(), &SystemRandomness).unwrap();
+    let old = vec!["of-mallory".into(), 9_i64.into(), sealed.into()];
+    store.write(vec![Operation::Put { table: &SESSION, row: old }]).await.unwrap();
+    assert!(store.find_session("of-mallory").is_err(), "not before it was sealed anew");
+    assert_eq!(store.check_key().await, Ok(()));
+    assert_eq!(store.find_session("of-mallory").unwrap().unwrap().owner, "bob");
+    assert!(store.find_session("of-alice").unwrap().is_some());
 }

@@ -12,7 +12,7 @@ impl Store {
     }
 
     pub(crate) async fn put_key(&self, owner: &str, did: &str, key: &impl Serialize) -> Result<(), StoreAway> {
-        let row = vec![owner.into(), did.into(), self.sealed(&VAULT, key)?];
+        let row = self.sealed_row(&VAULT, vec![owner.into(), did.into()], key)?;
         self.write(vec![Operation::Put { table: &VAULT, row }]).await
     }
 
@@ -27,7 +27,7 @@ impl Store {
         credential: &str,
         sealed: &impl Serialize,
     ) -> Result<(), StoreAway> {
-        let row = vec![owner.into(), credential.into(), self.sealed(&VAULT_PASSKEY, sealed)?];
+        let row = self.sealed_row(&VAULT_PASSKEY, vec![owner.into(), credential.into()], sealed)?;
         self.write(vec![Operation::Put { table: &VAULT_PASSKEY, row }]).await
     }
 
