@@ -9,11 +9,13 @@ use crate::protection::ProtectionError;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use types::{OwnResourceId, ResourceId, ScopeSet};
 
 /// Descriptions that are read at one time.
 const READ_AT_ONCE: usize = 8;
+/// How long a server may take to say what is there: one that makes things up without end keeps no place for ever.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An owner at an authorization server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -112,7 +114,8 @@ impl Gateway {
         let mut listing = cell.lock().await;
         let is_good = |listing: &Listing| last.is_none_or(|last| last < listing.begun);
         if !listing.as_ref().is_some_and(is_good) {
-            *listing = Some(self.list_strays(peer, &pending.owner).await?);
+            let listed = tokio::time::timeout(PATIENCE, self.list_strays(peer, &pending.owner)).await;
+            *listing = Some(listed.unwrap_or(Err(ProtectionError::Unreachable))?);
         }
         let strays = listing.as_mut().and_then(|listing| listing.strays.get_mut(&pending.own_id));
         let Some(strays) = strays else { return Ok(None) };
