@@ -228,6 +228,9 @@ impl AuthorizationServer {
         if delegation.exp <= self.now() {
             return Err(refuse("the `delegation`: `exp` must lie ahead, and it has expired".into()));
         }
+        if delegation.nbf.is_some_and(|begin| begin > self.now().plus(rules::claim::CLOCK_SKEW)) {
+            return Err(refuse("the `delegation`: `nbf` lies ahead, and it does not count yet".into()));
+        }
         Ok(delegation)
     }
 

@@ -8,7 +8,7 @@
 //! What she said is kept only until it was sent. Ending a search ends its assertions.
 
 use crate::changes::{Changes, Requirement, Write};
-use crate::{AuthorizationServer, store::Page};
+use crate::{AuthorizationServer, RETRIES, store::Page};
 use identity::access_token::PolicyToken;
 use identity::{Account, CommitError, Failure, internal};
 use jose::Algorithm;
@@ -224,31 +224,48 @@ impl AuthorizationServer {
     async fn send_search(&self, search: Search) -> Result<(), Failure> {
         let account = self.identity.store.find_account(&search.owner).await?;
         let given_up = search.created.plus(SEARCH_LIFETIME) <= self.now();
-        let mut after = search.clone();
-        for (server, before) in
-            after.servers.iter_mut().zip(&search.servers).filter(|(server, _)| server.state == SearchAt::Waiting)
-        {
-            server.state = match &account {
+        let mut told = Vec::new();
+        for server in search.servers.iter().filter(|server| server.state == SearchAt::Waiting) {
+            let state = match &account {
                 None => SearchAt::Failed,
-                Some(account) => match self.send_to(&search, account, before).await? {
+                Some(account) => match self.send_to(&search, account, server).await? {
                     SearchAt::Waiting if given_up => SearchAt::Failed,
                     state => state,
                 },
             };
+            told.push((server.client.clone(), state));
         }
-        if !after.is_due() {
-            after.self_asserted = Map::new();
-        }
-        self.put_standing(&search, after).await
+        // a resource server may have found her before it has answered
+        let note = |search: &mut Search| {
+            for server in search.servers.iter_mut().filter(|server| server.state == SearchAt::Waiting) {
+                let new = told.iter().find(|(client, _)| *client == server.client);
+                server.state = new.map_or(server.state, |(_, state)| *state);
+            }
+            if !search.is_due() {
+                search.self_asserted = Map::new();
+            }
+        };
+        self.change_search(&search, note).await
     }
 
-    /// Keeps it, unless it was ended meanwhile: then it stays ended.
-    pub(crate) async fn put_standing(&self, before: &Search, after: Search) -> Result<(), Failure> {
-        let requires = vec![standing(before)];
-        match self.store.commit(Changes { requires, ..Changes::of(vec![Write::PutSearch(after)]) }).await {
-            Ok(()) | Err(CommitError::Changed) => Ok(()),
-            Err(error) => Err(error.into()),
+    /// Changes it as it stands by now, one after the other; one that was ended meanwhile stays ended.
+    pub(crate) async fn change_search(&self, known: &Search, change: impl Fn(&mut Search)) -> Result<(), Failure> {
+        let _turn = self.turns.alone(&known.owner).await;
+        for _ in 0..RETRIES {
+            let Some(before) = self.store.find_search(&known.id).await? else { return Ok(()) };
+            let mut after = before.clone();
+            change(&mut after);
+            match self
+                .store
+                .commit(Changes { requires: vec![standing(&before)], ..Changes::of(vec![Write::PutSearch(after)]) })
+                .await
+            {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Changed) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(Failure::Unavailable("a search changes too fast".into()))
     }
 
     async fn send_to(&self, search: &Search, account: &Account, server: &SearchedClient) -> Result<SearchAt, Failure> {

@@ -51,6 +51,8 @@ impl Uses {
     }
 }
 
+/// Seconds by which a client's clock may be ahead.
+const CLOCK_SKEW: i64 = 60;
 /// Longest life of an assertion that is taken, in seconds.
 const ASSERTION_LIFETIME: i64 = 3600;
 
@@ -156,6 +158,10 @@ impl Identity {
         if claims.exp <= now || claims.exp > now.plus(ASSERTION_LIFETIME) {
             return Err(invalid("the assertion has expired, or lives longer than an hour"));
         }
+        // RFC 7523 3: one that begins later does not count yet
+        if claims.nbf.max(claims.iat).is_some_and(|begin| begin > now.plus(CLOCK_SKEW)) {
+            return Err(invalid("the assertion does not count yet: look at the clock of the client"));
+        }
         Ok(SpentId { kind: "assertion", issuer: claims.iss.clone(), id: claims.jti.clone(), expires: claims.exp })
     }
 
@@ -185,6 +191,8 @@ struct AssertionClaims {
     sub: String,
     aud: OneOrMany,
     exp: Timestamp,
+    nbf: Option<Timestamp>,
+    iat: Option<Timestamp>,
     jti: String,
 }
 

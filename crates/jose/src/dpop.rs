@@ -46,6 +46,11 @@ struct ProofClaims {
     iat: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ath: Option<String>,
+    /// Not asked for, and honoured where they are there (RFC 7519 4.1.4, 4.1.5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exp: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nonce: Option<String>,
 }
@@ -91,6 +96,9 @@ pub fn check(proof: &str, request: &Request<'_>, now: Timestamp) -> Result<Verif
     if (claims.iat.0.saturating_sub(now.0)).abs() > PROOF_LIFETIME || claims.jti.is_empty() || claims.jti.len() > 256 {
         return Err(DpopError::Stale);
     }
+    if claims.exp.is_some_and(|end| end <= now) || claims.nbf.is_some_and(|begin| now.plus(PROOF_LIFETIME) < begin) {
+        return Err(DpopError::Stale);
+    }
     if request.access_token.is_some_and(|token| claims.ath.as_deref() != Some(hash_of(token).as_str())) {
         return Err(DpopError::AccessToken);
     }
@@ -118,6 +126,8 @@ pub fn prove(
         htu: request.url.to_owned(),
         iat: now,
         ath: request.access_token.map(hash_of),
+        exp: None,
+        nbf: None,
         nonce,
     };
     key.sign_with_header(&header, &claims)
@@ -145,6 +155,16 @@ mod tests {
         assert_eq!(other(Request { method: "PUT", ..request }, now), DpopError::Request);
         assert_eq!(other(Request { url: "https://rs.example/", ..request }, now), DpopError::Request);
         assert_eq!(other(Request { access_token: Some("x"), ..request }, now), DpopError::AccessToken);
+        // what makes it stricter is honoured
+        let timed = |exp: Option<i64>, nbf: Option<i64>| {
+            let claims =
+                json!({"jti": "2", "htm": "GET", "htu": request.url, "iat": now, "ath": hash_of("rpt"), "exp": exp, "nbf": nbf});
+            let header = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": key.public().to_jwk()});
+            check(&key.sign_with_header(&header, &claims).unwrap(), &request, now).map(|_| ())
+        };
+        assert_eq!(timed(Some(now.0 + 1), Some(now.0)), Ok(()));
+        assert_eq!(timed(Some(now.0), None), Err(DpopError::Stale));
+        assert_eq!(timed(None, Some(now.0 + 61)), Err(DpopError::Stale));
         assert_eq!(other(request, now.plus(61)), DpopError::Stale);
     }
 }

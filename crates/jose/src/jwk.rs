@@ -110,6 +110,10 @@ impl PublicKey {
         if PRIVATE_MEMBERS.iter().any(|name| jwk.get(name).is_some()) {
             return Err(BadJwk::Private);
         }
+        // RFC 7517 4.2: nor does one that is for encryption sign anything
+        if jwk.get("use").is_some_and(|purpose| purpose != "sig") {
+            return Err(BadJwk::Unsupported);
+        }
         // RFC 7517 4.3: a key whose operations are named is for those alone
         if jwk.get("key_ops").is_some_and(|operations| !is_for_verifying(operations)) {
             return Err(BadJwk::Unsupported);

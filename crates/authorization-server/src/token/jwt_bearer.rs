@@ -3,6 +3,7 @@
 //! the search that it came of.
 
 use crate::AuthorizationServer;
+use crate::discovery::Search;
 use identity::token::TokenRequest;
 use identity::{Failure, SpentId};
 use jose::UnverifiedJws;
@@ -57,11 +58,12 @@ impl AuthorizationServer {
             self.identity.end_family_of(&response.access_token).await?;
             return Err(invalid_grant());
         }
-        let mut found = search.clone();
-        for server in found.servers.iter_mut().filter(|server| server.client == request.client.id) {
-            server.state = SearchAt::Found;
-        }
-        self.put_standing(&search, found).await?;
+        let found = |search: &mut Search| {
+            for server in search.servers.iter_mut().filter(|server| server.client == request.client.id) {
+                server.state = SearchAt::Found;
+            }
+        };
+        self.change_search(&search, found).await?;
         Ok(response)
     }
 }

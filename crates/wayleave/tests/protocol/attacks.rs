@@ -148,3 +148,45 @@ async fn threat_32_what_a_stranger_leaves_is_short_and_reads_as_it_is_written() 
     }
     assert_eq!(made, 3_000);
 }
+
+/// What makes a token stricter is honoured: one that begins later does not count yet (RFC 7519 4.1.5, RFC 7523 3).
+#[tokio::test]
+async fn threat_48_c16_what_is_not_yet_good_is_not_good() {
+    let world = World::one().await;
+    let key = jose::SigningKey::generate(jose::Algorithm::Es256).unwrap();
+    let keys = json!({"keys": [key.public().to_jwk()]});
+    let metadata = json!({"grant_types": ["client_credentials"], "token_endpoint_auth_method": "private_key_jwt", "jwks": keys});
+    let made = register(&world, metadata).await;
+    let id = made.ok(201).get("client_id");
+    let ask = async |more: Value| {
+        let mut claims =
+            json!({"iss": id, "sub": id, "aud": crate::world::ISSUER, "exp": world.now() + 600, "jti": more.to_string()});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let assertion = key.sign("JWT", &claims).unwrap();
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let fields = [("grant_type", "client_credentials"), ("client_assertion", &*assertion), ("client_assertion_type", kind)];
+        world.send("POST", "/token", &[FORM], form(&fields)).await.status
+    };
+    for (more, status) in [
+        (json!({"nbf": world.now() + 60}), 200),
+        (json!({"nbf": world.now() + 61}), 401),
+        (json!({"iat": world.now() + 61}), 401),
+        (json!({"iat": world.now(), "nbf": world.now() - 500}), 200),
+        (json!({"nbf": "soon"}), 401),
+    ] {
+        assert_eq!(ask(more.clone()).await, status, "{more}");
+    }
+    let (pmt, alice) = (world.access("manager").await, crate::authority::Signer::new(jose::Algorithm::EdDsa));
+    alice.register(&world, &pmt).await;
+    let carol = crate::authority::Signer::new(jose::Algorithm::EdDsa);
+    let post = async |nbf: i64| {
+        let claims = json!({"iss": alice.did, "sub": carol.did, "aud": [crate::authority::RS, crate::world::ISSUER],
+            "jti": format!("d{nbf}"), "iat": world.now(), "nbf": nbf, "exp": world.now() + 6_000, "resources": "all",
+            "resource_scopes": ["view"], "may": ["share"]});
+        let text = alice.key.sign_as("delegation+jwt", &alice.did, &claims).unwrap();
+        let bearer = format!("Bearer {pmt}");
+        let headers = [("authorization", &*bearer), ("content-type", "application/delegation+jwt")];
+        world.send("POST", "/uma/delegations", &headers, text).await.status
+    };
+    assert_eq!((post(world.now() + 60).await, post(world.now() + 61).await), (201, 400));
+}

@@ -36,6 +36,7 @@ mod people;
 mod permission;
 mod persons;
 mod policies;
+mod providers;
 mod receipts;
 mod refresh;
 mod registrations;
