@@ -1,6 +1,6 @@
 //! How many requests may wait for one owner, and which give way (protocol.md 1.4): nobody fills an inbox so that others are
 //! pushed out of it. Whoever showed a verified address is counted by its domain, everybody else - a stranger - together
-//! with all strangers, and strangers push out only each other.
+//! with all strangers. Strangers push out only each other, and so do people of a domain that has its share.
 
 use crate::AccessRequest;
 use std::cmp::Reverse;
@@ -31,10 +31,7 @@ pub fn make_room(waiting: &[AccessRequest], new: &AccessRequest) -> Result<Vec<A
     left.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
     let mut inbox = Inbox { left, gone: Vec::new() };
     match domain(new) {
-        Some(own) if inbox.left.iter().filter(|one| domain(one).as_ref() == Some(&own)).count() >= MAX_OF_DOMAIN => {
-            return Err(Full::Domain);
-        }
-        Some(_) => {}
+        Some(own) => inbox.shrink_domain(new, |one| domain(one).as_ref() == Some(&own))?,
         None => {
             inbox.shrink(MAX_OF_STRANGERS_ALIKE, new, |one| is_stranger(one) && one.network == new.network);
             inbox.shrink(MAX_OF_STRANGERS_ALIKE, new, |one| is_stranger(one) && one.client == new.client);
@@ -63,6 +60,31 @@ impl Inbox<'_> {
                 return;
             }
         }
+    }
+
+    /// The same for people of one domain, who know nothing of each other where anybody gets an address. Whoever fills it makes
+    /// room again: the oldest goes of the network from which most have come, and one more from there finds no room. Where all
+    /// came from different networks, the oldest goes of the new one's client, else of all.
+    fn shrink_domain(&mut self, new: &AccessRequest, of: impl Fn(&AccessRequest) -> bool) -> Result<(), Full> {
+        while self.left.iter().filter(|one| of(one)).count() >= MAX_OF_DOMAIN {
+            let mut networks = BTreeMap::<&Option<String>, usize>::new();
+            for one in self.left.iter().filter(|one| of(one)) {
+                let count = networks.entry(&one.network).or_default();
+                *count = count.saturating_add(1);
+            }
+            let own = networks.get(&new.network).copied().unwrap_or(0);
+            let most = networks.values().copied().max().unwrap_or(0);
+            let crowd = networks.into_iter().find(|(_, count)| *count == most).map(|(network, _)| network.clone());
+            let gone = match crowd {
+                Some(_) if most > 1 && own == most => return Err(Full::Domain),
+                Some(crowd) if most > 1 => self.drop_oldest(|one| of(one) && one.network == crowd),
+                _ => self.drop_oldest(|one| of(one) && one.client == new.client) || self.drop_oldest(&of),
+            };
+            if !gone {
+                return Err(Full::Domain);
+            }
+        }
+        Ok(())
     }
 
     /// Whether there was one.
@@ -176,6 +198,30 @@ mod tests {
         let mut all = vec![request(0, None, "viewer", "honest")];
         all.extend((1..50).map(|at| request(at, None, "viewer", "crowd")));
         assert_eq!(arrive(all).0[0].created, Timestamp(0));
+    }
+
+    /// Twenty free addresses of one mail domain, and Bob has one there as well.
+    #[test]
+    fn threat_41_s15_whoever_fills_a_domain_makes_room_again() {
+        let address = |at: i64| format!("p{at}@mail.example");
+        let bob = |at: i64| request(at, Some("bob@mail.example"), "viewer", "home");
+        let has_bob = |waiting: &[AccessRequest]| waiting.iter().any(|one| one.claims.email() == Some("bob@mail.example"));
+        // all from one network, before him and after
+        let mut all: Vec<_> = (0..20).map(|at| request(at, Some(&address(at)), "viewer", "evil")).collect();
+        all.push(bob(20));
+        all.extend((21..80).map(|at| request(at, Some(&address(at)), "viewer", "evil")));
+        // and some more from networks that are new
+        all.extend((80..90).map(|at| request(at, Some(&address(at)), "viewer", &format!("evil{at}"))));
+        let (waiting, refused) = arrive(all);
+        assert!(has_bob(&waiting) && waiting.len() == MAX_OF_DOMAIN);
+        assert_eq!(refused, 59, "one more of the crowd's own network finds no room");
+        // from as many networks, by one client: its own go first
+        let spread = |at: i64, client: &str| request(at, Some(&address(at)), client, &format!("net{at}"));
+        let mut all = vec![bob(0)];
+        all.extend((1..60).map(|at| spread(at, "evil")));
+        assert!(has_bob(&arrive(all.clone()).0), "another client's crowd");
+        all.insert(0, request(0, Some("carol@bar.example"), "viewer", "home"));
+        assert!(arrive(all).0.iter().any(|one| one.claims.email() == Some("carol@bar.example")), "never of another domain");
     }
 
     #[test]
