@@ -25,6 +25,8 @@ const CHALLENGE: &str = "credential challenge";
 const SPENT_AFTER: i64 = 3_600;
 /// Most credentials of one owner.
 const MAX_CREDENTIALS: usize = 50;
+/// Longest value of one, in bytes.
+const MAX_VALUE: usize = 8 * 1024;
 
 /// A credential as it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,9 @@ impl AuthorizationServer {
         pmt: &PolicyToken,
         registration: CredentialRegistration,
     ) -> Result<Registered, Failure> {
+        if types::json::size_of(&registration.cred_value) > MAX_VALUE {
+            return invalid(format!("`cred_value` has at most {MAX_VALUE} bytes"));
+        }
         let subject = credential::subject_of(registration.cred_type, &registration.cred_value).map_err(refused)?;
         let keys = self.keys_of(registration.cred_type, &registration.cred_value).await?;
         let claimed = Claimed { owner: pmt.owner.as_str(), credential: &subject, audience: self.issuer().as_str() };

@@ -17,7 +17,10 @@ use types::{ErrorCode, Refusal, ResourceDescription, ResourceId};
 
 /// Most scopes of one resource.
 pub const MAX_SCOPES: usize = 500;
+/// Longest text of a description, in bytes.
 const MAX_TEXT: usize = 4096;
+/// Longest description, with its scopes and translations, in bytes.
+const MAX_DESCRIPTION: usize = 64 * 1024;
 
 fn not_found() -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::NotFound, "no resource of yours has this id"))
@@ -29,17 +32,29 @@ fn check_description(description: ResourceDescription) -> Result<ResourceDescrip
     if description.resource_scopes.is_empty() || description.resource_scopes.len() > MAX_SCOPES {
         return Err(invalid(format!("`resource_scopes` must name 1 to {MAX_SCOPES} scopes")));
     }
-    let texts = [
-        &description.name,
-        &description.description,
-        &description.icon_uri,
-        &description.resource_type,
-        &description.resource_location,
-    ];
-    if texts.into_iter().flatten().any(|text| text.len() > MAX_TEXT) {
-        return Err(invalid(format!("no text of a description may be longer than {MAX_TEXT} bytes")));
-    }
+    check_texts(&description).map_err(invalid)?;
     Ok(description)
+}
+
+/// What a resource server says is kept, and listed for her and for her delegates.
+fn check_texts(description: &ResourceDescription) -> Result<(), String> {
+    let texts = [
+        ("name", &description.name),
+        ("description", &description.description),
+        ("icon_uri", &description.icon_uri),
+        ("type", &description.resource_type),
+        ("resource_location", &description.resource_location),
+    ];
+    let texts = texts.into_iter().filter_map(|(member, text)| Some((member, text.as_deref()?)));
+    let own_id = description.own_id.as_ref().map(|id| ("_resource_id", id.as_str()));
+    let localized = description.localized.iter().filter_map(|(member, text)| Some((member.as_str(), text.as_str()?)));
+    if let Some((member, _)) = texts.chain(own_id).chain(localized).find(|(_, text)| text.len() > MAX_TEXT) {
+        return Err(format!("`{member}` may have at most {MAX_TEXT} bytes"));
+    }
+    match types::json::size_of(description) {
+        size if size > MAX_DESCRIPTION => Err(format!("a description may have at most {MAX_DESCRIPTION} bytes in all")),
+        _ => Ok(()),
+    }
 }
 
 impl AuthorizationServer {

@@ -13,6 +13,8 @@ use types::{ErrorCode, OwnResourceId, OwnerId, Refusal, ResourceId, ResourceServ
 pub const DEFAULT_LIFETIME: i64 = 90 * 86_400;
 /// Most resources that one names.
 pub const MAX_RESOURCES: usize = 1_000;
+/// Longest delegation, in bytes.
+const MAX_BYTES: usize = 64 * 1024;
 
 /// Who is delegated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +96,9 @@ impl Delegation {
     /// What an owner posted, or what is wrong with it.
     pub fn from_document(document: DelegationDocument, id: String, owner: OwnerId, now: Timestamp) -> Result<Self, Refusal> {
         let invalid = |what: &str| Err(Refusal::new(ErrorCode::InvalidRequest, what));
+        if types::json::size_of(&document) > MAX_BYTES {
+            return Err(Refusal::new(ErrorCode::InvalidRequest, format!("a delegation has at most {MAX_BYTES} bytes")));
+        }
         let delegate = Delegate::of(document.delegate)?;
         if delegate == Delegate::Account(owner.clone()) {
             return invalid("a delegate is somebody else");

@@ -13,6 +13,10 @@ use types::{
 pub const MAX_CONDITIONS: usize = 32;
 /// See [`MAX_CONDITIONS`].
 pub const MAX_VALUES: usize = 1_000;
+/// Most characters of a purpose.
+const MAX_PURPOSE: usize = 1_000;
+/// Longest policy, in bytes: one is always less than a page of them.
+const MAX_BYTES: usize = 128 * 1024;
 
 /// What a policy is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +73,7 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         let invalid = |what: &str| Err(Refusal::new(ErrorCode::InvalidRequest, what));
+        let size = types::json::size_of(&document);
         let binding = match (document.resource_id, document.resource_server, document.own_id) {
             (Some(resource), None, None) => Binding::Bound { resource },
             (None, Some(resource_server), Some(own_id)) => Binding::Waiting { resource_server, own_id },
@@ -89,6 +94,12 @@ impl Policy {
             return invalid("`valid_from` must lie before `expires_at`");
         }
         check_conditions(&document.required_claims)?;
+        if document.purpose.as_ref().is_some_and(|purpose| purpose.chars().count() > MAX_PURPOSE) {
+            return Err(Refusal::new(ErrorCode::InvalidRequest, format!("`purpose` has at most {MAX_PURPOSE} characters")));
+        }
+        if size > MAX_BYTES {
+            return Err(Refusal::new(ErrorCode::InvalidRequest, format!("a policy has at most {MAX_BYTES} bytes")));
+        }
         Ok(Self {
             id,
             owner,

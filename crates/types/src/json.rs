@@ -150,6 +150,11 @@ impl OneOrMany {
     }
 }
 
+/// How long something is as JSON, in bytes; what cannot be written has no end.
+pub fn size_of(document: &impl Serialize) -> usize {
+    serde_json::to_vec(document).map_or(usize::MAX, |text| text.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

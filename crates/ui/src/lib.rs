@@ -15,6 +15,7 @@ pub use page_text::PageText;
 
 use askama::Template;
 use types::Timestamp;
+use types::spelling::is_invisible;
 
 /// The style sheet, served as `/assets/style.css`.
 pub const STYLE: &str = include_str!("../assets/style.css");
@@ -62,9 +63,14 @@ pub struct ErrorPage<'a> {
     pub what: &'a str,
 }
 
-/// Renders; a template of ours cannot fail but for memory, and then the page is empty.
+/// Renders; a template of ours cannot fail but for memory, and then the page is empty. Whatever others wrote that stands on
+/// the page, nothing of it is invisible, or turns the words beside it.
 pub fn render(template: &impl Template) -> String {
-    template.render().unwrap_or_default()
+    let html = template.render().unwrap_or_default();
+    match html.chars().any(is_invisible) {
+        true => html.chars().filter(|c| !is_invisible(*c)).collect(),
+        false => html,
+    }
 }
 
 /// The policy of our pages: own style, pictures and scripts, nothing inline, no frame. `form_targets` are origins
@@ -102,6 +108,13 @@ pub fn end_of_date(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threat_36_nothing_on_a_page_hides_or_turns() {
+        let what = "Hol\u{202e}yad \u{200b}<b>\u{2066}x";
+        let html = render(&ErrorPage { title: "T\u{ad}", what });
+        assert!(html.contains("Holyad &#60;b&#62;x") && html.contains("<h1>T</h1>") && !html.chars().any(is_invisible), "{html}");
+    }
 
     #[test]
     fn dates_are_told_and_read() {

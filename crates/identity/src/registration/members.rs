@@ -7,12 +7,19 @@ use super::bad;
 use crate::Failure;
 use crate::id_token::ALGORITHMS;
 use serde_json::{Map, Value};
+use types::ErrorCode;
 use types::client::{AuthMethod, ClientMetadata};
+use types::spelling::is_invisible;
 
 /// Characters of a name.
 const MAX_TEXT: usize = 200;
 const MAX_SCOPES: usize = 200;
 const MAX_GRANTS: usize = 16;
+/// Redirect URIs of each kind, and bytes of a URI.
+const MAX_URIS: usize = 32;
+const MAX_URI_BYTES: usize = 2048;
+/// Longest registration with all that is in it, in bytes: strangers leave these.
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Nothing of this is done, whatever the value.
 const NOT_DONE: [&str; 21] = [
@@ -89,21 +96,64 @@ pub(super) fn check(metadata: &ClientMetadata) -> Result<(), Failure> {
 
 /// What people read of a client stands on one line, in the order in which it is written, and what is kept of it is short.
 fn check_texts(metadata: &ClientMetadata) -> Result<(), Failure> {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     for (member, text) in [
         ("client_name", &metadata.client_name),
         ("software_id", &metadata.software_id),
         ("software_version", &metadata.software_version),
     ] {
         let Some(text) = text else { continue };
-        if text.chars().count() > MAX_TEXT || text.chars().any(|c| c.is_control() || turns(c)) {
-            return Err(bad(format!("`{member}` has at most {MAX_TEXT} characters, on one line")));
+        if text.chars().count() > MAX_TEXT {
+            return Err(bad(format!("`{member}` has at most {MAX_TEXT} characters")));
+        }
+        if let Some(hidden) = find_hidden(text) {
+            let code = u32::from(hidden);
+            return Err(bad(format!("`{member}` is text on one line, which people can read: leave out U+{code:04X}")));
         }
     }
     let scopes = metadata.scope.as_deref().unwrap_or_default().split(' ').count();
     let grants = metadata.grant_types.as_ref().map_or(0, Vec::len);
     if scopes > MAX_SCOPES || grants > MAX_GRANTS {
-        return Err(bad(format!("a client has at most {MAX_SCOPES} scopes, and each grant type once")));
+        return Err(bad(format!("a client has at most {MAX_SCOPES} scopes (`scope`), and each of `grant_types` once")));
+    }
+    check_lengths(metadata)?;
+    match types::json::size_of(metadata) {
+        size if size > MAX_BYTES => {
+            Err(bad(format!("a registration has at most {MAX_BYTES} bytes, with `jwks`: this one has {size}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What nobody sees, or what turns the words beside it. Writing that joins its letters, and pictures, have characters that
+/// only say how to.
+fn find_hidden(text: &str) -> Option<char> {
+    let joins = |c: char| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe0e}' | '\u{fe0f}');
+    let mut before = ' ';
+    text.chars().find(|c| {
+        let joined = joins(*c) && !before.is_ascii();
+        before = *c;
+        c.is_control() || (is_invisible(*c) && !joined)
+    })
+}
+
+fn check_lengths(metadata: &ClientMetadata) -> Result<(), Failure> {
+    let claims_redirect_uris = metadata.claims_redirect_uris.as_deref().unwrap_or_default();
+    for (member, uris) in [
+        ("redirect_uris", metadata.redirect_uris.as_slice()),
+        ("claims_redirect_uris", claims_redirect_uris),
+        ("post_logout_redirect_uris", &metadata.post_logout_redirect_uris),
+    ] {
+        if uris.len() > MAX_URIS || uris.iter().any(|uri| uri.len() > MAX_URI_BYTES) {
+            let what = format!("`{member}` has at most {MAX_URIS} URIs of at most {MAX_URI_BYTES} bytes");
+            return Failure::refuse(ErrorCode::InvalidRedirectUri, what);
+        }
+    }
+    for (member, uri) in
+        [("jwks_uri", &metadata.jwks_uri), ("resource", &metadata.resource), ("client_uri", &metadata.client_uri)]
+    {
+        if uri.as_ref().is_some_and(|uri| uri.len() > MAX_URI_BYTES) {
+            return Err(bad(format!("`{member}` has at most {MAX_URI_BYTES} bytes")));
+        }
     }
     Ok(())
 }
