@@ -12,13 +12,20 @@ use rules::delegation::{Delegate, Delegation};
 use serde_json::json;
 use types::delegation::DelegationDocument;
 use types::event::EventKind;
-use types::{ErrorCode, OwnerId, Refusal};
+use types::{ErrorCode, OwnerId, Refusal, Timestamp};
 
 /// Most delegations of one owner that stand at once.
 const MAX_DELEGATIONS: usize = 200;
 
 fn place(delegation: &Delegation) -> String {
     place_of(delegation.created, &format!("{} {}", delegation.owner, delegation.id))
+}
+
+/// The same of one that is listed.
+pub fn place_of_document(document: &DelegationDocument) -> String {
+    let owner = document.owner.as_ref().map(OwnerId::as_str).unwrap_or_default();
+    let created = document.created.unwrap_or(Timestamp(0));
+    place_of(created, &format!("{owner} {}", document.id.as_deref().unwrap_or_default()))
 }
 
 fn not_found() -> Failure {

@@ -27,7 +27,7 @@ pub mod linked_manager;
 pub mod mailer;
 pub mod metadata;
 pub mod owner_settings;
-mod page;
+pub mod page;
 pub mod permission;
 pub mod policy;
 pub mod policy_interaction;

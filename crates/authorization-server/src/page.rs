@@ -7,7 +7,7 @@ use std::pin::Pin;
 use types::Timestamp;
 
 /// Where something stands in a list that goes by time: its making, then its id.
-pub(crate) fn place_of(made: Timestamp, id: &str) -> String {
+pub fn place_of(made: Timestamp, id: &str) -> String {
     format!("{:012}.{id}", made.0.max(0))
 }
 

@@ -13,6 +13,7 @@ mod stream;
 use crate::Shared;
 use crate::error::{Answer, ApiError};
 use crate::extract::Parts;
+use crate::identity::secret;
 use authorization_server::acting::Acting;
 use axum::Router;
 use axum::http::{HeaderValue, header};
@@ -20,7 +21,11 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use identity::Failure;
 use identity::access_token::{PolicyToken, ProtectionToken};
+use serde::Serialize;
 use types::path;
+
+/// Longest page of a list, in bytes: whoever reads answers of at most 1 MiB can read each.
+const MAX_PAGE_BYTES: usize = 512 * 1024;
 
 /// Routes of UMA. With `[profiles] extensions = false` those of protocol.md 1 answer 404.
 pub fn router() -> Router<Shared> {
@@ -76,8 +81,21 @@ fn no_extensions() -> ApiError {
     )))
 }
 
-/// The PMT of a request, or 401; 404 where extensions are off.
+/// The PMT of a request, or 401; 404 where extensions are off. For what an owner has for herself alone: a delegate who names
+/// the owner there is told so, and not given her own (protocol.md 1.8).
 async fn pmt(app: &Shared, parts: &Parts) -> Answer<PolicyToken> {
+    let pmt = anybodys_pmt(app, parts).await?;
+    match parts.query()?.one("owner")? {
+        Some(owner) if owner != pmt.owner.as_str() => {
+            let what = "no delegate acts for an owner here: leave out `owner`";
+            Err(Failure::Refused(types::Refusal::new(types::ErrorCode::InvalidRequest, what)).into())
+        }
+        _ => Ok(pmt),
+    }
+}
+
+/// The same where `?owner=` is looked at afterwards.
+async fn anybodys_pmt(app: &Shared, parts: &Parts) -> Answer<PolicyToken> {
     if !app.authorization_server.settings.extensions {
         return Err(no_extensions());
     }
@@ -86,17 +104,45 @@ async fn pmt(app: &Shared, parts: &Parts) -> Answer<PolicyToken> {
 
 /// Who acts: the owner of the PMT, or her delegate's for `?owner=` (protocol.md 1.8).
 async fn acting(app: &Shared, parts: &Parts) -> Answer<Acting> {
-    let pmt = pmt(app, parts).await?;
+    let pmt = anybodys_pmt(app, parts).await?;
     Ok(app.authorization_server.acting(&pmt, parts.query()?.one("owner")?).await?)
 }
 
-/// Adds `Link: <...>; rel="next"` where the page is full (protocol.md 1.1, threat 12).
-fn with_next(app: &Shared, parts: &Parts, mut response: Response, last: Option<String>, limit: usize, count: usize) -> Response {
-    if let (Some(last), true) = (last, count == limit) {
+/// A page of a list: as much of it as fits, and a link to where it goes on, if it does (protocol.md 1.1, threat 12). `next` is
+/// behind the last item; where a page is cut before that, the place of the last one that fits.
+fn listed<Item: Serialize>(
+    app: &Shared,
+    parts: &Parts,
+    items: &[Item],
+    next: Option<String>,
+    place_of: impl Fn(&Item) -> String,
+) -> Answer<Response> {
+    let (mut text, mut next) = (String::from("["), next);
+    for (at, item) in items.iter().enumerate() {
+        let item_text = serde_json::to_string(item).map_err(identity::internal)?;
+        let before = at.checked_sub(1).and_then(|before| items.get(before));
+        match before {
+            Some(before) if text.len().saturating_add(item_text.len()) > MAX_PAGE_BYTES => {
+                next = Some(place_of(before));
+                break;
+            }
+            Some(_) => text.push(','),
+            None => {}
+        }
+        text.push_str(&item_text);
+    }
+    text.push(']');
+    let mut response = secret(([(header::CONTENT_TYPE, "application/json")], text));
+    if let Some(next) = next {
         let mut query = parts.query().unwrap_or_default();
-        query.set("after", &last);
+        query.set("after", &next);
         let link = format!("<{}?{}>; rel=\"next\"", parts.url(app), query.encode());
         response.headers_mut().extend(HeaderValue::from_str(&link).ok().map(|value| (header::LINK, value)));
     }
-    response
+    Ok(response)
+}
+
+/// Where a list goes on that may have more than this full page of it.
+fn next_of<Item>(items: &[Item], limit: usize, place_of: impl Fn(&Item) -> String) -> Option<String> {
+    items.last().filter(|_| items.len() == limit).map(place_of)
 }

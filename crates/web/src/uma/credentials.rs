@@ -1,9 +1,10 @@
 //! Resource owner credentials (protocol.md 3).
 
-use super::{pmt, with_next};
+use super::{listed, pmt};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
 use authorization_server::credential::Registered;
+use authorization_server::page::place_of;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -16,7 +17,7 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         let pmt = pmt(&app, &parts).await?;
         let page = parts.page::<String>()?;
         let (credentials, last) = app.authorization_server.list_credentials(&pmt, &page).await?;
-        Ok(with_next(&app, &parts, secret(Json(credentials)), last, page.limit, page.limit))
+        listed(&app, &parts, &credentials, last, |one| place_of(one.created, &one.id))
     })
     .await
 }

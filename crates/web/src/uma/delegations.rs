@@ -1,8 +1,9 @@
 //! Delegations (protocol.md 1.8).
 
-use super::{pmt, with_next};
+use super::{listed, pmt};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
+use authorization_server::delegation::place_of_document;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -27,7 +28,7 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             Some("delegate") => server.list_delegated(&pmt, &page).await?,
             Some(_) => return Err(invalid("`role` may be `owner` or `delegate`, or left out").into()),
         };
-        Ok(with_next(&app, &parts, secret(Json(delegations)), last, page.limit, page.limit))
+        listed(&app, &parts, &delegations, last, place_of_document)
     })
     .await
 }

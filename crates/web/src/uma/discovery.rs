@@ -1,13 +1,13 @@
 //! Searches for an owner at resource servers that log nobody in (protocol.md 2.2): the manager's API.
 
-use super::{pmt, with_next};
+use super::{listed, next_of, pmt};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use types::discovery::DiscoveryRequest;
+use types::discovery::{DiscoveryDocument, DiscoveryRequest};
 
 /// `POST {discovery_requests_endpoint}`: 202, with where the owner consents.
 pub(super) async fn create(State(app): State<Shared>, request: Request) -> Response {
@@ -27,8 +27,8 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         let pmt = pmt(&app, &parts).await?;
         let page = parts.page::<String>()?;
         let searches = app.authorization_server.list_searches(&pmt, &page).await?;
-        let (last, count) = (searches.last().map(|search| search.id.clone()), searches.len());
-        Ok(with_next(&app, &parts, secret(Json(searches)), last, page.limit, count))
+        let place = |search: &DiscoveryDocument| search.id.clone();
+        listed(&app, &parts, &searches, next_of(&searches, page.limit, place), place)
     })
     .await
 }

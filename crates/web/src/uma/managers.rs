@@ -1,8 +1,9 @@
 //! Linked managers (protocol.md 1.8).
 
-use super::{pmt, with_next};
+use super::{listed, pmt};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
+use authorization_server::page::place_of;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -10,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use identity::Failure;
 use serde_json::Value;
 use types::linked_manager::LinkedManager;
-use types::{ErrorCode, Refusal};
+use types::{ErrorCode, Refusal, Timestamp};
 
 /// `GET {linked_managers_endpoint}`.
 pub(super) async fn list(State(app): State<Shared>, request: Request) -> Response {
@@ -18,7 +19,8 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         let pmt = pmt(&app, &parts).await?;
         let page = parts.page::<String>()?;
         let (managers, last) = app.authorization_server.list_managers(&pmt, &page).await?;
-        Ok(with_next(&app, &parts, secret(Json(managers)), last, page.limit, page.limit))
+        let place = |one: &LinkedManager| place_of(one.created.unwrap_or(Timestamp(0)), one.id.as_deref().unwrap_or_default());
+        listed(&app, &parts, &managers, last, place)
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! The owner's API (protocol.md 1.1, 1.2, 1.4, 1.5, 1.8), by PMT.
 
-use super::{acting, pmt, with_next};
+use super::{acting, anybodys_pmt, listed, next_of, pmt};
 use crate::Shared;
 use crate::error::ApiError;
 use crate::identity::{secret, with_parts};
@@ -15,6 +15,7 @@ use identity::Failure;
 use serde_json::{Value, json};
 use types::access_request::DecisionDocument;
 use types::error::ErrorBody;
+use types::event::{ChainLink, EventDocument};
 use types::policy::PolicyDocument;
 use types::{AccessRequestId, ErrorCode, EventId, PolicyId, Refusal, ResourceId};
 
@@ -32,7 +33,7 @@ fn document(value: Value) -> Result<PolicyDocument, ApiError> {
 /// `POST {policy_endpoint}`: one policy, or an array.
 pub(super) async fn create_policy(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, body| {
-        let pmt = pmt(&app, &parts).await?;
+        let pmt = anybodys_pmt(&app, &parts).await?;
         let (server, query) = (&app.authorization_server, parts.query()?);
         let owner = query.one("owner")?;
         let body = match parts.compact("application/rot+jwt", body).await? {
@@ -91,24 +92,23 @@ async fn one_of_many(app: &Shared, acting: &Acting, item: Value) -> Result<Value
 /// `GET {policy_endpoint}`.
 pub(super) async fn list_policies(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
         let page = parts.page::<PolicyId>()?;
         match parts.query()?.one("role")? {
             None => {}
             Some("requesting_party") => {
+                let pmt = pmt(&app, &parts).await?;
                 let (shared, last) = app.authorization_server.list_shared(&pmt, &page).await?;
-                let (last, limit) = (last.map(|id| id.as_str().to_owned()), page.limit);
-                return Ok(with_next(&app, &parts, secret(Json(shared)), last, limit, limit));
+                return listed(&app, &parts, &shared, last.map(|id| id.to_string()), |shared| shared.id.to_string());
             }
             Some(_) => {
                 let what = "`role` may be `requesting_party`, or left out";
                 return Err(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what)).into());
             }
         }
-        let acting = app.authorization_server.acting(&pmt, parts.query()?.one("owner")?).await?;
+        let acting = acting(&app, &parts).await?;
         let (policies, last) = app.authorization_server.list_policies(&acting, &page).await?;
-        let last = last.map(|id| id.as_str().to_owned());
-        Ok(with_next(&app, &parts, secret(Json(policies)), last, page.limit, page.limit))
+        let place = |policy: &PolicyDocument| policy.id.as_ref().map(PolicyId::to_string).unwrap_or_default();
+        listed(&app, &parts, &policies, last.map(|id| id.to_string()), place)
     })
     .await
 }
@@ -163,8 +163,7 @@ pub(super) async fn list_resources(State(app): State<Shared>, request: Request) 
         let acting = acting(&app, &parts).await?;
         let page = parts.page::<ResourceId>()?;
         let (resources, last) = app.authorization_server.list_owned_resources(&acting, &page).await?;
-        let last = last.map(|id| id.as_str().to_owned());
-        Ok(with_next(&app, &parts, secret(Json(resources)), last, page.limit, page.limit))
+        listed(&app, &parts, &resources, last.map(|id| id.to_string()), |resource| resource.id.to_string())
     })
     .await
 }
@@ -184,8 +183,7 @@ pub(super) async fn list_requests(State(app): State<Shared>, request: Request) -
         let acting = acting(&app, &parts).await?;
         let page = parts.page::<AccessRequestId>()?;
         let (requests, last) = app.authorization_server.list_access_requests(&acting, &page).await?;
-        let last = last.map(|id| id.as_str().to_owned());
-        Ok(with_next(&app, &parts, secret(Json(requests)), last, page.limit, page.limit))
+        listed(&app, &parts, &requests, last.map(|id| id.to_string()), |request| request.id.to_string())
     })
     .await
 }
@@ -225,13 +223,12 @@ pub(super) async fn list_events(State(app): State<Shared>, request: Request) -> 
         let pmt = pmt(&app, &parts).await?;
         let page = parts.page::<EventId>()?;
         let events = app.authorization_server.list_events(&pmt, &page).await?;
-        let last = events.last().map(|event| event.id.as_str().to_owned());
-        let count = events.len();
-        let mut response = secret(Json(events));
+        let place = |event: &EventDocument| event.id.to_string();
+        let mut response = listed(&app, &parts, &events, next_of(&events, page.limit, place), place)?;
         if let Some(head) = app.authorization_server.signed_head(&pmt.owner).await? {
             response.headers_mut().extend(head.parse().ok().map(|value| (HeaderName::from_static("event-head"), value)));
         }
-        Ok(with_next(&app, &parts, response, last, page.limit, count))
+        Ok(response)
     })
     .await
 }
@@ -250,8 +247,8 @@ pub(super) async fn list_event_chain(State(app): State<Shared>, request: Request
             }
         };
         let links = app.authorization_server.list_event_chain(&pmt, after, page.limit).await?;
-        let (last, count) = (links.last().map(|link| link.n.to_string()), links.len());
-        Ok(with_next(&app, &parts, secret(Json(links)), last, page.limit, count))
+        let place = |link: &ChainLink| link.n.to_string();
+        listed(&app, &parts, &links, next_of(&links, page.limit, place), place)
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! The protection API: resource registration and permissions (Federated Authorization 3.2, 4).
 
-use super::{no_extensions, pat, with_next};
+use super::{listed, no_extensions, pat};
 use crate::Shared;
 use crate::error::Answer;
 use crate::identity::{secret, with_parts};
@@ -42,8 +42,7 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             return whole_list(app.clone(), pat, page.after).await;
         }
         let (ids, next) = app.authorization_server.list_resources(&pat, &page).await?;
-        let next = next.map(|id| id.as_str().to_owned());
-        Ok(with_next(&app, &parts, secret(Json(ids)), next, page.limit, page.limit))
+        listed(&app, &parts, &ids, next.map(|id| id.to_string()), ResourceId::to_string)
     })
     .await
 }

@@ -1,13 +1,13 @@
 //! Consent receipts (protocol.md 1.6).
 
-use super::{pmt, with_next};
+use super::{listed, next_of, pmt};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::response::Response;
-use types::consent_receipt::TYPE;
+use types::consent_receipt::{ListedReceipt, TYPE};
 
 /// `GET {consent_receipts_endpoint}`, newest first.
 pub(super) async fn list(State(app): State<Shared>, request: Request) -> Response {
@@ -15,8 +15,8 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         let pmt = pmt(&app, &parts).await?;
         let page = parts.page::<String>()?;
         let receipts = app.authorization_server.list_receipts(&pmt, &page).await?;
-        let (last, count) = (receipts.last().map(|listed| listed.receipt.id.clone()), receipts.len());
-        Ok(with_next(&app, &parts, secret(Json(receipts)), last, page.limit, count))
+        let place = |one: &ListedReceipt| one.receipt.id.clone();
+        listed(&app, &parts, &receipts, next_of(&receipts, page.limit, place), place)
     })
     .await
 }

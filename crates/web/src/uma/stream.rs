@@ -1,7 +1,7 @@
 //! `GET {access_requests_endpoint}/stream`: server-sent events, so that the owner hears at once (protocol.md
 //! 1.4): `request`, `decision`, and a `heartbeat` every 15 seconds. Ends with her PMT.
 
-use super::pmt;
+use super::anybodys_pmt;
 use crate::Shared;
 use crate::identity::with_parts;
 use authorization_server::access_request::News;
@@ -31,7 +31,7 @@ struct Listening {
 
 pub(super) async fn requests(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
-        let pmt = pmt(&app, &parts).await?;
+        let pmt = anybodys_pmt(&app, &parts).await?;
         let owner = parts.query()?.one("owner")?.map(str::to_owned);
         // nothing delegated: no stream
         app.authorization_server.acting(&pmt, owner.as_deref()).await?;
