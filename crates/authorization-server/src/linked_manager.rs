@@ -7,8 +7,8 @@ use crate::acting::Acting;
 use crate::changes::{Changes, Write};
 use crate::page::{page_of_all, place_of};
 use crate::store::Page;
-use identity::Failure;
 use identity::access_token::PolicyToken;
+use identity::{Client, Failure};
 use jose::{Algorithm, base64url, digest};
 use outbound::{Method, Request};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use types::access_request::AccessRequestState;
 use types::event::EventKind;
 use types::json::OneOrMany;
 use types::linked_manager::{LinkedManager, NOTICE, Notice};
-use types::{AccessRequestId, ErrorCode, OwnerId, Refusal, Timestamp};
+use types::{AccessRequestId, ClientId, ErrorCode, OwnerId, Refusal, Timestamp};
 
 /// Most managers of one owner.
 const MAX_MANAGERS: usize = 10;
@@ -38,6 +38,9 @@ pub struct KeptManager {
     pub owner: OwnerId,
     pub id: String,
     pub document: LinkedManager,
+    /// The client by which it was linked. Links of older stores say nothing, and whoever changes one has made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientId>,
 }
 
 /// Somebody is to be told.
@@ -87,8 +90,18 @@ fn is_place(text: &str) -> bool {
         && url::Url::parse(text).is_ok_and(|url| ["https", "http"].contains(&url.scheme()) && url.fragment().is_none())
 }
 
+/// Whether all that it is reached by lies with whoever it says it is, or with the client that says so: an owner who reads the
+/// host on a page goes there and nowhere else (threat 31).
+fn lies_with(document: &LinkedManager, client: &Client) -> bool {
+    let origin = |text: &str| url::Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+    let own = [&document.issuer].into_iter().chain(&client.redirect_uris).chain(&client.resource);
+    let own: Vec<_> = own.filter_map(|text| origin(text)).collect();
+    let places = [&document.notification_endpoint, &document.policy_interaction_endpoint];
+    places.into_iter().flatten().all(|place| origin(place).is_some_and(|origin| own.contains(&origin)))
+}
+
 impl AuthorizationServer {
-    /// `POST {linked_managers_endpoint}`: one of the same issuer is replaced.
+    /// `POST {linked_managers_endpoint}`: one of the same issuer is replaced, by the client that made it.
     pub async fn link_manager(&self, pmt: &PolicyToken, document: LinkedManager) -> Result<LinkedManager, Failure> {
         let places = [
             Some(&document.issuer),
@@ -102,6 +115,13 @@ impl AuthorizationServer {
                 "`issuer`, `iss`, `notification_endpoint` and `policy_interaction_endpoint` must be URLs without a fragment",
             );
         }
+        let client = self.identity.store.find_client(&pmt.client).await?;
+        if !client.is_some_and(|client| lies_with(&document, &client)) {
+            return Failure::refuse(
+                ErrorCode::InvalidRequest,
+                "`notification_endpoint` and `policy_interaction_endpoint` must lie at the origin of `issuer`, or of your redirect URIs",
+            );
+        }
         if document.sub.is_empty() || document.sub.len() > 255 {
             return Failure::refuse(ErrorCode::InvalidRequest, "`sub` must be 1 to 255 characters: the manager's name for you");
         }
@@ -110,12 +130,30 @@ impl AuthorizationServer {
         if same.is_none() && known.len() >= MAX_MANAGERS {
             return Failure::refuse(ErrorCode::InvalidRequest, "you have 10 managers: unlink one first");
         }
+        if let Some(same) = same {
+            self.check_maker(pmt, same).await?;
+        }
         let id = same.map_or_else(|| self.identity.random_id(), |same| same.id.clone());
         let document = LinkedManager { id: Some(id.clone()), created: Some(self.now()), ..document };
-        let kept = KeptManager { owner: pmt.owner.clone(), id, document: document.clone() };
+        let kept = KeptManager { owner: pmt.owner.clone(), id, document: document.clone(), client: Some(pmt.client.clone()) };
         let event = self.manager_event(pmt, EventKind::ManagerLinked, &kept);
         self.store.commit(Changes::of(vec![Write::PutManager(kept), event])).await?;
         Ok(document)
+    }
+
+    /// A link is of the client that made it, for as long as the owner lets that client in.
+    async fn check_maker(&self, pmt: &PolicyToken, link: &KeptManager) -> Result<(), Failure> {
+        let Some(maker) = link.client.as_ref().filter(|maker| **maker != pmt.client) else { return Ok(()) };
+        let client = self.identity.store.find_client(maker).await?;
+        let consents = self.identity.store.list_consents(&pmt.owner).await?;
+        let stands = client.is_some_and(|client| client.declared || consents.iter().any(|consent| consent.client == client.id));
+        match stands {
+            true => Failure::refuse(
+                ErrorCode::AccessDenied,
+                "another application made this link: end it there, or take away that application's access",
+            ),
+            false => Ok(()),
+        }
     }
 
     fn manager_event(&self, pmt: &PolicyToken, kind: EventKind, manager: &KeptManager) -> Write {
@@ -141,6 +179,7 @@ impl AuthorizationServer {
     pub async fn unlink_manager(&self, pmt: &PolicyToken, id: &str) -> Result<(), Failure> {
         let known = self.store.list_managers(&pmt.owner).await?.into_iter().find(|one| one.id == id);
         let known = known.ok_or_else(not_found)?;
+        self.check_maker(pmt, &known).await?;
         let event = self.manager_event(pmt, EventKind::ManagerUnlinked, &known);
         let delete = Write::DeleteManager { owner: pmt.owner.clone(), id: id.to_owned() };
         self.store.commit(Changes::of(vec![delete, event])).await?;
