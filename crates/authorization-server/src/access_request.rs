@@ -14,6 +14,7 @@ use serde_json::json;
 use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind, RequestingClient};
 use types::event::{EventKind, EventOutcome};
 use types::policy::{ClaimCondition, OnMissing};
+use types::spelling::readable;
 use types::{AccessRequestId, ClientId, ErrorCode, OwnerId, PermissionRequest, PolicyId, Refusal, ScopeSet};
 
 const DUE_AT_ONCE: usize = 100;
@@ -248,7 +249,7 @@ impl AuthorizationServer {
             expires_at: request.expires_at,
             client: RequestingClient {
                 client_id: request.client.clone(),
-                name: client.as_ref().and_then(|client| client.name.clone()),
+                name: client.as_ref().and_then(|client| client.name.as_deref()).map(readable),
                 verified: client.is_some_and(|client| client.declared),
             },
             requesting_party: request.claims.to_object(),

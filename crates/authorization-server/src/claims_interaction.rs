@@ -12,6 +12,7 @@ use crate::changes::Changes;
 use crate::code_limits::{Guess, Mailing};
 use crate::mailer::Message;
 use crate::token::uma_ticket::{spend, spent_id};
+use identity::way_back::WayBack;
 use identity::{Account, Client, CommitError, Failure, Form, internal};
 use jose::{base64url, digest};
 use rules::Ticket;
@@ -72,8 +73,8 @@ struct Awaiting {
 pub enum InteractionError {
     /// Tell the person; nowhere is safe to send her.
     Page(Failure),
-    /// Send the browser back with the error.
-    Back(String),
+    /// Send the browser back with the error: [`identity::Identity::may_send_back`] says whether without a page.
+    Back(WayBack),
 }
 
 impl From<Failure> for InteractionError {
@@ -92,7 +93,10 @@ impl AuthorizationServer {
         let (client, redirect_uri) = self.check_claims_client(form).await?;
         // an empty `state=` was sent, and comes back (3.3.3)
         let state = form.all("state").first().cloned();
-        let back = |error, what: &str| InteractionError::Back(error_redirect(&redirect_uri, error, what, state.as_deref()));
+        let back = |error, what: &str| {
+            let url = error_redirect(&redirect_uri, error, what, state.as_deref());
+            InteractionError::Back(WayBack { client: client.clone(), url })
+        };
         let bad_ticket = || back(ErrorCode::InvalidRequest, "the ticket is unknown, used or expired");
         if form.check_unrepeated().is_err() {
             // a ticket that is presented is spent, whatever the answer (protocol.md 4)

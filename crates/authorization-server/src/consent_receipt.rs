@@ -110,7 +110,7 @@ pub(crate) fn of_consent(
     } else {
         "to know you, and act for you as far as you allowed"
     };
-    let name = client.and_then(|client| client.name.clone()).unwrap_or_else(|| consent.client.as_str().to_owned());
+    let name = client.map_or_else(|| consent.client.as_str().to_owned(), |client| client.display_name());
     let service = consent.resource.as_ref().map_or_else(|| name.clone(), |resource| format!("{name}, at {resource}"));
     let draft = Draft {
         owner: &consent.account,

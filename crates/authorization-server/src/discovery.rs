@@ -20,6 +20,7 @@ use types::discovery::{
     SearchState, SearchedServer,
 };
 use types::metadata::ProtectedResourceMetadata;
+use types::spelling::readable;
 use types::{ClientId, ErrorCode, OwnerId, Refusal, ResourceServerId, Timestamp, path};
 
 /// Seconds that a discovery token is good.
@@ -176,7 +177,8 @@ impl AuthorizationServer {
         for server in &search.servers {
             // a name from open registration is the client's own word, and is not shown for the operator's
             let client = self.identity.store.find_client(&server.client).await?.filter(|client| client.declared);
-            resource_servers.push((client.and_then(|client| client.name.clone()), server.resource.as_str().to_owned()));
+            resource_servers
+                .push((client.and_then(|client| client.name.as_deref().map(readable)), server.resource.as_str().to_owned()));
         }
         Ok(SearchQuestion { id: search.id, resource_servers, known, unknown })
     }

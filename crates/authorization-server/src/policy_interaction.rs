@@ -65,7 +65,7 @@ impl AuthorizationServer {
             owner: (account.id != *owner).then(|| owner.clone()),
             client: RequestingClient {
                 client_id: interaction.client.clone(),
-                name: client.as_ref().map(|client| client.display_name().to_owned()),
+                name: client.as_ref().map(|client| client.display_name()),
                 verified: client.as_ref().is_some_and(|client| client.declared),
             },
             client_host: Url::parse(&interaction.redirect_uri)

@@ -6,10 +6,11 @@
 //! 3. [`Identity::next_step`] says what the browser must do: log in, consent, or go back.
 //! 4. [`Identity::issue_code`] saves consent and code in one commit, and gives the way back.
 
-use crate::consent::{Consent, Terms, is_sensitive};
+use crate::consent::{Consent, Shown, Terms, is_sensitive};
 use crate::demands::{Demands, Verdict};
 use crate::session::Session;
 use crate::token_text::{self, TokenKey, TokenKind};
+use crate::way_back::{Visitor, WayBack};
 use crate::{Account, Changes, Client, CommitError, Failure, Form, Identity, Requirement, Write, redirect_uri};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -74,8 +75,8 @@ pub struct AuthorizationRequest {
 pub enum AuthorizationError {
     /// Tell the person; there is nowhere safe to send her.
     Page(Failure),
-    /// Send the error back to the client.
-    Back(String),
+    /// Send the error back to the client: [`Identity::may_send_back`] says whether without a page.
+    Back(WayBack),
 }
 
 /// What the browser must do next.
@@ -85,7 +86,10 @@ pub enum Step {
         again: bool,
     },
     Consent,
+    /// With a code.
     Back(String),
+    /// With an error.
+    Refused(WayBack),
 }
 
 impl From<Failure> for AuthorizationError {
@@ -100,12 +104,15 @@ fn page(what: &str) -> AuthorizationError {
 
 impl Identity {
     /// Reads and checks a request, pushed or not.
-    pub async fn read_authorization(&self, form: &Form) -> Result<AuthorizationRequest, AuthorizationError> {
-        let (form, pushed) = self.unfold(form).await?;
+    pub async fn read_authorization(&self, form: &Form, by: &Visitor<'_>) -> Result<AuthorizationRequest, AuthorizationError> {
+        let (form, pushed) = self.unfold(form, by).await?;
         let client = self.find_requesting_client(&form).await?;
         let redirect_uri = redirect_uri_of(&client, &form)?;
         let state = form.one("state").ok().flatten().map(str::to_owned);
-        let back = |refusal: Refusal| AuthorizationError::Back(self.error_redirect(&redirect_uri, &refusal, state.as_deref()));
+        let back = |refusal: Refusal| {
+            let url = self.error_redirect(&redirect_uri, &refusal, state.as_deref());
+            AuthorizationError::Back(WayBack { client: client.clone(), url })
+        };
         form.check_unrepeated().map_err(back)?;
         let failed = |failure| match failure {
             Failure::Refused(refusal) => back(refusal),
@@ -131,7 +138,7 @@ impl Identity {
     }
 
     /// Parameters of a `request_uri` take the place of those sent (RFC 9126 4).
-    async fn unfold(&self, form: &Form) -> Result<(Form, Option<PushedRequest>), AuthorizationError> {
+    async fn unfold(&self, form: &Form, by: &Visitor<'_>) -> Result<(Form, Option<PushedRequest>), AuthorizationError> {
         let request_uri = form.one("request_uri").map_err(Failure::from)?;
         let Some(uri) = request_uri else { return Ok((form.clone(), None)) };
         let unknown = || page("this request has expired or was used: go back to the application and start again");
@@ -144,7 +151,7 @@ impl Identity {
         let unfolded = Form::parse(pushed.form.as_bytes()).map_err(Failure::from)?;
         let pushed = match pushed.taken {
             Some(_) => Some(pushed),
-            None => self.take_pushed_request(pushed).await?,
+            None => self.take_pushed_request(pushed, by).await?,
         };
         Ok((unfolded, Some(pushed.ok_or_else(unknown)?)))
     }
@@ -210,7 +217,8 @@ impl Identity {
     pub async fn next_step(&self, request: &AuthorizationRequest, session: Option<&Session>) -> Result<Step, Failure> {
         let demands = &request.demands;
         let refuse = |code, what: &str| {
-            Step::Back(self.error_redirect(&request.redirect_uri, &Refusal::new(code, what), request.state.as_deref()))
+            let url = self.error_redirect(&request.redirect_uri, &Refusal::new(code, what), request.state.as_deref());
+            Step::Refused(WayBack { client: request.client.clone(), url })
         };
         let taken = request.pushed.as_ref().and_then(|pushed| pushed.taken);
         let session = match demands.judge(session, taken, self.now()) {
@@ -221,7 +229,9 @@ impl Identity {
         };
         // a consent ends at its resource (protocol.md 1.7), and what decides for her is asked for each time
         let standing = self.find_standing_consent(request, session).await?;
-        let standing = standing.filter(|consent| consent.covers(&request.scope, request.resource.as_deref()));
+        let shown = Shown::of(&request.client, &request.redirect_uri, session);
+        let standing = standing
+            .filter(|consent| consent.covers(&request.scope, request.resource.as_deref()) && consent.is_of(shown.as_ref()));
         if standing.is_some() && !demands.consent && !self.needs_password(request) {
             match self.save_code(request, session, standing).await? {
                 Ok(back) => return Ok(Step::Back(back)),
@@ -279,11 +289,13 @@ impl Identity {
         before: Option<Consent>,
     ) -> Result<Result<String, CommitError>, Failure> {
         let mut changes = Changes::default();
+        let shown = Shown::of(&request.client, &request.redirect_uri, session);
         let terms = Terms {
             account: &session.account,
             client: &request.client.id,
             scopes: &request.scope,
             resource: request.resource.as_deref(),
+            shown: shown.as_ref(),
         };
         let consent = self.agree(&terms, before, &mut changes);
         let expires = self.now().plus(CODE_LIFETIME);

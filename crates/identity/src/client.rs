@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::client::{AccessTokenFormat, AuthMethod};
-use types::{AccountId, ClientId, ResourceServerId, ScopeSet, Timestamp};
+use types::{AccountId, ClientId, ResourceServerId, ScopeSet, Timestamp, spelling};
 
 /// Whose resources a client-credentials token is for (`acts_for` in `operations.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,9 +74,9 @@ impl Client {
         ResourceServerId::new(self.resource.clone().unwrap_or_else(|| self.id.as_str().to_owned()))
     }
 
-    /// What people know it by; a name from open registration is the client's own word.
-    pub fn display_name(&self) -> &str {
-        self.name.as_deref().unwrap_or(self.id.as_str())
+    /// What people know it by, as it may be shown; a name from open registration is the client's own word.
+    pub fn display_name(&self) -> String {
+        spelling::readable(self.name.as_deref().unwrap_or(self.id.as_str()))
     }
 
     /// Whether it may be granted this scope at the authorization endpoint.

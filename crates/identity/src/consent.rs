@@ -2,12 +2,15 @@
 //! applications lists. Tokens hang on one, and end with it (Federated Authorization 1.3, 8).
 //!
 //! A consent names its resource (RFC 8707) and ends there: one for `uma_management` at one resource server says nothing
-//! of another (protocol.md 1.7, threat 37).
+//! of another (protocol.md 1.7, threat 37). Of a client that the operator does not know it says what she saw of it
+//! ([`Shown`]): under another name, or leading elsewhere, it is another one.
 
-use crate::{Changes, Identity, Requirement, Write};
+use crate::session::Session;
+use crate::{Changes, Client, Identity, Requirement, Write};
 use serde::{Deserialize, Serialize};
 use types::token::{UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ClientId, GrantId, ScopeSet, Timestamp};
+use url::Url;
 
 /// What an account has agreed to. There is at most one per account, client and resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,47 @@ pub struct Consent {
     /// they cover no resource server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
+    /// What she saw of a client that the operator does not know. Consents of older stores have nothing, so that she is asked
+    /// once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
+}
+
+/// What a person saw of a client that the operator does not know, when she agreed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    pub name: String,
+    /// Where it leads, as [`place_of`] says it.
+    pub place: String,
+    /// For a client that cannot prove itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
+}
+
+/// The session and the redirect URI for which a consent to a client counts that cannot prove itself: anything on the same
+/// machine may take its place (RFC 8252 8.6, RFC 6749 10.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    pub session: String,
+    pub redirect_uri: String,
+}
+
+impl Shown {
+    /// What is to be seen of this client; none where the operator declared it.
+    pub fn of(client: &Client, redirect_uri: &str, session: &Session) -> Option<Self> {
+        let within = || Within { session: session.id.clone(), redirect_uri: redirect_uri.to_owned() };
+        (!client.declared).then(|| Self {
+            name: client.display_name(),
+            place: place_of(redirect_uri),
+            within: client.is_public().then(within),
+        })
+    }
+}
+
+/// Where a redirect URI leads, for people: its host. An application of a telephone has a scheme of its own, and no host.
+pub fn place_of(redirect_uri: &str) -> String {
+    let place = |url: Url| url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned);
+    Url::parse(redirect_uri).map(place).unwrap_or_default()
 }
 
 impl Consent {
@@ -32,6 +76,20 @@ impl Consent {
     /// Whether it says this much, and for this resource.
     pub fn covers(&self, scopes: &ScopeSet, resource: Option<&str>) -> bool {
         self.resource.as_deref() == resource && scopes.is_subset(&self.scopes)
+    }
+
+    /// Whether it was given to a client that looked as it does now, where it cannot prove itself in this session.
+    pub fn is_of(&self, shown: Option<&Shown>) -> bool {
+        shown.is_none() || self.shown.as_ref() == shown
+    }
+
+    /// What of it goes on when she agrees again: all, unless the client looks like another.
+    fn lasting_scopes(&self, shown: Option<&Shown>) -> ScopeSet {
+        let look = |shown: &Shown| (shown.name.clone(), shown.place.clone());
+        match shown.is_none() || self.shown.as_ref().map(look) == shown.map(look) {
+            true => self.scopes.clone(),
+            false => ScopeSet::default(),
+        }
     }
 }
 
@@ -46,6 +104,7 @@ pub(crate) struct Terms<'a> {
     pub client: &'a ClientId,
     pub scopes: &'a ScopeSet,
     pub resource: Option<&'a str>,
+    pub shown: Option<&'a Shown>,
 }
 
 impl Identity {
@@ -54,7 +113,9 @@ impl Identity {
     /// what was withdrawn does not come back.
     pub(crate) fn agree(&self, terms: &Terms<'_>, before: Option<Consent>, changes: &mut Changes) -> GrantId {
         changes.requires.extend(before.as_ref().map(|before| Requirement::ConsentStands(before.id.clone())));
-        if let Some(before) = before.as_ref().filter(|before| before.covers(terms.scopes, terms.resource)) {
+        if let Some(before) =
+            before.as_ref().filter(|before| before.covers(terms.scopes, terms.resource) && before.is_of(terms.shown))
+        {
             return before.id.clone();
         }
         let consent = Consent {
@@ -62,8 +123,9 @@ impl Identity {
             account: terms.account.clone(),
             client: terms.client.clone(),
             created: before.as_ref().map_or_else(|| self.now(), |before| before.created),
-            scopes: before.map(|before| before.scopes).unwrap_or_default().union(terms.scopes),
+            scopes: before.map(|before| before.lasting_scopes(terms.shown)).unwrap_or_default().union(terms.scopes),
             resource: terms.resource.map(str::to_owned),
+            shown: terms.shown.cloned(),
         };
         let id = consent.id.clone();
         changes.writes.push(Write::PutConsent(consent));

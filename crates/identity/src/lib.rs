@@ -25,13 +25,16 @@ pub mod id_token;
 pub mod initial_access_token;
 pub mod introspection;
 pub mod keys;
+pub mod known_browser;
 pub mod limits;
+pub mod log_in_limits;
 pub mod login;
 pub mod logout;
 pub mod metadata;
 pub mod par;
 pub mod passkey;
 pub mod password;
+pub mod pushed_limits;
 pub mod redirect_uri;
 pub mod registration;
 pub mod remote_keys;
@@ -44,6 +47,7 @@ pub mod token;
 pub mod token_text;
 pub mod upstream;
 pub mod userinfo;
+pub mod way_back;
 pub mod ways_in;
 pub mod webfinger;
 
@@ -91,7 +95,8 @@ pub struct Identity {
     pub outbound: outbound::Outbound,
     pub passwords: password::Passwords,
     pub dpop: dpop::Memory,
-    pub log_in_limits: login::LogInLimits,
+    pub pushed_limits: pushed_limits::PushedLimits,
+    pub log_in_limits: log_in_limits::LogInLimits,
     pub limits: limits::Limits,
     pub remote_keys: remote_keys::RemoteKeys,
     /// Other providers whose people may log in here; put there by the wiring.
@@ -112,9 +117,10 @@ impl Identity {
     ) -> Self {
         let started = clock.now();
         Self {
-            log_in_limits: login::LogInLimits::per_minute(settings.login_attempts_per_minute),
+            log_in_limits: log_in_limits::LogInLimits::per_minute(settings.login_attempts_per_minute),
             limits: limits::Limits::new(settings.requests_per_minute_per_client),
             dpop: dpop::Memory::new(started, &*randomness),
+            pushed_limits: pushed_limits::PushedLimits::default(),
             passwords: password::Passwords::default(),
             remote_keys: remote_keys::RemoteKeys::default(),
             upstream: Vec::new(),

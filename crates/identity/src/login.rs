@@ -1,8 +1,8 @@
 //! Log-in, log-out and sessions.
 
+use crate::log_in_limits::Attempt;
 use crate::password::MAX_PASSWORD_BYTES;
 use crate::session::{self, LIFETIME, Session};
-use crate::throttle::{Throttle, Try, host_of};
 use crate::{Account, Changes, Failure, Identity, Write};
 use std::sync::Arc;
 use types::{AccountId, ErrorCode, Timestamp, email, spelling};
@@ -10,76 +10,48 @@ use types::{AccountId, ErrorCode, Timestamp, email, spelling};
 /// The longest user name or address that is looked up, in bytes.
 const MAX_NAME_BYTES: usize = 256;
 
-/// What log-ins are limited by: an account, however it is named; a name that is nobody's; and whoever tries. Each has a
-/// memory of its own, so that made-up names and addresses crowd no account.
-pub struct LogInLimits {
-    accounts: Throttle,
-    names: Throttle,
-    hosts: Throttle,
-}
-
-/// Tries that a log-in has taken, to be given back where it was right.
-pub(crate) struct Attempt<'a> {
-    limits: &'a LogInLimits,
-    host: Try,
-    whom: Try,
-}
-
-impl LogInLimits {
-    pub fn per_minute(most: u32) -> Self {
-        let throttle = || Throttle::per_minute(most);
-        Self { accounts: throttle(), names: throttle(), hosts: throttle() }
-    }
-
-    /// Takes a try of whoever is at this address.
-    pub(crate) fn take_of_host(&self, address: &str, now: Timestamp) -> Result<Try, Failure> {
-        self.hosts.take(&host_of(address), now).map_or_else(refuse_more, Ok)
-    }
-
-    pub(crate) fn give_back_to_host(&self, host: Try) {
-        self.hosts.give_back(host);
-    }
-}
-
-impl Attempt<'_> {
-    /// It was right, and did no harm.
-    fn give_back(self) {
-        self.limits.hosts.give_back(self.host);
-        self.limits.accounts.give_back(self.whom);
-    }
-}
-
-fn refuse_more<T>() -> Result<T, Failure> {
-    Failure::refuse(ErrorCode::TooManyRequests, "too many attempts: wait a minute, then try again")
+/// Where a try comes from.
+pub struct Caller<'a> {
+    pub address: &'a str,
+    /// What this browser remembers of log-ins here ([`crate::known_browser`]); empty where it remembers none.
+    pub known: &'a str,
 }
 
 impl Identity {
     /// Checks a password; `Some` only for the right one. Limited per account and per caller, before any work: thirty ways
     /// to write one address are one account, and a try that is under way counts.
-    pub async fn check_password(&self, typed: &str, password: &str, address: &str) -> Result<Option<Account>, Failure> {
+    pub async fn check_password(&self, typed: &str, password: &str, caller: &Caller<'_>) -> Result<Option<Account>, Failure> {
         if typed.len() > MAX_NAME_BYTES {
             return Failure::refuse(ErrorCode::InvalidRequest, "no user name or address is that long: type yours");
         }
         check_length(password)?;
         let (limits, now) = (&self.log_in_limits, self.now());
-        let host = limits.take_of_host(address, now)?;
+        let mut attempt = limits.begin();
+        attempt.take_of_host(caller.address, now)?;
         let account = self.find_account_by_name(typed).await?;
-        let whom = match &account {
-            Some(account) => limits.accounts.take(account.id.as_str(), now),
-            None => limits.names.take(&email::normalize(typed).unwrap_or_else(|| spelling::normalize_username(typed)), now),
-        };
-        let Some(whom) = whom else { return refuse_more() };
-        self.try_password(account, password, Attempt { limits, host, whom }).await
+        match &account {
+            Some(account) => match self.find_known_browser(&account.id, caller.known) {
+                Some(browser) => attempt.take_of_known(account.id.as_str(), &browser, now)?,
+                None => attempt.take_of_account(account.id.as_str(), caller.address, now)?,
+            },
+            None => {
+                let name = email::normalize(typed).unwrap_or_else(|| spelling::normalize_username(typed));
+                attempt.take_of_name(&name, caller.address, now)?;
+            }
+        }
+        self.try_password(account, password, attempt).await
     }
 
-    /// Whether this is the password of whoever is logged in; limited in the same way.
-    pub async fn check_own_password(&self, account: &Account, password: &str, address: &str) -> Result<bool, Failure> {
+    /// Whether this is the password of whoever is logged in; limited in the same way, but by her session, which nobody else
+    /// has: tries of others do not shut her out.
+    pub async fn check_own_password(&self, session: &Session, password: &str, address: &str) -> Result<bool, Failure> {
         check_length(password)?;
         let (limits, now) = (&self.log_in_limits, self.now());
-        let host = limits.take_of_host(address, now)?;
-        let Some(whom) = limits.accounts.take(account.id.as_str(), now) else { return refuse_more() };
-        let account = self.store.find_account(&account.id).await?;
-        Ok(self.try_password(account, password, Attempt { limits, host, whom }).await?.is_some())
+        let mut attempt = limits.begin();
+        attempt.take_of_host(address, now)?;
+        attempt.take_of_known(session.account.as_str(), &session.id, now)?;
+        let account = self.store.find_account(&session.account).await?;
+        Ok(self.try_password(account, password, attempt).await?.is_some())
     }
 
     async fn try_password(

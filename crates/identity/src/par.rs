@@ -1,6 +1,7 @@
 //! Pushed authorization requests (RFC 9126).
 
 use crate::authorization::{PushedRequest, REQUEST_URI};
+use crate::way_back::Visitor;
 use crate::{AuthenticatedClient, Changes, CommitError, Failure, Form, Identity, Requirement, Write, redirect_uri};
 use serde::Serialize;
 use types::ErrorCode;
@@ -10,7 +11,7 @@ pub const LIFETIME: i64 = 90;
 /// Longest request that is kept, in bytes: one that is not pushed would have to fit into a URL.
 const MAX_BYTES: usize = 16 * 1024;
 /// Seconds that a person has once a browser brought it.
-const PAGE_LIFETIME: i64 = 3600;
+pub(crate) const PAGE_LIFETIME: i64 = 3600;
 
 /// Answer of the endpoint (RFC 9126 2.2).
 #[derive(Serialize)]
@@ -66,14 +67,25 @@ impl Identity {
             expires: self.now().plus(LIFETIME),
             taken: None,
         };
+        self.pushed_limits.count_kept(client, address, request.form.len(), self.now())?;
         self.store.commit(Changes::of(vec![Write::PutPushedRequest(request)])).await?;
         Ok(Pushed { request_uri: format!("{REQUEST_URI}{id}"), expires_in: LIFETIME })
     }
 
     /// A browser brought it in time (RFC 9126 2.2): from now on the person has the time that pages give - to log in here or
-    /// elsewhere, to read, to load the page again. It is good for one answer still. `None`: it was answered just now.
-    pub(crate) async fn take_pushed_request(&self, pushed: PushedRequest) -> Result<Option<PushedRequest>, Failure> {
+    /// elsewhere, to read, to load the page again. It is good for one answer still. `None`: it was answered just now. What
+    /// browsers bring in which nobody is logged in waits longer within limits.
+    pub(crate) async fn take_pushed_request(
+        &self,
+        pushed: PushedRequest,
+        visitor: &Visitor<'_>,
+    ) -> Result<Option<PushedRequest>, Failure> {
         let now = self.now();
+        let Some(client) = self.store.find_client(&pushed.client).await? else { return Ok(None) };
+        let is_somebody = visitor.session.is_some();
+        if !is_somebody && !self.pushed_limits.may_wait(&client, visitor.address, pushed.form.len(), now) {
+            return Ok(Some(pushed));
+        }
         let taken = PushedRequest { taken: Some(now), expires: now.plus(PAGE_LIFETIME), ..pushed };
         let requires = vec![Requirement::PushedRequestStands(taken.id.clone())];
         match self.store.commit(Changes { requires, writes: vec![Write::PutPushedRequest(taken.clone())] }).await {

@@ -131,7 +131,8 @@ impl Identity {
         (question, form_cookie): (&str, &str),
         address: &str,
     ) -> Result<(Account, Changes), Failure> {
-        let host = self.log_in_limits.take_of_host(address, self.now())?;
+        let mut attempt = self.log_in_limits.begin();
+        attempt.take_of_host(address, self.now())?;
         let spend = self.asked(question, form_cookie)?;
         const UNKNOWN: &str = "this passkey is not known here: log in with your password, and add it";
         let Some(known) = self.store.find_passkey(id).await? else { return refuse(UNKNOWN) };
@@ -139,7 +140,7 @@ impl Identity {
         let verified = known.passkey.verify(answer, &RelyingParty { id: &party, origin: &origin }, question);
         let passkey = verified.or_else(|error| refuse(error.to_string()))?;
         let Some(account) = self.store.find_account(&known.account).await? else { return refuse(UNKNOWN) };
-        self.log_in_limits.give_back_to_host(host);
+        attempt.give_back();
         let used = AccountPasskey { passkey, last_used: Some(self.now()), ..known.clone() };
         let writes = vec![spend, Write::PutPasskey(used)];
         Ok((account, Changes { requires: vec![Requirement::PasskeyUnchanged(known)], writes }))

@@ -11,6 +11,11 @@ pub fn is_registered(registered: &[String], asked: &str) -> bool {
     registered.iter().any(|own| own == asked || fits_but_for_port(own, asked))
 }
 
+/// Whether it leads to somebody's own machine.
+pub fn is_loopback(uri: &str) -> bool {
+    without_port(uri).is_some()
+}
+
 fn fits_but_for_port(own: &str, asked: &str) -> bool {
     let own = without_port(own);
     own.is_some() && own == without_port(asked)

@@ -13,6 +13,7 @@ use ui::{Link, Page, Person};
 const SESSION: &str = "wl_session";
 const FORM: &str = "wl_form";
 const CARRIED: &str = "wl_elsewhere";
+const KNOWN: &str = "wl_known";
 const FORM_COOKIE_CHARACTERS: usize = 43;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -22,13 +23,16 @@ pub struct Visit {
     pub form_cookie: String,
     new_form_cookie: bool,
     pub session_cookie: Option<String>,
+    /// What the browser remembers of log-ins here; empty where it is nothing.
+    pub known: String,
     pub person: Option<(Account, Session)>,
 }
 
 impl Visit {
     /// Who visits; what cannot be told is answered at once, with a page.
     pub async fn begin(app: &Host, parts: &Parts) -> Result<Self, Box<Response>> {
-        let nobody = Self { form_cookie: String::new(), new_form_cookie: false, session_cookie: None, person: None };
+        let nobody =
+            Self { form_cookie: String::new(), new_form_cookie: false, session_cookie: None, known: String::new(), person: None };
         Self::of(app, parts).await.map_err(|failure| Box::new(nobody.error_page(app, failure)))
     }
 
@@ -48,7 +52,9 @@ impl Visit {
         let form_cookie = form.unwrap_or_else(|| {
             format!("{}{}", app.identity.random_id(), app.identity.random_id()).chars().take(FORM_COOKIE_CHARACTERS).collect()
         });
-        Ok(Self { form_cookie, new_form_cookie, session_cookie, person })
+        // it opens nothing: one that came twice is as if it had not come
+        let known = cookie(app, parts, KNOWN).ok().flatten().unwrap_or_default();
+        Ok(Self { form_cookie, new_form_cookie, session_cookie, known, person })
     }
 
     /// What the browser carried while it was at another provider.
@@ -97,6 +103,12 @@ impl Visit {
         let mut response = response.into_response();
         if self.new_form_cookie {
             set_cookie(app, &mut response, FORM, &self.form_cookie, 30 * 86_400);
+        }
+        if let Some((account, _)) = &self.person {
+            let known = app.identity.remember_browser(&account.id, &self.known);
+            if known != self.known {
+                set_cookie(app, &mut response, KNOWN, &known, identity::known_browser::LIFETIME);
+            }
         }
         response
     }

@@ -6,8 +6,11 @@ mod authorize;
 mod clients;
 mod login;
 mod logout;
+mod onward;
 
+pub(crate) use applications::quoted;
 pub(crate) use login::{login_url, page, posted};
+pub(crate) use onward::answer_back;
 mod token;
 
 use crate::error::Answer;

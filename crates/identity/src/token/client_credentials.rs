@@ -44,7 +44,8 @@ impl Identity {
         };
         let grant = match &owner {
             Some(account) => {
-                let terms = Terms { account, client: &request.client.id, scopes: &scope, resource: resource.as_deref() };
+                let terms =
+                    Terms { account, client: &request.client.id, scopes: &scope, resource: resource.as_deref(), shown: None };
                 Some(self.standing_link(&terms, &mut changes).await?)
             }
             None => None,
@@ -86,7 +87,7 @@ impl Identity {
         self.check_same_resource(request.form, None)?;
         for _ in 0..RETRIES {
             let mut changes = Changes::of(vec![Write::Spend(spent.clone())]);
-            let terms = Terms { account: owner, client: &request.client.id, scopes: scope, resource: None };
+            let terms = Terms { account: owner, client: &request.client.id, scopes: scope, resource: None, shown: None };
             let grant = self.standing_link(&terms, &mut changes).await?;
             let (now, family) = (self.now(), self.random_id());
             let token = AccessToken {

@@ -23,7 +23,7 @@ async fn threat_38_s08_all_spellings_of_a_person_and_all_addresses_of_a_host_are
     let spellings = ["alice", "alice@foo.example", "Alice@FOO.example", "ALICE@foo.example"];
     let mut statuses = Vec::new();
     for (n, spelling) in spellings.into_iter().enumerate() {
-        statuses.push(try_from(&world, &format!("192.0.2.{n}"), spelling, "guess").await);
+        statuses.push(try_from(&world, &format!("10.0.{n}.1"), spelling, "guess").await);
     }
     assert_eq!(statuses, [200, 200, 200, 429]);
     assert_eq!(try_from(&world, "198.51.100.1", "alice", "alice-password").await, 429, "also the right one waits");
@@ -350,4 +350,41 @@ async fn c14_an_application_logs_its_person_out_and_gets_her_browser_back() {
     let gone = carol.open(by_form.header("location")).await;
     assert_eq!((gone.status, gone.header("location")), (303, bye));
     assert_eq!(carol.open("/account").await.status, 303);
+}
+
+/// Wrong tries from elsewhere do not shut out whoever has logged in here before; wrong ones of her own count (NIST SP 800-63B
+/// 5.2.2).
+#[tokio::test]
+async fn threat_38_s08_a_flood_from_elsewhere_does_not_shut_the_owner_out() {
+    let world = World::limited(4).await;
+    let alice = Browser::new(&world);
+    alice.log_in("alice").await;
+    alice.open("/account").await.ok(200);
+    alice.cookies.borrow_mut().retain(|(name, _)| name != "wl_session");
+    let mut statuses = Vec::new();
+    for n in 0..4 {
+        statuses.push(try_from(&world, &format!("192.0.2.{n}"), "alice", "guess").await);
+    }
+    assert_eq!(statuses, [200, 200, 429, 429], "one network has half of the account's");
+    for n in 0..4 {
+        try_from(&world, &format!("10.0.{n}.1"), "alice", "guess").await;
+    }
+    assert_eq!(try_from(&world, "198.51.100.1", "alice", "alice-password").await, 429, "a browser that nobody knows waits");
+    alice.log_in("alice").await;
+    // what another account's browser remembers says nothing of hers, and what is made up neither
+    let carol = Browser::new(&world);
+    carol.log_in("carol").await;
+    carol.open("/account").await.ok(200);
+    let log_in = async |browser: &Browser<'_>, password: &str| {
+        let page = browser.open("/login").await;
+        browser.submit(&page, "/login", &[("username", "alice"), ("password", password)]).await.status
+    };
+    assert_eq!(log_in(&carol, "alice-password").await, 429);
+    carol.cookies.borrow_mut().retain(|(name, _)| name != "wl_known");
+    carol.cookies.borrow_mut().push(("wl_known".into(), "x.y~z".into()));
+    assert_eq!(log_in(&carol, "alice-password").await, 429);
+    // nor does hers guess without end
+    world.pass(60);
+    let wrong: Vec<u16> = futures_util::future::join_all((0..5).map(|_| log_in(&alice, "guess"))).await;
+    assert_eq!(wrong.iter().filter(|status| **status == 429).count(), 1);
 }

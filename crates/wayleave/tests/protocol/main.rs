@@ -3,6 +3,7 @@
 
 mod attacks;
 mod authority;
+mod bounds;
 mod claims;
 mod clients;
 mod consents;
@@ -28,6 +29,7 @@ mod lists;
 mod logging_in;
 mod loopback;
 mod oauth;
+mod onward;
 mod owner;
 mod party;
 mod passkeys;

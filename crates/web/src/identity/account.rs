@@ -202,7 +202,9 @@ pub(super) async fn log_in(State(app): State<Host>, request: Request) -> Respons
             Err(Failure::Refused(refusal)) => {
                 let what = crate::browser::sentence(&refusal.description);
                 let again = form.one("again")?.is_some();
-                let mut response = login_page(&app, visit, Asked { back, again, username: "", error: Some(&what) }).await;
+                let mut response =
+                    login_page(&app, visit, Asked { back, again, username: "", error: Some(&what), address: parts.address() })
+                        .await;
                 *response.status_mut() = crate::error::status_of(refusal.code);
                 Ok(response)
             }

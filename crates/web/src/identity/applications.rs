@@ -8,8 +8,8 @@ use crate::extract::split;
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use identity::Failure;
 use identity::consent::Consent;
+use identity::{Client, Failure};
 use types::{ErrorCode, GrantId, Refusal};
 
 /// One consent: an application at a place.
@@ -28,7 +28,7 @@ impl Application {
         let client = app.identity.store.find_client(&consent.client).await?;
         Ok(Self {
             id: consent.id.as_str().to_owned(),
-            name: client.as_ref().map_or(consent.client.as_str(), |client| client.display_name()).to_owned(),
+            name: client.as_ref().map_or_else(|| consent.client.as_str().to_owned(), |client| quoted(client)),
             since: ui::in_words(consent.created),
             protects: consent.links_resource_server(),
             decides: consent.scopes.has(types::token::UMA_POLICY),
@@ -38,6 +38,14 @@ impl Application {
                 None => None,
             },
         })
+    }
+}
+
+/// What a stranger calls itself stands in quotes.
+pub(crate) fn quoted(client: &Client) -> String {
+    match client.declared {
+        true => client.display_name(),
+        false => format!("“{}”", client.display_name()),
     }
 }
 

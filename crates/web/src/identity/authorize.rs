@@ -2,6 +2,7 @@
 
 use super::account::Question;
 use super::login::{login_again_url, login_url};
+use super::onward::answer_back;
 use super::{secret, with_parts};
 use crate::Host;
 use crate::browser::{Visit, is_own_form, origin_of, see_other};
@@ -12,7 +13,9 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use identity::authorization::{AuthorizationError, AuthorizationRequest, Step};
+use identity::consent::place_of;
 use identity::demands::prompt_after_log_in;
+use identity::way_back::Visitor;
 use identity::{Failure, Form};
 use types::{ErrorCode, Refusal};
 
@@ -52,17 +55,19 @@ async fn visit(app: &Host, parts: &Parts, form: Form) -> Response {
         Ok(visit) => visit,
         Err(answer) => return *answer,
     };
-    match step(app, &visit, &form).await {
+    match step(app, &visit, parts, &form).await {
         Ok(response) => response,
-        Err(AuthorizationError::Back(url)) => see_other(&url),
+        Err(AuthorizationError::Back(back)) => answer_back(app, &visit, parts, back).await,
         Err(AuthorizationError::Page(failure)) => visit.error_page(app, failure),
     }
 }
 
-async fn step(app: &Host, visit: &Visit, form: &Form) -> Result<Response, AuthorizationError> {
-    let request = app.identity.read_authorization(form).await?;
+async fn step(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Result<Response, AuthorizationError> {
+    let by = Visitor { session: visit.session(), address: &parts.address() };
+    let request = app.identity.read_authorization(form, &by).await?;
     Ok(match app.identity.next_step(&request, visit.session()).await? {
         Step::Back(url) => visit.answer(app, see_other(&url)),
+        Step::Refused(back) => answer_back(app, visit, parts, back).await,
         Step::LogIn { again } => {
             let mut back = form.clone();
             let left = prompt_after_log_in(form.one("prompt").map_err(Failure::from)?.unwrap_or_default());
@@ -83,7 +88,7 @@ async fn step(app: &Host, visit: &Visit, form: &Form) -> Result<Response, Author
 struct ConsentPage<'a> {
     base: String,
     csrf: String,
-    client: &'a str,
+    client: String,
     declared: bool,
     host: String,
     account: &'a str,
@@ -111,7 +116,7 @@ impl Place {
     pub(super) async fn of(app: &Host, resource: &str) -> Result<Self, Failure> {
         let server = app.identity.store.find_client_by_resource(resource).await?;
         let name = match server {
-            Some(server) if server.declared => server.display_name().to_owned(),
+            Some(server) if server.declared => server.display_name(),
             Some(server) => format!("“{}”", server.display_name()),
             None => "a place that is not known here any more".to_owned(),
         };
@@ -158,9 +163,7 @@ async fn consent_page(
         None => Vec::new(),
     };
     let account = visit.person.as_ref().map(|(account, _)| account.display_name()).unwrap_or_default();
-    // an application of a telephone has a scheme of its own, and no host
-    let place_of = |url: url::Url| url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned);
-    let host = url::Url::parse(&request.redirect_uri).map(place_of).unwrap_or_default();
+    let host = place_of(&request.redirect_uri);
     let page = ConsentPage {
         base: app.base(),
         csrf: visit.csrf(app),
@@ -197,7 +200,7 @@ pub(super) async fn decide(State(app): State<Host>, request: Request) -> Respons
     };
     match decided(&app, &visit, &parts, &form).await {
         Ok(response) => response,
-        Err(AuthorizationError::Back(url)) => see_other(&url),
+        Err(AuthorizationError::Back(back)) => answer_back(&app, &visit, &parts, back).await,
         Err(AuthorizationError::Page(failure)) => visit.error_page(&app, failure),
     }
 }
@@ -206,7 +209,8 @@ async fn decided(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Resul
     visit.check_csrf(app, parts, form)?;
     let original =
         Form::parse(form.one("request").map_err(Failure::from)?.unwrap_or_default().as_bytes()).map_err(Failure::from)?;
-    let request = app.identity.read_authorization(&original).await?;
+    let by = Visitor { session: visit.session(), address: &parts.address() };
+    let request = app.identity.read_authorization(&original, &by).await?;
     let Some((account, session)) = &visit.person else {
         return Err(Failure::Refused(Refusal::new(
             ErrorCode::LoginRequired,
@@ -229,7 +233,7 @@ async fn decided(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Resul
             }
         } else {
             let password = form.one("password").map_err(Failure::from)?.unwrap_or_default();
-            let right = app.identity.check_own_password(account, password, &parts.address()).await?;
+            let right = app.identity.check_own_password(session, password, &parts.address()).await?;
             (!right).then(|| "That is not your password.".to_owned())
         };
         if let Some(wrong) = wrong {

@@ -7,6 +7,8 @@ use crate::extract::{Parts, split};
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use identity::login::Caller;
+use identity::way_back::Visitor;
 use identity::{Failure, Form};
 use types::ErrorCode;
 
@@ -49,20 +51,23 @@ pub(super) struct Asked<'a> {
     pub(super) again: bool,
     pub(super) username: &'a str,
     pub(super) error: Option<&'a str>,
+    /// From where.
+    pub(super) address: String,
 }
 
 /// Where an answer to the log-in may lead without a page between: the client of a request that waits, where she has agreed
 /// before. Browsers hold the form to it.
-async fn leads_to(app: &Host, back: &str) -> Vec<String> {
+async fn leads_to(app: &Host, visit: &Visit, address: &str, back: &str) -> Vec<String> {
     let Some(query) = back.strip_prefix(&format!("{}{}?", app.base(), types::path::AUTHORIZE)) else { return Vec::new() };
     let Ok(form) = Form::parse(query.as_bytes()) else { return Vec::new() };
-    let request = app.identity.read_authorization(&form).await;
+    let by = Visitor { session: visit.session(), address };
+    let request = app.identity.read_authorization(&form, &by).await;
     request.map(|request| origin_of(&request.redirect_uri)).unwrap_or_default()
 }
 
 pub(super) async fn login_page(app: &Host, visit: &Visit, asked: Asked<'_>) -> Response {
-    let Asked { back, again, username, error } = asked;
-    let targets = leads_to(app, &back).await;
+    let Asked { back, again, username, error, address } = asked;
+    let targets = leads_to(app, visit, &address, &back).await;
     let (question, elsewhere) = (Question::of(app, visit), elsewhere(app, &back, &Purpose::LogIn { again }));
     let page = LoginPage { base: app.base(), csrf: visit.csrf(app), back, username, error, again, question, elsewhere };
     visit.page(app, "Log in", "login", &ui::render(&page), &targets)
@@ -105,7 +110,8 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
         let query = parts.query()?;
         let back = safe_return(&app, query.one("return")?);
         let username = query.one("hint")?.filter(|hint| hint.len() <= MAX_HINT_BYTES).unwrap_or_default();
-        Ok(login_page(&app, visit, Asked { back, again: query.one("again")?.is_some(), username, error: None }).await)
+        let (again, address) = (query.one("again")?.is_some(), parts.address());
+        Ok(login_page(&app, visit, Asked { back, again, username, error: None, address }).await)
     })
     .await
 }
@@ -115,20 +121,22 @@ pub(super) async fn post(State(app): State<Host>, request: Request) -> Response 
     posted(&app, request, async |visit, parts, form| {
         let (back, again) = (safe_return(&app, form.one("return")?), form.one("again")?.is_some());
         let (username, password) = (form.one("username")?.unwrap_or_default(), form.one("password")?.unwrap_or_default());
-        match app.identity.check_password(username, password, &parts.address()).await {
+        let address = parts.address();
+        let caller = Caller { address: &address, known: &visit.known };
+        match app.identity.check_password(username, password, &caller).await {
             Ok(Some(account)) => {
                 let cookie = app.identity.start_session(&account.id, visit.session_cookie.as_deref()).await?;
                 Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie))
             }
             Ok(None) => {
                 let error = Some("That user name and password do not go together.");
-                Ok(login_page(&app, visit, Asked { back, again, username, error }).await)
+                Ok(login_page(&app, visit, Asked { back, again, username, error, address }).await)
             }
             Err(Failure::Refused(refusal)) => {
                 let what = crate::browser::sentence(&refusal.description);
                 // a name that is none is not shown again
                 let username = if refusal.code == ErrorCode::TooManyRequests { username } else { "" };
-                let mut response = login_page(&app, visit, Asked { back, again, username, error: Some(&what) }).await;
+                let mut response = login_page(&app, visit, Asked { back, again, username, error: Some(&what), address }).await;
                 *response.status_mut() = crate::error::status_of(refusal.code);
                 Ok(response)
             }

@@ -94,7 +94,7 @@ fn question(app: &Host, visit: &Visit, form: &Form, request: &LogoutRequest) -> 
     let body = ui::render(&LogoutPage {
         base: app.base(),
         csrf: visit.csrf(app),
-        client: request.client.as_ref().map(|client| client.display_name().to_owned()),
+        client: request.client.as_ref().map(|client| client.display_name()),
         fields: PARAMETERS.into_iter().filter_map(sent).collect(),
     });
     let targets = request.back.as_deref().map(origin_of).unwrap_or_default();

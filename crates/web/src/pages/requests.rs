@@ -12,6 +12,7 @@ use axum::response::Response;
 use identity::{Failure, Form};
 use std::collections::BTreeMap;
 use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind};
+use types::spelling::readable;
 use types::{AccessRequestId, ErrorCode, PermissionRequest, ResourceId, Scope, ScopeSet, path};
 
 struct Choice {
@@ -55,7 +56,8 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             for permission in &request.permissions {
                 let resource = app.authorization_server.read_owned_resource(&acting(&owner), &permission.resource_id).await.ok();
                 let name = resource.and_then(|resource| resource.description.name);
-                names.insert(permission.resource_id.clone(), name.unwrap_or_else(|| "a resource that is gone".into()));
+                let name = name.map_or_else(|| "a resource that is gone".into(), |name| readable(&name));
+                names.insert(permission.resource_id.clone(), name);
             }
             let pending = request.state == AccessRequestState::Pending;
             let item = item(&request, &names);
@@ -78,8 +80,12 @@ fn item(request: &AccessRequestDocument, names: &BTreeMap<ResourceId, String>) -
     });
     Item {
         id: request.id.as_str().to_owned(),
-        who: text("email").or(text("name")).or(text("sub")).unwrap_or("Somebody").to_owned(),
-        client: request.client.name.clone().unwrap_or_else(|| request.client.client_id.as_str().to_owned()),
+        who: readable(text("email").or(text("name")).or(text("sub")).unwrap_or("Somebody")),
+        client: match (&request.client.name, request.client.verified) {
+            (Some(name), true) => readable(name),
+            (Some(name), false) => format!("“{}”", readable(name)),
+            (None, _) => request.client.client_id.as_str().to_owned(),
+        },
         verified: request.client.verified,
         when: ui::in_words(request.created),
         until: ui::in_words(request.expires_at),

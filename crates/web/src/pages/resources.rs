@@ -15,6 +15,7 @@ use identity::{Failure, Form};
 use serde_json::json;
 use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
 use types::resource::OwnedResource;
+use types::spelling::readable;
 use types::{ErrorCode, PermissionRequest, PolicyId, Refusal, ResourceId, Scope, ScopeSet, path};
 
 struct Item {
@@ -60,7 +61,7 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
 }
 
 fn name_of(resource: &OwnedResource) -> String {
-    resource.description.name.clone().unwrap_or_else(|| resource.id.as_str().to_owned())
+    readable(resource.description.name.as_deref().unwrap_or(resource.id.as_str()))
 }
 
 struct Share {

@@ -3,12 +3,13 @@
 use crate::Shared;
 use crate::browser::{Visit, origin_of, see_other};
 use crate::extract::split;
-use crate::identity::{page, posted};
+use crate::identity::{answer_back, page, posted, quoted};
 use askama::Template;
 use authorization_server::AuthorizationServer;
 use authorization_server::claims_interaction::{Interaction, InteractionError};
 use axum::extract::{Request, State};
 use axum::response::Response;
+use identity::consent::place_of;
 use identity::{Failure, Form};
 use types::{ErrorCode, Refusal};
 
@@ -20,7 +21,7 @@ pub(super) async fn begin(State(app): State<Shared>, request: Request) -> Respon
         let form = parts.query()?;
         match app.authorization_server.begin_interaction(&form, &visit.form_cookie).await {
             Ok(interaction) => Ok(visit.answer(&app, see_other(&url_of(&app, &interaction)?))),
-            Err(InteractionError::Back(url)) => Ok(visit.answer(&app, see_other(&url))),
+            Err(InteractionError::Back(back)) => Ok(answer_back(&app, visit, &parts, back).await),
             Err(InteractionError::Page(failure)) => Err(failure),
         }
     })
@@ -39,6 +40,7 @@ struct ClaimsPage<'a> {
     sealed: String,
     login: String,
     client: String,
+    declared: bool,
     host: String,
     awaited: Option<&'a str>,
     /// What would be shared, once somebody is known.
@@ -72,8 +74,8 @@ async fn render(app: &Shared, visit: &Visit, interaction: &Interaction, error: O
         let mut query = Form::default();
         query.set("i", &sealed);
         query.set("m", &manager.id);
-        let host = manager.document.issuer.split_once("://").map_or("", |(_, host)| host).to_owned();
-        (host, query.encode())
+        // where she would go, whatever it calls itself
+        (place_of(manager.document.policy_interaction_endpoint.as_deref().unwrap_or_default()), query.encode())
     });
     let deciding = deciding.collect();
     let body = ClaimsPage {
@@ -81,11 +83,9 @@ async fn render(app: &Shared, visit: &Visit, interaction: &Interaction, error: O
         csrf: visit.csrf(app),
         login: crate::identity::login_url(app, &format!("{}/claims/continue?i={sealed}", app.base()), None),
         sealed,
-        client: client.as_ref().map_or(interaction.client.as_str(), |client| client.display_name()).to_owned(),
-        host: url::Url::parse(&interaction.redirect_uri)
-            .ok()
-            .and_then(|url| url.host_str().map(str::to_owned))
-            .unwrap_or_default(),
+        client: client.as_ref().map_or_else(|| interaction.client.as_str().to_owned(), |client| quoted(client)),
+        declared: client.as_ref().is_some_and(|client| client.declared),
+        host: place_of(&interaction.redirect_uri),
         awaited: AuthorizationServer::awaited_email(interaction),
         shared: shared
             .iter()

@@ -1,0 +1,161 @@
+//! What log-ins are limited by, so that nobody guesses a password and nobody shuts an owner out (NIST SP 800-63B 5.2.2).
+//!
+//! - Whoever tries: a host has so many wrong tries in a minute.
+//! - An account, however it is named, and in the same way a name that is nobody's: as many in a minute, [`TRIES_BY_DAY`] in a
+//!   day. One network has half of either, so that it alone does not use them up.
+//! - A browser in which somebody has logged in to this account before has counts of its own: a flood from elsewhere does not
+//!   count against her. So has a session, where the password is asked for again.
+//!
+//! Each has a memory of its own, so that made-up names and addresses crowd no account.
+
+use crate::Failure;
+use crate::throttle::{Throttle, Try, host_of, network_of};
+use types::{ErrorCode, Timestamp};
+
+const DAY_SECONDS: i64 = 86_400;
+/// Wrong tries at one account in a day, from wherever nobody has logged in to it before.
+const TRIES_BY_DAY: u32 = 100;
+
+/// The memories.
+pub struct LogInLimits {
+    hosts: Throttle,
+    accounts: Limit,
+    account_shares: Limit,
+    known: Limit,
+    names: Limit,
+    name_shares: Limit,
+}
+
+/// So many in a minute, and so many in a day.
+struct Limit {
+    minute: Throttle,
+    day: Throttle,
+}
+
+/// Tries that a log-in has taken, to be given back where it was right.
+pub(crate) struct Attempt<'a> {
+    limits: &'a LogInLimits,
+    taken: Vec<(&'a Throttle, Try)>,
+}
+
+impl Limit {
+    fn of(by_minute: u32, by_day: u32) -> Self {
+        Self { minute: Throttle::per_minute(by_minute), day: Throttle::per(by_day, DAY_SECONDS) }
+    }
+}
+
+impl LogInLimits {
+    pub fn per_minute(most: u32) -> Self {
+        let (by_day, share) = (TRIES_BY_DAY.max(most), |most: u32| most.div_ceil(2));
+        let (whole, part) = (|| Limit::of(most, by_day), || Limit::of(share(most), share(by_day)));
+        Self {
+            hosts: Throttle::per_minute(most),
+            accounts: whole(),
+            account_shares: part(),
+            known: whole(),
+            names: whole(),
+            name_shares: part(),
+        }
+    }
+
+    pub(crate) fn begin(&self) -> Attempt<'_> {
+        Attempt { limits: self, taken: Vec::new() }
+    }
+}
+
+impl<'a> Attempt<'a> {
+    /// Of whoever is at this address.
+    pub(crate) fn take_of_host(&mut self, address: &str, now: Timestamp) -> Result<(), Failure> {
+        self.take(&self.limits.hosts, &host_of(address), now, MINUTE)
+    }
+
+    /// Of an account, from a browser that is not known. The network's share comes first: what is too much for it is not
+    /// counted against everybody.
+    pub(crate) fn take_of_account(&mut self, account: &str, address: &str, now: Timestamp) -> Result<(), Failure> {
+        self.take_both(&self.limits.account_shares, &share_of(account, address), now)?;
+        self.take_both(&self.limits.accounts, account, now)
+    }
+
+    /// Of an account, from a browser or session of hers.
+    pub(crate) fn take_of_known(&mut self, account: &str, browser: &str, now: Timestamp) -> Result<(), Failure> {
+        self.take_both(&self.limits.known, &format!("{account} {browser}"), now)
+    }
+
+    /// Of a name that is nobody's: the same as of an account, or else limits would tell who has one.
+    pub(crate) fn take_of_name(&mut self, name: &str, address: &str, now: Timestamp) -> Result<(), Failure> {
+        self.take_both(&self.limits.name_shares, &share_of(name, address), now)?;
+        self.take_both(&self.limits.names, name, now)
+    }
+
+    fn take_both(&mut self, limit: &'a Limit, name: &str, now: Timestamp) -> Result<(), Failure> {
+        self.take(&limit.minute, name, now, MINUTE)?;
+        self.take(&limit.day, name, now, DAY)
+    }
+
+    fn take(&mut self, throttle: &'a Throttle, name: &str, now: Timestamp, what: &str) -> Result<(), Failure> {
+        match throttle.take(name, now) {
+            Some(one) => self.taken.push((throttle, one)),
+            None => return Failure::refuse(ErrorCode::TooManyRequests, what),
+        }
+        Ok(())
+    }
+
+    /// It was right, and did no harm.
+    pub(crate) fn give_back(self) {
+        for (throttle, one) in self.taken {
+            throttle.give_back(one);
+        }
+    }
+}
+
+const MINUTE: &str = "too many attempts: wait a minute, then try again";
+const DAY: &str =
+    "too many attempts in one day: log in with a passkey, in a browser where you have logged in before, or tomorrow";
+
+fn share_of(name: &str, address: &str) -> String {
+    format!("{name} {}", network_of(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    fn tries(most: usize, mut one: impl FnMut(usize) -> Result<(), Failure>) -> usize {
+        (0..most).take_while(|n| one(*n).is_ok()).count()
+    }
+
+    #[test]
+    fn threat_38_s08_one_network_uses_up_half_of_an_account_and_nobody_more_than_a_hundred_a_day() {
+        let limits = LogInLimits::per_minute(10);
+        let from = |address: &str, now: Timestamp| limits.begin().take_of_account("alice", address, now);
+        assert_eq!(tries(20, |n| from(&format!("192.0.2.{n}"), NOW)), 5);
+        assert!(from("198.51.100.1", NOW).is_ok(), "another network");
+        assert_eq!(tries(20, |n| from(&format!("10.0.{n}.1"), NOW)), 4, "ten of all together");
+        // over a day, however slowly and from wherever
+        let slowly = tries(500, |n| from(&format!("10.{}.{}.1", n / 250, n % 250), NOW.plus(60 + 61 * n as i64)));
+        assert_eq!(slowly, 90);
+        assert!(limits.begin().take_of_known("alice", "hers", NOW).is_ok(), "where she has logged in before she still may");
+        assert!(from("198.51.100.1", NOW.plus(2 * DAY_SECONDS)).is_ok());
+    }
+
+    #[test]
+    fn threat_38_s08_a_right_try_is_given_back_everywhere() {
+        let limits = LogInLimits::per_minute(3);
+        for _ in 0..200 {
+            let mut attempt = limits.begin();
+            assert!(attempt.take_of_host("192.0.2.1", NOW).is_ok());
+            assert!(attempt.take_of_account("alice", "192.0.2.1", NOW).is_ok());
+            attempt.give_back();
+        }
+    }
+
+    #[test]
+    fn threat_38_s08_names_that_are_nobodys_meet_the_same_limits() {
+        let limits = LogInLimits::per_minute(10);
+        let of_account = tries(20, |_| limits.begin().take_of_account("alice", "192.0.2.1", NOW));
+        let of_name = tries(20, |_| limits.begin().take_of_name("nobody", "192.0.2.1", NOW));
+        assert_eq!(of_account, of_name);
+    }
+}

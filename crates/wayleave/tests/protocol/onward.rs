@@ -1,0 +1,214 @@
+//! Where a browser is sent on, and what a person sees of an application that nobody vouches for: it goes to no place that a
+//! stranger chose before she decided (threat 15, RFC 9700 4.11.2), and what she agreed to is for what she saw (threat 37).
+
+use crate::oauth::{Browser, CHALLENGE};
+use crate::world::{Answer, UMA, World, form};
+use serde_json::{Value, json};
+
+const AWAY: &str = "https://phish.example/cb";
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+async fn register(world: &World, metadata: Value) -> Answer {
+    let made = world.send("POST", "/register", &[JSON], metadata.to_string()).await;
+    made.ok(201);
+    made
+}
+
+fn stranger(redirect_uri: &str) -> Value {
+    json!({"client_name": "Your bank", "redirect_uris": [redirect_uri], "claims_redirect_uris": [redirect_uri],
+        "grant_types": ["authorization_code", UMA]})
+}
+
+fn ask(client: &str, redirect_uri: &str, changes: &[(&str, &str)]) -> String {
+    let mut fields = vec![
+        ("response_type", "code"),
+        ("client_id", client),
+        ("redirect_uri", redirect_uri),
+        ("scope", "openid"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    fields.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    fields.extend_from_slice(changes);
+    format!("/authorize?{}", form(&fields))
+}
+
+/// A link that somebody follows with her browser.
+async fn follow(world: &World, path: &str, more: &[(&str, &str)]) -> Answer {
+    let headers = [&[("sec-fetch-dest", "document"), ("sec-fetch-mode", "navigate")], more].concat();
+    world.send("GET", path, &headers, "").await
+}
+
+/// Both endpoints to which clients send browsers, asked wrongly.
+fn links(client: &str, redirect_uri: &str) -> Vec<String> {
+    let claims = form(&[("client_id", client), ("claims_redirect_uri", redirect_uri), ("ticket", "x")]);
+    let mut all: Vec<String> = [("prompt", "none"), ("scope", "fly"), ("response_type", "token"), ("code_challenge", "")]
+        .map(|change| ask(client, redirect_uri, &[change]))
+        .into();
+    all.push(format!("/claims?{claims}"));
+    all
+}
+
+#[tokio::test]
+async fn threat_15_a_link_takes_nobody_to_a_place_that_a_stranger_chose() {
+    let world = World::one().await;
+    let made = register(&world, stranger(AWAY)).await;
+    for link in links(made.get("client_id"), AWAY) {
+        let page = follow(&world, &link, &[("sec-fetch-site", "none")]).await;
+        assert_eq!((page.status, page.header("location")), (400, ""), "{link}");
+        for shown in ["phish.example", "“Your bank”", "href=\"https://phish.example/cb?error=", "does not know this application"]
+        {
+            assert!(page.text.contains(shown), "{link}: {shown}: {}", page.text);
+        }
+        // from elsewhere it is the same; back to where she came from is no harm
+        let referer = |url| [("sec-fetch-site", "cross-site"), ("referer", url)];
+        for elsewhere in ["https://mail.example/", "https://phish.example.evil.test/", "x"] {
+            assert_eq!(follow(&world, &link, &referer(elsewhere)).await.status, 400, "{link}");
+        }
+        let back = follow(&world, &link, &referer("https://phish.example/start")).await;
+        assert!(back.status == 303 && back.header("location").starts_with(AWAY), "{link}");
+        // a frame that nobody sees, and a program that is no browser, get the answer of the standards
+        for quiet in [&[("sec-fetch-dest", "iframe")][..], &[]] {
+            let back = world.send("GET", &link, quiet, "").await;
+            assert!(back.status == 303 && back.header("location").contains("error="), "{link}");
+        }
+    }
+    let own = "http://127.0.0.1:9555/cb";
+    let made = register(&world, stranger(own)).await;
+    for link in links(made.get("client_id"), own) {
+        assert!(follow(&world, &link, &[]).await.header("location").starts_with(own), "her own machine: {link}");
+    }
+    let declared = format!("/claims?{}", form(&[("client_id", "viewer"), ("ticket", "x")]));
+    assert_eq!(follow(&world, &declared, &[]).await.status, 303, "the operator's");
+}
+
+fn cookies_of(browser: &Browser<'_>) -> String {
+    let all: Vec<_> = browser.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
+    all.join("; ")
+}
+
+#[tokio::test]
+async fn threat_15_whom_she_let_in_before_is_answered() {
+    let world = World::one().await;
+    let made = register(&world, stranger(AWAY)).await;
+    let client = made.get("client_id");
+    let alice = Browser::new(&world);
+    alice.log_in("alice").await;
+    let link = ask(client, AWAY, &[("prompt", "none")]);
+    let cookies = cookies_of(&alice);
+    assert_eq!(follow(&world, &link, &[("cookie", &cookies)]).await.status, 400, "logged in is not enough");
+    let page = alice.open(&ask(client, AWAY, &[])).await;
+    alice.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.ok(303);
+    let wrong = ask(client, AWAY, &[("scope", "fly")]);
+    assert_eq!(follow(&world, &wrong, &[("cookie", &cookies)]).await.status, 303);
+    assert_eq!(follow(&world, &wrong, &[]).await.status, 400, "nobody has let it in here");
+}
+
+/// The page on which she shows who she is says what is known of the application.
+#[tokio::test]
+async fn threat_36_the_claims_page_warns_of_a_stranger() {
+    let world = World::one().await;
+    let (pat, album, _) = world.album().await;
+    let made = register(&world, stranger("https://c.example/claims")).await;
+    for (client, is_stranger) in [(made.get("client_id"), true), ("viewer", false)] {
+        let ticket = world.ticket(&pat, &album, "view").await;
+        let link = format!("/claims?{}", form(&[("client_id", client), ("ticket", &ticket)]));
+        let browser = Browser::new(&world);
+        let begun = browser.open(&link).await;
+        let page = browser.open(begun.ok(303).header("location")).await;
+        assert_eq!(page.ok(200).text.contains("does not know this application"), is_stranger);
+        assert_eq!(page.text.contains("“Your bank”"), is_stranger);
+    }
+}
+
+/// A consent is for what she saw: another name, or another place, is asked for anew.
+#[tokio::test]
+async fn threat_37_a_consent_to_a_stranger_is_for_what_she_saw() {
+    for world in World::each().await {
+        let made = register(&world, stranger(AWAY)).await;
+        let (client, token) = (made.get("client_id").to_owned(), made.get("registration_access_token").to_owned());
+        let alice = Browser::new(&world);
+        alice.log_in("alice").await;
+        let mut at = AWAY;
+        let agree = async |at: &str| {
+            let page = alice.open(&ask(&client, at, &[])).await;
+            assert!(page.ok(200).text.contains("/authorize/decision"));
+            alice.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.ok(303);
+            assert!(alice.open(&ask(&client, at, &[])).await.header("location").contains("code="), "asked once");
+        };
+        agree(at).await;
+        let other = "https://other.example/cb";
+        for (name, place) in [("Wayleave", AWAY), ("Wayleave", other)] {
+            let changed = json!({"client_name": name, "redirect_uris": [place]});
+            world.call("PUT", &format!("/register/{client}"), &token, changed).await.ok(200);
+            at = place;
+            agree(at).await;
+        }
+        // another session, for a client that proves itself, is the same person
+        alice.log_in("alice").await;
+        assert!(alice.open(&ask(&client, at, &[])).await.header("location").contains("code="));
+    }
+}
+
+/// What cannot prove itself is asked for in each session, and for each place (RFC 8252 8.6).
+#[tokio::test]
+async fn threat_37_a_public_stranger_is_agreed_to_in_one_session() {
+    for world in World::each().await {
+        let metadata =
+            json!({"client_name": "Native", "redirect_uris": ["http://127.0.0.1/cb"], "token_endpoint_auth_method": "none"});
+        let made = register(&world, metadata).await;
+        let client = made.get("client_id");
+        let alice = Browser::new(&world);
+        alice.log_in("alice").await;
+        let (one, other) = (ask(client, "http://127.0.0.1:7001/cb", &[]), ask(client, "http://127.0.0.1:7002/cb", &[]));
+        let page = alice.open(&one).await;
+        alice.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.ok(303);
+        assert!(alice.open(&one).await.header("location").contains("code="), "the same session and place");
+        assert_eq!(alice.open(&other).await.status, 200, "another program may listen there");
+        alice.log_in("alice").await;
+        assert_eq!(alice.open(&one).await.status, 200, "another session");
+    }
+}
+
+const MANAGERS: &str = r#"
+[[client]]
+client_id = "other-desk"
+client_secret = "other-secret"
+grant_types = ["client_credentials"]
+scope = "uma_policy"
+acts_for = "alice"
+redirect_uris = ["http://127.0.0.1:9700/callback"]
+"#;
+
+#[tokio::test]
+async fn threat_31_a_manager_is_where_it_says_and_its_link_is_its_own() {
+    for world in World::each_with(MANAGERS).await {
+        let (pmt, others) = (world.access("manager").await, world.access("other-desk").await);
+        let link = async |token: &str, issuer: &str, endpoint: &str| {
+            let body = json!({"issuer": issuer, "sub": "alice", "policy_interaction_endpoint": endpoint});
+            world.call("POST", "/uma/linked-managers", token, body).await
+        };
+        for elsewhere in ["https://phish.example/decide", "https://good.example:8443/decide", "http://good.example/decide"] {
+            link(&pmt, "https://good.example", elsewhere).await.refused(400, "invalid_request");
+        }
+        let told = json!({"issuer": "https://good.example", "sub": "alice", "notification_endpoint": "https://phish.example/n"});
+        world.call("POST", "/uma/linked-managers", &pmt, told).await.refused(400, "invalid_request");
+        link(&others, "https://mine.example", "http://127.0.0.1:9700/decide").await.ok(201);
+        let made = link(&pmt, "https://good.example", "https://good.example/decide").await;
+        let path = format!("/uma/linked-managers/{}", made.ok(201).get("_id"));
+        // another client of hers neither takes its place nor ends it
+        link(&others, "https://good.example", "https://good.example/other").await.refused(403, "access_denied");
+        world.call("DELETE", &path, &others, Value::Null).await.refused(403, "access_denied");
+        link(&pmt, "https://good.example", "https://good.example/decide2").await.ok(201);
+        // the page names the host to which she goes
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view").await;
+        let ticket = world.ticket(&pat, &album, "view").await;
+        let alice = Browser::new(&world);
+        alice.log_in("alice").await;
+        let begun = alice.open(&format!("/claims?{}", form(&[("client_id", "viewer"), ("ticket", &ticket)]))).await;
+        let page = alice.open(begun.header("location")).await;
+        assert!(page.text.contains("Decide at good.example<") && page.text.contains("Decide at 127.0.0.1<"), "{}", page.text);
+        world.call("DELETE", &path, &pmt, Value::Null).await.ok(204);
+    }
+}
