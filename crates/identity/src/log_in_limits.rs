@@ -2,7 +2,7 @@
 //!
 //! - Whoever tries: a host has so many wrong tries in a minute.
 //! - An account, however it is named, and in the same way a name that is nobody's: as many in a minute, [`TRIES_BY_DAY`] in a
-//!   day. One network has half of either, so that it alone does not use them up.
+//!   day. One host has half of either, and one network leaves some, so that neither alone uses them up.
 //! - A browser in which somebody has logged in to this account before has counts of its own: a flood from elsewhere does not
 //!   count against her. So has a session, where the password is asked for again.
 //!
@@ -19,11 +19,16 @@ const TRIES_BY_DAY: u32 = 100;
 /// The memories.
 pub struct LogInLimits {
     hosts: Throttle,
-    accounts: Limit,
-    account_shares: Limit,
+    accounts: Shared,
+    names: Shared,
     known: Limit,
-    names: Limit,
-    name_shares: Limit,
+}
+
+/// What is tried, by all together and by each.
+struct Shared {
+    all: Limit,
+    by_network: Limit,
+    by_host: Limit,
 }
 
 /// So many in a minute, and so many in a day.
@@ -44,18 +49,22 @@ impl Limit {
     }
 }
 
+impl Shared {
+    fn of(by_minute: u32, by_day: u32) -> Self {
+        let of_network = |most: u32| most.saturating_sub((most / 5).max(1)).max(1);
+        Self {
+            all: Limit::of(by_minute, by_day),
+            by_network: Limit::of(of_network(by_minute), of_network(by_day)),
+            by_host: Limit::of(by_minute.div_ceil(2), by_day.div_ceil(2)),
+        }
+    }
+}
+
 impl LogInLimits {
     pub fn per_minute(most: u32) -> Self {
-        let (by_day, share) = (TRIES_BY_DAY.max(most), |most: u32| most.div_ceil(2));
-        let (whole, part) = (|| Limit::of(most, by_day), || Limit::of(share(most), share(by_day)));
-        Self {
-            hosts: Throttle::per_minute(most),
-            accounts: whole(),
-            account_shares: part(),
-            known: whole(),
-            names: whole(),
-            name_shares: part(),
-        }
+        let by_day = TRIES_BY_DAY.max(most);
+        let hosts = Throttle::per_minute(most);
+        Self { hosts, accounts: Shared::of(most, by_day), names: Shared::of(most, by_day), known: Limit::of(most, by_day) }
     }
 
     pub(crate) fn begin(&self) -> Attempt<'_> {
@@ -69,11 +78,9 @@ impl<'a> Attempt<'a> {
         self.take(&self.limits.hosts, &host_of(address), now, MINUTE)
     }
 
-    /// Of an account, from a browser that is not known. The network's share comes first: what is too much for it is not
-    /// counted against everybody.
+    /// Of an account, from a browser that is not known.
     pub(crate) fn take_of_account(&mut self, account: &str, address: &str, now: Timestamp) -> Result<(), Failure> {
-        self.take_both(&self.limits.account_shares, &share_of(account, address), now)?;
-        self.take_both(&self.limits.accounts, account, now)
+        self.take_of_shared(&self.limits.accounts, account, address, now)
     }
 
     /// Of an account, from a browser or session of hers.
@@ -83,8 +90,14 @@ impl<'a> Attempt<'a> {
 
     /// Of a name that is nobody's: the same as of an account, or else limits would tell who has one.
     pub(crate) fn take_of_name(&mut self, name: &str, address: &str, now: Timestamp) -> Result<(), Failure> {
-        self.take_both(&self.limits.name_shares, &share_of(name, address), now)?;
-        self.take_both(&self.limits.names, name, now)
+        self.take_of_shared(&self.limits.names, name, address, now)
+    }
+
+    /// The shares of host and network come first: what is too much for them is not counted against everybody.
+    fn take_of_shared(&mut self, shared: &'a Shared, name: &str, address: &str, now: Timestamp) -> Result<(), Failure> {
+        self.take_both(&shared.by_host, &format!("{name} {}", host_of(address)), now)?;
+        self.take_both(&shared.by_network, &format!("{name} {}", network_of(address)), now)?;
+        self.take_both(&shared.all, name, now)
     }
 
     fn take_both(&mut self, limit: &'a Limit, name: &str, now: Timestamp) -> Result<(), Failure> {
@@ -112,10 +125,6 @@ const MINUTE: &str = "too many attempts: wait a minute, then try again";
 const DAY: &str =
     "too many attempts in one day: log in with a passkey, in a browser where you have logged in before, or tomorrow";
 
-fn share_of(name: &str, address: &str) -> String {
-    format!("{name} {}", network_of(address))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,15 +136,17 @@ mod tests {
     }
 
     #[test]
-    fn threat_38_s08_one_network_uses_up_half_of_an_account_and_nobody_more_than_a_hundred_a_day() {
+    fn threat_38_s08_neither_a_host_nor_a_network_uses_up_an_account_and_nobody_tries_more_than_a_hundred_a_day() {
         let limits = LogInLimits::per_minute(10);
         let from = |address: &str, now: Timestamp| limits.begin().take_of_account("alice", address, now);
-        assert_eq!(tries(20, |n| from(&format!("192.0.2.{n}"), NOW)), 5);
-        assert!(from("198.51.100.1", NOW).is_ok(), "another network");
-        assert_eq!(tries(20, |n| from(&format!("10.0.{n}.1"), NOW)), 4, "ten of all together");
+        assert_eq!(tries(20, |_| from("192.0.2.1", NOW)), 5, "one host");
+        assert!(from("192.0.2.2", NOW).is_ok(), "its neighbour is somebody else");
+        assert_eq!(tries(20, |n| from(&format!("192.0.2.{n}"), NOW.plus(60))), 8, "one network");
+        assert!(from("198.51.100.1", NOW.plus(60)).is_ok(), "another network");
+        assert_eq!(tries(20, |n| from(&format!("10.0.{n}.1"), NOW.plus(60))), 1, "ten of all together");
         // over a day, however slowly and from wherever
-        let slowly = tries(500, |n| from(&format!("10.{}.{}.1", n / 250, n % 250), NOW.plus(60 + 61 * n as i64)));
-        assert_eq!(slowly, 90);
+        let slowly = tries(500, |n| from(&format!("10.{}.{}.1", n / 250, n % 250), NOW.plus(120 + 61 * n as i64)));
+        assert_eq!(slowly, 84);
         assert!(limits.begin().take_of_known("alice", "hers", NOW).is_ok(), "where she has logged in before she still may");
         assert!(from("198.51.100.1", NOW.plus(2 * DAY_SECONDS)).is_ok());
     }
