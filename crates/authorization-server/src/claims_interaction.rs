@@ -95,7 +95,7 @@ impl AuthorizationServer {
         let state = form.all("state").first().cloned();
         let back = |error, what: &str| {
             let url = error_redirect(&redirect_uri, error, what, state.as_deref());
-            InteractionError::Back(WayBack { client: client.clone(), url, is_for_people: true })
+            InteractionError::Back(WayBack { client: client.clone(), url })
         };
         let bad_ticket = || back(ErrorCode::InvalidRequest, "the ticket is unknown, used or expired");
         if form.check_unrepeated().is_err() {

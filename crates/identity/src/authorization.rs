@@ -111,7 +111,7 @@ impl Identity {
         let state = form.one("state").ok().flatten().map(str::to_owned);
         let back = |refusal: Refusal| {
             let url = self.error_redirect(&redirect_uri, &refusal, state.as_deref());
-            AuthorizationError::Back(WayBack::of(&client, url, refusal.code))
+            AuthorizationError::Back(WayBack::of(&client, url))
         };
         form.check_unrepeated().map_err(back)?;
         let failed = |failure| match failure {
@@ -218,7 +218,7 @@ impl Identity {
         let demands = &request.demands;
         let refuse = |code, what: &str| {
             let url = self.error_redirect(&request.redirect_uri, &Refusal::new(code, what), request.state.as_deref());
-            Step::Refused(WayBack::of(&request.client, url, code))
+            Step::Refused(WayBack::of(&request.client, url))
         };
         let taken = request.pushed.as_ref().and_then(|pushed| pushed.taken);
         let session = match demands.judge(session, taken, self.now()) {

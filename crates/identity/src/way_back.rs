@@ -5,7 +5,6 @@ use crate::consent::{Consent, place_of};
 use crate::session::Session;
 use crate::{Client, Failure, Identity, redirect_uri};
 use std::sync::Arc;
-use types::ErrorCode;
 use url::Url;
 
 /// The browser that brings a request.
@@ -20,13 +19,11 @@ pub struct WayBack {
     pub client: Arc<Client>,
     /// With the error in it.
     pub url: String,
-    /// Nobody waits for it behind the scenes: it is for no request that a client in order would send there.
-    pub is_for_people: bool,
 }
 
 impl WayBack {
-    pub(crate) fn of(client: &Arc<Client>, url: String, error: ErrorCode) -> Self {
-        Self { client: client.clone(), url, is_for_people: error == ErrorCode::UnsupportedResponseType }
+    pub(crate) fn of(client: &Arc<Client>, url: String) -> Self {
+        Self { client: client.clone(), url }
     }
 }
 

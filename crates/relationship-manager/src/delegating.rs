@@ -1,9 +1,10 @@
 //! Whom she lets decide for her (protocol.md 1.8): made at each server that guards what it is about, posted or signed, and
 //! ended at every server that might believe it.
 
+use crate::ending::deletion;
 use crate::holdings::{Holdings, Known, Thing};
 use crate::person::Person;
-use crate::share::{deletion, segment};
+use crate::share::segment;
 use crate::signing::{Draft, Form, Prepared, jti_of};
 use crate::task::Wanted;
 use crate::{Manager, Trouble};

@@ -258,7 +258,7 @@ impl Manager {
         };
         let (_, url) = self.registrations(&holdings, thing)?;
         let Some(keeper) = holdings.keeper(&thing.server) else { return refused("Link the server that keeps it first.") };
-        let wanted = crate::share::deletion(
+        let wanted = crate::ending::deletion(
             keeper,
             format!("{}: no longer guarded", thing.name),
             format!("{url}/{}", segment(registration)),

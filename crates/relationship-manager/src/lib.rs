@@ -10,6 +10,7 @@ mod answering;
 mod callers;
 mod consent_receipt;
 mod delegating;
+mod ending;
 mod fetched;
 mod for_other;
 mod guarding;

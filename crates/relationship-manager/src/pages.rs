@@ -9,6 +9,7 @@ mod guarding;
 mod history;
 mod keys;
 mod live;
+mod logging_in;
 mod people;
 mod receipts;
 mod requests;
@@ -18,9 +19,8 @@ mod sharing;
 mod thing;
 mod things;
 
-use crate::person::{BEGUN_LIFETIME, Person, cookie, is_own_form};
-use crate::{Caller, Manager, Trouble};
-use askama::Template;
+use crate::person::{Person, is_own_form};
+use crate::{Manager, Trouble};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -38,9 +38,6 @@ const MAX_NOTICE: usize = 64 * 1024;
 const MAX_FORM: usize = 1024 * 1024;
 /// A body that takes longer than this is not waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// Cookie of a log-in that has begun, here or at a server.
-const BEGUN: &str = "wl_desk_begun";
-
 type Desk = State<Arc<Manager>>;
 type Shown = Result<Response, Trouble>;
 
@@ -83,9 +80,9 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/api/requests", get(api::requests).post(api_actions::decide))
         .route("/api/shared-with-me", get(api::shared_with_me))
         .route("/api/history", get(api::history))
-        .route("/login", get(log_in))
-        .route("/callback", get(callback))
-        .route("/logout", post(log_out))
+        .route("/login", get(logging_in::log_in))
+        .route("/callback", get(logging_in::callback))
+        .route("/logout", post(logging_in::log_out))
         .route("/live", get(live::stream))
         .route("/assets/passkey.js", get(async || asset(SCRIPT, ui::PASSKEY_SCRIPT)))
         .route("/assets/live.js", get(async || asset(SCRIPT, ui::LIVE_SCRIPT)))
@@ -222,14 +219,6 @@ async fn come_back(request: Request, next: Next) -> Response {
     response
 }
 
-/// A page of ours, and no way out of this desk.
-fn is_own(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.starts_with("//")
-        && !path.contains(|c: char| c == '\\' || c.is_control())
-        && !["/login", "/logout", "/callback"].iter().any(|way| path.starts_with(way))
-}
-
 /// Parameters of a URL or a form, in order.
 #[derive(Clone, Debug, Default)]
 struct Fields(Vec<(String, String)>);
@@ -285,13 +274,6 @@ async fn read_form(body: Body) -> Result<Fields, &'static str> {
     Ok(Fields(form_urlencoded::parse(&bytes).into_owned().collect()))
 }
 
-/// A cookie that says which log-in this browser began.
-fn with_begun(manager: &Manager, mut response: Response, state: &str) -> Response {
-    let text = manager.cookies().set(BEGUN, state, BEGUN_LIFETIME);
-    response.headers_mut().extend(HeaderValue::from_str(&text).ok().map(|value| (header::SET_COOKIE, value)));
-    response
-}
-
 /// Where authorization servers say that somebody waits: signed by them, and about a link that was made here.
 async fn notify(State(manager): Desk, request: Request) -> Response {
     let Some(bytes) = read_body(request.into_body(), MAX_NOTICE).await else {
@@ -301,109 +283,5 @@ async fn notify(State(manager): Desk, request: Request) -> Response {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(Trouble::Refused(what)) => (StatusCode::BAD_REQUEST, what).into_response(),
         Err(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble.to_string()).into_response(),
-    }
-}
-
-async fn log_in(State(manager): Desk, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    let back = Fields::of_query(&parts).one("return").to_owned();
-    let back = Some(back).filter(|back| is_own(back));
-    match manager.begin_log_in(back).await {
-        Ok((url, state)) => with_begun(&manager, see_other(&url), &state),
-        Err(trouble) => shown(&manager, None, Err(trouble)),
-    }
-}
-
-/// Where log-ins come back, here and at servers: only in the browser that began.
-async fn callback(State(manager): Desk, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    let query = Fields::of_query(&parts);
-    let person = manager.person(&parts.headers).ok().flatten();
-    let caller = parts.extensions.get::<Caller>().copied();
-    let answer = returned(&manager, &parts.headers, person.as_ref(), &query, caller).await;
-    shown(&manager, person.as_ref(), answer)
-}
-
-async fn returned(
-    manager: &Arc<Manager>,
-    headers: &HeaderMap,
-    person: Option<&Person>,
-    query: &Fields,
-    caller: Option<Caller>,
-) -> Shown {
-    let refused = |what: &str| Err(Trouble::Refused(what.to_owned()));
-    let state = query.one("state");
-    let brought = cookie(&manager.cookies(), headers, BEGUN)?;
-    let Some(brought) = brought.filter(|_| !state.is_empty()) else {
-        return refused("This answer does not belong to this browser. Start again.");
-    };
-    let begun = match manager.begun_log_in(&brought) {
-        // a log-in that began before anybody was known: the browser alone has kept it
-        Some(begun) if begun.flow.state == state => Some(begun),
-        _ if brought == state => manager.store.take_begun(state, manager.now()).await?,
-        _ => return refused("This answer does not belong to this browser. Start again."),
-    };
-    let Some(begun) = begun.filter(|begun| manager.now() < begun.expires) else {
-        return refused("This was answered before, or took too long. Start again.");
-    };
-    match (&begun.linking, person) {
-        // anybody has such a cookie: that the log-in is asked about a code is limited before it is asked (threat 41)
-        (None, _) if !manager.callers.may_ask(caller, manager.now()) => {
-            Err(Trouble::TooMany("Too many log-ins come from your network. Try again in a minute.".into()))
-        }
-        (None, _) => {
-            let id = manager.finish_log_in(&begun, &query.0).await?;
-            // who was logged in here before is not any more
-            if let Some(before) = person {
-                manager.log_out(before).await?;
-            }
-            let text = manager.session_line(&id);
-            let mut response = see_other(begun.back.as_deref().unwrap_or("/"));
-            response.headers_mut().extend(HeaderValue::from_str(&text).ok().map(|value| (header::SET_COOKIE, value)));
-            Ok(response)
-        }
-        (Some(linking), Some(person)) => {
-            let link = manager.finish_link(person, &begun, linking, &query.0).await?;
-            manager.read_servers(&person.owner, [link.id.clone()]).await;
-            manager.resume_tasks(&person.owner, &link).await?;
-            Ok(see_other("/servers"))
-        }
-        (Some(_), None) => refused("You were logged out meanwhile. Log in, and link the server again."),
-    }
-}
-
-#[derive(Template)]
-#[template(path = "logged_out.html")]
-struct LoggedOutPage {
-    host: String,
-    /// Where she logs out of the log-in itself.
-    elsewhere: Option<String>,
-}
-
-async fn log_out(State(manager): Desk, request: Request) -> Response {
-    posted(manager, request, async |manager, person, _| {
-        manager.log_out(person).await?;
-        let login = &manager.settings.login;
-        let elsewhere = manager.metadata_of(login).await.ok().and_then(|metadata| metadata.end_session_endpoint.clone());
-        let body = ui::render(&LoggedOutPage { host: things::host_of(login), elsewhere });
-        Ok(page(manager, None, StatusCode::OK, "Logged out", "", &body))
-    })
-    .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_own;
-
-    #[test]
-    fn threat_19_whoever_logs_in_comes_back_to_a_page_of_this_desk() {
-        for own in ["/people", "/decide?request=x", "/thing/x"] {
-            assert!(is_own(own), "{own}");
-        }
-        for other in
-            ["", "people", "//evil.example", "/\\evil.example", "https://evil.example", "/\n/x", "/login", "/callback?code=x"]
-        {
-            assert!(!is_own(other), "{other:?}");
-        }
     }
 }

@@ -3,10 +3,11 @@
 
 mod posting;
 
+use crate::ending::deletion;
 use crate::holdings::{Holdings, Known, Thing, Who};
 use crate::ledger::{Said, Word, word_of};
 use crate::person::Person;
-use crate::share::{Shared, Sharing, deletion, segment};
+use crate::share::{Shared, Sharing, segment};
 use crate::store::Place;
 use crate::vault::OpenKey;
 use crate::{Manager, PATIENCE, Trouble, lock};

@@ -7,11 +7,9 @@
 
 mod events;
 mod forms;
-mod page_text;
 
 pub use events::{kind_in_words, outcome_in_words};
 pub use forms::{Cookies, DoubledCookie, is_own_form};
-pub use page_text::PageText;
 
 use askama::Template;
 use types::Timestamp;

@@ -1,7 +1,8 @@
 //! Her servers: linking one, how each stands, and letting one go.
 
+use super::logging_in::with_begun;
 use super::things::host_of;
-use super::{Desk, at_desk, page, posted, see_other, with_begun};
+use super::{Desk, at_desk, page, posted, see_other};
 use crate::holdings::Known;
 use crate::store::Place;
 use askama::Template;

@@ -1,7 +1,9 @@
 //! What is sealed stays sealed, and what does not open is an error.
 
+use super::seal::KEY_CHECK;
 use super::*;
 use crate::lock;
+use jose::SystemRandomness;
 
 /// Row 40: the desk with another key file, or a broken row.
 #[tokio::test]

@@ -24,7 +24,7 @@ struct OnwardPage<'a> {
 
 /// The error, to the client or as a page.
 pub(crate) async fn answer_back(app: &Host, visit: &Visit, parts: &Parts, back: WayBack) -> Response {
-    if !back.is_for_people && !shows_a_page(parts) {
+    if !shows_a_page(parts) {
         return visit.answer(app, see_other(&back.url));
     }
     match app.identity.may_send_back(&back, visit.session(), came_from(parts)).await {
