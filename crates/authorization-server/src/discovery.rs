@@ -272,14 +272,15 @@ impl AuthorizationServer {
 
     async fn send_to(&self, search: &Search, account: &Account, server: &SearchedClient) -> Result<SearchAt, Failure> {
         let url = path::inserted_well_known(server.resource.as_str(), path::OAUTH_PROTECTED_RESOURCE);
-        let Ok(answer) = self.identity.outbound.send(Request::get(&url)).await else { return Ok(SearchAt::Waiting) };
+        let outbound = self.identity.outbound.for_listed(server.resource.as_str());
+        let Ok(answer) = outbound.send(Request::get(&url)).await else { return Ok(SearchAt::Waiting) };
         let Ok(document) = types::json::parse::<ProtectedResourceMetadata>(&answer.body) else { return Ok(SearchAt::Failed) };
         let endpoint = document.resource_discovery_endpoint.filter(|_| document.resource == server.resource.as_str());
         let Some(endpoint) = endpoint else { return Ok(SearchAt::Failed) };
         let token = self.discovery_token(search, account, server)?;
         let mut request = Request::get(&endpoint);
         (request.method, request.body) = (outbound::Method::POST, Some(token.into_bytes()));
-        match self.identity.outbound.send(request.header("content-type", DISCOVERY_MEDIA)).await {
+        match outbound.send(request.header("content-type", DISCOVERY_MEDIA)).await {
             Ok(answer) if answer.status.is_success() => Ok(SearchAt::Sent),
             Ok(answer) if answer.status.is_client_error() => Ok(SearchAt::Failed),
             _ => Ok(SearchAt::Waiting),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::time::Duration;
 use types::answer::Answer;
 use types::error::ErrorBody;
+use types::spelling::readable;
 use url::Url;
 
 /// Most pages of one list that are followed, most items, and most bytes of it: a list that does not end is none.
@@ -57,7 +58,7 @@ impl ApiAnswer {
     pub fn refusal(&self) -> String {
         let body = types::answer::read::<ErrorBody>(self.body.clone(), &[]).ok().map(|answer| answer.said);
         let said = body.map(|body| body.error_description.filter(|text| !text.is_empty()).unwrap_or(body.error));
-        said.unwrap_or_else(|| format!("it answered HTTP {}", self.status))
+        said.map_or_else(|| format!("it answered HTTP {}", self.status), |said| readable(&said))
     }
 }
 

@@ -19,6 +19,7 @@ pub use outbound::OutboundError;
 use std::sync::Arc;
 use types::metadata::{Metadata, ProtectedResourceMetadata};
 use types::path::{self, appended_well_known};
+use types::spelling::readable;
 
 pub use uma::{Called, Challenge, PersonSent, Rpt, TicketRequest, Traded};
 
@@ -35,8 +36,14 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    pub(crate) fn protocol(what: impl Into<String>) -> Self {
-        Self::Protocol(what.into())
+    /// What others wrote stands in it on one line, shortly and visibly: it goes into logs, pages and terminals.
+    pub(crate) fn protocol(what: impl AsRef<str>) -> Self {
+        Self::Protocol(readable(what.as_ref()))
+    }
+
+    /// The server's own words, likewise.
+    pub(crate) fn refused(error: &str, description: &str) -> Self {
+        Self::Refused { error: readable(error), description: readable(description) }
     }
 }
 
@@ -81,6 +88,12 @@ pub struct Client {
 }
 
 impl Client {
+    /// The same for calls to this place, and to what it names: where the configuration lists exactly it, it may be anywhere.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self { outbound: self.outbound.for_listed(url), ..self.clone() }
+    }
+
     /// The metadata of an issuer, whose `issuer` must be the URL that was used (Grant 2).
     pub async fn discover(&self, issuer: &str) -> Result<Metadata, ClientError> {
         self.discover_at(issuer, path::UMA2_CONFIGURATION).await

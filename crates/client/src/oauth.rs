@@ -139,10 +139,7 @@ impl Client {
             return Err(ClientError::protocol("the answer comes from another authorization server than was asked"));
         }
         if let Some(error) = get("error") {
-            return Err(ClientError::Refused {
-                error: error.to_owned(),
-                description: get("error_description").unwrap_or_default().to_owned(),
-            });
+            return Err(ClientError::refused(error, get("error_description").unwrap_or_default()));
         }
         let code = get("code").ok_or_else(|| ClientError::protocol("the answer has no code"))?;
         let form = [
@@ -368,7 +365,7 @@ fn basic_of(id: &str, secret: &str) -> String {
 /// The error of an answer, or its status where it has none.
 pub(crate) fn refusal(answer: &Response) -> ClientError {
     match types::answer::parse::<ErrorBody>(&answer.body, &[]) {
-        Ok(body) => ClientError::Refused { error: body.error, description: body.error_description.unwrap_or_default() },
+        Ok(body) => ClientError::refused(&body.error, &body.error_description.unwrap_or_default()),
         Err(_) => ClientError::protocol(format!("the server answered HTTP {}", answer.status.as_u16())),
     }
 }

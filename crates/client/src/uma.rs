@@ -199,10 +199,7 @@ impl Client {
             return Err(ClientError::protocol("the answer does not belong to this visit: start again"));
         }
         if let Some(error) = get("error") {
-            return Err(ClientError::Refused {
-                error: error.to_owned(),
-                description: get("error_description").unwrap_or_default().to_owned(),
-            });
+            return Err(ClientError::refused(error, get("error_description").unwrap_or_default()));
         }
         match get("ticket") {
             Some(ticket) if ticket != sent.ticket => Ok(ticket.to_owned()),

@@ -221,7 +221,8 @@ impl Identity {
         }
         let url = types::path::inserted_well_known(resource, types::path::OAUTH_PROTECTED_RESOURCE);
         let unreadable = |_| bad("the protected-resource document of `resource` cannot be read");
-        let answer = self.outbound.send(outbound::Request::get(&url)).await.map_err(|e| bad(e.to_string()))?;
+        let outbound = self.outbound.for_listed(resource);
+        let answer = outbound.send(outbound::Request::get(&url)).await.map_err(|e| bad(e.to_string()))?;
         let document: ProtectedResourceMetadata = types::json::parse(&answer.body).map_err(unreadable)?;
         if document.resource != *resource || document.jwks_uri.is_none() || document.jwks_uri != client.jwks_uri {
             return Err(bad("the document at `resource` names another resource, or another `jwks_uri`"));

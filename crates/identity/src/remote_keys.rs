@@ -65,7 +65,9 @@ impl Identity {
     }
 
     async fn ask_for_keys(&self, uri: &str) -> Result<KeySet, String> {
-        let answer = self.outbound.send(outbound::Request::get(uri)).await.map_err(|error| error.to_string())?;
+        // a key set that stands in the configuration may be anywhere
+        let outbound = self.outbound.for_listed(uri);
+        let answer = outbound.send(outbound::Request::get(uri)).await.map_err(|error| error.to_string())?;
         if !answer.status.is_success() {
             return Err(format!("`{uri}` gives no keys: it answers {}", answer.status.as_u16()));
         }

@@ -5,6 +5,10 @@
 //! Its rules: https only, no private or loopback address, no redirect, an address resolved once and
 //! used for that connection, bodies bounded, ten seconds. Two things lift them: an origin that
 //! stands in the configuration (exactly that origin), and the laboratory switches of `[outbound]`.
+//!
+//! A party lists a place for one purpose. What somebody else names may have the same origin, and must not be called because
+//! of that: so parties make a client that lifts nothing ([`Outbound::for_strangers`]), and from it one for each listed place
+//! ([`Outbound::for_listed`]), with which that place, and what it names at its own origin, is called.
 
 mod address;
 
@@ -42,7 +46,8 @@ pub struct Settings {
     pub dns: Option<SocketAddr>,
     /// A proxy for every call. None: no proxy, whatever the environment says.
     pub proxy: Option<String>,
-    /// URLs that stand in the configuration; their origins count as configured.
+    /// URLs that stand in the configuration; their origins count as configured, for programs of the operator's own at all
+    /// times, for parties as [`Outbound::for_listed`] says.
     pub configured: Vec<String>,
     /// Is told of each exchange; for a person who asked to see them.
     pub watcher: Option<Watcher>,
@@ -150,7 +155,7 @@ pub struct Outbound {
 impl Outbound {
     /// Fails where a certificate authority of the settings cannot be read.
     pub fn new(settings: Settings) -> Result<Self, String> {
-        let origins = settings.configured.iter().filter_map(|url| Url::parse(url).ok().map(|url| origin_of(&url))).collect();
+        let origins = origins_of(&settings.configured);
         let dns = settings.dns.map(address::asking).transpose()?;
         let proxy = settings.proxy.as_deref().map(proxy_of).transpose()?;
         let resolver = |allow_private: bool| GuardedResolver {
@@ -185,6 +190,23 @@ impl Outbound {
             origins: Arc::new(origins),
             settings: Arc::new(settings),
         })
+    }
+
+    /// The same for places that strangers name: no origin counts as configured.
+    pub fn for_strangers(&self) -> Self {
+        Self { origins: Arc::default(), ..self.clone() }
+    }
+
+    /// The same for a program that calls nothing but what its own configuration lists.
+    pub fn for_all_listed(&self) -> Self {
+        Self { origins: Arc::new(origins_of(&self.settings.configured)), ..self.clone() }
+    }
+
+    /// The same for one place of the configuration, and for what that place names: of the configured origins its own alone
+    /// counts. Where the configuration does not name exactly this URL, none does.
+    pub fn for_listed(&self, url: &str) -> Self {
+        let listed = self.settings.configured.iter().filter(|listed| *listed == url);
+        Self { origins: Arc::new(origins_of(listed)), ..self.clone() }
     }
 
     /// Sends and reads the whole answer, up to [`MAX_BODY_BYTES`].
@@ -286,6 +308,10 @@ fn proxy_of(text: &str) -> Result<(reqwest::Proxy, Option<String>), String> {
     Ok((proxy, name))
 }
 
+fn origins_of<'a>(urls: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
+    urls.into_iter().filter_map(|url| Url::parse(url).ok().map(|url| origin_of(&url))).collect()
+}
+
 fn origin_of(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
@@ -296,95 +322,4 @@ fn host_of(url: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(settings: Settings, url: &str) -> bool {
-        Outbound::new(settings).unwrap().client_for(&Url::parse(url).unwrap()).is_ok()
-    }
-
-    /// Threat 17.
-    #[test]
-    fn threat_17_private_places_plain_http_and_odd_schemes_are_not_called() {
-        for url in [
-            "http://idp.example/jwks",
-            "https://127.0.0.1/",
-            "https://[::1]/",
-            "https://169.254.169.254/latest",
-            "https://10.0.0.1/",
-            "https://192.168.1.1/",
-            "https://[fd00::1]/",
-            "https://[::ffff:127.0.0.1]/",
-            "https://0.0.0.0/",
-            "https://2130706433/",
-            "ftp://idp.example/",
-            "file:///etc/passwd",
-            "https://u:p@idp.example/",
-        ] {
-            assert!(!with(Settings::default(), url), "{url}");
-        }
-        assert!(with(Settings::default(), "https://idp.example/jwks"));
-    }
-
-    /// Something that counts who connects, and answers everybody.
-    async fn listen() -> (SocketAddr, Arc<std::sync::atomic::AtomicUsize>) {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, count) = (listener.local_addr().unwrap(), Arc::<std::sync::atomic::AtomicUsize>::default());
-        let counted = count.clone();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                let _ = stream.read(&mut [0; 4096]).await;
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
-            }
-        });
-        (address, count)
-    }
-
-    const CHILD: &str = "WAYLEAVE_TEST_BEHIND_PROXY";
-
-    /// Row 43. The environment of a process is its own: the test runs itself in another.
-    #[tokio::test]
-    async fn threat_43_s24_a_proxy_of_the_environment_changes_nothing() {
-        if std::env::var_os(CHILD).is_some() {
-            let outbound = Outbound::new(Settings { allow_http: true, ..Settings::default() }).unwrap();
-            for url in ["http://localhost:1/", "http://secret.internal.invalid/", "https://localhost:1/"] {
-                assert!(outbound.send(Request::get(url)).await.is_err(), "{url}");
-            }
-            return;
-        }
-        let (proxy, asked) = listen().await;
-        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "tests::threat_43_s24_a_proxy_of_the_environment_changes_nothing"]).env(CHILD, "1");
-        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
-            child.env(name, format!("http://{proxy}"));
-        }
-        assert!(child.env("NO_PROXY", "").env("no_proxy", "").status().await.unwrap().success());
-        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0, "nobody asked the proxy");
-    }
-
-    #[tokio::test]
-    async fn threat_43_s24_the_configured_proxy_is_used_for_names_that_may_be_called() {
-        let (proxy, asked) = listen().await;
-        let hosts = HashMap::from([("fixed.example".to_owned(), SocketAddr::from(([10, 0, 0, 1], 80)))]);
-        let settings = Settings { allow_http: true, hosts, proxy: Some(format!("http://{proxy}")), ..Settings::default() };
-        let outbound = Outbound::new(settings).unwrap();
-        for url in ["http://localhost/", "http://127.0.0.1/", "http://nowhere.invalid/"] {
-            let sent = outbound.send(Request::get(url)).await;
-            assert!(matches!(sent, Err(OutboundError::NotAllowed(_))), "{url}");
-        }
-        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0);
-        assert_eq!(outbound.send(Request::get("http://fixed.example/")).await.unwrap().body, "ok");
-        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
-        assert!(Outbound::new(Settings { proxy: Some("proxy:3128".into()), ..Settings::default() }).is_err());
-    }
-
-    #[test]
-    fn a_configured_origin_is_exactly_that_origin() {
-        let settings = || Settings { configured: vec!["http://127.0.0.1:8080/x".into()], ..Settings::default() };
-        assert!(with(settings(), "http://127.0.0.1:8080/jwks"));
-        assert!(!with(settings(), "http://127.0.0.1:8081/jwks"));
-        assert!(!with(settings(), "http://localhost:8080/jwks"));
-    }
-}
+mod tests;

@@ -207,9 +207,10 @@ impl Manager {
 
     /// The metadata of an authorization server: UMA's where it has them, else OpenID's.
     async fn metadata_of(&self, issuer: &str) -> Result<Arc<Metadata>, Trouble> {
+        let client = self.client.at(issuer);
         let fetch = async {
-            match self.client.discover(issuer).await {
-                Err(ClientError::Protocol(_)) => Ok(Arc::new(self.client.discover_openid(issuer).await?)),
+            match client.discover(issuer).await {
+                Err(ClientError::Protocol(_)) => Ok(Arc::new(client.discover_openid(issuer).await?)),
                 other => Ok(Arc::new(other?)),
             }
         };

@@ -88,7 +88,7 @@ impl Manager {
             jwks: Some(json!({"keys": [self.key.public().to_jwk()]})),
             ..ClientMetadata::default()
         };
-        let registered = Client { dpop_key: None, ..self.client.clone() }.register(&metadata, &wanted).await?;
+        let registered = Client { dpop_key: None, ..self.client.at(issuer) }.register(&metadata, &wanted).await?;
         let registration = Registration { client_id: registered.client_id.as_str().to_owned() };
         self.store.put_registration(issuer, &registration).await?;
         Ok(registration.client_id)
@@ -106,7 +106,7 @@ impl Manager {
         let typed = if typed.contains("://") { typed.to_owned() } else { format!("https://{typed}") };
         let Ok(url) = url::Url::parse(&typed) else { return refused(format!("`{typed}` is no address and no URL")) };
         let plain = url.as_str().trim_end_matches('/').to_owned();
-        let resource = match self.client.discover_resource(&plain).await {
+        let resource = match self.client.at(&plain).discover_resource(&plain).await {
             Ok(found) => Some(found),
             Err(error @ ClientError::Outbound(_)) => return Err(error.into()),
             Err(_) => None,
@@ -238,15 +238,17 @@ impl Manager {
         }
         let metadata = self.metadata_of(link.place.issuer()).await?;
         let client = self.client_at(link.place.issuer()).await?;
+        // tokens are its issuer's, and what they are for is at the place itself
+        let there = client.at(link.place.url());
         if self.now() < link.renew_from {
-            return Ok((link, client, metadata));
+            return Ok((link, there, metadata));
         }
         let Some(refresh) = &link.refresh_token else { return Err(self.end_link(owner, link).await?) };
         match client.refresh(&metadata, refresh).await {
             Ok(tokens) => {
                 // what came is on disk before it is used: the token that it replaces may be good no more
                 let kept = self.change_link(owner, id, |link| self.with_tokens(link, tokens)).await?;
-                Ok((kept.ok_or_else(not_linked)?, client, metadata))
+                Ok((kept.ok_or_else(not_linked)?, there, metadata))
             }
             Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Err(self.end_link(owner, link).await?),
             Err(error) => Err(error.into()),

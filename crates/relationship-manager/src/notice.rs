@@ -60,7 +60,7 @@ impl Manager {
         let (Some(about), Some(link)) = (about, link) else { return refused("nobody here is called that") };
         // only that server's keys are fetched, whatever the notice says of itself
         let metadata = self.metadata_of(link.place.issuer()).await?;
-        let keys = self.keys_at(&metadata.jwks_uri).await?;
+        let keys = self.keys_of(&metadata).await?;
         let notice = unverified.verify(&keys).and_then(|jws| jws.claims::<Notice>());
         let Ok(notice) = notice else { return refused("it is not signed by the server of this link") };
         let now = self.now();
@@ -84,7 +84,7 @@ impl Manager {
             return refused("This request is for somebody else at this desk, or of a server that is not linked.");
         };
         let metadata = self.metadata_of(link.place.issuer()).await?;
-        let keys = self.keys_at(&metadata.jwks_uri).await?;
+        let keys = self.keys_of(&metadata).await?;
         let request = unverified.verify(&keys).and_then(|jws| jws.claims::<PolicyRequest>());
         let Ok(request) = request.map(jose::Verified::into_inner) else {
             return refused("This request is not signed by the server of that link.");
@@ -109,9 +109,10 @@ impl Manager {
     }
 
     /// The keys of a server; asked for nearly each time, for a notice is rare and keys change.
-    pub(crate) async fn keys_at(&self, url: &str) -> Result<Arc<KeySet>, Trouble> {
+    pub(crate) async fn keys_of(&self, metadata: &Metadata) -> Result<Arc<KeySet>, Trouble> {
+        let (client, url) = (self.client.at(&metadata.issuer), &metadata.jwks_uri);
         let fetch = async {
-            let set = self.client.fetch_json(url).await?;
+            let set = client.fetch_json(url).await?;
             KeySet::from_json(&set).map(Arc::new).ok_or_else(|| Trouble::Refused("the server has no usable keys".into()))
         };
         self.keys.get(&*self.client.clock, url, fetch).await

@@ -68,7 +68,10 @@ impl Manager {
 
     async fn login_client(&self) -> Result<Client, Trouble> {
         match &self.login_client {
-            Some(credentials) => Ok(Client { credentials: credentials.clone(), dpop_key: None, ..self.client.clone() }),
+            Some(credentials) => {
+                let client = self.client.at(&self.settings.login);
+                Ok(Client { credentials: credentials.clone(), dpop_key: None, ..client })
+            }
             None => Ok(Client { dpop_key: None, ..self.client_at(&self.settings.login).await? }),
         }
     }
@@ -115,7 +118,7 @@ impl Manager {
     /// This manager as a client of a server that it registers with at first.
     pub(crate) async fn client_at(&self, issuer: &str) -> Result<Client, Trouble> {
         let client_id = self.registered_at(issuer).await?;
-        Ok(Client { credentials: Credentials::key(client_id, self.key.clone()), ..self.client.clone() })
+        Ok(Client { credentials: Credentials::key(client_id, self.key.clone()), ..self.client.at(issuer) })
     }
 }
 

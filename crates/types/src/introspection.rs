@@ -5,6 +5,9 @@ use crate::{ClientId, GrantedPermission, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Longest name of a person, a client or an issuer that a resource server takes, in bytes.
+const MAX_NAME_BYTES: usize = 1_024;
+
 /// What an introspection endpoint answers. An inactive token says nothing more than `active`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Introspection {
@@ -39,6 +42,30 @@ pub struct Introspection {
 pub const NARROWING: [&str; 7] = ["active", "permissions", "exp", "cnf", "aud", "client_id", "iss"];
 
 impl Introspection {
+    /// Roughly how many bytes it holds.
+    pub fn approximate_bytes(&self) -> u64 {
+        let texts = [&self.scope, &self.sub, &self.username, &self.iss, &self.token_type];
+        let of_texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let of_scopes =
+            |scopes: &crate::ScopeSet| scopes.iter().map(|scope| scope.as_str().len().saturating_add(32)).sum::<usize>();
+        let of_permissions = self.permissions.iter().flatten().map(|permission| {
+            let authority = permission.authority.as_ref().map_or(0, String::len);
+            let id = permission.resource_id.as_str().len();
+            authority.saturating_add(id).saturating_add(of_scopes(&permission.resource_scopes)).saturating_add(128)
+        });
+        let others = self.cnf.as_ref().map_or(0, |cnf| cnf.to_string().len());
+        let client = self.client_id.as_ref().map_or(0, |id| id.as_str().len());
+        let all = of_permissions.fold(of_texts.saturating_add(others).saturating_add(client), usize::saturating_add);
+        u64::try_from(all).unwrap_or(u64::MAX).saturating_add(256)
+    }
+
+    /// Whether who and what it names is as short as names are.
+    pub fn names_shortly(&self) -> bool {
+        let texts = [&self.sub, &self.username, &self.iss].into_iter().flatten().map(String::as_str);
+        let mut all = texts.chain(self.client_id.iter().map(|id| id.as_str()));
+        all.all(|text| text.len() <= MAX_NAME_BYTES)
+    }
+
     /// `{"active": false}` and nothing more (RFC 7662 2.2).
     pub fn inactive() -> Self {
         Self::default()

@@ -104,15 +104,18 @@ pub fn read_key_file(
     })
 }
 
-/// The guarded HTTP client of a configuration; what stands in it as issuer or resource is configured.
+/// The guarded HTTP client of a configuration, as it calls what others name. What stands in the configuration as issuer,
+/// resource, key set or look-up is called with [`Outbound::for_listed`].
 pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
     let ca_pem = match &config.outbound.ca_file {
         Some(file) => Some(std::fs::read(config.path(file)).map_err(|error| Exit::usage(format!("outbound.ca_file: {error}")))?),
         None => None,
     };
     let mut configured = vec![config.server.issuer.clone()];
-    configured.extend(config.client.iter().filter_map(|client| client.resource.clone()));
-    configured.extend(config.trusted_issuer.iter().map(|issuer| issuer.issuer.clone()));
+    configured.extend(config.client.iter().flat_map(|client| [&client.resource, &client.jwks_uri]).flatten().cloned());
+    configured.extend(
+        config.trusted_issuer.iter().flat_map(|issuer| [Some(&issuer.issuer), issuer.jwks_uri.as_ref()]).flatten().cloned(),
+    );
     if let Some(gateway) = &config.gateway {
         configured.push(gateway.resource.clone());
         configured.extend(gateway.authorization_servers.iter().cloned());
@@ -130,7 +133,7 @@ pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
         proxy: config.outbound.proxy.clone(),
         watcher: None,
     };
-    Outbound::new(settings).map_err(Exit::usage)
+    Ok(Outbound::new(settings).map_err(Exit::usage)?.for_strangers())
 }
 
 /// A whole authorization server, its declared accounts and clients in line.

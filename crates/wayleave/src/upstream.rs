@@ -23,7 +23,7 @@ pub(crate) fn of(config: &Config) -> Result<Vec<Arc<dyn Upstream>>, Exit> {
     let one = |provider: &LoginProviderConfig| -> Result<Arc<dyn Upstream>, Exit> {
         let secret = config.secret(provider.client_secret.as_ref(), provider.client_secret_file.as_ref())?;
         let client = Client {
-            outbound: assemble::outbound(config, std::slice::from_ref(&provider.issuer))?,
+            outbound: assemble::outbound(config, std::slice::from_ref(&provider.issuer))?.for_listed(&provider.issuer),
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             credentials: Credentials { client_id: provider.client_id.clone(), secret, key: None },

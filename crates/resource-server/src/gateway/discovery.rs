@@ -103,7 +103,7 @@ impl Gateway {
         let peer = self.peer(issuer).await?;
         // issuers are those of the operator's list; one that is slow keeps no other's waiting
         let keys = self.server_keys.lock().unwrap_or_else(PoisonError::into_inner).entry(issuer.to_owned()).or_default().clone();
-        let read = keys.read(&self.client.outbound, &peer.protection.metadata.jwks_uri, KEYS_KEPT);
+        let read = keys.read(&peer.protection.client.outbound, &peer.protection.metadata.jwks_uri, KEYS_KEPT);
         self.asking(issuer, read).await
     }
 

@@ -8,9 +8,10 @@ use crate::protection::ProtectionError;
 use http::request::Parts;
 use outbound::Request;
 use serde::Deserialize;
+use std::time::{Duration, Instant};
 
-/// Seconds that a look-up's answer is kept.
-const KEPT: i64 = 60;
+/// How long a look-up's answer is kept.
+const KEPT: Duration = Duration::from_secs(60);
 const MAX_NAME: usize = 256;
 
 /// On a request that came from one of `trusted_proxies`; the wiring puts it there, nobody else can.
@@ -63,15 +64,15 @@ impl Gateway {
         }
     }
 
-    async fn look_up(&self, url: &str, path: &CanonicalPath) -> Result<Option<String>, ProtectionError> {
-        let now = self.client.clock.now();
-        if let Some((until, owner)) = self.owners.get(path.encoded()).filter(|(until, _)| now < *until) {
-            let _ = until;
+    async fn look_up(&self, template: &str, path: &CanonicalPath) -> Result<Option<String>, ProtectionError> {
+        let asked_at = Instant::now();
+        if let Some((_, owner)) = self.owners.get(path.encoded()).filter(|(asked, _)| asked.elapsed() < KEPT) {
             return Ok(Some(owner));
         }
         let encoded: String = form_urlencoded::byte_serialize(path.encoded().as_bytes()).collect();
-        let url = url.replace("{path}", &encoded);
-        let answer = self.client.outbound.send(Request::get(&url)).await.map_err(|_| ProtectionError::Unreachable)?;
+        let url = template.replace("{path}", &encoded);
+        let asked = self.client.at(template).outbound.send(Request::get(&url)).await;
+        let answer = asked.map_err(|_| ProtectionError::Unreachable)?;
         if answer.status == 404 {
             return Ok(None);
         }
@@ -83,7 +84,7 @@ impl Gateway {
         if owner.is_empty() || owner.len() > MAX_NAME || owner.contains(['\n', '\r', '{']) {
             return Err(ProtectionError::Refused("the look-up of owners answered no name".into()));
         }
-        self.owners.insert(path.encoded().to_owned(), (now.plus(KEPT), owner.clone()));
+        self.owners.insert(path.encoded().to_owned(), (asked_at, owner.clone()));
         Ok(Some(owner))
     }
 }

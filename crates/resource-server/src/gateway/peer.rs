@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long metadata count without another look.
 const METADATA_KEPT: Duration = Duration::from_secs(3_600);
 
+/// Longest name and secret that a server may give this gateway, in bytes: both are kept.
+const MAX_CREDENTIAL: usize = 1_024;
+
 /// An authorization server, and what this gateway needs to work with it.
 pub(super) struct Peer {
     pub(super) protection: Protection,
@@ -109,7 +112,9 @@ impl Gateway {
             Some(own) => self.own_credentials(own),
             None => Credentials::none(),
         };
-        let client = Client { credentials, ..self.client.clone() };
+        // what a server that an owner brought names is called as a stranger's word, wherever the operator's own places are
+        let here = if self.is_listed(issuer) { self.client.at(issuer) } else { self.client.clone() };
+        let client = Client { credentials, ..here };
         let client_id = client.credentials.client_id.clone();
         let found = async {
             let found = tokio::time::timeout(PATIENCE, Protection::discover(client, issuer)).await;
@@ -207,6 +212,10 @@ impl Gateway {
         };
         let registered = protection.client.register(metadata, &wanted).await?;
         let client_secret = registered.client_secret.filter(|_| !by_key);
+        let texts = [Some(registered.client_id.as_str()), client_secret.as_deref()];
+        if texts.into_iter().flatten().any(|text| text.len() > MAX_CREDENTIAL) {
+            return Err(ProtectionError::Refused("it named this resource server too long".into()));
+        }
         if !by_key && client_secret.is_none() {
             return Err(ProtectionError::Refused("it registered this resource server without a secret".into()));
         }

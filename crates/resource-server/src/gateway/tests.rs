@@ -4,6 +4,7 @@ mod challenges;
 mod crashing;
 mod enrolling;
 mod paging;
+mod purposes;
 mod slow;
 mod strangers;
 mod unreadable;

@@ -52,7 +52,7 @@ pub async fn assemble_manager(config: &Config, section: &ManagerConfig) -> Resul
         None => section.is_built_in().then(|| Credentials::public(log_in::MANAGER)),
     };
     let client = Client {
-        outbound: assemble::outbound(config, &[section.url.clone(), login.clone()])?,
+        outbound: assemble::outbound(config, std::slice::from_ref(&login))?,
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
         credentials: Credentials::none(),

@@ -50,7 +50,7 @@ enum Seen {
 impl Viewer {
     pub(super) fn new(config: &Config, issuer: &str, gateway: &str, own: &str, outbox: Arc<Outbox>) -> Result<Arc<Self>, Exit> {
         let client = Client {
-            outbound: assemble::outbound(config, &[])?,
+            outbound: assemble::outbound(config, &[])?.for_all_listed(),
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             credentials: Credentials::secret("viewer", "viewer-secret"),

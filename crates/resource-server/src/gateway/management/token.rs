@@ -236,11 +236,12 @@ impl Gateway {
 
     /// One at a time reads them, and a failure is remembered for a moment: anybody can send a token.
     async fn management_metadata(&self, management: &Management) -> Result<&Metadata, ProtectionError> {
+        let client = self.client.at(&management.issuer);
         let find = async {
             if self.rmts.has_just_failed() {
                 return Err(ProtectionError::Unreachable);
             }
-            let found = tokio::time::timeout(PATIENCE, self.client.discover_openid(&management.issuer)).await;
+            let found = tokio::time::timeout(PATIENCE, client.discover_openid(&management.issuer)).await;
             let found = found.map_err(|_| ProtectionError::Unreachable).and_then(|found| Ok(found?));
             found.inspect_err(|_| self.rmts.note_failure())
         };
@@ -249,7 +250,7 @@ impl Gateway {
 
     async fn ask_about(&self, management: &Management, token: &str) -> Result<Option<Known>, ProtectionError> {
         let metadata = self.management_metadata(management).await?;
-        let answer = self.client.introspect(metadata, token).await?;
+        let answer = self.client.at(&management.issuer).introspect(metadata, token).await?;
         if !answer.active || !answer.aud.as_ref().is_some_and(|aud| aud.contains(&self.settings.resource)) {
             return Ok(None);
         }
@@ -280,7 +281,8 @@ impl Gateway {
             Err(_) => return Ok(None),
         }
         let uri = &self.management_metadata(management).await?.jwks_uri;
-        let keys = self.rmts.keys.read(&self.client.outbound, uri, KEYS_AT_MOST).await?;
+        let client = self.client.at(&management.issuer);
+        let keys = self.rmts.keys.read(&client.outbound, uri, KEYS_AT_MOST).await?;
         Ok(by(&keys).ok())
     }
 
