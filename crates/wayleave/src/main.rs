@@ -138,6 +138,7 @@ fn main() -> ExitCode {
         LogForm::Text => log.init(),
         LogForm::Json => log.json().init(),
     }
+    wayleave::serve::raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(Exit::failed(error)),

@@ -1,12 +1,15 @@
 //! The accept loop: HTTP/1.1 and HTTP/2, header time-outs, peer addresses, graceful end.
 
+mod connections;
 mod explained;
 mod framing;
+mod watched;
 
 use crate::config::{Config, TlsConfig};
 use crate::metrics::Metrics;
 use axum::body::Body;
 use axum::response::Response;
+use connections::{Connections, HEADER_TIMEOUT, Place};
 use explained::Explained;
 use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,7 +22,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -28,10 +32,13 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tower::{Service, ServiceExt};
 use types::peer::canonical;
+use watched::{Carried, Watched};
 use web::PeerAddress;
 
-/// A client that takes longer to send its headers is let go.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub use connections::raise_open_files;
+
+/// What happens to many connections is told once in this time.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How long requests in flight have at the end.
 const GRACE: Duration = Duration::from_secs(8);
 
@@ -126,59 +133,107 @@ pub async fn serve_reading<S>(
     let graceful = GracefulShutdown::new();
     // a listener of both families sees IPv4 in the clothes of IPv6
     let trusted: Arc<Vec<IpAddr>> = Arc::new(trusted_proxies.into_iter().map(canonical).collect());
-    loop {
+    let (open, mut told) = (Connections::new(), Told::default());
+    for number in 0.. {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &mut told) => accepted,
             () = stop.wait() => break,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // out of descriptors, say: others may end meanwhile
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
+        let Some((stream, peer)) = accepted else { continue };
+        let peer = canonical(peer.ip());
+        let Some(place) = open.admit(number, peer, is_trusted(peer, &trusted), Instant::now()) else {
+            told.tell("too many connections are open: one was let go", &peer);
+            continue;
         };
-        let _ = stream.set_nodelay(true);
-        let (site, trusted, metrics) = (site.clone(), trusted.clone(), metrics.clone());
+        let (site, trusted, metrics, connection) = (site.clone(), trusted.clone(), metrics.clone(), place.connection.clone());
         let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let request = stamped(request.map(Body::new), canonical(peer.ip()), &trusted);
-            let site = site.clone();
-            let counted = metrics.clone().map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
-            async move {
-                let answer = match framing::check(request) {
-                    Ok(request) => site.oneshot(request).await,
-                    Err(refusal) => Ok(refusal.answer()),
-                };
-                if let (Some((endpoint, metrics, begun)), Ok(answer)) = (counted, &answer) {
-                    metrics.count(endpoint, answer.status().as_u16(), begun.elapsed());
-                }
-                answer
-            }
+            let under_way = connection.begin();
+            let answer = answer_one(site.clone(), request, peer, trusted.clone(), metrics.clone());
+            async move { answer.await.map(|answer| answer.map(|body| Carried::new(body, under_way))) }
         });
+        let (builder, watcher, tls) = (builder.clone(), graceful.watcher(), tls.clone());
         let service = TowerToHyperService::new(service);
-        match &tls {
-            None => {
-                let connection =
-                    builder.serve_connection_with_upgrades(TokioIo::new(Explained::new(stream)), service).into_owned();
-                let watched = graceful.watch(connection);
-                tokio::spawn(async move { ended(&watched.await) });
+        tokio::spawn(async move {
+            let connection = place.connection.clone();
+            let Some(stream) = opened(stream, place, tls).await else { return };
+            let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+            tokio::select! {
+                result = watcher.watch(served) => ended(&result),
+                () = connection.is_over() => {}
             }
-            Some(tls) => {
-                let (accepting, builder, watcher) = (tls.accept(stream), builder.clone(), graceful.watcher());
-                tokio::spawn(async move {
-                    let Ok(Ok(stream)) = tokio::time::timeout(HEADER_TIMEOUT, accepting).await else { return };
-                    let connection =
-                        builder.serve_connection_with_upgrades(TokioIo::new(Explained::new(stream)), service).into_owned();
-                    ended(&watcher.watch(connection).await);
-                });
-            }
-        }
+            connection.is_handed_over();
+        });
     }
     drop(listener);
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still running at the end");
+    }
+}
+
+/// The next connection, or none where there is something in the way.
+async fn accept(listener: &TcpListener, told: &mut Told) -> Option<(TcpStream, SocketAddr)> {
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            let _ = stream.set_nodelay(true);
+            Some((stream, peer))
+        }
+        Err(error) => {
+            // out of files, say: others may end meanwhile
+            told.tell("a connection was not accepted", &error);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+/// What goes over a connection, after TLS where that is spoken.
+async fn opened(stream: TcpStream, place: Place, tls: Option<TlsAcceptor>) -> Option<Box<dyn Bytewise>> {
+    let Some(tls) = tls else { return Some(Box::new(Watched::new(Explained::new(stream), place))) };
+    let stream = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await.ok()?.ok()?;
+    Some(Box::new(Watched::new(Explained::new(stream), place)))
+}
+
+/// What bytes come from and go to.
+trait Bytewise: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytewise for T {}
+
+async fn answer_one<S>(
+    site: S,
+    request: Request<hyper::body::Incoming>,
+    peer: IpAddr,
+    trusted: Arc<Vec<IpAddr>>,
+    metrics: Option<Arc<Metrics>>,
+) -> Result<Response, Infallible>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    let request = stamped(request.map(Body::new), peer, &trusted);
+    let counted = metrics.map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
+    let answer = match framing::check(request) {
+        Ok(request) => site.oneshot(request).await,
+        Err(refusal) => Ok(refusal.answer()),
+    };
+    if let (Some((endpoint, metrics, begun)), Ok(answer)) = (counted, &answer) {
+        metrics.count(endpoint, answer.status().as_u16(), begun.elapsed());
+    }
+    answer
+}
+
+/// What happens to many connections at once, in one line of the log.
+#[derive(Default)]
+struct Told {
+    last: Option<Instant>,
+    untold: u64,
+}
+
+impl Told {
+    fn tell(&mut self, what: &str, why: &dyn std::fmt::Display) {
+        self.untold = self.untold.saturating_add(1);
+        if self.last.is_some_and(|last| last.elapsed() < TOLD_EVERY) {
+            return;
+        }
+        tracing::warn!(error = %why, count = self.untold, "{what}");
+        (self.last, self.untold) = (Some(Instant::now()), 0);
     }
 }
 

@@ -83,15 +83,18 @@ async fn what_is_no_http_is_told_so_in_one_sentence() {
     }
 }
 
-/// Slow clients: none holds up another, and none may stay for ever.
+/// How HTTP/2 begins, without any request.
+const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// Slow and silent clients: none holds up another, and none may stay for ever.
 #[tokio::test]
-async fn slow_clients_hold_up_nobody_and_are_let_go() {
+async fn threat_46_slow_and_silent_clients_hold_up_nobody_and_are_let_go() {
     let server = Server::start("");
     let address = server.issuer.strip_prefix("http://").unwrap().to_owned();
     let mut slow = Vec::new();
     for n in 0..200 {
         let mut stream = TcpStream::connect(&address).await.unwrap();
-        let begun = if n % 2 == 0 { "POST /token HT" } else { "POST /token HTTP/1.1\r\nHost: a\r\nContent-Le" };
+        let begun = ["POST /token HT", "POST /token HTTP/1.1\r\nHost: a\r\nContent-Le", "", "P", PREFACE][n % 5];
         stream.write_all(begun.as_bytes()).await.unwrap();
         slow.push(stream);
     }
