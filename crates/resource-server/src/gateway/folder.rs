@@ -1,6 +1,8 @@
-//! A folder behind the gateway: its files, read, written and deleted by path. Names that begin with a dot are not there.
+//! A folder behind the gateway: its files, read, written and deleted by path. Names that begin with a dot are not there, and
+//! what only a link leads to is not there either ([`super::beneath`]).
 
 use super::Passing;
+use super::beneath;
 use super::part_files::{self, PartFiles};
 use super::path::CanonicalPath;
 use super::upstream::cut_short;
@@ -35,33 +37,22 @@ impl Folder {
     }
 
     pub(super) async fn exists(&self, path: &CanonicalPath) -> bool {
-        match place_in(&self.root, path) {
-            Some(place) => tokio::fs::try_exists(place).await.unwrap_or(false),
-            None => false,
-        }
-    }
-
-    /// A link inside the folder must not lead out of it.
-    async fn is_inside(&self, place: &Path) -> bool {
-        let above = place.parent().unwrap_or(&self.root);
-        let (root, real) = (tokio::fs::canonicalize(&self.root).await, tokio::fs::canonicalize(above).await);
-        let inside = matches!((root, real), (Ok(root), Ok(real)) if real.starts_with(&root));
-        inside && !tokio::fs::symlink_metadata(place).await.is_ok_and(|meta| meta.is_symlink())
+        beneath::find(&self.root, path).await.is_ok()
     }
 
     pub(super) async fn serve(&self, parts: &Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Response {
-        let Some(place) = place_in(&self.root, path) else { return plain(StatusCode::NOT_FOUND, "Nothing is here.") };
-        if !self.is_inside(&place).await {
-            return plain(StatusCode::NOT_FOUND, "Nothing is here.");
-        }
         let done = match parts.method {
-            Method::GET | Method::HEAD => read(&place, parts).await,
-            Method::PUT => self.write(&place, body, passing).await,
-            Method::DELETE => delete(&place).await,
+            Method::GET | Method::HEAD => read(&self.root, path, parts).await,
+            Method::PUT => self.write(path, body, passing).await,
+            Method::DELETE => self.delete(path).await,
             _ => Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done with a file.")),
         };
         done.unwrap_or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => plain(StatusCode::NOT_FOUND, "Nothing is here."),
+            // what another kind of thing is in the place of is not there
+            io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {
+                plain(StatusCode::NOT_FOUND, "Nothing is here.")
+            }
+            io::ErrorKind::InvalidFilename => plain(StatusCode::BAD_REQUEST, "A name in this path is longer than names can be."),
             _ => {
                 tracing::error!(%error, "a file cannot be served");
                 plain(StatusCode::SERVICE_UNAVAILABLE, "This cannot be read or written right now.")
@@ -70,8 +61,9 @@ impl Folder {
     }
 
     /// Writes elsewhere, then moves: a reader sees the old file or the new one, and of two writers each writes its own.
-    async fn write(&self, place: &Path, body: Body, passing: &Passing) -> io::Result<Response> {
-        let mut part = self.parts.begin(place).await?;
+    async fn write(&self, path: &CanonicalPath, body: Body, passing: &Passing) -> io::Result<Response> {
+        let slot = beneath::find_slot(&self.root, path).await?;
+        let mut part = self.parts.begin(&slot.place()).await?;
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let Ok(chunk) = chunk else { return Ok(cut_short(passing.was_cut.get().copied().unwrap_or(Cut::Broken))) };
@@ -82,13 +74,23 @@ impl Folder {
         if !(passing.may_go_on)().await {
             return Ok(cut_short(Cut::Withdrawn));
         }
-        let is_new = !tokio::fs::try_exists(place).await?;
-        part.become_file(place).await?;
+        // where the path leads by now
+        let slot = beneath::find_slot(&self.root, path).await?;
+        let is_new = slot.find_file()?.is_none();
+        part.become_file(&slot.place()).await?;
         Ok(empty(if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }))
+    }
+
+    async fn delete(&self, path: &CanonicalPath) -> io::Result<Response> {
+        let slot = beneath::find_slot(&self.root, path).await?;
+        slot.find_file()?.ok_or(io::ErrorKind::NotFound)?;
+        tokio::fs::remove_file(slot.place()).await?;
+        part_files::sync_folder_of(&slot.place()).await?;
+        Ok(empty(StatusCode::NO_CONTENT))
     }
 }
 
-/// Where a path leads in a folder; none where a name begins with a dot.
+/// Where a path leads in a folder without links; none where a name begins with a dot.
 pub(super) fn place_in(root: &Path, path: &CanonicalPath) -> Option<PathBuf> {
     let mut place = root.to_owned();
     for segment in path.segments() {
@@ -100,12 +102,6 @@ pub(super) fn place_in(root: &Path, path: &CanonicalPath) -> Option<PathBuf> {
     Some(place)
 }
 
-async fn delete(place: &Path) -> io::Result<Response> {
-    tokio::fs::remove_file(place).await?;
-    part_files::sync_folder_of(place).await?;
-    Ok(empty(StatusCode::NO_CONTENT))
-}
-
 fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
@@ -113,16 +109,20 @@ fn empty(status: StatusCode) -> Response {
 }
 
 /// A file, whole or in the ranges that were asked for, or nothing new since the client has it (RFC 9110 13, 14).
-pub(super) async fn read(place: &Path, parts: &Parts) -> io::Result<Response> {
-    if tokio::fs::metadata(place).await?.is_dir() {
-        return list(place).await;
+pub(super) async fn read(root: &Path, path: &CanonicalPath, parts: &Parts) -> io::Result<Response> {
+    let found = beneath::find(root, path).await?;
+    if found.is_directory {
+        return list(&found.place()).await;
     }
     let mut request = http::Request::new(Body::empty());
     *request.method_mut() = parts.method.clone();
     for name in [header::RANGE, header::IF_RANGE, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
         request.headers_mut().extend(parts.headers.get(&name).map(|value| (name, value.clone())));
     }
-    let Ok(answer) = ServeFile::new(place).oneshot(request).await;
+    let name = path.segments().last().map(String::as_str).unwrap_or_default();
+    let kind = mime_guess::from_path(name).first_or_octet_stream();
+    let Ok(answer) = ServeFile::new_with_mime(found.place(), &kind).oneshot(request).await;
+    drop(found);
     let mut response = answer.map(Body::new);
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -135,7 +135,8 @@ async fn list(place: &Path) -> io::Result<Response> {
     let mut names = Vec::new();
     let mut entries = tokio::fs::read_dir(place).await?;
     while let Some(entry) = entries.next_entry().await? {
-        names.extend(entry.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
+        let is_there = entry.file_type().await.is_ok_and(|kind| kind.is_file() || kind.is_dir());
+        names.extend(entry.file_name().into_string().ok().filter(|name| is_there && !name.starts_with('.')));
     }
     names.sort();
     Ok(axum::response::IntoResponse::into_response(axum::Json(names)))

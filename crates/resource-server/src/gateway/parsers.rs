@@ -26,5 +26,5 @@ pub fn place_of(folder: &Path, path: &str) -> Option<PathBuf> {
 
 /// What a folder answers to whoever reads a file.
 pub async fn read_file(folder: &Path, parts: &Parts, path: &str) -> Option<Response> {
-    read(&place_of(folder, path)?, parts).await.ok()
+    read(folder, &CanonicalPath::parse(path).ok()?, parts).await.ok()
 }

@@ -147,3 +147,78 @@ async fn names_that_begin_with_a_dot_are_not_there() {
     }
     assert_eq!(place.all().len(), 2);
 }
+
+async fn ask(folder: &Folder, method: &str, path: &str) -> u16 {
+    let passing = Passing { was_cut: WasCut::default(), ..Passing::by_itself() };
+    let path = CanonicalPath::parse(path).unwrap();
+    let answer = folder.serve(&parts_of(method), Body::from("x"), &path, &passing).await;
+    answer.status().as_u16()
+}
+
+/// Row 44's kind: what was judged is what is opened.
+#[tokio::test]
+async fn threat_44_nothing_is_reached_through_links_and_nothing_is_there_but_files() {
+    let place = Place::new("links");
+    let files = place.0.join("files");
+    std::fs::create_dir_all(place.0.join("outside")).unwrap();
+    std::fs::create_dir_all(files.join("alice")).unwrap();
+    for file in ["outside/secret", "files/alice/diary", "files/album/1.jpg"] {
+        std::fs::write(place.0.join(file), "secret").unwrap();
+    }
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, files.join(at)).unwrap();
+    link("../../outside", "album/out");
+    link("../alice", "album/in");
+    link("../alice/diary", "album/file");
+    link("nowhere", "album/broken");
+    rustix::fs::mkfifoat(rustix::fs::CWD, files.join("album/pipe"), rustix::fs::Mode::RWXU).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(files.join("album/socket")).unwrap();
+    let before = place.all();
+    let folder = Folder::new(files.clone(), Arc::new(jose::SystemRandomness));
+    let below = ["out", "out/secret", "in", "in/diary", "in/new", "file", "broken", "pipe", "socket", "1.jpg/x", "none/x"];
+    for path in below.map(|path| format!("/album/{path}")) {
+        assert!(!folder.exists(&CanonicalPath::parse(&path).unwrap()).await, "{path}");
+        for method in ["GET", "HEAD", "PUT", "DELETE"] {
+            let answer = tokio::time::timeout(Duration::from_secs(10), ask(&folder, method, &path)).await;
+            assert_eq!(answer, Ok(404), "{method} {path}");
+        }
+    }
+    assert_eq!(place.all(), before);
+    let long = format!("/album/{}", "x".repeat(256));
+    for method in ["GET", "PUT", "DELETE"] {
+        assert_eq!(ask(&folder, method, &long).await, 400, "{method}");
+    }
+    let listing = read(&files, &CanonicalPath::parse("/album").unwrap(), &parts_of("GET")).await.unwrap();
+    let names = axum::body::to_bytes(listing.into_body(), 1_000).await.unwrap();
+    assert_eq!(names, r#"["1.jpg"]"#);
+    drop(socket);
+}
+
+/// A parent that becomes a link while a file is written, or a directory of another's.
+#[tokio::test]
+async fn threat_44_what_is_renamed_meanwhile_leads_nowhere_else() {
+    let place = Place::new("renamed");
+    let files = place.0.join("files");
+    std::fs::create_dir_all(place.0.join("outside")).unwrap();
+    let folder = Arc::new(Folder::new(files.clone(), Arc::new(jose::SystemRandomness)));
+    let allowed = Arc::new(AtomicBool::new(true));
+    let (write, body) = by_hand();
+    let (its, may) = (folder.clone(), allowed.clone());
+    let writing = tokio::spawn(async move { put(&its, "/album/1.jpg", body, &may).await });
+    for _ in 0..3 {
+        write.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
+    }
+    std::fs::rename(files.join("album"), files.join("before")).unwrap();
+    std::os::unix::fs::symlink("../outside", files.join("album")).unwrap();
+    drop(write);
+    assert_eq!(writing.await.unwrap(), 404);
+    assert_eq!(place.all(), BTreeSet::new(), "neither outside nor anywhere");
+    // what was found is held
+    std::fs::remove_file(files.join("album")).unwrap();
+    std::fs::rename(files.join("before"), files.join("album")).unwrap();
+    std::fs::write(files.join("album/1.jpg"), "mine").unwrap();
+    let found = beneath::find(&files, &CanonicalPath::parse("/album/1.jpg").unwrap()).await.unwrap();
+    std::fs::rename(files.join("album"), files.join("before")).unwrap();
+    std::fs::create_dir(files.join("album")).unwrap();
+    std::fs::write(files.join("album/1.jpg"), "another's").unwrap();
+    assert_eq!(std::fs::read(found.place()).unwrap(), b"mine");
+}

@@ -1,0 +1,103 @@
+//! Places below a folder, held by handle: what was found is what is read or written, whatever is renamed meanwhile. No link
+//! is followed on the way or at its end, and there is nothing but files and directories: who can put a link, a pipe or a
+//! device into one part of the folder reaches no other part by it, and nothing outside. Called by `folder.rs`.
+
+use super::path::CanonicalPath;
+use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// A file or a directory.
+pub(super) struct Found {
+    handle: OwnedFd,
+    pub(super) is_directory: bool,
+}
+
+impl Found {
+    fn of(handle: OwnedFd) -> io::Result<Self> {
+        match FileType::from_raw_mode(fstat(&handle)?.st_mode) {
+            FileType::Directory => Ok(Self { handle, is_directory: true }),
+            FileType::RegularFile => Ok(Self { handle, is_directory: false }),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// A path that leads to exactly this for as long as it is held.
+    pub(super) fn place(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))
+    }
+
+    fn enter(&self, name: &str) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Self::of(openat(&self.handle, name, flags, Mode::empty())?)
+    }
+}
+
+/// The directory in which something is or is to be, and its name there.
+pub(super) struct Slot {
+    pub(super) above: Found,
+    name: String,
+}
+
+impl Slot {
+    pub(super) fn place(&self) -> PathBuf {
+        self.above.place().join(&self.name)
+    }
+
+    /// The file that is there. What is there and is none cannot be replaced.
+    pub(super) fn find_file(&self) -> io::Result<Option<Found>> {
+        match self.above.enter(&self.name) {
+            Ok(found) if found.is_directory => Err(io::ErrorKind::IsADirectory.into()),
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_taken() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether there is anything, be it a link or a device.
+    fn is_taken(&self) -> bool {
+        std::fs::symlink_metadata(self.place()).is_ok()
+    }
+}
+
+/// What a path leads to.
+pub(super) async fn find(root: &Path, path: &CanonicalPath) -> io::Result<Found> {
+    let (root, names) = (root.to_owned(), names_of(path)?);
+    on_a_thread_of_its_own(move || walk(&root, &names)).await
+}
+
+/// Where a path leads, whether anything is there or not.
+pub(super) async fn find_slot(root: &Path, path: &CanonicalPath) -> io::Result<Slot> {
+    let (root, mut names) = (root.to_owned(), names_of(path)?);
+    let name = names.pop().ok_or(io::ErrorKind::IsADirectory)?;
+    let above = on_a_thread_of_its_own(move || walk(&root, &names)).await?;
+    Ok(Slot { above, name })
+}
+
+/// Names that begin with a dot are not there.
+fn names_of(path: &CanonicalPath) -> io::Result<Vec<String>> {
+    match path.segments().iter().any(|name| name.starts_with('.')) {
+        true => Err(io::ErrorKind::NotFound.into()),
+        false => Ok(path.segments().to_vec()),
+    }
+}
+
+fn walk(root: &Path, names: &[String]) -> io::Result<Found> {
+    // the folder itself may be a link: the operator names it
+    let mut found = Found::of(open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
+    for name in names {
+        if !found.is_directory {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        found = found.enter(name)?;
+    }
+    Ok(found)
+}
+
+/// A file system may let somebody wait.
+pub(super) async fn on_a_thread_of_its_own<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
