@@ -6,14 +6,19 @@ use crate::protection::{Protection, ProtectionError};
 use async_trait::async_trait;
 use jose::digest;
 use jose::dpop::Seen;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use types::introspection::Introspection;
 use types::{GrantedPermission, PermissionRequest, ResourceId, ScopeSet, Timestamp};
 
-/// Milliseconds that an introspection answer is kept: a second at most (protocol.md 4), counted from
-/// before the question was asked, with room for the way of the answer.
-const KEPT: i64 = 800;
+/// How long an introspection answer is kept: a second at most (protocol.md 4), counted from before the question was asked,
+/// with room for the way of the answer. By a clock that nobody sets: what is withdrawn must not come back with the hour.
+const KEPT: Duration = Duration::from_millis(800);
+/// Answers that are kept at one time, and how much they may be together, in bytes.
+const MOST_KEPT: usize = 10_000;
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a call needs: scopes on a resource, all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +57,26 @@ pub enum Verdict {
     Failed(ProtectionError),
 }
 
+/// An answer, and when it was asked for.
+#[derive(Clone)]
+struct Kept {
+    asked: Instant,
+    answer: Arc<Introspection>,
+}
+
+/// Answers count by what they hold: who gives them chooses how much that is.
+#[derive(Clone, Copy)]
+pub(crate) struct BySize;
+
+impl Weighter<[u8; 32], Kept> for BySize {
+    fn weight(&self, _: &[u8; 32], kept: &Kept) -> u64 {
+        kept.answer.approximate_bytes()
+    }
+}
+
 /// Judges tokens, and keeps answers for a second.
 pub struct Guard {
-    kept: Cache<[u8; 32], (i64, Arc<Introspection>)>,
+    kept: Cache<[u8; 32], Kept, BySize>,
     proofs: Seen,
     offline: Option<Offline>,
 }
@@ -104,7 +126,7 @@ impl Under<'_> {
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { kept: Cache::new(10_000), proofs: Seen::default(), offline: None }
+        Self { kept: Cache::with_weighter(MOST_KEPT, MOST_BYTES, BySize), proofs: Seen::default(), offline: None }
     }
 }
 
@@ -171,12 +193,12 @@ impl Guard {
 
     async fn introspect(&self, protection: &Protection, pat: &str, token: &str) -> Result<Arc<Introspection>, ProtectionError> {
         let key = digest::sha256(&[pat.as_bytes(), b"\0", token.as_bytes()]);
-        let now = protection.client.clock.now_millis();
-        if let Some((_, answer)) = self.kept.get(&key).filter(|(until, _)| now < *until) {
-            return Ok(answer);
+        if let Some(kept) = self.kept.get(&key).filter(|kept| kept.asked.elapsed() < KEPT) {
+            return Ok(kept.answer);
         }
+        let asked = Instant::now();
         let answer = Arc::new(protection.introspect(pat, token).await?);
-        self.kept.insert(key, (now.saturating_add(KEPT), answer.clone()));
+        self.kept.insert(key, Kept { asked, answer: answer.clone() });
         Ok(answer)
     }
 

@@ -8,6 +8,7 @@ use crate::fetched_keys::FetchedKeys;
 use crate::protection::{Protection, ProtectionError};
 use async_trait::async_trait;
 use jose::{KeySet, UnverifiedJws, digest};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,6 +23,7 @@ use types::{ClientId, GrantedPermission, Timestamp};
 
 /// How long tokens count after the revocations were last read, and how long one may live that counts anyway.
 const BLIND: i64 = 60;
+const BLIND_TIME: Duration = Duration::from_secs(60);
 /// A key that is not known may be new; the keys are not read more often than this for it.
 const KEYS_AT_MOST: Duration = Duration::from_secs(10);
 /// Nobody asked for so long: the revocations of this owner are not read on.
@@ -30,6 +32,18 @@ const UNUSED: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_secs(30);
 const FIRST_POLL: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
+/// Polls that may be answered at once, one after the other; then each waits for a pause.
+const QUICK_POLLS: usize = 10;
+/// Revocations of one owner that are remembered. Beyond them, only what needs no look counts.
+const MOST_REVOKED: usize = 20_000;
+/// Longest id of a token.
+const MAX_JTI: usize = 256;
+/// How much longer than till its end a revocation is remembered: the clock may have been wrong. And how long at most.
+const REMEMBERED_MORE: Duration = Duration::from_secs(3_600);
+const REMEMBERED_SECONDS: i64 = 10 * 365 * 86_400;
+/// Tokens that are kept at one time, and how much they may be together, in bytes.
+const MOST_SIGNED: usize = 10_000;
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// How long a token waits for the first look at an owner's revocations: one that needs none for a moment alone.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 const FIRST_GLANCE: Duration = Duration::from_millis(300);
@@ -46,6 +60,16 @@ struct Signed {
     jti: String,
     lifetime: i64,
     answer: Arc<Introspection>,
+}
+
+/// Tokens count by what they hold: who signs them chooses how much that is.
+#[derive(Clone)]
+struct BySize;
+
+impl Weighter<[u8; 32], Arc<Signed>> for BySize {
+    fn weight(&self, _: &[u8; 32], signed: &Arc<Signed>) -> u64 {
+        signed.answer.approximate_bytes()
+    }
 }
 
 #[derive(Deserialize)]
@@ -75,10 +99,13 @@ struct Feed {
 
 #[derive(Default)]
 struct FeedState {
-    revoked: BTreeMap<String, Timestamp>,
+    /// By id, and until when.
+    revoked: BTreeMap<String, Instant>,
+    /// Whether there were more than are remembered.
+    overflown: bool,
     next: String,
     /// Since when it cannot be read; none: it can.
-    failing: Option<Timestamp>,
+    failing: Option<Instant>,
     /// Whether it was ever read.
     read: bool,
     /// Whether the server was there and would not tell.
@@ -95,7 +122,7 @@ struct Inner {
     /// What `aud` may be: the `resource`, or the client id of one that has none.
     audiences: Vec<String>,
     keys: FetchedKeys,
-    signed: Cache<[u8; 32], Arc<Signed>>,
+    signed: Cache<[u8; 32], Arc<Signed>, BySize>,
     feeds: Mutex<HashMap<String, Arc<Feed>>>,
 }
 
@@ -104,7 +131,7 @@ impl Offline {
         Self(Arc::new(Inner {
             audiences: [resource, client_id].into_iter().filter(|one| !one.is_empty()).map(str::to_owned).collect(),
             keys: FetchedKeys::default(),
-            signed: Cache::new(10_000),
+            signed: Cache::with_weighter(MOST_SIGNED, MOST_BYTES, BySize),
             feeds: Mutex::default(),
         }))
     }
@@ -139,9 +166,8 @@ impl Offline {
             }
         };
         feed.wait_for_a_look(signed.needs_no_look()).await;
-        let now = protection.client.clock.now();
         let state = feed.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(match state.counts(&signed, now) {
+        Some(match state.counts(&signed) {
             true => Ok(signed.answer.clone()),
             // whether it was revoked, nobody could be asked yet
             false if state.is_unknown() => Err(ProtectionError::Unreachable),
@@ -154,13 +180,17 @@ impl Offline {
         let reader = Reader { protection: protection.clone(), pats: pats.clone(), owner: owner.to_owned(), feed: feed.clone() };
         let inner = Arc::downgrade(&self.0);
         tokio::spawn(async move {
-            let mut patience = FIRST_POLL;
+            let (mut patience, mut quick) = (FIRST_POLL, 0_usize);
             while reader.feed.is_wanted() && inner.strong_count() > 0 {
+                let begun = Instant::now();
                 let was_answered = reader.read(patience).await;
                 reader.feed.was_looked_at.send_replace(true);
+                quick = if begun.elapsed() < PAUSE { quick.saturating_add(1) } else { 0 };
                 if was_answered {
                     patience = POLL;
-                } else {
+                }
+                // a server that always has news is not asked as fast as it answers
+                if !was_answered || quick > QUICK_POLLS {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -204,7 +234,7 @@ impl Inner {
             _ => false,
         };
         let in_time = claims.iat <= now.plus(BLIND) && now < claims.exp;
-        if !for_us || !in_time || claims.iss != protection.metadata.issuer {
+        if !for_us || !in_time || claims.iss != protection.metadata.issuer || claims.jti.len() > MAX_JTI {
             return Ok(None);
         }
         let lifetime = claims.iat.until(claims.exp);
@@ -219,6 +249,10 @@ impl Inner {
             cnf: claims.cnf,
             ..Introspection::default()
         };
+        // they are kept, and told to owners
+        if !answer.names_shortly() {
+            return Ok(None);
+        }
         let signed = Arc::new(Signed { jti: claims.jti, lifetime, answer: Arc::new(answer) });
         self.signed.insert(key, signed.clone());
         Ok(Some(signed))
@@ -248,8 +282,9 @@ impl Signed {
 }
 
 impl FeedState {
-    fn counts(&self, token: &Signed, now: Timestamp) -> bool {
-        let seen = self.read && !self.ended && self.failing.is_none_or(|since| since.until(now) <= BLIND);
+    fn counts(&self, token: &Signed) -> bool {
+        let is_blind = self.overflown || self.failing.is_some_and(|since| since.elapsed() > BLIND_TIME);
+        let seen = self.read && !self.ended && !is_blind;
         !self.revoked.contains_key(&token.jti) && (seen || token.needs_no_look())
     }
 
@@ -259,8 +294,16 @@ impl FeedState {
     }
 
     fn learn(&mut self, news: Revocations, now: Timestamp) {
-        self.revoked.retain(|_, exp| now < *exp);
-        self.revoked.extend(news.revoked.into_iter().map(|token| (token.jti, token.exp)));
+        let at = Instant::now();
+        self.revoked.retain(|_, until| at < *until);
+        for token in news.revoked.into_iter().filter(|token| token.jti.len() <= MAX_JTI) {
+            if self.revoked.len() >= MOST_REVOKED && !self.revoked.contains_key(&token.jti) {
+                self.overflown = true;
+                break;
+            }
+            let left = now.until(token.exp).clamp(0, REMEMBERED_SECONDS).unsigned_abs();
+            self.revoked.insert(token.jti, at + Duration::from_secs(left) + REMEMBERED_MORE);
+        }
         (self.next, self.ended, self.read, self.failing) = (news.next, news.ended, true, None);
     }
 }
@@ -296,7 +339,7 @@ struct Reader {
 impl Reader {
     /// One poll; whether it was answered.
     async fn read(&self, patience: Duration) -> bool {
-        let begun = self.protection.client.clock.now();
+        let begun = Instant::now();
         let after = self.feed.state.lock().unwrap_or_else(PoisonError::into_inner).next.clone();
         let answer = match self.pats.pat(&self.owner).await {
             Ok(pat) => self.protection.revocations(&pat, &after, patience).await,
@@ -312,8 +355,8 @@ impl Reader {
             Err(error) => {
                 tracing::warn!(%error, owner = self.owner, "the revocations cannot be read");
                 // one that was never answered may have been cut off at its beginning
-                let cut_off = begun.until(now) >= i64::try_from(patience.as_secs()).unwrap_or(i64::MAX);
-                state.failing.get_or_insert(if cut_off { begun } else { now });
+                let cut_off = begun.elapsed() >= patience;
+                state.failing.get_or_insert_with(|| if cut_off { begun } else { Instant::now() });
                 state.ended |= error == ProtectionError::Unauthorized;
                 state.refused |= matches!(error, ProtectionError::Refused(_));
                 false
@@ -323,33 +366,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use types::revocations::RevokedToken;
-
-    fn token(lifetime: i64) -> Signed {
-        Signed { jti: "t".into(), lifetime, answer: Arc::default() }
-    }
-
-    fn news(revoked: &[&str], ended: bool) -> Revocations {
-        let revoked = revoked.iter().map(|jti| RevokedToken { jti: (*jti).into(), exp: Timestamp(600) }).collect();
-        Revocations { revoked, ended, next: "n".into() }
-    }
-
-    #[test]
-    fn what_counts_when_the_server_is_away() {
-        let (now, mut state) = (Timestamp(100), FeedState::default());
-        assert!(!state.counts(&token(600), now), "nothing was ever read");
-        assert!(state.counts(&token(60), now), "so short a life needs no revocation");
-        state.learn(news(&[], false), now);
-        assert!(state.counts(&token(600), now));
-        state.failing = Some(now);
-        assert!(state.counts(&token(600), now.plus(60)) && !state.counts(&token(600), now.plus(61)));
-        assert!(state.counts(&token(60), now.plus(61)));
-        state.learn(news(&["t"], false), now.plus(70));
-        assert!(!state.counts(&token(60), now.plus(70)), "revoked is revoked");
-        state.learn(news(&[], true), Timestamp(600));
-        assert!(state.revoked.is_empty(), "past its end nobody needs to remember it");
-        assert!(!state.counts(&token(600), Timestamp(600)), "without a PAT");
-    }
-}
+mod tests;

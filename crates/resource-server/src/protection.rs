@@ -11,6 +11,7 @@ use types::metadata::Metadata;
 use types::permission::{PermissionTicket, ServerPermissionRequest};
 use types::resource::RegisteredResource;
 use types::revocations::Revocations;
+use types::spelling::readable;
 use types::{PermissionRequest, ResourceDescription, ResourceId};
 
 /// How long somebody who calls a protected resource waits for its authorization server.
@@ -138,7 +139,9 @@ impl Protection {
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let answer = self.send(pat, Request::form(url, form).patience(PATIENCE)).await?;
         check(&answer, 200)?;
-        types::answer::parse(&answer.body, &NARROWING).map_err(unreadable)
+        let answer: Introspection = types::answer::parse(&answer.body, &NARROWING).map_err(unreadable)?;
+        // they are kept, and told to owners
+        if answer.names_shortly() { Ok(answer) } else { Err(ProtectionError::Refused("it names somebody too long".into())) }
     }
 
     /// What is revoked of JWT RPTs, once it is something else than `after` says (protocol.md 4).
@@ -195,7 +198,8 @@ fn check(answer: &Response, wanted: u16) -> Result<(), ProtectionError> {
     }
     let error = types::answer::parse::<types::error::ErrorBody>(&answer.body, &[]);
     Err(ProtectionError::Refused(match error {
-        Ok(body) => format!("{} ({})", body.error_description.unwrap_or_default(), body.error),
+        // in its own words, which go into the log, to owners and to their desks
+        Ok(body) => format!("{} ({})", readable(&body.error_description.unwrap_or_default()), readable(&body.error)),
         Err(_) => format!("HTTP {}", answer.status.as_u16()),
     }))
 }
@@ -206,5 +210,5 @@ fn read<T: DeserializeOwned>(answer: &Response) -> Result<T, ProtectionError> {
 }
 
 fn unreadable(error: types::json::BadJson) -> ProtectionError {
-    ProtectionError::Refused(format!("its answer does not read: {error}"))
+    ProtectionError::Refused(readable(&format!("its answer does not read: {error}")))
 }

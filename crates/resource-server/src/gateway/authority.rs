@@ -13,12 +13,18 @@ use jose::{UnverifiedDelegation, UnverifiedJws, UnverifiedToken, digest};
 use rules::authority::{OwnersToken, Presented, effective_scopes};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use types::credential::CredentialType;
 use types::introspection::Introspection;
+use types::spelling::readable;
 use types::{ClientId, GrantedPermission, OwnResourceId, ResourceId, ScopeSet, Timestamp};
 
-/// Seconds that a signature counts without another look at the keys.
-const SIGNATURE_KEPT: i64 = 150;
+/// How long a signature counts without another look at the keys.
+const SIGNATURE_KEPT: Duration = Duration::from_secs(150);
+/// Owners' tokens of one RPT for one thing that are looked at, and reasons that are told of one call: an RPT says as much as
+/// its issuer likes.
+const MOST_TOKENS: usize = 16;
+const MOST_REASONS: usize = 8;
 
 /// Why a token of an issuer that nobody knows counts for nothing at once.
 pub(super) const NOT_SIGNED: &str = "nothing is registered at its issuer, and she did not sign it";
@@ -28,7 +34,7 @@ pub(super) struct Signed {
     pub(super) token: OwnersToken,
     /// Id of the owner's credential by whose keys it, or the delegation that it rests on, did.
     credential: String,
-    until: Timestamp,
+    checked: Instant,
 }
 
 /// A name among one owner's credentials is nobody else's.
@@ -95,9 +101,13 @@ impl<'a> At<'a> {
     }
 
     fn refuse(&self, why: impl Into<String>) {
-        let (owner, issuer, why) = (self.owner, self.issuer, why.into());
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= MOST_REASONS {
+            return;
+        }
+        let (owner, issuer, why) = (self.owner, self.issuer, readable(&why.into()));
         tracing::info!(owner, issuer, why, "a permission does not count");
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(why);
+        refused.push(why);
     }
 }
 
@@ -113,12 +123,15 @@ impl Narrow for At<'_> {
         for need in self.needs {
             let own_id = OwnResourceId::new(need.resource.as_str());
             let registered = self.gateway.store.registrations(self.owner, &own_id)?;
+            let mut tokens = 0;
             for permission in answer.permissions.iter().flatten() {
                 let here = registered.iter().filter(|one| one.guards() && one.issuer == self.issuer);
                 let here: Vec<_> = here.filter(|one| one.resource_id.as_ref() == Some(&permission.resource_id)).collect();
                 let scopes = match &permission.authority {
                     // a server that this resource was never registered at knows it by its own id
+                    Some(_) if tokens >= MOST_TOKENS => continue,
                     Some(text) if !here.is_empty() || permission.resource_id.as_str() == own_id.as_str() => {
+                        tokens = tokens.saturating_add(1);
                         self.gateway.signed_scopes(self.owner, &own_id, &permission.resource_scopes, text, &bearer, now).await
                     }
                     None if here.is_empty() => continue,
@@ -182,10 +195,11 @@ impl At<'_> {
     }
 }
 
-/// Whether a rule is about this. A claim that nobody told this gateway counts as fitting: a rule can only take away.
+/// Whether a rule is about this. A client or a claim that nobody told this gateway counts as fitting: a rule can only take
+/// away.
 fn fits(rule: &Rule, own_id: &OwnResourceId, bearer: &Bearer<'_>, signed: Option<&Signed>) -> bool {
     let resource = rule.resource_id.as_ref().is_none_or(|id| id == own_id);
-    let client = rule.client_id.as_ref().is_none_or(|id| bearer.client == Some(id));
+    let client = rule.client_id.as_ref().is_none_or(|id| bearer.client.is_none_or(|client| client == id));
     let claimed = |name: &str| -> Option<Vec<String>> {
         match name {
             "iss" => Some(vec![bearer.issuer.to_owned()]),
@@ -213,7 +227,7 @@ impl Gateway {
     ) -> Result<ScopeSet, Uncounted> {
         // (a) signed by a credential that she has registered here, and has not withdrawn; or by a delegate's, whom such a
         // credential names
-        let signed = self.signed(owner, text, now).await?;
+        let signed = self.signed(owner, text).await?;
         let token = &signed.token;
         let resource_scopes = self.offered_scopes(own_id);
         let mut withdrawn = false;
@@ -241,9 +255,9 @@ impl Gateway {
     }
 
     /// The signature, checked once for each text, and again when keys that were fetched may have changed.
-    async fn signed(&self, owner: &str, text: &str, now: Timestamp) -> Result<Arc<Signed>, Uncounted> {
-        let key = signed_key(owner, text);
-        let known = self.signed.get(&key).filter(|signed| now < signed.until);
+    async fn signed(&self, owner: &str, text: &str) -> Result<Arc<Signed>, Uncounted> {
+        let (key, checked) = (signed_key(owner, text), Instant::now());
+        let known = self.signed.get(&key).filter(|signed| signed.checked.elapsed() < SIGNATURE_KEPT);
         let delegation = match &known {
             Some(_) => None,
             None => UnverifiedToken::parse(text).map_err(|error| error.to_string())?.delegation(),
@@ -280,8 +294,7 @@ impl Gateway {
         let unverified = UnverifiedToken::parse(text).map_err(|error| error.to_string())?;
         let token = unverified.verify(&keys).map_err(|error| error.to_string())?;
         let token = OwnersToken::of(token, delegation).map_err(|error| error.to_string())?;
-        let until = now.plus(SIGNATURE_KEPT);
-        let signed = Arc::new(Signed { token, credential: credential.id.clone(), until });
+        let signed = Arc::new(Signed { token, credential: credential.id.clone(), checked });
         self.signed.insert(key, signed.clone());
         Ok(signed)
     }

@@ -12,8 +12,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-use types::Timestamp;
+use std::time::{Duration, Instant};
 
 /// Who called, as the wiring saw it; nobody else can put it on a request.
 #[derive(Clone, Copy, Debug)]
@@ -24,40 +23,45 @@ const PER_OWNER: u32 = 300;
 const PER_NETWORK: u32 = 100;
 /// Links of one network in an hour that have the authorization server asked.
 const LINKS_PER_NETWORK: u32 = 200;
-const HOUR: i64 = 3_600;
+const HOUR: Duration = Duration::from_secs(3_600);
 /// Names that are counted at one time: a flood of them does not fill the memory, it closes the door for the hour.
 const MOST_KEYS: usize = 50_000;
 /// How long the service has to say whether there is anything.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Counts of this hour.
+/// Counts of an hour, and when it began.
 #[derive(Default)]
-pub(super) struct Strangers(Mutex<(i64, HashMap<String, u32>)>);
+pub(super) struct Strangers(Mutex<(Option<Instant>, HashMap<String, u32>)>);
 
 impl Strangers {
     /// Whether somebody may make this gateway ask the service about one more path.
-    pub(super) fn may_ask(&self, caller: Option<Caller>, now: Timestamp) -> bool {
+    pub(super) fn may_ask(&self, caller: Option<Caller>, now: Instant) -> bool {
         let network = caller.map(|caller| types::peer::network_of(caller.0)).unwrap_or_default();
         self.count(format!("network {network}"), PER_NETWORK, now)
     }
 
     /// Whether somebody may have the authorization server asked once more to link. Anybody can begin a link, and say that an
     /// answer to it has come.
-    pub(super) fn may_link(&self, caller: Option<Caller>, now: Timestamp) -> bool {
+    pub(super) fn may_link(&self, caller: Option<Caller>, now: Instant) -> bool {
         let network = caller.map(|caller| types::peer::network_of(caller.0)).unwrap_or_default();
         self.count(format!("link {network}"), LINKS_PER_NETWORK, now)
     }
 
     /// Whether one more thing of this account may be registered by a call.
-    pub(super) fn may_register(&self, owner: &str, now: Timestamp) -> bool {
+    pub(super) fn may_register(&self, owner: &str, now: Instant) -> bool {
         self.count(format!("owner {owner}"), PER_OWNER, now)
     }
 
-    fn count(&self, key: String, most: u32, now: Timestamp) -> bool {
-        let hour = now.0.div_euclid(HOUR);
+    /// Until it is over.
+    fn seconds_left(&self, now: Instant) -> u64 {
+        let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
+        HOUR.saturating_sub(begun.map_or(Duration::ZERO, |begun| now.duration_since(begun))).as_secs()
+    }
+
+    fn count(&self, key: String, most: u32, now: Instant) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.0 != hour {
-            *counts = (hour, HashMap::new());
+        if counts.0.is_none_or(|begun| now.duration_since(begun) >= HOUR) {
+            *counts = (Some(now), HashMap::new());
         }
         if counts.1.len() >= MOST_KEYS && !counts.1.contains_key(&key) {
             return false;
@@ -96,9 +100,9 @@ impl Gateway {
         if matches!(self.settings.behind, Behind::Folder(_)) || !wanted.is_named_by_caller {
             return Ok(());
         }
-        let now = self.client.clock.now();
+        let now = Instant::now();
         if !self.strangers.may_ask(asker.caller, now) {
-            return Err(enough(now));
+            return Err(enough(self.strangers.seconds_left(now)));
         }
         // what a call is to make is not there yet
         if asker.reads {
@@ -114,7 +118,7 @@ impl Gateway {
         }
         // where one PAT is for all, all owners are one account, and their names can be made up
         let account = if self.settings.pat == PatBy::Code { wanted.owner.as_str() } else { "" };
-        if self.strangers.may_register(account, now) { Ok(()) } else { Err(enough(now)) }
+        if self.strangers.may_register(account, now) { Ok(()) } else { Err(enough(self.strangers.seconds_left(now))) }
     }
 }
 
@@ -123,9 +127,8 @@ pub(super) fn missing() -> Box<Response> {
 }
 
 /// Too many, and when to come again (RFC 6585 4).
-fn enough(now: Timestamp) -> Box<Response> {
+fn enough(wait: u64) -> Box<Response> {
     let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "Too many new things were asked for here: try again later.");
-    let wait = HOUR.saturating_sub(now.0.rem_euclid(HOUR));
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
     Box::new(response)
 }
@@ -171,13 +174,13 @@ mod tests {
 
     #[test]
     fn threat_41_s16_registrations_are_counted_by_owner_and_network() {
-        let (strangers, now) = (Strangers::default(), Timestamp(7_200));
+        let (strangers, now) = (Strangers::default(), Instant::now());
         let from = |text: &str| Some(Caller(text.parse().unwrap()));
         let asked = |caller, now| (0..1_000).filter(|_| strangers.may_ask(caller, now)).count();
         assert_eq!(asked(from("192.0.2.1"), now), 100);
         assert_eq!(asked(from("::ffff:192.0.2.200"), now), 0, "the same network");
         assert_eq!(asked(from("192.0.3.1"), now), 100);
-        assert_eq!(asked(from("192.0.2.1"), now.plus(3_600)), 100);
+        assert_eq!(asked(from("192.0.2.1"), now + HOUR), 100);
         let registered = |owner, now| (0..1_000).filter(|_| strangers.may_register(owner, now)).count();
         assert_eq!((registered("alice", now), registered("alice", now), registered("bob", now)), (300, 0, 300));
     }

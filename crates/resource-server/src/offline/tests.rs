@@ -1,0 +1,53 @@
+//! What counts of revocations, and for how long.
+
+use super::*;
+use types::revocations::RevokedToken;
+
+fn token(lifetime: i64) -> Signed {
+    Signed { jti: "t".into(), lifetime, answer: Arc::default() }
+}
+
+fn news(revoked: &[&str], ended: bool) -> Revocations {
+    let revoked = revoked.iter().map(|jti| RevokedToken { jti: (*jti).into(), exp: Timestamp(600) }).collect();
+    Revocations { revoked, ended, next: "n".into() }
+}
+
+/// So long ago.
+fn ago(seconds: u64) -> Instant {
+    Instant::now() - Duration::from_secs(seconds)
+}
+
+#[test]
+fn what_counts_when_the_server_is_away() {
+    let (now, mut state) = (Timestamp(100), FeedState::default());
+    assert!(!state.counts(&token(600)), "nothing was ever read");
+    assert!(state.counts(&token(60)), "so short a life needs no revocation");
+    state.learn(news(&[], false), now);
+    assert!(state.counts(&token(600)));
+    state.failing = Some(ago(59));
+    assert!(state.counts(&token(600)));
+    state.failing = Some(ago(61));
+    assert!(!state.counts(&token(600)) && state.counts(&token(60)));
+    state.learn(news(&["t"], false), now.plus(70));
+    assert!(!state.counts(&token(60)), "revoked is revoked");
+    // row 35: a clock that was set wrong and right again brings nothing back
+    state.learn(news(&[], false), Timestamp(1_000_000));
+    assert!(!state.counts(&token(60)), "whatever time it is");
+    state.revoked.insert("t".into(), ago(1));
+    state.learn(news(&[], true), now);
+    assert!(state.revoked.is_empty(), "past its end nobody needs to remember it");
+    assert!(!state.counts(&token(600)), "without a PAT");
+}
+
+/// Row 46: what a server names fills no memory, and what is not remembered does not count.
+#[test]
+fn threat_46_more_revocations_than_are_remembered_end_what_needs_a_look() {
+    let (now, mut state) = (Timestamp(100), FeedState::default());
+    let long = "x".repeat(MAX_JTI + 1);
+    state.learn(news(&[&long], false), now);
+    assert!(state.revoked.is_empty() && state.counts(&token(600)));
+    let many: Vec<String> = (0..=MOST_REVOKED).map(|n| n.to_string()).collect();
+    state.learn(news(&many.iter().map(String::as_str).collect::<Vec<_>>(), false), now);
+    assert_eq!(state.revoked.len(), MOST_REVOKED);
+    assert!(!state.counts(&token(600)) && state.counts(&token(60)));
+}
