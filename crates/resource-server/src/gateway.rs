@@ -11,6 +11,7 @@ mod attempts;
 mod authority;
 mod backend;
 mod backlog;
+mod beneath;
 mod content;
 mod credential_keys;
 mod discovery;
@@ -132,6 +133,8 @@ pub struct Settings {
     pub owner_claim: String,
     pub routes: Vec<Route>,
     pub uploads: UploadLimits,
+    /// Header fields that the service gets from anybody, beside those that always pass.
+    pub pass_headers: Vec<String>,
 }
 
 /// How this gateway knows its owners by itself.
@@ -171,8 +174,8 @@ pub struct Gateway {
     told_away: StdMutex<HashMap<String, Instant>>,
     /// Who gave a token, by its hash.
     issued_by: Cache<[u8; 32], String>,
-    /// Owners that were looked up, by path.
-    owners: Cache<String, (Timestamp, String)>,
+    /// Owners that were looked up and when, by path.
+    owners: Cache<String, (Instant, String)>,
     /// Owners' tokens whose signature held.
     signed: Cache<[u8; 32], Arc<authority::Signed>>,
     credential_keys: credential_keys::CredentialKeys,

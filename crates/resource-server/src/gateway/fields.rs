@@ -1,9 +1,14 @@
 //! Which header fields go on to the service behind, and which come back (threats 26, 27 and 47). A field can make a call
-//! another one than was judged, or say who calls and from where; a stranger's say in that counts for nothing. Names are
-//! judged by what they begin with, so that tomorrow's cousin of a known one is out as well.
+//! another one than was judged, or say who calls and from where; a stranger's say in that counts for nothing. Of whoever is
+//! no trusted proxy, known fields alone pass ([`passing`]), so that what tomorrow's proxy writes is out as well.
 //!
 //! CGI, WSGI and PHP make `_` of everything in a name that is no letter and no digit: there `X_Real.IP` is `X-Real-IP`.
 //! So what is spelled with anything but letters, digits and `-` goes nowhere, whoever sent it.
+
+mod answers;
+mod passing;
+
+pub(super) use answers::keep_private;
 
 use crate::challenge::plain;
 use axum::response::Response;
@@ -169,6 +174,8 @@ pub(super) struct Sender<'a> {
     pub(super) is_trusted_proxy: bool,
     /// Names of headers in which trusted proxies say whose a resource is.
     pub(super) owner_headers: &'a [String],
+    /// Names that the operator lets pass from anybody.
+    pub(super) pass_headers: &'a [String],
 }
 
 /// What a name is when it is judged: `_` and `-`, and whatever else is folded, are one.
@@ -183,11 +190,13 @@ pub(super) fn keep_for_service(headers: &mut HeaderMap, sender: Sender<'_>) {
     for name in dropped {
         headers.remove(name);
     }
+    answers::keep_others_cookies(headers);
 }
 
 /// Leaves of an answer's fields what may come back.
 pub(super) fn keep_for_client(headers: &mut HeaderMap) {
     drop_one_hop(headers);
+    answers::keep_services_own(headers);
 }
 
 fn goes_on(name: &str, sender: Sender<'_>) -> bool {
@@ -197,8 +206,10 @@ fn goes_on(name: &str, sender: Sender<'_>) -> bool {
     if sender.owner_headers.iter().any(|owner| folded(owner) == name) {
         return sender.is_trusted_proxy;
     }
+    let is_named = |name: &str| sender.pass_headers.iter().any(|passing| folded(passing) == name);
     // `x-envoy-original-path` is both, and never passes
-    !is_override(name) && (sender.is_trusted_proxy || !is_forwarding(name))
+    !is_override(name)
+        && (sender.is_trusted_proxy || is_named(name) || passing::passes_from_anybody(name) && !is_forwarding(name))
 }
 
 fn begins_with_one_of(name: &str, prefixes: &[&str]) -> bool {
@@ -206,7 +217,9 @@ fn begins_with_one_of(name: &str, prefixes: &[&str]) -> bool {
 }
 
 fn is_override(name: &str) -> bool {
-    begins_with_one_of(name, &OVERRIDES) || OVERRIDES_WITHIN.iter().any(|part| name.contains(part))
+    // a browser asks by these whether it may send a method: nobody reads them as one
+    let is_preflight = name.starts_with("access-control-request-");
+    begins_with_one_of(name, &OVERRIDES) || !is_preflight && OVERRIDES_WITHIN.iter().any(|part| name.contains(part))
 }
 
 fn is_forwarding(name: &str) -> bool {

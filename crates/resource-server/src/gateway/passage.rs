@@ -28,6 +28,8 @@ pub(super) struct Passing {
     pub(super) is_trusted_proxy: bool,
     /// In which headers trusted proxies name owners.
     pub(super) owner_headers: Vec<String>,
+    /// Which headers pass from anybody, beside those that always do.
+    pub(super) pass_headers: Vec<String>,
 }
 
 impl Gateway {
@@ -79,8 +81,10 @@ impl Gateway {
             web_socket,
             is_trusted_proxy: parts.extensions.get::<FromTrustedProxy>().is_some(),
             owner_headers: self.owner_headers(),
+            pass_headers: self.settings.pass_headers.clone(),
         };
-        let answer = self.backend.forward(parts, body, path, &passing).await;
+        let mut answer = self.backend.forward(parts, body, path, &passing).await;
+        fields::keep_private(answer.headers_mut());
         Ok(under_watch(answer, may_go_on))
     }
 
@@ -145,6 +149,7 @@ impl Passing {
             web_socket: None,
             is_trusted_proxy: false,
             owner_headers: Vec::new(),
+            pass_headers: Vec::new(),
         }
     }
 }

@@ -36,7 +36,11 @@ impl Upstream {
     fn request(&self, mut parts: Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Option<http::Request<Body>> {
         let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let uri = format!("{}{}{query}", self.base, path.encoded()).parse::<Uri>().ok()?;
-        let sender = Sender { is_trusted_proxy: passing.is_trusted_proxy, owner_headers: &passing.owner_headers };
+        let sender = Sender {
+            is_trusted_proxy: passing.is_trusted_proxy,
+            owner_headers: &passing.owner_headers,
+            pass_headers: &passing.pass_headers,
+        };
         fields::keep_for_service(&mut parts.headers, sender);
         fields::add_via(&mut parts.headers, parts.version);
         passing.elsewhere.write(&mut parts.headers, &self.base);
@@ -74,6 +78,9 @@ impl Upstream {
         let changes = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         fields::keep_for_client(&mut parts.headers);
         fields::add_via(&mut parts.headers, parts.version);
+        // each hop speaks its own version (RFC 9110 2.5): an answer of HTTP/1.0 without a length would look whole where it
+        // was cut
+        parts.version = Version::HTTP_11;
         match ours {
             Some(ours) if is_granted => {
                 tunnel::ask(&mut parts.headers);

@@ -100,6 +100,7 @@ pub async fn assemble_gateway(
         owner_claim: section.owner_claim.clone(),
         routes: section.routes().map_err(Exit::usage)?,
         uploads: section.uploads.limits(),
+        pass_headers: section.pass_headers.clone(),
     };
     let client = Client {
         outbound: assemble::outbound(config, &[])?,

@@ -48,6 +48,9 @@ pub struct GatewayConfig {
     pub route: Vec<RouteConfig>,
     #[serde(default)]
     pub uploads: UploadsConfig,
+    /// Header fields that the service gets from anybody, beside those that always pass.
+    #[serde(default)]
+    pub pass_headers: Vec<String>,
 }
 
 /// `[gateway.uploads]`: how much somebody who was let in may send, and how long it may take.
@@ -217,6 +220,10 @@ impl GatewayConfig {
             return Err("gateway: give `upstream` or `folder`".into());
         }
         self.uploads.check()?;
+        let is_name = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if let Some(name) = self.pass_headers.iter().find(|name| !is_name(name)) {
+            return Err(format!("gateway.pass_headers: `{name}` must be the name of a header, of letters, digits and `-`"));
+        }
         let speaks_http_1 = self.upstream.as_ref().is_some_and(|url| !url.starts_with("h2c://"));
         if let Some(route) = self.route.iter().find(|route| route.websocket && !speaks_http_1) {
             return Err(format!("[[gateway.route]] `{}`: `websocket` needs an `upstream` of http://", route.path));

@@ -6,7 +6,8 @@ fn kept(names: &[&str], is_trusted_proxy: bool) -> Vec<String> {
         headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
     }
     let owner_headers = ["X-Owner".to_owned()];
-    keep_for_service(&mut headers, Sender { is_trusted_proxy, owner_headers: &owner_headers });
+    let pass_headers = ["X-App-Tenant".to_owned(), "x_odd".to_owned()];
+    keep_for_service(&mut headers, Sender { is_trusted_proxy, owner_headers: &owner_headers, pass_headers: &pass_headers });
     headers.keys().map(|name| name.as_str().to_owned()).collect()
 }
 
@@ -205,5 +206,87 @@ fn threat_47_s20_connection_takes_nothing_from_the_service() {
         "cache-control",
     ] {
         assert_eq!(unfit(&[("connection", "keep-alive"), ("connection", name)]), Some(Unfit::TakenAway), "{name}");
+    }
+}
+
+/// S40's kind: a list of what is refused never ends.
+#[test]
+fn threat_47_s40_what_nobody_knows_passes_from_trusted_proxies_alone() {
+    for name in [
+        "Tailscale-User-Login",
+        "X-Tailscale-User",
+        "X-Consumer-Username",
+        "X-Credential-Identifier",
+        "X-Anonymous-Consumer",
+        "X-Userinfo",
+        "X-Access-Token",
+        "X-Id-Token",
+        "X-Vouch-User",
+        "X-Pomerium-Jwt-Assertion",
+        "X-Goog-Iap-Jwt-Assertion",
+        "X-Ms-Token-Aad-Id-Token",
+        "Oidc-Claim-Sub",
+        "Eppn",
+        "Shib-Identity-Provider",
+        "Kc-User",
+        "X-Token-Subject",
+        "X-Token-User-Name",
+        "X-Email",
+        "X-Groups",
+        "X-Roles",
+        "X-Tenant",
+        "X-Grafana-User",
+        "X-Clientcert-Dn",
+        "Impersonate-User",
+        "X-Up-Calling-Line-Id",
+        "X-Middleware-Subrequest",
+        "From",
+        "Tomorrows-Proxy-Person",
+    ] {
+        assert_eq!(kept(&[name], false), [""; 0], "{name}");
+        assert_eq!(kept(&[name], true), [name.to_ascii_lowercase()]);
+    }
+    assert_eq!(kept(&["X-App-Tenant"], false), ["x-app-tenant"], "the operator names it");
+}
+
+/// What browsers, and applications that are not changed for this gateway, send for themselves.
+#[test]
+fn fields_of_ordinary_applications_pass() {
+    for name in [
+        "accept-language",
+        "access-control-request-method",
+        "cache-control",
+        "content-disposition",
+        "content-range",
+        "depth",
+        "git-protocol",
+        "grpc-timeout",
+        "hx-request",
+        "if-none-match",
+        "if-schedule-tag-match",
+        "last-event-id",
+        "lock-token",
+        "oc-checksum",
+        "ocs-apirequest",
+        "origin",
+        "overwrite",
+        "prefer",
+        "priority",
+        "referer",
+        "sec-fetch-site",
+        "sec-websocket-key",
+        "slug",
+        "timeout",
+        "traceparent",
+        "tus-resumable",
+        "upload-offset",
+        "x-csrf-token",
+        "x-expected-entity-length",
+        "x-grpc-web",
+        "x-oc-mtime",
+        "x-requested-with",
+        "x-xsrf-token",
+    ] {
+        assert_eq!(kept(&[name], false), [name]);
     }
 }

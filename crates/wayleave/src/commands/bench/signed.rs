@@ -105,6 +105,7 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         owner_claim: "preferred_username".into(),
         routes: vec![route],
         uploads: UploadLimits::default(),
+        pass_headers: Vec::new(),
     };
     let store = gateway::Store::open(&folder.join("gateway.db")).map_err(Exit::failed)?;
     let client = client(issuer, "photos-rs", "photos-secret")?;
