@@ -229,7 +229,7 @@ async fn threat_27_the_upstream_sees_no_token() {
         let headers: Vec<_> = request.headers().keys().map(|name| name.as_str().to_owned()).collect();
         // a look whether something is there carries nothing of a caller
         if request.method() == http::Method::HEAD {
-            assert!(!headers.iter().any(|name| name == "x-kept" || name == "authorization"), "{headers:?}");
+            assert!(!headers.iter().any(|name| name == "x-request-id" || name == "authorization"), "{headers:?}");
         } else {
             tell.lock().unwrap().push(format!("{} {} {}", request.method(), request.uri(), headers.join(",")));
         }
@@ -243,10 +243,10 @@ async fn threat_27_the_upstream_sees_no_token() {
     let rpt = admitted(&server, &guarded, 1).await;
     let bearer = format!("{} {}", rpt.token_type, rpt.token);
     let url = format!("{}?x=1", guarded.photo());
-    let answer = raw(Method::GET, &url, &[("authorization", &bearer), ("x-original-url", "/admin"), ("x-kept", "1")]).await;
+    let answer = raw(Method::GET, &url, &[("authorization", &bearer), ("x-original-url", "/admin"), ("x-request-id", "1")]).await;
     assert_eq!(&answer.body[..], b"from upstream");
     let seen = seen.lock().unwrap().join("\n");
-    assert!(seen.starts_with("GET /albums/holiday/1.jpg?x=1") && seen.contains("x-kept"), "{seen}");
+    assert!(seen.starts_with("GET /albums/holiday/1.jpg?x=1") && seen.contains("x-request-id"), "{seen}");
     assert!(!seen.contains("authorization") && !seen.contains("x-original-url"), "{seen}");
 }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use types::token::ID_TOKEN_FORMAT;
 
-/// A service that keeps what reaches it, and answers as `X-Answer` says.
+/// A service that keeps what reaches it, and answers as `X-File-Answer` says.
 #[derive(Clone, Default)]
 pub(crate) struct Service {
     pub(crate) seen: Arc<Mutex<Vec<String>>>,
@@ -46,9 +46,9 @@ impl Service {
             seen.push(head.clone());
             seen.len() - 1
         };
-        if let Some((_, protocol)) = head.split_once("x-answer: 101 ") {
+        if let Some((_, protocol)) = head.split_once("x-file-answer: 101 ") {
             let protocol = protocol.lines().next().unwrap();
-            let accept = if head.contains("x-accept: none") { "" } else { ACCEPT };
+            let accept = if head.contains("x-file-accept: none") { "" } else { ACCEPT };
             let upgrade = if protocol == "bare" {
                 String::new()
             } else {
@@ -162,7 +162,7 @@ async fn threat_39_s35_only_web_sockets_are_tunnelled() {
     for upgrade in ["h2c", "websocket, h2c", "h2c, websocket", "websocket\r\nUpgrade: h2c", "TLS/1.2", "websocket/13", "foo"] {
         for protocol in ["h2c", "websocket", "bare"] {
             let fields = format!(
-                "Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nUpgrade: {upgrade}\r\nX-Answer: 101 {protocol}\r\n"
+                "Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nUpgrade: {upgrade}\r\nX-File-Answer: 101 {protocol}\r\n"
             );
             let answer = bob.call("GET", PHOTO, &fields, "").await;
             assert_eq!(status(&answer), "502", "{upgrade} answered with {protocol}: {answer}");
@@ -175,18 +175,19 @@ async fn threat_39_s35_only_web_sockets_are_tunnelled() {
     }
     // asked for, and something else given
     for protocol in ["h2c", "bare", "websocket, h2c"] {
-        let answer = bob.call("GET", PHOTO, &format!("{WEB_SOCKET}X-Answer: 101 {protocol}\r\n"), "").await;
+        let answer = bob.call("GET", PHOTO, &format!("{WEB_SOCKET}X-File-Answer: 101 {protocol}\r\n"), "").await;
         assert_eq!(status(&answer), "502", "{protocol}: {answer}");
     }
     // said without the proof that it was meant
-    let answer = bob.call("GET", PHOTO, &format!("{WEB_SOCKET}X-Answer: 101 websocket\r\nX-Accept: none\r\n"), "").await;
+    let answer =
+        bob.call("GET", PHOTO, &format!("{WEB_SOCKET}X-File-Answer: 101 websocket\r\nX-File-Accept: none\r\n"), "").await;
     assert_eq!(status(&answer), "502", "{answer}");
     // not asked for at all
     for method in ["GET", "PUT"] {
-        let answer = bob.call(method, PHOTO, "X-Answer: 101 websocket\r\nContent-Length: 0\r\n", "").await;
+        let answer = bob.call(method, PHOTO, "X-File-Answer: 101 websocket\r\nContent-Length: 0\r\n", "").await;
         assert_eq!(status(&answer), "502", "threat_47_s39: {answer}");
     }
-    let answer = bob.call("POST", PHOTO, &format!("{WEB_SOCKET}X-Answer: 101 websocket\r\nContent-Length: 0\r\n"), "").await;
+    let answer = bob.call("POST", PHOTO, &format!("{WEB_SOCKET}X-File-Answer: 101 websocket\r\nContent-Length: 0\r\n"), "").await;
     assert_eq!(status(&answer), "502", "a web socket begins with GET: {answer}");
     let before = bob.service.count();
     let connect = say(bob.host(), &format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n{1}\r\n", bob.host(), bob.authorization)).await;
@@ -194,7 +195,7 @@ async fn threat_39_s35_only_web_sockets_are_tunnelled() {
     // granted, it is one, and nothing that comes over it is a call
     let mut stream = TcpStream::connect(bob.host()).await.unwrap();
     let open = format!(
-        "GET {PHOTO} HTTP/1.1\r\nHost: {}\r\n{}{WEB_SOCKET}X-Answer: 101 websocket\r\n\r\n",
+        "GET {PHOTO} HTTP/1.1\r\nHost: {}\r\n{}{WEB_SOCKET}X-File-Answer: 101 websocket\r\n\r\n",
         bob.host(),
         bob.authorization
     );
@@ -211,7 +212,7 @@ async fn threat_39_s35_only_web_sockets_are_tunnelled() {
 async fn threat_39_s35_a_route_says_that_it_takes_web_sockets() {
     let bob = Bob::with(|text| text, false).await;
     let before = bob.service.count();
-    let answer = bob.call("GET", PHOTO, &format!("{WEB_SOCKET}X-Answer: 101 websocket\r\n"), "").await;
+    let answer = bob.call("GET", PHOTO, &format!("{WEB_SOCKET}X-File-Answer: 101 websocket\r\n"), "").await;
     assert!(status(&answer) == "403" && answer.contains("websocket = true"), "it says what to write: {answer}");
     assert_eq!(bob.service.count(), before);
     let stranger = say(bob.host(), &format!("GET {PHOTO} HTTP/1.1\r\nHost: {}\r\n{WEB_SOCKET}\r\n", bob.host())).await;
@@ -270,7 +271,7 @@ async fn threat_47_what_is_sent_beside_a_call_changes_nothing() {
     let fields = "X_HTTP_Method_Override: DELETE\r\nX-Original-URL: /albums/secret/1.jpg\r\nX_Original_URL: /albums/secret/1.jpg\r\n\
                   X_Wayleave_Owner: mallory\r\nX.Real.IP: 6.6.6.6\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-Port: 1\r\n\
                   X-Forwarded-Ssl: on\r\nX-Real-IP: 6.6.6.6\r\nRemote-User: alice\r\nForwarded: for=6.6.6.6\r\n\
-                  X-Kept: yes\r\nVia: 1.1 proxy\r\n";
+                  X-Request-Id: yes\r\nVia: 1.1 proxy\r\n";
     let answer = bob.call("GET", PHOTO, fields, "").await;
     assert_eq!(status(&answer), "201");
     assert!(answer.contains("via: 1.0 fred\r\n") && answer.contains("via: 1.1 wayleave\r\n"), "{answer}");
@@ -279,7 +280,7 @@ async fn threat_47_what_is_sent_beside_a_call_changes_nothing() {
         assert!(!seen.contains(gone), "{gone}: {seen}");
     }
     assert!(
-        seen.contains("x-kept: yes") && seen.contains("via: 1.1 proxy\r\n") && seen.contains("via: 1.1 wayleave\r\n"),
+        seen.contains("x-request-id: yes") && seen.contains("via: 1.1 proxy\r\n") && seen.contains("via: 1.1 wayleave\r\n"),
         "{seen}"
     );
     // two lengths: chunks count, and nothing is left over for a second call
