@@ -1,12 +1,11 @@
 //! Which header fields go on to the service behind, and which come back (threats 26, 27 and 47). A field can make a call
 //! another one than was judged, or say who calls and from where; a stranger's say in that counts for nothing. Of whoever is
-//! no trusted proxy, known fields alone pass ([`passing`]), so that what tomorrow's proxy writes is out as well.
+//! no trusted proxy, no field passes whose name has a word for somebody, or for what somebody is and may.
 //!
 //! CGI, WSGI and PHP make `_` of everything in a name that is no letter and no digit: there `X_Real.IP` is `X-Real-IP`.
 //! So what is spelled with anything but letters, digits and `-` goes nowhere, whoever sent it.
 
 mod answers;
-mod passing;
 
 pub(super) use answers::keep_private;
 
@@ -125,7 +124,12 @@ const FORWARDING: [&str; 54] = [
 ];
 
 /// The same, wherever in a name it stands.
-const FORWARDING_WITHIN: [&str; 12] = [
+const FORWARDING_WITHIN: [&str; 17] = [
+    "access-token",
+    "id-token",
+    "calling-line",
+    "subrequest",
+    "client-cert",
     "client-ip",
     "connecting-ip",
     "real-ip",
@@ -140,12 +144,44 @@ const FORWARDING_WITHIN: [&str; 12] = [
     "url-scheme",
 ];
 
-/// Words that name somebody, in a name of more of them; a browser's is somebody's `user-agent`.
-const SOMEBODY: [&str; 7] = ["user", "username", "userid", "userinfo", "eppn", "nameid", "principal"];
+/// Words that name somebody, or what somebody is and may, in a name of more of them: each product has a field of its own by which
+/// it tells services who calls. A browser's is somebody's `user-agent`.
+const SOMEBODY: [&str; 30] = [
+    "user",
+    "username",
+    "userid",
+    "userinfo",
+    "login",
+    "person",
+    "account",
+    "eppn",
+    "nameid",
+    "principal",
+    "subject",
+    "email",
+    "mail",
+    "group",
+    "groups",
+    "role",
+    "roles",
+    "tenant",
+    "consumer",
+    "identity",
+    "identifier",
+    "impersonate",
+    "claim",
+    "claims",
+    "oidc",
+    "saml",
+    "shib",
+    "clientcert",
+    "entitlement",
+    "entitlements",
+];
 const NOT_SOMEBODY: &str = "user-agent";
 
 /// The same, where the name is the whole of it.
-const FORWARDING_NAMES: [&str; 4] = ["front-end-https", "x-true-ip", "https", "x-https"];
+const FORWARDING_NAMES: [&str; 5] = ["from", "front-end-https", "x-true-ip", "https", "x-https"];
 
 /// Fields that are for the service, however `Connection` calls them (RFC 9110 7.6.1), by what they begin with.
 const NOT_OF_ONE_HOP: [&str; 17] = [
@@ -208,8 +244,7 @@ fn goes_on(name: &str, sender: Sender<'_>) -> bool {
     }
     let is_named = |name: &str| sender.pass_headers.iter().any(|passing| folded(passing) == name);
     // `x-envoy-original-path` is both, and never passes
-    !is_override(name)
-        && (sender.is_trusted_proxy || is_named(name) || passing::passes_from_anybody(name) && !is_forwarding(name))
+    !is_override(name) && (sender.is_trusted_proxy || is_named(name) || !is_forwarding(name))
 }
 
 fn begins_with_one_of(name: &str, prefixes: &[&str]) -> bool {
