@@ -95,9 +95,16 @@ impl<'a> Attempt<'a> {
 
     /// The shares of host and network come first: what is too much for them is not counted against everybody.
     fn take_of_shared(&mut self, shared: &'a Shared, name: &str, address: &str, now: Timestamp) -> Result<(), Failure> {
-        self.take_both(&shared.by_host, &format!("{name} {}", host_of(address)), now)?;
-        self.take_both(&shared.by_network, &format!("{name} {}", network_of(address)), now)?;
-        self.take_both(&shared.all, name, now)
+        let before = self.taken.len();
+        let taken = self
+            .take_both(&shared.by_host, &format!("{name} {}", host_of(address)), now)
+            .and_then(|()| self.take_both(&shared.by_network, &format!("{name} {}", network_of(address)), now))
+            .and_then(|()| self.take_both(&shared.all, name, now));
+        // where nothing is looked at, nothing is used up
+        if taken.is_err() {
+            self.taken.drain(before..).for_each(|(throttle, one)| throttle.give_back(one));
+        }
+        taken
     }
 
     fn take_both(&mut self, limit: &'a Limit, name: &str, now: Timestamp) -> Result<(), Failure> {

@@ -38,7 +38,10 @@ impl RemoteKeys {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if places.len() >= MAX_PLACES && !places.contains_key(uri) {
             // those that are being asked stay, so that nobody asks them a second time at once
-            places.retain(|_, place| place.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(|kept| kept.is_fresh(now))));
+            places.retain(|_, place| match place.try_lock() {
+                Ok(kept) => kept.as_ref().is_some_and(|kept| kept.is_fresh(now)),
+                Err(_) => true,
+            });
         }
         if places.len() >= MAX_PLACES && !places.contains_key(uri) {
             places.retain(|_, place| Arc::strong_count(place) > 1);

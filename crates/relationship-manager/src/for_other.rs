@@ -48,7 +48,7 @@ fn shareable(guarded: &Guarded, given: &[DelegationDocument]) -> ScopeSet {
 
 impl Asking<'_> {
     /// What waits for her decision in others' places.
-    pub(crate) async fn for_others(&self, metadata: &Metadata) -> Result<Vec<ForOther>, Trouble> {
+    pub(crate) async fn for_others(&self, metadata: &Metadata, before: &[ForOther]) -> Result<Vec<ForOther>, Trouble> {
         let given = metadata.delegations_endpoint.as_ref().map(|url| format!("{url}?role=delegate"));
         let given: Vec<DelegationDocument> = self.list_if(given).await?;
         let mut owners: BTreeMap<String, (String, Vec<DelegationDocument>)> = BTreeMap::new();
@@ -58,15 +58,20 @@ impl Asking<'_> {
                 owners.entry(owner.as_str().to_owned()).or_insert((name, Vec::new())).1.push(one);
             }
         }
-        let mut all = Vec::new();
-        // whoever lets her decide is read by himself: what is wrong with one keeps no other from her
+        let (mut all, mut is_away) = (Vec::new(), false);
+        // whoever lets her decide is read by himself: what is wrong with one keeps no other from her, and his last word stays
         for (owner, (name, given)) in owners.into_iter().take(MOST_OWNERS) {
-            match self.for_other(metadata, &owner, name, &given).await {
-                Ok(other) => all.push(other),
-                Err(trouble @ (Trouble::Refused(_) | Trouble::Away(_))) => {
-                    tracing::info!(%trouble, owner, "what may be decided for somebody could not be read");
+            let read = if is_away { None } else { Some(self.for_other(metadata, &owner, name, &given).await) };
+            match read {
+                Some(Ok(other)) => all.push(other),
+                Some(Err(trouble @ (Trouble::Store(_) | Trouble::TooMany(_) | Trouble::Busy(_)))) => return Err(trouble),
+                not_read => {
+                    if let Some(Err(trouble)) = not_read {
+                        tracing::info!(%trouble, owner, "what may be decided for somebody could not be read");
+                        is_away = matches!(trouble, Trouble::Away(_));
+                    }
+                    all.extend(before.iter().find(|other| other.owner == owner).cloned());
                 }
-                Err(trouble) => return Err(trouble),
             }
         }
         Ok(all)

@@ -106,8 +106,15 @@ impl Manager {
         Ok((known.link.id.clone(), format!("{management}/my-resources/{}/registrations", segment(own_id.as_str()))))
     }
 
-    /// Has things guarded by this server: moved there from where they are guarded, else put under guard.
+    /// Has things guarded by this server: moved there from where they are guarded, else put under guard. What has begun is
+    /// carried out to its end, also when the page is closed meanwhile: what she signed for the old server ends with it.
     pub(crate) async fn guard_by(self: &Arc<Self>, owner: &str, wanted: &Move) -> Result<Guarded, Trouble> {
+        let (manager, owner, wanted) = (self.clone(), owner.to_owned(), wanted.clone());
+        let moving = tokio::spawn(async move { manager.guard_all(&owner, &wanted).await });
+        moving.await.unwrap_or_else(|error| Err(crate::vault::failed(error)))
+    }
+
+    async fn guard_all(self: &Arc<Self>, owner: &str, wanted: &Move) -> Result<Guarded, Trouble> {
         let holdings = self.holdings(owner)?;
         let named: Vec<String> = wanted.things.iter().filter(|key| holdings.thing(key).is_some()).cloned().collect();
         // a server that does not answer for one thing is not waited for with the others

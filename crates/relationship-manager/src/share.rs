@@ -111,8 +111,15 @@ impl Thing {
 }
 
 impl Manager {
-    /// Shares things with somebody: one call for each server that guards them.
+    /// Shares things with somebody: one call for each server that guards them. What has begun is carried out to its end, also
+    /// when the page is closed meanwhile.
     pub(crate) async fn share(self: &Arc<Self>, owner: &str, sharing: &Sharing) -> Result<Shared, Trouble> {
+        let (manager, owner, sharing) = (self.clone(), owner.to_owned(), sharing.clone());
+        let sharing = tokio::spawn(async move { manager.share_all(&owner, &sharing).await });
+        sharing.await.unwrap_or_else(|error| Err(crate::vault::failed(error)))
+    }
+
+    async fn share_all(self: &Arc<Self>, owner: &str, sharing: &Sharing) -> Result<Shared, Trouble> {
         let holdings = self.holdings(owner)?;
         let (mut shared, mut at) = (Shared::default(), BTreeMap::<String, Vec<Value>>::new());
         for key in &sharing.things {

@@ -296,6 +296,8 @@ impl FeedState {
     fn learn(&mut self, news: Revocations, now: Timestamp) {
         let at = Instant::now();
         self.revoked.retain(|_, until| at < *until);
+        // each answer tells all that is revoked: there may be room again
+        self.overflown = false;
         for token in news.revoked.into_iter().filter(|token| token.jti.len() <= MAX_JTI) {
             if self.revoked.len() >= MOST_REVOKED && !self.revoked.contains_key(&token.jti) {
                 self.overflown = true;

@@ -173,7 +173,8 @@ impl Asking<'_> {
         read.keep(&mut snapshot.guarded, self.list_if(metadata.registered_resources_endpoint.clone()).await);
         read.keep(&mut (), self.policies(metadata.policy_endpoint.as_ref(), snapshot).await);
         read.keep(&mut snapshot.delegations, self.list_if(metadata.delegations_endpoint.clone()).await);
-        read.keep(&mut snapshot.for_others, self.for_others(metadata).await);
+        let for_others = self.for_others(metadata, &snapshot.for_others).await;
+        read.keep(&mut snapshot.for_others, for_others);
         read.keep(&mut (), self.receipts(metadata, keys, &mut snapshot.receipts).await);
         read.keep(&mut snapshot.requests, self.list_if(metadata.access_requests_endpoint.clone()).await);
         read.keep(&mut snapshot.shared_with_me, self.list_if(shared).await);

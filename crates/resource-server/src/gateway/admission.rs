@@ -147,18 +147,16 @@ impl Gateway {
         if !self.backend.exists(path).await {
             return Err(missing());
         }
-        // until she links, what she signed alone can pass
-        let Some(issuer) = self.preferred_server(&wanted.owner).map_err(unreadable)? else { return Ok(guarding) };
-        // what is no owner's PAT registers nothing
-        if self.is_server_level(&issuer) {
-            return Ok(guarding);
-        }
+        // until she links, what she signed alone can pass; what is no owner's PAT registers nothing
+        let issuer = self.preferred_server(&wanted.owner).map_err(unreadable)?;
+        let Some(issuer) = issuer.filter(|issuer| !self.is_server_level(issuer)) else { return Ok(guarding) };
         self.check_stranger(wanted, path, asker).await?;
         match self.register_by_itself(&wanted.owner, own_id, &issuer).await {
             Ok(registered) => Ok(vec![registered]),
             Err(error @ ProtectionError::Store) => Err(unreadable(error)),
             Err(error) => {
                 tracing::warn!(%error, owner = wanted.owner, %own_id, "a resource cannot be registered");
+                self.give_back_to_stranger(wanted);
                 Ok(guarding)
             }
         }

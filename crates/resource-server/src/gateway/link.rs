@@ -218,8 +218,9 @@ impl Gateway {
         });
         let hers = is_owner || again || links.iter().any(|(_, link)| known(link));
         let state = if hers { LinkState::Active } else { LinkState::Pending };
-        let new = new_link(self.client.clock.now());
-        let link = Link { state, account, ..before.cloned().unwrap_or(new) };
+        // what belongs to another account there renews nothing of this one
+        let kept = before.cloned().unwrap_or_else(|| new_link(self.client.clock.now()));
+        let link = Link { state, account, refresh_token: kept.refresh_token.filter(|_| again), ..kept };
         let kept = self.keep_new(&begun.owner, issuer, authorized.tokens, link).await;
         kept.map(|()| state).map_err(|_| "This could not be kept right now. Try again.".to_owned())
     }

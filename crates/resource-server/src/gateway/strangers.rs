@@ -47,6 +47,14 @@ impl Strangers {
         self.count(format!("link {network}"), LINKS_PER_NETWORK, now)
     }
 
+    /// Of the owner's share; that the service was asked counts all the same.
+    fn give_back(&self, account: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.1.get_mut(&format!("owner {account}")) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// Whether one more thing of this account may be registered by a call.
     pub(super) fn may_register(&self, owner: &str, now: Instant) -> bool {
         self.count(format!("owner {owner}"), PER_OWNER, now)
@@ -116,9 +124,20 @@ impl Gateway {
                 }
             }
         }
-        // where one PAT is for all, all owners are one account, and their names can be made up
-        let account = if self.settings.pat == PatBy::Code { wanted.owner.as_str() } else { "" };
+        let account = self.account_of(wanted);
         if self.strangers.may_register(account, now) { Ok(()) } else { Err(enough(self.strangers.seconds_left(now))) }
+    }
+
+    /// Nothing was registered after all: an authorization server that is away uses up nobody's share.
+    pub(super) fn give_back_to_stranger(&self, wanted: &Wanted) {
+        if !matches!(self.settings.behind, Behind::Folder(_)) && wanted.is_named_by_caller {
+            self.strangers.give_back(self.account_of(wanted));
+        }
+    }
+
+    /// Where one PAT is for all, all owners are one account, and their names can be made up.
+    fn account_of<'w>(&self, wanted: &'w Wanted) -> &'w str {
+        if self.settings.pat == PatBy::Code { wanted.owner.as_str() } else { "" }
     }
 }
 

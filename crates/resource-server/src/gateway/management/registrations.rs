@@ -82,9 +82,20 @@ impl Gateway {
         let begun = all.iter().find(|one| one.standing == Standing::Pending && one.issuer == issuer && one.scopes == scopes);
         let (is_resumed, begun) = (begun.is_some(), begun.cloned());
         let pending = begun.unwrap_or_else(|| self.pending(owner, own_id, issuer, scopes));
+        let found = pending.clone();
         let pending = Registered { found_at: None, ..pending };
         self.store.change_registrations(std::slice::from_ref(&pending), &failed).await.map_err(|_| unavailable())?;
-        let registered = self.carried_out(pending, is_resumed).await?;
+        let registered = match self.carried_out(pending, is_resumed).await {
+            Ok(registered) => registered,
+            Err(answer) => {
+                // her order is not on its way any more; what the gateway found by itself is, as it was before
+                let left = self.store.registrations(owner, own_id).map_err(|error| unreadable(error))?;
+                if is_resumed && !left.iter().any(|one| one.id == found.id) {
+                    self.store.change_registrations(&[found], &[]).await.map_err(|_| unavailable())?;
+                }
+                return Err(answer);
+            }
+        };
         let shown = self.shown(&registered);
         let id: String = form_urlencoded::byte_serialize(own_id.as_str().as_bytes()).collect();
         let location = format!("{}{BASE}/my-resources/{id}/registrations/{}", self.settings.resource, shown.id);
