@@ -221,7 +221,7 @@ impl AuthorizationServer {
         if !digest::equal(digest.as_bytes(), awaiting.digest.as_bytes()) {
             return Err(refuse("that is not the code that was sent: look again, or ask for a new one"));
         }
-        self.codes.give_back(guess, &awaiting.email);
+        self.codes.give_back(guess, &awaiting.email, from);
         interaction.proven_email = Some(awaiting.email);
         interaction.awaiting = None;
         Ok(interaction)

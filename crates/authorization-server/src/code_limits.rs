@@ -34,10 +34,12 @@ pub(crate) struct CodeLimits {
     senders: Throttle,
     networks: Throttle,
     processes: Throttle,
-    /// Mails to one address, in a minute, and in an hour as long as nobody there types a code.
+    /// Mails to one address, in a minute, and in an hour as long as nobody there types a code; of each network a part.
     addresses: Throttle,
     addresses_by_hour: Throttle,
+    addresses_of_network: Throttle,
     guesses_of_code: Throttle,
+    /// Wrong codes of one address that come from one network: what others do elsewhere keeps nobody from typing the right one.
     guesses_of_address: Throttle,
     guesses_of_host: Throttle,
 }
@@ -49,7 +51,8 @@ impl Default for CodeLimits {
             networks: Throttle::per_minute(240),
             processes: Throttle::per_minute(20),
             addresses: Throttle::per_minute(20),
-            addresses_by_hour: Throttle::per(60, HOUR_SECONDS),
+            addresses_by_hour: Throttle::per(120, HOUR_SECONDS),
+            addresses_of_network: Throttle::per(30, HOUR_SECONDS),
             // as long as a code lives, and from its first try on
             guesses_of_code: Throttle::per(5, CODE_LIFETIME),
             guesses_of_address: Throttle::per(30, HOUR_SECONDS),
@@ -62,12 +65,18 @@ fn refuse<T>(what: &str) -> Result<T, Failure> {
     Failure::refuse(ErrorCode::TooManyRequests, what)
 }
 
+/// What one network does with an address.
+fn of_network(address: &str, from: &str) -> String {
+    format!("{address} {}", network_of(from))
+}
+
 impl CodeLimits {
     /// Whoever asks too often uses up nobody else's mails: the address comes last.
     pub(crate) fn count_mail(&self, mail: &Mailing<'_>, now: Timestamp) -> Result<(), Failure> {
         let admitted = self.senders.admit(&host_of(mail.from), now)
             && self.networks.admit(&network_of(mail.from), now)
             && self.processes.admit(mail.process, now)
+            && self.addresses_of_network.admit(&of_network(mail.to, mail.from), now)
             && self.addresses.admit(mail.to, now)
             && self.addresses_by_hour.admit(mail.to, now);
         if admitted { Ok(()) } else { refuse("too many codes were sent: wait a while, then try again") }
@@ -82,16 +91,17 @@ impl CodeLimits {
         if !self.guesses_of_code.admit(guess.code, now) {
             return refuse("too many tries with this code: ask for a new one");
         }
-        if !self.guesses_of_address.admit(guess.address, now) {
+        if !self.guesses_of_address.admit(&of_network(guess.address, guess.from), now) {
             return refuse("too many wrong codes for this address: wait an hour, or log in instead");
         }
         Ok(Guessed { host })
     }
 
     /// It was right: who has the mailbox asked for the mails, or does not mind them.
-    pub(crate) fn give_back(&self, right: Guessed, address: &str) {
+    pub(crate) fn give_back(&self, right: Guessed, address: &str, from: &str) {
         self.guesses_of_host.give_back(right.host);
-        self.guesses_of_address.forget(address);
+        self.guesses_of_address.forget(&of_network(address, from));
+        self.addresses_of_network.forget(&of_network(address, from));
         self.addresses_by_hour.forget(address);
     }
 }

@@ -83,10 +83,9 @@ impl Consent {
         shown.is_none() || self.shown.as_ref() == shown
     }
 
-    /// What of it goes on when she agrees again: all, unless the client looks like another.
+    /// What of it goes on when she agrees again: all, unless the client looks like another, or leads elsewhere.
     fn lasting_scopes(&self, shown: Option<&Shown>) -> ScopeSet {
-        let look = |shown: &Shown| (shown.name.clone(), shown.place.clone());
-        match shown.is_none() || self.shown.as_ref().map(look) == shown.map(look) {
+        match shown.is_none() || self.shown.as_ref() == shown {
             true => self.scopes.clone(),
             false => ScopeSet::default(),
         }

@@ -27,14 +27,16 @@ impl Identity {
         check_length(password)?;
         let (limits, now) = (&self.log_in_limits, self.now());
         let mut attempt = limits.begin();
-        attempt.take_of_host(caller.address, now)?;
         let account = self.find_account_by_name(typed).await?;
-        match &account {
-            Some(account) => match self.find_known_browser(&account.id, caller.known) {
-                Some(browser) => attempt.take_of_known(account.id.as_str(), &browser, now)?,
-                None => attempt.take_of_account(account.id.as_str(), caller.address, now)?,
-            },
-            None => {
+        let known = account.as_ref().and_then(|account| self.find_known_browser(&account.id, caller.known));
+        // many may call from one address: what the others try there keeps nobody out whose browser is known
+        if known.is_none() {
+            attempt.take_of_host(caller.address, now)?;
+        }
+        match (&account, known) {
+            (Some(account), Some(browser)) => attempt.take_of_known(account.id.as_str(), &browser, now)?,
+            (Some(account), None) => attempt.take_of_account(account.id.as_str(), caller.address, now)?,
+            (None, _) => {
                 let name = email::normalize(typed).unwrap_or_else(|| spelling::normalize_username(typed));
                 attempt.take_of_name(&name, caller.address, now)?;
             }
@@ -44,11 +46,10 @@ impl Identity {
 
     /// Whether this is the password of whoever is logged in; limited in the same way, but by her session, which nobody else
     /// has: tries of others do not shut her out.
-    pub async fn check_own_password(&self, session: &Session, password: &str, address: &str) -> Result<bool, Failure> {
+    pub async fn check_own_password(&self, session: &Session, password: &str) -> Result<bool, Failure> {
         check_length(password)?;
         let (limits, now) = (&self.log_in_limits, self.now());
         let mut attempt = limits.begin();
-        attempt.take_of_host(address, now)?;
         attempt.take_of_known(session.account.as_str(), &session.id, now)?;
         let account = self.store.find_account(&session.account).await?;
         Ok(self.try_password(account, password, attempt).await?.is_some())

@@ -56,7 +56,8 @@ impl Holdings {
     pub(crate) fn told_of(&self, id: &str, word: &Word, about: &str) -> Vec<Wanted> {
         let keepers =
             word.keepers().into_iter().chain(word.guards.iter().map(String::as_str).filter(|url| self.is_keeper_of(word, url)));
-        let guards = word.guards.iter().filter(|url| !self.is_keeper_of(word, url));
+        let is_guard = |url: &str| self.servers.iter().any(|known| known.link.place.is_guard() && known.link.place.url() == url);
+        let guards = word.guards.iter().filter(|url| !self.is_keeper_of(word, url) || is_guard(url));
         let keepers = keepers.map(|url| self.told_keeper(word, url, about));
         let guards = guards.flat_map(|url| self.told_guard(word, url, about));
         keepers.chain(guards).map(|wanted| Wanted { word: Some(id.to_owned()), ..wanted }).collect()
@@ -110,10 +111,10 @@ impl Holdings {
         let Some(word) = &listed.by_delegate else { return wanted };
         for url in &word.keepers {
             let mut told = unheard(url, format!("{about}, signed for you"));
+            told.body = Some(json!({"jti": word.jti, "exp": word.exp}));
             let keeper = self.keeper(url).and_then(|known| Some((known, known.management()?)));
             if let Some((known, management)) = keeper {
                 (told.link, told.url) = (known.link.id.clone(), format!("{management}/my-withdrawn-tokens"));
-                told.body = Some(json!({"jti": word.jti, "exp": word.exp}));
             }
             wanted.push(told);
         }

@@ -5,7 +5,6 @@
 
 use crate::holdings::{Guard, Holdings, Known, Share, Thing};
 use crate::share::segment;
-use crate::store::Place;
 use crate::{Manager, Trouble, lock, words};
 use futures_util::{StreamExt, stream};
 use http::Method;
@@ -72,10 +71,7 @@ impl Thing {
 impl Known {
     /// Where calls to a resource server's management go.
     pub(crate) fn management(&self) -> Option<&str> {
-        match &self.link.place {
-            Place::ResourceServer { management, .. } => Some(management),
-            Place::AuthorizationServer { .. } | Place::BareStandard { .. } => None,
-        }
+        self.link.place.management()
     }
 }
 

@@ -235,14 +235,22 @@ impl Ledger {
             let guards = delegation.aud.iter().filter(|place| !listed.keepers.contains(place)).map(str::to_owned).collect();
             Some(word(Said::Delegation(delegation), text, String::new(), guards))
         });
-        // what keys of her vault did not sign is no more than a few, whatever servers list
+        // what keys of her vault did not sign is no more than a few of each keeper, whatever servers list
         let counted_elsewhere = |word: &Word| !hers.vault.contains(word.signer());
-        let mut room = MAX_COUNTED_ELSEWHERE.saturating_sub(self.words.values().filter(|word| counted_elsewhere(word)).count());
+        let keeper_of = |word: &Word| word.keepers().first().copied().unwrap_or_default().to_owned();
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for word in self.words.values().filter(|word| counted_elsewhere(word)) {
+            let count = counts.entry(keeper_of(word)).or_default();
+            *count = count.saturating_add(1);
+        }
         let mut all: Vec<Word> = shares.chain(delegations).filter(|word| word.is_live(now)).collect();
         all.retain(|word| {
-            let fits = !counted_elsewhere(word) || room > 0;
-            room = room.saturating_sub(usize::from(counted_elsewhere(word)));
-            fits
+            if !counted_elsewhere(word) {
+                return true;
+            }
+            let count = counts.entry(keeper_of(word)).or_default();
+            *count = count.saturating_add(1);
+            *count <= MAX_COUNTED_ELSEWHERE
         });
         all
     }
@@ -250,8 +258,8 @@ impl Ledger {
 
 /// Longest life of what was signed by a key that a keeper alone counts as hers.
 const MAX_FOUND_SECONDS: i64 = 366 * 86_400;
-/// Most of these that are kept.
-const MAX_COUNTED_ELSEWHERE: usize = 500;
+/// Most of these that are kept of one keeper.
+const MAX_COUNTED_ELSEWHERE: usize = 200;
 
 /// What an authorization server lists, and which resource servers are linked.
 pub(crate) struct Listed<'a> {

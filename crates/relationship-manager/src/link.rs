@@ -62,6 +62,11 @@ fn guard_of(metadata: &Metadata) -> Result<Place, Trouble> {
     }
 }
 
+/// One server may keep things and guard things: it is linked as each by itself.
+fn is_same_place(one: &Place, other: &Place) -> bool {
+    one.url() == other.url() && std::mem::discriminant(one) == std::mem::discriminant(other)
+}
+
 impl Manager {
     /// What this manager is at a server; it registers there at first.
     pub(crate) async fn registered_at(&self, issuer: &str) -> Result<String, Trouble> {
@@ -171,7 +176,7 @@ impl Manager {
         let authorized = client.finish_code(&metadata, &begun.flow, query).await?;
         let text = |name: &str| authorized.account.get(name).and_then(Value::as_str).map(str::to_owned);
         let account = text("email").or(text("preferred_username")).or(text("sub"));
-        let known = self.store.list_links(&person.owner)?.into_iter().find(|link| link.place.url() == linking.place.url());
+        let known = self.store.list_links(&person.owner)?.into_iter().find(|link| is_same_place(&link.place, &linking.place));
         let (id, added) = known.map_or_else(|| (self.new_id(), self.now()), |link| (link.id, link.added));
         let new = Link {
             id,

@@ -145,6 +145,14 @@ impl Place {
         }
     }
 
+    /// Where calls to a resource server's management go.
+    pub(crate) fn management(&self) -> Option<&str> {
+        match self {
+            Self::ResourceServer { management, .. } => Some(management),
+            Self::AuthorizationServer { .. } | Self::BareStandard { .. } => None,
+        }
+    }
+
     /// Whether it keeps things.
     pub(crate) fn is_keeper(&self) -> bool {
         matches!(self, Self::ResourceServer { .. })

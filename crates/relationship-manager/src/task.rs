@@ -164,16 +164,23 @@ impl Manager {
         let again = |task: Task| Task { link: link.id.clone(), standing: Standing::Waiting { why: None }, ..task };
         self.store.put_tasks(&asked.into_iter().map(again).collect::<Vec<_>>(), self.now()).await?;
         let holdings = self.known_holdings(owner)?;
-        let (mut wanted, mut replaced) = (Vec::new(), Vec::new());
+        let (mut wanted, mut replaced, mut retold) = (Vec::new(), Vec::new(), Vec::new());
         for task in never_asked {
             let word = task.word.as_deref().and_then(|id| Some((id, holdings.word(id)?)));
             let all = word.map(|(id, word)| holdings.told_of(id, word, &task.what)).unwrap_or_default();
+            // a delegate's word stands in no ledger of hers: what is to be said of it is in the task itself
+            if let (None, Some(_), Some(management)) = (&word, &task.body, link.place.management()) {
+                let url = format!("{management}/my-withdrawn-tokens");
+                retold.push(Task { link: link.id.clone(), url, standing: Standing::Waiting { why: None }, ..task });
+                continue;
+            }
             let here: Vec<Wanted> = all.into_iter().filter(|one| one.server == url && !one.link.is_empty()).collect();
             if !here.is_empty() {
                 replaced.push(task.id);
                 wanted.extend(here);
             }
         }
+        self.store.put_tasks(&retold, self.now()).await?;
         self.ask(owner, wanted).await?;
         Ok(self.store.delete_tasks(owner, &replaced).await?)
     }
@@ -226,7 +233,8 @@ impl Manager {
         let answer = self.call(&task).await;
         let is_answered = !matches!(answer, Err(Trouble::Away(_) | Trouble::Store(_)));
         let standing = match answer {
-            Ok(200..=299) => Standing::Confirmed { at: self.now() },
+            // `202 Accepted` promises nothing (RFC 9110 15.3.3): it is asked again
+            Ok(200 | 201 | 204 | 205) => Standing::Confirmed { at: self.now() },
             // what is to be gone is not there
             Ok(404 | 410) if task.method == "DELETE" => Standing::Confirmed { at: self.now() },
             Ok(status) if (400..500).contains(&status) && ![401, 408, 425, 429].contains(&status) => {

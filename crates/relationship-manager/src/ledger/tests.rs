@@ -276,7 +276,24 @@ fn threat_36_s01_a_key_that_a_keeper_counts_reaches_no_other_server() {
         NOW,
     );
     assert_eq!(all.len(), MAX_COUNTED_ELSEWHERE);
+    // and takes no room of another keeper's
+    let other = "https://other.example";
+    let both = Hers {
+        at_keeper: HashMap::from([KEEPER, other].map(|keeper| (keeper.to_owned(), BTreeSet::from([stranger.did.clone()])))),
+        ..Hers::default()
+    };
+    let elsewhere = json!({"aud": [other, GUARD], "resources": [{"resource_server": other, "resource_id": "/x", "allowed_scopes": ["view"]}]});
+    let policy: PolicyDocument = serde_json::from_value(listed(&stranger.signs(&elsewhere), &json!({}))).unwrap();
     let full = Ledger::of(all);
+    assert_eq!(
+        full.find_unknown(
+            &Listed { issuer: GUARD, policies: &[policy], delegations: &[], keepers: &[KEEPER, other] },
+            &both,
+            NOW
+        )
+        .len(),
+        1
+    );
     assert_eq!(
         full.find_unknown(&Listed { issuer: GUARD, policies: &many, delegations: &[], keepers: &[KEEPER] }, &counted, NOW),
         []

@@ -20,6 +20,7 @@ pub struct Caller(pub IpAddr);
 
 /// Registrations by calls in an hour, before others wait.
 const PER_OWNER: u32 = 300;
+const MADE_PER_OWNER: u32 = 100;
 const PER_NETWORK: u32 = 100;
 /// Links of one network in an hour that have the authorization server asked.
 const LINKS_PER_NETWORK: u32 = 200;
@@ -45,6 +46,11 @@ impl Strangers {
     pub(super) fn may_link(&self, caller: Option<Caller>, now: Instant) -> bool {
         let network = caller.map(|caller| types::peer::network_of(caller.0)).unwrap_or_default();
         self.count(format!("link {network}"), LINKS_PER_NETWORK, now)
+    }
+
+    /// The same for something that nobody says is there yet.
+    fn may_make(&self, owner: &str, now: Instant) -> bool {
+        self.count(format!("makes {owner}"), MADE_PER_OWNER, now)
     }
 
     /// Of the owner's share; that the service was asked counts all the same.
@@ -92,7 +98,8 @@ pub(super) struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     pub(super) fn of(parts: &'a Parts) -> Self {
-        let reads = matches!(parts.method, Method::GET | Method::HEAD);
+        // what these make is not there before; every other method is about something that is
+        let reads = !matches!(parts.method.as_str(), "PUT" | "MKCOL" | "PATCH" | "LOCK");
         Self { reads, query: parts.uri.query(), caller: parts.extensions.get().copied() }
     }
 }
@@ -125,6 +132,10 @@ impl Gateway {
             }
         }
         let account = self.account_of(wanted);
+        // made-up names have a share of their own, and leave the other to what is there
+        if !asker.reads && !self.strangers.may_make(account, now) {
+            return Err(enough(self.strangers.seconds_left(now)));
+        }
         if self.strangers.may_register(account, now) { Ok(()) } else { Err(enough(self.strangers.seconds_left(now))) }
     }
 

@@ -170,6 +170,25 @@ async fn threat_37_a_public_stranger_is_agreed_to_in_one_session() {
     }
 }
 
+/// What was agreed to for one program is not agreed to for another one at another port, which showed less.
+#[tokio::test]
+async fn threat_37_what_one_program_was_given_is_no_other_ones() {
+    let world = World::one().await;
+    let metadata = json!({"client_name": "Native", "redirect_uris": ["http://127.0.0.1/cb"], "scope": "openid email",
+        "token_endpoint_auth_method": "none"});
+    let made = register(&world, metadata).await;
+    let client = made.get("client_id");
+    let alice = Browser::new(&world);
+    alice.log_in("alice").await;
+    let asks = |port: u16, scope| ask(client, &format!("http://127.0.0.1:{port}/cb"), &[("scope", scope)]);
+    for (port, scope) in [(7001, "openid email"), (7002, "openid")] {
+        let page = alice.open(&asks(port, scope)).await;
+        assert_eq!(page.status, 200, "{scope}");
+        alice.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.ok(303);
+    }
+    assert_eq!(alice.open(&asks(7002, "openid email")).await.status, 200, "the address was not on its page");
+}
+
 const MANAGERS: &str = r#"
 [[client]]
 client_id = "other-desk"

@@ -233,7 +233,7 @@ async fn decided(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Resul
             }
         } else {
             let password = form.one("password").map_err(Failure::from)?.unwrap_or_default();
-            let right = app.identity.check_own_password(session, password, &parts.address()).await?;
+            let right = app.identity.check_own_password(session, password).await?;
             (!right).then(|| "That is not your password.".to_owned())
         };
         if let Some(wrong) = wrong {
