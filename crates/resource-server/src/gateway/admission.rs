@@ -140,8 +140,9 @@ impl Gateway {
         let unreadable = |error: ProtectionError| away(&wanted.owner, &error);
         let all = self.store.registrations(&wanted.owner, own_id).map_err(|error| unreadable(error.into()))?;
         let guarding: Vec<_> = all.iter().filter(|one| one.guards()).cloned().collect();
-        let opinion = self.store.find_opinion(&wanted.owner, own_id).map_err(|error| unreadable(error.into()))?;
-        if !guarding.is_empty() || opinion.placed {
+        // her opinion is read from the store: not for each call to what is guarded
+        let opinion = || self.store.find_opinion(&wanted.owner, own_id).map_err(|error| unreadable(error.into()));
+        if !guarding.is_empty() || opinion()?.placed {
             return Ok(guarding);
         }
         if !self.backend.exists(path).await {

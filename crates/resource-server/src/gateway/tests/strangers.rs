@@ -144,7 +144,7 @@ async fn threat_41_s16_made_up_owners_of_one_account_have_one_limit() {
         parts.method = Method::PUT;
         taken += usize::from(gateway.check_stranger(&wanted, &path, strangers::Asker::of(&parts)).await.is_ok());
     }
-    assert_eq!(taken, 300);
+    assert_eq!(taken, 100);
 }
 
 /// Whoever has begun can come back as often as they like: the authorization server is asked so often and no more.
