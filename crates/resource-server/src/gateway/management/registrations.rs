@@ -89,7 +89,7 @@ impl Gateway {
             Ok(registered) => registered,
             Err(answer) => {
                 // her order is not on its way any more; what the gateway found by itself is, as it was before
-                let left = self.store.registrations(owner, own_id).map_err(|error| unreadable(error))?;
+                let left = self.store.registrations(owner, own_id).map_err(unreadable)?;
                 if is_resumed && !left.iter().any(|one| one.id == found.id) {
                     self.store.change_registrations(&[found], &[]).await.map_err(|_| unavailable())?;
                 }

@@ -38,17 +38,17 @@ async fn threat_46_c08_after_a_crash_each_is_registered_once_and_the_server_is_l
 #[tokio::test]
 async fn threat_46_c08_a_gateway_that_ends_in_the_middle_goes_on_at_its_next_start() {
     let mut broken = Broken::new();
-    let world = folder_of(same(&mut broken), 500).await;
+    let world = folder_of(same(&mut broken), 2_000).await;
     world.link_and_enrol("alice").await;
     world.until("some are registered", || world.registered().len() > 100).await;
     world.gateway.close().await;
     let told = world.registered().len();
-    assert!(told < 500, "{told}");
+    assert!(told < 2_000, "{told}");
     let again = world.again(Store::open(&broken.path()).unwrap()).await;
     assert_eq!(again.count("alice", Standing::Active), told, "what was told was written down");
     again.gateway.tend().await;
-    again.until_registered("alice", 500).await;
-    again.assert_each_once(500);
+    again.until_registered("alice", 2_000).await;
+    again.assert_each_once(2_000);
 }
 
 /// Each answer is lost: by the server's error, after it has registered.
