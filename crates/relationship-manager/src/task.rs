@@ -24,8 +24,6 @@ const AT_ONCE: usize = 16;
 const LONGEST_PAUSE: i64 = 60;
 /// Seconds that a confirmed one is shown.
 const SHOWN: i64 = 7 * 86_400;
-/// Seconds that one is shown which nobody could be told: as long as what she signs lives.
-const SHOWN_UNHEARD: i64 = crate::signing::LIFETIME;
 /// Most that one look tends of each server.
 const TENDED_OF_EACH: usize = 200;
 const NOT_LINKED: &str = "this server is not linked, so nobody can tell it: link it, and it is told";
@@ -97,6 +95,20 @@ pub(crate) struct Wanted {
 }
 
 impl Task {
+    /// Whether nobody needs to see it any more. What waits is asked for until it is confirmed, however long that takes; what
+    /// nobody could be told matters as long as the word lives that it takes back.
+    fn is_past(&self, now: Timestamp) -> bool {
+        let is_over = match &self.standing {
+            Standing::Confirmed { .. } | Standing::Refused { .. } => true,
+            Standing::Waiting { .. } => false,
+            Standing::Unheard { .. } => {
+                let exp = self.body.as_ref().and_then(|body| body.get("exp")).and_then(Value::as_i64);
+                exp.is_some_and(|exp| Timestamp(exp) < now)
+            }
+        };
+        is_over && self.created.plus(SHOWN) < now
+    }
+
     /// When it is tried next.
     pub(crate) fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let pause = 2_i64.saturating_pow(self.tries.min(6)).min(LONGEST_PAUSE);
@@ -285,13 +297,43 @@ impl Manager {
     pub(crate) async fn list_tasks(&self, owner: &str) -> Result<Vec<Task>, Trouble> {
         let all: Vec<Task> = self.store.list_tasks(owner)?;
         let now = self.now();
-        let over = |task: &Task| matches!(task.standing, Standing::Confirmed { .. } | Standing::Refused { .. });
-        let old = |task: &Task| task.created.plus(SHOWN) < now && (over(task) || task.created.plus(SHOWN_UNHEARD) < now);
-        let (gone, mut left): (Vec<Task>, Vec<Task>) = all.into_iter().partition(old);
+        let (gone, mut left): (Vec<Task>, Vec<Task>) = all.into_iter().partition(|task| task.is_past(now));
         if !gone.is_empty() {
             self.store.delete_tasks(owner, &gone.into_iter().map(|task| task.id).collect::<Vec<_>>()).await?;
         }
         left.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         Ok(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A server that is away for longer than a key's words usually live is still told when it comes back.
+    #[test]
+    fn threat_36_s31_what_nobody_confirmed_is_not_forgotten() {
+        let task = |standing: Value, body: Value| -> Task {
+            serde_json::from_value(
+                json!({"id": "t", "owner": "alice", "group": "g", "what": "withdraw", "link": "l", "server": "s",
+                "method": "POST", "url": "u", "body": body, "created": 0, "standing": standing, "tries": 0}),
+            )
+            .unwrap()
+        };
+        let year = Timestamp(366 * 86_400);
+        let (waits, unheard) = (json!({"waiting": {"why": null}}), json!({"unheard": {"why": "away"}}));
+        for (standing, body, is_past) in [
+            (json!({"confirmed": {"at": 1}}), Value::Null, true),
+            (json!({"refused": {"why": "no"}}), Value::Null, true),
+            (waits.clone(), Value::Null, false),
+            (waits, json!({"exp": 1}), false),
+            (unheard.clone(), Value::Null, false),
+            (unheard.clone(), json!({"exp": year.0 + 1}), false),
+            (unheard, json!({"exp": year.0 - 1}), true),
+        ] {
+            assert_eq!(task(standing.clone(), body.clone()).is_past(year), is_past, "{standing} {body}");
+        }
+        assert!(!task(json!({"confirmed": {"at": 1}}), Value::Null).is_past(Timestamp(SHOWN)), "shown for a week");
     }
 }
