@@ -65,10 +65,10 @@ impl ApiAnswer {
 impl Client {
     /// One call; whatever the server answers in JSON is an answer.
     pub async fn api(&self, call: &ApiCall<'_>) -> Result<ApiAnswer, ClientError> {
-        let first = self.api_once(call, None).await?;
+        let first = Box::pin(self.api_once(call, None)).await?;
         let nonce = first.header("dpop-nonce").map(str::to_owned);
         let answer = match nonce {
-            Some(nonce) if first.status == 401 && call.bound => self.api_once(call, Some(nonce)).await?,
+            Some(nonce) if first.status == 401 && call.bound => Box::pin(self.api_once(call, Some(nonce))).await?,
             _ => first,
         };
         let next = next_of(call.url, &answer);

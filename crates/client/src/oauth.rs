@@ -253,12 +253,12 @@ impl Client {
     /// A form post with client authentication and, where this client has a key, a DPoP proof; a nonce
     /// that the server asks for is used at once (RFC 9449 8).
     pub(crate) async fn post_form(&self, metadata: &Metadata, url: &str, form: &[(&str, &str)]) -> Result<Response, ClientError> {
-        let first = self.post_form_once(&metadata.issuer, url, form, None).await?;
+        let first = Box::pin(self.post_form_once(&metadata.issuer, url, form, None)).await?;
         let nonce = first.header("dpop-nonce").map(str::to_owned);
         let wanted = matches!(refusal(&first), ClientError::Refused { error, .. } if error == "use_dpop_nonce");
         match nonce {
             Some(nonce) if first.status == 400 && wanted && self.dpop_key.is_some() => {
-                self.post_form_once(&metadata.issuer, url, form, Some(nonce)).await
+                Box::pin(self.post_form_once(&metadata.issuer, url, form, Some(nonce))).await
             }
             _ => Ok(first),
         }

@@ -179,7 +179,7 @@ impl Identity {
             return Ok(KeySet::from_json(jwks).unwrap_or_default());
         }
         match &client.jwks_uri {
-            Some(uri) => self.fetch_keys(uri).await,
+            Some(uri) => Box::pin(self.fetch_keys(uri)).await,
             None => Ok(KeySet::default()),
         }
     }

@@ -213,7 +213,8 @@ impl Outbound {
     pub async fn send(&self, request: Request<'_>) -> Result<Response, OutboundError> {
         let (host, url, method) = (host_of(request.url), request.url, request.method.clone());
         let sent = self.settings.watcher.as_ref().and(request.body.clone());
-        let response = self.start(request).await?;
+        // a call on the network is rare beside what waits for one: boxed, it makes none of those larger
+        let response = Box::pin(self.start(request)).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         let mut chunks = response.bytes_stream();
@@ -239,7 +240,7 @@ impl Outbound {
     ) -> Result<Response, OutboundError> {
         let host = host_of(request.url);
         let away = || OutboundError::Unreachable(host.clone());
-        let starting = self.start(request.patience(LONGEST_STREAM));
+        let starting = Box::pin(self.start(request.patience(LONGEST_STREAM)));
         let response = tokio::time::timeout(PIECE_TIMEOUT, starting).await.map_err(|_| away())??;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut chunks = response.bytes_stream();

@@ -101,7 +101,8 @@ impl Gateway {
             judged => matches!(judged, Judged::Unproven),
         };
         for _ in 0..CHANGES {
-            let error = match self.challenge(&call).await {
+            // what most calls need not is boxed: they would carry its room with them
+            let error = match Box::pin(self.challenge(&call)).await {
                 Ok(challenge) if is_unproven => return Err(Box::new(asking_for_proof(*challenge))),
                 Ok(challenge) => return Err(challenge),
                 Err(error) => error,
@@ -151,8 +152,8 @@ impl Gateway {
         // until she links, what she signed alone can pass; what is no owner's PAT registers nothing
         let issuer = self.preferred_server(&wanted.owner).map_err(unreadable)?;
         let Some(issuer) = issuer.filter(|issuer| !self.is_server_level(issuer)) else { return Ok(guarding) };
-        self.check_stranger(wanted, path, asker).await?;
-        match self.register_by_itself(&wanted.owner, own_id, &issuer).await {
+        Box::pin(self.check_stranger(wanted, path, asker)).await?;
+        match Box::pin(self.register_by_itself(&wanted.owner, own_id, &issuer)).await {
             Ok(registered) => Ok(vec![registered]),
             Err(error @ ProtectionError::Store) => Err(unreadable(error)),
             Err(error) => {
@@ -222,7 +223,7 @@ impl Gateway {
         let asked = if guard.asks_nobody(&call.presented) { asked.await } else { self.asking(peer.issuer(), asked).await };
         let mut verdict = asked.unwrap_or_else(Verdict::Failed);
         if verdict == Verdict::Failed(ProtectionError::Unauthorized) {
-            match self.renew_pat(owner, peer.issuer()).await {
+            match Box::pin(self.renew_pat(owner, peer.issuer())).await {
                 Ok(true) => verdict = guard.judge(&under, &call.presented, call.needs).await,
                 Ok(false) => {}
                 Err(error) => verdict = Verdict::Failed(error),
@@ -256,7 +257,7 @@ impl Gateway {
             if issuers.contains(&issuer) {
                 return Ok(vec![issuer]);
             }
-            return match self.is_vouched_for(&call.wanted.owner, &issuer, &jws, call.needs).await {
+            return match Box::pin(self.is_vouched_for(&call.wanted.owner, &issuer, &jws, call.needs)).await {
                 Ok(()) => Ok(vec![issuer]),
                 Err(Uncounted::Because(why)) => {
                     // nobody checked this token: whatever it says of itself is not for her history

@@ -81,7 +81,7 @@ impl Gateway {
     /// An authorization server, found when it is first needed, so that all may start in any order.
     pub(super) async fn peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
         let known = self.peers.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned();
-        let Some(peer) = known else { return self.meet(issuer).await };
+        let Some(peer) = known else { return Box::pin(self.meet(issuer)).await };
         if peer.found.elapsed() >= METADATA_KEPT && peer.may_be_tried() {
             // nobody waits for it: what is known is good until something else is
             let (myself, issuer) = (self.myself.clone(), issuer.to_owned());
