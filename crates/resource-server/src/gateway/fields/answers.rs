@@ -14,6 +14,10 @@ const TO_PROXIES: [&str; 8] =
 /// The same, by how they end (RFC 9213).
 const CACHES_OF_PROXIES: &str = "cdn-cache-control";
 
+/// What holds for the whole origin, also for the gateway's own pages: its operator says that, and no service.
+const OF_THE_ORIGIN: [&str; 6] =
+    ["alt-svc", "clear-site-data", "nel", "report-to", "service-worker-allowed", "strict-transport-security"];
+
 /// Words by which a challenge sends a client to an authorization server or asks for the proof of a key: both are the
 /// gateway's to say.
 const OWN_CHALLENGES: [&str; 4] = ["uma", "dpop", "as_uri", "resource_metadata"];
@@ -24,7 +28,10 @@ pub(super) fn keep_services_own(headers: &mut HeaderMap) {
     retain(headers, &WWW_AUTHENTICATE, |value| !is_own_challenge(value));
     let is_order = |name: &HeaderName| {
         let name = name.as_str();
-        TO_PROXIES.iter().any(|order| name.starts_with(order)) || name.ends_with(CACHES_OF_PROXIES) || name == "dpop-nonce"
+        TO_PROXIES.iter().any(|order| name.starts_with(order))
+            || name.ends_with(CACHES_OF_PROXIES)
+            || name == "dpop-nonce"
+            || OF_THE_ORIGIN.contains(&name)
     };
     let orders: Vec<HeaderName> = headers.keys().filter(|name| is_order(name)).cloned().collect();
     for name in orders {
@@ -34,6 +41,9 @@ pub(super) fn keep_services_own(headers: &mut HeaderMap) {
 
 /// Leaves of a request's cookies those that are not the gateway's, in one line (RFC 9113 8.2.3).
 pub(super) fn keep_others_cookies(headers: &mut HeaderMap) {
+    if !headers.contains_key(COOKIE) {
+        return;
+    }
     let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
     let all = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
     let kept: Vec<&[u8]> = all.filter(|cookie| !cookie.is_empty() && !is_own_cookie(cookie)).collect();
@@ -62,6 +72,9 @@ pub(in crate::gateway) fn keep_private(headers: &mut HeaderMap) {
 }
 
 fn retain(headers: &mut HeaderMap, name: &HeaderName, may_stay: impl Fn(&[u8]) -> bool) {
+    if !headers.contains_key(name) {
+        return;
+    }
     let all: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
     headers.remove(name);
     for value in all.into_iter().filter(|value| may_stay(value.as_bytes())) {
@@ -77,10 +90,25 @@ fn is_own_cookie(cookie: &[u8]) -> bool {
     OWN_COOKIES.iter().any(|own| name.starts_with(own.as_bytes()))
 }
 
+/// Whether a challenge, or one of several in a line, is the gateway's to make. Words in quotes are the service's own; where
+/// they do not end, nobody can tell.
 fn is_own_challenge(value: &[u8]) -> bool {
+    let (mut bare, mut is_quoted, mut is_escaped) = (Vec::with_capacity(value.len()), false, false);
+    for byte in value {
+        match (is_quoted, byte) {
+            (true, _) if is_escaped => is_escaped = false,
+            (true, b'\\') => is_escaped = true,
+            (_, b'"') => {
+                is_quoted = !is_quoted;
+                bare.push(b' ');
+            }
+            (true, _) => {}
+            (false, byte) => bare.push(*byte),
+        }
+    }
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let mut words = value.split(|byte| !is_part(byte));
-    words.any(|word| OWN_CHALLENGES.iter().any(|own| word.eq_ignore_ascii_case(own.as_bytes())))
+    let mut words = bare.split(|byte| !is_part(byte));
+    is_quoted || words.any(|word| OWN_CHALLENGES.iter().any(|own| word.eq_ignore_ascii_case(own.as_bytes())))
 }
 
 #[cfg(test)]
@@ -132,10 +160,17 @@ mod tests {
             ("www-authenticate", "UMA as_uri=\"https://evil.example\", ticket=\"t\""),
             ("www-authenticate", "Basic realm=\"x\",uma as_uri=y"),
             ("www-authenticate", "Bearer resource_metadata=\"https://evil.example\""),
-            ("www-authenticate", "Basic realm=\"human\""),
+            ("www-authenticate", "Basic realm=\"open, UMA as_uri=x"),
+            ("www-authenticate", "Basic realm=\"a\\\"b\", DPoP algs=x"),
+            ("www-authenticate", "Basic realm=\"the UMA archive\""),
+            ("clear-site-data", "\"*\""),
+            ("strict-transport-security", "max-age=1"),
+            ("alt-svc", "h2=\":8000\""),
+            ("service-worker-allowed", "/"),
+            ("nel", "{}"),
         ]);
         keep_services_own(&mut answer);
-        assert_eq!(all(&answer), [("www-authenticate", "Basic realm=\"human\"")]);
+        assert_eq!(all(&answer), [("www-authenticate", "Basic realm=\"the UMA archive\"")]);
     }
 
     #[test]
