@@ -11,6 +11,7 @@ mod attempts;
 mod authority;
 mod backend;
 mod backlog;
+mod below;
 mod beneath;
 mod content;
 mod credential_keys;

@@ -15,8 +15,8 @@ use types::{ResourceId, ScopeSet};
 
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 const IF: HeaderName = HeaderName::from_static("if");
-const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
-const DEPTH: HeaderName = HeaderName::from_static("depth");
+pub(super) const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
+pub(super) const DEPTH: HeaderName = HeaderName::from_static("depth");
 
 /// Why a call that names another place does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,20 +207,6 @@ impl Gateway {
         }
         tracing::info!(owner = admitted.owner, destination = destination.encoded(), "a destination was refused");
         Err(refused())
-    }
-
-    /// A look at all that is below a path is one at other resources, where routes make such of it. Without `Depth` it is
-    /// one at all (RFC 4918 9.1), and may be refused (9.1.1).
-    pub(super) fn check_depth(&self, parts: &Parts, path: &CanonicalPath, needs: &[Need]) -> Result<(), Wrong> {
-        let is_bounded = parts.headers.get(DEPTH).is_some_and(|depth| !depth.as_bytes().eq_ignore_ascii_case(b"infinity"));
-        if parts.method.as_str() != "PROPFIND" || is_bounded {
-            return Ok(());
-        }
-        let is_judged = |own_id: &str| needs.iter().any(|need| need.resource.as_str() == own_id);
-        match self.routes().iter().any(|route| route.makes_more_below(path, is_judged)) {
-            true => Err(Wrong::Elsewhere("Other resources are below this: send `Depth: 0` or `Depth: 1`.")),
-            false => Ok(()),
-        }
     }
 
     async fn wanted_at(&self, parts: &mut Parts, destination: &CanonicalPath) -> Result<Option<Wanted>, Box<Response>> {

@@ -58,12 +58,13 @@ impl Gateway {
         let token = parts.headers.get(header::AUTHORIZATION).cloned().ok_or_else(|| Box::new(cut_short(Cut::Withdrawn)))?;
         self.remember_issuer(Some(&token), &admitted.issuer);
         let elsewhere = Elsewhere::read(&parts, path, &self.settings.resource).map_err(|wrong| Box::new(wrong.answer()))?;
-        self.check_depth(&parts, path, &admitted.needs).map_err(|wrong| Box::new(wrong.answer()))?;
         let mut all = vec![admitted];
         if let (Some(destination), Some(source)) = (&elsewhere.destination, all.first()) {
             let there = self.admit_destination(&mut parts, destination, source, &token).await?;
             all.push(there);
         }
+        let has_body = !http_body::Body::is_end_stream(&body);
+        Box::pin(self.check_below(&parts, has_body, path, &elsewhere, &all, &token)).await?;
         let web_socket = tunnel::Asked::read(&parts).filter(|_| self.backend.has_web_sockets());
         if web_socket.is_some() && !wanted.takes_web_sockets {
             return Err(Box::new(no_web_sockets(path)));

@@ -6,6 +6,9 @@ use super::path::CanonicalPath;
 use std::collections::BTreeMap;
 use types::{Scope, ScopeSet};
 
+/// Any name, in the pattern of an id: NUL is in none.
+pub(crate) const ANY: &str = "\0";
+
 /// Who owns what a route leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnerOf {
@@ -32,6 +35,16 @@ pub struct Route {
     pub scopes: BTreeMap<String, ScopeSet>,
     /// Whether a call may become a web socket.
     pub takes_web_sockets: bool,
+}
+
+/// Resources below a path.
+pub(crate) struct Below {
+    /// Where the path says whose they are.
+    pub(crate) owner: Option<String>,
+    /// Of their ids, with [`ANY`] for names that the path does not say.
+    pub(crate) pattern: String,
+    /// What each method needs.
+    pub(crate) scopes: BTreeMap<String, ScopeSet>,
 }
 
 /// A route that fits a path.
@@ -130,18 +143,28 @@ impl Route {
         methods.join(", ")
     }
 
-    /// Whether it makes other resources than these of what is below a path.
-    pub(crate) fn makes_more_below(&self, path: &CanonicalPath, is_known: impl Fn(&str) -> bool) -> bool {
+    /// The resources that it makes of what is below a path, without those that are known.
+    pub(crate) fn find_below(&self, path: &CanonicalPath, is_known: impl Fn(&str) -> bool) -> Vec<Below> {
         let pattern: Vec<&str> = self.path.split('/').skip(1).filter(|part| !part.is_empty()).collect();
         let above: Vec<_> = pattern.iter().zip(path.segments()).collect();
         let fits = above.iter().all(|(part, segment)| name_of(part).is_some() || **part == segment.as_str());
+        if !fits || pattern.len() <= path.segments().len() {
+            return Vec::new();
+        }
+        let value_of = |part: &str| above.iter().find(|(own, _)| **own == part).map(|(_, segment)| (*segment).clone());
+        let owner = match &self.owner {
+            OwnerOf::Named(name) => Some(name.clone()),
+            OwnerOf::Path(name) => value_of(&format!("{{{name}}}")),
+            OwnerOf::Header(_) | OwnerOf::Lookup(_) => None,
+        };
         let value = |part: &str| match name_of(part) {
             None => part.to_owned(),
-            // a name that stands further below is as many resources as there are names; NUL is in none
-            Some(_) => above.iter().find(|(own, _)| **own == part).map_or("\0".to_owned(), |(_, segment)| (*segment).clone()),
+            // a name that stands further below is as many resources as there are names
+            Some(_) => value_of(part).unwrap_or_else(|| ANY.to_owned()),
         };
-        let filled = |resource: &str| resource.split('/').map(value).collect::<Vec<_>>().join("/");
-        fits && pattern.len() > path.segments().len() && self.resources().any(|resource| !is_known(&filled(resource)))
+        let filled = self.resources().map(|resource| resource.split('/').map(value).collect::<Vec<_>>().join("/"));
+        let others = filled.filter(|id| !is_known(id));
+        others.map(|pattern| Below { owner: owner.clone(), pattern, scopes: self.scopes.clone() }).collect()
     }
 
     pub(crate) fn fit(&self, path: &CanonicalPath) -> Option<Matched<'_>> {
@@ -220,7 +243,9 @@ mod tests {
     fn threat_26_other_resources_below_a_path_are_seen() {
         let alice = || OwnerOf::Named("alice".into());
         let below = |path: &str, resource: &str, called: &str, judged: &str| {
-            route(path, resource, alice()).makes_more_below(&CanonicalPath::parse(called).unwrap(), |own_id| own_id == judged)
+            !route(path, resource, alice())
+                .find_below(&CanonicalPath::parse(called).unwrap(), |own_id| own_id == judged)
+                .is_empty()
         };
         assert!(!below("/albums/{album}/{photo}", "/albums/{album}", "/albums/holiday", "/albums/holiday"));
         assert!(below("/albums/{album}/{photo}", "/albums/{album}/{photo}", "/albums/holiday", "/albums/holiday"));

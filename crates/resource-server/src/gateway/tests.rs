@@ -1,6 +1,7 @@
 //! A gateway before an authorization server that the tests can slow down, count and switch off.
 
 mod challenges;
+mod collections;
 mod crashing;
 mod enrolling;
 mod paging;

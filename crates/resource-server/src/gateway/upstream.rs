@@ -8,8 +8,9 @@ use crate::challenge::plain;
 use crate::watch::Cut;
 use axum::body::Body;
 use axum::response::Response;
+use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
-use http::{StatusCode, Uri, Version};
+use http::{HeaderMap, StatusCode, Uri, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -71,6 +72,10 @@ impl Upstream {
                 }
             },
         };
+        if !is_coded_for_one_hop(answer.headers()) {
+            tracing::warn!(path = path.encoded(), "the upstream sent an answer in a transfer coding that nobody asked for");
+            return plain(StatusCode::BAD_GATEWAY, "The service behind this gateway sent an answer that cannot be read.");
+        }
         let theirs = hyper::upgrade::on(&mut answer);
         let (mut parts, body) = answer.into_parts();
         let asked = passing.web_socket.as_ref();
@@ -94,6 +99,16 @@ impl Upstream {
             _ => {}
         }
         Response::from_parts(parts, Body::new(body))
+    }
+}
+
+/// Whether a body is as it will be sent on: pieces alone were put together, and another coding is still in it (RFC 9112 7).
+fn is_coded_for_one_hop(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
     }
 }
 
