@@ -1,6 +1,6 @@
 //! What the gateway judges is what it forwards: a path that is taken has one form, which leads nowhere but down.
 
-use resource_server::gateway::parsers::{parse_path, place_of};
+use resource_server::gateway::parsers::{names_in_folder, parse_path};
 use std::path::{Component, Path};
 
 pub(crate) fn holds(data: &[u8]) {
@@ -22,11 +22,13 @@ pub(crate) fn holds(data: &[u8]) {
     assert_eq!(url.path(), path.encoded);
     assert_eq!((url.host_str(), url.query(), url.fragment()), (Some("service.example"), None, None));
     let hidden = path.segments.iter().any(|segment| segment.starts_with('.'));
-    let place = place_of(Path::new("/folder"), text);
-    assert_eq!(place.is_none(), hidden, "names that begin with a dot are not there");
-    let Some(place) = place else { return };
-    assert!(place.starts_with("/folder"));
-    let below: Vec<_> = place.components().skip(2).collect();
-    assert_eq!(below.len(), path.segments.len());
-    assert!(below.iter().all(|one| matches!(one, Component::Normal(_))));
+    let names = names_in_folder(text);
+    assert_eq!(names.is_none(), hidden, "names that begin with a dot are not there");
+    let Some(names) = names else { return };
+    // each is entered from the directory that the ones before led to: one that is a name of its own leads nowhere but down
+    for name in &names {
+        let mut parts = Path::new(name).components();
+        assert!(matches!((parts.next(), parts.next()), (Some(Component::Normal(one)), None) if one == name.as_str()), "{name:?}");
+    }
+    assert_eq!(names, path.segments);
 }

@@ -76,7 +76,7 @@ pub(super) async fn find_slot(root: &Path, path: &CanonicalPath) -> io::Result<S
 }
 
 /// Names that begin with a dot are not there.
-fn names_of(path: &CanonicalPath) -> io::Result<Vec<String>> {
+pub(super) fn names_of(path: &CanonicalPath) -> io::Result<Vec<String>> {
     match path.segments().iter().any(|name| name.starts_with('.')) {
         true => Err(io::ErrorKind::NotFound.into()),
         false => Ok(path.segments().to_vec()),

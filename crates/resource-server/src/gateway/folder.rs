@@ -90,18 +90,6 @@ impl Folder {
     }
 }
 
-/// Where a path leads in a folder without links; none where a name begins with a dot.
-pub(super) fn place_in(root: &Path, path: &CanonicalPath) -> Option<PathBuf> {
-    let mut place = root.to_owned();
-    for segment in path.segments() {
-        if segment.starts_with('.') {
-            return None;
-        }
-        place.push(segment);
-    }
-    Some(place)
-}
-
 fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

@@ -1,11 +1,12 @@
 //! Doors to parsers that nobody outside this crate calls, for the properties that they must hold (`fuzz/`): without them a
 //! property could only be tried through a whole gateway with its authorization server.
 
-use super::folder::{place_in, read};
+use super::beneath::names_of;
+use super::folder::read;
 use super::path::CanonicalPath;
 use axum::response::Response;
 use http::request::Parts;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Segments and forwarded form of a path, if it has one form.
 pub struct OneForm {
@@ -19,9 +20,9 @@ pub fn parse_path(path: &str) -> Option<OneForm> {
     Some(OneForm { segments: path.segments().to_vec(), encoded: path.encoded().to_owned() })
 }
 
-/// Where a path leads in a folder; none where it names what is not served.
-pub fn place_of(folder: &Path, path: &str) -> Option<PathBuf> {
-    place_in(folder, &CanonicalPath::parse(path).ok()?)
+/// The names that are entered in a folder, one in the other; none where the path names what is not served.
+pub fn names_in_folder(path: &str) -> Option<Vec<String>> {
+    names_of(&CanonicalPath::parse(path).ok()?).ok()
 }
 
 /// What a folder answers to whoever reads a file.
