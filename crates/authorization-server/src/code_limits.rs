@@ -3,7 +3,7 @@
 
 use crate::claims_interaction::CODE_LIFETIME;
 use identity::Failure;
-use identity::throttle::{Throttle, Try, host_of, network_of};
+use types::throttle::{Throttle, Try, host_of, network_of};
 use types::{ErrorCode, Timestamp};
 
 const HOUR_SECONDS: i64 = 3_600;

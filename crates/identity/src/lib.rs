@@ -42,7 +42,6 @@ pub mod revocation;
 pub mod session;
 pub mod software_statement;
 pub mod store;
-pub mod throttle;
 pub mod token;
 pub mod token_text;
 pub mod upstream;

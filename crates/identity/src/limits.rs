@@ -2,8 +2,8 @@
 //! stands for - a signature, a fetch, a row -, is keyed by what it protects, and where anybody may call by the caller's network
 //! (rule 4 of the security cases; protocol.md 1.7). Memories are apart, so that made-up names crowd nobody out.
 
-use crate::throttle::{Throttle, host_of, network_of};
 use crate::{Client, Failure};
+use types::throttle::{Throttle, host_of, network_of};
 use types::{ClientId, ErrorCode, Timestamp};
 
 /// Registrations of one network in a minute, and changes of them.

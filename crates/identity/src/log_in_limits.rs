@@ -9,7 +9,7 @@
 //! Each has a memory of its own, so that made-up names and addresses crowd no account.
 
 use crate::Failure;
-use crate::throttle::{Throttle, Try, host_of, network_of};
+use types::throttle::{Throttle, Try, host_of, network_of};
 use types::{ErrorCode, Timestamp};
 
 const DAY_SECONDS: i64 = 86_400;

@@ -3,9 +3,9 @@
 //! In memory, as all limits: what is kept ends within an hour.
 
 use crate::par::{LIFETIME, PAGE_LIFETIME};
-use crate::throttle::{Throttle, network_of};
 use crate::{Client, Failure};
 use std::sync::{Mutex, PoisonError};
+use types::throttle::{Throttle, network_of};
 use types::{ErrorCode, Timestamp};
 
 /// Requests of one client that wait at the same time; of a public one, from one network.

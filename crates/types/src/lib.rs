@@ -1,7 +1,8 @@
 //! The words of Wayleave: identifiers, scopes, JSON messages, metadata, URL paths and the one
 //! catalogue of wire errors. Every other crate speaks in these; this one knows none of them.
+//! And what all parties count callers by ([`peer`], [`throttle`]).
 //!
-//! Nothing here decides anything. Rules about these words live in `rules`, their signed forms in
+//! Nothing here decides anything else. Rules about these words live in `rules`, their signed forms in
 //! `jose`.
 
 pub mod access_request;
@@ -30,6 +31,7 @@ pub mod resource;
 pub mod revocations;
 pub mod scope;
 pub mod spelling;
+pub mod throttle;
 pub mod time;
 pub mod token;
 pub mod webfinger;

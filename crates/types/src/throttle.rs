@@ -6,10 +6,10 @@
 //! then share counts, and meet the limit sooner. Wherever strangers choose the names, they have a [`Throttle`] apart from
 //! names that we know, so that they cannot crowd those.
 
+use crate::{Timestamp, peer};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
-use types::{Timestamp, peer};
 
 const MINUTE_SECONDS: i64 = 60;
 /// Names that have a count of their own at the same time.
