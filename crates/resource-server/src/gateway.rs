@@ -36,6 +36,7 @@ mod registration;
 mod route;
 mod store;
 mod strangers;
+mod tickets;
 mod told;
 mod tunnel;
 mod upstream;
@@ -193,6 +194,8 @@ pub struct Gateway {
     open: history::Open,
     /// What those without a token made it do.
     strangers: strangers::Strangers,
+    /// Accounts that somebody logged in with, and has not said yet whether to link.
+    waiting: link::WaitingAccounts,
     /// Seals what a browser keeps for it while somebody links.
     sealing: SealingKey,
     challenger: Challenger,
@@ -254,6 +257,7 @@ impl Gateway {
             credential_keys: credential_keys::CredentialKeys::default(),
             open: history::Open::default(),
             strangers: strangers::Strangers::default(),
+            waiting: link::WaitingAccounts::default(),
             sealing,
             turns: Mutex::default(),
             backlog: backlog::Backlog::default(),
@@ -353,8 +357,8 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         own if own == metadata_path => gateway.metadata(),
         JWKS => gateway.jwks(),
         DISCOVER => discovery::discover(&gateway, &parts, body).await,
-        "/.wayleave/link" => link::begin(&gateway, &parts).await,
-        "/.wayleave/callback" => link::callback(&gateway, &parts).await,
+        "/.wayleave/link" => Box::pin(link::link(&gateway, &parts, body)).await,
+        "/.wayleave/callback" => Box::pin(link::callback(&gateway, &parts)).await,
         own if own.starts_with("/.wayleave/") || own.starts_with("/.well-known/oauth-protected-resource") => {
             plain(StatusCode::NOT_FOUND, "Nothing is here.")
         }

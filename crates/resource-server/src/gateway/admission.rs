@@ -8,23 +8,19 @@ use super::link::NoPats;
 use super::peer::Peer;
 use super::store::Registered;
 use super::strangers::{Asker, missing};
+use super::told::Destination;
 use super::{Gateway, Wanted, path};
-use crate::challenge::{asking_for_proof, plain, unauthorized, unreachable};
+use crate::challenge::{asking_for_proof, plain, unreachable};
 use crate::guard::{Need, Presented, Under, Verdict};
 use crate::offline::PatSource;
 use crate::protection::ProtectionError;
 use axum::response::Response;
-use client::credential;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use jose::{UnverifiedJws, digest};
 use std::collections::HashSet;
 use std::sync::Arc;
-use types::challenge::UmaChallenge;
-use types::permission::ServerPermissionRequest;
-use types::{OwnResourceId, PermissionRequest, ResourceId};
+use types::OwnResourceId;
 
 /// By which a client says whose ticket it wants.
 const CHOSEN: &str = "authorization-server";
@@ -49,19 +45,19 @@ enum Judged {
 }
 
 /// What a call is about.
-struct Call<'a> {
-    wanted: &'a Wanted,
-    needs: &'a [Need],
+pub(super) struct Call<'a> {
+    pub(super) wanted: &'a Wanted,
+    pub(super) needs: &'a [Need],
     presented: Presented<'a>,
     /// The authorization server that the client names.
-    chosen: Option<&'a str>,
+    pub(super) chosen: Option<&'a str>,
     /// By resource, what guards it.
-    guarding: Vec<Vec<Registered>>,
+    pub(super) guarding: Vec<Vec<Registered>>,
 }
 
 impl Call<'_> {
     /// Of what guards it, each once.
-    fn issuers(&self) -> Vec<String> {
+    pub(super) fn issuers(&self) -> Vec<String> {
         let (mut known, all) = (HashSet::new(), self.guarding.iter().flatten().map(|one| one.issuer.clone()));
         all.filter(|issuer| known.insert(issuer.clone())).collect()
     }
@@ -213,17 +209,22 @@ impl Gateway {
         let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
         let under = Under { protection: &peer.protection, pats, owner, narrow: Some(&at) };
+        let kept = match self.kept_pat(owner, peer.issuer()) {
+            Ok(kept) => kept,
+            Err(error) => return Verdict::Failed(error),
+        };
         let asked = async {
             match guard.judge(&under, &call.presented, call.needs).await {
                 Verdict::Failed(error) => Err(error),
                 verdict => Ok(verdict),
             }
         };
+        let destination = Destination { owner: owner.to_owned(), issuer: peer.issuer().to_owned() };
         // a server that lets somebody wait for a ticket says nothing about a token that is judged here
-        let asked = if guard.asks_nobody(&call.presented) { asked.await } else { self.asking(peer.issuer(), asked).await };
+        let asked = if guard.asks_nobody(&call.presented) { asked.await } else { self.asking_for(&destination, asked).await };
         let mut verdict = asked.unwrap_or_else(Verdict::Failed);
         if verdict == Verdict::Failed(ProtectionError::Unauthorized) {
-            match Box::pin(self.renew_pat(owner, peer.issuer())).await {
+            match Box::pin(self.renew_pat(owner, peer.issuer(), &kept)).await {
                 Ok(true) => verdict = guard.judge(&under, &call.presented, call.needs).await,
                 Ok(false) => {}
                 Err(error) => verdict = Verdict::Failed(error),
@@ -273,109 +274,6 @@ impl Gateway {
         Ok(issuers)
     }
 
-    async fn challenge(self: &Arc<Self>, call: &Call<'_>) -> Result<Box<Response>, ProtectionError> {
-        let owner = call.wanted.owner.as_str();
-        let mut last = ProtectionError::Unauthorized;
-        if call.guarding.iter().all(Vec::is_empty)
-            && let Some(issuer) = self.preferred_server(owner)?.filter(|issuer| self.is_server_level(issuer))
-        {
-            let peer = self.peer(&issuer).await?;
-            let ticket = self.asking(&issuer, self.server_ticket(&peer, owner, call.needs)).await?;
-            return Ok(self.challenge_of(issuer, ticket));
-        }
-        for issuer in self.issuers_for_tickets(call)? {
-            let chosen: Option<Vec<&Registered>> =
-                call.needs.iter().zip(&call.guarding).map(|(need, all)| narrowest(need, all, &issuer, self)).collect();
-            let Some(chosen) = chosen else { continue };
-            let peer = match self.peer(&issuer).await {
-                Ok(peer) => peer,
-                Err(error) => {
-                    last = error;
-                    continue;
-                }
-            };
-            let ticket = self.asking(&issuer, self.ticket(&peer, owner, call.needs, &chosen)).await;
-            match ticket {
-                Ok(ticket) => return Ok(self.challenge_of(issuer, ticket)),
-                Err(error) => last = error,
-            }
-            // whom the client named, or else the owner's own: others are not tried in its place
-            break;
-        }
-        Err(last)
-    }
-
-    fn challenge_of(&self, issuer: String, ticket: String) -> Box<Response> {
-        Box::new(unauthorized(&UmaChallenge {
-            realm: Some(self.settings.name.clone()),
-            as_uri: issuer,
-            ticket,
-            resource_metadata: Some(self.metadata_url()),
-        }))
-    }
-
-    /// A ticket for what the owner signed, by the gateway's own ids; of several credentials of hers, by the latest.
-    async fn server_ticket(&self, peer: &Arc<Peer>, owner: &str, needs: &[Need]) -> Result<String, ProtectionError> {
-        let credentials = self.store.list_credentials(owner)?.into_iter();
-        let latest = credentials.max_by_key(|credential| credential.created);
-        let signer = latest.and_then(|latest| credential::subject_of(latest.cred_type, &latest.cred_value).ok());
-        let signer = signer.ok_or_else(|| ProtectionError::Refused("the owner has registered no key here".into()))?;
-        let wanted: Vec<ServerPermissionRequest> = needs
-            .iter()
-            .map(|need| ServerPermissionRequest {
-                resource_id: OwnResourceId::new(need.resource.as_str()),
-                resource_scopes: need.scopes.clone(),
-                resource_owner_id: Some(signer.clone()),
-            })
-            .collect();
-        let ask = |pat: String| {
-            let wanted = wanted.clone();
-            async move { peer.protection.request_server_ticket(&pat, &wanted).await }.boxed()
-        };
-        self.with_pat(owner, peer.issuer(), ask).await
-    }
-
-    /// The one that the client names, if it guards all of it; then the owner's, and the others.
-    fn issuers_for_tickets(&self, call: &Call<'_>) -> Result<Vec<String>, ProtectionError> {
-        let preferred = self.preferred_server(&call.wanted.owner)?;
-        let mut issuers = call.issuers();
-        issuers.sort_by_key(|issuer| (Some(issuer.as_str()) != call.chosen, Some(issuer) != preferred.as_ref()));
-        Ok(issuers)
-    }
-
-    /// A ticket. Where the server refuses it, what it knows of the resources may be old: it is told anew, or registered
-    /// again where it has forgotten them.
-    async fn ticket(
-        &self,
-        peer: &Arc<Peer>,
-        owner: &str,
-        needs: &[Need],
-        chosen: &[&Registered],
-    ) -> Result<String, ProtectionError> {
-        let permissions = |ids: &[Option<ResourceId>]| -> Vec<PermissionRequest> {
-            let pairs = needs.iter().zip(ids);
-            pairs
-                .filter_map(|(need, id)| {
-                    Some(PermissionRequest { resource_id: id.clone()?, resource_scopes: need.scopes.clone() })
-                })
-                .collect()
-        };
-        let ids: Vec<_> = chosen.iter().map(|one| one.resource_id.clone()).collect();
-        let (wanted, issuer) = (permissions(&ids), peer.issuer());
-        match self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone())).await {
-            Err(ProtectionError::Refused(why)) => {
-                tracing::info!(why, owner, issuer, "resources are told anew");
-                let mut ids = Vec::new();
-                for registered in chosen {
-                    ids.push(self.tell_current(peer, registered).await?);
-                }
-                let wanted = permissions(&ids);
-                self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone())).await
-            }
-            other => other,
-        }
-    }
-
     /// Whether a call that was let in may go on.
     pub(super) async fn still_allows(self: &Arc<Self>, admitted: &Admitted, token: &HeaderValue) -> bool {
         let (Ok(peer), Ok(token)) = (self.peer(&admitted.issuer).await, token.to_str()) else { return false };
@@ -386,15 +284,4 @@ impl Gateway {
         let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at) };
         guard.still_allows(&under, token, &admitted.needs).await
     }
-}
-
-fn asked(peer: &Peer, pat: String, wanted: Vec<PermissionRequest>) -> BoxFuture<'_, Result<String, ProtectionError>> {
-    async move { peer.protection.request_ticket(&pat, &wanted).await }.boxed()
-}
-
-/// Of what is registered of a resource there, that with the fewest scopes that still hold all that is needed.
-fn narrowest<'a>(need: &Need, all: &'a [Registered], issuer: &str, gateway: &Gateway) -> Option<&'a Registered> {
-    let scopes = |one: &Registered| gateway.scopes_of(one);
-    let holds = |one: &&Registered| one.issuer == issuer && one.resource_id.is_some() && need.scopes.is_subset(&scopes(one));
-    all.iter().filter(holds).min_by_key(|one| scopes(one).len())
 }

@@ -9,7 +9,7 @@ use super::attempts::Attempts;
 use super::enrolment::Enrolments;
 use super::operation::Operations;
 use super::store::{Registered, Standing, Unfinished};
-use super::told::{Destination, Told};
+use super::told::{Destination, PATIENCE_IN_BACKGROUND, Told};
 use crate::protection::ProtectionError;
 use futures_util::StreamExt;
 use std::collections::{BTreeSet, HashMap};
@@ -24,6 +24,8 @@ use types::OwnResourceId;
 const AT_ONCE_IN_RUN: usize = 8;
 const AT_ONCE_AT_SERVER: u32 = 8;
 const AT_ONCE_AT_BROUGHT: usize = 64;
+/// Authorization servers whose places are kept before a look which of them somebody has.
+const MOST_IDLE_LANES: usize = 1_000;
 /// Rows that are read at one time.
 pub(super) const PAGE: usize = 500;
 /// Owners that are looked at in one round of [`Gateway::tend`], for each reason.
@@ -96,6 +98,9 @@ impl Backlog {
 
     fn lane(&self, issuer: &str) -> Arc<Semaphore> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if lanes.len() >= MOST_IDLE_LANES && !lanes.contains_key(issuer) {
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        }
         lanes.entry(issuer.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_AT_SERVER as usize))).clone()
     }
 
@@ -211,6 +216,7 @@ impl Gateway {
             (state.until, state.failures) = (None, 0);
         }
         self.backlog.told.forget_listing(destination);
+        self.end_rest(destination);
     }
 
     async fn run(&self, destination: &Destination) {
@@ -287,7 +293,7 @@ impl Gateway {
         let now = self.store.registrations(&owner, &own_id)?;
         let Some(registered) = now.iter().find(|one| **one == registered).cloned() else { return Ok(()) };
         match registered.standing {
-            Standing::Leaving => self.try_to_take_back(&registered).await,
+            Standing::Leaving => self.try_to_take_back(&registered, PATIENCE_IN_BACKGROUND).await,
             Standing::Pending => {
                 let was_found = registered.found_at.is_some();
                 let is_registered = self.finish_pending(registered).await?;
@@ -310,18 +316,13 @@ impl Gateway {
 
     /// Whether it is registered there now.
     async fn finish_pending(&self, pending: Registered) -> Result<bool, ProtectionError> {
-        if self.is_gone(&pending).await {
-            self.store.change_registrations(&[], &[&pending]).await?;
-            // another file may stand for the same resource
-            self.ask_to_enrol(&pending.owner).await?;
-            return Ok(false);
-        }
+        let Some(pending) = self.found_now(pending).await? else { return Ok(false) };
         // without a PAT nothing can be said of any resource
         self.pat(&pending.owner, &pending.issuer).await.map_err(|error| match error {
             ProtectionError::Refused(_) => ProtectionError::Unreachable,
             other => other,
         })?;
-        match self.carry_out(pending.clone(), true).await {
+        match self.carry_out(pending.clone(), Some(PATIENCE_IN_BACKGROUND)).await {
             Ok(_) => Ok(true),
             Err(ProtectionError::Refused(why)) => {
                 self.fail(pending, why).await;
@@ -331,7 +332,27 @@ impl Gateway {
         }
     }
 
-    /// Where she has withdrawn this gateway, nothing is on its way any more that she did not order herself.
+    /// The same where what it was found by is there, or another file that stands for it. What is gone is taken back: it may
+    /// have been told, by an attempt whose answer nobody heard.
+    async fn found_now(&self, pending: Registered) -> Result<Option<Registered>, ProtectionError> {
+        if !self.is_gone(&pending).await {
+            return Ok(Some(pending));
+        }
+        let content = self.content_for_page(true).await;
+        let other = content.of(&pending.owner).and_then(|hers| hers.get(&pending.own_id)).cloned();
+        let moved = Registered { found_at: other, ..pending.clone() };
+        if moved.found_at.is_some() && moved.found_at != pending.found_at && !self.is_gone(&moved).await {
+            self.store.change_registrations(std::slice::from_ref(&moved), &[]).await?;
+            return Ok(Some(moved));
+        }
+        let leaving = Registered { standing: Standing::Leaving, ..pending };
+        self.store.change_registrations(std::slice::from_ref(&leaving), &[]).await?;
+        self.try_to_take_back(&leaving, PATIENCE_IN_BACKGROUND).await?;
+        Ok(None)
+    }
+
+    /// Where she has withdrawn this gateway, nothing is on its way any more that she did not order herself. Without a PAT
+    /// nobody can take back what was told: it is found there when she comes back.
     async fn give_up_what_is_left(&self, destination: &Destination) -> Result<(), ProtectionError> {
         let Destination { owner, issuer } = destination;
         let mut after: Option<OwnResourceId> = None;

@@ -1,6 +1,6 @@
 //! Places below a folder, held by handle: what was found is what is read or written, whatever is renamed meanwhile. No link
 //! is followed on the way or at its end, and there is nothing but files and directories: who can put a link, a pipe or a
-//! device into one part of the folder reaches no other part by it, and nothing outside. Called by `folder.rs`.
+//! device into one part of the folder reaches no other part by it, and nothing outside. Called by `folder.rs` and `content.rs`.
 
 use super::path::CanonicalPath;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
@@ -28,7 +28,8 @@ impl Found {
         PathBuf::from(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))
     }
 
-    fn enter(&self, name: &str) -> io::Result<Self> {
+    /// What has this name in it, and is no link.
+    pub(super) fn enter(&self, name: &str) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Self::of(openat(&self.handle, name, flags, Mode::empty())?)
     }
@@ -83,9 +84,13 @@ pub(super) fn names_of(path: &CanonicalPath) -> io::Result<Vec<String>> {
     }
 }
 
+/// The folder itself, which may be a link: the operator names it.
+pub(super) fn open_root(root: &Path) -> io::Result<Found> {
+    Found::of(open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 fn walk(root: &Path, names: &[String]) -> io::Result<Found> {
-    // the folder itself may be a link: the operator names it
-    let mut found = Found::of(open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
+    let mut found = open_root(root)?;
     for name in names {
         if !found.is_directory {
             return Err(io::ErrorKind::NotFound.into());

@@ -1,10 +1,12 @@
 //! What is in the folder, by owner and in the order of own ids. Each directory is read once, and again when it has changed:
 //! a page of an owner's list costs by the page, and not by how much is there.
 
+use super::beneath::{self, Found};
 use super::path::CanonicalPath;
 use super::route::{self, Route};
 use super::{Behind, Gateway};
 use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,18 +20,73 @@ const MANY_DIRECTORIES_FRESH: Duration = Duration::from_secs(1);
 /// Whoever reads page after page goes on in what was there at most so long ago.
 const SNAPSHOT: Duration = Duration::from_secs(10);
 
-/// What a directory holds; names that begin with a dot, and links, are not there.
+/// Directories below one another that are looked into.
+const MOST_LEVELS: usize = 128;
+
+/// What a directory holds: files and directories. Names that begin with a dot, links, pipes and devices are not there.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     name: String,
     is_directory: bool,
 }
 
+/// Which directory it is, and when it changed: the time at which that was noted is nobody's to set.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    changed: (i64, i64),
+    noted: (i64, i64),
+}
+
+impl Stamp {
+    fn of(found: &Found) -> Option<Self> {
+        let metadata = std::fs::metadata(found.place()).ok()?;
+        let (changed, noted) = ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
+        Some(Self { device: metadata.dev(), inode: metadata.ino(), changed, noted })
+    }
+
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let seconds = u64::try_from(self.noted.0.max(self.changed.0)).unwrap_or_default();
+        now.duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).is_ok_and(|age| age > CLOCK_TICK)
+    }
+}
+
+#[derive(Default)]
 struct Directory {
-    changed: SystemTime,
+    stamp: Stamp,
     /// It was read long enough after that.
     is_settled: bool,
     entries: Vec<Entry>,
+}
+
+/// A directory that is still to be looked into, and the one that it was seen in.
+struct Unseen {
+    place: PathBuf,
+    name: String,
+    level: usize,
+    above: Option<Arc<Found>>,
+}
+
+impl Unseen {
+    /// Entered from the directory that it was seen in, and not by its path: what has become a link meanwhile leads nowhere.
+    fn enter(&self, root: &Path) -> Option<Found> {
+        let found = match &self.above {
+            Some(above) => above.enter(&self.name),
+            None => beneath::open_root(root),
+        };
+        found.ok().filter(|found| found.is_directory)
+    }
+
+    fn below(&self, name: &str, found: &Arc<Found>) -> Option<Self> {
+        let below = || Self {
+            place: self.place.join(name),
+            name: name.to_owned(),
+            level: self.level.saturating_add(1),
+            above: Some(found.clone()),
+        };
+        (self.level < MOST_LEVELS).then(below)
+    }
 }
 
 /// Own ids with a path that leads to each.
@@ -119,12 +176,13 @@ impl Seen {
         let is_same = self.routes.as_ref().is_some_and(|known| Arc::ptr_eq(known, &routes));
         let mut before = std::mem::take(&mut self.directories);
         let (mut has_changed, known) = (!is_same, before.len());
-        let mut open = vec![root.to_owned()];
-        while let Some(place) = open.pop() {
-            let directory = directory_at(&place, before.remove(&place), now, &mut has_changed);
+        let mut open = vec![Unseen { place: root.to_owned(), name: String::new(), level: 0, above: None }];
+        while let Some(unseen) = open.pop() {
+            let found = unseen.enter(root).map(Arc::new);
+            let directory = directory_at(found.as_deref(), before.remove(&unseen.place), now, &mut has_changed);
             let below = directory.entries.iter().filter(|entry| entry.is_directory);
-            open.extend(below.map(|entry| place.join(&entry.name)));
-            self.directories.insert(place, directory);
+            open.extend(found.iter().flat_map(|found| below.clone().filter_map(|entry| unseen.below(&entry.name, found))));
+            self.directories.insert(unseen.place, directory);
         }
         if has_changed || self.directories.len() != known {
             self.content = Arc::new(self.sorted(root, &routes));
@@ -164,20 +222,18 @@ impl Content {
 }
 
 /// A directory as it is now; what was read before, where it has not changed since.
-fn directory_at(place: &Path, before: Option<Directory>, now: SystemTime, has_changed: &mut bool) -> Directory {
-    let changed = std::fs::metadata(place).and_then(|metadata| metadata.modified());
-    let Ok(changed) = changed else {
+fn directory_at(found: Option<&Found>, before: Option<Directory>, now: SystemTime, has_changed: &mut bool) -> Directory {
+    let Some((found, stamp)) = found.and_then(|found| Some((found, Stamp::of(found)?))) else {
         *has_changed = true;
-        return Directory { changed: SystemTime::UNIX_EPOCH, is_settled: false, entries: Vec::new() };
+        return Directory::default();
     };
     match before {
-        Some(before) if before.changed == changed && before.is_settled => before,
+        Some(before) if before.stamp == stamp && before.is_settled => before,
         before => {
-            let is_settled = now.duration_since(changed).is_ok_and(|age| age > CLOCK_TICK);
-            let mut entries = entries_of(place);
+            let mut entries = entries_of(&found.place());
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             *has_changed |= before.is_none_or(|before| before.entries != entries);
-            Directory { changed, is_settled, entries }
+            Directory { stamp, is_settled: stamp.is_settled(now), entries }
         }
     }
 }
@@ -187,7 +243,11 @@ fn entries_of(place: &Path) -> Vec<Entry> {
     let entry = |entry: std::io::Result<std::fs::DirEntry>| {
         let entry = entry.ok()?;
         let (name, kind) = (entry.file_name().into_string().ok()?, entry.file_type().ok()?);
-        (!name.starts_with('.') && !kind.is_symlink()).then(|| Entry { name, is_directory: kind.is_dir() })
+        let is_there = !name.starts_with('.') && (kind.is_file() || kind.is_dir());
+        is_there.then(|| Entry { name, is_directory: kind.is_dir() })
     };
     entries.filter_map(entry).collect()
 }
+
+#[cfg(test)]
+mod tests;

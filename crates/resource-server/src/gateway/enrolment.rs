@@ -100,18 +100,10 @@ impl Gateway {
         if link.state != LinkState::Active {
             return self.store.put_link(owner, issuer, &link).await;
         }
-        self.store.put_link_to_enrol(owner, issuer, &link, &self.new_mark()).await?;
+        self.store.change_links(owner, &[(issuer.to_owned(), link)], Some(&self.new_mark())).await?;
         self.expect_news(&Destination { owner: owner.to_owned(), issuer: issuer.to_owned() });
         self.enrol(owner);
         Ok(())
-    }
-
-    /// Has her folder walked through again, some time soon.
-    pub(super) async fn ask_to_enrol(&self, owner: &str) -> Result<(), ProtectionError> {
-        match self.store.find_unwalked(owner)? {
-            Some(_) => Ok(()),
-            None => self.store.put_unwalked(owner, &self.new_mark()).await,
-        }
     }
 
     /// Begins with what was asked for before a crash, or could not be done.

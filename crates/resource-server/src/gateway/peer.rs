@@ -2,6 +2,7 @@
 //! configuration, and those that owners bring, where it registers by itself (protocol.md 5.4).
 
 use super::store::OwnRegistration;
+use super::told::Destination;
 use super::{Check, Gateway};
 use crate::guard::Guard;
 use crate::offline::{Offline, PatSource};
@@ -144,10 +145,7 @@ impl Gateway {
         issuer: &str,
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
-        let resting = |until: &Instant| Instant::now() < *until;
-        if self.resting.lock().unwrap_or_else(PoisonError::into_inner).get(issuer).is_some_and(resting) {
-            return Err(ProtectionError::Unreachable);
-        }
+        self.check_rest(issuer)?;
         let begun = Instant::now();
         let answer = asked.await;
         if matches!(answer, Err(ProtectionError::Unreachable)) && self.is_worth_a_line(issuer) {
@@ -155,11 +153,49 @@ impl Gateway {
         }
         if matches!(answer, Err(ProtectionError::Unreachable)) && begun.elapsed() > SLOW {
             tracing::warn!(issuer, "an authorization server does not answer: it is left alone for a while");
-            let mut all = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-            all.retain(|_, until| resting(until));
-            all.insert(issuer.to_owned(), Instant::now() + RESTED);
+            self.rest(issuer.to_owned(), RESTED);
         }
         answer
+    }
+
+    /// The same in the name of an owner. Where the server says when to come again (RFC 6585 4), she is not asked for there
+    /// until then; what one owner used up keeps no other from being answered.
+    pub(super) async fn asking_for<T>(
+        &self,
+        destination: &Destination,
+        asked: impl Future<Output = Result<T, ProtectionError>>,
+    ) -> Result<T, ProtectionError> {
+        let key = destination.key();
+        self.check_rest(&key)?;
+        let answer = Box::pin(self.asking(&destination.issuer, asked)).await;
+        if let Err(ProtectionError::Later(seconds)) = &answer {
+            self.rest(key, Duration::from_secs(*seconds));
+        }
+        answer
+    }
+
+    fn rest(&self, key: String, time: Duration) {
+        let now = Instant::now();
+        let mut all = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, until| now < *until);
+        all.insert(key, now + time);
+    }
+
+    /// An error: it is left alone, for so long.
+    pub(super) fn check_rest(&self, key: &str) -> Result<(), ProtectionError> {
+        let now = Instant::now();
+        let until = self.resting.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied();
+        match until.filter(|until| now < *until) {
+            // in the name of an owner it has said so itself
+            Some(until) if key.contains(' ') => Err(ProtectionError::Later((until - now).as_secs().saturating_add(1))),
+            Some(_) => Err(ProtectionError::Unreachable),
+            None => Ok(()),
+        }
+    }
+
+    /// Whatever was before, it is asked again.
+    pub(super) fn end_rest(&self, destination: &Destination) {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).remove(&destination.key());
     }
 
     /// Once in a while for each server: anybody can call again and again while it is away.

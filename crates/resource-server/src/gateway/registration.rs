@@ -12,11 +12,11 @@
 use super::Gateway;
 use super::peer::Peer;
 use super::store::{Registered, Standing};
-use super::told::Telling;
+use super::told::{Destination, PATIENCE, Telling};
 use crate::protection::ProtectionError;
 use futures_util::FutureExt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use types::{OwnResourceId, ResourceDescription, ResourceId, ScopeSet};
 
 impl Gateway {
@@ -83,7 +83,10 @@ impl Gateway {
         let done = self.register_now(&known, owner, own_id, issuer).await;
         match &done {
             Ok(_) | Err(ProtectionError::Store) => self.backlog.attempts.done(owner, own_id),
-            Err(ProtectionError::Unreachable) => self.backlog.attempts.was_away(owner, own_id, Instant::now()),
+            // what it says of itself says nothing about the resource
+            Err(ProtectionError::Unreachable | ProtectionError::Later(_)) => {
+                self.backlog.attempts.was_away(owner, own_id, Instant::now())
+            }
             Err(_) => {}
         }
         done
@@ -107,10 +110,15 @@ impl Gateway {
             let over: Vec<_> = known.iter().filter(over).collect();
             self.store.change_registrations(std::slice::from_ref(&pending), &over).await?;
         }
-        let done = self.carry_out(pending.clone(), is_resumed).await;
-        if matches!(done, Err(ProtectionError::Refused(_) | ProtectionError::Unauthorized)) {
+        let done = self.carry_out(pending.clone(), is_resumed.then_some(PATIENCE)).await;
+        match &done {
+            // what was found before this call, and is refused, is told to its owner: whoever told of it
+            Err(ProtectionError::Refused(why)) if is_resumed => self.fail(pending, why.clone()).await,
             // nothing of it is there: a later call tries anew
-            self.store.change_registrations(&[], &[&pending]).await?;
+            Err(ProtectionError::Refused(_) | ProtectionError::Unauthorized) => {
+                self.store.change_registrations(&[], &[&pending]).await?;
+            }
+            _ => {}
         }
         done
     }
@@ -127,17 +135,19 @@ impl Gateway {
         &self,
         peer: &Arc<Peer>,
         registered: &Registered,
-        is_resumed: bool,
+        resumed: Option<Duration>,
     ) -> Result<(ResourceId, Telling<'_>), ProtectionError> {
-        let found = self.asking(peer.issuer(), self.find_there(peer, registered, is_resumed)).await?;
+        let at = Destination::of(registered);
+        let found = self.find_there(peer, registered, resumed).await?;
         let telling = self.backlog.told.begin(registered);
         if let Some(id) = found {
             return Ok((id, telling));
         }
-        match self.asking(peer.issuer(), self.tell(peer, registered)).await {
+        match self.asking_for(&at, self.tell(peer, registered)).await {
             Ok(id) => Ok((id, telling)),
             Err(error) => {
                 if !matches!(error, ProtectionError::Unreachable | ProtectionError::Store) {
+                    // it said no, or that it has too much to do: it is not there
                     telling.end();
                 }
                 Err(error)
@@ -176,18 +186,18 @@ impl Gateway {
             }
         }
         tracing::info!(own_id = %registered.own_id, issuer = registered.issuer, "a resource is registered anew");
-        let (id, telling) = self.tell_once(peer, registered, false).await?;
+        let (id, telling) = self.tell_once(peer, registered, None).await?;
         let registered = Registered { resource_id: Some(id.clone()), ..registered.clone() };
         self.store.change_registrations(&[registered], &[]).await?;
         telling.end();
         Ok(Some(id))
     }
 
-    /// Steps 2 to 4 for a registration that was written down as pending; how it stands then. `is_resumed`: somebody else may
-    /// have begun.
-    pub(super) async fn carry_out(&self, pending: Registered, is_resumed: bool) -> Result<Registered, ProtectionError> {
+    /// Steps 2 to 4 for a registration that was written down as pending; how it stands then. `resumed`: somebody else may
+    /// have begun, and so long is waited to hear of it.
+    pub(super) async fn carry_out(&self, pending: Registered, resumed: Option<Duration>) -> Result<Registered, ProtectionError> {
         let peer = self.peer(&pending.issuer).await?;
-        let (id, telling) = self.tell_once(&peer, &pending, is_resumed).await?;
+        let (id, telling) = self.tell_once(&peer, &pending, resumed).await?;
         let all = self.store.registrations(&pending.owner, &pending.own_id)?;
         let old = all.iter().find(|one| Some(&one.id) == pending.replaces.as_ref()).cloned();
         let active = Registered { resource_id: Some(id), standing: Standing::Active, replaces: None, found_at: None, ..pending };
@@ -203,23 +213,23 @@ impl Gateway {
 
     /// Tells an authorization server that a registration is over. One that does not answer is told later.
     pub(super) async fn take_back(&self, leaving: &Registered) {
-        if let Err(error) = self.try_to_take_back(leaving).await {
+        if let Err(error) = self.try_to_take_back(leaving, PATIENCE).await {
             tracing::info!(%error, own_id = %leaving.own_id, issuer = leaving.issuer, "a registration is taken back later");
         }
     }
 
     /// The same; an error: it is not over yet.
-    pub(super) async fn try_to_take_back(&self, leaving: &Registered) -> Result<(), ProtectionError> {
+    pub(super) async fn try_to_take_back(&self, leaving: &Registered, patience: Duration) -> Result<(), ProtectionError> {
         let gone = async {
             let peer = &self.peer(&leaving.issuer).await?;
             // of one that was on its way nobody wrote down whether it arrived
             let id = match &leaving.resource_id {
                 Some(id) => Some(id.clone()),
-                None => self.asking(&leaving.issuer, self.find_there(peer, leaving, true)).await?,
+                None => self.find_there(peer, leaving, Some(patience)).await?,
             };
             let Some(id) = &id else { return Ok(()) };
             let delete = |pat: String| async move { peer.protection.delete(&pat, id).await }.boxed();
-            self.asking(&leaving.issuer, self.with_pat(&leaving.owner, &leaving.issuer, delete)).await
+            self.asking_for(&Destination::of(leaving), self.with_pat(&leaving.owner, &leaving.issuer, delete)).await
         };
         match gone.await {
             Ok(()) => {}
@@ -229,7 +239,9 @@ impl Gateway {
             }
             Err(error) => return Err(error),
         }
-        self.store.change_registrations(&[], &[leaving]).await
+        self.store.change_registrations(&[], &[leaving]).await?;
+        self.backlog.told.forget(leaving);
+        Ok(())
     }
 
     /// Notes what an authorization server would not have; what it was to replace stays as it was.
@@ -247,7 +259,7 @@ impl Gateway {
     /// Tells the authorization server of the latest description; an error: it has not heard of it yet.
     pub(super) async fn push(&self, registered: &Registered) -> Result<(), ProtectionError> {
         let peer = self.peer(&registered.issuer).await?;
-        let resource_id = self.asking(&registered.issuer, self.tell_anew(&peer, registered)).await?;
+        let resource_id = self.asking_for(&Destination::of(registered), self.tell_anew(&peer, registered)).await?;
         let registered = Registered { resource_id, stale: false, ..registered.clone() };
         self.store.change_registrations(&[registered], &[]).await
     }

@@ -46,6 +46,9 @@ pub(crate) struct Account {
 pub(crate) struct Link {
     pub(crate) access_token: String,
     pub(crate) expires: Timestamp,
+    /// From when on another is got; older stores do not say.
+    #[serde(default)]
+    pub(crate) renew: Option<Timestamp>,
     pub(crate) refresh_token: Option<String>,
     #[serde(default)]
     pub(crate) state: LinkState,
@@ -56,6 +59,13 @@ pub(crate) struct Link {
     /// Hers for whatever does not say otherwise.
     #[serde(default)]
     pub(crate) preferred: bool,
+}
+
+impl Link {
+    /// From when on its PAT is not used any more without a try to get another.
+    pub(crate) fn renewed_at(&self) -> Timestamp {
+        self.renew.unwrap_or(self.expires.plus(-60))
+    }
 }
 
 /// A link that has begun.
@@ -198,21 +208,20 @@ impl Store {
         self.write(Operation::Put { table: &LINK, row: vec![owner.into(), issuer.into(), body.into()] }).await
     }
 
-    /// A link that her folder is to be walked through for; together, so that a crash forgets neither.
-    pub(crate) async fn put_link_to_enrol(
+    /// Links that change together; with a mark, her folder is to be walked through for them, and a crash forgets neither.
+    pub(crate) async fn change_links(
         &self,
         owner: &str,
-        issuer: &str,
-        link: &Link,
-        mark: &str,
+        links: &[(String, Link)],
+        mark: Option<&str>,
     ) -> Result<(), ProtectionError> {
-        let body = serde_json::to_vec(link).map_err(unavailable)?;
-        let link = Operation::Put { table: &LINK, row: vec![owner.into(), issuer.into(), body.into()] };
-        self.write_all(vec![link, Operation::Put { table: &UNWALKED, row: vec![owner.into(), mark.into()] }]).await
-    }
-
-    pub(crate) async fn put_unwalked(&self, owner: &str, mark: &str) -> Result<(), ProtectionError> {
-        self.write(Operation::Put { table: &UNWALKED, row: vec![owner.into(), mark.into()] }).await
+        let mut operations = Vec::new();
+        for (issuer, link) in links {
+            let body = serde_json::to_vec(link).map_err(unavailable)?;
+            operations.push(Operation::Put { table: &LINK, row: vec![owner.into(), issuer.as_str().into(), body.into()] });
+        }
+        operations.extend(mark.map(|mark| Operation::Put { table: &UNWALKED, row: vec![owner.into(), mark.into()] }));
+        self.write_all(operations).await
     }
 
     /// The mark of an owner whose folder is to be walked through.

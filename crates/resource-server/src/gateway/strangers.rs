@@ -67,7 +67,7 @@ impl Strangers {
     }
 
     /// Until it is over.
-    fn seconds_left(&self, now: Instant) -> u64 {
+    pub(super) fn seconds_left(&self, now: Instant) -> u64 {
         let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
         HOUR.saturating_sub(begun.map_or(Duration::ZERO, |begun| now.duration_since(begun))).as_secs()
     }

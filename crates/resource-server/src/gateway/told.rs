@@ -8,14 +8,20 @@ use super::store::Registered;
 use crate::protection::ProtectionError;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use types::{OwnResourceId, ResourceId, ScopeSet};
 
 /// Descriptions that are read at one time.
 const READ_AT_ONCE: usize = 8;
-/// How long a server may take to say what is there: one that makes things up without end keeps no place for ever.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a server may take to say what is there: one that makes things up without end keeps no place for ever. What was
+/// read by then is not read again.
+const LISTING_TIME: Duration = Duration::from_secs(120);
+/// How long a call waits for that, and the background.
+pub(super) const PATIENCE: Duration = Duration::from_secs(6);
+pub(super) const PATIENCE_IN_BACKGROUND: Duration = Duration::from_secs(130);
+/// How long it is not tried again after a failure.
+const RESTED: Duration = Duration::from_secs(10);
 
 /// An owner at an authorization server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +31,11 @@ pub(super) struct Destination {
 }
 
 impl Destination {
+    /// As one text; URLs have no spaces in them.
+    pub(super) fn key(&self) -> String {
+        format!("{} {}", self.issuer, self.owner)
+    }
+
     pub(super) fn of(registered: &Registered) -> Self {
         Self { owner: registered.owner.clone(), issuer: registered.issuer.clone() }
     }
@@ -32,17 +43,40 @@ impl Destination {
 
 /// Something that is registered there, and is none of ours yet.
 struct Stray {
-    id: ResourceId,
+    own_id: OwnResourceId,
     scopes: ScopeSet,
 }
 
-/// What is registered there and none of ours, by own id.
+/// What is registered there and none of ours.
+#[derive(Default)]
 struct Listing {
-    begun: Instant,
-    strays: HashMap<OwnResourceId, Vec<Stray>>,
+    /// What was read of each; none: it is nothing of this gateway's.
+    read: HashMap<ResourceId, Option<Stray>>,
+    /// By own id, once all of it is read.
+    strays: HashMap<OwnResourceId, Vec<ResourceId>>,
+    /// When the look began that saw all of it.
+    seen: Option<Instant>,
+    /// When the last one failed.
+    failed: Option<Instant>,
 }
 
-type Cell = Arc<tokio::sync::Mutex<Option<Listing>>>;
+impl Listing {
+    fn has_just_failed(&self) -> bool {
+        self.failed.is_some_and(|failed| failed.elapsed() < RESTED)
+    }
+
+    /// Takes one of this own id and scopes out that is none of ours.
+    fn take(&mut self, own_id: &OwnResourceId, scopes: &ScopeSet, ours: &[Registered]) -> Option<ResourceId> {
+        let Self { read, strays, .. } = self;
+        let strays = strays.get_mut(own_id)?;
+        strays.retain(|id| !ours.iter().any(|one| one.resource_id.as_ref() == Some(id)));
+        let fits = |id: &ResourceId| read.get(id).and_then(Option::as_ref).is_some_and(|stray| stray.scopes == *scopes);
+        let at = strays.iter().position(fits)?;
+        Some(strays.swap_remove(at))
+    }
+}
+
+type Cell = Arc<tokio::sync::Mutex<Listing>>;
 
 /// What may have been told, and what was found of it.
 #[derive(Default)]
@@ -55,6 +89,17 @@ pub(super) struct Told {
 impl Told {
     fn last_unknown(&self, key: &(Destination, OwnResourceId)) -> Option<Instant> {
         self.unknown.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
+    }
+
+    /// Whether it may have been heard, for all that is known.
+    pub(super) fn is_unknown(&self, registered: &Registered) -> bool {
+        self.last_unknown(&(Destination::of(registered), registered.own_id.clone())).is_some()
+    }
+
+    /// It is not on its way any more, and not there.
+    pub(super) fn forget(&self, registered: &Registered) {
+        let key = (Destination::of(registered), registered.own_id.clone());
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
     fn cell(&self, destination: &Destination) -> Cell {
@@ -98,35 +143,40 @@ impl Drop for Telling<'_> {
 
 impl Gateway {
     /// A registration there with this resource's own id and scopes that none of ours is. It is looked for where this
-    /// process does not know what came of the last attempt, and with `is_resumed`, where another may have begun.
+    /// process does not know what came of the last attempt, and with `resumed`, where another may have begun: that is how
+    /// long is waited for it.
     pub(super) async fn find_there(
         &self,
         peer: &Arc<Peer>,
         pending: &Registered,
-        is_resumed: bool,
+        resumed: Option<Duration>,
     ) -> Result<Option<ResourceId>, ProtectionError> {
         let key = (Destination::of(pending), pending.own_id.clone());
         let last = self.backlog.told.last_unknown(&key);
-        if !is_resumed && last.is_none() {
+        if resumed.is_none() && last.is_none() {
             return Ok(None);
         }
+        self.check_rest(peer.issuer())?;
+        self.check_rest(&key.0.key())?;
         let cell = self.backlog.told.cell(&key.0);
-        let mut listing = cell.lock().await;
-        let is_good = |listing: &Listing| last.is_none_or(|last| last < listing.begun);
-        if !listing.as_ref().is_some_and(is_good) {
-            let listed = tokio::time::timeout(PATIENCE, self.list_strays(peer, &pending.owner)).await;
-            *listing = Some(listed.unwrap_or(Err(ProtectionError::Unreachable))?);
+        let patience = resumed.unwrap_or(PATIENCE);
+        let away = |_| ProtectionError::Unreachable;
+        let mut listing = tokio::time::timeout(patience, cell.clone().lock_owned()).await.map_err(away)?;
+        let is_good = |listing: &Listing| listing.seen.is_some_and(|seen| last.is_none_or(|last| last < seen));
+        if !is_good(&listing) {
+            if listing.has_just_failed() {
+                return Err(ProtectionError::Unreachable);
+            }
+            // whoever waits for it no more leaves it to the next
+            let looking = tokio::spawn(look(self.myself.clone(), peer.clone(), pending.owner.clone(), listing));
+            listing =
+                tokio::time::timeout(patience, looking).await.map_err(away)?.map_err(|_| ProtectionError::Unreachable)??;
         }
-        let strays = listing.as_mut().and_then(|listing| listing.strays.get_mut(&pending.own_id));
-        let Some(strays) = strays else { return Ok(None) };
         let ours = self.store.registrations(&pending.owner, &pending.own_id)?;
-        strays.retain(|stray| !ours.iter().any(|one| one.resource_id.as_ref() == Some(&stray.id)));
-        let wanted = self.scopes_of(pending);
-        let at = strays.iter().position(|stray| stray.scopes == wanted);
-        Ok(at.map(|at| strays.swap_remove(at).id))
+        Ok(listing.take(&pending.own_id, &self.scopes_of(pending), &ours))
     }
 
-    async fn list_strays(&self, peer: &Arc<Peer>, owner: &str) -> Result<Listing, ProtectionError> {
+    async fn list_strays(&self, peer: &Arc<Peer>, owner: &str, listing: &mut Listing) -> Result<(), ProtectionError> {
         let begun = Instant::now();
         let list = |pat: String| async move { peer.protection.list(&pat).await }.boxed();
         let there = self.with_pat(owner, peer.issuer(), list).await?;
@@ -134,16 +184,21 @@ impl Gateway {
             true => HashSet::new(),
             false => self.store.list_registrations(owner)?.into_iter().filter_map(|one| one.resource_id).collect(),
         };
-        let unknown = there.into_iter().filter(|id| !ours.contains(id));
-        let reads = futures_util::stream::iter(unknown).map(|id| self.read_stray(peer, owner, id)).buffer_unordered(READ_AT_ONCE);
-        let mut strays: HashMap<OwnResourceId, Vec<Stray>> = HashMap::new();
+        let strays: Vec<ResourceId> = there.into_iter().filter(|id| !ours.contains(id)).collect();
+        let unread: Vec<ResourceId> = strays.iter().filter(|id| !listing.read.contains_key(*id)).cloned().collect();
+        let reads = futures_util::stream::iter(unread).map(|id| self.read_stray(peer, owner, id)).buffer_unordered(READ_AT_ONCE);
         let mut reads = std::pin::pin!(reads);
-        while let Some(read) = reads.try_next().await? {
-            if let Some((own_id, stray)) = read {
-                strays.entry(own_id).or_default().push(stray);
+        while let Some((id, stray)) = reads.try_next().await? {
+            listing.read.insert(id, stray);
+        }
+        listing.strays.clear();
+        for id in strays {
+            if let Some(own_id) = listing.read.get(&id).and_then(Option::as_ref).map(|stray| stray.own_id.clone()) {
+                listing.strays.entry(own_id).or_default().push(id);
             }
         }
-        Ok(Listing { begun, strays })
+        listing.seen = Some(begun);
+        Ok(())
     }
 
     async fn read_stray(
@@ -151,17 +206,33 @@ impl Gateway {
         peer: &Arc<Peer>,
         owner: &str,
         id: ResourceId,
-    ) -> Result<Option<(OwnResourceId, Stray)>, ProtectionError> {
+    ) -> Result<(ResourceId, Option<Stray>), ProtectionError> {
         let one = &id;
         let read = |pat: String| async move { peer.protection.read(&pat, one).await }.boxed();
         match self.with_pat(owner, peer.issuer(), read).await {
             Ok(description) => {
                 let scopes = description.resource_scopes;
-                Ok(description.own_id.map(|own_id| (own_id, Stray { id, scopes })))
+                Ok((id, description.own_id.map(|own_id| Stray { own_id, scopes })))
             }
             // it is gone again, or makes no sense: then it is none of ours
-            Err(ProtectionError::Refused(_)) => Ok(None),
+            Err(ProtectionError::Refused(_)) => Ok((id, None)),
             Err(error) => Err(error),
         }
     }
+}
+
+type HeldListing = tokio::sync::OwnedMutexGuard<Listing>;
+
+/// Lists and reads what is there, and keeps it.
+async fn look(
+    gateway: Weak<Gateway>,
+    peer: Arc<Peer>,
+    owner: String,
+    mut listing: HeldListing,
+) -> Result<HeldListing, ProtectionError> {
+    let gateway = gateway.upgrade().ok_or(ProtectionError::Unreachable)?;
+    let listed = tokio::time::timeout(LISTING_TIME, gateway.list_strays(&peer, &owner, &mut listing)).await;
+    let listed = listed.unwrap_or(Err(ProtectionError::Unreachable));
+    listing.failed = listed.is_err().then(Instant::now);
+    listed.map(|()| listing)
 }

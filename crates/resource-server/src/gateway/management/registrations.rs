@@ -2,6 +2,7 @@
 
 use super::{Answer, BASE, busy, done, invalid, not_done, not_found, refuse, unavailable, unreadable};
 use crate::gateway::store::{LinkState, Opinion, Registered, Standing};
+use crate::gateway::told::PATIENCE;
 use crate::gateway::{Gateway, Trust};
 use crate::protection::ProtectionError;
 use axum::Json;
@@ -85,26 +86,17 @@ impl Gateway {
         let found = pending.clone();
         let pending = Registered { found_at: None, ..pending };
         self.store.change_registrations(std::slice::from_ref(&pending), &failed).await.map_err(|_| unavailable())?;
-        let registered = match self.carried_out(pending, is_resumed).await {
-            Ok(registered) => registered,
-            Err(answer) => {
-                // her order is not on its way any more; what the gateway found by itself is, as it was before
-                let left = self.store.registrations(owner, own_id).map_err(unreadable)?;
-                if is_resumed && !left.iter().any(|one| one.id == found.id) {
-                    self.store.change_registrations(&[found], &[]).await.map_err(|_| unavailable())?;
-                }
-                return Err(answer);
-            }
-        };
+        let registered = self.carried_out(pending, is_resumed.then_some(found)).await?;
         let shown = self.shown(&registered);
         let id: String = form_urlencoded::byte_serialize(own_id.as_str().as_bytes()).collect();
         let location = format!("{}{BASE}/my-resources/{id}/registrations/{}", self.settings.resource, shown.id);
         Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(shown)).into_response())
     }
 
-    /// Carries out what was written down; where that cannot be done, nothing is left on its way.
-    async fn carried_out(&self, pending: Registered, is_resumed: bool) -> Result<Registered, Response> {
-        match self.carry_out(pending.clone(), is_resumed).await {
+    /// Carries out what was written down; where that cannot be done, nothing of her order is left on its way. What the
+    /// gateway had found by itself goes on as it was before.
+    async fn carried_out(&self, pending: Registered, found: Option<Registered>) -> Result<Registered, Response> {
+        match self.carry_out(pending.clone(), found.as_ref().map(|_| PATIENCE)).await {
             Ok(registered) => Ok(registered),
             Err(ProtectionError::Refused(why)) => {
                 let answer = not_done(&pending.issuer, &ProtectionError::Refused(why.clone()));
@@ -115,7 +107,10 @@ impl Gateway {
             Err(ProtectionError::Store) => Err(unavailable()),
             Err(error) => {
                 let answer = not_done(&pending.issuer, &error);
-                self.undo(&pending).await;
+                match found {
+                    Some(found) => self.store.change_registrations(&[found], &[]).await.map_err(|_| unavailable())?,
+                    None => self.undo(&pending).await,
+                }
                 Err(answer)
             }
         }
@@ -125,8 +120,13 @@ impl Gateway {
         // what cannot be read stays on its way
         let Ok(all) = self.store.registrations(&pending.owner, &pending.own_id) else { return };
         let old = all.iter().find(|one| Some(&one.id) == pending.replaces.as_ref() && one.standing == Standing::Moving);
-        let back: Vec<_> = old.map(|old| Registered { standing: Standing::Active, ..old.clone() }).into_iter().collect();
-        if let Err(error) = self.store.change_registrations(&back, &[pending]).await {
+        let mut together: Vec<_> = old.map(|old| Registered { standing: Standing::Active, ..old.clone() }).into_iter().collect();
+        // where nobody knows whether it was heard, it is looked for there and taken back
+        let may_be_there = self.backlog.told.is_unknown(pending);
+        let leaving = Registered { standing: Standing::Leaving, replaces: None, ..pending.clone() };
+        together.extend(may_be_there.then_some(leaving));
+        let gone: &[&Registered] = if may_be_there { &[] } else { &[pending] };
+        if let Err(error) = self.store.change_registrations(&together, gone).await {
             tracing::warn!(%error, "what was begun could not be taken back: it goes on later");
         }
     }
@@ -150,7 +150,7 @@ impl Gateway {
         let moving = Registered { standing: Standing::Moving, ..old.clone() };
         let together = if old.standing == Standing::Failed { vec![pending.clone()] } else { vec![pending.clone(), moving] };
         self.store.change_registrations(&together, &[]).await.map_err(|_| unavailable())?;
-        let registered = self.carried_out(pending, false).await?;
+        let registered = self.carried_out(pending, None).await?;
         Ok(Json(self.moved(&old, &registered)).into_response())
     }
 

@@ -2,11 +2,12 @@
 
 use super::{Answer, invalid, not_done, not_found, read, refuse, unavailable, unreadable, wrong_method};
 use crate::gateway::store::{Account, Link, LinkState};
+use crate::gateway::told::Destination;
 use crate::gateway::{Gateway, Trust};
 use crate::protection::ProtectionError;
 use axum::Json;
 use axum::body::Body;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 use types::available_resource::{ChosenAccount, ChosenServer, PatState, ServerConfirmation, ServerRequest, ToAuthorize};
@@ -84,18 +85,11 @@ impl Gateway {
             true => ServerConfirmation::default(),
             false => types::json::parse(&bytes).map_err(|error| invalid(&error.to_string()))?,
         };
-        let turn = self.link_turn(owner, issuer).await;
-        let held = turn.lock().await;
-        let link = self.store.find_link(owner, issuer).map_err(unreadable)?.ok_or_else(not_found)?;
-        if link.state == LinkState::Withdrawn {
-            return Err(refuse(StatusCode::CONFLICT, "withdrawn", "you withdrew this resource server there: link it again"));
-        }
-        let preferred = wanted.default.unwrap_or(link.preferred);
-        let link = Link { state: LinkState::Active, preferred, ..(*link).clone() };
-        self.store.put_link(owner, issuer, &link).await.map_err(|_| unavailable())?;
-        drop(held);
-        if preferred {
-            self.prefer_none_but(owner, issuer).await.map_err(|_| unavailable())?;
+        let was_pending = self.change_links(owner, issuer, wanted.default).await?;
+        if was_pending {
+            let destination = Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
+            self.expect_news(&destination);
+            self.enrol(owner);
         }
         let found = self.chosen_servers(owner).map_err(unreadable)?.into_iter().find(|server| server.issuer == issuer);
         found.map(|server| Json(server).into_response()).ok_or_else(not_found)
@@ -103,15 +97,33 @@ impl Gateway {
 }
 
 impl Gateway {
-    async fn prefer_none_but(&self, owner: &str, issuer: &str) -> Result<(), ProtectionError> {
-        for (other, _) in self.store.list_links(owner)?.into_iter().filter(|(other, link)| other != issuer && link.preferred) {
-            let turn = self.link_turn(owner, &other).await;
-            let _held = turn.lock().await;
-            if let Some(link) = self.store.find_link(owner, &other)? {
-                self.store.put_link(owner, &other, &Link { preferred: false, ..(*link).clone() }).await?;
-            }
+    /// Whether it waited for her word. Her links change together, so that one of them is the usual one, whatever happens.
+    async fn change_links(&self, owner: &str, issuer: &str, default: Option<bool>) -> Result<bool, Response> {
+        // in one order, so that of two who change them neither waits for the other
+        let mut issuers: Vec<String> = self.store.list_links(owner).map_err(unreadable)?.into_iter().map(|(of, _)| of).collect();
+        issuers.sort();
+        let mut held = Vec::new();
+        for of in &issuers {
+            held.push(self.link_turn(owner, of).await.lock_owned().await);
         }
-        Ok(())
+        let links = self.store.list_links(owner).map_err(unreadable)?;
+        let link =
+            links.iter().find(|(of, _)| of == issuer && issuers.contains(of)).map(|(_, link)| link).ok_or_else(not_found)?;
+        if link.state == LinkState::Withdrawn {
+            return Err(refuse(StatusCode::CONFLICT, "withdrawn", "you withdrew this resource server there: link it again"));
+        }
+        let (was_pending, preferred) = (link.state == LinkState::Pending, default.unwrap_or(link.preferred));
+        let changed = links.iter().filter_map(|(of, link)| match of == issuer {
+            true => Some((of.clone(), Link { state: LinkState::Active, preferred, ..link.clone() })),
+            false if preferred && link.preferred && issuers.contains(of) => {
+                Some((of.clone(), Link { preferred: false, ..link.clone() }))
+            }
+            false => None,
+        });
+        let mark = was_pending.then(|| self.new_mark());
+        let changed: Vec<(String, Link)> = changed.collect();
+        self.store.change_links(owner, &changed, mark.as_deref()).await.map_err(|_| unavailable())?;
+        Ok(was_pending)
     }
 }
 

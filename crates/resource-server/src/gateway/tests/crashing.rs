@@ -25,7 +25,7 @@ async fn threat_46_c08_after_a_crash_each_is_registered_once_and_the_server_is_l
         (done.standing, done.resource_id) = (Standing::Active, Some(format!("r{}", n + 1).as_str().into()));
     }
     gateway.store.change_registrations(&pending, &[]).await.unwrap();
-    gateway.store.put_unwalked("alice", "mark").await.unwrap();
+    gateway.store.change_links("alice", &[], Some("mark")).await.unwrap();
     gateway.tend().await;
     world.until_registered("alice", 600).await;
     world.assert_each_once(600);
@@ -68,4 +68,60 @@ async fn threat_46_c08_lost_answers_register_nothing_twice() {
     world.gateway.tend().await;
     world.until_registered("alice", 60).await;
     world.assert_each_once(60);
+}
+
+/// The authorization server registers, and its answer does not come; the files go meanwhile.
+#[tokio::test]
+async fn threat_46_c08_what_was_told_and_is_gone_is_taken_back_there() {
+    let world = folder_of(Store::in_memory(), 6).await;
+    world.asked.hears_all.store(true, Ordering::SeqCst);
+    world.asked.answer_after(0, 500);
+    world.link_and_enrol("alice").await;
+    let waits = || !world.gateway.backlog.runs(&destination(&world)) && world.registered().len() >= 6;
+    world.until("the run has halted", waits).await;
+    for name in super::enrolling::names(6) {
+        std::fs::remove_file(world.folder.join(name)).unwrap();
+    }
+    world.asked.answer_well();
+    world.gateway.expect_news(&destination(&world));
+    world.gateway.tend().await;
+    world.until("nothing is left", || world.gateway.store.list_registrations("alice").unwrap().is_empty()).await;
+    assert_eq!((world.asked.deleted.lock().unwrap().len(), world.registered().len()), (6, 6));
+}
+
+/// A crash while they were told: nobody knows by then what was heard.
+#[tokio::test]
+async fn threat_46_c08_after_a_crash_what_is_gone_is_looked_for_there() {
+    let world = folder_of(Store::in_memory(), 2).await;
+    world.link().await;
+    world.asked.registered.lock().unwrap().push("/gone.jpg".into());
+    let pending = |own_id: &str| store::Registered {
+        found_at: Some(own_id.to_owned()),
+        ..world.gateway.pending("alice", &own_id.into(), &world.issuer, None)
+    };
+    let all = [pending("/gone.jpg"), pending("/never-told.jpg"), pending("/00001.jpg")];
+    world.gateway.store.change_registrations(&all, &[]).await.unwrap();
+    world.gateway.tend().await;
+    world.until("one is left", || world.count("alice", Standing::Active) == 1).await;
+    world.until("the others are gone", || world.gateway.store.list_registrations("alice").unwrap().len() == 1).await;
+    assert_eq!(*world.asked.deleted.lock().unwrap(), ["r1"]);
+    assert_eq!(world.asked.listed.load(Ordering::SeqCst), 1, "one look is for all of them");
+}
+
+/// An owner's order that nobody knows the end of is no more on its way, and is taken back where it arrived.
+#[tokio::test]
+async fn threat_46_c08_an_order_whose_answer_was_lost_is_taken_back_there() {
+    let world = folder_of(Store::in_memory(), 1).await;
+    world.link().await;
+    world.asked.hears_all.store(true, Ordering::SeqCst);
+    world.asked.answer_after(0, 500);
+    let wanted = serde_json::json!({"authorization_server": world.issuer}).to_string();
+    let call = Request::post("/x").body(()).unwrap().into_parts().0;
+    let path = "my-resources/%2F00000.jpg/registrations";
+    let refused = world.gateway.managed("alice", &call, axum::body::Body::from(wanted), path).await.unwrap_err();
+    assert_eq!((refused.status().as_u16(), world.count("alice", Standing::Pending)), (502, 0));
+    world.asked.answer_well();
+    world.gateway.tend().await;
+    world.until("it is taken back", || world.gateway.store.list_registrations("alice").unwrap().is_empty()).await;
+    assert_eq!(*world.asked.deleted.lock().unwrap(), ["r1"]);
 }

@@ -23,7 +23,7 @@ fn call(method: &str, query: &str) -> Parts {
     request.into_parts().0
 }
 
-async fn manage(world: &World, method: &str, path: &str) -> (u16, serde_json::Value) {
+pub(super) async fn manage(world: &World, method: &str, path: &str) -> (u16, serde_json::Value) {
     let (path, query) = path.split_once('?').map_or((path, String::new()), |(path, query)| (path, format!("?{query}")));
     let answer =
         world.gateway.managed("alice", &call(method, &query), Body::empty(), path).await.unwrap_or_else(|refusal| refusal);
@@ -226,4 +226,124 @@ async fn threat_46_c08_calls_do_not_repeat_what_was_refused() {
     assert!(world.registered().len() <= 2, "{:?}", world.registered());
     assert_eq!(world.status("/00001.jpg", None).await, 403);
     assert_eq!(world.registered().last().map(String::as_str), Some("/00001.jpg"), "another is tried");
+}
+
+/// A pipe, a socket or a link is no thing of hers: it is registered nowhere, and looked at once.
+#[tokio::test]
+async fn threat_46_c08_what_is_no_file_is_not_there() {
+    let world = folder_of(Store::in_memory(), 2).await;
+    let _listening = std::os::unix::net::UnixListener::bind(world.folder.join("app.sock")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", world.folder.join("passwd")).unwrap();
+    assert_eq!(world.link_and_enrol("alice").await.registered, 2);
+    let listed = manage(&world, "GET", "my-resources").await.1;
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    world.gateway.tend().await;
+    world.until("nothing is to be done", || !world.gateway.backlog.is_unfinished(&destination(&world))).await;
+    assert!(world.gateway.store.find_unwalked("alice").unwrap().is_none());
+    world.assert_each_once(2);
+}
+
+/// One thing of several files is registered as long as one of them is there.
+#[tokio::test]
+async fn threat_46_c08_another_file_stands_for_the_same_thing() {
+    let world = folder_of(Store::in_memory(), 0).await;
+    std::fs::create_dir(world.folder.join("holiday")).unwrap();
+    for name in ["a.jpg", "b.jpg"] {
+        std::fs::write(world.folder.join("holiday").join(name), "x").unwrap();
+    }
+    world.gateway.replace_routes(vec![Route { resource: "/{album}".into(), ..route("/{album}/{photo}") }]);
+    world.asked.hang_but_for(Some(""));
+    world.link_and_enrol("alice").await;
+    world.until("it is written down", || world.count("alice", Standing::Pending) == 1).await;
+    let own_id = OwnResourceId::from("/holiday");
+    let found = world.gateway.store.registrations("alice", &own_id).unwrap()[0].clone();
+    std::fs::remove_file(world.folder.join(found.found_at.as_ref().unwrap().trim_start_matches('/'))).unwrap();
+    world.gateway.store.change_registrations(&[found], &[]).await.unwrap();
+    world.asked.hang_but_for(None);
+    world.until_registered("alice", 1).await;
+    world.assert_each_once(1);
+    assert!(world.asked.deleted.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn threat_46_c08_a_link_that_she_confirms_is_enrolled() {
+    let world = folder_of(Store::in_memory(), 5).await;
+    let now = world.gateway.client.clock.now();
+    let link = store::Link { access_token: "pat".into(), expires: now.plus(3_600), ..link::new_link(now) };
+    let links = [
+        (world.issuer.clone(), store::Link { state: store::LinkState::Pending, ..link.clone() }),
+        ("https://other.example".to_owned(), store::Link { preferred: true, ..link }),
+    ];
+    world.gateway.store.change_links("alice", &links, None).await.unwrap();
+    let path = format!("authorization-servers/{}", world.issuer.replace(':', "%3A").replace('/', "%2F"));
+    let call = call("PUT", "");
+    let wanted = serde_json::json!({"default": true}).to_string();
+    let answer = world.gateway.managed("alice", &call, Body::from(wanted), &path).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let all = world.gateway.store.list_links("alice").unwrap();
+    assert_eq!(all.iter().filter(|(_, link)| link.preferred).count(), 1, "one is the usual one");
+    world.until_registered("alice", 5).await;
+    world.assert_each_once(5);
+}
+
+/// RFC 6585 4: who says when to come again is asked then, for this owner; others are as they were.
+#[tokio::test]
+async fn threat_46_c08_calls_heed_when_a_server_says_to_come_again() {
+    let world = folder_of(Store::in_memory(), 20).await;
+    world.link().await;
+    world.asked.hears_all.store(true, Ordering::SeqCst);
+    world.asked.answer_after(0, 429);
+    for name in names(20) {
+        assert_eq!(world.status(&format!("/{name}"), None).await, 403);
+    }
+    assert_eq!(world.registered().len(), 1, "{:?}", world.registered());
+    let at = |owner: &str| told::Destination { owner: owner.into(), issuer: world.issuer.clone() };
+    let asked = async |owner: &str| world.gateway.asking_for(&at(owner), async { Ok(()) }).await;
+    assert!(asked("alice").await.is_err() && asked("bob").await.is_ok());
+    world.gateway.end_rest(&at("alice"));
+    assert!(asked("alice").await.is_ok());
+}
+
+/// A call to what is on its way waits for the list of what is there, and not for ever.
+#[tokio::test]
+async fn threat_46_c08_a_list_that_never_comes_keeps_no_call_waiting() {
+    let world = folder_of(Store::in_memory(), 10).await;
+    world.asked.listing_hangs.store(true, Ordering::SeqCst);
+    world.link_and_enrol("alice").await;
+    world.until("the list is asked for", || world.asked.listed.load(Ordering::SeqCst) == 1).await;
+    let begun = Instant::now();
+    let paths: Vec<String> = names(10).iter().map(|name| format!("/{name}")).collect();
+    let statuses = futures_util::future::join_all(paths.iter().map(|path| world.status(path, None))).await;
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    assert_eq!(statuses, [403; 10]);
+    assert_eq!(world.asked.listed.load(Ordering::SeqCst), 1, "one look is for all of them");
+}
+
+/// Of calls whose PAT is refused at one time, one gets another.
+#[tokio::test]
+async fn threat_46_a_pat_that_was_refused_is_renewed_once() {
+    let world = folder_of(Store::in_memory(), 1).await;
+    let now = world.gateway.client.clock.now();
+    let link = store::Link {
+        access_token: "refused".into(),
+        expires: now.plus(3_600),
+        refresh_token: Some("refresh".into()),
+        ..link::new_link(now)
+    };
+    world.gateway.store.put_link("alice", &world.issuer, &link).await.unwrap();
+    *world.asked.logged_in.lock().unwrap() = Some(serde_json::json!({}));
+    let all = (0..20).map(|_| world.gateway.renew_pat("alice", &world.issuer, "refused"));
+    let done = futures_util::future::join_all(all).await;
+    assert!(done.into_iter().all(|done| done == Ok(true)));
+    assert_eq!(world.asked.tokens.load(Ordering::SeqCst), 1);
+    let kept = world.gateway.store.find_link("alice", &world.issuer).unwrap().unwrap();
+    assert!(kept.access_token == "pat" && kept.refresh_token.as_deref() == Some("refresh"));
+    // a life of a minute or less is used, to its half
+    let tokens =
+        |life: i64| serde_json::from_value(serde_json::json!({"access_token": "p", "token_type": "b", "expires_in": life}));
+    for (life, renewed_after) in [(3_600, 3_540), (60, 30), (2, 1), (0, 0), (-5, 0), (i64::MAX, 366 * 86_400 - 60)] {
+        let kept = world.gateway.with_tokens(tokens(life).unwrap(), link::new_link(now));
+        let after = now.until(kept.renewed_at());
+        assert!((renewed_after..=renewed_after + 2).contains(&after), "{life}: {after}");
+    }
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::Path as PathOf;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use jose::{SystemClock, SystemRandomness};
+use jose::{Clock, SystemClock, SystemRandomness};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,6 +26,11 @@ pub(super) struct Asked {
     /// How often its token endpoint was asked, and its metadata were.
     pub(super) tokens: AtomicUsize,
     pub(super) found: AtomicUsize,
+    /// Who is logged in there: claims of the ID token that a code is traded for.
+    pub(super) logged_in: StdMutex<Option<Value>>,
+    pub(super) revoked: AtomicUsize,
+    /// Its list never comes.
+    pub(super) listing_hangs: AtomicBool,
     /// How often its list was asked for, and descriptions were.
     pub(super) listed: AtomicUsize,
     pub(super) read: AtomicUsize,
@@ -115,10 +120,23 @@ pub(super) async fn serve(router: Router) -> String {
 async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String {
     let own_url = Arc::new(std::sync::OnceLock::<String>::new());
     let url = own_url.clone();
-    let (tokens, found) = (asked.clone(), asked.clone());
+    let (tokens, found, revoked) = (asked.clone(), asked.clone(), asked.clone());
+    let (issuer, signing) = (own_url.clone(), key.clone());
     let token = move || {
         tokens.tokens.fetch_add(1, Ordering::SeqCst);
-        async { (StatusCode::BAD_REQUEST, axum::Json(json!({"error": "invalid_grant"}))) }
+        let claims = tokens.logged_in.lock().unwrap().clone();
+        let answer = claims.map(|mut claims| {
+            (claims["iss"], claims["aud"]) = (json!(issuer.get().unwrap()), json!("photos"));
+            claims["exp"] = json!(SystemClock.now().0 + 60);
+            let id_token = signing.sign("JWT", &claims).unwrap();
+            json!({"access_token": "pat", "token_type": "Bearer", "expires_in": 3_600, "id_token": id_token})
+        });
+        let refused = (StatusCode::BAD_REQUEST, axum::Json(json!({"error": "invalid_grant"})));
+        async { answer.map_or(refused, |answer| (StatusCode::OK, axum::Json(answer))) }
+    };
+    let revoke = move || {
+        revoked.revoked.fetch_add(1, Ordering::SeqCst);
+        async { StatusCode::OK }
     };
     let metadata = move || {
         found.found.fetch_add(1, Ordering::SeqCst);
@@ -126,6 +144,7 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
         let document = json!({"issuer": at(""), "token_endpoint": at("/token"), "jwks_uri": at("/jwks"),
             "authorization_endpoint": at("/authorize"), "permission_endpoint": at("/perm"),
             "pushed_authorization_request_endpoint": at("/par"), "introspection_endpoint": at("/introspect"),
+            "revocation_endpoint": at("/revoke"),
             "resource_registration_endpoint": at("/rreg"), "revocations_endpoint": at("/revocations")});
         async move { axum::Json(document) }
     };
@@ -157,7 +176,11 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
         let count = if lists_nothing { 0 } else { ids.registered.lock().unwrap().len() };
         let query = request.uri().query().unwrap_or_default().to_owned();
         let after = query.split_once("after=r").and_then(|(_, after)| after.parse().ok()).unwrap_or(0);
-        async move { axum::Json((after + 1..=count).take(1_000).map(|n| format!("r{n}")).collect::<Vec<_>>()) }
+        let ids = ids.clone();
+        async move {
+            wait_if(&ids.listing_hangs).await;
+            axum::Json((after + 1..=count).take(1_000).map(|n| format!("r{n}")).collect::<Vec<_>>())
+        }
     };
     let gone = asked.clone();
     let delete = move |PathOf(id): PathOf<String>| {
@@ -184,6 +207,7 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
         .route("/.well-known/uma2-configuration", get(metadata))
         .route("/jwks", get(jwks))
         .route("/token", axum::routing::post(token))
+        .route("/revoke", axum::routing::post(revoke))
         .route("/perm", axum::routing::post(ticket))
         .route("/rreg", get(list).post(register))
         .route("/rreg/{id}", get(one).delete(delete))
@@ -194,7 +218,7 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
     issuer
 }
 
-pub(super) fn route(path: &str) -> Route {
+pub(in crate::gateway) fn route(path: &str) -> Route {
     let scopes = [("GET".to_owned(), ScopeSet::parse("view").unwrap())].into();
     let (path, resource) = (path.to_owned(), path.to_owned());
     let owner = OwnerOf::Named("alice".into());

@@ -1,0 +1,106 @@
+//! The account with which somebody came back from an authorization server: whether it is the owner's, and what is kept of
+//! it. Called by `link/pages.rs`.
+//!
+//! Two people have to agree before an account there guards what an owner has here: whoever is logged in there, in the
+//! browser that came back, and the owner, who may be somebody else. Where this gateway knows by itself that they are one
+//! person, neither is asked.
+
+use super::super::Gateway;
+use super::super::store::{Account, Begun, Link, LinkState};
+use super::new_link;
+use super::waiting::Brought;
+use client::oauth::Authorized;
+use serde_json::Value;
+
+const UNKEPT: &str = "This cannot be kept right now. Try again.";
+
+/// What is to be said of a log-in that came back.
+pub(super) enum Came {
+    Kept(LinkState),
+    /// Whoever is at the browser is asked, by a form that has this name in it.
+    Asked {
+        name: String,
+        account: Account,
+    },
+}
+
+impl Gateway {
+    /// Keeps what a log-in brought, if it is hers; else asks first.
+    pub(super) async fn take(&self, begun: &Begun, authorized: Authorized) -> Result<Came, String> {
+        let issuer = begun.flow.issuer.as_str();
+        let text = |name: &str| authorized.account.get(name).and_then(Value::as_str);
+        let verified = authorized.account.get("email_verified").and_then(Value::as_bool) == Some(true);
+        let account =
+            Account { sub: text("sub").map(str::to_owned), email: text("email").filter(|_| verified).map(str::to_owned) };
+        let there = text(&self.settings.owner_claim).unwrap_or_default().to_owned();
+        let brought = Brought {
+            owner: begun.owner.clone(),
+            issuer: issuer.to_owned(),
+            is_owner: self.is_listed(issuer) && there == begun.owner,
+            account,
+            tokens: authorized.tokens,
+            state: begun.flow.state.clone(),
+            expires: begun.expires,
+        };
+        if !brought.is_short() {
+            return Err("The authorization server's answer is too long to be kept.".into());
+        }
+        if !brought.is_owner && !begun.chosen {
+            // the PAT is somebody else's: give it back
+            self.give_back(&brought).await?;
+            return Err(format!(
+                "You are logged in as `{there}`, but this is for `{}`. Log out there, and log in as the owner.",
+                begun.owner
+            ));
+        }
+        if self.is_same_person(&brought)? {
+            return self.keep_account(brought).await.map(Came::Kept);
+        }
+        let (name, account) = (jose::ambient::random_text::<16>(&*self.client.randomness), brought.account.clone());
+        match self.waiting.put(name.clone(), brought, self.client.clock.now()) {
+            true => Ok(Came::Asked { name, account }),
+            false => Err("Too many links wait for an answer. Try again in some minutes.".into()),
+        }
+    }
+
+    /// Takes the word of a server alone for nothing that it does not know: an account is hers by a server of the operator's,
+    /// or because she confirmed it before and it guards still.
+    fn is_same_person(&self, brought: &Brought) -> Result<bool, String> {
+        let links = self.store.list_links(&brought.owner).map_err(|_| UNKEPT.to_owned())?;
+        let is_same = |(issuer, link): &(String, Link)| {
+            let same_account = *issuer == brought.issuer && link.account.sub == brought.account.sub;
+            let same_address = self.is_listed(issuer) && link.account.email == brought.account.email;
+            link.state == LinkState::Active
+                && ((brought.account.sub.is_some() && same_account) || (brought.account.email.is_some() && same_address))
+        };
+        Ok(brought.is_owner || links.iter().any(is_same))
+    }
+
+    /// Keeps it: good at once where it is known to be hers, else until the owner has confirmed it.
+    pub(super) async fn keep_account(&self, brought: Brought) -> Result<LinkState, String> {
+        let Brought { owner, issuer, tokens, account, is_owner, .. } = brought;
+        let turn = self.link_turn(&owner, &issuer).await;
+        let _held = turn.lock().await;
+        let links = self.store.list_links(&owner).map_err(|_| UNKEPT.to_owned())?;
+        let known =
+            |link: &Link| link.state == LinkState::Active && link.account.email.is_some() && link.account.email == account.email;
+        let before = links.iter().find(|(of, _)| *of == issuer).map(|(_, link)| link);
+        let again = before.is_some_and(|link| {
+            link.state != LinkState::Pending && link.account.sub.is_some() && link.account.sub == account.sub
+        });
+        let hers = is_owner || again || links.iter().any(|(_, link)| known(link));
+        let state = if hers { LinkState::Active } else { LinkState::Pending };
+        // what belongs to another account there renews nothing of this one
+        let kept = before.cloned().unwrap_or_else(|| new_link(self.client.clock.now()));
+        let link = Link { state, account, refresh_token: kept.refresh_token.filter(|_| again), ..kept };
+        let kept = self.keep_new(&owner, &issuer, tokens, link).await;
+        kept.map(|()| state).map_err(|_| UNKEPT.to_owned())
+    }
+
+    /// Tells the authorization server that what it gave is not used (RFC 7009).
+    pub(super) async fn give_back(&self, brought: &Brought) -> Result<(), String> {
+        let peer = self.peer(&brought.issuer).await.map_err(|error| error.to_string())?;
+        let token = brought.tokens.refresh_token.as_deref().unwrap_or(&brought.tokens.access_token);
+        peer.protection.client.revoke(&peer.protection.metadata, token).await.map_err(|error| error.to_string())
+    }
+}

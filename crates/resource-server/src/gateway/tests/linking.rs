@@ -1,0 +1,146 @@
+//! Rows 38 and 42: a link that was begun by managing is a URL, and whoever opens it may be somebody else.
+
+use super::super::*;
+use super::enrolling::manage;
+use super::world::World;
+use axum::body::Body;
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use tower::ServiceExt;
+
+struct Answer {
+    status: u16,
+    cookie: String,
+    location: String,
+    html: String,
+}
+
+/// Somebody at a browser.
+async fn send(world: &World, request: Request) -> Answer {
+    let answer = world.gateway.clone().router().oneshot(request).await.unwrap();
+    let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let (status, location) = (answer.status().as_u16(), text("location"));
+    let cookie = text("set-cookie").split(';').next().unwrap_or_default().to_owned();
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    Answer { status, cookie, location, html: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+async fn get(world: &World, url: &str, cookie: &str) -> Answer {
+    send(world, Request::get(url).header("cookie", cookie).body(Body::empty()).unwrap()).await
+}
+
+async fn post(world: &World, cookie: &str, form: &str, more: &[(&str, &str)]) -> Answer {
+    let mut request = Request::post("/.wayleave/link").header("cookie", cookie);
+    for (name, value) in more {
+        request = request.header(*name, *value);
+    }
+    send(world, request.body(Body::from(form.to_owned())).unwrap()).await
+}
+
+/// Alice begins by managing; where to go.
+async fn begun(world: &World) -> String {
+    let wanted = json!({"issuer": world.issuer});
+    let call = Request::post("/x").body(()).unwrap().into_parts().0;
+    let answer = world.gateway.managed("alice", &call, Body::from(wanted.to_string()), "authorization-servers").await;
+    let body = axum::body::to_bytes(answer.unwrap().into_body(), usize::MAX).await.unwrap();
+    let to: Value = serde_json::from_slice(&body).unwrap();
+    to["authorize_uri"].as_str().unwrap().strip_prefix(super::world::RESOURCE).unwrap().to_owned()
+}
+
+/// Somebody who is logged in as this there opens it, and comes back: the answer, and the browser's cookie.
+async fn opened(world: &World, url: &str, claims: Value) -> (Answer, String) {
+    let sent = get(world, url, "").await;
+    assert_eq!(sent.status, 303, "{}", sent.html);
+    let query: HashMap<String, String> = url::Url::parse(&sent.location).unwrap().query_pairs().into_owned().collect();
+    let mut claims = claims;
+    claims["nonce"] = json!(query["nonce"]);
+    *world.asked.logged_in.lock().unwrap() = Some(claims);
+    let back = format!("/.wayleave/callback?state={}&code=c", query["state"]);
+    assert_eq!(get(world, &back, "").await.status, 400, "another browser");
+    (get(world, &back, &sent.cookie).await, sent.cookie)
+}
+
+fn name_in(page: &Answer) -> String {
+    let rest = page.html.split_once("name=\"waiting\" value=\"").expect(&page.html).1;
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn bob() -> Value {
+    json!({"sub": "bobs-sub", "email": "bob@secret.example", "email_verified": true})
+}
+
+#[tokio::test]
+async fn threat_42_s10_a_link_that_was_sent_to_somebody_links_nobody_unasked() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let (page, cookie) = opened(&world, &begun(&world).await, bob()).await;
+    for told in ["Link this account?", "<strong>alice</strong>", "bob@secret.example", "<strong>Photos</strong>"] {
+        assert!(page.status == 200 && page.html.contains(told), "{told}: {}", page.html);
+    }
+    let confirm = format!("authorization-servers/{}", world.issuer.replace(':', "%3A").replace('/', "%2F"));
+    let unknown = async || {
+        let (_, all) = manage(&world, "GET", "authorization-servers").await;
+        assert!(all[0]["pat"] == "none" && all[0].get("account").is_none(), "{all}");
+        assert_eq!(manage(&world, "PUT", &confirm).await.0, 404, "there is nothing that she could confirm");
+    };
+    unknown().await;
+    let form = format!("waiting={}&decision=link", name_in(&page));
+    let other = get(&world, &begun(&world).await, "").await.cookie;
+    let wrong: [(&str, &str, &[(&str, &str)]); 7] = [
+        ("", &form, &[]),
+        ("__Host-wl_link=x", &form, &[]),
+        (&other, &form, &[]),
+        (&cookie, "waiting=x&decision=link", &[]),
+        (&cookie, &form, &[("origin", "https://evil.example")]),
+        (&cookie, &form, &[("origin", "null")]),
+        (&cookie, &form, &[("sec-fetch-site", "cross-site")]),
+    ];
+    for (cookie, form, more) in wrong {
+        assert_eq!(post(&world, cookie, form, more).await.status, 400, "{cookie} {form} {more:?}");
+    }
+    assert_eq!(post(&world, &format!("{cookie}; {cookie}"), &form, &[]).await.status, 400, "it came twice");
+    unknown().await;
+    let refused = post(&world, &cookie, &form.replace("=link", "=refuse"), &[]).await;
+    assert!(refused.status == 200 && refused.html.contains("Nothing was linked"), "{}", refused.html);
+    assert_eq!(world.asked.revoked.load(Ordering::SeqCst), 1, "what it gave is given back");
+    assert_eq!(post(&world, &cookie, &form, &[]).await.status, 400, "once");
+    unknown().await;
+}
+
+#[tokio::test]
+async fn threat_42_s10_who_agrees_is_linked_when_the_owner_agrees_too() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let (page, cookie) = opened(&world, &begun(&world).await, bob()).await;
+    let form = format!("waiting={}&decision=link", name_in(&page));
+    let own = [("origin", "https://photos.example"), ("sec-fetch-site", "same-origin")];
+    let done = post(&world, &cookie, &form, &own).await;
+    assert!(done.html.contains("Almost linked") && done.cookie.ends_with("wl_link="), "{}", done.html);
+    let (_, all) = manage(&world, "GET", "authorization-servers").await;
+    assert!(all[0]["pat"] == "pending" && all[0]["account"]["email"] == "bob@secret.example", "{all}");
+    let confirm = format!("authorization-servers/{}", world.issuer.replace(':', "%3A").replace('/', "%2F"));
+    assert_eq!(manage(&world, "PUT", &confirm).await.1["pat"], "active");
+    // what she confirmed and guards is not asked about again; another account is
+    let (again, _) = opened(&world, &begun(&world).await, bob()).await;
+    assert!(again.html.contains("<h1>Linked"), "{}", again.html);
+    let (other, _) = opened(&world, &begun(&world).await, json!({"sub": "eves-sub"})).await;
+    assert!(other.html.contains("Link this account?") && other.html.contains("eves-sub"), "{}", other.html);
+    let nameless = opened(&world, &begun(&world).await, json!({})).await.0;
+    assert!(nameless.html.contains("an account without a name"), "{}", nameless.html);
+}
+
+#[tokio::test]
+async fn threat_42_s10_the_owner_herself_needs_no_word() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let hers = json!({"sub": "alice", "email": "alice@foo.example", "email_verified": true});
+    for url in [begun(&world).await, "/.wayleave/link?owner=alice".to_owned()] {
+        let (page, cookie) = opened(&world, &url, hers.clone()).await;
+        assert!(page.html.contains("<h1>Linked"), "{}", page.html);
+        assert!(page.cookie.ends_with("wl_link=") && cookie.starts_with("__Host-wl_link="), "{cookie} {}", page.cookie);
+    }
+    let (page, _) = opened(&world, "/.wayleave/link?owner=alice", bob()).await;
+    assert!(page.status == 400 && page.html.contains("this is for `alice`"), "{}", page.html);
+    let url = begun(&world).await;
+    for (method, status) in [("HEAD", 200), ("DELETE", 405), ("GET", 303), ("GET", 400)] {
+        let request = Request::builder().method(method).uri(&url).body(Body::empty()).unwrap();
+        assert_eq!(send(&world, request).await.status, status, "{method}: a look ahead uses nothing up");
+    }
+}

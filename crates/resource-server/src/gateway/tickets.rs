@@ -1,0 +1,137 @@
+//! Tickets for calls that cannot pass (protocol.md 2.1): at which authorization server, and for what is registered there.
+//! Called by `admission.rs`.
+
+use super::Gateway;
+use super::admission::Call;
+use super::peer::Peer;
+use super::store::Registered;
+use super::told::Destination;
+use crate::challenge::unauthorized;
+use crate::guard::Need;
+use crate::protection::ProtectionError;
+use axum::response::Response;
+use client::credential;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use types::challenge::UmaChallenge;
+use types::permission::ServerPermissionRequest;
+use types::{OwnResourceId, PermissionRequest, ResourceId};
+
+impl Gateway {
+    /// A challenge with a ticket.
+    pub(super) async fn challenge(self: &Arc<Self>, call: &Call<'_>) -> Result<Box<Response>, ProtectionError> {
+        let owner = call.wanted.owner.as_str();
+        let at = |issuer: &str| Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
+        let mut last = ProtectionError::Unauthorized;
+        if call.guarding.iter().all(Vec::is_empty)
+            && let Some(issuer) = self.preferred_server(owner)?.filter(|issuer| self.is_server_level(issuer))
+        {
+            let peer = self.peer(&issuer).await?;
+            let ticket = self.asking_for(&at(&issuer), self.server_ticket(&peer, owner, call.needs)).await?;
+            return Ok(self.challenge_of(issuer, ticket));
+        }
+        for issuer in self.issuers_for_tickets(call)? {
+            let chosen: Option<Vec<&Registered>> =
+                call.needs.iter().zip(&call.guarding).map(|(need, all)| narrowest(need, all, &issuer, self)).collect();
+            let Some(chosen) = chosen else { continue };
+            let peer = match self.peer(&issuer).await {
+                Ok(peer) => peer,
+                Err(error) => {
+                    last = error;
+                    continue;
+                }
+            };
+            let ticket = self.asking_for(&at(&issuer), self.ticket(&peer, owner, call.needs, &chosen)).await;
+            match ticket {
+                Ok(ticket) => return Ok(self.challenge_of(issuer, ticket)),
+                Err(error) => last = error,
+            }
+            // whom the client named, or else the owner's own: others are not tried in its place
+            break;
+        }
+        Err(last)
+    }
+
+    fn challenge_of(&self, issuer: String, ticket: String) -> Box<Response> {
+        Box::new(unauthorized(&UmaChallenge {
+            realm: Some(self.settings.name.clone()),
+            as_uri: issuer,
+            ticket,
+            resource_metadata: Some(self.metadata_url()),
+        }))
+    }
+
+    /// A ticket for what the owner signed, by the gateway's own ids; of several credentials of hers, by the latest.
+    async fn server_ticket(&self, peer: &Arc<Peer>, owner: &str, needs: &[Need]) -> Result<String, ProtectionError> {
+        let credentials = self.store.list_credentials(owner)?.into_iter();
+        let latest = credentials.max_by_key(|credential| credential.created);
+        let signer = latest.and_then(|latest| credential::subject_of(latest.cred_type, &latest.cred_value).ok());
+        let signer = signer.ok_or_else(|| ProtectionError::Refused("the owner has registered no key here".into()))?;
+        let wanted: Vec<ServerPermissionRequest> = needs
+            .iter()
+            .map(|need| ServerPermissionRequest {
+                resource_id: OwnResourceId::new(need.resource.as_str()),
+                resource_scopes: need.scopes.clone(),
+                resource_owner_id: Some(signer.clone()),
+            })
+            .collect();
+        let ask = |pat: String| {
+            let wanted = wanted.clone();
+            async move { peer.protection.request_server_ticket(&pat, &wanted).await }.boxed()
+        };
+        self.with_pat(owner, peer.issuer(), ask).await
+    }
+
+    /// The one that the client names, if it guards all of it; then the owner's, and the others.
+    fn issuers_for_tickets(&self, call: &Call<'_>) -> Result<Vec<String>, ProtectionError> {
+        let preferred = self.preferred_server(&call.wanted.owner)?;
+        let mut issuers = call.issuers();
+        issuers.sort_by_key(|issuer| (Some(issuer.as_str()) != call.chosen, Some(issuer) != preferred.as_ref()));
+        Ok(issuers)
+    }
+
+    /// A ticket. Where the server refuses it, what it knows of the resources may be old: it is told anew, or registered
+    /// again where it has forgotten them.
+    async fn ticket(
+        &self,
+        peer: &Arc<Peer>,
+        owner: &str,
+        needs: &[Need],
+        chosen: &[&Registered],
+    ) -> Result<String, ProtectionError> {
+        let permissions = |ids: &[Option<ResourceId>]| -> Vec<PermissionRequest> {
+            let pairs = needs.iter().zip(ids);
+            pairs
+                .filter_map(|(need, id)| {
+                    Some(PermissionRequest { resource_id: id.clone()?, resource_scopes: need.scopes.clone() })
+                })
+                .collect()
+        };
+        let ids: Vec<_> = chosen.iter().map(|one| one.resource_id.clone()).collect();
+        let (wanted, issuer) = (permissions(&ids), peer.issuer());
+        match self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone())).await {
+            Err(ProtectionError::Refused(why)) => {
+                tracing::info!(why, owner, issuer, "resources are told anew");
+                let mut ids = Vec::new();
+                for registered in chosen {
+                    ids.push(self.tell_current(peer, registered).await?);
+                }
+                let wanted = permissions(&ids);
+                self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone())).await
+            }
+            other => other,
+        }
+    }
+}
+
+fn asked(peer: &Peer, pat: String, wanted: Vec<PermissionRequest>) -> BoxFuture<'_, Result<String, ProtectionError>> {
+    async move { peer.protection.request_ticket(&pat, &wanted).await }.boxed()
+}
+
+/// Of what is registered of a resource there, that with the fewest scopes that still hold all that is needed.
+fn narrowest<'a>(need: &Need, all: &'a [Registered], issuer: &str, gateway: &Gateway) -> Option<&'a Registered> {
+    let scopes = |one: &Registered| gateway.scopes_of(one);
+    let holds = |one: &&Registered| one.issuer == issuer && one.resource_id.is_some() && need.scopes.is_subset(&scopes(one));
+    all.iter().filter(holds).min_by_key(|one| scopes(one).len())
+}
