@@ -177,6 +177,7 @@ impl Manager {
         let text = |name: &str| authorized.account.get(name).and_then(Value::as_str).map(str::to_owned);
         let account = text("email").or(text("preferred_username")).or(text("sub"));
         let known = self.store.list_links(&person.owner)?.into_iter().find(|link| is_same_place(&link.place, &linking.place));
+        let told = known.as_ref().and_then(|link| link.told.clone());
         let (id, added) = known.map_or_else(|| (self.new_id(), self.now()), |link| (link.id, link.added));
         let new = Link {
             id,
@@ -188,10 +189,10 @@ impl Manager {
             refresh_token: None,
             ended: false,
             added,
-            told: None,
+            told,
         };
         let link = self.with_tokens(new, authorized.tokens);
-        self.store.put_link(&person.owner, &link).await?;
+        self.put_link_anew(&person.owner, &link).await?;
         self.trust_keys_anew(&person.owner, &link.id).await?;
         // without it, requests are seen a little later
         match self.ask_to_be_told(&person.owner, &link).await {
@@ -199,6 +200,13 @@ impl Manager {
             Err(trouble) => tracing::info!(%trouble, place = link.place.url(), "it will not tell of requests"),
         }
         Ok(link)
+    }
+
+    /// A renewal of what was linked before, and may be under way, is over when this one stands.
+    async fn put_link_anew(&self, owner: &str, link: &Link) -> Result<(), Trouble> {
+        let turn = self.turn_of(&link.id);
+        let _held = turn.lock().await;
+        self.replace_link(owner, link).await
     }
 
     /// How a server tells this desk, beside the tokens that the link has by now: asking it may have renewed them.
@@ -235,6 +243,8 @@ impl Manager {
 
     /// A link whose token is good for a while yet, and the client that uses it.
     pub(crate) async fn ready(&self, owner: &str, id: &str) -> Result<(Link, Client, Arc<Metadata>), Trouble> {
+        // of what is not linked nothing is kept, and no turn
+        self.store.find_link(owner, id)?.ok_or_else(not_linked)?;
         let turn = self.turn_of(id);
         let _held = turn.lock().await;
         let link = self.store.find_link(owner, id)?.ok_or_else(not_linked)?;
@@ -252,7 +262,12 @@ impl Manager {
         match client.refresh(&metadata, refresh).await {
             Ok(tokens) => {
                 // what came is on disk before it is used: the token that it replaces may be good no more
-                let kept = self.change_link(owner, id, |link| self.with_tokens(link, tokens)).await?;
+                let renewed = |now_is: Link| match now_is.refresh_token == link.refresh_token {
+                    true => self.with_tokens(now_is, tokens),
+                    // she has linked it again meanwhile
+                    false => now_is,
+                };
+                let kept = self.change_link(owner, id, renewed).await?;
                 Ok((kept.ok_or_else(not_linked)?, there, metadata))
             }
             Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Err(self.end_link(owner, link).await?),
@@ -260,9 +275,13 @@ impl Manager {
         }
     }
 
-    /// The server takes it no more: shown as such.
-    pub(crate) async fn end_link(&self, owner: &str, link: Link) -> Result<Trouble, Trouble> {
-        self.change_link(owner, &link.id, |link| Link { ended: true, ..link }).await?;
+    /// The server takes the tokens of this link no more: shown as such, where it has no others by now.
+    pub(crate) async fn end_link(&self, owner: &str, refused: Link) -> Result<Trouble, Trouble> {
+        let ended = |link: Link| {
+            let is_same = link.refresh_token == refused.refresh_token && link.access_token == refused.access_token;
+            Link { ended: link.ended || is_same, ..link }
+        };
+        self.change_link(owner, &refused.id, ended).await?;
         Ok(Trouble::Refused("it no longer takes this desk's word: link it again".into()))
     }
 
@@ -271,7 +290,9 @@ impl Manager {
     pub(crate) async fn unlink(self: &Arc<Self>, owner: &str, id: &str) -> Result<(), Trouble> {
         let Some(link) = self.store.find_link(owner, id)? else { return Ok(()) };
         self.forget_server(owner, id).await?;
-        self.end_tasks(owner, id).await?;
+        if let Some(told) = &link.told {
+            self.store.delete_about(&told.sub).await?;
+        }
         let manager = self.clone();
         let giving_back = tokio::spawn(async move { manager.give_back(&link).await });
         let _ = tokio::time::timeout(PAGE_WAITS, giving_back).await;

@@ -32,11 +32,17 @@ impl Manager {
         let decide = format!("{}/decide", self.settings.url);
         let body = json!({"issuer": url, "sub": sub, "notification_endpoint": endpoint, "policy_interaction_endpoint": decide});
         let at = |metadata: &types::metadata::Metadata| metadata.linked_managers_endpoint.clone();
-        let answer = self.api_at(owner, &link.id, Method::POST, at, Some(&body)).await?;
-        match answer.body.get("_id").and_then(Value::as_str) {
-            Some(id) if answer.status == 201 => Ok(Some(Told { sub, id: id.to_owned() })),
+        let answer = self.api_at(owner, &link.id, Method::POST, at, Some(&body)).await;
+        let told = answer.and_then(|answer| match answer.body.get("_id").and_then(Value::as_str) {
+            Some(id) if answer.status == 201 => Ok(Told { sub: sub.clone(), id: id.to_owned() }),
             _ => Err(Trouble::Refused(answer.refusal())),
+        });
+        // of the name that it had for her and the one that it has now, the one that counts is kept
+        let gone = if told.is_ok() { link.told.as_ref().map(|told| told.sub.as_str()) } else { Some(sub.as_str()) };
+        if let Some(gone) = gone {
+            self.store.delete_about(gone).await?;
         }
+        told.map(Some)
     }
 
     /// At unlinking; a server that does not hear it has its token taken away all the same.

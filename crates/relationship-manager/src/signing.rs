@@ -168,7 +168,7 @@ impl Manager {
         let sign = |draft: Draft| draft.sign(key, now).map(|word| SignedDraft { draft, word });
         let signed: Vec<SignedDraft> = prepared.drafts.into_iter().map(sign).collect::<Result<_, _>>()?;
         let words: Vec<Word> = signed.iter().map(|one| one.word.clone()).collect();
-        self.store.put_words(&person.owner, &words, now).await?;
+        self.store.add_words(&person.owner, &words, now).await?;
         self.look_again(&person.owner);
         let posting = tokio::spawn(self.clone().post_all(person.owner.clone(), signed));
         match tokio::time::timeout(PAGE_WAITS, posting).await {

@@ -305,12 +305,6 @@ impl Store {
         self.write(vec![Operation::Put { table: &LINK, row }]).await
     }
 
-    pub(crate) async fn delete_link(&self, owner: &str, id: &str) -> Result<(), StoreAway> {
-        let key = vec![owner.into(), id.into()];
-        let snapshot = Operation::Delete { table: &SNAPSHOT, key: key.clone() };
-        self.write(vec![Operation::Delete { table: &LINK, key }, snapshot]).await
-    }
-
     /// Whom a server means by this name.
     pub(crate) fn find_about(&self, sub: &str) -> Result<Option<About>, StoreAway> {
         self.find(&NOTICE, &[sub.into()])
@@ -319,6 +313,11 @@ impl Store {
     pub(crate) async fn put_about(&self, sub: &str, about: &About) -> Result<(), StoreAway> {
         let row = self.sealed_row(&NOTICE, vec![sub.into()], about)?;
         self.write(vec![Operation::Put { table: &NOTICE, row }]).await
+    }
+
+    /// A server calls nobody by this name any more.
+    pub(crate) async fn delete_about(&self, sub: &str) -> Result<(), StoreAway> {
+        self.write(vec![Operation::Delete { table: &NOTICE, key: vec![sub.into()] }]).await
     }
 
     /// What a server last said, by link.

@@ -90,6 +90,10 @@ impl Manager {
     /// Asks a server anew; what it says is kept. One reading of a server at a time: whoever asks while one is under way waits
     /// for the next, because that one may have passed what changed.
     pub(crate) async fn read_server(self: &Arc<Self>, owner: &str, id: &str) {
+        // of what is not linked (any more) nothing is read, and nothing kept
+        if matches!(self.store.find_link(owner, id), Ok(None)) {
+            return;
+        }
         let reading = self.reading_of(owner, id);
         let before = reading.begun.load(Ordering::Acquire);
         let _held = reading.turn.lock().await;
@@ -177,7 +181,10 @@ impl Manager {
 
     /// Something is changed at a server, or in what is kept of it: a reading that is under way does not undo it.
     pub(crate) fn count_change(&self, owner: &str, id: &str) {
-        self.reading_of(owner, id).changed.fetch_add(1, Ordering::Release);
+        // where nobody has read it there is nothing to undo
+        if let Some(reading) = lock(&self.reading).get(&(owner.to_owned(), id.to_owned())) {
+            reading.changed.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Changes what is kept of a server; nothing where nothing is.
@@ -206,15 +213,23 @@ impl Manager {
         Ok(Some(link))
     }
 
+    /// A link as it is now, whatever it was; a change of it that is under way comes before or after.
+    pub(crate) async fn replace_link(&self, owner: &str, link: &Link) -> Result<(), Trouble> {
+        let reading = self.reading_of(owner, &link.id);
+        let _held = reading.writing.lock().await;
+        Ok(self.store.put_link(owner, link).await?)
+    }
+
     /// A link is gone, with what was kept of its server; a reading that is under way does not bring it back.
     pub(crate) async fn forget_server(&self, owner: &str, id: &str) -> Result<(), Trouble> {
         let reading = self.reading_of(owner, id);
         {
             let _held = reading.writing.lock().await;
             self.count_change(owner, id);
-            self.store.delete_link(owner, id).await?;
+            self.store.delete_link(owner, id, crate::task::UNLINKED, self.now()).await?;
         }
         lock(&self.reading).remove(&(owner.to_owned(), id.to_owned()));
+        lock(&self.turns).remove(id);
         self.look_again(owner);
         self.news.tell(owner);
         Ok(())

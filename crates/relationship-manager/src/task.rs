@@ -2,7 +2,7 @@
 //! tried again with growing pauses, also after a restart; the owner sees who has not confirmed yet.
 
 use crate::ledger::Word;
-use crate::store::{Link, OwnersServer};
+use crate::store::{Link, OwnersServer, Place};
 use crate::{Manager, PATIENCE, Trouble, lock};
 use client::api::{ApiBody, ApiCall};
 use futures_util::StreamExt;
@@ -28,7 +28,7 @@ const SHOWN: i64 = 7 * 86_400;
 const TENDED_OF_EACH: usize = 200;
 const NOT_LINKED: &str = "this server is not linked, so nobody can tell it: link it, and it is told";
 const ENDED: &str = "this server takes this desk's word no more: link it again, and it is told";
-const UNLINKED: &str = "you unlinked this server before it confirmed: it may still let somebody in by it";
+pub(crate) const UNLINKED: &str = "you unlinked this server before it confirmed: it may still let somebody in by it";
 
 /// Where a task stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,17 @@ impl Task {
         is_over && self.created.plus(SHOWN) < now
     }
 
+    /// The same, where nobody can be told any more.
+    pub(crate) fn left_untold(self, why: &str) -> Self {
+        Self { standing: Standing::Unheard { why: why.to_owned() }, ..self }
+    }
+
+    /// Whether it asks this place: one URL may keep things and guard things, and each is linked by itself.
+    fn is_asked_at(&self, place: &Place) -> bool {
+        let asks_keeper = self.url.ends_with("/my-withdrawn-tokens") || self.url.contains("/my-resources/");
+        self.url.is_empty() || asks_keeper == place.is_keeper()
+    }
+
     /// When it is tried next.
     pub(crate) fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let pause = 2_i64.saturating_pow(self.tries.min(6)).min(LONGEST_PAUSE);
@@ -158,20 +169,18 @@ impl Manager {
         wanted.into_iter().map(task).collect()
     }
 
-    /// A server is linked no more: what it has not confirmed is asked no more, and says so.
-    pub(crate) async fn end_tasks(&self, owner: &str, link: &str) -> Result<(), Trouble> {
-        let waits = |task: &Task| task.link == link && matches!(task.standing, Standing::Waiting { .. });
-        let ended = self.store.list_tasks(owner)?.into_iter().filter(waits);
-        let ended: Vec<Task> =
-            ended.map(|task| Task { standing: Standing::Unheard { why: UNLINKED.to_owned() }, ..task }).collect();
-        Ok(self.store.put_tasks(&ended, self.now()).await?)
-    }
-
     /// A server is linked (again): it hears of what she took back meanwhile, and is asked again what it had not confirmed.
     pub(crate) async fn resume_tasks(self: &Arc<Self>, owner: &str, link: &Link) -> Result<(), Trouble> {
         let url = link.place.url();
-        let unheard = |task: &Task| task.server == url && matches!(task.standing, Standing::Unheard { .. });
-        let tasks: Vec<Task> = self.store.list_tasks(owner)?.into_iter().filter(unheard).collect();
+        let links: Vec<String> = self.store.list_links(owner)?.into_iter().map(|link| link.id).collect();
+        let is_left = |task: &Task| match task.standing {
+            Standing::Unheard { .. } => true,
+            // of a link that is gone
+            Standing::Waiting { .. } => !links.contains(&task.link),
+            Standing::Confirmed { .. } | Standing::Refused { .. } => false,
+        };
+        let is_for = |task: &Task| task.server == url && task.is_asked_at(&link.place) && is_left(task);
+        let tasks: Vec<Task> = self.store.list_tasks(owner)?.into_iter().filter(is_for).collect();
         let (never_asked, asked): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| task.url.is_empty());
         let again = |task: Task| Task { link: link.id.clone(), standing: Standing::Waiting { why: None }, ..task };
         self.store.put_tasks(&asked.into_iter().map(again).collect::<Vec<_>>(), self.now()).await?;
@@ -234,7 +243,7 @@ impl Manager {
 
     async fn keep(&self, tasks: Vec<Task>) {
         let now = self.now();
-        let kept = self.store.put_tasks(&tasks, now).await;
+        let kept = self.store.keep_tried(&tasks, now).await;
         if let Err(error) = kept {
             tracing::warn!(%error, "tasks could not be kept");
         }

@@ -49,7 +49,7 @@ impl Manager {
         if found.is_empty() {
             return Ok(());
         }
-        self.store.put_words(owner, &found, self.now()).await?;
+        self.store.add_words(owner, &found, self.now()).await?;
         self.look_again(owner);
         Ok(())
     }

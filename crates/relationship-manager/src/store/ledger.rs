@@ -1,11 +1,14 @@
 //! The ledger of what an owner signed, and its end: a word that is taken back is marked as such in the commit that also keeps
 //! whom it must be told to.
 
-use super::{LEDGER, Store, StoreAway};
+use super::{LEDGER, Store, StoreAway, away};
 use crate::ledger::{Word, id_of};
 use crate::task::Task;
-use database::Operation;
+use database::{Batch, Check, CommitError, Operation};
 use types::Timestamp;
+
+/// How often a commit is made again that met another one.
+const MOST_TRIES: usize = 32;
 
 impl Store {
     pub(crate) fn list_words(&self, owner: &str) -> Result<Vec<Word>, StoreAway> {
@@ -17,16 +20,26 @@ impl Store {
         Ok(Operation::Put { table: &LEDGER, row })
     }
 
-    /// On disk when it returns: before any of them leaves the desk. What ended long ago goes with it.
-    pub(crate) async fn put_words(&self, owner: &str, words: &[Word], now: Timestamp) -> Result<(), StoreAway> {
-        let past = self.list_words(owner)?.into_iter().filter(|word| word.is_past(now));
-        let forget =
-            |word: Word| Operation::Delete { table: &LEDGER, key: vec![owner.into(), id_of(&word.text).as_str().into()] };
-        let mut operations: Vec<Operation> = past.map(forget).collect();
-        for word in words {
-            operations.push(self.word_operation(owner, word)?);
+    /// On disk when it returns: before any of them leaves the desk. What stands there already stays as it is, taken back or not;
+    /// what ended long ago goes.
+    pub(crate) async fn add_words(&self, owner: &str, words: &[Word], now: Timestamp) -> Result<(), StoreAway> {
+        let key = |word: &Word| vec![owner.into(), id_of(&word.text).as_str().into()];
+        for _ in 0..MOST_TRIES {
+            let known = self.list_words(owner)?;
+            let mut batch = Batch::default();
+            let past = known.iter().filter(|word| word.is_past(now));
+            batch.operations.extend(past.map(|word| Operation::Delete { table: &LEDGER, key: key(word) }));
+            for word in words.iter().filter(|word| !known.iter().any(|one| one.text == word.text)) {
+                batch.checks.push(Check::Absent { table: &LEDGER, key: key(word) });
+                batch.operations.push(self.word_operation(owner, word)?);
+            }
+            match self.database.commit(batch).await {
+                // somebody else has taken one of them in
+                Err(CommitError::Broken(_)) => {}
+                other => return other.map_err(away),
+            }
         }
-        self.write(operations).await
+        Err(away("the ledger changes too fast"))
     }
 
     /// Words that are taken back, with everybody who must hear of it, in one commit.

@@ -1,15 +1,20 @@
 //! Tasks: what is asked of servers until they confirm it. Which of them is due when is kept in memory beside the table, server
 //! by server, so that however much one of them owes, the others' turn comes (threat 46).
 
+use super::{LINK, SNAPSHOT};
 use super::{Store, StoreAway, TASK, away};
 use crate::lock;
-use crate::task::Task;
-use database::{Operation, Row, Scan, Value};
+use crate::task::{Standing, Task};
+use database::{Batch, Check, CommitError, Operation, Row, Scan, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use types::Timestamp;
 
 /// A task that is done is due never.
 const NEVER: i64 = i64::MAX;
+/// Where a row has its sealed value: it is another one after each write.
+const BODY_COLUMN: usize = 3;
+/// How often a commit is made again that met another one.
+const MOST_TRIES: usize = 32;
 
 /// A linked server of an owner's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,10 +94,19 @@ impl Store {
         };
         let mut tasks = Vec::new();
         for (owner, id) in due {
-            let row = self.database.get(&TASK, &[owner.as_str().into(), id.as_str().into()]).map_err(away)?;
-            tasks.extend(row.and_then(|row| self.opened::<Task>(&TASK, &row).ok()));
+            // what is gone, does not open (that is in the log) or is over takes no place in its server's line
+            match self.find_task(&owner, &id)?.filter(|(_, task)| task.due(now).is_some()) {
+                Some((_, task)) => tasks.push(task),
+                None => lock(&self.due).iter_mut().for_each(|waiting| waiting.forget(&owner, &id)),
+            }
         }
         Ok(tasks)
+    }
+
+    /// A task that opens, and its row.
+    fn find_task(&self, owner: &str, id: &str) -> Result<Option<(Row, Task)>, StoreAway> {
+        let row = self.database.get(&TASK, &[owner.into(), id.into()]).map_err(away)?;
+        Ok(row.and_then(|row| self.opened::<Task>(&TASK, &row).ok().map(|task| (row, task))))
     }
 
     /// Once after the start: what waits in the table.
@@ -126,6 +140,71 @@ impl Store {
         self.write(operations?).await?;
         self.note_tasks(tasks, now);
         Ok(())
+    }
+
+    /// The change of a task that must still be as it was read.
+    fn change_task(&self, batch: &mut Batch, row: &Row, task: &Task, now: Timestamp) -> Result<(), StoreAway> {
+        let key = vec![task.owner.as_str().into(), task.id.as_str().into()];
+        let value = row.get(BODY_COLUMN).cloned().ok_or(StoreAway)?;
+        batch.checks.push(Check::Equals { table: &TASK, key, column: BODY_COLUMN, value });
+        batch.operations.push(self.task_operation(task, now)?);
+        Ok(())
+    }
+
+    /// Tasks after a try. Each is kept only while the one in the store still waits under the same link: the end of the link, and
+    /// what came of it since, is no try's to undo.
+    pub(crate) async fn keep_tried(&self, tried: &[Task], now: Timestamp) -> Result<(), StoreAway> {
+        for _ in 0..MOST_TRIES {
+            let (mut batch, mut kept) = (Batch::default(), Vec::new());
+            for task in tried {
+                let found = self.find_task(&task.owner, &task.id)?;
+                let waits = |known: &Task| known.link == task.link && matches!(known.standing, Standing::Waiting { .. });
+                let Some((row, _)) = found.filter(|(_, known)| waits(known)) else { continue };
+                self.change_task(&mut batch, &row, task, now)?;
+                kept.push(task.clone());
+            }
+            match self.database.commit(batch).await {
+                Err(CommitError::Broken(_)) => {}
+                other => {
+                    self.note_tasks(&kept, now);
+                    return other.map_err(away);
+                }
+            }
+        }
+        Err(away("tasks change too fast"))
+    }
+
+    /// A link is gone, with what was kept of its server; and in the same commit what its server has not confirmed is asked no
+    /// more, and says why.
+    pub(crate) async fn delete_link(&self, owner: &str, id: &str, why: &str, now: Timestamp) -> Result<(), StoreAway> {
+        for _ in 0..MOST_TRIES {
+            let (batch, ended) = self.end_of_link(owner, id, why, now)?;
+            match self.database.commit(batch).await {
+                // one of them was confirmed meanwhile: that stands
+                Err(CommitError::Broken(_)) => {}
+                other => {
+                    self.note_tasks(&ended, now);
+                    return other.map_err(away);
+                }
+            }
+        }
+        Err(away("tasks change too fast"))
+    }
+
+    /// The end of a link as a commit, and the tasks that end with it.
+    pub(super) fn end_of_link(&self, owner: &str, id: &str, why: &str, now: Timestamp) -> Result<(Batch, Vec<Task>), StoreAway> {
+        let (mut batch, mut ended) = (Batch::default(), Vec::new());
+        for (row, task) in self.list::<Task>(&TASK, &[owner.into()])? {
+            if task.link == id && matches!(task.standing, Standing::Waiting { .. }) {
+                let task = task.left_untold(why);
+                self.change_task(&mut batch, &row, &task, now)?;
+                ended.push(task);
+            }
+        }
+        for table in [&LINK, &SNAPSHOT] {
+            batch.operations.push(Operation::Delete { table, key: vec![owner.into(), id.into()] });
+        }
+        Ok((batch, ended))
     }
 
     pub(crate) async fn delete_tasks(&self, owner: &str, ids: &[String]) -> Result<(), StoreAway> {

@@ -141,3 +141,96 @@ async fn threat_40_a_seal_opens_in_its_own_row_alone() {
     assert_eq!(store.find_session("of-mallory").unwrap().unwrap().owner, "bob");
     assert!(store.find_session("of-alice").unwrap().is_some());
 }
+
+fn waiting(id: &str, link: &str) -> crate::task::Task {
+    serde_json::from_value(
+        serde_json::json!({"id": id, "owner": "alice", "group": "g", "what": "withdraw", "link": link, "server": "s",
+        "method": "DELETE", "url": "u", "body": null, "created": 0, "standing": {"waiting": {"why": null}}, "tries": 0}),
+    )
+    .unwrap()
+}
+
+fn confirmed(task: &crate::task::Task) -> crate::task::Task {
+    let mut whole = serde_json::to_value(task).unwrap();
+    whole["standing"] = serde_json::json!({"confirmed": {"at": 7}});
+    serde_json::from_value(whole).unwrap()
+}
+
+/// A try that comes back after its server was unlinked: what the end of the link says of it stays, and it is asked no more.
+#[tokio::test]
+async fn threat_46_s31_a_try_under_way_does_not_undo_the_end_of_its_link() {
+    let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let task = waiting("t", "l");
+    store.put_tasks(&[task.clone(), waiting("other", "m")], Timestamp(0)).await.unwrap();
+    assert_eq!(store.list_due_tasks(Timestamp(9), 10, |_| false).unwrap().len(), 2);
+    store.delete_link("alice", "l", "unlinked", Timestamp(1)).await.unwrap();
+    let standing = |store: &Store| store.list_tasks("alice").unwrap().iter().find(|one| one.id == "t").unwrap().standing.clone();
+    let told = crate::task::Standing::Unheard { why: "unlinked".into() };
+    assert_eq!(standing(&store), told);
+    // the copy that was on its way
+    store.keep_tried(&[task.clone(), confirmed(&waiting("other", "m"))], Timestamp(2)).await.unwrap();
+    assert_eq!(standing(&store), told);
+    assert!(store.list_due_tasks(Timestamp(99), 10, |_| false).unwrap().is_empty(), "the other one of that try was kept");
+    // linked again, under another name: a try of before changes nothing either
+    let again = waiting("t", "new link");
+    store.put_tasks(std::slice::from_ref(&again), Timestamp(3)).await.unwrap();
+    store.keep_tried(&[confirmed(&task)], Timestamp(4)).await.unwrap();
+    assert_eq!(standing(&store), again.standing);
+    store.keep_tried(&[confirmed(&again)], Timestamp(5)).await.unwrap();
+    assert_eq!(standing(&store), confirmed(&again).standing);
+    // what is deleted does not come back
+    store.delete_tasks("alice", &["t".into()]).await.unwrap();
+    store.keep_tried(&[again], Timestamp(6)).await.unwrap();
+    assert!(store.list_tasks("alice").unwrap().iter().all(|one| one.id != "t"));
+}
+
+/// The other way round: what is confirmed while the link is being ended stays confirmed.
+#[tokio::test]
+async fn threat_46_s31_the_end_of_a_link_does_not_undo_a_confirmation() {
+    let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let task = waiting("t", "l");
+    store.put_tasks(&[task.clone(), waiting("u", "l")], Timestamp(0)).await.unwrap();
+    let (batch, ended) = store.end_of_link("alice", "l", "unlinked", Timestamp(1)).unwrap();
+    assert_eq!(ended.len(), 2);
+    store.keep_tried(&[confirmed(&task)], Timestamp(1)).await.unwrap();
+    assert!(matches!(store.database.commit(batch).await, Err(database::CommitError::Broken(_))), "nothing of it happens");
+    store.delete_link("alice", "l", "unlinked", Timestamp(2)).await.unwrap();
+    let standings: Vec<_> = store.list_tasks("alice").unwrap().into_iter().map(|task| task.standing).collect();
+    assert_eq!(standings, [confirmed(&task).standing, crate::task::Standing::Unheard { why: "unlinked".into() }]);
+}
+
+/// Rows that do not open, or are gone, take nobody's place in the line of their server.
+#[tokio::test]
+async fn threat_46_s31_what_does_not_open_holds_up_no_other_task() {
+    let mut store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let all: Vec<_> = (0..250).map(|n| waiting(&format!("a{n:03}"), "l")).chain([waiting("z", "l")]).collect();
+    store.put_tasks(&all, Timestamp(0)).await.unwrap();
+    assert_eq!(store.list_due_tasks(Timestamp(9), 1, |_| false).unwrap().len(), 1, "the line is there");
+    let right = std::mem::replace(&mut store.key, SealingKey::new(&[2; 32]).unwrap());
+    for task in &all[..240] {
+        let row = store.task_operation(task, Timestamp(0)).unwrap();
+        store.write(vec![row]).await.unwrap();
+    }
+    store.key = right;
+    for task in &all[240..250] {
+        store.write(vec![Operation::Delete { table: &TASK, key: vec!["alice".into(), task.id.as_str().into()] }]).await.unwrap();
+    }
+    let picked = |now| store.list_due_tasks(Timestamp(now), 200, |_| false).unwrap().into_iter().map(|task| task.id);
+    let picked: Vec<String> = picked(9).chain(picked(9)).collect();
+    assert_eq!(picked, ["z"]);
+}
+
+/// Two servers list one word of hers; she takes it back between the reading of the one and that of the other.
+#[tokio::test]
+async fn threat_36_a_word_that_she_took_back_is_not_written_over() {
+    let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let word: crate::ledger::Word = serde_json::from_value(serde_json::json!({"text": "a.b.c", "name": "Holiday", "guards": [], "since": 1,
+        "origin": "found", "said": {"share": {"jti": "j", "iss": "did:key:z", "resource_owner_id": "did:key:z", "aud": ["https://as.example"],
+        "iat": 0, "exp": 1_000, "allowed_rqp": {}, "resources": [{"resource_server": "https://rs.example", "resource_id": "/a",
+        "allowed_scopes": ["view"]}]}}}))
+    .unwrap();
+    store.add_words("alice", std::slice::from_ref(&word), Timestamp(1)).await.unwrap();
+    store.withdraw_words("alice", std::slice::from_ref(&word), &[], Timestamp(2)).await.unwrap();
+    store.add_words("alice", std::slice::from_ref(&word), Timestamp(3)).await.unwrap();
+    assert_eq!(store.list_words("alice").unwrap()[0].withdrawn, Some(Timestamp(2)));
+}

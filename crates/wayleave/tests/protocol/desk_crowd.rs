@@ -111,6 +111,65 @@ async fn threat_46_s31_tasks_end_with_their_link_and_say_so() {
     .await;
 }
 
+/// She unlinks while a server thinks about a withdrawal, and its answer comes afterwards: it is not told, that is said, and it
+/// hears when it is linked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_46_s31_an_answer_that_comes_after_unlinking_does_not_hide_that_nobody_was_told() {
+    let desk = Desk::open().await;
+    let party = Party::start().await;
+    list_for_bob(&party, 1);
+    let mut alice = Sitting::of(&desk, "alice").await;
+    alice.link(&party.url, &party).await;
+    party.answers("DELETE /policies/p0", 503, Value::Null);
+    party.hangs("DELETE /policies/");
+    withdraw_bob(&mut alice).await;
+    assert_eq!(party.count("DELETE /policies/p0"), 1, "under way");
+    let id = alice.json("/api/servers").await[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(alice.post("/servers/unlink", &[("id", &id)]).await.status, 303);
+    party.release();
+    for _ in 0..20 {
+        desk.clock.pass(60);
+        desk.manager.tend();
+        let page = alice.get("/withdrawals").await;
+        assert!(page.text.contains("you unlinked this server"), "{}", page.text);
+        tokio::task::yield_now().await;
+    }
+    party.answers("DELETE /policies/p0", 204, Value::Null);
+    alice.link(&party.url, &party).await;
+    until("it has heard", async || {
+        desk.clock.pass(60);
+        desk.manager.tend();
+        alice.get("/withdrawals").await.text.contains("1 of 1 confirmed")
+    })
+    .await;
+}
+
+/// A renewal of the old tokens is under way while she links the server again: what she linked stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_46_s32_a_renewal_under_way_does_not_end_what_is_linked_again() {
+    let desk = Desk::open().await;
+    let party = Party::start().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    alice.link(&party.url, &party).await;
+    party.rotates(&json!(3_600));
+    desk.clock.pass(4_000);
+    party.hangs("POST /token");
+    alice.get("/").await;
+    until("the renewal is under way", async || party.count("POST /token") == 2).await;
+    let release = async {
+        until("she comes back", async || party.count("POST /token") == 3).await;
+        party.release();
+    };
+    let (_, ()) = tokio::join!(alice.link(&party.url, &party), release);
+    alice.read().await;
+    let server = &alice.json("/api/servers").await[0];
+    assert_eq!((&server["ended"], &server["error"]), (&json!(false), &Value::Null), "{server}");
+    // and its tokens are those that came with it
+    desk.clock.pass(4_000);
+    alice.read().await;
+    assert_eq!(alice.json("/api/servers").await[0]["ended"], json!(false));
+}
+
 /// A server that takes the desk's word no more is not asked for ever: that is said, and it hears once it is linked again.
 #[tokio::test(flavor = "multi_thread")]
 async fn threat_46_s31_tasks_of_a_link_that_ended_end_and_say_so() {
