@@ -257,6 +257,10 @@ impl AuthorizationServer {
                 State::Approved { permissions, .. } => permissions.clone(),
                 _ => request.permissions.clone(),
             },
+            approved_until: match &request.state {
+                State::Approved { until, .. } => Some(*until),
+                _ => None,
+            },
             message: request.message.clone(),
         })
     }

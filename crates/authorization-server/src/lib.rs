@@ -8,6 +8,7 @@
 
 pub mod access_request;
 pub mod acting;
+mod approval;
 pub mod changes;
 pub mod claims;
 pub mod claims_interaction;

@@ -24,6 +24,12 @@ pub(crate) fn seen_name(request: &AccessRequestDocument) -> String {
     base64url::encode(digest::sha256(&[shown.to_string().as_bytes()]))
 }
 
+/// Who asks: the address, else the name; none where that cannot be read, and then nothing is allowed.
+pub(crate) fn party_of(request: &AccessRequestDocument) -> Option<&str> {
+    let said = |name: &str| request.requesting_party.get(name).filter(|said| !said.is_null());
+    said("email").or_else(|| said("sub"))?.as_str().filter(|text| !text.trim().is_empty())
+}
+
 impl Holdings {
     pub(crate) fn request(&self, answered: Answered<'_>) -> Option<&AccessRequestDocument> {
         let snapshot = &self.server(answered.link)?.snapshot;
@@ -39,6 +45,10 @@ impl Holdings {
 pub(crate) fn spelled_out(request: &AccessRequestDocument, decision: DecisionDocument) -> Result<DecisionDocument, Trouble> {
     if decision.decision == DecisionKind::Deny {
         return Ok(DecisionDocument { permissions: None, ..decision });
+    }
+    if party_of(request).is_none() {
+        let what = "This desk cannot read who asks: refuse it, or answer it on that server's own pages.";
+        return Err(Trouble::Refused(what.into()));
     }
     let allowed = decision.permissions.clone().unwrap_or_else(|| request.permissions.clone());
     let asked = |one: &types::PermissionRequest| {
@@ -127,6 +137,22 @@ mod tests {
         let all = decide(Value::Null).unwrap().permissions.unwrap();
         assert_eq!(serde_json::to_value(all).unwrap(), json!([{"resource_id": "A", "resource_scopes": ["view"]}]));
         assert!(decide(json!([{"resource_id": "A", "resource_scopes": ["view"]}])).is_ok());
+        // whoever cannot be read is let in to nothing
+        for party in [
+            json!({"email": ["x"]}),
+            json!({"email": {}, "sub": "s"}),
+            json!({"email": ""}),
+            json!({}),
+            json!({"sub": 7}),
+            json!({"name": "Bob"}),
+            json!({"email": null}),
+        ] {
+            let decide = |decision: &str| {
+                let decision = serde_json::from_value(json!({"decision": decision})).unwrap();
+                spelled_out(&request(&json!({"requesting_party": party})), decision)
+            };
+            assert!(decide("approve").is_err() && decide("deny").is_ok(), "{party}");
+        }
         for more in [
             json!([]),
             json!([{"resource_id": "A", "resource_scopes": []}]),

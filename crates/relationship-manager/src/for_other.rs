@@ -1,7 +1,7 @@
 //! People who let her decide for them (protocol.md 1.8): what waits for her word in their places, and what she may share.
 
 use crate::Trouble;
-use crate::sync::{Asking, Guarded};
+use crate::sync::{Asking, Guarded, Unclear};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use types::access_request::AccessRequestDocument;
@@ -16,6 +16,9 @@ pub(crate) struct ForOther {
     pub(crate) owner: String,
     pub(crate) name: String,
     pub(crate) requests: Vec<AccessRequestDocument>,
+    /// What of the requests did not read.
+    #[serde(default)]
+    pub(crate) unclear: Unclear,
     /// What her things are called.
     pub(crate) names: BTreeMap<ResourceId, String>,
     /// What may be shared for her, and as far as what; empty where nothing may.
@@ -86,12 +89,13 @@ impl Asking<'_> {
     ) -> Result<ForOther, Trouble> {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", owner).finish();
         let at = |url: &Option<String>| url.as_ref().map(|url| format!("{url}?{query}"));
-        let guarded: Vec<Guarded> = self.list_if(at(&metadata.registered_resources_endpoint)).await?;
+        let guarded: Vec<Guarded> = self.list_named(at(&metadata.registered_resources_endpoint)).await?.items;
         let decides = given.iter().any(|one| one.may.contains(&May::Approve));
-        let requests = self.list_if(at(&metadata.access_requests_endpoint).filter(|_| decides)).await?;
+        let asked = self.list_named(at(&metadata.access_requests_endpoint).filter(|_| decides)).await?;
         let shareable = guarded.iter().map(|one| (one.id.clone(), shareable(one, given)));
         let shareable = shareable.filter(|(_, scopes)| !scopes.is_empty()).collect();
         let names = guarded.iter().filter_map(|one| Some((one.id.clone(), one.description.name.clone()?))).collect();
-        Ok(ForOther { owner: owner.to_owned(), name, requests, names, shareable })
+        let (requests, unclear) = (asked.items, asked.unclear);
+        Ok(ForOther { owner: owner.to_owned(), name, requests, unclear, names, shareable })
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct ListedPolicy {
     pub(crate) policy: PolicyDocument,
     /// It says something that this desk does not understand, and that may be a condition.
     pub(crate) partly_read: bool,
+    /// What of it this desk does not understand, in words.
+    pub(crate) unclear: Vec<String>,
     /// It shows a text as signed by her that none of her keys signed.
     pub(crate) not_signed: bool,
     /// What a delegate of hers signed, where that holds: each server that keeps something of it is told of its end.
@@ -94,6 +96,19 @@ impl Share {
             Basis::Signed { .. } => None,
         }
     }
+}
+
+/// A request that she approved, as far as it is about a thing: no share, and lets somebody in all the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Approval {
+    pub(crate) link: String,
+    pub(crate) request: String,
+    /// The server whose word it is.
+    pub(crate) place: String,
+    pub(crate) who: Who,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) client: String,
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// What one server says against another's word, or against her own. Shown to her; nothing is done by it.
@@ -150,8 +165,17 @@ pub(crate) struct Thing {
     pub(crate) is_vouched: bool,
     pub(crate) guards: Vec<Guard>,
     pub(crate) shares: Vec<Share>,
+    /// What she approved, and lets somebody in for a while.
+    pub(crate) approvals: Vec<Approval>,
     /// What a search looks at.
     haystack: String,
+}
+
+impl Thing {
+    /// Who can reach it, by a share or by what she approved; some more than once.
+    pub(crate) fn everybody(&self) -> impl Iterator<Item = &Who> {
+        self.shares.iter().map(|share| &share.who).chain(self.approvals.iter().map(|approval| &approval.who))
+    }
 }
 
 /// What is looked for.
@@ -196,6 +220,8 @@ impl Holdings {
             if let Place::AuthorizationServer { issuer } = &known.link.place {
                 let own = known.snapshot.policies.iter().filter(|policy| !listed.is_of_ledger(issuer, policy));
                 own.for_each(|policy| joint.policy(known, policy, hers));
+                let approved = known.snapshot.requests.iter().filter(|request| request.lets_in(now));
+                approved.for_each(|request| joint.approval(known, request));
             }
         }
         let mut doubts = joint.doubts;
@@ -246,7 +272,7 @@ impl Holdings {
             words.iter().all(|word| thing.haystack.contains(word.as_str()))
                 && (filter.server.is_empty() || thing.server == filter.server)
                 && (filter.guard.is_empty() || thing.guards.iter().any(|guard| guard.issuer == filter.guard))
-                && (!filter.shared || !thing.shares.is_empty())
+                && (!filter.shared || thing.everybody().next().is_some())
         };
         self.things.iter().filter(fits).collect()
     }
@@ -255,7 +281,7 @@ impl Holdings {
     pub(crate) fn people(&self) -> BTreeMap<Who, usize> {
         let mut people = BTreeMap::new();
         for thing in &self.things {
-            let mut here: Vec<&Who> = thing.shares.iter().map(|share| &share.who).collect();
+            let mut here: Vec<&Who> = thing.everybody().collect();
             here.sort();
             here.dedup();
             for who in here {

@@ -3,6 +3,7 @@
 use crate::ending::{Ending, deletion, unheard};
 use crate::holdings::{Guard, Holdings, Known, Share, Thing, Who};
 use crate::task::Wanted;
+use crate::words::who_asked;
 use crate::{Manager, PATIENCE, Trouble};
 use client::api::{ApiAnswer, ApiBody, ApiCall};
 use futures_util::future::join_all;
@@ -10,7 +11,7 @@ use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use types::access_request::{AccessRequestDocument, AccessRequestState};
+use types::access_request::AccessRequestDocument;
 use types::available_resource::RegistrationState;
 use types::{ScopeSet, Timestamp};
 
@@ -212,10 +213,13 @@ impl Manager {
         Ok(answer?)
     }
 
-    /// Withdraws shares: what she signed by her ledger, whatever a server lists; what a server alone says at that server.
-    pub(crate) async fn withdraw(self: &Arc<Self>, owner: &str, shares: &[(String, Share)]) -> Result<(), Trouble> {
+    /// Withdraws a share of a thing: what she signed by her ledger, whatever a server lists; what a server alone says at that
+    /// server. Whoever loses it loses what was approved of the same thing as well.
+    pub(crate) async fn withdraw(self: &Arc<Self>, owner: &str, thing: &str, share: (String, Share)) -> Result<(), Trouble> {
         let holdings = self.holdings(owner)?;
-        let ending = holdings.ending(shares);
+        let approved = holdings.approved_beside(thing, &share.1.who);
+        let mut ending = holdings.ending(&[share]);
+        holdings.end_approvals(|known, one| approved.contains(&(known.link.id.as_str(), one.id.as_str())), &mut ending);
         self.ask_and_end(owner, ending.wanted, &ending.words).await
     }
 
@@ -223,14 +227,22 @@ impl Manager {
     pub(crate) async fn withdraw_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<(), Trouble> {
         let holdings = self.holdings(owner)?;
         let mut ending = holdings.ending(&holdings.shares_of(who));
-        for (known, request) in holdings.approved_for(who) {
-            let what = format!("{}: an approved request", who.name());
-            ending.wanted.push(match &known.snapshot.access_requests_endpoint {
-                Some(endpoint) => deletion(known, what, format!("{endpoint}/{}", segment(request.id.as_str()))),
-                None => Wanted { method: Method::DELETE, ..unheard(known.link.place.url(), what) },
-            });
-        }
+        let now = self.now();
+        holdings.end_approvals(|_, request| request.lets_in(now) && who_asked(request) == *who, &mut ending);
         self.ask_and_end(owner, ending.wanted, &ending.words).await
+    }
+
+    /// One request that she approved.
+    pub(crate) async fn withdraw_approval(self: &Arc<Self>, owner: &str, link: &str, request: &str) -> Result<(), Trouble> {
+        let holdings = self.holdings(owner)?;
+        let mut ending = Ending::default();
+        let (now, is_it) =
+            (self.now(), |known: &Known, one: &AccessRequestDocument| known.link.id == link && one.id.as_str() == request);
+        holdings.end_approvals(|known, one| one.lets_in(now) && is_it(known, one), &mut ending);
+        match ending.wanted.is_empty() {
+            true => Err(Trouble::Refused("This has ended already.".into())),
+            false => self.ask(owner, ending.wanted).await,
+        }
     }
 
     /// Takes back words of hers, by their names in the ledger.
@@ -274,14 +286,24 @@ impl Holdings {
         self.things.iter().flat_map(of).collect()
     }
 
-    /// Requests of somebody that she has approved, and that still let that person in.
-    fn approved_for<'a>(&'a self, who: &'a Who) -> impl Iterator<Item = (&'a Known, &'a AccessRequestDocument)> {
-        let of = |request: &&AccessRequestDocument| {
-            let email = request.requesting_party.get("email").and_then(Value::as_str).and_then(types::email::normalize);
-            request.state == AccessRequestState::Approved && email.is_some_and(|email| *who == Who::Address(email))
-        };
-        let all = self.servers.iter().flat_map(|known| known.snapshot.requests.iter().map(move |request| (known, request)));
-        all.filter(move |(_, request)| of(request))
+    /// What was approved of this thing for the same person: links and requests.
+    fn approved_beside<'a>(&'a self, key: &str, who: &Who) -> Vec<(&'a str, &'a str)> {
+        let approvals = self.thing(key).map(|thing| thing.approvals.as_slice()).unwrap_or_default();
+        let same = approvals.iter().filter(|approval| approval.who == *who);
+        same.map(|approval| (approval.link.as_str(), approval.request.as_str())).collect()
+    }
+
+    /// Requests that end at the servers where she approved them.
+    fn end_approvals(&self, is_meant: impl Fn(&Known, &AccessRequestDocument) -> bool, ending: &mut Ending) {
+        for known in &self.servers {
+            for request in known.snapshot.requests.iter().filter(|request| is_meant(known, request)) {
+                let what = format!("{}: an approved request", who_asked(request).name());
+                ending.wanted.push(match &known.snapshot.access_requests_endpoint {
+                    Some(endpoint) => deletion(known, what, format!("{endpoint}/{}", segment(request.id.as_str()))),
+                    None => Wanted { method: Method::DELETE, ..unheard(known.link.place.url(), what) },
+                });
+            }
+        }
     }
 
     /// One share of a thing: by its id, and by the server that says so, since ids are one server's own. Without a server it must

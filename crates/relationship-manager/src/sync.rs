@@ -2,9 +2,11 @@
 //! server. A server that fails keeps its last word, beside why it fails.
 
 mod asking;
+mod named;
 mod snapshot;
 
 pub(crate) use asking::Asking;
+pub(crate) use named::{APPLICATIONS, Unclear};
 pub(crate) use snapshot::{Guarded, Snapshot};
 
 use crate::holdings::{Holdings, Known};

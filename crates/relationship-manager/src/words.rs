@@ -1,8 +1,9 @@
 //! What is done, in plain words: shares and conditions as a person reads them.
 
-use crate::holdings::{Share, Who};
+use crate::holdings::{Approval, Share, Who};
 use jose::resource_owner_token::AllowedParty;
 use serde_json::Value;
+use types::access_request::AccessRequestDocument;
 use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
 use types::{ScopeSet, Timestamp, email};
 
@@ -30,6 +31,15 @@ pub(crate) fn who(conditions: &[ClaimCondition]) -> Who {
             // whole: what is cut here would be shared unseen
             Who::Other(visible(&each.collect::<Vec<_>>().join(", and ")))
         }
+    }
+}
+
+/// Who asked: the address, else the name that was proved.
+pub(crate) fn who_asked(request: &AccessRequestDocument) -> Who {
+    match (request.requesting_party.get("email").is_some(), crate::answering::party_of(request)) {
+        (true, Some(address)) => email::normalize(address).map_or_else(|| Who::Other(visible(address)), Who::Address),
+        (_, Some(name)) => Who::Other(visible(name)),
+        (_, None) => Who::Other("a name that this desk cannot read".to_owned()),
     }
 }
 
@@ -162,6 +172,15 @@ pub(crate) fn promise(who: &Who, things: &[&str], scopes: &ScopeSet, rest: &Scop
         until.map_or_else(|| ", until you withdraw it".to_owned(), |until| format!(" up to and including {}", day(until)));
     let not = if rest.is_empty() { String::new() } else { format!("; not {}", either(rest.iter().map(ToString::to_string))) };
     format!("{}{until}{not}.", may(who, things, scopes))
+}
+
+impl Approval {
+    /// What it lets whoever asked do.
+    pub(crate) fn in_words(&self) -> String {
+        let may = list(self.scopes.iter().map(ToString::to_string));
+        let until = self.until.map_or_else(String::new, |until| format!(", until {}", ui::in_words(until)));
+        format!("may {may}{until}, through “{}”: you approved it once", self.client)
+    }
 }
 
 impl Share {

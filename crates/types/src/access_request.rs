@@ -35,9 +35,19 @@ pub struct AccessRequestDocument {
     pub client: RequestingClient,
     pub requesting_party: Map<String, Value>,
     pub permissions: Vec<PermissionRequest>,
+    /// Of an approved one: until when it lets in what `permissions` names. Not sent by clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_until: Option<Timestamp>,
     /// What whoever asks wrote to the owner (`owner_message` of the token request). To be shown as a quotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+impl AccessRequestDocument {
+    /// Whether it is approved, and lets somebody in at `now`, as far as its server says.
+    pub fn lets_in(&self, now: Timestamp) -> bool {
+        self.state == AccessRequestState::Approved && self.approved_until.is_none_or(|until| now < until)
+    }
 }
 
 /// The two answers an owner can give.

@@ -1,5 +1,5 @@
 //! Reading what another party answers. Its standard may leave a member out, and its makers may have read the standard in another
-//! way: what is optional there is optional here, `null` is as if it were not there, a number may come as a text, and what nobody
+//! way: what is optional there is optional here, a member that is `null` is as if it were not there, a number may come as a text, and what nobody
 //! asked for is passed over. A member that does not read counts as absent, and is told of - except where a reader says that
 //! an answer without it would let more pass: then the answer does not read.
 //!
@@ -111,9 +111,9 @@ impl Failed {
                 members.remove(member).is_some()
             }
             (Some(Value::Array(items)), Step::Item(at)) if *at < items.len() => {
-                if !items.remove(*at).is_null() {
-                    left_out.push(name);
-                }
+                // `null` in a list is something that somebody meant to say: a condition, for all that is known
+                items.remove(*at);
+                left_out.push(name);
                 true
             }
             _ => false,

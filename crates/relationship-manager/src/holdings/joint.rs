@@ -1,11 +1,12 @@
 //! The list of things in the making: what each server says, put together by whose word counts.
 
-use super::{Basis, DelegatesWord, Doubt, Guard, Known, ListedPolicy, Share, Thing, Who, key_of};
+use super::{Approval, Basis, DelegatesWord, Doubt, Guard, Known, ListedPolicy, Share, Thing, Who, key_of};
 use crate::ledger::{Hers, Ledger, Said, scopes_for};
 use crate::store::Place;
-use crate::sync::Guarded;
+use crate::sync::{APPLICATIONS, Guarded};
 use crate::words::{self, readable};
 use std::collections::{HashMap, HashSet};
+use types::access_request::AccessRequestDocument;
 use types::available_resource::{AvailableResource, RegistrationState};
 use types::policy::PolicyDocument;
 use types::{OwnResourceId, ResourceDescription, ResourceId, ScopeSet, Timestamp};
@@ -72,6 +73,7 @@ impl Joint {
             is_vouched,
             guards: Vec::new(),
             shares: Vec::new(),
+            approvals: Vec::new(),
             haystack,
         });
         self.things.len().saturating_sub(1)
@@ -279,6 +281,24 @@ impl Joint {
         at
     }
 
+    /// What she approved lets somebody in, and is no policy.
+    pub(super) fn approval(&mut self, known: &Known, request: &AccessRequestDocument) {
+        let issuer = known.link.place.url();
+        for permission in &request.permissions {
+            let at = self.at_guard.get(&(issuer.to_owned(), permission.resource_id.clone()));
+            let Some(thing) = at.and_then(|at| self.things.get_mut(*at)) else { continue };
+            thing.approvals.push(Approval {
+                link: known.link.id.clone(),
+                request: request.id.as_str().to_owned(),
+                place: issuer.to_owned(),
+                who: words::who_asked(request),
+                scopes: permission.resource_scopes.clone(),
+                client: readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str())),
+                until: request.approved_until,
+            });
+        }
+    }
+
     /// A policy that no word of hers stands behind.
     pub(super) fn policy(&mut self, known: &Known, policy: &PolicyDocument, hers: &Hers) {
         let (issuer, link) = (known.link.place.url(), known.link.id.as_str());
@@ -294,20 +314,26 @@ impl Joint {
         });
         let partly_read = known.snapshot.partly_read.contains(id);
         let who = match words::who(&policy.required_claims) {
-            Who::Anyone if partly_read => Who::Other("Whoever meets conditions that this desk cannot read".to_owned()),
+            Who::Anyone if partly_read => Who::Other("conditions that this desk cannot read".to_owned()),
             who => who,
         };
+        let unclear: Vec<String> = known.snapshot.unclear_policies.get(id.as_str()).into_iter().flatten().cloned().collect();
+        let mut clients: Vec<String> = policy.client_id.iter().map(|client| readable(client.as_str())).collect();
+        if unclear.iter().any(|what| what == APPLICATIONS) {
+            clients.push("applications that this desk cannot read".to_owned());
+        }
         thing.shares.push(Share {
             id: id.clone(),
             place: issuer.to_owned(),
             who,
             scopes: policy.resource_scopes.clone(),
             until: policy.expires_at,
-            clients: policy.client_id.iter().map(|client| readable(client.as_str())).collect(),
+            clients,
             delegated: policy.delegation.is_some(),
             basis: Basis::Listed(Box::new(ListedPolicy {
                 link: link.to_owned(),
                 partly_read,
+                unclear,
                 not_signed: policy.authority.is_some() && by_delegate.is_none(),
                 by_delegate,
                 policy: policy.clone(),

@@ -66,10 +66,15 @@ fn thing_json(holdings: &Holdings, thing: &crate::holdings::Thing) -> Value {
     let doubts = doubts.map(|doubt| json!({"server": doubt.server, "says": doubt.words}));
     let shares = thing.shares.iter().map(|share| {
         json!({"policy_id": share.id, "authorization_server": share.place, "who": share.who.name(),
-            "resource_scopes": share.scopes, "expires_at": share.until, "signed": share.is_signed()})
+            "resource_scopes": share.scopes, "expires_at": share.until, "signed": share.is_signed(),
+            "partly_read": share.listed().is_some_and(|listed| listed.partly_read)})
+    });
+    let approvals = thing.approvals.iter().map(|approval| {
+        json!({"request_id": approval.request, "server": approval.link, "authorization_server": approval.place,
+            "who": approval.who.name(), "resource_scopes": approval.scopes, "expires_at": approval.until})
     });
     json!({"key": thing.key, "name": thing.name, "resource_server": thing.server, "resource_scopes": thing.description.resource_scopes,
-        "guards": guards.collect::<Vec<_>>(), "shares": shares.collect::<Vec<_>>(), "contradictions": doubts.collect::<Vec<_>>()})
+        "guards": guards.collect::<Vec<_>>(), "shares": shares.collect::<Vec<_>>(), "contradictions": doubts.collect::<Vec<_>>(), "approvals": approvals.collect::<Vec<_>>()})
 }
 
 pub(super) async fn people(State(manager): Desk, request: Request) -> Response {

@@ -128,7 +128,7 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
             }
             (None, Some(thing), Some(policy)) => {
                 let share = manager.holdings(&person.owner)?.share(&thing, &policy, wanted.authorization_server.as_deref())?;
-                manager.withdraw(&person.owner, &[share]).await?;
+                manager.withdraw(&person.owner, &thing, share).await?;
             }
             _ => return Err(Trouble::Refused("say `who`, or `thing` and `policy_id`".into())),
         }

@@ -27,6 +27,8 @@ struct Row {
     signed: bool,
     /// A server says that she signed it, and no key of hers did.
     not_signed: bool,
+    /// What of it this desk does not understand.
+    unclear: Option<String>,
     /// She took it back, and the server still lists it.
     taken_back: bool,
 }
@@ -73,17 +75,19 @@ fn in_words(may: &[May], scopes: &ScopeSet, resources: &Covered) -> String {
 fn row(holdings: &Holdings, known: &Known, one: &DelegationDocument) -> Row {
     let name = &one.delegate;
     let who = name.email.clone().or(name.resource_owner_id.clone()).or(name.account.as_ref().map(|id| id.as_str().to_owned()));
+    let id = one.id.clone().unwrap_or_default();
     let is_hers = one.delegation.as_deref().is_some_and(|text| holdings.ledger.has_text(text));
     Row {
         link: known.link.id.clone(),
-        id: one.id.clone().unwrap_or_default(),
-        who: words::readable(&who.unwrap_or_default()),
+        who: who.map_or_else(|| "Somebody whose name this desk cannot read".to_owned(), |who| words::readable(&who)),
         may: in_words(&one.may, &one.resource_scopes, &one.resources),
         until: one.expires_at.map(words::day).unwrap_or_default(),
         place: host_of(known.link.place.url()),
         signed: false,
         not_signed: one.delegation.is_some() && !is_hers,
+        unclear: known.snapshot.unclear_delegations.get(&id).map(|unclear| words::list(unclear.iter().cloned())),
         taken_back: is_hers,
+        id,
     }
 }
 
@@ -99,6 +103,7 @@ fn signed_row(id: &str, word: &Word) -> Option<Row> {
         place: words::list(word.guards.iter().map(|guard| host_of(guard))),
         signed: true,
         not_signed: false,
+        unclear: None,
         taken_back: false,
     })
 }

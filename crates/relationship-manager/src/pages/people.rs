@@ -1,9 +1,9 @@
 //! Who can reach what: by person; withdrawing everything of somebody's; and who has confirmed it.
 
 use super::things::{host_of, troubles, who_query};
-use super::{Desk, Fields, First, at_desk, page, posted, see_other};
+use super::{Desk, Fields, First, at_desk, error_page, page, posted, see_other};
 use crate::Trouble;
-use crate::holdings::Who;
+use crate::holdings::{Approval, Share, Who};
 use crate::task::Standing;
 use crate::words::readable;
 use askama::Template;
@@ -80,10 +80,17 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         let (holdings, who) = (manager.holdings(&person.owner)?, who_of(&query)?);
         let mut rows = Vec::new();
         for thing in &holdings.things {
-            let may: Vec<String> = thing.shares.iter().filter(|share| share.who == who).map(|share| share.in_words()).collect();
+            let shares = thing.shares.iter().filter(|share| share.who == who).map(Share::in_words);
+            let approved = thing.approvals.iter().filter(|approval| approval.who == who).map(Approval::in_words);
+            let may: Vec<String> = shares.chain(approved).collect();
             if !may.is_empty() {
                 rows.push(ReachRow { key: thing.key.clone(), name: thing.name.clone(), place: host_of(&thing.server), may });
             }
+        }
+        // what a link says is no name of anybody: it stands on a page only where somebody has it (threat 36)
+        if rows.is_empty() {
+            let what = "Nobody of this name can reach anything of yours. What you took back stands under Withdrawals.";
+            return Ok(error_page(manager, Some(person), StatusCode::NOT_FOUND, "Nobody here", what));
         }
         let shares = rows.iter().map(|row| row.may.len()).sum();
         let body = ui::render(&PersonPage { who: who.name(), who_key: who.key(), rows, shares, csrf: &person.csrf });

@@ -2,7 +2,7 @@
 
 use super::things::{host_of, troubles};
 use super::{Desk, First, at_desk, page, posted, see_other};
-use crate::answering::{Answered, seen_name};
+use crate::answering::{Answered, party_of, seen_name};
 use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known};
 use crate::{Trouble, words};
@@ -28,6 +28,10 @@ struct RequestRow {
     /// The request as it is shown: what is answered is that one.
     seen: String,
     who: String,
+    /// Whoever cannot be read is let in to nothing.
+    is_readable: bool,
+    /// What of the request did not read.
+    unclear: Option<String>,
     client: String,
     verified: bool,
     place: String,
@@ -49,7 +53,10 @@ struct RequestsPage<'a> {
 }
 
 fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &AccessRequestDocument) -> RequestRow {
-    let who = request.requesting_party.get("email").or_else(|| request.requesting_party.get("sub"));
+    let unclear = match other {
+        None => known.snapshot.unclear_requests.get(request.id.as_str()),
+        Some(other) => other.unclear.get(request.id.as_str()),
+    };
     let name_of = |id: &types::ResourceId| {
         if let Some(other) = other {
             return other.names.get(id).cloned().unwrap_or_else(|| "something".to_owned());
@@ -79,7 +86,9 @@ fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &A
         of_name: other.map(|other| other.name.clone()).unwrap_or_default(),
         id: request.id.as_str().to_owned(),
         seen: seen_name(request),
-        who: words::readable(who.and_then(|who| who.as_str()).unwrap_or("Somebody unknown")),
+        is_readable: party_of(request).is_some(),
+        unclear: unclear.map(|unclear| words::list(unclear.iter().cloned())),
+        who: party_of(request).map_or_else(|| "Somebody whose name this desk cannot read".to_owned(), words::readable),
         client: words::readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str())),
         verified: request.client.verified,
         place: host_of(known.link.place.url()),

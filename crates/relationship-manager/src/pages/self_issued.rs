@@ -63,6 +63,13 @@ fn back_of(fields: &Fields) -> Result<Url, Trouble> {
     }
 }
 
+/// What a link says stands on the page as a server's name, or not at all (threat 36).
+fn server_of(audience: &str) -> Result<String, url::ParseError> {
+    let url = Url::parse(audience)?;
+    let host = url.host_str().ok_or(url::ParseError::EmptyHost)?;
+    Ok(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}
+
 fn answer(back: &Url, fields: &[(&str, &str)], state: &str) -> Response {
     let state = (!state.is_empty()).then_some(("state", state));
     let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields.iter().copied().chain(state)).finish();
@@ -92,8 +99,8 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         let Some(key) = manager.current_key(&person.owner)? else {
             return Err(Trouble::Refused("You have no key to show yet. Make one under Keys, and come back.".into()));
         };
-        let audience = Some(query.one("audience")).filter(|audience| !audience.is_empty());
-        let now = manager.now();
+        let (audience, now) = (Some(query.one("audience")).filter(|audience| !audience.is_empty()), manager.now());
+        let Ok(told) = audience.map(server_of).transpose() else { return refused("`audience` is the URL of a server") };
         let mut claims = json!({"iss": key.did, "sub": key.did, "aud": [query.one("client_id")], "nonce": nonce, "iat": now,
             "exp": now.plus(LIFETIME), "jti": jti_of(manager)});
         if let Some(members) = claims.as_object_mut() {
@@ -116,7 +123,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         let (id, _) = manager.keep_shown(person, vec![draft]);
         let body = ui::render(&SelfIssuedPage {
             host: host_of(&back.origin().ascii_serialization()),
-            audience: audience.map(host_of),
+            audience: told,
             id,
             open: manager.opened_key(person).is_some_and(|open| open.did == key.did),
             passphrase: key.kept.is_some(),

@@ -2,7 +2,7 @@
 
 use super::things::{host_of, who_query};
 use super::{Desk, Shown, at_desk, page, posted, see_other};
-use crate::holdings::{Guard, Holdings, Share, Thing};
+use crate::holdings::{Approval, Guard, Holdings, Share, Thing};
 use crate::person::Person;
 use crate::{Manager, Trouble, words};
 use askama::Template;
@@ -37,10 +37,33 @@ struct ShareRow {
     signed: bool,
     /// A server says that she signed it, and no key of hers did.
     not_signed: bool,
+    /// What of it this desk does not understand.
+    unclear: Option<String>,
     delegated: bool,
     place: String,
     /// The same server, as its share is named by.
     at: String,
+}
+
+/// What she approved, and still lets somebody in.
+struct ApprovalRow {
+    link: String,
+    request: String,
+    who: String,
+    who_query: String,
+    may: String,
+    place: String,
+}
+
+fn approval_row(approval: &Approval) -> ApprovalRow {
+    ApprovalRow {
+        link: approval.link.clone(),
+        request: approval.request.clone(),
+        who: approval.who.in_words(),
+        who_query: who_query(&approval.who),
+        may: approval.in_words(),
+        place: host_of(&approval.place),
+    }
 }
 
 #[derive(Template)]
@@ -51,6 +74,7 @@ struct ThingPage<'a> {
     scopes: String,
     guards: Vec<GuardRow>,
     shares: Vec<ShareRow>,
+    approvals: Vec<ApprovalRow>,
     /// What a server says of it against another's word, or her own.
     doubts: Vec<String>,
     /// Why it cannot be shared from here.
@@ -93,6 +117,11 @@ fn guard_row(guard: &Guard) -> GuardRow {
     }
 }
 
+/// What did not read, in words.
+pub(super) fn unclear_words(unclear: &[String]) -> String {
+    if unclear.is_empty() { "something that it adds".to_owned() } else { words::list(unclear.to_vec()) }
+}
+
 fn share_row(share: &Share) -> ShareRow {
     ShareRow {
         id: share.id.as_str().to_owned(),
@@ -101,6 +130,7 @@ fn share_row(share: &Share) -> ShareRow {
         may: share.in_words(),
         signed: share.is_signed(),
         not_signed: share.listed().is_some_and(|listed| listed.not_signed),
+        unclear: share.listed().filter(|listed| listed.partly_read).map(|listed| unclear_words(&listed.unclear)),
         delegated: share.delegated,
         place: host_of(&share.place),
         at: share.place.clone(),
@@ -121,6 +151,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, key: &str, tried: Option<Tried
         scopes: words::list(all.iter().map(ToString::to_string)),
         guards: thing.guards.iter().map(guard_row).collect(),
         shares: thing.shares.iter().map(share_row).collect(),
+        approvals: thing.approvals.iter().map(approval_row).collect(),
         doubts: holdings
             .doubts
             .iter()
@@ -191,8 +222,9 @@ impl Tried {
         let (words, class) = match answer.get("result").and_then(Value::as_str).unwrap_or_default() {
             _ if !granted.is_empty() => (format!("{who} would be let in, to {}.", words::list(granted)), ""),
             "request_submitted" | "submitted" => (format!("{who} would not be let in; you would be asked."), "warn"),
+            "denied" | "request_denied" | "invalid_scope" => (format!("{who} would be refused."), "error"),
             "need_info" => (format!("{who} would not be let in yet, and be asked to show who they are."), "warn"),
-            _ => (format!("{who} would be refused."), "error"),
+            _ => ("What the server would do could not be read.".to_owned(), "warn"),
         };
         Self { email, words, class, reasons: reasons.collect() }
     }
@@ -202,9 +234,13 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
     posted(manager, request, async |manager, person, fields| {
         let holdings = manager.holdings(&person.owner)?;
         let thing = fields.one("thing");
+        if !fields.one("approval").is_empty() {
+            manager.withdraw_approval(&person.owner, fields.one("link"), fields.one("approval")).await?;
+            return Ok(see_other("/withdrawals"));
+        }
         let place = Some(fields.one("place")).filter(|place| !place.is_empty());
         let share = holdings.share(thing, fields.one("policy"), place)?;
-        manager.withdraw(&person.owner, &[share]).await?;
+        manager.withdraw(&person.owner, thing, share).await?;
         Ok(see_other("/withdrawals"))
     })
     .await

@@ -1,6 +1,7 @@
 //! Asking one server: its lists, its settings and its keys, with the token of a link.
 
 use super::Snapshot;
+use super::named::{Named, Sorted, sort};
 use crate::store::{Link, Place};
 use crate::{PATIENCE, Trouble};
 use client::api::{ApiAnswer, ApiBody, ApiCall, Listed};
@@ -86,15 +87,34 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Policies, and which of them say something that does not read: what that is might be a condition.
-    async fn policies(&self, url: Option<&String>, snapshot: &mut Snapshot) -> Result<(), Trouble> {
-        let listed: Listed<PolicyDocument> = match url {
-            Some(url) => self.listed(url).await?,
+    /// A list of what has names: those without one are counted, and what did not read of the others is told.
+    pub(crate) async fn list_named<T: Named + DeserializeOwned>(&self, url: Option<String>) -> Result<Sorted<T>, Trouble> {
+        let listed: Listed<T> = match url {
+            Some(url) => self.listed(&url).await?,
             None => Listed { items: Vec::new(), unread: 0 },
         };
-        let partly = listed.items.iter().filter(|item| !item.left_out.is_empty());
-        snapshot.partly_read = partly.filter_map(|item| item.said.id.clone()).collect();
-        snapshot.policies = listed.items.into_iter().map(|item| item.said).collect();
+        let sorted = sort(listed);
+        self.unread.fetch_add(sorted.nameless, Ordering::Relaxed);
+        Ok(sorted)
+    }
+
+    /// Policies, and which of them say something that does not read: what that is might be a condition.
+    async fn policies(&self, url: Option<&String>, snapshot: &mut Snapshot) -> Result<(), Trouble> {
+        let sorted: Sorted<PolicyDocument> = self.list_named(url.cloned()).await?;
+        snapshot.partly_read = sorted.unclear.keys().map(|id| id.as_str().into()).collect();
+        (snapshot.policies, snapshot.unclear_policies) = (sorted.items, sorted.unclear);
+        Ok(())
+    }
+
+    async fn delegations(&self, url: Option<&String>, snapshot: &mut Snapshot) -> Result<(), Trouble> {
+        let sorted = self.list_named(url.cloned()).await?;
+        (snapshot.delegations, snapshot.unclear_delegations) = (sorted.items, sorted.unclear);
+        Ok(())
+    }
+
+    async fn requests(&self, url: Option<&String>, snapshot: &mut Snapshot) -> Result<(), Trouble> {
+        let sorted = self.list_named(url.cloned()).await?;
+        (snapshot.requests, snapshot.unclear_requests) = (sorted.items, sorted.unclear);
         Ok(())
     }
 
@@ -131,7 +151,7 @@ impl<'a> Asking<'a> {
     pub(super) async fn read(&self, metadata: &Metadata, snapshot: &mut Snapshot, now: Timestamp) -> Result<(), Trouble> {
         match &self.link.place {
             Place::ResourceServer { management, .. } => {
-                snapshot.available = self.list(&format!("{management}/my-resources")).await?;
+                snapshot.available = self.list_named(Some(format!("{management}/my-resources"))).await?.items;
                 snapshot.signs = true;
                 snapshot.credentials = self.list(&format!("{management}/my-credentials")).await?;
                 snapshot.credentials_endpoint = Some(format!("{management}/my-credentials"));
@@ -170,13 +190,14 @@ impl Asking<'_> {
         let shared = metadata.policy_endpoint.as_ref().map(|url| format!("{url}?role=requesting_party"));
         read.keep(&mut snapshot.credentials, self.list_if(metadata.resource_owner_credentials_endpoint.clone()).await);
         read.keep(&mut snapshot.demands_signature, self.settings(metadata).await);
-        read.keep(&mut snapshot.guarded, self.list_if(metadata.registered_resources_endpoint.clone()).await);
+        let guarded = self.list_named(metadata.registered_resources_endpoint.clone()).await;
+        read.keep(&mut snapshot.guarded, guarded.map(|sorted| sorted.items));
         read.keep(&mut (), self.policies(metadata.policy_endpoint.as_ref(), snapshot).await);
-        read.keep(&mut snapshot.delegations, self.list_if(metadata.delegations_endpoint.clone()).await);
+        read.keep(&mut (), self.delegations(metadata.delegations_endpoint.as_ref(), snapshot).await);
         let for_others = self.for_others(metadata, &snapshot.for_others).await;
         read.keep(&mut snapshot.for_others, for_others);
         read.keep(&mut (), self.receipts(metadata, keys, &mut snapshot.receipts).await);
-        read.keep(&mut snapshot.requests, self.list_if(metadata.access_requests_endpoint.clone()).await);
+        read.keep(&mut (), self.requests(metadata.access_requests_endpoint.as_ref(), snapshot).await);
         read.keep(&mut snapshot.shared_with_me, self.list_if(shared).await);
         read.keep(&mut (), self.events(metadata, keys, snapshot, now).await);
         read.trouble.map_or(Ok(()), Err)

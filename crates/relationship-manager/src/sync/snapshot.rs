@@ -1,5 +1,6 @@
 //! What a server last said, as it is kept.
 
+use super::named::Unclear;
 use crate::consent_receipt::KeptReceipt;
 use crate::for_other::ForOther;
 use crate::history::{Audit, KeptHead, Told};
@@ -45,6 +46,13 @@ pub(crate) struct Snapshot {
     pub(crate) unread: usize,
     #[serde(default)]
     pub(crate) partly_read: BTreeSet<PolicyId>,
+    /// What of policies, of delegations and of requests did not read.
+    #[serde(default)]
+    pub(crate) unclear_policies: Unclear,
+    #[serde(default)]
+    pub(crate) unclear_delegations: Unclear,
+    #[serde(default)]
+    pub(crate) unclear_requests: Unclear,
     /// When it was asked last, and answered last.
     pub(crate) asked: Timestamp,
     pub(crate) answered: Option<Timestamp>,

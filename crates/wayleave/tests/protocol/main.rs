@@ -15,6 +15,7 @@ mod desk_crowd;
 mod desk_forms;
 mod desk_keys;
 mod desk_lies;
+mod desk_marks;
 mod desk_strangers;
 mod discovery;
 mod doors;

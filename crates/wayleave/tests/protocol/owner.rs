@@ -1,5 +1,6 @@
 //! The owner's side: policies, requests, events, what-if (protocol.md 1.1 to 1.5).
 
+use crate::oauth::Browser;
 use crate::world::{ID_TOKEN, World, scopes_of};
 use serde_json::{Value, json};
 
@@ -311,5 +312,45 @@ async fn a_person_lists_what_others_share_where_they_allow_it() {
         let read = world.call("GET", "/uma/owner-settings", &pmt, Value::Null).await;
         let whole = json!({"require_resource_owner_token": false, "no_policy": null, "list_for_requesting_party": true});
         assert_eq!(read.ok(200).json, whole);
+    }
+}
+
+/// What she approved is shown where she looks who can reach a resource, and ends with a share of the same person.
+#[tokio::test]
+async fn threat_48_what_was_approved_is_shown_and_ends_with_the_share() {
+    for world in World::each().await {
+        let (pat, pmt) = (world.pat().await, world.access("manager").await);
+        let album = world.resource(&pat, "view").await;
+        let browser = Browser::new(&world);
+        browser.log_in("alice").await;
+        let resource = format!("/my/resources/{album}");
+        let approved = async |email: &str| {
+            let token = world.id_token("viewer", json!({"sub": email, "email": email}));
+            let ticket = world.ticket(&pat, &album, "view").await;
+            let answer = world.trade("viewer", &ticket, &[("claim_token", &token), ("claim_token_format", ID_TOKEN)]).await;
+            let ticket = answer.refused(403, "request_submitted").get("ticket").to_owned();
+            let waiting = inbox(&world, &pmt).await.into_iter().find(|one| one["state"] == "pending").unwrap();
+            let path = format!("/uma/access-requests/{}", waiting["_id"].as_str().unwrap());
+            let decided = world.call("POST", &path, &pmt, json!({"decision": "approve"})).await;
+            assert!(decided.ok(200).json["approved_until"].as_i64() > Some(world.now()), "{}", decided.text);
+            world.pass(6);
+            world.trade("viewer", &ticket, &[]).await.ok(200).get("access_token").to_owned()
+        };
+        assert!(browser.open(&resource).await.text.contains("Only you."));
+        let (bobs, carols) = (approved("bob@bar.example").await, approved("carol@bar.example").await);
+        let page = browser.open(&resource).await;
+        assert!(page.text.contains("bob@bar.example may view") && page.text.contains("approved once"), "{}", page.text);
+        assert!(page.text.contains("carol@bar.example may view") && !page.text.contains("Only you."), "{}", page.text);
+        let policy = world.share(&album, "view", "bob@bar.example").await;
+        let page = browser.open(&resource).await;
+        browser.submit(&page, &format!("{resource}/policies/{policy}/withdraw"), &[]).await;
+        assert_eq!(world.introspect(&pat, &bobs).await, json!({"active": false}), "it ends at once");
+        assert_eq!(world.introspect(&pat, &carols).await["active"], json!(true), "another person's stays");
+        let page = browser.open(&resource).await;
+        assert!(!page.text.contains("bob@bar.example may") && page.text.contains("carol@bar.example may view"), "{}", page.text);
+        let id = page.text.split("/my/requests/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        browser.submit(&page, &format!("/my/requests/{id}"), &[("decision", "withdraw")]).await;
+        assert_eq!(world.introspect(&pat, &carols).await, json!({"active": false}));
+        assert!(browser.open(&resource).await.text.contains("Only you."));
     }
 }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use identity::access_token::PolicyToken;
 use identity::{Failure, Form};
 use serde_json::json;
+use types::access_request::AccessRequestDocument;
 use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
 use types::resource::OwnedResource;
 use types::spelling::readable;
@@ -71,6 +72,24 @@ struct Share {
     warnings: Vec<String>,
 }
 
+/// What she approved once, and still lets somebody in.
+struct Approval {
+    id: String,
+    sentence: String,
+}
+
+fn approval(request: &AccessRequestDocument, resource: &ResourceId) -> Approval {
+    let said = |name: &str| request.requesting_party.get(name).and_then(|value| value.as_str());
+    let here = request.permissions.iter().filter(|one| one.resource_id == *resource);
+    let scopes: Vec<&str> = here.flat_map(|one| one.resource_scopes.iter().map(Scope::as_str)).collect();
+    let who = readable(said("email").or(said("sub")).unwrap_or("Somebody"));
+    let client = readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str()));
+    let until = request.approved_until.map(|until| format!(", until {}", ui::in_words(until))).unwrap_or_default();
+    Approval {
+        id: request.id.as_str().to_owned(), sentence: format!("{who} may {}, with “{client}”{until}", scopes.join(", "))
+    }
+}
+
 #[derive(Template)]
 #[template(path = "resource.html")]
 struct ResourcePage {
@@ -83,6 +102,7 @@ struct ResourcePage {
     /// Each with whether it is ticked at first: looking is, nothing else ever.
     scopes: Vec<(String, bool)>,
     shares: Vec<Share>,
+    approvals: Vec<Approval>,
     error: Option<String>,
     answer: Option<(String, Vec<String>)>,
     asked: String,
@@ -134,8 +154,10 @@ async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, id: &ResourceI
             warnings: document.warnings.iter().map(|warning| sentence(warning)).collect(),
         });
     }
+    let approvals = app.authorization_server.list_approvals(&acting(owner), id).await?;
     let name = name_of(&resource);
     let body = ResourcePage {
+        approvals: approvals.iter().map(|request| approval(request, id)).collect(),
         base: app.base(),
         csrf: visit.csrf(app),
         id: id.as_str().to_owned(),
@@ -262,7 +284,7 @@ pub(super) async fn withdraw(
 ) -> Response {
     let back = format!("{}/{id}", path::MY_RESOURCES);
     posted(app, request, back.clone(), async |app, _, owner, _| {
-        app.authorization_server.delete_policy(&acting(owner), &PolicyId::new(policy), None).await?;
+        app.authorization_server.withdraw_share(&acting(owner), &PolicyId::new(policy)).await?;
         Ok(see_other(&format!("{}{back}", app.base())))
     })
     .await
