@@ -4,10 +4,11 @@ use crate::oauth::{read_tokens, refusal};
 use crate::{Client, ClientError};
 use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use types::challenge::{UNREACHABLE_WARNING, UmaChallenge};
 use types::metadata::{Metadata, ProtectedResourceMetadata};
 use types::token::{ContinuedProcess, RequiredClaim, TokenResponse, UMA_TICKET};
-use url::Url;
+use url::{Host, Url};
 
 /// A requesting party token, and the one place it may be used at (protocol.md 2.1). Kept by the
 /// client; never shown to the person (Grant 5.2).
@@ -56,9 +57,20 @@ pub struct TicketRequest<'a> {
 /// What came of a trade.
 pub enum Traded {
     Granted(Box<TokenResponse>),
-    NeedInfo { ticket: String, required_claims: Vec<RequiredClaim>, redirect_user: Option<String> },
-    Submitted { ticket: String, interval: i64 },
-    Denied { error: String, description: String },
+    NeedInfo {
+        ticket: String,
+        required_claims: Vec<RequiredClaim>,
+        redirect_user: Option<String>,
+    },
+    /// When to ask again: not at once, and not never, whatever the server says.
+    Submitted {
+        ticket: String,
+        interval: Duration,
+    },
+    Denied {
+        error: String,
+        description: String,
+    },
 }
 
 /// A person on her way to the claims interaction endpoint; kept with her session.
@@ -76,14 +88,15 @@ impl Client {
         self.read_answer(url, answer).await
     }
 
-    /// The same for content of any size: pieces go to `piece`, if it is the content and no challenge.
-    pub async fn download(
+    /// The same for content of any size: its pieces go to `piece`. What is no success is short, and in the answer.
+    pub async fn fetch(
         &self,
         url: &str,
         rpt: Option<&Rpt>,
         piece: impl FnMut(&[u8]) -> std::io::Result<()> + Send,
-    ) -> Result<Response, ClientError> {
-        Ok(self.outbound.stream(self.request(Method::GET, url, rpt)?, piece).await?)
+    ) -> Result<Called, ClientError> {
+        let answer = self.outbound.stream(self.request(Method::GET, url, rpt)?, piece).await?;
+        self.read_answer(url, answer).await
     }
 
     fn request<'a>(&self, method: Method, url: &'a str, rpt: Option<&Rpt>) -> Result<Request<'a>, ClientError> {
@@ -156,7 +169,7 @@ impl Client {
                 Ok(Traded::NeedInfo { ticket: process.ticket, required_claims: process.required_claims, redirect_user })
             }
             Ok(process) if process.error == "request_submitted" => {
-                Ok(Traded::Submitted { ticket: process.ticket, interval: process.interval.unwrap_or(5) })
+                Ok(Traded::Submitted { ticket: process.ticket, interval: wait_of(process.interval) })
             }
             _ => match refusal(&answer) {
                 ClientError::Refused { error, description } => Ok(Traded::Denied { error, description }),
@@ -180,7 +193,7 @@ impl Client {
 
     /// Where to send the person (Grant 3.3.2), with a fresh unguessable `state` (5.1).
     pub fn send_person(&self, endpoint: &str, ticket: &str, claims_redirect_uri: &str) -> Result<PersonSent, ClientError> {
-        let mut url = Url::parse(endpoint).map_err(|_| ClientError::protocol("`redirect_user` is no URL"))?;
+        let mut url = page_of(endpoint)?;
         let state = self.random_text();
         url.query_pairs_mut().extend_pairs([
             ("client_id", self.credentials.client_id.as_str()),
@@ -206,6 +219,34 @@ impl Client {
             _ => Err(ClientError::protocol("the answer brings no new ticket: start again")),
         }
     }
+}
+
+/// Seconds after which a server that says nothing is asked again, and the longest that it may want.
+const USUAL_INTERVAL_SECONDS: i64 = 5;
+const MAX_INTERVAL_SECONDS: i64 = 300;
+
+fn wait_of(interval: Option<i64>) -> Duration {
+    let seconds = interval.unwrap_or(USUAL_INTERVAL_SECONDS).clamp(1, MAX_INTERVAL_SECONDS);
+    Duration::from_secs(seconds.unsigned_abs())
+}
+
+/// Longest page that a person is sent to, in bytes.
+const MAX_PAGE_BYTES: usize = 2_048;
+
+/// Where a person may be sent: a page on the web, or on her own machine, and nothing that her browser would run or that
+/// looks like another place.
+fn page_of(endpoint: &str) -> Result<Url, ClientError> {
+    let refuse = || ClientError::protocol("`redirect_user` is no page that a person may be sent to: https, or http on loopback");
+    let url = Url::parse(endpoint).ok().filter(|_| endpoint.len() <= MAX_PAGE_BYTES).ok_or_else(refuse)?;
+    let is_here = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.has_host();
+    let is_page = is_plain && (url.scheme() == "https" || (url.scheme() == "http" && is_here));
+    if is_page { Ok(url) } else { Err(refuse()) }
 }
 
 /// How a token of this type is sent. The type is one word in whatever letters (RFC 6749 5.1), and one that is not

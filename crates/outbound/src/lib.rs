@@ -28,6 +28,8 @@ pub use reqwest::{Method, StatusCode};
 
 /// Most bytes of an answer that is read whole.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Most bytes that are read of an answer which is not the content that was asked for.
+pub const MAX_WORD_BYTES: usize = 64 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A body that is handed over piece by piece may take as long as it likes, a piece of it may not.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -232,7 +234,8 @@ impl Outbound {
         Ok(Response { status, headers, body: body.into() })
     }
 
-    /// Sends and hands the answer's body over piece by piece; for content, which may be of any size.
+    /// Sends and hands the answer's body over piece by piece; for content, which may be of any size. What is no success is in
+    /// the answer instead, as far as anybody reads it ([`MAX_WORD_BYTES`]).
     pub async fn stream(
         &self,
         request: Request<'_>,
@@ -244,11 +247,19 @@ impl Outbound {
         let response = tokio::time::timeout(PIECE_TIMEOUT, starting).await.map_err(|_| away())??;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut chunks = response.bytes_stream();
+        let mut word = Vec::new();
         while let Some(chunk) = tokio::time::timeout(PIECE_TIMEOUT, chunks.next()).await.map_err(|_| away())? {
             let chunk = chunk.map_err(|_| away())?;
-            piece(&chunk).map_err(|_| away())?;
+            if status.is_success() {
+                piece(&chunk).map_err(|_| away())?;
+                continue;
+            }
+            word.extend(chunk.iter().take(MAX_WORD_BYTES.saturating_sub(word.len())));
+            if word.len() >= MAX_WORD_BYTES {
+                break;
+            }
         }
-        Ok(Response { status, headers, body: Bytes::new() })
+        Ok(Response { status, headers, body: word.into() })
     }
 
     async fn start(&self, request: Request<'_>) -> Result<reqwest::Response, OutboundError> {

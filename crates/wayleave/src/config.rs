@@ -3,13 +3,16 @@
 //! exit status 2.
 
 mod gateway;
+mod get;
 mod login_provider;
 mod manager;
 mod server;
 
 pub use gateway::{GatewayConfig, RouteConfig};
+pub use get::GetConfig;
 pub use login_provider::LoginProviderConfig;
 pub use manager::ManagerConfig;
+pub(crate) use server::is_loopback;
 pub use server::{
     AccountConfig, AssessmentConfig, ClientConfig, LimitsConfig, MailConfig, OutboundConfig, ProfilesConfig, ServerConfig,
     StoreConfig, TlsConfig, TrustedIssuerConfig,
@@ -36,6 +39,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub gateway: Option<GatewayConfig>,
     pub manager: Option<ManagerConfig>,
+    pub get: Vec<GetConfig>,
     /// Folder that relative paths start from: that of the file.
     #[serde(skip)]
     pub base: PathBuf,
@@ -100,6 +104,13 @@ impl Config {
         for provider in &self.login_provider {
             provider.check()?;
         }
+        for (at, own) in self.get.iter().enumerate() {
+            own.check()?;
+            let issuer = own.authorization_server.trim_end_matches('/');
+            if self.get.iter().take(at).any(|before| before.authorization_server.trim_end_matches('/') == issuer) {
+                return Err(format!("[[get]] `{issuer}`: there are two of this server"));
+            }
+        }
         self.mail.as_ref().map_or(Ok(()), MailConfig::check)?;
         self.manager.as_ref().map_or(Ok(()), ManagerConfig::check)?;
         self.gateway.as_ref().map_or(Ok(()), GatewayConfig::check)
@@ -141,6 +152,7 @@ impl Config {
         });
         shown.client.iter_mut().for_each(|client| hide(&mut client.client_secret));
         shown.login_provider.iter_mut().for_each(|provider| hide(&mut provider.client_secret));
+        shown.get.iter_mut().for_each(|own| hide(&mut own.client_secret));
         if let Some(mail) = shown.mail.as_mut() {
             hide(&mut mail.password);
         }
@@ -194,6 +206,8 @@ mod tests {
                 "one client per resource",
             ),
             ("[store]\nurl = 3", "line 2"),
+            ("[[get]]\nauthorization_server = \"http://127.0.0.1.nip.example\"\nclient_id = \"a\"", "loopback"),
+            ("[[get]]\nauthorization_server = \"https://as.example\"", "client_id"),
         ] {
             let error = parse(text, &[]).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

@@ -170,7 +170,11 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
         }
         Command::Manager => commands::manager::run(&config()?).await,
         Command::Demo(options) => demo::run(options).await,
-        Command::Get(options) => commands::get::run(options).await,
+        Command::Get(options) => {
+            // what lies in the folder by chance says nothing of where secrets go
+            let named = arguments.config.as_ref().map(|_| config()).transpose()?;
+            commands::get::run(options, named.as_ref()).await
+        }
         Command::Bench { bench } => commands::bench::run(bench).await,
         Command::Key { action: KeyAction::Rotate } => commands::store::rotate_keys(&config()?).await,
         Command::Client { action: ClientAction::Invite { address } } => commands::store::invite(&config()?, &address).await,

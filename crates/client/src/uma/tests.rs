@@ -69,3 +69,35 @@ fn s37_types_of_tokens_are_read_in_whatever_letters() {
     }
     assert!(scheme_of("mac").is_err() && scheme_of("").is_err());
 }
+
+#[test]
+fn threat_36_a_person_is_sent_to_a_page_and_nowhere_else() {
+    let client = client();
+    let send = |endpoint: &str| client.send_person(endpoint, "t1", "http://127.0.0.1:9002/claims");
+    for good in ["https://as.example/claims", "http://127.0.0.1:8080/c", "http://[::1]/c", "http://localhost:1/c"] {
+        assert!(send(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "javascript:alert(1)//",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "ftp://as.example/",
+        "mailto:a@as.example",
+        "vscode://x",
+        "http://as.example/claims",
+        "http://127.0.0.1.nip.example/",
+        "https://as.example@evil.example/",
+        "https://user:word@as.example/",
+        "/claims",
+        "",
+    ] {
+        assert!(send(bad).is_err(), "{bad}");
+    }
+    assert!(send(&format!("https://as.example/{}", "x".repeat(3_000))).is_err());
+}
+
+#[test]
+fn threat_46_no_server_makes_its_client_wait_for_ever_or_not_at_all() {
+    let seconds = |interval| wait_of(interval).as_secs();
+    assert_eq!([None, Some(-5), Some(0), Some(7), Some(i64::MAX), Some(i64::MIN)].map(seconds), [5, 1, 1, 7, 300, 1]);
+}

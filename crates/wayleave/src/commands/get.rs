@@ -1,26 +1,40 @@
 //! `wayleave get URL`: fetches a protected URL like curl, walking the whole UMA flow and saying on
 //! standard error what it does.
+//!
+//! Whoever answers at that URL may be dishonest, and so may the authorization server that it names: what the person gave goes
+//! where she said ([`given`]), what they say is shown and not obeyed, and they choose no place on her network.
+
+mod content;
+mod given;
+mod visit;
 
 use crate::Exit;
-use crate::whole_file::WholeFile;
-use client::{Called, Client, Credentials, Rpt, TicketRequest, Traded};
-use jose::{SystemClock, SystemRandomness};
-use outbound::{Method, Outbound, Settings};
+use crate::config::{Config, is_loopback};
+use client::{Challenge, Client, Credentials, Rpt, TicketRequest, Traded};
+use content::Fetched;
+use given::{Given, Registration};
+use jose::{SigningKey, SystemClock, SystemRandomness};
+use outbound::{Outbound, Settings};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use types::token::ID_TOKEN_FORMAT;
+use types::metadata::Metadata;
+use types::spelling::{readable, visible};
+use types::token::{ID_TOKEN_FORMAT, RequiredClaim, TokenResponse};
+use url::Url;
 
 /// How often the owner is waited for before giving up.
 const POLLS: usize = 120;
+/// Most claims that are named to the person.
+const MAX_NAMED: usize = 20;
 
 #[derive(clap::Args)]
 pub struct Options {
     /// The protected URL
     url: String,
+    /// Issuer of the authorization server that secret and claim token are for; they go to no other
+    #[arg(long, value_name = "ISSUER")]
+    authorization_server: Option<String>,
     /// Client id at the authorization server
     #[arg(long, default_value = "wayleave-get")]
     client_id: String,
@@ -44,167 +58,105 @@ pub struct Options {
     dpop: bool,
 }
 
+/// What others say in it stands on this one line.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "* {text}");
+    let _ = writeln!(std::io::stderr(), "* {}", visible(text));
 }
 
-/// Walks the flow.
-pub async fn run(options: Options) -> Result<(), Exit> {
-    let client = client_of(&options)?;
+fn failed(error: impl std::fmt::Display) -> Exit {
+    Exit::failed(visible(&error.to_string()))
+}
+
+/// Walks the flow. `config` is a file that the person named, which says what she is at which server.
+pub async fn run(options: Options, config: Option<&Config>) -> Result<(), Exit> {
+    let given = Given::read(&options, config)?;
+    let place = given::check_place(&options.url)?;
+    let key = options.dpop.then(|| SigningKey::generate(jose::Algorithm::Es256)).transpose().map_err(failed)?.map(Arc::new);
+    // where she sends it herself, it may go: her own network too
+    let client = client_of(Some(&options.url), Credentials::none(), key.as_ref())?;
     say(&format!("GET {}", options.url));
-    let challenge = match client.call(Method::GET, &options.url, None).await.map_err(Exit::failed)? {
-        Called::Answered(answer) => return finish(&options, answer.status.as_u16(), &answer.body),
-        Called::AuthorizationServerUnreachable => return Err(Exit::failed("its authorization server cannot be reached")),
-        Called::Challenged(challenge) => challenge,
-    };
-    say(&format!("protected: a ticket of {}", challenge.issuer));
-    let metadata = client.discover(&challenge.issuer).await.map_err(Exit::failed)?;
-    let claim = options.claim_token_file.as_ref().map(std::fs::read_to_string).transpose().map_err(Exit::usage)?;
+    let Fetched::Challenged(challenge) = content::fetch(&client, &options, None).await? else { return Ok(()) };
+    say(&format!("protected: a ticket of {}", readable(&challenge.issuer)));
+    let is_here = is_loopback(&place) && Url::parse(&challenge.issuer).is_ok_and(|issuer| is_loopback(&issuer));
+    let own = given.for_server(&challenge.issuer, is_here)?;
+    if !given.names(&challenge.issuer) && own.is_secret() {
+        say("your secret or claim token goes there, since that is on this machine; name servers by --authorization-server");
+    }
+    let named = (given.names(&challenge.issuer) || is_here).then_some(challenge.issuer.as_str());
+    let credentials = Credentials { client_id: own.client_id.clone(), secret: own.secret.clone(), key: None };
+    let server = client_of(named, credentials, key.as_ref())?;
+    let rpt = obtain(&server, &options, &challenge, own).await?;
+    say("an RPT; calling again with it");
+    match content::fetch(&client, &options, Some(&rpt)).await? {
+        Fetched::Content => Ok(()),
+        Fetched::Challenged(_) => Err(Exit::failed("the resource server refused the RPT")),
+    }
+}
+
+/// A client that calls public places, and this one wherever it is.
+fn client_of(named: Option<&str>, credentials: Credentials, key: Option<&Arc<SigningKey>>) -> Result<Client, Exit> {
+    let settings = Settings { configured: named.map(str::to_owned).into_iter().collect(), ..Settings::default() };
+    Ok(Client {
+        outbound: Outbound::new(settings).map_err(failed)?,
+        clock: Arc::new(SystemClock),
+        randomness: Arc::new(SystemRandomness),
+        credentials,
+        dpop_key: key.cloned(),
+    })
+}
+
+/// Trades the ticket until there is an RPT.
+async fn obtain(client: &Client, options: &Options, challenge: &Challenge, own: &Registration) -> Result<Rpt, Exit> {
+    let metadata = client.discover(&challenge.issuer).await.map_err(|error| {
+        let unnamed = "; one on your own network must be named: --authorization-server";
+        let what = error.to_string();
+        failed(if matches!(error, client::ClientError::Outbound(_)) { what + unnamed } else { what })
+    })?;
     let mut ticket = challenge.ticket.clone();
-    let mut pushed = false;
-    for _ in 0..POLLS {
+    for round in 0..POLLS {
         let request = TicketRequest {
             ticket: &ticket,
             resource: challenge.confirmed.then_some(challenge.resource.as_str()),
-            claim: claim.as_deref().filter(|_| !pushed).map(|token| (token.trim(), ID_TOKEN_FORMAT)),
+            claim: own.claim_token.as_deref().filter(|_| round == 0).map(|token| (token, ID_TOKEN_FORMAT)),
             scope: options.scope.as_deref(),
             ..TicketRequest::default()
         };
-        pushed = claim.is_some();
-        match client.trade(&metadata, &request).await.map_err(Exit::failed)? {
-            Traded::Granted(tokens) => {
-                say("an RPT; calling again with it");
-                let rpt = client.rpt(&tokens, &challenge).map_err(Exit::failed)?;
-                return fetch(&client, &options, &rpt).await;
-            }
+        ticket = match client.trade(&metadata, &request).await.map_err(failed)? {
+            Traded::Granted(tokens) => return bound(client, options, challenge, &tokens),
             Traded::NeedInfo { ticket: next, required_claims, redirect_user } => {
-                let names: Vec<_> = required_claims.iter().filter_map(|claim| claim.name.clone()).collect();
-                say(&format!("it wants to know: {}", names.join(", ")));
+                show_wanted(&metadata, &required_claims);
                 let endpoint = redirect_user.ok_or_else(|| Exit::failed("and it does not say where to show that"))?;
-                ticket = gather(&client, &endpoint, &next, options.claims_port).await?;
+                visit::send(client, &endpoint, &next, options.claims_port).await?
             }
             Traded::Submitted { ticket: next, interval } => {
-                say(&format!("the owner is asked; asking again in {interval} s"));
-                tokio::time::sleep(Duration::from_secs(u64::try_from(interval).unwrap_or(5).max(1))).await;
-                ticket = next;
+                say(&format!("the owner is asked; asking again in {} s", interval.as_secs()));
+                tokio::time::sleep(interval).await;
+                next
             }
-            Traded::Denied { error, description } => return Err(Exit::failed(format!("{error}: {description}"))),
-        }
+            Traded::Denied { error, description } => return Err(denied(&error, &description)),
+        };
     }
     Err(Exit::failed("the owner has not answered"))
 }
 
-fn client_of(options: &Options) -> Result<Client, Exit> {
-    let loopback = options.url.starts_with("http://127.0.0.1")
-        || options.url.starts_with("http://localhost")
-        || options.url.starts_with("http://[::1]");
-    let settings = Settings { allow_private_networks: true, allow_http: loopback, ..Settings::default() };
-    let secret = options.client_secret_file.as_ref().map(std::fs::read_to_string).transpose().map_err(Exit::usage)?;
-    let dpop_key = match options.dpop {
-        true => Some(Arc::new(jose::SigningKey::generate(jose::Algorithm::Es256).map_err(Exit::failed)?)),
-        false => None,
+fn denied(error: &str, description: &str) -> Exit {
+    let advice = match error {
+        "invalid_client" => ". Have a client registered there, and name it by --client-id (or by [[get]], see docs/getting.md)",
+        _ => "",
     };
-    Ok(Client {
-        outbound: Outbound::new(settings).map_err(Exit::failed)?,
-        clock: Arc::new(SystemClock),
-        randomness: Arc::new(SystemRandomness),
-        credentials: Credentials {
-            client_id: options.client_id.clone(),
-            secret: secret.map(|text| text.trim_end().to_owned()),
-            key: None,
-        },
-        dpop_key,
-    })
+    failed(format!("{error}: {description}{advice}"))
 }
 
-/// Sends the person to the server, and waits on a port of loopback for her to come back.
-async fn gather(client: &Client, endpoint: &str, ticket: &str, port: u16) -> Result<String, Exit> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| Exit::failed(format!("port {port}: {error}")))?;
-    let sent = client.send_person(endpoint, ticket, &format!("http://127.0.0.1:{port}/claims")).map_err(Exit::failed)?;
-    say(&format!("open this in a browser: {}", sent.url));
-    loop {
-        let (mut stream, _) = listener.accept().await.map_err(Exit::failed)?;
-        let mut buffer = vec![0; 8192];
-        let read = stream.read(&mut buffer).await.map_err(Exit::failed)?;
-        let text = String::from_utf8_lossy(buffer.get(..read).unwrap_or_default()).into_owned();
-        let target = text.split(' ').nth(1).unwrap_or_default();
-        let Some(query) = target.strip_prefix("/claims?") else {
-            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
-            continue;
-        };
-        let body = "Thank you. Go back to the terminal.\n";
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        let _ = stream.write_all(answer.as_bytes()).await;
-        let query: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        return client.person_returned(&sent, &query).map_err(Exit::failed);
-    }
+fn show_wanted(metadata: &Metadata, claims: &[RequiredClaim]) {
+    let names = claims.iter().filter_map(|claim| claim.name.as_deref()).take(MAX_NAMED);
+    let names: Vec<_> = names.map(|name| format!("`{}`", readable(name))).collect();
+    say(&format!("{} wants to know: {}", readable(&metadata.issuer), names.join(", ")));
 }
 
-async fn fetch(client: &Client, options: &Options, rpt: &Rpt) -> Result<(), Exit> {
-    let mut out = Output::begin(options)?;
-    let mut unwritten = None;
-    let write = |piece: &[u8]| out.write_all(piece).inspect_err(|error| unwritten = Some(error.to_string()));
-    let answer = client.download(&options.url, Some(rpt), write).await;
-    if let Some(error) = unwritten {
-        return Err(Exit::failed(format!("the content cannot be written: {error}")));
+/// The RPT; a key that was asked for must be in it (RFC 9449 5).
+fn bound(client: &Client, options: &Options, challenge: &Challenge, tokens: &TokenResponse) -> Result<Rpt, Exit> {
+    if options.dpop && !tokens.token_type.eq_ignore_ascii_case("dpop") {
+        return Err(Exit::failed("the server gave a token that is not bound to the key (DPoP): it is not used"));
     }
-    let answer = answer.map_err(Exit::failed)?;
-    let status = answer.status.as_u16();
-    say(&format!("HTTP {status}"));
-    if !answer.status.is_success() {
-        return Err(Exit::failed("the resource server refused the RPT"));
-    }
-    if options.output.is_some() && !is_whole(status) {
-        return Err(Exit::failed(format!("the server answered {status}, which is not the whole content")));
-    }
-    out.keep()
-}
-
-/// Whether an answer is the content (RFC 9110 15.3): not a part of it that nobody asked for, nor a word about it.
-fn is_whole(status: u16) -> bool {
-    matches!(status, 200 | 203)
-}
-
-/// Where the content goes; a file is replaced when everything has come, and only then.
-enum Output {
-    File(WholeFile),
-    Standard,
-}
-
-impl Output {
-    fn begin(options: &Options) -> Result<Self, Exit> {
-        let Some(place) = &options.output else { return Ok(Self::Standard) };
-        let begun = WholeFile::begin(place);
-        begun.map(Self::File).map_err(|error| Exit::failed(format!("{}: {error}", place.display())))
-    }
-
-    fn write_all(&mut self, piece: &[u8]) -> std::io::Result<()> {
-        match self {
-            Self::File(file) => file.write_all(piece),
-            Self::Standard => std::io::stdout().write_all(piece),
-        }
-    }
-
-    fn keep(self) -> Result<(), Exit> {
-        match self {
-            Self::File(file) => file.keep().map_err(Exit::failed),
-            Self::Standard => std::io::stdout().flush().map_err(Exit::failed),
-        }
-    }
-}
-
-fn finish(options: &Options, status: u16, body: &[u8]) -> Result<(), Exit> {
-    say(&format!("HTTP {status}"));
-    let success = (200..300).contains(&status);
-    // the text of an error is no content, nor is a part
-    let is_content = options.output.is_none() || is_whole(status);
-    if is_content {
-        let mut out = Output::begin(options)?;
-        out.write_all(body).map_err(Exit::failed)?;
-        out.keep()?;
-    }
-    if success && is_content { Ok(()) } else { Err(Exit::failed(format!("the server answered {status}"))) }
+    client.rpt(tokens, challenge).map_err(failed)
 }

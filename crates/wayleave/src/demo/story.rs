@@ -239,7 +239,7 @@ impl Cast<'_> {
         so("request_submitted: Alice has not shared it, so she is asked.");
         self.alice_approves_a_part().await?;
         loop {
-            tokio::time::sleep(Duration::from_secs(u64::try_from(interval).unwrap_or(1).max(1))).await;
+            tokio::time::sleep(interval).await;
             let request = TicketRequest {
                 ticket: &ticket,
                 resource: Some(&resource),

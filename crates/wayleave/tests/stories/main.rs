@@ -13,6 +13,7 @@ mod elsewhere;
 mod enrolling;
 mod gateway;
 mod getting;
+mod getting_lies;
 mod guarding;
 mod hostile;
 mod just_in_time;
