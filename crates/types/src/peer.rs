@@ -16,6 +16,22 @@ pub fn host_of(address: IpAddr) -> String {
     }
 }
 
+/// Whom a limit may leave a little beside a flood: an IPv4 address, or the /56 of IPv6 that a household is given whole.
+pub fn household_of(address: IpAddr) -> String {
+    match canonical(address) {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("{}/56", kept_bits(ip, 56)),
+    }
+}
+
+/// Where many networks come from one hand: /16 of IPv4, and the /32 of IPv6 that any provider is given.
+pub fn region_of(address: IpAddr) -> String {
+    match canonical(address) {
+        IpAddr::V4(ip) => format!("{}/16", Ipv4Addr::from_bits(ip.to_bits() & !0xffff)),
+        IpAddr::V6(ip) => format!("{}/32", kept_bits(ip, 32)),
+    }
+}
+
 /// The network that an address is in, as limits for strangers count it: /24 of IPv4, /48 of IPv6 (protocol.md 1.7).
 pub fn network_of(address: IpAddr) -> String {
     match canonical(address) {
@@ -40,6 +56,18 @@ mod tests {
         assert_ne!(host("192.0.2.1"), host("192.0.2.2"));
         assert_eq!(host("2001:db8:0:1::1"), host("2001:db8:0:1:ffff:ffff:ffff:ffff"));
         assert_ne!(host("2001:db8:0:1::1"), host("2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn households_and_regions_are_counted_whole() {
+        let household = |text: &str| household_of(text.parse().unwrap());
+        assert_eq!(household("2001:db8:0:1::1"), household("2001:db8:0:ff::1"));
+        assert_ne!(household("2001:db8:0:1::1"), household("2001:db8:0:100::1"));
+        assert_eq!((household("::ffff:192.0.2.1"), household("192.0.2.1")), ("192.0.2.1".into(), "192.0.2.1".into()));
+        let region = |text: &str| region_of(text.parse().unwrap());
+        assert_eq!(region("2001:db8:1::1"), region("2001:db8:ffff::1"));
+        assert_ne!(region("2001:db8::1"), region("2001:db9::1"));
+        assert_eq!((region("192.0.2.1"), region("192.0.255.1")), ("192.0.0.0/16".into(), "192.0.0.0/16".into()));
     }
 
     #[test]

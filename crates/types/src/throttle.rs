@@ -4,9 +4,16 @@
 //! In memory and bounded: a limit need not survive a restart. What is counted is named by a text of any length, of which a
 //! number is kept. Where a flood of names fills the memory, nothing that was counted is forgotten: names that come newly
 //! then share counts, and meet the limit sooner. Wherever strangers choose the names, they have a [`Throttle`] apart from
-//! names that we know, so that they cannot crowd those.
+//! names that we know, so that they cannot crowd those. A span ends by the clock; one that is set back makes it last twice as
+//! long at most.
+//!
+//! What all share, somebody uses up: a [`NetworkThrottle`] leaves a few to neighbours of a flood, a [`Reserve`] a little to
+//! those who had no part in it.
+
+mod shares;
 
 use crate::{Timestamp, peer};
+pub use shares::{NetworkShares, NetworkThrottle, Reserve, Shares, Taken};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -22,6 +29,12 @@ const SHARED_COUNTS: u64 = 4096;
 struct Count {
     since: i64,
     tries: u32,
+}
+
+impl Count {
+    fn is_over(&self, now: i64, seconds: i64) -> bool {
+        now.saturating_sub(self.since).saturating_abs() >= seconds
+    }
 }
 
 #[derive(Default)]
@@ -67,7 +80,7 @@ impl Throttle {
         let name = self.hasher.hash_one(name);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.find(name, now.0, self.seconds);
-        if now.0.saturating_sub(count.since) >= self.seconds {
+        if count.is_over(now.0, self.seconds) {
             *count = Count { since: now.0, tries: 0 };
         }
         if count.tries >= self.most {
@@ -93,6 +106,10 @@ impl Throttle {
         };
         if let Some(count) = count.filter(|count| count.since == one.since) {
             count.tries = count.tries.saturating_sub(1);
+            // what is counted no more takes no room from others
+            if count.tries == 0 {
+                counts.own.remove(&one.name);
+            }
         }
     }
 }
@@ -114,7 +131,7 @@ impl Counts {
     fn sweep(&mut self, now: i64, seconds: i64) {
         if self.swept != now {
             self.swept = now;
-            self.own.retain(|_, count| now.saturating_sub(count.since) < seconds);
+            self.own.retain(|_, count| !count.is_over(now, seconds));
         }
     }
 }
@@ -122,6 +139,16 @@ impl Counts {
 /// The household or machine that a caller is, as limits of tries count it.
 pub fn host_of(address: &str) -> String {
     address.parse().map_or_else(|_| address.to_owned(), peer::host_of)
+}
+
+/// The household that a caller is in.
+pub fn household_of(address: &str) -> String {
+    address.parse().map_or_else(|_| address.to_owned(), peer::household_of)
+}
+
+/// The region that a caller is in.
+pub fn region_of(address: &str) -> String {
+    address.parse().map_or_else(|_| address.to_owned(), peer::region_of)
 }
 
 /// The network that a caller is in, as limits for strangers count it (protocol.md 1.7).
@@ -149,6 +176,23 @@ mod tests {
         throttle.give_back(taken.pop().unwrap());
         assert!(throttle.take("alice", NOW.plus(60)).is_none());
         assert!(Throttle::per_minute(0).take("alice", NOW).is_none());
+    }
+
+    #[test]
+    fn threat_46_a_clock_that_is_set_back_closes_nothing_for_long() {
+        let throttle = Throttle::per_minute(1);
+        assert!(throttle.admit("alice", NOW) && !throttle.admit("alice", NOW.plus(-59)));
+        assert!(throttle.admit("alice", NOW.plus(-3_600)) && !throttle.admit("alice", NOW.plus(-3_541)));
+    }
+
+    #[test]
+    fn threat_46_what_was_given_back_takes_no_room() {
+        let throttle = Throttle::per(5, 86_400);
+        for n in 0..10 {
+            let one = throttle.take(&format!("name {n}"), NOW).unwrap();
+            throttle.give_back(one);
+        }
+        assert!(throttle.counts.lock().unwrap().own.is_empty());
     }
 
     #[test]

@@ -71,11 +71,12 @@ async fn returned(
     };
     match (&begun.linking, person) {
         // anybody has such a cookie: that the log-in is asked about a code is limited before it is asked (threat 41)
-        (None, _) if !manager.callers.may_ask(caller, manager.now()) => {
-            Err(Trouble::TooMany("Too many log-ins come from your network. Try again in a minute.".into()))
-        }
         (None, _) => {
+            let Some(asked) = manager.callers.may_ask(caller, manager.now()) else {
+                return Err(Trouble::TooMany("Too many log-ins come from your network. Try again in a minute.".into()));
+            };
             let id = manager.finish_log_in(&begun, &query.0).await?;
+            asked.give_back();
             // who was logged in here before is not any more
             if let Some(before) = person {
                 manager.log_out(before).await?;
