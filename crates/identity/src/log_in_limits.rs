@@ -3,18 +3,23 @@
 //! - Whoever tries: a host has so many wrong tries in a minute.
 //! - An account, however it is named, and in the same way a name that is nobody's: as many in a minute, [`TRIES_BY_DAY`] in a
 //!   day. One host has half of either, and one network leaves some, so that neither alone uses them up.
+//! - Beyond those of a day, whoever had no part in using them up has a few more ([`RESERVE`]): what others do slows her down,
+//!   and keeps her out only where they come from everywhere.
 //! - A browser in which somebody has logged in to this account before has counts of its own: a flood from elsewhere does not
 //!   count against her. So has a session, where the password is asked for again.
 //!
 //! Each has a memory of its own, so that made-up names and addresses crowd no account.
 
 use crate::Failure;
-use types::throttle::{Throttle, Try, host_of, network_of};
+use types::throttle::{Reserve, Shares, Taken, Throttle, host_of, network_of};
 use types::{ErrorCode, Timestamp};
 
 const DAY_SECONDS: i64 = 86_400;
 /// Wrong tries at one account in a day, from wherever nobody has logged in to it before.
 const TRIES_BY_DAY: u32 = 100;
+/// Tries of a day at one account beyond these, for those who have not tried so often yet. Whoever guesses has at most 820 a day
+/// with them, 300,000 in a year, and for that must come from twenty regions (/16, /32).
+const RESERVE: Shares = Shares { household: 3, network: 12, region: 36, all: 720 };
 
 /// The memories.
 pub struct LogInLimits {
@@ -29,6 +34,7 @@ struct Shared {
     all: Limit,
     by_network: Limit,
     by_host: Limit,
+    reserve: Reserve,
 }
 
 /// So many in a minute, and so many in a day.
@@ -40,7 +46,7 @@ struct Limit {
 /// Tries that a log-in has taken, to be given back where it was right.
 pub(crate) struct Attempt<'a> {
     limits: &'a LogInLimits,
-    taken: Vec<(&'a Throttle, Try)>,
+    taken: Taken<'a>,
 }
 
 impl Limit {
@@ -56,6 +62,7 @@ impl Shared {
             all: Limit::of(by_minute, by_day),
             by_network: Limit::of(of_network(by_minute), of_network(by_day)),
             by_host: Limit::of(by_minute.div_ceil(2), by_day.div_ceil(2)),
+            reserve: Reserve::per(RESERVE, DAY_SECONDS),
         }
     }
 }
@@ -68,7 +75,7 @@ impl LogInLimits {
     }
 
     pub(crate) fn begin(&self) -> Attempt<'_> {
-        Attempt { limits: self, taken: Vec::new() }
+        Attempt { limits: self, taken: Taken::default() }
     }
 }
 
@@ -95,16 +102,34 @@ impl<'a> Attempt<'a> {
 
     /// The shares of host and network come first: what is too much for them is not counted against everybody.
     fn take_of_shared(&mut self, shared: &'a Shared, name: &str, address: &str, now: Timestamp) -> Result<(), Failure> {
-        let before = self.taken.len();
+        let before = self.taken.count();
+        let network = format!("{name} {}", network_of(address));
         let taken = self
             .take_both(&shared.by_host, &format!("{name} {}", host_of(address)), now)
-            .and_then(|()| self.take_both(&shared.by_network, &format!("{name} {}", network_of(address)), now))
-            .and_then(|()| self.take_both(&shared.all, name, now));
+            .and_then(|()| self.take(&shared.by_network.minute, &network, now, MINUTE))
+            .and_then(|()| self.take(&shared.all.minute, name, now, MINUTE))
+            .and_then(|()| self.take_of_day(shared, name, address, now));
         // where nothing is looked at, nothing is used up
         if taken.is_err() {
-            self.taken.drain(before..).for_each(|(throttle, one)| throttle.give_back(one));
+            self.taken.give_back_after(before);
         }
         taken
+    }
+
+    /// Of the day's: of network and account as long as there are some, else of what is left for those who took none.
+    fn take_of_day(&mut self, shared: &'a Shared, name: &str, address: &str, now: Timestamp) -> Result<(), Failure> {
+        let is_fresh = shared.reserve.note(&mut self.taken, name, address, now);
+        let before = self.taken.count();
+        let network = format!("{name} {}", network_of(address));
+        let is_of_all = self.taken.take(&shared.by_network.day, &network, now) && self.taken.take(&shared.all.day, name, now);
+        if is_of_all {
+            return Ok(());
+        }
+        self.taken.give_back_after(before);
+        match is_fresh && shared.reserve.take(&mut self.taken, name, address, now) {
+            true => Ok(()),
+            false => Failure::refuse(ErrorCode::TooManyRequests, DAY),
+        }
     }
 
     fn take_both(&mut self, limit: &'a Limit, name: &str, now: Timestamp) -> Result<(), Failure> {
@@ -113,18 +138,15 @@ impl<'a> Attempt<'a> {
     }
 
     fn take(&mut self, throttle: &'a Throttle, name: &str, now: Timestamp, what: &str) -> Result<(), Failure> {
-        match throttle.take(name, now) {
-            Some(one) => self.taken.push((throttle, one)),
-            None => return Failure::refuse(ErrorCode::TooManyRequests, what),
+        match self.taken.take(throttle, name, now) {
+            true => Ok(()),
+            false => Failure::refuse(ErrorCode::TooManyRequests, what),
         }
-        Ok(())
     }
 
     /// It was right, and did no harm.
     pub(crate) fn give_back(self) {
-        for (throttle, one) in self.taken {
-            throttle.give_back(one);
-        }
+        self.taken.give_back();
     }
 }
 
@@ -152,10 +174,27 @@ mod tests {
         assert!(from("198.51.100.1", NOW.plus(60)).is_ok(), "another network");
         assert_eq!(tries(20, |n| from(&format!("10.0.{n}.1"), NOW.plus(60))), 1, "ten of all together");
         // over a day, however slowly and from wherever
-        let slowly = tries(500, |n| from(&format!("10.{}.{}.1", n / 250, n % 250), NOW.plus(120 + 61 * n as i64)));
-        assert_eq!(slowly, 84);
+        let slowly = |n: usize| NOW.plus(120 + 61 * n as i64);
+        assert_eq!(tries(500, |n| from(&format!("10.1.{}.{}", n % 4, n / 4 + 1), slowly(n))), 84 + 36, "one region");
+        assert!(from("10.2.0.1", slowly(130)).is_ok(), "who had no part in it is not shut out");
         assert!(limits.begin().take_of_known("alice", "hers", NOW).is_ok(), "where she has logged in before she still may");
         assert!(from("198.51.100.1", NOW.plus(2 * DAY_SECONDS)).is_ok());
+    }
+
+    #[test]
+    fn threat_46_s08_a_day_of_guesses_leaves_room_to_others_and_still_has_an_end() {
+        let limits = LogInLimits::per_minute(10);
+        let from = |address: &str, n: usize| limits.begin().take_of_account("alice", address, NOW.plus(7 * n as i64)).is_ok();
+        // a hundred of two networks, as slowly as the minute wants it
+        let flood = (0..400).filter(|n| from(&format!("192.0.{}.{}", n % 2, n % 100), *n)).count();
+        assert!((100..=100 + 24).contains(&flood), "{flood}");
+        // her new browser, elsewhere and in the very network of the flood, has three; who made the flood has none
+        assert_eq!((401..420).filter(|n| from("198.51.100.7", *n)).count(), 3);
+        assert!(!from("192.0.0.2", 421));
+        // a whole provider of IPv6, and everybody
+        assert_eq!((430..1_000).filter(|n| from(&format!("2001:db8:{n:x}::1"), *n)).count(), 36);
+        let all = (1_000..9_000).filter(|n| from(&format!("{}.{}.0.1", n / 250 + 20, n % 250), *n)).count();
+        assert!(flood + 3 + 36 + all <= 820, "{all}");
     }
 
     #[test]
