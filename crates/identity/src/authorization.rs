@@ -236,7 +236,7 @@ impl Identity {
             match self.save_code(request, session, standing).await? {
                 Ok(back) => return Ok(Step::Back(back)),
                 // withdrawn just now: she is asked
-                Err(CommitError::Changed) => {}
+                Err(CommitError::Changed) => self.check_client_stands(&request.client.id).await?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -273,7 +273,7 @@ impl Identity {
                 // the consent was given or withdrawn by another request just now, this request was answered, or she logged out
                 Err(CommitError::Taken | CommitError::Changed) => {
                     self.check_waiting(request.pushed.as_ref()).await?;
-                    self.check_standing(session).await?;
+                    self.check_standing(session, &request.client.id).await?;
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -5,7 +5,7 @@ use crate::password::MAX_PASSWORD_BYTES;
 use crate::session::{self, LIFETIME, Session};
 use crate::{Account, Changes, Failure, Identity, Write};
 use std::sync::Arc;
-use types::{AccountId, ErrorCode, Timestamp, email, spelling};
+use types::{AccountId, ClientId, ErrorCode, Timestamp, email, spelling};
 
 /// The longest user name or address that is looked up, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -127,11 +127,18 @@ impl Identity {
         Ok(session.filter(|session| self.now() < session.expires))
     }
 
-    /// Refuses what was to be done in a session that has ended meanwhile.
-    pub(crate) async fn check_standing(&self, session: &Session) -> Result<(), Failure> {
+    /// Refuses what was to be done in a session, or for a client, that has ended meanwhile.
+    pub(crate) async fn check_standing(&self, session: &Session, client: &ClientId) -> Result<(), Failure> {
         match self.store.find_session(&session.id).await? {
-            Some(_) => Ok(()),
+            Some(_) => self.check_client_stands(client).await,
             None => Failure::refuse(ErrorCode::LoginRequired, "you are logged out: log in, and start again"),
+        }
+    }
+
+    pub(crate) async fn check_client_stands(&self, client: &ClientId) -> Result<(), Failure> {
+        match self.store.find_client(client).await? {
+            Some(_) => Ok(()),
+            None => Failure::refuse(ErrorCode::InvalidRequest, "the application is not registered here any more: go back to it"),
         }
     }
 
