@@ -3,6 +3,7 @@
 
 use crate::changes::{Changes, Write};
 use crate::{AuthorizationServer, IssuerKeys};
+use identity::remote_keys::KeyPlace;
 use identity::token_text::{self, TokenKind};
 use identity::{AuthenticatedClient, Failure, SpentId, TokenKey};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
@@ -99,7 +100,7 @@ impl AuthorizationServer {
             Err(error) => return refuse(&error),
         };
         let issuer = Issuer::new(jws.claimed("iss").unwrap_or_default());
-        let Some((trust, keys)) = self.trusted(&issuer).await? else { return refuse(&"its issuer is not trusted") };
+        let Some((trust, keys)) = self.trusted(&issuer, &jws).await? else { return refuse(&"its issuer is not trusted") };
         let verified = match jws.verify(&keys).and_then(|jws| jws.claims::<ClaimToken>()) {
             Ok(verified) => verified,
             Err(error) => return refuse(&error),
@@ -126,7 +127,7 @@ impl AuthorizationServer {
     }
 
     /// Whose word counts: an issuer of the configuration, or this server itself (Grant 5.7).
-    async fn trusted(&self, issuer: &Issuer) -> Result<Option<(claim::Trust, KeySet)>, Failure> {
+    async fn trusted(&self, issuer: &Issuer, token: &UnverifiedJws) -> Result<Option<(claim::Trust, KeySet)>, Failure> {
         if issuer == self.issuer() {
             let trust = claim::Trust {
                 issuer: issuer.clone(),
@@ -143,13 +144,15 @@ impl AuthorizationServer {
         let Some(trusted) = self.settings.trusted_issuers.get(issuer) else { return Ok(None) };
         let keys = match &trusted.keys {
             IssuerKeys::Known(keys) => keys.clone(),
-            IssuerKeys::At(uri) => match self.identity.fetch_keys(uri).await {
-                Ok(keys) => keys,
-                Err(error) => {
-                    tracing::warn!(%issuer, %error, "the keys of a trusted issuer cannot be fetched");
-                    return Ok(None);
+            IssuerKeys::At(uri) => {
+                match self.identity.fetch_keys(&KeyPlace::declared(uri), |keys| token.is_by_one_of(keys)).await {
+                    Ok(keys) => keys,
+                    Err(error) => {
+                        tracing::warn!(%issuer, %error, "the keys of a trusted issuer cannot be fetched");
+                        return Ok(None);
+                    }
                 }
-            },
+            }
         };
         Ok(Some((trusted.trust.clone(), keys)))
     }

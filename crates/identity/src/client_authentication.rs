@@ -1,6 +1,7 @@
 //! Client authentication at the token, PAR, revocation and introspection endpoints (RFC 6749 2.3,
 //! RFC 7523 2.2). The only maker of [`AuthenticatedClient`].
 
+use crate::remote_keys::KeyPlace;
 use crate::{Changes, Client, CommitError, Failure, Form, Identity, Requirement, SpentId, Write};
 use jose::{KeySet, UnverifiedJws};
 use serde::Deserialize;
@@ -81,7 +82,7 @@ impl Identity {
         let found = self.store.find_client(&id).await?;
         // signatures are checked by keys that are there: those elsewhere are fetched once for all who ask
         let keys = match (&proof, &found) {
-            (Proof::Assertion(_), Some(client)) => self.keys_of(client).await?,
+            (Proof::Assertion(assertion), Some(client)) => self.keys_of(client, assertion).await?,
             _ => KeySet::default(),
         };
         let proven = self.limits.try_proof(found.as_deref(), address, now, || {
@@ -173,13 +174,17 @@ impl Identity {
         }
     }
 
-    /// A client's keys, from registration or from its `jwks_uri`; none where it has none.
-    pub async fn keys_of(&self, client: &Client) -> Result<KeySet, Failure> {
+    /// A client's keys for this assertion, from registration or from its `jwks_uri`; none where it has none.
+    async fn keys_of(&self, client: &Client, assertion: &str) -> Result<KeySet, Failure> {
         if let Some(jwks) = &client.jwks {
             return Ok(KeySet::from_json(jwks).unwrap_or_default());
         }
         match &client.jwks_uri {
-            Some(uri) => Box::pin(self.fetch_keys(uri)).await,
+            Some(uri) => {
+                let at = KeyPlace { uri: uri.clone(), is_declared: client.declared };
+                let jws = UnverifiedJws::parse(assertion).map_err(|error| invalid(error.to_string()))?;
+                Box::pin(self.fetch_keys(&at, |keys| jws.is_by_one_of(keys))).await
+            }
             None => Ok(KeySet::default()),
         }
     }

@@ -8,45 +8,75 @@ use std::sync::{Arc, Mutex, PoisonError};
 use types::{ErrorCode, Refusal, Timestamp};
 
 /// Seconds that a key set is kept.
-const KEPT: i64 = 300;
+const KEPT_SECONDS: i64 = 300;
 /// Seconds in which a place that gave none is not asked again.
-const FAILED: i64 = 10;
+const FAILED_SECONDS: i64 = 10;
+/// Seconds after which a place is asked again for a key that it did not have.
+const RESTED_SECONDS: i64 = 30;
 /// Most places that are remembered.
 const MAX_PLACES: usize = 1_000;
 
-/// What a place last gave, and when; empty before the first time.
+/// Where a key set is, and who says so: the operator's configuration, or whoever registered a client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyPlace {
+    pub uri: String,
+    pub is_declared: bool,
+}
+
+impl KeyPlace {
+    pub fn declared(uri: &str) -> Self {
+        Self { uri: uri.to_owned(), is_declared: true }
+    }
+}
+
+/// What a place last gave; empty before the first time.
 type Place = Arc<tokio::sync::Mutex<Option<Fetched>>>;
 
 #[derive(Clone)]
 struct Fetched {
     at: Timestamp,
+    /// When it was last asked, also in vain.
+    asked: Timestamp,
     keys: Result<KeySet, String>,
 }
 
 impl Fetched {
     fn is_fresh(&self, now: Timestamp) -> bool {
-        now < self.at.plus(if self.keys.is_ok() { KEPT } else { FAILED })
+        is_within(self.at, now, if self.keys.is_ok() { KEPT_SECONDS } else { FAILED_SECONDS })
+    }
+
+    /// Whether it will do for whoever needs a certain key: it is there, or has just been asked for.
+    fn will_do(&self, now: Timestamp, fits: impl Fn(&KeySet) -> bool) -> bool {
+        let is_there = self.keys.as_ref().map_or(true, fits);
+        self.is_fresh(now) && (is_there || is_within(self.asked, now, RESTED_SECONDS))
     }
 }
 
-/// Fetched key sets by their URL.
+/// A clock that was set back makes nothing fresh for longer.
+fn is_within(begin: Timestamp, now: Timestamp, seconds: i64) -> bool {
+    now.0.saturating_sub(begin.0).saturating_abs() < seconds
+}
+
+/// Fetched key sets by their place. What a stranger names is apart from what is declared, though it be the same URL: it may
+/// be asked at other addresses, and what it does not give is nothing to the operator's clients.
 #[derive(Default)]
-pub struct RemoteKeys(Mutex<HashMap<String, Place>>);
+pub struct RemoteKeys(Mutex<HashMap<KeyPlace, Place>>);
 
 impl RemoteKeys {
-    fn place(&self, uri: &str, now: Timestamp) -> Place {
+    fn place(&self, at: &KeyPlace, now: Timestamp) -> Place {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() >= MAX_PLACES && !places.contains_key(uri) {
+        if places.len() >= MAX_PLACES && !places.contains_key(at) {
             // those that are being asked stay, so that nobody asks them a second time at once
-            places.retain(|_, place| match place.try_lock() {
-                Ok(kept) => kept.as_ref().is_some_and(|kept| kept.is_fresh(now)),
+            places.retain(|at, place| match place.try_lock() {
+                Ok(kept) => at.is_declared || kept.as_ref().is_some_and(|kept| kept.is_fresh(now)),
                 Err(_) => true,
             });
         }
-        if places.len() >= MAX_PLACES && !places.contains_key(uri) {
-            places.retain(|_, place| Arc::strong_count(place) > 1);
+        if places.len() >= MAX_PLACES && !places.contains_key(at) {
+            // strangers name many, the operator few
+            places.retain(|at, place| at.is_declared || Arc::strong_count(place) > 1);
         }
-        places.entry(uri.to_owned()).or_default().clone()
+        places.entry(at.clone()).or_default().clone()
     }
 }
 
@@ -55,21 +85,29 @@ fn invalid(what: impl Into<String>) -> Failure {
 }
 
 impl Identity {
-    /// A key set by URL, through the guarded client.
-    pub async fn fetch_keys(&self, uri: &str) -> Result<KeySet, Failure> {
-        let place = self.remote_keys.place(uri, self.now());
+    /// A key set by URL, through the guarded client. A key that it has not, as `fits` says, may have come since: it is
+    /// fetched anew, but not by everybody who claims to have one.
+    pub async fn fetch_keys(&self, at: &KeyPlace, fits: impl Fn(&KeySet) -> bool) -> Result<KeySet, Failure> {
+        let place = self.remote_keys.place(at, self.now());
         let mut kept = place.lock().await;
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh(self.now())) {
+        let now = self.now();
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.will_do(now, fits)) {
             return kept.keys.clone().map_err(invalid);
         }
-        let keys = self.ask_for_keys(uri).await;
-        *kept = Some(Fetched { at: self.now(), keys: keys.clone() });
+        let keys = self.ask_for_keys(at).await;
+        if let (Err(_), Some(kept)) = (&keys, kept.as_mut().filter(|kept| kept.keys.is_ok() && kept.is_fresh(now))) {
+            // what was good a moment ago is not lost by asking for more
+            kept.asked = self.now();
+            return kept.keys.clone().map_err(invalid);
+        }
+        *kept = Some(Fetched { at: self.now(), asked: self.now(), keys: keys.clone() });
         keys.map_err(invalid)
     }
 
-    async fn ask_for_keys(&self, uri: &str) -> Result<KeySet, String> {
-        // a key set that stands in the configuration may be anywhere
-        let outbound = self.outbound.for_listed(uri);
+    async fn ask_for_keys(&self, at: &KeyPlace) -> Result<KeySet, String> {
+        let uri = &at.uri;
+        // a key set that stands in the configuration may be anywhere; what a stranger names is a stranger's word
+        let outbound = if at.is_declared { self.outbound.for_listed(uri) } else { self.outbound.for_strangers() };
         let answer = outbound.send(outbound::Request::get(uri)).await.map_err(|error| error.to_string())?;
         if !answer.status.is_success() {
             return Err(format!("`{uri}` gives no keys: it answers {}", answer.status.as_u16()));

@@ -1,6 +1,7 @@
 //! Software statements (RFC 7591 2.3): what an issuer that the operator trusts says of a piece of software counts
 //! more than what the client says of itself. Called by registration.
 
+use crate::remote_keys::KeyPlace;
 use crate::{Failure, Identity};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
 use serde_json::{Map, Value};
@@ -37,7 +38,7 @@ impl Identity {
         };
         let keys = match keys {
             IssuerKeys::Known(keys) => keys.clone(),
-            IssuerKeys::At(uri) => self.fetch_keys(uri).await?,
+            IssuerKeys::At(uri) => self.fetch_keys(&KeyPlace::declared(uri), |keys| jws.is_by_one_of(keys)).await?,
         };
         let Ok(claims) = jws.verify(&keys).and_then(|jws| jws.claims::<Map<String, Value>>()) else {
             return invalid("the signature of the software statement does not verify");

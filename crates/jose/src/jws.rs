@@ -132,6 +132,12 @@ impl UnverifiedJws {
         if self.header.typ.is_none() { Ok(self) } else { self.expect_type("JWT") }
     }
 
+    /// Whether a key of the set made the signature: the set need not be fetched anew to find one.
+    pub fn is_by_one_of(&self, keys: &KeySet) -> bool {
+        let mut candidates = keys.candidates(self.header.kid.as_deref(), &self.header.alg);
+        candidates.any(|key| key.verifies(self.signed.as_bytes(), &self.signature))
+    }
+
     /// Checks the signature with the keys of the set that fit the header.
     pub fn verify(self, keys: &KeySet) -> Result<Verified<Jws>, JwsError> {
         let mut verdict = Err(JwsError::NoKey);
