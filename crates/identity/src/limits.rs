@@ -3,14 +3,18 @@
 //! (rule 4 of the security cases; protocol.md 1.7). Memories are apart, so that made-up names crowd nobody out.
 
 use crate::{Client, Failure};
-use types::throttle::{Throttle, host_of, network_of};
+use types::throttle::{NetworkShares, NetworkThrottle, Taken, Throttle, host_of, network_of};
 use types::{ClientId, ErrorCode, Timestamp};
 
-/// Registrations of one network in a minute, and changes of them.
-const REGISTRATIONS: u32 = 300;
-/// Registrations of one network in a day: each leaves a row for as long.
-const REGISTRATIONS_BY_DAY: u32 = 3_000;
+const MINUTE_SECONDS: i64 = 60;
 const DAY_SECONDS: i64 = 86_400;
+/// Registrations of one network in a minute, and those of a household where its neighbours used them up.
+const REGISTRATIONS: NetworkShares = NetworkShares { network: 300, household: 10, late: 150 };
+/// Registrations of one network in a day, likewise: each leaves a row for as long.
+const REGISTRATIONS_BY_DAY: NetworkShares = NetworkShares { network: 3_000, household: 50, late: 1_500 };
+/// Changes of a registration in a minute, by whoever holds its token; and tries of one network to be whoever does.
+const CHANGES: u32 = 60;
+const WRONG_CHANGES: NetworkShares = REGISTRATIONS;
 /// Registrations of one network in a minute that bring something to be verified first: a statement, or a token that came by
 /// mail. They are counted again by what was verified.
 const VOUCHED_REGISTRATIONS: u32 = 600;
@@ -26,8 +30,10 @@ const WRONG_PROOFS: u32 = 300;
 
 /// The memories.
 pub struct Limits {
-    registrations: Throttle,
-    registrations_by_day: Throttle,
+    registrations: NetworkThrottle,
+    registrations_by_day: NetworkThrottle,
+    changes: Throttle,
+    wrong_changes: NetworkThrottle,
     vouched: Throttle,
     software: Throttle,
     invited: Throttle,
@@ -51,8 +57,10 @@ fn check(admitted: bool, what: &str) -> Result<(), Failure> {
 impl Limits {
     pub fn new(requests_per_minute_per_client: u32) -> Self {
         Self {
-            registrations: Throttle::per_minute(REGISTRATIONS),
-            registrations_by_day: Throttle::per(REGISTRATIONS_BY_DAY, DAY_SECONDS),
+            registrations: NetworkThrottle::per(REGISTRATIONS, MINUTE_SECONDS),
+            registrations_by_day: NetworkThrottle::per(REGISTRATIONS_BY_DAY, DAY_SECONDS),
+            changes: Throttle::per_minute(CHANGES),
+            wrong_changes: NetworkThrottle::per(WRONG_CHANGES, MINUTE_SECONDS),
             vouched: Throttle::per_minute(VOUCHED_REGISTRATIONS),
             software: Throttle::per_minute(VERIFIED_REGISTRATIONS),
             invited: Throttle::per_minute(VERIFIED_REGISTRATIONS),
@@ -66,11 +74,27 @@ impl Limits {
         }
     }
 
-    /// A stranger registers or changes a client.
+    /// A stranger registers a client. What is refused is not counted.
     pub(crate) fn count_registration(&self, address: &str, now: Timestamp) -> Result<(), Failure> {
-        let network = network_of(address);
-        let admitted = self.registrations.admit(&network, now) && self.registrations_by_day.admit(&network, now);
-        check(admitted, "too many registrations from your network")
+        let refused = "too many registrations from your network";
+        let Some(of_minute) = self.registrations.take(address, now) else { return refuse(refused) };
+        if self.registrations_by_day.admit(address, now) {
+            return Ok(());
+        }
+        of_minute.give_back();
+        refuse(refused)
+    }
+
+    /// Somebody says that she holds a client's registration token.
+    pub(crate) fn begin_change(&self, address: &str, now: Timestamp) -> Result<Taken<'_>, Failure> {
+        let tried = self.wrong_changes.take(address, now);
+        tried.map_or_else(|| refuse("too many wrong registration access tokens from your network"), Ok)
+    }
+
+    /// She does: the network's count has its try back, and the change is the client's own.
+    pub(crate) fn count_change(&self, tried: Taken<'_>, client: &ClientId, now: Timestamp) -> Result<(), Failure> {
+        tried.give_back();
+        check(self.changes.admit(client.as_str(), now), "too many changes of this registration")
     }
 
     /// Something is to be verified before it is known what a registration counts by.

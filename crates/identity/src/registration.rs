@@ -91,8 +91,9 @@ impl Identity {
         metadata: ClientMetadata,
         address: &str,
     ) -> Result<RegisteredClient, Failure> {
-        self.limits.count_registration(address, self.now())?;
+        let tried = self.limits.begin_change(address, self.now())?;
         let before = self.managed(id, token).await?;
+        self.limits.count_change(tried, id, self.now())?;
         let is_secret = |text: &str| before.secret_digest.as_deref() == Some(self.secret_digest(id, text).as_str());
         members::check_same_client(&metadata.others, id.as_str(), is_secret)?;
         let (metadata, _) = self.apply_statement(metadata).await?;
@@ -102,7 +103,11 @@ impl Identity {
             created: before.created,
             ..self.client_of(id.clone(), metadata)?
         };
-        self.check_resource_claim(&client).await?;
+        // the place was asked when the claim was made
+        let is_claimed = client.resource.is_some() && client.resource == before.resource && client.jwks_uri == before.jwks_uri;
+        if !is_claimed || client.auth_method != before.auth_method {
+            self.check_resource_claim(&client).await?;
+        }
         let needs_secret = matches!(client.auth_method, Some(AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost));
         if needs_secret && client.secret_digest.is_none() {
             return Err(bad("this client has no secret: register a new one to use a secret method"));
@@ -221,7 +226,8 @@ impl Identity {
         }
         let url = types::path::inserted_well_known(resource, types::path::OAUTH_PROTECTED_RESOURCE);
         let unreadable = |_| bad("the protected-resource document of `resource` cannot be read");
-        let outbound = self.outbound.for_listed(resource);
+        // nobody has declared this client: what it names is a stranger's word, whatever the configuration lists
+        let outbound = self.outbound.for_strangers();
         let answer = outbound.send(outbound::Request::get(&url)).await.map_err(|e| bad(e.to_string()))?;
         let document: ProtectedResourceMetadata = types::json::parse(&answer.body).map_err(unreadable)?;
         if document.resource != *resource || document.jwks_uri.is_none() || document.jwks_uri != client.jwks_uri {
