@@ -5,15 +5,18 @@
 use crate::par::{LIFETIME, PAGE_LIFETIME};
 use crate::{Client, Failure};
 use std::sync::{Mutex, PoisonError};
-use types::throttle::{Throttle, network_of};
+use types::throttle::{Reserve, Shares, Taken, Throttle, network_of};
 use types::{ErrorCode, Timestamp};
 
 /// Requests of one client that wait at the same time; of a public one, from one network.
 const MAX_OF_CLIENT: u32 = 1_000;
 /// Requests that wait longer because a browser of one network brought them, in which nobody was logged in.
 const MAX_BROUGHT: u32 = 1_000;
-/// Bytes of all requests that wait.
-const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// Bytes of requests that are kept in one span of time. They wait no longer than one, so that of two that meet no more than
+/// twice as much waits; with the reserve of both, 256 MiB.
+const MAX_BYTES: u64 = 96 * 1024 * 1024;
+/// Requests beyond these bytes, of those who have not left so many yet.
+const RESERVE: Shares = Shares { household: 8, network: 16, region: 64, all: 2_048 };
 
 /// The memories.
 pub struct PushedLimits {
@@ -23,10 +26,11 @@ pub struct PushedLimits {
     brought_bytes: Budget,
 }
 
-/// So many bytes in a span of time.
+/// So many bytes in a span of time, and a reserve.
 struct Budget {
     seconds: i64,
     spent: Mutex<Spent>,
+    reserve: Reserve,
 }
 
 #[derive(Default)]
@@ -37,12 +41,22 @@ struct Spent {
 
 impl Budget {
     fn per(seconds: i64) -> Self {
-        Self { seconds, spent: Mutex::default() }
+        Self { seconds, spent: Mutex::default(), reserve: Reserve::per(RESERVE, seconds) }
     }
 
-    fn admit(&self, bytes: usize, now: Timestamp) -> bool {
+    fn admit(&self, address: &str, bytes: usize, now: Timestamp) -> bool {
+        let mut taken = Taken::default();
+        let is_fresh = self.reserve.note(&mut taken, "", address, now);
+        let is_admitted = self.has_room(bytes, now) || (is_fresh && self.reserve.take(&mut taken, "", address, now));
+        if !is_admitted {
+            taken.give_back();
+        }
+        is_admitted
+    }
+
+    fn has_room(&self, bytes: usize, now: Timestamp) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.0.saturating_sub(spent.since) >= self.seconds {
+        if now.0.saturating_sub(spent.since).saturating_abs() >= self.seconds {
             *spent = Spent { since: now.0, bytes: 0 };
         }
         let all = spent.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -77,7 +91,7 @@ impl PushedLimits {
             true => format!("{} {}", client.id, network_of(address)),
             false => client.id.as_str().to_owned(),
         };
-        if is_trusted(client) || (self.clients.admit(&name, now) && self.bytes.admit(bytes, now)) {
+        if is_trusted(client) || (self.clients.admit(&name, now) && self.bytes.admit(address, bytes, now)) {
             return Ok(());
         }
         Failure::refuse(ErrorCode::TooManyRequests, "too many pushed requests wait: wait a minute")
@@ -85,6 +99,33 @@ impl PushedLimits {
 
     /// Whether one may be kept longer that was brought by nobody who is known; else it ends when it would have ended.
     pub(crate) fn may_wait(&self, client: &Client, address: &str, bytes: usize, now: Timestamp) -> bool {
-        is_trusted(client) || (self.brought.admit(&network_of(address), now) && self.brought_bytes.admit(bytes, now))
+        is_trusted(client) || (self.brought.admit(&network_of(address), now) && self.brought_bytes.admit(address, bytes, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+    /// The longest request that is taken, in bytes.
+    const LONGEST: usize = 16 * 1024;
+
+    #[test]
+    fn threat_46_who_fills_the_room_for_requests_leaves_some_to_others() {
+        let budget = Budget::per(LIFETIME);
+        let admitted = |address: &dyn Fn(usize) -> String, most: usize, now: Timestamp| {
+            (0..most).filter(|n| budget.admit(&address(*n), LONGEST, now)).count()
+        };
+        let crowd = |n: usize| format!("10.1.{}.1", n % 64);
+        assert_eq!(admitted(&crowd, 20_000, NOW), 6_144, "96 MiB, of networks that tried before");
+        assert_eq!(admitted(&|_| "192.0.2.1".into(), 20, NOW), 8, "another network");
+        assert_eq!(admitted(&|n| format!("192.0.{n}.1"), 200, NOW), 56, "its region");
+        let all = admitted(&|n| format!("{}.{}.{}.1", n % 200 + 20, n / 200 % 4, n % 50), 100_000, NOW);
+        assert_eq!(all, 2_048 - 64);
+        assert!(
+            admitted(&crowd, 1, NOW.plus(-1)) == 0 && admitted(&crowd, 1, NOW.plus(-3_600)) == 1,
+            "a clock that was set back"
+        );
     }
 }
