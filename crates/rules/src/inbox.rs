@@ -5,7 +5,7 @@
 use crate::AccessRequest;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use types::{AccessRequestId, email};
+use types::{AccessRequestId, email, peer};
 
 /// Most that wait for one owner.
 pub const MAX_WAITING: usize = 200;
@@ -64,7 +64,8 @@ impl Inbox<'_> {
 
     /// The same for people of one domain, who know nothing of each other where anybody gets an address. Whoever fills it makes
     /// room again: the oldest goes of the network from which most have come, and one more from there finds no room. Where all
-    /// came from different networks, the oldest goes of the new one's client, else of all.
+    /// came from different networks, the oldest goes of the region from which most have, else of the new one's client, else of
+    /// all.
     fn shrink_domain(&mut self, new: &AccessRequest, of: impl Fn(&AccessRequest) -> bool) -> Result<(), Full> {
         while self.left.iter().filter(|one| of(one)).count() >= MAX_OF_DOMAIN {
             let mut networks = BTreeMap::<&Option<String>, usize>::new();
@@ -78,13 +79,28 @@ impl Inbox<'_> {
             let gone = match crowd {
                 Some(_) if most > 1 && own == most => return Err(Full::Domain),
                 Some(crowd) if most > 1 => self.drop_oldest(|one| of(one) && one.network == crowd),
-                _ => self.drop_oldest(|one| of(one) && one.client == new.client) || self.drop_oldest(&of),
+                _ => {
+                    self.drop_oldest_of_region(&of)
+                        || self.drop_oldest(|one| of(one) && one.client == new.client)
+                        || self.drop_oldest(&of)
+                }
             };
             if !gone {
                 return Err(Full::Domain);
             }
         }
         Ok(())
+    }
+
+    /// Whoever has a /32 of IPv6 has as many networks as she likes.
+    fn drop_oldest_of_region(&mut self, of: impl Fn(&AccessRequest) -> bool) -> bool {
+        let mut regions = BTreeMap::<Option<String>, usize>::new();
+        for one in self.left.iter().filter(|one| of(one)) {
+            let count = regions.entry(region(one)).or_default();
+            *count = count.saturating_add(1);
+        }
+        let crowd = regions.into_iter().max_by_key(|(_, count)| *count).filter(|(_, count)| *count > 1);
+        crowd.is_some_and(|(crowd, _)| self.drop_oldest(|one| of(one) && region(one) == crowd))
     }
 
     /// Whether there was one.
@@ -108,6 +124,13 @@ impl Inbox<'_> {
 
 fn domain(request: &AccessRequest) -> Option<String> {
     request.claims.email().and_then(email::domain_of)
+}
+
+/// The region of the network that it came from (`types::peer`).
+fn region(request: &AccessRequest) -> Option<String> {
+    let network = request.network.as_ref()?;
+    let address = network.split('/').next().and_then(|address| address.parse().ok());
+    Some(address.map_or_else(|| network.clone(), peer::region_of))
 }
 
 fn is_stranger(request: &AccessRequest) -> bool {
@@ -217,6 +240,10 @@ mod tests {
         assert_eq!(refused, 59, "one more of the crowd's own network finds no room");
         // from as many networks, by one client: its own go first
         let spread = |at: i64, client: &str| request(at, Some(&address(at)), client, &format!("net{at}"));
+        // from the many networks of one provider, by his client
+        let mut all = vec![request(0, Some("bob@mail.example"), "viewer", "192.0.2.0/24")];
+        all.extend((1..60).map(|at| request(at, Some(&address(at)), "viewer", &format!("2001:db8:{at:x}::/48"))));
+        assert!(has_bob(&arrive(all).0));
         let mut all = vec![bob(0)];
         all.extend((1..60).map(|at| spread(at, "evil")));
         assert!(has_bob(&arrive(all.clone()).0), "another client's crowd");
