@@ -3,10 +3,12 @@
 
 use crate::claims_interaction::CODE_LIFETIME;
 use identity::Failure;
-use types::throttle::{Throttle, Try, host_of, network_of};
+use types::throttle::{Reserve, Shares, Taken, Throttle, Try, host_of, network_of};
 use types::{ErrorCode, Timestamp};
 
 const HOUR_SECONDS: i64 = 3_600;
+/// Mails of an hour to one address beyond those that anybody may ask for, of those who have asked for less.
+const RESERVE: Shares = Shares { household: 2, network: 4, region: 8, all: 60 };
 
 /// A mail that somebody wants to be sent.
 pub(crate) struct Mailing<'a> {
@@ -38,6 +40,7 @@ pub(crate) struct CodeLimits {
     addresses: Throttle,
     addresses_by_hour: Throttle,
     addresses_of_network: Throttle,
+    reserve: Reserve,
     guesses_of_code: Throttle,
     /// Wrong codes of one address that come from one network: what others do elsewhere keeps nobody from typing the right one.
     guesses_of_address: Throttle,
@@ -53,6 +56,7 @@ impl Default for CodeLimits {
             addresses: Throttle::per_minute(20),
             addresses_by_hour: Throttle::per(120, HOUR_SECONDS),
             addresses_of_network: Throttle::per(30, HOUR_SECONDS),
+            reserve: Reserve::per(RESERVE, HOUR_SECONDS),
             // as long as a code lives, and from its first try on
             guesses_of_code: Throttle::per(5, CODE_LIFETIME),
             guesses_of_address: Throttle::per(30, HOUR_SECONDS),
@@ -78,8 +82,15 @@ impl CodeLimits {
             && self.processes.admit(mail.process, now)
             && self.addresses_of_network.admit(&of_network(mail.to, mail.from), now)
             && self.addresses.admit(mail.to, now)
-            && self.addresses_by_hour.admit(mail.to, now);
+            && self.count_by_hour(mail, now);
         if admitted { Ok(()) } else { refuse("too many codes were sent: wait a while, then try again") }
+    }
+
+    /// Whoever has an address's mails sent to it all hour leaves some to those who ask for one.
+    fn count_by_hour(&self, mail: &Mailing<'_>, now: Timestamp) -> bool {
+        let mut taken = Taken::default();
+        let is_fresh = self.reserve.note(&mut taken, mail.to, mail.from, now);
+        self.addresses_by_hour.admit(mail.to, now) || (is_fresh && self.reserve.take(&mut taken, mail.to, mail.from, now))
     }
 
     /// A code has so many tries in all, however many pages and browsers they come from: a page can be sent again, the count
@@ -103,5 +114,27 @@ impl CodeLimits {
         self.guesses_of_address.forget(&of_network(address, from));
         self.addresses_of_network.forget(&of_network(address, from));
         self.addresses_by_hour.forget(address);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    #[test]
+    fn threat_46_who_has_an_address_mailed_all_hour_leaves_it_some() {
+        let limits = CodeLimits::default();
+        let sent = |from: &str, at: i64| {
+            let process = format!("{from} {at}");
+            limits.count_mail(&Mailing { from, process: &process, to: "bob@bar.example" }, NOW.plus(at)).is_ok()
+        };
+        let flood = (0..600).filter(|n| sent(&format!("10.{}.0.{}", n % 5, n % 7), n * 4)).count();
+        assert_eq!(flood, 120);
+        assert_eq!((0..9).filter(|n| sent("192.0.2.1", 2_500 + n)).count(), 2, "Bob himself");
+        assert!(!sent("10.1.0.1", 2_600));
+        let all = (0..1_000).filter(|n| sent(&format!("{}.{}.0.1", n % 50 + 20, n / 50), 2_620 + n / 4)).count();
+        assert_eq!(all, 58);
     }
 }
