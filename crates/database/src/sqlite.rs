@@ -29,6 +29,12 @@ pub enum OpenError {
     Open(PathBuf, rusqlite::Error),
     #[error("the store `{0}` was written by a newer version: update this program, or restore an older backup")]
     Newer(PathBuf),
+    #[error(
+        "the store `{0}` is there and empty, so what was in it is lost: restore a backup, or remove the file if this party is to begin anew"
+    )]
+    Empty(PathBuf),
+    #[error("`{0}` is a database and no store of this program: name another file, or restore the store that was there")]
+    Foreign(PathBuf),
 }
 
 /// A SQLite database of ours.
@@ -40,11 +46,16 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens or makes the file, brings it up to date, and starts the writer.
+    /// Opens or makes the file, brings it up to date, and starts the writer. A store is new where there is no file, and
+    /// nowhere else: a file that was cut to nothing would look like one.
     pub fn open(path: &Path, migrations: &Migrations) -> Result<Self, OpenError> {
         let fail = |error| OpenError::Open(path.to_owned(), error);
+        let is_new = make_if_absent(path)?;
         let mut connection = Connection::open(path).map_err(fail)?;
         configure(&connection).map_err(fail)?;
+        if !is_new && version_of(&connection).map_err(fail)? == 0 {
+            return Err(OpenError::Foreign(path.to_owned()));
+        }
         migrate(&mut connection, migrations, path)?;
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..READERS {
@@ -98,6 +109,29 @@ impl Sqlite {
     }
 }
 
+/// Whether it made the file, for its owner's eyes alone; SQLite gives its companions the same rights.
+fn make_if_absent(path: &Path) -> Result<bool, OpenError> {
+    let fail = |error: std::io::Error| {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        OpenError::Open(path.to_owned(), rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
+    };
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(OpenError::Empty(path.to_owned())),
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut options = std::fs::OpenOptions::new();
+            options.write(true).create_new(true);
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.open(path).map(|_| true).map_err(fail)
+        }
+        Err(error) => Err(fail(error)),
+    }
+}
+
+fn version_of(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(128);
@@ -110,7 +144,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 
 fn migrate(connection: &mut Connection, migrations: &Migrations, path: &Path) -> Result<(), OpenError> {
     let fail = |error| OpenError::Open(path.to_owned(), error);
-    let has: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
+    let has = version_of(connection).map_err(fail)?;
     let has = usize::try_from(has).unwrap_or(usize::MAX);
     if has > migrations.0.len() {
         return Err(OpenError::Newer(path.to_owned()));

@@ -112,6 +112,32 @@ async fn scans_walk_keys_and_indexes_in_pages() {
     }
 }
 
+/// Row 40: what is absent is new, and nothing else is.
+#[test]
+fn threat_40_s22_a_file_that_was_cut_or_is_anothers_is_no_new_store() {
+    let folder = engines().pop().unwrap().1.unwrap();
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let path = folder.0.join("cut.db");
+    drop(Sqlite::open(&path, &MIGRATIONS).unwrap());
+    std::fs::write(&path, b"").unwrap();
+    let error = Sqlite::open(&path, &MIGRATIONS).map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Empty(_)) && error.to_string().contains("restore a backup"), "{error}");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0, "it stays as it was");
+    for sql in ["CREATE TABLE notes (text TEXT)", "PRAGMA journal_mode = WAL; CREATE TABLE t (a); DROP TABLE t"] {
+        let path = folder.0.join(format!("{}.db", sql.len()));
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let error = Sqlite::open(&path, &MIGRATIONS).map(drop).unwrap_err();
+        assert!(matches!(error, OpenError::Foreign(_)), "{error}");
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&{
+        let fresh = folder.0.join("fresh.db");
+        drop(Sqlite::open(&fresh, &MIGRATIONS).unwrap());
+        std::fs::metadata(&fresh).unwrap().permissions()
+    });
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(Sqlite::open(&folder.0.join("no/folder.db"), &MIGRATIONS).is_err());
+}
+
 #[tokio::test]
 async fn a_store_of_a_newer_version_is_not_touched() {
     let (_, folder) = engines().pop().unwrap();

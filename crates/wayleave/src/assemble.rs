@@ -35,7 +35,6 @@ pub fn open_store(config: &Config, url: &str) -> Result<Store, Exit> {
         Some(("sqlite", path)) if !path.is_empty() => {
             let place = config.path(path);
             make_folder(&place)?;
-            make_private(&place)?;
             Store::open(&place).map_err(Exit::failed)
         }
         Some(("postgres" | "postgresql", _)) => {
@@ -77,7 +76,8 @@ pub fn read_key_file(
     make_folder(&place)?;
     let missing = !place.try_exists().map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
     if missing {
-        let is_used = |store: &PathBuf| std::fs::metadata(store).is_ok_and(|meta| meta.len() > 0);
+        // one that is empty was cut
+        let is_used = |store: &PathBuf| std::fs::symlink_metadata(store).is_ok();
         if let Some(store) = stores.into_iter().find(is_used) {
             let (key, store) = (place.display(), store.display());
             let what =

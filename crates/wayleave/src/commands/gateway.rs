@@ -66,7 +66,6 @@ pub async fn assemble_gateway(
         Some(("sqlite", path)) => {
             let place = config.path(path);
             assemble::make_folder(&place)?;
-            assemble::make_private(&place)?;
             Store::open(&place).map_err(Exit::failed)?
         }
         _ => return Err(Exit::usage(format!("gateway.store.url: `{url}` must be sqlite:PATH or memory:"))),

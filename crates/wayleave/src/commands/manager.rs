@@ -40,7 +40,6 @@ pub async fn assemble_manager(config: &Config, section: &ManagerConfig) -> Resul
             let place = config.path(path);
             let key = sealing(&assemble::read_key_file(config, &SystemRandomness, [place.clone()])?)?;
             assemble::make_folder(&place)?;
-            assemble::make_private(&place)?;
             Store::open(&place, key).map_err(Exit::failed)?
         }
         _ => return Err(Exit::usage(format!("manager.store.url: `{url}` must be sqlite:PATH or memory:"))),
