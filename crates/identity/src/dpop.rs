@@ -18,6 +18,7 @@ const NONCE_LIFETIME: i64 = 120;
 pub struct Memory {
     started: Timestamp,
     nonce_key: [u8; 32],
+    /// What is older than this process is told by its nonce.
     seen: Seen,
     /// The nonce of this period: it goes with every answer.
     current: Mutex<(i64, String)>,
@@ -25,7 +26,12 @@ pub struct Memory {
 
 impl Memory {
     pub fn new(started: Timestamp, randomness: &dyn Randomness) -> Self {
-        Self { started, nonce_key: jose::ambient::random(randomness), seen: Seen::default(), current: Mutex::default() }
+        Self {
+            started,
+            nonce_key: jose::ambient::random(randomness),
+            seen: Seen::since(Timestamp(i64::MIN)),
+            current: Mutex::default(),
+        }
     }
 
     /// The nonce to send in `DPoP-Nonce`.

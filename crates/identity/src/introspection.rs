@@ -27,6 +27,7 @@ impl Identity {
             iss: Some(self.issuer().to_owned()),
             aud: token.resource.map(OneOrMany::One),
             exp: Some(token.expires),
+            nbf: None,
             iat: Some(token.issued),
             token_type: Some(crate::token::token_type(token.cnf.as_ref())),
             cnf: token.cnf.map(|jkt| json!({"jkt": jkt})),

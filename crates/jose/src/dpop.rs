@@ -55,15 +55,26 @@ struct ProofClaims {
     nonce: Option<String>,
 }
 
-/// Which proofs were seen: each `jti` of a key is good once in its minute. In memory alone.
-#[derive(Default)]
-pub struct Seen(Mutex<HashMap<[u8; 32], Timestamp>>);
+/// Which proofs were seen: each `jti` of a key is good once in its minute. In memory alone: what was made before this memory
+/// began may have been used before, and does not count (RFC 9449 11.1).
+pub struct Seen {
+    began: Timestamp,
+    proofs: Mutex<HashMap<[u8; 32], Timestamp>>,
+}
 
 impl Seen {
-    /// Remembers a proof; `false` where it was seen before.
+    /// A memory that begins with its process.
+    pub fn since(began: Timestamp) -> Self {
+        Self { began, proofs: Mutex::default() }
+    }
+
+    /// Remembers a proof; `false` where it was seen before, or may have been.
     pub fn remember(&self, proof: &DpopProof, now: Timestamp) -> bool {
+        if proof.iat < self.began {
+            return false;
+        }
         let id = digest::sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() > 10_000 {
             seen.retain(|_, until| *until > now);
         }
@@ -141,6 +152,16 @@ fn hash_of(token: &str) -> String {
 mod tests {
     use super::*;
     use crate::Algorithm;
+
+    #[test]
+    fn threat_08_a_proof_is_good_once_also_after_a_restart() {
+        let now = Timestamp(1_800_000_000);
+        let proof = |jti: &str, iat| DpopProof { jkt: "k".into(), jti: jti.into(), iat, nonce: None };
+        let seen = Seen::since(now);
+        assert!(seen.remember(&proof("1", now), now) && !seen.remember(&proof("1", now), now.plus(1)));
+        assert!(!seen.remember(&proof("2", now.plus(-1)), now), "the process before may have seen it");
+        assert!(seen.remember(&proof("3", now.plus(1)), now.plus(1)), "a new one is good at once");
+    }
 
     #[test]
     fn a_proof_is_good_for_its_request_its_token_and_its_minute() {

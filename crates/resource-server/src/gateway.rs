@@ -55,6 +55,7 @@ use backend::Backend;
 use client::Client;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
+use jose::dpop::Seen;
 use jose::possession::{Challenger, SpentAnswers};
 use jose::seal::SealingKey;
 use jose::{Algorithm, SigningKey};
@@ -194,6 +195,8 @@ pub struct Gateway {
     open: history::Open,
     /// What those without a token made it do.
     strangers: strangers::Strangers,
+    /// DPoP proofs that were seen, of whichever token.
+    proofs: Arc<Seen>,
     /// Accounts that somebody logged in with, and has not said yet whether to link.
     waiting: link::WaitingAccounts,
     /// Seals what a browser keeps for it while somebody links.
@@ -232,12 +235,13 @@ impl Gateway {
         let key = SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?;
         let sealing = SealingKey::new(&jose::digest::hmac_sha256(&pkcs8, b"links that have begun"));
         let sealing = sealing.map_err(|error| refused(&error))?;
+        let proofs = Arc::new(Seen::since(client.clock.now()));
         let gateway = Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
             backend: Backend::new(&settings.behind, client.randomness.clone()),
             answers: SpentAnswers::default(),
             challenger: Challenger::new(jose::ambient::random(&*client.randomness)),
-            rmts: management::Tokens::new(&settings.resource),
+            rmts: management::Tokens::new(&settings.resource, proofs.clone()),
             own_log_in: by.own_log_in,
             matching: by.matching,
             discovered: StdMutex::default(),
@@ -257,6 +261,7 @@ impl Gateway {
             credential_keys: credential_keys::CredentialKeys::default(),
             open: history::Open::default(),
             strangers: strangers::Strangers::default(),
+            proofs: proofs.clone(),
             waiting: link::WaitingAccounts::default(),
             sealing,
             turns: Mutex::default(),
@@ -328,7 +333,7 @@ impl Gateway {
         }
         let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else { return false };
         match self.wanted(parts, &path).await {
-            Ok(wanted) => self.admit(parts, &path, &wanted).await.is_ok(),
+            Ok(wanted) => self.admit(parts, &path, &wanted).await.inspect(|admitted| self.note_allowed(admitted)).is_ok(),
             Err(_) => false,
         }
     }

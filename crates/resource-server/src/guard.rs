@@ -77,7 +77,8 @@ impl Weighter<[u8; 32], Kept> for BySize {
 /// Judges tokens, and keeps answers for a second.
 pub struct Guard {
     kept: Cache<[u8; 32], Kept, BySize>,
-    proofs: Seen,
+    /// Of the whole resource server: a proof is for one call, whoever issued its token.
+    proofs: Arc<Seen>,
     offline: Option<Offline>,
 }
 
@@ -124,16 +125,15 @@ impl Under<'_> {
     }
 }
 
-impl Default for Guard {
-    fn default() -> Self {
-        Self { kept: Cache::with_weighter(MOST_KEPT, MOST_BYTES, BySize), proofs: Seen::default(), offline: None }
-    }
-}
-
 impl Guard {
+    /// One that asks about each token; `proofs` are those that this process has seen.
+    pub fn new(proofs: Arc<Seen>) -> Self {
+        Self { kept: Cache::with_weighter(MOST_KEPT, MOST_BYTES, BySize), proofs, offline: None }
+    }
+
     /// One that checks JWT RPTs by itself, and asks about others.
-    pub fn offline(offline: Offline) -> Self {
-        Self { offline: Some(offline), ..Self::default() }
+    pub fn offline(offline: Offline, proofs: Arc<Seen>) -> Self {
+        Self { offline: Some(offline), ..Self::new(proofs) }
     }
 
     /// Whether the token of a call is judged here, without asking its authorization server.
@@ -159,7 +159,7 @@ impl Guard {
             Err(error) => return Verdict::Failed(error),
         };
         let now = under.protection.client.clock.now();
-        if !answer.active {
+        if !answer.is_good(now) {
             return Verdict::Insufficient;
         }
         if !self.is_proven(&answer, bound, token, presented, now) {
@@ -177,7 +177,7 @@ impl Guard {
         let Some((_, token)) = authorization.split_once(' ') else { return false };
         let now = under.protection.client.clock.now();
         match self.look_up(under, token.trim()).await {
-            Ok(answer) => answer.active && under.counted(&answer, needs, now).await.is_ok_and(|counted| counted.is_some()),
+            Ok(answer) => answer.is_good(now) && under.counted(&answer, needs, now).await.is_ok_and(|counted| counted.is_some()),
             Err(_) => false,
         }
     }
@@ -256,5 +256,11 @@ mod tests {
         assert!(!suffices(&answer(Some(101), None, 200), &need("album", "view"), now), "the permission has not begun");
         assert!(!suffices(&answer(None, Some(200), 100), &need("album", "view"), now), "the token has ended");
         assert!(!suffices(&answer(None, None, 101), &[], now), "nothing asked is nothing allowed");
+        let at = |nbf: i64| Introspection { nbf: Some(Timestamp(nbf)), ..answer(None, None, 200) };
+        assert!(at(100).is_good(now) && at(160).is_good(now) && !at(161).is_good(now), "the token has begun");
+        assert!(!answer(None, None, 1).is_good(now), "`active` is no answer to an end that is past");
+        let of = |kind: &str| Introspection { token_type: Some(kind.into()), ..answer(None, None, 200) }.is_good(now);
+        assert!(of("Bearer") && of("bearer") && of("DPoP"));
+        assert!(!of("refresh_token") && !of("id_token") && !of("pat") && !of(""), "types by allow-list");
     }
 }

@@ -15,6 +15,7 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, header};
+use jose::dpop::Seen;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
@@ -31,6 +32,8 @@ pub struct ResourceServer {
     /// Its identifier: the URL before all it serves (RFC 9728).
     pub resource: String,
     guard: Guard,
+    /// DPoP proofs that were seen.
+    proofs: Arc<Seen>,
     /// What of a permission counts beside the server's word.
     word: Option<Arc<OwnersWord>>,
     pat: Arc<OwnPat>,
@@ -39,8 +42,9 @@ pub struct ResourceServer {
 
 impl ResourceServer {
     pub fn new(protection: Protection, realm: impl Into<String>, resource: impl Into<String>) -> Self {
-        let (guard, pat, uploads) = (Guard::default(), Arc::default(), UploadLimits::default());
-        Self { protection, realm: realm.into(), resource: resource.into(), guard, word: None, pat, uploads }
+        let proofs = Arc::new(Seen::since(protection.client.clock.now()));
+        let (guard, pat, uploads) = (Guard::new(proofs.clone()), Arc::default(), UploadLimits::default());
+        Self { protection, realm: realm.into(), resource: resource.into(), guard, proofs, word: None, pat, uploads }
     }
 
     /// The same, taking so much of whoever is let in, and for so long.
@@ -58,7 +62,8 @@ impl ResourceServer {
 
     /// The same, checking JWT RPTs by itself (protocol.md 4).
     pub fn offline(mut self) -> Self {
-        self.guard = Guard::offline(Offline::new(&self.resource, &self.protection.client.credentials.client_id));
+        self.guard =
+            Guard::offline(Offline::new(&self.resource, &self.protection.client.credentials.client_id), self.proofs.clone());
         self
     }
 
@@ -110,22 +115,23 @@ impl ResourceServer {
             url: &url,
         };
         let needs = std::slice::from_ref(need);
-        let away = |error: ProtectionError| {
+        let kept = self.pat.kept();
+        let away = |error: ProtectionError, used: &str| {
             tracing::warn!(%error, "no ticket can be had");
             if error == ProtectionError::Unauthorized {
                 // the next call gets another PAT
-                self.pat.forget();
+                self.pat.forget(used);
             }
             Box::new(challenge::unreachable())
         };
         let pats: Arc<dyn PatSource> = self.clone();
         let is_unproven = match self.guard.judge(&self.under(&pats), &presented, needs).await {
             Verdict::Allowed(_) => return Ok(()),
-            Verdict::Failed(error) => return Err(away(error)),
+            Verdict::Failed(error) => return Err(away(error, &kept)),
             verdict => verdict == Verdict::Unproven,
         };
-        let pat = self.pat.get(&self.protection).await.map_err(away)?;
-        let ticket = self.protection.request_ticket(&pat, &[need.to_request()]).await.map_err(away)?;
+        let pat = self.pat.get(&self.protection).await.map_err(|error| away(error, &kept))?;
+        let ticket = self.protection.request_ticket(&pat, &[need.to_request()]).await.map_err(|error| away(error, &pat))?;
         let answer = challenge::unauthorized(&UmaChallenge {
             realm: Some(self.realm.clone()),
             as_uri: self.protection.metadata.issuer.clone(),

@@ -77,6 +77,9 @@ struct Claims {
     iss: String,
     aud: Value,
     jti: String,
+    /// RFC 7519 4.1.5.
+    #[serde(default)]
+    nbf: Option<Timestamp>,
     iat: Timestamp,
     exp: Timestamp,
     #[serde(default)]
@@ -233,7 +236,8 @@ impl Inner {
             Value::Array(all) => all.iter().filter_map(Value::as_str).any(|one| self.audiences.iter().any(|own| own == one)),
             _ => false,
         };
-        let in_time = claims.iat <= now.plus(BLIND) && now < claims.exp;
+        let has_begun = |begin: Timestamp| begin <= now.plus(BLIND);
+        let in_time = has_begun(claims.iat) && claims.nbf.is_none_or(has_begun) && now < claims.exp;
         if !for_us || !in_time || claims.iss != protection.metadata.issuer || claims.jti.len() > MAX_JTI {
             return Ok(None);
         }

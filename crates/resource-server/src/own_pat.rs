@@ -25,6 +25,7 @@ struct Kept {
     pat: String,
     renew: Timestamp,
     until: Timestamp,
+    got: Instant,
 }
 
 #[derive(Default)]
@@ -51,9 +52,20 @@ impl OwnPat {
         Ok(pat)
     }
 
-    /// After the server refused it: what was kept is nothing.
-    pub(crate) fn forget(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// What is kept, good or not; empty: nothing.
+    pub(crate) fn kept(&self) -> String {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().map(|kept| kept.pat.clone()).unwrap_or_default()
+    }
+
+    /// After the server refused this one. Another that was got meanwhile stays; and a server that refuses what it gave a moment
+    /// ago is not asked again for a moment.
+    pub(crate) fn forget(&self, refused: &str) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(one) = kept.take_if(|kept| kept.pat == refused) else { return };
+        if one.got.elapsed() < RESTED {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
     }
 
     /// What is kept and good, and whether another is due.
@@ -89,6 +101,7 @@ impl OwnPat {
             pat: tokens.access_token.clone(),
             renew: now.plus(life.saturating_sub(RENEWED_BEFORE.min(life / 2))),
             until: now.plus(life),
+            got: Instant::now(),
         };
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         Ok(tokens.access_token)

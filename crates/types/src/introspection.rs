@@ -30,6 +30,8 @@ pub struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exp: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub iat: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_type: Option<String>,
@@ -39,7 +41,12 @@ pub struct Introspection {
 }
 
 /// Members that narrow what a token is good for: an answer in which one of them does not read does not read ([`crate::answer`]).
-pub const NARROWING: [&str; 7] = ["active", "permissions", "exp", "cnf", "aud", "client_id", "iss"];
+pub const NARROWING: [&str; 8] = ["active", "permissions", "exp", "nbf", "cnf", "aud", "client_id", "iss"];
+
+/// Seconds that the clock of the server that answers may be ahead.
+const SKEW_SECONDS: i64 = 60;
+/// Kinds of tokens that are shown to a resource server (RFC 6749 7.1, RFC 9449 5). A refresh token is none of them.
+const TOKEN_TYPES: [&str; 2] = ["bearer", "dpop"];
 
 impl Introspection {
     /// Roughly how many bytes it holds.
@@ -57,6 +64,14 @@ impl Introspection {
         let client = self.client_id.as_ref().map_or(0, |id| id.as_str().len());
         let all = of_permissions.fold(of_texts.saturating_add(others).saturating_add(client), usize::saturating_add);
         u64::try_from(all).unwrap_or(u64::MAX).saturating_add(256)
+    }
+
+    /// Whether a token of which this is said may be used now. That it is active is half of it: the times and the kind that
+    /// the same answer names count as well.
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        let in_time = self.exp.is_none_or(|exp| now < exp) && self.nbf.is_none_or(|begin| begin <= now.plus(SKEW_SECONDS));
+        let is_shown = |kind: &String| TOKEN_TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known));
+        self.active && in_time && self.token_type.as_ref().is_none_or(is_shown)
     }
 
     /// Whether who and what it names is as short as names are.

@@ -90,6 +90,14 @@ impl Throttle {
         Some(Try { name, since: count.since })
     }
 
+    /// Seconds until the span of a name ends, in which its next try may be admitted.
+    pub fn seconds_left(&self, name: &str, now: Timestamp) -> i64 {
+        let name = self.hasher.hash_one(name);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = counts.find(name, now.0, self.seconds).since;
+        self.seconds.saturating_sub(now.0.saturating_sub(since)).max(1)
+    }
+
     /// Counts anew for a name that has shown that nothing was wrong.
     pub fn forget(&self, name: &str) {
         let name = self.hasher.hash_one(name);

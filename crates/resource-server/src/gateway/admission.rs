@@ -21,6 +21,7 @@ use jose::{UnverifiedJws, digest};
 use std::collections::HashSet;
 use std::sync::Arc;
 use types::OwnResourceId;
+use types::introspection::Introspection;
 
 /// By which a client says whose ticket it wants.
 const CHOSEN: &str = "authorization-server";
@@ -29,11 +30,13 @@ const CHOSEN: &str = "authorization-server";
 const CHANGES: usize = 3;
 
 /// A call that was let in: what it needed, by the gateway's own ids, and who vouched for it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Admitted {
     pub(super) owner: String,
     pub(super) needs: Vec<Need>,
     pub(super) issuer: String,
+    /// What it says of the token.
+    pub(super) answer: Arc<Introspection>,
 }
 
 /// What came of a call's token.
@@ -148,13 +151,13 @@ impl Gateway {
         // until she links, what she signed alone can pass; what is no owner's PAT registers nothing
         let issuer = self.preferred_server(&wanted.owner).map_err(unreadable)?;
         let Some(issuer) = issuer.filter(|issuer| !self.is_server_level(issuer)) else { return Ok(guarding) };
-        Box::pin(self.check_stranger(wanted, path, asker)).await?;
+        let counted = Box::pin(self.check_stranger(wanted, path, asker)).await?;
         match Box::pin(self.register_by_itself(&wanted.owner, own_id, &issuer)).await {
             Ok(registered) => Ok(vec![registered]),
             Err(error @ ProtectionError::Store) => Err(unreadable(error)),
             Err(error) => {
                 tracing::warn!(%error, owner = wanted.owner, %own_id, "a resource cannot be registered");
-                self.give_back_to_stranger(wanted);
+                self.strangers.give_back(counted);
                 Ok(guarding)
             }
         }
@@ -175,9 +178,9 @@ impl Gateway {
                 }
             };
             match self.judge_at(call, &peer).await {
-                Verdict::Allowed(_) => {
+                Verdict::Allowed(answer) => {
                     let owner = call.wanted.owner.clone();
-                    return Ok(Judged::Fits(Admitted { owner, needs: call.needs.to_vec(), issuer }));
+                    return Ok(Judged::Fits(Admitted { owner, needs: call.needs.to_vec(), issuer, answer }));
                 }
                 Verdict::Insufficient => failed = None,
                 Verdict::Unproven => (failed, judged) = (None, Judged::Unproven),
@@ -231,12 +234,12 @@ impl Gateway {
             }
         }
         match &verdict {
-            Verdict::Allowed(answer) => self.note(owner, call.needs, peer.issuer(), Some(answer), Outcome::Allowed, None),
             Verdict::Insufficient => {
                 let (seen, why) = at.refusal();
                 self.note(owner, call.needs, peer.issuer(), seen.as_ref(), Outcome::Refused, why);
             }
-            Verdict::Unproven | Verdict::Failed(_) => {}
+            // whether it is let in is not decided yet
+            Verdict::Allowed(_) | Verdict::Unproven | Verdict::Failed(_) => {}
         }
         verdict
     }

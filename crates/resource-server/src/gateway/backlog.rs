@@ -363,6 +363,7 @@ impl Gateway {
             let free: Vec<_> = free.filter_map(|one| Some((one, self.begin_operation(owner, &one.own_id)?))).collect();
             let gone: Vec<&Registered> = free.iter().map(|(one, _)| *one).collect();
             self.store.change_registrations(&[], &gone).await?;
+            gone.iter().for_each(|one| self.backlog.told.forget(one));
             after = page.next;
             if after.is_none() {
                 return Ok(());

@@ -108,7 +108,9 @@ impl Slot {
         let keys = answer.inspect_err(|why| {
             *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), why.clone()));
         })?;
-        let is_fixed = wanted.name.starts_with("did:key:") || wanted.name.starts_with("did:jwk:");
+        // the name of a client's begins with its owner's, which may be anything
+        let is_did = wanted.kind == CredentialType::Did;
+        let is_fixed = is_did && (wanted.name.starts_with("did:key:") || wanted.name.starts_with("did:jwk:"));
         let kept = Kept { keys: keys.clone(), read: Instant::now(), is_fixed };
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         Ok(keys)

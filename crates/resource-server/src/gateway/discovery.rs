@@ -44,13 +44,11 @@ pub(super) async fn discover(gateway: &Arc<Gateway>, parts: &Parts, body: Body) 
         return plain(StatusCode::PAYLOAD_TOO_LARGE, "This is too long for a discovery token.");
     };
     let Ok(text) = std::str::from_utf8(&bytes) else { return bad("A discovery token is a signed JWT.") };
+    const UNFIT: &str =
+        "This discovery token is not good here: it must be of a listed authorization server, for this resource server, and new.";
     let token = match gateway.check_discovery(text.trim()).await {
         Ok(Some(token)) => token,
-        Ok(None) => {
-            return bad(
-                "This discovery token is not good here: it must be of a listed authorization server, for this resource server, and new.",
-            );
-        }
+        Ok(None) => return bad(UNFIT),
         Err(error) => {
             tracing::warn!(%error, "a discovery token cannot be checked");
             return plain(StatusCode::SERVICE_UNAVAILABLE, "The authorization server cannot be asked right now: try again.");
@@ -59,6 +57,10 @@ pub(super) async fn discover(gateway: &Arc<Gateway>, parts: &Parts, body: Body) 
     let Ok(permit) = gateway.looking.clone().try_acquire_owned() else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "Too many searches at once: try again in a moment.");
     };
+    // what is tried again after that is still new
+    if !gateway.spend_discovery(&token) {
+        return bad(UNFIT);
+    }
     let gateway = gateway.clone();
     tokio::spawn(async move {
         let issuer = token.iss.clone();
@@ -77,7 +79,7 @@ pub(super) fn looking() -> Arc<tokio::sync::Semaphore> {
 }
 
 impl Gateway {
-    /// Signature, type, issuer, audience and times; good once.
+    /// Signature, type, issuer, audience and times.
     async fn check_discovery(&self, text: &str) -> Result<Option<DiscoveryToken>, ProtectionError> {
         let Ok(jws) = UnverifiedJws::parse(text).and_then(|jws| jws.expect_type(DISCOVERY_TYPE)) else { return Ok(None) };
         let issuer = jws.claimed("iss").unwrap_or_default();
@@ -92,10 +94,15 @@ impl Gateway {
         if token.aud != self.settings.resource || !in_time {
             return Ok(None);
         }
+        Ok(Some(token))
+    }
+
+    /// Whether it is new; it is good once.
+    fn spend_discovery(&self, token: &DiscoveryToken) -> bool {
+        let now = self.client.clock.now();
         let mut seen = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|_, until| now < *until);
-        let first = seen.insert(format!("{issuer} {}", token.jti), token.exp.plus(SKEW)).is_none();
-        Ok(first.then_some(token))
+        seen.insert(format!("{} {}", token.iss, token.jti), token.exp.plus(SKEW)).is_none()
     }
 
     /// Its keys, read anew after a few seconds: whoever sends rubbish in its name does not have it asked each time.

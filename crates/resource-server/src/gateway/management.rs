@@ -3,7 +3,7 @@
 
 mod credentials;
 mod registrations;
-mod resources;
+pub(super) mod resources;
 mod servers;
 mod token;
 mod told;

@@ -2,7 +2,8 @@
 //! 39 and 44).
 
 use super::admission::Admitted;
-use super::elsewhere::Elsewhere;
+use super::elsewhere::{Elsewhere, Wrong};
+use super::history::Outcome;
 use super::owner::FromTrustedProxy;
 use super::tunnel::{self, Tunnel};
 use super::upstream::cut_short;
@@ -32,6 +33,26 @@ pub(super) struct Passing {
     pub(super) pass_headers: Vec<String>,
 }
 
+/// A call whose token suffices for its own path.
+struct Allowed<'c> {
+    path: &'c path::CanonicalPath,
+    wanted: &'c Wanted,
+    admitted: Admitted,
+    elsewhere: Elsewhere,
+    token: HeaderValue,
+    has_body: bool,
+    /// Bytes that its body has at least.
+    length: u64,
+}
+
+/// A call of which everything is judged: all that let it in, and with what it goes on.
+struct Whole {
+    all: Vec<Admitted>,
+    elsewhere: Elsewhere,
+    web_socket: Option<tunnel::Asked>,
+    token: HeaderValue,
+}
+
 impl Gateway {
     pub(super) async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
         if let Some(unfit) = fields::find_unfit(&parts.headers, &self.owner_headers()) {
@@ -41,40 +62,63 @@ impl Gateway {
             Ok(wanted) => wanted,
             Err(response) => return *response,
         };
-        match self.admit(&parts, path, &wanted).await {
-            Ok(admitted) => self.let_in(parts, body, path, &wanted, admitted).await.unwrap_or_else(|refusal| *refusal),
-            Err(response) => *response,
+        // what cannot be read has nobody asked about it, and spends no proof
+        let elsewhere = Elsewhere::read(&parts, path, &self.settings.resource);
+        if let Err(wrong @ Wrong::Unreadable(_)) = elsewhere {
+            return wrong.answer();
+        }
+        let admitted = match self.admit(&parts, path, &wanted).await {
+            Ok(admitted) => admitted,
+            Err(response) => return *response,
+        };
+        let (source, token) = (admitted.clone(), parts.headers.get(header::AUTHORIZATION).cloned());
+        let judged = match (elsewhere, token) {
+            (Ok(elsewhere), Some(token)) => {
+                let length = http_body::Body::size_hint(&body).lower();
+                let has_body = !http_body::Body::is_end_stream(&body);
+                let call = Allowed { path, wanted: &wanted, admitted, elsewhere, token, has_body, length };
+                self.judge_whole(&mut parts, call).await
+            }
+            (Err(wrong), _) => Err(Box::new(wrong.answer())),
+            (_, None) => Err(Box::new(cut_short(Cut::Withdrawn))),
+        };
+        match judged {
+            Ok(whole) => self.let_in(parts, body, path, whole).await,
+            Err(refusal) => {
+                self.note_refused(&source, refusal.status());
+                *refusal
+            }
         }
     }
 
-    async fn let_in(
-        self: &Arc<Self>,
-        mut parts: Parts,
-        body: Body,
-        path: &path::CanonicalPath,
-        wanted: &Wanted,
-        admitted: Admitted,
-    ) -> Result<Response, Box<Response>> {
-        let token = parts.headers.get(header::AUTHORIZATION).cloned().ok_or_else(|| Box::new(cut_short(Cut::Withdrawn)))?;
+    /// Judges all that a call names beside its own path, how far it goes and how much it brings.
+    async fn judge_whole(self: &Arc<Self>, parts: &mut Parts, call: Allowed<'_>) -> Result<Whole, Box<Response>> {
+        let Allowed { path, wanted, admitted, elsewhere, token, has_body, length } = call;
         self.remember_issuer(Some(&token), &admitted.issuer);
-        let elsewhere = Elsewhere::read(&parts, path, &self.settings.resource).map_err(|wrong| Box::new(wrong.answer()))?;
         let mut all = vec![admitted];
         if let (Some(destination), Some(source)) = (&elsewhere.destination, all.first()) {
-            let there = self.admit_destination(&mut parts, destination, source, &token).await?;
+            let there = self.admit_destination(parts, destination, source, &token).await?;
             all.push(there);
         }
-        let has_body = !http_body::Body::is_end_stream(&body);
-        Box::pin(self.check_below(&parts, has_body, path, &elsewhere, &all, &token)).await?;
-        let web_socket = tunnel::Asked::read(&parts).filter(|_| self.backend.has_web_sockets());
+        Box::pin(self.check_below(parts, has_body, path, &elsewhere, &all, &token)).await?;
+        let web_socket = tunnel::Asked::read(parts).filter(|_| self.backend.has_web_sockets());
         if web_socket.is_some() && !wanted.takes_web_sockets {
             return Err(Box::new(no_web_sockets(path)));
         }
-        let uploads = self.settings.uploads;
-        if http_body::Body::size_hint(&body).lower() > uploads.max_bytes {
+        if length > self.settings.uploads.max_bytes {
             return Err(Box::new(cut_short(Cut::TooLong)));
         }
+        Ok(Whole { all, elsewhere, web_socket, token })
+    }
+
+    async fn let_in(self: &Arc<Self>, parts: Parts, body: Body, path: &path::CanonicalPath, whole: Whole) -> Response {
+        let Whole { all, elsewhere, web_socket, token } = whole;
+        // her history says what was let through, everything that it reached, and only that
+        for admitted in &all {
+            self.note_allowed(admitted);
+        }
         let may_go_on = self.watch(all, token);
-        let (body, was_cut) = watch::incoming(body, watch::INTERVAL, uploads, may_go_on.clone());
+        let (body, was_cut) = watch::incoming(body, watch::INTERVAL, self.settings.uploads, may_go_on.clone());
         let passing = Passing {
             may_go_on: may_go_on.clone(),
             was_cut,
@@ -86,7 +130,24 @@ impl Gateway {
         };
         let mut answer = self.backend.forward(parts, body, path, &passing).await;
         fields::keep_private(answer.headers_mut());
-        Ok(under_watch(answer, may_go_on))
+        under_watch(answer, may_go_on)
+    }
+
+    /// What a token opened.
+    pub(super) fn note_allowed(&self, admitted: &Admitted) {
+        let Admitted { owner, needs, issuer, answer } = admitted;
+        self.note(owner, needs, issuer, Some(answer), Outcome::Allowed, None);
+    }
+
+    /// Its token would do, and the call was refused all the same.
+    fn note_refused(&self, admitted: &Admitted, status: StatusCode) {
+        let why = match status {
+            StatusCode::FORBIDDEN => "it names another place, or goes further than its token",
+            StatusCode::PAYLOAD_TOO_LARGE => "it brings more than is taken",
+            _ => "it could not be judged whole",
+        };
+        let Admitted { owner, needs, issuer, answer } = admitted;
+        self.note(owner, needs, issuer, Some(answer), Outcome::Refused, Some(why.to_owned()));
     }
 
     /// Remembers who gave a token, so that it alone is asked the next time.

@@ -127,8 +127,10 @@ impl Gateway {
         let same = known.filter(|known| {
             known.protection.metadata == protection.metadata && known.protection.client.credentials.client_id == client_id
         });
-        let offline = || Arc::new(Guard::offline(Offline::new(&self.settings.resource, &client_id)));
-        let new = || if self.settings.check == Check::Offline { offline() } else { Arc::default() };
+        let offline = || Offline::new(&self.settings.resource, &client_id);
+        let offline = || Arc::new(Guard::offline(offline(), self.proofs.clone()));
+        let asking = || Arc::new(Guard::new(self.proofs.clone()));
+        let new = || if self.settings.check == Check::Offline { offline() } else { asking() };
         let guard = same.as_ref().map_or_else(new, |known| known.guard.clone());
         let unlinked = same.as_ref().map_or_else(offline, |known| known.unlinked.clone());
         let pats = Arc::new(PatsAt { gateway: self.myself.clone(), issuer: issuer.to_owned() });

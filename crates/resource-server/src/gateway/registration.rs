@@ -10,6 +10,7 @@
 //! id ([`super::told`]), and not registered twice. What is on its way goes on in the background ([`super::backlog`]).
 
 use super::Gateway;
+use super::management::resources::is_web;
 use super::peer::Peer;
 use super::store::{Registered, Standing};
 use super::told::{Destination, PATIENCE, Telling};
@@ -17,6 +18,7 @@ use crate::protection::ProtectionError;
 use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use types::spelling::visible;
 use types::{OwnResourceId, ResourceDescription, ResourceId, ScopeSet};
 
 impl Gateway {
@@ -31,9 +33,9 @@ impl Gateway {
         let opinion = self.store.find_opinion(owner, own_id)?;
         Ok(ResourceDescription {
             resource_scopes: self.offered_scopes(own_id),
-            name: opinion.name.or_else(|| Some(readable(own_id.as_str()))),
+            name: opinion.name.map(|name| visible(&name)).or_else(|| Some(readable(own_id.as_str()))),
             description: opinion.description,
-            icon_uri: opinion.icon_uri,
+            icon_uri: opinion.icon_uri.filter(|uri| is_web(uri)),
             resource_type: opinion.resource_type.or(resource_type),
             own_id: Some(own_id.clone()),
             resource_location: Some(format!("{}{own_id}", self.settings.resource)),

@@ -9,10 +9,10 @@ use crate::challenge::plain;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use types::Timestamp;
+use types::throttle::{Throttle, Try};
 
 /// Who called, as the wiring saw it; nobody else can put it on a request.
 #[derive(Clone, Copy, Debug)]
@@ -21,68 +21,100 @@ pub struct Caller(pub IpAddr);
 /// Registrations by calls in an hour, before others wait.
 const PER_OWNER: u32 = 300;
 const MADE_PER_OWNER: u32 = 100;
-const PER_NETWORK: u32 = 100;
-/// Links of one network in an hour that have the authorization server asked.
-const LINKS_PER_NETWORK: u32 = 200;
-const HOUR: Duration = Duration::from_secs(3_600);
-/// Names that are counted at one time: a flood of them does not fill the memory, it closes the door for the hour.
-const MOST_KEYS: usize = 50_000;
+/// Looks of one network, and of one machine in it, so that no neighbour uses up all of them.
+const PER_NETWORK: u32 = 200;
+const PER_HOST: u32 = 100;
+/// Links of one network in an hour that have the authorization server asked, and of one machine.
+const LINKS_PER_NETWORK: u32 = 400;
+const LINKS_PER_HOST: u32 = 200;
+const HOUR_SECONDS: i64 = 3_600;
 /// How long the service has to say whether there is anything.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Counts of an hour, and when it began.
-#[derive(Default)]
-pub(super) struct Strangers(Mutex<(Option<Instant>, HashMap<String, u32>)>);
+/// What callers may do in an hour: a share for each network, and one for each machine in it.
+struct ByCaller {
+    networks: Throttle,
+    hosts: Throttle,
+}
+
+impl ByCaller {
+    fn new(per_network: u32, per_host: u32) -> Self {
+        Self { networks: Throttle::per(per_network, HOUR_SECONDS), hosts: Throttle::per(per_host, HOUR_SECONDS) }
+    }
+
+    /// How many seconds somebody has to wait, where that is one too many.
+    fn count(&self, caller: Option<Caller>, now: Timestamp) -> Result<(), i64> {
+        let network = caller.map(|caller| types::peer::network_of(caller.0)).unwrap_or_default();
+        let host = caller.map(|caller| types::peer::host_of(caller.0)).unwrap_or_default();
+        let Some(own) = self.hosts.take(&host, now) else { return Err(self.hosts.seconds_left(&host, now)) };
+        if self.networks.admit(&network, now) {
+            return Ok(());
+        }
+        self.hosts.give_back(own);
+        Err(self.networks.seconds_left(&network, now))
+    }
+}
+
+/// Counts of an hour, each for one purpose: who uses one up leaves the others. They count by a clock that nobody sets.
+pub(super) struct Strangers {
+    began: Instant,
+    asks: ByCaller,
+    links: ByCaller,
+    /// By owner: what is registered, and what nobody says is there yet.
+    owners: Throttle,
+    makes: Throttle,
+}
+
+/// A registration that was counted.
+#[must_use]
+pub(super) struct Counted(Option<Try>);
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            asks: ByCaller::new(PER_NETWORK, PER_HOST),
+            links: ByCaller::new(LINKS_PER_NETWORK, LINKS_PER_HOST),
+            owners: Throttle::per(PER_OWNER, HOUR_SECONDS),
+            makes: Throttle::per(MADE_PER_OWNER, HOUR_SECONDS),
+        }
+    }
+}
 
 impl Strangers {
-    /// Whether somebody may make this gateway ask the service about one more path.
-    pub(super) fn may_ask(&self, caller: Option<Caller>, now: Instant) -> bool {
-        let network = caller.map(|caller| types::peer::network_of(caller.0)).unwrap_or_default();
-        self.count(format!("network {network}"), PER_NETWORK, now)
+    fn at(&self, now: Instant) -> Timestamp {
+        Timestamp(i64::try_from(now.saturating_duration_since(self.began).as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether somebody may make this gateway ask the service about one more path; else the seconds to wait.
+    pub(super) fn may_ask(&self, caller: Option<Caller>, now: Instant) -> Result<(), i64> {
+        self.asks.count(caller, self.at(now))
     }
 
     /// Whether somebody may have the authorization server asked once more to link. Anybody can begin a link, and say that an
     /// answer to it has come.
-    pub(super) fn may_link(&self, caller: Option<Caller>, now: Instant) -> bool {
-        let network = caller.map(|caller| types::peer::network_of(caller.0)).unwrap_or_default();
-        self.count(format!("link {network}"), LINKS_PER_NETWORK, now)
+    pub(super) fn may_link(&self, caller: Option<Caller>, now: Instant) -> Result<(), i64> {
+        self.links.count(caller, self.at(now))
     }
 
-    /// The same for something that nobody says is there yet.
-    fn may_make(&self, owner: &str, now: Instant) -> bool {
-        self.count(format!("makes {owner}"), MADE_PER_OWNER, now)
+    /// Whether one more thing of this account may be registered by a call, which `reads` or makes it. Made-up names have a
+    /// share of their own, and leave the other to what is there.
+    fn may_register(&self, account: &str, reads: bool, now: Instant) -> Result<Counted, i64> {
+        let now = self.at(now);
+        if !reads && !self.makes.admit(account, now) {
+            return Err(self.makes.seconds_left(account, now));
+        }
+        match self.owners.take(account, now) {
+            Some(one) => Ok(Counted(Some(one))),
+            None => Err(self.owners.seconds_left(account, now)),
+        }
     }
 
     /// Of the owner's share; that the service was asked counts all the same.
-    fn give_back(&self, account: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.1.get_mut(&format!("owner {account}")) {
-            *count = count.saturating_sub(1);
+    pub(super) fn give_back(&self, counted: Counted) {
+        if let Some(one) = counted.0 {
+            self.owners.give_back(one);
         }
-    }
-
-    /// Whether one more thing of this account may be registered by a call.
-    pub(super) fn may_register(&self, owner: &str, now: Instant) -> bool {
-        self.count(format!("owner {owner}"), PER_OWNER, now)
-    }
-
-    /// Until it is over.
-    pub(super) fn seconds_left(&self, now: Instant) -> u64 {
-        let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
-        HOUR.saturating_sub(begun.map_or(Duration::ZERO, |begun| now.duration_since(begun))).as_secs()
-    }
-
-    fn count(&self, key: String, most: u32, now: Instant) -> bool {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.0.is_none_or(|begun| now.duration_since(begun) >= HOUR) {
-            *counts = (Some(now), HashMap::new());
-        }
-        if counts.1.len() >= MOST_KEYS && !counts.1.contains_key(&key) {
-            return false;
-        }
-        let count = counts.1.entry(key).or_default();
-        *count = count.saturating_add(1);
-        *count <= most
     }
 }
 
@@ -111,14 +143,12 @@ impl Gateway {
         wanted: &Wanted,
         path: &CanonicalPath,
         asker: Asker<'_>,
-    ) -> Result<(), Box<Response>> {
+    ) -> Result<Counted, Box<Response>> {
         if matches!(self.settings.behind, Behind::Folder(_)) || !wanted.is_named_by_caller {
-            return Ok(());
+            return Ok(Counted(None));
         }
         let now = Instant::now();
-        if !self.strangers.may_ask(asker.caller, now) {
-            return Err(enough(self.strangers.seconds_left(now)));
-        }
+        self.strangers.may_ask(asker.caller, now).map_err(enough)?;
         // what a call is to make is not there yet
         if asker.reads {
             let looked = tokio::time::timeout(PATIENCE, look(&self.backend, path, asker.query)).await;
@@ -131,19 +161,7 @@ impl Gateway {
                 }
             }
         }
-        let account = self.account_of(wanted);
-        // made-up names have a share of their own, and leave the other to what is there
-        if !asker.reads && !self.strangers.may_make(account, now) {
-            return Err(enough(self.strangers.seconds_left(now)));
-        }
-        if self.strangers.may_register(account, now) { Ok(()) } else { Err(enough(self.strangers.seconds_left(now))) }
-    }
-
-    /// Nothing was registered after all: an authorization server that is away uses up nobody's share.
-    pub(super) fn give_back_to_stranger(&self, wanted: &Wanted) {
-        if !matches!(self.settings.behind, Behind::Folder(_)) && wanted.is_named_by_caller {
-            self.strangers.give_back(self.account_of(wanted));
-        }
+        self.strangers.may_register(self.account_of(wanted), asker.reads, now).map_err(enough)
     }
 
     /// Where one PAT is for all, all owners are one account, and their names can be made up.
@@ -157,7 +175,7 @@ pub(super) fn missing() -> Box<Response> {
 }
 
 /// Too many, and when to come again (RFC 6585 4).
-fn enough(wait: u64) -> Box<Response> {
+fn enough(wait: i64) -> Box<Response> {
     let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "Too many new things were asked for here: try again later.");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
     Box::new(response)
@@ -206,12 +224,40 @@ mod tests {
     fn threat_41_s16_registrations_are_counted_by_owner_and_network() {
         let (strangers, now) = (Strangers::default(), Instant::now());
         let from = |text: &str| Some(Caller(text.parse().unwrap()));
-        let asked = |caller, now| (0..1_000).filter(|_| strangers.may_ask(caller, now)).count();
+        let asked = |caller, now| (0..1_000).filter(|_| strangers.may_ask(caller, now).is_ok()).count();
         assert_eq!(asked(from("192.0.2.1"), now), 100);
-        assert_eq!(asked(from("::ffff:192.0.2.200"), now), 0, "the same network");
+        assert_eq!(asked(from("::ffff:192.0.2.200"), now), 100, "a neighbour has what is left");
+        assert_eq!(asked(from("192.0.2.3"), now), 0, "the same network");
         assert_eq!(asked(from("192.0.3.1"), now), 100);
-        assert_eq!(asked(from("192.0.2.1"), now + HOUR), 100);
-        let registered = |owner, now| (0..1_000).filter(|_| strangers.may_register(owner, now)).count();
+        let hour = now + Duration::from_secs(3_601);
+        assert_eq!(asked(from("192.0.2.1"), hour), 100);
+        let registered = |owner, now| (0..1_000).filter(|_| strangers.may_register(owner, true, now).is_ok()).count();
         assert_eq!((registered("alice", now), registered("alice", now), registered("bob", now)), (300, 0, 300));
+        let made = (0..1_000).filter(|_| strangers.may_register("carol", false, now).is_ok()).count();
+        assert_eq!((made, registered("carol", now)), (100, 200), "made-up names leave room for what is there");
+    }
+
+    #[test]
+    fn threat_41_s16_what_was_not_registered_is_given_back() {
+        let (strangers, now) = (Strangers::default(), Instant::now());
+        for _ in 0..1_000 {
+            let counted = strangers.may_register("alice", true, now).unwrap();
+            strangers.give_back(counted);
+        }
+        assert_eq!((0..1_000).filter(|_| strangers.may_register("alice", true, now).is_ok()).count(), 300);
+        assert!((1..=3_600).contains(&strangers.may_register("alice", true, now).err().unwrap()));
+    }
+
+    /// One IPv6 provider has tens of thousands of networks: who uses each of them shuts nobody else out.
+    #[test]
+    fn threat_41_s17_a_flood_of_networks_closes_no_door() {
+        let (strangers, now) = (Strangers::default(), Instant::now());
+        for n in 0..120_000_u128 {
+            let caller = Caller(std::net::Ipv6Addr::from((0x2001_0db8_u128 << 96) | (n << 80)).into());
+            strangers.may_link(Some(caller), now).ok();
+        }
+        let good = Some(Caller("192.0.2.1".parse().unwrap()));
+        assert!((0..20).all(|_| strangers.may_link(good, now).is_ok()));
+        assert!(strangers.may_ask(good, now).is_ok() && strangers.may_register("alice", true, now).is_ok());
     }
 }

@@ -82,8 +82,8 @@ async fn begin_here<'q>(
     let Some(issuer) = issuer.filter(|issuer| gateway.is_listed(issuer)) else {
         return Err(Box::new(plain(StatusCode::NOT_FOUND, "This authorization server is not offered here.")));
     };
-    if !gateway.is_known(issuer) && !may_link(gateway, request) {
-        return Err(Box::new(too_many(gateway)));
+    if !gateway.is_known(issuer) {
+        check_stranger(gateway, request)?;
     }
     gateway.begin(owner, issuer, None, false).await.map_err(|error| {
         tracing::warn!(%error, issuer, "a log-in cannot begin");
@@ -96,16 +96,15 @@ async fn begin_here<'q>(
     })
 }
 
-/// Whether one more stranger may have the authorization server asked (threat 41).
-fn may_link(gateway: &Gateway, request: &Parts) -> bool {
-    gateway.strangers.may_link(request.extensions.get().copied(), std::time::Instant::now())
-}
-
-fn too_many(gateway: &Gateway) -> Response {
-    let wait = gateway.strangers.seconds_left(std::time::Instant::now());
-    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "Too many links were begun from your network: try again later.");
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
-    response
+/// Whether one more stranger may have the authorization server asked (threat 41); else the answer to one who may not.
+fn check_stranger(gateway: &Gateway, request: &Parts) -> Result<(), Box<Response>> {
+    let asked = gateway.strangers.may_link(request.extensions.get().copied(), std::time::Instant::now());
+    asked.map_err(|wait| {
+        let what = "Too many links were begun from your network: try again later.";
+        let mut response = plain(StatusCode::TOO_MANY_REQUESTS, what);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        Box::new(response)
+    })
 }
 
 fn cookies(gateway: &Gateway) -> ui::Cookies {
@@ -176,8 +175,8 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
         return Err("This took too long. Start again.".into());
     }
     // anybody can begin, and come back with any code
-    if !may_link(gateway, request) {
-        return Ok(too_many(gateway));
+    if let Err(refusal) = check_stranger(gateway, request) {
+        return Ok(*refusal);
     }
     let away = |_| "The authorization server does not answer. Try again.".to_owned();
     let peer = gateway.peer(&begun.flow.issuer).await.map_err(away)?;

@@ -59,7 +59,10 @@ impl Gateway {
             };
             return Err((StatusCode::BAD_REQUEST, Json(challenge)).into_response());
         }
-        if is_known {
+        // of several that come at once, each is counted
+        let turn = self.turn(&format!("credentials of {owner}")).await;
+        let _held = turn.lock().await;
+        if is_known || self.store.find_credential(owner, &subject).map_err(unreadable)?.is_some() {
             return Err(refuse(StatusCode::CONFLICT, "invalid_request", "this credential is registered already"));
         }
         if self.store.list_credentials(owner).map_err(unreadable)?.len() >= MAX_CREDENTIALS {

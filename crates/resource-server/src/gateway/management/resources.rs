@@ -14,6 +14,11 @@ use types::available_resource::{AvailableResource, Registration, RegistrationSta
 /// Longest text of an owner.
 const MAX_TEXT: usize = 4_096;
 
+/// Whether a browser shows what is there and runs nothing: `javascript:` and `data:` are no addresses of pictures.
+pub(in crate::gateway) fn is_web(uri: &str) -> bool {
+    url::Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.host().is_some())
+}
+
 impl Gateway {
     /// A page of what she has here, by its own id (protocol.md 1.1: `limit`, `after`, and a link to the next).
     pub(super) async fn list_resources(&self, owner: &str, parts: &Parts) -> Answer {
@@ -109,6 +114,20 @@ impl Gateway {
         if said.into_iter().flatten().flatten().any(|text| text.is_empty() || text.len() > MAX_TEXT) {
             return Err(invalid("a text has 1 to 4096 bytes; `null` takes yours back"));
         }
+        let on_one_line = [&change.name, &change.icon_uri, &change.resource_type].into_iter().flatten().flatten();
+        let said = change.description.iter().flatten();
+        if on_one_line.chain(said).any(|text| text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r')))
+            || [&change.name, &change.icon_uri, &change.resource_type]
+                .into_iter()
+                .flatten()
+                .flatten()
+                .any(|text| text.contains(['\n', '\t', '\r']))
+        {
+            return Err(invalid("a name, a type and an address are one line, and no text has control characters in it"));
+        }
+        if change.icon_uri.iter().flatten().any(|uri| !is_web(uri)) {
+            return Err(invalid("`icon_uri` must be a URL that begins with https:// or http://"));
+        }
         let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
         let before = self.store.find_opinion(owner, own_id).map_err(unreadable)?;
         let opinion = Opinion {
@@ -118,10 +137,10 @@ impl Gateway {
             resource_type: change.resource_type.unwrap_or(before.resource_type),
             placed: before.placed,
         };
-        self.store.put_opinion(owner, own_id, &opinion).await.map_err(|_| unavailable())?;
         let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
         let stale: Vec<_> = all.iter().filter(|one| one.guards()).map(|one| Registered { stale: true, ..one.clone() }).collect();
-        self.store.change_registrations(&stale, &[]).await.map_err(|_| unavailable())?;
+        // together: whoever does not hear of it at once hears of it later, also after a crash
+        self.store.change_opinion(owner, own_id, &opinion, &stale).await.map_err(|_| unavailable())?;
         for registered in &stale {
             if let Err(error) = self.push(registered).await {
                 tracing::warn!(%error, %own_id, "a description is told later");

@@ -13,7 +13,7 @@ use jose::dpop::{self, Seen};
 use jose::{KeySet, UnverifiedJws};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use types::Timestamp;
@@ -83,7 +83,7 @@ pub(crate) struct Tokens {
     /// When they could not be read.
     failed: Mutex<Option<Instant>>,
     keys: FetchedKeys,
-    proofs: Seen,
+    proofs: Arc<Seen>,
 }
 
 /// What is known of a token that is good.
@@ -109,8 +109,8 @@ struct Claims {
 }
 
 impl Tokens {
-    pub(crate) fn new(resource: &str) -> Self {
-        let (failed, keys, proofs) = (Mutex::default(), FetchedKeys::default(), Seen::default());
+    pub(crate) fn new(resource: &str, proofs: Arc<Seen>) -> Self {
+        let (failed, keys) = (Mutex::default(), FetchedKeys::default());
         Self { resource: resource.to_owned(), metadata: OnceCell::new(), failed, keys, proofs }
     }
 
@@ -251,7 +251,9 @@ impl Gateway {
     async fn ask_about(&self, management: &Management, token: &str) -> Result<Option<Known>, ProtectionError> {
         let metadata = self.management_metadata(management).await?;
         let answer = self.client.at(&management.issuer).introspect(metadata, token).await?;
-        if !answer.active || !answer.aud.as_ref().is_some_and(|aud| aud.contains(&self.settings.resource)) {
+        if !answer.is_good(self.client.clock.now())
+            || !answer.aud.as_ref().is_some_and(|aud| aud.contains(&self.settings.resource))
+        {
             return Ok(None);
         }
         let owner = if management.owner_claim == "sub" { answer.sub } else { answer.username };

@@ -59,7 +59,7 @@ impl Gateway {
             ("GET", [id]) => {
                 rules.iter().find(|rule| rule.id == *id).map(|rule| Json(rule).into_response()).ok_or_else(not_found)
             }
-            ("POST", []) => self.create_rule(owner, read(body).await?, rules.len()).await,
+            ("POST", []) => self.create_rule(owner, read(body).await?).await,
             ("DELETE", [id]) => {
                 if !rules.iter().any(|rule| rule.id == *id) {
                     return Err(not_found());
@@ -72,8 +72,11 @@ impl Gateway {
         }
     }
 
-    async fn create_rule(&self, owner: &str, rule: Rule, known: usize) -> Answer {
-        if known >= MAX_RULES {
+    async fn create_rule(&self, owner: &str, rule: Rule) -> Answer {
+        // of several that come at once, each is counted
+        let turn = self.turn(&format!("rules of {owner}")).await;
+        let _held = turn.lock().await;
+        if self.store.list_rules(owner).map_err(unreadable)?.len() >= MAX_RULES {
             return Err(invalid("at most 200 rules: take one away first"));
         }
         if rule.resource_scopes.as_ref().is_some_and(types::ScopeSet::is_empty) {

@@ -236,7 +236,23 @@ impl Store {
         own_id: &OwnResourceId,
         opinion: &Opinion,
     ) -> Result<(), ProtectionError> {
+        self.change_opinion(owner, own_id, opinion, &[]).await
+    }
+
+    /// The same, with what has to be told of it.
+    pub(crate) async fn change_opinion(
+        &self,
+        owner: &str,
+        own_id: &OwnResourceId,
+        opinion: &Opinion,
+        stale: &[Registered],
+    ) -> Result<(), ProtectionError> {
         let body = serde_json::to_vec(opinion).map_err(unavailable)?;
-        self.write(Operation::Put { table: &OPINION, row: vec![owner.into(), own_id.as_str().into(), body.into()] }).await
+        let row = vec![owner.into(), own_id.as_str().into(), body.into()];
+        let mut operations = vec![Operation::Put { table: &OPINION, row }];
+        for registered in stale {
+            operations.push(registered.put()?);
+        }
+        self.write_all(operations).await
     }
 }

@@ -144,3 +144,48 @@ async fn threat_42_s10_the_owner_herself_needs_no_word() {
         assert_eq!(send(&world, request).await.status, status, "{method}: a look ahead uses nothing up");
     }
 }
+
+/// Texts of a management client are shown on pages of others: addresses are of the web, and names are one line.
+#[tokio::test]
+async fn threat_36_a_description_brings_no_script_and_no_second_line() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    world.link().await;
+    let call = Request::patch("/x").body(()).unwrap().into_parts().0;
+    let change = async |change: Value| {
+        let body = Body::from(change.to_string());
+        let answer = world.gateway.managed("alice", &call, body, "my-resources/%2Fa.jpg").await;
+        answer.unwrap_or_else(|refusal| refusal).status().as_u16()
+    };
+    for uri in ["javascript:alert(1)", "data:text/html,x", "JAVASCRIPT:x", "//x", "/x", "http://", "vbscript:x", " javascript:x"]
+    {
+        assert_eq!(change(json!({"icon_uri": uri})).await, 400, "{uri}");
+    }
+    for name in ["two\nlines", "\u{1b}[31mred", "tab\there", "\u{9b}31m", "nul\u{0}"] {
+        assert_eq!(change(json!({"name": name})).await, 400, "{name:?}");
+        assert_eq!(change(json!({"type": name})).await, 400, "{name:?}");
+    }
+    assert_eq!(change(json!({"description": "\u{1b}]0;x"})).await, 400);
+    let good =
+        json!({"name": "Zo\u{eb} \u{1f468}\u{200d}\u{1f469}", "description": "two\nlines", "icon_uri": "https://x.example/i"});
+    assert_eq!(change(good).await, 200);
+    // what was taken before is not told any more
+    let before = store::Opinion {
+        icon_uri: Some("javascript:alert(1)".into()),
+        name: Some("a\u{1b}b".into()),
+        ..store::Opinion::default()
+    };
+    world.gateway.store.put_opinion("alice", &"/a.jpg".into(), &before).await.unwrap();
+    let told = world.gateway.description("alice", &"/a.jpg".into()).unwrap();
+    assert_eq!((told.icon_uri, told.name.as_deref()), (None, Some("a b")));
+}
+
+/// What comes at once is counted one by one.
+#[tokio::test]
+async fn threat_46_limits_hold_for_what_comes_at_once() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let call = Request::post("/x").body(()).unwrap().into_parts().0;
+    let rule = || Body::from(json!({"effect": "deny", "client_id": "c"}).to_string());
+    let all = (0..230).map(|_| world.gateway.managed("alice", &call, rule(), "my-rules"));
+    let made = futures_util::future::join_all(all).await.into_iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!((made, world.gateway.store.list_rules("alice").unwrap().len()), (200, 200));
+}
