@@ -107,3 +107,26 @@ impl OwnPat {
         Ok(tokens.access_token)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn threat_46_a_pat_that_was_refused_is_forgotten_and_no_other() {
+        let own = OwnPat::default();
+        let keep = |pat: &str, got: Instant| {
+            let (renew, until) = (Timestamp(i64::MAX), Timestamp(i64::MAX));
+            *own.kept.lock().unwrap() = Some(Kept { pat: pat.to_owned(), renew, until, got });
+        };
+        let long_ago = Instant::now().checked_sub(RESTED * 2).unwrap();
+        keep("new", long_ago);
+        own.forget("old");
+        assert_eq!(own.kept(), "new", "another call has just got it");
+        own.forget("new");
+        assert!(own.kept().is_empty() && !own.has_just_failed(), "the next call gets another at once");
+        keep("newer", Instant::now());
+        own.forget("newer");
+        assert!(own.kept().is_empty() && own.has_just_failed(), "who refuses what it has just given is left alone");
+    }
+}

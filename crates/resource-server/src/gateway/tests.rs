@@ -10,4 +10,5 @@ mod purposes;
 mod slow;
 mod strangers;
 mod unreadable;
+mod whole;
 pub(super) mod world;
