@@ -87,7 +87,7 @@ impl Gateway {
         all: &[Admitted],
         token: &HeaderValue,
     ) -> Result<bool, Box<Response>> {
-        let Some(issuer) = all.first().map(|one| one.issuer.clone()) else { return Ok(false) };
+        let Some(source) = all.first() else { return Ok(false) };
         for below in self.others_below(path, all) {
             let Some(owner) = below.owner.clone() else { return Ok(false) };
             let Some(known) = self.list_known(&owner, &below.pattern)? else { return Ok(false) };
@@ -97,7 +97,7 @@ impl Gateway {
             let Some(scopes) = below.scopes.get(http::Method::DELETE.as_str()) else { return Ok(false) };
             let need = |own_id: OwnResourceId| Need { resource: ResourceId::new(own_id.as_str()), scopes: scopes.clone() };
             let needs = known.into_iter().map(need).collect();
-            if !self.still_allows(&Admitted { owner, needs, issuer: issuer.clone() }, token).await {
+            if !self.still_allows(&Admitted { owner, needs, ..source.clone() }, token).await {
                 return Ok(false);
             }
         }
