@@ -56,8 +56,15 @@ impl Holdings {
 }
 
 impl Manager {
-    /// Posts it at each server; what did not work, by server.
+    /// Posts it at each server; what did not work, by server. What has begun is carried out to its end, also when the page is
+    /// closed meanwhile.
     pub(crate) async fn delegate(self: &Arc<Self>, owner: &str, wanted: &Delegating) -> Result<(usize, Vec<String>), Trouble> {
+        let (manager, owner, wanted) = (self.clone(), owner.to_owned(), wanted.clone());
+        let delegating = tokio::spawn(async move { manager.delegate_all(&owner, &wanted).await });
+        delegating.await.unwrap_or_else(|error| Err(crate::vault::failed(error)))
+    }
+
+    async fn delegate_all(self: &Arc<Self>, owner: &str, wanted: &Delegating) -> Result<(usize, Vec<String>), Trouble> {
         let holdings = self.holdings(owner)?;
         let (mut done, mut failed, mut touched) = (0_usize, Vec::new(), Vec::new());
         for (known, things) in holdings.delegating_at(wanted) {

@@ -21,6 +21,7 @@ mod things;
 
 use crate::person::{Person, is_own_form};
 use crate::{Manager, Trouble};
+use askama::Template;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -137,8 +138,20 @@ fn page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &
     response
 }
 
+/// What did not work, and where she goes on.
+#[derive(Template)]
+#[template(path = "trouble.html")]
+struct TroublePage<'a> {
+    title: &'a str,
+    what: &'a str,
+    /// No answer came: nobody knows what was done.
+    is_open: bool,
+    is_known: bool,
+}
+
 fn error_page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &str, what: &str) -> Response {
-    page(manager, person, status, title, "", &ui::render(&ui::ErrorPage { title, what }))
+    let (is_open, is_known) = (status == StatusCode::BAD_GATEWAY, person.is_some());
+    page(manager, person, status, title, "", &ui::render(&TroublePage { title, what, is_open, is_known }))
 }
 
 /// Most rows of one list on a page: what a server lists may be without end.

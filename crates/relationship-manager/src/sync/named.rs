@@ -6,7 +6,7 @@ use client::api::Listed;
 use std::collections::{BTreeMap, BTreeSet};
 use types::access_request::AccessRequestDocument;
 use types::available_resource::AvailableResource;
-use types::delegation::DelegationDocument;
+use types::delegation::{DelegateName, DelegationDocument};
 use types::policy::PolicyDocument;
 
 /// Which applications something is for did not read.
@@ -16,6 +16,11 @@ pub(crate) const APPLICATIONS: &str = "for which applications";
 pub(crate) trait Named {
     /// Its name, where it can be shown and ended by it. `left_out`: members that did not read.
     fn name(&self, left_out: &[String]) -> Option<&str>;
+
+    /// A member that is there, and says nothing.
+    fn empty_member(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Whether one of these members, or a part of it, did not read.
@@ -45,6 +50,11 @@ impl Named for AccessRequestDocument {
 impl Named for DelegationDocument {
     fn name(&self, _: &[String]) -> Option<&str> {
         self.id.as_deref().and_then(filled)
+    }
+
+    fn empty_member(&self) -> Option<&'static str> {
+        let DelegateName { email, account, resource_owner_id } = &self.delegate;
+        (email.is_none() && account.is_none() && resource_owner_id.is_none()).then_some("delegate")
     }
 }
 
@@ -93,8 +103,9 @@ pub(crate) fn sort<T: Named>(listed: Listed<T>) -> Sorted<T> {
             sorted.nameless = sorted.nameless.saturating_add(1);
             continue;
         };
-        if !item.left_out.is_empty() {
-            let words = item.left_out.iter().map(|path| words_of(path).to_owned());
+        let members = item.left_out.iter().map(String::as_str).chain(item.said.empty_member());
+        let words: BTreeSet<String> = members.map(|path| words_of(path).to_owned()).collect();
+        if !words.is_empty() {
             sorted.unclear.entry(name.to_owned()).or_default().extend(words);
         }
         sorted.items.push(item.said);
