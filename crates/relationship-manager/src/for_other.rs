@@ -1,12 +1,15 @@
 //! People who let her decide for them (protocol.md 1.8): what waits for her word in their places, and what she may share.
 
-use crate::Trouble;
-use crate::sync::{Asking, Guarded, Unclear};
+use crate::store::Link;
+use crate::sync::{Asking, Guarded, Snapshot, Unclear};
+use crate::{Manager, Trouble};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use types::access_request::AccessRequestDocument;
 use types::delegation::{Covered, DelegationDocument, May, ResourceName};
 use types::metadata::Metadata;
+use types::spelling::readable;
 use types::{ResourceId, ScopeSet};
 
 /// Somebody who lets her decide.
@@ -26,8 +29,35 @@ pub(crate) struct ForOther {
     pub(crate) shareable: BTreeMap<ResourceId, ScopeSet>,
 }
 
+/// Somebody who would let her decide. Nobody asked her: before she takes it up nothing of it is fetched, and nothing but this is
+/// shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Offer {
+    /// The account at that server.
+    pub(crate) owner: String,
+    pub(crate) name: String,
+    pub(crate) may: BTreeSet<May>,
+}
+
+/// What she answers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OfferAnswer {
+    Accept,
+    Decline,
+}
+
 /// Most people for whom she decides at one server: each costs two calls of a reading.
 const MOST_OWNERS: usize = 50;
+/// Most offers of one server that are shown at a time, and most answers to them that are remembered.
+const MOST_OFFERS: usize = 200;
+const MOST_ANSWERS: usize = 5_000;
+
+/// What somebody delegates, by account.
+struct Given {
+    name: String,
+    delegations: Vec<DelegationDocument>,
+}
 
 /// What may be shared of a thing under these delegations. A plain id is the authorization server's in a posted one, and the
 /// resource server's own in a signed one.
@@ -50,21 +80,31 @@ fn shareable(guarded: &Guarded, given: &[DelegationDocument]) -> ScopeSet {
 }
 
 impl Asking<'_> {
-    /// What waits for her decision in others' places.
-    pub(crate) async fn for_others(&self, metadata: &Metadata, before: &[ForOther]) -> Result<Vec<ForOther>, Trouble> {
+    /// What waits for her decision in the places of those whose offer she took up; and the other offers.
+    pub(crate) async fn for_others(&self, metadata: &Metadata, snapshot: &mut Snapshot) -> Result<(), Trouble> {
         let given = metadata.delegations_endpoint.as_ref().map(|url| format!("{url}?role=delegate"));
         let given: Vec<DelegationDocument> = self.list_if(given).await?;
-        let mut owners: BTreeMap<String, (String, Vec<DelegationDocument>)> = BTreeMap::new();
+        let mut owners: BTreeMap<String, Given> = BTreeMap::new();
         for one in given {
             if let Some(owner) = &one.owner {
-                let name = one.owner_name.clone().unwrap_or_else(|| owner.as_str().to_owned());
-                owners.entry(owner.as_str().to_owned()).or_insert((name, Vec::new())).1.push(one);
+                let name = readable(one.owner_name.as_deref().unwrap_or(owner.as_str()));
+                let of = owners.entry(owner.as_str().to_owned()).or_insert(Given { name, delegations: Vec::new() });
+                of.delegations.push(one);
             }
         }
+        let answer = |owner: &str| self.link.offers.get(owner).copied();
+        let mut offers = owners.iter().filter(|(owner, _)| answer(owner).is_none()).map(|(owner, given)| Offer {
+            owner: owner.clone(),
+            name: given.name.clone(),
+            may: given.delegations.iter().flat_map(|one| one.may.iter().copied()).collect(),
+        });
+        snapshot.offers = offers.by_ref().take(MOST_OFFERS).collect();
+        snapshot.more_offers = offers.count();
+        owners.retain(|owner, _| answer(owner) == Some(true));
         let (mut all, mut is_away) = (Vec::new(), false);
         // whoever lets her decide is read by himself: what is wrong with one keeps no other from her, and his last word stays
-        for (owner, (name, given)) in owners.into_iter().take(MOST_OWNERS) {
-            let read = if is_away { None } else { Some(self.for_other(metadata, &owner, name, &given).await) };
+        for (owner, Given { name, delegations }) in owners.into_iter().take(MOST_OWNERS) {
+            let read = if is_away { None } else { Some(self.for_other(metadata, &owner, name, &delegations).await) };
             match read {
                 Some(Ok(other)) => all.push(other),
                 Some(Err(trouble @ (Trouble::Store(_) | Trouble::TooMany(_) | Trouble::Busy(_)))) => return Err(trouble),
@@ -73,11 +113,12 @@ impl Asking<'_> {
                         tracing::info!(%trouble, owner, "what may be decided for somebody could not be read");
                         is_away = matches!(trouble, Trouble::Away(_));
                     }
-                    all.extend(before.iter().find(|other| other.owner == owner).cloned());
+                    all.extend(snapshot.for_others.iter().find(|other| other.owner == owner).cloned());
                 }
             }
         }
-        Ok(all)
+        snapshot.for_others = all;
+        Ok(())
     }
 
     async fn for_other(
@@ -97,5 +138,53 @@ impl Asking<'_> {
         let names = guarded.iter().filter_map(|one| Some((one.id.clone(), one.description.name.clone()?))).collect();
         let (requests, unclear) = (asked.items, asked.unclear);
         Ok(ForOther { owner: owner.to_owned(), name, requests, unclear, names, shareable })
+    }
+}
+
+impl Manager {
+    /// She takes it up to decide for these people at a server, or does so no more; remembered as long as the server is linked.
+    /// Nothing happens at the server: what they let her do is theirs to end.
+    pub(crate) async fn answer_offers(
+        self: &Arc<Self>,
+        owner: &str,
+        link: &str,
+        from: &[String],
+        answer: OfferAnswer,
+    ) -> Result<(), Trouble> {
+        let holdings = self.known_holdings(owner)?;
+        let known = holdings.server(link).ok_or_else(|| Trouble::Refused("This server is not linked any more.".into()))?;
+        let (is_taken, snapshot) = (answer == OfferAnswer::Accept, &known.snapshot);
+        let is_there = |of: &String| {
+            let offered = snapshot.offers.iter().any(|offer| offer.owner == *of);
+            offered
+                || (!is_taken && snapshot.for_others.iter().any(|other| other.owner == *of))
+                || known.link.offers.contains_key(of)
+        };
+        if from.is_empty() || !from.iter().all(is_there) {
+            return Err(Trouble::Refused("This offer is not there any more.".into()));
+        }
+        let taken = known.link.offers.iter().filter(|(of, taken)| **taken && !from.contains(of)).count();
+        if is_taken && taken.saturating_add(from.len()) > MOST_OWNERS {
+            let what = format!("You decide for {MOST_OWNERS} people there: decide for one of them no more first.");
+            return Err(Trouble::Refused(what));
+        }
+        if known.link.offers.len().saturating_add(from.len()) > MOST_ANSWERS {
+            let what = "So many of them offer this that no more answers are remembered: ask whoever runs that server.";
+            return Err(Trouble::Refused(what.into()));
+        }
+        let answered = |mut link: Link| {
+            link.offers.extend(from.iter().map(|of| (of.clone(), is_taken)));
+            link
+        };
+        self.change_link(owner, link, answered).await?;
+        let without = |mut snapshot: Snapshot| {
+            snapshot.offers.retain(|offer| !from.contains(&offer.owner));
+            snapshot.for_others.retain(|other| is_taken || !from.contains(&other.owner));
+            snapshot
+        };
+        self.change_snapshot(owner, link, without).await?;
+        self.look_again(owner);
+        self.read_servers(owner, [link.to_owned()]).await;
+        Ok(())
     }
 }

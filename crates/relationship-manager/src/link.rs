@@ -178,6 +178,7 @@ impl Manager {
         let account = text("email").or(text("preferred_username")).or(text("sub"));
         let known = self.store.list_links(&person.owner)?.into_iter().find(|link| is_same_place(&link.place, &linking.place));
         let told = known.as_ref().and_then(|link| link.told.clone());
+        let offers = known.as_ref().map(|link| link.offers.clone()).unwrap_or_default();
         let (id, added) = known.map_or_else(|| (self.new_id(), self.now()), |link| (link.id, link.added));
         let new = Link {
             id,
@@ -190,6 +191,7 @@ impl Manager {
             ended: false,
             added,
             told,
+            offers,
         };
         let link = self.with_tokens(new, authorized.tokens);
         self.put_link_anew(&person.owner, &link).await?;

@@ -10,6 +10,7 @@ mod history;
 mod keys;
 mod live;
 mod logging_in;
+mod offers;
 mod people;
 mod receipts;
 mod requests;
@@ -62,6 +63,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/servers/unlink", post(servers::unlink))
         .route("/servers/guard", post(guarding::server))
         .route("/delegations", get(delegations::list).post(delegations::change))
+        .route("/offers", post(offers::answer))
         .route("/for-others", get(for_others::list).post(for_others::share))
         .route("/receipts", get(receipts::list))
         .route("/receipts/export", get(receipts::export))
@@ -79,6 +81,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/api/share", post(api_actions::share))
         .route("/api/withdrawals", get(api::withdrawals).post(api_actions::withdraw))
         .route("/api/requests", get(api::requests).post(api_actions::decide))
+        .route("/api/offers", get(api::offers).post(offers::answer_json))
         .route("/api/shared-with-me", get(api::shared_with_me))
         .route("/api/history", get(api::history))
         .route("/login", get(logging_in::log_in))

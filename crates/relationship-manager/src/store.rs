@@ -15,6 +15,7 @@ use jose::Randomness;
 use jose::seal::SealingKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use types::Timestamp;
@@ -184,6 +185,9 @@ pub(crate) struct Link {
     /// What the server calls her when it tells this manager something, and its id of this manager.
     #[serde(default)]
     pub(crate) told: Option<Told>,
+    /// What she answered to people there who let her decide, by account: whether she took it up.
+    #[serde(default)]
+    pub(crate) offers: BTreeMap<String, bool>,
 }
 
 /// How a server tells this manager of requests.

@@ -190,7 +190,12 @@ impl Manager {
     }
 
     /// Changes what is kept of a server; nothing where nothing is.
-    async fn change_snapshot(&self, owner: &str, id: &str, change: impl FnOnce(Snapshot) -> Snapshot) -> Result<(), Trouble> {
+    pub(crate) async fn change_snapshot(
+        &self,
+        owner: &str,
+        id: &str,
+        change: impl FnOnce(Snapshot) -> Snapshot,
+    ) -> Result<(), Trouble> {
         let reading = self.reading_of(owner, id);
         let _held = reading.writing.lock().await;
         if let Some(snapshot) = self.snapshot(owner, id)? {

@@ -55,6 +55,7 @@ fn link(id: &str, place: Place) -> Link {
         ended: false,
         added: Timestamp(0),
         told: None,
+        offers: std::collections::BTreeMap::new(),
     }
 }
 

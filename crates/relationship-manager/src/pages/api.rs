@@ -1,6 +1,6 @@
 //! The same as JSON, for whoever is logged in (what it does is in `api_actions`): `/api/me`, `/api/things?q=&server=&guard=&shared=yes&from=&limit=`, `/api/people`,
 //! `/api/servers`, `/api/withdrawals`, `/api/history`, `/api/requests`,
-//! `/api/shared-with-me`.
+//! `/api/offers`, `/api/shared-with-me`.
 
 use super::{Desk, Fields};
 use crate::holdings::{Filter, Holdings};
@@ -132,6 +132,11 @@ pub(super) async fn requests(State(manager): Desk, request: Request) -> Response
         Ok(json!(all.collect::<Vec<_>>()))
     })
     .await
+}
+
+pub(super) async fn offers(State(manager): Desk, request: Request) -> Response {
+    answer(manager, request.headers(), async |manager, person| Ok(super::offers::as_json(&*manager.holdings(&person.owner)?)))
+        .await
 }
 
 pub(super) async fn shared_with_me(State(manager): Desk, request: Request) -> Response {

@@ -47,7 +47,7 @@ async fn taken<T: DeserializeOwned>(manager: &Arc<Manager>, request: Request) ->
     Ok((person, wanted))
 }
 
-async fn call<T: DeserializeOwned>(
+pub(super) async fn call<T: DeserializeOwned>(
     manager: Arc<Manager>,
     request: Request,
     work: impl AsyncFnOnce(&Arc<Manager>, &Person, T) -> Result<Value, Trouble>,

@@ -1,10 +1,12 @@
 //! Whom she lets decide for her - of all or of some of her things, by her word or by her signature -, and the end of that.
 
 use super::keys::{ToBeSigned, brought};
+use super::offers::OfferRow;
 use super::sharing::chosen;
 use super::things::{host_of, troubles};
 use super::{Desk, Fields, First, Shown, at_desk, page, posted, see_other};
 use crate::delegating::Delegating;
+use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known};
 use crate::ledger::{Said, Word};
 use crate::person::Person;
@@ -50,6 +52,11 @@ struct DelegationsPage<'a> {
     listed: First<Row>,
     servers: Vec<Server>,
     for_others: First<String>,
+    /// The same, each to be put away.
+    taken: Vec<OfferRow>,
+    /// People who would let her decide, and have no answer.
+    offers: Vec<OfferRow>,
+    more_offers: usize,
     /// Whether she may share for one of them.
     shares: bool,
     troubles: Vec<String>,
@@ -124,6 +131,22 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, &parts.headers, async |manager, person| shown(manager, person, &query, Vec::new())).await
 }
 
+/// People whose offer she took up.
+fn taken(holdings: &Holdings) -> Vec<OfferRow> {
+    let of = |known: &Known| {
+        let (link, place) = (known.link.id.clone(), host_of(known.link.place.url()));
+        let row = move |other: &ForOther| OfferRow {
+            link: link.clone(),
+            owner: other.owner.clone(),
+            name: words::readable(&other.name),
+            may: String::new(),
+            place: place.clone(),
+        };
+        known.snapshot.for_others.iter().map(row).collect::<Vec<_>>()
+    };
+    holdings.servers.iter().flat_map(of).collect()
+}
+
 fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<String>) -> Shown {
     let holdings = manager.holdings(&person.owner)?;
     let things = chosen(&holdings, query);
@@ -139,6 +162,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
         let place = host_of(known.link.place.url());
         known.snapshot.for_others.iter().map(move |one| format!("{}, at {place}", words::readable(&one.name)))
     });
+    let (offers, more_offers) = super::offers::rows(&holdings);
     let body = ui::render(&DelegationsPage {
         names: things.iter().take(10).map(|thing| thing.name.as_str()).collect(),
         more: things.len().saturating_sub(10),
@@ -148,6 +172,9 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
         listed: First::of(rows),
         servers: servers.map(|known| Server { link: known.link.id.clone(), place: host_of(known.link.place.url()) }).collect(),
         for_others: First::of(others),
+        taken: taken(&holdings),
+        offers,
+        more_offers,
         shares: holdings.servers.iter().any(|known| known.snapshot.for_others.iter().any(|one| !one.shareable.is_empty())),
         troubles: troubles(&holdings),
         csrf: &person.csrf,

@@ -48,6 +48,8 @@ struct RequestRow {
 #[template(path = "requests.html")]
 struct RequestsPage<'a> {
     waiting: First<RequestRow>,
+    /// How many people would let her decide for them.
+    offers: usize,
     troubles: Vec<String>,
     csrf: &'a str,
 }
@@ -118,6 +120,11 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
         }
         let body = ui::render(&RequestsPage {
             waiting: First::of(waiting.into_iter()),
+            offers: holdings
+                .servers
+                .iter()
+                .map(|known| known.snapshot.offers.len().saturating_add(known.snapshot.more_offers))
+                .sum(),
             troubles: troubles(&holdings),
             csrf: &person.csrf,
         });

@@ -194,8 +194,7 @@ impl Asking<'_> {
         read.keep(&mut snapshot.guarded, guarded.map(|sorted| sorted.items));
         read.keep(&mut (), self.policies(metadata.policy_endpoint.as_ref(), snapshot).await);
         read.keep(&mut (), self.delegations(metadata.delegations_endpoint.as_ref(), snapshot).await);
-        let for_others = self.for_others(metadata, &snapshot.for_others).await;
-        read.keep(&mut snapshot.for_others, for_others);
+        read.keep(&mut (), self.for_others(metadata, snapshot).await);
         read.keep(&mut (), self.receipts(metadata, keys, &mut snapshot.receipts).await);
         read.keep(&mut (), self.requests(metadata.access_requests_endpoint.as_ref(), snapshot).await);
         read.keep(&mut snapshot.shared_with_me, self.list_if(shared).await);

@@ -2,7 +2,7 @@
 
 use super::named::Unclear;
 use crate::consent_receipt::KeptReceipt;
-use crate::for_other::ForOther;
+use crate::for_other::{ForOther, Offer};
 use crate::history::{Audit, KeptHead, Told};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +97,11 @@ pub(crate) struct Snapshot {
     /// For whom she may decide, and what waits there.
     #[serde(default)]
     pub(crate) for_others: Vec<ForOther>,
+    /// Who would let her decide, and has no answer of hers yet; and how many more there are.
+    #[serde(default)]
+    pub(crate) offers: Vec<Offer>,
+    #[serde(default)]
+    pub(crate) more_offers: usize,
     #[serde(default)]
     pub(crate) receipts: Vec<KeptReceipt>,
     /// What happened there: events of an authorization server, lines of a resource server.

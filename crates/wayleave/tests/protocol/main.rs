@@ -16,6 +16,7 @@ mod desk_forms;
 mod desk_keys;
 mod desk_lies;
 mod desk_marks;
+mod desk_offers;
 mod desk_strangers;
 mod discovery;
 mod doors;
