@@ -72,8 +72,15 @@ pub(crate) fn conditions_of(policy: &PolicyDocument) -> Vec<String> {
         let clients = policy.client_id.iter().map(|client| visible(client.as_str()));
         all.push(format!("only with the applications {}", list(clients)));
     }
-    all.extend(policy.valid_from.map(|begin| format!("from {} on", ui::in_words(begin))));
     all.extend(policy.expires_at.map(|end| format!("until {}", ui::in_words(end))));
+    all.extend(limits_of(policy));
+    all
+}
+
+/// What narrows a policy beside who, with what, and until when.
+pub(crate) fn limits_of(policy: &PolicyDocument) -> Vec<String> {
+    let mut all = Vec::new();
+    all.extend(policy.valid_from.map(|begin| format!("from {} on", ui::in_words(begin))));
     all.extend(policy.max_uses.map(|most| {
         let left = most.saturating_sub(policy.uses.unwrap_or(0));
         format!("{left} more {}", if left == 1 { "time" } else { "times" })

@@ -39,6 +39,8 @@ struct ShareRow {
     not_signed: bool,
     /// What of it this desk does not understand.
     unclear: Option<String>,
+    /// What else narrows it.
+    limits: Vec<String>,
     delegated: bool,
     place: String,
     /// The same server, as its share is named by.
@@ -131,6 +133,7 @@ fn share_row(share: &Share) -> ShareRow {
         signed: share.is_signed(),
         not_signed: share.listed().is_some_and(|listed| listed.not_signed),
         unclear: share.listed().filter(|listed| listed.partly_read).map(|listed| unclear_words(&listed.unclear)),
+        limits: share.listed().map(|listed| words::limits_of(&listed.policy)).unwrap_or_default(),
         delegated: share.delegated,
         place: host_of(&share.place),
         at: share.place.clone(),

@@ -57,6 +57,16 @@ async fn threat_48_s37_a_policy_of_which_a_part_does_not_read_says_so_and_stays(
         let page = alice.get(&format!("/guard?thing={key}")).await;
         assert!(!page.text.contains("name=\"along\""), "{changes}: it is not offered to be carried");
     }
+    // what reads and narrows is shown beside who and what
+    let narrow = json!({"_id": "p", "resource_id": "r0", "resource_scopes": ["view"], "required_claims": email, "max_uses": "3.0", "uses": 1,
+        "purpose": "treatment", "valid_from": START + 9_000_000, "on_missing": "ask"});
+    guard.answers("GET /policies", 200, json!([narrow]));
+    let thing = read_again(&desk, &mut alice).await;
+    assert_eq!(thing["shares"][0]["partly_read"], json!(false), "{thing}");
+    let page = alice.get(&format!("/thing/{}", thing["key"].as_str().unwrap())).await;
+    for says in ["2 more times", "treatment", " on, ", "you are asked"] {
+        assert!(page.text.contains(says), "{says}: {}", page.text);
+    }
     // what has no name cannot be ended by one: it is counted
     for (id, binding) in
         [(json!(["x"]), json!("r0")), (json!(null), json!("r0")), (json!(""), json!("r0")), (json!("p"), json!({}))]
