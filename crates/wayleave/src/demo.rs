@@ -13,7 +13,7 @@ use crate::commands::gateway::{assemble_gateway, keep_house as keep_gateway_hous
 use crate::commands::server::keep_house;
 use crate::config::Config;
 use crate::outbox::Outbox;
-use crate::serve::{Stop, bind, serve};
+use crate::serve::{Reception, Stop, bind, serve};
 use crate::{Exit, assemble, say};
 use jose::{SystemClock, SystemRandomness};
 use std::path::PathBuf;
@@ -165,10 +165,10 @@ pub async fn start(folder: &std::path::Path, data: &std::path::Path, stop: Stop)
     let guarding = assemble_gateway(&config, section, None).await?;
     let viewing = viewer::Viewer::new(&config, &issuer, &gateway, &viewer, outbox.clone())?;
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
-    tokio::spawn(serve(server_listener, web::site(server.app), Vec::new(), None, None, stop.clone()));
+    tokio::spawn(serve(server_listener, web::site(server.app), Reception::behind(Vec::new()), stop.clone()));
     tokio::spawn(keep_gateway_house(guarding.clone(), stop.clone()));
-    tokio::spawn(serve(gateway_listener, guarding.router(), Vec::new(), None, None, stop.clone()));
-    tokio::spawn(serve(viewer_listener, viewing.router(), Vec::new(), None, None, stop));
+    tokio::spawn(serve(gateway_listener, guarding.router(), Reception::behind(Vec::new()), stop.clone()));
+    tokio::spawn(serve(viewer_listener, viewing.router(), Reception::behind(Vec::new()), stop));
     Ok(Places { issuer, gateway, viewer, outbox: Arc::new(outbox.folder.clone()) })
 }
 

@@ -1,5 +1,6 @@
 //! The accept loop: HTTP/1.1 and HTTP/2, header time-outs, peer addresses, graceful end.
 
+mod connection;
 mod connections;
 mod explained;
 mod framing;
@@ -9,17 +10,19 @@ use crate::config::{Config, TlsConfig};
 use crate::metrics::Metrics;
 use axum::body::Body;
 use axum::response::Response;
-use connections::{Connections, HEADER_TIMEOUT, Place};
+use connection::{End, HEADER_TIMEOUT};
+use connections::{LOOKED_AT_EVERY, Place};
 use explained::Explained;
 use http::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use resource_server::gateway::{Caller, FromTrustedProxy};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,10 +35,10 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tower::{Service, ServiceExt};
 use types::peer::canonical;
-use watched::{Carried, Watched};
+use watched::{Brought, Carried, Watched};
 use web::PeerAddress;
 
-pub use connections::raise_open_files;
+pub use connections::{Connections, raise_open_files};
 
 /// What happens to many connections is told once in this time.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
@@ -99,75 +102,121 @@ const READ_AT_ONCE: usize = 64 * 1024;
 /// The same where large bodies pass through: fewer and larger pieces.
 pub const READ_IN_BULK: usize = 256 * 1024;
 
-/// Serves until told to stop, then lets what is in flight end.
-pub async fn serve<S>(
-    listener: TcpListener,
-    site: S,
-    trusted_proxies: Vec<IpAddr>,
-    tls: Option<TlsAcceptor>,
-    metrics: Option<Arc<Metrics>>,
-    stop: Stop,
-) where
-    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Send,
-{
-    serve_reading(listener, site, trusted_proxies, tls, metrics, stop, READ_AT_ONCE).await;
+/// How a party is served.
+pub struct Reception {
+    pub trusted_proxies: Vec<IpAddr>,
+    pub tls: Option<TlsAcceptor>,
+    pub metrics: Option<Arc<Metrics>>,
+    /// Among which its connections are counted.
+    pub connections: Arc<Connections>,
+    /// Most that is read of a connection at once.
+    pub read_at_once: usize,
 }
 
-/// The same, reading so much at once.
-pub async fn serve_reading<S>(
-    listener: TcpListener,
+impl Reception {
+    /// As everybody's, behind these proxies.
+    pub fn behind(trusted_proxies: Vec<IpAddr>) -> Self {
+        let connections = Connections::of_process();
+        Self { trusted_proxies, tls: None, metrics: None, connections, read_at_once: READ_AT_ONCE }
+    }
+}
+
+/// What each connection of a listener has in common.
+struct Common<S> {
+    builder: Builder<TokioExecutor>,
     site: S,
-    trusted_proxies: Vec<IpAddr>,
-    tls: Option<TlsAcceptor>,
+    trusted: Arc<Vec<IpAddr>>,
     metrics: Option<Arc<Metrics>>,
-    mut stop: Stop,
-    at_once: usize,
-) where
+    tls: Option<TlsAcceptor>,
+}
+
+/// Serves until told to stop, then lets what is in flight end.
+pub async fn serve<S>(listener: TcpListener, site: S, reception: Reception, mut stop: Stop)
+where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(at_once);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Some(Duration::from_secs(20)));
-    let graceful = GracefulShutdown::new();
+    let Reception { trusted_proxies, tls, metrics, connections: open, read_at_once } = reception;
     // a listener of both families sees IPv4 in the clothes of IPv6
     let trusted: Arc<Vec<IpAddr>> = Arc::new(trusted_proxies.into_iter().map(canonical).collect());
-    let (open, mut told) = (Connections::new(), Told::default());
-    for number in 0.. {
+    let common = Arc::new(Common { builder: builder(read_at_once), site, trusted, metrics, tls });
+    let mut told = Told::default();
+    let mut looks = tokio::time::interval(LOOKED_AT_EVERY);
+    // dropped with the last connection
+    let (running, mut all_ended) = tokio::sync::mpsc::channel::<()>(1);
+    loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &mut told) => accepted,
+            _ = looks.tick() => {
+                open.look(Instant::now());
+                continue;
+            }
             () = stop.wait() => break,
         };
         let Some((stream, peer)) = accepted else { continue };
         let peer = canonical(peer.ip());
-        let Some(place) = open.admit(number, peer, is_trusted(peer, &trusted), Instant::now()) else {
+        let Some(place) = open.admit(peer, is_trusted(peer, &common.trusted), Instant::now()) else {
             told.tell("too many connections are open: one was let go", &peer);
             continue;
         };
-        let (site, trusted, metrics, connection) = (site.clone(), trusted.clone(), metrics.clone(), place.connection.clone());
-        let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let under_way = connection.begin();
-            let answer = answer_one(site.clone(), request, peer, trusted.clone(), metrics.clone());
-            async move { answer.await.map(|answer| answer.map(|body| Carried::new(body, under_way))) }
-        });
-        let (builder, watcher, tls) = (builder.clone(), graceful.watcher(), tls.clone());
-        let service = TowerToHyperService::new(service);
+        let (common, running) = (common.clone(), running.clone());
         tokio::spawn(async move {
-            let connection = place.connection.clone();
-            let Some(stream) = opened(stream, place, tls).await else { return };
-            let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-            tokio::select! {
-                result = watcher.watch(served) => ended(&result),
-                () = connection.is_over() => {}
-            }
-            connection.is_handed_over();
+            serve_one(stream, peer, place, &common).await;
+            drop(running);
         });
     }
-    drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    drop((listener, running));
+    open.close();
+    if tokio::time::timeout(GRACE, all_ended.recv()).await.is_err() {
         tracing::warn!("requests were still running at the end");
     }
+}
+
+/// HTTP as it is spoken here. Heads have their time, and idle connections theirs, by [`connection::Connection::look`].
+fn builder(read_at_once: usize) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(read_at_once);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(20))).keep_alive_timeout(HEADER_TIMEOUT);
+    // streams that a client begins only to end them, or makes us end, are let be for a while, and then the connection ends
+    http2.max_concurrent_streams(128).max_pending_accept_reset_streams(20).max_local_error_reset_streams(256);
+    builder
+}
+
+/// One connection to its end.
+async fn serve_one<S>(stream: TcpStream, peer: IpAddr, place: Place, common: &Common<S>)
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    let place = Arc::new(place);
+    let connection = place.connection.clone();
+    let Some(stream) = opened(stream, &place, common.tls.clone()).await else { return };
+    let counted = connection.clone();
+    let (site, trusted, metrics) = (common.site.clone(), common.trusted.clone(), common.metrics.clone());
+    let service = tower::service_fn(move |request: Request<Incoming>| {
+        let under_way = counted.begin();
+        let request = request.map(|body| Brought::watch(body, &counted));
+        let answer = answer_one(site.clone(), request, peer, trusted.clone(), metrics.clone());
+        async move { answer.await.map(|answer| answer.map(|body| Carried::new(body, under_way))) }
+    });
+    let service = TowerToHyperService::new(service);
+    let mut served = pin!(common.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    loop {
+        let end = tokio::select! {
+            result = served.as_mut() => {
+                ended(&result);
+                break;
+            }
+            end = connection.is_over() => end,
+        };
+        match end {
+            End::Politely => served.as_mut().graceful_shutdown(),
+            End::IfIdle if connection.is_busy() => place.keep(),
+            End::IfIdle | End::AtOnce => break,
+        }
+    }
+    connection.is_handed_over();
 }
 
 /// The next connection, or none where there is something in the way.
@@ -186,11 +235,15 @@ async fn accept(listener: &TcpListener, told: &mut Told) -> Option<(TcpStream, S
     }
 }
 
-/// What goes over a connection, after TLS where that is spoken.
-async fn opened(stream: TcpStream, place: Place, tls: Option<TlsAcceptor>) -> Option<Box<dyn Bytewise>> {
-    let Some(tls) = tls else { return Some(Box::new(Watched::new(Explained::new(stream), place))) };
-    let stream = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await.ok()?.ok()?;
-    Some(Box::new(Watched::new(Explained::new(stream), place)))
+/// What goes over a connection, after TLS where that is spoken. Whoever does not come to an agreement is let go as others.
+async fn opened(stream: TcpStream, place: &Arc<Place>, tls: Option<TlsAcceptor>) -> Option<Box<dyn Bytewise>> {
+    let Some(tls) = tls else { return Some(Box::new(Watched::new(Explained::new(stream), place.clone()))) };
+    let stream = tokio::select! {
+        agreed = tls.accept(stream) => agreed.ok()?,
+        _ = place.connection.is_over() => return None,
+    };
+    place.connection.count_idle_from(Instant::now());
+    Some(Box::new(Watched::new(Explained::new(stream), place.clone())))
 }
 
 /// What bytes come from and go to.
@@ -199,7 +252,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytewise for T {}
 
 async fn answer_one<S>(
     site: S,
-    request: Request<hyper::body::Incoming>,
+    request: Request<Body>,
     peer: IpAddr,
     trusted: Arc<Vec<IpAddr>>,
     metrics: Option<Arc<Metrics>>,
@@ -207,7 +260,7 @@ async fn answer_one<S>(
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible>,
 {
-    let request = stamped(request.map(Body::new), peer, &trusted);
+    let request = stamped(request, peer, &trusted);
     let counted = metrics.map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
     let answer = match framing::check(request) {
         Ok(request) => site.oneshot(request).await,
@@ -318,29 +371,4 @@ fn forwarded_address(text: &str) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Row 38: on `[::]` an IPv4 proxy is the one of the configuration, and what it forwards is one address.
-    #[test]
-    fn threat_38_s25_a_trusted_proxy_is_known_in_either_family() {
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let seen = |peer: &str, forwarded: &[&str]| {
-            let mut request = Request::new(Body::empty());
-            for line in forwarded {
-                request.headers_mut().append("x-forwarded-for", line.parse().unwrap());
-            }
-            let trusted: Vec<_> = ["192.0.2.1", "::ffff:192.0.2.2", "2001:db8::1"].map(|text| canonical(ip(text))).into();
-            let stamped = stamped(request, canonical(ip(peer)), &trusted);
-            (stamped.extensions().get::<PeerAddress>().unwrap().0, stamped.extensions().get::<FromTrustedProxy>().is_some())
-        };
-        for proxy in ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "::ffff:192.0.2.2", "2001:db8::1"] {
-            assert_eq!(seen(proxy, &["::ffff:203.0.113.9"]), (ip("203.0.113.9"), true), "{proxy}");
-            assert_eq!(seen(proxy, &["198.51.100.7, 203.0.113.9:4711"]), (ip("203.0.113.9"), true), "{proxy}");
-            assert_eq!(seen(proxy, &["198.51.100.7", "203.0.113.9, ::ffff:192.0.2.1"]), (ip("203.0.113.9"), true), "{proxy}");
-            assert_eq!(seen(proxy, &["198.51.100.7, unknown"]).0, canonical(ip(proxy)), "nothing before what does not read");
-            assert_eq!(seen(proxy, &["[2001:db8::9]:80"]), (ip("2001:db8::9"), true), "{proxy}");
-        }
-        assert_eq!(seen("::ffff:203.0.113.9", &["198.51.100.7"]), (ip("203.0.113.9"), false));
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, GatewayConfig};
 use crate::log_in::{self, LogIn};
-use crate::serve::{READ_IN_BULK, Stop, bind, serve_reading};
+use crate::serve::{READ_IN_BULK, Reception, Stop, bind, serve};
 use crate::serving::Serving;
 use crate::{Exit, assemble, say};
 use client::{Client, Credentials};
@@ -49,7 +49,8 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     let house = tokio::spawn(keep_house(gateway.clone(), stop.clone()));
     say::ready(&section.resource);
     let site = log_in::before(log_in, gateway.router());
-    serve_reading(listener, site, section.trusted_proxies.clone(), None, None, stop, READ_IN_BULK).await;
+    let reception = Reception { read_at_once: READ_IN_BULK, ..Reception::behind(section.trusted_proxies.clone()) };
+    serve(listener, site, reception, stop).await;
     let _ = house.await;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, ManagerConfig};
 use crate::log_in::{self, LogIn};
-use crate::serve::{Stop, bind, serve};
+use crate::serve::{Reception, Stop, bind, serve};
 use crate::serving::Serving;
 use crate::{Exit, assemble, say};
 use client::{Client, Credentials};
@@ -26,7 +26,8 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let house = tokio::spawn(keep_house(manager.clone(), stop.clone()));
     say::ready(&section.url);
     let router = relationship_manager::router(manager);
-    serve(listener, log_in::before(log_in, router), section.trusted_proxies.clone(), None, None, stop).await;
+    let reception = Reception::behind(section.trusted_proxies.clone());
+    serve(listener, log_in::before(log_in, router), reception, stop).await;
     let _ = house.await;
     Ok(())
 }

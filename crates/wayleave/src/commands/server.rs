@@ -4,7 +4,7 @@ pub mod admin;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::serve::{Stop, acceptor, bind, serve};
+use crate::serve::{Connections, Reception, Stop, acceptor, bind, serve};
 use crate::serving::Serving;
 use crate::{Exit, assemble, say};
 use admin::Admin;
@@ -39,7 +39,9 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let metrics = Arc::new(Metrics::below(server.app.base()));
     let admin = Admin { app: server.app.clone(), store: server.store.clone(), metrics: metrics.clone(), token };
     if let Some(listener) = admin_listener(config).await? {
-        tasks.push(tokio::spawn(serve(listener, admin::router(admin.clone()), Vec::new(), None, None, stop.clone())));
+        let connections = Connections::of_administration();
+        let reception = Reception { connections, ..Reception::behind(Vec::new()) };
+        tasks.push(tokio::spawn(serve(listener, admin::router(admin.clone()), reception, stop.clone())));
     }
     match admin::listen(&config.path(&config.server.data_dir)) {
         Ok((socket, place)) => tasks.push(tokio::spawn(admin::serve_socket(socket, place, admin, stop.clone()))),
@@ -56,7 +58,8 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
         stopping.wait().await;
         uma.close();
     }));
-    serve(listener, web::site(server.app), config.server.trusted_proxies.clone(), tls, Some(metrics), stop).await;
+    let reception = Reception { tls, metrics: Some(metrics), ..Reception::behind(config.server.trusted_proxies.clone()) };
+    serve(listener, web::site(server.app), reception, stop).await;
     for task in tasks {
         let _ = task.await;
     }

@@ -214,7 +214,9 @@ async fn a_did_web_counts_as_its_document_says() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (_stop, stopped) = wayleave::serve::Stop::by_hand();
-    tokio::spawn(wayleave::serve::serve(listener, site, vec![], Some(acceptor), None, stopped));
+    let reception = wayleave::serve::Reception::behind(Vec::new());
+    let reception = wayleave::serve::Reception { tls: Some(acceptor), ..reception };
+    tokio::spawn(wayleave::serve::serve(listener, site, reception, stopped));
     let place = folder.0.join("ca.pem").display().to_string();
     let way = format!("hosts = {{ \"alice.example\" = \"127.0.0.1:{port}\" }}\nca_file = \"{place}\"\n");
     let server = Server::start(&format!("{}{way}", crate::choosing::LABORATORY));

@@ -6,7 +6,7 @@ use crate::commands::server::keep_house;
 use crate::config::Config;
 use crate::demo::ALICE_PASSWORD;
 use crate::outbox::Outbox;
-use crate::serve::{Stop, bind, serve};
+use crate::serve::{Reception, Stop, bind, serve};
 use crate::{Exit, assemble};
 use jose::{Algorithm, SigningKey, SystemClock, SystemRandomness};
 use std::path::Path;
@@ -194,7 +194,7 @@ async fn start_server(text: &str, data: &Path, listener: TcpListener, stop: Stop
     let key = jose::ambient::random(&SystemRandomness);
     let server = assemble::server_with(&config, Store::in_memory(), key, outbox, clock, dice).await?;
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
-    tokio::spawn(serve(listener, web::site(server.app), Vec::new(), None, None, stop));
+    tokio::spawn(serve(listener, web::site(server.app), Reception::behind(Vec::new()), stop));
     Ok(())
 }
 
@@ -203,6 +203,6 @@ async fn start_gateway(text: &str, data: &Path, listener: TcpListener, stop: Sto
     let section = config.gateway.as_ref().ok_or_else(|| Exit::failed("the story has a gateway"))?;
     let gateway = assemble_gateway(&config, section, None).await?;
     tokio::spawn(keep_gateway_house(gateway.clone(), stop.clone()));
-    tokio::spawn(serve(listener, gateway.router(), Vec::new(), None, None, stop));
+    tokio::spawn(serve(listener, gateway.router(), Reception::behind(Vec::new()), stop));
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::demo::ALICE_PASSWORD;
 use crate::log_in::{self, LogIn};
 use crate::outbox::Outbox;
-use crate::serve::{Stop, bind, serve};
+use crate::serve::{Reception, Stop, bind, serve};
 use crate::{Exit, assemble};
 use jose::{Algorithm, SigningKey, SystemClock, SystemRandomness};
 use std::path::{Path, PathBuf};
@@ -215,7 +215,7 @@ async fn start_server(
     let outbox = Arc::new(Outbox::new(data.join("outbox")));
     let server = assemble::server_with(config, store, key, outbox, Arc::new(SystemClock), Arc::new(SystemRandomness)).await?;
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
-    tokio::spawn(serve(listener, web::site(server.app), Vec::new(), None, None, stop));
+    tokio::spawn(serve(listener, web::site(server.app), Reception::behind(Vec::new()), stop));
     Ok(())
 }
 
@@ -223,7 +223,7 @@ async fn start_gateway(config: Config, listener: TcpListener, stop: Stop) -> Res
     let section = config.gateway.as_ref().ok_or_else(|| Exit::failed("the story has a gateway"))?;
     let gateway = assemble_gateway(&config, section, None).await?;
     tokio::spawn(keep_gateway_house(gateway.clone(), stop.clone()));
-    tokio::spawn(serve(listener, gateway.router(), Vec::new(), None, None, stop));
+    tokio::spawn(serve(listener, gateway.router(), Reception::behind(Vec::new()), stop));
     Ok(())
 }
 
@@ -233,6 +233,6 @@ async fn start_desk(config: Config, listener: TcpListener, stop: Stop) -> Result
     let manager = assemble_manager(&config, section).await?;
     tokio::spawn(keep_manager_house(manager.clone(), stop.clone()));
     let site = log_in::before(Some(log_in), relationship_manager::router(manager));
-    tokio::spawn(serve(listener, site, Vec::new(), None, None, stop));
+    tokio::spawn(serve(listener, site, Reception::behind(Vec::new()), stop));
     Ok(())
 }
