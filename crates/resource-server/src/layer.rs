@@ -8,11 +8,12 @@ use crate::own_pat::OwnPat;
 use crate::owners_word::OwnersWord;
 use crate::presentation;
 use crate::protection::{Protection, ProtectionError};
-use crate::watch::{self, MayGoOn, UploadLimits};
+use crate::watch::{self, Permission, UploadLimits, Watch};
 use async_trait::async_trait;
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, header};
 use jose::dpop::Seen;
@@ -88,21 +89,6 @@ impl ResourceServer {
         Under { protection: &self.protection, pats, owner: "", narrow }
     }
 
-    fn watch(self: &Arc<Self>, authorization: Option<HeaderValue>, need: Need) -> MayGoOn {
-        let call = Arc::new((self.clone(), authorization, need));
-        Arc::new(move || {
-            let call = call.clone();
-            async move {
-                let (server, authorization, need) = &*call;
-                match authorization {
-                    Some(authorization) => server.still_allows(authorization, need).await,
-                    None => false,
-                }
-            }
-            .boxed()
-        })
-    }
-
     /// Lets a request pass, or gives the answer that goes back in its place.
     pub async fn admit(self: &Arc<Self>, parts: &Parts, need: &Need) -> Result<(), Box<Response>> {
         presentation::check(parts).map_err(presentation::Ambiguous::answer)?;
@@ -139,6 +125,25 @@ impl ResourceServer {
             resource_metadata: None,
         });
         Err(Box::new(if is_unproven { challenge::asking_for_proof(answer) } else { answer }))
+    }
+}
+
+/// What let a call in.
+struct LetIn {
+    server: Arc<ResourceServer>,
+    authorization: Option<HeaderValue>,
+    need: Need,
+}
+
+impl Permission for LetIn {
+    fn look(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        async move {
+            match &self.authorization {
+                Some(authorization) => self.server.still_allows(authorization, &self.need).await,
+                None => false,
+            }
+        }
+        .boxed()
     }
 }
 
@@ -181,6 +186,7 @@ impl<S> Service<Request> for Guarded<S>
 where
     S: Service<Request, Response = Response> + Clone + Send + 'static,
     S::Future: Send,
+    S::Error: Send,
 {
     type Response = Response;
     type Error = S::Error;
@@ -204,14 +210,15 @@ where
             // the token is for the guard; the service has no use for it
             let authorization = parts.headers.remove(header::AUTHORIZATION);
             parts.headers.remove(presentation::DPOP);
-            let may_go_on = layer.server.watch(authorization, need);
-            let (body, was_cut) = watch::incoming(body, watch::INTERVAL, layer.server.uploads, may_go_on.clone());
-            let answer = inner.call(Request::from_parts(parts, body)).await?;
+            let permission = LetIn { server: layer.server.clone(), authorization, need };
+            let mut watch = Watch::begin(Arc::new(permission), watch::INTERVAL);
+            let (body, was_cut) = watch::incoming(body, layer.server.uploads, &watch);
+            let answer = watch.during(inner.call(Request::from_parts(parts, body))).await;
             // whatever the service made of a part: the call was not carried out
-            Ok(match was_cut.get() {
-                Some(cut) => challenge::plain(cut.status(), cut.words()),
-                None => watch::answered(answer, may_go_on),
-            })
+            match (was_cut.get(), answer) {
+                (Some(cut), _) | (None, Err(cut)) => Ok(challenge::plain(cut.status(), cut.words())),
+                (None, Ok(answer)) => Ok(watch.answered(answer?)),
+            }
         })
     }
 }

@@ -1,7 +1,10 @@
-//! What lets something in watches it to its end, in both directions (threats 27 and 44): every 30 seconds of a body the
-//! token is looked at again, and where it no longer suffices the body is cut, so that nobody takes the part for the
-//! whole. What comes in is looked at once more before its end is passed on, and has limits of size and time. Called by
-//! gateway and layer.
+//! What lets something in watches it to its end, in both directions (threats 27 and 44): from the moment when a call was let
+//! in, the token is looked at again every 30 seconds, also while nothing moves. Where it no longer suffices, whoever still
+//! waits for the answer's head gets another one, and a body is cut, so that nobody takes the part for the whole. What comes
+//! in is looked at once more before its end is passed on, and has limits of size and time. Answers that are there at once
+//! are through before anybody could look again, and cost no look. Called by gateway and layer.
+
+mod outgoing;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::response::Response;
@@ -9,18 +12,77 @@ use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
-use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a body goes on without another look.
+/// Answers up to so many bytes are taken whole where they are there.
+pub const SMALL_BYTES: u64 = 64 * 1024;
+/// How long a call goes on without another look.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Asks whether a call that was let in may go on.
-pub type MayGoOn = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+/// What let a call in.
+pub trait Permission: Send + Sync {
+    /// Whether it still does.
+    fn look(self: Arc<Self>) -> BoxFuture<'static, bool>;
+}
+
+/// A call that was let in, on its way.
+#[derive(Clone)]
+pub struct Watch {
+    permission: Arc<dyn Permission>,
+    interval: Duration,
+    next_look: Instant,
+}
+
+impl Watch {
+    /// From now on.
+    pub fn begin(permission: Arc<dyn Permission>, interval: Duration) -> Self {
+        Self { permission, interval, next_look: Instant::now() + interval }
+    }
+
+    /// Looks now, whether it is due or not.
+    pub async fn look(&mut self) -> Result<(), Cut> {
+        if !self.permission.clone().look().await {
+            return Err(Cut::Withdrawn);
+        }
+        self.next_look = Instant::now() + self.interval;
+        Ok(())
+    }
+
+    /// Waits for a look that tells that the permission has ended.
+    pub async fn ended(&mut self) {
+        loop {
+            tokio::time::sleep_until(self.next_look).await;
+            if self.look().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What comes of the call, as long as the permission lasts. The work is dropped where it ended; what was done when a look
+    /// was due waits for that look.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Cut> {
+        let mut work = pin!(work);
+        loop {
+            match tokio::time::timeout_at(self.next_look, work.as_mut()).await {
+                Ok(done) if Instant::now() < self.next_look => return Ok(done),
+                Ok(done) => return self.look().await.map(|()| done),
+                Err(_) => self.look().await?,
+            }
+        }
+    }
+
+    /// The answer, with its body under watch unless all of it is there.
+    pub fn answered(self, answer: Response) -> Response {
+        if http_body::Body::is_end_stream(answer.body()) {
+            return answer;
+        }
+        answer.map(|body| outgoing::watch(body, self))
+    }
+}
 
 /// How much somebody who was let in may send, and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,68 +133,33 @@ impl Cut {
     }
 }
 
-/// Why a body was cut, once it was; both who reads it and who answers know of it.
-pub type WasCut = Arc<OnceLock<Cut>>;
+/// Why a body was cut, once it was; both who reads it and who answers know of it. A body that is empty is never cut.
+#[derive(Clone, Default)]
+pub struct WasCut(Option<Arc<OnceLock<Cut>>>);
 
-/// Answers up to this size are through before anybody could look again.
-const SMALL: u64 = 64 * 1024;
+impl WasCut {
+    pub fn get(&self) -> Option<Cut> {
+        self.0.as_ref()?.get().copied()
+    }
 
-/// The answer, with its body under watch unless that is small.
-pub fn answered(answer: Response, may_go_on: MayGoOn) -> Response {
-    let is_small = http_body::Body::size_hint(answer.body()).exact().is_some_and(|size| size <= SMALL);
-    if is_small { answer } else { answer.map(|body| outgoing(body, INTERVAL, may_go_on)) }
-}
-
-/// An answer's body for as long as `may_go_on` says so; then an error.
-pub fn outgoing(body: Body, interval: Duration, may_go_on: MayGoOn) -> Body {
-    let outgoing = Outgoing { body: body.into_data_stream(), may_go_on, interval, next_look: Instant::now() + interval };
-    Body::from_stream(stream::unfold(Some(outgoing), async |outgoing| {
-        let mut outgoing = outgoing?;
-        match outgoing.next().await? {
-            Ok(piece) => Some((Ok(piece), Some(outgoing))),
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
-}
-
-struct Outgoing {
-    body: BodyDataStream,
-    may_go_on: MayGoOn,
-    interval: Duration,
-    next_look: Instant,
-}
-
-impl Outgoing {
-    async fn next(&mut self) -> Option<io::Result<Bytes>> {
-        loop {
-            // asked first: a body that always has a piece ready must not keep the look from being taken
-            if Instant::now() >= self.next_look {
-                if !(self.may_go_on)().await {
-                    return Some(Err(io::Error::other("the permission for this answer has ended")));
-                }
-                self.next_look = Instant::now() + self.interval;
-            }
-            if let Ok(piece) = tokio::time::timeout_at(self.next_look, self.body.next()).await {
-                return piece.map(|piece| piece.map_err(io::Error::other));
-            }
+    fn set(&self, cut: Cut) {
+        if let Some(place) = &self.0 {
+            let _ = place.set(cut);
         }
     }
 }
 
 /// A request's body under watch, and where it is told why it was cut. Its end is passed on after a last look alone. Fields
 /// behind a chunked body are left out: nobody judged them (RFC 9110 6.5.1).
-pub fn incoming(body: Body, interval: Duration, limits: UploadLimits, may_go_on: MayGoOn) -> (Body, WasCut) {
-    let was_cut = WasCut::default();
+pub fn incoming(body: Body, limits: UploadLimits, watch: &Watch) -> (Body, WasCut) {
     let announced = http_body::Body::size_hint(&body).exact();
     if announced == Some(0) {
-        return (body, was_cut);
+        return (body, WasCut::default());
     }
-    let begun = Instant::now();
+    let (begun, was_cut) = (Instant::now(), WasCut(Some(Arc::default())));
     let incoming = Incoming {
         body: body.into_data_stream(),
-        may_go_on,
-        interval,
-        next_look: begun + interval,
+        watch: watch.clone(),
         ends: begun + limits.max_time,
         max_pause: limits.max_pause,
         room: limits.max_bytes,
@@ -144,7 +171,7 @@ pub fn incoming(body: Body, interval: Duration, limits: UploadLimits, may_go_on:
         match incoming.next().await? {
             Ok(piece) => Some((Ok(piece), Some(incoming))),
             Err(cut) => {
-                let _ = incoming.was_cut.set(cut);
+                incoming.was_cut.set(cut);
                 Some((Err(cut), None))
             }
         }
@@ -154,9 +181,7 @@ pub fn incoming(body: Body, interval: Duration, limits: UploadLimits, may_go_on:
 
 struct Incoming {
     body: BodyDataStream,
-    may_go_on: MayGoOn,
-    interval: Duration,
-    next_look: Instant,
+    watch: Watch,
     ends: Instant,
     max_pause: Duration,
     /// Bytes that may still come.
@@ -177,18 +202,18 @@ impl Incoming {
             if now >= self.ends || now >= silent {
                 return Some(Err(Cut::TooSlow));
             }
-            if now >= self.next_look
-                && let Err(cut) = self.look().await
+            if now >= self.watch.next_look
+                && let Err(cut) = self.watch.look().await
             {
                 return Some(Err(cut));
             }
-            let wait = self.next_look.min(self.ends).min(silent);
+            let wait = self.watch.next_look.min(self.ends).min(silent);
             match tokio::time::timeout_at(wait, self.body.next()).await {
                 Err(_) => {}
                 Ok(None) if self.announced.is_some_and(|left| left > 0) => return Some(Err(Cut::Broken)),
                 // looked at before the last piece
                 Ok(None) if self.announced.is_some() => return None,
-                Ok(None) => return self.look().await.err().map(Err),
+                Ok(None) => return self.watch.look().await.err().map(Err),
                 Ok(Some(Err(_))) => return Some(Err(Cut::Broken)),
                 Ok(Some(Ok(piece))) => return Some(self.take(piece).await),
             }
@@ -203,18 +228,10 @@ impl Incoming {
             let left = left.checked_sub(bytes).ok_or(Cut::Broken)?;
             self.announced = Some(left);
             if left == 0 {
-                self.look().await?;
+                self.watch.look().await?;
             }
         }
         Ok(piece)
-    }
-
-    async fn look(&mut self) -> Result<(), Cut> {
-        if !(self.may_go_on)().await {
-            return Err(Cut::Withdrawn);
-        }
-        self.next_look = Instant::now() + self.interval;
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use super::part_files::{self, PartFiles};
 use super::path::CanonicalPath;
 use super::upstream::cut_short;
 use crate::challenge::plain;
-use crate::watch::Cut;
+use crate::watch::{Cut, SMALL_BYTES};
 use axum::body::Body;
 use axum::response::Response;
 use futures_util::StreamExt;
@@ -66,12 +66,12 @@ impl Folder {
         let mut part = self.parts.begin(&slot.place()).await?;
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
-            let Ok(chunk) = chunk else { return Ok(cut_short(passing.was_cut.get().copied().unwrap_or(Cut::Broken))) };
+            let Ok(chunk) = chunk else { return Ok(cut_short(passing.was_cut.get().unwrap_or(Cut::Broken))) };
             part.file.write_all(&chunk).await?;
         }
         part.file.sync_all().await?;
         // the last look before it is there for everybody (threat 44)
-        if !(passing.may_go_on)().await {
+        if !passing.permission.clone().look().await {
             return Ok(cut_short(Cut::Withdrawn));
         }
         // where the path leads by now
@@ -111,11 +111,22 @@ pub(super) async fn read(root: &Path, path: &CanonicalPath, parts: &Parts) -> io
     let kind = mime_guess::from_path(name).first_or_octet_stream();
     let Ok(answer) = ServeFile::new_with_mime(found.place(), &kind).oneshot(request).await;
     drop(found);
-    let mut response = answer.map(Body::new);
+    let mut response = whole_if_small(answer.map(Body::new)).await?;
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     Ok(response)
+}
+
+/// The answer, with all of a small file in it: then nobody has to watch it.
+async fn whole_if_small(answer: Response) -> io::Result<Response> {
+    let length = answer.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_none_or(|length| length > SMALL_BYTES) {
+        return Ok(answer);
+    }
+    let (parts, body) = answer.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(io::Error::other)?;
+    Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
 /// A directory: the names in it, as JSON.

@@ -9,10 +9,11 @@ use super::tunnel::{self, Tunnel};
 use super::upstream::cut_short;
 use super::{Gateway, OwnerOf, Wanted, fields, path};
 use crate::challenge::plain;
-use crate::watch::{self, Cut, MayGoOn, WasCut};
+use crate::watch::{self, Cut, Permission, WasCut, Watch};
 use axum::body::Body;
 use axum::response::Response;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use jose::digest;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 /// A call that was let in.
 pub(super) struct Passing {
-    pub(super) may_go_on: MayGoOn,
+    pub(super) permission: Arc<dyn Permission>,
     /// Why its body was cut, once it was.
     pub(super) was_cut: WasCut,
     pub(super) elsewhere: Elsewhere,
@@ -55,7 +56,8 @@ struct Whole {
 
 impl Gateway {
     pub(super) async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
-        if let Some(unfit) = fields::find_unfit(&parts.headers, &self.owner_headers()) {
+        let owner_headers = self.owner_headers();
+        if let Some(unfit) = fields::find_unfit(&parts.headers, &owner_headers) {
             return unfit.answer();
         }
         let wanted = match self.wanted(&mut parts, path).await {
@@ -83,7 +85,7 @@ impl Gateway {
             (_, None) => Err(Box::new(cut_short(Cut::Withdrawn))),
         };
         match judged {
-            Ok(whole) => self.let_in(parts, body, path, whole).await,
+            Ok(whole) => self.let_in(parts, body, path, whole, owner_headers).await,
             Err(refusal) => {
                 self.note_refused(&source, refusal.status());
                 *refusal
@@ -111,26 +113,37 @@ impl Gateway {
         Ok(Whole { all, elsewhere, web_socket, token })
     }
 
-    async fn let_in(self: &Arc<Self>, parts: Parts, body: Body, path: &path::CanonicalPath, whole: Whole) -> Response {
+    async fn let_in(
+        self: &Arc<Self>,
+        parts: Parts,
+        body: Body,
+        path: &path::CanonicalPath,
+        whole: Whole,
+        owner_headers: Vec<String>,
+    ) -> Response {
         let Whole { all, elsewhere, web_socket, token } = whole;
         // her history says what was let through, everything that it reached, and only that
         for admitted in &all {
             self.note_allowed(admitted);
         }
-        let may_go_on = self.watch(all, token);
-        let (body, was_cut) = watch::incoming(body, watch::INTERVAL, self.settings.uploads, may_go_on.clone());
+        let permission = Arc::new(LetIn { gateway: self.clone(), all, token });
+        let mut watch = Watch::begin(permission.clone(), watch::INTERVAL);
+        let (body, was_cut) = watch::incoming(body, self.settings.uploads, &watch);
         let passing = Passing {
-            may_go_on: may_go_on.clone(),
+            permission,
             was_cut,
             elsewhere,
             web_socket,
             is_trusted_proxy: parts.extensions.get::<FromTrustedProxy>().is_some(),
-            owner_headers: self.owner_headers(),
+            owner_headers,
             pass_headers: self.settings.pass_headers.clone(),
         };
-        let mut answer = self.backend.forward(parts, body, path, &passing).await;
+        let mut answer = match watch.during(self.backend.forward(parts, body, path, &passing)).await {
+            Ok(answer) => answer,
+            Err(cut) => return cut_short(cut),
+        };
         fields::keep_private(answer.headers_mut());
-        under_watch(answer, may_go_on)
+        under_watch(answer, watch)
     }
 
     /// What a token opened.
@@ -162,23 +175,35 @@ impl Gateway {
         let named = routes.iter().filter_map(|route| if let OwnerOf::Header(name) = &route.owner { Some(name) } else { None });
         named.cloned().collect()
     }
+}
 
-    /// Asks whether all that let a call in still does.
-    fn watch(self: &Arc<Self>, all: Vec<Admitted>, token: HeaderValue) -> MayGoOn {
-        let call = Arc::new((self.clone(), all, token));
-        Arc::new(move || {
-            let call = call.clone();
-            async move {
-                let (gateway, all, token) = &*call;
-                for admitted in all {
-                    if !gateway.still_allows(admitted, token).await {
-                        return false;
-                    }
+/// All that let a call in.
+struct LetIn {
+    gateway: Arc<Gateway>,
+    all: Vec<Admitted>,
+    token: HeaderValue,
+}
+
+impl Permission for LetIn {
+    fn look(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        async move {
+            for admitted in &self.all {
+                if !self.gateway.still_allows(admitted, &self.token).await {
+                    return false;
                 }
-                true
             }
-            .boxed()
-        })
+            true
+        }
+        .boxed()
+    }
+}
+
+/// A call of the gateway's own.
+struct ItsOwn;
+
+impl Permission for ItsOwn {
+    fn look(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        std::future::ready(true).boxed()
     }
 }
 
@@ -191,13 +216,13 @@ fn no_web_sockets(path: &path::CanonicalPath) -> Response {
 }
 
 /// The answer under watch.
-fn under_watch(mut answer: Response, may_go_on: MayGoOn) -> Response {
+fn under_watch(mut answer: Response, watch: Watch) -> Response {
     match answer.extensions_mut().remove::<Tunnel>() {
         Some(tunnel) => {
-            tunnel.carry(watch::INTERVAL, may_go_on);
+            tunnel.carry(watch);
             answer
         }
-        None => watch::answered(answer, may_go_on),
+        None => watch.answered(answer),
     }
 }
 
@@ -205,7 +230,7 @@ impl Passing {
     /// A call that the gateway makes by itself, with nothing of a caller's.
     pub(super) fn by_itself() -> Self {
         Self {
-            may_go_on: Arc::new(|| std::future::ready(true).boxed()),
+            permission: Arc::new(ItsOwn),
             was_cut: WasCut::default(),
             elsewhere: Elsewhere::default(),
             web_socket: None,

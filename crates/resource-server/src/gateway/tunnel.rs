@@ -2,13 +2,12 @@
 //! gateway. The call that asks for one is judged as every call; then bytes are carried both ways for as long as the
 //! permission lasts. `Upgrade` of anything else is passed over, as RFC 9110 7.8 allows.
 
-use crate::watch::MayGoOn;
+use crate::watch::Watch;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use jose::{base64url, digest};
-use std::time::Duration;
 
 const WEB_SOCKET: &str = "websocket";
 /// RFC 6455 1.3: what nobody appends who does not speak web sockets.
@@ -113,25 +112,19 @@ pub(super) fn ask(headers: &mut HeaderMap) {
 }
 
 impl Tunnel {
-    /// Carries bytes until one side ends, or `may_go_on` says no; it is asked each time that `interval` is over.
-    pub(super) fn carry(self, interval: Duration, may_go_on: MayGoOn) {
-        tokio::spawn(async move {
+    /// Carries bytes until one side ends, or a look says no, whoever reads or does not.
+    pub(super) fn carry(self, mut watch: Watch) {
+        let carrying = async move {
             let (Ok(ours), Ok(theirs)) = tokio::join!(self.ours, self.theirs) else { return };
             let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
-            let carrying = tokio::io::copy_bidirectional(&mut ours, &mut theirs);
-            let looking = async {
-                loop {
-                    tokio::time::sleep(interval).await;
-                    if !may_go_on().await {
-                        return;
-                    }
-                }
-            };
+            if let Err(error) = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await {
+                tracing::debug!(%error, "a tunnel ended");
+            }
+        };
+        tokio::spawn(async move {
             tokio::select! {
-                ended = carrying => if let Err(error) = ended {
-                    tracing::debug!(%error, "a tunnel ended");
-                },
-                () = looking => tracing::info!("the permission for a tunnel has ended"),
+                () = carrying => {}
+                () = watch.ended() => tracing::info!("the permission for a tunnel has ended"),
             }
         });
     }

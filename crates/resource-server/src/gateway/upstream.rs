@@ -65,7 +65,7 @@ impl Upstream {
             Ok(answer) => answer,
             // the service did nothing wrong where the body of the client did not come to its end
             Err(error) => match passing.was_cut.get() {
-                Some(cut) => return cut_short(*cut),
+                Some(cut) => return cut_short(cut),
                 None => {
                     tracing::warn!(%error, "the upstream does not answer");
                     return plain(StatusCode::BAD_GATEWAY, "The service behind this gateway does not answer.");

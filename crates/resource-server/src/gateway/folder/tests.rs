@@ -1,6 +1,7 @@
 use super::*;
-use crate::watch::{MayGoOn, UploadLimits, WasCut, incoming};
+use crate::watch::{Permission, UploadLimits, WasCut, Watch, incoming};
 use axum::body::Bytes;
+use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -44,9 +45,12 @@ fn parts_of(method: &str) -> Parts {
     http::Request::builder().method(method).uri("/").body(()).unwrap().into_parts().0
 }
 
-fn may_go_on(allowed: &Arc<AtomicBool>) -> MayGoOn {
-    let allowed = allowed.clone();
-    Arc::new(move || Box::pin(std::future::ready(allowed.load(Ordering::SeqCst))))
+struct Allowed(Arc<AtomicBool>);
+
+impl Permission for Allowed {
+    fn look(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        Box::pin(std::future::ready(self.0.load(Ordering::SeqCst)))
+    }
 }
 
 /// A body that is written piece by piece.
@@ -58,8 +62,9 @@ fn by_hand() -> (mpsc::Sender<Result<Bytes, io::Error>>, Body) {
 
 async fn put(folder: &Folder, path: &str, body: Body, allowed: &Arc<AtomicBool>) -> u16 {
     let limits = UploadLimits::default();
-    let (body, was_cut) = incoming(body, Duration::from_secs(30), limits, may_go_on(allowed));
-    let passing = Passing { may_go_on: may_go_on(allowed), was_cut, ..Passing::by_itself() };
+    let permission: Arc<dyn Permission> = Arc::new(Allowed(allowed.clone()));
+    let (body, was_cut) = incoming(body, limits, &Watch::begin(permission.clone(), Duration::from_secs(30)));
+    let passing = Passing { permission, was_cut, ..Passing::by_itself() };
     let path = CanonicalPath::parse(path).unwrap();
     folder.serve(&parts_of("PUT"), body, &path, &passing).await.status().as_u16()
 }
