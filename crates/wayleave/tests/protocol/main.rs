@@ -30,6 +30,7 @@ mod kinds;
 mod lists;
 mod logging_in;
 mod loopback;
+mod named_places;
 mod oauth;
 mod onward;
 mod owner;
