@@ -84,7 +84,15 @@ impl Identity {
         Ok(token)
     }
 
-    /// The same for the APIs of this server itself: a token that is for a resource server was in that server's hands, and
+    /// Whether a token that let something in still does; its proof was looked at then.
+    pub async fn still_lets_in(&self, text: &str) -> Result<bool, Failure> {
+        match self.find_access_token_by_text(text).await? {
+            Some((_, token)) => self.is_live(&token).await,
+            None => Ok(false),
+        }
+    }
+
+    /// A token for the APIs of this server itself: one that is for a resource server was in that server's hands, and
     /// is good there alone (RFC 8707 3, RFC 9068 4).
     pub(crate) async fn check_own_token(&self, presented: &Presented<'_>) -> Result<AccessToken, Failure> {
         let token = self.check_access_token(presented).await?;

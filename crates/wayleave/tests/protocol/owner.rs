@@ -238,6 +238,23 @@ async fn requests_are_streamed_as_they_come() {
     assert!(not_hers.is_silent().await);
 }
 
+/// Row 44: whoever listens hears nothing more when the token that let her in has ended.
+#[tokio::test]
+async fn threat_44_a_stream_of_requests_does_not_outlive_its_token() {
+    let world = World::one().await;
+    let pat = world.pat().await;
+    let album = world.resource(&pat, "view").await;
+    let (pmt, other) = (world.access("manager").await, world.access("manager").await);
+    let mut ended = world.stream("/uma/access-requests/stream", &pmt).await;
+    let mut goes_on = world.stream("/uma/access-requests/stream", &other).await;
+    assert!(ended.next().await.starts_with("event: heartbeat"));
+    assert!(goes_on.next().await.starts_with("event: heartbeat"));
+    world.post("/revoke", "manager", &[("token", &pmt)]).await.ok(200);
+    ask(&world, &pat, &album, "view").await.refused(403, "request_submitted");
+    assert!(ended.is_over().await);
+    assert!(goes_on.next().await.starts_with("event: request"));
+}
+
 /// Not answered in time is `request_denied`, and nobody is asked a second time for it.
 #[tokio::test]
 async fn a_request_that_runs_out_is_denied() {

@@ -23,6 +23,8 @@ const HEARTBEATS: u32 = 20;
 struct Listening {
     app: Shared,
     pmt: PolicyToken,
+    /// Its text: it may end before the stream does.
+    token: String,
     /// Somebody else, for whom she may decide.
     owner: Option<String>,
     news: Receiver<News>,
@@ -32,10 +34,12 @@ struct Listening {
 pub(super) async fn requests(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {
         let pmt = anybodys_pmt(&app, &parts).await?;
+        let token = parts.token(&app, async |presented| Ok(presented.token.to_owned())).await?;
         let owner = parts.query()?.one("owner")?.map(str::to_owned);
         // nothing delegated: no stream
         app.authorization_server.acting(&pmt, owner.as_deref()).await?;
-        let listening = Listening { news: app.authorization_server.listen(), app: app.clone(), pmt, owner, heartbeats: 0 };
+        let news = app.authorization_server.listen();
+        let listening = Listening { news, app: app.clone(), pmt, token, owner, heartbeats: 0 };
         let first = stream::iter([Ok::<_, Infallible>("event: heartbeat\ndata: {}\n\n".to_owned())]);
         let rest = stream::unfold(listening, async |mut listening| {
             let text = listening.next().await?;
@@ -50,6 +54,11 @@ pub(super) async fn requests(State(app): State<Shared>, request: Request) -> Res
 }
 
 impl Listening {
+    /// Whose news they are.
+    fn listens_to(&self) -> &str {
+        self.owner.as_deref().unwrap_or(self.pmt.owner.as_str())
+    }
+
     /// The next event as text; none where it is time to come again, or too much was missed to go on.
     async fn next(&mut self) -> Option<String> {
         loop {
@@ -57,13 +66,18 @@ impl Listening {
                 heard = tokio::time::timeout(HEARTBEAT, self.news.recv()) => heard,
                 () = self.app.authorization_server.closed() => return None,
             };
+            // nothing is told, not even that there is nothing, to whoever has no token for it any more (threat 44)
+            let is_for_her = matches!(&heard, Ok(Ok(news)) if news.owner.as_str() == self.listens_to());
+            if (heard.is_err() || is_for_her) && !self.app.identity.still_lets_in(&self.token).await.unwrap_or(false) {
+                return None;
+            }
             match heard {
                 Err(_) => {
                     self.heartbeats = self.heartbeats.saturating_add(1);
                     return (self.heartbeats < HEARTBEATS).then(|| "event: heartbeat\ndata: {}\n\n".to_owned());
                 }
                 Ok(Err(RecvError::Closed | RecvError::Lagged(_))) => return None,
-                Ok(Ok(news)) if news.owner.as_str() == self.owner.as_deref().unwrap_or(self.pmt.owner.as_str()) => {
+                Ok(Ok(news)) if is_for_her => {
                     // what was delegated may be taken back meanwhile, and not everything is for a delegate's eyes
                     let server = &self.app.authorization_server;
                     let acting = server.acting(&self.pmt, self.owner.as_deref()).await.ok()?;
