@@ -13,12 +13,15 @@ use types::spelling::readable;
 use types::{ResourceId, ScopeSet};
 
 /// Somebody who lets her decide.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ForOther {
     /// Her account id at that server.
     pub(crate) owner: String,
     pub(crate) name: String,
     pub(crate) requests: Vec<AccessRequestDocument>,
+    /// It could not be read the last time: what is here is what was read before.
+    #[serde(default)]
+    pub(crate) is_stale: bool,
     /// What of the requests did not read.
     #[serde(default)]
     pub(crate) unclear: Unclear,
@@ -104,7 +107,7 @@ impl Asking<'_> {
         let (mut all, mut is_away) = (Vec::new(), false);
         // whoever lets her decide is read by himself: what is wrong with one keeps no other from her, and his last word stays
         for (owner, Given { name, delegations }) in owners.into_iter().take(MOST_OWNERS) {
-            let read = if is_away { None } else { Some(self.for_other(metadata, &owner, name, &delegations).await) };
+            let read = if is_away { None } else { Some(self.for_other(metadata, &owner, &name, &delegations).await) };
             match read {
                 Some(Ok(other)) => all.push(other),
                 Some(Err(trouble @ (Trouble::Store(_) | Trouble::TooMany(_) | Trouble::Busy(_)))) => return Err(trouble),
@@ -113,7 +116,9 @@ impl Asking<'_> {
                         tracing::info!(%trouble, owner, "what may be decided for somebody could not be read");
                         is_away = matches!(trouble, Trouble::Away(_));
                     }
-                    all.extend(snapshot.for_others.iter().find(|other| other.owner == owner).cloned());
+                    let before = snapshot.for_others.iter().find(|other| other.owner == owner).cloned();
+                    let other = before.unwrap_or_else(|| ForOther { owner, name, ..ForOther::default() });
+                    all.push(ForOther { is_stale: true, ..other });
                 }
             }
         }
@@ -125,7 +130,7 @@ impl Asking<'_> {
         &self,
         metadata: &Metadata,
         owner: &str,
-        name: String,
+        name: &str,
         given: &[DelegationDocument],
     ) -> Result<ForOther, Trouble> {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", owner).finish();
@@ -137,7 +142,8 @@ impl Asking<'_> {
         let shareable = shareable.filter(|(_, scopes)| !scopes.is_empty()).collect();
         let names = guarded.iter().filter_map(|one| Some((one.id.clone(), one.description.name.clone()?))).collect();
         let (requests, unclear) = (asked.items, asked.unclear);
-        Ok(ForOther { owner: owner.to_owned(), name, requests, unclear, names, shareable })
+        let (owner, name) = (owner.to_owned(), name.to_owned());
+        Ok(ForOther { owner, name, is_stale: false, requests, unclear, names, shareable })
     }
 }
 

@@ -320,6 +320,27 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// One URL that keeps and guards is linked as each by itself, and each link asks what is its own.
+    #[test]
+    fn threat_36_what_a_guard_was_asked_is_not_asked_of_a_keeper() {
+        let keeper = Place::ResourceServer { resource: "s".into(), management: "s/m".into(), issuer: "s".into() };
+        let guard = Place::AuthorizationServer { issuer: "s".into() };
+        for (url, of_keeper, of_guard) in [
+            ("s/m/my-withdrawn-tokens", true, false),
+            ("s/m/my-resources/a/registrations/r", true, false),
+            ("s/policies/p", false, true),
+            ("s/requests/q", false, true),
+            ("", true, true),
+        ] {
+            let task: Task = serde_json::from_value(
+                json!({"id": "t", "owner": "alice", "group": "g", "what": "withdraw", "link": "l", "server": "s",
+                "method": "POST", "url": url, "body": null, "created": 0, "standing": {"waiting": {"why": null}}, "tries": 0}),
+            )
+            .unwrap();
+            assert_eq!((task.is_asked_at(&keeper), task.is_asked_at(&guard)), (of_keeper, of_guard), "{url}");
+        }
+    }
+
     /// A server that is away for longer than a key's words usually live is still told when it comes back.
     #[test]
     fn threat_36_s31_what_nobody_confirmed_is_not_forgotten() {

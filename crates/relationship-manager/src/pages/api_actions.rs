@@ -105,7 +105,8 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
     .await
 }
 
-/// One share (`{"thing", "policy_id"}`, with `"authorization_server"` where two servers have one of that id), or everything of somebody's (`{"who": key of /api/people}`).
+/// One share (`{"thing", "policy_id"}`, with `"authorization_server"` where two servers have one of that id), one approval
+/// (`{"server", "request_id"}`), or everything of somebody's (`{"who": key of /api/people}`).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Withdraw {
@@ -117,10 +118,18 @@ struct Withdraw {
     policy_id: Option<String>,
     #[serde(default)]
     authorization_server: Option<String>,
+    #[serde(default)]
+    server: Option<String>,
+    #[serde(default)]
+    request_id: Option<String>,
 }
 
 pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {
     call(manager, request, async |manager, person, wanted: Withdraw| {
+        if let (Some(server), Some(request), None, None) = (&wanted.server, &wanted.request_id, &wanted.who, &wanted.thing) {
+            manager.withdraw_approval(&person.owner, server, request).await?;
+            return super::api::withdrawn(manager, person).await;
+        }
         match (wanted.who, wanted.thing, wanted.policy_id) {
             (Some(who), None, None) => {
                 let who = Who::of_key(&who).ok_or_else(|| Trouble::Refused("`who` must be a key of /api/people".into()))?;
@@ -130,7 +139,7 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
                 let share = manager.holdings(&person.owner)?.share(&thing, &policy, wanted.authorization_server.as_deref())?;
                 manager.withdraw(&person.owner, &thing, share).await?;
             }
-            _ => return Err(Trouble::Refused("say `who`, or `thing` and `policy_id`".into())),
+            _ => return Err(Trouble::Refused("say `who`, or `thing` and `policy_id`, or `server` and `request_id`".into())),
         }
         super::api::withdrawn(manager, person).await
     })

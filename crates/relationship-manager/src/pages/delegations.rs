@@ -160,7 +160,10 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
     let rows = signed.chain(listed);
     let others = holdings.servers.iter().flat_map(|known| {
         let place = host_of(known.link.place.url());
-        known.snapshot.for_others.iter().map(move |one| format!("{}, at {place}", words::readable(&one.name)))
+        known.snapshot.for_others.iter().map(move |one| {
+            let stale = if one.is_stale { " (what waits there could not be read just now)" } else { "" };
+            format!("{}, at {place}{stale}", words::readable(&one.name))
+        })
     });
     let (offers, more_offers) = super::offers::rows(&holdings);
     let body = ui::render(&DelegationsPage {

@@ -163,6 +163,13 @@ async fn threat_48_what_was_approved_is_shown_and_ends_with_a_share() {
     assert_eq!(alice.post("/withdraw", &[("approval", "q2"), ("link", &link)]).await.status, 303);
     assert_eq!((guard.count("DELETE /requests/q2"), guard.count("DELETE")), (1, 1));
     assert_eq!(alice.post("/withdraw", &[("approval", "over"), ("link", &link)]).await.status, 400);
+    let csrf = alice.csrf().await;
+    for (id, status) in [("q2", 200), ("over", 400), ("no", 400)] {
+        let call = json!({"server": link, "request_id": id}).to_string();
+        let answer =
+            alice.send("POST", "/api/withdrawals", &[("content-type", "application/json"), ("x-csrf-token", &csrf)], call).await;
+        assert_eq!(answer.status, status, "{id}: {}", answer.text);
+    }
     // with a share of the same thing for the same person
     let email = json!([{"name": "email", "value": [BOB]}]);
     guard.answers(

@@ -108,6 +108,11 @@ async fn threat_46_offers_without_end_hide_nobody_whom_she_decides_for() {
     assert!(page.text.contains("You may decide for Zoe") && page.text.contains("and 800 more"), "{}", page.text);
     assert!(alice.get("/requests").await.text.contains("asks-zoe"));
     assert_eq!(party.asked().iter().filter(|asked| asked.what.contains("owner=a")).count(), 0);
+    // where her things cannot be read, what was read before stays, and she is told
+    party.answers("GET /resources?owner=zoe&limit=1000", 500, Value::Null);
+    read_again(&desk, &mut alice).await;
+    assert!(alice.get("/requests").await.text.contains("asks-zoe"));
+    assert!(alice.get("/delegations").await.text.contains("could not be read just now"));
     // what she takes up herself is bounded as well, and that is said
     let many: Vec<String> = (0..50).map(|n| format!("a{n:04}")).collect();
     let fields: Vec<(&str, &str)> = many.iter().map(|owner| ("owner", owner.as_str())).collect();
