@@ -5,7 +5,7 @@ use crate::gateway::store::{Opinion, Registered, Standing};
 use crate::gateway::{Behind, Gateway};
 use crate::protection::ProtectionError;
 use axum::Json;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use std::collections::BTreeSet;
 use types::OwnResourceId;
@@ -17,6 +17,23 @@ const MAX_TEXT: usize = 4_096;
 /// Whether a browser shows what is there and runs nothing: `javascript:` and `data:` are no addresses of pictures.
 pub(in crate::gateway) fn is_web(uri: &str) -> bool {
     url::Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.host().is_some())
+}
+
+/// What an owner says is shown on pages, and in terminals, of others.
+fn check_texts(change: &ResourceChange) -> Result<(), &'static str> {
+    let on_one_line = [&change.name, &change.icon_uri, &change.resource_type].into_iter().flatten().flatten();
+    let all = || on_one_line.clone().chain(change.description.iter().flatten());
+    if all().any(|text| text.is_empty() || text.len() > MAX_TEXT) {
+        return Err("a text has 1 to 4096 bytes; `null` takes yours back");
+    }
+    let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
+    if all().any(|text| text.contains(is_control)) || on_one_line.clone().any(|text| text.contains(char::is_control)) {
+        return Err("a name, a type and an address are one line, and no text has control characters in it");
+    }
+    if change.icon_uri.iter().flatten().any(|uri| !is_web(uri)) {
+        return Err("`icon_uri` must be a URL that begins with https:// or http://");
+    }
+    Ok(())
 }
 
 impl Gateway {
@@ -67,7 +84,7 @@ impl Gateway {
     }
 
     /// Not found, unless it is hers: in a folder it is there; behind a service, a route gives it to her.
-    pub(super) async fn check_hers(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), axum::response::Response> {
+    pub(super) async fn check_hers(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), Response> {
         let known = !self.store.registrations(owner, own_id).map_err(unreadable)?.is_empty()
             || self.store.find_opinion(owner, own_id).map_err(unreadable)? != Opinion::default();
         if known || (!self.offered_scopes(own_id).is_empty() && self.is_there(owner, own_id).await) {
@@ -110,24 +127,7 @@ impl Gateway {
     /// Her own words, told to every authorization server that has it; one that is away hears of them later.
     pub(super) async fn change_resource(&self, owner: &str, own_id: &OwnResourceId, change: ResourceChange) -> Answer {
         self.check_hers(owner, own_id).await?;
-        let said = [&change.name, &change.description, &change.icon_uri, &change.resource_type];
-        if said.into_iter().flatten().flatten().any(|text| text.is_empty() || text.len() > MAX_TEXT) {
-            return Err(invalid("a text has 1 to 4096 bytes; `null` takes yours back"));
-        }
-        let on_one_line = [&change.name, &change.icon_uri, &change.resource_type].into_iter().flatten().flatten();
-        let said = change.description.iter().flatten();
-        if on_one_line.chain(said).any(|text| text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r')))
-            || [&change.name, &change.icon_uri, &change.resource_type]
-                .into_iter()
-                .flatten()
-                .flatten()
-                .any(|text| text.contains(['\n', '\t', '\r']))
-        {
-            return Err(invalid("a name, a type and an address are one line, and no text has control characters in it"));
-        }
-        if change.icon_uri.iter().flatten().any(|uri| !is_web(uri)) {
-            return Err(invalid("`icon_uri` must be a URL that begins with https:// or http://"));
-        }
+        check_texts(&change).map_err(invalid)?;
         let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
         let before = self.store.find_opinion(owner, own_id).map_err(unreadable)?;
         let opinion = Opinion {
