@@ -68,6 +68,11 @@ impl Seen {
         Self { began, proofs: Mutex::default() }
     }
 
+    /// From which time on proofs count.
+    pub fn began(&self) -> Timestamp {
+        self.began
+    }
+
     /// Remembers a proof; `false` where it was seen before, or may have been.
     pub fn remember(&self, proof: &DpopProof, now: Timestamp) -> bool {
         if proof.iat < self.began {

@@ -223,19 +223,22 @@ impl Gateway {
             store.adopt(issuer).await?;
         }
         let refused = |error: &dyn std::fmt::Display| ProtectionError::Refused(error.to_string());
+        let mut began = Timestamp(client.clock.now_millis().div_euclid(1_000)).plus(1);
         let pkcs8 = match store.find_secret(KEY)? {
             Some(kept) => kept,
             None => {
                 let key = SigningKey::generate(Algorithm::Es256).map_err(|error| refused(&error))?;
                 let made = key.to_pkcs8().map_err(|error| refused(&error))?;
                 store.put_secret(KEY, made.clone()).await?;
+                // nobody was here before
+                began = Timestamp(0);
                 made
             }
         };
         let key = SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?;
         let sealing = SealingKey::new(&jose::digest::hmac_sha256(&pkcs8, b"links that have begun"));
         let sealing = sealing.map_err(|error| refused(&error))?;
-        let proofs = Arc::new(Seen::since(client.clock.now()));
+        let proofs = Arc::new(Seen::since(began));
         let gateway = Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
             backend: Backend::new(&settings.behind, client.randomness.clone()),
@@ -279,6 +282,13 @@ impl Gateway {
     /// Takes other routes from now on; calls that are under way end under the old ones.
     pub fn replace_routes(&self, routes: Vec<Route>) {
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+    }
+
+    /// Waits, a second at most, until what the process before this one may have seen is told by its time from what is new.
+    pub async fn wait_for_new_proofs(&self) {
+        let began = self.proofs.began().0.saturating_mul(1_000);
+        let left = began.saturating_sub(self.client.clock.now_millis()).clamp(0, 1_000);
+        tokio::time::sleep(std::time::Duration::from_millis(left.unsigned_abs())).await;
     }
 
     /// As a router, for the wiring to serve.

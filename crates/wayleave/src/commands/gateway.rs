@@ -47,6 +47,7 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
         }
     });
     let house = tokio::spawn(keep_house(gateway.clone(), stop.clone()));
+    gateway.wait_for_new_proofs().await;
     say::ready(&section.resource);
     let site = log_in::before(log_in, gateway.router());
     let reception = Reception { read_at_once: READ_IN_BULK, ..Reception::behind(section.trusted_proxies.clone()) };

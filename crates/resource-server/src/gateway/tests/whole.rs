@@ -71,3 +71,19 @@ async fn threat_46_a_search_without_room_leaves_its_token_new() {
     drop(all);
     assert_eq!((post().await, post().await), (202, 400));
 }
+
+/// A proof that the process before a restart may have seen does not count, to the second; a new one does.
+#[tokio::test]
+async fn threat_08_a_proof_is_not_good_again_after_a_restart() {
+    let world = World::new(Store::in_memory(), &[]).await;
+    assert_eq!(world.gateway.proofs.began(), Timestamp(0), "nobody was there before");
+    let kept = world.gateway.store.find_secret(KEY).unwrap().unwrap();
+    let store = Store::in_memory();
+    store.put_secret(KEY, kept).await.unwrap();
+    let before = world.gateway.client.clock.now();
+    let again = world.again(store).await;
+    let began = again.gateway.proofs.began();
+    assert!(before < began, "{before:?} {began:?}");
+    again.gateway.wait_for_new_proofs().await;
+    assert!(began <= again.gateway.client.clock.now());
+}
