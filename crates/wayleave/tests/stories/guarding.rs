@@ -16,8 +16,6 @@ impl Sitting {
         for (form, fields) in [
             ("/login", vec![("username", "alice"), ("password", "alice-password")]),
             ("/authorize/decision", vec![("decision", "approve"), ("password", "alice-password")]),
-            // where nobody knows that the account is hers, she is asked whether she began this
-            ("/.wayleave/link", vec![]),
         ] {
             if page.html.contains(form) {
                 page = self.browser.submit(&page, form, &fields).await.unwrap();

@@ -25,8 +25,9 @@ pub(super) enum Came {
 }
 
 impl Gateway {
-    /// Keeps what a log-in brought, if it is hers; else asks first.
-    pub(super) async fn take(&self, begun: &Begun, authorized: Authorized) -> Result<Came, String> {
+    /// Keeps what a log-in brought, if it is hers. Else somebody at a browser is asked first; a program follows an
+    /// `authorize_uri` for whoever runs it, and what it brings waits for the owner's word (protocol.md 2.2).
+    pub(super) async fn take(&self, begun: &Begun, authorized: Authorized, is_at_browser: bool) -> Result<Came, String> {
         let issuer = begun.flow.issuer.as_str();
         let text = |name: &str| authorized.account.get(name).and_then(Value::as_str);
         let verified = authorized.account.get("email_verified").and_then(Value::as_bool) == Some(true);
@@ -53,7 +54,7 @@ impl Gateway {
                 begun.owner
             ));
         }
-        if self.is_same_person(&brought)? {
+        if !is_at_browser || self.is_same_person(&brought)? {
             return self.keep_account(brought).await.map(Came::Kept);
         }
         let (name, account) = (jose::ambient::random_text::<16>(&*self.client.randomness), brought.account.clone());

@@ -182,7 +182,7 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
     let peer = gateway.peer(&begun.flow.issuer).await.map_err(away)?;
     let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
     let authorized = client.finish_code(metadata, &begun.flow, &query).await.map_err(|error| error.to_string())?;
-    match gateway.take(&begun, authorized).await? {
+    match gateway.take(&begun, authorized, is_at_browser(&request.headers)).await? {
         Came::Kept(state) => linked(gateway, &begun.owner, &begun.flow.issuer, state).await,
         Came::Asked { name, account } => {
             let body = AskedPage {
@@ -197,6 +197,11 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
             Ok(page(gateway, StatusCode::OK, "Link this account?", &ui::render(&body)))
         }
     }
+}
+
+/// Whether a browser sent this: each says so where it is at a place that can be trusted (Fetch Metadata).
+fn is_at_browser(headers: &HeaderMap) -> bool {
+    ["sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site"].iter().any(|name| headers.contains_key(*name))
 }
 
 /// Who somebody is at an authorization server.

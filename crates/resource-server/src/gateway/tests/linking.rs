@@ -26,7 +26,8 @@ async fn send(world: &World, request: Request) -> Answer {
 }
 
 async fn get(world: &World, url: &str, cookie: &str) -> Answer {
-    send(world, Request::get(url).header("cookie", cookie).body(Body::empty()).unwrap()).await
+    let request = Request::get(url).header("cookie", cookie).header("sec-fetch-mode", "navigate");
+    send(world, request.body(Body::empty()).unwrap()).await
 }
 
 async fn post(world: &World, cookie: &str, form: &str, more: &[(&str, &str)]) -> Answer {
@@ -125,6 +126,23 @@ async fn threat_42_s10_who_agrees_is_linked_when_the_owner_agrees_too() {
     assert!(other.html.contains("Link this account?") && other.html.contains("eves-sub"), "{}", other.html);
     let nameless = opened(&world, &begun(&world).await, json!({})).await.0;
     assert!(nameless.html.contains("an account without a name"), "{}", nameless.html);
+}
+
+/// A program that follows the link has nobody before it who could be asked: what it brings waits for the owner's word.
+#[tokio::test]
+async fn what_a_program_links_is_pending_until_the_owner_confirms_it() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let sent = send(&world, Request::get(begun(&world).await).body(Body::empty()).unwrap()).await;
+    let query: HashMap<String, String> = url::Url::parse(&sent.location).unwrap().query_pairs().into_owned().collect();
+    let mut claims = bob();
+    claims["nonce"] = json!(query["nonce"]);
+    *world.asked.logged_in.lock().unwrap() = Some(claims);
+    let back = Request::get(format!("/.wayleave/callback?state={}&code=c", query["state"])).header("cookie", &sent.cookie);
+    let page = send(&world, back.body(Body::empty()).unwrap()).await;
+    assert!(page.html.contains("Almost linked"), "{}", page.html);
+    assert_eq!(manage(&world, "GET", "authorization-servers").await.1[0]["pat"], "pending");
+    let confirm = format!("authorization-servers/{}", world.issuer.replace(':', "%3A").replace('/', "%2F"));
+    assert_eq!(manage(&world, "PUT", &confirm).await.1["pat"], "active");
 }
 
 #[tokio::test]
