@@ -32,8 +32,8 @@ pub(crate) struct ForOther {
     pub(crate) shareable: BTreeMap<ResourceId, ScopeSet>,
 }
 
-/// Somebody who would let her decide. Nobody asked her: before she takes it up nothing of it is fetched, and nothing but this is
-/// shown.
+/// Somebody who lets her decide, and whom she has not answered: nobody asked her. A few such are read all the same, behind those
+/// whom she accepted; whoever is declined is read no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Offer {
     /// The account at that server.
@@ -52,6 +52,8 @@ pub(crate) enum OfferAnswer {
 
 /// Most people for whom she decides at one server: each costs two calls of a reading.
 const MOST_OWNERS: usize = 50;
+/// So many of them may be people whom she has not answered: anybody can be one, with as many accounts as he makes.
+const MOST_UNANSWERED: usize = 10;
 /// Most offers of one server that are shown at a time, and most answers to them that are remembered.
 const MOST_OFFERS: usize = 200;
 const MOST_ANSWERS: usize = 5_000;
@@ -83,7 +85,7 @@ fn shareable(guarded: &Guarded, given: &[DelegationDocument]) -> ScopeSet {
 }
 
 impl Asking<'_> {
-    /// What waits for her decision in the places of those whose offer she took up; and the other offers.
+    /// What waits for her decision in the places of those who let her decide; and the offers that she has not answered.
     pub(crate) async fn for_others(&self, metadata: &Metadata, snapshot: &mut Snapshot) -> Result<(), Trouble> {
         let given = metadata.delegations_endpoint.as_ref().map(|url| format!("{url}?role=delegate"));
         let given: Vec<DelegationDocument> = self.list_if(given).await?;
@@ -103,10 +105,11 @@ impl Asking<'_> {
         });
         snapshot.offers = offers.by_ref().take(MOST_OFFERS).collect();
         snapshot.more_offers = offers.count();
-        owners.retain(|owner, _| answer(owner) == Some(true));
+        let (accepted, others): (Vec<_>, Vec<_>) = owners.into_iter().partition(|(owner, _)| answer(owner) == Some(true));
+        let unanswered = others.into_iter().filter(|(owner, _)| answer(owner).is_none()).take(MOST_UNANSWERED);
         let (mut all, mut is_away) = (Vec::new(), false);
         // whoever lets her decide is read by himself: what is wrong with one keeps no other from her, and his last word stays
-        for (owner, Given { name, delegations }) in owners.into_iter().take(MOST_OWNERS) {
+        for (owner, Given { name, delegations }) in accepted.into_iter().chain(unanswered).take(MOST_OWNERS) {
             let read = if is_away { None } else { Some(self.for_other(metadata, &owner, &name, &delegations).await) };
             match read {
                 Some(Ok(other)) => all.push(other),

@@ -1,5 +1,5 @@
-//! People who let her decide for them without being asked (threats 36, 46): an offer is shown, and nothing else of it, until she
-//! takes it up; and however many there are, they hide nobody whose offer she took up.
+//! People who let her decide for them without being asked (threats 36, 46): she accepts or declines it, what she declined is not
+//! shown any more, and however many there are, they hide nobody whom she accepted.
 
 use crate::desk::{Desk, Sitting};
 use crate::party::Party;
@@ -39,18 +39,9 @@ async fn threat_36_what_is_given_unasked_is_an_offer() {
     alice.link(&party.url, &party).await;
     read_again(&desk, &mut alice).await;
     let page = alice.get("/delegations").await;
-    assert!(page.text.contains("“Carol” would let you answer requests and share for them"), "{}", page.text);
-    assert!(!page.text.contains("You may decide for") && !page.text.contains('\u{202e}'), "{}", page.text);
-    assert_eq!(party.asked().iter().filter(|asked| asked.what.contains("owner=")).count(), 0, "nothing of it is fetched");
-    for path in ["/requests", "/for-others"] {
-        let page = alice.get(path).await;
-        assert!(
-            !page.text.contains("asks-") && !page.text.contains("Carol") && !page.text.contains("Mallory"),
-            "{path}: {}",
-            page.text
-        );
-    }
-    assert_eq!(alice.json("/api/requests").await, json!([]));
+    assert!(page.text.contains("“Carol” lets you answer requests and share for them"), "{}", page.text);
+    assert!(page.text.contains("You may decide for Carol") && !page.text.contains('\u{202e}'), "{}", page.text);
+    assert!(alice.get("/requests").await.text.contains("asks-carol"));
     let offers = alice.json("/api/offers").await;
     assert_eq!(offers.as_array().unwrap().len(), 2, "{offers}");
     // one is taken up, the other declined, by form and by program
@@ -105,9 +96,10 @@ async fn threat_46_offers_without_end_hide_nobody_whom_she_decides_for() {
     party.asked();
     read_again(&desk, &mut alice).await;
     let page = alice.get("/delegations").await;
-    assert!(page.text.contains("You may decide for Zoe") && page.text.contains("and 800 more"), "{}", page.text);
+    assert!(page.text.contains("You may decide for Zoe") && page.text.contains("and 800 more: answer"), "{}", page.text);
     assert!(alice.get("/requests").await.text.contains("asks-zoe"));
-    assert_eq!(party.asked().iter().filter(|asked| asked.what.contains("owner=a")).count(), 0);
+    // two lists of each of ten who are strangers to her
+    assert_eq!(party.asked().iter().filter(|asked| asked.what.contains("owner=a")).count(), 20);
     // where her things cannot be read, what was read before stays, and she is told
     party.answers("GET /resources?owner=zoe&limit=1000", 500, Value::Null);
     read_again(&desk, &mut alice).await;

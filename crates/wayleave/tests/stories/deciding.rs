@@ -42,11 +42,7 @@ async fn carol_decides_while_alice_is_away() {
     let said = "carol@foo.example may answer requests and share for you: print and view, of everything of yours";
     assert!(page.html.contains(said), "{}", page.html);
     carol.link(&server.issuer).await;
-    // she is asked first whether she wants to
-    let page = until(&mut carol, "/delegations", "would let you answer requests and share for them").await;
-    assert!(!page.html.contains("You may decide for alice"), "{}", page.html);
-    carol.browser.submit(&page, "/offers", &[("answer", "accept")]).await.unwrap();
-    until(&mut carol, "/delegations", "You may decide for alice").await;
+    assert!(carol.open("/delegations").await.html.contains("You may decide for alice"));
     assert_eq!(bob_at(server, &guarded[0], 1).await.err().as_deref(), Some("request_submitted"));
     let page = until(&mut carol, "/requests", "bob@bar.example").await;
     assert!(page.html.contains("<strong>alice</strong>, for whom you may decide, to view Holiday"), "{}", page.html);
@@ -98,9 +94,7 @@ async fn carol_shares_for_alice_as_far_as_she_may() {
     alice.browser.submit(&page, "/delegations", &fields).await.unwrap();
     let page = carol.open("/servers").await;
     carol.browser.submit(&page, "/servers/read", &[]).await.unwrap();
-    let page = until(&mut carol, "/delegations", "would let you share for them").await;
-    carol.browser.submit(&page, "/offers", &[("answer", "accept")]).await.unwrap();
-    let page = until(&mut carol, "/for-others", "For alice").await;
+    let page = carol.open("/for-others").await;
     assert!(page.html.contains("For alice") && page.html.contains("as far as: view<"), "{}", page.html);
     let thing = wayleave::demo::browser::attribute(page.html.split("name=\"thing\"").nth(1).unwrap(), "value");
     let share = |scope: &'static str| [("thing", thing.clone()), ("email", "bob@bar.example".into()), ("scope", scope.into())];
