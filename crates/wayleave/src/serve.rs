@@ -140,7 +140,7 @@ where
     // a listener of both families sees IPv4 in the clothes of IPv6
     let trusted: Arc<Vec<IpAddr>> = Arc::new(trusted_proxies.into_iter().map(canonical).collect());
     let common = Arc::new(Common { builder: builder(read_at_once), site, trusted, metrics, tls });
-    let mut told = Told::default();
+    let (number, mut told) = (open.number_listener(), Told::default());
     let mut looks = tokio::time::interval(LOOKED_AT_EVERY);
     // dropped with the last connection
     let (running, mut all_ended) = tokio::sync::mpsc::channel::<()>(1);
@@ -155,7 +155,7 @@ where
         };
         let Some((stream, peer)) = accepted else { continue };
         let peer = canonical(peer.ip());
-        let Some(place) = open.admit(peer, is_trusted(peer, &common.trusted), Instant::now()) else {
+        let Some(place) = open.admit(number, peer, is_trusted(peer, &common.trusted), Instant::now()) else {
             told.tell("too many connections are open: one was let go", &peer);
             continue;
         };
@@ -166,7 +166,7 @@ where
         });
     }
     drop((listener, running));
-    open.close();
+    open.close(number);
     if tokio::time::timeout(GRACE, all_ended.recv()).await.is_err() {
         tracing::warn!("requests were still running at the end");
     }

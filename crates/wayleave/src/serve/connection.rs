@@ -61,6 +61,8 @@ struct Seen {
 
 /// One connection.
 pub(super) struct Connection {
+    /// By which it came.
+    pub(super) listener: u64,
     /// None: a trusted proxy's, which stands for everybody.
     pub(super) network: Option<String>,
     /// Requests, and pieces of answers, until the last byte of each has gone.
@@ -80,7 +82,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(network: Option<String>, now: Instant) -> Self {
+    pub(super) fn new(listener: u64, network: Option<String>, now: Instant) -> Self {
         let seen = Seen {
             idle_since: now,
             looked_at: now,
@@ -92,6 +94,7 @@ impl Connection {
             end: None,
         };
         Self {
+            listener,
             network,
             under_way: AtomicUsize::new(0),
             at_client: AtomicUsize::new(0),
@@ -275,7 +278,7 @@ mod tests {
     fn threat_46_a_connection_that_says_nothing_ends() {
         let mut now = Instant::now();
         for protocol in [Protocol::Unknown, Protocol::Http1, Protocol::Http2] {
-            let connection = Connection::new(None, now);
+            let connection = Connection::new(0, None, now);
             connection.speaks(protocol);
             assert_eq!(rank(&connection, now), Some(Rank::Fresh), "its request may be on the way");
             assert_eq!(look_for(&connection, &mut now, 9), None, "{protocol:?}");
@@ -288,7 +291,7 @@ mod tests {
     fn threat_46_between_requests_http_2_has_more_time_and_a_goodbye() {
         let mut now = Instant::now();
         for (protocol, seconds) in [(Protocol::Http1, 10), (Protocol::Http2, 60)] {
-            let connection = Arc::new(Connection::new(None, now));
+            let connection = Arc::new(Connection::new(0, None, now));
             connection.speaks(protocol);
             let request = connection.begin();
             assert_eq!(look_for(&connection, &mut now, 600), None, "while we are waited for, it stays");
@@ -311,7 +314,7 @@ mod tests {
     fn threat_46_who_moves_nothing_makes_room_and_is_not_cut_before() {
         let mut now = Instant::now();
         for (bytes_a_second, is_slow) in [(0, true), (1, true), (SLOW_BYTES - 1, true), (SLOW_BYTES, false), (1 << 20, false)] {
-            let connection = Arc::new(Connection::new(None, now));
+            let connection = Arc::new(Connection::new(0, None, now));
             let _request = connection.begin();
             connection.waits_for_client(true);
             for _ in 0..SLOW_AFTER.as_secs() {
@@ -330,7 +333,7 @@ mod tests {
     #[test]
     fn threat_46_who_waits_for_us_is_not_slow() {
         let mut now = Instant::now();
-        let connection = Arc::new(Connection::new(None, now));
+        let connection = Arc::new(Connection::new(0, None, now));
         let (_slow, ours) = (connection.begin(), connection.begin());
         connection.waits_for_client(true);
         assert_eq!(look_for(&connection, &mut now, 60), None);
@@ -347,7 +350,7 @@ mod tests {
     #[test]
     fn threat_46_what_waits_in_the_socket_is_under_way() {
         let mut now = Instant::now();
-        let connection = Connection::new(None, now);
+        let connection = Connection::new(0, None, now);
         connection.speaks(Protocol::Http1);
         connection.wrote(false);
         assert_eq!(look_for(&connection, &mut now, 3_600), None);
@@ -358,7 +361,7 @@ mod tests {
 
     #[tokio::test]
     async fn threat_46_a_connection_hears_that_it_is_let_go() {
-        let connection = Connection::new(None, Instant::now());
+        let connection = Connection::new(0, None, Instant::now());
         connection.let_go(End::Politely);
         connection.let_go(End::AtOnce);
         assert_eq!(connection.is_over().await, End::AtOnce, "the last word counts");

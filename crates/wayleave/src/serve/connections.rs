@@ -30,6 +30,7 @@ struct Open {
     by_number: HashMap<u64, Arc<Connection>>,
     of_network: HashMap<String, usize>,
     last_number: u64,
+    last_listener: u64,
 }
 
 /// The place of one connection, given back when it is dropped.
@@ -63,7 +64,7 @@ impl Connections {
 
     /// A place for another connection. One network has half of them at most; where there is none left, one that carries
     /// nothing makes room, or one that is slow. None: all of them are busy.
-    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr, is_trusted_proxy: bool, now: Instant) -> Option<Place> {
+    pub(super) fn admit(self: &Arc<Self>, listener: u64, peer: IpAddr, is_trusted_proxy: bool, now: Instant) -> Option<Place> {
         let network = (!is_trusted_proxy).then(|| network_of(peer));
         let mut open = self.open();
         while open.count(network.as_ref()) >= self.most / 2 {
@@ -72,7 +73,7 @@ impl Connections {
         while open.by_number.len() >= self.most {
             open.make_room(now, |_| true)?;
         }
-        let connection = Arc::new(Connection::new(network, now));
+        let connection = Arc::new(Connection::new(listener, network, now));
         open.last_number = open.last_number.wrapping_add(1);
         let number = open.last_number;
         open.put(number, connection.clone());
@@ -92,9 +93,17 @@ impl Connections {
         open.by_number.len() == count && open.by_number.values().all(|one| one.is_busy())
     }
 
-    /// Each comes to its end with what is under way in it.
-    pub(super) fn close(&self) {
-        self.open().by_number.values().for_each(|one| one.let_go(End::Politely));
+    /// A number for one of those who listen.
+    pub(super) fn number_listener(&self) -> u64 {
+        let mut open = self.open();
+        open.last_listener = open.last_listener.wrapping_add(1);
+        open.last_listener
+    }
+
+    /// Each that came by this listener comes to its end with what is under way in it.
+    pub(super) fn close(&self, listener: u64) {
+        let open = self.open();
+        open.by_number.values().filter(|one| one.listener == listener).for_each(|one| one.let_go(End::Politely));
     }
 }
 
@@ -201,7 +210,7 @@ mod tests {
     #[test]
     fn threat_46_idle_connections_make_room_and_one_network_does_not_have_all() {
         let (all, now) = (Connections::with_room_for(8), Instant::now());
-        let of = |n: u64, text: &str| all.admit(ip(text), false, now + Duration::from_secs(n));
+        let of = |n: u64, text: &str| all.admit(0, ip(text), false, now + Duration::from_secs(n));
         let mut first: Vec<_> = (0..4).map(|n| of(n, "192.0.2.1").unwrap()).collect();
         let _busy: Vec<_> = first[1..].iter().map(|place| place.connection.begin()).collect();
         // the fifth of one network takes the place of the one that carries nothing
@@ -221,13 +230,24 @@ mod tests {
         assert!(count(&all) == 0 && all.open().of_network.is_empty());
     }
 
+    /// Several parties may run in one process: whoever ends takes no other's connections along.
+    #[tokio::test]
+    async fn threat_46_a_listener_that_ends_closes_its_own_connections() {
+        let (all, now) = (Connections::with_room_for(8), Instant::now());
+        let (one, other) = (all.number_listener(), all.number_listener());
+        let places = [one, other].map(|listener| all.admit(listener, ip("192.0.2.1"), false, now).unwrap());
+        all.close(one);
+        assert_eq!(places[0].connection.is_over().await, End::Politely);
+        assert!(futures_util::FutureExt::now_or_never(places[1].connection.is_over()).is_none());
+    }
+
     #[test]
     fn threat_46_a_trusted_proxy_stands_for_everybody() {
         let (all, now) = (Connections::with_room_for(8), Instant::now());
-        let places: Vec<_> = (0..8).filter_map(|_| all.admit(ip("192.0.2.1"), true, now)).collect();
+        let places: Vec<_> = (0..8).filter_map(|_| all.admit(0, ip("192.0.2.1"), true, now)).collect();
         let busy: Vec<_> = places.iter().map(|place| place.connection.begin()).collect();
         assert_eq!(busy.len(), 8);
-        assert!(all.admit(ip("192.0.2.1"), true, now).is_none());
+        assert!(all.admit(0, ip("192.0.2.1"), true, now).is_none());
     }
 
     /// Two networks whose answers stall have all places: whoever comes gets one of theirs, of the larger network first, and
@@ -236,7 +256,7 @@ mod tests {
     fn threat_46_answers_that_stall_make_room() {
         let (all, mut now) = (Connections::with_room_for(8), Instant::now());
         let stalled = |text: &str, count: usize, now: Instant| -> Vec<(Place, UnderWay)> {
-            let places = (0..count).map(|_| all.admit(ip(text), false, now).unwrap());
+            let places = (0..count).map(|_| all.admit(0, ip(text), false, now).unwrap());
             let stall = |place: Place| {
                 let request = place.connection.begin();
                 place.connection.waits_for_client(true);
@@ -245,20 +265,20 @@ mod tests {
             places.map(stall).collect()
         };
         let (_proxied, evil, more) = (
-            all.admit(ip("198.51.100.200"), true, now).map(|place| (place.connection.begin(), place)),
+            all.admit(0, ip("198.51.100.200"), true, now).map(|place| (place.connection.begin(), place)),
             stalled("192.0.2.1", 4, now),
             stalled("203.0.113.1", 3, now),
         );
-        assert!(all.admit(ip("198.51.100.1"), false, now).is_none(), "for some seconds nobody knows that they stall");
+        assert!(all.admit(0, ip("198.51.100.1"), false, now).is_none(), "for some seconds nobody knows that they stall");
         for _ in 0..SLOW_AFTER.as_secs() {
             now += Duration::from_secs(1);
             all.look(now);
         }
-        let one = all.admit(ip("198.51.100.1"), false, now).unwrap();
+        let one = all.admit(0, ip("198.51.100.1"), false, now).unwrap();
         assert_eq!(count(&all), 8);
         assert_eq!(evil.iter().filter(|(place, _)| is_open(&all, place)).count(), 3, "one of the larger network went");
         // a second one does not take the place of the first, whose request is on its way
-        let two = all.admit(ip("198.51.100.2"), false, now).unwrap();
+        let two = all.admit(0, ip("198.51.100.2"), false, now).unwrap();
         assert!(is_open(&all, &one) && is_open(&all, &two));
         assert_eq!(evil.iter().chain(&more).filter(|(place, _)| is_open(&all, place)).count(), 5);
         assert_eq!(count(&all), 8);
@@ -268,8 +288,8 @@ mod tests {
     #[tokio::test]
     async fn threat_46_a_request_that_has_begun_is_not_cut() {
         let (all, now) = (Connections::with_room_for(2), Instant::now());
-        let place = all.admit(ip("192.0.2.1"), false, now).unwrap();
-        let _next = all.admit(ip("192.0.2.2"), false, now).unwrap();
+        let place = all.admit(0, ip("192.0.2.1"), false, now).unwrap();
+        let _next = all.admit(0, ip("192.0.2.2"), false, now).unwrap();
         let _request = place.connection.begin();
         assert_eq!(place.connection.is_over().await, End::IfIdle);
         assert!(place.connection.is_busy());
@@ -278,6 +298,6 @@ mod tests {
         assert_eq!(count(&all), 2);
         assert_eq!(all.open().count(place.connection.network.as_ref()), 2);
         // who comes next waits for both to be idle, so that there are not more and more
-        assert!(all.admit(ip("192.0.2.3"), false, now).is_none());
+        assert!(all.admit(0, ip("192.0.2.3"), false, now).is_none());
     }
 }

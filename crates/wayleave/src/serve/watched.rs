@@ -234,7 +234,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     fn spoken(pieces: &[&[u8]]) -> Option<&'static [u8]> {
-        let place = Connections::of_process().admit([192, 0, 2, 1].into(), false, Instant::now()).unwrap();
+        let place = Connections::of_process().admit(0, [192, 0, 2, 1].into(), false, Instant::now()).unwrap();
         let mut watched = Watched::new((), Arc::new(place));
         pieces.iter().for_each(|piece| watched.take_note(piece));
         watched.awaited
@@ -270,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn threat_46_an_answer_waits_for_the_client_until_its_last_byte_is_written() {
         let mut now = Instant::now();
-        let place = Connections::of_process().admit([192, 0, 2, 2].into(), false, now).unwrap();
+        let place = Connections::of_process().admit(0, [192, 0, 2, 2].into(), false, now).unwrap();
         let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
         let pieces = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context).map(|one| one.map(io::Result::Ok)));
         let request = place.connection.begin();
