@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 use types::Timestamp;
 
 /// How long a proof is good, and how far its clock may differ, in seconds (protocol.md 4).
@@ -59,13 +60,15 @@ struct ProofClaims {
 /// began may have been used before, and does not count (RFC 9449 11.1).
 pub struct Seen {
     began: Timestamp,
+    /// The same by a clock that nobody sets.
+    started: Instant,
     proofs: Mutex<HashMap<[u8; 32], Timestamp>>,
 }
 
 impl Seen {
     /// A memory that begins with its process.
     pub fn since(began: Timestamp) -> Self {
-        Self { began, proofs: Mutex::default() }
+        Self { began, started: Instant::now(), proofs: Mutex::default() }
     }
 
     /// From which time on proofs count.
@@ -75,7 +78,9 @@ impl Seen {
 
     /// Remembers a proof; `false` where it was seen before, or may have been.
     pub fn remember(&self, proof: &DpopProof, now: Timestamp) -> bool {
-        if proof.iat < self.began {
+        // later on a proof of before is too old by itself; and a clock that is set back shuts nobody out for longer
+        let may_be_of_before = self.started.elapsed().as_secs() < PROOF_LIFETIME.unsigned_abs().saturating_mul(2);
+        if may_be_of_before && proof.iat < self.began {
             return false;
         }
         let id = digest::sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);

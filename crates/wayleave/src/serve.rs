@@ -13,7 +13,7 @@ use axum::response::Response;
 use connection::{End, HEADER_TIMEOUT};
 use connections::{LOOKED_AT_EVERY, Place};
 use explained::Explained;
-use http::Request;
+use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -146,7 +146,7 @@ where
     let (running, mut all_ended) = tokio::sync::mpsc::channel::<()>(1);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &mut told) => accepted,
+            accepted = accept(&listener, &open, &mut told) => accepted,
             _ = looks.tick() => {
                 open.look(Instant::now());
                 continue;
@@ -192,13 +192,23 @@ where
     let place = Arc::new(place);
     let connection = place.connection.clone();
     let Some(stream) = opened(stream, &place, common.tls.clone()).await else { return };
-    let counted = connection.clone();
+    let (counted, kept) = (connection.clone(), place.clone());
     let (site, trusted, metrics) = (common.site.clone(), common.trusted.clone(), common.metrics.clone());
     let service = tower::service_fn(move |request: Request<Incoming>| {
         let under_way = counted.begin();
         let request = request.map(|body| Brought::watch(body, &counted));
-        let answer = answer_one(site.clone(), request, peer, trusted.clone(), metrics.clone());
-        async move { answer.await.map(|answer| answer.map(|body| Carried::new(body, under_way))) }
+        let place = kept.admit_request();
+        let answer = place.is_some().then(|| answer_one(site.clone(), request, peer, trusted.clone(), metrics.clone()));
+        let kept = kept.clone();
+        async move {
+            let answer = match answer {
+                Some(answer) => answer.await?,
+                None => too_many(),
+            };
+            let answer = answer.map(|body| Carried::new(body, under_way, place));
+            kept.bound_memory();
+            Ok::<_, Infallible>(answer)
+        }
     });
     let service = TowerToHyperService::new(service);
     let mut served = pin!(common.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -219,8 +229,22 @@ where
     connection.is_handed_over();
 }
 
+/// The answer where no more requests can be under way.
+fn too_many() -> Response {
+    let what = "Too many requests are under way here: try again in some seconds.";
+    let body = serde_json::json!({"error": "temporarily_unavailable", "error_description": what}).to_string();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    for (name, value) in
+        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "5")]
+    {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
 /// The next connection, or none where there is something in the way.
-async fn accept(listener: &TcpListener, told: &mut Told) -> Option<(TcpStream, SocketAddr)> {
+async fn accept(listener: &TcpListener, open: &Connections, told: &mut Told) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
             let _ = stream.set_nodelay(true);
@@ -229,6 +253,7 @@ async fn accept(listener: &TcpListener, told: &mut Told) -> Option<(TcpStream, S
         Err(error) => {
             // out of files, say: others may end meanwhile
             told.tell("a connection was not accepted", &error);
+            open.make_room(Instant::now());
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
         }

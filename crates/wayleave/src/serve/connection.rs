@@ -65,10 +65,15 @@ pub(super) struct Connection {
     pub(super) listener: u64,
     /// None: a trusted proxy's, which stands for everybody.
     pub(super) network: Option<String>,
+    /// Requests under way of its network.
+    pub(super) of_network: Arc<AtomicUsize>,
     /// Requests, and pieces of answers, until the last byte of each has gone.
     under_way: AtomicUsize,
     /// Those of them that wait for the client.
     at_client: AtomicUsize,
+    /// Bytes of answers that wait in memory for the client, and those of all connections.
+    kept: AtomicU64,
+    kept_by_all: Arc<AtomicU64>,
     /// Bytes of bodies that went, either way. Whatever else a protocol says moves nothing.
     moved: AtomicU64,
     had_requests: AtomicBool,
@@ -96,8 +101,11 @@ impl Connection {
         Self {
             listener,
             network,
+            of_network: Arc::default(),
             under_way: AtomicUsize::new(0),
             at_client: AtomicUsize::new(0),
+            kept: AtomicU64::new(0),
+            kept_by_all: Arc::default(),
             moved: AtomicU64::new(0),
             had_requests: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
@@ -106,6 +114,27 @@ impl Connection {
             seen: Mutex::new(seen),
             let_go: Notify::new(),
         }
+    }
+
+    /// Its bytes in memory are among these of all, and its requests among those of its network.
+    pub(super) fn counted_in(self, kept_by_all: &Arc<AtomicU64>, of_network: Arc<AtomicUsize>) -> Self {
+        Self { kept_by_all: kept_by_all.clone(), of_network, ..self }
+    }
+
+    /// So many bytes of an answer are in memory until [`Self::gives_up`].
+    pub(super) fn keeps(&self, bytes: u64) {
+        self.kept.fetch_add(bytes, Relaxed);
+        self.kept_by_all.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn gives_up(&self, bytes: u64) {
+        self.kept.fetch_sub(bytes, Relaxed);
+        self.kept_by_all.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Bytes of answers that wait in memory for its client.
+    pub(super) fn kept(&self) -> u64 {
+        self.kept.load(Relaxed)
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -141,6 +170,11 @@ impl Connection {
         self.under_way.fetch_add(1, Relaxed);
         self.had_requests.store(true, Relaxed);
         UnderWay(self.clone())
+    }
+
+    /// How much is under way in it.
+    pub(super) fn count_under_way(&self) -> usize {
+        self.under_way.load(Relaxed)
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -258,112 +292,4 @@ impl Drop for UnderWay {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Looks once a second, for so many seconds, and what was asked of the connection meanwhile.
-    fn look_for(connection: &Connection, now: &mut Instant, seconds: u64) -> Option<End> {
-        (0..seconds).find_map(|_| {
-            *now += Duration::from_secs(1);
-            connection.look(*now);
-            connection.seen().end.take()
-        })
-    }
-
-    fn rank(connection: &Connection, now: Instant) -> Option<Rank> {
-        connection.rank(now).map(|(rank, _)| rank)
-    }
-
-    #[test]
-    fn threat_46_a_connection_that_says_nothing_ends() {
-        let mut now = Instant::now();
-        for protocol in [Protocol::Unknown, Protocol::Http1, Protocol::Http2] {
-            let connection = Connection::new(0, None, now);
-            connection.speaks(protocol);
-            assert_eq!(rank(&connection, now), Some(Rank::Fresh), "its request may be on the way");
-            assert_eq!(look_for(&connection, &mut now, 9), None, "{protocol:?}");
-            assert_eq!(rank(&connection, now), Some(Rank::Idle));
-            assert_eq!(look_for(&connection, &mut now, 1), Some(End::IfIdle), "{protocol:?}");
-        }
-    }
-
-    #[test]
-    fn threat_46_between_requests_http_2_has_more_time_and_a_goodbye() {
-        let mut now = Instant::now();
-        for (protocol, seconds) in [(Protocol::Http1, 10), (Protocol::Http2, 60)] {
-            let connection = Arc::new(Connection::new(0, None, now));
-            connection.speaks(protocol);
-            let request = connection.begin();
-            assert_eq!(look_for(&connection, &mut now, 600), None, "while we are waited for, it stays");
-            assert_eq!(rank(&connection, now), None, "and makes no room");
-            drop(request);
-            connection.count_idle_from(now);
-            assert_eq!(look_for(&connection, &mut now, seconds - 1), None);
-            let end = look_for(&connection, &mut now, 1);
-            if protocol == Protocol::Http1 {
-                assert_eq!(end, Some(End::IfIdle));
-                continue;
-            }
-            assert_eq!(end, Some(End::Politely));
-            assert_eq!(look_for(&connection, &mut now, 10), Some(End::IfIdle), "whoever does not hear it goes all the same");
-        }
-    }
-
-    /// Row 46: an answer that is not taken, or a byte now and then, makes room where there is none, and is not cut before.
-    #[test]
-    fn threat_46_who_moves_nothing_makes_room_and_is_not_cut_before() {
-        let mut now = Instant::now();
-        for (bytes_a_second, is_slow) in [(0, true), (1, true), (SLOW_BYTES - 1, true), (SLOW_BYTES, false), (1 << 20, false)] {
-            let connection = Arc::new(Connection::new(0, None, now));
-            let _request = connection.begin();
-            connection.waits_for_client(true);
-            for _ in 0..SLOW_AFTER.as_secs() {
-                assert_eq!(rank(&connection, now), None, "it has some seconds");
-                connection.moves(usize::try_from(bytes_a_second).unwrap());
-                assert_eq!(look_for(&connection, &mut now, 1), None);
-            }
-            assert_eq!(rank(&connection, now), is_slow.then_some(Rank::Slow), "{bytes_a_second}");
-            assert_eq!(look_for(&connection, &mut now, 3_600), None, "an hour's pause is nobody's harm where there is room");
-            connection.moves(1 << 20);
-            assert_eq!(look_for(&connection, &mut now, SLOW_AFTER.as_secs()), None);
-            assert_eq!(rank(&connection, now), None, "it goes on, and is not slow any more");
-        }
-    }
-
-    #[test]
-    fn threat_46_who_waits_for_us_is_not_slow() {
-        let mut now = Instant::now();
-        let connection = Arc::new(Connection::new(0, None, now));
-        let (_slow, ours) = (connection.begin(), connection.begin());
-        connection.waits_for_client(true);
-        assert_eq!(look_for(&connection, &mut now, 60), None);
-        assert_eq!(rank(&connection, now), None, "one of two is ours to answer");
-        drop(ours);
-        look_for(&connection, &mut now, SLOW_AFTER.as_secs());
-        assert_eq!(rank(&connection, now), Some(Rank::Slow));
-        // where something else than HTTP goes on, nobody knows who waits for whom
-        connection.is_handed_over();
-        assert_eq!(rank(&connection, now), None);
-    }
-
-    /// The end of an answer that waits in the socket is part of it.
-    #[test]
-    fn threat_46_what_waits_in_the_socket_is_under_way() {
-        let mut now = Instant::now();
-        let connection = Connection::new(0, None, now);
-        connection.speaks(Protocol::Http1);
-        connection.wrote(false);
-        assert_eq!(look_for(&connection, &mut now, 3_600), None);
-        assert_eq!(rank(&connection, now), Some(Rank::Slow));
-        connection.wrote(true);
-        assert_eq!(look_for(&connection, &mut now, 10), Some(End::IfIdle));
-    }
-
-    #[tokio::test]
-    async fn threat_46_a_connection_hears_that_it_is_let_go() {
-        let connection = Connection::new(0, None, Instant::now());
-        connection.let_go(End::Politely);
-        connection.let_go(End::AtOnce);
-        assert_eq!(connection.is_over().await, End::AtOnce, "the last word counts");
-    }
-}
+mod tests;

@@ -2,10 +2,11 @@
 //! that carries no request makes room for the next where there is none left, or one whose client takes and sends nothing.
 //! Called by the accept loop.
 
-use super::connection::{Connection, End};
+use super::connection::{Connection, End, Rank};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use types::peer::network_of;
@@ -14,6 +15,8 @@ use types::peer::network_of;
 pub(super) const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 /// Most connections at one time, however many files may be open.
 const MOST: usize = 10_000;
+/// Most bytes of answers that wait in memory for their clients, in all.
+const MOST_KEPT: u64 = 256 * 1_024 * 1_024;
 /// Files that are kept for other things than connections.
 const OTHER_FILES: usize = 32;
 /// Most connections of the administration, which are kept apart from everybody's.
@@ -23,15 +26,30 @@ const MOST_OF_ADMINISTRATION: usize = 64;
 pub struct Connections {
     open: Mutex<Open>,
     most: usize,
+    /// Requests under way.
+    requests: AtomicUsize,
+    /// Bytes of answers in memory.
+    kept: Arc<AtomicU64>,
+    most_kept: u64,
 }
 
 #[derive(Default)]
 struct Open {
     by_number: HashMap<u64, Arc<Connection>>,
-    of_network: HashMap<String, usize>,
+    of_network: HashMap<String, Network>,
     last_number: u64,
     last_listener: u64,
 }
+
+/// What a network has.
+#[derive(Default)]
+struct Network {
+    connections: usize,
+    requests: Arc<AtomicUsize>,
+}
+
+/// The place of one request, given back when it is dropped.
+pub(super) struct RequestPlace(Arc<Place>);
 
 /// The place of one connection, given back when it is dropped.
 pub(super) struct Place {
@@ -55,7 +73,17 @@ impl Connections {
     }
 
     pub(super) fn with_room_for(most: usize) -> Arc<Self> {
-        Arc::new(Self { open: Mutex::default(), most: most.max(2) })
+        Self::with_room_for_bytes(most, MOST_KEPT)
+    }
+
+    pub(super) fn with_room_for_bytes(most: usize, most_kept: u64) -> Arc<Self> {
+        Arc::new(Self {
+            open: Mutex::default(),
+            most: most.max(2),
+            requests: AtomicUsize::new(0),
+            kept: Arc::default(),
+            most_kept,
+        })
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -73,7 +101,8 @@ impl Connections {
         while open.by_number.len() >= self.most {
             open.make_room(now, |_| true)?;
         }
-        let connection = Arc::new(Connection::new(listener, network, now));
+        let connection =
+            Arc::new(Connection::new(listener, network.clone(), now).counted_in(&self.kept, open.requests_of(network.as_ref())));
         open.last_number = open.last_number.wrapping_add(1);
         let number = open.last_number;
         open.put(number, connection.clone());
@@ -81,9 +110,46 @@ impl Connections {
         Some(Place { connection, all: self.clone(), number })
     }
 
+    /// Makes room where there are no more files for another connection.
+    pub(super) fn make_room(&self, now: Instant) {
+        let _ = self.open().make_room(now, |_| true);
+    }
+
+    /// Whether there is a place for another request of a network. Each may need a file or a connection of its own, and one
+    /// connection can carry many. Where there is none left, a connection whose client is slow makes room for it.
+    fn has_room_for_request(&self, connection: &Connection) -> bool {
+        let of_network = connection.network.as_ref().map_or(0, |_| connection.of_network.load(Relaxed));
+        let is_full = self.requests.load(Relaxed) >= self.most;
+        if of_network < self.most / 2 && !is_full {
+            return true;
+        }
+        let is_same = |one: &Connection| one.network == connection.network;
+        self.open().let_slowest_go(Instant::now(), |one| is_full && of_network < self.most / 2 || is_same(one)).is_some()
+    }
+
+    /// Lets go of those that keep most in memory for clients that do not take it, where all together keep too much. One that
+    /// pauses a download keeps a piece of it; one that wants a hundred answers and takes none keeps a hundred.
+    pub(super) fn bound_memory(&self) {
+        if self.kept.load(Relaxed) <= self.most_kept {
+            return;
+        }
+        let mut open = self.open();
+        let mut kept: u64 = open.by_number.values().map(|one| one.kept()).sum();
+        while kept > self.most_kept {
+            let most = open.by_number.iter().map(|(number, one)| (one.kept(), *number)).max();
+            let Some((bytes, number)) = most.filter(|(bytes, _)| *bytes > 0) else { return };
+            kept = kept.saturating_sub(bytes);
+            if let Some(gone) = open.take(number) {
+                gone.let_go(End::AtOnce);
+            }
+        }
+    }
+
     /// Looks at each of them.
     pub(super) fn look(&self, now: Instant) {
-        self.open().by_number.values().for_each(|one| one.look(now));
+        let mut open = self.open();
+        open.by_number.values().for_each(|one| one.look(now));
+        open.of_network.retain(|_, network| network.connections > 0 || network.requests.load(Relaxed) > 0);
     }
 
     /// Whether so many are open, and something is under way in each.
@@ -110,7 +176,21 @@ impl Connections {
 impl Open {
     /// Those of a network; of trusted proxies none are counted.
     fn count(&self, network: Option<&String>) -> usize {
-        network.and_then(|network| self.of_network.get(network)).copied().unwrap_or(0)
+        network.and_then(|network| self.of_network.get(network)).map_or(0, |network| network.connections)
+    }
+
+    /// The count of requests of a network.
+    fn requests_of(&mut self, network: Option<&String>) -> Arc<AtomicUsize> {
+        network.map(|network| self.of_network.entry(network.clone()).or_default().requests.clone()).unwrap_or_default()
+    }
+
+    /// Lets go of that one of these whose client is slow that has most under way.
+    fn let_slowest_go(&mut self, now: Instant, may_go: impl Fn(&Connection) -> bool) -> Option<()> {
+        let is_slow = |one: &Connection| one.rank(now).is_some_and(|(rank, _)| rank == Rank::Slow);
+        let slow = self.by_number.iter().filter(|(_, one)| may_go(one) && is_slow(one));
+        let (_, number) = slow.map(|(number, one)| (one.count_under_way(), *number)).max()?;
+        self.take(number)?.let_go(End::AtOnce);
+        Some(())
     }
 
     fn put(&mut self, number: u64, connection: Arc<Connection>) {
@@ -118,18 +198,19 @@ impl Open {
         if self.by_number.insert(number, connection).is_none()
             && let Some(network) = network
         {
-            let count = self.of_network.entry(network).or_default();
-            *count = count.saturating_add(1);
+            let network = self.of_network.entry(network).or_default();
+            network.connections = network.connections.saturating_add(1);
         }
     }
 
     fn take(&mut self, number: u64) -> Option<Arc<Connection>> {
         let taken = self.by_number.remove(&number)?;
         if let Some(network) = &taken.network
-            && let Some(count) = self.of_network.get_mut(network)
+            && let Some(has) = self.of_network.get_mut(network)
         {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+            has.connections = has.connections.saturating_sub(1);
+            // requests of connections that were let go end in a moment, and are counted as long
+            if has.connections == 0 && has.requests.load(Relaxed) == 0 {
                 self.of_network.remove(network);
             }
         }
@@ -151,9 +232,31 @@ impl Open {
 }
 
 impl Place {
+    /// A place for a request of it; none: too many are under way.
+    pub(super) fn admit_request(self: &Arc<Self>) -> Option<RequestPlace> {
+        if !self.all.has_room_for_request(&self.connection) {
+            return None;
+        }
+        self.all.requests.fetch_add(1, Relaxed);
+        self.connection.of_network.fetch_add(1, Relaxed);
+        Some(RequestPlace(self.clone()))
+    }
+
+    /// Bounds what all of them keep in memory.
+    pub(super) fn bound_memory(&self) {
+        self.all.bound_memory();
+    }
+
     /// It stays after all: something began in it at the moment when it was let go.
     pub(super) fn keep(&self) {
         self.all.open().put(self.number, self.connection.clone());
+    }
+}
+
+impl Drop for RequestPlace {
+    fn drop(&mut self) {
+        self.0.all.requests.fetch_sub(1, Relaxed);
+        self.0.connection.of_network.fetch_sub(1, Relaxed);
     }
 }
 
@@ -189,115 +292,4 @@ pub fn raise_open_files() {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::connection::{SLOW_AFTER, UnderWay};
-    use super::*;
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn is_open(all: &Connections, place: &Place) -> bool {
-        all.open().by_number.contains_key(&place.number)
-    }
-
-    fn count(all: &Connections) -> usize {
-        let open = all.open();
-        assert!(open.of_network.values().sum::<usize>() <= open.by_number.len());
-        open.by_number.len()
-    }
-
-    #[test]
-    fn threat_46_idle_connections_make_room_and_one_network_does_not_have_all() {
-        let (all, now) = (Connections::with_room_for(8), Instant::now());
-        let of = |n: u64, text: &str| all.admit(0, ip(text), false, now + Duration::from_secs(n));
-        let mut first: Vec<_> = (0..4).map(|n| of(n, "192.0.2.1").unwrap()).collect();
-        let _busy: Vec<_> = first[1..].iter().map(|place| place.connection.begin()).collect();
-        // the fifth of one network takes the place of the one that carries nothing
-        let fifth = of(4, "192.0.2.99").unwrap();
-        assert!(count(&all) == 4 && !is_open(&all, &first[0]));
-        let _fifth = fifth.connection.begin();
-        assert!(of(5, "192.0.2.1").is_none(), "all of that network are busy");
-        let others: Vec<_> = (6..10).map(|n| of(n, "198.51.100.1").unwrap()).collect();
-        assert_eq!(count(&all), 8);
-        // no room at all: whoever has been idle for longest goes, whosever it is
-        let next = of(10, "203.0.113.1").unwrap();
-        assert!(!is_open(&all, &others[0]));
-        drop((others, next));
-        assert_eq!(count(&all), 4, "places are given back");
-        first.clear();
-        drop(fifth);
-        assert!(count(&all) == 0 && all.open().of_network.is_empty());
-    }
-
-    /// Several parties may run in one process: whoever ends takes no other's connections along.
-    #[tokio::test]
-    async fn threat_46_a_listener_that_ends_closes_its_own_connections() {
-        let (all, now) = (Connections::with_room_for(8), Instant::now());
-        let (one, other) = (all.number_listener(), all.number_listener());
-        let places = [one, other].map(|listener| all.admit(listener, ip("192.0.2.1"), false, now).unwrap());
-        all.close(one);
-        assert_eq!(places[0].connection.is_over().await, End::Politely);
-        assert!(futures_util::FutureExt::now_or_never(places[1].connection.is_over()).is_none());
-    }
-
-    #[test]
-    fn threat_46_a_trusted_proxy_stands_for_everybody() {
-        let (all, now) = (Connections::with_room_for(8), Instant::now());
-        let places: Vec<_> = (0..8).filter_map(|_| all.admit(0, ip("192.0.2.1"), true, now)).collect();
-        let busy: Vec<_> = places.iter().map(|place| place.connection.begin()).collect();
-        assert_eq!(busy.len(), 8);
-        assert!(all.admit(0, ip("192.0.2.1"), true, now).is_none());
-    }
-
-    /// Two networks whose answers stall have all places: whoever comes gets one of theirs, of the larger network first, and
-    /// those that came by an honest request keep theirs.
-    #[test]
-    fn threat_46_answers_that_stall_make_room() {
-        let (all, mut now) = (Connections::with_room_for(8), Instant::now());
-        let stalled = |text: &str, count: usize, now: Instant| -> Vec<(Place, UnderWay)> {
-            let places = (0..count).map(|_| all.admit(0, ip(text), false, now).unwrap());
-            let stall = |place: Place| {
-                let request = place.connection.begin();
-                place.connection.waits_for_client(true);
-                (place, request)
-            };
-            places.map(stall).collect()
-        };
-        let (_proxied, evil, more) = (
-            all.admit(0, ip("198.51.100.200"), true, now).map(|place| (place.connection.begin(), place)),
-            stalled("192.0.2.1", 4, now),
-            stalled("203.0.113.1", 3, now),
-        );
-        assert!(all.admit(0, ip("198.51.100.1"), false, now).is_none(), "for some seconds nobody knows that they stall");
-        for _ in 0..SLOW_AFTER.as_secs() {
-            now += Duration::from_secs(1);
-            all.look(now);
-        }
-        let one = all.admit(0, ip("198.51.100.1"), false, now).unwrap();
-        assert_eq!(count(&all), 8);
-        assert_eq!(evil.iter().filter(|(place, _)| is_open(&all, place)).count(), 3, "one of the larger network went");
-        // a second one does not take the place of the first, whose request is on its way
-        let two = all.admit(0, ip("198.51.100.2"), false, now).unwrap();
-        assert!(is_open(&all, &one) && is_open(&all, &two));
-        assert_eq!(evil.iter().chain(&more).filter(|(place, _)| is_open(&all, place)).count(), 5);
-        assert_eq!(count(&all), 8);
-    }
-
-    /// A request that begins at the moment when its connection is chosen goes on, and is counted.
-    #[tokio::test]
-    async fn threat_46_a_request_that_has_begun_is_not_cut() {
-        let (all, now) = (Connections::with_room_for(2), Instant::now());
-        let place = all.admit(0, ip("192.0.2.1"), false, now).unwrap();
-        let _next = all.admit(0, ip("192.0.2.2"), false, now).unwrap();
-        let _request = place.connection.begin();
-        assert_eq!(place.connection.is_over().await, End::IfIdle);
-        assert!(place.connection.is_busy());
-        place.keep();
-        place.keep();
-        assert_eq!(count(&all), 2);
-        assert_eq!(all.open().count(place.connection.network.as_ref()), 2);
-        // who comes next waits for both to be idle, so that there are not more and more
-        assert!(all.admit(0, ip("192.0.2.3"), false, now).is_none());
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! what moves.
 
 use super::connection::{Connection, Protocol, UnderWay};
-use super::connections::Place;
+use super::connections::{Place, RequestPlace};
 use axum::body::Body;
 use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
@@ -16,6 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How HTTP/2 begins (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Up to this length an answer may be in memory as a whole; longer ones come piece by piece.
+const WHOLE_BYTES: u64 = 64 * 1_024;
+/// What an answer takes beside its body, about: head, stream and task.
+const ANSWER_BYTES: u64 = 8 * 1_024;
 
 /// A connection, and its place among those that are open.
 pub(super) struct Watched<T> {
@@ -81,7 +86,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let flushed = Pin::new(&mut self.inner).poll_flush(context);
+        // what TLS has taken and not written waits for the client as well
+        self.place.connection.wrote(flushed.is_ready());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -149,19 +157,27 @@ pub(super) struct Carried {
     body: Body,
     request: UnderWay,
     is_clients_turn: bool,
+    /// Held until it is gone; none: the answer says that there was none.
+    _place: Option<RequestPlace>,
+    /// What is in memory of it before a piece was asked for, in bytes.
+    kept: u64,
 }
 
 impl Carried {
-    pub(super) fn new(body: Body, request: UnderWay) -> Self {
+    pub(super) fn new(body: Body, request: UnderWay, place: Option<RequestPlace>) -> Self {
         let mut is_clients_turn = false;
         note_turn(&request.0, &mut is_clients_turn, !http_body::Body::is_end_stream(&body));
-        Self { body, request, is_clients_turn }
+        let whole = http_body::Body::size_hint(&body).exact().filter(|bytes| *bytes <= WHOLE_BYTES);
+        let kept = ANSWER_BYTES.saturating_add(whole.unwrap_or(0));
+        request.0.keeps(kept);
+        Self { body, request, is_clients_turn, _place: place, kept }
     }
 }
 
 impl Drop for Carried {
     fn drop(&mut self) {
         note_turn(&self.request.0, &mut self.is_clients_turn, false);
+        self.request.0.gives_up(self.kept);
     }
 }
 
@@ -174,6 +190,9 @@ impl http_body::Body for Carried {
         let frame = Pin::new(&mut this.body).poll_frame(context);
         let connection = &this.request.0;
         note_turn(connection, &mut this.is_clients_turn, frame.is_ready());
+        // from now on the pieces are counted
+        connection.gives_up(this.kept.saturating_sub(ANSWER_BYTES));
+        this.kept = this.kept.min(ANSWER_BYTES);
         frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| Piece::new(bytes, connection)))))
     }
 
@@ -189,19 +208,24 @@ impl http_body::Body for Carried {
 /// A piece of an answer, which is under way until its last byte is written.
 pub(super) struct Piece {
     bytes: Bytes,
+    /// Its length when it was given.
+    kept: u64,
     under_way: UnderWay,
 }
 
 impl Piece {
     fn new(bytes: Bytes, connection: &Arc<Connection>) -> Self {
         connection.waits_for_client(true);
-        Self { bytes, under_way: connection.begin() }
+        let kept = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        connection.keeps(kept);
+        Self { bytes, kept, under_way: connection.begin() }
     }
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
         self.under_way.0.waits_for_client(false);
+        self.under_way.0.gives_up(self.kept);
     }
 }
 
@@ -234,7 +258,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     fn spoken(pieces: &[&[u8]]) -> Option<&'static [u8]> {
-        let place = Connections::of_process().admit(0, [192, 0, 2, 1].into(), false, Instant::now()).unwrap();
+        let place = Connections::with_room_for(8).admit(0, [192, 0, 2, 1].into(), false, Instant::now()).unwrap();
         let mut watched = Watched::new((), Arc::new(place));
         pieces.iter().for_each(|piece| watched.take_note(piece));
         watched.awaited
@@ -270,12 +294,12 @@ mod tests {
     #[tokio::test]
     async fn threat_46_an_answer_waits_for_the_client_until_its_last_byte_is_written() {
         let mut now = Instant::now();
-        let place = Connections::of_process().admit(0, [192, 0, 2, 2].into(), false, now).unwrap();
+        let place = Connections::with_room_for(8).admit(0, [192, 0, 2, 2].into(), false, now).unwrap();
         let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
         let pieces = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context).map(|one| one.map(io::Result::Ok)));
         let request = place.connection.begin();
         assert!(!makes_room(&place, &mut now), "we have not answered");
-        let mut body = Carried::new(Body::from_stream(pieces), request);
+        let mut body = Carried::new(Body::from_stream(pieces), request, None);
         assert!(makes_room(&place, &mut now), "a window of 0: nobody asks for the first piece");
         sender.send(Bytes::from_static(b"piece")).unwrap();
         let mut piece = next(&mut body).await.unwrap();

@@ -1,0 +1,161 @@
+use super::super::connection::{SLOW_AFTER, UnderWay};
+use super::*;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn is_open(all: &Connections, place: &Place) -> bool {
+    all.open().by_number.contains_key(&place.number)
+}
+
+fn count(all: &Connections) -> usize {
+    let open = all.open();
+    assert!(open.of_network.values().map(|network| network.connections).sum::<usize>() <= open.by_number.len());
+    open.by_number.len()
+}
+
+#[test]
+fn threat_46_idle_connections_make_room_and_one_network_does_not_have_all() {
+    let (all, now) = (Connections::with_room_for(8), Instant::now());
+    let of = |n: u64, text: &str| all.admit(0, ip(text), false, now + Duration::from_secs(n));
+    let mut first: Vec<_> = (0..4).map(|n| of(n, "192.0.2.1").unwrap()).collect();
+    let _busy: Vec<_> = first[1..].iter().map(|place| place.connection.begin()).collect();
+    // the fifth of one network takes the place of the one that carries nothing
+    let fifth = of(4, "192.0.2.99").unwrap();
+    assert!(count(&all) == 4 && !is_open(&all, &first[0]));
+    let _fifth = fifth.connection.begin();
+    assert!(of(5, "192.0.2.1").is_none(), "all of that network are busy");
+    let others: Vec<_> = (6..10).map(|n| of(n, "198.51.100.1").unwrap()).collect();
+    assert_eq!(count(&all), 8);
+    // no room at all: whoever has been idle for longest goes, whosever it is
+    let next = of(10, "203.0.113.1").unwrap();
+    assert!(!is_open(&all, &others[0]));
+    drop((others, next));
+    assert_eq!(count(&all), 4, "places are given back");
+    first.clear();
+    drop(fifth);
+    assert!(count(&all) == 0 && all.open().of_network.is_empty());
+}
+
+/// Several parties may run in one process: whoever ends takes no other's connections along.
+#[tokio::test]
+async fn threat_46_a_listener_that_ends_closes_its_own_connections() {
+    let (all, now) = (Connections::with_room_for(8), Instant::now());
+    let (one, other) = (all.number_listener(), all.number_listener());
+    let places = [one, other].map(|listener| all.admit(listener, ip("192.0.2.1"), false, now).unwrap());
+    all.close(one);
+    assert_eq!(places[0].connection.is_over().await, End::Politely);
+    assert!(futures_util::FutureExt::now_or_never(places[1].connection.is_over()).is_none());
+}
+
+/// Row 46: where there are places enough, what is kept in memory for clients that take nothing is bounded.
+#[test]
+fn threat_46_answers_that_nobody_takes_do_not_fill_the_memory() {
+    use super::super::watched::Carried;
+    let (all, now) = (Connections::with_room_for_bytes(100, 2 * 1_024 * 1_024), Instant::now());
+    let stall = |last: u8, answers: usize| {
+        let place = all.admit(0, IpAddr::from([192, 0, 2, last]), false, now).unwrap();
+        let place = Arc::new(place);
+        let body = || axum::body::Body::from(vec![0; 60_000]);
+        let answer = |_| Carried::new(body(), place.connection.begin(), place.admit_request());
+        let answers: Vec<_> = (0..answers).map(answer).collect();
+        place.bound_memory();
+        (place, answers)
+    };
+    let paused: Vec<_> = (1..=5).map(|last| stall(last, 1)).collect();
+    let first = stall(10, 20);
+    assert!(is_open(&all, &first.0) && all.kept.load(Relaxed) > 25 * 60_000);
+    let more = stall(11, 10);
+    assert!(!is_open(&all, &first.0) && is_open(&all, &more.0), "whoever keeps most goes");
+    assert!(paused.iter().all(|(place, _)| is_open(&all, place)), "a download that pauses stays");
+    drop((first, more, paused));
+    assert_eq!(all.kept.load(Relaxed), 0, "everything is given back");
+}
+
+/// Row 46: one connection of HTTP/2 carries many requests, and each may need a file.
+#[test]
+fn threat_46_requests_have_places_as_connections_have() {
+    let (all, begun) = (Connections::with_room_for(8), Instant::now());
+    let connect = |text: &str| Arc::new(all.admit(0, ip(text), false, begun).unwrap());
+    let mut now = begun;
+    let (evil, other) = (connect("192.0.2.1"), connect("198.51.100.1"));
+    let request = |place: &Arc<Place>| place.admit_request().map(|request| (place.connection.begin(), request));
+    let mut stalled: Vec<_> = (0..4).filter_map(|_| request(&evil)).collect();
+    assert!(stalled.len() == 4 && request(&evil).is_none(), "one network has half of them");
+    let own: Vec<_> = (0..4).filter_map(|_| request(&other)).collect();
+    assert!(own.len() == 4 && request(&connect("203.0.113.1")).is_none(), "no more than there is room for");
+    drop(own);
+    stalled.iter().for_each(|_| evil.connection.waits_for_client(true));
+    for _ in 0..SLOW_AFTER.as_secs() {
+        now += Duration::from_secs(1);
+        all.look(now);
+    }
+    // whoever comes next of that network takes the place of those that are not taken
+    let next = connect("192.0.2.7");
+    assert!(request(&next).is_some() && !is_open(&all, &evil) && is_open(&all, &other));
+    stalled.clear();
+    drop((evil, next, other));
+    all.look(now);
+    assert!(all.requests.load(Relaxed) == 0 && all.open().of_network.is_empty());
+}
+
+#[test]
+fn threat_46_a_trusted_proxy_stands_for_everybody() {
+    let (all, now) = (Connections::with_room_for(8), Instant::now());
+    let places: Vec<_> = (0..8).filter_map(|_| all.admit(0, ip("192.0.2.1"), true, now)).collect();
+    let busy: Vec<_> = places.iter().map(|place| place.connection.begin()).collect();
+    assert_eq!(busy.len(), 8);
+    assert!(all.admit(0, ip("192.0.2.1"), true, now).is_none());
+}
+
+/// Two networks whose answers stall have all places: whoever comes gets one of theirs, of the larger network first, and
+/// those that came by an honest request keep theirs.
+#[test]
+fn threat_46_answers_that_stall_make_room() {
+    let (all, mut now) = (Connections::with_room_for(8), Instant::now());
+    let stalled = |text: &str, count: usize, now: Instant| -> Vec<(Place, UnderWay)> {
+        let places = (0..count).map(|_| all.admit(0, ip(text), false, now).unwrap());
+        let stall = |place: Place| {
+            let request = place.connection.begin();
+            place.connection.waits_for_client(true);
+            (place, request)
+        };
+        places.map(stall).collect()
+    };
+    let (_proxied, evil, more) = (
+        all.admit(0, ip("198.51.100.200"), true, now).map(|place| (place.connection.begin(), place)),
+        stalled("192.0.2.1", 4, now),
+        stalled("203.0.113.1", 3, now),
+    );
+    assert!(all.admit(0, ip("198.51.100.1"), false, now).is_none(), "for some seconds nobody knows that they stall");
+    for _ in 0..SLOW_AFTER.as_secs() {
+        now += Duration::from_secs(1);
+        all.look(now);
+    }
+    let one = all.admit(0, ip("198.51.100.1"), false, now).unwrap();
+    assert_eq!(count(&all), 8);
+    assert_eq!(evil.iter().filter(|(place, _)| is_open(&all, place)).count(), 3, "one of the larger network went");
+    // a second one does not take the place of the first, whose request is on its way
+    let two = all.admit(0, ip("198.51.100.2"), false, now).unwrap();
+    assert!(is_open(&all, &one) && is_open(&all, &two));
+    assert_eq!(evil.iter().chain(&more).filter(|(place, _)| is_open(&all, place)).count(), 5);
+    assert_eq!(count(&all), 8);
+}
+
+/// A request that begins at the moment when its connection is chosen goes on, and is counted.
+#[tokio::test]
+async fn threat_46_a_request_that_has_begun_is_not_cut() {
+    let (all, now) = (Connections::with_room_for(2), Instant::now());
+    let place = all.admit(0, ip("192.0.2.1"), false, now).unwrap();
+    let _next = all.admit(0, ip("192.0.2.2"), false, now).unwrap();
+    let _request = place.connection.begin();
+    assert_eq!(place.connection.is_over().await, End::IfIdle);
+    assert!(place.connection.is_busy());
+    place.keep();
+    place.keep();
+    assert_eq!(count(&all), 2);
+    assert_eq!(all.open().count(place.connection.network.as_ref()), 2);
+    // who comes next waits for both to be idle, so that there are not more and more
+    assert!(all.admit(0, ip("192.0.2.3"), false, now).is_none());
+}
