@@ -8,7 +8,7 @@ use crate::challenge::plain;
 use crate::watch::Cut;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::TRANSFER_ENCODING;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri, Version};
 use hyper::upgrade::OnUpgrade;
@@ -102,9 +102,15 @@ impl Upstream {
     }
 }
 
-/// Whether a body is as it will be sent on: pieces alone were put together, and another coding is still in it (RFC 9112 7).
+/// Whether a body is as it will be sent on: pieces alone were put together, and another coding is still in it (RFC 9112 7). Its
+/// length is said in one way, if at all.
 fn is_coded_for_one_hop(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    // RFC 9110 8.6: one number, or nobody can say where it ends
+    let is_number = |value: &http::HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
+    if !headers.get_all(CONTENT_LENGTH).iter().all(is_number) {
+        return false;
+    }
     match (codings.next(), codings.next()) {
         (None, _) => true,
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),

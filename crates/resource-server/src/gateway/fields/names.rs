@@ -14,12 +14,13 @@ pub(super) enum Says {
 }
 
 /// By these a call could be read as another one than was judged.
-const OVERRIDES: [&str; 15] = [
+const OVERRIDES: [&str; 16] = [
     "x-http-",
     "x-method",
     "x-original-",
     "x-rewrite-",
-    "x-override-",
+    "x-override",
+    "x-verb",
     "x-envoy-original-",
     "x-host",
     "x-url",
@@ -33,7 +34,7 @@ const OVERRIDES: [&str; 15] = [
 ];
 
 /// The same, wherever in a name it stands. A source to copy from is another place, as `Destination` is.
-const OVERRIDES_WITHIN: [&str; 24] = [
+const OVERRIDES_WITHIN: [&str; 27] = [
     "method-override",
     "http-method",
     "http-path",
@@ -58,13 +59,16 @@ const OVERRIDES_WITHIN: [&str; 24] = [
     "copy-to",
     "move-to",
     "rename-to",
+    "restli-method",
+    "tunnel-method",
+    "wopi-override",
 ];
 
 /// A browser asks by these whether it may send a method: nobody reads them as one.
 const PREFLIGHT: &str = "access-control-request-";
 
 /// Beginnings of what proxies and log-in services write.
-const FAMILIES: [&str; 60] = [
+const FAMILIES: [&str; 64] = [
     "forwarded",
     "x-forwarded",
     "x-forwarder",
@@ -125,6 +129,10 @@ const FAMILIES: [&str; 60] = [
     "smuser",
     "grpc-metadata-",
     "sudo",
+    "l5d-",
+    "dapr-",
+    "eduperson",
+    "remoteuser",
 ];
 
 /// The same, wherever in a name it stands.
@@ -161,7 +169,7 @@ const WITHIN: [&str; 29] = [
 ];
 
 /// Words that name somebody, what somebody is and may, or for whom a service works.
-const SOMEBODY: [&str; 83] = [
+const SOMEBODY: [&str; 95] = [
     "account",
     "actor",
     "admin",
@@ -171,6 +179,7 @@ const SOMEBODY: [&str; 83] = [
     "authenticated",
     "authn",
     "authorization",
+    "authuser",
     "authz",
     "caller",
     "cert",
@@ -185,6 +194,8 @@ const SOMEBODY: [&str; 83] = [
     "credentials",
     "creds",
     "customer",
+    "database",
+    "dbname",
     "displayname",
     "dn",
     "email",
@@ -202,12 +213,15 @@ const SOMEBODY: [&str; 83] = [
     "impersonate",
     "imsi",
     "internal",
+    "ismemberof",
     "jwt",
     "login",
     "mail",
     "member",
+    "memberof",
     "msisdn",
     "nameid",
+    "namespace",
     "oidc",
     "org",
     "organisation",
@@ -217,6 +231,7 @@ const SOMEBODY: [&str; 83] = [
     "permission",
     "permissions",
     "person",
+    "preferredusername",
     "principal",
     "privilege",
     "privileges",
@@ -225,6 +240,8 @@ const SOMEBODY: [&str; 83] = [
     "saml",
     "scope",
     "scopes",
+    "securitytenant",
+    "sgtenant",
     "shib",
     "sn",
     "spiffe",
@@ -234,12 +251,15 @@ const SOMEBODY: [&str; 83] = [
     "surname",
     "tenant",
     "tenantid",
+    "tenantname",
     "tenants",
     "uid",
     "upn",
     "user",
+    "useremail",
     "userid",
     "userinfo",
+    "usermail",
     "username",
     "users",
     "verified",

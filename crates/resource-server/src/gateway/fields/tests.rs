@@ -80,6 +80,11 @@ fn threat_47_s20_nobody_makes_a_call_another_one() {
         "Upload-Concat",
         "Rename-To",
         "X-Move-To",
+        "X-WOPI-Override",
+        "X-RestLi-Method",
+        "X-Tunnel-Method",
+        "X-Verb",
+        "X-Override",
     ] {
         for is_trusted_proxy in [false, true] {
             assert_eq!(kept(&[name], is_trusted_proxy), [""; 0], "{name}");
@@ -291,6 +296,18 @@ fn threat_47_s40_who_calls_is_told_by_trusted_proxies_alone() {
         "X-Orig-Host",
         "X-Destination",
         "X-File-Path",
+        "securitytenant",
+        "sgtenant",
+        "l5d-dtab",
+        "dapr-app-id",
+        "X-Odoo-Database",
+        "X-Vault-Namespace",
+        "eduPersonPrincipalName",
+        "isMemberOf",
+        "preferredUsername",
+        "REMOTEUSER",
+        "X-Authuser",
+        "Useremail",
     ] {
         assert_eq!(kept(&[name], false), [""; 0], "{name}");
         assert_eq!(kept(&[name], true), [name.to_ascii_lowercase()]);
