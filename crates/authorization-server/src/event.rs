@@ -48,6 +48,7 @@ impl Event {
             outcome: None,
             policy_id: None,
             by: None,
+            by_name: None,
         };
         Self { owner, document, salt: jose::ambient::random_text::<16>(randomness), erased: None }
     }
@@ -92,6 +93,7 @@ impl Event {
             outcome: None,
             policy_id: None,
             by: None,
+            by_name: None,
             ..self.document
         };
         Ok(Self { document, salt: String::new(), erased, ..self })
@@ -117,6 +119,11 @@ impl AuthorizationServer {
     /// `GET {events_endpoint}`: newest first, and the signed head of the chain.
     pub async fn list_events(&self, pmt: &PolicyToken, page: &Page<EventId>) -> Result<Vec<EventDocument>, Failure> {
         let events = self.store.list_events(&pmt.owner, page).await?;
-        Ok(events.into_iter().map(|event| event.document).collect())
+        let mut listed = Vec::with_capacity(events.len());
+        for Event { document, .. } in events {
+            let by_name = self.decided_by_other(&pmt.owner, &document).await?;
+            listed.push(EventDocument { by_name, ..document });
+        }
+        Ok(listed)
     }
 }

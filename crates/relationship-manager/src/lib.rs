@@ -86,6 +86,16 @@ pub enum Trouble {
     Busy(String),
 }
 
+impl Trouble {
+    /// The same of a call that changes nothing: where no answer came, there is nothing that may have been done.
+    pub(crate) fn of_a_look(self) -> Self {
+        match self {
+            Self::Away(what) => Self::Refused(format!("{what}. Nothing was linked: look at the address, and try again.")),
+            other => other,
+        }
+    }
+}
+
 impl From<ClientError> for Trouble {
     fn from(error: ClientError) -> Self {
         match &error {

@@ -186,7 +186,7 @@ impl Approval {
     pub(crate) fn in_words(&self) -> String {
         let may = list(self.scopes.iter().map(ToString::to_string));
         let until = self.until.map_or_else(String::new, |until| format!(", until {}", ui::in_words(until)));
-        format!("may {may}{until}, through “{}”: you approved it once", self.client)
+        format!("may {may}{until}, through “{}”: approved once", self.client)
     }
 }
 

@@ -78,6 +78,9 @@ pub struct EventDocument {
     /// Who decided: an account, a client, or a delegate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// What that delegate is called, as whoever let her decide knows her. Not in the chain: a name may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_name: Option<String>,
 }
 
 /// The end of an owner's chain of events, as it is signed (`typ: event-head+jwt`).

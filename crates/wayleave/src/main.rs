@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "wayleave", version, about, propagate_version = true)]
 struct Arguments {
-    /// Configuration file [default: wayleave.toml, if it is there]
+    /// Configuration file [default: wayleave.toml, if it is there; `get` reads the one that is named here alone]
     #[arg(long, global = true)]
     config: Option<PathBuf>,
     /// Form of the log on standard error

@@ -98,7 +98,7 @@ async fn history(State(app): State<Shared>, request: Request) -> Response {
             let email = event.claims.get("email").and_then(|email| email.as_str());
             let client = event.client_id.as_ref().map(|client| client.as_str());
             let mut who = [email, client].into_iter().flatten().collect::<Vec<_>>().join(" with ");
-            if let Some(name) = app.authorization_server.decided_by_other(&owner.owner, &event).await? {
+            if let Some(name) = event.by_name {
                 who = if who.is_empty() { format!("by {name}") } else { format!("{who}; by {name}") };
             }
             entries.push(Entry {

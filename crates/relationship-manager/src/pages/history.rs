@@ -74,6 +74,9 @@ fn of_event(holdings: &Holdings, known: &Known, parties: &Parties<'_>, event: &E
     if !scopes.is_empty() {
         who = if who.is_empty() { scopes } else { format!("{who}: {scopes}") };
     }
+    if let Some(name) = event.by_name.as_deref().map(words::readable).filter(|name| !name.is_empty()) {
+        who = if who.is_empty() { format!("by {name}") } else { format!("{who}; by {name}") };
+    }
     Line {
         time: event.time,
         what: ui::kind_in_words(event.kind).to_owned(),

@@ -3,6 +3,7 @@
 use super::logging_in::with_begun;
 use super::things::host_of;
 use super::{Desk, at_desk, page, posted, see_other};
+use crate::Trouble;
 use crate::holdings::Known;
 use crate::store::Place;
 use askama::Template;
@@ -95,7 +96,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
 pub(super) async fn add(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let typed = fields.one("server");
-        let (url, state) = manager.begin_link(person, typed).await?;
+        let (url, state) = manager.begin_link(person, typed).await.map_err(Trouble::of_a_look)?;
         let host = url::Url::parse(&url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
         let body = ui::render(&GoPage { typed, host: host_of(&host), url: &url });
         let response = page(manager, Some(person), StatusCode::OK, "Log in there", "/servers", &body);

@@ -146,7 +146,7 @@ async fn threat_48_what_was_approved_is_shown_and_ends_with_a_share() {
     assert_eq!(approved, 2, "{thing}");
     let page = alice.get(&format!("/thing/{key}")).await;
     assert!(
-        page.text.contains(BOB) && page.text.contains("you approved it once") && page.text.contains("carol@foo.example"),
+        page.text.contains(BOB) && page.text.contains("approved once") && page.text.contains("carol@foo.example"),
         "{}",
         page.text
     );
@@ -156,7 +156,7 @@ async fn threat_48_what_was_approved_is_shown_and_ends_with_a_share() {
         page.text
     );
     assert!(alice.get("/people").await.text.contains(BOB));
-    assert!(alice.get(ABOUT_BOB).await.text.contains("you approved it once"));
+    assert!(alice.get(ABOUT_BOB).await.text.contains("approved once"));
     // one by itself
     let link = page.field("link");
     guard.asked();
