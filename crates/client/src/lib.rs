@@ -30,6 +30,9 @@ pub enum ClientError {
     Outbound(#[from] OutboundError),
     #[error("{0}")]
     Protocol(String),
+    /// Nobody says which resource server an RPT is for; so whoever answered the call may have the ticket of another one.
+    #[error("neither the server nor the resource server's metadata say what place the RPT is for: it is handed to nobody")]
+    UnnamedResource,
     /// The server's own words.
     #[error("{error}: {description}")]
     Refused { error: String, description: String },

@@ -27,6 +27,8 @@ pub struct Challenge {
     /// Issuer of the authorization server.
     pub issuer: String,
     pub ticket: String,
+    /// The URL that was called.
+    pub called: String,
     /// Where an RPT got with it may be used.
     pub resource: String,
     /// `resource` was confirmed by the resource server's metadata, and is sent to the server.
@@ -130,9 +132,10 @@ impl Client {
     /// A ticket is only worth something with the resource server it is of: the metadata that the
     /// challenge names must be of that place, and of the URL that was called (threat 21).
     async fn check_challenge(&self, url: &str, challenge: UmaChallenge) -> Result<Challenge, ClientError> {
+        let (issuer, ticket, called) = (challenge.as_uri, challenge.ticket, url.to_owned());
         let Some(metadata_url) = &challenge.resource_metadata else {
             let origin = Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-            return Ok(Challenge { issuer: challenge.as_uri, ticket: challenge.ticket, resource: origin, confirmed: false });
+            return Ok(Challenge { issuer, ticket, called, resource: origin, confirmed: false });
         };
         if !same_origin(metadata_url, url) {
             return Err(ClientError::protocol("the challenge points to another server's metadata: do not trust it"));
@@ -143,7 +146,7 @@ impl Client {
         if !is_within(url, &metadata.resource) {
             return Err(ClientError::protocol("the metadata are of another resource than was called: do not trust it"));
         }
-        Ok(Challenge { issuer: challenge.as_uri, ticket: challenge.ticket, resource: metadata.resource, confirmed: true })
+        Ok(Challenge { issuer, ticket, called, resource: metadata.resource, confirmed: true })
     }
 
     /// Trades a ticket at the token endpoint.
@@ -178,15 +181,31 @@ impl Client {
         }
     }
 
-    /// The RPT of a grant, tied to the resource server that the ticket came from.
+    /// The RPT of a grant, tied to the resource server that the ticket came from. Whoever answered the call may have fetched
+    /// that ticket at another resource server (threat 21): so the server must say that the RPT is for the place that was
+    /// called, or it was told that place, or the RPT is bound to a key, whose proofs are good at one URL alone.
     pub fn rpt(&self, tokens: &TokenResponse, challenge: &Challenge) -> Result<Rpt, ClientError> {
-        if challenge.confirmed && tokens.resource.as_ref().is_some_and(|resource| *resource != challenge.resource) {
-            return Err(ClientError::protocol("the RPT is of another resource server than the ticket: do not use it"));
+        let is_bound = self.dpop_key.is_some() && tokens.token_type.eq_ignore_ascii_case("dpop");
+        if tokens.resource.is_none() && !challenge.confirmed && !is_bound {
+            return Err(ClientError::UnnamedResource);
         }
+        self.rpt_on_trust(tokens, challenge)
+    }
+
+    /// The same where somebody answers for the place that was called: servers that know the standards alone do not say
+    /// which resource server an RPT is for (Grant 3.3.5).
+    pub fn rpt_on_trust(&self, tokens: &TokenResponse, challenge: &Challenge) -> Result<Rpt, ClientError> {
+        let resource = match &tokens.resource {
+            Some(said) if challenge.confirmed && *said != challenge.resource => return Err(other_resource()),
+            // without metadata the server's word alone says what the place is
+            Some(said) if !is_within(&challenge.called, said) => return Err(other_resource()),
+            Some(said) => said,
+            None => &challenge.resource,
+        };
         Ok(Rpt {
             token: tokens.access_token.clone(),
             token_type: scheme_of(&tokens.token_type)?.to_owned(),
-            resource: challenge.resource.clone(),
+            resource: resource.clone(),
             refresh_token: tokens.refresh_token.clone(),
         })
     }
@@ -256,6 +275,10 @@ fn scheme_of(token_type: &str) -> Result<&'static str, ClientError> {
     known.ok_or_else(|| {
         ClientError::protocol(format!("the server gave a token of the type `{token_type}`: only Bearer and DPoP are used"))
     })
+}
+
+fn other_resource() -> ClientError {
+    ClientError::protocol("the RPT is of another resource server than was called: do not use it, nor trust who answered")
 }
 
 fn same_origin(a: &str, b: &str) -> bool {

@@ -100,7 +100,9 @@ impl From<ClientError> for Trouble {
     fn from(error: ClientError) -> Self {
         match &error {
             ClientError::Outbound(_) => Self::Away(error.to_string()),
-            ClientError::Protocol(_) | ClientError::Refused { .. } => Self::Refused(error.to_string()),
+            ClientError::Protocol(_) | ClientError::UnnamedResource | ClientError::Refused { .. } => {
+                Self::Refused(error.to_string())
+            }
         }
     }
 }

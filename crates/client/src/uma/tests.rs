@@ -101,3 +101,45 @@ fn threat_46_no_server_makes_its_client_wait_for_ever_or_not_at_all() {
     let seconds = |interval| wait_of(interval).as_secs();
     assert_eq!([None, Some(-5), Some(0), Some(7), Some(i64::MAX), Some(i64::MIN)].map(seconds), [5, 1, 1, 7, 300, 1]);
 }
+
+/// Whoever answers a call may hand out the ticket of another resource server, and leave its own metadata out.
+#[test]
+fn threat_21_an_rpt_goes_to_the_place_that_it_is_for() {
+    let bound = Client { dpop_key: Some(Arc::new(jose::SigningKey::generate(jose::Algorithm::Es256).unwrap())), ..client() };
+    let obtain = |client: &Client, confirmed: Option<&str>, said: Option<&str>, token_type: &str| {
+        let challenge = Challenge {
+            issuer: "https://as.example".into(),
+            ticket: "t1".into(),
+            called: "https://rs.example/photos/1".into(),
+            resource: confirmed.unwrap_or("https://rs.example").into(),
+            confirmed: confirmed.is_some(),
+        };
+        let tokens = serde_json::json!({"access_token": "secret", "token_type": token_type, "resource": said});
+        client.rpt(&serde_json::from_value(tokens).unwrap(), &challenge).map(|rpt| rpt.resource).ok()
+    };
+    let own = Some("https://rs.example/photos");
+    for (confirmed, said, token_type, used_at) in [
+        // what metadata confirmed, the server must say too, where it says anything
+        (own, own, "Bearer", own),
+        (own, None, "Bearer", own),
+        (own, Some("https://other.example"), "Bearer", None),
+        (own, Some("https://rs.example"), "DPoP", None),
+        // without metadata its word alone counts, and its RPT is good no further
+        (None, own, "Bearer", own),
+        (None, Some("https://rs.example/"), "Bearer", Some("https://rs.example/")),
+        (None, Some("https://other.example"), "Bearer", None),
+        (None, Some("https://other.example"), "DPoP", None),
+        (None, Some("https://rs.example/photosecret"), "Bearer", None),
+        (None, Some("https://rs.example/letters"), "Bearer", None),
+        (None, Some("https://rs.example:444/photos"), "Bearer", None),
+        (None, Some("http://rs.example/photos"), "Bearer", None),
+        (None, Some(""), "Bearer", None),
+        (None, Some("the-gateway"), "Bearer", None),
+        // nobody says it
+        (None, None, "Bearer", None),
+        (None, None, "DPoP", Some("https://rs.example")),
+    ] {
+        assert_eq!(obtain(&bound, confirmed, said, token_type).as_deref(), used_at, "{confirmed:?} {said:?} {token_type}");
+    }
+    assert_eq!(obtain(&client(), None, None, "DPoP"), None, "it has no key that it could be bound to");
+}

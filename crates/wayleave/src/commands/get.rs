@@ -10,7 +10,7 @@ mod visit;
 
 use crate::Exit;
 use crate::config::{Config, is_loopback};
-use client::{Challenge, Client, Credentials, Rpt, TicketRequest, Traded};
+use client::{Challenge, Client, ClientError, Credentials, Rpt, TicketRequest, Traded};
 use content::Fetched;
 use given::{Given, Registration};
 use jose::{SigningKey, SystemClock, SystemRandomness};
@@ -56,6 +56,9 @@ pub struct Options {
     /// Prove a key of this run's own (DPoP)
     #[arg(long)]
     dpop: bool,
+    /// Hand the token to whoever answers at URL, also where nobody says what place it is for
+    #[arg(long)]
+    trust_resource_server: bool,
 }
 
 /// What others say in it stands on this one line.
@@ -110,7 +113,7 @@ async fn obtain(client: &Client, options: &Options, challenge: &Challenge, own: 
     let metadata = client.discover(&challenge.issuer).await.map_err(|error| {
         let unnamed = "; one on your own network must be named: --authorization-server";
         let what = error.to_string();
-        failed(if matches!(error, client::ClientError::Outbound(_)) { what + unnamed } else { what })
+        failed(if matches!(error, ClientError::Outbound(_)) { what + unnamed } else { what })
     })?;
     let mut ticket = challenge.ticket.clone();
     for round in 0..POLLS {
@@ -153,10 +156,20 @@ fn show_wanted(metadata: &Metadata, claims: &[RequiredClaim]) {
     say(&format!("{} wants to know: {}", readable(&metadata.issuer), names.join(", ")));
 }
 
+const TO_WHOM: &str = "Ask with --dpop, so that it is good at your URL alone; or, if you know who answers there, say \
+                       --trust-resource-server";
+
 /// The RPT; a key that was asked for must be in it (RFC 9449 5).
 fn bound(client: &Client, options: &Options, challenge: &Challenge, tokens: &TokenResponse) -> Result<Rpt, Exit> {
     if options.dpop && !tokens.token_type.eq_ignore_ascii_case("dpop") {
         return Err(Exit::failed("the server gave a token that is not bound to the key (DPoP): it is not used"));
     }
-    client.rpt(tokens, challenge).map_err(failed)
+    let rpt = match options.trust_resource_server {
+        true => client.rpt_on_trust(tokens, challenge),
+        false => client.rpt(tokens, challenge),
+    };
+    rpt.map_err(|error| match error {
+        ClientError::UnnamedResource => failed(format!("{error}. {TO_WHOM}")),
+        error => failed(error),
+    })
 }

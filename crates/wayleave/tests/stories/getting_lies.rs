@@ -196,6 +196,31 @@ async fn threat_36_what_servers_say_commands_nothing() {
     assert!(!resource.heard().concat().contains("/stolen"));
 }
 
+/// Somebody answers with the ticket of another resource server, so that her client fetches the RPT for him.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_21_an_rpt_goes_to_nobody_who_relays_a_ticket() {
+    let (relay, server, person) = (Liar::start().await, Liar::start().await, Person::new());
+    let url = format!("{}/x", relay.url);
+    relay.says("/x", "401 Unauthorized", &challenge(&server.url), "");
+    let get = async |said: Option<&str>, more: &[&str]| {
+        let tokens = serde_json::json!({"access_token": "the-rpt", "token_type": "Bearer", "resource": said});
+        server.answers_tickets("200 OK", &tokens.to_string());
+        let output = person.gets(&[&["get", &url, "--authorization-server", &server.url][..], &SECRETS, more].concat()).await;
+        (failed(&output, 1), relay.heard().concat().contains("the-rpt"))
+    };
+    for other in ["https://rs.example", "http://127.0.0.1:1", &format!("{}/y", relay.url)] {
+        for more in [&[][..], &["--trust-resource-server"]] {
+            let (said, handed) = get(Some(other), more).await;
+            assert!(said.contains("another resource server") && !handed, "{other}: {said}");
+        }
+    }
+    let (said, handed) = get(None, &[]).await;
+    assert!(said.contains("--dpop") && said.contains("--trust-resource-server") && !handed, "{said}");
+    // it is for that place, or she knows who answers there
+    assert!(get(Some(&url), &[]).await.1 && get(Some(&relay.url), &[]).await.1);
+    assert!(get(None, &["--trust-resource-server"]).await.1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c09_what_is_not_protected_may_be_of_any_size() {
     let (resource, person) = (Liar::start().await, Person::new());
