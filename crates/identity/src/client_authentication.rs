@@ -82,14 +82,19 @@ impl Identity {
         let found = self.store.find_client(&id).await?;
         // signatures are checked by keys that are there: those elsewhere are fetched once for all who ask
         let keys = match (&proof, &found) {
-            (Proof::Assertion(assertion), Some(client)) => self.keys_of(client, assertion).await?,
+            (Proof::Assertion(_), Some(client)) => self.keys_of(client).await?,
             _ => KeySet::default(),
         };
-        let proven = self.limits.try_proof(found.as_deref(), address, now, || {
-            let client = found.clone().ok_or_else(unknown)?;
-            Ok((self.check_proof(&client, &proof, &keys)?, client))
-        });
-        let (spent, client) = proven?;
+        let tried = self.limits.begin_proof(found.as_deref(), address, now)?;
+        let client = found.ok_or_else(unknown)?;
+        let spent = match (self.check_proof(&client, &proof, &keys), &proof) {
+            (Err(failure), Proof::Assertion(assertion)) => match self.find_newer_keys(&client, assertion, &keys).await? {
+                Some(newer) => self.check_proof(&client, &proof, &newer)?,
+                None => return Err(failure),
+            },
+            (checked, _) => checked?,
+        };
+        tried.give_back();
         if let Some(spent) = spent {
             self.spend_assertion(spent).await?;
         }
@@ -174,20 +179,27 @@ impl Identity {
         }
     }
 
-    /// A client's keys for this assertion, from registration or from its `jwks_uri`; none where it has none.
-    async fn keys_of(&self, client: &Client, assertion: &str) -> Result<KeySet, Failure> {
-        if let Some(jwks) = &client.jwks {
-            return Ok(KeySet::from_json(jwks).unwrap_or_default());
-        }
-        match &client.jwks_uri {
-            Some(uri) => {
-                let at = KeyPlace { uri: uri.clone(), is_declared: client.declared };
-                let jws = UnverifiedJws::parse(assertion).map_err(|error| invalid(error.to_string()))?;
-                Box::pin(self.fetch_keys(&at, |keys| jws.is_by_one_of(keys))).await
-            }
-            None => Ok(KeySet::default()),
+    /// A client's keys, from registration or from its `jwks_uri`; none where it has none.
+    async fn keys_of(&self, client: &Client) -> Result<KeySet, Failure> {
+        match (&client.jwks, place_of(client)) {
+            (Some(jwks), _) => Ok(KeySet::from_json(jwks).unwrap_or_default()),
+            (None, Some(at)) => Box::pin(self.fetch_keys(&at, |_| true)).await,
+            (None, None) => Ok(KeySet::default()),
         }
     }
+
+    /// Other keys than those that did not fit, where the client has changed them at its `jwks_uri` since.
+    async fn find_newer_keys(&self, client: &Client, assertion: &str, tried: &KeySet) -> Result<Option<KeySet>, Failure> {
+        let (None, Some(at)) = (&client.jwks, place_of(client)) else { return Ok(None) };
+        let jws = UnverifiedJws::parse(assertion).map_err(|error| invalid(error.to_string()))?;
+        let newer = Box::pin(self.fetch_keys(&at, |keys| jws.is_by_one_of(keys))).await?;
+        Ok(Some(newer).filter(|newer| newer != tried))
+    }
+}
+
+/// Where a client's keys are, if not here.
+fn place_of(client: &Client) -> Option<KeyPlace> {
+    client.jwks_uri.clone().map(|uri| KeyPlace { uri, is_declared: client.declared })
 }
 
 #[derive(Deserialize)]

@@ -137,24 +137,17 @@ impl Limits {
         check(self.elsewhere.admit(&network_of(address), now), "too many log-ins elsewhere from your network")
     }
 
-    /// Checks a proof that a caller is this client, or one that nobody knows: a try is taken before, and a right one gives it
-    /// back. `check` waits for nothing, so that right proofs that come at once do not count against each other.
-    pub(crate) fn try_proof<T>(
-        &self,
-        client: Option<&Client>,
-        address: &str,
-        now: Timestamp,
-        check: impl FnOnce() -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    /// Somebody says that she is this client, or one that nobody knows: a try is taken before anything is checked, and given
+    /// back where the proof is right. What is checked meanwhile waits for nothing, but for keys that have come newly; so right
+    /// proofs that come at once do not count against each other.
+    pub(crate) fn begin_proof(&self, client: Option<&Client>, address: &str, now: Timestamp) -> Result<Taken<'_>, Failure> {
         let (throttle, name) = match client {
             Some(client) => (&self.wrong_proofs, of_client(&client.id, address)),
             None => (&self.unknown_clients, host_of(address)),
         };
-        let taken = throttle.take(&name, now);
-        let tried = taken.map_or_else(|| refuse("too many wrong credentials from your address"), Ok)?;
-        let right = check()?;
-        throttle.give_back(tried);
-        Ok(right)
+        let mut tried = Taken::default();
+        check(tried.take(throttle, &name, now), "too many wrong credentials from your address")?;
+        Ok(tried)
     }
 }
 

@@ -86,13 +86,18 @@ fn invalid(what: impl Into<String>) -> Failure {
 
 impl Identity {
     /// A key set by URL, through the guarded client. A key that it has not, as `fits` says, may have come since: it is
-    /// fetched anew, but not by everybody who claims to have one.
+    /// fetched anew, but not by everybody who claims to have one. Whoever only looks keeps nobody else waiting.
     pub async fn fetch_keys(&self, at: &KeyPlace, fits: impl Fn(&KeySet) -> bool) -> Result<KeySet, Failure> {
         let place = self.remote_keys.place(at, self.now());
+        let seen = place.lock().await.clone();
+        if let Some(seen) = seen.as_ref().filter(|seen| seen.will_do(self.now(), fits)) {
+            return seen.keys.clone().map_err(invalid);
+        }
         let mut kept = place.lock().await;
         let now = self.now();
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.will_do(now, fits)) {
-            return kept.keys.clone().map_err(invalid);
+        let is_newer = |kept: &&Fetched| seen.as_ref().is_none_or(|seen| seen.asked != kept.asked);
+        if let Some(newer) = kept.as_ref().filter(|kept| kept.is_fresh(now)).filter(is_newer) {
+            return newer.keys.clone().map_err(invalid);
         }
         let keys = self.ask_for_keys(at).await;
         if let (Err(_), Some(kept)) = (&keys, kept.as_mut().filter(|kept| kept.keys.is_ok() && kept.is_fresh(now))) {
