@@ -21,6 +21,7 @@ pub mod demands;
 pub mod dpop;
 pub mod error;
 pub mod form;
+mod hashing_queue;
 pub mod id_token;
 pub mod initial_access_token;
 pub mod introspection;

@@ -6,7 +6,9 @@
 //! - Beyond those of a day, whoever had no part in using them up has a few more ([`RESERVE`]): what others do slows her down,
 //!   and keeps her out only where they come from everywhere.
 //! - A browser in which somebody has logged in to this account before has counts of its own: a flood from elsewhere does not
-//!   count against her. So has a session, where the password is asked for again.
+//!   count against her. So has a session, where the password is asked for again. All those of an account together have
+//!   [`KNOWN_OF_ACCOUNT`] as many as one, and all that try at one host [`KNOWN_OF_HOST`] as many: whoever came by one, or has
+//!   many of an account of his own, meets a limit too.
 //!
 //! Each has a memory of its own, so that made-up names and addresses crowd no account.
 
@@ -20,6 +22,10 @@ const TRIES_BY_DAY: u32 = 100;
 /// Tries of a day at one account beyond these, for those who have not tried so often yet. Whoever guesses has at most 820 a day
 /// with them, 300,000 in a year, and for that must come from twenty regions (/16, /32).
 const RESERVE: Shares = Shares { household: 3, network: 12, region: 36, all: 720 };
+/// How much more than one known browser all those of an account may try, in a minute and in a day.
+const KNOWN_OF_ACCOUNT: u32 = 5;
+/// How much more than a stranger known browsers at one host may try in a minute.
+const KNOWN_OF_HOST: u32 = 6;
 
 /// The memories.
 pub struct LogInLimits {
@@ -27,6 +33,8 @@ pub struct LogInLimits {
     accounts: Shared,
     names: Shared,
     known: Limit,
+    known_of_account: Limit,
+    known_hosts: Throttle,
 }
 
 /// What is tried, by all together and by each.
@@ -70,8 +78,15 @@ impl Shared {
 impl LogInLimits {
     pub fn per_minute(most: u32) -> Self {
         let by_day = TRIES_BY_DAY.max(most);
-        let hosts = Throttle::per_minute(most);
-        Self { hosts, accounts: Shared::of(most, by_day), names: Shared::of(most, by_day), known: Limit::of(most, by_day) }
+        let of_account = |one: u32| one.saturating_mul(KNOWN_OF_ACCOUNT);
+        Self {
+            hosts: Throttle::per_minute(most),
+            accounts: Shared::of(most, by_day),
+            names: Shared::of(most, by_day),
+            known: Limit::of(most, by_day),
+            known_of_account: Limit::of(of_account(most), of_account(by_day)),
+            known_hosts: Throttle::per_minute(most.saturating_mul(KNOWN_OF_HOST)),
+        }
     }
 
     pub(crate) fn begin(&self) -> Attempt<'_> {
@@ -90,9 +105,22 @@ impl<'a> Attempt<'a> {
         self.take_of_shared(&self.limits.accounts, account, address, now)
     }
 
-    /// Of an account, from a browser or session of hers.
+    /// Of whoever is at this address with a browser that is known.
+    pub(crate) fn take_of_known_host(&mut self, address: &str, now: Timestamp) -> Result<(), Failure> {
+        self.take(&self.limits.known_hosts, &host_of(address), now, MINUTE)
+    }
+
+    /// Of an account, from a browser or session of hers. Its own share comes first: what is too much for one is not counted
+    /// against the others.
     pub(crate) fn take_of_known(&mut self, account: &str, browser: &str, now: Timestamp) -> Result<(), Failure> {
-        self.take_both(&self.limits.known, &format!("{account} {browser}"), now)
+        let before = self.taken.count();
+        let taken = self
+            .take_both(&self.limits.known, &format!("{account} {browser}"), now)
+            .and_then(|()| self.take_both(&self.limits.known_of_account, account, now));
+        if taken.is_err() {
+            self.taken.give_back_after(before);
+        }
+        taken
     }
 
     /// Of a name that is nobody's: the same as of an account, or else limits would tell who has one.
@@ -195,6 +223,25 @@ mod tests {
         assert_eq!((430..1_000).filter(|n| from(&format!("2001:db8:{n:x}::1"), *n)).count(), 36);
         let all = (1_000..9_000).filter(|n| from(&format!("{}.{}.0.1", n / 250 + 20, n % 250), *n)).count();
         assert!(flood + 3 + 36 + all <= 820, "{all}");
+    }
+
+    #[test]
+    fn threat_46_s08_known_browsers_guess_no_more_than_five_of_them() {
+        let limits = LogInLimits::per_minute(10);
+        let one = |browser: &str, at: Timestamp| limits.begin().take_of_known("alice", browser, at);
+        let slowly = |n: usize| NOW.plus(7 * n as i64);
+        // one that was stolen, however long; hers and the others still may
+        assert_eq!(tries(500, |n| one("stolen", slowly(n))), 100);
+        assert!((0..50).all(|_| one("stolen", slowly(100)).is_err()));
+        assert!(one("hers", slowly(101)).is_ok(), "what was refused counts for nobody");
+        // as many as somebody makes
+        let many = (110..9_000).filter(|n| one(&format!("browser {n}"), slowly(*n)).is_ok()).count();
+        assert_eq!(many, 500 - 101);
+        assert!(limits.begin().take_of_known("bob", "his", NOW).is_ok());
+        // and of one host, with accounts as many as he likes; strangers of that house count apart
+        let at_host = |_| limits.begin().take_of_known_host("192.0.2.1", NOW);
+        assert_eq!(tries(100, at_host), 60);
+        assert!(limits.begin().take_of_host("192.0.2.1", NOW).is_ok());
     }
 
     #[test]

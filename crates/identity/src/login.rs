@@ -1,5 +1,6 @@
 //! Log-in, log-out and sessions.
 
+use crate::hashing_queue::Waiting;
 use crate::log_in_limits::Attempt;
 use crate::password::MAX_PASSWORD_BYTES;
 use crate::session::{self, LIFETIME, Session};
@@ -28,10 +29,11 @@ impl Identity {
         let (limits, now) = (&self.log_in_limits, self.now());
         let mut attempt = limits.begin();
         let account = self.find_account_by_name(typed).await?;
-        let known = account.as_ref().and_then(|account| self.find_known_browser(&account.id, caller.known));
-        // many may call from one address: what the others try there keeps nobody out whose browser is known
-        if known.is_none() {
-            attempt.take_of_host(caller.address, now)?;
+        let known = account.as_ref().and_then(|account| self.find_known_browser(account, caller.known));
+        // many may call from one address: what strangers try there keeps nobody out whose browser is known
+        match known {
+            Some(_) => attempt.take_of_known_host(caller.address, now)?,
+            None => attempt.take_of_host(caller.address, now)?,
         }
         match (&account, known) {
             (Some(account), Some(browser)) => attempt.take_of_known(account.id.as_str(), &browser, now)?,
@@ -41,7 +43,7 @@ impl Identity {
                 attempt.take_of_name(&name, caller.address, now)?;
             }
         }
-        self.try_password(account, password, attempt).await
+        self.try_password(account, password, &Waiting::at(caller.address), attempt).await
     }
 
     /// Whether this is the password of whoever is logged in; limited in the same way, but by her session, which nobody else
@@ -52,17 +54,19 @@ impl Identity {
         let mut attempt = limits.begin();
         attempt.take_of_known(session.account.as_str(), &session.id, now)?;
         let account = self.store.find_account(&session.account).await?;
-        Ok(self.try_password(account, password, attempt).await?.is_some())
+        let waiting = Waiting::of_session(&session.account);
+        Ok(self.try_password(account, password, &waiting, attempt).await?.is_some())
     }
 
     async fn try_password(
         &self,
         account: Option<Account>,
         password: &str,
+        waiting: &Waiting,
         attempt: Attempt<'_>,
     ) -> Result<Option<Account>, Failure> {
         let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-        let right = self.passwords.verify(password, hash, &*self.randomness).await?;
+        let right = self.passwords.verify(password, hash, waiting, &*self.randomness).await?;
         if right {
             attempt.give_back();
         }

@@ -104,8 +104,8 @@ impl Visit {
         if self.new_form_cookie {
             set_cookie(app, &mut response, FORM, &self.form_cookie, 30 * 86_400);
         }
-        if let Some((account, _)) = &self.person {
-            let known = app.identity.remember_browser(&account.id, &self.known);
+        if let Some((account, session)) = &self.person {
+            let known = app.identity.remember_browser(account, session, &self.known);
             if known != self.known {
                 set_cookie(app, &mut response, KNOWN, &known, identity::known_browser::LIFETIME);
             }

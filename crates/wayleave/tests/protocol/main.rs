@@ -27,6 +27,7 @@ mod hand;
 mod interaction;
 mod isolation;
 mod kinds;
+mod known_browsers;
 mod lists;
 mod logging_in;
 mod loopback;
