@@ -6,7 +6,13 @@ use identity::Failure;
 use types::throttle::{Reserve, Shares, Taken, Throttle, Try, host_of, network_of};
 use types::{ErrorCode, Timestamp};
 
+const MINUTE_SECONDS: i64 = 60;
 const HOUR_SECONDS: i64 = 3_600;
+/// Mails of a minute to one address that anybody may ask for, and of these from one network.
+const MAILS_BY_MINUTE: u32 = 14;
+const MAILS_OF_NETWORK_BY_MINUTE: u32 = 10;
+/// Those beyond these, of those who have asked for less: twenty in all.
+const RESERVE_OF_MINUTE: Shares = Shares { household: 1, network: 2, region: 2, all: 6 };
 /// Mails of an hour to one address beyond those that anybody may ask for, of those who have asked for less.
 const RESERVE: Shares = Shares { household: 2, network: 4, region: 8, all: 60 };
 
@@ -37,14 +43,19 @@ pub(crate) struct CodeLimits {
     networks: Throttle,
     processes: Throttle,
     /// Mails to one address, in a minute, and in an hour as long as nobody there types a code; of each network a part.
-    addresses: Throttle,
-    addresses_by_hour: Throttle,
-    addresses_of_network: Throttle,
-    reserve: Reserve,
+    by_minute: Mails,
+    by_hour: Mails,
     guesses_of_code: Throttle,
     /// Wrong codes of one address that come from one network: what others do elsewhere keeps nobody from typing the right one.
     guesses_of_address: Throttle,
     guesses_of_host: Throttle,
+}
+
+/// Mails to one address in a span of time: a network's part, those of all, and what is left for those who asked for less.
+struct Mails {
+    of_network: Throttle,
+    all: Throttle,
+    reserve: Reserve,
 }
 
 impl Default for CodeLimits {
@@ -53,10 +64,16 @@ impl Default for CodeLimits {
             senders: Throttle::per_minute(120),
             networks: Throttle::per_minute(240),
             processes: Throttle::per_minute(20),
-            addresses: Throttle::per_minute(20),
-            addresses_by_hour: Throttle::per(120, HOUR_SECONDS),
-            addresses_of_network: Throttle::per(30, HOUR_SECONDS),
-            reserve: Reserve::per(RESERVE, HOUR_SECONDS),
+            by_minute: Mails {
+                of_network: Throttle::per_minute(MAILS_OF_NETWORK_BY_MINUTE),
+                all: Throttle::per_minute(MAILS_BY_MINUTE),
+                reserve: Reserve::per(RESERVE_OF_MINUTE, MINUTE_SECONDS),
+            },
+            by_hour: Mails {
+                of_network: Throttle::per(30, HOUR_SECONDS),
+                all: Throttle::per(120, HOUR_SECONDS),
+                reserve: Reserve::per(RESERVE, HOUR_SECONDS),
+            },
             // as long as a code lives, and from its first try on
             guesses_of_code: Throttle::per(5, CODE_LIFETIME),
             guesses_of_address: Throttle::per(30, HOUR_SECONDS),
@@ -75,22 +92,36 @@ fn of_network(address: &str, from: &str) -> String {
 }
 
 impl CodeLimits {
-    /// Whoever asks too often uses up nobody else's mails: the address comes last.
+    /// Whoever asks too often uses up nobody else's mails: the address comes last, and what is not sent is not counted.
     pub(crate) fn count_mail(&self, mail: &Mailing<'_>, now: Timestamp) -> Result<(), Failure> {
-        let admitted = self.senders.admit(&host_of(mail.from), now)
-            && self.networks.admit(&network_of(mail.from), now)
-            && self.processes.admit(mail.process, now)
-            && self.addresses_of_network.admit(&of_network(mail.to, mail.from), now)
-            && self.addresses.admit(mail.to, now)
-            && self.count_by_hour(mail, now);
-        if admitted { Ok(()) } else { refuse("too many codes were sent: wait a while, then try again") }
+        let mut taken = Taken::default();
+        let is_admitted = taken.take(&self.senders, &host_of(mail.from), now)
+            && taken.take(&self.networks, &network_of(mail.from), now)
+            && taken.take(&self.processes, mail.process, now)
+            && taken.take(&self.by_hour.of_network, &of_network(mail.to, mail.from), now)
+            && self.take_of_address(&mut taken, mail, now);
+        if is_admitted {
+            return Ok(());
+        }
+        taken.give_back();
+        refuse("too many codes were sent: wait a while, then try again")
     }
 
-    /// Whoever has an address's mails sent to it all hour leaves some to those who ask for one.
-    fn count_by_hour(&self, mail: &Mailing<'_>, now: Timestamp) -> bool {
-        let mut taken = Taken::default();
-        let is_fresh = self.reserve.note(&mut taken, mail.to, mail.from, now);
-        self.addresses_by_hour.admit(mail.to, now) || (is_fresh && self.reserve.take(&mut taken, mail.to, mail.from, now))
+    /// Whoever has an address mailed all the time leaves some to those who ask for one. A household that asks again and again
+    /// has a part in it, also where it is refused.
+    fn take_of_address<'a>(&'a self, taken: &mut Taken<'a>, mail: &Mailing<'_>, now: Timestamp) -> bool {
+        let (by_minute, by_hour, mut noted) = (&self.by_minute, &self.by_hour, Taken::default());
+        let is_fresh = by_hour.reserve.note(&mut noted, mail.to, mail.from, now);
+        let before = taken.count();
+        let is_of_minute =
+            taken.take(&by_minute.of_network, &of_network(mail.to, mail.from), now) && taken.take(&by_minute.all, mail.to, now);
+        if !is_of_minute {
+            taken.give_back_after(before);
+        }
+        let is_of_minute = is_of_minute
+            || (by_minute.reserve.note(taken, mail.to, mail.from, now) && by_minute.reserve.take(taken, mail.to, mail.from, now));
+        let is_of_hour = is_of_minute && taken.take(&by_hour.all, mail.to, now);
+        is_of_hour || (is_of_minute && is_fresh && by_hour.reserve.take(taken, mail.to, mail.from, now))
     }
 
     /// A code has so many tries in all, however many pages and browsers they come from: a page can be sent again, the count
@@ -112,8 +143,8 @@ impl CodeLimits {
     pub(crate) fn give_back(&self, right: Guessed, address: &str, from: &str) {
         self.guesses_of_host.give_back(right.host);
         self.guesses_of_address.forget(&of_network(address, from));
-        self.addresses_of_network.forget(&of_network(address, from));
-        self.addresses_by_hour.forget(address);
+        self.by_hour.of_network.forget(&of_network(address, from));
+        self.by_hour.all.forget(address);
     }
 }
 
@@ -136,5 +167,24 @@ mod tests {
         assert!(!sent("10.1.0.1", 2_600));
         let all = (0..1_000).filter(|n| sent(&format!("{}.{}.0.1", n % 50 + 20, n / 50), 2_620 + n / 4)).count();
         assert_eq!(all, 58);
+    }
+    #[test]
+    fn threat_46_who_fills_every_minute_of_an_address_shuts_out_nobody_else() {
+        let limits = CodeLimits::default();
+        let sent = |from: &str, at: i64| {
+            let process = format!("{from} {at}");
+            limits.count_mail(&Mailing { from, process: &process, to: "bob@bar.example" }, NOW.plus(at)).is_ok()
+        };
+        // one host, two networks, a provider of IPv6 with as many networks as it likes: all minute, for most of an hour
+        for minute in 0..50 {
+            let flood: Vec<String> = match minute % 3 {
+                0 => vec!["10.0.0.1".into(); 60],
+                1 => (0..60).map(|n| format!("10.0.{}.{}", (2 * minute + n % 2) % 250, n % 250)).collect(),
+                _ => (0..200).map(|n| format!("2001:db8:{:x}::1", minute * 200 + n)).collect(),
+            };
+            let mails = flood.iter().filter(|from| sent(from, minute * 61)).count();
+            assert!(mails <= 20, "{mails} in one minute");
+            assert!(sent(&format!("192.{minute}.2.1"), minute * 61), "Bob, in minute {minute}");
+        }
     }
 }
