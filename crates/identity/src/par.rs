@@ -74,7 +74,7 @@ impl Identity {
 
     /// A browser brought it in time (RFC 9126 2.2): from now on the person has the time that pages give - to log in here or
     /// elsewhere, to read, to load the page again. It is good for one answer still. `None`: it was answered just now. What
-    /// browsers bring in which nobody is logged in waits longer within limits.
+    /// browsers bring waits longer within limits.
     pub(crate) async fn take_pushed_request(
         &self,
         pushed: PushedRequest,
@@ -82,8 +82,7 @@ impl Identity {
     ) -> Result<Option<PushedRequest>, Failure> {
         let now = self.now();
         let Some(client) = self.store.find_client(&pushed.client).await? else { return Ok(None) };
-        let is_somebody = visitor.session.is_some();
-        if !is_somebody && !self.pushed_limits.may_wait(&client, visitor.address, pushed.form.len(), now) {
+        if !self.pushed_limits.may_wait(&client, visitor, pushed.form.len(), now) {
             return Ok(Some(pushed));
         }
         let taken = PushedRequest { taken: Some(now), expires: now.plus(PAGE_LIFETIME), ..pushed };

@@ -1,8 +1,9 @@
 //! What may be kept of pushed requests (RFC 9126 7.1): anybody may register a client, or name a public one, so that what comes
-//! by such a client is bounded, in number and in bytes, and so is what waits for a browser in which nobody is logged in.
+//! by such a client is bounded, in number and in bytes, and so is what waits for a browser, whether somebody is logged in there or not.
 //! In memory, as all limits: what is kept ends within an hour.
 
 use crate::par::{LIFETIME, PAGE_LIFETIME};
+use crate::way_back::Visitor;
 use crate::{Client, Failure};
 use std::sync::{Mutex, PoisonError};
 use types::throttle::{Reserve, Shares, Taken, Throttle, network_of};
@@ -12,6 +13,8 @@ use types::{ErrorCode, Timestamp};
 const MAX_OF_CLIENT: u32 = 1_000;
 /// Requests that wait longer because a browser of one network brought them, in which nobody was logged in.
 const MAX_BROUGHT: u32 = 1_000;
+/// Requests that wait longer because they were brought in sessions of one account.
+const MAX_OF_ACCOUNT: u32 = 100;
 /// Bytes of requests that are kept in one span of time. They wait no longer than one, so that of two that meet no more than
 /// twice as much waits; with the reserve of both, 256 MiB.
 const MAX_BYTES: u64 = 96 * 1024 * 1024;
@@ -24,6 +27,7 @@ pub struct PushedLimits {
     bytes: Budget,
     brought: Throttle,
     brought_bytes: Budget,
+    brought_by_account: Throttle,
 }
 
 /// So many bytes in a span of time, and a reserve.
@@ -75,6 +79,7 @@ impl Default for PushedLimits {
             bytes: Budget::per(LIFETIME),
             brought: Throttle::per(MAX_BROUGHT, PAGE_LIFETIME),
             brought_bytes: Budget::per(PAGE_LIFETIME),
+            brought_by_account: Throttle::per(MAX_OF_ACCOUNT, PAGE_LIFETIME),
         }
     }
 }
@@ -97,9 +102,16 @@ impl PushedLimits {
         Failure::refuse(ErrorCode::TooManyRequests, "too many pushed requests wait: wait a minute")
     }
 
-    /// Whether one may be kept longer that was brought by nobody who is known; else it ends when it would have ended.
-    pub(crate) fn may_wait(&self, client: &Client, address: &str, bytes: usize, now: Timestamp) -> bool {
-        is_trusted(client) || (self.brought.admit(&network_of(address), now) && self.brought_bytes.admit(address, bytes, now))
+    /// Whether one of so many bytes may be kept longer that somebody brought; else it ends when it would have ended. Who is
+    /// known has a number, and who is not shares what is there for all.
+    pub(crate) fn may_wait(&self, client: &Client, visitor: &Visitor<'_>, bytes: usize, now: Timestamp) -> bool {
+        is_trusted(client)
+            || match visitor.session {
+                Some(session) => self.brought_by_account.admit(session.account.as_str(), now),
+                None => {
+                    self.brought.admit(&network_of(visitor.address), now) && self.brought_bytes.admit(visitor.address, bytes, now)
+                }
+            }
     }
 }
 

@@ -176,7 +176,7 @@ async fn threat_41_what_is_pushed_is_short_and_bounded_in_number() {
     push(&world, "192.0.2.1", "s").await.ok(201);
 }
 
-/// A browser without a person lengthens the life of a request within limits, one with a person always.
+/// A browser without a person lengthens the life of a request within limits, and apart from those with a person.
 #[tokio::test]
 async fn threat_41_a_request_that_nobody_brings_does_not_wait_without_end() {
     let world = World::on("memory", APP).await;
@@ -244,4 +244,24 @@ async fn threat_38_webfinger_tells_nobody_who_has_an_account() {
     let (known, unknown) = (find("acct:alice@foo.example").await, find("acct:nobody@foo.example").await);
     assert_eq!(known.ok(200).json["links"], unknown.ok(200).json["links"]);
     find("acct:nobody@mail.example").await.ok(404);
+}
+
+/// Nor does one with a person, for more than she asks for in an hour.
+#[tokio::test]
+async fn threat_46_what_somebody_brings_is_bounded_too() {
+    let world = World::on("memory", APP).await;
+    let (mallory, alice) = (Browser::new(&world), Browser::new(&world));
+    mallory.log_in("carol").await;
+    alice.log_in("alice").await;
+    let mut waiting = Vec::new();
+    for n in 0..101 {
+        let pushed = bring(push(&world, &format!("10.0.{n}.1"), "s").await.ok(201));
+        assert_eq!(mallory.open(&pushed).await.status, 200);
+        waiting.push(pushed);
+    }
+    let hers = bring(push(&world, "203.0.113.1", "s").await.ok(201));
+    assert_eq!(alice.open(&hers).await.status, 200);
+    world.pass(91);
+    let statuses = [mallory.open(&waiting[99]).await.status, mallory.open(&waiting[100]).await.status];
+    assert_eq!((statuses, alice.open(&hers).await.status), ([200, 400], 200));
 }
