@@ -98,9 +98,14 @@ impl AuthorizationServer {
             state: State::Pending,
             delegation: None,
             message: asking.message.map(str::to_owned),
-            network: asking.network.map(|network| self.identity.keys.keyed_digest("network of a request", network.as_bytes())),
+            network: asking.network.map(|network| self.origin_of(network)),
             version: 0,
         }
+    }
+
+    /// Nobody reads from the store where somebody was.
+    fn origin_of(&self, network: &str) -> String {
+        rules::inbox::origin_of(network, |text| self.identity.keys.keyed_digest("network of a request", text.as_bytes()))
     }
 
     /// Keeps an inbox readable (threat 32): what gives way goes in the commit that brings the new one, and nothing else may

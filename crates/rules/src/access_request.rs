@@ -41,7 +41,8 @@ pub struct AccessRequest {
     /// What whoever asks says to the owner, in her own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Which block of network addresses it came from, as a digest; limits for strangers count by it.
+    /// Which block of network addresses it came from, and in which region, as digests ([`crate::inbox::origin_of`]); limits for
+    /// strangers count by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
     pub version: u64,

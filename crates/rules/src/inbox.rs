@@ -5,6 +5,7 @@
 use crate::AccessRequest;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use types::{AccessRequestId, email, peer};
 
 /// Most that wait for one owner.
@@ -25,6 +26,17 @@ pub enum Full {
     Inbox,
 }
 
+/// Stands between the two parts of what a request keeps of where it came from; no digest has it.
+const OF_REGION: char = '@';
+
+/// What a request keeps of the network that it came from (`types::peer::network_of`): a digest of it, and one of its region,
+/// since a digest does not say what region its network is in. Written before there were regions: the first part alone.
+pub fn origin_of(network: &str, digest: impl Fn(&str) -> String) -> String {
+    let address: Option<IpAddr> = network.split('/').next().and_then(|address| address.parse().ok());
+    let region = address.map_or_else(|| network.to_owned(), peer::region_of);
+    format!("{}{OF_REGION}{}", digest(network), digest(&region))
+}
+
 /// Which of the `waiting` requests of an owner give way to a `new` one, so that it fits.
 pub fn make_room(waiting: &[AccessRequest], new: &AccessRequest) -> Result<Vec<AccessRequestId>, Full> {
     let mut left: Vec<&AccessRequest> = waiting.iter().collect();
@@ -33,7 +45,7 @@ pub fn make_room(waiting: &[AccessRequest], new: &AccessRequest) -> Result<Vec<A
     match domain(new) {
         Some(own) => inbox.shrink_domain(new, |one| domain(one).as_ref() == Some(&own))?,
         None => {
-            inbox.shrink(MAX_OF_STRANGERS_ALIKE, new, |one| is_stranger(one) && one.network == new.network);
+            inbox.shrink(MAX_OF_STRANGERS_ALIKE, new, |one| is_stranger(one) && network(one) == network(new));
             inbox.shrink(MAX_OF_STRANGERS_ALIKE, new, |one| is_stranger(one) && one.client == new.client);
             inbox.shrink(MAX_OF_STRANGERS, new, is_stranger);
         }
@@ -56,7 +68,7 @@ impl Inbox<'_> {
     /// Fewer than `most` of these are left. Those from where the new one comes go first: so a crowd pushes itself out.
     fn shrink(&mut self, most: usize, new: &AccessRequest, of: impl Fn(&AccessRequest) -> bool) {
         while self.left.iter().filter(|one| of(one)).count() >= most {
-            if !self.drop_oldest(|one| of(one) && one.network == new.network) && !self.drop_oldest(&of) {
+            if !self.drop_oldest(|one| of(one) && network(one) == network(new)) && !self.drop_oldest(&of) {
                 return;
             }
         }
@@ -68,17 +80,17 @@ impl Inbox<'_> {
     /// all.
     fn shrink_domain(&mut self, new: &AccessRequest, of: impl Fn(&AccessRequest) -> bool) -> Result<(), Full> {
         while self.left.iter().filter(|one| of(one)).count() >= MAX_OF_DOMAIN {
-            let mut networks = BTreeMap::<&Option<String>, usize>::new();
+            let mut networks = BTreeMap::<Option<&str>, usize>::new();
             for one in self.left.iter().filter(|one| of(one)) {
-                let count = networks.entry(&one.network).or_default();
+                let count = networks.entry(network(one)).or_default();
                 *count = count.saturating_add(1);
             }
-            let own = networks.get(&new.network).copied().unwrap_or(0);
+            let own = networks.get(&network(new)).copied().unwrap_or(0);
             let most = networks.values().copied().max().unwrap_or(0);
-            let crowd = networks.into_iter().find(|(_, count)| *count == most).map(|(network, _)| network.clone());
+            let crowd = networks.into_iter().find(|(_, count)| *count == most).map(|(network, _)| network);
             let gone = match crowd {
                 Some(_) if most > 1 && own == most => return Err(Full::Domain),
-                Some(crowd) if most > 1 => self.drop_oldest(|one| of(one) && one.network == crowd),
+                Some(crowd) if most > 1 => self.drop_oldest(|one| of(one) && network(one) == crowd),
                 _ => {
                     self.drop_oldest_of_region(&of)
                         || self.drop_oldest(|one| of(one) && one.client == new.client)
@@ -94,7 +106,7 @@ impl Inbox<'_> {
 
     /// Whoever has a /32 of IPv6 has as many networks as she likes.
     fn drop_oldest_of_region(&mut self, of: impl Fn(&AccessRequest) -> bool) -> bool {
-        let mut regions = BTreeMap::<Option<String>, usize>::new();
+        let mut regions = BTreeMap::<Option<&str>, usize>::new();
         for one in self.left.iter().filter(|one| of(one)) {
             let count = regions.entry(region(one)).or_default();
             *count = count.saturating_add(1);
@@ -126,11 +138,16 @@ fn domain(request: &AccessRequest) -> Option<String> {
     request.claims.email().and_then(email::domain_of)
 }
 
-/// The region of the network that it came from (`types::peer`).
-fn region(request: &AccessRequest) -> Option<String> {
-    let network = request.network.as_ref()?;
-    let address = network.split('/').next().and_then(|address| address.parse().ok());
-    Some(address.map_or_else(|| network.clone(), peer::region_of))
+/// The network that it came from.
+fn network(request: &AccessRequest) -> Option<&str> {
+    let origin = request.network.as_deref()?;
+    Some(origin.split_once(OF_REGION).map_or(origin, |(network, _)| network))
+}
+
+/// The region of the network that it came from; of one that does not say, the network itself.
+fn region(request: &AccessRequest) -> Option<&str> {
+    let origin = request.network.as_deref()?;
+    Some(origin.split_once(OF_REGION).map_or(origin, |(_, region)| region))
 }
 
 fn is_stranger(request: &AccessRequest) -> bool {
@@ -150,6 +167,11 @@ mod tests {
     use crate::access_request::State;
     use crate::claim::{Claim, Claims};
     use types::Timestamp;
+
+    /// Says nothing of what it was made of, as a keyed digest does.
+    fn digested(text: &str) -> String {
+        jose::base64url::encode(jose::digest::sha256(&[text.as_bytes()]))
+    }
 
     fn request(at: i64, address: Option<&str>, client: &str, network: &str) -> AccessRequest {
         let mut claims = Claims::default();
@@ -174,7 +196,7 @@ mod tests {
             state: State::Pending,
             delegation: None,
             message: None,
-            network: Some(network.to_owned()),
+            network: Some(origin_of(network, digested)),
             version: 0,
         }
     }
@@ -249,6 +271,24 @@ mod tests {
         assert!(has_bob(&arrive(all.clone()).0), "another client's crowd");
         all.insert(0, request(0, Some("carol@bar.example"), "viewer", "home"));
         assert!(arrive(all).0.iter().any(|one| one.claims.email() == Some("carol@bar.example")), "never of another domain");
+    }
+
+    /// One /32 of IPv6: each request from a network, by a client and for an address of its own.
+    #[test]
+    fn threat_41_s15_a_region_pushes_out_its_own() {
+        let crowd =
+            |at: i64| request(at, Some(&format!("p{at}@mail.example")), &format!("c{at}"), &format!("2001:db8:{at:x}::/48"));
+        let bob = request(0, Some("bob@mail.example"), "viewer", "192.0.2.0/24");
+        let mut all = vec![bob];
+        all.extend((1..=200).map(crowd));
+        let (waiting, refused) = arrive(all);
+        assert_eq!((waiting.len(), refused), (MAX_OF_DOMAIN, 0));
+        assert_eq!(waiting[0].created, Timestamp(0), "Bob's waits");
+        // rows of before say their network alone: each counts for itself
+        let mut old = request(0, None, "c", "192.0.2.0/24");
+        old.network = Some(digested("192.0.2.0/24"));
+        assert_eq!((network(&old), region(&old)), (old.network.as_deref(), old.network.as_deref()));
+        assert_eq!(network(&old), network(&request(1, None, "c", "192.0.2.0/24")), "a row of before is of the same network");
     }
 
     #[test]
