@@ -58,8 +58,8 @@ impl Store {
         for task in tasks {
             operations.push(self.task_operation(task, now)?);
         }
-        self.write(operations).await?;
-        self.note_tasks(tasks, now);
-        Ok(())
+        let written = self.write(operations).await;
+        self.note_tasks(tasks);
+        written
     }
 }

@@ -13,6 +13,8 @@ use types::Timestamp;
 const NEVER: i64 = i64::MAX;
 /// Where a row has its sealed value: it is another one after each write.
 const BODY_COLUMN: usize = 3;
+/// Seconds after which the whole table is read again: whoever made a commit may have been given up before she said so.
+const READ_AGAIN: i64 = 600;
 /// How often a commit is made again that met another one.
 const MOST_TRIES: usize = 32;
 
@@ -40,6 +42,8 @@ struct Due {
 #[derive(Default)]
 pub(super) struct DueTasks {
     servers: BTreeMap<OwnersServer, BTreeSet<Due>>,
+    /// When the table was read.
+    read: i64,
     /// By owner and id: where it stands above.
     known: HashMap<(String, String), (OwnersServer, i64)>,
 }
@@ -80,8 +84,8 @@ impl Store {
     ) -> Result<Vec<Task>, StoreAway> {
         let due: Vec<(String, String)> = {
             let mut waiting = lock(&self.due);
-            if waiting.is_none() {
-                *waiting = Some(self.read_due_tasks()?);
+            if waiting.as_ref().is_none_or(|waiting| waiting.read.saturating_add(READ_AGAIN) <= now.0) {
+                *waiting = Some(DueTasks { read: now.0, ..self.read_due_tasks()? });
             }
             let Some(waiting) = &*waiting else { return Ok(Vec::new()) };
             let free = waiting.servers.iter().filter(|(server, _)| !is_busy(server));
@@ -109,7 +113,7 @@ impl Store {
         Ok(row.and_then(|row| self.opened::<Task>(&TASK, &row).ok().map(|task| (row, task))))
     }
 
-    /// Once after the start: what waits in the table.
+    /// What waits in the table.
     fn read_due_tasks(&self) -> Result<DueTasks, StoreAway> {
         let scan = Scan { table: &TASK, index: Some(0), prefix: &[], after: None, descending: false, limit: usize::MAX };
         let mut waiting = DueTasks::default();
@@ -122,11 +126,23 @@ impl Store {
         Ok(waiting)
     }
 
-    /// These tasks are on disk: they are due when they say.
-    pub(super) fn note_tasks(&self, tasks: &[Task], now: Timestamp) {
-        if let Some(waiting) = &mut *lock(&self.due) {
-            tasks.iter().for_each(|task| waiting.note(task, due_at(task, now)));
+    /// After a commit, whatever came of it: the line says of these tasks what the table says. Commits end in another order than
+    /// whoever made them comes to say so, and one that failed has changed nothing.
+    pub(super) fn note_tasks(&self, tasks: &[Task]) {
+        let mut due = lock(&self.due);
+        let Some(waiting) = &mut *due else { return };
+        if tasks.iter().any(|task| self.note_task(waiting, &task.owner, &task.id).is_err()) {
+            // the next look reads the whole table
+            *due = None;
         }
+    }
+
+    fn note_task(&self, waiting: &mut DueTasks, owner: &str, id: &str) -> Result<(), StoreAway> {
+        match self.find_task(owner, id)? {
+            Some((row, task)) => waiting.note(&task, due_of(&row).unwrap_or(NEVER)),
+            None => waiting.forget(owner, id),
+        }
+        Ok(())
     }
 
     pub(super) fn task_operation(&self, task: &Task, now: Timestamp) -> Result<Operation, StoreAway> {
@@ -137,9 +153,9 @@ impl Store {
 
     pub(crate) async fn put_tasks(&self, tasks: &[Task], now: Timestamp) -> Result<(), StoreAway> {
         let operations: Result<Vec<Operation>, StoreAway> = tasks.iter().map(|task| self.task_operation(task, now)).collect();
-        self.write(operations?).await?;
-        self.note_tasks(tasks, now);
-        Ok(())
+        let written = self.write(operations?).await;
+        self.note_tasks(tasks);
+        written
     }
 
     /// The change of a task that must still be as it was read.
@@ -166,7 +182,7 @@ impl Store {
             match self.database.commit(batch).await {
                 Err(CommitError::Broken(_)) => {}
                 other => {
-                    self.note_tasks(&kept, now);
+                    self.note_tasks(&kept);
                     return other.map_err(away);
                 }
             }
@@ -183,7 +199,7 @@ impl Store {
                 // one of them was confirmed meanwhile: that stands
                 Err(CommitError::Broken(_)) => {}
                 other => {
-                    self.note_tasks(&ended, now);
+                    self.note_tasks(&ended);
                     return other.map_err(away);
                 }
             }
@@ -209,11 +225,13 @@ impl Store {
 
     pub(crate) async fn delete_tasks(&self, owner: &str, ids: &[String]) -> Result<(), StoreAway> {
         let delete = |id: &String| Operation::Delete { table: &TASK, key: vec![owner.into(), id.as_str().into()] };
-        self.write(ids.iter().map(delete).collect()).await?;
-        if let Some(waiting) = &mut *lock(&self.due) {
-            ids.iter().for_each(|id| waiting.forget(owner, id));
+        let written = self.write(ids.iter().map(delete).collect()).await;
+        let mut due = lock(&self.due);
+        let Some(waiting) = &mut *due else { return written };
+        if ids.iter().any(|id| self.note_task(waiting, owner, id).is_err()) {
+            *due = None;
         }
-        Ok(())
+        written
     }
 }
 

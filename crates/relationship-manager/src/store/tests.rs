@@ -184,6 +184,26 @@ async fn threat_46_s31_a_try_under_way_does_not_undo_the_end_of_its_link() {
     assert!(store.list_tasks("alice").unwrap().iter().all(|one| one.id != "t"));
 }
 
+/// A commit that failed, and one that ends before another and is noted after it: the line says what the table says.
+#[tokio::test]
+async fn threat_46_s31_what_stands_in_the_table_stands_in_the_line() {
+    let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let due = || store.list_due_tasks(Timestamp(9), 10, |_| false).unwrap().len();
+    let task = waiting("t", "l");
+    store.put_tasks(std::slice::from_ref(&task), Timestamp(0)).await.unwrap();
+    assert_eq!(due(), 1);
+    store.note_tasks(&[task.clone().left_untold("it was unlinked, and that is not on disk")]);
+    assert_eq!(due(), 1);
+    store.put_tasks(&[confirmed(&task)], Timestamp(1)).await.unwrap();
+    store.note_tasks(&[task]);
+    assert_eq!(due(), 0);
+    // somebody who was given up before she said what she had committed
+    let row = store.task_operation(&waiting("u", "l"), Timestamp(1)).unwrap();
+    store.write(vec![row]).await.unwrap();
+    assert_eq!(due(), 0);
+    assert_eq!(store.list_due_tasks(Timestamp(9 + 600), 10, |_| false).unwrap().len(), 1);
+}
+
 /// The other way round: what is confirmed while the link is being ended stays confirmed.
 #[tokio::test]
 async fn threat_46_s31_the_end_of_a_link_does_not_undo_a_confirmation() {
