@@ -148,11 +148,11 @@ impl Manager {
         let all = self.store.list_vault_passkeys::<SealedByPasskey>(&person.owner)?;
         let known = all.iter().find(|one| one.credential == brought.credential);
         let Some(known) = known else { return refused("This passkey opens no key of yours here.") };
-        self.take_try(person)?;
+        self.take_try(person, &known.did)?;
         match brought.open(known) {
             Some(open) => {
                 self.keep_open(person, open.clone());
-                self.right_try(person);
+                self.right_try(person, &known.did);
                 Ok(open)
             }
             None => refused("This passkey and the key do not belong together."),

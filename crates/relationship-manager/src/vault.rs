@@ -26,6 +26,8 @@ const MEMORY: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 /// Most keys of one owner.
 pub(crate) const MAX_KEYS: usize = 5;
+/// What a try is counted by that opens a key which is brought, whatever that is called.
+const IMPORT: &str = "import";
 const FORM: &str = "wayleave-key-1";
 
 /// A key as it is kept, and exported.
@@ -52,13 +54,14 @@ pub(crate) struct OpenKey {
 #[derive(Default)]
 pub(crate) struct Vault {
     open: std::collections::HashMap<String, (Timestamp, OpenKey)>,
-    /// By owner: how often in a row, and until when nothing is tried.
+    /// By owner and what is to be opened: how often in a row, and until when nothing is tried.
     wrong: std::collections::HashMap<String, (u32, Timestamp)>,
 }
 
 impl Vault {
-    fn take_try(&mut self, owner: &str, now: Timestamp) -> Result<(), Trouble> {
-        let (count, until) = self.wrong.entry(owner.to_owned()).or_insert((0, Timestamp(0)));
+    /// `of`: whose, and of what.
+    fn take_try(&mut self, of: &str, now: Timestamp) -> Result<(), Trouble> {
+        let (count, until) = self.wrong.entry(of.to_owned()).or_insert((0, Timestamp(0)));
         if now < *until {
             return refused("Too many wrong tries. Wait a quarter of an hour.");
         }
@@ -68,6 +71,11 @@ impl Vault {
         }
         Ok(())
     }
+}
+
+/// Under what the tries of an owner at a key are counted; no name of a key has a space.
+fn tries_of(owner: &str, what: &str) -> String {
+    format!("{what} {owner}")
 }
 
 pub(crate) fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
@@ -175,7 +183,7 @@ impl Manager {
     pub(crate) async fn open_key(&self, person: &Person, did: &str, passphrase: &str) -> Result<OpenKey, Trouble> {
         let all = self.store.list_keys::<KeptKey>(&person.owner)?;
         let Some(kept) = all.into_iter().find(|key| key.did == did) else { return refused("You have no such key here.") };
-        let open = self.try_passphrase(person, kept, passphrase).await?;
+        let open = self.try_passphrase(person, did, kept, passphrase).await?;
         self.keep_open(person, open.clone());
         Ok(open)
     }
@@ -196,14 +204,14 @@ impl Manager {
         if open.did == did { Ok(open) } else { refused("This passkey opens another key than the one that is to sign.") }
     }
 
-    async fn try_passphrase(&self, person: &Person, kept: KeptKey, passphrase: &str) -> Result<OpenKey, Trouble> {
+    async fn try_passphrase(&self, person: &Person, what: &str, kept: KeptKey, passphrase: &str) -> Result<OpenKey, Trouble> {
         // first a place in the line: where there is none nothing is tried, and no try is spent
         let place = self.slow.enter(&person.owner)?;
-        self.take_try(person)?;
+        self.take_try(person, what)?;
         let passphrase = passphrase.chars().take(LONGEST).collect::<String>();
         match place.work(move || kept.open(&passphrase)).await? {
             Some(open) => {
-                self.right_try(person);
+                self.right_try(person, what);
                 Ok(open)
             }
             None => refused("The passphrase and this key do not belong together."),
@@ -211,13 +219,13 @@ impl Manager {
     }
 
     /// A try is taken before anything is tried: however many come at once, only so many are looked at (threat 46). The right
-    /// one gives them all back.
-    pub(crate) fn take_try(&self, person: &Person) -> Result<(), Trouble> {
-        lock(&self.vault).take_try(&person.owner, self.now())
+    /// one gives back those of the same key alone: whoever has a session, and brings a key of his own, guesses no longer at hers.
+    pub(crate) fn take_try(&self, person: &Person, what: &str) -> Result<(), Trouble> {
+        lock(&self.vault).take_try(&tries_of(&person.owner, what), self.now())
     }
 
-    pub(crate) fn right_try(&self, person: &Person) {
-        lock(&self.vault).wrong.remove(&person.owner);
+    pub(crate) fn right_try(&self, person: &Person, what: &str) {
+        lock(&self.vault).wrong.remove(&tries_of(&person.owner, what));
     }
 
     /// Takes an exported key in, if the passphrase opens it and it is what it says.
@@ -234,7 +242,7 @@ impl Manager {
             );
         }
         check_passphrase(passphrase)?;
-        let open = self.try_passphrase(person, kept, passphrase).await?;
+        let open = self.try_passphrase(person, IMPORT, kept, passphrase).await?;
         // in our own form: nobody else's choice of cost stays here
         self.seal_under(person, &open, passphrase).await?;
         self.keep_open(person, open);
@@ -256,6 +264,7 @@ mod tests {
         assert!(vault.take_try("bob", Timestamp(1)).is_ok(), "nobody else's");
         assert!(vault.take_try("alice", Timestamp(PAUSE)).is_err());
         assert!(vault.take_try("alice", Timestamp(1 + PAUSE)).is_ok());
+        assert_ne!(tries_of("alice", "did:key:hers"), tries_of("alice", "did:key:his"));
     }
 
     /// Whatever is changed in an exported key, it is not opened any more.
