@@ -238,7 +238,7 @@ impl AuthorizationServer {
         if self.sees_request(acting, &request).await? { Ok(request) } else { Err(not_found()) }
     }
 
-    async fn request_document(&self, request: &AccessRequest) -> Result<AccessRequestDocument, Failure> {
+    pub(crate) async fn request_document(&self, request: &AccessRequest) -> Result<AccessRequestDocument, Failure> {
         let client = self.identity.store.find_client(&request.client).await?;
         let state = match &request.state {
             State::Pending if self.now() >= request.expires_at => AccessRequestState::Expired,
@@ -359,13 +359,17 @@ impl AuthorizationServer {
     /// `DELETE {access_requests_endpoint}/{_id}`: an approval is withdrawn at once.
     pub async fn delete_access_request(&self, acting: &Acting, id: &AccessRequestId) -> Result<(), Failure> {
         let request = self.own_request(acting, id).await?;
-        acting.made(request.delegation.as_deref())?;
-        let mut writes = vec![Write::DeleteAccessRequest { owner: request.owner.clone(), id: id.clone() }];
-        if matches!(request.state, State::Approved { .. } | State::Pending) {
-            writes.push(Write::AppendEvent(self.request_event(&request, EventKind::RequestDenied, Some(acting.account()))));
-        }
-        self.store.commit(Changes::of(writes)).await?;
+        self.store.commit(Changes::of(self.deletion_of_request(acting, &request)?)).await?;
         Ok(())
+    }
+
+    pub(crate) fn deletion_of_request(&self, acting: &Acting, request: &AccessRequest) -> Result<Vec<Write>, Failure> {
+        acting.made(request.delegation.as_deref())?;
+        let mut writes = vec![Write::DeleteAccessRequest { owner: request.owner.clone(), id: request.id.clone() }];
+        if matches!(request.state, State::Approved { .. } | State::Pending) {
+            writes.push(Write::AppendEvent(self.request_event(request, EventKind::RequestDenied, Some(acting.account()))));
+        }
+        Ok(writes)
     }
 }
 

@@ -264,32 +264,41 @@ impl AuthorizationServer {
 
     /// `DELETE {policy_endpoint}/{_id}`: the share ends when this returns.
     pub async fn delete_policy(&self, acting: &Acting, id: &PolicyId, if_match: Option<u64>) -> Result<(), Failure> {
-        let by = acting.by.as_str();
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&acting.owner, tried).await;
-            let policy = self.visible_policy(acting, id).await?;
-            check_match(&policy, if_match)?;
-            acting.made(policy.delegation.as_deref())?;
-            let mut changes = Changes::default();
-            changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: policy.version });
-            match &policy.authority {
-                None => self.write_policy(&policy, EventKind::PolicyDeleted, by, &mut changes),
-                // a token ends as a whole
-                Some(authority) => {
-                    for id in rules::authority::policy_ids(&authority.id, authority.parts) {
-                        if let Some(part) = self.store.find_policy(&id).await? {
-                            self.write_policy(&part, EventKind::PolicyDeleted, by, &mut changes);
-                        }
-                    }
-                }
-            }
-            match self.store.commit(changes).await {
+            match self.store.commit(self.deletion_of_policy(acting, id, if_match).await?).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Changed) => continue,
                 Err(error) => return Err(error.into()),
             }
         }
         Err(Failure::Unavailable("a policy changes too fast".into()))
+    }
+
+    pub(crate) async fn deletion_of_policy(
+        &self,
+        acting: &Acting,
+        id: &PolicyId,
+        if_match: Option<u64>,
+    ) -> Result<Changes, Failure> {
+        let by = acting.by.as_str();
+        let policy = self.visible_policy(acting, id).await?;
+        check_match(&policy, if_match)?;
+        acting.made(policy.delegation.as_deref())?;
+        let mut changes = Changes::default();
+        changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: policy.version });
+        match &policy.authority {
+            None => self.write_policy(&policy, EventKind::PolicyDeleted, by, &mut changes),
+            // a token ends as a whole
+            Some(authority) => {
+                for id in rules::authority::policy_ids(&authority.id, authority.parts) {
+                    if let Some(part) = self.store.find_policy(&id).await? {
+                        self.write_policy(&part, EventKind::PolicyDeleted, by, &mut changes);
+                    }
+                }
+            }
+        }
+        Ok(changes)
     }
 
     /// `POST {policy_endpoint}/simulate`: what somebody with these claims would get.
