@@ -65,6 +65,9 @@ impl ApiAnswer {
 impl Client {
     /// One call; whatever the server answers in JSON is an answer.
     pub async fn api(&self, call: &ApiCall<'_>) -> Result<ApiAnswer, ClientError> {
+        if !is_as_written(call.url) {
+            return Err(ClientError::protocol(format!("`{}` is not what it says: nothing was asked", call.url)));
+        }
         let first = Box::pin(self.api_once(call, None)).await?;
         let nonce = first.header("dpop-nonce").map(str::to_owned);
         let answer = match nonce {
@@ -105,6 +108,17 @@ impl Client {
             return Err(ClientError::protocol(format!("`{url}` answered HTTP {}", answer.status.as_u16())));
         }
         types::json::parse(&answer.body).map_err(|error| ClientError::protocol(format!("`{url}` does not read: {error}")))
+    }
+
+    /// The first page of a list.
+    pub async fn api_page<T: DeserializeOwned>(&self, call: &ApiCall<'_>) -> Result<Result<Listed<T>, ApiAnswer>, ClientError> {
+        let answer = self.api(call).await?;
+        if answer.status != 200 {
+            return Ok(Err(answer));
+        }
+        let mut page = Listed { items: Vec::new(), unread: 0 };
+        page.add(answer.body)?;
+        Ok(Ok(page))
     }
 
     /// A whole list, page by page. `Err` with what the server said where it gave none. An item that does not read is counted,
@@ -155,10 +169,42 @@ impl<T: DeserializeOwned> Listed<T> {
     }
 }
 
+/// Whether this URL's path is the one that is asked for: a segment of dots alone, however they are written, leads to another place
+/// (WHATWG URL 4.4), and what that answers is no word about this one.
+fn is_as_written(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let is_dots = |segment: &str| [".", ".."].contains(&segment.to_ascii_lowercase().replace("%2e", ".").as_str());
+    !path.split('/').any(is_dots)
+}
+
 /// `Link: <...>; rel="next"`, at the same origin: the token goes nowhere else.
 fn next_of(url: &str, answer: &Response) -> Option<String> {
     let link = answer.header("link")?;
     let (target, rest) = link.strip_prefix('<')?.split_once('>')?;
     let next = Url::parse(url).ok()?.join(target).ok().filter(|_| rest.contains("rel=\"next\""))?;
     (next.origin() == Url::parse(url).ok()?.origin()).then(|| next.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is not there at another place is no word about this one.
+    #[test]
+    fn threat_36_s03_a_call_goes_where_its_url_says() {
+        for (url, is_asked) in [
+            ("https://as.example/policies/p", true),
+            ("https://as.example/policies/a%2Fb", true),
+            ("https://as.example/policies/...", true),
+            ("https://as.example/policies/", true),
+            ("https://as.example/policies?atomic=true", true),
+            ("https://as.example/policies/..", false),
+            ("https://as.example/policies/%2E%2e", false),
+            ("https://as.example/policies/.%2E?x=1", false),
+            ("https://as.example/policies/%2e#x", false),
+            ("https://rs.example/my-resources/%2E%2E/registrations", false),
+        ] {
+            assert_eq!(is_as_written(url), is_asked, "{url}");
+        }
+    }
 }

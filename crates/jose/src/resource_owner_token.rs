@@ -129,9 +129,12 @@ impl UnverifiedToken {
     }
 }
 
-/// Whether it can name a token, a policy and a delegation.
+/// Whether it can name a token, a policy and a delegation: it is a segment of the path by which that is ended, and `.` and `..`
+/// are none, however they are written (WHATWG URL 4.4).
 pub(crate) fn is_jti(text: &str) -> bool {
-    (1..=MAX_ID).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c))
+    ![".", ".."].contains(&text)
+        && (1..=MAX_ID).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c))
 }
 
 pub(crate) fn is_jti_value(value: &Value) -> bool {
@@ -249,6 +252,15 @@ mod tests {
         let unverified = UnverifiedToken::parse(&text)?;
         let keys = did::keys_of(&unverified.issuer().unwrap()).unwrap();
         unverified.verify(&keys)
+    }
+
+    /// What it is called is how it is ended: by a segment of a path.
+    #[test]
+    fn threat_36_s03_dots_alone_are_no_name() {
+        for (jti, is_taken) in [(".", false), ("..", false), ("...", true), (".p", true), ("p..", true), ("%2e%2e", false)] {
+            let (key, claims) = token(|claims| claims["jti"] = json!(jti));
+            assert_eq!(read(&key, &claims, TYPE).is_ok(), is_taken, "{jti}");
+        }
     }
 
     #[test]

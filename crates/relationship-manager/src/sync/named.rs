@@ -28,8 +28,9 @@ fn has_lost(left_out: &[String], member: &str) -> bool {
     left_out.iter().any(|path| path.split('.').next() == Some(member))
 }
 
+/// By dots alone nothing is reached: no path has them as a segment, however they are written (WHATWG URL 4.4).
 fn filled(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
+    Some(text).filter(|text| !["", ".", ".."].contains(text))
 }
 
 impl Named for PolicyDocument {
