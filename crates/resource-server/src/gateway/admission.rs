@@ -145,7 +145,7 @@ impl Gateway {
         if !guarding.is_empty() || opinion()?.placed {
             return Ok(guarding);
         }
-        if !self.backend.exists(path).await {
+        if !self.backend.exists(path).await.map_err(unreadable)? {
             return Err(missing());
         }
         // until she links, what she signed alone can pass; what is no owner's PAT registers nothing

@@ -50,6 +50,12 @@ impl Attempts {
         true
     }
 
+    /// Whether it was tried in vain a moment ago.
+    pub(super) fn is_early(&self, owner: &str, own_id: &OwnResourceId, now: Instant) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&(owner.to_owned(), own_id.clone())).is_some_and(|tried| now < tried.until)
+    }
+
     /// It was not refused: the authorization server could not be asked, which says nothing about the resource.
     pub(super) fn was_away(&self, owner: &str, own_id: &OwnResourceId, now: Instant) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

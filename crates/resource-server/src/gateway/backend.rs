@@ -4,6 +4,7 @@ use super::folder::Folder;
 use super::path::CanonicalPath;
 use super::upstream::Upstream;
 use super::{Behind, Passing};
+use crate::protection::ProtectionError;
 use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
@@ -30,11 +31,14 @@ impl Backend {
         }
     }
 
-    /// Whether something can be there; only a folder knows.
-    pub(super) async fn exists(&self, path: &CanonicalPath) -> bool {
+    /// Whether something can be there; only a folder knows. An error: it cannot tell now, and nothing is concluded from it.
+    pub(super) async fn exists(&self, path: &CanonicalPath) -> Result<bool, ProtectionError> {
         match self {
-            Self::Folder(folder) => folder.exists(path).await,
-            Self::Upstream(_) => true,
+            Self::Folder(folder) => folder.look_for(path).await.map_err(|error| {
+                tracing::error!(%error, path = path.encoded(), "whether this is in the folder cannot be told");
+                ProtectionError::Store
+            }),
+            Self::Upstream(_) => Ok(true),
         }
     }
 

@@ -335,15 +335,20 @@ impl Gateway {
     /// The same where what it was found by is there, or another file that stands for it. What is gone is taken back: it may
     /// have been told, by an attempt whose answer nobody heard.
     async fn found_now(&self, pending: Registered) -> Result<Option<Registered>, ProtectionError> {
-        if !self.is_gone(&pending).await {
+        // what cannot be told now waits, and keeps nothing else waiting
+        let Ok(is_gone) = self.is_gone(&pending).await else { return Ok(None) };
+        if !is_gone {
             return Ok(Some(pending));
         }
         let content = self.content_for_page(true).await;
         let other = content.of(&pending.owner).and_then(|hers| hers.get(&pending.own_id)).cloned();
         let moved = Registered { found_at: other, ..pending.clone() };
-        if moved.found_at.is_some() && moved.found_at != pending.found_at && !self.is_gone(&moved).await {
+        if moved.found_at.is_some() && moved.found_at != pending.found_at && matches!(self.is_gone(&moved).await, Ok(false)) {
             self.store.change_registrations(std::slice::from_ref(&moved), &[]).await?;
             return Ok(Some(moved));
+        }
+        if content.check_whole(&pending.owner).is_err() {
+            return Ok(None);
         }
         let leaving = Registered { standing: Standing::Leaving, ..pending };
         self.store.change_registrations(std::slice::from_ref(&leaving), &[]).await?;

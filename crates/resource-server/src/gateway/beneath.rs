@@ -84,9 +84,18 @@ pub(super) fn names_of(path: &CanonicalPath) -> io::Result<Vec<String>> {
     }
 }
 
-/// The folder itself, which may be a link: the operator names it.
+/// The folder itself, which may be a link: the operator names it. Where it is not there, nothing can be said of what is in it:
+/// a disk that is not mounted has lost nothing.
 pub(super) fn open_root(root: &Path) -> io::Result<Found> {
-    Found::of(open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    let opened = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    Found::of(opened.map_err(|error| io::Error::other(format!("the folder itself cannot be opened: {error}")))?)
+}
+
+/// Whether it says that nothing is there. Every other error says that this cannot be told now: nothing is concluded from it.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    // a name that is longer than names can be is nobody's
+    matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
 }
 
 fn walk(root: &Path, names: &[String]) -> io::Result<Found> {

@@ -3,9 +3,11 @@
 
 use super::beneath::{self, Found};
 use super::path::CanonicalPath;
-use super::route::{self, Route};
+use super::route::{self, OwnerOf, Route};
 use super::{Behind, Gateway};
-use std::collections::{BTreeMap, HashMap};
+use crate::protection::ProtectionError;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,10 +42,10 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(found: &Found) -> Option<Self> {
-        let metadata = std::fs::metadata(found.place()).ok()?;
+    fn of(found: &Found) -> io::Result<Self> {
+        let metadata = std::fs::metadata(found.place())?;
         let (changed, noted) = ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
-        Some(Self { device: metadata.dev(), inode: metadata.ino(), changed, noted })
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), changed, noted })
     }
 
     fn is_settled(&self, now: SystemTime) -> bool {
@@ -70,12 +72,17 @@ struct Unseen {
 
 impl Unseen {
     /// Entered from the directory that it was seen in, and not by its path: what has become a link meanwhile leads nowhere.
-    fn enter(&self, root: &Path) -> Option<Found> {
+    fn open(&self, root: &Path) -> io::Result<Found> {
         let found = match &self.above {
             Some(above) => above.enter(&self.name),
             None => beneath::open_root(root),
-        };
-        found.ok().filter(|found| found.is_directory)
+        }?;
+        if found.is_directory { Ok(found) } else { Err(io::ErrorKind::NotADirectory.into()) }
+    }
+
+    #[cfg(test)]
+    fn enter(&self, root: &Path) -> Option<Found> {
+        self.open(root).ok()
     }
 
     fn below(&self, name: &str, found: &Arc<Found>) -> Option<Self> {
@@ -94,11 +101,30 @@ pub(super) type Hers = BTreeMap<OwnResourceId, String>;
 
 /// Everything that a route leads to, where the path alone says whose it is.
 #[derive(Default)]
-pub(super) struct Content(HashMap<String, Hers>);
+pub(super) struct Content {
+    all: HashMap<String, Hers>,
+    unread: Unread,
+}
+
+/// Whose things may be where nobody could look.
+#[derive(Default)]
+struct Unread {
+    owners: HashSet<String>,
+    /// Those of anybody.
+    is_everyones: bool,
+}
 
 impl Content {
     pub(super) fn of(&self, owner: &str) -> Option<&Hers> {
-        self.0.get(owner)
+        self.all.get(owner)
+    }
+
+    /// An error: there may be more of this owner's than is known. What cannot be read is neither gone nor empty.
+    pub(super) fn check_whole(&self, owner: &str) -> Result<(), ProtectionError> {
+        match self.unread.is_everyones || self.unread.owners.contains(owner) {
+            true => Err(ProtectionError::Store),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn has(&self, owner: &str, own_id: &OwnResourceId) -> bool {
@@ -118,6 +144,8 @@ impl Content {
 #[derive(Default)]
 struct Seen {
     directories: HashMap<PathBuf, Directory>,
+    /// Directories that could not be looked into.
+    unread: HashSet<PathBuf>,
     content: Arc<Content>,
     /// Under which routes.
     routes: Option<Arc<Vec<Route>>>,
@@ -146,8 +174,12 @@ impl Gateway {
     }
 
     /// Whether something of an owner's is in the folder.
-    pub(super) async fn is_there(&self, owner: &str, own_id: &OwnResourceId) -> bool {
-        self.content_for_page(true).await.has(owner, own_id) || self.content_now().await.has(owner, own_id)
+    pub(super) async fn is_there(&self, owner: &str, own_id: &OwnResourceId) -> Result<bool, ProtectionError> {
+        if self.content_for_page(true).await.has(owner, own_id) {
+            return Ok(true);
+        }
+        let now = self.content_now().await;
+        if now.has(owner, own_id) { Ok(true) } else { now.check_whole(owner).map(|()| false) }
     }
 
     /// `age`: how old it may be, by how many directories there are.
@@ -167,7 +199,8 @@ impl Gateway {
             seen.look(&root, routes, now);
             seen.content.clone()
         });
-        looked.await.unwrap_or_default()
+        let nobody_looked = || Content { unread: Unread { is_everyones: true, ..Unread::default() }, ..Content::default() };
+        looked.await.unwrap_or_else(|_| Arc::new(nobody_looked()))
     }
 }
 
@@ -175,13 +208,24 @@ impl Seen {
     fn look(&mut self, root: &Path, routes: Arc<Vec<Route>>, now: SystemTime) {
         let is_same = self.routes.as_ref().is_some_and(|known| Arc::ptr_eq(known, &routes));
         let mut before = std::mem::take(&mut self.directories);
+        let unread_before = std::mem::take(&mut self.unread);
         let (mut has_changed, known) = (!is_same, before.len());
         let mut open = vec![Unseen { place: root.to_owned(), name: String::new(), level: 0, above: None }];
         while let Some(unseen) = open.pop() {
-            let found = unseen.enter(root).map(Arc::new);
-            let directory = directory_at(found.as_deref(), before.remove(&unseen.place), now, &mut has_changed);
-            let below = directory.entries.iter().filter(|entry| entry.is_directory);
-            open.extend(found.iter().flat_map(|found| below.clone().filter_map(|entry| unseen.below(&entry.name, found))));
+            let known = before.remove(&unseen.place);
+            let opened = unseen.open(root).and_then(|found| Ok((directory_at(&found, known, now, &mut has_changed)?, found)));
+            let directory = match opened {
+                Ok((directory, found)) => {
+                    let (below, found) = (directory.entries.iter().filter(|entry| entry.is_directory), Arc::new(found));
+                    open.extend(below.filter_map(|entry| unseen.below(&entry.name, &found)));
+                    directory
+                }
+                Err(error) => {
+                    has_changed = true;
+                    self.miss(&unseen.place, &error, &unread_before);
+                    Directory::default()
+                }
+            };
             self.directories.insert(unseen.place, directory);
         }
         if has_changed || self.directories.len() != known {
@@ -191,9 +235,21 @@ impl Seen {
         self.looked = Some(Instant::now());
     }
 
+    /// Notes a directory that could not be looked into. One that has gone meanwhile is none.
+    fn miss(&mut self, place: &Path, error: &io::Error, before: &HashSet<PathBuf>) {
+        if beneath::is_absence(error) {
+            return;
+        }
+        if !before.contains(place) {
+            tracing::error!(%error, place = %place.display(), "a directory cannot be read: nothing is concluded from it");
+        }
+        self.unread.insert(place.to_owned());
+    }
+
     /// By owner and own id.
     fn sorted(&self, root: &Path, routes: &[Route]) -> Content {
         let mut content = Content::default();
+        content.unread.is_everyones = self.unread.contains(root);
         let mut open = vec![(root.to_owned(), String::new())];
         while let Some((place, prefix)) = open.pop() {
             for entry in self.directories.get(&place).into_iter().flat_map(|directory| &directory.entries) {
@@ -201,6 +257,9 @@ impl Seen {
                 let path = format!("{prefix}/{encoded}");
                 if let Ok(canonical) = CanonicalPath::parse(&path) {
                     content.add(routes, &canonical);
+                    if entry.is_directory && self.unread.contains(&place.join(&entry.name)) {
+                        content.miss(routes, &canonical);
+                    }
                 }
                 if entry.is_directory {
                     open.push((place.join(&entry.name), path));
@@ -216,38 +275,87 @@ impl Content {
     fn add(&mut self, routes: &[Route], path: &CanonicalPath) {
         let Some(matched) = route::find(routes, path) else { return };
         let Some(owner) = matched.owner else { return };
-        let hers = self.0.entry(owner).or_default();
+        let hers = self.all.entry(owner).or_default();
         hers.entry(OwnResourceId::new(matched.own_id)).or_insert_with(|| path.encoded().to_owned());
     }
-}
 
-/// A directory as it is now; what was read before, where it has not changed since.
-fn directory_at(found: Option<&Found>, before: Option<Directory>, now: SystemTime, has_changed: &mut bool) -> Directory {
-    let Some((found, stamp)) = found.and_then(|found| Some((found, Stamp::of(found)?))) else {
-        *has_changed = true;
-        return Directory::default();
-    };
-    match before {
-        Some(before) if before.stamp == stamp && before.is_settled => before,
-        before => {
-            let mut entries = entries_of(&found.place());
-            entries.sort_by(|a, b| a.name.cmp(&b.name));
-            *has_changed |= before.is_none_or(|before| before.entries != entries);
-            Directory { stamp, is_settled: stamp.is_settled(now), entries }
+    /// Nobody could look into this directory: whose things a route leads to below it is not told whole.
+    fn miss(&mut self, routes: &[Route], path: &CanonicalPath) {
+        let by_path = routes.iter().filter(|route| matches!(route.owner, OwnerOf::Named(_) | OwnerOf::Path(_)));
+        for below in by_path.flat_map(|route| route.find_below(path, |_| false)) {
+            match below.owner {
+                Some(owner) => drop(self.unread.owners.insert(owner)),
+                None => self.unread.is_everyones = true,
+            }
         }
     }
 }
 
-fn entries_of(place: &Path) -> Vec<Entry> {
-    let Ok(entries) = std::fs::read_dir(place) else { return Vec::new() };
-    let entry = |entry: std::io::Result<std::fs::DirEntry>| {
-        let entry = entry.ok()?;
-        let (name, kind) = (entry.file_name().into_string().ok()?, entry.file_type().ok()?);
-        let is_there = !name.starts_with('.') && (kind.is_file() || kind.is_dir());
-        is_there.then(|| Entry { name, is_directory: kind.is_dir() })
-    };
-    entries.filter_map(entry).collect()
+/// A directory as it is now; what was read before, where it has not changed since.
+fn directory_at(found: &Found, before: Option<Directory>, now: SystemTime, has_changed: &mut bool) -> io::Result<Directory> {
+    let stamp = Stamp::of(found)?;
+    match before {
+        Some(before) if before.stamp == stamp && before.is_settled => Ok(before),
+        before => {
+            let mut entries = entries_of(&found.place())?;
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            *has_changed |= before.is_none_or(|before| before.entries != entries);
+            Ok(Directory { stamp, is_settled: stamp.is_settled(now), entries })
+        }
+    }
+}
+
+fn entries_of(place: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(place)? {
+        let entry = entry?;
+        let kind = match entry.file_type() {
+            Ok(kind) => kind,
+            // it went while it was looked at
+            Err(error) if beneath::is_absence(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'));
+        let is_there = kind.is_file() || kind.is_dir();
+        entries.extend(name.filter(|_| is_there).map(|name| Entry { name, is_directory: kind.is_dir() }));
+    }
+    Ok(entries)
 }
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod unread_tests {
+    use super::*;
+    use crate::gateway::tests::world::route;
+
+    #[test]
+    fn threat_40_s22_what_cannot_be_read_hides_only_whose_it_may_be() {
+        let of_person = |path: &str| Route { owner: OwnerOf::Path("person".into()), ..route(path) };
+        let routes = vec![of_person("/{person}/{album}/{photo}"), of_person("/shared/{topic}/{person}/{file}")];
+        let whole = |missed: &str| {
+            let mut content = Content::default();
+            content.miss(&routes, &CanonicalPath::parse(missed).unwrap());
+            ["alice", "mallory"].map(|owner| content.check_whole(owner).is_ok())
+        };
+        assert_eq!(whole("/mallory"), [true, false]);
+        assert_eq!(whole("/mallory/sub"), [true, false]);
+        assert_eq!(whole("/lost+found"), [true, true]);
+        assert_eq!(whole("/mallory/sub/below"), [true, true], "no route leads there");
+        assert_eq!(whole("/shared"), [false, false], "a route says below it whose it is");
+        assert_eq!(whole("/shared/news/alice"), [false, true]);
+    }
+
+    #[test]
+    fn threat_40_s22_only_what_is_not_there_is_gone() {
+        use io::ErrorKind::*;
+        let gone = [NotFound, NotADirectory, InvalidFilename];
+        let unknown = [PermissionDenied, Other, TimedOut, Interrupted, OutOfMemory, StaleNetworkFileHandle, ResourceBusy];
+        assert!(gone.iter().all(|kind| beneath::is_absence(&(*kind).into())));
+        assert!(!unknown.iter().any(|kind| beneath::is_absence(&(*kind).into())));
+        for code in [5, 12, 13, 23, 24] {
+            assert!(!beneath::is_absence(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+    }
+}

@@ -82,6 +82,11 @@ impl Enrolments {
     }
 }
 
+/// Stands for all that an owner has in the folder, where single things are counted.
+fn whole_folder() -> OwnResourceId {
+    OwnResourceId::from("")
+}
+
 impl Gateway {
     /// Another for each time that a folder is to be walked through.
     pub(super) fn new_mark(&self) -> String {
@@ -109,7 +114,9 @@ impl Gateway {
     /// Begins with what was asked for before a crash, or could not be done.
     pub(super) fn resume_enrolments(&self) -> Result<(), ProtectionError> {
         for owner in self.store.list_unwalked(None, OWNERS_AT_ONCE)? {
-            self.enrol(&owner);
+            if !self.backlog.attempts.is_early(&owner, &whole_folder(), std::time::Instant::now()) {
+                self.enrol(&owner);
+            }
         }
         Ok(())
     }
@@ -155,8 +162,7 @@ impl Gateway {
     /// Writes everything down that a route leads to and nobody has placed.
     async fn write_down(&self, destination: &Destination, enrolment: &Enrolment) -> Result<(), ProtectionError> {
         let content = self.content_now().await;
-        let Some(hers) = content.of(&destination.owner) else { return Ok(()) };
-        let all: Vec<_> = hers.iter().collect();
+        let all: Vec<_> = content.of(&destination.owner).into_iter().flatten().collect();
         let mut busy = Vec::new();
         for some in all.chunks(PAGE) {
             let written = self.write_some_down(destination, some, &mut busy).await?;
@@ -173,6 +179,13 @@ impl Gateway {
             enrolment.found.fetch_add(written, Ordering::Relaxed);
             self.wake(destination.clone());
         }
+        // what could not be looked into is walked through again, more and more seldom
+        let (owner, attempts) = (destination.owner.as_str(), &self.backlog.attempts);
+        if let Err(error) = content.check_whole(owner) {
+            attempts.begin(owner, &whole_folder(), std::time::Instant::now());
+            return Err(error);
+        }
+        attempts.done(owner, &whole_folder());
         Ok(())
     }
 
@@ -206,12 +219,12 @@ impl Gateway {
         Ok(pending.len())
     }
 
-    /// Whether the file that a registration was found by is there no more.
-    pub(super) async fn is_gone(&self, pending: &Registered) -> bool {
+    /// Whether the file that a registration was found by is there no more. An error: that cannot be told now.
+    pub(super) async fn is_gone(&self, pending: &Registered) -> Result<bool, ProtectionError> {
         let path = pending.found_at.as_deref().and_then(|path| super::path::CanonicalPath::parse(path).ok());
         match path {
-            Some(path) => !self.backend.exists(&path).await,
-            None => false,
+            Some(path) => self.backend.exists(&path).await.map(|is_there| !is_there),
+            None => Ok(false),
         }
     }
 

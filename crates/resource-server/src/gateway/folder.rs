@@ -36,8 +36,18 @@ impl Folder {
         self.parts.sweep();
     }
 
-    pub(super) async fn exists(&self, path: &CanonicalPath) -> bool {
-        beneath::find(&self.root, path).await.is_ok()
+    /// Whether something is there. An error: that cannot be told now.
+    pub(super) async fn look_for(&self, path: &CanonicalPath) -> io::Result<bool> {
+        match beneath::find(&self.root, path).await {
+            Ok(_) => Ok(true),
+            Err(error) if beneath::is_absence(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cfg(test)]
+    async fn exists(&self, path: &CanonicalPath) -> bool {
+        self.look_for(path).await.is_ok_and(|is_there| is_there)
     }
 
     pub(super) async fn serve(&self, parts: &Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Response {

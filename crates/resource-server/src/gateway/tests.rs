@@ -9,6 +9,7 @@ mod paging;
 mod purposes;
 mod slow;
 mod strangers;
+mod unread;
 mod unreadable;
 mod whole;
 pub(super) mod world;

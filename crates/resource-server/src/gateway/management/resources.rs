@@ -66,6 +66,7 @@ impl Gateway {
         limit: usize,
     ) -> Result<Vec<OwnResourceId>, ProtectionError> {
         let content = self.content_for_page(after.is_none()).await;
+        content.check_whole(owner)?;
         let (mut found, mut after): (Vec<OwnResourceId>, _) = (Vec::new(), after);
         while found.len() < limit {
             // the first so many of all are among the first so many of each
@@ -87,7 +88,7 @@ impl Gateway {
     pub(super) async fn check_hers(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), Response> {
         let known = !self.store.registrations(owner, own_id).map_err(unreadable)?.is_empty()
             || self.store.find_opinion(owner, own_id).map_err(unreadable)? != Opinion::default();
-        if known || (!self.offered_scopes(own_id).is_empty() && self.is_there(owner, own_id).await) {
+        if known || (!self.offered_scopes(own_id).is_empty() && self.is_there(owner, own_id).await.map_err(unreadable)?) {
             return Ok(());
         }
         let hers = matches!(self.settings.behind, Behind::Upstream(_)) && self.path_owner(own_id).as_deref() == Some(owner);
