@@ -20,6 +20,7 @@ use http::{HeaderValue, StatusCode};
 use jose::{UnverifiedJws, digest};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 use types::OwnResourceId;
 use types::introspection::Introspection;
 
@@ -130,7 +131,7 @@ impl Gateway {
     }
 
     /// What guards a resource. What the owner has not placed is registered where she linked first.
-    async fn guarding(
+    pub(super) async fn guarding(
         &self,
         wanted: &Wanted,
         own_id: &OwnResourceId,
@@ -151,16 +152,27 @@ impl Gateway {
         // until she links, what she signed alone can pass; what is no owner's PAT registers nothing
         let issuer = self.preferred_server(&wanted.owner).map_err(unreadable)?;
         let Some(issuer) = issuer.filter(|issuer| !self.is_server_level(issuer)) else { return Ok(guarding) };
-        let counted = Box::pin(self.check_stranger(wanted, path, asker)).await?;
-        match Box::pin(self.register_by_itself(&wanted.owner, own_id, &issuer)).await {
-            Ok(registered) => Ok(vec![registered]),
-            Err(error @ ProtectionError::Store) => Err(unreadable(error)),
-            Err(error) => {
-                tracing::warn!(%error, owner = wanted.owner, %own_id, "a resource cannot be registered");
-                self.strangers.give_back(counted);
-                Ok(guarding)
-            }
+        // what was tried in vain a moment ago is not tried, and so uses nothing up
+        if self.backlog.attempts.is_early(&wanted.owner, own_id, Instant::now()) {
+            return Ok(guarding);
         }
+        let counted = Box::pin(self.check_stranger(wanted, path, asker)).await?;
+        let error = match Box::pin(self.register_by_itself(&wanted.owner, own_id, &issuer)).await {
+            Ok(registered) => return Ok(vec![registered]),
+            Err(error) => error,
+        };
+        match error {
+            // who did not answer, and what could not be kept, say nothing about this resource and whoever calls
+            ProtectionError::Store | ProtectionError::Unreachable | ProtectionError::Later(_) => {
+                self.strangers.give_back_all(counted);
+            }
+            _ => self.strangers.give_back(counted),
+        }
+        if error == ProtectionError::Store {
+            return Err(unreadable(error));
+        }
+        tracing::warn!(%error, owner = wanted.owner, %own_id, "a resource cannot be registered");
+        Ok(guarding)
     }
 
     async fn judge(self: &Arc<Self>, call: &Call<'_>) -> Result<Judged, Box<Response>> {

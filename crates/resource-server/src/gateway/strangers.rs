@@ -43,16 +43,28 @@ impl ByCaller {
     }
 
     /// How many seconds somebody has to wait, where that is one too many.
-    fn count(&self, caller: Option<Caller>, now: Timestamp) -> Result<(), i64> {
+    fn count(&self, caller: Option<Caller>, now: Timestamp) -> Result<Asked, i64> {
         let network = caller.map(|caller| types::peer::network_of(caller.0)).unwrap_or_default();
         let host = caller.map(|caller| types::peer::host_of(caller.0)).unwrap_or_default();
         let Some(own) = self.hosts.take(&host, now) else { return Err(self.hosts.seconds_left(&host, now)) };
-        if self.networks.admit(&network, now) {
-            return Ok(());
+        if let Some(networks) = self.networks.take(&network, now) {
+            return Ok(Asked { host: own, network: networks });
         }
         self.hosts.give_back(own);
         Err(self.networks.seconds_left(&network, now))
     }
+
+    fn give_back(&self, asked: Asked) {
+        self.hosts.give_back(asked.host);
+        self.networks.give_back(asked.network);
+    }
+}
+
+/// A look that was counted.
+#[must_use]
+pub(super) struct Asked {
+    host: Try,
+    network: Try,
 }
 
 /// Counts of an hour, each for one purpose: who uses one up leaves the others. They count by a clock that nobody sets.
@@ -65,9 +77,14 @@ pub(super) struct Strangers {
     makes: Throttle,
 }
 
-/// A registration that was counted.
+/// What was counted before a registration.
+#[derive(Default)]
 #[must_use]
-pub(super) struct Counted(Option<Try>);
+pub(super) struct Counted {
+    asked: Option<Asked>,
+    owner: Option<Try>,
+    made: Option<Try>,
+}
 
 impl Default for Strangers {
     fn default() -> Self {
@@ -87,34 +104,43 @@ impl Strangers {
     }
 
     /// Whether somebody may make this gateway ask the service about one more path; else the seconds to wait.
-    pub(super) fn may_ask(&self, caller: Option<Caller>, now: Instant) -> Result<(), i64> {
+    pub(super) fn may_ask(&self, caller: Option<Caller>, now: Instant) -> Result<Asked, i64> {
         self.asks.count(caller, self.at(now))
     }
 
     /// Whether somebody may have the authorization server asked once more to link. Anybody can begin a link, and say that an
     /// answer to it has come.
     pub(super) fn may_link(&self, caller: Option<Caller>, now: Instant) -> Result<(), i64> {
-        self.links.count(caller, self.at(now))
+        self.links.count(caller, self.at(now)).map(drop)
     }
 
     /// Whether one more thing of this account may be registered by a call, which `reads` or makes it. Made-up names have a
     /// share of their own, and leave the other to what is there.
     fn may_register(&self, account: &str, reads: bool, now: Instant) -> Result<Counted, i64> {
         let now = self.at(now);
-        if !reads && !self.makes.admit(account, now) {
+        let made = if reads { None } else { self.makes.take(account, now) };
+        if !reads && made.is_none() {
             return Err(self.makes.seconds_left(account, now));
         }
         match self.owners.take(account, now) {
-            Some(one) => Ok(Counted(Some(one))),
-            None => Err(self.owners.seconds_left(account, now)),
+            Some(owner) => Ok(Counted { owner: Some(owner), made, asked: None }),
+            None => {
+                made.map(|one| self.makes.give_back(one));
+                Err(self.owners.seconds_left(account, now))
+            }
         }
     }
 
-    /// Of the owner's share; that the service was asked counts all the same.
+    /// Nothing was registered: the owner's shares are as before. That the service was asked counts all the same, unless
+    /// somebody else was away, so that it was asked in vain.
     pub(super) fn give_back(&self, counted: Counted) {
-        if let Some(one) = counted.0 {
-            self.owners.give_back(one);
-        }
+        self.give_back_all(Counted { asked: None, ..counted });
+    }
+
+    pub(super) fn give_back_all(&self, counted: Counted) {
+        counted.owner.map(|one| self.owners.give_back(one));
+        counted.made.map(|one| self.makes.give_back(one));
+        counted.asked.map(|one| self.asks.give_back(one));
     }
 }
 
@@ -145,23 +171,35 @@ impl Gateway {
         asker: Asker<'_>,
     ) -> Result<Counted, Box<Response>> {
         if matches!(self.settings.behind, Behind::Folder(_)) || !wanted.is_named_by_caller {
-            return Ok(Counted(None));
+            return Ok(Counted::default());
         }
         let now = Instant::now();
-        self.strangers.may_ask(asker.caller, now).map_err(enough)?;
+        let asked = self.strangers.may_ask(asker.caller, now).map_err(enough)?;
         // what a call is to make is not there yet
         if asker.reads {
             let looked = tokio::time::timeout(PATIENCE, look(&self.backend, path, asker.query)).await;
+            let what = "The service behind this gateway does not answer.";
+            let silent = || Box::new(plain(StatusCode::BAD_GATEWAY, what));
             match looked.unwrap_or(Look::NoAnswer) {
                 Look::There => {}
                 Look::NotThere => return Err(missing()),
-                Look::NoAnswer => {
-                    let what = "The service behind this gateway does not answer.";
-                    return Err(Box::new(plain(StatusCode::BAD_GATEWAY, what)));
+                Look::NoAnswer => return Err(silent()),
+                Look::Away => {
+                    self.strangers.asks.give_back(asked);
+                    return Err(silent());
                 }
             }
         }
-        self.strangers.may_register(self.account_of(wanted), asker.reads, now).map_err(enough)
+        match self.strangers.may_register(self.account_of(wanted), asker.reads, now) {
+            Ok(counted) => Ok(Counted { asked: Some(asked), ..counted }),
+            Err(wait) => {
+                // nobody was asked about what is to be made
+                if !asker.reads {
+                    self.strangers.asks.give_back(asked);
+                }
+                Err(enough(wait))
+            }
+        }
     }
 
     /// Where one PAT is for all, all owners are one account, and their names can be made up.
@@ -187,6 +225,8 @@ enum Look {
     NotThere,
     /// It does not say.
     NoAnswer,
+    /// It is not there itself, which is said at once: nobody was asked.
+    Away,
 }
 
 /// Looks whether the service answers for a path and its query: asks with `HEAD`, which changes nothing (RFC 9110 9.2.1),
@@ -199,6 +239,7 @@ async fn look(backend: &Backend, path: &CanonicalPath, query: Option<&str>) -> L
     };
     match status {
         Some(404 | 410) => Look::NotThere,
+        Some(502 | 503) => Look::Away,
         Some(500..) | None => Look::NoAnswer,
         Some(_) => Look::There,
     }

@@ -167,3 +167,48 @@ async fn threat_41_s17_codes_that_are_made_up_have_nobody_asked_without_end() {
     assert_eq!(world.asked.tokens.load(Ordering::SeqCst), 199);
     assert_eq!((world.asked.found.load(Ordering::SeqCst), world.registered().len()), (1, 0));
 }
+
+/// While the authorization server is away nothing is registered, and nobody's share of an hour is used up.
+#[tokio::test]
+async fn threat_41_s16_an_authorization_server_that_is_away_uses_up_nothing() {
+    let (world, _) = before_a_service().await;
+    let registered = async |n: usize, method: Method| {
+        let path = path::CanonicalPath::parse(&format!("/real?{n}").replace('?', "%3F")).unwrap();
+        let own_id = types::OwnResourceId::from(path.encoded());
+        let mut request = Request::get("/real").body(()).unwrap();
+        request.extensions_mut().insert(Caller([192, 0, 2, 1].into()));
+        let mut parts = request.into_parts().0;
+        let wanted = world.gateway.wanted(&mut parts, &path).await.unwrap();
+        parts.method = method;
+        let real = path::CanonicalPath::parse("/real").unwrap();
+        let asker = strangers::Asker::of(&parts);
+        world.gateway.guarding(&wanted, &own_id, &real, asker).await.map_err(|answer| answer.status().as_u16())
+    };
+    for status in [503, 429] {
+        world.asked.answer_after(0, status);
+        for n in 0..150 {
+            // another thing each time, of which nobody has tried any before
+            let n = n + usize::from(status) * 1_000;
+            world.gateway.end_rest(&told::Destination { owner: "alice".into(), issuer: world.issuer.clone() });
+            for (n, method) in [(n, Method::GET), (n + 500_000, Method::PUT)] {
+                assert!(registered(n, method).await.is_ok_and(|guarding| guarding.is_empty()), "{status} {n}");
+            }
+        }
+    }
+    world.asked.answer_well();
+    world.gateway.end_rest(&told::Destination { owner: "alice".into(), issuer: world.issuer.clone() });
+    for (n, method) in [(1, Method::GET), (2, Method::PUT)] {
+        assert_eq!(registered(n, method).await.unwrap().len(), 1, "everything is well again");
+    }
+}
+
+/// What was tried a moment ago asks nobody, and takes nothing.
+#[tokio::test]
+async fn threat_41_s16_the_same_thing_again_and_again_uses_up_little() {
+    let (world, _) = before_a_service().await;
+    world.asked.answer_after(0, 400);
+    for _ in 0..150 {
+        assert_eq!(world.status("/real", None).await, 403);
+    }
+    assert_eq!(world.status("/made-up", None).await, 404, "the share of this network is not used up");
+}
