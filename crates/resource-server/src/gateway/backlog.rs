@@ -157,6 +157,7 @@ impl Gateway {
     /// Goes on with what a crash or an absent authorization server left on its way. It only looks what there is; the work
     /// is done beside it.
     pub async fn tend(&self) {
+        self.give_back_unanswered(self.client.clock.now());
         if let Err(error) = self.look_for_unfinished().await {
             tracing::error!(%error, "what is on its way cannot be read");
         }

@@ -10,8 +10,14 @@ use super::super::store::{Account, Begun, Link, LinkState};
 use super::new_link;
 use super::waiting::Brought;
 use client::oauth::Authorized;
+use futures_util::StreamExt;
 use serde_json::Value;
+use std::time::Duration;
+use types::Timestamp;
 
+/// How many are given back at one time, of one bundle, and how long is waited for each.
+const GIVEN_BACK_AT_ONCE: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(5);
 const UNKEPT: &str = "This cannot be kept right now. Try again.";
 
 /// What is to be said of a log-in that came back.
@@ -44,6 +50,7 @@ impl Gateway {
             expires: begun.expires,
         };
         if !brought.is_short() {
+            self.give_back_later(vec![brought]);
             return Err("The authorization server's answer is too long to be kept.".into());
         }
         if !brought.is_owner && !begun.chosen {
@@ -58,7 +65,9 @@ impl Gateway {
             return self.keep_account(brought).await.map(Came::Kept);
         }
         let (name, account) = (jose::ambient::random_text::<16>(&*self.client.randomness), brought.account.clone());
-        match self.waiting.put(name.clone(), brought, self.client.clock.now()) {
+        let put = self.waiting.keep(name.clone(), brought, self.client.clock.now());
+        self.give_back_later(put.gone);
+        match put.is_kept {
             true => Ok(Came::Asked { name, account }),
             false => Err("Too many links wait for an answer. Try again in some minutes.".into()),
         }
@@ -77,9 +86,18 @@ impl Gateway {
         Ok(brought.is_owner || links.iter().any(is_same))
     }
 
-    /// Keeps it: good at once where it is known to be hers, else until the owner has confirmed it.
+    /// Keeps it: good at once where it is known to be hers, else until the owner has confirmed it. What cannot be kept is
+    /// given back.
     pub(super) async fn keep_account(&self, brought: Brought) -> Result<LinkState, String> {
-        let Brought { owner, issuer, tokens, account, is_owner, .. } = brought;
+        let kept = self.try_to_keep(&brought).await;
+        if kept.is_err() {
+            self.give_back_later(vec![brought]);
+        }
+        kept
+    }
+
+    async fn try_to_keep(&self, brought: &Brought) -> Result<LinkState, String> {
+        let Brought { owner, issuer, tokens, account, is_owner, .. } = brought.clone();
         let turn = self.link_turn(&owner, &issuer).await;
         let _held = turn.lock().await;
         let links = self.store.list_links(&owner).map_err(|_| UNKEPT.to_owned())?;
@@ -96,6 +114,29 @@ impl Gateway {
         let link = Link { state, account, refresh_token: kept.refresh_token.filter(|_| again), ..kept };
         let kept = self.keep_new(&owner, &issuer, tokens, link).await;
         kept.map(|()| state).map_err(|_| UNKEPT.to_owned())
+    }
+
+    /// Gives back what nobody answered in time.
+    pub(in super::super) fn give_back_unanswered(&self, now: Timestamp) {
+        self.give_back_later(self.waiting.take_ended(now));
+    }
+
+    /// The same in the background, a few at a time: nobody waits for it, and a server that is away keeps what it gave.
+    fn give_back_later(&self, gone: Vec<Brought>) {
+        if gone.is_empty() {
+            return;
+        }
+        let myself = self.myself.clone();
+        tokio::spawn(async move {
+            let Some(gateway) = myself.upgrade() else { return };
+            let all = futures_util::stream::iter(&gone).for_each_concurrent(GIVEN_BACK_AT_ONCE, |brought| async {
+                let given = tokio::time::timeout(PATIENCE, gateway.give_back(brought)).await;
+                if let Err(error) = given.unwrap_or_else(|_| Err("it does not answer".into())) {
+                    tracing::info!(error, issuer = brought.issuer, "tokens that nobody wanted could not be given back");
+                }
+            });
+            all.await;
+        });
     }
 
     /// Tells the authorization server that what it gave is not used (RFC 7009).

@@ -18,6 +18,7 @@ const MAX_TOKEN_BYTES: usize = 16 * 1_024;
 const MAX_ACCOUNT_BYTES: usize = 1_024;
 
 /// What a log-in brought.
+#[derive(Clone)]
 pub(super) struct Brought {
     pub(super) owner: String,
     pub(super) issuer: String,
@@ -40,25 +41,45 @@ impl Brought {
     }
 }
 
+/// What came of keeping one.
+pub(super) struct Put {
+    pub(super) is_kept: bool,
+    /// Those that wait no more.
+    pub(super) gone: Vec<Brought>,
+}
+
 /// By a name that stands in the form, and nowhere else.
 #[derive(Default)]
 pub(in super::super) struct WaitingAccounts(Mutex<HashMap<String, Brought>>);
 
 impl WaitingAccounts {
-    /// Whether there is room for it.
-    pub(super) fn put(&self, name: String, brought: Brought, now: Timestamp) -> bool {
+    /// Keeps it, where there is room; what goes for it, and what has run out, is given back by whoever calls.
+    pub(super) fn keep(&self, name: String, brought: Brought, now: Timestamp) -> Put {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, one| now < one.expires);
+        let mut gone: Vec<Brought> = all.extract_if(|_, one| one.expires <= now).map(|(_, one)| one).collect();
         let mut hers: Vec<_> = all.iter().filter(|(_, one)| one.owner == brought.owner).collect();
         hers.sort_by_key(|(_, one)| one.expires);
         let over: Vec<String> =
             hers.iter().take((hers.len() + 1).saturating_sub(MOST_OF_OWNER)).map(|(name, _)| (*name).clone()).collect();
-        all.retain(|name, _| !over.contains(name));
-        if all.len() >= MOST {
-            return false;
+        gone.extend(over.iter().filter_map(|name| all.remove(name)));
+        let is_kept = all.len() < MOST;
+        if is_kept {
+            all.insert(name, brought);
+        } else {
+            gone.push(brought);
         }
-        all.insert(name, brought);
-        true
+        Put { is_kept, gone }
+    }
+
+    #[cfg(test)]
+    fn put(&self, name: String, brought: Brought, now: Timestamp) -> bool {
+        self.keep(name, brought, now).is_kept
+    }
+
+    /// Those that nobody answered in time.
+    pub(super) fn take_ended(&self, now: Timestamp) -> Vec<Brought> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extract_if(|_, one| one.expires <= now).map(|(_, one)| one).collect()
     }
 
     /// The one of this name, which may be decided once, in the browser that it came to.

@@ -207,3 +207,34 @@ async fn threat_46_limits_hold_for_what_comes_at_once() {
     let made = futures_util::future::join_all(all).await.into_iter().filter(|answer| answer.is_ok()).count();
     assert_eq!((made, world.gateway.store.list_rules("alice").unwrap().len()), (200, 200));
 }
+
+/// Whoever lets the page lie has linked nothing: what the authorization server gave is given back.
+#[tokio::test]
+async fn threat_42_s10_a_link_that_nobody_answers_leaves_nothing_behind() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let revoked = |count: usize| world.asked.revoked.load(Ordering::SeqCst) == count;
+    for _ in 0..11 {
+        assert!(opened(&world, &begun(&world).await, bob()).await.0.html.contains("Link this account?"));
+    }
+    world.until("those that were pushed out are given back", || revoked(3)).await;
+    let now = world.gateway.client.clock.now();
+    world.gateway.give_back_unanswered(now);
+    world.gateway.give_back_unanswered(now.plus(600));
+    world.until("those that ran out as well", || revoked(11)).await;
+}
+
+/// What cannot be kept was not linked, so it is given back as well.
+#[tokio::test]
+async fn threat_42_s10_a_link_that_cannot_be_kept_is_given_back() {
+    let mut broken = super::super::store::tests::Broken::new();
+    let store = std::mem::replace(&mut broken.store, Store::in_memory());
+    let world = World::new(store, &["a.jpg"]).await;
+    let (page, cookie) = opened(&world, &begun(&world).await, bob()).await;
+    broken.run(1, "CREATE TRIGGER full BEFORE INSERT ON owner_link BEGIN SELECT RAISE(ROLLBACK, 'disk full'); END");
+    let form = format!("waiting={}&decision=link", name_in(&page));
+    assert_eq!(post(&world, &cookie, &form, &[]).await.status, 400);
+    world.until("it is given back", || world.asked.revoked.load(Ordering::SeqCst) == 1).await;
+    let long = json!({"sub": "x".repeat(2_000)});
+    assert_eq!(opened(&world, &begun(&world).await, long).await.0.status, 400);
+    world.until("what is too long as well", || world.asked.revoked.load(Ordering::SeqCst) == 2).await;
+}
