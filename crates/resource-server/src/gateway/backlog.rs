@@ -11,8 +11,9 @@ use super::operation::Operations;
 use super::store::{Registered, Standing, Unfinished};
 use super::told::{Destination, PATIENCE_IN_BACKGROUND, Told};
 use crate::protection::ProtectionError;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -222,12 +223,14 @@ impl Gateway {
 
     async fn run(&self, destination: &Destination) {
         loop {
-            let passed = match self.pass(destination).await {
-                Ok(passed) => passed,
-                Err(error) => {
+            // a run that breaks off must not be one that goes on for ever
+            let passed = match AssertUnwindSafe(self.pass(destination)).catch_unwind().await {
+                Ok(Ok(passed)) => passed,
+                Ok(Err(error)) => {
                     tracing::error!(%error, owner = destination.owner, "what is on its way cannot be read");
                     Passed::Halted(FIRST_WAIT)
                 }
+                Err(_) => Passed::Halted(FIRST_WAIT),
             };
             let goes_on = self.backlog.end(destination, &passed, Instant::now());
             if !goes_on && matches!(passed, Passed::Whole) {

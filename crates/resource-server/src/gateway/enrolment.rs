@@ -33,6 +33,19 @@ pub(super) struct Enrolment {
     registered: AtomicUsize,
 }
 
+/// A walk that has begun. However it ends, it has ended.
+struct Walking {
+    gateway: Arc<Gateway>,
+    enrolment: Arc<Enrolment>,
+}
+
+impl Drop for Walking {
+    fn drop(&mut self) {
+        self.enrolment.is_walked.store(true, Ordering::Relaxed);
+        self.gateway.backlog.changed.notify_waiters();
+    }
+}
+
 /// What the last page of a link says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Enrolled {
@@ -128,13 +141,13 @@ impl Gateway {
         tokio::spawn(async move {
             let Some(gateway) = myself.upgrade() else { return };
             let place = gateway.backlog.enrolments.walks.acquire().await;
-            if let Err(error) = gateway.walk_through(&owner, &enrolment).await {
+            let walking = Walking { gateway: gateway.clone(), enrolment };
+            if let Err(error) = gateway.walk_through(&owner, &walking.enrolment).await {
                 tracing::warn!(%error, owner, "a folder is walked through again later");
             }
             drop(place);
             // whoever asks from here on begins another; who asked a moment ago is found by the next round
-            enrolment.is_walked.store(true, Ordering::Relaxed);
-            gateway.backlog.changed.notify_waiters();
+            drop(walking);
         });
     }
 

@@ -8,6 +8,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -150,10 +151,11 @@ impl Outgoing {
 async fn look_after(shared: Arc<Mutex<Shared>>, mut watch: Watch) {
     loop {
         tokio::time::sleep_until(watch.next_look).await;
-        let looked = watch.look().await;
+        // a look that breaks off allowed nothing
+        let looked = AssertUnwindSafe(watch.look()).catch_unwind().await;
         let mut shared = lock(&shared);
         shared.next_look = watch.next_look;
-        shared.is_cut = looked.is_err();
+        shared.is_cut = !matches!(looked, Ok(Ok(())));
         let cut = if shared.is_cut { shared.body.take() } else { None };
         if let Some(reader) = shared.reader.take() {
             reader.wake();
