@@ -50,7 +50,7 @@ impl Sqlite {
     /// nowhere else: a file that was cut to nothing would look like one.
     pub fn open(path: &Path, migrations: &Migrations) -> Result<Self, OpenError> {
         let fail = |error| OpenError::Open(path.to_owned(), error);
-        let is_new = make_if_absent(path)?;
+        let is_new = make_if_absent(path, migrations)?;
         let mut connection = Connection::open(path).map_err(fail)?;
         configure(&connection).map_err(fail)?;
         if !is_new && version_of(&connection).map_err(fail)? == 0 {
@@ -109,23 +109,51 @@ impl Sqlite {
     }
 }
 
-/// Whether it made the file, for its owner's eyes alone; SQLite gives its companions the same rights.
-fn make_if_absent(path: &Path) -> Result<bool, OpenError> {
-    let fail = |error: std::io::Error| {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
-        OpenError::Open(path.to_owned(), rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
-    };
+/// Whether it made the store. It is made beside and put there whole: a process that ends meanwhile leaves nothing that looks
+/// like a store that was lost.
+fn make_if_absent(path: &Path, migrations: &Migrations) -> Result<bool, OpenError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(OpenError::Empty(path.to_owned())),
         Ok(_) => Ok(false),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut options = std::fs::OpenOptions::new();
-            options.write(true).create_new(true);
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            options.open(path).map(|_| true).map_err(fail)
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".new-{}", std::process::id()));
+            let beside = path.with_file_name(name);
+            let made = make(&beside, path, migrations);
+            // nothing of it is needed any more, whatever came of it
+            let _ = std::fs::remove_file(&beside);
+            made.map(|()| true)
         }
-        Err(error) => Err(fail(error)),
+        Err(error) => Err(unopened(path, &error)),
     }
+}
+
+fn unopened(path: &Path, error: &std::io::Error) -> OpenError {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+    OpenError::Open(path.to_owned(), rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
+}
+
+/// Makes a store beside its place, for its owner's eyes alone (SQLite gives its companions the same rights), and puts it
+/// there. What another process has put there meanwhile stays.
+fn make(beside: &Path, path: &Path, migrations: &Migrations) -> Result<(), OpenError> {
+    let fail = |error: std::io::Error| unopened(path, &error);
+    // of a process of the same number that was killed
+    let _ = std::fs::remove_file(beside);
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(beside).map_err(fail)?;
+    let opened = Connection::open(beside);
+    let mut connection = opened.map_err(|error| OpenError::Open(path.to_owned(), error))?;
+    migrate(&mut connection, migrations, path)?;
+    connection.close().map_err(|(_, error)| OpenError::Open(path.to_owned(), error))?;
+    file.sync_all().map_err(fail)?;
+    match std::fs::hard_link(beside, path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => std::fs::rename(beside, path).map_err(fail)?,
+        _ => {}
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
 }
 
 fn version_of(connection: &Connection) -> rusqlite::Result<i64> {

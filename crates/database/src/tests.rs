@@ -147,3 +147,21 @@ async fn a_store_of_a_newer_version_is_not_touched() {
     assert!(matches!(Sqlite::open(&path, &Migrations(&[])), Err(OpenError::Newer(_))));
     let _ = std::fs::remove_dir_all(path.parent().unwrap());
 }
+
+/// A process that ends while it makes its store has lost nothing, and can begin anew.
+#[test]
+fn threat_40_s22_a_store_that_was_being_made_is_not_called_lost() {
+    let folder = engines().pop().unwrap().1.unwrap();
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let path = folder.0.join("new.db");
+    const BROKEN: Migrations = Migrations(&["CREATE TABLE pet (id TEXT PRIMARY KEY)", "this is no SQL"]);
+    assert!(matches!(Sqlite::open(&path, &BROKEN).map(drop), Err(OpenError::Open(..))));
+    let left = || std::fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert!(left().iter().all(|name| !name.to_str().unwrap().starts_with("new.db")), "{:?}", left());
+    // one that was killed in the middle, of the same number
+    let beside = folder.0.join(format!("new.db.new-{}", std::process::id()));
+    std::fs::write(&beside, b"half").unwrap();
+    drop(Sqlite::open(&path, &MIGRATIONS).unwrap());
+    assert!(path.exists() && !beside.exists());
+    drop(Sqlite::open(&path, &MIGRATIONS).unwrap());
+}
