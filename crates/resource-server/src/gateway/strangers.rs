@@ -125,7 +125,9 @@ impl Strangers {
         match self.owners.take(account, now) {
             Some(owner) => Ok(Counted { owner: Some(owner), made, asked: None }),
             None => {
-                made.map(|one| self.makes.give_back(one));
+                if let Some(one) = made {
+                    self.makes.give_back(one);
+                }
                 Err(self.owners.seconds_left(account, now))
             }
         }
@@ -138,9 +140,15 @@ impl Strangers {
     }
 
     pub(super) fn give_back_all(&self, counted: Counted) {
-        counted.owner.map(|one| self.owners.give_back(one));
-        counted.made.map(|one| self.makes.give_back(one));
-        counted.asked.map(|one| self.asks.give_back(one));
+        if let Some(one) = counted.owner {
+            self.owners.give_back(one);
+        }
+        if let Some(one) = counted.made {
+            self.makes.give_back(one);
+        }
+        if let Some(one) = counted.asked {
+            self.asks.give_back(one);
+        }
     }
 }
 
