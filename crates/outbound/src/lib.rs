@@ -18,8 +18,9 @@ use futures_util::StreamExt;
 use reqwest::redirect::Policy;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::{Host, Url};
 
 pub use address::is_public;
@@ -144,6 +145,32 @@ impl Response {
     }
 }
 
+/// Most calls that are under way to one place at a time; the next ones wait for as long as they have patience. Each is a
+/// connection, and whoever has many calls made here must not have all that this process may open.
+const MOST_AT_ONE_PLACE: usize = 64;
+/// Connections to one place that are kept for the next call.
+const MOST_KEPT_OPEN: usize = 16;
+/// Places that are remembered while nothing is under way there.
+const MOST_PLACES: usize = 1_000;
+
+/// Calls under way, by origin.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
+
+impl UnderWay {
+    /// A place for a call; none: nothing there has ended for so long.
+    async fn enter(&self, origin: String, patience: Duration) -> Option<OwnedSemaphorePermit> {
+        let places = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() >= MOST_PLACES {
+                all.retain(|_, places| Arc::strong_count(places) > 1);
+            }
+            all.entry(origin).or_insert_with(|| Arc::new(Semaphore::new(MOST_AT_ONE_PLACE))).clone()
+        };
+        tokio::time::timeout(patience, places.acquire_owned()).await.ok()?.ok()
+    }
+}
+
 /// The client.
 #[derive(Clone)]
 pub struct Outbound {
@@ -152,6 +179,7 @@ pub struct Outbound {
     origins: Arc<BTreeSet<String>>,
     resolver: GuardedResolver,
     settings: Arc<Settings>,
+    under_way: UnderWay,
 }
 
 impl Outbound {
@@ -173,6 +201,7 @@ impl Outbound {
             let mut builder = reqwest::Client::builder()
                 .no_proxy()
                 .redirect(Policy::none())
+                .pool_max_idle_per_host(MOST_KEPT_OPEN)
                 .connect_timeout(Duration::from_secs(5))
                 .user_agent(concat!("wayleave/", env!("CARGO_PKG_VERSION")))
                 .dns_resolver(Arc::new(resolver));
@@ -191,6 +220,7 @@ impl Outbound {
             resolver: resolver(settings.allow_private_networks),
             origins: Arc::new(origins),
             settings: Arc::new(settings),
+            under_way: UnderWay::default(),
         })
     }
 
@@ -214,6 +244,14 @@ impl Outbound {
     /// Sends and reads the whole answer, up to [`MAX_BODY_BYTES`].
     pub async fn send(&self, request: Request<'_>) -> Result<Response, OutboundError> {
         let (host, url, method) = (host_of(request.url), request.url, request.method.clone());
+        // a long poll waits for something to happen, and is one of each that may: it takes nobody's place
+        let _place = match Url::parse(url).ok().filter(|_| request.patience <= TIMEOUT) {
+            Some(url) => {
+                let place = self.under_way.enter(origin_of(&url), request.patience).await;
+                Some(place.ok_or_else(|| OutboundError::Unreachable(host.clone()))?)
+            }
+            None => None,
+        };
         let sent = self.settings.watcher.as_ref().and(request.body.clone());
         // a call on the network is rare beside what waits for one: boxed, it makes none of those larger
         let response = Box::pin(self.start(request)).await?;

@@ -109,3 +109,23 @@ fn threat_17_a_listed_origin_counts_for_calls_to_what_is_listed_alone() {
         assert!(!calls(&strangers.for_listed(url), url), "{url} is not listed");
     }
 }
+
+/// Row 46: whoever has many calls made here does not have all connections of the process, and keeps nobody from another place.
+#[tokio::test]
+async fn threat_46_calls_to_one_place_have_so_many_connections() {
+    let under_way = UnderWay::default();
+    let enter = |origin: &str| under_way.enter(origin.to_owned(), Duration::from_millis(10));
+    let mut held = Vec::new();
+    for _ in 0..MOST_AT_ONE_PLACE {
+        held.push(enter("https://as.example").await.unwrap());
+    }
+    assert!(enter("https://as.example").await.is_none());
+    assert!(enter("https://other.example").await.is_some());
+    held.pop();
+    assert!(enter("https://as.example").await.is_some());
+    for n in 0..2 * MOST_PLACES {
+        let _ = enter(&format!("https://{n}.example")).await;
+    }
+    assert!(under_way.0.lock().unwrap().len() <= MOST_PLACES);
+    assert!(enter("https://as.example").await.is_some());
+}
