@@ -13,6 +13,8 @@ const KEPT_SECONDS: i64 = 300;
 const FAILED_SECONDS: i64 = 10;
 /// Seconds after which a place is asked again for a key that it did not have.
 const RESTED_SECONDS: i64 = 30;
+/// Most keys of a set that a stranger names: a signature without the name of its key is tried at each.
+const MAX_KEYS_OF_STRANGER: usize = 32;
 /// Most places that are remembered.
 const MAX_PLACES: usize = 1_000;
 
@@ -47,8 +49,7 @@ impl Fetched {
 
     /// Whether it will do for whoever needs a certain key: it is there, or has just been asked for.
     fn will_do(&self, now: Timestamp, fits: impl Fn(&KeySet) -> bool) -> bool {
-        let is_there = self.keys.as_ref().map_or(true, fits);
-        self.is_fresh(now) && (is_there || is_within(self.asked, now, RESTED_SECONDS))
+        self.is_fresh(now) && (is_within(self.asked, now, RESTED_SECONDS) || self.keys.as_ref().map_or(true, fits))
     }
 }
 
@@ -118,6 +119,10 @@ impl Identity {
             return Err(format!("`{uri}` gives no keys: it answers {}", answer.status.as_u16()));
         }
         let set: serde_json::Value = types::json::parse(&answer.body).map_err(|error| error.to_string())?;
-        KeySet::from_json(&set).ok_or_else(|| "the key set is none".to_owned())
+        let keys = KeySet::from_json(&set).ok_or_else(|| "the key set is none".to_owned())?;
+        if !at.is_declared && keys.len() > MAX_KEYS_OF_STRANGER {
+            return Err(format!("`{uri}` gives too many keys: of a client that registered itself there may be 32"));
+        }
+        Ok(keys)
     }
 }

@@ -268,6 +268,10 @@ impl KeySet {
         self.0.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The keys that a header with this `kid` and `alg` may mean: the one of that id, or all where
     /// the header has none.
     pub fn candidates<'a>(&'a self, kid: Option<&'a str>, alg: &'a str) -> impl Iterator<Item = &'a PublicKey> {

@@ -102,3 +102,25 @@ async fn threat_46_an_unchanged_resource_is_not_asked_again() {
     other["token_endpoint_auth_method"] = json!("none");
     assert_eq!(put(&other).await, 400);
 }
+
+/// A signature that names no key is tried at each of a set, so that a stranger's set is short.
+#[tokio::test]
+async fn threat_46_a_stranger_names_no_more_keys_than_are_quickly_tried() {
+    let (url, _, held) = key_place().await;
+    let world = World::on("memory", "[outbound]\nallow_private_networks = true\nallow_http = true\n").await;
+    let key = jose::SigningKey::generate(jose::Algorithm::Es256).unwrap();
+    let named = json!({"grant_types": ["client_credentials"], "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": url});
+    let made = world.send_from(HERE, "POST", "/register", &[JSON], named.to_string()).await;
+    let client = made.ok(201).get("client_id").to_owned();
+    for (count, status) in [(33, 401), (32, 200)] {
+        let keys = vec![key.public().to_jwk(); count];
+        *held.lock().unwrap() = json!({"keys": keys}).to_string();
+        let claims =
+            json!({"iss": client, "sub": client, "aud": crate::world::ISSUER, "exp": world.now() + 60, "jti": count.to_string()});
+        let assertion = key.sign("JWT", &claims).unwrap();
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let fields = [("grant_type", "client_credentials"), ("client_assertion", &*assertion), ("client_assertion_type", kind)];
+        assert_eq!(world.send("POST", "/token", &[FORM], form(&fields)).await.status, status, "{count}");
+        world.pass(30);
+    }
+}
