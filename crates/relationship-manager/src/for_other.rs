@@ -1,11 +1,14 @@
 //! People who let her decide for them (protocol.md 1.8): what waits for her word in their places, and what she may share.
 
 use crate::store::Link;
-use crate::sync::{Asking, Guarded, Snapshot, Unclear};
+use crate::sync::{Asking, Guarded, Snapshot, Sorted, Unclear};
 use crate::{Manager, Trouble};
+use client::api::Listed;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 use types::access_request::AccessRequestDocument;
 use types::delegation::{Covered, DelegationDocument, May, ResourceName};
 use types::metadata::Metadata;
@@ -22,6 +25,9 @@ pub(crate) struct ForOther {
     /// It could not be read the last time: what is here is what was read before.
     #[serde(default)]
     pub(crate) is_stale: bool,
+    /// She has not answered the offer: of what there is, only the first was read.
+    #[serde(default)]
+    pub(crate) is_in_part: bool,
     /// What of the requests did not read.
     #[serde(default)]
     pub(crate) unclear: Unclear,
@@ -54,6 +60,11 @@ pub(crate) enum OfferAnswer {
 const MOST_OWNERS: usize = 50;
 /// So many of them may be people whom she has not answered: anybody can be one, with as many accounts as he makes.
 const MOST_UNANSWERED: usize = 10;
+/// What is read of one who has no answer: the first things and the first requests.
+const MOST_OF_UNANSWERED: usize = 100;
+/// How long it may take to read all whom she accepted, and after them all others.
+const ACCEPTED_TAKE: Duration = Duration::from_secs(30);
+const UNANSWERED_TAKE: Duration = Duration::from_secs(5);
 /// Most offers of one server that are shown at a time, and most answers to them that are remembered.
 const MOST_OFFERS: usize = 200;
 const MOST_ANSWERS: usize = 5_000;
@@ -62,6 +73,18 @@ const MOST_ANSWERS: usize = 5_000;
 struct Given {
     name: String,
     delegations: Vec<DelegationDocument>,
+}
+
+fn by_owner(given: impl Iterator<Item = DelegationDocument>) -> BTreeMap<String, Given> {
+    let mut owners: BTreeMap<String, Given> = BTreeMap::new();
+    for one in given {
+        if let Some(owner) = one.owner.as_ref().filter(|owner| !owner.as_str().is_empty()) {
+            let name = readable(one.owner_name.as_deref().unwrap_or(owner.as_str()));
+            let of = owners.entry(owner.as_str().to_owned()).or_insert(Given { name, delegations: Vec::new() });
+            of.delegations.push(one);
+        }
+    }
+    owners
 }
 
 /// What may be shared of a thing under these delegations. A plain id is the authorization server's in a posted one, and the
@@ -87,30 +110,47 @@ fn shareable(guarded: &Guarded, given: &[DelegationDocument]) -> ScopeSet {
 impl Asking<'_> {
     /// What waits for her decision in the places of those who let her decide; and the offers that she has not answered.
     pub(crate) async fn for_others(&self, metadata: &Metadata, snapshot: &mut Snapshot) -> Result<(), Trouble> {
-        let given = metadata.delegations_endpoint.as_ref().map(|url| format!("{url}?role=delegate"));
-        let given: Vec<DelegationDocument> = self.list_if(given).await?;
-        let mut owners: BTreeMap<String, Given> = BTreeMap::new();
-        for one in given {
-            if let Some(owner) = &one.owner {
-                let name = readable(one.owner_name.as_deref().unwrap_or(owner.as_str()));
-                let of = owners.entry(owner.as_str().to_owned()).or_insert(Given { name, delegations: Vec::new() });
-                of.delegations.push(one);
-            }
-        }
-        let answer = |owner: &str| self.link.offers.get(owner).copied();
-        let mut offers = owners.iter().filter(|(owner, _)| answer(owner).is_none()).map(|(owner, given)| Offer {
+        let listed: Listed<DelegationDocument> =
+            match metadata.delegations_endpoint.as_ref().map(|url| format!("{url}?role=delegate")) {
+                Some(url) => self.listed(&url).await?,
+                None => Listed { items: Vec::new(), unread: 0 },
+            };
+        let is_whole = listed.unread == 0 && listed.items.iter().all(|item| item.said.owner.is_some());
+        let owners = by_owner(listed.items.into_iter().map(|item| item.said));
+        let answers = &self.link.offers;
+        snapshot.gone_owners = answers.keys().filter(|owner| is_whole && !owners.contains_key(*owner)).cloned().collect();
+        let mut offers = owners.iter().filter(|(owner, _)| !answers.contains_key(*owner)).map(|(owner, given)| Offer {
             owner: owner.clone(),
             name: given.name.clone(),
             may: given.delegations.iter().flat_map(|one| one.may.iter().copied()).collect(),
         });
         snapshot.offers = offers.by_ref().take(MOST_OFFERS).collect();
         snapshot.more_offers = offers.count();
+        self.read_owners(metadata, owners, snapshot).await
+    }
+
+    /// Whoever lets her decide is read by himself: what is wrong with one keeps no other from her, and his last word stays.
+    async fn read_owners(
+        &self,
+        metadata: &Metadata,
+        owners: BTreeMap<String, Given>,
+        snapshot: &mut Snapshot,
+    ) -> Result<(), Trouble> {
+        let answer = |owner: &str| self.link.offers.get(owner).copied();
         let (accepted, others): (Vec<_>, Vec<_>) = owners.into_iter().partition(|(owner, _)| answer(owner) == Some(true));
         let unanswered = others.into_iter().filter(|(owner, _)| answer(owner).is_none()).take(MOST_UNANSWERED);
         let (mut all, mut is_away) = (Vec::new(), false);
-        // whoever lets her decide is read by himself: what is wrong with one keeps no other from her, and his last word stays
-        for (owner, Given { name, delegations }) in accepted.into_iter().chain(unanswered).take(MOST_OWNERS) {
-            let read = if is_away { None } else { Some(self.for_other(metadata, &owner, &name, &delegations).await) };
+        let mut deadline = Instant::now() + ACCEPTED_TAKE;
+        let mut strangers_deadline = None;
+        for (owner, given) in accepted.into_iter().chain(unanswered).take(MOST_OWNERS) {
+            let is_accepted = answer(&owner) == Some(true);
+            if !is_accepted {
+                deadline = *strangers_deadline.get_or_insert_with(|| Instant::now() + UNANSWERED_TAKE);
+            }
+            let read = match is_away {
+                true => None,
+                false => timeout_at(deadline, self.for_other(metadata, &owner, &given, is_accepted)).await.ok(),
+            };
             match read {
                 Some(Ok(other)) => all.push(other),
                 Some(Err(trouble @ (Trouble::Store(_) | Trouble::TooMany(_) | Trouble::Busy(_)))) => return Err(trouble),
@@ -120,7 +160,7 @@ impl Asking<'_> {
                         is_away = matches!(trouble, Trouble::Away(_));
                     }
                     let before = snapshot.for_others.iter().find(|other| other.owner == owner).cloned();
-                    let other = before.unwrap_or_else(|| ForOther { owner, name, ..ForOther::default() });
+                    let other = before.unwrap_or_else(|| ForOther { owner, name: given.name, ..ForOther::default() });
                     all.push(ForOther { is_stale: true, ..other });
                 }
             }
@@ -129,24 +169,27 @@ impl Asking<'_> {
         Ok(())
     }
 
-    async fn for_other(
-        &self,
-        metadata: &Metadata,
-        owner: &str,
-        name: &str,
-        given: &[DelegationDocument],
-    ) -> Result<ForOther, Trouble> {
+    /// Of whom she has not accepted the first alone: nobody asked for it.
+    async fn for_other(&self, metadata: &Metadata, owner: &str, given: &Given, is_accepted: bool) -> Result<ForOther, Trouble> {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", owner).finish();
         let at = |url: &Option<String>| url.as_ref().map(|url| format!("{url}?{query}"));
-        let guarded: Vec<Guarded> = self.list_named(at(&metadata.registered_resources_endpoint)).await?.items;
-        let decides = given.iter().any(|one| one.may.contains(&May::Approve));
-        let asked = self.list_named(at(&metadata.access_requests_endpoint).filter(|_| decides)).await?;
-        let shareable = guarded.iter().map(|one| (one.id.clone(), shareable(one, given)));
+        let decides = given.delegations.iter().any(|one| one.may.contains(&May::Approve));
+        let resources = at(&metadata.registered_resources_endpoint);
+        let requests = at(&metadata.access_requests_endpoint).filter(|_| decides);
+        let (guarded, asked): (Sorted<Guarded>, Sorted<AccessRequestDocument>) = match is_accepted {
+            true => (self.list_named(resources).await?, self.list_named(requests).await?),
+            false => {
+                let most = MOST_OF_UNANSWERED;
+                (self.list_first(resources, most).await?, self.list_first(requests, most).await?)
+            }
+        };
+        let guarded = guarded.items;
+        let shareable = guarded.iter().map(|one| (one.id.clone(), shareable(one, &given.delegations)));
         let shareable = shareable.filter(|(_, scopes)| !scopes.is_empty()).collect();
         let names = guarded.iter().filter_map(|one| Some((one.id.clone(), one.description.name.clone()?))).collect();
         let (requests, unclear) = (asked.items, asked.unclear);
-        let (owner, name) = (owner.to_owned(), name.to_owned());
-        Ok(ForOther { owner, name, is_stale: false, requests, unclear, names, shareable })
+        let (owner, name) = (owner.to_owned(), given.name.clone());
+        Ok(ForOther { owner, name, is_stale: false, is_in_part: !is_accepted, requests, unclear, names, shareable })
     }
 }
 
@@ -177,7 +220,8 @@ impl Manager {
             let what = format!("You decide for {MOST_OWNERS} people there: decide for one of them no more first.");
             return Err(Trouble::Refused(what));
         }
-        if known.link.offers.len().saturating_add(from.len()) > MOST_ANSWERS {
+        let new = from.iter().filter(|of| !known.link.offers.contains_key(*of)).count();
+        if new > 0 && known.link.offers.len().saturating_add(new) > MOST_ANSWERS {
             let what = "So many of them offer this that no more answers are remembered: ask whoever runs that server.";
             return Err(Trouble::Refused(what.into()));
         }

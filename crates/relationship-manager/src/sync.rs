@@ -6,14 +6,14 @@ mod named;
 mod snapshot;
 
 pub(crate) use asking::Asking;
-pub(crate) use named::{APPLICATIONS, Unclear};
+pub(crate) use named::{APPLICATIONS, Sorted, Unclear};
 pub(crate) use snapshot::{Guarded, Snapshot};
 
 use crate::holdings::{Holdings, Known};
 use crate::ledger::Ledger;
 use crate::store::Link;
 use crate::{KEPT_AT_MOST, Manager, Trouble, lock, words};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -134,6 +134,7 @@ impl Manager {
             }
         };
         self.take_in_words(owner, &issuer, &snapshot).await?;
+        self.forget_answers(owner, id, &snapshot.gone_owners).await?;
         let reading = self.reading_of(owner, id);
         let _held = reading.writing.lock().await;
         // unlinked, or changed by her, meanwhile: what was read before is not kept
@@ -145,6 +146,18 @@ impl Manager {
             self.news.tell(owner);
         }
         Ok(())
+    }
+
+    /// People who let her decide no more need no answer.
+    async fn forget_answers(&self, owner: &str, id: &str, gone: &BTreeSet<String>) -> Result<(), Trouble> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let without = |mut link: Link| {
+            link.offers.retain(|of, _| !gone.contains(of));
+            link
+        };
+        self.change_link(owner, id, without).await.map(drop)
     }
 
     /// Reads a server; one that does not take the token, whatever it said of its life, is asked once more with another.

@@ -53,7 +53,7 @@ struct DelegationsPage<'a> {
     servers: Vec<Server>,
     for_others: First<String>,
     /// The same, each to be put away.
-    taken: Vec<OfferRow>,
+    taken: First<OfferRow>,
     /// People who would let her decide, and have no answer.
     offers: Vec<OfferRow>,
     more_offers: usize,
@@ -132,7 +132,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
 }
 
 /// People whose offer she took up.
-fn taken(holdings: &Holdings) -> Vec<OfferRow> {
+fn taken(holdings: &Holdings) -> First<OfferRow> {
     let of = |known: &Known| {
         let (link, place) = (known.link.id.clone(), host_of(known.link.place.url()));
         let row = move |other: &ForOther| OfferRow {
@@ -142,9 +142,10 @@ fn taken(holdings: &Holdings) -> Vec<OfferRow> {
             may: String::new(),
             place: place.clone(),
         };
-        known.snapshot.for_others.iter().map(row).collect::<Vec<_>>()
+        let is_taken = |other: &&ForOther| known.link.offers.get(&other.owner) == Some(&true);
+        known.snapshot.for_others.iter().filter(is_taken).map(row).collect::<Vec<_>>()
     };
-    holdings.servers.iter().flat_map(of).collect()
+    First::of(holdings.servers.iter().flat_map(of))
 }
 
 fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<String>) -> Shown {

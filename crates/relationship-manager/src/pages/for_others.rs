@@ -2,7 +2,7 @@
 //! delegation, and the owner's history says that it was she.
 
 use super::things::{host_of, troubles};
-use super::{Desk, Fields, Shown, at_desk, page, posted};
+use super::{Desk, Fields, First, Shown, at_desk, page, posted};
 use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known, Who};
 use crate::{Trouble, words};
@@ -25,7 +25,7 @@ struct Owner {
     of: String,
     name: String,
     place: String,
-    things: Vec<Choice>,
+    things: First<Choice>,
     scopes: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ fn owner(known: &Known, other: &ForOther) -> Owner {
         of: other.owner.clone(),
         name: other.name.clone(),
         place: host_of(known.link.place.url()),
-        things: things.collect(),
+        things: First::of(things),
         scopes: scopes.into_iter().collect(),
     }
 }

@@ -11,9 +11,21 @@ use jose::KeySet;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::timeout;
 use types::Timestamp;
 use types::metadata::Metadata;
 use types::policy::PolicyDocument;
+
+/// How long it may take to read what others share with her.
+const SHARED_TAKES: Duration = Duration::from_secs(30);
+
+/// How much of a list is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    Whole,
+    FirstPage,
+}
 
 /// A linked server at work.
 pub(crate) struct Asking<'a> {
@@ -43,19 +55,27 @@ impl<'a> Asking<'a> {
         self.token_refused.load(Ordering::Relaxed)
     }
 
-    async fn listed<T: DeserializeOwned>(&self, url: &str) -> Result<Listed<T>, Trouble> {
-        self.ask_for_list(url).await?.map_err(|answer| self.refusal(&answer))
+    pub(crate) async fn listed<T: DeserializeOwned>(&self, url: &str) -> Result<Listed<T>, Trouble> {
+        self.ask_for_list(url, Length::Whole).await?.map_err(|answer| self.refusal(&answer))
     }
 
     /// In pages of a thousand; where one of these is longer than an answer may be, in smaller ones.
-    async fn ask_for_list<T: DeserializeOwned>(&self, url: &str) -> Result<Result<Listed<T>, ApiAnswer>, Trouble> {
+    async fn ask_for_list<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        length: Length,
+    ) -> Result<Result<Listed<T>, ApiAnswer>, Trouble> {
         let joint = if url.contains('?') { '&' } else { '?' };
         let mut limit = 1_000;
         loop {
             let (url, token) = (format!("{url}{joint}limit={limit}"), &self.link.access_token);
             let (bound, body) = (self.link.bound, ApiBody::None);
             let call = ApiCall { method: Method::GET, url: &url, token, bound, body, patience: PATIENCE };
-            match self.client.api_list(&call).await {
+            let answer = match length {
+                Length::Whole => self.client.api_list(&call).await,
+                Length::FirstPage => self.client.api_page(&call).await,
+            };
+            match answer {
                 Err(ClientError::Outbound(OutboundError::TooLong(_))) if limit > 1 => limit /= 10,
                 other => {
                     let listed: Result<Listed<T>, ApiAnswer> = other?;
@@ -68,7 +88,7 @@ impl<'a> Asking<'a> {
 
     /// A list that a server may not know of.
     async fn list_if_known<T: DeserializeOwned>(&self, url: &str) -> Result<Vec<T>, Trouble> {
-        match self.ask_for_list(url).await? {
+        match self.ask_for_list(url, Length::Whole).await? {
             Ok(listed) => Ok(listed.items.into_iter().map(|item| item.said).collect()),
             Err(answer) if is_unknown(&answer) => Ok(Vec::new()),
             Err(answer) => Err(self.refusal(&answer)),
@@ -96,6 +116,20 @@ impl<'a> Asking<'a> {
         let sorted = sort(listed);
         self.unread.fetch_add(sorted.nameless, Ordering::Relaxed);
         Ok(sorted)
+    }
+
+    /// The first of what such a list has, for what nobody asked for.
+    pub(crate) async fn list_first<T: Named + DeserializeOwned>(
+        &self,
+        url: Option<String>,
+        most: usize,
+    ) -> Result<Sorted<T>, Trouble> {
+        let mut listed: Listed<T> = match url {
+            Some(url) => self.ask_for_list(&url, Length::FirstPage).await?.map_err(|answer| self.refusal(&answer))?,
+            None => Listed { items: Vec::new(), unread: 0 },
+        };
+        listed.items.truncate(most);
+        Ok(sort(listed))
     }
 
     /// Policies, and which of them say something that does not read: what that is might be a condition.
@@ -194,11 +228,17 @@ impl Asking<'_> {
         read.keep(&mut snapshot.guarded, guarded.map(|sorted| sorted.items));
         read.keep(&mut (), self.policies(metadata.policy_endpoint.as_ref(), snapshot).await);
         read.keep(&mut (), self.delegations(metadata.delegations_endpoint.as_ref(), snapshot).await);
-        read.keep(&mut (), self.for_others(metadata, snapshot).await);
         read.keep(&mut (), self.receipts(metadata, keys, &mut snapshot.receipts).await);
         read.keep(&mut (), self.requests(metadata.access_requests_endpoint.as_ref(), snapshot).await);
-        read.keep(&mut snapshot.shared_with_me, self.list_if(shared).await);
         read.keep(&mut (), self.events(metadata, keys, snapshot, now).await);
+        // what others have and give comes last: however much that is, what is hers is read
+        match timeout(SHARED_TAKES, self.list_if(shared)).await {
+            Ok(shared) => read.keep(&mut snapshot.shared_with_me, shared),
+            Err(_) => {
+                tracing::info!(place = self.link.place.url(), "what others share takes too long to read: its last word stays")
+            }
+        }
+        read.keep(&mut (), self.for_others(metadata, snapshot).await);
         read.trouble.map_or(Ok(()), Err)
     }
 }

@@ -102,6 +102,9 @@ pub(crate) struct Snapshot {
     pub(crate) offers: Vec<Offer>,
     #[serde(default)]
     pub(crate) more_offers: usize,
+    /// People who had an answer of hers, and stand in the list no more.
+    #[serde(skip)]
+    pub(crate) gone_owners: BTreeSet<String>,
     #[serde(default)]
     pub(crate) receipts: Vec<KeptReceipt>,
     /// What happened there: events of an authorization server, lines of a resource server.

@@ -114,3 +114,60 @@ async fn threat_46_offers_without_end_hide_nobody_whom_she_decides_for() {
     assert_eq!(page.status, 303, "{}", page.text);
     assert!(alice.get("/delegations").await.text.contains("and 750 more"));
 }
+
+/// Whoever nobody asked, and does not answer, keeps nothing that is hers from being read; and is read in part.
+#[tokio::test]
+async fn threat_46_strangers_who_offer_to_let_her_decide_come_after_what_is_hers() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let party = Party::start().await;
+    party.answers(GIVEN, 200, json!([given("mallory", "Mallory")]));
+    let things: Vec<Value> = (0..300)
+        .map(|n| json!({"_id": format!("r{n:03}"), "resource_server": "s", "name": format!("Thing {n}"), "resource_scopes": ["view"]}))
+        .collect();
+    has_request(&party, "mallory");
+    party.answers("GET /resources?owner=mallory&limit=1000", 200, json!(things));
+    alice.link(&party.url, &party).await;
+    read_again(&desk, &mut alice).await;
+    party.asked();
+    read_again(&desk, &mut alice).await;
+    let asked: Vec<String> = party.asked().into_iter().map(|asked| asked.what).collect();
+    let at = |what: &str| asked.iter().position(|asked| asked.starts_with(what)).unwrap_or_else(|| panic!("{what}: {asked:?}"));
+    let first = at("GET /resources?owner=mallory");
+    assert!(at("GET /requests?limit") < first && at("GET /policies?role=requesting_party") < first, "{asked:?}");
+    let things = |text: &str| text.matches("name=\"thing\"").count();
+    assert_eq!(things(&alice.get("/for-others").await.text), 100, "the first of them");
+    // whom she accepts is read whole; the page shows some of it
+    let link = alice.get("/delegations").await.field("link");
+    assert!(!alice.get("/delegations").await.text.contains("Put it away"), "she has not taken it up");
+    assert_eq!(alice.post("/offers", &[("link", &link), ("owner", "mallory"), ("answer", "accept")]).await.status, 303);
+    read_again(&desk, &mut alice).await;
+    let page = alice.get("/for-others").await;
+    assert!(things(&page.text) == 200 && page.text.contains("and 100 more"), "{}", things(&page.text));
+    assert!(alice.get("/delegations").await.text.contains("Put it away"));
+}
+
+/// Fifty people for whom she decided have ended that: there is room for others, and an answer is changed whenever she likes.
+#[tokio::test]
+async fn threat_46_whoever_lets_her_decide_no_more_takes_no_place() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let party = Party::start().await;
+    let crowd = |from: usize| (from..from + 50).map(|n| given(&format!("a{n:04}"), "Somebody")).collect::<Value>();
+    party.answers(GIVEN, 200, crowd(0));
+    alice.link(&party.url, &party).await;
+    read_again(&desk, &mut alice).await;
+    let link = alice.get("/delegations").await.field("link");
+    let owners: Vec<String> = (0..50).map(|n| format!("a{n:04}")).collect();
+    let fields: Vec<(&str, &str)> = owners.iter().map(|owner| ("owner", owner.as_str())).collect();
+    let page = alice.post("/offers", &[&[("link", link.as_str()), ("answer", "accept")], &fields[..]].concat()).await;
+    assert_eq!(page.status, 303, "{}", page.text);
+    // a list that is not read whole says nothing of who is gone
+    party.answers(GIVEN, 200, json!([given("b", "B"), 7]));
+    read_again(&desk, &mut alice).await;
+    let accept = [("link", link.as_str()), ("owner", "b"), ("answer", "accept")];
+    assert_eq!(alice.post("/offers", &accept).await.status, 400);
+    party.answers(GIVEN, 200, json!([given("b", "B")]));
+    read_again(&desk, &mut alice).await;
+    assert_eq!(alice.post("/offers", &accept).await.status, 303);
+}
