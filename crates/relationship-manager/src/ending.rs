@@ -20,13 +20,22 @@ pub(crate) struct Ending {
 /// What a server is to hear that is not linked.
 pub(crate) fn unheard(url: &str, what: String) -> Wanted {
     let url_of_server = url.to_owned();
-    Wanted { link: String::new(), server: url_of_server, what, method: Method::POST, url: String::new(), body: None, word: None }
+    Wanted {
+        link: String::new(),
+        server: url_of_server,
+        what,
+        method: Method::POST,
+        url: String::new(),
+        body: None,
+        word: None,
+        of_keeper: None,
+    }
 }
 
 /// That something is deleted at a linked server.
 pub(crate) fn deletion(known: &Known, what: String, url: String) -> Wanted {
-    let server = known.link.place.url().to_owned();
-    Wanted { link: known.link.id.clone(), server, what, method: Method::DELETE, url, body: None, word: None }
+    let (server, of_keeper) = (known.link.place.url().to_owned(), Some(known.link.place.is_keeper()));
+    Wanted { link: known.link.id.clone(), server, what, method: Method::DELETE, url, body: None, word: None, of_keeper }
 }
 
 impl Holdings {
@@ -76,7 +85,7 @@ impl Holdings {
         } else {
             "your signed word for it"
         };
-        let mut wanted = unheard(url, format!("{about}, {signed}"));
+        let mut wanted = Wanted { of_keeper: Some(true), ..unheard(url, format!("{about}, {signed}")) };
         let Some(known) = self.keeper(url) else { return wanted };
         let Place::ResourceServer { management, .. } = &known.link.place else { return wanted };
         (wanted.link, wanted.url) = (known.link.id.clone(), format!("{management}/my-withdrawn-tokens"));
@@ -93,7 +102,7 @@ impl Holdings {
         });
         let (Some(known), Some(endpoint)) = (known, endpoint) else {
             let wanted = unheard(url, about.to_owned());
-            return vec![Wanted { method: Method::DELETE, ..wanted }];
+            return vec![Wanted { method: Method::DELETE, of_keeper: Some(false), ..wanted }];
         };
         // the parts of one token end together
         vec![deletion(known, about.to_owned(), format!("{endpoint}/{}", segment(word.jti())))]
@@ -110,7 +119,7 @@ impl Holdings {
         }];
         let Some(word) = &listed.by_delegate else { return wanted };
         for url in &word.keepers {
-            let mut told = unheard(url, format!("{about}, signed for you"));
+            let mut told = Wanted { of_keeper: Some(true), ..unheard(url, format!("{about}, signed for you")) };
             told.body = Some(json!({"jti": word.jti, "exp": word.exp}));
             let keeper = self.keeper(url).and_then(|known| Some((known, known.management()?)));
             if let Some((known, management)) = keeper {

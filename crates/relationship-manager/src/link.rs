@@ -4,10 +4,12 @@
 
 use crate::person::{BEGUN_LIFETIME, Person};
 use crate::store::{Begun, Link, Linking, Place, Registration, Told};
+use crate::task::{OTHER_ACCOUNT, UNLINKED};
 use crate::{Manager, Trouble, lock};
 use client::oauth::CodeRequest;
 use client::{Client, ClientError};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use types::client::{AuthMethod, ClientMetadata};
@@ -30,6 +32,23 @@ const LONGEST_LIFETIME_SECONDS: i64 = 30 * 86_400;
 fn use_seconds(said: Option<i64>) -> i64 {
     let lifetime = said.filter(|said| *said > 0).unwrap_or(UNSAID_LIFETIME_SECONDS).min(LONGEST_LIFETIME_SECONDS);
     lifetime.saturating_sub(SPARE_SECONDS).max(lifetime / 2)
+}
+
+/// Stands in the id of a link between what is random and whose account it is; base64url has none.
+const OF_ACCOUNT: char = '.';
+
+/// Whose account a link is: the id of the account at its issuer, digested.
+fn account_mark(issuer: &str, sub: &str) -> String {
+    jose::base64url::encode(jose::digest::sha256(&[issuer.as_bytes(), b" ", sub.as_bytes()]))
+}
+
+/// Whether two links of one place, by their ids, are of two accounts there. What one account asked for, the other's server cannot
+/// confirm: it knows nothing of it. Links of before do not say.
+pub(crate) fn is_of_other_account(one: &str, other: &str) -> bool {
+    match (one.split_once(OF_ACCOUNT), other.split_once(OF_ACCOUNT)) {
+        (Some((_, one)), Some((_, other))) => one != other,
+        _ => false,
+    }
 }
 
 fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
@@ -59,6 +78,15 @@ fn guard_of(metadata: &Metadata) -> Result<Place, Trouble> {
         (Some(_), _) => Ok(Place::AuthorizationServer { issuer }),
         (None, Some(_)) => Ok(Place::BareStandard { issuer }),
         (None, None) => refused(format!("{issuer} logs people in, and guards nothing: it is no UMA authorization server.")),
+    }
+}
+
+/// Whether she is another there than the link that was known is of; one of before says it by her address alone.
+fn is_somebody_else(known: &Link, id: &str, account: Option<&str>) -> bool {
+    match (known.id.contains(OF_ACCOUNT), known.account.as_deref(), account) {
+        (true, _, _) => is_of_other_account(&known.id, id),
+        (false, Some(before), Some(now)) => before != now,
+        (false, _, _) => false,
     }
 }
 
@@ -175,11 +203,18 @@ impl Manager {
         let client = self.client_at(&begun.flow.issuer).await?;
         let authorized = client.finish_code(&metadata, &begun.flow, query).await?;
         let text = |name: &str| authorized.account.get(name).and_then(Value::as_str).map(str::to_owned);
+        let mark = text("sub").map(|sub| account_mark(linking.place.issuer(), &sub));
         let account = text("email").or(text("preferred_username")).or(text("sub"));
         let known = self.store.list_links(&person.owner)?.into_iter().find(|link| is_same_place(&link.place, &linking.place));
-        let told = known.as_ref().and_then(|link| link.told.clone());
-        let offers = known.as_ref().map(|link| link.offers.clone()).unwrap_or_default();
-        let (id, added) = known.map_or_else(|| (self.new_id(), self.now()), |link| (link.id, link.added));
+        let id = mark.map_or_else(|| self.new_id(), |mark| format!("{}{OF_ACCOUNT}{mark}", self.new_id()));
+        let (id, added) = match known {
+            Some(known) if is_somebody_else(&known, &id, account.as_deref()) => {
+                self.unlink_because(&person.owner, &known.id, OTHER_ACCOUNT).await?;
+                (id, self.now())
+            }
+            Some(known) => (known.id, known.added),
+            None => (id, self.now()),
+        };
         let new = Link {
             id,
             place: linking.place.clone(),
@@ -190,11 +225,10 @@ impl Manager {
             refresh_token: None,
             ended: false,
             added,
-            told,
-            offers,
+            told: None,
+            offers: BTreeMap::new(),
         };
-        let link = self.with_tokens(new, authorized.tokens);
-        self.put_link_anew(&person.owner, &link).await?;
+        let link = self.put_link_anew(&person.owner, self.with_tokens(new, authorized.tokens)).await?;
         self.trust_keys_anew(&person.owner, &link.id).await?;
         // without it, requests are seen a little later
         match self.ask_to_be_told(&person.owner, &link).await {
@@ -205,7 +239,7 @@ impl Manager {
     }
 
     /// A renewal of what was linked before, and may be under way, is over when this one stands.
-    async fn put_link_anew(&self, owner: &str, link: &Link) -> Result<(), Trouble> {
+    async fn put_link_anew(&self, owner: &str, link: Link) -> Result<Link, Trouble> {
         let turn = self.turn_of(&link.id);
         let _held = turn.lock().await;
         self.replace_link(owner, link).await
@@ -290,8 +324,12 @@ impl Manager {
     /// Forgets a server. Its token is given back, behind the page where that takes long: whether it was heard matters to
     /// nobody but the server.
     pub(crate) async fn unlink(self: &Arc<Self>, owner: &str, id: &str) -> Result<(), Trouble> {
+        self.unlink_because(owner, id, UNLINKED).await
+    }
+
+    async fn unlink_because(self: &Arc<Self>, owner: &str, id: &str, why: &str) -> Result<(), Trouble> {
         let Some(link) = self.store.find_link(owner, id)? else { return Ok(()) };
-        self.forget_server(owner, id).await?;
+        self.forget_server(owner, id, why).await?;
         if let Some(told) = &link.told {
             self.store.delete_about(&told.sub).await?;
         }

@@ -233,20 +233,26 @@ impl Manager {
         Ok(Some(link))
     }
 
-    /// A link as it is now, whatever it was; a change of it that is under way comes before or after.
-    pub(crate) async fn replace_link(&self, owner: &str, link: &Link) -> Result<(), Trouble> {
+    /// A link as it is now, whatever it was; a change of it that is under way comes before or after. What she answered to others
+    /// there, and how it tells of requests, stays as it stands in the store.
+    pub(crate) async fn replace_link(&self, owner: &str, link: Link) -> Result<Link, Trouble> {
         let reading = self.reading_of(owner, &link.id);
         let _held = reading.writing.lock().await;
-        Ok(self.store.put_link(owner, link).await?)
+        let link = match self.store.find_link(owner, &link.id)? {
+            Some(Link { told, offers, .. }) => Link { told, offers, ..link },
+            None => link,
+        };
+        self.store.put_link(owner, &link).await?;
+        Ok(link)
     }
 
     /// A link is gone, with what was kept of its server; a reading that is under way does not bring it back.
-    pub(crate) async fn forget_server(&self, owner: &str, id: &str) -> Result<(), Trouble> {
+    pub(crate) async fn forget_server(&self, owner: &str, id: &str, why: &str) -> Result<(), Trouble> {
         let reading = self.reading_of(owner, id);
         {
             let _held = reading.writing.lock().await;
             self.count_change(owner, id);
-            self.store.delete_link(owner, id, crate::task::UNLINKED, self.now()).await?;
+            self.store.delete_link(owner, id, why, self.now()).await?;
         }
         lock(&self.reading).remove(&(owner.to_owned(), id.to_owned()));
         lock(&self.turns).remove(id);

@@ -2,6 +2,7 @@
 //! tried again with growing pauses, also after a restart; the owner sees who has not confirmed yet.
 
 use crate::ledger::Word;
+use crate::link::is_of_other_account;
 use crate::store::{Link, OwnersServer, Place};
 use crate::{Manager, PATIENCE, Trouble, lock};
 use client::api::{ApiBody, ApiCall};
@@ -28,6 +29,7 @@ const SHOWN: i64 = 7 * 86_400;
 const TENDED_OF_EACH: usize = 200;
 const NOT_LINKED: &str = "this server is not linked, so nobody can tell it: link it, and it is told";
 const ENDED: &str = "this server takes this desk's word no more: link it again, and it is told";
+pub(crate) const OTHER_ACCOUNT: &str = "you are somebody else at this server now: link it as who you were there, and it is told";
 pub(crate) const UNLINKED: &str = "you unlinked this server before it confirmed: it may still let somebody in by it";
 
 /// Where a task stands.
@@ -72,6 +74,9 @@ pub(crate) struct Task {
     /// The word in her ledger whose end it tells of.
     #[serde(default)]
     word: Option<String>,
+    /// Whether it is asked of a server as one that keeps things, and not as one that guards them.
+    #[serde(default)]
+    of_keeper: Option<bool>,
 }
 
 /// A task after a try, and whether its server said anything.
@@ -92,6 +97,8 @@ pub(crate) struct Wanted {
     pub(crate) body: Option<Value>,
     /// The word in her ledger whose end it tells of.
     pub(crate) word: Option<String>,
+    /// Whether it is asked of a server as one that keeps things, where that is known.
+    pub(crate) of_keeper: Option<bool>,
 }
 
 impl Task {
@@ -116,8 +123,9 @@ impl Task {
 
     /// Whether it asks this place: one URL may keep things and guard things, and each is linked by itself.
     fn is_asked_at(&self, place: &Place) -> bool {
-        let asks_keeper = self.url.ends_with("/my-withdrawn-tokens") || self.url.contains("/my-resources/");
-        self.url.is_empty() || asks_keeper == place.is_keeper()
+        // one of before says it by its URL alone
+        let by_url = || self.url.ends_with("/my-withdrawn-tokens") || self.url.contains("/my-resources/");
+        self.url.is_empty() || self.of_keeper.unwrap_or_else(by_url) == place.is_keeper()
     }
 
     /// When it is tried next.
@@ -163,6 +171,7 @@ impl Manager {
             url: wanted.url,
             body: wanted.body,
             word: wanted.word,
+            of_keeper: wanted.of_keeper,
             created: now,
             tries: 0,
         };
@@ -179,7 +188,8 @@ impl Manager {
             Standing::Waiting { .. } => !links.contains(&task.link),
             Standing::Confirmed { .. } | Standing::Refused { .. } => false,
         };
-        let is_for = |task: &Task| task.server == url && task.is_asked_at(&link.place) && is_left(task);
+        let is_hers = |task: &Task| !is_of_other_account(&task.link, &link.id);
+        let is_for = |task: &Task| task.server == url && task.is_asked_at(&link.place) && is_left(task) && is_hers(task);
         let tasks: Vec<Task> = self.store.list_tasks(owner)?.into_iter().filter(is_for).collect();
         let (never_asked, asked): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| task.url.is_empty());
         let again = |task: Task| Task { link: link.id.clone(), standing: Standing::Waiting { why: None }, ..task };
@@ -338,6 +348,20 @@ mod tests {
             )
             .unwrap();
             assert_eq!((task.is_asked_at(&keeper), task.is_asked_at(&guard)), (of_keeper, of_guard), "{url}");
+        }
+    }
+
+    /// A guard whose own paths look like a keeper's is told all the same.
+    #[test]
+    fn threat_36_a_task_says_of_whom_it_is_asked() {
+        let guard = Place::AuthorizationServer { issuer: "s".into() };
+        for (of_keeper, is_asked) in [(json!(false), true), (json!(true), false), (Value::Null, false)] {
+            let task: Task =
+                serde_json::from_value(json!({"id": "t", "owner": "alice", "group": "g", "what": "withdraw", "link": "l",
+                "server": "s", "method": "DELETE", "url": "s/my-resources/policies/p", "body": null, "created": 0,
+                "standing": {"waiting": {"why": null}}, "tries": 0, "of_keeper": of_keeper}))
+                .unwrap();
+            assert_eq!(task.is_asked_at(&guard), is_asked, "{of_keeper}");
         }
     }
 

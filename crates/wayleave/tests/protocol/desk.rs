@@ -155,10 +155,15 @@ impl<'d> Sitting<'d> {
 
     /// Links a server; `party` is where its owners log in.
     pub(crate) async fn link(&mut self, server: &str, party: &Party) -> Page {
+        self.link_as(server, party, "her-account").await
+    }
+
+    /// The same, as this account.
+    pub(crate) async fn link_as(&mut self, server: &str, party: &Party, sub: &str) -> Page {
         let page = self.post("/servers", &[("server", server)]).await;
         let to = page.text.split("<a class=\"button\" href=\"").nth(1).unwrap_or_else(|| panic!("{}", page.text));
         let to = to.split('"').next().unwrap().replace("&amp;", "&").replace("&#38;", "&");
-        let back = self.comes_back(party, "her-account", &to).await;
+        let back = self.comes_back(party, sub, &to).await;
         assert_eq!((back.status, back.location.as_str()), (303, "/servers"), "{}", back.text);
         back
     }

@@ -328,3 +328,70 @@ async fn threat_36_s37_items_that_do_not_read_are_counted_and_conditions_are_not
     })
     .await;
 }
+
+/// Another account's server knows nothing of hers: what it answers confirms nothing. As who she was, she is heard.
+#[tokio::test]
+async fn threat_36_s03_what_one_account_withdrew_another_does_not_confirm() {
+    for unlinks in [true, false] {
+        let desk = Desk::open().await;
+        let mut alice = Sitting::of(&desk, "alice").await;
+        let (guard, _keeper) = linked(&mut alice, 1).await;
+        guard.answers(
+            "GET /policies",
+            200,
+            json!([{"_id": "p", "resource_id": "r0", "resource_scopes": ["view"],
+            "required_claims": [{"name": "email", "value": [BOB]}]}]),
+        );
+        desk.clock.pass(30);
+        alice.read().await;
+        guard.answers("DELETE /policies/p", 500, Value::Null);
+        let page = alice.get(ABOUT_BOB).await;
+        assert_eq!(alice.post("/people/withdraw", &[("sure", "yes"), ("who", &page.field("who"))]).await.status, 303);
+        let link = alice.json("/api/servers").await[0]["id"].as_str().unwrap().to_owned();
+        if unlinks {
+            let page = alice.post("/servers/unlink", &[("id", &link)]).await;
+            assert!(page.status < 400, "{}", page.text);
+        }
+        guard.answers("DELETE /policies/p", 404, Value::Null);
+        guard.asked();
+        alice.link_as(&guard.url, &guard, "another-account").await;
+        for _ in 0..3 {
+            desk.clock.pass(60);
+            desk.manager.tend();
+            alice.read().await;
+        }
+        assert_eq!(guard.count("DELETE /policies/p"), 0, "{unlinks}");
+        let tasks = alice.json("/api/withdrawals").await.to_string();
+        assert!(tasks.contains("not_told") && !tasks.contains("\"confirmed\""), "{unlinks}: {tasks}");
+        guard.answers("DELETE /policies/p", 204, Value::Null);
+        alice.link(&guard.url, &guard).await;
+        until("it is asked as who she was", async || {
+            desk.clock.pass(60);
+            desk.manager.tend();
+            guard.count("DELETE /policies/p") > 0
+        })
+        .await;
+    }
+}
+
+/// A share of whose name no path has a segment could not be ended: it is counted as unread, and nothing else is asked in its place.
+#[tokio::test]
+async fn threat_36_s03_what_is_called_by_dots_does_not_read() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let (guard, _keeper) = linked(&mut alice, 1).await;
+    let policy = |id: &str| {
+        json!({"_id": id, "resource_id": "r0", "resource_scopes": ["view"],
+        "required_claims": [{"name": "email", "value": [BOB]}]})
+    };
+    guard.answers("GET /policies", 200, json!([policy(".."), policy("p"), policy(".")]));
+    desk.clock.pass(30);
+    alice.read().await;
+    assert_eq!(alice.json("/api/things").await["things"][0]["shares"].as_array().unwrap().len(), 1);
+    guard.asked();
+    let page = alice.get(ABOUT_BOB).await;
+    assert_eq!(alice.post("/people/withdraw", &[("sure", "yes"), ("who", &page.field("who"))]).await.status, 303);
+    let deleted: Vec<String> =
+        guard.asked().into_iter().map(|asked| asked.what).filter(|what| what.starts_with("DELETE")).collect();
+    assert_eq!(deleted, ["DELETE /policies/p"]);
+}
