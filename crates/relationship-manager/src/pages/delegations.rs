@@ -163,7 +163,8 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
         let place = host_of(known.link.place.url());
         known.snapshot.for_others.iter().map(move |one| {
             let stale = if one.is_stale { " (what waits there could not be read just now)" } else { "" };
-            format!("{}, at {place}{stale}", words::readable(&one.name))
+            let part = if one.is_in_part { " (until you accept it, the first of what is there)" } else { "" };
+            format!("{}, at {place}{part}{stale}", words::readable(&one.name))
         })
     });
     let (offers, more_offers) = super::offers::rows(&holdings);
