@@ -107,7 +107,7 @@ impl Gateway {
         let again = before.is_some_and(|link| {
             link.state != LinkState::Pending && link.account.sub.is_some() && link.account.sub == account.sub
         });
-        let hers = is_owner || again || links.iter().any(|(_, link)| known(link));
+        let hers = is_owner || again || links.iter().any(|(of, link)| self.is_listed(of) && known(link));
         let state = if hers { LinkState::Active } else { LinkState::Pending };
         // what belongs to another account there renews nothing of this one
         let kept = before.cloned().unwrap_or_else(|| new_link(self.client.clock.now()));
