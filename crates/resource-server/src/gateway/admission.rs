@@ -236,7 +236,8 @@ impl Gateway {
         };
         let destination = Destination { owner: owner.to_owned(), issuer: peer.issuer().to_owned() };
         // a server that lets somebody wait for a ticket says nothing about a token that is judged here
-        let asked = if guard.asks_nobody(&call.presented) { asked.await } else { self.asking_for(&destination, asked).await };
+        let asked =
+            if guard.asks_nobody(&call.presented) { asked.await } else { self.asking_about_token(&destination, asked).await };
         let mut verdict = asked.unwrap_or_else(Verdict::Failed);
         if verdict == Verdict::Failed(ProtectionError::Unauthorized) {
             match Box::pin(self.renew_pat(owner, peer.issuer(), &kept)).await {

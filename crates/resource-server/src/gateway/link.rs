@@ -63,7 +63,8 @@ impl Gateway {
         let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
         let at = Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
         if self.is_ready_made(issuer) {
-            let tokens = self.asking_for(&at, async { Ok(client.client_credentials(metadata, UMA_PROTECTION).await?) }).await?;
+            let tokens =
+                self.asking_about_token(&at, async { Ok(client.client_credentials(metadata, UMA_PROTECTION).await?) }).await?;
             let link = before.as_deref().cloned();
             return Ok(self.keep(owner, issuer, tokens, link.unwrap_or_else(|| new_link(now))).await?.access_token);
         }
@@ -75,7 +76,7 @@ impl Gateway {
                 other => Ok(other?),
             }
         };
-        match self.asking_for(&at, renewed).await {
+        match self.asking_about_token(&at, renewed).await {
             Ok(tokens) => Ok(self.keep(owner, issuer, tokens, (*link).clone()).await?.access_token),
             Err(ProtectionError::Unauthorized) => {
                 tracing::info!(owner, issuer, "the owner has withdrawn this gateway there");

@@ -167,7 +167,25 @@ impl Gateway {
         destination: &Destination,
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
-        let key = destination.key();
+        self.asking_by_key(destination.key(), destination, asked).await
+    }
+
+    /// The same about a token, and for a PAT. Strangers have tickets given and things registered as often as they like: what
+    /// they used up closes nothing to those who hold a token.
+    pub(super) async fn asking_about_token<T>(
+        &self,
+        destination: &Destination,
+        asked: impl Future<Output = Result<T, ProtectionError>>,
+    ) -> Result<T, ProtectionError> {
+        self.asking_by_key(destination.key_about_tokens(), destination, asked).await
+    }
+
+    async fn asking_by_key<T>(
+        &self,
+        key: String,
+        destination: &Destination,
+        asked: impl Future<Output = Result<T, ProtectionError>>,
+    ) -> Result<T, ProtectionError> {
         self.check_rest(&key)?;
         let answer = Box::pin(self.asking(&destination.issuer, asked)).await;
         if let Err(ProtectionError::Later(seconds)) = &answer {
@@ -197,7 +215,9 @@ impl Gateway {
 
     /// Whatever was before, it is asked again.
     pub(super) fn end_rest(&self, destination: &Destination) {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).remove(&destination.key());
+        let mut all = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&destination.key());
+        all.remove(&destination.key_about_tokens());
     }
 
     /// Once in a while for each server: anybody can call again and again while it is away.

@@ -36,6 +36,11 @@ impl Destination {
         format!("{} {}", self.issuer, self.owner)
     }
 
+    /// The same, for what is asked about tokens.
+    pub(super) fn key_about_tokens(&self) -> String {
+        format!("tokens {}", self.key())
+    }
+
     pub(super) fn of(registered: &Registered) -> Self {
         Self { owner: registered.owner.clone(), issuer: registered.issuer.clone() }
     }

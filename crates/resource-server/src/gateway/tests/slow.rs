@@ -100,3 +100,21 @@ async fn threat_46_s23_an_issuer_of_management_tokens_that_hangs_does_so_once() 
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
+
+/// What strangers used up closes nothing to those who hold a token (RFC 6585 4).
+#[tokio::test]
+async fn threat_46_c08_tickets_that_are_used_up_close_nothing_to_whoever_holds_a_token() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let at = told::Destination { owner: "alice".into(), issuer: world.issuer.clone() };
+    let later = || async { Err::<(), _>(crate::protection::ProtectionError::Later(600)) };
+    let well = || async { Ok(()) };
+    // a stranger's ticket, then a token
+    assert!(world.gateway.asking_for(&at, later()).await.is_err());
+    assert!(world.gateway.asking_for(&at, well()).await.is_err(), "whoever wants a ticket comes again later");
+    assert!(world.gateway.asking_about_token(&at, well()).await.is_ok());
+    // tokens have a rest of their own, which ends with a new link
+    assert!(world.gateway.asking_about_token(&at, later()).await.is_err());
+    assert!(world.gateway.asking_about_token(&at, well()).await.is_err());
+    world.gateway.end_rest(&at);
+    assert!(world.gateway.asking_about_token(&at, well()).await.is_ok() && world.gateway.asking_for(&at, well()).await.is_ok());
+}
