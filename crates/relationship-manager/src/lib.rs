@@ -78,6 +78,9 @@ pub enum Trouble {
     /// A server does not answer.
     #[error("{0}")]
     Away(String),
+    /// A server does not answer where nothing was to be changed.
+    #[error("{0}")]
+    NotFound(String),
     /// She does more at once than one person does.
     #[error("{0}")]
     TooMany(String),
@@ -90,7 +93,7 @@ impl Trouble {
     /// The same of a call that changes nothing: where no answer came, there is nothing that may have been done.
     pub(crate) fn of_a_look(self) -> Self {
         match self {
-            Self::Away(what) => Self::Refused(format!("{what}. Nothing was linked: look at the address, and try again.")),
+            Self::Away(what) => Self::NotFound(format!("{what}. Nothing was linked: look at the address, and try again.")),
             other => other,
         }
     }

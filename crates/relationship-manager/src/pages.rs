@@ -153,8 +153,8 @@ struct TroublePage<'a> {
 }
 
 fn error_page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &str, what: &str) -> Response {
-    let (is_open, is_known) = (status == StatusCode::BAD_GATEWAY, person.is_some());
-    page(manager, person, status, title, "", &ui::render(&TroublePage { title, what, is_open, is_known }))
+    let body = TroublePage { title, what, is_open: false, is_known: person.is_some() };
+    page(manager, person, status, title, "", &ui::render(&body))
 }
 
 /// Most rows of one list on a page: what a server lists may be without end.
@@ -187,12 +187,14 @@ fn shown(manager: &Manager, person: Option<&Person>, answer: Shown) -> Response 
         Err(trouble) => {
             let (status, title) = match &trouble {
                 Trouble::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Not now"),
-                Trouble::Away(_) => (StatusCode::BAD_GATEWAY, "No answer"),
+                Trouble::Away(_) | Trouble::NotFound(_) => (StatusCode::BAD_GATEWAY, "No answer"),
                 Trouble::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "Wait a moment"),
                 Trouble::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "Wait a moment"),
                 Trouble::Refused(_) => (StatusCode::BAD_REQUEST, "That did not work"),
             };
-            error_page(manager, person, status, title, &trouble.to_string())
+            let is_open = matches!(trouble, Trouble::Away(_));
+            let body = TroublePage { title, what: &trouble.to_string(), is_open, is_known: person.is_some() };
+            page(manager, person, status, title, "", &ui::render(&body))
         }
     }
 }
