@@ -147,7 +147,7 @@ impl Response {
 
 /// Most calls that are under way to one place at a time; the next ones wait for as long as they have patience. Each is a
 /// connection, and whoever has many calls made here must not have all that this process may open.
-const MOST_AT_ONE_PLACE: usize = 64;
+const MOST_AT_ONE_PLACE: usize = 256;
 /// Connections to one place that are kept for the next call.
 const MOST_KEPT_OPEN: usize = 16;
 /// Places that are remembered while nothing is under way there.

@@ -32,6 +32,7 @@ mod part_files;
 mod passage;
 mod path;
 mod peer;
+mod questions;
 mod registration;
 mod route;
 mod store;
@@ -173,8 +174,8 @@ pub struct Gateway {
     peers: RwLock<HashMap<String, Arc<Peer>>>,
     /// Those that let everybody wait, and until when they are left alone.
     resting: StdMutex<HashMap<String, Instant>>,
-    /// Questions under way at servers that owners brought.
-    at_brought: StdMutex<HashMap<String, Arc<tokio::sync::Semaphore>>>,
+    /// Questions for strangers that are under way.
+    questions: questions::Questions,
     /// When the log was last told that one is away.
     told_away: StdMutex<HashMap<String, Instant>>,
     /// Who gave a token, by its hash.
@@ -259,7 +260,7 @@ impl Gateway {
             myself: myself.clone(),
             peers: RwLock::default(),
             resting: StdMutex::default(),
-            at_brought: StdMutex::default(),
+            questions: questions::Questions::default(),
             told_away: StdMutex::default(),
             issued_by: Cache::new(10_000),
             owners: Cache::new(10_000),

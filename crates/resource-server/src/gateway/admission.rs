@@ -96,6 +96,7 @@ impl Gateway {
         let asker = Asker::of(parts);
         let guarding = self.guarding_all(wanted, path, asker).await?;
         let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding };
+        let _places = self.enter_questions(call.presented.authorization, &call.issuers(), asker).await?;
         let is_unproven = match self.judge(&call).await? {
             Judged::Fits(admitted) => return Ok(admitted),
             judged => matches!(judged, Judged::Unproven),

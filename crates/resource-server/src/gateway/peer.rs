@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use client::{Client, Credentials};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use types::client::{AuthMethod, ClientMetadata};
 use types::token::UMA_PROTECTION;
 
@@ -20,8 +19,6 @@ const SLOW: Duration = Duration::from_secs(2);
 const RESTED: Duration = Duration::from_secs(10);
 /// How long is waited for metadata, and for somebody else's look at them.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Most questions that are under way to one server that an owner brought.
-const MOST_AT_BROUGHT: usize = 32;
 /// How long metadata count without another look.
 const METADATA_KEPT: Duration = Duration::from_secs(3_600);
 
@@ -151,7 +148,6 @@ impl Gateway {
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
         self.check_rest(issuer)?;
-        let _place = if self.is_listed(issuer) { None } else { Some(self.place_at(issuer)?) };
         let begun = Instant::now();
         let answer = asked.await;
         if matches!(answer, Err(ProtectionError::Unreachable)) && self.is_worth_a_line(issuer) {
@@ -196,15 +192,6 @@ impl Gateway {
             self.rest(key, Duration::from_secs(*seconds));
         }
         answer
-    }
-
-    /// A place for a question to a server that an owner brought. Strangers have it asked as often as they like, and it may
-    /// take its time: whoever comes when all are taken does not wait, for who waits here holds a place of everybody's.
-    fn place_at(&self, issuer: &str) -> Result<OwnedSemaphorePermit, ProtectionError> {
-        let mut all = self.at_brought.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|of, places| of == issuer || Arc::strong_count(places) > 1);
-        let places = all.entry(issuer.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MOST_AT_BROUGHT)));
-        places.clone().try_acquire_owned().map_err(|_| ProtectionError::Unreachable)
     }
 
     fn rest(&self, key: String, time: Duration) {

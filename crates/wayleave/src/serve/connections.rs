@@ -127,19 +127,31 @@ impl Connections {
         self.open().let_slowest_go(Instant::now(), |one| is_full && of_network < self.most / 2 || is_same(one)).is_some()
     }
 
-    /// Lets go of those that keep most in memory for clients that do not take it, where all together keep too much. One that
-    /// pauses a download keeps a piece of it; one that wants a hundred answers and takes none keeps a hundred.
+    /// Lets go of some of those that keep answers in memory for clients that do not take them, where all together keep too much.
     pub(super) fn bound_memory(&self) {
         if self.kept.load(Relaxed) <= self.most_kept {
             return;
         }
+        let now = Instant::now();
         let mut open = self.open();
+        let mut of_network: HashMap<Option<String>, u64> = HashMap::new();
+        for one in open.by_number.values() {
+            let sum = of_network.entry(one.network.clone()).or_default();
+            *sum = sum.saturating_add(one.kept());
+        }
+        // those that are slow, of the network that keeps most; a proxy stands for many, and each of its connections for itself
+        let weight = |one: &Connection| {
+            let sum = of_network.get(&one.network).copied().filter(|_| one.network.is_some());
+            (one.rank(now).is_some_and(|(rank, _)| rank == Rank::Slow), sum.unwrap_or_else(|| one.kept()), one.kept())
+        };
+        let mut all: Vec<_> = open.by_number.iter().filter(|(_, one)| one.kept() > 0).map(|(n, one)| (weight(one), *n)).collect();
+        all.sort_unstable();
         let mut kept: u64 = open.by_number.values().map(|one| one.kept()).sum();
-        while kept > self.most_kept {
-            let most = open.by_number.iter().map(|(number, one)| (one.kept(), *number)).max();
-            let Some((bytes, number)) = most.filter(|(bytes, _)| *bytes > 0) else { return };
-            kept = kept.saturating_sub(bytes);
+        while kept > self.most_kept
+            && let Some((_, number)) = all.pop()
+        {
             if let Some(gone) = open.take(number) {
+                kept = kept.saturating_sub(gone.kept());
                 gone.let_go(End::AtOnce);
             }
         }

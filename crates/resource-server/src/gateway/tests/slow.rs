@@ -118,22 +118,3 @@ async fn threat_46_c08_tickets_that_are_used_up_close_nothing_to_whoever_holds_a
     world.gateway.end_rest(&at);
     assert!(world.gateway.asking_about_token(&at, well()).await.is_ok() && world.gateway.asking_for(&at, well()).await.is_ok());
 }
-
-/// A server that an owner brought and that takes its time holds so many calls, and no more; the operator's own is not counted.
-#[tokio::test]
-async fn threat_46_a_slow_server_that_was_brought_holds_few_calls() {
-    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
-    let gateway = &world.gateway;
-    let brought = "https://brought.example";
-    let hanging = || gateway.asking(brought, std::future::pending::<Result<(), ProtectionError>>());
-    let mut waiting: Vec<_> = (0..32).map(|_| Box::pin(hanging())).collect();
-    for one in &mut waiting {
-        assert!(futures_util::poll!(one).is_pending());
-    }
-    assert_eq!(gateway.asking(brought, async { Ok(()) }).await, Err(ProtectionError::Unreachable));
-    for other in ["https://another.example", world.issuer.as_str()] {
-        assert_eq!(gateway.asking(other, async { Ok(()) }).await, Ok(()), "{other}");
-    }
-    waiting.pop();
-    assert_eq!(gateway.asking(brought, async { Ok(()) }).await, Ok(()));
-}
