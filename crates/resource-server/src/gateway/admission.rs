@@ -96,11 +96,14 @@ impl Gateway {
         let asker = Asker::of(parts);
         let guarding = self.guarding_all(wanted, path, asker).await?;
         let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding };
-        let _places = self.enter_questions(call.presented.authorization, &call.issuers(), asker).await?;
+        let mut places = self.enter_questions(call.presented.authorization, &call.issuers(), asker).await?;
         let is_unproven = match self.judge(&call).await? {
             Judged::Fits(admitted) => return Ok(admitted),
             judged => matches!(judged, Judged::Unproven),
         };
+        if places.is_empty() {
+            places = self.enter_questions(None, &call.issuers(), asker).await?;
+        }
         for _ in 0..CHANGES {
             // what most calls need not is boxed: they would carry its room with them
             let error = match Box::pin(self.challenge(&call)).await {
@@ -115,6 +118,7 @@ impl Gateway {
             }
             call.guarding = now;
         }
+        drop(places);
         Err(away(&wanted.owner, &ProtectionError::Unreachable))
     }
 

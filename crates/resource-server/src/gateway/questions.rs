@@ -51,14 +51,15 @@ impl Questions {
 }
 
 impl Gateway {
-    /// Places for the questions of a call, where a stranger makes it: at each of the servers that may be asked.
+    /// Places for the questions of a call, where a stranger makes it: at each of the servers that may be asked. Whoever wants a
+    /// ticket is one, whatever token was shown before.
     pub(super) async fn enter_questions(
         &self,
         authorization: Option<&str>,
         issuers: &[String],
         asker: Asker<'_>,
     ) -> Result<Vec<Place>, Box<Response>> {
-        if authorization.is_some_and(|authorization| self.was_good(authorization)) {
+        if authorization.is_some_and(|authorization| self.was_good(authorization, issuers)) {
             return Ok(Vec::new());
         }
         let network = asker.caller.map(|caller| network_of(caller.0)).unwrap_or_default();
@@ -71,10 +72,12 @@ impl Gateway {
         Ok(places)
     }
 
-    /// Whether a token let somebody in before; it is judged all the same.
-    fn was_good(&self, authorization: &str) -> bool {
-        let token = authorization.split_once(' ').map(|(_, token)| token.trim());
-        token.is_some_and(|token| self.issued_by.get(&digest::sha256(&[token.as_bytes()])).is_some())
+    /// Whether a token of one of these let somebody in before; it is judged all the same. What is good at a server of one's own
+    /// is a stranger's at another.
+    fn was_good(&self, authorization: &str, issuers: &[String]) -> bool {
+        let Some((_, token)) = authorization.split_once(' ') else { return false };
+        let by = self.issued_by.get(&digest::sha256(&[token.trim().as_bytes()]));
+        by.is_some_and(|issuer| issuers.contains(&issuer))
     }
 }
 
