@@ -2,8 +2,9 @@
 //! "[gateway]", protocol.md 2.1).
 //!
 //! A request goes: [`path`] (one canonical form, judged and forwarded alike), the gateway's own
-//! places, [`route`] (what it needs, of whom), [`admission`] (what is registered of it and where, the guard), and then
-//! [`backend`] - or back with a challenge. Beside it stand [`link`] (owners' PATs), [`registration`] with what is
+//! places, [`route`] (what it needs, of whom), [`admission`] (what is registered of it and where, the guard; strangers wait in
+//! [`questions`]), [`passage`] with what it reaches beside its path ([`elsewhere`], [`below`]), and then [`backend`] - or back
+//! with a challenge ([`tickets`]). Beside it stand [`link`] (owners' PATs), [`registration`] with what is
 //! done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`].
 
 mod admission;
