@@ -11,6 +11,7 @@
 //! ([`Outbound::for_listed`]), with which that place, and what it names at its own origin, is called.
 
 mod address;
+mod line;
 
 use address::GuardedResolver;
 use bytes::Bytes;
@@ -18,12 +19,12 @@ use futures_util::StreamExt;
 use reqwest::redirect::Policy;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::{Host, Url};
 
 pub use address::is_public;
+pub use line::{Lines, Party, Place, Room};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode};
 
@@ -83,6 +84,9 @@ pub enum OutboundError {
     NotAllowed(String),
     #[error("`{0}` did not answer")]
     Unreachable(String),
+    /// It says nothing about that place: nobody was asked.
+    #[error("too many calls to `{0}` are under way from here: try again in a moment")]
+    Busy(String),
     #[error("the answer of `{0}` is longer than is read here")]
     TooLong(String),
 }
@@ -145,31 +149,11 @@ impl Response {
     }
 }
 
-/// Most calls that are under way to one place at a time; the next ones wait for as long as they have patience. Each is a
+/// Most calls that are under way to one place at a time, and most that wait for that as long as they have patience. Each is a
 /// connection, and whoever has many calls made here must not have all that this process may open.
-const MOST_AT_ONE_PLACE: usize = 256;
+const AT_ONE_PLACE: Room = Room { inside: 256, waiting: 1_024 };
 /// Connections to one place that are kept for the next call.
 const MOST_KEPT_OPEN: usize = 16;
-/// Places that are remembered while nothing is under way there.
-const MOST_PLACES: usize = 1_000;
-
-/// Calls under way, by origin.
-#[derive(Clone, Default)]
-struct UnderWay(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
-
-impl UnderWay {
-    /// A place for a call; none: nothing there has ended for so long.
-    async fn enter(&self, origin: String, patience: Duration) -> Option<OwnedSemaphorePermit> {
-        let places = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if all.len() >= MOST_PLACES {
-                all.retain(|_, places| Arc::strong_count(places) > 1);
-            }
-            all.entry(origin).or_insert_with(|| Arc::new(Semaphore::new(MOST_AT_ONE_PLACE))).clone()
-        };
-        tokio::time::timeout(patience, places.acquire_owned()).await.ok()?.ok()
-    }
-}
 
 /// The client.
 #[derive(Clone)]
@@ -179,7 +163,8 @@ pub struct Outbound {
     origins: Arc<BTreeSet<String>>,
     resolver: GuardedResolver,
     settings: Arc<Settings>,
-    under_way: UnderWay,
+    /// Calls under way, by origin: those to places that are listed apart from those that strangers name.
+    under_way: Lines,
 }
 
 impl Outbound {
@@ -220,7 +205,7 @@ impl Outbound {
             resolver: resolver(settings.allow_private_networks),
             origins: Arc::new(origins),
             settings: Arc::new(settings),
-            under_way: UnderWay::default(),
+            under_way: Lines::default(),
         })
     }
 
@@ -247,8 +232,9 @@ impl Outbound {
         // a long poll waits for something to happen, and is one of each that may: it takes nobody's place
         let _place = match Url::parse(url).ok().filter(|_| request.patience <= TIMEOUT) {
             Some(url) => {
-                let place = self.under_way.enter(origin_of(&url), request.patience).await;
-                Some(place.ok_or_else(|| OutboundError::Unreachable(host.clone()))?)
+                let to = self.line_to(&url);
+                let place = self.under_way.enter(&to, AT_ONE_PLACE, &Party::default(), request.patience).await;
+                Some(place.ok_or_else(|| OutboundError::Busy(host.clone()))?)
             }
             None => None,
         };
@@ -270,6 +256,12 @@ impl Outbound {
             (watcher.0)(&Exchange { method: &method, url, request, status, headers: &headers, answer: &body });
         }
         Ok(Response { status, headers, body: body.into() })
+    }
+
+    /// What strangers name has a line of its own, also where the configuration lists the same place for something else.
+    fn line_to(&self, url: &Url) -> String {
+        let origin = origin_of(url);
+        if self.origins.contains(&origin) { format!("listed {origin}") } else { origin }
     }
 
     /// Sends and hands the answer's body over piece by piece; for content, which may be of any size. What is no success is in

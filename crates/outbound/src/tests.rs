@@ -110,22 +110,28 @@ fn threat_17_a_listed_origin_counts_for_calls_to_what_is_listed_alone() {
     }
 }
 
-/// Row 46: whoever has many calls made here does not have all connections of the process, and keeps nobody from another place.
+/// Row 46: whoever has many calls made here does not have all connections of the process, and keeps nobody from another
+/// place; what strangers name takes no place of what is listed.
 #[tokio::test]
 async fn threat_46_calls_to_one_place_have_so_many_connections() {
-    let under_way = UnderWay::default();
-    let enter = |origin: &str| under_way.enter(origin.to_owned(), Duration::from_millis(10));
+    let listed = "http://127.0.0.1:1/as";
+    let all = Outbound::new(Settings { configured: vec![listed.into()], ..Settings::default() }).unwrap();
+    let strangers = Outbound::new(Settings { allow_http: true, allow_private_networks: true, ..Settings::default() }).unwrap();
+    let strangers = Outbound { under_way: all.under_way.clone(), ..strangers.for_strangers() };
+    let at_listed = all.for_strangers().for_listed(listed);
+    let to = strangers.line_to(&Url::parse(listed).unwrap());
     let mut held = Vec::new();
-    for _ in 0..MOST_AT_ONE_PLACE {
-        held.push(enter("https://as.example").await.unwrap());
+    for _ in 0..AT_ONE_PLACE.inside {
+        held.push(all.under_way.enter(&to, AT_ONE_PLACE, &Party::default(), Duration::from_millis(10)).await.unwrap());
     }
-    assert!(enter("https://as.example").await.is_none());
-    assert!(enter("https://other.example").await.is_some());
+    let ask = |url: &'static str| Request::get(url).patience(Duration::from_millis(20));
+    // nobody listens there: who got a place hears that
+    let busy = strangers.send(ask(listed)).await;
+    assert!(matches!(busy, Err(OutboundError::Busy(_))), "{busy:?}");
+    for (outbound, url) in [(&at_listed, listed), (&strangers, "http://127.0.0.1:2/")] {
+        let sent = outbound.send(ask(url)).await;
+        assert!(matches!(sent, Err(OutboundError::Unreachable(_))), "{sent:?}");
+    }
     held.pop();
-    assert!(enter("https://as.example").await.is_some());
-    for n in 0..2 * MOST_PLACES {
-        let _ = enter(&format!("https://{n}.example")).await;
-    }
-    assert!(under_way.0.lock().unwrap().len() <= MOST_PLACES);
-    assert!(enter("https://as.example").await.is_some());
+    assert!(matches!(strangers.send(ask(listed)).await, Err(OutboundError::Unreachable(_))));
 }
