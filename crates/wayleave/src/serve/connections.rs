@@ -116,39 +116,44 @@ impl Connections {
     }
 
     /// Whether there is a place for another request of a network. Each may need a file or a connection of its own, and one
-    /// connection can carry many. Where there is none left, a connection whose client is slow makes room for it.
+    /// connection can carry many. A network has no more than are left: alone half of them, one of three a quarter, so that
+    /// there is always something for whoever comes newly. Where there is nothing for it, a connection whose client is slow
+    /// makes room, of this network or of one that has more.
     fn has_room_for_request(&self, connection: &Connection) -> bool {
+        let free = self.most.saturating_sub(self.requests.load(Relaxed));
         let of_network = connection.network.as_ref().map_or(0, |_| connection.of_network.load(Relaxed));
-        let is_full = self.requests.load(Relaxed) >= self.most;
-        if of_network < self.most / 2 && !is_full {
+        if of_network < free {
             return true;
         }
         let is_same = |one: &Connection| one.network == connection.network;
-        self.open().let_slowest_go(Instant::now(), |one| is_full && of_network < self.most / 2 || is_same(one)).is_some()
+        let has_more = |one: &Connection| one.network.is_none() || one.of_network.load(Relaxed) > of_network;
+        self.open().let_slowest_go(Instant::now(), |one| is_same(one) || has_more(one)).is_some()
     }
 
-    /// Lets go of some of those that keep answers in memory for clients that do not take them, where all together keep too much.
+    /// Lets go of some of those that keep answers in memory for clients that do not take them, where all together keep too much:
+    /// of those that are slow so many that it is some time until all are looked at again, of others no more than must be.
     pub(super) fn bound_memory(&self) {
         if self.kept.load(Relaxed) <= self.most_kept {
             return;
         }
         let now = Instant::now();
         let mut open = self.open();
-        let mut of_network: HashMap<Option<String>, u64> = HashMap::new();
+        let mut of_network: HashMap<Option<&str>, u64> = HashMap::new();
         for one in open.by_number.values() {
-            let sum = of_network.entry(one.network.clone()).or_default();
+            let sum = of_network.entry(one.network.as_deref()).or_default();
             *sum = sum.saturating_add(one.kept());
         }
         // those that are slow, of the network that keeps most; a proxy stands for many, and each of its connections for itself
         let weight = |one: &Connection| {
-            let sum = of_network.get(&one.network).copied().filter(|_| one.network.is_some());
+            let sum = of_network.get(&one.network.as_deref()).copied().filter(|_| one.network.is_some());
             (one.rank(now).is_some_and(|(rank, _)| rank == Rank::Slow), sum.unwrap_or_else(|| one.kept()), one.kept())
         };
         let mut all: Vec<_> = open.by_number.iter().filter(|(_, one)| one.kept() > 0).map(|(n, one)| (weight(one), *n)).collect();
         all.sort_unstable();
         let mut kept: u64 = open.by_number.values().map(|one| one.kept()).sum();
-        while kept > self.most_kept
-            && let Some((_, number)) = all.pop()
+        let enough = self.most_kept / 8 * 7;
+        while let Some(((is_slow, ..), number)) = all.pop()
+            && (kept > self.most_kept || is_slow && kept > enough)
         {
             if let Some(gone) = open.take(number) {
                 kept = kept.saturating_sub(gone.kept());

@@ -73,6 +73,36 @@ fn threat_46_answers_that_nobody_takes_do_not_fill_the_memory() {
     assert_eq!(all.kept.load(Relaxed), 0, "everything is given back");
 }
 
+/// Row 46: looking at all of them is work, and is not done for each answer of a crowd that takes none.
+#[test]
+fn threat_46_answers_of_a_crowd_make_room_for_more_than_one() {
+    use super::super::watched::Carried;
+    let (all, mut now) = (Connections::with_room_for_bytes(200, 2_000_000), Instant::now());
+    let stall = |n: u8, now: Instant| {
+        let place = Arc::new(all.admit(0, IpAddr::from([10, n % 2, 0, n]), false, now).unwrap());
+        let body = axum::body::Body::from(vec![0; 60_000]);
+        let answer = Carried::new(body, place.connection.begin(), place.admit_request());
+        (place, answer)
+    };
+    let crowd: Vec<_> = (0..29).map(|n| stall(n, now)).collect();
+    for _ in 0..SLOW_AFTER.as_secs() {
+        now += Duration::from_secs(1);
+        all.look(now);
+    }
+    let new = stall(200, now);
+    assert!(all.kept.load(Relaxed) > 2_000_000);
+    new.0.bound_memory();
+    let gone = crowd.iter().filter(|(place, _)| !is_open(&all, place)).count();
+    assert!((4..=6).contains(&gone) && is_open(&all, &new.0), "{gone}");
+    // of those that are not slow no more goes than must
+    let (all, now) = (Connections::with_room_for_bytes(200, 2_000_000), Instant::now());
+    let place = |n: u8| Arc::new(all.admit(0, IpAddr::from([10, n, 0, n]), false, now).unwrap());
+    let places: Vec<_> = (0..3).map(place).collect();
+    places.iter().for_each(|place| place.connection.keeps(700_000));
+    places.iter().for_each(|place| place.bound_memory());
+    assert_eq!(places.iter().filter(|place| is_open(&all, place)).count(), 2);
+}
+
 /// Row 46: one connection of HTTP/2 carries many requests, and each may need a file.
 #[test]
 fn threat_46_requests_have_places_as_connections_have() {
@@ -84,8 +114,11 @@ fn threat_46_requests_have_places_as_connections_have() {
     let mut stalled: Vec<_> = (0..4).filter_map(|_| request(&evil)).collect();
     assert!(stalled.len() == 4 && request(&evil).is_none(), "one network has half of them");
     let own: Vec<_> = (0..4).filter_map(|_| request(&other)).collect();
-    assert!(own.len() == 4 && request(&connect("203.0.113.1")).is_none(), "no more than there is room for");
-    drop(own);
+    let third = connect("203.0.113.1");
+    let thirds: Vec<_> = (0..4).filter_map(|_| request(&third)).collect();
+    assert!(own.len() == 2 && thirds.len() == 1, "and each of several as many as are left: there is one for who comes next");
+    assert!(request(&connect("203.0.114.1")).is_some());
+    drop((own, thirds, third));
     stalled.iter().for_each(|_| evil.connection.waits_for_client(true));
     for _ in 0..SLOW_AFTER.as_secs() {
         now += Duration::from_secs(1);
@@ -98,6 +131,31 @@ fn threat_46_requests_have_places_as_connections_have() {
     drop((evil, next, other));
     all.look(now);
     assert!(all.requests.load(Relaxed) == 0 && all.open().of_network.is_empty());
+}
+
+/// Row 46: networks that take all they can leave something for the next one, and come to have as much as each other.
+#[test]
+fn threat_46_networks_that_wait_leave_a_place_for_the_next() {
+    let (all, now) = (Connections::with_room_for(900), Instant::now());
+    let mut held = Vec::new();
+    for n in 0..8_u8 {
+        let place = Arc::new(all.admit(0, IpAddr::from([10, n, 0, 1]), false, now).unwrap());
+        let requests: Vec<_> = (0..900).map_while(|_| place.admit_request()).collect();
+        assert!(!requests.is_empty(), "the eighth that comes one after the other, and no request ends");
+        held.push((place, requests));
+    }
+    for n in 8..20_u8 {
+        let place = all.admit(0, IpAddr::from([10, n, 0, 1]), false, now).unwrap();
+        held.push((Arc::new(place), Vec::new()));
+    }
+    for _ in 0..50 {
+        for (place, requests) in &mut held {
+            requests.truncate(requests.len() * 3 / 4);
+            requests.extend((0..900).map_while(|_| place.admit_request()));
+        }
+    }
+    let least = held.iter().map(|(_, requests)| requests.len()).min();
+    assert!(least >= Some(900 / 40) && all.requests.load(Relaxed) < 900, "{least:?}");
 }
 
 #[test]
