@@ -1,6 +1,7 @@
 //! The answers to a call that may not pass (Grant 3.2): 401 with a ticket, or 403 with the warning
 //! where no ticket can be had.
 
+use crate::protection::ProtectionError;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -26,10 +27,22 @@ pub fn asking_for_proof(mut challenge: Response) -> Response {
     challenge
 }
 
-/// 403 with the warning of Grant 3.2.2.
-pub fn unreachable() -> Response {
-    let mut response = plain(StatusCode::FORBIDDEN, "Its authorization server cannot be asked right now.");
-    response.headers_mut().insert(header::WARNING, HeaderValue::from_static(UNREACHABLE_WARNING));
+/// No ticket can be had: 403 with the warning of Grant 3.2.2, and when to come again where that is known (RFC 9110 10.2.3).
+/// Where the authorization server was not asked at all, since so many wait for that here, it is this server that is busy.
+pub fn without_ticket(error: &ProtectionError) -> Response {
+    let mut response = match error {
+        ProtectionError::Busy => plain(StatusCode::SERVICE_UNAVAILABLE, "Too many ask here right now: try again in a moment."),
+        ProtectionError::Store => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "What is kept here cannot be read right now: try again.")
+        }
+        _ => {
+            let mut response = plain(StatusCode::FORBIDDEN, "Its authorization server cannot be asked right now.");
+            response.headers_mut().insert(header::WARNING, HeaderValue::from_static(UNREACHABLE_WARNING));
+            response
+        }
+    };
+    let wait = error.seconds_to_wait().map(HeaderValue::from);
+    response.headers_mut().extend(wait.map(|wait| (header::RETRY_AFTER, wait)));
     response
 }
 
@@ -45,6 +58,24 @@ pub fn plain(status: StatusCode, text: &'static str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Grant 3.2.2; RFC 9110 10.2.3.
+    #[test]
+    fn threat_46_who_gets_no_ticket_hears_when_to_come_again() {
+        let answer = |error: ProtectionError| {
+            let answer = without_ticket(&error);
+            let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+            (answer.status().as_u16(), header("warning"), header("retry-after"))
+        };
+        let warning = || Some(UNREACHABLE_WARNING.to_owned());
+        assert_eq!(answer(ProtectionError::Unreachable), (403, warning(), Some("10".into())));
+        assert_eq!(answer(ProtectionError::Later(60)), (403, warning(), Some("60".into())));
+        assert_eq!(answer(ProtectionError::Later(0)), (403, warning(), Some("1".into())));
+        assert_eq!(answer(ProtectionError::Busy), (503, None, Some("1".into())));
+        assert_eq!(answer(ProtectionError::Refused("no".into())), (403, warning(), None));
+        assert_eq!(answer(ProtectionError::Unauthorized), (403, warning(), None));
+        assert_eq!(answer(ProtectionError::Store), (503, None, None));
+    }
 
     #[test]
     fn a_name_in_any_letters_keeps_no_challenge_back() {

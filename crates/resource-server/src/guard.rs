@@ -90,6 +90,13 @@ pub trait Narrow: Send + Sync {
     async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError>;
 }
 
+/// Where a call waits before somebody is asked about its token.
+#[async_trait]
+pub trait Turns: Send + Sync {
+    /// A place, to be held while this token is asked about with this PAT. An error: there is none, and nobody is asked.
+    async fn wait(&self, token: &str, pat: &str) -> Result<outbound::Place, ProtectionError>;
+}
+
 /// Without anybody to ask, a permission that carries an owner's token counts for nothing: nobody checked it.
 fn unsigned(answer: &Introspection) -> Vec<GrantedPermission> {
     answer.permissions.iter().flatten().filter(|permission| permission.authority.is_none()).cloned().collect()
@@ -103,6 +110,8 @@ pub struct Under<'a> {
     /// As `pats` knows the owner.
     pub owner: &'a str,
     pub narrow: Option<&'a dyn Narrow>,
+    /// None: nobody waits.
+    pub line: Option<&'a dyn Turns>,
 }
 
 impl Under<'_> {
@@ -188,16 +197,20 @@ impl Guard {
         {
             return checked;
         }
-        self.introspect(under.protection, &under.pats.pat(under.owner).await?, token).await
+        self.introspect(under, &under.pats.pat(under.owner).await?, token).await
     }
 
-    async fn introspect(&self, protection: &Protection, pat: &str, token: &str) -> Result<Arc<Introspection>, ProtectionError> {
+    async fn introspect(&self, under: &Under<'_>, pat: &str, token: &str) -> Result<Arc<Introspection>, ProtectionError> {
         let key = digest::sha256(&[pat.as_bytes(), b"\0", token.as_bytes()]);
         if let Some(kept) = self.kept.get(&key).filter(|kept| kept.asked.elapsed() < KEPT) {
             return Ok(kept.answer);
         }
+        let _place = match under.line {
+            Some(line) => Some(line.wait(token, pat).await?),
+            None => None,
+        };
         let asked = Instant::now();
-        let answer = Arc::new(protection.introspect(pat, token).await?);
+        let answer = Arc::new(under.protection.introspect(pat, token).await?);
         self.kept.insert(key, Kept { asked, answer: answer.clone() });
         Ok(answer)
     }

@@ -86,7 +86,7 @@ impl ResourceServer {
 
     fn under<'a>(&'a self, pats: &'a Arc<dyn PatSource>) -> Under<'a> {
         let narrow = self.word.as_deref().map(|word| word as &dyn Narrow);
-        Under { protection: &self.protection, pats, owner: "", narrow }
+        Under { protection: &self.protection, pats, owner: "", narrow, line: None }
     }
 
     /// Lets a request pass, or gives the answer that goes back in its place.
@@ -108,7 +108,7 @@ impl ResourceServer {
                 // the next call gets another PAT
                 self.pat.forget(used);
             }
-            Box::new(challenge::unreachable())
+            Box::new(challenge::without_ticket(&error))
         };
         let pats: Arc<dyn PatSource> = self.clone();
         let is_unproven = match self.guard.judge(&self.under(&pats), &presented, needs).await {

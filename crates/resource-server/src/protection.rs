@@ -1,7 +1,7 @@
 //! The protection API as its caller (Federated Authorization 3 to 5). Every call is made with a PAT;
 //! which one is the caller's business.
 
-use client::{Client, ClientError};
+use client::{Client, ClientError, OutboundError};
 use outbound::{Method, Request, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -22,6 +22,8 @@ const MOST_LISTED: usize = 200_000;
 /// Seconds until a server that has too much to do is asked again, where it does not say, and the longest that it can say.
 const USUAL_WAIT: u64 = 5;
 const LONGEST_WAIT: u64 = 600;
+/// The same of one that does not answer: it is left alone so long.
+const UNREACHABLE_WAIT: u64 = 10;
 
 /// An authorization server, seen from a resource server.
 #[derive(Clone)]
@@ -41,6 +43,9 @@ pub enum ProtectionError {
     /// It has too much to do, and says when to come again.
     #[error("the authorization server asks to be asked again in {0} s")]
     Later(u64),
+    /// Nobody was asked: so many from here ask it already.
+    #[error("too many questions to the authorization server are under way from here")]
+    Busy,
     #[error("the authorization server refused: {0}")]
     Refused(String),
     /// What this resource server keeps itself cannot be read or written: nothing passes, and nothing is concluded from it.
@@ -48,9 +53,22 @@ pub enum ProtectionError {
     Store,
 }
 
+impl ProtectionError {
+    /// In how many seconds it is worth to come again (RFC 9110 10.2.3), where that is known.
+    pub fn seconds_to_wait(&self) -> Option<u64> {
+        match self {
+            Self::Later(seconds) => Some((*seconds).max(1)),
+            Self::Busy => Some(1),
+            Self::Unreachable => Some(UNREACHABLE_WAIT),
+            Self::Unauthorized | Self::Refused(_) | Self::Store => None,
+        }
+    }
+}
+
 impl From<ClientError> for ProtectionError {
     fn from(error: ClientError) -> Self {
         match error {
+            ClientError::Outbound(OutboundError::Busy(_)) => Self::Busy,
             ClientError::Outbound(_) => Self::Unreachable,
             other => Self::Refused(other.to_string()),
         }

@@ -6,17 +6,18 @@ use super::authority::{At, Uncounted};
 use super::history::Outcome;
 use super::link::NoPats;
 use super::peer::Peer;
+use super::questions::Asks;
 use super::store::Registered;
-use super::strangers::{Asker, missing};
+use super::strangers::{Asker, Caller, missing};
 use super::told::Destination;
 use super::{Gateway, Wanted, path};
-use crate::challenge::{asking_for_proof, plain, unreachable};
+use crate::challenge::{asking_for_proof, without_ticket};
 use crate::guard::{Need, Presented, Under, Verdict};
 use crate::offline::PatSource;
 use crate::protection::ProtectionError;
 use axum::response::Response;
+use http::HeaderValue;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 use jose::{UnverifiedJws, digest};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub(super) struct Call<'a> {
     pub(super) chosen: Option<&'a str>,
     /// By resource, what guards it.
     pub(super) guarding: Vec<Vec<Registered>>,
+    pub(super) caller: Option<Caller>,
 }
 
 impl Call<'_> {
@@ -68,16 +70,11 @@ impl Call<'_> {
 }
 
 fn away(owner: &str, error: &ProtectionError) -> Box<Response> {
-    // who is away is told once in a while, and not for each stranger's call
-    if *error != ProtectionError::Unreachable {
+    // who is away or busy is told once in a while, and not for each stranger's call
+    if !matches!(error, ProtectionError::Unreachable | ProtectionError::Busy) {
         tracing::warn!(%error, owner, "no ticket can be had");
     }
-    Box::new(match error {
-        ProtectionError::Store => {
-            plain(StatusCode::SERVICE_UNAVAILABLE, "What is kept here cannot be read right now: try again.")
-        }
-        _ => unreachable(),
-    })
+    Box::new(without_ticket(error))
 }
 
 impl Gateway {
@@ -95,15 +92,12 @@ impl Gateway {
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
         let asker = Asker::of(parts);
         let guarding = self.guarding_all(wanted, path, asker).await?;
-        let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding };
-        let mut places = self.enter_questions(call.presented.authorization, &call.issuers(), asker).await?;
+        let caller = asker.caller;
+        let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding, caller };
         let is_unproven = match self.judge(&call).await? {
             Judged::Fits(admitted) => return Ok(admitted),
             judged => matches!(judged, Judged::Unproven),
         };
-        if places.is_empty() {
-            places = self.enter_questions(None, &call.issuers(), asker).await?;
-        }
         for _ in 0..CHANGES {
             // what most calls need not is boxed: they would carry its room with them
             let error = match Box::pin(self.challenge(&call)).await {
@@ -118,7 +112,6 @@ impl Gateway {
             }
             call.guarding = now;
         }
-        drop(places);
         Err(away(&wanted.owner, &ProtectionError::Unreachable))
     }
 
@@ -168,7 +161,7 @@ impl Gateway {
         };
         match error {
             // who did not answer, and what could not be kept, say nothing about this resource and whoever calls
-            ProtectionError::Store | ProtectionError::Unreachable | ProtectionError::Later(_) => {
+            ProtectionError::Store | ProtectionError::Unreachable | ProtectionError::Later(_) | ProtectionError::Busy => {
                 self.strangers.give_back_all(counted);
             }
             _ => self.strangers.give_back(counted),
@@ -208,6 +201,8 @@ impl Gateway {
         }
         // who could not be asked about the token is not asked for a ticket either
         match failed {
+            // it may well be good: whoever brings it comes again
+            Some(error @ ProtectionError::Busy) => Err(away(&call.wanted.owner, &error)),
             Some(error)
                 if call.guarding.iter().flatten().all(|one| {
                     Some(one.issuer.as_str()) == call.guarding.iter().flatten().next().map(|first| first.issuer.as_str())
@@ -228,25 +223,33 @@ impl Gateway {
         };
         let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
-        let under = Under { protection: &peer.protection, pats, owner, narrow: Some(&at) };
+        let asks = Asks::new(self, peer.issuer(), call.caller);
+        let under = Under { protection: &peer.protection, pats, owner, narrow: Some(&at), line: Some(&asks) };
         let kept = match self.kept_pat(owner, peer.issuer()) {
             Ok(kept) => kept,
             Err(error) => return Verdict::Failed(error),
         };
-        let asked = async {
-            match guard.judge(&under, &call.presented, call.needs).await {
-                Verdict::Failed(error) => Err(error),
-                verdict => Ok(verdict),
+        let judge = || async {
+            let asked = async {
+                match guard.judge(&under, &call.presented, call.needs).await {
+                    Verdict::Failed(error) => Err(error),
+                    verdict => Ok(verdict),
+                }
+            };
+            // a server that lets somebody wait for a ticket says nothing about a token that is judged here
+            if guard.asks_nobody(&call.presented) {
+                return asked.await.unwrap_or_else(Verdict::Failed);
             }
+            let destination = Destination { owner: owner.to_owned(), issuer: peer.issuer().to_owned() };
+            let asked = self.asking_about_token_in_line(&destination, asks.waited(), asked).await;
+            asked.unwrap_or_else(Verdict::Failed)
         };
-        let destination = Destination { owner: owner.to_owned(), issuer: peer.issuer().to_owned() };
-        // a server that lets somebody wait for a ticket says nothing about a token that is judged here
-        let asked =
-            if guard.asks_nobody(&call.presented) { asked.await } else { self.asking_about_token(&destination, asked).await };
-        let mut verdict = asked.unwrap_or_else(Verdict::Failed);
+        let mut verdict = judge().await;
         if verdict == Verdict::Failed(ProtectionError::Unauthorized) {
-            match Box::pin(self.renew_pat(owner, peer.issuer(), &kept)).await {
-                Ok(true) => verdict = guard.judge(&under, &call.presented, call.needs).await,
+            // it may have been renewed since, and refused all the same
+            let refused = asks.take_pat().unwrap_or(kept);
+            match Box::pin(self.renew_pat(owner, peer.issuer(), &refused)).await {
+                Ok(true) => verdict = Box::pin(judge()).await,
                 Ok(false) => {}
                 Err(error) => verdict = Verdict::Failed(error),
             }
@@ -302,7 +305,7 @@ impl Gateway {
         let Ok(linked) = self.is_linked(&admitted.owner, peer.issuer()) else { return false };
         let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
-        let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at) };
+        let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at), line: None };
         guard.still_allows(&under, token, &admitted.needs).await
     }
 }

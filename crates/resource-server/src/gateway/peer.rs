@@ -1,6 +1,7 @@
 //! Authorization servers as this gateway meets them: those that the operator lists, where it is the client of the
 //! configuration, and those that owners bring, where it registers by itself (protocol.md 5.4).
 
+use super::questions::Waited;
 use super::store::OwnRegistration;
 use super::told::Destination;
 use super::{Check, Gateway};
@@ -147,13 +148,23 @@ impl Gateway {
         issuer: &str,
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
+        self.asking_in_line(issuer, &Waited::default(), asked).await
+    }
+
+    /// The same, by somebody who may wait here before it is asked: that is nothing that the server did.
+    async fn asking_in_line<T>(
+        &self,
+        issuer: &str,
+        waited: &Waited,
+        asked: impl Future<Output = Result<T, ProtectionError>>,
+    ) -> Result<T, ProtectionError> {
         self.check_rest(issuer)?;
         let begun = Instant::now();
         let answer = asked.await;
         if matches!(answer, Err(ProtectionError::Unreachable)) && self.is_worth_a_line(issuer) {
             tracing::warn!(issuer, "an authorization server cannot be reached");
         }
-        if matches!(answer, Err(ProtectionError::Unreachable)) && begun.elapsed() > SLOW {
+        if matches!(answer, Err(ProtectionError::Unreachable)) && begun.elapsed().saturating_sub(waited.time()) > SLOW {
             tracing::warn!(issuer, "an authorization server does not answer: it is left alone for a while");
             self.rest(issuer.to_owned(), RESTED);
         }
@@ -167,7 +178,7 @@ impl Gateway {
         destination: &Destination,
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
-        self.asking_by_key(destination.key(), destination, asked).await
+        self.asking_by_key(destination.key(), destination, &Waited::default(), asked).await
     }
 
     /// The same about a token, and for a PAT. Strangers have tickets given and things registered as often as they like: what
@@ -177,17 +188,28 @@ impl Gateway {
         destination: &Destination,
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
-        self.asking_by_key(destination.key_about_tokens(), destination, asked).await
+        self.asking_about_token_in_line(destination, &Waited::default(), asked).await
+    }
+
+    /// The same, by a call that may wait here before anybody is asked.
+    pub(super) async fn asking_about_token_in_line<T>(
+        &self,
+        destination: &Destination,
+        waited: &Waited,
+        asked: impl Future<Output = Result<T, ProtectionError>>,
+    ) -> Result<T, ProtectionError> {
+        self.asking_by_key(destination.key_about_tokens(), destination, waited, asked).await
     }
 
     async fn asking_by_key<T>(
         &self,
         key: String,
         destination: &Destination,
+        waited: &Waited,
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
         self.check_rest(&key)?;
-        let answer = Box::pin(self.asking(&destination.issuer, asked)).await;
+        let answer = Box::pin(self.asking_in_line(&destination.issuer, waited, asked)).await;
         if let Err(ProtectionError::Later(seconds)) = &answer {
             self.rest(key, Duration::from_secs(*seconds));
         }

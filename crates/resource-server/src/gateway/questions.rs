@@ -1,115 +1,151 @@
-//! Questions that an authorization server is asked for strangers (row 46): of a call without a token, or with one that was never
-//! good here. Anybody makes as many such calls as he likes, and a server may take its time: so only some are under way at a
-//! time, fewer of one network, and whoever holds a token that was good waits for none of them.
+//! Questions that an authorization server is asked for a call (row 46): about its token, or for a ticket. Anybody makes as many
+//! calls as he likes, and a server may take its time: so only some are under way at a time, and the others wait in a line, in
+//! which each region, each network in it and each host in that has its turn ([`outbound::Lines`]). Whoever wants a ticket,
+//! whoever brings a token that nobody knows here, and whoever brings one that was good at that server have lines of their own.
+//! Of a token that is judged here nobody is asked, and it waits for nothing.
 
 use super::Gateway;
-use super::strangers::Asker;
-use crate::challenge::plain;
-use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use super::strangers::Caller;
+use crate::guard::Turns;
+use crate::protection::ProtectionError;
+use async_trait::async_trait;
 use jose::digest;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use types::peer::network_of;
+use outbound::{Lines, Party, Place, Room};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use types::peer::{host_of, network_of, region_of};
+use url::Url;
 
-/// Most at one server of the operator's, and of one network there.
-const MOST_AT_LISTED: usize = 48;
-/// The same at a server that an owner brought.
-const MOST_AT_BROUGHT: usize = 24;
-/// Parts of that for one network.
-const PARTS: usize = 3;
-/// How long somebody waits for a place.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long somebody waits for a turn: as long as for the server itself.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Those that are under way, by server, and by server and network.
+/// Who has to leave a full line hears so after that time.
+const REFUSED_AFTER: Duration = Duration::from_secs(1);
+
+/// Those that are under way and those that wait.
 #[derive(Default)]
-pub(super) struct Questions(Mutex<HashMap<String, Arc<Semaphore>>>);
+pub(super) struct Questions(Lines);
 
-/// A place, given back when it is dropped.
-pub(super) struct Place {
-    _of_network: OwnedSemaphorePermit,
-    _of_server: OwnedSemaphorePermit,
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// A token that let somebody in before, by the word of the same server; it is judged all the same.
+    KnownToken,
+    UnknownToken,
+    Ticket,
 }
 
-impl Questions {
-    async fn enter(&self, issuer: &str, network: &str, most: usize) -> Option<Place> {
-        let of_network = self.places(format!("{issuer} {network}"), most / PARTS);
-        let _of_network = of_network.acquire_owned().await.ok()?;
-        let _of_server = self.places(issuer.to_owned(), most).acquire_owned().await.ok()?;
-        Some(Place { _of_network, _of_server })
+impl About {
+    fn name(self) -> &'static str {
+        match self {
+            Self::KnownToken => "known",
+            Self::UnknownToken => "unknown",
+            Self::Ticket => "ticket",
+        }
     }
 
-    fn places(&self, key: String, most: usize) -> Arc<Semaphore> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !all.contains_key(&key) {
-            all.retain(|_, places| Arc::strong_count(places) > 1 || places.available_permits() == 0);
-        }
-        all.entry(key).or_insert_with(|| Arc::new(Semaphore::new(most))).clone()
+    /// At one server; together these are fewer than the calls that may be under way to one place.
+    pub(super) fn room(self, is_listed: bool) -> Room {
+        let inside = match (self, is_listed) {
+            (Self::KnownToken, true) => 128,
+            (Self::KnownToken, false) => 64,
+            (_, true) => 32,
+            (_, false) => 16,
+        };
+        Room { inside, waiting: inside.saturating_mul(4) }
+    }
+}
+
+/// How long a call waited here before anybody was asked.
+#[derive(Default)]
+pub(super) struct Waited(Mutex<Duration>);
+
+impl Waited {
+    pub(super) fn time(&self) -> Duration {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, more: Duration) {
+        let mut time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *time = time.saturating_add(more);
+    }
+}
+
+/// What a call asks about its token at one server.
+pub(super) struct Asks<'a> {
+    gateway: &'a Gateway,
+    issuer: &'a str,
+    caller: Option<Caller>,
+    waited: Waited,
+    /// The PAT with which it asked last.
+    pat: Mutex<Option<String>>,
+}
+
+impl<'a> Asks<'a> {
+    pub(super) fn new(gateway: &'a Gateway, issuer: &'a str, caller: Option<Caller>) -> Self {
+        Self { gateway, issuer, caller, waited: Waited::default(), pat: Mutex::default() }
+    }
+
+    pub(super) fn waited(&self) -> &Waited {
+        &self.waited
+    }
+
+    /// The PAT with which it asked last, if it asked.
+    pub(super) fn take_pat(&self) -> Option<String> {
+        self.pat.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[async_trait]
+impl Turns for Asks<'_> {
+    async fn wait(&self, token: &str, pat: &str) -> Result<Place, ProtectionError> {
+        *self.pat.lock().unwrap_or_else(PoisonError::into_inner) = Some(pat.to_owned());
+        let begun = Instant::now();
+        let about = self.gateway.kind_of(token, self.issuer);
+        let place = self.gateway.wait_to_ask(about, self.issuer, self.caller).await;
+        self.waited.add(begun.elapsed());
+        place
     }
 }
 
 impl Gateway {
-    /// Places for the questions of a call, where a stranger makes it: at each of the servers that may be asked. Whoever wants a
-    /// ticket is one, whatever token was shown before.
-    pub(super) async fn enter_questions(
-        &self,
-        authorization: Option<&str>,
-        issuers: &[String],
-        asker: Asker<'_>,
-    ) -> Result<Vec<Place>, Box<Response>> {
-        if authorization.is_some_and(|authorization| self.was_good(authorization, issuers)) {
-            return Ok(Vec::new());
-        }
-        let network = asker.caller.map(|caller| network_of(caller.0)).unwrap_or_default();
-        let mut places = Vec::new();
-        for issuer in issuers {
-            let most = if self.is_listed(issuer) { MOST_AT_LISTED } else { MOST_AT_BROUGHT };
-            let entered = tokio::time::timeout(PATIENCE, self.questions.enter(issuer, &network, most)).await;
-            places.push(entered.ok().flatten().ok_or_else(too_many)?);
-        }
-        Ok(places)
+    /// A turn to ask for a ticket.
+    pub(super) async fn wait_for_ticket(&self, issuer: &str, caller: Option<Caller>) -> Result<Place, ProtectionError> {
+        // who is left alone is not waited for
+        self.check_rest(issuer)?;
+        self.wait_to_ask(About::Ticket, issuer, caller).await
     }
 
-    /// Whether a token of one of these let somebody in before; it is judged all the same. What is good at a server of one's own
-    /// is a stranger's at another.
-    fn was_good(&self, authorization: &str, issuers: &[String]) -> bool {
-        let Some((_, token)) = authorization.split_once(' ') else { return false };
-        let by = self.issued_by.get(&digest::sha256(&[token.trim().as_bytes()]));
-        by.is_some_and(|issuer| issuers.contains(&issuer))
+    pub(super) async fn wait_to_ask(&self, about: About, issuer: &str, caller: Option<Caller>) -> Result<Place, ProtectionError> {
+        let is_listed = self.is_listed(issuer);
+        let to = format!("{} {}", about.name(), line_to(issuer, is_listed));
+        let begun = Instant::now();
+        let place = self.questions.0.enter(&to, about.room(is_listed), &party_of(caller), PATIENCE).await;
+        if place.is_none() {
+            // answered at once, who floods would come again at once
+            tokio::time::sleep(REFUSED_AFTER.saturating_sub(begun.elapsed())).await;
+        }
+        place.ok_or(ProtectionError::Busy)
+    }
+
+    /// Which kind of question one about this token is. What is good at a server of one's own is a stranger's at another.
+    pub(super) fn kind_of(&self, token: &str, issuer: &str) -> About {
+        let by = self.issued_by.get(&digest::sha256(&[token.as_bytes()]));
+        if by.as_deref() == Some(issuer) { About::KnownToken } else { About::UnknownToken }
     }
 }
 
-fn too_many() -> Box<Response> {
-    let what = "Too many ask here right now: try again in a moment.";
-    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, what);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    Box::new(response)
+/// Several issuers at one origin are one server, which somebody may bring many of.
+fn line_to(issuer: &str, is_listed: bool) -> String {
+    let origin = Url::parse(issuer).map(|url| url.origin().ascii_serialization());
+    let origin = origin.unwrap_or_else(|_| issuer.to_owned());
+    if is_listed { format!("listed {origin}") } else { origin }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::FutureExt;
-
-    #[tokio::test]
-    async fn threat_46_strangers_have_a_server_asked_a_few_at_a_time() {
-        let questions = Questions::default();
-        let enter = |network: &'static str| questions.enter("https://as.example", network, 24).now_or_never().flatten();
-        let mut evil: Vec<_> = (0..10).filter_map(|_| enter("192.0.2.0/24")).collect();
-        assert_eq!(evil.len(), 8, "a third of them is for one network");
-        let others: Vec<_> = ["a", "b"].into_iter().flat_map(|network| (0..8).filter_map(move |_| Some(network))).collect();
-        let mut held: Vec<_> = others.into_iter().filter_map(enter).collect();
-        assert!(held.len() == 16 && enter("c").is_none(), "and so many are under way in all");
-        assert!(questions.enter("https://other.example", "c", 24).now_or_never().flatten().is_some());
-        held.pop();
-        assert!(enter("c").is_some());
-        evil.clear();
-        held.clear();
-        for n in 0..1_000 {
-            drop(questions.enter(&format!("https://{n}.example"), "a", 24).await);
-        }
-        assert!(questions.0.lock().unwrap().len() < 10, "what is empty is forgotten");
+/// Whom a turn is given to.
+fn party_of(caller: Option<Caller>) -> Party {
+    match caller {
+        Some(Caller(address)) => Party::new([region_of(address), network_of(address), host_of(address)]),
+        None => Party::new(["unknown".to_owned()]),
     }
 }

@@ -86,7 +86,7 @@ impl Gateway {
         match &done {
             Ok(_) | Err(ProtectionError::Store) => self.backlog.attempts.done(owner, own_id),
             // what it says of itself says nothing about the resource
-            Err(ProtectionError::Unreachable | ProtectionError::Later(_)) => {
+            Err(ProtectionError::Unreachable | ProtectionError::Later(_) | ProtectionError::Busy) => {
                 self.backlog.attempts.was_away(owner, own_id, Instant::now())
             }
             Err(_) => {}

@@ -7,6 +7,7 @@ mod enrolling;
 mod linking;
 mod paging;
 mod purposes;
+mod questions;
 mod slow;
 mod strangers;
 mod unread;

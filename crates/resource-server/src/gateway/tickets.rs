@@ -28,6 +28,7 @@ impl Gateway {
             && let Some(issuer) = self.preferred_server(owner)?.filter(|issuer| self.is_server_level(issuer))
         {
             let peer = self.peer(&issuer).await?;
+            let _place = self.wait_for_ticket(&issuer, call.caller).await?;
             let ticket = self.asking_for(&at(&issuer), self.server_ticket(&peer, owner, call.needs)).await?;
             return Ok(self.challenge_of(issuer, ticket));
         }
@@ -42,6 +43,7 @@ impl Gateway {
                     continue;
                 }
             };
+            let _place = self.wait_for_ticket(&issuer, call.caller).await?;
             let ticket = self.asking_for(&at(&issuer), self.ticket(&peer, owner, call.needs, &chosen)).await;
             match ticket {
                 Ok(ticket) => return Ok(self.challenge_of(issuer, ticket)),

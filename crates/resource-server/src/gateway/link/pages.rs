@@ -91,7 +91,7 @@ async fn begin_here<'q>(
             ProtectionError::Store => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "This cannot be kept right now: try again in a moment.")
             }
-            _ => crate::challenge::unreachable(),
+            error => crate::challenge::without_ticket(&error),
         })
     })
 }
