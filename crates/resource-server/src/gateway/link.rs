@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use client::ClientError;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use tokio::sync::OwnedMutexGuard;
 use types::Timestamp;
 use types::token::{TokenResponse, UMA_PROTECTION};
 
@@ -132,6 +133,29 @@ impl Gateway {
     pub(super) fn is_linked(&self, owner: &str, issuer: &str) -> Result<bool, ProtectionError> {
         let link = self.store.find_link(owner, issuer)?;
         Ok(link.is_some_and(|link| link.state == LinkState::Active) || self.is_ready_made(issuer))
+    }
+
+    /// The turns of several links at one time. While somebody has one of them, the others are free: a server that lets a renewal
+    /// hang keeps no other's from being renewed.
+    pub(super) async fn link_turns(&self, owner: &str, issuers: &[String]) -> Vec<OwnedMutexGuard<()>> {
+        let mut first: Option<(&String, OwnedMutexGuard<()>)> = None;
+        loop {
+            let (mut held, mut busy) = (Vec::new(), None);
+            let had = first.as_ref().map(|(of, _)| *of);
+            for of in issuers.iter().filter(|of| Some(*of) != had) {
+                let turn = self.link_turn(owner, of).await;
+                match turn.clone().try_lock_owned() {
+                    Ok(one) => held.push(one),
+                    Err(_) => busy = busy.or(Some((of, turn))),
+                }
+            }
+            let Some((of, turn)) = busy else {
+                held.extend(first.map(|(_, one)| one));
+                return held;
+            };
+            drop((held, first));
+            first = Some((of, turn.lock_owned().await));
+        }
     }
 
     /// One at a time changes a link.

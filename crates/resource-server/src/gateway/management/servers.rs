@@ -102,10 +102,7 @@ impl Gateway {
         // in one order, so that of two who change them neither waits for the other
         let mut issuers: Vec<String> = self.store.list_links(owner).map_err(unreadable)?.into_iter().map(|(of, _)| of).collect();
         issuers.sort();
-        let mut held = Vec::new();
-        for of in &issuers {
-            held.push(self.link_turn(owner, of).await.lock_owned().await);
-        }
+        let _held = self.link_turns(owner, &issuers).await;
         let links = self.store.list_links(owner).map_err(unreadable)?;
         let link =
             links.iter().find(|(of, _)| of == issuer && issuers.contains(of)).map(|(_, link)| link).ok_or_else(not_found)?;

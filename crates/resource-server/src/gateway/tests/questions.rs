@@ -80,6 +80,24 @@ async fn threat_46_strangers_tickets_take_turns_by_network() {
     assert_eq!(flood(&world, About::UnknownToken, "192.1.2.1", 1).places.len(), 1);
 }
 
+/// A server that lets the renewal of her PAT hang keeps those of no other server.
+#[tokio::test]
+async fn threat_46_a_renewal_that_hangs_keeps_no_other_link() {
+    let world = linked().await;
+    let issuers = ["a", "evil", "z"].map(str::to_owned);
+    let gateway = &world.gateway;
+    let free = |of: &'static str| async move { gateway.link_turn("alice", of).await.try_lock_owned() };
+    let hangs = free("evil").await.unwrap();
+    let mut turns = world.gateway.link_turns("alice", &issuers).boxed();
+    assert!(turns.as_mut().now_or_never().is_none());
+    assert!(free("a").await.is_ok() && free("z").await.is_ok() && free("evil").await.is_err());
+    drop(hangs);
+    let held = turns.await;
+    assert!(held.len() == 3 && free("a").await.is_err() && free("z").await.is_err());
+    drop(held);
+    assert!(free("evil").await.is_ok());
+}
+
 /// A line that is full is no server that is away: it is left alone by nobody, and whoever comes is told when to come again.
 #[tokio::test]
 async fn threat_46_a_full_line_says_nothing_about_the_server() {
