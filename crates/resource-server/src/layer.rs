@@ -1,21 +1,26 @@
 //! The `tower` layer: judges every request before the service sees it, and watches it to its end, its body and the
 //! answer's. A web socket that the service makes of a call is the service's own to watch.
+//!
+//! Routers decode paths and answer `HEAD` by what answers `GET`. So that neither is a way past whoever says what a request
+//! needs, both see a path in its one form, one that could be read in two ways is refused (threat 26), and `HEAD` needs what
+//! `GET` does.
 
 use crate::challenge;
 use crate::guard::{Guard, Narrow, Need, Presented, Under, Verdict};
 use crate::offline::{Offline, PatSource};
 use crate::own_pat::OwnPat;
 use crate::owners_word::OwnersWord;
+use crate::path::CanonicalPath;
 use crate::presentation;
 use crate::protection::{Protection, ProtectionError};
 use crate::watch::{self, Permission, UploadLimits, Watch};
 use async_trait::async_trait;
-use axum::extract::Request;
+use axum::extract::{OriginalUri, Request};
 use axum::response::Response;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jose::dpop::Seen;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -93,7 +98,9 @@ impl ResourceServer {
     pub async fn admit(self: &Arc<Self>, parts: &Parts, need: &Need) -> Result<(), Box<Response>> {
         presentation::check(parts).map_err(presentation::Ambiguous::answer)?;
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let url = format!("{}{}", self.resource.trim_end_matches('/'), parts.uri.path());
+        // a nested router has taken the beginning of the path away; the proof is for what was called
+        let called = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+        let url = format!("{}{}", self.resource.trim_end_matches('/'), called.path());
         let presented = Presented {
             authorization: text(header::AUTHORIZATION.as_str()),
             dpop: text("dpop"),
@@ -162,10 +169,47 @@ pub struct UmaLayer {
 }
 
 impl UmaLayer {
-    /// `need` says what each request needs, from its method and path.
+    /// `need` says what each request needs, from its method and path: `GET` where it is `HEAD`, and a path with nothing encoded
+    /// that need not be. In a nested router that path is what the router leaves of it, as for every service there.
     pub fn new(server: Arc<ResourceServer>, need: impl Fn(&Parts) -> Option<Need> + Send + Sync + 'static) -> Self {
         Self { server, need: Arc::new(need) }
     }
+}
+
+impl UmaLayer {
+    /// Whoever may read something may know that it is there, and nobody else.
+    fn need_of(&self, parts: &mut Parts) -> Option<Need> {
+        if parts.method != Method::HEAD {
+            return (self.need)(parts);
+        }
+        parts.method = Method::GET;
+        let need = (self.need)(parts);
+        parts.method = Method::HEAD;
+        need
+    }
+}
+
+/// The same place with its path in one form, with a slash at the end where there was one; none where it could be read in
+/// two ways.
+fn in_one_form(uri: &Uri) -> Option<Uri> {
+    let raw = uri.path();
+    let (path, slash) = match raw.strip_suffix('/') {
+        Some(path) if !path.is_empty() => (path, "/"),
+        _ => (raw, ""),
+    };
+    let one = format!("{}{slash}", CanonicalPath::parse(path).ok()?.encoded());
+    if one == raw {
+        return Some(uri.clone());
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("{one}{query}").parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+fn ambiguous() -> Response {
+    let what = "This path is ambiguous: write it without empty segments, dots, encoded slashes and semicolons.";
+    challenge::plain(StatusCode::BAD_REQUEST, what)
 }
 
 impl<S> Layer<S> for UmaLayer {
@@ -203,7 +247,9 @@ where
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            let Some(need) = (layer.need)(&parts) else { return inner.call(Request::from_parts(parts, body)).await };
+            let Some(uri) = in_one_form(&parts.uri) else { return Ok(ambiguous()) };
+            parts.uri = uri;
+            let Some(need) = layer.need_of(&mut parts) else { return inner.call(Request::from_parts(parts, body)).await };
             if let Err(answer) = layer.server.admit(&parts, &need).await {
                 return Ok(*answer);
             }

@@ -17,6 +17,7 @@ pub mod matching;
 pub mod offline;
 mod own_pat;
 pub mod owners_word;
+mod path;
 pub mod presentation;
 pub mod protection;
 pub mod watch;

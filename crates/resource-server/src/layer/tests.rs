@@ -56,6 +56,47 @@ async fn threat_47_s38_a_service_behind_the_layer_sees_no_doubled_credentials() 
     assert!(!reached.load(Ordering::SeqCst));
 }
 
+/// A service of an application: one note behind the layer, by a route that decodes what it is named with; `/open/{name}` is
+/// everybody's. Its authorization server is nowhere: what is protected is answered 403.
+fn notes() -> Router {
+    let need = Need { resource: ResourceId::from("note"), scopes: ScopeSet::parse("read").unwrap() };
+    let names = move |parts: &Parts| (parts.method == Method::GET && parts.uri.path() == "/notes/secret").then(|| need.clone());
+    let note = axum::routing::get(|axum::extract::Path(name): axum::extract::Path<String>| async move { name });
+    Router::new().route("/notes/{name}", note.clone()).route("/open/{name}", note).layer(UmaLayer::new(server(), names))
+}
+
+/// Threat 26: a path in other letters is the same place, and `HEAD` says what `GET` would.
+#[tokio::test]
+async fn threat_26_another_spelling_is_no_way_past_the_layer() {
+    let nested = Router::new().nest("/api", notes());
+    for (method, path, status) in [
+        ("GET", "/notes/secret", 403),
+        ("HEAD", "/notes/secret", 403),
+        ("GET", "/notes/s%65cret", 403),
+        ("GET", "/notes/%73%65%63%72%65%74", 403),
+        ("HEAD", "/notes/s%65cret?x=1", 403),
+        ("GET", "/notes%2fsecret", 400),
+        ("GET", "/open/%2e%2e/notes/secret", 400),
+        ("GET", "/open/../notes/secret", 400),
+        ("GET", "//notes/secret", 400),
+        ("GET", "/notes/secret%00", 400),
+        ("GET", "/notes/secret;x", 400),
+        ("GET", "/notes/s%2565cret", 400),
+        ("GET", "/notes/secret/", 404),
+        ("GET", "/notes/another", 200),
+        ("GET", "/open/a%20note", 200),
+        ("HEAD", "/open/secret", 200),
+    ] {
+        for (router, base) in [(notes(), ""), (nested.clone(), "/api")] {
+            let request = http::Request::builder().method(method).uri(format!("{base}{path}")).body(Body::empty()).unwrap();
+            let answer = router.oneshot(request).await.unwrap();
+            // what no route of a nested router takes does not come to its layer
+            let is_nowhere = status == 400 && !base.is_empty() && answer.status() == 404;
+            assert!(is_nowhere || answer.status() == status, "{method} {base}{path}: {}", answer.status());
+        }
+    }
+}
+
 /// A clock in the hand of the test.
 struct Hand(AtomicI64);
 

@@ -47,6 +47,7 @@ impl CanonicalPath {
     }
 
     /// Decoded segments.
+    #[cfg(feature = "gateway")]
     pub(crate) fn segments(&self) -> &[String] {
         &self.segments
     }
