@@ -90,12 +90,15 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for another connection. One network has half of them at most; where there is none left, one that carries
+    /// A place for another connection. One network has half of them at most, and has no more busy ones than are left; where there is none left, one that carries
     /// nothing makes room, or one that is slow. None: all of them are busy.
     pub(super) fn admit(self: &Arc<Self>, listener: u64, peer: IpAddr, is_trusted_proxy: bool, now: Instant) -> Option<Place> {
         let network = (!is_trusted_proxy).then(|| network_of(peer));
         let mut open = self.open();
         while open.count(network.as_ref()) >= self.most / 2 {
+            open.make_room(now, |one| one.network == network)?;
+        }
+        if open.is_crowded(network.as_ref(), self.most) {
             open.make_room(now, |one| one.network == network)?;
         }
         while open.by_number.len() >= self.most {
@@ -194,6 +197,18 @@ impl Open {
     /// Those of a network; of trusted proxies none are counted.
     fn count(&self, network: Option<&String>) -> usize {
         network.and_then(|network| self.of_network.get(network)).map_or(0, |network| network.connections)
+    }
+
+    /// Whether a network has so many that are busy that as many are not left.
+    fn is_crowded(&self, network: Option<&String>, most: usize) -> bool {
+        let left = most.saturating_sub(self.by_number.len());
+        // all are looked at only where they may be too many
+        if network.is_none() || self.count(network) < left {
+            return false;
+        }
+        let busy = || self.by_number.values().filter(|one| one.is_busy());
+        let own = busy().filter(|one| one.network.as_ref() == network).count();
+        own > 0 && own >= most.saturating_sub(busy().count())
     }
 
     /// The count of requests of a network.

@@ -133,6 +133,28 @@ fn threat_46_requests_have_places_as_connections_have() {
     assert!(all.requests.load(Relaxed) == 0 && all.open().of_network.is_empty());
 }
 
+/// Row 46: the same, of connections that carry one request each.
+#[test]
+fn threat_46_networks_whose_connections_wait_leave_one_for_the_next() {
+    let (all, now) = (Connections::with_room_for(100), Instant::now());
+    let mut held = Vec::new();
+    for n in 0..4_u8 {
+        let before = held.len();
+        for _ in 0..100 {
+            let Some(place) = all.admit(0, IpAddr::from([10, n, 0, 1]), false, now) else { break };
+            held.push((place.connection.begin(), place));
+        }
+        assert!(held.len() > before, "network {n}, after {before}");
+    }
+    assert!(held.len() < 100);
+    // those that carry nothing are in nobody's way
+    let (all, later) = (Connections::with_room_for(8), now + Duration::from_secs(5));
+    let admit = |text: &str, now: Instant| all.admit(0, ip(text), false, now);
+    let idle: Vec<_> = (1..6).filter_map(|n| admit(&format!("10.{n}.0.1"), now)).collect();
+    let busy: Vec<_> = (0..4).filter_map(|_| admit("192.0.2.1", later)).map(|place| (place.connection.begin(), place)).collect();
+    assert_eq!((idle.len(), busy.len()), (5, 4));
+}
+
 /// Row 46: networks that take all they can leave something for the next one, and come to have as much as each other.
 #[test]
 fn threat_46_networks_that_wait_leave_a_place_for_the_next() {
@@ -184,7 +206,7 @@ fn threat_46_answers_that_stall_make_room() {
     let (_proxied, evil, more) = (
         all.admit(0, ip("198.51.100.200"), true, now).map(|place| (place.connection.begin(), place)),
         stalled("192.0.2.1", 4, now),
-        stalled("203.0.113.1", 3, now),
+        ["203.0.113.1", "203.0.114.1", "203.0.115.1"].into_iter().flat_map(|text| stalled(text, 1, now)).collect::<Vec<_>>(),
     );
     assert!(all.admit(0, ip("198.51.100.1"), false, now).is_none(), "for some seconds nobody knows that they stall");
     for _ in 0..SLOW_AFTER.as_secs() {
