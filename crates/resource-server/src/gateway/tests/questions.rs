@@ -13,7 +13,7 @@ use outbound::Place;
 /// The calls of somebody at this address: some have a place, and the others wait.
 struct Flood<'a> {
     places: Vec<Place>,
-    waiting: Vec<BoxFuture<'a, Result<Place, ProtectionError>>>,
+    _waiting: Vec<BoxFuture<'a, Result<Place, ProtectionError>>>,
 }
 
 fn flood<'a>(world: &'a World, about: About, address: &str, calls: usize) -> Flood<'a> {
@@ -27,7 +27,7 @@ fn flood<'a>(world: &'a World, about: About, address: &str, calls: usize) -> Flo
             None => waiting.push(one),
         }
     }
-    Flood { places, waiting }
+    Flood { places, _waiting: waiting }
 }
 
 async fn linked() -> World {
@@ -41,7 +41,7 @@ async fn linked() -> World {
 async fn threat_46_s23_a_token_that_is_judged_here_waits_for_no_stranger() {
     let world = linked().await;
     let all = [About::KnownToken, About::UnknownToken, About::Ticket];
-    let floods: Vec<_> =
+    let _floods: Vec<_> =
         all.iter().flat_map(|about| (1..4).map(|n| flood(&world, *about, &format!("192.{n}.2.1"), 100))).collect();
     assert!(all.iter().all(|about| flood(&world, *about, "192.9.2.1", 1).places.is_empty()));
     // its first use, while all places are taken
