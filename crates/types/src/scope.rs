@@ -1,9 +1,10 @@
 //! Scopes and sets of them. A scope is an RFC 6749 3.3 scope-token; UMA resource scopes are the
 //! same, URIs included (Federated Authorization 3.1).
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest scope taken, in bytes.
 pub const MAX_SCOPE_BYTES: usize = 512;
@@ -47,10 +48,9 @@ impl<'de> Deserialize<'de> for Scope {
     }
 }
 
-/// A set of scopes; order and repetition on the wire mean nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ScopeSet(BTreeSet<Scope>);
+/// A set of scopes; order and repetition on the wire mean nothing. Its copies share what is in it: each call makes several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScopeSet(Arc<BTreeSet<Scope>>);
 
 impl ScopeSet {
     /// The empty set.
@@ -85,7 +85,7 @@ impl ScopeSet {
     }
 
     pub fn insert(&mut self, scope: Scope) -> bool {
-        self.0.insert(scope)
+        Arc::make_mut(&mut self.0).insert(scope)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Scope> + '_ {
@@ -93,21 +93,33 @@ impl ScopeSet {
     }
 
     pub fn union(&self, other: &Self) -> Self {
-        Self(self.0.union(&other.0).cloned().collect())
+        self.0.union(&other.0).cloned().collect()
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
-        Self(self.0.intersection(&other.0).cloned().collect())
+        self.0.intersection(&other.0).cloned().collect()
     }
 
     pub fn difference(&self, other: &Self) -> Self {
-        Self(self.0.difference(&other.0).cloned().collect())
+        self.0.difference(&other.0).cloned().collect()
     }
 }
 
 impl FromIterator<Scope> for ScopeSet {
     fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        Self(scopes.into_iter().collect())
+        Self(Arc::new(scopes.into_iter().collect()))
+    }
+}
+
+impl Serialize for ScopeSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (*self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ScopeSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Arc::new(BTreeSet::deserialize(deserializer)?)))
     }
 }
 
@@ -115,7 +127,7 @@ impl IntoIterator for ScopeSet {
     type Item = Scope;
     type IntoIter = std::collections::btree_set::IntoIter<Scope>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        Arc::unwrap_or_clone(self.0).into_iter()
     }
 }
 

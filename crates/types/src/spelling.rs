@@ -35,6 +35,10 @@ const MAX_SHOWN: usize = 200;
 /// What somebody else wrote, as pages, mails and logs show it: on one line, without what nobody sees or what turns the
 /// direction of the words beside it. What is left is text, whatever it looks like.
 pub fn visible(text: &str) -> String {
+    // as most names are
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return text.to_owned();
+    }
     let kept = text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_invisible(*c));
     kept.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -42,6 +46,9 @@ pub fn visible(text: &str) -> String {
 /// The same of a name, which does not fill the page.
 pub fn readable(text: &str) -> String {
     let words = visible(text);
+    if words.len() <= MAX_SHOWN {
+        return words;
+    }
     match words.char_indices().nth(MAX_SHOWN) {
         // that there was more must be seen: two names that differ at their end are not the same
         Some((at, _)) => format!("{}…", words.get(..at).unwrap_or_default()),
