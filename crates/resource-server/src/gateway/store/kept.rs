@@ -5,12 +5,29 @@ use super::registrations::Registered;
 use super::tables::{CREDENTIAL, LINK, REGISTRATION, RULE, WITHDRAWN};
 use super::{Link, Rule, Unreadable};
 use database::{Batch, Operation, Value};
+use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use types::credential::CredentialDocument;
 
 type Pair = (String, String);
+
+/// A pair that is looked up, which hashes as it.
+#[derive(Hash)]
+struct PairOf<'a>(&'a str, &'a str);
+
+impl Equivalent<Pair> for PairOf<'_> {
+    fn equivalent(&self, pair: &Pair) -> bool {
+        self.0 == pair.0 && self.1 == pair.1
+    }
+}
+
+impl From<&PairOf<'_>> for Pair {
+    fn from(pair: &PairOf<'_>) -> Self {
+        (pair.0.to_owned(), pair.1.to_owned())
+    }
+}
 
 /// What was read, by owner and issuer, and by owner and own id.
 pub(super) struct Kept {
@@ -89,18 +106,18 @@ impl Kept {
     }
 
     /// What cannot be read is not kept.
-    fn look_up<K: Eq + Hash, V: Clone>(
+    fn look_up<Q: Hash + Equivalent<K> + ?Sized, K: Eq + Hash + for<'q> From<&'q Q>, V: Clone>(
         &self,
         cache: &Cache<K, V>,
-        key: K,
+        key: &Q,
         read: impl FnOnce() -> Result<V, Unreadable>,
     ) -> Result<V, Unreadable> {
-        if let Some(value) = cache.get(&key) {
+        if let Some(value) = cache.get(key) {
             return Ok(value);
         }
         let before = self.count();
         let value = read()?;
-        self.keep(cache, key, &value, before);
+        self.keep(cache, key.into(), &value, before);
         Ok(value)
     }
 
@@ -111,13 +128,13 @@ impl Kept {
         issuer: &str,
         read: impl FnOnce() -> Result<Option<Link>, Unreadable>,
     ) -> Result<Option<Arc<Link>>, Unreadable> {
-        let pair = (owner.to_owned(), issuer.to_owned());
-        if let Some(link) = self.links.get(&pair) {
+        let pair = &PairOf(owner, issuer);
+        if let Some(link) = self.links.get(pair) {
             return Ok(Some(link));
         }
         let before = self.count();
         let Some(link) = read()?.map(Arc::new) else { return Ok(None) };
-        self.keep(&self.links, pair, &link, before);
+        self.keep(&self.links, pair.into(), &link, before);
         Ok(Some(link))
     }
 
@@ -127,8 +144,7 @@ impl Kept {
         own_id: &str,
         read: impl FnOnce() -> Result<Vec<Registered>, Unreadable>,
     ) -> Result<Arc<Vec<Registered>>, Unreadable> {
-        let pair = (owner.to_owned(), own_id.to_owned());
-        self.look_up(&self.registrations, pair, || read().map(Arc::new))
+        self.look_up(&self.registrations, &PairOf(owner, own_id), || read().map(Arc::new))
     }
 
     pub(super) fn rules(
@@ -136,7 +152,7 @@ impl Kept {
         owner: &str,
         read: impl FnOnce() -> Result<Vec<Rule>, Unreadable>,
     ) -> Result<Arc<Vec<Rule>>, Unreadable> {
-        self.look_up(&self.rules, owner.to_owned(), || read().map(Arc::new))
+        self.look_up(&self.rules, owner, || read().map(Arc::new))
     }
 
     pub(super) fn credential(
@@ -145,8 +161,7 @@ impl Kept {
         subject: &str,
         read: impl FnOnce() -> Result<Option<CredentialDocument>, Unreadable>,
     ) -> Result<Option<Arc<CredentialDocument>>, Unreadable> {
-        let pair = (owner.to_owned(), subject.to_owned());
-        self.look_up(&self.credentials, pair, || Ok(read()?.map(Arc::new)))
+        self.look_up(&self.credentials, &PairOf(owner, subject), || Ok(read()?.map(Arc::new)))
     }
 
     pub(super) fn is_withdrawn(
@@ -155,7 +170,7 @@ impl Kept {
         jti: &str,
         read: impl FnOnce() -> Result<bool, Unreadable>,
     ) -> Result<bool, Unreadable> {
-        self.look_up(&self.withdrawn, (owner.to_owned(), jti.to_owned()), read)
+        self.look_up(&self.withdrawn, &PairOf(owner, jti), read)
     }
 
     pub(super) fn forget(&self, touched: &Touched) {
