@@ -117,6 +117,11 @@ impl OwnersLines {
 }
 
 impl OpenLines {
+    /// The line of calls that are just like this one.
+    fn find(&mut self, owner: &str, what: &What) -> Option<&mut (Told, bool)> {
+        self.by_owner.get_mut(owner)?.open.get_mut(what)
+    }
+
     /// The line that a call belongs to: its own, or the one of all that are not told apart.
     fn line(&mut self, owner: &str, what: What, new: impl FnOnce(What) -> Told) -> &mut (Told, bool) {
         let now = Instant::now();
@@ -220,15 +225,20 @@ impl Gateway {
     fn count(&self, owner: &str, what: What) {
         let now = self.client.clock.now();
         let mut lines = self.open.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.line(owner, what, |what| {
+        let again = |line: &mut (Told, bool)| {
+            line.0.last = now;
+            line.0.count = line.0.count.saturating_add(1);
+            line.1 = true;
+        };
+        if let Some(line) = lines.find(owner, &what) {
+            return again(line);
+        }
+        again(lines.line(owner, what, |what| {
             // ids in the order of time
             let number = self.open.number.fetch_add(1, Ordering::Relaxed);
             let id = format!("{:015}-{:06}", self.client.clock.now_millis(), number % 1_000_000);
             Told { id, time: now, last: now, count: 0, what }
-        });
-        line.0.last = now;
-        line.0.count = line.0.count.saturating_add(1);
-        line.1 = true;
+        }));
     }
 
     /// Writes what is new; called once a second, and before the history is read.
