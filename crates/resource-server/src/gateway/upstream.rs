@@ -6,11 +6,11 @@ use super::path::CanonicalPath;
 use super::tunnel::{self, Tunnel};
 use crate::challenge::plain;
 use crate::watch::Cut;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::response::Response;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::request::Parts;
-use http::{HeaderMap, StatusCode, Uri, Version};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, request};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -18,8 +18,51 @@ use hyper_util::rt::TokioExecutor;
 
 pub(super) struct Upstream {
     base: String,
+    /// None: its URL does not read.
+    place: Option<UpstreamPlace>,
     client: Client<HttpConnector, Body>,
     http2: bool,
+}
+
+/// What is the same in the URL of each call.
+struct UpstreamPlace {
+    scheme: Scheme,
+    authority: Authority,
+    /// What stands before each path.
+    path: String,
+    /// As HTTP/1 names it (RFC 9112 3.2).
+    host: HeaderValue,
+}
+
+impl UpstreamPlace {
+    fn parse(base: &str) -> Option<Self> {
+        let uri: Uri = base.parse().ok()?;
+        let (scheme, authority) = (uri.scheme()?.clone(), uri.authority()?.clone());
+        let path = base.split_once("://")?.1.strip_prefix(authority.as_str())?.to_owned();
+        let usual = if scheme == Scheme::HTTPS { 443 } else { 80 };
+        let host = match authority.port_u16().filter(|port| *port != usual) {
+            Some(port) => HeaderValue::from_str(&format!("{}:{port}", authority.host())),
+            None => HeaderValue::from_str(authority.host()),
+        };
+        Some(Self { scheme, authority, path, host: host.ok()? })
+    }
+
+    /// The URL of a call.
+    fn url(&self, path: &CanonicalPath, query: Option<&str>) -> Option<Uri> {
+        let length = self.path.len().saturating_add(path.encoded().len()).saturating_add(query.map_or(0, str::len));
+        let mut target = String::with_capacity(length.saturating_add(1));
+        target.push_str(&self.path);
+        target.push_str(path.encoded());
+        if let Some(query) = query {
+            target.push('?');
+            target.push_str(query);
+        }
+        let mut url = Parts::default();
+        url.scheme = Some(self.scheme.clone());
+        url.authority = Some(self.authority.clone());
+        url.path_and_query = Some(PathAndQuery::from_maybe_shared(Bytes::from(target)).ok()?);
+        Uri::from_parts(url).ok()
+    }
 }
 
 impl Upstream {
@@ -30,13 +73,20 @@ impl Upstream {
             None => (url.to_owned(), false),
         };
         let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
-        Self { base: base.trim_end_matches('/').to_owned(), client, http2 }
+        let base = base.trim_end_matches('/').to_owned();
+        Self { place: UpstreamPlace::parse(&base), base, client, http2 }
     }
 
     /// The call as it goes on, or none where its URL cannot.
-    fn request(&self, mut parts: Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Option<http::Request<Body>> {
-        let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let uri = format!("{}{}{query}", self.base, path.encoded()).parse::<Uri>().ok()?;
+    fn request(
+        &self,
+        mut parts: request::Parts,
+        body: Body,
+        path: &CanonicalPath,
+        passing: &Passing,
+    ) -> Option<http::Request<Body>> {
+        let place = self.place.as_ref()?;
+        let uri = place.url(path, parts.uri.query())?;
         let sender = Sender {
             is_trusted_proxy: passing.is_trusted_proxy,
             owner_headers: &passing.owner_headers,
@@ -45,6 +95,9 @@ impl Upstream {
         fields::keep_for_service(&mut parts.headers, sender);
         fields::add_via(&mut parts.headers, parts.version);
         passing.elsewhere.write(&mut parts.headers, &self.base);
+        if !self.http2 {
+            parts.headers.insert(HOST, place.host.clone());
+        }
         if passing.web_socket.is_some() {
             tunnel::ask(&mut parts.headers);
         }
@@ -56,7 +109,13 @@ impl Upstream {
         Some(request)
     }
 
-    pub(super) async fn forward(&self, mut parts: Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Response {
+    pub(super) async fn forward(
+        &self,
+        mut parts: request::Parts,
+        body: Body,
+        path: &CanonicalPath,
+        passing: &Passing,
+    ) -> Response {
         let ours = parts.extensions.remove::<OnUpgrade>().filter(|_| passing.web_socket.is_some());
         let Some(request) = self.request(parts, body, path, passing) else {
             return plain(StatusCode::BAD_REQUEST, "This URL cannot be forwarded.");

@@ -59,7 +59,7 @@ fn is_coded(request: &Request<Body>) -> bool {
     codings.next().is_some_and(|coding| !is_chunked(coding)) || codings.next().is_some()
 }
 
-/// The host that a request is for. HTTP/1.0 may name none.
+/// The host that a request is for, where its target names it. HTTP/1.0 may name none.
 fn host_of(request: &Request<Body>) -> Result<Option<HeaderValue>, Refused> {
     let mut sent = request.headers().get_all(header::HOST).iter();
     // RFC 9112 3.2: more than one, or one that is no host, is refused
@@ -78,7 +78,7 @@ fn host_of(request: &Request<Body>) -> Result<Option<HeaderValue>, Refused> {
         (Some(authority), _) => HeaderValue::from_str(authority.as_str()).map(Some).map_err(|_| Refused::Host),
         // RFC 9112 3.2: none at all
         (None, None) if request.version() != Version::HTTP_10 => Err(Refused::Host),
-        (None, host) => Ok(host.cloned()),
+        (None, _) => Ok(None),
     }
 }
 
