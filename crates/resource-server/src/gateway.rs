@@ -69,7 +69,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, Weak};
 use std::time::Instant;
 use tokio::sync::Mutex;
-use types::{ResourceId, Timestamp};
+use types::Timestamp;
 
 pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
@@ -155,7 +155,7 @@ pub struct By {
 struct Wanted {
     owner: String,
     /// By the gateway's own ids.
-    needs: Vec<Need>,
+    needs: Arc<[Need]>,
     takes_web_sockets: bool,
     /// Whether whoever calls chooses what a new resource is called, and nobody else has spoken for it.
     is_named_by_caller: bool,
@@ -164,6 +164,8 @@ struct Wanted {
 /// The gateway.
 pub struct Gateway {
     settings: Settings,
+    /// Where what it says of itself is read.
+    metadata_path: String,
     routes: RwLock<Arc<Vec<Route>>>,
     client: Client,
     /// By which it proves itself where nobody configured it.
@@ -254,6 +256,7 @@ impl Gateway {
             discovered: StdMutex::default(),
             looking: discovery::looking(),
             server_keys: StdMutex::default(),
+            metadata_path: documents::metadata_path(&settings.resource),
             settings,
             client,
             key: Arc::new(key),
@@ -335,9 +338,8 @@ impl Gateway {
                 return Err(Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, what)));
             }
         };
-        let resources = std::iter::once(&matched.own_id).chain(&matched.also);
-        let needs = resources.map(|id| Need { resource: ResourceId::new(id.clone()), scopes: scopes.clone() }).collect();
         let (takes_web_sockets, is_named_by_caller) = (matched.route.takes_web_sockets, matched.route.is_named_by_caller());
+        let needs = matched.needs(scopes);
         Ok(Wanted { owner, needs, takes_web_sockets, is_named_by_caller })
     }
 
@@ -372,9 +374,8 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
             "This path is ambiguous: write it without empty segments, dots, encoded slashes and semicolons.",
         );
     };
-    let metadata_path = url::Url::parse(&gateway.metadata_url()).map(|url| url.path().to_owned()).unwrap_or_default();
     match path.encoded() {
-        own if own == metadata_path => gateway.metadata(),
+        own if own == gateway.metadata_path => gateway.metadata(),
         JWKS => gateway.jwks(),
         DISCOVER => discovery::discover(&gateway, &parts, body).await,
         "/.wayleave/link" => Box::pin(link::link(&gateway, &parts, body)).await,

@@ -87,7 +87,7 @@ pub struct Guard {
 pub trait Narrow: Send + Sync {
     /// The permissions, each as far as it counts, by the ids that the needs of the call have. An error: it cannot be told
     /// right now, and nothing passes.
-    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError>;
+    async fn narrow(&self, answer: &Arc<Introspection>, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError>;
 }
 
 /// Where a call waits before somebody is asked about its token.
@@ -129,7 +129,7 @@ impl Under<'_> {
             }
             None => unsigned(answer),
         };
-        let counted = Introspection { permissions: Some(counted), ..(**answer).clone() };
+        let counted = answer.with_permissions(Some(counted));
         Ok(suffices(&counted, needs, now).then(|| Arc::new(counted)))
     }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jose::{KeySet, UnverifiedDelegation, UnverifiedToken, did};
 use rules::authority::{OwnersToken, Presented, effective_scopes};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use types::introspection::Introspection;
 use types::{GrantedPermission, OwnResourceId, ResourceId, ScopeSet, Timestamp};
 
@@ -107,7 +107,7 @@ impl OwnersWord {
 
 #[async_trait]
 impl Narrow for OwnersWord {
-    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError> {
+    async fn narrow(&self, answer: &Arc<Introspection>, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError> {
         let mut counted = Vec::new();
         for permission in answer.permissions.iter().flatten() {
             match &permission.authority {
@@ -154,7 +154,7 @@ mod tests {
         };
         let word = OwnersWord::new("https://notes.example", "https://as.example", true);
         let counted = async |authority: Option<String>| -> Vec<String> {
-            let counted = word.narrow(&answer(authority), Timestamp(150)).await.unwrap();
+            let counted = word.narrow(&Arc::new(answer(authority)), Timestamp(150)).await.unwrap();
             counted.iter().map(|permission| permission.resource_scopes.to_string()).collect()
         };
         let good = rot("https://as.example", &["read", "own"]);

@@ -2,6 +2,7 @@
 //! readers could understand differently is refused.
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use std::borrow::Cow;
 
 /// What is written encoded in a segment when it is forwarded.
 const ENCODED: &AsciiSet = &CONTROLS
@@ -35,15 +36,22 @@ impl CanonicalPath {
     /// semicolons, control characters, what is still encoded after decoding once, and text that is no UTF-8.
     pub(crate) fn parse(path: &str) -> Result<Self, ()> {
         let rest = path.strip_prefix('/').ok_or(())?;
-        let mut segments = Vec::new();
-        if !rest.is_empty() {
-            for raw in rest.split('/') {
-                segments.push(segment(raw)?);
-            }
+        let (mut segments, mut encoded) = (Vec::new(), String::with_capacity(path.len()));
+        for raw in rest.split('/').filter(|_| !rest.is_empty()) {
+            let segment = segment(raw)?;
+            encoded.push('/');
+            encoded.extend(utf8_percent_encode(&segment, ENCODED));
+            segments.push(segment.into_owned());
         }
-        let encoded: String = segments.iter().map(|segment| format!("/{}", utf8_percent_encode(segment, ENCODED))).collect();
-        let encoded = if encoded.is_empty() { "/".to_owned() } else { encoded };
+        if encoded.is_empty() {
+            encoded.push('/');
+        }
         Ok(Self { segments, encoded })
+    }
+
+    /// Whether a path has such a form.
+    pub(crate) fn can_be(path: &str) -> bool {
+        path.strip_prefix('/').is_some_and(|rest| rest.is_empty() || rest.split('/').all(|raw| segment(raw).is_ok()))
     }
 
     /// Decoded segments.
@@ -58,12 +66,12 @@ impl CanonicalPath {
     }
 }
 
-fn segment(raw: &str) -> Result<String, ()> {
+fn segment(raw: &str) -> Result<Cow<'_, str>, ()> {
     let escapes = raw.split('%').skip(1).all(|after| {
         let mut digits = after.bytes();
         digits.next().is_some_and(|b| b.is_ascii_hexdigit()) && digits.next().is_some_and(|b| b.is_ascii_hexdigit())
     });
-    let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| ())?.into_owned();
+    let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| ())?;
     let ambiguous =
         decoded.chars().all(is_dot_or_space) || decoded.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ';' | '%'));
     if escapes && !ambiguous { Ok(decoded) } else { Err(()) }
@@ -107,13 +115,13 @@ mod tests {
             "/albums/%EF%BC%8E%EF%BC%8E/x",
             "/albums/%E2%80%A5/x",
         ] {
-            assert!(CanonicalPath::parse(bad).is_err(), "{bad}");
+            assert!(CanonicalPath::parse(bad).is_err() && !CanonicalPath::can_be(bad), "{bad}");
         }
         let path = CanonicalPath::parse("/albums/Caf%C3%A9%20noir/1.jpg").unwrap();
         assert_eq!(path.segments(), ["albums", "Café noir", "1.jpg"]);
         assert_eq!(path.encoded(), "/albums/Caf%C3%A9%20noir/1.jpg");
         for good in ["/albums/x.", "/albums/..x", "/albums/x%20y.jpg", "/albums/well%E2%80%A6.jpg"] {
-            assert!(CanonicalPath::parse(good).is_ok(), "{good}");
+            assert!(CanonicalPath::parse(good).is_ok() && CanonicalPath::can_be(good), "{good}");
         }
         assert_eq!(CanonicalPath::parse("/%61lbums").unwrap().encoded(), "/albums");
         assert_eq!(CanonicalPath::parse("/").unwrap().segments().len(), 0);

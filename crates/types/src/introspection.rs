@@ -66,6 +66,25 @@ impl Introspection {
         u64::try_from(all).unwrap_or(u64::MAX).saturating_add(256)
     }
 
+    /// The same of a token that has these permissions.
+    pub fn with_permissions(&self, permissions: Option<Vec<GrantedPermission>>) -> Self {
+        Self {
+            active: self.active,
+            permissions,
+            scope: self.scope.clone(),
+            client_id: self.client_id.clone(),
+            sub: self.sub.clone(),
+            username: self.username.clone(),
+            iss: self.iss.clone(),
+            aud: self.aud.clone(),
+            exp: self.exp,
+            nbf: self.nbf,
+            iat: self.iat,
+            token_type: self.token_type.clone(),
+            cnf: self.cnf.clone(),
+        }
+    }
+
     /// Whether a token of which this is said may be used now. That it is active is half of it: the times and the kind that
     /// the same answer names count as well.
     pub fn is_good(&self, now: Timestamp) -> bool {

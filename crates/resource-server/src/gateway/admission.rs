@@ -4,7 +4,6 @@
 
 use super::authority::{At, Uncounted};
 use super::history::Outcome;
-use super::link::NoPats;
 use super::peer::Peer;
 use super::questions::Asks;
 use super::store::Registered;
@@ -13,13 +12,11 @@ use super::told::Destination;
 use super::{Gateway, Wanted, path};
 use crate::challenge::{asking_for_proof, without_ticket};
 use crate::guard::{Need, Presented, Under, Verdict};
-use crate::offline::PatSource;
 use crate::protection::ProtectionError;
 use axum::response::Response;
 use http::HeaderValue;
 use http::request::Parts;
 use jose::{UnverifiedJws, digest};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 use types::OwnResourceId;
@@ -35,7 +32,7 @@ const CHANGES: usize = 3;
 #[derive(Clone)]
 pub(super) struct Admitted {
     pub(super) owner: String,
-    pub(super) needs: Vec<Need>,
+    pub(super) needs: Arc<[Need]>,
     pub(super) issuer: String,
     /// What it says of the token.
     pub(super) answer: Arc<Introspection>,
@@ -49,23 +46,35 @@ enum Judged {
     Unproven,
 }
 
+/// What guards a resource.
+pub(super) type Guarding = Arc<Vec<Registered>>;
+
 /// What a call is about.
 pub(super) struct Call<'a> {
     pub(super) wanted: &'a Wanted,
-    pub(super) needs: &'a [Need],
+    pub(super) needs: &'a Arc<[Need]>,
     presented: Presented<'a>,
     /// The authorization server that the client names.
     pub(super) chosen: Option<&'a str>,
     /// By resource, what guards it.
-    pub(super) guarding: Vec<Vec<Registered>>,
+    pub(super) guarding: Vec<Guarding>,
     pub(super) caller: Option<Caller>,
 }
 
 impl Call<'_> {
     /// Of what guards it, each once.
     pub(super) fn issuers(&self) -> Vec<String> {
-        let (mut known, all) = (HashSet::new(), self.guarding.iter().flatten().map(|one| one.issuer.clone()));
-        all.filter(|issuer| known.insert(issuer.clone())).collect()
+        let mut known: Vec<&str> = Vec::new();
+        for one in self.registered() {
+            if !known.contains(&one.issuer.as_str()) {
+                known.push(&one.issuer);
+            }
+        }
+        known.into_iter().map(str::to_owned).collect()
+    }
+
+    fn registered(&self) -> impl Iterator<Item = &Registered> {
+        self.guarding.iter().flat_map(|guarding| guarding.iter())
     }
 }
 
@@ -94,7 +103,7 @@ impl Gateway {
         let guarding = self.guarding_all(wanted, path, asker).await?;
         let caller = asker.caller;
         let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding, caller };
-        let is_unproven = match self.judge(&call).await? {
+        let is_unproven = match self.judge(&call, call.issuers()).await? {
             Judged::Fits(admitted) => return Ok(admitted),
             judged => matches!(judged, Judged::Unproven),
         };
@@ -120,9 +129,9 @@ impl Gateway {
         wanted: &Wanted,
         path: &path::CanonicalPath,
         asker: Asker<'_>,
-    ) -> Result<Vec<Vec<Registered>>, Box<Response>> {
-        let mut guarding = Vec::new();
-        for need in &wanted.needs {
+    ) -> Result<Vec<Guarding>, Box<Response>> {
+        let mut guarding = Vec::with_capacity(wanted.needs.len());
+        for need in &*wanted.needs {
             guarding.push(self.guarding(wanted, &OwnResourceId::new(need.resource.as_str()), path, asker).await?);
         }
         Ok(guarding)
@@ -135,10 +144,13 @@ impl Gateway {
         own_id: &OwnResourceId,
         path: &path::CanonicalPath,
         asker: Asker<'_>,
-    ) -> Result<Vec<Registered>, Box<Response>> {
+    ) -> Result<Guarding, Box<Response>> {
         let unreadable = |error: ProtectionError| away(&wanted.owner, &error);
         let all = self.store.registrations(&wanted.owner, own_id).map_err(|error| unreadable(error.into()))?;
-        let guarding: Vec<_> = all.iter().filter(|one| one.guards()).cloned().collect();
+        let guarding = match all.iter().all(Registered::guards) {
+            true => all,
+            false => Arc::new(all.iter().filter(|one| one.guards()).cloned().collect()),
+        };
         // her opinion is read from the store: not for each call to what is guarded
         let opinion = || self.store.find_opinion(&wanted.owner, own_id).map_err(|error| unreadable(error.into()));
         if !guarding.is_empty() || opinion()?.placed {
@@ -156,7 +168,7 @@ impl Gateway {
         }
         let counted = Box::pin(self.check_stranger(wanted, path, asker)).await?;
         let error = match Box::pin(self.register_by_itself(&wanted.owner, own_id, &issuer)).await {
-            Ok(registered) => return Ok(vec![registered]),
+            Ok(registered) => return Ok(Arc::new(vec![registered])),
             Err(error) => error,
         };
         match error {
@@ -173,12 +185,12 @@ impl Gateway {
         Ok(guarding)
     }
 
-    async fn judge(self: &Arc<Self>, call: &Call<'_>) -> Result<Judged, Box<Response>> {
+    async fn judge(self: &Arc<Self>, call: &Call<'_>, issuers: Vec<String>) -> Result<Judged, Box<Response>> {
         let (mut failed, mut judged) = (None, Judged::Unfit);
         if call.presented.authorization.is_none() {
             return Ok(judged);
         }
-        let issuers = self.issuers_to_ask(call).await.map_err(|error| away(&call.wanted.owner, &error))?;
+        let issuers = self.issuers_to_ask(call, issuers).await.map_err(|error| away(&call.wanted.owner, &error))?;
         for issuer in issuers {
             let peer = match self.peer(&issuer).await {
                 Ok(peer) => peer,
@@ -190,7 +202,7 @@ impl Gateway {
             match self.judge_at(call, &peer).await {
                 Verdict::Allowed(answer) => {
                     let owner = call.wanted.owner.clone();
-                    return Ok(Judged::Fits(Admitted { owner, needs: call.needs.to_vec(), issuer, answer }));
+                    return Ok(Judged::Fits(Admitted { owner, needs: call.needs.clone(), issuer, answer }));
                 }
                 Verdict::Insufficient => failed = None,
                 Verdict::Unproven => (failed, judged) = (None, Judged::Unproven),
@@ -204,9 +216,7 @@ impl Gateway {
             // it may well be good: whoever brings it comes again
             Some(error @ ProtectionError::Busy) => Err(away(&call.wanted.owner, &error)),
             Some(error)
-                if call.guarding.iter().flatten().all(|one| {
-                    Some(one.issuer.as_str()) == call.guarding.iter().flatten().next().map(|first| first.issuer.as_str())
-                }) =>
+                if call.registered().all(|one| call.registered().next().is_some_and(|first| first.issuer == one.issuer)) =>
             {
                 Err(away(&call.wanted.owner, &error))
             }
@@ -221,11 +231,10 @@ impl Gateway {
             Ok(linked) => linked,
             Err(error) => return Verdict::Failed(error),
         };
-        let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
-        let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
+        let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &peer.no_pats) };
         let asks = Asks::new(self, peer.issuer(), call.caller);
         let under = Under { protection: &peer.protection, pats, owner, narrow: Some(&at), line: Some(&asks) };
-        let kept = match self.kept_pat(owner, peer.issuer()) {
+        let kept = match self.kept_link(owner, peer.issuer()) {
             Ok(kept) => kept,
             Err(error) => return Verdict::Failed(error),
         };
@@ -247,8 +256,9 @@ impl Gateway {
         let mut verdict = judge().await;
         if verdict == Verdict::Failed(ProtectionError::Unauthorized) {
             // it may have been renewed since, and refused all the same
-            let refused = asks.take_pat().unwrap_or(kept);
-            match Box::pin(self.renew_pat(owner, peer.issuer(), &refused)).await {
+            let used = asks.take_pat();
+            let refused = used.as_deref().or(kept.as_ref().map(|link| link.access_token.as_str())).unwrap_or_default();
+            match Box::pin(self.renew_pat(owner, peer.issuer(), refused)).await {
                 Ok(true) => verdict = Box::pin(judge()).await,
                 Ok(false) => {}
                 Err(error) => verdict = Verdict::Failed(error),
@@ -267,8 +277,7 @@ impl Gateway {
 
     /// Whose token it can be, the likeliest first. A JWT names its issuer, and another's is not asked about it; what an
     /// owner has not linked counts only where she signed for it, which is checked before anything is fetched.
-    async fn issuers_to_ask(&self, call: &Call<'_>) -> Result<Vec<String>, ProtectionError> {
-        let mut issuers = call.issuers();
+    async fn issuers_to_ask(&self, call: &Call<'_>, mut issuers: Vec<String>) -> Result<Vec<String>, ProtectionError> {
         let is_more = |issuer: &&String| self.is_server_level(issuer) && !issuers.contains(issuer);
         let more: Vec<_> = self.settings.authorization_servers.iter().filter(is_more).cloned().collect();
         issuers.extend(more);
@@ -292,6 +301,9 @@ impl Gateway {
                 Err(Uncounted::Unreadable(error)) => Err(error.into()),
             };
         }
+        if issuers.len() < 2 {
+            return Ok(issuers);
+        }
         let seen = self.issued_by.get(&digest::sha256(&[token.as_bytes()]));
         let rank = |issuer: &String| (Some(issuer) != seen.as_ref(), Some(issuer.as_str()) != call.chosen);
         issuers.sort_by_key(rank);
@@ -303,8 +315,7 @@ impl Gateway {
         let (Ok(peer), Ok(token)) = (self.peer(&admitted.issuer).await, token.to_str()) else { return false };
         let at = At::new(self, &admitted.owner, &admitted.issuer, &admitted.needs);
         let Ok(linked) = self.is_linked(&admitted.owner, peer.issuer()) else { return false };
-        let no_pats: Arc<dyn PatSource> = Arc::new(NoPats);
-        let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &no_pats) };
+        let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &peer.no_pats) };
         let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at), line: None };
         guard.still_allows(&under, token, &admitted.needs).await
     }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use types::credential::CredentialType;
 use types::introspection::Introspection;
 use types::spelling::readable;
-use types::{ClientId, GrantedPermission, OwnResourceId, ResourceId, ScopeSet, Timestamp};
+use types::{ClientId, GrantedPermission, OwnResourceId, Scope, ScopeSet, Timestamp};
 
 /// How long a signature counts without another look at the keys.
 const SIGNATURE_KEPT: Duration = Duration::from_secs(150);
@@ -84,7 +84,7 @@ pub(super) struct At<'a> {
     issuer: &'a str,
     needs: &'a [Need],
     refused: Mutex<Vec<String>>,
-    seen: Mutex<Option<Introspection>>,
+    seen: Mutex<Option<Arc<Introspection>>>,
 }
 
 impl<'a> At<'a> {
@@ -97,7 +97,9 @@ impl<'a> At<'a> {
         let all = self.refused.into_inner().unwrap_or_else(PoisonError::into_inner);
         let seen = self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
         let usual = seen.is_some().then(|| "the token does not permit this".to_owned());
-        (seen, if all.is_empty() { usual } else { Some(all.join("; ")) })
+        // what it permits elsewhere is nothing of hers
+        let bare = seen.map(|seen| seen.with_permissions(None));
+        (bare, if all.is_empty() { usual } else { Some(all.join("; ")) })
     }
 
     fn refuse(&self, why: impl Into<String>) {
@@ -114,11 +116,10 @@ impl<'a> At<'a> {
 #[async_trait]
 impl Narrow for At<'_> {
     /// By the gateway's own ids.
-    async fn narrow(&self, answer: &Introspection, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError> {
+    async fn narrow(&self, answer: &Arc<Introspection>, now: Timestamp) -> Result<Vec<GrantedPermission>, ProtectionError> {
         let jkt = answer.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(Value::as_str);
         let bearer = Bearer { issuer: self.issuer, client: answer.client_id.as_ref(), sub: answer.sub.as_deref(), jkt };
-        let bare = Introspection { permissions: None, ..answer.clone() };
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(bare);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
         let mut counted = Vec::new();
         for need in self.needs {
             let own_id = OwnResourceId::new(need.resource.as_str());
@@ -142,9 +143,12 @@ impl Narrow for At<'_> {
                     scopes.and_then(|scopes| self.after_rules(&own_id, scopes, &bearer, permission.authority.as_deref()));
                 match scopes {
                     Ok(resource_scopes) => counted.push(GrantedPermission {
-                        resource_id: ResourceId::new(own_id.as_str()),
+                        resource_id: need.resource.clone(),
                         resource_scopes,
-                        ..permission.clone()
+                        exp: permission.exp,
+                        iat: permission.iat,
+                        nbf: permission.nbf,
+                        authority: permission.authority.clone(),
                     }),
                     Err(Uncounted::Because(why)) => self.refuse(format!("{own_id}: {why}")),
                     Err(Uncounted::Unreadable(error)) => return Err(error.into()),
@@ -160,11 +164,11 @@ impl At<'_> {
         if self.gateway.settings.trust == Trust::RotRequired {
             return Err("a permission without the owner's own token does not count here".into());
         }
+        if permission.resource_scopes.iter().all(|scope| here.iter().any(|one| self.gateway.offers(one, scope))) {
+            return Ok(permission.resource_scopes.clone());
+        }
         let offered = here.iter().map(|one| self.gateway.scopes_of(one)).fold(ScopeSet::new(), |all, scopes| all.union(&scopes));
         let scopes = permission.resource_scopes.intersection(&offered);
-        if scopes == permission.resource_scopes {
-            return Ok(scopes);
-        }
         let more = permission.resource_scopes.difference(&offered);
         self.refuse(format!("`{more}` was granted, and is not registered there"));
         Ok(scopes)
@@ -337,9 +341,15 @@ impl Gateway {
 
     /// All scopes that a resource has here.
     pub(super) fn offered_scopes(&self, own_id: &OwnResourceId) -> ScopeSet {
-        let path = super::path::CanonicalPath::parse(own_id.as_str()).ok();
-        let of_route = |route: &&super::Route| route.makes(path.as_ref(), own_id.as_str());
+        let of_route = |route: &&super::Route| route.makes(own_id.as_str());
         self.routes().iter().filter(of_route).flat_map(super::Route::all_scopes).collect()
+    }
+
+    /// Whether a registration offers this one.
+    fn offers(&self, registered: &Registered, scope: &Scope) -> bool {
+        let own_id = registered.own_id.as_str();
+        registered.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope))
+            && self.routes().iter().any(|route| route.needs_somewhere(scope) && route.makes(own_id))
     }
 
     /// Those that a registration offers.

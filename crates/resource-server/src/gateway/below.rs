@@ -38,6 +38,11 @@ fn reaches_all_below(parts: &Parts, has_body: bool) -> bool {
     }
 }
 
+/// Whether a call may reach anything beside its path and its destination.
+pub(super) fn may_reach_below(parts: &Parts, has_body: bool, elsewhere: &Elsewhere) -> bool {
+    elsewhere.destination.is_some() || parts.method == http::Method::DELETE || reaches_all_below(parts, has_body)
+}
+
 /// Whether an id was made by a pattern.
 fn is_made_by(pattern: &str, own_id: &str) -> bool {
     let (mut parts, mut names) = (pattern.split('/'), own_id.split('/'));
@@ -75,7 +80,7 @@ impl Gateway {
     }
 
     fn others_below(&self, path: &CanonicalPath, all: &[Admitted]) -> Vec<Below> {
-        let is_judged = |own_id: &str| all.iter().flat_map(|one| &one.needs).any(|need| need.resource.as_str() == own_id);
+        let is_judged = |own_id: &str| all.iter().flat_map(|one| one.needs.iter()).any(|need| need.resource.as_str() == own_id);
         self.routes().iter().flat_map(|route| route.find_below(path, is_judged)).collect()
     }
 

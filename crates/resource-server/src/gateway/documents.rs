@@ -6,6 +6,12 @@ use http::{HeaderValue, header};
 use types::ScopeSet;
 use types::metadata::ProtectedResourceMetadata;
 
+/// The path of its metadata.
+pub(super) fn metadata_path(resource: &str) -> String {
+    let url = types::path::inserted_well_known(resource, types::path::OAUTH_PROTECTED_RESOURCE);
+    url::Url::parse(&url).map(|url| url.path().to_owned()).unwrap_or_default()
+}
+
 impl Gateway {
     pub(super) fn metadata_url(&self) -> String {
         types::path::inserted_well_known(&self.settings.resource, types::path::OAUTH_PROTECTED_RESOURCE)

@@ -5,13 +5,13 @@
 use super::admission::Admitted;
 use super::path::CanonicalPath;
 use super::route::{self, OwnerOf, Route};
-use super::{Gateway, Need, Wanted};
+use super::{Gateway, Wanted};
 use crate::challenge::plain;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
-use types::{ResourceId, ScopeSet};
+use types::ScopeSet;
 
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 const IF: HeaderName = HeaderName::from_static("if");
@@ -222,9 +222,8 @@ impl Gateway {
             tracing::warn!(%error, "nobody says whose a destination is");
             Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, "It cannot be told whose the destination is right now: try again."))
         })?;
-        let resources = std::iter::once(&matched.own_id).chain(&matched.also);
-        let needs = resources.map(|id| Need { resource: ResourceId::new(id.clone()), scopes: scopes.clone() }).collect();
         let is_named_by_caller = matched.route.is_named_by_caller();
+        let needs = matched.needs(&scopes);
         Ok(owner.map(|owner| Wanted { owner, needs, takes_web_sockets: false, is_named_by_caller }))
     }
 }

@@ -88,10 +88,10 @@ impl Gateway {
         }
     }
 
-    /// The PAT that is kept, good or not; empty: there is none.
-    pub(super) fn kept_pat(&self, owner: &str, issuer: &str) -> Result<String, ProtectionError> {
+    /// The link whose PAT is kept, good or not.
+    pub(super) fn kept_link(&self, owner: &str, issuer: &str) -> Result<Option<Arc<Link>>, ProtectionError> {
         let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
-        Ok(self.store.find_link(owner, issuer)?.map(|link| link.access_token.clone()).unwrap_or_default())
+        Ok(self.store.find_link(owner, issuer)?)
     }
 
     /// Works with a PAT; one that is not taken any more is renewed once.

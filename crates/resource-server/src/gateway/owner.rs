@@ -26,9 +26,8 @@ struct Named {
 impl Gateway {
     /// Whose a resource is, where its own id alone says so.
     pub(super) fn path_owner(&self, own_id: &types::OwnResourceId) -> Option<String> {
-        let path = CanonicalPath::parse(own_id.as_str()).ok()?;
         let routes = self.routes();
-        let route = routes.iter().find(|route| route.makes(Some(&path), own_id.as_str()))?;
+        let route = routes.iter().find(|route| route.makes(own_id.as_str()))?;
         match &route.owner {
             OwnerOf::Named(name) => Some(name.clone()),
             OwnerOf::Path(name) => route.value_in(own_id.as_str(), name),

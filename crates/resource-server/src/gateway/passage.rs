@@ -2,6 +2,7 @@
 //! 39 and 44).
 
 use super::admission::Admitted;
+use super::below::may_reach_below;
 use super::elsewhere::{Elsewhere, Wrong};
 use super::history::Outcome;
 use super::owner::FromTrustedProxy;
@@ -102,7 +103,9 @@ impl Gateway {
             let there = self.admit_destination(parts, destination, source, &token).await?;
             all.push(there);
         }
-        Box::pin(self.check_below(parts, has_body, path, &elsewhere, &all, &token)).await?;
+        if may_reach_below(parts, has_body, &elsewhere) {
+            Box::pin(self.check_below(parts, has_body, path, &elsewhere, &all, &token)).await?;
+        }
         let web_socket = tunnel::Asked::read(parts).filter(|_| self.backend.has_web_sockets());
         if web_socket.is_some() && !wanted.takes_web_sockets {
             return Err(Box::new(no_web_sockets(path)));
@@ -167,7 +170,10 @@ impl Gateway {
     fn remember_issuer(&self, authorization: Option<&HeaderValue>, issuer: &str) {
         let token = authorization.and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
         let Some((_, token)) = token else { return };
-        self.issued_by.insert(digest::sha256(&[token.trim().as_bytes()]), issuer.to_owned());
+        let key = digest::sha256(&[token.trim().as_bytes()]);
+        if self.issued_by.get(&key).is_none_or(|known| known != issuer) {
+            self.issued_by.insert(key, issuer.to_owned());
+        }
     }
 
     fn owner_headers(&self) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! configuration, and those that owners bring, where it registers by itself (protocol.md 5.4).
 
 use super::questions::Waited;
+use super::link::NoPats;
 use super::store::OwnRegistration;
 use super::told::Destination;
 use super::{Check, Gateway};
@@ -34,6 +35,8 @@ pub(super) struct Peer {
     /// Checks tokens of owners who have not linked this server: only what needs no asking.
     pub(super) unlinked: Arc<Guard>,
     pub(super) pats: Arc<dyn PatSource>,
+    /// For owners who have not linked it.
+    pub(super) no_pats: Arc<dyn PatSource>,
     /// When its metadata were last read, and when that was last tried.
     found: Instant,
     tried: StdMutex<Instant>,
@@ -135,8 +138,8 @@ impl Gateway {
         let guard = same.as_ref().map_or_else(new, |known| known.guard.clone());
         let unlinked = same.as_ref().map_or_else(offline, |known| known.unlinked.clone());
         let pats = Arc::new(PatsAt { gateway: self.myself.clone(), issuer: issuer.to_owned() });
-        let peer =
-            Arc::new(Peer { protection, guard, unlinked, pats, found: Instant::now(), tried: StdMutex::new(Instant::now()) });
+        let (no_pats, found, tried) = (Arc::new(NoPats), Instant::now(), StdMutex::new(Instant::now()));
+        let peer = Arc::new(Peer { protection, guard, unlinked, pats, no_pats, found, tried });
         self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(issuer.to_owned(), peer.clone());
         Ok(peer)
     }
@@ -178,7 +181,7 @@ impl Gateway {
         destination: &Destination,
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
-        self.asking_by_key(destination.key(), destination, &Waited::default(), asked).await
+        self.asking_by_key(destination.key(), &destination.issuer, &Waited::default(), asked).await
     }
 
     /// The same about a token, and for a PAT. Strangers have tickets given and things registered as often as they like: what
@@ -198,18 +201,18 @@ impl Gateway {
         waited: &Waited,
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
-        self.asking_by_key(destination.key_about_tokens(), destination, waited, asked).await
+        self.asking_by_key(destination.key_about_tokens(), &destination.issuer, waited, asked).await
     }
 
     async fn asking_by_key<T>(
         &self,
         key: String,
-        destination: &Destination,
+        issuer: &str,
         waited: &Waited,
         asked: impl Future<Output = Result<T, ProtectionError>>,
     ) -> Result<T, ProtectionError> {
         self.check_rest(&key)?;
-        let answer = Box::pin(self.asking_in_line(&destination.issuer, waited, asked)).await;
+        let answer = Box::pin(self.asking_in_line(issuer, waited, asked)).await;
         if let Err(ProtectionError::Later(seconds)) = &answer {
             self.rest(key, Duration::from_secs(*seconds));
         }

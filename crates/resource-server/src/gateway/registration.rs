@@ -24,12 +24,8 @@ use types::{OwnResourceId, ResourceDescription, ResourceId, ScopeSet};
 impl Gateway {
     /// What is told of a resource: little (Federated Authorization 8), and in the owner's words where she has some.
     pub(super) fn description(&self, owner: &str, own_id: &OwnResourceId) -> Result<ResourceDescription, ProtectionError> {
-        let path = super::path::CanonicalPath::parse(own_id.as_str()).ok();
-        let resource_type = self
-            .routes()
-            .iter()
-            .find(|route| route.makes(path.as_ref(), own_id.as_str()))
-            .and_then(|route| route.resource_type.clone());
+        let resource_type =
+            self.routes().iter().find(|route| route.makes(own_id.as_str())).and_then(|route| route.resource_type.clone());
         let opinion = self.store.find_opinion(owner, own_id)?;
         Ok(ResourceDescription {
             resource_scopes: self.offered_scopes(own_id),

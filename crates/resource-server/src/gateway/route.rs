@@ -3,8 +3,10 @@
 
 use super::fields::folded;
 use super::path::CanonicalPath;
+use crate::guard::Need;
 use std::collections::BTreeMap;
-use types::{Scope, ScopeSet};
+use std::sync::Arc;
+use types::{ResourceId, Scope, ScopeSet};
 
 /// Any name, in the pattern of an id: NUL is in none.
 pub(crate) const ANY: &str = "\0";
@@ -54,6 +56,14 @@ pub(crate) struct Matched<'a> {
     pub(crate) owner: Option<String>,
     pub(crate) own_id: String,
     pub(crate) also: Vec<String>,
+}
+
+impl Matched<'_> {
+    /// What a call needs that needs these scopes.
+    pub(crate) fn needs(self, scopes: &ScopeSet) -> Arc<[Need]> {
+        let need = |id: String| Need { resource: ResourceId::new(id), scopes: scopes.clone() };
+        std::iter::once(self.own_id).chain(self.also).map(need).collect()
+    }
 }
 
 impl Route {
@@ -106,6 +116,11 @@ impl Route {
         self.scopes.values().flat_map(|scopes| scopes.iter().cloned())
     }
 
+    /// Whether any method needs this scope.
+    pub(crate) fn needs_somewhere(&self, scope: &Scope) -> bool {
+        self.scopes.values().any(|scopes| scopes.contains(scope))
+    }
+
     pub(crate) fn may_belong_to(&self, owner: &str) -> bool {
         match &self.owner {
             OwnerOf::Named(name) => name == owner,
@@ -114,17 +129,16 @@ impl Route {
     }
 
     /// Whether a resource of this id is one of its own.
-    pub(crate) fn makes(&self, id: Option<&CanonicalPath>, own_id: &str) -> bool {
-        id.is_some() && self.pattern_of(own_id).is_some()
+    pub(crate) fn makes(&self, own_id: &str) -> bool {
+        self.pattern_of(own_id).is_some() && CanonicalPath::can_be(own_id)
     }
 
     /// The pattern that an id of its own was made by.
     fn pattern_of(&self, own_id: &str) -> Option<&str> {
-        let segments: Vec<&str> = own_id.split('/').skip(1).collect();
         self.resources().find(|resource| {
-            let pattern: Vec<&str> = resource.split('/').skip(1).collect();
-            pattern.len() == segments.len()
-                && pattern.iter().zip(&segments).all(|(part, segment)| name_of(part).is_some() || part == segment)
+            let (mut pattern, mut segments) = (resource.split('/').skip(1), own_id.split('/').skip(1));
+            let fits = |part: &str| segments.next().is_some_and(|segment| name_of(part).is_some() || part == segment);
+            pattern.all(fits) && segments.next().is_none()
         })
     }
 
@@ -168,29 +182,25 @@ impl Route {
     }
 
     pub(crate) fn fit(&self, path: &CanonicalPath) -> Option<Matched<'_>> {
-        let pattern: Vec<&str> = self.path.split('/').skip(1).filter(|part| !part.is_empty()).collect();
-        if pattern.len() != path.segments().len() {
+        let pattern = || self.path.split('/').skip(1).filter(|part| !part.is_empty());
+        let pairs = || pattern().zip(path.segments().iter().map(String::as_str));
+        let fits = |(part, segment): (&str, &str)| name_of(part).is_some() || part == segment;
+        if pattern().count() != path.segments().len() || !pairs().all(fits) {
             return None;
         }
-        let mut values: BTreeMap<&str, &str> = BTreeMap::new();
-        for (part, segment) in pattern.iter().zip(path.segments()) {
-            match name_of(part) {
-                Some(name) => drop(values.insert(name, segment)),
-                None if part == segment => {}
-                None => return None,
-            }
-        }
+        let value = |name: &str| pairs().filter(|(part, _)| name_of(part) == Some(name)).map(|(_, segment)| segment).last();
         let owner = match &self.owner {
             OwnerOf::Named(name) => Some(name.clone()),
-            OwnerOf::Path(name) => Some((*values.get(name.as_str())?).to_owned()),
+            OwnerOf::Path(name) => Some(value(name)?.to_owned()),
             OwnerOf::Header(_) | OwnerOf::Lookup(_) => None,
         };
         let filled = |resource: &str| -> String {
-            let parts = resource.split('/').skip(1).map(|part| match name_of(part) {
-                Some(name) => values.get(name).copied().unwrap_or_default(),
-                None => part,
-            });
-            parts.map(|part| format!("/{part}")).collect()
+            let mut id = String::with_capacity(path.encoded().len());
+            for part in resource.split('/').skip(1) {
+                id.push('/');
+                id.push_str(name_of(part).map_or(part, |name| value(name).unwrap_or_default()));
+            }
+            id
         };
         let also = self.also.iter().map(|resource| filled(resource)).collect();
         Some(Matched { route: self, owner, own_id: filled(&self.resource), also })

@@ -24,7 +24,7 @@ impl Gateway {
         let owner = call.wanted.owner.as_str();
         let at = |issuer: &str| Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
         let mut last = ProtectionError::Unauthorized;
-        if call.guarding.iter().all(Vec::is_empty)
+        if call.guarding.iter().all(|guarding| guarding.is_empty())
             && let Some(issuer) = self.preferred_server(owner)?.filter(|issuer| self.is_server_level(issuer))
         {
             let peer = self.peer(&issuer).await?;
