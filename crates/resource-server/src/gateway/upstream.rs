@@ -181,3 +181,31 @@ fn is_coded_for_one_hop(headers: &HeaderMap) -> bool {
 pub(super) fn cut_short(cut: Cut) -> Response {
     plain(cut.status(), cut.words())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_26_a_call_goes_to_the_path_that_was_judged_at_the_service() {
+        let path = CanonicalPath::parse("/albums/Caf%C3%A9%20noir/1.jpg").unwrap();
+        for (base, host) in [
+            ("http://photos.example", "photos.example"),
+            ("http://photos.example:80/content", "photos.example"),
+            ("https://photos.example:443", "photos.example"),
+            ("http://photos.example:443/a/b", "photos.example:443"),
+            ("http://127.0.0.1:8080/content", "127.0.0.1:8080"),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
+            let place = UpstreamPlace::parse(base).unwrap();
+            for query in [None, Some(""), Some("a=1&b=%2F?c")] {
+                let wanted = format!("{base}{}{}", path.encoded(), query.map(|query| format!("?{query}")).unwrap_or_default());
+                assert_eq!(place.url(&path, query), Some(wanted.parse().unwrap()), "{wanted}");
+            }
+            assert_eq!(place.host, host, "{base}");
+        }
+        assert!(UpstreamPlace::parse("photos.example").is_none() && UpstreamPlace::parse("/content").is_none());
+        let long = CanonicalPath::parse(&format!("/{}", "a".repeat(70_000))).unwrap();
+        assert_eq!(UpstreamPlace::parse("http://photos.example").unwrap().url(&long, None), None);
+    }
+}
