@@ -1,12 +1,8 @@
 //! Who called, and how often those of one network may make this desk ask somebody before anybody is known (threat 41).
 
-use std::net::IpAddr;
 use types::Timestamp;
+use types::peer::Caller;
 use types::throttle::{NetworkShares, NetworkThrottle, Taken};
-
-/// Who called, as the wiring saw it; nobody else can put it on a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller(pub IpAddr);
 
 /// Answers of log-ins that one network may bring in a minute, 60 with those of households whose neighbours have brought so many
 /// false ones. A household or an office has few, and right ones do not count.

@@ -33,9 +33,9 @@ mod vault;
 mod vault_queue;
 mod words;
 
-pub use callers::Caller;
 pub use pages::router;
 pub use store::{Store, StoreAway, StoreClosed};
+pub use types::peer::Caller;
 
 use client::{Client, ClientError, Credentials};
 use fetched::Fetched;

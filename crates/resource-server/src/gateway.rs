@@ -75,7 +75,7 @@ pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
 pub use route::{OwnerOf, Route};
 pub use store::Store;
-pub use strangers::Caller;
+pub use types::peer::Caller;
 
 /// Its public key.
 const JWKS: &str = "/.wayleave/jwks";

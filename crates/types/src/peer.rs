@@ -3,6 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Who called, as the listener saw it or a trusted proxy said; only the wiring puts it on a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller(pub IpAddr);
+
 /// The address itself: an IPv4 one that arrives in IPv6 clothes (`::ffff:192.0.2.1`, on a listener of both) is the IPv4 one.
 pub fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()

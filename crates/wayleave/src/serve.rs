@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use resource_server::gateway::{Caller, FromTrustedProxy};
+use resource_server::gateway::FromTrustedProxy;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -34,9 +34,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tower::{Service, ServiceExt};
-use types::peer::canonical;
+use types::peer::{Caller, canonical};
 use watched::{Brought, Carried, Watched};
-use web::PeerAddress;
 
 pub use connections::{Connections, raise_open_files};
 
@@ -79,9 +78,9 @@ impl Stop {
 }
 
 /// For listeners that have an accept loop of their own: what [`serve`] looks at before any party.
-pub async fn check_framing(request: Request<Body>, next: axum::middleware::Next) -> Response {
-    match framing::check(request) {
-        Ok(request) => next.run(request).await,
+pub async fn check_framing(mut request: Request<Body>, next: axum::middleware::Next) -> Response {
+    match framing::check(&mut request) {
+        Ok(()) => next.run(request).await,
         Err(refusal) => refusal.answer(),
     }
 }
@@ -277,7 +276,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytewise for T {}
 
 async fn answer_one<S>(
     site: S,
-    request: Request<Body>,
+    mut request: Request<Body>,
     peer: IpAddr,
     trusted: Arc<Vec<IpAddr>>,
     metrics: Option<Arc<Metrics>>,
@@ -285,10 +284,10 @@ async fn answer_one<S>(
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible>,
 {
-    let request = stamped(request, peer, &trusted);
+    stamp(&mut request, peer, &trusted);
     let counted = metrics.map(|metrics| (metrics.endpoint(request.uri().path()), metrics, Instant::now()));
-    let answer = match framing::check(request) {
-        Ok(request) => site.oneshot(request).await,
+    let answer = match framing::check(&mut request) {
+        Ok(()) => site.oneshot(request).await,
         Err(refusal) => Ok(refusal.answer()),
     };
     if let (Some((endpoint, metrics, begun)), Ok(answer)) = (counted, &answer) {
@@ -351,17 +350,14 @@ pub fn acceptor(config: &Config, tls: &TlsConfig) -> Result<TlsAcceptor, String>
     Ok(TlsAcceptor::from(Arc::new(server)))
 }
 
-/// The request with what only the listener knows: who sent it, and whether through a proxy that is believed.
-fn stamped(mut request: Request<Body>, peer: IpAddr, trusted: &[IpAddr]) -> Request<Body> {
+/// Puts on the request what only the listener knows: who sent it, and whether through a proxy that is believed.
+fn stamp(request: &mut Request<Body>, peer: IpAddr, trusted: &[IpAddr]) {
     let peer = canonical(peer);
     let address = client_address(peer, request.headers(), trusted);
-    request.extensions_mut().insert(PeerAddress(address));
     request.extensions_mut().insert(Caller(address));
-    request.extensions_mut().insert(relationship_manager::Caller(address));
     if is_trusted(peer, trusted) {
         request.extensions_mut().insert(FromTrustedProxy);
     }
-    request
 }
 
 fn is_trusted(address: IpAddr, trusted: &[IpAddr]) -> bool {

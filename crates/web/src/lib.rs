@@ -17,7 +17,6 @@ use authorization_server::AuthorizationServer;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
-use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use tower::util::MapResponse;
@@ -53,9 +52,8 @@ impl Deref for App {
 /// Their state.
 pub type Shared = Arc<App>;
 
-/// Address of whoever sent the request, as the listener saw it or a trusted proxy said.
-#[derive(Clone, Copy, Debug)]
-pub struct PeerAddress(pub IpAddr);
+/// Address of whoever sent the request.
+pub use types::peer::Caller as PeerAddress;
 
 impl App {
     pub fn new(identity: Arc<Identity>, authorization_server: Arc<AuthorizationServer>, site: String) -> Self {

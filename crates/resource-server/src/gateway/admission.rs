@@ -7,7 +7,7 @@ use super::history::Outcome;
 use super::peer::Peer;
 use super::questions::Asks;
 use super::store::Registered;
-use super::strangers::{Asker, Caller, missing};
+use super::strangers::{Asker, missing};
 use super::told::Destination;
 use super::{Gateway, Wanted, path};
 use crate::challenge::{asking_for_proof, without_ticket};
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use types::OwnResourceId;
 use types::introspection::Introspection;
+use types::peer::Caller;
 
 /// By which a client says whose ticket it wants.
 const CHOSEN: &str = "authorization-server";

@@ -1,8 +1,8 @@
 //! Authorization servers as this gateway meets them: those that the operator lists, where it is the client of the
 //! configuration, and those that owners bring, where it registers by itself (protocol.md 5.4).
 
-use super::questions::Waited;
 use super::link::NoPats;
+use super::questions::Waited;
 use super::store::OwnRegistration;
 use super::told::Destination;
 use super::{Check, Gateway};

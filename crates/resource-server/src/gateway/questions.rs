@@ -5,7 +5,6 @@
 //! Of a token that is judged here nobody is asked, and it waits for nothing.
 
 use super::Gateway;
-use super::strangers::Caller;
 use crate::guard::Turns;
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
@@ -13,7 +12,7 @@ use jose::digest;
 use outbound::{Lines, Party, Place, Room};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use types::peer::{host_of, network_of, region_of};
+use types::peer::{Caller, host_of, network_of, region_of};
 use url::Url;
 
 /// How long somebody waits for a turn: as long as for the server itself.

@@ -9,14 +9,10 @@ use crate::challenge::plain;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use types::Timestamp;
+use types::peer::Caller;
 use types::throttle::{Throttle, Try};
-
-/// Who called, as the wiring saw it; nobody else can put it on a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller(pub IpAddr);
 
 /// Registrations by calls in an hour, before others wait.
 const PER_OWNER: u32 = 300;

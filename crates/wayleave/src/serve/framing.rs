@@ -37,18 +37,18 @@ impl Refused {
     }
 }
 
-/// The request with one `Host` where it names a host, or why it is refused.
-pub(super) fn check(mut request: Request<Body>) -> Result<Request<Body>, Refused> {
+/// Leaves the request with one `Host` where it names a host, or says why it is refused.
+pub(super) fn check(request: &mut Request<Body>) -> Result<(), Refused> {
     if request.method() == Method::CONNECT {
         return Err(Refused::Connect);
     }
-    if is_coded(&request) {
+    if is_coded(request) {
         return Err(Refused::TransferEncoding);
     }
-    if let Some(host) = host_of(&request)? {
+    if let Some(host) = host_of(request)? {
         request.headers_mut().insert(header::HOST, host);
     }
-    Ok(request)
+    Ok(())
 }
 
 /// Whether the body comes in a way that was read for us by nobody. (Beside a `Content-Length`, chunks count, and the
@@ -113,7 +113,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let host = |request: Request<Body>| request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
-        check(request.body(Body::empty()).unwrap()).map(host)
+        let mut request = request.body(Body::empty()).unwrap();
+        check(&mut request).map(|()| host(request))
     }
 
     #[test]
@@ -187,7 +188,7 @@ mod tests {
         {
             assert_eq!(coded(bad), Err(Refused::TransferEncoding), "{bad:?}");
         }
-        let connect = Request::connect("as.example:443").header("host", "as.example").body(Body::empty()).unwrap();
-        assert_eq!(check(connect).unwrap_err(), Refused::Connect);
+        let mut connect = Request::connect("as.example:443").header("host", "as.example").body(Body::empty()).unwrap();
+        assert_eq!(check(&mut connect).unwrap_err(), Refused::Connect);
     }
 }

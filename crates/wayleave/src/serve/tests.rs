@@ -13,8 +13,8 @@ fn threat_38_s25_a_trusted_proxy_is_known_in_either_family() {
             request.headers_mut().append("x-forwarded-for", line.parse().unwrap());
         }
         let trusted: Vec<_> = ["192.0.2.1", "::ffff:192.0.2.2", "2001:db8::1"].map(|text| canonical(ip(text))).into();
-        let stamped = stamped(request, canonical(ip(peer)), &trusted);
-        (stamped.extensions().get::<PeerAddress>().unwrap().0, stamped.extensions().get::<FromTrustedProxy>().is_some())
+        stamp(&mut request, canonical(ip(peer)), &trusted);
+        (request.extensions().get::<Caller>().unwrap().0, request.extensions().get::<FromTrustedProxy>().is_some())
     };
     for proxy in ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "::ffff:192.0.2.2", "2001:db8::1"] {
         assert_eq!(seen(proxy, &["::ffff:203.0.113.9"]), (ip("203.0.113.9"), true), "{proxy}");

@@ -1,7 +1,6 @@
 //! Row 46: who asks much keeps nobody waiting for long, and whoever needs no answer not at all.
 
 use super::super::questions::About;
-use super::super::strangers::Caller;
 use super::super::*;
 use super::world::World;
 use crate::protection::ProtectionError;
@@ -9,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use jose::digest;
 use outbound::Place;
+use types::peer::Caller;
 
 /// The calls of somebody at this address: some have a place, and the others wait.
 struct Flood<'a> {
