@@ -121,13 +121,14 @@ impl Manager {
                     false => things.iter().any(|one| one.key == thing.key),
                 });
             let mut audience: BTreeSet<&str> = guarded.map(|thing| thing.server.as_str()).collect();
+            let placed = holdings.placed_as(&known.link.id, audience.iter().copied());
             audience.insert(known.link.place.issuer());
             let resources = if wanted.things.is_empty() { json!("all") } else { json!(named) };
             let claims = json!({"jti": jti_of(self), "iss": did, "sub": wanted.who, "aud": audience, "iat": now, "exp": wanted.until,
                 "resources": resources, "resource_scopes": wanted.scopes, "may": wanted.may});
             let name = known.link.place.url().to_owned();
             let (link, guard) = (known.link.id.clone(), known.link.place.issuer().to_owned());
-            drafts.push(Draft { form: Form::Delegation, link, guard, name, claims, replaces: None });
+            drafts.push(Draft { form: Form::Delegation, link, guard, name, claims, placed, replaces: None });
         }
         if drafts.is_empty() {
             return Err(Trouble::Refused("No server of yours guards this and takes delegations.".into()));

@@ -2,12 +2,15 @@
 //! it; what a server alone says ends at that server (threat 36).
 
 use crate::holdings::{Basis, Holdings, Known, ListedPolicy, Share};
-use crate::ledger::{Said, Word, id_of};
+use crate::ledger::{Account, Said, Word, id_of};
 use crate::share::segment;
-use crate::store::Place;
 use crate::task::Wanted;
+use crate::{Manager, Trouble};
 use http::Method;
 use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use types::{OwnResourceId, PolicyId, Timestamp};
 
 /// What must happen so that something is over.
 #[derive(Debug, Default)]
@@ -19,23 +22,60 @@ pub(crate) struct Ending {
 
 /// What a server is to hear that is not linked.
 pub(crate) fn unheard(url: &str, what: String) -> Wanted {
-    let url_of_server = url.to_owned();
     Wanted {
         link: String::new(),
-        server: url_of_server,
+        server: url.to_owned(),
         what,
         method: Method::POST,
         url: String::new(),
         body: None,
         word: None,
         of_keeper: None,
+        things: Vec::new(),
+        account: Account::Same,
     }
 }
 
-/// That something is deleted at a linked server.
+/// That something is deleted at a linked server, which says for this link that it is there.
 pub(crate) fn deletion(known: &Known, what: String, url: String) -> Wanted {
-    let (server, of_keeper) = (known.link.place.url().to_owned(), Some(known.link.place.is_keeper()));
-    Wanted { link: known.link.id.clone(), server, what, method: Method::DELETE, url, body: None, word: None, of_keeper }
+    let of_keeper = Some(known.link.place.is_keeper());
+    Wanted { link: known.link.id.clone(), method: Method::DELETE, url, of_keeper, ..unheard(known.link.place.url(), what) }
+}
+
+/// What a word is about, as she reads it of its end.
+pub(crate) fn about(word: &Word) -> String {
+    match &word.said {
+        Said::Share(token) => format!("{}: {}", crate::words::who_of_token(&token.allowed_rqp).name(), word.name),
+        Said::Delegation(delegation) => format!("{}: deciding for you", delegation.sub),
+    }
+}
+
+impl Known {
+    /// Whether one of these things is kept here for whoever is linked; none where nobody can tell.
+    pub(crate) fn keeps_one_of(&self, things: &[OwnResourceId]) -> Option<bool> {
+        let is_read = self.snapshot.answered.is_some() && self.snapshot.unread == 0;
+        let keeps = self.snapshot.available.iter().any(|one| one.own_id().is_some_and(|id| things.contains(id)));
+        match things.is_empty() {
+            true => None,
+            false => (keeps || is_read).then_some(keeps),
+        }
+    }
+
+    /// Whether it says of a word that she took it back.
+    pub(crate) fn says_gone(&self, jti: &str) -> bool {
+        self.snapshot.withdrawn.iter().any(|gone| gone.jti == jti)
+    }
+
+    /// Whether it lists this word for whoever is linked.
+    fn lists(&self, word: &Word) -> bool {
+        let is_it = |id: Option<&str>, text: Option<&str>| id == Some(word.jti()) || text == Some(word.text.as_str());
+        let mut policies = self.snapshot.policies.iter();
+        let mut delegations = self.snapshot.delegations.iter();
+        match &word.said {
+            Said::Share(_) => policies.any(|one| is_it(one.id.as_ref().map(PolicyId::as_str), one.authority.as_deref())),
+            Said::Delegation(_) => delegations.any(|one| is_it(one.id.as_deref(), one.delegation.as_deref())),
+        }
+    }
 }
 
 impl Holdings {
@@ -53,11 +93,7 @@ impl Holdings {
 
     pub(crate) fn end_word(&self, id: &str, ending: &mut Ending) {
         let Some(word) = self.word(id).filter(|_| !ending.words.iter().any(|word| id_of(&word.text) == id)) else { return };
-        let about = match &word.said {
-            Said::Share(token) => format!("{}: {}", crate::words::who_of_token(&token.allowed_rqp).name(), word.name),
-            Said::Delegation(delegation) => format!("{}: deciding for you", delegation.sub),
-        };
-        ending.wanted.extend(self.told_of(id, word, &about));
+        ending.wanted.extend(self.told_of(id, word, &about(word)));
         ending.words.push(word.clone());
     }
 
@@ -85,27 +121,33 @@ impl Holdings {
         } else {
             "your signed word for it"
         };
-        let mut wanted = Wanted { of_keeper: Some(true), ..unheard(url, format!("{about}, {signed}")) };
+        let things = word.things_at(url);
+        let wanted = Wanted { of_keeper: Some(true), things, ..unheard(url, format!("{about}, {signed}")) };
         let Some(known) = self.keeper(url) else { return wanted };
-        let Place::ResourceServer { management, .. } = &known.link.place else { return wanted };
-        (wanted.link, wanted.url) = (known.link.id.clone(), format!("{management}/my-withdrawn-tokens"));
-        wanted.body = Some(json!({"jti": word.jti(), "exp": word.exp()}));
-        wanted
+        let account = word.account_at(&known.link).with_list(known.keeps_one_of(&wanted.things));
+        told_as(known, account, word.jti(), word.exp(), wanted)
     }
 
     /// The same at an authorization server: one policy for each resource of the token.
     fn told_guard(&self, word: &Word, url: &str, about: &str) -> Vec<Wanted> {
+        let untold = Wanted { method: Method::DELETE, of_keeper: Some(false), ..unheard(url, about.to_owned()) };
         let known = self.servers.iter().find(|known| known.link.place.is_guard() && known.link.place.url() == url);
-        let endpoint = known.and_then(|known| match &word.said {
+        let Some(known) = known else { return vec![untold] };
+        let endpoint = match &word.said {
             Said::Share(_) => known.snapshot.policy_endpoint.as_ref(),
             Said::Delegation(_) => known.snapshot.delegations_endpoint.as_ref(),
-        });
-        let (Some(known), Some(endpoint)) = (known, endpoint) else {
-            let wanted = unheard(url, about.to_owned());
-            return vec![Wanted { method: Method::DELETE, of_keeper: Some(false), ..wanted }];
         };
         // the parts of one token end together
-        vec![deletion(known, about.to_owned(), format!("{endpoint}/{}", segment(word.jti())))]
+        let told = endpoint.map(|at| deletion(known, about.to_owned(), format!("{at}/{}", segment(word.jti()))));
+        let is_listed = known.lists(word);
+        match (word.account_at(&known.link).with_list(is_listed.then_some(true)), told) {
+            // another account's list may have it as well: it ends there, and she is told that it stands elsewhere
+            (account @ Account::Other(_), told) => {
+                told.filter(|_| is_listed).into_iter().chain([Wanted { account, ..untold }]).collect()
+            }
+            (account, Some(told)) => vec![Wanted { account, ..told }],
+            (_, None) => vec![untold],
+        }
     }
 
     /// A policy that a server lists ends at that server, which alone knows of it; a delegate's word also where things are kept.
@@ -118,15 +160,53 @@ impl Holdings {
             None => Wanted { method: Method::DELETE, ..unheard(&share.place, about.clone()) },
         }];
         let Some(word) = &listed.by_delegate else { return wanted };
-        for url in &word.keepers {
-            let mut told = Wanted { of_keeper: Some(true), ..unheard(url, format!("{about}, signed for you")) };
-            told.body = Some(json!({"jti": word.jti, "exp": word.exp}));
-            let keeper = self.keeper(url).and_then(|known| Some((known, known.management()?)));
-            if let Some((known, management)) = keeper {
-                (told.link, told.url) = (known.link.id.clone(), format!("{management}/my-withdrawn-tokens"));
-            }
-            wanted.push(told);
+        for (url, things) in &word.things {
+            let about = format!("{about}, signed for you");
+            let told = Wanted { of_keeper: Some(true), things: things.clone(), ..unheard(url, about) };
+            let body = Some(json!({"jti": word.jti, "exp": word.exp}));
+            wanted.push(match self.keeper(url) {
+                Some(known) => {
+                    let account = Account::Unknown.with_list(known.keeps_one_of(things));
+                    Wanted { body, ..told_as(known, account, &word.jti, word.exp, told) }
+                }
+                None => Wanted { body, ..told },
+            });
         }
         wanted
+    }
+}
+
+/// That a keeper is told of the end of a word, as who is linked there; nothing is asked of it as somebody else.
+fn told_as(known: &Known, account: Account, jti: &str, exp: Timestamp, wanted: Wanted) -> Wanted {
+    match (known.management(), &account) {
+        (None, _) => wanted,
+        (_, Account::Other(_)) => Wanted { account, ..wanted },
+        (Some(management), _) => Wanted {
+            link: known.link.id.clone(),
+            url: format!("{management}/my-withdrawn-tokens"),
+            body: Some(json!({"jti": jti, "exp": exp})),
+            account,
+            ..wanted
+        },
+    }
+}
+
+impl Manager {
+    /// What she took back and a server lists all the same, it is told once more: all of it, or one word. As who it was placed as
+    /// there, and no other.
+    pub(crate) async fn tell_again(self: &Arc<Self>, owner: &str, server: &str, only: Option<&str>) -> Result<(), Trouble> {
+        let holdings = self.holdings(owner)?;
+        let here = holdings.doubts.iter().filter(|doubt| doubt.server == server);
+        let ids: BTreeSet<&str> = here.filter_map(|doubt| doubt.again.as_deref()).collect();
+        let words = ids.into_iter().filter(|id| only.is_none_or(|only| only == *id));
+        let told = words.filter_map(|id| Some((id, holdings.word(id)?)));
+        let told = told.flat_map(|(id, word)| holdings.told_of(id, word, &about(word)));
+        let mut wanted: Vec<Wanted> = told.filter(|one| one.server == server && one.of_keeper == Some(false)).collect();
+        if wanted.is_empty() {
+            return Err(Trouble::Refused("That server does not list it any more, as far as this desk has read.".into()));
+        }
+        let asked = self.store.list_tasks(owner)?;
+        wanted.retain(|one| !asked.iter().any(|task| task.stands_for(one)));
+        self.ask(owner, wanted).await
     }
 }

@@ -8,7 +8,7 @@
 mod compared;
 mod joint;
 
-use crate::ledger::{Hers, Ledger, Word};
+use crate::ledger::{Hers, Ledger, PlacedAs, Word};
 use crate::store::{Link, Place};
 use crate::sync::Snapshot;
 use joint::Joint;
@@ -64,7 +64,8 @@ pub(crate) struct ListedPolicy {
 pub(crate) struct DelegatesWord {
     pub(crate) jti: String,
     pub(crate) exp: Timestamp,
-    pub(crate) keepers: Vec<String>,
+    /// What it names, by the server that keeps it.
+    pub(crate) things: BTreeMap<String, Vec<OwnResourceId>>,
 }
 
 /// Somebody who can reach a thing.
@@ -120,12 +121,15 @@ pub(crate) struct Doubt {
     pub(crate) thing: Option<String>,
     /// A sentence that begins with a verb: the server is its subject.
     pub(crate) words: String,
+    /// The word in her ledger that it goes on listing after she took it back, and can be told of again.
+    pub(crate) again: Option<String>,
 }
 
 impl Doubt {
     fn of_unread(known: &Known) -> Self {
         let (server, count) = (known.link.place.url().to_owned(), known.snapshot.unread);
-        Self { server, thing: None, words: format!("lists {count} entries that this desk cannot read, and so does not show") }
+        let words = format!("lists {count} entries that this desk cannot read, and so does not show");
+        Self { server, thing: None, words, again: None }
     }
 }
 
@@ -306,6 +310,12 @@ impl Holdings {
 
     pub(crate) fn server(&self, link: &str) -> Option<&Known> {
         self.servers.iter().find(|known| known.link.id == link)
+    }
+
+    /// As who something stands that is signed now: at its guard, by its link, and at those who keep what it is about.
+    pub(crate) fn placed_as<'k>(&self, guard: &str, keepers: impl IntoIterator<Item = &'k str>) -> Vec<PlacedAs> {
+        let keepers = keepers.into_iter().filter_map(|url| self.keeper(url));
+        self.server(guard).into_iter().chain(keepers).map(|known| PlacedAs::of(&known.link)).collect()
     }
 }
 

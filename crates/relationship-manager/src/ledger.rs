@@ -6,6 +6,9 @@
 //! server which keeps the thing counts as hers - and then for the things of that server alone.
 
 mod found;
+mod placed;
+
+pub(crate) use placed::{Account, PlacedAs};
 
 use jose::delegation::{Delegation, UnverifiedDelegation};
 use jose::resource_owner_token::ResourceOwnerToken;
@@ -51,6 +54,9 @@ pub(crate) struct Word {
     pub(crate) origin: Origin,
     #[serde(default)]
     pub(crate) withdrawn: Option<Timestamp>,
+    /// As who it stands where.
+    #[serde(default)]
+    pub(crate) placed: Vec<PlacedAs>,
 }
 
 impl Word {
@@ -213,6 +219,7 @@ impl Ledger {
             since: now,
             origin: Origin::Found,
             withdrawn: None,
+            placed: Vec::new(),
         };
         let texts: BTreeSet<&str> = listed.policies.iter().filter_map(|policy| policy.authority.as_deref()).collect();
         let shares = texts.into_iter().filter(|text| !self.has_text(text)).filter_map(|text| {
@@ -271,7 +278,8 @@ pub(crate) struct Listed<'a> {
 
 /// A token that is about to be signed, as the ledger keeps it.
 pub(crate) fn word_of(said: Said, text: String, name: &str, guards: Vec<String>, now: Timestamp) -> Word {
-    Word { said, text, name: name.to_owned(), guards, since: now, origin: Origin::SignedHere, withdrawn: None }
+    let (name, origin) = (name.to_owned(), Origin::SignedHere);
+    Word { said, text, name, guards, since: now, origin, withdrawn: None, placed: Vec::new() }
 }
 
 /// What of a thing a token lets pass.

@@ -51,6 +51,12 @@ pub(crate) fn is_of_other_account(one: &str, other: &str) -> bool {
     }
 }
 
+/// Whether they are surely of one account: one link, or two that say so.
+pub(crate) fn is_of_same_account(one: &str, other: &str) -> bool {
+    let of = |id: &str| id.split_once(OF_ACCOUNT).map(|(_, account)| account.to_owned());
+    one == other || of(one).is_some_and(|account| of(other) == Some(account))
+}
+
 fn refused<T>(what: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.into()))
 }

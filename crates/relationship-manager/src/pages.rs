@@ -73,7 +73,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/decide", get(deciding::show).post(deciding::decide))
         .route("/keys", get(keys::list).post(keys::change))
         .route("/keys/export", get(keys::export))
-        .route("/withdrawals", get(people::withdrawals))
+        .route("/withdrawals", get(people::withdrawals).post(people::tell_again))
         .route("/api/things", get(api::things))
         .route("/api/people", get(api::people))
         .route("/api/servers", get(api::servers))

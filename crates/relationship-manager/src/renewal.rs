@@ -62,8 +62,8 @@ impl Manager {
                 "exp": now.plus(LIFETIME), "resources": [thing.entry(&scopes)?], "allowed_rqp": token.allowed_rqp,
             });
             let (link, name, guard) = (guard.link.clone()?, thing.name.clone(), guard.issuer.clone());
-            let replaces = Some(ending.id.to_owned());
-            Some(Draft { form: Form::ResourceOwnerToken, link, guard, name, claims, replaces })
+            let (replaces, placed) = (Some(ending.id.to_owned()), holdings.placed_as(&link, [thing.server.as_str()]));
+            Some(Draft { form: Form::ResourceOwnerToken, link, guard, name, claims, placed, replaces })
         };
         let mut drafts: Vec<Draft> = holdings.ending_words(now).into_iter().filter_map(draft).collect();
         // the old word goes only where all that it names stands anew

@@ -5,7 +5,7 @@ mod posting;
 
 use crate::ending::deletion;
 use crate::holdings::{Holdings, Known, Thing, Who};
-use crate::ledger::{Said, Word, word_of};
+use crate::ledger::{PlacedAs, Said, Word, word_of};
 use crate::person::Person;
 use crate::share::{Shared, Sharing, segment};
 use crate::store::Place;
@@ -67,11 +67,19 @@ pub(crate) struct Draft {
     pub(crate) guard: String,
     pub(crate) name: String,
     pub(crate) claims: Value,
+    /// As who it will stand where.
+    pub(crate) placed: Vec<PlacedAs>,
     /// The word in her ledger whose place it takes.
     pub(crate) replaces: Option<String>,
 }
 
 impl Draft {
+    /// What her browser carries to this place: it is posted nowhere.
+    pub(crate) fn for_browser(back: String, claims: Value) -> Self {
+        let (guard, name) = (String::new(), String::new());
+        Self { form: Form::SelfIssued, link: back, guard, name, claims, placed: Vec::new(), replaces: None }
+    }
+
     /// The signature over exactly these claims, as the ledger keeps it.
     fn sign(&self, key: &OpenKey, now: Timestamp) -> Result<Word, Trouble> {
         let cannot = |_| Trouble::Refused("The key could not sign.".into());
@@ -84,7 +92,8 @@ impl Draft {
         let said = said(&self.claims)?;
         let typ = if self.form == Form::Delegation { DELEGATION } else { TYPE };
         let text = key.key.sign_as(typ, &key.did, &self.claims).map_err(cannot)?;
-        Ok(word_of(said, text, &self.name, vec![self.guard.clone()], now))
+        let word = word_of(said, text, &self.name, vec![self.guard.clone()], now);
+        Ok(Word { placed: self.placed.clone(), ..word })
     }
 }
 
@@ -136,8 +145,8 @@ impl Manager {
                 "exp": sharing.until.unwrap_or(now.plus(LIFETIME)), "resources": [entry], "allowed_rqp": party,
             });
             let (link, name) = (guard.link.clone()?, thing.name.clone());
-            let guard = guard.issuer.clone();
-            Some(Draft { form: Form::ResourceOwnerToken, link, guard, name, claims, replaces: None })
+            let (guard, placed) = (guard.issuer.clone(), holdings.placed_as(&link, [thing.server.as_str()]));
+            Some(Draft { form: Form::ResourceOwnerToken, link, guard, name, claims, placed, replaces: None })
         };
         let drafts = sharing.things.iter().filter_map(|key| holdings.thing(key)).filter_map(draft).collect();
         self.keep_shown(person, drafts)

@@ -10,7 +10,7 @@ pub(crate) use named::{APPLICATIONS, Sorted, Unclear};
 pub(crate) use snapshot::{Guarded, Snapshot};
 
 use crate::holdings::{Holdings, Known};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, PlacedAs};
 use crate::store::Link;
 use crate::{KEPT_AT_MOST, Manager, Trouble, lock, words};
 use std::collections::{BTreeSet, HashMap};
@@ -116,11 +116,12 @@ impl Manager {
     async fn read_into_store(self: &Arc<Self>, owner: &str, id: &str) -> Result<(), Trouble> {
         let (begun, changed) = (self.reading_time(), self.change_count(owner, id));
         let before = self.snapshot(owner, id)?.unwrap_or_default();
-        let issuer = self.store.find_link(owner, id)?.map(|link| link.place.url().to_owned()).unwrap_or_default();
-        self.take_in_words(owner, &issuer, &before).await?;
+        let Some(from) = self.store.find_link(owner, id)?.map(|link| PlacedAs::of(&link)) else { return Ok(()) };
+        self.take_in_words(owner, &from, &before).await?;
         let mut fresh = before.clone();
         let reading = tokio::time::timeout(LONGEST_READING, self.read_anew(owner, id, &mut fresh)).await;
-        let answer = reading.unwrap_or_else(|_| Err(Trouble::Away(format!("`{issuer}` takes too long to tell everything"))));
+        let answer =
+            reading.unwrap_or_else(|_| Err(Trouble::Away(format!("`{}` takes too long to tell everything", from.server))));
         let now = self.now();
         let snapshot = match answer {
             Ok(()) => {
@@ -133,7 +134,7 @@ impl Manager {
                 Snapshot { asked: now, answered: before.answered, begun: before.begun, error, ..fresh }
             }
         };
-        self.take_in_words(owner, &issuer, &snapshot).await?;
+        self.take_in_words(owner, &from, &snapshot).await?;
         self.forget_answers(owner, id, &snapshot.gone_owners).await?;
         let reading = self.reading_of(owner, id);
         let _held = reading.writing.lock().await;

@@ -1,8 +1,9 @@
 //! What is asked of servers and must be heard: withdrawals above all. A task is kept until its server has confirmed it,
 //! tried again with growing pauses, also after a restart; the owner sees who has not confirmed yet.
 
-use crate::ledger::Word;
-use crate::link::is_of_other_account;
+use crate::ending::about;
+use crate::ledger::{Account, Word};
+use crate::link::{is_of_other_account, is_of_same_account};
 use crate::store::{Link, OwnersServer, Place};
 use crate::{Manager, PATIENCE, Trouble, lock};
 use client::api::{ApiBody, ApiCall};
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use types::Timestamp;
+use types::{OwnResourceId, Timestamp};
 
 /// How long a page waits for servers.
 const PAGE_WAITS: Duration = Duration::from_secs(3);
@@ -30,6 +31,8 @@ const TENDED_OF_EACH: usize = 200;
 const NOT_LINKED: &str = "this server is not linked, so nobody can tell it: link it, and it is told";
 const ENDED: &str = "this server takes this desk's word no more: link it again, and it is told";
 pub(crate) const OTHER_ACCOUNT: &str = "you are somebody else at this server now: link it as who you were there, and it is told";
+const KNOWS_NOTHING: &str =
+    "as who you are at this server now, it knows nothing of this: link it as who you were there, and it is told";
 pub(crate) const UNLINKED: &str = "you unlinked this server before it confirmed: it may still let somebody in by it";
 
 /// Where a task stands.
@@ -77,6 +80,12 @@ pub(crate) struct Task {
     /// Whether it is asked of a server as one that keeps things, and not as one that guards them.
     #[serde(default)]
     of_keeper: Option<bool>,
+    /// What it is about of the things that a server keeps, where that says whose account has to be asked.
+    #[serde(default)]
+    things: Vec<OwnResourceId>,
+    /// Nobody can tell whether it stands at the account that is asked: that it is not there confirms nothing.
+    #[serde(default)]
+    is_unsure: bool,
 }
 
 /// A task after a try, and whether its server said anything.
@@ -99,6 +108,16 @@ pub(crate) struct Wanted {
     pub(crate) word: Option<String>,
     /// Whether it is asked of a server as one that keeps things, where that is known.
     pub(crate) of_keeper: Option<bool>,
+    pub(crate) things: Vec<OwnResourceId>,
+    /// Whether it stands at the account that is linked there.
+    pub(crate) account: Account,
+}
+
+impl Wanted {
+    /// Whether there is somebody who can be asked, as who she is there now.
+    fn is_askable(&self) -> bool {
+        !self.link.is_empty() && !matches!(self.account, Account::Other(_))
+    }
 }
 
 impl Task {
@@ -125,7 +144,21 @@ impl Task {
     fn is_asked_at(&self, place: &Place) -> bool {
         // one of before says it by its URL alone
         let by_url = || self.url.ends_with("/my-withdrawn-tokens") || self.url.contains("/my-resources/");
-        self.url.is_empty() || self.of_keeper.unwrap_or_else(by_url) == place.is_keeper()
+        match self.of_keeper {
+            Some(of_keeper) => of_keeper == place.is_keeper(),
+            None => self.url.is_empty() || by_url() == place.is_keeper(),
+        }
+    }
+
+    /// Whether this is asked of the same link already, or cannot be asked for the same reason.
+    pub(crate) fn stands_for(&self, wanted: &Wanted) -> bool {
+        let is_open = match self.standing {
+            Standing::Waiting { .. } => wanted.is_askable() && self.link == wanted.link,
+            Standing::Unheard { .. } => !wanted.is_askable() && self.url.is_empty(),
+            Standing::Confirmed { .. } | Standing::Refused { .. } => false,
+        };
+        let is_same = self.word == wanted.word && self.of_keeper == wanted.of_keeper && self.url == wanted.url;
+        is_open && is_same && self.server == wanted.server
     }
 
     /// When it is tried next.
@@ -155,23 +188,31 @@ impl Manager {
 
     fn tasks_of(&self, owner: &str, wanted: Vec<Wanted>) -> Vec<Task> {
         let (group, now) = (self.new_id(), self.now());
-        let standing = |wanted: &Wanted| match wanted.link.is_empty() {
-            true => Standing::Unheard { why: NOT_LINKED.to_owned() },
-            false => Standing::Waiting { why: None },
+        let standing = |wanted: &Wanted| match (&wanted.account, wanted.is_askable()) {
+            (_, true) => Standing::Waiting { why: None },
+            (Account::Other(_), false) => Standing::Unheard { why: OTHER_ACCOUNT.to_owned() },
+            (_, false) => Standing::Unheard { why: NOT_LINKED.to_owned() },
+        };
+        // the link that it was placed under says as whom it can be told
+        let link = |wanted: &Wanted| match &wanted.account {
+            Account::Other(placed) => placed.clone().unwrap_or_default(),
+            Account::Same | Account::Unknown => wanted.link.clone(),
         };
         let task = |wanted: Wanted| Task {
             id: self.new_id(),
             owner: owner.to_owned(),
             group: group.clone(),
             standing: standing(&wanted),
+            link: link(&wanted),
+            is_unsure: wanted.account == Account::Unknown,
             what: wanted.what,
-            link: wanted.link,
             server: wanted.server,
             method: wanted.method.as_str().to_owned(),
             url: wanted.url,
             body: wanted.body,
             word: wanted.word,
             of_keeper: wanted.of_keeper,
+            things: wanted.things,
             created: now,
             tries: 0,
         };
@@ -188,24 +229,35 @@ impl Manager {
             Standing::Waiting { .. } => !links.contains(&task.link),
             Standing::Confirmed { .. } | Standing::Refused { .. } => false,
         };
-        let is_hers = |task: &Task| !is_of_other_account(&task.link, &link.id);
+        let is_hers = |task: &Task| task.is_unsure || !is_of_other_account(&task.link, &link.id);
         let is_for = |task: &Task| task.server == url && task.is_asked_at(&link.place) && is_left(task) && is_hers(task);
         let tasks: Vec<Task> = self.store.list_tasks(owner)?.into_iter().filter(is_for).collect();
         let (never_asked, asked): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| task.url.is_empty());
-        let again = |task: Task| Task { link: link.id.clone(), standing: Standing::Waiting { why: None }, ..task };
+        let again = |task: Task| Task {
+            is_unsure: task.is_unsure || !is_of_same_account(&task.link, &link.id),
+            link: link.id.clone(),
+            standing: Standing::Waiting { why: None },
+            ..task
+        };
         self.store.put_tasks(&asked.into_iter().map(again).collect::<Vec<_>>(), self.now()).await?;
         let holdings = self.known_holdings(owner)?;
         let (mut wanted, mut replaced, mut retold) = (Vec::new(), Vec::new(), Vec::new());
         for task in never_asked {
             let word = task.word.as_deref().and_then(|id| Some((id, holdings.word(id)?)));
-            let all = word.map(|(id, word)| holdings.told_of(id, word, &task.what)).unwrap_or_default();
+            let all = word.map(|(id, word)| holdings.told_of(id, word, &about(word))).unwrap_or_default();
             // a delegate's word stands in no ledger of hers: what is to be said of it is in the task itself
             if let (None, Some(_), Some(management)) = (&word, &task.body, link.place.management()) {
-                let url = format!("{management}/my-withdrawn-tokens");
-                retold.push(Task { link: link.id.clone(), url, standing: Standing::Waiting { why: None }, ..task });
+                let account = holdings.server(&link.id).and_then(|known| known.keeps_one_of(&task.things));
+                retold.push(match account {
+                    // as who she is there now she has none of it
+                    Some(false) => task.left_untold(OTHER_ACCOUNT),
+                    _ => Task { url: format!("{management}/my-withdrawn-tokens"), ..again(task) },
+                });
                 continue;
             }
-            let here: Vec<Wanted> = all.into_iter().filter(|one| one.server == url && !one.link.is_empty()).collect();
+            let is_same = |one: &Wanted| task.of_keeper.is_none() || task.of_keeper == one.of_keeper;
+            let is_here = |one: &Wanted| one.server == url && one.is_askable() && is_same(one);
+            let here: Vec<Wanted> = all.into_iter().filter(is_here).collect();
             if !here.is_empty() {
                 replaced.push(task.id);
                 wanted.extend(here);
@@ -266,6 +318,7 @@ impl Manager {
         let standing = match answer {
             // `202 Accepted` promises nothing (RFC 9110 15.3.3): it is asked again
             Ok(200 | 201 | 204 | 205) => Standing::Confirmed { at: self.now() },
+            Ok(404 | 410) if task.method == "DELETE" && task.is_unsure => Standing::Unheard { why: KNOWS_NOTHING.to_owned() },
             // what is to be gone is not there
             Ok(404 | 410) if task.method == "DELETE" => Standing::Confirmed { at: self.now() },
             Ok(status) if (400..500).contains(&status) && ![401, 408, 425, 429].contains(&status) => {
@@ -326,68 +379,4 @@ impl Manager {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    /// One URL that keeps and guards is linked as each by itself, and each link asks what is its own.
-    #[test]
-    fn threat_36_what_a_guard_was_asked_is_not_asked_of_a_keeper() {
-        let keeper = Place::ResourceServer { resource: "s".into(), management: "s/m".into(), issuer: "s".into() };
-        let guard = Place::AuthorizationServer { issuer: "s".into() };
-        for (url, of_keeper, of_guard) in [
-            ("s/m/my-withdrawn-tokens", true, false),
-            ("s/m/my-resources/a/registrations/r", true, false),
-            ("s/policies/p", false, true),
-            ("s/requests/q", false, true),
-            ("", true, true),
-        ] {
-            let task: Task = serde_json::from_value(
-                json!({"id": "t", "owner": "alice", "group": "g", "what": "withdraw", "link": "l", "server": "s",
-                "method": "POST", "url": url, "body": null, "created": 0, "standing": {"waiting": {"why": null}}, "tries": 0}),
-            )
-            .unwrap();
-            assert_eq!((task.is_asked_at(&keeper), task.is_asked_at(&guard)), (of_keeper, of_guard), "{url}");
-        }
-    }
-
-    /// A guard whose own paths look like a keeper's is told all the same.
-    #[test]
-    fn threat_36_a_task_says_of_whom_it_is_asked() {
-        let guard = Place::AuthorizationServer { issuer: "s".into() };
-        for (of_keeper, is_asked) in [(json!(false), true), (json!(true), false), (Value::Null, false)] {
-            let task: Task =
-                serde_json::from_value(json!({"id": "t", "owner": "alice", "group": "g", "what": "withdraw", "link": "l",
-                "server": "s", "method": "DELETE", "url": "s/my-resources/policies/p", "body": null, "created": 0,
-                "standing": {"waiting": {"why": null}}, "tries": 0, "of_keeper": of_keeper}))
-                .unwrap();
-            assert_eq!(task.is_asked_at(&guard), is_asked, "{of_keeper}");
-        }
-    }
-
-    /// A server that is away for longer than a key's words usually live is still told when it comes back.
-    #[test]
-    fn threat_36_s31_what_nobody_confirmed_is_not_forgotten() {
-        let task = |standing: Value, body: Value| -> Task {
-            serde_json::from_value(
-                json!({"id": "t", "owner": "alice", "group": "g", "what": "withdraw", "link": "l", "server": "s",
-                "method": "POST", "url": "u", "body": body, "created": 0, "standing": standing, "tries": 0}),
-            )
-            .unwrap()
-        };
-        let year = Timestamp(366 * 86_400);
-        let (waits, unheard) = (json!({"waiting": {"why": null}}), json!({"unheard": {"why": "away"}}));
-        for (standing, body, is_past) in [
-            (json!({"confirmed": {"at": 1}}), Value::Null, true),
-            (json!({"refused": {"why": "no"}}), Value::Null, true),
-            (waits.clone(), Value::Null, false),
-            (waits, json!({"exp": 1}), false),
-            (unheard.clone(), Value::Null, false),
-            (unheard.clone(), json!({"exp": year.0 + 1}), false),
-            (unheard, json!({"exp": year.0 - 1}), true),
-        ] {
-            assert_eq!(task(standing.clone(), body.clone()).is_past(year), is_past, "{standing} {body}");
-        }
-        assert!(!task(json!({"confirmed": {"at": 1}}), Value::Null).is_past(Timestamp(SHOWN)), "shown for a week");
-    }
-}
+mod tests;

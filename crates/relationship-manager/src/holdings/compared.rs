@@ -58,7 +58,11 @@ pub(super) fn compare(servers: &[Known], ledger: &Ledger, now: Timestamp) -> Com
             continue;
         };
         let doubts = &mut compared.doubts;
-        let mut doubt = |word: &Word, words: String| doubts.push(Doubt { server: issuer.clone(), thing: thing_of(word), words });
+        let of_word = |word: &Word, words: String| Doubt { server: issuer.clone(), thing: thing_of(word), words, again: None };
+        let still = |id: &str, word: &Word| Doubt {
+            again: Some(id.to_owned()),
+            ..of_word(word, format!("still lists what you took back: {}", in_words(word)))
+        };
         let mut seen: HashSet<&str> = HashSet::new();
         for policy in &known.snapshot.policies {
             let id = policy.id.as_ref().map(PolicyId::as_str);
@@ -66,25 +70,24 @@ pub(super) fn compare(servers: &[Known], ledger: &Ledger, now: Timestamp) -> Com
             seen.insert(word_id);
             of_ledger.extend(policy.id.clone().map(|id| (issuer.clone(), id)));
             if word.is_live(now) {
-                difference(word, policy).into_iter().for_each(|words| doubt(word, words));
+                doubts.extend(difference(word, policy).map(|words| of_word(word, words)));
             } else if still_listed(word, answered) {
-                doubt(word, format!("still lists what you took back: {}", in_words(word)));
+                doubts.push(still(word_id, word));
             }
         }
         for one in &known.snapshot.delegations {
             let Some((word_id, word)) = index.find(issuer, one.delegation.as_deref(), one.id.as_deref()) else { continue };
             seen.insert(word_id);
             if word.is_live(now) {
-                delegation_difference(word, one).into_iter().for_each(|words| doubt(word, words));
+                doubts.extend(delegation_difference(word, one).map(|words| of_word(word, words)));
             } else if still_listed(word, answered) {
-                doubt(word, format!("still lists what you took back: {}", in_words(word)));
+                doubts.push(still(word_id, word));
             }
         }
         // what was signed before it was asked, and is not in its answer
-        let owed = |word: &&Word| word.guards.contains(issuer) && word.since < answered;
-        for (_, word) in ledger.live(now).filter(|(id, word)| owed(word) && !seen.contains(id)) {
-            doubt(word, format!("does not list what you signed: {}", in_words(word)));
-        }
+        let owed = |word: &Word| word.guards.contains(issuer) && word.since < answered && !word.is_of_other_account(&known.link);
+        let missing = ledger.live(now).filter(|(id, word)| owed(word) && !seen.contains(id));
+        doubts.extend(missing.map(|(_, word)| of_word(word, format!("does not list what you signed: {}", in_words(word)))));
     }
     compared
 }

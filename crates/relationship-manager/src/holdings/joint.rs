@@ -1,11 +1,11 @@
 //! The list of things in the making: what each server says, put together by whose word counts.
 
 use super::{Approval, Basis, DelegatesWord, Doubt, Guard, Known, ListedPolicy, Share, Thing, Who, key_of};
-use crate::ledger::{Hers, Ledger, Said, scopes_for};
+use crate::ledger::{Hers, Ledger, Said, Word, scopes_for};
 use crate::store::Place;
 use crate::sync::{APPLICATIONS, Guarded};
 use crate::words::{self, readable};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use types::access_request::AccessRequestDocument;
 use types::available_resource::{AvailableResource, RegistrationState};
 use types::policy::PolicyDocument;
@@ -59,7 +59,7 @@ impl Joint {
 
     fn doubt(&mut self, server: &str, thing: Option<usize>, words: String) {
         let thing = thing.and_then(|at| self.things.get(at)).map(|thing| thing.key.clone());
-        self.doubts.push(Doubt { server: server.to_owned(), thing, words });
+        self.doubts.push(Doubt { server: server.to_owned(), thing, words, again: None });
     }
 
     fn add(&mut self, server: &str, id: &str, description: &ResourceDescription, is_vouched: bool) -> usize {
@@ -232,16 +232,17 @@ impl Joint {
 
     /// What she signed and did not take back, thing by thing.
     pub(super) fn words(&mut self, servers: &[Known], ledger: &Ledger, now: Timestamp) {
-        let said_gone = |server: &str, jti: &str| {
+        let said_gone = |server: &str, word: &Word| {
             let keeper = servers.iter().find(|known| known.link.place.is_keeper() && known.link.place.url() == server);
-            keeper.is_some_and(|known| known.snapshot.withdrawn.iter().any(|gone| gone.jti == jti))
+            // what another account of that server took back is nothing of hers
+            keeper.filter(|known| !word.is_of_other_account(&known.link)).is_some_and(|known| known.says_gone(word.jti()))
         };
         for (id, word) in ledger.live(now) {
             let Said::Share(token) = &word.said else { continue };
             for entry in &token.resources {
                 let server = entry.resource_server.as_str();
                 // the server that keeps it has heard that it is taken back, from another desk of hers
-                if said_gone(server, &token.jti) {
+                if said_gone(server, word) {
                     continue;
                 }
                 let share = Share {
@@ -309,8 +310,11 @@ impl Joint {
         };
         let (Some(thing), Some(id)) = (at.and_then(|at| self.things.get_mut(*at)), &policy.id) else { return };
         let by_delegate = policy.authority.as_deref().and_then(|text| hers.read_delegates_share(text)).map(|token| {
-            let keepers = token.resources.iter().map(|one| one.resource_server.as_str().to_owned()).collect();
-            DelegatesWord { jti: token.jti.clone(), exp: token.exp, keepers }
+            let mut things: BTreeMap<String, Vec<OwnResourceId>> = BTreeMap::new();
+            for one in &token.resources {
+                things.entry(one.resource_server.as_str().to_owned()).or_default().push(one.resource_id.clone());
+            }
+            DelegatesWord { jti: token.jti.clone(), exp: token.exp, things }
         });
         let partly_read = known.snapshot.partly_read.contains(id);
         let who = match words::who(&policy.required_claims) {

@@ -308,3 +308,63 @@ fn threat_36_s03_a_word_is_for_its_own_keepers() {
     let word = alice.word(&json!({}));
     assert!(word.is_for(KEEPER) && !word.is_for("https://other.example") && !word.is_for(GUARD));
 }
+
+/// Whose a word is at a server: as it was kept; else by a link that is older than the word; else by what the server lists.
+#[test]
+fn threat_36_s03_a_word_stands_at_the_account_that_it_was_placed_as() {
+    let alice = Signer::new();
+    let word = alice.word(&json!({}));
+    let guard =
+        |id: &str, added: i64| Link { added: Timestamp(added), ..link(id, Place::AuthorizationServer { issuer: GUARD.into() }) };
+    let placed = |id: &str| Word { placed: vec![PlacedAs::of(&guard(id, 0))], ..word.clone() };
+    let other = |id: &str| Account::Other(Some(id.to_owned()));
+    let newer = word.since.0 + 1;
+    for (word, link, account) in [
+        (placed("a.alice"), guard("a.alice", newer), Account::Same),
+        (placed("a.alice"), guard("b.alice", newer), Account::Same),
+        (placed("a.alice"), guard("b.carol", 0), other("a.alice")),
+        (placed("a"), guard("a", newer), Account::Same),
+        (placed("a"), guard("b.carol", 0), Account::Unknown),
+        (word.clone(), guard("a", word.since.0), Account::Same),
+        (word.clone(), guard("a.alice", newer), Account::Unknown),
+        (Word { origin: Origin::Found, guards: vec!["x".into(), GUARD.into()], ..word.clone() }, guard("a", 0), Account::Unknown),
+    ] {
+        assert_eq!(word.account_at(&link), account, "{:?} {}", word.placed, link.id);
+        // the end of a link keeps what is known, and nothing twice
+        let kept = word.with_end_of(&link);
+        assert_eq!(kept.is_some(), word.placed.is_empty() && account == Account::Same, "{:?} {}", word.placed, link.id);
+        assert!(kept.is_none_or(|kept| kept.placed == [PlacedAs::of(&link)]));
+    }
+    let listed_or_not = |policies: Value| {
+        let mut servers = servers(&policies);
+        servers[1].link = guard("b.carol", newer);
+        let all = Holdings::of(servers, Ledger::of([word.clone()]), &alice.hers(), NOW);
+        all.told_of(&id_of(&word.text), &word, "Bob").into_iter().map(|one| one.account).collect::<Vec<_>>()
+    };
+    assert_eq!(listed_or_not(json!([])), [Account::Same, Account::Unknown]);
+    assert_eq!(listed_or_not(json!([listed(&word.text, &json!({}))])), [Account::Same, Account::Same]);
+}
+
+/// A keeper that keeps none of the things for whoever is linked has the account of somebody else; one that has not answered yet
+/// says nothing of it.
+#[test]
+fn threat_36_s03_a_keeper_says_by_its_list_whose_account_it_is() {
+    let alice = Signer::new();
+    let word = Word { origin: Origin::Found, ..alice.word(&json!({})) };
+    for (answered, keeps, account) in [
+        (json!(NOW), true, Account::Same),
+        (Value::Null, true, Account::Same),
+        (json!(NOW), false, Account::Other(None)),
+        (Value::Null, false, Account::Unknown),
+    ] {
+        let mut servers = servers(&json!([]));
+        servers[0].snapshot.answered = serde_json::from_value(answered).unwrap();
+        if !keeps {
+            servers[0].snapshot.available.clear();
+        }
+        let all = Holdings::of(servers, Ledger::of([word.clone()]), &alice.hers(), NOW);
+        let told = all.told_of(&id_of(&word.text), &word, "Bob").swap_remove(0);
+        let is_asked = !told.link.is_empty();
+        assert_eq!((is_asked, &told.account), (!matches!(account, Account::Other(_)), &account));
+    }
+}

@@ -63,7 +63,7 @@ fn thing_json(holdings: &Holdings, thing: &crate::holdings::Thing) -> Value {
             "linked": guard.link.is_some()})
     });
     let doubts = holdings.doubts.iter().filter(|doubt| doubt.thing.as_ref() == Some(&thing.key));
-    let doubts = doubts.map(|doubt| json!({"server": doubt.server, "says": doubt.words}));
+    let doubts = doubts.map(|doubt| json!({"server": doubt.server, "says": doubt.words, "word": doubt.again}));
     let shares = thing.shares.iter().map(|share| {
         json!({"policy_id": share.id, "authorization_server": share.place, "who": share.who.name(),
             "resource_scopes": share.scopes, "expires_at": share.until, "signed": share.is_signed(),

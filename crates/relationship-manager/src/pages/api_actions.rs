@@ -106,7 +106,8 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
 }
 
 /// One share (`{"thing", "policy_id"}`, with `"authorization_server"` where two servers have one of that id), one approval
-/// (`{"server", "request_id"}`), or everything of somebody's (`{"who": key of /api/people}`).
+/// (`{"server", "request_id"}`), or everything of somebody's (`{"who": key of /api/people}`). `{"again": server}`, with `"word"` for
+/// one alone (both of the `contradictions` of /api/things), tells a server once more what it still lists.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Withdraw {
@@ -122,12 +123,20 @@ struct Withdraw {
     server: Option<String>,
     #[serde(default)]
     request_id: Option<String>,
+    #[serde(default)]
+    again: Option<String>,
+    #[serde(default)]
+    word: Option<String>,
 }
 
 pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {
     call(manager, request, async |manager, person, wanted: Withdraw| {
         if let (Some(server), Some(request), None, None) = (&wanted.server, &wanted.request_id, &wanted.who, &wanted.thing) {
             manager.withdraw_approval(&person.owner, server, request).await?;
+            return super::api::withdrawn(manager, person).await;
+        }
+        if let (Some(server), None, None, None) = (&wanted.again, &wanted.who, &wanted.thing, &wanted.server) {
+            manager.tell_again(&person.owner, server, wanted.word.as_deref()).await?;
             return super::api::withdrawn(manager, person).await;
         }
         match (wanted.who, wanted.thing, wanted.policy_id) {
@@ -139,7 +148,11 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
                 let share = manager.holdings(&person.owner)?.share(&thing, &policy, wanted.authorization_server.as_deref())?;
                 manager.withdraw(&person.owner, &thing, share).await?;
             }
-            _ => return Err(Trouble::Refused("say `who`, or `thing` and `policy_id`, or `server` and `request_id`".into())),
+            _ => {
+                return Err(Trouble::Refused(
+                    "say `who`, or `thing` and `policy_id`, or `server` and `request_id`, or `again`".into(),
+                ));
+            }
         }
         super::api::withdrawn(manager, person).await
     })

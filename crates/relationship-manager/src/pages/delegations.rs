@@ -3,7 +3,7 @@
 use super::keys::{ToBeSigned, brought};
 use super::offers::OfferRow;
 use super::sharing::chosen;
-use super::things::{host_of, troubles};
+use super::things::{Again, host_of, told_again, troubles};
 use super::{Desk, Fields, First, Shown, at_desk, page, posted, see_other};
 use crate::delegating::Delegating;
 use crate::for_other::ForOther;
@@ -60,6 +60,7 @@ struct DelegationsPage<'a> {
     /// Whether she may share for one of them.
     shares: bool,
     troubles: Vec<String>,
+    again: Vec<Again>,
     csrf: &'a str,
 }
 
@@ -182,6 +183,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
         more_offers,
         shares: holdings.servers.iter().any(|known| known.snapshot.for_others.iter().any(|one| !one.shareable.is_empty())),
         troubles: troubles(&holdings),
+        again: told_again(&holdings),
         csrf: &person.csrf,
     });
     Ok(page(manager, Some(person), StatusCode::OK, "Who decides for you", "/people", &body))

@@ -1,6 +1,6 @@
 //! Who can reach what: by person; withdrawing everything of somebody's; and who has confirmed it.
 
-use super::things::{host_of, troubles, who_query};
+use super::things::{Again, host_of, told_again, troubles, who_query};
 use super::{Desk, Fields, First, at_desk, error_page, page, posted, see_other};
 use crate::Trouble;
 use crate::holdings::{Approval, Share, Who};
@@ -28,10 +28,12 @@ struct SharedRow {
 
 #[derive(Template)]
 #[template(path = "people.html")]
-struct PeoplePage {
+struct PeoplePage<'a> {
     people: First<PersonRow>,
     shared: First<SharedRow>,
     troubles: Vec<String>,
+    again: Vec<Again>,
+    csrf: &'a str,
 }
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
@@ -46,7 +48,8 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             open: shared.resource_location.clone().filter(|url| url.starts_with("https://") || url.starts_with("http://")),
         });
         let (people, shared) = (First::of(holdings.people().into_iter().map(row)), First::of(shared));
-        let body = ui::render(&PeoplePage { people, shared, troubles: troubles(&holdings) });
+        let (troubles, again) = (troubles(&holdings), told_again(&holdings));
+        let body = ui::render(&PeoplePage { people, shared, troubles, again, csrf: &person.csrf });
         Ok(page(manager, Some(person), StatusCode::OK, "People", "/people", &body))
     })
     .await
@@ -105,6 +108,16 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
             return Err(Trouble::Refused("Tick that you are sure: everything of this person's ends at once.".into()));
         }
         manager.withdraw_everything(&person.owner, &who_of(fields)?).await?;
+        Ok(see_other("/withdrawals"))
+    })
+    .await
+}
+
+/// What a server still lists is told to it again.
+pub(super) async fn tell_again(State(manager): Desk, request: Request) -> Response {
+    posted(manager, request, async |manager, person, fields| {
+        let word = Some(fields.one("word")).filter(|word| !word.is_empty());
+        manager.tell_again(&person.owner, fields.one("again"), word).await?;
         Ok(see_other("/withdrawals"))
     })
     .await

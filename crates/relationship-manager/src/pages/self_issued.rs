@@ -6,7 +6,7 @@ use super::keys::{Asking, brought};
 use super::things::host_of;
 use super::{Desk, Fields, at_desk, leading_to, page, posted, see_other};
 use crate::Trouble;
-use crate::signing::{Draft, Form, jti_of};
+use crate::signing::{Draft, jti_of};
 use askama::Template;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -112,15 +112,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
             }
         }
         let text = serde_json::to_string_pretty(&claims).unwrap_or_default();
-        let draft = Draft {
-            form: Form::SelfIssued,
-            link: back.to_string(),
-            guard: String::new(),
-            name: String::new(),
-            claims,
-            replaces: None,
-        };
-        let (id, _) = manager.keep_shown(person, vec![draft]);
+        let (id, _) = manager.keep_shown(person, vec![Draft::for_browser(back.to_string(), claims)]);
         let body = ui::render(&SelfIssuedPage {
             host: host_of(&back.origin().ascii_serialization()),
             audience: told,

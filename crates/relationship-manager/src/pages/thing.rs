@@ -1,8 +1,8 @@
 //! One thing: where it is, who can reach it, what somebody would get, and withdrawing a share of it.
 
-use super::things::{host_of, who_query};
+use super::things::{Again, host_of, who_query};
 use super::{Desk, Shown, at_desk, page, posted, see_other};
-use crate::holdings::{Approval, Guard, Holdings, Share, Thing};
+use crate::holdings::{Approval, Doubt, Guard, Holdings, Share, Thing};
 use crate::person::Person;
 use crate::{Manager, Trouble, words};
 use askama::Template;
@@ -79,6 +79,7 @@ struct ThingPage<'a> {
     approvals: Vec<ApprovalRow>,
     /// What a server says of it against another's word, or her own.
     doubts: Vec<String>,
+    again: Vec<Again>,
     /// Why it cannot be shared from here.
     why_not: Option<String>,
     /// Whether the desk can have it guarded by another server.
@@ -148,6 +149,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, key: &str, tried: Option<Tried
     let thing = thing_of(&holdings, key)?;
     let all = &thing.description.resource_scopes;
     let about = |line: &super::history::Line| line.thing.as_ref().is_some_and(|(_, of)| of == key);
+    let doubts = || holdings.doubts.iter().filter(|doubt| doubt.thing.as_deref() == Some(key));
     let body = ui::render(&ThingPage {
         thing,
         place: host_of(&thing.server),
@@ -155,12 +157,8 @@ fn shown(manager: &Arc<Manager>, person: &Person, key: &str, tried: Option<Tried
         guards: thing.guards.iter().map(guard_row).collect(),
         shares: thing.shares.iter().map(share_row).collect(),
         approvals: thing.approvals.iter().map(approval_row).collect(),
-        doubts: holdings
-            .doubts
-            .iter()
-            .filter(|doubt| doubt.thing.as_deref() == Some(key))
-            .map(|doubt| format!("{} {}.", host_of(&doubt.server), doubt.words))
-            .collect(),
+        doubts: doubts().map(|doubt| format!("{} {}.", host_of(&doubt.server), doubt.words)).collect(),
+        again: doubts().filter_map(again).collect(),
         why_not: thing.guard_for(all).is_none().then(|| thing.why_not()),
         kept_here: holdings.keeper(&thing.server).is_some() && thing.description.own_id.is_some(),
         tried,
@@ -173,6 +171,12 @@ fn shown(manager: &Arc<Manager>, person: &Person, key: &str, tried: Option<Tried
         csrf: &person.csrf,
     });
     Ok(page(manager, Some(person), StatusCode::OK, &thing.name, "/", &body))
+}
+
+/// One thing's word that its server may be told of again.
+fn again(doubt: &Doubt) -> Option<Again> {
+    let word = Some(doubt.again.clone()?);
+    Some(Again { server: doubt.server.clone(), place: host_of(&doubt.server), word, what: Some(doubt.words.clone()) })
 }
 
 fn thing_of<'a>(holdings: &'a Holdings, key: &str) -> Result<&'a Thing, Trouble> {

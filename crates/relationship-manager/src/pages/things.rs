@@ -48,6 +48,8 @@ struct ThingsPage<'a> {
     next: Option<String>,
     /// Those that do not answer.
     troubles: Vec<String>,
+    again: Vec<Again>,
+    csrf: &'a str,
     query: String,
 }
 
@@ -114,6 +116,23 @@ fn doubts(holdings: &Holdings) -> impl Iterator<Item = String> {
     })
 }
 
+/// A server that still lists what she took back, and can be told again.
+pub(super) struct Again {
+    pub(super) server: String,
+    pub(super) place: String,
+    /// One word of hers, and which; without it, all of them.
+    pub(super) word: Option<String>,
+    pub(super) what: Option<String>,
+}
+
+/// The servers that may be told again, each once.
+pub(super) fn told_again(holdings: &Holdings) -> Vec<Again> {
+    let servers: BTreeSet<&str> =
+        holdings.doubts.iter().filter(|doubt| doubt.again.is_some()).map(|doubt| doubt.server.as_str()).collect();
+    let of = |server: &str| Again { server: server.to_owned(), place: host_of(server), word: None, what: None };
+    servers.into_iter().map(of).collect()
+}
+
 /// By what the list is put together.
 const GROUPS: [(&str, &str); 4] =
     [("", "one list"), ("server", "where it is kept"), ("guard", "who guards it"), ("type", "what it is")];
@@ -148,12 +167,9 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
         }
         let from: usize = query.one("from").parse().unwrap_or(0);
         let mut last_heading = None;
+        let mut is_new = |heading: &String| last_heading.replace(heading.clone()).as_ref() != Some(heading);
         let rows = found.iter().skip(from).take(PAGE).map(|thing| Row {
-            heading: (!by.is_empty()).then(|| group_of(thing, by)).filter(|heading| {
-                let new = last_heading.as_ref() != Some(heading);
-                last_heading = Some(heading.clone());
-                new
-            }),
+            heading: (!by.is_empty()).then(|| group_of(thing, by)).filter(&mut is_new),
             key: &thing.key,
             name: &thing.name,
             place: host_of(&thing.server),
@@ -189,6 +205,8 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             next: (last < found.len()).then(|| at(last)),
             rows,
             troubles: troubles(&holdings),
+            again: told_again(&holdings),
+            csrf: &person.csrf,
             query: query_of(&filter),
         });
         Ok(page(manager, Some(person), StatusCode::OK, "Things", "/", &body))

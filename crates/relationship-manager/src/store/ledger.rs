@@ -1,12 +1,14 @@
 //! The ledger of what an owner signed, and its end: a word that is taken back is marked as such in the commit that also keeps
 //! whom it must be told to.
 
-use super::{LEDGER, Store, StoreAway, away};
+use super::{LEDGER, Link, Store, StoreAway, away};
 use crate::ledger::{Word, id_of};
 use crate::task::Task;
 use database::{Batch, Check, CommitError, Operation};
 use types::Timestamp;
 
+/// Where a row has its sealed value.
+const BODY_COLUMN: usize = 2;
 /// How often a commit is made again that met another one.
 const MOST_TRIES: usize = 32;
 
@@ -42,6 +44,18 @@ impl Store {
         Err(away("the ledger changes too fast"))
     }
 
+    /// Who words were placed as is kept beyond the end of the link that says so.
+    pub(super) fn keep_placed(&self, owner: &str, link: &Link, batch: &mut Batch) -> Result<(), StoreAway> {
+        for (row, word) in self.list::<Word>(&LEDGER, &[owner.into()])? {
+            let Some(word) = word.with_end_of(link) else { continue };
+            let key = vec![owner.into(), id_of(&word.text).as_str().into()];
+            let value = row.get(BODY_COLUMN).cloned().ok_or(StoreAway)?;
+            batch.checks.push(Check::Equals { table: &LEDGER, key, column: BODY_COLUMN, value });
+            batch.operations.push(self.word_operation(owner, &word)?);
+        }
+        Ok(())
+    }
+
     /// Words that are taken back, with everybody who must hear of it, in one commit.
     pub(crate) async fn withdraw_words(
         &self,
@@ -52,7 +66,10 @@ impl Store {
     ) -> Result<(), StoreAway> {
         let mut operations = Vec::new();
         for word in words {
-            let withdrawn = Word { withdrawn: word.withdrawn.or(Some(now)), ..word.clone() };
+            // as it stands by now: where it was placed may have been added meanwhile
+            let known = self.find::<Word>(&LEDGER, &[owner.into(), id_of(&word.text).as_str().into()])?;
+            let word = known.unwrap_or_else(|| word.clone());
+            let withdrawn = Word { withdrawn: word.withdrawn.or(Some(now)), ..word };
             operations.push(self.word_operation(owner, &withdrawn)?);
         }
         for task in tasks {

@@ -191,7 +191,7 @@ impl Store {
     }
 
     /// A link is gone, with what was kept of its server; and in the same commit what its server has not confirmed is asked no
-    /// more, and says why.
+    /// more, and says why; and what she signed keeps as who it was placed there.
     pub(crate) async fn delete_link(&self, owner: &str, id: &str, why: &str, now: Timestamp) -> Result<(), StoreAway> {
         for _ in 0..MOST_TRIES {
             let (batch, ended) = self.end_of_link(owner, id, why, now)?;
@@ -216,6 +216,9 @@ impl Store {
                 self.change_task(&mut batch, &row, &task, now)?;
                 ended.push(task);
             }
+        }
+        if let Some(link) = self.find_link(owner, id)? {
+            self.keep_placed(owner, &link, &mut batch)?;
         }
         for table in [&LINK, &SNAPSHOT] {
             batch.operations.push(Operation::Delete { table, key: vec![owner.into(), id.into()] });

@@ -254,3 +254,25 @@ async fn threat_36_a_word_that_she_took_back_is_not_written_over() {
     store.add_words("alice", std::slice::from_ref(&word), Timestamp(3)).await.unwrap();
     assert_eq!(store.list_words("alice").unwrap()[0].withdrawn, Some(Timestamp(2)));
 }
+
+/// As who a word was placed is kept when the link ends that says so, also of words that did not say it before.
+#[tokio::test]
+async fn threat_36_s03_the_end_of_a_link_keeps_whose_it_was() {
+    let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let word: crate::ledger::Word = serde_json::from_value(serde_json::json!({"text": "a.b.c", "name": "Holiday", "guards": ["https://as.example"],
+        "since": 9, "origin": "signed_here", "said": {"share": {"jti": "j", "iss": "did:key:z", "resource_owner_id": "did:key:z",
+        "aud": ["https://as.example"], "iat": 0, "exp": 1_000, "allowed_rqp": {}, "resources": [{"resource_server": "https://rs.example",
+        "resource_id": "/a", "allowed_scopes": ["view"]}]}}}))
+    .unwrap();
+    let link: super::Link = serde_json::from_value(serde_json::json!({"id": "l.alice", "place": {"authorization_server":
+        {"issuer": "https://as.example"}}, "account": null, "access_token": "", "bound": false, "renew_from": 0, "refresh_token": null,
+        "ended": false, "added": 1}))
+    .unwrap();
+    store.put_link("alice", &link).await.unwrap();
+    store.add_words("alice", std::slice::from_ref(&word), Timestamp(9)).await.unwrap();
+    store.delete_link("alice", "l.alice", "unlinked", Timestamp(10)).await.unwrap();
+    // taken back by somebody who read it before
+    store.withdraw_words("alice", std::slice::from_ref(&word), &[], Timestamp(11)).await.unwrap();
+    let kept = store.list_words("alice").unwrap().remove(0);
+    assert_eq!((kept.placed, kept.withdrawn), (vec![crate::ledger::PlacedAs::of(&link)], Some(Timestamp(11))));
+}

@@ -6,11 +6,11 @@ use crate::party::Party;
 use crate::world::START;
 use serde_json::{Value, json};
 
-const BOB: &str = "bob@bar.example";
-const ABOUT_BOB: &str = "/people/show?who=address%3Abob%40bar.example";
+pub(crate) const BOB: &str = "bob@bar.example";
+pub(crate) const ABOUT_BOB: &str = "/people/show?who=address%3Abob%40bar.example";
 
 /// Albums at a keeper that this desk is linked to, with their guard.
-async fn linked(alice: &mut Sitting<'_>, count: usize) -> (Party, Party) {
+pub(crate) async fn linked(alice: &mut Sitting<'_>, count: usize) -> (Party, Party) {
     let guard = Party::start().await;
     let keeper = Party::keeper(&guard).await;
     register(&guard, &keeper, count);
@@ -22,7 +22,7 @@ async fn linked(alice: &mut Sitting<'_>, count: usize) -> (Party, Party) {
 }
 
 /// Shares everything with Bob by her signature: what was posted.
-async fn sign(alice: &mut Sitting<'_>, guard: &Party) -> Vec<String> {
+pub(crate) async fn sign(alice: &mut Sitting<'_>, guard: &Party) -> Vec<String> {
     alice.make_key().await;
     guard.asked();
     let fields = [("all", "yes"), ("email", BOB), ("scope", "view"), ("sign", "yes")];
@@ -34,7 +34,7 @@ async fn sign(alice: &mut Sitting<'_>, guard: &Party) -> Vec<String> {
     guard.asked().into_iter().filter(|asked| asked.what == "POST /policies").map(|asked| asked.body).collect()
 }
 
-fn claims_of(token: &str) -> Value {
+pub(crate) fn claims_of(token: &str) -> Value {
     serde_json::from_slice(&jose::base64url::decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
 }
 

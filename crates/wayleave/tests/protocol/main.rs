@@ -11,6 +11,7 @@ mod cookies;
 mod crowd;
 mod delegations;
 mod desk;
+mod desk_accounts;
 mod desk_crowd;
 mod desk_forms;
 mod desk_keys;
