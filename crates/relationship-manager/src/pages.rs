@@ -72,7 +72,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/.well-known/openid-configuration", get(self_issued::metadata))
         .route("/decide", get(deciding::show).post(deciding::decide))
         .route("/keys", get(keys::list).post(keys::change))
-        .route("/keys/export", get(keys::export))
+        .route("/keys/export", get(keys::export).post(keys::export_by_passphrase))
         .route("/withdrawals", get(people::withdrawals).post(people::tell_again))
         .route("/api/things", get(api::things))
         .route("/api/people", get(api::people))

@@ -151,7 +151,7 @@ impl Manager {
         self.take_try(person, &known.did)?;
         match brought.open(known) {
             Some(open) => {
-                self.keep_open(person, open.clone());
+                self.keep_proved(person, open.clone());
                 self.right_try(person, &known.did);
                 Ok(open)
             }

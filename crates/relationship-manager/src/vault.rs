@@ -18,6 +18,9 @@ pub(crate) const SHORTEST: usize = 12;
 const LONGEST: usize = 1024;
 /// Seconds that a key stays open after its last use.
 const OPEN_FOR: i64 = 900;
+/// Seconds after it was opened in which it is exported without its passphrase once more: whoever comes later and finds the session
+/// would take it home, and guess there.
+const EXPORTED_FOR: i64 = 300;
 /// Wrong passphrases in a row before a pause.
 const WRONG_AT_MOST: u32 = 10;
 const PAUSE: i64 = 900;
@@ -26,7 +29,7 @@ const MEMORY: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 /// Most keys of one owner.
 pub(crate) const MAX_KEYS: usize = 5;
-/// What a try is counted by that opens a key which is brought, whatever that is called.
+/// What a try is counted by that opens a key which is brought and is not here, whatever that is called.
 const IMPORT: &str = "import";
 const FORM: &str = "wayleave-key-1";
 
@@ -54,6 +57,8 @@ pub(crate) struct OpenKey {
 #[derive(Default)]
 pub(crate) struct Vault {
     open: std::collections::HashMap<String, (Timestamp, OpenKey)>,
+    /// By session: when which key was opened, by passphrase or passkey.
+    proved: std::collections::HashMap<String, (Timestamp, String)>,
     /// By owner and what is to be opened: how often in a row, and until when nothing is tried.
     wrong: std::collections::HashMap<String, (u32, Timestamp)>,
 }
@@ -70,6 +75,13 @@ impl Vault {
             (*count, *until) = (0, now.plus(PAUSE));
         }
         Ok(())
+    }
+
+    /// A right one takes back itself alone: wrong ones before it stay counted.
+    fn give_back_try(&mut self, of: &str, now: Timestamp) {
+        let Some((count, until)) = self.wrong.get_mut(of) else { return };
+        *count = if now < *until { WRONG_AT_MOST.saturating_sub(1) } else { count.saturating_sub(1) };
+        *until = Timestamp(0);
     }
 }
 
@@ -129,7 +141,7 @@ impl Manager {
         let key = SigningKey::generate(Algorithm::EdDsa).map_err(failed)?;
         let open = OpenKey { did: did::of_key(key.public()), key: Arc::new(key) };
         self.seal_under(person, &open, passphrase).await?;
-        self.keep_open(person, open.clone());
+        self.keep_proved(person, open.clone());
         Ok(open)
     }
 
@@ -162,6 +174,22 @@ impl Manager {
         vault.open.insert(person.session.clone(), (until, open));
     }
 
+    /// She has just shown that the key is hers to open.
+    pub(crate) fn keep_proved(&self, person: &Person, open: OpenKey) {
+        let now = self.now();
+        let mut vault = lock(&self.vault);
+        vault.proved.retain(|_, (until, _)| now < *until);
+        vault.proved.insert(person.session.clone(), (now.plus(EXPORTED_FOR), open.did.clone()));
+        drop(vault);
+        self.keep_open(person, open);
+    }
+
+    /// Whether this session opened this key a moment ago: looking at it does not make it newer.
+    pub(crate) fn is_just_opened(&self, person: &Person, did: &str) -> bool {
+        let now = self.now();
+        lock(&self.vault).proved.get(&person.session).is_some_and(|(until, proved)| now < *until && proved == did)
+    }
+
     /// Her key, if this session has opened it; each use keeps it open.
     pub(crate) fn opened_key(&self, person: &Person) -> Option<OpenKey> {
         let now = self.now();
@@ -171,7 +199,9 @@ impl Manager {
     }
 
     pub(crate) fn close_key(&self, person: &Person) {
-        lock(&self.vault).open.remove(&person.session);
+        let mut vault = lock(&self.vault);
+        vault.open.remove(&person.session);
+        vault.proved.remove(&person.session);
     }
 
     /// The key that she signs with: the newest.
@@ -184,7 +214,8 @@ impl Manager {
         let all = self.store.list_keys::<KeptKey>(&person.owner)?;
         let Some(kept) = all.into_iter().find(|key| key.did == did) else { return refused("You have no such key here.") };
         let open = self.try_passphrase(person, did, kept, passphrase).await?;
-        self.keep_open(person, open.clone());
+        self.right_try(person, did);
+        self.keep_proved(person, open.clone());
         Ok(open)
     }
 
@@ -209,13 +240,8 @@ impl Manager {
         let place = self.slow.enter(&person.owner)?;
         self.take_try(person, what)?;
         let passphrase = passphrase.chars().take(LONGEST).collect::<String>();
-        match place.work(move || kept.open(&passphrase)).await? {
-            Some(open) => {
-                self.right_try(person, what);
-                Ok(open)
-            }
-            None => refused("The passphrase and this key do not belong together."),
-        }
+        let open = place.work(move || kept.open(&passphrase)).await?;
+        open.map_or_else(|| refused("The passphrase and this key do not belong together."), Ok)
     }
 
     /// A try is taken before anything is tried: however many come at once, only so many are looked at (threat 46). The right
@@ -242,10 +268,15 @@ impl Manager {
             );
         }
         check_passphrase(passphrase)?;
-        let open = self.try_passphrase(person, IMPORT, kept, passphrase).await?;
+        // a sealed text that is brought is guessed at no more often than one that is here, and by no other count: whoever brings
+        // a key of his own besides has no try the more
+        let is_here = self.keys(&person.owner)?.iter().any(|key| key.did == kept.did);
+        let what = if is_here { kept.did.clone() } else { IMPORT.to_owned() };
+        let open = self.try_passphrase(person, &what, kept, passphrase).await?;
+        lock(&self.vault).give_back_try(&tries_of(&person.owner, &what), self.now());
         // in our own form: nobody else's choice of cost stays here
         self.seal_under(person, &open, passphrase).await?;
-        self.keep_open(person, open);
+        self.keep_proved(person, open);
         Ok(())
     }
 }
@@ -265,6 +296,22 @@ mod tests {
         assert!(vault.take_try("alice", Timestamp(PAUSE)).is_err());
         assert!(vault.take_try("alice", Timestamp(1 + PAUSE)).is_ok());
         assert_ne!(tries_of("alice", "did:key:hers"), tries_of("alice", "did:key:his"));
+    }
+
+    /// Whoever brings a key of his own between wrong ones has no more wrong ones for it.
+    #[test]
+    fn threat_46_s09_a_right_import_gives_back_its_own_try_alone() {
+        let mut vault = Vault::default();
+        let mut wrong = 0;
+        for _ in 0..100 {
+            wrong += u32::from(vault.take_try("import alice", Timestamp(1)).is_ok());
+            if vault.take_try("import alice", Timestamp(1)).is_ok() {
+                vault.give_back_try("import alice", Timestamp(1));
+            }
+        }
+        assert_eq!(wrong, 10);
+        vault.give_back_try("import bob", Timestamp(1));
+        assert!(vault.take_try("import alice", Timestamp(1)).is_err() && vault.take_try("import bob", Timestamp(1)).is_ok());
     }
 
     /// Whatever is changed in an exported key, it is not opened any more.

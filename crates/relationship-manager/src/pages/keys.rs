@@ -7,7 +7,7 @@ use crate::passkey::{Brought, Key};
 use crate::person::Person;
 use crate::renewal::EndingWord;
 use crate::signing::{Prepared, subject_of};
-use crate::vault::SHORTEST;
+use crate::vault::{OpenKey, SHORTEST};
 use crate::{Manager, Trouble};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -217,10 +217,6 @@ fn others(servers: &[Known], own: &[Key]) -> Vec<(String, String)> {
 pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let (did, passphrase) = (fields.one("did"), secret(fields, "passphrase"));
-        let opened = || {
-            let open = manager.opened_key(person).filter(|open| open.did == did);
-            open.ok_or_else(|| Trouble::Refused("Open the key first.".into()))
-        };
         let passkey = || brought(fields).ok_or_else(|| Trouble::Refused("No passkey was used. Try again.".into()));
         match fields.one("what") {
             "new" if passphrase != secret(fields, "again") => {
@@ -230,12 +226,14 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
             "open" => drop(manager.open_key(person, did, passphrase).await?),
             "new-by-passkey" => manager.make_key_by_passkey(person, passkey()?, fields.one("name")).await?,
             "open-by-passkey" => drop(manager.open_by_passkey(person, passkey()?).await?),
-            "add-passkey" => manager.add_vault_passkey(person, &opened()?, passkey()?, fields.one("name")).await?,
+            "add-passkey" => {
+                manager.add_vault_passkey(person, &just_opened(manager, person, did)?, passkey()?, fields.one("name")).await?
+            }
             "remove-passkey" => manager.remove_vault_passkey(person, fields.one("credential")).await?,
             "passphrase" if passphrase != secret(fields, "again") => {
                 return Err(Trouble::Refused("The two passphrases are not the same.".into()));
             }
-            "passphrase" => manager.seal_under(person, &opened()?, passphrase).await?,
+            "passphrase" => manager.seal_under(person, &just_opened(manager, person, did)?, passphrase).await?,
             "delete" if fields.one("sure") != "yes" => {
                 return Err(Trouble::Refused("Tick that you are sure: nobody can give the key back to you.".into()));
             }
@@ -258,7 +256,7 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
             "close" => manager.close_key(person),
             "import" => manager.import_key(person, fields.one("exported"), passphrase).await?,
             "register" => {
-                let failed = manager.register_key(person, &opened()?).await?;
+                let failed = manager.register_key(person, &opened(manager, person, did)?).await?;
                 if !failed.is_empty() {
                     return shown(manager, person, failed);
                 }
@@ -269,6 +267,20 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
         Ok(see_other("/keys"))
     })
     .await
+}
+
+/// The key of this name, where this session has it open.
+fn opened(manager: &Manager, person: &Person, did: &str) -> Result<OpenKey, Trouble> {
+    let open = manager.opened_key(person).filter(|open| open.did == did);
+    open.ok_or_else(|| Trouble::Refused("Open the key first.".into()))
+}
+
+/// The same, where it was opened a moment ago: whoever finds a key open at a desk that nobody sits at would else open it by a
+/// secret of his own from then on.
+fn just_opened(manager: &Manager, person: &Person, did: &str) -> Result<OpenKey, Trouble> {
+    let (open, is_just) = (opened(manager, person, did)?, manager.is_just_opened(person, did));
+    let anew = "You opened it a while ago: close it and open it again first.";
+    is_just.then_some(open).ok_or_else(|| Trouble::Refused(anew.into()))
 }
 
 /// What she would sign so that nothing ends that she did not mean to end.
@@ -290,21 +302,50 @@ fn secret<'a>(fields: &'a Fields, name: &'a str) -> &'a str {
     fields.all(name).next().unwrap_or_default()
 }
 
+#[derive(Template)]
+#[template(path = "export.html")]
+struct ExportPage<'a> {
+    did: &'a str,
+    csrf: &'a str,
+}
+
+/// Her sealed key in a file: at once where she has just opened it, else for its passphrase.
 pub(super) async fn export(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
-        let key = manager.keys(&person.owner)?.into_iter().find(|key| key.did == query.one("did"));
-        let key = key.ok_or_else(|| Trouble::Refused("You have no such key here.".into()))?;
-        let key = key.kept.ok_or_else(|| {
-            Trouble::Refused("Only passkeys open this key. Give it a passphrase first: the export is sealed under it.".into())
-        })?;
-        let mut response = serde_json::to_string_pretty(&key).unwrap_or_default().into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"wayleave-key.json\""));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(response)
+        let did = query.one("did");
+        let sealed = sealed_key(manager, person, did)?;
+        if manager.is_just_opened(person, did) {
+            return Ok(sealed);
+        }
+        let body = ui::render(&ExportPage { did, csrf: &person.csrf });
+        Ok(page(manager, Some(person), StatusCode::FORBIDDEN, "Export your key", "/keys", &body))
     })
     .await
+}
+
+pub(super) async fn export_by_passphrase(State(manager): Desk, request: Request) -> Response {
+    posted(manager, request, async |manager, person, fields| {
+        let did = fields.one("did");
+        let sealed = sealed_key(manager, person, did)?;
+        manager.open_key(person, did, secret(fields, "passphrase")).await?;
+        Ok(sealed)
+    })
+    .await
+}
+
+/// One of her keys as it is kept: sealed under its passphrase.
+fn sealed_key(manager: &Manager, person: &Person, did: &str) -> super::Shown {
+    let key = manager.keys(&person.owner)?.into_iter().find(|key| key.did == did);
+    let key = key.ok_or_else(|| Trouble::Refused("You have no such key here.".into()))?;
+    let key = key.kept.ok_or_else(|| {
+        Trouble::Refused("Only passkeys open this key. Give it a passphrase first: the export is sealed under it.".into())
+    })?;
+    let mut response = serde_json::to_string_pretty(&key).unwrap_or_default().into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"wayleave-key.json\""));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }

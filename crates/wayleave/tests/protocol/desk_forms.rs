@@ -5,7 +5,7 @@ use crate::desk::{DESK, Desk, Sitting};
 use crate::party::Party;
 
 /// Every form that changes something.
-const FORMS: [(&str, &[(&str, &str)]); 15] = [
+const FORMS: [(&str, &[(&str, &str)]); 16] = [
     ("/share", &[("all", "yes"), ("anyone", "yes"), ("scope", "view"), ("step", "confirm")]),
     ("/withdraw", &[("thing", "x"), ("policy", "y"), ("sure", "yes")]),
     ("/guard", &[("thing", "x"), ("issuer", "https://evil.example")]),
@@ -19,6 +19,7 @@ const FORMS: [(&str, &[(&str, &str)]); 15] = [
     ("/delegations", &[("email", "mallory@bar.example"), ("may", "share"), ("scopes", "view"), ("until", "2030-01-01")]),
     ("/decide", &[("decision", "approve")]),
     ("/keys", &[("what", "new"), ("passphrase", "correct horse"), ("again", "correct horse")]),
+    ("/keys/export", &[("did", "x"), ("passphrase", "correct horse")]),
     ("/withdrawals", &[("again", "https://evil.example")]),
     ("/logout", &[]),
 ];

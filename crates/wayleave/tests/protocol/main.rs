@@ -19,6 +19,7 @@ mod desk_lies;
 mod desk_marks;
 mod desk_offers;
 mod desk_strangers;
+mod desk_vault;
 mod discovery;
 mod doors;
 mod doubled;
