@@ -101,7 +101,9 @@ impl Holdings {
     pub(crate) fn told_of(&self, id: &str, word: &Word, about: &str) -> Vec<Wanted> {
         let keepers =
             word.keepers().into_iter().chain(word.guards.iter().map(String::as_str).filter(|url| self.is_keeper_of(word, url)));
+        // one URL may do both: that its guard is not linked any more does not end the word there
         let is_guard = |url: &str| self.servers.iter().any(|known| known.link.place.is_guard() && known.link.place.url() == url);
+        let is_guard = |url: &str| word.is_guarded_by(url) || is_guard(url);
         let guards = word.guards.iter().filter(|url| !self.is_keeper_of(word, url) || is_guard(url));
         let keepers = keepers.map(|url| self.told_keeper(word, url, about));
         let guards = guards.flat_map(|url| self.told_guard(word, url, about));
@@ -111,7 +113,7 @@ impl Holdings {
     /// Whether one that stands among the guards of a word keeps things: the audience of a delegation does not say who does what,
     /// and the server may have been linked after the word was found.
     fn is_keeper_of(&self, word: &Word, url: &str) -> bool {
-        matches!(word.said, Said::Delegation(_)) && self.keeper(url).is_some()
+        matches!(word.said, Said::Delegation(_)) && (self.keeper(url).is_some() || word.is_placed_at_keeper(url))
     }
 
     /// A server that keeps things believes her, and nobody for her: it hears by the name of the word (protocol.md 3).

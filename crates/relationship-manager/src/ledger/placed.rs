@@ -84,6 +84,17 @@ impl Word {
         })
     }
 
+    /// Whether it was given to this server as one that guards, as far as is known: what she signed here names no other guards.
+    pub(crate) fn is_guarded_by(&self, url: &str) -> bool {
+        let is_placed = self.placed.iter().any(|placed| !placed.of_keeper && placed.server == url);
+        is_placed || (self.origin == Origin::SignedHere && self.guards.iter().any(|guard| guard == url))
+    }
+
+    /// Whether it is for this server as one that keeps things, as was known when it was placed.
+    pub(crate) fn is_placed_at_keeper(&self, url: &str) -> bool {
+        self.placed.iter().any(|placed| placed.of_keeper && placed.server == url)
+    }
+
     /// What it names of this resource server's things; a delegation of everything names none.
     pub(crate) fn things_at(&self, keeper: &str) -> Vec<OwnResourceId> {
         let Said::Share(token) = &self.said else { return Vec::new() };

@@ -368,3 +368,25 @@ fn threat_36_s03_a_keeper_says_by_its_list_whose_account_it_is() {
         assert_eq!((is_asked, &told.account), (!matches!(account, Account::Other(_)), &account));
     }
 }
+
+/// One URL that keeps and guards: whichever of the two is linked no more is shown as not told, and not passed over.
+#[test]
+fn threat_36_s03_a_delegation_ends_at_both_that_one_url_is() {
+    let alice = Signer::new();
+    let claims = json!({"jti": "d1", "iss": alice.did, "sub": "did:key:carol", "aud": [GUARD], "iat": NOW.0 - 10, "exp": NOW.0 + 1_000,
+        "resources": "all", "resource_scopes": ["view"], "may": ["share"]});
+    let said = Said::Delegation(serde_json::from_value(claims).unwrap());
+    let keeper = Place::ResourceServer { resource: GUARD.into(), management: format!("{GUARD}/m"), issuer: GUARD.into() };
+    let links = [link("as.alice", Place::AuthorizationServer { issuer: GUARD.into() }), link("rs.alice", keeper)];
+    let placed = links.iter().map(PlacedAs::of).collect();
+    let word = Word { placed, ..word_of(said, "d".into(), "", vec![GUARD.into()], NOW.plus(-10)) };
+    for (linked, asked) in
+        [(vec![], [false, false]), (vec![0], [false, true]), (vec![1], [true, false]), (vec![0, 1], [true, true])]
+    {
+        let snapshot = json!({"delegations_endpoint": format!("{GUARD}/delegations")});
+        let servers = linked.iter().map(|at: &usize| known(links[*at].clone(), snapshot.clone())).collect();
+        let all = Holdings::of(servers, Ledger::of([word.clone()]), &alice.hers(), NOW);
+        let told: Vec<_> = all.told_of("d", &word, "x").iter().map(|one| (one.of_keeper, !one.link.is_empty())).collect();
+        assert_eq!(told, [(Some(true), asked[0]), (Some(false), asked[1])], "{linked:?}");
+    }
+}
