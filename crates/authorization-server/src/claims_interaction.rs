@@ -182,7 +182,8 @@ impl AuthorizationServer {
             return Failure::refuse(ErrorCode::InvalidRequest, "that is no e-mail address: write it like name@example.org");
         };
         let now = self.now();
-        self.codes.count_mail(&Mailing { from, process: &spent_id(&interaction.ticket), to: &normalized }, now)?;
+        let mailing = Mailing { from, process: &spent_id(&interaction.ticket), to: &normalized };
+        let counted = self.codes.count_mail(&mailing, now)?;
         let number = u64::from_be_bytes(jose::ambient::random(&*self.identity.randomness)).checked_rem(CODE_DIGITS).unwrap_or(0);
         let code = format!("{number:08}");
         interaction.awaiting = Some(Awaiting {
@@ -194,8 +195,13 @@ impl AuthorizationServer {
             "Your code is {code}\n\nSomebody, probably you, wants to show {} that this address is theirs.\nThe code is good for ten minutes. If it was not you, do nothing.\n",
             self.issuer()
         );
-        self.mailer.send(Message::new(&normalized, "Your code", text)?).await?;
-        Ok(interaction)
+        match self.mailer.send(Message::new(&normalized, "Your code", text)?).await {
+            Ok(()) => Ok(interaction),
+            Err(failure) => {
+                counted.give_back();
+                Err(failure)
+            }
+        }
     }
 
     fn code_digest(&self, interaction: &Interaction, email: &str, code: &str) -> String {

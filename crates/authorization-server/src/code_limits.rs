@@ -12,7 +12,7 @@ const HOUR_SECONDS: i64 = 3_600;
 const MAILS_BY_MINUTE: u32 = 14;
 const MAILS_OF_NETWORK_BY_MINUTE: u32 = 10;
 /// Those beyond these, of those who have asked for less: twenty in all.
-const RESERVE_OF_MINUTE: Shares = Shares { household: 1, network: 2, region: 2, all: 6 };
+const RESERVE_OF_MINUTE: Shares = Shares { household: 1, network: 1, region: 1, all: 6 };
 /// Mails of an hour to one address beyond those that anybody may ask for, of those who have asked for less.
 const RESERVE: Shares = Shares { household: 2, network: 4, region: 8, all: 60 };
 
@@ -37,6 +37,10 @@ pub(crate) struct Guess<'a> {
 pub(crate) struct Guessed {
     host: Try,
 }
+
+const HOST: &str = "too many wrong codes came from your address: wait a minute, then try again";
+const CODE: &str = "too many tries with this code: ask for a new one";
+const ADDRESS: &str = "too many wrong codes for this address: wait an hour, or log in instead";
 
 pub(crate) struct CodeLimits {
     senders: Throttle,
@@ -92,8 +96,9 @@ fn of_network(address: &str, from: &str) -> String {
 }
 
 impl CodeLimits {
-    /// Whoever asks too often uses up nobody else's mails: the address comes last, and what is not sent is not counted.
-    pub(crate) fn count_mail(&self, mail: &Mailing<'_>, now: Timestamp) -> Result<(), Failure> {
+    /// Whoever asks too often uses up nobody else's mails: the address comes last, and what is refused is not counted. To be
+    /// given back where nothing could be sent.
+    pub(crate) fn count_mail(&self, mail: &Mailing<'_>, now: Timestamp) -> Result<Taken<'_>, Failure> {
         let mut taken = Taken::default();
         let is_admitted = taken.take(&self.senders, &host_of(mail.from), now)
             && taken.take(&self.networks, &network_of(mail.from), now)
@@ -101,18 +106,16 @@ impl CodeLimits {
             && taken.take(&self.by_hour.of_network, &of_network(mail.to, mail.from), now)
             && self.take_of_address(&mut taken, mail, now);
         if is_admitted {
-            return Ok(());
+            return Ok(taken);
         }
         taken.give_back();
         refuse("too many codes were sent: wait a while, then try again")
     }
 
-    /// Whoever has an address mailed all the time leaves some to those who ask for one. A household that asks again and again
-    /// has a part in it, also where it is refused.
+    /// Whoever has an address mailed all the time leaves some to those who ask for one. A household has had a part in it by
+    /// what was sent for it: who asked while others filled the minute still has hers of the hour.
     fn take_of_address<'a>(&'a self, taken: &mut Taken<'a>, mail: &Mailing<'_>, now: Timestamp) -> bool {
-        let (by_minute, by_hour, mut noted) = (&self.by_minute, &self.by_hour, Taken::default());
-        let is_fresh = by_hour.reserve.note(&mut noted, mail.to, mail.from, now);
-        let before = taken.count();
+        let (by_minute, by_hour, before) = (&self.by_minute, &self.by_hour, taken.count());
         let is_of_minute =
             taken.take(&by_minute.of_network, &of_network(mail.to, mail.from), now) && taken.take(&by_minute.all, mail.to, now);
         if !is_of_minute {
@@ -120,21 +123,23 @@ impl CodeLimits {
         }
         let is_of_minute = is_of_minute
             || (by_minute.reserve.note(taken, mail.to, mail.from, now) && by_minute.reserve.take(taken, mail.to, mail.from, now));
+        let is_fresh = is_of_minute && by_hour.reserve.note(taken, mail.to, mail.from, now);
         let is_of_hour = is_of_minute && taken.take(&by_hour.all, mail.to, now);
-        is_of_hour || (is_of_minute && is_fresh && by_hour.reserve.take(taken, mail.to, mail.from, now))
+        is_of_hour || (is_fresh && by_hour.reserve.take(taken, mail.to, mail.from, now))
     }
 
     /// A code has so many tries in all, however many pages and browsers they come from: a page can be sent again, the count
-    /// cannot be taken back. An address has so many, with however many codes.
+    /// cannot be taken back. An address has so many, with however many codes. One that is not compared uses up nothing.
     pub(crate) fn take_guess(&self, guess: &Guess<'_>, now: Timestamp) -> Result<Guessed, Failure> {
-        let Some(host) = self.guesses_of_host.take(&host_of(guess.from), now) else {
-            return refuse("too many wrong codes came from your address: wait a minute, then try again");
+        let Some(host) = self.guesses_of_host.take(&host_of(guess.from), now) else { return refuse(HOST) };
+        let Some(code) = self.guesses_of_code.take(guess.code, now) else {
+            self.guesses_of_host.give_back(host);
+            return refuse(CODE);
         };
-        if !self.guesses_of_code.admit(guess.code, now) {
-            return refuse("too many tries with this code: ask for a new one");
-        }
         if !self.guesses_of_address.admit(&of_network(guess.address, guess.from), now) {
-            return refuse("too many wrong codes for this address: wait an hour, or log in instead");
+            self.guesses_of_host.give_back(host);
+            self.guesses_of_code.give_back(code);
+            return refuse(ADDRESS);
         }
         Ok(Guessed { host })
     }
@@ -168,6 +173,45 @@ mod tests {
         let all = (0..1_000).filter(|n| sent(&format!("{}.{}.0.1", n % 50 + 20, n / 50), 2_620 + n / 4)).count();
         assert_eq!(all, 58);
     }
+
+    /// Each count is asked in its turn: what the last one refuses is counted by none.
+    #[test]
+    fn threat_46_what_is_refused_uses_up_nothing_else() {
+        let mail = |limits: &CodeLimits, from: &str, process: &str, at: i64| {
+            limits.count_mail(&Mailing { from, process, to: "bob@bar.example" }, NOW.plus(at)).is_ok()
+        };
+        // three regions, nine hosts, twenty mails a minute; somebody of a fourth region tries in each of these minutes
+        let limits = CodeLimits::default();
+        let flood = |minute: i64| {
+            let one = |n: &i64| mail(&limits, &format!("10.{}.{minute}.{}", n % 3, n % 9), &format!("{minute} {n}"), 60 * minute);
+            (0..60).filter(one).count()
+        };
+        for minute in 0..6 {
+            assert_eq!(flood(minute), 17, "fourteen, and one for each region");
+            assert!(mail(&limits, "192.0.2.1", &format!("his {minute}"), 60 * minute), "minute {minute}");
+        }
+        // where a minute is quite full, who was refused has as much of the hour as before
+        let limits = CodeLimits::default();
+        let crowd = |minute: i64| {
+            (0..20).filter(|n| mail(&limits, &format!("{}.1.0.1", n + 20), &format!("{n} {minute}"), 60 * minute)).count()
+        };
+        for minute in 0..6 {
+            assert_eq!(crowd(minute), 20);
+            assert!((0..30).all(|n| !mail(&limits, "192.0.2.1", &format!("{n}"), 60 * minute)), "minute {minute}");
+        }
+        assert_eq!((0..9).filter(|n| mail(&limits, "192.0.2.1", &format!("later {n}"), 400 + 60 * n)).count(), 2);
+
+        // guesses: a code, then an address that is used up
+        let limits = CodeLimits::default();
+        let guess = |code: &str, address: &str| limits.take_guess(&Guess { from: "192.0.2.1", code, address }, NOW).is_ok();
+        assert_eq!((0..500).filter(|_| guess("one", "bob@bar.example")).count(), 5);
+        for n in 0..5 {
+            assert_eq!((0..500).filter(|_| guess(&format!("code {n}"), "bob@bar.example")).count(), 5);
+        }
+        assert!((0..500).all(|_| !guess("last", "bob@bar.example")), "thirty of an address");
+        assert!((0..5).all(|_| guess("last", "carol@bar.example")), "neither the host nor the code is used up by them");
+    }
+
     #[test]
     fn threat_46_who_fills_every_minute_of_an_address_shuts_out_nobody_else() {
         let limits = CodeLimits::default();

@@ -176,8 +176,8 @@ impl Client {
     async fn check_id_token(&self, metadata: &Metadata, token: &str, nonce: &str) -> Result<Map<String, Value>, ClientError> {
         let answer = self.outbound.send(Request::get(&metadata.jwks_uri)).await?;
         let set: Value = types::json::parse(&answer.body).map_err(|error| ClientError::protocol(error.to_string()))?;
-        let keys = KeySet::from_json(&set).unwrap_or_default();
         let bad = |what: &str| ClientError::protocol(format!("the ID token is not good: {what}"));
+        let keys = KeySet::readable(&set).map_err(|error| bad(&format!("the keys of its issuer do not read: {error}")))?;
         let jws = UnverifiedJws::parse(token)
             .and_then(UnverifiedJws::expect_no_own_type)
             .and_then(|jws| jws.verify(&keys))

@@ -95,10 +95,14 @@ impl Identity {
             (checked, _) => checked?,
         };
         tried.give_back();
-        if let Some(spent) = spent {
-            self.spend_assertion(spent).await?;
+        // an assertion is good once: one that was not heeded is not used up, and one that was uses up no request
+        let counted = self.limits.count_request(&client, address, now)?;
+        if let Some(spent) = spent
+            && let Err(failure) = self.spend_assertion(spent).await
+        {
+            counted.give_back();
+            return Err(failure);
         }
-        self.limits.count_request(&client, address, now)?;
         self.note_use(&client).await?;
         Ok(AuthenticatedClient(client))
     }
@@ -152,7 +156,7 @@ impl Identity {
             return Err(invalid("the assertion is not signed by the algorithm that this client registered"));
         }
         if keys.is_empty() {
-            return Err(invalid("this client has no keys registered"));
+            return Err(keyless(client));
         }
         let jws = jws.verify(keys).map_err(|e| invalid(e.to_string()))?;
         let claims = jws.claims::<AssertionClaims>().map_err(|_| invalid("the assertion lacks iss, sub, aud, exp or jti"))?;
@@ -182,7 +186,8 @@ impl Identity {
     /// A client's keys, from registration or from its `jwks_uri`; none where it has none.
     async fn keys_of(&self, client: &Client) -> Result<KeySet, Failure> {
         match (&client.jwks, place_of(client)) {
-            (Some(jwks), _) => Ok(KeySet::from_json(jwks).unwrap_or_default()),
+            // what does not read verifies nothing: the client is told so, see `keyless`
+            (Some(jwks), _) => Ok(KeySet::readable(jwks).unwrap_or_default()),
             (None, Some(at)) => Box::pin(self.fetch_keys(&at, |_| true)).await,
             (None, None) => Ok(KeySet::default()),
         }
@@ -195,6 +200,14 @@ impl Identity {
         let newer = Box::pin(self.fetch_keys(&at, |keys| jws.is_by_one_of(keys))).await?;
         Ok(Some(newer).filter(|newer| newer != tried))
     }
+}
+
+/// There is nothing to verify a client's assertion by.
+fn keyless(client: &Client) -> Failure {
+    let unread = client.jwks.as_ref().and_then(|jwks| KeySet::readable(jwks).err());
+    let Some(error) = unread else { return invalid("this client has no keys registered") };
+    tracing::warn!(client = %client.id, %error, "the keys of a client do not read: it cannot authenticate");
+    invalid(format!("the `jwks` of this client does not read: {error}"))
 }
 
 /// Where a client's keys are, if not here.

@@ -54,6 +54,12 @@ fn check(admitted: bool, what: &str) -> Result<(), Failure> {
     if admitted { Ok(()) } else { refuse(what) }
 }
 
+/// One of a count, to be given back where another count refuses or nothing was done.
+fn take<'a>(throttle: &'a Throttle, name: &str, now: Timestamp, what: &str) -> Result<Taken<'a>, Failure> {
+    let mut taken = Taken::default();
+    check(taken.take(throttle, name, now), what).map(|()| taken)
+}
+
 impl Limits {
     pub fn new(requests_per_minute_per_client: u32) -> Self {
         Self {
@@ -98,8 +104,8 @@ impl Limits {
     }
 
     /// Something is to be verified before it is known what a registration counts by.
-    pub(crate) fn count_vouched(&self, address: &str, now: Timestamp) -> Result<(), Failure> {
-        check(self.vouched.admit(&network_of(address), now), "too many registrations from your network")
+    pub(crate) fn count_vouched(&self, address: &str, now: Timestamp) -> Result<Taken<'_>, Failure> {
+        take(&self.vouched, &network_of(address), now, "too many registrations from your network")
     }
 
     pub(crate) fn count_software(&self, software: &str, now: Timestamp) -> Result<(), Failure> {
@@ -117,19 +123,21 @@ impl Limits {
 
     /// Counted once it is known who asks, so that nobody uses up another client's share: one that proved itself counts as
     /// itself wherever it is, and one that only named itself counts per caller, since anybody may name it.
-    pub(crate) fn count_request(&self, client: &Client, address: &str, now: Timestamp) -> Result<(), Failure> {
-        let admitted = match client.is_public() {
-            true => self.public_clients.admit(&of_client(&client.id, address), now),
-            false => self.clients.admit(client.id.as_str(), now),
-        };
-        check(admitted, "too many requests of this client")
+    pub(crate) fn count_request(&self, client: &Client, address: &str, now: Timestamp) -> Result<Taken<'_>, Failure> {
+        const WHAT: &str = "too many requests of this client";
+        match client.is_public() {
+            true => take(&self.public_clients, &of_client(&client.id, address), now, WHAT),
+            false => take(&self.clients, client.id.as_str(), now, WHAT),
+        }
     }
 
     /// A request is to be kept for a client that nobody here vouches for: a public one, which anybody may name, or one that
     /// a stranger registered.
-    pub(crate) fn count_pushed(&self, client: &Client, address: &str, now: Timestamp) -> Result<(), Failure> {
-        let is_stranger = client.is_public() || !client.declared;
-        check(!is_stranger || self.pushed.admit(&network_of(address), now), "too many pushed requests from your network")
+    pub(crate) fn count_pushed(&self, client: &Client, address: &str, now: Timestamp) -> Result<Taken<'_>, Failure> {
+        match client.is_public() || !client.declared {
+            true => take(&self.pushed, &network_of(address), now, "too many pushed requests from your network"),
+            false => Ok(Taken::default()),
+        }
     }
 
     /// Another provider is to be called for somebody who may be anybody.
@@ -145,12 +153,32 @@ impl Limits {
             Some(client) => (&self.wrong_proofs, of_client(&client.id, address)),
             None => (&self.unknown_clients, host_of(address)),
         };
-        let mut tried = Taken::default();
-        check(tried.take(throttle, &name, now), "too many wrong credentials from your address")?;
-        Ok(tried)
+        take(throttle, &name, now, "too many wrong credentials from your address")
     }
 }
 
 fn of_client(client: &ClientId, address: &str) -> String {
     format!("{client} {}", host_of(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A network that has used up its day has its minute still, and the other way round.
+    #[test]
+    fn threat_46_what_is_refused_uses_up_nothing_else() {
+        let (limits, now) = (Limits::new(60), Timestamp(1_800_000_000));
+        let register = |address: &str, at: i64| limits.count_registration(address, now.plus(at)).is_ok();
+        for minute in 0..10 {
+            assert_eq!((0..1_000).filter(|_| register("192.0.2.1", 60 * minute)).count(), 300);
+        }
+        assert!((0..1_000).all(|_| !register("192.0.2.1", 700)), "its day is used up");
+        assert_eq!((0..100).filter(|_| limits.registrations.admit("192.0.2.1", now.plus(700))).count(), 100);
+        assert_eq!(
+            (0..100).filter(|_| register("192.0.2.2", 700)).count(),
+            50,
+            "a neighbour has hers of the day, since the minute has room"
+        );
+    }
 }

@@ -172,7 +172,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// It was right, and did no harm.
+    /// It was right, or nothing was looked at: it did no harm.
     pub(crate) fn give_back(self) {
         self.taken.give_back();
     }

@@ -35,13 +35,18 @@ impl Identity {
             Some(_) => attempt.take_of_known_host(caller.address, now)?,
             None => attempt.take_of_host(caller.address, now)?,
         }
-        match (&account, known) {
-            (Some(account), Some(browser)) => attempt.take_of_known(account.id.as_str(), &browser, now)?,
-            (Some(account), None) => attempt.take_of_account(account.id.as_str(), caller.address, now)?,
+        let taken = match (&account, known) {
+            (Some(account), Some(browser)) => attempt.take_of_known(account.id.as_str(), &browser, now),
+            (Some(account), None) => attempt.take_of_account(account.id.as_str(), caller.address, now),
             (None, _) => {
                 let name = email::normalize(typed).unwrap_or_else(|| spelling::normalize_username(typed));
-                attempt.take_of_name(&name, caller.address, now)?;
+                attempt.take_of_name(&name, caller.address, now)
             }
+        };
+        if let Err(refused) = taken {
+            // what one account has used up is not counted against whoever else is at this address
+            attempt.give_back();
+            return Err(refused);
         }
         self.try_password(account, password, &Waiting::at(caller.address), attempt).await
     }
@@ -66,7 +71,14 @@ impl Identity {
         attempt: Attempt<'_>,
     ) -> Result<Option<Account>, Failure> {
         let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-        let right = self.passwords.verify(password, hash, waiting, &*self.randomness).await?;
+        let right = match self.passwords.verify(password, hash, waiting, &*self.randomness).await {
+            Ok(right) => right,
+            Err(failure) => {
+                // nothing was compared: too many wait
+                attempt.give_back();
+                return Err(failure);
+            }
+        };
         if right {
             attempt.give_back();
         }

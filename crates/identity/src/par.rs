@@ -30,7 +30,7 @@ impl Identity {
         address: &str,
     ) -> Result<Pushed, Failure> {
         form.check_unrepeated()?;
-        self.limits.count_pushed(client, address, self.now())?;
+        let counted = self.limits.count_pushed(client, address, self.now())?;
         if form.one("request_uri")?.is_some() {
             return Failure::refuse(ErrorCode::InvalidRequest, "a pushed request cannot name another one");
         }
@@ -67,7 +67,10 @@ impl Identity {
             expires: self.now().plus(LIFETIME),
             taken: None,
         };
-        self.pushed_limits.count_kept(client, address, request.form.len(), self.now())?;
+        if let Err(refused) = self.pushed_limits.count_kept(client, address, request.form.len(), self.now()) {
+            counted.give_back();
+            return Err(refused);
+        }
         self.store.commit(Changes::of(vec![Write::PutPushedRequest(request)])).await?;
         Ok(Pushed { request_uri: format!("{REQUEST_URI}{id}"), expires_in: LIFETIME })
     }

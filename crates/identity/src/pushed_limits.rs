@@ -13,10 +13,11 @@ use types::{ErrorCode, Timestamp};
 const MAX_OF_CLIENT: u32 = 1_000;
 /// Requests that wait longer because a browser of one network brought them, in which nobody was logged in.
 const MAX_BROUGHT: u32 = 1_000;
-/// Requests that wait longer because they were brought in sessions of one account.
-const MAX_OF_ACCOUNT: u32 = 100;
+/// Requests of one client that wait longer because they were brought in sessions of one account. By client: whatever opens
+/// many of another in her browser takes none of those that she goes on with.
+const MAX_OF_ACCOUNT_AND_CLIENT: u32 = 100;
 /// Bytes of requests that are kept in one span of time. They wait no longer than one, so that of two that meet no more than
-/// twice as much waits; with the reserve of both, 256 MiB.
+/// twice as much waits; with the reserve, 256 MiB of each kind: pushed, brought by nobody known, brought by somebody known.
 const MAX_BYTES: u64 = 96 * 1024 * 1024;
 /// Requests beyond these bytes, of those who have not left so many yet.
 const RESERVE: Shares = Shares { household: 8, network: 16, region: 64, all: 2_048 };
@@ -28,6 +29,7 @@ pub struct PushedLimits {
     brought: Throttle,
     brought_bytes: Budget,
     brought_by_account: Throttle,
+    account_bytes: Budget,
 }
 
 /// So many bytes in a span of time, and a reserve.
@@ -48,8 +50,8 @@ impl Budget {
         Self { seconds, spent: Mutex::default(), reserve: Reserve::per(RESERVE, seconds) }
     }
 
-    fn admit(&self, address: &str, bytes: usize, now: Timestamp) -> bool {
-        let mut taken = Taken::default();
+    /// Takes so many bytes for whoever calls from this address, the last of all counts; else gives back what the others took.
+    fn admit<'a>(&'a self, mut taken: Taken<'a>, address: &str, bytes: usize, now: Timestamp) -> bool {
         let is_fresh = self.reserve.note(&mut taken, "", address, now);
         let is_admitted = self.has_room(bytes, now) || (is_fresh && self.reserve.take(&mut taken, "", address, now));
         if !is_admitted {
@@ -79,7 +81,8 @@ impl Default for PushedLimits {
             bytes: Budget::per(LIFETIME),
             brought: Throttle::per(MAX_BROUGHT, PAGE_LIFETIME),
             brought_bytes: Budget::per(PAGE_LIFETIME),
-            brought_by_account: Throttle::per(MAX_OF_ACCOUNT, PAGE_LIFETIME),
+            brought_by_account: Throttle::per(MAX_OF_ACCOUNT_AND_CLIENT, PAGE_LIFETIME),
+            account_bytes: Budget::per(PAGE_LIFETIME),
         }
     }
 }
@@ -96,22 +99,22 @@ impl PushedLimits {
             true => format!("{} {}", client.id, network_of(address)),
             false => client.id.as_str().to_owned(),
         };
-        if is_trusted(client) || (self.clients.admit(&name, now) && self.bytes.admit(address, bytes, now)) {
+        let mut taken = Taken::default();
+        if is_trusted(client) || (taken.take(&self.clients, &name, now) && self.bytes.admit(taken, address, bytes, now)) {
             return Ok(());
         }
         Failure::refuse(ErrorCode::TooManyRequests, "too many pushed requests wait: wait a minute")
     }
 
-    /// Whether one of so many bytes may be kept longer that somebody brought; else it ends when it would have ended. Who is
-    /// known has a number, and who is not shares what is there for all.
+    /// Whether one of so many bytes may be kept longer that somebody brought; else it ends when it would have ended. What
+    /// members bring and what others bring take no room from each other.
     pub(crate) fn may_wait(&self, client: &Client, visitor: &Visitor<'_>, bytes: usize, now: Timestamp) -> bool {
-        is_trusted(client)
-            || match visitor.session {
-                Some(session) => self.brought_by_account.admit(session.account.as_str(), now),
-                None => {
-                    self.brought.admit(&network_of(visitor.address), now) && self.brought_bytes.admit(visitor.address, bytes, now)
-                }
-            }
+        let (counts, name, room) = match visitor.session {
+            Some(session) => (&self.brought_by_account, format!("{} {}", session.account, client.id), &self.account_bytes),
+            None => (&self.brought, network_of(visitor.address), &self.brought_bytes),
+        };
+        let mut taken = Taken::default();
+        is_trusted(client) || (taken.take(counts, &name, now) && room.admit(taken, visitor.address, bytes, now))
     }
 }
 
@@ -124,10 +127,25 @@ mod tests {
     const LONGEST: usize = 16 * 1024;
 
     #[test]
+    fn threat_46_what_has_no_room_uses_up_no_other_count() {
+        let (budget, clients) = (Budget::per(LIFETIME), Throttle::per(1, LIFETIME));
+        budget.spent.lock().unwrap().bytes = MAX_BYTES;
+        budget.spent.lock().unwrap().since = NOW.0;
+        let admit = |name: &str| {
+            let mut taken = Taken::default();
+            taken.take(&clients, name, NOW) && budget.admit(taken, "192.0.2.1", LONGEST, NOW)
+        };
+        assert_eq!((0..20).filter(|n| admit(&format!("client {n}"))).count(), 8, "of the reserve");
+        assert!(!admit("a client"));
+        budget.spent.lock().unwrap().bytes = 0;
+        assert!(admit("a client"), "what was refused before is not counted");
+    }
+
+    #[test]
     fn threat_46_who_fills_the_room_for_requests_leaves_some_to_others() {
         let budget = Budget::per(LIFETIME);
         let admitted = |address: &dyn Fn(usize) -> String, most: usize, now: Timestamp| {
-            (0..most).filter(|n| budget.admit(&address(*n), LONGEST, now)).count()
+            (0..most).filter(|n| budget.admit(Taken::default(), &address(*n), LONGEST, now)).count()
         };
         let crowd = |n: usize| format!("10.1.{}.1", n % 64);
         assert_eq!(admitted(&crowd, 20_000, NOW), 6_144, "96 MiB, of networks that tried before");

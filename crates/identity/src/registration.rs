@@ -11,6 +11,7 @@ use jose::{KeySet, base64url, digest};
 use std::sync::{Arc, PoisonError};
 use types::client::{AuthMethod, ClientMetadata, RegisteredClient};
 use types::metadata::ProtectedResourceMetadata;
+use types::throttle::Taken;
 use types::token::{UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
 use types::{ClientId, ErrorCode, Refusal, ScopeSet};
 use url::Url;
@@ -39,17 +40,22 @@ impl Identity {
         initial_access_token: Option<&str>,
     ) -> Result<RegisteredClient, Failure> {
         let now = self.now();
-        match (&metadata.software_statement, initial_access_token) {
-            (None, None) => self.limits.count_registration(address, now)?,
-            _ => self.limits.count_vouched(address, now)?,
-        }
+        let vouched = match (&metadata.software_statement, initial_access_token) {
+            (None, None) => self.limits.count_registration(address, now).map(|()| None)?,
+            _ => Some(self.limits.count_vouched(address, now)?),
+        };
         let (metadata, software) = self.apply_statement(metadata).await?;
         let invitation = initial_access_token.map(|token| self.check_initial_access_token(token, &metadata)).transpose()?;
-        match (software, &invitation) {
+        let counted = match (software, &invitation) {
             // somebody whom the operator trusts vouches for the software, wherever it runs
-            (Some(software), _) => self.limits.count_software(&software, now)?,
-            (None, Some(Invitation { domain, .. })) => self.limits.count_invited(domain, now)?,
-            (None, None) => {}
+            (Some(software), _) => self.limits.count_software(&software, now),
+            (None, Some(Invitation { domain, .. })) => self.limits.count_invited(domain, now),
+            (None, None) => Ok(()),
+        };
+        if let Err(refused) = counted {
+            // what one count refuses is not counted by the other
+            vouched.into_iter().for_each(Taken::give_back);
+            return Err(refused);
         }
         let id = ClientId::new(self.random_id());
         let mut client = self.client_of(id, metadata)?;
@@ -318,10 +324,8 @@ fn check_keys(metadata: &ClientMetadata, method: AuthMethod) -> Result<(), Failu
     if metadata.jwks.is_some() && metadata.jwks_uri.is_some() {
         return Err(bad("send `jwks` or `jwks_uri`, not both"));
     }
-    if let Some(jwks) = &metadata.jwks
-        && KeySet::from_json(jwks).is_none_or(|keys| keys.is_empty())
-    {
-        return Err(bad("`jwks` must be a JWK set with a usable public signing key"));
+    if let Some(jwks) = &metadata.jwks {
+        KeySet::readable(jwks).map_err(|error| bad(format!("`jwks` does not read: {error}")))?;
     }
     if let Some(uri) = &metadata.jwks_uri
         && !Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))

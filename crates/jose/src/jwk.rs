@@ -67,6 +67,21 @@ fn is_for_verifying(operations: &Value) -> bool {
     operations.as_array().is_some_and(|all| all.iter().any(|one| one.as_str() == Some("verify")))
 }
 
+/// Why a set of keys verifies nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadKeySet {
+    #[error("there must be a JSON object with an array `keys`")]
+    Shape,
+    #[error("`keys` is empty: a public key is needed, to verify signatures by")]
+    Empty,
+    #[error("`keys[{at}]`: {error}")]
+    Key {
+        /// Its place in the array.
+        at: usize,
+        error: BadJwk,
+    },
+}
+
 /// What the seven encodings of points of small order are, but for the sign in their last bit.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     padded(0, 0, 0),
@@ -257,6 +272,19 @@ impl KeySet {
             }
         }
         Some(Self(keys))
+    }
+
+    /// The same for a set that is to verify something; else what about it does not read. What is of no use beside a good key does
+    /// no harm (RFC 7517 5).
+    pub fn readable(set: &Value) -> Result<Self, BadKeySet> {
+        let all = set.get("keys").and_then(Value::as_array).ok_or(BadKeySet::Shape)?;
+        let read = Self::from_json(set);
+        let is_told = |error: &BadJwk| read.is_some() || *error == BadJwk::Private;
+        let first = all.iter().enumerate().find_map(|(at, jwk)| {
+            let error = PublicKey::from_jwk(jwk).err().filter(is_told)?;
+            Some(BadKeySet::Key { at, error })
+        });
+        read.filter(|keys| !keys.is_empty()).ok_or(first.unwrap_or(BadKeySet::Empty))
     }
 
     /// RFC 7638 thumbprints of its keys.

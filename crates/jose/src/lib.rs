@@ -28,7 +28,7 @@ pub mod webauthn;
 pub use ambient::{Clock, Randomness, SystemClock, SystemRandomness};
 pub use delegation::{Delegation, UnverifiedDelegation};
 pub use dpop::DpopProof;
-pub use jwk::{Algorithm, KeySet, PublicKey};
+pub use jwk::{Algorithm, BadKeySet, KeySet, PublicKey};
 pub use jws::{Header, Jws, JwsError, UnverifiedJws, Verified};
 pub use key::{KeyError, SigningKey};
 pub use resource_owner_token::{ResourceOwnerToken, UnverifiedToken};

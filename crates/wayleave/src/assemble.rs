@@ -249,9 +249,7 @@ fn read_jwks(config: &Config, file: &str) -> Result<KeySet, Exit> {
     let bytes = std::fs::read(&place).map_err(|error| Exit::usage(format!("{}: {error}", place.display())))?;
     let set: serde_json::Value =
         types::json::parse(&bytes).map_err(|error| Exit::usage(format!("{}: {error}", place.display())))?;
-    KeySet::from_json(&set)
-        .filter(|keys| !keys.is_empty())
-        .ok_or_else(|| Exit::usage(format!("{} holds no usable public key", place.display())))
+    KeySet::readable(&set).map_err(|error| Exit::usage(format!("{}: {error}", place.display())))
 }
 
 /// Brings declared accounts and clients in line with the configuration.
@@ -297,9 +295,8 @@ async fn declare_account(config: &Config, identity: &Identity, declared: &Accoun
     identity.store.commit(Changes::of(vec![Write::PutAccount(account)])).await.map_err(taken)
 }
 
-pub(crate) async fn declare_client(config: &Config, identity: &Identity, declared: &ClientConfig) -> Result<(), Exit> {
-    let id = ClientId::new(&*declared.client_id);
-    let secret = config.secret(declared.client_secret.as_ref(), declared.client_secret_file.as_ref())?;
+/// The keys that the configuration gives a client; what about them does not read is said here, and not to the client later.
+fn declared_keys(config: &Config, declared: &ClientConfig) -> Result<Option<serde_json::Value>, Exit> {
     let jwks = match &declared.jwks_file {
         Some(file) => {
             let bytes = std::fs::read(config.path(file)).map_err(|error| Exit::usage(format!("{file}: {error}")))?;
@@ -307,6 +304,18 @@ pub(crate) async fn declare_client(config: &Config, identity: &Identity, declare
         }
         None => declared.jwks.clone(),
     };
+    if let Some(jwks) = &jwks {
+        let id = &declared.client_id;
+        let wrong = |error| Exit::usage(format!("[[client]] `{id}`: its keys (`jwks`, `jwks_file`) do not read: {error}"));
+        KeySet::readable(jwks).map_err(wrong)?;
+    }
+    Ok(jwks)
+}
+
+pub(crate) async fn declare_client(config: &Config, identity: &Identity, declared: &ClientConfig) -> Result<(), Exit> {
+    let id = ClientId::new(&*declared.client_id);
+    let secret = config.secret(declared.client_secret.as_ref(), declared.client_secret_file.as_ref())?;
+    let jwks = declared_keys(config, declared)?;
     let has_keys = jwks.is_some() || declared.jwks_uri.is_some();
     let acts_for = match declared.acts_for.as_deref() {
         None => None,
