@@ -70,7 +70,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/notify", post(notify))
         .route("/self-issued", get(self_issued::show).post(self_issued::decide))
         .route("/.well-known/openid-configuration", get(self_issued::metadata))
-        .route("/decide", get(deciding::show).post(deciding::decide))
+        .route("/decide", get(deciding::show).head(look_ahead).post(deciding::decide))
         .route("/keys", get(keys::list).post(keys::change))
         .route("/keys/export", get(keys::export).post(keys::export_by_passphrase))
         .route("/withdrawals", get(people::withdrawals).post(people::tell_again))
@@ -84,8 +84,8 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/api/offers", get(api::offers).post(offers::answer_json))
         .route("/api/shared-with-me", get(api::shared_with_me))
         .route("/api/history", get(api::history))
-        .route("/login", get(logging_in::log_in))
-        .route("/callback", get(logging_in::callback))
+        .route("/login", get(logging_in::log_in).head(look_ahead))
+        .route("/callback", get(logging_in::callback).head(look_ahead))
         .route("/logout", post(logging_in::log_out))
         .route("/live", get(live::stream))
         .route("/assets/passkey.js", get(async || asset(SCRIPT, ui::PASSKEY_SCRIPT)))
@@ -95,6 +95,11 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .fallback(not_found)
         .with_state(manager)
         .layer(axum::middleware::from_fn(come_back))
+}
+
+/// `HEAD` where `GET` does something: it is no visit, and nothing is done (RFC 9110 9.2.1).
+async fn look_ahead() -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], ()).into_response()
 }
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";

@@ -160,6 +160,12 @@ pub async fn not_found() -> Response {
         .into_response()
 }
 
+/// `HEAD` where `GET` does something: it is no visit, so nothing is done, and nothing said of what would be (RFC 9110 9.2.1,
+/// 9.3.2). Programs look ahead, and nobody who opens a link does.
+pub(crate) async fn look_ahead() -> Response {
+    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], ()).into_response()
+}
+
 /// A route, but not with this method (Federated Authorization 3.2).
 pub async fn method_not_allowed() -> Response {
     ApiError::from(Failure::Refused(Refusal::new(

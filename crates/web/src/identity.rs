@@ -15,7 +15,7 @@ mod token;
 
 use crate::error::Answer;
 use crate::extract::split;
-use crate::{Host, error};
+use crate::{Host, error, visited};
 use ::identity::Failure;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -36,17 +36,17 @@ pub fn router() -> Router<Host> {
         .route(path::REVOKE, post(token::revoke).options(preflight))
         .route(path::INTROSPECT, post(token::introspect))
         .route(path::PAR, post(authorize::push))
-        .route(path::AUTHORIZE, get(authorize::get).post(authorize::post))
+        .route(path::AUTHORIZE, visited(authorize::get).post(authorize::post))
         .route("/authorize/decision", post(authorize::decide))
         .route(path::USERINFO, get(token::userinfo).post(token::userinfo))
         .route(path::REGISTER, post(clients::register).options(preflight))
         .route("/register/{id}", get(clients::read).put(clients::update).delete(clients::delete))
-        .route(path::LOGIN, get(login::get).post(login::post))
+        .route(path::LOGIN, visited(login::get).post(login::post))
         .route(path::LOGIN_PASSKEY, post(account::log_in))
-        .route(path::LOGIN_ELSEWHERE, get(account::begin_elsewhere))
-        .route(path::LOGIN_CALLBACK, get(account::callback))
+        .route(path::LOGIN_ELSEWHERE, visited(account::begin_elsewhere))
+        .route(path::LOGIN_CALLBACK, visited(account::callback))
         .route(path::ACCOUNT, get(account::get).post(account::post))
-        .route(path::LOGOUT, get(logout::get).post(logout::post))
+        .route(path::LOGOUT, visited(logout::get).post(logout::post))
         .route(path::APPLICATIONS, get(applications::get))
         .route("/applications/{id}/withdraw", post(applications::withdraw))
         .route("/assets/style.css", get(style))

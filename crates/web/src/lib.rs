@@ -15,8 +15,10 @@ pub mod uma;
 use ::identity::Identity;
 use authorization_server::AuthorizationServer;
 use axum::Router;
+use axum::handler::Handler;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
+use axum::routing::{MethodRouter, get};
 use std::ops::Deref;
 use std::sync::Arc;
 use tower::util::MapResponse;
@@ -90,6 +92,16 @@ impl Provider {
     pub fn origin(&self) -> &str {
         &self.origin
     }
+}
+
+/// `GET` of a handler that does something besides reading. `HEAD` is not its business, which axum would make it.
+pub(crate) fn visited<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: Handler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    get(handler).head(error::look_ahead)
 }
 
 /// Everything an authorization server answers.

@@ -10,15 +10,16 @@ mod protection;
 mod receipts;
 mod stream;
 
-use crate::Shared;
 use crate::error::{Answer, ApiError};
 use crate::extract::Parts;
 use crate::identity::secret;
+use crate::{Shared, visited};
 use authorization_server::acting::Acting;
 use axum::Router;
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use identity::Failure;
 use identity::access_token::{PolicyToken, ProtectionToken};
 use serde::Serialize;
@@ -36,11 +37,11 @@ pub fn router() -> Router<Shared> {
         .route(&format!("{}/{{id}}", path::RESOURCES), get(protection::read).put(protection::update).delete(protection::delete))
         .route(path::PERMISSIONS, post(protection::permission))
         .route(path::REVOCATIONS, get(protection::revocations))
-        .route(path::CLAIMS, get(claims::begin))
-        .route("/claims/manager", get(claims::to_manager))
+        .route(path::CLAIMS, visited(claims::begin))
+        .route("/claims/manager", visited(claims::to_manager))
         .route("/claims/continue", get(claims::show).post(claims::post))
         .route(path::POLICIES, get(owner::list_policies).post(owner::create_policy))
-        .route("/uma/policies/simulate", post(owner::simulate))
+        .route("/uma/policies/simulate", simulated())
         .route(
             &format!("{}/{{id}}", path::POLICIES),
             get(owner::read_policy).put(owner::replace_policy).delete(owner::delete_policy),
@@ -66,6 +67,15 @@ pub fn router() -> Router<Shared> {
         .route(path::DELEGATIONS, get(delegations::list).post(delegations::create))
         .route(&format!("{}/{{id}}", path::DELEGATIONS), delete(delegations::delete))
         .route(path::OWNER_SETTINGS, get(owner::read_settings).put(owner::put_settings))
+}
+
+/// `POST` simulates. Whoever signs a share names it, so that one may have this word for its id: every other method is about it.
+fn simulated() -> MethodRouter<Shared> {
+    let id = || Path("simulate".to_owned());
+    post(owner::simulate)
+        .get(async move |app: State<Shared>, request: Request| owner::read_policy(app, id(), request).await)
+        .put(async move |app: State<Shared>, request: Request| owner::replace_policy(app, id(), request).await)
+        .delete(async move |app: State<Shared>, request: Request| owner::delete_policy(app, id(), request).await)
 }
 
 /// The PAT of a request, or 401.

@@ -21,6 +21,11 @@ use types::Timestamp;
 pub(crate) use owners::{Opinion, Rule, Told, Withdrawn};
 pub(crate) use registrations::{Registered, Standing, Unfinished};
 
+/// Links of one owner that have begun and not come back.
+const MOST_BEGUN: usize = 20;
+/// Position of that index of the table.
+const BEGUN_BY_OWNER: usize = 1;
+
 /// How the gateway stands with an authorization server for an owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -266,11 +271,17 @@ impl Store {
         self.write(Operation::Put { table: &SECRET, row: vec![name.into(), secret.into()] }).await
     }
 
+    /// Keeps a link that its owner began. Of each owner the newest [`MOST_BEGUN`] are kept: where a program of hers begins many,
+    /// her own last one is among them, and nobody else's go.
     pub(crate) async fn put_begun(&self, state: &str, begun: &Begun, now: Timestamp) -> Result<(), ProtectionError> {
         let body = serde_json::to_vec(begun).map_err(unavailable)?;
-        let sweep = Operation::DeleteBelow { table: &BEGUN, column: 1, limit: now.0 };
-        let row = vec![state.into(), begun.expires.0.into(), body.into()];
-        self.write_all(vec![sweep, Operation::Put { table: &BEGUN, row }]).await
+        let sweep = Operation::DeleteBelow { table: &BEGUN, column: 2, limit: now.0 };
+        let before = self.rows(&BEGUN, Some(BEGUN_BY_OWNER), &[begun.owner.as_str().into()], usize::MAX)?;
+        let kept_from = before.len().saturating_sub(MOST_BEGUN.saturating_sub(1));
+        let oldest = before.iter().take(kept_from).filter_map(|row| Some(vec![row.first()?.clone()]));
+        let row = vec![state.into(), begun.owner.as_str().into(), begun.expires.0.into(), body.into()];
+        let ended = oldest.map(|key| Operation::Delete { table: &BEGUN, key });
+        self.write_all([sweep].into_iter().chain(ended).chain([Operation::Put { table: &BEGUN, row }]).collect()).await
     }
 
     /// A link that has begun; good once.

@@ -50,6 +50,7 @@ mod refresh;
 mod registrations;
 mod resources;
 mod revocations;
+mod routes;
 mod rubbish;
 mod starting;
 mod strangers;

@@ -34,14 +34,22 @@ fn query_of(request: &Parts) -> Vec<(String, String)> {
 /// `/.wayleave/link`.
 pub(in super::super) async fn link(gateway: &Gateway, request: &Parts, body: Body) -> Response {
     match request.method {
-        Method::GET | Method::HEAD => begin(gateway, request).await,
+        Method::GET => begin(gateway, request).await,
+        Method::HEAD => look_ahead(),
         Method::POST => shown(gateway, decide(gateway, request, body).await),
-        _ => {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here.");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
-            response
-        }
+        _ => wrong_method("GET, HEAD, POST"),
     }
+}
+
+/// Nobody who opens a link: nothing is begun or finished (RFC 9110 9.2.1).
+fn look_ahead() -> Response {
+    plain(StatusCode::OK, "Open this in a browser.")
+}
+
+fn wrong_method(allowed: &'static str) -> Response {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here.");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 /// `?owner=alice`, at one of the operator's servers (`&authorization_server=`, the first where it is left out); or
@@ -51,8 +59,6 @@ async fn begin(gateway: &Gateway, request: &Parts) -> Response {
     let get = |name: &str| query.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
     let now = gateway.client.clock.now();
     let begun = match (get("begun"), get("owner")) {
-        // a look ahead is nobody who opens it
-        (Some(_), _) if request.method == Method::HEAD => return plain(StatusCode::OK, "Open this in a browser."),
         (Some(state), _) => {
             // once: whoever opens it first has it
             let Ok(begun) = gateway.store.take_begun(state, now).await else {
@@ -157,7 +163,11 @@ struct AskedPage<'a> {
 
 /// `GET /.wayleave/callback`: only in the browser that began.
 pub(in super::super) async fn callback(gateway: &Gateway, request: &Parts) -> Response {
-    shown(gateway, finish(gateway, request).await)
+    match request.method {
+        Method::GET => shown(gateway, finish(gateway, request).await),
+        Method::HEAD => look_ahead(),
+        _ => wrong_method("GET, HEAD"),
+    }
 }
 
 fn shown(gateway: &Gateway, done: Result<Response, String>) -> Response {

@@ -26,7 +26,16 @@ pub(super) static REGISTRATION: Table = Table {
 pub(super) static OPINION: Table =
     Table { name: "opinion", columns: &[text("owner"), text("own_id"), BODY], key: 2, indexes: &[] };
 
-pub(super) static BEGUN: Table = Table { name: "begun", columns: &[text("state"), int("expires"), BODY], key: 1, indexes: &[] };
+/// Links that owners began by managing.
+pub(super) static BEGUN: Table = Table {
+    name: "begun_link",
+    columns: &[text("state"), text("owner"), int("expires"), BODY],
+    key: 1,
+    indexes: &[
+        Index { name: "begun_link_by_expiry", columns: &[2], unique: false },
+        Index { name: "begun_link_by_owner", columns: &[1, 2], unique: false },
+    ],
+};
 
 pub(super) static CREDENTIAL: Table =
     Table { name: "credential", columns: &[text("owner"), text("subject"), BODY], key: 2, indexes: &[] };
@@ -72,4 +81,9 @@ pub(super) const MIGRATIONS: Migrations = Migrations(&[
      CREATE TABLE server (issuer TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE TABLE secret (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;",
     "CREATE TABLE unwalked (owner TEXT PRIMARY KEY, mark TEXT NOT NULL) WITHOUT ROWID;",
+    // what had begun lived for ten minutes: whoever was on her way begins again
+    "DROP TABLE begun;
+     CREATE TABLE begun_link (state TEXT PRIMARY KEY, owner TEXT NOT NULL, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+     CREATE INDEX begun_link_by_expiry ON begun_link (expires);
+     CREATE INDEX begun_link_by_owner ON begun_link (owner, expires);",
 ]);

@@ -48,17 +48,17 @@ pub(crate) const AWAY: &str = "
     ALTER TABLE opinion RENAME TO opinion_away; ALTER TABLE rule RENAME TO rule_away;
     ALTER TABLE history RENAME TO history_away; ALTER TABLE server RENAME TO server_away;
     ALTER TABLE secret RENAME TO secret_away; ALTER TABLE credential RENAME TO credential_away;
-    ALTER TABLE withdrawn RENAME TO withdrawn_away; ALTER TABLE begun RENAME TO begun_away;";
+    ALTER TABLE withdrawn RENAME TO withdrawn_away; ALTER TABLE begun_link RENAME TO begun_away;";
 pub(crate) const BACK: &str = "
     ALTER TABLE owner_link_away RENAME TO owner_link; ALTER TABLE registered_away RENAME TO registered;
     ALTER TABLE opinion_away RENAME TO opinion; ALTER TABLE rule_away RENAME TO rule;
     ALTER TABLE history_away RENAME TO history; ALTER TABLE server_away RENAME TO server;
     ALTER TABLE secret_away RENAME TO secret; ALTER TABLE credential_away RENAME TO credential;
-    ALTER TABLE withdrawn_away RENAME TO withdrawn; ALTER TABLE begun_away RENAME TO begun;";
+    ALTER TABLE withdrawn_away RENAME TO withdrawn; ALTER TABLE begun_away RENAME TO begun_link;";
 const DAMAGED: &str = "
     UPDATE owner_link SET body = x'7b'; UPDATE registered SET body = x'7b'; UPDATE opinion SET body = x'7b';
     UPDATE rule SET body = x'7b'; UPDATE history SET body = x'7b'; UPDATE server SET body = x'7b';
-    UPDATE credential SET body = x'7b'; UPDATE begun SET body = x'7b';";
+    UPDATE credential SET body = x'7b'; UPDATE begun_link SET body = x'7b';";
 
 pub(crate) fn denying() -> Rule {
     Rule {
