@@ -89,6 +89,8 @@ pub enum OutboundError {
     Busy(String),
     #[error("the answer of `{0}` is longer than is read here")]
     TooLong(String),
+    #[error("`{0}` sent the content encoded (`content-encoding`), which nobody asked for: it is not read")]
+    Encoded(String),
 }
 
 /// A request to send.
@@ -273,9 +275,16 @@ impl Outbound {
     ) -> Result<Response, OutboundError> {
         let host = host_of(request.url);
         let away = || OutboundError::Unreachable(host.clone());
-        let starting = Box::pin(self.start(request.patience(LONGEST_STREAM)));
+        // the content is wanted as it is, and not as somebody else would have to make it out (RFC 9110 12.5.3)
+        let request = request.header("accept-encoding", "identity").patience(LONGEST_STREAM);
+        let starting = Box::pin(self.start(request));
         let response = tokio::time::timeout(PIECE_TIMEOUT, starting).await.map_err(|_| away())??;
         let (status, headers) = (response.status(), response.headers().clone());
+        if status.is_success()
+            && headers.get_all("content-encoding").iter().any(|one| !one.as_bytes().eq_ignore_ascii_case(b"identity"))
+        {
+            return Err(OutboundError::Encoded(host));
+        }
         let mut chunks = response.bytes_stream();
         let mut word = Vec::new();
         while let Some(chunk) = tokio::time::timeout(PIECE_TIMEOUT, chunks.next()).await.map_err(|_| away())? {
