@@ -216,7 +216,13 @@ impl Gateway {
         Ok(format!("{}/.wayleave/link?{}", self.settings.resource, query.finish()))
     }
 
-    async fn begin(&self, owner: &str, issuer: &str, login_hint: Option<&str>, chosen: bool) -> Result<Begun, ProtectionError> {
+    pub(super) async fn begin(
+        &self,
+        owner: &str,
+        issuer: &str,
+        login_hint: Option<&str>,
+        chosen: bool,
+    ) -> Result<Begun, ProtectionError> {
         let peer = self.introduced(issuer).await?;
         let scope = format!("openid profile email {UMA_PROTECTION}");
         let (url, flow) =

@@ -107,3 +107,32 @@ async fn threat_48_c12_an_assertion_is_signed_as_registered() {
         world.send("POST", "/token", &[("content-type", "application/x-www-form-urlencoded")], form(&fields)).await.ok(status);
     }
 }
+
+/// Keys of which none reads verify nothing: whoever registers them is told which, and why.
+#[tokio::test]
+async fn threat_40_keys_that_do_not_read_are_named() {
+    let world = World::on("memory", "").await;
+    let good = jose::SigningKey::generate(jose::Algorithm::Es256).unwrap().public().to_jwk();
+    let broken = json!({"kty": "EC", "crv": "P-256", "x": "x"});
+    let mut private = good.clone();
+    private["d"] = json!("AA");
+    let rows = [
+        (json!([]), "`keys`"),
+        (json!({}), "`keys`"),
+        (json!({"keys": "x"}), "`keys`"),
+        (json!({"keys": []}), "`keys` is empty"),
+        (json!({"keys": ["x"]}), "`keys[0]`"),
+        (json!({"keys": [broken]}), "`keys[0]`: `x`"),
+        (json!({"keys": [{"kty": "EC", "crv": "P-521"}, broken]}), "`keys[0]`: keys of this kind"),
+        (json!({"keys": [good, private]}), "`keys[1]`: the key holds private members"),
+    ];
+    let metadata =
+        |jwks| json!({"grant_types": ["client_credentials"], "token_endpoint_auth_method": "private_key_jwt", "jwks": jwks});
+    for (jwks, named) in rows {
+        let answer = register(&world, metadata(jwks)).await;
+        let said = answer.refused(400, "invalid_client_metadata").get("error_description");
+        assert!(said.contains("`jwks`") && said.contains(named), "{said}");
+    }
+    // beside a good one, what does not read does no harm (RFC 7517 5)
+    register(&world, metadata(json!({"keys": [broken, good]}))).await.ok(201);
+}

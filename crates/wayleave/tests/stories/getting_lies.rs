@@ -231,6 +231,15 @@ async fn c09_what_is_not_protected_may_be_of_any_size() {
     assert!(output.status.success() && output.stdout == long);
     assert!(person.gets(&["get", &url, "-o", "file"]).await.status.success());
     assert_eq!(std::fs::read(person.folder.0.join("file")).unwrap(), long);
+    // what comes encoded was not asked for, and is not the content
+    for coding in ["gzip", "GZIP, identity", "br"] {
+        resource.says("/x", "200 OK", &format!("content-encoding: {coding}\r\n"), b"packed");
+        for arguments in [&["get", &url, "-o", "file"][..], &["get", &url]] {
+            let output = person.gets(arguments).await;
+            assert!(failed(&output, 1).contains("content-encoding") && output.stdout.is_empty());
+        }
+    }
+    assert_eq!(std::fs::read(person.folder.0.join("file")).unwrap(), long);
     // an error is read so far, however long it is
     for status in ["404 Not Found", "401 Unauthorized", "302 Found"] {
         resource.says("/x", status, "", &long);

@@ -198,6 +198,58 @@ async fn threat_36_a_description_brings_no_script_and_no_second_line() {
 }
 
 /// What comes at once is counted one by one.
+/// Links that a program of hers begins: her last ones are good, and another owner's wait beside them.
+#[tokio::test]
+async fn threat_46_links_that_one_owner_begins_are_few() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let store = &world.gateway.store;
+    let now = world.gateway.client.clock.now();
+    let begin = async |owner: &str, n: i64| {
+        let mut one = world.gateway.begin(owner, &world.issuer, None, true).await.unwrap();
+        one.expires = now.plus(600 + n);
+        store.put_begun(&one.flow.state, &one, now).await.unwrap();
+        one.flow.state
+    };
+    let bobs = begin("bob", 0).await;
+    let mut hers = Vec::new();
+    for n in 0..50 {
+        hers.push(begin("alice", n).await);
+    }
+    let mut good = Vec::new();
+    for (n, state) in hers.iter().enumerate() {
+        good.extend(store.take_begun(state, now).await.unwrap().map(|_| n));
+    }
+    assert_eq!(good, (30..50).collect::<Vec<_>>());
+    assert!(store.take_begun(&bobs, now).await.unwrap().is_some());
+}
+
+/// Programs look ahead, and no other method is a visit.
+#[tokio::test]
+async fn threat_41_s17_who_looks_ahead_at_a_link_changes_nothing() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let url = begun(&world).await;
+    let call = async |method: &str, url: &str, cookie: &str| {
+        let request = Request::builder().method(method).uri(url).header("cookie", cookie);
+        send(&world, request.body(Body::empty()).unwrap()).await
+    };
+    let here = "/.wayleave/link?owner=alice";
+    for url in [url.as_str(), here, "/.wayleave/callback?state=s&code=c"] {
+        let looked = call("HEAD", url, "").await;
+        assert!(looked.status == 200 && looked.cookie.is_empty() && looked.location.is_empty(), "{url}");
+        assert_eq!((call("OPTIONS", url, "").await.status, call("PUT", url, "").await.status), (405, 405));
+    }
+    let sent = get(&world, &url, "").await;
+    let query: HashMap<String, String> = url::Url::parse(&sent.location).unwrap().query_pairs().into_owned().collect();
+    let mut claims = bob();
+    claims["nonce"] = json!(query["nonce"]);
+    *world.asked.logged_in.lock().unwrap() = Some(claims);
+    let back = format!("/.wayleave/callback?state={}&code=c", query["state"]);
+    for (method, status) in [("HEAD", 200), ("POST", 405), ("OPTIONS", 405)] {
+        assert_eq!(call(method, &back, &sent.cookie).await.status, status, "{method}");
+    }
+    assert!(get(&world, &back, &sent.cookie).await.html.contains("Link this account?"));
+}
+
 #[tokio::test]
 async fn threat_46_limits_hold_for_what_comes_at_once() {
     let world = World::new(Store::in_memory(), &["a.jpg"]).await;
