@@ -195,7 +195,8 @@ impl AuthorizationServer {
             "Your code is {code}\n\nSomebody, probably you, wants to show {} that this address is theirs.\nThe code is good for ten minutes. If it was not you, do nothing.\n",
             self.issuer()
         );
-        match self.mailer.send(Message::new(&normalized, "Your code", text)?).await {
+        let sent = async { self.mailer.send(Message::new(&normalized, "Your code", text)?).await };
+        match sent.await {
             Ok(()) => Ok(interaction),
             Err(failure) => {
                 counted.give_back();

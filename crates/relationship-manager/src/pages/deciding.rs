@@ -207,14 +207,21 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
                 "This is about something else than you were shown. Go back, and look at it again.".into(),
             ));
         }
+        // a passphrase that was mistyped is no answer yet
+        let prepared = fields.one("prepared");
+        let key = match prepared.is_empty() {
+            true => None,
+            false => {
+                let passphrase = fields.all("passphrase").next().unwrap_or_default();
+                Some(manager.key_for(person, fields.one("did"), passphrase, brought(fields)).await?)
+            }
+        };
         if !manager.decides_first(&asked) {
             return Err(Trouble::Refused("You have answered this already. Go back to the application.".into()));
         }
-        match fields.one("prepared") {
-            "" => write(manager, person, fields, &Written { asked: &asked, link: &link, about: &about }).await?,
-            prepared => {
-                let passphrase = fields.all("passphrase").next().unwrap_or_default();
-                let key = manager.key_for(person, fields.one("did"), passphrase, brought(fields)).await?;
+        match key {
+            None => write(manager, person, fields, &Written { asked: &asked, link: &link, about: &about }).await?,
+            Some(key) => {
                 let signed = manager.sign(person, prepared, &key).await?;
                 if let Some(failed) = signed.failed.into_iter().next() {
                     return Err(Trouble::Refused(failed));

@@ -203,6 +203,9 @@ async fn threat_36_s05_what_is_written_is_what_she_was_shown_once() {
     alice.read().await;
     // as it was shown: both things that it named, and no third
     let seen = shown(&mut alice, &request).await.field("shown");
+    // a passphrase that was mistyped is no answer yet
+    let mistyped = [approve(&request, &seen), vec![("prepared".into(), "x".into())]].concat();
+    assert_eq!(send(&mut alice, mistyped).await.status, 400);
     let answer = send(&mut alice, approve(&request, &seen)).await;
     assert_eq!((answer.status, answer.location), (303, format!("{}/back", guard.url)), "{}", answer.text);
     let written = posts(&guard);
