@@ -265,3 +265,28 @@ async fn threat_46_what_somebody_brings_is_bounded_too() {
     let statuses = [mallory.open(&waiting[99]).await.status, mallory.open(&waiting[100]).await.status];
     assert_eq!((statuses, alice.open(&hers).await.status), ([200, 400], 200));
 }
+
+/// A page that opens windows of its own client in her browser ends nothing of another's that she goes on with.
+#[tokio::test]
+async fn threat_46_windows_of_one_client_end_no_request_of_another() {
+    let other = APP.replace("\"app\"", "\"other\"");
+    let world = World::on("memory", &format!("{APP}{other}")).await;
+    let alice = Browser::new(&world);
+    alice.log_in("alice").await;
+    for n in 0..101 {
+        let pushed = bring(&push(&world, &format!("10.0.{n}.1"), "s").await);
+        assert_eq!(alice.open(&pushed).await.status, 200);
+    }
+    let fields = [
+        ("response_type", "code"),
+        ("client_id", "other"),
+        ("scope", "openid"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    let pushed = world.send_from("203.0.113.1", "POST", "/par", &[FORM], form(&fields)).await;
+    let hers = bring(pushed.ok(201)).replace("client_id=app", "client_id=other");
+    assert_eq!(alice.open(&hers).await.status, 200);
+    world.pass(91);
+    assert_eq!(alice.open(&hers).await.status, 200);
+}
