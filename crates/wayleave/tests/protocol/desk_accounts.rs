@@ -51,7 +51,9 @@ async fn threat_36_s03_a_share_ends_at_the_account_that_it_was_placed_as() {
         let resources = serde_json::from_str(&guard.said("GET /resources")).unwrap();
         // she is Carol there now, who has nothing
         if unlinks {
-            let link = alice.json("/api/servers").await[0]["id"].as_str().unwrap().to_owned();
+            let servers = alice.json("/api/servers").await;
+            let guards = servers.as_array().unwrap().iter().find(|one| one["url"] == guard.url.as_str());
+            let link = guards.unwrap()["id"].as_str().unwrap().to_owned();
             alice.post("/servers/unlink", &[("id", &link)]).await;
         }
         for (what, status) in [("GET /policies", 200), ("GET /resources", 200), (ended.as_str(), 404)] {
