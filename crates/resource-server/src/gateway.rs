@@ -349,10 +349,11 @@ impl Gateway {
             return false;
         }
         let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else { return false };
-        match self.wanted(parts, &path).await {
-            Ok(wanted) => self.admit(parts, &path, &wanted).await.inspect(|admitted| self.note_allowed(admitted)).is_ok(),
-            Err(_) => false,
-        }
+        let Ok(wanted) = self.wanted(parts, &path).await else { return false };
+        let Ok(admitted) = self.admit(parts, &path, &wanted).await else { return false };
+        self.remember_issuer(parts.headers.get(header::AUTHORIZATION), &admitted.issuer);
+        self.note_allowed(&admitted);
+        true
     }
 }
 

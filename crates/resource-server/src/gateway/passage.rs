@@ -167,7 +167,7 @@ impl Gateway {
     }
 
     /// Remembers who gave a token, so that it alone is asked the next time.
-    fn remember_issuer(&self, authorization: Option<&HeaderValue>, issuer: &str) {
+    pub(super) fn remember_issuer(&self, authorization: Option<&HeaderValue>, issuer: &str) {
         let token = authorization.and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
         let Some((_, token)) = token else { return };
         let key = digest::sha256(&[token.trim().as_bytes()]);
