@@ -262,15 +262,14 @@ impl Gateway {
     async fn signed(&self, owner: &str, text: &str) -> Result<Arc<Signed>, Uncounted> {
         let (key, checked) = (signed_key(owner, text), Instant::now());
         let known = self.signed.get(&key).filter(|signed| signed.checked.elapsed() < SIGNATURE_KEPT);
-        let delegation = match &known {
-            Some(_) => None,
-            None => UnverifiedToken::parse(text).map_err(|error| error.to_string())?.delegation(),
-        };
+        let read = || UnverifiedToken::parse(text).map_err(|error| error.to_string());
+        let unverified = if known.is_none() { Some(read()?) } else { None };
+        let delegation = unverified.as_ref().and_then(UnverifiedToken::delegation);
         let delegation = delegation.as_deref().map(UnverifiedDelegation::parse).transpose().map_err(|error| error.to_string())?;
         let subject = match (&known, &delegation) {
             (Some(signed), _) => signed.token.owners_credential().to_owned(),
             (None, Some(delegation)) => delegation.issuer().unwrap_or_default(),
-            (None, None) => UnverifiedToken::parse(text).map_err(|error| error.to_string())?.issuer().unwrap_or_default(),
+            (None, None) => unverified.as_ref().and_then(UnverifiedToken::issuer).unwrap_or_default(),
         };
         let Some(credential) = self.store.find_credential(owner, &subject)? else {
             return Err("it is signed by no credential of this owner".into());
@@ -295,7 +294,7 @@ impl Gateway {
                 Some(delegation)
             }
         };
-        let unverified = UnverifiedToken::parse(text).map_err(|error| error.to_string())?;
+        let unverified = unverified.map_or_else(read, Ok)?;
         let token = unverified.verify(&keys).map_err(|error| error.to_string())?;
         let token = OwnersToken::of(token, delegation).map_err(|error| error.to_string())?;
         let signed = Arc::new(Signed { token, credential: credential.id.clone(), checked });
