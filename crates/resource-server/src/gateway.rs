@@ -3,7 +3,7 @@
 //!
 //! A request goes: [`path`] (one canonical form, judged and forwarded alike), the gateway's own
 //! places, [`route`] (what it needs, of whom), [`admission`] (what is registered of it and where, the guard; strangers wait in
-//! [`questions`]), [`passage`] with what it reaches beside its path ([`elsewhere`], [`below`]), and then [`backend`] - or back
+//! [`questions`]; what everybody may see goes by [`public`]), [`passage`] with what it reaches beside its path ([`elsewhere`], [`below`]), and then [`backend`] - or back
 //! with a challenge ([`tickets`]). Beside it stand [`link`] (owners' PATs), [`registration`] with what is
 //! done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`].
 
@@ -32,9 +32,11 @@ pub mod parsers;
 mod part_files;
 mod passage;
 mod peer;
+mod public;
 mod questions;
 mod registration;
 mod route;
+mod settings;
 mod store;
 mod strangers;
 mod tickets;
@@ -49,7 +51,6 @@ use crate::matching::Matching;
 use crate::path;
 use crate::presentation;
 use crate::protection::ProtectionError;
-use crate::watch::UploadLimits;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -65,7 +66,6 @@ use passage::Passing;
 use peer::Peer;
 use quick_cache::sync::Cache;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, Weak};
 use std::time::Instant;
 use tokio::sync::Mutex;
@@ -73,7 +73,9 @@ use types::Timestamp;
 
 pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
-pub use route::{OwnerOf, Route};
+use route::Matched;
+pub use route::{Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, find_hidden, parse_method};
+pub use settings::{Behind, Check, PatBy, Settings, Trust};
 pub use store::Store;
 pub use types::peer::Caller;
 
@@ -82,65 +84,6 @@ const JWKS: &str = "/.wayleave/jwks";
 
 /// Where authorization servers ask whether somebody is known here.
 const DISCOVER: &str = "/.wayleave/discover";
-
-/// What stands behind the gateway.
-#[derive(Clone, Debug)]
-pub enum Behind {
-    Folder(PathBuf),
-    Upstream(String),
-}
-
-/// How PATs are got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatBy {
-    /// Each owner links once, by code flow.
-    Code,
-    /// One owner, by client credentials with `acts_for`.
-    ClientCredentials,
-    /// One of its own and no owner's (protocol.md 3): nothing is registered, and only what owners signed passes.
-    ServerLevel,
-}
-
-/// How RPTs are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// The authorization server is asked, at most once a second for each.
-    Introspect,
-    /// JWT RPTs are checked here; others as above.
-    Offline,
-}
-
-/// Whose word counts (protocol.md 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// Owners register where they like.
-    Any,
-    /// At the authorization servers which the operator lists.
-    List,
-    /// Where they like, and every permission must carry the owner's own token.
-    RotRequired,
-}
-
-/// What the operator sets.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Its identifier and public URL, without a slash at the end.
-    pub resource: String,
-    pub name: String,
-    pub behind: Behind,
-    /// Those that the operator offers; the first is the usual one.
-    pub authorization_servers: Vec<String>,
-    pub pat: PatBy,
-    pub check: Check,
-    pub trust: Trust,
-    /// Who may issue RMTs; none: owners manage nothing here.
-    pub management: Option<Management>,
-    pub owner_claim: String,
-    pub routes: Vec<Route>,
-    pub uploads: UploadLimits,
-    /// Header fields that the service gets from anybody, beside those that always pass.
-    pub pass_headers: Vec<String>,
-}
 
 /// How this gateway knows its owners by itself.
 #[derive(Clone, Default)]
@@ -323,12 +266,9 @@ impl Gateway {
         let missing = || Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."));
         let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
         let routes = self.routes();
-        let matched = route::find(&routes, path).ok_or_else(missing)?;
+        let Some(Matched::Guarded(matched)) = route::find(&routes, path) else { return Err(missing()) };
         let Some(scopes) = matched.route.scopes.get(method.as_str()) else {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here.");
-            let allowed = HeaderValue::from_str(&matched.route.allowed_methods()).ok();
-            response.headers_mut().extend(allowed.map(|allowed| (header::ALLOW, allowed)));
-            return Err(Box::new(response));
+            return Err(Box::new(not_allowed(&matched.route.scopes.allowed())));
         };
         let owner = match self.owner_of(&matched, parts, path).await {
             Ok(owner) => owner.ok_or_else(missing)?,
@@ -349,12 +289,23 @@ impl Gateway {
             return false;
         }
         let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else { return false };
+        if let Some(methods) = self.public_methods(&path) {
+            return methods.contains(parts.method.as_str());
+        }
         let Ok(wanted) = self.wanted(parts, &path).await else { return false };
         let Ok(admitted) = self.admit(parts, &path, &wanted).await else { return false };
         self.remember_issuer(parts.headers.get(header::AUTHORIZATION), &admitted.issuer);
         self.note_allowed(&admitted);
         true
     }
+}
+
+/// This method is not let through; these are.
+fn not_allowed(methods: &str) -> Response {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here.");
+    let allowed = HeaderValue::from_str(methods).ok();
+    response.headers_mut().extend(allowed.map(|allowed| (header::ALLOW, allowed)));
+    response
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -384,7 +335,10 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
         own if own.starts_with("/.wayleave/") || own.starts_with("/.well-known/oauth-protected-resource") => {
             plain(StatusCode::NOT_FOUND, "Nothing is here.")
         }
-        _ => gateway.protected(parts, body, &path).await,
+        _ => match gateway.public_methods(&path) {
+            Some(methods) => Box::pin(gateway.public(parts, body, &path, &methods)).await,
+            None => gateway.protected(parts, body, &path).await,
+        },
     }
 }
 

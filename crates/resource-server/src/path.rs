@@ -28,14 +28,15 @@ const ENCODED: &AsciiSet = &CONTROLS
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CanonicalPath {
     segments: Vec<String>,
+    ends_with_slash: bool,
     encoded: String,
 }
 
 impl CanonicalPath {
-    /// Refuses empty and dot segments, also such as others make of dots and spaces, encoded slashes, backslashes, NULs,
+    /// One slash at the end is a path of its own. Refuses empty and dot segments, also such as others make of dots and spaces, encoded slashes, backslashes, NULs,
     /// semicolons, control characters, what is still encoded after decoding once, and text that is no UTF-8.
     pub(crate) fn parse(path: &str) -> Result<Self, ()> {
-        let rest = path.strip_prefix('/').ok_or(())?;
+        let (rest, ends_with_slash) = split_slash(path).ok_or(())?;
         let (mut segments, mut encoded) = (Vec::new(), String::with_capacity(path.len()));
         for raw in rest.split('/').filter(|_| !rest.is_empty()) {
             let segment = segment(raw)?;
@@ -43,15 +44,28 @@ impl CanonicalPath {
             encoded.extend(utf8_percent_encode(&segment, ENCODED));
             segments.push(segment.into_owned());
         }
-        if encoded.is_empty() {
+        if ends_with_slash {
             encoded.push('/');
         }
-        Ok(Self { segments, encoded })
+        Ok(Self { segments, ends_with_slash, encoded })
     }
 
     /// Whether a path has such a form.
     pub(crate) fn can_be(path: &str) -> bool {
-        path.strip_prefix('/').is_some_and(|rest| rest.is_empty() || rest.split('/').all(|raw| segment(raw).is_ok()))
+        split_slash(path).is_some_and(|(rest, _)| rest.is_empty() || rest.split('/').all(|raw| segment(raw).is_ok()))
+    }
+
+    /// The same with a slash at its end.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn with_slash(&self) -> Self {
+        let slash = if self.ends_with_slash { "" } else { "/" };
+        Self { ends_with_slash: true, encoded: format!("{}{slash}", self.encoded), ..self.clone() }
+    }
+
+    /// Whether it names what is in a place rather than the place; `/` does.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn ends_with_slash(&self) -> bool {
+        self.ends_with_slash
     }
 
     /// Decoded segments.
@@ -66,7 +80,19 @@ impl CanonicalPath {
     }
 }
 
-fn segment(raw: &str) -> Result<Cow<'_, str>, ()> {
+/// What stands between the first slash and a last one, and whether there is a last one; `/` is both.
+pub(crate) fn split_slash(path: &str) -> Option<(&str, bool)> {
+    let rest = path.strip_prefix('/')?;
+    match rest.strip_suffix('/') {
+        // `//` is an empty segment
+        Some("") => None,
+        Some(rest) => Some((rest, true)),
+        None => Some((rest, rest.is_empty())),
+    }
+}
+
+/// A segment, decoded once; an error where two readers could understand it differently.
+pub(crate) fn segment(raw: &str) -> Result<Cow<'_, str>, ()> {
     let escapes = raw.split('%').skip(1).all(|after| {
         let mut digits = after.bytes();
         digits.next().is_some_and(|b| b.is_ascii_hexdigit()) && digits.next().is_some_and(|b| b.is_ascii_hexdigit())
@@ -103,8 +129,16 @@ mod tests {
             "/albums/%252e%252e/x",
             "/albums/%zz",
             "/albums/%2",
-            "/albums/x/",
+            "/albums/x//",
+            "//",
+            "///",
+            "//albums",
+            "/albums/%2f",
+            "/albums/./",
+            "/albums/%2e%2e/",
             "albums",
+            "albums/",
+            "",
             "/albums/%ff",
             "/./x",
             "/albums/.%20/x",
@@ -124,6 +158,11 @@ mod tests {
             assert!(CanonicalPath::parse(good).is_ok() && CanonicalPath::can_be(good), "{good}");
         }
         assert_eq!(CanonicalPath::parse("/%61lbums").unwrap().encoded(), "/albums");
-        assert_eq!(CanonicalPath::parse("/").unwrap().segments().len(), 0);
+        let root = CanonicalPath::parse("/").unwrap();
+        assert!(root.segments().is_empty() && root.ends_with_slash() && root.encoded() == "/");
+        let (with, without) = (CanonicalPath::parse("/albums/x/").unwrap(), CanonicalPath::parse("/albums/x").unwrap());
+        assert_eq!((with.encoded(), with.segments()), ("/albums/x/", without.segments()));
+        assert_ne!(with, without, "a slash at the end is a path of its own");
+        assert_eq!(without.with_slash(), with);
     }
 }

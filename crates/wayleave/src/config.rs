@@ -2,12 +2,14 @@
 //! What is unknown, of the wrong type or cannot work is said with its key and line, and ends with
 //! exit status 2.
 
+mod fault;
 mod gateway;
 mod get;
 mod login_provider;
 mod manager;
 mod server;
 
+pub use fault::Fault;
 pub use gateway::{GatewayConfig, RouteConfig};
 pub use get::GetConfig;
 pub use login_provider::LoginProviderConfig;
@@ -73,11 +75,16 @@ impl Config {
             config = table.try_into().map_err(|error| format!("an environment variable does not fit: {error}"))?;
         }
         config.base = base;
-        config.check()?;
+        config.check().map_err(|fault| fault.in_text(text))?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Fault> {
+        self.check_parties()?;
+        self.gateway.as_ref().map_or(Ok(()), GatewayConfig::check)
+    }
+
+    fn check_parties(&self) -> Result<(), String> {
         self.server.check()?;
         let mut usernames = std::collections::BTreeSet::new();
         for account in &self.account {
@@ -112,8 +119,7 @@ impl Config {
             }
         }
         self.mail.as_ref().map_or(Ok(()), MailConfig::check)?;
-        self.manager.as_ref().map_or(Ok(()), ManagerConfig::check)?;
-        self.gateway.as_ref().map_or(Ok(()), GatewayConfig::check)
+        self.manager.as_ref().map_or(Ok(()), ManagerConfig::check)
     }
 
     /// A path of the configuration, from the file's folder.
@@ -211,6 +217,31 @@ mod tests {
         ] {
             let error = parse(text, &[]).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    const GATEWAY: &str = "[gateway]\nlisten = \"127.0.0.1:0\"\nresource = \"http://127.0.0.1:1\"\nfolder = \".\"\n\
+         authorization_servers = [\"http://127.0.0.1:2\"]\nclient_id = \"a\"\n";
+
+    #[test]
+    fn a_route_that_cannot_work_is_said_with_its_line() {
+        let guarded = "resource = \"/a\"\nowner = \"alice\"\nscopes = { read = [\"view\"] }\n";
+        let first = format!("[[gateway.route]]\npath = \"/a/{{rest..}}\"\n{guarded}");
+        parse(&format!("{GATEWAY}{first}[[gateway.route]]\npath = \"/b\"\npublic = true\n"), &[]).unwrap();
+        for (second, said) in [
+            (format!("path = \"/a/b\"\n{guarded}"), "never reached"),
+            (format!("path = \"/a/{{rest..}}\"\n{guarded}"), "never reached"),
+            (format!("path = \"/b/*\"\n{guarded}"), "{rest..}"),
+            (format!("path = \"/b/{{*rest}}\"\n{guarded}"), "{rest..}"),
+            ("path = \"/b\"\nresource = \"/b\"\nowner = \"a\"\nscopes = { GETT = [\"view\"] }".into(), "GETT"),
+            ("path = \"/b\"\nresource = \"/b\"\nscopes = { GET = [\"view\"] }".into(), "owner"),
+            ("path = \"/b\"\n".into(), "public = true"),
+            (format!("path = \"/b\"\npublic = true\n{guarded}"), "alone"),
+            ("path = \"/b\"\npublic = true\nmethods = [\"COPY\"]".into(), "COPY"),
+            (format!("path = \"/b\"\nmethods = [\"GET\"]\n{guarded}"), "scopes"),
+        ] {
+            let error = parse(&format!("{GATEWAY}{first}\n [[ gateway.route ]] # the second\n{second}"), &[]).unwrap_err();
+            assert!(error.contains(said) && error.starts_with("line 13: [[gateway.route]]"), "{second}: {error}");
         }
     }
 

@@ -340,7 +340,7 @@ impl Gateway {
 
     /// All scopes that a resource has here.
     pub(super) fn offered_scopes(&self, own_id: &OwnResourceId) -> ScopeSet {
-        let of_route = |route: &&super::Route| route.makes(own_id.as_str());
+        let of_route = |route: &&super::Route| route.maker_of(own_id.as_str()).is_some();
         self.routes().iter().filter(of_route).flat_map(super::Route::all_scopes).collect()
     }
 
@@ -348,7 +348,7 @@ impl Gateway {
     fn offers(&self, registered: &Registered, scope: &Scope) -> bool {
         let own_id = registered.own_id.as_str();
         registered.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope))
-            && self.routes().iter().any(|route| route.needs_somewhere(scope) && route.makes(own_id))
+            && self.routes().iter().any(|route| route.offers(own_id, scope))
     }
 
     /// Those that a registration offers.

@@ -5,7 +5,7 @@
 use super::admission::Admitted;
 use super::elsewhere::{DEPTH, Elsewhere, OVERWRITE, Wrong};
 use super::path::CanonicalPath;
-use super::route::{ANY, Below};
+use super::route::{ANY, ANY_REST, Below, is_made_by};
 use super::{Gateway, Need};
 use crate::challenge::plain;
 use axum::response::Response;
@@ -43,11 +43,13 @@ pub(super) fn may_reach_below(parts: &Parts, has_body: bool, elsewhere: &Elsewhe
     elsewhere.destination.is_some() || parts.method == http::Method::DELETE || reaches_all_below(parts, has_body)
 }
 
-/// Whether an id was made by a pattern.
-fn is_made_by(pattern: &str, own_id: &str) -> bool {
-    let (mut parts, mut names) = (pattern.split('/'), own_id.split('/'));
-    parts.by_ref().zip(names.by_ref()).all(|(part, name)| part == ANY || part == name)
-        && pattern.split('/').count() == own_id.split('/').count()
+/// A text before this one with little between them.
+fn text_before(text: &str) -> Option<String> {
+    let mut before = text.to_owned();
+    let last = before.pop()?;
+    let lower = u32::from(last).checked_sub(1).and_then(char::from_u32);
+    before.extend(lower.into_iter().chain(lower.map(|_| char::MAX)));
+    Some(before)
 }
 
 impl Gateway {
@@ -75,6 +77,15 @@ impl Gateway {
         }
         match parts.method == http::Method::DELETE && !self.may_delete_below(path, all, token).await? {
             true => refused(NOT_ALL_BELOW),
+            false => Ok(()),
+        }
+    }
+
+    /// The same for a call that needs nobody's permission: it reaches nothing that does.
+    pub(super) fn check_below_public(&self, parts: &Parts, path: &CanonicalPath) -> Result<(), Box<Response>> {
+        let reaches_all = reaches_all_below(parts, true) || parts.method == http::Method::DELETE;
+        match reaches_all && !self.others_below(path, &[]).is_empty() {
+            true => Err(Box::new(OTHERS_BELOW.answer())),
             false => Ok(()),
         }
     }
@@ -112,9 +123,9 @@ impl Gateway {
     /// What is registered of an owner by this pattern; none: more than is looked at for one call.
     pub(super) fn list_known(&self, owner: &str, pattern: &str) -> Result<Option<Vec<OwnResourceId>>, Box<Response>> {
         let beginning = pattern.split(ANY).next().unwrap_or_default();
-        // read behind this one; where nothing of the pattern is open, the beginning is an id itself
-        let before = if beginning == pattern { pattern.get(..pattern.len().saturating_sub(1)) } else { Some(beginning) };
-        let (mut known, mut after) = (Vec::new(), before.map(OwnResourceId::from));
+        // with what follows, or where nothing of the pattern is open, the beginning is an id itself
+        let beginning = if pattern.ends_with(ANY_REST) { beginning.trim_end_matches('/') } else { beginning };
+        let (mut known, mut after) = (Vec::new(), text_before(beginning).map(|before| OwnResourceId::from(before.as_str())));
         loop {
             let page = self.store.registered_ids(owner, after.as_ref(), PAGE).map_err(|error| {
                 tracing::error!(%error, "what is below a path cannot be read");

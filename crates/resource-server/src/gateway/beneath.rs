@@ -64,14 +64,16 @@ impl Slot {
 
 /// What a path leads to.
 pub(super) async fn find(root: &Path, path: &CanonicalPath) -> io::Result<Found> {
-    let (root, names) = (root.to_owned(), names_of(path)?);
-    on_a_thread_of_its_own(move || walk(&root, &names)).await
+    let (root, names, ends_with_slash) = (root.to_owned(), names_of(path)?, path.ends_with_slash());
+    let found = on_a_thread_of_its_own(move || walk(&root, &names)).await?;
+    // `/file/` would be what is in a file
+    if ends_with_slash && !found.is_directory { Err(io::ErrorKind::NotADirectory.into()) } else { Ok(found) }
 }
 
 /// Where a path leads, whether anything is there or not.
 pub(super) async fn find_slot(root: &Path, path: &CanonicalPath) -> io::Result<Slot> {
     let (root, mut names) = (root.to_owned(), names_of(path)?);
-    let name = names.pop().ok_or(io::ErrorKind::IsADirectory)?;
+    let name = names.pop().filter(|_| !path.ends_with_slash()).ok_or(io::ErrorKind::IsADirectory)?;
     let above = on_a_thread_of_its_own(move || walk(&root, &names)).await?;
     Ok(Slot { above, name })
 }

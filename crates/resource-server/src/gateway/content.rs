@@ -3,7 +3,7 @@
 
 use super::beneath::{self, Found};
 use super::path::CanonicalPath;
-use super::route::{self, OwnerOf, Route};
+use super::route::{self, Matched, OwnerOf, Route};
 use super::{Behind, Gateway};
 use crate::protection::ProtectionError;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -250,6 +250,9 @@ impl Seen {
     fn sorted(&self, root: &Path, routes: &[Route]) -> Content {
         let mut content = Content::default();
         content.unread.is_everyones = self.unread.contains(root);
+        if let Ok(top) = CanonicalPath::parse("/") {
+            content.add(routes, &top);
+        }
         let mut open = vec![(root.to_owned(), String::new())];
         while let Some((place, prefix)) = open.pop() {
             for entry in self.directories.get(&place).into_iter().flat_map(|directory| &directory.entries) {
@@ -257,6 +260,9 @@ impl Seen {
                 let path = format!("{prefix}/{encoded}");
                 if let Ok(canonical) = CanonicalPath::parse(&path) {
                     content.add(routes, &canonical);
+                    if entry.is_directory {
+                        content.add(routes, &canonical.with_slash());
+                    }
                     if entry.is_directory && self.unread.contains(&place.join(&entry.name)) {
                         content.miss(routes, &canonical);
                     }
@@ -273,7 +279,7 @@ impl Seen {
 impl Content {
     /// What only a call can say whose it is, is registered by that call.
     fn add(&mut self, routes: &[Route], path: &CanonicalPath) {
-        let Some(matched) = route::find(routes, path) else { return };
+        let Some(Matched::Guarded(matched)) = route::find(routes, path) else { return };
         let Some(owner) = matched.owner else { return };
         let hers = self.all.entry(owner).or_default();
         hers.entry(OwnResourceId::new(matched.own_id)).or_insert_with(|| path.encoded().to_owned());
@@ -281,7 +287,8 @@ impl Content {
 
     /// Nobody could look into this directory: whose things a route leads to below it is not told whole.
     fn miss(&mut self, routes: &[Route], path: &CanonicalPath) {
-        let by_path = routes.iter().filter(|route| matches!(route.owner, OwnerOf::Named(_) | OwnerOf::Path(_)));
+        let is_by_path = |owner: &OwnerOf| matches!(owner, OwnerOf::Named(_) | OwnerOf::Path(_));
+        let by_path = routes.iter().filter(|route| route.guarded().is_some_and(|guarded| is_by_path(&guarded.owner)));
         for below in by_path.flat_map(|route| route.find_below(path, |_| false)) {
             match below.owner {
                 Some(owner) => drop(self.unread.owners.insert(owner)),
@@ -328,11 +335,11 @@ mod tests;
 #[cfg(test)]
 mod unread_tests {
     use super::*;
-    use crate::gateway::tests::world::route;
+    use crate::gateway::tests::world::route_with;
 
     #[test]
     fn threat_40_s22_what_cannot_be_read_hides_only_whose_it_may_be() {
-        let of_person = |path: &str| Route { owner: OwnerOf::Path("person".into()), ..route(path) };
+        let of_person = |path: &str| route_with(path, |guarded| guarded.owner = OwnerOf::Path("person".into()));
         let routes = vec![of_person("/{person}/{album}/{photo}"), of_person("/shared/{topic}/{person}/{file}")];
         let whole = |missed: &str| {
             let mut content = Content::default();

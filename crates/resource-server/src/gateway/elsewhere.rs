@@ -4,7 +4,7 @@
 
 use super::admission::Admitted;
 use super::path::CanonicalPath;
-use super::route::{self, OwnerOf, Route};
+use super::route::{self, Guarded, Matched, OwnerOf};
 use super::{Gateway, Wanted};
 use crate::challenge::plain;
 use axum::response::Response;
@@ -185,7 +185,7 @@ fn end_of(text: &str, close: char) -> Option<usize> {
 }
 
 /// What writing to a place needs: what the method needs there, and what `PUT` does, which writes there too.
-fn scopes_to_write(route: &Route, method: &str) -> Option<ScopeSet> {
+fn scopes_to_write(route: &Guarded, method: &str) -> Option<ScopeSet> {
     let scopes = route.scopes.get(method)?;
     Some(route.scopes.get("PUT").map_or_else(|| scopes.clone(), |put| put.union(scopes)))
 }
@@ -212,7 +212,7 @@ impl Gateway {
 
     async fn wanted_at(&self, parts: &mut Parts, destination: &CanonicalPath) -> Result<Option<Wanted>, Box<Response>> {
         let routes = self.routes();
-        let Some(matched) = route::find(&routes, destination) else { return Ok(None) };
+        let Some(Matched::Guarded(matched)) = route::find(&routes, destination) else { return Ok(None) };
         let Some(scopes) = scopes_to_write(matched.route, parts.method.as_str()) else { return Ok(None) };
         // a proxy that names an owner names that of the path that is called
         if matches!(matched.route.owner, OwnerOf::Header(_)) {

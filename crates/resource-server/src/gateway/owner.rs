@@ -3,7 +3,7 @@
 
 use super::Gateway;
 use super::path::CanonicalPath;
-use super::route::{Matched, OwnerOf};
+use super::route::{MatchedGuarded, OwnerOf};
 use crate::protection::ProtectionError;
 use http::request::Parts;
 use outbound::Request;
@@ -26,29 +26,21 @@ struct Named {
 impl Gateway {
     /// Whose a resource is, where its own id alone says so.
     pub(super) fn path_owner(&self, own_id: &types::OwnResourceId) -> Option<String> {
-        let routes = self.routes();
-        let route = routes.iter().find(|route| route.makes(own_id.as_str()))?;
-        match &route.owner {
-            OwnerOf::Named(name) => Some(name.clone()),
-            OwnerOf::Path(name) => route.value_in(own_id.as_str(), name),
-            OwnerOf::Header(_) | OwnerOf::Lookup(_) => None,
-        }
+        self.routes().iter().find_map(|route| route.maker_of(own_id.as_str()))?.owner_of_id(own_id.as_str())
     }
 
     /// The owner of what a route leads to; none: nobody's, which is answered as nothing there.
     pub(super) async fn owner_of(
         &self,
-        matched: &Matched<'_>,
+        matched: &MatchedGuarded<'_>,
         parts: &mut Parts,
         path: &CanonicalPath,
     ) -> Result<Option<String>, ProtectionError> {
         let trusted = parts.extensions.get::<FromTrustedProxy>().is_some();
         if !trusted {
             // the service behind must not believe it either
-            for route in self.routes().iter() {
-                if let OwnerOf::Header(name) = &route.owner {
-                    parts.headers.remove(name.as_str());
-                }
+            for name in self.owner_headers() {
+                parts.headers.remove(name.as_str());
             }
         }
         match &matched.route.owner {

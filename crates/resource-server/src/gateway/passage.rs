@@ -176,10 +176,10 @@ impl Gateway {
         }
     }
 
-    fn owner_headers(&self) -> Vec<String> {
+    pub(super) fn owner_headers(&self) -> Vec<String> {
         let routes = self.routes();
-        let named = routes.iter().filter_map(|route| if let OwnerOf::Header(name) = &route.owner { Some(name) } else { None });
-        named.cloned().collect()
+        let owners = routes.iter().filter_map(|route| Some(&route.guarded()?.owner));
+        owners.filter_map(|owner| if let OwnerOf::Header(name) = owner { Some(name.clone()) } else { None }).collect()
     }
 }
 
@@ -204,10 +204,10 @@ impl Permission for LetIn {
     }
 }
 
-/// A call of the gateway's own.
-struct ItsOwn;
+/// Nobody's permission is needed.
+struct Everybodys;
 
-impl Permission for ItsOwn {
+impl Permission for Everybodys {
     fn look(self: Arc<Self>) -> BoxFuture<'static, bool> {
         std::future::ready(true).boxed()
     }
@@ -233,10 +233,14 @@ fn under_watch(mut answer: Response, watch: Watch) -> Response {
 }
 
 impl Passing {
+    pub(super) fn permission_for_everybody() -> Arc<dyn Permission> {
+        Arc::new(Everybodys)
+    }
+
     /// A call that the gateway makes by itself, with nothing of a caller's.
     pub(super) fn by_itself() -> Self {
         Self {
-            permission: Arc::new(ItsOwn),
+            permission: Self::permission_for_everybody(),
             was_cut: WasCut::default(),
             elsewhere: Elsewhere::default(),
             web_socket: None,

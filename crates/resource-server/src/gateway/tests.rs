@@ -6,6 +6,7 @@ mod crashing;
 mod enrolling;
 mod linking;
 mod paging;
+mod public;
 mod purposes;
 mod questions;
 mod slow;

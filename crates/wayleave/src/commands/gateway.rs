@@ -37,7 +37,8 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             let section = |config: Config| config.gateway.ok_or_else(|| Exit::usage("the configuration has no [gateway]"));
-            match reload().and_then(section).and_then(|section| section.routes().map_err(Exit::usage)) {
+            match reload().and_then(section).and_then(|section| section.routes().map_err(|fault| Exit::usage(fault.to_string())))
+            {
                 Ok(routes) => {
                     tracing::info!(count = routes.len(), "other routes from now on");
                     reloading.replace_routes(routes);
@@ -99,7 +100,7 @@ pub async fn assemble_gateway(
                 .map(|_| Management { issuer: LogIn::issuer_of(&section.resource), owner_claim: "preferred_username".into() }),
         },
         owner_claim: section.owner_claim.clone(),
-        routes: section.routes().map_err(Exit::usage)?,
+        routes: section.routes().map_err(|fault| Exit::usage(fault.to_string()))?,
         uploads: section.uploads.limits(),
         pass_headers: section.pass_headers.clone(),
     };

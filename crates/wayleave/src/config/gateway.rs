@@ -1,7 +1,8 @@
 //! `[gateway]` and its routes.
 
 use super::StoreConfig;
-use resource_server::gateway::{OwnerOf, Route};
+use super::fault::Fault;
+use resource_server::gateway::{Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, find_hidden, parse_method};
 use resource_server::watch::UploadLimits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -134,13 +135,23 @@ fn preferred_username() -> String {
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
     pub path: String,
-    pub resource: String,
+    /// Everybody may go there: no resource, owner or scopes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public: bool,
+    /// By which methods, where it is public: GET, HEAD and OPTIONS where it says nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    #[serde(default)]
+    pub resource: Option<String>,
     /// Further resources that a call needs, with the same scopes.
     #[serde(default)]
     pub also: Vec<String>,
-    pub owner: OwnerConfig,
+    #[serde(default)]
+    pub owner: Option<OwnerConfig>,
     #[serde(default, rename = "type")]
     pub resource_type: Option<String>,
+    /// By method, or by `read` and `write` for all of a class.
+    #[serde(default)]
     pub scopes: BTreeMap<String, Vec<String>>,
     /// Whether a GET may become a web socket.
     #[serde(default)]
@@ -181,41 +192,68 @@ pub struct OwnerByPath {
 impl RouteConfig {
     /// Where owners are looked up.
     pub fn lookup(&self) -> Option<&str> {
-        if let OwnerConfig::Lookup(by) = &self.owner { Some(&by.lookup) } else { None }
+        if let Some(OwnerConfig::Lookup(by)) = &self.owner { Some(&by.lookup) } else { None }
     }
 
     fn route(&self) -> Result<Route, String> {
-        let mut scopes = BTreeMap::new();
+        let path = Pattern::parse(&self.path)?;
+        let access = if self.public { self.public_access()? } else { Access::Guarded(Box::new(self.guarded()?)) };
+        let route = Route { path, access };
+        route.check()?;
+        Ok(route)
+    }
+
+    fn public_access(&self) -> Result<Access, String> {
+        let says_more = self.resource.is_some() || self.owner.is_some() || !self.scopes.is_empty() || !self.also.is_empty();
+        if says_more || self.websocket || self.resource_type.is_some() {
+            return Err(format!("`{}`: a public route has `path` and `methods` alone", self.path));
+        }
+        let usual = || ["GET", "HEAD", "OPTIONS"].map(str::to_owned).to_vec();
+        let methods = if self.methods.is_empty() { usual() } else { self.methods.clone() };
+        let methods = methods.iter().map(|method| parse_method(method)).collect::<Result<_, _>>();
+        methods.map(Access::Public).map_err(|what| format!("`{}`: {what}", self.path))
+    }
+
+    fn guarded(&self) -> Result<Guarded, String> {
+        if !self.methods.is_empty() {
+            return Err(format!("`{}`: `methods` is for public routes; `scopes` says what each method needs", self.path));
+        }
+        let mut scopes = MethodScopes::default();
         for (method, names) in &self.scopes {
             let set = ScopeSet::parse(&names.join(" ")).map_err(|error| format!("`{}` {method}: {error}", self.path))?;
             if set.is_empty() {
                 return Err(format!("`{}` {method}: name at least one scope", self.path));
             }
-            scopes.insert(method.to_uppercase(), set);
+            scopes.add(method, set).map_err(|what| format!("`{}`: {what}", self.path))?;
         }
-        let owner = match &self.owner {
-            OwnerConfig::Named(name) => OwnerOf::Named(name.clone()),
-            OwnerConfig::Path(by) => OwnerOf::Path(by.path.clone()),
-            OwnerConfig::Header(by) => OwnerOf::Header(by.header.clone()),
-            OwnerConfig::Lookup(by) => OwnerOf::Lookup(by.lookup.clone()),
+        let (Some(resource), Some(owner)) = (&self.resource, &self.owner) else {
+            let missing = if self.resource.is_none() { "resource" } else { "owner" };
+            return Err(format!("`{}`: missing field `{missing}`; a route for everybody says `public = true`", self.path));
         };
-        let route = Route {
-            path: self.path.clone(),
-            resource: self.resource.clone(),
-            also: self.also.clone(),
-            owner,
+        let pattern = |text: &String| Pattern::parse(text).map_err(|what| format!("`{}`: `resource` {what}", self.path));
+        Ok(Guarded {
+            resource: pattern(resource)?,
+            also: self.also.iter().map(pattern).collect::<Result<_, _>>()?,
+            owner: match owner {
+                OwnerConfig::Named(name) => OwnerOf::Named(name.clone()),
+                OwnerConfig::Path(by) => OwnerOf::Path(by.path.clone()),
+                OwnerConfig::Header(by) => OwnerOf::Header(by.header.clone()),
+                OwnerConfig::Lookup(by) => OwnerOf::Lookup(by.lookup.clone()),
+            },
             resource_type: self.resource_type.clone(),
             scopes,
             takes_web_sockets: self.websocket,
-        };
-        route.check()?;
-        Ok(route)
+        })
     }
 }
 
 impl GatewayConfig {
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), Fault> {
         self.routes()?;
+        Ok(self.check_settings()?)
+    }
+
+    fn check_settings(&self) -> Result<(), String> {
         if self.folder.is_some() == self.upstream.is_some() {
             return Err("gateway: give `upstream` or `folder`".into());
         }
@@ -252,7 +290,17 @@ impl GatewayConfig {
     }
 
     /// The routes, as the gateway takes them.
-    pub fn routes(&self) -> Result<Vec<Route>, String> {
-        self.route.iter().map(|route| route.route().map_err(|what| format!("[[gateway.route]] {what}"))).collect()
+    pub fn routes(&self) -> Result<Vec<Route>, Fault> {
+        let mut routes = Vec::new();
+        for (at, own) in self.route.iter().enumerate() {
+            routes.push(own.route().map_err(|what| Fault::of_nth("gateway.route", at, what))?);
+        }
+        match find_hidden(&routes) {
+            Some((at, route, before)) => {
+                let what = format!("`{}` is never reached: `{}` before it takes all of its paths", route.path, before.path);
+                Err(Fault::of_nth("gateway.route", at, what))
+            }
+            None => Ok(routes),
+        }
     }
 }

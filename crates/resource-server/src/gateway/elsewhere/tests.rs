@@ -1,4 +1,6 @@
+use super::super::Pattern;
 use super::*;
+use types::ScopeSet;
 
 const RESOURCE: &str = "https://photos.example";
 
@@ -117,9 +119,8 @@ fn threat_39_s36_writing_there_needs_what_put_needs() {
     let scopes = |all: &[(&str, &str)]| {
         all.iter().map(|(method, scopes)| ((*method).to_owned(), ScopeSet::parse(scopes).unwrap())).collect()
     };
-    let route = |all: &[(&str, &str)]| Route {
-        path: "/a".into(),
-        resource: "/a".into(),
+    let route = |all: &[(&str, &str)]| Guarded {
+        resource: Pattern::parse("/a").unwrap(),
         also: vec![],
         owner: OwnerOf::Named("alice".into()),
         resource_type: None,

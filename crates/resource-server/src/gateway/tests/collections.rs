@@ -1,11 +1,10 @@
 //! Rows 26 and 39: what a call to a collection reaches of what is in it.
 
 use super::super::*;
-use super::world::{RESOURCE, World, route, serve};
+use super::world::{RESOURCE, World, route_with, serve};
 use axum::body::Body;
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
-use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 use types::ScopeSet;
@@ -13,9 +12,13 @@ use types::ScopeSet;
 const METHODS: [&str; 8] = ["GET", "PUT", "DELETE", "PROPFIND", "COPY", "MOVE", "LOCK", "REPORT"];
 
 fn routes() -> Vec<Route> {
-    let scopes: BTreeMap<String, ScopeSet> =
-        METHODS.iter().map(|method| ((*method).to_owned(), ScopeSet::parse("view").unwrap())).collect();
-    let with = |path: &str, resource: &str| Route { scopes: scopes.clone(), resource: resource.into(), ..route(path) };
+    let scopes: MethodScopes = METHODS.iter().map(|method| ((*method).to_owned(), ScopeSet::parse("view").unwrap())).collect();
+    let with = |path: &str, resource: &str| {
+        route_with(path, |guarded| {
+            guarded.scopes = scopes.clone();
+            guarded.resource = Pattern::parse(resource).unwrap();
+        })
+    };
     vec![
         with("/albums/{album}", "/albums/{album}"),
         with("/albums/{album}/{photo}", "/albums/{album}/{photo}"),

@@ -1,7 +1,7 @@
 //! Row 46, C-8: nobody waits until a large folder is registered, and nobody keeps others waiting.
 
 use super::super::*;
-use super::world::{World, route};
+use super::world::{World, route_with};
 use axum::body::Body;
 use http::request::Parts;
 use std::sync::atomic::Ordering;
@@ -175,7 +175,7 @@ async fn threat_46_c08_an_owner_of_thousands_keeps_nobody_elses_link_waiting() {
     }
     std::fs::write(world.folder.join("bob/one.jpg"), "x").unwrap();
     world.asked.lists_nothing.store(true, Ordering::SeqCst);
-    world.gateway.replace_routes(vec![Route { owner: OwnerOf::Path("user".into()), ..route("/{user}/{photo}") }]);
+    world.gateway.replace_routes(vec![route_with("/{user}/{photo}", |guarded| guarded.owner = OwnerOf::Path("user".into()))]);
     world.link_and_enrol("alice").await;
     let enrolled = world.link_and_enrol("bob").await;
     assert_eq!(enrolled, enrolment::Enrolled { registered: 1, goes_on: false });
@@ -251,7 +251,9 @@ async fn threat_46_c08_another_file_stands_for_the_same_thing() {
     for name in ["a.jpg", "b.jpg"] {
         std::fs::write(world.folder.join("holiday").join(name), "x").unwrap();
     }
-    world.gateway.replace_routes(vec![Route { resource: "/{album}".into(), ..route("/{album}/{photo}") }]);
+    world
+        .gateway
+        .replace_routes(vec![route_with("/{album}/{photo}", |guarded| guarded.resource = Pattern::parse("/{album}").unwrap())]);
     world.asked.hang_but_for(Some(""));
     world.link_and_enrol("alice").await;
     world.until("it is written down", || world.count("alice", Standing::Pending) == 1).await;

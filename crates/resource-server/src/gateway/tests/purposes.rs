@@ -32,7 +32,7 @@ async fn threat_17_what_an_owner_brings_reaches_no_place_of_the_operators() {
     let asked = Arc::<AtomicUsize>::default();
     let service = service(asked.clone()).await;
     let lookup = format!("{service}/owner?path={{path}}");
-    let route = Route { owner: OwnerOf::Lookup(lookup.clone()), ..world::route("/{photo}") };
+    let route = world::route_with("/{photo}", |guarded| guarded.owner = OwnerOf::Lookup(lookup.clone()));
     let settings = Settings { routes: vec![route], trust: Trust::Any, ..world.gateway.settings.clone() };
     let configured = vec![world.issuer.clone(), lookup];
     let outbound = outbound::Outbound::new(outbound::Settings { configured, ..outbound::Settings::default() }).unwrap();

@@ -129,7 +129,7 @@ async fn threat_41_s17_a_link_that_nobody_finishes_writes_nothing() {
 #[tokio::test]
 async fn threat_41_s16_made_up_owners_of_one_account_have_one_limit() {
     let (world, _) = before_a_service().await;
-    let routes = vec![Route { owner: OwnerOf::Path("user".into()), ..super::world::route("/{user}/{file}") }];
+    let routes = vec![super::world::route_with("/{user}/{file}", |guarded| guarded.owner = OwnerOf::Path("user".into()))];
     let settings = Settings { pat: PatBy::ClientCredentials, routes, ..world.gateway.settings.clone() };
     let client = world.gateway.client.clone();
     let gateway = Gateway::open(settings, client, Store::in_memory(), By::default()).await.unwrap();

@@ -1,7 +1,7 @@
 //! Rows 39 and 41: a call is in its owner's history as it ended, and what cannot be read has nobody asked.
 
 use super::super::*;
-use super::world::{World, route};
+use super::world::{World, route_with};
 use axum::body::Body;
 use history::Outcome;
 use tower::ServiceExt;
@@ -20,8 +20,8 @@ async fn copy(world: &World, token: &str, destination: Option<&str>) -> u16 {
 async fn threat_39_s36_what_was_refused_as_a_whole_is_no_allowed_line() {
     let world = World::new(Store::in_memory(), &["a.jpg", "b.jpg"]).await;
     let view = ScopeSet::parse("view").unwrap();
-    let scopes = ["GET", "COPY"].map(|method| (method.to_owned(), view.clone())).into();
-    world.gateway.replace_routes(vec![Route { scopes, ..route("/{photo}") }]);
+    let scopes = ["GET", "COPY"].map(|method| (method.to_owned(), view.clone())).into_iter().collect();
+    world.gateway.replace_routes(vec![route_with("/{photo}", |guarded| guarded.scopes = scopes)]);
     world.link().await;
     assert_eq!((world.status("/a.jpg", None).await, world.status("/b.jpg", None).await), (401, 401));
     let rpt = world.rpt("r1");

@@ -2,12 +2,14 @@
 //! counts what it is asked.
 
 use super::super::*;
+use crate::watch::UploadLimits;
 use axum::body::Body;
 use axum::extract::Path as PathOf;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use jose::{Clock, SystemClock, SystemRandomness};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tower::ServiceExt;
@@ -219,10 +221,22 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
 }
 
 pub(in crate::gateway) fn route(path: &str) -> Route {
-    let scopes = [("GET".to_owned(), ScopeSet::parse("view").unwrap())].into();
-    let (path, resource) = (path.to_owned(), path.to_owned());
-    let owner = OwnerOf::Named("alice".into());
-    Route { path, resource, also: vec![], owner, resource_type: None, scopes, takes_web_sockets: false }
+    route_with(path, |_| ())
+}
+
+/// What a path stands for is Alice's, is a resource of its own and may be viewed, but for these changes.
+pub(in crate::gateway) fn route_with(path: &str, change: impl FnOnce(&mut Guarded)) -> Route {
+    let path = Pattern::parse(path).unwrap();
+    let mut guarded = Guarded {
+        resource: path.clone(),
+        also: vec![],
+        owner: OwnerOf::Named("alice".into()),
+        resource_type: None,
+        scopes: [("GET".to_owned(), ScopeSet::parse("view").unwrap())].into_iter().collect(),
+        takes_web_sockets: false,
+    };
+    change(&mut guarded);
+    Route { path, access: Access::Guarded(Box::new(guarded)) }
 }
 
 pub(super) const RESOURCE: &str = "https://photos.example";

@@ -10,7 +10,8 @@ use http::request::Parts;
 use jose::{Algorithm, Clock, SigningKey, SystemClock, SystemRandomness, did};
 use outbound::{Method, Outbound, Request, Settings};
 use resource_server::gateway::{
-    self, Behind, By, Check, Gateway, Management, OwnLogIn, OwnToken, OwnerOf, PatBy, Route, Sent, Trust, Unfit,
+    self, Access, Behind, By, Check, Gateway, Guarded, Management, OwnLogIn, OwnToken, OwnerOf, PatBy, Pattern, Route, Sent,
+    Trust, Unfit,
 };
 use resource_server::watch::UploadLimits;
 use serde_json::{Value, json};
@@ -83,16 +84,17 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         std::fs::create_dir_all(files.join(format!("albums/{n}"))).map_err(Exit::failed)?;
         std::fs::write(files.join(format!("albums/{n}/photo")), "x").map_err(Exit::failed)?;
     }
-    let scopes = [("GET".to_owned(), ScopeSet::parse("view").map_err(Exit::failed)?)].into();
-    let route = Route {
-        path: "/albums/{album}/{photo}".into(),
-        resource: "/albums/{album}".into(),
+    let scopes = [("GET".to_owned(), ScopeSet::parse("view").map_err(Exit::failed)?)];
+    let guarded = Guarded {
+        resource: Pattern::parse("/albums/{album}").map_err(Exit::failed)?,
         also: vec![],
         owner: OwnerOf::Named("alice".into()),
         resource_type: None,
-        scopes,
+        scopes: scopes.into_iter().collect(),
         takes_web_sockets: false,
     };
+    let path = Pattern::parse("/albums/{album}/{photo}").map_err(Exit::failed)?;
+    let route = Route { path, access: Access::Guarded(Box::new(guarded)) };
     let settings = gateway::Settings {
         resource: resource.to_owned(),
         name: "Photos".into(),

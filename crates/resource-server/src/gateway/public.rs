@@ -1,0 +1,69 @@
+//! What everybody may see: the style sheet of an application, its page for health checks (`browser.md`, *Routes*). Nobody's
+//! permission is asked and nothing is said of who calls; it is a call through this gateway in everything else.
+
+use super::elsewhere::Elsewhere;
+use super::owner::FromTrustedProxy;
+use super::route::{self, Access, Matched};
+use super::upstream::cut_short;
+use super::{Gateway, Passing, fields, not_allowed, path};
+use crate::challenge::plain;
+use crate::watch::{self, Watch};
+use axum::body::Body;
+use axum::response::Response;
+use http::StatusCode;
+use http::request::Parts;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl Gateway {
+    /// By which methods everybody may go there; none: it is guarded, or not there.
+    pub(super) fn public_methods(&self, path: &path::CanonicalPath) -> Option<BTreeSet<String>> {
+        let routes = self.routes();
+        // most gateways have none, and most calls are not to it
+        if !routes.iter().any(|route| matches!(route.access, Access::Public(_))) {
+            return None;
+        }
+        match route::find(&routes, path)? {
+            Matched::Public(methods) => Some(methods.clone()),
+            Matched::Guarded(_) => None,
+        }
+    }
+
+    pub(super) async fn public(
+        self: &Arc<Self>,
+        parts: Parts,
+        body: Body,
+        path: &path::CanonicalPath,
+        methods: &BTreeSet<String>,
+    ) -> Response {
+        let owner_headers = self.owner_headers();
+        if let Some(unfit) = fields::find_unfit(&parts.headers, &owner_headers) {
+            return unfit.answer();
+        }
+        if !methods.contains(parts.method.as_str()) {
+            return not_allowed(&methods.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+        }
+        let elsewhere = match Elsewhere::read(&parts, path, &self.settings.resource) {
+            Ok(elsewhere) if elsewhere.destination.is_none() => elsewhere,
+            Ok(_) => return plain(StatusCode::FORBIDDEN, "Nothing is moved from here."),
+            Err(wrong) => return wrong.answer(),
+        };
+        if let Err(refusal) = self.check_below_public(&parts, path) {
+            return *refusal;
+        }
+        let mut watch = Watch::begin(Passing::permission_for_everybody(), watch::INTERVAL);
+        let (body, was_cut) = watch::incoming(body, self.settings.uploads, &watch);
+        let passing = Passing {
+            was_cut,
+            elsewhere,
+            is_trusted_proxy: parts.extensions.get::<FromTrustedProxy>().is_some(),
+            owner_headers,
+            pass_headers: self.settings.pass_headers.clone(),
+            ..Passing::by_itself()
+        };
+        match watch.during(self.backend.forward(parts, body, path, &passing)).await {
+            Ok(answer) => watch.answered(answer),
+            Err(cut) => cut_short(cut),
+        }
+    }
+}
