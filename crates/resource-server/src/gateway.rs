@@ -57,7 +57,7 @@ use axum::response::Response;
 use backend::Backend;
 use client::Client;
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use jose::dpop::Seen;
 use jose::possession::{Challenger, SpentAnswers};
 use jose::seal::SealingKey;
@@ -264,22 +264,17 @@ impl Gateway {
     /// Whose a call is and what it needs, or the answer that goes back in its place.
     async fn wanted(&self, parts: &mut Parts, path: &path::CanonicalPath) -> Result<Wanted, Box<Response>> {
         let missing = || Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."));
-        let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
         let routes = self.routes();
         let Some(Matched::Guarded(matched)) = route::find(&routes, path) else { return Err(missing()) };
-        let Some(scopes) = matched.route.scopes.get(method.as_str()) else {
+        let Some(needs) = matched.needs(|route| route.scopes.get(parts.method.as_str())) else {
             return Err(Box::new(not_allowed(&matched.route.scopes.allowed())));
         };
-        let owner = match self.owner_of(&matched, parts, path).await {
-            Ok(owner) => owner.ok_or_else(missing)?,
-            Err(error) => {
-                tracing::warn!(%error, "nobody says whose this is");
-                let what = "It cannot be told whose this is right now: try again.";
-                return Err(Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, what)));
-            }
-        };
+        let owner = self.one_owner_of(&matched, parts, path).await.map_err(|error| {
+            tracing::warn!(%error, "nobody says whose this is");
+            Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, "It cannot be told whose this is right now: try again."))
+        })?;
+        let owner = owner.ok_or_else(missing)?;
         let (takes_web_sockets, is_named_by_caller) = (matched.route.takes_web_sockets, matched.route.is_named_by_caller());
-        let needs = matched.needs(scopes);
         Ok(Wanted { owner, needs, takes_web_sockets, is_named_by_caller })
     }
 
@@ -290,7 +285,7 @@ impl Gateway {
         }
         let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else { return false };
         if let Some(methods) = self.public_methods(&path) {
-            return methods.contains(parts.method.as_str());
+            return public::is_among(&methods, &parts.method);
         }
         let Ok(wanted) = self.wanted(parts, &path).await else { return false };
         let Ok(admitted) = self.admit(parts, &path, &wanted).await else { return false };
@@ -319,6 +314,10 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     }
     if let Err(ambiguous) = presentation::check(&parts) {
         return *ambiguous.answer();
+    }
+    // RFC 9110 9.1: methods are told apart by their case, and there are services that fold it
+    if !parts.method.as_str().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+        return plain(StatusCode::NOT_IMPLEMENTED, "A method is written in capital letters.");
     }
     let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else {
         return plain(

@@ -187,7 +187,7 @@ fn end_of(text: &str, close: char) -> Option<usize> {
 /// What writing to a place needs: what the method needs there, and what `PUT` does, which writes there too.
 fn scopes_to_write(route: &Guarded, method: &str) -> Option<ScopeSet> {
     let scopes = route.scopes.get(method)?;
-    Some(route.scopes.get("PUT").map_or_else(|| scopes.clone(), |put| put.union(scopes)))
+    Some(route.scopes.get("PUT").map_or_else(|| scopes.clone(), |put| put.union(&scopes)))
 }
 
 impl Gateway {
@@ -213,17 +213,17 @@ impl Gateway {
     async fn wanted_at(&self, parts: &mut Parts, destination: &CanonicalPath) -> Result<Option<Wanted>, Box<Response>> {
         let routes = self.routes();
         let Some(Matched::Guarded(matched)) = route::find(&routes, destination) else { return Ok(None) };
-        let Some(scopes) = scopes_to_write(matched.route, parts.method.as_str()) else { return Ok(None) };
+        let method = parts.method.as_str();
+        let Some(needs) = matched.needs(|route| scopes_to_write(route, method)) else { return Ok(None) };
         // a proxy that names an owner names that of the path that is called
-        if matches!(matched.route.owner, OwnerOf::Header(_)) {
+        if std::iter::once(&matched).chain(&matched.beside).any(|one| matches!(one.route.owner, OwnerOf::Header(_))) {
             return Ok(None);
         }
-        let owner = self.owner_of(&matched, parts, destination).await.map_err(|error| {
+        let owner = self.one_owner_of(&matched, parts, destination).await.map_err(|error| {
             tracing::warn!(%error, "nobody says whose a destination is");
             Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, "It cannot be told whose the destination is right now: try again."))
         })?;
         let is_named_by_caller = matched.route.is_named_by_caller();
-        let needs = matched.needs(&scopes);
         Ok(owner.map(|owner| Wanted { owner, needs, takes_web_sockets: false, is_named_by_caller }))
     }
 }

@@ -55,6 +55,22 @@ impl Gateway {
         }
     }
 
+    /// The same, where a path may be taken for others: all of them are hers, or it is nobody's.
+    pub(super) async fn one_owner_of(
+        &self,
+        matched: &MatchedGuarded<'_>,
+        parts: &mut Parts,
+        path: &CanonicalPath,
+    ) -> Result<Option<String>, ProtectionError> {
+        let owner = self.owner_of(matched, parts, path).await?;
+        for beside in &matched.beside {
+            if owner != self.owner_of(beside, parts, path).await? {
+                return Ok(None);
+            }
+        }
+        Ok(owner)
+    }
+
     async fn look_up(&self, template: &str, path: &CanonicalPath) -> Result<Option<String>, ProtectionError> {
         let asked_at = Instant::now();
         if let Some((_, owner)) = self.owners.get(path.encoded()).filter(|(asked, _)| asked.elapsed() < KEPT) {

@@ -10,10 +10,15 @@ use crate::challenge::plain;
 use crate::watch::{self, Watch};
 use axum::body::Body;
 use axum::response::Response;
-use http::StatusCode;
 use http::request::Parts;
+use http::{Method, StatusCode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Whether a call by this method is one by these; HEAD goes with GET.
+pub(super) fn is_among(methods: &BTreeSet<String>, method: &Method) -> bool {
+    methods.contains(method.as_str()) || *method == Method::HEAD && methods.contains("GET")
+}
 
 impl Gateway {
     /// By which methods everybody may go there; none: it is guarded, or not there.
@@ -40,7 +45,7 @@ impl Gateway {
         if let Some(unfit) = fields::find_unfit(&parts.headers, &owner_headers) {
             return unfit.answer();
         }
-        if !methods.contains(parts.method.as_str()) {
+        if !is_among(methods, &parts.method) {
             return not_allowed(&methods.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
         }
         let elsewhere = match Elsewhere::read(&parts, path, &self.settings.resource) {

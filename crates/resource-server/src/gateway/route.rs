@@ -10,6 +10,7 @@ use crate::guard::Need;
 use methods::NEVER;
 pub use methods::{MethodScopes, parse_method};
 pub use pattern::Pattern;
+use pattern::Spelling;
 pub(crate) use pattern::{ANY, ANY_REST, is_made_by};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -81,13 +82,24 @@ pub(crate) struct MatchedGuarded<'a> {
     pub(crate) owner: Option<String>,
     pub(crate) own_id: String,
     pub(crate) also: Vec<String>,
+    /// Other guarded routes that the service may take the path for: what they need is needed as well.
+    pub(crate) beside: Vec<Self>,
 }
 
 impl MatchedGuarded<'_> {
-    /// What a call needs that needs these scopes.
-    pub(crate) fn needs(self, scopes: &ScopeSet) -> Arc<[Need]> {
-        let need = |id: String| Need { resource: ResourceId::new(id), scopes: scopes.clone() };
-        std::iter::once(self.own_id).chain(self.also).map(need).collect()
+    /// What a call needs, of it and of what is beside it; none: of one of them it cannot be done.
+    pub(crate) fn needs(&self, scopes_of: impl Fn(&Guarded) -> Option<ScopeSet>) -> Option<Arc<[Need]>> {
+        let mut needs: Vec<Need> = Vec::with_capacity(1);
+        for matched in std::iter::once(self).chain(&self.beside) {
+            let scopes = scopes_of(matched.route)?;
+            for id in std::iter::once(&matched.own_id).chain(&matched.also) {
+                match needs.iter_mut().find(|need| need.resource.as_str() == id) {
+                    Some(need) => need.scopes = need.scopes.union(&scopes),
+                    None => needs.push(Need { resource: ResourceId::new(id.clone()), scopes: scopes.clone() }),
+                }
+            }
+        }
+        Some(needs.into())
     }
 }
 
@@ -210,20 +222,50 @@ impl Route {
         others.map(|pattern| Below { owner: owner.clone(), pattern, scopes: guarded.scopes.clone() }).collect()
     }
 
-    pub(crate) fn fit(&self, path: &CanonicalPath) -> Option<Matched<'_>> {
-        let values = self.path.fit(path)?;
+    fn fit(&self, path: &CanonicalPath, spelling: Spelling) -> Option<Matched<'_>> {
+        let values = self.path.fit(path, spelling)?;
         let guarded = match &self.access {
             Access::Public(methods) => return Some(Matched::Public(methods)),
             Access::Guarded(guarded) => guarded,
         };
         let also = guarded.also.iter().map(|resource| resource.fill(&values)).collect();
         let (owner, own_id) = (guarded.owner_in(&values), guarded.resource.fill(&values));
-        Some(Matched::Guarded(MatchedGuarded { route: guarded, owner, own_id, also }))
+        Some(Matched::Guarded(MatchedGuarded { route: guarded, owner, own_id, also, beside: Vec::new() }))
     }
 }
 
+/// The first route that fits a path. Many services show the same with a slash at the end and without it, and some take small
+/// and capital letters for one (threat 26): where another guarded route is for such a spelling, what that needs is needed too.
 pub(crate) fn find<'a>(routes: &'a [Route], path: &CanonicalPath) -> Option<Matched<'a>> {
-    routes.iter().find_map(|route| route.fit(path))
+    let find_as = |spelling, routes: &'a [Route]| {
+        routes.iter().enumerate().find_map(|(at, route)| Some((at, route, route.fit(path, spelling)?)))
+    };
+    let (at, route, matched) = find_as(Spelling::AsItIs, routes)?;
+    let mut all = match matched {
+        Matched::Guarded(matched) => vec![matched],
+        Matched::Public(_) => Vec::new(),
+    };
+    let mut add = |other: MatchedGuarded<'a>| {
+        if !all.iter().any(|one| one.own_id == other.own_id && one.also == other.also && one.route.owner == other.route.owner) {
+            all.push(other);
+        }
+    };
+    if routes.iter().any(|route| route.path.has_slash_to_turn())
+        && let Some((other_at, other, Matched::Guarded(matched))) = find_as(Spelling::SlashTurned, routes)
+        && (other_at < at || other.path.is_more_particular_than(&route.path))
+        && !route.path.names_place_of(&other.path)
+    {
+        add(matched);
+    }
+    if let Some((_, _, Matched::Guarded(matched))) = find_as(Spelling::OtherCase, routes.get(..at).unwrap_or_default()) {
+        add(matched);
+    }
+    let mut all = all.into_iter();
+    match (all.next(), &route.access) {
+        (Some(first), _) => Some(Matched::Guarded(MatchedGuarded { beside: all.collect(), ..first })),
+        (None, Access::Public(methods)) => Some(Matched::Public(methods)),
+        (None, Access::Guarded(_)) => None,
+    }
 }
 
 /// A route that can never be reached, by its place, and the one before it that hides it.

@@ -7,6 +7,11 @@ use types::ScopeSet;
 /// What only looks.
 pub(super) const READING: [&str; 6] = ["GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"];
 
+/// What writes, at the path that is called (and, of COPY and MOVE, at their destination). What names other places in its body,
+/// like BIND, needs an entry of its own: nobody reads that body here.
+pub(super) const WRITING: [&str; 11] =
+    ["POST", "PUT", "PATCH", "DELETE", "MKCOL", "MKCALENDAR", "PROPPATCH", "LOCK", "UNLOCK", "COPY", "MOVE"];
+
 /// Never let through: a tunnel to anywhere, and a mirror of what a call was sent with.
 pub(super) const NEVER: [&str; 2] = ["CONNECT", "TRACE"];
 
@@ -96,9 +101,25 @@ impl MethodScopes {
     }
 
     /// What a method needs; none: it is not let through.
-    pub(crate) fn get(&self, method: &str) -> Option<&ScopeSet> {
-        let class = if READING.contains(&method) { &self.read } else { &self.write };
-        self.own.get(method).or(class.as_ref().filter(|_| !NEVER.contains(&method)))
+    pub(crate) fn get(&self, method: &str) -> Option<ScopeSet> {
+        if let Some(own) = self.own.get(method) {
+            return Some(own.clone());
+        }
+        // RFC 9110 9.3.2: it is GET without the content
+        if let ("HEAD", Some(get)) = (method, self.own.get("GET")) {
+            return Some(get.clone());
+        }
+        if READING.contains(&method) {
+            return self.read.clone();
+        }
+        let write = self.write.clone().filter(|_| WRITING.contains(&method))?;
+        // what is copied is read, and what is moved is gone from where it was
+        let also = match method {
+            "COPY" => self.get("GET"),
+            "MOVE" => self.own.get("DELETE").cloned(),
+            _ => None,
+        };
+        Some(also.map_or_else(|| write.clone(), |also| also.union(&write)))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -109,9 +130,8 @@ impl MethodScopes {
         self.own.values().chain(&self.read).chain(&self.write)
     }
 
-    /// For `Allow`. HEAD goes with GET; of the writing ones, those that are in use everywhere.
+    /// For `Allow`. HEAD goes with GET.
     pub(crate) fn allowed(&self) -> String {
-        const WRITING: [&str; 5] = ["POST", "PUT", "PATCH", "DELETE", "MKCOL"];
         let mut methods: Vec<&str> = self.own.keys().map(String::as_str).collect();
         let reading = READING.iter().filter(|_| self.read.is_some());
         for method in reading.chain(WRITING.iter().filter(|_| self.write.is_some())) {

@@ -20,6 +20,14 @@ enum Part {
 const UNREADABLE: &str = "a segment is a name in braces, `{rest..}` at the end, or text that can be read in one way";
 
 impl Part {
+    /// Whether a service that takes small and capital letters for one may take this text for it.
+    fn is_like(&self, segment: &str) -> bool {
+        match self {
+            Self::Name(_) => true,
+            Self::Literal(literal) => literal.eq_ignore_ascii_case(segment),
+        }
+    }
+
     /// Whether it is this very text.
     fn is(&self, segment: &str) -> bool {
         matches!(self, Self::Literal(literal) if literal == segment)
@@ -44,6 +52,16 @@ pub struct Pattern {
     parts: Vec<Part>,
     rest: Option<String>,
     ends_with_slash: bool,
+}
+
+/// As what a path is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    AsItIs,
+    /// With a slash at its end where it has none, and without the one that it has: many services show the same.
+    SlashTurned,
+    /// With other capitals, with or without a slash at its end.
+    OtherCase,
 }
 
 /// What stands for each name of a pattern in a path; of what follows, its segments, without a slash at the end.
@@ -109,14 +127,23 @@ impl Pattern {
         self.rest.as_deref() == Some(name)
     }
 
-    /// What stands for its names in a path; none: it is a pattern of others.
-    pub(crate) fn fit<'a>(&'a self, path: &'a CanonicalPath) -> Option<Values<'a>> {
+    /// What stands for its names in a path, or in one that a service may take for it; none: it is a pattern of others.
+    pub(crate) fn fit<'a>(&'a self, path: &'a CanonicalPath, spelling: Spelling) -> Option<Values<'a>> {
         let (segments, count) = (path.segments(), self.parts.len());
-        let is_long_enough = match (&self.rest, segments.len()) {
-            (None, length) => length == count && path.ends_with_slash() == self.ends_with_slash,
-            (Some(_), length) => length > count || length == count && path.ends_with_slash(),
+        let has_slash = |wanted: bool| match spelling {
+            Spelling::AsItIs => path.ends_with_slash() == wanted,
+            Spelling::SlashTurned => !segments.is_empty() && path.ends_with_slash() != wanted,
+            Spelling::OtherCase => true,
         };
-        if !is_long_enough || !self.begins(segments) {
+        let is_long_enough = match (&self.rest, segments.len()) {
+            (None, length) => length == count && has_slash(self.ends_with_slash),
+            (Some(_), length) => length > count || length == count && has_slash(true),
+        };
+        let begins = || match spelling {
+            Spelling::OtherCase => self.parts.iter().zip(segments).all(|(part, segment)| part.is_like(segment)),
+            Spelling::AsItIs | Spelling::SlashTurned => self.begins(segments),
+        };
+        if !is_long_enough || !begins() {
             return None;
         }
         let mut values = self.values_in(segments);
@@ -219,6 +246,26 @@ impl Pattern {
     /// What stands for its names in an id that it made.
     pub(crate) fn values_of_id<'a>(&'a self, id: &'a CanonicalPath) -> Values<'a> {
         self.values_in(id.segments())
+    }
+
+    /// Whether a slash at the end makes another path for it.
+    pub(crate) fn has_slash_to_turn(&self) -> bool {
+        self.rest.is_some() || self.ends_with_slash && !self.parts.is_empty()
+    }
+
+    /// Whether it is written for the very place of another pattern, with its slash turned.
+    pub(crate) fn names_place_of(&self, other: &Self) -> bool {
+        self.rest.is_none() && self.parts == other.parts
+    }
+
+    /// Whether it says more of a path that is of both, up to a slash at the end: has a text where the other has a name, or goes on.
+    pub(crate) fn is_more_particular_than(&self, other: &Self) -> bool {
+        let is_literal = |part: &Part| matches!(part, Part::Literal(_));
+        let each = self.parts.iter().zip(&other.parts).map(|(own, others)| (is_literal(own), is_literal(others)));
+        match each.into_iter().find(|(own, others)| own != others) {
+            Some((own, _)) => own,
+            None => self.parts.len() > other.parts.len(),
+        }
     }
 
     /// Whether every path of another pattern is one of this, too.

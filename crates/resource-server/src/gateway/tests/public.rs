@@ -53,6 +53,7 @@ async fn everybody_sees_what_is_public_and_nothing_else() {
     for ambiguous in ["/static/../other", "/static//a", "/static/%2e%2e/other", "/static/a%2f..", "/static/a//"] {
         assert_eq!(world.answer_of("GET", ambiguous, &[]).await.0, 400, "{ambiguous}");
     }
+    assert_eq!(world.answer_of("HEAD", "/static/a", &[]).await.0, 200);
     assert_eq!(world.answer_of("GET", "/.wayleave/link/", &[]).await.0, 404, "no route reaches the gateway's own places");
 }
 
@@ -71,6 +72,41 @@ async fn threat_39_a_public_call_reaches_nothing_that_is_guarded() {
         ("GET", vec![("connection", "content-length")], 400),
     ] {
         assert_eq!(world.answer_of(method, "/open/a", &fields).await.0, expected, "{method} {fields:?}");
+    }
+}
+
+/// Row 26: the route that is public takes nothing of what the route before it guards, and nobody is let in as another's guest.
+#[tokio::test]
+async fn threat_26_a_slash_more_or_less_opens_nothing() {
+    let of_user = route_with("/u/{user}/{file}", |guarded| guarded.owner = OwnerOf::Path("user".into()));
+    let hers = route_with("/hers/{rest..}", |guarded| guarded.resource = Pattern::parse("/hers").unwrap());
+    let all = route_with("/u/{rest..}", |guarded| guarded.resource = Pattern::parse("/all").unwrap());
+    let world = before_a_service(vec![of_user, hers, all, public("/{rest..}", &["GET", "POST"])]).await;
+    assert_eq!(world.answer_of("GET", "/other", &[]).await.0, 200);
+    for path in ["/hers/", "/hers", "/hers/a", "/HERS/a", "/Hers"] {
+        assert_eq!(world.answer_of("GET", path, &[]).await.0, 401, "{path}");
+    }
+    for path in ["/u/bob/diary/", "/U/bob/diary"] {
+        assert_ne!(world.answer_of("GET", path, &[("authorization", "Bearer x")]).await.0, 200, "{path}");
+    }
+    assert_eq!(world.answer_of("GET", "/u/bob/diary/", &[]).await.0, 404, "two owners are nobody");
+}
+
+/// Row 47: there are services that fold the case of a method, and extensions that name places in their bodies.
+#[tokio::test]
+async fn threat_47_a_method_is_written_in_capitals() {
+    let routes = vec![route_with("/files/{rest..}", |guarded| {
+        guarded.resource = Pattern::parse("/files").unwrap();
+        guarded.scopes.add("write", ScopeSet::parse("view").unwrap()).unwrap();
+    })];
+    let world = before_a_service(routes).await;
+    assert_eq!(world.answer_of("GET", "/files/", &[]).await.0, 401);
+    let bearer = format!("Bearer {}", world.rpt("r1"));
+    let with = [("authorization", bearer.as_str())];
+    for (method, expected) in
+        [("DELETE", 200), ("delete", 501), ("Get", 501), ("get", 501), ("move", 501), ("FOO", 405), ("BIND", 405), ("TRACK", 405)]
+    {
+        assert_eq!(world.answer_of(method, "/files/a", &with).await.0, expected, "{method}");
     }
 }
 
