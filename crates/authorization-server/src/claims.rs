@@ -2,12 +2,14 @@
 //! 3.3.1, protocol.md 1.3). A token that does not count is as if not sent; why goes to the log.
 
 use crate::changes::{Changes, Write};
+use crate::token::uma_ticket::family_of;
 use crate::{AuthorizationServer, IssuerKeys};
 use identity::remote_keys::KeyPlace;
 use identity::token_text::{self, TokenKind};
 use identity::{AuthenticatedClient, Failure, SpentId, TokenKey};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
 use rules::claim::{self, Accepted, AnotherPerson, ClaimToken, Presentation};
+use rules::pct::Disclosed;
 use rules::ticket::Process;
 use rules::{Pct, RequestingParty};
 use types::Issuer;
@@ -168,7 +170,7 @@ impl AuthorizationServer {
         &self,
         client: &AuthenticatedClient,
         process: &Process,
-        family: &str,
+        ticket: &rules::Ticket,
     ) -> Result<(String, Write), Failure> {
         let expires = self.now().plus(self.settings.pct_lifetime);
         let text = token_text::mint(TokenKind::Pct, client.id.as_str(), expires, &*self.identity.randomness);
@@ -179,8 +181,9 @@ impl AuthorizationServer {
             requesting_party: process.requesting_party.clone(),
             claims: process.claims.clone(),
             logged_in: process.logged_in.clone(),
+            disclosed: process.disclosed_email.clone().map(|email| Disclosed { to: ticket.resource_server.clone(), email }),
             expires,
-            family: family.to_owned(),
+            family: family_of(ticket),
         };
         let plain = serde_json::to_vec(&pct).map_err(identity::internal)?;
         let sealed = self.identity.keys.seal(&plain, &pct_context(&key), &*self.identity.randomness)?;

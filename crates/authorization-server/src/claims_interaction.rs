@@ -11,7 +11,9 @@ use crate::AuthorizationServer;
 use crate::changes::Changes;
 use crate::code_limits::{Guess, Mailing};
 use crate::mailer::Message;
+use crate::token::parameters::wants_email;
 use crate::token::uma_ticket::{spend, spent_id};
+use identity::consent::place_of;
 use identity::way_back::WayBack;
 use identity::{Account, Client, CommitError, Failure, Form, internal};
 use jose::{base64url, digest};
@@ -48,6 +50,9 @@ pub struct Interaction {
     /// Challenge of the ticket with which it began (protocol.md 5.1).
     #[serde(default)]
     pub(crate) challenge: String,
+    /// The client wants the resource server to see her address: she is told before she goes on.
+    #[serde(default)]
+    pub wants_email: bool,
 }
 
 impl Interaction {
@@ -98,10 +103,11 @@ impl AuthorizationServer {
             InteractionError::Back(WayBack { client: client.clone(), url })
         };
         let bad_ticket = || back(ErrorCode::InvalidRequest, "the ticket is unknown, used or expired");
-        if form.check_unrepeated().is_err() {
+        let wants_email = wants_email(form);
+        if form.check_unrepeated().is_err() || wants_email.is_err() {
             // a ticket that is presented is spent, whatever the answer (protocol.md 4)
             self.spend_presented(form, &client.id).await.map_err(InteractionError::Page)?;
-            return Err(back(ErrorCode::InvalidRequest, "send each parameter once"));
+            return Err(back(ErrorCode::InvalidRequest, "send each parameter once; `disclose` may be `email`"));
         }
         let text = form.one("ticket").ok().flatten().ok_or_else(bad_ticket)?;
         let ticket = self.open_ticket(text).await?.ok_or_else(bad_ticket)?;
@@ -109,9 +115,11 @@ impl AuthorizationServer {
         let mut changes = Changes::of_identity(vec![spend(&ticket)]);
         let expires = self.now().plus(self.settings.ticket_lifetime.max(PAGE_LIFETIME));
         let next = ticket.clone().next(client.id.clone(), expires);
+        let mut wants_email = wants_email.unwrap_or_default();
         if ticket.stored {
             // a person takes her time: what was gathered must still be there when she is done
             let process = self.find_process(&ticket).await?.ok_or_else(bad_ticket)?;
+            wants_email |= process.wants_email;
             changes.writes.push(self.put_process(&next, &process)?);
         }
         match self.store.commit(changes).await {
@@ -128,6 +136,7 @@ impl AuthorizationServer {
             proven_email: None,
             awaiting: None,
             challenge: rules::ticket::challenge_of(text),
+            wants_email,
         })
     }
 
@@ -153,6 +162,12 @@ impl AuthorizationServer {
             Ok(url) if url.fragment().is_none() => Ok((client, uri)),
             _ => Err(page("the place to go on must be an absolute URI without fragment (`claims_redirect_uri`)")),
         }
+    }
+
+    /// Where the thing that is asked for is kept: the host of its resource server, or the name that this is known by.
+    pub async fn place_of_thing(&self, interaction: &Interaction) -> Result<String, Failure> {
+        let id = self.resource_server_id(&interaction.ticket.resource_server).await?;
+        Ok(place_of(id.as_str()))
     }
 
     /// The interaction as a text for URLs and hidden fields.
@@ -273,6 +288,11 @@ impl AuthorizationServer {
             );
         }
         let mut shared = self.claims_to_share(interaction, account.map(|(account, _)| account));
+        if interaction.wants_email {
+            let email = shared.iter().find(|(claim, _)| claim == "email").and_then(|(_, value)| value.as_str());
+            process.wants_email = true;
+            process.disclosed_email = email.map(str::to_owned);
+        }
         shared.push(("sub".to_owned(), json!(name)));
         for (name, value) in shared {
             let auth_time = account.map(|(_, time)| time);

@@ -78,6 +78,7 @@ impl AuthorizationServer {
             token_type: Some(identity::token::token_type(rpt.cnf.as_ref())),
             cnf: rpt.cnf.as_ref().map(|jkt| json!({"jkt": jkt})),
             sub: Some(self.pairwise_subject(&rpt)),
+            email: rpt.email,
             client_id: Some(rpt.client),
             ..Introspection::default()
         };

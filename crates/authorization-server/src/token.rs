@@ -3,8 +3,9 @@
 mod answer;
 mod issue;
 pub mod jwt_bearer;
-mod parameters;
+pub(crate) mod parameters;
 pub mod refresh;
+mod taken;
 pub mod uma_ticket;
 
 pub use uma_ticket::Answer;

@@ -28,6 +28,7 @@ impl Identity {
             aud: token.resource.map(OneOrMany::One),
             exp: Some(token.expires),
             nbf: None,
+            email: None,
             iat: Some(token.issued),
             token_type: Some(crate::token::token_type(token.cnf.as_ref())),
             cnf: token.cnf.map(|jkt| json!({"jkt": jkt})),

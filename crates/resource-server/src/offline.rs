@@ -85,6 +85,8 @@ struct Claims {
     #[serde(default)]
     sub: Option<String>,
     #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
     client_id: Option<ClientId>,
     #[serde(default)]
     permissions: Vec<GrantedPermission>,
@@ -247,6 +249,7 @@ impl Inner {
             permissions: Some(claims.permissions),
             client_id: claims.client_id,
             sub: claims.sub,
+            email: claims.email,
             iss: Some(claims.iss),
             exp: Some(claims.exp),
             iat: Some(claims.iat),

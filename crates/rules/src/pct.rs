@@ -6,6 +6,13 @@ use crate::ticket::Process;
 use serde::{Deserialize, Serialize};
 use types::{ClientId, OwnerId, Timestamp};
 
+/// An address that a person let a resource server see, and that one alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Disclosed {
+    pub to: ClientId,
+    pub email: String,
+}
+
 /// What a PCT stands for. Bound to its client; another client's is as if not sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pct {
@@ -15,6 +22,9 @@ pub struct Pct {
     /// The account that had logged in here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logged_in: Option<OwnerId>,
+    /// What she let a resource server see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disclosed: Option<Disclosed>,
     pub expires: Timestamp,
     /// The process that made it.
     pub family: String,
@@ -27,10 +37,12 @@ impl Pct {
     }
 
     /// Its claims join a process, as far as that knows nothing newer; one about somebody else brings nothing. When she last
-    /// logged in is of that time and not of this (protocol.md 1.3).
-    pub fn join(&self, process: &mut Process) -> Result<(), AnotherPerson> {
+    /// logged in is of that time and not of this (protocol.md 1.3); what she let one resource server see, no other one sees.
+    pub fn join(&self, process: &mut Process, resource_server: &ClientId) -> Result<(), AnotherPerson> {
         process.requesting_party.admit_all(&self.requesting_party)?;
         process.logged_in = process.logged_in.take().or_else(|| self.logged_in.clone());
+        let disclosed = self.disclosed.as_ref().filter(|disclosed| disclosed.to == *resource_server);
+        process.disclosed_email = process.disclosed_email.take().or_else(|| disclosed.map(|disclosed| disclosed.email.clone()));
         for claim in self.claims.iter().filter(|claim| claim.name != "auth_time") {
             process.claims.state_kept(claim.clone());
         }

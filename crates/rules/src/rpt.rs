@@ -45,6 +45,9 @@ pub struct Rpt {
     pub resource_server: ClientId,
     pub pat_grant: GrantId,
     pub requesting_party: RequestingParty,
+    /// Her address, where she let the resource server see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
     pub cnf: Option<String>,
     pub scopes: Vec<GrantedScope>,
     pub issued: Timestamp,

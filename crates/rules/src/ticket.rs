@@ -49,6 +49,12 @@ pub struct Process {
     /// The account that logged in here, where one did; a token about it is not that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logged_in: Option<OwnerId>,
+    /// The client wants the resource server to see the person's address.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_email: bool,
+    /// The address of which she was told that the resource server sees it, before she went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disclosed_email: Option<String>,
     /// Current polling interval in seconds; grows with each poll that comes too early.
     pub interval: Option<i64>,
 }

@@ -74,6 +74,7 @@ async fn an_older_store_is_brought_up_to_date() {
         resource_server: "r".into(),
         pat_grant: "g".into(),
         requesting_party: Default::default(),
+        email: None,
         cnf: None,
         scopes: vec![],
         issued: types::Timestamp(1),

@@ -23,6 +23,9 @@ pub struct Introspection {
     pub sub: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// Of an RPT whose person was told that the application sees her address, and went on (protocol.md 1.2 `disclose`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +54,7 @@ const TOKEN_TYPES: [&str; 2] = ["bearer", "dpop"];
 impl Introspection {
     /// Roughly how many bytes it holds.
     pub fn approximate_bytes(&self) -> u64 {
-        let texts = [&self.scope, &self.sub, &self.username, &self.iss, &self.token_type];
+        let texts = [&self.scope, &self.sub, &self.username, &self.email, &self.iss, &self.token_type];
         let of_texts: usize = texts.into_iter().flatten().map(String::len).sum();
         let of_scopes =
             |scopes: &crate::ScopeSet| scopes.iter().map(|scope| scope.as_str().len().saturating_add(32)).sum::<usize>();
@@ -75,6 +78,7 @@ impl Introspection {
             client_id: self.client_id.clone(),
             sub: self.sub.clone(),
             username: self.username.clone(),
+            email: self.email.clone(),
             iss: self.iss.clone(),
             aud: self.aud.clone(),
             exp: self.exp,
@@ -95,7 +99,7 @@ impl Introspection {
 
     /// Whether who and what it names is as short as names are.
     pub fn names_shortly(&self) -> bool {
-        let texts = [&self.sub, &self.username, &self.iss].into_iter().flatten().map(String::as_str);
+        let texts = [&self.sub, &self.username, &self.email, &self.iss].into_iter().flatten().map(String::as_str);
         let mut all = texts.chain(self.client_id.iter().map(|id| id.as_str()));
         all.all(|text| text.len() <= MAX_NAME_BYTES)
     }

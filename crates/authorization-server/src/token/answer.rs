@@ -129,7 +129,8 @@ impl AuthorizationServer {
 
     /// The next ticket's text; what has been gathered, and what does not fit, goes into the process.
     pub(crate) async fn next_text(&self, next: Ticket, process: &Process, changes: &mut Changes) -> Result<String, Failure> {
-        let something = !process.claims.is_empty() || !process.access_requests.is_empty() || process.requesting_party.is_known();
+        let gathered = !process.claims.is_empty() || !process.access_requests.is_empty() || process.requesting_party.is_known();
+        let something = gathered || process.wants_email;
         if !something
             && !next.stored
             && let Some(text) = self.seal_ticket(&next).await?

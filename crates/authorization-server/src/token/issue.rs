@@ -50,6 +50,7 @@ impl AuthorizationServer {
             resource_server: ticket.resource_server.clone(),
             pat_grant: ticket.pat_grant.clone(),
             requesting_party: grounds.process.requesting_party.clone(),
+            email: grounds.process.disclosed_email.clone().filter(|_| grounds.process.wants_email),
             cnf: grounds.request.jkt.clone(),
             scopes,
             issued: now,
@@ -69,7 +70,7 @@ impl AuthorizationServer {
             changes.identity.writes.push(keep);
         }
         if grounds.process.keep_claims || (grounds.pushed_now && client.may_push_claims) {
-            let (text, keep) = self.new_pct(client, grounds.process, &family)?;
+            let (text, keep) = self.new_pct(client, grounds.process, ticket)?;
             response.pct = Some(text);
             changes.writes.push(keep);
         }
@@ -86,6 +87,8 @@ impl AuthorizationServer {
         let Some((key, old)) = grounds.held.as_ref().filter(|(_, old)| old.merges_with(new)) else { return Ok(false) };
         let standing = self.standing_scopes(&old.scopes).await?;
         new.scopes = rpt::merge(standing, std::mem::take(&mut new.scopes));
+        // the same person let the same resource server see it, by the same client
+        new.email = new.email.take().or_else(|| old.email.clone());
         changes.requires.push(crate::Requirement::RptThere(key.clone()));
         changes.writes.push(Write::DeleteRpt { owner: old.owner.clone(), key: key.clone() });
         Ok(true)
@@ -128,8 +131,9 @@ impl AuthorizationServer {
             "client_id": rpt.client, "iat": rpt.issued, "exp": rpt.expires, "jti": id,
             "permissions": permissions,
         });
-        if let (Some(jkt), Some(object)) = (&rpt.cnf, claims.as_object_mut()) {
-            object.insert("cnf".into(), json!({"jkt": jkt}));
+        if let Some(object) = claims.as_object_mut() {
+            object.extend(rpt.cnf.as_ref().map(|jkt| ("cnf".to_owned(), json!({"jkt": jkt}))));
+            object.extend(rpt.email.as_ref().map(|email| ("email".to_owned(), json!(email))));
         }
         let key = self.identity.keys.signing_key(Algorithm::EdDsa, self.now())?;
         key.sign("at+jwt", &claims).map_err(internal)

@@ -1,6 +1,7 @@
 //! Parameters of the UMA grant beside the ticket (Grant 3.3.1; protocol.md 1.2, 1.4, 2.1).
 
 use crate::claims::Pushed;
+use identity::Form;
 use identity::token::TokenRequest;
 use rules::assessment::AskOwner;
 use types::{ErrorCode, Refusal, ScopeSet};
@@ -14,6 +15,8 @@ pub(super) struct Parameters<'a> {
     pub resource: Option<&'a str>,
     pub ask_owner: AskOwner,
     pub owner_message: Option<&'a str>,
+    /// Whether the resource server is to see the person's address.
+    pub disclose_email: bool,
 }
 
 /// Most characters of what somebody writes to an owner.
@@ -45,7 +48,26 @@ pub(super) fn read_parameters<'a>(request: &'a TokenRequest<'_>) -> Result<Param
         let what = "`owner_message` has at most 280 characters, and no control characters";
         return Err(Refusal::new(ErrorCode::InvalidRequest, what));
     }
-    Ok(Parameters { claim, pct: form.one("pct")?, rpt: form.one("rpt")?, scope, resource, ask_owner, owner_message })
+    let disclose_email = wants_email(form)?;
+    Ok(Parameters {
+        claim,
+        pct: form.one("pct")?,
+        rpt: form.one("rpt")?,
+        scope,
+        resource,
+        ask_owner,
+        owner_message,
+        disclose_email,
+    })
+}
+
+/// Whether the client wants the resource server to see the person's address (`disclose`, protocol.md 1.2).
+pub(crate) fn wants_email(form: &Form) -> Result<bool, Refusal> {
+    match form.one("disclose")? {
+        None => Ok(false),
+        Some("email") => Ok(true),
+        Some(_) => Err(Refusal::new(ErrorCode::InvalidRequest, "`disclose` may be `email`")),
+    }
 }
 
 /// Short, on one line, and read in the order in which it is written.

@@ -9,8 +9,8 @@
 
 use super::issue::Grounds;
 use super::parameters::{Parameters, read_parameters};
+use super::taken::Presented;
 use crate::changes::{Changes, Requirement, Write};
-use crate::claims::Brought;
 use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
 use identity::{CommitError, Failure, Form, SpentId, TokenKey};
@@ -48,14 +48,6 @@ impl Answer {
         }
         self
     }
-}
-
-/// What a request brought of claims.
-struct Taken {
-    /// The process without what a PCT brings.
-    gathered: Process,
-    pushed_now: bool,
-    another: Option<AnotherPerson>,
 }
 
 /// What was loaded for one assessment.
@@ -186,7 +178,9 @@ impl AuthorizationServer {
         if ticket.not_before.is_some_and(|from| self.now() < from) {
             return self.too_fast(request, ticket, process, changes).await;
         }
-        let taken = self.take_claims(request, text, parameters, &mut process, &mut changes).await?;
+        process.wants_email |= parameters.disclose_email;
+        let asked = Presented { text, resource_server: &ticket.resource_server, parameters };
+        let taken = self.take_claims(request, &asked, &mut process, &mut changes).await?;
         let (gathered, pushed_now) = (taken.gathered, taken.pushed_now);
         check_confirmation(request, &process)?;
         let _turn = self.turns.take(&ticket.owner, tried).await;
@@ -203,39 +197,6 @@ impl AuthorizationServer {
             Outcome::InvalidScope { scope } => Err(invalid_scope(scope).into()),
         };
         answer.map(|answer| answer.map(|answer| answer.telling_of(taken.another)))
-    }
-
-    /// Whom the request speaks of: first the process, then a PCT, then a pushed token. Whoever is somebody else than those
-    /// before does not count (protocol.md 1.3). What the process gathered itself goes on in it; a PCT is brought anew.
-    async fn take_claims(
-        &self,
-        request: &TokenRequest<'_>,
-        text: &str,
-        parameters: &Parameters<'_>,
-        process: &mut Process,
-        changes: &mut Changes,
-    ) -> Result<Taken, Failure> {
-        let mut another = None;
-        let mut pct = match parameters.pct {
-            Some(text) => self.find_pct_for(text, request.client).await?,
-            None => None,
-        };
-        let mut known = process.requesting_party.clone();
-        if let Some(Err(somebody)) = pct.as_ref().map(|pct| known.admit_all(&pct.requesting_party)) {
-            (pct, another) = (None, Some(somebody));
-        }
-        let brought = match &parameters.claim {
-            Some(pushed) => self.take_claim_token(pushed, request.client, text, &known, process, changes).await?,
-            None => Brought::Nothing,
-        };
-        if let Brought::Another(somebody) = brought {
-            another = Some(somebody);
-        }
-        let gathered = process.clone();
-        if let Some(Err(somebody)) = pct.map(|pct| pct.join(process)) {
-            another = Some(somebody);
-        }
-        Ok(Taken { gathered, pushed_now: brought == Brought::Claims, another })
     }
 
     async fn load(

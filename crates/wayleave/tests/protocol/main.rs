@@ -20,6 +20,7 @@ mod desk_marks;
 mod desk_offers;
 mod desk_strangers;
 mod desk_vault;
+mod disclosing;
 mod discovery;
 mod doors;
 mod doubled;

@@ -45,6 +45,10 @@ struct ClaimsPage<'a> {
     awaited: Option<&'a str>,
     /// What would be shared, once somebody is known.
     shared: Vec<(&'static str, String)>,
+    /// Whether the resource server sees her address.
+    discloses: bool,
+    /// Host of the resource server.
+    place: String,
     /// What is asked for is her own.
     owns: bool,
     /// Managers at which she may decide about it: host and query.
@@ -91,6 +95,8 @@ async fn render(app: &Shared, visit: &Visit, interaction: &Interaction, error: O
             .iter()
             .filter_map(|(name, value)| Some((claim_name(name)?, value.as_str().unwrap_or_default().to_owned())))
             .collect(),
+        discloses: interaction.wants_email,
+        place: app.authorization_server.place_of_thing(interaction).await?,
         owns: account.is_some_and(|account| account.id == *interaction.owner()),
         deciding,
         error,

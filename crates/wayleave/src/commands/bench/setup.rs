@@ -270,6 +270,7 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
                 resource_server: "photos-rs".into(),
                 pat_grant: consent.id.clone(),
                 requesting_party: Default::default(),
+                email: None,
                 cnf: None,
                 scopes: vec![GrantedScope { resource: album.into(), scope: view.clone(), basis: vec![basis.clone()] }],
                 issued: now,

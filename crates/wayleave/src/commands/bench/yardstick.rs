@@ -99,6 +99,7 @@ fn rpt_of(scopes: Vec<GrantedScope>, family: String, now: Timestamp) -> Rpt {
         resource_server: "photos-rs".into(),
         pat_grant: NAME.into(),
         requesting_party: Default::default(),
+        email: None,
         cnf: None,
         scopes,
         issued: now,
