@@ -96,6 +96,13 @@ pub enum Write {
         expires: Timestamp,
     },
     DeletePct(TokenKey),
+    /// What a browser keeps; sealed already.
+    PutProof {
+        id: String,
+        sealed: Vec<u8>,
+        expires: Timestamp,
+    },
+    DeleteProof(String),
     PutProcess {
         id: [u8; 20],
         sealed: Vec<u8>,

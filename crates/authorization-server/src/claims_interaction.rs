@@ -9,14 +9,13 @@
 
 use crate::AuthorizationServer;
 use crate::changes::Changes;
-use crate::code_limits::{Guess, Mailing};
-use crate::mailer::Message;
+use crate::code_limits::Mailing;
+use crate::kept_proof::{Known, browser_of};
 use crate::token::parameters::wants_email;
 use crate::token::uma_ticket::{spend, spent_id};
-use identity::consent::place_of;
 use identity::way_back::WayBack;
 use identity::{Account, Client, CommitError, Failure, Form, internal};
-use jose::{base64url, digest};
+use jose::base64url;
 use rules::Ticket;
 use rules::claim::{Claim, Subject};
 use rules::ticket::Process;
@@ -43,10 +42,10 @@ pub struct Interaction {
     state: Option<String>,
     /// Hash of the browser's form cookie: nobody else can go on with it (Grant 5.1).
     browser: String,
-    /// An address that was proved here by a code.
+    /// The address that a page shows as proved, once it does; it counts with the browser's proof alone.
     pub proven_email: Option<String>,
     /// A code that is on its way.
-    awaiting: Option<Awaiting>,
+    pub(crate) awaiting: Option<Awaiting>,
     /// Challenge of the ticket with which it began (protocol.md 5.1).
     #[serde(default)]
     pub(crate) challenge: String,
@@ -67,11 +66,11 @@ impl Interaction {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Awaiting {
-    email: String,
+pub(crate) struct Awaiting {
+    pub(crate) email: String,
     /// Keyed digest of the code: the browser holds this, sealed, and must not learn the code.
-    digest: String,
-    expires: Timestamp,
+    pub(crate) digest: String,
+    pub(crate) expires: Timestamp,
 }
 
 /// How an interaction fails.
@@ -164,12 +163,6 @@ impl AuthorizationServer {
         }
     }
 
-    /// Where the thing that is asked for is kept: the host of its resource server, or the name that this is known by.
-    pub async fn place_of_thing(&self, interaction: &Interaction) -> Result<String, Failure> {
-        let id = self.resource_server_id(&interaction.ticket.resource_server).await?;
-        Ok(place_of(id.as_str()))
-    }
-
     /// The interaction as a text for URLs and hidden fields.
     pub fn seal_interaction(&self, interaction: &Interaction) -> Result<String, Failure> {
         let plain = serde_json::to_vec(interaction).map_err(internal)?;
@@ -206,11 +199,7 @@ impl AuthorizationServer {
             email: normalized.clone(),
             expires: now.plus(CODE_LIFETIME),
         });
-        let text = format!(
-            "Your code is {code}\n\nSomebody, probably you, wants to show {} that this address is theirs.\nThe code is good for ten minutes. If it was not you, do nothing.\n",
-            self.issuer()
-        );
-        let sent = async { self.mailer.send(Message::new(&normalized, "Your code", text)?).await };
+        let sent = async { self.mailer.send(self.code_message(&interaction, &normalized, &code).await?).await };
         match sent.await {
             Ok(()) => Ok(interaction),
             Err(failure) => {
@@ -220,7 +209,7 @@ impl AuthorizationServer {
         }
     }
 
-    fn code_digest(&self, interaction: &Interaction, email: &str, code: &str) -> String {
+    pub(crate) fn code_digest(&self, interaction: &Interaction, email: &str, code: &str) -> String {
         let message = format!("{}\0{email}\0{code}", spent_id(&interaction.ticket));
         self.identity.keys.keyed_digest("mailed code", message.as_bytes())
     }
@@ -228,25 +217,6 @@ impl AuthorizationServer {
     /// The address that a code is awaited for.
     pub fn awaited_email(interaction: &Interaction) -> Option<&str> {
         interaction.awaiting.as_ref().map(|awaiting| awaiting.email.as_str())
-    }
-
-    /// Checks a code; guesses are limited, before any is compared.
-    pub fn check_code(&self, mut interaction: Interaction, code: &str, from: &str) -> Result<Interaction, Failure> {
-        let refuse = |what: &str| Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what));
-        let awaiting = interaction.awaiting.clone().ok_or_else(|| refuse("ask for a code first"))?;
-        if self.now() >= awaiting.expires {
-            return Err(refuse("this code is too old: ask for a new one"));
-        }
-        let guess = self.codes.take_guess(&Guess { from, code: &awaiting.digest, address: &awaiting.email }, self.now())?;
-        let code: String = code.chars().filter(char::is_ascii_digit).collect();
-        let digest = self.code_digest(&interaction, &awaiting.email, &code);
-        if !digest::equal(digest.as_bytes(), awaiting.digest.as_bytes()) {
-            return Err(refuse("that is not the code that was sent: look again, or ask for a new one"));
-        }
-        self.codes.give_back(guess, &awaiting.email, from);
-        interaction.proven_email = Some(awaiting.email);
-        interaction.awaiting = None;
-        Ok(interaction)
     }
 
     /// What would be stated about the person, for her to read before she agrees.
@@ -263,22 +233,13 @@ impl AuthorizationServer {
     }
 
     /// The person agreed: claims join the process, and the browser goes back with the next ticket.
-    pub async fn finish_interaction(
-        &self,
-        interaction: &Interaction,
-        account: Option<(&Account, Timestamp)>,
-        keep: bool,
-    ) -> Result<String, Failure> {
+    pub async fn finish_interaction(&self, interaction: &Interaction, known: &Known<'_>, keep: bool) -> Result<String, Failure> {
         let ticket = &interaction.ticket;
         let mut process = match ticket.stored {
             true => self.find_process(ticket).await?.ok_or_else(|| internal("a process has ended meanwhile"))?,
             false => Process { permissions: ticket.permissions.clone(), ..Process::default() },
         };
-        let name = match (account, &interaction.proven_email) {
-            (Some((account, _)), _) => account.id.as_str().to_owned(),
-            (None, Some(email)) => email.clone(),
-            (None, None) => return Failure::refuse(ErrorCode::InvalidRequest, "log in or prove an address first"),
-        };
+        let (name, account) = (known.subject_of(interaction)?, known.account);
         // protocol.md 1.3: who was somebody else here a step before does not become a second person in one process
         let subject = Subject { iss: self.issuer().clone(), sub: name.clone() };
         if process.requesting_party.admit(subject).is_err() {
@@ -325,10 +286,6 @@ impl AuthorizationServer {
         }
         Ok(error_redirect(&interaction.redirect_uri, ErrorCode::AccessDenied, "the person refused", interaction.state.as_deref()))
     }
-}
-
-fn browser_of(form_cookie: &str) -> String {
-    base64url::encode(digest::sha256(&[b"browser\0", form_cookie.as_bytes()]))
 }
 
 fn error_redirect(uri: &str, error: ErrorCode, what: &str, state: Option<&str>) -> String {

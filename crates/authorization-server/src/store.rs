@@ -68,6 +68,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<(String, Timestamp)>, StoreError>;
     /// A PCT as it was sealed.
     async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError>;
+    /// A proof that a browser keeps, as it was sealed.
+    async fn find_proof(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// A process as it was sealed.
     async fn find_process(&self, id: &[u8; 20]) -> Result<Option<Vec<u8>>, StoreError>;
     async fn find_access_request(&self, id: &AccessRequestId) -> Result<Option<AccessRequest>, StoreError>;

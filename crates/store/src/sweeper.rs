@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use types::Timestamp;
 
 /// Small tables: as many rows as there are people at work right now.
-const SMALL: [&Table; 5] = [&tables::DELEGATION, &tables::SESSION, &tables::PUSHED_REQUEST, &tables::SECRET, &tables::PROCESS];
+const SMALL: [&Table; 6] =
+    [&tables::DELEGATION, &tables::SESSION, &tables::PUSHED_REQUEST, &tables::SECRET, &tables::PROCESS, &tables::KEPT_PROOF];
 /// Tables of tokens, by day of expiry. An RPT stays a day past its end: it may still be upgraded
 /// (Grant 3.3.1).
 const TOKENS: [&Table; 5] = [&tables::CODE, &tables::ACCESS_TOKEN, &tables::REFRESH_TOKEN, &tables::RPT, &tables::PCT];

@@ -214,6 +214,13 @@ pub(crate) static PROCESS: Table = Table {
     indexes: &[],
 };
 
+pub(crate) static KEPT_PROOF: Table = Table {
+    name: "kept_proof",
+    columns: &[column("id", Kind::Text), column("expires", Kind::Int), column("body", Kind::Blob)],
+    key: 1,
+    indexes: &[],
+};
+
 pub(crate) static ACCESS_REQUEST: Table = Table {
     name: "access_request",
     columns: &[
@@ -300,7 +307,8 @@ pub(crate) static OWNER_SETTINGS: Table =
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 34] = [
+pub(crate) static ALL: [&Table; 35] = [
+    &KEPT_PROOF,
     &PASSKEY,
     &LINKED_LOG_IN,
     &MANAGER,

@@ -165,6 +165,10 @@ impl authorization_server::Store for Store {
         self.token(&tables::PCT, key)?.map(|row| blob(&row).map(<[u8]>::to_vec)).transpose()
     }
 
+    async fn find_proof(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(&tables::KEPT_PROOF, &[id.into()])?.map(|row| blob(&row).map(<[u8]>::to_vec)).transpose()
+    }
+
     async fn find_process(&self, id: &[u8; 20]) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(&tables::PROCESS, &[id.to_vec().into()])?.map(|row| blob(&row).map(<[u8]>::to_vec)).transpose()
     }

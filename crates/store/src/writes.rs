@@ -217,9 +217,7 @@ impl Plan {
                 let key = [c.owner.as_str().into(), c.document.id.as_str().into(), c.subject.as_str().into()];
                 self.put(&tables::CREDENTIAL, key.into_iter().chain([body(&c)?]).collect())
             }
-            Write::DeleteCredential { owner, id } => {
-                self.delete(&tables::CREDENTIAL, vec![owner.as_str().into(), id.as_str().into()])
-            }
+            Write::DeleteCredential { owner, id } => self.delete(&tables::CREDENTIAL, vec![owner.as_str().into(), id.into()]),
             Write::PutRpt(key, rpt) => {
                 self.token(&tables::RPT, &key, [rpt.family.as_str().into(), rpt.expires.0.into(), body(&rpt)?])?;
                 rpt.jti.as_ref().map_or(Ok(()), |jti| self.put(&tables::SIGNED_RPT, signed_rpt_row(&rpt, jti)))
@@ -227,6 +225,10 @@ impl Plan {
             Write::DeleteRpt { key, .. } => self.delete(&tables::RPT, token_key(&key)),
             Write::PutPct { key, sealed, expires } => self.token(&tables::PCT, &key, [expires.0.into(), sealed.into()]),
             Write::DeletePct(key) => self.delete(&tables::PCT, token_key(&key)),
+            Write::PutProof { id, sealed, expires } => {
+                self.put(&tables::KEPT_PROOF, vec![id.into(), expires.0.into(), sealed.into()])
+            }
+            Write::DeleteProof(id) => self.delete(&tables::KEPT_PROOF, vec![id.into()]),
             // written by the other
             Write::CreateResource(_)
             | Write::PutResource(_)

@@ -3,6 +3,7 @@
 
 use crate::extract::Parts;
 use crate::{Host, Provider};
+use authorization_server::kept_proof::{self, Browser, KeptProof};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use identity::session::Session;
@@ -14,6 +15,7 @@ const SESSION: &str = "wl_session";
 const FORM: &str = "wl_form";
 const CARRIED: &str = "wl_elsewhere";
 const KNOWN: &str = "wl_known";
+const PROOF: &str = "wl_proof";
 const FORM_COOKIE_CHARACTERS: usize = 43;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -23,6 +25,8 @@ pub struct Visit {
     pub form_cookie: String,
     new_form_cookie: bool,
     pub session_cookie: Option<String>,
+    /// Of an address that was proved in this browser.
+    proof_cookie: Option<String>,
     /// What the browser remembers of log-ins here; empty where it is nothing.
     pub known: String,
     pub person: Option<(Account, Session)>,
@@ -31,8 +35,14 @@ pub struct Visit {
 impl Visit {
     /// Who visits; what cannot be told is answered at once, with a page.
     pub async fn begin(app: &Host, parts: &Parts) -> Result<Self, Box<Response>> {
-        let nobody =
-            Self { form_cookie: String::new(), new_form_cookie: false, session_cookie: None, known: String::new(), person: None };
+        let nobody = Self {
+            form_cookie: String::new(),
+            new_form_cookie: false,
+            session_cookie: None,
+            proof_cookie: None,
+            known: String::new(),
+            person: None,
+        };
         Self::of(app, parts).await.map_err(|failure| Box::new(nobody.error_page(app, failure)))
     }
 
@@ -54,7 +64,48 @@ impl Visit {
         });
         // it opens nothing: one that came twice is as if it had not come
         let known = cookie(app, parts, KNOWN).ok().flatten().unwrap_or_default();
-        Ok(Self { form_cookie, new_form_cookie, session_cookie, known, person })
+        // of two, nobody can tell which is hers: an address is proved once more
+        let proof_cookie = cookie(app, parts, PROOF).ok().flatten();
+        Ok(Self { form_cookie, new_form_cookie, session_cookie, proof_cookie, known, person })
+    }
+
+    /// What tells this browser from others.
+    pub fn browser(&self) -> Browser<'_> {
+        Browser { form: &self.form_cookie, proof: self.proof_cookie.as_deref() }
+    }
+
+    /// The address that was proved in this browser, where nobody is logged in.
+    pub async fn find_proof(&self, app: &Provider) -> Result<Option<KeptProof>, Failure> {
+        match (&app.authorization_server, &self.person) {
+            (Some(server), None) => server.find_proof(&self.browser()).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// An answer after which nobody is known in this browser by an address that was proved in it.
+    pub async fn forget_proof(&self, app: &Provider, mut response: Response) -> Result<Response, Failure> {
+        if let (Some(server), Some(cookie)) = (&app.authorization_server, &self.proof_cookie) {
+            server.end_proof(cookie).await?;
+            set_cookie(app, &mut response, PROOF, "", 0);
+        }
+        Ok(response)
+    }
+
+    /// The same, and she is logged out.
+    pub async fn leave(&self, app: &Provider, response: Response) -> Result<Response, Failure> {
+        if let Some(cookie) = &self.session_cookie {
+            app.identity.end_session(cookie).await?;
+        }
+        let mut response = self.forget_proof(app, response).await?;
+        set_cookie(app, &mut response, SESSION, "", 0);
+        Ok(response)
+    }
+
+    /// An answer with the cookie of a new session. Whoever was known before by an address may be somebody else.
+    pub async fn begin_session(&self, app: &Provider, response: Response, cookie: &str) -> Result<Response, Failure> {
+        let mut response = self.forget_proof(app, response).await?;
+        set_cookie(app, &mut response, SESSION, cookie, identity::session::LIFETIME);
+        Ok(response)
     }
 
     /// What the browser carried while it was at another provider.
@@ -187,9 +238,9 @@ fn set_cookie(app: &Provider, response: &mut Response, name: &str, value: &str, 
     }
 }
 
-/// With the cookie of a new session.
-pub fn with_session(app: &Provider, mut response: Response, cookie: &str) -> Response {
-    set_cookie(app, &mut response, SESSION, cookie, identity::session::LIFETIME);
+/// With what the browser keeps of an address that was proved in it.
+pub fn with_proof(app: &Provider, mut response: Response, cookie: &str) -> Response {
+    set_cookie(app, &mut response, PROOF, cookie, kept_proof::LIFETIME);
     response
 }
 
@@ -202,12 +253,6 @@ pub fn with_carried(app: &Provider, mut response: Response, carried: &str) -> Re
 /// With that taken away.
 pub fn without_carried(app: &Provider, mut response: Response) -> Response {
     set_cookie(app, &mut response, CARRIED, "", 0);
-    response
-}
-
-/// With the session cookie taken away.
-pub fn without_session(app: &Provider, mut response: Response) -> Response {
-    set_cookie(app, &mut response, SESSION, "", 0);
     response
 }
 

@@ -69,3 +69,32 @@ async fn threat_42_s10_cookies_of_an_https_issuer_are_of_its_host_alone() {
         is_locked(carried, "__Host-");
     }
 }
+
+/// A proof of an address is kept like a session, for an hour.
+#[tokio::test]
+async fn threat_42_a_proof_that_a_browser_keeps_is_of_its_host_alone() {
+    let world = world(AT).await;
+    let (pat, album, _) = world.album().await;
+    let ticket = world.ticket(&pat, &album, "view").await;
+    let begun = world.get(&format!("/claims?{}", form(&[("client_id", "viewer"), ("ticket", &ticket)]))).await;
+    let cookie = cookies(begun.ok(303)).pop().unwrap()[0].clone();
+    let post = async |url: &str, name: &str, value: &str| {
+        let page = world.send("GET", url, &[("cookie", &cookie)], "").await;
+        let i = page.text.split("name=\"i\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("origin", AT), ("cookie", &*cookie)];
+        let fields = form(&[("csrf", &csrf_of(&page)), ("i", i), (name, value)]);
+        world.send("POST", "/claims/continue", &headers, fields).await
+    };
+    let sent = post(begun.header("location"), "email", "bob@bar.example").await;
+    let mail = world.mailbox.0.lock().unwrap().last().unwrap().text.clone();
+    let code = mail.split("Your code is ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let proved = post(sent.ok(303).header("location"), "code", &code).await;
+    let proof = cookies(proved.ok(303)).pop().unwrap();
+    is_locked(&proof, "__Host-wl_proof=");
+    assert!(proof.iter().any(|part| part == "Max-Age=3600"), "{proof:?}");
+    let open = async |proof: &str| {
+        let both = format!("{cookie}; {proof}");
+        world.send("GET", proved.header("location"), &[("cookie", &*both)], "").await.text.contains("<dd>bob@bar.example</dd>")
+    };
+    assert!(open(&proof[0]).await && !open(&proof[0].replace("__Host-", "")).await);
+}

@@ -62,7 +62,7 @@ async fn the_page_says_who_will_see_the_address_and_the_endpoint_may_be_told_at_
         let browser = Browser::new(&world);
         browser.log_in("carol").await;
         let page = visit(&browser, &[&[("client_id", "viewer"), ("ticket", &*ticket)], more].concat()).await;
-        let says = page.text.contains("and the application at <strong>127.0.0.1</strong> will see your e-mail address");
+        let says = page.text.contains("and the application at <strong>127.0.0.1:9000</strong> will see your e-mail address");
         assert_eq!(says, !more.is_empty(), "{}", page.text);
         let (_, query) = browser.submit(&page, "/claims/continue", &[("decision", "approve")]).await.location();
         world.share(&album, "view", "carol@foo.example").await;

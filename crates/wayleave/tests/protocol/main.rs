@@ -29,6 +29,7 @@ mod grant;
 mod hand;
 mod interaction;
 mod isolation;
+mod kept_proofs;
 mod kinds;
 mod known_browsers;
 mod lists;

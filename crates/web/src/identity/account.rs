@@ -2,7 +2,7 @@
 
 use super::login::{Asked, login_again_url, login_page, login_url, page, posted};
 use crate::Host;
-use crate::browser::{Visit, safe_return, see_other, with_carried, with_session, without_carried};
+use crate::browser::{Visit, safe_return, see_other, with_carried, without_carried};
 use crate::extract::{Parts, split};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -198,7 +198,10 @@ pub(super) async fn log_in(State(app): State<Host>, request: Request) -> Respons
     posted(&app, request, async |visit, parts, form| {
         let back = safe_return(&app, form.one("return")?);
         match by_passkey(&app, visit, parts, form, None).await {
-            Ok(cookie) => Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie.unwrap_or_default())),
+            Ok(cookie) => {
+                let response = visit.answer(&app, see_other(&back));
+                visit.begin_session(&app, response, &cookie.unwrap_or_default()).await
+            }
             Err(Failure::Refused(refusal)) => {
                 let what = crate::browser::sentence(&refusal.description);
                 let again = form.one("again")?.is_some();
@@ -257,7 +260,9 @@ pub(super) async fn callback(State(app): State<Host>, request: Request) -> Respo
             Err(failure) => return Ok(without_carried(&app, visit.error_page(&app, failure))),
         };
         let response = match arrived {
-            Arrived::LoggedIn { cookie, back } => with_session(&app, visit.answer(&app, see_other(&back)), &cookie),
+            Arrived::LoggedIn { cookie, back } => {
+                visit.begin_session(&app, visit.answer(&app, see_other(&back)), &cookie).await?
+            }
             Arrived::Linked { back } => visit.answer(&app, see_other(&back)),
         };
         Ok(without_carried(&app, response))

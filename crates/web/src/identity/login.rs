@@ -2,7 +2,7 @@
 
 use super::account::{Elsewhere, Purpose, Question, elsewhere};
 use crate::Host;
-use crate::browser::{Visit, origin_of, safe_return, see_other, with_session};
+use crate::browser::{Visit, origin_of, safe_return, see_other};
 use crate::extract::{Parts, split};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -126,7 +126,7 @@ pub(super) async fn post(State(app): State<Host>, request: Request) -> Response 
         match app.identity.check_password(username, password, &caller).await {
             Ok(Some(account)) => {
                 let cookie = app.identity.start_session(&account.id, visit.session_cookie.as_deref()).await?;
-                Ok(with_session(&app, visit.answer(&app, see_other(&back)), &cookie))
+                visit.begin_session(&app, visit.answer(&app, see_other(&back)), &cookie).await
             }
             Ok(None) => {
                 let error = Some("That user name and password do not go together.");

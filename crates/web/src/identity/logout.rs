@@ -2,7 +2,7 @@
 
 use super::login::page;
 use crate::Host;
-use crate::browser::{Visit, origin_of, see_other, without_session};
+use crate::browser::{Visit, origin_of, see_other};
 use crate::extract::{Parts, split};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -40,6 +40,10 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
         let form = parts.query()?;
         let request = app.identity.read_logout(&form).await?;
         match visit.session() {
+            // she is known by an address that she proved, and comes by herself
+            None if request.client.is_none() && visit.find_proof(&app).await?.is_some() => {
+                Ok(question(&app, visit, &form, &request))
+            }
             None => Ok(nobody_left(&app, visit, &request)),
             Some(session) if request.is_about(session) => log_out(&app, visit, &request).await,
             Some(_) => Ok(question(&app, visit, &form, &request)),
@@ -69,11 +73,8 @@ async fn decided(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Resul
 
 /// Ends the session, and sends the browser on.
 async fn log_out(app: &Host, visit: &Visit, request: &LogoutRequest) -> Result<Response, Failure> {
-    if let Some(cookie) = &visit.session_cookie {
-        app.identity.end_session(cookie).await?;
-    }
     let next = request.back.clone().unwrap_or_else(|| format!("{}/login", app.base()));
-    Ok(without_session(app, see_other(&next)))
+    visit.leave(app, see_other(&next)).await
 }
 
 /// Nobody is logged in. Whoever only names an application sends no browser on: she follows a link, or not.

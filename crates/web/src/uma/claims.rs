@@ -1,16 +1,17 @@
 //! The claims interaction endpoint and its pages (Grant 3.3.2, 3.3.3).
 
 use crate::Shared;
-use crate::browser::{Visit, origin_of, see_other};
+use crate::browser::{Visit, origin_of, see_other, with_proof};
 use crate::extract::split;
 use crate::identity::{answer_back, page, posted, quoted};
 use askama::Template;
 use authorization_server::AuthorizationServer;
 use authorization_server::claims_interaction::{Interaction, InteractionError};
+use authorization_server::kept_proof::Known;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use identity::consent::place_of;
-use identity::{Failure, Form};
+use identity::{Account, Failure, Form};
 use types::{ErrorCode, Refusal};
 
 /// `GET /claims`: a client sent somebody here. Her ticket is spent, and she goes on at a page that
@@ -41,19 +42,30 @@ struct ClaimsPage<'a> {
     login: String,
     client: String,
     declared: bool,
+    /// Where the application leads back to.
     host: String,
+    /// Where the thing is kept.
+    place: String,
     awaited: Option<&'a str>,
-    /// What would be shared, once somebody is known.
+    /// What would be shown, once somebody is known.
     shared: Vec<(&'static str, String)>,
+    /// Whether an address is among it.
+    has_address: bool,
+    logged_in: bool,
     /// Whether the resource server sees her address.
     discloses: bool,
-    /// Host of the resource server.
-    place: String,
     /// What is asked for is her own.
     owns: bool,
     /// Managers at which she may decide about it: host and query.
     deciding: Vec<(String, String)>,
-    error: Option<String>,
+    problem: Problem<'a>,
+}
+
+/// What did not work, beside what was typed.
+#[derive(Clone, Copy, Default)]
+struct Problem<'a> {
+    error: Option<&'a str>,
+    typed: &'a str,
 }
 
 fn claim_name(name: &str) -> Option<&'static str> {
@@ -65,43 +77,78 @@ fn claim_name(name: &str) -> Option<&'static str> {
     }
 }
 
-async fn render(app: &Shared, visit: &Visit, interaction: &Interaction, error: Option<String>) -> Result<Response, Failure> {
+async fn render(app: &Shared, visit: &Visit, interaction: Interaction, problem: Problem<'_>) -> Result<Response, Failure> {
+    let server = &app.authorization_server;
     let account = visit.person.as_ref().map(|(account, _)| account);
+    let interaction = interaction.showing(visit.find_proof(app).await?.as_ref());
     let client = app.identity.store.find_client(&interaction.client).await?;
-    let shared = app.authorization_server.claims_to_share(interaction, account);
-    let sealed = app.authorization_server.seal_interaction(interaction)?;
-    let managers = match account {
-        Some(account) => app.authorization_server.deciding_managers(interaction, account).await?,
-        None => Vec::new(),
-    };
-    let deciding = managers.into_iter().map(|manager| {
-        let mut query = Form::default();
-        query.set("i", &sealed);
-        query.set("m", &manager.id);
-        // where she would go, whatever it calls itself
-        (place_of(manager.document.policy_interaction_endpoint.as_deref().unwrap_or_default()), query.encode())
-    });
-    let deciding = deciding.collect();
+    let shared = server.claims_to_share(&interaction, account);
+    let sealed = server.seal_interaction(&interaction)?;
     let body = ClaimsPage {
         base: app.base(),
         csrf: visit.csrf(app),
         login: crate::identity::login_url(app, &format!("{}/claims/continue?i={sealed}", app.base()), None),
-        sealed,
         client: client.as_ref().map_or_else(|| interaction.client.as_str().to_owned(), |client| quoted(client)),
         declared: client.as_ref().is_some_and(|client| client.declared),
         host: place_of(&interaction.redirect_uri),
-        awaited: AuthorizationServer::awaited_email(interaction),
+        place: server.place_of_thing(&interaction).await?,
+        awaited: AuthorizationServer::awaited_email(&interaction),
+        has_address: shared.iter().any(|(name, _)| name == "email"),
+        logged_in: account.is_some(),
+        discloses: interaction.wants_email,
         shared: shared
             .iter()
             .filter_map(|(name, value)| Some((claim_name(name)?, value.as_str().unwrap_or_default().to_owned())))
             .collect(),
-        discloses: interaction.wants_email,
-        place: app.authorization_server.place_of_thing(interaction).await?,
         owns: account.is_some_and(|account| account.id == *interaction.owner()),
-        deciding,
-        error,
+        deciding: deciding(app, &interaction, account, &sealed).await?,
+        sealed,
+        problem,
     };
-    Ok(visit.page(app, "Show who you are", "claims", &ui::render(&body), &origin_of(&interaction.redirect_uri)))
+    Ok(visit.page(app, body.title(), "claims", &ui::render(&body), &origin_of(&interaction.redirect_uri)))
+}
+
+impl ClaimsPage<'_> {
+    fn title(&self) -> &'static str {
+        match (self.shared.is_empty(), self.awaited) {
+            (false, _) if self.has_address => "Show my address?",
+            (true, Some(_)) => "Type the code",
+            _ => "Show who you are",
+        }
+    }
+}
+
+/// Managers at which she may decide about what is asked for, where that is hers.
+async fn deciding(
+    app: &Shared,
+    interaction: &Interaction,
+    account: Option<&Account>,
+    sealed: &str,
+) -> Result<Vec<(String, String)>, Failure> {
+    let Some(account) = account else { return Ok(Vec::new()) };
+    let managers = app.authorization_server.deciding_managers(interaction, account).await?;
+    let listed = managers.into_iter().map(|manager| {
+        let mut query = Form::default();
+        query.set("i", sealed);
+        query.set("m", &manager.id);
+        // where she would go, whatever it calls itself
+        (place_of(manager.document.policy_interaction_endpoint.as_deref().unwrap_or_default()), query.encode())
+    });
+    Ok(listed.collect())
+}
+
+/// The page once more, with what did not work.
+async fn render_refused(
+    app: &Shared,
+    visit: &Visit,
+    interaction: Interaction,
+    refusal: Refusal,
+    typed: &str,
+) -> Result<Response, Failure> {
+    let error = crate::browser::sentence(&refusal.description);
+    let mut response = render(app, visit, interaction, Problem { error: Some(&error), typed }).await?;
+    *response.status_mut() = crate::error::status_of(refusal.code);
+    Ok(response)
 }
 
 /// `GET /claims/continue`.
@@ -110,7 +157,7 @@ pub(super) async fn show(State(app): State<Shared>, request: Request) -> Respons
     page(&app, &parts, async |visit| {
         let query = parts.query()?;
         let interaction = app.authorization_server.open_interaction(query.one("i")?.unwrap_or_default(), &visit.form_cookie)?;
-        render(&app, visit, &interaction, None).await
+        render(&app, visit, interaction, Problem::default()).await
     })
     .await
 }
@@ -134,39 +181,52 @@ pub(super) async fn to_manager(State(app): State<Shared>, request: Request) -> R
 /// `POST /claims/continue`: an address, a code, or the decision.
 pub(super) async fn post(State(app): State<Shared>, request: Request) -> Response {
     posted(&app, request, async |visit, parts, form| {
-        let server = &app.authorization_server;
-        let interaction = server.open_interaction(form.one("i")?.unwrap_or_default(), &visit.form_cookie)?;
-        let step = if let Some(email) = form.one("email")? {
-            server.send_code(interaction.clone(), email, &parts.address()).await
+        let interaction = app.authorization_server.open_interaction(form.one("i")?.unwrap_or_default(), &visit.form_cookie)?;
+        let from = parts.address();
+        if let Some(email) = form.one("email")? {
+            send_code(&app, visit, interaction, email, &from).await
         } else if let Some(code) = form.one("code")? {
-            server.check_code(interaction.clone(), code, &parts.address())
+            check_code(&app, visit, interaction, code, &from).await
         } else {
-            return decide(&app, visit, form, &interaction).await;
-        };
-        match step {
-            Ok(next) => Ok(see_other(&url_of(&app, &next)?)),
-            Err(Failure::Refused(refusal)) => {
-                let status = crate::error::status_of(refusal.code);
-                let mut response =
-                    render(&app, visit, &interaction, Some(crate::browser::sentence(&refusal.description))).await?;
-                *response.status_mut() = status;
-                Ok(response)
-            }
-            Err(unavailable) => Err(unavailable),
+            decide(&app, visit, form, interaction).await
         }
     })
     .await
 }
 
-async fn decide(app: &Shared, visit: &Visit, form: &Form, interaction: &Interaction) -> Result<Response, Failure> {
+async fn send_code(app: &Shared, visit: &Visit, interaction: Interaction, email: &str, from: &str) -> Result<Response, Failure> {
+    match app.authorization_server.send_code(interaction.clone(), email, from).await {
+        Ok(next) => Ok(see_other(&url_of(app, &next)?)),
+        Err(Failure::Refused(refusal)) => render_refused(app, visit, interaction, refusal, email).await,
+        Err(unavailable) => Err(unavailable),
+    }
+}
+
+async fn check_code(app: &Shared, visit: &Visit, interaction: Interaction, code: &str, from: &str) -> Result<Response, Failure> {
+    match app.authorization_server.check_code(interaction.clone(), code, &visit.browser(), from).await {
+        Ok(proved) => Ok(with_proof(app, see_other(&url_of(app, &proved.interaction)?), &proved.cookie)),
+        Err(Failure::Refused(refusal)) => render_refused(app, visit, interaction, refusal, "").await,
+        Err(unavailable) => Err(unavailable),
+    }
+}
+
+async fn decide(app: &Shared, visit: &Visit, form: &Form, interaction: Interaction) -> Result<Response, Failure> {
     let server = &app.authorization_server;
     match form.one("decision")? {
         Some("approve") => {
             let account = visit.person.as_ref().map(|(account, session)| (account, session.auth_time));
-            let keep = form.one("keep")?.is_some();
-            Ok(see_other(&server.finish_interaction(interaction, account, keep).await?))
+            let proof = visit.find_proof(app).await?;
+            let known = Known { account, proof: proof.as_ref() };
+            let is_shown = account.is_some() || interaction.shows(known.proof);
+            match server.finish_interaction(&interaction, &known, form.one("keep")?.is_some()).await {
+                Ok(url) => Ok(see_other(&url)),
+                Err(Failure::Refused(refusal)) if !is_shown => render_refused(app, visit, interaction, refusal, "").await,
+                Err(failure) => Err(failure),
+            }
         }
-        Some("deny") => Ok(see_other(&server.refuse_interaction(interaction).await?)),
-        _ => Err(Refusal::new(ErrorCode::InvalidRequest, "choose to share or to refuse").into()),
+        Some("deny") => Ok(see_other(&server.refuse_interaction(&interaction).await?)),
+        // whoever is known here is not she, or she wants to show another address
+        Some("other") => visit.leave(app, see_other(&url_of(app, &interaction.begin_anew())?)).await,
+        _ => Err(Refusal::new(ErrorCode::InvalidRequest, "choose to show your address or to go back").into()),
     }
 }

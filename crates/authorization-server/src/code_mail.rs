@@ -1,0 +1,47 @@
+//! The mail that brings a code: what it is for, where the thing is kept, and which application asks. Whoever gets it may never
+//! have heard of either, and anybody can have one sent to anybody; so it says nothing that a stranger chose. An application
+//! that the operator does not know is named by the host that it leads to.
+
+use crate::AuthorizationServer;
+use crate::claims_interaction::Interaction;
+use crate::mailer::Message;
+use identity::Failure;
+use types::spelling;
+use url::Url;
+
+/// Host of a URL, with its port where one is written; what is no such URL is shown as it is.
+pub(crate) fn place_of(url: &str) -> String {
+    let Ok(parsed) = Url::parse(url) else { return spelling::readable(url) };
+    match (parsed.host_str(), parsed.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => format!("{}:", parsed.scheme()),
+    }
+}
+
+impl AuthorizationServer {
+    /// Where the thing that is asked for is kept: the host of its resource server, or the name that this is known by.
+    pub async fn place_of_thing(&self, interaction: &Interaction) -> Result<String, Failure> {
+        let id = self.resource_server_id(&interaction.ticket().resource_server).await?;
+        Ok(place_of(id.as_str()))
+    }
+
+    async fn name_of_client(&self, interaction: &Interaction) -> Result<String, Failure> {
+        let client = self.identity.store.find_client(&interaction.client).await?;
+        let declared = client.filter(|client| client.declared).map(|client| spelling::readable(&client.display_name()));
+        Ok(declared.unwrap_or_else(|| format!("an application at {}", place_of(&interaction.redirect_uri))))
+    }
+
+    /// The message to this address.
+    pub(crate) async fn code_message(&self, interaction: &Interaction, to: &str, code: &str) -> Result<Message, Failure> {
+        let (place, client) = (self.place_of_thing(interaction).await?, self.name_of_client(interaction).await?);
+        let text = format!(
+            "Your code is {code}\n\n\
+             Type it into the page where you asked for it. It shows {} that this address is yours,\n\
+             so that you can open something at {place} with {client}.\n\n\
+             The code is good for ten minutes, and once. If it was not you, do nothing, and tell it to nobody.\n",
+            self.issuer()
+        );
+        Message::new(to, format!("{code} is your code to open something at {place}"), text)
+    }
+}
