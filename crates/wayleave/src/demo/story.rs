@@ -187,7 +187,7 @@ impl Cast<'_> {
         expect(&page, "on its way")?;
         let code = self.newest_code()?;
         let page = self.bob.submit(&page, "/claims/continue", &[("code", &code)]).await?;
-        expect(&page, "Share")?;
+        expect(&page, "Show my address")?;
         let page = self.bob.submit(&page, "/claims/continue", &[("decision", "approve"), ("keep", "yes")]).await?;
         let query: Vec<(String, String)> = page.url.query_pairs().into_owned().collect();
         self.viewer.person_returned(&sent, &query).map_err(|error| error.to_string())

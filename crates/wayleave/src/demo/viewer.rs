@@ -149,7 +149,12 @@ impl Viewer {
                     true,
                 ))
             }
-            Traded::Denied { description, .. } => Ok(note(StatusCode::FORBIDDEN, "Not shared with you", &description, false)),
+            Traded::Denied { .. } => Ok(note(
+                StatusCode::FORBIDDEN,
+                "Not shared with you",
+                "Ask whoever sent you the link, if you think that it should be.",
+                false,
+            )),
         }
     }
 
@@ -288,8 +293,9 @@ async fn returned(State(viewer): State<Arc<Viewer>>, headers: HeaderMap, Query(q
         }
         Err(error) => {
             viewer.keep(&id, session);
-            let text = error.to_string();
-            let page = NotePage { title: "Not shown who you are", text: &text, again: Some(&url) };
+            tracing::debug!(%error, "somebody came back without a ticket");
+            let text = "You went back without showing who you are, so nothing was opened.";
+            let page = NotePage { title: "Nothing was shown", text, again: Some(&url) };
             (StatusCode::BAD_REQUEST, viewer.page(page.title, &ui::render(&page))).into_response()
         }
     }

@@ -26,6 +26,7 @@ mod others;
 mod owners;
 mod passing;
 mod processes;
+mod proofs;
 mod relations;
 mod renewing;
 mod searching;
