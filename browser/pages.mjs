@@ -105,7 +105,7 @@ await look(bob, 'viewer-asked');
 await alice.goto(`${world.issuer}/my/requests`);
 await alice.getByRole('heading', { name: 'bob@bar.example asks' }).waitFor();
 await look(alice, 'requests');
-await press(alice, 'Approve');
+await press(alice, 'Allow for a week');
 await alice.getByText('Nobody is waiting for you.').waitFor();
 await look(alice, 'requests-answered');
 await bob.waitForTimeout(1200);

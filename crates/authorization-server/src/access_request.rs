@@ -232,7 +232,7 @@ impl AuthorizationServer {
         self.request_document(&self.own_request(acting, id).await?).await
     }
 
-    async fn own_request(&self, acting: &Acting, id: &AccessRequestId) -> Result<AccessRequest, Failure> {
+    pub(crate) async fn own_request(&self, acting: &Acting, id: &AccessRequestId) -> Result<AccessRequest, Failure> {
         let found = self.store.find_access_request(id).await?.filter(|request| request.owner == acting.owner);
         let request = found.ok_or_else(not_found)?;
         if self.sees_request(acting, &request).await? { Ok(request) } else { Err(not_found()) }
@@ -374,7 +374,7 @@ impl AuthorizationServer {
 }
 
 /// The requesting party as a condition: the verified address, else `sub` of its issuer.
-fn condition_of(request: &AccessRequest) -> Result<Vec<ClaimCondition>, Failure> {
+pub(crate) fn condition_of(request: &AccessRequest) -> Result<Vec<ClaimCondition>, Failure> {
     let condition = |name: &str, value: serde_json::Value, issuer: Vec<String>| ClaimCondition {
         name: name.to_owned(),
         value: vec![value],

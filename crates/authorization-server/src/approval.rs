@@ -2,16 +2,18 @@
 //! They are no policies, so whoever asks who can reach a resource must be told of them beside the policies, and whoever takes a
 //! share back means that person, whatever it was by which she got in. Called by the owner's pages.
 
+use crate::access_request::condition_of;
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement};
+use crate::share_mail::has_ended;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::{CommitError, Failure};
-use rules::AccessRequest;
 use rules::access_request::State;
+use rules::{AccessRequest, Policy};
 use types::access_request::AccessRequestDocument;
 use types::policy::PolicyDocument;
-use types::{PolicyId, ResourceId, Timestamp};
+use types::{AccessRequestId, OwnerId, PolicyId, ResourceId, Timestamp};
 
 /// Requests that are read at once.
 const PAGE: usize = 1_000;
@@ -47,13 +49,38 @@ impl AuthorizationServer {
         Ok(all)
     }
 
+    /// By how many shares and approvals somebody reaches each of these things now.
+    pub async fn count_reach(&self, acting: &Acting, things: &[ResourceId]) -> Result<Vec<usize>, Failure> {
+        let (approved, now, mut counts) = (self.list_all_approved(acting).await?, self.now(), Vec::new());
+        for thing in things {
+            let policies = self.store.list_policies_on(thing).await?;
+            let standing = policies.iter().filter(|policy| !has_ended(&policy.to_document(), now)).count();
+            let approvals = approved.iter().filter(|request| lets_reach(request, thing, now)).count();
+            counts.push(standing.saturating_add(approvals));
+        }
+        Ok(counts)
+    }
+
+    /// How many wait for the owner's answer.
+    pub async fn count_waiting(&self, owner: &OwnerId) -> Result<usize, Failure> {
+        let (waiting, now) = (self.store.list_waiting_requests(owner, Timestamp(i64::MAX)).await?, self.now());
+        Ok(waiting.iter().filter(|request| request.is_pending(now)).count())
+    }
+
     async fn list_approved(&self, acting: &Acting, resource: &ResourceId) -> Result<Vec<AccessRequest>, Failure> {
-        let (mut all, mut after, now) = (Vec::new(), None, self.now());
+        let now = self.now();
+        let mut all = self.list_all_approved(acting).await?;
+        all.retain(|request| lets_reach(request, resource, now));
+        Ok(all)
+    }
+
+    async fn list_all_approved(&self, acting: &Acting) -> Result<Vec<AccessRequest>, Failure> {
+        let (mut all, mut after) = (Vec::new(), None);
         loop {
             let requests = self.store.list_access_requests(&acting.owner, &Page { after, limit: PAGE }).await?;
             let (count, last) = (requests.len(), requests.last().map(|last| last.id.clone()));
-            for request in requests {
-                if lets_reach(&request, resource, now) && self.sees_request(acting, &request).await? {
+            for request in requests.into_iter().filter(|request| matches!(request.state, State::Approved { .. })) {
+                if self.sees_request(acting, &request).await? {
                     all.push(request);
                 }
             }
@@ -81,6 +108,45 @@ impl AuthorizationServer {
             }
         }
         Err(Failure::Unavailable("a policy changes too fast".into()))
+    }
+
+    /// What was approved is over, and with it the share that was written since it was to stand: in one commit.
+    pub async fn withdraw_approval(&self, acting: &Acting, id: &AccessRequestId) -> Result<(), Failure> {
+        for tried in 0..RETRIES {
+            let _turn = self.turns.take(&acting.owner, tried).await;
+            let request = self.own_request(acting, id).await?;
+            let mut changes = Changes::of(self.deletion_of_request(acting, &request)?);
+            changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version: request.version });
+            for policy in self.list_remembered(&request).await? {
+                let ended = self.deletion_of_policy(acting, &policy, None).await?;
+                changes.requires.extend(ended.requires);
+                changes.writes.extend(ended.writes);
+            }
+            match self.store.commit(changes).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Changed) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("a request changes too fast".into()))
+    }
+
+    /// Shares that her answer to this request wrote: for its client and person alone, and of nothing else.
+    async fn list_remembered(&self, request: &AccessRequest) -> Result<Vec<PolicyId>, Failure> {
+        let State::Approved { permissions, .. } = &request.state else { return Ok(Vec::new()) };
+        let (conditions, mut found) = (condition_of(request)?, Vec::new());
+        for permission in permissions {
+            let policies = self.store.list_policies_on(&permission.resource_id).await?;
+            let is_written = |policy: &&Policy| {
+                policy.clients == [request.client.clone()]
+                    && policy.conditions == conditions
+                    && policy.scopes == permission.resource_scopes
+                    && policy.created >= request.created
+                    && policy.authority.is_none()
+            };
+            found.extend(policies.iter().filter(is_written).map(|policy| policy.id.clone()));
+        }
+        Ok(found)
     }
 
     async fn end_approvals(

@@ -32,9 +32,12 @@ impl AuthorizationServer {
     async fn erase_events(&self, owner: &OwnerId, address: &str) -> Result<usize, Failure> {
         // what has no place in the chain yet gets it as it was written
         self.seal_events().await?;
-        let tells = |event: &Event| {
-            let told = event.document.claims.get("email").and_then(|value| value.as_str());
-            told.and_then(types::email::normalize).as_deref() == Some(address)
+        let is_address = |value: &serde_json::Value| value.as_str().and_then(types::email::normalize).as_deref() == Some(address);
+        // a share may name several
+        let tells = |event: &Event| match event.document.claims.get("email") {
+            Some(serde_json::Value::Array(all)) => all.iter().any(is_address),
+            Some(value) => is_address(value),
+            None => false,
         };
         let (mut erased, mut after) = (0_usize, EventId::new(""));
         loop {

@@ -12,6 +12,7 @@ use crate::store::Page;
 use identity::access_token::PolicyToken;
 use identity::{Failure, internal};
 use jose::{Clock, Randomness, base64url, digest, event_chain};
+use rules::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use types::event::{EventDocument, EventKind};
@@ -114,6 +115,23 @@ fn earlier(id: &EventId, millis: i64) -> EventId {
 impl AuthorizationServer {
     pub(crate) fn event(&self, owner: &OwnerId, kind: EventKind) -> Event {
         Event::new(owner.clone(), kind, &*self.identity.clock, &*self.identity.randomness)
+    }
+
+    /// What was shared, with whom: a share that is gone is told of nowhere else.
+    pub(crate) fn policy_event(&self, policy: Policy, kind: EventKind, by: &str) -> Event {
+        let mut event = self.event(&policy.owner, kind);
+        let named = policy.conditions.iter().find(|condition| condition.name == "email");
+        let value = named.and_then(|condition| match condition.value.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            several => Some(json!(several)),
+        });
+        event.document.claims.extend(value.map(|value| ("email".to_owned(), value)));
+        event.document.resource_id = policy.resource().cloned();
+        event.document.policy_id = Some(policy.id);
+        event.document.scopes = policy.scopes;
+        event.document.by = Some(by.to_owned());
+        event
     }
 
     /// `GET {events_endpoint}`: newest first, and the signed head of the chain.

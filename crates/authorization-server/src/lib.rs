@@ -38,6 +38,7 @@ pub mod resource;
 pub mod revocations;
 pub mod sealed_ticket;
 pub mod server_level;
+pub mod share_mail;
 pub mod store;
 pub mod token;
 mod turns;
@@ -117,6 +118,8 @@ pub struct AuthorizationServer {
     pub(crate) notices: linked_manager::Notices,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) codes: code_limits::CodeLimits,
+    /// Mails that tell of shares.
+    pub(crate) share_mails: share_mail::ShareMails,
 }
 
 impl AuthorizationServer {
@@ -135,6 +138,7 @@ impl AuthorizationServer {
             inboxes: turns::Turns::default(),
             notices: linked_manager::Notices::default(),
             codes: code_limits::CodeLimits::default(),
+            share_mails: share_mail::ShareMails::default(),
         }
     }
 

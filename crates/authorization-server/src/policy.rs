@@ -103,12 +103,7 @@ impl AuthorizationServer {
             EventKind::PolicyDeleted => Write::DeletePolicy { owner: policy.owner.clone(), id: policy.id.clone() },
             _ => Write::PutPolicy(policy.clone()),
         });
-        let mut event = self.event(&policy.owner, kind);
-        event.document.resource_id = policy.resource().cloned();
-        event.document.policy_id = Some(policy.id);
-        event.document.scopes = policy.scopes;
-        event.document.by = Some(by.to_owned());
-        changes.writes.push(Write::AppendEvent(event));
+        changes.writes.push(Write::AppendEvent(self.policy_event(policy, kind, by)));
     }
 
     /// Checks what a policy is about; binds one that waits to a resource that is there already.

@@ -124,7 +124,7 @@ fn links(current: &str) -> Vec<ui::Link> {
         ("/servers", "Servers"),
         ("/keys", "Keys"),
     ];
-    all.map(|(path, text)| ui::Link { path, text, current: path == current }).into()
+    all.map(|(path, text)| ui::Link { path, text, current: path == current, count: 0 }).into()
 }
 
 /// A page for somebody at the desk.

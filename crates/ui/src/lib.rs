@@ -5,9 +5,11 @@
 //! Pages are rendered on the server and work without JavaScript, but for passkeys, which browsers give to scripts alone; the
 //! policy of [`content_security_policy`] allows no script but our own.
 
+mod dates;
 mod events;
 mod forms;
 
+pub use dates::{Lasting, Zone};
 pub use events::{kind_in_words, outcome_in_words};
 pub use forms::{Cookies, DoubledCookie, is_own_form};
 
@@ -19,6 +21,8 @@ use types::spelling::is_invisible;
 pub const STYLE: &str = include_str!("../assets/style.css");
 /// Passkeys, served as `/assets/passkey.js`.
 pub const PASSKEY_SCRIPT: &str = include_str!("../assets/passkey.js");
+/// What pages of a server do beyond HTML, served as `/assets/pages.js`.
+pub const PAGES_SCRIPT: &str = include_str!("../assets/pages.js");
 /// News of a desk, served as `/assets/live.js`.
 pub const LIVE_SCRIPT: &str = include_str!("../assets/live.js");
 /// The icon, served as `/assets/icon.svg`.
@@ -29,6 +33,8 @@ pub struct Link {
     pub path: &'static str,
     pub text: &'static str,
     pub current: bool,
+    /// How many wait there for her.
+    pub count: usize,
 }
 
 /// Who is logged in, and the hidden field of her forms.
@@ -74,8 +80,14 @@ pub fn render(template: &impl Template) -> String {
 /// The policy of our pages: own style, pictures and scripts, nothing inline, no frame. `form_targets` are origins
 /// that a form's answer may redirect to (browsers hold `form-action` to redirects too).
 pub fn content_security_policy(form_targets: &[String]) -> String {
+    content_security_policy_with(form_targets, &[])
+}
+
+/// The same of a page that shows pictures of these origins as well.
+pub fn content_security_policy_with(form_targets: &[String], pictures: &[String]) -> String {
+    let pictures: String = pictures.iter().map(|origin| format!(" {origin}")).collect();
     format!(
-        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; form-action 'self' {}; frame-ancestors 'none'; base-uri 'none'",
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:{pictures}; form-action 'self' {}; frame-ancestors 'none'; base-uri 'none'",
         form_targets.join(" ")
     )
 }

@@ -2,8 +2,11 @@
 //! redirects, and pages in the shell.
 
 use crate::extract::Parts;
+use crate::pages::Reader;
 use crate::{Host, Provider};
+use askama::Template;
 use authorization_server::kept_proof::{self, Browser, KeptProof};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use identity::session::Session;
@@ -16,6 +19,7 @@ const FORM: &str = "wl_form";
 const CARRIED: &str = "wl_elsewhere";
 const KNOWN: &str = "wl_known";
 const PROOF: &str = "wl_proof";
+const ZONE: &str = "wl_zone";
 const FORM_COOKIE_CHARACTERS: usize = 43;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -30,6 +34,9 @@ pub struct Visit {
     /// What the browser remembers of log-ins here; empty where it is nothing.
     pub known: String,
     pub person: Option<(Account, Session)>,
+    /// How many wait for her answer.
+    waiting: usize,
+    zone: ui::Zone,
 }
 
 impl Visit {
@@ -42,6 +49,8 @@ impl Visit {
             proof_cookie: None,
             known: String::new(),
             person: None,
+            waiting: 0,
+            zone: ui::Zone::default(),
         };
         Self::of(app, parts).await.map_err(|failure| Box::new(nobody.error_page(app, failure)))
     }
@@ -66,7 +75,17 @@ impl Visit {
         let known = cookie(app, parts, KNOWN).ok().flatten().unwrap_or_default();
         // of two, nobody can tell which is hers: an address is proved once more
         let proof_cookie = cookie(app, parts, PROOF).ok().flatten();
-        Ok(Self { form_cookie, new_form_cookie, session_cookie, proof_cookie, known, person })
+        let zone = cookie(app, parts, ZONE).ok().flatten().map(|name| ui::Zone::named(&name)).unwrap_or_default();
+        let waiting = match (&app.authorization_server, &person) {
+            (Some(server), Some((account, _))) => server.count_waiting(&account.id).await?,
+            _ => 0,
+        };
+        Ok(Self { form_cookie, new_form_cookie, session_cookie, proof_cookie, known, person, waiting, zone })
+    }
+
+    /// Who reads the page, and when.
+    pub(crate) fn reader(&self, app: &Provider) -> Reader {
+        Reader { zone: self.zone.clone(), now: app.identity.now() }
     }
 
     /// What tells this browser from others.
@@ -164,6 +183,15 @@ impl Visit {
         response
     }
 
+    /// A page in the shell that shows pictures of these origins.
+    pub fn page_with_pictures(&self, app: &Provider, title: &str, current: &str, body: &str, pictures: &[String]) -> Response {
+        let mut response = self.page(app, title, current, body, &[]);
+        if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy_with(&[], pictures)) {
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    }
+
     /// A page in the shell.
     pub fn page(&self, app: &Provider, title: &str, current: &str, body: &str, form_targets: &[String]) -> Response {
         let owner = self.person.is_some();
@@ -171,17 +199,25 @@ impl Visit {
         let links: Vec<Link> = OWNER_LINKS
             .iter()
             .filter(|(path, _)| owner && !narrow && (app.is_authorization_server() || ALONE.contains(path)))
-            .map(|(path, text)| Link { path, text, current: *path == current })
+            .map(|(path, text)| Link { path, text, current: *path == current, count: self.count_at(path) })
             .collect();
         let person =
             self.person.as_ref().map(|(account, _)| Person { name: account.display_name().to_owned(), csrf: self.csrf(app) });
-        let html =
-            ui::render(&Page { site: &app.site, title, base: &app.base(), links: &links, person, narrow, script: None, body });
+        // a script tells the next page in which zone its reader lives
+        let body = format!("{body}\n<data hidden data-zone value=\"{}\"></data>", app.cookies.name(ZONE));
+        let (base, script) = (app.base(), Some("pages.js"));
+        let shell = Page { site: &app.site, title, base: &base, links: &links, person, narrow, script, body: &body };
+        let html = ui::render(&shell);
         let mut response = self.answer(app, Html(html));
         if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(form_targets)) {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response
+    }
+
+    /// How many wait behind a link of the navigation.
+    fn count_at(&self, path: &str) -> usize {
+        if path == types::path::MY_REQUESTS { self.waiting } else { 0 }
     }
 
     /// An error as a page, for people.
@@ -193,20 +229,46 @@ impl Visit {
                 Refusal::new(ErrorCode::TemporarilyUnavailable, "This cannot be answered right now. Try again in a moment.")
             }
         };
-        let body = ui::render(&ui::ErrorPage { title: "This did not work", what: &sentence(&refusal.description) });
-        let mut response = self.page(app, "This did not work", "error", &body, &[]);
+        let trouble = Trouble { title: "This did not work", what: &sentence(&refusal.description), home: &app.base() };
+        let mut response = self.page(app, trouble.title, "error", &ui::render(&trouble), &[]);
         *response.status_mut() = crate::error::status_of(refusal.code);
         response
     }
 }
 
+/// The body of an error page, with a way out.
+#[derive(Template)]
+#[template(path = "trouble.html")]
+struct Trouble<'a> {
+    title: &'a str,
+    what: &'a str,
+    home: &'a str,
+}
+
+/// No route: JSON for programs, and a page for whoever opens an address in a browser.
+pub(crate) async fn not_found(app: Host, request: Request) -> Response {
+    let (parts, _) = crate::extract::split(request);
+    if !parts.wants_page() {
+        return crate::error::not_found().await;
+    }
+    let visit = match Visit::begin(&app, &parts).await {
+        Ok(visit) => visit,
+        Err(answer) => return *answer,
+    };
+    let what = "This address leads nowhere here. It may have been cut off on its way to you.";
+    let trouble = Trouble { title: "Nothing is here", what, home: &app.base() };
+    let mut response = visit.page(&app, trouble.title, "error", &ui::render(&trouble), &[]);
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
 const OWNER_LINKS: [(&str, &str); 6] = [
-    ("/my/resources", "Resources"),
+    ("/my/resources", "Your things"),
     ("/my/requests", "Requests"),
     ("/my/history", "History"),
     ("/my/delegations", "Delegates"),
     ("/applications", "Applications"),
-    ("/account", "Log-in"),
+    ("/account", "Account"),
 ];
 /// Those that there are where people are only logged in.
 const ALONE: [&str; 2] = ["/applications", "/account"];

@@ -69,6 +69,15 @@ impl Parts {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Whether this is somebody who opens an address in a browser, and no program.
+    pub fn wants_page(&self) -> bool {
+        let accepts = self.headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+        let accepts_html = accepts
+            .flat_map(|line| line.split(','))
+            .any(|media| media.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("text/html")));
+        self.method == Method::GET && accepts_html
+    }
+
     /// What several lines say, nobody can tell.
     pub fn has_type(&self, wanted: &str) -> bool {
         let mut lines = self.headers.get_all(header::CONTENT_TYPE).iter();

@@ -52,6 +52,7 @@ pub fn router() -> Router<Host> {
         .route("/assets/style.css", get(style))
         .route("/assets/icon.svg", get(icon))
         .route("/assets/passkey.js", get(passkey_script))
+        .route("/assets/pages.js", get(pages_script))
 }
 
 /// At the root of the host, whatever path the issuer has (RFC 7033 4).
@@ -113,6 +114,11 @@ async fn style() -> Response {
 async fn passkey_script() -> Response {
     let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=300")];
     (headers, ui::PASSKEY_SCRIPT).into_response()
+}
+
+async fn pages_script() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=300")];
+    (headers, ui::PAGES_SCRIPT).into_response()
 }
 
 async fn icon() -> Response {

@@ -15,6 +15,7 @@ pub mod uma;
 use ::identity::Identity;
 use authorization_server::AuthorizationServer;
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
@@ -130,7 +131,11 @@ fn router(app: Shared) -> Router {
 fn whole(base: &str, routes: Router, provider: Host) -> Router {
     let routed = if base.is_empty() { routes } else { Router::new().nest(base, routes) };
     let elsewhere = identity::inserted_metadata(base).merge(identity::webfinger());
-    routed.merge(elsewhere.with_state(provider)).fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed)
+    let missing = provider.clone();
+    routed
+        .merge(elsewhere.with_state(provider))
+        .fallback(move |request: Request| browser::not_found(missing.clone(), request))
+        .method_not_allowed_fallback(error::method_not_allowed)
 }
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");

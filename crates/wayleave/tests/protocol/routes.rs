@@ -54,6 +54,7 @@ const READS: [&str; 76] = [
     "/assets/icon.svg",
     "/assets/icon.svg",
     "/assets/live.js",
+    "/assets/pages.js",
     "/assets/passkey.js",
     "/assets/passkey.js",
     "/assets/style.css",

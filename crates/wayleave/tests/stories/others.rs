@@ -34,6 +34,17 @@ fn authlib_of_pypi_works_unmodified() {
 /// Cases
 #[test]
 fn a_real_browser_does_alices_and_bobs_parts() {
+    in_the_demo("pages.mjs");
+}
+
+/// Alice shares at her server's pages, mails it, and answers a request; every page under axe, in light and dark.
+#[test]
+fn a_real_browser_shares_and_mails() {
+    in_the_demo("sharing.mjs");
+}
+
+/// Runs a script of a browser in a fresh demo.
+fn in_the_demo(script: &str) {
     let folder = Folder::new();
     let demo = Process::start(&["demo"], &folder.0);
     let said = demo.said();
@@ -50,5 +61,5 @@ fn a_real_browser_does_alices_and_bobs_parts() {
         "issuer": url("Authorization server"), "gateway": url("Alice's pictures"), "viewer": url("Viewer"),
         "pictures": std::env::var("WAYLEAVE_PICTURES").ok(),
     });
-    run("node", "pages.mjs", &world);
+    run("node", script, &world);
 }

@@ -97,6 +97,8 @@ async fn render(app: &Host, visit: &Visit, error: Option<String>) -> Result<Resp
         let known = app.identity.upstream.iter().find(|one| one.issuer() == issuer);
         known.map_or_else(|| issuer.to_owned(), |one| one.name().to_owned())
     };
+    let reader = visit.reader(app);
+    let moment = |time| reader.zone.moment(time, reader.now);
     let body = ui::render(&AccountPage {
         base: app.base(),
         csrf: visit.csrf(app),
@@ -109,8 +111,8 @@ async fn render(app: &Host, visit: &Visit, error: Option<String>) -> Result<Resp
             .into_iter()
             .map(|one| PasskeyRow {
                 when: match one.last_used {
-                    Some(used) => format!("last used {}", ui::in_words(used)),
-                    None => format!("added {}, not used yet", ui::in_words(one.created)),
+                    Some(used) => format!("last used {}", moment(used)),
+                    None => format!("added {}, not used yet", moment(one.created)),
                 },
                 id: one.passkey.id,
                 name: one.name,

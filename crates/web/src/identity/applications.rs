@@ -5,6 +5,7 @@ use super::login::{login_url, page, posted};
 use crate::Host;
 use crate::browser::see_other;
 use crate::extract::split;
+use crate::pages::Reader;
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -24,12 +25,12 @@ struct Application {
 }
 
 impl Application {
-    async fn of(app: &Host, consent: Consent) -> Result<Self, Failure> {
+    async fn of(app: &Host, consent: Consent, reader: &Reader) -> Result<Self, Failure> {
         let client = app.identity.store.find_client(&consent.client).await?;
         Ok(Self {
             id: consent.id.as_str().to_owned(),
             name: client.as_ref().map_or_else(|| consent.client.as_str().to_owned(), |client| quoted(client)),
-            since: ui::in_words(consent.created),
+            since: reader.zone.moment(consent.created, reader.now),
             protects: consent.links_resource_server(),
             decides: consent.scopes.has(types::token::UMA_POLICY),
             may: consent.scopes.iter().map(|scope| meaning(scope.as_str())).collect(),
@@ -66,7 +67,7 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
         };
         let mut applications = Vec::new();
         for consent in app.identity.store.list_consents(&account.id).await? {
-            applications.push(Application::of(&app, consent).await?);
+            applications.push(Application::of(&app, consent, &visit.reader(&app)).await?);
         }
         applications.sort_by(|one, other| one.name.cmp(&other.name));
         let body = ui::render(&ApplicationsPage { base: app.base(), csrf: visit.csrf(&app), applications });

@@ -1,7 +1,7 @@
 //! `/my/delegations`: who decides for this owner here, and the end of that. Made by a manager, or signed; seen and ended here
 //! by whoever has none.
 
-use super::owner;
+use super::{Reader, owner};
 use crate::Shared;
 use crate::browser::see_other;
 use crate::extract::split;
@@ -31,15 +31,15 @@ struct DelegationsPage {
     taken: Vec<Row>,
 }
 
-fn row(one: DelegationDocument) -> Row {
+fn row(one: DelegationDocument, reader: &Reader) -> Row {
     let verbs = one.may.iter().map(|may| match may {
         May::Approve => "answer requests",
         May::Share => "share",
     });
     let about = match &one.resources {
         Covered::All => "everything".to_owned(),
-        Covered::Only(some) if some.len() == 1 => "one resource".to_owned(),
-        Covered::Only(some) => format!("{} resources", some.len()),
+        Covered::Only(some) if some.len() == 1 => "one thing".to_owned(),
+        Covered::Only(some) => format!("{} things", some.len()),
     };
     let name = one.delegate;
     let delegate = name.email.or(name.resource_owner_id).or(name.account.map(|id| id.as_str().to_owned()));
@@ -47,7 +47,7 @@ fn row(one: DelegationDocument) -> Row {
         id: one.id.unwrap_or_default(),
         who: one.owner_name.or(delegate).unwrap_or_default(),
         may: format!("{} of {about}, as far as: {}", verbs.collect::<Vec<_>>().join(" and "), one.resource_scopes),
-        until: one.expires_at.map(ui::in_words).unwrap_or_default(),
+        until: one.expires_at.map(|end| reader.zone.until(end, reader.now)).unwrap_or_default(),
         signed: one.delegation.is_some(),
     }
 }
@@ -63,7 +63,9 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         let server = &app.authorization_server;
         let whole = Page { after: None, limit: usize::MAX };
         let (given, taken) = (server.list_delegations(&owner, &whole).await?.0, server.list_delegated(&owner, &whole).await?.0);
-        let (given, taken) = (given.into_iter().map(row).collect(), taken.into_iter().map(row).collect());
+        let reader = visit.reader(&app);
+        let rows = |all: Vec<DelegationDocument>| all.into_iter().map(|one| row(one, &reader)).collect();
+        let (given, taken) = (rows(given), rows(taken));
         let body = ui::render(&DelegationsPage { base: app.base(), csrf: visit.csrf(&app), given, taken });
         Ok(visit.page(&app, "Delegates", path::MY_DELEGATIONS, &body, &[]))
     })

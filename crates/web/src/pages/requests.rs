@@ -1,19 +1,23 @@
 //! The inbox: what people ask the owner for, and her answers.
 
+use super::sharing::end_of;
+use super::things::{Picture, name_of, origins};
+use super::words::{self, Reader};
 use super::{acting, owner};
 use crate::Shared;
-use crate::browser::see_other;
+use crate::browser::{Visit, see_other};
 use crate::extract::split;
 use crate::identity::{page, posted};
 use askama::Template;
 use authorization_server::store::Page;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+use identity::access_token::PolicyToken;
 use identity::{Failure, Form};
 use std::collections::BTreeMap;
 use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind};
-use types::spelling::readable;
-use types::{AccessRequestId, ErrorCode, PermissionRequest, ResourceId, Scope, ScopeSet, path};
+use types::spelling::{readable, visible};
+use types::{AccessRequestId, ErrorCode, PermissionRequest, Refusal, ResourceId, Scope, ScopeSet, path};
 
 struct Choice {
     /// Resource and scope, as the form sends them back.
@@ -28,8 +32,22 @@ struct Item {
     verified: bool,
     when: String,
     until: String,
+    message: Option<String>,
+    picture: Option<Picture>,
     choices: Vec<Choice>,
     state: Option<(&'static str, &'static str)>,
+    /// Until when what was approved lets somebody in.
+    allowed: String,
+}
+
+/// Things that requests are about, as they stand on the page.
+type Things = BTreeMap<ResourceId, types::resource::OwnedResource>;
+
+/// What became of the request that she just answered.
+struct Answered {
+    id: String,
+    what: String,
+    is_undoable: bool,
 }
 
 #[derive(Template)]
@@ -37,6 +55,8 @@ struct Item {
 struct RequestsPage {
     base: String,
     csrf: String,
+    today: String,
+    answered: Option<Answered>,
     waiting: Vec<Item>,
     decided: Vec<Item>,
 }
@@ -49,46 +69,76 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let all = app.authorization_server.list_access_requests(&acting(&owner), &Page { after: None, limit: 200 }).await?.0;
-        let (mut waiting, mut decided) = (Vec::new(), Vec::new());
-        for request in all {
-            let mut names = BTreeMap::new();
-            for permission in &request.permissions {
-                let resource = app.authorization_server.read_owned_resource(&acting(&owner), &permission.resource_id).await.ok();
-                let name = resource.and_then(|resource| resource.description.name);
-                let name = name.map_or_else(|| "a resource that is gone".into(), |name| readable(&name));
-                names.insert(permission.resource_id.clone(), name);
-            }
-            let pending = request.state == AccessRequestState::Pending;
-            let item = item(&request, &names);
-            if pending { waiting.push(item) } else { decided.push(item) }
-        }
-        let body = ui::render(&RequestsPage { base: app.base(), csrf: visit.csrf(&app), waiting, decided });
-        Ok(visit.page(&app, "Requests", path::MY_REQUESTS, &body, &[]))
+        let just = parts.query()?.one("answered")?.map(str::to_owned);
+        render(&app, visit, &owner, just).await
     })
     .await
 }
 
-fn item(request: &AccessRequestDocument, names: &BTreeMap<ResourceId, String>) -> Item {
+async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, just: Option<String>) -> Result<Response, Failure> {
+    let all = app.authorization_server.list_access_requests(&acting(owner), &Page { after: None, limit: 200 }).await?.0;
+    let (reader, things) = (visit.reader(app), things_of(app, owner, &all).await);
+    let (mut waiting, mut decided, mut answered) = (Vec::new(), Vec::new(), None);
+    for request in all {
+        let is_pending = request.state == AccessRequestState::Pending;
+        let item = item(&request, &things, &reader);
+        if just.as_deref() == Some(request.id.as_str()) && !is_pending {
+            answered = Some(answer_of(&request, &item));
+        }
+        if is_pending { waiting.push(item) } else { decided.push(item) }
+    }
+    let pictures = origins(waiting.iter().filter_map(|item| item.picture.as_ref()));
+    let today = reader.zone.date(reader.now);
+    let body = RequestsPage { base: app.base(), csrf: visit.csrf(app), today, answered, waiting, decided };
+    Ok(visit.page_with_pictures(app, "Requests", path::MY_REQUESTS, &ui::render(&body), &pictures))
+}
+
+async fn things_of(app: &Shared, owner: &PolicyToken, requests: &[AccessRequestDocument]) -> Things {
+    let mut things = Things::new();
+    for permission in requests.iter().flat_map(|request| &request.permissions) {
+        if !things.contains_key(&permission.resource_id) {
+            let thing = app.authorization_server.read_owned_resource(&acting(owner), &permission.resource_id).await.ok();
+            things.extend(thing.map(|thing| (permission.resource_id.clone(), thing)));
+        }
+    }
+    things
+}
+
+fn answer_of(request: &AccessRequestDocument, item: &Item) -> Answered {
+    let what = item.choices.iter().map(|choice| choice.text.as_str()).collect::<Vec<_>>().join(", ");
+    let is_undoable = request.state == AccessRequestState::Approved;
+    let what = match is_undoable {
+        true => format!("{} may {what}, with {}{}.", item.who, item.client, item.allowed),
+        false => format!("{} was not let in.", item.who),
+    };
+    Answered { id: item.id.clone(), what, is_undoable }
+}
+
+fn item(request: &AccessRequestDocument, things: &Things, reader: &Reader) -> Item {
     let text = |name: &str| request.requesting_party.get(name).and_then(|value| value.as_str());
     let choices = request.permissions.iter().flat_map(|permission| {
-        let name = names.get(&permission.resource_id).cloned().unwrap_or_default();
-        permission
-            .resource_scopes
-            .iter()
-            .map(move |scope| Choice { value: format!("{} {scope}", permission.resource_id), text: format!("{scope} {name}") })
+        let name = things.get(&permission.resource_id).map_or_else(|| "something that is gone".to_owned(), name_of);
+        let scopes = words::least_first(&permission.resource_scopes);
+        let choice = move |scope: Scope| Choice {
+            value: format!("{} {scope}", permission.resource_id),
+            text: format!("{} {name}", readable(scope.as_str())),
+        };
+        scopes.into_iter().map(choice)
     });
+    let first = request.permissions.first().and_then(|permission| things.get(&permission.resource_id));
     Item {
         id: request.id.as_str().to_owned(),
         who: readable(text("email").or(text("name")).or(text("sub")).unwrap_or("Somebody")),
         client: match (&request.client.name, request.client.verified) {
             (Some(name), true) => readable(name),
             (Some(name), false) => format!("“{}”", readable(name)),
-            (None, _) => request.client.client_id.as_str().to_owned(),
+            (None, _) => readable(request.client.client_id.as_str()),
         },
         verified: request.client.verified,
-        when: ui::in_words(request.created),
-        until: ui::in_words(request.expires_at),
+        when: reader.zone.moment(request.created, reader.now),
+        until: reader.zone.moment(request.expires_at, reader.now),
+        message: request.message.as_deref().map(visible).filter(|words| !words.is_empty()),
+        picture: first.map(Picture::of),
         choices: choices.collect(),
         state: match request.state {
             AccessRequestState::Pending => None,
@@ -96,39 +146,59 @@ fn item(request: &AccessRequestDocument, names: &BTreeMap<ResourceId, String>) -
             AccessRequestState::Denied => Some(("refused", "no")),
             AccessRequestState::Expired => Some(("ran out", "wait")),
         },
+        allowed: request.approved_until.map(|end| format!(", {}", reader.zone.until(end, reader.now))).unwrap_or_default(),
     }
 }
 
-/// `POST /my/requests/{id}`: `decision`, with the scopes that are ticked, and `remember`.
+/// `POST /my/requests/{id}`: `decision`, with the scopes that are ticked. `week` and `always` stand for the requests to come, as
+/// `never` does for a refusal; `approve` lasts as long as `for` and `until` say, and `remember` makes it stand, too.
 pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     posted(&app, request, async |visit, _parts, form| {
         let owner = match owner(&app, visit, path::MY_REQUESTS) {
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let decision = match form.one("decision")? {
-            Some("approve") => DecisionDocument {
-                decision: DecisionKind::Approve,
-                permissions: Some(ticked(form)?),
-                expires_at: None,
-                remember: form.one("remember")?.is_some(),
-            },
-            Some("deny") => DecisionDocument {
-                decision: DecisionKind::Deny,
-                permissions: None,
-                expires_at: None,
-                remember: form.one("remember")?.is_some(),
-            },
-            Some("withdraw") => {
-                app.authorization_server.delete_access_request(&acting(&owner), &AccessRequestId::new(id)).await?;
-                return Ok(see_other(&format!("{}{}", app.base(), path::MY_REQUESTS)));
-            }
-            _ => return Failure::refuse(ErrorCode::InvalidRequest, "choose to approve or to refuse"),
+        let (list, id) = (format!("{}{}", app.base(), path::MY_REQUESTS), AccessRequestId::new(id));
+        let Some(decision) = decision_of(form, &visit.reader(&app))? else {
+            app.authorization_server.withdraw_approval(&acting(&owner), &id).await?;
+            return Ok(see_other(&list));
         };
-        app.authorization_server.decide_access_request(&acting(&owner), &AccessRequestId::new(id), decision).await?;
-        Ok(see_other(&format!("{}{}", app.base(), path::MY_REQUESTS)))
+        app.authorization_server.decide_access_request(&acting(&owner), &id, decision).await?;
+        let mut query = Form::default();
+        query.set("answered", id.as_str());
+        Ok(see_other(&format!("{list}?{}", query.encode())))
     })
     .await
+}
+
+/// What she decided; none: she withdraws what she approved.
+fn decision_of(form: &Form, reader: &Reader) -> Result<Option<DecisionDocument>, Failure> {
+    let ticked_to_stand = form.one("remember")?.is_some();
+    let refusal = |what: &str| Failure::from(Refusal::new(ErrorCode::InvalidRequest, what));
+    let lasts = match form.one("decision")? {
+        Some("withdraw") => return Ok(None),
+        Some("deny") => return Ok(Some(denial(ticked_to_stand))),
+        Some("never") => return Ok(Some(denial(true))),
+        Some("week") => "week",
+        Some("always") => "always",
+        Some("approve") => form.one("for")?.unwrap_or("once"),
+        _ => return Err(refusal("Allow it, or say no.")),
+    };
+    let (permissions, until) = (Some(ticked(form)?), form.one("until")?.unwrap_or_default());
+    let is_other = form.one("decision")? == Some("approve");
+    let expires_at = match (lasts, until) {
+        ("once", "") => None,
+        // a date that she typed beside another button is none of that button's
+        ("week" | "always", _) if !is_other => end_of(lasts, "", reader).map_err(refusal)?,
+        ("once", until) => end_of("date", until, reader).map_err(refusal)?,
+        (lasts, until) => end_of(lasts, until, reader).map_err(refusal)?,
+    };
+    let remember = ticked_to_stand || lasts != "once" || expires_at.is_some();
+    Ok(Some(DecisionDocument { decision: DecisionKind::Approve, permissions, expires_at, remember }))
+}
+
+fn denial(remember: bool) -> DecisionDocument {
+    DecisionDocument { decision: DecisionKind::Deny, permissions: None, expires_at: None, remember }
 }
 
 fn ticked(form: &Form) -> Result<Vec<PermissionRequest>, Failure> {
@@ -139,7 +209,45 @@ fn ticked(form: &Form) -> Result<Vec<PermissionRequest>, Failure> {
         }
     }
     if permissions.is_empty() {
-        return Failure::refuse(ErrorCode::InvalidRequest, "tick what you approve, or refuse the request");
+        return Failure::refuse(ErrorCode::InvalidRequest, "tick what you allow, or say no");
     }
     Ok(permissions.into_iter().map(|(resource_id, resource_scopes)| PermissionRequest { resource_id, resource_scopes }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ui::Zone;
+
+    #[test]
+    fn each_button_means_what_it_says() {
+        let reader = Reader { zone: Zone::default(), now: types::Timestamp(1_796_133_900) };
+        let decide = |query: &str| {
+            let form = Form::parse(format!("permission=A+view&{query}").as_bytes()).unwrap();
+            decision_of(&form, &reader)
+        };
+        for (query, approves, remembers, until) in [
+            ("decision=week", true, true, Some("until and including 8 December")),
+            ("decision=week&for=once&until=2026-12-05", true, true, Some("until and including 8 December")),
+            ("decision=always", true, true, None),
+            ("decision=approve", true, false, None),
+            ("decision=approve&remember=yes", true, true, None),
+            ("decision=approve&for=once", true, false, None),
+            ("decision=approve&for=once&until=2026-12-05", true, true, Some("until and including 5 December")),
+            ("decision=approve&for=month", true, true, Some("until and including 1 January 2027")),
+            ("decision=approve&for=date&until=2026-12-05", true, true, Some("until and including 5 December")),
+            ("decision=deny", false, false, None),
+            ("decision=deny&remember=yes", false, true, None),
+            ("decision=never", false, true, None),
+        ] {
+            let made = decide(query).unwrap().unwrap();
+            let end = made.expires_at.map(|end| reader.zone.until(end, reader.now));
+            assert_eq!((made.decision == DecisionKind::Approve, made.remember), (approves, remembers), "{query}");
+            assert_eq!(end.as_deref(), until, "{query}");
+        }
+        assert!(decide("decision=withdraw").unwrap().is_none());
+        for query in ["", "decision=maybe", "decision=approve&for=date", "decision=approve&for=date&until=2020-01-01"] {
+            assert!(decide(query).is_err(), "{query}");
+        }
+    }
 }

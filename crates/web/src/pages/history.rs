@@ -1,0 +1,105 @@
+//! What happened to an owner's things at this server.
+
+use super::words::{self, Reader};
+use super::{acting, owner, things};
+use crate::Shared;
+use crate::extract::split;
+use crate::identity::page;
+use askama::Template;
+use authorization_server::store::Page;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use identity::Failure;
+use identity::access_token::PolicyToken;
+use serde_json::Value;
+use types::event::{EventDocument, EventKind};
+use types::path;
+use types::spelling::visible;
+
+struct Entry {
+    when: String,
+    what: String,
+    who: String,
+    scopes: String,
+    outcome: Option<(&'static str, &'static str)>,
+}
+
+#[derive(Template)]
+#[template(path = "history.html")]
+struct HistoryPage {
+    base: String,
+    entries: Vec<Entry>,
+    next: Option<String>,
+}
+
+/// `GET /my/history`.
+pub(super) async fn list(State(app): State<Shared>, request: Request) -> Response {
+    let (parts, _) = split(request);
+    page(&app, &parts, async |visit| {
+        let owner = match owner(&app, visit, path::MY_HISTORY) {
+            Ok(owner) => owner,
+            Err(login) => return Ok(*login),
+        };
+        let after = parts.query()?.one("after")?.map(types::EventId::from);
+        let page = Page { after, limit: 50 };
+        let events = app.authorization_server.list_events(&owner, &page).await?;
+        let next = events.last().filter(|_| events.len() == page.limit).map(|event| event.id.as_str().to_owned());
+        let reader = visit.reader(&app);
+        let mut entries = Vec::new();
+        for event in events {
+            entries.push(entry(&app, &owner, event, &reader).await?);
+        }
+        let body = ui::render(&HistoryPage { base: app.base(), entries, next });
+        Ok(visit.page(&app, "History", path::MY_HISTORY, &body, &[]))
+    })
+    .await
+}
+
+async fn entry(app: &Shared, owner: &PolicyToken, event: EventDocument, reader: &Reader) -> Result<Entry, Failure> {
+    let thing = match &event.resource_id {
+        Some(id) => app.authorization_server.read_owned_resource(&acting(owner), id).await.ok(),
+        None => None,
+    };
+    let kind = ui::kind_in_words(event.kind);
+    Ok(Entry {
+        when: reader.zone.moment(event.time, reader.now),
+        what: thing.map_or_else(|| kind.to_owned(), |thing| format!("{kind}: {}", things::name_of(&thing))),
+        who: who(app, owner, &event).await?,
+        scopes: words::may(&event.scopes),
+        outcome: event.outcome.map(ui::outcome_in_words),
+    })
+}
+
+/// Whom it is about, through which application, and who decided.
+async fn who(app: &Shared, owner: &PolicyToken, event: &EventDocument) -> Result<String, Failure> {
+    let mut person = event.claims.get("email").map(text_of);
+    let is_share = matches!(event.kind, EventKind::PolicyCreated | EventKind::PolicyUpdated | EventKind::PolicyDeleted);
+    if let (None, true, Some(id)) = (&person, is_share, &event.policy_id) {
+        // what was written before events of shares named people
+        let policy = app.authorization_server.read_policy(&acting(owner), id).await.ok();
+        person = policy.map(|policy| words::who(&policy.document));
+    }
+    let client = match &event.client_id {
+        Some(id) => Some(things::client_name(app, id).await?),
+        None => None,
+    };
+    let mut who = match (person, client, is_share) {
+        (Some(person), Some(client), _) => format!("{person} with {client}"),
+        (Some(person), None, true) => format!("with {person}"),
+        (Some(person), None, false) => person,
+        (None, client, _) => client.unwrap_or_default(),
+    };
+    if let Some(name) = &event.by_name {
+        let by = format!("by {}", visible(name));
+        who = if who.is_empty() { by } else { format!("{who}; {by}") };
+    }
+    Ok(who)
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => visible(text),
+        Value::Array(all) => all.iter().map(text_of).collect::<Vec<_>>().join(" or "),
+        other => visible(&other.to_string()),
+    }
+}

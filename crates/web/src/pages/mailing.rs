@@ -1,0 +1,138 @@
+//! The mail that tells somebody of a share: who, what, until when, a sentence of the owner's, and the link. Whoever knows all
+//! of it gets in nowhere: the address is proved where the link leads. She reads it before it is sent, and what was sent after.
+
+use super::acting;
+use super::resource::Told;
+use super::things::name_of;
+use super::words;
+use crate::Shared;
+use crate::browser::{Visit, sentence};
+use askama::Template;
+use authorization_server::mailer::Message;
+use authorization_server::share_mail::{addresses_of, link_of};
+use axum::response::Response;
+use identity::access_token::PolicyToken;
+use identity::{Account, Failure};
+use serde::{Deserialize, Serialize};
+use types::policy::PolicyDocument;
+use types::resource::OwnedResource;
+use types::spelling::readable;
+use types::{ErrorCode, PolicyId, path};
+
+/// A mail, before it is sent.
+pub(super) struct Letter {
+    message: Message,
+    /// The share that it tells of, in words.
+    share: String,
+}
+
+/// A hidden field of a form.
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) value: String,
+}
+
+/// The form that sends it.
+pub(super) struct Asked {
+    pub(super) action: String,
+    pub(super) fields: Vec<Field>,
+    /// What is told of is not shared yet: that comes with it.
+    pub(super) shares: bool,
+    /// Where she goes instead; none: the form is opened again.
+    pub(super) back: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct MailPage<'a> {
+    base: String,
+    csrf: String,
+    letter: &'a Letter,
+    asked: Asked,
+}
+
+/// What her next page tells.
+#[derive(Serialize, Deserialize)]
+enum Note {
+    Sent { to: String, text: String },
+    NotSent { to: String, why: String },
+}
+
+fn name_of_owner(account: &Account) -> String {
+    let name = readable(account.display_name());
+    match account.verified_email().map(readable) {
+        Some(email) if email != name => format!("{name} ({email})"),
+        _ => name,
+    }
+}
+
+impl Letter {
+    /// To an address that the share names. Nothing in it is anybody's but the server's, the owner's, and the name of the thing.
+    pub(super) fn of(
+        app: &Shared,
+        visit: &Visit,
+        thing: &OwnedResource,
+        share: &PolicyDocument,
+        to: &str,
+        words: Option<String>,
+    ) -> Result<Self, Failure> {
+        let refuse = |what: &str| Failure::refuse(ErrorCode::InvalidRequest, what);
+        let Some((account, _)) = &visit.person else { return refuse("You are logged out. Log in and try again.") };
+        let Some(to) = types::email::normalize(to.trim()).filter(|to| addresses_of(share).contains(to)) else {
+            return refuse("Write an e-mail address, like bob@bar.example.");
+        };
+        let Some(link) = link_of(thing) else {
+            return refuse("The place that keeps this has not said where it can be opened: there is no link to mail.");
+        };
+        let reader = visit.reader(app);
+        let until = share.expires_at.map(|end| format!(", {}", reader.zone.until(end, reader.now))).unwrap_or_default();
+        let name = readable(account.display_name());
+        let quoted = words.map(|words| format!("{name} writes:\n\n    “{words}”\n\n")).unwrap_or_default();
+        let text = format!(
+            "{} shares something with you:\n\n    “{}”\n\nYou may {}{until}.\n\n{quoted}Open it:\n{link}\n\n\
+             You will be asked to show that {to} is your address; nobody gets in by this mail alone.\n\
+             {} sent it once, because {name} wanted it to.\n",
+            name_of_owner(account),
+            name_of(thing),
+            words::may(&share.resource_scopes),
+            readable(&app.site),
+        );
+        let message = Message::new(&to, format!("{name} shares something with you"), text)?;
+        Ok(Self { message, share: format!("{to} may {}{until}", words::may(&share.resource_scopes)) })
+    }
+}
+
+/// What would be sent, and the buttons.
+pub(super) fn confirm(app: &Shared, visit: &Visit, letter: &Letter, asked: Asked) -> Response {
+    let body = ui::render(&MailPage { base: app.base(), csrf: visit.csrf(app), letter, asked });
+    visit.page(app, "Mail it", path::MY_RESOURCES, &body, &[])
+}
+
+/// Sends it; the note that her next page shows. That it could not be sent undoes no share.
+pub(super) async fn send(app: &Shared, owner: &PolicyToken, policy: &PolicyId, letter: &Letter) -> Result<String, Failure> {
+    let message = letter.message.clone();
+    let to = message.to.clone();
+    let note = match app.authorization_server.mail_share(&acting(owner), policy, message).await {
+        Ok(()) => Note::Sent { to, text: letter.message.text.clone() },
+        Err(Failure::Refused(refusal)) => Note::NotSent { to, why: sentence(&refusal.description) },
+        Err(Failure::Unavailable(cause)) => {
+            tracing::warn!(%cause, "a mail of a share was not sent");
+            Note::NotSent { to, why: "Mail cannot be sent right now: copy the link, or try again in a while.".into() }
+        }
+    };
+    let note = serde_json::to_string(&note).map_err(identity::internal)?;
+    app.authorization_server.seal_note(&owner.owner, &note)
+}
+
+/// What such a note tells; nothing where it is none of hers.
+pub(super) fn told(app: &Shared, owner: &PolicyToken, sealed: &str) -> Option<Told> {
+    let note = app.authorization_server.open_note(&owner.owner, sealed)?;
+    Some(match serde_json::from_str(&note).ok()? {
+        Note::Sent { to, text } => {
+            Told { what: format!("{to} gets this mail, sent just now:"), letter: Some(text), is_well: true }
+        }
+        Note::NotSent { to, why } => {
+            Told { what: format!("{to} got no mail. {why} What you shared is shared."), letter: None, is_well: false }
+        }
+    })
+}

@@ -1,0 +1,141 @@
+//! What is shared, in the owner's words: what somebody may, least first, and until when. Called by the owner's pages and mails.
+
+use super::things;
+use crate::Shared;
+use identity::Failure;
+use serde_json::Value;
+use types::policy::PolicyDocument;
+use types::spelling::{readable, visible};
+use types::{ClientId, Scope, ScopeSet, Timestamp};
+use ui::Zone;
+
+/// When it is for whom: the reader's zone, and now.
+pub(crate) struct Reader {
+    pub(crate) zone: Zone,
+    pub(crate) now: Timestamp,
+}
+
+/// What people commonly let each other do, the least first, with what it means. What no page knows comes before deleting.
+const KNOWN: [(&str, &str); 14] = [
+    ("view", "Look at it."),
+    ("read", "Read it."),
+    ("list", "See what is in it."),
+    ("download", "Keep a copy."),
+    ("print", "Print it."),
+    ("comment", "Write remarks on it."),
+    ("append", "Add to it."),
+    ("add", "Add to it."),
+    ("upload", "Add to it."),
+    ("create", "Add to it."),
+    ("edit", "Change what is there."),
+    ("write", "Change what is there."),
+    ("update", "Change what is there."),
+    ("delete", "Remove it for good."),
+];
+
+/// How much a scope lets somebody do, to sort by.
+fn weight(scope: &str) -> usize {
+    let known = KNOWN.iter().position(|(name, _)| *name == scope);
+    match known {
+        Some(at) if scope == "delete" => at.saturating_add(1),
+        Some(at) => at,
+        None => KNOWN.len().saturating_sub(1),
+    }
+}
+
+/// What it means, where a page knows.
+pub(super) fn meaning(scope: &Scope) -> &'static str {
+    let known = KNOWN.iter().find(|(name, _)| *name == scope.as_str());
+    known.map_or("What the place that keeps it means by that.", |(_, meaning)| meaning)
+}
+
+/// Whether it only lets somebody look.
+pub(super) fn is_looking(scope: &Scope) -> bool {
+    matches!(scope.as_str(), "view" | "read")
+}
+
+/// The least first.
+pub(super) fn least_first(scopes: &ScopeSet) -> Vec<Scope> {
+    let mut all: Vec<Scope> = scopes.iter().cloned().collect();
+    all.sort_by_key(|scope| weight(scope.as_str()));
+    all
+}
+
+/// `view, download`.
+pub(super) fn may(scopes: &ScopeSet) -> String {
+    least_first(scopes).iter().map(|scope| readable(scope.as_str())).collect::<Vec<_>>().join(", ")
+}
+
+/// Who meets the conditions of a policy.
+pub(super) fn who(policy: &PolicyDocument) -> String {
+    let text = |value: &Value| visible(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let each = policy.required_claims.iter().map(|condition| {
+        let values = condition.value.iter().map(text).collect::<Vec<_>>().join(" or ");
+        match condition.name.as_str() {
+            "email" => values,
+            name => format!("somebody whose {} is {values}", visible(name)),
+        }
+    });
+    let all = each.collect::<Vec<_>>().join(" and ");
+    if all.is_empty() { "Anyone".to_owned() } else { all }
+}
+
+/// A policy in plain words: who may do what, with what, until when.
+pub(super) async fn sentence_of(app: &Shared, policy: &PolicyDocument, reader: &Reader) -> Result<String, Failure> {
+    let mut text = format!("{} may {}", who(policy), may(&policy.resource_scopes));
+    if !policy.client_id.is_empty() {
+        text.push_str(&format!(", with {}", clients(app, &policy.client_id).await?));
+    }
+    if let Some(from) = policy.valid_from.filter(|from| reader.now < *from) {
+        text.push_str(&format!(", from {} on", reader.zone.moment(from, reader.now)));
+    }
+    if let Some(end) = policy.expires_at {
+        text.push_str(&format!(", {}", reader.zone.until(end, reader.now)));
+    }
+    if let Some(most) = policy.max_uses {
+        text.push_str(&format!(", {} of {most} times used", policy.uses.unwrap_or(0)));
+    }
+    Ok(text)
+}
+
+async fn clients(app: &Shared, ids: &[ClientId]) -> Result<String, Failure> {
+    let mut names = Vec::new();
+    for id in ids {
+        names.push(things::client_name(app, id).await?);
+    }
+    Ok(names.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_least_comes_first() {
+        for (scopes, words) in [
+            ("delete edit view", "view, edit, delete"),
+            ("zap edit delete download read", "read, download, edit, zap, delete"),
+            ("https://x.example/odd delete", "https://x.example/odd, delete"),
+        ] {
+            assert_eq!(may(&ScopeSet::parse(scopes).unwrap()), words);
+        }
+        let scope = |text: &str| Scope::parse(text).unwrap();
+        assert!(is_looking(&scope("view")) && !is_looking(&scope("edit")) && !is_looking(&scope("viewer")));
+        assert_eq!((meaning(&scope("view")), meaning(&scope("delete"))), ("Look at it.", "Remove it for good."));
+    }
+
+    #[test]
+    fn threat_36_whoever_is_named_is_shown_whole_and_visible() {
+        let policy = |claims: Value| -> PolicyDocument {
+            serde_json::from_value(json!({"resource_scopes": ["view"], "required_claims": claims})).unwrap()
+        };
+        assert_eq!(who(&policy(json!([]))), "Anyone");
+        assert_eq!(
+            who(&policy(json!([{"name": "email", "value": ["a@x.example", "b@x.example"]}]))),
+            "a@x.example or b@x.example"
+        );
+        let odd = who(&policy(json!([{"name": "ro\u{202e}le", "value": ["a\nb", 7]}])));
+        assert_eq!(odd, "somebody whose role is a b or 7");
+    }
+}
