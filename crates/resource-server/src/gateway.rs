@@ -3,7 +3,8 @@
 //!
 //! A request goes: [`path`] (one canonical form, judged and forwarded alike), the gateway's own
 //! places, [`route`] (what it needs, of whom), [`admission`] (what is registered of it and where, the guard; strangers wait in
-//! [`questions`]; what everybody may see goes by [`public`]), [`passage`] with what it reaches beside its path ([`elsewhere`], [`below`]), and then [`backend`] - or back
+//! [`questions`]; what everybody may see goes by [`public`]), [`passage`] with what it reaches beside its path ([`elsewhere`], [`below`]), and then
+//! [`backend`], which is told who calls ([`identity`]) and whose places are ours ([`relocation`]) - or back
 //! with a challenge ([`tickets`]). Beside it stand [`link`] (owners' PATs), [`registration`] with what is
 //! done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`].
 
@@ -23,6 +24,7 @@ mod enrolment;
 mod fields;
 mod folder;
 mod history;
+mod identity;
 mod link;
 mod management;
 mod operation;
@@ -35,6 +37,7 @@ mod peer;
 mod public;
 mod questions;
 mod registration;
+mod relocation;
 mod route;
 mod settings;
 mod store;
@@ -115,6 +118,8 @@ pub struct Gateway {
     key: Arc<SigningKey>,
     store: Store,
     backend: Backend,
+    /// Who tells the service behind who calls.
+    identities: Option<identity::Identities>,
     myself: Weak<Self>,
     /// Authorization servers that were found.
     peers: RwLock<HashMap<String, Arc<Peer>>>,
@@ -187,10 +192,10 @@ impl Gateway {
         let key = SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?;
         let sealing = SealingKey::new(&jose::digest::hmac_sha256(&pkcs8, b"links that have begun"));
         let sealing = sealing.map_err(|error| refused(&error))?;
-        let proofs = Arc::new(Seen::since(began));
+        let (proofs, key) = (Arc::new(Seen::since(began)), Arc::new(key));
         let gateway = Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
-            backend: Backend::new(&settings.behind, client.randomness.clone()),
+            backend: Backend::new(&settings.behind, &settings.resource, client.randomness.clone()),
             answers: SpentAnswers::default(),
             challenger: Challenger::new(jose::ambient::random(&*client.randomness)),
             rmts: management::Tokens::new(&settings.resource, proofs.clone()),
@@ -200,9 +205,10 @@ impl Gateway {
             looking: discovery::looking(),
             server_keys: StdMutex::default(),
             metadata_path: documents::metadata_path(&settings.resource),
+            identities: identity::Identities::of(&settings, &key),
             settings,
             client,
-            key: Arc::new(key),
+            key,
             store,
             myself: myself.clone(),
             peers: RwLock::default(),

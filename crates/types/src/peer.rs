@@ -7,6 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[derive(Clone, Copy, Debug)]
 pub struct Caller(pub IpAddr);
 
+/// The trusted proxies by which a call came, in the order in which they handed it on; only the wiring puts it on a request.
+#[derive(Clone, Debug)]
+pub struct Proxies(pub Vec<IpAddr>);
+
 /// The address itself: an IPv4 one that arrives in IPv6 clothes (`::ffff:192.0.2.1`, on a listener of both) is the IPv4 one.
 pub fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()

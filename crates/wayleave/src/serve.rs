@@ -34,7 +34,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tower::{Service, ServiceExt};
-use types::peer::{Caller, canonical};
+use types::peer::{Caller, Proxies, canonical};
 use watched::{Brought, Carried, Watched};
 
 pub use connections::{Connections, raise_open_files};
@@ -353,35 +353,36 @@ pub fn acceptor(config: &Config, tls: &TlsConfig) -> Result<TlsAcceptor, String>
 /// Puts on the request what only the listener knows: who sent it, and whether through a proxy that is believed.
 fn stamp(request: &mut Request<Body>, peer: IpAddr, trusted: &[IpAddr]) {
     let peer = canonical(peer);
-    let address = client_address(peer, request.headers(), trusted);
-    request.extensions_mut().insert(Caller(address));
-    if is_trusted(peer, trusted) {
-        request.extensions_mut().insert(FromTrustedProxy);
+    if !is_trusted(peer, trusted) {
+        request.extensions_mut().insert(Caller(peer));
+        return;
     }
+    let (caller, proxies) = way_of(peer, request.headers(), trusted);
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(proxies);
+    request.extensions_mut().insert(FromTrustedProxy);
 }
 
 fn is_trusted(address: IpAddr, trusted: &[IpAddr]) -> bool {
     trusted.iter().any(|one| canonical(*one) == address)
 }
 
-/// Forwarding headers are believed from trusted proxies only: the last address that is none of them. Where a proxy wrote
-/// something that is no address, what stands before it is anybody's word.
-fn client_address(peer: IpAddr, headers: &http::HeaderMap, trusted: &[IpAddr]) -> IpAddr {
-    if !is_trusted(peer, trusted) {
-        return peer;
-    }
+/// Forwarding headers are believed from trusted proxies only: the last address that is none of them, and those after it.
+/// Where a proxy wrote something that is no address, what stands before it is anybody's word.
+fn way_of(peer: IpAddr, headers: &http::HeaderMap, trusted: &[IpAddr]) -> (Caller, Proxies) {
     let forwarded = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or_default());
     let chain: Vec<&str> = forwarded.flat_map(|list| list.split(',')).collect();
-    let mut last = peer;
+    let (mut last, mut proxies) = (peer, Vec::new());
     for one in chain.into_iter().rev() {
         // what is before something that does not read was written by nobody who is believed
-        let Some(address) = forwarded_address(one.trim()) else { return last };
-        last = address;
+        let Some(address) = forwarded_address(one.trim()) else { break };
+        proxies.push(std::mem::replace(&mut last, address));
         if !is_trusted(address, trusted) {
             break;
         }
     }
-    last
+    proxies.reverse();
+    (Caller(last), Proxies(proxies))
 }
 
 /// An address, which some proxies write with a port.

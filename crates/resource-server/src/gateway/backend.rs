@@ -17,10 +17,10 @@ pub(super) enum Backend {
 }
 
 impl Backend {
-    pub(super) fn new(behind: &Behind, randomness: Arc<dyn Randomness>) -> Self {
+    pub(super) fn new(behind: &Behind, resource: &str, randomness: Arc<dyn Randomness>) -> Self {
         match behind {
             Behind::Folder(folder) => Self::Folder(Folder::new(folder.clone(), randomness)),
-            Behind::Upstream(url) => Self::Upstream(Box::new(Upstream::new(url))),
+            Behind::Upstream(url) => Self::Upstream(Box::new(Upstream::new(url, resource))),
         }
     }
 

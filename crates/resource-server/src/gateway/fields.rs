@@ -6,9 +6,11 @@
 //! So what is spelled with anything but letters, digits and `-` goes nowhere, whoever sent it.
 
 mod answers;
+mod forwarded;
 mod names;
 
 pub(super) use answers::keep_private;
+pub(super) use forwarded::Reached;
 
 use crate::challenge::plain;
 use axum::response::Response;

@@ -5,6 +5,7 @@ use super::admission::Admitted;
 use super::below::may_reach_below;
 use super::elsewhere::{Elsewhere, Wrong};
 use super::history::Outcome;
+use super::identity::Identity;
 use super::owner::FromTrustedProxy;
 use super::tunnel::{self, Tunnel};
 use super::upstream::cut_short;
@@ -28,6 +29,10 @@ pub(super) struct Passing {
     pub(super) elsewhere: Elsewhere,
     /// What it asks of a web socket, where it may have one.
     pub(super) web_socket: Option<tunnel::Asked>,
+    /// Who calls, for the service to know; none: nobody says.
+    pub(super) identity: Option<Identity>,
+    /// Whether the gateway asks for itself, and nobody called.
+    pub(super) is_by_itself: bool,
     pub(super) is_trusted_proxy: bool,
     /// In which headers trusted proxies name owners.
     pub(super) owner_headers: Vec<String>,
@@ -129,6 +134,7 @@ impl Gateway {
         for admitted in &all {
             self.note_allowed(admitted);
         }
+        let identity = all.first().and_then(|admitted| self.identify(admitted, path));
         let permission = Arc::new(LetIn { gateway: self.clone(), all, token });
         let mut watch = Watch::begin(permission.clone(), watch::INTERVAL);
         let (body, was_cut) = watch::incoming(body, self.settings.uploads, &watch);
@@ -137,6 +143,8 @@ impl Gateway {
             was_cut,
             elsewhere,
             web_socket,
+            identity,
+            is_by_itself: false,
             is_trusted_proxy: parts.extensions.get::<FromTrustedProxy>().is_some(),
             owner_headers,
             pass_headers: self.settings.pass_headers.clone(),
@@ -244,6 +252,8 @@ impl Passing {
             was_cut: WasCut::default(),
             elsewhere: Elsewhere::default(),
             web_socket: None,
+            identity: None,
+            is_by_itself: true,
             is_trusted_proxy: false,
             owner_headers: Vec::new(),
             pass_headers: Vec::new(),

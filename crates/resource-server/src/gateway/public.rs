@@ -61,6 +61,7 @@ impl Gateway {
         let passing = Passing {
             was_cut,
             elsewhere,
+            is_by_itself: false,
             is_trusted_proxy: parts.extensions.get::<FromTrustedProxy>().is_some(),
             owner_headers,
             pass_headers: self.settings.pass_headers.clone(),

@@ -57,6 +57,8 @@ pub struct Guarded {
     pub scopes: MethodScopes,
     /// Whether a call may become a web socket.
     pub takes_web_sockets: bool,
+    /// Whether the service is told the address of whoever calls.
+    pub tells_email: bool,
 }
 
 /// Resources below a path.

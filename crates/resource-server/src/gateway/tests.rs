@@ -4,6 +4,7 @@ mod challenges;
 mod collections;
 mod crashing;
 mod enrolling;
+mod identifying;
 mod linking;
 mod paging;
 mod public;

@@ -1,8 +1,9 @@
 //! An HTTP service behind the gateway. Bodies are streamed both ways; the RPT stays here (threat 27).
 
 use super::Passing;
-use super::fields::{self, Sender};
+use super::fields::{self, Reached, Sender};
 use super::path::CanonicalPath;
+use super::relocation::Relocation;
 use super::tunnel::{self, Tunnel};
 use crate::challenge::plain;
 use crate::watch::Cut;
@@ -20,6 +21,9 @@ pub(super) struct Upstream {
     base: String,
     /// None: its URL does not read.
     place: Option<UpstreamPlace>,
+    /// How whoever calls reaches it.
+    reached: Reached,
+    relocation: Option<Relocation>,
     client: Client<HttpConnector, Body>,
     http2: bool,
 }
@@ -66,7 +70,7 @@ impl UpstreamPlace {
 }
 
 impl Upstream {
-    pub(super) fn new(url: &str) -> Self {
+    pub(super) fn new(url: &str, resource: &str) -> Self {
         // `h2c://`: HTTP/2 from the first byte, for services that speak it
         let (base, http2) = match url.strip_prefix("h2c://") {
             Some(rest) => (format!("http://{rest}"), true),
@@ -74,7 +78,10 @@ impl Upstream {
         };
         let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
         let base = base.trim_end_matches('/').to_owned();
-        Self { place: UpstreamPlace::parse(&base), base, client, http2 }
+        let place = UpstreamPlace::parse(&base);
+        let has_path = place.as_ref().is_some_and(|place| !place.path.is_empty());
+        let (reached, relocation) = (Reached::at(resource, has_path), Relocation::new(resource, &base));
+        Self { place, reached, relocation, base, client, http2 }
     }
 
     /// The call as it goes on, or none where its URL cannot.
@@ -94,6 +101,12 @@ impl Upstream {
         };
         fields::keep_for_service(&mut parts.headers, sender);
         fields::add_via(&mut parts.headers, parts.version);
+        if !passing.is_by_itself {
+            self.reached.write(&mut parts.headers, &parts.extensions);
+        }
+        if let Some(identity) = &passing.identity {
+            identity.write(&mut parts.headers);
+        }
         passing.elsewhere.write(&mut parts.headers, &self.base);
         if !self.http2 {
             parts.headers.insert(HOST, place.host.clone());
@@ -120,6 +133,7 @@ impl Upstream {
         let Some(request) = self.request(parts, body, path, passing) else {
             return plain(StatusCode::BAD_REQUEST, "This URL cannot be forwarded.");
         };
+        let called = request.uri().path().to_owned();
         let mut answer = match self.client.request(request).await {
             Ok(answer) => answer,
             // the service did nothing wrong where the body of the client did not come to its end
@@ -141,6 +155,9 @@ impl Upstream {
         let is_granted = asked.is_some_and(|asked| asked.is_granted(parts.status, parts.version, &parts.headers));
         let changes = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         fields::keep_for_client(&mut parts.headers);
+        if let Some(relocation) = &self.relocation {
+            relocation.write_back(&mut parts.headers, &called);
+        }
         fields::add_via(&mut parts.headers, parts.version);
         // each hop speaks its own version (RFC 9110 2.5): an answer of HTTP/1.0 without a length would look whole where it
         // was cut

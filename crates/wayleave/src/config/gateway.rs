@@ -156,6 +156,9 @@ pub struct RouteConfig {
     /// Whether a GET may become a web socket.
     #[serde(default)]
     pub websocket: bool,
+    /// What else the service is told of whoever calls: `email`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity: Vec<String>,
 }
 
 /// `owner = "alice"`, or `{ path = "user" }`.
@@ -205,7 +208,7 @@ impl RouteConfig {
 
     fn public_access(&self) -> Result<Access, String> {
         let says_more = self.resource.is_some() || self.owner.is_some() || !self.scopes.is_empty() || !self.also.is_empty();
-        if says_more || self.websocket || self.resource_type.is_some() {
+        if says_more || self.websocket || !self.identity.is_empty() || self.resource_type.is_some() {
             return Err(format!("`{}`: a public route has `path` and `methods` alone", self.path));
         }
         let usual = || ["GET", "HEAD", "OPTIONS"].map(str::to_owned).to_vec();
@@ -217,6 +220,9 @@ impl RouteConfig {
     fn guarded(&self) -> Result<Guarded, String> {
         if !self.methods.is_empty() {
             return Err(format!("`{}`: `methods` is for public routes; `scopes` says what each method needs", self.path));
+        }
+        if let Some(other) = self.identity.iter().find(|what| *what != "email") {
+            return Err(format!("`{}`: `identity` is [\"email\"] or left out, and not `{other}`", self.path));
         }
         let mut scopes = MethodScopes::default();
         for (method, names) in &self.scopes {
@@ -243,6 +249,7 @@ impl RouteConfig {
             resource_type: self.resource_type.clone(),
             scopes,
             takes_web_sockets: self.websocket,
+            tells_email: !self.identity.is_empty(),
         })
     }
 }

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
 /// A service of somebody else's; ended when dropped.
-struct Service(Child);
+pub(crate) struct Service(Child);
 
 impl Service {
-    async fn start(mut command: Command, port: u16) -> Self {
+    pub(crate) async fn start(mut command: Command, port: u16) -> Self {
         let service = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let begun = Instant::now();
         while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {

@@ -126,6 +126,7 @@ fn threat_39_s36_writing_there_needs_what_put_needs() {
         resource_type: None,
         scopes: scopes(all),
         takes_web_sockets: false,
+        tells_email: false,
     };
     let full = route(&[("GET", "view"), ("PUT", "edit"), ("COPY", "view"), ("MOVE", "delete")]);
     assert_eq!(scopes_to_write(&full, "COPY"), ScopeSet::parse("edit view").ok());

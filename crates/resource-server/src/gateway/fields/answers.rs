@@ -10,7 +10,7 @@ const OWN_COOKIES: [&str; 3] = ["wl_", "__host-wl_", "__secure-wl_"];
 
 /// Orders to a proxy in front: send another file, ask another place, store it for so long.
 const TO_PROXIES: [&str; 8] =
-    ["x-accel-", "x-sendfile", "x-send-file", "x-lighttpd-", "x-litespeed-", "x-reproxy-", "x-wayleave-", "surrogate-"];
+    ["x-accel-", "x-sendfile", "x-send-file", "x-lighttpd-", "x-litespeed-", "x-reproxy-", "x-wayleave", "surrogate-"];
 /// The same, by how they end (RFC 9213).
 const CACHES_OF_PROXIES: &str = "cdn-cache-control";
 

@@ -29,7 +29,7 @@ const OVERRIDES: [&str; 16] = [
     "path-info",
     "x-accel-",
     "x-sendfile",
-    "x-wayleave-",
+    "x-wayleave",
     "content-location",
 ];
 

@@ -21,6 +21,7 @@ fn guarded(path: &str, resource: &str, owner: OwnerOf) -> Route {
         resource_type: None,
         scopes: scopes(&[("GET", "view")]),
         takes_web_sockets: false,
+        tells_email: false,
     };
     Route { path: Pattern::parse(path).unwrap(), access: Access::Guarded(Box::new(guarded)) }
 }

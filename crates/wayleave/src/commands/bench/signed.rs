@@ -92,6 +92,7 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         resource_type: None,
         scopes: scopes.into_iter().collect(),
         takes_web_sockets: false,
+        tells_email: false,
     };
     let path = Pattern::parse("/albums/{album}/{photo}").map_err(Exit::failed)?;
     let route = Route { path, access: Access::Guarded(Box::new(guarded)) };

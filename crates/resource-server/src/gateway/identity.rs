@@ -1,0 +1,186 @@
+//! Who is calling, as the service behind is told (`browser.md`, *Who is calling*): in fields that nobody else can send, and in
+//! a JWT by the gateway's key for a service that wants to check it. Called by [`super::passage`], for calls that were let in.
+//!
+//! An authorization server that the operator does not list says of its people what it likes. So that none of them is taken
+//! for somebody of another server, theirs are told by a hash over server and name, and no address is believed of it. What is
+//! not written in visible ASCII stands in the JWT alone.
+
+use super::admission::Admitted;
+use super::route::Matched;
+use super::{Behind, Gateway, Route, Settings, path, route};
+use crate::guard::Need;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jose::{KeyError, SigningKey, base64url, digest};
+use quick_cache::sync::Cache;
+use serde::Serialize;
+use std::sync::Arc;
+use types::{ScopeSet, Timestamp};
+
+const SUBJECT: HeaderName = HeaderName::from_static("x-wayleave-subject");
+const CLIENT: HeaderName = HeaderName::from_static("x-wayleave-client");
+const SCOPES: HeaderName = HeaderName::from_static("x-wayleave-scopes");
+const EMAIL: HeaderName = HeaderName::from_static("x-wayleave-email");
+const IDENTITY: HeaderName = HeaderName::from_static("x-wayleave-identity");
+
+/// How long a JWT is good.
+const LIFETIME_SECONDS: i64 = 60;
+/// How long one is sent again: signing each call anew would cost more than the rest of it.
+const KEPT_SECONDS: i64 = 10;
+const MOST_KEPT: usize = 10_000;
+
+/// Who calls, and what she may do with what is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Who {
+    subject: Option<String>,
+    client: Option<String>,
+    scopes: String,
+    email: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    iat: Timestamp,
+    exp: Timestamp,
+}
+
+/// Fields that say who calls.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    fields: Arc<[(HeaderName, HeaderValue)]>,
+    signed: Timestamp,
+}
+
+impl Identity {
+    /// Takes the place of whatever stands there.
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        for (name, value) in &*self.fields {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        (0..KEPT_SECONDS).contains(&self.signed.until(now))
+    }
+}
+
+/// Makes them for one service.
+pub(super) struct Identities {
+    /// This gateway.
+    issuer: String,
+    /// The service's URL, as the operator wrote it.
+    audience: String,
+    key: Arc<SigningKey>,
+    kept: Cache<Who, Identity>,
+}
+
+impl Identities {
+    fn new(resource: &str, upstream: &str, key: Arc<SigningKey>) -> Self {
+        Self { issuer: resource.to_owned(), audience: upstream.to_owned(), key, kept: Cache::new(MOST_KEPT) }
+    }
+
+    /// None: a folder asks nobody who she is.
+    pub(super) fn of(settings: &Settings, key: &Arc<SigningKey>) -> Option<Self> {
+        match &settings.behind {
+            Behind::Upstream(url) => Some(Self::new(&settings.resource, url, key.clone())),
+            Behind::Folder(_) => None,
+        }
+    }
+
+    fn tell(&self, who: Who, now: Timestamp) -> Identity {
+        if let Some(kept) = self.kept.get(&who).filter(|kept| kept.is_fresh(now)) {
+            return kept;
+        }
+        let identity = self.sign(&who, now);
+        self.kept.insert(who, identity.clone());
+        identity
+    }
+
+    fn sign(&self, who: &Who, now: Timestamp) -> Identity {
+        let claims = Claims {
+            iss: &self.issuer,
+            aud: &self.audience,
+            sub: who.subject.as_deref(),
+            client_id: who.client.as_deref(),
+            scope: &who.scopes,
+            email: who.email.as_deref(),
+            iat: now,
+            exp: now.plus(LIFETIME_SECONDS),
+        };
+        let jwt = self.key.sign("JWT", &claims).inspect_err(|_: &KeyError| tracing::error!("who calls cannot be signed"));
+        let plain = [
+            (SUBJECT, who.subject.as_deref()),
+            (CLIENT, who.client.as_deref()),
+            (SCOPES, Some(who.scopes.as_str())),
+            (EMAIL, who.email.as_deref()),
+            (IDENTITY, jwt.as_deref().ok()),
+        ];
+        let fields = plain.into_iter().filter_map(|(name, value)| Some((name, field_of(value?)?))).collect();
+        Identity { fields, signed: now }
+    }
+}
+
+/// A field's value, where it can be read in one way: visible ASCII, with single spaces between.
+fn field_of(text: &str) -> Option<HeaderValue> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if !is_plain || text.trim() != text { None } else { HeaderValue::from_str(text).ok() }
+}
+
+/// A name by a server that says what it likes: nobody else's, whatever it is.
+fn name_of_stranger(issuer: &str, name: &str) -> String {
+    base64url::encode(digest::sha256(&[issuer.as_bytes(), b"\0", name.as_bytes()]))
+}
+
+/// What a call may do with all that it needs.
+fn held_scopes(admitted: &Admitted, now: Timestamp) -> ScopeSet {
+    let permissions = || admitted.answer.permissions.iter().flatten();
+    let held = |need: &Need| -> ScopeSet {
+        let lives = |scope: &&types::Scope| permissions().any(|one| one.allows(&need.resource, scope, now));
+        permissions().flat_map(|one| one.resource_scopes.iter()).filter(lives).cloned().collect()
+    };
+    admitted.needs.iter().map(held).reduce(|all, scopes| all.intersection(&scopes)).unwrap_or_default()
+}
+
+impl Gateway {
+    /// Who makes a call that was let in by this; none: nothing behind here reads it.
+    pub(super) fn identify(&self, admitted: &Admitted, path: &path::CanonicalPath) -> Option<Identity> {
+        let identities = self.identities.as_ref()?;
+        let now = self.client.clock.now();
+        let (answer, is_listed) = (&admitted.answer, self.is_listed(&admitted.issuer));
+        let name = |name: &str| if is_listed { name.to_owned() } else { name_of_stranger(&admitted.issuer, name) };
+        // an owner may sign for any word; the service hears those that the operator chose
+        let routes = self.routes();
+        let held = held_scopes(admitted, now);
+        let is_chosen = |scope: &&types::Scope| routes.iter().any(|route| needs(route, scope));
+        let scopes: ScopeSet = held.iter().filter(is_chosen).cloned().collect();
+        let email = answer.email.as_deref().filter(|_| is_listed && tells_email(&routes, path));
+        let who = Who {
+            subject: answer.sub.as_deref().map(name),
+            client: answer.client_id.as_ref().map(|id| name(id.as_str())),
+            scopes: scopes.to_string(),
+            email: email.and_then(types::email::normalize),
+        };
+        Some(identities.tell(who, now))
+    }
+}
+
+/// Whether any method of a route needs a scope.
+fn needs(route: &Route, scope: &types::Scope) -> bool {
+    route.guarded().is_some_and(|guarded| guarded.scopes.sets().any(|scopes| scopes.contains(scope)))
+}
+
+/// Whether the route of this path says that the service sees addresses.
+fn tells_email(routes: &[Route], path: &path::CanonicalPath) -> bool {
+    matches!(route::find(routes, path), Some(Matched::Guarded(matched)) if matched.route.tells_email)
+}
+
+#[cfg(test)]
+mod tests;
