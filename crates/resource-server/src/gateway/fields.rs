@@ -9,12 +9,12 @@ mod answers;
 mod forwarded;
 mod names;
 
-pub(super) use answers::keep_private;
+pub(super) use answers::{keep_behind, keep_private};
 pub(super) use forwarded::Reached;
 
 use crate::challenge::plain;
 use axum::response::Response;
-use http::header::{CONNECTION, EXPECT, VIA};
+use http::header::{CONNECTION, EXPECT, TE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use names::Says;
 
@@ -108,6 +108,12 @@ fn drop_one_hop(headers: &mut HeaderMap) {
 
 fn is_of_one_hop(name: &str) -> bool {
     ONE_HOP.contains(&name) || name.starts_with(ONE_HOP_PREFIX)
+}
+
+/// Whether whoever called takes fields behind the body (RFC 9110 6.5.1, 10.1.4).
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// Says that a message of this version came through here (RFC 9110 7.6.3).

@@ -9,13 +9,17 @@ use crate::challenge::plain;
 use crate::watch::Cut;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, request};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 pub(super) struct Upstream {
     base: String,
@@ -99,6 +103,7 @@ impl Upstream {
             owner_headers: &passing.owner_headers,
             pass_headers: &passing.pass_headers,
         };
+        let takes_trailers = fields::takes_trailers(&parts.headers);
         fields::keep_for_service(&mut parts.headers, sender);
         fields::add_via(&mut parts.headers, parts.version);
         if !passing.is_by_itself {
@@ -108,8 +113,11 @@ impl Upstream {
             identity.write(&mut parts.headers);
         }
         passing.elsewhere.write(&mut parts.headers, &self.base);
-        if !self.http2 {
-            parts.headers.insert(HOST, place.host.clone());
+        match self.http2 {
+            // RFC 9113 8.2.2; services that speak gRPC want it
+            true if takes_trailers => drop(parts.headers.insert(TE, HeaderValue::from_static("trailers"))),
+            true => {}
+            false => drop(parts.headers.insert(HOST, place.host.clone())),
         }
         if passing.web_socket.is_some() {
             tunnel::ask(&mut parts.headers);
@@ -174,7 +182,33 @@ impl Upstream {
             }
             _ => {}
         }
-        Response::from_parts(parts, Body::new(body))
+        Response::from_parts(parts, Body::new(Answered(body)))
+    }
+}
+
+/// The body of an answer, with those fields behind it that may stand there.
+struct Answered(Incoming);
+
+impl http_body::Body for Answered {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut polled = Pin::new(&mut self.0).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            fields::keep_behind(trailers);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{SMALL_BYTES, Watch};
 use axum::body::{Body, Bytes};
 use futures_util::FutureExt;
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -18,19 +19,21 @@ use tokio::time::Instant;
 /// In so many pieces at most: a body may have empty ones without end.
 const MOST_PIECES: usize = 16;
 
-/// A body that has begun. Fields behind it are left out: nobody judged them.
+/// A body that has begun. Fields behind it go on as they are: whoever made the answer left those that may.
 pub(super) struct Begun {
     pieces: VecDeque<Bytes>,
+    /// Those of a body of which all is there.
+    trailers: Option<HeaderMap>,
     /// None: that was all.
     rest: Option<Body>,
 }
 
 /// The body as it is where all of it is there, else under watch.
 pub(super) fn watch(body: Body, watch: Watch) -> Body {
-    let mut begun = Begun { pieces: VecDeque::new(), rest: Some(body) };
+    let mut begun = Begun { pieces: VecDeque::new(), trailers: None, rest: Some(body) };
     begun.take_what_is_there();
     match (&begun.rest, begun.pieces.len()) {
-        (None, 0..=1) => Body::from(begun.pieces.pop_front().unwrap_or_default()),
+        (None, 0..=1) if begun.trailers.is_none() => Body::from(begun.pieces.pop_front().unwrap_or_default()),
         (None, _) => Body::new(begun),
         (Some(_), _) => Body::new(Outgoing::begin(begun, watch)),
     }
@@ -51,7 +54,13 @@ impl Begun {
             }
             match poll_fn(|context| Pin::new(&mut *rest).poll_frame(context)).now_or_never() {
                 Some(Some(Ok(frame))) => {
-                    let Ok(piece) = frame.into_data() else { continue };
+                    let piece = match frame.into_data() {
+                        Ok(piece) => piece,
+                        Err(frame) => {
+                            self.trailers = frame.into_trailers().ok();
+                            continue;
+                        }
+                    };
                     left = left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
                     self.pieces.push_back(piece);
                 }
@@ -71,22 +80,16 @@ impl Begun {
         }
     }
 
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if let Some(piece) = self.pieces.pop_front() {
-            return Poll::Ready(Some(Ok(piece)));
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        loop {
-            match ready!(Pin::new(&mut *rest).poll_frame(context)) {
-                Some(Ok(frame)) => {
-                    if let Ok(piece) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(piece)));
-                    }
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
-                None => return Poll::Ready(None),
-            }
-        }
+        let part = ready!(Pin::new(rest).poll_frame(context));
+        Poll::Ready(part.map(|part| part.map_err(io::Error::other)))
     }
 
     fn hint(&self) -> SizeHint {
@@ -108,7 +111,7 @@ impl http_body::Body for Begun {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.poll_piece(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        self.poll_part(context)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -189,7 +192,7 @@ impl http_body::Body for Outgoing {
             let is_due = Instant::now() >= shared.next_look;
             let polled = match &mut shared.body {
                 Some(_) if is_due => Poll::Pending,
-                Some(body) => body.poll_piece(context),
+                Some(body) => body.poll_part(context),
                 None => Poll::Ready(None),
             };
             if polled.is_pending() {
@@ -197,10 +200,10 @@ impl http_body::Body for Outgoing {
             }
             polled
         };
-        if let Poll::Ready(Some(Ok(piece))) = &polled {
-            self.hint = less(&self.hint, piece.len());
+        if let Poll::Ready(Some(Ok(part))) = &polled {
+            self.hint = less(&self.hint, part.data_ref().map_or(0, Bytes::len));
         }
-        polled.map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        polled
     }
 
     fn size_hint(&self) -> SizeHint {
