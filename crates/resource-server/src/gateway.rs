@@ -16,6 +16,7 @@ mod backlog;
 mod below;
 mod beneath;
 mod content;
+mod cors;
 mod credential_keys;
 mod discovery;
 mod documents;
@@ -310,6 +311,18 @@ fn not_allowed(methods: &str) -> Response {
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let mut scripting = gateway.scripting(&request);
+    if let Some(preflight) = scripting.as_mut().and_then(|scripting| scripting.preflight.take()) {
+        return preflight;
+    }
+    let mut answer = answer_call(gateway, request).await;
+    if let Some(scripting) = scripting {
+        scripting.write(answer.headers_mut());
+    }
+    answer
+}
+
+async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // an id of a resource is a path, and stands encoded in the paths of management
     if management::is_managed(parts.uri.path()) {

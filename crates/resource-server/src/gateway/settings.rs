@@ -62,4 +62,6 @@ pub struct Settings {
     pub uploads: UploadLimits,
     /// Header fields that the service gets from anybody, beside those that always pass.
     pub pass_headers: Vec<String>,
+    /// Origins whose scripts may call and read what is guarded; `*`: all. None: nothing is said of it.
+    pub cors_origins: Vec<String>,
 }

@@ -10,6 +10,7 @@ mod paging;
 mod public;
 mod purposes;
 mod questions;
+mod scripting;
 mod slow;
 mod strangers;
 mod unread;

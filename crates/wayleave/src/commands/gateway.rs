@@ -103,6 +103,7 @@ pub async fn assemble_gateway(
         routes: section.routes().map_err(|fault| Exit::usage(fault.to_string()))?,
         uploads: section.uploads.limits(),
         pass_headers: section.pass_headers.clone(),
+        cors_origins: section.cors.origins.clone(),
     };
     let client = Client {
         outbound: assemble::outbound(config, &[])?,

@@ -1,6 +1,7 @@
 //! `[gateway]` and its routes.
 
 use super::StoreConfig;
+use super::cors::CorsConfig;
 use super::fault::Fault;
 use resource_server::gateway::{Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, find_hidden, parse_method};
 use resource_server::watch::UploadLimits;
@@ -52,6 +53,8 @@ pub struct GatewayConfig {
     /// Header fields that the service gets from anybody, beside those that always pass.
     #[serde(default)]
     pub pass_headers: Vec<String>,
+    #[serde(default)]
+    pub cors: CorsConfig,
 }
 
 /// `[gateway.uploads]`: how much somebody who was let in may send, and how long it may take.
@@ -265,6 +268,7 @@ impl GatewayConfig {
             return Err("gateway: give `upstream` or `folder`".into());
         }
         self.uploads.check()?;
+        self.cors.check()?;
         let is_name = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if let Some(name) = self.pass_headers.iter().find(|name| !is_name(name)) {
             return Err(format!("gateway.pass_headers: `{name}` must be the name of a header, of letters, digits and `-`"));
