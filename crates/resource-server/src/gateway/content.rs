@@ -184,7 +184,7 @@ impl Gateway {
 
     /// `age`: how old it may be, by how many directories there are.
     async fn content_within(&self, age: impl Fn(usize) -> Duration) -> Arc<Content> {
-        let Behind::Folder(root) = &self.settings.behind else { return Arc::default() };
+        let Behind::Folder(root) = &self.settings.behind else { return Arc::new(Content::of_routes(&self.routes())) };
         let mut seen = self.contents.0.clone().lock_owned().await;
         let routes = self.routes();
         let is_same = seen.routes.as_ref().is_some_and(|known| Arc::ptr_eq(known, &routes));
@@ -277,6 +277,17 @@ impl Seen {
 }
 
 impl Content {
+    /// Of a service: what the routes name whole, and whose. What else is there, the service alone knows.
+    fn of_routes(routes: &[Route]) -> Self {
+        let mut content = Self::default();
+        for guarded in routes.iter().filter_map(Route::guarded) {
+            let OwnerOf::Named(owner) = &guarded.owner else { continue };
+            let hers = content.all.entry(owner.clone()).or_default();
+            hers.extend(guarded.only_ids().map(|id| (OwnResourceId::new(id.clone()), id)));
+        }
+        content
+    }
+
     /// What only a call can say whose it is, is registered by that call.
     fn add(&mut self, routes: &[Route], path: &CanonicalPath) {
         let Some(Matched::Guarded(matched)) = route::find(routes, path) else { return };

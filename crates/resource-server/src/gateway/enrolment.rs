@@ -1,11 +1,11 @@
-//! Registering a whole folder after its owner has linked. Nobody waits for it: that it is to be walked through is written
+//! Registering a whole folder after its owner has linked, or, before a service, what its routes name whole. Nobody waits for it: that it is to be walked through is written
 //! down with the link; what is found is written down as pending, many in one write; and the authorization server is told in
 //! the background ([`super::backlog`]). After a crash it is walked through again, and what is written is left as it is.
 
+use super::Gateway;
 use super::backlog::PAGE;
-use super::store::{Link, LinkState, Registered};
+use super::store::{Link, LinkState, Registered, Standing};
 use super::told::Destination;
-use super::{Behind, Gateway};
 use crate::protection::ProtectionError;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -159,16 +159,33 @@ impl Gateway {
             if let Some(issuer) = self.registers_by_itself_at(owner)? {
                 self.write_down(&Destination { owner: owner.to_owned(), issuer }, enrolment).await?;
             }
+            self.take_back_unnamed(owner).await?;
             self.store.delete_unwalked(owner, &mark).await?;
         }
         Ok(())
     }
 
-    /// Where what is in a folder is registered without anybody's order.
-    fn registers_by_itself_at(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
-        if !matches!(self.settings.behind, Behind::Folder(_)) {
-            return Ok(None);
+    /// Takes back what no route makes any more: nobody can reach it, and it would be listed for ever.
+    async fn take_back_unnamed(&self, owner: &str) -> Result<(), ProtectionError> {
+        let routes = self.routes();
+        let is_named = |own_id: &OwnResourceId| routes.iter().any(|route| route.maker_of(own_id.as_str()).is_some());
+        let all = self.store.list_registrations(owner)?;
+        for unnamed in all.into_iter().filter(|one| one.standing == Standing::Active && !is_named(&one.own_id)) {
+            // whoever works on it may take it elsewhere: then it is found by the next walk
+            let Some(_busy) = self.begin_operation(owner, &unnamed.own_id) else { continue };
+            if !self.store.registrations(owner, &unnamed.own_id)?.contains(&unnamed) {
+                continue;
+            }
+            tracing::info!(owner, own_id = %unnamed.own_id, "no route names this any more: it is taken back");
+            let leaving = Registered { standing: Standing::Leaving, ..unnamed };
+            self.store.change_registrations(std::slice::from_ref(&leaving), &[]).await?;
+            self.wake(Destination::of(&leaving));
         }
+        Ok(())
+    }
+
+    /// Where what is in a folder, or what a route names whole, is registered without anybody's order.
+    fn registers_by_itself_at(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
         Ok(self.preferred_server(owner)?.filter(|issuer| !self.is_server_level(issuer)))
     }
 

@@ -117,6 +117,11 @@ impl Guarded {
         std::iter::once(&self.resource).chain(&self.also)
     }
 
+    /// Ids of what is there whoever calls.
+    pub(crate) fn only_ids(&self) -> impl Iterator<Item = String> {
+        self.resources().filter_map(Pattern::only_id)
+    }
+
     fn owner_in(&self, values: &pattern::Values<'_>) -> Option<String> {
         match &self.owner {
             OwnerOf::Named(name) => Some(name.clone()),

@@ -230,6 +230,11 @@ impl Pattern {
         filled
     }
 
+    /// The one id that it makes, where nothing in it is a name.
+    pub(crate) fn only_id(&self) -> Option<String> {
+        self.names().next().is_none().then(|| self.fill(&Values(Vec::new())))
+    }
+
     /// Whether it made an id. An id of what follows is written without a slash at its end.
     pub(crate) fn makes(&self, id: &str) -> bool {
         let Some((written, ends_with_slash)) = split_slash(id) else { return false };

@@ -1,7 +1,7 @@
 //! Row 46, C-8: nobody waits until a large folder is registered, and nobody keeps others waiting.
 
 use super::super::*;
-use super::world::{World, route_with};
+use super::world::{World, route, route_with};
 use axum::body::Body;
 use http::request::Parts;
 use std::sync::atomic::Ordering;
@@ -348,4 +348,27 @@ async fn threat_46_a_pat_that_was_refused_is_renewed_once() {
         let after = now.until(kept.renewed_at());
         assert!((renewed_after..=renewed_after + 2).contains(&after), "{life}: {after}");
     }
+}
+
+/// Before a service: what a route names whole is there, whoever has called. What no route names any more goes.
+#[tokio::test]
+async fn a_service_has_what_its_routes_name_whole() {
+    let service = super::world::serve(Router::new().fallback(async || "here")).await;
+    let world = World::before(Behind::Upstream(service), Store::in_memory(), std::env::temp_dir().join("wayleave-none")).await;
+    let named = |path: &str, resource: &str| route_with(path, |guarded| guarded.resource = Pattern::parse(resource).unwrap());
+    let others = route_with("/bob", |guarded| guarded.owner = OwnerOf::Named("bob".into()));
+    world.gateway.replace_routes(vec![named("/app/{rest..}", "/app"), named("/dav/", "/dav/"), route("/notes/{note}"), others]);
+    assert_eq!(world.link_and_enrol("alice").await, enrolment::Enrolled { registered: 2, goes_on: false });
+    assert_eq!(world.registered(), ["/app", "/dav/"]);
+    assert_eq!(world.status("/notes/1", None).await, 401, "registered by that call");
+    world.gateway.replace_routes(vec![named("/app/{rest..}", "/app"), named("/new", "/new")]);
+    world.link_and_enrol("alice").await;
+    world.until("they are taken back", || world.asked.deleted.lock().unwrap().len() == 2).await;
+    world.until_registered("alice", 2).await;
+    let mut deleted = world.asked.deleted.lock().unwrap().clone();
+    deleted.sort();
+    assert_eq!(
+        (deleted, world.registered()),
+        (vec!["r2".into(), "r3".into()], ["/app", "/dav/", "/notes/1", "/new"].map(str::to_owned).to_vec())
+    );
 }
