@@ -31,7 +31,7 @@ const VISITS: [&str; 10] = [
 ];
 
 /// `GET` reads there, so that `HEAD` may do the same.
-const READS: [&str; 76] = [
+const READS: [&str; 77] = [
     "/",
     "/",
     "/.well-known/oauth-authorization-server",

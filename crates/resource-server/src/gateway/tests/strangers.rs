@@ -3,6 +3,7 @@
 use super::super::*;
 use super::world::{World, serve};
 use axum::body::Body;
+use http::Method;
 use std::sync::atomic::Ordering;
 
 /// A service that has `/real` and nothing else, and changes at anything but `GET` and `HEAD`.
