@@ -95,8 +95,7 @@ impl AuthorizationServer {
     /// Who acts: the owner, or for `?owner=` somebody to whom that owner delegated.
     pub async fn acting(&self, pmt: &PolicyToken, owner: Option<&str>) -> Result<Acting, Failure> {
         let Some(owner) = owner.map(OwnerId::new).filter(|owner| *owner != pmt.owner) else { return Ok(Acting::of(pmt)) };
-        let mut given = self.delegated_to(&pmt.owner).await?;
-        given.retain(|delegation| delegation.owner == owner);
+        let given = self.delegated_by(&owner, &self.names_of(&pmt.owner).await?).await?;
         if given.is_empty() {
             return Failure::refuse(ErrorCode::AccessDenied, "nothing is delegated to you by an owner of this id");
         }

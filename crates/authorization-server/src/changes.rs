@@ -38,11 +38,11 @@ pub enum Requirement {
         version: i64,
     },
     RptThere(TokenKey),
-    /// The search has not been ended, and something of it is to be sent as before, or not.
+    /// The search has not been ended, and is to be sent when it was to be before ([`Search::due`]).
     SearchStands {
         id: String,
         owner: OwnerId,
-        due: bool,
+        due: i64,
     },
     /// Its owner has not withdrawn the credential.
     CredentialStands {

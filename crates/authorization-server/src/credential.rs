@@ -12,8 +12,8 @@ use identity::access_token::PolicyToken;
 use identity::{CommitError, Failure, SpentId};
 use jose::possession::{self, Challenger, Claimed};
 use jose::{KeySet, UnverifiedToken, digest};
-use rules::Policy;
 use rules::authority::{self, OwnersToken};
+use rules::delegation::Delegate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use types::credential::{CredentialChallenge, CredentialDocument, CredentialRegistration, CredentialType};
@@ -77,6 +77,7 @@ impl AuthorizationServer {
             Err(what) => return Ok(self.challenge(&claimed, &what)),
         };
         let is_first = self.spend_answer(&pmt.owner, answered).await?;
+        let _turn = self.turns.alone(&pmt.owner).await;
         let known = self.store.list_credentials(&pmt.owner).await?;
         if known.iter().any(|credential| credential.subject == subject) {
             return Failure::refuse(ErrorCode::Conflict, "this credential is registered already");
@@ -186,23 +187,15 @@ impl AuthorizationServer {
         if !delegations.is_empty() {
             changes.writes.extend(self.end_delegations(&pmt.owner, delegations, by).await?);
         }
-        // what she signed for herself, and as a delegate for others
-        let mut owners = vec![pmt.owner.clone()];
-        owners.extend(self.delegated_to(&pmt.owner).await?.into_iter().map(|delegation| delegation.owner));
-        owners.sort();
-        owners.dedup();
-        for owner in &owners {
-            self.delete_signed(owner, &credential.subject, by, &mut changes).await?;
-        }
+        let names = self.names_of(&pmt.owner).await?;
+        self.delete_signed(pmt, &names, &credential.subject, &mut changes).await?;
         self.store.commit(changes).await?;
         for id in &ended {
             self.sweep_delegation(&pmt.owner, id, by).await?;
         }
         // what was committed between the look and the end; behind the end nothing new can come
         let mut left = Changes::default();
-        for owner in &owners {
-            self.delete_signed(owner, &credential.subject, by, &mut left).await?;
-        }
+        self.delete_signed(pmt, &names, &credential.subject, &mut left).await?;
         if !left.writes.is_empty() {
             self.store.commit(left).await?;
         }
@@ -231,25 +224,35 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    async fn delete_signed(&self, owner: &OwnerId, subject: &str, by: &str, changes: &mut Changes) -> Result<(), Failure> {
-        let mut after = None;
-        loop {
-            let page = Page { after: after.take(), limit: 1_000 };
-            let policies = self.store.list_policies(owner, &page).await?;
-            let Some(last) = policies.last() else { return Ok(()) };
-            after = Some(last.id.clone());
-            let signed = |policy: &&Policy| policy.authority.as_ref().is_some_and(|a| a.credential == subject);
-            for policy in policies.iter().filter(signed) {
-                self.write_policy(policy, EventKind::PolicyDeleted, by, changes);
+    /// What she signed for herself with it, and as a delegate for others: found by the key, and not by who delegated what to
+    /// her, of which anybody may make as much as he likes (threat 46).
+    async fn delete_signed(
+        &self,
+        pmt: &PolicyToken,
+        names: &[Delegate],
+        subject: &str,
+        changes: &mut Changes,
+    ) -> Result<(), Failure> {
+        for owner in self.store.list_owners_signed_for(subject).await? {
+            if owner != pmt.owner && self.delegated_by(&owner, names).await?.is_empty() {
+                continue;
+            }
+            for policy in self.store.list_policies_signed_by(subject, &owner).await? {
+                self.write_policy(&policy, EventKind::PolicyDeleted, pmt.client.as_str(), changes);
             }
         }
+        Ok(())
     }
 
     /// `POST {policy_endpoint}` with `application/rot+jwt`.
     pub async fn create_token_policy(&self, acting: &Acting, text: &str) -> Result<Versioned, Failure> {
         let token = self.verify_token(acting, text.trim()).await?;
         for tried in 0..RETRIES {
-            let _turn = self.turns.take(&acting.owner, tried).await;
+            let _turn = match token.signed_delegation() {
+                // it may be one more, and so many may stand
+                Some(_) => self.turns.alone(&acting.owner).await,
+                None => self.turns.take(&acting.owner, tried).await,
+            };
             let policies = authority::policies_of(&token, text.trim(), &acting.owner, self.issuer().as_str(), self.now())?;
             let (mut changes, mut first) = (Changes::default(), None);
             self.require_signers(acting, &token, &mut changes).await?;

@@ -16,6 +16,8 @@ use types::{ErrorCode, OwnerId, Refusal, Timestamp};
 
 /// Most delegations of one owner that stand at once.
 const MAX_DELEGATIONS: usize = 200;
+/// Rows of one read; lists are read to their end.
+const READ_AT_ONCE: usize = 1_000;
 
 fn place(delegation: &Delegation) -> String {
     place_of(delegation.created, &format!("{} {}", delegation.owner, delegation.id))
@@ -33,15 +35,30 @@ fn not_found() -> Failure {
 }
 
 impl AuthorizationServer {
-    /// Everything that stands and names this account, its verified address or a credential of its own.
-    pub(crate) async fn delegated_to(&self, account: &OwnerId) -> Result<Vec<Delegation>, Failure> {
+    /// What delegations call this account: itself, its verified address, a credential of its own.
+    pub(crate) async fn names_of(&self, account: &OwnerId) -> Result<Vec<Delegate>, Failure> {
         let mut names = vec![Delegate::Account(account.clone())];
         let known = self.identity.store.find_account(account).await?;
         let address = known.as_ref().and_then(|account| account.verified_email()).and_then(types::email::normalize);
         names.extend(address.map(Delegate::Email));
         names.extend(self.store.list_credentials(account).await?.into_iter().map(|one| Delegate::Credential(one.subject)));
+        Ok(names)
+    }
+
+    /// What this owner delegated to whoever has one of these names, and stands.
+    pub(crate) async fn delegated_by(&self, owner: &OwnerId, names: &[Delegate]) -> Result<Vec<Delegation>, Failure> {
         let (mut all, now) = (Vec::new(), self.now());
-        for name in &names {
+        for name in names {
+            all.extend(self.store.list_delegations_between(owner, &name.key()).await?);
+        }
+        all.retain(|one| one.stands(now));
+        Ok(all)
+    }
+
+    /// Everything that stands and names this account. For lists alone: how long it is, others choose.
+    async fn delegated_to(&self, account: &OwnerId) -> Result<Vec<Delegation>, Failure> {
+        let (mut all, now) = (Vec::new(), self.now());
+        for name in self.names_of(account).await? {
             all.extend(self.store.list_delegations_to(&name.key()).await?);
         }
         all.retain(|one: &Delegation| one.stands(now) && one.owner != *account);
@@ -95,6 +112,8 @@ impl AuthorizationServer {
     }
 
     async fn save_delegation(&self, delegation: Delegation, by: &str) -> Result<DelegationDocument, Failure> {
+        // one at a time, so that the number holds
+        let _turn = self.turns.alone(&delegation.owner).await;
         let standing = self.list_standing(&delegation.owner).await?;
         if standing >= MAX_DELEGATIONS {
             return Failure::refuse(ErrorCode::InvalidRequest, "you have 200 delegations: withdraw one first");
@@ -144,8 +163,8 @@ impl AuthorizationServer {
     pub async fn delete_delegation(&self, pmt: &PolicyToken, id: &str) -> Result<(), Failure> {
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&pmt.owner, tried).await;
-            let all = self.store.list_delegations(&pmt.owner).await?;
-            let found = all.into_iter().find(|one| one.id == id && one.stands(self.now())).ok_or_else(not_found)?;
+            let found = self.store.find_delegation(&pmt.owner, id).await?;
+            let found = found.filter(|one| one.stands(self.now())).ok_or_else(not_found)?;
             let changes = Changes::of(self.end_delegations(&pmt.owner, vec![found], pmt.client.as_str()).await?);
             match self.store.commit(changes).await {
                 Ok(()) => return self.sweep_delegation(&pmt.owner, id, pmt.client.as_str()).await,
@@ -185,7 +204,7 @@ impl AuthorizationServer {
         let under = |delegation: &Option<String>| delegation.as_ref().is_some_and(|id| ids.contains(id));
         let mut after = None;
         loop {
-            let page = Page { after: after.take(), limit: 1_000 };
+            let page = Page { after: after.take(), limit: READ_AT_ONCE };
             let policies = self.store.list_policies(owner, &page).await?;
             let Some(last) = policies.last() else { break };
             after = Some(last.id.clone());
@@ -195,7 +214,7 @@ impl AuthorizationServer {
         }
         let mut after = None;
         loop {
-            let page = Page { after: after.take(), limit: 1_000 };
+            let page = Page { after: after.take(), limit: READ_AT_ONCE };
             let requests = self.store.list_access_requests(owner, &page).await?;
             let Some(last) = requests.last() else { return Ok(()) };
             after = Some(last.id.clone());
@@ -251,8 +270,7 @@ impl AuthorizationServer {
         by: &str,
         changes: &mut Changes,
     ) -> Result<(), Failure> {
-        let known = self.store.list_delegations(owner).await?.into_iter().find(|one| one.id == signed.jti);
-        match known {
+        match self.store.find_delegation(owner, &signed.jti).await? {
             Some(known) if !known.stands(self.now()) => {
                 Failure::refuse(ErrorCode::InvalidRequest, "the owner has withdrawn this delegation")
             }

@@ -3,7 +3,6 @@
 
 use crate::AuthorizationServer;
 use crate::mailer::Message;
-use crate::store::Page;
 use identity::Failure;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,8 +10,6 @@ use types::{OwnerId, Timestamp};
 
 /// Seconds between two digests to one owner.
 const INTERVAL: i64 = 900;
-/// Most requests that are counted.
-const COUNTED: usize = 1_000;
 
 /// Who is to be told. In memory: after a restart the next request tells her.
 #[derive(Default)]
@@ -49,8 +46,7 @@ impl AuthorizationServer {
         for owner in self.digests.take_due(self.now()) {
             let account = self.identity.store.find_account(&owner).await?;
             let Some(address) = account.as_ref().and_then(|account| account.verified_email()) else { continue };
-            let page = Page { after: None, limit: COUNTED };
-            let all = self.store.list_access_requests(&owner, &page).await?;
+            let all = self.store.list_waiting_requests(&owner, Timestamp(i64::MAX)).await?;
             let waiting = all.iter().filter(|request| request.is_pending(self.now())).count();
             if waiting == 0 {
                 continue;

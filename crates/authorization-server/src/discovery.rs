@@ -5,21 +5,22 @@
 //! 2. Each resource server gets a *discovery token* for itself alone, good for a minute.
 //! 3. Where it finds her, it trades the assertion in it for a PAT (`token/jwt_bearer.rs`), and registers what is hers.
 //!
-//! What she said is kept only until it was sent. Ending a search ends its assertions.
+//! What she said is kept only until it was sent. Ending a search ends its assertions. How searches are sent is in
+//! [`sending`].
+
+pub(crate) mod sending;
 
 use crate::changes::{Changes, Requirement, Write};
-use crate::{AuthorizationServer, RETRIES, store::Page};
+use crate::{AuthorizationServer, store::Page};
 use identity::access_token::PolicyToken;
 use identity::{Account, CommitError, Failure, internal};
 use jose::Algorithm;
-use outbound::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use types::discovery::{
-    DISCOVERY_MEDIA, DISCOVERY_TYPE, DiscoveryDocument, DiscoveryRequest, DiscoveryToken, PAT_ASSERTION_TYPE, SearchAt,
-    SearchState, SearchedServer,
+    DISCOVERY_TYPE, DiscoveryDocument, DiscoveryRequest, DiscoveryToken, PAT_ASSERTION_TYPE, SearchAt, SearchState,
+    SearchedServer,
 };
-use types::metadata::ProtectedResourceMetadata;
 use types::spelling::readable;
 use types::{ClientId, ErrorCode, OwnerId, Refusal, ResourceServerId, Timestamp, path};
 
@@ -30,6 +31,10 @@ const ASSERTION_LIFETIME: i64 = 90 * 86_400;
 /// Seconds that a search waits for consent, or is tried.
 const SEARCH_LIFETIME: i64 = 86_400;
 const MAX_SERVERS: usize = 100;
+/// Most searches of one owner that wait for her, or are under way.
+const MAX_OPEN: usize = 10;
+/// Most searches of one owner that are kept: what was found rests on them.
+const MAX_KEPT: usize = 200;
 const MAX_CLAIMS: usize = 20;
 const MAX_TEXT: usize = 500;
 
@@ -53,12 +58,33 @@ pub struct SearchedClient {
     pub client: ClientId,
     pub resource: ResourceServerId,
     pub state: SearchAt,
+    /// How often it was tried, and from when on it may be tried again.
+    #[serde(default)]
+    pub tries: u32,
+    #[serde(default)]
+    pub again: Timestamp,
 }
 
 impl Search {
-    /// Whether something of it is to be sent.
-    pub fn is_due(&self) -> bool {
-        self.state == SearchState::Approved && self.servers.iter().any(|server| server.state == SearchAt::Waiting)
+    /// When something of it is to be sent next; 0 where nothing is.
+    pub fn due(&self) -> i64 {
+        let waiting = self.servers.iter().filter(|server| server.state == SearchAt::Waiting);
+        let next = waiting.map(|server| server.again.0.max(1)).min();
+        next.filter(|_| self.state == SearchState::Approved).unwrap_or(0)
+    }
+
+    /// Whether it waits for its owner, or for a resource server.
+    fn is_open(&self, now: Timestamp) -> bool {
+        match self.state {
+            SearchState::Waiting => now < self.created.plus(SEARCH_LIFETIME),
+            _ => self.due() != 0,
+        }
+    }
+
+    /// Whether anything may yet come of it: an assertion that was sent rests on it.
+    fn is_over(&self, now: Timestamp) -> bool {
+        let sent = self.servers.iter().any(|server| !matches!(server.state, SearchAt::Waiting | SearchAt::Failed));
+        !self.is_open(now) && !sent && self.created.plus(SEARCH_LIFETIME) <= now
     }
 }
 
@@ -81,7 +107,7 @@ fn answered_already<T>() -> Result<T, Failure> {
 
 /// It stands as it was read.
 fn standing(search: &Search) -> Requirement {
-    Requirement::SearchStands { id: search.id.clone(), owner: search.owner.clone(), due: search.is_due() }
+    Requirement::SearchStands { id: search.id.clone(), owner: search.owner.clone(), due: search.due() }
 }
 
 /// A claim that this server knows to be so.
@@ -105,12 +131,18 @@ impl AuthorizationServer {
         if wanted.claims.is_empty() || wanted.claims.len() > MAX_CLAIMS || !wanted.claims.iter().all(is_name) {
             return invalid("`claims` must name 1 to 20 claims");
         }
-        let mut servers = Vec::new();
+        // the limits come before the look at each of them, one search at a time
+        let _turn = self.turns.alone(&pmt.owner).await;
+        let mut writes = self.make_room_for_search(&pmt.owner).await?;
+        let mut servers: Vec<SearchedClient> = Vec::new();
         for resource in wanted.resource_servers {
             let Some(client) = self.identity.store.find_client_by_resource(resource.as_str()).await? else {
                 return Failure::refuse(ErrorCode::InvalidTarget, format!("no resource server `{resource}` is known here"));
             };
-            servers.push(SearchedClient { client: client.id, resource, state: SearchAt::Waiting });
+            if servers.iter().all(|known| known.client != client.id) {
+                let (state, again) = (SearchAt::Waiting, Timestamp(0));
+                servers.push(SearchedClient { client: client.id, resource, state, tries: 0, again });
+            }
         }
         let search = Search {
             id: self.identity.random_id(),
@@ -121,8 +153,23 @@ impl AuthorizationServer {
             servers,
             self_asserted: Map::new(),
         };
-        self.store.commit(Changes::of(vec![Write::PutSearch(search.clone())])).await?;
+        writes.push(Write::PutSearch(search.clone()));
+        self.store.commit(Changes::of(writes)).await?;
         Ok(self.search_document(&search))
+    }
+
+    /// Whether this owner may have one more search; what is over gives way.
+    async fn make_room_for_search(&self, owner: &OwnerId) -> Result<Vec<Write>, Failure> {
+        let (all, now) = (self.store.list_own_searches(owner).await?, self.now());
+        let full = |what: &str| Failure::refuse(ErrorCode::InvalidRequest, what);
+        if all.iter().filter(|search| search.is_open(now)).count() >= MAX_OPEN {
+            return full("10 searches of yours wait for you or are under way: answer them, wait, or end one first");
+        }
+        let over: Vec<&Search> = all.iter().filter(|search| search.is_over(now)).collect();
+        if all.len().saturating_sub(over.len()) >= MAX_KEPT {
+            return full("you have 200 searches: end one first, and what was found by it");
+        }
+        Ok(over.into_iter().map(|search| Write::DeleteSearch(search.id.clone())).collect())
     }
 
     fn search_document(&self, search: &Search) -> DiscoveryDocument {
@@ -212,78 +259,6 @@ impl AuthorizationServer {
                 answered_already()
             }
             Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Sends what is due; called after a consent, and every few seconds for what could not be sent then.
-    pub async fn send_searches(&self) -> Result<(), Failure> {
-        for search in self.store.list_due_searches(100).await? {
-            self.send_search(search).await?;
-        }
-        Ok(())
-    }
-
-    async fn send_search(&self, search: Search) -> Result<(), Failure> {
-        let account = self.identity.store.find_account(&search.owner).await?;
-        let given_up = search.created.plus(SEARCH_LIFETIME) <= self.now();
-        let mut told = Vec::new();
-        for server in search.servers.iter().filter(|server| server.state == SearchAt::Waiting) {
-            let state = match &account {
-                None => SearchAt::Failed,
-                Some(account) => match self.send_to(&search, account, server).await? {
-                    SearchAt::Waiting if given_up => SearchAt::Failed,
-                    state => state,
-                },
-            };
-            told.push((server.client.clone(), state));
-        }
-        // a resource server may have found her before it has answered
-        let note = |search: &mut Search| {
-            for server in search.servers.iter_mut().filter(|server| server.state == SearchAt::Waiting) {
-                let new = told.iter().find(|(client, _)| *client == server.client);
-                server.state = new.map_or(server.state, |(_, state)| *state);
-            }
-            if !search.is_due() {
-                search.self_asserted = Map::new();
-            }
-        };
-        self.change_search(&search, note).await
-    }
-
-    /// Changes it as it stands by now, one after the other; one that was ended meanwhile stays ended.
-    pub(crate) async fn change_search(&self, known: &Search, change: impl Fn(&mut Search)) -> Result<(), Failure> {
-        let _turn = self.turns.alone(&known.owner).await;
-        for _ in 0..RETRIES {
-            let Some(before) = self.store.find_search(&known.id).await? else { return Ok(()) };
-            let mut after = before.clone();
-            change(&mut after);
-            match self
-                .store
-                .commit(Changes { requires: vec![standing(&before)], ..Changes::of(vec![Write::PutSearch(after)]) })
-                .await
-            {
-                Ok(()) => return Ok(()),
-                Err(CommitError::Changed) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Failure::Unavailable("a search changes too fast".into()))
-    }
-
-    async fn send_to(&self, search: &Search, account: &Account, server: &SearchedClient) -> Result<SearchAt, Failure> {
-        let url = path::inserted_well_known(server.resource.as_str(), path::OAUTH_PROTECTED_RESOURCE);
-        let outbound = self.identity.outbound.for_listed(server.resource.as_str());
-        let Ok(answer) = outbound.send(Request::get(&url)).await else { return Ok(SearchAt::Waiting) };
-        let Ok(document) = types::json::parse::<ProtectedResourceMetadata>(&answer.body) else { return Ok(SearchAt::Failed) };
-        let endpoint = document.resource_discovery_endpoint.filter(|_| document.resource == server.resource.as_str());
-        let Some(endpoint) = endpoint else { return Ok(SearchAt::Failed) };
-        let token = self.discovery_token(search, account, server)?;
-        let mut request = Request::get(&endpoint);
-        (request.method, request.body) = (outbound::Method::POST, Some(token.into_bytes()));
-        match outbound.send(request.header("content-type", DISCOVERY_MEDIA)).await {
-            Ok(answer) if answer.status.is_success() => Ok(SearchAt::Sent),
-            Ok(answer) if answer.status.is_client_error() => Ok(SearchAt::Failed),
-            _ => Ok(SearchAt::Waiting),
         }
     }
 

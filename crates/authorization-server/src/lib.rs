@@ -116,6 +116,8 @@ pub struct AuthorizationServer {
     pub(crate) turns: turns::Turns,
     pub(crate) inboxes: turns::Turns,
     pub(crate) notices: linked_manager::Notices,
+    /// Searches that are being sent.
+    pub(crate) searching: discovery::sending::UnderWay,
     /// Proofs of addresses: codes sent, and guesses made.
     pub(crate) codes: code_limits::CodeLimits,
     /// Mails that tell of shares.
@@ -137,6 +139,7 @@ impl AuthorizationServer {
             turns: turns::Turns::default(),
             inboxes: turns::Turns::default(),
             notices: linked_manager::Notices::default(),
+            searching: discovery::sending::UnderWay::default(),
             codes: code_limits::CodeLimits::default(),
             share_mails: share_mail::ShareMails::default(),
         }

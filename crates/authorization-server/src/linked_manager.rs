@@ -125,6 +125,7 @@ impl AuthorizationServer {
         if document.sub.is_empty() || document.sub.len() > 255 {
             return Failure::refuse(ErrorCode::InvalidRequest, "`sub` must be 1 to 255 characters: the manager's name for you");
         }
+        let _turn = self.turns.alone(&pmt.owner).await;
         let known = self.store.list_managers(&pmt.owner).await?;
         let same = known.iter().find(|one| one.document.issuer == document.issuer);
         if same.is_none() && known.len() >= MAX_MANAGERS {

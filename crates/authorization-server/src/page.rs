@@ -26,11 +26,17 @@ pub(crate) fn page_of_all<Row>(
     (all, last)
 }
 
+/// Most rows that one page looks at, and as many more as one read of it gives.
+const LOOKED_AT: usize = 1_000;
+/// Rows after which others get their turn.
+const BREATH: usize = 32;
+
 /// What comes of a read.
 pub(crate) type Soon<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
 /// A page of what is seen: `read` gives rows behind an id, `see` what of a row is to be seen. With the id behind which the
-/// next page begins, if there is more to see.
+/// next page begins, if there is more to see - or to look at: a page ends behind so many rows, however few of them are seen,
+/// since who writes them is often not who reads (threat 46).
 pub(crate) async fn page_of_seen<'a, Row, Id: Clone, Seen>(
     page: &Page<Id>,
     id_of: impl Fn(&Row) -> Id,
@@ -38,13 +44,18 @@ pub(crate) async fn page_of_seen<'a, Row, Id: Clone, Seen>(
     see: impl Fn(Row) -> Soon<'a, Option<Seen>>,
 ) -> Result<(Vec<Seen>, Option<Id>), Failure> {
     let (mut seen, mut last_seen, mut after) = (Vec::new(), None, page.after.clone());
-    let at_once = page.limit.saturating_add(1);
+    let (at_once, mut looked_at) = (page.limit.saturating_add(1), 0_usize);
     loop {
         let rows = read(Page { after: after.clone(), limit: at_once }).await?;
         let is_last = rows.len() < at_once;
         for row in rows {
             let id = id_of(&row);
             after = Some(id.clone());
+            looked_at = looked_at.saturating_add(1);
+            if looked_at.is_multiple_of(BREATH) {
+                // reads never wait: others get their turn
+                tokio::task::yield_now().await;
+            }
             let Some(one) = see(row).await? else { continue };
             if seen.len() == page.limit {
                 return Ok((seen, last_seen));
@@ -54,6 +65,9 @@ pub(crate) async fn page_of_seen<'a, Row, Id: Clone, Seen>(
         }
         if is_last {
             return Ok((seen, None));
+        }
+        if looked_at >= LOOKED_AT {
+            return Ok((seen, after));
         }
     }
 }

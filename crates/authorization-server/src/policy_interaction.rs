@@ -26,8 +26,8 @@ impl AuthorizationServer {
     pub async fn deciding_managers(&self, interaction: &Interaction, account: &Account) -> Result<Vec<KeptManager>, Failure> {
         let owner = interaction.owner();
         if account.id != *owner {
-            let given = self.delegated_to(&account.id).await?;
-            if !given.iter().any(|one| one.owner == *owner && one.may.contains(&May::Share)) {
+            let given = self.delegated_by(owner, &self.names_of(&account.id).await?).await?;
+            if !given.iter().any(|one| one.may.contains(&May::Share)) {
                 return Ok(Vec::new());
             }
         }

@@ -106,13 +106,22 @@ pub trait Store: Send + Sync {
     async fn list_credentials(&self, owner: &OwnerId) -> Result<Vec<Credential>, StoreError>;
     async fn find_search(&self, id: &str) -> Result<Option<Search>, StoreError>;
     async fn list_searches(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Search>, StoreError>;
-    /// Those of which something is to be sent.
-    async fn list_due_searches(&self, limit: usize) -> Result<Vec<Search>, StoreError>;
+    async fn list_own_searches(&self, owner: &OwnerId) -> Result<Vec<Search>, StoreError>;
+    /// Those of which something is to be sent by now ([`Search::due`]), of all owners, what has waited longest first.
+    async fn list_due_searches(&self, now: Timestamp) -> Result<Vec<Search>, StoreError>;
+    /// Everybody with policies that were signed by a credential of this name.
+    async fn list_owners_signed_for(&self, signer: &str) -> Result<Vec<OwnerId>, StoreError>;
+    async fn list_policies_signed_by(&self, signer: &str, owner: &OwnerId) -> Result<Vec<Policy>, StoreError>;
     /// Credentials of this name, of whatever owner.
     async fn list_credentials_of_subject(&self, subject: &str) -> Result<Vec<Credential>, StoreError>;
-    /// Of one owner, also withdrawn ones, until their end.
+    /// Of one owner, also one that was withdrawn, until its end.
+    async fn find_delegation(&self, owner: &OwnerId, id: &str) -> Result<Option<Delegation>, StoreError>;
+    /// Of one owner, those that were not withdrawn.
     async fn list_delegations(&self, owner: &OwnerId) -> Result<Vec<Delegation>, StoreError>;
-    /// To whoever has this name ([`rules::delegation::Delegate::key`]), of all owners.
+    /// The same by this owner to whoever has this name ([`rules::delegation::Delegate::key`]): what others do changes
+    /// nothing about it.
+    async fn list_delegations_between(&self, owner: &OwnerId, delegate: &str) -> Result<Vec<Delegation>, StoreError>;
+    /// To whoever has this name, of all owners.
     async fn list_delegations_to(&self, delegate: &str) -> Result<Vec<Delegation>, StoreError>;
     /// Of one owner, newest first.
     async fn list_receipts(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Receipt>, StoreError>;

@@ -30,24 +30,26 @@ impl Store {
         self.database.scan(scan).map_err(|error| StoreError(error.to_string()))
     }
 
-    /// The first rows with this prefix of an index.
-    pub(crate) fn find_by(
-        &self,
-        table: &'static Table,
-        index: usize,
-        prefix: &[Value],
-        limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.scan(&Scan { table, index: Some(index), prefix, after: None, descending: false, limit })
+    /// The first row with this prefix of an index.
+    pub(crate) fn first_by(&self, table: &'static Table, index: usize, prefix: &[Value]) -> Result<Option<Row>, StoreError> {
+        let scan = Scan { table, index: Some(index), prefix, after: None, descending: false, limit: 1 };
+        Ok(self.scan(&scan)?.pop())
+    }
+
+    /// All rows with this prefix of an index. No list is cut without a word (threat 46): what has no pages is read to its
+    /// end, and how long it gets is bounded where it is written.
+    pub(crate) fn all_by(&self, table: &'static Table, index: usize, prefix: &[Value]) -> Result<Vec<Row>, StoreError> {
+        self.all(table, Some(index), prefix)
+    }
+
+    /// The same along an index, or the key.
+    pub(crate) fn all(&self, table: &'static Table, index: Option<usize>, prefix: &[Value]) -> Result<Vec<Row>, StoreError> {
+        self.scan(&Scan { table, index, prefix, after: None, descending: false, limit: usize::MAX })
     }
 
     /// Accounts, by id; for administration.
     pub fn list_accounts(&self, limit: usize) -> Result<Vec<Account>, StoreError> {
         entities(self.scan(&Scan { table: &tables::ACCOUNT, index: None, prefix: &[], after: None, descending: false, limit })?)
-    }
-
-    fn everything(&self, table: &'static Table) -> Result<Vec<Row>, StoreError> {
-        self.scan(&Scan { table, index: None, prefix: &[], after: None, descending: false, limit: 10_000 })
     }
 }
 
@@ -58,11 +60,11 @@ impl identity::Store for Store {
     }
 
     async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
-        optional(self.find_by(&tables::ACCOUNT, 0, &[username.into()], 1)?.pop())
+        optional(self.first_by(&tables::ACCOUNT, 0, &[username.into()])?)
     }
 
     async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        optional(self.find_by(&tables::ACCOUNT, 1, &[email.into()], 1)?.pop())
+        optional(self.first_by(&tables::ACCOUNT, 1, &[email.into()])?)
     }
 
     async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
@@ -71,7 +73,7 @@ impl identity::Store for Store {
     }
 
     async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError> {
-        optional(self.find_by(&tables::CLIENT, 0, &[resource.into()], 1)?.pop())
+        optional(self.first_by(&tables::CLIENT, 0, &[resource.into()])?)
     }
 
     async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError> {
@@ -92,7 +94,7 @@ impl identity::Store for Store {
     }
 
     async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, StoreError> {
-        entities(self.find_by(&tables::PASSKEY, 0, &[account.as_str().into()], 100)?)
+        entities(self.all_by(&tables::PASSKEY, 0, &[account.as_str().into()])?)
     }
 
     async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, StoreError> {
@@ -100,7 +102,7 @@ impl identity::Store for Store {
     }
 
     async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, StoreError> {
-        entities(self.find_by(&tables::LINKED_LOG_IN, 0, &[account.as_str().into()], 100)?)
+        entities(self.all_by(&tables::LINKED_LOG_IN, 0, &[account.as_str().into()])?)
     }
 
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError> {
@@ -115,15 +117,15 @@ impl identity::Store for Store {
         resource: Option<&str>,
     ) -> Result<Option<Consent>, StoreError> {
         let key = [account.as_str().into(), client.as_str().into(), resource.unwrap_or_default().into()];
-        optional(self.find_by(&tables::CONSENT, 0, &key, 1)?.pop())
+        optional(self.first_by(&tables::CONSENT, 0, &key)?)
     }
 
     async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError> {
-        entities(self.find_by(&tables::CONSENT, 0, &[account.as_str().into()], 10_000)?)
+        entities(self.all_by(&tables::CONSENT, 0, &[account.as_str().into()])?)
     }
 
     async fn list_consents_to(&self, client: &ClientId) -> Result<Vec<Consent>, StoreError> {
-        entities(self.find_by(&tables::CONSENT, 1, &[client.as_str().into()], 10_000)?)
+        entities(self.all_by(&tables::CONSENT, 1, &[client.as_str().into()])?)
     }
 
     async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError> {
@@ -148,11 +150,11 @@ impl identity::Store for Store {
     }
 
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        entities(self.everything(&tables::SIGNING_KEY)?)
+        entities(self.all(&tables::SIGNING_KEY, None, &[])?)
     }
 
     async fn list_secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
-        entities(self.everything(&tables::SECRET)?)
+        entities(self.all(&tables::SECRET, None, &[])?)
     }
 
     async fn commit(&self, changes: identity::Changes) -> Result<(), CommitError> {

@@ -35,6 +35,7 @@ const MIGRATIONS: Migrations = Migrations(&[
     include_str!("../migrations/identity_0004.sql"),
     include_str!("../migrations/uma_0005.sql"),
     include_str!("../migrations/uma_0006.sql"),
+    include_str!("../migrations/uma_0007.sql"),
 ]);
 
 /// The store; cheap to clone.

@@ -167,6 +167,14 @@ pub(crate) static SHARED_WITH: Table = Table {
     indexes: &[index("shared_with_by_policy", &[1], false)],
 };
 
+/// What was signed, by the name of the key.
+pub(crate) static SIGNED_POLICY: Table = Table {
+    name: "signed_policy",
+    columns: &[column("signer", Kind::Text), column("owner", Kind::Text), column("policy", Kind::Text)],
+    key: 3,
+    indexes: &[index("signed_policy_by_policy", &[2], false)],
+};
+
 pub(crate) static LINK: Table = Table {
     name: "link",
     columns: &[column("owner", Kind::Text), column("resource_server", Kind::Text), column("version", Kind::Int)],
@@ -285,7 +293,7 @@ pub(crate) static DELEGATION: Table = Table {
         column("body", Kind::Blob),
     ],
     key: 2,
-    indexes: &[index("delegation_by_delegate", &[2], false)],
+    indexes: &[index("delegation_by_name", &[2, 3], false), index("delegation_by_owner", &[0, 3], false)],
 };
 
 pub(crate) static RECEIPT: Table = Table {
@@ -307,8 +315,9 @@ pub(crate) static OWNER_SETTINGS: Table =
 
 /// All of them.
 #[cfg(test)]
-pub(crate) static ALL: [&Table; 35] = [
+pub(crate) static ALL: [&Table; 36] = [
     &KEPT_PROOF,
+    &SIGNED_POLICY,
     &PASSKEY,
     &LINKED_LOG_IN,
     &MANAGER,

@@ -172,9 +172,9 @@ async fn threat_48_s13_what_has_ended_bears_nothing() {
         let identity = Own { requires: vec![requirement], writes: vec![] };
         store.commit_changes(Changes { identity, ..Changes::default() }).await.is_ok()
     };
-    let search = |due: bool| Requirement::SearchStands { id: "s".into(), owner: "alice".into(), due };
+    let search = |due: i64| Requirement::SearchStands { id: "s".into(), owner: "alice".into(), due };
     let credential = || Requirement::CredentialStands { owner: "alice".into(), id: "c".into() };
-    assert!(!rests(search(false)).await && !rests(credential()).await);
+    assert!(!rests(search(0)).await && !rests(credential()).await);
     let kept: authorization_server::discovery::Search = serde_json::from_value(serde_json::json!({
         "id": "s", "owner": "alice", "state": "waiting", "created": 1, "claims": ["email"], "servers": []
     }))
@@ -184,10 +184,10 @@ async fn threat_48_s13_what_has_ended_bears_nothing() {
     }))
     .unwrap();
     store.commit_changes(Changes::of(vec![Write::PutSearch(kept), Write::PutCredential(known)])).await.unwrap();
-    assert!(rests(search(false)).await && !rests(search(true)).await && rests(credential()).await);
+    assert!(rests(search(0)).await && !rests(search(1)).await && rests(credential()).await);
     let ended = vec![Write::DeleteSearch("s".into()), Write::DeleteCredential { owner: "alice".into(), id: "c".into() }];
     store.commit_changes(Changes::of(ended)).await.unwrap();
-    assert!(!rests(search(false)).await && !rests(credential()).await);
+    assert!(!rests(search(0)).await && !rests(credential()).await);
     // a registration that was used at the last moment
     let used = |used: Option<i64>| OwnRequirement::UseUnchanged { client: "app".into(), used: used.map(types::Timestamp) };
     assert!(own(used(None)).await && !own(used(Some(5))).await);

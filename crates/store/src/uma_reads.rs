@@ -16,11 +16,15 @@ use identity::{CommitError, StoreError, TokenKey};
 use rules::access_request::State;
 use rules::delegation::Delegation;
 use rules::{AccessRequest, Policy, Resource, Rpt};
+use std::collections::HashSet;
 use std::sync::Arc;
 use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId, Timestamp};
 
 const SIGNED_AT_ONCE: usize = 1_000;
 const WAITING_AT_ONCE: usize = 512;
+const DUE_AT_ONCE: usize = 256;
+/// Of a delegation that was not withdrawn.
+const STANDS: i64 = 1;
 
 /// A page along an index whose order ends in the id.
 struct Along<'a> {
@@ -77,7 +81,7 @@ impl authorization_server::Store for Store {
         own_id: &OwnResourceId,
     ) -> Result<Option<Resource>, StoreError> {
         let prefix = [owner.as_str().into(), resource_server.as_str().into(), own_id.as_str().into()];
-        self.find_by(&tables::RESOURCE, 2, &prefix, 1)?.first().map(resource).transpose()
+        self.first_by(&tables::RESOURCE, 2, &prefix)?.as_ref().map(resource).transpose()
     }
 
     async fn list_owned_resources(&self, owner: &OwnerId, page: &Page<ResourceId>) -> Result<Vec<Resource>, StoreError> {
@@ -103,7 +107,7 @@ impl authorization_server::Store for Store {
 
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Policy>>, StoreError> {
         let read = || {
-            let rows = self.find_by(&tables::POLICY, 1, &[resource.as_str().into()], 10_000)?;
+            let rows = self.all_by(&tables::POLICY, 1, &[resource.as_str().into()])?;
             Ok(Some(Arc::new(rows.iter().map(policy).collect::<Result<Vec<_>, _>>()?)))
         };
         let unlimited = |all: &Arc<Vec<Policy>>| !all.is_empty() && all.iter().all(|policy| policy.max_uses.is_none());
@@ -118,7 +122,7 @@ impl authorization_server::Store for Store {
         own_id: &OwnResourceId,
     ) -> Result<Vec<Policy>, StoreError> {
         let name = waiting_for(owner.as_str(), resource_server.as_str(), own_id.as_str());
-        self.find_by(&tables::POLICY, 2, &[name.into()], 1_000)?.iter().map(policy).collect()
+        self.all_by(&tables::POLICY, 2, &[name.into()])?.iter().map(policy).collect()
     }
 
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError> {
@@ -189,7 +193,9 @@ impl authorization_server::Store for Store {
     async fn list_waiting_requests(&self, owner: &OwnerId, until: Timestamp) -> Result<Vec<AccessRequest>, StoreError> {
         let mut limit = WAITING_AT_ONCE;
         loop {
-            let rows = self.find_by(&tables::ACCESS_REQUEST, 3, &[owner.as_str().into()], limit)?;
+            let along =
+                Along { table: &tables::ACCESS_REQUEST, index: Some(3), prefix: &[owner.as_str().into()], descending: false };
+            let rows = self.page(&along, None, limit)?;
             let last = rows.last().map(|row| number(row, 3)).transpose()?;
             if rows.len() < limit || last.is_some_and(|due| due > until.0) {
                 let waiting = entities::<AccessRequest>(rows)?.into_iter();
@@ -204,11 +210,12 @@ impl authorization_server::Store for Store {
     }
 
     async fn list_access_requests_by_key(&self, key: &str) -> Result<Vec<AccessRequest>, StoreError> {
-        entities(self.find_by(&tables::ACCESS_REQUEST, 1, &[key.into()], 1_000)?)
+        entities(self.all_by(&tables::ACCESS_REQUEST, 1, &[key.into()])?)
     }
 
     async fn list_due_access_requests(&self, now: Timestamp, limit: usize) -> Result<Vec<AccessRequest>, StoreError> {
-        let rows = self.find_by(&tables::ACCESS_REQUEST, 2, &[], limit)?;
+        let along = Along { table: &tables::ACCESS_REQUEST, index: Some(2), prefix: &[], descending: false };
+        let rows = self.page(&along, None, limit)?;
         let mut due = Vec::new();
         for row in rows {
             if number(&row, 3)? <= now.0 {
@@ -269,10 +276,7 @@ impl authorization_server::Store for Store {
     }
 
     async fn list_credentials(&self, owner: &OwnerId) -> Result<Vec<Credential>, StoreError> {
-        let prefix = [owner.as_str().into()];
-        let scan =
-            Scan { table: &tables::CREDENTIAL, index: None, prefix: &prefix, after: None, descending: false, limit: 1_000 };
-        let mut all: Vec<Credential> = entities(self.scan(&scan)?)?;
+        let mut all: Vec<Credential> = entities(self.all(&tables::CREDENTIAL, None, &[owner.as_str().into()])?)?;
         all.sort_by_key(|credential| credential.document.created);
         Ok(all)
     }
@@ -287,31 +291,63 @@ impl authorization_server::Store for Store {
         entities(self.scan(&scan)?)
     }
 
-    async fn list_due_searches(&self, limit: usize) -> Result<Vec<Search>, StoreError> {
-        let prefix = [1_i64.into()];
-        let scan = Scan { table: &tables::SEARCH, index: Some(1), prefix: &prefix, after: None, descending: false, limit };
-        entities(self.scan(&scan)?)
+    async fn list_own_searches(&self, owner: &OwnerId) -> Result<Vec<Search>, StoreError> {
+        entities(self.all_by(&tables::SEARCH, 0, &[owner.as_str().into()])?)
+    }
+
+    async fn list_due_searches(&self, now: Timestamp) -> Result<Vec<Search>, StoreError> {
+        let mut limit = DUE_AT_ONCE;
+        loop {
+            let after = Some(0_i64.into());
+            let scan = Scan { table: &tables::SEARCH, index: Some(1), prefix: &[], after, descending: false, limit };
+            let mut rows = self.scan(&scan)?;
+            let last = rows.last().map(|row| number(row, 2)).transpose()?;
+            if rows.len() < limit || last.is_some_and(|due| due > now.0) {
+                rows.retain(|row| number(row, 2).is_ok_and(|due| due <= now.0));
+                return entities(rows);
+            }
+            limit = limit.saturating_mul(4);
+        }
+    }
+
+    async fn list_owners_signed_for(&self, signer: &str) -> Result<Vec<OwnerId>, StoreError> {
+        let mut owners: Vec<OwnerId> = Vec::new();
+        loop {
+            let (prefix, after) = ([signer.into()], owners.last().map(|owner| Value::from(owner.as_str())));
+            let scan = Scan { table: &tables::SIGNED_POLICY, index: None, prefix: &prefix, after, descending: false, limit: 1 };
+            match self.scan(&scan)?.first() {
+                Some(row) => owners.push(OwnerId::new(text(row, 1)?)),
+                None => return Ok(owners),
+            }
+        }
+    }
+
+    async fn list_policies_signed_by(&self, signer: &str, owner: &OwnerId) -> Result<Vec<Policy>, StoreError> {
+        let mut policies = Vec::new();
+        for row in self.all(&tables::SIGNED_POLICY, None, &[signer.into(), owner.as_str().into()])? {
+            policies.extend(self.find_policy(&PolicyId::from(text(&row, 2)?)).await?);
+        }
+        Ok(policies)
     }
 
     async fn list_credentials_of_subject(&self, subject: &str) -> Result<Vec<Credential>, StoreError> {
-        let prefix = [subject.into()];
-        let scan =
-            Scan { table: &tables::CREDENTIAL, index: Some(0), prefix: &prefix, after: None, descending: false, limit: 10 };
-        entities(self.scan(&scan)?)
+        entities(self.all_by(&tables::CREDENTIAL, 0, &[subject.into()])?)
     }
 
     async fn list_delegations(&self, owner: &OwnerId) -> Result<Vec<Delegation>, StoreError> {
-        let prefix = [owner.as_str().into()];
-        let scan =
-            Scan { table: &tables::DELEGATION, index: None, prefix: &prefix, after: None, descending: false, limit: 10_000 };
-        entities(self.scan(&scan)?)
+        entities(self.all_by(&tables::DELEGATION, 1, &[owner.as_str().into(), STANDS.into()])?)
+    }
+
+    async fn find_delegation(&self, owner: &OwnerId, id: &str) -> Result<Option<Delegation>, StoreError> {
+        optional(self.get(&tables::DELEGATION, &[owner.as_str().into(), id.into()])?)
     }
 
     async fn list_delegations_to(&self, delegate: &str) -> Result<Vec<Delegation>, StoreError> {
-        let prefix = [delegate.into()];
-        let scan =
-            Scan { table: &tables::DELEGATION, index: Some(0), prefix: &prefix, after: None, descending: false, limit: 1_000 };
-        entities(self.scan(&scan)?)
+        entities(self.all_by(&tables::DELEGATION, 0, &[delegate.into(), STANDS.into()])?)
+    }
+
+    async fn list_delegations_between(&self, owner: &OwnerId, delegate: &str) -> Result<Vec<Delegation>, StoreError> {
+        entities(self.all_by(&tables::DELEGATION, 0, &[delegate.into(), STANDS.into(), owner.as_str().into()])?)
     }
 
     async fn list_receipts(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Receipt>, StoreError> {
@@ -324,19 +360,15 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_last_receipt(&self, owner: &OwnerId, subject: &str) -> Result<Option<Receipt>, StoreError> {
-        let prefix = [owner.as_str().into(), subject.into()];
-        let scan = Scan { table: &tables::RECEIPT, index: Some(0), prefix: &prefix, after: None, descending: true, limit: 1_000 };
-        let all: Vec<Receipt> = entities(self.scan(&scan)?)?;
+        let all: Vec<Receipt> = entities(self.all_by(&tables::RECEIPT, 0, &[owner.as_str().into(), subject.into()])?)?;
         // of one second, ids say nothing of what came first
-        let replaced: Vec<String> = all.iter().filter_map(|receipt| receipt.document.replaces.clone()).collect();
+        let replaced: HashSet<String> = all.iter().filter_map(|receipt| receipt.document.replaces.clone()).collect();
         let open = all.into_iter().filter(|receipt| !replaced.contains(&receipt.document.id));
         Ok(open.max_by(|a, b| a.document.id.cmp(&b.document.id)))
     }
 
     async fn list_managers(&self, owner: &OwnerId) -> Result<Vec<KeptManager>, StoreError> {
-        let prefix = [owner.as_str().into()];
-        let scan = Scan { table: &tables::MANAGER, index: None, prefix: &prefix, after: None, descending: false, limit: 100 };
-        entities(self.scan(&scan)?)
+        entities(self.all(&tables::MANAGER, None, &[owner.as_str().into()])?)
     }
 
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {

@@ -121,7 +121,7 @@ impl Plan {
             }
             Requirement::SearchStands { id, owner, due } => {
                 self.must_equal(&tables::SEARCH, vec![id.as_str().into()], 1, owner.as_str().into());
-                self.must_equal(&tables::SEARCH, vec![id.into()], 2, i64::from(due).into());
+                self.must_equal(&tables::SEARCH, vec![id.into()], 2, due.into());
             }
             Requirement::CredentialStands { owner, id } => {
                 self.must_be_there(&tables::CREDENTIAL, vec![owner.as_str().into(), id.into()]);
@@ -153,13 +153,20 @@ impl Plan {
             }
             Write::PutPolicy(policy) => {
                 self.unlist(policy.id.as_str())?;
-                for address in policy.addresses() {
+                // what waits for a thing is listed for nobody (threat 46)
+                for address in policy.addresses().filter(|_| policy.resource().is_some()) {
                     self.put(&tables::SHARED_WITH, vec![address.into(), policy.id.as_str().into()])?;
+                }
+                if let Some(signed) = &policy.authority {
+                    let (signer, owner) = (signed.credential.as_str().into(), policy.owner.as_str().into());
+                    self.put(&tables::SIGNED_POLICY, vec![signer, owner, policy.id.as_str().into()])?;
                 }
                 self.put(&tables::POLICY, policy_row(&policy)?)
             }
             Write::DeletePolicy { id, .. } => {
                 self.unlist(id.as_str())?;
+                let prefix = vec![id.as_str().into()];
+                self.operations.push(Operation::DeleteAll { table: &tables::SIGNED_POLICY, index: Some(0), prefix });
                 self.delete(&tables::POLICY, vec![id.as_str().into()])
             }
             Write::Use { policy, at_most } => {
@@ -209,7 +216,7 @@ impl Plan {
             Write::PutManager(m) => self.put(&tables::MANAGER, vec![m.owner.as_str().into(), m.id.as_str().into(), body(&m)?]),
             Write::DeleteManager { owner, id } => self.delete(&tables::MANAGER, vec![owner.as_str().into(), id.into()]),
             Write::PutSearch(search) => {
-                let key = [search.id.as_str().into(), search.owner.as_str().into(), i64::from(search.is_due()).into()];
+                let key = [search.id.as_str().into(), search.owner.as_str().into(), search.due().into()];
                 self.put(&tables::SEARCH, key.into_iter().chain([body(&search)?]).collect())
             }
             Write::DeleteSearch(id) => self.delete(&tables::SEARCH, vec![id.as_str().into()]),

@@ -8,6 +8,9 @@ use wayleave::commands;
 use wayleave::config::Config;
 use wayleave::{Exit, demo};
 
+/// What is left of the work when the command has ended gets so long.
+const LAST_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Many small allocations on few threads: measured a sixth faster than the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -143,7 +146,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(Exit::failed(error)),
     };
-    match runtime.block_on(run(arguments)) {
+    let done = runtime.block_on(run(arguments));
+    // what still waits for somebody else's name or answer does not keep the process
+    runtime.shutdown_timeout(LAST_WAIT);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => end(exit),
     }

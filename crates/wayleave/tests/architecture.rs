@@ -127,3 +127,26 @@ fn no_file_is_longer_than_a_person_reads() {
         }
     }
 }
+
+/// A list that is cut at some number without a word is somebody's to fill (threat 46): what has no pages is read to its end,
+/// and what has pages names how long they are.
+#[test]
+fn threat_46_no_list_is_cut_at_a_bare_number() {
+    for party in ["store", "authorization-server", "identity", "relationship-manager", "resource-server"] {
+        let mut open = vec![root().join("crates").join(party).join("src")];
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                let place = entry.path();
+                if place.is_dir() {
+                    open.push(place);
+                    continue;
+                }
+                for line in std::fs::read_to_string(&place).unwrap().lines() {
+                    let number = line.split("limit: ").nth(1).unwrap_or_default();
+                    let number: String = number.chars().take_while(|c| c.is_ascii_digit() || *c == '_').collect();
+                    assert!(number.is_empty() || number == "1", "{}: {line}", place.display());
+                }
+            }
+        }
+    }
+}

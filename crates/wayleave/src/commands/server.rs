@@ -75,52 +75,44 @@ fn admin_token(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
     Ok(Some(jose::digest::sha256(&[token.trim().as_bytes()])))
 }
 
-/// Sweeps, and notices keys that `wayleave key rotate` made.
-pub async fn keep_house(app: Arc<App>, store: Store, mut stop: Stop) {
-    let mut sweep = tokio::time::interval(SWEEP);
-    let mut reload = tokio::time::interval(RELOAD);
-    let mut digest = tokio::time::interval(DIGEST);
-    let mut seal = tokio::time::interval(SEAL);
-    let uma = &app.authorization_server;
+/// What is done beside all calls. Each job goes on its own, one run of it at a time, so that none waits for whom another one
+/// waits for; and all of them end when the server is told to stop, whatever they wait for (threat 46).
+pub async fn keep_house(app: Arc<App>, store: Store, stop: Stop) {
+    let (uma, identity) = (&app.authorization_server, &app.identity);
     if let Err(error) = uma.seal_left_over_events().await {
         tracing::error!(%error, "events could not be sealed");
     }
-    let identity = &app.identity;
-    loop {
-        tokio::select! {
-            _ = sweep.tick() => {
-                if let Err(error) = store.sweep(identity.now()).await {
-                    tracing::error!(%error, "sweeping failed");
-                }
-                if let Err(error) = identity.sweep_registrations().await {
-                    tracing::error!(%error, "unused registrations could not be ended");
-                }
-                if let Err(error) = uma.tend_access_requests().await {
-                    tracing::error!(%error, "requests that ran out could not be ended");
-                }
-            },
-            _ = digest.tick() => {
-                if let Err(error) = uma.send_searches().await {
-                    tracing::error!(%error, "searches could not be sent");
-                }
-                if let Err(error) = uma.send_digests().await {
-                    tracing::error!(%error, "digests could not be sent");
-                }
-            },
-            _ = reload.tick() => if let Err(error) = identity.keys.load(&*identity.store, &*identity.clock, &*identity.randomness).await {
-                tracing::error!(%error, "keys could not be read");
-            },
-            _ = seal.tick() => {
-                if let Err(error) = uma.seal_events().await {
-                    tracing::error!(%error, "events could not be sealed");
-                }
-                if let Err(error) = uma.send_notices().await {
-                    tracing::error!(%error, "managers could not be told");
-                }
-            },
-            () = stop.wait() => return,
+    let sweep = repeat("sweeping failed", SWEEP, &stop, || store.sweep(identity.now()));
+    let registrations = repeat("unused registrations could not be ended", SWEEP, &stop, || identity.sweep_registrations());
+    let requests = repeat("requests that ran out could not be ended", SWEEP, &stop, || uma.tend_access_requests());
+    let searches = repeat("searches could not be sent", DIGEST, &stop, || uma.send_searches());
+    let digests = repeat("digests could not be sent", DIGEST, &stop, || uma.send_digests());
+    let keys = repeat("keys could not be read", RELOAD, &stop, || {
+        identity.keys.load(&*identity.store, &*identity.clock, &*identity.randomness)
+    });
+    let seals = repeat("events could not be sealed", SEAL, &stop, || uma.seal_events());
+    let notices = repeat("managers could not be told", SEAL, &stop, || uma.send_notices());
+    tokio::join!(sweep, registrations, requests, searches, digests, keys, seals, notices);
+}
+
+/// Does it again and again until the server stops; the pause begins behind each run.
+async fn repeat<Done: Future<Output = Result<(), E>>, E: std::fmt::Display>(
+    complaint: &str,
+    pause: Duration,
+    stop: &Stop,
+    job: impl Fn() -> Done,
+) {
+    let (mut ticks, mut stop) = (tokio::time::interval(pause), stop.clone());
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let goes_on = async {
+        loop {
+            ticks.tick().await;
+            if let Err(error) = job().await {
+                tracing::error!(%error, "{complaint}");
+            }
         }
-    }
+    };
+    tokio::select! { () = goes_on => {}, () = stop.wait() => {} }
 }
 
 /// Where `/healthz` and its kin are. The usual port may be another server's: that is said, and no
@@ -134,5 +126,26 @@ async fn admin_listener(config: &Config) -> Result<Option<TcpListener>, Exit> {
             tracing::warn!(%error, "nothing is served at {USUAL_ADMIN}: set server.admin_listen");
             Ok(None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A job that waits for somebody who never answers keeps no other, and ends with the server.
+    #[tokio::test]
+    async fn threat_46_s28_a_job_that_hangs_stops_no_other() {
+        let ((stop, stopped), count) = (Stop::by_hand(), AtomicU32::new(0));
+        let hangs = repeat("it hangs", Duration::from_millis(1), &stopped, std::future::pending::<Result<(), String>>);
+        let goes_on = repeat("it fails", Duration::from_millis(1), &stopped, async || {
+            if count.fetch_add(1, Ordering::Relaxed) == 3 {
+                stop.send_replace(true);
+            }
+            Err::<(), _>("each time")
+        });
+        tokio::join!(hangs, goes_on);
+        assert!(count.load(Ordering::Relaxed) >= 4);
     }
 }

@@ -38,6 +38,7 @@ mod loopback;
 mod named_places;
 mod oauth;
 mod onward;
+mod others_rows;
 mod owner;
 mod owner_pages;
 mod party;

@@ -76,11 +76,9 @@ pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, re
         app.authorization_server.decide_search(&owner, &id, approve, said).await?;
         let uma = app.authorization_server.clone();
         // she does not wait for the resource servers
-        tokio::spawn(async move {
-            if let Err(error) = uma.send_searches().await {
-                tracing::error!(%error, "a search could not be sent yet");
-            }
-        });
+        if let Err(error) = uma.send_new_search(&owner.owner, &id).await {
+            tracing::error!(%error, "a search could not be sent yet");
+        }
         let body = SearchedPage { base: app.base(), approved: approve };
         Ok(visit.page(&app, "Search for your things", "consent", &ui::render(&body), &[]))
     })

@@ -1,0 +1,178 @@
+//! What others write in great number pushes out nothing, and what others do not answer holds up nobody (threat 46).
+
+use crate::authority::Signer;
+use crate::world::World;
+use authorization_server::{Changes, Write};
+use identity::access_token::PolicyToken;
+use jose::Algorithm;
+use rules::Policy;
+use rules::delegation::Delegation;
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{Receiver, channel};
+use types::{OwnerId, PolicyId, Timestamp};
+
+const SEARCHES: &str = "/uma/discovery-requests";
+const CAROL: &str = "carol@foo.example";
+
+async fn owner(world: &World, name: &str) -> PolicyToken {
+    let account = world.app.identity.store.find_account_by_username(name).await.unwrap().unwrap();
+    PolicyToken { client: "pages".into(), owner: account.id }
+}
+
+/// Delegations of other owners, half of them withdrawn, whose ids come before all of ours.
+async fn flood(world: &World, ids: &str, delegate: Value) {
+    let document = json!({"delegate": delegate, "resources": "all", "resource_scopes": ["view"], "may": ["share"]});
+    let now = Timestamp(world.now());
+    let made = (0..2_100).map(|n| {
+        let (document, owner) = (serde_json::from_value(document.clone()).unwrap(), OwnerId::new(format!("0{n:05}")));
+        let made = Delegation::from_document(document, format!("{ids}{n}"), owner, now).unwrap();
+        Write::CreateDelegation(Delegation { withdrawn: n % 2 == 0, ..made })
+    });
+    world.store.commit_changes(Changes::of(made.collect())).await.unwrap();
+}
+
+/// However many delegate to her, and take it back: she acts for whoever did, and what her key signed ends with it.
+#[tokio::test]
+async fn threat_46_s31_delegations_of_others_push_out_none() {
+    for world in World::each().await {
+        let (pmt, carols) = (world.access("manager").await, world.access("carols-manager").await);
+        let (alice, carol) = (Signer::new(Algorithm::EdDsa), Signer::new(Algorithm::EdDsa));
+        alice.register(&world, &pmt).await;
+        let key = carol.register(&world, &carols).await;
+        for (ids, delegate) in [("a", json!({"email": CAROL})), ("b", json!({"resource_owner_id": carol.did}))] {
+            flood(&world, ids, delegate).await;
+        }
+        let given = json!({"delegate": {"email": CAROL}, "resources": "all", "resource_scopes": ["view"], "may": ["share"]});
+        world.call("POST", "/uma/delegations", &pmt, given).await.ok(201);
+        let policies = format!("/uma/policies?owner={}", owner(&world, "alice").await.owner);
+        assert_eq!(world.call("GET", &policies, &carols, Value::Null).await.ok(200).json, json!([]));
+        // what she signs for Alice is gone with her key
+        let claims = json!({"jti": "d1", "iss": alice.did, "sub": carol.did, "aud": [crate::authority::RS, crate::world::ISSUER],
+            "iat": world.now(), "exp": world.now() + 500, "resources": "all", "resource_scopes": ["view"], "may": ["share"]});
+        let signed = alice.key.sign_as("delegation+jwt", &alice.did, &claims).unwrap();
+        let token = carol.token(&world, "t", json!({"resource_owner_id": alice.did, "delegation": signed}));
+        let bearer = format!("Bearer {carols}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/rot+jwt")];
+        world.send("POST", &policies, &headers, token).await.ok(201);
+        let hers = async || world.call("GET", "/uma/policies", &pmt, Value::Null).await.json.as_array().unwrap().len();
+        assert_eq!(hers().await, 1);
+        world.call("DELETE", &format!("/uma/credentials/{key}"), &carols, Value::Null).await.ok(204);
+        assert_eq!(hers().await, 0);
+    }
+}
+
+/// A page ends behind so many rows, and says where it goes on.
+#[tokio::test]
+async fn threat_46_s28_a_page_ends_however_much_of_it_is_not_seen() {
+    for world in World::each().await {
+        let (pat, pmt, carols) = (world.pat().await, world.access("manager").await, world.access("carols-manager").await);
+        let album = world.resource(&pat, "view").await;
+        let shared = json!({"resource_id": album, "resource_scopes": ["view"],
+            "required_claims": [{"name": "email", "value": [CAROL]}]});
+        let mut writes = Vec::new();
+        for n in 0..2_500 {
+            let document = serde_json::from_value(shared.clone()).unwrap();
+            let (id, other) = (PolicyId::new(format!("0{n:05}")), OwnerId::new("other"));
+            writes.push(Write::PutPolicy(Policy::from_document(document, id, other, 0, Timestamp(world.now())).unwrap()));
+        }
+        world.store.commit_changes(Changes::of(writes)).await.unwrap();
+        world.call("PUT", "/uma/owner-settings", &pmt, json!({"list_for_requesting_party": true})).await.ok(200);
+        let id = world.policy(shared).await;
+        // what waits for its thing is listed for nobody
+        world
+            .policy(json!({"resource_server": crate::authority::RS, "_resource_id": "x", "resource_scopes": ["view"],
+                "required_claims": [{"name": "email", "value": [CAROL]}]}))
+            .await;
+        let (mut url, mut found, mut pages) = ("/uma/policies?role=requesting_party".to_owned(), Vec::new(), 0);
+        loop {
+            let page = world.call("GET", &url, &carols, Value::Null).await;
+            found.extend(page.ok(200).json.as_array().unwrap().iter().map(|one| one["_id"].as_str().unwrap().to_owned()));
+            pages += 1;
+            match page.header("link").strip_suffix(">; rel=\"next\"") {
+                Some(next) => url = next.trim_start_matches('<').to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!((found, pages), (vec![id], 3));
+    }
+}
+
+/// A resource server that offers a search at this place, or its own; what was posted comes out.
+async fn searched(endpoint: Option<String>) -> (String, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (told, posts) = channel(100);
+    let endpoint = endpoint.unwrap_or_else(|| format!("{url}/discovery"));
+    let metadata = json!({"resource": url, "resource_discovery_endpoint": endpoint}).to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut read = [0; 8192];
+            let many = stream.read(&mut read).await.unwrap_or(0);
+            if read[..many].starts_with(b"POST") {
+                let _ = told.send(()).await;
+            }
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{metadata}", metadata.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (url, posts)
+}
+
+#[tokio::test]
+async fn threat_46_s28_a_search_that_hangs_holds_up_nobody_elses() {
+    let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hanging_url = format!("http://{}", hanging.local_addr().unwrap());
+    let (honest, mut posts) = searched(None).await;
+    let (sly, _) = searched(Some(format!("{honest}/discovery"))).await;
+    let mut more = "[outbound]\nallow_private_networks = true\nallow_http = true\n".to_owned();
+    for (name, url) in [("hanging", &hanging_url), ("honest", &honest), ("sly", &sly)] {
+        more += &format!(
+            "[[client]]\nclient_id = \"{name}\"\nresource = \"{url}\"\nclient_secret = \"{name}-secret-{name}-secret\"\ngrant_types = [\"authorization_code\"]\nredirect_uris = [\"{url}/back\"]\n"
+        );
+    }
+    let world = World::on("memory", &more).await;
+    let (pmt, carols) = (world.access("manager").await, world.access("carols-manager").await);
+    let (alice, carol, uma) = (owner(&world, "alice").await, owner(&world, "carol").await, &world.app.authorization_server);
+    let search = async |pmt: &str, who: &PolicyToken, servers: Vec<&str>| {
+        let made = world.call("POST", SEARCHES, pmt, json!({"resource_servers": servers, "claims": ["name"]})).await;
+        let id = made.ok(202).get("_id").to_owned();
+        uma.decide_search(who, &id, true, Map::new()).await.unwrap();
+        (id, made.json["resource_servers"].as_array().unwrap().len())
+    };
+    for _ in 0..10 {
+        assert_eq!(search(&carols, &carol, vec![hanging_url.as_str(); 100]).await.1, 1, "one of each");
+    }
+    let wanted = json!({"resource_servers": [honest], "claims": ["name"]});
+    let full = world.call("POST", SEARCHES, &carols, wanted).await;
+    assert!(full.refused(400, "invalid_request").get("error_description").contains("10 searches"));
+    uma.send_searches().await.unwrap();
+    // nobody is sent to where another one says
+    let (id, _) = search(&pmt, &alice, vec![&sly]).await;
+    uma.send_searches().await.unwrap();
+    let state = async |id: &str| {
+        let read = world.call("GET", &format!("{SEARCHES}/{id}"), &pmt, Value::Null).await;
+        read.ok(200).json["resource_servers"][0]["state"].as_str().unwrap().to_owned()
+    };
+    let until = async |id: &str, wanted: &str| {
+        let begun = std::time::Instant::now();
+        while state(id).await != wanted {
+            assert!(begun.elapsed().as_secs() < 8, "{}", state(id).await);
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    until(&id, "failed").await;
+    assert!(posts.try_recv().is_err());
+    // hers is sent, while his still wait
+    let begun = std::time::Instant::now();
+    loop {
+        let (id, _) = search(&pmt, &alice, vec![&honest]).await;
+        uma.send_new_search(&alice.owner, &id).await.unwrap();
+        if tokio::time::timeout(std::time::Duration::from_secs(2), posts.recv()).await.is_ok() {
+            until(&id, "sent").await;
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 8);
+    }
+}
