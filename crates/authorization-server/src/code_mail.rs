@@ -10,7 +10,7 @@ use types::spelling;
 use url::Url;
 
 /// Host of a URL, with its port where one is written; what is no such URL is shown as it is.
-pub(crate) fn place_of(url: &str) -> String {
+pub fn place_of(url: &str) -> String {
     let Ok(parsed) = Url::parse(url) else { return spelling::readable(url) };
     match (parsed.host_str(), parsed.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),

@@ -13,7 +13,7 @@ pub mod changes;
 pub mod claims;
 pub mod claims_interaction;
 mod code_limits;
-mod code_mail;
+pub mod code_mail;
 pub mod consent_receipt;
 pub mod consequences;
 pub mod credential;

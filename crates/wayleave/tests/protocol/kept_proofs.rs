@@ -308,7 +308,9 @@ async fn pages_say_where_the_thing_is_who_asks_and_only_the_error() {
     let (pat, album, _) = world.album().await;
     let bob = Browser::new(&world);
     let page = claims(&bob, &pat, &album, "viewer").await;
-    assert!(page.text.contains("<strong>Viewer</strong> (127.0.0.1) wants to open something at <strong>127.0.0.1:9000</strong>"));
+    assert!(
+        page.text.contains("<strong>Viewer</strong> (127.0.0.1:9001) wants to open something at <strong>127.0.0.1:9000</strong>")
+    );
     let wrong = bob.submit(&page, PAGE, &[("email", "bob at bar<b>")]).await;
     assert!(wrong.status == 400 && wrong.text.contains("value=\"bob at bar&#60;b&#62;\""), "{}", wrong.text);
     let next = bob.submit(&page, PAGE, &[("email", "bob@bar.example")]).await;
@@ -321,4 +323,21 @@ async fn pages_say_where_the_thing_is_who_asks_and_only_the_error() {
     assert_eq!((next.status, world.mailbox.0.lock().unwrap().len()), (303, 2));
     let next = bob.submit(&wrong, PAGE, &[("decision", "other")]).await;
     assert!(asks_who(&bob.open(next.header("location")).await));
+}
+
+/// The gateway is the client of whoever opens a link there: it is not spoken of as if it were somebody else.
+#[tokio::test]
+async fn a_page_for_the_place_itself_names_it_once() {
+    let own = "[[client]]\nclient_id = \"browsers\"\nclient_secret = \"browsers-secret\"\nname = \"Pictures\"\n\
+               grant_types = [\"urn:ietf:params:oauth:grant-type:uma-ticket\"]\n\
+               claims_redirect_uris = [\"http://127.0.0.1:9000/.wayleave/visit\"]\n";
+    let world = World::on("memory", own).await;
+    let (pat, album, _) = world.album().await;
+    let ticket = world.ticket(&pat, &album, "view").await;
+    let bob = Browser::new(&world);
+    let page = visit(&bob, &[("client_id", "browsers"), ("ticket", &*ticket), ("disclose", "email")]).await;
+    assert!(page.text.contains("You want to open something at <strong>127.0.0.1:9000</strong>."), "{}", page.text);
+    let page = prove(&bob, &page, "bob@bar.example").await;
+    asks_to_show(&page, "bob@bar.example", "Pictures");
+    assert!(page.text.contains("<p>The application at <strong>127.0.0.1:9000</strong> will see your e-mail address.</p>"));
 }

@@ -7,10 +7,10 @@ use crate::identity::{answer_back, page, posted, quoted};
 use askama::Template;
 use authorization_server::AuthorizationServer;
 use authorization_server::claims_interaction::{Interaction, InteractionError};
+use authorization_server::code_mail::place_of;
 use authorization_server::kept_proof::Known;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use identity::consent::place_of;
 use identity::{Account, Failure, Form};
 use types::{ErrorCode, Refusal};
 
@@ -105,17 +105,7 @@ async fn render(app: &Shared, visit: &Visit, interaction: Interaction, problem: 
         sealed,
         problem,
     };
-    Ok(visit.page(app, body.title(), "claims", &ui::render(&body), &origin_of(&interaction.redirect_uri)))
-}
-
-impl ClaimsPage<'_> {
-    fn title(&self) -> &'static str {
-        match (self.shared.is_empty(), self.awaited) {
-            (false, _) if self.has_address => "Show my address?",
-            (true, Some(_)) => "Type the code",
-            _ => "Show who you are",
-        }
-    }
+    Ok(visit.page(app, "Show who you are", "claims", &ui::render(&body), &origin_of(&interaction.redirect_uri)))
 }
 
 /// Managers at which she may decide about what is asked for, where that is hers.
