@@ -85,7 +85,7 @@ await page.getByLabel(/^With whom/).fill('bob@bar.example');
 await page.getByLabel('view').check();
 await page.getByLabel(/^Last day/).fill('2033-12-01');
 await press('Go on');
-await page.getByText('Whoever proves the address bob@bar.example may view Holiday up to and including 1 December 2033; not delete or edit.').waitFor();
+await page.getByText('Whoever proves the address bob@bar.example may view Holiday until and including 1 December 2033; not delete or edit.').waitFor();
 await page.getByText('Exactly what you sign').click();
 await page.getByText('allowed_rqp').waitFor();
 await look('review');

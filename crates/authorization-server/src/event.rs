@@ -127,6 +127,9 @@ impl AuthorizationServer {
             several => Some(json!(several)),
         });
         event.document.claims.extend(value.map(|value| ("email".to_owned(), value)));
+        if let [client] = policy.clients.as_slice() {
+            event.document.client_id = Some(client.clone());
+        }
         event.document.resource_id = policy.resource().cloned();
         event.document.policy_id = Some(policy.id);
         event.document.scopes = policy.scopes;

@@ -18,6 +18,9 @@ const MAILS_OF_OWNER_BY_HOUR: u32 = 20;
 /// A form that is sent twice at once sends one mail.
 const SAME_SECONDS: i64 = 60;
 
+/// Longest link that fits a line that people read.
+const MAX_LINK_BYTES: usize = 2_000;
+
 pub(crate) struct ShareMails {
     of_owner: Throttle,
     same: Throttle,
@@ -51,7 +54,7 @@ pub fn link_of(thing: &OwnedResource) -> Option<String> {
     let is_within = matches!(location.scheme(), "https" | "http")
         && location.origin() == server.origin()
         && below(&location).starts_with(&below(&server));
-    (is_plain && is_within).then(|| location.into())
+    (is_plain && is_within && location.as_str().len() <= MAX_LINK_BYTES).then(|| location.into())
 }
 
 impl AuthorizationServer {

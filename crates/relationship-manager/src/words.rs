@@ -176,7 +176,7 @@ pub(crate) fn may(who: &Who, things: &[&str], scopes: &ScopeSet) -> String {
 /// What will be possible, and what not.
 pub(crate) fn promise(who: &Who, things: &[&str], scopes: &ScopeSet, rest: &ScopeSet, until: Option<Timestamp>) -> String {
     let until =
-        until.map_or_else(|| ", until you withdraw it".to_owned(), |until| format!(" up to and including {}", day(until)));
+        until.map_or_else(|| ", until you withdraw it".to_owned(), |until| format!(" until and including {}", day(until)));
     let not = if rest.is_empty() { String::new() } else { format!("; not {}", either(rest.iter().map(ToString::to_string))) };
     format!("{}{until}{not}.", may(who, things, scopes))
 }
@@ -194,7 +194,7 @@ impl Share {
     /// What it lets whoever it is for do.
     pub(crate) fn in_words(&self) -> String {
         let may = list(self.scopes.iter().map(ToString::to_string));
-        let until = self.until.map_or_else(String::new, |until| format!(", up to and including {}", day(until)));
+        let until = self.until.map_or_else(String::new, |until| format!(", until and including {}", day(until)));
         let through =
             if self.clients.is_empty() { String::new() } else { format!(", through {} only", list(self.clients.clone())) };
         format!("may {may}{until}{through}")
@@ -217,7 +217,7 @@ mod tests {
         let until = Some(Timestamp(1_796_169_600));
         assert_eq!(
             promise(&bob, &["Holiday 2025"], &view, &rest, until),
-            "Whoever proves the address bob@bar.example may view Holiday 2025 up to and including 1 December 2026; not download or edit."
+            "Whoever proves the address bob@bar.example may view Holiday 2025 until and including 1 December 2026; not download or edit."
         );
         let all = ["A", "B", "C", "D", "E"];
         assert_eq!(

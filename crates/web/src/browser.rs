@@ -263,7 +263,7 @@ pub(crate) async fn not_found(app: Host, request: Request) -> Response {
 }
 
 const OWNER_LINKS: [(&str, &str); 6] = [
-    ("/my/resources", "Your things"),
+    ("/my/resources", "Things"),
     ("/my/requests", "Requests"),
     ("/my/history", "History"),
     ("/my/delegations", "Delegates"),

@@ -93,6 +93,42 @@ async fn no_and_no_for_ever() {
     }
 }
 
+/// What is wrong with an answer is said at the request, and the form keeps what was typed.
+#[tokio::test]
+async fn an_answer_that_does_not_read_stays_in_its_form() {
+    let world = World::one().await;
+    let (pat, browser) = (world.pat().await, Browser::new(&world));
+    browser.log_in("alice").await;
+    let album = world.resource(&pat, "view").await;
+    ask(&world, &pat, &album, "").await.refused(403, "request_submitted");
+    let page = browser.open("/my/requests").await;
+    let id = page.text.split("action=\"/my/requests/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let (place, view) = (format!("/my/requests/{id}"), format!("{album} view"));
+    for (fields, said) in [
+        (vec![("decision", "approve"), ("for", "date"), ("until", "2020-01-01"), ("permission", &*view)], "That day is over"),
+        (vec![("decision", "week"), ("for", "month"), ("until", "2027-02-28"), ("permission", &*view)], "a date as well"),
+        (vec![("decision", "week"), ("for", "once")], "Tick what you allow"),
+        (vec![("for", "day"), ("permission", &*view)], "Allow it, or say no"),
+    ] {
+        let answer = browser.submit(&page, &place, &fields).await;
+        assert_eq!(answer.status, 400, "{fields:?}");
+        assert!(answer.text.contains("class=\"wrong\"") && answer.text.contains(said), "{fields:?}: {}", answer.text);
+        let kept = |(name, value): &(&str, &str)| match *name {
+            "for" => answer.text.contains(&format!("name=\"for\" value=\"{value}\" checked")),
+            "until" => answer.text.contains(&format!("value=\"{value}\" data-means")),
+            _ => true,
+        };
+        assert!(fields.iter().all(kept), "{fields:?}: {}", answer.text);
+        let is_ticked = fields.iter().any(|(name, _)| *name == "permission");
+        assert_eq!(answer.text.contains(&format!("value=\"{view}\" checked")), is_ticked, "{fields:?}");
+    }
+    assert!(policies(&world).await.is_empty());
+    // somebody else answered meanwhile
+    press(&browser, &[("decision", "deny")]).await;
+    let late = browser.submit(&page, &place, &[("decision", "week"), ("permission", &view)]).await;
+    assert!(late.status == 409 && late.text.contains("note error"), "{}", late.text);
+}
+
 /// Her own share of the same person stays when an approval is withdrawn.
 #[tokio::test]
 async fn what_she_shared_herself_outlives_a_withdrawn_approval() {

@@ -5,7 +5,7 @@ use super::things::{Picture, name_of, origins};
 use super::words::{self, Reader};
 use super::{acting, owner};
 use crate::Shared;
-use crate::browser::{Visit, see_other};
+use crate::browser::{Visit, see_other, sentence};
 use crate::extract::split;
 use crate::identity::{page, posted};
 use askama::Template;
@@ -23,6 +23,7 @@ struct Choice {
     /// Resource and scope, as the form sends them back.
     value: String,
     text: String,
+    checked: bool,
 }
 
 struct Item {
@@ -38,6 +39,19 @@ struct Item {
     state: Option<(&'static str, &'static str)>,
     /// Until when what was approved lets somebody in.
     allowed: String,
+    /// What was wrong with her answer, and how she chose.
+    wrong: Option<String>,
+    lasts: String,
+    last_day: String,
+}
+
+/// An answer that was refused: the form keeps what was typed.
+struct Refused {
+    id: String,
+    what: String,
+    ticked: Vec<String>,
+    lasts: String,
+    last_day: String,
 }
 
 /// Things that requests are about, as they stand on the page.
@@ -57,6 +71,8 @@ struct RequestsPage {
     csrf: String,
     today: String,
     answered: Option<Answered>,
+    /// What was wrong with an answer to a request that waits no more.
+    wrong: Option<String>,
     waiting: Vec<Item>,
     decided: Vec<Item>,
 }
@@ -70,26 +86,36 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             Err(login) => return Ok(*login),
         };
         let just = parts.query()?.one("answered")?.map(str::to_owned);
-        render(&app, visit, &owner, just).await
+        render(&app, visit, &owner, just, None).await
     })
     .await
 }
 
-async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, just: Option<String>) -> Result<Response, Failure> {
+async fn render(
+    app: &Shared,
+    visit: &Visit,
+    owner: &PolicyToken,
+    just: Option<String>,
+    mut refused: Option<Refused>,
+) -> Result<Response, Failure> {
     let all = app.authorization_server.list_access_requests(&acting(owner), &Page { after: None, limit: 200 }).await?.0;
     let (reader, things) = (visit.reader(app), things_of(app, owner, &all).await);
     let (mut waiting, mut decided, mut answered) = (Vec::new(), Vec::new(), None);
     for request in all {
         let is_pending = request.state == AccessRequestState::Pending;
-        let item = item(&request, &things, &reader);
+        let mut item = item(&request, &things, &reader);
         if just.as_deref() == Some(request.id.as_str()) && !is_pending {
             answered = Some(answer_of(&request, &item));
         }
+        if let Some(refused) = refused.take_if(|refused| is_pending && refused.id == item.id) {
+            item.keep(refused);
+        }
         if is_pending { waiting.push(item) } else { decided.push(item) }
     }
+    let wrong = refused.map(|refused| refused.what);
     let pictures = origins(waiting.iter().filter_map(|item| item.picture.as_ref()));
     let today = reader.zone.date(reader.now);
-    let body = RequestsPage { base: app.base(), csrf: visit.csrf(app), today, answered, waiting, decided };
+    let body = RequestsPage { base: app.base(), csrf: visit.csrf(app), today, answered, wrong, waiting, decided };
     Ok(visit.page_with_pictures(app, "Requests", path::MY_REQUESTS, &ui::render(&body), &pictures))
 }
 
@@ -122,6 +148,7 @@ fn item(request: &AccessRequestDocument, things: &Things, reader: &Reader) -> It
         let choice = move |scope: Scope| Choice {
             value: format!("{} {scope}", permission.resource_id),
             text: format!("{} {name}", readable(scope.as_str())),
+            checked: true,
         };
         scopes.into_iter().map(choice)
     });
@@ -147,6 +174,20 @@ fn item(request: &AccessRequestDocument, things: &Things, reader: &Reader) -> It
             AccessRequestState::Expired => Some(("ran out", "wait")),
         },
         allowed: request.approved_until.map(|end| format!(", {}", reader.zone.until(end, reader.now))).unwrap_or_default(),
+        wrong: None,
+        lasts: "once".to_owned(),
+        last_day: String::new(),
+    }
+}
+
+impl Item {
+    fn keep(&mut self, refused: Refused) {
+        for choice in &mut self.choices {
+            choice.checked = refused.ticked.contains(&choice.value);
+        }
+        self.wrong = Some(refused.what);
+        self.lasts = refused.lasts;
+        self.last_day = refused.last_day;
     }
 }
 
@@ -158,17 +199,43 @@ pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, re
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let (list, id) = (format!("{}{}", app.base(), path::MY_REQUESTS), AccessRequestId::new(id));
-        let Some(decision) = decision_of(form, &visit.reader(&app))? else {
-            app.authorization_server.withdraw_approval(&acting(&owner), &id).await?;
-            return Ok(see_other(&list));
-        };
-        app.authorization_server.decide_access_request(&acting(&owner), &id, decision).await?;
-        let mut query = Form::default();
-        query.set("answered", id.as_str());
-        Ok(see_other(&format!("{list}?{}", query.encode())))
+        match answer(&app, visit, &owner, &AccessRequestId::new(id.clone()), form).await {
+            Ok(response) => Ok(response),
+            Err(Failure::Refused(refusal)) if refusal.code != ErrorCode::NotFound => {
+                let text = |name: &str| form.all(name).first().cloned().unwrap_or_default();
+                let refused = Refused {
+                    id,
+                    what: sentence(&refusal.description),
+                    ticked: form.all("permission").to_vec(),
+                    lasts: text("for"),
+                    last_day: text("until"),
+                };
+                let mut response = render(&app, visit, &owner, None, Some(refused)).await?;
+                *response.status_mut() = crate::error::status_of(refusal.code);
+                Ok(response)
+            }
+            Err(failure) => Err(failure),
+        }
     })
     .await
+}
+
+async fn answer(
+    app: &Shared,
+    visit: &Visit,
+    owner: &PolicyToken,
+    id: &AccessRequestId,
+    form: &Form,
+) -> Result<Response, Failure> {
+    let list = format!("{}{}", app.base(), path::MY_REQUESTS);
+    let Some(decision) = decision_of(form, &visit.reader(app))? else {
+        app.authorization_server.withdraw_approval(&acting(owner), id).await?;
+        return Ok(see_other(&list));
+    };
+    app.authorization_server.decide_access_request(&acting(owner), id, decision).await?;
+    let mut query = Form::default();
+    query.set("answered", id.as_str());
+    Ok(see_other(&format!("{list}?{}", query.encode())))
 }
 
 /// What she decided; none: she withdraws what she approved.
@@ -188,8 +255,9 @@ fn decision_of(form: &Form, reader: &Reader) -> Result<Option<DecisionDocument>,
     let is_other = form.one("decision")? == Some("approve");
     let expires_at = match (lasts, until) {
         ("once", "") => None,
-        // a date that she typed beside another button is none of that button's
-        ("week" | "always", _) if !is_other => end_of(lasts, "", reader).map_err(refusal)?,
+        ("week" | "always", typed) if !is_other && !typed.is_empty() => {
+            return Err(refusal("You wrote a date as well: clear it, or allow it under “Other”."));
+        }
         ("once", until) => end_of("date", until, reader).map_err(refusal)?,
         (lasts, until) => end_of(lasts, until, reader).map_err(refusal)?,
     };
@@ -228,7 +296,7 @@ mod tests {
         };
         for (query, approves, remembers, until) in [
             ("decision=week", true, true, Some("until and including 8 December")),
-            ("decision=week&for=once&until=2026-12-05", true, true, Some("until and including 8 December")),
+            ("decision=week&for=once", true, true, Some("until and including 8 December")),
             ("decision=always", true, true, None),
             ("decision=approve", true, false, None),
             ("decision=approve&remember=yes", true, true, None),
@@ -246,7 +314,14 @@ mod tests {
             assert_eq!(end.as_deref(), until, "{query}");
         }
         assert!(decide("decision=withdraw").unwrap().is_none());
-        for query in ["", "decision=maybe", "decision=approve&for=date", "decision=approve&for=date&until=2020-01-01"] {
+        for query in [
+            "",
+            "decision=maybe",
+            "decision=approve&for=date",
+            "decision=approve&for=date&until=2020-01-01",
+            "decision=week&until=2026-12-05",
+            "decision=always&for=once&until=2026-12-05",
+        ] {
             assert!(decide(query).is_err(), "{query}");
         }
     }

@@ -104,7 +104,8 @@ async fn shares(app: &Shared, owner: &PolicyToken, thing: &OwnedResource, reader
             sentence: words::sentence_of(app, &document, reader).await?,
             waiting: document.state.is_some(),
             warnings: document.warnings.iter().map(|warning| sentence(warning)).collect(),
-            addresses: addresses_of(&document),
+            // a link opens in a browser, which is none of the applications that a share may name
+            addresses: if document.client_id.is_empty() { addresses_of(&document) } else { Vec::new() },
         };
         if has_ended(&document, reader.now) {
             all.ended.push(share);
@@ -137,6 +138,9 @@ fn is_said(request: &AccessRequestDocument, resource: &ResourceId, shares: &[Pol
         shares.iter().any(|share| {
             share.client_id == [request.client.client_id.clone()]
                 && addresses_of(share) == [email.clone()]
+                && share.valid_from.is_none()
+                && share.max_uses.is_none()
+                && share.expires_at.is_none_or(|end| request.approved_until.is_some_and(|until| until <= end))
                 && one.resource_scopes.is_subset(&share.resource_scopes)
         })
     })
