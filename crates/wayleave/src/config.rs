@@ -238,6 +238,8 @@ mod tests {
             ("path = \"/b\"\nresource = \"/b\"\nscopes = { GET = [\"view\"] }".into(), "owner"),
             ("path = \"/b\"\n".into(), "public = true"),
             (format!("path = \"/b\"\npublic = true\n{guarded}"), "alone"),
+            (format!("path = \"/b\"\n{guarded}identity = [\"name\"]\n"), "[\"email\"]"),
+            ("path = \"/b\"\npublic = true\nidentity = [\"email\"]".into(), "alone"),
             ("path = \"/b\"\npublic = true\nmethods = [\"COPY\"]".into(), "COPY"),
             (format!("path = \"/b\"\nmethods = [\"GET\"]\n{guarded}"), "scopes"),
         ] {

@@ -44,7 +44,7 @@ fn nginx(root: &Path) -> Result<(), String> {
 
 fn python(root: &Path) -> Result<(), String> {
     if !has("python3", &["--version"]) {
-        return Err("install Python 3.9 or newer with venv: tests run other people's clients with it".into());
+        return Err("install Python 3.10 or newer with venv: tests run other people's clients with it".into());
     }
     let (wanted, done) = (root.join("browser/requirements.txt"), root.join("target/python/installed"));
     if !is_newer(&wanted, &done) {

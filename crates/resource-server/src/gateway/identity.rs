@@ -14,7 +14,7 @@ use jose::{KeyError, SigningKey, base64url, digest};
 use quick_cache::sync::Cache;
 use serde::Serialize;
 use std::sync::Arc;
-use types::{ScopeSet, Timestamp};
+use types::{Scope, Timestamp};
 
 const SUBJECT: HeaderName = HeaderName::from_static("x-wayleave-subject");
 const CLIENT: HeaderName = HeaderName::from_static("x-wayleave-client");
@@ -139,14 +139,18 @@ fn name_of_stranger(issuer: &str, name: &str) -> String {
     base64url::encode(digest::sha256(&[issuer.as_bytes(), b"\0", name.as_bytes()]))
 }
 
-/// What a call may do with all that it needs.
-fn held_scopes(admitted: &Admitted, now: Timestamp) -> ScopeSet {
+/// What a call may do with all that it needs, of the words that the routes name: an owner may sign for any word, and the service
+/// hears those that the operator chose.
+fn held_scopes(admitted: &Admitted, routes: &[Route], now: Timestamp) -> String {
     let permissions = || admitted.answer.permissions.iter().flatten();
-    let held = |need: &Need| -> ScopeSet {
-        let lives = |scope: &&types::Scope| permissions().any(|one| one.allows(&need.resource, scope, now));
-        permissions().flat_map(|one| one.resource_scopes.iter()).filter(lives).cloned().collect()
-    };
-    admitted.needs.iter().map(held).reduce(|all, scopes| all.intersection(&scopes)).unwrap_or_default()
+    let holds = |scope: &Scope, need: &Need| permissions().any(|one| one.allows(&need.resource, scope, now));
+    let is_held = |scope: &&Scope| admitted.needs.iter().all(|need| holds(scope, need));
+    let is_chosen = |scope: &&Scope| routes.iter().any(|route| needs(route, scope));
+    let all = permissions().flat_map(|one| one.resource_scopes.iter());
+    let mut held: Vec<&str> = all.filter(is_held).filter(is_chosen).map(Scope::as_str).collect();
+    held.sort_unstable();
+    held.dedup();
+    held.join(" ")
 }
 
 impl Gateway {
@@ -156,16 +160,12 @@ impl Gateway {
         let now = self.client.clock.now();
         let (answer, is_listed) = (&admitted.answer, self.is_listed(&admitted.issuer));
         let name = |name: &str| if is_listed { name.to_owned() } else { name_of_stranger(&admitted.issuer, name) };
-        // an owner may sign for any word; the service hears those that the operator chose
         let routes = self.routes();
-        let held = held_scopes(admitted, now);
-        let is_chosen = |scope: &&types::Scope| routes.iter().any(|route| needs(route, scope));
-        let scopes: ScopeSet = held.iter().filter(is_chosen).cloned().collect();
         let email = answer.email.as_deref().filter(|_| is_listed && tells_email(&routes, path));
         let who = Who {
             subject: answer.sub.as_deref().map(name),
             client: answer.client_id.as_ref().map(|id| name(id.as_str())),
-            scopes: scopes.to_string(),
+            scopes: held_scopes(admitted, &routes, now),
             email: email.and_then(types::email::normalize),
         };
         Some(identities.tell(who, now))
@@ -173,7 +173,7 @@ impl Gateway {
 }
 
 /// Whether any method of a route needs a scope.
-fn needs(route: &Route, scope: &types::Scope) -> bool {
+fn needs(route: &Route, scope: &Scope) -> bool {
     route.guarded().is_some_and(|guarded| guarded.scopes.sets().any(|scopes| scopes.contains(scope)))
 }
 

@@ -1,8 +1,9 @@
+use super::super::tests::world::route_with;
 use super::*;
 use jose::{Algorithm, KeySet, UnverifiedJws};
 use serde_json::{Value, json};
 use types::introspection::Introspection;
-use types::{GrantedPermission, ResourceId};
+use types::{GrantedPermission, ResourceId, ScopeSet};
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -91,16 +92,21 @@ fn scopes_are_those_that_hold_now_for_all_that_is_needed() {
         nbf: None,
         authority: None,
     };
+    let routes = vec![route_with("/a", |guarded| {
+        guarded.scopes.add("PUT", ScopeSet::parse("edit").unwrap()).unwrap();
+        guarded.scopes.add("DELETE", ScopeSet::parse("delete").unwrap()).unwrap();
+    })];
     let need = |id: &str| Need { resource: ResourceId::new(id), scopes: ScopeSet::parse("view").unwrap() };
     let held = |permissions: Vec<GrantedPermission>, needs: Vec<Need>| {
         let answer = Arc::new(Introspection { permissions: Some(permissions), ..Introspection::default() });
         let admitted = Admitted { owner: "alice".into(), needs: needs.into(), issuer: "https://as.example".into(), answer };
-        held_scopes(&admitted, NOW).to_string()
+        held_scopes(&admitted, &routes, NOW)
     };
     let over = Some(NOW.0);
     assert_eq!(held(vec![permission("a", "view edit", None)], vec![need("a")]), "edit view");
     assert_eq!(held(vec![permission("a", "view", None), permission("a", "edit", over)], vec![need("a")]), "view");
     assert_eq!(held(vec![permission("a", "view", None), permission("b", "delete", None)], vec![need("a")]), "view");
     assert_eq!(held(vec![permission("a", "view edit", None), permission("b", "view", None)], vec![need("a"), need("b")]), "view");
-    assert_eq!(held(vec![], vec![]), "");
+    assert_eq!(held(vec![permission("a", "view admin", None)], vec![need("a")]), "view", "no word of hers");
+    assert_eq!(held(vec![], vec![need("a")]), "");
 }

@@ -26,6 +26,10 @@ async fn before_a_service() -> World {
     let world = World::before(behind, Store::in_memory(), std::env::temp_dir().join("wayleave-no-folder")).await;
     world.gateway.replace_routes(vec![
         Route { path: Pattern::parse("/public").unwrap(), access: Access::Public(["GET".to_owned()].into()) },
+        route_with("/mailed/{rest..}", |guarded| {
+            guarded.resource = Pattern::parse("/all").unwrap();
+            guarded.tells_email = true;
+        }),
         route_with("/{rest..}", |guarded| {
             guarded.resource = Pattern::parse("/all").unwrap();
             guarded.scopes.add("PUT", ScopeSet::parse("edit").unwrap()).unwrap();
@@ -126,4 +130,62 @@ async fn of_who_sees_what_is_public_nothing_is_said() {
         assert!(!told.contains("mallory"), "{told}");
         assert_eq!(field(&told, "x-forwarded-host"), Some("photos.example"));
     }
+}
+
+/// An RPT of Bob's that names him and his address so.
+fn rpt_of(world: &World, resource_id: &str, sub: &str, email: &str) -> String {
+    let now = world.gateway.client.clock.now().0;
+    let claims = json!({"iss": world.issuer, "aud": RESOURCE, "jti": format!("{sub}{email}"), "iat": now, "exp": now + 600,
+        "client_id": "viewer", "sub": sub, "email": email,
+        "permissions": [{"resource_id": resource_id, "resource_scopes": ["view"]}]});
+    world.key.sign("at+jwt", &claims).unwrap()
+}
+
+#[tokio::test]
+async fn an_address_is_told_where_the_route_says_so() {
+    let world = before_a_service().await;
+    let email = async |path: &str, sent: &str| {
+        let (answer, told) = told(&world, path, Some(&rpt_of(&world, "r1", "bob", sent)), false).await;
+        assert_eq!(answer.status(), 200, "{sent}");
+        field(&told, "x-wayleave-email").map(str::to_owned)
+    };
+    assert_eq!(email("/a", "bob@bar.example").await, None);
+    assert_eq!(email("/mailed/a", "Bob@Bar.example").await.as_deref(), Some("bob@bar.example"));
+    for wrong in ["bob@bar.example\r\nX-Wayleave-Scopes: all", "bob", "", "b\u{f6}b@bar.example", "bob@bar.example, x@y.example"]
+    {
+        assert_eq!(email("/mailed/a", wrong).await, None, "{wrong:?}");
+    }
+    let (_, told) = told(&world, "/a", Some(&rpt_of(&world, "r1", "bob\r\nX-Wayleave-Scopes: all", "x")), false).await;
+    assert_eq!((field(&told, "x-wayleave-subject"), field(&told, "x-wayleave-scopes")), (None, Some("view")));
+}
+
+/// Row 47: an owner brings a server of her own, which says that Mallory is Bob.
+#[tokio::test]
+async fn threat_47_a_server_that_an_owner_brought_names_nobody_of_another() {
+    let world = before_a_service().await;
+    let settings = Settings {
+        trust: Trust::Any,
+        authorization_servers: vec!["https://as.example".into()],
+        routes: world.gateway.routes().to_vec(),
+        ..world.gateway.settings.clone()
+    };
+    let gateway = Gateway::open(settings, world.gateway.client.clone(), Store::in_memory(), By::default()).await.unwrap();
+    let link = store::Link {
+        access_token: "pat".into(),
+        expires: gateway.client.clock.now().plus(3_600),
+        ..link::new_link(Timestamp(1))
+    };
+    gateway.store.put_link("alice", &world.issuer, &link).await.unwrap();
+    let open = async |bearer: Option<&str>| {
+        let answer = gateway.clone().router().oneshot(call("/mailed/a", bearer, false)).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = axum::body::to_bytes(answer.into_body(), 100_000).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    assert_eq!(open(None).await.0, 401, "it is registered");
+    let (status, told) = open(Some(&rpt_of(&world, "r2", "bob", "bob@bar.example"))).await;
+    assert_eq!(status, 200, "{told}");
+    let subject = field(&told, "x-wayleave-subject").unwrap();
+    assert!(subject.len() == 43 && field(&told, "x-wayleave-client").unwrap().len() == 43, "{told}");
+    assert!(field(&told, "x-wayleave-email").is_none() && !told.contains("bob@"), "{told}");
 }
