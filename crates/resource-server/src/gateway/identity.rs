@@ -24,7 +24,7 @@ const IDENTITY: HeaderName = HeaderName::from_static("x-wayleave-identity");
 
 /// How long a JWT is good.
 const LIFETIME_SECONDS: i64 = 60;
-/// How long one is sent again: signing each call anew would cost more than the rest of it.
+/// How long one is sent again: signing is dear beside the rest of what is done for a call.
 const KEPT_SECONDS: i64 = 10;
 const MOST_KEPT: usize = 10_000;
 

@@ -49,7 +49,7 @@ fn way_of(caller: IpAddr, proxies: Option<&Proxies>) -> Option<HeaderValue> {
         way.push_str(", ");
         way.push_str(&proxy.to_string());
     }
-    HeaderValue::from_maybe_shared(way).ok()
+    HeaderValue::try_from(way).ok()
 }
 
 #[cfg(test)]
