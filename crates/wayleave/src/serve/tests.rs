@@ -82,3 +82,23 @@ async fn threat_46_whoever_takes_nothing_of_an_answer_makes_room() {
         tokio::select! { _ = one.read_to_end(&mut rest) => {} _ = two.read_to_end(&mut other) => {} }
     }
 }
+
+/// Row 47: what a service is told of the way of a call begins with the caller, and not with what she wrote before it.
+#[test]
+fn threat_47_the_way_of_a_call_is_what_trusted_proxies_say() {
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    let way = |peer: &str, forwarded: &str| {
+        let mut request = Request::new(Body::empty());
+        request.headers_mut().append("x-forwarded-for", forwarded.parse().unwrap());
+        stamp(&mut request, ip(peer), &[ip("192.0.2.1"), ip("192.0.2.2")]);
+        let proxies = request.extensions().get::<Proxies>().map(|proxies| proxies.0.clone());
+        (request.extensions().get::<Caller>().unwrap().0, proxies)
+    };
+    let caller = ip("203.0.113.9");
+    assert_eq!(way("203.0.113.9", "192.0.2.1"), (caller, None));
+    assert_eq!(way("192.0.2.1", "198.51.100.7, 203.0.113.9"), (caller, Some(vec![ip("192.0.2.1")])));
+    let through_two = (caller, Some(vec![ip("192.0.2.1"), ip("192.0.2.2")]));
+    assert_eq!(way("192.0.2.2", "6.6.6.6, 203.0.113.9, 192.0.2.1"), through_two);
+    assert_eq!(way("192.0.2.2", "203.0.113.9, what, 192.0.2.1"), (ip("192.0.2.1"), Some(vec![ip("192.0.2.2")])));
+    assert_eq!(way("192.0.2.1", ""), (ip("192.0.2.1"), Some(vec![])));
+}
