@@ -54,6 +54,10 @@ pub struct TicketRequest<'a> {
     pub pct: Option<&'a str>,
     pub rpt: Option<&'a str>,
     pub scope: Option<&'a str>,
+    /// Whether the owner is asked where nothing else lets it pass (protocol.md 1.2); none: as the server does.
+    pub ask_owner: Option<bool>,
+    /// What whoever asks says to her.
+    pub owner_message: Option<&'a str>,
 }
 
 /// What came of a trade.
@@ -156,6 +160,8 @@ impl Client {
         form.extend(request.pct.map(|pct| ("pct", pct)));
         form.extend(request.rpt.map(|rpt| ("rpt", rpt)));
         form.extend(request.scope.map(|scope| ("scope", scope)));
+        form.extend(request.ask_owner.map(|asks| ("ask_owner", if asks { "true" } else { "false" })));
+        form.extend(request.owner_message.map(|message| ("owner_message", message)));
         if let Some((token, format)) = request.claim {
             form.extend([("claim_token", token), ("claim_token_format", format)]);
         }
