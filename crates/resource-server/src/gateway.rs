@@ -3,9 +3,10 @@
 //!
 //! A request goes: [`path`] (one canonical form, judged and forwarded alike), the gateway's own
 //! places, [`route`] (what it needs, of whom), [`admission`] (what is registered of it and where, the guard; strangers wait in
-//! [`questions`]; what everybody may see goes by [`public`]), [`passage`] with what it reaches beside its path ([`elsewhere`], [`below`]), and then
-//! [`backend`], which is told who calls ([`identity`]) and whose places are ours ([`relocation`]) - or back
-//! with a challenge ([`tickets`]). Beside it stand [`link`] (owners' PATs), [`registration`] with what is
+//! [`questions`]; what everybody may see goes by [`public`]; a person with a browser is led by [`browser`]), [`passage`] with
+//! what it reaches beside its path ([`elsewhere`], [`below`]), and then [`backend`], which is told who calls ([`identity`]) and
+//! whose places are ours ([`relocation`]) - or back with a challenge ([`tickets`]). Beside it stand [`link`] (owners' PATs),
+//! [`registration`] with what is
 //! done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`].
 
 mod admission;
@@ -15,6 +16,7 @@ mod backend;
 mod backlog;
 mod below;
 mod beneath;
+mod browser;
 mod content;
 mod cors;
 mod credential_keys;
@@ -59,7 +61,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use backend::Backend;
-use client::Client;
+use client::{Client, Credentials};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use jose::dpop::Seen;
@@ -89,13 +91,15 @@ const JWKS: &str = "/.wayleave/jwks";
 /// Where authorization servers ask whether somebody is known here.
 const DISCOVER: &str = "/.wayleave/discover";
 
-/// How this gateway knows its owners by itself.
+/// How this gateway knows people by itself.
 #[derive(Clone, Default)]
 pub struct By {
     /// A log-in of its own.
     pub own_log_in: Option<Arc<dyn OwnLogIn>>,
     /// Its records.
     pub matching: Option<Arc<dyn Matching>>,
+    /// As whom it leads people with browsers, at the authorization servers that the operator lists.
+    pub browser_client: Option<Credentials>,
 }
 
 /// What a call is about, and whose it is.
@@ -156,6 +160,7 @@ pub struct Gateway {
     waiting: link::WaitingAccounts,
     /// Seals what a browser keeps for it while somebody links.
     sealing: SealingKey,
+    browsers: browser::Browsers,
     challenger: Challenger,
     /// Its key is of this process, so what was answered before a restart is no answer after it.
     answers: SpentAnswers,
@@ -193,6 +198,7 @@ impl Gateway {
         let key = SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?;
         let sealing = SealingKey::new(&jose::digest::hmac_sha256(&pkcs8, b"links that have begun"));
         let sealing = sealing.map_err(|error| refused(&error))?;
+        let browsers = browser::Browsers::new(&settings.resource, &pkcs8, by.browser_client).map_err(|error| refused(&error))?;
         let (proofs, key) = (Arc::new(Seen::since(began)), Arc::new(key));
         let gateway = Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
@@ -225,6 +231,7 @@ impl Gateway {
             proofs: proofs.clone(),
             waiting: link::WaitingAccounts::default(),
             sealing,
+            browsers,
             turns: Mutex::default(),
             backlog: backlog::Backlog::default(),
             contents: content::Contents::default(),
@@ -350,12 +357,17 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         DISCOVER => discovery::discover(&gateway, &parts, body).await,
         "/.wayleave/link" => Box::pin(link::link(&gateway, &parts, body)).await,
         "/.wayleave/callback" => Box::pin(link::callback(&gateway, &parts)).await,
+        "/.wayleave/visit" => Box::pin(gateway.visit(&parts, body)).await,
+        "/.wayleave/" => gateway.start(&parts).await,
+        "/.wayleave/visit/news" => gateway.news(&parts).await,
+        "/.wayleave/logout" => Box::pin(gateway.log_out(&parts, body)).await,
+        own if let Some(asset) = browser::asset(own) => asset,
         own if own.starts_with("/.wayleave/") || own.starts_with("/.well-known/oauth-protected-resource") => {
             plain(StatusCode::NOT_FOUND, "Nothing is here.")
         }
         _ => match gateway.public_methods(&path) {
             Some(methods) => Box::pin(gateway.public(parts, body, &path, &methods)).await,
-            None => gateway.protected(parts, body, &path).await,
+            None => gateway.guarded(parts, body, &path).await,
         },
     }
 }

@@ -25,6 +25,8 @@ pub const PASSKEY_SCRIPT: &str = include_str!("../assets/passkey.js");
 pub const PAGES_SCRIPT: &str = include_str!("../assets/pages.js");
 /// News of a desk, served as `/assets/live.js`.
 pub const LIVE_SCRIPT: &str = include_str!("../assets/live.js");
+/// News for a page that waits, served as `/assets/waiting.js`.
+pub const WAITING_SCRIPT: &str = include_str!("../assets/waiting.js");
 /// The icon, served as `/assets/icon.svg`.
 pub const ICON: &str = include_str!("../assets/icon.svg");
 

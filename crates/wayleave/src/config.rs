@@ -165,6 +165,7 @@ impl Config {
         }
         if let Some(gateway) = shown.gateway.as_mut() {
             hide(&mut gateway.client_secret);
+            gateway.browser.iter_mut().for_each(|browser| hide(&mut browser.client_secret));
         }
         if let Some(manager) = shown.manager.as_mut() {
             hide(&mut manager.client_secret);

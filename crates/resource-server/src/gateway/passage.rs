@@ -3,6 +3,7 @@
 
 use super::admission::Admitted;
 use super::below::may_reach_below;
+use super::browser::Held;
 use super::elsewhere::{Elsewhere, Wrong};
 use super::history::Outcome;
 use super::identity::Identity;
@@ -53,50 +54,80 @@ struct Allowed<'c> {
 }
 
 /// A call of which everything is judged: all that let it in, and with what it goes on.
-struct Whole {
+pub(super) struct Whole {
     all: Vec<Admitted>,
     elsewhere: Elsewhere,
     web_socket: Option<tunnel::Asked>,
     token: HeaderValue,
 }
 
+/// What a call brings.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Brought {
+    has_body: bool,
+    /// Bytes that its body has at least.
+    length: u64,
+}
+
+impl Brought {
+    pub(super) fn of(body: &Body) -> Self {
+        let length = http_body::Body::size_hint(body).lower();
+        Self { has_body: !http_body::Body::is_end_stream(body), length }
+    }
+}
+
+/// A call that was not let in.
+pub(super) struct Refused {
+    /// Whose it was about, where that is known.
+    pub(super) owner: Option<String>,
+    pub(super) answer: Box<Response>,
+}
+
 impl Gateway {
     pub(super) async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
-        let owner_headers = self.owner_headers();
-        if let Some(unfit) = fields::find_unfit(&parts.headers, &owner_headers) {
-            return unfit.answer();
+        match self.judge_call(&mut parts, Brought::of(&body), path, None).await {
+            Ok(whole) => self.let_in(parts, body, path, whole).await,
+            Err(refused) => *refused.answer,
         }
-        let wanted = match self.wanted(&mut parts, path).await {
-            Ok(wanted) => wanted,
-            Err(response) => return *response,
-        };
+    }
+
+    /// Judges a call, by its own token or by what a browser's session holds for it.
+    pub(super) async fn judge_call(
+        self: &Arc<Self>,
+        parts: &mut Parts,
+        brought: Brought,
+        path: &path::CanonicalPath,
+        held: Option<&Held>,
+    ) -> Result<Whole, Refused> {
+        let nobodys = |answer: Response| Refused { owner: None, answer: Box::new(answer) };
+        if let Some(unfit) = fields::find_unfit(&parts.headers, &self.owner_headers()) {
+            return Err(nobodys(unfit.answer()));
+        }
+        let wanted = self.wanted(parts, path).await.map_err(|answer| Refused { owner: None, answer })?;
         // what cannot be read has nobody asked about it, and spends no proof
-        let elsewhere = Elsewhere::read(&parts, path, &self.settings.resource);
+        let elsewhere = Elsewhere::read(parts, path, &self.settings.resource);
         if let Err(wrong @ Wrong::Unreadable(_)) = elsewhere {
-            return wrong.answer();
+            return Err(nobodys(wrong.answer()));
         }
-        let admitted = match self.admit(&parts, path, &wanted).await {
-            Ok(admitted) => admitted,
-            Err(response) => return *response,
-        };
+        if let Some(held) = held {
+            Box::pin(self.present(parts, &wanted, held)).await;
+        }
+        let of_owner = |answer| Refused { owner: Some(wanted.owner.clone()), answer };
+        let admitted = self.admit(parts, path, &wanted).await.map_err(of_owner)?;
         let (source, token) = (admitted.clone(), parts.headers.get(header::AUTHORIZATION).cloned());
         let judged = match (elsewhere, token) {
             (Ok(elsewhere), Some(token)) => {
-                let length = http_body::Body::size_hint(&body).lower();
-                let has_body = !http_body::Body::is_end_stream(&body);
+                let Brought { has_body, length } = brought;
                 let call = Allowed { path, wanted: &wanted, admitted, elsewhere, token, has_body, length };
-                self.judge_whole(&mut parts, call).await
+                self.judge_whole(parts, call).await
             }
             (Err(wrong), _) => Err(Box::new(wrong.answer())),
             (_, None) => Err(Box::new(cut_short(Cut::Withdrawn))),
         };
-        match judged {
-            Ok(whole) => self.let_in(parts, body, path, whole, owner_headers).await,
-            Err(refusal) => {
-                self.note_refused(&source, refusal.status());
-                *refusal
-            }
-        }
+        judged.map_err(|refusal| {
+            self.note_refused(&source, refusal.status());
+            of_owner(refusal)
+        })
     }
 
     /// Judges all that a call names beside its own path, how far it goes and how much it brings.
@@ -121,14 +152,7 @@ impl Gateway {
         Ok(Whole { all, elsewhere, web_socket, token })
     }
 
-    async fn let_in(
-        self: &Arc<Self>,
-        parts: Parts,
-        body: Body,
-        path: &path::CanonicalPath,
-        whole: Whole,
-        owner_headers: Vec<String>,
-    ) -> Response {
+    pub(super) async fn let_in(self: &Arc<Self>, parts: Parts, body: Body, path: &path::CanonicalPath, whole: Whole) -> Response {
         let Whole { all, elsewhere, web_socket, token } = whole;
         // her history says what was let through, everything that it reached, and only that
         for admitted in &all {
@@ -146,7 +170,7 @@ impl Gateway {
             identity,
             is_by_itself: false,
             is_trusted_proxy: parts.extensions.get::<FromTrustedProxy>().is_some(),
-            owner_headers,
+            owner_headers: self.owner_headers(),
             pass_headers: self.settings.pass_headers.clone(),
         };
         let mut answer = match watch.during(self.backend.forward(parts, body, path, &passing)).await {

@@ -6,6 +6,7 @@
 mod kept;
 mod owners;
 mod registrations;
+mod sessions;
 mod tables;
 
 use crate::protection::ProtectionError;
@@ -20,6 +21,7 @@ use types::Timestamp;
 
 pub(crate) use owners::{Opinion, Rule, Told, Withdrawn};
 pub(crate) use registrations::{Registered, Standing, Unfinished};
+pub(crate) use sessions::SessionRow;
 
 /// Links of one owner that have begun and not come back.
 const MOST_BEGUN: usize = 20;

@@ -23,6 +23,9 @@ const PER_HOST: u32 = 100;
 /// Links of one network in an hour that have the authorization server asked, and of one machine.
 const LINKS_PER_NETWORK: u32 = 400;
 const LINKS_PER_HOST: u32 = 200;
+/// Visits of one network in an hour that come back with a ticket that is none, and of one machine.
+const VISITS_PER_NETWORK: u32 = 400;
+const VISITS_PER_HOST: u32 = 200;
 const HOUR_SECONDS: i64 = 3_600;
 /// How long the service has to say whether there is anything.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,6 +71,7 @@ pub(super) struct Strangers {
     began: Instant,
     asks: ByCaller,
     links: ByCaller,
+    visits: ByCaller,
     /// By owner: what is registered, and what nobody says is there yet.
     owners: Throttle,
     makes: Throttle,
@@ -88,6 +92,7 @@ impl Default for Strangers {
             began: Instant::now(),
             asks: ByCaller::new(PER_NETWORK, PER_HOST),
             links: ByCaller::new(LINKS_PER_NETWORK, LINKS_PER_HOST),
+            visits: ByCaller::new(VISITS_PER_NETWORK, VISITS_PER_HOST),
             owners: Throttle::per(PER_OWNER, HOUR_SECONDS),
             makes: Throttle::per(MADE_PER_OWNER, HOUR_SECONDS),
         }
@@ -108,6 +113,16 @@ impl Strangers {
     /// answer to it has come.
     pub(super) fn may_link(&self, caller: Option<Caller>, now: Instant) -> Result<(), i64> {
         self.links.count(caller, self.at(now)).map(drop)
+    }
+
+    /// Whether somebody may come back once more from showing who she is: anybody can say that she does.
+    pub(super) fn may_visit(&self, caller: Option<Caller>, now: Instant) -> Result<Asked, i64> {
+        self.visits.count(caller, self.at(now))
+    }
+
+    /// She did.
+    pub(super) fn give_back_visit(&self, asked: Asked) {
+        self.visits.give_back(asked);
     }
 
     /// Whether one more thing of this account may be registered by a call, which `reads` or makes it. Made-up names have a

@@ -95,7 +95,7 @@ impl Gateway {
 
     /// A ticket. Where the server refuses it, what it knows of the resources may be old: it is told anew, or registered
     /// again where it has forgotten them.
-    async fn ticket(
+    pub(super) async fn ticket(
         &self,
         peer: &Arc<Peer>,
         owner: &str,

@@ -117,8 +117,15 @@ pub async fn assemble_gateway(
         dpop_key: None,
     };
     let own_log_in = log_in.map(|log_in| log_in as Arc<dyn OwnLogIn>);
-    let by = By { own_log_in, matching: matching(config, section)? };
+    let by = By { own_log_in, matching: matching(config, section)?, browser_client: browser_client(config, section)? };
     Gateway::open(settings, client, store, by).await.map_err(Exit::failed)
+}
+
+/// The client of `[gateway.browser]`.
+fn browser_client(config: &Config, section: &GatewayConfig) -> Result<Option<Credentials>, Exit> {
+    let Some(browser) = &section.browser else { return Ok(None) };
+    let secret = config.secret(browser.client_secret.as_ref(), browser.client_secret_file.as_ref())?;
+    Ok(Some(Credentials { client_id: browser.client_id.clone(), secret, key: None }))
 }
 
 /// The records of `[gateway.discovery]`.

@@ -39,6 +39,9 @@ pub struct GatewayConfig {
     pub client_secret: Option<String>,
     #[serde(default)]
     pub client_secret_file: Option<String>,
+    /// As whom it leads people with browsers; none: by a client that it registers by itself.
+    #[serde(default)]
+    pub browser: Option<BrowserConfig>,
     #[serde(default)]
     pub management: Option<ManagementConfig>,
     /// Records to find owners in who cannot log in here.
@@ -92,6 +95,29 @@ impl UploadsConfig {
     pub fn limits(&self) -> UploadLimits {
         let (max_time, max_pause) = (Duration::from_secs(self.max_seconds), Duration::from_secs(self.max_pause_seconds));
         UploadLimits { max_bytes: self.max_bytes, max_time, max_pause }
+    }
+}
+
+/// `[gateway.browser]`: the confidential client by which people with browsers get in, at each of `authorization_servers`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrowserConfig {
+    pub client_id: String,
+    #[serde(default)]
+    pub client_secret: Option<String>,
+    #[serde(default)]
+    pub client_secret_file: Option<String>,
+}
+
+impl BrowserConfig {
+    fn check(&self, own: &str) -> Result<(), String> {
+        if self.client_id.is_empty() || self.client_id == own {
+            return Err("gateway.browser.client_id: name a client of its own, other than `gateway.client_id`".into());
+        }
+        if self.client_secret.is_some() == self.client_secret_file.is_some() {
+            return Err("gateway.browser: give `client_secret` or `client_secret_file`".into());
+        }
+        Ok(())
     }
 }
 
@@ -269,6 +295,9 @@ impl GatewayConfig {
         }
         self.uploads.check()?;
         self.cors.check()?;
+        if let Some(browser) = &self.browser {
+            browser.check(&self.client_id)?;
+        }
         let is_name = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if let Some(name) = self.pass_headers.iter().find(|name| !is_name(name)) {
             return Err(format!("gateway.pass_headers: `{name}` must be the name of a header, of letters, digits and `-`"));

@@ -50,6 +50,7 @@ impl Browser {
                 return Ok(Shown { url: parsed, status: 0, html: String::new() });
             }
             let mut headers = HeaderMap::new();
+            put(&mut headers, "accept", "text/html,application/xhtml+xml,*/*;q=0.8");
             put(&mut headers, "cookie", &self.cookies_for(parsed.path()));
             if body.is_some() {
                 put(&mut headers, "content-type", "application/x-www-form-urlencoded");

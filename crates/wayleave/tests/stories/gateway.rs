@@ -128,7 +128,7 @@ pub(crate) async fn admitted(server: &Server, guarded: &Guarded, serial: u32) ->
 }
 
 /// Alice shares `view` of everything that is registered with Bob.
-async fn share(server: &Server, client: &Client) {
+pub(crate) async fn share(server: &Server, client: &Client) {
     let manager = Client { credentials: Credentials::secret("manager", "manager-secret"), ..client.clone() };
     let metadata = manager.discover(&server.issuer).await.unwrap();
     let pmt = manager.client_credentials(&metadata, "uma_policy").await.unwrap().access_token;

@@ -36,3 +36,4 @@ mod smuggling;
 mod stolen;
 mod unbelieved;
 mod uploading;
+mod visiting;

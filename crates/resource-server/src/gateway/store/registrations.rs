@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::{OwnResourceId, ResourceId, ScopeSet, Timestamp};
 
+/// Of one owner, to find any that guards.
+const MOST_LOOKED_THROUGH: usize = 20;
+
 /// Where a registration stands. What guards is `Active` and `Moving`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -134,6 +137,13 @@ impl Store {
     /// All registrations of an owner.
     pub(crate) fn list_registrations(&self, owner: &str) -> Result<Vec<Registered>, Unreadable> {
         self.rows(&REGISTRATION, None, &[owner.into()], usize::MAX)?.iter().map(read).collect()
+    }
+
+    /// Something of an owner's that is guarded; none, where the first few are not.
+    pub(crate) fn find_guarding(&self, owner: &str) -> Result<Option<Registered>, Unreadable> {
+        let rows = self.rows(&REGISTRATION, None, &[owner.into()], MOST_LOOKED_THROUGH)?;
+        let mut all = rows.iter().map(|row| opened::<Registered>(&REGISTRATION, row));
+        all.find(|one| one.as_ref().is_ok_and(|one| one.guards() && one.resource_id.is_some())).transpose()
     }
 
     /// The first owner behind `after` of whom something is on its way.

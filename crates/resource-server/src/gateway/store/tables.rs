@@ -55,6 +55,17 @@ pub(super) static UNWALKED: Table = Table { name: "unwalked", columns: &[text("o
 /// What this gateway is at authorization servers that it registered with by itself.
 pub(super) static SERVER: Table = Table { name: "server", columns: &[text("issuer"), BODY], key: 1, indexes: &[] };
 
+/// Sessions of browsers, by a hash of their cookie; what they hold is sealed by that cookie.
+pub(super) static SESSION: Table = Table {
+    name: "browser_session",
+    columns: &[text("id"), text("network"), int("until"), BODY],
+    key: 1,
+    indexes: &[
+        Index { name: "browser_session_by_end", columns: &[2], unique: false },
+        Index { name: "browser_session_by_network", columns: &[1, 2], unique: false },
+    ],
+};
+
 /// Its own keys.
 pub(super) static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[] };
 
@@ -86,4 +97,7 @@ pub(super) const MIGRATIONS: Migrations = Migrations(&[
      CREATE TABLE begun_link (state TEXT PRIMARY KEY, owner TEXT NOT NULL, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE INDEX begun_link_by_expiry ON begun_link (expires);
      CREATE INDEX begun_link_by_owner ON begun_link (owner, expires);",
+    "CREATE TABLE browser_session (id TEXT PRIMARY KEY, network TEXT NOT NULL, until BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+     CREATE INDEX browser_session_by_end ON browser_session (until);
+     CREATE INDEX browser_session_by_network ON browser_session (network, until);",
 ]);

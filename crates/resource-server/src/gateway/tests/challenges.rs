@@ -21,7 +21,7 @@ async fn threat_47_s27_a_scope_that_does_not_suffice_is_told_by_the_scheme_that_
     let world = World::new(Store::in_memory(), &["a.jpg"]).await;
     let management = Some(Management { issuer: world.issuer.clone(), owner_claim: "sub".into() });
     let settings = Settings { management, ..world.gateway.settings.clone() };
-    let by = By { own_log_in: Some(Arc::new(Elsewhere)), matching: None };
+    let by = By { own_log_in: Some(Arc::new(Elsewhere)), matching: None, browser_client: None };
     let gateway = Gateway::open(settings, world.gateway.client.clone(), Store::in_memory(), by).await.unwrap();
     for (scheme, expected) in
         [("Bearer", "Bearer realm="), ("bearer", "Bearer realm="), ("DPoP", "DPoP algs="), ("dpop", "DPoP algs=")]

@@ -1,0 +1,72 @@
+// A real Chromium opens a link of a gateway as Bob, without the help of any program of ours: he proves his address, sees the
+// thing, is told of what he may not see, asks for it and sees it when Alice has allowed it. axe looks at each page of the
+// gateway; pictures of each are taken where they are wanted. WORLD: {issuer, photo, hidden, outbox, pictures?}.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync, mkdirSync } from 'node:fs';
+import { launch } from './people.mjs';
+
+const world = JSON.parse(process.env.WORLD);
+const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+const browser = await launch();
+if (world.pictures) mkdirSync(world.pictures, { recursive: true });
+
+/** axe on the page as it is, at both widths, light and dark; a picture of each where pictures are wanted. */
+async function look(page, name) {
+  for (const width of [1280, 390]) for (const colorScheme of ['light', 'dark']) {
+    await page.setViewportSize({ width, height: 844 });
+    await page.emulateMedia({ colorScheme });
+    const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
+    assert.deepEqual(result.violations.map((v) => `${name} ${width} ${colorScheme}: ${v.id} ${v.nodes[0].html}`), []);
+    assert.ok(!(await page.evaluate('document.documentElement.scrollWidth > window.innerWidth')), `${name} ${width} scrolls sideways`);
+    if (world.pictures) await page.screenshot({ path: `${world.pictures}/${name}-${width}-${colorScheme}.png`, fullPage: true });
+  }
+}
+
+// axe is put into the page by the test: the page's own policy is looked at by other tests
+const bob = await (await browser.newContext({ bypassCSP: true })).newPage();
+const press = (page, name) => page.getByRole('button', { name }).click();
+
+await bob.goto(world.photo);
+await bob.getByLabel(/e-mail address/).fill('bob@bar.example');
+await press(bob, 'Send code');
+await bob.getByLabel(/[Cc]ode/).first().waitFor();
+const mails = readdirSync(world.outbox).sort();
+const code = readFileSync(`${world.outbox}/${mails.at(-1)}`, 'utf8').match(/\b\d{8}\b/)[0];
+await bob.getByLabel(/^Code/).fill(code);
+await press(bob, 'Go on');
+await bob.getByRole('checkbox').first().check();
+await press(bob, /^(Share|Show my address)/);
+await bob.waitForURL(world.photo);
+assert.ok(await bob.evaluate('document.images.length === 1 && document.images[0].naturalWidth > 0'), 'he sees the picture');
+const cookies = await bob.context().cookies(world.photo);
+const session = cookies.find(({ name }) => name.startsWith('wl_session_'));
+assert.ok(session?.httpOnly && session.sameSite === 'Lax' && session.path === '/', JSON.stringify(cookies));
+
+await bob.goto(world.hidden);
+await bob.getByRole('heading', { name: 'Not shared with you' }).waitFor();
+await look(bob, 'not-shared');
+await bob.getByLabel(/A sentence/).fill('It is Bob, from the choir');
+await press(bob, 'Ask for access');
+await bob.getByRole('heading', { name: 'Waiting for an answer' }).waitFor();
+await look(bob, 'waiting');
+
+const alice = await (await browser.newContext()).newPage();
+await alice.goto(`${world.issuer}/my/requests`);
+await alice.getByLabel('User name or e-mail address').fill('alice');
+await alice.getByLabel('Password').fill('alice-password');
+await alice.keyboard.press('Enter');
+await alice.getByRole('heading', { name: 'bob@bar.example asks' }).waitFor();
+await press(alice, /^(Approve|Allow)/);
+await bob.waitForFunction('document.images.length === 1 && document.images[0].naturalWidth > 0', null, { timeout: 20000 });
+
+await bob.goto(new URL('/.wayleave/logout', world.photo).href);
+await look(bob, 'log-out');
+await press(bob, 'Log out');
+await bob.getByRole('heading', { name: 'Logged out' }).waitFor();
+await look(bob, 'logged-out');
+await bob.goto(new URL('/.wayleave/visit?state=x&ticket=y', world.photo).href);
+await look(bob, 'open-again');
+await bob.goto(world.photo);
+await bob.waitForURL((url) => url.href.startsWith(world.issuer));
+await browser.close();
+console.log('visits: all of it works');

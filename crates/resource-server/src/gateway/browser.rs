@@ -1,0 +1,339 @@
+//! People with browsers (design/browser.md, points 1 to 5). A browser holds no token: the gateway is its person's client, keeps
+//! what authorization servers gave for her under a cookie ([`session`]) and puts it before its own guard with each call, which
+//! then is judged, watched and written down like any bearer's.
+//!
+//! 1. Whoever brings a token, and whoever neither follows a link ([`navigation`]) nor has a session, is answered as ever.
+//! 2. [`Gateway::lead`] answers a navigation that was not let in: what she is known for already is tried ([`trade`]), else she
+//!    is sent to show who she is ([`visit`]), as the browser client ([`client`]).
+//! 3. Who is known and was not let in sees one page, whatever the reason ([`pages`]), and may have the owner asked
+//!    ([`asking`]).
+
+mod asking;
+mod client;
+mod cookies;
+mod navigation;
+mod news;
+mod pages;
+mod session;
+mod trade;
+mod visit;
+
+use super::passage::{Brought, Refused};
+use super::{Behind, Gateway, path};
+use crate::challenge::plain;
+use crate::protection::ProtectionError;
+use ::client::Credentials;
+use axum::body::Body;
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use jose::digest;
+use jose::seal::SealingKey;
+pub(super) use pages::asset;
+pub(super) use session::Held;
+use std::sync::Arc;
+use trade::{Asks, Outcome, Trade};
+use types::challenge::UmaChallenge;
+use types::peer::Caller;
+use visit::Way;
+
+/// What a gateway needs for people with browsers.
+pub(super) struct Browsers {
+    names: cookies::Names,
+    /// Its own, as browsers write it.
+    origin: String,
+    /// With which cookies open sessions.
+    secret: [u8; 32],
+    /// Seals visits.
+    sealing: SealingKey,
+    /// Declared at the authorization servers that the operator lists.
+    credentials: Option<Credentials>,
+    registrations: client::Registrations,
+    polls: asking::Polls,
+    listeners: news::Listeners,
+}
+
+impl Browsers {
+    pub(super) fn new(resource: &str, key: &[u8], credentials: Option<Credentials>) -> Result<Self, jose::KeyError> {
+        let origin = url::Url::parse(resource).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        Ok(Self {
+            names: cookies::Names::of(resource),
+            origin,
+            secret: digest::hmac_sha256(key, b"sessions of browsers"),
+            sealing: SealingKey::new(&digest::hmac_sha256(key, b"visits of browsers"))?,
+            credentials,
+            registrations: client::Registrations::default(),
+            polls: asking::Polls::default(),
+            listeners: news::Listeners::default(),
+        })
+    }
+}
+
+/// What follows for somebody who was not let in.
+enum Next {
+    Page(Box<Response>),
+    /// Her session holds more than before: the call is judged again.
+    Again(Held),
+}
+
+/// What an answer says of where somebody gets in.
+struct Hint {
+    owner: Option<String>,
+    status: StatusCode,
+    challenge: Option<UmaChallenge>,
+}
+
+impl Hint {
+    fn of(refused: &Refused) -> Self {
+        let values = refused.answer.headers().get_all(header::WWW_AUTHENTICATE);
+        let challenge = UmaChallenge::find(values.iter().filter_map(|value| value.to_str().ok()));
+        Self { owner: refused.owner.clone(), status: refused.answer.status(), challenge }
+    }
+}
+
+/// A path that somebody does not get into.
+struct Looked {
+    /// As if she had opened it.
+    parts: Parts,
+    refused: Refused,
+}
+
+impl Gateway {
+    /// A call to something guarded.
+    pub(super) async fn guarded(self: &Arc<Self>, parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            return self.protected(parts, body, path).await;
+        }
+        let is_navigation = navigation::is_navigation(&parts);
+        if !is_navigation && !parts.headers.contains_key(header::COOKIE) {
+            return self.protected(parts, body, path).await;
+        }
+        match self.find_held(&parts.headers).await {
+            Ok(None) if !is_navigation => self.protected(parts, body, path).await,
+            Ok(held) => Box::pin(self.answer_browser(parts, body, path, held)).await,
+            Err(answer) if is_navigation => self.in_words(&answer),
+            Err(answer) => *answer,
+        }
+    }
+
+    async fn answer_browser(
+        self: &Arc<Self>,
+        parts: Parts,
+        body: Body,
+        path: &path::CanonicalPath,
+        mut held: Option<Held>,
+    ) -> Response {
+        if held.is_some() && self.is_forged(&parts) {
+            return plain(StatusCode::FORBIDDEN, "With a session, this is done from a page of this server alone.");
+        }
+        let is_navigation = navigation::is_navigation(&parts);
+        let (mut may_trade, brought) = (true, Brought::of(&body));
+        loop {
+            let mut call = parts.clone();
+            let refused = match self.judge_call(&mut call, brought, path, held.as_ref()).await {
+                Ok(whole) => {
+                    let answer = self.let_in(call, body, path, whole).await;
+                    return self.for_session(&parts, held.as_ref(), answer);
+                }
+                Err(refused) => refused,
+            };
+            if !is_navigation {
+                return refused_to_session(&parts, *refused.answer);
+            }
+            held = match self.lead(&parts, held, refused, may_trade).await {
+                Next::Page(page) => return *page,
+                Next::Again(held) => Some(held),
+            };
+            may_trade = false;
+        }
+    }
+
+    /// What a session opened: nobody else's answer. What a folder does not have is one page with what is not shared.
+    fn for_session(self: &Arc<Self>, parts: &Parts, held: Option<&Held>, mut answer: Response) -> Response {
+        let is_absent = answer.status() == StatusCode::NOT_FOUND && matches!(self.settings.behind, Behind::Folder(_));
+        if let Some(held) = held.filter(|_| is_absent && navigation::is_navigation(parts)) {
+            let to = visit::to_of(parts);
+            return match self.waiting_next(held, &to) {
+                Some(Next::Page(page)) => *page,
+                _ => self.closed_page(StatusCode::NOT_FOUND, held, &to, None),
+            };
+        }
+        answer.headers_mut().append(header::VARY, HeaderValue::from_static("Cookie"));
+        answer
+    }
+
+    /// Whether somebody gets to a path, without anything being done there.
+    async fn look(self: &Arc<Self>, parts: &Parts, uri: Uri, held: Option<&Held>) -> Result<(), Box<Looked>> {
+        let mut call = parts.clone();
+        (call.method, call.uri) = (Method::GET, uri);
+        for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::AUTHORIZATION] {
+            call.headers.remove(name);
+        }
+        let parts = call.clone();
+        let looked = |refused| Box::new(Looked { parts: parts.clone(), refused });
+        let Ok(path) = path::CanonicalPath::parse(call.uri.path()) else {
+            let answer = Box::new(plain(StatusCode::BAD_REQUEST, "This path is ambiguous."));
+            return Err(looked(Refused { owner: None, answer }));
+        };
+        if self.public_methods(&path).is_some() {
+            return Ok(());
+        }
+        self.judge_call(&mut call, Brought::default(), &path, held).await.map(drop).map_err(looked)
+    }
+
+    /// What a person meets who was not let in. Her own trade is made once.
+    async fn lead(self: &Arc<Self>, parts: &Parts, held: Option<Held>, refused: Refused, may_trade: bool) -> Next {
+        let page = |response: Response| Next::Page(Box::new(response));
+        let (to, now) = (visit::to_of(parts), self.client.clock.now());
+        if let Some(held) = &held {
+            if let Some(waiting) = self.waiting_next(held, &to) {
+                return waiting;
+            }
+            if held.session.is_closed(&to, now) {
+                return page(self.closed_page(StatusCode::NOT_FOUND, held, &to, None));
+            }
+        }
+        let caller = parts.extensions.get().copied();
+        let (way, ticket) = match self.way_of(Hint::of(&refused), &to, caller, held.as_ref()).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return page(self.in_words(&refused.answer)),
+            Err(error) => return page(self.cannot_lead(&error)),
+        };
+        match (held, ticket) {
+            (Some(held), None) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None)),
+            (Some(held), Some(_)) if !may_trade => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None)),
+            (Some(held), Some(ticket)) if held.session.pct_at(&way.issuer).is_some() => {
+                self.lead_known(parts, held, way, &ticket).await
+            }
+            (_, Some(ticket)) => page(self.begin_visit(parts, way, &ticket, None).await),
+            (None, None) => page(self.in_words(&refused.answer)),
+        }
+    }
+
+    /// Somebody whom the authorization server knows again.
+    async fn lead_known(self: &Arc<Self>, parts: &Parts, held: Held, way: Way, ticket: &str) -> Next {
+        let page = |response: Response| Next::Page(Box::new(response));
+        let caller = parts.extensions.get().copied();
+        let trade = Trade { owner: &way.owner, issuer: &way.issuer, ticket, held: Some(&held), caller, asks: Asks::Nobody };
+        match self.trade(&trade).await {
+            Ok(Outcome::Shows { ticket, endpoint }) => page(self.begin_visit(parts, way, &ticket, Some(endpoint)).await),
+            Ok(outcome @ (Outcome::Granted { .. } | Outcome::Waits { .. })) => {
+                match self.keep_outcome(&held.cookie, &way, outcome).await {
+                    Ok(Some(session)) => Next::Again(Held { session, ..held }),
+                    Ok(None) => page(self.no_such_visit()),
+                    Err(error) => page(self.cannot_lead(&error)),
+                }
+            }
+            Ok(Outcome::Closed | Outcome::Spent) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &way.to, None)),
+            Err(error) => page(self.cannot_lead(&error)),
+        }
+    }
+
+    /// Where somebody wants to go who was not let in, and a ticket with which she gets there; without a ticket: she is known,
+    /// and there is no such thing. None: nothing is guarded there.
+    async fn way_of(
+        self: &Arc<Self>,
+        hint: Hint,
+        to: &str,
+        caller: Option<Caller>,
+        held: Option<&Held>,
+    ) -> Result<Option<(Way, Option<String>)>, ProtectionError> {
+        let Hint { owner: Some(owner), status, challenge } = hint else { return Ok(None) };
+        let way = |issuer: String, is_elsewhere| {
+            let (to, owner) = (to.to_owned(), owner.clone());
+            Way { to, owner, issuer, is_elsewhere, asks: false, message: None }
+        };
+        if status == StatusCode::UNAUTHORIZED {
+            return Ok(challenge.map(|challenge| (way(challenge.as_uri, false), Some(challenge.ticket))));
+        }
+        if status != StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let Some(other) = self.store.find_guarding(&owner)? else { return Ok(None) };
+        if held.is_some_and(|held| held.session.pct_at(&other.issuer).is_some()) {
+            return Ok(Some((way(other.issuer, true), None)));
+        }
+        let ticket = self.ticket_elsewhere(&other, caller).await?;
+        Ok(Some((way(other.issuer, true), Some(ticket))))
+    }
+
+    /// `/.wayleave/`: to which the name of the gateway on its own pages leads.
+    pub(super) async fn start(self: &Arc<Self>, parts: &Parts) -> Response {
+        match self.find_held(&parts.headers).await {
+            _ if !navigation::is_navigation(parts) => plain(StatusCode::NOT_FOUND, "Nothing is here."),
+            Ok(Some(held)) => self.log_out_page(&held),
+            Ok(None) => {
+                let what = "What is kept here is shown to whom it was shared with: open the link that you were given.";
+                self.say_page(StatusCode::OK, &self.settings.name, what, None)
+            }
+            Err(answer) => self.in_words(&answer),
+        }
+    }
+
+    /// `/.wayleave/logout`: by a form of ours, or by a page of ours.
+    pub(super) async fn log_out(self: &Arc<Self>, parts: &Parts, body: Body) -> Response {
+        let held = match self.find_held(&parts.headers).await {
+            Ok(held) => held,
+            Err(answer) => return *answer,
+        };
+        let out = |status, title: &str, what: &str| self.say_page(status, title, what, None);
+        let Some(held) = held else {
+            return out(StatusCode::OK, "Logged out", "Nobody is logged in here with this browser.");
+        };
+        match parts.method {
+            Method::HEAD => return plain(StatusCode::OK, "Open this in a browser."),
+            Method::GET => return self.log_out_page(&held),
+            Method::POST => {}
+            _ => return wrong_method("GET, HEAD, POST"),
+        }
+        let form = read_form(body, 4 * 1_024).await.unwrap_or_default();
+        let has_token = form.iter().any(|(name, value)| name == "csrf" && self.is_form_token(&held, value));
+        let is_ours = match navigation::origin_of(&parts.headers, &self.browsers.origin) {
+            navigation::CameFrom::Here => true,
+            navigation::CameFrom::Unsaid => has_token,
+            navigation::CameFrom::Elsewhere => false,
+        };
+        if !is_ours {
+            return out(StatusCode::FORBIDDEN, "Not logged out", "This form did not come from a page of this server.");
+        }
+        if let Err(error) = self.end_session(&held.cookie).await {
+            return self.cannot_lead(&error);
+        }
+        let gateway = self.clone();
+        tokio::spawn(async move { gateway.return_grants(held.session).await });
+        let what =
+            "This browser opens nothing here any more. The server that knows you may still know you: log out there as well.";
+        let mut response = out(StatusCode::OK, "Logged out", what);
+        set_cookies(&mut response, &[self.browsers.names.set_session("", 0)]);
+        response
+    }
+}
+
+/// The answer to a call of a page that its session does not suffice for.
+fn refused_to_session(parts: &Parts, answer: Response) -> Response {
+    let lacks = answer.status() == StatusCode::UNAUTHORIZED && !navigation::is_safe(&parts.method);
+    if lacks { plain(StatusCode::FORBIDDEN, "This is not shared with you so that you may do this.") } else { answer }
+}
+
+fn set_cookies(response: &mut Response, cookies: &[String]) {
+    for cookie in cookies {
+        if let Ok(value) = HeaderValue::from_str(cookie) {
+            response.headers_mut().append(header::SET_COOKIE, value);
+        }
+    }
+}
+
+fn query_of(parts: &Parts) -> Vec<(String, String)> {
+    form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect()
+}
+
+async fn read_form(body: Body, most: usize) -> Option<Vec<(String, String)>> {
+    let bytes = axum::body::to_bytes(body, most).await.ok()?;
+    Some(form_urlencoded::parse(&bytes).into_owned().collect())
+}
+
+fn wrong_method(allowed: &'static str) -> Response {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here.");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}

@@ -1,0 +1,140 @@
+//! As whom this gateway leads people to an authorization server: by the client that the operator declared there
+//! (`[gateway.browser]`), or by one that it registers by itself (RFC 7591) where that server lets it.
+
+use super::super::Gateway;
+use super::super::peer::Peer;
+use super::super::store::OwnRegistration;
+use super::Browsers;
+use super::trade::BrowserClient;
+use crate::protection::ProtectionError;
+use client::uma::{TicketRequest, Traded};
+use client::{Client, Credentials};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use types::client::{AuthMethod, ClientMetadata};
+use types::token::UMA_TICKET;
+
+/// A server that would not register it is not asked again so long.
+const REFUSED: Duration = Duration::from_secs(300);
+/// A registration that nobody uses ends at some servers: whether it stands is looked at so often.
+const LOOKED_AT: Duration = Duration::from_secs(12 * 3_600);
+/// Longest name and secret that a server may give, in bytes: both are kept.
+const MAX_CREDENTIAL_BYTES: usize = 1_024;
+
+/// What is known of registrations, by issuer.
+#[derive(Default)]
+pub(super) struct Registrations(Mutex<HashMap<String, Known>>);
+
+#[derive(Clone, Copy)]
+enum Known {
+    Stands(Instant),
+    Refused(Instant),
+}
+
+impl Registrations {
+    fn of(&self, issuer: &str) -> Option<Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(issuer).copied()
+    }
+
+    fn note(&self, issuer: &str, known: Option<Known>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match known {
+            Some(known) => all.insert(issuer.to_owned(), known),
+            None => all.remove(issuer),
+        };
+    }
+}
+
+impl Browsers {
+    /// The server does not know the client: whether it stands is looked at before the next person is led there.
+    pub(super) fn forget_client(&self, issuer: &str) {
+        self.registrations.note(issuer, None);
+    }
+}
+
+/// By which name such a registration is kept, beside that for PATs.
+fn kept_as(issuer: &str) -> String {
+    format!("browsers {issuer}")
+}
+
+impl Gateway {
+    /// The browser client there. An error: there is none, and none to be had.
+    pub(super) async fn browser_client(&self, issuer: &str) -> Result<BrowserClient, ProtectionError> {
+        let peer = self.peer(issuer).await?;
+        let credentials = match &self.browsers.credentials {
+            Some(declared) if self.is_listed(issuer) => declared.clone(),
+            _ => self.registered_client(&peer).await?,
+        };
+        Ok(at(&peer, credentials))
+    }
+
+    pub(super) fn visit_url(&self) -> String {
+        format!("{}/.wayleave/visit", self.settings.resource)
+    }
+
+    async fn registered_client(&self, peer: &Peer) -> Result<Credentials, ProtectionError> {
+        let issuer = peer.issuer();
+        let turn = self.turn(&format!("browsers at {issuer}")).await;
+        let _held = turn.lock().await;
+        let refused = || ProtectionError::Refused("it registers no client for people with browsers".into());
+        let known = self.browsers.registrations.of(issuer);
+        if matches!(known, Some(Known::Refused(when)) if when.elapsed() < REFUSED) {
+            return Err(refused());
+        }
+        if let Some(kept) = self.store.find_server(&kept_as(issuer))? {
+            let credentials = Credentials { client_id: kept.client_id, secret: kept.client_secret, key: None };
+            if matches!(known, Some(Known::Stands(when)) if when.elapsed() < LOOKED_AT) || self.stands(peer, &credentials).await?
+            {
+                self.browsers.registrations.note(issuer, Some(Known::Stands(Instant::now())));
+                return Ok(credentials);
+            }
+        }
+        match self.asking(issuer, self.register_for_browsers(peer)).await {
+            Ok(own) => {
+                self.store.put_server(&kept_as(issuer), &own).await?;
+                self.browsers.registrations.note(issuer, Some(Known::Stands(Instant::now())));
+                Ok(Credentials { client_id: own.client_id, secret: own.client_secret, key: None })
+            }
+            Err(ProtectionError::Refused(why)) => {
+                tracing::warn!(why, issuer, "no client for people with browsers: declare one in [gateway.browser]");
+                self.browsers.registrations.note(issuer, Some(Known::Refused(Instant::now())));
+                Err(refused())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the server still knows a client: asked with a ticket that is none, which it refuses by another name.
+    async fn stands(&self, peer: &Peer, credentials: &Credentials) -> Result<bool, ProtectionError> {
+        let BrowserClient { client, metadata } = at(peer, credentials.clone());
+        let request = TicketRequest { ticket: "none", ..TicketRequest::default() };
+        let asked = async { Ok(client.trade(&metadata, &request).await?) };
+        let answer = self.asking(peer.issuer(), asked).await?;
+        Ok(!matches!(answer, Traded::Denied { error, .. } if error == "invalid_client"))
+    }
+
+    async fn register_for_browsers(&self, peer: &Peer) -> Result<OwnRegistration, ProtectionError> {
+        let wanted = ClientMetadata {
+            client_name: Some(self.settings.name.clone()),
+            claims_redirect_uris: Some(vec![self.visit_url()]),
+            grant_types: Some(vec![UMA_TICKET.into(), "refresh_token".into()]),
+            response_types: Some(vec![]),
+            token_endpoint_auth_method: Some(AuthMethod::ClientSecretBasic),
+            ..ClientMetadata::default()
+        };
+        let registered = peer.protection.client.register(&peer.protection.metadata, &wanted).await?;
+        let refuse = |what: &str| Err(ProtectionError::Refused(what.to_owned()));
+        let Some(client_secret) = registered.client_secret else { return refuse("it registered a client without a secret") };
+        let client_id = registered.client_id.as_str().to_owned();
+        if client_id.len().max(client_secret.len()) > MAX_CREDENTIAL_BYTES {
+            return refuse("it named a client too long");
+        }
+        Ok(OwnRegistration { client_id, client_secret: Some(client_secret) })
+    }
+}
+
+fn at(peer: &Peer, credentials: Credentials) -> BrowserClient {
+    let client = Client { credentials, ..peer.protection.client.clone() };
+    BrowserClient { client, metadata: peer.protection.metadata.clone() }
+}

@@ -1,0 +1,121 @@
+//! `GET /.wayleave/visit/news?to=`: tells the page of somebody who waits, as soon as there is an answer (server-sent events).
+//! Who gets no place here loses nothing: the page loads itself anew in any case.
+
+use super::super::Gateway;
+use super::query_of;
+use crate::challenge::plain;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use futures_util::stream;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Those that listen at one time, and of one session.
+const MOST: usize = 400;
+const MOST_OF_SESSION: usize = 4;
+/// A browser asks again after that.
+const LONGEST: Duration = Duration::from_secs(60);
+const LOOKS: Duration = Duration::from_secs(1);
+
+/// Who listens, by session.
+#[derive(Clone, Default)]
+pub(super) struct Listeners(Arc<Mutex<HashMap<String, usize>>>);
+
+/// One that listens; given back when dropped.
+struct Listener {
+    all: Listeners,
+    cookie: String,
+    to: String,
+    since: Instant,
+}
+
+impl Listeners {
+    fn enter(&self, cookie: &str, to: &str) -> Option<Listener> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.get(cookie).copied().unwrap_or(0);
+        if own >= MOST_OF_SESSION || all.values().sum::<usize>() >= MOST {
+            return None;
+        }
+        all.insert(cookie.to_owned(), own.saturating_add(1));
+        Some(Listener { all: self.clone(), cookie: cookie.to_owned(), to: to.to_owned(), since: Instant::now() })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(&self.cookie) {
+            Some(count) if *count > 1 => *count = count.saturating_sub(1),
+            _ => {
+                all.remove(&self.cookie);
+            }
+        }
+    }
+}
+
+impl Gateway {
+    pub(in super::super) async fn news(self: &Arc<Self>, parts: &Parts) -> Response {
+        if parts.method != Method::GET {
+            return super::wrong_method("GET");
+        }
+        let held = match self.find_held(&parts.headers).await {
+            Ok(held) => held,
+            Err(answer) => return *answer,
+        };
+        let query = query_of(parts);
+        let to = query.iter().find(|(name, _)| name == "to").map_or("", |(_, value)| value.as_str());
+        let Some(held) = held else { return plain(StatusCode::FORBIDDEN, "This browser has no session here.") };
+        let Some(listener) = self.browsers.listeners.enter(&held.cookie, to) else {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "Too many pages wait here: load yours anew.");
+        };
+        let mut response = Response::new(Body::from_stream(stream::unfold((self.clone(), Some(listener)), next)));
+        for (name, value) in [
+            (header::CONTENT_TYPE, "text/event-stream"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            // a proxy in front passes it on at once
+            (HeaderName::from_static("x-accel-buffering"), "no"),
+        ] {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    /// Whether a session still waits for this.
+    fn waits(&self, listener: &Listener) -> bool {
+        let session = self.read_session(&listener.cookie).ok().flatten();
+        session.is_some_and(|session| session.find_waiting(&listener.to).is_some())
+    }
+}
+
+type Listening = (Arc<Gateway>, Option<Listener>);
+
+/// The next piece: a heartbeat, or that there is an answer, which is the last.
+async fn next((gateway, listener): Listening) -> Option<(Result<Bytes, Infallible>, Listening)> {
+    let listener = listener.filter(|listener| listener.since.elapsed() < LONGEST)?;
+    if !gateway.waits(&listener) {
+        return Some((Ok(Bytes::from_static(b"event: answered\ndata: yes\n\n")), (gateway, None)));
+    }
+    tokio::time::sleep(LOOKS).await;
+    Some((Ok(Bytes::from_static(b":\n\n")), (gateway, Some(listener))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_has_a_few_that_listen_and_leaves_room_to_others() {
+        let all = Listeners::default();
+        let own: Vec<_> = (0..10).filter_map(|_| all.enter("a", "/x")).collect();
+        assert_eq!((own.len(), all.enter("b", "/x").is_some()), (MOST_OF_SESSION, true));
+        drop(own);
+        assert!(all.enter("a", "/x").is_some() && all.0.lock().unwrap().is_empty());
+        let many: Vec<_> = (0..1_000).filter_map(|n| all.enter(&n.to_string(), "/x")).collect();
+        assert_eq!(many.len(), MOST);
+    }
+}

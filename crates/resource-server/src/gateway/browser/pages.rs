@@ -1,0 +1,236 @@
+//! What a person with a browser reads where there is nothing to show her: one page for all that is not for her, the page of
+//! who waits, and the answers of the gateway in words.
+
+use super::super::Gateway;
+use super::asking::MAX_MESSAGE_CHARS;
+use super::session::{Held, Waiting};
+use crate::protection::ProtectionError;
+use askama::Template;
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use url::Url;
+
+/// After how many seconds a waiting page loads itself anew without script, at most and at least.
+const LONGEST_RELOAD_SECONDS: u64 = 30;
+const SHORTEST_RELOAD_SECONDS: u64 = 2;
+
+#[derive(Template)]
+#[template(path = "visit_closed.html")]
+struct ClosedPage<'a> {
+    name: &'a str,
+    action: String,
+    log_out: String,
+    csrf: String,
+    to: &'a str,
+    message: &'a str,
+    error: Option<&'a str>,
+    most: usize,
+}
+
+#[derive(Template)]
+#[template(path = "visit_waiting.html")]
+struct WaitingPage<'a> {
+    to: String,
+    news: String,
+    log_out: String,
+    csrf: String,
+    name: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "visit_note.html")]
+struct NotePage<'a> {
+    title: &'a str,
+    what: &'a str,
+    again: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "visit_log_out.html")]
+struct LogOutPage<'a> {
+    name: &'a str,
+    action: String,
+    csrf: String,
+}
+
+/// What is served below `/.wayleave/assets/`.
+pub(in super::super) fn asset(path: &str) -> Option<Response> {
+    let (kind, text) = match path {
+        "/.wayleave/assets/style.css" => ("text/css; charset=utf-8", ui::STYLE),
+        "/.wayleave/assets/icon.svg" => ("image/svg+xml", ui::ICON),
+        "/.wayleave/assets/waiting.js" => ("text/javascript; charset=utf-8", ui::WAITING_SCRIPT),
+        _ => return None,
+    };
+    let mut response = Response::new(Body::from(text));
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "public, max-age=3600"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Some(response)
+}
+
+impl Gateway {
+    fn own_url(&self, place: &str) -> String {
+        format!("{}/.wayleave/{place}", self.settings.resource)
+    }
+
+    /// A page of the gateway's own, of which nobody keeps or frames anything.
+    fn own_page(&self, status: StatusCode, title: &str, body: &str) -> Response {
+        self.own_page_with(status, title, body, None)
+    }
+
+    /// With a script of ours, without which the page loads itself anew after so many seconds.
+    fn own_page_with(&self, status: StatusCode, title: &str, body: &str, reload: Option<(&str, u64)>) -> Response {
+        let base = format!("{}/.wayleave", self.settings.resource);
+        let site = self.settings.name.as_str();
+        let shell = ui::Page {
+            site,
+            title,
+            base: &base,
+            links: &[],
+            person: None,
+            narrow: true,
+            script: reload.map(|(script, _)| script),
+            body,
+        };
+        let mut html = ui::render(&shell);
+        if let Some((_, seconds)) = reload {
+            let tag = format!("<noscript><meta http-equiv=\"refresh\" content=\"{seconds}\"></noscript>\n</head>");
+            html = html.replacen("</head>", &tag, 1);
+        }
+        let mut response = Response::new(Body::from(html));
+        *response.status_mut() = status;
+        // browsers hold a form to where its answer leads, and that is where she shows who she is
+        let policy = ui::content_security_policy(&self.form_targets());
+        for (name, value) in [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::CONTENT_SECURITY_POLICY, policy.as_str()),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ] {
+            response.headers_mut().extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        }
+        response
+    }
+
+    /// Origins of the authorization servers that are known here.
+    fn form_targets(&self) -> Vec<String> {
+        let peers = self.peers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let pages = peers.values().filter_map(|peer| peer.protection.metadata.claims_interaction_endpoint.clone());
+        let origins = pages.filter_map(|page| Some(Url::parse(&page).ok()?.origin().ascii_serialization()));
+        let mut all: Vec<String> = origins.filter(|origin| origin != "null").collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Absent, hidden, refused, expired and withdrawn are this one page.
+    pub(super) fn closed_page(&self, status: StatusCode, held: &Held, to: &str, wrong: Option<(&str, &str)>) -> Response {
+        let body = ClosedPage {
+            name: &self.settings.name,
+            action: self.visit_url(),
+            log_out: self.own_url("logout"),
+            csrf: self.form_token(held),
+            to,
+            message: wrong.map_or("", |(_, typed)| typed),
+            error: wrong.map(|(what, _)| what),
+            most: MAX_MESSAGE_CHARS,
+        };
+        self.own_page(status, "Not shared with you", &ui::render(&body))
+    }
+
+    pub(super) fn waiting_page(&self, held: &Held, waiting: &Waiting) -> Response {
+        let to: String = form_urlencoded::byte_serialize(waiting.to.as_bytes()).collect();
+        let body = WaitingPage {
+            to: format!("{}{}", self.settings.resource, waiting.to),
+            news: format!("{}/news?to={to}", self.visit_url()),
+            log_out: self.own_url("logout"),
+            csrf: self.form_token(held),
+            name: &self.settings.name,
+        };
+        let seconds = waiting.interval_seconds.clamp(SHORTEST_RELOAD_SECONDS, LONGEST_RELOAD_SECONDS);
+        let body = ui::render(&body);
+        self.own_page_with(StatusCode::ACCEPTED, "Waiting for an answer", &body, Some(("waiting.js", seconds)))
+    }
+
+    /// A few words, with a link to a path of this gateway where it is worth to try again.
+    pub(super) fn say_page(&self, status: StatusCode, title: &str, what: &str, again: Option<&str>) -> Response {
+        let again = again.map(|to| format!("{}{to}", self.settings.resource));
+        self.own_page(status, title, &ui::render(&NotePage { title, what, again }))
+    }
+
+    pub(super) fn log_out_page(&self, held: &Held) -> Response {
+        let body = LogOutPage { name: &self.settings.name, action: self.own_url("logout"), csrf: self.form_token(held) };
+        self.own_page(StatusCode::OK, "Log out", &ui::render(&body))
+    }
+
+    pub(super) fn no_such_visit(&self) -> Response {
+        let what = "This was opened in another browser, was used before, or took longer than ten minutes. Open the link that you were given again.";
+        self.say_page(StatusCode::BAD_REQUEST, "Open the link again", what, None)
+    }
+
+    pub(super) fn nobody_shown(&self, way: &super::visit::Way) -> Response {
+        let what = "Nobody was told who you are, and so it cannot be said whether this is shared with you.";
+        self.say_page(StatusCode::FORBIDDEN, "You did not show who you are", what, Some(&way.to))
+    }
+
+    pub(super) fn too_many(&self, wait: i64) -> Response {
+        let what = "Too many people of your network came here at once. Try again later.";
+        let mut response = self.say_page(StatusCode::TOO_MANY_REQUESTS, "Try again later", what, None);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        response
+    }
+
+    /// Nobody can be led to the authorization server, for now or at all.
+    pub(super) fn cannot_lead(&self, error: &ProtectionError) -> Response {
+        let (status, title, what) = match error {
+            ProtectionError::Refused(_) | ProtectionError::Unauthorized => (
+                StatusCode::FORBIDDEN,
+                "This cannot be opened in a browser here",
+                "This server and the one that keeps watch over this have not agreed on how people with browsers get in. Whoever runs it finds how in the book, under [gateway.browser].",
+            ),
+            ProtectionError::Store => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Not now", "What is kept here cannot be read right now. Try again in a moment.")
+            }
+            _ => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not now",
+                "The server that says who may see this does not answer right now. Try again in a moment.",
+            ),
+        };
+        let mut response = self.say_page(status, title, what, None);
+        let wait = error.seconds_to_wait().map(HeaderValue::from);
+        response.headers_mut().extend(wait.map(|wait| (header::RETRY_AFTER, wait)));
+        response
+    }
+
+    /// An answer of the gateway as a page, with the same status and fields.
+    pub(super) fn in_words(&self, answer: &Response) -> Response {
+        let (title, what) = match answer.status() {
+            StatusCode::NOT_FOUND => ("Nothing is here", "There is nothing at this address. Look at how it is written."),
+            StatusCode::TOO_MANY_REQUESTS => ("Try again later", "Too much was asked for here. Try again later."),
+            StatusCode::METHOD_NOT_ALLOWED => ("This cannot be done here", "This cannot be done at this address."),
+            StatusCode::BAD_REQUEST => (
+                "This address does not read",
+                "Something about this address can be read in two ways. Ask whoever gave it to you.",
+            ),
+            StatusCode::FORBIDDEN => (
+                "Not now",
+                "The server that says who may see this cannot be asked right now. Its owner may not have set it up yet: try again later.",
+            ),
+            status if status.is_server_error() => ("Not now", "This does not work right now. Try again in a moment."),
+            _ => ("This did not work", "This address cannot be opened."),
+        };
+        let mut response = self.say_page(answer.status(), title, what, None);
+        for name in [header::RETRY_AFTER, header::ALLOW, header::WARNING] {
+            response.headers_mut().extend(answer.headers().get(&name).cloned().map(|value| (name, value)));
+        }
+        response
+    }
+}

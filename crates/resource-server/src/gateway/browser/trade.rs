@@ -1,0 +1,192 @@
+//! Trading tickets for a person with a browser, as this gateway's own browser client (Grant 3.3): what comes of it is kept in
+//! her session, and presented with her calls.
+
+use super::super::{Gateway, Wanted};
+use super::session::{Grant, Held, Session};
+use crate::protection::ProtectionError;
+use client::uma::{TicketRequest, Traded};
+use client::{Client, ClientError};
+use http::request::Parts;
+use http::{HeaderValue, header};
+use types::OwnResourceId;
+use types::metadata::Metadata;
+use types::peer::Caller;
+use types::token::TokenResponse;
+
+/// Seconds that an RPT is taken to live of which that is not said, and the longest that is believed.
+const USUAL_LIFE_SECONDS: i64 = 300;
+const LONGEST_LIFE_SECONDS: i64 = 366 * 86_400;
+/// One is renewed so many seconds before its end.
+const RENEWED_BEFORE_SECONDS: i64 = 5;
+
+/// A ticket to be traded.
+pub(super) struct Trade<'a> {
+    pub(super) owner: &'a str,
+    pub(super) issuer: &'a str,
+    pub(super) ticket: &'a str,
+    pub(super) held: Option<&'a Held>,
+    pub(super) caller: Option<Caller>,
+    /// Whether the owner is asked where nothing else lets it pass, and in which words.
+    pub(super) asks: Asks<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Asks<'a> {
+    Nobody,
+    Owner { message: Option<&'a str> },
+}
+
+/// What came of it.
+pub(super) enum Outcome {
+    Granted {
+        grant: Grant,
+        pct: Option<String>,
+    },
+    /// She shows who she is there, first or again.
+    Shows {
+        ticket: String,
+        endpoint: String,
+    },
+    Waits {
+        ticket: String,
+        interval_seconds: u64,
+    },
+    Closed,
+    /// The ticket is none of this process.
+    Spent,
+}
+
+/// The browser client at one authorization server.
+pub(super) struct BrowserClient {
+    pub(super) client: Client,
+    pub(super) metadata: Metadata,
+}
+
+impl Gateway {
+    pub(super) async fn trade(&self, trade: &Trade<'_>) -> Result<Outcome, ProtectionError> {
+        let BrowserClient { client, metadata } = self.browser_client(trade.issuer).await?;
+        let _place = self.wait_for_ticket(trade.issuer, trade.caller).await?;
+        let session = trade.held.map(|held| &held.session);
+        let now = self.client.clock.now();
+        let rpt = session.and_then(|session| session.find_grant_at(trade.owner, trade.issuer));
+        let request = TicketRequest {
+            ticket: trade.ticket,
+            pct: session.and_then(|session| session.pct_at(trade.issuer)),
+            rpt: rpt.filter(|grant| now < grant.expires).map(|grant| grant.token.as_str()),
+            ask_owner: Some(matches!(trade.asks, Asks::Owner { .. })),
+            owner_message: match trade.asks {
+                Asks::Owner { message } => message,
+                Asks::Nobody => None,
+            },
+            ..TicketRequest::default()
+        };
+        let traded = async { Ok(client.trade(&metadata, &request).await?) };
+        let traded = self.asking(trade.issuer, traded).await?;
+        self.read_trade(trade, traded)
+    }
+
+    fn read_trade(&self, trade: &Trade<'_>, traded: Traded) -> Result<Outcome, ProtectionError> {
+        Ok(match traded {
+            Traded::Granted(mut tokens) => {
+                let pct = tokens.pct.take();
+                Outcome::Granted { grant: self.grant_of(trade.owner, trade.issuer, *tokens)?, pct }
+            }
+            Traded::NeedInfo { ticket, redirect_user: Some(endpoint), .. } => Outcome::Shows { ticket, endpoint },
+            Traded::NeedInfo { .. } => Outcome::Closed,
+            Traded::Submitted { ticket, interval } => Outcome::Waits { ticket, interval_seconds: interval.as_secs() },
+            Traded::Denied { error, .. } if error == "request_denied" => Outcome::Closed,
+            Traded::Denied { error, .. } if error == "invalid_grant" => Outcome::Spent,
+            Traded::Denied { error, description } => {
+                if error == "invalid_client" {
+                    self.browsers.forget_client(trade.issuer);
+                }
+                tracing::warn!(error, description, issuer = trade.issuer, "no person is led to this authorization server");
+                return Err(ProtectionError::Refused(error));
+            }
+        })
+    }
+
+    fn grant_of(&self, owner: &str, issuer: &str, tokens: TokenResponse) -> Result<Grant, ProtectionError> {
+        let refuse = |what: &str| Err(ProtectionError::Refused(what.to_owned()));
+        if !tokens.token_type.eq_ignore_ascii_case("bearer") {
+            return refuse("it gives people with browsers tokens that are bound to a key, which they have not");
+        }
+        if tokens.resource.as_ref().is_some_and(|resource| *resource != self.settings.resource) {
+            return refuse("its token is for another resource server");
+        }
+        let life = tokens.expires_in.unwrap_or(USUAL_LIFE_SECONDS).clamp(0, LONGEST_LIFE_SECONDS);
+        let (owner, issuer, expires) = (owner.to_owned(), issuer.to_owned(), self.client.clock.now().plus(life));
+        let grant = Grant { owner, issuer, token: tokens.access_token, expires, refresh_token: tokens.refresh_token };
+        if grant.is_short() { Ok(grant) } else { refuse("its token is too long") }
+    }
+
+    /// Puts what her session holds for this owner's things before the guard, as if she had brought it.
+    pub(in super::super) async fn present(&self, parts: &mut Parts, wanted: &Wanted, held: &Held) {
+        let first = wanted.needs.first().map(|need| OwnResourceId::new(need.resource.as_str()));
+        let guarding = first.and_then(|own_id| self.store.registrations(&wanted.owner, &own_id).ok());
+        let issuers: Vec<String> = guarding.iter().flat_map(|all| all.iter().map(|one| one.issuer.clone())).collect();
+        let Some(grant) = held.session.find_grant(&wanted.owner, &issuers) else { return };
+        let grant = match self.is_over(grant) {
+            true => self.renew_grant(held, grant).await,
+            false => Some(grant.clone()),
+        };
+        let Some(grant) = grant else { return };
+        let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", grant.token)) else { return };
+        value.set_sensitive(true);
+        self.remember_issuer(Some(&value), &grant.issuer);
+        parts.headers.insert(header::AUTHORIZATION, value);
+    }
+
+    fn is_over(&self, grant: &Grant) -> bool {
+        grant.expires <= self.client.clock.now().plus(RENEWED_BEFORE_SECONDS)
+    }
+
+    /// Another token for the refresh token; one of several calls at a time gets it for all.
+    async fn renew_grant(&self, held: &Held, over: &Grant) -> Option<Grant> {
+        let (owner, issuer) = (over.owner.as_str(), over.issuer.as_str());
+        let turn = self.turn(&format!("renewal {}", held.cookie)).await;
+        let _held = turn.lock().await;
+        // another call may have done it
+        let now = self.change_session(&held.cookie, |_| ()).await.ok()??;
+        let grant = now.find_grant_at(owner, issuer)?;
+        if !self.is_over(grant) {
+            return Some(grant.clone());
+        }
+        let refresh = grant.refresh_token.clone()?;
+        let BrowserClient { client, metadata } = self.browser_client(issuer).await.ok()?;
+        let renewed = async {
+            match client.refresh(&metadata, &refresh).await {
+                Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Ok(None),
+                other => Ok(Some(other?)),
+            }
+        };
+        let tokens = match self.asking(issuer, renewed).await {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                tracing::info!(%error, issuer, "a person's access cannot be renewed right now");
+                return None;
+            }
+        };
+        let renewed = tokens.and_then(|tokens| self.grant_of(owner, issuer, tokens).ok());
+        let renewed = renewed.map(|new| Grant { refresh_token: new.refresh_token.clone().or(Some(refresh)), ..new });
+        let kept = renewed.clone();
+        let changed = self.change_session(&held.cookie, |session| match kept {
+            Some(grant) => session.put_grant(grant),
+            None => session.drop_grant(owner, issuer),
+        });
+        changed.await.ok()??;
+        renewed
+    }
+
+    /// Gives back what a session held that has ended (RFC 7009); what cannot be told ends by itself.
+    pub(super) async fn return_grants(&self, session: Session) {
+        for grant in session.into_grants() {
+            let Ok(BrowserClient { client, metadata }) = self.browser_client(&grant.issuer).await else { continue };
+            for token in grant.refresh_token.iter().chain([&grant.token]) {
+                if let Err(error) = client.revoke(&metadata, token).await {
+                    tracing::info!(%error, issuer = grant.issuer, "what a person had could not be given back");
+                }
+            }
+        }
+    }
+}
