@@ -273,6 +273,36 @@ async fn threat_42_nobody_else_gets_in_by_a_persons_browser() {
     }
 }
 
+/// Two links in two tabs are two visits, each good once; a session outlives a restart of the gateway.
+#[tokio::test]
+async fn two_tabs_come_back_each_to_its_own_and_a_restart_ends_nothing() {
+    let mut world = Visited::start();
+    world.share().await;
+    let mut bob = Browser::new(open_outbound());
+    let hidden = world.url("/albums/garden/1.jpg");
+    let first = bob.open(&world.guarded.photo()).await.unwrap();
+    let second = bob.open(&hidden).await.unwrap();
+    assert_eq!(bob.cookies_for("/").matches("wl_visit_").count(), 2);
+    let page = world.prove(&mut bob, &first, "bob@bar.example").await;
+    assert_eq!((page.status, page.url.as_str()), (200, world.guarded.photo().as_str()), "{}", page.html);
+    bob.stop_at = Some(world.url("/.wayleave/visit?"));
+    let back = world.prove(&mut bob, &second, "bob@bar.example").await;
+    bob.stop_at = None;
+    let page = bob.open(back.url.as_str()).await.unwrap();
+    assert_eq!((page.status, page.url.as_str()), (404, hidden.as_str()), "{}", page.html);
+    let again = bob.open(back.url.as_str()).await.unwrap();
+    assert!(again.status == 400 && again.html.contains("was used before"), "{}", again.html);
+    world.guarded.kill();
+    world.guarded.run_again();
+    assert_eq!(world.call(&bob, Method::GET, "/albums/holiday/1.jpg", &[]).await.status, 200);
+    // many tabs leave a few cookies
+    let mut many = Browser::new(open_outbound());
+    for _ in 0..6 {
+        many.open(&world.guarded.photo()).await.unwrap();
+    }
+    assert_eq!(many.cookies_for("/").matches("wl_visit_").count(), 4);
+}
+
 /// A server that registers clients needs no declaration.
 #[tokio::test]
 async fn a_gateway_registers_its_browser_client_by_itself() {

@@ -62,3 +62,30 @@ impl Store {
         self.write(Operation::Delete { table: &SESSION, key: vec![id.into()] }).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn threat_46_a_network_has_so_many_sessions_and_takes_nobody_elses() {
+        let store = Store::in_memory();
+        let row = |id: &str, network: &str, until| SessionRow {
+            id: id.to_owned(),
+            network: network.to_owned(),
+            until: Timestamp(until),
+            sealed: vec![1],
+        };
+        store.put_new_session(&row("bob", "192.0.2", 50), Timestamp(0)).await.unwrap();
+        for n in 0..i64::try_from(MOST_OF_NETWORK).unwrap() + 5 {
+            store.put_new_session(&row(&format!("m{n}"), "198.51.100", 100 + n), Timestamp(0)).await.unwrap();
+        }
+        let is_there = |id: &str| store.find_session(id).unwrap().is_some();
+        assert!(is_there("bob") && !is_there("m0") && !is_there("m4") && is_there("m5"));
+        // what has ended goes
+        store.put_new_session(&row("carol", "192.0.2", 500), Timestamp(60)).await.unwrap();
+        assert!(store.find_session("bob").unwrap().is_none() && store.find_session("carol").unwrap().is_some());
+        store.delete_session("carol").await.unwrap();
+        assert!(store.find_session("carol").unwrap().is_none());
+    }
+}
