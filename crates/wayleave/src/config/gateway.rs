@@ -344,3 +344,27 @@ impl GatewayConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_browser_client_is_one_of_its_own_with_one_secret() {
+        let checked =
+            |text: &str| toml::from_str::<BrowserConfig>(text).map_err(|_| "unread".to_owned()).and_then(|c| c.check("photos"));
+        for good in ["client_id = 'b'\nclient_secret = 's'", "client_id = 'b'\nclient_secret_file = 'f'"] {
+            assert_eq!(checked(good), Ok(()), "{good}");
+        }
+        for (bad, what) in [
+            ("client_id = 'photos'\nclient_secret = 's'", "other than"),
+            ("client_id = ''\nclient_secret = 's'", "other than"),
+            ("client_id = 'b'", "client_secret_file"),
+            ("client_id = 'b'\nclient_secret = 's'\nclient_secret_file = 'f'", "client_secret_file"),
+            ("client_secret = 's'", "unread"),
+            ("client_id = 'b'\nclient_secret = 's'\nredirect_uri = 'x'", "unread"),
+        ] {
+            assert!(checked(bad).unwrap_err().contains(what), "{bad}");
+        }
+    }
+}
