@@ -1,5 +1,5 @@
-//! Pages of lists of which not everybody sees everything: filtered first, then cut, so that no page comes out short while
-//! more stands behind it (protocol.md 1.8).
+//! Pages of lists of which not everybody sees everything: filtered first, then cut, so that a page comes out short only where
+//! much of what it looked at is not seen (protocol.md 1.8).
 
 use crate::store::Page;
 use identity::Failure;
