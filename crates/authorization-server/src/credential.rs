@@ -6,7 +6,7 @@ use crate::changes::{Changes, Requirement, Write};
 use crate::page::{page_of_all, place_of};
 use crate::policy::Versioned;
 use crate::store::Page;
-use crate::{AuthorizationServer, RETRIES};
+use crate::{AuthorizationServer, RETRIES, name_of};
 use client::credential::{self, CredentialError};
 use identity::access_token::PolicyToken;
 use identity::{CommitError, Failure, SpentId};
@@ -67,7 +67,7 @@ impl AuthorizationServer {
             return invalid(format!("`cred_value` has at most {MAX_VALUE} bytes"));
         }
         let subject = credential::subject_of(registration.cred_type, &registration.cred_value).map_err(refused)?;
-        let keys = self.keys_of(registration.cred_type, &registration.cred_value).await?;
+        let keys = self.keys_of(&pmt.owner, registration.cred_type, &registration.cred_value).await?;
         let claimed = Claimed { owner: pmt.owner.as_str(), credential: &subject, audience: self.issuer().as_str() };
         let Some(proof) = &registration.proof else {
             return Ok(self.challenge(&claimed, "sign the challenge with the credential's key, and send it as `proof`"));
@@ -147,13 +147,13 @@ impl AuthorizationServer {
     pub(crate) async fn keys_of_signer(&self, account: &OwnerId, signer: &str) -> Result<Option<KeySet>, Failure> {
         let credentials = self.store.list_credentials(account).await?;
         match credentials.into_iter().find(|credential| credential.subject == signer) {
-            Some(one) => Ok(Some(self.keys_of(one.document.cred_type, &one.document.cred_value).await?)),
+            Some(one) => Ok(Some(self.keys_of(account, one.document.cred_type, &one.document.cred_value).await?)),
             None => Ok(None),
         }
     }
 
-    async fn keys_of(&self, kind: CredentialType, value: &Value) -> Result<KeySet, Failure> {
-        credential::keys_of(&self.identity.outbound, kind, value).await.map_err(refused)
+    async fn keys_of(&self, account: &OwnerId, kind: CredentialType, value: &Value) -> Result<KeySet, Failure> {
+        credential::keys_of(&self.identity.outbound.in_name_of(&name_of(account)), kind, value).await.map_err(refused)
     }
 
     /// `GET {resource_owner_credentials_endpoint}`, the oldest first: a page of it, and where it goes on, if it does.
@@ -295,7 +295,7 @@ impl AuthorizationServer {
             (Some(keys), _) => keys,
             // the owner herself posts what her delegate signed
             (None, Some(delegation)) if delegation.sub == issuer && !acting.is_delegate() => {
-                self.keys_of(CredentialType::Did, &json!({"id": issuer})).await?
+                self.keys_of(acting.account(), CredentialType::Did, &json!({"id": issuer})).await?
             }
             (None, _) => return invalid("`iss` must be a credential that you registered here: register it first"),
         };

@@ -47,7 +47,7 @@ use identity::Identity;
 use rules::assessment::NoPolicy;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use types::{Issuer, Timestamp};
+use types::{Issuer, OwnerId, Timestamp};
 
 pub use changes::{Changes, Requirement, Write};
 pub use event::Event;
@@ -163,4 +163,9 @@ impl AuthorizationServer {
     pub(crate) fn issuer(&self) -> &Issuer {
         &self.identity.settings.issuer
     }
+}
+
+/// In whose name something is asked elsewhere for an owner.
+pub(crate) fn name_of(owner: &OwnerId) -> String {
+    format!("owner {}", owner.as_str())
 }

@@ -2,11 +2,11 @@
 //! (1.4 (b)). The manager answers by what its PMT allows - a policy, or a decision on the request. Nobody else's manager is
 //! ever told, or listened to (threat 31).
 
-use crate::AuthorizationServer;
 use crate::acting::Acting;
 use crate::changes::{Changes, Write};
 use crate::page::{page_of_all, place_of};
 use crate::store::Page;
+use crate::{AuthorizationServer, name_of};
 use identity::access_token::PolicyToken;
 use identity::{Client, Failure};
 use jose::{Algorithm, base64url, digest};
@@ -241,7 +241,8 @@ impl AuthorizationServer {
     async fn send_notice(&self, endpoint: &str, text: String, due: Due) {
         let request = Request { method: Method::POST, body: Some(text.into_bytes()), ..Request::get(endpoint) };
         let media = format!("application/{NOTICE}");
-        let answer = self.identity.outbound.send(request.header("content-type", &media).patience(PATIENCE)).await;
+        let hers = self.identity.outbound.in_name_of(&name_of(&due.owner));
+        let answer = hers.send(request.header("content-type", &media).patience(PATIENCE)).await;
         let taken = answer.as_ref().is_ok_and(|answer| answer.status.is_success());
         let tries = due.tries.saturating_add(1);
         if !taken && tries < TRIES {

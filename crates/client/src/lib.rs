@@ -15,7 +15,7 @@ pub mod webfinger;
 
 use jose::{Clock, Randomness, SigningKey};
 use outbound::Outbound;
-pub use outbound::OutboundError;
+pub use outbound::{OutboundError, Party};
 use std::sync::Arc;
 use types::metadata::{Metadata, ProtectedResourceMetadata};
 use types::path::{self, appended_well_known};
@@ -91,10 +91,23 @@ pub struct Client {
 }
 
 impl Client {
-    /// The same for calls to this place, and to what it names: where the configuration lists exactly it, it may be anywhere.
+    /// The same for calls to this place, and to what it names, in its name: where the configuration lists exactly it, it may
+    /// be anywhere.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
-        Self { outbound: self.outbound.for_listed(url), ..self.clone() }
+        Self { outbound: self.outbound.for_listed(url).in_name_of(url), ..self.clone() }
+    }
+
+    /// The same in somebody's name ([`Outbound::in_name_of`]).
+    #[must_use]
+    pub fn in_name_of(&self, whom: &str) -> Self {
+        Self { outbound: self.outbound.in_name_of(whom), ..self.clone() }
+    }
+
+    /// The same for a part of what is done in that name.
+    #[must_use]
+    pub fn within(&self, part: &Party) -> Self {
+        Self { outbound: self.outbound.within(part), ..self.clone() }
     }
 
     /// The metadata of an issuer, whose `issuer` must be the URL that was used (Grant 2).

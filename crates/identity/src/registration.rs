@@ -59,7 +59,7 @@ impl Identity {
         }
         let id = ClientId::new(self.random_id());
         let mut client = self.client_of(id, metadata)?;
-        self.check_resource_claim(&client).await?;
+        self.check_resource_claim(&client, address).await?;
         let secret = (client.auth_method != Some(AuthMethod::None) && client.auth_method != Some(AuthMethod::PrivateKeyJwt))
             .then(|| jose::ambient::random_text::<32>(&*self.randomness));
         let access = jose::ambient::random_text::<32>(&*self.randomness);
@@ -112,7 +112,7 @@ impl Identity {
         // the place was asked when the claim was made
         let is_claimed = client.resource.is_some() && client.resource == before.resource && client.jwks_uri == before.jwks_uri;
         if !is_claimed || client.auth_method != before.auth_method {
-            self.check_resource_claim(&client).await?;
+            self.check_resource_claim(&client, address).await?;
         }
         let needs_secret = matches!(client.auth_method, Some(AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost));
         if needs_secret && client.secret_digest.is_none() {
@@ -220,7 +220,7 @@ impl Identity {
 
     /// A stranger is a resource server only if the document at that URL says so, and the key that
     /// authenticates is one of that document (protocol.md 1.0, threat 23).
-    async fn check_resource_claim(&self, client: &Client) -> Result<(), Failure> {
+    async fn check_resource_claim(&self, client: &Client, address: &str) -> Result<(), Failure> {
         let Some(resource) = &client.resource else { return Ok(()) };
         if client.auth_method != Some(AuthMethod::PrivateKeyJwt) {
             return Err(bad("a client with `resource` must authenticate by `private_key_jwt`"));
@@ -234,7 +234,7 @@ impl Identity {
         let unreadable = |_| bad("the protected-resource document of `resource` cannot be read");
         // nobody has declared this client: what it names is a stranger's word, whatever the configuration lists
         let outbound = self.outbound.for_strangers();
-        let answer = outbound.send(outbound::Request::get(&url)).await.map_err(|e| bad(e.to_string()))?;
+        let answer = outbound.send(outbound::Request::get(&url).by(party_of(address))).await.map_err(|e| bad(e.to_string()))?;
         let document: ProtectedResourceMetadata = types::json::parse(&answer.body).map_err(unreadable)?;
         if document.resource != *resource || document.jwks_uri.is_none() || document.jwks_uri != client.jwks_uri {
             return Err(bad("the document at `resource` names another resource, or another `jwks_uri`"));
@@ -253,6 +253,13 @@ impl Identity {
             metadata: metadata_of(client),
         }
     }
+}
+
+/// Whoever registers takes turns with others who do, where what they claim lies at one place.
+fn party_of(address: &str) -> outbound::Party {
+    let names = address.parse().map(types::peer::names_of);
+    let caller = names.map_or_else(|_| vec![address.to_owned()], Vec::from);
+    outbound::Party::new(std::iter::once("registrations".to_owned()).chain(caller))
 }
 
 fn metadata_of(client: &Client) -> ClientMetadata {

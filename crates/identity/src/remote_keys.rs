@@ -100,7 +100,12 @@ impl Identity {
         if let Some(newer) = kept.as_ref().filter(|kept| kept.is_fresh(now)).filter(is_newer) {
             return newer.keys.clone().map_err(invalid);
         }
-        let keys = self.ask_for_keys(at).await;
+        let keys = match self.ask_for_keys(at).await {
+            // nobody was asked, which says nothing about that place
+            Err(KeysError::Busy(what)) => return Err(Failure::Unavailable(what)),
+            Err(KeysError::NotThere(what)) => Err(what),
+            Ok(keys) => Ok(keys),
+        };
         if let (Err(_), Some(kept)) = (&keys, kept.as_mut().filter(|kept| kept.keys.is_ok() && kept.is_fresh(now))) {
             // what was good a moment ago is not lost by asking for more
             kept.asked = self.now();
@@ -110,19 +115,36 @@ impl Identity {
         keys.map_err(invalid)
     }
 
-    async fn ask_for_keys(&self, at: &KeyPlace) -> Result<KeySet, String> {
+    async fn ask_for_keys(&self, at: &KeyPlace) -> Result<KeySet, KeysError> {
         let uri = &at.uri;
         // a key set that stands in the configuration may be anywhere; what a stranger names is a stranger's word
         let outbound = if at.is_declared { self.outbound.for_listed(uri) } else { self.outbound.for_strangers() };
-        let answer = outbound.send(outbound::Request::get(uri)).await.map_err(|error| error.to_string())?;
-        if !answer.status.is_success() {
-            return Err(format!("`{uri}` gives no keys: it answers {}", answer.status.as_u16()));
-        }
-        let set: serde_json::Value = types::json::parse(&answer.body).map_err(|error| error.to_string())?;
-        let keys = KeySet::from_json(&set).ok_or_else(|| "the key set is none".to_owned())?;
-        if !at.is_declared && keys.len() > MAX_KEYS_OF_STRANGER {
-            return Err(format!("`{uri}` gives too many keys: of a client that registered itself there may be 32"));
-        }
-        Ok(keys)
+        // one at a time asks for a key set, for all who need it: so each has its turns
+        let by = outbound::Party::new(["keys".to_owned(), uri.clone()]);
+        let answer = outbound.send(outbound::Request::get(uri).by(by)).await.map_err(|error| match error {
+            outbound::OutboundError::Busy(_) => KeysError::Busy(error.to_string()),
+            _ => KeysError::NotThere(error.to_string()),
+        })?;
+        read_keys(at, &answer).map_err(KeysError::NotThere)
     }
+}
+
+/// Why there are no keys.
+enum KeysError {
+    Busy(String),
+    NotThere(String),
+}
+
+/// The key set of an answer.
+fn read_keys(at: &KeyPlace, answer: &outbound::Response) -> Result<KeySet, String> {
+    let uri = &at.uri;
+    if !answer.status.is_success() {
+        return Err(format!("`{uri}` gives no keys: it answers {}", answer.status.as_u16()));
+    }
+    let set: serde_json::Value = types::json::parse(&answer.body).map_err(|error| error.to_string())?;
+    let keys = KeySet::from_json(&set).ok_or_else(|| "the key set is none".to_owned())?;
+    if !at.is_declared && keys.len() > MAX_KEYS_OF_STRANGER {
+        return Err(format!("`{uri}` gives too many keys: of a client that registered itself there may be 32"));
+    }
+    Ok(keys)
 }

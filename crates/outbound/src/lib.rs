@@ -12,19 +12,21 @@
 
 mod address;
 mod line;
+mod request;
 
 use address::GuardedResolver;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use reqwest::redirect::Policy;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use url::{Host, Url};
 
 pub use address::is_public;
 pub use line::{Lines, Party, Place, Room};
+pub use request::{Request, Response};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode};
 
@@ -93,67 +95,11 @@ pub enum OutboundError {
     Encoded(String),
 }
 
-/// A request to send.
-pub struct Request<'a> {
-    pub method: Method,
-    pub url: &'a str,
-    pub headers: HeaderMap,
-    pub body: Option<Vec<u8>>,
-    /// How long the whole may take.
-    pub patience: Duration,
-}
-
-impl<'a> Request<'a> {
-    fn new(method: Method, url: &'a str, body: Option<Vec<u8>>) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body, patience: TIMEOUT }
-    }
-
-    pub fn get(url: &'a str) -> Self {
-        Self::new(Method::GET, url, None)
-    }
-
-    /// For an answer that is known to take its time: a long poll.
-    pub fn patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
-    }
-
-    /// With this header; a value that no header can hold is left out.
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.append(HeaderName::from_static(name), value);
-        }
-        self
-    }
-
-    /// A form post.
-    pub fn form(url: &'a str, form: String) -> Self {
-        Self::new(Method::POST, url, Some(form.into_bytes())).header("content-type", "application/x-www-form-urlencoded")
-    }
-
-    /// A JSON body.
-    pub fn json(method: Method, url: &'a str, body: &serde_json::Value) -> Self {
-        Self::new(method, url, Some(body.to_string().into_bytes())).header("content-type", "application/json")
-    }
-}
-
-/// An answer, read whole.
-#[derive(Clone, Debug)]
-pub struct Response {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-impl Response {
-    /// The first value of a header, if it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-}
-
 /// Most calls that are under way to one place at a time, and most that wait for that as long as they have patience. Each is a
 /// connection, and whoever has many calls made here must not have all that this process may open.
 const AT_ONE_PLACE: Room = Room { inside: 256, waiting: 1_024 };
+/// Who has to leave a full line hears so after that time.
+const REFUSED_AFTER: Duration = Duration::from_secs(1);
 /// Connections to one place that are kept for the next call.
 const MOST_KEPT_OPEN: usize = 16;
 
@@ -165,6 +111,8 @@ pub struct Outbound {
     origins: Arc<BTreeSet<String>>,
     resolver: GuardedResolver,
     settings: Arc<Settings>,
+    /// In whose name it calls.
+    whom: Party,
     /// Calls under way, by origin: those to places that are listed apart from those that strangers name.
     under_way: Lines,
 }
@@ -207,8 +155,22 @@ impl Outbound {
             resolver: resolver(settings.allow_private_networks),
             origins: Arc::new(origins),
             settings: Arc::new(settings),
+            whom: Party::default(),
             under_way: Lines::default(),
         })
+    }
+
+    /// The same in the name of an authorization server, an owner or whoever else has calls made here. What one of them names
+    /// may lie at another's place: there they take turns, and none keeps another's longer than for a round (row 46). Servers
+    /// at one origin are one.
+    pub fn in_name_of(&self, whom: &str) -> Self {
+        let server = Url::parse(whom).ok().map(|url| origin_of(&url));
+        Self { whom: Party::new([server.unwrap_or_else(|| whom.to_owned())]), ..self.clone() }
+    }
+
+    /// The same for a part of what is done in that name.
+    pub fn within(&self, part: &Party) -> Self {
+        Self { whom: part.within(&self.whom), ..self.clone() }
     }
 
     /// The same for places that strangers name: no origin counts as configured.
@@ -233,11 +195,7 @@ impl Outbound {
         let (host, url, method) = (host_of(request.url), request.url, request.method.clone());
         // a long poll waits for something to happen, and is one of each that may: it takes nobody's place
         let _place = match Url::parse(url).ok().filter(|_| request.patience <= TIMEOUT) {
-            Some(url) => {
-                let to = self.line_to(&url);
-                let place = self.under_way.enter(&to, AT_ONE_PLACE, &Party::default(), request.patience).await;
-                Some(place.ok_or_else(|| OutboundError::Busy(host.clone()))?)
-            }
+            Some(url) => Some(self.wait_for_place(&url, &request).await.ok_or_else(|| OutboundError::Busy(host.clone()))?),
             None => None,
         };
         let sent = self.settings.watcher.as_ref().and(request.body.clone());
@@ -258,6 +216,16 @@ impl Outbound {
             (watcher.0)(&Exchange { method: &method, url, request, status, headers: &headers, answer: &body });
         }
         Ok(Response { status, headers, body: body.into() })
+    }
+
+    async fn wait_for_place(&self, url: &Url, request: &Request<'_>) -> Option<Place> {
+        let (begun, patience) = (Instant::now(), request.patience);
+        let place = self.under_way.enter(&self.line_to(url), AT_ONE_PLACE, &request.party.within(&self.whom), patience).await;
+        if place.is_none() {
+            // answered at once, who floods would come again at once
+            tokio::time::sleep(REFUSED_AFTER.min(patience).saturating_sub(begun.elapsed())).await;
+        }
+        place
     }
 
     /// What strangers name has a line of its own, also where the configuration lists the same place for something else.

@@ -2,8 +2,10 @@
 //! asked for strangers. Whoever comes is of a party, such as a region, a network in it and a host in that. Of those that
 //! wait, the widest party with the fewest inside comes next, and of several with as many, the one whose turn was longest ago;
 //! within it the same, down to the order in which they came. So each of many parties gets as much as every other, however many
-//! calls it makes. Where too many wait, the last of the party with most that wait has to leave.
+//! calls it makes. Where too many wait, the last of the party with most that wait has to leave. Whose party was not said is of
+//! one party with all others of that kind: to forget it is no way past anybody.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,18 +14,38 @@ use tokio::sync::oneshot;
 /// Lines that are remembered while nobody is in them.
 const MOST_LINES: usize = 1_000;
 
-/// So many names a party has at most.
-const WIDTHS: usize = 3;
+/// So many names of a party are told apart: whoever asks, what for, and where the caller comes from.
+const WIDTHS: usize = 5;
 
-/// Of whom somebody is, the widest first. Names of different widths are different.
+/// Of whom somebody is, the widest first. A name counts within the wider ones: the same one in another party is another.
 #[derive(Clone, Debug, Default)]
 pub struct Party(Arc<[String]>);
 
 impl Party {
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Self(names.into_iter().take(WIDTHS).collect())
+        Self(names.into_iter().collect())
+    }
+
+    /// The same as a part of a wider one.
+    #[must_use]
+    pub fn within(&self, wider: &Self) -> Self {
+        Self(wider.0.iter().chain(self.0.iter()).cloned().collect())
+    }
+
+    /// A name for each width, which nobody else has. What is not told is one name like every other.
+    fn path(&self) -> Path {
+        let (mut path, mut names) = (String::new(), self.0.iter());
+        Path(Arc::new([(); WIDTHS].map(|()| {
+            let name = names.next().map_or("", String::as_str);
+            path.push_str(&format!("{}:{name}", name.len()));
+            path.clone()
+        })))
     }
 }
+
+/// The names of a party as a line counts them.
+#[derive(Clone)]
+struct Path(Arc<[String; WIDTHS]>);
 
 /// How many may be inside, and how many may wait.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +66,7 @@ struct Share {
 /// Somebody who waits.
 struct Waiter {
     number: u64,
-    party: Party,
+    party: Path,
     turn: oneshot::Sender<Place>,
 }
 
@@ -66,7 +88,7 @@ struct Line(Arc<Mutex<State>>);
 #[must_use]
 pub struct Place {
     line: Line,
-    party: Party,
+    party: Path,
 }
 
 /// Who waits leaves the line when this is dropped.
@@ -76,14 +98,27 @@ struct Waiting {
 }
 
 impl State {
-    /// What a party has at each width.
-    fn shares_of(&self, party: &Party) -> [Share; WIDTHS] {
-        let mut names = party.0.iter();
-        [(); WIDTHS].map(|()| names.next().and_then(|name| self.shares.get(name)).copied().unwrap_or_default())
+    /// Of those that wait, those of the widest party that has the least, as `rank` says it, and in it the same down to the
+    /// narrowest; in the order in which they came.
+    fn least<R: Ord>(&self, rank: impl Fn(Share) -> R) -> Vec<&Waiter> {
+        let mut left: Vec<&Waiter> = self.waiting.iter().collect();
+        for width in 0..WIDTHS {
+            let rank = |waiter: &Waiter| {
+                let share = waiter.party.0.get(width).and_then(|name| self.shares.get(name));
+                rank(share.copied().unwrap_or_default())
+            };
+            if left.len() < 2 {
+                break;
+            }
+            let ranks: Vec<R> = left.iter().map(|waiter| rank(waiter)).collect();
+            let Some(least) = ranks.iter().min() else { break };
+            left = left.iter().zip(&ranks).filter(|(_, rank)| *rank == least).map(|(waiter, _)| *waiter).collect();
+        }
+        left
     }
 
     /// Changes what a party has; one that has nothing any more is forgotten.
-    fn change(&mut self, party: &Party, change: impl Fn(&mut Share)) {
+    fn change(&mut self, party: &Path, change: impl Fn(&mut Share)) {
         for name in party.0.iter() {
             let new = Share { last_turn: self.turns, ..Share::default() };
             let share = self.shares.entry(name.clone()).or_insert(new);
@@ -94,7 +129,7 @@ impl State {
         }
     }
 
-    fn admit(&mut self, party: &Party) {
+    fn admit(&mut self, party: &Path) {
         self.inside = self.inside.saturating_add(1);
         self.turns = self.turns.saturating_add(1);
         let turn = self.turns;
@@ -104,12 +139,12 @@ impl State {
         });
     }
 
-    fn leave(&mut self, party: &Party) {
+    fn leave(&mut self, party: &Path) {
         self.inside = self.inside.saturating_sub(1);
         self.change(party, |share| share.inside = share.inside.saturating_sub(1));
     }
 
-    fn push(&mut self, party: &Party, turn: oneshot::Sender<Place>) -> u64 {
+    fn push(&mut self, party: &Path, turn: oneshot::Sender<Place>) -> u64 {
         self.last_number = self.last_number.saturating_add(1);
         self.change(party, |share| share.waiting = share.waiting.saturating_add(1));
         self.waiting.push(Waiter { number: self.last_number, party: party.clone(), turn });
@@ -128,8 +163,7 @@ impl State {
         if self.inside >= self.room.inside {
             return None;
         }
-        let rank = |waiter: &Waiter| self.shares_of(&waiter.party).map(|share| (share.inside, share.last_turn));
-        let number = self.waiting.iter().min_by_key(|waiter| (rank(waiter), waiter.number))?.number;
+        let number = self.least(|share| (share.inside, share.last_turn)).first()?.number;
         let next = self.remove(number)?;
         self.admit(&next.party);
         Some(next)
@@ -140,8 +174,7 @@ impl State {
         if self.waiting.len() <= self.room.waiting {
             return None;
         }
-        let weight = |waiter: &Waiter| self.shares_of(&waiter.party).map(|share| share.waiting);
-        let number = self.waiting.iter().max_by_key(|waiter| (weight(waiter), waiter.number))?.number;
+        let number = self.least(|share| Reverse(share.waiting)).last()?.number;
         self.remove(number)
     }
 }
@@ -162,6 +195,7 @@ impl Line {
 
     /// Comes in, now or in turn; none: too many wait.
     async fn enter(&self, party: &Party) -> Option<Place> {
+        let party = &party.path();
         let (turn, has_turn) = oneshot::channel();
         let number = {
             let mut state = self.state();
@@ -222,6 +256,20 @@ impl Lines {
             all.retain(|_, line| !line.is_unused());
         }
         all.entry(to.to_owned()).or_insert_with(|| Line::new(room)).clone()
+    }
+
+    /// How many wait for a place there, and whether one of this party does.
+    #[cfg(test)]
+    pub(crate) fn waiting_for(&self, to: &str) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(to).map_or(0, |line| line.state().waiting.len())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn knows(&self, to: &str, party: &Party) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = party.path();
+        let widest = path.0.first();
+        all.get(to).is_some_and(|line| widest.is_some_and(|name| line.state().shares.contains_key(name)))
     }
 
     /// How many are remembered.

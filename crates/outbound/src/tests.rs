@@ -135,3 +135,42 @@ async fn threat_46_calls_to_one_place_have_so_many_connections() {
     held.pop();
     assert!(matches!(strangers.send(ask(listed)).await, Err(OutboundError::Unreachable(_))));
 }
+
+/// Row 46: servers of one side name another's place as theirs, and have it called as often as they can. Who calls there in that
+/// other's name has the next turn; who has to leave the line is not told so at once.
+#[tokio::test]
+async fn threat_46_calls_in_one_name_keep_nobody_elses() {
+    let settings = Settings { allow_http: true, allow_private_networks: true, ..Settings::default() };
+    let (outbound, place) = (Outbound::new(settings).unwrap(), "http://127.0.0.1:1/introspect");
+    let to = outbound.line_to(&Url::parse(place).unwrap());
+    let mut held = Vec::new();
+    for _ in 0..AT_ONE_PLACE.inside {
+        let party = Party::default().within(&outbound.in_name_of("https://mallory.example/1").whom);
+        held.push(outbound.under_way.enter(&to, AT_ONE_PLACE, &party, Duration::from_secs(1)).await.unwrap());
+    }
+    let mallorys = |n: usize| outbound.in_name_of(&format!("https://mallory.example:{}", 1_000 + n % 44));
+    let send = |by: Outbound, patience: u64| async move {
+        let begun = Instant::now();
+        (by.send(Request::get(place).patience(Duration::from_millis(patience))).await, begun.elapsed())
+    };
+    let flood: Vec<_> = (0..AT_ONE_PLACE.waiting + 60).map(|n| tokio::spawn(send(mallorys(n), 3_000))).collect();
+    while outbound.under_way.waiting_for(&to) < AT_ONE_PLACE.waiting {
+        tokio::task::yield_now().await;
+    }
+    let hers = tokio::spawn(send(outbound.in_name_of("http://127.0.0.1:1"), 9_000));
+    while !outbound.under_way.knows(&to, &outbound.in_name_of("http://127.0.0.1:1").whom) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!hers.is_finished());
+    held.pop();
+    // nobody listens there: who got a place hears that
+    let (sent, took) = hers.await.unwrap();
+    assert!(matches!(sent, Err(OutboundError::Unreachable(_))) && took < Duration::from_secs(3), "{sent:?} {took:?}");
+    let (mut soonest, mut busy) = (Duration::MAX, 0);
+    for one in flood {
+        if let (Err(OutboundError::Busy(_)), took) = one.await.unwrap() {
+            (soonest, busy) = (soonest.min(took), busy + 1);
+        }
+    }
+    assert!(busy >= 60 && soonest >= REFUSED_AFTER, "{busy} {soonest:?}");
+}

@@ -7,7 +7,7 @@ use crate::store::{Begun, Link, Linking, Place, Registration, Told};
 use crate::task::{OTHER_ACCOUNT, UNLINKED};
 use crate::{Manager, Trouble, lock};
 use client::oauth::CodeRequest;
-use client::{Client, ClientError};
+use client::{Client, ClientError, Party};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -134,18 +134,19 @@ impl Manager {
     }
 
     /// What a person typed: an address, an issuer, or the URL of a resource server.
-    pub(crate) async fn find_server(&self, typed: &str) -> Result<(Place, Option<String>), Trouble> {
-        let typed = typed.trim();
+    pub(crate) async fn find_server(&self, owner: &str, typed: &str) -> Result<(Place, Option<String>), Trouble> {
+        let (typed, hers) = (typed.trim(), self.client.in_name_of(&format!("owner {owner}")));
         if !typed.contains("://") && typed.contains('@') {
             let Some(address) = reachable_address(typed) else { return refused(format!("`{typed}` is no e-mail address")) };
-            let issuer = self.client.issuer_of(&address).await?;
+            let issuer = hers.issuer_of(&address).await?;
             let metadata = self.metadata_of(&issuer).await?;
             return Ok((guard_of(&metadata)?, Some(address)));
         }
         let typed = if typed.contains("://") { typed.to_owned() } else { format!("https://{typed}") };
         let Ok(url) = url::Url::parse(&typed) else { return refused(format!("`{typed}` is no address and no URL")) };
         let plain = url.as_str().trim_end_matches('/').to_owned();
-        let resource = match self.client.at(&plain).discover_resource(&plain).await {
+        let there = self.client.at(&plain).in_name_of(&format!("owner {owner}"));
+        let resource = match there.discover_resource(&plain).await {
             Ok(found) => Some(found),
             Err(error @ ClientError::Outbound(_)) => return Err(error.into()),
             Err(_) => None,
@@ -176,7 +177,7 @@ impl Manager {
 
     /// Where to send the browser to link a server, and the state that it keeps.
     pub(crate) async fn begin_link(&self, person: &Person, typed: &str) -> Result<(String, String), Trouble> {
-        let (place, hint) = self.find_server(typed).await?;
+        let (place, hint) = self.find_server(&person.owner, typed).await?;
         let metadata = self.metadata_of(place.issuer()).await?;
         let (scope, resource) = match &place {
             Place::AuthorizationServer { .. } => (format!("openid profile email {UMA_POLICY}"), None),
@@ -294,9 +295,12 @@ impl Manager {
             return refused("it no longer takes this desk's word: link it again");
         }
         let metadata = self.metadata_of(link.place.issuer()).await?;
-        let client = self.client_at(link.place.issuer()).await?;
+        // what a server names may lie at another's place: there owners take turns, however many servers one of them has
+        let in_her_name =
+            |client: Client| client.in_name_of(&format!("owner {owner}")).within(&Party::new([link.place.url().to_owned()]));
+        let client = in_her_name(self.client_at(link.place.issuer()).await?);
         // tokens are its issuer's, and what they are for is at the place itself
-        let there = client.at(link.place.url());
+        let there = in_her_name(client.at(link.place.url()));
         if self.now() < link.renew_from {
             return Ok((link, there, metadata));
         }

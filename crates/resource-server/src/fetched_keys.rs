@@ -4,7 +4,7 @@
 
 use crate::protection::ProtectionError;
 use jose::KeySet;
-use outbound::{Outbound, Request};
+use outbound::{Outbound, OutboundError, Request};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,7 +43,11 @@ impl FetchedKeys {
                 return if answered { Ok(state.set.clone()) } else { Err(ProtectionError::Unreachable) };
             }
         }
-        let answer = outbound.send(Request::get(url).patience(PATIENCE)).await.ok();
+        let answer = match outbound.send(Request::get(url).patience(PATIENCE)).await {
+            // nobody was asked
+            Err(OutboundError::Busy(_)) => return Err(ProtectionError::Busy),
+            answer => answer.ok(),
+        };
         let set = answer.and_then(|answer| types::json::parse::<Value>(&answer.body).ok());
         let set = set.and_then(|set| KeySet::from_json(&set)).map(Arc::new);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -93,9 +93,21 @@ pub trait Narrow: Send + Sync {
 /// Where a call waits before somebody is asked about its token.
 #[async_trait]
 pub trait Turns: Send + Sync {
-    /// A place, to be held while this token is asked about with this PAT. An error: there is none, and nobody is asked.
-    async fn wait(&self, token: &str, pat: &str) -> Result<outbound::Place, ProtectionError>;
+    /// A turn, to be held while this token is asked about with this PAT. An error: there is none, and nobody is asked.
+    async fn wait(&self, token: &str, pat: &str) -> Result<Turn, ProtectionError>;
 }
+
+/// Leave to ask.
+#[derive(Default)]
+pub struct Turn {
+    /// Where only so many ask at a time.
+    pub place: Option<outbound::Place>,
+    /// For whom is asked, where many call one place.
+    pub by: outbound::Party,
+}
+
+/// How often a look at what is under way is tried that could not ask, since too many from here did already.
+const LOOKS: usize = 3;
 
 /// Without anybody to ask, a permission that carries an owner's token counts for nothing: nobody checked it.
 fn unsigned(answer: &Introspection) -> Vec<GrantedPermission> {
@@ -185,10 +197,18 @@ impl Guard {
     pub async fn still_allows(&self, under: &Under<'_>, authorization: &str, needs: &[Need]) -> bool {
         let Some((_, token)) = authorization.split_once(' ') else { return false };
         let now = under.protection.client.clock.now();
-        match self.look_up(under, token.trim()).await {
-            Ok(answer) => answer.is_good(now) && under.counted(&answer, needs, now).await.is_ok_and(|counted| counted.is_some()),
-            Err(_) => false,
+        for _ in 0..LOOKS {
+            match self.look_up(under, token.trim()).await {
+                // nobody was asked, and nobody has said that it ended; whoever is told so has waited for it
+                Err(ProtectionError::Busy) => {}
+                Err(_) => return false,
+                Ok(answer) => {
+                    let counts = async || under.counted(&answer, needs, now).await.is_ok_and(|counted| counted.is_some());
+                    return answer.is_good(now) && counts().await;
+                }
+            }
         }
+        false
     }
 
     async fn look_up(&self, under: &Under<'_>, token: &str) -> Result<Arc<Introspection>, ProtectionError> {
@@ -205,12 +225,12 @@ impl Guard {
         if let Some(kept) = self.kept.get(&key).filter(|kept| kept.asked.elapsed() < KEPT) {
             return Ok(kept.answer);
         }
-        let _place = match under.line {
-            Some(line) => Some(line.wait(token, pat).await?),
-            None => None,
+        let turn = match under.line {
+            Some(line) => line.wait(token, pat).await?,
+            None => Turn::default(),
         };
         let asked = Instant::now();
-        let answer = Arc::new(under.protection.introspect(pat, token).await?);
+        let answer = Arc::new(under.protection.introspect(pat, token, &turn.by).await?);
         self.kept.insert(key, Kept { asked, answer: answer.clone() });
         Ok(answer)
     }
@@ -241,6 +261,53 @@ pub fn suffices(answer: &Introspection, needs: &[Need], now: Timestamp) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    struct Pat;
+
+    #[async_trait]
+    impl PatSource for Pat {
+        async fn pat(&self, _: &str) -> Result<String, ProtectionError> {
+            Ok("pat".to_owned())
+        }
+    }
+
+    /// Nobody has a turn here, for this reason.
+    struct NoTurns {
+        why: ProtectionError,
+        waited: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Turns for NoTurns {
+        async fn wait(&self, _: &str, _: &str) -> Result<Turn, ProtectionError> {
+            self.waited.fetch_add(1, Ordering::SeqCst);
+            Err(self.why.clone())
+        }
+    }
+
+    /// Row 46: what is under way does not end since others ask as well, and ends where the server is away.
+    #[tokio::test]
+    async fn threat_46_a_look_that_could_not_ask_is_tried_again() {
+        let client = client::Client {
+            outbound: outbound::Outbound::new(outbound::Settings::default()).unwrap(),
+            clock: Arc::new(jose::SystemClock),
+            randomness: Arc::new(jose::SystemRandomness),
+            credentials: client::Credentials::none(),
+            dpop_key: None,
+        };
+        let there = "https://as.example";
+        let metadata = serde_json::json!({"issuer": there, "token_endpoint": there, "authorization_endpoint": there,
+            "jwks_uri": there, "introspection_endpoint": there});
+        let protection = Protection { client, metadata: serde_json::from_value(metadata).unwrap() };
+        let (pats, guard): (Arc<dyn PatSource>, _) = (Arc::new(Pat), Guard::new(Arc::new(Seen::since(Timestamp(0)))));
+        for (why, tries) in [(ProtectionError::Busy, LOOKS), (ProtectionError::Unreachable, 1), (ProtectionError::Later(1), 1)] {
+            let line = NoTurns { why, waited: AtomicUsize::new(0) };
+            let under = Under { protection: &protection, pats: &pats, owner: "alice", narrow: None, line: Some(&line) };
+            assert!(!guard.still_allows(&under, "Bearer token", &[]).await);
+            assert_eq!(line.waited.load(Ordering::SeqCst), tries, "{:?}", line.why);
+        }
+    }
 
     /// Cases: G-3.5-3, F-5.1.1-6, F-5.1.1-8, F-1.4-2
     #[test]

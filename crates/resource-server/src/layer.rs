@@ -22,6 +22,7 @@ use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jose::dpop::Seen;
+use outbound::Party;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
@@ -124,7 +125,11 @@ impl ResourceServer {
             verdict => verdict == Verdict::Unproven,
         };
         let pat = self.pat.get(&self.protection).await.map_err(|error| away(error, &kept))?;
-        let ticket = self.protection.request_ticket(&pat, &[need.to_request()]).await.map_err(|error| away(error, &pat))?;
+        let ticket = self
+            .protection
+            .request_ticket(&pat, &[need.to_request()], &Party::default())
+            .await
+            .map_err(|error| away(error, &pat))?;
         let answer = challenge::unauthorized(&UmaChallenge {
             realm: Some(self.realm.clone()),
             as_uri: self.protection.metadata.issuer.clone(),

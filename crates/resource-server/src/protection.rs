@@ -2,7 +2,7 @@
 //! which one is the caller's business.
 
 use client::{Client, ClientError, OutboundError};
-use outbound::{Method, Request, Response};
+use outbound::{Method, Party, Request, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -85,7 +85,8 @@ impl Protection {
     /// Registers a resource.
     pub async fn register(&self, pat: &str, description: &ResourceDescription) -> Result<ResourceId, ProtectionError> {
         let body = serde_json::to_value(description).map_err(|error| ProtectionError::Refused(error.to_string()))?;
-        let registered: RegisteredResource = self.json(pat, Method::POST, self.registration()?, &body, 201).await?;
+        let request = Request::json(Method::POST, self.registration()?, &body);
+        let registered: RegisteredResource = self.json(pat, request, 201).await?;
         Ok(registered.id)
     }
 
@@ -132,11 +133,14 @@ impl Protection {
         read(&self.send(pat, Request::get(&url)).await?)
     }
 
-    /// A ticket for these permissions (Federated Authorization 4).
-    pub async fn request_ticket(&self, pat: &str, permissions: &[PermissionRequest]) -> Result<String, ProtectionError> {
-        let url = self.metadata.permission_endpoint.as_deref().ok_or_else(|| missing("permission"))?;
-        let ticket: PermissionTicket = self.json(pat, Method::POST, url, &json!(permissions), 201).await?;
-        Ok(ticket.ticket)
+    /// A ticket for these permissions (Federated Authorization 4), for this party of those who ask.
+    pub async fn request_ticket(
+        &self,
+        pat: &str,
+        permissions: &[PermissionRequest],
+        by: &Party,
+    ) -> Result<String, ProtectionError> {
+        self.ticket(pat, &json!(permissions), by).await
     }
 
     /// The same with a PAT of no owner's (protocol.md 3).
@@ -144,18 +148,24 @@ impl Protection {
         &self,
         pat: &str,
         permissions: &[ServerPermissionRequest],
+        by: &Party,
     ) -> Result<String, ProtectionError> {
+        self.ticket(pat, &json!(permissions), by).await
+    }
+
+    async fn ticket(&self, pat: &str, permissions: &Value, by: &Party) -> Result<String, ProtectionError> {
         let url = self.metadata.permission_endpoint.as_deref().ok_or_else(|| missing("permission"))?;
-        let ticket: PermissionTicket = self.json(pat, Method::POST, url, &json!(permissions), 201).await?;
+        let request = Request::json(Method::POST, url, permissions).by(by.clone());
+        let ticket: PermissionTicket = self.json(pat, request, 201).await?;
         Ok(ticket.ticket)
     }
 
-    /// What the server knows of a token (Federated Authorization 5).
-    pub async fn introspect(&self, pat: &str, token: &str) -> Result<Introspection, ProtectionError> {
+    /// What the server knows of a token (Federated Authorization 5); asked for this party of those who ask.
+    pub async fn introspect(&self, pat: &str, token: &str, by: &Party) -> Result<Introspection, ProtectionError> {
         let url = self.metadata.introspection_endpoint.as_deref().ok_or_else(|| missing("introspection"))?;
         let pairs = [("token", token), ("token_type_hint", "access_token")];
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let answer = self.send(pat, Request::form(url, form).patience(PATIENCE)).await?;
+        let answer = self.send(pat, Request::form(url, form).patience(PATIENCE).by(by.clone())).await?;
         check(&answer, 200)?;
         let answer: Introspection = types::answer::parse(&answer.body, &NARROWING).map_err(unreadable)?;
         // they are kept, and told to owners
@@ -175,15 +185,8 @@ impl Protection {
         self.metadata.resource_registration_endpoint.as_deref().ok_or_else(|| missing("resource registration"))
     }
 
-    async fn json<T: DeserializeOwned>(
-        &self,
-        pat: &str,
-        method: Method,
-        url: &str,
-        body: &Value,
-        wanted: u16,
-    ) -> Result<T, ProtectionError> {
-        let answer = self.send(pat, Request::json(method, url, body).patience(PATIENCE)).await?;
+    async fn json<T: DeserializeOwned>(&self, pat: &str, request: Request<'_>, wanted: u16) -> Result<T, ProtectionError> {
+        let answer = self.send(pat, request.patience(PATIENCE)).await?;
         check(&answer, wanted)?;
         types::answer::parse(&answer.body, &[]).map_err(unreadable)
     }

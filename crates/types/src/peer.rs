@@ -48,6 +48,11 @@ pub fn network_of(address: IpAddr) -> String {
     }
 }
 
+/// By which somebody is told from others where they take turns: her region, her network in it, her host in that.
+pub fn names_of(address: IpAddr) -> [String; 3] {
+    [region_of(address), network_of(address), host_of(address)]
+}
+
 fn kept_bits(ip: Ipv6Addr, bits: u32) -> Ipv6Addr {
     let mask = u128::MAX.checked_shl(128_u32.saturating_sub(bits)).unwrap_or(0);
     Ipv6Addr::from_bits(ip.to_bits() & mask)

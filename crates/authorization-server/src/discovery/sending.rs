@@ -6,7 +6,7 @@
 
 use super::{SEARCH_LIFETIME, Search, SearchedClient, standing};
 use crate::changes::{Changes, Write};
-use crate::{AuthorizationServer, RETRIES};
+use crate::{AuthorizationServer, RETRIES, name_of};
 use identity::{Account, CommitError, Failure};
 use outbound::Request;
 use std::collections::HashSet;
@@ -148,7 +148,7 @@ impl AuthorizationServer {
 
     async fn send_to(&self, search: &Search, account: &Account, server: &SearchedClient) -> Result<SearchAt, Failure> {
         let url = path::inserted_well_known(server.resource.as_str(), path::OAUTH_PROTECTED_RESOURCE);
-        let outbound = self.identity.outbound.for_listed(server.resource.as_str());
+        let outbound = self.identity.outbound.for_listed(server.resource.as_str()).in_name_of(&name_of(&search.owner));
         let Ok(answer) = outbound.send(Request::get(&url)).await else { return Ok(SearchAt::Waiting) };
         let Ok(document) = types::json::parse::<ProtectedResourceMetadata>(&answer.body) else { return Ok(SearchAt::Failed) };
         let endpoint = document.resource_discovery_endpoint.filter(|_| document.resource == server.resource.as_str());

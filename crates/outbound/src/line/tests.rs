@@ -205,3 +205,72 @@ async fn threat_46_lines_are_forgotten_and_patience_ends() {
     drop(held);
     assert!(enter("a").await.is_some());
 }
+
+/// In the name of this server, for this work, from this region.
+fn of(server: usize, work: &str, from: usize) -> Party {
+    let [server, from] = [format!("server {server}"), format!("region {from}")];
+    Party::new([from.clone(), format!("network of {from}"), from])
+        .within(&Party::new([work.to_owned()]))
+        .within(&Party::new([server]))
+}
+
+/// However many servers of one side have their things at somebody's place, from one machine or many: who asks there for another
+/// server comes in at the next turn, and so does each kind of work, and each who calls, in that server's name.
+#[test]
+fn threat_46_many_servers_at_one_place_keep_another_no_longer_than_a_round() {
+    let (servers, hers, machine) = (44, 1_000, 1);
+    let mut world = World::new(100, 300);
+    let flood = |world: &mut World| {
+        while world.waiting.len() < 290 {
+            let n = world.inside.len() + world.waiting.len();
+            world.come(n % servers, of(n % servers, if n % 3 == 0 { "looks" } else { "calls" }, machine));
+        }
+    };
+    flood(&mut world);
+    let comes_next = |world: &mut World, as_party: Party, within: usize| {
+        let has = |world: &World| world.inside.iter().filter(|(one, _)| *one == 2_000).count();
+        let had = has(world);
+        world.come(2_000, as_party);
+        let turns = (0..=within).find(|_| {
+            world.serve();
+            has(world) > had
+        });
+        assert!(turns.is_some() && !world.refused.contains(&2_000));
+    };
+    comes_next(&mut world, of(hers, "calls", 2), 1);
+    // the same machine asks for her server as well, as often as it can
+    (0..40).for_each(|_| world.come(hers, of(hers, "calls", machine)));
+    flood(&mut world);
+    for work in ["looks", "pats"] {
+        comes_next(&mut world, of(hers, work, 2), servers + 1);
+    }
+    while world.inside.iter().any(|(one, _)| *one == 2_000) {
+        world.serve();
+    }
+    // in a round of the servers one turn is hers, and the next of those is his who calls from elsewhere
+    comes_next(&mut world, of(hers, "calls", 2), 2 * (servers + 1));
+}
+
+/// Whoever forgets to say for whom it asks is one party: nobody that others have to wait for, and nobody that is kept waiting.
+#[test]
+fn threat_46_who_is_not_named_takes_turns_like_everybody() {
+    let mut world = World::new(4, 50);
+    (0..60).for_each(|_| world.come(1, Party::default()));
+    (0..3).for_each(|_| world.come(2, of(2, "calls", 2)));
+    assert!(!world.refused.contains(&2));
+    (0..6).for_each(|_| {
+        world.serve();
+    });
+    assert!(!world.waiting.iter().any(|caller| caller.party == 2), "every other turn at least");
+    let mut world = World::new(4, 50);
+    (0..60).for_each(|_| world.come(2, of(2, "calls", 2)));
+    world.come(1, Party::default());
+    world.serve();
+    assert!(world.has_inside(1) && !world.refused.contains(&1));
+    // a name in one party is another in another
+    let mut world = World::new(2, 50);
+    (0..20).for_each(|_| world.come(1, of(1, "calls", 7)));
+    (0..2).for_each(|n| world.come(2 + n, of(2, "calls", 8 - n)));
+    world.serve();
+    assert!(world.has_inside(2), "that one of region 7 has much elsewhere changes nothing in the order here");
+}

@@ -5,7 +5,7 @@
 use super::authority::{At, Uncounted};
 use super::history::Outcome;
 use super::peer::Peer;
-use super::questions::Asks;
+use super::questions::{Asks, Looks};
 use super::store::Registered;
 use super::strangers::{Asker, missing};
 use super::told::Destination;
@@ -37,6 +37,7 @@ pub(super) struct Admitted {
     pub(super) issuer: String,
     /// What it says of the token.
     pub(super) answer: Arc<Introspection>,
+    pub(super) caller: Option<Caller>,
 }
 
 /// What came of a call's token.
@@ -202,8 +203,8 @@ impl Gateway {
             };
             match self.judge_at(call, &peer).await {
                 Verdict::Allowed(answer) => {
-                    let owner = call.wanted.owner.clone();
-                    return Ok(Judged::Fits(Admitted { owner, needs: call.needs.clone(), issuer, answer }));
+                    let (owner, needs, caller) = (call.wanted.owner.clone(), call.needs.clone(), call.caller);
+                    return Ok(Judged::Fits(Admitted { owner, needs, issuer, answer, caller }));
                 }
                 Verdict::Insufficient => failed = None,
                 Verdict::Unproven => (failed, judged) = (None, Judged::Unproven),
@@ -317,7 +318,8 @@ impl Gateway {
         let at = At::new(self, &admitted.owner, &admitted.issuer, &admitted.needs);
         let Ok(linked) = self.is_linked(&admitted.owner, peer.issuer()) else { return false };
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &peer.no_pats) };
-        let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at), line: None };
+        let looks = Looks(admitted.caller);
+        let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at), line: Some(&looks) };
         guard.still_allows(&under, token, &admitted.needs).await
     }
 }

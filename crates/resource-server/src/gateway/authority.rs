@@ -283,14 +283,15 @@ impl Gateway {
             CredentialType::Client => format!("{owner}\0{}", credential.id),
         };
         let wanted = Wanted { name, kind: credential.cred_type, value: credential.cred_value.clone() };
-        let mut keys = self.credential_keys.get(&self.client.outbound, wanted).await?;
+        let outbound = self.client.outbound.in_name_of(&format!("owner {owner}"));
+        let mut keys = self.credential_keys.get(&outbound, wanted).await?;
         let delegation = match delegation {
             None => None,
             Some(delegation) => {
                 let delegation = delegation.verify(&keys).map_err(|error| error.to_string())?;
                 let (name, value) = (delegation.sub.clone(), json!({"id": delegation.sub}));
                 let wanted = Wanted { name, kind: CredentialType::Did, value };
-                keys = self.credential_keys.get(&self.client.outbound, wanted).await?;
+                keys = self.credential_keys.get(&outbound, wanted).await?;
                 Some(delegation)
             }
         };

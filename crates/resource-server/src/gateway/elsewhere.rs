@@ -201,8 +201,7 @@ impl Gateway {
     ) -> Result<Admitted, Box<Response>> {
         let refused = || Box::new(NOT_THERE.answer());
         let wanted = self.wanted_at(parts, destination).await?.ok_or_else(refused)?;
-        let (issuer, answer) = (source.issuer.clone(), source.answer.clone());
-        let admitted = Admitted { owner: wanted.owner, needs: wanted.needs, issuer, answer };
+        let admitted = Admitted { owner: wanted.owner, needs: wanted.needs, ..source.clone() };
         if self.still_allows(&admitted, token).await {
             return Ok(admitted);
         }

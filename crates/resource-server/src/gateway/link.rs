@@ -5,8 +5,10 @@
 
 mod account;
 mod pages;
+mod room;
 mod waiting;
 
+use super::questions::Work;
 use super::store::{Account, Begun, Link, LinkState};
 use super::told::Destination;
 use super::{Gateway, PatBy};
@@ -21,6 +23,7 @@ use types::Timestamp;
 use types::token::{TokenResponse, UMA_PROTECTION};
 
 pub(super) use pages::{callback, link};
+pub(super) use room::FULL;
 pub(super) use waiting::WaitingAccounts;
 
 /// Seconds that somebody has to log in.
@@ -61,7 +64,7 @@ impl Gateway {
             return Ok(link.access_token.clone());
         }
         let peer = self.peer(issuer).await?;
-        let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
+        let (client, metadata) = (&peer.protection.client.within(&Work::Pats.party()), &peer.protection.metadata);
         let at = Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
         if self.is_ready_made(issuer) {
             let tokens =

@@ -3,12 +3,16 @@
 
 use super::Gateway;
 use super::path::CanonicalPath;
+use super::questions::party_of;
 use super::route::{MatchedGuarded, OwnerOf};
+use super::strangers::Asker;
 use crate::protection::ProtectionError;
+use client::ClientError;
 use http::request::Parts;
 use outbound::Request;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
+use types::peer::Caller;
 
 /// How long a look-up's answer is kept.
 const KEPT: Duration = Duration::from_secs(60);
@@ -51,7 +55,7 @@ impl Gateway {
                 let name = one.filter(|_| more.is_none()).and_then(|value| value.to_str().ok()).map(str::trim);
                 Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
             }
-            OwnerOf::Lookup(url) => self.look_up(url, path).await,
+            OwnerOf::Lookup(url) => self.look_up(url, path, Asker::of(parts).caller).await,
         }
     }
 
@@ -71,15 +75,20 @@ impl Gateway {
         Ok(owner)
     }
 
-    async fn look_up(&self, template: &str, path: &CanonicalPath) -> Result<Option<String>, ProtectionError> {
+    async fn look_up(
+        &self,
+        template: &str,
+        path: &CanonicalPath,
+        caller: Option<Caller>,
+    ) -> Result<Option<String>, ProtectionError> {
         let asked_at = Instant::now();
         if let Some((_, owner)) = self.owners.get(path.encoded()).filter(|(asked, _)| asked.elapsed() < KEPT) {
             return Ok(Some(owner));
         }
         let encoded: String = form_urlencoded::byte_serialize(path.encoded().as_bytes()).collect();
         let url = template.replace("{path}", &encoded);
-        let asked = self.client.at(template).outbound.send(Request::get(&url)).await;
-        let answer = asked.map_err(|_| ProtectionError::Unreachable)?;
+        let asked = self.client.at(template).outbound.send(Request::get(&url).by(party_of(caller))).await;
+        let answer = asked.map_err(ClientError::from)?;
         if answer.status == 404 {
             return Ok(None);
         }

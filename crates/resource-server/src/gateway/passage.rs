@@ -183,7 +183,7 @@ impl Gateway {
 
     /// What a token opened.
     pub(super) fn note_allowed(&self, admitted: &Admitted) {
-        let Admitted { owner, needs, issuer, answer } = admitted;
+        let Admitted { owner, needs, issuer, answer, .. } = admitted;
         self.note(owner, needs, issuer, Some(answer), Outcome::Allowed, None);
     }
 
@@ -194,7 +194,7 @@ impl Gateway {
             StatusCode::PAYLOAD_TOO_LARGE => "it brings more than is taken",
             _ => "it could not be judged whole",
         };
-        let Admitted { owner, needs, issuer, answer } = admitted;
+        let Admitted { owner, needs, issuer, answer, .. } = admitted;
         self.note(owner, needs, issuer, Some(answer), Outcome::Refused, Some(why.to_owned()));
     }
 

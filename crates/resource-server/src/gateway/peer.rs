@@ -118,7 +118,7 @@ impl Gateway {
             None => Credentials::none(),
         };
         // what a server that an owner brought names is called as a stranger's word, wherever the operator's own places are
-        let here = if self.is_listed(issuer) { self.client.at(issuer) } else { self.client.clone() };
+        let here = if self.is_listed(issuer) { self.client.at(issuer) } else { self.client.in_name_of(issuer) };
         let client = Client { credentials, ..here };
         let client_id = client.credentials.client_id.clone();
         let found = async {

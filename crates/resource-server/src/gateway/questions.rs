@@ -5,14 +5,14 @@
 //! Of a token that is judged here nobody is asked, and it waits for nothing.
 
 use super::Gateway;
-use crate::guard::Turns;
+use crate::guard::{Turn, Turns};
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
 use jose::digest;
 use outbound::{Lines, Party, Place, Room};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use types::peer::{Caller, host_of, network_of, region_of};
+use types::peer::{Caller, names_of};
 use url::Url;
 
 /// How long somebody waits for a turn: as long as for the server itself.
@@ -97,13 +97,47 @@ impl<'a> Asks<'a> {
 
 #[async_trait]
 impl Turns for Asks<'_> {
-    async fn wait(&self, token: &str, pat: &str) -> Result<Place, ProtectionError> {
+    async fn wait(&self, token: &str, pat: &str) -> Result<Turn, ProtectionError> {
         *self.pat.lock().unwrap_or_else(PoisonError::into_inner) = Some(pat.to_owned());
         let begun = Instant::now();
         let about = self.gateway.kind_of(token, self.issuer);
         let place = self.gateway.wait_to_ask(about, self.issuer, self.caller).await;
         self.waited.add(begun.elapsed());
-        place
+        Ok(Turn { place: Some(place?), by: Work::Calls.of(self.caller) })
+    }
+}
+
+/// Looks at what is under way: these wait for no call that is new.
+pub(super) struct Looks(pub(super) Option<Caller>);
+
+#[async_trait]
+impl Turns for Looks {
+    async fn wait(&self, _: &str, _: &str) -> Result<Turn, ProtectionError> {
+        Ok(Turn { place: None, by: Work::Looks.of(self.0) })
+    }
+}
+
+/// What a server is asked for. Where many call one place, each of these has a part of the turns that are had in the name of one
+/// server, whoever fills the others: so new calls keep nothing that is under way from going on, nor the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    Calls,
+    Looks,
+    Pats,
+}
+
+impl Work {
+    pub(super) fn party(self) -> Party {
+        let name = match self {
+            Self::Calls => "calls",
+            Self::Looks => "looks",
+            Self::Pats => "pats",
+        };
+        Party::new([name.to_owned()])
+    }
+
+    pub(super) fn of(self, caller: Option<Caller>) -> Party {
+        party_of(caller).within(&self.party())
     }
 }
 
@@ -142,9 +176,9 @@ fn line_to(issuer: &str, is_listed: bool) -> String {
 }
 
 /// Whom a turn is given to.
-fn party_of(caller: Option<Caller>) -> Party {
+pub(super) fn party_of(caller: Option<Caller>) -> Party {
     match caller {
-        Some(Caller(address)) => Party::new([region_of(address), network_of(address), host_of(address)]),
+        Some(Caller(address)) => Party::new(names_of(address)),
         None => Party::new(["unknown".to_owned()]),
     }
 }

@@ -7,6 +7,7 @@ mod crashing;
 mod enrolling;
 mod identifying;
 mod linking;
+mod origins;
 mod paging;
 mod public;
 mod purposes;

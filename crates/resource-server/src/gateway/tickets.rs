@@ -4,6 +4,7 @@
 use super::Gateway;
 use super::admission::Call;
 use super::peer::Peer;
+use super::questions::Work;
 use super::store::Registered;
 use super::told::Destination;
 use crate::challenge::unauthorized;
@@ -13,8 +14,10 @@ use axum::response::Response;
 use client::credential;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use outbound::Party;
 use std::sync::Arc;
 use types::challenge::UmaChallenge;
+use types::peer::Caller;
 use types::permission::ServerPermissionRequest;
 use types::{OwnResourceId, PermissionRequest, ResourceId};
 
@@ -29,7 +32,7 @@ impl Gateway {
         {
             let peer = self.peer(&issuer).await?;
             let _place = self.wait_for_ticket(&issuer, call.caller).await?;
-            let ticket = self.asking_for(&at(&issuer), self.server_ticket(&peer, owner, call.needs)).await?;
+            let ticket = self.asking_for(&at(&issuer), self.server_ticket(&peer, call)).await?;
             return Ok(self.challenge_of(issuer, ticket));
         }
         for issuer in self.issuers_for_tickets(call)? {
@@ -44,7 +47,7 @@ impl Gateway {
                 }
             };
             let _place = self.wait_for_ticket(&issuer, call.caller).await?;
-            let ticket = self.asking_for(&at(&issuer), self.ticket(&peer, owner, call.needs, &chosen)).await;
+            let ticket = self.asking_for(&at(&issuer), self.ticket(&peer, owner, call.needs, &chosen, call.caller)).await;
             match ticket {
                 Ok(ticket) => return Ok(self.challenge_of(issuer, ticket)),
                 Err(error) => last = error,
@@ -65,12 +68,14 @@ impl Gateway {
     }
 
     /// A ticket for what the owner signed, by the gateway's own ids; of several credentials of hers, by the latest.
-    async fn server_ticket(&self, peer: &Arc<Peer>, owner: &str, needs: &[Need]) -> Result<String, ProtectionError> {
+    async fn server_ticket(&self, peer: &Arc<Peer>, call: &Call<'_>) -> Result<String, ProtectionError> {
+        let (owner, by) = (call.wanted.owner.as_str(), Work::Calls.of(call.caller));
         let credentials = self.store.list_credentials(owner)?.into_iter();
         let latest = credentials.max_by_key(|credential| credential.created);
         let signer = latest.and_then(|latest| credential::subject_of(latest.cred_type, &latest.cred_value).ok());
         let signer = signer.ok_or_else(|| ProtectionError::Refused("the owner has registered no key here".into()))?;
-        let wanted: Vec<ServerPermissionRequest> = needs
+        let wanted: Vec<ServerPermissionRequest> = call
+            .needs
             .iter()
             .map(|need| ServerPermissionRequest {
                 resource_id: OwnResourceId::new(need.resource.as_str()),
@@ -79,8 +84,8 @@ impl Gateway {
             })
             .collect();
         let ask = |pat: String| {
-            let wanted = wanted.clone();
-            async move { peer.protection.request_server_ticket(&pat, &wanted).await }.boxed()
+            let (wanted, by) = (wanted.clone(), by.clone());
+            async move { peer.protection.request_server_ticket(&pat, &wanted, &by).await }.boxed()
         };
         self.with_pat(owner, peer.issuer(), ask).await
     }
@@ -101,7 +106,9 @@ impl Gateway {
         owner: &str,
         needs: &[Need],
         chosen: &[&Registered],
+        caller: Option<Caller>,
     ) -> Result<String, ProtectionError> {
+        let by = Work::Calls.of(caller);
         let permissions = |ids: &[Option<ResourceId>]| -> Vec<PermissionRequest> {
             let pairs = needs.iter().zip(ids);
             pairs
@@ -112,7 +119,7 @@ impl Gateway {
         };
         let ids: Vec<_> = chosen.iter().map(|one| one.resource_id.clone()).collect();
         let (wanted, issuer) = (permissions(&ids), peer.issuer());
-        match self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone())).await {
+        match self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone(), by.clone())).await {
             Err(ProtectionError::Refused(why)) => {
                 tracing::info!(why, owner, issuer, "resources are told anew");
                 let mut ids = Vec::new();
@@ -120,15 +127,15 @@ impl Gateway {
                     ids.push(self.tell_current(peer, registered).await?);
                 }
                 let wanted = permissions(&ids);
-                self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone())).await
+                self.with_pat(owner, issuer, |pat| asked(peer, pat, wanted.clone(), by.clone())).await
             }
             other => other,
         }
     }
 }
 
-fn asked(peer: &Peer, pat: String, wanted: Vec<PermissionRequest>) -> BoxFuture<'_, Result<String, ProtectionError>> {
-    async move { peer.protection.request_ticket(&pat, &wanted).await }.boxed()
+fn asked(peer: &Peer, pat: String, wanted: Vec<PermissionRequest>, by: Party) -> BoxFuture<'_, Result<String, ProtectionError>> {
+    async move { peer.protection.request_ticket(&pat, &wanted, &by).await }.boxed()
 }
 
 /// Of what is registered of a resource there, that with the fewest scopes that still hold all that is needed.

@@ -251,7 +251,7 @@ impl Gateway {
         let scopes = first.ok_or(ProtectionError::Unauthorized)?;
         let needs = [Need { resource: ResourceId::new(other.own_id.as_str()), scopes }];
         let _place = self.wait_for_ticket(&other.issuer, caller).await?;
-        self.asking_for(&Destination::of(other), self.ticket(&peer, &other.owner, &needs, &[other])).await
+        self.asking_for(&Destination::of(other), self.ticket(&peer, &other.owner, &needs, &[other], caller)).await
     }
 }
 

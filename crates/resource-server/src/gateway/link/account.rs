@@ -8,6 +8,7 @@
 use super::super::Gateway;
 use super::super::store::{Account, Begun, Link, LinkState};
 use super::new_link;
+use super::room::FULL;
 use super::waiting::Brought;
 use client::oauth::Authorized;
 use futures_util::StreamExt;
@@ -98,8 +99,14 @@ impl Gateway {
 
     async fn try_to_keep(&self, brought: &Brought) -> Result<LinkState, String> {
         let Brought { owner, issuer, tokens, account, is_owner, .. } = brought.clone();
+        // of several that come at one time, one takes the last room
+        let bringing = self.turn(&format!("servers of {owner}")).await;
+        let _bringing = bringing.lock().await;
         let turn = self.link_turn(&owner, &issuer).await;
         let _held = turn.lock().await;
+        if !self.make_room(&owner, &issuer).await.map_err(|_| UNKEPT.to_owned())? {
+            return Err(format!("This authorization server cannot be kept: {FULL}."));
+        }
         let links = self.store.list_links(&owner).map_err(|_| UNKEPT.to_owned())?;
         let known =
             |link: &Link| link.state == LinkState::Active && link.account.email.is_some() && link.account.email == account.email;
@@ -122,7 +129,7 @@ impl Gateway {
     }
 
     /// The same in the background, a few at a time: nobody waits for it, and a server that is away keeps what it gave.
-    fn give_back_later(&self, gone: Vec<Brought>) {
+    pub(super) fn give_back_later(&self, gone: Vec<Brought>) {
         if gone.is_empty() {
             return;
         }

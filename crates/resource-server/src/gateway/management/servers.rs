@@ -1,6 +1,7 @@
 //! `/authorization-servers`: those that an owner can choose here, and how she stands with them (protocol.md 2, 5.4).
 
 use super::{Answer, invalid, not_done, not_found, read, refuse, unavailable, unreadable, wrong_method};
+use crate::gateway::link::FULL;
 use crate::gateway::store::{Account, Link, LinkState};
 use crate::gateway::told::Destination;
 use crate::gateway::{Gateway, Trust};
@@ -63,13 +64,17 @@ impl Gateway {
         let (issuer, hint) = match (wanted.issuer, wanted.address) {
             (Some(issuer), None) => (issuer, None),
             (None, Some(address)) => {
-                let found = self.client.issuer_of(&address).await;
+                let client = self.client.in_name_of(&format!("owner {owner}"));
+                let found = client.issuer_of(&address).await;
                 (found.map_err(|error| unsupported(&error.to_string()))?, Some(address))
             }
             _ => return Err(invalid("send `issuer` or `address`, one of the two")),
         };
         if self.settings.trust == Trust::List && !self.is_listed(&issuer) {
             return Err(unsupported("this resource server takes the authorization servers of its metadata alone"));
+        }
+        if !self.has_room(owner, &issuer).map_err(unreadable)? {
+            return Err(refuse(StatusCode::CONFLICT, "too_many_authorization_servers", FULL));
         }
         match self.begin_chosen(owner, &issuer, hint.as_deref()).await {
             Ok(authorize_uri) => Ok((StatusCode::ACCEPTED, Json(ToAuthorize { authorize_uri })).into_response()),

@@ -4,6 +4,8 @@
 use super::{not_found, refuse};
 use crate::fetched_keys::FetchedKeys;
 use crate::gateway::Gateway;
+use crate::gateway::questions::party_of;
+use crate::gateway::strangers::Asker;
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
 use axum::response::Response;
@@ -19,6 +21,7 @@ use tokio::sync::OnceCell;
 use types::Timestamp;
 use types::json::OneOrMany;
 use types::metadata::Metadata;
+use types::peer::Caller;
 use types::token::UMA_MANAGEMENT;
 
 /// A key that is not known may be new; the keys are not read more often than this for it.
@@ -214,7 +217,11 @@ impl Gateway {
             return own.verify(&sent).await;
         }
         let is_jwt = token.bytes().filter(|byte| *byte == b'.').count() == 2;
-        let known = if is_jwt { self.check_signed(management, token).await } else { self.ask_about(management, token).await };
+        let known = if is_jwt {
+            self.check_signed(management, token).await
+        } else {
+            self.ask_about(management, token, Asker::of(parts).caller).await
+        };
         let known = known.map_err(Unfit::Away)?.ok_or(Unfit::Token { bound })?;
         self.check_key(&known, &sent)?;
         Ok(OwnToken { scope: known.scope, owner: known.owner })
@@ -243,14 +250,25 @@ impl Gateway {
             }
             let found = tokio::time::timeout(PATIENCE, client.discover_openid(&management.issuer)).await;
             let found = found.map_err(|_| ProtectionError::Unreachable).and_then(|found| Ok(found?));
-            found.inspect_err(|_| self.rmts.note_failure())
+            found.inspect_err(|error| {
+                // where nobody was asked, nobody has failed
+                if *error != ProtectionError::Busy {
+                    self.rmts.note_failure();
+                }
+            })
         };
         self.rmts.metadata.get_or_try_init(|| find).await
     }
 
-    async fn ask_about(&self, management: &Management, token: &str) -> Result<Option<Known>, ProtectionError> {
+    async fn ask_about(
+        &self,
+        management: &Management,
+        token: &str,
+        caller: Option<Caller>,
+    ) -> Result<Option<Known>, ProtectionError> {
         let metadata = self.management_metadata(management).await?;
-        let answer = self.client.at(&management.issuer).introspect(metadata, token).await?;
+        let client = self.client.at(&management.issuer).within(&party_of(caller));
+        let answer = client.introspect(metadata, token).await?;
         if !answer.is_good(self.client.clock.now())
             || !answer.aud.as_ref().is_some_and(|aud| aud.contains(&self.settings.resource))
         {
