@@ -90,15 +90,18 @@ async fn threat_46_servers_that_lie_at_anothers_place_keep_nobody_from_it() {
         let mut before = 0;
         loop {
             tokio::select! {
+                // it hears before it answers
+                biased;
                 heard = slow.asked.recv() => match heard.unwrap().contains(&format!("token={token}&")) {
                     true => break,
                     false => before += 1,
                 },
                 _ = flood.next() => {}
-                _ = asking.as_mut() => break,
+                answer = asking.as_mut() => panic!("nobody asked for the {token}: {answer:?}"),
             }
         }
-        assert!(before <= 3, "{token} after {before} others");
+        // those whose turn it was before: a thousand wait
+        assert!(before <= 8, "{token} after {before} others");
     }
 }
 
