@@ -86,7 +86,7 @@ await plain.getByText('bob@bar.example gets this mail, sent just now').waitFor()
 // somebody asks, and she answers
 const bob = await (await browser.newContext()).newPage();
 await bob.goto(`${world.viewer}/open?url=${encodeURIComponent(`${world.gateway}/garden`)}`);
-await bob.getByLabel(/Prove an e-mail address/).fill('bob@bar.example');
+await bob.getByLabel(/Your e-mail address/).fill('bob@bar.example');
 await press(bob, 'Send code');
 const codes = await context.newPage();
 await codes.goto(`${world.viewer}/outbox`);

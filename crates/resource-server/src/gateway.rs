@@ -341,10 +341,6 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
     if let Err(ambiguous) = presentation::check(&parts) {
         return *ambiguous.answer();
     }
-    // RFC 9110 9.1: methods are told apart by their case, and there are services that fold it
-    if !parts.method.as_str().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-        return plain(StatusCode::NOT_IMPLEMENTED, "A method is written in capital letters.");
-    }
     let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else {
         return plain(
             StatusCode::BAD_REQUEST,

@@ -227,7 +227,11 @@ async fn threat_31_a_manager_is_where_it_says_and_its_link_is_its_own() {
         alice.log_in("alice").await;
         let begun = alice.open(&format!("/claims?{}", form(&[("client_id", "viewer"), ("ticket", &ticket)]))).await;
         let page = alice.open(begun.header("location")).await;
-        assert!(page.text.contains("Decide at good.example<") && page.text.contains("Decide at 127.0.0.1<"), "{}", page.text);
+        assert!(
+            page.text.contains("Decide at good.example<") && page.text.contains("Decide at 127.0.0.1:9700<"),
+            "{}",
+            page.text
+        );
         world.call("DELETE", &path, &pmt, Value::Null).await.ok(204);
     }
 }

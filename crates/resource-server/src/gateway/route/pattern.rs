@@ -140,7 +140,10 @@ impl Pattern {
             (Some(_), length) => length > count || length == count && has_slash(true),
         };
         let begins = || match spelling {
-            Spelling::OtherCase => self.parts.iter().zip(segments).all(|(part, segment)| part.is_like(segment)),
+            // with the very same capitals, it is another question
+            Spelling::OtherCase => {
+                self.parts.iter().zip(segments).all(|(part, segment)| part.is_like(segment)) && !self.begins(segments)
+            }
             Spelling::AsItIs | Spelling::SlashTurned => self.begins(segments),
         };
         if !is_long_enough || !begins() {
