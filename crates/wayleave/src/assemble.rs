@@ -28,20 +28,24 @@ pub struct Server {
     pub store: Store,
 }
 
+/// Refuses the URL of a store that this program cannot open; `key` names it.
+pub(crate) fn check_store(key: &str, url: &str) -> Result<(), Exit> {
+    match url.split_once(':') {
+        Some(("memory", "")) => Ok(()),
+        Some(("sqlite", path)) if !path.is_empty() => Ok(()),
+        Some(("postgres" | "postgresql", _)) => {
+            Err(Exit::usage(format!("{key}: this build has no PostgreSQL: use sqlite:PATH or memory:")))
+        }
+        _ => Err(Exit::usage(format!("{key}: `{url}` must be sqlite:PATH or memory:"))),
+    }
+}
+
 /// Opens the store that a URL names.
 pub fn open_store(config: &Config, url: &str) -> Result<Store, Exit> {
-    match url.split_once(':') {
-        Some(("memory", "")) => Ok(Store::in_memory()),
-        Some(("sqlite", path)) if !path.is_empty() => {
-            let place = config.path(path);
-            make_folder(&place)?;
-            Store::open(&place).map_err(Exit::failed)
-        }
-        Some(("postgres" | "postgresql", _)) => {
-            Err(Exit::usage("store.url: this build has no PostgreSQL: use sqlite:PATH or memory:"))
-        }
-        _ => Err(Exit::usage(format!("store.url: `{url}` must be sqlite:PATH or memory:"))),
-    }
+    check_store("store.url", url)?;
+    let Some(place) = store_file(config, url) else { return Ok(Store::in_memory()) };
+    make_folder(&place)?;
+    Store::open(&place).map_err(Exit::failed)
 }
 
 pub(crate) fn make_folder(file: &Path) -> Result<(), Exit> {
@@ -143,11 +147,15 @@ pub async fn server(config: &Config) -> Result<Server, Exit> {
         url => read_key_file(config, &SystemRandomness, store_file(config, url))?,
     };
     let store = open_store(config, &config.store.url)?;
-    let mailer: Arc<dyn Mailer> = match &config.mail {
+    server_with(config, store, key, mailer(config)?, Arc::new(SystemClock), Arc::new(SystemRandomness)).await
+}
+
+/// By whom mail leaves: a submission server, or the outbox.
+pub(crate) fn mailer(config: &Config) -> Result<Arc<dyn Mailer>, Exit> {
+    Ok(match &config.mail {
         Some(mail) => Arc::new(Submission::new(config, mail)?),
         None => Arc::new(Outbox::new(config.path(&config.server.data_dir).join("outbox"))),
-    };
-    server_with(config, store, key, mailer, Arc::new(SystemClock), Arc::new(SystemRandomness)).await
+    })
 }
 
 /// The same with its ambient handed in.
@@ -210,7 +218,7 @@ fn statement_issuers(config: &Config) -> Result<BTreeMap<Issuer, IssuerKeys>, Ex
     trusted.map(|issuer| Ok((Issuer::new(&*issuer.issuer), keys_of(config, issuer)?))).collect()
 }
 
-fn uma_settings(config: &Config) -> Result<Settings, Exit> {
+pub(crate) fn uma_settings(config: &Config) -> Result<Settings, Exit> {
     let assessment = &config.assessment;
     let mut trusted_issuers = BTreeMap::new();
     for issuer in &config.trusted_issuer {
@@ -296,7 +304,7 @@ async fn declare_account(config: &Config, identity: &Identity, declared: &Accoun
 }
 
 /// The keys that the configuration gives a client; what about them does not read is said here, and not to the client later.
-fn declared_keys(config: &Config, declared: &ClientConfig) -> Result<Option<serde_json::Value>, Exit> {
+pub(crate) fn declared_keys(config: &Config, declared: &ClientConfig) -> Result<Option<serde_json::Value>, Exit> {
     let jwks = match &declared.jwks_file {
         Some(file) => {
             let bytes = std::fs::read(config.path(file)).map_err(|error| Exit::usage(format!("{file}: {error}")))?;

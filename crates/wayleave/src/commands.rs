@@ -1,6 +1,7 @@
 //! The subcommands, a module each.
 
 pub mod bench;
+pub mod config;
 pub mod credential;
 pub mod gateway;
 pub mod get;

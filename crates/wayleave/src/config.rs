@@ -23,6 +23,7 @@ pub use server::{
 
 use crate::Exit;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The whole file.
@@ -48,6 +49,7 @@ pub struct Config {
     pub base: PathBuf,
 }
 
+const USUAL_DATA_DIR: &str = "wayleave-data";
 const DEFAULT_FILE: &str = "wayleave.toml";
 const PREFIX: &str = "WAYLEAVE_";
 
@@ -61,7 +63,36 @@ impl Config {
             Err(error) => return Err(Exit::usage(format!("{} cannot be read: {error}", place.display()))),
         };
         let base = place.parent().map(Path::to_owned).unwrap_or_default();
-        Self::parse(&text, environment, base).map_err(|what| Exit::usage(format!("{}: {what}", place.display())))
+        let config = Self::parse(&text, environment, base);
+        let config = config.and_then(|config| config.refuse_left_behind().map(|()| config));
+        config.map_err(|what| Exit::usage(format!("{}: {what}", place.display())))
+    }
+
+    /// A store that lies where earlier versions made it, whatever `data_dir` said, is not passed over: an empty one would be
+    /// made in its place. Its key lies in `data_dir` then, and no store beside it.
+    fn refuse_left_behind(&self) -> Result<(), String> {
+        let folder = self.path(&self.server.data_dir);
+        if folder == self.path(USUAL_DATA_DIR) || !folder.join("server.key").exists() {
+            return Ok(());
+        }
+        let stores = [
+            Some(&self.store),
+            self.gateway.as_ref().and_then(|gateway| gateway.store.as_ref()),
+            self.manager.as_ref().and_then(|manager| manager.store.as_ref()),
+        ];
+        for store in stores.into_iter().flatten() {
+            let Some(place) = store.url.strip_prefix("sqlite:").map(|path| self.path(path)) else { continue };
+            let Some(name) = place.file_name().filter(|_| place.parent() == Some(&folder)) else { continue };
+            let usual = self.path(USUAL_DATA_DIR).join(name);
+            if !place.exists() && usual.exists() {
+                let (usual, place) = (usual.display(), place.display());
+                return Err(format!(
+                    "server.data_dir: a store lies in {usual}, where earlier versions made it: move it to {place}, with the files \
+                     beside it whose names begin like its own"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Reads a text; for tests and the demo too.
@@ -76,7 +107,7 @@ impl Config {
             config = table.try_into().map_err(|error| format!("an environment variable does not fit: {error}"))?;
         }
         config.base = base;
-        config.check().map_err(|fault| fault.in_text(text))?;
+        config.settle(text).and_then(|()| config.check()).map_err(|fault| fault.in_text(text))?;
         Ok(config)
     }
 
@@ -85,42 +116,82 @@ impl Config {
         self.gateway.as_ref().map_or(Ok(()), GatewayConfig::check)
     }
 
-    fn check_parties(&self) -> Result<(), String> {
+    fn check_parties(&self) -> Result<(), Fault> {
         self.server.check()?;
-        let mut usernames = std::collections::BTreeSet::new();
-        for account in &self.account {
-            account.check()?;
-            if !usernames.insert(types::spelling::normalize_username(&account.username)) {
-                return Err(format!("[[account]] `{}`: there are two of this `username`", account.username));
-            }
+        self.check_accounts()?;
+        self.check_clients()?;
+        for (at, issuer) in self.trusted_issuer.iter().enumerate() {
+            issuer.check().map_err(|what| Fault::of_nth("trusted_issuer", at, what))?;
         }
-        for (at, client) in self.client.iter().enumerate() {
-            client.check()?;
-            let before = self.client.iter().take(at);
-            if let Some(other) = before.into_iter().find(|other| {
-                other.client_id == client.client_id || (client.resource.is_some() && other.resource == client.resource)
-            }) {
-                return Err(format!(
-                    "[[client]] `{}`: its client_id or resource is `{}`'s already: one client per resource",
-                    client.client_id, other.client_id
-                ));
-            }
-        }
-        for issuer in &self.trusted_issuer {
-            issuer.check()?;
-        }
-        for provider in &self.login_provider {
-            provider.check()?;
+        for (at, provider) in self.login_provider.iter().enumerate() {
+            provider.check().map_err(|what| Fault::of_nth("login_provider", at, what))?;
         }
         for (at, own) in self.get.iter().enumerate() {
-            own.check()?;
+            let wrong = |what| Fault::of_nth("get", at, what);
+            own.check().map_err(wrong)?;
             let issuer = own.authorization_server.trim_end_matches('/');
             if self.get.iter().take(at).any(|before| before.authorization_server.trim_end_matches('/') == issuer) {
-                return Err(format!("[[get]] `{issuer}`: there are two of this server"));
+                return Err(wrong(format!("`{issuer}`: there are two of this server")));
             }
         }
         self.mail.as_ref().map_or(Ok(()), MailConfig::check)?;
-        self.manager.as_ref().map_or(Ok(()), ManagerConfig::check)
+        Ok(self.manager.as_ref().map_or(Ok(()), ManagerConfig::check)?)
+    }
+
+    /// Each by itself, and no two of one name or address: the second would take the first one's place.
+    fn check_accounts(&self) -> Result<(), Fault> {
+        let (mut usernames, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+        for (at, account) in self.account.iter().enumerate() {
+            let wrong = |what| Fault::of_nth("account", at, what);
+            account.check().map_err(wrong)?;
+            let name = &account.username;
+            if !usernames.insert(types::spelling::normalize_username(name)) {
+                return Err(wrong(format!("`{name}`: there are two of this `username`")));
+            }
+            let address = account.email.as_ref().and_then(|email| types::email::normalize(email));
+            if address.is_some_and(|address| !addresses.insert(address.to_string())) {
+                return Err(wrong(format!("`{name}`: its `email` is another account's already: each has one of its own")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_clients(&self) -> Result<(), Fault> {
+        for (at, client) in self.client.iter().enumerate() {
+            let wrong = |what| Fault::of_nth("client", at, what);
+            client.check().map_err(wrong)?;
+            let mut before = self.client.iter().take(at);
+            let other = before.find(|other| {
+                other.client_id == client.client_id || (client.resource.is_some() && other.resource == client.resource)
+            });
+            if let Some(other) = other {
+                let (id, other) = (&client.client_id, &other.client_id);
+                return Err(wrong(format!("`{id}`: its client_id or resource is `{other}`'s already: one client per resource")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not given and follows from `server.data_dir`: every party's store lies there, beside the key that seals it.
+    fn settle(&mut self, text: &str) -> Result<(), Fault> {
+        let says = |table: &str| toml::from_str::<toml::Table>(text).is_ok_and(|all| all.contains_key(table));
+        let serves_here = ["server", "assessment", "profiles", "client"].into_iter().any(says);
+        let other = if self.gateway.is_some() { "gateway" } else { "manager" };
+        if says("store") && !serves_here && (self.gateway.is_some() || self.manager.is_some()) {
+            return Err(format!("store: [store] is the authorization server's, and would be ignored: say [{other}.store]").into());
+        }
+        let folder = self.server.data_dir.trim_end_matches('/');
+        let usual = |file: &str| StoreConfig { url: format!("sqlite:{folder}/{file}") };
+        if self.store.url.is_empty() {
+            self.store = usual("server.db");
+        }
+        if let Some(gateway) = &mut self.gateway {
+            gateway.store.get_or_insert_with(|| usual("gateway.db"));
+        }
+        if let Some(manager) = &mut self.manager {
+            manager.store.get_or_insert_with(|| usual("manager.db"));
+        }
+        Ok(())
     }
 
     /// A path of the configuration, from the file's folder.
@@ -214,6 +285,15 @@ mod tests {
                 "one client per resource",
             ),
             ("[store]\nurl = 3", "line 2"),
+            ("# one\n[server]\nlisten = \"here\"", "line 3: server.listen"),
+            ("[[account]]\nusername = \"alice\"\n[[account]]\nusername = \"alice\"", "line 3: [[account]] `alice`"),
+            (
+                "[[account]]\nusername = \"alice\"\nemail = \"a@foo.example\"\n[[account]]\nusername = \"b\"\nemail = \"a@FOO.example\"",
+                "line 4: [[account]] `b`: its `email`",
+            ),
+            ("[[client]]\nclient_id = \"a\"\ngrant_types = [\"code\"]", "`code` is none of authorization_code"),
+            ("[[client]]\nclient_id = \"a\"\ngrant_types = [\"authorization_code\"]", "redirect_uris"),
+            ("[store]\nurl = \"memory:\"\n[manager]\nlisten = \"x\"\nurl = \"http://127.0.0.1:1\"", "line 1: store: [store] is"),
             ("[[get]]\nauthorization_server = \"http://127.0.0.1.nip.example\"\nclient_id = \"a\"", "loopback"),
             ("[[get]]\nauthorization_server = \"https://as.example\"", "client_id"),
         ] {
@@ -247,6 +327,38 @@ mod tests {
             let error = parse(&format!("{GATEWAY}{first}\n [[ gateway.route ]] # the second\n{second}"), &[]).unwrap_err();
             assert!(error.contains(said) && error.starts_with("line 13: [[gateway.route]]"), "{second}: {error}");
         }
+    }
+
+    #[test]
+    fn every_store_lies_in_the_data_folder() {
+        let gateway = format!("[server]\ndata_dir = \"data8\"\n{GATEWAY}");
+        let config = parse(&gateway, &[]).unwrap();
+        assert_eq!(config.store.url, "sqlite:data8/server.db");
+        assert_eq!(config.gateway.unwrap().store_url(), "sqlite:data8/gateway.db");
+        assert_eq!(parse("", &[]).unwrap().store.url, "sqlite:wayleave-data/server.db");
+        let manager = "[manager]\nlisten = \"127.0.0.1:0\"\nurl = \"http://127.0.0.1:1\"\nstore = { url = \"memory:\" }";
+        assert_eq!(parse(manager, &[]).unwrap().manager.unwrap().store_url(), "memory:");
+    }
+
+    #[test]
+    fn a_store_of_an_earlier_version_is_not_passed_over() {
+        let base = std::env::temp_dir().join(format!("wayleave-left-{}", std::process::id()));
+        let load = || {
+            let file = base.join("wayleave.toml");
+            std::fs::write(&file, "[server]\ndata_dir = \"own\"").unwrap();
+            Config::load(Some(&file), std::iter::empty())
+        };
+        for folder in ["own", "wayleave-data"] {
+            std::fs::create_dir_all(base.join(folder)).unwrap();
+        }
+        std::fs::write(base.join("wayleave-data/server.db"), "").unwrap();
+        assert!(load().is_ok(), "another server's");
+        std::fs::write(base.join("own/server.key"), "").unwrap();
+        let Err(Exit::Usage(what)) = load() else { panic!("passed over") };
+        assert!(what.contains("own/server.db") && what.contains("wayleave-data/server.db"), "{what}");
+        std::fs::rename(base.join("wayleave-data/server.db"), base.join("own/server.db")).unwrap();
+        assert!(load().is_ok());
+        std::fs::remove_dir_all(base).unwrap();
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl LogIn {
     pub async fn open(config: &Config, section: &GatewayConfig) -> Result<Self, Exit> {
         let client =
             ClientConfig { client_id: GATEWAY.into(), resource: Some(section.resource.clone()), ..ClientConfig::default() };
-        let store = section.store.as_ref().map_or("sqlite:wayleave-data/gateway.db", |store| store.url.as_str());
+        let store = section.store_url();
         let name = section.name.clone().unwrap_or_else(|| section.client_id.clone());
         Self::of(config, Party { url: &section.resource, store, sealed: false, name, client }).await
     }

@@ -190,7 +190,7 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Rot { action } => commands::credential::rot(action),
         Command::Backup { file } => commands::store::backup(&config()?, &file),
         Command::Restore { file } => commands::store::restore(&config()?, &file).await,
-        Command::Config { action: ConfigAction::Check } => config().map(|_| wayleave::say::line("the configuration works")),
+        Command::Config { action: ConfigAction::Check } => commands::config::check(&config()?),
         Command::Config { action: ConfigAction::Show } => config()?.show().map(|text| wayleave::say::line(&text)),
     }
 }

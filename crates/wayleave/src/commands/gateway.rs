@@ -10,10 +10,10 @@ use jose::{SystemClock, SystemRandomness};
 use resource_server::gateway::{Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Settings, Store, Trust};
 use resource_server::matching::{Csv, Matching, Records, Source, Sql};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-const USUAL_STORE: &str = "sqlite:wayleave-data/gateway.db";
 /// Seconds between looks at what is on its way.
 const TEND: Duration = Duration::from_secs(5);
 /// Seconds between lines of the history.
@@ -23,8 +23,7 @@ const WRITE: Duration = Duration::from_secs(1);
 /// work is said in the log, and the old routes stay.
 pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Send + 'static) -> Result<(), Exit> {
     let section = config.gateway.as_ref().ok_or_else(|| Exit::usage("the configuration has no [gateway]"))?;
-    let url = section.store.as_ref().map_or(USUAL_STORE, |store| store.url.as_str());
-    let _serving = Serving::begin(assemble::store_file(config, url))?;
+    let _serving = Serving::begin(assemble::store_file(config, section.store_url()))?;
     let log_in = match section.management {
         None if !config.account.is_empty() => Some(Arc::new(LogIn::open(config, section).await?)),
         _ => None,
@@ -63,7 +62,7 @@ pub async fn assemble_gateway(
     section: &GatewayConfig,
     log_in: Option<Arc<LogIn>>,
 ) -> Result<Arc<Gateway>, Exit> {
-    let url = section.store.as_ref().map_or(USUAL_STORE, |store| store.url.as_str());
+    let url = section.store_url();
     let store = match url.split_once(':') {
         Some(("memory", "")) => Store::in_memory(),
         Some(("sqlite", path)) => {
@@ -74,7 +73,7 @@ pub async fn assemble_gateway(
         _ => return Err(Exit::usage(format!("gateway.store.url: `{url}` must be sqlite:PATH or memory:"))),
     };
     let behind = match (&section.folder, &section.upstream) {
-        (Some(folder), _) => Behind::Folder(config.path(folder)),
+        (Some(folder), _) => Behind::Folder(find_folder(config, folder)?),
         (None, upstream) => Behind::Upstream(upstream.clone().unwrap_or_default()),
     };
     let settings = Settings {
@@ -119,6 +118,26 @@ pub async fn assemble_gateway(
     let own_log_in = log_in.map(|log_in| log_in as Arc<dyn OwnLogIn>);
     let by = By { own_log_in, matching: matching(config, section)?, browser_client: browser_client(config, section)? };
     Gateway::open(settings, client, store, by).await.map_err(Exit::failed)
+}
+
+/// The folder that is served. One that is not there, or is no folder, would answer every call with *not found*.
+fn find_folder(config: &Config, folder: &str) -> Result<PathBuf, Exit> {
+    let place = config.path(folder);
+    match std::fs::read_dir(&place) {
+        Ok(_) => Ok(place),
+        Err(error) => Err(Exit::usage(format!("gateway.folder: {}: {error}: name a folder that can be read", place.display()))),
+    }
+}
+
+/// What a start reads beside the configuration itself: secrets, records, the folder.
+pub(super) fn check(config: &Config, section: &GatewayConfig) -> Result<(), Exit> {
+    if let Some(folder) = &section.folder {
+        find_folder(config, folder)?;
+    }
+    assemble::check_store("gateway.store.url", section.store_url())?;
+    config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
+    browser_client(config, section)?;
+    matching(config, section).map(drop)
 }
 
 /// The client of `[gateway.browser]`.

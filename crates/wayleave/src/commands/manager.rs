@@ -32,6 +32,12 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     Ok(())
 }
 
+/// What a start reads beside the configuration itself.
+pub(super) fn check(config: &Config, section: &ManagerConfig) -> Result<(), Exit> {
+    assemble::check_store("manager.store.url", section.store_url())?;
+    config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref()).map(drop)
+}
+
 /// A manager of a configuration.
 pub async fn assemble_manager(config: &Config, section: &ManagerConfig) -> Result<Arc<Manager>, Exit> {
     let url = section.store_url();

@@ -67,7 +67,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
 }
 
 /// SHA-256 of the token of `server.admin_token_file`, if there is one.
-fn admin_token(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
+pub(super) fn admin_token(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
     let Some(token) = config.secret(None, config.server.admin_token_file.as_ref())? else { return Ok(None) };
     if token.trim().len() < SHORTEST_TOKEN {
         return Err(Exit::usage(format!("server.admin_token_file: the token must have at least {SHORTEST_TOKEN} characters")));

@@ -5,22 +5,29 @@ use std::fmt;
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The list of tables in which it is, like `gateway.route`, and the place there.
-    nth: Option<(&'static str, usize)>,
+    place: Place,
     what: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// The text begins with the key that it is about, as in `server.listen: ...`.
+    InText,
+    /// One of several tables that have the same name, like `gateway.route`.
+    Nth { list: &'static str, at: usize },
 }
 
 impl From<String> for Fault {
     fn from(what: String) -> Self {
-        Self { nth: None, what }
+        Self { place: Place::InText, what }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.nth {
-            Some((list, _)) => write!(f, "[[{list}]] {}", self.what),
-            None => f.write_str(&self.what),
+        match self.place {
+            Place::Nth { list, .. } => write!(f, "[[{list}]] {}", self.what),
+            Place::InText => f.write_str(&self.what),
         }
     }
 }
@@ -28,21 +35,60 @@ impl fmt::Display for Fault {
 impl Fault {
     /// Of one of several tables that have the same name.
     pub(super) fn of_nth(list: &'static str, at: usize, what: String) -> Self {
-        Self { nth: Some((list, at)), what }
+        Self { place: Place::Nth { list, at }, what }
     }
 
-    /// With the line of this text in which that table begins.
+    /// With the line of this text in which it stands.
     pub(super) fn in_text(&self, text: &str) -> String {
-        let line = self.nth.and_then(|(list, at)| {
-            let header = format!("[[{list}]]");
-            let lines = text.lines().enumerate().filter(|(_, line)| is_header(line, &header));
-            lines.map(|(line, _)| line.saturating_add(1)).nth(at)
-        });
-        line.map_or_else(|| self.to_string(), |line| format!("line {line}: {self}"))
+        let line = match &self.place {
+            Place::Nth { list, at } => find_lines(text, &format!("[[{list}]]")).nth(*at),
+            Place::InText => self.what.split([':', ' ']).next().and_then(|key| find_key(text, key)),
+        };
+        line.map_or_else(|| self.to_string(), |line| format!("line {}: {self}", line.saturating_add(1)))
     }
 }
 
-fn is_header(line: &str, header: &str) -> bool {
-    let code: String = line.split('#').next().unwrap_or_default().chars().filter(|c| !c.is_whitespace()).collect();
-    code == header
+/// The lines, from 0, on which a table begins.
+fn find_lines<'a>(text: &'a str, header: &'a str) -> impl Iterator<Item = usize> + 'a {
+    text.lines().enumerate().filter(move |(_, line)| code_of(line) == header).map(|(at, _)| at)
+}
+
+/// The line, from 0, on which a key like `server.listen` is given, or else the table begins that it belongs to.
+fn find_key(text: &str, key: &str) -> Option<usize> {
+    if let Some(whole) = find_lines(text, &format!("[{key}]")).next() {
+        return Some(whole);
+    }
+    let (table, name) = key.rsplit_once('.')?;
+    let header = find_lines(text, &format!("[{table}]")).next()?;
+    let below = text.lines().enumerate().skip(header.saturating_add(1));
+    let mut own = below.take_while(|(_, line)| !code_of(line).starts_with('['));
+    let given = own.find(|(_, line)| code_of(line).split('=').next() == Some(name));
+    Some(given.map_or(header, |(at, _)| at))
+}
+
+/// A line without its comment and its spaces.
+fn code_of(line: &str) -> String {
+    line.split('#').next().unwrap_or_default().chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_said_with_the_line_of_its_key() {
+        let text = "[gateway]\nlisten = 'x'\n[server] # ours\n# listen = 'y'\n  listen = 'z'\n[gateway.cors]\norigins = []\n";
+        for (what, said) in [
+            ("server.listen: no", "line 5: server.listen: no"),
+            ("gateway.listen: no", "line 2: gateway.listen: no"),
+            ("gateway.cors.origins: no", "line 7: gateway.cors.origins: no"),
+            ("gateway: give one", "line 1: gateway: give one"),
+            ("gateway.folder: no", "line 1: gateway.folder: no"),
+            ("mail.from: no", "mail.from: no"),
+            ("of no key", "of no key"),
+            ("", ""),
+        ] {
+            assert_eq!(Fault::from(what.to_owned()).in_text(text), said);
+        }
+    }
 }

@@ -304,7 +304,7 @@ impl GatewayConfig {
         }
         let speaks_http_1 = self.upstream.as_ref().is_some_and(|url| !url.starts_with("h2c://"));
         if let Some(route) = self.route.iter().find(|route| route.websocket && !speaks_http_1) {
-            return Err(format!("[[gateway.route]] `{}`: `websocket` needs an `upstream` of http://", route.path));
+            return Err(format!("gateway.upstream: the route `{}` with `websocket` needs an `upstream` of http://", route.path));
         }
         if let Some(discovery) = &self.discovery
             && (discovery.csv.is_some() == discovery.sqlite.is_some() || discovery.sqlite.is_some() != discovery.query.is_some())
@@ -327,6 +327,11 @@ impl GatewayConfig {
             return Err(format!("gateway.resource: `{}` must be a URL without a slash at the end", self.resource));
         }
         Ok(())
+    }
+
+    /// Where it keeps what it knows.
+    pub fn store_url(&self) -> &str {
+        self.store.as_ref().map_or("", |store| store.url.as_str())
     }
 
     /// The routes, as the gateway takes them.

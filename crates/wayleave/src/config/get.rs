@@ -22,10 +22,10 @@ impl GetConfig {
         let issuer = &self.authorization_server;
         let is_place = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
         if !Url::parse(issuer).is_ok_and(|url| is_place(&url) && url.query().is_none() && url.fragment().is_none()) {
-            return Err(format!("[[get]] `{issuer}`: authorization_server must be an issuer, https unless its host is loopback"));
+            return Err(format!("`{issuer}`: authorization_server must be an issuer, https unless its host is loopback"));
         }
         match self.client_id.is_empty() {
-            true => Err(format!("[[get]] `{issuer}`: client_id must not be empty")),
+            true => Err(format!("`{issuer}`: client_id must not be empty")),
             false => Ok(()),
         }
     }

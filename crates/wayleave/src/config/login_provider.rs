@@ -22,16 +22,16 @@ impl LoginProviderConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let issuer = &self.issuer;
         if !url::Url::parse(issuer).is_ok_and(|url| url.query().is_none() && url.fragment().is_none()) {
-            return Err(format!("[[login_provider]] `{issuer}`: issuer must be a URL"));
+            return Err(format!("`{issuer}`: issuer must be a URL"));
         }
         for (name, value) in [("name", &self.name), ("client_id", &self.client_id)] {
             if value.is_empty() {
-                return Err(format!("[[login_provider]] `{issuer}`: {name} must not be empty"));
+                return Err(format!("`{issuer}`: {name} must not be empty"));
             }
         }
         let is_domain = |domain: &String| domain == "*" || types::email::normalize_domain(domain).is_some();
         match self.email_domains.iter().find(|domain| !is_domain(domain)) {
-            Some(other) => Err(format!("[[login_provider]] `{issuer}`: email_domains: `{other}` is no domain")),
+            Some(other) => Err(format!("`{issuer}`: email_domains: `{other}` is no domain")),
             None => Ok(()),
         }
     }

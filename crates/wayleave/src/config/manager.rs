@@ -43,7 +43,7 @@ fn built_in() -> String {
 impl ManagerConfig {
     /// Where it keeps what it knows.
     pub fn store_url(&self) -> &str {
-        self.store.as_ref().map_or("sqlite:wayleave-data/manager.db", |store| store.url.as_str())
+        self.store.as_ref().map_or("", |store| store.url.as_str())
     }
 
     /// Whether it logs people in by itself.

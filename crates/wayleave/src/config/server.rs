@@ -41,7 +41,7 @@ impl Default for ServerConfig {
             issuer: "http://127.0.0.1:8080".into(),
             admin_listen: None,
             admin_token_file: None,
-            data_dir: "wayleave-data".into(),
+            data_dir: super::USUAL_DATA_DIR.into(),
             key_file: None,
             trusted_proxies: Vec::new(),
             name: "Wayleave".into(),
@@ -79,16 +79,12 @@ impl ServerConfig {
 }
 
 /// `[store]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct StoreConfig {
+    /// Left out, it is a file in `server.data_dir`.
+    #[serde(default)]
     pub url: String,
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self { url: "sqlite:wayleave-data/server.db".into() }
-    }
 }
 
 /// `[assessment]`
@@ -163,20 +159,20 @@ pub struct AccountConfig {
 impl AccountConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.username.is_empty() {
-            return Err("[[account]]: `username` must not be empty".into());
+            return Err("`username` must not be empty".into());
         }
         if self.username.len() > MAX_USERNAME_BYTES {
-            return Err(format!("[[account]] `{}`: `username` is longer than 256 bytes", self.username));
+            return Err(format!("`{}`: `username` is longer than 256 bytes", self.username));
         }
         if self.password.as_ref().is_some_and(|password| password.len() > identity::password::MAX_PASSWORD_BYTES) {
-            return Err(format!("[[account]] `{}`: `password` is longer than 1024 bytes", self.username));
+            return Err(format!("`{}`: `password` is longer than 1024 bytes", self.username));
         }
         if let Some(email) = self.email.as_ref().filter(|email| types::email::normalize(email).is_none()) {
-            return Err(format!("[[account]] `{}`: `{email}` is no e-mail address", self.username));
+            return Err(format!("`{}`: `{email}` is no e-mail address", self.username));
         }
         let given = [&self.password, &self.password_hash, &self.password_file].into_iter().flatten().count();
         if given > 1 {
-            return Err(format!("[[account]] `{}`: give one of password, password_hash and password_file", self.username));
+            return Err(format!("`{}`: give one of password, password_hash and password_file", self.username));
         }
         Ok(())
     }
@@ -206,29 +202,39 @@ pub struct ClientConfig {
     pub id_token_signed_response_alg: Option<String>,
 }
 
+/// What a client can ask tokens by.
+const GRANT_TYPES: [&str; 5] =
+    ["authorization_code", "client_credentials", "refresh_token", types::token::UMA_TICKET, types::discovery::JWT_BEARER];
+
 impl ClientConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let id = &self.client_id;
         if id.is_empty() {
-            return Err("[[client]]: `client_id` must not be empty".into());
+            return Err("`client_id` must not be empty".into());
         }
         if let Err(error) = types::ScopeSet::parse(&self.scope) {
-            return Err(format!("[[client]] `{id}`: scope: {error}"));
+            return Err(format!("`{id}`: scope: {error}"));
         }
         let alg = self.id_token_signed_response_alg.as_deref();
         if let Some(alg) = alg.filter(|alg| !identity::id_token::ALGORITHMS.contains(alg)) {
             let known = identity::id_token::ALGORITHMS.join(", ");
-            return Err(format!("[[client]] `{id}`: id_token_signed_response_alg: `{alg}` is none of {known}"));
+            return Err(format!("`{id}`: id_token_signed_response_alg: `{alg}` is none of {known}"));
         }
         let keys = [self.jwks.is_some(), self.jwks_uri.is_some(), self.jwks_file.is_some()];
         if keys.into_iter().filter(|given| *given).count() > 1 {
-            return Err(format!("[[client]] `{id}`: give one of jwks, jwks_uri and jwks_file"));
+            return Err(format!("`{id}`: give one of jwks, jwks_uri and jwks_file"));
+        }
+        if let Some(other) = self.grant_types.iter().find(|grant| !GRANT_TYPES.contains(&grant.as_str())) {
+            return Err(format!("`{id}`: grant_types: `{other}` is none of {}", GRANT_TYPES.join(", ")));
+        }
+        if self.grant_types.iter().any(|grant| grant == "authorization_code") && self.redirect_uris.is_empty() {
+            return Err(format!("`{id}`: redirect_uris: with authorization_code it must say where people are sent back to"));
         }
         let uris = self.redirect_uris.iter().chain(&self.claims_redirect_uris).chain(&self.resource);
         for uri in uris {
             let fits = Url::parse(uri).is_ok_and(|url| url.fragment().is_none() && !url.cannot_be_a_base());
             if !fits {
-                return Err(format!("[[client]] `{id}`: `{uri}` must be an absolute URI without fragment"));
+                return Err(format!("`{id}`: `{uri}` must be an absolute URI without fragment"));
             }
         }
         Ok(())
@@ -252,15 +258,13 @@ impl TrustedIssuerConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let issuer = &self.issuer;
         if issuer.is_empty() {
-            return Err("[[trusted_issuer]]: `issuer` must not be empty".into());
+            return Err("`issuer` must not be empty".into());
         }
         if self.jwks_file.is_some() == self.jwks_uri.is_some() {
-            return Err(format!("[[trusted_issuer]] `{issuer}`: give jwks_file or jwks_uri"));
+            return Err(format!("`{issuer}`: give jwks_file or jwks_uri"));
         }
         if self.claims.iter().any(|claim| claim == "email") && self.email_domains.is_empty() {
-            return Err(format!(
-                "[[trusted_issuer]] `{issuer}`: claims has email, so email_domains must say for which domains ([\"*\"]: all)"
-            ));
+            return Err(format!("`{issuer}`: claims has email, so email_domains must say for which domains ([\"*\"]: all)"));
         }
         Ok(())
     }
