@@ -2,6 +2,8 @@
 
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
+use crate::history_limits::Line;
+use crate::news::News;
 use crate::page::{Soon, page_of_seen};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
@@ -21,15 +23,6 @@ const DUE_AT_ONCE: usize = 100;
 
 fn not_found() -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::NotFound, "no request to you has this id"))
-}
-
-/// A request came, or was decided.
-#[derive(Clone, Debug)]
-pub struct News {
-    pub owner: OwnerId,
-    /// `request` or `decision`.
-    pub kind: &'static str,
-    pub id: AccessRequestId,
 }
 
 /// Who asks for what of whom.
@@ -74,9 +67,12 @@ impl AuthorizationServer {
         }
         if !rest.is_empty() {
             let request = self.new_request(asking, rest);
-            self.make_room(&request, changes).await?;
+            let gone = self.make_room(&request, changes).await?;
             joined.push(request.id.clone());
-            changes.writes.push(Write::AppendEvent(self.request_event(&request, EventKind::RequestSubmitted, None)));
+            if gone.is_empty() || self.writes_line_of_full_inbox(&request) {
+                changes.writes.push(Write::AppendEvent(self.request_event(&request, EventKind::RequestSubmitted, None)));
+                changes.writes.extend(gone);
+            }
             changes.writes.push(Write::PutAccessRequest(request));
         }
         Ok(joined)
@@ -109,22 +105,30 @@ impl AuthorizationServer {
     }
 
     /// Keeps an inbox readable (threat 32): what gives way goes in the commit that brings the new one, and nothing else may
-    /// have come meanwhile.
-    async fn make_room(&self, new: &AccessRequest, changes: &mut Changes) -> Result<(), Failure> {
+    /// have come meanwhile. What her history says of it is given back.
+    async fn make_room(&self, new: &AccessRequest, changes: &mut Changes) -> Result<Vec<Write>, Failure> {
         let now = self.now();
         let version = self.store.find_inbox_version(&new.owner).await?;
         let mut waiting = self.store.list_waiting_requests(&new.owner, now.plus(self.settings.request_lifetime)).await?;
         waiting.retain(|request| request.is_pending(now));
         let gone =
             rules::inbox::make_room(&waiting, new).map_err(|full| Refusal::new(ErrorCode::RequestDenied, full.to_string()))?;
+        let mut lines = Vec::new();
         for old in waiting.iter().filter(|request| gone.contains(&request.id)) {
             changes.requires.push(Requirement::AccessRequestUnchanged { id: old.id.clone(), version: old.version });
-            changes.writes.push(Write::AppendEvent(self.request_event(old, EventKind::RequestExpired, None)));
+            lines.push(Write::AppendEvent(self.request_event(old, EventKind::RequestExpired, None)));
             changes.writes.push(Write::DeleteAccessRequest { owner: old.owner.clone(), id: old.id.clone() });
         }
         changes.requires.push(Requirement::InboxUnchanged { owner: new.owner.clone(), version });
         changes.writes.push(Write::RaiseInbox(new.owner.clone()));
-        Ok(())
+        Ok(lines)
+    }
+
+    /// Where one request after the other pushes out the last one, not each of them is a line of her history.
+    fn writes_line_of_full_inbox(&self, new: &AccessRequest) -> bool {
+        let (network, text) = (new.network.as_deref().unwrap_or_default(), new.id.as_str());
+        let line = Line { owner: &new.owner, client: &new.client, declared: false, network, text };
+        self.history_limits.take(&line, self.now()).is_some()
     }
 
     fn request_event(&self, request: &AccessRequest, kind: EventKind, by: Option<&OwnerId>) -> crate::Event {
@@ -163,15 +167,9 @@ impl AuthorizationServer {
                 self.digests.note(one.owner.clone());
                 self.notices.note(one.owner.clone(), one.id.clone(), self.now());
             }
-            // nobody listening is no error
-            let _ = self.news.send(one);
+            self.news.tell(one);
         }
         Ok(())
-    }
-
-    /// What comes from now on, of all owners; the listener picks hers.
-    pub fn listen(&self) -> tokio::sync::broadcast::Receiver<News> {
-        self.news.subscribe()
     }
 
     /// What time alone does: requests run out, and ended ones are forgotten after a while. Called by the wiring.

@@ -9,7 +9,7 @@ use identity::token_text::{self, TokenKind};
 use identity::{AuthenticatedClient, Failure, SpentId, TokenKey};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
 use rules::claim::{self, Accepted, AnotherPerson, ClaimToken, Presentation};
-use rules::pct::Disclosed;
+use rules::pct::{Disclosed, OwnersReach};
 use rules::ticket::Process;
 use rules::{Pct, RequestingParty};
 use types::Issuer;
@@ -180,7 +180,11 @@ impl AuthorizationServer {
             client: client.id.clone(),
             requesting_party: process.requesting_party.clone(),
             claims: process.claims.clone(),
-            logged_in: process.logged_in.clone(),
+            as_owner: process.as_owner.clone().map(|consent| OwnersReach {
+                owner: ticket.owner.clone(),
+                resource_server: ticket.resource_server.clone(),
+                consent,
+            }),
             disclosed: process.disclosed_email.clone().map(|email| Disclosed { to: ticket.resource_server.clone(), email }),
             expires,
             family: family_of(ticket),

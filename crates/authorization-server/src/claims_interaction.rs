@@ -7,12 +7,15 @@
 //! 3. [`AuthorizationServer::finish_interaction`]: she agrees, the claims join the process, and the
 //!    client gets a new ticket. She refuses: `access_denied`.
 
-use crate::AuthorizationServer;
 use crate::changes::Changes;
 use crate::code_limits::Mailing;
+use crate::history_limits::Line;
 use crate::kept_proof::{Known, browser_of};
 use crate::token::parameters::wants_email;
 use crate::token::uma_ticket::{spend, spent_id};
+use crate::{AuthorizationServer, RETRIES};
+use identity::consent::OwnersReach;
+use identity::session::Session;
 use identity::way_back::WayBack;
 use identity::{Account, Client, CommitError, Failure, Form, internal};
 use jose::base64url;
@@ -23,8 +26,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use types::email;
+use types::throttle::{Taken, network_of};
 use types::token::ID_TOKEN_FORMAT;
-use types::{ClientId, ErrorCode, OwnerId, Refusal, Timestamp};
+use types::{ClientId, ErrorCode, OwnerId, Refusal, ResourceServerId, Timestamp};
 use url::Url;
 
 /// Seconds that a mailed code is good.
@@ -71,6 +75,26 @@ pub(crate) struct Awaiting {
     /// Keyed digest of the code: the browser holds this, sealed, and must not learn the code.
     pub(crate) digest: String,
     pub(crate) expires: Timestamp,
+}
+
+/// What comes of an answer: the next ticket of the process, what is known of her by now, and what is written.
+struct Step {
+    ticket: String,
+    claims: serde_json::Map<String, Value>,
+    changes: Changes,
+}
+
+/// Which client would reach what is hers, at which resource server.
+struct ReachedPlace {
+    client: Arc<Client>,
+    resource: ResourceServerId,
+}
+
+impl ReachedPlace {
+    fn of<'a>(&'a self, interaction: &'a Interaction, session: &'a Session) -> OwnersReach<'a> {
+        let (client, redirect_uri) = (&self.client, interaction.redirect_uri.as_str());
+        OwnersReach { session, client, redirect_uri, resource: self.resource.as_str() }
+    }
 }
 
 /// How an interaction fails.
@@ -199,12 +223,20 @@ impl AuthorizationServer {
             email: normalized.clone(),
             expires: now.plus(CODE_LIFETIME),
         });
-        let sent = async { self.mailer.send(self.code_message(&interaction, &normalized, &code).await?).await };
-        match sent.await {
-            Ok(()) => Ok(interaction),
+        let message = match self.code_message(&interaction, &normalized, &code).await {
+            Ok(message) => message,
             Err(failure) => {
                 counted.give_back();
-                Err(failure)
+                return Err(failure);
+            }
+        };
+        match self.mailer.send(message).await {
+            Ok(()) => Ok(interaction),
+            Err(unsent) => {
+                if unsent.counts_for_nothing() {
+                    counted.give_back();
+                }
+                Err(unsent.into())
             }
         }
     }
@@ -234,11 +266,74 @@ impl AuthorizationServer {
 
     /// The person agreed: claims join the process, and the browser goes back with the next ticket.
     pub async fn finish_interaction(&self, interaction: &Interaction, known: &Known<'_>, keep: bool) -> Result<String, Failure> {
+        for _ in 0..RETRIES {
+            let mut step = self.next_step(interaction, known, keep).await?;
+            let line = self.write_gathered(interaction, known, &mut step).await?;
+            let done = self.store.commit(step.changes).await;
+            if let (Err(_), Some(line)) = (&done, line) {
+                line.give_back();
+            }
+            match done {
+                Ok(()) => {
+                    return Ok(redirect(&interaction.redirect_uri, &[("ticket", &step.ticket)], interaction.state.as_deref()));
+                }
+                Err(CommitError::Spent) => {
+                    return Failure::refuse(
+                        ErrorCode::InvalidRequest,
+                        "this page was answered before: go back to the application",
+                    );
+                }
+                // what she agreed to was agreed to or ended in another window just now
+                Err(CommitError::Taken | CommitError::Changed) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::Unavailable("what she agreed to changes too fast".into()))
+    }
+
+    /// The next ticket of the process, and what is written with it.
+    async fn next_step(&self, interaction: &Interaction, known: &Known<'_>, keep: bool) -> Result<Step, Failure> {
         let ticket = &interaction.ticket;
         let mut process = match ticket.stored {
             true => self.find_process(ticket).await?.ok_or_else(|| internal("a process has ended meanwhile"))?,
             false => Process { permissions: ticket.permissions.clone(), ..Process::default() },
         };
+        let mut changes = Changes::of_identity(vec![spend(ticket)]);
+        self.state_claims(interaction, known, &mut process)?;
+        if let Some((_, session)) = known.account.filter(|(account, _)| account.id == ticket.owner) {
+            let place = self.find_reached_place(interaction).await?;
+            let reach = place.of(interaction, session);
+            process.as_owner = Some(self.identity.agree_to_owners_reach(&reach, &mut changes.identity).await?);
+        }
+        process.keep_claims |= keep;
+        let expires = self.now().plus(self.settings.ticket_lifetime);
+        let next = ticket.clone().next(interaction.client.clone(), expires);
+        let text = self.next_text(next, &process, &mut changes).await?;
+        Ok(Step { ticket: text, claims: process.claims.to_object(), changes })
+    }
+
+    /// Writes into the owner's history who showed herself, if so much was not written of it already.
+    async fn write_gathered(
+        &self,
+        interaction: &Interaction,
+        known: &Known<'_>,
+        step: &mut Step,
+    ) -> Result<Option<Taken<'_>>, Failure> {
+        let (owner, client) = (interaction.owner(), &interaction.client);
+        let declared = self.identity.store.find_client(client).await?.is_some_and(|client| client.declared);
+        let (network, text) = (&network_of(known.from), &json!(step.claims).to_string());
+        let Some(taken) = self.history_limits.take(&Line { owner, client, declared, network, text }, self.now()) else {
+            return Ok(None);
+        };
+        let mut event = self.event(owner, types::event::EventKind::ClaimsGathered);
+        event.document.client_id = Some(client.clone());
+        event.document.claims = std::mem::take(&mut step.claims);
+        step.changes.writes.push(crate::Write::AppendEvent(event));
+        Ok(Some(taken))
+    }
+
+    /// What is said of her joins the process.
+    fn state_claims(&self, interaction: &Interaction, known: &Known<'_>, process: &mut Process) -> Result<(), Failure> {
         let (name, account) = (known.subject_of(interaction)?, known.account);
         // protocol.md 1.3: who was somebody else here a step before does not become a second person in one process
         let subject = Subject { iss: self.issuer().clone(), sub: name.clone() };
@@ -255,27 +350,27 @@ impl AuthorizationServer {
             process.disclosed_email = email.map(str::to_owned);
         }
         shared.push(("sub".to_owned(), json!(name)));
+        let auth_time = account.map(|(_, session)| session.auth_time);
         for (name, value) in shared {
-            let auth_time = account.map(|(_, time)| time);
             process.claims.state(Claim { name, value, issuer: self.issuer().clone(), format: ID_TOKEN_FORMAT.into(), auth_time });
         }
-        process.logged_in = account.map(|(account, _)| account.id.clone()).or(process.logged_in);
-        process.keep_claims |= keep;
-        let expires = self.now().plus(self.settings.ticket_lifetime);
-        let mut changes = Changes::of_identity(vec![spend(ticket)]);
-        let mut event = self.event(&ticket.owner, types::event::EventKind::ClaimsGathered);
-        event.document.client_id = Some(interaction.client.clone());
-        event.document.claims = process.claims.to_object();
-        changes.writes.push(crate::Write::AppendEvent(event));
-        let next = ticket.clone().next(interaction.client.clone(), expires);
-        let text = self.next_text(next, &process, &mut changes).await?;
-        match self.store.commit(changes).await {
-            Ok(()) => Ok(redirect(&interaction.redirect_uri, &[("ticket", &text)], interaction.state.as_deref())),
-            Err(CommitError::Spent) => {
-                Failure::refuse(ErrorCode::InvalidRequest, "this page was answered before: go back to the application")
-            }
-            Err(error) => Err(error.into()),
+        Ok(())
+    }
+
+    /// Whether she must log in once more before this client gets what is hers.
+    pub async fn needs_log_in_again(&self, interaction: &Interaction, session: &Session) -> Result<bool, Failure> {
+        if session.account != *interaction.owner() {
+            return Ok(false);
         }
+        let place = self.find_reached_place(interaction).await?;
+        self.identity.needs_log_in_again(&place.of(interaction, session)).await
+    }
+
+    async fn find_reached_place(&self, interaction: &Interaction) -> Result<ReachedPlace, Failure> {
+        let client = self.identity.store.find_client(&interaction.client).await?;
+        let client =
+            client.ok_or_else(|| Refusal::new(ErrorCode::InvalidRequest, "this application is not known here any more"))?;
+        Ok(ReachedPlace { client, resource: self.resource_server_id(&interaction.ticket.resource_server).await? })
     }
 
     /// The person refused.

@@ -58,7 +58,7 @@ impl AuthorizationServer {
                 "{subject}.\n\nSee who asks for what, and decide:\n{url}\n\nYou get such a mail once in 15 minutes at most.\n"
             );
             let sent = match Message::new(address, subject, text) {
-                Ok(message) => self.mailer.send(message).await,
+                Ok(message) => self.mailer.send(message).await.map_err(Failure::from),
                 Err(error) => Err(error),
             };
             if let Err(error) = sent {

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use types::introspection::Introspection;
 use types::json::OneOrMany;
-use types::{AccessRequestId, GrantedPermission, PolicyId, ResourceId, Scope};
+use types::{AccessRequestId, GrantId, GrantedPermission, PolicyId, ResourceId, Scope};
 
 /// What stands of the foundations of some scopes, read in one go.
 #[derive(Default)]
@@ -23,6 +23,7 @@ struct Loaded {
     policies: HashMap<PolicyId, u64>,
     authorities: Authorities,
     approvals: HashSet<AccessRequestId>,
+    consents: HashSet<GrantId>,
 }
 
 impl Foundations for Loaded {
@@ -34,6 +35,9 @@ impl Foundations for Loaded {
     }
     fn approval_stands(&self, id: &AccessRequestId) -> bool {
         self.approvals.contains(id)
+    }
+    fn consent_stands(&self, id: &GrantId) -> bool {
+        self.consents.contains(id)
     }
 }
 
@@ -155,6 +159,11 @@ impl AuthorizationServer {
                 let request = self.store.find_access_request(id).await?;
                 if request.is_some_and(|request| matches!(request.state, rules::access_request::State::Approved { .. })) {
                     loaded.approvals.insert(id.clone());
+                }
+            }
+            Basis::Owner { consent } if !loaded.consents.contains(consent) => {
+                if self.identity.store.find_consent(consent).await?.is_some() {
+                    loaded.consents.insert(consent.clone());
                 }
             }
             _ => {}

@@ -18,6 +18,6 @@ impl AuthorizationServer {
             "You may register a client of {domain} at {issuer}.\n\nPost its metadata (RFC 7591) to {endpoint}\n\
              with this header. It is good once, for seven days:\n\nAuthorization: Bearer {token}\n"
         );
-        self.mailer.send(Message::new(&to, format!("Register a client of {domain}"), text)?).await
+        Ok(self.mailer.send(Message::new(&to, format!("Register a client of {domain}"), text)?).await?)
     }
 }

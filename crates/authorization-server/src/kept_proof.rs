@@ -8,6 +8,7 @@ use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
 use crate::claims_interaction::Interaction;
 use crate::code_limits::Guess;
+use identity::session::Session;
 use identity::{Account, CommitError, Failure, SpentId, internal, session};
 use jose::{base64url, digest};
 use serde::{Deserialize, Serialize};
@@ -27,10 +28,12 @@ pub struct KeptProof {
 
 /// Who is known in a browser.
 pub struct Known<'a> {
-    /// Who is logged in, and since when.
-    pub account: Option<(&'a Account, Timestamp)>,
+    /// Who is logged in.
+    pub account: Option<(&'a Account, &'a Session)>,
     /// The address that was proved, where nobody is.
     pub proof: Option<&'a KeptProof>,
+    /// From which address the browser calls.
+    pub from: &'a str,
 }
 
 /// What a browser brings along that tells it from others.

@@ -22,6 +22,7 @@ mod digest;
 pub mod discovery;
 pub mod erasure;
 pub mod event;
+mod history_limits;
 pub mod hot;
 pub mod introspection;
 pub mod invitation;
@@ -29,6 +30,7 @@ pub mod kept_proof;
 pub mod linked_manager;
 pub mod mailer;
 pub mod metadata;
+pub mod news;
 pub mod owner_settings;
 pub mod page;
 pub mod permission;
@@ -108,7 +110,7 @@ pub struct AuthorizationServer {
     pub mailer: Arc<dyn Mailer>,
     pub(crate) hot: hot::Hot,
     /// Requests as they come and are decided, for whoever listens.
-    pub(crate) news: tokio::sync::broadcast::Sender<access_request::News>,
+    pub(crate) news: news::Newsroom,
     pub(crate) sealing: tokio::sync::Mutex<event::seal::Sealing>,
     closing: tokio::sync::watch::Sender<bool>,
     pub(crate) digests: digest::Digests,
@@ -122,6 +124,8 @@ pub struct AuthorizationServer {
     pub(crate) codes: code_limits::CodeLimits,
     /// Mails that tell of shares.
     pub(crate) share_mails: share_mail::ShareMails,
+    /// Lines that others write into owners' histories.
+    pub(crate) history_limits: history_limits::HistoryLimits,
 }
 
 impl AuthorizationServer {
@@ -132,7 +136,7 @@ impl AuthorizationServer {
             store,
             mailer,
             hot: hot::Hot::default(),
-            news: tokio::sync::broadcast::Sender::new(256),
+            news: news::Newsroom::default(),
             sealing: tokio::sync::Mutex::default(),
             closing: tokio::sync::watch::Sender::new(false),
             digests: digest::Digests::default(),
@@ -142,6 +146,7 @@ impl AuthorizationServer {
             searching: discovery::sending::UnderWay::default(),
             codes: code_limits::CodeLimits::default(),
             share_mails: share_mail::ShareMails::default(),
+            history_limits: history_limits::HistoryLimits::default(),
         }
     }
 

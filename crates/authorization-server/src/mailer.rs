@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use identity::Failure;
+use types::{ErrorCode, Refusal};
 
 /// A plain text message to one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +24,42 @@ impl Message {
     }
 }
 
+/// Why a message is not on its way.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsent {
+    /// The mail server was not reached, or broke off: nobody has done anything.
+    #[error("mail cannot be sent: {0}")]
+    Unreached(String),
+    /// The mail server was asked and says no: what it refuses it counts as well, so limits count it too.
+    #[error("the mail server refuses: {0}")]
+    Refused(String),
+}
+
+impl Unsent {
+    /// Whether a limit is given back: what the mail server had to answer stays counted, or whoever mails to addresses that are
+    /// not there has no limit at all (threat 46).
+    pub fn counts_for_nothing(&self) -> bool {
+        matches!(self, Self::Unreached(_))
+    }
+}
+
+impl From<Unsent> for Failure {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Unreached(_) => Self::Unavailable(unsent.to_string()),
+            Unsent::Refused(cause) => {
+                tracing::info!(cause, "the mail server takes no mail for an address");
+                let what = "mail to this address is not taken: look whether it is spelled right, or try again later";
+                Self::Refused(Refusal::new(ErrorCode::InvalidRequest, what))
+            }
+        }
+    }
+}
+
 /// Whatever takes messages.
 #[async_trait]
 pub trait Mailer: Send + Sync {
-    async fn send(&self, message: Message) -> Result<(), Failure>;
+    async fn send(&self, message: Message) -> Result<(), Unsent>;
 }
 
 #[cfg(test)]

@@ -331,7 +331,7 @@ impl AuthorizationServer {
             partial_grants: self.settings.partial_grants,
             no_policy: self.no_policy_of(owner).await?,
             ask_owner: AskOwner::Yes,
-            is_owner: false,
+            as_owner: None,
             require_authority: self.requires_authority(owner).await?,
             jkt: None,
             now: self.now(),

@@ -58,7 +58,7 @@ pub fn link_of(thing: &OwnedResource) -> Option<String> {
 }
 
 impl AuthorizationServer {
-    /// Mails it, once. What is refused, or could not be sent, counts for nothing.
+    /// Mails it, once. What is refused here, or reached no mail server, counts for nothing.
     pub async fn mail_share(&self, acting: &Acting, id: &PolicyId, message: Message) -> Result<(), Failure> {
         let (now, mut taken) = (self.now(), Taken::default());
         if !taken.take(&self.share_mails.of_owner, acting.account().as_str(), now) {
@@ -70,14 +70,23 @@ impl AuthorizationServer {
             taken.give_back();
             return Ok(());
         }
-        let sent = self.send_of_share(acting, id, message).await;
-        if sent.is_err() {
+        if let Err(failure) = self.check_mailed(acting, id, &message).await {
             taken.give_back();
+            return Err(failure);
         }
-        sent
+        match self.mailer.send(message).await {
+            Ok(()) => Ok(()),
+            Err(unsent) => {
+                if unsent.counts_for_nothing() {
+                    taken.give_back();
+                }
+                Err(unsent.into())
+            }
+        }
     }
 
-    async fn send_of_share(&self, acting: &Acting, id: &PolicyId, message: Message) -> Result<(), Failure> {
+    /// Whether the share lets somebody in, and the message goes to whom it names.
+    async fn check_mailed(&self, acting: &Acting, id: &PolicyId, message: &Message) -> Result<(), Failure> {
         let share = self.read_policy(acting, id).await?.document;
         if has_ended(&share, self.now()) || share.state.is_some() {
             return Failure::refuse(ErrorCode::InvalidRequest, "this share lets nobody in now: there is nothing to mail");
@@ -85,7 +94,7 @@ impl AuthorizationServer {
         if !addresses_of(&share).contains(&message.to) {
             return Failure::refuse(ErrorCode::InvalidRequest, "this share is for somebody else: mail goes to whom it names");
         }
-        self.mailer.send(message).await
+        Ok(())
     }
 
     /// What an owner's next page tells her, as it goes through her browser: nobody else reads or writes it.

@@ -6,10 +6,10 @@
 //! ([`Shown`]): under another name, or leading elsewhere, it is another one.
 
 use crate::session::Session;
-use crate::{Changes, Client, Identity, Requirement, Write};
+use crate::{Changes, Client, Failure, Identity, Requirement, Write};
 use serde::{Deserialize, Serialize};
-use types::token::{UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
-use types::{AccountId, ClientId, GrantId, ScopeSet, Timestamp};
+use types::token::{AS_OWNER, UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
+use types::{AccountId, ClientId, ErrorCode, GrantId, ScopeSet, Timestamp};
 use url::Url;
 
 /// What an account has agreed to. There is at most one per account, client and resource.
@@ -97,6 +97,10 @@ pub fn is_sensitive(scopes: &ScopeSet) -> bool {
     scopes.has(UMA_POLICY) || scopes.has(UMA_MANAGEMENT)
 }
 
+fn as_owner() -> Result<ScopeSet, Failure> {
+    ScopeSet::parse(AS_OWNER).map_err(crate::internal)
+}
+
 /// What is agreed to.
 pub(crate) struct Terms<'a> {
     pub account: &'a AccountId,
@@ -106,7 +110,55 @@ pub(crate) struct Terms<'a> {
     pub shown: Option<&'a Shown>,
 }
 
+/// An owner who would let a client reach what is hers at a resource server, as she does herself.
+pub struct OwnersReach<'a> {
+    pub session: &'a Session,
+    pub client: &'a Client,
+    /// Where the client leads back to.
+    pub redirect_uri: &'a str,
+    pub resource: &'a str,
+}
+
+impl OwnersReach<'_> {
+    fn shown(&self) -> Option<Shown> {
+        Shown::of(self.client, self.redirect_uri, self.session)
+    }
+}
+
 impl Identity {
+    /// Whether she must log in once more before she agrees: a client that the operator does not know gets all that is hers
+    /// there, so it is not enough that somebody left a browser logged in (threat 32). What she agreed to before goes on.
+    pub async fn needs_log_in_again(&self, reach: &OwnersReach<'_>) -> Result<bool, Failure> {
+        if reach.client.declared || reach.session.is_fresh(self.now()) {
+            return Ok(false);
+        }
+        let before = self.find_consent_to(reach).await?;
+        let (scopes, shown) = (as_owner()?, reach.shown());
+        Ok(!before.is_some_and(|before| before.covers(&scopes, Some(reach.resource)) && before.is_of(shown.as_ref())))
+    }
+
+    /// She agrees: the consent that what is let pass rests on. She finds it among her applications, and ends it there.
+    pub async fn agree_to_owners_reach(&self, reach: &OwnersReach<'_>, changes: &mut Changes) -> Result<GrantId, Failure> {
+        if self.needs_log_in_again(reach).await? {
+            return Failure::refuse(ErrorCode::LoginRequired, "log in once more before this application gets what is yours");
+        }
+        let (before, scopes, shown) = (self.find_consent_to(reach).await?, as_owner()?, reach.shown());
+        let terms = Terms {
+            account: &reach.session.account,
+            client: &reach.client.id,
+            scopes: &scopes,
+            resource: Some(reach.resource),
+            shown: shown.as_ref(),
+        };
+        changes.requires.push(Requirement::ClientStands(reach.client.id.clone()));
+        changes.requires.push(Requirement::SessionStands(reach.session.id.clone()));
+        Ok(self.agree(&terms, before, changes))
+    }
+
+    async fn find_consent_to(&self, reach: &OwnersReach<'_>) -> Result<Option<Consent>, Failure> {
+        Ok(self.store.find_consent_of(&reach.session.account, &reach.client.id, Some(reach.resource)).await?)
+    }
+
     /// The consent that says all this - as it stands, with more in it, or new - and what its commit needs. `before` is the
     /// one of the same account, client and resource: if it was withdrawn since it was read, nothing is written, so that
     /// what was withdrawn does not come back.

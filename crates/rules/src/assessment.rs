@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use types::policy::OnMissing;
 use types::token::RequiredClaim;
-use types::{ClientId, PermissionRequest, PolicyId, ResourceId, Scope, ScopeSet, Timestamp};
+use types::{ClientId, GrantId, PermissionRequest, PolicyId, ResourceId, Scope, ScopeSet, Timestamp};
 
 /// What happens where an owner has no policy for a scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +64,8 @@ pub struct Question<'a> {
     pub partial_grants: bool,
     pub no_policy: NoPolicy,
     pub ask_owner: AskOwner,
-    /// Whether whoever asks is logged in here as the owner's own account.
-    pub is_owner: bool,
+    /// The owner herself asks, logged in here as her own account, and the client reaches what is hers by this consent.
+    pub as_owner: Option<&'a GrantId>,
     /// Whether only what the owner signed lets something pass.
     pub require_authority: bool,
     /// Thumbprint of the key that the client proves.
@@ -218,9 +218,9 @@ fn judge(
             basis.push(Basis::Approval { id: request.id.clone(), expires_at: until });
         }
     }
-    if question.is_owner && !question.require_authority {
+    if let Some(consent) = question.as_owner.filter(|_| !question.require_authority) {
         say(None, "it is the owner's own");
-        basis.push(Basis::Owner);
+        basis.push(Basis::Owner { consent: consent.clone() });
     }
     if !basis.is_empty() {
         return Verdict::Granted(basis);

@@ -14,8 +14,8 @@ pub enum Basis {
     Policy { id: PolicyId, version: u64, expires_at: Option<Timestamp> },
     /// An approval of the owner.
     Approval { id: AccessRequestId, expires_at: Timestamp },
-    /// The owner herself asks, logged in here as her own account.
-    Owner,
+    /// The owner herself asks, logged in here as her own account; she agreed that this client reaches what is hers there.
+    Owner { consent: GrantId },
 }
 
 impl Basis {
@@ -24,7 +24,7 @@ impl Basis {
         match self {
             Self::Policy { expires_at, .. } => *expires_at,
             Self::Approval { expires_at, .. } => Some(*expires_at),
-            Self::Owner => None,
+            Self::Owner { .. } => None,
         }
     }
 }
@@ -70,6 +70,8 @@ pub trait Foundations {
     fn policy_stands(&self, id: &PolicyId, version: u64) -> bool;
     /// Whether the approval has not been withdrawn.
     fn approval_stands(&self, id: &AccessRequestId) -> bool;
+    /// Whether the owner has not ended what she let the client reach as she does.
+    fn consent_stands(&self, id: &GrantId) -> bool;
 }
 
 /// The scopes that still rest on something at `now`, each with what is left of its basis.
@@ -79,7 +81,7 @@ pub fn standing(scopes: &[GrantedScope], foundations: &impl Foundations, now: Ti
             && match basis {
                 Basis::Policy { id, version, .. } => foundations.policy_stands(id, *version),
                 Basis::Approval { id, .. } => foundations.approval_stands(id),
-                Basis::Owner => true,
+                Basis::Owner { consent } => foundations.consent_stands(consent),
             }
     };
     let mut left = Vec::with_capacity(scopes.len());
@@ -165,6 +167,9 @@ mod tests {
         }
         fn approval_stands(&self, _: &AccessRequestId) -> bool {
             true
+        }
+        fn consent_stands(&self, id: &GrantId) -> bool {
+            id.as_str() == self.0
         }
     }
 

@@ -46,9 +46,10 @@ pub struct Process {
     pub claim_tokens: Vec<String>,
     /// Thumbprint of the key that a claim token was confirmed to.
     pub cnf: Option<String>,
-    /// The account that logged in here, where one did; a token about it is not that.
+    /// The owner of what is asked for logged in here as her own account, and agreed by this consent that the client reaches it
+    /// as she does. A token about her is not that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub logged_in: Option<OwnerId>,
+    pub as_owner: Option<GrantId>,
     /// The client wants the resource server to see the person's address.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wants_email: bool,

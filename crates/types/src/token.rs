@@ -17,6 +17,8 @@ pub const UMA_PROTECTION: &str = "uma_protection";
 pub const UMA_POLICY: &str = "uma_policy";
 /// Scope of an RMT (protocol.md 1).
 pub const UMA_MANAGEMENT: &str = "uma_management";
+/// In a consent: the client reaches what is hers at one resource server as she does herself (protocol.md 1.4). No token has it.
+pub const AS_OWNER: &str = "as_owner";
 
 /// Success (RFC 6749 5.1, Grant 3.3.5).
 #[derive(Clone, Serialize, Deserialize)]

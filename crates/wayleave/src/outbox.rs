@@ -2,8 +2,7 @@
 //! where `[mail]` is not configured.
 
 use async_trait::async_trait;
-use authorization_server::mailer::{Mailer, Message};
-use identity::{Failure, internal};
+use authorization_server::mailer::{Mailer, Message, Unsent};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,12 +31,13 @@ impl Outbox {
 
 #[async_trait]
 impl Mailer for Outbox {
-    async fn send(&self, message: Message) -> Result<(), Failure> {
-        tokio::fs::create_dir_all(&self.folder).await.map_err(internal)?;
+    async fn send(&self, message: Message) -> Result<(), Unsent> {
+        let unreached = |error: std::io::Error| Unsent::Unreached(error.to_string());
+        tokio::fs::create_dir_all(&self.folder).await.map_err(unreached)?;
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let now = jose::Clock::now_millis(&jose::SystemClock);
         let text = format!("To: {}\nSubject: {}\n\n{}", message.to, message.subject, message.text);
         let place = self.folder.join(format!("{now:014}-{number:04}.eml"));
-        tokio::fs::write(place, text).await.map_err(internal)
+        tokio::fs::write(place, text).await.map_err(unreached)
     }
 }

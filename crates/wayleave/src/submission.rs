@@ -4,8 +4,7 @@
 use crate::Exit;
 use crate::config::{Config, MailConfig};
 use async_trait::async_trait;
-use authorization_server::mailer::{Mailer, Message};
-use identity::Failure;
+use authorization_server::mailer::{Mailer, Message, Unsent};
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
@@ -56,14 +55,17 @@ impl Submission {
 
 #[async_trait]
 impl Mailer for Submission {
-    async fn send(&self, message: Message) -> Result<(), Failure> {
-        let unavailable = |error: &dyn std::fmt::Display| Failure::Unavailable(format!("mail cannot be sent: {error}"));
+    async fn send(&self, message: Message) -> Result<(), Unsent> {
+        let unavailable = |error: &dyn std::fmt::Display| Unsent::Unreached(error.to_string());
         let to: Mailbox = message.to.parse().map_err(|error| unavailable(&error))?;
         let builder = lettre::Message::builder().from(self.from.clone()).to(to).subject(message.subject);
         let builder = builder.header(AutoSubmitted).message_id(None);
         let mail = builder.body(message.text).map_err(|error| unavailable(&error))?;
-        self.transport.send(mail).await.map_err(|error| unavailable(&error))?;
-        Ok(())
+        // 4xx and 5xx are answers (RFC 5321 4.2.1)
+        self.transport.send(mail).await.map(drop).map_err(|error| match error.is_permanent() || error.is_transient() {
+            true => Unsent::Refused(error.to_string()),
+            false => unavailable(&error),
+        })
     }
 }
 

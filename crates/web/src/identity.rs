@@ -9,7 +9,7 @@ mod logout;
 mod onward;
 
 pub(crate) use applications::quoted;
-pub(crate) use login::{login_url, page, posted};
+pub(crate) use login::{login_again_url, login_url, page, posted};
 pub(crate) use onward::answer_back;
 mod token;
 

@@ -5,11 +5,13 @@ use super::uma_ticket::Answer;
 use crate::AuthorizationServer;
 use crate::access_request::Asking;
 use crate::changes::{Changes, Write};
+use crate::history_limits::Line;
 use identity::token::TokenRequest;
 use identity::{CommitError, Failure};
 use rules::Ticket;
 use rules::ticket::Process;
 use types::event::{EventKind, EventOutcome};
+use types::throttle::Taken;
 use types::token::{ContinuedProcess, RequiredClaim};
 use types::{ErrorCode, PermissionRequest, Refusal, ScopeSet};
 
@@ -41,7 +43,7 @@ impl AuthorizationServer {
         let expires = self.now().plus(self.settings.ticket_lifetime);
         let next = ticket.clone().next(request.client.id.clone(), expires);
         let next_text = self.next_text(next, &process, &mut changes).await?;
-        self.refused_event(request, ticket, &process, EventOutcome::NeedInfo, &mut changes).await?;
+        let line = self.write_refusal(request, ticket, &process, EventOutcome::NeedInfo, &mut changes).await?;
         let answer = ContinuedProcess {
             error: ErrorCode::NeedInfo.as_str().to_owned(),
             error_description: Some(
@@ -52,7 +54,7 @@ impl AuthorizationServer {
             redirect_user: Some(self.identity.url(types::path::CLAIMS)),
             interval: None,
         };
-        Ok(self.store.commit(changes).await.map(|()| Answer::Continued(answer)))
+        Ok(self.commit_with_line(changes, line).await.map(|()| Answer::Continued(answer)))
     }
 
     pub(super) async fn submitted(
@@ -114,7 +116,7 @@ impl AuthorizationServer {
         may_ask: bool,
         mut changes: Changes,
     ) -> Result<Result<Answer, CommitError>, Failure> {
-        self.refused_event(request, ticket, process, EventOutcome::Denied, &mut changes).await?;
+        let line = self.write_refusal(request, ticket, process, EventOutcome::Denied, &mut changes).await?;
         if ticket.stored {
             changes.writes.push(Write::DeleteProcess(ticket.process));
         }
@@ -124,7 +126,16 @@ impl AuthorizationServer {
         };
         let refusal = Refusal::new(ErrorCode::RequestDenied, what);
         let answer = if may_ask { Answer::MayAsk(refusal) } else { Answer::Denied(refusal) };
-        Ok(self.store.commit(changes).await.map(|()| answer))
+        Ok(self.commit_with_line(changes, line).await.map(|()| answer))
+    }
+
+    /// A line that was not written counts for nothing.
+    async fn commit_with_line(&self, changes: Changes, line: Option<Taken<'_>>) -> Result<(), CommitError> {
+        let done = self.store.commit(changes).await;
+        if let (Err(_), Some(line)) = (&done, line) {
+            line.give_back();
+        }
+        done
     }
 
     /// The next ticket's text; what has been gathered, and what does not fit, goes into the process.
@@ -142,14 +153,24 @@ impl AuthorizationServer {
         self.seal_ticket(&next).await?.ok_or_else(|| identity::internal("a ticket is too long"))
     }
 
-    async fn refused_event(
+    /// Writes into the owner's history that nobody was let in, if so much was not written of it already.
+    async fn write_refusal(
         &self,
         request: &TokenRequest<'_>,
         ticket: &Ticket,
         process: &Process,
         outcome: EventOutcome,
         changes: &mut Changes,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Taken<'_>>, Failure> {
+        let said = (outcome, &process.permissions, &process.requesting_party);
+        let line = Line {
+            owner: &ticket.owner,
+            client: &request.client.id,
+            declared: request.client.declared,
+            network: request.network.as_deref().unwrap_or_default(),
+            text: &serde_json::to_string(&said).map_err(identity::internal)?,
+        };
+        let Some(taken) = self.history_limits.take(&line, self.now()) else { return Ok(None) };
         let mut event = self.event(&ticket.owner, EventKind::RptRefused);
         event.document.client_id = Some(request.client.id.clone());
         event.document.resource_server = Some(self.resource_server_id(&ticket.resource_server).await?);
@@ -158,6 +179,6 @@ impl AuthorizationServer {
         event.document.claims = process.claims.to_object();
         event.document.outcome = Some(outcome);
         changes.writes.push(Write::AppendEvent(event));
-        Ok(())
+        Ok(Some(taken))
     }
 }

@@ -6,14 +6,13 @@ use crate::changes::Changes;
 use crate::claims::Brought;
 use identity::Failure;
 use identity::token::TokenRequest;
-use rules::AnotherPerson;
 use rules::ticket::Process;
-use types::ClientId;
+use rules::{AnotherPerson, Ticket};
 
 /// A ticket as it was presented.
 pub(super) struct Presented<'a> {
     pub text: &'a str,
-    pub resource_server: &'a ClientId,
+    pub ticket: &'a Ticket,
     pub parameters: &'a Parameters<'a>,
 }
 
@@ -52,7 +51,7 @@ impl AuthorizationServer {
             another = Some(somebody);
         }
         let gathered = process.clone();
-        if let Some(Err(somebody)) = pct.map(|pct| pct.join(process, asked.resource_server)) {
+        if let Some(Err(somebody)) = pct.map(|pct| pct.join(process, &asked.ticket.owner, &asked.ticket.resource_server)) {
             another = Some(somebody);
         }
         Ok(Taken { gathered, pushed_now: brought == Brought::Claims, another })

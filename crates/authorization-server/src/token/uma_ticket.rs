@@ -20,7 +20,7 @@ use rules::ticket::Process;
 use rules::{AccessRequest, AnotherPerson, Policy, Resource, Rpt, Ticket};
 use std::sync::Arc;
 use types::token::{ContinuedProcess, TokenResponse};
-use types::{ClientId, ErrorCode, Refusal, ScopeSet};
+use types::{ClientId, ErrorCode, GrantId, Refusal, ScopeSet};
 
 /// What the token endpoint answers to this grant.
 pub enum Answer {
@@ -59,6 +59,8 @@ struct Loaded {
     gone: bool,
     link_version: i64,
     held: Option<(TokenKey, Rpt)>,
+    /// The consent by which the client reaches what is the asking owner's own; none that she has ended.
+    as_owner: Option<GrantId>,
 }
 
 fn invalid_request() -> Refusal {
@@ -179,7 +181,7 @@ impl AuthorizationServer {
             return self.too_fast(request, ticket, process, changes).await;
         }
         process.wants_email |= parameters.disclose_email;
-        let asked = Presented { text, resource_server: &ticket.resource_server, parameters };
+        let asked = Presented { text, ticket, parameters };
         let taken = self.take_claims(request, &asked, &mut process, &mut changes).await?;
         let (gathered, pushed_now) = (taken.gathered, taken.pushed_now);
         check_confirmation(request, &process)?;
@@ -232,6 +234,10 @@ impl AuthorizationServer {
         for id in &process.access_requests {
             requests.extend(self.store.find_access_request(id).await?);
         }
+        let as_owner = match &process.as_owner {
+            Some(consent) => self.identity.store.find_consent(consent).await?.map(|consent| consent.id.clone()),
+            None => None,
+        };
         let gone = requests.len() < process.access_requests.len();
         if process.requesting_party.is_known() {
             let key = AccessRequest::key(&ticket.owner, &request.client.id, &process.requesting_party);
@@ -253,7 +259,7 @@ impl AuthorizationServer {
                 && rpt.cnf == request.jkt
                 && rpt.by_own_id == ticket.signer.is_some()
         });
-        Ok(Loaded { resources, policies, requests, gone, link_version, held })
+        Ok(Loaded { resources, policies, requests, gone, link_version, held, as_owner })
     }
 
     async fn decide(
@@ -284,7 +290,7 @@ impl AuthorizationServer {
             // what is not signed cannot be asked for either: an approval is no token
             no_policy: if ticket.signer.is_some() { NoPolicy::Deny } else { self.no_policy_of(&ticket.owner).await? },
             ask_owner: if loaded.gone { AskOwner::Over } else { parameters.ask_owner },
-            is_owner: process.logged_in.as_ref() == Some(&ticket.owner),
+            as_owner: loaded.as_owner.as_ref(),
             require_authority: ticket.signer.is_some() || self.requires_authority(&ticket.owner).await?,
             jkt: request.jkt.as_deref(),
             now: self.now(),
@@ -305,8 +311,9 @@ impl AuthorizationServer {
             resource_server: ticket.resource_server.clone(),
             version: loaded.link_version,
         });
-        if ticket.signer.is_none() {
-            changes.identity.requires.push(identity::Requirement::ConsentStands(ticket.pat_grant.clone()));
+        let pat_grant = ticket.signer.is_none().then_some(&ticket.pat_grant);
+        for consent in pat_grant.into_iter().chain(&loaded.as_owner) {
+            changes.identity.requires.push(identity::Requirement::ConsentStands(consent.clone()));
         }
     }
 }

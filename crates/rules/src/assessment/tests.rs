@@ -81,7 +81,7 @@ struct Case {
     partial: bool,
     no_policy: NoPolicy,
     ask_owner: AskOwner,
-    is_owner: bool,
+    as_owner: Option<GrantId>,
     require_authority: bool,
 }
 
@@ -100,7 +100,7 @@ impl Case {
             partial: true,
             no_policy: NoPolicy::Deny,
             ask_owner: AskOwner::Yes,
-            is_owner: false,
+            as_owner: None,
             require_authority: false,
         }
     }
@@ -126,7 +126,7 @@ impl Case {
             partial_grants: self.partial,
             no_policy: self.no_policy,
             ask_owner: self.ask_owner,
-            is_owner: self.is_owner,
+            as_owner: self.as_owner.as_ref(),
             require_authority: self.require_authority,
             jkt: None,
             now: NOW,
@@ -305,7 +305,7 @@ proptest! {
         let ask = |policies: &[Policy]| assess(&Question {
             client: &"viewer".into(), registered_scopes: &registered, requested_scopes: &requested, asked: &asked,
             requesting_party: &party, claims: &claims, policies, access_requests: &[], held: &[],
-            partial_grants: partial, no_policy: NoPolicy::Deny, ask_owner: AskOwner::Yes, is_owner: false, require_authority: false, jkt: None, now: NOW,
+            partial_grants: partial, no_policy: NoPolicy::Deny, ask_owner: AskOwner::Yes, as_owner: None, require_authority: false, jkt: None, now: NOW,
         }).outcome;
         let outcome = ask(&policies);
         if let Outcome::Granted { scopes, .. } = &outcome {
@@ -351,9 +351,9 @@ fn whether_the_owner_could_be_asked_is_told_before_she_is() {
 
 #[test]
 fn an_owner_logged_in_holds_what_is_hers() {
-    let own = Case { is_owner: true, ..Case::of(&[("album", "view edit", "view edit")], vec![]) };
+    let own = Case { as_owner: Some(GrantId::from("c")), ..Case::of(&[("album", "view edit", "view edit")], vec![]) };
     let Outcome::Granted { scopes, partial: false } = own.assess().outcome else { panic!("it is hers") };
-    assert!(scopes.iter().all(|granted| granted.basis == [Basis::Owner]));
+    assert!(scopes.iter().all(|granted| granted.basis == [Basis::Owner { consent: GrantId::from("c") }]));
     let signed_only = Case { require_authority: true, ..own };
     assert_eq!(signed_only.assess().outcome, Outcome::Denied, "she has demanded a signature herself");
 }

@@ -1,7 +1,7 @@
 //! Interactive claims gathering (Grant 3.3.2, 3.3.3, 5.1).
 
 use crate::oauth::Browser;
-use crate::world::{Answer, World, form};
+use crate::world::{Answer, NO_MAILBOX, UNREACHED, World, form};
 
 const VIEWER: &str = "http://127.0.0.1:9001/claims";
 
@@ -168,4 +168,27 @@ async fn an_account_here_is_as_good_as_a_code() {
     let page = visit(&browser, &[("client_id", "phone"), ("ticket", &ticket)]).await;
     let (_, query) = browser.submit(&page, "/claims/continue", &[("decision", "approve")]).await.location();
     world.trade("phone", &get(&query, "ticket").unwrap(), &[]).await.ok(200);
+}
+
+/// What the mail server refuses stays counted, or whoever asks for codes to addresses that are not there has no limit; where it
+/// was not reached, nobody has done anything.
+#[tokio::test]
+async fn threat_46_what_a_mail_server_refuses_is_counted() {
+    for world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let asked = async |domain: &str| {
+            let browser = Browser::new(&world);
+            let ticket = world.ticket(&pat, &album, "view").await;
+            let page = visit(&browser, &[("client_id", "viewer"), ("ticket", &ticket)]).await;
+            let mut statuses = Vec::new();
+            for n in 0..25 {
+                let address = format!("x{n}{domain}");
+                statuses.push(browser.submit(&page, "/claims/continue", &[("email", &address)]).await.status);
+            }
+            statuses
+        };
+        let refused = asked(NO_MAILBOX).await;
+        assert!(refused.iter().take(19).all(|status| *status == 400) && refused.last() == Some(&429), "{refused:?}");
+        assert!(asked(UNREACHED).await.iter().all(|status| *status == 503));
+    }
 }

@@ -41,6 +41,7 @@ mod onward;
 mod others_rows;
 mod owner;
 mod owner_pages;
+mod owners_reach;
 mod party;
 mod passkeys;
 mod paths;

@@ -3,7 +3,7 @@
 use crate::hand::Hand;
 use crate::people::PEOPLE;
 use async_trait::async_trait;
-use authorization_server::mailer::{Mailer, Message};
+use authorization_server::mailer::{Mailer, Message, Unsent};
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use identity::Failure;
@@ -29,9 +29,19 @@ pub(crate) const START: i64 = 1_800_000_000;
 #[derive(Default)]
 pub(crate) struct Mailbox(pub(crate) Mutex<Vec<Message>>);
 
+/// A domain that has no mailboxes, and one whose mail server is away.
+pub(crate) const NO_MAILBOX: &str = "@no.example";
+pub(crate) const UNREACHED: &str = "@away.example";
+
 #[async_trait]
 impl Mailer for Mailbox {
-    async fn send(&self, message: Message) -> Result<(), Failure> {
+    async fn send(&self, message: Message) -> Result<(), Unsent> {
+        if message.to.ends_with(UNREACHED) {
+            return Err(Unsent::Unreached("away".into()));
+        }
+        if message.to.ends_with(NO_MAILBOX) {
+            return Err(Unsent::Refused("550 no such mailbox".into()));
+        }
         self.0.lock().unwrap().push(message);
         Ok(())
     }

@@ -147,6 +147,7 @@ pub(super) fn meaning(scope: &str) -> &'static str {
         types::token::UMA_PROTECTION => "register what it keeps for you, and ask here who may reach it",
         types::token::UMA_POLICY => "see and change who may reach your things, and answer requests for you",
         types::token::UMA_MANAGEMENT => "manage what is kept for you there: who guards it, and whose signature counts",
+        types::token::AS_OWNER => "reach what is yours there, as you do",
         _ => "use what it calls by this name",
     }
 }

@@ -66,6 +66,29 @@ pub(super) fn may(scopes: &ScopeSet) -> String {
     least_first(scopes).iter().map(|scope| readable(scope.as_str())).collect::<Vec<_>>().join(", ")
 }
 
+/// The same for a mail of this server's: what a resource server calls its scopes is not said in the server's own sentence, but
+/// how many there are that no page of ours knows (threat 33).
+pub(super) fn may_in_mail(scopes: &ScopeSet) -> String {
+    let is_known = |scope: &&Scope| KNOWN.iter().any(|(name, _)| *name == scope.as_str());
+    let all = least_first(scopes);
+    let (known, others): (Vec<&Scope>, Vec<&Scope>) = all.iter().partition(is_known);
+    let mut words: Vec<String> = known.into_iter().map(|scope| scope.as_str().to_owned()).collect();
+    match others.len() {
+        0 => {}
+        1 => words.push("one thing more that the page names".to_owned()),
+        more => words.push(format!("{more} things more that the page names")),
+    }
+    words.join(", ")
+}
+
+/// What somebody else chose, for within quotation marks: it does not end them.
+pub(super) fn within_quotes(text: &str) -> String {
+    let plain = |letter: char| {
+        if matches!(letter, '“' | '”' | '„' | '‟' | '"' | '«' | '»' | '＂' | '″') { '\'' } else { letter }
+    };
+    text.chars().map(plain).collect()
+}
+
 /// Who meets the conditions of a policy.
 pub(super) fn who(policy: &PolicyDocument) -> String {
     let text = |value: &Value| visible(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
@@ -137,5 +160,14 @@ mod tests {
         );
         let odd = who(&policy(json!([{"name": "ro\u{202e}le", "value": ["a\nb", 7]}])));
         assert_eq!(odd, "somebody whose role is a b or 7");
+    }
+
+    #[test]
+    fn threat_33_a_mail_says_nothing_in_the_words_of_a_resource_server() {
+        let said = |scopes: &str| may_in_mail(&ScopeSet::parse(scopes).unwrap());
+        assert_eq!(said("delete view"), "view, delete");
+        assert_eq!(said("view YOUR-ACCOUNT-IS-LOCKED:CALL-555-1234"), "view, one thing more that the page names");
+        assert_eq!(said("https://evil.example/a b"), "2 things more that the page names");
+        assert_eq!(within_quotes("x” Your account is locked. “z\""), "x' Your account is locked. 'z'");
     }
 }

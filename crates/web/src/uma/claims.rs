@@ -3,7 +3,7 @@
 use crate::Shared;
 use crate::browser::{Visit, origin_of, see_other, with_proof};
 use crate::extract::split;
-use crate::identity::{answer_back, page, posted, quoted};
+use crate::identity::{answer_back, login_again_url, page, posted, quoted};
 use askama::Template;
 use authorization_server::AuthorizationServer;
 use authorization_server::claims_interaction::{Interaction, InteractionError};
@@ -56,6 +56,8 @@ struct ClaimsPage<'a> {
     discloses: bool,
     /// What is asked for is her own.
     owns: bool,
+    /// She is asked to log in once more when she goes on.
+    logs_in_again: bool,
     /// Managers at which she may decide about it: host and query.
     deciding: Vec<(String, String)>,
     problem: Problem<'a>,
@@ -84,6 +86,10 @@ async fn render(app: &Shared, visit: &Visit, interaction: Interaction, problem: 
     let client = app.identity.store.find_client(&interaction.client).await?;
     let shared = server.claims_to_share(&interaction, account);
     let sealed = server.seal_interaction(&interaction)?;
+    let logs_in_again = match &visit.person {
+        Some((_, session)) => server.needs_log_in_again(&interaction, session).await?,
+        None => false,
+    };
     let body = ClaimsPage {
         base: app.base(),
         csrf: visit.csrf(app),
@@ -101,6 +107,7 @@ async fn render(app: &Shared, visit: &Visit, interaction: Interaction, problem: 
             .filter_map(|(name, value)| Some((claim_name(name)?, value.as_str().unwrap_or_default().to_owned())))
             .collect(),
         owns: account.is_some_and(|account| account.id == *interaction.owner()),
+        logs_in_again,
         deciding: deciding(app, &interaction, account, &sealed).await?,
         sealed,
         problem,
@@ -178,7 +185,7 @@ pub(super) async fn post(State(app): State<Shared>, request: Request) -> Respons
         } else if let Some(code) = form.one("code")? {
             check_code(&app, visit, interaction, code, &from).await
         } else {
-            decide(&app, visit, form, interaction).await
+            decide(&app, visit, form, interaction, &from).await
         }
     })
     .await
@@ -200,13 +207,19 @@ async fn check_code(app: &Shared, visit: &Visit, interaction: Interaction, code:
     }
 }
 
-async fn decide(app: &Shared, visit: &Visit, form: &Form, interaction: Interaction) -> Result<Response, Failure> {
+async fn decide(app: &Shared, visit: &Visit, form: &Form, interaction: Interaction, from: &str) -> Result<Response, Failure> {
     let server = &app.authorization_server;
     match form.one("decision")? {
         Some("approve") => {
-            let account = visit.person.as_ref().map(|(account, session)| (account, session.auth_time));
+            let account = visit.person.as_ref().map(|(account, session)| (account, session));
+            if let Some((_, session)) = account
+                && server.needs_log_in_again(&interaction, session).await?
+            {
+                let (back, hint) = (url_of(app, &interaction)?, account.map(|(account, _)| account.username.as_str()));
+                return Ok(see_other(&login_again_url(app, &back, hint)));
+            }
             let proof = visit.find_proof(app).await?;
-            let known = Known { account, proof: proof.as_ref() };
+            let known = Known { account, proof: proof.as_ref(), from };
             let is_shown = account.is_some() || interaction.shows(known.proof);
             match server.finish_interaction(&interaction, &known, form.one("keep")?.is_some()).await {
                 Ok(url) => Ok(see_other(&url)),

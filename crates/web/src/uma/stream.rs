@@ -4,7 +4,7 @@
 use super::anybodys_pmt;
 use crate::Shared;
 use crate::identity::with_parts;
-use authorization_server::access_request::News;
+use authorization_server::news::News;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -15,6 +15,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// After so many heartbeats the client comes again, with a PMT that is looked at anew.
@@ -29,6 +30,8 @@ struct Listening {
     owner: Option<String>,
     news: Receiver<News>,
     heartbeats: u32,
+    /// When the next one is due, whoever has news meanwhile.
+    due: Instant,
 }
 
 pub(super) async fn requests(State(app): State<Shared>, request: Request) -> Response {
@@ -38,8 +41,9 @@ pub(super) async fn requests(State(app): State<Shared>, request: Request) -> Res
         let owner = parts.query()?.one("owner")?.map(str::to_owned);
         // nothing delegated: no stream
         app.authorization_server.acting(&pmt, owner.as_deref()).await?;
-        let news = app.authorization_server.listen();
-        let listening = Listening { news, app: app.clone(), pmt, token, owner, heartbeats: 0 };
+        let listened = owner.as_deref().map_or_else(|| pmt.owner.clone(), types::OwnerId::from);
+        let news = app.authorization_server.listen(&listened);
+        let listening = Listening { news, app: app.clone(), pmt, token, owner, heartbeats: 0, due: Instant::now() + HEARTBEAT };
         let first = stream::iter([Ok::<_, Infallible>("event: heartbeat\ndata: {}\n\n".to_owned())]);
         let rest = stream::unfold(listening, async |mut listening| {
             let text = listening.next().await?;
@@ -63,7 +67,7 @@ impl Listening {
     async fn next(&mut self) -> Option<String> {
         loop {
             let heard = tokio::select! {
-                heard = tokio::time::timeout(HEARTBEAT, self.news.recv()) => heard,
+                heard = tokio::time::timeout_at(self.due, self.news.recv()) => heard,
                 () = self.app.authorization_server.closed() => return None,
             };
             // nothing is told, not even that there is nothing, to whoever has no token for it any more (threat 44)
@@ -74,6 +78,7 @@ impl Listening {
             match heard {
                 Err(_) => {
                     self.heartbeats = self.heartbeats.saturating_add(1);
+                    self.due = Instant::now() + HEARTBEAT;
                     return (self.heartbeats < HEARTBEATS).then(|| "event: heartbeat\ndata: {}\n\n".to_owned());
                 }
                 Ok(Err(RecvError::Closed | RecvError::Lagged(_))) => return None,

@@ -1,0 +1,146 @@
+//! An owner who is logged in lets a client reach what is hers as she does (protocol.md 1.4): where the page said so, as long as
+//! she does not end it, and nowhere else.
+
+use crate::interaction::{get, visit};
+use crate::oauth::Browser;
+use crate::world::{Answer, World, form};
+use serde_json::json;
+
+const REMEMBER: [(&str, &str); 2] = [("decision", "approve"), ("keep", "yes")];
+
+/// Alice opens something in her browser, and lets the client remember her.
+async fn enter(world: &World, browser: &Browser<'_>, pat: &str, resource: &str) -> String {
+    let ticket = world.ticket(pat, resource, "view").await;
+    let page = visit(browser, &[("client_id", "viewer"), ("ticket", &ticket)]).await;
+    let (_, query) = browser.submit(&page, "/claims/continue", &REMEMBER).await.location();
+    get(&query, "ticket").unwrap()
+}
+
+/// Carol's share of her own thing with Alice.
+async fn share_of_carol(world: &World, resource: &str) {
+    let pmt = world.access("carols-manager").await;
+    let claims = json!([{"name": "email", "value": ["alice@foo.example"]}]);
+    let policy = json!({"resource_id": resource, "resource_scopes": ["view"], "required_claims": claims});
+    world.call("POST", "/uma/policies", &pmt, policy).await.ok(201);
+}
+
+/// She opened somebody else's thing, and no page said a word of hers.
+#[tokio::test]
+async fn threat_32_what_she_showed_for_somebody_elses_thing_opens_none_of_hers() {
+    for world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let carols = world.access("carols-rs").await;
+        let diary = world.resource(&carols, "view").await;
+        share_of_carol(&world, &diary).await;
+        let browser = Browser::new(&world);
+        browser.log_in("alice").await;
+        let next = enter(&world, &browser, &carols, &diary).await;
+        let got = world.trade("viewer", &next, &[]).await;
+        let (pct, rpt) = (got.ok(200).get("pct").to_owned(), got.get("access_token").to_owned());
+        for more in [vec![("pct", pct.as_str())], vec![("pct", pct.as_str()), ("rpt", rpt.as_str())]] {
+            let ticket = world.ticket(&pat, &album, "view edit delete").await;
+            assert_ne!(world.trade("viewer", &ticket, &more).await.status, 200, "{more:?}");
+        }
+        // of what was shared with her it still brings who she is
+        let ticket = world.ticket(&carols, &diary, "view").await;
+        world.trade("viewer", &ticket, &[("pct", &pct)]).await.ok(200);
+    }
+}
+
+/// Another resource server of hers was not on the page.
+#[tokio::test]
+async fn threat_32_a_client_reaches_her_things_at_the_place_that_was_named_alone() {
+    for world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let music = world.access("music-rs").await;
+        let songs = world.resource(&music, "view").await;
+        let browser = Browser::new(&world);
+        browser.log_in("alice").await;
+        let next = enter(&world, &browser, &pat, &album).await;
+        let got = world.trade("viewer", &next, &[]).await;
+        let pct = got.ok(200).get("pct").to_owned();
+        let ticket = world.ticket(&pat, &album, "view edit").await;
+        world.trade("viewer", &ticket, &[("pct", &pct)]).await.ok(200);
+        let ticket = world.ticket(&music, &songs, "view").await;
+        assert_ne!(world.trade("viewer", &ticket, &[("pct", &pct)]).await.status, 200);
+    }
+}
+
+/// She finds it among her applications; ended there, RPT, refresh token and PCT open nothing of hers any more.
+#[tokio::test]
+async fn threat_32_she_ends_what_a_client_reaches_as_she_does() {
+    for world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let browser = Browser::new(&world);
+        browser.log_in("alice").await;
+        let next = enter(&world, &browser, &pat, &album).await;
+        let got = world.trade("viewer", &next, &[]).await;
+        let (rpt, pct) = (got.ok(200).get("access_token").to_owned(), got.get("pct").to_owned());
+        assert_eq!(world.introspect(&pat, &rpt).await["active"], true);
+        let page = browser.open("/applications").await;
+        assert!(page.text.contains("reach what is yours there, as you do"), "{}", page.text);
+        let path = page.text.split("action=\"").find(|part| part.contains("/withdraw")).unwrap().split('"').next().unwrap();
+        // a process that is under way rests on it too
+        let under_way = enter(&world, &browser, &pat, &album).await;
+        assert_eq!(browser.submit(&page, path, &[]).await.status, 303);
+        assert_eq!(world.introspect(&pat, &rpt).await["active"], false);
+        assert_ne!(world.trade("viewer", &under_way, &[]).await.status, 200);
+        let refresh = [("grant_type", "refresh_token"), ("refresh_token", got.get("refresh_token"))];
+        assert_ne!(world.token("viewer", &refresh).await.status, 200);
+        for more in [vec![("pct", pct.as_str())], vec![("pct", pct.as_str()), ("rpt", rpt.as_str())]] {
+            let ticket = world.ticket(&pat, &album, "view").await;
+            assert_ne!(world.trade("viewer", &ticket, &more).await.status, 200);
+        }
+        assert!(!browser.open("/applications").await.text.contains("as you do"));
+        // she may agree again
+        let next = enter(&world, &browser, &pat, &album).await;
+        world.trade("viewer", &next, &[]).await.ok(200);
+    }
+}
+
+async fn registered(world: &World) -> Answer {
+    let uma = "urn:ietf:params:oauth:grant-type:uma-ticket";
+    let metadata = json!({"client_name": "Cutter", "grant_types": [uma], "scope": "view",
+        "claims_redirect_uris": ["https://cutter.example/claims"]});
+    let made = world.send("POST", "/register", &[("content-type", "application/json")], metadata.to_string()).await;
+    made.ok(201);
+    made
+}
+
+/// Whoever sits down at a browser that was left logged in gives no unknown application what is hers.
+#[tokio::test]
+async fn threat_32_an_unknown_application_gets_what_is_hers_after_a_fresh_log_in() {
+    for world in World::each().await {
+        let (_, album, _) = world.album().await;
+        let made = registered(&world).await;
+        let client = made.get("client_id");
+        let browser = Browser::new(&world);
+        browser.log_in("alice").await;
+        world.pass(900);
+        let pat = {
+            let _ = pat;
+            world.pat().await
+        };
+        let open = async || {
+            let ticket = world.ticket(&pat, &album, "view").await;
+            visit(&browser, &[("client_id", client), ("ticket", &ticket)]).await
+        };
+        let page = open().await;
+        assert!(page.text.contains("log in once more first"), "{}", page.text);
+        let (to, query) = browser.submit(&page, "/claims/continue", &REMEMBER).await.location();
+        assert!(to.contains("/login") && get(&query, "again").is_some(), "{to}");
+        let fields = [("username", "alice"), ("password", "alice-password")];
+        let log_in =
+            browser.open(&format!("/login?{}", form(&query.iter().map(|(a, b)| (&**a, &**b)).collect::<Vec<_>>()))).await;
+        let back = browser.submit(&log_in, "/login", &fields).await;
+        assert_eq!(back.status, 303, "{}", back.text);
+        let page = browser.open(back.header("location")).await;
+        assert!(!page.text.contains("log in once more first"), "{}", page.text);
+        let (_, query) = browser.submit(&page, "/claims/continue", &REMEMBER).await.location();
+        assert!(get(&query, "ticket").is_some());
+        // what she agreed to goes on without
+        world.pass(900);
+        let page = open().await;
+        assert!(!page.text.contains("log in once more first"));
+    }
+}
