@@ -17,6 +17,7 @@ mod request;
 use address::GuardedResolver;
 use futures_util::StreamExt;
 use reqwest::redirect::Policy;
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -102,6 +103,18 @@ const AT_ONE_PLACE: Room = Room { inside: 256, waiting: 1_024 };
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 /// Connections to one place that are kept for the next call.
 const MOST_KEPT_OPEN: usize = 16;
+
+tokio::task_local! {
+    /// How long calls of this task have waited in a line here.
+    static WAITED: Cell<Duration>;
+}
+
+/// What comes of it, and how much of its time the calls that it made waited here before anybody was asked: that is nothing which
+/// the other side did.
+pub async fn with_time_in_line<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let measured = async { (work.await, WAITED.with(Cell::get)) };
+    WAITED.scope(Cell::default(), measured).await
+}
 
 /// The client.
 #[derive(Clone)]
@@ -221,6 +234,8 @@ impl Outbound {
     async fn wait_for_place(&self, url: &Url, request: &Request<'_>) -> Option<Place> {
         let (begun, patience) = (Instant::now(), request.patience);
         let place = self.under_way.enter(&self.line_to(url), AT_ONE_PLACE, &request.party.within(&self.whom), patience).await;
+        // where nobody measures there is nothing to note it in
+        let _measured = WAITED.try_with(|waited| waited.set(waited.get().saturating_add(begun.elapsed())));
         if place.is_none() {
             // answered at once, who floods would come again at once
             tokio::time::sleep(REFUSED_AFTER.min(patience).saturating_sub(begun.elapsed())).await;

@@ -174,3 +174,29 @@ async fn threat_46_calls_in_one_name_keep_nobody_elses() {
     }
     assert!(busy >= 60 && soonest >= REFUSED_AFTER, "{busy} {soonest:?}");
 }
+
+/// What a call waits here before anybody is asked is told apart from what the other side takes.
+#[tokio::test]
+async fn threat_46_the_time_in_line_is_not_the_other_sides() {
+    let outbound = Outbound::new(Settings { allow_http: true, allow_private_networks: true, ..Settings::default() }).unwrap();
+    // nobody listens there
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{closed}/");
+    let (answer, in_line) = with_time_in_line(outbound.send(Request::get(&url))).await;
+    assert!(matches!(answer, Err(OutboundError::Unreachable(_))) && in_line < Duration::from_millis(100), "{in_line:?}");
+    let mut all = Vec::new();
+    for _ in 0..AT_ONE_PLACE.inside {
+        let to = outbound.line_to(&Url::parse(&url).unwrap());
+        all.push(outbound.under_way.enter(&to, AT_ONE_PLACE, &Party::default(), TIMEOUT).await.unwrap());
+    }
+    let waits = Duration::from_millis(200);
+    let freed = async {
+        tokio::time::sleep(waits).await;
+        drop(all);
+    };
+    let begun = Instant::now();
+    let ((answer, in_line), ()) = tokio::join!(with_time_in_line(outbound.send(Request::get(&url))), freed);
+    let took = begun.elapsed().saturating_sub(in_line);
+    assert!(matches!(answer, Err(OutboundError::Unreachable(_))) && in_line >= waits, "{in_line:?}");
+    assert!(took < waits, "{took:?}");
+}

@@ -154,7 +154,8 @@ impl Gateway {
         self.asking_in_line(issuer, &Waited::default(), asked).await
     }
 
-    /// The same, by somebody who may wait here before it is asked: that is nothing that the server did.
+    /// The same, by somebody who may wait here before it is asked, in a line of ours or at its place: that is nothing that the
+    /// server did.
     async fn asking_in_line<T>(
         &self,
         issuer: &str,
@@ -163,11 +164,12 @@ impl Gateway {
     ) -> Result<T, ProtectionError> {
         self.check_rest(issuer)?;
         let begun = Instant::now();
-        let answer = asked.await;
+        let (answer, in_line) = outbound::with_time_in_line(asked).await;
         if matches!(answer, Err(ProtectionError::Unreachable)) && self.is_worth_a_line(issuer) {
             tracing::warn!(issuer, "an authorization server cannot be reached");
         }
-        if matches!(answer, Err(ProtectionError::Unreachable)) && begun.elapsed().saturating_sub(waited.time()) > SLOW {
+        let took = begun.elapsed().saturating_sub(waited.time()).saturating_sub(in_line);
+        if matches!(answer, Err(ProtectionError::Unreachable)) && took > SLOW {
             tracing::warn!(issuer, "an authorization server does not answer: it is left alone for a while");
             self.rest(issuer.to_owned(), RESTED);
         }
