@@ -17,7 +17,7 @@ impl Store {
         Ok(self.list(&LEDGER, &[owner.into()])?.into_iter().map(|(_, word)| word).collect())
     }
 
-    fn word_operation(&self, owner: &str, word: &Word) -> Result<Operation, StoreAway> {
+    pub(super) fn word_operation(&self, owner: &str, word: &Word) -> Result<Operation, StoreAway> {
         let row = self.sealed_row(&LEDGER, vec![owner.into(), id_of(&word.text).as_str().into()], word)?;
         Ok(Operation::Put { table: &LEDGER, row })
     }
@@ -64,19 +64,37 @@ impl Store {
         tasks: &[Task],
         now: Timestamp,
     ) -> Result<(), StoreAway> {
-        let mut operations = Vec::new();
-        for word in words {
-            // as it stands by now: where it was placed may have been added meanwhile
-            let known = self.find::<Word>(&LEDGER, &[owner.into(), id_of(&word.text).as_str().into()])?;
-            let word = known.unwrap_or_else(|| word.clone());
-            let withdrawn = Word { withdrawn: word.withdrawn.or(Some(now)), ..word };
-            operations.push(self.word_operation(owner, &withdrawn)?);
+        for _ in 0..MOST_TRIES {
+            let mut batch = Batch::default();
+            for word in words {
+                // as it stands by now, and as it still stands then: where it was placed may be added meanwhile
+                let (known, check) = self.word_as_it_stands(owner, word)?;
+                let word = known.unwrap_or_else(|| word.clone());
+                let withdrawn = Word { withdrawn: word.withdrawn.or(Some(now)), ..word };
+                batch.checks.push(check);
+                batch.operations.push(self.word_operation(owner, &withdrawn)?);
+            }
+            for task in tasks {
+                batch.operations.push(self.task_operation(task, now)?);
+            }
+            match self.database.commit(batch).await {
+                Err(CommitError::Broken(_)) => {}
+                other => {
+                    self.note_tasks(tasks);
+                    return other.map_err(away);
+                }
+            }
         }
-        for task in tasks {
-            operations.push(self.task_operation(task, now)?);
-        }
-        let written = self.write(operations).await;
-        self.note_tasks(tasks);
-        written
+        Err(away("the ledger changes too fast"))
+    }
+
+    /// A word that is kept, and the check that it is kept like that when something is written on it.
+    pub(super) fn word_as_it_stands(&self, owner: &str, word: &Word) -> Result<(Option<Word>, Check), StoreAway> {
+        let key = vec![owner.into(), id_of(&word.text).as_str().into()];
+        let Some(row) = self.database.get(&LEDGER, &key).map_err(away)? else {
+            return Ok((None, Check::Absent { table: &LEDGER, key }));
+        };
+        let value = row.get(BODY_COLUMN).cloned().ok_or(StoreAway)?;
+        Ok((Some(self.opened(&LEDGER, &row)?), Check::Equals { table: &LEDGER, key, column: BODY_COLUMN, value }))
     }
 }

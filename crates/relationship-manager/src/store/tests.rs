@@ -270,7 +270,11 @@ async fn threat_36_s03_the_end_of_a_link_keeps_whose_it_was() {
     .unwrap();
     store.put_link("alice", &link).await.unwrap();
     store.add_words("alice", std::slice::from_ref(&word), Timestamp(9)).await.unwrap();
+    let (_, as_it_stood) = store.word_as_it_stands("alice", &word).unwrap();
     store.delete_link("alice", "l.alice", "unlinked", Timestamp(10)).await.unwrap();
+    // what was read before the link ended is written nowhere
+    let stale = Batch { checks: vec![as_it_stood], operations: vec![store.word_operation("alice", &word).unwrap()] };
+    assert!(matches!(store.database.commit(stale).await, Err(database::CommitError::Broken(_))));
     // taken back by somebody who read it before
     store.withdraw_words("alice", std::slice::from_ref(&word), &[], Timestamp(11)).await.unwrap();
     let kept = store.list_words("alice").unwrap().remove(0);
