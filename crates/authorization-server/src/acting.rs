@@ -165,6 +165,22 @@ impl AuthorizationServer {
         Ok(deciders)
     }
 
+    /// Whether this account may decide this request for its owner, as things stand now.
+    pub(crate) async fn may_decide(
+        &self,
+        owner: &OwnerId,
+        account: &OwnerId,
+        request: &AccessRequestId,
+    ) -> Result<bool, Failure> {
+        let mut given = self.delegated_by(owner, &self.names_of(account).await?).await?;
+        given.retain(|one| one.may.contains(&May::Approve));
+        let Some(request) = self.store.find_access_request(request).await?.filter(|_| !given.is_empty()) else {
+            return Ok(false);
+        };
+        let acting = Acting { owner: owner.clone(), by: String::new(), delegate: Some((account.clone(), given)) };
+        self.sees_request(&acting, &request).await
+    }
+
     /// Whether a delegate may write this policy; it then ends with the delegation at the latest.
     pub(crate) async fn allow_policy(&self, acting: &Acting, policy: &mut Policy, changes: &mut Changes) -> Result<(), Failure> {
         if !acting.is_delegate() {

@@ -117,7 +117,7 @@ pub struct AuthorizationServer {
     /// Turns at each owner's things, and of those who ask her.
     pub(crate) turns: turns::Turns,
     pub(crate) inboxes: turns::Turns,
-    pub(crate) notices: linked_manager::Notices,
+    pub(crate) notices: linked_manager::notices::Notices,
     /// Searches that are being sent.
     pub(crate) searching: discovery::sending::UnderWay,
     /// Proofs of addresses: codes sent, and guesses made.
@@ -142,7 +142,7 @@ impl AuthorizationServer {
             digests: digest::Digests::default(),
             turns: turns::Turns::default(),
             inboxes: turns::Turns::default(),
-            notices: linked_manager::Notices::default(),
+            notices: linked_manager::notices::Notices::default(),
             searching: discovery::sending::UnderWay::default(),
             codes: code_limits::CodeLimits::default(),
             share_mails: share_mail::ShareMails::default(),
