@@ -62,7 +62,7 @@ impl UnverifiedDelegation {
         let signed = self.0.verify(keys)?;
         let members = signed.claims::<Value>()?;
         check_members(&members).map_err(RotError::Content)?;
-        let delegation = signed.claims::<Delegation>()?;
+        let delegation = members.read::<Delegation>()?;
         check(&delegation)?;
         Ok(delegation)
     }

@@ -3,9 +3,10 @@
 
 use crate::base64url;
 use crate::jwk::{KeySet, PublicKey};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::fmt;
 use std::ops::Deref;
 
 /// The longest JWS that is looked at, in bytes (RFC 8725: bound before parsing).
@@ -72,6 +73,49 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
     Value::deserialize(deserializer).map(Some)
 }
 
+/// Reads one member of an object by its name, and makes nothing of the others: each call that brings a token has it looked at.
+struct Member<'a>(&'a str);
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = Option<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Option<Value>, A::Error> {
+        let mut found = None;
+        while let Some(is_wanted) = members.next_key_seed(IsNamed(self.0))? {
+            if is_wanted {
+                found = Some(members.next_value()?);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a member has this name.
+struct IsNamed<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for IsNamed<'_> {
+    type Value = bool;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IsNamed<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
+        Ok(name == self.0)
+    }
+}
+
 /// A JWS that nobody has checked yet. Its payload may only be used to find the key.
 pub struct UnverifiedJws {
     header: Header,
@@ -115,8 +159,11 @@ impl UnverifiedJws {
 
     /// The same, whatever it is.
     pub fn claimed_value(&self, member: &str) -> Option<Value> {
-        let mut payload: Value = serde_json::from_slice(&self.payload).ok()?;
-        payload.get_mut(member).map(Value::take)
+        let payload = std::str::from_utf8(&self.payload).ok()?;
+        let mut payload = serde_json::Deserializer::from_str(payload);
+        let found = payload.deserialize_map(Member(member)).ok()?;
+        payload.end().ok()?;
+        found
     }
 
     /// Refuses a header whose `typ` is not `typ` (compared as RFC 7515 4.1.9 says).
@@ -170,6 +217,13 @@ impl Verified<Jws> {
     }
 }
 
+impl Verified<Value> {
+    /// Reads what was parsed already; what was verified stays so.
+    pub(crate) fn read<T: DeserializeOwned>(self) -> Result<Verified<T>, JwsError> {
+        types::json::read(self.0).map(Verified::vouch).map_err(|_| JwsError::Payload)
+    }
+}
+
 pub(crate) fn signing_input(header: &[u8], payload: &[u8]) -> String {
     format!("{}.{}", base64url::encode(header), base64url::encode(payload))
 }
@@ -193,6 +247,33 @@ mod tests {
             let token = again.sign("JWT", &json!({"sub": "alice"})).unwrap();
             let published = KeySet::from_json(&json!({"keys": [key.public().to_jwk()]})).unwrap();
             assert_eq!(verify(&token, &published).unwrap()["sub"], "alice");
+        }
+    }
+
+    #[test]
+    fn a_member_is_found_among_others() {
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let keys = KeySet::new(vec![key.public().clone()]);
+        let claimed = |payload: &str, name: &str| {
+            let header = base64url::encode(json!({"alg": "EdDSA"}).to_string());
+            let text = format!("{header}.{}.{}", base64url::encode(payload), base64url::encode([0; 64]));
+            assert_eq!(verify(&text, &keys), Err(JwsError::Signature), "{payload}");
+            UnverifiedJws::parse(&text).unwrap().claimed_value(name)
+        };
+        for (payload, name, value) in [
+            (r#"{"a":{"iss":1},"iss":"x","b":[{"iss":2}]}"#, "iss", Some(json!("x"))),
+            (r#"{"i\u0073s":"x"}"#, "iss", Some(json!("x"))),
+            (r#"{"iss":"x","iss":"y"}"#, "iss", Some(json!("y"))),
+            (r#"{"iss":null}"#, "iss", Some(json!(null))),
+            (r#"{"cnf":{"jkt":"x"}}"#, "cnf", Some(json!({"jkt": "x"}))),
+            (r#"{"sub":"x"}"#, "iss", None),
+            (r#"{"iss":"x"} more"#, "iss", None),
+            (r#"{"iss":"x","#, "iss", None),
+            (r#"["iss","x"]"#, "iss", None),
+            (r#""iss""#, "iss", None),
+            ("", "iss", None),
+        ] {
+            assert_eq!(claimed(payload, name), value, "{payload}");
         }
     }
 

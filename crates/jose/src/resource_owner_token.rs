@@ -123,7 +123,7 @@ impl UnverifiedToken {
         let signed = self.0.verify(keys)?;
         let members = signed.claims::<Value>()?;
         check_members(&members).map_err(RotError::Content)?;
-        let token = signed.claims::<ResourceOwnerToken>()?;
+        let token = members.read::<ResourceOwnerToken>()?;
         check(&token)?;
         Ok(token)
     }

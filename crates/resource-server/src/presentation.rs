@@ -71,7 +71,8 @@ fn is_list(value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
     let Some((scheme, token)) = text.trim().split_once(' ') else { return false };
     let is_ours = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("dpop");
-    is_ours && token.trim().contains([',', ' ', '\t'])
+    // each by itself: looking for one character takes many at a time
+    is_ours && [',', ' ', '\t'].iter().any(|separator| token.trim().contains(*separator))
 }
 
 /// RFC 6750 2.3.
