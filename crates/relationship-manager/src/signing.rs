@@ -8,9 +8,11 @@ use crate::holdings::{Holdings, Known, Thing, Who};
 use crate::ledger::{PlacedAs, Said, Word, word_of};
 use crate::person::Person;
 use crate::share::{Shared, Sharing, segment};
-use crate::store::Place;
+use crate::store::{Link, Place};
+use crate::sync::Asking;
 use crate::vault::OpenKey;
 use crate::{Manager, PATIENCE, Trouble, lock};
+use client::Client;
 use client::api::{ApiBody, ApiCall};
 use http::Method;
 use jose::delegation::TYPE as DELEGATION;
@@ -18,7 +20,7 @@ use jose::resource_owner_token::TYPE;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use types::credential::PROOF_TYPE;
+use types::credential::{CredentialDocument, PROOF_TYPE};
 use types::metadata::Metadata;
 use types::{ScopeSet, Timestamp};
 
@@ -255,7 +257,23 @@ impl Manager {
         let proof = proof.map_err(|_| Trouble::Refused("the key could not sign".into()))?;
         body.as_object_mut().into_iter().for_each(|body| drop(body.insert("proof".into(), json!(proof))));
         let answer = call(body).await?;
-        if [201, 409].contains(&answer.status) { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
+        match answer.status {
+            201 => Ok(()),
+            // an answer that was lost may have done it; but that it is hers there, its list says and not the refusal
+            409 => self.check_is_listed(&client, &link, &url, &key.did).await,
+            _ => Err(Trouble::Refused(answer.refusal())),
+        }
+    }
+
+    async fn check_is_listed(&self, client: &Client, link: &Link, url: &str, did: &str) -> Result<(), Trouble> {
+        let listed: Vec<CredentialDocument> = Asking::new(client, link).list(url).await?;
+        match listed.iter().any(|credential| is_key(credential, did)) {
+            true => Ok(()),
+            false => Err(Trouble::Refused(
+                "this server says that it knows this key, and does not list it as yours: look there who has it, or make another key"
+                    .into(),
+            )),
+        }
     }
 }
 
@@ -289,7 +307,10 @@ pub(crate) fn subject_of(value: &Value) -> Option<&str> {
 impl Known {
     /// Whether this server counts what is signed by this key.
     pub(crate) fn has_key(&self, did: &str) -> bool {
-        let is = |value: &Value| value.get("id").and_then(Value::as_str) == Some(did);
-        self.snapshot.credentials.iter().any(|credential| is(&credential.cred_value))
+        self.snapshot.credentials.iter().any(|credential| is_key(credential, did))
     }
+}
+
+fn is_key(credential: &CredentialDocument, did: &str) -> bool {
+    credential.cred_value.get("id").and_then(Value::as_str) == Some(did)
 }

@@ -1,6 +1,9 @@
 //! Her sealed keys, and whoever finds her session: he takes none of them home to guess at (threat 46).
 
 use crate::desk::{Desk, Sitting};
+use crate::desk_lies::linked;
+use crate::world::START;
+use serde_json::json;
 
 const PASSPHRASE: &str = "correct horse battery";
 
@@ -40,4 +43,22 @@ async fn threat_46_s09_a_sealed_key_goes_to_whoever_has_just_opened_it() {
         assert_eq!(alice.post("/keys/export", &wrong).await.status, 400);
     }
     assert!(alice.post("/keys/export", &right).await.text.contains("Too many wrong tries"));
+}
+
+/// That a server has a key already does not say that it is hers there.
+#[tokio::test]
+async fn threat_36_a_key_counts_where_it_is_listed_as_hers() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let (guard, _keeper) = linked(&mut alice, 1).await;
+    guard.answers("a proof", 409, json!({"error": "invalid_request"}));
+    alice.post("/keys", &[("what", "new"), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)]).await;
+    let did = alice.get("/keys").await.field("did");
+    let register = [("what", "register"), ("did", did.as_str())];
+    let page = alice.post("/keys", &register).await;
+    assert!(page.text.contains("does not list it as yours"), "{}", page.text);
+    let hers = json!([{"_id": "c", "cred_type": "did", "cred_value": {"id": did}, "created": START}]);
+    guard.answers("GET /credentials", 200, hers);
+    let page = alice.post("/keys", &register).await;
+    assert!(page.status < 400 && !page.text.contains("does not list it"), "{}", page.text);
 }
