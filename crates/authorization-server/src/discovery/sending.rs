@@ -1,6 +1,7 @@
 //! Sending searches. A resource server may be anybody's and answer never, so nobody waits for somebody else's (threat 46):
 //!
-//! - one search after the other of each owner, beside those of others, and one call at a time to each resource server;
+//! - one search after the other of each owner, beside those of others, and one call at a time to each resource server; of calls
+//!   so many are under way at a time, for which owners take turns ([`outbound::Lines`]), however long their servers take;
 //! - a try is noted before it is made, so that a process that ends makes none twice, and the pause behind it grows fourfold;
 //! - after a few tries a resource server is given up, and nothing is sent to where its own `resource` does not reach.
 
@@ -8,7 +9,7 @@ use super::{SEARCH_LIFETIME, Search, SearchedClient, standing};
 use crate::changes::{Changes, Write};
 use crate::{AuthorizationServer, RETRIES, name_of};
 use identity::{Account, CommitError, Failure};
-use outbound::Request;
+use outbound::{Lines, Party, Request, Room};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,12 +23,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: i64 = 5;
 /// How often one is tried: the last time within a day.
 const MAX_TRIES: u32 = 8;
-/// Most owners whose searches are under way at the same time.
-const MAX_OWNERS: usize = 256;
+/// Most owners whose searches are under way, or wait for a turn, at the same time.
+const MAX_OWNERS: usize = 4_096;
+/// Most calls that are under way at the same time. Each owner has one, or waits for one.
+const CALLS: Room = Room { inside: 256, waiting: MAX_OWNERS };
+/// How long one waits for a turn; then it is tried again with what is due.
+const TURN_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Owners and resource servers for whom something is under way.
 #[derive(Default)]
-pub(crate) struct UnderWay(Mutex<HashSet<String>>);
+pub(crate) struct UnderWay {
+    names: Mutex<HashSet<String>>,
+    line: Lines,
+}
 
 /// A place in it, until this is dropped.
 struct Place {
@@ -43,7 +51,13 @@ impl Drop for Place {
 
 impl UnderWay {
     fn all(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leave to call somebody in the name of this owner; none: it took too long.
+    async fn turn(&self, owner: &OwnerId) -> Option<outbound::Place> {
+        let party = Party::new([owner.as_str().to_owned()]);
+        self.line.enter("searches", CALLS, &party, TURN_PATIENCE).await
     }
 }
 
@@ -79,7 +93,7 @@ impl AuthorizationServer {
 
     fn start_sending(self: &Arc<Self>, owner: &OwnerId, searches: Vec<Search>) {
         // a resource server takes a place beside the owner's
-        let Some(place) = self.begin(format!("owner {owner}"), MAX_OWNERS.saturating_mul(2)) else { return };
+        let Some(place) = self.begin(format!("owner {owner}"), MAX_OWNERS.saturating_add(CALLS.inside)) else { return };
         let server = self.clone();
         tokio::spawn(async move {
             let _place = place;
@@ -95,6 +109,7 @@ impl AuthorizationServer {
         let account = self.identity.store.find_account(&search.owner).await?;
         let now = self.now();
         for server in search.servers.iter().filter(|server| server.state == SearchAt::Waiting && server.again <= now) {
+            let Some(_turn) = self.searching.turn(&search.owner).await else { return Ok(()) };
             let Some(_place) = self.begin(format!("server {}", server.client), usize::MAX) else { continue };
             if !self.take_try(search, &server.client).await? {
                 continue;
@@ -180,6 +195,27 @@ fn note(search: &mut Search, client: &ClientId, state: SearchAt) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However many calls hang that others have made: who comes newly has the next turn that is free.
+    #[tokio::test]
+    async fn threat_46_owners_of_searches_take_turns() {
+        let searching = Arc::new(UnderWay::default());
+        let mut hanging = Vec::new();
+        for n in 0..CALLS.inside {
+            hanging.push(searching.turn(&OwnerId::new(format!("m{n}"))).await.unwrap());
+        }
+        let wait = |owner: String| {
+            let searching = searching.clone();
+            tokio::spawn(async move { searching.turn(&OwnerId::new(owner)).await })
+        };
+        let his: Vec<_> = (0..CALLS.inside).map(|n| wait(format!("m{n}"))).collect();
+        tokio::task::yield_now().await;
+        let hers = wait("alice".to_owned());
+        tokio::task::yield_now().await;
+        drop(hanging.pop());
+        let hers = hers.await.unwrap();
+        assert!(hers.is_some() && his.iter().all(|one| !one.is_finished()), "his come behind her");
+    }
 
     #[test]
     fn threat_46_s28_the_last_try_is_within_a_day() {
