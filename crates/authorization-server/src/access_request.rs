@@ -348,6 +348,7 @@ impl AuthorizationServer {
                 receipt: None,
             };
             self.bind(&mut policy, changes).await?;
+            self.check_room_on(acting, &policy).await?;
             self.allow_policy(acting, &mut policy, changes).await?;
             self.write_policy(&policy, EventKind::PolicyCreated, acting.account().as_str(), changes);
         }

@@ -128,6 +128,10 @@ pub enum Write {
     /// `Taken` where the owner has or had one of this id.
     CreateDelegation(Delegation),
     PutDelegation(Delegation),
+    DeleteDelegation {
+        owner: OwnerId,
+        id: String,
+    },
     /// A receipt, or one from which a person was erased.
     PutReceipt(Receipt),
     PutManager(KeptManager),

@@ -262,6 +262,7 @@ impl AuthorizationServer {
             for mut policy in policies {
                 changes.requires.push(Requirement::PolicyAbsent(policy.id.clone()));
                 self.bind(&mut policy, &mut changes).await?;
+                self.check_room_on(acting, &policy).await?;
                 self.write_policy(&policy, EventKind::PolicyCreated, &acting.by, &mut changes);
                 first.get_or_insert(Versioned::of(&policy));
             }

@@ -3,11 +3,11 @@
 
 use crate::changes::{Changes, Requirement, Write};
 use crate::page::{page_of_all, place_of};
-use crate::store::Page;
+use crate::store::{DelegationPlace, Page};
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::PolicyToken;
 use identity::{CommitError, Failure};
-use jose::UnverifiedDelegation;
+use jose::{UnverifiedDelegation, base64url, digest};
 use rules::delegation::{Delegate, Delegation};
 use serde_json::json;
 use types::delegation::DelegationDocument;
@@ -16,8 +16,16 @@ use types::{ErrorCode, OwnerId, Refusal, Timestamp};
 
 /// Most delegations of one owner that stand at once.
 const MAX_DELEGATIONS: usize = 200;
+/// Most bytes that those have together: they are read whole wherever somebody may decide for her.
+const MAX_BYTES: usize = 256 * 1024;
+/// Most signed ones of an owner that she withdrew before their end.
+const MAX_WITHDRAWN: usize = 1_000;
 /// Rows of one read; lists are read to their end.
 const READ_AT_ONCE: usize = 1_000;
+/// The same of what others delegate: they choose how long each is, and behind each read others get their turn.
+const OTHERS_AT_ONCE: usize = 8;
+/// Most rows that one page of it looks at.
+const LOOKED_AT: usize = 1_000;
 
 fn place(delegation: &Delegation) -> String {
     place_of(delegation.created, &format!("{} {}", delegation.owner, delegation.id))
@@ -28,6 +36,18 @@ pub fn place_of_document(document: &DelegationDocument) -> String {
     let owner = document.owner.as_ref().map(OwnerId::as_str).unwrap_or_default();
     let created = document.created.unwrap_or(Timestamp(0));
     place_of(created, &format!("{owner} {}", document.id.as_deref().unwrap_or_default()))
+}
+
+/// Names of one account in the order in which a list goes through them; the list says no name, since its places stand in URLs.
+fn mark(name: &Delegate) -> String {
+    base64url::encode(digest::sha256(&[name.key().as_bytes()])).chars().take(12).collect()
+}
+
+/// Where one that others made stands in the list of a delegate.
+pub fn place_of_delegated(document: &DelegationDocument) -> String {
+    let name = Delegate::of(document.delegate.clone()).map(|name| mark(&name)).unwrap_or_default();
+    let owner = document.owner.as_ref().map(OwnerId::as_str).unwrap_or_default();
+    format!("{name} {owner} {}", document.id.as_deref().unwrap_or_default())
 }
 
 fn not_found() -> Failure {
@@ -55,16 +75,6 @@ impl AuthorizationServer {
         Ok(all)
     }
 
-    /// Everything that stands and names this account. For lists alone: how long it is, others choose.
-    async fn delegated_to(&self, account: &OwnerId) -> Result<Vec<Delegation>, Failure> {
-        let (mut all, now) = (Vec::new(), self.now());
-        for name in self.names_of(account).await? {
-            all.extend(self.store.list_delegations_to(&name.key()).await?);
-        }
-        all.retain(|one: &Delegation| one.stands(now) && one.owner != *account);
-        Ok(all)
-    }
-
     /// `GET {delegations_endpoint}`: those of this owner that stand. A page of it, and where it goes on, if it does.
     pub async fn list_delegations(
         &self,
@@ -78,20 +88,48 @@ impl AuthorizationServer {
         Ok((all.iter().map(Delegation::to_document).collect(), last))
     }
 
-    /// `GET {delegations_endpoint}?role=delegate`: what others have delegated to this account. The same.
+    /// `GET {delegations_endpoint}?role=delegate`: what others have delegated to this account, one owner's after the other's. How
+    /// much that is, others choose: a page looks at so many rows and no more (threat 46).
     pub async fn list_delegated(
         &self,
         pmt: &PolicyToken,
         page: &Page<String>,
     ) -> Result<(Vec<DelegationDocument>, Option<String>), Failure> {
-        let mut documents = Vec::new();
-        let (all, last) = page_of_all(self.delegated_to(&pmt.owner).await?, place, page);
-        for delegation in all {
-            let owner = self.identity.store.find_account(&delegation.owner).await?;
-            let owner_name = owner.map(|owner| owner.display_name().to_owned());
-            documents.push(DelegationDocument { owner_name, ..delegation.to_document() });
+        let mut names: Vec<(String, Delegate)> =
+            self.names_of(&pmt.owner).await?.into_iter().map(|name| (mark(&name), name)).collect();
+        names.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut parts = page.after.as_deref().unwrap_or_default().splitn(3, ' ');
+        let begun = parts.next().unwrap_or_default().to_owned();
+        let mut after = parts.next().zip(parts.next()).map(|(owner, id)| DelegationPlace { owner: owner.into(), id: id.into() });
+        let (mut documents, mut last, mut looked_at) = (Vec::new(), None, 0_usize);
+        for (mark, name) in names.into_iter().filter(|(mark, _)| *mark >= begun) {
+            let mut place = after.take().filter(|_| mark == begun);
+            loop {
+                let rows = self.store.list_delegations_to(&name.key(), &Page { after: place, limit: OTHERS_AT_ONCE }).await?;
+                let Some(behind) = rows.last() else { break };
+                place = Some(DelegationPlace { owner: behind.owner.clone(), id: behind.id.clone() });
+                looked_at = looked_at.saturating_add(rows.len());
+                for one in rows.into_iter().filter(|one| one.stands(self.now()) && one.owner != pmt.owner) {
+                    if documents.len() >= page.limit {
+                        return Ok((documents, last));
+                    }
+                    last = Some(format!("{mark} {} {}", one.owner, one.id));
+                    documents.push(self.delegated_document(one).await?);
+                }
+                if looked_at >= LOOKED_AT {
+                    return Ok((documents, place.map(|place| format!("{mark} {} {}", place.owner, place.id))));
+                }
+                // reads never wait: others get their turn
+                tokio::task::yield_now().await;
+            }
         }
-        Ok((documents, last))
+        Ok((documents, None))
+    }
+
+    async fn delegated_document(&self, delegation: Delegation) -> Result<DelegationDocument, Failure> {
+        let owner = self.identity.store.find_account(&delegation.owner).await?;
+        let owner_name = owner.map(|owner| owner.display_name().to_owned());
+        Ok(DelegationDocument { owner_name, ..delegation.to_document() })
     }
 
     /// `POST {delegations_endpoint}`.
@@ -114,10 +152,7 @@ impl AuthorizationServer {
     async fn save_delegation(&self, delegation: Delegation, by: &str) -> Result<DelegationDocument, Failure> {
         // one at a time, so that the number holds
         let _turn = self.turns.alone(&delegation.owner).await;
-        let standing = self.list_standing(&delegation.owner).await?;
-        if standing >= MAX_DELEGATIONS {
-            return Failure::refuse(ErrorCode::InvalidRequest, "you have 200 delegations: withdraw one first");
-        }
+        self.check_room(&delegation).await?;
         let document = delegation.to_document();
         let mut requires = Changes::default();
         if let Some(signed) = &delegation.signed {
@@ -136,9 +171,28 @@ impl AuthorizationServer {
         }
     }
 
-    async fn list_standing(&self, owner: &OwnerId) -> Result<usize, Failure> {
+    /// Whether its owner may have one more. It is her own calls alone that fill this.
+    async fn check_room(&self, new: &Delegation) -> Result<(), Failure> {
+        let full = |what: &str| Failure::refuse(ErrorCode::InvalidRequest, what);
         let now = self.now();
-        Ok(self.store.list_delegations(owner).await?.iter().filter(|one| one.stands(now)).count())
+        let mut standing = self.store.list_delegations(&new.owner).await?;
+        standing.retain(|one| one.stands(now));
+        if standing.len() >= MAX_DELEGATIONS {
+            return full("the owner has 200 delegations: withdraw one first");
+        }
+        let sizes = standing.iter().chain([new]).map(types::json::size_of);
+        if sizes.fold(0, usize::saturating_add) > MAX_BYTES {
+            return full(
+                "the delegations of one owner have 256 KiB at most together: name fewer resources in it, or withdraw one first",
+            );
+        }
+        if new.signed.is_some() && self.store.count_withdrawn_delegations(&new.owner).await? >= MAX_WITHDRAWN {
+            return full(
+                "the owner has withdrawn 1000 signed delegations that had not run out, and these are remembered: \
+                 make it without a signature, or wait until one of them runs out",
+            );
+        }
+        Ok(())
     }
 
     fn delegation_writes(&self, delegation: Delegation, kind: EventKind, by: &str) -> Vec<Write> {
@@ -154,7 +208,10 @@ impl AuthorizationServer {
         event.document.claims.insert(name.to_owned(), json!(value));
         let write = match kind {
             EventKind::DelegationCreated => Write::CreateDelegation(delegation),
-            _ => Write::PutDelegation(delegation),
+            _ => {
+                let (owner, id) = (delegation.owner.clone(), delegation.id.clone());
+                delegation.withdrawn().map_or(Write::DeleteDelegation { owner, id }, Write::PutDelegation)
+            }
         };
         vec![write, Write::AppendEvent(event)]
     }
@@ -187,8 +244,7 @@ impl AuthorizationServer {
         let ids: Vec<String> = ended.iter().map(|one| one.id.clone()).collect();
         let mut changes = Changes::default();
         for delegation in ended {
-            let over = Delegation { withdrawn: true, ..delegation };
-            changes.writes.extend(self.delegation_writes(over, EventKind::DelegationWithdrawn, by));
+            changes.writes.extend(self.delegation_writes(delegation, EventKind::DelegationWithdrawn, by));
         }
         self.end_what_was_done(owner, &ids, by, &mut changes).await?;
         for consent in self.identity.store.list_consents(owner).await? {
@@ -281,11 +337,9 @@ impl AuthorizationServer {
                 changes.requires.push(Requirement::DelegationStands { owner: owner.clone(), id: known.id });
                 Ok(())
             }
-            None if self.list_standing(owner).await? >= MAX_DELEGATIONS => {
-                Failure::refuse(ErrorCode::InvalidRequest, "the owner has 200 delegations: withdraw one first")
-            }
             None => {
                 let made = Delegation::from_signed(signed, text, owner.clone(), self.now());
+                self.check_room(&made).await?;
                 changes.writes.extend(self.delegation_writes(made, EventKind::DelegationCreated, by));
                 Ok(())
             }

@@ -36,6 +36,7 @@ pub mod page;
 pub mod permission;
 pub mod policy;
 pub mod policy_interaction;
+mod policy_room;
 pub mod resource;
 pub mod revocations;
 pub mod sealed_ticket;

@@ -77,6 +77,7 @@ impl AuthorizationServer {
                 let id = PolicyId::new(self.identity.random_id());
                 let mut policy = Policy::from_document(document.clone(), id, acting.owner.clone(), 0, self.now())?;
                 self.bind(&mut policy, &mut changes).await?;
+                self.check_room_on(acting, &policy).await?;
                 self.allow_policy(acting, &mut policy, &mut changes).await?;
                 self.write_policy(&policy, EventKind::PolicyCreated, &acting.by, &mut changes);
                 made.push(Versioned::of(&policy));
@@ -243,6 +244,7 @@ impl AuthorizationServer {
             after.receipt.clone_from(&before.receipt);
             changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: before.version });
             self.bind(&mut after, &mut changes).await?;
+            self.check_room_on(acting, &after).await?;
             self.allow_policy(acting, &mut after, &mut changes).await?;
             if before.resource() != after.resource() {
                 changes.writes.extend(before.resource().cloned().map(Write::TouchResource));

@@ -22,6 +22,20 @@ pub struct Page<T> {
     pub limit: usize,
 }
 
+/// How much there is of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    pub count: usize,
+    pub bytes: usize,
+}
+
+/// Where a delegation stands among those to one delegate.
+#[derive(Clone, Debug)]
+pub struct DelegationPlace {
+    pub owner: OwnerId,
+    pub id: String,
+}
+
 /// Reads, and one write.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -48,6 +62,8 @@ pub trait Store: Send + Sync {
     async fn list_policies_for(&self, address: &str, page: &Page<PolicyId>) -> Result<Vec<PolicyId>, StoreError>;
     /// All policies bound to a resource.
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Policy>>, StoreError>;
+    /// What the policies beside this one hold: on the same resource, or waiting for the same one.
+    async fn weigh_policies_beside(&self, policy: &Policy) -> Result<Weight, StoreError>;
     /// Policies that wait for a resource with this id of the resource server's own.
     async fn list_waiting_policies(
         &self,
@@ -121,8 +137,10 @@ pub trait Store: Send + Sync {
     /// The same by this owner to whoever has this name ([`rules::delegation::Delegate::key`]): what others do changes
     /// nothing about it.
     async fn list_delegations_between(&self, owner: &OwnerId, delegate: &str) -> Result<Vec<Delegation>, StoreError>;
-    /// To whoever has this name, of all owners.
-    async fn list_delegations_to(&self, delegate: &str) -> Result<Vec<Delegation>, StoreError>;
+    /// To whoever has this name, one owner's after the other's.
+    async fn list_delegations_to(&self, delegate: &str, page: &Page<DelegationPlace>) -> Result<Vec<Delegation>, StoreError>;
+    /// How many of one owner were withdrawn and are kept until their end.
+    async fn count_withdrawn_delegations(&self, owner: &OwnerId) -> Result<usize, StoreError>;
     /// Of one owner, newest first.
     async fn list_receipts(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Receipt>, StoreError>;
     async fn find_receipt(&self, owner: &OwnerId, id: &str) -> Result<Option<Receipt>, StoreError>;

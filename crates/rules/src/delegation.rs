@@ -28,7 +28,8 @@ pub enum Delegate {
 }
 
 impl Delegate {
-    fn of(name: DelegateName) -> Result<Self, Refusal> {
+    /// Whom a document names.
+    pub fn of(name: DelegateName) -> Result<Self, Refusal> {
         let invalid = |what: &str| Err(Refusal::new(ErrorCode::InvalidRequest, what));
         match (name.email, name.account, name.resource_owner_id) {
             (Some(email), None, None) => match email::normalize(&email) {
@@ -72,7 +73,7 @@ pub struct Delegation {
     pub expires_at: Timestamp,
     /// Its text and the owner's credential, where she signed it.
     pub signed: Option<Signed>,
-    /// Kept until its end, so that the signed form stays dead.
+    /// A signed one is kept until its end, so that the text stays dead.
     pub withdrawn: bool,
 }
 
@@ -128,6 +129,14 @@ impl Delegation {
             signed: None,
             withdrawn: false,
         })
+    }
+
+    /// What is left of it when it is withdrawn: its id, which must not come again while its text could be brought. One that was
+    /// never signed has no text, and leaves nothing.
+    pub fn withdrawn(self) -> Option<Self> {
+        let signed = self.signed.map(|signed| Signed { text: String::new(), ..signed })?;
+        let (resources, scopes) = (Covered::Only(Vec::new()), ScopeSet::new());
+        Some(Self { resources, scopes, may: Vec::new(), signed: Some(signed), withdrawn: true, ..self })
     }
 
     /// The signed form, by a credential of this owner.

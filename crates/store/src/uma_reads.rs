@@ -1,5 +1,9 @@
 //! Reads of `authorization_server::Store`.
 
+mod delegations;
+mod policies;
+mod searches;
+
 use crate::row::{as_version, blob, entities, entity, number, optional, text, version, waiting_for};
 use crate::{Store, tables};
 use async_trait::async_trait;
@@ -9,7 +13,7 @@ use authorization_server::discovery::Search;
 use authorization_server::event::{EventHead, EventSeal, Unsealed};
 use authorization_server::linked_manager::KeptManager;
 use authorization_server::owner_settings::OwnerSettings;
-use authorization_server::store::Page;
+use authorization_server::store::{DelegationPlace, Page, Weight};
 use authorization_server::{Changes, Event};
 use database::{Row, Scan, Table, Value};
 use identity::{CommitError, StoreError, TokenKey};
@@ -22,9 +26,9 @@ use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId
 
 const SIGNED_AT_ONCE: usize = 1_000;
 const WAITING_AT_ONCE: usize = 512;
-const DUE_AT_ONCE: usize = 256;
-/// Of a delegation that was not withdrawn.
+/// Of a delegation that was not withdrawn, and of one that was.
 const STANDS: i64 = 1;
+const WITHDRAWN: i64 = 0;
 
 /// A page along an index whose order ends in the id.
 struct Along<'a> {
@@ -113,6 +117,10 @@ impl authorization_server::Store for Store {
         let unlimited = |all: &Arc<Vec<Policy>>| !all.is_empty() && all.iter().all(|policy| policy.max_uses.is_none());
         let found = self.kept.policies_on.find(resource.as_str(), |all| self.epochs.of_policies(all), unlimited, read)?;
         Ok(found.unwrap_or_default())
+    }
+
+    async fn weigh_policies_beside(&self, policy: &Policy) -> Result<Weight, StoreError> {
+        self.weigh_beside(policy)
     }
 
     async fn list_waiting_policies(
@@ -296,18 +304,7 @@ impl authorization_server::Store for Store {
     }
 
     async fn list_due_searches(&self, now: Timestamp) -> Result<Vec<Search>, StoreError> {
-        let mut limit = DUE_AT_ONCE;
-        loop {
-            let after = Some(0_i64.into());
-            let scan = Scan { table: &tables::SEARCH, index: Some(1), prefix: &[], after, descending: false, limit };
-            let mut rows = self.scan(&scan)?;
-            let last = rows.last().map(|row| number(row, 2)).transpose()?;
-            if rows.len() < limit || last.is_some_and(|due| due > now.0) {
-                rows.retain(|row| number(row, 2).is_ok_and(|due| due <= now.0));
-                return entities(rows);
-            }
-            limit = limit.saturating_mul(4);
-        }
+        self.due_searches(now)
     }
 
     async fn list_owners_signed_for(&self, signer: &str) -> Result<Vec<OwnerId>, StoreError> {
@@ -342,8 +339,12 @@ impl authorization_server::Store for Store {
         optional(self.get(&tables::DELEGATION, &[owner.as_str().into(), id.into()])?)
     }
 
-    async fn list_delegations_to(&self, delegate: &str) -> Result<Vec<Delegation>, StoreError> {
-        entities(self.all_by(&tables::DELEGATION, 0, &[delegate.into(), STANDS.into()])?)
+    async fn list_delegations_to(&self, delegate: &str, page: &Page<DelegationPlace>) -> Result<Vec<Delegation>, StoreError> {
+        self.delegations_to(delegate, page)
+    }
+
+    async fn count_withdrawn_delegations(&self, owner: &OwnerId) -> Result<usize, StoreError> {
+        Ok(self.all_by(&tables::DELEGATION, 1, &[owner.as_str().into(), WITHDRAWN.into()])?.len())
     }
 
     async fn list_delegations_between(&self, owner: &OwnerId, delegate: &str) -> Result<Vec<Delegation>, StoreError> {

@@ -209,6 +209,7 @@ impl Plan {
             }
             Write::CreateDelegation(delegation) => self.insert(&tables::DELEGATION, delegation_row(&delegation)?),
             Write::PutDelegation(delegation) => self.put(&tables::DELEGATION, delegation_row(&delegation)?),
+            Write::DeleteDelegation { owner, id } => self.delete(&tables::DELEGATION, vec![owner.as_str().into(), id.into()]),
             Write::PutReceipt(r) => {
                 let key = [r.owner.as_str().into(), r.document.id.as_str().into(), r.subject.as_str().into()];
                 self.put(&tables::RECEIPT, key.into_iter().chain([body(&r)?]).collect())

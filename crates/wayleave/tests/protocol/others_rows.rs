@@ -2,7 +2,7 @@
 
 use crate::authority::Signer;
 use crate::world::World;
-use authorization_server::{Changes, Write};
+use authorization_server::{Changes, Store as _, Write};
 use identity::access_token::PolicyToken;
 use jose::Algorithm;
 use rules::Policy;
@@ -46,6 +46,18 @@ async fn threat_46_s31_delegations_of_others_push_out_none() {
         }
         let given = json!({"delegate": {"email": CAROL}, "resources": "all", "resource_scopes": ["view"], "may": ["share"]});
         world.call("POST", "/uma/delegations", &pmt, given).await.ok(201);
+        // however many that are, each is in one page of her list
+        let (mut ids, mut url) = (std::collections::BTreeSet::new(), "/uma/delegations?role=delegate&limit=150".to_owned());
+        loop {
+            let page = world.call("GET", &url, &carols, Value::Null).await;
+            let rows = page.ok(200).json.as_array().unwrap().clone();
+            assert!(rows.len() <= 150 && rows.iter().all(|row| ids.insert(row["_id"].as_str().unwrap().to_owned())));
+            match page.header("link").strip_suffix(">; rel=\"next\"") {
+                Some(next) => url = next.trim_start_matches('<').to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(ids.len(), 2 * 1_050 + 1);
         let policies = format!("/uma/policies?owner={}", owner(&world, "alice").await.owner);
         assert_eq!(world.call("GET", &policies, &carols, Value::Null).await.ok(200).json, json!([]));
         // what she signs for Alice is gone with her key
@@ -63,6 +75,65 @@ async fn threat_46_s31_delegations_of_others_push_out_none() {
     }
 }
 
+/// What one owner delegates is bounded in bytes as well, since it is read whole; what she took back leaves nothing.
+#[tokio::test]
+async fn threat_46_what_an_owner_delegates_is_bounded_in_what_it_holds() {
+    for world in World::each().await {
+        let (pmt, alice) = (world.access("manager").await, owner(&world, "alice").await.owner);
+        let things: Vec<String> = (0..1_000).map(|n| format!("{n:032}")).collect();
+        let long = json!({"delegate": {"email": CAROL}, "resources": things, "resource_scopes": ["view"], "may": ["share"]});
+        let mut made = Vec::new();
+        let refused = loop {
+            let answer = world.call("POST", "/uma/delegations", &pmt, long.clone()).await;
+            if answer.status != 201 || made.len() > 20 {
+                break answer;
+            }
+            made.push(answer.get("_id").to_owned());
+        };
+        assert!(refused.refused(400, "invalid_request").get("error_description").contains("256 KiB"));
+        assert_eq!(made.len(), 7, "of 35 KB each");
+        for id in &made {
+            world.call("DELETE", &format!("/uma/delegations/{id}"), &pmt, Value::Null).await.ok(204);
+            assert!(world.store.find_delegation(&alice, id).await.unwrap().is_none());
+        }
+        world.call("POST", "/uma/delegations", &pmt, long).await.ok(201);
+    }
+}
+
+/// Each grant of a thing looks at all that was shared of it: how much that is has an end, and delegates reach theirs first.
+#[tokio::test]
+async fn threat_46_shares_of_one_thing_are_bounded() {
+    for world in World::each().await {
+        let (pat, pmt, carols) = (world.pat().await, world.access("manager").await, world.access("carols-manager").await);
+        let (album, other, alice) =
+            (world.resource(&pat, "view").await, world.resource(&pat, "view").await, owner(&world, "alice").await);
+        let given = json!({"delegate": {"email": CAROL}, "resources": "all", "resource_scopes": ["view"], "may": ["share"]});
+        world.call("POST", "/uma/delegations", &pmt, given).await.ok(201);
+        let share = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
+        let fill = async |range: std::ops::Range<usize>| {
+            let writes = range.map(|n| {
+                let document = serde_json::from_value(share.clone()).unwrap();
+                let id = PolicyId::new(format!("p{n:05}"));
+                Write::PutPolicy(Policy::from_document(document, id, alice.owner.clone(), 0, Timestamp(world.now())).unwrap())
+            });
+            world.store.commit_changes(Changes::of(writes.collect())).await.unwrap();
+        };
+        let as_carol = format!("/uma/policies?owner={}", alice.owner);
+        fill(0..999).await;
+        world.call("POST", &as_carol, &carols, share.clone()).await.ok(201);
+        let refused = world.call("POST", &as_carol, &carols, share.clone()).await;
+        assert!(refused.refused(400, "invalid_request").get("error_description").contains("2000 policies"));
+        world.call("POST", "/uma/policies", &pmt, share.clone()).await.ok(201);
+        fill(999..1_998).await;
+        world.call("POST", "/uma/policies", &pmt, share.clone()).await.refused(400, "invalid_request");
+        // what is there can be changed, other things are shared, and an end makes room
+        world.call("PUT", "/uma/policies/p00001", &pmt, share.clone()).await.ok(200);
+        world.share(&other, "view", CAROL).await;
+        world.call("DELETE", "/uma/policies/p00001", &pmt, Value::Null).await.ok(204);
+        world.call("POST", "/uma/policies", &pmt, share.clone()).await.ok(201);
+    }
+}
+
 /// A page ends behind so many rows, and says where it goes on.
 #[tokio::test]
 async fn threat_46_s28_a_page_ends_however_much_of_it_is_not_seen() {
@@ -72,8 +143,10 @@ async fn threat_46_s28_a_page_ends_however_much_of_it_is_not_seen() {
         let shared = json!({"resource_id": album, "resource_scopes": ["view"],
             "required_claims": [{"name": "email", "value": [CAROL]}]});
         let mut writes = Vec::new();
+        let mut theirs = shared.clone();
+        theirs["resource_id"] = json!("another");
         for n in 0..2_500 {
-            let document = serde_json::from_value(shared.clone()).unwrap();
+            let document = serde_json::from_value(theirs.clone()).unwrap();
             let (id, other) = (PolicyId::new(format!("0{n:05}")), OwnerId::new("other"));
             writes.push(Write::PutPolicy(Policy::from_document(document, id, other, 0, Timestamp(world.now())).unwrap()));
         }

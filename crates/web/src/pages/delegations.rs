@@ -29,7 +29,12 @@ struct DelegationsPage {
     given: Vec<Row>,
     /// What others let her do.
     taken: Vec<Row>,
+    /// Whether there are more of those.
+    has_more: bool,
 }
+
+/// Most that others let her do, on one page.
+const MOST_TAKEN: usize = 200;
 
 fn row(one: DelegationDocument, reader: &Reader) -> Row {
     let verbs = one.may.iter().map(|may| match may {
@@ -62,11 +67,14 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         };
         let server = &app.authorization_server;
         let whole = Page { after: None, limit: usize::MAX };
-        let (given, taken) = (server.list_delegations(&owner, &whole).await?.0, server.list_delegated(&owner, &whole).await?.0);
+        let given = server.list_delegations(&owner, &whole).await?.0;
+        // who delegates to her, and how often, others choose
+        let (taken, more) = server.list_delegated(&owner, &Page { after: None, limit: MOST_TAKEN }).await?;
         let reader = visit.reader(&app);
         let rows = |all: Vec<DelegationDocument>| all.into_iter().map(|one| row(one, &reader)).collect();
         let (given, taken) = (rows(given), rows(taken));
-        let body = ui::render(&DelegationsPage { base: app.base(), csrf: visit.csrf(&app), given, taken });
+        let body =
+            ui::render(&DelegationsPage { base: app.base(), csrf: visit.csrf(&app), given, taken, has_more: more.is_some() });
         Ok(visit.page(&app, "Delegates", path::MY_DELEGATIONS, &body, &[]))
     })
     .await

@@ -3,7 +3,7 @@
 use super::{listed, pmt};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
-use authorization_server::delegation::place_of_document;
+use authorization_server::delegation::{place_of_delegated, place_of_document};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -23,12 +23,17 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         let pmt = pmt(&app, &parts).await?;
         let server = &app.authorization_server;
         let page = parts.page::<String>()?;
-        let (delegations, last) = match parts.query()?.one("role")? {
-            None | Some("owner") => server.list_delegations(&pmt, &page).await?,
-            Some("delegate") => server.list_delegated(&pmt, &page).await?,
-            Some(_) => return Err(invalid("`role` may be `owner` or `delegate`, or left out").into()),
-        };
-        listed(&app, &parts, &delegations, last, place_of_document)
+        match parts.query()?.one("role")? {
+            None | Some("owner") => {
+                let (delegations, last) = server.list_delegations(&pmt, &page).await?;
+                listed(&app, &parts, &delegations, last, place_of_document)
+            }
+            Some("delegate") => {
+                let (delegations, last) = server.list_delegated(&pmt, &page).await?;
+                listed(&app, &parts, &delegations, last, place_of_delegated)
+            }
+            Some(_) => Err(invalid("`role` may be `owner` or `delegate`, or left out").into()),
+        }
     })
     .await
 }
