@@ -183,6 +183,12 @@ impl Plan {
         }
     }
 
+    fn append(&mut self, event: Event) -> Planned {
+        self.insert(&tables::EVENT, event_row(&event)?)?;
+        self.events.push(event);
+        Ok(())
+    }
+
     /// What is not of resources and policies.
     fn write_other(&mut self, write: Write) -> Planned {
         match write {
@@ -193,11 +199,7 @@ impl Plan {
             Write::PutAccessRequest(request) => self.put(&tables::ACCESS_REQUEST, access_request_row(&request)?),
             Write::RaiseInbox(owner) => self.raise(&tables::INBOX, vec![owner.as_str().into(), 1.into()], 1),
             Write::DeleteAccessRequest { id, .. } => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
-            Write::AppendEvent(event) => {
-                self.insert(&tables::EVENT, event_row(&event)?)?;
-                self.events.push(event);
-                Ok(())
-            }
+            Write::AppendEvent(event) => self.append(event),
             Write::EraseEvent(event) => self.put(&tables::EVENT, event_row(&event)?),
             Write::SealEvents { head, seal } => {
                 let row = vec![head.owner.as_str().into(), version(seal.n), event_ids(&seal.ids)?.into()];
