@@ -5,7 +5,8 @@
 //! places, [`route`] (what it needs, of whom), [`admission`] (what is registered of it and where, the guard; strangers wait in
 //! [`questions`]; what everybody may see goes by [`public`]; a person with a browser is led by [`browser`]), [`passage`] with
 //! what it reaches beside its path ([`elsewhere`], [`below`]), and then [`backend`], which is told who calls ([`identity`]) and
-//! whose places are ours ([`relocation`]) - or back with a challenge ([`tickets`]). Beside it stand [`link`] (owners' PATs),
+//! whose places are ours ([`relocation`]) - or back with a challenge ([`tickets`]). Where a proxy makes the calls, it asks first
+//! ([`forward_auth`]). Beside it stand [`link`] (owners' PATs),
 //! [`registration`] with what is
 //! done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`].
 
@@ -26,6 +27,7 @@ mod elsewhere;
 mod enrolment;
 mod fields;
 mod folder;
+mod forward_auth;
 mod history;
 mod identity;
 mod link;
@@ -81,7 +83,7 @@ pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
 use route::Matched;
 pub use route::{Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, find_hidden, parse_method};
-pub use settings::{Behind, Check, PatBy, Settings, Trust};
+pub use settings::{Behind, Check, OriginalIn, PatBy, Settings, Trust};
 pub use store::Store;
 pub use types::peer::Caller;
 
@@ -168,6 +170,8 @@ pub struct Gateway {
     turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     backlog: backlog::Backlog,
     contents: content::Contents,
+    /// Calls about which a proxy asked a moment ago.
+    recent: forward_auth::Recent,
 }
 
 /// Turns that are kept before a look which of them somebody has.
@@ -235,6 +239,7 @@ impl Gateway {
             turns: Mutex::default(),
             backlog: backlog::Backlog::default(),
             contents: content::Contents::default(),
+            recent: forward_auth::Recent::default(),
         });
         gateway.backend.sweep();
         Ok(gateway)
@@ -268,6 +273,13 @@ impl Gateway {
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         }
         turns.entry(owner.to_owned()).or_default().clone()
+    }
+
+    /// Whether a path is the gateway's own, and no route's.
+    fn is_own(&self, path: &path::CanonicalPath) -> bool {
+        let own = path.encoded();
+        let begins = |with: &str| own.starts_with(with);
+        own == self.metadata_path || begins("/.wayleave/") || begins("/.well-known/oauth-protected-resource")
     }
 
     /// Whether any route can belong to this owner.
@@ -338,7 +350,10 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         let managed = tokio::spawn(async move { gateway.manage(&parts, body, &below).await });
         return managed.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "This did not work: look again."));
     }
-    if let Err(ambiguous) = presentation::check(&parts) {
+    // what a proxy asks about is another call, and looked at there
+    if let Err(ambiguous) = presentation::check(&parts)
+        && !forward_auth::is_ask(parts.uri.path())
+    {
         return *ambiguous.answer();
     }
     let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else {
@@ -358,9 +373,8 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         "/.wayleave/visit/news" => gateway.news(&parts).await,
         "/.wayleave/logout" => Box::pin(gateway.log_out(&parts, body)).await,
         own if let Some(asset) = browser::asset(own) => asset,
-        own if own.starts_with("/.wayleave/") || own.starts_with("/.well-known/oauth-protected-resource") => {
-            plain(StatusCode::NOT_FOUND, "Nothing is here.")
-        }
+        own if forward_auth::is_ask(own) => Box::pin(gateway.forward_auth(parts)).await,
+        _ if gateway.is_own(&path) => plain(StatusCode::NOT_FOUND, "Nothing is here."),
         _ => match gateway.public_methods(&path) {
             Some(methods) => Box::pin(gateway.public(parts, body, &path, &methods)).await,
             None => gateway.guarded(parts, body, &path).await,

@@ -4,6 +4,7 @@
 
 mod cors;
 mod fault;
+mod forward_auth;
 mod gateway;
 mod get;
 mod login_provider;

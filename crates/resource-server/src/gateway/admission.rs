@@ -3,6 +3,7 @@
 //! gives a ticket.
 
 use super::authority::{At, Uncounted};
+use super::forward_auth::AskedBefore;
 use super::history::Outcome;
 use super::peer::Peer;
 use super::questions::{Asks, Looks};
@@ -61,6 +62,8 @@ pub(super) struct Call<'a> {
     /// By resource, what guards it.
     pub(super) guarding: Vec<Guarding>,
     pub(super) caller: Option<Caller>,
+    /// Whether what comes of it is written down.
+    is_noted: bool,
 }
 
 impl Call<'_> {
@@ -103,8 +106,8 @@ impl Gateway {
             Presented { authorization: text("authorization"), dpop: text("dpop"), method: parts.method.as_str(), url: &url };
         let asker = Asker::of(parts);
         let guarding = self.guarding_all(wanted, path, asker).await?;
-        let caller = asker.caller;
-        let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding, caller };
+        let (caller, is_noted) = (asker.caller, parts.extensions.get::<AskedBefore>().is_none());
+        let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding, caller, is_noted };
         let is_unproven = match self.judge(&call, call.issuers()).await? {
             Judged::Fits(admitted) => return Ok(admitted),
             judged => matches!(judged, Judged::Unproven),
@@ -267,12 +270,12 @@ impl Gateway {
             }
         }
         match &verdict {
-            Verdict::Insufficient => {
+            Verdict::Insufficient if call.is_noted => {
                 let (seen, why) = at.refusal();
                 self.note(owner, call.needs, peer.issuer(), seen.as_ref(), Outcome::Refused, why);
             }
             // whether it is let in is not decided yet
-            Verdict::Allowed(_) | Verdict::Unproven | Verdict::Failed(_) => {}
+            Verdict::Insufficient | Verdict::Allowed(_) | Verdict::Unproven | Verdict::Failed(_) => {}
         }
         verdict
     }
@@ -297,7 +300,9 @@ impl Gateway {
                 Ok(()) => Ok(vec![issuer]),
                 Err(Uncounted::Because(why)) => {
                     // nobody checked this token: whatever it says of itself is not for her history
-                    self.note_unknown(&call.wanted.owner, call.needs, why)?;
+                    if call.is_noted {
+                        self.note_unknown(&call.wanted.owner, call.needs, why)?;
+                    }
                     Ok(Vec::new())
                 }
                 Err(Uncounted::Unreadable(error)) => Err(error.into()),

@@ -29,6 +29,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jose::digest;
 use jose::seal::SealingKey;
+pub(super) use navigation::is_navigation;
 pub(super) use pages::asset;
 pub(super) use session::Held;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use trade::{Asks, Outcome, Trade};
 use types::challenge::UmaChallenge;
 use types::peer::Caller;
 use visit::Way;
+pub(super) use visit::read_to;
 
 /// What a gateway needs for people with browsers.
 pub(super) struct Browsers {
@@ -310,7 +312,7 @@ impl Gateway {
 }
 
 /// The answer to a call of a page that its session does not suffice for.
-fn refused_to_session(parts: &Parts, answer: Response) -> Response {
+pub(super) fn refused_to_session(parts: &Parts, answer: Response) -> Response {
     let lacks = answer.status() == StatusCode::UNAUTHORIZED && !navigation::is_safe(&parts.method);
     if lacks { plain(StatusCode::FORBIDDEN, "This is not shared with you so that you may do this.") } else { answer }
 }

@@ -132,7 +132,7 @@ fn place(text: &str, resource: &str) -> Result<CanonicalPath, Wrong> {
 }
 
 /// Whether `host[:port]` is the host of this server; with a user name before it, it is not.
-fn is_host_of(authority: &str, own: &url::Url) -> bool {
+pub(super) fn is_host_of(authority: &str, own: &url::Url) -> bool {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (authority, ""),

@@ -14,7 +14,7 @@ pub(super) use forwarded::Reached;
 
 use crate::challenge::plain;
 use axum::response::Response;
-use http::header::{CONNECTION, EXPECT, TE, VIA};
+use http::header::{CONNECTION, COOKIE, EXPECT, TE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use names::Says;
 
@@ -70,6 +70,44 @@ pub(super) fn keep_for_service(headers: &mut HeaderMap, sender: Sender<'_>) {
         headers.remove(name);
     }
     answers::keep_others_cookies(headers);
+}
+
+/// What a call's cookies are without the gateway's own, for a proxy to write over them; none: it has no cookies.
+pub(super) fn others_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut cookies = HeaderMap::new();
+    for line in headers.get_all(COOKIE) {
+        cookies.append(COOKIE, line.clone());
+    }
+    if cookies.is_empty() {
+        return None;
+    }
+    answers::keep_others_cookies(&mut cookies);
+    Some(cookies.remove(COOKIE).unwrap_or_else(|| HeaderValue::from_static("")))
+}
+
+/// What a proxy that asks writes itself, or is told to write over.
+const OF_PROXIES: [&str; 7] = [
+    "x-original-method",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-host",
+    "x-original-proto",
+    "x-original-forwarded-for",
+    "x-accel-internal",
+];
+const OWN_PREFIX: &str = "x-wayleave-";
+
+/// A field by which a service may read a call as another one, where a proxy hands it on and nobody takes it off: one that says
+/// so, and one that is taken for a proxy's under another spelling.
+pub(super) fn find_override(headers: &HeaderMap) -> Option<&HeaderName> {
+    headers.keys().find(|name| {
+        let name = name.as_str();
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            let is_written_over = OF_PROXIES.contains(&name) || name.starts_with(OWN_PREFIX);
+            return names::read(name) == Says::AnotherCall && !is_written_over;
+        }
+        names::read(&folded(name)) != Says::Ordinary
+    })
 }
 
 /// Leaves of an answer's fields what may come back.

@@ -87,10 +87,14 @@ impl Identities {
         Self { issuer: resource.to_owned(), audience: upstream.to_owned(), key, kept: Cache::new(MOST_KEPT) }
     }
 
-    /// None: a folder asks nobody who she is.
+    /// None: a folder asks nobody who she is. Where a proxy serves it, whoever reads the JWT behind that is told by this server's
+    /// own name.
     pub(super) fn of(settings: &Settings, key: &Arc<SigningKey>) -> Option<Self> {
         match &settings.behind {
             Behind::Upstream(url) => Some(Self::new(&settings.resource, url, key.clone())),
+            Behind::Folder(_) if settings.forward_auth.is_some() => {
+                Some(Self::new(&settings.resource, &settings.resource, key.clone()))
+            }
             Behind::Folder(_) => None,
         }
     }

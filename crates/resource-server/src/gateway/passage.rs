@@ -5,6 +5,7 @@ use super::admission::Admitted;
 use super::below::may_reach_below;
 use super::browser::Held;
 use super::elsewhere::{Elsewhere, Wrong};
+use super::forward_auth::AskedBefore;
 use super::history::Outcome;
 use super::identity::Identity;
 use super::owner::FromTrustedProxy;
@@ -71,6 +72,11 @@ pub(super) struct Brought {
 }
 
 impl Brought {
+    /// What a proxy has that asks before: it may be anything.
+    pub(super) fn unseen() -> Self {
+        Self { has_body: true, length: 0 }
+    }
+
     pub(super) fn of(body: &Body) -> Self {
         let length = http_body::Body::size_hint(body).lower();
         Self { has_body: !http_body::Body::is_end_stream(body), length }
@@ -126,7 +132,9 @@ impl Gateway {
             (_, None) => Err(Box::new(cut_short(Cut::Withdrawn))),
         };
         judged.map_err(|refusal| {
-            self.note_refused(&source, refusal.status());
+            if parts.extensions.get::<AskedBefore>().is_none() {
+                self.note_refused(&source, refusal.status());
+            }
             of_owner(refusal)
         })
     }
@@ -154,12 +162,9 @@ impl Gateway {
     }
 
     pub(super) async fn let_in(self: &Arc<Self>, parts: Parts, body: Body, path: &path::CanonicalPath, whole: Whole) -> Response {
+        self.note_whole(&whole);
+        let identity = self.identify_whole(&whole, path);
         let Whole { all, elsewhere, web_socket, token } = whole;
-        // her history says what was let through, everything that it reached, and only that
-        for admitted in &all {
-            self.note_allowed(admitted);
-        }
-        let identity = all.first().and_then(|admitted| self.identify(admitted, path));
         let permission = Arc::new(LetIn { gateway: self.clone(), all, token });
         let mut watch = Watch::begin(permission.clone(), watch::INTERVAL);
         let (body, was_cut) = watch::incoming(body, self.settings.uploads, &watch);
@@ -180,6 +185,32 @@ impl Gateway {
         };
         fields::keep_private(answer.headers_mut());
         under_watch(answer, watch)
+    }
+
+    /// Her history says what was let through, everything that it reached, and only that.
+    pub(super) fn note_whole(&self, whole: &Whole) {
+        for admitted in &whole.all {
+            self.note_allowed(admitted);
+        }
+    }
+
+    /// Who makes it.
+    pub(super) fn identify_whole(&self, whole: &Whole, path: &path::CanonicalPath) -> Option<Identity> {
+        whole.all.first().and_then(|admitted| self.identify(admitted, path))
+    }
+
+    /// Whether what let a call in still would.
+    pub(super) async fn still_lets_in(self: &Arc<Self>, whole: &Whole) -> bool {
+        self.still_allow(&whole.all, &whole.token).await
+    }
+
+    async fn still_allow(self: &Arc<Self>, all: &[Admitted], token: &HeaderValue) -> bool {
+        for admitted in all {
+            if !self.still_allows(admitted, token).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// What a token opened.
@@ -229,15 +260,7 @@ struct LetIn {
 
 impl Permission for LetIn {
     fn look(self: Arc<Self>) -> BoxFuture<'static, bool> {
-        async move {
-            for admitted in &self.all {
-                if !self.gateway.still_allows(admitted, &self.token).await {
-                    return false;
-                }
-            }
-            true
-        }
-        .boxed()
+        async move { self.gateway.still_allow(&self.all, &self.token).await }.boxed()
     }
 }
 

@@ -34,6 +34,29 @@ impl Gateway {
         }
     }
 
+    /// Whether a call may pass without anybody's permission, and what else it names.
+    pub(super) fn judge_public(
+        &self,
+        parts: &Parts,
+        path: &path::CanonicalPath,
+        methods: &BTreeSet<String>,
+    ) -> Result<Elsewhere, Box<Response>> {
+        if let Some(unfit) = fields::find_unfit(&parts.headers, &self.owner_headers()) {
+            return Err(Box::new(unfit.answer()));
+        }
+        if !is_among(methods, &parts.method) {
+            let methods = methods.iter().map(String::as_str).collect::<Vec<_>>();
+            return Err(Box::new(not_allowed(&methods.join(", "))));
+        }
+        let elsewhere = match Elsewhere::read(parts, path, &self.settings.resource) {
+            Ok(elsewhere) if elsewhere.destination.is_none() => elsewhere,
+            Ok(_) => return Err(Box::new(plain(StatusCode::FORBIDDEN, "Nothing is moved from here."))),
+            Err(wrong) => return Err(Box::new(wrong.answer())),
+        };
+        self.check_below_public(parts, path)?;
+        Ok(elsewhere)
+    }
+
     pub(super) async fn public(
         self: &Arc<Self>,
         parts: Parts,
@@ -41,21 +64,10 @@ impl Gateway {
         path: &path::CanonicalPath,
         methods: &BTreeSet<String>,
     ) -> Response {
-        let owner_headers = self.owner_headers();
-        if let Some(unfit) = fields::find_unfit(&parts.headers, &owner_headers) {
-            return unfit.answer();
-        }
-        if !is_among(methods, &parts.method) {
-            return not_allowed(&methods.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
-        }
-        let elsewhere = match Elsewhere::read(&parts, path, &self.settings.resource) {
-            Ok(elsewhere) if elsewhere.destination.is_none() => elsewhere,
-            Ok(_) => return plain(StatusCode::FORBIDDEN, "Nothing is moved from here."),
-            Err(wrong) => return wrong.answer(),
+        let elsewhere = match self.judge_public(&parts, path, methods) {
+            Ok(elsewhere) => elsewhere,
+            Err(refusal) => return *refusal,
         };
-        if let Err(refusal) = self.check_below_public(&parts, path) {
-            return *refusal;
-        }
         let mut watch = Watch::begin(Passing::permission_for_everybody(), watch::INTERVAL);
         let (body, was_cut) = watch::incoming(body, self.settings.uploads, &watch);
         let passing = Passing {
@@ -63,7 +75,7 @@ impl Gateway {
             elsewhere,
             is_by_itself: false,
             is_trusted_proxy: parts.extensions.get::<FromTrustedProxy>().is_some(),
-            owner_headers,
+            owner_headers: self.owner_headers(),
             pass_headers: self.settings.pass_headers.clone(),
             ..Passing::by_itself()
         };

@@ -43,6 +43,15 @@ pub enum Trust {
     RotRequired,
 }
 
+/// In which fields a proxy that asks about a call names it (`[gateway.forward_auth]`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginalIn {
+    /// `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri`.
+    Forwarded,
+    /// `X-Original-Method` and `X-Original-URL`.
+    Original,
+}
+
 /// What the operator sets.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -64,4 +73,6 @@ pub struct Settings {
     pub pass_headers: Vec<String>,
     /// Origins whose scripts may call and read what is guarded; `*`: all. None: nothing is said of it.
     pub cors_origins: Vec<String>,
+    /// None: no proxy asks here.
+    pub forward_auth: Option<OriginalIn>,
 }

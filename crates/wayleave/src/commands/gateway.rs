@@ -103,6 +103,7 @@ pub async fn assemble_gateway(
         uploads: section.uploads.limits(),
         pass_headers: section.pass_headers.clone(),
         cors_origins: section.cors.origins.clone(),
+        forward_auth: section.forward_auth.as_ref().map(|asked| asked.family()).transpose().map_err(Exit::usage)?,
     };
     let client = Client {
         outbound: assemble::outbound(config, &[])?,
@@ -115,6 +116,7 @@ pub async fn assemble_gateway(
         },
         dpop_key: None,
     };
+    warn_of_nobody(section);
     let own_log_in = log_in.map(|log_in| log_in as Arc<dyn OwnLogIn>);
     let by = By { own_log_in, matching: matching(config, section)?, browser_client: browser_client(config, section)? };
     Gateway::open(settings, client, store, by).await.map_err(Exit::failed)
@@ -138,6 +140,13 @@ pub(super) fn check(config: &Config, section: &GatewayConfig) -> Result<(), Exit
     config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
     browser_client(config, section)?;
     matching(config, section).map(drop)
+}
+
+/// A gateway that answers no proxy works, and is not what anybody wanted.
+fn warn_of_nobody(section: &GatewayConfig) {
+    if section.forward_auth.is_some() && section.trusted_proxies.is_empty() {
+        tracing::warn!("[gateway.forward_auth] answers nobody: name the proxy that asks in `gateway.trusted_proxies`");
+    }
 }
 
 /// The client of `[gateway.browser]`.

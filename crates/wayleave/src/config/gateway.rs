@@ -3,6 +3,7 @@
 use super::StoreConfig;
 use super::cors::CorsConfig;
 use super::fault::Fault;
+use super::forward_auth::ForwardAuthConfig;
 use resource_server::gateway::{Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, find_hidden, parse_method};
 use resource_server::watch::UploadLimits;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,9 @@ pub struct GatewayConfig {
     pub pass_headers: Vec<String>,
     #[serde(default)]
     pub cors: CorsConfig,
+    /// A proxy makes the calls, and asks before; none: nobody asks.
+    #[serde(default)]
+    pub forward_auth: Option<ForwardAuthConfig>,
 }
 
 /// `[gateway.uploads]`: how much somebody who was let in may send, and how long it may take.
@@ -291,7 +295,11 @@ impl GatewayConfig {
 
     fn check_settings(&self) -> Result<(), String> {
         if self.folder.is_some() == self.upstream.is_some() {
-            return Err("gateway: give `upstream` or `folder`".into());
+            let proxied = ": with [gateway.forward_auth] as well, it is what the proxy serves";
+            return Err(format!("gateway: give `upstream` or `folder`{}", self.forward_auth.as_ref().map_or("", |_| proxied)));
+        }
+        if let Some(asked) = &self.forward_auth {
+            asked.family()?;
         }
         self.uploads.check()?;
         self.cors.check()?;

@@ -22,7 +22,7 @@ pub(super) enum CameFrom {
 
 /// Whether a person follows a link, so that a page may answer her: by GET, taking HTML, and where her browser says what it
 /// loads, as a page of its own.
-pub(super) fn is_navigation(parts: &Parts) -> bool {
+pub(in super::super) fn is_navigation(parts: &Parts) -> bool {
     let mut modes = parts.headers.get_all(MODE).iter();
     let is_page = match (modes.next(), modes.next()) {
         (None, _) => true,

@@ -185,7 +185,7 @@ fn unavailable(what: impl std::fmt::Display) -> ProtectionError {
 
 impl Gateway {
     /// The session of the browser that calls. None: it has none, or it has ended. An answer: that cannot be told.
-    pub(super) async fn find_held(&self, headers: &HeaderMap) -> Result<Option<Held>, Box<Response>> {
+    pub(in super::super) async fn find_held(&self, headers: &HeaderMap) -> Result<Option<Held>, Box<Response>> {
         let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
         // of two, one is somebody else's, and nobody can tell which: then there is none
         let Ok(Some(cookie)) = self.browsers.names.find_session(lines) else { return Ok(None) };
@@ -269,7 +269,7 @@ impl Gateway {
     }
 
     /// Whether a call changes something by this session without coming from a page of this gateway.
-    pub(super) fn is_forged(&self, parts: &http::request::Parts) -> bool {
+    pub(in super::super) fn is_forged(&self, parts: &http::request::Parts) -> bool {
         navigation::needs_own_origin(parts)
             && navigation::origin_of(&parts.headers, &self.browsers.origin) != navigation::CameFrom::Here
     }

@@ -83,9 +83,11 @@ impl Way {
 }
 
 /// A path of this gateway that somebody names; none: it is none, or one of the gateway's own.
-pub(super) fn read_to(to: &str) -> Option<Uri> {
+pub(in super::super) fn read_to(to: &str) -> Option<Uri> {
     let uri: Uri = to.parse().ok()?;
-    let is_path = uri.scheme().is_none() && uri.authority().is_none() && to.starts_with('/') && !to.starts_with("//");
+    // what is left out of it when it is read would still stand where she is sent
+    let is_plain = to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    let is_path = is_plain && uri.scheme().is_none() && uri.authority().is_none() && to.starts_with('/') && !to.starts_with("//");
     let path = CanonicalPath::parse(uri.path()).ok()?;
     let is_own = ["/.wayleave", "/.well-known/oauth-protected-resource"].iter().any(|own| path.encoded().starts_with(own));
     (is_path && !is_own && to.len() <= MAX_TO_BYTES).then_some(uri)
@@ -100,7 +102,9 @@ impl Gateway {
     /// `/.wayleave/visit`.
     pub(in super::super) async fn visit(self: &Arc<Self>, parts: &Parts, body: Body) -> Response {
         let query = query_of(parts);
-        let to = query.iter().find(|(name, _)| name == "to").map(|(_, value)| value.as_str());
+        let mut named = query.iter().filter(|(name, _)| name == "to").map(|(_, value)| value.as_str());
+        // of two, nobody can tell which was meant: none is a path
+        let to = named.next().map(|to| if named.next().is_some() { "" } else { to });
         match (&parts.method, to) {
             // who only looks ahead neither begins nor ends anything (RFC 9110 9.2.1)
             (&Method::HEAD, _) => plain(StatusCode::OK, "Open this in a browser."),
@@ -279,8 +283,38 @@ mod tests {
             "http:/a",
             "/..//evil",
             "/a//b",
+            "/\\evil.example",
+            "/%2fevil.example",
+            "/%5cevil.example",
+            "/%2Fevil.example/..",
+            "\\\\evil.example",
+            "/\t/evil.example",
+            "/%09/evil.example",
+            "/%252fevil.example",
+            "//bob@evil.example",
+            "//evil.example:80/",
+            "@evil.example",
+            ".evil.example",
+            ":80/",
+            "?x",
+            "#x",
+            "/a#b",
+            "/a?b#c",
+            "/\u{e4}",
+            "/a b",
+            " /a",
+            "/a ",
+            "HTTPS://photos.example/a",
+            "https:/evil.example",
+            "https:evil.example",
+            "/./evil",
+            "/%2e%2e/evil",
+            "/;@evil.example",
             "/.wayleave/link",
             "/.wayleave",
+            "/.wayleave/auth",
+            "/.wayleave/visit?to=/a",
+            "/%2ewayleave/link",
             "/a\r\nb",
             "javascript:alert(1)",
             "*",

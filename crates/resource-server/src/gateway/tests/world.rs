@@ -257,6 +257,7 @@ async fn open(behind: Behind, store: Store, issuer: &str) -> Arc<Gateway> {
         uploads: UploadLimits::default(),
         pass_headers: Vec::new(),
         cors_origins: Vec::new(),
+        forward_auth: None,
     };
     let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
     let client = Client {

@@ -1,6 +1,7 @@
 //! `wayleave bench gateway`: the gateway beside nginx, on the same cores and in the same run. nginx is a reverse proxy
 //! that asks a trivial responder about each call (`auth_request`); the gateway decides by an introspection that it keeps
-//! for a second. Both stand before the same service. Then 1 GiB down and up through each.
+//! for a second. Both stand before the same service. Then what a proxy gets to know that asks this gateway (forward-auth), beside
+//! calls through it; and 1 GiB down and up through each.
 
 use super::load::{Load, Target};
 use super::setup::{self, free_address};
@@ -75,10 +76,25 @@ pub(super) async fn run(options: &Options) -> Result<(), Exit> {
         }
         print(name, best(gateway), best(nginx));
     }
+    forward_auth(options, &field).await?;
     super::signed::run(options.rounds).await?;
     if options.mib > 0 {
         content(options, &field).await?;
     }
+    Ok(())
+}
+
+/// Answers to a proxy that asks; in the place of nginx stand calls through the gateway, by the same token.
+async fn forward_auth(options: &Options, field: &Field) -> Result<(), Exit> {
+    let load = |request| Load { requests: Arc::new(vec![request]), connections: 64 };
+    let (asks, calls) = (load(field.ask()), load(field.request(&field.gateway, "GET", "/albums/one/small", 0)));
+    let (mut asked, mut called) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        let time = Duration::from_secs(options.seconds);
+        asked.push(asks.run(&field.gateway, time).await?);
+        called.push(calls.run(&field.gateway, time).await?);
+    }
+    print("forward-auth; beside it a call through us", best(asked), best(called));
     Ok(())
 }
 
@@ -167,6 +183,14 @@ impl Field {
         Ok(Self { gateway, nginx, nginx_process, rpt, folder, _processes: vec![server_process, yard_process, gateway_process] })
     }
 
+    /// What nginx sends before it makes a call.
+    fn ask(&self) -> Vec<u8> {
+        let (host, rpt) = (&self.gateway.address, &self.rpt);
+        let about = format!("X-Original-Method: GET\r\nX-Original-URL: http://{host}/albums/one/small\r\n");
+        let ask = "GET /.wayleave/auth?redirect=no HTTP/1.1";
+        format!("{ask}\r\nHost: {host}\r\nAuthorization: Bearer {rpt}\r\n{about}\r\n").into_bytes()
+    }
+
     fn request(&self, target: &Target, method: &str, path: &str, length: usize) -> Vec<u8> {
         let (host, rpt) = (&target.address, &self.rpt);
         let length = if length > 0 { format!("Content-Length: {length}\r\n") } else { String::new() };
@@ -186,6 +210,8 @@ pat = "client_credentials"
 client_id = "photos-rs"
 client_secret = "photos-secret"
 store = {{ url = "sqlite:gateway.db" }}
+trusted_proxies = ["127.0.0.1"]
+forward_auth = {{ headers = "x-original" }}
 [[gateway.route]]
 path = "/albums/{{album}}/{{photo}}"
 resource = "/albums/{{album}}"

@@ -1,0 +1,231 @@
+//! Forward-auth (design/browser.md, *Forward-auth*): a proxy asks at `/.wayleave/auth` whether a call may pass that it will make
+//! itself. The call is judged as one that goes through this gateway, by the same rules, kept answers and history.
+//!
+//! 1. A trusted proxy asks, and nobody else; its fields name the call ([`original`]).
+//! 2. What a proxy hands on as it came, and this gateway would have taken off or written anew, is refused: a field by which a
+//!    service may read another call, a protocol that nobody here knows, a body that may go further than is seen.
+//! 3. The call is judged, once for as often as it is asked about in a second ([`recent`]).
+//! 4. 200 says who calls; 401 brings the challenge; a person who follows a link is sent on a visit.
+
+mod original;
+mod recent;
+
+use super::browser::{self, Held};
+use super::identity::Identity;
+use super::owner::FromTrustedProxy;
+use super::passage::{Brought, Refused, Whole};
+use super::path::CanonicalPath;
+use super::{Gateway, fields, not_allowed, tunnel};
+use crate::challenge::plain;
+use crate::presentation::{self, DPOP};
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use original::{Original, asks_other_protocol, asks_web_socket};
+use recent::Key;
+pub(super) use recent::{AskedBefore, Recent};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Where proxies ask; below it stands the path of the call, where a proxy writes that behind the place where it asks (Envoy).
+const ASK: &str = "/.wayleave/auth";
+const VISIT: HeaderName = HeaderName::from_static("x-wayleave-visit");
+
+/// How a proxy is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    /// As the call itself would be; people are sent on.
+    Whole,
+    /// By 2xx, 401 and 403 alone (`?redirect=no`): nginx takes every other one for a fault.
+    Three,
+}
+
+/// What becomes of a call.
+enum Verdict {
+    /// By everybody, or by whom this names.
+    Passes(Option<Identity>),
+    Refused(Box<Response>),
+    /// A person is to show who she is; where she wants to go, and the answer that a program would get.
+    Visits {
+        to: String,
+        answer: Box<Response>,
+    },
+}
+
+impl From<Response> for Verdict {
+    fn from(answer: Response) -> Self {
+        Self::Refused(Box::new(answer))
+    }
+}
+
+/// Whether this is a place where proxies ask.
+pub(super) fn is_ask(path: &str) -> bool {
+    path.strip_prefix(ASK).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+impl Gateway {
+    pub(super) async fn forward_auth(self: &Arc<Self>, parts: Parts) -> Response {
+        let Some(family) = self.settings.forward_auth else { return plain(StatusCode::NOT_FOUND, "Nothing is here.") };
+        if parts.extensions.get::<FromTrustedProxy>().is_none() {
+            return plain(StatusCode::FORBIDDEN, "Here asks a proxy that `gateway.trusted_proxies` names, and nobody else.");
+        }
+        let asked = parts.uri.path_and_query().map(|target| target.as_str()).unwrap_or_default().to_owned();
+        let below = asked.strip_prefix(ASK).unwrap_or_default();
+        let is_below = below.starts_with('/');
+        if !is_below && parts.method != Method::GET {
+            return not_allowed("GET");
+        }
+        let original = match Original::read(&parts.headers, family, &self.settings.resource) {
+            Ok(original) => original,
+            Err(unreadable) => {
+                tracing::warn!(%unreadable, "a proxy asks about a call that it does not name: look at its configuration");
+                return unreadable_ask();
+            }
+        };
+        // a proxy that names the call twice names one
+        if is_below && below != original.sent {
+            return unreadable_ask();
+        }
+        let answers = if !is_below && says_no_redirect(below) { Answers::Three } else { Answers::Whole };
+        let cookies = fields::others_cookies(&parts.headers);
+        match self.judge_original(original, parts).await {
+            Verdict::Passes(identity) => passes(identity, cookies),
+            Verdict::Refused(answer) => refused(*answer, answers),
+            Verdict::Visits { to, answer } => self.visits(&to, *answer, answers),
+        }
+    }
+
+    async fn judge_original(self: &Arc<Self>, original: Original, ask: Parts) -> Verdict {
+        let is_unknown_protocol = asks_other_protocol(&ask.headers);
+        let Some((call, path)) = original.into_call(ask) else {
+            let what = "This path is ambiguous: write it without empty segments, dots, encoded slashes and semicolons.";
+            return plain(StatusCode::BAD_REQUEST, what).into();
+        };
+        if let Err(ambiguous) = presentation::check(&call) {
+            return Verdict::Refused(ambiguous.answer());
+        }
+        if self.is_own(&path) {
+            return plain(StatusCode::NOT_FOUND, "Nothing is here.").into();
+        }
+        if let Some(name) = fields::find_override(&call.headers) {
+            tracing::info!(%name, "a call was refused that could be read as another one");
+            return plain(StatusCode::FORBIDDEN, "A field of this call could make another one of it: leave it out.").into();
+        }
+        let is_web_socket = asks_web_socket(&call.headers);
+        let is_judged = tunnel::Asked::read(&call).is_some() && self.backend.has_web_sockets();
+        if is_unknown_protocol || is_web_socket && !is_judged {
+            return plain(StatusCode::FORBIDDEN, "This would become something that is not judged here.").into();
+        }
+        match self.public_methods(&path) {
+            Some(_) if is_web_socket => plain(StatusCode::FORBIDDEN, "A public route takes no web sockets.").into(),
+            Some(methods) => match self.judge_public(&call, &path, &methods) {
+                Ok(_) => Verdict::Passes(None),
+                Err(answer) => Verdict::Refused(answer),
+            },
+            None => Box::pin(self.judge_guarded(call, &path)).await,
+        }
+    }
+
+    /// As [`Gateway::guarded`] does, and makes nothing of it.
+    async fn judge_guarded(self: &Arc<Self>, mut call: Parts, path: &CanonicalPath) -> Verdict {
+        let has_token = call.headers.contains_key(header::AUTHORIZATION);
+        let held = match has_token {
+            true => None,
+            false => match self.find_held(&call.headers).await {
+                Ok(held) => held,
+                Err(answer) => return Verdict::Refused(answer),
+            },
+        };
+        if held.is_some() && self.is_forged(&call) {
+            let what = "With a session, this is done from a page of this server alone.";
+            return plain(StatusCode::FORBIDDEN, what).into();
+        }
+        // of a call that shows nothing nothing is written down
+        let key = (has_token || held.is_some()).then(|| Key::of(&call));
+        let before = key.and_then(|key| self.recent.begin(key, Instant::now()).err());
+        if before.is_some() {
+            call.extensions.insert(AskedBefore);
+        }
+        // its proof was seen, by this gateway, with this call
+        if let Some(Some(whole)) = &before
+            && call.headers.contains_key(DPOP)
+            && self.still_lets_in(whole).await
+        {
+            return Verdict::Passes(self.identify_whole(whole, path));
+        }
+        let mut judged = call.clone();
+        match self.judge_call(&mut judged, Brought::unseen(), path, held.as_ref()).await {
+            Ok(whole) => Verdict::Passes(self.let_pass(whole, path, key.filter(|_| before.is_none()))),
+            Err(refused) => refuse(&call, held.as_ref(), refused),
+        }
+    }
+
+    /// Writes it down where it is new; who makes it.
+    fn let_pass(&self, whole: Whole, path: &CanonicalPath, new: Option<Key>) -> Option<Identity> {
+        let identity = self.identify_whole(&whole, path);
+        if let Some(key) = new {
+            self.note_whole(&whole);
+            self.recent.keep(key, Arc::new(whole));
+        }
+        identity
+    }
+
+    fn visits(&self, to: &str, answer: Response, answers: Answers) -> Response {
+        let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
+        let Ok(place) = HeaderValue::from_str(&format!("{}/.wayleave/visit?to={to}", self.settings.resource)) else {
+            return refused(answer, answers);
+        };
+        if answers == Answers::Whole {
+            let mut sent = plain(StatusCode::FOUND, "Show who you are.");
+            sent.headers_mut().insert(header::LOCATION, place);
+            return sent;
+        }
+        let mut answer = answer;
+        *answer.status_mut() = StatusCode::UNAUTHORIZED;
+        answer.headers_mut().insert(VISIT, place);
+        answer
+    }
+}
+
+fn unreadable_ask() -> Response {
+    let what = "The proxy does not say of which call it asks: it sends one method and one address within `gateway.resource`, in the \
+                fields that `[gateway.forward_auth]` names.";
+    plain(StatusCode::BAD_REQUEST, what)
+}
+
+/// Whether the query of an ask wants no redirects.
+fn says_no_redirect(below: &str) -> bool {
+    let query = below.strip_prefix('?').unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "redirect" && value == "no")
+}
+
+/// A person is led on where she can be; whoever has a session and may not do something is told so.
+fn refuse(call: &Parts, held: Option<&Held>, refused: Refused) -> Verdict {
+    let status = refused.answer.status();
+    let may_be_led = refused.owner.is_some() && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
+    let is_person = !call.headers.contains_key(header::AUTHORIZATION) && browser::is_navigation(call);
+    let to = call.uri.path_and_query().map(|target| target.as_str()).filter(|_| is_person && may_be_led);
+    match to.filter(|to| browser::read_to(to).is_some()) {
+        Some(to) => Verdict::Visits { to: to.to_owned(), answer: refused.answer },
+        None if held.is_some() => browser::refused_to_session(call, *refused.answer).into(),
+        None => Verdict::Refused(refused.answer),
+    }
+}
+
+fn refused(mut answer: Response, answers: Answers) -> Response {
+    let status = answer.status();
+    if answers == Answers::Three && status.is_client_error() && status != StatusCode::UNAUTHORIZED {
+        *answer.status_mut() = StatusCode::FORBIDDEN;
+    }
+    answer
+}
+
+/// Who calls, for the proxy to write over what the caller wrote; and the cookies that are the service's.
+fn passes(identity: Option<Identity>, cookies: Option<HeaderValue>) -> Response {
+    let mut answer = plain(StatusCode::OK, "It may pass.");
+    if let Some(identity) = identity {
+        identity.write(answer.headers_mut());
+    }
+    answer.headers_mut().extend(cookies.map(|cookies| (header::COOKIE, cookies)));
+    answer
+}

@@ -1,0 +1,161 @@
+//! The call about which a proxy asks, as its fields name it: method and address in fields of their own, everything else as the
+//! caller sent it. One family of fields counts, the one that the operator chose; of the other nobody knows who wrote it.
+
+use super::super::OriginalIn;
+use super::super::elsewhere::is_host_of;
+use super::super::path::CanonicalPath;
+use super::super::tunnel;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, Method, Uri, Version, header};
+use url::Url;
+
+/// By these a call asks for a web socket; many proxies hand on the latter alone, since `Upgrade` is of one hop.
+const WEB_SOCKET: [HeaderName; 4] =
+    [header::UPGRADE, header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION, header::SEC_WEBSOCKET_ACCEPT];
+
+/// Of the way from the proxy to here, and of the body that did not come along.
+const OF_THE_ASK: [HeaderName; 4] = [header::CONNECTION, header::UPGRADE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+
+/// Why an ask names no call: proxy and gateway are set up in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    #[error("`{0}` was sent twice")]
+    Doubled(&'static str),
+    #[error("`{0}` cannot be read")]
+    Garbled(&'static str),
+    #[error("it names another scheme or host than `gateway.resource`")]
+    Elsewhere,
+}
+
+/// A call that is made at the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Original {
+    method: Method,
+    /// Path and query as they were sent.
+    pub(super) sent: String,
+    /// The same within `resource`; none: it lies beside it, or not everybody reads it in one way.
+    target: Option<Uri>,
+}
+
+impl Original {
+    /// Reads the fields of an ask.
+    pub(super) fn read(headers: &HeaderMap, family: OriginalIn, resource: &str) -> Result<Self, Unreadable> {
+        let own = Url::parse(resource).map_err(|_| Unreadable::Elsewhere)?;
+        let name = match family {
+            OriginalIn::Forwarded => "x-forwarded-method",
+            OriginalIn::Original => "x-original-method",
+        };
+        let method = Method::from_bytes(one(headers, name)?.as_bytes()).map_err(|_| Unreadable::Garbled(name))?;
+        let (scheme, host, sent) = match family {
+            OriginalIn::Forwarded => {
+                let (scheme, host) = (one(headers, "x-forwarded-proto")?, one(headers, "x-forwarded-host")?);
+                (scheme, host, one(headers, "x-forwarded-uri")?)
+            }
+            OriginalIn::Original => split(&one(headers, "x-original-url")?)?,
+        };
+        if !scheme.eq_ignore_ascii_case(own.scheme()) || !is_host_of(&host, &own) || !sent.starts_with('/') {
+            return Err(Unreadable::Elsewhere);
+        }
+        let target = target_in(&sent, own.path());
+        Ok(Self { method, sent, target })
+    }
+
+    /// The call as if it had come here, and its path; none: it cannot be judged.
+    pub(super) fn into_call(self, mut ask: Parts) -> Option<(Parts, CanonicalPath)> {
+        let target = self.target?;
+        let path = CanonicalPath::parse(target.path()).ok()?;
+        let is_web_socket = asks_web_socket(&ask.headers);
+        for name in OF_THE_ASK {
+            ask.headers.remove(name);
+        }
+        if is_web_socket {
+            tunnel::ask(&mut ask.headers);
+        }
+        // which version the proxy speaks to this gateway says nothing of the call
+        (ask.method, ask.uri, ask.version) = (self.method, target, Version::HTTP_11);
+        Some((ask, path))
+    }
+}
+
+/// Whether a call may become something else than a call: what asks for it in any way does.
+pub(super) fn asks_web_socket(headers: &HeaderMap) -> bool {
+    WEB_SOCKET.iter().any(|name| headers.contains_key(name))
+}
+
+/// Whether the proxy may let it become another protocol than web sockets, of which nobody here knows anything.
+pub(super) fn asks_other_protocol(headers: &HeaderMap) -> bool {
+    let mut named = headers.get_all(header::UPGRADE).iter();
+    match (named.next(), named.next()) {
+        (None, _) => headers.contains_key("http2-settings"),
+        (Some(one), None) => !one.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"),
+        _ => true,
+    }
+}
+
+/// The value of a field that stands there once.
+fn one(headers: &HeaderMap, name: &'static str) -> Result<String, Unreadable> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (Some(value), None) => Ok(String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        (None, _) => Err(Unreadable::Missing(name)),
+        _ => Err(Unreadable::Doubled(name)),
+    }
+}
+
+/// Scheme, host, and path with query of a URL.
+fn split(url: &str) -> Result<(String, String, String), Unreadable> {
+    let (scheme, rest) = url.split_once("://").ok_or(Unreadable::Garbled("x-original-url"))?;
+    let (host, sent) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    Ok((scheme.to_owned(), host.to_owned(), sent.to_owned()))
+}
+
+/// The part of it that is this gateway's. A service reads a fragment, or what is no ASCII, as it likes.
+fn target_in(sent: &str, own_path: &str) -> Option<Uri> {
+    let below = sent.strip_prefix(own_path.trim_end_matches('/'))?;
+    let is_plain = below.starts_with('/') && below.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    let target = PathAndQuery::try_from(below).ok().filter(|_| is_plain)?;
+    Some(Uri::from(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(resource: &str, url: &str) -> Result<Option<String>, Unreadable> {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-original-method", http::HeaderValue::from_static("GET"));
+        headers.insert("x-original-url", http::HeaderValue::from_bytes(url.as_bytes()).unwrap());
+        Original::read(&headers, OriginalIn::Original, resource).map(|original| original.target.map(|target| target.to_string()))
+    }
+
+    #[test]
+    fn threat_26_a_call_lies_within_the_gateways_own_address() {
+        let (own, below) = ("https://photos.example", "http://127.0.0.1:9000/app");
+        for (resource, url, expected) in [
+            (own, "https://photos.example/a?b=%2F", Ok(Some("/a?b=%2F"))),
+            (own, "HTTPS://Photos.example:443/a", Ok(Some("/a"))),
+            (own, "https://photos.example", Ok(Some("/"))),
+            (own, "https://photos.example//evil.example", Ok(Some("//evil.example"))),
+            (own, "https://photos.example/a#b", Ok(None)),
+            (own, "https://photos.example/a?b#c", Ok(None)),
+            (own, "https://photos.example/\u{e4}", Ok(None)),
+            (own, "https://photos.example/a b", Ok(None)),
+            (own, "https://photos.example?a", Err(Unreadable::Elsewhere)),
+            (own, "https://photos.example.", Err(Unreadable::Elsewhere)),
+            (own, "https://photos.example:80/a", Err(Unreadable::Elsewhere)),
+            (own, "wss://photos.example/a", Err(Unreadable::Elsewhere)),
+            (own, "/a", Err(Unreadable::Garbled("x-original-url"))),
+            (own, "/a?b=https://photos.example/", Err(Unreadable::Elsewhere)),
+            (below, "http://127.0.0.1:9000/app/a", Ok(Some("/a"))),
+            (below, "http://127.0.0.1:9000/application/a", Ok(None)),
+            (below, "http://127.0.0.1:9000/a", Ok(None)),
+            (below, "http://127.0.0.1:9000/app/../a", Ok(Some("/../a"))),
+            (below, "http://localhost:9000/app/a", Err(Unreadable::Elsewhere)),
+        ] {
+            assert_eq!(read(resource, url), expected.map(|target| target.map(str::to_owned)), "{url}");
+        }
+    }
+}
