@@ -52,7 +52,7 @@ impl Original {
         let (scheme, host, sent) = match family {
             OriginalIn::Forwarded => {
                 let (scheme, host) = (one(headers, "x-forwarded-proto")?, one(headers, "x-forwarded-host")?);
-                (scheme, host, one(headers, "x-forwarded-uri")?)
+                (of_http(scheme), host, one(headers, "x-forwarded-uri")?)
             }
             OriginalIn::Original => split(&one(headers, "x-original-url")?)?,
         };
@@ -102,6 +102,15 @@ fn one(headers: &HeaderMap, name: &'static str) -> Result<String, Unreadable> {
         (Some(value), None) => Ok(String::from_utf8_lossy(value.as_bytes()).into_owned()),
         (None, _) => Err(Unreadable::Missing(name)),
         _ => Err(Unreadable::Doubled(name)),
+    }
+}
+
+/// Some proxies say of a call for a web socket that it is one.
+fn of_http(scheme: String) -> String {
+    match scheme.as_str() {
+        "ws" => "http".to_owned(),
+        "wss" => "https".to_owned(),
+        _ => scheme,
     }
 }
 
