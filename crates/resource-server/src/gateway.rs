@@ -180,6 +180,17 @@ const MOST_TURNS: usize = 1_000;
 /// Name of the key in the store.
 const KEY: &str = "signing-key";
 
+/// Its key, and whether it was made just now.
+async fn find_or_make_key(store: &Store) -> Result<(Vec<u8>, bool), ProtectionError> {
+    if let Some(kept) = store.find_secret(KEY)? {
+        return Ok((kept, false));
+    }
+    let refused = |error: jose::KeyError| ProtectionError::Refused(error.to_string());
+    let made = SigningKey::generate(Algorithm::Es256).and_then(|key| key.to_pkcs8()).map_err(refused)?;
+    store.put_secret(KEY, made.clone()).await?;
+    Ok((made, true))
+}
+
 impl Gateway {
     /// Brings an older store along, and makes its key where there is none.
     pub async fn open(settings: Settings, client: Client, store: Store, by: By) -> Result<Arc<Self>, ProtectionError> {
@@ -187,23 +198,15 @@ impl Gateway {
             store.adopt(issuer).await?;
         }
         let refused = |error: &dyn std::fmt::Display| ProtectionError::Refused(error.to_string());
-        let mut began = Timestamp(client.clock.now_millis().div_euclid(1_000)).plus(1);
-        let pkcs8 = match store.find_secret(KEY)? {
-            Some(kept) => kept,
-            None => {
-                let key = SigningKey::generate(Algorithm::Es256).map_err(|error| refused(&error))?;
-                let made = key.to_pkcs8().map_err(|error| refused(&error))?;
-                store.put_secret(KEY, made.clone()).await?;
-                // nobody was here before
-                began = Timestamp(0);
-                made
-            }
-        };
-        let key = SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?;
-        let sealing = SealingKey::new(&jose::digest::hmac_sha256(&pkcs8, b"links that have begun"));
-        let sealing = sealing.map_err(|error| refused(&error))?;
+        let (pkcs8, is_new) = find_or_make_key(&store).await?;
+        // nobody was here before a key that is new
+        let now = Timestamp(client.clock.now_millis().div_euclid(1_000));
+        let began = if is_new { Timestamp(0) } else { now.plus(1) };
+        let key = Arc::new(SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?);
+        let sealing = jose::digest::hmac_sha256(&pkcs8, b"links that have begun");
+        let sealing = SealingKey::new(&sealing).map_err(|error| refused(&error))?;
         let browsers = browser::Browsers::new(&settings.resource, &pkcs8, by.browser_client).map_err(|error| refused(&error))?;
-        let (proofs, key) = (Arc::new(Seen::since(began)), Arc::new(key));
+        let proofs = Arc::new(Seen::since(began));
         let gateway = Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
             backend: Backend::new(&settings.behind, &settings.resource, client.randomness.clone()),
@@ -232,7 +235,7 @@ impl Gateway {
             credential_keys: credential_keys::CredentialKeys::default(),
             open: history::Open::default(),
             strangers: strangers::Strangers::default(),
-            proofs: proofs.clone(),
+            proofs,
             waiting: link::WaitingAccounts::default(),
             sealing,
             browsers,

@@ -13,7 +13,7 @@ mod recent;
 use super::browser::{self, Held};
 use super::identity::Identity;
 use super::owner::FromTrustedProxy;
-use super::passage::{Brought, Refused, Whole};
+use super::passage::{Brought, Refused};
 use super::path::CanonicalPath;
 use super::{Gateway, fields, not_allowed, tunnel};
 use crate::challenge::plain;
@@ -22,8 +22,8 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use original::{Original, asks_other_protocol, asks_web_socket};
-use recent::Key;
 pub(super) use recent::{AskedBefore, Recent};
+use recent::{Before, Key};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,7 +78,7 @@ impl Gateway {
         let original = match Original::read(&parts.headers, family, &self.settings.resource) {
             Ok(original) => original,
             Err(unreadable) => {
-                tracing::warn!(%unreadable, "a proxy asks about a call that it does not name: look at its configuration");
+                tracing::info!(%unreadable, "a proxy asks about a call that it does not name: look at its configuration");
                 return unreadable_ask();
             }
         };
@@ -140,34 +140,31 @@ impl Gateway {
             let what = "With a session, this is done from a page of this server alone.";
             return plain(StatusCode::FORBIDDEN, what).into();
         }
+        let to = (!has_token && browser::is_navigation(&call)).then(|| to_of(&call)).flatten();
         // of a call that shows nothing nothing is written down
         let key = (has_token || held.is_some()).then(|| Key::of(&call));
-        let before = key.and_then(|key| self.recent.begin(key, Instant::now()).err());
-        if before.is_some() {
-            call.extensions.insert(AskedBefore);
-        }
+        let before = key.map_or(Before::Never, |key| self.recent.begin(key, Instant::now()));
         // its proof was seen, by this gateway, with this call
-        if let Some(Some(whole)) = &before
+        if let Before::LetIn(whole) = &before
             && call.headers.contains_key(DPOP)
             && self.still_lets_in(whole).await
         {
             return Verdict::Passes(self.identify_whole(whole, path));
         }
-        let mut judged = call.clone();
-        match self.judge_call(&mut judged, Brought::unseen(), path, held.as_ref()).await {
-            Ok(whole) => Verdict::Passes(self.let_pass(whole, path, key.filter(|_| before.is_none()))),
-            Err(refused) => refuse(&call, held.as_ref(), refused),
+        if matches!(before, Before::Refused) {
+            call.extensions.insert(AskedBefore);
         }
-    }
-
-    /// Writes it down where it is new; who makes it.
-    fn let_pass(&self, whole: Whole, path: &CanonicalPath, new: Option<Key>) -> Option<Identity> {
-        let identity = self.identify_whole(&whole, path);
-        if let Some(key) = new {
-            self.note_whole(&whole);
-            self.recent.keep(key, Arc::new(whole));
+        match self.judge_call(&mut call, Brought::unseen(), path, held.as_ref()).await {
+            Ok(whole) => {
+                let identity = self.identify_whole(&whole, path);
+                if let Some(key) = key.filter(|_| !matches!(before, Before::LetIn(_))) {
+                    self.note_whole(&whole);
+                    self.recent.keep(key, Arc::new(whole));
+                }
+                Verdict::Passes(identity)
+            }
+            Err(refused) => refuse(&call, to, held.as_ref(), refused),
         }
-        identity
     }
 
     fn visits(&self, to: &str, answer: Response, answers: Answers) -> Response {
@@ -199,14 +196,18 @@ fn says_no_redirect(below: &str) -> bool {
     form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "redirect" && value == "no")
 }
 
+/// Where somebody wants to go, if she can be led back there.
+fn to_of(call: &Parts) -> Option<String> {
+    let to = call.uri.path_and_query()?.as_str();
+    browser::read_to(to).map(|_| to.to_owned())
+}
+
 /// A person is led on where she can be; whoever has a session and may not do something is told so.
-fn refuse(call: &Parts, held: Option<&Held>, refused: Refused) -> Verdict {
+fn refuse(call: &Parts, to: Option<String>, held: Option<&Held>, refused: Refused) -> Verdict {
     let status = refused.answer.status();
     let may_be_led = refused.owner.is_some() && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
-    let is_person = !call.headers.contains_key(header::AUTHORIZATION) && browser::is_navigation(call);
-    let to = call.uri.path_and_query().map(|target| target.as_str()).filter(|_| is_person && may_be_led);
-    match to.filter(|to| browser::read_to(to).is_some()) {
-        Some(to) => Verdict::Visits { to: to.to_owned(), answer: refused.answer },
+    match to.filter(|_| may_be_led) {
+        Some(to) => Verdict::Visits { to, answer: refused.answer },
         None if held.is_some() => browser::refused_to_session(call, *refused.answer).into(),
         None => Verdict::Refused(refused.answer),
     }

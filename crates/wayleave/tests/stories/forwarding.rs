@@ -3,7 +3,9 @@
 
 use crate::gateway::{Guarded, admitted, challenge_of, raw, share, viewer, withdraw};
 use crate::processes::{Folder, Server, free_port};
+use crate::relations::open_outbound;
 use crate::services::{Service, root};
+use crate::visiting::Visited;
 use jose::{base64url, digest};
 use outbound::Method;
 use serde_json::json;
@@ -11,6 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use wayleave::demo::browser::Browser;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -62,8 +65,7 @@ async fn answer(mut stream: TcpStream) {
 
 /// nginx before that, and the gateway beside it.
 struct Proxied {
-    server: Server,
-    guarded: Guarded,
+    visited: Visited,
     _nginx: Service,
     _folder: Folder,
 }
@@ -106,12 +108,12 @@ impl Proxied {
         let mut nginx = Command::new("nginx");
         nginx.args(["-p", &place.to_string(), "-c", "nginx.conf"]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let nginx = Service::start(nginx, server.gateway_port).await;
-        Self { server, guarded, _nginx: nginx, _folder: folder }
+        Self { visited: Visited { server, guarded }, _nginx: nginx, _folder: folder }
     }
 
     /// A call that is written by hand, and the beginning of its answer.
     async fn say(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> String {
-        let host = self.guarded.url.strip_prefix("http://").unwrap();
+        let host = self.visited.guarded.url.strip_prefix("http://").unwrap();
         let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let mut stream = TcpStream::connect(host).await.unwrap();
         let call = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
@@ -141,10 +143,11 @@ impl Proxied {
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_asks_the_gateway_as_the_book_says() {
     let proxied = Proxied::start().await;
-    let photo = proxied.guarded.photo();
+    let Visited { server, guarded } = &proxied.visited;
+    let photo = guarded.photo();
     challenge_of(&raw(Method::GET, &photo, &[]).await);
     assert_eq!(proxied.status("GET", "/static/style.css", &[("Accept", "*/*")]).await, "200");
-    let rpt = admitted(&proxied.server, &proxied.guarded, 1).await;
+    let rpt = admitted(server, guarded, 1).await;
     let bearer = format!("{} {}", rpt.token_type, rpt.token);
     let bob = ("Authorization", bearer.as_str());
     assert_eq!(raw(Method::GET, &photo, &[("authorization", &bearer)]).await.status, 200);
@@ -181,7 +184,7 @@ async fn nginx_asks_the_gateway_as_the_book_says() {
         ("GET", "/seen", &[bob, ("X-HTTP-Method-Override", "DELETE")], "403"),
         ("GET", "/seen", &[bob, ("Upgrade", "h2c"), ("Connection", "upgrade, http2-settings"), ("HTTP2-Settings", "")], "403"),
         ("GET", "/seen", &[("Authorization", "Bearer wl_rpt_guessed")], "401"),
-        ("GET", "/seen", &[bob, ("Authorization", "Bearer wl_rpt_guessed")], "403"),
+        ("GET", "/seen", &[bob, ("Authorization", "Bearer wl_rpt_guessed")], "400"),
     ] {
         assert_eq!(proxied.status(method, path, fields).await, expected, "{method} {path} {fields:?}");
     }
@@ -198,21 +201,62 @@ async fn nginx_asks_the_gateway_as_the_book_says() {
     for (path, fields, expected) in [("/live", &[][..], "401"), ("/seen", &[bob], "403"), ("/static/live", &[bob], "403")] {
         assert_eq!(proxied.status("GET", path, &[fields, &socket].concat()).await, expected, "{path} {fields:?}");
     }
-    withdraw(&proxied.server).await;
+    withdraw(server).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(proxied.status("GET", "/seen", &[bob]).await, "401");
     assert_eq!(proxied.status("GET", "/live", &[&[bob][..], &socket].concat()).await, "401");
+}
+
+/// With a session alone, a change or a web socket passes from a page of this origin, by whomever the call is made; and what is
+/// withdrawn is one page with what is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_42_a_session_is_judged_through_nginx_as_before_the_gateway() {
+    let proxied = Proxied::start().await;
+    let Visited { server, guarded } = &proxied.visited;
+    challenge_of(&raw(Method::GET, &guarded.photo(), &[]).await);
+    share(server, &viewer()).await;
+    let mut bob = Browser::new(open_outbound());
+    let page = bob.open(&guarded.photo()).await.unwrap();
+    assert!(page.url.as_str().starts_with(&server.issuer), "{}", page.url);
+    let page = proxied.visited.prove(&mut bob, &page, "bob@bar.example").await;
+    assert_eq!((page.status, page.url.as_str()), (200, guarded.photo().as_str()), "{}", page.html);
+    let (cookies, own) = (bob.cookies_for("/"), guarded.url.clone());
+    assert!(cookies.contains("wl_session_") && !cookies.contains("wl_visit_"), "{cookies}");
+    let session = ("Cookie", cookies.as_str());
+    let socket =
+        [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Key", KEY), ("Sec-WebSocket-Version", "13")];
+    for (method, path, fields, expected) in [
+        ("GET", "/seen", &[("Sec-Fetch-Site", "cross-site"), ("Accept", "*/*")][..], "200"),
+        ("POST", "/seen", &[("Content-Length", "0")], "403"),
+        ("POST", "/seen", &[("Content-Length", "0"), ("Origin", "http://evil.example")], "403"),
+        ("POST", "/seen", &[("Content-Length", "0"), ("Sec-Fetch-Site", "same-origin")], "403"),
+        ("GET", "/live", &socket, "403"),
+        ("GET", "/live", &[&socket[..], &[("Origin", "http://evil.example")]].concat(), "403"),
+        ("GET", "/live", &[&socket[..], &[("Origin", own.as_str()), ("Sec-Fetch-Site", "same-site")]].concat(), "403"),
+        ("GET", "/live", &[&socket[..], &[("Origin", own.as_str())]].concat(), "101"),
+        ("GET", "/seen", &[session], "401"),
+    ] {
+        assert_eq!(proxied.status(method, path, &[fields, &[session]].concat()).await, expected, "{method} {path} {fields:?}");
+    }
+    withdraw(server).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(proxied.status("GET", "/seen", &[session]).await, "401");
+    let page = bob.open(&guarded.photo()).await.unwrap();
+    assert!(page.status == 404 && page.url.path() == "/.wayleave/visit" && page.html.contains("Ask for access"), "{}", page.html);
+    let page = bob.submit(&page, "/.wayleave/visit", &[("message", "It is Bob")]).await.unwrap();
+    assert!(page.status == 202 && page.html.contains("Waiting for an answer"), "{}: {}", page.status, page.html);
 }
 
 /// Bob in Chromium: led to where he shows who he is, and back to the picture.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_browser_is_led_through_nginx_and_back() {
     let proxied = Proxied::start().await;
-    challenge_of(&raw(Method::GET, &proxied.guarded.photo(), &[]).await);
-    share(&proxied.server, &viewer()).await;
-    let outbox = proxied.server.folder.0.join("wayleave-data/outbox");
+    let Visited { server, guarded } = &proxied.visited;
+    challenge_of(&raw(Method::GET, &guarded.photo(), &[]).await);
+    share(server, &viewer()).await;
+    let outbox = server.folder.0.join("wayleave-data/outbox");
     std::fs::create_dir_all(&outbox).unwrap();
-    let told = json!({"photo": proxied.guarded.photo(), "seen": format!("{}/seen", proxied.guarded.url),
-        "live": format!("{}/live", proxied.guarded.url.replace("http:", "ws:")), "issuer": proxied.server.issuer, "outbox": outbox});
+    let told = json!({"photo": guarded.photo(), "seen": format!("{}/seen", guarded.url),
+        "live": format!("{}/live", guarded.url.replace("http:", "ws:")), "issuer": server.issuer, "outbox": outbox});
     tokio::task::spawn_blocking(move || crate::others::run("node", "forwarding.mjs", &told)).await.unwrap();
 }

@@ -12,7 +12,7 @@ use wayleave::demo::browser::{Browser, Shown};
 
 /// A server that knows the gateway's browser client, and the gateway before two albums of Alice.
 pub(crate) struct Visited {
-    server: Server,
+    pub(crate) server: Server,
     pub(crate) guarded: Guarded,
 }
 
@@ -66,7 +66,7 @@ impl Visited {
     }
 
     /// Bob proves his address on the page that he was led to; what he sees then.
-    async fn prove(&self, bob: &mut Browser, page: &Shown, address: &str) -> Shown {
+    pub(crate) async fn prove(&self, bob: &mut Browser, page: &Shown, address: &str) -> Shown {
         assert!(page.status == 200 && page.html.contains("Show who you are"), "{} {}: {}", page.status, page.url, page.html);
         let page = bob.submit(page, "/claims/continue", &[("email", address)]).await.unwrap();
         let page = bob.submit(&page, "/claims/continue", &[("code", &self.code())]).await.unwrap();
@@ -84,7 +84,7 @@ impl Visited {
         bob
     }
 
-    async fn call(&self, bob: &Browser, method: Method, path: &str, more: &[(&'static str, &str)]) -> Response {
+    pub(crate) async fn call(&self, bob: &Browser, method: Method, path: &str, more: &[(&'static str, &str)]) -> Response {
         let cookies = bob.cookies_for("/");
         raw(method, &self.url(path), &[&[("cookie", cookies.as_str())], more].concat()).await
     }

@@ -2,8 +2,9 @@
 //! that is one line of the owner's history, and one use of a DPoP proof.
 
 use super::super::passage::Whole;
+use crate::presentation::DPOP;
+use http::HeaderName;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jose::digest;
 use quick_cache::unsync::Cache;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ const SAME_CALL: Duration = Duration::from_secs(1);
 /// Whose is forgotten before counts once more.
 const MOST_KEPT: usize = 10_000;
 
-/// On a call that was counted a moment ago.
+/// On a call that was refused a moment ago, and written down then.
 #[derive(Clone, Copy)]
 pub(in crate::gateway) struct AskedBefore;
 
@@ -26,7 +27,22 @@ struct Asked {
     whole: Option<Arc<Whole>>,
 }
 
-/// What tells one call from another: who makes it, what it is, and what it shows.
+/// What became of a call when somebody asked about it a moment ago.
+pub(super) enum Before {
+    /// Nobody did.
+    Never,
+    Refused,
+    /// By this.
+    LetIn(Arc<Whole>),
+}
+
+/// What tells a call from others beside its method and address.
+const SHOWN: [&str; 3] = ["authorization", "cookie", "destination"];
+/// What may be another one each time that a proxy asks.
+const OF_TRACES: [&str; 3] = ["traceparent", "tracestate", "x-request-id"];
+
+/// What tells one call from another: who makes it, what it is, and what it shows. Where a proof is to stand for two asks,
+/// everything that it brings is the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key([u8; 32]);
 
@@ -34,20 +50,18 @@ impl Key {
     pub(super) fn of(call: &Parts) -> Self {
         let caller = call.extensions.get::<Caller>().map(|caller| caller.0.to_string()).unwrap_or_default();
         let target = call.uri.path_and_query().map(|target| target.as_str()).unwrap_or_default();
+        let is_bound = call.headers.contains_key(DPOP);
+        let counts = |name: &HeaderName| match is_bound {
+            true => !OF_TRACES.contains(&name.as_str()),
+            false => SHOWN.contains(&name.as_str()),
+        };
         let mut parts = vec![caller.as_bytes(), call.method.as_str().as_bytes(), target.as_bytes()];
-        for name in
-            [header::AUTHORIZATION, header::COOKIE, HeaderName::from_static("dpop"), HeaderName::from_static("destination")]
-        {
-            parts.push(b"\n");
-            parts.extend(values(&call.headers, &name));
+        for (name, value) in call.headers.iter().filter(|(name, _)| counts(name)) {
+            parts.extend([name.as_str().as_bytes(), value.as_bytes()]);
         }
         let parts: Vec<&[u8]> = parts.into_iter().flat_map(|part| [part, b"\0"]).collect();
         Self(digest::sha256(&parts))
     }
-}
-
-fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers.get_all(name).iter().map(HeaderValue::as_bytes)
 }
 
 /// The calls of a second.
@@ -60,14 +74,14 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// Whether it is asked about for the first time in this second; else what let it in then, if anything.
-    pub(super) fn begin(&self, key: Key, now: Instant) -> Result<(), Option<Arc<Whole>>> {
+    /// What became of it in this second; from now on it was asked about.
+    pub(super) fn begin(&self, key: Key, now: Instant) -> Before {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(asked) = calls.get(&key).filter(|asked| now.saturating_duration_since(asked.at) < SAME_CALL) {
-            return Err(asked.whole.clone());
+            return asked.whole.clone().map_or(Before::Refused, Before::LetIn);
         }
         calls.insert(key, Asked { at: now, whole: None });
-        Ok(())
+        Before::Never
     }
 
     /// Keeps what let it in.

@@ -377,6 +377,8 @@ async fn a_proof_is_for_the_call_and_not_for_the_ask() {
     let proof = prove("GET", "/mine/a", "1");
     assert_eq!((call("/mine/a", &proof).await, call("/mine/a", &proof).await), (200, 200), "asked twice");
     assert_eq!((call("/mine/a?x", &proof).await, call("/mine/b", &proof).await), (401, 401), "another call");
+    let more = [("authorization", bound.as_str()), ("dpop", proof.as_str()), ("depth", "infinity")];
+    assert_eq!(ask(&world, "GET", "/mine/a", &more).await.0, 401, "another call");
     tokio::time::sleep(std::time::Duration::from_millis(1_050)).await;
     assert_eq!(call("/mine/a", &proof).await, 401, "another time");
     for (method, path) in [("GET", "/.wayleave/auth"), ("HEAD", "/mine/a"), ("GET", "/mine/c")] {
