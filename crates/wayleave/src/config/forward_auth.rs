@@ -26,6 +26,7 @@ impl ForwardAuthConfig {
 
 #[cfg(test)]
 mod tests {
+    use super::super::GatewayConfig;
     use super::*;
 
     #[test]
@@ -39,5 +40,20 @@ mod tests {
         for bad in ["", "headers = ['x-forwarded']", "headers = 'x-original'\nproxies = []"] {
             assert_eq!(read(bad), Err("unread".into()), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_the_proxy_serves_is_said_as_ever() {
+        let check = |more: &str| {
+            let text = "listen = '127.0.0.1:9000'\nresource = 'https://photos.example'\nclient_id = 'photos'\n\
+                        authorization_servers = ['https://as.example']\n";
+            let config = toml::from_str::<GatewayConfig>(&format!("{text}{more}")).unwrap();
+            config.check().map_err(|fault| fault.to_string())
+        };
+        let asks = "forward_auth = { headers = 'x-original' }\n";
+        assert_eq!(check(&format!("{asks}upstream = 'http://127.0.0.1:9900'")), Ok(()));
+        assert_eq!(check(&format!("{asks}folder = 'files'")), Ok(()));
+        assert!(check(asks).unwrap_err().contains("`upstream` or `folder`: with [gateway.forward_auth] as well"));
+        assert!(check("folder = 'files'\nforward_auth = { headers = 'x' }").unwrap_err().contains("x-forwarded"));
     }
 }
