@@ -41,6 +41,7 @@ mod passage;
 mod peer;
 mod public;
 mod questions;
+mod reach;
 mod registration;
 mod relocation;
 mod route;
@@ -209,7 +210,7 @@ impl Gateway {
         let proofs = Arc::new(Seen::since(began));
         let gateway = Arc::new_cyclic(|myself| Self {
             routes: RwLock::new(Arc::new(settings.routes.clone())),
-            backend: Backend::new(&settings.behind, &settings.resource, client.randomness.clone()),
+            backend: Backend::new(&settings.behind, &settings.resource, &client),
             answers: SpentAnswers::default(),
             challenger: Challenger::new(jose::ambient::random(&*client.randomness)),
             rmts: management::Tokens::new(&settings.resource, proofs.clone()),

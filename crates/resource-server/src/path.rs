@@ -62,6 +62,30 @@ impl CanonicalPath {
         Self { ends_with_slash: true, encoded: format!("{}{slash}", self.encoded), ..self.clone() }
     }
 
+    /// The same without it.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn without_slash(&self) -> Self {
+        match self.encoded.strip_suffix('/') {
+            Some(encoded) if !encoded.is_empty() => Self { ends_with_slash: false, encoded: encoded.to_owned(), ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
+    /// What has this name in it; none: no path can lead there.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn join(&self, name: &str) -> Option<Self> {
+        let slash = if self.ends_with_slash { "" } else { "/" };
+        let encoded = format!("{}{slash}{}", self.encoded, utf8_percent_encode(name, ENCODED));
+        let segments = self.segments.iter().cloned().chain([name.to_owned()]).collect();
+        is_name(name).then_some(Self { segments, ends_with_slash: false, encoded })
+    }
+
+    /// Whether it is this place or one below it, with a slash at the end or without.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn is_within(&self, above: &Self) -> bool {
+        self.segments.starts_with(&above.segments)
+    }
+
     /// Whether it names what is in a place rather than the place; `/` does.
     #[cfg(feature = "gateway")]
     pub(crate) fn ends_with_slash(&self) -> bool {
@@ -98,9 +122,22 @@ pub(crate) fn segment(raw: &str) -> Result<Cow<'_, str>, ()> {
         digits.next().is_some_and(|b| b.is_ascii_hexdigit()) && digits.next().is_some_and(|b| b.is_ascii_hexdigit())
     });
     let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| ())?;
-    let ambiguous =
-        decoded.chars().all(is_dot_or_space) || decoded.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ';' | '%'));
-    if escapes && !ambiguous { Ok(decoded) } else { Err(()) }
+    if escapes && is_name(&decoded) { Ok(decoded) } else { Err(()) }
+}
+
+/// Whether a name can stand in a path: nobody who reads that path could understand another one.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_ambiguous = |c: char| c.is_control() || matches!(c, '/' | '\\' | ';');
+    !name.chars().all(is_dot_or_space) && !name.chars().any(is_ambiguous) && !has_escape(name)
+}
+
+/// Whether somebody who decodes once more would find another name in it: `%2e`, and `%u002e` as some write it. A percent sign
+/// before anything else is a percent sign.
+fn has_escape(name: &str) -> bool {
+    name.split('%').skip(1).any(|after| {
+        let is_hex = |text: &str, digits: usize| text.bytes().take_while(u8::is_ascii_hexdigit).take(digits).count() == digits;
+        is_hex(after, 2) || after.strip_prefix(['u', 'U']).is_some_and(|code| is_hex(code, 4))
+    })
 }
 
 /// What some file systems leave out at the end of a name, and what normalising makes a dot.
@@ -148,13 +185,25 @@ mod tests {
             "/albums/%20/x",
             "/albums/%EF%BC%8E%EF%BC%8E/x",
             "/albums/%E2%80%A5/x",
+            "/albums/%25%32%65%25%32%65/x",
+            "/albums/5%25de",
+            "/albums/%25u002e%25u002e/x",
         ] {
             assert!(CanonicalPath::parse(bad).is_err() && !CanonicalPath::can_be(bad), "{bad}");
         }
         let path = CanonicalPath::parse("/albums/Caf%C3%A9%20noir/1.jpg").unwrap();
         assert_eq!(path.segments(), ["albums", "Café noir", "1.jpg"]);
         assert_eq!(path.encoded(), "/albums/Caf%C3%A9%20noir/1.jpg");
-        for good in ["/albums/x.", "/albums/..x", "/albums/x%20y.jpg", "/albums/well%E2%80%A6.jpg"] {
+        for good in [
+            "/albums/x.",
+            "/albums/..x",
+            "/albums/x%20y.jpg",
+            "/albums/well%E2%80%A6.jpg",
+            "/albums/50%25%20off.jpg",
+            "/albums/100%25",
+            "/albums/%25",
+            "/albums/%25ugly",
+        ] {
             assert!(CanonicalPath::parse(good).is_ok() && CanonicalPath::can_be(good), "{good}");
         }
         assert_eq!(CanonicalPath::parse("/%61lbums").unwrap().encoded(), "/albums");

@@ -8,6 +8,7 @@ pub(crate) fn everything(root: &Path) -> Result<(), String> {
     node(root)?;
     chromium(root)?;
     nginx(root)?;
+    litmus(root)?;
     python(root)
 }
 
@@ -40,6 +41,15 @@ fn nginx(root: &Path) -> Result<(), String> {
     let apt = run(root, "apt-get", &["update", "--quiet"])
         .and_then(|()| run(root, "apt-get", &["install", "--yes", "--quiet", "nginx-light"]));
     apt.map_err(|_| "install nginx (Debian: `apt-get install nginx-light`): a test has it behind the gateway".into())
+}
+
+fn litmus(root: &Path) -> Result<(), String> {
+    if has("litmus", &["--version"]) {
+        return Ok(());
+    }
+    let apt = run(root, "apt-get", &["update", "--quiet"])
+        .and_then(|()| run(root, "apt-get", &["install", "--yes", "--quiet", "litmus"]));
+    apt.map_err(|_| "install litmus (Debian: `apt-get install litmus`): it tries folders as a WebDAV client".into())
 }
 
 fn python(root: &Path) -> Result<(), String> {

@@ -1,25 +1,26 @@
 //! What stands behind the gateway: a folder, or an HTTP service.
 
-use super::folder::Folder;
+use super::folder::{Folder, With};
 use super::path::CanonicalPath;
 use super::upstream::Upstream;
 use super::{Behind, Passing};
 use crate::protection::ProtectionError;
 use axum::body::Body;
 use axum::response::Response;
+use client::Client;
+use http::Method;
 use http::request::Parts;
-use jose::Randomness;
-use std::sync::Arc;
 
 pub(super) enum Backend {
-    Folder(Folder),
+    Folder(Box<Folder>),
     Upstream(Box<Upstream>),
 }
 
 impl Backend {
-    pub(super) fn new(behind: &Behind, resource: &str, randomness: Arc<dyn Randomness>) -> Self {
+    pub(super) fn new(behind: &Behind, resource: &str, client: &Client) -> Self {
+        let with = || With { randomness: client.randomness.clone(), clock: client.clock.clone() };
         match behind {
-            Behind::Folder(folder) => Self::Folder(Folder::new(folder.clone(), randomness)),
+            Behind::Folder(folder) => Self::Folder(Box::new(Folder::new(folder.clone(), resource, with()))),
             Behind::Upstream(url) => Self::Upstream(Box::new(Upstream::new(url, resource))),
         }
     }
@@ -39,6 +40,16 @@ impl Backend {
                 ProtectionError::Store
             }),
             Self::Upstream(_) => Ok(true),
+        }
+    }
+
+    /// Whether it judges by itself all that a call reaches below its path: a folder knows what is there.
+    pub(super) async fn judges_what_is_below(&self, method: &Method, path: &CanonicalPath) -> bool {
+        match self {
+            Self::Folder(_) if matches!(method.as_str(), "COPY" | "MOVE" | "DELETE" | "PROPFIND") => true,
+            // a lock goes as far as its directory, and nothing is below a file
+            Self::Folder(folder) => !folder.is_directory(path).await,
+            Self::Upstream(_) => false,
         }
     }
 

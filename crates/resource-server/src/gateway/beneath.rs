@@ -23,6 +23,10 @@ impl Found {
         }
     }
 
+    pub(super) fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        std::fs::metadata(self.place())
+    }
+
     /// A path that leads to exactly this for as long as it is held.
     pub(super) fn place(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))
@@ -56,6 +60,11 @@ impl Slot {
         }
     }
 
+    /// What is there, whichever it is.
+    pub(super) fn find(&self) -> io::Result<Found> {
+        self.above.enter(&self.name)
+    }
+
     /// Whether there is anything, be it a link or a device.
     fn is_taken(&self) -> bool {
         std::fs::symlink_metadata(self.place()).is_ok()
@@ -75,7 +84,17 @@ pub(super) async fn find_slot(root: &Path, path: &CanonicalPath) -> io::Result<S
     let (root, mut names) = (root.to_owned(), names_of(path)?);
     let name = names.pop().filter(|_| !path.ends_with_slash()).ok_or(io::ErrorKind::IsADirectory)?;
     let above = on_a_thread_of_its_own(move || walk(&root, &names)).await?;
-    Ok(Slot { above, name })
+    if above.is_directory { Ok(Slot { above, name }) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// The same for a directory, which a path may name with a slash at its end.
+pub(super) async fn find_slot_of_directory(root: &Path, path: &CanonicalPath) -> io::Result<Slot> {
+    find_slot(root, &path.without_slash()).await
+}
+
+/// Whether a name in the folder is one that a path can lead to.
+pub(super) fn is_served(name: &str) -> bool {
+    !name.starts_with('.') && super::path::is_name(name)
 }
 
 /// Names that begin with a dot are not there.

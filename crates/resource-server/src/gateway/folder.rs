@@ -1,131 +1,365 @@
-//! A folder behind the gateway: its files, read, written and deleted by path. Names that begin with a dot are not there, and
-//! what only a link leads to is not there either ([`super::beneath`]).
+//! A folder behind the gateway, served by `dav-server` (RFC 9110, RFC 4918) behind the gateway's judging. Names that begin with
+//! a dot are not there, and what only a link leads to is not there either ([`super::beneath`]).
+//!
+//! A call goes: its names, [`conditions`] by what is there now, [`ranges`] of a file that is read, [`xml`] that it brings, all
+//! that it reaches in a directory ([`members`]); then `dav-server` carries it out on [`files`] with [`locks`], and what it did
+//! is said in the gateway's words ([`answers`]).
+
+mod active;
+mod answers;
+mod call;
+mod conditions;
+mod files;
+mod locks;
+mod members;
+mod ranges;
+mod state_list;
+mod xml;
 
 use super::Passing;
 use super::beneath;
-use super::part_files::{self, PartFiles};
+use super::elsewhere::{DEPTH, OVERWRITE};
+use super::part_files::PartFiles;
 use super::path::CanonicalPath;
 use super::upstream::cut_short;
 use crate::challenge::plain;
 use crate::watch::{Cut, SMALL_BYTES};
+use answers::polish;
 use axum::body::Body;
 use axum::response::Response;
-use futures_util::StreamExt;
+use call::Call;
+use conditions::{Conditions, Verdict};
+use dav_server::DavHandler;
+use files::{Files, Version};
+use futures_util::{FutureExt, TryStreamExt};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jose::Randomness;
+use jose::ambient::Clock;
+use locks::Locks;
+use ranges::Range;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use tokio::io::AsyncWriteExt;
-use tower::ServiceExt;
-use tower_http::services::ServeFile;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Bytes of a name on a disk.
+const MOST_NAME_BYTES: usize = 255;
+/// Read from a disk at a time.
+const READ_BYTES: usize = 64 * 1024;
+/// What can be done with a folder.
+static METHODS: [&str; 12] =
+    ["OPTIONS", "GET", "HEAD", "PUT", "DELETE", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK"];
+/// What `dav-server` reads of a call beside its method and path. Conditions of RFC 9110 and `Range` are judged before.
+const READ_THERE: [HeaderName; 6] = [
+    DEPTH,
+    OVERWRITE,
+    header::CONTENT_TYPE,
+    header::USER_AGENT,
+    HeaderName::from_static("lock-token"),
+    HeaderName::from_static("timeout"),
+];
 
 pub(super) struct Folder {
-    root: PathBuf,
-    parts: PartFiles,
+    files: Files,
+    locks: Locks,
+    handler: DavHandler<Arc<Call>>,
+    clock: Arc<dyn Clock>,
+    /// URL of the gateway, which `dav-server` reads in `Destination` and `If`.
+    resource: String,
+}
+
+/// What a folder is served with.
+pub(super) struct With {
+    pub(super) randomness: Arc<dyn Randomness>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Folder {
-    pub(super) fn new(root: PathBuf, randomness: Arc<dyn Randomness>) -> Self {
-        Self { parts: PartFiles::beside(&root, randomness), root }
+    pub(super) fn new(root: PathBuf, resource: &str, with: With) -> Self {
+        let With { randomness, clock } = with;
+        let files = Files::new(root.clone(), PartFiles::beside(&root, randomness.clone()));
+        let locks = Locks::new(clock.clone(), randomness);
+        let handler = DavHandler::builder()
+            .filesystem(Box::new(files.clone()))
+            .locksystem(Box::new(locks.clone()))
+            .strip_prefix(own_path(resource))
+            .read_buf_size(READ_BYTES)
+            .build_handler();
+        Self { files, locks, handler, clock, resource: resource.to_owned() }
     }
 
     /// Removes what writers left that were killed, in the background.
     pub(super) fn sweep(&self) {
-        self.parts.sweep();
+        self.files.sweep();
     }
 
     /// Whether something is there. An error: that cannot be told now.
     pub(super) async fn look_for(&self, path: &CanonicalPath) -> io::Result<bool> {
-        match beneath::find(&self.root, path).await {
-            Ok(_) => Ok(true),
-            Err(error) if beneath::is_absence(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(self.files.find_version(path).await?.is_some())
     }
 
-    #[cfg(test)]
-    async fn exists(&self, path: &CanonicalPath) -> bool {
-        self.look_for(path).await.is_ok_and(|is_there| is_there)
+    /// Whether a directory is there, or may be.
+    pub(super) async fn is_directory(&self, path: &CanonicalPath) -> bool {
+        self.files.find_version(path).await.map_or(true, |version| version.is_some_and(|version| version.is_directory))
     }
 
     pub(super) async fn serve(&self, parts: &Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> Response {
         let done = match parts.method {
-            Method::GET | Method::HEAD => read(&self.root, path, parts).await,
-            Method::PUT => self.write(path, body, passing).await,
-            Method::DELETE => self.delete(path).await,
-            _ => Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done with a file.")),
+            Method::GET | Method::HEAD => self.read(parts, path, passing).await,
+            _ if !METHODS.contains(&parts.method.as_str()) => Ok(answers::not_allowed(&METHODS)),
+            _ => self.carry_out(parts, body, path, passing).await,
         };
-        done.unwrap_or_else(|error| match error.kind() {
-            // what another kind of thing is in the place of is not there
-            io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {
-                plain(StatusCode::NOT_FOUND, "Nothing is here.")
+        done.unwrap_or_else(|error| answers::of_error(&error))
+    }
+
+    /// A file, whole or the part that was asked for, or nothing new since the client has it (RFC 9110 13, 14).
+    async fn read(&self, parts: &Parts, path: &CanonicalPath, passing: &Passing) -> io::Result<Response> {
+        check_names(path)?;
+        if self.files.find_version(path).await?.is_some_and(|version| version.is_directory) {
+            return self.list(parts, path, passing).await;
+        }
+        let opened = self.files.open_file(path).await?;
+        let (version, tag, is_active) = (opened.version.clone(), opened.version.tag(), opened.is_active(path));
+        let call = self.call(parts, path, passing).ok_or(io::ErrorKind::InvalidInput)?;
+        let current = version.as_current(&tag);
+        match call.conditions.judge(Some(current)) {
+            Verdict::Perform => {}
+            Verdict::NotModified => return Ok(answers::not_modified(&version, call.now_seconds)),
+            Verdict::Failed => return Ok(answers::changed()),
+        }
+        let range = match conditions::allows_range(&parts.headers, current) {
+            true => Range::read(&parts.method, &parts.headers, version.length),
+            false => Range::Whole,
+        };
+        let call = Call { opened: Mutex::new(Some(opened)), ..call };
+        let mut request = self.request(parts, passing);
+        match range {
+            Range::Whole => {}
+            Range::Unsatisfiable => return Ok(answers::unsatisfiable(version.length)),
+            Range::Part { first, last } => {
+                let value = HeaderValue::from_str(&format!("bytes={first}-{last}")).map_err(io::Error::other)?;
+                request.insert(header::RANGE, value);
             }
-            io::ErrorKind::InvalidFilename => plain(StatusCode::BAD_REQUEST, "A name in this path is longer than names can be."),
-            _ => {
-                tracing::error!(%error, "a file cannot be served");
-                plain(StatusCode::SERVICE_UNAVAILABLE, "This cannot be read or written right now.")
+        }
+        let answer = self.hand_over(parts, request, path, Body::empty(), Arc::new(call), passing).await;
+        let mut response = whole_if_small(answer).await?;
+        answers::keep_inert(response.headers_mut(), is_active);
+        Ok(response)
+    }
+
+    /// A directory: the names in it, as JSON.
+    async fn list(&self, parts: &Parts, path: &CanonicalPath, passing: &Passing) -> io::Result<Response> {
+        let call = self.call(parts, path, passing).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut names = Vec::new();
+        for (below, version) in self.files.list(path).await?.things {
+            let name = below.segments().last().cloned();
+            let called = if version.is_directory { below.with_slash() } else { below };
+            if call.may_list(called).await {
+                names.extend(name);
             }
+        }
+        Ok(axum::response::IntoResponse::into_response(axum::Json(names)))
+    }
+
+    async fn carry_out(&self, parts: &Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> io::Result<Response> {
+        check_names(path)?;
+        passing.elsewhere.destination.as_ref().map_or(Ok(()), check_names)?;
+        let Some(call) = self.call(parts, path, passing) else {
+            return Ok(plain(StatusCode::BAD_REQUEST, "`If-None-Match` cannot be read: write entity-tags in quotes, or `*`."));
+        };
+        if let Some(refusal) = self.check(parts, &call).await? {
+            return Ok(refusal);
+        }
+        let body = match parts.method {
+            Method::PUT => body,
+            _ => match xml_of(parts, body, passing).await {
+                Ok(body) => body,
+                Err(refusal) => return Ok(*refusal),
+            },
+        };
+        let call = Arc::new(call);
+        let request = self.request(parts, passing);
+        if request.get("if").is_some_and(|value| !value.to_str().is_ok_and(state_list::reads)) {
+            return Ok(plain(StatusCode::BAD_REQUEST, "`If` cannot be read (RFC 4918 10.4)."));
+        }
+        let mut response = self.hand_over(parts, request, path, body, call.clone(), passing).await;
+        if parts.method == Method::OPTIONS {
+            answers::write_options(response.headers_mut(), &call).await;
+        }
+        Ok(response)
+    }
+
+    /// What is refused before anything of it is read.
+    async fn check(&self, parts: &Parts, call: &Call) -> io::Result<Option<Response>> {
+        let method = call.method.as_str();
+        let refused = |status, what| Ok(Some(plain(status, what)));
+        // RFC 9110 14.5: a part that is not put in its place is no file
+        if method == "PUT" && parts.headers.contains_key(header::CONTENT_RANGE) {
+            return refused(StatusCode::BAD_REQUEST, "A part of a file is not taken: send it whole, without `Content-Range`.");
+        }
+        let current = self.files.find_version(&call.path).await?;
+        if method == "PUT" && (call.path.ends_with_slash() || current.as_ref().is_some_and(|version| version.is_directory)) {
+            return Ok(Some(answers::of_error(&io::ErrorKind::IsADirectory.into())));
+        }
+        // RFC 9110 13.2.1: only what would succeed without them is asked for its conditions
+        let is_asked = current.is_some() && !matches!(method, "OPTIONS" | "PROPFIND" | "UNLOCK");
+        let tag = current.as_ref().map(Version::tag).unwrap_or_default();
+        if (is_asked || matches!(method, "PUT" | "MKCOL" | "LOCK"))
+            && call.conditions.judge(current.as_ref().map(|version| version.as_current(&tag))) != Verdict::Perform
+        {
+            return Ok(Some(answers::changed()));
+        }
+        let depth = parts.headers.get(DEPTH).map(HeaderValue::as_bytes);
+        let is_infinite = depth.is_none_or(|depth| depth.eq_ignore_ascii_case(b"infinity"));
+        if method == "PROPFIND" && is_infinite {
+            return Ok(Some(answers::finite_depth_alone()));
+        }
+        self.check_members(call, depth != Some(b"0")).await
+    }
+
+    /// The same of directories.
+    async fn check_members(&self, call: &Call, is_whole: bool) -> io::Result<Option<Response>> {
+        let refused = |what| Ok(Some(plain(StatusCode::FORBIDDEN, what)));
+        let is_top = |path: &CanonicalPath| path.segments().is_empty();
+        let changes_places = matches!(call.method.as_str(), "DELETE" | "MOVE");
+        if changes_places && is_top(&call.path) || call.destination.as_ref().is_some_and(is_top) {
+            return refused("The folder itself stays where it is.");
+        }
+        if let Some(destination) = &call.destination
+            && (destination.is_within(&call.path) || call.path.is_within(destination))
+        {
+            return refused("Source and destination are one place, or one is in the other.");
+        }
+        match members::judge(&self.files, call, is_whole || call.method.as_str() != "COPY").await? {
+            Ok(()) => Ok(None),
+            Err(why) => refused(why.say()),
+        }
+    }
+
+    /// None: its conditions cannot be read.
+    fn call(&self, parts: &Parts, path: &CanonicalPath, passing: &Passing) -> Option<Call> {
+        let overwrite = parts.headers.get(OVERWRITE).map(HeaderValue::as_bytes);
+        Some(Call {
+            method: parts.method.clone(),
+            path: path.clone(),
+            destination: passing.elsewhere.destination.clone(),
+            overwrites: overwrite.is_none_or(|value| !value.eq_ignore_ascii_case(b"F")),
+            now_seconds: self.clock.now().0,
+            conditions: Conditions::read(&parts.method, &parts.headers)?,
+            permission: passing.permission.clone(),
+            reach: passing.reach.clone(),
+            opened: Mutex::default(),
+            outcome: Mutex::default(),
         })
     }
 
-    /// Writes elsewhere, then moves: a reader sees the old file or the new one, and of two writers each writes its own.
-    async fn write(&self, path: &CanonicalPath, body: Body, passing: &Passing) -> io::Result<Response> {
-        let slot = beneath::find_slot(&self.root, path).await?;
-        let mut part = self.parts.begin(&slot.place()).await?;
-        let mut chunks = body.into_data_stream();
-        while let Some(chunk) = chunks.next().await {
-            let Ok(chunk) = chunk else { return Ok(cut_short(passing.was_cut.get().unwrap_or(Cut::Broken))) };
-            part.file.write_all(&chunk).await?;
+    /// The fields that `dav-server` reads, in the form that was judged.
+    fn request(&self, parts: &Parts, passing: &Passing) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if parts.method == Method::PUT {
+            headers.extend(parts.headers.get(header::CONTENT_LENGTH).map(|length| (header::CONTENT_LENGTH, length.clone())));
         }
-        part.file.sync_all().await?;
-        // the last look before it is there for everybody (threat 44)
-        if !passing.permission.clone().look().await {
-            return Ok(cut_short(Cut::Withdrawn));
+        for name in READ_THERE {
+            headers.extend(parts.headers.get(&name).map(|value| (name, value.clone())));
         }
-        // where the path leads by now
-        let slot = beneath::find_slot(&self.root, path).await?;
-        let is_new = slot.find_file()?.is_none();
-        part.become_file(&slot.place()).await?;
-        Ok(empty(if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }))
+        if let Some(value) = headers.get_mut(OVERWRITE) {
+            let is_false = value.as_bytes().eq_ignore_ascii_case(b"F");
+            *value = HeaderValue::from_static(if is_false { "F" } else { "T" });
+        }
+        if let Some(value) = headers.get_mut(DEPTH).filter(|value| value.as_bytes().eq_ignore_ascii_case(b"infinity")) {
+            *value = HeaderValue::from_static("infinity");
+        }
+        // it is the same whatever it says (RFC 4918 9.6.1, 9.9.2)
+        if matches!(parts.method.as_str(), "DELETE" | "MOVE") {
+            headers.remove(DEPTH);
+        }
+        passing.elsewhere.write(&mut headers, &self.resource);
+        headers
     }
 
-    async fn delete(&self, path: &CanonicalPath) -> io::Result<Response> {
-        let slot = beneath::find_slot(&self.root, path).await?;
-        slot.find_file()?.ok_or(io::ErrorKind::NotFound)?;
-        tokio::fs::remove_file(slot.place()).await?;
-        part_files::sync_folder_of(&slot.place()).await?;
-        Ok(empty(StatusCode::NO_CONTENT))
+    /// Has `dav-server` carry a call out.
+    async fn hand_over(
+        &self,
+        parts: &Parts,
+        headers: HeaderMap,
+        path: &CanonicalPath,
+        body: Body,
+        call: Arc<Call>,
+        passing: &Passing,
+    ) -> Response {
+        if let Some(refusal) = self.check_locks(parts, &passing.principal) {
+            return refusal;
+        }
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let noting = is_broken.clone();
+        let body = Body::from_stream(body.into_data_stream().inspect_err(move |_| noting.store(true, Ordering::SeqCst)));
+        let mut request = http::Request::new(body);
+        *request.method_mut() = parts.method.clone();
+        *request.headers_mut() = headers;
+        let Ok(uri) = format!("{}{}", own_path(&self.resource), path.encoded()).parse() else {
+            return answers::of_error(&io::ErrorKind::InvalidInput.into());
+        };
+        *request.uri_mut() = uri;
+        let handled = self.handler.handle_guarded(request, passing.principal.clone(), call.clone());
+        // whatever it makes of a call, the caller is answered
+        let handled = AssertUnwindSafe(handled).catch_unwind().await;
+        if is_broken.load(Ordering::SeqCst) {
+            return cut_short(passing.was_cut.get().unwrap_or(Cut::Broken));
+        }
+        match handled {
+            Ok(answer) => polish(answer.map(Body::new), &call),
+            Err(_) => plain(StatusCode::BAD_REQUEST, "This call cannot be understood."),
+        }
+    }
+
+    /// One caller takes so many locks, and gives back none of another's.
+    fn check_locks(&self, parts: &Parts, principal: &str) -> Option<Response> {
+        let token = parts.headers.get("lock-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match parts.method.as_str() {
+            "LOCK" if !parts.headers.contains_key("if") && !self.locks.has_room(principal) => {
+                Some(plain(StatusCode::INSUFFICIENT_STORAGE, "There are too many locks: give some back, or wait until they end."))
+            }
+            "UNLOCK" if self.locks.is_others(token.trim_matches(['<', '>', ' ']), principal) => {
+                Some(plain(StatusCode::FORBIDDEN, "This lock is somebody else's: it ends by itself within ten minutes."))
+            }
+            _ => None,
+        }
     }
 }
 
-fn empty(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
+/// The part of a host that is this gateway's, decoded.
+fn own_path(resource: &str) -> String {
+    let path = url::Url::parse(resource).map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
+    percent_encoding::percent_decode_str(&path).decode_utf8_lossy().into_owned()
 }
 
-/// A file, whole or in the ranges that were asked for, or nothing new since the client has it (RFC 9110 13, 14).
-pub(super) async fn read(root: &Path, path: &CanonicalPath, parts: &Parts) -> io::Result<Response> {
-    let found = beneath::find(root, path).await?;
-    if found.is_directory {
-        return list(&found.place()).await;
+/// What no file can be called is not there, and what is longer than names can be is no name.
+fn check_names(path: &CanonicalPath) -> io::Result<()> {
+    let names = beneath::names_of(path)?;
+    if names.iter().any(|name| name.len() > MOST_NAME_BYTES) { Err(io::ErrorKind::InvalidFilename.into()) } else { Ok(()) }
+}
+
+/// What a method other than PUT brings: XML, or nothing.
+async fn xml_of(parts: &Parts, body: Body, passing: &Passing) -> Result<Body, Box<Response>> {
+    let refused = |status, what| Err(Box::new(plain(status, what)));
+    let bytes = match axum::body::to_bytes(body, xml::MOST_XML_BYTES).await {
+        Ok(bytes) => bytes,
+        Err(_) if passing.was_cut.get().is_some() => {
+            return Err(Box::new(cut_short(passing.was_cut.get().unwrap_or(Cut::Broken))));
+        }
+        Err(_) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "This brings more than a call of this kind can."),
+    };
+    let takes_xml = matches!(parts.method.as_str(), "PROPFIND" | "PROPPATCH" | "LOCK");
+    // RFC 4918 9.3 has MKCOL refuse a body; of others nobody reads one
+    if !takes_xml && parts.method.as_str() != "MKCOL" {
+        return Ok(Body::empty());
     }
-    let mut request = http::Request::new(Body::empty());
-    *request.method_mut() = parts.method.clone();
-    for name in [header::RANGE, header::IF_RANGE, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
-        request.headers_mut().extend(parts.headers.get(&name).map(|value| (name, value.clone())));
+    if takes_xml && !bytes.is_empty() && !xml::is_modest(&bytes) {
+        return refused(StatusCode::BAD_REQUEST, "This XML cannot be read, or goes deeper or further than is taken.");
     }
-    let name = path.segments().last().map(String::as_str).unwrap_or_default();
-    let kind = mime_guess::from_path(name).first_or_octet_stream();
-    let Ok(answer) = ServeFile::new_with_mime(found.place(), &kind).oneshot(request).await;
-    drop(found);
-    let mut response = whole_if_small(answer.map(Body::new)).await?;
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    Ok(response)
+    Ok(Body::from(bytes))
 }
 
 /// The answer, with all of a small file in it: then nobody has to watch it.
@@ -137,18 +371,6 @@ async fn whole_if_small(answer: Response) -> io::Result<Response> {
     let (parts, body) = answer.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(io::Error::other)?;
     Ok(Response::from_parts(parts, Body::from(bytes)))
-}
-
-/// A directory: the names in it, as JSON.
-async fn list(place: &Path) -> io::Result<Response> {
-    let mut names = Vec::new();
-    let mut entries = tokio::fs::read_dir(place).await?;
-    while let Some(entry) = entries.next_entry().await? {
-        let is_there = entry.file_type().await.is_ok_and(|kind| kind.is_file() || kind.is_dir());
-        names.extend(entry.file_name().into_string().ok().filter(|name| is_there && !name.starts_with('.')));
-    }
-    names.sort();
-    Ok(axum::response::IntoResponse::into_response(axum::Json(names)))
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ use tokio::fs::{self, DirBuilder, File, OpenOptions};
 const NAME_BYTES: usize = 24;
 /// The same in letters.
 const NAME_LENGTH: usize = 32;
+/// How names end: of a file that is being written, and of a directory that was deleted.
+const PART: &str = ".part";
+const GONE: &str = ".gone";
 /// How often what others left is looked for, and from which age on where nobody can say whether it is being written.
 const SWEPT_EVERY: Duration = Duration::from_secs(3_600);
 const LEFT_AFTER: Duration = Duration::from_secs(2 * 86_400);
@@ -50,18 +53,34 @@ impl PartFiles {
         if self.is_to_be_swept() {
             self.sweep();
         }
+        let place = self.place_for(place, PART).await?;
+        let file = OpenOptions::new().write(true).create_new(true).open(&place).await?.into_std().await;
+        // where there are no locks, its age says that it is new
+        let _is_locked = file.try_lock().is_ok();
+        Ok(Part { file: File::from_std(file), place, is_done: false })
+    }
+
+    /// Takes a directory away in one step, and then removes what is in it.
+    pub(super) async fn remove_directory(&self, place: &Path) -> io::Result<()> {
+        let aside = self.place_for(place, GONE).await?;
+        fs::rename(place, &aside).await?;
+        sync_folder_of(place).await?;
+        // it is not there any more, whatever becomes of this
+        if let Err(error) = fs::remove_dir_all(&aside).await {
+            tracing::warn!(%error, "what was in a directory that is gone cannot be removed now");
+        }
+        Ok(())
+    }
+
+    /// A name that nobody can guess, on the file system of `place` and outside of what is served.
+    async fn place_for(&self, place: &Path, ending: &str) -> io::Result<PathBuf> {
         let above = place.parent().unwrap_or(Path::new("/"));
         let device = fs::metadata(above).await?.dev();
         let folder = match &self.beside {
             Some(beside) if make_private(beside).await.is_some_and(|its| its == device) => beside.as_path(),
             _ => above,
         };
-        let name = format!(".{}.part", ambient::random_text::<NAME_BYTES>(&*self.randomness));
-        let place = folder.join(name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&place).await?.into_std().await;
-        // where there are no locks, its age says that it is new
-        let _is_locked = file.try_lock().is_ok();
-        Ok(Part { file: File::from_std(file), place, is_done: false })
+        Ok(folder.join(format!(".{}{ending}", ambient::random_text::<NAME_BYTES>(&*self.randomness))))
     }
 
     fn is_to_be_swept(&self) -> bool {
@@ -84,8 +103,11 @@ fn sweep(folder: &Path, depth: usize) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let Ok(kind) = entry.file_type() else { continue };
-        let is_part = kind.is_file() && entry.file_name().to_str().is_some_and(is_name_of_part);
-        if kind.is_dir() && depth > 0 {
+        let has_name = |ending| entry.file_name().to_str().is_some_and(|name| is_own_name(name, ending));
+        let is_part = kind.is_file() && has_name(PART);
+        if kind.is_dir() && has_name(GONE) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        } else if kind.is_dir() && depth > 0 {
             sweep(&entry.path(), depth.saturating_sub(1));
         } else if is_part && is_left(&entry.path()) {
             match std::fs::remove_file(entry.path()) {
@@ -97,8 +119,8 @@ fn sweep(folder: &Path, depth: usize) {
 }
 
 /// Whether a name is one that is given here; other names are other people's.
-fn is_name_of_part(name: &str) -> bool {
-    let random = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".part"));
+fn is_own_name(name: &str, ending: &str) -> bool {
+    let random = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(ending));
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     random.is_some_and(|random| random.len() == NAME_LENGTH && random.bytes().all(is_letter))
 }
@@ -128,11 +150,12 @@ async fn make_private(folder: &Path) -> Option<u64> {
 }
 
 impl Part {
-    /// Takes its place, and is kept there also after a crash.
-    pub(super) async fn become_file(mut self, place: &Path) -> io::Result<()> {
+    /// Takes its place, and is kept there also after a crash. What it is then.
+    pub(super) async fn become_file(&mut self, place: &Path) -> io::Result<std::fs::Metadata> {
         fs::rename(&self.place, place).await?;
         self.is_done = true;
-        sync_folder_of(place).await
+        sync_folder_of(place).await?;
+        self.file.metadata().await
     }
 }
 

@@ -9,6 +9,7 @@ use super::forward_auth::AskedBefore;
 use super::history::Outcome;
 use super::identity::Identity;
 use super::owner::FromTrustedProxy;
+use super::reach::{self, Methods, Reach};
 use super::tunnel::{self, Tunnel};
 use super::upstream::cut_short;
 use super::{Check, Gateway, OwnerOf, Wanted, fields, path};
@@ -27,6 +28,10 @@ use std::sync::Arc;
 /// A call that was let in.
 pub(super) struct Passing {
     pub(super) permission: Arc<dyn Permission>,
+    /// What it may do beside its own path.
+    pub(super) reach: Arc<dyn Reach>,
+    /// Whose things it is about and who makes it, the same for each call of hers by one application; told to nobody.
+    pub(super) principal: String,
     /// Why its body was cut, once it was.
     pub(super) was_cut: WasCut,
     pub(super) elsewhere: Elsewhere,
@@ -165,11 +170,15 @@ impl Gateway {
         self.note_whole(&whole);
         let identity = self.identify_whole(&whole, path);
         let Whole { all, elsewhere, web_socket, token } = whole;
+        let principal = all.first().map(principal_of).unwrap_or_default();
         let permission = Arc::new(LetIn { gateway: self.clone(), all, token });
+        let reach = permission.clone();
         let mut watch = Watch::begin(permission.clone(), watch::INTERVAL);
         let (body, was_cut) = watch::incoming(body, self.settings.uploads, &watch);
         let passing = Passing {
             permission,
+            reach,
+            principal,
             was_cut,
             elsewhere,
             web_socket,
@@ -264,6 +273,22 @@ impl Permission for LetIn {
     }
 }
 
+impl Reach for LetIn {
+    fn may(self: Arc<Self>, methods: Methods, path: path::CanonicalPath) -> BoxFuture<'static, bool> {
+        async move { self.gateway.may_reach(&self.all, &self.token, methods, &path).await }.boxed()
+    }
+}
+
+/// Whose things it is about, and who calls by whose word: `owner.caller`.
+fn principal_of(admitted: &Admitted) -> String {
+    let answer = &admitted.answer;
+    let client = answer.client_id.as_ref().map(types::ClientId::as_str).unwrap_or_default();
+    let subject = answer.sub.as_deref().unwrap_or_default();
+    let parts = [admitted.issuer.as_str(), "\0", client, "\0", subject].map(str::as_bytes);
+    let hash = |parts: &[&[u8]]| jose::base64url::encode(digest::sha256(parts));
+    format!("{}.{}", hash(&[admitted.owner.as_bytes()]), hash(&parts))
+}
+
 /// Nobody's permission is needed.
 struct Everybodys;
 
@@ -301,6 +326,8 @@ impl Passing {
     pub(super) fn by_itself() -> Self {
         Self {
             permission: Self::permission_for_everybody(),
+            reach: Arc::new(reach::Own),
+            principal: String::new(),
             was_cut: WasCut::default(),
             elsewhere: Elsewhere::default(),
             web_socket: None,

@@ -3,6 +3,7 @@
 
 use super::elsewhere::Elsewhere;
 use super::owner::FromTrustedProxy;
+use super::reach::Everybodys;
 use super::route::{self, Access, Matched};
 use super::upstream::cut_short;
 use super::{Gateway, Passing, fields, not_allowed, path};
@@ -71,6 +72,7 @@ impl Gateway {
         let mut watch = Watch::begin(Passing::permission_for_everybody(), watch::INTERVAL);
         let (body, was_cut) = watch::incoming(body, self.settings.uploads, &watch);
         let passing = Passing {
+            reach: Arc::new(Everybodys(self.clone())),
             was_cut,
             elsewhere,
             is_by_itself: false,

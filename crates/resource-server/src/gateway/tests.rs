@@ -6,6 +6,7 @@ mod challenges;
 mod collections;
 mod crashing;
 mod enrolling;
+mod folders;
 mod identifying;
 mod linking;
 mod origins;

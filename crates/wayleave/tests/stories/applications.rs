@@ -58,7 +58,7 @@ async fn share(server: &Server, scopes: &[&str]) {
 }
 
 /// Bob's token to read, where Alice shares these scopes, and, where that is another method, to call by it as well.
-async fn token(server: &Server, url: &str, method: Method, scopes: &[&str], serial: u32) -> String {
+pub(crate) async fn token(server: &Server, url: &str, method: Method, scopes: &[&str], serial: u32) -> String {
     let client = viewer();
     let Called::Challenged(_) = client.call(Method::GET, url, None).await.unwrap() else { panic!("{url} is open") };
     share(server, scopes).await;

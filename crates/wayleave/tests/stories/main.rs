@@ -12,6 +12,7 @@ mod desk_browser;
 mod desk_provider;
 mod elsewhere;
 mod enrolling;
+mod folders;
 mod forwarding;
 mod gateway;
 mod getting;

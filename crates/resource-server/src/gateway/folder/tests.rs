@@ -1,4 +1,5 @@
 use super::*;
+use crate::gateway::elsewhere::Elsewhere;
 use crate::watch::{Permission, UploadLimits, WasCut, Watch, incoming};
 use axum::body::Bytes;
 use futures_util::future::BoxFuture;
@@ -7,9 +8,70 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+mod reading;
+mod trees;
+mod writing;
+
+fn served(root: PathBuf) -> Folder {
+    let with = With { randomness: Arc::new(jose::SystemRandomness), clock: Arc::new(jose::ambient::SystemClock) };
+    Folder::new(root, "https://files.example", with)
+}
+
+async fn is_there(folder: &Folder, path: &CanonicalPath) -> bool {
+    folder.look_for(path).await.unwrap()
+}
+
+/// A call by somebody who may do everything, and its answer.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: String,
+}
+
+async fn call(folder: &Folder, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Answer {
+    let passing = Passing { principal: "bob".into(), ..Passing::by_itself() };
+    call_as(folder, method, path, fields, body, passing).await
+}
+
+async fn call_as(folder: &Folder, method: &str, path: &str, fields: &[(&str, &str)], body: &str, passing: Passing) -> Answer {
+    let mut parts = parts_of(method);
+    for (name, value) in fields {
+        parts.headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    let path = CanonicalPath::parse(path).unwrap();
+    let elsewhere = Elsewhere::read(&parts, &path, "https://files.example").unwrap();
+    let answer = folder.serve(&parts, Body::from(body.to_owned()), &path, &Passing { elsewhere, ..passing }).await;
+    let (head, body) = answer.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Answer { status: head.status.as_u16(), headers: head.headers, body }
+}
+
+impl Answer {
+    fn field(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}
+
 struct Place(PathBuf);
 
 impl Place {
+    /// A folder of these files, each with this content.
+    fn with(name: &str, files: &[&str], content: &str) -> (Self, Folder) {
+        let place = Self::new(name);
+        for file in files {
+            let file = place.0.join("files").join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, content).unwrap();
+        }
+        let folder = served(place.0.join("files"));
+        (place, folder)
+    }
+
+    fn read(&self, file: &str) -> Option<String> {
+        std::fs::read_to_string(self.0.join("files").join(file)).ok()
+    }
+
     fn new(name: &str) -> Self {
         let place = std::env::temp_dir().join(format!("wayleave-folder-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&place);
@@ -72,7 +134,7 @@ async fn put(folder: &Folder, path: &str, body: Body, allowed: &Arc<AtomicBool>)
 #[tokio::test]
 async fn threat_44_s19_two_writers_of_one_file_each_write_their_own() {
     let place = Place::new("two");
-    let folder = Arc::new(Folder::new(place.0.join("files"), Arc::new(jose::SystemRandomness)));
+    let folder = Arc::new(served(place.0.join("files")));
     let allowed = Arc::new(AtomicBool::new(true));
     let ((a, body_a), (b, body_b)) = (by_hand(), by_hand());
     let writer = |body: Body| {
@@ -101,7 +163,7 @@ async fn threat_44_s19_two_writers_of_one_file_each_write_their_own() {
 #[tokio::test]
 async fn threat_44_s18_a_file_appears_after_a_last_look_alone() {
     let place = Place::new("look");
-    let folder = Folder::new(place.0.join("files"), Arc::new(jose::SystemRandomness));
+    let folder = served(place.0.join("files"));
     let allowed = Arc::new(AtomicBool::new(true));
     assert_eq!(put(&folder, "/album/1.jpg", Body::from("old"), &allowed).await, 201);
     allowed.store(false, Ordering::SeqCst);
@@ -115,7 +177,7 @@ async fn threat_44_s18_a_file_appears_after_a_last_look_alone() {
 #[tokio::test]
 async fn threat_44_s19_what_does_not_come_whole_leaves_nothing() {
     let place = Place::new("broken");
-    let folder = Arc::new(Folder::new(place.0.join("files"), Arc::new(jose::SystemRandomness)));
+    let folder = Arc::new(served(place.0.join("files")));
     let allowed = Arc::new(AtomicBool::new(true));
     let (write, body) = by_hand();
     write.send(Err(io::Error::other("no chunk"))).await.unwrap();
@@ -140,10 +202,10 @@ async fn names_that_begin_with_a_dot_are_not_there() {
     std::fs::write(place.0.join("files/album/.half.part"), "half").unwrap();
     std::fs::create_dir_all(place.0.join("files/.git")).unwrap();
     std::fs::write(place.0.join("files/.git/config"), "secret").unwrap();
-    let folder = Folder::new(place.0.join("files"), Arc::new(jose::SystemRandomness));
+    let folder = served(place.0.join("files"));
     for path in ["/album/.half.part", "/.git/config", "/.git"] {
         let path = CanonicalPath::parse(path).unwrap();
-        assert!(!folder.exists(&path).await);
+        assert!(!is_there(&folder, &path).await);
         for method in ["GET", "HEAD", "PUT", "DELETE"] {
             let passing = Passing { was_cut: WasCut::default(), ..Passing::by_itself() };
             let answer = folder.serve(&parts_of(method), Body::from("x"), &path, &passing).await;
@@ -178,13 +240,15 @@ async fn threat_44_nothing_is_reached_through_links_and_nothing_is_there_but_fil
     rustix::fs::mkfifoat(rustix::fs::CWD, files.join("album/pipe"), rustix::fs::Mode::RWXU).unwrap();
     let socket = std::os::unix::net::UnixListener::bind(files.join("album/socket")).unwrap();
     let before = place.all();
-    let folder = Folder::new(files.clone(), Arc::new(jose::SystemRandomness));
+    let folder = served(files.clone());
     let below = ["out", "out/secret", "in", "in/diary", "in/new", "file", "broken", "pipe", "socket", "1.jpg/x", "none/x"];
     for path in below.map(|path| format!("/album/{path}")) {
-        assert!(!folder.exists(&CanonicalPath::parse(&path).unwrap()).await, "{path}");
+        assert!(!is_there(&folder, &CanonicalPath::parse(&path).unwrap()).await, "{path}");
         for method in ["GET", "HEAD", "PUT", "DELETE"] {
             let answer = tokio::time::timeout(Duration::from_secs(10), ask(&folder, method, &path)).await;
-            assert_eq!(answer, Ok(404), "{method} {path}");
+            // RFC 4918 9.7.1: what it would be in is not there
+            let is_deeper = method == "PUT" && path.split('/').count() > 3;
+            assert_eq!(answer, Ok(if is_deeper { 409 } else { 404 }), "{method} {path}");
         }
     }
     assert_eq!(place.all(), before);
@@ -192,7 +256,8 @@ async fn threat_44_nothing_is_reached_through_links_and_nothing_is_there_but_fil
     for method in ["GET", "PUT", "DELETE"] {
         assert_eq!(ask(&folder, method, &long).await, 400, "{method}");
     }
-    let listing = read(&files, &CanonicalPath::parse("/album").unwrap(), &parts_of("GET")).await.unwrap();
+    let passing = Passing::by_itself();
+    let listing = folder.serve(&parts_of("GET"), Body::empty(), &CanonicalPath::parse("/album").unwrap(), &passing).await;
     let names = axum::body::to_bytes(listing.into_body(), 1_000).await.unwrap();
     assert_eq!(names, r#"["1.jpg"]"#);
     drop(socket);
@@ -204,7 +269,7 @@ async fn threat_44_what_is_renamed_meanwhile_leads_nowhere_else() {
     let place = Place::new("renamed");
     let files = place.0.join("files");
     std::fs::create_dir_all(place.0.join("outside")).unwrap();
-    let folder = Arc::new(Folder::new(files.clone(), Arc::new(jose::SystemRandomness)));
+    let folder = Arc::new(served(files.clone()));
     let allowed = Arc::new(AtomicBool::new(true));
     let (write, body) = by_hand();
     let (its, may) = (folder.clone(), allowed.clone());

@@ -39,7 +39,7 @@ async fn threat_39_s36_what_was_refused_as_a_whole_is_no_allowed_line() {
     assert_eq!(world.status("/a.jpg", Some(&rpt)).await, 200);
     assert!(lines().await.contains(&(Outcome::Allowed, "/a.jpg".to_owned())));
     // both places of a call that reaches both: here by itself to itself
-    assert_eq!(copy(&world, &rpt, Some("/a.jpg")).await, 405, "a folder copies nothing, but it was let in");
+    assert_eq!(copy(&world, &rpt, Some("/a.jpg")).await, 403, "nothing is copied to itself, but it was let in");
 }
 
 struct Nobody;

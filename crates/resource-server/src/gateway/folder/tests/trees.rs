@@ -1,0 +1,199 @@
+//! WebDAV's methods on a folder: directories, copies, moves and locks (RFC 4918).
+
+use super::*;
+use crate::gateway::reach::{Methods, Reach};
+
+const LOCK: &str = "<?xml version=\"1.0\"?><D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope>\
+    <D:locktype><D:write/></D:locktype><D:owner>me</D:owner></D:lockinfo>";
+
+/// Somebody who may do everything but what stands here.
+struct Without(&'static str, &'static str);
+
+impl Reach for Without {
+    fn may(self: Arc<Self>, methods: Methods, path: CanonicalPath) -> BoxFuture<'static, bool> {
+        let is_allowed = !methods.contains(&self.0) || !path.encoded().starts_with(self.1);
+        Box::pin(std::future::ready(is_allowed))
+    }
+}
+
+async fn without(folder: &Folder, denied: Without, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+    let passing = Passing { reach: Arc::new(denied), principal: "bob".into(), ..Passing::by_itself() };
+    call_as(folder, method, path, fields, "", passing).await
+}
+
+#[tokio::test]
+async fn directories_are_made_listed_copied_moved_and_deleted() {
+    let (place, folder) = Place::with("trees", &["album/1.jpg", "album/deep/2.jpg"], "x");
+    let status = async |method: &str, path: &str, fields: &[(&str, &str)]| call(&folder, method, path, fields, "").await.status;
+    assert_eq!(status("MKCOL", "/new/", &[]).await, 201);
+    assert_eq!(status("MKCOL", "/new", &[]).await, 405);
+    assert_eq!(status("MKCOL", "/none/new", &[]).await, 409);
+    assert_eq!(status("MKCOL", "/.new", &[]).await, 404);
+    assert_eq!(call(&folder, "MKCOL", "/other", &[], "<x/>").await.status, 415);
+    let listed = call(&folder, "PROPFIND", "/album/", &[("depth", "1")], "").await;
+    assert_eq!(listed.status, 207);
+    for href in ["/album/", "/album/1.jpg", "/album/deep/"] {
+        assert!(listed.body.contains(&format!("<D:href>{href}</D:href>")), "{}", listed.body);
+    }
+    assert!(!listed.body.contains("2.jpg"));
+    let tag = call(&folder, "GET", "/album/1.jpg", &[], "").await.field("etag").to_owned();
+    assert!(listed.body.contains(&format!("<D:getetag>{tag}</D:getetag>")) || listed.body.contains(&tag.replace('"', "&quot;")));
+    assert_eq!(status("COPY", "/album/", &[("destination", "https://files.example/copy/")]).await, 201);
+    assert_eq!(place.read("copy/deep/2.jpg").as_deref(), Some("x"));
+    assert_eq!(status("COPY", "/album", &[("destination", "/copy"), ("overwrite", "F")]).await, 412);
+    assert_eq!(status("COPY", "/album", &[("destination", "/copy"), ("depth", "0")]).await, 204);
+    assert_eq!(status("COPY", "/album/1.jpg", &[("destination", "/album/1.jpg")]).await, 403);
+    assert_eq!(status("COPY", "/album", &[("destination", "/album/deep/in")]).await, 403);
+    assert_eq!(status("MOVE", "/album/deep", &[("destination", "/album")]).await, 403);
+    assert_eq!(status("MOVE", "/album", &[("destination", "/none/album")]).await, 409);
+    assert_eq!(status("MOVE", "/album", &[("destination", "/copy"), ("overwrite", "t")]).await, 204);
+    assert_eq!((place.read("album/1.jpg"), place.read("copy/1.jpg").as_deref()), (None, Some("x")));
+    assert_eq!(status("DELETE", "/copy/", &[]).await, 204);
+    assert_eq!(status("DELETE", "/copy/", &[]).await, 404);
+    for (method, fields) in
+        [("DELETE", [("depth", "infinity")]), ("MOVE", [("destination", "/x")]), ("COPY", [("destination", "/")])]
+    {
+        assert_eq!(status(method, "/", &fields).await, 403, "{method}");
+    }
+    assert_eq!(place.all(), BTreeSet::new(), "and nothing is left over");
+}
+
+#[tokio::test]
+async fn a_file_is_replaced_in_one_step() {
+    let (place, folder) = Place::with("replaced-by", &["album/1.jpg"], "one");
+    std::fs::write(place.0.join("files/album/2.jpg"), "two").unwrap();
+    for (method, status) in [("COPY", 204), ("MOVE", 204)] {
+        let moved = call(&folder, method, "/album/1.jpg", &[("destination", "/album/2.jpg")], "").await;
+        assert_eq!((moved.status, place.read("album/2.jpg").as_deref()), (status, Some("one")), "{method}");
+    }
+    assert_eq!(place.read("album/1.jpg"), None);
+    // a directory in its place is deleted first
+    std::fs::create_dir(place.0.join("files/album/dir")).unwrap();
+    assert_eq!(call(&folder, "MOVE", "/album/2.jpg", &[("destination", "/album/dir")], "").await.status, 204);
+    assert_eq!(place.read("album/dir").as_deref(), Some("one"));
+}
+
+/// Threats 26 and 39: what is in a directory is judged thing by thing.
+#[tokio::test]
+async fn threat_39_a_directory_is_listed_moved_and_deleted_by_what_is_in_it() {
+    let (place, folder) = Place::with("judged", &["album/1.jpg", "album/hers/2.jpg", "other/hers/3.jpg"], "x");
+    let before = place.all();
+    let listed = without(&folder, Without("PROPFIND", "/album/hers/"), "PROPFIND", "/album/", &[("depth", "1")]).await;
+    assert_eq!((listed.status, listed.body.contains("hers"), listed.body.contains("1.jpg")), (207, false, true));
+    let names = without(&folder, Without("GET", "/album/hers/"), "GET", "/album", &[]).await;
+    assert_eq!(names.body, r#"["1.jpg"]"#);
+    let to = ("destination", "/new");
+    let over = ("destination", "/other");
+    for (denied, method, fields) in [
+        (Without("DELETE", "/album/hers/2.jpg"), "DELETE", vec![]),
+        (Without("MOVE", "/album/hers/2.jpg"), "MOVE", vec![to]),
+        (Without("COPY", "/album/hers/2.jpg"), "COPY", vec![to]),
+        (Without("PUT", "/new/hers/2.jpg"), "COPY", vec![to]),
+        (Without("PUT", "/new/hers/2.jpg"), "MOVE", vec![to]),
+        (Without("DELETE", "/other/hers/3.jpg"), "MOVE", vec![over]),
+        (Without("DELETE", "/other/hers/3.jpg"), "COPY", vec![over, ("depth", "0")]),
+    ] {
+        assert_eq!(without(&folder, denied, method, "/album", &fields).await.status, 403, "{method} {fields:?}");
+        assert_eq!(place.all(), before, "{method} {fields:?}");
+    }
+    assert_eq!(without(&folder, Without("COPY", "/album/"), "COPY", "/album", &[to, ("depth", "0")]).await.status, 201);
+    assert_eq!(place.all(), before);
+    let options = without(&folder, Without("PUT", "/album"), "OPTIONS", "/album", &[]).await;
+    assert_eq!((options.status, options.field("dav")), (200, "1, 2"));
+    assert!(options.field("allow").contains("GET") && !options.field("allow").contains("PUT"), "{}", options.field("allow"));
+}
+
+/// What is not served is neither lost nor told.
+#[tokio::test]
+async fn what_is_not_served_is_not_deleted_with_its_directory() {
+    let (place, folder) = Place::with("hidden", &["album/1.jpg", "album/deep/.git"], "x");
+    for method in ["DELETE", "COPY"] {
+        let fields = [("destination", "/album")];
+        let path = if method == "DELETE" { "/album" } else { "/new" };
+        std::fs::create_dir_all(place.0.join("files/new")).unwrap();
+        assert_eq!(call(&folder, method, path, &fields[..usize::from(method == "COPY")], "").await.status, 403, "{method}");
+        assert_eq!(place.read("album/deep/.git").as_deref(), Some("x"));
+    }
+    let copied = call(&folder, "COPY", "/album", &[("destination", "/copy")], "").await;
+    assert_eq!((copied.status, place.read("copy/deep/.git"), place.read("copy/1.jpg").is_some()), (201, None, true));
+}
+
+#[tokio::test]
+async fn a_lock_is_its_callers_alone_and_ends() {
+    let (_place, folder) = Place::with("locks", &["album/1.txt"], "x");
+    let somebody = |name: &str| Passing { principal: name.into(), ..Passing::by_itself() };
+    let by = async |name: &str, method: &str, fields: &[(&str, &str)], body: &str| {
+        call_as(&folder, method, "/album/1.txt", fields, body, somebody(name)).await
+    };
+    let locked = by("bob", "LOCK", &[("timeout", "Infinite, Second-4100000000")], LOCK).await;
+    assert_eq!(locked.status, 200, "{}", locked.body);
+    assert!(locked.body.contains("Second-600"), "{}", locked.body);
+    let token = locked.field("lock-token").to_owned();
+    let held = format!("({token})");
+    assert_eq!(by("eve", "LOCK", &[], LOCK).await.status, 423);
+    for (name, fields, status) in [
+        ("bob", vec![], 423),
+        ("eve", vec![], 423),
+        ("eve", vec![("if", held.as_str())], 423),
+        ("bob", vec![("if", held.as_str())], 204),
+        ("bob", vec![("if", "(<urn:uuid:0>)")], 412),
+        ("bob", vec![("if", "(<DAV:no-lock>)")], 412),
+    ] {
+        assert_eq!(by(name, "PUT", &fields, "y").await.status, status, "{name} {fields:?}");
+    }
+    assert_eq!(call(&folder, "DELETE", "/album", &[], "").await.status, 423);
+    assert_eq!(by("eve", "UNLOCK", &[("lock-token", &token)], "").await.status, 403);
+    assert_eq!(by("bob", "LOCK", &[("if", &held), ("timeout", "Infinite")], "").await.status, 200);
+    assert_eq!(by("bob", "UNLOCK", &[("lock-token", &token)], "").await.status, 204);
+    assert_eq!(by("eve", "PUT", &[], "z").await.status, 204);
+    assert_eq!(by("bob", "PUT", &[("if", &held)], "y").await.status, 412, "there is no such lock any more");
+    // what is not there yet is made by its lock
+    let made = call(&folder, "LOCK", "/album/new.txt", &[], LOCK).await;
+    assert_eq!((made.status, call(&folder, "GET", "/album/new.txt", &[], "").await.body.as_str()), (201, ""));
+    assert_eq!(call(&folder, "LOCK", "/none/new.txt", &[], LOCK).await.status, 409);
+}
+
+#[tokio::test]
+async fn nobody_fills_the_locks_for_others() {
+    let (_place, folder) = Place::with("many-locks", &[], "");
+    let by = |name: &str| Passing { principal: name.into(), ..Passing::by_itself() };
+    let lock = async |name: &str, n: usize| {
+        call_as(&folder, "LOCK", &format!("/album/{name}-{n}"), &[("depth", "0")], LOCK, by(name)).await.status
+    };
+    for n in 0..64 {
+        assert_eq!(lock("eve", n).await, 201);
+    }
+    assert_eq!(lock("eve", 64).await, 507);
+    assert_eq!(lock("bob", 0).await, 201);
+    // as many callers as somebody likes, on her own things
+    for n in 0..512 {
+        assert_eq!(lock(&format!("mallory.{}", n / 64), n).await, 201);
+    }
+    assert_eq!((lock("mallory.9", 0).await, lock("alice.1", 0).await), (507, 201));
+}
+
+#[tokio::test]
+async fn xml_without_measure_is_refused() {
+    let (_place, folder) = Place::with("xml", &["album/1.txt"], "x");
+    let nested = format!("<a>{}{}</a>", "<b>".repeat(8_000), "</b>".repeat(8_000));
+    let bomb = "<!DOCTYPE a [<!ENTITY x \"xx\">]><D:propfind xmlns:D=\"DAV:\"><D:allprop/>&x;</D:propfind>";
+    for method in ["PROPFIND", "PROPPATCH", "LOCK"] {
+        for (body, status) in [(nested.as_str(), 400), (bomb, 400), ("<a", 400), (&" ".repeat(70_000), 413)] {
+            let answer = call(&folder, method, "/album/1.txt", &[("depth", "0")], body).await;
+            assert_eq!(answer.status, status, "{method} {}", &body[..10.min(body.len())]);
+        }
+    }
+    for depth in [&[][..], &[("depth", "infinity")], &[("depth", "infinity"), ("x-litmus", "1")]] {
+        let answer = call(&folder, "PROPFIND", "/album", depth, "").await;
+        assert_eq!((answer.status, answer.body.contains("propfind-finite-depth")), (403, true));
+    }
+    let own = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\">y</x></D:prop></D:set></D:propertyupdate>";
+    let answer = call(&folder, "PROPPATCH", "/album/1.txt", &[], own).await;
+    assert_eq!((answer.status, answer.body.contains("403")), (207, true), "{}", answer.body);
+    // what makes a parser stumble ends its own call alone
+    for condition in ["([])", "(<>)", "(Not <x> [\"a\"])", "([W/\"\"])", "()", "(Not)", "(x)"] {
+        let answer = call(&folder, "PUT", "/album/1.txt", &[("if", condition)], "y").await;
+        let expected = if condition.starts_with("([W/") || condition.contains("Not <") { [412, 204] } else { [400, 400] };
+        assert!(expected.contains(&answer.status), "{condition} {}", answer.status);
+    }
+}

@@ -1,0 +1,109 @@
+//! Rows 26 and 39: a folder by WebDAV, through the whole gateway: what a token reaches of what is in a directory.
+
+use super::super::*;
+use super::world::{RESOURCE, World, route_with};
+use axum::body::Body;
+use http::{HeaderName, HeaderValue};
+use serde_json::json;
+use tower::ServiceExt;
+use types::ScopeSet;
+
+/// Albums are resources, and so is each picture in one; in `shared` all is one resource.
+fn routes() -> Vec<Route> {
+    let mut scopes = MethodScopes::default();
+    scopes.add("read", ScopeSet::parse("view").unwrap()).unwrap();
+    scopes.add("write", ScopeSet::parse("edit").unwrap()).unwrap();
+    let with = |path: &str, resource: &str| {
+        route_with(path, |guarded| {
+            guarded.scopes = scopes.clone();
+            guarded.resource = Pattern::parse(resource).unwrap();
+        })
+    };
+    vec![
+        with("/shared/{rest..}", "/shared"),
+        with("/{album}/", "/{album}"),
+        with("/{album}", "/{album}"),
+        with("/{album}/{picture}", "/{album}/{picture}"),
+    ]
+}
+
+async fn world() -> World {
+    let world = World::new(Store::in_memory(), &[]).await;
+    for file in ["holiday/1.jpg", "holiday/2.jpg", "mine/3.jpg", "shared/deep/4.jpg", "shared/5.jpg"] {
+        std::fs::create_dir_all(world.folder.join(file).parent().unwrap()).unwrap();
+        std::fs::write(world.folder.join(file), "a picture").unwrap();
+    }
+    world.gateway.replace_routes(routes());
+    world.link().await;
+    for own_id in ["/holiday", "/holiday/1.jpg", "/holiday/2.jpg", "/mine", "/mine/3.jpg", "/shared"] {
+        world.gateway.register_by_itself("alice", &types::OwnResourceId::from(own_id), &world.issuer).await.unwrap();
+    }
+    world
+}
+
+const HOLIDAY: &str = "r1";
+const FIRST: &str = "r2";
+const SECOND: &str = "r3";
+const SHARED: &str = "r6";
+
+impl World {
+    fn rpt_to_edit(&self, resource_ids: &[&str]) -> String {
+        let now = self.gateway.client.clock.now().0;
+        let permission = |id: &&str| json!({"resource_id": id, "resource_scopes": ["view", "edit"]});
+        let permissions: Vec<_> = resource_ids.iter().map(permission).collect();
+        let claims = json!({"iss": self.issuer, "aud": RESOURCE, "jti": resource_ids.concat(), "iat": now, "exp": now + 600,
+            "client_id": "editor", "sub": "bob", "permissions": permissions});
+        self.key.sign("at+jwt", &claims).unwrap()
+    }
+
+    async fn ask(&self, method: &str, path: &str, ids: &[&str], fields: &[(&'static str, &str)]) -> (u16, String) {
+        let token = self.rpt_to_edit(ids);
+        let mut request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
+        for (name, value) in fields {
+            request = request.header(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
+        let answer = self.gateway.clone().router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (head, body) = answer.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned())
+    }
+}
+
+#[tokio::test]
+async fn threat_39_what_a_token_does_not_open_is_not_listed() {
+    let world = world().await;
+    for (ids, seen) in
+        [(vec![HOLIDAY], vec![]), (vec![HOLIDAY, SECOND], vec!["2.jpg"]), (vec![HOLIDAY, FIRST, SECOND], vec!["1.jpg", "2.jpg"])]
+    {
+        let (status, told) = world.ask("PROPFIND", "/holiday/", &ids, &[("depth", "1")]).await;
+        assert_eq!(status, 207);
+        let (_, names) = world.ask("GET", "/holiday/", &ids, &[]).await;
+        assert_eq!(serde_json::from_str::<Vec<String>>(&names).unwrap(), seen);
+        for name in ["1.jpg", "2.jpg"] {
+            assert_eq!(told.contains(name), seen.contains(&name), "{told}");
+        }
+    }
+    let (_, told) = world.ask("PROPFIND", "/shared/", &[SHARED], &[("depth", "1")]).await;
+    assert!(told.contains("/shared/5.jpg") && told.contains("/shared/deep/"), "what is one resource is seen whole: {told}");
+    assert_eq!(world.ask("PROPFIND", "/holiday/", &[FIRST], &[("depth", "1")]).await.0, 401);
+}
+
+#[tokio::test]
+async fn threat_39_a_directory_goes_as_a_whole_or_stays() {
+    let world = world().await;
+    let is_there = |file: &str| world.folder.join(file).exists();
+    assert_eq!(world.ask("DELETE", "/holiday/", &[HOLIDAY, FIRST], &[]).await.0, 403);
+    assert!(is_there("holiday/1.jpg") && is_there("holiday/2.jpg"));
+    let to = ("destination", "https://photos.example/shared/new");
+    assert_eq!(world.ask("MOVE", "/holiday/", &[HOLIDAY, FIRST, SHARED], &[to]).await.0, 403);
+    assert_eq!(world.ask("MOVE", "/shared/deep", &[SHARED], &[("destination", "/mine/deep")]).await.0, 403);
+    assert_eq!(world.ask("MOVE", "/shared/deep", &[SHARED], &[to]).await.0, 201);
+    assert!(is_there("shared/new/4.jpg") && !is_there("shared/deep"));
+    // nothing that was permitted goes with what moved: the old place is guarded as before, and the new one too
+    assert_eq!(world.ask("MOVE", "/holiday/1.jpg", &[FIRST, SHARED], &[("destination", "/shared/1.jpg")]).await.0, 201);
+    assert_eq!(world.ask("GET", "/shared/1.jpg", &[FIRST], &[]).await.0, 401);
+    assert_eq!(world.ask("GET", "/holiday/1.jpg", &[FIRST], &[]).await.0, 404);
+    assert_eq!(world.ask("MOVE", "/shared/5.jpg", &[SHARED], &[("destination", "/holiday/2.jpg")]).await.0, 403);
+    assert_eq!(world.ask("DELETE", "/holiday/", &[HOLIDAY, FIRST, SECOND], &[]).await.0, 204);
+    assert!(!is_there("holiday"));
+}
