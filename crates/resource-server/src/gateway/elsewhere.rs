@@ -75,7 +75,9 @@ impl Elsewhere {
             parts.headers.get(IF).map(|value| conditions(text_of(value)?, resource)).transpose()?.unwrap_or_default();
         // a condition on a third thing tells about it
         let is_named = |tag: &CanonicalPath| tag == path || Some(tag) == destination.as_ref();
-        if conditions.iter().any(|part| matches!(part, IfPart::Tag(tag) if !is_named(tag))) {
+        let is_above =
+            |tag: &CanonicalPath| path.is_within(tag) || destination.as_ref().is_some_and(|place| place.is_within(tag));
+        if !are_about(&conditions, is_named, is_above) {
             return Err(Wrong::Elsewhere("`If` names something that this call is not about."));
         }
         Ok(Self { destination, conditions })
@@ -97,6 +99,23 @@ impl Elsewhere {
         let conditions = HeaderValue::from_str(&parts.join(" ")).ok().filter(|_| !parts.is_empty());
         headers.extend(conditions.map(|value| (IF, value)));
     }
+}
+
+/// Whether conditions are about what a call names; of a directory above it, about locks alone: whoever holds one on it writes in it
+/// by its token (RFC 4918 7.4), which nobody else knows.
+fn are_about(
+    conditions: &[IfPart],
+    is_named: impl Fn(&CanonicalPath) -> bool,
+    is_above: impl Fn(&CanonicalPath) -> bool,
+) -> bool {
+    let mut takes_locks_alone = false;
+    conditions.iter().all(|part| match part {
+        IfPart::Tag(tag) => {
+            takes_locks_alone = !is_named(tag);
+            is_named(tag) || is_above(tag)
+        }
+        IfPart::List(list) => !takes_locks_alone || !list.contains('['),
+    })
 }
 
 fn text_of(value: &HeaderValue) -> Result<&str, Wrong> {

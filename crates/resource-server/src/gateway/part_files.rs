@@ -150,6 +150,11 @@ async fn make_private(folder: &Path) -> Option<u64> {
 }
 
 impl Part {
+    /// Where it is while it is being written.
+    pub(super) fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// Takes its place, and is kept there also after a crash. What it is then.
     pub(super) async fn become_file(&mut self, place: &Path) -> io::Result<std::fs::Metadata> {
         fs::rename(&self.place, place).await?;

@@ -79,7 +79,10 @@ async fn litmus_finds_in_a_folder_what_the_book_says() {
     let mut failed = Vec::new();
     for suite in ["basic", "copymove", "props", "locks", "http"] {
         let mut litmus = Command::new("litmus");
-        litmus.args(["-k", "-p", &proxy, &format!("{}/", guarded.url)]).env("TESTS", suite).current_dir(&guarded.folder.0);
+        litmus
+            .args(["-k", &format!("--proxy={proxy}"), &format!("{}/", guarded.url)])
+            .env("TESTS", suite)
+            .current_dir(&guarded.folder.0);
         let output = run(litmus).await;
         println!("{output}");
         assert!(output.contains(&format!("summary for `{suite}'")), "{output}");
@@ -106,6 +109,7 @@ async fn webdav_tck_finds_in_a_folder_what_the_book_says() {
     tck.current_dir(&guarded.folder.0).env("COLUMNS", "200").env("NO_COLOR", "1");
     let output = run(tck).await;
     println!("{output}");
+    assert!(output.contains("test_lock_collection"), "it came to its end");
     assert_eq!(failed_in(&output), book_says("webdav-tck"));
 }
 

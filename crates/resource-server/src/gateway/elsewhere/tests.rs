@@ -96,6 +96,10 @@ fn threat_39_s36_conditions_are_about_what_is_called() {
         assert!(matches!(read("MOVE", &[to, ("if", rubbish)]), Err(Wrong::Unreadable(_))), "{rubbish}");
     }
     assert!(read("PUT", &[("if", "</albums/holiday/2.jpg> (<urn:uuid:1>)")]).is_err(), "no destination, no second thing");
+    // RFC 4918 7.4: a lock on a directory is held for what is in it
+    assert!(read("PUT", &[("if", "</albums/holiday/> (<urn:uuid:1>) </albums> (Not <urn:uuid:2>)")]).is_ok());
+    assert!(read("PUT", &[("if", "</albums/holiday> ([\"a\"])")]).is_err(), "what it is like is told to whoever may read it");
+    assert!(read("PUT", &[("if", "</albums/holidays> (<urn:uuid:1>)")]).is_err());
 }
 
 #[test]

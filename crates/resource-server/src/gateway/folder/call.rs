@@ -91,6 +91,13 @@ impl Call {
         self.destination.as_ref().is_some_and(|destination| destination.segments() == path.segments())
     }
 
+    /// Of what a place in the destination of a COPY is made.
+    pub(super) fn source_of(&self, path: &CanonicalPath) -> Option<CanonicalPath> {
+        let destination = self.destination.as_ref().filter(|_| self.method.as_str() == "COPY")?;
+        let below = path.segments().strip_prefix(destination.segments())?;
+        below.iter().try_fold(self.path.without_slash(), |path, name| path.join(name))
+    }
+
     /// Whether a directory is looked into in order to delete it: then it goes as a whole, and nothing of it is told.
     pub(super) fn removes(&self, path: &CanonicalPath) -> bool {
         match self.method.as_str() {

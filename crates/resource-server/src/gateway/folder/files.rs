@@ -2,6 +2,7 @@
 //! into place ([`super::super::part_files`]), under the conditions and the permission of the call to its end.
 
 mod file;
+mod properties;
 mod served;
 
 use super::active::{self, SNIFFED_BYTES};
@@ -18,6 +19,7 @@ use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -46,7 +48,9 @@ pub(super) struct Version {
     pub(super) length: u64,
     pub(super) is_directory: bool,
     pub(super) modified_seconds: i64,
-    stamp: [i64; 3],
+    fraction: i64,
+    /// When the disk made it, where that is known: its number may have been another file's before.
+    made: Option<Duration>,
     place: [u64; 2],
 }
 
@@ -56,14 +60,17 @@ impl Version {
             length: metadata.len(),
             is_directory: metadata.is_dir(),
             modified_seconds: metadata.mtime(),
-            stamp: [metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()],
+            fraction: metadata.mtime_nsec(),
+            made: metadata.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok()),
             place: [metadata.dev(), metadata.ino()],
         }
     }
 
-    /// A strong entity-tag, in quotes: another file, or another content, has another one. It tells nothing of the disk.
+    /// A strong entity-tag, in quotes: another file, or another content, has another one, and it is the same wherever the file is
+    /// moved to and whatever properties it is given (RFC 4918 8.6). It tells nothing of the disk.
     pub(super) fn tag(&self) -> String {
-        let times = [self.modified_seconds].into_iter().chain(self.stamp).flat_map(i64::to_be_bytes);
+        let made = self.made.unwrap_or_default().as_nanos().to_be_bytes();
+        let times = [self.modified_seconds, self.fraction].into_iter().flat_map(i64::to_be_bytes).chain(made);
         let numbers = self.place.into_iter().chain([self.length]).flat_map(u64::to_be_bytes);
         let bytes: Vec<u8> = times.chain(numbers).collect();
         let hash = digest::sha256(&[&bytes]);
@@ -203,6 +210,9 @@ impl Files {
         let _turn = self.turn(path).await?;
         let slot = beneath::find_slot(&self.0.root, path).await?;
         let before = slot.find_file().inspect_err(|_| call.end(Ended::InTheWay))?;
+        if let Some(found) = before.as_ref().filter(|_| call.method == http::Method::PUT) {
+            properties::copy(&found.place(), part.place());
+        }
         let before = before.map(|found| found.metadata()).transpose()?.map(|metadata| Version::of(&metadata));
         if !call.holds_for(path, before.as_ref()) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -248,6 +258,11 @@ impl Files {
         }
         let slot = beneath::find_slot_of_directory(&self.0.root, path).await?;
         tokio::fs::create_dir(slot.place()).await?;
+        if let Some(source) = call.source_of(path)
+            && let Ok(found) = beneath::find(&self.0.root, &source).await
+        {
+            properties::copy(&found.place(), &slot.place());
+        }
         sync_folder_of(&slot.place()).await
     }
 
@@ -270,7 +285,9 @@ impl Files {
 
     async fn copy_file(&self, call: &Call, from: &CanonicalPath, to: &CanonicalPath) -> io::Result<()> {
         let Opened { file, .. } = self.open_file(from).await?;
+        let to = &to.without_slash();
         let mut part = self.begin(call, to).await?;
+        properties::copy(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), part.place());
         tokio::io::copy(&mut tokio::fs::File::from_std(file), &mut part.file).await?;
         self.put_in_place(call, to, &mut part).await.map(|_| ())
     }

@@ -12,6 +12,7 @@ use dav_server::fs::{
 use futures_util::{FutureExt, StreamExt, stream};
 use http::StatusCode;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// A name in a directory.
@@ -104,16 +105,25 @@ impl GuardedFileSystem<Arc<Call>> for Files {
         async move { done(self.copy_file(call, &canonical(from)?, &canonical(to)?).await) }.boxed()
     }
 
-    /// Nobody's own properties are kept: each is refused by name (RFC 4918 9.2.1), and nothing else fails with it.
+    fn have_props<'a>(&'a self, _: &'a DavPath, _: &'a Arc<Call>) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        std::future::ready(true).boxed()
+    }
+
     fn patch_props<'a>(
         &'a self,
-        _: &'a DavPath,
+        path: &'a DavPath,
         patch: Vec<(bool, DavProp)>,
-        _: &'a Arc<Call>,
+        call: &'a Arc<Call>,
     ) -> FsFuture<'a, Vec<(StatusCode, DavProp)>> {
-        // to remove what is not there is no error
-        let answer = |(is_set, property)| (if is_set { StatusCode::FORBIDDEN } else { StatusCode::OK }, property);
-        std::future::ready(Ok(patch.into_iter().map(answer).collect())).boxed()
+        async move { self.patch_properties(call, &canonical(path)?, patch).await }.boxed()
+    }
+
+    fn get_props<'a>(&'a self, path: &'a DavPath, do_content: bool, _: &'a Arc<Call>) -> FsFuture<'a, Vec<DavProp>> {
+        async move { self.list_properties(&canonical(path)?, do_content).await }.boxed()
+    }
+
+    fn get_prop<'a>(&'a self, path: &'a DavPath, prop: DavProp, _: &'a Arc<Call>) -> FsFuture<'a, Vec<u8>> {
+        async move { self.find_property(&canonical(path)?, &prop).await }.boxed()
     }
 }
 

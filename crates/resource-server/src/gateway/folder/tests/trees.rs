@@ -187,13 +187,66 @@ async fn xml_without_measure_is_refused() {
         let answer = call(&folder, "PROPFIND", "/album", depth, "").await;
         assert_eq!((answer.status, answer.body.contains("propfind-finite-depth")), (403, true));
     }
-    let own = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><x xmlns=\"urn:x\">y</x></D:prop></D:set></D:propertyupdate>";
-    let answer = call(&folder, "PROPPATCH", "/album/1.txt", &[], own).await;
-    assert_eq!((answer.status, answer.body.contains("403")), (207, true), "{}", answer.body);
     // what makes a parser stumble ends its own call alone
     for condition in ["([])", "(<>)", "(Not <x> [\"a\"])", "([W/\"\"])", "()", "(Not)", "(x)"] {
         let answer = call(&folder, "PUT", "/album/1.txt", &[("if", condition)], "y").await;
         let expected = if condition.starts_with("([W/") || condition.contains("Not <") { [412, 204] } else { [400, 400] };
         assert!(expected.contains(&answer.status), "{condition} {}", answer.status);
+    }
+}
+
+/// RFC 4918 4: properties of clients' own go with the file, and change nothing of it.
+#[tokio::test]
+async fn what_clients_note_of_a_file_stays_with_it() {
+    let (place, folder) = Place::with("properties", &["album/1.txt"], "x");
+    let set = |value: &str| {
+        format!(
+            "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><n:mood xmlns:n=\"urn:n\">{value}</n:mood></D:prop></D:set></D:propertyupdate>"
+        )
+    };
+    let file = place.0.join("files/album/1.txt");
+    let keeps = rustix::fs::setxattr(&file, "user.wayleave.tried", b"x", rustix::fs::XattrFlags::empty()).is_ok();
+    let tag = call(&folder, "GET", "/album/1.txt", &[], "").await.field("etag").to_owned();
+    let patched = call(&folder, "PROPPATCH", "/album/1.txt", &[], &set("calm")).await;
+    assert_eq!(patched.status, 207);
+    if !keeps {
+        assert!(patched.body.contains("403 Forbidden"), "{}", patched.body);
+        return;
+    }
+    assert!(patched.body.contains("200 OK"), "{}", patched.body);
+    let ask = "<D:propfind xmlns:D=\"DAV:\"><D:prop><n:mood xmlns:n=\"urn:n\"/></D:prop></D:propfind>";
+    let mood = async |path: &str| call(&folder, "PROPFIND", path, &[("depth", "0")], ask).await.body.contains(">calm<");
+    assert!(mood("/album/1.txt").await);
+    assert_eq!(call(&folder, "GET", "/album/1.txt", &[], "").await.field("etag"), tag);
+    assert_eq!(call(&folder, "PUT", "/album/1.txt", &[], "y").await.status, 204);
+    assert_eq!(call(&folder, "COPY", "/album/1.txt", &[("destination", "/album/2.txt")], "").await.status, 201);
+    assert_eq!(call(&folder, "MOVE", "/album/1.txt", &[("destination", "/album/3.txt")], "").await.status, 201);
+    assert!(mood("/album/2.txt").await && mood("/album/3.txt").await);
+    assert_eq!(call(&folder, "PUT", "/album/1.txt", &[], "new").await.status, 201);
+    assert!(!mood("/album/1.txt").await, "a new file has none");
+    let much = call(&folder, "PROPPATCH", "/album/2.txt", &[], &set(&"x".repeat(4_000))).await;
+    assert!(much.body.contains("507"), "{}", much.body);
+    assert!(mood("/album/2.txt").await, "all or nothing");
+    let remove = set("").replace("D:set", "D:remove");
+    assert_eq!(call(&folder, "PROPPATCH", "/album/2.txt", &[], &remove).await.status, 207);
+    assert!(!mood("/album/2.txt").await);
+    assert_eq!(call(&folder, "PROPPATCH", "/album", &[], &set("calm")).await.status, 207);
+    assert_eq!(call(&folder, "COPY", "/album", &[("destination", "/other/")], "").await.status, 201);
+    assert!(mood("/other").await && mood("/other/3.txt").await);
+    // a file in the place of a directory, written with a slash
+    assert_eq!(call(&folder, "COPY", "/album/3.txt", &[("destination", "/other/")], "").await.status, 204);
+    assert_eq!(place.read("other").as_deref(), Some("y"));
+}
+
+/// RFC 4918 7.4: a lock on a directory is held for what is in it, and is named by the directory.
+#[tokio::test]
+async fn a_lock_on_a_directory_is_for_all_in_it() {
+    let (_place, folder) = Place::with("deep-locks", &["album/1.txt"], "x");
+    let locked = call(&folder, "LOCK", "/album/", &[("depth", "infinity")], LOCK).await;
+    let held = format!("<https://files.example/album/> ({})", locked.field("lock-token"));
+    for (method, path) in [("PUT", "/album/1.txt"), ("PUT", "/album/2.txt"), ("MKCOL", "/album/deep"), ("DELETE", "/album/1.txt")]
+    {
+        assert_eq!(call(&folder, method, path, &[], "").await.status, 423, "{method} {path}");
+        assert!(matches!(call(&folder, method, path, &[("if", &held)], "").await.status, 201 | 204), "{method} {path}");
     }
 }
