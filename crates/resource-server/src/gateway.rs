@@ -80,6 +80,8 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 use types::Timestamp;
 
+pub use browser::check_content_origin;
+use folder::Active;
 pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
 use route::Matched;
@@ -347,6 +349,9 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 
 async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if gateway.is_for_content(&parts) {
+        return Box::pin(gateway.serve_content(parts)).await;
+    }
     // an id of a resource is a path, and stands encoded in the paths of management
     if management::is_managed(parts.uri.path()) {
         let below = parts.uri.path().strip_prefix(management::BASE).unwrap_or_default().to_owned();

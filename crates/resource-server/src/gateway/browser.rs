@@ -10,6 +10,7 @@
 
 mod asking;
 mod client;
+mod content_origin;
 mod cookies;
 mod navigation;
 mod news;
@@ -25,6 +26,7 @@ use crate::protection::ProtectionError;
 use ::client::Credentials;
 use axum::body::Body;
 use axum::response::Response;
+pub use content_origin::check_content_origin;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jose::digest;
@@ -135,6 +137,7 @@ impl Gateway {
             let refused = match self.judge_call(&mut call, brought, path, held.as_ref()).await {
                 Ok(whole) => {
                     let answer = self.let_in(call, body, path, whole).await;
+                    let answer = self.lead_to_content(&parts, path, held.as_ref(), answer);
                     return self.for_session(&parts, held.as_ref(), answer);
                 }
                 Err(refused) => refused,

@@ -61,6 +61,10 @@ const READ_THERE: [HeaderName; 6] = [
     HeaderName::from_static("timeout"),
 ];
 
+/// Marks an answer that a browser could run.
+#[derive(Clone, Copy)]
+pub(super) struct Active;
+
 pub(super) struct Folder {
     files: Files,
     locks: Locks,
@@ -146,6 +150,9 @@ impl Folder {
         let answer = self.hand_over(parts, request, path, Body::empty(), Arc::new(call), passing).await;
         let mut response = whole_if_small(answer).await?;
         answers::keep_inert(response.headers_mut(), is_active);
+        if is_active {
+            response.extensions_mut().insert(Active);
+        }
         Ok(response)
     }
 

@@ -75,4 +75,6 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// None: no proxy asks here.
     pub forward_auth: Option<OriginalIn>,
+    /// Where active content of a folder is shown; none: nowhere.
+    pub content_origin: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! A gateway before an authorization server that the tests can slow down, count and switch off.
 
+mod active;
 mod asking;
 mod browsers;
 mod challenges;

@@ -104,6 +104,7 @@ pub async fn assemble_gateway(
         pass_headers: section.pass_headers.clone(),
         cors_origins: section.cors.origins.clone(),
         forward_auth: section.forward_auth.as_ref().map(|asked| asked.family()).transpose().map_err(Exit::usage)?,
+        content_origin: section.content_origin.clone(),
     };
     let client = Client {
         outbound: assemble::outbound(config, &[])?,

@@ -4,7 +4,9 @@ use super::StoreConfig;
 use super::cors::CorsConfig;
 use super::fault::Fault;
 use super::forward_auth::ForwardAuthConfig;
-use resource_server::gateway::{Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, find_hidden, parse_method};
+use resource_server::gateway::{
+    Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, check_content_origin, find_hidden, parse_method,
+};
 use resource_server::watch::UploadLimits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +64,9 @@ pub struct GatewayConfig {
     /// A proxy makes the calls, and asks before; none: nobody asks.
     #[serde(default)]
     pub forward_auth: Option<ForwardAuthConfig>,
+    /// Another host, where a browser may run what is in a folder.
+    #[serde(default)]
+    pub content_origin: Option<String>,
 }
 
 /// `[gateway.uploads]`: how much somebody who was let in may send, and how long it may take.
@@ -303,6 +308,9 @@ impl GatewayConfig {
         }
         self.uploads.check()?;
         self.cors.check()?;
+        if let Some(origin) = &self.content_origin {
+            check_content_origin(origin, &self.resource).map_err(|what| format!("gateway.content_origin: {what}"))?;
+        }
         if let Some(browser) = &self.browser {
             browser.check(&self.client_id)?;
         }

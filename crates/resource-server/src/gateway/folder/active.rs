@@ -52,7 +52,7 @@ fn is_taken_for_active(beginning: &[u8]) -> bool {
     let is_html = |tag: &&[u8]| {
         text.strip_prefix(*tag).is_some_and(|after| after.first().is_none_or(|byte| b" >\t\n\r\x0c/".contains(byte)))
     };
-    OF_XML.iter().any(|tag| text.starts_with(tag)) || OF_HTML.iter().any(|tag| is_html(&tag))
+    OF_XML.iter().any(|tag| text.starts_with(tag)) || OF_HTML.iter().any(|tag| is_html(tag))
 }
 
 #[cfg(test)]

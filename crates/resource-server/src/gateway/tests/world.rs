@@ -258,6 +258,7 @@ async fn open(behind: Behind, store: Store, issuer: &str) -> Arc<Gateway> {
         pass_headers: Vec::new(),
         cors_origins: Vec::new(),
         forward_auth: None,
+        content_origin: Some("https://content.example".into()),
     };
     let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
     let client = Client {

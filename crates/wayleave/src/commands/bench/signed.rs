@@ -111,6 +111,7 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         pass_headers: Vec::new(),
         cors_origins: Vec::new(),
         forward_auth: None,
+        content_origin: None,
     };
     let store = gateway::Store::open(&folder.join("gateway.db")).map_err(Exit::failed)?;
     let client = client(issuer, "photos-rs", "photos-secret")?;
