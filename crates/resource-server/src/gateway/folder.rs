@@ -13,6 +13,7 @@ mod files;
 mod locks;
 mod members;
 mod ranges;
+mod reading;
 mod state_list;
 mod xml;
 
@@ -23,7 +24,8 @@ use super::part_files::PartFiles;
 use super::path::CanonicalPath;
 use super::upstream::cut_short;
 use crate::challenge::plain;
-use crate::watch::{Cut, SMALL_BYTES};
+use crate::watch::Cut;
+pub(super) use active::Active;
 use answers::polish;
 use axum::body::Body;
 use axum::response::Response;
@@ -37,7 +39,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jose::Randomness;
 use jose::ambient::Clock;
 use locks::Locks;
-use ranges::Range;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -60,10 +61,6 @@ const READ_THERE: [HeaderName; 6] = [
     HeaderName::from_static("lock-token"),
     HeaderName::from_static("timeout"),
 ];
-
-/// Marks an answer that a browser could run.
-#[derive(Clone, Copy)]
-pub(super) struct Active;
 
 pub(super) struct Folder {
     files: Files,
@@ -118,65 +115,14 @@ impl Folder {
         done.unwrap_or_else(|error| answers::of_error(&error))
     }
 
-    /// A file, whole or the part that was asked for, or nothing new since the client has it (RFC 9110 13, 14).
-    async fn read(&self, parts: &Parts, path: &CanonicalPath, passing: &Passing) -> io::Result<Response> {
-        check_names(path)?;
-        if self.files.find_version(path).await?.is_some_and(|version| version.is_directory) {
-            return self.list(parts, path, passing).await;
-        }
-        let opened = self.files.open_file(path).await?;
-        let (version, tag, is_active) = (opened.version.clone(), opened.version.tag(), opened.is_active(path));
-        let call = self.call(parts, path, passing).ok_or(io::ErrorKind::InvalidInput)?;
-        let current = version.as_current(&tag);
-        match call.conditions.judge(Some(current)) {
-            Verdict::Perform => {}
-            Verdict::NotModified => return Ok(answers::not_modified(&version, call.now_seconds)),
-            Verdict::Failed => return Ok(answers::changed()),
-        }
-        let range = match conditions::allows_range(&parts.headers, current) {
-            true => Range::read(&parts.method, &parts.headers, version.length),
-            false => Range::Whole,
-        };
-        let call = Call { opened: Mutex::new(Some(opened)), ..call };
-        let mut request = self.request(parts, passing);
-        match range {
-            Range::Whole => {}
-            Range::Unsatisfiable => return Ok(answers::unsatisfiable(version.length)),
-            Range::Part { first, last } => {
-                let value = HeaderValue::from_str(&format!("bytes={first}-{last}")).map_err(io::Error::other)?;
-                request.insert(header::RANGE, value);
-            }
-        }
-        let answer = self.hand_over(parts, request, path, Body::empty(), Arc::new(call), passing).await;
-        let mut response = whole_if_small(answer).await?;
-        answers::keep_inert(response.headers_mut(), is_active);
-        if is_active {
-            response.extensions_mut().insert(Active);
-        }
-        Ok(response)
-    }
-
-    /// A directory: the names in it, as JSON.
-    async fn list(&self, parts: &Parts, path: &CanonicalPath, passing: &Passing) -> io::Result<Response> {
-        let call = self.call(parts, path, passing).ok_or(io::ErrorKind::InvalidInput)?;
-        let mut names = Vec::new();
-        for (below, version) in self.files.list(path).await?.things {
-            let name = below.segments().last().cloned();
-            let called = if version.is_directory { below.with_slash() } else { below };
-            if call.may_list(called).await {
-                names.extend(name);
-            }
-        }
-        Ok(axum::response::IntoResponse::into_response(axum::Json(names)))
-    }
-
     async fn carry_out(&self, parts: &Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> io::Result<Response> {
         check_names(path)?;
         passing.elsewhere.destination.as_ref().map_or(Ok(()), check_names)?;
-        let Some(call) = self.call(parts, path, passing) else {
+        let Some(mut call) = self.call(parts, path, passing) else {
             return Ok(plain(StatusCode::BAD_REQUEST, "`If-None-Match` cannot be read: write entity-tags in quotes, or `*`."));
         };
-        if let Some(refusal) = self.check(parts, &call).await? {
+        let current = self.files.find_version(path).await?;
+        if let Some(refusal) = self.check(parts, &call, current.as_ref()).await? {
             return Ok(refusal);
         }
         let body = match parts.method {
@@ -186,11 +132,16 @@ impl Folder {
                 Err(refusal) => return Ok(*refusal),
             },
         };
-        let call = Arc::new(call);
         let request = self.request(parts, passing);
-        if request.get("if").is_some_and(|value| !value.to_str().is_ok_and(state_list::reads)) {
+        let conditions = request.get("if").map(|value| value.to_str().unwrap_or_default());
+        if conditions.is_some_and(|conditions| !state_list::reads(conditions)) {
             return Ok(plain(StatusCode::BAD_REQUEST, "`If` cannot be read (RFC 4918 10.4)."));
         }
+        if self.is_kept(&call, current.is_some(), &passing.principal, conditions.unwrap_or_default()) {
+            return Ok(answers::locked());
+        }
+        call.judged_by = conditions.filter(|conditions| conditions.contains('[')).map(|_| current);
+        let call = Arc::new(call);
         let mut response = self.hand_over(parts, request, path, body, call.clone(), passing).await;
         if parts.method == Method::OPTIONS {
             answers::write_options(response.headers_mut(), &call).await;
@@ -199,22 +150,21 @@ impl Folder {
     }
 
     /// What is refused before anything of it is read.
-    async fn check(&self, parts: &Parts, call: &Call) -> io::Result<Option<Response>> {
+    async fn check(&self, parts: &Parts, call: &Call, current: Option<&Version>) -> io::Result<Option<Response>> {
         let method = call.method.as_str();
         let refused = |status, what| Ok(Some(plain(status, what)));
         // RFC 9110 14.5: a part that is not put in its place is no file
         if method == "PUT" && parts.headers.contains_key(header::CONTENT_RANGE) {
             return refused(StatusCode::BAD_REQUEST, "A part of a file is not taken: send it whole, without `Content-Range`.");
         }
-        let current = self.files.find_version(&call.path).await?;
-        if method == "PUT" && (call.path.ends_with_slash() || current.as_ref().is_some_and(|version| version.is_directory)) {
+        if method == "PUT" && (call.path.ends_with_slash() || current.is_some_and(|version| version.is_directory)) {
             return Ok(Some(answers::of_error(&io::ErrorKind::IsADirectory.into())));
         }
         // RFC 9110 13.2.1: only what would succeed without them is asked for its conditions
         let is_asked = current.is_some() && !matches!(method, "OPTIONS" | "PROPFIND" | "UNLOCK");
-        let tag = current.as_ref().map(Version::tag).unwrap_or_default();
+        let tag = current.map(Version::tag).unwrap_or_default();
         if (is_asked || matches!(method, "PUT" | "MKCOL" | "LOCK"))
-            && call.conditions.judge(current.as_ref().map(|version| version.as_current(&tag))) != Verdict::Perform
+            && call.conditions.judge(current.map(|version| version.as_current(&tag))) != Verdict::Perform
         {
             return Ok(Some(answers::changed()));
         }
@@ -255,6 +205,7 @@ impl Folder {
             overwrites: overwrite.is_none_or(|value| !value.eq_ignore_ascii_case(b"F")),
             now_seconds: self.clock.now().0,
             conditions: Conditions::read(&parts.method, &parts.headers)?,
+            judged_by: None,
             permission: passing.permission.clone(),
             reach: passing.reach.clone(),
             opened: Mutex::default(),
@@ -321,6 +272,18 @@ impl Folder {
         }
     }
 
+    /// Whether a call adds something to a directory, or takes something from it, that somebody keeps as it is.
+    fn is_kept(&self, call: &Call, is_there: bool, principal: &str, conditions: &str) -> bool {
+        let is_changed = match call.method.as_str() {
+            "DELETE" | "MOVE" => true,
+            "PUT" | "MKCOL" | "LOCK" => !is_there,
+            _ => false,
+        };
+        let changed = is_changed.then_some(&call.path).into_iter().chain(&call.destination);
+        let mut directories = changed.filter_map(|place| place.segments().split_last().map(|(_, directory)| directory));
+        directories.any(|directory| self.locks.keeps_members(directory, principal, conditions))
+    }
+
     /// One caller takes so many locks, and gives back none of another's.
     fn check_locks(&self, parts: &Parts, principal: &str) -> Option<Response> {
         let token = parts.headers.get("lock-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -367,17 +330,6 @@ async fn xml_of(parts: &Parts, body: Body, passing: &Passing) -> Result<Body, Bo
         return refused(StatusCode::BAD_REQUEST, "This XML cannot be read, or goes deeper or further than is taken.");
     }
     Ok(Body::from(bytes))
-}
-
-/// The answer, with all of a small file in it: then nobody has to watch it.
-async fn whole_if_small(answer: Response) -> io::Result<Response> {
-    let length = answer.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_none_or(|length| length > SMALL_BYTES) {
-        return Ok(answer);
-    }
-    let (parts, body) = answer.into_parts();
-    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(io::Error::other)?;
-    Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
 #[cfg(test)]

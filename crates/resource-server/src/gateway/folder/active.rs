@@ -2,6 +2,10 @@
 //! sessions of everybody are. It is told by the type that its name has, and by what a browser that pays no heed to types would take it for
 //! (the WHATWG's MIME sniffing standard, 7.1). Called by `folder.rs`.
 
+/// Marks an answer that a browser could run.
+#[derive(Clone, Copy)]
+pub(in crate::gateway) struct Active;
+
 /// So many bytes a browser looks at.
 pub(super) const SNIFFED_BYTES: usize = 1_445;
 
@@ -52,7 +56,7 @@ fn is_taken_for_active(beginning: &[u8]) -> bool {
     let is_html = |tag: &&[u8]| {
         text.strip_prefix(*tag).is_some_and(|after| after.first().is_none_or(|byte| b" >\t\n\r\x0c/".contains(byte)))
     };
-    OF_XML.iter().any(|tag| text.starts_with(tag)) || OF_HTML.iter().any(|tag| is_html(tag))
+    OF_XML.iter().any(|tag| text.starts_with(tag)) || OF_HTML.iter().any(is_html)
 }
 
 #[cfg(test)]

@@ -48,6 +48,10 @@ pub(super) fn changed() -> Response {
     say(StatusCode::PRECONDITION_FAILED)
 }
 
+pub(super) fn locked() -> Response {
+    say(StatusCode::LOCKED)
+}
+
 pub(super) fn not_allowed(methods: &[&str]) -> Response {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "This cannot be done with a file.");
     let allowed = HeaderValue::from_str(&methods.join(", ")).ok();

@@ -28,6 +28,8 @@ pub(super) struct Call {
     pub(super) overwrites: bool,
     pub(super) now_seconds: i64,
     pub(super) conditions: Conditions,
+    /// What was there when `If` was judged by its entity-tags (RFC 4918 10.4); none: it was not.
+    pub(super) judged_by: Option<Option<Version>>,
     pub(super) permission: Arc<dyn Permission>,
     pub(super) reach: Arc<dyn Reach>,
     /// What is read: conditions and ranges were judged by it.
@@ -79,7 +81,9 @@ impl Call {
     pub(super) fn holds_for(&self, path: &CanonicalPath, current: Option<&Version>) -> bool {
         let is_same = path.segments() == self.path.segments();
         let tag = current.map(Version::tag).unwrap_or_default();
-        let holds = !is_same || self.conditions.judge(current.map(|version| version.as_current(&tag))) == Verdict::Perform;
+        let is_as_judged = self.judged_by.as_ref().is_none_or(|before| before.as_ref() == current);
+        let is_met = self.conditions.judge(current.map(|version| version.as_current(&tag))) == Verdict::Perform;
+        let holds = !is_same || is_met && is_as_judged;
         let is_replaced = current.is_some() && self.is_destination(path) && !self.overwrites;
         if !holds || is_replaced {
             self.end(Ended::Changed);

@@ -77,6 +77,16 @@ impl Locks {
         kept.len() < MOST && of_owner < MOST_OF_OWNER && of_one < MOST_OF_ONE
     }
 
+    /// Whether somebody keeps what is in a directory as it is, by a lock on the directory alone (RFC 4918 7.4). Whoever holds it
+    /// says so in `If`.
+    pub(super) fn keeps_members(&self, directory: &[String], principal: &str, conditions: &str) -> bool {
+        let is_held = |one: &Kept| one.is_of(Some(principal)) && conditions.contains(&format!("<{}>", one.lock.token));
+        let is_of_directory = |one: &&Kept| !one.lock.deep && one.names.iter().eq(directory.iter().map(String::as_bytes));
+        let kept = self.current();
+        let met: Vec<&Kept> = kept.iter().filter(is_of_directory).collect();
+        !met.is_empty() && !met.iter().any(|one| is_held(one))
+    }
+
     /// Whether a lock by this token is somebody else's.
     pub(super) fn is_others(&self, token: &str, principal: &str) -> bool {
         self.current().iter().any(|one| one.lock.token == token && !one.is_of(Some(principal)))

@@ -250,3 +250,26 @@ async fn a_lock_on_a_directory_is_for_all_in_it() {
         assert!(matches!(call(&folder, method, path, &[("if", &held)], "").await.status, 201 | 204), "{method} {path}");
     }
 }
+
+/// RFC 4918 7.4: by a lock on a directory alone, nothing comes into it or goes, and what is in it can be written.
+#[tokio::test]
+async fn a_lock_on_a_directory_alone_keeps_its_members() {
+    let (_place, folder) = Place::with("shallow-locks", &["album/1.txt", "other/2.txt"], "x");
+    let locked = call(&folder, "LOCK", "/album/", &[("depth", "0")], LOCK).await;
+    let held = format!("<https://files.example/album/> ({})", locked.field("lock-token"));
+    let into = ("destination", "/album/2.txt");
+    for (method, path, fields) in [
+        ("PUT", "/album/new.txt", vec![]),
+        ("MKCOL", "/album/deep", vec![]),
+        ("COPY", "/other/2.txt", vec![into]),
+        ("MOVE", "/other/2.txt", vec![into]),
+        ("DELETE", "/album/1.txt", vec![]),
+    ] {
+        assert_eq!(call(&folder, method, path, &fields, "").await.status, 423, "{method} {path}");
+    }
+    assert_eq!(call(&folder, "PUT", "/album/1.txt", &[], "y").await.status, 204);
+    assert_eq!(call(&folder, "PUT", "/album/new.txt", &[("if", &held)], "y").await.status, 201);
+    assert_eq!(call(&folder, "DELETE", "/album/1.txt", &[("if", &held)], "").await.status, 204);
+    let eve = Passing { principal: "eve".into(), ..Passing::by_itself() };
+    assert_eq!(call_as(&folder, "DELETE", "/album/new.txt", &[("if", &held)], "", eve).await.status, 423);
+}
