@@ -36,15 +36,26 @@ pub fn without_ticket(error: &ProtectionError) -> Response {
             plain(StatusCode::SERVICE_UNAVAILABLE, "What is kept here cannot be read right now: try again.")
         }
         _ => {
-            let mut response = plain(StatusCode::FORBIDDEN, "Its authorization server cannot be asked right now.");
+            let what = match error {
+                ProtectionError::Unlinked => "Its owner has not linked it with an authorization server.",
+                _ => "Its authorization server cannot be asked right now.",
+            };
+            let mut response = plain(StatusCode::FORBIDDEN, what);
             response.headers_mut().insert(header::WARNING, HeaderValue::from_static(UNREACHABLE_WARNING));
             response
         }
     };
     let wait = error.seconds_to_wait().map(HeaderValue::from);
     response.headers_mut().extend(wait.map(|wait| (header::RETRY_AFTER, wait)));
+    if *error == ProtectionError::Unlinked {
+        response.extensions_mut().insert(Unlinked);
+    }
     response
 }
+
+/// Goes with the answer about something whose owner has linked no authorization server: a page says it in its words.
+#[derive(Clone, Copy)]
+pub(crate) struct Unlinked;
 
 /// A short text answer.
 pub fn plain(status: StatusCode, text: &'static str) -> Response {
@@ -74,6 +85,7 @@ mod tests {
         assert_eq!(answer(ProtectionError::Busy), (503, None, Some("1".into())));
         assert_eq!(answer(ProtectionError::Refused("no".into())), (403, warning(), None));
         assert_eq!(answer(ProtectionError::Unauthorized), (403, warning(), None));
+        assert_eq!(answer(ProtectionError::Unlinked), (403, warning(), None));
         assert_eq!(answer(ProtectionError::Store), (503, None, None));
     }
 

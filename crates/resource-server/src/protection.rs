@@ -38,6 +38,9 @@ pub enum ProtectionError {
     /// The PAT is no good any more: renew it, or ask the owner again.
     #[error("the authorization server does not take the PAT any more")]
     Unauthorized,
+    /// There is none to ask: the owner has not said which one guards her things.
+    #[error("its owner has not linked it with an authorization server")]
+    Unlinked,
     #[error("the authorization server cannot be reached")]
     Unreachable,
     /// It has too much to do, and says when to come again.
@@ -60,7 +63,7 @@ impl ProtectionError {
             Self::Later(seconds) => Some((*seconds).max(1)),
             Self::Busy => Some(1),
             Self::Unreachable => Some(UNREACHABLE_WAIT),
-            Self::Unauthorized | Self::Refused(_) | Self::Store => None,
+            Self::Unauthorized | Self::Unlinked | Self::Refused(_) | Self::Store => None,
         }
     }
 }

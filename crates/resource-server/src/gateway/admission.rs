@@ -84,8 +84,8 @@ impl Call<'_> {
 }
 
 fn away(owner: &str, error: &ProtectionError) -> Box<Response> {
-    // who is away or busy is told once in a while, and not for each stranger's call
-    if !matches!(error, ProtectionError::Unreachable | ProtectionError::Busy) {
+    // who is away or busy is told once in a while, and not for each stranger's call; what is not linked yet is no fault
+    if !matches!(error, ProtectionError::Unreachable | ProtectionError::Busy | ProtectionError::Unlinked) {
         tracing::warn!(%error, owner, "no ticket can be had");
     }
     Box::new(without_ticket(error))

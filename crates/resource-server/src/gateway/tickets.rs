@@ -26,7 +26,7 @@ impl Gateway {
     pub(super) async fn challenge(self: &Arc<Self>, call: &Call<'_>) -> Result<Box<Response>, ProtectionError> {
         let owner = call.wanted.owner.as_str();
         let at = |issuer: &str| Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
-        let mut last = ProtectionError::Unauthorized;
+        let mut last = None;
         if call.guarding.iter().all(|guarding| guarding.is_empty())
             && let Some(issuer) = self.preferred_server(owner)?.filter(|issuer| self.is_server_level(issuer))
         {
@@ -42,7 +42,7 @@ impl Gateway {
             let peer = match self.peer(&issuer).await {
                 Ok(peer) => peer,
                 Err(error) => {
-                    last = error;
+                    last = Some(error);
                     continue;
                 }
             };
@@ -50,12 +50,18 @@ impl Gateway {
             let ticket = self.asking_for(&at(&issuer), self.ticket(&peer, owner, call.needs, &chosen, call.caller)).await;
             match ticket {
                 Ok(ticket) => return Ok(self.challenge_of(issuer, ticket)),
-                Err(error) => last = error,
+                Err(error) => last = Some(error),
             }
             // whom the client named, or else the owner's own: others are not tried in its place
             break;
         }
-        Err(last)
+        Err(last.map_or_else(|| self.find_nobody_to_ask(owner), Ok)?)
+    }
+
+    /// Why nobody could be asked for a ticket.
+    fn find_nobody_to_ask(&self, owner: &str) -> Result<ProtectionError, ProtectionError> {
+        let server = self.preferred_server(owner)?;
+        Ok(server.map_or(ProtectionError::Unlinked, |_| ProtectionError::Unauthorized))
     }
 
     fn challenge_of(&self, issuer: String, ticket: String) -> Box<Response> {

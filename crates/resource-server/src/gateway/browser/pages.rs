@@ -4,6 +4,7 @@
 use super::super::Gateway;
 use super::asking::MAX_MESSAGE_CHARS;
 use super::session::{Held, Waiting};
+use crate::challenge::Unlinked;
 use crate::protection::ProtectionError;
 use askama::Template;
 use axum::body::Body;
@@ -220,10 +221,13 @@ impl Gateway {
                 "This address does not read",
                 "Something about this address can be read in two ways. Ask whoever gave it to you.",
             ),
-            StatusCode::FORBIDDEN => (
-                "Not now",
-                "The server that says who may see this cannot be asked right now. Its owner may not have set it up yet: try again later.",
+            StatusCode::FORBIDDEN if answer.extensions().get::<Unlinked>().is_some() => (
+                "Not ready yet",
+                "Its owner has not said yet which server decides who may see this. If it is yours, link it first; else ask whoever gave you this address.",
             ),
+            StatusCode::FORBIDDEN => {
+                ("Not now", "The server that says who may see this cannot be asked right now. Try again later.")
+            }
             status if status.is_server_error() => ("Not now", "This does not work right now. Try again in a moment."),
             _ => ("This did not work", "This address cannot be opened."),
         };
