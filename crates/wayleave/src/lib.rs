@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod listening;
 pub mod log_in;
 pub mod metrics;
 pub mod outbox;

@@ -2,9 +2,9 @@
 
 use crate::config::{Config, GatewayConfig};
 use crate::log_in::{self, LogIn};
-use crate::serve::{READ_IN_BULK, Reception, Stop, bind, serve};
+use crate::serve::{READ_IN_BULK, Reception, Stop, serve};
 use crate::serving::Serving;
-use crate::{Exit, assemble, say};
+use crate::{Exit, assemble, listening, say};
 use client::{Client, Credentials};
 use jose::{SystemClock, SystemRandomness};
 use resource_server::gateway::{Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Settings, Store, Trust};
@@ -30,7 +30,7 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     };
     let gateway = assemble_gateway(config, section, log_in.clone()).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
-    let listener = bind(&section.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", section.listen)))?;
+    let listener = listening::listen("gateway.listen", &section.listen).await?;
     let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).map_err(Exit::failed)?;
     let reloading = gateway.clone();
     tokio::spawn(async move {

@@ -136,18 +136,16 @@ async fn obtain(client: &Client, options: &Options, challenge: &Challenge, own: 
                 tokio::time::sleep(interval).await;
                 next
             }
-            Traded::Denied { error, description } => return Err(denied(&error, &description)),
+            Traded::Denied { error, description } => {
+                let refusal = visible(&format!("{error}: {description}"));
+                let is_unknown = error == "invalid_client";
+                let advice =
+                    if is_unknown { own.describe_missing(&challenge.issuer, options.claims_port) } else { String::new() };
+                return Err(Exit::Failed(refusal + &advice));
+            }
         };
     }
     Err(Exit::failed("the owner has not answered"))
-}
-
-fn denied(error: &str, description: &str) -> Exit {
-    let advice = match error {
-        "invalid_client" => ". Have a client registered there, and name it by --client-id (or by [[get]], see docs/getting.md)",
-        _ => "",
-    };
-    failed(format!("{error}: {description}{advice}"))
 }
 
 fn show_wanted(metadata: &Metadata, claims: &[RequiredClaim]) {

@@ -2,9 +2,9 @@
 
 use crate::config::{Config, ManagerConfig};
 use crate::log_in::{self, LogIn};
-use crate::serve::{Reception, Stop, bind, serve};
+use crate::serve::{Reception, Stop, serve};
 use crate::serving::Serving;
-use crate::{Exit, assemble, say};
+use crate::{Exit, assemble, listening, say};
 use client::{Client, Credentials};
 use jose::seal::SealingKey;
 use jose::{SystemClock, SystemRandomness};
@@ -22,7 +22,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let log_in = if section.is_built_in() { Some(Arc::new(LogIn::of_manager(config, section).await?)) } else { None };
     let manager = assemble_manager(config, section).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
-    let listener = bind(&section.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", section.listen)))?;
+    let listener = listening::listen("manager.listen", &section.listen).await?;
     let house = tokio::spawn(keep_house(manager.clone(), stop.clone()));
     say::ready(&section.url);
     let router = relationship_manager::router(manager);

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::serve::{Connections, Reception, Stop, acceptor, bind, serve};
 use crate::serving::Serving;
-use crate::{Exit, assemble, say};
+use crate::{Exit, assemble, listening, say};
 use admin::Admin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +33,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let _serving = Serving::begin(assemble::store_file(config, &config.store.url))?;
     let server = assemble::server(config).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
-    let listener =
-        bind(&config.server.listen, false).await.map_err(|error| Exit::failed(format!("{}: {error}", config.server.listen)))?;
+    let listener = listening::listen("server.listen", &config.server.listen).await?;
     let mut tasks = vec![tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()))];
     let metrics = Arc::new(Metrics::below(server.app.base()));
     let admin = Admin { app: server.app.clone(), store: server.store.clone(), metrics: metrics.clone(), token };
@@ -121,9 +120,10 @@ async fn admin_listener(config: &Config) -> Result<Option<TcpListener>, Exit> {
     let asked = config.server.admin_listen.as_deref();
     match (bind(asked.unwrap_or(USUAL_ADMIN), false).await, asked) {
         (Ok(listener), _) => Ok(Some(listener)),
-        (Err(error), Some(address)) => Err(Exit::failed(format!("admin_listen {address}: {error}"))),
+        (Err(error), Some(address)) => Err(Exit::failed(listening::explain("server.admin_listen", address, &error))),
         (Err(error), None) => {
-            tracing::warn!(%error, "nothing is served at {USUAL_ADMIN}: set server.admin_listen");
+            let why = listening::explain("server.admin_listen", USUAL_ADMIN, &error);
+            tracing::warn!("/healthz, /readyz, /metrics and the administration by token are not served: {why}");
             Ok(None)
         }
     }
