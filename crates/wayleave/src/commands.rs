@@ -5,6 +5,7 @@ pub mod config;
 pub mod credential;
 pub mod gateway;
 pub mod get;
+pub mod handbook;
 pub mod manager;
 pub mod server;
 pub mod store;

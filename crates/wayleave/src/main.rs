@@ -1,9 +1,10 @@
 //! `wayleave`: one binary, a subcommand per party of User-Managed Access.
 
-use clap::{Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use clap::{CommandFactory, Parser};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+use wayleave::command_line::{Arguments, AuditAction, ClientAction, Command, ConfigAction, KeyAction, LogForm};
 use wayleave::commands;
 use wayleave::config::Config;
 use wayleave::{Exit, demo};
@@ -15,118 +16,6 @@ const LAST_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// People decide who may reach their data, wherever it lies.
-#[derive(Parser)]
-#[command(name = "wayleave", version, about, propagate_version = true)]
-struct Arguments {
-    /// Configuration file [default: wayleave.toml, if it is there; `get` reads the one that is named here alone]
-    #[arg(long, global = true)]
-    config: Option<PathBuf>,
-    /// Form of the log on standard error
-    #[arg(long, global = true, value_enum, default_value_t = LogForm::Text)]
-    log: LogForm,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum LogForm {
-    Text,
-    Json,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run an authorization server
-    Server,
-    /// Run a resource server in front of a folder or an HTTP service
-    Gateway,
-    /// Run a relationship manager: an owner's one desk over many servers
-    Manager,
-    /// Run a whole ecosystem on loopback, and play a story in it
-    Demo(demo::Options),
-    /// Fetch a protected URL, walking the whole UMA flow
-    Get(commands::get::Options),
-    /// The project's benchmarks, each beside its yardstick
-    Bench {
-        #[command(subcommand)]
-        bench: commands::bench::Bench,
-    },
-    /// The server's signing keys
-    Key {
-        #[command(subcommand)]
-        action: KeyAction,
-    },
-    /// Clients of the server
-    Client {
-        #[command(subcommand)]
-        action: ClientAction,
-    },
-    /// Keys of resource owners
-    Credential {
-        #[command(subcommand)]
-        action: commands::credential::Credential,
-    },
-    /// Resource owner tokens: what an owner signs herself
-    Rot {
-        #[command(subcommand)]
-        action: commands::credential::Rot,
-    },
-    /// Owners' events
-    Audit {
-        #[command(subcommand)]
-        action: AuditAction,
-    },
-    /// Copy the store to a file, while it is in use
-    Backup { file: PathBuf },
-    /// Put a backup in the place of the store, while nothing runs on it
-    Restore { file: PathBuf },
-    /// Check or show the configuration
-    Config {
-        #[command(subcommand)]
-        action: ConfigAction,
-    },
-}
-
-#[derive(Subcommand)]
-enum KeyAction {
-    /// Make new signing keys; the old ones stay published for a month
-    Rotate,
-}
-
-#[derive(Subcommand)]
-enum ClientAction {
-    /// Send somebody a token by which to register a client of their domain, once
-    Invite {
-        /// Their e-mail address
-        address: String,
-    },
-}
-
-#[derive(Subcommand)]
-enum AuditAction {
-    /// Hold heads that somebody kept against the store: is an event lost, or another?
-    Verify {
-        /// File of `Event-Head`s, one a line
-        #[arg(long)]
-        head: PathBuf,
-    },
-    /// Take somebody who asked for access out of every owner's history; the chains still verify
-    Erase {
-        /// Their e-mail address
-        #[arg(long)]
-        email: String,
-    },
-}
-
-#[derive(Subcommand)]
-enum ConfigAction {
-    /// Say whether the configuration works
-    Check,
-    /// Print the effective configuration, secrets hidden
-    Show,
-}
-
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -135,12 +24,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,wayleave=info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match arguments.log {
-        LogForm::Text => log.init(),
-        LogForm::Json => log.json().init(),
-    }
+    start_log(&arguments);
     wayleave::serve::raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -152,6 +36,18 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => end(exit),
+    }
+}
+
+/// On standard error, without colours where nobody looks at them. A demo tells by itself what happens: what a story provokes
+/// is no news.
+fn start_log(arguments: &Arguments) {
+    let usual = if matches!(arguments.command, Command::Demo(_)) { "error" } else { "warn,wayleave=info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match arguments.log {
+        LogForm::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogForm::Json => log.json().init(),
     }
 }
 
@@ -191,6 +87,8 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Backup { file } => commands::store::backup(&config()?, &file),
         Command::Restore { file } => commands::store::restore(&config()?, &file).await,
         Command::Config { action: ConfigAction::Check } => commands::config::check(&config()?),
+        Command::Completions { shell } => commands::handbook::write_completions(Arguments::command(), shell),
+        Command::Man { folder } => commands::handbook::write_man_pages(Arguments::command(), &folder),
         Command::Config { action: ConfigAction::Show } => config()?.show().map(|text| wayleave::say::line(&text)),
     }
 }

@@ -19,10 +19,13 @@ use std::time::Duration;
 #[derive(clap::Subcommand)]
 pub enum Bench {
     /// The authorization server's rows
+    #[command(after_help = "Example:\n  wayleave bench server --seconds 3 --only grant")]
     Server(Options),
     /// The desk, over twenty servers of which one is dead
+    #[command(after_help = "Example:\n  wayleave bench desk --things 20000")]
     Desk(desk::Options),
     /// The gateway, beside nginx
+    #[command(after_help = "Example:\n  wayleave bench gateway --seconds 3")]
     Gateway(gateway::Options),
     /// The server that the rows are measured against (started by the other)
     #[command(hide = true)]

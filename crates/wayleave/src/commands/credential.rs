@@ -18,6 +18,7 @@ const LIFETIME: i64 = 90 * 86_400;
 #[derive(clap::Subcommand)]
 pub enum Credential {
     /// Make a key, and print the credential to register
+    #[command(after_help = "Example:\n  wayleave credential new --key alice.key")]
     New {
         /// Where the private key goes; the file must not exist
         #[arg(long)]
@@ -27,7 +28,11 @@ pub enum Credential {
         p256: bool,
     },
     /// Prove to a server that you have the key: prints the `proof` to send
+    #[command(
+        after_help = "Example:\n  wayleave credential prove --key alice.key --audience https://as.example --challenge CHALLENGE"
+    )]
     Prove {
+        /// File of the key
         #[arg(long)]
         key: PathBuf,
         /// The server: its issuer, or its `resource`
@@ -42,13 +47,20 @@ pub enum Credential {
 #[derive(clap::Subcommand)]
 pub enum Rot {
     /// Sign what a JSON file says: `aud`, `resources` and `allowed_rqp` at least
+    #[command(after_help = "Example:\n  wayleave rot sign --key alice.key share.json")]
     Sign {
+        /// File of the key
         #[arg(long)]
         key: PathBuf,
+        /// The JSON file
         claims: PathBuf,
     },
     /// Check a token's form and its signature by the key in its DID, and print what it says
-    Verify { token: PathBuf },
+    #[command(after_help = "Example:\n  wayleave rot verify share.rot")]
+    Verify {
+        /// File of the token
+        token: PathBuf,
+    },
 }
 
 /// The file of a key.
