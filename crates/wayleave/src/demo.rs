@@ -1,11 +1,13 @@
 //! `wayleave demo`: a whole ecosystem on loopback with seeded people - an authorization server, a
-//! gateway before a folder of pictures, and *Viewer*, a third party's web client. With a story it
-//! also plays that story. It stays up until it is stopped, unless `--exit` is given.
+//! gateway before a folder of pictures, and *Viewer*, a third party's web client. Alone it is fresh, and tells what to do in a
+//! browser; with a story it plays that story. It stays up until it is stopped, unless `--exit` is given.
 
 pub mod browser;
 mod choose;
 pub(crate) mod desk;
+pub(crate) mod exchanges;
 mod pictures;
+mod steps;
 mod story;
 mod viewer;
 
@@ -36,9 +38,15 @@ pub struct Options {
     /// End when the story has ended
     #[arg(long)]
     exit: bool,
-    /// Print each HTTP exchange
-    #[arg(short, long)]
-    verbose: bool,
+    /// Print each HTTP exchange, long values cut; twice: whole
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+impl Options {
+    fn exchanges(&self) -> exchanges::Exchanges {
+        exchanges::Exchanges::of_count(self.verbose)
+    }
 }
 
 /// Where everything is.
@@ -48,6 +56,17 @@ pub struct Places {
     pub gateway: String,
     pub viewer: String,
     pub outbox: Arc<PathBuf>,
+}
+
+impl Places {
+    /// A place at the gateway, whatever letters its names have.
+    fn url_of(&self, segments: &[&str]) -> String {
+        let Ok(mut url) = url::Url::parse(&self.gateway) else { return self.gateway.clone() };
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear().extend(segments);
+        }
+        url.into()
+    }
 }
 
 /// A folder that goes with the demo.
@@ -77,20 +96,36 @@ pub async fn run(options: Options) -> Result<(), Exit> {
     if options.story.as_deref() == Some("desk") {
         return play_desk(&folder, &temporary.0, &options, stop).await;
     }
+    let albums = pictures::find_albums(&folder);
+    if albums.is_empty() {
+        let what = "holds no folder with a picture in it: each folder in it is an album";
+        return Err(Exit::usage(format!("{} {what}", folder.display())));
+    }
     let places = start(&folder, &temporary.0, stop.clone()).await?;
-    introduce(&places);
-    if options.story.is_some() {
-        let told = story::photos(&places, &folder, options.verbose).await;
-        if let Err(what) = told {
-            return Err(Exit::failed(format!("the story broke off: {what}")));
-        }
+    steps::introduce(&places);
+    if options.story.is_none() {
+        steps::print_steps(&places, &albums);
+        say::line("");
+        say::ready(&places.issuer);
+        return stay(&options, "It stays up until you press Ctrl-C.", stop).await;
     }
-    if options.exit {
-        return Ok(());
+    say::ready(&places.issuer);
+    let told = story::photos(&places, &folder, options.exchanges()).await;
+    told.map_err(broken_off)?;
+    let left = "It stays up as the story left it, until you press Ctrl-C. `wayleave demo` alone begins afresh, with steps to do yourself.";
+    stay(&options, left, stop).await
+}
+
+fn broken_off(what: String) -> Exit {
+    Exit::failed(format!("the story broke off: {what}"))
+}
+
+/// Says so, and stays up until it is stopped; unless it was to end with the story.
+async fn stay(options: &Options, words: &str, mut stop: Stop) -> Result<(), Exit> {
+    if !options.exit {
+        say::line(&format!("\n{words}"));
+        stop.wait().await;
     }
-    say::line("\nIt stays up: do the same in a browser. Ctrl-C ends it.");
-    let mut stop = stop;
-    stop.wait().await;
     Ok(())
 }
 
@@ -98,44 +133,20 @@ pub async fn run(options: Options) -> Result<(), Exit> {
 async fn play_choose(folder: &std::path::Path, data: &std::path::Path, options: &Options, stop: Stop) -> Result<(), Exit> {
     std::fs::create_dir_all(data).map_err(Exit::failed)?;
     let world = choose::World::start(folder, data, stop.clone()).await?;
+    say::line(&world.introduction());
     say::ready(&world.first());
-    let told = choose::play(&world, folder, options.verbose).await;
-    told.map_err(|what| Exit::failed(format!("the story broke off: {what}")))?;
-    if !options.exit {
-        say::line(&world.introduction());
-        let mut stop = stop;
-        stop.wait().await;
-    }
-    Ok(())
+    choose::play(&world, folder, options.exchanges()).await.map_err(broken_off)?;
+    stay(options, "It stays up as the story left it, at the addresses above, until you press Ctrl-C.", stop).await
 }
 
 /// The story of one desk.
 async fn play_desk(folder: &std::path::Path, data: &std::path::Path, options: &Options, stop: Stop) -> Result<(), Exit> {
     std::fs::create_dir_all(data).map_err(Exit::failed)?;
     let mut world = desk::World::start(folder, data, stop.clone()).await?;
+    say::line(&world.introduction());
     say::ready(&world.desk);
-    let told = desk::play(&mut world, folder, options.verbose).await;
-    told.map_err(|what| Exit::failed(format!("the story broke off: {what}")))?;
-    if !options.exit {
-        let (desk, password) = (&world.desk, desk::DESK_PASSWORD);
-        say::line(&format!(
-            "\nIt stays up: {desk}, as alice or carol, password {password}; at the servers, {ALICE_PASSWORD}. Ctrl-C ends it."
-        ));
-        let mut stop = stop;
-        stop.wait().await;
-    }
-    Ok(())
-}
-
-fn introduce(places: &Places) {
-    say::line(&format!("Authorization server  {}   log in as alice, password {ALICE_PASSWORD}", places.issuer));
-    say::line(&format!(
-        "Alice's pictures      {}   behind the gateway; link it at {0}/.wayleave/link?owner=alice",
-        places.gateway
-    ));
-    say::line(&format!("Viewer, a third party {}   here Bob, {BOB}, opens what is shared with him", places.viewer));
-    say::line(&format!("Outbox                {}/outbox   his codes arrive here: he has no account", places.viewer));
-    say::ready(&places.issuer);
+    desk::play(&mut world, folder, options.exchanges()).await.map_err(broken_off)?;
+    stay(options, "It stays up as the story left it, at the addresses above, until you press Ctrl-C.", stop).await
 }
 
 /// Starts the three, on their usual ports or, where those are taken, on others.
@@ -163,13 +174,16 @@ pub async fn start(folder: &std::path::Path, data: &std::path::Path, stop: Stop)
     .await?;
     let section = config.gateway.as_ref().ok_or_else(|| Exit::failed("the demo has a gateway"))?;
     let guarding = assemble_gateway(&config, section, None).await?;
-    let viewing = viewer::Viewer::new(&config, &issuer, &gateway, &viewer, outbox.clone())?;
+    let places = Places { issuer, gateway, viewer, outbox: Arc::new(outbox.folder.clone()) };
+    let example =
+        pictures::find_albums(folder).first().map_or_else(|| places.gateway.clone(), |album| places.url_of(&[&album.folder]));
+    let viewing = viewer::Viewer::new(&config, &places, example, outbox)?;
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
     tokio::spawn(serve(server_listener, web::site(server.app), Reception::behind(Vec::new()), stop.clone()));
     tokio::spawn(keep_gateway_house(guarding.clone(), stop.clone()));
     tokio::spawn(serve(gateway_listener, guarding.router(), Reception::behind(Vec::new()), stop.clone()));
     tokio::spawn(serve(viewer_listener, viewing.router(), Reception::behind(Vec::new()), stop));
-    Ok(Places { issuer, gateway, viewer, outbox: Arc::new(outbox.folder.clone()) })
+    Ok(places)
 }
 
 fn config_text(issuer: &str, gateway: &str, viewer: &str, folder: &std::path::Path) -> String {
@@ -205,6 +219,12 @@ name = "Viewer"
 grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
 scope = "view download"
 claims_redirect_uris = ["{viewer}/claims"]
+[[client]]
+client_id = "photos-browsers"
+client_secret = "browsers-secret"
+name = "Alice's pictures"
+grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
+claims_redirect_uris = ["{gateway}/.wayleave/visit"]
 [gateway]
 listen = "127.0.0.1:0"
 name = "Alice's pictures"
@@ -214,6 +234,9 @@ authorization_servers = ["{issuer}"]
 client_id = "photos-rs"
 client_secret = "photos-secret"
 store = {{ url = "memory:" }}
+[gateway.browser]
+client_id = "photos-browsers"
+client_secret = "browsers-secret"
 [[gateway.route]]
 path = "/{{album}}"
 resource = "/{{album}}"

@@ -5,6 +5,7 @@
 mod cast;
 mod world;
 
+use super::exchanges::Exchanges;
 use super::story::{Told, so, step};
 use cast::Cast;
 use outbound::Method;
@@ -14,9 +15,9 @@ use std::time::{Duration, Instant};
 pub(super) use world::World;
 
 /// Plays it; an error says at which point it broke off.
-pub(super) async fn play(world: &World, folder: &Path, verbose: bool) -> Told<()> {
+pub(super) async fn play(world: &World, folder: &Path, exchanges: Exchanges) -> Told<()> {
     let albums = super::story::choose(folder)?;
-    let mut cast = Cast::gather(world, verbose).await?;
+    let mut cast = Cast::gather(world, exchanges).await?;
     cast.links(&albums).await?;
     let (first, second) = (format!("/{}", albums.0), format!("/{}", albums.2));
     let picture = format!("{}{first}/{}", world.gateway, albums.1);

@@ -5,6 +5,7 @@
 mod cast;
 mod world;
 
+use super::exchanges::Exchanges;
 use super::story::{Told, so, step};
 pub(crate) use cast::Sitting;
 use cast::Stranger;
@@ -17,30 +18,30 @@ const PASSPHRASE: &str = "correct horse battery staple";
 const BOB: &str = "bob@bar.example";
 
 /// Plays it; an error says at which point it broke off.
-pub(super) async fn play(world: &mut World, folder: &Path, verbose: bool) -> Told<()> {
+pub(super) async fn play(world: &mut World, folder: &Path, exchanges: Exchanges) -> Told<()> {
     let albums = super::story::choose(folder)?;
     let [photos, papers] = &world.gateways;
     let (picture, will) = (format!("{photos}/{}/{}", albums.0, albums.1), format!("{papers}/will/will.txt"));
     let (deed, letter) = (format!("{papers}/deeds/house.txt"), format!("{papers}/letters/first.txt"));
-    let mut alice = Sitting::of(world, "alice", verbose).await?;
-    links(world, &mut alice, &[&picture, &will], verbose).await?;
-    let bob = Stranger::new(BOB, verbose)?;
+    let mut alice = Sitting::of(world, "alice", exchanges).await?;
+    links(world, &mut alice, &[&picture, &will], exchanges).await?;
+    let bob = Stranger::new(BOB, exchanges)?;
     let tokens = signs(world, &mut alice, &bob, &[&picture, &will]).await?;
-    carol_decides(world, &mut alice, &deed, verbose).await?;
-    just_in_time(world, &mut alice, &letter, verbose).await?;
+    carol_decides(world, &mut alice, &deed, exchanges).await?;
+    just_in_time(world, &mut alice, &letter, exchanges).await?;
     receipts(&mut alice).await?;
     takes_back(world, &mut alice, &bob, &[&picture, &will], &tokens).await?;
     step("That is the story. Four servers, one desk, and nobody in whom Alice had not let in.");
     Ok(())
 }
 
-async fn links(world: &World, alice: &mut Sitting, things: &[&str; 2], verbose: bool) -> Told<()> {
+async fn links(world: &World, alice: &mut Sitting, things: &[&str; 2], exchanges: Exchanges) -> Told<()> {
     step(
         "Alice has pictures with one provider and papers with another, each guarded by that provider's server. She links all four.",
     );
     // the first call of anybody has a thing registered
     for thing in things {
-        Stranger::new(BOB, verbose)?.asks(world, thing).await?;
+        Stranger::new(BOB, exchanges)?.asks(world, thing).await?;
     }
     for server in world.servers.iter().chain(&world.gateways) {
         alice.links(server).await?;
@@ -78,7 +79,7 @@ async fn signs(world: &World, alice: &mut Sitting, bob: &Stranger, things: &[&st
     Ok(tokens)
 }
 
-async fn carol_decides(world: &World, alice: &mut Sitting, deed: &str, verbose: bool) -> Told<()> {
+async fn carol_decides(world: &World, alice: &mut Sitting, deed: &str, exchanges: Exchanges) -> Told<()> {
     step("Alice goes away, and lets Carol answer requests for her at the notary's server.");
     let page = alice.open("/delegations").await?;
     let [_, second] = &world.servers;
@@ -95,9 +96,9 @@ async fn carol_decides(world: &World, alice: &mut Sitting, deed: &str, verbose: 
         ("what", "new"),
     ];
     alice.sends(&page, "/delegations", &fields, "carol@foo.example may answer requests and share for you").await?;
-    let mut carol = Sitting::of(world, "carol", verbose).await?;
+    let mut carol = Sitting::of(world, "carol", exchanges).await?;
     carol.links(second).await?;
-    let dave = Stranger::new("dave@bar.example", verbose)?;
+    let dave = Stranger::new("dave@bar.example", exchanges)?;
     if dave.asks(world, deed).await?.is_some() {
         return Err("Dave should have to wait".into());
     }
@@ -112,9 +113,9 @@ async fn carol_decides(world: &World, alice: &mut Sitting, deed: &str, verbose: 
     Ok(())
 }
 
-async fn just_in_time(world: &World, alice: &mut Sitting, letter: &str, verbose: bool) -> Told<()> {
+async fn just_in_time(world: &World, alice: &mut Sitting, letter: &str, exchanges: Exchanges) -> Told<()> {
     step("Erin asks, and nobody has ever thought of her.");
-    let erin = Stranger::new("erin@quux.example", verbose)?;
+    let erin = Stranger::new("erin@quux.example", exchanges)?;
     if erin.asks(world, letter).await?.is_some() {
         return Err("Erin should have to wait".into());
     }

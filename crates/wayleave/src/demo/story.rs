@@ -1,12 +1,14 @@
 //! The story `photos`: a stranger gets to see a shared photo.
 
 use super::browser::{Browser, Shown, attribute, forms};
+use super::exchanges::Exchanges;
+use super::pictures::find_albums;
 use super::{ALICE_PASSWORD, BOB, Places};
 use crate::say;
 use client::{Called, Challenge, Client, Credentials, Rpt, TicketRequest, Traded};
 use jose::{Clock, SystemClock, SystemRandomness};
-use outbound::{Exchange, Method, Outbound, Settings, Watcher};
-use std::path::{Path, PathBuf};
+use outbound::{Method, Outbound, Settings};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use types::metadata::Metadata;
@@ -33,33 +35,11 @@ pub(super) fn so(text: &str) {
     say::line(&format!("    {text}"));
 }
 
-/// What `-v` prints of each exchange: the lines that matter, without pages and pictures.
-pub(super) fn watcher() -> Watcher {
-    Watcher(Arc::new(|exchange: &Exchange<'_>| {
-        let short = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(900).collect::<String>();
-        let mut text = format!("      > {} {}", exchange.method, exchange.url);
-        if let Some(request) = exchange.request {
-            text.push_str(&format!("\n      > {}", short(request)));
-        }
-        text.push_str(&format!("\n      < {}", exchange.status));
-        for name in ["location", "www-authenticate", "warning"] {
-            let values = exchange.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-            values.for_each(|value| text.push_str(&format!("\n      < {name}: {value}")));
-        }
-        let media = exchange.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match media.starts_with("application/json") {
-            true => text.push_str(&format!("\n      < {}", short(exchange.answer))),
-            false => text.push_str(&format!("\n      < {} bytes {media}", exchange.answer.len())),
-        }
-        say::line(&text);
-    }))
-}
-
 /// Plays it; an error says at which point it broke off.
-pub(super) async fn photos(places: &Places, folder: &Path, verbose: bool) -> Told<()> {
+pub(super) async fn photos(places: &Places, folder: &Path, exchanges: Exchanges) -> Told<()> {
     let (album, picture, other) = choose(folder)?;
     let configured = vec![places.issuer.clone(), places.gateway.clone(), places.viewer.clone()];
-    let settings = Settings { configured, watcher: verbose.then(watcher), ..Settings::default() };
+    let settings = Settings { configured, watcher: exchanges.watcher(), ..Settings::default() };
     let outbound = Outbound::new(settings)?;
     let viewer = Client {
         outbound: outbound.clone(),
@@ -74,7 +54,7 @@ pub(super) async fn photos(places: &Places, folder: &Path, verbose: bool) -> Tol
     let mut cast = Cast { places, alice: Browser::new(outbound), bob, viewer, metadata };
     cast.alice_links().await?;
     let resource = cast.alice_shares(&album).await?;
-    let picture_url = format!("{}/{album}/{picture}", places.gateway);
+    let picture_url = places.url_of(&[&album, &picture]);
     let rpt = cast.bob_sees(&picture_url, &folder.join(&album).join(&picture)).await?;
     cast.bob_may_not_delete(&picture_url, &rpt).await?;
     let both = cast.bob_asks_for_more(&other, &rpt).await?;
@@ -85,20 +65,9 @@ pub(super) async fn photos(places: &Places, folder: &Path, verbose: bool) -> Tol
 
 /// An album with a picture, and another album.
 pub(super) fn choose(folder: &Path) -> Told<(String, String, String)> {
-    let names = |place: &Path, folders: bool| {
-        let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
-        let fitting = entries.filter(move |entry| entry.path().is_dir() == folders);
-        let mut names: Vec<String> =
-            fitting.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.starts_with('.')).collect();
-        names.sort();
-        names
-    };
-    let albums = names(folder, true);
-    let with_picture =
-        |album: &String| names(&PathBuf::from(folder).join(album), false).into_iter().next().map(|p| (album.clone(), p));
-    let mut full = albums.iter().rev().filter_map(with_picture);
+    let mut full = find_albums(folder).into_iter();
     match (full.next(), full.next()) {
-        (Some((album, picture)), Some((other, _))) => Ok((album, picture, other)),
+        (Some(album), Some(other)) => Ok((album.folder, album.picture, other.folder)),
         _ => Err(format!("{} must hold two folders with pictures at least", folder.display())),
     }
 }
@@ -223,7 +192,7 @@ impl Cast<'_> {
     /// Bob asks to edit and view another album; Alice approves a part. The upgraded RPT.
     async fn bob_asks_for_more(&mut self, other: &str, rpt: &Rpt) -> Told<Rpt> {
         step(&format!("Bob asks for another album, `{other}`: he would like to edit it, and to view it."));
-        let url = format!("{}/{other}/new.jpg", self.places.gateway);
+        let url = self.places.url_of(&[other, "new.jpg"]);
         let Called::Challenged(challenge) =
             self.viewer.call(Method::PUT, &url, Some(rpt)).await.map_err(|error| error.to_string())?
         else {
@@ -261,7 +230,7 @@ impl Cast<'_> {
                 Traded::Submitted { ticket: next, .. } => ticket = next,
                 Traded::Granted(tokens) => {
                     let both = self.viewer.rpt(&tokens, &challenge).map_err(|error| error.to_string())?;
-                    self.get(&format!("{}/{other}", self.places.gateway), &both).await?;
+                    self.get(&self.places.url_of(&[other]), &both).await?;
                     so(if tokens.upgraded == Some(true) {
                         "Bob's RPT was upgraded: it now holds `view` of both albums."
                     } else {

@@ -2,6 +2,7 @@
 //! RPT and PCT stay on its server, in his session; his browser sees pictures, never a token
 //! (Grant 5.2). It also shows the demo's outbox, because Bob's mailbox is nowhere else.
 
+use super::Places;
 use crate::config::Config;
 use crate::outbox::Outbox;
 use crate::{Exit, assemble};
@@ -37,6 +38,8 @@ pub(super) struct Viewer {
     gateway: String,
     own: String,
     issuer: String,
+    /// An album that is there.
+    example: String,
     outbox: Arc<Outbox>,
     sessions: Mutex<HashMap<String, Session>>,
 }
@@ -48,7 +51,7 @@ enum Seen {
 }
 
 impl Viewer {
-    pub(super) fn new(config: &Config, issuer: &str, gateway: &str, own: &str, outbox: Arc<Outbox>) -> Result<Arc<Self>, Exit> {
+    pub(super) fn new(config: &Config, places: &Places, example: String, outbox: Arc<Outbox>) -> Result<Arc<Self>, Exit> {
         let client = Client {
             outbound: assemble::outbound(config, &[])?.for_all_listed(),
             clock: Arc::new(SystemClock),
@@ -57,7 +60,8 @@ impl Viewer {
             dpop_key: Some(Arc::new(jose::SigningKey::generate(jose::Algorithm::Es256).map_err(Exit::failed)?)),
         };
         let sessions = Mutex::default();
-        Ok(Arc::new(Self { client, gateway: gateway.into(), own: own.into(), issuer: issuer.into(), outbox, sessions }))
+        let Places { issuer, gateway, viewer: own, .. } = places.clone();
+        Ok(Arc::new(Self { client, gateway, own, issuer, example, outbox, sessions }))
     }
 
     pub(super) fn router(self: Arc<Self>) -> Router {
@@ -180,7 +184,7 @@ fn note(status: StatusCode, title: &'static str, text: &str, retry: bool) -> See
 #[derive(Template)]
 #[template(path = "viewer_home.html")]
 struct HomePage<'a> {
-    gateway: &'a str,
+    example: &'a str,
 }
 
 #[derive(Template)]
@@ -201,15 +205,35 @@ struct NotePage<'a> {
 #[derive(Template)]
 #[template(path = "viewer_outbox.html")]
 struct OutboxPage {
-    messages: Vec<(String, String)>,
+    messages: Vec<Vec<Piece>>,
+}
+
+/// A part of a message.
+struct Piece {
+    text: String,
+    is_link: bool,
+}
+
+/// A message with its addresses apart, so that they can be followed: an address stands on a line, or between spaces.
+fn pieces(text: &str) -> Vec<Piece> {
+    let piece =
+        |text: &str| Piece { text: text.to_owned(), is_link: text.starts_with("http://") || text.starts_with("https://") };
+    text.split_inclusive(char::is_whitespace)
+        .flat_map(|word| word.split_at_checked(word.trim_end().len()).map(<[&str; 2]>::from))
+        .flatten()
+        .map(piece)
+        .collect()
 }
 
 async fn home(State(viewer): State<Arc<Viewer>>) -> Response {
-    viewer.page("Open an album", &ui::render(&HomePage { gateway: &viewer.gateway }))
+    viewer.page("Open an album", &ui::render(&HomePage { example: &viewer.example }))
 }
 
 async fn outbox(State(viewer): State<Arc<Viewer>>) -> Response {
-    viewer.page("Outbox", &ui::render(&OutboxPage { messages: viewer.outbox.read() }))
+    viewer.page(
+        "Outbox",
+        &ui::render(&OutboxPage { messages: viewer.outbox.read().iter().map(|(_, text)| pieces(text)).collect() }),
+    )
 }
 
 #[derive(serde::Deserialize)]

@@ -43,6 +43,12 @@ fn a_real_browser_shares_and_mails() {
     in_the_demo("sharing.mjs");
 }
 
+/// Somebody follows the steps that the demo prints, one after the other, with nothing but a browser.
+#[test]
+fn a_real_browser_follows_the_steps_of_the_demo() {
+    in_the_demo("steps.mjs");
+}
+
 /// Runs a script of a browser in a fresh demo.
 fn in_the_demo(script: &str) {
     let folder = Folder::new();
@@ -58,7 +64,7 @@ fn in_the_demo(script: &str) {
             .to_owned()
     };
     let world = serde_json::json!({
-        "issuer": url("Authorization server"), "gateway": url("Alice's pictures"), "viewer": url("Viewer"),
+        "issuer": url("Authorization server"), "gateway": url("Alice's pictures"), "viewer": url("Viewer"), "said": said,
         "pictures": std::env::var("WAYLEAVE_PICTURES").ok(),
     });
     run("node", script, &world);

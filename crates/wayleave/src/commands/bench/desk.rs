@@ -6,6 +6,7 @@ use super::setup::{self, CLIENTS, fill_others, free_address};
 use crate::config::Config;
 use crate::demo::ALICE_PASSWORD;
 use crate::demo::desk::{DESK_PASSWORD, Sitting};
+use crate::demo::exchanges::Exchanges;
 use crate::{Exit, say};
 use std::path::Path;
 use std::time::Instant;
@@ -96,7 +97,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Exit> {
     let text = format!("{places}\n[[account]]\nusername = \"alice\"\npassword = \"{DESK_PASSWORD}\"\n{LABORATORY}");
     std::fs::write(temporary.0.join("wayleave.toml"), text).map_err(Exit::failed)?;
     let (_manager, _) = setup::start(&temporary.0, &["manager"], &address).await?;
-    let mut alice = Sitting::at(&desk, "alice", false).await.map_err(Exit::failed)?;
+    let mut alice = Sitting::at(&desk, "alice", Exchanges::Hidden).await.map_err(Exit::failed)?;
     for issuer in &issuers {
         alice.links(issuer).await.map_err(Exit::failed)?;
     }

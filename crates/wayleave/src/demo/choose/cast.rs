@@ -2,7 +2,8 @@
 
 use super::world::{PROVIDER, World};
 use crate::demo::browser::Browser;
-use crate::demo::story::{Told, watcher};
+use crate::demo::exchanges::Exchanges;
+use crate::demo::story::Told;
 use crate::demo::{ALICE_PASSWORD, BOB};
 use client::{Called, Client, Credentials, Rpt, TicketRequest, Traded};
 use jose::{Algorithm, Clock, SigningKey, SystemClock, SystemRandomness, did};
@@ -73,9 +74,9 @@ pub(super) fn resource(own_id: &str) -> String {
 }
 
 impl<'a> Cast<'a> {
-    pub(super) async fn gather(world: &'a World, verbose: bool) -> Told<Self> {
+    pub(super) async fn gather(world: &'a World, exchanges: Exchanges) -> Told<Self> {
         let settings =
-            Settings { allow_private_networks: true, allow_http: true, watcher: verbose.then(watcher), ..Settings::default() };
+            Settings { allow_private_networks: true, allow_http: true, watcher: exchanges.watcher(), ..Settings::default() };
         let outbound = Outbound::new(settings)?;
         let key = SigningKey::generate(Algorithm::EdDsa).map_err(told)?;
         let provider = SigningKey::from_pkcs8(Algorithm::EdDsa, &world.provider.to_pkcs8().map_err(told)?).map_err(told)?;

@@ -64,13 +64,17 @@ impl World {
         self.servers.0.clone()
     }
 
-    /// Where to go on in a browser.
+    /// Who is where, and what for.
     pub(in crate::demo) fn introduction(&self) -> String {
         let (a, b, c) = &self.servers;
+        let (gateway, archive) = (&self.gateway, &self.archive);
         format!(
-            "\nIt stays up. Log in as alice, password {ALICE_PASSWORD}, at {a}, {b} or {c}. Her pictures: {}; the archive: {}. \
-             Ctrl-C ends it.",
-            self.gateway, self.archive
+            "Her first server   {a}   an authorization server; log in as alice, password {ALICE_PASSWORD}\n\
+             Her second server  {b}   another operator's, which turns hostile; the same log-in\n\
+             A third server     {c}   the one that she brings by her address; the same log-in\n\
+             Alice's pictures   {gateway}   the gateway before her pictures, which believes her signature alone\n\
+             The archive        {archive}   a gateway before letters, where nobody logs in\n\
+             Bob, who reads, and Mallory, who should not, are played by the story.\n"
         )
     }
 

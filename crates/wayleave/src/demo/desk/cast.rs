@@ -3,7 +3,8 @@
 use super::world::{DESK_PASSWORD, PROVIDER, World};
 use crate::demo::ALICE_PASSWORD;
 use crate::demo::browser::{Browser, Shown, attribute};
-use crate::demo::story::{Told, watcher};
+use crate::demo::exchanges::Exchanges;
+use crate::demo::story::Told;
 use client::{Called, Client, Credentials, Rpt, TicketRequest, Traded};
 use jose::{Clock, SystemClock, SystemRandomness};
 use outbound::{Method, Outbound, Settings};
@@ -15,9 +16,13 @@ fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-pub(super) fn way_out(verbose: bool) -> Told<Outbound> {
-    let watcher = verbose.then(watcher);
-    Outbound::new(Settings { allow_private_networks: true, allow_http: true, watcher, ..Settings::default() })
+pub(super) fn way_out(exchanges: Exchanges) -> Told<Outbound> {
+    Outbound::new(Settings {
+        allow_private_networks: true,
+        allow_http: true,
+        watcher: exchanges.watcher(),
+        ..Settings::default()
+    })
 }
 
 /// What a page complains about.
@@ -34,13 +39,13 @@ pub(crate) struct Sitting {
 }
 
 impl Sitting {
-    pub(super) async fn of(world: &World, name: &'static str, verbose: bool) -> Told<Self> {
-        Self::at(&world.desk, name, verbose).await
+    pub(super) async fn of(world: &World, name: &'static str, exchanges: Exchanges) -> Told<Self> {
+        Self::at(&world.desk, name, exchanges).await
     }
 
     /// At the desk of this URL.
-    pub(crate) async fn at(desk: &str, name: &'static str, verbose: bool) -> Told<Self> {
-        let mut browser = Browser::new(way_out(verbose)?);
+    pub(crate) async fn at(desk: &str, name: &'static str, exchanges: Exchanges) -> Told<Self> {
+        let mut browser = Browser::new(way_out(exchanges)?);
         let page = browser.open(desk).await?;
         let page = browser.submit(&page, "/login", &[("username", name), ("password", DESK_PASSWORD)]).await?;
         if page.html.contains("/authorize/decision") {
@@ -108,9 +113,9 @@ pub(super) struct Stranger {
 }
 
 impl Stranger {
-    pub(super) fn new(address: &'static str, verbose: bool) -> Told<Self> {
+    pub(super) fn new(address: &'static str, exchanges: Exchanges) -> Told<Self> {
         let client = Client {
-            outbound: way_out(verbose)?,
+            outbound: way_out(exchanges)?,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             credentials: Credentials::secret("viewer", "viewer-secret"),

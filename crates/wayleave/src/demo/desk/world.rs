@@ -94,6 +94,21 @@ impl World {
         Ok(Self { servers, gateways, desk: desk_url, provider, second: second_server })
     }
 
+    /// Who is where, and what for.
+    pub(in crate::demo) fn introduction(&self) -> String {
+        let (desk, [first, second], [photos, papers]) = (&self.desk, &self.servers, &self.gateways);
+        let passphrase = super::PASSPHRASE;
+        format!(
+            "The desk             {desk}   where Alice and Carol look after everything: alice or carol, password {DESK_PASSWORD}\n\
+             The pictures' server {first}   an authorization server; alice or carol, password {ALICE_PASSWORD}\n\
+             The notary's server  {second}   another provider's, which goes down for a while; the same log-ins\n\
+             Alice's pictures     {photos}   the gateway before her pictures\n\
+             The notary           {papers}   the gateway before her papers\n\
+             The key by which Alice signs at the desk is under the passphrase `{passphrase}`.\n\
+             Bob, Dave and Erin, who ask, are played by the story.\n"
+        )
+    }
+
     /// The second server is gone from now on.
     pub(super) async fn second_goes_away(&mut self) -> Result<(), String> {
         if let Some(running) = self.second.running.take() {
