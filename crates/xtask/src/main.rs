@@ -3,12 +3,15 @@
 //! - `cargo xtask test`: installs what the tests need where it can (browser tests: npm packages and
 //!   Chromium; other people's clients: PyPI), says what to install where it cannot, checks form and
 //!   lints, and runs every test. Its last lines are the runner's own summary.
+//! - `cargo xtask package`: makes the Debian package (`target/debian/wayleave.deb`) and looks inside; with `debug`, of the binary
+//!   that the tests have built. Where `cargo deb` is there, `cargo xtask test` does the latter as well.
 //! - `cargo xtask conformance`: writes `docs/conformance.md` and `docs/threats.md` anew from the tests.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 mod conformance;
+mod package;
 mod setup;
 mod threats;
 
@@ -18,7 +21,9 @@ fn main() -> ExitCode {
     let done = match task.as_str() {
         "test" => test(&root),
         "conformance" => conformance::write(&root).and_then(|()| threats::write(&root)),
-        _ => Err("say what to do: `cargo xtask test` or `cargo xtask conformance`".to_owned()),
+        "package" if std::env::args().nth(2).as_deref() == Some("debug") => package::make(&root, &package::DEBUG),
+        "package" => package::make(&root, &package::DIST),
+        _ => Err("say what to do: `cargo xtask test`, `cargo xtask package` or `cargo xtask conformance`".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,6 +73,11 @@ fn test(root: &Path) -> Result<(), String> {
     }
     // stories start the real binary: it must be there before they do
     run(root, "cargo", &["build", "--workspace", "--locked"])?;
+    if package::has_cargo_deb() {
+        package::make(root, &package::DEBUG)?;
+    } else {
+        say("`cargo deb` is not there, so the Debian package is not made in this run");
+    }
     if has("cargo", &["nextest", "--version"]) {
         run(root, "cargo", &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"])
     } else {
