@@ -1,0 +1,85 @@
+//! `docs/settings.md` names every setting, and none that is not: what the code takes is read from what it says to one that it
+//! does not know.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use wayleave::config::Config;
+
+fn page() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings.md")).unwrap()
+}
+
+/// By heading, the keys of the table below it, each with its default.
+fn written() -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut heading = String::new();
+    for line in page().lines() {
+        if let Some(title) = line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")) {
+            heading = title.to_owned();
+        } else if let Some(row) = line.strip_prefix("| `") {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let key = cells[0].trim_end_matches('`').to_owned();
+            found.entry(heading.clone()).or_default().insert(key, cells[1].trim_matches('`').to_owned());
+        }
+    }
+    found
+}
+
+/// What the code takes in a table.
+fn taken(table: &str, is_list: bool) -> BTreeSet<String> {
+    let header = match (table, is_list) {
+        ("", _) => String::new(),
+        (_, true) => format!("[[{table}]]\n"),
+        (_, false) => format!("[{table}]\n"),
+    };
+    let error = Config::parse(&format!("{header}nonsense_of_nobody = 1"), std::iter::empty(), PathBuf::new()).unwrap_err();
+    let list = error.split_once("expected ").unwrap_or_else(|| panic!("{table}: {error}")).1;
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+const LISTS: [&str; 6] = ["account", "client", "trusted_issuer", "login_provider", "get", "gateway.route"];
+
+#[test]
+fn every_setting_is_in_the_book_and_none_that_is_not() {
+    let written = written();
+    for (table, rows) in &written {
+        let rows: BTreeSet<String> = rows.keys().cloned().collect();
+        assert_eq!(rows, taken(table, LISTS.contains(&table.as_str())), "docs/settings.md, `{table}`");
+    }
+    let tables: BTreeSet<&str> =
+        written.keys().map(String::as_str).filter(|table| !table.contains('.') && !table.is_empty()).collect();
+    assert_eq!(tables, taken("", false).iter().map(String::as_str).collect(), "each has a chapter");
+    // what a row calls a table has one, too
+    for (table, rows) in &written {
+        let inner = rows.keys().filter(|key| page().contains(&format!("| `{key}` | | a table: ")));
+        for key in inner.filter(|_| !table.is_empty()) {
+            assert!(
+                written.contains_key(&format!("{table}.{key}")) || written.contains_key(&format!("gateway.{key}")),
+                "{table}.{key}"
+            );
+        }
+    }
+}
+
+#[test]
+fn defaults_in_the_book_are_those_of_the_code() {
+    let minimal = "[gateway]\nlisten = '127.0.0.1:0'\nresource = 'http://127.0.0.1:1'\nfolder = '.'\nauthorization_servers = \
+                   ['http://127.0.0.1:2']\nclient_id = 'a'\n[gateway.management]\nissuer = 'http://127.0.0.1:2'\n[manager]\nlisten = \
+                   '127.0.0.1:0'\nurl = 'http://127.0.0.1:3'";
+    let config = Config::parse(minimal, std::iter::empty(), PathBuf::new()).unwrap();
+    let shown: toml::Table = toml::to_string(&config).unwrap().parse().unwrap();
+    let mut compared = 0;
+    for (table, rows) in written() {
+        let mut here = Some(&shown);
+        for part in table.split('.').filter(|part| !part.is_empty()) {
+            here = here.and_then(|table| table.get(part)).and_then(toml::Value::as_table);
+        }
+        for (key, default) in rows.iter().filter(|(_, default)| !default.is_empty() && !table.is_empty()) {
+            let Some(value) = here.and_then(|table| table.get(key)) else { continue };
+            let own: toml::Table = format!("v = {default}").parse().unwrap();
+            assert_eq!(own["v"], *value, "{table}.{key}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 30, "{compared}");
+}
