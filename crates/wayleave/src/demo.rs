@@ -187,7 +187,10 @@ pub async fn start(folder: &std::path::Path, data: &std::path::Path, stop: Stop)
 }
 
 fn config_text(issuer: &str, gateway: &str, viewer: &str, folder: &std::path::Path) -> String {
-    let folder = toml::Value::String(folder.display().to_string());
+    server_text(issuer, gateway, viewer) + &gateway_text(issuer, gateway, folder)
+}
+
+fn server_text(issuer: &str, gateway: &str, viewer: &str) -> String {
     format!(
         r#"
 [server]
@@ -225,6 +228,14 @@ client_secret = "browsers-secret"
 name = "Alice's pictures"
 grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
 claims_redirect_uris = ["{gateway}/.wayleave/visit"]
+"#
+    )
+}
+
+fn gateway_text(issuer: &str, gateway: &str, folder: &std::path::Path) -> String {
+    let folder = toml::Value::String(folder.display().to_string());
+    format!(
+        r#"
 [gateway]
 listen = "127.0.0.1:0"
 name = "Alice's pictures"
