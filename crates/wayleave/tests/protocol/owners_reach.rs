@@ -117,10 +117,7 @@ async fn threat_32_an_unknown_application_gets_what_is_hers_after_a_fresh_log_in
         let browser = Browser::new(&world);
         browser.log_in("alice").await;
         world.pass(900);
-        let pat = {
-            let _ = pat;
-            world.pat().await
-        };
+        let pat = world.pat().await;
         let open = async || {
             let ticket = world.ticket(&pat, &album, "view").await;
             visit(&browser, &[("client_id", client), ("ticket", &ticket)]).await

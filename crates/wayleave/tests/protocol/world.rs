@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use authorization_server::mailer::{Mailer, Message, Unsent};
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
-use identity::Failure;
 use jose::{Algorithm, Clock, SigningKey, SystemRandomness};
 use serde_json::{Value, json};
 use std::net::IpAddr;
