@@ -46,31 +46,37 @@ pub enum Command {
         --client-secret-file printer.secret")]
     Get(commands::get::Options),
     /// The project's benchmarks, each beside its yardstick
+    #[command(after_help = "Example:\n  wayleave bench server --seconds 3")]
     Bench {
         #[command(subcommand)]
         bench: commands::bench::Bench,
     },
     /// The server's signing keys
+    #[command(after_help = "Example:\n  wayleave key rotate")]
     Key {
         #[command(subcommand)]
         action: KeyAction,
     },
     /// Clients of the server
+    #[command(after_help = "Example:\n  wayleave client invite carol@bar.example")]
     Client {
         #[command(subcommand)]
         action: ClientAction,
     },
     /// Keys of resource owners
+    #[command(after_help = "Example:\n  wayleave credential new --key alice.key")]
     Credential {
         #[command(subcommand)]
         action: commands::credential::Credential,
     },
     /// Resource owner tokens: what an owner signs herself
+    #[command(after_help = "Example:\n  wayleave rot verify share.rot")]
     Rot {
         #[command(subcommand)]
         action: commands::credential::Rot,
     },
     /// Owners' events
+    #[command(after_help = "Example:\n  wayleave audit verify --head heads.txt")]
     Audit {
         #[command(subcommand)]
         action: AuditAction,
@@ -88,6 +94,7 @@ pub enum Command {
         file: PathBuf,
     },
     /// Check or show the configuration
+    #[command(after_help = "Example:\n  wayleave config check")]
     Config {
         #[command(subcommand)]
         action: ConfigAction,
@@ -158,22 +165,20 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
-    /// Every command that can be run, with the help of each.
-    fn leaves(command: &clap::Command) -> Vec<(String, String)> {
-        let inner: Vec<_> = command.get_subcommands().filter(|inner| !inner.is_hide_set()).collect();
-        if inner.is_empty() {
-            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            return vec![(command.get_name().to_owned(), examples)];
-        }
-        let below = inner.into_iter().flat_map(leaves);
-        below.map(|(name, examples)| (format!("{} {name}", command.get_name()), examples)).collect()
+    /// A command and all below it, with the examples in the help of each.
+    fn list_all(command: &clap::Command, before: &str) -> Vec<(String, String)> {
+        let name = format!("{before}{}", command.get_name());
+        let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let inner = command.get_subcommands().filter(|inner| !inner.is_hide_set());
+        let below: Vec<_> = inner.flat_map(|inner| list_all(inner, &format!("{name} "))).collect();
+        std::iter::once((name, examples)).chain(below).collect()
     }
 
     /// Examples are typed by people as they stand: each must be understood, and be of the command whose help it is in.
     #[test]
     fn every_command_has_an_example_that_is_understood() {
-        let commands = leaves(&Arguments::command());
-        assert!(commands.len() > 18, "{commands:?}");
+        let commands = list_all(&Arguments::command(), "");
+        assert!(commands.len() > 28, "{commands:?}");
         for (name, examples) in commands {
             let lines: Vec<&str> = examples.lines().filter_map(|line| line.strip_prefix("  ")).collect();
             assert!(!lines.is_empty() && examples.starts_with("Example"), "`{name}` has no example");
