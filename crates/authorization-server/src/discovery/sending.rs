@@ -208,10 +208,16 @@ mod tests {
             let searching = searching.clone();
             tokio::spawn(async move { searching.turn(&OwnerId::new(owner)).await })
         };
+        // a runtime of one thread comes to each of them in so many rounds
+        let all_wait = async || {
+            for _ in 0..CALLS.inside {
+                tokio::task::yield_now().await;
+            }
+        };
         let his: Vec<_> = (0..CALLS.inside).map(|n| wait(format!("m{n}"))).collect();
-        tokio::task::yield_now().await;
+        all_wait().await;
         let hers = wait("alice".to_owned());
-        tokio::task::yield_now().await;
+        all_wait().await;
         drop(hanging.pop());
         let hers = hers.await.unwrap();
         assert!(hers.is_some() && his.iter().all(|one| !one.is_finished()), "his come behind her");
