@@ -205,8 +205,7 @@ fn end_of(text: &str, close: char) -> Option<usize> {
 
 /// What writing to a place needs: what the method needs there, and what `PUT` does, which writes there too.
 fn scopes_to_write(route: &Guarded, method: &str) -> Option<ScopeSet> {
-    let scopes = route.scopes.get(method)?;
-    Some(route.scopes.get("PUT").map_or_else(|| scopes.clone(), |put| put.union(&scopes)))
+    route.scopes.get_at_destination(method)
 }
 
 impl Gateway {

@@ -1,5 +1,5 @@
 //! What each method needs (`browser.md`, *Routes*): `read` and `write` are for whole classes, and a method's own entry goes
-//! first.
+//! first. What takes a thing elsewhere reads it, whatever its entry says (threat 26).
 
 use std::collections::BTreeMap;
 use types::ScopeSet;
@@ -100,8 +100,39 @@ impl MethodScopes {
         before.map_or(Ok(()), |_| Err(format!("`{name}` stands there twice")))
     }
 
-    /// What a method needs; none: it is not let through.
+    /// What a method needs at the path that is called; none: it is not let through.
     pub(crate) fn get(&self, method: &str) -> Option<ScopeSet> {
+        self.own_or_class(method).and_then(|needed| match method {
+            // whoever may copy a thing or move it has its content where she may read it
+            "COPY" => self.with_get(method, &needed),
+            // and what is moved is gone from where it was
+            "MOVE" => self.with_get(method, &self.with("DELETE", &needed)),
+            _ => Some(needed),
+        })
+    }
+
+    /// What COPY and MOVE need at their destination, where `PUT` writes as well. MOVE reads nothing there, and what was there
+    /// is deleted first (RFC 4918 9.9.3).
+    pub(crate) fn get_at_destination(&self, method: &str) -> Option<ScopeSet> {
+        let also = if method == "MOVE" { "DELETE" } else { "GET" };
+        Some(self.with("PUT", &self.with(also, &self.own_or_class(method)?)))
+    }
+
+    /// With what another method needs, where that is let through.
+    fn with(&self, method: &str, needed: &ScopeSet) -> ScopeSet {
+        self.own_or_class(method).map_or_else(|| needed.clone(), |also| also.union(needed))
+    }
+
+    /// With what GET needs. Where nobody may read, `write` lets nobody copy and move: only an entry of their own does.
+    fn with_get(&self, method: &str, needed: &ScopeSet) -> Option<ScopeSet> {
+        match self.own_or_class("GET") {
+            Some(get) => Some(get.union(needed)),
+            None => self.own.contains_key(method).then(|| needed.clone()),
+        }
+    }
+
+    /// What its own entry says, or that of its class.
+    fn own_or_class(&self, method: &str) -> Option<ScopeSet> {
         if let Some(own) = self.own.get(method) {
             return Some(own.clone());
         }
@@ -112,14 +143,7 @@ impl MethodScopes {
         if READING.contains(&method) {
             return self.read.clone();
         }
-        let write = self.write.clone().filter(|_| WRITING.contains(&method))?;
-        // what is copied is read, and what is moved is gone from where it was
-        let also = match method {
-            "COPY" => self.get("GET"),
-            "MOVE" => self.own.get("DELETE").cloned(),
-            _ => None,
-        };
-        Some(also.map_or_else(|| write.clone(), |also| also.union(&write)))
+        self.write.clone().filter(|_| WRITING.contains(&method))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -139,6 +163,7 @@ impl MethodScopes {
                 methods.push(method);
             }
         }
+        methods.retain(|method| self.get(method).is_some());
         if methods.contains(&"GET") && !methods.contains(&"HEAD") {
             methods.push("HEAD");
         }

@@ -1,11 +1,11 @@
 use super::methods::READING;
 use super::*;
 
-fn alice() -> OwnerOf {
+pub(super) fn alice() -> OwnerOf {
     OwnerOf::Named("alice".into())
 }
 
-fn scopes(of: &[(&str, &str)]) -> MethodScopes {
+pub(super) fn scopes(of: &[(&str, &str)]) -> MethodScopes {
     let mut scopes = MethodScopes::default();
     for (name, set) in of {
         scopes.add(name, ScopeSet::parse(set).unwrap()).unwrap();
@@ -13,7 +13,7 @@ fn scopes(of: &[(&str, &str)]) -> MethodScopes {
     scopes
 }
 
-fn guarded(path: &str, resource: &str, owner: OwnerOf) -> Route {
+pub(super) fn guarded(path: &str, resource: &str, owner: OwnerOf) -> Route {
     let guarded = Guarded {
         resource: Pattern::parse(resource).unwrap(),
         also: vec![],
@@ -26,12 +26,12 @@ fn guarded(path: &str, resource: &str, owner: OwnerOf) -> Route {
     Route { path: Pattern::parse(path).unwrap(), access: Access::Guarded(Box::new(guarded)) }
 }
 
-fn public(path: &str, methods: &[&str]) -> Route {
+pub(super) fn public(path: &str, methods: &[&str]) -> Route {
     let methods = methods.iter().map(|method| (*method).to_owned()).collect();
     Route { path: Pattern::parse(path).unwrap(), access: Access::Public(methods) }
 }
 
-fn with(route: Route, change: impl FnOnce(&mut Guarded)) -> Route {
+pub(super) fn with(route: Route, change: impl FnOnce(&mut Guarded)) -> Route {
     let Access::Guarded(mut guarded) = route.access else { panic!("it is public") };
     change(&mut guarded);
     Route { access: Access::Guarded(guarded), ..route }
@@ -183,7 +183,7 @@ fn a_method_needs_its_own_scopes_or_those_of_its_class() {
         assert_eq!(of(write).as_deref(), Some("edit"), "{write}");
     }
     assert_eq!(both.get("COPY"), ScopeSet::parse("edit view").ok(), "what is copied is read");
-    assert_eq!(both.get("MOVE"), ScopeSet::parse("edit delete").ok(), "what is moved is gone");
+    assert_eq!(both.get("MOVE"), ScopeSet::parse("edit delete view").ok(), "what is moved is read elsewhere, and gone here");
     for other in ["PURGE", "TRACK", "BIND", "MERGE", "UPDATE", "get", "delete", "Put", "trace", ""] {
         assert_eq!(of(other), None, "{other}");
     }
@@ -197,6 +197,30 @@ fn a_method_needs_its_own_scopes_or_those_of_its_class() {
         assert!(MethodScopes::default().add(name, view()).is_err(), "{name}");
     }
     assert!(scopes(&[("get", "view")]).add("GET", view()).is_err(), "one method has one entry");
+}
+
+/// Row 26: whoever takes a thing to where she may read it, reads it.
+#[test]
+fn threat_26_what_takes_a_thing_elsewhere_needs_what_reading_it_needs() {
+    let classes = [("read", "view"), ("write", "edit")];
+    let own = [("GET", "view"), ("DELETE", "delete"), ("COPY", "copy"), ("MOVE", "move"), ("PUT", "put")];
+    let box_of = [("write", "edit")];
+    let opened = [("write", "edit"), ("MOVE", "move")];
+    for (entries, method, here, there) in [
+        (&classes[..], "COPY", "edit view", "edit view"),
+        (&classes, "MOVE", "edit view", "edit"),
+        (&own, "COPY", "copy view", "copy view put"),
+        (&own, "MOVE", "move view delete", "move delete put"),
+        // nobody may read there, and so nobody takes anything from there; who may put something there still does
+        (&box_of, "COPY", "", "edit"),
+        (&box_of, "MOVE", "", "edit"),
+        (&opened, "MOVE", "edit move", "edit move"),
+    ] {
+        let (scopes, parsed) = (scopes(entries), |set: &str| ScopeSet::parse(set).ok().filter(|set| !set.is_empty()));
+        assert_eq!(scopes.get(method), parsed(here), "{entries:?} {method}");
+        assert_eq!(scopes.get_at_destination(method), parsed(there), "{entries:?} {method} there");
+    }
+    assert!(!scopes(&box_of).allowed().contains("MOVE") && scopes(&opened).allowed().contains("MOVE"));
 }
 
 /// Row 26: a look at all that is below a path.
@@ -247,7 +271,7 @@ fn threat_26_ids_below_a_path_are_told_from_others() {
 }
 
 /// What a call needs of these routes: ids and scopes; nothing for what is public or not there.
-fn needed(routes: &[Route], path: &str) -> Vec<String> {
+pub(super) fn needed(routes: &[Route], path: &str) -> Vec<String> {
     let path = CanonicalPath::parse(path).unwrap();
     match find(routes, &path) {
         Some(Matched::Guarded(matched)) => {
