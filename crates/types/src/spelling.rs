@@ -3,9 +3,12 @@
 //!
 //! Neither is folded in any other way: upper case stays upper case, and no letter becomes one that only resembles it.
 //!
-//! And what others call themselves and their things, as it may be shown: [`readable`].
+//! And what others call themselves and their things, as it may be shown: [`readable`]; and what two names have in common that
+//! somebody may take for one: [`likeness`].
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
 
 /// A user name in the form in which names compare: NFC (RFC 8265 3.4).
 pub fn normalize_username(name: &str) -> String {
@@ -64,6 +67,27 @@ pub fn is_invisible(c: char) -> bool {
         | '\u{fe00}'..='\u{fe0f}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// What a name has in common with all that some service or file system takes for it: small letters for capitals, in every
+/// script; one way of composing a letter for another, and letters for those that only look different (`K` for the sign of
+/// Kelvin); letters without their accents, as collations of databases compare them; nothing that nobody sees; and no dots and
+/// spaces at the end. It says that two names may be one, and never that they are.
+pub fn likeness(name: &str) -> String {
+    if name.is_ascii() {
+        return name.trim_end_matches(['.', ' ']).to_ascii_lowercase();
+    }
+    let decomposed = DecomposingNormalizerBorrowed::new_nfkd();
+    // some letters have a small form alone, others a capital alone
+    let folded = |c: char| c.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    let letters: String = decomposed.normalize(name).chars().flat_map(folded).collect();
+    let kept = decomposed.normalize(&letters).chars().filter(|c| !is_mark(*c) && !is_invisible(*c)).collect::<String>();
+    kept.trim_end_matches(|c: char| c == '.' || c.is_whitespace()).to_owned()
+}
+
+/// An accent, or what else stands on a letter.
+fn is_mark(c: char) -> bool {
+    matches!(CodePointMapData::<GeneralCategory>::new().get(c), GeneralCategory::NonspacingMark)
+}
+
 /// Spaces but the one of ASCII (Unicode's category Zs).
 fn is_other_space(c: char) -> bool {
     matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
@@ -80,6 +104,35 @@ mod tests {
         let long = readable(&"x".repeat(201));
         assert!(long.ends_with('…') && long.chars().count() == 201);
         assert_eq!(readable(&"x".repeat(200)).chars().count(), 200);
+    }
+
+    #[test]
+    fn threat_26_names_that_somebody_takes_for_one_have_one_likeness() {
+        for (a, b) in [
+            ("ADMIN", "admin"),
+            ("Caf\u{c9}", "caf\u{e9}"),
+            ("caf\u{e9}", "cafe\u{301}"),
+            ("caf\u{e9}", "cafe"),
+            ("\u{212a}eys", "keys"),
+            ("\u{17f}ecret", "secret"),
+            ("stra\u{df}e", "STRASSE"),
+            ("stra\u{1e9e}e", "strasse"),
+            ("\u{130}nbox", "inbox"),
+            ("\u{131}nbox", "INBOX"),
+            ("\u{ff21}\u{ff24}min", "admin"),
+            ("\u{fb01}les", "files"),
+            ("\u{3a3}\u{39f}\u{3a3}", "\u{3c3}\u{3bf}\u{3c2}"),
+            ("ad\u{200d}min", "admin"),
+            ("admin.", "admin"),
+            ("admin. .", "ADMIN"),
+            ("admin\u{a0}", "admin"),
+            ("admin\u{2024}", "admin"),
+        ] {
+            assert_eq!(likeness(a), likeness(b), "{a} {b}");
+        }
+        for (a, b) in [("admin", "admins"), (".admin", "admin"), ("a b", "ab"), ("\u{3b1}", "a"), ("a.b", "ab"), ("", "a")] {
+            assert_ne!(likeness(a), likeness(b), "{a} {b}");
+        }
     }
 
     #[test]

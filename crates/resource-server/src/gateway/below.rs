@@ -110,8 +110,11 @@ impl Gateway {
         for below in self.others_below(path, all) {
             let Some(owner) = below.owner.clone() else { return Ok(false) };
             let Some(known) = self.list_known(&owner, &below.pattern)? else { return Ok(false) };
-            if known.is_empty() {
-                continue;
+            match known.is_empty() {
+                // whose name is written otherwise may be somebody whose things are known (threat 26)
+                true if owner != source.owner => return Ok(false),
+                true => continue,
+                false => {}
             }
             let Some(scopes) = below.scopes.get(http::Method::DELETE.as_str()) else { return Ok(false) };
             let need = |own_id: OwnResourceId| Need { resource: ResourceId::new(own_id.as_str()), scopes: scopes.clone() };

@@ -10,8 +10,8 @@ use crate::guard::Need;
 use methods::NEVER;
 pub use methods::{MethodScopes, parse_method};
 pub use pattern::Pattern;
-use pattern::Spelling;
 pub(crate) use pattern::{ANY, ANY_REST, is_made_by};
+use pattern::{Spelling, likenesses_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::{ResourceId, Scope, ScopeSet};
@@ -229,7 +229,7 @@ impl Route {
         others.map(|pattern| Below { owner: owner.clone(), pattern, scopes: guarded.scopes.clone() }).collect()
     }
 
-    fn fit(&self, path: &CanonicalPath, spelling: Spelling) -> Option<Matched<'_>> {
+    fn fit(&self, path: &CanonicalPath, spelling: Spelling<'_>) -> Option<Matched<'_>> {
         let values = self.path.fit(path, spelling)?;
         let guarded = match &self.access {
             Access::Public(methods) => return Some(Matched::Public(methods)),
@@ -241,31 +241,28 @@ impl Route {
     }
 }
 
-/// The first route that fits a path. Many services show the same with a slash at the end and without it, and some take small
-/// and capital letters for one (threat 26): where another guarded route is for such a spelling, what that needs is needed too.
+/// The first route that fits a path. Many services show the same with a slash at the end and without it, and some take other
+/// letters for these (threat 26, [`types::spelling::likeness`]): where a guarded route is for such a spelling, and is before the
+/// first one or more particular than it, what that needs is needed too.
 pub(crate) fn find<'a>(routes: &'a [Route], path: &CanonicalPath) -> Option<Matched<'a>> {
-    let find_as = |spelling, routes: &'a [Route]| {
-        routes.iter().enumerate().find_map(|(at, route)| Some((at, route, route.fit(path, spelling)?)))
-    };
-    let (at, route, matched) = find_as(Spelling::AsItIs, routes)?;
+    let (at, route, matched) = find_as(routes, path, Spelling::AsItIs).next()?;
     let mut all = match matched {
         Matched::Guarded(matched) => vec![matched],
         Matched::Public(_) => Vec::new(),
     };
-    let mut add = |other: MatchedGuarded<'a>| {
-        if !all.iter().any(|one| one.own_id == other.own_id && one.also == other.also && one.route.owner == other.route.owner) {
-            all.push(other);
+    let likenesses = likenesses_of(path);
+    let has_slash_to_turn = routes.iter().any(|route| route.path.has_slash_to_turn());
+    // with the slash turned it is one other path, and has one first route; in other letters it is many
+    let turned = find_as(routes, path, Spelling::SlashTurned).take(usize::from(has_slash_to_turn));
+    for (other_at, other, matched) in turned.chain(find_as(routes, path, Spelling::OtherLetters(&likenesses))) {
+        let goes_first = other_at < at || other.path.is_more_particular_than(&route.path);
+        let Matched::Guarded(matched) = matched else { continue };
+        let is_new = |one: &MatchedGuarded<'_>| {
+            one.own_id != matched.own_id || one.also != matched.also || one.route.owner != matched.route.owner
+        };
+        if goes_first && !route.path.names_place_of(&other.path) && all.iter().all(is_new) {
+            all.push(matched);
         }
-    };
-    if routes.iter().any(|route| route.path.has_slash_to_turn())
-        && let Some((other_at, other, Matched::Guarded(matched))) = find_as(Spelling::SlashTurned, routes)
-        && (other_at < at || other.path.is_more_particular_than(&route.path))
-        && !route.path.names_place_of(&other.path)
-    {
-        add(matched);
-    }
-    if let Some((_, _, Matched::Guarded(matched))) = find_as(Spelling::OtherCase, routes.get(..at).unwrap_or_default()) {
-        add(matched);
     }
     let mut all = all.into_iter();
     match (all.next(), &route.access) {
@@ -273,6 +270,15 @@ pub(crate) fn find<'a>(routes: &'a [Route], path: &CanonicalPath) -> Option<Matc
         (None, Access::Public(methods)) => Some(Matched::Public(methods)),
         (None, Access::Guarded(_)) => None,
     }
+}
+
+/// The routes that fit a path as it is read, in their order, each with its place.
+fn find_as<'a>(
+    routes: &'a [Route],
+    path: &CanonicalPath,
+    spelling: Spelling<'_>,
+) -> impl Iterator<Item = (usize, &'a Route, Matched<'a>)> {
+    routes.iter().enumerate().filter_map(move |(at, route)| Some((at, route, route.fit(path, spelling)?)))
 }
 
 /// A route that can never be reached, by its place, and the one before it that hides it.
@@ -283,5 +289,7 @@ pub fn find_hidden(routes: &[Route]) -> Option<(usize, &Route, &Route)> {
     })
 }
 
+#[cfg(test)]
+mod respelled;
 #[cfg(test)]
 mod tests;

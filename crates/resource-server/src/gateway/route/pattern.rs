@@ -5,6 +5,7 @@
 use crate::path::{CanonicalPath, segment, split_slash};
 use std::collections::BTreeSet;
 use std::fmt;
+use types::spelling::likeness;
 
 /// Any name, in a [`Filled`] pattern of ids: NUL is in none.
 pub(crate) const ANY: &str = "\0";
@@ -13,24 +14,28 @@ pub(crate) const ANY_REST: &str = "\0\0";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    Literal(String),
+    Literal {
+        text: String,
+        /// What some service may take for it, in one form ([`likeness`]).
+        likeness: String,
+    },
     Name(String),
 }
 
 const UNREADABLE: &str = "a segment is a name in braces, `{rest..}` at the end, or text that can be read in one way";
 
 impl Part {
-    /// Whether a service that takes small and capital letters for one may take this text for it.
+    /// Whether some service may take a segment of this likeness for it.
     fn is_like(&self, segment: &str) -> bool {
         match self {
             Self::Name(_) => true,
-            Self::Literal(literal) => literal.eq_ignore_ascii_case(segment),
+            Self::Literal { likeness, .. } => likeness == segment,
         }
     }
 
     /// Whether it is this very text.
     fn is(&self, segment: &str) -> bool {
-        matches!(self, Self::Literal(literal) if literal == segment)
+        matches!(self, Self::Literal { text, .. } if text == segment)
     }
 
     fn parse(text: &str) -> Result<Self, &'static str> {
@@ -40,8 +45,11 @@ impl Part {
         if text.contains('*') {
             return Err("`*` stands for nothing: write `{name}` for one segment, `{rest..}` for all that follows");
         }
-        let literal = segment(text).map_err(|()| UNREADABLE)?.into_owned();
-        if literal.contains(['{', '}']) { Err(UNREADABLE) } else { Ok(Self::Literal(literal)) }
+        let text = segment(text).map_err(|()| UNREADABLE)?.into_owned();
+        match text.contains(['{', '}']) {
+            true => Err(UNREADABLE),
+            false => Ok(Self::Literal { likeness: likeness(&text), text }),
+        }
     }
 }
 
@@ -56,12 +64,12 @@ pub struct Pattern {
 
 /// As what a path is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spelling {
+pub(crate) enum Spelling<'a> {
     AsItIs,
     /// With a slash at its end where it has none, and without the one that it has: many services show the same.
     SlashTurned,
-    /// With other capitals, with or without a slash at its end.
-    OtherCase,
+    /// In other letters that some services take for these, by the likenesses of its segments, with or without a slash at its end.
+    OtherLetters(&'a [String]),
 }
 
 /// What stands for each name of a pattern in a path; of what follows, its segments, without a slash at the end.
@@ -128,22 +136,20 @@ impl Pattern {
     }
 
     /// What stands for its names in a path, or in one that a service may take for it; none: it is a pattern of others.
-    pub(crate) fn fit<'a>(&'a self, path: &'a CanonicalPath, spelling: Spelling) -> Option<Values<'a>> {
+    pub(crate) fn fit<'a>(&'a self, path: &'a CanonicalPath, spelling: Spelling<'_>) -> Option<Values<'a>> {
         let (segments, count) = (path.segments(), self.parts.len());
         let has_slash = |wanted: bool| match spelling {
             Spelling::AsItIs => path.ends_with_slash() == wanted,
             Spelling::SlashTurned => !segments.is_empty() && path.ends_with_slash() != wanted,
-            Spelling::OtherCase => true,
+            Spelling::OtherLetters(_) => true,
         };
         let is_long_enough = match (&self.rest, segments.len()) {
             (None, length) => length == count && has_slash(self.ends_with_slash),
             (Some(_), length) => length > count || length == count && has_slash(true),
         };
         let begins = || match spelling {
-            // with the very same capitals, it is another question
-            Spelling::OtherCase => {
-                self.parts.iter().zip(segments).all(|(part, segment)| part.is_like(segment)) && !self.begins(segments)
-            }
+            // in the very same letters, it is another question
+            Spelling::OtherLetters(likenesses) => self.begins_like(likenesses) && !self.begins(segments),
             Spelling::AsItIs | Spelling::SlashTurned => self.begins(segments),
         };
         if !is_long_enough || !begins() {
@@ -161,6 +167,11 @@ impl Pattern {
         self.parts.iter().zip(segments).all(|(part, segment)| matches!(part, Part::Name(_)) || part.is(segment))
     }
 
+    /// The same of what some service may take for these, by their likenesses.
+    fn begins_like(&self, likenesses: &[String]) -> bool {
+        self.parts.iter().zip(likenesses).all(|(part, likeness)| part.is_like(likeness))
+    }
+
     /// What stands for its names, as far as these segments go.
     fn values_in<'a>(&'a self, segments: &'a [String]) -> Values<'a> {
         let each = self.parts.iter().zip(segments.chunks(1));
@@ -169,10 +180,11 @@ impl Pattern {
         Values(named.collect())
     }
 
-    /// What is below a path, and still of this pattern: what stands for the names as far as the path says it. None: nothing is.
+    /// What is below a path, and still of this pattern: what stands for the names as far as the path says it. None: nothing is,
+    /// in whatever letters the path is written that some service takes for those of the pattern (threat 26).
     pub(crate) fn fit_below<'a>(&'a self, path: &'a CanonicalPath) -> Option<Values<'a>> {
         let segments = path.segments();
-        if !self.begins(segments) {
+        if !self.begins_like(&likenesses_of(path)) {
             return None;
         }
         let mut values = self.values_in(segments);
@@ -219,7 +231,7 @@ impl Pattern {
         for part in &self.parts {
             filled.push('/');
             filled.push_str(match part {
-                Part::Literal(literal) => literal,
+                Part::Literal { text, .. } => text,
                 Part::Name(name) => value_of(name).unwrap_or_default(),
             });
         }
@@ -268,7 +280,7 @@ impl Pattern {
 
     /// Whether it says more of a path that is of both, up to a slash at the end: has a text where the other has a name, or goes on.
     pub(crate) fn is_more_particular_than(&self, other: &Self) -> bool {
-        let is_literal = |part: &Part| matches!(part, Part::Literal(_));
+        let is_literal = |part: &Part| matches!(part, Part::Literal { .. });
         let each = self.parts.iter().zip(&other.parts).map(|(own, others)| (is_literal(own), is_literal(others)));
         match each.into_iter().find(|(own, others)| own != others) {
             Some((own, _)) => own,
@@ -288,6 +300,11 @@ impl Pattern {
             None => !is_longer && other.rest.is_none() && other.ends_with_slash == self.ends_with_slash,
         }
     }
+}
+
+/// What the segments of a path have in common with all that some service takes for them.
+pub(crate) fn likenesses_of(path: &CanonicalPath) -> Vec<String> {
+    path.segments().iter().map(|segment| likeness(segment)).collect()
 }
 
 /// Whether an id is one of those that [`Pattern::fill_below`] wrote.
