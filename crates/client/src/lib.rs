@@ -18,6 +18,7 @@ use outbound::Outbound;
 pub use outbound::{OutboundError, Party};
 use std::sync::Arc;
 use types::metadata::{Metadata, ProtectedResourceMetadata};
+use types::origin::is_plain_host;
 use types::path::{self, appended_well_known};
 use types::spelling::readable;
 
@@ -137,6 +138,7 @@ impl Client {
             let other = &metadata.resource;
             return Err(ClientError::protocol(format!("`{resource}` says that it is `{other}`: do not trust it")));
         }
+        check_places(resource, [Some(resource), metadata.resource_management_endpoint.as_deref()])?;
         Ok(metadata)
     }
 
@@ -157,10 +159,43 @@ impl Client {
                 metadata.issuer
             )));
         }
+        let places = [
+            Some(issuer),
+            Some(metadata.authorization_endpoint.as_str()),
+            Some(metadata.token_endpoint.as_str()),
+            metadata.claims_interaction_endpoint.as_deref(),
+            metadata.end_session_endpoint.as_deref(),
+        ];
+        check_places(issuer, places)?;
         Ok(metadata)
     }
 
     pub(crate) fn random_text(&self) -> String {
         jose::ambient::random_text::<32>(&*self.randomness)
+    }
+}
+
+/// Whether somebody names places on hosts that are none: people are sent there, and their origins stand in policies of pages.
+fn check_places<'a>(whose: &str, places: impl IntoIterator<Item = Option<&'a str>>) -> Result<(), ClientError> {
+    let is_odd = |place: &&str| url::Url::parse(place).is_ok_and(|url| !url.host_str().is_none_or(is_plain_host));
+    match places.into_iter().flatten().find(is_odd) {
+        Some(place) => Err(ClientError::protocol(format!("`{whose}` names `{place}`, whose host is none: do not trust it"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_36_metadata_name_hosts_that_are_hosts() {
+        for bad in ["https://x.example;sandbox/claims", "https://*/", "https://x,y/claims", "https://'none'/", "https://a\"b/"] {
+            assert!(check_places("https://as.example", [None, Some("https://as.example/"), Some(bad)]).is_err(), "{bad}");
+        }
+        for good in ["https://b\u{fc}cher.example/claims", "http://[::1]:8080/x", "http://127.0.0.1:9/", "", "mailto:a@b.example"]
+        {
+            assert!(check_places("https://as.example", [Some(good)]).is_ok(), "{good}");
+        }
     }
 }

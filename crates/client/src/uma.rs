@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use types::challenge::{UNREACHABLE_WARNING, UmaChallenge};
 use types::metadata::{Metadata, ProtectedResourceMetadata};
+use types::origin::is_plain_host;
 use types::token::{ContinuedProcess, RequiredClaim, TokenResponse, UMA_TICKET};
 use url::{Host, Url};
 
@@ -269,7 +270,8 @@ fn page_of(endpoint: &str) -> Result<Url, ClientError> {
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    let is_plain = url.username().is_empty() && url.password().is_none() && url.has_host();
+    let has_host = url.host_str().is_some_and(is_plain_host);
+    let is_plain = url.username().is_empty() && url.password().is_none() && has_host;
     let is_page = is_plain && (url.scheme() == "https" || (url.scheme() == "http" && is_here));
     if is_page { Ok(url) } else { Err(refuse()) }
 }

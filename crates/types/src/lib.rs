@@ -23,6 +23,7 @@ pub mod introspection;
 pub mod json;
 pub mod linked_manager;
 pub mod metadata;
+pub mod origin;
 pub mod path;
 pub mod peer;
 pub mod permission;

@@ -15,6 +15,7 @@ pub use forms::{Cookies, DoubledCookie, is_own_form};
 
 use askama::Template;
 use types::Timestamp;
+use types::origin::is_source;
 use types::spelling::is_invisible;
 
 /// The style sheet, served as `/assets/style.css`.
@@ -80,17 +81,18 @@ pub fn render(template: &impl Template) -> String {
 }
 
 /// The policy of our pages: own style, pictures and scripts, nothing inline, no frame. `form_targets` are origins
-/// that a form's answer may redirect to (browsers hold `form-action` to redirects too).
+/// that a form's answer may redirect to (browsers hold `form-action` to redirects too). What is no origin stands in none.
 pub fn content_security_policy(form_targets: &[String]) -> String {
     content_security_policy_with(form_targets, &[])
 }
 
 /// The same of a page that shows pictures of these origins as well.
 pub fn content_security_policy_with(form_targets: &[String], pictures: &[String]) -> String {
-    let pictures: String = pictures.iter().map(|origin| format!(" {origin}")).collect();
+    let listed =
+        |all: &[String]| -> String { all.iter().filter(|origin| is_source(origin)).map(|origin| format!(" {origin}")).collect() };
+    let (pictures, form_targets) = (listed(pictures), listed(form_targets));
     format!(
-        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:{pictures}; form-action 'self' {}; frame-ancestors 'none'; base-uri 'none'",
-        form_targets.join(" ")
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:{pictures}; form-action 'self'{form_targets}; frame-ancestors 'none'; base-uri 'none'"
     )
 }
 
@@ -126,6 +128,18 @@ mod tests {
         let what = "Hol\u{202e}yad \u{200b}<b>\u{2066}x";
         let html = render(&ErrorPage { title: "T\u{ad}", what });
         assert!(html.contains("Holyad &#60;b&#62;x") && html.contains("<h1>T</h1>") && !html.chars().any(is_invisible), "{html}");
+    }
+
+    /// Whoever names a place has no word in what a page may do.
+    #[test]
+    fn threat_36_nobody_writes_into_the_policy_of_a_page() {
+        let hosts =
+            ["https://x.example;sandbox", "https://*", "https://x,sandbox", "https://'none'", "null", "https://x.example"];
+        let all = hosts.map(str::to_owned);
+        let policy = content_security_policy_with(&all, &all);
+        assert_eq!(policy, content_security_policy_with(&all[5..], &all[5..]));
+        assert!(policy.contains("; img-src 'self' data: https://x.example; form-action 'self' https://x.example; "), "{policy}");
+        assert!(content_security_policy(&[]).contains("form-action 'self';"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jose::digest;
 use jose::seal::SealingKey;
 pub(super) use navigation::is_navigation;
-pub(super) use pages::asset;
+pub(super) use pages::{OPENER_POLICY, asset};
 pub(super) use session::Held;
 use std::sync::Arc;
 use trade::{Asks, Outcome, Trade};

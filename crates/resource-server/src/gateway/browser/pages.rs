@@ -2,15 +2,22 @@
 //! who waits, and the answers of the gateway in words.
 
 use super::super::Gateway;
+use super::super::path::CanonicalPath;
+use super::super::route::{self, Matched};
 use super::asking::MAX_MESSAGE_CHARS;
 use super::session::{Held, Waiting};
 use crate::challenge::Unlinked;
+use super::visit::read_to;
 use crate::protection::ProtectionError;
 use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use std::sync::PoisonError;
+use types::OwnResourceId;
 use url::Url;
+
+pub(in super::super) const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// After how many seconds a waiting page loads itself anew without script, at most and at least.
 const LONGEST_RELOAD_SECONDS: u64 = 30;
@@ -105,8 +112,7 @@ impl Gateway {
         }
         let mut response = Response::new(Body::from(html));
         *response.status_mut() = status;
-        // browsers hold a form to where its answer leads, and that is where she shows who she is
-        let policy = ui::content_security_policy(&self.form_targets());
+        let policy = ui::content_security_policy(&[]);
         for (name, value) in [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
             (header::CONTENT_SECURITY_POLICY, policy.as_str()),
@@ -114,21 +120,35 @@ impl Gateway {
             (header::REFERRER_POLICY, "no-referrer"),
             (header::X_FRAME_OPTIONS, "DENY"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            // no page of the service holds a window of ours, in which it could press what she may press
+            (OPENER_POLICY, "same-origin"),
         ] {
             response.headers_mut().extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         }
         response
     }
 
-    /// Origins of the authorization servers that are known here.
-    fn form_targets(&self) -> Vec<String> {
-        let peers = self.peers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let pages = peers.values().filter_map(|peer| peer.protection.metadata.claims_interaction_endpoint.clone());
-        let origins = pages.filter_map(|page| Some(Url::parse(&page).ok()?.origin().ascii_serialization()));
-        let mut all: Vec<String> = origins.filter(|origin| origin != "null").collect();
-        all.sort();
-        all.dedup();
-        all
+    /// The origin to which the form of a page about this path leads. Browsers hold a form to where its answer leads, and that
+    /// is where she shows who she is; what other owners chose has no place in this page's policy.
+    fn form_target(&self, to: &str) -> Option<String> {
+        let issuer = self.server_of(to)?;
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        let page = peers.get(&issuer)?.protection.metadata.claims_interaction_endpoint.clone()?;
+        Some(Url::parse(&page).ok()?.origin().ascii_serialization())
+    }
+
+    /// The authorization server that guards what a path leads to, or something else of its owner.
+    fn server_of(&self, to: &str) -> Option<String> {
+        let path = CanonicalPath::parse(read_to(to)?.path()).ok()?;
+        let routes = self.routes();
+        let Matched::Guarded(matched) = route::find(&routes, &path)? else { return None };
+        let looked_up = || self.owners.get(path.encoded()).map(|(_, owner)| owner);
+        let Some(owner) = matched.owner.clone().or_else(looked_up) else {
+            return self.settings.authorization_servers.first().cloned();
+        };
+        let registered = self.store.registrations(&owner, &OwnResourceId::from(matched.own_id.as_str())).ok();
+        let guarding = registered.and_then(|all| all.iter().find(|one| one.guards()).map(|one| one.issuer.clone()));
+        guarding.or_else(|| Some(self.store.find_guarding(&owner).ok()??.issuer))
     }
 
     /// Absent, hidden, refused, expired and withdrawn are this one page.
@@ -143,7 +163,11 @@ impl Gateway {
             error: wrong.map(|(what, _)| what),
             most: MAX_MESSAGE_CHARS,
         };
-        self.own_page(status, "Not shared with you", &ui::render(&body))
+        let mut response = self.own_page(status, "Not shared with you", &ui::render(&body));
+        let policy = ui::content_security_policy(self.form_target(to).as_slice());
+        let policy = HeaderValue::from_str(&policy).ok().map(|policy| (header::CONTENT_SECURITY_POLICY, policy));
+        response.headers_mut().extend(policy);
+        response
     }
 
     pub(super) fn waiting_page(&self, held: &Held, waiting: &Waiting) -> Response {

@@ -6,6 +6,7 @@
 //!    says which account it is, and under whose name at this gateway the link was begun.
 //! 3. `POST /.wayleave/link` is the answer to that page, of the same browser, once.
 
+use super::super::browser::OPENER_POLICY;
 use super::super::enrolment::Enrolled;
 use super::super::store::{Account, Begun, LinkState};
 use super::super::{Gateway, store};
@@ -316,6 +317,7 @@ fn page(gateway: &Gateway, status: StatusCode, title: &str, body: &str) -> Respo
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        (OPENER_POLICY, "same-origin"),
     ] {
         response.headers_mut().extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
     }

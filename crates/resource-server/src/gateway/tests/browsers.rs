@@ -20,7 +20,7 @@ async fn where_a_gateway_is_no_client_a_page_says_so() {
     let world = World::new(crate::gateway::Store::in_memory(), &["cliffs.jpg"]).await;
     // nobody has linked: the answer is as ever, in words
     let (answer, text) = navigate(&world, Method::GET, "/cliffs.jpg").await;
-    assert!(answer.status() == 403 && answer.headers().contains_key("warning") && text.contains("Not now"), "{text}");
+    assert!(answer.status() == 403 && answer.headers().contains_key("warning") && text.contains("Not ready yet"), "{text}");
     world.link().await;
     for path in ["/cliffs.jpg", "/absent.jpg"] {
         let (answer, text) = navigate(&world, Method::GET, path).await;
