@@ -20,7 +20,7 @@ mod trade;
 mod visit;
 
 use super::passage::{Brought, Refused};
-use super::{Behind, Gateway, path};
+use super::{Behind, Gateway, fields, path};
 use crate::challenge::plain;
 use crate::protection::ProtectionError;
 use ::client::Credentials;
@@ -109,7 +109,8 @@ impl Gateway {
             return self.protected(parts, body, path).await;
         }
         let is_navigation = navigation::is_navigation(&parts);
-        if !is_navigation && !parts.headers.contains_key(header::COOKIE) {
+        let has_none = !is_navigation && !parts.headers.contains_key(header::COOKIE);
+        if has_none || navigation::is_read_elsewhere(&parts, &self.browsers.origin) {
             return self.protected(parts, body, path).await;
         }
         match self.find_held(&parts.headers).await {
@@ -164,6 +165,9 @@ impl Gateway {
             };
         }
         answer.headers_mut().append(header::VARY, HeaderValue::from_static("Cookie"));
+        if held.is_some() {
+            fields::keep_to_own_pages(answer.headers_mut());
+        }
         answer
     }
 

@@ -9,7 +9,7 @@ mod answers;
 mod forwarded;
 mod names;
 
-pub(super) use answers::{keep_behind, keep_private};
+pub(super) use answers::{keep_behind, keep_private, keep_to_own_pages};
 pub(super) use forwarded::Reached;
 
 use crate::challenge::plain;

@@ -55,6 +55,23 @@ pub(super) fn needs_own_origin(parts: &Parts) -> bool {
     !is_safe(&parts.method) || is_upgrade(parts) || tunnel::Asked::read(parts).is_some()
 }
 
+/// Whether a page of another place has something read: no session of this browser is its to use. What a person follows
+/// herself, from wherever, is hers to see; scripts cannot send `navigate`. A navigation by GET has no `Origin`.
+pub(super) fn is_read_elsewhere(parts: &Parts, own: &str) -> bool {
+    let only = |name: &str| {
+        let mut values = parts.headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none())
+    };
+    if needs_own_origin(parts) || only(MODE).is_some_and(|mode| mode == "navigate") {
+        return false;
+    }
+    match parts.headers.contains_key(SITE) && !is_navigation(parts) {
+        // `none`: a person asks for it, and no page does
+        true => !only(SITE).is_some_and(|site| site == "same-origin" || site == "none"),
+        false => parts.headers.contains_key(header::ORIGIN) && only("origin").is_none_or(|origin| origin != own),
+    }
+}
+
 pub(super) fn is_safe(method: &Method) -> bool {
     SAFE.contains(&method.as_str())
 }
@@ -108,6 +125,47 @@ mod tests {
         ];
         for (method, fields, expected) in table {
             assert_eq!(is_navigation(&call(method, fields)), expected, "{method} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn threat_42_no_page_of_another_place_reads_by_a_session() {
+        let (own, html) = ("https://photos.example", ("accept", "text/html"));
+        let (cors, none, navigate) = ((MODE, "cors"), (MODE, "no-cors"), (MODE, "navigate"));
+        let sibling = ("origin", "https://evil.photos.example");
+        let table: [(&str, &[(&str, &str)], bool); 25] = [
+            // a link in a mail or on another page, a bookmark, a picture in a page of ours, a program
+            ("GET", &[html, navigate, (SITE, "cross-site")], false),
+            ("GET", &[html, navigate, (SITE, "same-site")], false),
+            ("GET", &[html, navigate, (SITE, "none")], false),
+            ("GET", &[none, (SITE, "same-origin")], false),
+            ("GET", &[cors, (SITE, "same-origin"), ("origin", own)], false),
+            ("GET", &[none, (SITE, "none")], false),
+            ("GET", &[html], false),
+            ("GET", &[], false),
+            ("PROPFIND", &[("origin", own)], false),
+            // a script, a picture, a style sheet of another
+            ("GET", &[cors, (SITE, "same-site"), sibling], true),
+            ("GET", &[none, (SITE, "same-site")], true),
+            ("GET", &[none, (SITE, "cross-site")], true),
+            ("GET", &[html, cors, (SITE, "same-site")], true),
+            ("HEAD", &[cors, (SITE, "same-site"), sibling], true),
+            ("PROPFIND", &[cors, (SITE, "same-site"), sibling], true),
+            ("REPORT", &[cors, (SITE, "same-site"), ("origin", own)], true),
+            ("GET", &[none, (SITE, "same-origin"), (SITE, "same-origin")], true),
+            ("GET", &[none, (SITE, "")], true),
+            // browsers that do not say it
+            ("GET", &[sibling], true),
+            ("GET", &[html, sibling], true),
+            ("GET", &[("origin", "null")], true),
+            ("GET", &[("origin", own), ("origin", own)], true),
+            // these are refused by another rule
+            ("POST", &[cors, (SITE, "same-site"), sibling], false),
+            ("POST", &[navigate, (SITE, "same-site"), sibling], false),
+            ("GET", &[("upgrade", "websocket"), sibling], false),
+        ];
+        for (method, fields, expected) in table {
+            assert_eq!(is_read_elsewhere(&call(method, fields), own), expected, "{method} {fields:?}");
         }
     }
 

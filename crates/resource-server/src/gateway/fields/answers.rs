@@ -5,6 +5,8 @@
 use http::header::{CACHE_CONTROL, COOKIE, EXPIRES, SET_COOKIE, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
 /// Beginnings of the names of the gateway's own cookies (design/browser.md), after what browsers treat apart.
 const OWN_COOKIES: [&str; 3] = ["wl_", "__host-wl_", "__secure-wl_"];
 
@@ -110,6 +112,17 @@ pub(in crate::gateway) fn keep_private(headers: &mut HeaderMap) {
     }
 }
 
+/// Makes what a browser's session opened readable to pages of this origin alone. Other origins are let in by the operator
+/// (`[gateway.cors]`), and never with a session; a service says who else may show its pictures.
+pub(in crate::gateway) fn keep_to_own_pages(headers: &mut HeaderMap) {
+    let is_for_others = |name: &&HeaderName| name.as_str().starts_with("access-control-");
+    let for_others: Vec<HeaderName> = headers.keys().filter(is_for_others).cloned().collect();
+    for name in for_others {
+        headers.remove(name);
+    }
+    headers.entry(RESOURCE_POLICY).or_insert(HeaderValue::from_static("same-origin"));
+}
+
 fn retain(headers: &mut HeaderMap, name: &HeaderName, may_stay: impl Fn(&[u8]) -> bool) {
     if !headers.contains_key(name) {
         return;
@@ -184,6 +197,21 @@ mod tests {
         ]);
         keep_services_own(&mut set);
         assert_eq!(all(&set), [("set-cookie", "mine=1; Path=/")]);
+    }
+
+    #[test]
+    fn threat_42_what_a_session_opened_is_read_by_own_pages_alone() {
+        let mut answer = headers(&[
+            ("access-control-allow-origin", "https://evil.photos.example"),
+            ("access-control-allow-credentials", "true"),
+            ("access-control-expose-headers", "*"),
+            ("etag", "1"),
+        ]);
+        keep_to_own_pages(&mut answer);
+        assert_eq!(all(&answer), [("etag", "1"), ("cross-origin-resource-policy", "same-origin")]);
+        let mut said = headers(&[("cross-origin-resource-policy", "cross-origin")]);
+        keep_to_own_pages(&mut said);
+        assert_eq!(all(&said), [("cross-origin-resource-policy", "cross-origin")]);
     }
 
     #[test]
