@@ -5,7 +5,7 @@
 
 use super::path::CanonicalPath;
 use super::route::{self, Matched};
-use super::{Gateway, management};
+use super::{Gateway, is_own, management};
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{
@@ -55,10 +55,11 @@ impl Gateway {
     /// None: nothing is said of it here.
     pub(super) fn scripting(&self, request: &Request<Body>) -> Option<Scripting> {
         let path = request.uri().path();
-        if self.settings.cors_origins.is_empty() || management::is_managed(path) || path.starts_with("/.wayleave/") {
+        if self.settings.cors_origins.is_empty() || management::is_managed(path) {
             return None;
         }
-        let path = CanonicalPath::parse(path).ok()?;
+        // in whatever letters it is written, the gateway's own is no route's
+        let path = CanonicalPath::parse(path).ok().filter(|path| !is_own(path))?;
         let routes = self.routes();
         let Matched::Guarded(matched) = route::find(&routes, &path)? else { return None };
         let origin = self.allowed_origin(request.headers());

@@ -82,6 +82,20 @@ async fn listed_origins_call_and_read_and_no_other() {
     assert_eq!(said(&call(&gateway, "GET", "/.wayleave/link", &[("origin", APP)]).await), [""; 0]);
 }
 
+/// The gateway's own is no route's, in whatever letters it is written; what anybody may read of it goes on to be readable.
+#[tokio::test]
+async fn threat_26_the_gateways_own_places_are_no_routes_to_scripts() {
+    let (gateway, _world) = allowing(&[APP]).await;
+    for path in ["/%2ewayleave/logout", "/.wayleave/logout", "/.wayleave/%6cink", "/.well-known/oauth-protected-resource"] {
+        let preflight = call(&gateway, "OPTIONS", path, &[&PREFLIGHT[..], &[("origin", APP)]].concat()).await;
+        assert_ne!(preflight.status(), 204, "{path}");
+        assert!(!said(&preflight).contains(&format!("allow-origin: {APP}")), "{path}");
+    }
+    for path in ["/.well-known/oauth-protected-resource", "/.wayleave/jwks"] {
+        assert_eq!(said(&call(&gateway, "GET", path, &[("origin", APP)]).await), ["allow-origin: *"], "{path}");
+    }
+}
+
 #[tokio::test]
 async fn every_origin_may_be_let_in_and_never_with_credentials() {
     let (gateway, world) = allowing(&["*"]).await;
