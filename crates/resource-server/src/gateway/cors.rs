@@ -5,7 +5,7 @@
 
 use super::path::CanonicalPath;
 use super::route::{self, Matched};
-use super::{Gateway, is_own, management};
+use super::{Gateway, management};
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{
@@ -59,7 +59,7 @@ impl Gateway {
             return None;
         }
         // in whatever letters it is written, the gateway's own is no route's
-        let path = CanonicalPath::parse(path).ok().filter(|path| !is_own(path))?;
+        let path = CanonicalPath::parse(path).ok().filter(|path| !self.is_own(path))?;
         let routes = self.routes();
         let Matched::Guarded(matched) = route::find(&routes, &path)? else { return None };
         let origin = self.allowed_origin(request.headers());
