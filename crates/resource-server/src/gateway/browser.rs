@@ -110,7 +110,7 @@ impl Gateway {
         }
         let is_navigation = navigation::is_navigation(&parts);
         let has_none = !is_navigation && !parts.headers.contains_key(header::COOKIE);
-        if has_none || navigation::is_read_elsewhere(&parts, &self.browsers.origin) {
+        if has_none || self.is_read_elsewhere(&parts) {
             return self.protected(parts, body, path).await;
         }
         match self.find_held(&parts.headers).await {
@@ -119,6 +119,11 @@ impl Gateway {
             Err(answer) if is_navigation => self.in_words(&answer),
             Err(answer) => *answer,
         }
+    }
+
+    /// Whether a call is one for which no session counts.
+    pub(super) fn is_read_elsewhere(&self, parts: &Parts) -> bool {
+        navigation::is_read_elsewhere(parts, &self.browsers.origin)
     }
 
     async fn answer_browser(

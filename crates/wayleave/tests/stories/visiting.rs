@@ -244,7 +244,12 @@ async fn threat_42_nobody_else_gets_in_by_a_persons_browser() {
         (Method::DELETE, &[("sec-fetch-site", "same-site"), ("origin", own.as_str())], 403),
         (Method::DELETE, &[("sec-fetch-site", "same-origin")], 403),
         (Method::GET, &[("upgrade", "websocket"), ("connection", "upgrade")], 403),
-        (Method::GET, &[("sec-fetch-site", "cross-site")], 200),
+        // what pages of other places have read is no program's with a session; a link is hers
+        (Method::GET, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")], 401),
+        (Method::GET, &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors")], 401),
+        (Method::GET, &[("origin", "http://127.0.0.1:9")], 401),
+        (Method::GET, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("accept", "text/html")], 200),
+        (Method::GET, &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "no-cors")], 200),
     ] {
         let answer = world.call(&bob, method.clone(), photo, fields).await;
         assert_eq!(answer.status.as_u16(), expected, "{method} {fields:?}");

@@ -2,7 +2,7 @@
 //! Who gets no place here loses nothing: the page loads itself anew in any case.
 
 use super::super::Gateway;
-use super::{navigation, query_of};
+use super::query_of;
 use crate::challenge::plain;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -68,7 +68,7 @@ impl Gateway {
         };
         let query = query_of(parts);
         let to = query.iter().find(|(name, _)| name == "to").map_or("", |(_, value)| value.as_str());
-        let Some(held) = held.filter(|_| !navigation::is_read_elsewhere(parts, &self.browsers.origin)) else {
+        let Some(held) = held.filter(|_| !self.is_read_elsewhere(parts)) else {
             return plain(StatusCode::FORBIDDEN, "This browser has no session here.");
         };
         let Some(listener) = self.browsers.listeners.enter(&held.cookie, to) else {
