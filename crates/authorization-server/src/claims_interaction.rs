@@ -122,7 +122,7 @@ impl AuthorizationServer {
         // an empty `state=` was sent, and comes back (3.3.3)
         let state = form.all("state").first().cloned();
         let back = |error, what: &str| {
-            let url = error_redirect(&redirect_uri, error, what, state.as_deref());
+            let url = self.error_redirect(&redirect_uri, error, what, state.as_deref());
             InteractionError::Back(WayBack { client: client.clone(), url })
         };
         let bad_ticket = || back(ErrorCode::InvalidRequest, "the ticket is unknown, used or expired");
@@ -275,7 +275,11 @@ impl AuthorizationServer {
             }
             match done {
                 Ok(()) => {
-                    return Ok(redirect(&interaction.redirect_uri, &[("ticket", &step.ticket)], interaction.state.as_deref()));
+                    return Ok(self.redirect(
+                        &interaction.redirect_uri,
+                        &[("ticket", &step.ticket)],
+                        interaction.state.as_deref(),
+                    ));
                 }
                 Err(CommitError::Spent) => {
                     return Failure::refuse(
@@ -379,17 +383,20 @@ impl AuthorizationServer {
             Ok(()) | Err(CommitError::Spent) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(error_redirect(&interaction.redirect_uri, ErrorCode::AccessDenied, "the person refused", interaction.state.as_deref()))
+        let (uri, state) = (&interaction.redirect_uri, interaction.state.as_deref());
+        Ok(self.error_redirect(uri, ErrorCode::AccessDenied, "the person refused", state))
     }
-}
 
-fn error_redirect(uri: &str, error: ErrorCode, what: &str, state: Option<&str>) -> String {
-    redirect(uri, &[("error", error.as_str()), ("error_description", what)], state)
-}
+    fn error_redirect(&self, uri: &str, error: ErrorCode, what: &str, state: Option<&str>) -> String {
+        self.redirect(uri, &[("error", error.as_str()), ("error_description", what)], state)
+    }
 
-/// The URI with parameters added; a query that is there already is kept (3.3.3).
-fn redirect(uri: &str, parameters: &[(&str, &str)], state: Option<&str>) -> String {
-    let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
-    url.query_pairs_mut().extend_pairs(parameters).extend_pairs(state.map(|state| ("state", state)));
-    url.into()
+    /// The URI with parameters added; a query that is there already is kept (3.3.3). It says which server answers, as that of a
+    /// log-in does (RFC 9207 2): a client that comes here from another server's page notices.
+    fn redirect(&self, uri: &str, parameters: &[(&str, &str)], state: Option<&str>) -> String {
+        let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
+        let own = [("iss", self.issuer().as_str())];
+        url.query_pairs_mut().extend_pairs(parameters).extend_pairs(state.map(|state| ("state", state))).extend_pairs(own);
+        url.into()
+    }
 }

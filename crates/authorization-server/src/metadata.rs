@@ -26,6 +26,7 @@ impl AuthorizationServer {
         metadata.grant_types_supported.push(UMA_TICKET.to_owned());
         metadata.scopes_supported.push(UMA_PROTECTION.to_owned());
         metadata.claims_interaction_endpoint = Some(url(path::CLAIMS));
+        metadata.claims_response_iss_parameter_supported = true;
         metadata.permission_endpoint = Some(url(path::PERMISSIONS));
         metadata.resource_registration_endpoint = Some(url(path::RESOURCES));
         metadata.claim_token_formats_supported = vec![ID_TOKEN_FORMAT.to_owned()];

@@ -86,6 +86,9 @@ pub struct PersonSent {
     pub url: String,
     pub state: String,
     ticket: String,
+    /// To which server, and whether that says so when it answers.
+    issuer: String,
+    says_issuer: bool,
 }
 
 impl Client {
@@ -217,8 +220,14 @@ impl Client {
         })
     }
 
-    /// Where to send the person (Grant 3.3.2), with a fresh unguessable `state` (5.1).
-    pub fn send_person(&self, endpoint: &str, ticket: &str, claims_redirect_uri: &str) -> Result<PersonSent, ClientError> {
+    /// Where to send the person of this server (Grant 3.3.2), with a fresh unguessable `state` (5.1).
+    pub fn send_person(
+        &self,
+        metadata: &Metadata,
+        endpoint: &str,
+        ticket: &str,
+        claims_redirect_uri: &str,
+    ) -> Result<PersonSent, ClientError> {
         let mut url = page_of(endpoint)?;
         let state = self.random_text();
         url.query_pairs_mut().extend_pairs([
@@ -227,15 +236,19 @@ impl Client {
             ("claims_redirect_uri", claims_redirect_uri),
             ("state", state.as_str()),
         ]);
-        Ok(PersonSent { url: url.into(), state, ticket: ticket.to_owned() })
+        let (issuer, says_issuer) = (metadata.issuer.clone(), metadata.claims_response_iss_parameter_supported);
+        Ok(PersonSent { url: url.into(), state, ticket: ticket.to_owned(), issuer, says_issuer })
     }
 
-    /// The next ticket of a person who came back. `state` must be the one that was sent; unknown
-    /// parameters are ignored (Grant 3.3.3, 5.1).
+    /// The next ticket of a person who came back. `state` must be the one that was sent, and the answer that of the server to
+    /// which she was sent; unknown parameters are ignored (Grant 3.3.3, 5.1).
     pub fn person_returned(&self, sent: &PersonSent, query: &[(String, String)]) -> Result<String, ClientError> {
         let get = |name: &str| query.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
         if get("state") != Some(sent.state.as_str()) {
             return Err(ClientError::protocol("the answer does not belong to this visit: start again"));
+        }
+        if !is_from(&sent.issuer, sent.says_issuer, query) {
+            return Err(ClientError::protocol("the answer comes from another authorization server than was asked"));
         }
         if let Some(error) = get("error") {
             return Err(ClientError::refused(error, get("error_description").unwrap_or_default()));
@@ -244,6 +257,19 @@ impl Client {
             Some(ticket) if ticket != sent.ticket => Ok(ticket.to_owned()),
             _ => Err(ClientError::protocol("the answer brings no new ticket: start again")),
         }
+    }
+}
+
+/// Whether what a person brought back is this server's answer, as far as can be told. A dishonest server may send her on to
+/// another's page, with the way back and the `state` of its own visit: the ticket that she brings is then the other's, and is
+/// not for the dishonest one. An answer that says whose it is (`iss`, as in RFC 9207 2.4) is compared, announced or not.
+pub fn is_from(issuer: &str, says_issuer: bool, query: &[(String, String)]) -> bool {
+    let mut said = query.iter().filter(|(name, _)| name == "iss").map(|(_, value)| value.as_str());
+    match (said.next(), said.next()) {
+        (None, _) => !says_issuer,
+        (Some(said), None) => said == issuer,
+        // said twice, it says nothing
+        (Some(_), Some(_)) => false,
     }
 }
 

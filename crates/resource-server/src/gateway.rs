@@ -381,6 +381,7 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         "/.wayleave/" => gateway.start(&parts).await,
         "/.wayleave/visit/news" => gateway.news(&parts).await,
         "/.wayleave/logout" => Box::pin(gateway.log_out(&parts, body)).await,
+        own if let Some(place) = own.strip_prefix("/.wayleave/visit/") => Box::pin(gateway.visit_from(&parts, place)).await,
         own if let Some(asset) = browser::asset(own) => asset,
         own if forward_auth::is_ask(own) => Box::pin(gateway.forward_auth(parts)).await,
         _ if gateway.is_own(&path) => plain(StatusCode::NOT_FOUND, "Nothing is here."),

@@ -7,8 +7,14 @@ use serde::{Deserialize, Serialize};
 pub const UMA_PROFILE: &str = "urn:wayleave:params:uma:profile:";
 
 /// Members of an authorization server's metadata without which a client would believe more ([`crate::answer`]).
-pub const NARROWING: [&str; 5] =
-    ["issuer", "authorization_endpoint", "token_endpoint", "jwks_uri", "authorization_response_iss_parameter_supported"];
+pub const NARROWING: [&str; 6] = [
+    "issuer",
+    "authorization_endpoint",
+    "token_endpoint",
+    "jwks_uri",
+    "authorization_response_iss_parameter_supported",
+    "claims_response_iss_parameter_supported",
+];
 
 /// One document for every discovery path. Members that a server does not offer are absent; members
 /// that we do not know are ignored (RFC 8414 3.2).
@@ -70,6 +76,9 @@ pub struct Metadata {
 
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claims_interaction_endpoint: Option<String>,
+    /// What comes back from there says whose answer it is (`iss`), as RFC 9207 has it for log-ins.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub claims_response_iss_parameter_supported: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permission_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -45,10 +45,10 @@ async fn an_rpt_is_used_at_its_own_resource_server_and_nowhere_else() {
 #[test]
 fn only_the_answer_to_this_visit_is_taken() {
     let client = client();
-    let sent = client.send_person("https://as.example/claims?id=234", "t1", "https://viewer.example/back").unwrap();
+    let sent = send(&client, false, "https://as.example/claims?id=234").unwrap();
     assert!(sent.url.starts_with("https://as.example/claims?id=234&client_id=viewer&ticket=t1&"));
     assert_eq!(sent.state.len(), 43);
-    assert_ne!(client.send_person("https://as.example/claims", "t1", "https://v.example").unwrap().state, sent.state);
+    assert_ne!(send(&client, false, "https://as.example/claims").unwrap().state, sent.state);
     let query = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
     let good = query(&[("ticket", "t2"), ("state", &sent.state), ("surprise", "x")]);
     assert_eq!(client.person_returned(&sent, &good).unwrap(), "t2");
@@ -62,6 +62,40 @@ fn only_the_answer_to_this_visit_is_taken() {
     }
 }
 
+/// A dishonest server sends a person on to another's page: what she brings from there is not traded at the dishonest one.
+#[test]
+fn threat_15_what_another_server_answered_is_not_taken() {
+    let client = client();
+    let own = "https://as.example";
+    for (says_issuer, issuers, taken) in [
+        (true, &[own][..], true),
+        (false, &[own], true),
+        (false, &[], true),
+        (true, &[], false),
+        (true, &["https://other.example"], false),
+        (false, &["https://other.example"], false),
+        (false, &["https://as.example/"], false),
+        (false, &[""], false),
+        (false, &[own, "https://other.example"], false),
+        (true, &["https://other.example", own], false),
+    ] {
+        let sent = send(&client, says_issuer, "https://as.example/claims").unwrap();
+        for more in [("ticket", "t2"), ("error", "access_denied")] {
+            let pairs = [more, ("state", &*sent.state)].into_iter().chain(issuers.iter().map(|iss| ("iss", *iss)));
+            let query: Vec<_> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let answer = client.person_returned(&sent, &query);
+            let is_foreign = matches!(&answer, Err(ClientError::Protocol(what)) if what.contains("another authorization server"));
+            assert_eq!(is_foreign, !taken, "{says_issuer} {issuers:?}");
+        }
+    }
+}
+
+fn send(client: &Client, says_issuer: bool, endpoint: &str) -> Result<PersonSent, ClientError> {
+    let issuer = "https://as.example".to_owned();
+    let metadata = Metadata { issuer, claims_response_iss_parameter_supported: says_issuer, ..Metadata::default() };
+    client.send_person(&metadata, endpoint, "t1", "https://viewer.example/back")
+}
+
 #[test]
 fn s37_types_of_tokens_are_read_in_whatever_letters() {
     for (sent, used) in [("bearer", "Bearer"), ("Bearer", "Bearer"), ("DPOP", "DPoP"), ("dpop", "DPoP")] {
@@ -73,7 +107,7 @@ fn s37_types_of_tokens_are_read_in_whatever_letters() {
 #[test]
 fn threat_36_a_person_is_sent_to_a_page_and_nowhere_else() {
     let client = client();
-    let send = |endpoint: &str| client.send_person(endpoint, "t1", "http://127.0.0.1:9002/claims");
+    let send = |endpoint: &str| send(&client, false, endpoint);
     for good in ["https://as.example/claims", "http://127.0.0.1:8080/c", "http://[::1]/c", "http://localhost:1/c"] {
         assert!(send(good).is_ok(), "{good}");
     }

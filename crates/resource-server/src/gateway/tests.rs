@@ -20,5 +20,6 @@ mod slow;
 mod strangers;
 mod unread;
 mod unreadable;
+mod visitors;
 mod whole;
 pub(super) mod world;

@@ -110,8 +110,10 @@ fn threat_48_s37_what_narrows_an_answer_is_not_left_out() {
     }
     let exp = read::<Introspection>(with(&base, "exp", &json!("1800000000")), &introspection::NARROWING).unwrap().said.exp;
     assert_eq!(exp.map(|exp| exp.0), Some(1_800_000_000), "a number as text says the same");
-    let iss = json!({"issuer": "https://as.example", "authorization_response_iss_parameter_supported": "true"});
-    assert!(read::<Metadata>(iss, &metadata::NARROWING).is_err());
+    for member in ["authorization_response_iss_parameter_supported", "claims_response_iss_parameter_supported"] {
+        let iss = json!({"issuer": "https://as.example", member: "true"});
+        assert!(read::<Metadata>(iss, &metadata::NARROWING).is_err(), "{member}");
+    }
 }
 
 #[test]

@@ -129,7 +129,7 @@ async fn obtain(client: &Client, options: &Options, challenge: &Challenge, own: 
             Traded::NeedInfo { ticket: next, required_claims, redirect_user } => {
                 show_wanted(&metadata, &required_claims);
                 let endpoint = redirect_user.ok_or_else(|| Exit::failed("and it does not say where to show that"))?;
-                visit::send(client, &endpoint, &next, options.claims_port).await?
+                visit::send(client, &metadata, &endpoint, &next, options.claims_port).await?
             }
             Traded::Submitted { ticket: next, interval } => {
                 say(&format!("the owner is asked; asking again in {} s", interval.as_secs()));

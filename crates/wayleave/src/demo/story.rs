@@ -148,7 +148,7 @@ impl Cast<'_> {
     async fn bob_proves(&mut self, endpoint: &str, ticket: &str) -> Told<String> {
         let sent = self
             .viewer
-            .send_person(endpoint, ticket, &format!("{}/claims", self.places.viewer))
+            .send_person(&self.metadata, endpoint, ticket, &format!("{}/claims", self.places.viewer))
             .map_err(|error| error.to_string())?;
         let page = self.bob.open(&sent.url).await?;
         expect(&page, "Show who you are")?;

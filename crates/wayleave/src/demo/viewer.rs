@@ -139,7 +139,7 @@ impl Viewer {
             Traded::NeedInfo { ticket, redirect_user, .. } => {
                 let endpoint = redirect_user
                     .ok_or_else(|| ClientError::Protocol("the server does not say where to show who you are".into()))?;
-                let sent = self.client.send_person(&endpoint, &ticket, &format!("{}/claims", self.own))?;
+                let sent = self.client.send_person(&metadata, &endpoint, &ticket, &format!("{}/claims", self.own))?;
                 let to = sent.url.clone();
                 session.sent = Some((sent, challenge, url.to_owned()));
                 Ok(Seen::SendTo(to))

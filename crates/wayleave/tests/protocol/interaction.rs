@@ -57,8 +57,10 @@ async fn a_stranger_proves_an_address_and_comes_back_with_a_new_ticket() {
             .await;
             let (url, query) = prove(&browser, page, keep).await;
             // what is random may hold any three letters: an address would show by its domain
-            assert!(url.starts_with(VIEWER) && !url.contains("bar.example") && query.len() == 2, "{url}");
+            assert!(url.starts_with(VIEWER) && !url.contains("bar.example") && query.len() == 3, "{url}");
             assert_eq!(get(&query, "state").as_deref(), Some("st&te"));
+            // threat 15: whose answer it is
+            assert_eq!(get(&query, "iss").as_deref(), Some(crate::world::ISSUER));
             let next = get(&query, "ticket").unwrap();
             assert_ne!(next, ticket);
             let got = world.trade("viewer", &next, &[]).await;
@@ -135,6 +137,7 @@ async fn a_bad_ticket_goes_back_to_the_client_as_an_error() {
         let (url, query) = browser.open(&claims(&[("client_id", client), ("ticket", ticket), ("state", "s")])).await.location();
         assert!(url.starts_with("http://127.0.0.1:900"), "{url}");
         assert_eq!((get(&query, "error").as_deref(), get(&query, "state").as_deref()), (Some("invalid_request"), Some("s")));
+        assert_eq!(get(&query, "iss").as_deref(), Some(crate::world::ISSUER));
     }
     world.trade_as_bob("viewer", &shown, &[]).await.refused(400, "invalid_grant");
     world.pass(301);

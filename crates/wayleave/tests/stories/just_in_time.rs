@@ -25,7 +25,7 @@ impl Viewer {
         let request =
             TicketRequest { ticket: &challenge.ticket, resource: Some(&challenge.resource), ..TicketRequest::default() };
         let Traded::NeedInfo { ticket, redirect_user, .. } = client.trade(&metadata, &request).await.unwrap() else { panic!() };
-        let sent = client.send_person(&redirect_user.unwrap(), &ticket, BACK).unwrap();
+        let sent = client.send_person(&metadata, &redirect_user.unwrap(), &ticket, BACK).unwrap();
         Self { client, challenge, sent }
     }
 

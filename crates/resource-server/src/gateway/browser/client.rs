@@ -1,5 +1,10 @@
 //! As whom this gateway leads people to an authorization server: by the client that the operator declared there
 //! (`[gateway.browser]`), or by one that it registers by itself (RFC 7591) where that server lets it.
+//!
+//! A dishonest server may send a person on to another's page, with the way back and the `state` of its own visit; what she
+//! brings is then the other's, and must not go to the dishonest one (threat 15). So a client of the gateway's own has a way
+//! back for its server alone, and a declared one, whose way back is one for all, counts where the server says whose answer it
+//! gives (`iss`), or where it is the only one that is listed.
 
 use super::super::Gateway;
 use super::super::peer::Peer;
@@ -9,6 +14,8 @@ use super::trade::BrowserClient;
 use crate::protection::ProtectionError;
 use client::uma::{TicketRequest, Traded};
 use client::{Client, Credentials};
+use jose::{base64url, digest};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +28,18 @@ const REFUSED: Duration = Duration::from_secs(300);
 const LOOKED_AT: Duration = Duration::from_secs(12 * 3_600);
 /// Longest name and secret that a server may give, in bytes: both are kept.
 const MAX_CREDENTIAL_BYTES: usize = 1_024;
+
+/// Bytes of the hash of an issuer that stand in its way back: nobody finds another issuer with the same.
+const HASH_BYTES: usize = 16;
+
+/// Where somebody comes back from a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum WayBack {
+    /// At a place that no other server has.
+    OfIssuer,
+    /// Where those of every declared client come back.
+    OfAll,
+}
 
 /// What is known of registrations, by issuer.
 #[derive(Default)]
@@ -55,18 +74,46 @@ impl Browsers {
 
 /// By which name such a registration is kept, beside that for PATs.
 fn kept_as(issuer: &str) -> String {
-    format!("browsers {issuer}")
+    format!("visitors {issuer}")
+}
+
+/// What stands behind `/.wayleave/visit/` where somebody comes back from this server.
+fn mark_of(issuer: &str) -> String {
+    let hash = digest::sha256(&[b"way back from ", issuer.as_bytes()]);
+    base64url::encode(hash.get(..HASH_BYTES).unwrap_or(&hash))
+}
+
+/// Whether this is where people come back from this server: behind `/.wayleave/visit/` stands that, or nothing.
+pub(super) fn is_way_back(way_back: WayBack, issuer: &str, place: Option<&str>) -> bool {
+    match way_back {
+        WayBack::OfIssuer => place.is_some_and(|place| place == mark_of(issuer)),
+        WayBack::OfAll => place.is_none(),
+    }
 }
 
 impl Gateway {
     /// The browser client there. An error: there is none, and none to be had.
     pub(super) async fn browser_client(&self, issuer: &str) -> Result<BrowserClient, ProtectionError> {
         let peer = self.peer(issuer).await?;
-        let credentials = match &self.browsers.credentials {
-            Some(declared) if self.is_listed(issuer) => declared.clone(),
-            _ => self.registered_client(&peer).await?,
-        };
-        Ok(at(&peer, credentials))
+        match &self.browsers.credentials {
+            Some(declared) if self.is_listed(issuer) && self.is_told_apart(&peer) => {
+                Ok(at(&peer, declared.clone(), WayBack::OfAll))
+            }
+            _ => Ok(at(&peer, self.registered_client(&peer).await?, WayBack::OfIssuer)),
+        }
+    }
+
+    /// Whether an answer of this server that comes where all come back is told from one of another.
+    fn is_told_apart(&self, peer: &Peer) -> bool {
+        let is_told = peer.protection.metadata.claims_response_iss_parameter_supported;
+        is_told || self.settings.authorization_servers.len() == 1
+    }
+
+    pub(super) fn way_back_url(&self, issuer: &str, way_back: WayBack) -> String {
+        match way_back {
+            WayBack::OfIssuer => format!("{}/{}", self.visit_url(), mark_of(issuer)),
+            WayBack::OfAll => self.visit_url(),
+        }
     }
 
     pub(super) fn visit_url(&self) -> String {
@@ -97,7 +144,12 @@ impl Gateway {
                 Ok(Credentials { client_id: own.client_id, secret: own.client_secret, key: None })
             }
             Err(ProtectionError::Refused(why)) => {
-                tracing::warn!(why, issuer, "no client for people with browsers: declare one in [gateway.browser]");
+                tracing::warn!(
+                    why,
+                    issuer,
+                    "no client for people with browsers: declare one in [gateway.browser]; of several servers each needs open \
+                     registration, or `claims_response_iss_parameter_supported`"
+                );
                 self.browsers.registrations.note(issuer, Some(Known::Refused(Instant::now())));
                 Err(refused())
             }
@@ -107,7 +159,7 @@ impl Gateway {
 
     /// Whether the server still knows a client: asked with a ticket that is none, which it refuses by another name.
     async fn stands(&self, peer: &Peer, credentials: &Credentials) -> Result<bool, ProtectionError> {
-        let BrowserClient { client, metadata } = at(peer, credentials.clone());
+        let BrowserClient { client, metadata, .. } = at(peer, credentials.clone(), WayBack::OfIssuer);
         let request = TicketRequest { ticket: "none", ..TicketRequest::default() };
         let asked = async { Ok(client.trade(&metadata, &request).await?) };
         let answer = self.asking(peer.issuer(), asked).await?;
@@ -117,7 +169,7 @@ impl Gateway {
     async fn register_for_browsers(&self, peer: &Peer) -> Result<OwnRegistration, ProtectionError> {
         let wanted = ClientMetadata {
             client_name: Some(self.settings.name.clone()),
-            claims_redirect_uris: Some(vec![self.visit_url()]),
+            claims_redirect_uris: Some(vec![self.way_back_url(peer.issuer(), WayBack::OfIssuer)]),
             grant_types: Some(vec![UMA_TICKET.into(), "refresh_token".into()]),
             response_types: Some(vec![]),
             token_endpoint_auth_method: Some(AuthMethod::ClientSecretBasic),
@@ -134,7 +186,7 @@ impl Gateway {
     }
 }
 
-fn at(peer: &Peer, credentials: Credentials) -> BrowserClient {
+fn at(peer: &Peer, credentials: Credentials, way_back: WayBack) -> BrowserClient {
     let client = Client { credentials, ..peer.protection.client.clone() };
-    BrowserClient { client, metadata: peer.protection.metadata.clone() }
+    BrowserClient { client, metadata: peer.protection.metadata.clone(), way_back }
 }

@@ -6,8 +6,8 @@ use super::super::path::CanonicalPath;
 use super::super::route::{self, Matched};
 use super::asking::MAX_MESSAGE_CHARS;
 use super::session::{Held, Waiting};
-use crate::challenge::Unlinked;
 use super::visit::read_to;
+use crate::challenge::Unlinked;
 use crate::protection::ProtectionError;
 use askama::Template;
 use axum::body::Body;
@@ -52,6 +52,15 @@ struct NotePage<'a> {
     title: &'a str,
     what: &'a str,
     again: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "visit_leaving.html")]
+struct LeavingPage<'a> {
+    name: &'a str,
+    /// To which she goes, with its port.
+    host: &'a str,
+    url: &'a str,
 }
 
 #[derive(Template)]
@@ -198,6 +207,20 @@ impl Gateway {
     pub(super) fn no_such_visit(&self) -> Response {
         let what = "This was opened in another browser, was used before, or took longer than ten minutes. Open the link that you were given again.";
         self.say_page(StatusCode::BAD_REQUEST, "Open the link again", what, None)
+    }
+
+    /// Before somebody goes to a page that no operator chose: she sees where it is.
+    pub(super) fn leaving_page(&self, url: &str) -> Response {
+        let page = Url::parse(url).ok();
+        let port = page.as_ref().and_then(Url::port).map(|port| format!(":{port}")).unwrap_or_default();
+        let host = format!("{}{port}", page.as_ref().and_then(Url::host_str).unwrap_or_default());
+        let body = LeavingPage { name: &self.settings.name, host: &host, url };
+        self.own_page(StatusCode::OK, "Show who you are", &ui::render(&body))
+    }
+
+    pub(super) fn answer_of_another(&self) -> Response {
+        let what = "You come back from another server than the one that you were sent to. Nothing was opened. Open the link that you were given again.";
+        self.say_page(StatusCode::BAD_REQUEST, "This is another server's answer", what, None)
     }
 
     pub(super) fn nobody_shown(&self, way: &super::visit::Way) -> Response {

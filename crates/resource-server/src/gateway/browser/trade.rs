@@ -2,6 +2,7 @@
 //! her session, and presented with her calls.
 
 use super::super::{Gateway, Wanted};
+use super::client::WayBack;
 use super::session::{Grant, Held, Session};
 use crate::protection::ProtectionError;
 use client::uma::{TicketRequest, Traded};
@@ -60,11 +61,12 @@ pub(super) enum Outcome {
 pub(super) struct BrowserClient {
     pub(super) client: Client,
     pub(super) metadata: Metadata,
+    pub(super) way_back: WayBack,
 }
 
 impl Gateway {
     pub(super) async fn trade(&self, trade: &Trade<'_>) -> Result<Outcome, ProtectionError> {
-        let BrowserClient { client, metadata } = self.browser_client(trade.issuer).await?;
+        let BrowserClient { client, metadata, .. } = self.browser_client(trade.issuer).await?;
         let _place = self.wait_for_ticket(trade.issuer, trade.caller).await?;
         let session = trade.held.map(|held| &held.session);
         let now = self.client.clock.now();
@@ -153,7 +155,7 @@ impl Gateway {
             return Some(grant.clone());
         }
         let refresh = grant.refresh_token.clone()?;
-        let BrowserClient { client, metadata } = self.browser_client(issuer).await.ok()?;
+        let BrowserClient { client, metadata, .. } = self.browser_client(issuer).await.ok()?;
         let renewed = async {
             match client.refresh(&metadata, &refresh).await {
                 Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Ok(None),
@@ -181,7 +183,7 @@ impl Gateway {
     /// Gives back what a session held that has ended (RFC 7009); what cannot be told ends by itself.
     pub(super) async fn return_grants(&self, session: Session) {
         for grant in session.into_grants() {
-            let Ok(BrowserClient { client, metadata }) = self.browser_client(&grant.issuer).await else { continue };
+            let Ok(BrowserClient { client, metadata, .. }) = self.browser_client(&grant.issuer).await else { continue };
             for token in grant.refresh_token.iter().chain([&grant.token]) {
                 if let Err(error) = client.revoke(&metadata, token).await {
                     tracing::info!(%error, issuer = grant.issuer, "what a person had could not be given back");

@@ -4,7 +4,8 @@
 //!
 //! 1. [`Gateway::begin_visit`] sends her there, with a ticket for the thing. Where there is no such thing, the ticket is for
 //!    another of the same owner: on the way she cannot tell.
-//! 2. `GET /.wayleave/visit?state=&ticket=` is her way back: the ticket is traded, and her session begins under a new cookie.
+//! 2. `GET /.wayleave/visit?state=&ticket=`, or `/.wayleave/visit/{hash of the issuer}`, is her way back ([`super::client`]): the
+//!    ticket is traded, and her session begins under a new cookie.
 //! 3. She is sent on to where she wanted to go, which answers by what her session holds now.
 //!
 //! `GET /.wayleave/visit?to=` begins one for a path of this gateway.
@@ -13,6 +14,7 @@ use super::super::Gateway;
 use super::super::path::CanonicalPath;
 use super::super::store::Registered;
 use super::super::told::Destination;
+use super::client::{WayBack, is_way_back};
 use super::session::{Held, LONGEST_SECONDS, Waiting};
 use super::trade::{Asks, BrowserClient, Outcome, Trade};
 use super::{Next, query_of, set_cookies};
@@ -21,6 +23,7 @@ use crate::guard::Need;
 use crate::protection::ProtectionError;
 use axum::body::Body;
 use axum::response::Response;
+use client::uma::is_from;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jose::{base64url, digest};
@@ -45,6 +48,9 @@ struct Visit {
     ticket: String,
     way: Way,
     expires: Timestamp,
+    /// Where she comes back, and whether the server says then that it is its answer.
+    way_back: WayBack,
+    says_issuer: bool,
 }
 
 /// Where somebody wants to go.
@@ -99,7 +105,7 @@ pub(super) fn to_of(parts: &Parts) -> String {
 }
 
 impl Gateway {
-    /// `/.wayleave/visit`.
+    /// `/.wayleave/visit`, and below it where people come back from one server alone.
     pub(in super::super) async fn visit(self: &Arc<Self>, parts: &Parts, body: Body) -> Response {
         let query = query_of(parts);
         let mut named = query.iter().filter(|(name, _)| name == "to").map(|(_, value)| value.as_str());
@@ -109,9 +115,18 @@ impl Gateway {
             // who only looks ahead neither begins nor ends anything (RFC 9110 9.2.1)
             (&Method::HEAD, _) => plain(StatusCode::OK, "Open this in a browser."),
             (&Method::GET, Some(to)) => self.visit_to(parts, to).await,
-            (&Method::GET, None) => self.come_back(parts, &query).await,
+            (&Method::GET, None) => self.come_back(parts, &query, None).await,
             (&Method::POST, _) => self.ask(parts, body).await,
             _ => super::wrong_method("GET, HEAD, POST"),
+        }
+    }
+
+    /// `/.wayleave/visit/{hash of the issuer}`.
+    pub(in super::super) async fn visit_from(self: &Arc<Self>, parts: &Parts, place: &str) -> Response {
+        match parts.method {
+            Method::HEAD => plain(StatusCode::OK, "Open this in a browser."),
+            Method::GET => self.come_back(parts, &query_of(parts), Some(place)).await,
+            _ => super::wrong_method("GET, HEAD"),
         }
     }
 
@@ -151,31 +166,32 @@ impl Gateway {
         if way.to.len() > MAX_TO_BYTES {
             return Ok(plain(StatusCode::URI_TOO_LONG, "This address is too long to come back to."));
         }
-        let BrowserClient { client, metadata } = self.browser_client(&way.issuer).await?;
-        let endpoint = endpoint.or(metadata.claims_interaction_endpoint);
+        let BrowserClient { client, metadata, way_back } = self.browser_client(&way.issuer).await?;
+        let endpoint = endpoint.or(metadata.claims_interaction_endpoint.clone());
         let endpoint = endpoint.ok_or_else(|| ProtectionError::Refused("it names no `claims_interaction_endpoint`".into()))?;
-        let sent = client.send_person(&endpoint, ticket, &self.visit_url())?;
+        let sent = client.send_person(&metadata, &endpoint, ticket, &self.way_back_url(&way.issuer, way_back))?;
+        let says_issuer = metadata.claims_response_iss_parameter_supported;
+        let is_listed = self.is_listed(&way.issuer);
         let (id, expires) = (sent.state, self.client.clock.now().plus(LIFETIME_SECONDS));
-        let visit = Visit { ticket: hash_of(ticket), id: id.clone(), way, expires };
+        let visit = Visit { ticket: hash_of(ticket), id: id.clone(), way, expires, way_back, says_issuer };
         let plain_text = serde_json::to_vec(&visit).map_err(|error| ProtectionError::Refused(error.to_string()))?;
         let sealed = self.browsers.sealing.seal(&plain_text, CONTEXT, &*self.client.randomness);
         let sealed = sealed.map_err(|error| ProtectionError::Refused(error.to_string()))?;
         let lines = parts.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
         let mut cookies = self.browsers.names.end_old_visits(lines, MOST_AT_ONCE.saturating_sub(1));
         cookies.push(self.browsers.names.set_visit(&id, &base64url::encode(sealed), LIFETIME_SECONDS));
-        let mut response = plain(StatusCode::SEE_OTHER, "Show who you are at the authorization server.");
-        response.headers_mut().extend(HeaderValue::from_str(&sent.url).ok().map(|url| (header::LOCATION, url)));
-        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        let mut response = match is_listed {
+            true => sent_to(&sent.url, "Show who you are at the authorization server."),
+            // an owner chose that server, and nobody looked at where it sends people
+            false => self.leaving_page(&sent.url),
+        };
         set_cookies(&mut response, &cookies);
         Ok(response)
     }
 
     /// To a path of this gateway, with these cookies.
     pub(super) fn send_on(&self, to: &str, cookies: &[String]) -> Response {
-        let mut response = plain(StatusCode::SEE_OTHER, "Go on there.");
-        let url = HeaderValue::from_str(&format!("{}{to}", self.settings.resource));
-        response.headers_mut().extend(url.ok().map(|url| (header::LOCATION, url)));
-        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        let mut response = sent_to(&format!("{}{to}", self.settings.resource), "Go on there.");
         set_cookies(&mut response, cookies);
         response
     }
@@ -190,14 +206,21 @@ impl Gateway {
         Some(visit).filter(|visit| is_its && self.client.clock.now() < visit.expires)
     }
 
-    async fn come_back(self: &Arc<Self>, parts: &Parts, query: &[(String, String)]) -> Response {
+    async fn come_back(self: &Arc<Self>, parts: &Parts, query: &[(String, String)], place: Option<&str>) -> Response {
         let get = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
         let Some(visit) = self.find_visit(parts, get("state").unwrap_or_default()) else {
             return self.no_such_visit();
         };
         let ended = self.browsers.names.set_visit(&visit.id, "", 0);
         let ticket = get("ticket").filter(|ticket| hash_of(ticket) != visit.ticket);
+        let issuer = visit.way.issuer.as_str();
+        let is_its_answer = is_way_back(visit.way_back, issuer, place) && is_from(issuer, visit.says_issuer, query);
         let mut response = match (get("error"), ticket) {
+            // threat 15: whoever gets a ticket of another server's goes on with it in her place
+            _ if !is_its_answer => {
+                tracing::warn!(issuer, "somebody came back with the answer of another authorization server");
+                self.answer_of_another()
+            }
             (None, Some(ticket)) => self.return_with(parts, visit.way, ticket).await,
             (Some(_), _) => self.nobody_shown(&visit.way),
             (None, None) => self.no_such_visit(),
@@ -257,6 +280,13 @@ impl Gateway {
         let _place = self.wait_for_ticket(&other.issuer, caller).await?;
         self.asking_for(&Destination::of(other), self.ticket(&peer, &other.owner, &needs, &[other], caller)).await
     }
+}
+
+fn sent_to(url: &str, what: &'static str) -> Response {
+    let mut response = plain(StatusCode::SEE_OTHER, what);
+    response.headers_mut().extend(HeaderValue::from_str(url).ok().map(|url| (header::LOCATION, url)));
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
 fn hash_of(ticket: &str) -> String {

@@ -7,6 +7,7 @@ use client::{Client, PersonSent};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use types::metadata::Metadata;
 
 /// How long she is waited for, and how long somebody who connects may take to say what.
 const VISIT: Duration = Duration::from_secs(30 * 60);
@@ -14,10 +15,11 @@ const REQUEST: Duration = Duration::from_secs(3);
 const MAX_REQUEST_BYTES: usize = 8192;
 
 /// Sends the person to the server, and waits for her to come back with the next ticket.
-pub(super) async fn send(client: &Client, endpoint: &str, ticket: &str, port: u16) -> Result<String, Exit> {
+pub(super) async fn send(client: &Client, metadata: &Metadata, endpoint: &str, ticket: &str, port: u16) -> Result<String, Exit> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await;
     let listener = listener.map_err(|error| Exit::failed(format!("port {port}, which --claims-port changes: {error}")))?;
-    let sent = client.send_person(endpoint, ticket, &format!("http://127.0.0.1:{port}/claims")).map_err(failed)?;
+    let way_back = format!("http://127.0.0.1:{port}/claims");
+    let sent = client.send_person(metadata, endpoint, ticket, &way_back).map_err(failed)?;
     say(&format!("open this in a browser, where you know the server: {}", sent.url));
     let query = tokio::time::timeout(VISIT, come_back(&listener, &sent)).await;
     let query = query.map_err(|_| Exit::failed("nobody came back from the server in half an hour"))??;
