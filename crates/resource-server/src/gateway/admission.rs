@@ -3,6 +3,7 @@
 //! gives a ticket.
 
 use super::authority::{At, Uncounted};
+use super::browser::OfSession;
 use super::forward_auth::AskedBefore;
 use super::history::Outcome;
 use super::peer::Peer;
@@ -59,6 +60,8 @@ pub(super) struct Call<'a> {
     presented: Presented<'a>,
     /// The authorization server that the client names.
     pub(super) chosen: Option<&'a str>,
+    /// Who gave the token, where a session of this gateway holds it: nobody else is asked about it.
+    giver: Option<&'a str>,
     /// By resource, what guards it.
     pub(super) guarding: Vec<Guarding>,
     pub(super) caller: Option<Caller>,
@@ -107,7 +110,9 @@ impl Gateway {
         let asker = Asker::of(parts);
         let guarding = self.guarding_all(wanted, path, asker).await?;
         let (caller, is_noted) = (asker.caller, parts.extensions.get::<AskedBefore>().is_none());
-        let mut call = Call { wanted, needs: &wanted.needs, presented, chosen: text(CHOSEN), guarding, caller, is_noted };
+        let (needs, chosen) = (&wanted.needs, text(CHOSEN));
+        let giver = parts.extensions.get::<OfSession>().map(|session| session.issuer.as_str());
+        let mut call = Call { wanted, needs, presented, chosen, giver, guarding, caller, is_noted };
         let is_unproven = match self.judge(&call, call.issuers()).await? {
             Judged::Fits(admitted) => return Ok(admitted),
             judged => matches!(judged, Judged::Unproven),
@@ -286,6 +291,10 @@ impl Gateway {
         let is_more = |issuer: &&String| self.is_server_level(issuer) && !issuers.contains(issuer);
         let more: Vec<_> = self.settings.authorization_servers.iter().filter(is_more).cloned().collect();
         issuers.extend(more);
+        if let Some(giver) = call.giver {
+            issuers.retain(|issuer| issuer == giver);
+            return Ok(issuers);
+        }
         let Some(token) = call.presented.authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim())
         else {
             return Ok(issuers);

@@ -34,6 +34,7 @@ use jose::seal::SealingKey;
 pub(super) use navigation::is_navigation;
 pub(super) use pages::{OPENER_POLICY, asset};
 pub(super) use session::Held;
+pub(super) use trade::OfSession;
 use std::sync::Arc;
 use trade::{Asks, Outcome, Trade};
 use types::challenge::UmaChallenge;

@@ -97,11 +97,9 @@ impl Session {
         self.created.plus(LONGEST_SECONDS).min(self.seen.plus(IDLE_SECONDS))
     }
 
-    /// Of one owner, by preference of one of these servers.
+    /// Of one owner, by one of these servers.
     pub(super) fn find_grant(&self, owner: &str, issuers: &[String]) -> Option<&Grant> {
-        let mut hers = self.grants.iter().filter(|grant| grant.owner == owner);
-        let first = hers.clone().next();
-        hers.find(|grant| issuers.contains(&grant.issuer)).or(first)
+        self.grants.iter().find(|grant| grant.owner == owner && issuers.contains(&grant.issuer))
     }
 
     pub(super) fn find_grant_at(&self, owner: &str, issuer: &str) -> Option<&Grant> {
@@ -295,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_owner_the_token_of_the_server_that_guards_is_shown() {
+    fn threat_21_of_one_owner_the_token_of_the_server_that_guards_is_shown() {
         let mut session = Session::begin(Timestamp(0));
         for one in [grant("alice", "a", "1"), grant("alice", "b", "2"), grant("carol", "a", "3"), grant("alice", "a", "4")] {
             session.put_grant(one);
@@ -304,7 +302,9 @@ mod tests {
             let issuers: Vec<String> = issuers.iter().map(|issuer| (*issuer).to_owned()).collect();
             session.find_grant(owner, &issuers).map(|grant| grant.token.as_str())
         };
-        assert_eq!((token("alice", &["a"]), token("alice", &["b"]), token("carol", &["b"])), (Some("4"), Some("2"), Some("3")));
+        assert_eq!((token("alice", &["a"]), token("alice", &["b"]), token("carol", &["a"])), (Some("4"), Some("2"), Some("3")));
+        // and of no other: nobody shows it to a server that did not give it
+        assert_eq!((token("carol", &["b"]), token("alice", &[])), (None, None));
         assert_eq!(token("bob", &["a"]), None);
     }
 
@@ -321,7 +321,7 @@ mod tests {
         }
         let counts = [session.grants.len(), session.known.len(), session.waiting.len(), session.closed.len()];
         assert_eq!(counts, [MOST_GRANTS, MOST_GRANTS, MOST_WAITING, MOST_CLOSED]);
-        assert!(session.find_grant("99", &[]).is_some() && session.pct_at("99").is_some() && session.pct_at("0").is_none());
+        assert!(session.find_grant_at("99", "a").is_some() && session.pct_at("99").is_some() && session.pct_at("0").is_none());
         assert!(session.is_closed("/c99", now) && !session.is_closed("/c99", now.plus(CLOSED_SECONDS)));
         // what is answered anew is neither waited for nor closed
         session.put_waiting(waiting("/c99"));

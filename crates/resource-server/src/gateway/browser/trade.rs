@@ -20,6 +20,12 @@ const LONGEST_LIFE_SECONDS: i64 = 366 * 86_400;
 /// One is renewed so many seconds before its end.
 const RENEWED_BEFORE_SECONDS: i64 = 5;
 
+/// A call whose token is a session's, by this server.
+#[derive(Clone)]
+pub(in super::super) struct OfSession {
+    pub(in super::super) issuer: String,
+}
+
 /// A ticket to be traded.
 pub(super) struct Trade<'a> {
     pub(super) owner: &'a str,
@@ -122,12 +128,23 @@ impl Gateway {
         if grant.is_short() { Ok(grant) } else { refuse("its token is too long") }
     }
 
-    /// Puts what her session holds for this owner's things before the guard, as if she had brought it.
+    /// Servers that say of a call whether it may pass: where what it is about is registered, and those that are asked about
+    /// everything.
+    fn issuers_of(&self, wanted: &Wanted) -> Vec<String> {
+        let own_ids = wanted.needs.iter().map(|need| OwnResourceId::new(need.resource.as_str()));
+        let guarding = own_ids.filter_map(|own_id| self.store.registrations(&wanted.owner, &own_id).ok());
+        let mut issuers: Vec<String> = guarding
+            .flat_map(|all| all.iter().filter(|one| one.guards()).map(|one| one.issuer.clone()).collect::<Vec<_>>())
+            .collect();
+        let more = self.settings.authorization_servers.iter().filter(|issuer| self.is_server_level(issuer));
+        issuers.extend(more.cloned());
+        issuers
+    }
+
+    /// Puts what her session holds for this owner's things before the guard, as if she had brought it. Nobody else chooses to
+    /// whom her token is shown: so it is shown to the server that gave it, where that guards what she calls, and to no other.
     pub(in super::super) async fn present(&self, parts: &mut Parts, wanted: &Wanted, held: &Held) {
-        let first = wanted.needs.first().map(|need| OwnResourceId::new(need.resource.as_str()));
-        let guarding = first.and_then(|own_id| self.store.registrations(&wanted.owner, &own_id).ok());
-        let issuers: Vec<String> = guarding.iter().flat_map(|all| all.iter().map(|one| one.issuer.clone())).collect();
-        let Some(grant) = held.session.find_grant(&wanted.owner, &issuers) else { return };
+        let Some(grant) = held.session.find_grant(&wanted.owner, &self.issuers_of(wanted)) else { return };
         let grant = match self.is_over(grant) {
             true => self.renew_grant(held, grant).await,
             false => Some(grant.clone()),
@@ -137,6 +154,7 @@ impl Gateway {
         value.set_sensitive(true);
         self.remember_issuer(Some(&value), &grant.issuer);
         parts.headers.insert(header::AUTHORIZATION, value);
+        parts.extensions.insert(OfSession { issuer: grant.issuer });
     }
 
     fn is_over(&self, grant: &Grant) -> bool {

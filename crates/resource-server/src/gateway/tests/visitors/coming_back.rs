@@ -105,3 +105,27 @@ async fn threat_42_before_a_server_that_no_operator_lists_a_page_names_it() {
     assert_eq!(bob.visit(&world, &brought, "/mallory/m", "bob").await.status, 303);
     assert_eq!(bob.open(&world, "/mallory/m").await.text, "a picture");
 }
+
+#[tokio::test]
+async fn threat_21_a_session_shows_a_token_to_the_server_that_gave_it_alone() {
+    let (listed, hers) = (server(true, false).start().await, server(false, true).start().await);
+    let world = World::new(&[&listed], true).await;
+    world.link("alice", &listed, &["a"]).await;
+    world.link("alice", &hers, &["b"]).await;
+    let mut bob = Browser::at("198.51.100.1");
+    bob.visit(&world, &listed, "/alice/a", "bob").await;
+    assert_eq!(bob.open(&world, "/alice/a").await.text, "a picture");
+    // another server of the same owner
+    let seen = bob.open(&world, "/alice/b").await;
+    assert!(seen.to.as_ref().unwrap().starts_with(&hers.at("/claims")), "{:?}", seen.to);
+    assert_eq!(*hers.introspected.lock().unwrap(), Vec::<String>::new());
+    // with a grant of each, each is shown its own
+    assert_eq!(bob.visit(&world, &hers, "/alice/b", "bob").await.status, 303);
+    for path in ["/alice/a", "/alice/b", "/alice/a"] {
+        assert_eq!(bob.open(&world, path).await.text, "a picture", "{path}");
+    }
+    for server in [&listed, &hers] {
+        let own = server.granted.lock().unwrap().clone();
+        assert!(server.introspected.lock().unwrap().iter().all(|token| own.contains_key(token)));
+    }
+}
