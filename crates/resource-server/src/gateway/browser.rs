@@ -12,9 +12,11 @@ mod asking;
 mod client;
 mod content_origin;
 mod cookies;
+mod guests;
 mod navigation;
 mod news;
 mod pages;
+mod places;
 mod session;
 mod trade;
 mod visit;
@@ -34,8 +36,8 @@ use jose::seal::SealingKey;
 pub(super) use navigation::is_navigation;
 pub(super) use pages::{OPENER_POLICY, asset};
 pub(super) use session::Held;
-pub(super) use trade::OfSession;
 use std::sync::Arc;
+pub(super) use trade::OfSession;
 use trade::{Asks, Outcome, Trade};
 use types::challenge::UmaChallenge;
 use types::peer::Caller;
@@ -54,6 +56,7 @@ pub(super) struct Browsers {
     /// Declared at the authorization servers that the operator lists.
     credentials: Option<Credentials>,
     registrations: client::Registrations,
+    guests: guests::Guests,
     polls: asking::Polls,
     listeners: news::Listeners,
 }
@@ -68,6 +71,7 @@ impl Browsers {
             sealing: SealingKey::new(&digest::hmac_sha256(key, b"visits of browsers"))?,
             credentials,
             registrations: client::Registrations::default(),
+            guests: guests::Guests::default(),
             polls: asking::Polls::default(),
             listeners: news::Listeners::default(),
         })
@@ -145,7 +149,7 @@ impl Gateway {
                 Ok(whole) => {
                     let answer = self.let_in(call, body, path, whole).await;
                     let answer = self.lead_to_content(&parts, path, held.as_ref(), answer);
-                    return self.for_session(&parts, held.as_ref(), answer);
+                    return self.for_session(&parts, held.as_ref(), answer).await;
                 }
                 Err(refused) => refused,
             };
@@ -161,11 +165,11 @@ impl Gateway {
     }
 
     /// What a session opened: nobody else's answer. What a folder does not have is one page with what is not shared.
-    fn for_session(self: &Arc<Self>, parts: &Parts, held: Option<&Held>, mut answer: Response) -> Response {
+    async fn for_session(self: &Arc<Self>, parts: &Parts, held: Option<&Held>, mut answer: Response) -> Response {
         let is_absent = answer.status() == StatusCode::NOT_FOUND && matches!(self.settings.behind, Behind::Folder(_));
         if let Some(held) = held.filter(|_| is_absent && navigation::is_navigation(parts)) {
             let to = visit::to_of(parts);
-            return match self.waiting_next(held, &to) {
+            return match self.waiting_next(held, &to, parts.extensions.get().copied()).await {
                 Some(Next::Page(page)) => *page,
                 _ => self.closed_page(StatusCode::NOT_FOUND, held, &to, None),
             };
@@ -201,7 +205,7 @@ impl Gateway {
         let page = |response: Response| Next::Page(Box::new(response));
         let (to, now) = (visit::to_of(parts), self.client.clock.now());
         if let Some(held) = &held {
-            if let Some(waiting) = self.waiting_next(held, &to) {
+            if let Some(waiting) = self.waiting_next(held, &to, parts.extensions.get().copied()).await {
                 return waiting;
             }
             if held.session.is_closed(&to, now) {
@@ -233,7 +237,7 @@ impl Gateway {
         match self.trade(&trade).await {
             Ok(Outcome::Shows { ticket, endpoint }) => page(self.begin_visit(parts, way, &ticket, Some(endpoint)).await),
             Ok(outcome @ (Outcome::Granted { .. } | Outcome::Waits { .. })) => {
-                match self.keep_outcome(&held.cookie, &way, outcome).await {
+                match self.keep_outcome(&held.cookie, &way, outcome, caller).await {
                     Ok(Some(session)) => Next::Again(Held { session, ..held }),
                     Ok(None) => page(self.no_such_visit()),
                     Err(error) => page(self.cannot_lead(&error)),
@@ -311,11 +315,12 @@ impl Gateway {
         if !is_ours {
             return out(StatusCode::FORBIDDEN, "Not logged out", "This form did not come from a page of this server.");
         }
-        if let Err(error) = self.end_session(&held.cookie).await {
-            return self.cannot_lead(&error);
-        }
+        let last = match self.end_session(&held.cookie).await {
+            Ok(last) => last.unwrap_or(held.session),
+            Err(error) => return self.cannot_lead(&error),
+        };
         let gateway = self.clone();
-        tokio::spawn(async move { gateway.return_grants(held.session).await });
+        tokio::spawn(async move { gateway.return_grants(last.into_grants()).await });
         let what =
             "This browser opens nothing here any more. The server that knows you may still know you: log out there as well.";
         let mut response = out(StatusCode::OK, "Logged out", what);

@@ -21,7 +21,7 @@ use types::Timestamp;
 
 pub(crate) use owners::{Opinion, Rule, Told, Withdrawn};
 pub(crate) use registrations::{Registered, Standing, Unfinished};
-pub(crate) use sessions::SessionRow;
+pub(crate) use sessions::{SessionPlace, SessionRow};
 
 /// Links of one owner that have begun and not come back.
 const MOST_BEGUN: usize = 20;

@@ -4,7 +4,8 @@
 
 use super::super::Gateway;
 use super::super::path::CanonicalPath;
-use super::session::{Held, Session};
+use super::places::Places;
+use super::session::{Held, Session, Waiting, thing_of};
 use super::trade::{Asks, Outcome, Trade};
 use super::visit::{Way, read_to};
 use super::{Hint, Next, navigation};
@@ -16,6 +17,8 @@ use http::request::Parts;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use types::Timestamp;
+use types::peer::{Caller, names_of};
 
 /// Longest form that is read, in bytes.
 const MAX_FORM_BYTES: usize = 16 * 1_024;
@@ -23,23 +26,60 @@ const MAX_FORM_BYTES: usize = 16 * 1_024;
 pub(super) const MAX_MESSAGE_CHARS: usize = 280;
 /// Those for whom it is asked in the background at one time; others are asked for when their page loads itself anew.
 const MOST_AT_ONCE: usize = 1_000;
-/// Seconds between two questions where the server cannot be asked.
+/// Least time between two questions where the server cannot be asked.
 const RESTED: Duration = Duration::from_secs(30);
 
-/// For which waiting it is being asked: by session and path.
-#[derive(Default)]
-pub(super) struct Polls(Mutex<HashSet<String>>);
+/// Names that somebody has at the moment, each once.
+#[derive(Clone, Default)]
+struct Once(Arc<Mutex<HashSet<String>>>);
 
-impl Polls {
-    /// Whether it is to be begun now.
-    fn begin(&self, key: &str) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.len() < MOST_AT_ONCE && all.insert(key.to_owned())
+/// One of them; given back when dropped.
+struct Taken {
+    all: Once,
+    name: String,
+}
+
+impl Once {
+    fn take(&self, name: &str) -> Option<Taken> {
+        let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        is_new.then(|| Taken { all: self.clone(), name: name.to_owned() })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+/// For which waiting it is asked on, and for which it is being asked: by session and thing.
+pub(super) struct Polls {
+    places: Places,
+    going_on: Once,
+    questions: Once,
+}
+
+impl Default for Polls {
+    fn default() -> Self {
+        Self { places: Places::new(MOST_AT_ONCE), going_on: Once::default(), questions: Once::default() }
+    }
+}
+
+#[cfg(test)]
+impl super::Browsers {
+    pub(in super::super) fn polls_count(&self) -> usize {
+        self.polls.places.count()
     }
 
-    fn end(&self, key: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    /// Takes all places in the name of these parties.
+    pub(in super::super) fn fill_polls(&self, party: impl Fn(usize) -> Vec<String>) -> Vec<super::places::Place> {
+        (0..MOST_AT_ONCE).filter_map(|n| self.polls.places.enter(party(n))).collect()
     }
+}
+
+/// Who waits for what.
+fn name_of(cookie: &str, to: &str) -> String {
+    format!("{cookie} {}", thing_of(to))
 }
 
 /// What somebody pressed.
@@ -97,17 +137,16 @@ impl Gateway {
         if held.session.find_waiting(&to).is_some() {
             return self.send_on(&to, &[]);
         }
-        let path = CanonicalPath::parse(uri.path());
+        let (path, caller) = (CanonicalPath::parse(uri.path()), parts.extensions.get().copied());
         let Err(looked) = self.look(parts, uri, Some(&held)).await else {
             // she gets in, and there may be nothing
             return match path {
                 Ok(path) if self.backend.exists(&path).await.is_ok_and(|is_there| !is_there) => {
-                    self.after_press(&held, &Way::to_nothing(to), None).await
+                    self.after_press(&held, &Way::to_nothing(to), None, caller).await
                 }
                 _ => self.send_on(&to, &[]),
             };
         };
-        let caller = parts.extensions.get().copied();
         let (way, ticket) = match self.way_of(Hint::of(&looked.refused), &to, caller, Some(&held)).await {
             Ok(Some(found)) => found,
             Ok(None) => return self.send_on(&to, &[]),
@@ -117,7 +156,7 @@ impl Gateway {
         let is_known = held.session.pct_at(&way.issuer).is_some();
         let ticket = match ticket {
             // she is known, and there is nobody to be asked
-            None => return self.after_press(&held, &way, None).await,
+            None => return self.after_press(&held, &way, None, caller).await,
             Some(ticket) if is_known => ticket,
             Some(ticket) => return self.begin_visit(&looked.parts, way, &ticket, None).await,
         };
@@ -125,15 +164,16 @@ impl Gateway {
             Trade { owner: &way.owner, issuer: &way.issuer, ticket: &ticket, held: Some(&held), caller, asks: way.asks() };
         match self.trade(&trade).await {
             Ok(Outcome::Shows { ticket, endpoint }) => self.begin_visit(&looked.parts, way, &ticket, Some(endpoint)).await,
-            Ok(outcome) => self.after_press(&held, &way, Some(outcome)).await,
+            Ok(outcome) => self.after_press(&held, &way, Some(outcome), caller).await,
             Err(error) => self.cannot_lead(&error),
         }
     }
 
-    async fn after_press(self: &Arc<Self>, held: &Held, way: &Way, outcome: Option<Outcome>) -> Response {
+    async fn after_press(self: &Arc<Self>, held: &Held, way: &Way, outcome: Option<Outcome>, caller: Option<Caller>) -> Response {
+        let now = self.client.clock.now();
         let kept = match outcome {
-            Some(outcome) => self.keep_outcome(&held.cookie, way, outcome).await,
-            None => self.change_session(&held.cookie, |session| session.put_waiting(way.waiting(None))).await,
+            Some(outcome) => self.keep_outcome(&held.cookie, way, outcome, caller).await,
+            None => self.change_session(&held.cookie, |session| session.put_waiting(way.waiting(None, now))).await,
         };
         match kept {
             Ok(_) => self.send_on(&way.to, &[]),
@@ -141,54 +181,43 @@ impl Gateway {
         }
     }
 
-    /// Writes into a session what came of a trade; what it is then.
+    /// Writes into a session what came of a trade; what it is then. Where it has ended meanwhile, what came is given back.
     pub(super) async fn keep_outcome(
         self: &Arc<Self>,
         cookie: &str,
         way: &Way,
         outcome: Outcome,
+        caller: Option<Caller>,
     ) -> Result<Option<Session>, ProtectionError> {
         let now = self.client.clock.now();
         let waits = matches!(outcome, Outcome::Waits { .. });
-        let changed = self.change_session(cookie, |session| {
-            session.open(&way.to);
-            match outcome {
-                Outcome::Granted { grant, pct } => {
-                    if let Some(pct) = pct {
-                        session.put_pct(&way.issuer, pct);
-                    }
-                    session.put_grant(grant);
-                }
-                Outcome::Waits { ticket, interval_seconds } => session.put_waiting(way.waiting(Some((ticket, interval_seconds)))),
-                Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => {}
-            }
-            match (way.is_elsewhere, way.asks) {
-                // the ticket was for something else
-                (true, true) => session.put_waiting(way.waiting(None)),
-                (true, false) => session.close(&way.to, now),
-                (false, _) if session.find_grant_at(&way.owner, &way.issuer).is_none() && !waits => session.close(&way.to, now),
-                (false, _) => {}
-            }
-        });
-        let session = changed.await?;
-        if waits {
-            self.ask_on(cookie, &way.to);
+        let grant = if let Outcome::Granted { grant, .. } = &outcome { Some(grant.clone()) } else { None };
+        let session = self.change_session(cookie, |session| note_outcome(session, way, outcome, now)).await?;
+        if session.is_none() {
+            let gateway = self.clone();
+            tokio::spawn(async move { gateway.return_grants(grant.into_iter().collect()).await });
+        } else if waits {
+            self.ask_on(cookie, way, caller);
         }
         Ok(session)
     }
 
-    /// Asks on in the background for as long as the session waits for this.
-    pub(super) fn ask_on(self: &Arc<Self>, cookie: &str, to: &str) {
-        let key = format!("{cookie} {to}");
-        if !self.browsers.polls.begin(&key) {
-            return;
-        }
-        let (gateway, cookie, to) = (self.clone(), cookie.to_owned(), to.to_owned());
+    /// Asks on in the background for as long as the session waits for this, and nobody else needs its place more.
+    fn ask_on(self: &Arc<Self>, cookie: &str, way: &Way, caller: Option<Caller>) {
+        let polls = &self.browsers.polls;
+        let Some(taken) = polls.going_on.take(&name_of(cookie, &way.to)) else { return };
+        let party = [vec![way.issuer.clone()], names_of_caller(caller)].concat();
+        let Some(place) = polls.places.enter(party) else { return };
+        let (gateway, cookie, to) = (self.clone(), cookie.to_owned(), way.to.clone());
         tokio::spawn(async move {
+            let _taken = taken;
             let mut wait = gateway.wait_of(&cookie, &to);
             while let Some(time) = wait {
                 tokio::time::sleep(time).await;
-                wait = match Box::pin(gateway.ask_again(&cookie, &to)).await {
+                if !place.is_held() {
+                    return;
+                }
+                wait = match Box::pin(gateway.ask_again(&cookie, &to, caller)).await {
                     Ok(()) => gateway.wait_of(&cookie, &to),
                     Err(error) => {
                         tracing::info!(%error, "whether an owner has answered cannot be asked right now");
@@ -196,7 +225,6 @@ impl Gateway {
                     }
                 };
             }
-            gateway.browsers.polls.end(&key);
         });
     }
 
@@ -204,22 +232,31 @@ impl Gateway {
     fn wait_of(&self, cookie: &str, to: &str) -> Option<Duration> {
         let session = self.read_session(cookie).ok()??;
         let waiting = session.find_waiting(to)?;
-        waiting.ticket.as_ref().map(|_| Duration::from_secs(waiting.interval_seconds.max(1)))
+        waiting.ticket.as_ref()?;
+        Some(Duration::from_secs(waiting.seconds_left(self.client.clock.now()).max(1)))
     }
 
-    async fn ask_again(self: &Arc<Self>, cookie: &str, to: &str) -> Result<(), ProtectionError> {
+    /// One question at a time, at the pace that the server says: a ticket is good once.
+    async fn ask_again(self: &Arc<Self>, cookie: &str, to: &str, caller: Option<Caller>) -> Result<(), ProtectionError> {
+        let Some(_question) = self.browsers.polls.questions.take(&name_of(cookie, to)) else { return Ok(()) };
+        let now = self.client.clock.now();
         let Some(session) = self.read_session(cookie)? else { return Ok(()) };
         let Some(waiting) = session.find_waiting(to).cloned() else { return Ok(()) };
-        let Some(ticket) = &waiting.ticket else { return Ok(()) };
-        let (owner, issuer) = (waiting.owner.clone(), waiting.issuer.clone());
-        let way = Way { to: to.to_owned(), owner, issuer, is_elsewhere: false, asks: true, message: None };
+        let Some(ticket) = waiting.ticket.as_ref().filter(|_| waiting.seconds_left(now) == 0) else { return Ok(()) };
+        let way = way_to(&waiting);
         let held = Held { cookie: cookie.to_owned(), session };
         let asks = Asks::Owner { message: None };
-        let trade = Trade { owner: &way.owner, issuer: &way.issuer, ticket, held: Some(&held), caller: None, asks };
-        let now = self.client.clock.now();
-        match self.trade(&trade).await? {
+        let trade = Trade { owner: &way.owner, issuer: &way.issuer, ticket, held: Some(&held), caller, asks };
+        let outcome = match self.trade(&trade).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.change_session(cookie, |session| session.note_asked(to, now)).await?;
+                return Err(error);
+            }
+        };
+        match outcome {
             Outcome::Waits { ticket, interval_seconds } => {
-                let next = way.waiting(Some((ticket, interval_seconds)));
+                let next = way.waiting(Some((ticket, interval_seconds)), self.client.clock.now());
                 let still = |session: &mut Session| {
                     if session.find_waiting(&next.to).is_some() {
                         session.put_waiting(next);
@@ -227,20 +264,62 @@ impl Gateway {
                 };
                 self.change_session(cookie, still).await.map(drop)
             }
-            outcome @ Outcome::Granted { .. } => self.keep_outcome(cookie, &way, outcome).await.map(drop),
+            outcome @ Outcome::Granted { .. } => self.keep_outcome(cookie, &way, outcome, caller).await.map(drop),
             Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => {
                 self.change_session(cookie, |session| session.close(to, now)).await.map(drop)
             }
         }
     }
 
-    /// The page of somebody who waits; what was begun before a restart goes on.
-    pub(super) fn waiting_next(self: &Arc<Self>, held: &Held, to: &str) -> Option<Next> {
+    /// The page of somebody who waits, or that there is an answer. Whoever has no place where it is asked in the background is
+    /// asked for by her page, which loads itself anew; what was begun before a restart goes on.
+    pub(super) async fn waiting_next(self: &Arc<Self>, held: &Held, to: &str, caller: Option<Caller>) -> Option<Next> {
         let waiting = held.session.find_waiting(to)?;
         if waiting.ticket.is_some() {
-            self.ask_on(&held.cookie, to);
+            self.ask_on(&held.cookie, &way_to(waiting), caller);
         }
-        Some(Next::Page(Box::new(self.waiting_page(held, waiting))))
+        if waiting.ticket.is_some() && waiting.seconds_left(self.client.clock.now()) == 0 {
+            if let Err(error) = Box::pin(self.ask_again(&held.cookie, to, caller)).await {
+                tracing::info!(%error, "whether an owner has answered cannot be asked right now");
+            }
+            let session = self.read_session(&held.cookie).ok().flatten();
+            if let Some(session) = session.filter(|session| session.find_waiting(to).is_none()) {
+                return Some(Next::Again(Held { cookie: held.cookie.clone(), session }));
+            }
+        }
+        Some(Next::Page(Box::new(self.waiting_page(held, waiting, to))))
+    }
+}
+
+fn names_of_caller(caller: Option<Caller>) -> Vec<String> {
+    caller.map(|caller| names_of(caller.0).to_vec()).unwrap_or_default()
+}
+
+/// To what somebody waits for.
+fn way_to(waiting: &Waiting) -> Way {
+    let (to, owner, issuer) = (waiting.to.clone(), waiting.owner.clone(), waiting.issuer.clone());
+    Way { to, owner, issuer, is_elsewhere: false, asks: true, message: None }
+}
+
+fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timestamp) {
+    let waits = matches!(outcome, Outcome::Waits { .. });
+    session.open(&way.to);
+    match outcome {
+        Outcome::Granted { grant, pct } => {
+            if let Some(pct) = pct {
+                session.put_pct(&way.issuer, pct);
+            }
+            session.put_grant(grant);
+        }
+        Outcome::Waits { ticket, interval_seconds } => session.put_waiting(way.waiting(Some((ticket, interval_seconds)), now)),
+        Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => {}
+    }
+    match (way.is_elsewhere, way.asks) {
+        // the ticket was for something else
+        (true, true) => session.put_waiting(way.waiting(None, now)),
+        (true, false) => session.close(&way.to, now),
+        (false, _) if session.find_grant_at(&way.owner, &way.issuer).is_none() && !waits => session.close(&way.to, now),
+        (false, _) => {}
     }
 }
 

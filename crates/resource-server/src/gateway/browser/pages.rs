@@ -179,10 +179,10 @@ impl Gateway {
         response
     }
 
-    pub(super) fn waiting_page(&self, held: &Held, waiting: &Waiting) -> Response {
-        let to: String = form_urlencoded::byte_serialize(waiting.to.as_bytes()).collect();
+    pub(super) fn waiting_page(&self, held: &Held, waiting: &Waiting, here: &str) -> Response {
+        let to: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
         let body = WaitingPage {
-            to: format!("{}{}", self.settings.resource, waiting.to),
+            to: format!("{}{here}", self.settings.resource),
             news: format!("{}/news?to={to}", self.visit_url()),
             log_out: self.own_url("logout"),
             csrf: self.form_token(held),

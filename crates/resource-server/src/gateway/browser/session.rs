@@ -3,7 +3,8 @@
 //! nobody's session. It ends 12 h after it began, or 1 h after its last use.
 
 use super::super::Gateway;
-use super::super::store::SessionRow;
+use super::super::path::CanonicalPath;
+use super::super::store::{SessionPlace, SessionRow};
 use super::navigation;
 use crate::challenge::without_ticket;
 use crate::protection::ProtectionError;
@@ -13,7 +14,7 @@ use jose::seal::SealingKey;
 use jose::{base64url, digest};
 use serde::{Deserialize, Serialize};
 use types::Timestamp;
-use types::peer::{Caller, network_of};
+use types::peer::Caller;
 
 pub(super) const LONGEST_SECONDS: i64 = 12 * 3_600;
 const IDLE_SECONDS: i64 = 3_600;
@@ -27,6 +28,8 @@ const MOST_CLOSED: usize = 10;
 const CLOSED_SECONDS: i64 = 30;
 /// Longest token that is kept, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1_024;
+/// Most that a session may be, in bytes: the oldest of what it holds goes first.
+const MAX_BYTES: usize = 128 * 1_024;
 
 /// What an authorization server gave for one owner's things.
 #[derive(Clone, Serialize, Deserialize)]
@@ -61,6 +64,23 @@ pub(super) struct Waiting {
     /// With which it is asked whether she has answered; none: there is no such thing, and nobody was asked.
     pub(super) ticket: Option<String>,
     pub(super) interval_seconds: u64,
+    /// When that was asked last.
+    pub(super) asked: Timestamp,
+}
+
+impl Waiting {
+    /// In how many seconds it may be asked again.
+    pub(super) fn seconds_left(&self, now: Timestamp) -> u64 {
+        let interval = i64::try_from(self.interval_seconds.max(1)).unwrap_or(i64::MAX);
+        let left = self.asked.plus(interval).0.saturating_sub(now.0);
+        u64::try_from(left).unwrap_or(0)
+    }
+}
+
+/// What a path and query are about: what is registered has paths alone, so that each query of one is about the same thing.
+pub(super) fn thing_of(to: &str) -> String {
+    let path = to.split('?').next().unwrap_or_default();
+    CanonicalPath::parse(path).map_or_else(|()| path.to_owned(), |path| path.encoded().to_owned())
 }
 
 /// Something that was not opened a moment ago.
@@ -92,8 +112,33 @@ impl Session {
         Self { created: now, seen: now, grants: vec![], known: vec![], waiting: vec![], closed: vec![] }
     }
 
+    /// Whether somebody was granted something, or is known again.
+    fn is_known(&self) -> bool {
+        !self.grants.is_empty() || !self.known.is_empty()
+    }
+
+    /// Whether it is worth a row of the store: of whom nothing is known, nothing is written down.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_known() || !self.waiting.is_empty()
+    }
+
+    /// As it is written down, or without the oldest of what it holds where that is too much.
+    fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let mut short = self.clone();
+        loop {
+            let json = serde_json::to_vec(&short)?;
+            if json.len() <= MAX_BYTES || (short.grants.is_empty() && short.known.is_empty()) {
+                return Ok(json);
+            }
+            match short.grants.is_empty() {
+                false => drop(short.grants.remove(0)),
+                true => drop(short.known.remove(0)),
+            }
+        }
+    }
+
     /// When it ends, unless it is used before.
-    fn until(&self) -> Timestamp {
+    pub(super) fn until(&self) -> Timestamp {
         self.created.plus(LONGEST_SECONDS).min(self.seen.plus(IDLE_SECONDS))
     }
 
@@ -111,7 +156,8 @@ impl Session {
     }
 
     pub(super) fn find_waiting(&self, to: &str) -> Option<&Waiting> {
-        self.waiting.iter().find(|waiting| waiting.to == to)
+        let thing = thing_of(to);
+        self.waiting.iter().find(|waiting| thing_of(&waiting.to) == thing)
     }
 
     /// Whether this was not opened a moment ago.
@@ -147,6 +193,12 @@ impl Session {
         keep_newest(&mut self.waiting, MOST_WAITING);
     }
 
+    /// It was asked just now, whatever came of it.
+    pub(super) fn note_asked(&mut self, to: &str, now: Timestamp) {
+        let thing = thing_of(to);
+        self.waiting.iter_mut().filter(|waiting| thing_of(&waiting.to) == thing).for_each(|waiting| waiting.asked = now);
+    }
+
     pub(super) fn close(&mut self, to: &str, now: Timestamp) {
         self.open(to);
         self.closed.push(Closed { to: to.to_owned(), until: now.plus(CLOSED_SECONDS) });
@@ -155,8 +207,9 @@ impl Session {
 
     /// Nothing is known any more of how this was answered.
     pub(super) fn open(&mut self, to: &str) {
+        let thing = thing_of(to);
         self.closed.retain(|closed| closed.to != to);
-        self.waiting.retain(|waiting| waiting.to != to);
+        self.waiting.retain(|waiting| thing_of(&waiting.to) != thing);
     }
 
     pub(super) fn into_grants(self) -> Vec<Grant> {
@@ -199,15 +252,17 @@ impl Gateway {
     }
 
     pub(super) fn read_session(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
-        let id = id_of(cookie);
-        let Some(row) = self.store.find_session(&id)? else { return Ok(None) };
+        let (id, now) = (id_of(cookie), self.client.clock.now());
+        let Some(row) = self.store.find_session(&id)? else {
+            return Ok(self.browsers.guests.find(&id).filter(|session| now < session.until()));
+        };
         let opened = self.seal_of(cookie)?.open(&row.sealed, id.as_bytes());
         let session = opened.and_then(|plain| serde_json::from_slice::<Session>(&plain).ok());
         if session.is_none() {
             // of an older version, or damaged: she shows once more who she is, and is not kept out for as long as her cookie lives
             tracing::warn!("a session of a browser does not open, and counts as none");
         }
-        Ok(session.filter(|session| self.client.clock.now() < session.until()))
+        Ok(session.filter(|session| now < session.until()))
     }
 
     fn seal_of(&self, cookie: &str) -> Result<SealingKey, ProtectionError> {
@@ -215,10 +270,10 @@ impl Gateway {
         SealingKey::new(&key).map_err(unavailable)
     }
 
-    fn row_of(&self, cookie: &str, session: &Session, network: String) -> Result<SessionRow, ProtectionError> {
-        let (id, plain) = (id_of(cookie), serde_json::to_vec(session).map_err(unavailable)?);
+    fn row_of(&self, cookie: &str, session: &Session, place: SessionPlace) -> Result<SessionRow, ProtectionError> {
+        let (id, plain) = (id_of(cookie), session.to_json().map_err(unavailable)?);
         let sealed = self.seal_of(cookie)?.seal(&plain, id.as_bytes(), &*self.client.randomness).map_err(unavailable)?;
-        Ok(SessionRow { id, network, until: session.until(), sealed })
+        Ok(SessionRow { id, place, until: session.until(), is_known: session.is_known(), sealed })
     }
 
     /// Changes a session, one change at a time, and answers what it is then. None: it has ended.
@@ -231,29 +286,56 @@ impl Gateway {
         let turn = self.turn(&format!("session {id}")).await;
         let _held = turn.lock().await;
         let Some(mut session) = self.read_session(cookie)? else { return Ok(None) };
-        let Some(row) = self.store.find_session(&id)? else { return Ok(None) };
         change(&mut session);
-        self.store.put_session(&self.row_of(cookie, &session, row.network)?).await?;
-        Ok(Some(session))
+        let is_there = match (self.store.find_session(&id)?, self.browsers.guests.find_place(&id)) {
+            (Some(row), _) => self.store.put_session(&self.row_of(cookie, &session, row.place)?).await?,
+            (None, Some(place)) => {
+                self.put_new(cookie, &session, place).await?;
+                true
+            }
+            (None, None) => false,
+        };
+        Ok(is_there.then_some(session))
+    }
+
+    /// Keeps one that has no row, in the store as soon as there is something to keep.
+    async fn put_new(&self, cookie: &str, session: &Session, place: SessionPlace) -> Result<(), ProtectionError> {
+        let (id, now) = (id_of(cookie), self.client.clock.now());
+        if !session.is_kept() {
+            self.browsers.guests.put(&id, session.clone(), place, now);
+            return Ok(());
+        }
+        self.store.put_new_session(&self.row_of(cookie, session, place)?, now).await?;
+        self.browsers.guests.remove(&id);
+        Ok(())
     }
 
     /// Begins a session under a cookie that nobody knew before: whoever planted another in this browser does not have it. What
-    /// the browser's own session held goes over.
+    /// the browser's own session held goes over, unless that has ended meanwhile.
     pub(super) async fn begin_session(&self, before: Option<Held>, caller: Option<Caller>) -> Result<Held, ProtectionError> {
         let now = self.client.clock.now();
         let cookie = jose::ambient::random_text::<32>(&*self.client.randomness);
-        let mut session = before.as_ref().map_or_else(|| Session::begin(now), |held| held.session.clone());
+        let last = match before {
+            Some(held) => self.end_session(&held.cookie).await?,
+            None => None,
+        };
+        let mut session = last.unwrap_or_else(|| Session::begin(now));
         session.see(now);
-        let network = caller.map(|caller| network_of(caller.0)).unwrap_or_default();
-        self.store.put_new_session(&self.row_of(&cookie, &session, network)?, now).await?;
-        if let Some(held) = before {
-            self.end_session(&held.cookie).await?;
-        }
+        self.put_new(&cookie, &session, SessionPlace::of(caller)).await?;
         Ok(Held { cookie, session })
     }
 
-    pub(super) async fn end_session(&self, cookie: &str) -> Result<(), ProtectionError> {
-        self.store.delete_session(&id_of(cookie)).await
+    /// Ends it, and answers what it was at that moment. It has its turn among changes: none that is under way brings it back.
+    pub(super) async fn end_session(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
+        let id = id_of(cookie);
+        let turn = self.turn(&format!("session {id}")).await;
+        let _held = turn.lock().await;
+        let last = self.read_session(cookie)?;
+        if let Some(row) = self.store.find_session(&id)? {
+            self.store.delete_session(&row).await?;
+        }
+        self.browsers.guests.remove(&id);
+        Ok(last)
     }
 
     /// The hidden field of this session's forms.
@@ -274,59 +356,4 @@ impl Gateway {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn grant(owner: &str, issuer: &str, token: &str) -> Grant {
-        let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
-        Grant { owner, issuer, token, expires: Timestamp(0), refresh_token: None }
-    }
-
-    #[test]
-    fn a_session_ends_12_hours_after_its_beginning_or_one_after_its_use() {
-        let mut session = Session::begin(Timestamp(0));
-        assert_eq!(session.until(), Timestamp(3_600));
-        for (seen, until) in [(1_000, 4_600), (39_599, 43_199), (39_601, 43_200), (43_000, 43_200)] {
-            session.see(Timestamp(seen));
-            assert_eq!(session.until(), Timestamp(until), "{seen}");
-        }
-    }
-
-    #[test]
-    fn threat_21_of_one_owner_the_token_of_the_server_that_guards_is_shown() {
-        let mut session = Session::begin(Timestamp(0));
-        for one in [grant("alice", "a", "1"), grant("alice", "b", "2"), grant("carol", "a", "3"), grant("alice", "a", "4")] {
-            session.put_grant(one);
-        }
-        let token = |owner, issuers: &[&str]| {
-            let issuers: Vec<String> = issuers.iter().map(|issuer| (*issuer).to_owned()).collect();
-            session.find_grant(owner, &issuers).map(|grant| grant.token.as_str())
-        };
-        assert_eq!((token("alice", &["a"]), token("alice", &["b"]), token("carol", &["a"])), (Some("4"), Some("2"), Some("3")));
-        // and of no other: nobody shows it to a server that did not give it
-        assert_eq!((token("carol", &["b"]), token("alice", &[])), (None, None));
-        assert_eq!(token("bob", &["a"]), None);
-    }
-
-    #[test]
-    fn what_a_session_holds_is_bounded_and_the_newest_stay() {
-        let (mut session, now) = (Session::begin(Timestamp(0)), Timestamp(0));
-        let waiting =
-            |to: &str| Waiting { to: to.into(), owner: "alice".into(), issuer: "a".into(), ticket: None, interval_seconds: 5 };
-        for n in 0..100 {
-            session.put_grant(grant(&n.to_string(), "a", "t"));
-            session.put_pct(&n.to_string(), "pct".into());
-            session.put_waiting(waiting(&format!("/w{n}")));
-            session.close(&format!("/c{n}"), now);
-        }
-        let counts = [session.grants.len(), session.known.len(), session.waiting.len(), session.closed.len()];
-        assert_eq!(counts, [MOST_GRANTS, MOST_GRANTS, MOST_WAITING, MOST_CLOSED]);
-        assert!(session.find_grant_at("99", "a").is_some() && session.pct_at("99").is_some() && session.pct_at("0").is_none());
-        assert!(session.is_closed("/c99", now) && !session.is_closed("/c99", now.plus(CLOSED_SECONDS)));
-        // what is answered anew is neither waited for nor closed
-        session.put_waiting(waiting("/c99"));
-        assert!(session.find_waiting("/c99").is_some() && !session.is_closed("/c99", now));
-        session.put_pct("99", "x".repeat(MAX_TOKEN_BYTES + 1));
-        assert!(session.pct_at("99").is_none() && !grant("a", "b", &"x".repeat(MAX_TOKEN_BYTES + 1)).is_short());
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 
 use super::super::{Gateway, Wanted};
 use super::client::WayBack;
-use super::session::{Grant, Held, Session};
+use super::session::{Grant, Held};
 use crate::protection::ProtectionError;
 use client::uma::{TicketRequest, Traded};
 use client::{Client, ClientError};
@@ -199,8 +199,8 @@ impl Gateway {
     }
 
     /// Gives back what a session held that has ended (RFC 7009); what cannot be told ends by itself.
-    pub(super) async fn return_grants(&self, session: Session) {
-        for grant in session.into_grants() {
+    pub(super) async fn return_grants(&self, grants: Vec<Grant>) {
+        for grant in grants {
             let Ok(BrowserClient { client, metadata, .. }) = self.browser_client(&grant.issuer).await else { continue };
             for token in grant.refresh_token.iter().chain([&grant.token]) {
                 if let Err(error) = client.revoke(&metadata, token).await {

@@ -81,10 +81,11 @@ impl Way {
         }
     }
 
-    pub(super) fn waiting(&self, asked: Option<(String, u64)>) -> Waiting {
+    /// Where her owner was asked: the ticket with which it is asked on, and how often.
+    pub(super) fn waiting(&self, asked: Option<(String, u64)>, now: Timestamp) -> Waiting {
         let (ticket, interval) = asked.map_or((None, None), |(ticket, seconds)| (Some(ticket), Some(seconds)));
         let (to, owner, issuer) = (self.to.clone(), self.owner.clone(), self.issuer.clone());
-        Waiting { to, owner, issuer, ticket, interval_seconds: interval.unwrap_or(5) }
+        Waiting { to, owner, issuer, ticket, interval_seconds: interval.unwrap_or(5), asked: now }
     }
 }
 
@@ -246,8 +247,10 @@ impl Gateway {
             Ok(outcome) => outcome,
             Err(error) => return self.cannot_lead(&error),
         };
-        // who brings what the server knows of is no flood
-        self.strangers.give_back_visit(counted);
+        if matches!(outcome, Outcome::Granted { .. } | Outcome::Waits { .. }) {
+            // whom the server knows is no flood; others leave nothing here
+            self.strangers.give_back_visit(counted);
+        }
         match self.settle(parts, held, &way, outcome).await {
             Ok(held) => self.send_on(&way.to, &[self.browsers.names.set_session(&held.cookie, LONGEST_SECONDS)]),
             Err(error) => self.cannot_lead(&error),
@@ -262,8 +265,9 @@ impl Gateway {
         way: &Way,
         outcome: Outcome,
     ) -> Result<Held, ProtectionError> {
-        let held = self.begin_session(held, parts.extensions.get().copied()).await?;
-        let session = self.keep_outcome(&held.cookie, way, outcome).await?;
+        let caller = parts.extensions.get().copied();
+        let held = self.begin_session(held, caller).await?;
+        let session = self.keep_outcome(&held.cookie, way, outcome, caller).await?;
         Ok(Held { session: session.ok_or(ProtectionError::Store)?, ..held })
     }
 

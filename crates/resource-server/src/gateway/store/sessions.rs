@@ -1,23 +1,41 @@
 //! Sessions of browsers as they are kept: by a hash of their cookie, sealed (`browser/session.rs`).
 
-use super::tables::SESSION;
+use super::tables::{SESSION, SESSION_PLACE};
 use super::{Store, Unreadable, unavailable};
 use crate::protection::ProtectionError;
-use database::{Batch, Operation, Row, Value};
+use database::{Batch, Check, CommitError, Operation, Row, Value};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use types::Timestamp;
+use types::peer::{Caller, host_of, network_of};
 
-/// Sessions of one network: those longest unused go first.
+/// Sessions of one network.
 const MOST_OF_NETWORK: usize = 1_000;
-/// Position of that index of the table.
-const BY_NETWORK: usize = 1;
+/// Position of that column of sessions.
+const UNTIL: usize = 3;
+
+/// From where one was begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SessionPlace {
+    pub(crate) network: String,
+    pub(crate) host: String,
+}
+
+impl SessionPlace {
+    pub(crate) fn of(caller: Option<Caller>) -> Self {
+        let name = |name: fn(std::net::IpAddr) -> String| caller.map(|caller| name(caller.0)).unwrap_or_default();
+        Self { network: name(network_of), host: name(host_of) }
+    }
+}
 
 /// One session.
 pub(crate) struct SessionRow {
     pub(crate) id: String,
-    /// From which it was begun.
-    pub(crate) network: String,
+    pub(crate) place: SessionPlace,
     /// When it ends, unless it is used before.
     pub(crate) until: Timestamp,
+    /// Somebody was granted something, or is known again. It is not read back.
+    pub(crate) is_known: bool,
     pub(crate) sealed: Vec<u8>,
 }
 
@@ -25,17 +43,60 @@ impl SessionRow {
     fn read(row: &Row) -> Result<Self, Unreadable> {
         let text = |at: usize| row.get(at).and_then(Value::as_text).map(str::to_owned);
         let read = || {
-            let until = row.get(2).and_then(Value::as_int)?;
+            let until = row.get(UNTIL).and_then(Value::as_int)?;
             let sealed = row.last().and_then(Value::as_blob)?.to_vec();
-            Some(Self { id: text(0)?, network: text(1)?, until: Timestamp(until), sealed })
+            let place = SessionPlace { network: text(1)?, host: text(2)? };
+            Some(Self { id: text(0)?, place, until: Timestamp(until), is_known: false, sealed })
         };
         read().ok_or(Unreadable::Row(SESSION.name))
     }
 
-    fn put(&self) -> Operation {
-        let (id, network) = (self.id.as_str().into(), self.network.as_str().into());
-        Operation::Put { table: &SESSION, row: vec![id, network, self.until.0.into(), self.sealed.clone().into()] }
+    fn put(&self) -> [Operation; 2] {
+        let (id, SessionPlace { network, host }) = (self.id.as_str(), &self.place);
+        let (network, host) = (network.as_str(), host.as_str());
+        let row = vec![id.into(), network.into(), host.into(), self.until.0.into(), self.sealed.clone().into()];
+        let place = vec![network.into(), id.into(), host.into(), self.until.0.into(), i64::from(self.is_known).into()];
+        [Operation::Put { table: &SESSION, row }, Operation::Put { table: &SESSION_PLACE, row: place }]
     }
+}
+
+fn delete(network: &str, id: &str) -> [Operation; 2] {
+    let place = vec![network.into(), id.into()];
+    [Operation::Delete { table: &SESSION, key: vec![id.into()] }, Operation::Delete { table: &SESSION_PLACE, key: place }]
+}
+
+/// One of those of a network.
+struct Counted {
+    id: String,
+    host: String,
+    until: i64,
+    is_known: bool,
+}
+
+impl Counted {
+    fn read(row: &Row) -> Option<Self> {
+        let text = |at: usize| row.get(at).and_then(Value::as_text).map(str::to_owned);
+        let int = |at: usize| row.get(at).and_then(Value::as_int);
+        Some(Self { id: text(1)?, host: text(2)?, until: int(UNTIL)?, is_known: int(4)? != 0 })
+    }
+}
+
+/// Which of a network make room for one more of this host, so that there are `most`: those of the host that has most, of these
+/// the ones first that hold nothing, and of these the one longest unused.
+fn choose_leaving(mut all: Vec<Counted>, host: &str, most: usize) -> Vec<String> {
+    let mut leaving = Vec::new();
+    while all.len() >= most {
+        let mut of_host: HashMap<&str, usize> = HashMap::from([(host, 1)]);
+        for one in &all {
+            let count = of_host.entry(&one.host).or_default();
+            *count = count.saturating_add(1);
+        }
+        let count = |one: &Counted| of_host.get(one.host.as_str()).copied().unwrap_or_default();
+        let first = all.iter().enumerate().min_by_key(|(_, one)| (Reverse(count(one)), one.is_known, one.until));
+        let Some(at) = first.map(|(at, _)| at) else { break };
+        leaving.push(all.swap_remove(at).id);
+    }
+    leaving
 }
 
 impl Store {
@@ -45,21 +106,33 @@ impl Store {
 
     /// Keeps one that is new; those that have ended go, and of its network those that are too many.
     pub(crate) async fn put_new_session(&self, session: &SessionRow, now: Timestamp) -> Result<(), ProtectionError> {
-        let sweep = Operation::DeleteBelow { table: &SESSION, column: 2, limit: now.0 };
-        let before = self.rows(&SESSION, Some(BY_NETWORK), &[session.network.as_str().into()], usize::MAX)?;
-        let too_many = (before.len() + 1).saturating_sub(MOST_OF_NETWORK);
-        let oldest = before.iter().take(too_many).filter_map(|row| Some(vec![row.first()?.clone()]));
-        let mut operations: Vec<_> = oldest.map(|key| Operation::Delete { table: &SESSION, key }).collect();
-        operations.extend([sweep, session.put()]);
-        self.commit(Batch { checks: vec![], operations }).await.map_err(unavailable)
+        let network = session.place.network.as_str();
+        let rows = self.rows(&SESSION_PLACE, None, &[network.into()], usize::MAX)?;
+        let stands = |one: &Counted| one.until >= now.0 && one.id != session.id;
+        let all: Vec<Counted> = rows.iter().filter_map(Counted::read).filter(stands).collect();
+        let leaving = choose_leaving(all, &session.place.host, MOST_OF_NETWORK);
+        let mut operations: Vec<_> = leaving.iter().flat_map(|id| delete(network, id)).collect();
+        for table in [&SESSION, &SESSION_PLACE] {
+            operations.push(Operation::DeleteBelow { table, column: UNTIL, limit: now.0 });
+        }
+        operations.extend(session.put());
+        self.write_all(operations).await
     }
 
-    pub(crate) async fn put_session(&self, session: &SessionRow) -> Result<(), ProtectionError> {
-        self.write(session.put()).await
+    /// Keeps one that is there; `false`: it has ended meanwhile.
+    pub(crate) async fn put_session(&self, session: &SessionRow) -> Result<bool, ProtectionError> {
+        let key = vec![Value::from(session.id.as_str())];
+        let is_there = Check::Below { table: &SESSION, key, column: UNTIL, limit: i64::MAX };
+        let batch = Batch { checks: vec![is_there], operations: session.put().into() };
+        match self.commit(batch).await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Broken(_)) => Ok(false),
+            Err(error) => Err(unavailable(error)),
+        }
     }
 
-    pub(crate) async fn delete_session(&self, id: &str) -> Result<(), ProtectionError> {
-        self.write(Operation::Delete { table: &SESSION, key: vec![id.into()] }).await
+    pub(crate) async fn delete_session(&self, session: &SessionRow) -> Result<(), ProtectionError> {
+        self.write_all(delete(&session.place.network, &session.id).into()).await
     }
 }
 
@@ -67,25 +140,54 @@ impl Store {
 mod tests {
     use super::*;
 
+    fn row(id: &str, place: (&str, &str), until: i64, is_known: bool) -> SessionRow {
+        let place = SessionPlace { network: place.0.to_owned(), host: place.1.to_owned() };
+        SessionRow { id: id.to_owned(), place, until: Timestamp(until), is_known, sealed: vec![1] }
+    }
+
     #[tokio::test]
     async fn threat_46_a_network_has_so_many_sessions_and_takes_nobody_elses() {
         let store = Store::in_memory();
-        let row = |id: &str, network: &str, until| SessionRow {
-            id: id.to_owned(),
-            network: network.to_owned(),
-            until: Timestamp(until),
-            sealed: vec![1],
-        };
-        store.put_new_session(&row("bob", "192.0.2", 50), Timestamp(0)).await.unwrap();
+        let put = async |row| store.put_new_session(&row, Timestamp(0)).await.unwrap();
+        put(row("bob", ("192.0.2", "192.0.2.1"), 50, true)).await;
+        // of her network, and longest unused: her host has fewer than the other
+        put(row("carol", ("198.51.100", "198.51.100.1"), 60, true)).await;
+        put(row("dave", ("198.51.100", "198.51.100.1"), 61, false)).await;
         for n in 0..i64::try_from(MOST_OF_NETWORK).unwrap() + 5 {
-            store.put_new_session(&row(&format!("m{n}"), "198.51.100", 100 + n), Timestamp(0)).await.unwrap();
+            put(row(&format!("m{n}"), ("198.51.100", "198.51.100.9"), 100 + n, n != 3)).await;
         }
         let is_there = |id: &str| store.find_session(id).unwrap().is_some();
-        assert!(is_there("bob") && !is_there("m0") && !is_there("m4") && is_there("m5"));
+        assert!(is_there("bob") && is_there("carol") && is_there("dave"));
+        let gone: Vec<String> = (0..20).map(|n| format!("m{n}")).filter(|id| !is_there(id)).collect();
+        assert_eq!(gone, ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);
         // what has ended goes
-        store.put_new_session(&row("carol", "192.0.2", 500), Timestamp(60)).await.unwrap();
-        assert!(store.find_session("bob").unwrap().is_none() && store.find_session("carol").unwrap().is_some());
-        store.delete_session("carol").await.unwrap();
-        assert!(store.find_session("carol").unwrap().is_none());
+        store.put_new_session(&row("erin", ("192.0.2", "192.0.2.1"), 500, true), Timestamp(60)).await.unwrap();
+        let erin = store.find_session("erin").unwrap().unwrap();
+        assert!(!is_there("bob") && store.put_session(&erin).await.unwrap());
+        store.delete_session(&erin).await.unwrap();
+        assert!(!is_there("erin"));
+        // threat 48: what ended does not come back by what was under way
+        assert!(!store.put_session(&erin).await.unwrap() && !is_there("erin"));
+    }
+
+    #[test]
+    fn threat_46_of_the_host_that_has_most_those_that_hold_nothing_go_first() {
+        let one = |id: &str, host: &str, until, is_known| Counted { id: id.into(), host: host.into(), until, is_known };
+        let all = || {
+            vec![
+                one("a", "h1", 1, true),
+                one("b", "h1", 9, false),
+                one("c", "h1", 3, true),
+                one("d", "h2", 0, false),
+                one("e", "h3", 2, true),
+            ]
+        };
+        assert_eq!(choose_leaving(all(), "h9", 6), Vec::<String>::new());
+        assert_eq!(choose_leaving(all(), "h9", 5), ["b"]);
+        assert_eq!(choose_leaving(all(), "h9", 4), ["b", "a"]);
+        // of hosts with as many, whoever holds nothing; the newcomer counts with its own
+        assert_eq!(choose_leaving(all(), "h9", 3), ["b", "a", "d"]);
+        assert_eq!(choose_leaving(all(), "h2", 5), ["b"]);
+        assert_eq!(choose_leaving(vec![one("d", "h2", 0, true), one("e", "h3", 2, true)], "h3", 2), ["e"]);
     }
 }

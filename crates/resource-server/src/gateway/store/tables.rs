@@ -58,12 +58,18 @@ pub(super) static SERVER: Table = Table { name: "server", columns: &[text("issue
 /// Sessions of browsers, by a hash of their cookie; what they hold is sealed by that cookie.
 pub(super) static SESSION: Table = Table {
     name: "browser_session",
-    columns: &[text("id"), text("network"), int("until"), BODY],
+    columns: &[text("id"), text("network"), text("host"), int("until"), BODY],
     key: 1,
-    indexes: &[
-        Index { name: "browser_session_by_end", columns: &[2], unique: false },
-        Index { name: "browser_session_by_network", columns: &[1, 2], unique: false },
-    ],
+    indexes: &[Index { name: "browser_session_by_end", columns: &[3], unique: false }],
+};
+
+/// From where they were begun: so few bytes of each are read where a network has too many. `known`: somebody was granted
+/// something, or is known again.
+pub(super) static SESSION_PLACE: Table = Table {
+    name: "session_place",
+    columns: &[text("network"), text("id"), text("host"), int("until"), int("known")],
+    key: 2,
+    indexes: &[Index { name: "session_place_by_end", columns: &[3], unique: false }],
 };
 
 /// Its own keys.
@@ -100,4 +106,11 @@ pub(super) const MIGRATIONS: Migrations = Migrations(&[
     "CREATE TABLE browser_session (id TEXT PRIMARY KEY, network TEXT NOT NULL, until BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
      CREATE INDEX browser_session_by_end ON browser_session (until);
      CREATE INDEX browser_session_by_network ON browser_session (network, until);",
+    // people show once more who they are
+    "DROP TABLE browser_session;
+     CREATE TABLE browser_session (id TEXT PRIMARY KEY, network TEXT NOT NULL, host TEXT NOT NULL, until BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+     CREATE INDEX browser_session_by_end ON browser_session (until);
+     CREATE TABLE session_place (network TEXT, id TEXT, host TEXT NOT NULL, until BIGINT NOT NULL, known BIGINT NOT NULL,
+        PRIMARY KEY (network, id)) WITHOUT ROWID;
+     CREATE INDEX session_place_by_end ON session_place (until);",
 ]);

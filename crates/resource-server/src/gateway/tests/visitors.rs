@@ -2,6 +2,8 @@
 //! one server is nothing at another, and nobody ends, fills or learns what is somebody else's.
 
 mod coming_back;
+mod sessions;
+mod waiting;
 
 use super::super::*;
 use super::world::{RESOURCE, route_with, serve};
