@@ -2,9 +2,9 @@
 //! (`[gateway.browser]`), or by one that it registers by itself (RFC 7591) where that server lets it.
 //!
 //! A dishonest server may send a person on to another's page, with the way back and the `state` of its own visit; what she
-//! brings is then the other's, and must not go to the dishonest one (threat 15). So a client of the gateway's own has a way
-//! back for its server alone, and a declared one, whose way back is one for all, counts where the server says whose answer it
-//! gives (`iss`), or where it is the only one that is listed.
+//! brings is then the other's, and must not go to the dishonest one (threat 15). So people come back from each server at a place
+//! of its own, for which the gateway registers; but from a listed one, where the client may be declared, at one place for
+//! all, if that server says whose answer it gives (`iss`) or is the only one that is listed.
 
 use super::super::Gateway;
 use super::super::peer::Peer;
@@ -72,9 +72,10 @@ impl Browsers {
     }
 }
 
-/// By which name such a registration is kept, beside that for PATs.
-fn kept_as(issuer: &str) -> String {
-    format!("visitors {issuer}")
+/// By which name such a registration is kept, beside that for PATs: one of a listed server names more places.
+fn kept_as(issuer: &str, is_listed: bool) -> String {
+    let kind = if is_listed { "visitors" } else { "visitors at an owner's" };
+    format!("{kind} {issuer}")
 }
 
 /// What stands behind `/.wayleave/visit/` where somebody comes back from this server.
@@ -95,18 +96,19 @@ impl Gateway {
     /// The browser client there. An error: there is none, and none to be had.
     pub(super) async fn browser_client(&self, issuer: &str) -> Result<BrowserClient, ProtectionError> {
         let peer = self.peer(issuer).await?;
-        match &self.browsers.credentials {
-            Some(declared) if self.is_listed(issuer) && self.is_told_apart(&peer) => {
-                Ok(at(&peer, declared.clone(), WayBack::OfAll))
-            }
-            _ => Ok(at(&peer, self.registered_client(&peer).await?, WayBack::OfIssuer)),
-        }
+        let way_back = self.find_way_back(&peer);
+        let credentials = match &self.browsers.credentials {
+            Some(declared) if way_back == WayBack::OfAll => declared.clone(),
+            _ => self.registered_client(&peer).await?,
+        };
+        Ok(at(&peer, credentials, way_back))
     }
 
-    /// Whether an answer of this server that comes where all come back is told from one of another.
-    fn is_told_apart(&self, peer: &Peer) -> bool {
+    /// Where all come back, if an answer of this server is told there from one of another.
+    fn find_way_back(&self, peer: &Peer) -> WayBack {
         let is_told = peer.protection.metadata.claims_response_iss_parameter_supported;
-        is_told || self.settings.authorization_servers.len() == 1
+        let is_told_apart = is_told || self.settings.authorization_servers.len() == 1;
+        if self.is_listed(peer.issuer()) && is_told_apart { WayBack::OfAll } else { WayBack::OfIssuer }
     }
 
     pub(super) fn way_back_url(&self, issuer: &str, way_back: WayBack) -> String {
@@ -129,7 +131,8 @@ impl Gateway {
         if matches!(known, Some(Known::Refused(when)) if when.elapsed() < REFUSED) {
             return Err(refused());
         }
-        if let Some(kept) = self.store.find_server(&kept_as(issuer))? {
+        let kept_as = kept_as(issuer, self.is_listed(issuer));
+        if let Some(kept) = self.store.find_server(&kept_as)? {
             let credentials = Credentials { client_id: kept.client_id, secret: kept.client_secret, key: None };
             if matches!(known, Some(Known::Stands(when)) if when.elapsed() < LOOKED_AT) || self.stands(peer, &credentials).await?
             {
@@ -139,7 +142,7 @@ impl Gateway {
         }
         match self.asking(issuer, self.register_for_browsers(peer)).await {
             Ok(own) => {
-                self.store.put_server(&kept_as(issuer), &own).await?;
+                self.store.put_server(&kept_as, &own).await?;
                 self.browsers.registrations.note(issuer, Some(Known::Stands(Instant::now())));
                 Ok(Credentials { client_id: own.client_id, secret: own.client_secret, key: None })
             }
@@ -167,9 +170,12 @@ impl Gateway {
     }
 
     async fn register_for_browsers(&self, peer: &Peer) -> Result<OwnRegistration, ProtectionError> {
+        // where the only listed server is dishonest, nobody else's leads to where its people come back
+        let of_all = self.is_listed(peer.issuer()).then(|| self.way_back_url(peer.issuer(), WayBack::OfAll));
+        let own = self.way_back_url(peer.issuer(), WayBack::OfIssuer);
         let wanted = ClientMetadata {
             client_name: Some(self.settings.name.clone()),
-            claims_redirect_uris: Some(vec![self.way_back_url(peer.issuer(), WayBack::OfIssuer)]),
+            claims_redirect_uris: Some(of_all.into_iter().chain([own]).collect()),
             grant_types: Some(vec![UMA_TICKET.into(), "refresh_token".into()]),
             response_types: Some(vec![]),
             token_endpoint_auth_method: Some(AuthMethod::ClientSecretBasic),

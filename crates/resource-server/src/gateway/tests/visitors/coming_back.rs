@@ -16,15 +16,14 @@ async fn mix_up(world: &World, honest: &Known, dishonest: &Known) {
     let his = bob.open(world, "/mallory/m").await;
     assert!(his.to.as_ref().unwrap().starts_with(&dishonest.at("/claims")), "{:?}", his.to);
     let ticket = honest.shows(&hers.sent("ticket"), "bob");
-    // the honest server leads to where its client is registered
-    for way_back in [hers.way_back(), his.way_back()] {
+    // the honest server leads to where its client is registered, or declared
+    let registered: Vec<Value> = honest.clients.lock().unwrap().iter().map(|one| one["claims_redirect_uris"].clone()).collect();
+    let registered = registered.iter().flat_map(|uris| uris.as_array().unwrap()).map(|uri| uri.as_str().unwrap());
+    let registered = registered.map(|uri| uri.strip_prefix(RESOURCE).unwrap().to_owned());
+    for way_back in registered.chain([hers.way_back()]) {
         let (state, own) = (his.sent("state"), honest.at(""));
         let mut fields = vec![("state", state.as_str()), ("ticket", ticket.as_str())];
         fields.extend(honest.says_issuer.then_some(("iss", own.as_str())));
-        // a server that does not say who it is leads to no way back but its own
-        if !honest.says_issuer && way_back != hers.way_back() {
-            continue;
-        }
         let mut bob = bob.clone();
         let seen = bob.back(world, &way_back, &fields).await;
         assert_eq!((seen.status, bob.session()), (400, None), "{way_back}: {}", seen.text);
@@ -43,6 +42,12 @@ async fn threat_15_a_persons_answer_of_one_server_is_traded_at_no_other() {
         world.link("mallory", &dishonest, &["m"]).await;
         mix_up(&world, &honest, &dishonest).await;
     }
+    // the other way round: the only listed one is dishonest
+    let (honest, dishonest) = (server(false, true).start().await, server(false, false).start().await);
+    let world = World::new(&[&dishonest], true).await;
+    world.link("alice", &honest, &["x"]).await;
+    world.link("mallory", &dishonest, &["m"]).await;
+    mix_up(&world, &honest, &dishonest).await;
     // both listed and declared: they say who answers
     let (honest, dishonest) = (server(true, false).start().await, server(true, false).start().await);
     let world = World::new(&[&honest, &dishonest], true).await;
@@ -82,7 +87,14 @@ async fn threat_15_of_several_servers_each_has_a_way_back_or_says_who_it_is() {
     let mut bob = Browser::at("198.51.100.2");
     assert_eq!(bob.visit(&world, &honest, "/alice/x", "bob").await.status, 303);
     assert_eq!(bob.open(&world, "/alice/x").await.text, "a picture");
-    // nor does it register any: nobody is led there
+    // each that says who it is has the place of all, also by a client that the gateway registers
+    let (honest, dishonest) = (server(true, true).start().await, server(true, true).start().await);
+    let world = World::new(&[&honest, &dishonest], false).await;
+    world.link("alice", &honest, &["x"]).await;
+    world.link("mallory", &dishonest, &["m"]).await;
+    mix_up(&world, &honest, &dishonest).await;
+    assert_eq!(Browser::at("198.51.100.2").open(&world, "/alice/x").await.way_back(), "/.wayleave/visit");
+    // where neither is possible, nobody is led there
     let (one, other) = (server(false, false).start().await, server(true, false).start().await);
     let world = World::new(&[&one, &other], true).await;
     world.link("alice", &one, &["x"]).await;
