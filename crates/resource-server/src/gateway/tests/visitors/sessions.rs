@@ -17,10 +17,13 @@ async fn world() -> (World, Arc<Known>) {
     (world, server)
 }
 
-/// How many rows there are.
+/// By which a browser's session is kept.
+fn id_of(browser: &Browser) -> String {
+    jose::base64url::encode(jose::digest::sha256(&[b"session ", browser.session().unwrap().as_bytes()]))
+}
+
 fn has_row(world: &World, browser: &Browser) -> bool {
-    let id = jose::base64url::encode(jose::digest::sha256(&[b"session ", browser.session().unwrap().as_bytes()]));
-    world.gateway.store.find_session(&id).unwrap().is_some()
+    world.gateway.store.find_session(&id_of(browser)).unwrap().is_some()
 }
 
 #[tokio::test]
@@ -85,6 +88,25 @@ async fn whoever_is_let_in_to_nothing_may_ask_all_the_same() {
         assert!(begun.elapsed().as_secs() < 10);
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn threat_48_an_end_has_its_turn_among_changes() {
+    let (world, server) = world().await;
+    let mut bob = Browser::at("192.0.2.7");
+    bob.visit(&world, &server, "/alice/a", "bob").await;
+    let page = bob.open(&world, "/.wayleave/logout").await;
+    let kept = bob.clone();
+    let turn = world.gateway.turn(&format!("session {}", id_of(&bob))).await;
+    let changes = turn.lock().await;
+    let (token, mut other) = (token_of(&page), bob.clone());
+    let fields = [("csrf", token.as_str())];
+    let out = other.post(&world, "/.wayleave/logout", &fields);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), out).await.is_err(), "a change is under way");
+    assert!(has_row(&world, &kept));
+    drop(changes);
+    assert_eq!(bob.post(&world, "/.wayleave/logout", &fields).await.status, 200);
+    assert!(!has_row(&world, &kept));
 }
 
 /// Calls that are under way while she logs out write nothing back.
