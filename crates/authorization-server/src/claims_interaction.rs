@@ -282,10 +282,8 @@ impl AuthorizationServer {
                     ));
                 }
                 Err(CommitError::Spent) => {
-                    return Failure::refuse(
-                        ErrorCode::InvalidRequest,
-                        "this page was answered before: go back to the application",
-                    );
+                    let what = "this page was answered before: go back to the application";
+                    return Failure::refuse(ErrorCode::InvalidRequest, what);
                 }
                 // what she agreed to was agreed to or ended in another window just now
                 Err(CommitError::Taken | CommitError::Changed) => {}
@@ -371,9 +369,8 @@ impl AuthorizationServer {
     }
 
     async fn find_reached_place(&self, interaction: &Interaction) -> Result<ReachedPlace, Failure> {
-        let client = self.identity.store.find_client(&interaction.client).await?;
-        let client =
-            client.ok_or_else(|| Refusal::new(ErrorCode::InvalidRequest, "this application is not known here any more"))?;
+        let gone = || Refusal::new(ErrorCode::InvalidRequest, "this application is not known here any more");
+        let client = self.identity.store.find_client(&interaction.client).await?.ok_or_else(gone)?;
         Ok(ReachedPlace { client, resource: self.resource_server_id(&interaction.ticket.resource_server).await? })
     }
 
