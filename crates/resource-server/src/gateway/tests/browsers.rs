@@ -28,7 +28,10 @@ async fn where_a_gateway_is_no_client_a_page_says_so() {
         for (name, value) in [("x-frame-options", "DENY"), ("referrer-policy", "no-referrer"), ("cache-control", "no-store")] {
             assert_eq!(answer.headers()[name], value);
         }
-        assert!(answer.headers()["content-security-policy"].to_str().unwrap().contains("frame-ancestors 'none'"));
+        // nobody frames it, holds its window, or learns from it where anybody's server is
+        assert_eq!(answer.headers()["cross-origin-opener-policy"], "same-origin");
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'self';"), "{policy}");
         assert!(!answer.headers().contains_key("set-cookie"));
     }
     assert_eq!((world.status("/cliffs.jpg", None).await, world.status("/absent.jpg", None).await), (401, 404));

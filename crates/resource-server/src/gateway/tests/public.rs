@@ -92,6 +92,28 @@ async fn threat_26_a_slash_more_or_less_opens_nothing() {
     assert_eq!(world.answer_of("GET", "/u/bob/diary/", &[]).await.0, 404, "two owners are nobody");
 }
 
+/// Row 26: whoever may delete all of Alice's deletes nothing of Bob's, whose name is written in other letters.
+#[tokio::test]
+async fn threat_26_nobody_deletes_what_may_be_another_persons() {
+    let deletes = |guarded: &mut Guarded| guarded.scopes.add("DELETE", ScopeSet::parse("view").unwrap()).unwrap();
+    let of_user = route_with("/u/{user}/{file}", |guarded| {
+        guarded.owner = OwnerOf::Path("user".into());
+        deletes(guarded);
+    });
+    let all = route_with("/{rest..}", |guarded| {
+        guarded.resource = Pattern::parse("/all").unwrap();
+        deletes(guarded);
+    });
+    let world = before_a_service(vec![of_user, all]).await;
+    assert_eq!(world.answer_of("GET", "/other", &[]).await.0, 401);
+    let bearer = format!("Bearer {}", world.rpt("r1"));
+    for (path, expected) in
+        [("/other", 200), ("/u", 403), ("/U", 403), ("/u/bob", 403), ("/U/bob", 403), ("/u/BOB", 403), ("/%C3%BA/b", 403)]
+    {
+        assert_eq!(world.answer_of("DELETE", path, &[("authorization", &bearer)]).await.0, expected, "{path}");
+    }
+}
+
 /// Row 47: there are services that fold the case of a method, and extensions that name places in their bodies.
 #[tokio::test]
 async fn threat_47_a_method_is_written_in_capitals() {
