@@ -129,7 +129,7 @@ impl Gateway {
     /// As [`Gateway::guarded`] does, and makes nothing of it.
     async fn judge_guarded(self: &Arc<Self>, mut call: Parts, path: &CanonicalPath) -> Verdict {
         let has_token = call.headers.contains_key(header::AUTHORIZATION);
-        let held = match has_token {
+        let held = match has_token || self.is_read_elsewhere(&call) {
             true => None,
             false => match self.find_held(&call.headers).await {
                 Ok(held) => held,

@@ -102,11 +102,15 @@ impl MethodScopes {
 
     /// What a method needs at the path that is called; none: it is not let through.
     pub(crate) fn get(&self, method: &str) -> Option<ScopeSet> {
+        // what the operator wrote for this very method stands as it is
+        if let Some(own) = self.own.get(method) {
+            return Some(own.clone());
+        }
         self.own_or_class(method).and_then(|needed| match method {
             // whoever may copy a thing or move it has its content where she may read it
-            "COPY" => self.with_get(method, &needed),
+            "COPY" => self.with_get(&needed),
             // and what is moved is gone from where it was
-            "MOVE" => self.with_get(method, &self.with("DELETE", &needed)),
+            "MOVE" => self.with_get(&self.with("DELETE", &needed)),
             _ => Some(needed),
         })
     }
@@ -114,6 +118,9 @@ impl MethodScopes {
     /// What COPY and MOVE need at their destination, where `PUT` writes as well. MOVE reads nothing there, and what was there
     /// is deleted first (RFC 4918 9.9.3).
     pub(crate) fn get_at_destination(&self, method: &str) -> Option<ScopeSet> {
+        if let Some(own) = self.own.get(method) {
+            return Some(self.with("PUT", own));
+        }
         let also = if method == "MOVE" { "DELETE" } else { "GET" };
         Some(self.with("PUT", &self.with(also, &self.own_or_class(method)?)))
     }
@@ -124,11 +131,8 @@ impl MethodScopes {
     }
 
     /// With what GET needs. Where nobody may read, `write` lets nobody copy and move: only an entry of their own does.
-    fn with_get(&self, method: &str, needed: &ScopeSet) -> Option<ScopeSet> {
-        match self.own_or_class("GET") {
-            Some(get) => Some(get.union(needed)),
-            None => self.own.contains_key(method).then(|| needed.clone()),
-        }
+    fn with_get(&self, needed: &ScopeSet) -> Option<ScopeSet> {
+        self.own_or_class("GET").map(|get| get.union(needed))
     }
 
     /// What its own entry says, or that of its class.

@@ -209,12 +209,12 @@ fn threat_26_what_takes_a_thing_elsewhere_needs_what_reading_it_needs() {
     for (entries, method, here, there) in [
         (&classes[..], "COPY", "edit view", "edit view"),
         (&classes, "MOVE", "edit view", "edit"),
-        (&own, "COPY", "copy view", "copy view put"),
-        (&own, "MOVE", "move view delete", "move delete put"),
+        (&own, "COPY", "copy", "copy put"),
+        (&own, "MOVE", "move", "move put"),
         // nobody may read there, and so nobody takes anything from there; who may put something there still does
         (&box_of, "COPY", "", "edit"),
         (&box_of, "MOVE", "", "edit"),
-        (&opened, "MOVE", "edit move", "edit move"),
+        (&opened, "MOVE", "move", "edit move"),
     ] {
         let (scopes, parsed) = (scopes(entries), |set: &str| ScopeSet::parse(set).ok().filter(|set| !set.is_empty()));
         assert_eq!(scopes.get(method), parsed(here), "{entries:?} {method}");

@@ -228,6 +228,8 @@ impl World {
             uploads: UploadLimits::default(),
             pass_headers: Vec::new(),
             cors_origins: Vec::new(),
+            forward_auth: None,
+            content_origin: None,
         };
         let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
         let client = Client {
