@@ -41,6 +41,10 @@ impl Foundations for Loaded {
     }
 }
 
+fn rests_on_owner(granted: &GrantedScope) -> bool {
+    granted.basis.iter().any(|basis| matches!(basis, Basis::Owner { .. }))
+}
+
 impl AuthorizationServer {
     /// What a resource server may know of a token that was presented to it.
     pub async fn introspect(&self, pat: &ProtectionToken, text: &str) -> Result<Introspection, Failure> {
@@ -83,6 +87,7 @@ impl AuthorizationServer {
             cnf: rpt.cnf.as_ref().map(|jkt| json!({"jkt": jkt})),
             sub: Some(self.pairwise_subject(&rpt)),
             email: rpt.email,
+            is_owner: left.iter().any(rests_on_owner).then_some(true),
             client_id: Some(rpt.client),
             ..Introspection::default()
         };
@@ -111,7 +116,7 @@ impl AuthorizationServer {
     /// Scopes of an RPT that still stand, and the permission objects that they are.
     pub(crate) async fn standing_permissions(&self, rpt: &Rpt) -> Result<(Vec<GrantedScope>, Vec<GrantedPermission>), Failure> {
         let (left, authorities) = self.standing_with_authorities(&rpt.scopes).await?;
-        let mut permissions = rpt::to_permissions(&left, rpt.expires, &authorities);
+        let mut permissions = rpt::to_permissions(&left, &authorities);
         if rpt.by_own_id {
             for permission in &mut permissions {
                 let resource = self.store.find_resource(&permission.resource_id).await?;

@@ -339,7 +339,7 @@ impl AuthorizationServer {
             now: self.now(),
         });
         let authorities = authorities_of(&policies);
-        Ok(result_of(assessment, self.now().plus(self.settings.rpt_lifetime), &authorities))
+        Ok(result_of(assessment, &authorities))
     }
 
     /// Claims as if this server, or any issuer that a policy trusts, had stated them.
@@ -380,7 +380,7 @@ fn authorities_of(policies: &[Policy]) -> Authorities {
     policies.iter().filter_map(|policy| Some((policy.id.clone(), policy.authority.as_ref()?.token.clone()))).collect()
 }
 
-fn result_of(assessment: rules::Assessment, expires: types::Timestamp, authorities: &Authorities) -> SimulationResult {
+fn result_of(assessment: rules::Assessment, authorities: &Authorities) -> SimulationResult {
     let (result, scopes) = match assessment.outcome {
         Outcome::Granted { scopes, partial: false } => ("granted", scopes),
         Outcome::Granted { scopes, partial: true } => ("partial", scopes),
@@ -389,9 +389,5 @@ fn result_of(assessment: rules::Assessment, expires: types::Timestamp, authoriti
         Outcome::Denied | Outcome::MayAsk => ("denied", Vec::new()),
         Outcome::InvalidScope { .. } => ("invalid_scope", Vec::new()),
     };
-    SimulationResult {
-        result,
-        permissions: rules::rpt::to_permissions(&scopes, expires, authorities),
-        reasons: assessment.reasons,
-    }
+    SimulationResult { result, permissions: rules::rpt::to_permissions(&scopes, authorities), reasons: assessment.reasons }
 }

@@ -29,6 +29,7 @@ impl Identity {
             exp: Some(token.expires),
             nbf: None,
             email: None,
+            is_owner: None,
             iat: Some(token.issued),
             token_type: Some(crate::token::token_type(token.cnf.as_ref())),
             cnf: token.cnf.map(|jkt| json!({"jkt": jkt})),

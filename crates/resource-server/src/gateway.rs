@@ -6,9 +6,8 @@
 //! [`questions`]; what everybody may see goes by [`public`]; a person with a browser is led by [`browser`]), [`passage`] with
 //! what it reaches beside its path ([`elsewhere`], [`below`]), and then [`backend`], which is told who calls ([`identity`]) and
 //! whose places are ours ([`relocation`]) - or back with a challenge ([`tickets`]). Where a proxy makes the calls, it asks first
-//! ([`forward_auth`]). Beside it stand [`link`] (owners' PATs),
-//! [`registration`] with what is
-//! done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`].
+//! ([`forward_auth`]). What a folder holds is shown to people by [`viewer`]. Beside it stand [`link`] (owners' PATs),
+//! [`registration`] with what is done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`].
 
 mod admission;
 mod attempts;
@@ -52,6 +51,7 @@ mod tickets;
 mod told;
 mod tunnel;
 mod upstream;
+mod viewer;
 
 use crate::challenge::plain;
 use crate::fetched_keys::FetchedKeys;
@@ -175,6 +175,7 @@ pub struct Gateway {
     contents: content::Contents,
     /// Calls about which a proxy asked a moment ago.
     recent: forward_auth::Recent,
+    viewer: viewer::Viewer,
 }
 
 /// Turns that are kept before a look which of them somebody has.
@@ -206,8 +207,7 @@ impl Gateway {
         let now = Timestamp(client.clock.now_millis().div_euclid(1_000));
         let began = if is_new { Timestamp(0) } else { now.plus(1) };
         let key = Arc::new(SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?);
-        let sealing = jose::digest::hmac_sha256(&pkcs8, b"links that have begun");
-        let sealing = SealingKey::new(&sealing).map_err(|error| refused(&error))?;
+        let sealing = sealing_key(&pkcs8).map_err(|error| refused(&error))?;
         let browsers = browser::Browsers::new(&settings.resource, &pkcs8, by.browser_client).map_err(|error| refused(&error))?;
         let proofs = Arc::new(Seen::since(began));
         let gateway = Arc::new_cyclic(|myself| Self {
@@ -223,6 +223,7 @@ impl Gateway {
             server_keys: StdMutex::default(),
             metadata_path: documents::metadata_path(&settings.resource),
             identities: identity::Identities::of(&settings, &key),
+            viewer: viewer::Viewer::open(settings.thumbnails.as_ref()),
             settings,
             client,
             key,
@@ -297,7 +298,11 @@ impl Gateway {
     async fn wanted(&self, parts: &mut Parts, path: &path::CanonicalPath) -> Result<Wanted, Box<Response>> {
         let missing = || Box::new(plain(StatusCode::NOT_FOUND, "Nothing is here."));
         let routes = self.routes();
-        let Some(Matched::Guarded(matched)) = route::find(&routes, path) else { return Err(missing()) };
+        let found = match self.may_be_shown(parts, path) {
+            true => route::find_collection(&routes, path),
+            false => route::find(&routes, path),
+        };
+        let Some(Matched::Guarded(matched)) = found else { return Err(missing()) };
         let Some(needs) = matched.needs(|route| route.scopes.get(parts.method.as_str())) else {
             return Err(Box::new(not_allowed(&matched.route.scopes.allowed())));
         };
@@ -325,6 +330,11 @@ impl Gateway {
         self.note_allowed(&admitted);
         true
     }
+}
+
+/// Of what browsers keep while somebody links.
+fn sealing_key(pkcs8: &[u8]) -> Result<SealingKey, jose::KeyError> {
+    SealingKey::new(&jose::digest::hmac_sha256(pkcs8, b"links that have begun"))
 }
 
 /// This method is not let through; these are.

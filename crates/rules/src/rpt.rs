@@ -98,8 +98,9 @@ pub fn standing(scopes: &[GrantedScope], foundations: &impl Foundations, now: Ti
 pub type Authorities = BTreeMap<PolicyId, String>;
 
 /// Scopes as permission objects: one per resource and end, and one for each resource owner token that a scope rests
-/// on. `exp` is the latest end of what a scope rests on, where that lies before the token's own.
-pub fn to_permissions(scopes: &[GrantedScope], expires: Timestamp, authorities: &Authorities) -> Vec<GrantedPermission> {
+/// on. `exp` is the latest end of what a scope rests on, also where the token ends before it: that goes first (Federated
+/// Authorization 5.1.1), and another follows it.
+pub fn to_permissions(scopes: &[GrantedScope], authorities: &Authorities) -> Vec<GrantedPermission> {
     let mut grouped: BTreeMap<(&ResourceId, Option<&String>, Option<Timestamp>), ScopeSet> = BTreeMap::new();
     for granted in scopes {
         let mut by_authority: BTreeMap<Option<&String>, Vec<&Basis>> = BTreeMap::new();
@@ -110,7 +111,7 @@ pub fn to_permissions(scopes: &[GrantedScope], expires: Timestamp, authorities: 
         for (authority, basis) in by_authority {
             let unlimited = basis.iter().any(|basis| basis.expires_at().is_none());
             let latest = basis.iter().filter_map(|basis| basis.expires_at()).max();
-            let exp = latest.filter(|end| !unlimited && *end < expires);
+            let exp = latest.filter(|_| !unlimited);
             grouped.entry((&granted.resource, authority, exp)).or_default().insert(granted.scope.clone());
         }
     }
@@ -201,8 +202,9 @@ mod tests {
             granted("edit", vec![policy("p", 1, Some(50)), policy("q", 1, None)]),
             granted("print", vec![policy("p", 1, Some(500))]),
         ];
-        let permissions = to_permissions(&scopes, Timestamp(100), &Authorities::new());
+        let permissions = to_permissions(&scopes, &Authorities::new());
         let ends: Vec<_> = permissions.iter().map(|p| (p.resource_scopes.to_string(), p.exp)).collect();
-        assert_eq!(ends, [("edit print".into(), None), ("view".into(), Some(Timestamp(70)))]);
+        let expected = [("edit", None), ("view", Some(70)), ("print", Some(500))];
+        assert_eq!(ends, expected.map(|(scope, end)| (scope.to_owned(), end.map(Timestamp))));
     }
 }

@@ -26,6 +26,9 @@ pub struct Introspection {
     /// Of an RPT whose person was told that the application sees her address, and went on (protocol.md 1.2 `disclose`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Of an RPT whose person is the owner herself, by her account there.
+    #[serde(rename = "_is_owner", default, skip_serializing_if = "Option::is_none")]
+    pub is_owner: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +82,7 @@ impl Introspection {
             sub: self.sub.clone(),
             username: self.username.clone(),
             email: self.email.clone(),
+            is_owner: self.is_owner,
             iss: self.iss.clone(),
             aud: self.aud.clone(),
             exp: self.exp,

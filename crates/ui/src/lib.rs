@@ -28,6 +28,8 @@ pub const PAGES_SCRIPT: &str = include_str!("../assets/pages.js");
 pub const LIVE_SCRIPT: &str = include_str!("../assets/live.js");
 /// News for a page that waits, served as `/assets/waiting.js`.
 pub const WAITING_SCRIPT: &str = include_str!("../assets/waiting.js");
+/// Pictures of an album one by one, served as `/assets/album.js`.
+pub const ALBUM_SCRIPT: &str = include_str!("../assets/album.js");
 /// The icon, served as `/assets/icon.svg`.
 pub const ICON: &str = include_str!("../assets/icon.svg");
 

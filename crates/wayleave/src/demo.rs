@@ -255,7 +255,7 @@ owner = "alice"
 type = "http://www.example.com/rsrcs/photoalbum"
 scopes = {{ GET = ["view"] }}
 [[gateway.route]]
-path = "/{{album}}/{{photo}}"
+path = "/{{album}}/{{rest..}}"
 resource = "/{{album}}"
 owner = "alice"
 type = "http://www.example.com/rsrcs/photoalbum"

@@ -13,7 +13,7 @@ mod client;
 mod content_origin;
 mod cookies;
 mod guests;
-mod navigation;
+pub(super) mod navigation;
 mod news;
 mod pages;
 mod places;
@@ -22,7 +22,7 @@ mod trade;
 mod visit;
 
 use super::passage::{Brought, Refused};
-use super::{Behind, Gateway, fields, path};
+use super::{Behind, Gateway, fields, path, viewer};
 use crate::challenge::plain;
 use crate::protection::ProtectionError;
 use ::client::Credentials;
@@ -34,7 +34,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jose::digest;
 use jose::seal::SealingKey;
 pub(super) use navigation::is_navigation;
-pub(super) use pages::{OPENER_POLICY, asset};
+pub(super) use pages::{OPENER_POLICY, OwnPage, asset};
 pub(super) use session::Held;
 use std::sync::Arc;
 pub(super) use trade::OfSession;
@@ -133,7 +133,7 @@ impl Gateway {
 
     async fn answer_browser(
         self: &Arc<Self>,
-        parts: Parts,
+        mut parts: Parts,
         body: Body,
         path: &path::CanonicalPath,
         mut held: Option<Held>,
@@ -142,17 +142,26 @@ impl Gateway {
             return plain(StatusCode::FORBIDDEN, "With a session, this is done from a page of this server alone.");
         }
         let is_navigation = navigation::is_navigation(&parts);
+        if is_navigation && let Some(collection) = self.collection_at(&parts, path) {
+            return collection;
+        }
+        parts.extensions.insert(viewer::OfPerson);
         let (mut may_trade, brought) = (true, Brought::of(&body));
         loop {
             let mut call = parts.clone();
             let refused = match self.judge_call(&mut call, brought, path, held.as_ref()).await {
                 Ok(whole) => {
-                    let answer = self.let_in(call, body, path, whole).await;
+                    let answer = self.let_in(call, body, path, whole, held.as_ref()).await;
                     let answer = self.lead_to_content(&parts, path, held.as_ref(), answer);
                     return self.for_session(&parts, held.as_ref(), answer).await;
                 }
                 Err(refused) => refused,
             };
+            if let Some(held) = held.as_ref().filter(|_| refused.owner.is_none())
+                && let Some(shelf) = Box::pin(self.shelf(&parts, path, held)).await
+            {
+                return shelf;
+            }
             if !is_navigation {
                 return refused_to_session(&parts, *refused.answer);
             }
@@ -185,6 +194,7 @@ impl Gateway {
     async fn look(self: &Arc<Self>, parts: &Parts, uri: Uri, held: Option<&Held>) -> Result<(), Box<Looked>> {
         let mut call = parts.clone();
         (call.method, call.uri) = (Method::GET, uri);
+        call.extensions.insert(viewer::OfPerson);
         for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::AUTHORIZATION] {
             call.headers.remove(name);
         }

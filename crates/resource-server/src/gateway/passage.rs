@@ -12,6 +12,7 @@ use super::owner::FromTrustedProxy;
 use super::reach::{self, Methods, Reach};
 use super::tunnel::{self, Tunnel};
 use super::upstream::cut_short;
+use super::viewer::View;
 use super::{Check, Gateway, OwnerOf, Wanted, fields, path};
 use crate::challenge::plain;
 use crate::offline::Offline;
@@ -98,7 +99,7 @@ pub(super) struct Refused {
 impl Gateway {
     pub(super) async fn protected(self: &Arc<Self>, mut parts: Parts, body: Body, path: &path::CanonicalPath) -> Response {
         match self.judge_call(&mut parts, Brought::of(&body), path, None).await {
-            Ok(whole) => self.let_in(parts, body, path, whole).await,
+            Ok(whole) => self.let_in(parts, body, path, whole, None).await,
             Err(refused) => *refused.answer,
         }
     }
@@ -166,7 +167,15 @@ impl Gateway {
         Ok(Whole { all, elsewhere, web_socket, token })
     }
 
-    pub(super) async fn let_in(self: &Arc<Self>, parts: Parts, body: Body, path: &path::CanonicalPath, whole: Whole) -> Response {
+    /// Makes a call that was let in. `held`: the session of the browser by which a person makes it.
+    pub(super) async fn let_in(
+        self: &Arc<Self>,
+        parts: Parts,
+        body: Body,
+        path: &path::CanonicalPath,
+        whole: Whole,
+        held: Option<&Held>,
+    ) -> Response {
         self.note_whole(&whole);
         let identity = self.identify_whole(&whole, path);
         let Whole { all, elsewhere, web_socket, token } = whole;
@@ -176,7 +185,7 @@ impl Gateway {
         let mut watch = Watch::begin(permission.clone(), watch::INTERVAL);
         let (body, was_cut) = watch::incoming(body, self.settings.uploads, &watch);
         let passing = Passing {
-            permission,
+            permission: permission.clone(),
             reach,
             principal,
             was_cut,
@@ -188,7 +197,17 @@ impl Gateway {
             owner_headers: self.owner_headers(),
             pass_headers: self.settings.pass_headers.clone(),
         };
-        let mut answer = match watch.during(self.backend.forward(parts, body, path, &passing)).await {
+        let wish = self.wish_of(&parts, path, held.is_some());
+        let answering = async {
+            if let Some(wish) = wish {
+                let view = View { parts: &parts, path, let_in: &permission, held };
+                if let Some(shown) = Box::pin(self.show(&wish, &view)).await {
+                    return shown;
+                }
+            }
+            self.backend.forward(parts, body, path, &passing).await
+        };
+        let mut answer = match watch.during(answering).await {
             Ok(answer) => answer,
             Err(cut) => return cut_short(cut),
         };
@@ -261,10 +280,10 @@ impl Gateway {
 }
 
 /// All that let a call in.
-struct LetIn {
+pub(super) struct LetIn {
     gateway: Arc<Gateway>,
-    all: Vec<Admitted>,
-    token: HeaderValue,
+    pub(super) all: Vec<Admitted>,
+    pub(super) token: HeaderValue,
 }
 
 impl Permission for LetIn {

@@ -105,6 +105,14 @@ impl MatchedGuarded<'_> {
     }
 }
 
+impl MatchedGuarded<'_> {
+    /// Whether anything of it is still open.
+    fn has_any(&self) -> bool {
+        let ids = std::iter::once(&self.own_id).chain(&self.also).chain(&self.owner);
+        ids.into_iter().any(|id| id.contains(ANY)) || self.beside.iter().any(Self::has_any)
+    }
+}
+
 impl Guarded {
     /// Whether whoever calls chooses what a new resource is called. Where the operator wrote the whole name, or somebody is
     /// asked whose a path is, others have spoken for it.
@@ -279,6 +287,18 @@ fn find_as<'a>(
     spelling: Spelling<'_>,
 ) -> impl Iterator<Item = (usize, &'a Route, Matched<'a>)> {
     routes.iter().enumerate().filter_map(move |(at, route)| Some((at, route, route.fit(path, spelling)?)))
+}
+
+/// What a collection of a folder is part of, for a person who opens it: what a route says of it, else the resource that all
+/// files of any name in it are of. None: they are of several, or of none.
+pub(crate) fn find_collection<'a>(routes: &'a [Route], path: &CanonicalPath) -> Option<Matched<'a>> {
+    if let Some(found) = find(routes, path) {
+        return Some(found);
+    }
+    match find(routes, &path.any_below())? {
+        Matched::Guarded(matched) if !matched.has_any() => Some(Matched::Guarded(matched)),
+        _ => None,
+    }
 }
 
 /// A route that can never be reached, by its place, and the one before it that hides it.

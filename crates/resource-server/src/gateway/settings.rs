@@ -77,4 +77,6 @@ pub struct Settings {
     pub forward_auth: Option<OriginalIn>,
     /// Where active content of a folder is shown; none: nowhere.
     pub content_origin: Option<String>,
+    /// Where it keeps thumbnails of what is in a folder; none: each is made anew.
+    pub thumbnails: Option<PathBuf>,
 }

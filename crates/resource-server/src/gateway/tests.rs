@@ -20,6 +20,7 @@ mod slow;
 mod strangers;
 mod unread;
 mod unreadable;
+mod viewing;
 mod visitors;
 mod whole;
 pub(super) mod world;

@@ -105,6 +105,7 @@ pub async fn assemble_gateway(
         cors_origins: section.cors.origins.clone(),
         forward_auth: section.forward_auth.as_ref().map(|asked| asked.family()).transpose().map_err(Exit::usage)?,
         content_origin: section.content_origin.clone(),
+        thumbnails: section.folder.as_ref().map(|_| config.path(&config.server.data_dir).join("thumbnails")),
     };
     let client = Client {
         outbound: assemble::outbound(config, &[])?,

@@ -20,6 +20,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const COOKIE: &str = "viewer_session";
+/// The sheet of every page, in its own dress.
+const STYLE: [&str; 2] = [ui::STYLE, include_str!("../../templates/viewer.css")];
+const ICON: &str = include_str!("../../templates/viewer.svg");
 
 /// What a session holds, for one person.
 #[derive(Clone, Default)]
@@ -71,8 +74,8 @@ impl Viewer {
             .route("/picture", get(picture))
             .route("/claims", get(returned))
             .route("/outbox", get(outbox))
-            .route("/assets/style.css", get(async || ([(header::CONTENT_TYPE, "text/css")], ui::STYLE)))
-            .route("/assets/icon.svg", get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ui::ICON)))
+            .route("/assets/style.css", get(async || ([(header::CONTENT_TYPE, "text/css")], STYLE.concat())))
+            .route("/assets/icon.svg", get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)))
             .with_state(self)
     }
 
@@ -262,7 +265,7 @@ async fn show(viewer: &Viewer, headers: &HeaderMap, url: &str, raw: bool) -> Res
     let seen = viewer.see(url, &mut session).await;
     viewer.keep(&id, session);
     let mut response = match seen {
-        Ok(Seen::Content(answer)) if raw || !answer.status.is_success() => content(answer),
+        Ok(Seen::Content(answer)) if raw || !answer.status.is_success() || !is_list(&answer) => content(answer),
         Ok(Seen::Content(answer)) => album(viewer, url, &answer),
         Ok(Seen::SendTo(to)) => (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response(),
         Ok(Seen::Note { status, title, text, retry }) => {
@@ -282,6 +285,12 @@ async fn show(viewer: &Viewer, headers: &HeaderMap, url: &str, raw: bool) -> Res
     response
 }
 
+/// Whether it is what an album has, and no picture.
+fn is_list(answer: &outbound::Response) -> bool {
+    let media = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media.is_some_and(|media| media.starts_with("application/json"))
+}
+
 fn content(answer: outbound::Response) -> Response {
     let mut response = Response::new(Body::from(answer.body.clone()));
     *response.status_mut() = answer.status;
@@ -290,6 +299,9 @@ fn content(answer: outbound::Response) -> Response {
     }
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // whatever it is, it runs nothing here
+    let policy = HeaderValue::from_static("sandbox; default-src 'none'");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
 }
 

@@ -1,5 +1,6 @@
 //! Stories over real processes: the binary as people run it, and other people's programs against it.
 
+mod albums;
 mod applications;
 mod authority;
 mod choosing;

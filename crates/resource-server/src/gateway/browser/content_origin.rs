@@ -113,7 +113,7 @@ impl Gateway {
         }
         parts.headers.remove("dpop");
         let Ok(whole) = self.judge_call(&mut parts, Brought::default(), &path, Some(&held)).await else { return missing() };
-        let mut answer = self.let_in(parts, Body::empty(), &path, whole).await;
+        let mut answer = self.let_in(parts, Body::empty(), &path, whole, None).await;
         if answer.extensions().get::<Active>().is_none() {
             return missing();
         }

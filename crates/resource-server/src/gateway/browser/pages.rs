@@ -23,6 +23,20 @@ pub(in super::super) const OPENER_POLICY: HeaderName = HeaderName::from_static("
 const LONGEST_RELOAD_SECONDS: u64 = 30;
 const SHORTEST_RELOAD_SECONDS: u64 = 2;
 
+/// A page of the gateway's own.
+pub(in super::super) struct OwnPage<'a> {
+    pub(in super::super) status: StatusCode,
+    pub(in super::super) title: &'a str,
+    pub(in super::super) body: &'a str,
+    pub(in super::super) is_narrow: bool,
+    /// One of ours.
+    pub(in super::super) script: Option<&'a str>,
+    /// Without script it loads itself anew after so many seconds.
+    pub(in super::super) reload_seconds: Option<u64>,
+    /// What it may load and where its forms lead.
+    pub(in super::super) policy: String,
+}
+
 #[derive(Template)]
 #[template(path = "visit_closed.html")]
 struct ClosedPage<'a> {
@@ -77,6 +91,7 @@ pub(in super::super) fn asset(path: &str) -> Option<Response> {
         "/.wayleave/assets/style.css" => ("text/css; charset=utf-8", ui::STYLE),
         "/.wayleave/assets/icon.svg" => ("image/svg+xml", ui::ICON),
         "/.wayleave/assets/waiting.js" => ("text/javascript; charset=utf-8", ui::WAITING_SCRIPT),
+        "/.wayleave/assets/album.js" => ("text/javascript; charset=utf-8", ui::ALBUM_SCRIPT),
         _ => return None,
     };
     let mut response = Response::new(Body::from(text));
@@ -91,7 +106,7 @@ pub(in super::super) fn asset(path: &str) -> Option<Response> {
 }
 
 impl Gateway {
-    fn own_url(&self, place: &str) -> String {
+    pub(in super::super) fn own_url(&self, place: &str) -> String {
         format!("{}/.wayleave/{place}", self.settings.resource)
     }
 
@@ -102,29 +117,26 @@ impl Gateway {
 
     /// With a script of ours, without which the page loads itself anew after so many seconds.
     fn own_page_with(&self, status: StatusCode, title: &str, body: &str, reload: Option<(&str, u64)>) -> Response {
+        let policy = ui::content_security_policy(&[]);
+        let (script, reload_seconds) = (reload.map(|(script, _)| script), reload.map(|(_, seconds)| seconds));
+        self.render_page(&OwnPage { status, title, body, is_narrow: true, script, reload_seconds, policy })
+    }
+
+    pub(in super::super) fn render_page(&self, page: &OwnPage<'_>) -> Response {
         let base = format!("{}/.wayleave", self.settings.resource);
         let site = self.settings.name.as_str();
-        let shell = ui::Page {
-            site,
-            title,
-            base: &base,
-            links: &[],
-            person: None,
-            narrow: true,
-            script: reload.map(|(script, _)| script),
-            body,
-        };
+        let OwnPage { title, body, is_narrow: narrow, script, .. } = *page;
+        let shell = ui::Page { site, title, base: &base, links: &[], person: None, narrow, script, body };
         let mut html = ui::render(&shell);
-        if let Some((_, seconds)) = reload {
+        if let Some(seconds) = page.reload_seconds {
             let tag = format!("<noscript><meta http-equiv=\"refresh\" content=\"{seconds}\"></noscript>\n</head>");
             html = html.replacen("</head>", &tag, 1);
         }
         let mut response = Response::new(Body::from(html));
-        *response.status_mut() = status;
-        let policy = ui::content_security_policy(&[]);
+        *response.status_mut() = page.status;
         for (name, value) in [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-            (header::CONTENT_SECURITY_POLICY, policy.as_str()),
+            (header::CONTENT_SECURITY_POLICY, page.policy.as_str()),
             (header::CACHE_CONTROL, "no-store"),
             (header::REFERRER_POLICY, "no-referrer"),
             (header::X_FRAME_OPTIONS, "DENY"),

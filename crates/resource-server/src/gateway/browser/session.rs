@@ -5,6 +5,7 @@
 use super::super::Gateway;
 use super::super::path::CanonicalPath;
 use super::super::store::{SessionPlace, SessionRow};
+use super::super::viewer::HeldOwner;
 use super::navigation;
 use crate::challenge::without_ticket;
 use crate::protection::ProtectionError;
@@ -105,6 +106,14 @@ pub(super) struct Session {
 pub(in super::super) struct Held {
     pub(super) cookie: String,
     pub(super) session: Session,
+}
+
+impl Held {
+    /// Of whose things it has something.
+    pub(in super::super) fn owners(&self) -> Vec<HeldOwner> {
+        let of = |grant: &Grant| HeldOwner { owner: grant.owner.clone(), issuer: grant.issuer.clone() };
+        self.session.grants.iter().map(of).collect()
+    }
 }
 
 impl Session {
@@ -339,7 +348,7 @@ impl Gateway {
     }
 
     /// The hidden field of this session's forms.
-    pub(super) fn form_token(&self, held: &Held) -> String {
+    pub(in super::super) fn form_token(&self, held: &Held) -> String {
         let message = format!("form {}", held.cookie);
         base64url::encode(digest::hmac_sha256(&self.browsers.secret, message.as_bytes()))
     }
@@ -352,6 +361,19 @@ impl Gateway {
     pub(in super::super) fn is_forged(&self, parts: &http::request::Parts) -> bool {
         navigation::needs_own_origin(parts)
             && navigation::origin_of(&parts.headers, &self.browsers.origin) != navigation::CameFrom::Here
+    }
+}
+
+#[cfg(test)]
+impl Gateway {
+    /// The `Cookie` field of a browser whose session has this token of an owner.
+    pub(in super::super) async fn begin_session_with(&self, owner: &str, issuer: &str, token: &str) -> String {
+        let held = self.begin_session(None, None).await.unwrap();
+        let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
+        let expires = self.client.clock.now().plus(600);
+        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
+        self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap();
+        self.browsers.names.set_session(&held.cookie, 9).split(';').next().unwrap().to_owned()
     }
 }
 

@@ -191,7 +191,7 @@ impl Gateway {
     }
 
     /// To a path of this gateway, with these cookies.
-    pub(super) fn send_on(&self, to: &str, cookies: &[String]) -> Response {
+    pub(in super::super) fn send_on(&self, to: &str, cookies: &[String]) -> Response {
         let mut response = sent_to(&format!("{}{to}", self.settings.resource), "Go on there.");
         set_cookies(&mut response, cookies);
         response

@@ -243,6 +243,7 @@ pub(in crate::gateway) fn route_with(path: &str, change: impl FnOnce(&mut Guarde
 pub(super) const RESOURCE: &str = "https://photos.example";
 
 async fn open(behind: Behind, store: Store, issuer: &str) -> Arc<Gateway> {
+    let thumbnails = if let Behind::Folder(folder) = &behind { Some(folder.join(".thumbnails")) } else { None };
     let settings = Settings {
         resource: RESOURCE.into(),
         name: "Photos".into(),
@@ -259,6 +260,7 @@ async fn open(behind: Behind, store: Store, issuer: &str) -> Arc<Gateway> {
         cors_origins: Vec::new(),
         forward_auth: None,
         content_origin: Some("https://content.example".into()),
+        thumbnails,
     };
     let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
     let client = Client {

@@ -112,6 +112,7 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         cors_origins: Vec::new(),
         forward_auth: None,
         content_origin: None,
+        thumbnails: None,
     };
     let store = gateway::Store::open(&folder.join("gateway.db")).map_err(Exit::failed)?;
     let client = client(issuer, "photos-rs", "photos-secret")?;

@@ -1,0 +1,208 @@
+//! The page of a collection: who shared it and until when, albums in it, pictures, films and music that play, documents as
+//! cards, all of it as a zip. What the page says of files is text; nothing of theirs runs on it.
+
+use super::super::browser::OwnPage;
+use super::super::path::CanonicalPath;
+use super::super::store::Registered;
+use super::super::{Gateway, path};
+use super::collection::{self, Facts};
+use super::kind::{Kind, size_in_words};
+use super::members::{Judge, Member};
+use super::{View, not_a_directory};
+use askama::Template;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use types::spelling::visible;
+use types::{OwnResourceId, Timestamp};
+
+/// Things on a page; the next page goes on.
+const ON_A_PAGE: usize = 200;
+/// In which a browser's time zone is, as the server's pages have it.
+const ZONE: &str = "wl_zone";
+
+/// One thing on the page.
+pub(super) struct Tile {
+    pub(super) name: String,
+    /// Where it lies.
+    pub(super) url: String,
+    pub(super) kind: Kind,
+    pub(super) size: String,
+}
+
+/// A step on the way to here. Without a place: nothing is to be seen there.
+pub(super) struct Crumb {
+    pub(super) name: String,
+    pub(super) url: Option<String>,
+}
+
+/// Who shared something, and how long it lasts.
+pub(super) struct Shared {
+    pub(super) owner: String,
+    pub(super) until: Option<String>,
+    /// Where she shares it, if it is she who looks.
+    pub(super) share: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "album.html")]
+struct AlbumPage<'a> {
+    title: &'a str,
+    crumbs: Vec<Crumb>,
+    shared: Shared,
+    zip: String,
+    albums: Vec<Tile>,
+    pictures: Vec<Tile>,
+    films: Vec<Tile>,
+    music: Vec<Tile>,
+    files: Vec<Tile>,
+    first: Option<String>,
+    next: Option<String>,
+    log_out: String,
+    csrf: String,
+    zone: String,
+}
+
+impl AlbumPage<'_> {
+    fn is_empty(&self) -> bool {
+        [&self.albums, &self.pictures, &self.films, &self.music, &self.files].into_iter().all(|tiles| tiles.is_empty())
+    }
+}
+
+impl Gateway {
+    pub(super) async fn album(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
+        let entries = collection::read(root, view.path).await?;
+        let (Some(mut judge), Some(held)) = (Judge::new(self, view.let_in), view.held) else { return Err(not_a_directory()) };
+        let mark = view.query("after");
+        let page = judge.page(view.path, collection::after(&entries, mark.as_deref()), ON_A_PAGE).await;
+        let names = page.members.iter().map(|member| member.entry.name.clone()).collect();
+        let facts = collection::facts(root, view.path, names).await?;
+        let mut tiles: Vec<_> = page.members.into_iter().zip(facts).map(|(member, facts)| self.tile(member, facts)).collect();
+        let mut of = |wanted: &[Kind]| {
+            let (these, others) = std::mem::take(&mut tiles).into_iter().partition(|tile| wanted.contains(&tile.kind));
+            tiles = others;
+            these
+        };
+        let here = self.url_of(view.path);
+        let to = |mark: String| format!("{here}?after={}", form_urlencoded::byte_serialize(mark.as_bytes()).collect::<String>());
+        let title = self.title_of(&judge, view.path);
+        let body = AlbumPage {
+            title: &title,
+            crumbs: self.crumbs(&mut judge, view.path).await,
+            shared: self.shared(&judge, &view.parts.headers),
+            zip: format!("{here}?zip"),
+            albums: of(&[Kind::Album]),
+            pictures: of(&[Kind::Picture]),
+            films: of(&[Kind::Film]),
+            music: of(&[Kind::Music]),
+            files: of(&[Kind::Document, Kind::Other]),
+            first: mark.is_some().then(|| here.clone()),
+            next: page.next.map(to),
+            log_out: self.own_url("logout"),
+            csrf: self.form_token(held),
+            zone: ui::Cookies::of(&self.settings.resource).name(ZONE),
+        };
+        Ok(self.viewer_page(StatusCode::OK, &title, &ui::render(&body)))
+    }
+
+    fn tile(&self, member: Member, facts: Option<Facts>) -> Tile {
+        let size = facts.map(|facts| size_in_words(facts.bytes)).unwrap_or_default();
+        Tile { url: self.url_of(&member.path), kind: member.entry.kind, name: member.entry.name, size }
+    }
+
+    pub(super) fn url_of(&self, path: &CanonicalPath) -> String {
+        format!("{}{}", self.settings.resource, path.encoded())
+    }
+
+    /// What a collection is called: in its owner's words, where it is a thing of its own.
+    fn title_of(&self, judge: &Judge, path: &CanonicalPath) -> String {
+        let own = judge.source().needs.first().map(|need| OwnResourceId::new(need.resource.as_str()));
+        let is_thing = |own: &OwnResourceId| own.as_str().trim_end_matches('/') == decoded(path);
+        if let Some(own) = own.filter(is_thing)
+            && let Ok(description) = self.description(&judge.source().owner, &own)
+            && let Some(name) = description.name
+        {
+            return name;
+        }
+        path.segments().last().map_or_else(|| self.settings.name.clone(), |name| visible(name))
+    }
+
+    /// The way from the beginning to a place; only what may be seen is a link.
+    pub(super) async fn crumbs(&self, judge: &mut Judge, path: &CanonicalPath) -> Vec<Crumb> {
+        let start = Crumb { name: self.settings.name.clone(), url: Some(format!("{}/", self.settings.resource)) };
+        let (mut crumbs, mut above) = (vec![start], path::CanonicalPath::parse("/").ok());
+        let count = path.segments().len();
+        for (at, name) in path.segments().iter().enumerate().take(count.saturating_sub(1)) {
+            above = above.and_then(|above| above.below(name, true));
+            let place = above.as_ref().filter(|_| at < count);
+            let url = match place {
+                Some(place) if judge.may_view(place).await => Some(self.url_of(place)),
+                _ => None,
+            };
+            let title = place.map_or_else(|| name.clone(), |place| self.title_of(judge, place));
+            crumbs.push(Crumb { name: title, url });
+        }
+        crumbs
+    }
+
+    pub(super) fn shared(&self, judge: &Judge, headers: &HeaderMap) -> Shared {
+        let source = judge.source();
+        let is_owner = source.answer.is_owner == Some(true);
+        let zone = self.zone_of(headers);
+        let end = ends(source).filter(|_| !is_owner);
+        Shared {
+            owner: source.owner.clone(),
+            until: end.map(|end| zone.until(end, self.client.clock.now())),
+            share: is_owner.then(|| self.share_page(source)).flatten(),
+        }
+    }
+
+    /// Where the owner shares a thing, at the server that guards it.
+    fn share_page(&self, source: &super::super::admission::Admitted) -> Option<String> {
+        let own = OwnResourceId::new(source.needs.first()?.resource.as_str());
+        let all = self.store.registrations(&source.owner, &own).ok()?;
+        let is_there = |one: &&Registered| one.guards() && one.issuer == source.issuer;
+        let id = all.iter().find(is_there)?.resource_id.clone()?;
+        let id = percent_encoding::utf8_percent_encode(id.as_str(), percent_encoding::NON_ALPHANUMERIC);
+        // its own pages are where it says that it is
+        Some(format!("{}/my/resources/{id}", source.issuer.trim_end_matches('/')))
+    }
+
+    fn zone_of(&self, headers: &HeaderMap) -> ui::Zone {
+        let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        let found = ui::Cookies::of(&self.settings.resource).find(lines, ZONE).ok().flatten();
+        found.map(ui::Zone::named).unwrap_or_default()
+    }
+
+    /// A wide page with pictures and films of this gateway, and a script of ours.
+    pub(super) fn viewer_page(&self, status: StatusCode, title: &str, body: &str) -> Response {
+        let (script, policy) = (Some("album.js"), self.viewer_policy());
+        self.render_page(&OwnPage { status, title, body, is_narrow: false, script, reload_seconds: None, policy })
+    }
+
+    /// Scripts and styles of our own place alone: what lies in the folder is of the same origin, and is somebody else's.
+    fn viewer_policy(&self) -> String {
+        let assets = format!("{}/.wayleave/assets/", self.settings.resource);
+        format!(
+            "default-src 'none'; script-src {assets}; style-src {assets}; img-src 'self'; media-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        )
+    }
+}
+
+/// The path as ids of resources are written.
+fn decoded(path: &CanonicalPath) -> String {
+    path.segments().iter().fold(String::new(), |all, segment| format!("{all}/{segment}"))
+}
+
+/// When what let a call in ends by itself, if anybody said so: all that it needed, as long as all of it lasts.
+fn ends(source: &super::super::admission::Admitted) -> Option<Timestamp> {
+    let permissions = source.answer.permissions.as_deref().unwrap_or_default();
+    let needs = source.needs.iter().flat_map(|need| need.scopes.iter().map(|scope| (&need.resource, scope)));
+    let end_of = |(resource, scope): (&types::ResourceId, &types::Scope)| {
+        let hers = permissions.iter().filter(|one| one.resource_id == *resource && one.resource_scopes.contains(scope));
+        hers.map(|one| one.exp.unwrap_or(Timestamp(i64::MAX))).max()
+    };
+    needs.filter_map(end_of).min().filter(|end| end.0 != i64::MAX)
+}

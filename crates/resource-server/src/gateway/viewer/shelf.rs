@@ -1,0 +1,118 @@
+//! What a session has of several resources: the page of a collection that no one resource is, `/` first of all. A person sees
+//! there what she opened of it before and may still view; an owner hers. Where that is nothing, there is no such page, but `/`.
+
+use super::super::admission::Admitted;
+use super::super::browser::{Held, navigation};
+use super::super::path::CanonicalPath;
+use super::super::route;
+use super::super::{Gateway, Wanted};
+use super::kind::Kind;
+use super::members::Judge;
+use crate::guard::Need;
+use askama::Template;
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use std::sync::Arc;
+use types::introspection::Introspection;
+use types::{OwnResourceId, ResourceId};
+
+/// Things of one owner that are looked at.
+const MOST_LOOKED_AT: usize = 500;
+
+/// A thing of somebody's.
+struct Thing {
+    name: String,
+    owner: String,
+    url: String,
+    kind: Kind,
+}
+
+#[derive(Template)]
+#[template(path = "shelf.html")]
+struct ShelfPage<'a> {
+    name: &'a str,
+    things: Vec<Thing>,
+    log_out: String,
+    csrf: String,
+}
+
+impl Gateway {
+    /// None: there is nothing to be seen there.
+    pub(in super::super) async fn shelf(self: &Arc<Self>, parts: &Parts, path: &CanonicalPath, held: &Held) -> Option<Response> {
+        let is_shelf = navigation::is_navigation(parts) && self.may_be_collection(path);
+        if !is_shelf || route::find_collection(&self.routes(), path).is_some() {
+            return None;
+        }
+        let mut things = Vec::new();
+        for at in held.owners() {
+            things.extend(self.things_of(parts, path, held, &at).await);
+        }
+        if things.is_empty() && !path.segments().is_empty() {
+            return None;
+        }
+        things.sort_by(|a, b| (&a.owner, &a.name).cmp(&(&b.owner, &b.name)));
+        let name = path.segments().last().unwrap_or(&self.settings.name);
+        let body = ShelfPage { name, things, log_out: self.own_url("logout"), csrf: self.form_token(held) };
+        let mut response = self.viewer_page(StatusCode::OK, name, &ui::render(&body));
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Cookie"));
+        Some(response)
+    }
+
+    /// What of an owner's things below a path this session may view.
+    async fn things_of(self: &Arc<Self>, parts: &Parts, path: &CanonicalPath, held: &Held, at: &HeldOwner) -> Vec<Thing> {
+        let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT) else { return Vec::new() };
+        let (mut things, mut judge) = (Vec::new(), None);
+        for id in ids {
+            let Some(own) = CanonicalPath::parse(id.as_str()).ok().filter(|own| own.is_below(path)) else { continue };
+            if !self.is_guarded_at(at, &id) {
+                continue;
+            }
+            if judge.is_none() {
+                judge = self.judge_of(parts, held, at, &id).await;
+            }
+            let Some(judge) = &mut judge else { return things };
+            // a collection is opened by its page
+            for place in [own.with_slash(), own] {
+                if judge.may_view(&place).await && self.backend.exists(&place).await.unwrap_or(false) {
+                    things.push(self.thing(&at.owner, &id, &place));
+                    break;
+                }
+            }
+        }
+        things
+    }
+
+    fn is_guarded_at(&self, at: &HeldOwner, id: &OwnResourceId) -> bool {
+        let all = self.store.registrations(&at.owner, id);
+        all.is_ok_and(|all| all.iter().any(|one| one.guards() && one.issuer == at.issuer))
+    }
+
+    /// Judges by what the session has of an owner's.
+    async fn judge_of(self: &Arc<Self>, parts: &Parts, held: &Held, at: &HeldOwner, id: &OwnResourceId) -> Option<Judge> {
+        let mut call = parts.clone();
+        call.headers.remove(header::AUTHORIZATION);
+        let needs: Arc<[Need]> = [Need { resource: ResourceId::new(id.as_str()), scopes: types::ScopeSet::new() }].into();
+        let owner = at.owner.clone();
+        let wanted = Wanted { owner: owner.clone(), needs, takes_web_sockets: false, is_named_by_caller: false };
+        self.present(&mut call, &wanted, held).await;
+        let token = call.headers.remove(HeaderName::from_static("authorization"))?;
+        let (answer, caller) = (Arc::new(Introspection::default()), parts.extensions.get().copied());
+        Some(Judge::by(self, Admitted { owner, needs: [].into(), issuer: at.issuer.clone(), answer, caller }, token))
+    }
+
+    fn thing(&self, owner: &str, id: &OwnResourceId, place: &CanonicalPath) -> Thing {
+        let name = self.description(owner, id).ok().and_then(|description| description.name);
+        let kind = match place.ends_with_slash() {
+            true => Kind::Album,
+            false => place.segments().last().map_or(Kind::Other, |name| Kind::of_file(name)),
+        };
+        Thing { name: name.unwrap_or_else(|| id.as_str().to_owned()), owner: owner.to_owned(), url: self.url_of(place), kind }
+    }
+}
+
+/// Whose things a session has something of, and of which server.
+pub(in super::super) struct HeldOwner {
+    pub(in super::super) owner: String,
+    pub(in super::super) issuer: String,
+}
