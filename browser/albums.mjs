@@ -58,7 +58,7 @@ writeFileSync(`${album}/waves.webm`, await film());
 writeFileSync(`${album}/harbour.wav`, tone());
 writeFileSync(`${album}/tickets.pdf`, '%PDF-1.4\n%%EOF\n');
 writeFileSync(`${album}/map.svg`, `<svg xmlns="http://www.w3.org/2000/svg" onload="fetch('/stolen')"><script>document.title = 'map was here'</script></svg>`);
-writeFileSync(`${album}/<b onclick=alert(1)>odd.jpg`, 'no picture at all');
+writeFileSync(`${album}/zz <b onclick=alert(1)>odd.jpg`, 'no picture at all');
 mkdirSync(`${world.folder}/many`);
 const pictures = readdirSync(album).filter((name) => /^\w+\.jpg$/.test(name));
 for (let n = 0; n < 100; n++) cpSync(`${album}/${pictures[n % pictures.length]}`, `${world.folder}/many/${String(n).padStart(3, '0')}.jpg`);

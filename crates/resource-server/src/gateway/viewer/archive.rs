@@ -28,10 +28,10 @@ use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// Zips on their way, of all and of one person.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 24;
 const AT_ONCE_OF_ONE: usize = 3;
 /// Things in one; what is beyond is named as missing.
-const MOST_FILES: usize = 50_000;
+const MOST_FILES: usize = 20_000;
 const MOST_NAMED: usize = 1_000;
 /// Collections in one another.
 const MOST_LEVELS: usize = 64;

@@ -11,6 +11,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use types::Timestamp;
 
+/// Names of one directory that are read; whoever fills it with more hides some.
+const MOST_NAMES: usize = 200_000;
+
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -72,7 +75,7 @@ fn read_now(found: &Found) -> io::Result<Vec<Entry>> {
         return Err(not_a_directory());
     }
     let mut entries = Vec::new();
-    for entry in std::fs::read_dir(found.place())? {
+    for entry in std::fs::read_dir(found.place())?.take(MOST_NAMES) {
         let entry = entry?;
         let Ok(kind) = entry.file_type() else { continue };
         let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'));
