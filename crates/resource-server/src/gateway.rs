@@ -32,6 +32,7 @@ mod identity;
 mod link;
 mod management;
 mod operation;
+mod own_key;
 mod owner;
 #[doc(hidden)]
 pub mod parsers;
@@ -181,20 +182,6 @@ pub struct Gateway {
 /// Turns that are kept before a look which of them somebody has.
 const MOST_TURNS: usize = 1_000;
 
-/// Name of the key in the store.
-const KEY: &str = "signing-key";
-
-/// Its key, and whether it was made just now.
-async fn find_or_make_key(store: &Store) -> Result<(Vec<u8>, bool), ProtectionError> {
-    if let Some(kept) = store.find_secret(KEY)? {
-        return Ok((kept, false));
-    }
-    let refused = |error: jose::KeyError| ProtectionError::Refused(error.to_string());
-    let made = SigningKey::generate(Algorithm::Es256).and_then(|key| key.to_pkcs8()).map_err(refused)?;
-    store.put_secret(KEY, made.clone()).await?;
-    Ok((made, true))
-}
-
 impl Gateway {
     /// Brings an older store along, and makes its key where there is none.
     pub async fn open(settings: Settings, client: Client, store: Store, by: By) -> Result<Arc<Self>, ProtectionError> {
@@ -202,12 +189,12 @@ impl Gateway {
             store.adopt(issuer).await?;
         }
         let refused = |error: &dyn std::fmt::Display| ProtectionError::Refused(error.to_string());
-        let (pkcs8, is_new) = find_or_make_key(&store).await?;
+        let (pkcs8, is_new) = own_key::find_or_make(&store).await?;
         // nobody was here before a key that is new
         let now = Timestamp(client.clock.now_millis().div_euclid(1_000));
         let began = if is_new { Timestamp(0) } else { now.plus(1) };
         let key = Arc::new(SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(|error| refused(&error))?);
-        let sealing = sealing_key(&pkcs8).map_err(|error| refused(&error))?;
+        let sealing = own_key::sealing_key(&pkcs8).map_err(|error| refused(&error))?;
         let browsers = browser::Browsers::new(&settings.resource, &pkcs8, by.browser_client).map_err(|error| refused(&error))?;
         let proofs = Arc::new(Seen::since(began));
         let gateway = Arc::new_cyclic(|myself| Self {
@@ -330,11 +317,6 @@ impl Gateway {
         self.note_allowed(&admitted);
         true
     }
-}
-
-/// Of what browsers keep while somebody links.
-fn sealing_key(pkcs8: &[u8]) -> Result<SealingKey, jose::KeyError> {
-    SealingKey::new(&jose::digest::hmac_sha256(pkcs8, b"links that have begun"))
 }
 
 /// This method is not let through; these are.

@@ -230,6 +230,7 @@ impl World {
             cors_origins: Vec::new(),
             forward_auth: None,
             content_origin: None,
+            thumbnails: None,
         };
         let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
         let client = Client {

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::world::{World, route_with};
+use crate::gateway::own_key;
 use axum::body::Body;
 use history::Outcome;
 use tower::ServiceExt;
@@ -77,9 +78,9 @@ async fn threat_46_a_search_without_room_leaves_its_token_new() {
 async fn threat_08_a_proof_is_not_good_again_after_a_restart() {
     let world = World::new(Store::in_memory(), &[]).await;
     assert_eq!(world.gateway.proofs.began(), Timestamp(0), "nobody was there before");
-    let kept = world.gateway.store.find_secret(KEY).unwrap().unwrap();
+    let kept = world.gateway.store.find_secret(own_key::KEY).unwrap().unwrap();
     let store = Store::in_memory();
-    store.put_secret(KEY, kept).await.unwrap();
+    store.put_secret(own_key::KEY, kept).await.unwrap();
     let before = world.gateway.client.clock.now();
     let again = world.again(store).await;
     let began = again.gateway.proofs.began();
