@@ -12,6 +12,7 @@ use super::{View, not_a_directory};
 use askama::Template;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use types::{OwnResourceId, Timestamp};
 
 /// Things on a page; the next page goes on.
 const ON_A_PAGE: usize = 200;
+/// What of an id is written encoded in a path of another server.
+const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 /// In which a browser's time zone is, as the server's pages have it.
 const ZONE: &str = "wl_zone";
 
@@ -165,7 +168,7 @@ impl Gateway {
         let all = self.store.registrations(&source.owner, &own).ok()?;
         let is_there = |one: &&Registered| one.guards() && one.issuer == source.issuer;
         let id = all.iter().find(is_there)?.resource_id.clone()?;
-        let id = percent_encoding::utf8_percent_encode(id.as_str(), percent_encoding::NON_ALPHANUMERIC);
+        let id = percent_encoding::utf8_percent_encode(id.as_str(), IN_A_PATH);
         // its own pages are where it says that it is
         Some(format!("{}/my/resources/{id}", source.issuer.trim_end_matches('/')))
     }
