@@ -167,9 +167,8 @@ impl AuthorizationServer {
                 }
             }
             Basis::Owner { consent } if !loaded.consents.contains(consent) => {
-                if self.identity.store.find_consent(consent).await?.is_some() {
-                    loaded.consents.insert(consent.clone());
-                }
+                let found = self.identity.store.find_consent(consent).await?;
+                loaded.consents.extend(found.map(|found| found.id.clone()));
             }
             _ => {}
         }

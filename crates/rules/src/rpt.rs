@@ -15,7 +15,11 @@ pub enum Basis {
     /// An approval of the owner.
     Approval { id: AccessRequestId, expires_at: Timestamp },
     /// The owner herself asks, logged in here as her own account; she agreed that this client reaches what is hers there.
+    #[serde(rename = "as_owner")]
     Owner { consent: GrantId },
+    /// In stores of before such consents were kept: it rests on nothing.
+    #[serde(rename = "owner")]
+    FormerOwner,
 }
 
 impl Basis {
@@ -24,7 +28,7 @@ impl Basis {
         match self {
             Self::Policy { expires_at, .. } => *expires_at,
             Self::Approval { expires_at, .. } => Some(*expires_at),
-            Self::Owner { .. } => None,
+            Self::Owner { .. } | Self::FormerOwner => None,
         }
     }
 }
@@ -82,6 +86,7 @@ pub fn standing(scopes: &[GrantedScope], foundations: &impl Foundations, now: Ti
                 Basis::Policy { id, version, .. } => foundations.policy_stands(id, *version),
                 Basis::Approval { id, .. } => foundations.approval_stands(id),
                 Basis::Owner { consent } => foundations.consent_stands(consent),
+                Basis::FormerOwner => false,
             }
     };
     let mut left = Vec::with_capacity(scopes.len());
@@ -193,6 +198,17 @@ mod tests {
         ];
         let left = standing(&scopes, &Only("p", 1), Timestamp(50));
         assert_eq!(left, [granted("view", vec![policy("p", 1, None)])]);
+    }
+
+    #[test]
+    fn what_an_owner_held_without_a_consent_is_read_and_stands_no_more() {
+        let former: Basis = serde_json::from_str("\"owner\"").unwrap();
+        let own = |consent: &str| Basis::Owner { consent: GrantId::from(consent) };
+        let scopes = [granted("view", vec![former]), granted("edit", vec![own("p")]), granted("print", vec![own("q")])];
+        let left = standing(&scopes, &Only("p", 1), Timestamp(50));
+        assert_eq!(left, [granted("edit", vec![own("p")])]);
+        let text = serde_json::to_string(&own("p")).unwrap();
+        assert_eq!(serde_json::from_str::<Basis>(&text).unwrap(), own("p"));
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl AuthorizationServer {
         event.document.scopes = rpt.scopes.iter().map(|granted| granted.scope.clone()).collect::<ScopeSet>();
         event.document.policy_id = rpt.scopes.iter().flat_map(|granted| &granted.basis).find_map(|basis| match basis {
             Basis::Policy { id, .. } => Some(id.clone()),
-            Basis::Approval { .. } | Basis::Owner { .. } => None,
+            Basis::Approval { .. } | Basis::Owner { .. } | Basis::FormerOwner => None,
         });
         event.document.claims = process.map(|process| process.claims.to_object()).unwrap_or_default();
         event.document.outcome = Some(if partial { EventOutcome::Partial } else { EventOutcome::Granted });

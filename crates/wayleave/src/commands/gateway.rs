@@ -56,22 +56,21 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     Ok(())
 }
 
+fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, Exit> {
+    let url = section.store_url();
+    assemble::check_store("gateway.store.url", url)?;
+    let Some(place) = assemble::store_file(config, url) else { return Ok(Store::in_memory()) };
+    assemble::make_folder(&place)?;
+    Store::open(&place).map_err(Exit::failed)
+}
+
 /// A gateway of a configuration.
 pub async fn assemble_gateway(
     config: &Config,
     section: &GatewayConfig,
     log_in: Option<Arc<LogIn>>,
 ) -> Result<Arc<Gateway>, Exit> {
-    let url = section.store_url();
-    let store = match url.split_once(':') {
-        Some(("memory", "")) => Store::in_memory(),
-        Some(("sqlite", path)) => {
-            let place = config.path(path);
-            assemble::make_folder(&place)?;
-            Store::open(&place).map_err(Exit::failed)?
-        }
-        _ => return Err(Exit::usage(format!("gateway.store.url: `{url}` must be sqlite:PATH or memory:"))),
-    };
+    let store = open_store(config, section)?;
     let behind = match (&section.folder, &section.upstream) {
         (Some(folder), _) => Behind::Folder(find_folder(config, folder)?),
         (None, upstream) => Behind::Upstream(upstream.clone().unwrap_or_default()),
