@@ -1,7 +1,8 @@
 //! How many lines others write into an owner's history by asking in vain (threat 41). One ticket of nobody can be traded again
 //! and again, and each time she would read of it: what she did herself, and who really got in, would stand behind it. So the
 //! same said again within an hour is said once, and a client, and what comes of one network by clients that the operator does
-//! not know, have so many lines an hour. What is let in, and what she does herself, is always written.
+//! not know, have so many lines an hour. Whoever is let in is always written down, but not each time that the same is done once more
+//! within the hour; what she does herself is.
 
 use types::throttle::{Taken, Throttle};
 use types::{ClientId, OwnerId, Timestamp};
@@ -9,11 +10,17 @@ use types::{ClientId, OwnerId, Timestamp};
 const HOUR_SECONDS: i64 = 3_600;
 const LINES_OF_CLIENT_BY_HOUR: u32 = 60;
 const LINES_OF_NETWORK_BY_HOUR: u32 = 16;
+/// Of the same person for the same things by the same application.
+const SAME_GRANTS_BY_HOUR: u32 = 20;
+/// Of one person, whatever it is.
+const GRANTS_OF_PERSON_BY_HOUR: u32 = 200;
 
 pub(crate) struct HistoryLimits {
     same: Throttle,
     of_client: Throttle,
     of_network: Throttle,
+    same_grants: Throttle,
+    of_person: Throttle,
 }
 
 impl Default for HistoryLimits {
@@ -22,6 +29,8 @@ impl Default for HistoryLimits {
             same: Throttle::per(1, HOUR_SECONDS),
             of_client: Throttle::per(LINES_OF_CLIENT_BY_HOUR, HOUR_SECONDS),
             of_network: Throttle::per(LINES_OF_NETWORK_BY_HOUR, HOUR_SECONDS),
+            same_grants: Throttle::per(SAME_GRANTS_BY_HOUR, HOUR_SECONDS),
+            of_person: Throttle::per(GRANTS_OF_PERSON_BY_HOUR, HOUR_SECONDS),
         }
     }
 }
@@ -52,6 +61,13 @@ impl HistoryLimits {
         taken.give_back();
         None
     }
+
+    /// Whether one more line is written of somebody who was let in: whoever has the same once more, or refreshes what he has,
+    /// is written down so often in an hour and not each time, or what he does hides what others do.
+    pub(crate) fn admits_grant(&self, owner: &OwnerId, person: &str, what: &str, now: Timestamp) -> bool {
+        self.same_grants.admit(&format!("{owner} {person} {what}"), now)
+            && self.of_person.admit(&format!("{owner} {person}"), now)
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +90,17 @@ mod tests {
         assert!(line("other", false, "203.0.113", "denied bob", 20), "another network");
         let loud = (0..1_000).filter(|n| line("loud", true, "203.0.113", &n.to_string(), 20)).count();
         assert_eq!(loud, 60);
+    }
+
+    #[test]
+    fn threat_41_s16_who_is_let_in_again_and_again_hides_nobody() {
+        let (limits, alice) = (HistoryLimits::default(), OwnerId::from("alice"));
+        let lines =
+            |person: &str, what: &str| (0..1_000).filter(|_| limits.admits_grant(&alice, person, what, Timestamp(0))).count();
+        assert_eq!((lines("mallory", "refreshed view"), lines("bob", "refreshed view")), (20, 20));
+        let all: usize = (0..1_000).map(|n| lines("mallory", &n.to_string())).sum();
+        assert_eq!(all, 180, "of one person");
+        assert!(limits.admits_grant(&alice, "carol", "issued view", Timestamp(0)));
     }
 
     #[test]

@@ -152,6 +152,12 @@ impl AuthorizationServer {
         Ok((rpt::standing(scopes, &loaded, self.now()), loaded.authorities))
     }
 
+    /// The consent, if it stands and still says that the client reaches what is hers.
+    pub(crate) async fn find_owners_reach(&self, consent: &GrantId) -> Result<Option<GrantId>, Failure> {
+        let found = self.identity.store.find_consent(consent).await?;
+        Ok(found.filter(|found| found.scopes.has(types::token::AS_OWNER)).map(|found| found.id.clone()))
+    }
+
     async fn load_basis(&self, basis: &Basis, loaded: &mut Loaded) -> Result<(), Failure> {
         match basis {
             Basis::Policy { id, .. } if !loaded.policies.contains_key(id) => {
@@ -167,8 +173,7 @@ impl AuthorizationServer {
                 }
             }
             Basis::Owner { consent } if !loaded.consents.contains(consent) => {
-                let found = self.identity.store.find_consent(consent).await?;
-                loaded.consents.extend(found.map(|found| found.id.clone()));
+                loaded.consents.extend(self.find_owners_reach(consent).await?);
             }
             _ => {}
         }

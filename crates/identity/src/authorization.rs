@@ -14,7 +14,7 @@ use crate::way_back::{Visitor, WayBack};
 use crate::{Account, Changes, Client, CommitError, Failure, Form, Identity, Requirement, Write, redirect_uri};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use types::token::{UMA_POLICY, UMA_PROTECTION};
+use types::token::{AS_OWNER, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ClientId, ErrorCode, GrantId, Refusal, ScopeSet, Timestamp};
 use url::Url;
 
@@ -389,6 +389,9 @@ pub(crate) fn check_scope(client: &Client, text: &str) -> Result<ScopeSet, Failu
     let scope = ScopeSet::parse(text).map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?;
     if let Some(foreign) = scope.iter().find(|scope| !client.may_ask_for(scope)) {
         return Failure::refuse(ErrorCode::InvalidScope, format!("this client is not registered for the scope `{foreign}`"));
+    }
+    if scope.has(AS_OWNER) {
+        return Failure::refuse(ErrorCode::InvalidScope, "`as_owner` is agreed to at a claims page, and asked for nowhere else");
     }
     if scope.has(UMA_PROTECTION) && scope.has(UMA_POLICY) {
         return Failure::refuse(

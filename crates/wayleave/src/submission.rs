@@ -56,15 +56,18 @@ impl Submission {
 #[async_trait]
 impl Mailer for Submission {
     async fn send(&self, message: Message) -> Result<(), Unsent> {
-        let unavailable = |error: &dyn std::fmt::Display| Unsent::Unreached(error.to_string());
-        let to: Mailbox = message.to.parse().map_err(|error| unavailable(&error))?;
+        let unfit = |error: &dyn std::fmt::Display| Unsent::Refused(error.to_string());
+        let to: Mailbox = message.to.parse().map_err(|error| unfit(&error))?;
         let builder = lettre::Message::builder().from(self.from.clone()).to(to).subject(message.subject);
         let builder = builder.header(AutoSubmitted).message_id(None);
-        let mail = builder.body(message.text).map_err(|error| unavailable(&error))?;
-        // 4xx and 5xx are answers (RFC 5321 4.2.1)
-        self.transport.send(mail).await.map(drop).map_err(|error| match error.is_permanent() || error.is_transient() {
+        let mail = builder.body(message.text).map_err(|error| unfit(&error))?;
+        // 4xx and 5xx are answers (RFC 5321 4.2.1); what cannot be said to this server was found out by asking it
+        let was_asked = |error: &lettre::transport::smtp::Error| {
+            error.is_permanent() || error.is_transient() || error.is_response() || error.is_client()
+        };
+        self.transport.send(mail).await.map(drop).map_err(|error| match was_asked(&error) {
             true => Unsent::Refused(error.to_string()),
-            false => unavailable(&error),
+            false => Unsent::Unreached(error.to_string()),
         })
     }
 }

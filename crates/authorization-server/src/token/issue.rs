@@ -78,7 +78,7 @@ impl AuthorizationServer {
             changes.writes.push(Write::DeleteProcess(ticket.process));
         }
         let kind = if upgraded { EventKind::RptUpgraded } else { EventKind::RptIssued };
-        changes.writes.push(Write::AppendEvent(self.rpt_event(&rpt, kind, partial, Some(grounds.process)).await?));
+        changes.writes.extend(self.line_of_rpt(&rpt, kind, partial, Some(grounds.process)).await?);
         Ok(self.store.commit(changes).await.map(|()| Answer::Token(response)))
     }
 
@@ -154,7 +154,24 @@ impl AuthorizationServer {
         })
     }
 
-    pub(super) async fn rpt_event(
+    /// Her history's line of an RPT, unless it says the same again and again.
+    pub(super) async fn line_of_rpt(
+        &self,
+        rpt: &Rpt,
+        kind: EventKind,
+        partial: bool,
+        process: Option<&Process>,
+    ) -> Result<Option<Write>, Failure> {
+        let person = serde_json::to_string(&(&rpt.client, &rpt.requesting_party)).map_err(internal)?;
+        let granted: Vec<_> = rpt.scopes.iter().map(|granted| (&granted.resource, &granted.scope)).collect();
+        let what = serde_json::to_string(&(kind, granted)).map_err(internal)?;
+        if !self.history_limits.admits_grant(&rpt.owner, &person, &what, self.now()) {
+            return Ok(None);
+        }
+        Ok(Some(Write::AppendEvent(self.rpt_event(rpt, kind, partial, process).await?)))
+    }
+
+    async fn rpt_event(
         &self,
         rpt: &Rpt,
         kind: EventKind,

@@ -60,8 +60,9 @@ impl Grant for AuthorizationServer {
         let (text, keep) = self.new_rpt(&rpt, request.client.access_token_format).await?;
         let mut response = self.rpt_response(text, &rpt).await?;
         response.refresh_token = Some(rotation.refresh_token);
-        let event = self.rpt_event(&rpt, EventKind::RptRefreshed, false, None).await?;
-        let mut changes = Changes { identity: rotation.changes, requires: vec![], writes: vec![keep, Write::AppendEvent(event)] };
+        let mut writes = vec![keep];
+        writes.extend(self.line_of_rpt(&rpt, EventKind::RptRefreshed, false, None).await?);
+        let mut changes = Changes { identity: rotation.changes, requires: vec![], writes };
         changes.identity.requires.push(identity::Requirement::ConsentStands(rpt.pat_grant.clone()));
         Ok(self.store.commit(changes).await.map(|()| response))
     }
@@ -75,8 +76,9 @@ impl Grant for AuthorizationServer {
         }
         let Some((key, rpt)) = self.find_rpt_by_text(text).await? else { return Ok(false) };
         if rpt.client == client.id {
-            let event = self.rpt_event(&rpt, EventKind::RptRevoked, false, None).await?;
-            self.store.commit(Changes::of(vec![Write::DeleteRpt { owner: rpt.owner, key }, Write::AppendEvent(event)])).await?;
+            let line = self.line_of_rpt(&rpt, EventKind::RptRevoked, false, None).await?;
+            let ended = Write::DeleteRpt { owner: rpt.owner, key };
+            self.store.commit(Changes::of([ended].into_iter().chain(line).collect())).await?;
         }
         Ok(true)
     }

@@ -235,7 +235,7 @@ impl AuthorizationServer {
             requests.extend(self.store.find_access_request(id).await?);
         }
         let as_owner = match &process.as_owner {
-            Some(consent) => self.identity.store.find_consent(consent).await?.map(|consent| consent.id.clone()),
+            Some(consent) => self.find_owners_reach(consent).await?,
             None => None,
         };
         let gone = requests.len() < process.access_requests.len();

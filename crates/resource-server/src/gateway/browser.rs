@@ -331,8 +331,8 @@ impl Gateway {
         };
         let gateway = self.clone();
         tokio::spawn(async move { gateway.return_grants(last.into_grants()).await });
-        let what =
-            "This browser opens nothing here any more. The server that knows you may still know you: log out there as well.";
+        let what = "This browser opens nothing here any more. The site where you showed who you are may still remember you: log \
+                    out there as well.";
         let mut response = out(StatusCode::OK, "Logged out", what);
         set_cookies(&mut response, &[self.browsers.names.set_session("", 0)]);
         response
@@ -342,7 +342,7 @@ impl Gateway {
 /// The answer to a call of a page that its session does not suffice for.
 pub(super) fn refused_to_session(parts: &Parts, answer: Response) -> Response {
     let lacks = answer.status() == StatusCode::UNAUTHORIZED && !navigation::is_safe(&parts.method);
-    if lacks { plain(StatusCode::FORBIDDEN, "This is not shared with you so that you may do this.") } else { answer }
+    if lacks { plain(StatusCode::FORBIDDEN, "You may look at this, but not do that with it.") } else { answer }
 }
 
 fn set_cookies(response: &mut Response, cookies: &[String]) {

@@ -14,8 +14,10 @@ mod album;
 mod archive;
 mod cache;
 mod collection;
+mod frames;
 mod item;
 mod kind;
+mod leave;
 mod listing;
 mod members;
 mod picture;
@@ -46,10 +48,12 @@ pub(super) struct OfPerson;
 pub(super) struct Viewer {
     cache: Arc<cache::Cache>,
     /// Who makes thumbnails.
+    /// Of people, and of the owners whose pictures they are: whose server names many people has no more of the machine.
     makers: turns::Turns,
+    owners: turns::Turns,
     /// How much memory they may take together.
     memory: Arc<tokio::sync::Semaphore>,
-    zips: archive::Zips,
+    zips: leave::Zips,
 }
 
 impl Viewer {
@@ -57,9 +61,10 @@ impl Viewer {
     pub(super) fn open(thumbnails: Option<&PathBuf>) -> Self {
         Self {
             cache: Arc::new(cache::Cache::open(thumbnails.cloned(), cache::MOST_BYTES)),
-            makers: turns::Turns::new(thumbnails::AT_ONCE, thumbnails::AT_ONCE_OF_ONE, thumbnails::MOST_WAITING_OF_ONE),
+            makers: turns::Turns::new(thumbnails::MOST_WAITING, thumbnails::AT_ONCE_OF_ONE, thumbnails::MOST_WAITING_OF_ONE),
+            owners: turns::Turns::new(thumbnails::AT_ONCE, thumbnails::AT_ONCE, thumbnails::MOST_WAITING),
             memory: picture::memory(),
-            zips: archive::Zips::default(),
+            zips: leave::Zips::default(),
         }
     }
 }

@@ -141,3 +141,30 @@ async fn threat_32_an_unknown_application_gets_what_is_hers_after_a_fresh_log_in
         assert!(!page.text.contains("log in once more first"));
     }
 }
+
+/// Nothing but that page makes such a consent: at the authorization endpoint its scope is asked for in vain.
+#[tokio::test]
+async fn threat_32_an_owners_reach_is_not_asked_for_as_a_scope() {
+    for world in World::each().await {
+        let metadata = json!({"client_name": "Cutter", "grant_types": ["authorization_code"], "scope": "as_owner openid",
+            "redirect_uris": ["https://cutter.example/back"], "token_endpoint_auth_method": "none"});
+        let made = world.send("POST", "/register", &[("content-type", "application/json")], metadata.to_string()).await;
+        let client = made.ok(201).get("client_id");
+        let browser = Browser::new(&world);
+        browser.log_in("alice").await;
+        let asked = form(&[
+            ("response_type", "code"),
+            ("client_id", client),
+            ("redirect_uri", "https://cutter.example/back"),
+            ("scope", "as_owner"),
+            ("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"),
+            ("code_challenge_method", "S256"),
+        ]);
+        let answer = browser.open(&format!("/authorize?{asked}")).await;
+        let told = format!("{} {}", answer.header("location"), answer.text);
+        assert!(told.contains("invalid_scope") || told.contains("as_owner"), "{} {told}", answer.status);
+        assert!(!told.contains("/authorize/decision"), "no consent is asked for: {told}");
+        let alice = world.app.identity.store.find_account_by_username("alice").await.unwrap().unwrap().id;
+        assert!(world.app.identity.store.list_consents(&alice).await.unwrap().iter().all(|one| !one.scopes.has("as_owner")));
+    }
+}

@@ -125,7 +125,9 @@ impl Proxied {
                 answer.extend_from_slice(&buffer[..length]);
                 let text = String::from_utf8_lossy(&answer);
                 if text.contains("\r\n\r\n")
-                    && (text.contains("hello") || text.contains("Accept: */*\r\n\r\n") || !text.contains(" 200 "))
+                    && (text.contains("hello")
+                        || text.contains("Accept: */*\r\n\r\n")
+                        || !(text.contains(" 200 ") || text.contains(" 101 ")))
                 {
                     break;
                 }
@@ -226,7 +228,8 @@ async fn threat_42_a_session_is_judged_through_nginx_as_before_the_gateway() {
     let socket =
         [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Key", KEY), ("Sec-WebSocket-Version", "13")];
     for (method, path, fields, expected) in [
-        ("GET", "/seen", &[("Sec-Fetch-Site", "cross-site"), ("Accept", "*/*")][..], "200"),
+        ("GET", "/seen", &[("Sec-Fetch-Site", "same-origin"), ("Accept", "*/*")][..], "200"),
+        ("GET", "/seen", &[("Sec-Fetch-Site", "cross-site"), ("Accept", "*/*")], "401"),
         ("POST", "/seen", &[("Content-Length", "0")], "403"),
         ("POST", "/seen", &[("Content-Length", "0"), ("Origin", "http://evil.example")], "403"),
         ("POST", "/seen", &[("Content-Length", "0"), ("Sec-Fetch-Site", "same-origin")], "403"),

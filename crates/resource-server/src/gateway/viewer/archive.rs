@@ -10,8 +10,8 @@ use super::super::admission::Admitted;
 use super::super::beneath;
 use super::super::path::CanonicalPath;
 use super::collection::{self, Entry, Facts};
+use super::leave::{Leave, downloader_of};
 use super::members::{Judge, Standing};
-use super::thumbnails::person_of;
 use super::{View, not_a_directory, set_fields};
 use crate::challenge::plain;
 use crate::watch;
@@ -27,9 +27,6 @@ use tokio::time::Instant;
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-/// Zips on their way, of all and of one person.
-const AT_ONCE: usize = 24;
-const AT_ONCE_OF_ONE: usize = 3;
 /// Things in one; what is beyond is named as missing.
 const MOST_FILES: usize = 20_000;
 const MOST_NAMED: usize = 1_000;
@@ -40,37 +37,6 @@ const PIECES: usize = 4;
 const PIECE_BYTES: usize = 128 * 1_024;
 /// From this length on a file has fields of ZIP64; a little below 4 GiB.
 const LARGE_BYTES: u64 = 0xffff_0000;
-
-/// Who has how many on their way.
-#[derive(Default)]
-pub(super) struct Zips(Arc<Mutex<Vec<String>>>);
-
-/// Leave to stream one, until it is dropped.
-struct Leave {
-    people: Arc<Mutex<Vec<String>>>,
-    person: String,
-}
-
-impl Zips {
-    fn begin(&self, person: String) -> Option<Leave> {
-        let mut people = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_her = people.iter().filter(|one| **one == person).count();
-        if people.len() >= AT_ONCE || of_her >= AT_ONCE_OF_ONE {
-            return None;
-        }
-        people.push(person.clone());
-        Some(Leave { people: self.0.clone(), person })
-    }
-}
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = people.iter().position(|one| *one == self.person) {
-            people.swap_remove(at);
-        }
-    }
-}
 
 /// Where the writer of a zip puts its bytes until they are sent.
 #[derive(Clone, Default)]
@@ -141,7 +107,7 @@ impl Gateway {
         if view.parts.method == Method::HEAD {
             return Ok(response);
         }
-        let Some(leave) = self.viewer.zips.begin(person_of(view.let_in)) else {
+        let Some(leave) = self.viewer.zips.begin(downloader_of(view.let_in)) else {
             let what = "Others are downloading from here, or you are already: try again when one of them has ended.";
             let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, what);
             set_fields(&mut response, &[(header::RETRY_AFTER, "30")]);
@@ -348,17 +314,6 @@ fn attachment(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_person_takes_a_few_places_and_gives_them_back() {
-        let zips = Zips::default();
-        let hers: Vec<_> = (0..AT_ONCE_OF_ONE).filter_map(|_| zips.begin("mallory".into())).collect();
-        assert!(hers.len() == AT_ONCE_OF_ONE && zips.begin("mallory".into()).is_none());
-        let others: Vec<_> = (0..AT_ONCE).filter_map(|n| zips.begin(n.to_string())).collect();
-        assert_eq!(others.len(), AT_ONCE - AT_ONCE_OF_ONE);
-        drop(hers);
-        assert!(zips.begin("mallory".into()).is_some());
-    }
 
     #[test]
     fn a_download_has_a_name_that_is_no_path() {

@@ -2,6 +2,7 @@
 //! it takes are looked at before it is decoded. Nothing of the file but its pixels and its colours goes over: no place, no
 //! camera, no hidden preview. Runs on threads that may wait.
 
+use super::frames;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
@@ -14,9 +15,12 @@ use tokio::sync::Semaphore;
 
 const MOST_PIXELS: u64 = 100_000_000;
 const MOST_FILE_BYTES: u64 = 128 << 20;
-/// For all pictures that are decoded at one time, in MiB; one that takes more goes alone.
+/// For all pictures that are decoded at one time, in MiB.
 const MEMORY_MIB: u32 = 1_024;
-const MOST_DECODED_BYTES: u64 = 900 << 20;
+/// Room for files that stand in memory already while their pictures wait for theirs.
+const FILES_MIB: u32 = 256;
+/// The least that a decoder may use beside the picture.
+const LEAST_DECODED_BYTES: u64 = 8 << 20;
 const LONGEST: Duration = Duration::from_secs(15);
 /// Passes over all of a JPEG times its pixels: one of many passes takes long, however short it is.
 const MOST_SCANNED_PIXELS: u64 = 1_200_000_000;
@@ -89,10 +93,14 @@ pub(super) fn shrink(mut file: File, side: u32, memory: &Arc<Semaphore>) -> Resu
     file.by_ref().take(MOST_FILE_BYTES).read_to_end(&mut bytes)?;
     let scans = count_scans(&bytes);
     let until = Instant::now().checked_add(LONGEST).unwrap_or_else(Instant::now);
+    let frames = frames::find_largest(&bytes, image::guess_format(&bytes).ok());
     let reader = ImageReader::new(Timed { inner: Cursor::new(bytes), until }).with_guessed_format()?;
     let format = reader.format();
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
+    if !frames.fits(frames::Size { width, height }) {
+        return Err(Unfit::TooLarge);
+    }
     let pixels = u64::from(width).saturating_mul(u64::from(height));
     let is_jpeg = format == Some(ImageFormat::Jpeg);
     if pixels == 0 || pixels > MOST_PIXELS || is_jpeg && scans.saturating_mul(pixels) > MOST_SCANNED_PIXELS {
@@ -101,12 +109,17 @@ pub(super) fn shrink(mut file: File, side: u32, memory: &Arc<Semaphore>) -> Resu
     // what is decoded in passes is kept between them, in twice the bytes
     let factor = if is_jpeg && scans > 1 { 3 } else { 1 };
     let decoded = decoder.total_bytes().saturating_mul(factor);
+    let counted = decoded.saturating_add(decoded / 2).max(LEAST_DECODED_BYTES);
+    if decoded > u64::from(MEMORY_MIB - FILES_MIB) * MIB {
+        return Err(Unfit::TooLarge);
+    }
+    // a frame may be larger than the picture says that it is: nothing takes more than was counted for it
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MOST_DECODED_BYTES);
+    limits.max_alloc = Some(counted);
     decoder.set_limits(limits)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let profile = decoder.icc_profile().ok().flatten().filter(|profile| profile.len() <= MOST_PROFILE_BYTES);
-    let _room = take(memory, decoded.saturating_add(decoded / 2));
+    let _room = take(memory, counted);
     let whole = DynamicImage::from_decoder(decoder)?;
     let mut small = scale(&whole, side);
     drop(whole);
@@ -114,9 +127,9 @@ pub(super) fn shrink(mut file: File, side: u32, memory: &Arc<Semaphore>) -> Resu
     encode(&small, profile)
 }
 
-/// Waits for room. Without any (nobody gives it any more) it goes on: its own limits hold.
+/// Waits for room. The semaphore is never closed; were it, the limits of the decoder would still hold.
 fn take(memory: &Arc<Semaphore>, bytes: u64) -> Option<tokio::sync::OwnedSemaphorePermit> {
-    let mib = u32::try_from(bytes / MIB).unwrap_or(u32::MAX).clamp(1, MEMORY_MIB / 2);
+    let mib = u32::try_from(bytes / MIB).unwrap_or(u32::MAX).clamp(1, MEMORY_MIB - FILES_MIB);
     let waiting = memory.clone().acquire_many_owned(mib);
     futures_util::FutureExt::now_or_never(waiting).and_then(Result::ok).or_else(|| {
         let runtime = tokio::runtime::Handle::try_current().ok()?;

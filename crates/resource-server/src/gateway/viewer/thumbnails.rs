@@ -21,6 +21,8 @@ use types::peer::network_of;
 pub(super) const AT_ONCE: usize = 2;
 pub(super) const AT_ONCE_OF_ONE: usize = 2;
 pub(super) const MOST_WAITING_OF_ONE: usize = 300;
+/// Of all, before an answer says that there are too many.
+pub(super) const MOST_WAITING: usize = 4_096;
 /// In each key: what was made otherwise is made anew.
 const VERSION: &[u8] = b"thumbnail 1 ";
 const PNG: &[u8] = b"\x89PNG";
@@ -110,14 +112,15 @@ impl Gateway {
         if let Some(kept) = beneath::on_a_thread_of_its_own(find.clone()).await? {
             return Ok(Some(kept));
         }
-        let Ok(turn) = self.viewer.makers.wait(&person_of(let_in)).await else { return Ok(None) };
+        let Ok(hers) = self.viewer.makers.wait(&person_of(let_in)).await else { return Ok(None) };
+        let Ok(turn) = self.viewer.owners.wait(owner_of(let_in)).await else { return Ok(None) };
         // who wanted the same at the same time waits for the one who makes it
         let one = self.turn(&format!("thumbnail {}", original.key)).await;
         let one = one.lock_owned().await;
         let (cache, memory) = (self.viewer.cache.clone(), self.viewer.memory.clone());
         let make = move || {
             // held to the end of the work, also where nobody waits for it any more
-            let _held = (turn, one);
+            let _held = (hers, turn, one);
             if let Some(kept) = cache.find(&original.key) {
                 return Ok(kept);
             }
@@ -137,6 +140,11 @@ impl Gateway {
         };
         beneath::on_a_thread_of_its_own(make).await.map(Some)
     }
+}
+
+/// Whose things they are.
+pub(super) fn owner_of(let_in: &LetIn) -> &str {
+    let_in.all.first().map_or("", |admitted| admitted.owner.as_str())
 }
 
 /// Who waits for a turn: the person as her server names her, or where it names none, her network.
