@@ -394,10 +394,8 @@ pub(crate) fn check_scope(client: &Client, text: &str) -> Result<ScopeSet, Failu
         return Failure::refuse(ErrorCode::InvalidScope, "`as_owner` is agreed to at a claims page, and asked for nowhere else");
     }
     if scope.has(UMA_PROTECTION) && scope.has(UMA_POLICY) {
-        return Failure::refuse(
-            ErrorCode::InvalidScope,
-            "`uma_protection` and `uma_policy` are never granted together: ask for one",
-        );
+        let what = "`uma_protection` and `uma_policy` are never granted together: ask for one";
+        return Failure::refuse(ErrorCode::InvalidScope, what);
     }
     Ok(scope)
 }

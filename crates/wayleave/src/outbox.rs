@@ -33,11 +33,15 @@ impl Outbox {
 impl Mailer for Outbox {
     async fn send(&self, message: Message) -> Result<(), Unsent> {
         let unreached = |error: std::io::Error| Unsent::Unreached(error.to_string());
-        tokio::fs::create_dir_all(&self.folder).await.map_err(unreached)?;
+        // codes and invitations are in them: for the eyes of this server's user alone
+        tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).await.map_err(unreached)?;
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let now = jose::Clock::now_millis(&jose::SystemClock);
         let text = format!("To: {}\nSubject: {}\n\n{}", message.to, message.subject, message.text);
         let place = self.folder.join(format!("{now:014}-{number:04}.eml"));
-        tokio::fs::write(place, text).await.map_err(unreached)
+        let mut options = tokio::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(place).await.map_err(unreached)?;
+        tokio::io::AsyncWriteExt::write_all(&mut file, text.as_bytes()).await.map_err(unreached)?;
+        tokio::io::AsyncWriteExt::flush(&mut file).await.map_err(unreached)
     }
 }

@@ -110,11 +110,18 @@ impl Call {
         }
     }
 
+    /// Whether whoever calls may have something written there by a COPY.
+    pub(super) async fn may_write(&self, path: CanonicalPath) -> bool {
+        self.reach.clone().may(&["COPY", "PUT"], path).await
+    }
+
     /// Whether what is in a directory may be listed to whoever calls.
     pub(super) async fn may_list(&self, path: CanonicalPath) -> bool {
         let needed: Methods = match self.method.as_str() {
             "PROPFIND" => &["PROPFIND"],
             "GET" | "HEAD" => &["GET"],
+            // it was judged before, and takes its time: what has come meanwhile is judged at its turn
+            "COPY" => &["COPY"],
             // all that it reaches was judged before
             _ => return true,
         };

@@ -284,6 +284,9 @@ impl Files {
     }
 
     async fn copy_file(&self, call: &Call, from: &CanonicalPath, to: &CanonicalPath) -> io::Result<()> {
+        if !(call.may_list(from.clone()).await && call.may_write(to.clone()).await) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let Opened { file, .. } = self.open_file(from).await?;
         let to = &to.without_slash();
         let mut part = self.begin(call, to).await?;
