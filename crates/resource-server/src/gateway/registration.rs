@@ -24,8 +24,8 @@ use types::{OwnResourceId, ResourceDescription, ResourceId, ScopeSet};
 impl Gateway {
     /// What is told of a resource: little (Federated Authorization 8), and in the owner's words where she has some.
     pub(super) fn description(&self, owner: &str, own_id: &OwnResourceId) -> Result<ResourceDescription, ProtectionError> {
-        let path = super::path::CanonicalPath::parse(own_id.as_str()).ok();
         let routes = self.routes();
+        let page = super::route::page_of(&routes, own_id.as_str());
         let maker = routes.iter().find_map(|route| route.maker_of(own_id.as_str()));
         let resource_type = maker.and_then(|guarded| guarded.resource_type.clone());
         let opinion = self.store.find_opinion(owner, own_id)?;
@@ -36,7 +36,7 @@ impl Gateway {
             icon_uri: opinion.icon_uri.filter(|uri| is_web(uri)),
             resource_type: opinion.resource_type.or(resource_type),
             own_id: Some(own_id.clone()),
-            resource_location: path.map(|path| format!("{}{}", self.settings.resource, path.encoded())),
+            resource_location: page.map(|page| format!("{}{}", self.settings.resource, page.encoded())),
             ..ResourceDescription::default()
         })
     }

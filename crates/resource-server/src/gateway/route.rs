@@ -301,6 +301,15 @@ pub(crate) fn find_collection<'a>(routes: &'a [Route], path: &CanonicalPath) -> 
     }
 }
 
+/// Where a person finds a resource: at its id or, where the routes make it only of what is below that, with a slash at the end.
+pub(crate) fn page_of(routes: &[Route], own_id: &str) -> Option<CanonicalPath> {
+    let path = CanonicalPath::parse(own_id).ok()?;
+    let leads_to_it =
+        |path: &CanonicalPath| matches!(find(routes, path), Some(Matched::Guarded(found)) if found.own_id == own_id);
+    let within = path.with_slash();
+    Some(if !leads_to_it(&path) && leads_to_it(&within) { within } else { path })
+}
+
 /// A route that can never be reached, by its place, and the one before it that hides it.
 pub fn find_hidden(routes: &[Route]) -> Option<(usize, &Route, &Route)> {
     routes.iter().enumerate().find_map(|(at, route)| {

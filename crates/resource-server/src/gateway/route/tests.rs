@@ -66,6 +66,28 @@ fn a_path_leads_to_one_resource_of_one_owner() {
 }
 
 #[test]
+fn a_resource_has_a_page_where_a_route_leads_to_it() {
+    let routes = [
+        guarded("/albums/{album}", "/albums/{album}", alice()),
+        guarded("/albums/{album}/{rest..}", "/albums/{album}", alice()),
+        public("/drafts", &["GET"]),
+        guarded("/drafts/{rest..}", "/drafts", alice()),
+        guarded("/photos/{album}/{photo}", "/photos/{album}", alice()),
+        guarded("/{folder}/{rest..}", "/{folder}", alice()),
+        guarded("/{rest..}", "/", alice()),
+    ];
+    for (id, page) in [
+        ("/albums/holiday", "/albums/holiday"),
+        ("/drafts", "/drafts/"),
+        ("/letters", "/letters/"),
+        ("/photos/holiday", "/photos/holiday"),
+        ("/", "/"),
+    ] {
+        assert_eq!(page_of(&routes, id).unwrap().encoded(), page, "{id}");
+    }
+}
+
+#[test]
 fn what_follows_is_one_name() {
     let routes = [
         public("/style.css", &["GET"]),
