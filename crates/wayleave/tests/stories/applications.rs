@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use types::token::ID_TOKEN_FORMAT;
 
 /// What stands in the book below a heading, in its nth block of this language.
-fn in_book(heading: &str, language: &str, nth: usize) -> String {
+pub(crate) fn in_book(heading: &str, language: &str, nth: usize) -> String {
     let book = std::fs::read_to_string(root().join("docs/applications.md")).unwrap();
     let (_, chapter) = book.split_once(&format!("\n## {heading}\n")).unwrap();
     let chapter = chapter.split("\n## ").next().unwrap();
@@ -98,7 +98,8 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-async fn start(folder: &Folder, program: &str, arguments: &[&str], port: u16) -> Service {
+/// Runs a program of PyPI in a folder.
+pub(crate) async fn start(folder: &Folder, program: &str, arguments: &[&str], port: u16) -> Service {
     let mut command = Command::new(root().join("target/python/bin").join(program));
     command.args(arguments).current_dir(&folder.0).env("PYTHONDONTWRITEBYTECODE", "1");
     Service::start(command, port).await

@@ -15,6 +15,7 @@ mod elsewhere;
 mod enrolling;
 mod folders;
 mod forwarding;
+mod from_mail_to_album;
 mod gateway;
 mod getting;
 mod getting_lies;
