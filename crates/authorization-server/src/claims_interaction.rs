@@ -223,12 +223,10 @@ impl AuthorizationServer {
             email: normalized.clone(),
             expires: now.plus(CODE_LIFETIME),
         });
-        let message = match self.code_message(&interaction, &normalized, &code).await {
-            Ok(message) => message,
-            Err(failure) => {
-                counted.give_back();
-                return Err(failure);
-            }
+        let message = self.code_message(&interaction, &normalized, &code).await;
+        let Ok(message) = message else {
+            counted.give_back();
+            return message.map(|_| interaction);
         };
         match self.mailer.send(message).await {
             Ok(()) => Ok(interaction),
@@ -326,8 +324,7 @@ impl AuthorizationServer {
         let (network, text) = (&network_of(known.from), &json!(step.claims).to_string());
         let taken = self.history_limits.take(&Line { owner, client, declared, network, text }, self.now());
         // what she does herself is always written
-        let is_hers = known.account.is_some_and(|(account, _)| account.id == *owner);
-        if taken.is_none() && !is_hers {
+        if taken.is_none() && known.account.is_none_or(|(account, _)| account.id != *owner) {
             return Ok(None);
         }
         let mut event = self.event(owner, types::event::EventKind::ClaimsGathered);

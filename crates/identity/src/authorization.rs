@@ -390,12 +390,10 @@ pub(crate) fn check_scope(client: &Client, text: &str) -> Result<ScopeSet, Failu
     if let Some(foreign) = scope.iter().find(|scope| !client.may_ask_for(scope)) {
         return Failure::refuse(ErrorCode::InvalidScope, format!("this client is not registered for the scope `{foreign}`"));
     }
-    if scope.has(AS_OWNER) {
-        return Failure::refuse(ErrorCode::InvalidScope, "`as_owner` is agreed to at a claims page, and asked for nowhere else");
-    }
-    if scope.has(UMA_PROTECTION) && scope.has(UMA_POLICY) {
-        let what = "`uma_protection` and `uma_policy` are never granted together: ask for one";
-        return Failure::refuse(ErrorCode::InvalidScope, what);
-    }
-    Ok(scope)
+    let wrong = match (scope.has(AS_OWNER), scope.has(UMA_PROTECTION) && scope.has(UMA_POLICY)) {
+        (true, _) => "`as_owner` is agreed to at a claims page, and asked for nowhere else",
+        (_, true) => "`uma_protection` and `uma_policy` are never granted together: ask for one",
+        _ => return Ok(scope),
+    };
+    Failure::refuse(ErrorCode::InvalidScope, wrong)
 }

@@ -302,7 +302,13 @@ fn way_to(waiting: &Waiting) -> Way {
 }
 
 fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timestamp) {
-    let waits = matches!(outcome, Outcome::Waits { .. });
+    let had_some = session.find_grant_at(&way.owner, &way.issuer).is_some();
+    // what she held before may be all that was granted now
+    let may_be_closed = match outcome {
+        Outcome::Granted { .. } => had_some,
+        Outcome::Waits { .. } => false,
+        Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => true,
+    };
     session.open(&way.to);
     match outcome {
         Outcome::Granted { grant, pct } => {
@@ -318,7 +324,7 @@ fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timesta
         // the ticket was for something else
         (true, true) => session.put_waiting(way.waiting(None, now)),
         (true, false) => session.close(&way.to, now),
-        (false, _) if session.find_grant_at(&way.owner, &way.issuer).is_none() && !waits => session.close(&way.to, now),
+        (false, _) if may_be_closed => session.close(&way.to, now),
         (false, _) => {}
     }
 }

@@ -147,3 +147,16 @@ async fn threat_48_log_out_is_not_undone_by_a_call_that_is_under_way() {
         assert!(seen.to.as_ref().is_some_and(|to| to.starts_with(&server.at("/claims"))), "{}", seen.text);
     }
 }
+
+/// He sees one thing of hers, and nothing keeps who he is: what he may not see is one page, and not the way to her server again.
+#[tokio::test]
+async fn whoever_sees_one_thing_may_ask_for_another() {
+    let (world, server) = world().await;
+    let mut bob = Browser::at("192.0.2.7");
+    assert_eq!(bob.visit(&world, &server, "/alice/a", "bob").await.status, 303);
+    assert_eq!(bob.open(&world, "/alice/a").await.text, "a picture");
+    assert_eq!(bob.visit(&world, &server, "/alice/hidden", "bob").await.status, 303);
+    let seen = bob.open(&world, "/alice/hidden").await;
+    assert!(seen.status == 404 && seen.text.contains("Ask for access"), "{}: {}", seen.status, seen.text);
+    assert_eq!(bob.open(&world, "/alice/a").await.text, "a picture", "what he sees is still there");
+}
