@@ -274,6 +274,8 @@ struct Seen {
     status: u16,
     /// Where it is sent at once, or by the button of a page.
     to: Option<String>,
+    /// What its page may do: where two are said, a browser holds it to both.
+    policies: Vec<String>,
     text: String,
 }
 
@@ -314,10 +316,13 @@ impl Browser {
         }
         let location = answer.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
         let status = answer.status().as_u16();
+        let policies = answer.headers().get_all("content-security-policy").iter().map(|one| one.to_str().unwrap().to_owned());
+        let policies = policies.collect();
         let text = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         let text = String::from_utf8_lossy(&text).into_owned();
         let button = text.split("class=\"button\" href=\"").nth(1).and_then(|rest| rest.split('"').next());
-        Seen { status, to: location.or(button.map(|url| url.replace("&#38;", "&").replace("&amp;", "&"))), text }
+        let to = location.or(button.map(|url| url.replace("&#38;", "&").replace("&amp;", "&")));
+        Seen { status, to, policies, text }
     }
 
     async fn open(&mut self, world: &World, path: &str) -> Seen {

@@ -158,5 +158,8 @@ async fn whoever_sees_one_thing_may_ask_for_another() {
     assert_eq!(bob.visit(&world, &server, "/alice/hidden", "bob").await.status, 303);
     let seen = bob.open(&world, "/alice/hidden").await;
     assert!(seen.status == 404 && seen.text.contains("Ask for access"), "{}: {}", seen.status, seen.text);
+    // browsers hold a form to where its answer leads
+    let policy = format!("form-action 'self' {};", server.at(""));
+    assert!(matches!(&*seen.policies, [one] if one.contains(&policy)), "{policy}: {:?}", seen.policies);
     assert_eq!(bob.open(&world, "/alice/a").await.text, "a picture", "what he sees is still there");
 }
