@@ -163,9 +163,8 @@ impl AuthorizationServer {
         process: Option<&Process>,
     ) -> Result<Option<Write>, Failure> {
         let person = serde_json::to_string(&(&rpt.client, &rpt.requesting_party)).map_err(internal)?;
-        let granted: Vec<_> = rpt.scopes.iter().map(|granted| (&granted.resource, &granted.scope)).collect();
-        let what = serde_json::to_string(&(kind, granted)).map_err(internal)?;
-        if !self.history_limits.admits_grant(&rpt.owner, &person, &what, self.now()) {
+        let what = rpt.scopes.iter().map(|granted| format!("{kind:?} {} {}", granted.resource, granted.scope));
+        if !self.history_limits.admits_grant(&rpt.owner, &person, what, self.now()) {
             return Ok(None);
         }
         Ok(Some(Write::AppendEvent(self.rpt_event(rpt, kind, partial, process).await?)))
