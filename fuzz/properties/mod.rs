@@ -3,7 +3,9 @@
 //! (`crates/wayleave/tests/properties.rs`), with the same seeds.
 #![allow(dead_code)]
 
+pub(crate) mod call_of_proxy;
 pub(crate) mod challenge;
+pub(crate) mod cookie;
 pub(crate) mod delegation;
 pub(crate) mod did;
 pub(crate) mod did_document;
@@ -15,10 +17,13 @@ pub(crate) mod json;
 pub(crate) mod jwk;
 pub(crate) mod jws;
 pub(crate) mod metadata;
+pub(crate) mod picture;
+pub(crate) mod place;
 pub(crate) mod range;
 pub(crate) mod resource_owner_token;
 pub(crate) mod sealed_ticket;
 pub(crate) mod shared;
 pub(crate) mod token_text;
 pub(crate) mod webauthn;
+pub(crate) mod webdav;
 pub(crate) mod webfinger;

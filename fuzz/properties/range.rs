@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
-use resource_server::gateway::parsers::read_file;
+use resource_server::gateway::parsers::serve_folder;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -42,7 +42,7 @@ pub(crate) fn holds(data: &[u8]) {
     let ranged = request.headers().contains_key(header::RANGE);
     let (parts, ()) = request.into_parts();
     let (status, headers, body) = runtime().block_on(async {
-        let answer = read_file(folder(), &parts, "/file").await.expect("a path");
+        let answer = serve_folder(folder(), &parts, Body::empty(), "/file").await.expect("a path");
         let (head, body) = answer.into_parts();
         (head.status, head.headers, axum::body::to_bytes(Body::new(body), 1 << 20).await.expect("a body"))
     });

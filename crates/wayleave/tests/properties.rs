@@ -56,8 +56,8 @@ macro_rules! properties {
 }
 
 properties! {
-    challenge delegation did did_document dpop email form gateway_path json jwk
-    jws metadata range resource_owner_token sealed_ticket token_text webauthn webfinger
+    call_of_proxy challenge cookie delegation did did_document dpop email form gateway_path json jwk jws metadata picture place
+    range resource_owner_token sealed_ticket token_text webauthn webdav webfinger
 }
 
 /// Each target has its property here, and each property its target.

@@ -7,7 +7,7 @@
 //! 3. The call is judged, once for as often as it is asked about in a second ([`recent`]).
 //! 4. 200 says who calls; 401 brings the challenge; a person who follows a link is sent on a visit.
 
-mod original;
+pub(super) mod original;
 mod recent;
 
 use super::browser::{self, Held};

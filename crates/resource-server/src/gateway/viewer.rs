@@ -20,7 +20,7 @@ mod kind;
 mod leave;
 mod listing;
 mod members;
-mod picture;
+pub(super) mod picture;
 mod shelf;
 mod thumbnails;
 mod turns;

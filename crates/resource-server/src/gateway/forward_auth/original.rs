@@ -19,7 +19,7 @@ const OF_THE_ASK: [HeaderName; 4] = [header::CONNECTION, header::UPGRADE, header
 
 /// Why an ask names no call: proxy and gateway are set up in two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(in super::super) enum Unreadable {
     #[error("`{0}` is missing")]
     Missing(&'static str),
     #[error("`{0}` was sent twice")]
@@ -32,7 +32,7 @@ pub(super) enum Unreadable {
 
 /// A call that is made at the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Original {
+pub(in super::super) struct Original {
     method: Method,
     /// Path and query as they were sent.
     pub(super) sent: String,
@@ -42,7 +42,7 @@ pub(super) struct Original {
 
 impl Original {
     /// Reads the fields of an ask.
-    pub(super) fn read(headers: &HeaderMap, family: OriginalIn, resource: &str) -> Result<Self, Unreadable> {
+    pub(in super::super) fn read(headers: &HeaderMap, family: OriginalIn, resource: &str) -> Result<Self, Unreadable> {
         let own = Url::parse(resource).map_err(|_| Unreadable::Elsewhere)?;
         let name = match family {
             OriginalIn::Forwarded => "x-forwarded-method",
@@ -64,7 +64,7 @@ impl Original {
     }
 
     /// The call as if it had come here, and its path; none: it cannot be judged.
-    pub(super) fn into_call(self, mut ask: Parts) -> Option<(Parts, CanonicalPath)> {
+    pub(in super::super) fn into_call(self, mut ask: Parts) -> Option<(Parts, CanonicalPath)> {
         let target = self.target?;
         let path = CanonicalPath::parse(target.path()).ok()?;
         let is_web_socket = asks_web_socket(&ask.headers);

@@ -31,7 +31,7 @@ const MIB: u64 = 1 << 20;
 
 /// Why there is no small picture.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
+pub(in super::super) enum Unfit {
     #[error("it is larger than is decoded here")]
     TooLarge,
     #[error("it is no picture of a kind that is decoded here: {0}")]
@@ -41,7 +41,7 @@ pub(super) enum Unfit {
 }
 
 /// Room for decoding, in MiB.
-pub(super) fn memory() -> Arc<Semaphore> {
+pub(in super::super) fn memory() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(MEMORY_MIB as usize))
 }
 
@@ -82,7 +82,7 @@ impl<R: Seek> Seek for Timed<R> {
 }
 
 /// A picture of this file of which no side is longer than that, as JPEG, or as PNG where something shines through.
-pub(super) fn shrink(mut file: File, side: u32, memory: &Arc<Semaphore>) -> Result<Vec<u8>, Unfit> {
+pub(in super::super) fn shrink(mut file: File, side: u32, memory: &Arc<Semaphore>) -> Result<Vec<u8>, Unfit> {
     let length = file.metadata()?.len();
     if length > MOST_FILE_BYTES {
         return Err(Unfit::TooLarge);
