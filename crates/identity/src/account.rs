@@ -23,13 +23,45 @@ pub struct Account {
 }
 
 impl Account {
-    /// What pages call this person.
+    /// What pages and mails call this person. A name that somebody else than the operator gave does not pass for an address
+    /// that nobody proved (threat 36).
     pub fn display_name(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.username)
+        // a declared username has no space: one that a provider's account has is made of two words
+        let is_declared = !self.username.contains(' ');
+        let passes_for_address = |name: &str| !is_declared && name.contains(['@', '\u{ff20}', '\u{fe6b}']);
+        let name = self.name.as_deref().filter(|name| !passes_for_address(name) || self.verified_email() == Some(*name));
+        name.unwrap_or(&self.username)
     }
 
     /// The address, if it is verified.
     pub fn verified_email(&self) -> Option<&str> {
         self.email.as_deref().filter(|_| self.email_verified)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_36_a_name_that_a_provider_gives_is_no_address() {
+        let account = |name: &str, email: Option<&str>| Account {
+            id: AccountId::from("a"),
+            username: "issuer 7".into(),
+            name: Some(name.to_owned()),
+            email_verified: email.is_some(),
+            email: email.map(str::to_owned),
+            claims: Map::new(),
+            password_hash: None,
+            declared_digest: None,
+            created: Timestamp(0),
+        };
+        assert_eq!(account("Bob", None).display_name(), "Bob");
+        for name in ["bob@bar.example", "Bob <bob@bar.example>", "bob\u{ff20}bar.example"] {
+            assert_eq!(account(name, Some("mallory@evil.example")).display_name(), "issuer 7", "{name}");
+        }
+        assert_eq!(account("bob@bar.example", Some("bob@bar.example")).display_name(), "bob@bar.example");
+        let declared = Account { username: "bob".into(), ..account("bob@bar.example", None) };
+        assert_eq!(declared.display_name(), "bob@bar.example", "the operator wrote it");
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn who(conditions: &[ClaimCondition]) -> Who {
 pub(crate) fn who_asked(request: &AccessRequestDocument) -> Who {
     match (request.requesting_party.get("email").is_some(), crate::answering::party_of(request)) {
         (true, Some(address)) => email::normalize(address).map_or_else(|| Who::Other(visible(address)), Who::Address),
-        (_, Some(name)) => Who::Other(visible(name)),
+        (_, Some(_)) => Who::Other(ui::name_party(&request.requesting_party)),
         (_, None) => Who::Other("a name that this desk cannot read".to_owned()),
     }
 }

@@ -87,14 +87,13 @@ impl Letter {
         let reader = visit.reader(app);
         let until = share.expires_at.map(|end| format!(", {}", reader.zone.until(end, reader.now))).unwrap_or_default();
         let name = readable(account.display_name());
-        let quoted =
-            words.map(|words| format!("{name} writes:\n\n    “{}”\n\n", words::within_quotes(&words))).unwrap_or_default();
+        let quoted = words.map(|words| format!("{name} writes:\n\n    “{}”\n\n", ui::within_quotes(&words))).unwrap_or_default();
         let text = format!(
             "{} shares something with you:\n\n    “{}”\n\nYou may {}{until}.\n\n{quoted}Open it:\n{link}\n\n\
              You will be asked to show that {to} is your address; nobody gets in by this mail alone.\n\
              {} sent it once, because {name} wanted it to.\n",
             name_of_owner(account),
-            words::within_quotes(&name_of(thing)),
+            ui::within_quotes(&name_of(thing)),
             words::may_in_mail(&share.resource_scopes),
             readable(&app.site),
         );

@@ -141,7 +141,6 @@ fn answer_of(request: &AccessRequestDocument, item: &Item) -> Answered {
 }
 
 fn item(request: &AccessRequestDocument, things: &Things, reader: &Reader) -> Item {
-    let text = |name: &str| request.requesting_party.get(name).and_then(|value| value.as_str());
     let choices = request.permissions.iter().flat_map(|permission| {
         let name = things.get(&permission.resource_id).map_or_else(|| "something that is gone".to_owned(), name_of);
         let scopes = words::least_first(&permission.resource_scopes);
@@ -155,7 +154,7 @@ fn item(request: &AccessRequestDocument, things: &Things, reader: &Reader) -> It
     let first = request.permissions.first().and_then(|permission| things.get(&permission.resource_id));
     Item {
         id: request.id.as_str().to_owned(),
-        who: readable(text("email").or(text("name")).or(text("sub")).unwrap_or("Somebody")),
+        who: ui::name_party(&request.requesting_party),
         client: match (&request.client.name, request.client.verified) {
             (Some(name), true) => readable(name),
             (Some(name), false) => format!("“{}”", readable(name)),

@@ -118,10 +118,9 @@ async fn shares(app: &Shared, owner: &PolicyToken, thing: &OwnedResource, reader
 }
 
 fn approval(request: &AccessRequestDocument, resource: &ResourceId, reader: &Reader) -> Approval {
-    let said = |name: &str| request.requesting_party.get(name).and_then(|value| value.as_str());
     let here = request.permissions.iter().filter(|one| one.resource_id == *resource);
     let scopes: Vec<&str> = here.flat_map(|one| one.resource_scopes.iter().map(Scope::as_str)).collect();
-    let who = readable(said("email").or(said("sub")).unwrap_or("Somebody"));
+    let who = ui::name_party(&request.requesting_party);
     let client = readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str()));
     let until = request.approved_until.map(|until| format!(", {}", reader.zone.until(until, reader.now))).unwrap_or_default();
     Approval {

@@ -81,14 +81,6 @@ pub(super) fn may_in_mail(scopes: &ScopeSet) -> String {
     words.join(", ")
 }
 
-/// What somebody else chose, for within quotation marks: it does not end them.
-pub(super) fn within_quotes(text: &str) -> String {
-    let plain = |letter: char| {
-        if matches!(letter, '“' | '”' | '„' | '‟' | '"' | '«' | '»' | '＂' | '″') { '\'' } else { letter }
-    };
-    text.chars().map(plain).collect()
-}
-
 /// Who meets the conditions of a policy.
 pub(super) fn who(policy: &PolicyDocument) -> String {
     let text = |value: &Value| visible(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
@@ -168,6 +160,6 @@ mod tests {
         assert_eq!(said("delete view"), "view, delete");
         assert_eq!(said("view YOUR-ACCOUNT-IS-LOCKED:CALL-555-1234"), "view, one thing more that the page names");
         assert_eq!(said("https://evil.example/a b"), "2 things more that the page names");
-        assert_eq!(within_quotes("x” Your account is locked. “z\""), "x' Your account is locked. 'z'");
+        assert_eq!(ui::within_quotes("x” Your account is locked. “z\""), "x' Your account is locked. 'z'");
     }
 }
