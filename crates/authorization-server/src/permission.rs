@@ -7,10 +7,23 @@ use identity::{Failure, internal};
 use rules::Ticket;
 use rules::ticket::{Process, ProcessId};
 use types::permission::PermissionTicket;
-use types::{ErrorCode, PermissionRequest};
+use types::{ErrorCode, PermissionRequest, Refusal};
 
 /// Most permissions in one ticket.
 pub const MAX_PERMISSIONS: usize = 1_000;
+/// Most scopes that a ticket or an RPT is about, each counted for each of its resources: what one call is worth (threat 46).
+pub(crate) const MAX_GRANTED_SCOPES: usize = 2_000;
+
+/// Refuses what is about more, where it is asked for.
+pub(crate) fn check_scopes(scopes: usize) -> Result<(), Refusal> {
+    match scopes <= MAX_GRANTED_SCOPES {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            format!("this is about more than {MAX_GRANTED_SCOPES} scopes of resources together: ask for less at a time"),
+        )),
+    }
+}
 
 impl AuthorizationServer {
     /// One ticket for all requested permissions, or none at all (4.2, 4.3).
@@ -34,6 +47,7 @@ impl AuthorizationServer {
                 );
             }
         }
+        check_scopes(permissions.iter().map(|permission| permission.resource_scopes.len()).sum())?;
         let process: ProcessId = jose::ambient::random(&*self.identity.randomness);
         let ticket = Ticket {
             process,

@@ -7,7 +7,7 @@
 //! registers the resource, that is what it becomes.
 
 use crate::changes::{Changes, Requirement, Write};
-use crate::permission::{MAX_PERMISSIONS, merge};
+use crate::permission::{MAX_PERMISSIONS, check_scopes, merge};
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::{Presented, ProtectionToken, ServerToken};
 use identity::{CommitError, Failure};
@@ -63,6 +63,7 @@ impl AuthorizationServer {
         if requests.is_empty() || requests.len() > MAX_PERMISSIONS {
             return invalid("ask for 1 to 1000 permissions");
         }
+        check_scopes(requests.iter().map(|request| request.resource_scopes.len()).sum())?;
         let signer = requests.first().and_then(|request| request.resource_owner_id.clone());
         let Some(signer) = signer.filter(|signer| !signer.is_empty() && signer.len() <= MAX_SIGNER) else {
             return invalid("a PAT without an owner needs `resource_owner_id`: the credential that the owner signs by");

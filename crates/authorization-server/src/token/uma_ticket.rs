@@ -11,6 +11,7 @@ use super::issue::Grounds;
 use super::parameters::{Parameters, read_parameters};
 use super::taken::Presented;
 use crate::changes::{Changes, Requirement, Write};
+use crate::permission::check_scopes;
 use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
 use identity::{CommitError, Failure, Form, SpentId, TokenKey};
@@ -21,6 +22,9 @@ use rules::{AccessRequest, AnotherPerson, Policy, Resource, Rpt, Ticket};
 use std::sync::Arc;
 use types::token::{ContinuedProcess, TokenResponse};
 use types::{ClientId, ErrorCode, GrantId, Refusal, ScopeSet};
+
+/// Most policies that one trade judges by: above, a ticket of many things would take seconds from everybody (threat 46).
+const MAX_POLICIES: usize = 10_000;
 
 /// What the token endpoint answers to this grant.
 pub enum Answer {
@@ -222,6 +226,10 @@ impl AuthorizationServer {
                     true => policies = more,
                     false => Arc::make_mut(&mut policies).extend(more.iter().cloned()),
                 }
+                if policies.len() > MAX_POLICIES {
+                    let what = "the resources of this ticket are shared in more ways than are judged at once: ask for fewer";
+                    return Failure::refuse(ErrorCode::InvalidRequest, what);
+                }
                 resources.push((resource, permission.resource_scopes.clone()));
             }
         }
@@ -270,6 +278,9 @@ impl AuthorizationServer {
         parameters: &Parameters<'_>,
         loaded: &Loaded,
     ) -> Result<Outcome, Failure> {
+        // the client's own wishes are for each of the resources
+        let wished = |resource: &Resource| parameters.scope.len().min(resource.description.resource_scopes.len());
+        check_scopes(loaded.resources.iter().map(|(resource, scopes)| scopes.len().saturating_add(wished(resource))).sum())?;
         let asked: Vec<Asked<'_>> =
             loaded.resources.iter().map(|(resource, ticket_scopes)| Asked { resource, ticket_scopes }).collect();
         let held = match &loaded.held {

@@ -130,3 +130,32 @@ async fn threat_13_a_grant_costs_the_same_beside_thousands() {
     let many = measure().await;
     assert!(many < few * 4, "{few:?} beside one resource, {many:?} beside thousands");
 }
+
+/// What one ticket is about is bounded, by what the resource server names and by what the client wishes besides.
+#[tokio::test]
+async fn threat_46_one_ticket_is_about_so_much_and_no_more() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let scopes = (0..500).map(|n| format!("s{n}")).collect::<Vec<_>>().join(" ");
+        let mut things = Vec::new();
+        for _ in 0..5 {
+            let thing = world.resource(&pat, &scopes).await;
+            world.share(&thing, &scopes, "bob@bar.example").await;
+            things.push(thing);
+        }
+        let ask = async |things: &[String], scopes: &[&str]| {
+            let all = things.iter().map(|thing| json!({"resource_id": thing, "resource_scopes": scopes}));
+            world.call("POST", "/uma/permissions", &pat, Value::Array(all.collect())).await
+        };
+        let all: Vec<&str> = scopes.split(' ').collect();
+        ask(&things, &all).await.refused(400, "invalid_request");
+        let four = ask(&things[..4], &all).await.ok(201).get("ticket").to_owned();
+        let rpt = world.trade_as_bob("viewer", &four, &[]).await.ok(200).get("access_token").to_owned();
+        // more than one token is about is another token
+        let fifth = ask(&things[4..], &["s0"]).await.ok(201).get("ticket").to_owned();
+        let second = world.trade_as_bob("viewer", &fifth, &[("rpt", &rpt)]).await;
+        assert_eq!(second.ok(200).json.get("upgraded"), None);
+        assert_eq!(scopes_of(&world.introspect(&pat, second.get("access_token")).await).len(), 1);
+        assert_eq!(scopes_of(&world.introspect(&pat, &rpt).await).len(), 2_000, "it goes on");
+    }
+}
