@@ -383,7 +383,7 @@ pub(crate) fn condition_of(request: &AccessRequest) -> Result<Vec<ClaimCondition
     if let Some(email) = request.claims.email() {
         return Ok(vec![condition("email", json!(email), Vec::new())]);
     }
-    match request.requesting_party.iter().next() {
+    match request.requesting_party.person().iter().next() {
         Some(subject) => Ok(vec![condition("sub", json!(subject.sub), vec![subject.iss.as_str().to_owned()])]),
         None => Failure::refuse(ErrorCode::InvalidRequest, "this requesting party is not known well enough to be remembered"),
     }

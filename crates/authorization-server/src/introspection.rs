@@ -186,7 +186,7 @@ impl AuthorizationServer {
         if !rpt.requesting_party.is_known() {
             return rpt.client.as_str().to_owned();
         }
-        let party = serde_json::to_vec(&rpt.requesting_party).unwrap_or_default();
+        let party = serde_json::to_vec(&rpt.requesting_party.person()).unwrap_or_default();
         let message = [rpt.resource_server.as_str().as_bytes(), b"\0", &party].concat();
         self.identity.keys.keyed_digest("pairwise subject", &message)
     }

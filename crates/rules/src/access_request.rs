@@ -92,10 +92,11 @@ impl AccessRequest {
         }
     }
 
-    /// What requests of the same client and party to the same owner have in common.
+    /// What requests of the same client and person to the same owner have in common.
     pub fn key(owner: &OwnerId, client: &ClientId, party: &RequestingParty) -> String {
         let mut parts: Vec<&[u8]> = vec![owner.as_str().as_bytes(), b"\0", client.as_str().as_bytes()];
-        for subject in party.iter() {
+        let person = party.person();
+        for subject in person.iter() {
             parts.extend([&b"\0"[..], subject.iss.as_str().as_bytes(), b"\0", subject.sub.as_bytes()]);
         }
         base64url::encode(digest::sha256(&parts))

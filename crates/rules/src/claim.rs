@@ -116,6 +116,15 @@ impl RequestingParty {
         self.0.iter()
     }
 
+    /// As whom she counts, where limits, answers and names are kept for a person: keys, of which anybody makes as many as he
+    /// likes, say who somebody is only where nothing else does.
+    #[must_use]
+    pub fn person(&self) -> Self {
+        let known: BTreeSet<Subject> =
+            self.0.iter().filter(|subject| !subject.iss.as_str().starts_with("did:")).cloned().collect();
+        if known.is_empty() { self.clone() } else { Self(known) }
+    }
+
     /// Whether this may be the same person: protocol.md 1.3 has one `sub` of each issuer, however that is spelled.
     pub fn admits(&self, subject: &Subject) -> bool {
         let issuer = subject.iss.canonical();

@@ -4,6 +4,8 @@
 use super::uma_ticket::{Answer, family_of};
 use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
+use crate::history_limits::{SaidGrant, Whom};
+use crate::permission::MAX_GRANTED_SCOPES;
 use identity::token::{RefreshToken, Renews, TokenRequest};
 use identity::token_text::{self, TokenKind};
 use identity::{CommitError, Failure, TokenKey, internal};
@@ -12,14 +14,16 @@ use rules::rpt::{Basis, GrantedScope};
 use rules::ticket::Process;
 use rules::{Policy, Rpt, Ticket, rpt};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use types::client::AccessTokenFormat;
 use types::event::{EventKind, EventOutcome};
 use types::token::TokenResponse;
-use types::{PolicyId, ScopeSet};
+use types::{PolicyId, ResourceId, ScopeSet};
 
 /// JWT RPTs that would not fit into a header are opaque instead (threat 14).
 const MAX_JWT_BYTES: usize = 6 * 1024;
+/// Things of one grant that have a line each; what is beyond is one more.
+const MOST_THINGS_TOLD: usize = 20;
 
 /// What a grant rests on besides the decision.
 pub(super) struct Grounds<'a> {
@@ -28,6 +32,20 @@ pub(super) struct Grounds<'a> {
     pub process: &'a Process,
     pub pushed_now: bool,
     pub held: Option<(TokenKey, Rpt)>,
+}
+
+/// How an RPT came about.
+struct Given<'a> {
+    process: &'a Process,
+    partial: bool,
+    /// What it newly is for; what the client had before is in the RPT as well.
+    scopes: &'a [GrantedScope],
+}
+
+/// A line of her history that says that somebody was let in.
+pub(super) struct GrantLine {
+    write: Write,
+    said: SaidGrant,
 }
 
 impl AuthorizationServer {
@@ -44,6 +62,7 @@ impl AuthorizationServer {
         let client = grounds.request.client;
         let family = family_of(ticket);
         use_policies(&scopes, policies, &mut changes);
+        let given = scopes.clone();
         let mut rpt = Rpt {
             client: client.id.clone(),
             owner: ticket.owner.clone(),
@@ -78,14 +97,18 @@ impl AuthorizationServer {
             changes.writes.push(Write::DeleteProcess(ticket.process));
         }
         let kind = if upgraded { EventKind::RptUpgraded } else { EventKind::RptIssued };
-        changes.writes.extend(self.line_of_rpt(&rpt, kind, partial, Some(grounds.process)).await?);
-        Ok(self.store.commit(changes).await.map(|()| Answer::Token(response)))
+        let lines = self.lines_of_grant(&rpt, kind, &Given { process: grounds.process, partial, scopes: &given }).await?;
+        Ok(self.commit_with_lines(changes, lines).await.map(|()| Answer::Token(response)))
     }
 
     /// Permissions of the RPT that was sent along go on in the new one, and the old one ends.
     async fn merge_held(&self, grounds: &Grounds<'_>, new: &mut Rpt, changes: &mut Changes) -> Result<bool, Failure> {
         let Some((key, old)) = grounds.held.as_ref().filter(|(_, old)| old.merges_with(new)) else { return Ok(false) };
         let standing = self.standing_scopes(&old.scopes).await?;
+        if standing.len().saturating_add(new.scopes.len()) > MAX_GRANTED_SCOPES {
+            // what is too much for one token stays in two
+            return Ok(false);
+        }
         new.scopes = rpt::merge(standing, std::mem::take(&mut new.scopes));
         // the same person let the same resource server see it, by the same client
         new.email = new.email.take().or_else(|| old.email.clone());
@@ -154,41 +177,67 @@ impl AuthorizationServer {
         })
     }
 
-    /// Her history's line of an RPT, unless it says the same again and again.
-    pub(super) async fn line_of_rpt(
-        &self,
-        rpt: &Rpt,
-        kind: EventKind,
-        partial: bool,
-        process: Option<&Process>,
-    ) -> Result<Option<Write>, Failure> {
-        let person = serde_json::to_string(&(&rpt.client, &rpt.requesting_party)).map_err(internal)?;
-        let what = rpt.scopes.iter().map(|granted| format!("{kind:?} {} {}", granted.resource, granted.scope));
-        if !self.history_limits.admits_grant(&rpt.owner, &person, what, self.now()) {
-            return Ok(None);
+    /// Her history's lines of what was given: of each thing one, unless the same was said again and again.
+    async fn lines_of_grant(&self, rpt: &Rpt, kind: EventKind, given: &Given<'_>) -> Result<Vec<GrantLine>, Failure> {
+        let mut things: BTreeMap<&ResourceId, Vec<&GrantedScope>> = BTreeMap::new();
+        for granted in given.scopes {
+            things.entry(&granted.resource).or_default().push(granted);
         }
-        Ok(Some(Write::AppendEvent(self.rpt_event(rpt, kind, partial, process).await?)))
+        let mut lines = Vec::new();
+        let mut things = things.into_iter();
+        for (thing, scopes) in things.by_ref().take(MOST_THINGS_TOLD) {
+            lines.extend(self.line_of_rpt(rpt, kind, Some(thing), &scopes, Some(given)).await?);
+        }
+        let rest: Vec<&GrantedScope> = things.flat_map(|(_, scopes)| scopes).collect();
+        if !rest.is_empty() {
+            lines.extend(self.line_of_rpt(rpt, kind, None, &rest, Some(given)).await?);
+        }
+        Ok(lines)
     }
 
-    async fn rpt_event(
+    /// That an RPT goes on, or was given back: nothing of it is new.
+    pub(super) async fn line_of_known(&self, rpt: &Rpt, kind: EventKind) -> Result<Vec<GrantLine>, Failure> {
+        let first = rpt.scopes.first().map(|granted| &granted.resource);
+        let line = self.line_of_rpt(rpt, kind, first, &rpt.scopes.iter().collect::<Vec<_>>(), None).await?;
+        Ok(line.into_iter().collect())
+    }
+
+    async fn line_of_rpt(
         &self,
         rpt: &Rpt,
         kind: EventKind,
-        partial: bool,
-        process: Option<&Process>,
-    ) -> Result<crate::Event, Failure> {
+        thing: Option<&ResourceId>,
+        scopes: &[&GrantedScope],
+        given: Option<&Given<'_>>,
+    ) -> Result<Option<GrantLine>, Failure> {
+        let person = serde_json::to_string(&rpt.requesting_party.person()).map_err(internal)?;
+        let whom = Whom { application: rpt.client.as_str(), person: &person };
+        let what = scopes.iter().map(|granted| format!("{kind:?} {} {}", granted.resource, granted.scope));
+        let Some(said) = self.history_limits.plan_grant(&rpt.owner, whom, what, self.now()) else { return Ok(None) };
         let mut event = self.event(&rpt.owner, kind);
         event.document.client_id = Some(rpt.client.clone());
         event.document.resource_server = Some(self.resource_server_id(&rpt.resource_server).await?);
-        event.document.resource_id = rpt.scopes.first().map(|granted| granted.resource.clone());
-        event.document.scopes = rpt.scopes.iter().map(|granted| granted.scope.clone()).collect::<ScopeSet>();
-        event.document.policy_id = rpt.scopes.iter().flat_map(|granted| &granted.basis).find_map(|basis| match basis {
+        event.document.resource_id = thing.cloned();
+        event.document.scopes = scopes.iter().map(|granted| granted.scope.clone()).collect::<ScopeSet>();
+        event.document.policy_id = scopes.iter().flat_map(|granted| &granted.basis).find_map(|basis| match basis {
             Basis::Policy { id, .. } => Some(id.clone()),
             Basis::Approval { .. } | Basis::Owner { .. } | Basis::FormerOwner => None,
         });
-        event.document.claims = process.map(|process| process.claims.to_object()).unwrap_or_default();
+        event.document.claims = given.map(|given| given.process.claims.to_object()).unwrap_or_default();
+        let partial = given.is_some_and(|given| given.partial);
         event.document.outcome = Some(if partial { EventOutcome::Partial } else { EventOutcome::Granted });
-        Ok(event)
+        Ok(Some(GrantLine { write: Write::AppendEvent(event), said }))
+    }
+
+    /// Commits what gives or ends an RPT, with its lines, which count where they were written.
+    pub(super) async fn commit_with_lines(&self, mut changes: Changes, lines: Vec<GrantLine>) -> Result<(), CommitError> {
+        let (writes, said): (Vec<Write>, Vec<SaidGrant>) = lines.into_iter().map(|line| (line.write, line.said)).unzip();
+        changes.writes.extend(writes);
+        self.store.commit(changes).await?;
+        for one in said {
+            self.history_limits.count_grant(one, self.now());
+        }
+        Ok(())
     }
 }
 

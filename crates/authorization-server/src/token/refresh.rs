@@ -60,11 +60,10 @@ impl Grant for AuthorizationServer {
         let (text, keep) = self.new_rpt(&rpt, request.client.access_token_format).await?;
         let mut response = self.rpt_response(text, &rpt).await?;
         response.refresh_token = Some(rotation.refresh_token);
-        let mut writes = vec![keep];
-        writes.extend(self.line_of_rpt(&rpt, EventKind::RptRefreshed, false, None).await?);
-        let mut changes = Changes { identity: rotation.changes, requires: vec![], writes };
+        let lines = self.line_of_known(&rpt, EventKind::RptRefreshed).await?;
+        let mut changes = Changes { identity: rotation.changes, requires: vec![], writes: vec![keep] };
         changes.identity.requires.push(identity::Requirement::ConsentStands(rpt.pat_grant.clone()));
-        Ok(self.store.commit(changes).await.map(|()| response))
+        Ok(self.commit_with_lines(changes, lines).await.map(|()| response))
     }
 
     async fn revoke(&self, client: &AuthenticatedClient, text: &str) -> Result<bool, Failure> {
@@ -76,9 +75,9 @@ impl Grant for AuthorizationServer {
         }
         let Some((key, rpt)) = self.find_rpt_by_text(text).await? else { return Ok(false) };
         if rpt.client == client.id {
-            let line = self.line_of_rpt(&rpt, EventKind::RptRevoked, false, None).await?;
+            let lines = self.line_of_known(&rpt, EventKind::RptRevoked).await?;
             let ended = Write::DeleteRpt { owner: rpt.owner, key };
-            self.store.commit(Changes::of([ended].into_iter().chain(line).collect())).await?;
+            self.commit_with_lines(Changes::of(vec![ended]), lines).await?;
         }
         Ok(true)
     }

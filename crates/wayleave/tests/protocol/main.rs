@@ -27,6 +27,7 @@ mod doubled;
 mod ended;
 mod grant;
 mod hand;
+mod history_lines;
 mod interaction;
 mod isolation;
 mod kept_proofs;
