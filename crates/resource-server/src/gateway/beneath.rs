@@ -7,6 +7,7 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A file or a directory.
 pub(super) struct Found {
@@ -39,9 +40,11 @@ impl Found {
     }
 }
 
-/// The directory in which something is or is to be, and its name there.
+/// The directory in which something is or is to be, and its name there. What is done by its place on a thread of its own holds
+/// it there: its number is given to another directory as soon as nobody does.
+#[derive(Clone)]
 pub(super) struct Slot {
-    pub(super) above: Found,
+    pub(super) above: Arc<Found>,
     name: String,
 }
 
@@ -84,7 +87,7 @@ pub(super) async fn find_slot(root: &Path, path: &CanonicalPath) -> io::Result<S
     let (root, mut names) = (root.to_owned(), names_of(path)?);
     let name = names.pop().filter(|_| !path.ends_with_slash()).ok_or(io::ErrorKind::IsADirectory)?;
     let above = on_a_thread_of_its_own(move || walk(&root, &names)).await?;
-    if above.is_directory { Ok(Slot { above, name }) } else { Err(io::ErrorKind::NotFound.into()) }
+    if above.is_directory { Ok(Slot { above: Arc::new(above), name }) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// The same for a directory, which a path may name with a slash at its end.

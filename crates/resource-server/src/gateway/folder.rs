@@ -10,6 +10,7 @@ mod answers;
 mod call;
 mod conditions;
 mod files;
+mod gates;
 mod locks;
 mod members;
 mod ranges;
@@ -122,7 +123,7 @@ impl Folder {
             return Ok(plain(StatusCode::BAD_REQUEST, "`If-None-Match` cannot be read: write entity-tags in quotes, or `*`."));
         };
         let current = self.files.find_version(path).await?;
-        if let Some(refusal) = self.check(parts, &call, current.as_ref()).await? {
+        if let Some(refusal) = self.check(parts, &call, current.as_ref(), &passing.principal).await? {
             return Ok(refusal);
         }
         let body = match parts.method {
@@ -143,6 +144,7 @@ impl Folder {
         call.judged_by = conditions.filter(|conditions| conditions.contains('[')).map(|_| current);
         let call = Arc::new(call);
         let mut response = self.hand_over(parts, request, path, body, call.clone(), passing).await;
+        call.let_go();
         if parts.method == Method::OPTIONS {
             answers::write_options(response.headers_mut(), &call).await;
         }
@@ -150,7 +152,13 @@ impl Folder {
     }
 
     /// What is refused before anything of it is read.
-    async fn check(&self, parts: &Parts, call: &Call, current: Option<&Version>) -> io::Result<Option<Response>> {
+    async fn check(
+        &self,
+        parts: &Parts,
+        call: &Call,
+        current: Option<&Version>,
+        principal: &str,
+    ) -> io::Result<Option<Response>> {
         let method = call.method.as_str();
         let refused = |status, what| Ok(Some(plain(status, what)));
         // RFC 9110 14.5: a part that is not put in its place is no file
@@ -173,11 +181,17 @@ impl Folder {
         if method == "PROPFIND" && is_infinite {
             return Ok(Some(answers::finite_depth_alone()));
         }
-        self.check_members(call, depth != Some(b"0")).await
+        self.check_members(call, current, principal, depth != Some(b"0")).await
     }
 
     /// The same of directories.
-    async fn check_members(&self, call: &Call, is_whole: bool) -> io::Result<Option<Response>> {
+    async fn check_members(
+        &self,
+        call: &Call,
+        current: Option<&Version>,
+        principal: &str,
+        is_whole: bool,
+    ) -> io::Result<Option<Response>> {
         let refused = |what| Ok(Some(plain(StatusCode::FORBIDDEN, what)));
         let is_top = |path: &CanonicalPath| path.segments().is_empty();
         let changes_places = matches!(call.method.as_str(), "DELETE" | "MOVE");
@@ -189,10 +203,28 @@ impl Folder {
         {
             return refused("Source and destination are one place, or one is in the other.");
         }
-        match members::judge(&self.files, call, is_whole || call.method.as_str() != "COPY").await? {
+        self.keep_members(call, current, principal).await?;
+        let judging = members::judge(&self.files, call, is_whole || call.method.as_str() != "COPY");
+        match tokio::time::timeout(gates::LONGEST_JUDGING, judging).await.unwrap_or_else(|late| Err(late.into()))? {
             Ok(()) => Ok(None),
             Err(why) => refused(why.say()),
         }
+    }
+
+    /// From here on nothing comes into what is moved, deleted or replaced (decision 45).
+    async fn keep_members(&self, call: &Call, current: Option<&Version>, principal: &str) -> io::Result<()> {
+        let is_changed = match call.method.as_str() {
+            "MOVE" => true,
+            "DELETE" => current.is_some_and(|version| version.is_directory),
+            _ => false,
+        };
+        let source = is_changed.then_some(&call.path);
+        let replaced = call.destination.as_ref().filter(|_| is_changed || call.overwrites);
+        let places: Vec<_> = source.into_iter().chain(replaced).map(CanonicalPath::segments).collect();
+        if !places.is_empty() {
+            call.hold(self.files.gates().judge(&places, principal).await?);
+        }
+        Ok(())
     }
 
     /// None: its conditions cannot be read.
@@ -208,6 +240,7 @@ impl Folder {
             judged_by: None,
             permission: passing.permission.clone(),
             reach: passing.reach.clone(),
+            pass: Mutex::default(),
             opened: Mutex::default(),
             outcome: Mutex::default(),
         })

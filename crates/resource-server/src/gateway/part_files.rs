@@ -3,6 +3,7 @@
 //! that begins with a dot, which is not served either. It becomes the file in one step, or is gone.
 //! Its writer has a lock on it, so that what a killed process left is told from what is being written, also by others.
 
+use super::beneath::{Found, Slot, on_a_thread_of_its_own};
 use jose::{Randomness, ambient};
 use std::fs::TryLockError;
 use std::io;
@@ -37,6 +38,8 @@ pub(super) struct PartFiles {
 pub(super) struct Part {
     pub(super) file: File,
     place: PathBuf,
+    /// The directory that it is to be in, by which its place leads where it lies there.
+    _above: Arc<Found>,
     is_done: bool,
 }
 
@@ -48,28 +51,32 @@ impl PartFiles {
         Self { root, beside, randomness, swept: Mutex::new(Instant::now()) }
     }
 
-    /// A new one for the file at `place`.
-    pub(super) async fn begin(&self, place: &Path) -> io::Result<Part> {
+    /// A new one for the file at `slot`.
+    pub(super) async fn begin(&self, slot: &Slot) -> io::Result<Part> {
         if self.is_to_be_swept() {
             self.sweep();
         }
-        let place = self.place_for(place, PART).await?;
+        let place = self.place_for(&slot.place(), PART).await?;
         let file = OpenOptions::new().write(true).create_new(true).open(&place).await?.into_std().await;
         // where there are no locks, its age says that it is new
         let _is_locked = file.try_lock().is_ok();
-        Ok(Part { file: File::from_std(file), place, is_done: false })
+        Ok(Part { file: File::from_std(file), place, _above: slot.above.clone(), is_done: false })
     }
 
-    /// Takes a directory away in one step, and then removes what is in it.
-    pub(super) async fn remove_directory(&self, place: &Path) -> io::Result<()> {
-        let aside = self.place_for(place, GONE).await?;
-        fs::rename(place, &aside).await?;
-        sync_folder_of(place).await?;
-        // it is not there any more, whatever becomes of this
-        if let Err(error) = fs::remove_dir_all(&aside).await {
-            tracing::warn!(%error, "what was in a directory that is gone cannot be removed now");
-        }
-        Ok(())
+    /// Takes a directory away in one step, for which `pass` is needed, and then removes what is in it.
+    pub(super) async fn remove_directory(&self, slot: Slot, pass: impl Send + 'static) -> io::Result<()> {
+        let aside = self.place_for(&slot.place(), GONE).await?;
+        on_a_thread_of_its_own(move || {
+            std::fs::rename(slot.place(), &aside)?;
+            drop(pass);
+            sync_folder_of(&slot.place())?;
+            // it is not there any more, whatever becomes of this
+            if let Err(error) = std::fs::remove_dir_all(&aside) {
+                tracing::warn!(%error, "what was in a directory that is gone cannot be removed now");
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// A name that nobody can guess, on the file system of `place` and outside of what is served.
@@ -155,11 +162,16 @@ impl Part {
         &self.place
     }
 
-    /// Takes its place, and is kept there also after a crash. What it is then.
-    pub(super) async fn become_file(&mut self, place: &Path) -> io::Result<std::fs::Metadata> {
-        fs::rename(&self.place, place).await?;
+    /// Takes its place, for which `pass` is needed, and is kept there also after a crash. What it is then.
+    pub(super) async fn become_file(&mut self, slot: Slot, pass: impl Send + 'static) -> io::Result<std::fs::Metadata> {
+        let from = self.place.clone();
+        on_a_thread_of_its_own(move || {
+            std::fs::rename(from, slot.place())?;
+            drop(pass);
+            sync_folder_of(&slot.place())
+        })
+        .await?;
         self.is_done = true;
-        sync_folder_of(place).await?;
         self.file.metadata().await
     }
 }
@@ -175,9 +187,9 @@ impl Drop for Part {
 }
 
 /// Writes down which names a folder has.
-pub(super) async fn sync_folder_of(place: &Path) -> io::Result<()> {
+pub(super) fn sync_folder_of(place: &Path) -> io::Result<()> {
     match place.parent() {
-        Some(folder) => File::open(folder).await?.sync_all().await,
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
         None => Ok(()),
     }
 }
@@ -193,7 +205,8 @@ mod tests {
         let (root, beside) = (place.join("files"), place.join(".files.uploads"));
         std::fs::create_dir_all(root.join("album")).unwrap();
         let parts = PartFiles::beside(&root, Arc::new(jose::SystemRandomness));
-        let being_written = parts.begin(&root.join("album/1.jpg")).await.unwrap();
+        let path = crate::path::CanonicalPath::parse("/album/1.jpg").unwrap();
+        let being_written = parts.begin(&super::super::beneath::find_slot(&root, &path).await.unwrap()).await.unwrap();
         let left = format!(".{}.part", "a".repeat(NAME_LENGTH));
         let (left_beside, left_inside) = (beside.join(&left), root.join("album").join(&left));
         let theirs = [root.join("album/.notes.part"), root.join("album/x.part"), beside.join(".other")];

@@ -17,6 +17,7 @@ pub(super) fn of_error(error: &io::Error) -> Response {
     match error.kind() {
         // what another kind of thing is in the place of is not there
         io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => say(StatusCode::NOT_FOUND),
+        io::ErrorKind::TimedOut | io::ErrorKind::ResourceBusy => busy(),
         io::ErrorKind::InvalidFilename => plain(StatusCode::BAD_REQUEST, "A name in this path is longer than names can be."),
         _ => {
             tracing::error!(%error, "a file cannot be served");
@@ -46,6 +47,10 @@ fn say(status: StatusCode) -> Response {
 
 pub(super) fn changed() -> Response {
     say(StatusCode::PRECONDITION_FAILED)
+}
+
+pub(super) fn busy() -> Response {
+    plain(StatusCode::SERVICE_UNAVAILABLE, "Others are changing this, or what it is in, right now: try again.")
 }
 
 pub(super) fn locked() -> Response {
@@ -119,6 +124,7 @@ pub(super) fn polish(mut answer: Response, call: &Call) -> Response {
         Some(Ended::Withdrawn) => return cut_short(Cut::Withdrawn),
         Some(Ended::Changed) => return changed(),
         Some(Ended::InTheWay) => return say(StatusCode::NOT_FOUND),
+        Some(Ended::Busy) => return busy(),
         None => {}
     }
     answer.headers_mut().remove(header::CONNECTION);

@@ -3,6 +3,7 @@
 
 use super::conditions::{Conditions, Verdict};
 use super::files::{Opened, Version};
+use super::gates::Pass;
 use crate::gateway::path::CanonicalPath;
 use crate::gateway::reach::{Methods, Reach};
 use crate::watch::Permission;
@@ -17,6 +18,8 @@ pub(super) enum Ended {
     Withdrawn,
     /// Something that is no file is where the file was to be.
     InTheWay,
+    /// Others were at it for too long.
+    Busy,
 }
 
 pub(super) struct Call {
@@ -32,6 +35,8 @@ pub(super) struct Call {
     pub(super) judged_by: Option<Option<Version>>,
     pub(super) permission: Arc<dyn Permission>,
     pub(super) reach: Arc<dyn Reach>,
+    /// What a directory is judged and changed with.
+    pub(super) pass: Mutex<Option<Arc<Pass>>>,
     /// What is read: conditions and ranges were judged by it.
     pub(super) opened: Mutex<Option<Opened>>,
     pub(super) outcome: Mutex<Outcome>,
@@ -55,6 +60,20 @@ impl Call {
 
     pub(super) fn end(&self, ended: Ended) {
         self.note(|outcome| outcome.ended = Some(ended));
+    }
+
+    /// Nothing comes into what it judges any more.
+    pub(super) fn hold(&self, pass: Pass) {
+        *self.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(pass));
+    }
+
+    pub(super) fn pass(&self) -> Option<Arc<Pass>> {
+        self.pass.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it judged has been changed, or is left.
+    pub(super) fn let_go(&self) {
+        self.pass.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// What was opened of this path before.

@@ -8,6 +8,7 @@ mod served;
 use super::active::{self, SNIFFED_BYTES};
 use super::call::{Call, Ended};
 use super::conditions::Current;
+use super::gates::{Gates, Pass};
 use crate::gateway::beneath::{self, Found};
 use crate::gateway::part_files::{Part, PartFiles, sync_folder_of};
 use crate::gateway::path::CanonicalPath;
@@ -38,6 +39,7 @@ struct Kept {
     root: PathBuf,
     parts: PartFiles,
     turns: Vec<Mutex<()>>,
+    gates: Gates,
     /// Names of which the log was told that no path leads to them.
     told: std::sync::Mutex<HashSet<PathBuf>>,
 }
@@ -141,7 +143,11 @@ pub(super) struct Listed {
 impl Files {
     pub(super) fn new(root: PathBuf, parts: PartFiles) -> Self {
         let turns = std::iter::repeat_with(Mutex::default).take(TURNS).collect();
-        Self(Arc::new(Kept { root, parts, turns, told: std::sync::Mutex::default() }))
+        Self(Arc::new(Kept { root, parts, turns, gates: Gates::default(), told: std::sync::Mutex::default() }))
+    }
+
+    pub(super) fn gates(&self) -> &Gates {
+        &self.0.gates
     }
 
     pub(super) fn sweep(&self) {
@@ -198,12 +204,19 @@ impl Files {
     async fn begin(&self, call: &Call, path: &CanonicalPath) -> io::Result<Part> {
         let slot = beneath::find_slot(&self.0.root, path).await?;
         slot.find_file().inspect_err(|_| call.end(Ended::InTheWay))?;
-        self.0.parts.begin(&slot.place()).await
+        self.0.parts.begin(&slot).await
+    }
+
+    /// Waits until nobody judges what it is to be in. What a call replaces has gone by then: it holds nobody up with it.
+    async fn enter(&self, call: &Call, path: &CanonicalPath) -> io::Result<Pass> {
+        call.let_go();
+        self.0.gates.add(path.segments()).await.inspect_err(|_| call.end(Ended::Busy))
     }
 
     /// Takes its place, where the path leads by now.
     async fn put_in_place(&self, call: &Call, path: &CanonicalPath, part: &mut Part) -> io::Result<Version> {
         part.file.sync_all().await?;
+        let pass = self.enter(call, path).await?;
         if !call.is_still_allowed().await {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
@@ -217,7 +230,7 @@ impl Files {
         if !call.holds_for(path, before.as_ref()) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let metadata = part.become_file(&slot.place()).await?;
+        let metadata = part.become_file(slot, pass).await?;
         call.note(|outcome| outcome.is_new = Some(before.is_none()));
         Ok(Version::of(&metadata))
     }
@@ -234,17 +247,16 @@ impl Files {
         let slot = beneath::find_slot_of_directory(&self.0.root, path).await?;
         let found = slot.find()?;
         let version = Version::of(&found.metadata()?);
+        let pass = call.pass();
         // what became another kind of thing meanwhile was not judged
-        if version.is_directory != is_directory || !call.holds_for(path, Some(&version)) {
+        let is_judged = version.is_directory == is_directory && (!is_directory || pass.is_some());
+        if !is_judged || !call.holds_for(path, Some(&version)) {
             call.end(Ended::Changed);
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         match is_directory {
-            true => self.0.parts.remove_directory(&slot.place()).await,
-            false => {
-                tokio::fs::remove_file(slot.place()).await?;
-                sync_folder_of(&slot.place()).await
-            }
+            true => self.0.parts.remove_directory(slot, pass).await,
+            false => change(pass, move || std::fs::remove_file(slot.place()).and_then(|()| sync_folder_of(&slot.place()))).await,
         }
     }
 
@@ -253,17 +265,23 @@ impl Files {
     }
 
     async fn make_directory(&self, call: &Call, path: &CanonicalPath) -> io::Result<()> {
+        let pass = self.enter(call, path).await?;
         if !call.is_still_allowed().await {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let slot = beneath::find_slot_of_directory(&self.0.root, path).await?;
-        tokio::fs::create_dir(slot.place()).await?;
-        if let Some(source) = call.source_of(path)
-            && let Ok(found) = beneath::find(&self.0.root, &source).await
-        {
-            properties::copy(&found.place(), &slot.place());
-        }
-        sync_folder_of(&slot.place()).await
+        let source = match call.source_of(path) {
+            Some(source) => beneath::find(&self.0.root, &source).await.ok(),
+            None => None,
+        };
+        change(pass, move || {
+            std::fs::create_dir(slot.place())?;
+            if let Some(source) = source {
+                properties::copy(&source.place(), &slot.place());
+            }
+            sync_folder_of(&slot.place())
+        })
+        .await
     }
 
     async fn move_to(&self, call: &Call, from: &CanonicalPath, to: &CanonicalPath) -> io::Result<()> {
@@ -275,12 +293,16 @@ impl Files {
         let target = beneath::find_slot_of_directory(&self.0.root, to).await?;
         let version = Version::of(&source.find()?.metadata()?);
         let before = target.find().ok().map(|found| found.metadata()).transpose()?.map(|metadata| Version::of(&metadata));
-        if !call.holds_for(from, Some(&version)) || !call.holds_for(to, before.as_ref()) {
+        let Some(pass) = call.pass().filter(|_| call.holds_for(from, Some(&version)) && call.holds_for(to, before.as_ref()))
+        else {
             return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        tokio::fs::rename(source.place(), target.place()).await?;
-        sync_folder_of(&target.place()).await?;
-        sync_folder_of(&source.place()).await
+        };
+        change(pass, move || {
+            std::fs::rename(source.place(), target.place())?;
+            sync_folder_of(&target.place())?;
+            sync_folder_of(&source.place())
+        })
+        .await
     }
 
     async fn copy_file(&self, call: &Call, from: &CanonicalPath, to: &CanonicalPath) -> io::Result<()> {
@@ -294,6 +316,16 @@ impl Files {
         tokio::io::copy(&mut tokio::fs::File::from_std(file), &mut part.file).await?;
         self.put_in_place(call, to, &mut part).await.map(|_| ())
     }
+}
+
+/// Changes something on a thread of its own, which goes on when its call is given up: until it is done, what it stands on and its
+/// pass are held there.
+async fn change(pass: impl Send + 'static, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    beneath::on_a_thread_of_its_own(move || {
+        let _pass = pass;
+        work()
+    })
+    .await
 }
 
 fn list_in(found: &Found, path: &CanonicalPath, tell: impl Fn(&OsStr)) -> io::Result<Listed> {

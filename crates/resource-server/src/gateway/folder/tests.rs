@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+mod meanwhile;
 mod reading;
 mod trees;
 mod writing;

@@ -96,3 +96,24 @@ async fn c_3_a_part_of_a_file_is_not_taken_for_the_file() {
     assert_eq!(place.all(), [("files/album/1.txt".to_owned(), 20)].into());
     assert_eq!(place.read("album/1.txt").as_deref(), Some(twenty));
 }
+
+/// A folder that is a disk of its own has nothing beside it: what is being written lies in the directory that it is for.
+#[tokio::test]
+async fn threat_44_what_is_written_into_a_disk_of_its_own_is_held_there() {
+    let (place, folder) = Place::with("own-disk", &["album/1.jpg", "other/2.jpg"], "x");
+    std::fs::write(place.0.join(".files.uploads"), "nothing can lie beside").unwrap();
+    let (folder, allowed) = (Arc::new(folder), Arc::new(AtomicBool::new(true)));
+    let (write, body) = by_hand();
+    let (its, may) = (folder.clone(), allowed.clone());
+    let writing = tokio::spawn(async move { put(&its, "/album/new.jpg", body, &may).await });
+    for _ in 0..3 {
+        write.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
+    }
+    // every number that was given back leads to another directory now
+    let others: Vec<_> = (0..64).map(|_| std::fs::File::open(place.0.join("files/other")).unwrap()).collect();
+    drop(write);
+    assert_eq!(writing.await.unwrap(), 201);
+    assert_eq!(place.read("album/new.jpg").as_deref(), Some("piecepiecepiece"));
+    assert_eq!(place.all().len(), 4, "{:?}", place.all());
+    drop(others);
+}
