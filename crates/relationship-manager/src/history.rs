@@ -30,6 +30,12 @@ pub(crate) struct Told {
     pub(crate) time: Timestamp,
     #[serde(default)]
     pub(crate) count: u64,
+    /// Of calls that are not told apart: of how many kinds they are, at least.
+    #[serde(default)]
+    pub(crate) kinds: Option<u64>,
+    /// Who it was, as its authorization server names people there.
+    #[serde(default)]
+    pub(crate) sub: Option<String>,
     /// `allowed` or `refused`.
     pub(crate) outcome: String,
     pub(crate) resource_id: String,

@@ -98,16 +98,15 @@ fn of_told(holdings: &Holdings, known: &Known, told: &Told) -> Line {
         None if allowed => ", by the word of its authorization server",
         None => "",
     };
+    let kinds = told.kinds.map_or_else(String::new, |kinds| format!(", at least {kinds} different"));
     let why = told.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    // where many applications are one line, it says of whom
+    let who = told.client_id.as_deref().or(told.sub.as_deref().filter(|_| told.kinds.is_some())).unwrap_or_default();
     Line {
         time: told.time,
-        what: format!("{} {times}{word}{why}", if allowed { "Reached" } else { "Turned away" }),
+        what: format!("{} {times}{kinds}{word}{why}", if allowed { "Reached" } else { "Turned away" }),
         thing: thing.map(|thing| (thing.name.clone(), thing.key.clone())),
-        who: [told.client_id.as_deref().unwrap_or_default(), &scopes]
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join(": "),
+        who: [who, &scopes].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": "),
         place: host_of(server),
         tag: Some(if allowed { ("let through", "") } else { ("refused", "no") }),
     }

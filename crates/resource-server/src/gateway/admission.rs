@@ -5,13 +5,13 @@
 use super::authority::{At, Uncounted};
 use super::browser::OfSession;
 use super::forward_auth::AskedBefore;
-use super::history::Outcome;
+use super::history::{Noted, Outcome};
 use super::peer::Peer;
 use super::questions::{Asks, Looks};
 use super::store::Registered;
 use super::strangers::{Asker, missing};
 use super::told::Destination;
-use super::{Gateway, Wanted, path};
+use super::{Gateway, Wanted, path, route};
 use crate::challenge::{asking_for_proof, without_ticket};
 use crate::guard::{Need, Presented, Under, Verdict};
 use crate::protection::ProtectionError;
@@ -40,6 +40,15 @@ pub(super) struct Admitted {
     /// What it says of the token.
     pub(super) answer: Arc<Introspection>,
     pub(super) caller: Option<Caller>,
+    /// Whether the call may change something, by its method.
+    pub(super) is_change: bool,
+}
+
+impl Admitted {
+    pub(super) fn noted(&self) -> Noted<'_> {
+        let Self { owner, needs, issuer, answer, is_change, .. } = self;
+        Noted { owner, needs, issuer, answer: Some(answer), is_change: *is_change }
+    }
 }
 
 /// What came of a call's token.
@@ -79,6 +88,10 @@ impl Call<'_> {
             }
         }
         known.into_iter().map(str::to_owned).collect()
+    }
+
+    fn is_change(&self) -> bool {
+        !route::is_reading(self.presented.method)
     }
 
     fn registered(&self) -> impl Iterator<Item = &Registered> {
@@ -212,7 +225,8 @@ impl Gateway {
             match self.judge_at(call, &peer).await {
                 Verdict::Allowed(answer) => {
                     let (owner, needs, caller) = (call.wanted.owner.clone(), call.needs.clone(), call.caller);
-                    return Ok(Judged::Fits(Admitted { owner, needs, issuer, answer, caller }));
+                    let is_change = call.is_change();
+                    return Ok(Judged::Fits(Admitted { owner, needs, issuer, answer, caller, is_change }));
                 }
                 Verdict::Insufficient => failed = None,
                 Verdict::Unproven => (failed, judged) = (None, Judged::Unproven),
@@ -277,7 +291,9 @@ impl Gateway {
         match &verdict {
             Verdict::Insufficient if call.is_noted => {
                 let (seen, why) = at.refusal();
-                self.note(owner, call.needs, peer.issuer(), seen.as_ref(), Outcome::Refused, why);
+                let (needs, issuer, is_change) = (call.needs, peer.issuer(), call.is_change());
+                let noted = Noted { owner, needs, issuer, answer: seen.as_ref(), is_change };
+                self.note(&noted, Outcome::Refused, why);
             }
             // whether it is let in is not decided yet
             Verdict::Insufficient | Verdict::Allowed(_) | Verdict::Unproven | Verdict::Failed(_) => {}

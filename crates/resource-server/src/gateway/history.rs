@@ -2,38 +2,40 @@
 //! (protocol.md 2). Calls of one kind are counted together for a minute, and written once a second, so that telling
 //! costs a call nothing.
 
+mod room;
+
+use self::room::{APART, Room, Thing};
 use super::Gateway;
 use super::store::Told;
 use crate::guard::Need;
 use crate::protection::ProtectionError;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use types::introspection::Introspection;
 use types::spelling::readable;
 use types::{ClientId, OwnResourceId, ScopeSet, Timestamp};
 
 /// Seconds for which calls of one kind are one line.
 const TOGETHER: i64 = 60;
+/// Seconds for which what is not told apart is one line.
+const HOUR_SECONDS: i64 = 3_600;
 /// Stands for an issuer that nobody knows.
 const UNKNOWN: &str = "unknown";
 /// Seconds for which those are one line, and how many of an owner's are told apart in that time.
-const UNKNOWN_TOGETHER: i64 = 3_600;
+const UNKNOWN_TOGETHER: i64 = HOUR_SECONDS;
 const UNKNOWN_APART: usize = 16;
 /// Seconds that a line is kept.
 const KEPT: i64 = 90 * 86_400;
-/// Kinds of calls of one owner that are told apart at one time, and in an hour; as many of those that were refused. A flood
-/// of made-up ones takes nothing from another owner, and what is refused nothing from what was let through: the rest is
-/// one line.
-const APART: usize = 200;
-const APART_IN_AN_HOUR: usize = 1_000;
-const HOUR: Duration = Duration::from_secs(3_600);
 /// Lines of all owners that are open at one time; above it, each owner has a few.
 const MOST_OPEN: usize = 20_000;
 const FEW: usize = 16;
+/// Kinds that are counted of what is told together: of more it is said that they are so many at least.
+const MOST_KINDS: usize = 100;
 
 /// What came of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,6 +69,18 @@ impl What {
         if self.authorization_server == UNKNOWN { UNKNOWN_TOGETHER } else { TOGETHER }
     }
 
+    /// The line of all that one person did to a thing.
+    fn of_person(self) -> Self {
+        let why = Some("more applications of one person than are told apart".to_owned());
+        Self { client_id: None, authority: None, why, ..self }
+    }
+
+    /// The line of all that was done to a thing.
+    fn of_thing(self) -> Self {
+        let why = Some("more people and applications than are told apart".to_owned());
+        Self { client_id: None, sub: None, authority: None, why, ..self }
+    }
+
     /// The line of all calls of this outcome and this server that are not told apart.
     fn not_apart(self) -> Self {
         let (resource_id, resource_scopes) = (OwnResourceId::new(""), ScopeSet::new());
@@ -87,55 +101,91 @@ struct OpenLines {
     by_owner: HashMap<String, OwnersLines>,
     /// All of them together.
     count: usize,
+    hasher: RandomState,
 }
 
 /// One owner's.
 struct OwnersLines {
-    /// Each with whether it has news.
-    open: HashMap<What, (Told, bool)>,
-    hour: Instant,
-    begun_allowed: usize,
-    begun_refused: usize,
+    open: HashMap<What, Line>,
+    room: Room,
+}
+
+struct Line {
+    told: Told,
+    is_new: bool,
+    /// Of one that is told apart: what has it for a share.
+    thing: Option<Thing>,
+    /// Of one that is not: the kinds of calls that are in it.
+    kinds: HashSet<u64>,
+}
+
+impl Line {
+    fn count(&mut self, now: Timestamp) {
+        self.told.last = now;
+        self.told.count = self.told.count.saturating_add(1);
+        self.is_new = true;
+    }
+
+    fn add_kind(&mut self, kind: u64) {
+        if self.kinds.len() < MOST_KINDS {
+            self.kinds.insert(kind);
+        }
+        self.told.kinds = Some(self.kinds.len());
+    }
+
+    fn is_closed(&self, now: Timestamp) -> bool {
+        let together = if self.thing.is_some() { self.told.what.together() } else { HOUR_SECONDS };
+        // where the clock went back, a line that began in the future is closed as well
+        self.told.time > now || self.told.time.plus(together) <= now
+    }
 }
 
 impl OwnersLines {
     fn new(now: Instant) -> Self {
-        Self { open: HashMap::new(), hour: now, begun_allowed: 0, begun_refused: 0 }
+        Self { open: HashMap::new(), room: Room::new(now) }
     }
 
-    /// Whether another line of this outcome may begin, of which so many are open at most.
-    fn may_begin(&mut self, outcome: Outcome, most: usize, now: Instant) -> bool {
-        if now.duration_since(self.hour) >= HOUR {
-            (self.hour, self.begun_allowed, self.begun_refused) = (now, 0, 0);
+    /// What the line of a call says that is not told apart: as much as there is room for.
+    fn together(&mut self, what: What, thing: &Thing, is_crowded: bool) -> What {
+        let what = what.of_person();
+        if self.open.contains_key(&what) || (!is_crowded && self.room.take_person(thing)) {
+            return what;
         }
-        let open = self.open.keys().filter(|what| what.outcome == outcome).count();
-        let begun = if outcome == Outcome::Allowed { &mut self.begun_allowed } else { &mut self.begun_refused };
-        let may = open < most && *begun < APART_IN_AN_HOUR;
-        *begun = begun.saturating_add(usize::from(may));
-        may
+        let what = what.of_thing();
+        if self.open.contains_key(&what) || self.room.take_thing(thing, is_crowded.then_some(FEW)) {
+            return what;
+        }
+        what.not_apart()
     }
 }
 
 impl OpenLines {
     /// The line of calls that are just like this one.
-    fn find(&mut self, owner: &str, what: &What) -> Option<&mut (Told, bool)> {
-        self.by_owner.get_mut(owner)?.open.get_mut(what)
+    fn find(&mut self, owner: &str, what: &What) -> Option<&mut Line> {
+        // what is told together is found by what is in it, and never by a call that says the same
+        self.by_owner.get_mut(owner)?.open.get_mut(what).filter(|line| line.thing.is_some())
     }
 
-    /// The line that a call belongs to: its own, or the one of all that are not told apart.
-    fn line(&mut self, owner: &str, what: What, new: impl FnOnce(What) -> Told) -> &mut (Told, bool) {
-        let now = Instant::now();
-        let most = if self.count >= MOST_OPEN { FEW } else { APART };
+    /// The line that a call belongs to: its own, or one of calls that are not told apart.
+    fn line(&mut self, owner: &str, call: Kind, now: Instant, new: impl FnOnce(What) -> Told) -> &mut Line {
+        let Kind { what, is_change } = call;
+        let is_crowded = self.count >= MOST_OPEN;
+        let (thing, kind) = (Thing::of(&what, is_change), self.hasher.hash_one(&what));
         let lines = self.by_owner.entry(owner.to_owned()).or_insert_with(|| OwnersLines::new(now));
-        let is_told_apart = lines.open.contains_key(&what) || lines.may_begin(what.outcome, most, now);
-        match lines.open.entry(if is_told_apart { what } else { what.not_apart() }) {
+        let is_apart = lines.room.take_apart(&thing, if is_crowded { FEW } else { APART }, now);
+        let what = if is_apart { what } else { lines.together(what, &thing, is_crowded) };
+        let line = match lines.open.entry(what) {
             Entry::Occupied(line) => line.into_mut(),
             Entry::Vacant(line) => {
                 self.count = self.count.saturating_add(1);
                 let told = new(line.key().clone());
-                line.insert((told, false))
+                line.insert(Line { told, is_new: false, thing: is_apart.then_some(thing), kinds: HashSet::new() })
             }
+        };
+        if !is_apart {
+            line.add_kind(kind);
         }
+        line
     }
 
     /// What is new; what is closed is forgotten.
@@ -143,34 +193,43 @@ impl OpenLines {
         let mut news = Vec::new();
         self.count = 0;
         self.by_owner.retain(|owner, lines| {
-            for (told, is_new) in lines.open.values_mut().filter(|(_, is_new)| *is_new) {
-                *is_new = false;
-                news.push((owner.clone(), now.plus(KEPT), told.clone()));
+            for line in lines.open.values_mut().filter(|line| line.is_new) {
+                line.is_new = false;
+                news.push((owner.clone(), now.plus(KEPT), line.told.clone()));
             }
-            // where the clock went back, a line that began in the future is closed as well
-            lines.open.retain(|what, (told, _)| told.time <= now && told.time.plus(what.together()) > now);
+            lines.open.retain(|_, line| !line.is_closed(now));
+            lines.room.recount(lines.open.values().filter_map(|line| line.thing.as_ref()));
             self.count = self.count.saturating_add(lines.open.len());
-            !lines.open.is_empty() || lines.hour.elapsed() < HOUR
+            !lines.open.is_empty() || !lines.room.is_over(Instant::now())
         });
         news
     }
 }
 
+/// A call, as far as a line tells of it.
+struct Kind {
+    what: What,
+    /// Whether its method is none that only looks.
+    is_change: bool,
+}
+
+/// A call that is noted, and what the server that its token is of says of it.
+pub(super) struct Noted<'a> {
+    pub(super) owner: &'a str,
+    pub(super) needs: &'a [Need],
+    pub(super) issuer: &'a str,
+    pub(super) answer: Option<&'a Introspection>,
+    pub(super) is_change: bool,
+}
+
 impl Gateway {
     /// Notes a call.
-    pub(super) fn note(
-        &self,
-        owner: &str,
-        needs: &[Need],
-        issuer: &str,
-        answer: Option<&Introspection>,
-        outcome: Outcome,
-        why: Option<String>,
-    ) {
+    pub(super) fn note(&self, call: &Noted<'_>, outcome: Outcome, why: Option<String>) {
         // a call without any reason is one without a token that is known: a stranger's, and no news
         if outcome == Outcome::Refused && why.is_none() {
             return;
         }
+        let Noted { owner, needs, issuer, answer, is_change } = *call;
         for need in needs {
             let authority = answer.and_then(|answer| {
                 let own =
@@ -187,7 +246,7 @@ impl Gateway {
                 authority: authority.as_deref().map(readable),
                 why: why.clone(),
             };
-            self.count(owner, what);
+            self.count(owner, Kind { what, is_change });
         }
     }
 
@@ -199,7 +258,8 @@ impl Gateway {
             return Ok(());
         }
         if why != super::authority::NOT_SIGNED && self.unknown_open(owner) < UNKNOWN_APART {
-            self.note(owner, needs, UNKNOWN, None, Outcome::Refused, Some(why));
+            let call = Noted { owner, needs, issuer: UNKNOWN, answer: None, is_change: false };
+            self.note(&call, Outcome::Refused, Some(why));
             return Ok(());
         }
         let what = What {
@@ -212,7 +272,7 @@ impl Gateway {
             authority: None,
             why: Some("tokens of issuers that nobody knows here".to_owned()),
         };
-        self.count(owner, what);
+        self.count(owner, Kind { what, is_change: false });
         Ok(())
     }
 
@@ -222,23 +282,19 @@ impl Gateway {
         open.filter(|what| what.authorization_server == UNKNOWN).count()
     }
 
-    fn count(&self, owner: &str, what: What) {
+    fn count(&self, owner: &str, call: Kind) {
         let now = self.client.clock.now();
         let mut lines = self.open.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = |line: &mut (Told, bool)| {
-            line.0.last = now;
-            line.0.count = line.0.count.saturating_add(1);
-            line.1 = true;
-        };
-        if let Some(line) = lines.find(owner, &what) {
-            return again(line);
+        if let Some(line) = lines.find(owner, &call.what) {
+            return line.count(now);
         }
-        again(lines.line(owner, what, |what| {
+        let line = lines.line(owner, call, Instant::now(), |what| {
             // ids in the order of time
             let number = self.open.number.fetch_add(1, Ordering::Relaxed);
             let id = format!("{:015}-{:06}", self.client.clock.now_millis(), number % 1_000_000);
-            Told { id, time: now, last: now, count: 0, what }
-        }));
+            Told { id, time: now, last: now, count: 0, kinds: None, what }
+        });
+        line.count(now);
     }
 
     /// Writes what is new; called once a second, and before the history is read.

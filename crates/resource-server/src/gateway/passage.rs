@@ -243,8 +243,7 @@ impl Gateway {
 
     /// What a token opened.
     pub(super) fn note_allowed(&self, admitted: &Admitted) {
-        let Admitted { owner, needs, issuer, answer, .. } = admitted;
-        self.note(owner, needs, issuer, Some(answer), Outcome::Allowed, None);
+        self.note(&admitted.noted(), Outcome::Allowed, None);
     }
 
     /// Its token would do, and the call was refused all the same.
@@ -254,8 +253,7 @@ impl Gateway {
             StatusCode::PAYLOAD_TOO_LARGE => "it brings more than is taken",
             _ => "it could not be judged whole",
         };
-        let Admitted { owner, needs, issuer, answer, .. } = admitted;
-        self.note(owner, needs, issuer, Some(answer), Outcome::Refused, Some(why.to_owned()));
+        self.note(&admitted.noted(), Outcome::Refused, Some(why.to_owned()));
     }
 
     /// Remembers who gave a token, so that it alone is asked the next time.

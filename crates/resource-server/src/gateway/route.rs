@@ -7,8 +7,8 @@ mod pattern;
 use super::fields::folded;
 use super::path::CanonicalPath;
 use crate::guard::Need;
-use methods::NEVER;
 pub use methods::{MethodScopes, parse_method};
+use methods::{NEVER, READING};
 pub use pattern::Pattern;
 pub(crate) use pattern::{ANY, ANY_REST, is_made_by};
 use pattern::{Spelling, likenesses_of};
@@ -247,6 +247,11 @@ impl Route {
         let (owner, own_id) = (guarded.owner_in(&values), guarded.resource.fill(&values));
         Some(Matched::Guarded(MatchedGuarded { route: guarded, owner, own_id, also, beside: Vec::new() }))
     }
+}
+
+/// Whether a method only looks.
+pub(crate) fn is_reading(method: &str) -> bool {
+    READING.contains(&method)
 }
 
 /// The first route that fits a path. Many services show the same with a slash at the end and without it, and some take other

@@ -99,8 +99,14 @@ fn scopes_are_those_that_hold_now_for_all_that_is_needed() {
     let need = |id: &str| Need { resource: ResourceId::new(id), scopes: ScopeSet::parse("view").unwrap() };
     let held = |permissions: Vec<GrantedPermission>, needs: Vec<Need>| {
         let answer = Arc::new(Introspection { permissions: Some(permissions), ..Introspection::default() });
-        let admitted =
-            Admitted { owner: "alice".into(), needs: needs.into(), issuer: "https://as.example".into(), answer, caller: None };
+        let admitted = Admitted {
+            owner: "alice".into(),
+            needs: needs.into(),
+            issuer: "https://as.example".into(),
+            answer,
+            caller: None,
+            is_change: false,
+        };
         held_scopes(&admitted, &routes, NOW)
     };
     let over = Some(NOW.0);

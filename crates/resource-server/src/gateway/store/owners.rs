@@ -84,6 +84,9 @@ pub(crate) struct Told {
     pub(crate) time: Timestamp,
     pub(crate) last: Timestamp,
     pub(crate) count: u64,
+    /// Of calls that are not told apart: of how many kinds they are, at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kinds: Option<usize>,
     #[serde(flatten)]
     pub(crate) what: super::super::history::What,
 }

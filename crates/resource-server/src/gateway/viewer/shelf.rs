@@ -98,7 +98,8 @@ impl Gateway {
         self.present(&mut call, &wanted, held).await;
         let token = call.headers.remove(HeaderName::from_static("authorization"))?;
         let (answer, caller) = (Arc::new(Introspection::default()), parts.extensions.get().copied());
-        Some(Judge::by(self, Admitted { owner, needs: [].into(), issuer: at.issuer.clone(), answer, caller }, token))
+        let (needs, issuer) = ([].into(), at.issuer.clone());
+        Some(Judge::by(self, Admitted { owner, needs, issuer, answer, caller, is_change: false }, token))
     }
 
     fn thing(&self, owner: &str, id: &OwnResourceId, place: &CanonicalPath) -> Thing {
