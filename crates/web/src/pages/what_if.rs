@@ -4,7 +4,7 @@ use super::resource::{Extra, Supposed, render};
 use super::words::least_first;
 use super::{acting, posted};
 use crate::Shared;
-use authorization_server::policy::Simulation;
+use authorization_server::simulation::Simulation;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use serde_json::json;

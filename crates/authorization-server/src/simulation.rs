@@ -1,0 +1,117 @@
+//! `simulate`, the owner's what-if (protocol.md 1.2): what somebody with these claims would get. It decides by the very
+//! function that grants.
+
+use crate::AuthorizationServer;
+use crate::acting::Acting;
+use identity::Failure;
+use rules::Policy;
+use rules::assessment::{AskOwner, Asked, Outcome, Question, Reason, assess};
+use rules::claim::{Claim, Claims, RequestingParty, Subject};
+use rules::rpt::Authorities;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use types::{ClientId, ErrorCode, GrantedPermission, PermissionRequest, ScopeSet};
+
+/// Body of `simulate`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Simulation {
+    pub permissions: Vec<PermissionRequest>,
+    #[serde(default)]
+    pub client_id: Option<ClientId>,
+    #[serde(default)]
+    pub claims: Map<String, Value>,
+}
+
+/// Answer of `simulate`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SimulationResult {
+    pub result: &'static str,
+    pub permissions: Vec<GrantedPermission>,
+    pub reasons: Vec<Reason>,
+}
+
+impl AuthorizationServer {
+    /// `POST {policy_endpoint}/simulate`: what somebody with these claims would get.
+    pub async fn simulate(&self, acting: &Acting, simulation: Simulation) -> Result<SimulationResult, Failure> {
+        let owner = &acting.owner;
+        let (mut resources, mut policies) = (Vec::new(), Vec::new());
+        for permission in &simulation.permissions {
+            let resource = self.owned_resource(owner, &permission.resource_id).await?;
+            if !self.sees_resource(acting, &permission.resource_id).await? {
+                return Failure::refuse(ErrorCode::InvalidResourceId, "no resource of yours has this id");
+            }
+            let seen = self.seen_scopes_of(acting, &permission.resource_id).await?;
+            if seen.is_some_and(|seen| !permission.resource_scopes.is_subset(&seen)) {
+                return Failure::refuse(ErrorCode::AccessDenied, "what the owner delegated to you does not reach so far");
+            }
+            resources.push(resource);
+            policies.extend(self.store.list_policies_on(&permission.resource_id).await?.iter().cloned());
+        }
+        let asked: Vec<Asked<'_>> = resources
+            .iter()
+            .zip(&simulation.permissions)
+            .map(|(resource, permission)| Asked { resource, ticket_scopes: &permission.resource_scopes })
+            .collect();
+        let (claims, requesting_party) = self.pretend(&simulation.claims);
+        let assessment = assess(&Question {
+            client: &simulation.client_id.unwrap_or_else(|| ClientId::new("")),
+            registered_scopes: &ScopeSet::new(),
+            requested_scopes: &ScopeSet::new(),
+            asked: &asked,
+            requesting_party: &requesting_party,
+            claims: &claims,
+            policies: &policies,
+            access_requests: &[],
+            held: &[],
+            partial_grants: self.settings.partial_grants,
+            no_policy: self.no_policy_of(owner).await?,
+            ask_owner: AskOwner::Yes,
+            as_owner: None,
+            require_authority: self.requires_authority(owner).await?,
+            jkt: None,
+            now: self.now(),
+        });
+        let authorities = authorities_of(&policies);
+        Ok(result_of(assessment, &authorities))
+    }
+
+    /// Claims as if this server, or any issuer that a policy trusts, had stated them.
+    fn pretend(&self, stated: &Map<String, Value>) -> (Claims, RequestingParty) {
+        let mut claims = Claims::default();
+        let trusted = self.settings.trusted_issuers.iter().map(|(issuer, trusted)| (issuer, Some(&trusted.trust)));
+        for (issuer, trust) in std::iter::once((self.issuer(), None)).chain(trusted) {
+            for (name, value) in stated {
+                if trust.is_some_and(|trust| !trust.claims.contains(name)) {
+                    continue;
+                }
+                claims.state(Claim {
+                    name: name.clone(),
+                    value: value.clone(),
+                    issuer: issuer.clone(),
+                    format: types::token::ID_TOKEN_FORMAT.to_owned(),
+                    auth_time: None,
+                });
+            }
+        }
+        let known = stated.get("sub").or_else(|| stated.get("email")).and_then(Value::as_str);
+        let subject = known.map(|sub| Subject { iss: self.issuer().clone(), sub: sub.to_owned() });
+        (claims, subject.map(RequestingParty::of).unwrap_or_default())
+    }
+}
+
+/// Resource owner tokens among these policies.
+fn authorities_of(policies: &[Policy]) -> Authorities {
+    policies.iter().filter_map(|policy| Some((policy.id.clone(), policy.authority.as_ref()?.token.clone()))).collect()
+}
+
+fn result_of(assessment: rules::Assessment, authorities: &Authorities) -> SimulationResult {
+    let (result, scopes) = match assessment.outcome {
+        Outcome::Granted { scopes, partial: false } => ("granted", scopes),
+        Outcome::Granted { scopes, partial: true } => ("partial", scopes),
+        Outcome::NeedInfo { .. } => ("need_info", Vec::new()),
+        Outcome::Submitted { .. } => ("submitted", Vec::new()),
+        Outcome::Denied | Outcome::MayAsk => ("denied", Vec::new()),
+        Outcome::InvalidScope { .. } => ("invalid_scope", Vec::new()),
+    };
+    SimulationResult { result, permissions: rules::rpt::to_permissions(&scopes, authorities), reasons: assessment.reasons }
+}
