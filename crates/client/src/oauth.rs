@@ -6,12 +6,12 @@ use jose::{KeySet, UnverifiedJws, base64url, digest};
 use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use types::ClientId;
 use types::client::ClientMetadata;
 use types::error::ErrorBody;
 use types::introspection::Introspection;
 use types::metadata::Metadata;
 use types::token::TokenResponse;
+use types::{ClientId, ScopeSet};
 use url::Url;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -315,6 +315,12 @@ impl Client {
 
 /// A token answer. Which resource server a token is for is understood, or the token is not used.
 pub(crate) fn read_tokens(body: &[u8]) -> Result<TokenResponse, ClientError> {
+    // what only an RPT's answer has is kept with no other token
+    read_granted(body).map(|tokens| TokenResponse { scopes_not_granted: ScopeSet::new(), ..tokens })
+}
+
+/// The answer that has an RPT.
+pub(crate) fn read_granted(body: &[u8]) -> Result<TokenResponse, ClientError> {
     let tokens: TokenResponse = types::answer::parse(body, &["resource"])
         .map_err(|error| ClientError::protocol(format!("the token answer does not read: {error}")))?;
     // RFC 6749 7.1: a token of a kind that a client does not know is not used

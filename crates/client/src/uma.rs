@@ -1,6 +1,6 @@
 //! The UMA client (Grant 3): calls, challenges, trades, and sending a person to show who she is.
 
-use crate::oauth::{read_tokens, refusal};
+use crate::oauth::{read_granted, refusal};
 use crate::{Client, ClientError};
 use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
@@ -171,7 +171,7 @@ impl Client {
         }
         let answer = self.post_form(metadata, &metadata.token_endpoint, &form).await?;
         if answer.status == 200 {
-            return Ok(Traded::Granted(Box::new(read_tokens(&answer.body)?)));
+            return Ok(Traded::Granted(Box::new(read_granted(&answer.body)?)));
         }
         match types::answer::parse::<ContinuedProcess>(&answer.body, &[]) {
             Ok(process) if process.ticket == request.ticket => {

@@ -157,6 +157,7 @@ impl Identity {
             pct: None,
             upgraded: None,
             resource: None,
+            scopes_not_granted: ScopeSet::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Answers of the token endpoint (RFC 6749 5, Grant 3.3.5 and 3.3.6), and the names used there.
 
+use crate::ScopeSet;
 use serde::{Deserialize, Serialize};
 
 /// `grant_type` of the UMA grant (Grant 3.3.1).
@@ -41,6 +42,10 @@ pub struct TokenResponse {
     /// The `resource` of the RPT's resource server (protocol.md 2.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
+    /// Scopes that the client sent as `scope` and that no permission of its RPT has; left out where there are none.
+    /// `scope` itself is not for this (Grant 3.3.5).
+    #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
+    pub scopes_not_granted: ScopeSet,
 }
 
 /// `request_denied` to a client that sent `ask_owner=false`: nobody was asked, and the owner could be (protocol.md 1.2).

@@ -43,7 +43,7 @@ pub enum Command {
     /// Fetch a protected URL, walking the whole UMA flow
     #[command(after_help = "Examples:\n  wayleave get http://127.0.0.1:9000/holiday-2025/cliffs.jpg -o cliffs.jpg\n  \
         wayleave get https://photos.example/1.jpg --authorization-server https://as.example --client-id printer \
-        --client-secret-file printer.secret")]
+        --client-secret-file printer.secret\n  wayleave get --print-token https://files.example/ --scope view --scope edit")]
     Get(commands::get::Options),
     /// The project's benchmarks, each beside its yardstick
     #[command(after_help = "Example:\n  wayleave bench server --seconds 3")]

@@ -32,6 +32,8 @@ pub(super) struct Grounds<'a> {
     pub process: &'a Process,
     pub pushed_now: bool,
     pub held: Option<(TokenKey, Rpt)>,
+    /// What the client asked for besides what the ticket is of.
+    pub wanted: &'a ScopeSet,
 }
 
 /// How an RPT came about.
@@ -83,6 +85,9 @@ impl AuthorizationServer {
         changes.writes.push(keep);
         let mut response = self.rpt_response(text, &rpt).await?;
         response.upgraded = upgraded.then_some(true);
+        if self.settings.extensions {
+            response.scopes_not_granted = grounds.wanted.difference(&rpt.scopes.iter().map(|one| one.scope.clone()).collect());
+        }
         if client.may_use("refresh_token") {
             let (text, _, keep) = self.identity.new_refresh_token(rpt.owner.as_str(), self.refresh_of(grounds, &rpt)?)?;
             response.refresh_token = Some(text);
@@ -174,6 +179,7 @@ impl AuthorizationServer {
             pct: None,
             upgraded: None,
             resource: server.and_then(|server| server.resource.clone()),
+            scopes_not_granted: ScopeSet::new(),
         })
     }
 

@@ -193,7 +193,7 @@ impl AuthorizationServer {
         let loaded = self.load(request, ticket, &process, parameters).await?;
         let outcome = self.decide(request, ticket, &process, parameters, &loaded).await?;
         self.rest_on(ticket, &loaded, &mut changes);
-        let grounds = Grounds { request, ticket, process: &process, pushed_now, held: loaded.held };
+        let grounds = Grounds { request, ticket, process: &process, pushed_now, held: loaded.held, wanted: &parameters.scope };
         let answer = match outcome {
             Outcome::Granted { scopes, partial } => self.grant(&grounds, scopes, partial, &loaded.policies, changes).await,
             Outcome::NeedInfo { required } => self.need_info(request, ticket, gathered, required, changes).await,

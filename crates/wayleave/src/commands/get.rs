@@ -6,6 +6,7 @@
 
 mod content;
 mod given;
+mod token;
 mod visit;
 
 use crate::Exit;
@@ -44,15 +45,18 @@ pub struct Options {
     /// File with an ID token to show who asks
     #[arg(long)]
     claim_token_file: Option<PathBuf>,
-    /// Scope to ask for besides what the call needs
+    /// Scope to ask for besides what the call needs; may be given more than once
     #[arg(long)]
-    scope: Option<String>,
+    scope: Vec<String>,
     /// Port of the redirect URI http://127.0.0.1:PORT/claims, registered for the client
     #[arg(long, default_value_t = 9002)]
     claims_port: u16,
     /// Where to write the content [default: standard output]
     #[arg(short, long)]
     output: Option<PathBuf>,
+    /// Print the token alone, for another program, and fetch nothing
+    #[arg(long, conflicts_with_all = ["output", "dpop"])]
+    print_token: bool,
     /// Prove a key of this run's own (DPoP)
     #[arg(long)]
     dpop: bool,
@@ -73,12 +77,19 @@ fn failed(error: impl std::fmt::Display) -> Exit {
 /// Walks the flow. `config` is a file that the person named, which says what she is at which server.
 pub async fn run(options: Options, config: Option<&Config>) -> Result<(), Exit> {
     let given = Given::read(&options, config)?;
+    let scope = types::ScopeSet::parse(&options.scope.join(" ")).map_err(|error| Exit::usage(format!("--scope: {error}")))?;
     let place = given::check_place(&options.url)?;
     let key = options.dpop.then(|| SigningKey::generate(jose::Algorithm::Es256)).transpose().map_err(failed)?.map(Arc::new);
     // where she sends it herself, it may go: her own network too
     let client = client_of(Some(&options.url), Credentials::none(), key.as_ref())?;
     say(&format!("GET {}", options.url));
-    let Fetched::Challenged(challenge) = content::fetch(&client, &options, None).await? else { return Ok(()) };
+    let challenge = match content::fetch(&client, &options, None).await? {
+        Fetched::Challenged(challenge) => challenge,
+        Fetched::Content if options.print_token => {
+            return Err(Exit::failed("it answers without a token: there is none to print"));
+        }
+        Fetched::Content => return Ok(()),
+    };
     say(&format!("protected: a ticket of {}", readable(&challenge.issuer)));
     let is_here = is_loopback(&place) && Url::parse(&challenge.issuer).is_ok_and(|issuer| is_loopback(&issuer));
     let own = given.for_server(&challenge.issuer, is_here)?;
@@ -88,7 +99,12 @@ pub async fn run(options: Options, config: Option<&Config>) -> Result<(), Exit> 
     let named = (given.names(&challenge.issuer) || is_here).then_some(challenge.issuer.as_str());
     let credentials = Credentials { client_id: own.client_id.clone(), secret: own.secret.clone(), key: None };
     let server = client_of(named, credentials, key.as_ref())?;
-    let rpt = obtain(&server, &options, &challenge, own).await?;
+    let tokens = obtain(&server, &options, &challenge, own, &scope).await?;
+    token::tell_missing(&scope, &tokens);
+    let rpt = bound(&server, &options, &challenge, &tokens)?;
+    if options.print_token {
+        return token::print(&rpt, tokens.expires_in);
+    }
     say("an RPT; calling again with it");
     match content::fetch(&client, &options, Some(&rpt)).await? {
         Fetched::Content => Ok(()),
@@ -109,7 +125,14 @@ fn client_of(named: Option<&str>, credentials: Credentials, key: Option<&Arc<Sig
 }
 
 /// Trades the ticket until there is an RPT.
-async fn obtain(client: &Client, options: &Options, challenge: &Challenge, own: &Registration) -> Result<Rpt, Exit> {
+async fn obtain(
+    client: &Client,
+    options: &Options,
+    challenge: &Challenge,
+    own: &Registration,
+    scope: &types::ScopeSet,
+) -> Result<TokenResponse, Exit> {
+    let wanted = scope.to_string();
     let metadata = client.discover(&challenge.issuer).await.map_err(|error| {
         let unnamed = "; one on your own network must be named: --authorization-server";
         let what = error.to_string();
@@ -121,11 +144,11 @@ async fn obtain(client: &Client, options: &Options, challenge: &Challenge, own: 
             ticket: &ticket,
             resource: challenge.confirmed.then_some(challenge.resource.as_str()),
             claim: own.claim_token.as_deref().filter(|_| round == 0).map(|token| (token, ID_TOKEN_FORMAT)),
-            scope: options.scope.as_deref(),
+            scope: Some(wanted.as_str()).filter(|wanted| !wanted.is_empty()),
             ..TicketRequest::default()
         };
         ticket = match client.trade(&metadata, &request).await.map_err(failed)? {
-            Traded::Granted(tokens) => return bound(client, options, challenge, &tokens),
+            Traded::Granted(tokens) => return Ok(*tokens),
             Traded::NeedInfo { ticket: next, required_claims, redirect_user } => {
                 show_wanted(&metadata, &required_claims);
                 let endpoint = redirect_user.ok_or_else(|| Exit::failed("and it does not say where to show that"))?;
@@ -139,8 +162,11 @@ async fn obtain(client: &Client, options: &Options, challenge: &Challenge, own: 
             Traded::Denied { error, description } => {
                 let refusal = visible(&format!("{error}: {description}"));
                 let is_unknown = error == "invalid_client";
-                let advice =
-                    if is_unknown { own.describe_missing(&challenge.issuer, options.claims_port) } else { String::new() };
+                let advice = if is_unknown {
+                    own.describe_missing(&challenge.issuer, options.claims_port, &wanted)
+                } else {
+                    String::new()
+                };
                 return Err(Exit::Failed(refusal + &advice));
             }
         };

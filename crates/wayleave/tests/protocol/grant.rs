@@ -75,6 +75,27 @@ async fn requested_scopes_count_as_far_as_they_are_registered_and_available() {
     assert_eq!(got("view", "fly").await, "invalid_scope");
 }
 
+/// `scope` is not in an answer that has an RPT (Grant 3.3.5), so that a client would not know what of its scopes it lacks.
+#[tokio::test]
+async fn a_client_is_told_which_of_its_scopes_it_did_not_get() {
+    for denied in [true, false] {
+        let world = World::on("memory", "[assessment]\nno_policy = 'deny'").await;
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view download print").await;
+        world.share(&album, if denied { "view" } else { "view download" }, "bob@bar.example").await;
+        let missing = async |scope: &str| {
+            let ticket = world.ticket(&pat, &album, "view").await;
+            let got = world.trade_as_bob("viewer", &ticket, &[("scope", scope)]).await;
+            assert!(got.ok(200).json.get("scope").is_none());
+            got.json.get("scopes_not_granted").map(ToString::to_string).unwrap_or_default()
+        };
+        assert_eq!(missing("view").await, "", "nothing is missing");
+        assert_eq!(missing("").await, "", "nothing was asked for");
+        assert_eq!(missing("view print").await, "[\"print\"]", "the client is not registered for it");
+        assert_eq!(missing("download view").await, if denied { "[\"download\"]" } else { "" });
+    }
+}
+
 /// Cases: G-5.6-1, G-3.3.6-16
 #[tokio::test]
 async fn no_policy_and_no_claims_is_no_permit() {

@@ -221,6 +221,40 @@ async fn threat_21_an_rpt_goes_to_nobody_who_relays_a_ticket() {
     assert!(get(None, &["--trust-resource-server"]).await.1);
 }
 
+/// What is printed is a token that is for the place that was named, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_21_a_token_is_printed_alone_or_not_at_all() {
+    let (resource, server, person) = (Liar::start().await, Liar::start().await, Person::new());
+    let url = format!("{}/x", resource.url);
+    resource.says("/x", "401 Unauthorized", &challenge(&server.url), "what stands below a challenge");
+    let get = async |token: &str, place: &str| {
+        let tokens = serde_json::json!({"access_token": token, "token_type": "Bearer", "resource": place, "expires_in": 600,
+            "scopes_not_granted": ["edit", "\u{1b}]0;owned", "never-asked-for"]});
+        server.answers_tickets("200 OK", &tokens.to_string());
+        person.gets(&["get", "--print-token", &url, "--scope", "view", "--scope", "edit"]).await
+    };
+    let output = get("the-rpt", &resource.url).await;
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(output.status.success() && output.stdout == b"the-rpt\n", "{said}");
+    assert!(said.contains(&format!("a token for {} and nowhere else, good for 600 s", resource.url)), "{said}");
+    assert!(!said.contains("the-rpt") && !said.contains("owned") && !said.contains("never"), "{said}");
+    assert!(!resource.heard().concat().contains("the-rpt"), "nobody is called with it");
+    assert!(server.heard().concat().contains("scope=edit+view"), "both were asked for");
+    for (token, place) in
+        [("the-rpt", "https://rs.example"), ("the\u{1b}[31mrpt", resource.url.as_str()), ("two words", &resource.url)]
+    {
+        let output = get(token, place).await;
+        failed(&output, 1);
+        assert!(output.stdout.is_empty(), "{token} {place}");
+    }
+    resource.says("/x", "200 OK", "", "open to everybody");
+    let output = get("the-rpt", &resource.url).await;
+    assert!(failed(&output, 1).contains("without a token") && output.stdout.is_empty());
+    for more in [&["-o", "file"][..], &["--dpop"], &["--scope", "a\"b"]] {
+        assert_eq!(person.gets(&[&["get", "--print-token", &url][..], more].concat()).await.status.code(), Some(2), "{more:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c09_what_is_not_protected_may_be_of_any_size() {
     let (resource, person) = (Liar::start().await, Person::new());

@@ -7,6 +7,7 @@ use super::super::store::{Link, LinkState};
 use super::waiting::Brought;
 use crate::protection::ProtectionError;
 use std::collections::BTreeSet;
+use types::ScopeSet;
 use types::token::TokenResponse;
 
 /// Of one owner, those of the operator's list apart.
@@ -74,6 +75,7 @@ fn brought_of(owner: &str, issuer: String, link: Link) -> Brought {
         pct: None,
         upgraded: None,
         resource: None,
+        scopes_not_granted: ScopeSet::new(),
     };
     let (owner, account, state) = (owner.to_owned(), link.account, String::new());
     Brought { owner, issuer, tokens, account, is_owner: false, state, expires: link.expires }

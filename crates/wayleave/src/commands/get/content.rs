@@ -54,10 +54,15 @@ enum Output {
     Standard,
     /// Standard output, if it is somebody's terminal.
     Terminal(Plain),
+    /// Nowhere: standard output is the token's.
+    Nowhere,
 }
 
 impl Output {
     fn begin(options: &Options) -> Result<Self, Exit> {
+        if options.print_token {
+            return Ok(Self::Nowhere);
+        }
         let Some(place) = &options.output else {
             return Ok(if std::io::stdout().is_terminal() { Self::Terminal(Plain::default()) } else { Self::Standard });
         };
@@ -70,6 +75,7 @@ impl Output {
             Self::File(file) => file.write_all(piece),
             Self::Standard => std::io::stdout().write_all(piece),
             Self::Terminal(plain) => std::io::stdout().write_all(&plain.of(piece)),
+            Self::Nowhere => Ok(()),
         }
     }
 
@@ -77,6 +83,7 @@ impl Output {
         match self {
             Self::File(file) => file.keep().map_err(Exit::failed),
             Self::Standard | Self::Terminal(_) => std::io::stdout().flush().map_err(Exit::failed),
+            Self::Nowhere => Ok(()),
         }
     }
 }

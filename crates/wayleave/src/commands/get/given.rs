@@ -8,6 +8,9 @@ use crate::config::{Config, is_loopback};
 use types::spelling::readable;
 use url::Url;
 
+/// What a client may ask for by `--scope`, where nobody said.
+const USUAL_SCOPE: &str = "view edit";
+
 /// What this client is at one server.
 #[derive(Clone)]
 pub(super) struct Registration {
@@ -24,17 +27,19 @@ impl Registration {
     }
 
     /// What to do where the server does not know this client: what its operator would have to declare.
-    pub(super) fn describe_missing(&self, issuer: &str, claims_port: u16) -> String {
+    pub(super) fn describe_missing(&self, issuer: &str, claims_port: u16, wanted: &str) -> String {
+        let scope = if wanted.is_empty() { USUAL_SCOPE } else { wanted };
         let text = |text: &str| toml::Value::String(readable(text)).to_string();
         let secret = if self.secret.is_some() { "client_secret_file = \"...\"    # with the secret that you gave\n" } else { "" };
         format!(
             "\n\n`{}` does not know this client, or its secret. If that is your server, put this into its configuration and start it \
              again;\nelse have a client registered there, and name it by --client-id (or by [[get]], see docs/getting.md).\n\n\
-             [[client]]\nclient_id = {}\n{secret}grant_types = [\"{}\"]\nclaims_redirect_uris = \
+             [[client]]\nclient_id = {}\n{secret}grant_types = [\"{}\"]\nscope = {}\nclaims_redirect_uris = \
              [\"http://127.0.0.1:{claims_port}/claims\"]",
             readable(issuer),
             text(&self.client_id),
-            types::token::UMA_TICKET
+            types::token::UMA_TICKET,
+            text(scope)
         )
     }
 }
@@ -177,15 +182,18 @@ mod tests {
     /// What is proposed to a server's operator is a configuration that works, whatever the client is called.
     #[test]
     fn what_a_server_lacks_can_be_pasted_into_its_configuration() {
-        for (client_id, secret) in [("wayleave-get", None), ("pr\"in]ter\n[server]", Some("s".to_owned()))] {
+        for (client_id, secret, wanted) in
+            [("wayleave-get", None, ""), ("pr\"in]ter\n[server]", Some("s".to_owned()), "view print")]
+        {
             let own = Registration { client_id: client_id.into(), secret, claim_token: None };
-            let advice = own.describe_missing("https://as.example", 9002);
+            let advice = own.describe_missing("https://as.example", 9002, wanted);
             let (said, snippet) = advice.split_once("[[client]]").unwrap();
             assert!(said.contains("`https://as.example`"), "{said}");
             let snippet = format!("[[client]]{snippet}");
             let config = Config::parse(&snippet, std::iter::empty(), std::path::PathBuf::new()).unwrap();
             let client = config.client.first().unwrap();
             assert_eq!(client.client_id, readable(client_id));
+            assert_eq!(client.scope, if wanted.is_empty() { "view edit" } else { wanted });
             assert_eq!(client.claims_redirect_uris, ["http://127.0.0.1:9002/claims"]);
             assert_eq!(client.client_secret_file.is_some(), own.secret.is_some());
         }

@@ -3,6 +3,7 @@
 
 use super::{failed, say};
 use crate::Exit;
+use askama::Template;
 use client::{Client, PersonSent};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,10 +36,12 @@ async fn come_back(listener: &TcpListener, sent: &PersonSent) -> Result<Vec<(Str
         let query = target.strip_prefix("/claims?").unwrap_or_default();
         let query: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         if query.iter().any(|(name, value)| name == "state" && *value == sent.state) {
-            answer(&mut stream, "200 OK", "Thank you. Go back to the terminal.\n").await;
+            let text = "You can close this page: `wayleave get` goes on in the terminal from which you came.";
+            answer(&mut stream, "200 OK", &EndPage { style: ui::STYLE, title: "Thank you", text }).await;
             return Ok(query);
         }
-        answer(&mut stream, "404 Not Found", "This belongs to no visit that was begun here.\n").await;
+        let text = "This belongs to no visit that was begun here. Open the address that `wayleave get` said last.";
+        answer(&mut stream, "404 Not Found", &EndPage { style: ui::STYLE, title: "Not this one", text }).await;
     }
 }
 
@@ -50,8 +53,21 @@ async fn read_target(stream: &mut TcpStream) -> Option<String> {
     text.split(' ').nth(1).map(str::to_owned)
 }
 
-async fn answer(stream: &mut TcpStream, status: &str, body: &str) {
-    let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+/// What a browser shows at the end, with the style sheet in it: nothing else is served at that port.
+#[derive(Template)]
+#[template(path = "get_end.html")]
+struct EndPage<'a> {
+    style: &'static str,
+    title: &'a str,
+    text: &'a str,
+}
+
+const FIELDS: &str = "Content-Type: text/html; charset=utf-8\r\nContent-Security-Policy: default-src 'none'; style-src \
+                      'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'\r\nX-Content-Type-Options: \
+                      nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\nConnection: close";
+
+async fn answer(stream: &mut TcpStream, status: &str, page: &EndPage<'_>) {
+    let body = ui::render(page);
+    let head = format!("HTTP/1.1 {status}\r\n{FIELDS}\r\nContent-Length: {}\r\n\r\n", body.len());
     let _ = tokio::time::timeout(REQUEST, stream.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice())).await;
 }
