@@ -6,7 +6,7 @@ use crate::access_token::AccessToken;
 use crate::authorization::{AuthorizationCode, code_key};
 use crate::{Changes, CommitError, Failure, Identity, Requirement, SpentId, TokenKey, Write};
 use jose::{base64url, digest};
-use types::token::TokenResponse;
+use types::token::{TokenResponse, UMA_PROTECTION};
 use types::{ErrorCode, Refusal};
 
 fn bad(what: &str) -> Failure {
@@ -46,6 +46,10 @@ impl Identity {
         let (text, keep) = self.new_access_token(request.client, token.clone()).await?;
         let mut response = self.token_response(text, token.expires, request.jkt.as_ref());
         response.scope = Some(code.scope.to_string());
+        if code.scope.has(UMA_PROTECTION) {
+            // a resource server reads as which place it is known here (protocol.md 2.1)
+            response.resource.clone_from(&request.client.resource);
+        }
         let mut changes = Changes {
             requires: vec![Requirement::ConsentStands(code.consent.clone())],
             writes: vec![Write::Spend(spent(&code, &family)), keep],

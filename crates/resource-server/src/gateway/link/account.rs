@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use std::time::Duration;
 use types::Timestamp;
+use types::spelling::readable;
 
 /// How many are given back at one time, of one bundle, and how long is waited for each.
 const GIVEN_BACK_AT_ONCE: usize = 4;
@@ -41,6 +42,7 @@ impl Gateway {
         let account =
             Account { sub: text("sub").map(str::to_owned), email: text("email").filter(|_| verified).map(str::to_owned) };
         let there = text(&self.settings.owner_claim).unwrap_or_default().to_owned();
+        let known_as = authorized.tokens.resource.as_deref().filter(|known| self.is_another(issuer, known)).map(readable);
         let brought = Brought {
             owner: begun.owner.clone(),
             issuer: issuer.to_owned(),
@@ -53,6 +55,14 @@ impl Gateway {
         if !brought.is_short() {
             self.give_back_later(vec![brought]);
             return Err("The authorization server's answer is too long to be kept.".into());
+        }
+        if let Some(known) = known_as {
+            self.give_back_later(vec![brought]);
+            let own = &self.settings.resource;
+            return Err(format!(
+                "That server knows this gateway's client as {known}, and this is {own}: tokens for it would be for the other. Its \
+                 operator gives each gateway a client of its own, with `resource = \"{own}\"`."
+            ));
         }
         if !brought.is_owner && !begun.chosen {
             // the PAT is somebody else's: give it back
@@ -72,6 +82,12 @@ impl Gateway {
             true => Ok(Came::Asked { name, account }),
             false => Err("Too many links wait for an answer. Try again in some minutes.".into()),
         }
+    }
+
+    /// Whether a server of the operator's says of a PAT that it is another resource server's: that one's client was written
+    /// into this gateway's configuration as well.
+    fn is_another(&self, issuer: &str, known: &str) -> bool {
+        self.is_listed(issuer) && known.trim_end_matches('/') != self.settings.resource
     }
 
     /// Takes the word of a server alone for nothing that it does not know: an account is hers by a server of the operator's,

@@ -128,6 +128,23 @@ async fn threat_42_s10_who_agrees_is_linked_when_the_owner_agrees_too() {
     assert!(nameless.html.contains("an account without a name"), "{}", nameless.html);
 }
 
+/// One client for two gateways: tickets of the second would be of the first, and whoever compares would stop (threat 21).
+#[tokio::test]
+async fn a_gateway_that_the_server_knows_as_another_place_is_not_linked() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let known_as = |place: &str| json!({"sub": "alice", "known_as": place});
+    let (page, _) = opened(&world, &begun(&world).await, known_as("https://other.example")).await;
+    for told in ["Not linked", "https://other.example", "resource = &#34;https://photos.example&#34;"] {
+        assert!(page.html.contains(told), "{told}: {}", page.html);
+    }
+    let (_, all) = manage(&world, "GET", "authorization-servers").await;
+    assert_eq!(all[0]["pat"], "none", "{all}");
+    for place in ["https://photos.example", "https://photos.example/"] {
+        let (page, _) = opened(&world, &begun(&world).await, known_as(place)).await;
+        assert!(page.html.contains("<h1>Linked"), "{}", page.html);
+    }
+}
+
 /// A program that follows the link has nobody before it who could be asked: what it brings waits for the owner's word.
 #[tokio::test]
 async fn what_a_program_links_is_pending_until_the_owner_confirms_it() {

@@ -126,12 +126,14 @@ async fn authorization_server(asked: Arc<Asked>, key: Arc<SigningKey>) -> String
     let (issuer, signing) = (own_url.clone(), key.clone());
     let token = move || {
         tokens.tokens.fetch_add(1, Ordering::SeqCst);
-        let claims = tokens.logged_in.lock().unwrap().clone();
+        let mut claims = tokens.logged_in.lock().unwrap().clone();
+        let known_as = claims.as_mut().and_then(|claims| claims.as_object_mut()?.remove("known_as"));
         let answer = claims.map(|mut claims| {
             (claims["iss"], claims["aud"]) = (json!(issuer.get().unwrap()), json!("photos"));
             claims["exp"] = json!(SystemClock.now().0 + 60);
             let id_token = signing.sign("JWT", &claims).unwrap();
-            json!({"access_token": "pat", "token_type": "Bearer", "expires_in": 3_600, "id_token": id_token})
+            json!({"access_token": "pat", "token_type": "Bearer", "expires_in": 3_600, "id_token": id_token,
+                "resource": known_as})
         });
         let refused = (StatusCode::BAD_REQUEST, axum::Json(json!({"error": "invalid_grant"})));
         async { answer.map_or(refused, |answer| (StatusCode::OK, axum::Json(answer))) }
