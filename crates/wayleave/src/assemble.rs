@@ -208,7 +208,7 @@ fn refuse_the_past(store: &Store, clock: &dyn Clock) -> Result<(), Exit> {
 
 fn keys_of(config: &Config, issuer: &TrustedIssuerConfig) -> Result<IssuerKeys, Exit> {
     match (&issuer.jwks_file, &issuer.jwks_uri) {
-        (Some(file), _) => Ok(IssuerKeys::Known(read_jwks(config, file)?)),
+        (Some(file), _) => Ok(IssuerKeys::Known(read_jwks(config, &issuer.issuer, file)?)),
         (None, uri) => Ok(IssuerKeys::At(uri.clone().unwrap_or_default())),
     }
 }
@@ -252,12 +252,14 @@ pub(crate) fn uma_settings(config: &Config) -> Result<Settings, Exit> {
     })
 }
 
-fn read_jwks(config: &Config, file: &str) -> Result<KeySet, Exit> {
+fn read_jwks(config: &Config, issuer: &str, file: &str) -> Result<KeySet, Exit> {
     let place = config.path(file);
-    let bytes = std::fs::read(&place).map_err(|error| Exit::usage(format!("{}: {error}", place.display())))?;
-    let set: serde_json::Value =
-        types::json::parse(&bytes).map_err(|error| Exit::usage(format!("{}: {error}", place.display())))?;
-    KeySet::readable(&set).map_err(|error| Exit::usage(format!("{}: {error}", place.display())))
+    let wrong = |error: &dyn std::fmt::Display| {
+        Exit::usage(format!("[[trusted_issuer]] `{issuer}`: jwks_file: {}: {error}", place.display()))
+    };
+    let bytes = std::fs::read(&place).map_err(|error| wrong(&error))?;
+    let set: serde_json::Value = types::json::parse(&bytes).map_err(|error| wrong(&error))?;
+    KeySet::readable(&set).map_err(|error| wrong(&error))
 }
 
 /// Brings declared accounts and clients in line with the configuration.
@@ -271,10 +273,22 @@ pub(crate) async fn declare(config: &Config, identity: &Identity) -> Result<(), 
     Ok(())
 }
 
+/// The password of a declared account.
+pub(crate) fn password_of(config: &Config, account: &AccountConfig) -> Result<Option<String>, Exit> {
+    let key = format!("[[account]] `{}`: password", account.username);
+    config.secret(&key, account.password.as_ref(), account.password_file.as_ref())
+}
+
+/// The secret of a declared client.
+pub(crate) fn secret_of(config: &Config, client: &ClientConfig) -> Result<Option<String>, Exit> {
+    let key = format!("[[client]] `{}`: client_secret", client.client_id);
+    config.secret(&key, client.client_secret.as_ref(), client.client_secret_file.as_ref())
+}
+
 async fn declare_account(config: &Config, identity: &Identity, declared: &AccountConfig) -> Result<(), Exit> {
     let username = types::spelling::normalize_username(&declared.username);
     let before = identity.find_account_by_username(&username).await.map_err(Exit::failed)?;
-    let password = config.secret(declared.password.as_ref(), declared.password_file.as_ref())?;
+    let password = password_of(config, declared)?;
     let digest = password
         .as_ref()
         .map(|password| format!("{username}\0{}", types::spelling::normalize_password(password)))
@@ -307,8 +321,12 @@ async fn declare_account(config: &Config, identity: &Identity, declared: &Accoun
 pub(crate) fn declared_keys(config: &Config, declared: &ClientConfig) -> Result<Option<serde_json::Value>, Exit> {
     let jwks = match &declared.jwks_file {
         Some(file) => {
-            let bytes = std::fs::read(config.path(file)).map_err(|error| Exit::usage(format!("{file}: {error}")))?;
-            Some(types::json::parse(&bytes).map_err(|error| Exit::usage(format!("{file}: {error}")))?)
+            let wrong = |error: &dyn std::fmt::Display| {
+                let (id, place) = (&declared.client_id, config.path(file));
+                Exit::usage(format!("[[client]] `{id}`: jwks_file: {}: {error}", place.display()))
+            };
+            let bytes = std::fs::read(config.path(file)).map_err(|error| wrong(&error))?;
+            Some(types::json::parse(&bytes).map_err(|error| wrong(&error))?)
         }
         None => declared.jwks.clone(),
     };
@@ -322,7 +340,7 @@ pub(crate) fn declared_keys(config: &Config, declared: &ClientConfig) -> Result<
 
 pub(crate) async fn declare_client(config: &Config, identity: &Identity, declared: &ClientConfig) -> Result<(), Exit> {
     let id = ClientId::new(&*declared.client_id);
-    let secret = config.secret(declared.client_secret.as_ref(), declared.client_secret_file.as_ref())?;
+    let secret = secret_of(config, declared)?;
     let jwks = declared_keys(config, declared)?;
     let has_keys = jwks.is_some() || declared.jwks_uri.is_some();
     let acts_for = match declared.acts_for.as_deref() {

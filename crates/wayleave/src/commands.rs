@@ -6,6 +6,7 @@ pub mod credential;
 pub mod gateway;
 pub mod get;
 pub mod handbook;
+pub mod looks;
 pub mod manager;
 pub mod server;
 pub mod store;

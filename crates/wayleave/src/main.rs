@@ -64,13 +64,20 @@ fn end(exit: Exit) -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Exit> {
     let config = || Config::load(arguments.config.as_deref(), std::env::vars());
     match arguments.command {
-        Command::Server => commands::server::run(&config()?).await,
+        Command::Server => {
+            let config = config()?;
+            commands::server::run(&config).await.map_err(|exit| config.placed(exit))
+        }
         Command::Gateway => {
             let place = arguments.config.clone();
             let reload = move || Config::load(place.as_deref(), std::env::vars());
-            commands::gateway::run(&config()?, reload).await
+            let config = config()?;
+            commands::gateway::run(&config, reload).await.map_err(|exit| config.placed(exit))
         }
-        Command::Manager => commands::manager::run(&config()?).await,
+        Command::Manager => {
+            let config = config()?;
+            commands::manager::run(&config).await.map_err(|exit| config.placed(exit))
+        }
         Command::Demo(options) => demo::run(options).await,
         Command::Get(options) => {
             // what lies in the folder by chance says nothing of where secrets go

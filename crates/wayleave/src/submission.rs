@@ -44,7 +44,7 @@ impl Submission {
             .port(url.port().unwrap_or(usual))
             .tls(tls)
             .timeout(Some(TIMEOUT));
-        let password = config.secret(mail.password.as_ref(), mail.password_file.as_ref())?;
+        let password = config.secret("mail.password", mail.password.as_ref(), mail.password_file.as_ref())?;
         if let (Some(username), Some(password)) = (&mail.username, password) {
             builder = builder.credentials(Credentials::new(username.clone(), password));
         }

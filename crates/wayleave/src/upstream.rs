@@ -21,7 +21,11 @@ struct Provider {
 /// Those of the configuration.
 pub(crate) fn of(config: &Config) -> Result<Vec<Arc<dyn Upstream>>, Exit> {
     let one = |provider: &LoginProviderConfig| -> Result<Arc<dyn Upstream>, Exit> {
-        let secret = config.secret(provider.client_secret.as_ref(), provider.client_secret_file.as_ref())?;
+        let secret = config.secret(
+            &format!("[[login_provider]] `{}`: client_secret", provider.issuer),
+            provider.client_secret.as_ref(),
+            provider.client_secret_file.as_ref(),
+        )?;
         let client = Client {
             outbound: assemble::outbound(config, std::slice::from_ref(&provider.issuer))?.for_listed(&provider.issuer),
             clock: Arc::new(SystemClock),

@@ -61,6 +61,63 @@ fn every_setting_is_in_the_book_and_none_that_is_not() {
     }
 }
 
+/// What hands these keys on is asked for by those who work with them, and not the keys.
+const HANDED_ON: [(&str, &str); 4] = [
+    ("gateway.route", "routes"),
+    ("gateway.uploads", "limits"),
+    ("gateway.forward_auth", "family"),
+    ("gateway.route.owner", "routes"),
+];
+
+/// The text of all sources of the program below `folder`, but for tests and what only says whether settings fit.
+fn sources(folder: &Path, is_wanted: &impl Fn(&Path) -> bool) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let place = entry.unwrap().path();
+        if place.is_dir() {
+            text += &sources(&place, is_wanted);
+        } else if is_wanted(&place) && place.extension().is_some_and(|ext| ext == "rs") {
+            let whole = std::fs::read_to_string(&place).unwrap();
+            text += whole.split("#[cfg(test)]").next().unwrap();
+        }
+    }
+    text
+}
+
+/// Whether a member of this name is read there.
+fn reads(text: &str, key: &str) -> bool {
+    let key = if key == "type" { "resource_type" } else { key };
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    text.split(&format!(".{key}")).skip(1).any(ends)
+}
+
+/// A setting that nothing reads is a promise that nobody keeps: each is read where somebody works by it, or said to do nothing.
+#[test]
+fn every_setting_does_something_or_says_that_it_does_not() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let is_config = |place: &Path| {
+        place.strip_prefix(&source).is_ok_and(|place| place.starts_with("config") || place == Path::new("config.rs"))
+    };
+    let is_tests = |place: &Path| place.ends_with("tests.rs") || place.ends_with("looks.rs");
+    let work = sources(&source, &|place| !is_config(place) && !is_tests(place));
+    let handed = sources(&source, &|place| is_config(place) && !is_tests(place));
+    let page = page();
+    for (table, rows) in written() {
+        for key in rows.keys().filter(|_| !table.is_empty()) {
+            let by = HANDED_ON.iter().find(|(of, _)| *of == table).map(|(_, by)| by);
+            let is_read = match by {
+                Some(by) => reads(&work, by) && reads(&handed, key),
+                None => reads(&work, key),
+            };
+            let name = format!("{table}.{key}");
+            let is_announced = wayleave::config::NOT_BUILT.contains(&name.as_str());
+            assert!(is_read != is_announced, "{name}: is it read anywhere, and is it in NOT_BUILT?");
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` |")) && line.contains("not built yet"));
+            assert_eq!(row.is_some(), is_announced, "{name}: docs/settings.md");
+        }
+    }
+}
+
 #[test]
 fn defaults_in_the_book_are_those_of_the_code() {
     let minimal = "[gateway]\nlisten = '127.0.0.1:0'\nresource = 'http://127.0.0.1:1'\nfolder = '.'\nauthorization_servers = \

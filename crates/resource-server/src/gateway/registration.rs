@@ -28,10 +28,13 @@ impl Gateway {
         let page = super::route::page_of(&routes, own_id.as_str());
         let maker = routes.iter().find_map(|route| route.maker_of(own_id.as_str()));
         let resource_type = maker.and_then(|guarded| guarded.resource_type.clone());
+        // the whole of a place is called as the place is: a slash is no name
+        let whole = (own_id.as_str() == "/").then(|| self.settings.name.clone());
+        let name = maker.and_then(|guarded| guarded.name.clone()).or(whole).unwrap_or_else(|| readable(own_id.as_str()));
         let opinion = self.store.find_opinion(owner, own_id)?;
         Ok(ResourceDescription {
             resource_scopes: self.offered_scopes(own_id),
-            name: opinion.name.map(|name| visible(&name)).or_else(|| Some(readable(own_id.as_str()))),
+            name: Some(opinion.name.map_or(name, |name| visible(&name))),
             description: opinion.description,
             icon_uri: opinion.icon_uri.filter(|uri| is_web(uri)),
             resource_type: opinion.resource_type.or(resource_type),

@@ -54,6 +54,8 @@ pub struct Guarded {
     pub also: Vec<Pattern>,
     pub owner: OwnerOf,
     pub resource_type: Option<String>,
+    /// What pages call the one thing that it makes; none: as its path says.
+    pub name: Option<String>,
     pub scopes: MethodScopes,
     /// Whether a call may become a web socket.
     pub takes_web_sockets: bool,

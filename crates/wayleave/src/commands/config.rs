@@ -1,27 +1,28 @@
 //! `wayleave config check`: everything that a start would find wrong is found without one.
 
-use super::{gateway, manager, server};
-use crate::config::{AccountConfig, ClientConfig, Config};
+use super::{gateway, looks, manager, server};
+use crate::config::Config;
 use crate::{Exit, assemble, say, serve};
-use types::spelling::normalize_username;
-
-/// A password of fewer characters is guessed: NIST SP 800-63B-4 3.1.1.2 has 15 where it is the only factor, and never below 8.
-const SHORT_PASSWORD: usize = 8;
 
 /// Says which parties the configuration is for, and what works but should not stay so.
 pub fn check(config: &Config) -> Result<(), Exit> {
-    check_server(config)?;
-    if let Some(section) = &config.gateway {
-        gateway::check(config, section)?;
-    }
-    if let Some(section) = &config.manager {
-        manager::check(config, section)?;
-    }
+    check_parties(config).map_err(|exit| config.placed(exit))?;
     say::line("the configuration works");
     for line in describe(config) {
         say::line(&line);
     }
     Ok(())
+}
+
+fn check_parties(config: &Config) -> Result<(), Exit> {
+    check_server(config)?;
+    if let Some(section) = &config.gateway {
+        gateway::check(config, section)?;
+    }
+    match &config.manager {
+        Some(section) => manager::check(config, section),
+        None => Ok(()),
+    }
 }
 
 /// Secrets, keys, certificates of an authorization server.
@@ -34,10 +35,10 @@ fn check_server(config: &Config) -> Result<(), Exit> {
     crate::upstream::of(config)?;
     server::admin_token(config)?;
     for account in &config.account {
-        config.secret(account.password.as_ref(), account.password_file.as_ref())?;
+        assemble::password_of(config, account)?;
     }
     for client in &config.client {
-        config.secret(client.client_secret.as_ref(), client.client_secret_file.as_ref())?;
+        assemble::secret_of(config, client)?;
         assemble::declared_keys(config, client)?;
     }
     match &config.server.tls {
@@ -48,7 +49,7 @@ fn check_server(config: &Config) -> Result<(), Exit> {
 
 /// A line for each party, and for each thing to look at.
 fn describe(config: &Config) -> Vec<String> {
-    let mut lines = vec![format!("  wayleave server: {} listens at {}", config.server.issuer, config.server.listen)];
+    let mut lines = vec![describe_server(config)];
     lines.push(match &config.gateway {
         Some(gateway) => format!("  wayleave gateway: {} listens at {}", gateway.resource, gateway.listen),
         None => "  wayleave gateway: does not start from this file, which has no [gateway]".into(),
@@ -57,28 +58,22 @@ fn describe(config: &Config) -> Vec<String> {
         Some(manager) => format!("  wayleave manager: {} listens at {}", manager.url, manager.listen),
         None => "  wayleave manager: does not start from this file, which has no [manager]".into(),
     });
-    let is_server_alone = config.gateway.is_none() && config.manager.is_none();
-    if is_server_alone && config.account.is_empty() && config.login_provider.is_empty() {
-        lines.push("  look: nobody can log in, there is neither an [[account]] nor a [[login_provider]]".into());
-    }
-    let is_short =
-        |account: &&AccountConfig| account.password.as_ref().is_some_and(|password| password.chars().count() < SHORT_PASSWORD);
-    lines.extend(config.account.iter().filter(is_short).map(|account| {
-        format!(
-            "  look: [[account]] `{}`: its password has fewer than {SHORT_PASSWORD} characters: it can be guessed",
-            account.username
-        )
-    }));
-    lines.extend(config.client.iter().filter_map(|client| describe_undeclared(config, client)));
+    lines.extend(looks::list(config).into_iter().map(|line| format!("  look: {line}")));
     lines
 }
 
-/// Whom a client acts for without that being declared beside it.
-fn describe_undeclared(config: &Config, client: &ClientConfig) -> Option<String> {
-    let name = client.acts_for.as_deref().filter(|name| *name != "self")?;
-    let is_declared = |account: &AccountConfig| normalize_username(&account.username) == normalize_username(name);
-    let line = || format!("  look: [[client]] `{}`: acts_for `{name}`: there is no such [[account]]", client.client_id);
-    (!config.account.iter().any(is_declared)).then(line)
+/// A server starts from every file: from one that says nothing of it, with defaults.
+fn describe_server(config: &Config) -> String {
+    let (issuer, listen) = (&config.server.issuer, &config.server.listen);
+    match (config.is_for_a_server(), config.is_default()) {
+        (false, _) => {
+            "  wayleave server: is not configured in this file, which has no [server] with `listen` and `issuer`".into()
+        }
+        (true, true) => {
+            format!("  wayleave server: would start with defaults, since nothing is configured: {issuer} at {listen}")
+        }
+        (true, false) => format!("  wayleave server: {issuer} listens at {listen}"),
+    }
 }
 
 #[cfg(test)]
@@ -141,9 +136,43 @@ mod tests {
     fn what_works_is_described_with_what_to_look_at() {
         let lines = told(&format!("{GATEWAY}folder = 'things'")).unwrap().join("\n");
         assert!(lines.contains("wayleave gateway: http://127.0.0.1:1") && lines.contains("no [manager]"), "{lines}");
-        assert!(!lines.contains("look:"), "{lines}");
-        let lines = told("[[account]]\nusername = 'a'\npassword = 'a'\n[[client]]\nclient_id = 'c'\nacts_for = 'b'").unwrap();
-        assert_eq!(lines.iter().filter(|line| line.contains("look:")).count(), 2, "{lines:?}");
-        assert!(told("").unwrap().join("\n").contains("nobody can log in"));
+        assert!(lines.contains("wayleave server: is not configured in this file") && !lines.contains("look:"), "{lines}");
+        let lines = told("").unwrap().join("\n");
+        assert!(lines.contains("wayleave server: would start with defaults") && lines.contains("nobody can log in"), "{lines}");
+        let lines = told("[server]\nlisten = '127.0.0.1:1'").unwrap().join("\n");
+        assert!(lines.contains("wayleave server: http://127.0.0.1:8080 listens at 127.0.0.1:1"), "{lines}");
+    }
+
+    #[test]
+    fn what_nobody_wants_is_named() {
+        let route = "[[gateway.route]]\npath = '/{rest..}'\nresource = '/'\nowner = 'alice'\nscopes = { GET = ['view'] }\n";
+        let gateway = format!("{GATEWAY}folder = 'things'\n");
+        let browser = "[gateway.browser]\nclient_id = 'b'\nclient_secret = 's'\n";
+        let account = "[[account]]\nusername = 'alice'\n";
+        let provider = "[[login_provider]]\nissuer = 'https://a.example'\nname = 'A'\nclient_id = 'c'\n";
+        let rs = "password = 'long-enough'\n[[client]]\nclient_id = 'c'\nresource = 'https://c.example'\n";
+        for (text, looks) in [
+            (format!("{gateway}{route}"), &["without [gateway.browser]"][..]),
+            (format!("{gateway}{browser}{route}"), &[]),
+            (format!("{gateway}[[gateway.route]]\npath = '/{{rest..}}'\npublic = true"), &[]),
+            (format!("{gateway}forward_auth = {{ headers = 'x-forwarded' }}"), &["[gateway.forward_auth] answers nobody"]),
+            (account.into(), &["`alice` has no password, and there is no [[login_provider]]"]),
+            (format!("{account}{provider}"), &[]),
+            (format!("{account}password_hash = '$argon2id$x'"), &[]),
+            (format!("{account}password = 'short'"), &["fewer than 8 characters"]),
+            (format!("{account}{rs}"), &["`c` is a resource server (`resource`), and its `scope` lacks `uma_protection`"]),
+            (format!("{account}{rs}scope = 'openid uma_protection'\nacts_for = 'b'"), &["acts_for `b`: there is no such"]),
+            (format!("{account}{rs}scope = 'uma_protection_x'"), &["lacks `uma_protection`"]),
+            (
+                format!("{provider}[assessment]\nmailbox_proof_lifetime = 60"),
+                &["assessment.mailbox_proof_lifetime is not built yet"],
+            ),
+            (format!("{provider}[profiles]\npensions = true"), &["profiles.pensions is not built yet"]),
+            (format!("{provider}[profiles]\npensions = false"), &[]),
+        ] {
+            let lines = told(&text).unwrap();
+            let told: Vec<&String> = lines.iter().filter(|line| line.contains("look:")).collect();
+            assert!(told.len() == looks.len() && looks.iter().all(|look| told[0].contains(look)), "{text}: {told:?}");
+        }
     }
 }

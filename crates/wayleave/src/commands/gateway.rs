@@ -7,7 +7,7 @@ use crate::serving::Serving;
 use crate::{Exit, assemble, listening, say};
 use client::{Client, Credentials};
 use jose::{SystemClock, SystemRandomness};
-use resource_server::gateway::{Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Settings, Store, Trust};
+use resource_server::gateway::{Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Route, Settings, Store, Trust};
 use resource_server::matching::{Csv, Matching, Records, Source, Sql};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,7 +22,8 @@ const WRITE: Duration = Duration::from_secs(1);
 /// Runs until told to stop. At SIGHUP it takes the routes of the configuration anew, without a pause; what does not
 /// work is said in the log, and the old routes stay.
 pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Send + 'static) -> Result<(), Exit> {
-    let section = config.gateway.as_ref().ok_or_else(|| Exit::usage("the configuration has no [gateway]"))?;
+    let section = config.gateway.as_ref().ok_or_else(|| config.missing("gateway"))?;
+    super::looks::log(config);
     let _serving = Serving::begin(assemble::store_file(config, section.store_url()))?;
     let log_in = match section.management {
         None if !config.account.is_empty() => Some(Arc::new(LogIn::open(config, section).await?)),
@@ -35,9 +36,7 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     let reloading = gateway.clone();
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            let section = |config: Config| config.gateway.ok_or_else(|| Exit::usage("the configuration has no [gateway]"));
-            match reload().and_then(section).and_then(|section| section.routes().map_err(|fault| Exit::usage(fault.to_string())))
-            {
+            match reload().and_then(|config| routes_of(&config)) {
                 Ok(routes) => {
                     tracing::info!(count = routes.len(), "other routes from now on");
                     reloading.replace_routes(routes);
@@ -54,6 +53,12 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     serve(listener, site, reception, stop).await;
     let _ = house.await;
     Ok(())
+}
+
+/// The routes that a configuration has now.
+fn routes_of(config: &Config) -> Result<Vec<Route>, Exit> {
+    let section = config.gateway.as_ref().ok_or_else(|| config.missing("gateway"))?;
+    section.routes().map_err(|fault| Exit::usage(fault.to_string()))
 }
 
 fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, Exit> {
@@ -112,12 +117,15 @@ pub async fn assemble_gateway(
         randomness: Arc::new(SystemRandomness),
         credentials: Credentials {
             client_id: section.client_id.clone(),
-            secret: config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref())?,
+            secret: config.secret(
+                "gateway.client_secret",
+                section.client_secret.as_ref(),
+                section.client_secret_file.as_ref(),
+            )?,
             key: None,
         },
         dpop_key: None,
     };
-    warn_of_nobody(section);
     let own_log_in = log_in.map(|log_in| log_in as Arc<dyn OwnLogIn>);
     let by = By { own_log_in, matching: matching(config, section)?, browser_client: browser_client(config, section)? };
     Gateway::open(settings, client, store, by).await.map_err(Exit::failed)
@@ -128,7 +136,10 @@ fn find_folder(config: &Config, folder: &str) -> Result<PathBuf, Exit> {
     let place = config.path(folder);
     match std::fs::read_dir(&place) {
         Ok(_) => Ok(place),
-        Err(error) => Err(Exit::usage(format!("gateway.folder: {}: {error}: name a folder that can be read", place.display()))),
+        Err(error) => {
+            let place = std::path::absolute(&place).unwrap_or(place);
+            Err(Exit::usage(format!("gateway.folder: {}: {error}: name a folder that can be read", place.display())))
+        }
     }
 }
 
@@ -138,22 +149,16 @@ pub(super) fn check(config: &Config, section: &GatewayConfig) -> Result<(), Exit
         find_folder(config, folder)?;
     }
     assemble::check_store("gateway.store.url", section.store_url())?;
-    config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
+    config.secret("gateway.client_secret", section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
     browser_client(config, section)?;
     matching(config, section).map(drop)
-}
-
-/// A gateway that answers no proxy works, and is not what anybody wanted.
-fn warn_of_nobody(section: &GatewayConfig) {
-    if section.forward_auth.is_some() && section.trusted_proxies.is_empty() {
-        tracing::warn!("[gateway.forward_auth] answers nobody: name the proxy that asks in `gateway.trusted_proxies`");
-    }
 }
 
 /// The client of `[gateway.browser]`.
 fn browser_client(config: &Config, section: &GatewayConfig) -> Result<Option<Credentials>, Exit> {
     let Some(browser) = &section.browser else { return Ok(None) };
-    let secret = config.secret(browser.client_secret.as_ref(), browser.client_secret_file.as_ref())?;
+    let secret =
+        config.secret("gateway.browser.client_secret", browser.client_secret.as_ref(), browser.client_secret_file.as_ref())?;
     Ok(Some(Credentials { client_id: browser.client_id.clone(), secret, key: None }))
 }
 

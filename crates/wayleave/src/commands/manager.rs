@@ -17,7 +17,8 @@ const TEND: Duration = Duration::from_secs(1);
 
 /// Runs until told to stop.
 pub async fn run(config: &Config) -> Result<(), Exit> {
-    let section = config.manager.as_ref().ok_or_else(|| Exit::usage("the configuration has no [manager]"))?;
+    let section = config.manager.as_ref().ok_or_else(|| config.missing("manager"))?;
+    super::looks::log(config);
     let _serving = Serving::begin(assemble::store_file(config, section.store_url()))?;
     let log_in = if section.is_built_in() { Some(Arc::new(LogIn::of_manager(config, section).await?)) } else { None };
     let manager = assemble_manager(config, section).await?;
@@ -35,7 +36,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
 /// What a start reads beside the configuration itself.
 pub(super) fn check(config: &Config, section: &ManagerConfig) -> Result<(), Exit> {
     assemble::check_store("manager.store.url", section.store_url())?;
-    config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref()).map(drop)
+    config.secret("manager.client_secret", section.client_secret.as_ref(), section.client_secret_file.as_ref()).map(drop)
 }
 
 /// A manager of a configuration.
@@ -52,7 +53,7 @@ pub async fn assemble_manager(config: &Config, section: &ManagerConfig) -> Resul
         _ => return Err(Exit::usage(format!("manager.store.url: `{url}` must be sqlite:PATH or memory:"))),
     };
     let login = if section.is_built_in() { LogIn::issuer_of(&section.url) } else { section.login.clone() };
-    let secret = config.secret(section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
+    let secret = config.secret("manager.client_secret", section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
     let login_client = match &section.client_id {
         Some(id) => Some(Credentials { client_id: id.clone(), secret, key: None }),
         None => section.is_built_in().then(|| Credentials::public(log_in::MANAGER)),

@@ -30,6 +30,7 @@ const RELOAD: Duration = Duration::from_secs(10);
 /// Runs until told to stop.
 pub async fn run(config: &Config) -> Result<(), Exit> {
     let token = admin_token(config)?;
+    super::looks::log(config);
     let _serving = Serving::begin(assemble::store_file(config, &config.store.url))?;
     let server = assemble::server(config).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
@@ -67,7 +68,9 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
 
 /// SHA-256 of the token of `server.admin_token_file`, if there is one.
 pub(super) fn admin_token(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
-    let Some(token) = config.secret(None, config.server.admin_token_file.as_ref())? else { return Ok(None) };
+    let Some(token) = config.secret("server.admin_token", None, config.server.admin_token_file.as_ref())? else {
+        return Ok(None);
+    };
     if token.trim().len() < SHORTEST_TOKEN {
         return Err(Exit::usage(format!("server.admin_token_file: the token must have at least {SHORTEST_TOKEN} characters")));
     }
@@ -122,8 +125,10 @@ async fn admin_listener(config: &Config) -> Result<Option<TcpListener>, Exit> {
         (Ok(listener), _) => Ok(Some(listener)),
         (Err(error), Some(address)) => Err(Exit::failed(listening::explain("server.admin_listen", address, &error))),
         (Err(error), None) => {
-            let why = listening::explain("server.admin_listen", USUAL_ADMIN, &error);
-            tracing::warn!("/healthz, /readyz, /metrics and the administration by token are not served: {why}");
+            tracing::info!(
+                "server.admin_listen was not set, and its default {USUAL_ADMIN} is taken ({error}): /healthz, /readyz, /metrics and the \
+                 administration by token are not served"
+            );
             Ok(None)
         }
     }

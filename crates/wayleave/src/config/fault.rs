@@ -11,7 +11,7 @@ pub struct Fault {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
-    /// The text begins with the key that it is about, as in `server.listen: ...`.
+    /// The text begins with the key that it is about, as in `server.listen: ...`, or ``[[client]] `a`: scope: ...``.
     InText,
     /// One of several tables that have the same name, like `gateway.route`.
     Nth { list: &'static str, at: usize },
@@ -42,7 +42,10 @@ impl Fault {
     pub(super) fn in_text(&self, text: &str) -> String {
         let line = match &self.place {
             Place::Nth { list, at } => find_lines(text, &format!("[[{list}]]")).nth(*at),
-            Place::InText => self.what.split([':', ' ']).next().and_then(|key| find_key(text, key)),
+            Place::InText => match self.what.strip_prefix("[[") {
+                Some(what) => find_of_named(text, what),
+                None => self.what.split([':', ' ']).next().and_then(|key| find_key(text, key)),
+            },
         };
         line.map_or_else(|| self.to_string(), |line| format!("line {}: {self}", line.saturating_add(1)))
     }
@@ -51,6 +54,24 @@ impl Fault {
 /// The lines, from 0, on which a table begins.
 fn find_lines<'a>(text: &'a str, header: &'a str) -> impl Iterator<Item = usize> + 'a {
     text.lines().enumerate().filter(move |(_, line)| code_of(line) == header).map(|(at, _)| at)
+}
+
+/// The same for what begins like ``client]] `photos-rs`: client_secret_file: ``: of several tables, the one that has this name
+/// as one of its values.
+fn find_of_named(text: &str, what: &str) -> Option<usize> {
+    let (list, rest) = what.split_once("]] `")?;
+    let (name, rest) = rest.split_once('`')?;
+    let is_named = |value: &str| value.trim_matches(['"', '\'']) == name;
+    let table = |header: usize| {
+        let below = text.lines().enumerate().skip(header.saturating_add(1));
+        below.take_while(|(_, line)| !code_of(line).starts_with('[')).map(|(at, line)| (at, code_of(line)))
+    };
+    let has_name =
+        |header: &usize| table(*header).any(|(_, line)| line.split_once('=').is_some_and(|(_, value)| is_named(value)));
+    let header = find_lines(text, &format!("[[{list}]]")).find(has_name)?;
+    let key = rest.strip_prefix(": ").and_then(|rest| rest.split(':').next()).unwrap_or_default();
+    let given = table(header).find(|(_, line)| line.split('=').next() == Some(key));
+    Some(given.map_or(header, |(at, _)| at))
 }
 
 /// The line, from 0, on which a key like `server.listen` is given, or else the table begins that it belongs to.
@@ -77,7 +98,8 @@ mod tests {
 
     #[test]
     fn a_fault_is_said_with_the_line_of_its_key() {
-        let text = "[gateway]\nlisten = 'x'\n[server] # ours\n# listen = 'y'\n  listen = 'z'\n[gateway.cors]\norigins = []\n";
+        let text = "[gateway]\nlisten = 'x'\n[server] # ours\n# listen = 'y'\n  listen = 'z'\n[gateway.cors]\norigins = []\n\
+                    [[client]]\nclient_id = 'a'\n[[client]] # another\nname = 'a b'\nclient_id = \"b\"\nscope = ''\n";
         for (what, said) in [
             ("server.listen: no", "line 5: server.listen: no"),
             ("gateway.listen: no", "line 2: gateway.listen: no"),
@@ -85,6 +107,11 @@ mod tests {
             ("gateway: give one", "line 1: gateway: give one"),
             ("gateway.folder: no", "line 1: gateway.folder: no"),
             ("mail.from: no", "mail.from: no"),
+            ("[[client]] `b`: scope: no", "line 13: [[client]] `b`: scope: no"),
+            ("[[client]] `b`: jwks_file: no", "line 10: [[client]] `b`: jwks_file: no"),
+            ("[[client]] `a`: no", "line 8: [[client]] `a`: no"),
+            ("[[client]] `c`: no", "[[client]] `c`: no"),
+            ("[[client]] nonsense", "[[client]] nonsense"),
             ("of no key", "of no key"),
             ("", ""),
         ] {

@@ -124,6 +124,9 @@ impl Default for AssessmentConfig {
     }
 }
 
+/// What is taken since it will be there one day, and does nothing yet.
+pub const NOT_BUILT: [&str; 2] = ["assessment.mailbox_proof_lifetime", "profiles.pensions"];
+
 /// `[profiles]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]

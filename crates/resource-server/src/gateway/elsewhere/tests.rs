@@ -128,6 +128,7 @@ fn threat_39_s36_writing_there_needs_what_put_needs() {
         also: vec![],
         owner: OwnerOf::Named("alice".into()),
         resource_type: None,
+        name: None,
         scopes: scopes(all),
         takes_web_sockets: false,
         tells_email: false,

@@ -19,6 +19,7 @@ pub(super) fn guarded(path: &str, resource: &str, owner: OwnerOf) -> Route {
         also: vec![],
         owner,
         resource_type: None,
+        name: None,
         scopes: scopes(&[("GET", "view")]),
         takes_web_sockets: false,
         tells_email: false,

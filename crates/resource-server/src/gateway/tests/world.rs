@@ -234,6 +234,7 @@ pub(in crate::gateway) fn route_with(path: &str, change: impl FnOnce(&mut Guarde
         also: vec![],
         owner: OwnerOf::Named("alice".into()),
         resource_type: None,
+        name: None,
         scopes: [("GET".to_owned(), ScopeSet::parse("view").unwrap())].into_iter().collect(),
         takes_web_sockets: false,
         tells_email: false,

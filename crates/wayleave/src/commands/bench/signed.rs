@@ -90,6 +90,7 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         also: vec![],
         owner: OwnerOf::Named("alice".into()),
         resource_type: None,
+        name: None,
         scopes: scopes.into_iter().collect(),
         takes_web_sockets: false,
         tells_email: false,

@@ -124,10 +124,12 @@ impl Given {
 
 fn of_configuration(config: &Config) -> Result<Vec<Named>, Exit> {
     let named = config.get.iter().map(|own| {
+        let key = |name: &str| format!("[[get]] `{}`: {name}", own.authorization_server);
+        let read_claim = |file: &String| config.read_secret(&key("claim_token_file"), file).map(|text| text.trim().to_owned());
         let registration = Registration {
             client_id: own.client_id.clone(),
-            secret: config.secret(own.client_secret.as_ref(), own.client_secret_file.as_ref())?,
-            claim_token: own.claim_token_file.as_ref().map(|file| read(&config.path(file))).transpose()?,
+            secret: config.secret(&key("client_secret"), own.client_secret.as_ref(), own.client_secret_file.as_ref())?,
+            claim_token: own.claim_token_file.as_ref().map(read_claim).transpose()?,
         };
         Ok(Named { issuer: own.authorization_server.clone(), registration })
     });
