@@ -126,6 +126,29 @@ fn units_run_the_parties_hardened() {
     }
 }
 
+/// What the book has somebody type after installing, but for what needs the package's user and services.
+#[test]
+fn whoever_installs_by_the_book_can_log_in() {
+    let (book, folder) = (read("docs/installing.md"), Folder::new("installing"));
+    let blocks: Vec<&str> = book.split("```sh\n").skip(1).filter_map(|block| block.split("\n```").next()).take(2).collect();
+    let script = blocks.join("\n").replace("/etc/wayleave", &folder.0.display().to_string());
+    let script = script.replace("/usr/share/doc/wayleave/examples", &root().join("packaging/examples").display().to_string());
+    let script = script.lines().filter(|line| !line.starts_with("chgrp") && !line.starts_with("systemctl"));
+    let program = Path::new(env!("CARGO_BIN_EXE_wayleave")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-e", "-c", &script.collect::<Vec<_>>().join("\n")]).env("PATH", path);
+    let typed = shell.output().unwrap();
+    let said = String::from_utf8_lossy(&typed.stdout);
+    assert!(typed.status.success() && said.matches("the configuration works").count() == 2, "{typed:?}");
+    assert!(!said.contains("nobody can log in"), "{said}");
+    let password = std::fs::metadata(folder.0.join("alice.password")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&password.permissions()) & 0o007, 0, "others do not read it");
+    // as it is shipped, that is said
+    let shipped = wayleave(&["--config", root().join("packaging/examples/server.toml").to_str().unwrap(), "config", "check"]);
+    assert!(String::from_utf8_lossy(&shipped.stdout).contains("look: [[account]] `alice` has no password"), "{shipped:?}");
+}
+
 /// As they lie in the package, without anything beside them.
 #[test]
 fn examples_of_configurations_work() {

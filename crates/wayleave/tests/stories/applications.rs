@@ -30,13 +30,22 @@ pub(crate) fn in_book(heading: &str, language: &str, nth: usize) -> String {
 fn gateway(server: &Server, heading: &str, app: &str, host: &str, port: u16) -> Guarded {
     Guarded::start_changed(server, "http://unused", |_| {
         let (url, listen) = (format!("http://127.0.0.1:{}", server.gateway_port), format!("127.0.0.1:{}", server.gateway_port));
-        in_book(heading, "toml", 0)
+        as_known(&in_book(heading, "toml", 0), "client_credentials")
             .replace(&format!("https://{host}"), &url)
             .replace("127.0.0.1:9000", &listen)
             .replace(app, &format!("127.0.0.1:{port}"))
             .replace("https://as.example", &server.issuer)
-            .replace("client_secret_file = \"photos.secret\"", "client_secret = \"photos-secret\"\npat = \"client_credentials\"")
     })
+}
+
+/// A gateway of the book as the client that the server of these stories knows.
+pub(crate) fn as_known(text: &str, pat: &str) -> String {
+    let line = |line: &str| match line.split_once(" = ").map(|(key, _)| key) {
+        Some("client_id") => "client_id = \"photos-rs\"".to_owned(),
+        Some("client_secret_file") => format!("client_secret = \"photos-secret\"\npat = \"{pat}\""),
+        _ => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Alice lets Bob do this with all that is registered.
@@ -105,6 +114,24 @@ pub(crate) async fn start(folder: &Folder, program: &str, arguments: &[&str], po
     Service::start(command, port).await
 }
 
+/// As the book has it in the `[[client]]` of whoever fetches tokens.
+fn may_ask_for_view_and_edit(people: String) -> String {
+    people.replace("client_id = \"viewer\"\n", "client_id = \"viewer\"\nscope = \"view edit\"\n")
+}
+
+/// Bob's token, got by the command that the book has. He is known by a claim token here, and needs no browser.
+fn token_of_the_book(server: &Server, folder: &Folder, url: &str, serial: u32) -> String {
+    std::fs::write(folder.0.join("secret"), "viewer-secret").unwrap();
+    std::fs::write(folder.0.join("claim"), server.id_token(serial)).unwrap();
+    let options = "--client-id viewer --client-secret-file secret --claim-token-file claim";
+    let command = in_book("A WebDAV server", "sh", 0);
+    let command = command.replace("https://files.example", url);
+    let command = command.replace("wayleave get", &format!("{} get {options}", env!("CARGO_BIN_EXE_wayleave")));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{command}\necho $TOKEN")]).current_dir(&folder.0);
+    said(&shell.output().unwrap())
+}
+
 /// `wsgidav` of PyPI, and `webdavclient3`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webdav_server_is_shared_as_the_book_says() {
@@ -113,15 +140,17 @@ async fn a_webdav_server_is_shared_as_the_book_says() {
     let settings = in_book("A WebDAV server", "yaml", 0).replace("port: 9900", &format!("port: {port}"));
     std::fs::write(folder.0.join("wsgidav.yaml"), settings).unwrap();
     let _service = start(&folder, "wsgidav", &["--config", "wsgidav.yaml"], port).await;
-    let server = Server::start("");
+    let server = Server::start_changed(may_ask_for_view_and_edit);
     let guarded = gateway(&server, "A WebDAV server", "127.0.0.1:9900", "files.example", port);
     let client = in_book("A WebDAV server", "python", 0).replace("https://files.example", &guarded.url);
-    let refused = python(&folder.0, &client.replace("TOKEN", "'nonsense'"));
+    let with = |token: &str| client.replace("os.environ[\"TOKEN\"]", &format!("'{token}'"));
+    let refused = python(&folder.0, &with("nonsense"));
     assert!(!refused.status.success() && std::fs::read_dir(folder.0.join("files")).unwrap().next().is_none());
     let reader = token(&server, &guarded.url, Method::GET, &["view"], 1).await;
-    assert!(!python(&folder.0, &client.replace("TOKEN", &format!("'{reader}'"))).status.success(), "he may view, and not edit");
-    let writer = token(&server, &format!("{}/", guarded.url), Method::PUT, &["view", "edit"], 2).await;
-    let output = said(&python(&folder.0, &client.replace("TOKEN", &format!("'{writer}'"))));
+    assert!(!python(&folder.0, &with(&reader)).status.success(), "he may view, and not edit");
+    share(&server, &["view", "edit"]).await;
+    let writer = token_of_the_book(&server, &folder, &guarded.url, 2);
+    let output = said(&python(&folder.0, &with(&writer)));
     assert!(output.ends_with("['copy.txt', 'note.txt']\n['note.txt']"), "{output}");
     assert_eq!(std::fs::read_to_string(folder.0.join("files/2025/note.txt")).unwrap(), "by the sea");
     let moved = |to: &str| {

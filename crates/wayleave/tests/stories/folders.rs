@@ -1,7 +1,7 @@
 //! A folder behind the gateway, before the test suites that other people wrote for WebDAV servers: Debian's `litmus` and PyPI's
 //! `webdav-tck`. Neither sends a token: a proxy on this machine adds it. What they find fault with stands in the book.
 
-use crate::applications::token;
+use crate::applications::{as_known, token};
 use crate::gateway::Guarded;
 use crate::processes::Server;
 use crate::services::root;
@@ -46,10 +46,10 @@ async fn shared_folder(server: &Server) -> (Guarded, String) {
         let book = std::fs::read_to_string(root().join("docs/folders.md")).unwrap();
         let text = book.split("```toml\n").nth(1).unwrap().split("\n```").next().unwrap();
         let (url, listen) = (format!("http://127.0.0.1:{}", server.gateway_port), format!("127.0.0.1:{}", server.gateway_port));
-        text.replace("https://files.example", &url)
+        as_known(text, "client_credentials")
+            .replace("https://files.example", &url)
             .replace("127.0.0.1:9000", &listen)
             .replace("https://as.example", &server.issuer)
-            .replace("client_secret_file = \"photos.secret\"", "client_secret = \"photos-secret\"\npat = \"client_credentials\"")
     });
     let rpt = token(server, &format!("{}/", guarded.url), Method::PUT, &["view", "edit"], 1).await;
     let proxy = proxy_with(rpt).await;

@@ -3,7 +3,7 @@
 //! loses it when she undoes that. Behind the gateway is a folder, `wsgidav` of PyPI or a Django application, the last two as the
 //! book's guides have them.
 
-use crate::applications::{in_book, start};
+use crate::applications::{as_known, in_book, start};
 use crate::gateway::Guarded;
 use crate::processes::{Folder, Server, free_port};
 use std::path::Path;
@@ -26,13 +26,12 @@ fn gateway(server: &Server, routes: &str, heading: &str, names: [&str; 2], port:
     let [host, app] = names;
     Guarded::start_changed(server, "http://unused", |_| {
         let (url, listen) = (format!("http://127.0.0.1:{}", server.gateway_port), format!("127.0.0.1:{}", server.gateway_port));
-        in_book(heading, "toml", 0)
+        as_known(&in_book(heading, "toml", 0), "code")
             .replacen("[[gateway.route]]", &format!("{routes}\n[[gateway.route]]"), 1)
             .replace(&format!("https://{host}"), &url)
             .replace("127.0.0.1:9000", &listen)
             .replace(app, &format!("127.0.0.1:{port}"))
             .replace("https://as.example", &server.issuer)
-            .replace("client_secret_file = \"photos.secret\"", "client_secret = \"photos-secret\"")
     })
 }
 
