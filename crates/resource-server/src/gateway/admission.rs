@@ -3,7 +3,7 @@
 //! gives a ticket.
 
 use super::authority::{At, Uncounted};
-use super::browser::OfSession;
+use super::browser::{Lacks, OfSession};
 use super::forward_auth::AskedBefore;
 use super::history::{Noted, Outcome};
 use super::peer::Peer;
@@ -134,7 +134,10 @@ impl Gateway {
             // what most calls need not is boxed: they would carry its room with them
             let error = match Box::pin(self.challenge(&call)).await {
                 Ok(challenge) if is_unproven => return Err(Box::new(asking_for_proof(*challenge))),
-                Ok(challenge) => return Err(challenge),
+                Ok(mut challenge) => {
+                    challenge.extensions_mut().insert(Lacks { owner: wanted.owner.clone(), needs: wanted.needs.clone() });
+                    return Err(challenge);
+                }
                 Err(error) => error,
             };
             // it may have moved while it was asked for: then the server that has it now is asked

@@ -7,8 +7,10 @@
 //!    is sent to show who she is ([`visit`]), as the browser client ([`client`]).
 //! 3. Who is known and was not let in sees one page, whatever the reason ([`pages`]), and may have the owner asked
 //!    ([`asking`]).
+//! 4. What a page of ours does with more than opening takes is traded for as well ([`changing`]).
 
 mod asking;
+mod changing;
 mod client;
 mod content_origin;
 mod cookies;
@@ -21,6 +23,7 @@ mod session;
 mod trade;
 mod visit;
 
+use super::forward_auth::AskedBefore;
 use super::passage::{Brought, Refused};
 use super::{Behind, Gateway, fields, path, viewer};
 use crate::challenge::plain;
@@ -28,6 +31,7 @@ use crate::protection::ProtectionError;
 use ::client::Credentials;
 use axum::body::Body;
 use axum::response::Response;
+pub(super) use changing::{Attempts, Lacks};
 pub use content_origin::check_content_origin;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
@@ -79,7 +83,7 @@ impl Browsers {
 }
 
 /// What follows for somebody who was not let in.
-enum Next {
+pub(super) enum Next {
     Page(Box<Response>),
     /// Her session holds more than before: the call is judged again.
     Again(Held),
@@ -146,7 +150,7 @@ impl Gateway {
             return collection;
         }
         parts.extensions.insert(viewer::OfPerson);
-        let (mut may_trade, brought) = (true, Brought::of(&body));
+        let (mut may_trade, mut attempts, brought) = (true, Attempts::default(), Brought::of(&body));
         loop {
             let mut call = parts.clone();
             let refused = match self.judge_call(&mut call, brought, path, held.as_ref()).await {
@@ -162,10 +166,11 @@ impl Gateway {
             {
                 return shelf;
             }
-            if !is_navigation {
-                return refused_to_session(&parts, *refused.answer);
-            }
-            held = match self.lead(&parts, held, refused, may_trade).await {
+            let next = match held {
+                Some(held) if !is_navigation => Box::pin(self.widen(&parts, held, refused, &mut attempts)).await,
+                held => self.lead(&parts, held, refused, may_trade).await,
+            };
+            held = match next {
                 Next::Page(page) => return *page,
                 Next::Again(held) => Some(held),
             };
@@ -190,10 +195,14 @@ impl Gateway {
         answer
     }
 
-    /// Whether somebody gets to a path, without anything being done there.
-    async fn look(self: &Arc<Self>, parts: &Parts, uri: Uri, held: Option<&Held>) -> Result<(), Box<Looked>> {
+    /// Whether somebody gets to a path by this method, without anything being done there.
+    async fn look(self: &Arc<Self>, parts: &Parts, method: Method, uri: Uri, held: Option<&Held>) -> Result<(), Box<Looked>> {
         let mut call = parts.clone();
-        (call.method, call.uri) = (Method::GET, uri);
+        // she has done nothing yet that is worth a line
+        if method != Method::GET {
+            call.extensions.insert(AskedBefore);
+        }
+        (call.method, call.uri) = (method, uri);
         call.extensions.insert(viewer::OfPerson);
         for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::AUTHORIZATION] {
             call.headers.remove(name);

@@ -10,10 +10,10 @@
 pub(super) mod original;
 mod recent;
 
-use super::browser::{self, Held};
+use super::browser::{self, Attempts, Next};
 use super::identity::Identity;
 use super::owner::FromTrustedProxy;
-use super::passage::{Brought, Refused};
+use super::passage::{Brought, Refused, Whole};
 use super::path::CanonicalPath;
 use super::{Gateway, fields, not_allowed, tunnel};
 use crate::challenge::plain;
@@ -154,17 +154,33 @@ impl Gateway {
         if matches!(before, Before::Refused) {
             call.extensions.insert(AskedBefore);
         }
-        match self.judge_call(&mut call, Brought::unseen(), path, held.as_ref()).await {
-            Ok(whole) => {
-                let identity = self.identify_whole(&whole, path);
-                if let Some(key) = key.filter(|_| !matches!(before, Before::LetIn(_))) {
-                    self.note_whole(&whole);
-                    self.recent.keep(key, Arc::new(whole));
-                }
-                Verdict::Passes(identity)
-            }
-            Err(refused) => refuse(&call, to, held.as_ref(), refused),
+        // what was presented for a session is left out where it is judged again
+        let spare = held.as_ref().map(|_| call.clone());
+        let (mut held, mut attempts) = (held, Attempts::default());
+        loop {
+            let refused = match self.judge_call(&mut call, Brought::unseen(), path, held.as_ref()).await {
+                Ok(whole) => return self.let_pass(whole, path, key.filter(|_| !matches!(before, Before::LetIn(_)))),
+                Err(refused) => refused,
+            };
+            let (Some(unpresented), Some(now), None) = (spare.as_ref(), held.take(), to.as_ref()) else {
+                return refuse(to, refused);
+            };
+            held = match Box::pin(self.widen(unpresented, now, refused, &mut attempts)).await {
+                Next::Page(page) => return Verdict::Refused(page),
+                Next::Again(held) => Some(held),
+            };
+            call = unpresented.clone();
         }
+    }
+
+    /// It may pass; `key`: by which that is remembered for a second.
+    fn let_pass(&self, whole: Whole, path: &CanonicalPath, key: Option<Key>) -> Verdict {
+        let identity = self.identify_whole(&whole, path);
+        if let Some(key) = key {
+            self.note_whole(&whole);
+            self.recent.keep(key, Arc::new(whole));
+        }
+        Verdict::Passes(identity)
     }
 
     fn visits(&self, to: &str, answer: Response, answers: Answers) -> Response {
@@ -202,13 +218,12 @@ fn to_of(call: &Parts) -> Option<String> {
     browser::read_to(to).map(|_| to.to_owned())
 }
 
-/// A person is led on where she can be; whoever has a session and may not do something is told so.
-fn refuse(call: &Parts, to: Option<String>, held: Option<&Held>, refused: Refused) -> Verdict {
+/// A person is led on where she can be.
+fn refuse(to: Option<String>, refused: Refused) -> Verdict {
     let status = refused.answer.status();
     let may_be_led = refused.owner.is_some() && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
     match to.filter(|_| may_be_led) {
         Some(to) => Verdict::Visits { to, answer: refused.answer },
-        None if held.is_some() => browser::refused_to_session(call, *refused.answer).into(),
         None => Verdict::Refused(refused.answer),
     }
 }

@@ -203,7 +203,7 @@ print(one == other, one != "alice")
 "#,
         own = guarded.url
     );
-    let expected = format!("False True\n200 True\n403 None\n302 {page}\nTrue 401\nTrue True");
+    let expected = format!("True True\n200 True\n403 None\n302 {page}\nTrue 401\nTrue True");
     assert_eq!(said(&python(&folder.0, &script)), expected);
 }
 

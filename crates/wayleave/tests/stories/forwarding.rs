@@ -1,7 +1,7 @@
 //! Forward-auth as the book has it (`docs/forward-auth.md`): Debian's nginx serves an application and asks the gateway about each
 //! call, by the very file that stands there; only addresses are others here.
 
-use crate::gateway::{Guarded, admitted, challenge_of, raw, share, viewer, withdraw};
+use crate::gateway::{Guarded, admitted, challenge_of, raw, share, share_to, viewer, withdraw};
 use crate::processes::{Folder, Server, free_port};
 use crate::relations::open_outbound;
 use crate::services::{Service, root};
@@ -207,6 +207,28 @@ async fn nginx_asks_the_gateway_as_the_book_says() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(proxied.status("GET", "/seen", &[bob]).await, "401");
     assert_eq!(proxied.status("GET", "/live", &[&[bob][..], &socket].concat()).await, "401");
+}
+
+/// What was shared so a session changes through nginx as well, from pages of this origin alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_changes_through_nginx_what_was_shared_so() {
+    let proxied = Proxied::start().await;
+    let Visited { server, guarded } = &proxied.visited;
+    challenge_of(&raw(Method::GET, &guarded.photo(), &[]).await);
+    share_to(server, &viewer(), &["view", "edit"]).await;
+    let mut bob = Browser::new(open_outbound());
+    let page = bob.open(&guarded.photo()).await.unwrap();
+    proxied.visited.prove(&mut bob, &page, "bob@bar.example").await;
+    let cookies = bob.cookies_for("/");
+    let session = ("Cookie", cookies.as_str());
+    for (site, expected) in [("cross-site", "403"), ("same-site", "403"), ("same-origin", "200"), ("cross-site", "403")] {
+        let fields = [session, ("Content-Length", "0"), ("Sec-Fetch-Site", site), ("Accept", "*/*")];
+        assert_eq!(proxied.status("POST", "/seen", &fields).await, expected, "{site}");
+    }
+    withdraw(server).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let fields = [session, ("Content-Length", "0"), ("Sec-Fetch-Site", "same-origin"), ("Accept", "*/*")];
+    assert_eq!(proxied.status("POST", "/seen", &fields).await, "403");
 }
 
 /// With a session alone, a change or a web socket passes from a page of this origin, by whomever the call is made; and what is

@@ -1,6 +1,6 @@
 //! The whole way in a real browser (design/browser.md): Alice links the gateway and shares a thing by mail; Bob opens the mail's
 //! link, proves his address, sees the thing and downloads it, asks for another, gets it for a week without a second code, and
-//! loses it when she undoes that. Behind the gateway is a folder, `wsgidav` of PyPI or a Django application, the last two as the
+//! loses it when she undoes that; he changes it once that was shared, too. Behind the gateway is a folder, `wsgidav` of PyPI or a Django application, the last two as the
 //! book's guides have them.
 
 use crate::applications::{as_known, in_book, start};
@@ -35,8 +35,8 @@ fn gateway(server: &Server, routes: &str, heading: &str, names: [&str; 2], port:
     })
 }
 
-async fn go_the_whole_way(server: &Server, guarded: &Guarded, behind: &str, application: &str) {
-    let world = serde_json::json!({"issuer": server.issuer, "gateway": guarded.url, "behind": behind, "application": application,
+async fn go_the_whole_way(server: &Server, guarded: &Guarded, behind: &str) {
+    let world = serde_json::json!({"issuer": server.issuer, "gateway": guarded.url, "behind": behind,
         "outbox": server.folder.0.join("wayleave-data/outbox"), "pictures": std::env::var("WAYLEAVE_PICTURES").ok()});
     tokio::task::spawn_blocking(move || crate::others::run("node", "from-mail.mjs", &world)).await.unwrap();
 }
@@ -57,7 +57,7 @@ async fn a_real_browser_goes_from_the_mail_to_an_album_of_a_folder() {
     });
     std::fs::remove_dir_all(guarded.folder.0.join("files/albums")).unwrap();
     fill(&guarded.folder.0.join("files"));
-    go_the_whole_way(&server, &guarded, "folder", "").await;
+    go_the_whole_way(&server, &guarded, "folder").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +70,7 @@ async fn a_real_browser_goes_from_the_mail_to_a_folder_of_wsgidav() {
     let server = Server::start("");
     let routes = in_book("A WebDAV server", "toml", 1);
     let guarded = gateway(&server, &routes, "A WebDAV server", ["files.example", "127.0.0.1:9900"], port);
-    go_the_whole_way(&server, &guarded, "wsgidav", "").await;
+    go_the_whole_way(&server, &guarded, "wsgidav").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,5 +83,5 @@ async fn a_real_browser_goes_from_the_mail_to_a_notebook_of_django() {
     let _service = start(&folder, "python", &["notes.py"], port).await;
     let server = Server::start("");
     let guarded = gateway(&server, "", "A Django application", ["notes.example", "127.0.0.1:9901"], port);
-    go_the_whole_way(&server, &guarded, "django", &format!("http://127.0.0.1:{port}")).await;
+    go_the_whole_way(&server, &guarded, "django").await;
 }

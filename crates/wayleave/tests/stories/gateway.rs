@@ -129,6 +129,11 @@ pub(crate) async fn admitted(server: &Server, guarded: &Guarded, serial: u32) ->
 
 /// Alice shares `view` of everything that is registered with Bob.
 pub(crate) async fn share(server: &Server, client: &Client) {
+    share_to(server, client, &["view"]).await;
+}
+
+/// Alice shares all that she has with Bob, to do this with it.
+pub(crate) async fn share_to(server: &Server, client: &Client, scopes: &[&str]) {
     let manager = Client { credentials: Credentials::secret("manager", "manager-secret"), ..client.clone() };
     let metadata = manager.discover(&server.issuer).await.unwrap();
     let pmt = manager.client_credentials(&metadata, "uma_policy").await.unwrap().access_token;
@@ -137,7 +142,7 @@ pub(crate) async fn share(server: &Server, client: &Client) {
     let resources: Vec<serde_json::Value> = serde_json::from_slice(&list.body).unwrap();
     for resource in resources {
         let claims = serde_json::json!([{"name": "email", "value": ["bob@bar.example"]}]);
-        let policy = serde_json::json!({"resource_id": resource["_id"], "resource_scopes": ["view"], "required_claims": claims});
+        let policy = serde_json::json!({"resource_id": resource["_id"], "resource_scopes": scopes, "required_claims": claims});
         let request =
             Request::json(Method::POST, metadata.policy_endpoint.as_deref().unwrap(), &policy).header("authorization", &bearer);
         assert_eq!(client.outbound.send(request).await.unwrap().status, 201);

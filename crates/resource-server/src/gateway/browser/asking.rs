@@ -4,6 +4,8 @@
 
 use super::super::Gateway;
 use super::super::path::CanonicalPath;
+use super::changing::{is_about_form, place_of};
+use super::pages::Changing;
 use super::places::Places;
 use super::session::{Held, Session, Waiting, thing_of};
 use super::trade::{Asks, Outcome, Trade};
@@ -12,8 +14,8 @@ use super::{Hint, Next, navigation};
 use crate::protection::ProtectionError;
 use axum::body::Body;
 use axum::response::Response;
-use http::StatusCode;
 use http::request::Parts;
+use http::{Method, StatusCode};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -85,7 +87,12 @@ fn name_of(cookie: &str, to: &str) -> String {
 /// What somebody pressed.
 struct Pressed {
     to: String,
+    /// Where she goes on.
+    place: String,
     message: Option<String>,
+    is_about_form: bool,
+    /// Nobody is asked: she shows once more who she is.
+    shows_again: bool,
 }
 
 /// A sentence to an owner; none: it has none. An error says what is wrong.
@@ -126,33 +133,42 @@ impl Gateway {
         let (Some(uri), to) = (read_to(get("to")), get("to").to_owned()) else {
             return self.say_page(StatusCode::BAD_REQUEST, "Nothing was asked", "There is no such address here.", None);
         };
+        let (is_about_form, shows_again) = (is_about_form(&form), get("show") == "again");
         match read_message(get("message")) {
+            Err(what) if is_about_form => {
+                let changing = Changing { to: &to, back: &to, is_unknown: false, was_sent: false };
+                self.changing_page(StatusCode::BAD_REQUEST, &held, &changing, Some((what, get("message"))))
+            }
             Err(what) => self.closed_page(StatusCode::BAD_REQUEST, &held, &to, Some((what, get("message")))),
-            Ok(message) => self.ask_for(parts, held, uri, Pressed { to, message }).await,
+            Ok(message) => {
+                let place = if is_about_form { place_of(&to) } else { to.clone() };
+                self.ask_for(parts, held, uri, Pressed { to, place, message, is_about_form, shows_again }).await
+            }
         }
     }
 
     async fn ask_for(self: &Arc<Self>, parts: &Parts, held: Held, uri: http::Uri, pressed: Pressed) -> Response {
-        let Pressed { to, message } = pressed;
-        if held.session.find_waiting(&to).is_some() {
-            return self.send_on(&to, &[]);
+        let Pressed { to, place, message, is_about_form, shows_again } = pressed;
+        if held.session.find_waiting(&place).is_some() {
+            return self.send_on(&place, &[]);
         }
         let (path, caller) = (CanonicalPath::parse(uri.path()), parts.extensions.get().copied());
-        let Err(looked) = self.look(parts, uri, Some(&held)).await else {
+        let method = if is_about_form { Method::POST } else { Method::GET };
+        let Err(looked) = self.look(parts, method, uri, Some(&held)).await else {
             // she gets in, and there may be nothing
             return match path {
-                Ok(path) if self.backend.exists(&path).await.is_ok_and(|is_there| !is_there) => {
+                Ok(path) if !is_about_form && self.backend.exists(&path).await.is_ok_and(|is_there| !is_there) => {
                     self.after_press(&held, &Way::to_nothing(to), None, caller).await
                 }
                 _ => self.send_on(&to, &[]),
             };
         };
-        let (way, ticket) = match self.way_of(Hint::of(&looked.refused), &to, caller, Some(&held)).await {
+        let (way, ticket) = match self.way_of(Hint::of(&looked.refused), &place, caller, Some(&held)).await {
             Ok(Some(found)) => found,
-            Ok(None) => return self.send_on(&to, &[]),
+            Ok(None) => return self.send_on(&place, &[]),
             Err(error) => return self.cannot_lead(&error),
         };
-        let way = Way { asks: true, message, ..way };
+        let way = Way { asks: !shows_again, message, ..way };
         let is_known = held.session.pct_at(&way.issuer).is_some();
         let ticket = match ticket {
             // she is known, and there is nobody to be asked
@@ -316,6 +332,7 @@ fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timesta
                 session.put_pct(&way.issuer, pct);
             }
             session.put_grant(grant);
+            session.lacking.clear();
         }
         Outcome::Waits { ticket, interval_seconds } => session.put_waiting(way.waiting(Some((ticket, interval_seconds)), now)),
         Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => {}

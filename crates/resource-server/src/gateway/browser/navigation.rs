@@ -23,13 +23,22 @@ pub(super) enum CameFrom {
 /// Whether a person follows a link, so that a page may answer her: by GET, taking HTML, and where her browser says what it
 /// loads, as a page of its own.
 pub(in super::super) fn is_navigation(parts: &Parts) -> bool {
+    parts.method == Method::GET && is_page(parts)
+}
+
+/// Whether a person sends a form, so that a page may answer her.
+pub(super) fn is_form(parts: &Parts) -> bool {
+    parts.method == Method::POST && is_page(parts)
+}
+
+fn is_page(parts: &Parts) -> bool {
     let mut modes = parts.headers.get_all(MODE).iter();
     let is_page = match (modes.next(), modes.next()) {
         (None, _) => true,
         (Some(mode), None) => mode == "navigate",
         _ => false,
     };
-    parts.method == Method::GET && is_page && takes_html(&parts.headers) && !is_upgrade(parts)
+    is_page && takes_html(&parts.headers) && !is_upgrade(parts)
 }
 
 /// Whether `Accept` names HTML: `*/*` is what programs send.

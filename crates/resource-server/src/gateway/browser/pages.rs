@@ -50,6 +50,32 @@ struct ClosedPage<'a> {
     most: usize,
 }
 
+/// What she wants to send to a path, and may not.
+pub(super) struct Changing<'a> {
+    pub(super) to: &'a str,
+    /// The page from which she comes.
+    pub(super) back: &'a str,
+    /// She shows first who she is.
+    pub(super) is_unknown: bool,
+    /// She has sent something, and it is lost.
+    pub(super) was_sent: bool,
+}
+
+#[derive(Template)]
+#[template(path = "visit_changing.html")]
+struct ChangingPage<'a> {
+    title: &'a str,
+    name: &'a str,
+    action: String,
+    log_out: String,
+    csrf: String,
+    changing: &'a Changing<'a>,
+    back: String,
+    message: &'a str,
+    error: Option<&'a str>,
+    most: usize,
+}
+
 #[derive(Template)]
 #[template(path = "visit_waiting.html")]
 struct WaitingPage<'a> {
@@ -184,7 +210,36 @@ impl Gateway {
             error: wrong.map(|(what, _)| what),
             most: MAX_MESSAGE_CHARS,
         };
-        let mut response = self.own_page(status, "Not shared with you", &ui::render(&body));
+        self.page_that_asks(status, "Not shared with you", &ui::render(&body), to)
+    }
+
+    /// Somebody sent a form, or wants to, and may not.
+    pub(super) fn changing_page(
+        &self,
+        status: StatusCode,
+        held: &Held,
+        changing: &Changing<'_>,
+        wrong: Option<(&str, &str)>,
+    ) -> Response {
+        let title = if changing.is_unknown { "Show again who you are" } else { "You may not change this" };
+        let body = ChangingPage {
+            title,
+            name: &self.settings.name,
+            action: self.visit_url(),
+            log_out: self.own_url("logout"),
+            csrf: self.form_token(held),
+            changing,
+            back: format!("{}{}", self.settings.resource, changing.back),
+            message: wrong.map_or("", |(_, typed)| typed),
+            error: wrong.map(|(what, _)| what),
+            most: MAX_MESSAGE_CHARS,
+        };
+        self.page_that_asks(status, title, &ui::render(&body), changing.to)
+    }
+
+    /// A page with a form whose answer may lead to where she shows who she is.
+    fn page_that_asks(&self, status: StatusCode, title: &str, body: &str, to: &str) -> Response {
+        let mut response = self.own_page(status, title, body);
         let policy = ui::content_security_policy(self.form_target(to).as_slice());
         // in the place of the page's own: of two policies both hold, and the form would lead nowhere
         if let Ok(policy) = HeaderValue::from_str(&policy) {

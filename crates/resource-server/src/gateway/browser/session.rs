@@ -2,6 +2,8 @@
 //! browser but a cookie. A row is found by a hash of that cookie and opens with it alone, so that a copy of the store opens
 //! nobody's session. It ends 12 h after it began, or 1 h after its last use.
 
+mod lacking;
+
 use super::super::Gateway;
 use super::super::path::CanonicalPath;
 use super::super::store::{SessionPlace, SessionRow};
@@ -13,6 +15,8 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 use jose::seal::SealingKey;
 use jose::{base64url, digest};
+use lacking::LackingList;
+pub(super) use lacking::Why;
 use serde::{Deserialize, Serialize};
 use types::Timestamp;
 use types::peer::Caller;
@@ -81,6 +85,10 @@ impl Waiting {
 /// What a path and query are about: what is registered has paths alone, so that each query of one is about the same thing.
 pub(super) fn thing_of(to: &str) -> String {
     let path = to.split('?').next().unwrap_or_default();
+    // a page of ours says in its query what it is about
+    if path.starts_with("/.wayleave/") {
+        return to.to_owned();
+    }
     CanonicalPath::parse(path).map_or_else(|()| path.to_owned(), |path| path.encoded().to_owned())
 }
 
@@ -100,6 +108,8 @@ pub(super) struct Session {
     known: Vec<Known>,
     waiting: Vec<Waiting>,
     closed: Vec<Closed>,
+    #[serde(default)]
+    pub(super) lacking: LackingList,
 }
 
 /// The session of the browser that calls, and its cookie.
@@ -118,7 +128,8 @@ impl Held {
 
 impl Session {
     pub(super) fn begin(now: Timestamp) -> Self {
-        Self { created: now, seen: now, grants: vec![], known: vec![], waiting: vec![], closed: vec![] }
+        let (grants, known, waiting, closed) = (vec![], vec![], vec![], vec![]);
+        Self { created: now, seen: now, grants, known, waiting, closed, lacking: LackingList::default() }
     }
 
     /// Whether somebody was granted something, or is known again.

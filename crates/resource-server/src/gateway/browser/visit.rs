@@ -14,6 +14,7 @@ use super::super::Gateway;
 use super::super::path::CanonicalPath;
 use super::super::store::Registered;
 use super::super::told::Destination;
+use super::changing::is_about_form;
 use super::client::{WayBack, is_way_back};
 use super::session::{Held, LONGEST_SECONDS, Waiting};
 use super::trade::{Asks, BrowserClient, Outcome, Trade};
@@ -116,7 +117,7 @@ impl Gateway {
         match (&parts.method, to) {
             // who only looks ahead neither begins nor ends anything (RFC 9110 9.2.1)
             (&Method::HEAD, _) => plain(StatusCode::OK, "Open this in a browser."),
-            (&Method::GET, Some(to)) => self.visit_to(parts, to).await,
+            (&Method::GET, Some(to)) => self.visit_to(parts, to, is_about_form(&query)).await,
             (&Method::GET, None) => self.come_back(parts, &query, None).await,
             (&Method::POST, _) => self.ask(parts, body).await,
             _ => super::wrong_method("GET, HEAD, POST"),
@@ -132,8 +133,8 @@ impl Gateway {
         }
     }
 
-    /// Leads somebody to a path, as if she had opened it.
-    async fn visit_to(self: &Arc<Self>, parts: &Parts, to: &str) -> Response {
+    /// Leads somebody to a path, as if she had opened it, or says whether she may send a form there.
+    async fn visit_to(self: &Arc<Self>, parts: &Parts, to: &str, is_about_form: bool) -> Response {
         let Some(uri) = read_to(to) else {
             return plain(StatusCode::BAD_REQUEST, "`to` is a path within this server.");
         };
@@ -141,7 +142,11 @@ impl Gateway {
             Ok(held) => held,
             Err(answer) => return *answer,
         };
-        match self.look(parts, uri, held.as_ref()).await {
+        let held = match held {
+            Some(held) if is_about_form => return self.visit_form(parts, held, to, uri).await,
+            held => held,
+        };
+        match self.look(parts, Method::GET, uri, held.as_ref()).await {
             Ok(()) => self.send_on(to, &[]),
             Err(looked) => match self.lead(&looked.parts, held, looked.refused, true).await {
                 Next::Page(page) => *page,

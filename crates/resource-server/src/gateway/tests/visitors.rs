@@ -1,7 +1,9 @@
 //! People with browsers between authorization servers, of which one is dishonest, and between each other: what comes back from
 //! one server is nothing at another, and nobody ends, fills or learns what is somebody else's.
 
+mod changing;
 mod coming_back;
+mod server;
 mod sessions;
 mod waiting;
 
@@ -14,195 +16,12 @@ use axum::extract::Path as PathOf;
 use axum::routing::{get, post};
 use jose::{SystemClock, SystemRandomness};
 use serde_json::{Value, json};
+use server::{Known, Says};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use tower::ServiceExt;
 use url::Url;
-
-/// What a server answers to somebody whom it knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Says {
-    Yes,
-    AsksHerOwner,
-}
-
-/// What happened at a server, and how it behaves.
-#[derive(Default)]
-struct Known {
-    own_url: OnceLock<String>,
-    /// It says whose answer it gives.
-    says_issuer: bool,
-    registers_clients: bool,
-    /// Registered clients, and resources by the gateway's own ids.
-    clients: StdMutex<Vec<Value>>,
-    resources: StdMutex<Vec<String>>,
-    tickets: AtomicUsize,
-    /// For which resource a ticket is, and who came with it.
-    asked: StdMutex<HashMap<String, String>>,
-    shown: StdMutex<HashMap<String, String>>,
-    /// Tokens, and for which resource each is.
-    granted: StdMutex<HashMap<String, String>>,
-    /// By resource; where nothing is said, yes.
-    says: StdMutex<HashMap<String, Says>>,
-    traded: StdMutex<Vec<String>>,
-    /// Tokens that it was asked about.
-    introspected: StdMutex<Vec<String>>,
-    revoked: StdMutex<Vec<String>>,
-    /// It gives PCTs.
-    knows_again: AtomicBool,
-    interval: AtomicI64,
-}
-
-fn field(form: &[u8], name: &str) -> String {
-    let mut pairs = form_urlencoded::parse(form).into_owned();
-    pairs.find(|(own, _)| own == name).map(|(_, value)| value).unwrap_or_default()
-}
-
-impl Known {
-    fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.own_url.get().unwrap())
-    }
-
-    /// Nobody else gives the same.
-    fn new_text(&self, what: &str) -> String {
-        let port = self.own_url.get().unwrap().rsplit(':').next().unwrap();
-        format!("{what}-{port}-{}", self.tickets.fetch_add(1, Ordering::SeqCst))
-    }
-
-    fn new_ticket(&self, resource: &str) -> String {
-        let ticket = self.new_text("ticket");
-        self.asked.lock().unwrap().insert(ticket.clone(), resource.to_owned());
-        ticket
-    }
-
-    /// Somebody shows there who she is.
-    fn shows(&self, ticket: &str, who: &str) -> String {
-        let resource = self.asked.lock().unwrap().remove(ticket).unwrap();
-        let next = self.new_ticket(&resource);
-        self.shown.lock().unwrap().insert(next.clone(), who.to_owned());
-        next
-    }
-
-    fn trade(&self, form: &[u8]) -> (StatusCode, Value) {
-        let ticket = field(form, "ticket");
-        self.traded.lock().unwrap().push(ticket.clone());
-        let Some(resource) = self.asked.lock().unwrap().remove(&ticket) else {
-            return (StatusCode::BAD_REQUEST, json!({"error": "invalid_grant"}));
-        };
-        let pct = field(form, "pct").strip_prefix("pct-").map(str::to_owned);
-        let Some(who) = self.shown.lock().unwrap().get(&ticket).cloned().or(pct) else {
-            let answer =
-                json!({"error": "need_info", "ticket": self.new_ticket(&resource), "required_claims": [{"name": "email"}]});
-            return (StatusCode::FORBIDDEN, answer);
-        };
-        let own_id = self.resources.lock().unwrap()[resource[1..].parse::<usize>().unwrap()].clone();
-        let says = self.says.lock().unwrap().get(&own_id).copied().unwrap_or(Says::Yes);
-        match says {
-            Says::Yes => {
-                let token = self.new_text(&who);
-                self.granted.lock().unwrap().insert(token.clone(), resource);
-                let mut answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3_600});
-                if self.knows_again.load(Ordering::SeqCst) {
-                    answer["pct"] = json!(format!("pct-{who}"));
-                }
-                (StatusCode::OK, answer)
-            }
-            Says::AsksHerOwner if field(form, "ask_owner") == "true" => {
-                let next = self.new_ticket(&resource);
-                self.shown.lock().unwrap().insert(next.clone(), who);
-                let interval = self.interval.load(Ordering::SeqCst);
-                (StatusCode::FORBIDDEN, json!({"error": "request_submitted", "ticket": next, "interval": interval}))
-            }
-            Says::AsksHerOwner => (StatusCode::FORBIDDEN, json!({"error": "request_denied"})),
-        }
-    }
-
-    fn introspect(&self, form: &[u8]) -> Value {
-        let token = field(form, "token");
-        self.introspected.lock().unwrap().push(token.clone());
-        match self.granted.lock().unwrap().get(&token) {
-            Some(resource) => {
-                let permissions = json!([{"resource_id": resource, "resource_scopes": ["view"]}]);
-                json!({"active": true, "sub": token.split('-').next(), "client_id": "browsers", "permissions": permissions})
-            }
-            None => json!({"active": false}),
-        }
-    }
-
-    fn register_client(&self, metadata: Value) -> (StatusCode, Value) {
-        if !self.registers_clients {
-            return (StatusCode::FORBIDDEN, json!({"error": "access_denied"}));
-        }
-        let mut all = self.clients.lock().unwrap();
-        all.push(metadata);
-        (StatusCode::CREATED, json!({"client_id": format!("c{}", all.len()), "client_secret": "secret"}))
-    }
-
-    fn document(&self) -> Value {
-        let mut document = json!({"issuer": self.at(""), "token_endpoint": self.at("/token"), "jwks_uri": self.at("/jwks"),
-            "authorization_endpoint": self.at("/authorize"), "permission_endpoint": self.at("/perm"),
-            "introspection_endpoint": self.at("/introspect"), "resource_registration_endpoint": self.at("/rreg"),
-            "registration_endpoint": self.at("/register"), "claims_interaction_endpoint": self.at("/claims"),
-            "revocation_endpoint": self.at("/revoke")});
-        if self.says_issuer {
-            document["claims_response_iss_parameter_supported"] = json!(true);
-        }
-        document
-    }
-
-    /// Serves it.
-    async fn start(self) -> Arc<Self> {
-        let known = Arc::new(self);
-        let all = || known.clone();
-        let (a, b, c, d, e, f, g) = (all(), all(), all(), all(), all(), all(), all());
-        let router = Router::new()
-            .route("/.well-known/uma2-configuration", get(move || async move { Json(a.document()) }))
-            .route(
-                "/token",
-                post(async move |body: axum::body::Bytes| {
-                    let (status, answer) = b.trade(&body);
-                    (status, Json(answer))
-                }),
-            )
-            .route("/introspect", post(async move |body: axum::body::Bytes| Json(c.introspect(&body))))
-            .route(
-                "/register",
-                post(async move |body: Json<Value>| {
-                    let (status, answer) = d.register_client(body.0);
-                    (status, Json(answer))
-                }),
-            )
-            .route(
-                "/perm",
-                post(async move |body: Json<Value>| {
-                    let one = if body.is_array() { &body[0] } else { &*body };
-                    (StatusCode::CREATED, Json(json!({"ticket": e.new_ticket(one["resource_id"].as_str().unwrap())})))
-                }),
-            )
-            .route(
-                "/rreg",
-                post(async move |body: Json<Value>| {
-                    let mut all = f.resources.lock().unwrap();
-                    all.push(body["_resource_id"].as_str().unwrap().to_owned());
-                    (StatusCode::CREATED, Json(json!({"_id": format!("r{}", all.len() - 1)})))
-                }),
-            )
-            .route(
-                "/rreg/{id}",
-                get(async move |PathOf(id): PathOf<String>| Json(json!({"_id": id, "resource_scopes": ["view"]}))),
-            )
-            .route(
-                "/revoke",
-                post(async move |body: axum::body::Bytes| {
-                    g.revoked.lock().unwrap().push(field(&body, "token"));
-                    StatusCode::OK
-                }),
-            );
-        known.own_url.set(serve(router).await).unwrap();
-        known
-    }
-}
 
 /// A gateway before a service, with things of Alice's and of Mallory's.
 struct World {
@@ -212,8 +31,18 @@ struct World {
 impl World {
     /// Before these servers that the operator lists.
     async fn new(listed: &[&Arc<Known>], is_declared: bool) -> Self {
-        let service = async || "a picture";
-        let owned = |path: &str, owner: &str| route_with(path, |guarded| guarded.owner = OwnerOf::Named(owner.into()));
+        let service = async |request: Request| match *request.method() {
+            http::Method::GET => "a picture".to_owned(),
+            _ => format!("saved {}", axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap().len()),
+        };
+        let owned = |path: &str, owner: &str| {
+            route_with(path, |guarded| {
+                guarded.owner = OwnerOf::Named(owner.into());
+                let scopes = [("GET", "view"), ("PUT", "edit"), ("POST", "edit")];
+                let scopes = scopes.map(|(method, scope)| (method.to_owned(), types::ScopeSet::parse(scope).unwrap()));
+                (guarded.scopes, guarded.takes_web_sockets) = (scopes.into_iter().collect(), true);
+            })
+        };
         let settings = Settings {
             resource: RESOURCE.into(),
             name: "Photos".into(),
@@ -228,7 +57,7 @@ impl World {
             uploads: UploadLimits::default(),
             pass_headers: Vec::new(),
             cors_origins: Vec::new(),
-            forward_auth: None,
+            forward_auth: Some(OriginalIn::Original),
             content_origin: None,
             thumbnails: None,
         };
@@ -298,12 +127,16 @@ impl Browser {
     }
 
     async fn call(&mut self, world: &World, request: http::request::Builder, body: String) -> Seen {
+        let request = request.header("accept", "text/html").header("sec-fetch-mode", "navigate");
+        self.send(world, request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// With its cookies.
+    async fn send(&mut self, world: &World, mut request: Request<Body>) -> Seen {
         let pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut request = request.header("accept", "text/html").header("sec-fetch-mode", "navigate");
         if !pairs.is_empty() {
-            request = request.header("cookie", pairs.join("; "));
+            request.headers_mut().insert("cookie", HeaderValue::from_str(&pairs.join("; ")).unwrap());
         }
-        let mut request = request.body(Body::from(body)).unwrap();
         request.extensions_mut().insert(self.caller);
         let answer = world.gateway.clone().router().oneshot(request).await.unwrap();
         for line in answer.headers().get_all("set-cookie") {

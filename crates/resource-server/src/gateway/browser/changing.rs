@@ -1,0 +1,232 @@
+//! Changes by a session (design/browser.md, *Unsafe methods*). A visit asks for what opening takes; where a call of a page of
+//! ours takes more, it is traded for by what she is known for, without asking anybody, and the call is judged again. Its
+//! body is not read before it is let in. What could not be had is remembered for a minute.
+
+use super::super::Gateway;
+use super::super::passage::Refused;
+use super::navigation::{self, is_form};
+use super::pages::Changing;
+use super::session::{Grant, Held, Session, Why};
+use super::trade::{Asks, Outcome, Trade};
+use super::visit::{Way, read_to, to_of};
+use super::{Hint, Next, refused_to_session};
+use crate::challenge::{plain, without_ticket};
+use crate::guard::Need;
+use crate::protection::ProtectionError;
+use axum::response::Response;
+use http::request::Parts;
+use http::{Method, StatusCode, Uri, header};
+use jose::{base64url, digest};
+use std::sync::Arc;
+
+/// How often one call is judged: as it came, after a trade, and where others changed what the session holds meanwhile.
+const MOST_ROUNDS: usize = 4;
+
+/// Goes with the answer that brings a ticket: what that is for.
+#[derive(Clone)]
+pub(in super::super) struct Lacks {
+    pub(in super::super) owner: String,
+    pub(in super::super) needs: Arc<[Need]>,
+}
+
+impl Lacks {
+    /// The same for each call that takes the same, in so many bytes.
+    fn name(&self) -> String {
+        let mut text = self.owner.clone();
+        for need in &*self.needs {
+            text = format!("{text}\0{}\0{}", need.resource, need.scopes);
+        }
+        base64url::encode(digest::sha256(&[text.as_bytes()]))
+    }
+}
+
+/// What was done so that a call passes.
+#[derive(Default)]
+pub(in super::super) struct Attempts {
+    rounds: usize,
+    has_traded: bool,
+}
+
+/// What is to be traded for.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    way: &'a Way,
+    /// The name of what is lacking.
+    what: &'a str,
+    ticket: &'a str,
+}
+
+/// Why a session does not suffice.
+enum Denied {
+    Because(Why),
+    /// Her owner was asked: a server that knows no `ask_owner` does so.
+    Waits(Box<Session>),
+    Failed(ProtectionError),
+}
+
+/// Where a page says whether she may do this at a path.
+pub(super) fn place_of(to: &str) -> String {
+    let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
+    format!("/.wayleave/visit?method=POST&to={to}")
+}
+
+/// The method of a form, if one is named: browsers send forms by no other.
+pub(super) fn is_about_form(pairs: &[(String, String)]) -> bool {
+    pairs.iter().any(|(name, value)| name == "method" && value == "POST")
+}
+
+impl Gateway {
+    /// What follows for a call, and no navigation, that a session did not suffice for.
+    pub(in super::super) async fn widen(
+        self: &Arc<Self>,
+        parts: &Parts,
+        held: Held,
+        refused: Refused,
+        attempts: &mut Attempts,
+    ) -> Next {
+        let page = |response: Response| Next::Page(Box::new(response));
+        let lacks = refused.answer.extensions().get::<Lacks>().cloned();
+        let challenge = Hint::of(&refused).challenge;
+        let (Some(lacks), Some(challenge)) = (lacks, challenge) else {
+            return page(refused_to_session(parts, *refused.answer));
+        };
+        attempts.rounds = attempts.rounds.saturating_add(1);
+        let (to, what) = (place_of(&to_of(parts)), lacks.name());
+        let way = Way { to, owner: lacks.owner, issuer: challenge.as_uri, is_elsewhere: false, asks: false, message: None };
+        let wish = Wish { way: &way, what: &what, ticket: &challenge.ticket };
+        match Box::pin(self.try_trade(parts, &held, wish, attempts)).await {
+            Ok(Some(session)) => Next::Again(Held { session, ..held }),
+            Ok(None) => page(refused_to_session(parts, *refused.answer)),
+            Err(denied) => page(self.deny(parts, &held, &way, denied, *refused.answer)),
+        }
+    }
+
+    /// What the session holds after a trade, or since others changed it; none: nothing is traded for this call.
+    async fn try_trade(
+        self: &Arc<Self>,
+        parts: &Parts,
+        held: &Held,
+        wish: Wish<'_>,
+        attempts: &mut Attempts,
+    ) -> Result<Option<Session>, Denied> {
+        let Wish { way, what, ticket } = wish;
+        let may_trade = navigation::needs_own_origin(parts);
+        // one at a time: the next one finds what this one got
+        let turn = self.turn(&format!("change {}", held.cookie)).await;
+        let _held = if may_trade { Some(turn.lock().await) } else { None };
+        let Some(session) = self.read_session(&held.cookie).map_err(Denied::Failed)? else { return Ok(None) };
+        let token = |session: &Session| session.find_grant_at(&way.owner, &way.issuer).map(|grant| grant.token.clone());
+        if token(&session) != token(&held.session) && attempts.rounds < MOST_ROUNDS {
+            return Ok(Some(session));
+        }
+        if !may_trade {
+            return Ok(None);
+        }
+        if let Some(why) = session.lacking.find(what, self.client.clock.now()) {
+            return Err(Denied::Because(why));
+        }
+        if attempts.has_traded {
+            return Err(self.note_lacking(&held.cookie, what, Why::NotShared).await);
+        }
+        if session.pct_at(&way.issuer).is_none() {
+            return Err(Denied::Because(Why::Unknown));
+        }
+        attempts.has_traded = true;
+        let now = Held { cookie: held.cookie.clone(), session };
+        let caller = parts.extensions.get().copied();
+        let trade = Trade { owner: &way.owner, issuer: &way.issuer, ticket, held: Some(&now), caller, asks: Asks::Nobody };
+        match self.trade(&trade).await.map_err(Denied::Failed)? {
+            Outcome::Granted { grant, pct } => self.keep_grant(&held.cookie, grant, pct).await.map_err(Denied::Failed),
+            Outcome::Shows { .. } => Err(self.note_lacking(&held.cookie, what, Why::Unknown).await),
+            Outcome::Closed | Outcome::Spent => Err(self.note_lacking(&held.cookie, what, Why::NotShared).await),
+            waits @ Outcome::Waits { .. } => {
+                let kept = self.keep_outcome(&held.cookie, way, waits, caller).await.map_err(Denied::Failed)?;
+                kept.map_or(Ok(None), |session| Err(Denied::Waits(Box::new(session))))
+            }
+        }
+    }
+
+    async fn note_lacking(&self, cookie: &str, what: &str, why: Why) -> Denied {
+        let now = self.client.clock.now();
+        match self.change_session(cookie, |session| session.lacking.put(what, why, now)).await {
+            Ok(_) => Denied::Because(why),
+            Err(error) => Denied::Failed(error),
+        }
+    }
+
+    /// Keeps what was granted; none: the session has ended meanwhile, and it is given back.
+    async fn keep_grant(
+        self: &Arc<Self>,
+        cookie: &str,
+        grant: Grant,
+        pct: Option<String>,
+    ) -> Result<Option<Session>, ProtectionError> {
+        let (issuer, kept) = (grant.issuer.clone(), grant.clone());
+        let change = |session: &mut Session| {
+            if let Some(pct) = pct {
+                session.put_pct(&issuer, pct);
+            }
+            session.put_grant(kept);
+        };
+        let session = self.change_session(cookie, change).await?;
+        if session.is_none() {
+            let gateway = self.clone();
+            tokio::spawn(async move { gateway.return_grants(vec![grant]).await });
+        }
+        Ok(session)
+    }
+
+    /// A script reads a status and a sentence, a person who sent a form a page.
+    fn deny(&self, parts: &Parts, held: &Held, way: &Way, denied: Denied, answer: Response) -> Response {
+        if !is_form(parts) {
+            return match denied {
+                Denied::Because(Why::NotShared) | Denied::Waits(_) => refused_to_session(parts, answer),
+                Denied::Because(Why::Unknown) if navigation::is_safe(&parts.method) => answer,
+                Denied::Because(Why::Unknown) => plain(
+                    StatusCode::FORBIDDEN,
+                    "Show again who you are: open this page anew in your browser, and send a form of it.",
+                ),
+                Denied::Failed(error) => without_ticket(&error),
+            };
+        }
+        let to = to_of(parts);
+        let back = self.find_referrer(parts).unwrap_or_else(|| to.clone());
+        let page = |is_unknown| {
+            let changing = Changing { to: &to, back: &back, is_unknown, was_sent: true };
+            self.changing_page(StatusCode::FORBIDDEN, held, &changing, None)
+        };
+        match denied {
+            Denied::Because(why) => page(why == Why::Unknown),
+            Denied::Waits(session) => match session.find_waiting(&way.to) {
+                Some(waiting) => self.waiting_page(held, waiting, &way.to),
+                None => page(false),
+            },
+            Denied::Failed(error) => self.cannot_lead(&error),
+        }
+    }
+
+    /// The page of ours from which a form was sent.
+    fn find_referrer(&self, parts: &Parts) -> Option<String> {
+        let mut all = parts.headers.get_all(header::REFERER).iter();
+        let (Some(referrer), None) = (all.next(), all.next()) else { return None };
+        let to = referrer.to_str().ok()?.strip_prefix(&self.settings.resource)?.to_owned();
+        read_to(&to).map(|_| to)
+    }
+
+    /// `GET /.wayleave/visit?to=&method=POST`: whether she may send a form to a path. Nothing is traded, and nobody asked.
+    pub(super) async fn visit_form(self: &Arc<Self>, parts: &Parts, held: Held, to: &str, uri: Uri) -> Response {
+        let (place, caller) = (place_of(to), parts.extensions.get().copied());
+        let held = match self.waiting_next(&held, &place, caller).await {
+            Some(Next::Page(page)) => return *page,
+            Some(Next::Again(held)) => held,
+            None => held,
+        };
+        match self.look(parts, Method::POST, uri, Some(&held)).await {
+            Ok(()) => self.send_on(to, &[]),
+            Err(_) => {
+                let changing = Changing { to, back: to, is_unknown: false, was_sent: false };
+                self.changing_page(StatusCode::FORBIDDEN, &held, &changing, None)
+            }
+        }
+    }
+}
