@@ -86,5 +86,5 @@ fn describe_gateway(gateway: &GatewayConfig) -> Vec<String> {
 
 /// Whether somebody counts on it: what is said to be off is off.
 fn is_wanted(config: &Config, key: &str) -> bool {
-    config.says(key) && !(key == "profiles.pensions" && !config.profiles.pensions)
+    config.says(key) && (key != "profiles.pensions" || config.profiles.pensions)
 }
