@@ -3,7 +3,7 @@
 
 use super::admission::Admitted;
 use super::below::may_reach_below;
-use super::browser::Held;
+use super::browser::{Following, Held};
 use super::elsewhere::{Elsewhere, Wrong};
 use super::forward_auth::AskedBefore;
 use super::history::Outcome;
@@ -180,7 +180,8 @@ impl Gateway {
         let identity = self.identify_whole(&whole, path);
         let Whole { all, elsewhere, web_socket, token } = whole;
         let principal = all.first().map(principal_of).unwrap_or_default();
-        let permission = Arc::new(LetIn { gateway: self.clone(), all, token });
+        let following = held.map(|held| Following::new(held, &token));
+        let permission = Arc::new(LetIn { gateway: self.clone(), all, token, following });
         let reach = permission.clone();
         let mut watch = Watch::begin(permission.clone(), watch::INTERVAL);
         let (body, was_cut) = watch::incoming(body, self.settings.uploads, &watch);
@@ -282,17 +283,37 @@ pub(super) struct LetIn {
     gateway: Arc<Gateway>,
     pub(super) all: Vec<Admitted>,
     pub(super) token: HeaderValue,
+    /// The session by which a person makes the call.
+    following: Option<Following>,
+}
+
+impl LetIn {
+    /// With which it goes on.
+    fn token_now(&self) -> HeaderValue {
+        self.following.as_ref().map_or_else(|| self.token.clone(), Following::token)
+    }
+
+    async fn stands(&self) -> bool {
+        if self.gateway.still_allow(&self.all, &self.token_now()).await {
+            return true;
+        }
+        let (Some(following), Some(first)) = (&self.following, self.all.first()) else { return false };
+        match self.gateway.follow(following, first).await {
+            Some(token) => self.gateway.still_allow(&self.all, &token).await,
+            None => false,
+        }
+    }
 }
 
 impl Permission for LetIn {
     fn look(self: Arc<Self>) -> BoxFuture<'static, bool> {
-        async move { self.gateway.still_allow(&self.all, &self.token).await }.boxed()
+        async move { self.stands().await }.boxed()
     }
 }
 
 impl Reach for LetIn {
     fn may(self: Arc<Self>, methods: Methods, path: path::CanonicalPath) -> BoxFuture<'static, bool> {
-        async move { self.gateway.may_reach(&self.all, &self.token, methods, &path).await }.boxed()
+        async move { self.gateway.may_reach(&self.all, &self.token_now(), methods, &path).await }.boxed()
     }
 }
 

@@ -145,19 +145,24 @@ impl Gateway {
     /// whom her token is shown: so it is shown to the server that gave it, where that guards what she calls, and to no other.
     pub(in super::super) async fn present(&self, parts: &mut Parts, wanted: &Wanted, held: &Held) {
         let Some(grant) = held.session.find_grant(&wanted.owner, &self.issuers_of(wanted)) else { return };
-        let grant = match self.is_over(grant) {
-            true => self.renew_grant(held, grant).await,
-            false => Some(grant.clone()),
-        };
-        let Some(grant) = grant else { return };
-        let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", grant.token)) else { return };
-        value.set_sensitive(true);
-        self.remember_issuer(Some(&value), &grant.issuer);
+        let Some(value) = self.find_presented(held, grant).await else { return };
         parts.headers.insert(header::AUTHORIZATION, value);
-        parts.extensions.insert(OfSession { issuer: grant.issuer });
+        parts.extensions.insert(OfSession { issuer: grant.issuer.clone() });
     }
 
-    fn is_over(&self, grant: &Grant) -> bool {
+    /// A grant of a session as a call brings it, renewed where it is over.
+    pub(super) async fn find_presented(&self, held: &Held, grant: &Grant) -> Option<HeaderValue> {
+        let grant = match self.is_over(grant) {
+            true => self.renew_grant(held, grant).await?,
+            false => grant.clone(),
+        };
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", grant.token)).ok()?;
+        value.set_sensitive(true);
+        self.remember_issuer(Some(&value), &grant.issuer);
+        Some(value)
+    }
+
+    pub(super) fn is_over(&self, grant: &Grant) -> bool {
         grant.expires <= self.client.clock.now().plus(RENEWED_BEFORE_SECONDS)
     }
 

@@ -3,6 +3,7 @@
 
 mod changing;
 mod coming_back;
+mod following;
 mod server;
 mod sessions;
 mod waiting;
