@@ -110,13 +110,14 @@ impl Gateway {
         attempts: &mut Attempts,
     ) -> Result<Option<Session>, Denied> {
         let Wish { way, what, ticket } = wish;
-        let may_trade = navigation::needs_own_origin(parts);
+        let may_trade = navigation::needs_own_origin(parts) || self.renews(parts, held, way);
         // one at a time: the next one finds what this one got
         let turn = self.turn(&format!("change {}", held.cookie)).await;
         let _held = if may_trade { Some(turn.lock().await) } else { None };
         let Some(session) = self.read_session(&held.cookie).map_err(Denied::Failed)? else { return Ok(None) };
         let token = |session: &Session| session.find_grant_at(&way.owner, &way.issuer).map(|grant| grant.token.clone());
-        if token(&session) != token(&held.session) && attempts.rounds < MOST_ROUNDS {
+        let has_another = token(&session).is_some_and(|now| token(&held.session) != Some(now));
+        if has_another && attempts.rounds < MOST_ROUNDS {
             return Ok(Some(session));
         }
         if !may_trade {
@@ -144,6 +145,12 @@ impl Gateway {
                 kept.map_or(Ok(None), |session| Err(Denied::Waits(Box::new(session))))
             }
         }
+    }
+
+    /// Whether a call of a page of ours reads what a token opened that has ended: it is had anew.
+    fn renews(&self, parts: &Parts, held: &Held, way: &Way) -> bool {
+        let is_ours = navigation::origin_of(&parts.headers, &self.browsers.origin) == navigation::CameFrom::Here;
+        is_ours && held.session.find_grant_at(&way.owner, &way.issuer).is_some_and(|grant| self.is_over(grant))
     }
 
     async fn note_lacking(&self, cookie: &str, what: &str, why: Why) -> Denied {

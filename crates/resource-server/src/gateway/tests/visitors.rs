@@ -4,6 +4,7 @@
 mod changing;
 mod coming_back;
 mod following;
+mod renewing;
 mod server;
 mod sessions;
 mod waiting;
@@ -15,7 +16,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::Path as PathOf;
 use axum::routing::{get, post};
-use jose::{SystemClock, SystemRandomness};
+use jose::{Clock, SystemClock, SystemRandomness};
 use serde_json::{Value, json};
 use server::{Known, Says};
 use std::collections::{BTreeMap, HashMap};
@@ -25,8 +26,26 @@ use tower::ServiceExt;
 use url::Url;
 
 /// A gateway before a service, with things of Alice's and of Mallory's.
+#[derive(Clone)]
 struct World {
     gateway: Arc<Gateway>,
+    clock: Arc<MovedClock>,
+}
+
+/// A clock that the tests put forward.
+#[derive(Default)]
+struct MovedClock(AtomicI64);
+
+impl Clock for MovedClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl MovedClock {
+    fn put_forward(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
 }
 
 impl World {
@@ -62,17 +81,18 @@ impl World {
             content_origin: None,
             thumbnails: None,
         };
+        let clock = Arc::new(MovedClock::default());
         let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
         let client = Client {
             outbound: outbound::Outbound::new(allowed).unwrap(),
-            clock: Arc::new(SystemClock),
+            clock: clock.clone(),
             randomness: Arc::new(SystemRandomness),
             credentials: Credentials::secret("photos", "secret"),
             dpop_key: None,
         };
         let browser_client = is_declared.then(|| Credentials::secret("browsers", "secret"));
         let by = By { browser_client, ..By::default() };
-        Self { gateway: Gateway::open(settings, client, Store::in_memory(), by).await.unwrap() }
+        Self { gateway: Gateway::open(settings, client, Store::in_memory(), by).await.unwrap(), clock }
     }
 
     /// An owner links a server, and what she has there newly is registered there.
@@ -81,7 +101,7 @@ impl World {
         for (issuer, link) in self.gateway.store.list_links(owner).unwrap() {
             self.gateway.store.put_link(owner, &issuer, &store::Link { preferred: false, ..link }).await.unwrap();
         }
-        let link = store::Link { access_token: "pat".into(), expires: now.plus(3_600), preferred: true, ..link::new_link(now) };
+        let link = store::Link { access_token: "pat".into(), expires: now.plus(86_400), preferred: true, ..link::new_link(now) };
         self.gateway.store.put_link(owner, &server.at(""), &link).await.unwrap();
         for thing in things {
             let request = Request::get(format!("/{owner}/{thing}")).body(Body::empty()).unwrap();

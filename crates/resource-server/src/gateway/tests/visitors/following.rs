@@ -21,7 +21,7 @@ async fn begin_upload(world: &World, bob: &Browser) -> (Arc<Notify>, tokio::task
         }
     });
     let request = Request::put("/alice/a").header("sec-fetch-site", "same-origin").body(Body::from_stream(pieces)).unwrap();
-    let (mut bob, world) = (bob.clone(), World { gateway: world.gateway.clone() });
+    let (mut bob, world) = (bob.clone(), world.clone());
     let upload = tokio::spawn(async move {
         let seen = bob.send(&world, request).await;
         (seen.status, seen.text)

@@ -29,6 +29,9 @@ pub(super) struct Known {
     pub(super) permissions: StdMutex<HashMap<String, Vec<Permission>>>,
     /// What may be edited, by the gateway's own ids.
     pub(super) may_edit: StdMutex<Vec<String>>,
+    /// It gives refresh tokens; what is had for each, good once.
+    pub(super) gives_refresh_tokens: AtomicBool,
+    pub(super) refreshed: StdMutex<HashMap<String, Vec<Permission>>>,
     /// Whom it knows again has to show once more who she is.
     pub(super) proofs_ended: AtomicBool,
     /// By resource; where nothing is said, yes.
@@ -93,7 +96,31 @@ impl Known {
         next
     }
 
+    /// A token for all of this.
+    fn new_token(&self, who: &str, all: Vec<Permission>) -> Value {
+        let token = self.new_text(who);
+        let mut answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3_600});
+        if self.gives_refresh_tokens.load(Ordering::SeqCst) {
+            let refresh = self.new_text("refresh");
+            self.refreshed.lock().unwrap().insert(refresh.clone(), all.clone());
+            answer["refresh_token"] = json!(refresh);
+        }
+        self.permissions.lock().unwrap().insert(token, all);
+        answer
+    }
+
+    fn refresh(&self, form: &[u8]) -> (StatusCode, Value) {
+        let found = self.refreshed.lock().unwrap().remove(&field(form, "refresh_token"));
+        match found {
+            Some(all) => (StatusCode::OK, self.new_token("bob", all)),
+            None => (StatusCode::BAD_REQUEST, json!({"error": "invalid_grant"})),
+        }
+    }
+
     pub(super) fn trade(&self, form: &[u8]) -> (StatusCode, Value) {
+        if field(form, "grant_type") == "refresh_token" {
+            return self.refresh(form);
+        }
         let ticket = field(form, "ticket");
         self.traded.lock().unwrap().push(ticket.clone());
         let Some(wanted) = self.asked.lock().unwrap().remove(&ticket) else {
@@ -111,14 +138,12 @@ impl Known {
         };
         match self.says_of(&wanted) {
             Says::Yes => {
-                let token = self.new_text(&who);
-                self.granted.lock().unwrap().insert(token.clone(), wanted.resource.clone());
                 // what was held goes on in the new one, and the old one ends
-                let mut permissions = self.permissions.lock().unwrap();
-                let mut all = permissions.remove(&field(form, "rpt")).unwrap_or_default();
+                let mut all = self.permissions.lock().unwrap().remove(&field(form, "rpt")).unwrap_or_default();
+                let resource = wanted.resource.clone();
                 all.push(wanted);
-                permissions.insert(token.clone(), all);
-                let mut answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3_600});
+                let mut answer = self.new_token(&who, all);
+                self.granted.lock().unwrap().insert(answer["access_token"].as_str().unwrap().to_owned(), resource);
                 if self.knows_again.load(Ordering::SeqCst) {
                     answer["pct"] = json!(format!("pct-{who}"));
                 }
@@ -161,7 +186,7 @@ impl Known {
             "authorization_endpoint": self.at("/authorize"), "permission_endpoint": self.at("/perm"),
             "introspection_endpoint": self.at("/introspect"), "resource_registration_endpoint": self.at("/rreg"),
             "registration_endpoint": self.at("/register"), "claims_interaction_endpoint": self.at("/claims"),
-            "revocation_endpoint": self.at("/revoke")});
+            "revocation_endpoint": self.at("/revoke"), "end_session_endpoint": self.at("/logout")});
         if self.says_issuer {
             document["claims_response_iss_parameter_supported"] = json!(true);
         }

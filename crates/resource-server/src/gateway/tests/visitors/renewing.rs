@@ -1,0 +1,92 @@
+//! How long a session lasts (design/browser.md 3): 12 hours, one after its last use, over the end of its tokens: by refresh tokens,
+//! else by what she is known for.
+
+use super::*;
+
+async fn world(gives_refresh_tokens: bool, is_known_again: bool) -> (World, Arc<Known>, Browser) {
+    let server = Known { says_issuer: true, ..Known::default() };
+    server.gives_refresh_tokens.store(gives_refresh_tokens, Ordering::SeqCst);
+    server.knows_again.store(is_known_again, Ordering::SeqCst);
+    let server = server.start().await;
+    let world = World::new(&[&server], true).await;
+    world.link("alice", &server, &["a"]).await;
+    let mut bob = Browser::at("192.0.2.7");
+    bob.visit(&world, &server, "/alice/a", "bob").await;
+    assert_eq!(fetch(&mut bob, &world, "same-origin").await.text, "a picture");
+    (world, server, bob)
+}
+
+/// A script or a picture on a page of this site.
+async fn fetch(bob: &mut Browser, world: &World, site: &str) -> Seen {
+    let request = Request::get("/alice/a").header("sec-fetch-site", site).header("sec-fetch-mode", "no-cors");
+    bob.send(world, request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn over_the_end_of_its_token_a_session_goes_on_by_the_refresh_token() {
+    let (world, server, mut bob) = world(true, false).await;
+    let traded = server.count_traded();
+    for _ in 0..3 {
+        world.clock.put_forward(3_520);
+        assert_eq!(fetch(&mut bob, &world, "same-origin").await.text, "a picture");
+        world.clock.put_forward(85);
+        assert_eq!(bob.open(&world, "/alice/a").await.text, "a picture");
+    }
+    assert_eq!(server.count_traded(), traded, "nothing is traded for that");
+    // several calls at one time renew it once
+    world.clock.put_forward(3_597);
+    let refreshed = server.tickets.load(Ordering::SeqCst);
+    let (one, all) = (&bob, &world);
+    let calls = (0..10).map(|_| async move { fetch(&mut one.clone(), all, "same-origin").await.text });
+    assert!(futures_util::future::join_all(calls).await.iter().all(|text| text == "a picture"));
+    assert_eq!(server.tickets.load(Ordering::SeqCst), refreshed + 2, "a token and the next refresh token");
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_it_goes_on_by_what_she_is_known_for() {
+    for gives_refresh_tokens in [false, true] {
+        let (world, server, mut bob) = world(gives_refresh_tokens, true).await;
+        for is_navigation in [true, false] {
+            let traded = server.count_traded();
+            world.clock.put_forward(3_597);
+            // one that is not taken any more is none
+            server.refreshed.lock().unwrap().clear();
+            assert_eq!(fetch(&mut bob, &world, "cross-site").await.status, 401, "a page of another place renews nothing");
+            assert_eq!(server.count_traded(), traded);
+            let seen =
+                if is_navigation { bob.open(&world, "/alice/a").await } else { fetch(&mut bob, &world, "same-origin").await };
+            assert_eq!(seen.text, "a picture", "{}", seen.status);
+            assert_eq!(server.count_traded(), traded + 1);
+        }
+        // and who is not known any more is led to where she shows it
+        world.clock.put_forward(3_597);
+        server.refreshed.lock().unwrap().clear();
+        server.proofs_ended.store(true, Ordering::SeqCst);
+        assert_eq!(fetch(&mut bob, &world, "same-origin").await.status, 401);
+        assert!(bob.open(&world, "/alice/a").await.to.unwrap().starts_with(&server.at("/claims")));
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_an_hour_after_its_last_use() {
+    let (world, server, mut bob) = world(true, true).await;
+    world.clock.put_forward(3_500);
+    assert_eq!(fetch(&mut bob, &world, "same-origin").await.text, "a picture");
+    let traded = server.count_traded();
+    world.clock.put_forward(3_601);
+    assert_eq!(fetch(&mut bob, &world, "same-origin").await.status, 401);
+    assert!(bob.open(&world, "/alice/a").await.to.unwrap().starts_with(&server.at("/claims")));
+    assert_eq!(server.count_traded(), traded, "nothing of it is used any more");
+}
+
+#[tokio::test]
+async fn a_session_ends_twelve_hours_after_its_beginning() {
+    let (world, server, mut bob) = world(true, true).await;
+    for minutes in (50..720).step_by(50) {
+        world.clock.put_forward(50 * 60);
+        assert_eq!(fetch(&mut bob, &world, "same-origin").await.text, "a picture", "{minutes}");
+    }
+    world.clock.put_forward(20 * 60 + 1);
+    assert_eq!(fetch(&mut bob, &world, "same-origin").await.status, 401);
+    assert!(bob.open(&world, "/alice/a").await.to.unwrap().starts_with(&server.at("/claims")));
+}
