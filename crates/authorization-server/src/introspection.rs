@@ -41,7 +41,8 @@ impl Foundations for Loaded {
     }
 }
 
-fn rests_on_owner(granted: &GrantedScope) -> bool {
+/// Whether it is the owner's own, by her account here.
+pub(crate) fn rests_on_owner(granted: &GrantedScope) -> bool {
     granted.basis.iter().any(|basis| matches!(basis, Basis::Owner { .. }))
 }
 

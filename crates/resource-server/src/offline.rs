@@ -86,6 +86,8 @@ struct Claims {
     sub: Option<String>,
     #[serde(default)]
     email: Option<String>,
+    #[serde(rename = "_is_owner", default)]
+    is_owner: Option<bool>,
     #[serde(default)]
     client_id: Option<ClientId>,
     #[serde(default)]
@@ -250,6 +252,7 @@ impl Inner {
             client_id: claims.client_id,
             sub: claims.sub,
             email: claims.email,
+            is_owner: claims.is_owner,
             iss: Some(claims.iss),
             exp: Some(claims.exp),
             iat: Some(claims.iat),

@@ -5,6 +5,7 @@ use super::uma_ticket::{Answer, family_of};
 use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
 use crate::history_limits::{SaidGrant, Whom};
+use crate::introspection::rests_on_owner;
 use crate::permission::MAX_GRANTED_SCOPES;
 use identity::token::{RefreshToken, Renews, TokenRequest};
 use identity::token_text::{self, TokenKind};
@@ -153,7 +154,7 @@ impl AuthorizationServer {
 
     /// An RFC 9068 access token with `permissions` (protocol.md 4).
     async fn rpt_as_jwt(&self, rpt: &Rpt, id: &str) -> Result<String, Failure> {
-        let (_, permissions) = self.standing_permissions(rpt).await?;
+        let (left, permissions) = self.standing_permissions(rpt).await?;
         let mut claims = json!({
             "iss": self.issuer(), "aud": self.resource_server_id(&rpt.resource_server).await?, "sub": self.pairwise_subject(rpt),
             "client_id": rpt.client, "iat": rpt.issued, "exp": rpt.expires, "jti": id,
@@ -162,6 +163,8 @@ impl AuthorizationServer {
         if let Some(object) = claims.as_object_mut() {
             object.extend(rpt.cnf.as_ref().map(|jkt| ("cnf".to_owned(), json!({"jkt": jkt}))));
             object.extend(rpt.email.as_ref().map(|email| ("email".to_owned(), json!(email))));
+            // as introspection says it
+            object.extend(left.iter().any(rests_on_owner).then(|| ("_is_owner".to_owned(), json!(true))));
         }
         let key = self.identity.keys.signing_key(Algorithm::EdDsa, self.now())?;
         key.sign("at+jwt", &claims).map_err(internal)

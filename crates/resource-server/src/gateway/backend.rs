@@ -53,6 +53,10 @@ impl Backend {
         }
     }
 
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self, Self::Folder(_))
+    }
+
     /// Whether a call can become a web socket there.
     pub(super) fn has_web_sockets(&self) -> bool {
         matches!(self, Self::Upstream(_))

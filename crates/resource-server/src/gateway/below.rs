@@ -21,6 +21,7 @@ const PAGE: usize = 200;
 
 const OTHERS_BELOW: Wrong =
     Wrong::Elsewhere("Other resources are below this: send `Depth: 0` or `Depth: 1`, or name them one by one.");
+const OTHERS_WITHIN: Wrong = Wrong::Elsewhere("In this directory are other resources: lock what you write, one by one.");
 const NOT_ALL_BELOW: Wrong = Wrong::Elsewhere("Below this is something that you may not delete: delete what you may one by one.");
 
 /// Whether a call is one to all that is below its path as well. A `LOCK` without a body holds on to a lock that is there
@@ -40,7 +41,7 @@ fn reaches_all_below(parts: &Parts, has_body: bool) -> bool {
 
 /// Whether a call may reach anything beside its path and its destination.
 pub(super) fn may_reach_below(parts: &Parts, has_body: bool, elsewhere: &Elsewhere) -> bool {
-    elsewhere.destination.is_some() || parts.method == http::Method::DELETE || reaches_all_below(parts, has_body)
+    elsewhere.destination.is_some() || matches!(parts.method.as_str(), "DELETE" | "LOCK") || reaches_all_below(parts, has_body)
 }
 
 /// A text before this one with little between them.
@@ -70,6 +71,11 @@ impl Gateway {
         let reaches_all = reaches_all_below(parts, has_body);
         if reaches_all && !self.others_below(path, all).is_empty() {
             return refused(OTHERS_BELOW);
+        }
+        // RFC 4918 7.4: whatever its depth, a lock on a directory is one on which names are in it, and whoever holds on to one
+        // has it as well. A service's locks are its own matter
+        if parts.method.as_str() == "LOCK" && self.backend.is_folder() && !self.others_below(path, all).is_empty() {
+            return refused(OTHERS_WITHIN);
         }
         // what is written over there is deleted first, with all that is in it (RFC 4918 9.8.4)
         let overwrites = parts.headers.get(OVERWRITE).is_none_or(|value| !value.as_bytes().eq_ignore_ascii_case(b"F"));

@@ -280,7 +280,7 @@ impl Folder {
         call: Arc<Call>,
         passing: &Passing,
     ) -> Response {
-        if let Some(refusal) = self.check_locks(parts, &passing.principal) {
+        if let Some(refusal) = self.check_locks(parts, passing) {
             return refusal;
         }
         let is_broken = Arc::new(AtomicBool::new(false));
@@ -317,14 +317,15 @@ impl Folder {
         directories.any(|directory| self.locks.keeps_members(directory, principal, conditions))
     }
 
-    /// One caller takes so many locks, and gives back none of another's.
-    fn check_locks(&self, parts: &Parts, principal: &str) -> Option<Response> {
+    /// One caller takes so many locks, and gives back none of another's; owners end every lock on what is theirs (RFC 4918 7.5).
+    fn check_locks(&self, parts: &Parts, passing: &Passing) -> Option<Response> {
+        let Passing { principal, is_owner, .. } = passing;
         let token = parts.headers.get("lock-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
         match parts.method.as_str() {
             "LOCK" if !parts.headers.contains_key("if") && !self.locks.has_room(principal) => {
                 Some(plain(StatusCode::INSUFFICIENT_STORAGE, "There are too many locks: give some back, or wait until they end."))
             }
-            "UNLOCK" if self.locks.is_others(token.trim_matches(['<', '>', ' ']), principal) => {
+            "UNLOCK" if !is_owner && self.locks.is_others(token.trim_matches(['<', '>', ' ']), principal) => {
                 Some(plain(StatusCode::FORBIDDEN, "This lock is somebody else's: it ends by itself within ten minutes."))
             }
             _ => None,

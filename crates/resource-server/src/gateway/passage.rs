@@ -33,6 +33,8 @@ pub(super) struct Passing {
     pub(super) reach: Arc<dyn Reach>,
     /// Whose things it is about and who makes it, the same for each call of hers by one application; told to nobody.
     pub(super) principal: String,
+    /// Whether the owner of what it is about makes it.
+    pub(super) is_owner: bool,
     /// Why its body was cut, once it was.
     pub(super) was_cut: WasCut,
     pub(super) elsewhere: Elsewhere,
@@ -180,6 +182,7 @@ impl Gateway {
         let identity = self.identify_whole(&whole, path);
         let Whole { all, elsewhere, web_socket, token } = whole;
         let principal = all.first().map(principal_of).unwrap_or_default();
+        let is_owner = all.first().is_some_and(|admitted| admitted.answer.is_owner == Some(true));
         let following = held.map(|held| Following::new(held, &token));
         let permission = Arc::new(LetIn { gateway: self.clone(), all, token, following });
         let reach = permission.clone();
@@ -189,6 +192,7 @@ impl Gateway {
             permission: permission.clone(),
             reach,
             principal,
+            is_owner,
             was_cut,
             elsewhere,
             web_socket,
@@ -366,6 +370,7 @@ impl Passing {
             permission: Self::permission_for_everybody(),
             reach: Arc::new(reach::Own),
             principal: String::new(),
+            is_owner: false,
             was_cut: WasCut::default(),
             elsewhere: Elsewhere::default(),
             web_socket: None,

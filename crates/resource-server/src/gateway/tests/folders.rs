@@ -48,24 +48,40 @@ const SHARED: &str = "r6";
 
 impl World {
     fn rpt_to_edit(&self, resource_ids: &[&str]) -> String {
+        self.rpt_by("bob", resource_ids)
+    }
+
+    fn rpt_by(&self, subject: &str, resource_ids: &[&str]) -> String {
         let now = self.gateway.client.clock.now().0;
         let permission = |id: &&str| json!({"resource_id": id, "resource_scopes": ["view", "edit"]});
         let permissions: Vec<_> = resource_ids.iter().map(permission).collect();
-        let claims = json!({"iss": self.issuer, "aud": RESOURCE, "jti": resource_ids.concat(), "iat": now, "exp": now + 600,
-            "client_id": "editor", "sub": "bob", "permissions": permissions});
+        let claims = json!({"iss": self.issuer, "aud": RESOURCE, "jti": format!("{subject} {}", resource_ids.concat()), "iat": now, "exp": now + 600,
+            "client_id": "editor", "sub": subject, "_is_owner": subject == "alice", "permissions": permissions});
         self.key.sign("at+jwt", &claims).unwrap()
     }
 
     async fn ask(&self, method: &str, path: &str, ids: &[&str], fields: &[(&'static str, &str)]) -> (u16, String) {
         let token = self.rpt_to_edit(ids);
+        let (status, _, body) = self.ask_with(&token, method, path, fields, "").await;
+        (status, body)
+    }
+
+    async fn ask_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        fields: &[(&'static str, &str)],
+        body: &'static str,
+    ) -> (u16, http::HeaderMap, String) {
         let mut request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
         for (name, value) in fields {
             request = request.header(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        let answer = self.gateway.clone().router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let answer = self.gateway.clone().router().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         let (head, body) = answer.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-        (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned())
+        (head.status.as_u16(), head.headers, String::from_utf8_lossy(&body).into_owned())
     }
 }
 
@@ -106,4 +122,51 @@ async fn threat_39_a_directory_goes_as_a_whole_or_stays() {
     assert_eq!(world.ask("MOVE", "/shared/5.jpg", &[SHARED], &[("destination", "/holiday/2.jpg")]).await.0, 403);
     assert_eq!(world.ask("DELETE", "/holiday/", &[HOLIDAY, FIRST, SECOND], &[]).await.0, 204);
     assert!(!is_there("holiday"));
+}
+
+const LOCK: &str = "<lockinfo xmlns=\"DAV:\"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>";
+
+/// A lock keeps what is in a directory as it is: nobody takes one on what others have there, whatever its depth.
+#[tokio::test]
+async fn threat_39_a_lock_keeps_nobody_from_what_the_locker_may_not_touch() {
+    let world = world().await;
+    std::fs::create_dir(world.folder.join("empty")).unwrap();
+    world.gateway.register_by_itself("alice", &types::OwnResourceId::from("/empty"), &world.issuer).await.unwrap();
+    let bob = world.rpt_to_edit(&[HOLIDAY, FIRST, SHARED, "r7"]);
+    for depth in ["0", "infinity"] {
+        for path in ["/holiday", "/holiday/", "/empty", "/empty/"] {
+            let (status, ..) = world.ask_with(&bob, "LOCK", path, &[("depth", depth)], LOCK).await;
+            assert_eq!(status, 403, "{path} {depth}");
+        }
+        // of one resource, or a file
+        for path in ["/holiday/1.jpg", "/shared/deep", "/shared/5.jpg"] {
+            let (status, head, _) = world.ask_with(&bob, "LOCK", path, &[("depth", depth)], LOCK).await;
+            assert_eq!(status, 200, "{path} {depth}");
+            let token = head["lock-token"].to_str().unwrap().to_owned();
+            assert_eq!(world.ask_with(&bob, "UNLOCK", path, &[("lock-token", &token)], "").await.0, 204);
+        }
+    }
+    let (status, ..) = world.ask_with(&bob, "LOCK", "/holiday", &[("if", "(<urn:uuid:0>)")], "").await;
+    assert_eq!(status, 403, "nor is one held on to");
+}
+
+/// RFC 4918 7.5: whoever runs the place may end locks; here owners do so with what is theirs.
+#[tokio::test]
+async fn threat_39_an_owner_ends_every_lock_on_what_is_hers() {
+    let world = world().await;
+    let (bob, eve) = (world.rpt_to_edit(&[SHARED]), world.rpt_by("eve", &[SHARED]));
+    let alice = world.rpt_by("alice", &[SHARED]);
+    for (path, depth) in [("/shared/deep", "0"), ("/shared/deep", "infinity"), ("/shared/5.jpg", "0")] {
+        let (status, head, _) = world.ask_with(&bob, "LOCK", path, &[("depth", depth)], LOCK).await;
+        assert_eq!(status, 200);
+        let token = head["lock-token"].to_str().unwrap().to_owned();
+        // she finds it where it is
+        let (_, _, told) = world.ask_with(&alice, "PROPFIND", path, &[("depth", "0")], "").await;
+        assert!(told.contains(token.trim_matches(['<', '>'])), "{told}");
+        let unlock = async |rpt: &str, path: &str| world.ask_with(rpt, "UNLOCK", path, &[("lock-token", &token)], "").await.0;
+        assert_eq!(unlock(&eve, path).await, 403);
+        assert_eq!(unlock(&alice, "/shared/none").await, 409, "it is not there");
+        assert_eq!(unlock(&alice, path).await, 204);
+        assert_eq!(unlock(&bob, path).await, 409, "it has ended");
+    }
 }
