@@ -13,6 +13,7 @@ mod files;
 mod gates;
 mod locks;
 mod members;
+mod named;
 mod ranges;
 mod reading;
 mod state_list;
@@ -128,8 +129,11 @@ impl Folder {
         }
         let body = match parts.method {
             Method::PUT => body,
-            _ => match xml_of(parts, body, passing).await {
-                Ok(body) => body,
+            _ => match xml::take(parts, body, passing).await {
+                Ok(taken) => {
+                    call.named = taken.named;
+                    Body::from(taken.bytes)
+                }
                 Err(refusal) => return Ok(*refusal),
             },
         };
@@ -145,6 +149,9 @@ impl Folder {
         let call = Arc::new(call);
         let mut response = self.hand_over(parts, request, path, body, call.clone(), passing).await;
         call.let_go();
+        if let Some(named) = call.named.clone().filter(|_| response.status() == StatusCode::MULTI_STATUS) {
+            response = named::add_missing(response, named);
+        }
         if parts.method == Method::OPTIONS {
             answers::write_options(response.headers_mut(), &call).await;
         }
@@ -240,6 +247,8 @@ impl Folder {
             judged_by: None,
             permission: passing.permission.clone(),
             reach: passing.reach.clone(),
+            named: None,
+            properties: Mutex::default(),
             pass: Mutex::default(),
             opened: Mutex::default(),
             outcome: Mutex::default(),
@@ -343,27 +352,6 @@ fn own_path(resource: &str) -> String {
 fn check_names(path: &CanonicalPath) -> io::Result<()> {
     let names = beneath::names_of(path)?;
     if names.iter().any(|name| name.len() > MOST_NAME_BYTES) { Err(io::ErrorKind::InvalidFilename.into()) } else { Ok(()) }
-}
-
-/// What a method other than PUT brings: XML, or nothing.
-async fn xml_of(parts: &Parts, body: Body, passing: &Passing) -> Result<Body, Box<Response>> {
-    let refused = |status, what| Err(Box::new(plain(status, what)));
-    let bytes = match axum::body::to_bytes(body, xml::MOST_XML_BYTES).await {
-        Ok(bytes) => bytes,
-        Err(_) if passing.was_cut.get().is_some() => {
-            return Err(Box::new(cut_short(passing.was_cut.get().unwrap_or(Cut::Broken))));
-        }
-        Err(_) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "This brings more than a call of this kind can."),
-    };
-    let takes_xml = matches!(parts.method.as_str(), "PROPFIND" | "PROPPATCH" | "LOCK");
-    // RFC 4918 9.3 has MKCOL refuse a body; of others nobody reads one
-    if !takes_xml && parts.method.as_str() != "MKCOL" {
-        return Ok(Body::empty());
-    }
-    if takes_xml && !bytes.is_empty() && !xml::is_modest(&bytes) {
-        return refused(StatusCode::BAD_REQUEST, "This XML cannot be read, or goes deeper or further than is taken.");
-    }
-    Ok(Body::from(bytes))
 }
 
 #[cfg(test)]

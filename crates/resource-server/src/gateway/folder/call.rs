@@ -2,8 +2,9 @@
 //! by whose permission, and why it ended where it did not come to its end.
 
 use super::conditions::{Conditions, Verdict};
-use super::files::{Opened, Version};
+use super::files::{Opened, Properties, Version};
 use super::gates::Pass;
+use super::named::Name;
 use crate::gateway::path::CanonicalPath;
 use crate::gateway::reach::{Methods, Reach};
 use crate::watch::Permission;
@@ -35,6 +36,10 @@ pub(super) struct Call {
     pub(super) judged_by: Option<Option<Version>>,
     pub(super) permission: Arc<dyn Permission>,
     pub(super) reach: Arc<dyn Reach>,
+    /// Properties that it names (RFC 4918 9.1); none: it is about all of them.
+    pub(super) named: Option<Arc<[Name]>>,
+    /// Properties of the thing that is told last: they are read once for all of their names.
+    pub(super) properties: Mutex<Option<(CanonicalPath, Properties)>>,
     /// What a directory is judged and changed with.
     pub(super) pass: Mutex<Option<Arc<Pass>>>,
     /// What is read: conditions and ranges were judged by it.

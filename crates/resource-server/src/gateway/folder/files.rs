@@ -5,6 +5,8 @@ mod file;
 mod properties;
 mod served;
 
+pub(super) use properties::Properties;
+
 use super::active::{self, SNIFFED_BYTES};
 use super::call::{Call, Ended};
 use super::conditions::Current;

@@ -1,13 +1,59 @@
 //! XML that a caller sends (`PROPFIND`, `PROPPATCH`, `LOCK`): looked through before anybody builds a tree of it, so that no
 //! depth, no number and no entities of it cost more than its bytes (RFC 4918 20.6). Called by `folder.rs`.
 
+use super::named::{self, Name};
+use crate::challenge::plain;
+use crate::gateway::Passing;
+use crate::gateway::upstream::cut_short;
+use crate::watch::Cut;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use http::StatusCode;
+use http::request::Parts;
+use std::sync::Arc;
 use xml::reader::{EventReader, XmlEvent};
 
 /// Bytes of a body that is XML.
-pub(super) const MOST_XML_BYTES: usize = 64 * 1024;
+const MOST_XML_BYTES: usize = 64 * 1024;
 /// Elements within each other, and in all.
 const MOST_LEVELS: usize = 32;
 const MOST_ELEMENTS: usize = 1_000;
+
+/// What a method other than PUT brings: XML, or nothing.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) bytes: Bytes,
+    /// Properties that it names.
+    pub(super) named: Option<Arc<[Name]>>,
+}
+
+/// Takes what a call brings, where it is within bounds.
+pub(super) async fn take(parts: &Parts, body: Body, passing: &Passing) -> Result<Taken, Box<Response>> {
+    let refused = |status, what| Err(Box::new(plain(status, what)));
+    let bytes = match axum::body::to_bytes(body, MOST_XML_BYTES).await {
+        Ok(bytes) => bytes,
+        Err(_) if passing.was_cut.get().is_some() => {
+            return Err(Box::new(cut_short(passing.was_cut.get().unwrap_or(Cut::Broken))));
+        }
+        Err(_) => return refused(StatusCode::PAYLOAD_TOO_LARGE, "This brings more than a call of this kind can."),
+    };
+    let takes_xml = matches!(parts.method.as_str(), "PROPFIND" | "PROPPATCH" | "LOCK");
+    // RFC 4918 9.3 has MKCOL refuse a body; of others nobody reads one
+    if !takes_xml && parts.method.as_str() != "MKCOL" {
+        return Ok(Taken::default());
+    }
+    if takes_xml && !bytes.is_empty() && !is_modest(&bytes) {
+        return refused(StatusCode::BAD_REQUEST, "This XML cannot be read, or goes deeper or further than is taken.");
+    }
+    let named = if parts.method.as_str() == "PROPFIND" { named::read(&bytes) } else { Ok(None) };
+    match named {
+        Ok(named) => Ok(Taken { bytes, named }),
+        Err(named::TooMany) => refused(
+            StatusCode::BAD_REQUEST,
+            "Name 100 properties at most in one call, with 8 KiB of names, or ask for all with `allprop`.",
+        ),
+    }
+}
 
 /// Whether it reads and is within bounds. A document type, which alone can declare entities, is not taken: no client needs it.
 pub(super) fn is_modest(body: &[u8]) -> bool {

@@ -11,13 +11,17 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 const ATTRIBUTE: &str = "user.wayleave.properties";
 /// Bytes of all properties of one thing; some disks keep hardly more of them.
 const MOST_BYTES: usize = 3_500;
 
+/// All of one thing.
+pub(in crate::gateway::folder) type Properties = Arc<[Property]>;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Property {
+pub(in crate::gateway::folder) struct Property {
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<String>,
     name: String,
@@ -38,9 +42,9 @@ impl Property {
         self.name == property.name && self.namespace == property.namespace
     }
 
-    fn told(self, has_content: bool) -> DavProp {
-        let xml = has_content.then(|| self.xml.into_bytes());
-        DavProp { name: self.name, prefix: self.prefix, namespace: self.namespace, xml }
+    fn told(&self, has_content: bool) -> DavProp {
+        let Self { namespace, name, prefix, xml } = self.clone();
+        DavProp { name, prefix, namespace, xml: has_content.then(|| xml.into_bytes()) }
     }
 }
 
@@ -117,20 +121,36 @@ impl Files {
         Ok(changes.into_iter().map(|(_, property)| (status, DavProp { xml: None, ..property })).collect())
     }
 
-    pub(super) async fn list_properties(&self, path: &CanonicalPath, has_content: bool) -> FsResult<Vec<DavProp>> {
-        let all = self.properties_of(path).await?;
-        Ok(all.into_iter().map(|property| property.told(has_content)).collect())
+    /// All of them, where a call does not name which.
+    pub(super) async fn list_properties(&self, call: &Call, path: &CanonicalPath, has_content: bool) -> FsResult<Vec<DavProp>> {
+        if call.named.is_some() {
+            return Ok(Vec::new());
+        }
+        let all = self.properties_of(call, path).await?;
+        Ok(all.iter().map(|property| property.told(has_content)).collect())
     }
 
-    pub(super) async fn find_property(&self, path: &CanonicalPath, asked: &DavProp) -> FsResult<Vec<u8>> {
-        let all = self.properties_of(path).await?;
-        let found = all.into_iter().find(|one| one.is(asked)).ok_or(FsError::NotFound)?;
-        Ok(found.xml.into_bytes())
+    pub(in crate::gateway::folder) async fn find_property(
+        &self,
+        call: &Call,
+        path: &CanonicalPath,
+        asked: &DavProp,
+    ) -> FsResult<Vec<u8>> {
+        let all = self.properties_of(call, path).await?;
+        let found = all.iter().find(|one| one.is(asked)).ok_or(FsError::NotFound)?;
+        Ok(found.xml.clone().into_bytes())
     }
 
-    async fn properties_of(&self, path: &CanonicalPath) -> FsResult<Vec<Property>> {
+    /// Reads them once for a call and a thing, however many of them it names.
+    async fn properties_of(&self, call: &Call, path: &CanonicalPath) -> FsResult<Properties> {
+        let known = call.properties.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, properties)) = known.filter(|(of, _)| of == path) {
+            return Ok(properties);
+        }
         let found = beneath::find(&self.0.root, path).await.map_err(|error| fs_error(&error))?;
         let read = beneath::on_a_thread_of_its_own(move || read(&found.place())).await;
-        read.map_err(|error| fs_error(&error))
+        let properties = Properties::from(read.map_err(|error| fs_error(&error))?);
+        *call.properties.lock().unwrap_or_else(PoisonError::into_inner) = Some((path.clone(), properties.clone()));
+        Ok(properties)
     }
 }

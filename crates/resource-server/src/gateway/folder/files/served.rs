@@ -118,12 +118,12 @@ impl GuardedFileSystem<Arc<Call>> for Files {
         async move { self.patch_properties(call, &canonical(path)?, patch).await }.boxed()
     }
 
-    fn get_props<'a>(&'a self, path: &'a DavPath, do_content: bool, _: &'a Arc<Call>) -> FsFuture<'a, Vec<DavProp>> {
-        async move { self.list_properties(&canonical(path)?, do_content).await }.boxed()
+    fn get_props<'a>(&'a self, path: &'a DavPath, do_content: bool, call: &'a Arc<Call>) -> FsFuture<'a, Vec<DavProp>> {
+        async move { self.list_properties(call, &canonical(path)?, do_content).await }.boxed()
     }
 
-    fn get_prop<'a>(&'a self, path: &'a DavPath, prop: DavProp, _: &'a Arc<Call>) -> FsFuture<'a, Vec<u8>> {
-        async move { self.find_property(&canonical(path)?, &prop).await }.boxed()
+    fn get_prop<'a>(&'a self, path: &'a DavPath, prop: DavProp, call: &'a Arc<Call>) -> FsFuture<'a, Vec<u8>> {
+        async move { self.find_property(call, &canonical(path)?, &prop).await }.boxed()
     }
 }
 

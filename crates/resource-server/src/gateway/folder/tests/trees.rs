@@ -273,3 +273,52 @@ async fn a_lock_on_a_directory_alone_keeps_its_members() {
     let eve = Passing { principal: "eve".into(), ..Passing::by_itself() };
     assert_eq!(call_as(&folder, "DELETE", "/album/new.txt", &[("if", &held)], "", eve).await.status, 423);
 }
+
+/// RFC 4918 9.1, 14.24: of each thing it is said what it has and what it has not, and no more than was asked.
+#[tokio::test]
+async fn who_names_properties_is_told_which_are_not_there() {
+    let (place, folder) = Place::with("named", &["album/1.txt", "album/2.txt"], "x");
+    let keeps = rustix::fs::setxattr(place.0.join("files"), "user.wayleave.tried", b"x", rustix::fs::XattrFlags::empty()).is_ok();
+    let set = "<D:propertyupdate xmlns:D=\"DAV:\"><D:set><D:prop><n:mood xmlns:n=\"urn:n\">calm</n:mood>\
+        <n:other xmlns:n=\"urn:n\">secret</n:other></D:prop></D:set></D:propertyupdate>";
+    assert_eq!(call(&folder, "PROPPATCH", "/album/1.txt", &[], set).await.status, 207);
+    let ask =
+        "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:getetag/><n:mood xmlns:n=\"urn:n\"/><D:quota-used-bytes/></D:prop></D:propfind>";
+    let answer = call(&folder, "PROPFIND", "/album", &[("depth", "1")], ask).await;
+    assert_eq!(answer.status, 207);
+    let of = |href: &str| {
+        let at = answer.body.find(&format!("<D:href>{href}</D:href>")).unwrap();
+        let said = answer.body[at..].split("</D:response>").next().unwrap();
+        let missing = said.split("<D:propstat>").find(|status| status.contains("404 Not Found")).unwrap_or_default();
+        (said.matches("mood").count(), missing.contains("mood"), missing.contains("<quota-used-bytes xmlns=\"DAV:\"/>"))
+    };
+    assert_eq!(of("/album/2.txt"), (1, true, true), "{}", answer.body);
+    assert_eq!(of("/album/1.txt"), if keeps { (2, false, true) } else { (1, true, true) }, "{}", answer.body);
+    assert!(!answer.body.contains("secret"), "nobody asked for it");
+    assert!(answer.body.ends_with("</D:response></D:multistatus>"), "{}", answer.body);
+    let many = format!("<propfind xmlns=\"DAV:\"><prop>{}</prop></propfind>", "<a xmlns=\"urn:n\"/>".repeat(101));
+    let refused = call(&folder, "PROPFIND", "/album", &[("depth", "1")], &many).await;
+    assert_eq!((refused.status, refused.body.contains("100")), (400, true));
+}
+
+/// However many properties a call names, the disk is asked once for each thing.
+#[tokio::test]
+async fn properties_are_read_once_for_a_call_and_a_thing() {
+    let (place, folder) = Place::with("read-once", &["album/1.txt", "album/2.txt"], "x");
+    let keep = |file: &str, value: &[u8]| {
+        rustix::fs::setxattr(place.0.join(file), "user.wayleave.properties", value, rustix::fs::XattrFlags::empty())
+    };
+    let property = br#"[{"name":"a","xml":"<a/>"}]"#;
+    if keep("files/album/1.txt", property).and_then(|()| keep("files/album/2.txt", property)).is_err() {
+        return;
+    }
+    let paths = ["/album/1.txt", "/album/2.txt"].map(|path| CanonicalPath::parse(path).unwrap());
+    let call = folder.call(&parts_of("PROPFIND"), &paths[0], &Passing::by_itself()).unwrap();
+    let asked = dav_server::fs::DavProp { name: "a".into(), prefix: None, namespace: None, xml: None };
+    assert!(folder.files.find_property(&call, &paths[0], &asked).await.is_ok());
+    for file in ["files/album/1.txt", "files/album/2.txt"] {
+        keep(file, b"[]").unwrap();
+    }
+    assert!(folder.files.find_property(&call, &paths[0], &asked).await.is_ok(), "it is known");
+    assert!(folder.files.find_property(&call, &paths[1], &asked).await.is_err(), "another thing's are its own");
+}
