@@ -1,7 +1,9 @@
-//! Thumbnails that were made, kept as files of a folder of the gateway's own: so many bytes, of which the oldest go first. A
-//! name is a hash of which file it was, how long and when it last changed, so that nothing has to be taken back. An empty file
+//! Thumbnails that were made, kept as files of a folder of the gateway's own: so many bytes. Beyond that the oldest go first of
+//! the owner who has the most there, so that nobody's many pictures push out another's few. A name is a hash of whose it is, and
+//! one of which file it was, how long and when it last changed, so that nothing has to be taken back. An empty file
 //! says that there is no small picture of it. Where the folder cannot be written, thumbnails are made anew.
 
+use jose::{base64url, digest};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -12,13 +14,30 @@ pub(super) const MOST_BYTES: u64 = 512 << 20;
 /// What a file costs beside what is in it.
 const FILE_BYTES: u64 = 512;
 
-/// What is kept of one file's picture.
+/// Letters of the hash of an owner, and of a file.
+const OWNER_LENGTH: usize = 16;
+const HASH_LENGTH: usize = 43;
+
+/// What is kept of one file's picture: whose it is, and of which file.
 pub(super) type Key = String;
+
+/// How what is kept of a file is called.
+pub(super) fn key_of(owner: &str, hash: &str) -> Key {
+    let owner = base64url::encode(digest::sha256(&[owner.as_bytes()]));
+    format!("{}.{hash}", owner.get(..OWNER_LENGTH).unwrap_or_default())
+}
+
+/// What is kept for one owner.
+#[derive(Default)]
+struct OwnersShare {
+    /// Names in the order in which they came.
+    by_age: BTreeMap<u64, Key>,
+    bytes: u64,
+}
 
 #[derive(Default)]
 struct Index {
-    /// Names in the order in which they came.
-    by_age: BTreeMap<u64, Key>,
+    shares: HashMap<String, OwnersShare>,
     /// When each came, and what it costs.
     kept: HashMap<Key, Place>,
     bytes: u64,
@@ -37,22 +56,30 @@ impl Index {
         let (age, bytes) = (self.next, bytes.saturating_add(FILE_BYTES));
         self.next = self.next.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes);
-        self.by_age.insert(age, key.clone());
+        let share = self.shares.entry(owner_in(&key).to_owned()).or_default();
+        share.bytes = share.bytes.saturating_add(bytes);
+        share.by_age.insert(age, key.clone());
         self.kept.insert(key, Place { age, bytes });
     }
 
     fn remove(&mut self, key: &str) {
-        if let Some(place) = self.kept.remove(key) {
-            self.by_age.remove(&place.age);
-            self.bytes = self.bytes.saturating_sub(place.bytes);
+        let Some(place) = self.kept.remove(key) else { return };
+        self.bytes = self.bytes.saturating_sub(place.bytes);
+        if let Some(share) = self.shares.get_mut(owner_in(key)) {
+            share.by_age.remove(&place.age);
+            share.bytes = share.bytes.saturating_sub(place.bytes);
+            if share.by_age.is_empty() {
+                self.shares.remove(owner_in(key));
+            }
         }
     }
 
-    /// Takes the oldest out until the rest is little enough.
+    /// Takes the oldest of whoever has the most out, until the rest is little enough.
     fn take_over(&mut self, most: u64) -> Vec<Key> {
         let mut over = Vec::new();
         while self.bytes > most {
-            let Some((_, key)) = self.by_age.pop_first() else { break };
+            let largest = self.shares.values().max_by_key(|share| share.bytes);
+            let Some(key) = largest.and_then(|share| share.by_age.values().next()).cloned() else { break };
             self.remove(&key);
             over.push(key);
         }
@@ -126,7 +153,8 @@ fn read_folder(folder: &Path) -> io::Result<Index> {
         let (metadata, name) = (entry.metadata()?, entry.file_name().into_string().unwrap_or_default());
         match metadata.is_file() && is_key(&name) {
             true => found.push((metadata.modified()?, name, metadata.len())),
-            false if name.ends_with(".part") => drop(std::fs::remove_file(entry.path())),
+            // half written, or called as they were before owners had shares
+            false if name.ends_with(".part") || is_hash(&name, HASH_LENGTH) => drop(std::fs::remove_file(entry.path())),
             false => {}
         }
     }
@@ -138,8 +166,16 @@ fn read_folder(folder: &Path) -> io::Result<Index> {
     Ok(index)
 }
 
+fn owner_in(key: &str) -> &str {
+    key.split('.').next().unwrap_or_default()
+}
+
 fn is_key(name: &str) -> bool {
-    name.len() == 43 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    name.split_once('.').is_some_and(|(owner, hash)| is_hash(owner, OWNER_LENGTH) && is_hash(hash, HASH_LENGTH))
+}
+
+fn is_hash(name: &str, length: usize) -> bool {
+    name.len() == length && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 #[cfg(test)]
@@ -155,13 +191,41 @@ mod tests {
     }
 
     fn key(n: u8) -> String {
-        jose::base64url::encode([n; 32])
+        of("alice", n)
+    }
+
+    fn of(owner: &str, n: u8) -> String {
+        key_of(owner, &base64url::encode([n; 32]))
+    }
+
+    fn temporary() -> Temporary {
+        let random: [u8; 8] = jose::ambient::random(&jose::SystemRandomness);
+        Temporary(std::env::temp_dir().join(format!("wayleave-cache-{}", base64url::encode(random))))
+    }
+
+    #[test]
+    fn whoever_has_the_most_gives_first() {
+        let folder = temporary();
+        let most = 5 * (FILE_BYTES + 100);
+        let cache = Cache::open(Some(folder.0.clone()), most);
+        cache.put(&of("alice", 0), &[0; 100]);
+        cache.put(&of("bob", 0), &[0; 100]);
+        for n in 0..100 {
+            cache.put(&of("mallory", n), &[n; 100]);
+        }
+        let count = |cache: &Cache, owner: &str| (0..100).filter(|n| cache.find(&of(owner, *n)).is_some()).count();
+        let counts = |cache: &Cache| ["alice", "bob", "mallory"].map(|owner| count(cache, owner));
+        assert_eq!(counts(&cache), [1, 1, 3]);
+        assert!(cache.find(&of("mallory", 99)).is_some(), "her newest");
+        // also after a restart; what has an older name goes
+        std::fs::write(folder.0.join(base64url::encode([7; 32])), "older").unwrap();
+        let again = Cache::open(Some(folder.0.clone()), 3 * (FILE_BYTES + 100));
+        assert_eq!((counts(&again), std::fs::read_dir(&folder.0).unwrap().count()), ([1, 1, 1], 3));
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_the_oldest_go_also_after_a_restart() {
-        let random: [u8; 8] = jose::ambient::random(&jose::SystemRandomness);
-        let folder = Temporary(std::env::temp_dir().join(format!("wayleave-cache-{}", jose::base64url::encode(random))));
+        let folder = temporary();
         let most = 3 * (FILE_BYTES + 100);
         let cache = Cache::open(Some(folder.0.clone()), most);
         for n in 0..5 {

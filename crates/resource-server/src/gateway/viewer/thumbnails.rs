@@ -5,7 +5,7 @@ use super::super::Gateway;
 use super::super::beneath;
 use super::super::passage::LetIn;
 use super::kind::Kind;
-use super::{View, picture, set_fields};
+use super::{View, cache, picture, set_fields};
 use crate::challenge::plain;
 use axum::body::Body;
 use axum::response::Response;
@@ -48,7 +48,7 @@ impl Side {
 /// A file, and which it is for as long as nobody changes it.
 struct Original {
     file: beneath::Found,
-    key: String,
+    hash: String,
 }
 
 impl Original {
@@ -64,8 +64,8 @@ impl Original {
             metadata.ctime_nsec().to_be_bytes(),
             u64::from(side.pixels()).to_be_bytes(),
         ];
-        let key = base64url::encode(digest::sha256(&[VERSION, &numbers.concat()]));
-        Ok(Self { file, key })
+        let hash = base64url::encode(digest::sha256(&[VERSION, &numbers.concat()]));
+        Ok(Self { file, hash })
     }
 }
 
@@ -80,7 +80,7 @@ impl Gateway {
             return Ok(icon_of(kind));
         }
         let original = Original::of(file, side)?;
-        let tag = format!("\"{}\"", original.key);
+        let tag = format!("\"{}\"", original.hash);
         if is_known(&view.parts.headers, &tag) {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -107,21 +107,21 @@ impl Gateway {
 
     /// The small picture, kept or made now; empty: there is none. None: whoever wants it wants too many.
     async fn thumbnail_bytes(&self, original: Original, side: Side, let_in: &LetIn) -> io::Result<Option<Vec<u8>>> {
-        let (cache, key) = (self.viewer.cache.clone(), original.key.clone());
-        let find = move || Ok(cache.find(&key));
-        if let Some(kept) = beneath::on_a_thread_of_its_own(find.clone()).await? {
+        let key = cache::key_of(owner_of(let_in), &original.hash);
+        let (cache, wanted) = (self.viewer.cache.clone(), key.clone());
+        if let Some(kept) = beneath::on_a_thread_of_its_own(move || Ok(cache.find(&wanted))).await? {
             return Ok(Some(kept));
         }
         let Ok(hers) = self.viewer.makers.wait(&person_of(let_in)).await else { return Ok(None) };
         let Ok(turn) = self.viewer.owners.wait(owner_of(let_in)).await else { return Ok(None) };
         // who wanted the same at the same time waits for the one who makes it
-        let one = self.turn(&format!("thumbnail {}", original.key)).await;
+        let one = self.turn(&format!("thumbnail {key}")).await;
         let one = one.lock_owned().await;
         let (cache, memory) = (self.viewer.cache.clone(), self.viewer.memory.clone());
         let make = move || {
             // held to the end of the work, also where nobody waits for it any more
             let _held = (hers, turn, one);
-            if let Some(kept) = cache.find(&original.key) {
+            if let Some(kept) = cache.find(&key) {
                 return Ok(kept);
             }
             let made = std::fs::File::open(original.file.place()).map_err(picture::Unfit::from);
@@ -135,7 +135,7 @@ impl Gateway {
                     Vec::new()
                 }
             };
-            cache.put(&original.key, &bytes);
+            cache.put(&key, &bytes);
             Ok(bytes)
         };
         beneath::on_a_thread_of_its_own(make).await.map(Some)
