@@ -11,6 +11,8 @@ use serde_json::Value;
 use std::io::{Cursor, Read};
 use tower::ServiceExt;
 
+mod names;
+
 const BROWSER: &[(&str, &str)] = &[("accept", "text/html"), ("sec-fetch-mode", "navigate")];
 const PROGRAM: &[(&str, &str)] = &[("accept", "application/json")];
 

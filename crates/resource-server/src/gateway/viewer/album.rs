@@ -112,7 +112,7 @@ impl Gateway {
 
     fn tile(&self, member: Member, facts: Option<Facts>) -> Tile {
         let size = facts.map(|facts| size_in_words(facts.bytes)).unwrap_or_default();
-        Tile { url: self.url_of(&member.path), kind: member.entry.kind, name: member.entry.name, size }
+        Tile { url: self.url_of(&member.path), kind: member.entry.kind, name: show_name(&member.entry.name), size }
     }
 
     pub(super) fn url_of(&self, path: &CanonicalPath) -> String {
@@ -127,9 +127,9 @@ impl Gateway {
             && let Ok(description) = self.description(&judge.source().owner, &own)
             && let Some(name) = description.name
         {
-            return name;
+            return show_name(&name);
         }
-        path.segments().last().map_or_else(|| self.settings.name.clone(), |name| visible(name))
+        path.segments().last().map_or_else(|| self.settings.name.clone(), |name| show_name(name))
     }
 
     /// The way from the beginning to a place; only what may be seen is a link.
@@ -144,7 +144,7 @@ impl Gateway {
                 Some(place) if judge.may_view(place).await => Some(self.url_of(place)),
                 _ => None,
             };
-            let title = place.map_or_else(|| name.clone(), |place| self.title_of(judge, place));
+            let title = place.map_or_else(|| show_name(name), |place| self.title_of(judge, place));
             crumbs.push(Crumb { name: title, url });
         }
         crumbs
@@ -156,7 +156,7 @@ impl Gateway {
         let zone = self.zone_of(headers);
         let end = ends(source).filter(|_| !is_owner);
         Shared {
-            owner: source.owner.clone(),
+            owner: show_name(&source.owner),
             until: end.map(|end| zone.until(end, self.client.clock.now())),
             share: is_owner.then(|| self.share_page(source)).flatten(),
         }
@@ -192,6 +192,11 @@ impl Gateway {
             "default-src 'none'; script-src {assets}; style-src {assets}; img-src 'self'; media-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         )
     }
+}
+
+/// A name as it is shown, and as what is downloaded is called: nothing in it turns the letters beside it, or is not seen.
+pub(super) fn show_name(name: &str) -> String {
+    Some(visible(name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "(no name)".to_owned())
 }
 
 /// The path as ids of resources are written.

@@ -9,6 +9,7 @@ use super::super::Gateway;
 use super::super::admission::Admitted;
 use super::super::beneath;
 use super::super::path::CanonicalPath;
+use super::album::show_name;
 use super::collection::{self, Entry, Facts};
 use super::leave::{Leave, downloader_of};
 use super::members::{Judge, Standing};
@@ -100,7 +101,7 @@ impl Gateway {
             &mut response,
             &[
                 (header::CONTENT_TYPE, "application/zip"),
-                (header::CONTENT_DISPOSITION, &attachment(&format!("{name}.zip"))),
+                (header::CONTENT_DISPOSITION, &attachment(&format!("{}.zip", show_name(&name)))),
                 (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             ],
         );

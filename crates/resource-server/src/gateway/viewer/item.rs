@@ -4,7 +4,7 @@
 use super::super::Gateway;
 use super::super::beneath;
 use super::super::path::CanonicalPath;
-use super::album::{Crumb, Shared};
+use super::album::{Crumb, Shared, show_name};
 use super::collection::{self, Entry, Facts};
 use super::kind::{Kind, size_in_words};
 use super::members::Judge;
@@ -15,7 +15,6 @@ use http::StatusCode;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use types::spelling::visible;
 
 /// So many beside it are looked at for one that may be viewed.
 const MOST_LOOKED_AT: usize = 100;
@@ -63,9 +62,9 @@ impl Gateway {
             shared: self.shared(&judge, &view.parts.headers),
             before,
             after,
-            name: name.clone(),
+            name: show_name(&name),
         };
-        Ok(self.viewer_page(StatusCode::OK, &visible(&name), &ui::render(&body)))
+        Ok(self.viewer_page(StatusCode::OK, &body.name, &ui::render(&body)))
     }
 
     async fn first_shown(

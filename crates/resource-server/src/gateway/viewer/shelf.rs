@@ -6,6 +6,7 @@ use super::super::browser::{Held, navigation};
 use super::super::path::CanonicalPath;
 use super::super::route;
 use super::super::{Gateway, Wanted};
+use super::album::show_name;
 use super::kind::Kind;
 use super::members::Judge;
 use crate::guard::Need;
@@ -52,7 +53,7 @@ impl Gateway {
             return None;
         }
         things.sort_by(|a, b| (&a.owner, &a.name).cmp(&(&b.owner, &b.name)));
-        let name = path.segments().last().unwrap_or(&self.settings.name);
+        let name = &show_name(path.segments().last().unwrap_or(&self.settings.name));
         let body = ShelfPage { name, things, log_out: self.own_url("logout"), csrf: self.form_token(held) };
         let mut response = self.viewer_page(StatusCode::OK, name, &ui::render(&body));
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Cookie"));
@@ -108,7 +109,8 @@ impl Gateway {
             true => Kind::Album,
             false => place.segments().last().map_or(Kind::Other, |name| Kind::of_file(name)),
         };
-        Thing { name: name.unwrap_or_else(|| id.as_str().to_owned()), owner: owner.to_owned(), url: self.url_of(place), kind }
+        let name = show_name(name.as_deref().unwrap_or_else(|| id.as_str()));
+        Thing { name, owner: show_name(owner), url: self.url_of(place), kind }
     }
 }
 
