@@ -25,7 +25,6 @@ use original::{Original, asks_other_protocol, asks_web_socket};
 pub(super) use recent::{AskedBefore, Recent};
 use recent::{Before, Key};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Where proxies ask; below it stands the path of the call, where a proxy writes that behind the place where it asks (Envoy).
 const ASK: &str = "/.wayleave/auth";
@@ -143,7 +142,7 @@ impl Gateway {
         let to = (!has_token && browser::is_navigation(&call)).then(|| to_of(&call)).flatten();
         // of a call that shows nothing nothing is written down
         let key = (has_token || held.is_some()).then(|| Key::of(&call));
-        let before = key.map_or(Before::Never, |key| self.recent.begin(key, Instant::now()));
+        let before = key.map_or(Before::Never, |key| self.recent.begin(key, self.recent.now()));
         // its proof was seen, by this gateway, with this call
         if let Before::LetIn(whole) = &before
             && call.headers.contains_key(DPOP)

@@ -65,18 +65,41 @@ impl Key {
 }
 
 /// The calls of a second.
-pub(in crate::gateway) struct Recent(Mutex<Cache<Key, Asked>>);
+pub(in crate::gateway) struct Recent {
+    calls: Mutex<Cache<Key, Asked>>,
+    /// When it is, where a test says so.
+    #[cfg(test)]
+    stands_at: Mutex<Option<Instant>>,
+}
 
 impl Default for Recent {
     fn default() -> Self {
-        Self(Mutex::new(Cache::new(MOST_KEPT)))
+        Self {
+            calls: Mutex::new(Cache::new(MOST_KEPT)),
+            #[cfg(test)]
+            stands_at: Mutex::default(),
+        }
     }
 }
 
 impl Recent {
+    #[cfg(test)]
+    pub(in crate::gateway) fn stand_at(&self, now: Instant) {
+        *self.stands_at.lock().unwrap() = Some(now);
+    }
+
+    /// The time by which calls are the same.
+    pub(super) fn now(&self) -> Instant {
+        #[cfg(test)]
+        if let Some(now) = *self.stands_at.lock().unwrap() {
+            return now;
+        }
+        Instant::now()
+    }
+
     /// What became of it in this second; from now on it was asked about.
     pub(super) fn begin(&self, key: Key, now: Instant) -> Before {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(asked) = calls.get(&key).filter(|asked| now.saturating_duration_since(asked.at) < SAME_CALL) {
             return asked.whole.clone().map_or(Before::Refused, Before::LetIn);
         }
@@ -86,9 +109,28 @@ impl Recent {
 
     /// Keeps what let it in.
     pub(super) fn keep(&self, key: Key, whole: Arc<Whole>) {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut asked) = calls.get_mut(&key) {
             asked.whole = Some(whole);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_the_same_for_a_second() {
+        let (recent, begun) = (Recent::default(), Instant::now());
+        let at = |millis: u64| begun + Duration::from_millis(millis);
+        let (key, other) = (Key([1; 32]), Key([2; 32]));
+        for (key, now, is_known) in
+            [(key, 0, false), (key, 999, true), (other, 999, false), (key, 1_000, false), (key, 1_999, true)]
+        {
+            let before = recent.begin(key, at(now));
+            assert_eq!(matches!(before, Before::Refused), is_known, "{now}");
+            assert_eq!(matches!(before, Before::Never), !is_known, "{now}");
         }
     }
 }
