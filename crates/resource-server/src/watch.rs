@@ -6,12 +6,13 @@
 
 mod outgoing;
 
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -149,8 +150,8 @@ impl WasCut {
     }
 }
 
-/// A request's body under watch, and where it is told why it was cut. Its end is passed on after a last look alone. Fields
-/// behind a chunked body are left out: nobody judged them (RFC 9110 6.5.1).
+/// A request's body under watch, and where it is told why it was cut. Its end is passed on after a last look alone, and with it
+/// the fields behind it: whoever takes them judges which of them may stand there (RFC 9110 6.5.1).
 pub fn incoming(body: Body, limits: UploadLimits, watch: &Watch) -> (Body, WasCut) {
     let announced = http_body::Body::size_hint(&body).exact();
     if announced == Some(0) {
@@ -158,7 +159,7 @@ pub fn incoming(body: Body, limits: UploadLimits, watch: &Watch) -> (Body, WasCu
     }
     let (begun, was_cut) = (Instant::now(), WasCut(Some(Arc::default())));
     let incoming = Incoming {
-        body: body.into_data_stream(),
+        body,
         watch: watch.clone(),
         ends: begun + limits.max_time,
         max_pause: limits.max_pause,
@@ -169,7 +170,7 @@ pub fn incoming(body: Body, limits: UploadLimits, watch: &Watch) -> (Body, WasCu
     let pieces = stream::unfold(Some(incoming), async |incoming| {
         let mut incoming = incoming?;
         match incoming.next().await? {
-            Ok(piece) => Some((Ok(piece), Some(incoming))),
+            Ok(part) => Some((Ok(part), Some(incoming))),
             Err(cut) => {
                 incoming.was_cut.set(cut);
                 Some((Err(cut), None))
@@ -180,7 +181,7 @@ pub fn incoming(body: Body, limits: UploadLimits, watch: &Watch) -> (Body, WasCu
 }
 
 struct Incoming {
-    body: BodyDataStream,
+    body: Body,
     watch: Watch,
     ends: Instant,
     max_pause: Duration,
@@ -192,7 +193,7 @@ struct Incoming {
 }
 
 impl Incoming {
-    async fn next(&mut self) -> Option<Result<Bytes, Cut>> {
+    async fn next(&mut self) -> Option<Result<Frame<Bytes>, Cut>> {
         if self.announced.is_some_and(|bytes| bytes > self.room) {
             return Some(Err(Cut::TooLong));
         }
@@ -208,14 +209,18 @@ impl Incoming {
                 return Some(Err(cut));
             }
             let wait = self.watch.next_look.min(self.ends).min(silent);
-            match tokio::time::timeout_at(wait, self.body.next()).await {
+            let part = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut self.body), context));
+            match tokio::time::timeout_at(wait, part).await {
                 Err(_) => {}
                 Ok(None) if self.announced.is_some_and(|left| left > 0) => return Some(Err(Cut::Broken)),
                 // looked at before the last piece
                 Ok(None) if self.announced.is_some() => return None,
                 Ok(None) => return self.watch.look().await.err().map(Err),
                 Ok(Some(Err(_))) => return Some(Err(Cut::Broken)),
-                Ok(Some(Ok(piece))) => return Some(self.take(piece).await),
+                Ok(Some(Ok(part))) => match part.into_data() {
+                    Ok(piece) => return Some(self.take(piece).await.map(Frame::data)),
+                    Err(behind) => return Some(self.watch.look().await.map(|()| behind)),
+                },
             }
         }
     }
@@ -235,9 +240,10 @@ impl Incoming {
     }
 }
 
-/// Pieces that say how much they are, as the body did that they came from.
+/// Pieces that say how much they are, as the body did that they came from. That all of them have come does not end it: something
+/// may stand behind.
 struct Measured {
-    pieces: Pin<Box<dyn Stream<Item = Result<Bytes, Cut>> + Send>>,
+    pieces: Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Cut>> + Send>>,
     left: Option<u64>,
 }
 
@@ -246,15 +252,13 @@ impl http_body::Body for Measured {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let piece = ready!(self.pieces.as_mut().poll_next(context));
-        if let (Some(Ok(piece)), Some(left)) = (&piece, self.left) {
+        let part = ready!(self.pieces.as_mut().poll_next(context));
+        if let (Some(Ok(part)), Some(left)) = (&part, self.left)
+            && let Some(piece) = part.data_ref()
+        {
             self.left = Some(left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX)));
         }
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == Some(0)
+        Poll::Ready(part)
     }
 
     fn size_hint(&self) -> SizeHint {

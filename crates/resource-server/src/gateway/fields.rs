@@ -6,10 +6,12 @@
 //! So what is spelled with anything but letters, digits and `-` goes nowhere, whoever sent it.
 
 mod answers;
+mod behind;
 mod forwarded;
 mod names;
 
-pub(super) use answers::{keep_behind, keep_private, keep_to_own_pages};
+pub(super) use answers::{keep_private, keep_to_own_pages};
+pub(super) use behind::{keep_behind, keep_behind_call, names_behind};
 pub(super) use forwarded::Reached;
 
 use crate::challenge::plain;

@@ -9,11 +9,10 @@ use crate::challenge::plain;
 use crate::watch::Cut;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use http::header::{CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, request};
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -104,6 +103,7 @@ impl Upstream {
             pass_headers: &passing.pass_headers,
         };
         let takes_trailers = fields::takes_trailers(&parts.headers);
+        let behind = fields::names_behind(&parts.headers, &passing.owner_headers);
         fields::keep_for_service(&mut parts.headers, sender);
         fields::add_via(&mut parts.headers, parts.version);
         if !passing.is_by_itself {
@@ -122,7 +122,10 @@ impl Upstream {
         if passing.web_socket.is_some() {
             tunnel::ask(&mut parts.headers);
         }
-        let mut request = http::Request::new(body);
+        parts.headers.extend(behind.map(|names| (TRAILER, names)));
+        let owner_headers = passing.owner_headers.clone();
+        let keep = move |behind: &mut HeaderMap| fields::keep_behind_call(behind, &owner_headers);
+        let mut request = http::Request::new(Body::new(WithBehind { body, keep }));
         *request.method_mut() = parts.method;
         *request.uri_mut() = uri;
         *request.headers_mut() = parts.headers;
@@ -182,33 +185,40 @@ impl Upstream {
             }
             _ => {}
         }
-        Response::from_parts(parts, Body::new(Answered(body)))
+        Response::from_parts(parts, Body::new(WithBehind { body, keep: fields::keep_behind }))
     }
 }
 
-/// The body of an answer, with those fields behind it that may stand there.
-struct Answered(Incoming);
+/// A body with those fields behind it that may stand there.
+struct WithBehind<B, K> {
+    body: B,
+    keep: K,
+}
 
-impl http_body::Body for Answered {
+impl<B, K> http_body::Body for WithBehind<B, K>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    K: Fn(&mut HeaderMap) + Unpin,
+{
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut polled = Pin::new(&mut self.0).poll_frame(context);
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut polled = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &mut polled
-            && let Some(trailers) = frame.trailers_mut()
+            && let Some(behind) = frame.trailers_mut()
         {
-            fields::keep_behind(trailers);
+            (self.keep)(behind);
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.body.size_hint()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The same rules with moments in the place of minutes.
 
 use super::*;
+use futures_util::StreamExt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -53,7 +54,7 @@ fn pieces(count: usize) -> Vec<io::Result<Bytes>> {
 
 /// A body that says how long it is.
 fn announced(body: Body, bytes: u64) -> Body {
-    let pieces = body.into_data_stream().map(|piece| piece.map_err(|_| Cut::Broken));
+    let pieces = body.into_data_stream().map(|piece| piece.map(Frame::data).map_err(|_| Cut::Broken));
     Body::new(Measured { pieces: Box::pin(pieces), left: Some(bytes) })
 }
 
@@ -145,6 +146,49 @@ async fn threat_44_s18_the_end_is_passed_on_after_a_last_look() {
     let permission = Withdrawable::default();
     let (body, _) = incoming(Body::empty(), LIMITS, &permission.watch());
     assert_eq!((all(body).await, permission.looks()), ((0, true), 0), "what is empty is not waited for");
+}
+
+/// What stands behind a body is its end: it comes after a last look, or not at all.
+#[tokio::test]
+async fn threat_44_s18_what_stands_behind_an_upload_is_passed_on_after_a_last_look() {
+    for (known_length, is_withdrawn) in [(true, false), (false, false), (true, true), (false, true)] {
+        let behind = http::HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), http::HeaderValue::from_static("1"))]);
+        let permission = Withdrawable::default();
+        let ending = permission.clone();
+        let parts = stream::iter([Frame::data(Bytes::from_static(b"hello")), Frame::trailers(behind)]).inspect(move |part| {
+            if is_withdrawn && part.is_trailers() {
+                ending.withdraw();
+            }
+        });
+        let body = Body::new(InParts { parts: Box::pin(parts), length: known_length.then_some(5) });
+        let (mut body, _) = incoming(body, LIMITS, &permission.watch());
+        let (mut bytes, mut told) = (0, Vec::new());
+        while let Some(Ok(part)) = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut body), context)).await {
+            match part.into_data() {
+                Ok(piece) => bytes += piece.len(),
+                Err(part) => told.extend(part.into_trailers().unwrap().keys().map(ToString::to_string)),
+            }
+        }
+        assert_eq!((bytes, told.len()), (5, usize::from(!is_withdrawn)), "{known_length} {is_withdrawn}");
+    }
+}
+
+struct InParts {
+    parts: Pin<Box<dyn Stream<Item = Frame<Bytes>> + Send>>,
+    length: Option<u64>,
+}
+
+impl http_body::Body for InParts {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.parts.as_mut().poll_next(context).map(|part| part.map(Ok))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
 }
 
 #[tokio::test]

@@ -290,9 +290,9 @@ impl Body for InParts {
     }
 }
 
-/// gRPC's shape: HTTP/2 both ways, and a status behind the body.
+/// gRPC's shape: HTTP/2 both ways, and fields behind the body, of the call and of the answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_behind_an_answer_comes_back() {
+async fn what_stands_behind_a_call_goes_on_and_behind_an_answer_comes_back() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("h2c://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -305,7 +305,13 @@ async fn what_stands_behind_an_answer_comes_back() {
                 {
                     behind.insert(name, value.parse().unwrap());
                 }
-                let parts = [Frame::data(Bytes::from(format!("{wants}"))), Frame::trailers(behind)];
+                let (mut body, mut brought) = (request.into_body(), Vec::new());
+                while let Some(Ok(part)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+                    brought.extend(
+                        part.into_trailers().ok().into_iter().flat_map(|behind| behind.keys().cloned().collect::<Vec<_>>()),
+                    );
+                }
+                let parts = [Frame::data(Bytes::from(format!("{wants} {brought:?}"))), Frame::trailers(behind)];
                 Ok::<_, Infallible>(http::Response::new(InParts(parts.into())))
             });
             let builder = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new()).http2_only();
@@ -320,7 +326,10 @@ async fn what_stands_behind_an_answer_comes_back() {
     let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).http2_only(true).build_http();
     let request =
         http::Request::post(guarded.photo()).header("te", "trailers").header("authorization", format!("Bearer {}", rpt.token));
-    let mut body = client.request(request.body(String::from("call")).unwrap()).await.unwrap().into_body();
+    let brought = [("x-sum", "1"), ("x-wayleave-subject", "alice"), ("authorization", "Bearer x")];
+    let brought = brought.map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)));
+    let parts = [Frame::data(Bytes::from_static(b"call")), Frame::trailers(http::HeaderMap::from_iter(brought))];
+    let mut body = client.request(request.body(InParts(parts.into())).unwrap()).await.unwrap().into_body();
     let (mut data, mut behind) = (Vec::new(), Vec::new());
     while let Some(part) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         match part.unwrap().into_data() {
@@ -328,5 +337,5 @@ async fn what_stands_behind_an_answer_comes_back() {
             Err(frame) => behind.extend(frame.into_trailers().unwrap().keys().map(ToString::to_string)),
         }
     }
-    assert_eq!((&data[..], behind), (&b"true"[..], vec!["grpc-status".to_owned(), "grpc-message".to_owned()]));
+    assert_eq!((&data[..], behind), (&b"true [\"x-sum\"]"[..], vec!["grpc-status".to_owned(), "grpc-message".to_owned()]));
 }

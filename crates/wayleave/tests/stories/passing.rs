@@ -63,17 +63,20 @@ impl Service {
         }
         let length = head.split_once("content-length: ").map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap());
         let mut body = vec![0; length];
+        let mut behind = String::new();
         let whole = if head.contains("transfer-encoding: chunked") {
-            let mut all = Vec::new();
-            while !all.ends_with(b"0\r\n\r\n") && stream.read(&mut byte).await.unwrap_or(0) > 0 {
-                all.push(byte[0]);
+            let mut all = String::from("\r\n");
+            let is_whole = |all: &str| all.contains("\r\n0\r\n") && all.ends_with("\r\n\r\n");
+            while !is_whole(&all) && stream.read(&mut byte).await.unwrap_or(0) > 0 {
+                all.push(char::from(byte[0]));
             }
-            all.ends_with(b"0\r\n\r\n")
+            behind = all.rsplit_once("\r\n0\r\n").map(|(_, behind)| behind.trim().to_lowercase()).unwrap_or_default();
+            is_whole(&all)
         } else {
             stream.read_exact(&mut body).await.is_ok()
         };
         if whole {
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner)[number].push_str("whole");
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner)[number].push_str(&format!("{behind}whole"));
         }
         let _ =
             stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\nVia: 1.0 fred\r\n\r\nok").await;

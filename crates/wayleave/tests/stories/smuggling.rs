@@ -32,11 +32,23 @@ async fn threat_47_a_request_has_one_end() {
         let last = bob.service.last();
         assert!(!last.starts_with("put") || !last.ends_with("whole"), "{fields:?}: {last}");
     }
-    // fields behind the chunks are nobody's
+    // fields behind the chunks make no other call of it
     let trailers = "5\r\nhello\r\n0\r\nX-Original-URL: /secret\r\nAuthorization: Bearer x\r\n\r\n";
     let answer = bob.call("PUT", PHOTO, "Transfer-Encoding: chunked\r\nTrailer: X-Original-URL\r\n", trailers).await;
     assert_eq!(status(&answer), "201");
     assert!(!bob.service.last().contains("trailer"), "{}", bob.service.last());
+}
+
+/// What is known of an upload at its end alone comes to the service, and nothing else of what stands there.
+#[tokio::test]
+async fn what_stands_behind_an_upload_goes_on() {
+    let bob = Bob::with(|text| text, false).await;
+    let behind = "5\r\nhello\r\n0\r\nX-Sum: 5d41402a\r\nX-Original-URL: /secret\r\nCookie: a=b\r\n\r\n";
+    let fields = "Transfer-Encoding: chunked\r\nTrailer: X-Sum, X-Original-URL, Cookie\r\n";
+    assert_eq!(status(&bob.call("PUT", PHOTO, fields, behind).await), "201");
+    let seen = bob.service.last();
+    assert!(seen.contains("trailer: x-sum\r\n") && seen.ends_with("x-sum: 5d41402awhole"), "{seen}");
+    assert!(!seen.contains("secret") && !seen.contains("a=b"), "{seen}");
 }
 
 #[tokio::test]

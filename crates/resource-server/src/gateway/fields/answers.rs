@@ -41,45 +41,6 @@ pub(super) fn keep_services_own(headers: &mut HeaderMap) {
     }
 }
 
-/// Fields that say how an answer is to be read, for whom, or where to go: behind a body nobody looks for them (RFC 9110 6.5.1).
-const NOT_BEHIND: [&str; 19] = [
-    "age",
-    "allow",
-    "authentication-info",
-    "authorization",
-    "cache-control",
-    "cookie",
-    "date",
-    "expires",
-    "host",
-    "location",
-    "pragma",
-    "refresh",
-    "retry-after",
-    "set-cookie",
-    "status",
-    "vary",
-    "via",
-    "warning",
-    "www-authenticate",
-];
-/// The same, by what they begin with.
-const NOT_BEHIND_BEGINNINGS: [&str; 8] =
-    ["access-control-", "content-", "cross-origin-", "if-", "proxy-", "sec-", "strict-", "x-forwarded"];
-
-/// Leaves of the fields behind an answer's body what may stand there: `grpc-status` and what else a service says at the end.
-pub(in crate::gateway) fn keep_behind(headers: &mut HeaderMap) {
-    super::drop_one_hop(headers);
-    keep_services_own(headers);
-    let is_misplaced = |name: &HeaderName| {
-        NOT_BEHIND.contains(&name.as_str()) || NOT_BEHIND_BEGINNINGS.iter().any(|begins| name.as_str().starts_with(begins))
-    };
-    let misplaced: Vec<HeaderName> = headers.keys().filter(|name| is_misplaced(name)).cloned().collect();
-    for name in misplaced {
-        headers.remove(name);
-    }
-}
-
 /// Leaves of a request's cookies those that are not the gateway's, in one line (RFC 9113 8.2.3).
 pub(super) fn keep_others_cookies(headers: &mut HeaderMap) {
     if !headers.contains_key(COOKIE) {
@@ -212,28 +173,6 @@ mod tests {
         let mut said = headers(&[("cross-origin-resource-policy", "cross-origin")]);
         keep_to_own_pages(&mut said);
         assert_eq!(all(&said), [("cross-origin-resource-policy", "cross-origin")]);
-    }
-
-    #[test]
-    fn threat_26_behind_a_body_stands_what_nobody_reads_before_it() {
-        let mut behind = headers(&[
-            ("grpc-status", "0"),
-            ("grpc-message", "ok"),
-            ("x-checked", "yes"),
-            ("etag", "1"),
-            ("set-cookie", "a=1"),
-            ("location", "/x"),
-            ("content-length", "3"),
-            ("content-type", "text/html"),
-            ("transfer-encoding", "chunked"),
-            ("connection", "x-checked"),
-            ("x-wayleave-subject", "bob"),
-            ("x-accel-redirect", "/etc"),
-            ("access-control-allow-origin", "*"),
-            ("www-authenticate", "Basic"),
-        ]);
-        keep_behind(&mut behind);
-        assert_eq!(all(&behind), [("grpc-status", "0"), ("grpc-message", "ok"), ("etag", "1")]);
     }
 
     #[test]
