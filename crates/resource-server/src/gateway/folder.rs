@@ -32,6 +32,7 @@ use answers::polish;
 use axum::body::Body;
 use axum::response::Response;
 use call::Call;
+pub(super) use conditions::is_known;
 use conditions::{Conditions, Verdict};
 use dav_server::DavHandler;
 use files::{Files, Version};

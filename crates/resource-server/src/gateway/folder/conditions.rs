@@ -24,6 +24,15 @@ pub(super) enum Verdict {
     Failed,
 }
 
+/// Whether the caller of a GET has what has this entity-tag.
+pub(in crate::gateway) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    // there is no date by which to know it
+    let none_match = headers.get_all(header::IF_NONE_MATCH).iter().map(|value| (header::IF_NONE_MATCH, value.clone()));
+    let conditions = Conditions::read(&Method::GET, &none_match.collect());
+    let current = Current { tag, modified_seconds: i64::MAX };
+    conditions.is_some_and(|conditions| conditions.judge(Some(current)) == Verdict::NotModified)
+}
+
 /// Entity-tags of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tags {

@@ -3,13 +3,14 @@
 
 use super::super::Gateway;
 use super::super::beneath;
+use super::super::folder::is_known;
 use super::super::passage::LetIn;
 use super::kind::Kind;
 use super::{View, cache, picture, set_fields};
 use crate::challenge::plain;
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use jose::{base64url, digest};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -81,6 +82,7 @@ impl Gateway {
         }
         let original = Original::of(file, side)?;
         let tag = format!("\"{}\"", original.hash);
+        // RFC 9110 13.1.2
         if is_known(&view.parts.headers, &tag) {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -169,12 +171,4 @@ fn icon_of(kind: Kind) -> Response {
         ],
     );
     response
-}
-
-/// Whether the browser has it already (RFC 9110 13.1.2).
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let lists = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|one| {
-        matches!(one.trim().strip_prefix("W/").unwrap_or(one.trim()), "*") || one.trim().trim_start_matches("W/") == tag
-    })
 }
