@@ -256,6 +256,10 @@ impl Files {
             call.end(Ended::Changed);
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        // from when it is not there any more nobody waits; what is to take its place goes first
+        if call.destination.is_none() {
+            call.let_go();
+        }
         match is_directory {
             true => self.0.parts.remove_directory(slot, pass).await,
             false => change(pass, move || std::fs::remove_file(slot.place()).and_then(|()| sync_folder_of(&slot.place()))).await,
