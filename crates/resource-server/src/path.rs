@@ -86,26 +86,18 @@ impl CanonicalPath {
         self.segments.starts_with(&above.segments)
     }
 
+    /// Whether it is below another place, at any depth.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn is_strictly_within(&self, above: &Self) -> bool {
+        self.is_within(above) && self.segments.len() > above.segments.len()
+    }
+
     /// Any one name in it, by a text that no path has.
     #[cfg(feature = "gateway")]
     pub(crate) fn any_below(&self) -> Self {
         let above = self.with_slash();
         let segments = above.segments.iter().cloned().chain(["\0".to_owned()]).collect();
         Self { segments, ends_with_slash: false, encoded: format!("{}%00", above.encoded) }
-    }
-
-    /// The file of this name in it, or the directory; none: a path cannot say it in one way.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn below(&self, name: &str, is_directory: bool) -> Option<Self> {
-        let name = utf8_percent_encode(name, ENCODED);
-        let slash = if is_directory { "/" } else { "" };
-        Self::parse(&format!("{}{name}{slash}", self.with_slash().encoded)).ok()
-    }
-
-    /// Whether it is in another, at any depth.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn is_below(&self, other: &Self) -> bool {
-        self.segments.len() > other.segments.len() && self.segments.starts_with(&other.segments)
     }
 
     /// Whether it names what is in a place rather than the place; `/` does.

@@ -138,7 +138,7 @@ impl Gateway {
         let (mut crumbs, mut above) = (vec![start], path::CanonicalPath::parse("/").ok());
         let count = path.segments().len();
         for (at, name) in path.segments().iter().enumerate().take(count.saturating_sub(1)) {
-            above = above.and_then(|above| above.below(name, true));
+            above = above.and_then(|above| above.join(name)).map(|above| above.with_slash());
             let place = above.as_ref().filter(|_| at < count);
             let url = match place {
                 Some(place) if judge.may_view(place).await => Some(self.url_of(place)),

@@ -163,7 +163,7 @@ impl Archive {
             }
             let mut below = Vec::new();
             for entry in entries {
-                let Some(path) = here.path.below(&entry.name, entry.is_album()) else { continue };
+                let Some(path) = entry.path_in(&here.path) else { continue };
                 let name = format!("{}{}", here.prefix, entry.mark());
                 match entry.is_album() {
                     true => below.push(Unread { path, prefix: name, level: here.level.saturating_add(1), entries: None }),

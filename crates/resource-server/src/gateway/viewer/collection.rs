@@ -26,6 +26,12 @@ impl Entry {
         self.kind == Kind::Album
     }
 
+    /// Where it is; none: no path can lead there.
+    pub(super) fn path_in(&self, above: &CanonicalPath) -> Option<CanonicalPath> {
+        let path = above.join(&self.name)?;
+        Some(if self.is_album() { path.with_slash() } else { path })
+    }
+
     /// How a list names it, and where another goes on.
     pub(super) fn mark(&self) -> String {
         let slash = if self.is_album() { "/" } else { "" };

@@ -74,7 +74,7 @@ impl Gateway {
         entries: impl Iterator<Item = &Entry>,
     ) -> Option<String> {
         for entry in entries.take(MOST_LOOKED_AT) {
-            let Some(path) = above.below(&entry.name, false) else { continue };
+            let Some(path) = entry.path_in(above) else { continue };
             if judge.may_view(&path).await {
                 return Some(format!("{}?view", self.url_of(&path)));
             }

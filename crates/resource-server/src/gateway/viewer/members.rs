@@ -126,7 +126,7 @@ impl Judge {
                 return Page { members, next: last };
             }
             last = Some(entry.mark());
-            let Some(path) = above.below(&entry.name, entry.is_album()) else { continue };
+            let Some(path) = entry.path_in(above) else { continue };
             if self.may_view(&path).await {
                 members.push(Member { entry: entry.clone(), path });
             }
