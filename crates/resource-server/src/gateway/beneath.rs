@@ -4,10 +4,14 @@
 
 use super::path::CanonicalPath;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// So many names of one directory are looked at.
+const MOST_NAMES: usize = 200_000;
 
 /// A file or a directory.
 pub(super) struct Found {
@@ -131,6 +135,41 @@ fn walk(root: &Path, names: &[String]) -> io::Result<Found> {
         found = found.enter(name)?;
     }
     Ok(found)
+}
+
+/// A file or a directory, by its name in another one.
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) is_directory: bool,
+}
+
+/// What is in a directory.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// What paths lead to, in no order.
+    pub(super) served: Vec<Named>,
+    /// Names that no path can say in one way, but for those that begin with a dot.
+    pub(super) unnamed: Vec<OsString>,
+    /// Whether there is anything that is not served.
+    pub(super) has_others: bool,
+}
+
+/// What is in a directory now, as far as is looked.
+pub(super) fn list(directory: &Found) -> io::Result<Listing> {
+    let mut listing = Listing::default();
+    for entry in std::fs::read_dir(directory.place())?.take(MOST_NAMES) {
+        let entry = entry?;
+        let kind = entry.file_type().ok().filter(|kind| kind.is_file() || kind.is_dir());
+        match (entry.file_name().into_string(), kind) {
+            (Ok(name), Some(kind)) if is_served(&name) => listing.served.push(Named { name, is_directory: kind.is_dir() }),
+            (Ok(name), _) if is_served(&name) || name.starts_with('.') => listing.has_others = true,
+            (Err(name), _) if name.as_encoded_bytes().starts_with(b".") => listing.has_others = true,
+            (Ok(name), _) => listing.unnamed.push(name.into()),
+            (Err(name), _) => listing.unnamed.push(name),
+        }
+    }
+    listing.has_others |= !listing.unnamed.is_empty();
+    Ok(listing)
 }
 
 /// A file system may let somebody wait.

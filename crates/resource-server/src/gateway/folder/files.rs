@@ -335,21 +335,14 @@ async fn change(pass: impl Send + 'static, work: impl FnOnce() -> io::Result<()>
 }
 
 fn list_in(found: &Found, path: &CanonicalPath, tell: impl Fn(&OsStr)) -> io::Result<Listed> {
-    let (mut things, mut has_others) = (Vec::new(), false);
-    for entry in std::fs::read_dir(found.place())? {
-        let name = entry?.file_name();
-        let below = name.to_str().filter(|name| beneath::is_served(name)).and_then(|name| Some((name, path.join(name)?)));
-        let Some((name, below)) = below else {
-            has_others = true;
-            if !name.as_encoded_bytes().starts_with(b".") {
-                tell(&name);
-            }
-            continue;
-        };
-        // neither links, pipes and devices, nor what has just gone
-        match found.enter(name).and_then(|found| found.metadata()) {
-            Ok(metadata) => things.push((below, Version::of(&metadata))),
-            Err(_) => has_others = true,
+    let beneath::Listing { served, unnamed, mut has_others } = beneath::list(found)?;
+    unnamed.iter().for_each(|name| tell(name));
+    let mut things = Vec::with_capacity(served.len());
+    for beneath::Named { name, .. } in served {
+        // what has just gone, or become something else, is not there
+        match (path.join(&name), found.enter(&name).and_then(|found| found.metadata())) {
+            (Some(below), Ok(metadata)) => things.push((below, Version::of(&metadata))),
+            _ => has_others = true,
         }
     }
     things.sort_by(|(a, _), (b, _)| a.segments().cmp(b.segments()));

@@ -20,7 +20,7 @@ type Names = Vec<String>;
 
 #[derive(Clone)]
 pub(super) struct Gates {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<GateState>>,
     longest_wait: Duration,
 }
 
@@ -31,13 +31,13 @@ impl Default for Gates {
 }
 
 #[derive(Default)]
-struct State {
+struct GateState {
     next: u64,
     /// In the order in which they came.
-    entries: Vec<Entry>,
+    entries: Vec<GateEntry>,
 }
 
-struct Entry {
+struct GateEntry {
     number: u64,
     places: Vec<Names>,
     /// Who judges; none: it adds.
@@ -52,7 +52,7 @@ pub(super) struct Pass {
     number: u64,
 }
 
-impl Entry {
+impl GateEntry {
     fn is_in(&self) -> bool {
         self.wakes.is_none()
     }
@@ -70,9 +70,9 @@ impl Entry {
     }
 }
 
-impl State {
+impl GateState {
     /// Whether somebody waits in front of this one, or is in, so that it has to wait.
-    fn is_stopped(&self, entry: &Entry) -> bool {
+    fn is_stopped(&self, entry: &GateEntry) -> bool {
         self.entries.iter().any(|other| {
             let is_before = other.number < entry.number;
             // who adds minds only who judges; who judges minds everybody who is in, and who judges before it
@@ -91,9 +91,9 @@ impl State {
 
     /// Lets in whom nobody stops any more. Who waited to add while somebody judged goes before the next who judges: nobody
     /// keeps others from writing by judging again and again.
-    fn go_on(&mut self, gone: &Entry) {
+    fn go_on(&mut self, gone: &GateEntry) {
         let has_judged = gone.judges() && gone.is_in();
-        let is_free = |state: &Self, entry: &Entry| match has_judged && !entry.judges() && gone.meets(entry) {
+        let is_free = |state: &Self, entry: &GateEntry| match has_judged && !entry.judges() && gone.meets(entry) {
             true => !state.entries.iter().any(|other| other.is_in() && other.meets(entry)),
             false => !state.is_stopped(entry),
         };
@@ -120,7 +120,7 @@ impl Gates {
         self.enter(places, Some(principal.to_owned())).await
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -134,8 +134,8 @@ impl Gates {
             let mut state = self.state();
             let number = state.next;
             state.next = number.wrapping_add(1);
-            let entry = Entry { number, places, judge, wakes: Some(wakes) };
-            let is_of_one = |other: &&Entry| other.judges() && other.judge == entry.judge && other.meets(&entry);
+            let entry = GateEntry { number, places, judge, wakes: Some(wakes) };
+            let is_of_one = |other: &&GateEntry| other.judges() && other.judge == entry.judge && other.meets(&entry);
             if entry.judges() && state.entries.iter().filter(is_of_one).count() >= MOST_OF_ONE {
                 return Err(io::ErrorKind::ResourceBusy.into());
             }

@@ -11,9 +11,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use types::Timestamp;
 
-/// Names of one directory that are read; whoever fills it with more hides some.
-const MOST_NAMES: usize = 200_000;
-
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -80,15 +77,9 @@ fn read_now(found: &Found) -> io::Result<Vec<Entry>> {
     if !found.is_directory {
         return Err(not_a_directory());
     }
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(found.place())?.take(MOST_NAMES) {
-        let entry = entry?;
-        let Ok(kind) = entry.file_type() else { continue };
-        let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'));
-        let Some(name) = name.filter(|_| kind.is_file() || kind.is_dir()) else { continue };
-        let kind = if kind.is_dir() { Kind::Album } else { Kind::of_file(&name) };
-        entries.push(Entry { name, kind });
-    }
+    let kind_of = |one: &beneath::Named| if one.is_directory { Kind::Album } else { Kind::of_file(&one.name) };
+    let served = beneath::list(found)?.served.into_iter();
+    let mut entries: Vec<_> = served.map(|one| Entry { kind: kind_of(&one), name: one.name }).collect();
     entries.sort_by(Entry::order);
     Ok(entries)
 }
