@@ -8,6 +8,7 @@ pub(crate) fn everything(root: &Path) -> Result<(), String> {
     node(root)?;
     chromium(root)?;
     nginx(root)?;
+    caddy(root)?;
     litmus(root)?;
     python(root)
 }
@@ -41,6 +42,15 @@ fn nginx(root: &Path) -> Result<(), String> {
     let apt = run(root, "apt-get", &["update", "--quiet"])
         .and_then(|()| run(root, "apt-get", &["install", "--yes", "--quiet", "nginx-light"]));
     apt.map_err(|_| "install nginx (Debian: `apt-get install nginx-light`): a test has it behind the gateway".into())
+}
+
+fn caddy(root: &Path) -> Result<(), String> {
+    if has("caddy", &["version"]) {
+        return Ok(());
+    }
+    let apt = run(root, "apt-get", &["update", "--quiet"])
+        .and_then(|()| run(root, "apt-get", &["install", "--yes", "--quiet", "--no-install-recommends", "caddy"]));
+    apt.map_err(|_| "install Caddy (Debian: `apt-get install caddy`): a test has it ask the gateway".into())
 }
 
 fn litmus(root: &Path) -> Result<(), String> {

@@ -1,5 +1,5 @@
-//! Forward-auth as the book has it (`docs/forward-auth.md`): Debian's nginx serves an application and asks the gateway about each
-//! call, by the very file that stands there; only addresses are others here.
+//! Forward-auth as the book has it (`docs/forward-auth.md`): Debian's nginx or Caddy serves an application and asks the gateway
+//! about each call, by the very file that stands there; only addresses are others here.
 
 use crate::gateway::{Guarded, admitted, challenge_of, raw, share, share_to, viewer, withdraw};
 use crate::processes::{Folder, Server, free_port};
@@ -63,16 +63,74 @@ async fn answer(mut stream: TcpStream) {
     let _ = stream.write_all(&[head.into_bytes(), body].concat()).await;
 }
 
-/// nginx before that, and the gateway beside it.
+/// Addresses of a story.
+#[derive(Clone, Copy)]
+struct Ports {
+    public: u16,
+    gateway: u16,
+    app: u16,
+}
+
+impl Ports {
+    /// A file of the book for these.
+    fn put_into(self, text: &str) -> String {
+        let text = text.replace("127.0.0.1:9000", &format!("127.0.0.1:{}", self.gateway));
+        text.replace("127.0.0.1:9900", &format!("127.0.0.1:{}", self.app))
+    }
+}
+
+async fn start_nginx(folder: &Folder, ports: Ports) -> Service {
+    let certificate = "    ssl_certificate";
+    let site = ports.put_into(&in_book("nginx"));
+    let site: Vec<&str> = site.lines().filter(|line| !line.starts_with(certificate)).collect();
+    let public = format!("127.0.0.1:{}", ports.public);
+    let site = site.join("\n").replace("listen 443 ssl", &format!("listen {public}")).replace("photos.example", "127.0.0.1");
+    let place = folder.0.display();
+    let config = format!(
+        "daemon off; user root; pid {place}/pid; error_log {place}/log;\nevents {{}}\nhttp {{ access_log off;\n\
+         client_body_temp_path {place}/b; proxy_temp_path {place}/p; fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u;\n\
+         scgi_temp_path {place}/s;\n{site}\n}}\n"
+    );
+    std::fs::write(folder.0.join("nginx.conf"), config).unwrap();
+    let mut nginx = Command::new("nginx");
+    nginx.args(["-p", &place.to_string(), "-c", "nginx.conf"]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    Service::start(nginx, ports.public).await
+}
+
+async fn start_caddy(folder: &Folder, ports: Ports) -> Service {
+    let site = ports.put_into(&in_book("caddyfile")).replace("photos.example", &format!("http://127.0.0.1:{}", ports.public));
+    let place = folder.0.display().to_string();
+    std::fs::write(folder.0.join("Caddyfile"), format!("{{\n\tadmin off\n}}\n{site}\n")).unwrap();
+    let mut caddy = Command::new("caddy");
+    caddy.args(["run", "--adapter", "caddyfile", "--config", &format!("{place}/Caddyfile")]).env("HOME", &place);
+    Service::start(caddy, ports.public).await
+}
+
+/// A proxy before that, and the gateway beside it.
 struct Proxied {
     visited: Visited,
-    _nginx: Service,
+    _proxy: Service,
     _folder: Folder,
 }
 
+/// By which fields a proxy names the call.
+const ORIGINAL: &str = "x-original";
+const FORWARDED: &str = "x-forwarded";
+
 impl Proxied {
     async fn start() -> Self {
-        let (app, gateway) = (application().await, free_port());
+        let (ports, server, guarded) = Self::begin(ORIGINAL).await;
+        let folder = Folder::new();
+        Self { visited: Visited { server, guarded }, _proxy: start_nginx(&folder, ports).await, _folder: folder }
+    }
+
+    async fn start_with_caddy() -> Self {
+        let (ports, server, guarded) = Self::begin(FORWARDED).await;
+        let folder = Folder::new();
+        Self { visited: Visited { server, guarded }, _proxy: start_caddy(&folder, ports).await, _folder: folder }
+    }
+
+    async fn begin(family: &str) -> (Ports, Server, Guarded) {
         let server = Server::start_changed(|people| {
             let resource = people.split("resource = \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
             people
@@ -82,33 +140,20 @@ impl Proxied {
                      claims_redirect_uris = [\"{resource}/.wayleave/visit\"]\n"
                 )
         });
-        let at = |text: String| {
-            text.replace("127.0.0.1:9000", &format!("127.0.0.1:{gateway}")).replace("127.0.0.1:9900", &format!("127.0.0.1:{app}"))
-        };
-        let public = format!("127.0.0.1:{}", server.gateway_port);
+        let ports = Ports { public: server.gateway_port, gateway: free_port(), app: application().await };
         let guarded = Guarded::start_changed(&server, "http://unused", |_| {
             let browser = "[gateway.browser]\nclient_id = \"photos-browsers\"\nclient_secret = \"browsers-secret\"\n";
             let secret = "client_secret = \"photos-secret\"\npat = \"client_credentials\"";
-            let text = in_book("toml").replace("https://photos.example", &format!("http://{public}"));
-            at(text).replace("https://as.example", &server.issuer).replace("client_secret_file = \"photos.secret\"", secret)
+            let text = in_book("toml").replace("https://photos.example", &format!("http://127.0.0.1:{}", ports.public));
+            let text = text.replace("headers = \"x-original\"", &format!("headers = \"{family}\""));
+            ports
+                .put_into(&text)
+                .replace("https://as.example", &server.issuer)
+                .replace("client_secret_file = \"photos.secret\"", secret)
                 + "\n"
                 + browser
         });
-        let (folder, certificate) = (Folder::new(), "    ssl_certificate");
-        let site: Vec<String> =
-            at(in_book("nginx")).lines().filter(|line| !line.starts_with(certificate)).map(str::to_owned).collect();
-        let site = site.join("\n").replace("listen 443 ssl", &format!("listen {public}")).replace("photos.example", "127.0.0.1");
-        let place = folder.0.display();
-        let config = format!(
-            "daemon off; user root; pid {place}/pid; error_log {place}/log;\nevents {{}}\nhttp {{ access_log off;\n\
-             client_body_temp_path {place}/b; proxy_temp_path {place}/p; fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u;\n\
-             scgi_temp_path {place}/s;\n{site}\n}}\n"
-        );
-        std::fs::write(folder.0.join("nginx.conf"), config).unwrap();
-        let mut nginx = Command::new("nginx");
-        nginx.args(["-p", &place.to_string(), "-c", "nginx.conf"]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        let nginx = Service::start(nginx, server.gateway_port).await;
-        Self { visited: Visited { server, guarded }, _nginx: nginx, _folder: folder }
+        (ports, server, guarded)
     }
 
     /// A call that is written by hand, and the beginning of its answer.
@@ -207,6 +252,68 @@ async fn nginx_asks_the_gateway_as_the_book_says() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(proxied.status("GET", "/seen", &[bob]).await, "401");
     assert_eq!(proxied.status("GET", "/live", &[&[bob][..], &socket].concat()).await, "401");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caddy_asks_the_gateway_as_the_book_says() {
+    let proxied = Proxied::start_with_caddy().await;
+    let Visited { server, guarded } = &proxied.visited;
+    let photo = guarded.photo();
+    challenge_of(&raw(Method::GET, &photo, &[]).await);
+    assert_eq!(proxied.status("GET", "/static/style.css", &[("Accept", "*/*")]).await, "200");
+    let rpt = admitted(server, guarded, 1).await;
+    let bearer = format!("{} {}", rpt.token_type, rpt.token);
+    let bob = ("Authorization", bearer.as_str());
+    assert_eq!(raw(Method::GET, &photo, &[("authorization", &bearer)]).await.status, 200);
+    let planted = [
+        bob,
+        ("X-Wayleave-Subject", "mallory"),
+        ("X-Wayleave-Email", "mallory@evil.example"),
+        ("X-Original-URL", "/static/mallory"),
+        ("X-Forwarded-Uri", "/static/mallory"),
+        ("X-Forwarded-Method", "mallory"),
+        ("X-Forwarded-Host", "mallory"),
+        ("X-Forwarded-For", "198.51.100.66"),
+        ("Cookie", "theme=dark; wl_session_0a1b2c3d=secret"),
+        ("Accept", "*/*"),
+    ];
+    for (path, names) in [("/seen?a=%2F", true), ("/static/seen", false)] {
+        let seen = proxied.say("GET", path, &planted).await;
+        assert!(seen.contains(&format!("GET {path} HTTP/1.1")) && seen.contains("Cache-Control: private, no-cache"), "{seen}");
+        assert_eq!(seen.contains("X-Wayleave-Subject: ") && seen.contains("X-Wayleave-Identity: ey"), names, "{seen}");
+        assert!(seen.contains("Cookie: theme=dark\r\n") && seen.contains("X-Forwarded-For: 127.0.0.1\r\n"), "{seen}");
+        for secret in ["mallory", "wl_session", "198.51.100.66", "Authorization", rpt.token.as_str()] {
+            assert!(!seen.contains(secret), "{secret}: {seen}");
+        }
+    }
+    for (method, path, fields, expected) in [
+        ("POST", "/seen", &[bob, ("Content-Length", "0")][..], "401"),
+        ("GET", "/static/..%2fseen", &[bob], "400"),
+        ("GET", "/static/../seen", &[], "400"),
+        ("GET", "//seen", &[bob], "400"),
+        ("GET", "/.wayleave/auth", &[bob, ("X-Forwarded-Uri", "/"), ("X-Forwarded-Method", "GET")], "404"),
+        ("GET", "/seen/../.wayleave/auth", &[bob], "404"),
+        ("GET", "/.wayleave//auth", &[bob], "404"),
+        ("GET", "/seen", &[bob, ("X_Wayleave_Subject", "mallory")], "403"),
+        ("GET", "/seen", &[bob, ("X-HTTP-Method-Override", "DELETE")], "403"),
+        ("GET", "/seen", &[bob, ("Upgrade", "h2c"), ("Connection", "upgrade, http2-settings"), ("HTTP2-Settings", "")], "403"),
+        ("GET", "/seen", &[("Authorization", "Bearer wl_rpt_guessed")], "401"),
+        ("GET", "/seen", &[bob, ("Authorization", "Bearer wl_rpt_guessed")], "400"),
+    ] {
+        assert_eq!(proxied.status(method, path, fields).await, expected, "{method} {path} {fields:?}");
+    }
+    let led = proxied.say("GET", "/seen?a=b", &[("Accept", "text/html")]).await;
+    assert!(led.starts_with("HTTP/1.1 302 ") && led.contains("/.wayleave/visit?to=%2Fseen%3Fa%3Db"), "{led}");
+    let socket =
+        [("Upgrade", "websocket"), ("Connection", "upgrade"), ("Sec-WebSocket-Key", KEY), ("Sec-WebSocket-Version", "13")];
+    let opened = proxied.say("GET", "/live", &[&[bob][..], &socket].concat()).await;
+    assert!(opened.starts_with("HTTP/1.1 101 ") && opened.contains("hello"), "{opened}");
+    for (path, fields, expected) in [("/live", &[][..], "401"), ("/seen", &[bob], "403"), ("/static/live", &[bob], "403")] {
+        assert_eq!(proxied.status("GET", path, &[fields, &socket].concat()).await, expected, "{path} {fields:?}");
+    }
+    withdraw(server).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(proxied.status("GET", "/seen", &[bob]).await, "401");
 }
 
 /// What was shared so a session changes through nginx as well, from pages of this origin alone.
