@@ -121,23 +121,22 @@ impl Folder {
     async fn carry_out(&self, parts: &Parts, body: Body, path: &CanonicalPath, passing: &Passing) -> io::Result<Response> {
         check_names(path)?;
         passing.elsewhere.destination.as_ref().map_or(Ok(()), check_names)?;
+        // before anything is looked at or kept from others: it may be long on its way
+        let (body, named) = match parts.method {
+            Method::PUT => (body, None),
+            _ => match xml::take(parts, body, passing).await {
+                Ok(taken) => (Body::from(taken.bytes), taken.named),
+                Err(refusal) => return Ok(*refusal),
+            },
+        };
         let Some(mut call) = self.call(parts, path, passing) else {
             return Ok(plain(StatusCode::BAD_REQUEST, "`If-None-Match` cannot be read: write entity-tags in quotes, or `*`."));
         };
+        call.named = named;
         let current = self.files.find_version(path).await?;
         if let Some(refusal) = self.check(parts, &call, current.as_ref(), &passing.principal).await? {
             return Ok(refusal);
         }
-        let body = match parts.method {
-            Method::PUT => body,
-            _ => match xml::take(parts, body, passing).await {
-                Ok(taken) => {
-                    call.named = taken.named;
-                    Body::from(taken.bytes)
-                }
-                Err(refusal) => return Ok(*refusal),
-            },
-        };
         let request = self.request(parts, passing);
         let conditions = request.get("if").map(|value| value.to_str().unwrap_or_default());
         if conditions.is_some_and(|conditions| !state_list::reads(conditions)) {
@@ -159,7 +158,7 @@ impl Folder {
         Ok(response)
     }
 
-    /// What is refused before anything of it is read.
+    /// What is refused before anything of it is done.
     async fn check(
         &self,
         parts: &Parts,

@@ -121,3 +121,33 @@ async fn a_copy_goes_on_with_others_beside_it() {
     let copied = call(&folder, "COPY", "/album/1.jpg", &[("destination", "/other")], "").await;
     assert_eq!((copied.status, place.read("other").as_deref()), (204, Some("x")));
 }
+
+/// Whoever brings something that is long on its way keeps nobody from anything before it is there.
+#[tokio::test]
+async fn threat_46_who_sends_no_end_keeps_nobody_from_writing() {
+    for (method, fields) in
+        [("DELETE", &[][..]), ("MOVE", &[("destination", "/other")][..]), ("COPY", &[("destination", "/other")])]
+    {
+        let (_place, folder) = place();
+        let elder = folder.clone();
+        let slow = tokio::spawn(async move {
+            let mut parts = parts_of(method);
+            for (name, value) in fields {
+                parts.headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            }
+            let path = CanonicalPath::parse("/album").unwrap();
+            let elsewhere = Elsewhere::read(&parts, &path, "https://files.example").unwrap();
+            let passing = Passing { principal: "mallory".into(), elsewhere, ..Passing::by_itself() };
+            let never = Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
+            elder.serve(&parts, never, &path, &passing).await
+        });
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        for path in ["/album/new.jpg", "/other/new.jpg"] {
+            let written = tokio::time::timeout(Duration::from_secs(5), call(&folder, "PUT", path, &[], "hers")).await;
+            assert_eq!(written.expect("nobody waits").status, 201, "{method} {path}");
+        }
+        slow.abort();
+    }
+}
