@@ -240,8 +240,7 @@ impl AuthorizationServer {
     }
 
     pub(crate) fn code_digest(&self, interaction: &Interaction, email: &str, code: &str) -> String {
-        let message = format!("{}\0{email}\0{code}", spent_id(&interaction.ticket));
-        self.identity.keys.keyed_digest("mailed code", message.as_bytes())
+        self.identity.keys.keyed_digest("mailed code", format!("{}\0{email}\0{code}", spent_id(&interaction.ticket)).as_bytes())
     }
 
     /// The address that a code is awaited for.
@@ -253,7 +252,8 @@ impl AuthorizationServer {
     pub fn claims_to_share(&self, interaction: &Interaction, account: Option<&Account>) -> Vec<(String, Value)> {
         let mut claims = Vec::new();
         if let Some(account) = account {
-            claims.push(("name".to_owned(), json!(account.display_name())));
+            // what somebody calls himself at a provider is no word of this server
+            claims.extend((!account.is_of_provider()).then(|| ("name".to_owned(), json!(account.display_name()))));
             claims.push(("preferred_username".to_owned(), json!(account.username)));
             claims.extend(account.verified_email().map(|email| ("email".to_owned(), json!(email))));
         } else if let Some(email) = &interaction.proven_email {

@@ -114,6 +114,8 @@ fn standing(search: &Search) -> Requirement {
 fn verified(account: &Account, name: &str) -> Option<Value> {
     match name {
         "email" => account.verified_email().map(Value::from),
+        // what somebody calls himself at a provider finds nobody's things
+        "name" if account.is_of_provider() => account.claims.get(name).cloned(),
         "name" if !account.claims.contains_key("name") => account.name.clone().map(Value::from),
         other => account.claims.get(other).cloned(),
     }

@@ -23,12 +23,16 @@ pub struct Account {
 }
 
 impl Account {
+    /// Whether a log-in provider's word made it: what it is called there its person may have chosen, and is no fact here. Such an
+    /// account is called by issuer and `sub` ([`crate::upstream::name_of`]).
+    pub fn is_of_provider(&self) -> bool {
+        self.username.split_once(' ').is_some_and(|(issuer, _)| issuer.contains("://"))
+    }
+
     /// What pages and mails call this person. A name that somebody else than the operator gave does not pass for an address
     /// that nobody proved (threat 36).
     pub fn display_name(&self) -> &str {
-        // a declared username has no space: one that a provider's account has is made of two words
-        let is_declared = !self.username.contains(' ');
-        let passes_for_address = |name: &str| !is_declared && name.contains(['@', '\u{ff20}', '\u{fe6b}']);
+        let passes_for_address = |name: &str| self.is_of_provider() && name.contains(['@', '\u{ff20}', '\u{fe6b}']);
         let name = self.name.as_deref().filter(|name| !passes_for_address(name) || self.verified_email() == Some(*name));
         name.unwrap_or(&self.username)
     }
@@ -47,7 +51,7 @@ mod tests {
     fn threat_36_a_name_that_a_provider_gives_is_no_address() {
         let account = |name: &str, email: Option<&str>| Account {
             id: AccountId::from("a"),
-            username: "issuer 7".into(),
+            username: "https://id.example 7".into(),
             name: Some(name.to_owned()),
             email_verified: email.is_some(),
             email: email.map(str::to_owned),
@@ -58,7 +62,7 @@ mod tests {
         };
         assert_eq!(account("Bob", None).display_name(), "Bob");
         for name in ["bob@bar.example", "Bob <bob@bar.example>", "bob\u{ff20}bar.example"] {
-            assert_eq!(account(name, Some("mallory@evil.example")).display_name(), "issuer 7", "{name}");
+            assert_eq!(account(name, Some("mallory@evil.example")).display_name(), "https://id.example 7", "{name}");
         }
         assert_eq!(account("bob@bar.example", Some("bob@bar.example")).display_name(), "bob@bar.example");
         let declared = Account { username: "bob".into(), ..account("bob@bar.example", None) };
