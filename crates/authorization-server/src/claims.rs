@@ -36,6 +36,9 @@ fn pct_context(key: &TokenKey) -> String {
     format!("pct {}", base64url::encode(key.hash))
 }
 
+/// Claim tokens that one process remembers.
+const MOST_CLAIM_TOKENS: usize = 64;
+
 impl AuthorizationServer {
     /// Adds the claims of a pushed token to the process, if the token counts. `known`: whom the process and a PCT that came
     /// along speak of.
@@ -65,6 +68,10 @@ impl AuthorizationServer {
                 return Ok(Brought::Nothing);
             }
             changes.identity.writes.push(identity::Write::Spend(spent));
+            // the oldest is known as spent, and counts no more if it is brought once more
+            if process.claim_tokens.len() >= MOST_CLAIM_TOKENS {
+                process.claim_tokens.remove(0);
+            }
             process.claim_tokens.push(marker);
         }
         if let Some(jkt) = accepted.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str()) {

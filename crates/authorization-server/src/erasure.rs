@@ -76,9 +76,9 @@ impl AuthorizationServer {
             let requests = self.store.list_access_requests(owner, &page).await?;
             let Some(last) = requests.last() else { return Ok(()) };
             after = Some(last.id.clone());
-            let of_person = requests
-                .into_iter()
-                .filter(|request| request.claims.email().and_then(types::email::normalize).as_deref() == Some(address));
+            let of_person = requests.into_iter().filter(|request| {
+                request.claims.emails().any(|email| types::email::normalize(email).as_deref() == Some(address))
+            });
             let writes: Vec<_> =
                 of_person.map(|request| Write::DeleteAccessRequest { owner: owner.clone(), id: request.id }).collect();
             if !writes.is_empty() {

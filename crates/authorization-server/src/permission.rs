@@ -25,6 +25,30 @@ pub(crate) fn check_scopes(scopes: usize) -> Result<(), Refusal> {
     }
 }
 
+/// Most policies by which one call about many resources is judged.
+const MAX_POLICIES: usize = 10_000;
+
+/// Refuses what is judged by more. One resource is always judged: it has room for so many alone.
+pub(crate) fn check_policies(resources: usize, policies: usize) -> Result<(), Refusal> {
+    match resources <= 1 || policies <= MAX_POLICIES {
+        true => Ok(()),
+        false => {
+            let what = "these resources are shared in more ways than are judged at once: ask for fewer of them at a time";
+            Err(Refusal::new(ErrorCode::InvalidRequest, what))
+        }
+    }
+}
+
+/// Takes what is asked for at a time, each resource once.
+pub(crate) fn check_permissions(permissions: Vec<PermissionRequest>) -> Result<Vec<PermissionRequest>, Refusal> {
+    if permissions.is_empty() || permissions.len() > MAX_PERMISSIONS {
+        return Err(Refusal::new(ErrorCode::InvalidRequest, format!("ask for 1 to {MAX_PERMISSIONS} permissions")));
+    }
+    let merged = merge(permissions);
+    check_scopes(merged.iter().map(|permission| permission.resource_scopes.len()).sum())?;
+    Ok(merged)
+}
+
 impl AuthorizationServer {
     /// One ticket for all requested permissions, or none at all (4.2, 4.3).
     pub async fn request_permission(
@@ -47,7 +71,7 @@ impl AuthorizationServer {
                 );
             }
         }
-        check_scopes(permissions.iter().map(|permission| permission.resource_scopes.len()).sum())?;
+        let permissions = check_permissions(permissions)?;
         let process: ProcessId = jose::ambient::random(&*self.identity.randomness);
         let ticket = Ticket {
             process,
@@ -58,7 +82,7 @@ impl AuthorizationServer {
             pat_grant: pat.grant.clone(),
             expires: self.now().plus(self.settings.ticket_lifetime),
             stored: false,
-            permissions: merge(permissions),
+            permissions,
             signer: None,
             not_before: None,
         };

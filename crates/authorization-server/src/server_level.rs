@@ -8,6 +8,7 @@
 
 use crate::changes::{Changes, Requirement, Write};
 use crate::permission::{MAX_PERMISSIONS, check_scopes, merge};
+use crate::resource::MAX_SCOPES;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::{Presented, ProtectionToken, ServerToken};
 use identity::{CommitError, Failure};
@@ -137,6 +138,12 @@ impl AuthorizationServer {
             let _turn = self.turns.take(owner, tried).await;
             let known = self.store.find_resource_by_own_id(owner, &server.resource_server, &request.resource_id).await?;
             let mut changes = Changes::default();
+            let spoken =
+                known.as_ref().map_or(0, |known| known.description.resource_scopes.union(&request.resource_scopes).len());
+            if spoken.max(request.resource_scopes.len()) > MAX_SCOPES {
+                let what = format!("a resource has {MAX_SCOPES} scopes at most");
+                return Failure::refuse(ErrorCode::InvalidScope, what);
+            }
             let resource = match known {
                 Some(known) if request.resource_scopes.is_subset(&known.description.resource_scopes) => return Ok(known.id),
                 Some(known) if !known.unregistered => {

@@ -3,6 +3,7 @@
 
 use crate::AuthorizationServer;
 use crate::acting::Acting;
+use crate::permission::{check_permissions, check_policies};
 use identity::Failure;
 use rules::Policy;
 use rules::assessment::{AskOwner, Asked, Outcome, Question, Reason, assess};
@@ -34,8 +35,9 @@ impl AuthorizationServer {
     /// `POST {policy_endpoint}/simulate`: what somebody with these claims would get.
     pub async fn simulate(&self, acting: &Acting, simulation: Simulation) -> Result<SimulationResult, Failure> {
         let owner = &acting.owner;
+        let permissions = check_permissions(simulation.permissions)?;
         let (mut resources, mut policies) = (Vec::new(), Vec::new());
-        for permission in &simulation.permissions {
+        for permission in &permissions {
             let resource = self.owned_resource(owner, &permission.resource_id).await?;
             if !self.sees_resource(acting, &permission.resource_id).await? {
                 return Failure::refuse(ErrorCode::InvalidResourceId, "no resource of yours has this id");
@@ -46,10 +48,11 @@ impl AuthorizationServer {
             }
             resources.push(resource);
             policies.extend(self.store.list_policies_on(&permission.resource_id).await?.iter().cloned());
+            check_policies(resources.len(), policies.len())?;
         }
         let asked: Vec<Asked<'_>> = resources
             .iter()
-            .zip(&simulation.permissions)
+            .zip(&permissions)
             .map(|(resource, permission)| Asked { resource, ticket_scopes: &permission.resource_scopes })
             .collect();
         let (claims, requesting_party) = self.pretend(&simulation.claims);

@@ -12,6 +12,9 @@ use types::token::{AS_OWNER, UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ClientId, ErrorCode, GrantId, ScopeSet, Timestamp};
 use url::Url;
 
+/// Scopes of one consent.
+const MOST_SCOPES: usize = 200;
+
 /// What an account has agreed to. There is at most one per account, client and resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
@@ -169,12 +172,16 @@ impl Identity {
         {
             return before.id.clone();
         }
+        let lasting = before.as_ref().map(|before| before.lasting_scopes(terms.shown)).unwrap_or_default();
+        let all = lasting.union(terms.scopes);
+        // an application that asks for others each time does not gather them without end (threat 46)
+        let scopes = if all.len() > MOST_SCOPES { terms.scopes.clone() } else { all };
         let consent = Consent {
             id: before.as_ref().map_or_else(|| GrantId::new(self.random_id()), |before| before.id.clone()),
             account: terms.account.clone(),
             client: terms.client.clone(),
             created: before.as_ref().map_or_else(|| self.now(), |before| before.created),
-            scopes: before.map(|before| before.lasting_scopes(terms.shown)).unwrap_or_default().union(terms.scopes),
+            scopes,
             resource: terms.resource.map(str::to_owned),
             shown: terms.shown.cloned(),
         };

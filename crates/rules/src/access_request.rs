@@ -3,7 +3,8 @@
 use crate::claim::{Claims, RequestingParty};
 use jose::{base64url, digest};
 use serde::{Deserialize, Serialize};
-use types::{AccessRequestId, ClientId, OwnerId, PermissionRequest, ResourceId, Scope, Timestamp};
+use std::collections::BTreeMap;
+use types::{AccessRequestId, ClientId, OwnerId, PermissionRequest, ResourceId, Scope, ScopeSet, Timestamp};
 
 /// Where a request stands; each state holds what is true in it alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,16 @@ pub enum DecisionError {
 /// Seconds that a request stays readable after it has ended.
 pub const KEPT: i64 = 90 * 86_400;
 
+/// One permission for each resource, however often it is named: what is decided is no more than what was asked.
+fn merge(permissions: Vec<PermissionRequest>) -> Vec<PermissionRequest> {
+    let mut merged: BTreeMap<ResourceId, ScopeSet> = BTreeMap::new();
+    for permission in permissions {
+        let scopes = merged.entry(permission.resource_id).or_default();
+        *scopes = scopes.union(&permission.resource_scopes);
+    }
+    merged.into_iter().map(|(resource_id, resource_scopes)| PermissionRequest { resource_id, resource_scopes }).collect()
+}
+
 impl AccessRequest {
     /// When time alone will change it next: a pending one runs out, one that has ended is forgotten; a remembered
     /// denial stays.
@@ -128,7 +139,7 @@ impl AccessRequest {
         let state = match decision {
             Decision::Deny { remember } => State::Denied { remembered: remember },
             Decision::Approve { permissions, until } => {
-                let permissions = permissions.unwrap_or_else(|| self.permissions.clone());
+                let permissions = merge(permissions.unwrap_or_else(|| self.permissions.clone()));
                 let asked = |p: &PermissionRequest| p.resource_scopes.iter().all(|s| self.asks_for(&p.resource_id, s));
                 if !permissions.iter().all(asked) {
                     return Err(DecisionError::Wider);

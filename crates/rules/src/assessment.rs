@@ -19,6 +19,12 @@ use types::policy::OnMissing;
 use types::token::RequiredClaim;
 use types::{ClientId, GrantId, PermissionRequest, PolicyId, ResourceId, Scope, ScopeSet, Timestamp};
 
+/// What one scope rests on at most: where more lets it pass, what was signed goes first, then what lasts longest. Each is kept
+/// with the RPT, for each of its scopes (threat 46).
+const MOST_BASES: usize = 8;
+/// Steps of reasoning that are told.
+const MOST_REASONS: usize = 1_000;
+
 /// What happens where an owner has no policy for a scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -191,6 +197,9 @@ fn judge(
     reasons: &mut Vec<Reason>,
 ) -> Verdict {
     let mut say = |policy_id: Option<&PolicyId>, why: &str| {
+        if reasons.len() >= MOST_REASONS {
+            return;
+        }
         reasons.push(Reason {
             resource_id: resource.clone(),
             scope: scope.clone(),
@@ -198,7 +207,7 @@ fn judge(
             why: why.to_owned(),
         });
     };
-    let mut basis = Vec::new();
+    let mut holding = Vec::new();
     for (policy, standing) in index.on(resource, scope) {
         say(
             Some(&policy.id),
@@ -209,9 +218,10 @@ fn judge(
             },
         );
         if *standing == Standing::Holds {
-            basis.push(Basis::Policy { id: policy.id.clone(), version: policy.version, expires_at: policy.expires_at });
+            holding.push(*policy);
         }
     }
+    let mut basis = bases_of(holding);
     for request in question.access_requests.iter().filter(|_| !question.require_authority) {
         if let Some(until) = request.approves(resource, scope, question.now) {
             say(None, "the owner approved it");
@@ -236,6 +246,17 @@ fn judge(
         _ => {}
     }
     verdict
+}
+
+/// The policies that a scope rests on.
+fn bases_of(mut holding: Vec<&Policy>) -> Vec<Basis> {
+    if holding.len() > MOST_BASES {
+        let end = |policy: &Policy| policy.expires_at.unwrap_or(Timestamp(i64::MAX));
+        holding.sort_by(|a, b| (b.authority.is_some(), end(b)).cmp(&(a.authority.is_some(), end(a))));
+        holding.truncate(MOST_BASES);
+    }
+    let basis = |policy: &Policy| Basis::Policy { id: policy.id.clone(), version: policy.version, expires_at: policy.expires_at };
+    holding.into_iter().map(basis).collect()
 }
 
 /// A denial, an approval that left this scope out, or no answer in time.

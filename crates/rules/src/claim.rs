@@ -34,9 +34,18 @@ pub struct Claims(Vec<Claim>);
 #[serde(transparent)]
 pub struct RequestingParty(BTreeSet<Subject>);
 
-/// A second `sub` of an issuer that has named one already: somebody else, whose word does not count here (protocol.md 1.3).
+/// Subjects of one person, and how many of them may be keys, of which anybody makes as many as he likes: each costs whoever is
+/// asked later (threat 46).
+const MOST_SUBJECTS: usize = 16;
+const MOST_KEYS: usize = 4;
+
+/// A second `sub` of an issuer that has named one already: somebody else, whose word does not count here (protocol.md 1.3). Or
+/// more subjects than one person has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("two `sub` of one issuer are two people: what was brought about the second one does not count")]
+#[error(
+    "two `sub` of one issuer are two people, and nobody has more than 16 issuers or 4 keys of her own: what was brought \
+     about one more does not count"
+)]
 pub struct AnotherPerson;
 
 /// A subject as one issuer knows it.
@@ -55,6 +64,13 @@ pub enum Standing {
     Open,
     /// A value was stated, and it is none of those that are accepted.
     Wrong,
+}
+
+impl Subject {
+    /// Whether it is a key that speaks for itself.
+    fn is_key(&self) -> bool {
+        self.iss.as_str().starts_with("did:")
+    }
 }
 
 impl Claims {
@@ -96,9 +112,14 @@ impl Claims {
         self.0.iter().map(|claim| (claim.name.clone(), claim.value.clone())).collect()
     }
 
-    /// The verified e-mail address among them.
+    /// The verified e-mail address among them: of several the latest, which is the one that [`Self::to_object`] shows.
     pub fn email(&self) -> Option<&str> {
-        self.0.iter().find(|claim| claim.name == "email")?.value.as_str()
+        self.emails().next_back()
+    }
+
+    /// All of them.
+    pub fn emails(&self) -> impl DoubleEndedIterator<Item = &str> + '_ {
+        self.0.iter().filter(|claim| claim.name == "email").filter_map(|claim| claim.value.as_str())
     }
 }
 
@@ -120,13 +141,19 @@ impl RequestingParty {
     /// likes, say who somebody is only where nothing else does.
     #[must_use]
     pub fn person(&self) -> Self {
-        let known: BTreeSet<Subject> =
-            self.0.iter().filter(|subject| !subject.iss.as_str().starts_with("did:")).cloned().collect();
+        let known: BTreeSet<Subject> = self.0.iter().filter(|subject| !subject.is_key()).cloned().collect();
         if known.is_empty() { self.clone() } else { Self(known) }
     }
 
     /// Whether this may be the same person: protocol.md 1.3 has one `sub` of each issuer, however that is spelled.
     pub fn admits(&self, subject: &Subject) -> bool {
+        if self.0.contains(subject) {
+            return true;
+        }
+        let keys = self.0.iter().filter(|known| known.is_key()).count();
+        if self.0.len() >= MOST_SUBJECTS || subject.is_key() && keys >= MOST_KEYS {
+            return false;
+        }
         let issuer = subject.iss.canonical();
         self.0.iter().all(|known| known.sub == subject.sub || known.iss.canonical() != issuer)
     }

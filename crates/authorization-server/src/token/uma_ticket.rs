@@ -11,7 +11,7 @@ use super::issue::Grounds;
 use super::parameters::{Parameters, read_parameters};
 use super::taken::Presented;
 use crate::changes::{Changes, Requirement, Write};
-use crate::permission::check_scopes;
+use crate::permission::{check_policies, check_scopes};
 use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
 use identity::{CommitError, Failure, Form, SpentId, TokenKey};
@@ -22,9 +22,6 @@ use rules::{AccessRequest, AnotherPerson, Policy, Resource, Rpt, Ticket};
 use std::sync::Arc;
 use types::token::{ContinuedProcess, TokenResponse};
 use types::{ClientId, ErrorCode, GrantId, Refusal, ScopeSet};
-
-/// Most policies that one trade judges by: above, a ticket of many things would take seconds from everybody (threat 46).
-const MAX_POLICIES: usize = 10_000;
 
 /// What the token endpoint answers to this grant.
 pub enum Answer {
@@ -226,11 +223,8 @@ impl AuthorizationServer {
                     true => policies = more,
                     false => Arc::make_mut(&mut policies).extend(more.iter().cloned()),
                 }
-                if policies.len() > MAX_POLICIES {
-                    let what = "the resources of this ticket are shared in more ways than are judged at once: ask for fewer";
-                    return Failure::refuse(ErrorCode::InvalidRequest, what);
-                }
                 resources.push((resource, permission.resource_scopes.clone()));
+                check_policies(resources.len(), policies.len())?;
             }
         }
         if let Some(signer) = &ticket.signer {

@@ -357,3 +357,19 @@ fn an_owner_logged_in_holds_what_is_hers() {
     let signed_only = Case { require_authority: true, ..own };
     assert_eq!(signed_only.assess().outcome, Outcome::Denied, "she has demanded a signature herself");
 }
+
+/// A scope that many policies let pass rests on a few: those that are signed, then those that last longest.
+#[test]
+fn threat_46_a_scope_rests_on_a_few_policies() {
+    let end = |n: usize| Some(NOW.plus(i64::try_from(n).unwrap() + 1));
+    let mut policies: Vec<Policy> =
+        (0..650).map(|n| Policy { expires_at: end(n), ..policy(&format!("p{n:03}"), "a", "view", None) }).collect();
+    policies.push(policy("unending", "a", "view", None));
+    let question = Case::of(&[("a", "view", "view")], policies);
+    let assessment = question.assess();
+    let Outcome::Granted { scopes, .. } = assessment.outcome else { panic!("{assessment:?}") };
+    let bases: Vec<&str> =
+        scopes[0].basis.iter().map(|basis| if let Basis::Policy { id, .. } = basis { id.as_str() } else { "" }).collect();
+    assert_eq!(bases, ["unending", "p649", "p648", "p647", "p646", "p645", "p644", "p643"]);
+    assert_eq!(assessment.reasons.len(), 651);
+}

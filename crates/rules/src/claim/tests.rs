@@ -107,3 +107,31 @@ fn a_condition_holds_is_open_or_is_wrong() {
     claims.state(claim);
     assert_eq!(claims.standing(&condition), Standing::Holds);
 }
+
+fn subject(iss: &str, sub: &str) -> Subject {
+    Subject { iss: iss.into(), sub: sub.to_owned() }
+}
+
+#[test]
+fn threat_46_nobody_is_known_by_keys_without_end() {
+    let mut party = RequestingParty::of(subject("https://as.example", "bob"));
+    let keys = (0..2_000).filter(|n| {
+        let did = format!("did:key:z{n}");
+        party.admit(subject(&did, &did)).is_ok()
+    });
+    assert_eq!(keys.count(), 4);
+    let more = (0..2_000).filter(|n| party.admit(subject(&format!("https://i{n}.example"), "bob")).is_ok()).count();
+    assert_eq!((more, party.iter().count()), (11, 16));
+    assert!(party.admit(subject("https://as.example", "bob")).is_ok(), "what is known stays");
+    assert!(party.is_one_person());
+}
+
+#[test]
+fn threat_41_s16_keys_of_ones_own_make_nobody_another_person() {
+    let bob = RequestingParty::of(subject("https://as.example", "bob"));
+    let mut with_key = bob.clone();
+    with_key.admit(subject("did:key:z1", "did:key:z1")).unwrap();
+    assert_eq!((with_key.person(), bob.person()), (bob.clone(), bob));
+    let key = RequestingParty::of(subject("did:key:z1", "did:key:z1"));
+    assert_eq!(key.person(), key, "whom nothing else names");
+}

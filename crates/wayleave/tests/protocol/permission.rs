@@ -159,3 +159,21 @@ async fn threat_46_one_ticket_is_about_so_much_and_no_more() {
         assert_eq!(scopes_of(&world.introspect(&pat, &rpt).await).len(), 2_000, "it goes on");
     }
 }
+
+/// The owner's what-if is about no more than a ticket is, and names each thing once.
+#[tokio::test]
+async fn threat_46_a_what_if_is_about_so_much_and_no_more() {
+    for world in World::each().await {
+        let (_, album, _) = world.album().await;
+        let pmt = world.access("manager").await;
+        let ask = async |times: usize| {
+            let one = json!({"resource_id": album, "resource_scopes": ["view"]});
+            let what_if = json!({"permissions": vec![one; times], "claims": {"email": "bob@bar.example"}});
+            world.call("POST", "/uma/policies/simulate", &pmt, what_if).await
+        };
+        let told = ask(900).await;
+        assert_eq!((told.ok(200).json["result"].as_str(), told.json["reasons"].as_array().unwrap().len()), (Some("granted"), 1));
+        ask(0).await.refused(400, "invalid_request");
+        ask(1_001).await.refused(400, "invalid_request");
+    }
+}
