@@ -90,6 +90,7 @@ pub use route::{Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, find_hid
 pub use settings::{Behind, Check, OriginalIn, PatBy, Settings, Trust};
 pub use store::Store;
 pub use types::peer::Caller;
+pub use viewer::process::run_thumbnail_process;
 
 /// Its public key.
 const JWKS: &str = "/.wayleave/jwks";
@@ -210,7 +211,7 @@ impl Gateway {
             server_keys: StdMutex::default(),
             metadata_path: documents::metadata_path(&settings.resource),
             identities: identity::Identities::of(&settings, &key),
-            viewer: viewer::Viewer::open(settings.thumbnails.as_ref()),
+            viewer: viewer::Viewer::open(&settings),
             settings,
             client,
             key,

@@ -10,3 +10,4 @@ pub mod looks;
 pub mod manager;
 pub mod server;
 pub mod store;
+pub mod thumbnail;

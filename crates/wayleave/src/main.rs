@@ -17,6 +17,9 @@ const LAST_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(status) = commands::thumbnail::run_if_asked(std::env::args_os()) {
+        return status;
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

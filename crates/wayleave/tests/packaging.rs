@@ -109,6 +109,7 @@ fn units_run_the_parties_hardened() {
             assert!(unit.lines().any(|own| own == line), "{party} lacks {line}");
         }
         assert_eq!(unit.contains("ExecReload="), party == "gateway", "the gateway alone takes its routes anew");
+        assert_eq!(unit.contains("OOMPolicy=continue"), party == "gateway", "the gateway alone starts what may take much memory");
         // systemd wants the program to be there
         let unit = unit.replace("/usr/bin/wayleave", env!("CARGO_BIN_EXE_wayleave"));
         std::fs::write(folder.0.join(format!("wayleave-{party}.service")), unit).unwrap();

@@ -40,7 +40,7 @@ pub async fn serve_folder(folder: &Path, parts: &Parts, body: Body, path: &str) 
 
 /// The thumbnail of a picture; none: it gets an icon.
 pub fn make_thumbnail(file: File, side: u32) -> Option<Vec<u8>> {
-    picture::shrink(file, side, &picture::memory()).ok()
+    picture::shrink(file, side).ok()
 }
 
 /// The call about which a proxy asks, and the form of its path that is judged; none: it is refused.

@@ -79,4 +79,7 @@ pub struct Settings {
     pub content_origin: Option<String>,
     /// Where it keeps thumbnails of what is in a folder; none: each is made anew.
     pub thumbnails: Option<PathBuf>,
+    /// Program and arguments of the process that makes a thumbnail: it is run with the longest side in pixels as one more
+    /// argument, and calls [`super::run_thumbnail_process`]. Empty: none are made, and icons are shown.
+    pub thumbnail_command: Vec<String>,
 }

@@ -7,20 +7,22 @@
 //!
 //! - [`collection`] reads a directory, [`kind`] says what a file is by its name
 //! - [`album`] is the page of a collection, [`item`] of one thing in it, [`shelf`] of what a session has of several resources
-//! - [`thumbnails`] makes ([`picture`]) and keeps ([`cache`]) small pictures, in turns by person ([`turns`])
+//! - [`thumbnails`] makes ([`maker`]) and keeps ([`cache`]) small pictures, in turns by person ([`turns`]); another process
+//!   ([`process`]) decodes them ([`picture`])
 //! - [`archive`] streams a zip, [`listing`] answers programs
 
 mod album;
 mod archive;
 mod cache;
 mod collection;
-mod frames;
 mod item;
 mod kind;
 mod leave;
 mod listing;
+mod maker;
 mod members;
 pub(super) mod picture;
+pub(super) mod process;
 mod shelf;
 mod thumbnails;
 mod turns;
@@ -29,14 +31,14 @@ use super::browser::{Held, navigation};
 use super::passage::LetIn;
 use super::path::CanonicalPath;
 use super::route::{self, Matched};
-use super::{Behind, Gateway, beneath};
+use super::{Behind, Gateway, Settings, beneath};
 use crate::challenge::plain;
 use axum::response::Response;
 use http::request::Parts;
 use http::{Method, StatusCode, header};
 pub(super) use shelf::HeldOwner;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use thumbnails::Side;
 
@@ -51,19 +53,18 @@ pub(super) struct Viewer {
     /// Of people, and of the owners whose pictures they are: whose server names many people has no more of the machine.
     makers: turns::Turns,
     owners: turns::Turns,
-    /// How much memory they may take together.
-    memory: Arc<tokio::sync::Semaphore>,
+    maker: maker::Maker,
     zips: leave::Zips,
 }
 
 impl Viewer {
-    /// `thumbnails`: where they are kept; none: each is made anew.
-    pub(super) fn open(thumbnails: Option<&PathBuf>) -> Self {
+    pub(super) fn open(settings: &Settings) -> Self {
+        let thumbnails = settings.thumbnails.clone();
         Self {
-            cache: Arc::new(cache::Cache::open(thumbnails.cloned(), cache::MOST_BYTES)),
+            cache: Arc::new(cache::Cache::open(thumbnails, cache::MOST_BYTES)),
             makers: turns::Turns::new(thumbnails::MOST_WAITING, thumbnails::AT_ONCE_OF_ONE, thumbnails::MOST_WAITING_OF_ONE),
             owners: turns::Turns::new(thumbnails::AT_ONCE, thumbnails::AT_ONCE, thumbnails::MOST_WAITING),
-            memory: picture::memory(),
+            maker: maker::Maker::new(settings.thumbnail_command.clone(), maker::Patience::default()),
             zips: leave::Zips::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! `wayleave gateway`.
 
+use crate::commands::thumbnail;
 use crate::config::{Config, GatewayConfig};
 use crate::log_in::{self, LogIn};
 use crate::serve::{READ_IN_BULK, Reception, Stop, serve};
@@ -110,6 +111,7 @@ pub async fn assemble_gateway(
         forward_auth: section.forward_auth.as_ref().map(|asked| asked.family()).transpose().map_err(Exit::usage)?,
         content_origin: section.content_origin.clone(),
         thumbnails: section.folder.as_ref().map(|_| config.path(&config.server.data_dir).join("thumbnails")),
+        thumbnail_command: thumbnail::command(),
     };
     let client = Client {
         outbound: assemble::outbound(config, &[])?,

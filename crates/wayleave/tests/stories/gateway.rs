@@ -77,6 +77,10 @@ scopes = {{ GET = ["view"], PUT = ["edit"], DELETE = ["delete"] }}
         self.process.hang_up();
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     pub(crate) fn photo(&self) -> String {
         format!("{}/albums/holiday/1.jpg", self.url)
     }

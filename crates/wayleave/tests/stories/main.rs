@@ -30,6 +30,7 @@ mod operation;
 mod others;
 mod owners;
 mod passing;
+mod pictures;
 mod processes;
 mod proofs;
 mod relations;

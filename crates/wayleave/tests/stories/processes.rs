@@ -47,6 +47,10 @@ impl Process {
         &self.said
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The polite way: SIGTERM. Its exit status.
     pub(crate) fn end(&mut self) -> Option<i32> {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();

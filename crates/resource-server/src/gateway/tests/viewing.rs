@@ -1,6 +1,8 @@
 //! What a folder looks like to whom it was shared with (design/browser.md, *Folders*): pages, thumbnails, lists and zips, each
 //! of what this token may view and of nothing else.
 
+pub(super) mod thumbnails;
+
 use super::super::route::{Pattern, Route};
 use super::world::{RESOURCE, World, route, route_with};
 use axum::body::Body;
@@ -277,60 +279,6 @@ async fn the_beginning_shows_what_a_session_has() {
     let nothing = shared.world.gateway.begin_session_with("carol", &shared.world.issuer, "x").await;
     let empty = shared.call("/", &[BROWSER, &[("cookie", &nothing)]].concat()).await;
     assert!(empty.status == 200 && empty.text().contains("Open the link that you were given"), "{}", empty.text());
-}
-
-fn jpeg(side: u32) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image::DynamicImage::from(image::RgbImage::from_pixel(side, side, image::Rgb([200, 60, 20])))
-        .write_to(&mut bytes, image::ImageFormat::Jpeg)
-        .unwrap();
-    bytes.into_inner()
-}
-
-#[tokio::test]
-async fn a_thumbnail_is_judged_as_its_file_made_once_and_known_again() {
-    let shared = Shared::album(&["holiday/bad.png", "holiday/drawing.svg", "holiday/will.pdf"]).await;
-    let kept = shared.world.folder.join(".thumbnails");
-    let place = shared.world.folder.join("holiday/1.jpg");
-    std::fs::write(&place, jpeg(900)).unwrap();
-    std::fs::write(shared.world.folder.join("holiday/private.jpg"), jpeg(900)).unwrap();
-    let small = shared.load("/holiday/1.jpg?thumbnail=320", &[]).await;
-    assert_eq!((small.status.as_u16(), small.header("content-type")), (200, "image/jpeg"));
-    assert_eq!((small.header("cache-control"), small.header("x-content-type-options")), ("private, no-cache", "nosniff"));
-    let picture = image::load_from_memory(&small.body).unwrap();
-    assert_eq!((picture.width(), picture.height()), (320, 320));
-    let tag = small.header("etag").to_owned();
-    for tags in [tag.clone(), format!("\"x,y\", W/{tag}"), "*".to_owned()] {
-        let again = shared.load("/holiday/1.jpg?thumbnail=320", &[("if-none-match", &tags)]).await;
-        assert_eq!((again.status.as_u16(), again.body.len(), again.header("etag")), (304, 0, tag.as_str()), "{tags}");
-    }
-    assert_eq!(shared.load("/holiday/1.jpg?thumbnail=640", &[("if-none-match", &tag)]).await.status, 200);
-    assert_eq!(shared.ask("/holiday/1.jpg?thumbnail=1280", &[]).await.status, 200);
-    // each is made once, and then read
-    let made: Vec<_> = std::fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(made.len(), 3);
-    let before: Vec<_> = made.iter().map(|place| std::fs::read(place).unwrap()).collect();
-    made.iter().for_each(|place| std::fs::write(place, "kept").unwrap());
-    assert_eq!(shared.load("/holiday/1.jpg?thumbnail=320", &[]).await.text(), "kept");
-    made.iter().zip(before).for_each(|(place, bytes)| std::fs::write(place, bytes).unwrap());
-    // what cannot be made is an icon, what is no size is none
-    for path in ["/holiday/bad.png", "/holiday/drawing.svg", "/holiday/will.pdf"] {
-        let icon = shared.load(&format!("{path}?thumbnail=320"), &[]).await;
-        assert_eq!((icon.status.as_u16(), icon.header("content-type")), (200, "image/svg+xml"), "{path}");
-        assert!(icon.header("content-security-policy").contains("sandbox") && !icon.text().contains("what is in"));
-    }
-    for size in ["321", "", "0", "99999", "320px"] {
-        assert_eq!(shared.load(&format!("/holiday/1.jpg?thumbnail={size}"), &[]).await.status, 400, "{size}");
-    }
-    // another file in its place is another picture
-    std::fs::write(&place, jpeg(100)).unwrap();
-    let other = shared.load("/holiday/1.jpg?thumbnail=320", &[("if-none-match", &tag)]).await;
-    assert_eq!((other.status.as_u16(), image::load_from_memory(&other.body).unwrap().width()), (200, 100));
-    // that somebody else's is kept opens it to nobody
-    for fields in [&[][..], &[("if-none-match", "*")]] {
-        assert_eq!(shared.load("/holiday/private.jpg?thumbnail=320", fields).await.status, 401);
-        assert_eq!(shared.call("/holiday/1.jpg?thumbnail=320", fields).await.status, 401);
-    }
 }
 
 fn zip_of(answer: &Answer) -> zip::ZipArchive<Cursor<Vec<u8>>> {

@@ -80,6 +80,7 @@ impl World {
             forward_auth: Some(OriginalIn::Original),
             content_origin: None,
             thumbnails: None,
+            thumbnail_command: Vec::new(),
         };
         let clock = Arc::new(MovedClock::default());
         let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };

@@ -247,6 +247,8 @@ pub(super) const RESOURCE: &str = "https://photos.example";
 
 async fn open(behind: Behind, store: Store, issuer: &str) -> Arc<Gateway> {
     let thumbnails = if let Behind::Folder(folder) = &behind { Some(folder.join(".thumbnails")) } else { None };
+    let thumbnail_script =
+        thumbnails.as_ref().map(|kept| super::viewing::thumbnails::stand_in(&kept.with_extension("made"))).unwrap_or_default();
     let settings = Settings {
         resource: RESOURCE.into(),
         name: "Photos".into(),
@@ -264,6 +266,7 @@ async fn open(behind: Behind, store: Store, issuer: &str) -> Arc<Gateway> {
         forward_auth: None,
         content_origin: Some("https://content.example".into()),
         thumbnails,
+        thumbnail_command: vec!["/bin/sh".into(), "-c".into(), thumbnail_script],
     };
     let allowed = outbound::Settings { allow_http: true, allow_private_networks: true, ..outbound::Settings::default() };
     let client = Client {

@@ -1,5 +1,6 @@
 use super::*;
 use image::{Rgb, RgbImage, Rgba, RgbaImage};
+use std::time::{Duration, Instant};
 
 struct Temporary(std::path::PathBuf);
 
@@ -13,7 +14,7 @@ fn shrunk(bytes: &[u8], side: u32) -> Result<DynamicImage, Unfit> {
     let random: [u8; 8] = jose::ambient::random(&jose::SystemRandomness);
     let place = Temporary(std::env::temp_dir().join(format!("wayleave-picture-{}", jose::base64url::encode(random))));
     std::fs::write(&place.0, bytes).unwrap();
-    let small = shrink(File::open(&place.0).unwrap(), side, &memory())?;
+    let small = shrink(File::open(&place.0).unwrap(), side)?;
     assert!(!small.windows(4).any(|window| window == b"Exif"), "nothing but pixels goes over");
     Ok(image::load_from_memory(&small).unwrap())
 }
@@ -124,18 +125,5 @@ fn bombs_and_what_is_no_picture_are_refused_before_the_work() {
     let end = many.len() - 2;
     many.splice(end..end, [0xFF, 0xDA].repeat(200));
     assert!(matches!(shrunk(&many, 320), Err(Unfit::TooLarge)));
-    let late = Timed { inner: Cursor::new(good), until: Instant::now() };
-    assert!(ImageReader::with_format(late, ImageFormat::Jpeg).decode().is_err(), "what takes too long is given up");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-}
-
-/// What a GIF or WebP says of the whole binds no frame: one that is larger takes no memory at all.
-#[test]
-fn threat_46_a_frame_larger_than_its_picture_is_not_decoded() {
-    let mut gif = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff".to_vec();
-    gif.extend_from_slice(b",\x00\x00\x00\x00\x00\x3c\x00\x3c\x00\x02\x02\x4c\x01\x00;");
-    assert!(matches!(shrunk(&gif, 320), Err(Unfit::TooLarge)));
-    let mut webp = b"RIFF\x24\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".to_vec();
-    webp.extend_from_slice(b"VP8 \x0a\x00\x00\x00\x10\x00\x00\x9d\x01\x2a\xff\x3f\xff\x3f");
-    assert!(matches!(shrunk(&webp, 320), Err(Unfit::TooLarge | Unfit::Unreadable(_))));
 }

@@ -6,7 +6,8 @@ use super::super::beneath;
 use super::super::folder::is_known;
 use super::super::passage::LetIn;
 use super::kind::Kind;
-use super::{View, cache, picture, set_fields};
+use super::maker::{Made, PNG};
+use super::{View, cache, set_fields};
 use crate::challenge::plain;
 use axum::body::Body;
 use axum::response::Response;
@@ -26,7 +27,6 @@ pub(super) const MOST_WAITING_OF_ONE: usize = 300;
 pub(super) const MOST_WAITING: usize = 4_096;
 /// In each key: what was made otherwise is made anew.
 const VERSION: &[u8] = b"thumbnail 1 ";
-const PNG: &[u8] = b"\x89PNG";
 
 /// Longest side of a thumbnail, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,10 @@ impl Side {
 /// A file, and which it is for as long as nobody changes it.
 struct Original {
     file: beneath::Found,
-    hash: String,
+    /// Of the thumbnail.
+    key: String,
+    /// Of the file, whatever size is wanted.
+    identity: String,
 }
 
 impl Original {
@@ -63,10 +66,10 @@ impl Original {
             metadata.mtime_nsec().to_be_bytes(),
             metadata.ctime().to_be_bytes(),
             metadata.ctime_nsec().to_be_bytes(),
-            u64::from(side.pixels()).to_be_bytes(),
         ];
-        let hash = base64url::encode(digest::sha256(&[VERSION, &numbers.concat()]));
-        Ok(Self { file, hash })
+        let size = u64::from(side.pixels()).to_be_bytes();
+        let hash = |size: &[u8]| base64url::encode(digest::sha256(&[VERSION, &numbers.concat(), size]));
+        Ok(Self { file, key: hash(&size), identity: hash(&[]) })
     }
 }
 
@@ -81,7 +84,7 @@ impl Gateway {
             return Ok(icon_of(kind));
         }
         let original = Original::of(file, side)?;
-        let tag = format!("\"{}\"", original.hash);
+        let tag = format!("\"{}\"", original.key);
         // RFC 9110 13.1.2
         if is_known(&view.parts.headers, &tag) {
             let mut response = Response::new(Body::empty());
@@ -89,58 +92,79 @@ impl Gateway {
             set_fields(&mut response, &[(header::ETAG, &tag)]);
             return Ok(response);
         }
-        let Some(bytes) = self.thumbnail_bytes(original, side, view.let_in).await? else {
+        let Some(made) = self.find_or_make(original, side, view.let_in).await? else {
             let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "Too many pictures were asked for at once: try again.");
             set_fields(&mut response, &[(header::RETRY_AFTER, "1")]);
             return Ok(response);
         };
-        let mut response = match bytes.is_empty() {
-            true => icon_of(kind),
-            false => {
-                let is_png = bytes.starts_with(PNG);
+        let mut response = match made {
+            Made::Thumbnail(bytes) => {
+                let media_type = if bytes.starts_with(PNG) { "image/png" } else { "image/jpeg" };
                 let mut response = Response::new(Body::from(bytes));
-                set_fields(&mut response, &[(header::CONTENT_TYPE, if is_png { "image/png" } else { "image/jpeg" })]);
+                set_fields(&mut response, &[(header::CONTENT_TYPE, media_type)]);
                 response
             }
+            Made::Unfit => icon_of(kind),
+            // asked for again, it may be another
+            Made::Failed => return Ok(icon_of(kind)),
         };
         set_fields(&mut response, &[(header::ETAG, &tag), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")]);
         Ok(response)
     }
 
-    /// The small picture, kept or made now; empty: there is none. None: whoever wants it wants too many.
-    async fn thumbnail_bytes(&self, original: Original, side: Side, let_in: &LetIn) -> io::Result<Option<Vec<u8>>> {
-        let key = cache::key_of(owner_of(let_in), &original.hash);
-        let (cache, wanted) = (self.viewer.cache.clone(), key.clone());
-        if let Some(kept) = beneath::on_a_thread_of_its_own(move || Ok(cache.find(&wanted))).await? {
+    /// The small picture, kept or made now. None: whoever wants it wants too many.
+    async fn find_or_make(self: &Arc<Self>, original: Original, side: Side, let_in: &LetIn) -> io::Result<Option<Made>> {
+        // each owner has a share of what is kept
+        let original = Original { key: cache::key_of(owner_of(let_in), &original.key), ..original };
+        if let Some(kept) = self.find_kept(&original).await? {
             return Ok(Some(kept));
+        }
+        if !self.viewer.maker.may_make(&original.identity) {
+            return Ok(Some(Made::Failed));
         }
         let Ok(hers) = self.viewer.makers.wait(&person_of(let_in)).await else { return Ok(None) };
         let Ok(turn) = self.viewer.owners.wait(owner_of(let_in)).await else { return Ok(None) };
         // who wanted the same at the same time waits for the one who makes it
-        let one = self.turn(&format!("thumbnail {key}")).await;
+        let one = self.turn(&format!("thumbnail {}", original.identity)).await;
         let one = one.lock_owned().await;
-        let (cache, memory) = (self.viewer.cache.clone(), self.viewer.memory.clone());
-        let make = move || {
-            // held to the end of the work, also where nobody waits for it any more
+        let gateway = self.clone();
+        // goes on to its end, also where nobody waits for it any more: it is kept for everybody
+        let made = tokio::spawn(async move {
             let _held = (hers, turn, one);
-            if let Some(kept) = cache.find(&key) {
-                return Ok(kept);
-            }
-            let made = std::fs::File::open(original.file.place()).map_err(picture::Unfit::from);
-            let made = made.and_then(|file| picture::shrink(file, side.pixels(), &memory));
-            let bytes = match made {
-                Ok(bytes) => bytes,
-                // that it cannot be read now says nothing about what is in it
-                Err(picture::Unfit::Io(error)) => return Err(error),
-                Err(error) => {
-                    tracing::info!(%error, "there is no small picture of a file");
-                    Vec::new()
-                }
-            };
-            cache.put(&key, &bytes);
-            Ok(bytes)
+            gateway.make(&original, side).await
+        });
+        made.await.map_err(io::Error::other)?.map(Some)
+    }
+
+    async fn find_kept(&self, original: &Original) -> io::Result<Option<Made>> {
+        let (cache, key) = (self.viewer.cache.clone(), original.key.clone());
+        let kept = beneath::on_a_thread_of_its_own(move || Ok(cache.find(&key))).await?;
+        Ok(kept.map(|bytes| if bytes.is_empty() { Made::Unfit } else { Made::Thumbnail(bytes) }))
+    }
+
+    /// Makes it, unless somebody did meanwhile.
+    async fn make(&self, original: &Original, side: Side) -> io::Result<Made> {
+        if let Some(kept) = self.find_kept(original).await? {
+            return Ok(kept);
+        }
+        if !self.viewer.maker.may_make(&original.identity) {
+            return Ok(Made::Failed);
+        }
+        let place = original.file.place();
+        let picture = beneath::on_a_thread_of_its_own(move || std::fs::File::open(place)).await?;
+        let made = self.viewer.maker.make(&original.identity, picture, side.pixels()).await?;
+        let bytes = match &made {
+            Made::Thumbnail(bytes) => bytes.clone(),
+            Made::Unfit => Vec::new(),
+            Made::Failed => return Ok(made),
         };
-        beneath::on_a_thread_of_its_own(make).await.map(Some)
+        let (cache, key) = (self.viewer.cache.clone(), original.key.clone());
+        let keep = move || {
+            cache.put(&key, &bytes);
+            Ok(())
+        };
+        beneath::on_a_thread_of_its_own(keep).await?;
+        Ok(made)
     }
 }
 

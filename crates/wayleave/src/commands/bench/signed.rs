@@ -114,6 +114,7 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         forward_auth: None,
         content_origin: None,
         thumbnails: None,
+        thumbnail_command: Vec::new(),
     };
     let store = gateway::Store::open(&folder.join("gateway.db")).map_err(Exit::failed)?;
     let client = client(issuer, "photos-rs", "photos-secret")?;
