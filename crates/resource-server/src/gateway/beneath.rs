@@ -138,16 +138,16 @@ fn walk(root: &Path, names: &[String]) -> io::Result<Found> {
 }
 
 /// A file or a directory, by its name in another one.
-pub(super) struct Named {
+pub(super) struct ServedName {
     pub(super) name: String,
     pub(super) is_directory: bool,
 }
 
 /// What is in a directory.
 #[derive(Default)]
-pub(super) struct Listing {
+pub(super) struct DirectoryNames {
     /// What paths lead to, in no order.
-    pub(super) served: Vec<Named>,
+    pub(super) served: Vec<ServedName>,
     /// Names that no path can say in one way, but for those that begin with a dot.
     pub(super) unnamed: Vec<OsString>,
     /// Whether there is anything that is not served.
@@ -155,13 +155,13 @@ pub(super) struct Listing {
 }
 
 /// What is in a directory now, as far as is looked.
-pub(super) fn list(directory: &Found) -> io::Result<Listing> {
-    let mut listing = Listing::default();
+pub(super) fn list(directory: &Found) -> io::Result<DirectoryNames> {
+    let mut listing = DirectoryNames::default();
     for entry in std::fs::read_dir(directory.place())?.take(MOST_NAMES) {
         let entry = entry?;
         let kind = entry.file_type().ok().filter(|kind| kind.is_file() || kind.is_dir());
         match (entry.file_name().into_string(), kind) {
-            (Ok(name), Some(kind)) if is_served(&name) => listing.served.push(Named { name, is_directory: kind.is_dir() }),
+            (Ok(name), Some(kind)) if is_served(&name) => listing.served.push(ServedName { name, is_directory: kind.is_dir() }),
             (Ok(name), _) if is_served(&name) || name.starts_with('.') => listing.has_others = true,
             (Err(name), _) if name.as_encoded_bytes().starts_with(b".") => listing.has_others = true,
             (Ok(name), _) => listing.unnamed.push(name.into()),

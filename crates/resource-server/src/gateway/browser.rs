@@ -164,7 +164,7 @@ impl Gateway {
                 Err(refused) => refused,
             };
             if let Some(held) = held.as_ref().filter(|_| refused.owner.is_none())
-                && let Some(shelf) = Box::pin(self.shelf(&parts, path, held)).await
+                && let Some(shelf) = Box::pin(self.show_shelf(&parts, path, held)).await
             {
                 return shelf;
             }

@@ -139,7 +139,7 @@ impl Folder {
         }
         let request = self.request(parts, passing);
         let conditions = request.get("if").map(|value| value.to_str().unwrap_or_default());
-        if conditions.is_some_and(|conditions| !state_list::reads(conditions)) {
+        if conditions.is_some_and(|conditions| !state_list::is_readable(conditions)) {
             return Ok(plain(StatusCode::BAD_REQUEST, "`If` cannot be read (RFC 4918 10.4)."));
         }
         if self.is_kept(&call, current.is_some(), &passing.principal, conditions.unwrap_or_default()) {

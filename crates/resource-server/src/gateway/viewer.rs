@@ -124,12 +124,12 @@ impl View<'_> {
 }
 
 impl Gateway {
-    fn folder(&self) -> Option<&Path> {
+    fn find_folder(&self) -> Option<&Path> {
         if let Behind::Folder(root) = &self.settings.behind { Some(root) } else { None }
     }
 
     pub(super) fn wish_of(&self, parts: &Parts, path: &CanonicalPath, is_person: bool) -> Option<Wish> {
-        self.folder().and_then(|_| Wish::of(parts, path, is_person))
+        self.find_folder().and_then(|_| Wish::of(parts, path, is_person))
     }
 
     /// Whether a call looks at what may be a collection that no route names. What it does there, routes alone allow.
@@ -140,14 +140,14 @@ impl Gateway {
 
     /// Whether a path may be a collection of a folder.
     fn may_be_collection(&self, path: &CanonicalPath) -> bool {
-        self.folder().is_some() && path.ends_with_slash()
+        self.find_folder().is_some() && path.ends_with_slash()
     }
 
     /// Where somebody opens the name of a collection without its slash, and no route names it so: by the routes alone, whether
     /// it is there or not.
     pub(super) fn collection_at(&self, parts: &Parts, path: &CanonicalPath) -> Option<Response> {
         let (routes, there) = (self.routes(), path.with_slash());
-        let is_unnamed = self.folder().is_some() && !path.ends_with_slash() && route::find(&routes, path).is_none();
+        let is_unnamed = self.find_folder().is_some() && !path.ends_with_slash() && route::find(&routes, path).is_none();
         match is_unnamed.then(|| route::find_collection(&routes, &there))? {
             Some(Matched::Guarded(_)) => Some(self.send_on(&with_query(&there, parts), &[])),
             _ => None,
@@ -156,14 +156,14 @@ impl Gateway {
 
     /// What a call is shown. None: what lies there, as it is.
     pub(super) async fn show(self: &Arc<Self>, wish: &Wish, view: &View<'_>) -> Option<Response> {
-        let root = self.folder()?;
+        let root = self.find_folder()?;
         let shown = match wish {
             Wish::Collection if !view.path.ends_with_slash() => return self.show_slash(root, view).await,
-            Wish::Collection => self.album(root, view).await,
-            Wish::Listing => self.listing(root, view).await,
-            Wish::Zip => self.zip(root, view).await,
-            Wish::Item => self.item(root, view).await,
-            Wish::Thumbnail(Some(side)) => self.thumbnail(root, view, *side).await,
+            Wish::Collection => self.show_collection(root, view).await,
+            Wish::Listing => self.answer_list(root, view).await,
+            Wish::Zip => self.stream_zip(root, view).await,
+            Wish::Item => self.show_item(root, view).await,
+            Wish::Thumbnail(Some(side)) => self.show_thumbnail(root, view, *side).await,
             Wish::Thumbnail(None) => Ok(plain(StatusCode::BAD_REQUEST, "`thumbnail` is 320, 640 or 1280.")),
         };
         Some(shown.unwrap_or_else(|error| match beneath::is_absence(&error) {

@@ -3,8 +3,8 @@
 
 use super::conditions::{Conditions, Verdict};
 use super::files::{Opened, Properties, Version};
-use super::gates::Pass;
-use super::named::Name;
+use super::gates::GatePass;
+use super::named::PropertyName;
 use crate::gateway::path::CanonicalPath;
 use crate::gateway::reach::{Methods, Reach};
 use crate::watch::Permission;
@@ -37,11 +37,11 @@ pub(super) struct Call {
     pub(super) permission: Arc<dyn Permission>,
     pub(super) reach: Arc<dyn Reach>,
     /// Properties that it names (RFC 4918 9.1); none: it is about all of them.
-    pub(super) named: Option<Arc<[Name]>>,
+    pub(super) named: Option<Arc<[PropertyName]>>,
     /// Properties of the thing that is told last: they are read once for all of their names.
     pub(super) properties: Mutex<Option<(CanonicalPath, Properties)>>,
     /// What a directory is judged and changed with.
-    pub(super) pass: Mutex<Option<Arc<Pass>>>,
+    pub(super) pass: Mutex<Option<Arc<GatePass>>>,
     /// What is read: conditions and ranges were judged by it.
     pub(super) opened: Mutex<Option<Opened>>,
     pub(super) outcome: Mutex<Outcome>,
@@ -68,11 +68,11 @@ impl Call {
     }
 
     /// Nothing comes into what it judges any more.
-    pub(super) fn hold(&self, pass: Pass) {
+    pub(super) fn hold(&self, pass: GatePass) {
         *self.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(pass));
     }
 
-    pub(super) fn pass(&self) -> Option<Arc<Pass>> {
+    pub(super) fn pass(&self) -> Option<Arc<GatePass>> {
         self.pass.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -10,7 +10,7 @@ pub(super) use properties::Properties;
 use super::active::{self, SNIFFED_BYTES};
 use super::call::{Call, Ended};
 use super::conditions::Current;
-use super::gates::{Gates, Pass};
+use super::gates::{GatePass, Gates};
 use crate::gateway::beneath::{self, Found};
 use crate::gateway::part_files::{Part, PartFiles, sync_folder_of};
 use crate::gateway::path::CanonicalPath;
@@ -210,7 +210,7 @@ impl Files {
     }
 
     /// Waits until nobody judges what it is to be in. What a call replaces has gone by then: it holds nobody up with it.
-    async fn enter(&self, call: &Call, path: &CanonicalPath) -> io::Result<Pass> {
+    async fn enter(&self, call: &Call, path: &CanonicalPath) -> io::Result<GatePass> {
         call.let_go();
         self.0.gates.add(path.segments()).await.inspect_err(|_| call.end(Ended::Busy))
     }
@@ -335,10 +335,10 @@ async fn change(pass: impl Send + 'static, work: impl FnOnce() -> io::Result<()>
 }
 
 fn list_in(found: &Found, path: &CanonicalPath, tell: impl Fn(&OsStr)) -> io::Result<Listed> {
-    let beneath::Listing { served, unnamed, mut has_others } = beneath::list(found)?;
+    let beneath::DirectoryNames { served, unnamed, mut has_others } = beneath::list(found)?;
     unnamed.iter().for_each(|name| tell(name));
     let mut things = Vec::with_capacity(served.len());
-    for beneath::Named { name, .. } in served {
+    for beneath::ServedName { name, .. } in served {
         // what has just gone, or become something else, is not there
         match (path.join(&name), found.enter(&name).and_then(|found| found.metadata())) {
             (Some(below), Ok(metadata)) => things.push((below, Version::of(&metadata))),

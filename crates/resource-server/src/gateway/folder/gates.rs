@@ -47,7 +47,7 @@ struct GateEntry {
 }
 
 /// Somebody is in, until this is dropped.
-pub(super) struct Pass {
+pub(super) struct GatePass {
     gates: Gates,
     number: u64,
 }
@@ -111,12 +111,12 @@ impl GateState {
 
 impl Gates {
     /// To put something in its place.
-    pub(super) async fn add(&self, place: &[String]) -> io::Result<Pass> {
+    pub(super) async fn add(&self, place: &[String]) -> io::Result<GatePass> {
         self.enter(&[place], None).await
     }
 
     /// To judge what is at these places and below, and to change it.
-    pub(super) async fn judge(&self, places: &[&[String]], principal: &str) -> io::Result<Pass> {
+    pub(super) async fn judge(&self, places: &[&[String]], principal: &str) -> io::Result<GatePass> {
         self.enter(places, Some(principal.to_owned())).await
     }
 
@@ -124,7 +124,7 @@ impl Gates {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn enter(&self, places: &[&[String]], judge: Option<String>) -> io::Result<Pass> {
+    async fn enter(&self, places: &[&[String]], judge: Option<String>) -> io::Result<GatePass> {
         // some disks take one name for another: whoever may mean the same place waits
         let alike = |names: &&[String]| names.iter().map(|name| likeness(name)).collect();
         let places = places.iter().map(alike).collect();
@@ -144,7 +144,7 @@ impl Gates {
             if !is_stopped {
                 state.wake(number);
             }
-            Pass { gates: self.clone(), number }
+            GatePass { gates: self.clone(), number }
         };
         match tokio::time::timeout(self.longest_wait, woken).await {
             Ok(Ok(())) => Ok(pass),
@@ -158,7 +158,7 @@ impl Gates {
     }
 }
 
-impl Drop for Pass {
+impl Drop for GatePass {
     fn drop(&mut self) {
         let mut state = self.gates.state();
         if let Some(at) = state.entries.iter().position(|entry| entry.number == self.number) {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     /// `+` adds, `-` judges; then where.
-    fn enter(gates: &Gates, what: &'static str) -> BoxFuture<'static, io::Result<Pass>> {
+    fn enter(gates: &Gates, what: &'static str) -> BoxFuture<'static, io::Result<GatePass>> {
         let gates = gates.clone();
         async move {
             let (kind, places) = what.split_at(1);

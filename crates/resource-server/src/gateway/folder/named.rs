@@ -20,12 +20,12 @@ const RESPONSE_END: &[u8] = b"</D:response>";
 const PROPERTY_LEVEL: usize = 5;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name {
+pub(super) struct PropertyName {
     namespace: Option<String>,
     local: String,
 }
 
-impl From<OwnedName> for Name {
+impl From<OwnedName> for PropertyName {
     fn from(name: OwnedName) -> Self {
         Self { namespace: name.namespace, local: name.local_name }
     }
@@ -33,13 +33,13 @@ impl From<OwnedName> for Name {
 
 /// More are named than are told at once.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooMany;
+pub(super) struct TooManyNames;
 
 /// The names in the `prop` of a `propfind`; none: it asks for everything, or for names.
 ///
 /// # Errors
 /// There are more than are told at once, there or in `include`.
-pub(super) fn read(body: &[u8]) -> Result<Option<Arc<[Name]>>, TooMany> {
+pub(super) fn read(body: &[u8]) -> Result<Option<Arc<[PropertyName]>>, TooManyNames> {
     let (mut above, mut kinds, mut names, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0_usize);
     for event in EventReader::new(body) {
         match event {
@@ -48,7 +48,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Arc<[Name]>>, TooMany> {
                 match above.as_slice() {
                     [_] if matches!(local.as_str(), "prop" | "allprop" | "propname") => kinds.push(local.clone()),
                     [_, _] => {
-                        let name = Name::from(name);
+                        let name = PropertyName::from(name);
                         bytes =
                             bytes.saturating_add(name.local.len()).saturating_add(name.namespace.as_ref().map_or(0, String::len));
                         // `dav-server` reads the first of several
@@ -63,7 +63,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Arc<[Name]>>, TooMany> {
             Err(_) => break,
         }
         if names.len() > MOST_NAMES || bytes > MOST_NAME_BYTES {
-            return Err(TooMany);
+            return Err(TooManyNames);
         }
     }
     let is_by_name = kinds.first().is_some_and(|kind| kind == "prop");
@@ -71,7 +71,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Arc<[Name]>>, TooMany> {
 }
 
 /// Adds to what is said of each thing which of the properties it has not (RFC 4918 9.1: 404).
-pub(super) fn add_missing(answer: Response, asked: Arc<[Name]>) -> Response {
+pub(super) fn add_missing(answer: Response, asked: Arc<[PropertyName]>) -> Response {
     let mut opening = Vec::new();
     answer.map(|body| {
         Body::from_stream(body.into_data_stream().map(move |piece| piece.map(|piece| complete(&mut opening, piece, &asked))))
@@ -79,7 +79,7 @@ pub(super) fn add_missing(answer: Response, asked: Arc<[Name]>) -> Response {
 }
 
 /// One piece of an answer, with what is missing of the thing that it is about. `opening`: what stands before the first thing.
-fn complete(opening: &mut Vec<u8>, piece: Bytes, asked: &[Name]) -> Bytes {
+fn complete(opening: &mut Vec<u8>, piece: Bytes, asked: &[PropertyName]) -> Bytes {
     let Some(said) = piece.strip_suffix(RESPONSE_END) else { return piece };
     let said = match opening.is_empty() {
         true => {
@@ -91,7 +91,7 @@ fn complete(opening: &mut Vec<u8>, piece: Bytes, asked: &[Name]) -> Bytes {
         false => said,
     };
     let told = find_told(&[opening.as_slice(), said, RESPONSE_END].concat());
-    let mut missing: Vec<&Name> = Vec::new();
+    let mut missing: Vec<&PropertyName> = Vec::new();
     for name in asked {
         if !told.contains(name) && !missing.contains(&name) {
             missing.push(name);
@@ -104,7 +104,7 @@ fn complete(opening: &mut Vec<u8>, piece: Bytes, asked: &[Name]) -> Bytes {
     Bytes::from([before, say_missing(&missing).as_bytes(), RESPONSE_END].concat())
 }
 
-fn find_told(text: &[u8]) -> Vec<Name> {
+fn find_told(text: &[u8]) -> Vec<PropertyName> {
     let (mut level, mut told) = (0_usize, Vec::new());
     // it ends where the thing ends
     for event in EventReader::new(text).into_iter().map_while(Result::ok) {
@@ -112,7 +112,7 @@ fn find_told(text: &[u8]) -> Vec<Name> {
             XmlEvent::StartElement { name, .. } => {
                 level = level.saturating_add(1);
                 if level == PROPERTY_LEVEL {
-                    told.push(Name::from(name));
+                    told.push(PropertyName::from(name));
                 }
             }
             XmlEvent::EndElement { .. } => level = level.saturating_sub(1),
@@ -122,8 +122,8 @@ fn find_told(text: &[u8]) -> Vec<Name> {
     told
 }
 
-fn say_missing(missing: &[&Name]) -> String {
-    let say = |name: &&Name| {
+fn say_missing(missing: &[&PropertyName]) -> String {
+    let say = |name: &&PropertyName| {
         let namespace = name.namespace.as_deref().unwrap_or_default();
         format!("<{} xmlns=\"{}\"/>", name.local, escape_str_attribute(namespace))
     };
@@ -135,8 +135,8 @@ fn say_missing(missing: &[&Name]) -> String {
 mod tests {
     use super::*;
 
-    fn name(namespace: Option<&str>, local: &str) -> Name {
-        Name { namespace: namespace.map(str::to_owned), local: local.into() }
+    fn name(namespace: Option<&str>, local: &str) -> PropertyName {
+        PropertyName { namespace: namespace.map(str::to_owned), local: local.into() }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! be none. Called by `folder.rs`.
 
 /// Tags of places and lists of conditions, as [`crate::gateway::elsewhere`] writes them.
-pub(super) fn reads(field: &str) -> bool {
+pub(super) fn is_readable(field: &str) -> bool {
     let mut rest = field.trim();
     let mut has_list = false;
     while !rest.is_empty() {
@@ -59,12 +59,12 @@ mod tests {
             "<https://files.example/a> (<urn:uuid:1>) (not <urn:uuid:2>)",
             "( <urn:uuid:1> )",
         ] {
-            assert!(reads(good), "{good}");
+            assert!(is_readable(good), "{good}");
         }
         for bad in
             ["", "()", "(Not)", "(x)", "(<>)", "([])", "([\"])", "([a])", "(<urn:x>", "<urn:x>", "[\"a\"]", "(<urn:x>) x", "(é)"]
         {
-            assert!(!reads(bad), "{bad}");
+            assert!(!is_readable(bad), "{bad}");
         }
     }
 }

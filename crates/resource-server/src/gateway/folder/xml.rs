@@ -1,7 +1,7 @@
 //! XML that a caller sends (`PROPFIND`, `PROPPATCH`, `LOCK`): looked through before anybody builds a tree of it, so that no
 //! depth, no number and no entities of it cost more than its bytes (RFC 4918 20.6). Called by `folder.rs`.
 
-use super::named::{self, Name};
+use super::named::{self, PropertyName};
 use crate::challenge::plain;
 use crate::gateway::Passing;
 use crate::gateway::upstream::cut_short;
@@ -21,14 +21,14 @@ const MOST_ELEMENTS: usize = 1_000;
 
 /// What a method other than PUT brings: XML, or nothing.
 #[derive(Default)]
-pub(super) struct Taken {
+pub(super) struct CallXml {
     pub(super) bytes: Bytes,
     /// Properties that it names.
-    pub(super) named: Option<Arc<[Name]>>,
+    pub(super) named: Option<Arc<[PropertyName]>>,
 }
 
 /// Takes what a call brings, where it is within bounds.
-pub(super) async fn take(parts: &Parts, body: Body, passing: &Passing) -> Result<Taken, Box<Response>> {
+pub(super) async fn take(parts: &Parts, body: Body, passing: &Passing) -> Result<CallXml, Box<Response>> {
     let refused = |status, what| Err(Box::new(plain(status, what)));
     let bytes = match axum::body::to_bytes(body, MOST_XML_BYTES).await {
         Ok(bytes) => bytes,
@@ -40,15 +40,15 @@ pub(super) async fn take(parts: &Parts, body: Body, passing: &Passing) -> Result
     let takes_xml = matches!(parts.method.as_str(), "PROPFIND" | "PROPPATCH" | "LOCK");
     // RFC 4918 9.3 has MKCOL refuse a body; of others nobody reads one
     if !takes_xml && parts.method.as_str() != "MKCOL" {
-        return Ok(Taken::default());
+        return Ok(CallXml::default());
     }
     if takes_xml && !bytes.is_empty() && !is_modest(&bytes) {
         return refused(StatusCode::BAD_REQUEST, "This XML cannot be read, or goes deeper or further than is taken.");
     }
     let named = if parts.method.as_str() == "PROPFIND" { named::read(&bytes) } else { Ok(None) };
     match named {
-        Ok(named) => Ok(Taken { bytes, named }),
-        Err(named::TooMany) => refused(
+        Ok(named) => Ok(CallXml { bytes, named }),
+        Err(named::TooManyNames) => refused(
             StatusCode::BAD_REQUEST,
             "Name 100 properties at most in one call, with 8 KiB of names, or ask for all with `allprop`.",
         ),

@@ -75,14 +75,15 @@ impl AlbumPage<'_> {
 }
 
 impl Gateway {
-    pub(super) async fn album(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
+    pub(super) async fn show_collection(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
         let entries = collection::read(root, view.path).await?;
         let (Some(mut judge), Some(held)) = (Judge::new(self, view.let_in), view.held) else { return Err(not_a_directory()) };
         let mark = view.query("after");
-        let page = judge.page(view.path, collection::after(&entries, mark.as_deref()), ON_A_PAGE).await;
+        let page = judge.page(view.path, collection::skip_to(&entries, mark.as_deref()), ON_A_PAGE).await;
         let names = page.members.iter().map(|member| member.entry.name.clone()).collect();
-        let facts = collection::facts(root, view.path, names).await?;
-        let mut tiles: Vec<_> = page.members.into_iter().zip(facts).map(|(member, facts)| self.tile(member, facts)).collect();
+        let facts = collection::read_facts(root, view.path, names).await?;
+        let mut tiles: Vec<_> =
+            page.members.into_iter().zip(facts).map(|(member, facts)| self.make_tile(member, facts)).collect();
         let mut of = |wanted: &[Kind]| {
             let (these, others) = std::mem::take(&mut tiles).into_iter().partition(|tile| wanted.contains(&tile.kind));
             tiles = others;
@@ -93,8 +94,8 @@ impl Gateway {
         let title = self.title_of(&judge, view.path);
         let body = AlbumPage {
             title: &title,
-            crumbs: self.crumbs(&mut judge, view.path).await,
-            shared: self.shared(&judge, &view.parts.headers),
+            crumbs: self.list_crumbs(&mut judge, view.path).await,
+            shared: self.find_shared(&judge, &view.parts.headers),
             zip: format!("{here}?zip"),
             albums: of(&[Kind::Album]),
             pictures: of(&[Kind::Picture]),
@@ -110,7 +111,7 @@ impl Gateway {
         Ok(self.viewer_page(StatusCode::OK, &title, &ui::render(&body)))
     }
 
-    fn tile(&self, member: Member, facts: Option<Facts>) -> Tile {
+    fn make_tile(&self, member: Member, facts: Option<Facts>) -> Tile {
         let size = facts.map(|facts| size_in_words(facts.bytes)).unwrap_or_default();
         Tile { url: self.url_of(&member.path), kind: member.entry.kind, name: show_name(&member.entry.name), size }
     }
@@ -122,7 +123,7 @@ impl Gateway {
     /// What a collection is called: in its owner's words, where it is a thing of its own.
     fn title_of(&self, judge: &Judge, path: &CanonicalPath) -> String {
         let own = judge.source().needs.first().map(|need| OwnResourceId::new(need.resource.as_str()));
-        let is_thing = |own: &OwnResourceId| own.as_str().trim_end_matches('/') == decoded(path);
+        let is_thing = |own: &OwnResourceId| own.as_str().trim_end_matches('/') == decode_path(path);
         if let Some(own) = own.filter(is_thing)
             && let Ok(description) = self.description(&judge.source().owner, &own)
             && let Some(name) = description.name
@@ -133,7 +134,7 @@ impl Gateway {
     }
 
     /// The way from the beginning to a place; only what may be seen is a link.
-    pub(super) async fn crumbs(&self, judge: &mut Judge, path: &CanonicalPath) -> Vec<Crumb> {
+    pub(super) async fn list_crumbs(&self, judge: &mut Judge, path: &CanonicalPath) -> Vec<Crumb> {
         let start = Crumb { name: self.settings.name.clone(), url: Some(format!("{}/", self.settings.resource)) };
         let (mut crumbs, mut above) = (vec![start], path::CanonicalPath::parse("/").ok());
         let count = path.segments().len();
@@ -150,11 +151,11 @@ impl Gateway {
         crumbs
     }
 
-    pub(super) fn shared(&self, judge: &Judge, headers: &HeaderMap) -> Shared {
+    pub(super) fn find_shared(&self, judge: &Judge, headers: &HeaderMap) -> Shared {
         let source = judge.source();
         let is_owner = source.answer.is_owner == Some(true);
         let zone = self.zone_of(headers);
-        let end = ends(source).filter(|_| !is_owner);
+        let end = find_end(source).filter(|_| !is_owner);
         Shared {
             owner: show_name(&source.owner),
             until: end.map(|end| zone.until(end, self.client.clock.now())),
@@ -200,12 +201,12 @@ pub(super) fn show_name(name: &str) -> String {
 }
 
 /// The path as ids of resources are written.
-fn decoded(path: &CanonicalPath) -> String {
+fn decode_path(path: &CanonicalPath) -> String {
     path.segments().iter().fold(String::new(), |all, segment| format!("{all}/{segment}"))
 }
 
 /// When what let a call in ends by itself, if anybody said so: all that it needed, as long as all of it lasts.
-fn ends(source: &super::super::admission::Admitted) -> Option<Timestamp> {
+fn find_end(source: &super::super::admission::Admitted) -> Option<Timestamp> {
     let permissions = source.answer.permissions.as_deref().unwrap_or_default();
     let needs = source.needs.iter().flat_map(|need| need.scopes.iter().map(|scope| (&need.resource, scope)));
     let end_of = |(resource, scope): (&types::ResourceId, &types::Scope)| {

@@ -91,7 +91,7 @@ struct Archive {
 struct Ended;
 
 impl Gateway {
-    pub(super) async fn zip(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
+    pub(super) async fn stream_zip(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
         // who opens what is no directory is told so before anything is streamed
         let entries = Some(collection::read(root, view.path).await?);
         let judge = Judge::new(self, view.let_in).ok_or_else(not_a_directory)?;

@@ -77,7 +77,7 @@ fn read_now(found: &Found) -> io::Result<Vec<Entry>> {
     if !found.is_directory {
         return Err(not_a_directory());
     }
-    let kind_of = |one: &beneath::Named| if one.is_directory { Kind::Album } else { Kind::of_file(&one.name) };
+    let kind_of = |one: &beneath::ServedName| if one.is_directory { Kind::Album } else { Kind::of_file(&one.name) };
     let served = beneath::list(found)?.served.into_iter();
     let mut entries: Vec<_> = served.map(|one| Entry { kind: kind_of(&one), name: one.name }).collect();
     entries.sort_by(Entry::order);
@@ -85,14 +85,14 @@ fn read_now(found: &Found) -> io::Result<Vec<Entry>> {
 }
 
 /// What comes after a mark, whether what it names is still there or not.
-pub(super) fn after<'e>(entries: &'e [Entry], mark: Option<&str>) -> &'e [Entry] {
+pub(super) fn skip_to<'e>(entries: &'e [Entry], mark: Option<&str>) -> &'e [Entry] {
     let Some(mark) = mark.map(Entry::of_mark) else { return entries };
     let first = entries.partition_point(|entry| entry.order(&mark) != Ordering::Greater);
     entries.get(first..).unwrap_or_default()
 }
 
 /// What is told of these files now, by name; of what has gone meanwhile nothing is.
-pub(super) async fn facts(root: &Path, path: &CanonicalPath, names: Vec<String>) -> io::Result<Vec<Option<Facts>>> {
+pub(super) async fn read_facts(root: &Path, path: &CanonicalPath, names: Vec<String>) -> io::Result<Vec<Option<Facts>>> {
     let found = beneath::find(root, path).await?;
     let look = move || {
         let of = |name: &String| {
@@ -115,8 +115,8 @@ mod tests {
         let marks = |entries: &[Entry]| entries.iter().map(Entry::mark).collect::<Vec<_>>();
         assert_eq!(marks(&entries), ["C/", "z/", "A.jpg", "a.jpg", "b.jpg"]);
         for (mark, rest) in [("z/", 3), ("A.jpg", 2), ("b.jpg", 0), ("c", 0), ("D/", 4), ("", 3), ("B.jpg", 1)] {
-            assert_eq!(after(&entries, Some(mark)).len(), rest, "{mark}");
+            assert_eq!(skip_to(&entries, Some(mark)).len(), rest, "{mark}");
         }
-        assert_eq!(after(&entries, None).len(), 5);
+        assert_eq!(skip_to(&entries, None).len(), 5);
     }
 }

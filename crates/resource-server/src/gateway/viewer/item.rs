@@ -34,16 +34,16 @@ struct ItemPage {
 }
 
 impl Gateway {
-    pub(super) async fn item(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
+    pub(super) async fn show_item(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
         let file = beneath::find(root, view.path).await?;
         let (Some(name), false) = (view.path.segments().last().cloned(), file.is_directory) else {
             return Err(io::ErrorKind::IsADirectory.into());
         };
         let facts = Facts::of(&std::fs::metadata(file.place())?);
         let mut judge = Judge::new(self, view.let_in).ok_or_else(not_a_directory)?;
-        let crumbs = self.crumbs(&mut judge, view.path).await;
+        let crumbs = self.list_crumbs(&mut judge, view.path).await;
         let (mut before, mut after) = (None, None);
-        if let Some(above) = above(view.path)
+        if let Some(above) = find_above(view.path)
             && let Ok(entries) = collection::read(root, &above).await
         {
             let own = Entry { name: name.clone(), kind: Kind::of_file(&name) };
@@ -59,7 +59,7 @@ impl Gateway {
             size: size_in_words(facts.bytes),
             album: crumbs.last().and_then(|crumb| crumb.url.clone()),
             crumbs,
-            shared: self.shared(&judge, &view.parts.headers),
+            shared: self.find_shared(&judge, &view.parts.headers),
             before,
             after,
             name: show_name(&name),
@@ -84,7 +84,7 @@ impl Gateway {
 }
 
 /// The collection that something is in.
-fn above(path: &CanonicalPath) -> Option<CanonicalPath> {
+fn find_above(path: &CanonicalPath) -> Option<CanonicalPath> {
     let (above, _) = path.encoded().rsplit_once('/')?;
     CanonicalPath::parse(&format!("{above}/")).ok()
 }

@@ -39,7 +39,7 @@ pub(super) fn is_wanted(parts: &Parts) -> bool {
 }
 
 impl Gateway {
-    pub(super) async fn listing(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
+    pub(super) async fn answer_list(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
         let entries = collection::read(root, view.path).await?;
         let limit = match view.query("limit").map(|text| text.parse::<usize>()) {
             None => USUAL,
@@ -48,10 +48,10 @@ impl Gateway {
         };
         let mut judge = Judge::new(self, view.let_in).ok_or_else(not_a_directory)?;
         let mark = view.query("after");
-        let page = judge.page(view.path, collection::after(&entries, mark.as_deref()), limit).await;
+        let page = judge.page(view.path, collection::skip_to(&entries, mark.as_deref()), limit).await;
         let names = page.members.iter().map(|member| member.entry.name.clone()).collect();
-        let facts = collection::facts(root, view.path, names).await?;
-        let listed: Vec<_> = page.members.into_iter().zip(facts).map(|(member, facts)| self.listed(member, facts)).collect();
+        let facts = collection::read_facts(root, view.path, names).await?;
+        let listed: Vec<_> = page.members.into_iter().zip(facts).map(|(member, facts)| self.list_one(member, facts)).collect();
         let mut response = axum::Json(listed).into_response();
         if let Some(next) = &page.next {
             let after: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
@@ -62,7 +62,7 @@ impl Gateway {
         Ok(response)
     }
 
-    fn listed(&self, member: Member, facts: Option<Facts>) -> Listed {
+    fn list_one(&self, member: Member, facts: Option<Facts>) -> Listed {
         let is_file = !member.entry.is_album();
         let media_type = is_file.then(|| mime_guess::from_path(&member.entry.name).first_or_octet_stream().to_string());
         Listed {

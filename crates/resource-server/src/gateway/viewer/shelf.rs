@@ -40,14 +40,19 @@ struct ShelfPage<'a> {
 
 impl Gateway {
     /// None: there is nothing to be seen there.
-    pub(in super::super) async fn shelf(self: &Arc<Self>, parts: &Parts, path: &CanonicalPath, held: &Held) -> Option<Response> {
+    pub(in super::super) async fn show_shelf(
+        self: &Arc<Self>,
+        parts: &Parts,
+        path: &CanonicalPath,
+        held: &Held,
+    ) -> Option<Response> {
         let is_shelf = navigation::is_navigation(parts) && self.may_be_collection(path);
         if !is_shelf || route::find_collection(&self.routes(), path).is_some() {
             return None;
         }
         let mut things = Vec::new();
         for at in held.owners() {
-            things.extend(self.things_of(parts, path, held, &at).await);
+            things.extend(self.list_things_of(parts, path, held, &at).await);
         }
         if things.is_empty() && !path.segments().is_empty() {
             return None;
@@ -61,7 +66,7 @@ impl Gateway {
     }
 
     /// What of an owner's things below a path this session may view.
-    async fn things_of(self: &Arc<Self>, parts: &Parts, path: &CanonicalPath, held: &Held, at: &HeldOwner) -> Vec<Thing> {
+    async fn list_things_of(self: &Arc<Self>, parts: &Parts, path: &CanonicalPath, held: &Held, at: &HeldOwner) -> Vec<Thing> {
         let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT) else { return Vec::new() };
         let (mut things, mut judge) = (Vec::new(), None);
         for id in ids {
@@ -76,7 +81,7 @@ impl Gateway {
             // a collection is opened by its page
             for place in [own.with_slash(), own] {
                 if judge.may_view(&place).await && self.backend.exists(&place).await.unwrap_or(false) {
-                    things.push(self.thing(&at.owner, &id, &place));
+                    things.push(self.make_thing(&at.owner, &id, &place));
                     break;
                 }
             }
@@ -103,7 +108,7 @@ impl Gateway {
         Some(Judge::by(self, Admitted { owner, needs, issuer, answer, caller, is_change: false }, token))
     }
 
-    fn thing(&self, owner: &str, id: &OwnResourceId, place: &CanonicalPath) -> Thing {
+    fn make_thing(&self, owner: &str, id: &OwnResourceId, place: &CanonicalPath) -> Thing {
         let name = self.description(owner, id).ok().and_then(|description| description.name);
         let kind = match place.ends_with_slash() {
             true => Kind::Album,

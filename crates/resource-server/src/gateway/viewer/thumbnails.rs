@@ -74,7 +74,7 @@ impl Original {
 }
 
 impl Gateway {
-    pub(super) async fn thumbnail(self: &Arc<Self>, root: &Path, view: &View<'_>, side: Side) -> io::Result<Response> {
+    pub(super) async fn show_thumbnail(self: &Arc<Self>, root: &Path, view: &View<'_>, side: Side) -> io::Result<Response> {
         let file = beneath::find(root, view.path).await?;
         if file.is_directory {
             return Err(io::ErrorKind::IsADirectory.into());
