@@ -16,7 +16,9 @@ const MOST_NAME_BYTES: usize = 8 * 1024;
 /// What `dav-server` says of one thing, in one piece each.
 const RESPONSE: &[u8] = b"<D:response>";
 const RESPONSE_END: &[u8] = b"</D:response>";
-/// How deep properties stand in an answer: in `prop`, `propstat`, `response` and `multistatus`.
+/// How deep what is said of one thing stands in an answer, and how deep its properties (`multistatus`, `response`, `propstat`,
+/// `prop`).
+const RESPONSE_LEVEL: usize = 2;
 const PROPERTY_LEVEL: usize = 5;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +92,7 @@ fn complete(opening: &mut Vec<u8>, piece: Bytes, asked: &[PropertyName]) -> Byte
         }
         false => said,
     };
-    let told = find_told(&[opening.as_slice(), said, RESPONSE_END].concat());
+    let Some(told) = find_told(&[opening.as_slice(), said, RESPONSE_END].concat()) else { return piece };
     let mut missing: Vec<&PropertyName> = Vec::new();
     for name in asked {
         if !told.contains(name) && !missing.contains(&name) {
@@ -104,22 +106,24 @@ fn complete(opening: &mut Vec<u8>, piece: Bytes, asked: &[PropertyName]) -> Byte
     Bytes::from([before, say_missing(&missing).as_bytes(), RESPONSE_END].concat())
 }
 
-fn find_told(text: &[u8]) -> Vec<PropertyName> {
+/// Properties that are told of a thing; none: what is said of it cannot be read.
+fn find_told(text: &[u8]) -> Option<Vec<PropertyName>> {
     let (mut level, mut told) = (0_usize, Vec::new());
-    // it ends where the thing ends
-    for event in EventReader::new(text).into_iter().map_while(Result::ok) {
-        match event {
+    for event in EventReader::new(text) {
+        match event.ok()? {
             XmlEvent::StartElement { name, .. } => {
                 level = level.saturating_add(1);
                 if level == PROPERTY_LEVEL {
                     told.push(PropertyName::from(name));
                 }
             }
+            // all has been said of it
+            XmlEvent::EndElement { .. } if level == RESPONSE_LEVEL => return Some(told),
             XmlEvent::EndElement { .. } => level = level.saturating_sub(1),
             _ => {}
         }
     }
-    told
+    None
 }
 
 fn say_missing(missing: &[&PropertyName]) -> String {
@@ -184,5 +188,7 @@ mod tests {
         let said = String::from_utf8(complete(&mut opening, Bytes::from(second), &asked).to_vec()).unwrap();
         assert!(said.ends_with("<D:prop><getetag xmlns=\"DAV:\"/><y xmlns=\"\"/></D:prop><D:status>HTTP/1.1 404 Not Found</D:status></D:propstat></D:response>"), "{said}");
         assert_eq!(complete(&mut opening, Bytes::from("</D:multistatus>"), &asked), "</D:multistatus>");
+        let unread = "<D:response><q:x/></D:response>";
+        assert_eq!(complete(&mut opening, Bytes::from(unread), &asked), unread);
     }
 }

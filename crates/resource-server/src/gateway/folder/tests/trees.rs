@@ -296,6 +296,20 @@ async fn who_names_properties_is_told_which_are_not_there() {
     assert_eq!(of("/album/1.txt"), if keeps { (2, false, true) } else { (1, true, true) }, "{}", answer.body);
     assert!(!answer.body.contains("secret"), "nobody asked for it");
     assert!(answer.body.ends_with("</D:response></D:multistatus>"), "{}", answer.body);
+    // whatever a client calls the namespace
+    for ask in [
+        "<x:propfind xmlns:x=\"DAV:\"><x:prop><x:resourcetype/><x:getetag/><x:none/></x:prop></x:propfind>",
+        "<propfind xmlns=\"DAV:\"><prop><resourcetype/><getetag/><none/></prop></propfind>",
+        "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:resourcetype/><x xmlns=\"DAV:\"/><D:getetag/><D:none/></D:prop></D:propfind>",
+    ] {
+        let said = call(&folder, "PROPFIND", "/album/1.txt", &[("depth", "0")], ask).await.body;
+        let (there, missing) = said.split_once("</D:propstat>").unwrap();
+        assert!(there.contains("getetag") && there.contains("resourcetype") && !there.contains("none"), "{said}");
+        assert!(
+            missing.contains("<none xmlns=\"DAV:\"/>") && !missing.contains("getetag") && !missing.contains("resourcetype"),
+            "{said}"
+        );
+    }
     let many = format!("<propfind xmlns=\"DAV:\"><prop>{}</prop></propfind>", "<a xmlns=\"urn:n\"/>".repeat(101));
     let refused = call(&folder, "PROPFIND", "/album", &[("depth", "1")], &many).await;
     assert_eq!((refused.status, refused.body.contains("100")), (400, true));
