@@ -2,6 +2,7 @@
 // WORLD: {desk, pictures?}; Alice's servers are linked already.
 import assert from 'node:assert/strict';
 import { readFileSync, mkdirSync } from 'node:fs';
+import { fits } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
@@ -26,6 +27,9 @@ async function look(name) {
     assert.ok(!wide, `${name} ${way} scrolls sideways`);
     if (world.pictures) await page.screenshot({ path: `${world.pictures}/desk-${name}-${way}.png`, fullPage: true });
   }
+  const size = page.viewportSize();
+  await fits(page, name);
+  await page.setViewportSize(size);
 }
 
 const press = (name) => page.getByRole('button', { name, exact: true }).click();
@@ -145,6 +149,14 @@ assert.equal((await asked.json()).error, 'request_submitted');
 await page.getByRole('heading', { name: 'bob@bar.example' }).waitFor();
 await page.getByRole('link', { name: 'Requests 1' }).waitFor();
 await look('requests-one');
+await page.getByText('Other…').click();
+await look('requests-other');
+await press('Allow for a week');
+await page.getByText(/^bob@bar.example may view .*until and including/).first().waitFor();
+await look('requests-allowed');
+await press('Undo');
+await page.getByText('Taken back').waitFor();
+await look('requests-undone');
 await page.goto(`${world.desk}/for-others`);
 await heading('Share for others');
 await look('for-others');

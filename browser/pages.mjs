@@ -2,6 +2,7 @@
 // each are taken, light and dark, wide and narrow. WORLD: {issuer, gateway, viewer, pictures?}.
 import assert from 'node:assert/strict';
 import { readFileSync, mkdirSync } from 'node:fs';
+import { fits } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
@@ -25,6 +26,9 @@ async function look(page, name) {
     assert.ok(!wide, `${name} ${way} scrolls sideways`);
     if (world.pictures) await page.screenshot({ path: `${world.pictures}/${name}-${way}.png`, fullPage: true });
   }
+  const size = page.viewportSize();
+  await fits(page, name);
+  await page.setViewportSize(size);
 }
 
 const person = async () => (await browser.newContext({ javaScriptEnabled: true })).newPage();

@@ -117,14 +117,18 @@ async fn not_found(State(manager): Desk, request: Request) -> Response {
 /// The links of every page, and which of them this is.
 fn links(current: &str) -> Vec<ui::Link> {
     let all = [
-        ("/", "Things"),
-        ("/people", "People"),
-        ("/requests", "Requests"),
-        ("/history", "History"),
-        ("/servers", "Servers"),
-        ("/keys", "Keys"),
+        ("/", "Things", "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4"),
+        (
+            "/people",
+            "People",
+            "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20c0-3.5 2.5-5.5 6-5.5s6 2 6 5.5M16 5a3 3 0 0 1 0 6M18 15c2 .5 3 2.5 3 5",
+        ),
+        ("/requests", "Requests", "M4 5h16v11h-6l-4 4v-4H4z"),
+        ("/history", "History", "M12 7v5l3 2M4 12a8 8 0 1 1 2.5 5.8M4 20v-4h4"),
+        ("/servers", "Servers", "M4 5h16v6H4zM4 13h16v6H4zM8 8h.01M8 16h.01"),
+        ("/keys", "Keys", "M8 16a4 4 0 1 1 3-6.6l9-.4v3h-2v2h-3v-2l-3.5.1A4 4 0 0 1 8 16zM7 12h.01"),
     ];
-    all.map(|(path, text)| ui::Link { path, text, current: path == current, count: 0 }).into()
+    all.map(|(path, text, icon)| ui::Link { path, text, icon, current: path == current, count: 0 }).into()
 }
 
 /// A page for somebody at the desk.

@@ -1,5 +1,6 @@
 //! Sharing and withdrawing, over all servers at once; and answering requests.
 
+use crate::answering::Answered;
 use crate::ending::{Ending, deletion, unheard};
 use crate::holdings::{Guard, Holdings, Known, Share, Thing, Who};
 use crate::task::Wanted;
@@ -11,8 +12,9 @@ use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use types::access_request::AccessRequestDocument;
+use types::access_request::{AccessRequestDocument, AccessRequestState};
 use types::available_resource::RegistrationState;
+use types::policy::PolicyDocument;
 use types::{ScopeSet, Timestamp};
 
 /// Most policies in one call (protocol.md 1.2).
@@ -245,6 +247,26 @@ impl Manager {
         }
     }
 
+    /// What she has just allowed is undone: the request that she approved, and the share that its server wrote since it was to
+    /// stand. Each ends at that server by itself.
+    pub(crate) async fn undo_answer(self: &Arc<Self>, owner: &str, answered: Answered<'_>) -> Result<(), Trouble> {
+        let holdings = self.holdings(owner)?;
+        let own = Answered { of: "", ..answered };
+        let is_approved = |request: &&AccessRequestDocument| request.state == AccessRequestState::Approved;
+        let request = holdings.request(own).filter(is_approved).cloned();
+        let (Some(request), Some(known)) = (request, holdings.server(answered.link)) else {
+            return Err(Trouble::Refused("This has ended already.".into()));
+        };
+        let mut ending = Ending::default();
+        for policy in known.snapshot.policies.iter().filter(|policy| is_written_for(policy, &request)) {
+            let (Some(id), Some(endpoint)) = (&policy.id, &known.snapshot.policy_endpoint) else { continue };
+            let what = format!("{}: what you allowed", who_asked(&request).name());
+            ending.wanted.push(deletion(known, what, format!("{endpoint}/{}", segment(id.as_str()))));
+        }
+        holdings.end_approvals(|known, one| known.link.id == answered.link && one.id == request.id, &mut ending);
+        self.ask(owner, ending.wanted).await
+    }
+
     /// Takes back words of hers, by their names in the ledger.
     pub(crate) async fn withdraw_words(self: &Arc<Self>, owner: &str, ids: &[String]) -> Result<(), Trouble> {
         let holdings = self.known_holdings(owner)?;
@@ -266,6 +288,26 @@ impl Manager {
         self.read_servers(owner, [link.to_owned()]).await;
         if answer.status == 200 { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
     }
+}
+
+impl Known {
+    /// Whether her answer to a request stands until she ends it.
+    pub(crate) fn is_written_for_good(&self, request: &AccessRequestDocument) -> bool {
+        let mut written = self.snapshot.policies.iter().filter(|policy| is_written_for(policy, request));
+        written.any(|policy| policy.expires_at.is_none())
+    }
+}
+
+/// Whether a policy is what an answer to this request that was to stand wrote: for its person and application alone, and for
+/// what was approved.
+fn is_written_for(policy: &PolicyDocument, request: &AccessRequestDocument) -> bool {
+    let is_of = |one: &types::PermissionRequest| {
+        policy.resource_id.as_ref() == Some(&one.resource_id) && policy.resource_scopes == one.resource_scopes
+    };
+    policy.authority.is_none()
+        && policy.client_id == [request.client.client_id.clone()]
+        && crate::words::who(&policy.required_claims) == who_asked(request)
+        && request.permissions.iter().any(is_of)
 }
 
 /// Who it is for, as a policy says it.

@@ -35,10 +35,16 @@ pub const ALBUM_SCRIPT: &str = include_str!("../assets/album.js");
 /// The icon, served as `/assets/icon.svg`.
 pub const ICON: &str = include_str!("../assets/icon.svg");
 
+/// Most places of the bar at the bottom of a phone; where there are more links, the last place unfolds the rest.
+const PLACES: usize = 5;
+const MORE: &str = "<svg viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"M5 12h.01M12 12h.01M19 12h.01\"/></svg>";
+
 /// A link of the navigation.
 pub struct Link {
     pub path: &'static str,
     pub text: &'static str,
+    /// An outline, 24 by 24, for the bar of a phone.
+    pub icon: &'static str,
     pub current: bool,
     /// How many wait there for her.
     pub count: usize,
@@ -64,6 +70,18 @@ pub struct Page<'a> {
     /// A script of ours for every page, below `/assets`.
     pub script: Option<&'a str>,
     pub body: &'a str,
+}
+
+impl Page<'_> {
+    /// Links that have no place of their own in the bar of a phone.
+    fn folded(&self) -> impl Iterator<Item = &Link> {
+        let placed = if self.links.len() > PLACES { PLACES.saturating_sub(1) } else { self.links.len() };
+        self.links.iter().skip(placed)
+    }
+
+    fn is_current_folded(&self) -> bool {
+        self.folded().any(|link| link.current)
+    }
 }
 
 /// The body of an error page.
@@ -106,6 +124,12 @@ pub fn in_words(time: Timestamp) -> String {
         Ok(time) => time.to_zoned(jiff::tz::TimeZone::UTC).strftime("%-d %B %Y, %H:%M UTC").to_string(),
         Err(_) => "a time beyond the calendar".to_owned(),
     }
+}
+
+/// An instant as the `Date` of a mail says it (RFC 5322 3.3): `Tue, 01 Dec 2026 14:05:00 +0000`.
+pub fn in_mail(time: Timestamp) -> String {
+    let time = jiff::Timestamp::from_second(time.0).unwrap_or_default();
+    time.to_zoned(jiff::tz::TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
 /// The UTC date of an instant, as date fields write it: `2026-12-01`.
@@ -154,6 +178,28 @@ mod tests {
         for bad in ["2027-02-29", "2026-13-01", "tomorrow", "2026-1", "0001-01-01"] {
             assert_eq!(end_of_date(bad), None, "{bad}");
         }
+    }
+
+    /// Six links are six at a desk, and four with a fold on a phone, which leads to the other two.
+    #[test]
+    fn a_phone_has_five_places_at_most() {
+        let link = |path, current| Link { path, text: "x", icon: "", current, count: 0 };
+        let bar = |paths: &[&'static str], current: &str| {
+            let links: Vec<Link> = paths.iter().map(|path| link(*path, *path == current)).collect();
+            let page =
+                Page { site: "s", title: "t", base: "", links: &links, person: None, narrow: false, script: None, body: "" };
+            let html = render(&page);
+            let places = html.matches("<li>").count() + html.matches("<li class=\"more\">").count();
+            (places - html.split("<summary").skip(1).map(|rest| rest.matches("<li>").count()).sum::<usize>(), html)
+        };
+        let (places, html) = bar(&["/a", "/b", "/c", "/d", "/e"], "/e");
+        assert!(places == 5 && !html.contains("More"), "{html}");
+        let (places, html) = bar(&["/a", "/b", "/c", "/d", "/e", "/f"], "/f");
+        assert!(places == 5 && html.contains("<summary class=\"current\">"), "{html}");
+        for path in ["/e", "/f"] {
+            assert_eq!(html.matches(&format!("href=\"{path}\"")).count(), 2, "{html}");
+        }
+        assert!(bar(&["/a", "/b", "/c", "/d", "/e", "/f"], "/a").1.contains("<summary>"));
     }
 
     #[test]

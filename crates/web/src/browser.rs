@@ -198,8 +198,8 @@ impl Visit {
         let narrow = matches!(current, "login" | "consent" | "claims" | "error");
         let links: Vec<Link> = OWNER_LINKS
             .iter()
-            .filter(|(path, _)| owner && !narrow && (app.is_authorization_server() || ALONE.contains(path)))
-            .map(|(path, text)| Link { path, text, current: *path == current, count: self.count_at(path) })
+            .filter(|(path, ..)| owner && !narrow && (app.is_authorization_server() || ALONE.contains(path)))
+            .map(|(path, text, icon)| Link { path, text, icon, current: *path == current, count: self.count_at(path) })
             .collect();
         let person =
             self.person.as_ref().map(|(account, _)| Person { name: account.display_name().to_owned(), csrf: self.csrf(app) });
@@ -262,13 +262,17 @@ pub(crate) async fn not_found(app: Host, request: Request) -> Response {
     response
 }
 
-const OWNER_LINKS: [(&str, &str); 6] = [
-    ("/my/resources", "Things"),
-    ("/my/requests", "Requests"),
-    ("/my/history", "History"),
-    ("/my/delegations", "Delegates"),
-    ("/applications", "Applications"),
-    ("/account", "Account"),
+const OWNER_LINKS: [(&str, &str, &str); 6] = [
+    ("/my/resources", "Things", "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4"),
+    ("/my/requests", "Requests", "M4 5h16v11h-6l-4 4v-4H4z"),
+    ("/my/history", "History", "M12 7v5l3 2M4 12a8 8 0 1 1 2.5 5.8M4 20v-4h4"),
+    (
+        "/my/delegations",
+        "Delegates",
+        "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20c0-3.5 2.5-5.5 6-5.5s6 2 6 5.5M17 8v6M14 11h6",
+    ),
+    ("/applications", "Applications", "M4 4h6v6H4zM14 4h6v6h-6zM4 14h6v6H4zM14 14h6v6h-6z"),
+    ("/account", "Account", "M12 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM5 20c0-3.5 3-5.5 7-5.5s7 2 7 5.5"),
 ];
 /// Those that there are where people are only logged in.
 const ALONE: [&str; 2] = ["/applications", "/account"];

@@ -1,7 +1,7 @@
 //! The inbox over all servers: what people ask her for, and her answers.
 
 use super::things::{host_of, troubles};
-use super::{Desk, First, at_desk, page, posted, see_other};
+use super::{Desk, Fields, First, at_desk, page, posted, see_other};
 use crate::answering::{Answered, party_of, seen_name};
 use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known};
@@ -11,7 +11,8 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind};
-use types::{PermissionRequest, Scope};
+use types::{PermissionRequest, Scope, Timestamp};
+use ui::{Lasting, Zone};
 
 struct Wish {
     resource: String,
@@ -44,9 +45,21 @@ struct RequestRow {
     sign: Option<String>,
 }
 
+/// The request that she has just answered.
+struct JustAnswered {
+    link: String,
+    id: String,
+    what: String,
+    is_undoable: bool,
+}
+
 #[derive(Template)]
 #[template(path = "requests.html")]
 struct RequestsPage<'a> {
+    answered: Option<JustAnswered>,
+    /// She took one back.
+    is_undone: bool,
+    today: String,
     waiting: First<RequestRow>,
     /// How many people would let her decide for them.
     offers: usize,
@@ -54,7 +67,13 @@ struct RequestsPage<'a> {
     csrf: &'a str,
 }
 
-fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &AccessRequestDocument) -> RequestRow {
+fn row(
+    holdings: &Holdings,
+    known: &Known,
+    other: Option<&ForOther>,
+    request: &AccessRequestDocument,
+    now: Timestamp,
+) -> RequestRow {
     let unclear = match other {
         None => known.snapshot.unclear_requests.get(request.id.as_str()),
         Some(other) => other.unclear.get(request.id.as_str()),
@@ -94,7 +113,7 @@ fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &A
         client: words::readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str())),
         verified: request.client.verified,
         place: host_of(known.link.place.url()),
-        until: ui::in_words(request.expires_at),
+        until: Zone::default().moment(request.expires_at, now),
         wishes: request
             .permissions
             .iter()
@@ -107,8 +126,28 @@ fn row(holdings: &Holdings, known: &Known, other: Option<&ForOther>, request: &A
     }
 }
 
+/// What became of a request of her own; what she answered for somebody else stands on that person's pages.
+fn just_answered(holdings: &Holdings, query: &Fields, now: Timestamp) -> Option<JustAnswered> {
+    let known = holdings.server(query.one("at"))?;
+    let answered = Answered { link: query.one("at"), request: query.one("answered"), of: "" };
+    let request = holdings.request(answered).filter(|request| request.state != AccessRequestState::Pending)?;
+    let row = row(holdings, known, None, request, now);
+    let is_undoable = request.lets_in(now) || known.is_written_for_good(request);
+    let until = match known.is_written_for_good(request) {
+        true => ", until you end it".to_owned(),
+        false => request.approved_until.map(|end| format!(", {}", Zone::default().until(end, now))).unwrap_or_default(),
+    };
+    let what = match is_undoable {
+        true => format!("{} may {}, with “{}”{until}.", row.who, row.in_words(), row.client),
+        false => format!("{} was not let in.", row.who),
+    };
+    Some(JustAnswered { link: row.link, id: row.id, what, is_undoable })
+}
+
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
-    at_desk(manager, request.headers(), async |manager, person| {
+    let (parts, _) = request.into_parts();
+    let query = Fields::of_query(&parts);
+    at_desk(manager, &parts.headers, async |manager, person| {
         let holdings = manager.holdings(&person.owner)?;
         let mut waiting = Vec::new();
         for known in &holdings.servers {
@@ -116,9 +155,13 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             let others = known.snapshot.for_others.iter();
             let others = others.flat_map(|other| other.requests.iter().map(move |request| (Some(other), request)));
             let pending = own.chain(others).filter(|(_, request)| request.state == AccessRequestState::Pending);
-            waiting.extend(pending.map(|(other, request)| row(&holdings, known, other, request)));
+            waiting.extend(pending.map(|(other, request)| row(&holdings, known, other, request, manager.now())));
         }
+        let now = manager.now();
         let body = ui::render(&RequestsPage {
+            answered: just_answered(&holdings, &query, now),
+            is_undone: query.one("undone") == "yes",
+            today: Zone::default().date(now),
             waiting: First::of(waiting.into_iter()),
             offers: holdings
                 .servers
@@ -135,40 +178,124 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
 
 pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
-        let remember = fields.one("remember") == "yes";
-        let of = |decision, permissions| DecisionDocument { decision, permissions, expires_at: None, remember };
-        let decision = match fields.one("decision") {
-            "deny" => of(DecisionKind::Deny, None),
-            "approve" => {
-                // each box is a resource and one of its scopes
-                let mut permissions: Vec<PermissionRequest> = Vec::new();
-                for (resource, scope) in fields.all("grant").filter_map(|text| text.split_once(' ')) {
-                    let Ok(scope) = Scope::parse(scope) else { continue };
-                    match permissions.iter_mut().find(|one| one.resource_id.as_str() == resource) {
-                        Some(one) => drop(one.resource_scopes.insert(scope)),
-                        None => permissions.push(PermissionRequest {
-                            resource_id: resource.into(),
-                            resource_scopes: std::iter::once(scope).collect(),
-                        }),
-                    }
-                }
-                if permissions.is_empty() {
-                    return Err(Trouble::Refused("Choose what to allow, or refuse the request.".into()));
-                }
-                of(DecisionKind::Approve, Some(permissions))
-            }
-            _ => return Err(Trouble::Refused("Allow or refuse it.".into())),
-        };
         let answered = Answered { link: fields.one("link"), request: fields.one("request"), of: fields.one("of") };
+        if fields.one("decision") == "undo" {
+            manager.undo_answer(&person.owner, answered).await?;
+            return Ok(see_other("/requests?undone=yes"));
+        }
+        let decision = decision_of(fields, manager.now())?;
         manager.decide(&person.owner, answered, Some(fields.one("seen")), decision).await?;
-        Ok(see_other("/requests"))
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("answered", answered.request).append_pair("at", answered.link);
+        Ok(see_other(&format!("/requests?{}", query.finish())))
     })
     .await
+}
+
+/// What she decided: `week` and `always` stand for the requests to come, as `never` does for a refusal; `approve` lasts as long
+/// as `for` and `until` say, and `remember` makes it stand, too.
+fn decision_of(fields: &Fields, now: Timestamp) -> Result<DecisionDocument, Trouble> {
+    let ticked_to_stand = fields.one("remember") == "yes";
+    let denial = |remember| DecisionDocument { decision: DecisionKind::Deny, permissions: None, expires_at: None, remember };
+    let lasts = match fields.one("decision") {
+        "deny" => return Ok(denial(ticked_to_stand)),
+        "never" => return Ok(denial(true)),
+        standing @ ("week" | "always") => standing,
+        "approve" => fields.one("for"),
+        _ => return Err(Trouble::Refused("Allow it, or say no.".into())),
+    };
+    let permissions = ticked(fields);
+    if permissions.is_empty() {
+        return Err(Trouble::Refused("Choose what to allow, or say no.".into()));
+    }
+    let expires_at = end_of(lasts, fields.one("until"), now)?;
+    let remember = ticked_to_stand || !matches!(lasts, "" | "once");
+    Ok(DecisionDocument { decision: DecisionKind::Approve, permissions: Some(permissions), expires_at, remember })
+}
+
+/// Each box is a resource and one of its scopes.
+fn ticked(fields: &Fields) -> Vec<PermissionRequest> {
+    let mut permissions: Vec<PermissionRequest> = Vec::new();
+    for (resource, scope) in fields.all("grant").filter_map(|text| text.split_once(' ')) {
+        let Ok(scope) = Scope::parse(scope) else { continue };
+        match permissions.iter_mut().find(|one| one.resource_id.as_str() == resource) {
+            Some(one) => drop(one.resource_scopes.insert(scope)),
+            None => permissions
+                .push(PermissionRequest { resource_id: resource.into(), resource_scopes: std::iter::once(scope).collect() }),
+        }
+    }
+    permissions
+}
+
+/// Until when, as she chose it; none: this once, or until she ends it.
+fn end_of(lasts: &str, date: &str, now: Timestamp) -> Result<Option<Timestamp>, Trouble> {
+    let (zone, refuse) = (Zone::default(), |what: &str| Err(Trouble::Refused(what.into())));
+    let lasting = match (lasts, date) {
+        ("" | "once" | "always", "") => return Ok(None),
+        ("date", "") => return refuse("Write the last day, or choose how long."),
+        ("date", date) => {
+            return match zone.end_of_date(date).filter(|end| now < *end) {
+                Some(end) => Ok(Some(end)),
+                None => refuse("The last day must be a date that is not over."),
+            };
+        }
+        (_, date) if !date.is_empty() => return refuse("You wrote a date as well: clear it, or choose “until a date”."),
+        ("day", _) => Lasting::Day,
+        ("week", _) => Lasting::Week,
+        ("month", _) => Lasting::Month,
+        _ => return refuse("Choose how long: this once, a day, a week, a month, or until a date."),
+    };
+    Ok(zone.end_after(lasting, now))
 }
 
 impl RequestRow {
     /// What it is about, in one line.
     fn in_words(&self) -> String {
         words::list(self.wishes.iter().map(|wish| format!("{} {}", words::list(wish.scopes.clone()), wish.name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_button_means_what_it_says() {
+        let now = Timestamp(1_796_133_900);
+        let fields = |form: &str| Fields(form_urlencoded::parse(form.as_bytes()).into_owned().collect());
+        let decide = |more: &str| decision_of(&fields(&format!("grant=A+view&grant=A+edit&{more}")), now);
+        for (query, approves, remembers, until) in [
+            ("decision=week", true, true, Some("until and including 8 December")),
+            ("decision=always", true, true, None),
+            ("decision=approve", true, false, None),
+            ("decision=approve&remember=yes", true, true, None),
+            ("decision=approve&for=once", true, false, None),
+            ("decision=approve&for=day", true, true, Some("until and including 2 December")),
+            ("decision=approve&for=month", true, true, Some("until and including 1 January 2027")),
+            ("decision=approve&for=date&until=2026-12-05", true, true, Some("until and including 5 December")),
+            ("decision=deny", false, false, None),
+            ("decision=deny&remember=yes", false, true, None),
+            ("decision=never", false, true, None),
+        ] {
+            let made = decide(query).unwrap();
+            let end = made.expires_at.map(|end| Zone::default().until(end, now));
+            assert_eq!(
+                (made.decision == DecisionKind::Approve, made.remember, end.as_deref()),
+                (approves, remembers, until),
+                "{query}"
+            );
+        }
+        for query in [
+            "",
+            "decision=maybe",
+            "decision=approve&for=date",
+            "decision=approve&for=date&until=2020-01-01",
+            "decision=approve&for=once&until=2026-12-05",
+            "decision=approve&for=for-ever",
+            "decision=week&until=2026-12-05",
+        ] {
+            assert!(decide(query).is_err(), "{query}");
+        }
+        assert!(decision_of(&fields("decision=week"), now).is_err(), "nothing is ticked");
     }
 }

@@ -124,6 +124,53 @@ async fn threat_48_s37_whoever_cannot_be_read_is_let_in_to_nothing() {
     }
 }
 
+/// Undo ends what was approved and the share that its server wrote for it, and nothing else.
+#[tokio::test]
+async fn what_she_allowed_at_the_desk_is_undone_whole() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let (guard, _keeper) = linked(&mut alice).await;
+    let request = |state: &str, until: Value| {
+        json!([{"_id": "q", "state": state, "created": START, "expires_at": START + 10_000, "client": {"client_id": "viewer", "name": "Viewer"},
+            "requesting_party": {"email": BOB}, "permissions": [{"resource_id": "r0", "resource_scopes": ["view"]}], "approved_until": until}])
+    };
+    guard.answers("GET /requests", 200, request("pending", Value::Null));
+    guard.answers("POST /requests/q", 200, json!({}));
+    read_again(&desk, &mut alice).await;
+    let page = alice.get("/requests").await;
+    for button in ["week", "always", "deny", "never", "approve"] {
+        assert!(page.text.contains(&format!("name=\"decision\" value=\"{button}\"")), "{button}: {}", page.text);
+    }
+    // the server has written it down as she wanted
+    guard.answers("GET /requests", 200, request("approved", json!(START + 3_600)));
+    let email = json!([{"name": "email", "value": [BOB]}]);
+    let policy = |id: &str, client: Value, scopes: &[&str]| json!({"_id": id, "resource_id": "r0", "resource_scopes": scopes, "required_claims": email, "client_id": client});
+    let all = [
+        policy("written", json!(["viewer"]), &["view"]),
+        policy("of-any-application", json!([]), &["view"]),
+        policy("of-another", json!(["printer"]), &["view"]),
+        policy("of-more", json!(["viewer"]), &["view", "edit"]),
+    ];
+    guard.answers("GET /policies", 200, json!(all));
+    let (link, seen) = (page.field("link"), page.field("seen"));
+    let answer = [("link", &*link), ("request", "q"), ("seen", &*seen), ("decision", "always"), ("grant", "r0 view")];
+    let answered = alice.post("/requests", &answer).await;
+    assert_eq!((answered.status, guard.count("POST /requests/q")), (303, 1), "{}", answered.text);
+    let page = alice.get(&answered.location).await;
+    assert!(
+        page.text.contains("may view") && page.text.contains("until you end it.") && page.text.contains(">Undo<"),
+        "{}",
+        page.text
+    );
+    guard.asked();
+    let undone = alice.post("/requests", &[("link", &link), ("request", "q"), ("decision", "undo")]).await;
+    assert_eq!(undone.status, 303, "{}", undone.text);
+    let told = alice.get(&undone.location).await;
+    assert!(told.text.contains("Taken back"), "{}", told.text);
+    assert_eq!((guard.count("DELETE /policies/written"), guard.count("DELETE /requests/q"), guard.count("DELETE")), (1, 1, 2));
+    assert_eq!(alice.post("/requests", &[("link", "x"), ("request", "q"), ("decision", "undo")]).await.status, 400);
+}
+
 /// What she approved lets somebody in and is no policy: it is shown with what is shared, ends by itself, and with a share.
 #[tokio::test]
 async fn threat_48_what_was_approved_is_shown_and_ends_with_a_share() {
