@@ -235,7 +235,7 @@ assert.equal(codes().length, 1, 'one code is enough');
 // she undoes it
 await hers.setViewportSize(phone.viewport);
 await hers.getByRole('button', { name: 'Undo', exact: true }).tap();
-await hers.getByText('Nobody is waiting for you.').waitFor();
+await hers.getByText('bob@bar.example waits for your answer again.').waitFor();
 assert.equal(await hers.getByText(new RegExp(`may .*${other.name}`, 'i')).count(), 0);
 await look(hers, 'undone');
 // what was read may be believed for a second

@@ -106,7 +106,7 @@ impl AuthorizationServer {
 
     /// Keeps an inbox readable (threat 32): what gives way goes in the commit that brings the new one, and nothing else may
     /// have come meanwhile. What her history says of it is given back.
-    async fn make_room(&self, new: &AccessRequest, changes: &mut Changes) -> Result<Vec<Write>, Failure> {
+    pub(crate) async fn make_room(&self, new: &AccessRequest, changes: &mut Changes) -> Result<Vec<Write>, Failure> {
         let now = self.now();
         let version = self.store.find_inbox_version(&new.owner).await?;
         let mut waiting = self.store.list_waiting_requests(&new.owner, now.plus(self.settings.request_lifetime)).await?;

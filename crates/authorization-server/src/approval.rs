@@ -4,14 +4,16 @@
 
 use crate::access_request::condition_of;
 use crate::acting::Acting;
-use crate::changes::{Changes, Requirement};
-use crate::share_mail::has_ended;
+use crate::changes::{Changes, Requirement, Write};
+use crate::share_mail::{addresses_of, has_ended};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::{CommitError, Failure};
 use rules::access_request::State;
 use rules::{AccessRequest, Policy};
+use std::collections::BTreeSet;
 use types::access_request::AccessRequestDocument;
+use types::event::EventKind;
 use types::policy::PolicyDocument;
 use types::{AccessRequestId, OwnerId, PolicyId, ResourceId, Timestamp};
 
@@ -39,6 +41,46 @@ fn lets_reach(request: &AccessRequest, resource: &ResourceId, now: Timestamp) ->
     }
 }
 
+/// Who reaches a thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// People, each once, whatever lets them in.
+    pub people: usize,
+    /// Shares that name nobody by an address: a group, somebody with a name at an issuer.
+    pub others: usize,
+    /// Anyone does.
+    pub is_open: bool,
+}
+
+impl Reach {
+    fn of<'a>(shares: &[PolicyDocument], approvals: impl Iterator<Item = &'a AccessRequest>) -> Self {
+        let mut reach = Self { is_open: shares.iter().any(|share| share.required_claims.is_empty()), ..Self::default() };
+        let mut people: BTreeSet<String> = BTreeSet::new();
+        for share in shares {
+            let named = addresses_of(share);
+            if named.is_empty() && !share.required_claims.is_empty() {
+                reach.others = reach.others.saturating_add(1);
+            }
+            people.extend(named);
+        }
+        for request in approvals {
+            match request.claims.email() {
+                Some(email) => drop(people.insert(email.to_owned())),
+                // a share that names the same person so says it already
+                None if shares.iter().any(|share| is_for_party(share, request)) => {}
+                None => reach.others = reach.others.saturating_add(1),
+            }
+        }
+        reach.people = people.len();
+        reach
+    }
+
+    /// Whether nobody but the owner reaches it.
+    pub fn is_nobody(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl AuthorizationServer {
     /// What she approved and lets somebody reach this resource now, the newest first.
     pub async fn list_approvals(&self, acting: &Acting, resource: &ResourceId) -> Result<Vec<AccessRequestDocument>, Failure> {
@@ -49,16 +91,17 @@ impl AuthorizationServer {
         Ok(all)
     }
 
-    /// By how many shares and approvals somebody reaches each of these things now.
-    pub async fn count_reach(&self, acting: &Acting, things: &[ResourceId]) -> Result<Vec<usize>, Failure> {
-        let (approved, now, mut counts) = (self.list_all_approved(acting).await?, self.now(), Vec::new());
+    /// Who reaches each of these things now, by a share or by what she approved.
+    pub async fn find_reach(&self, acting: &Acting, things: &[ResourceId]) -> Result<Vec<Reach>, Failure> {
+        let (approved, now, mut found) = (self.list_all_approved(acting).await?, self.now(), Vec::new());
         for thing in things {
             let policies = self.store.list_policies_on(thing).await?;
-            let standing = policies.iter().filter(|policy| !has_ended(&policy.to_document(), now)).count();
-            let approvals = approved.iter().filter(|request| lets_reach(request, thing, now)).count();
-            counts.push(standing.saturating_add(approvals));
+            let documents = policies.iter().map(Policy::to_document);
+            let standing: Vec<PolicyDocument> = documents.filter(|policy| !has_ended(policy, now)).collect();
+            let approvals = approved.iter().filter(|request| lets_reach(request, thing, now));
+            found.push(Reach::of(&standing, approvals));
         }
-        Ok(counts)
+        Ok(found)
     }
 
     /// How many wait for the owner's answer.
@@ -110,20 +153,29 @@ impl AuthorizationServer {
         Err(Failure::Unavailable("a policy changes too fast".into()))
     }
 
-    /// What was approved is over, and with it the share that was written since it was to stand: in one commit.
-    pub async fn withdraw_approval(&self, acting: &Acting, id: &AccessRequestId) -> Result<(), Failure> {
+    /// What was approved is over, and with it the share that was written since it was to stand: in one commit. With `and_waits`,
+    /// where she undoes what she has just done, who asked waits for her answer again: the name of that request, unless it has
+    /// run out or there is no room for it.
+    pub async fn withdraw_approval(
+        &self,
+        acting: &Acting,
+        id: &AccessRequestId,
+        and_waits: bool,
+    ) -> Result<Option<AccessRequestId>, Failure> {
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&acting.owner, tried).await;
+            let _inbox = self.inboxes.alone(&acting.owner).await;
             let request = self.own_request(acting, id).await?;
             let mut changes = Changes::of(self.deletion_of_request(acting, &request)?);
             changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version: request.version });
             for policy in self.list_remembered(&request).await? {
-                let ended = self.deletion_of_policy(acting, &policy, None).await?;
+                let ended = self.deletion_of_policy(acting, &policy.id, None).await?;
                 changes.requires.extend(ended.requires);
                 changes.writes.extend(ended.writes);
             }
+            let waits = if and_waits { self.put_back_to_waiting(request, &mut changes).await? } else { None };
             match self.store.commit(changes).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(waits),
                 Err(CommitError::Changed) => continue,
                 Err(error) => return Err(error.into()),
             }
@@ -131,8 +183,41 @@ impl AuthorizationServer {
         Err(Failure::Unavailable("a request changes too fast".into()))
     }
 
+    /// The same request as it was before she approved it, by another name: what the approval gave is bound to the old one, and
+    /// comes back by nothing that she decides later. It waits no longer than the first would have, and takes room as a new one.
+    async fn put_back_to_waiting(
+        &self,
+        before: AccessRequest,
+        changes: &mut Changes,
+    ) -> Result<Option<AccessRequestId>, Failure> {
+        let now = self.now();
+        if !matches!(before.state, State::Approved { .. }) || now >= before.expires_at {
+            return Ok(None);
+        }
+        let key = AccessRequest::key(&before.owner, &before.client, &before.requesting_party);
+        let asked = self.store.list_access_requests_by_key(&key).await?;
+        if let Some(pending) = asked.into_iter().find(|one| one.is_pending(now) && one.permissions == before.permissions) {
+            return Ok(Some(pending.id));
+        }
+        let id = AccessRequestId::new(self.event(&before.owner, EventKind::RequestSubmitted).document.id.as_str());
+        let again = AccessRequest { id: id.clone(), state: State::Pending, delegation: None, version: 0, ..before };
+        match self.make_room(&again, changes).await {
+            Ok(lines) => changes.writes.extend(lines),
+            Err(Failure::Refused(_)) => return Ok(None),
+            Err(failure) => return Err(failure),
+        }
+        changes.writes.push(Write::PutAccessRequest(again));
+        Ok(Some(id))
+    }
+
+    /// Whether what she approved stands until she ends it.
+    pub async fn is_for_good(&self, acting: &Acting, id: &AccessRequestId) -> Result<bool, Failure> {
+        let request = self.own_request(acting, id).await?;
+        Ok(self.list_remembered(&request).await?.iter().any(|policy| policy.expires_at.is_none()))
+    }
+
     /// Shares that her answer to this request wrote: for its client and person alone, and of nothing else.
-    async fn list_remembered(&self, request: &AccessRequest) -> Result<Vec<PolicyId>, Failure> {
+    async fn list_remembered(&self, request: &AccessRequest) -> Result<Vec<Policy>, Failure> {
         let State::Approved { permissions, .. } = &request.state else { return Ok(Vec::new()) };
         let (conditions, mut found) = (condition_of(request)?, Vec::new());
         for permission in permissions {
@@ -144,7 +229,7 @@ impl AuthorizationServer {
                     && policy.created >= request.created
                     && policy.authority.is_none()
             };
-            found.extend(policies.iter().filter(is_written).map(|policy| policy.id.clone()));
+            found.extend(policies.iter().filter(is_written).cloned());
         }
         Ok(found)
     }

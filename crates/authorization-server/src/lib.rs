@@ -53,6 +53,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use types::{Issuer, OwnerId, Timestamp};
 
+pub use approval::Reach;
 pub use changes::{Changes, Requirement, Write};
 pub use event::Event;
 pub use identity::IssuerKeys;

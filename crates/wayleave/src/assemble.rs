@@ -154,7 +154,10 @@ pub async fn server(config: &Config) -> Result<Server, Exit> {
 pub(crate) fn mailer(config: &Config) -> Result<Arc<dyn Mailer>, Exit> {
     Ok(match &config.mail {
         Some(mail) => Arc::new(Submission::new(config, mail)?),
-        None => Arc::new(Outbox::new(config.path(&config.server.data_dir).join("outbox"))),
+        None => {
+            let (folder, server) = (config.path(&config.server.data_dir).join("outbox"), &config.server);
+            Arc::new(Outbox::new(folder, &server.name, &server.issuer))
+        }
     })
 }
 

@@ -74,7 +74,7 @@ impl Config {
         let config = Self::parse(&text, environment, base);
         let mut config = config.map_err(|what| Exit::usage(format!("{}: {what}", place.display())))?;
         config.source.place = is_there.then_some(place);
-        config.refuse_left_behind().map_err(|what| config.placed(Exit::Usage(what)))?;
+        config.refuse_left_behind().map_err(|what| config.locate(Exit::Usage(what)))?;
         Ok(config)
     }
 

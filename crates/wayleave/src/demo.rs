@@ -159,9 +159,9 @@ pub async fn start(folder: &std::path::Path, data: &std::path::Path, stop: Stop)
     let [server_listener, gateway_listener, viewer_listener] =
         <[TcpListener; 3]>::try_from(listeners).map_err(|_| Exit::failed("three listeners were wanted"))?;
     let (issuer, gateway, viewer) = (url(&server_listener)?, url(&gateway_listener)?, url(&viewer_listener)?);
-    let outbox = Arc::new(Outbox::new(data.join("outbox")));
     let text = config_text(&issuer, &gateway, &viewer, folder);
     let config = Config::parse(&text, std::iter::empty(), data.to_owned()).map_err(Exit::failed)?;
+    let outbox = Arc::new(Outbox::new(data.join("outbox"), &config.server.name, &config.server.issuer));
     let key = jose::ambient::random(&SystemRandomness);
     let server = assemble::server_with(
         &config,

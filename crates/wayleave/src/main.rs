@@ -69,17 +69,17 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
     match arguments.command {
         Command::Server => {
             let config = config()?;
-            commands::server::run(&config).await.map_err(|exit| config.placed(exit))
+            commands::server::run(&config).await.map_err(|exit| config.locate(exit))
         }
         Command::Gateway => {
             let place = arguments.config.clone();
             let reload = move || Config::load(place.as_deref(), std::env::vars());
             let config = config()?;
-            commands::gateway::run(&config, reload).await.map_err(|exit| config.placed(exit))
+            commands::gateway::run(&config, reload).await.map_err(|exit| config.locate(exit))
         }
         Command::Manager => {
             let config = config()?;
-            commands::manager::run(&config).await.map_err(|exit| config.placed(exit))
+            commands::manager::run(&config).await.map_err(|exit| config.locate(exit))
         }
         Command::Demo(options) => demo::run(options).await,
         Command::Get(options) => {

@@ -6,7 +6,7 @@ use crate::{Exit, assemble, say, serve};
 
 /// Says which parties the configuration is for, and what works but should not stay so.
 pub fn check(config: &Config) -> Result<(), Exit> {
-    check_parties(config).map_err(|exit| config.placed(exit))?;
+    check_parties(config).map_err(|exit| config.locate(exit))?;
     say::line("the configuration works");
     for line in describe(config) {
         say::line(&line);

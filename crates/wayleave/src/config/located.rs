@@ -25,7 +25,7 @@ impl Source {
 }
 
 /// A path as somebody finds it who is in another folder.
-pub(super) fn whole(place: &Path) -> String {
+pub(super) fn spell_whole(place: &Path) -> String {
     std::path::absolute(place).unwrap_or_else(|_| place.to_owned()).display().to_string()
 }
 
@@ -38,7 +38,7 @@ impl Config {
             (None, Some(file)) => self.read_secret(&format!("{key}_file"), file).map(Some),
             (None, None) => Ok(None),
             (Some(_), Some(file)) => {
-                Err(self.placed(Exit::usage(format!("{key}: it stands both here and in `{file}`: keep one of the two"))))
+                Err(self.locate(Exit::usage(format!("{key}: it stands both here and in `{file}`: keep one of the two"))))
             }
         }
     }
@@ -47,12 +47,12 @@ impl Config {
     pub fn read_secret(&self, key: &str, file: &str) -> Result<String, Exit> {
         let place = self.path(file);
         let text = std::fs::read_to_string(&place)
-            .map_err(|error| self.placed(Exit::usage(format!("{key}: {} cannot be read: {error}", whole(&place)))))?;
+            .map_err(|error| self.locate(Exit::usage(format!("{key}: {} cannot be read: {error}", spell_whole(&place)))))?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 
     /// What is wrong with a key of this configuration, with file and line where its text begins with that key.
-    pub fn placed(&self, exit: Exit) -> Exit {
+    pub fn locate(&self, exit: Exit) -> Exit {
         let Exit::Usage(what) = exit else { return exit };
         let said = Fault::from(what.clone()).in_text(&self.source.text);
         match &self.source.place {
@@ -65,9 +65,9 @@ impl Config {
     pub fn missing(&self, table: &str) -> Exit {
         let advice = "docs/first.md of the book begins with one";
         Exit::Usage(match &self.source.place {
-            Some(place) => format!("{} has no [{table}]: name another file with --config; {advice}", whole(place)),
+            Some(place) => format!("{} has no [{table}]: name another file with --config; {advice}", spell_whole(place)),
             None => {
-                let here = whole(Path::new("."));
+                let here = spell_whole(Path::new("."));
                 format!("there is no {DEFAULT_FILE} in {here}: go where it is, or name it with --config; {advice}")
             }
         })

@@ -228,6 +228,14 @@ fn pieces(text: &str) -> Vec<Piece> {
         .collect()
 }
 
+/// A mail without what only a mail program reads.
+fn for_a_reader(mail: &str) -> String {
+    let (head, text) = mail.split_once("\n\n").unwrap_or(("", mail));
+    let for_people = |line: &&str| ["To: ", "Subject: ", "From: "].iter().any(|name| line.starts_with(name));
+    let head: Vec<&str> = head.lines().filter(for_people).collect();
+    format!("{}\n\n{text}", head.join("\n"))
+}
+
 async fn home(State(viewer): State<Arc<Viewer>>) -> Response {
     viewer.page("Open an album", &ui::render(&HomePage { example: &viewer.example }))
 }
@@ -235,7 +243,7 @@ async fn home(State(viewer): State<Arc<Viewer>>) -> Response {
 async fn outbox(State(viewer): State<Arc<Viewer>>) -> Response {
     viewer.page(
         "Outbox",
-        &ui::render(&OutboxPage { messages: viewer.outbox.read().iter().map(|(_, text)| pieces(text)).collect() }),
+        &ui::render(&OutboxPage { messages: viewer.outbox.read().iter().map(|(_, text)| pieces(&for_a_reader(text))).collect() }),
     )
 }
 

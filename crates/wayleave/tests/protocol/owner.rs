@@ -360,7 +360,9 @@ async fn threat_48_what_was_approved_is_shown_and_ends_with_the_share() {
         assert!(page.text.contains("carol@bar.example may view") && !page.text.contains("Only you."), "{}", page.text);
         let policy = world.share(&album, "view", "bob@bar.example").await;
         let page = browser.open(&resource).await;
-        browser.submit(&page, &format!("{resource}/policies/{policy}/withdraw"), &[]).await;
+        let gone = browser.submit(&page, &format!("{resource}/policies/{policy}/withdraw"), &[]).await;
+        let told = browser.open(gone.header("location")).await;
+        assert!(told.text.contains("Taken back: bob@bar.example can no longer view it by that."), "{}", told.text);
         assert_eq!(world.introspect(&pat, &bobs).await, json!({"active": false}), "it ends at once");
         assert_eq!(world.introspect(&pat, &carols).await["active"], json!(true), "another person's stays");
         let page = browser.open(&resource).await;

@@ -53,7 +53,7 @@ async fn a_request_shows_the_sentence_as_a_quotation_and_how_many_wait() {
 async fn a_request_is_allowed_for_a_week_or_always_and_undone() {
     for (button, until, said) in [
         ("week", Some("2027-01-22"), "bob@bar.example may view Album, with Viewer, until and including 22 January."),
-        ("always", None, "bob@bar.example may view Album, with Viewer"),
+        ("always", None, "bob@bar.example may view Album, with Viewer, until you end it."),
     ] {
         for world in World::each().await {
             let (pat, browser) = (world.pat().await, Browser::new(&world));
@@ -77,6 +77,72 @@ async fn a_request_is_allowed_for_a_week_or_always_and_undone() {
             ask(&world, &pat, &album, "").await.refused(403, "request_submitted");
         }
     }
+}
+
+/// Undo takes back what she has just done, and no more: who asked waits as before, with what they wrote.
+#[tokio::test]
+async fn what_she_undoes_waits_for_her_again() {
+    for world in World::each().await {
+        let (pat, browser) = (world.pat().await, Browser::new(&world));
+        browser.log_in("alice").await;
+        let album = world.resource(&pat, "view").await;
+        ask(&world, &pat, &album, "Please.").await.refused(403, "request_submitted");
+        let page = press(&browser, &[("decision", "always")]).await;
+        let rpt = ask(&world, &pat, &album, "").await.ok(200).get("access_token").to_owned();
+        let undo = async |page: &Answer, decision: &str| {
+            let id = page.text.split("action=\"/my/requests/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+            let undone = browser.submit(page, &format!("/my/requests/{id}"), &[("decision", decision)]).await;
+            browser.open(undone.header("location")).await
+        };
+        assert!(page.text.contains("value=\"undo\">Undo<"), "{}", page.text);
+        let waiting = undo(&page, "undo").await;
+        for said in ["Taken back: bob@bar.example waits for your answer again.", "“Please.”", "class=\"count\">1<"] {
+            assert!(waiting.text.contains(said), "{said}: {}", waiting.text);
+        }
+        assert!(policies(&world).await.is_empty());
+        assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
+        // he joins what waits, and nothing of before comes back with the next answer
+        ask(&world, &pat, &album, "").await.refused(403, "request_submitted");
+        assert!(browser.open("/my/requests").await.text.contains("class=\"count\">1<"));
+        let page = press(&browser, &[("decision", "week")]).await;
+        assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
+        ask(&world, &pat, &album, "").await.ok(200);
+        // once it would have run out, it is taken back and nothing waits
+        world.pass(8 * 86_400);
+        browser.log_in("alice").await;
+        let over = undo(&page, "undo").await;
+        assert!(
+            over.text.contains("gets in no more by what you approved") && !over.text.contains("class=\"count\""),
+            "{}",
+            over.text
+        );
+    }
+}
+
+/// A person is one, whatever lets her in.
+#[tokio::test]
+async fn things_tell_how_many_people_reach_them() {
+    let world = World::one().await;
+    let (pat, pmt, browser) = (world.pat().await, world.access("manager").await, Browser::new(&world));
+    browser.log_in("alice").await;
+    let album = world.resource(&pat, "view").await;
+    let reach = async || {
+        let page = browser.open("/my/resources").await.text;
+        page.split("<span class=\"tag").nth(1).unwrap().split('>').nth(1).unwrap().split('<').next().unwrap().to_owned()
+    };
+    assert_eq!(reach().await, "only you");
+    ask(&world, &pat, &album, "").await.refused(403, "request_submitted");
+    press(&browser, &[("decision", "week")]).await;
+    assert_eq!(reach().await, "1 person", "by an approval, and the share that came of it");
+    world.share(&album, "view", "bob@bar.example").await;
+    assert_eq!(reach().await, "1 person");
+    world.share(&album, "view", "carol@bar.example").await;
+    assert_eq!(reach().await, "2 people");
+    let group = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": [{"name": "role", "value": ["x"]}]});
+    world.call("POST", "/uma/policies", &pmt, group).await.ok(201);
+    assert_eq!(reach().await, "2 people, and others");
+    world.share(&album, "view", "").await;
+    assert_eq!(reach().await, "anyone");
 }
 
 #[tokio::test]

@@ -81,8 +81,8 @@ async fn until_when_is_chosen_and_told_in_one_wording() {
         let album = album(&world, json!({})).await;
         let (browser, place, page) = at_album(&world, &album).await;
         for (lasts, until, end, words) in [
-            ("", "", None, "may view<"),
-            ("always", "", None, "may view<"),
+            ("", "", None, "may view, until you end it<"),
+            ("always", "", None, "may view, until you end it<"),
             ("day", "", Some("2027-01-16"), "may view, until and including 16 January<"),
             ("week", "", Some("2027-01-22"), "may view, until and including 22 January<"),
             ("month", "", Some("2027-02-15"), "may view, until and including 15 February<"),

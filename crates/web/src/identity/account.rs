@@ -79,6 +79,8 @@ struct AccountPage<'a> {
     name: &'a str,
     user: String,
     question: Question,
+    /// No passkey can be made for where this server is.
+    is_at_numbers: bool,
     known: String,
     passkeys: Vec<PasskeyRow>,
     linked: Vec<LinkedRow>,
@@ -99,13 +101,15 @@ async fn render(app: &Host, visit: &Visit, error: Option<String>) -> Result<Resp
     };
     let reader = visit.reader(app);
     let moment = |time| reader.zone.moment(time, reader.now);
+    let question = Question::of(app, visit);
     let body = ui::render(&AccountPage {
         base: app.base(),
         csrf: visit.csrf(app),
         site: &app.site,
         name: account.display_name(),
         user: user_handle(&account.id),
-        question: Question::of(app, visit),
+        is_at_numbers: question.party.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok(),
+        question,
         known: passkeys.iter().map(|one| one.passkey.id.as_str()).collect::<Vec<_>>().join(" "),
         passkeys: passkeys
             .into_iter()

@@ -56,6 +56,7 @@ struct MailPage<'a> {
 enum Note {
     Sent { to: String, text: String },
     NotSent { to: String, why: String },
+    Done { what: String },
 }
 
 fn name_of_owner(account: &Account) -> String {
@@ -85,11 +86,15 @@ impl Letter {
             return refuse("The place that keeps this has not said where it can be opened: there is no link to mail.");
         };
         let reader = visit.reader(app);
-        let until = share.expires_at.map(|end| format!(", {}", reader.zone.until(end, reader.now))).unwrap_or_default();
         let name = readable(account.display_name());
+        let until = share.expires_at.map(|end| reader.zone.until(end, reader.now));
+        let (until, hers) = match until {
+            Some(until) => (until.clone(), until),
+            None => (format!("until {name} ends it"), "until you end it".to_owned()),
+        };
         let quoted = words.map(|words| format!("{name} writes:\n\n    “{}”\n\n", ui::within_quotes(&words))).unwrap_or_default();
         let text = format!(
-            "{} shares something with you:\n\n    “{}”\n\nYou may {}{until}.\n\n{quoted}Open it:\n{link}\n\n\
+            "{} shares something with you:\n\n    “{}”\n\nYou may {}, {until}.\n\n{quoted}Open it:\n{link}\n\n\
              You will be asked to show that {to} is your address; nobody gets in by this mail alone.\n\
              {} sent it once, because {name} wanted it to.\n",
             name_of_owner(account),
@@ -98,7 +103,7 @@ impl Letter {
             readable(&app.site),
         );
         let message = Message::new(&to, format!("{name} shares something with you"), text)?;
-        Ok(Self { message, share: format!("{to} may {}{until}", words::may(&share.resource_scopes)) })
+        Ok(Self { message, share: format!("{to} may {}, {hers}", words::may(&share.resource_scopes)) })
     }
 }
 
@@ -120,7 +125,16 @@ pub(super) async fn send(app: &Shared, owner: &PolicyToken, policy: &PolicyId, l
             Note::NotSent { to, why: "Mail cannot be sent right now: copy the link, or try again in a while.".into() }
         }
     };
-    let note = serde_json::to_string(&note).map_err(identity::internal)?;
+    seal(app, owner, &note)
+}
+
+/// A note of something that she has done: nobody else writes one.
+pub(super) fn write_note(app: &Shared, owner: &PolicyToken, what: String) -> Result<String, Failure> {
+    seal(app, owner, &Note::Done { what })
+}
+
+fn seal(app: &Shared, owner: &PolicyToken, note: &Note) -> Result<String, Failure> {
+    let note = serde_json::to_string(note).map_err(identity::internal)?;
     app.authorization_server.seal_note(&owner.owner, &note)
 }
 
@@ -131,6 +145,7 @@ pub(super) fn told(app: &Shared, owner: &PolicyToken, sealed: &str) -> Option<To
         Note::Sent { to, text } => {
             Told { what: format!("{to} gets this mail, sent just now:"), letter: Some(text), is_well: true }
         }
+        Note::Done { what } => Told { what, letter: None, is_well: true },
         Note::NotSent { to, why } => {
             Told { what: format!("{to} got no mail. {why} What you shared is shared."), letter: None, is_well: false }
         }

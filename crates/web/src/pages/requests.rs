@@ -3,7 +3,7 @@
 use super::sharing::end_of;
 use super::things::{Picture, name_of, origins};
 use super::words::{self, Reader};
-use super::{acting, owner};
+use super::{acting, mailing, owner};
 use crate::Shared;
 use crate::browser::{Visit, see_other, sentence};
 use crate::extract::split;
@@ -64,6 +64,16 @@ struct Answered {
     is_undoable: bool,
 }
 
+/// What she did before the page comes.
+#[derive(Default)]
+struct Before {
+    /// The request that she answered.
+    just: Option<String>,
+    /// What became of one that she took back.
+    told: Option<String>,
+    refused: Option<Refused>,
+}
+
 #[derive(Template)]
 #[template(path = "requests.html")]
 struct RequestsPage {
@@ -71,6 +81,7 @@ struct RequestsPage {
     csrf: String,
     today: String,
     answered: Option<Answered>,
+    told: Option<String>,
     /// What was wrong with an answer to a request that waits no more.
     wrong: Option<String>,
     waiting: Vec<Item>,
@@ -85,19 +96,16 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let just = parts.query()?.one("answered")?.map(str::to_owned);
-        render(&app, visit, &owner, just, None).await
+        let query = parts.query()?;
+        let just = query.one("answered")?.map(str::to_owned);
+        let told = query.one("told")?.and_then(|sealed| mailing::told(&app, &owner, sealed));
+        render(&app, visit, &owner, Before { just, told: told.map(|told| told.what), refused: None }).await
     })
     .await
 }
 
-async fn render(
-    app: &Shared,
-    visit: &Visit,
-    owner: &PolicyToken,
-    just: Option<String>,
-    mut refused: Option<Refused>,
-) -> Result<Response, Failure> {
+async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, before: Before) -> Result<Response, Failure> {
+    let Before { just, told, mut refused } = before;
     let all = app.authorization_server.list_access_requests(&acting(owner), &Page { after: None, limit: 200 }).await?.0;
     let (reader, things) = (visit.reader(app), things_of(app, owner, &all).await);
     let (mut waiting, mut decided, mut answered) = (Vec::new(), Vec::new(), None);
@@ -105,6 +113,9 @@ async fn render(
         let is_pending = request.state == AccessRequestState::Pending;
         let mut item = item(&request, &things, &reader);
         if just.as_deref() == Some(request.id.as_str()) && !is_pending {
+            if app.authorization_server.is_for_good(&acting(owner), &request.id).await? {
+                item.allowed = ", until you end it".to_owned();
+            }
             answered = Some(answer_of(&request, &item));
         }
         if let Some(refused) = refused.take_if(|refused| is_pending && refused.id == item.id) {
@@ -115,7 +126,7 @@ async fn render(
     let wrong = refused.map(|refused| refused.what);
     let pictures = origins(waiting.iter().filter_map(|item| item.picture.as_ref()));
     let today = reader.zone.date(reader.now);
-    let body = RequestsPage { base: app.base(), csrf: visit.csrf(app), today, answered, wrong, waiting, decided };
+    let body = RequestsPage { base: app.base(), csrf: visit.csrf(app), today, answered, told, wrong, waiting, decided };
     Ok(visit.page_with_pictures(app, "Requests", path::MY_REQUESTS, &ui::render(&body), &pictures))
 }
 
@@ -191,7 +202,7 @@ impl Item {
 }
 
 /// `POST /my/requests/{id}`: `decision`, with the scopes that are ticked. `week` and `always` stand for the requests to come, as
-/// `never` does for a refusal; `approve` lasts as long as `for` and `until` say, and `remember` makes it stand, too.
+/// `never` does for a refusal; `undo` and `withdraw` take back what was approved; `approve` lasts as long as `for` and `until` say, and `remember` makes it stand, too.
 pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     posted(&app, request, async |visit, _parts, form| {
         let owner = match owner(&app, visit, path::MY_REQUESTS) {
@@ -209,7 +220,8 @@ pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, re
                     lasts: text("for"),
                     last_day: text("until"),
                 };
-                let mut response = render(&app, visit, &owner, None, Some(refused)).await?;
+                let before = Before { refused: Some(refused), ..Before::default() };
+                let mut response = render(&app, visit, &owner, before).await?;
                 *response.status_mut() = crate::error::status_of(refusal.code);
                 Ok(response)
             }
@@ -227,9 +239,12 @@ async fn answer(
     form: &Form,
 ) -> Result<Response, Failure> {
     let list = format!("{}{}", app.base(), path::MY_REQUESTS);
-    let Some(decision) = decision_of(form, &visit.reader(app))? else {
-        app.authorization_server.withdraw_approval(&acting(owner), id).await?;
-        return Ok(see_other(&list));
+    let decision = match decision_of(form, &visit.reader(app))? {
+        Meant::Decision(decision) => decision,
+        Meant::TakenBack { and_waits } => {
+            let told = take_back(app, owner, id, and_waits).await?;
+            return Ok(see_other(&format!("{list}?told={told}")));
+        }
     };
     app.authorization_server.decide_access_request(&acting(owner), id, decision).await?;
     let mut query = Form::default();
@@ -237,14 +252,37 @@ async fn answer(
     Ok(see_other(&format!("{list}?{}", query.encode())))
 }
 
-/// What she decided; none: she withdraws what she approved.
-fn decision_of(form: &Form, reader: &Reader) -> Result<Option<DecisionDocument>, Failure> {
+/// Ends what she approved; the note of it for her next page.
+async fn take_back(app: &Shared, owner: &PolicyToken, id: &AccessRequestId, and_waits: bool) -> Result<String, Failure> {
+    let request = app.authorization_server.read_access_request(&acting(owner), id).await?;
+    let waits = app.authorization_server.withdraw_approval(&acting(owner), id, and_waits).await?;
+    let who = ui::name_party(&request.requesting_party);
+    let what = match waits {
+        Some(_) => format!("Taken back: {who} waits for your answer again."),
+        None => format!("Taken back: {who} gets in no more by what you approved, and may ask again."),
+    };
+    mailing::write_note(app, owner, what)
+}
+
+/// What a form means.
+#[derive(Debug)]
+enum Meant {
+    Decision(DecisionDocument),
+    /// She takes back what she approved; who asked waits again where she undoes what she has just done.
+    TakenBack {
+        and_waits: bool,
+    },
+}
+
+/// What she decided.
+fn decision_of(form: &Form, reader: &Reader) -> Result<Meant, Failure> {
     let ticked_to_stand = form.one("remember")?.is_some();
     let refusal = |what: &str| Failure::from(Refusal::new(ErrorCode::InvalidRequest, what));
     let lasts = match form.one("decision")? {
-        Some("withdraw") => return Ok(None),
-        Some("deny") => return Ok(Some(denial(ticked_to_stand))),
-        Some("never") => return Ok(Some(denial(true))),
+        Some("withdraw") => return Ok(Meant::TakenBack { and_waits: false }),
+        Some("undo") => return Ok(Meant::TakenBack { and_waits: true }),
+        Some("deny") => return Ok(Meant::Decision(denial(ticked_to_stand))),
+        Some("never") => return Ok(Meant::Decision(denial(true))),
         Some("week") => "week",
         Some("always") => "always",
         Some("approve") => form.one("for")?.unwrap_or("once"),
@@ -261,7 +299,7 @@ fn decision_of(form: &Form, reader: &Reader) -> Result<Option<DecisionDocument>,
         (lasts, until) => end_of(lasts, until, reader).map_err(refusal)?,
     };
     let remember = ticked_to_stand || lasts != "once" || expires_at.is_some();
-    Ok(Some(DecisionDocument { decision: DecisionKind::Approve, permissions, expires_at, remember }))
+    Ok(Meant::Decision(DecisionDocument { decision: DecisionKind::Approve, permissions, expires_at, remember }))
 }
 
 fn denial(remember: bool) -> DecisionDocument {
@@ -307,12 +345,14 @@ mod tests {
             ("decision=deny&remember=yes", false, true, None),
             ("decision=never", false, true, None),
         ] {
-            let made = decide(query).unwrap().unwrap();
+            let Meant::Decision(made) = decide(query).unwrap() else { panic!("{query}") };
             let end = made.expires_at.map(|end| reader.zone.until(end, reader.now));
             assert_eq!((made.decision == DecisionKind::Approve, made.remember), (approves, remembers), "{query}");
             assert_eq!(end.as_deref(), until, "{query}");
         }
-        assert!(decide("decision=withdraw").unwrap().is_none());
+        for (query, waits) in [("decision=withdraw", false), ("decision=undo", true)] {
+            assert!(matches!(decide(query), Ok(Meant::TakenBack { and_waits }) if and_waits == waits), "{query}");
+        }
         for query in [
             "",
             "decision=maybe",

@@ -208,8 +208,11 @@ pub(super) async fn withdraw(
 ) -> Response {
     let back = format!("{}/{id}", path::MY_RESOURCES);
     posted(app, request, back.clone(), async |app, _, owner, _| {
-        app.authorization_server.withdraw_share(&acting(owner), &PolicyId::new(policy)).await?;
-        Ok(see_other(&format!("{}{back}", app.base())))
+        let policy = PolicyId::new(policy);
+        let share = app.authorization_server.read_policy(&acting(owner), &policy).await?.document;
+        app.authorization_server.withdraw_share(&acting(owner), &policy).await?;
+        let told = mailing::write_note(app, owner, words::describe_end(&share))?;
+        Ok(see_other(&format!("{}{back}?told={told}", app.base())))
     })
     .await
 }

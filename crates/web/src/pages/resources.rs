@@ -6,6 +6,7 @@ use crate::Shared;
 use crate::extract::split;
 use crate::identity::page;
 use askama::Template;
+use authorization_server::Reach;
 use authorization_server::store::Page;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -18,7 +19,8 @@ struct Item {
     name: String,
     picture: Picture,
     server: String,
-    shares: usize,
+    /// Who reaches it, in words; empty: nobody but her.
+    reach: String,
 }
 
 /// A place from which she can have her things guarded here.
@@ -48,15 +50,15 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         let page = Page { after, limit: 50 };
         let (resources, next) = app.authorization_server.list_owned_resources(&acting(&owner), &page).await?;
         let ids: Vec<_> = resources.iter().map(|resource| resource.id.clone()).collect();
-        let reach = app.authorization_server.count_reach(&acting(&owner), &ids).await?;
+        let reach = app.authorization_server.find_reach(&acting(&owner), &ids).await?;
         let mut items = Vec::new();
-        for (resource, shares) in resources.into_iter().zip(reach) {
+        for (resource, reach) in resources.into_iter().zip(reach) {
             items.push(Item {
                 name: name_of(&resource),
                 picture: Picture::of(&resource),
                 server: place_of(&app, &resource.resource_server).await?,
                 id: resource.id.as_str().to_owned(),
-                shares,
+                reach: in_words(&reach),
             });
         }
         let username = visit.person.as_ref().map(|(account, _)| account.username.as_str()).unwrap_or_default();
@@ -67,6 +69,21 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         Ok(visit.page_with_pictures(&app, "Your things", path::MY_RESOURCES, &body, &pictures))
     })
     .await
+}
+
+/// `2 people`, each counted once.
+fn in_words(reach: &Reach) -> String {
+    let people = match reach.people {
+        0 => String::new(),
+        1 => "1 person".to_owned(),
+        more => format!("{more} people"),
+    };
+    match (reach.is_open, people.is_empty(), reach.others) {
+        (true, _, _) => "anyone".to_owned(),
+        (false, _, 0) => people,
+        (false, true, _) => "shared".to_owned(),
+        (false, false, _) => format!("{people}, and others"),
+    }
 }
 
 /// The first place that the operator knows and that begins links at its own pages, as a gateway does.

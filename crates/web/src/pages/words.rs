@@ -104,13 +104,25 @@ pub(super) async fn sentence_of(app: &Shared, policy: &PolicyDocument, reader: &
     if let Some(from) = policy.valid_from.filter(|from| reader.now < *from) {
         text.push_str(&format!(", from {} on", reader.zone.moment(from, reader.now)));
     }
-    if let Some(end) = policy.expires_at {
-        text.push_str(&format!(", {}", reader.zone.until(end, reader.now)));
+    match policy.expires_at {
+        Some(end) => text.push_str(&format!(", {}", reader.zone.until(end, reader.now))),
+        None if policy.max_uses.is_none() => text.push_str(", until you end it"),
+        None => {}
     }
     if let Some(most) = policy.max_uses {
         text.push_str(&format!(", {} of {most} times used", policy.uses.unwrap_or(0)));
     }
     Ok(text)
+}
+
+/// What a share's end means. Another share may let the same person in: it stands in the list below.
+pub(super) fn describe_end(policy: &PolicyDocument) -> String {
+    let scopes = least_first(&policy.resource_scopes);
+    let may = scopes.iter().map(|scope| readable(scope.as_str())).collect::<Vec<_>>().join(" and ");
+    match policy.required_claims.is_empty() {
+        true => format!("Taken back: it is open to nobody to {may} it by that any more."),
+        false => format!("Taken back: {} can no longer {may} it by that.", who(policy)),
+    }
 }
 
 async fn clients(app: &Shared, ids: &[ClientId]) -> Result<String, Failure> {

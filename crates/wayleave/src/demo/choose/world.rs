@@ -194,7 +194,7 @@ scopes = {{ GET = ["view"] }}
 async fn start_server(text: &str, data: &Path, listener: TcpListener, stop: Stop) -> Result<(), Exit> {
     let config = Config::parse(text, std::iter::empty(), data.to_owned()).map_err(Exit::failed)?;
     let (clock, dice) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
-    let outbox = Arc::new(Outbox::new(data.join("outbox")));
+    let outbox = Arc::new(Outbox::new(data.join("outbox"), &config.server.name, &config.server.issuer));
     let key = jose::ambient::random(&SystemRandomness);
     let server = assemble::server_with(&config, Store::in_memory(), key, outbox, clock, dice).await?;
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));

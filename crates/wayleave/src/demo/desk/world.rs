@@ -227,7 +227,7 @@ async fn start_server(
     listener: TcpListener,
     stop: Stop,
 ) -> Result<(), Exit> {
-    let outbox = Arc::new(Outbox::new(data.join("outbox")));
+    let outbox = Arc::new(Outbox::new(data.join("outbox"), &config.server.name, &config.server.issuer));
     let server = assemble::server_with(config, store, key, outbox, Arc::new(SystemClock), Arc::new(SystemRandomness)).await?;
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
     tokio::spawn(serve(listener, web::site(server.app), Reception::behind(Vec::new()), stop));
