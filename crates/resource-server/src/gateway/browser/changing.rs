@@ -64,10 +64,18 @@ enum Denied {
     Failed(ProtectionError),
 }
 
-/// Where a page says whether she may do this at a path.
+/// Where a page says whether she may send a form to a path, before that path.
+const FORM_PLACE: &str = "/.wayleave/visit?method=POST&to=";
+
 pub(super) fn place_of(to: &str) -> String {
     let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
-    format!("/.wayleave/visit?method=POST&to={to}")
+    format!("{FORM_PLACE}{to}")
+}
+
+/// The path that such a page is about.
+pub(super) fn form_of(place: &str) -> Option<String> {
+    let encoded = place.strip_prefix(FORM_PLACE)?;
+    form_urlencoded::parse(format!("to={encoded}").as_bytes()).next().map(|(_, to)| to.into_owned())
 }
 
 /// The method of a form, if one is named: browsers send forms by no other.

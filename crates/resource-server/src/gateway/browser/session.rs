@@ -8,6 +8,7 @@ use super::super::Gateway;
 use super::super::path::CanonicalPath;
 use super::super::store::{SessionPlace, SessionRow};
 use super::super::viewer::HeldOwner;
+use super::changing::form_of;
 use super::navigation;
 use crate::challenge::without_ticket;
 use crate::protection::ProtectionError;
@@ -85,9 +86,8 @@ impl Waiting {
 /// What a path and query are about: what is registered has paths alone, so that each query of one is about the same thing.
 pub(super) fn thing_of(to: &str) -> String {
     let path = to.split('?').next().unwrap_or_default();
-    // a page of ours says in its query what it is about
-    if path.starts_with("/.wayleave/") {
-        return to.to_owned();
+    if let Some(about) = form_of(to) {
+        return format!("POST {}", thing_of(&about));
     }
     CanonicalPath::parse(path).map_or_else(|()| path.to_owned(), |path| path.encoded().to_owned())
 }

@@ -81,10 +81,17 @@ fn queries_of_one_path_are_one_thing() {
     for (to, waits) in [("/a/b", true), ("/a/%62?y&z", true), ("/a/b/", false), ("/a/B", false), ("/a/b//", false)] {
         assert_eq!(session.find_waiting(to).is_some(), waits, "{to}");
     }
+    // what she may do there is another thing, and one as well
+    let place = super::super::changing::place_of;
+    assert!(session.find_waiting(&place("/a/b")).is_none());
+    session.put_waiting(Waiting { to: place("/a/b?x"), ..session.find_waiting("/a/b").unwrap().clone() });
+    assert!(session.find_waiting(&place("/a/%62?y")).is_some() && session.find_waiting(&place("/a/c")).is_none());
     let left = |session: &Session, at: i64| session.find_waiting("/a/b").unwrap().seconds_left(now.plus(at));
     assert_eq!((left(&session, 0), left(&session, 5), left(&session, 99)), (5, 0, 0));
     session.note_asked("/a/b?2", now.plus(4));
     assert_eq!(left(&session, 5), 4);
     session.open("/a/b?3");
-    assert!(session.find_waiting("/a/b").is_none() && !session.is_kept());
+    assert!(session.find_waiting("/a/b").is_none() && session.is_kept());
+    session.open(&place("/a/b"));
+    assert!(!session.is_kept());
 }
