@@ -101,10 +101,21 @@ async function mayPut(bob, hers) {
   await bob.getByText('note.txt').first().waitFor();
 }
 
+/** The same of a folder, whose beginning shows Alice all that is hers. */
+async function mayPutInFolder(bob, hers) {
+  await mayPut(bob, hers);
+  await hers.goto(`${world.gateway}/`);
+  for (const { name } of [shared, other]) await hers.getByRole('link', { name: `${name} Yours` }).waitFor();
+  await show(hers, 'beginning');
+  await bob.goto(`${world.gateway}/`);
+  assert.equal(await bob.getByRole('link', { name: /Yours/ }).count(), 0);
+  await look(bob, 'beginning');
+}
+
 const things = {
   folder: {
     shared: { name: 'Holiday 2025', link: '/holiday-2025', path: '/holiday-2025/' }, other: { name: 'Garden', path: '/garden/' },
-    see: seeAlbum, change: mayPut, download: 'Download all', file: 'holiday-2025.zip',
+    see: seeAlbum, change: mayPutInFolder, download: 'Download all', file: 'holiday-2025.zip',
   },
   wsgidav: {
     shared: { name: 'Holiday 2025', link: '/holiday-2025/', path: '/holiday-2025/' }, other: { name: 'Garden', path: '/garden/' },

@@ -16,6 +16,7 @@ mod content_origin;
 mod cookies;
 mod following;
 mod guests;
+mod home;
 pub(super) mod navigation;
 mod news;
 mod pages;
@@ -163,6 +164,9 @@ impl Gateway {
                 }
                 Err(refused) => refused,
             };
+            if is_navigation && held.is_none() && home::is_home(path, &refused) {
+                return self.home_page(StatusCode::NOT_FOUND, None);
+            }
             if let Some(held) = held.as_ref().filter(|_| refused.owner.is_none())
                 && let Some(shelf) = Box::pin(self.show_shelf(&parts, path, held)).await
             {
@@ -236,7 +240,7 @@ impl Gateway {
         let caller = parts.extensions.get().copied();
         let (way, ticket) = match self.way_of(Hint::of(&refused), &to, caller, held.as_ref()).await {
             Ok(Some(found)) => found,
-            Ok(None) => return page(self.in_words(&refused.answer)),
+            Ok(None) => return page(self.refused_page(&refused.answer, &to)),
             Err(error) => return page(self.cannot_lead(&error)),
         };
         match (held, ticket) {
@@ -246,7 +250,7 @@ impl Gateway {
                 self.lead_known(parts, held, way, &ticket).await
             }
             (_, Some(ticket)) => page(self.begin_visit(parts, way, &ticket, None).await),
-            (None, None) => page(self.in_words(&refused.answer)),
+            (None, None) => page(self.refused_page(&refused.answer, &to)),
         }
     }
 
@@ -295,58 +299,6 @@ impl Gateway {
         }
         let ticket = self.ticket_elsewhere(&other, caller).await?;
         Ok(Some((way(other.issuer, true), Some(ticket))))
-    }
-
-    /// `/.wayleave/`: to which the name of the gateway on its own pages leads.
-    pub(super) async fn start(self: &Arc<Self>, parts: &Parts) -> Response {
-        match self.find_held(&parts.headers).await {
-            _ if !navigation::is_navigation(parts) => plain(StatusCode::NOT_FOUND, "Nothing is here."),
-            Ok(Some(held)) => self.log_out_page(&held),
-            Ok(None) => {
-                let what = "What is kept here is shown to whom it was shared with: open the link that you were given.";
-                self.say_page(StatusCode::OK, &self.settings.name, what, None)
-            }
-            Err(answer) => self.in_words(&answer),
-        }
-    }
-
-    /// `/.wayleave/logout`: by a form of ours, or by a page of ours.
-    pub(super) async fn log_out(self: &Arc<Self>, parts: &Parts, body: Body) -> Response {
-        let held = match self.find_held(&parts.headers).await {
-            Ok(held) => held,
-            Err(answer) => return *answer,
-        };
-        let out = |status, title: &str, what: &str| self.say_page(status, title, what, None);
-        let Some(held) = held else {
-            return out(StatusCode::OK, "Logged out", "Nobody is logged in here with this browser.");
-        };
-        match parts.method {
-            Method::HEAD => return plain(StatusCode::OK, "Open this in a browser."),
-            Method::GET => return self.log_out_page(&held),
-            Method::POST => {}
-            _ => return wrong_method("GET, HEAD, POST"),
-        }
-        let form = read_form(body, 4 * 1_024).await.unwrap_or_default();
-        let has_token = form.iter().any(|(name, value)| name == "csrf" && self.is_form_token(&held, value));
-        let is_ours = match navigation::origin_of(&parts.headers, &self.browsers.origin) {
-            navigation::CameFrom::Here => true,
-            navigation::CameFrom::Unsaid => has_token,
-            navigation::CameFrom::Elsewhere => false,
-        };
-        if !is_ours {
-            return out(StatusCode::FORBIDDEN, "Not logged out", "This form did not come from a page of this server.");
-        }
-        let last = match self.end_session(&held.cookie).await {
-            Ok(last) => last.unwrap_or(held.session),
-            Err(error) => return self.cannot_lead(&error),
-        };
-        let gateway = self.clone();
-        tokio::spawn(async move { gateway.return_grants(last.into_grants()).await });
-        let what = "This browser opens nothing here any more. The site where you showed who you are may still remember you: log \
-                    out there as well.";
-        let mut response = out(StatusCode::OK, "Logged out", what);
-        set_cookies(&mut response, &[self.browsers.names.set_session("", 0)]);
-        response
     }
 }
 

@@ -11,12 +11,13 @@ mod waiting;
 use super::questions::Work;
 use super::store::{Account, Begun, Link, LinkState};
 use super::told::Destination;
-use super::{Gateway, PatBy};
+use super::{Gateway, OwnerOf, PatBy};
 use crate::offline::PatSource;
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
 use client::ClientError;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 use types::Timestamp;
@@ -48,6 +49,17 @@ impl PatSource for NoPats {
 }
 
 impl Gateway {
+    /// Owners whom routes name, and who have linked no authorization server.
+    pub fn list_unlinked(&self) -> Vec<String> {
+        let routes = self.routes();
+        let named = routes.iter().filter_map(|route| match &route.guarded()?.owner {
+            OwnerOf::Named(name) => Some(name.clone()),
+            _ => None,
+        });
+        let named: BTreeSet<_> = named.collect();
+        named.into_iter().filter(|owner| matches!(self.preferred_server(owner), Ok(None))).collect()
+    }
+
     /// A PAT of this owner at this authorization server that is good for a while.
     pub(super) async fn pat(&self, owner: &str, issuer: &str) -> Result<String, ProtectionError> {
         // one of its own serves all owners

@@ -71,6 +71,13 @@ pub(super) struct Whole {
     token: HeaderValue,
 }
 
+impl Whole {
+    /// Whether who calls is the owner of all of it, by the word of who guards it.
+    pub(super) fn is_owners(&self) -> bool {
+        self.all.iter().all(|admitted| admitted.answer.is_owner == Some(true))
+    }
+}
+
 /// What a call brings.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Brought {

@@ -49,6 +49,10 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     let house = tokio::spawn(keep_house(gateway.clone(), stop.clone()));
     gateway.wait_for_new_proofs().await;
     say::ready(&section.resource);
+    for owner in gateway.list_unlinked() {
+        let name: String = form_urlencoded::byte_serialize(owner.as_bytes()).collect();
+        say::line(&format!("not linked yet: {owner}: {}/.wayleave/link?owner={name}", section.resource));
+    }
     let site = log_in::before(log_in, gateway.router());
     let reception = Reception { read_at_once: READ_IN_BULK, ..Reception::behind(section.trusted_proxies.clone()) };
     serve(listener, site, reception, stop).await;

@@ -23,9 +23,17 @@ pub(in super::super) const OPENER_POLICY: HeaderName = HeaderName::from_static("
 const LONGEST_RELOAD_SECONDS: u64 = 30;
 const SHORTEST_RELOAD_SECONDS: u64 = 2;
 
+/// Title and words.
+const NOT_READY: (&str, &str) = (
+    "Not ready yet",
+    "Its owner has not said yet which server decides who may see this. If it is yours, link it first; else ask whoever gave you this address.",
+);
+
 /// A page of the gateway's own.
 pub(in super::super) struct OwnPage<'a> {
     pub(in super::super) status: StatusCode,
+    /// Who may log out at its head.
+    pub(in super::super) held: Option<&'a Held>,
     pub(in super::super) title: &'a str,
     pub(in super::super) body: &'a str,
     pub(in super::super) is_narrow: bool,
@@ -91,7 +99,13 @@ struct WaitingPage<'a> {
 struct NotePage<'a> {
     title: &'a str,
     what: &'a str,
-    again: Option<String>,
+    /// Where it may go on, and in which words.
+    on: Option<Onward>,
+}
+
+struct Onward {
+    url: String,
+    text: &'static str,
 }
 
 #[derive(Template)]
@@ -137,7 +151,7 @@ impl Gateway {
     }
 
     /// A page of the gateway's own, of which nobody keeps or frames anything.
-    fn own_page(&self, status: StatusCode, title: &str, body: &str) -> Response {
+    pub(super) fn own_page(&self, status: StatusCode, title: &str, body: &str) -> Response {
         self.own_page_with(status, title, body, None)
     }
 
@@ -145,15 +159,16 @@ impl Gateway {
     fn own_page_with(&self, status: StatusCode, title: &str, body: &str, reload: Option<(&str, u64)>) -> Response {
         let policy = ui::content_security_policy(&[]);
         let (script, reload_seconds) = (reload.map(|(script, _)| script), reload.map(|(_, seconds)| seconds));
-        self.render_page(&OwnPage { status, title, body, is_narrow: true, script, reload_seconds, policy })
+        self.render_page(&OwnPage { status, held: None, title, body, is_narrow: true, script, reload_seconds, policy })
     }
 
     pub(in super::super) fn render_page(&self, page: &OwnPage<'_>) -> Response {
         let base = format!("{}/.wayleave", self.settings.resource);
         let site = self.settings.name.as_str();
         let OwnPage { title, body, is_narrow: narrow, script, .. } = *page;
-        let shell = ui::Page { site, title, base: &base, links: &[], person: None, narrow, script, body };
-        let mut html = ui::render(&shell);
+        let person = page.held.map(|held| ui::Person { name: String::new(), csrf: self.form_token(held) });
+        let shell = ui::Page { site, title, base: &base, links: &[], person, narrow, script, body };
+        let mut html = self.lead_home(&ui::render(&shell), &base);
         if let Some(seconds) = page.reload_seconds {
             let tag = format!("<noscript><meta http-equiv=\"refresh\" content=\"{seconds}\"></noscript>\n</head>");
             html = html.replacen("</head>", &tag, 1);
@@ -173,6 +188,12 @@ impl Gateway {
             response.headers_mut().extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         }
         response
+    }
+
+    /// A page whose name leads to the beginning of this server, and not to that of its own pages at `base`.
+    pub(in super::super) fn lead_home(&self, html: &str, base: &str) -> String {
+        let brand = |base: &str| format!("class=\"brand\" href=\"{base}/\"");
+        html.replacen(&brand(base), &brand(&self.settings.resource), 1)
     }
 
     /// The origin to which the form of a page about this path leads. Browsers hold a form to where its answer leads, and that
@@ -264,8 +285,8 @@ impl Gateway {
 
     /// A few words, with a link to a path of this gateway where it is worth to try again.
     pub(super) fn say_page(&self, status: StatusCode, title: &str, what: &str, again: Option<&str>) -> Response {
-        let again = again.map(|to| format!("{}{to}", self.settings.resource));
-        self.own_page(status, title, &ui::render(&NotePage { title, what, again }))
+        let on = again.map(|to| Onward { url: format!("{}{to}", self.settings.resource), text: "Try again" });
+        self.own_page(status, title, &ui::render(&NotePage { title, what, on }))
     }
 
     pub(super) fn log_out_page(&self, held: &Held) -> Response {
@@ -327,6 +348,18 @@ impl Gateway {
         response
     }
 
+    /// The same about a path: what its owner has not linked, she links from there.
+    pub(super) fn refused_page(&self, answer: &Response, to: &str) -> Response {
+        if answer.extensions().get::<Unlinked>().is_none() || self.find_owner_of(to).is_none() {
+            return self.in_words(answer);
+        }
+        let (title, what) = NOT_READY;
+        let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
+        let on = Some(Onward { url: format!("{}?for={to}", self.own_url("link")), text: "It is mine: link it" });
+        let page = self.own_page(answer.status(), title, &ui::render(&NotePage { title, what, on }));
+        with_fields_of(answer, page)
+    }
+
     /// An answer of the gateway as a page, with the same status and fields.
     pub(super) fn in_words(&self, answer: &Response) -> Response {
         let (title, what) = match answer.status() {
@@ -337,20 +370,20 @@ impl Gateway {
                 "This address does not read",
                 "Something about this address can be read in two ways. Ask whoever gave it to you.",
             ),
-            StatusCode::FORBIDDEN if answer.extensions().get::<Unlinked>().is_some() => (
-                "Not ready yet",
-                "Its owner has not said yet which server decides who may see this. If it is yours, link it first; else ask whoever gave you this address.",
-            ),
+            StatusCode::FORBIDDEN if answer.extensions().get::<Unlinked>().is_some() => NOT_READY,
             StatusCode::FORBIDDEN => {
                 ("Not now", "The server that says who may see this cannot be asked right now. Try again later.")
             }
             status if status.is_server_error() => ("Not now", "This does not work right now. Try again in a moment."),
             _ => ("This did not work", "This address cannot be opened."),
         };
-        let mut response = self.say_page(answer.status(), title, what, None);
-        for name in [header::RETRY_AFTER, header::ALLOW, header::WARNING] {
-            response.headers_mut().extend(answer.headers().get(&name).cloned().map(|value| (name, value)));
-        }
-        response
+        with_fields_of(answer, self.say_page(answer.status(), title, what, None))
     }
+}
+
+fn with_fields_of(answer: &Response, mut page: Response) -> Response {
+    for name in [header::RETRY_AFTER, header::ALLOW, header::WARNING] {
+        page.headers_mut().extend(answer.headers().get(&name).cloned().map(|value| (name, value)));
+    }
+    page
 }

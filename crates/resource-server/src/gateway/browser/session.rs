@@ -232,6 +232,12 @@ impl Session {
         self.waiting.retain(|waiting| thing_of(&waiting.to) != thing);
     }
 
+    /// The servers of which it has something, each once.
+    pub(super) fn issuers(&self) -> Vec<String> {
+        let all = self.grants.iter().map(|grant| &grant.issuer).chain(self.known.iter().map(|known| &known.issuer));
+        all.cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
     pub(super) fn into_grants(self) -> Vec<Grant> {
         self.grants
     }

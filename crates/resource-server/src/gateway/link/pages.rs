@@ -6,7 +6,7 @@
 //!    says which account it is, and under whose name at this gateway the link was begun.
 //! 3. `POST /.wayleave/link` is the answer to that page, of the same browser, once.
 
-use super::super::browser::OPENER_POLICY;
+use super::super::browser::{OPENER_POLICY, is_navigation};
 use super::super::enrolment::Enrolled;
 use super::super::store::{Account, Begun, LinkState};
 use super::super::{Gateway, store};
@@ -59,7 +59,9 @@ async fn begin(gateway: &Gateway, request: &Parts) -> Response {
     let query = query_of(request);
     let get = |name: &str| query.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
     let now = gateway.client.clock.now();
-    let begun = match (get("begun"), get("owner")) {
+    // a path of hers says whose it is
+    let named = get("owner").map(str::to_owned).or_else(|| gateway.find_owner_of(get("for")?));
+    let begun = match (get("begun"), named.as_deref()) {
         (Some(state), _) => {
             // once: whoever opens it first has it
             let Ok(begun) = gateway.store.take_begun(state, now).await else {
@@ -74,6 +76,9 @@ async fn begin(gateway: &Gateway, request: &Parts) -> Response {
             Ok(begun) => begun,
             Err(refusal) => return *refusal,
         },
+        (None, named) if is_navigation(request) => {
+            return gateway.home_page(StatusCode::NOT_FOUND, named.map(|_| "Nobody of this name has anything here."));
+        }
         _ => return plain(StatusCode::NOT_FOUND, "No owner of this name is served here: call /.wayleave/link?owner=NAME."),
     };
     send(gateway, &begun)
@@ -306,7 +311,7 @@ fn page(gateway: &Gateway, status: StatusCode, title: &str, body: &str) -> Respo
     let base = gateway.settings.authorization_servers.first().map(String::as_str).unwrap_or_default();
     let shell =
         ui::Page { site: &gateway.settings.name, title, base, links: &[], person: None, narrow: true, script: None, body };
-    let mut response = Response::new(Body::from(ui::render(&shell)));
+    let mut response = Response::new(Body::from(gateway.lead_home(&ui::render(&shell), base)));
     *response.status_mut() = status;
     let policy = format!(
         "default-src 'none'; style-src {base}; img-src {base}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"

@@ -21,6 +21,10 @@ async fn where_a_gateway_is_no_client_a_page_says_so() {
     // nobody has linked: the answer is as ever, in words
     let (answer, text) = navigate(&world, Method::GET, "/cliffs.jpg").await;
     assert!(answer.status() == 403 && answer.headers().contains_key("warning") && text.contains("Not ready yet"), "{text}");
+    assert!(text.contains("href=\"https://photos.example/.wayleave/link?for=%2Fcliffs.jpg\""), "{text}");
+    let (answer, _) = navigate(&world, Method::GET, "/.wayleave/link?for=%2Fcliffs.jpg").await;
+    assert_eq!(answer.status(), 303);
+    assert!(answer.headers()["location"].to_str().unwrap().starts_with(&format!("{}/authorize?", world.issuer)));
     world.link().await;
     for path in ["/cliffs.jpg", "/absent.jpg"] {
         let (answer, text) = navigate(&world, Method::GET, path).await;
@@ -44,4 +48,33 @@ async fn where_a_gateway_is_no_client_a_page_says_so() {
         let answer = world.get(&format!("/.wayleave/assets/{path}"), None).await;
         assert!(answer.status() == 200 && answer.headers()["content-type"].to_str().unwrap().starts_with(kind), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_gateway_says_what_it_is_and_how_an_owner_begins() {
+    let world = World::new(crate::gateway::Store::in_memory(), &["cliffs.jpg"]).await;
+    assert_eq!(world.gateway.list_unlinked(), ["alice"]);
+    for path in
+        ["/", "/.wayleave/link", "/.wayleave/link?owner=mallory", "/.wayleave/link?for=%2Fno%2Froute", "/.wayleave/link?for=x"]
+    {
+        let (answer, text) = navigate(&world, Method::GET, path).await;
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+        assert!(answer.status() == 404 && text.contains("<h1>Photos</h1>") && text.contains("name=\"owner\""), "{path}: {text}");
+        assert!(policy.contains(&format!("form-action 'self' {};", world.issuer)), "{policy}");
+        assert_eq!(text.contains("Nobody of this name"), path.ends_with("mallory"), "{path}");
+        // the name at the top leads to the beginning
+        assert!(
+            text.contains("class=\"brand\" href=\"https://photos.example/\"") && text.contains("<title>Photos</title>"),
+            "{text}"
+        );
+        // programs hear what they always heard
+        assert_eq!(world.status(path, None).await, 404, "{path}");
+    }
+    let (answer, _) = navigate(&world, Method::GET, "/.wayleave/").await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["location"]),
+        (303, &http::HeaderValue::from_static("https://photos.example/"))
+    );
+    world.link().await;
+    assert!(world.gateway.list_unlinked().is_empty());
 }

@@ -1,7 +1,7 @@
 //! The page of a collection: who shared it and until when, albums in it, pictures, films and music that play, documents as
 //! cards, all of it as a zip. What the page says of files is text; nothing of theirs runs on it.
 
-use super::super::browser::OwnPage;
+use super::super::browser::{Held, OwnPage};
 use super::super::path::CanonicalPath;
 use super::super::store::Registered;
 use super::super::{Gateway, path};
@@ -63,8 +63,6 @@ struct AlbumPage<'a> {
     files: Vec<Tile>,
     first: Option<String>,
     next: Option<String>,
-    log_out: String,
-    csrf: String,
     zone: String,
 }
 
@@ -104,11 +102,9 @@ impl Gateway {
             files: of(&[Kind::Document, Kind::Other]),
             first: mark.is_some().then(|| here.clone()),
             next: page.next.map(to),
-            log_out: self.own_url("logout"),
-            csrf: self.form_token(held),
             zone: ui::Cookies::of(&self.settings.resource).name(ZONE),
         };
-        Ok(self.viewer_page(StatusCode::OK, &title, &ui::render(&body)))
+        Ok(self.viewer_page(Some(held), &title, &ui::render(&body)))
     }
 
     fn make_tile(&self, member: Member, facts: Option<Facts>) -> Tile {
@@ -181,9 +177,9 @@ impl Gateway {
     }
 
     /// A wide page with pictures and films of this gateway, and a script of ours.
-    pub(super) fn viewer_page(&self, status: StatusCode, title: &str, body: &str) -> Response {
-        let (script, policy) = (Some("album.js"), self.viewer_policy());
-        self.render_page(&OwnPage { status, title, body, is_narrow: false, script, reload_seconds: None, policy })
+    pub(super) fn viewer_page(&self, held: Option<&Held>, title: &str, body: &str) -> Response {
+        let (status, script, policy) = (StatusCode::OK, Some("album.js"), self.viewer_policy());
+        self.render_page(&OwnPage { status, held, title, body, is_narrow: false, script, reload_seconds: None, policy })
     }
 
     /// Scripts and styles of our own place alone: what lies in the folder is of the same origin, and is somebody else's.

@@ -11,7 +11,6 @@ use super::members::Judge;
 use super::{View, not_a_directory};
 use askama::Template;
 use axum::response::Response;
-use http::StatusCode;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,7 +63,7 @@ impl Gateway {
             after,
             name: show_name(&name),
         };
-        Ok(self.viewer_page(StatusCode::OK, &body.name, &ui::render(&body)))
+        Ok(self.viewer_page(view.held, &body.name, &ui::render(&body)))
     }
 
     async fn first_shown(

@@ -3,6 +3,8 @@
 
 use super::super::admission::Admitted;
 use super::super::browser::{Held, navigation};
+use super::super::forward_auth::AskedBefore;
+use super::super::passage::Brought;
 use super::super::path::CanonicalPath;
 use super::super::route;
 use super::super::{Gateway, Wanted};
@@ -13,7 +15,7 @@ use crate::guard::Need;
 use askama::Template;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, header};
 use std::sync::Arc;
 use types::introspection::Introspection;
 use types::{OwnResourceId, ResourceId};
@@ -25,6 +27,9 @@ const MOST_LOOKED_AT: usize = 500;
 struct Thing {
     name: String,
     owner: String,
+    /// Of who looks.
+    is_own: bool,
+    place: CanonicalPath,
     url: String,
     kind: Kind,
 }
@@ -34,8 +39,8 @@ struct Thing {
 struct ShelfPage<'a> {
     name: &'a str,
     things: Vec<Thing>,
-    log_out: String,
-    csrf: String,
+    has_own: bool,
+    has_others: bool,
 }
 
 impl Gateway {
@@ -57,10 +62,11 @@ impl Gateway {
         if things.is_empty() && !path.segments().is_empty() {
             return None;
         }
-        things.sort_by(|a, b| (&a.owner, &a.name).cmp(&(&b.owner, &b.name)));
+        things.sort_by(|a, b| (!a.is_own, &a.owner, &a.name).cmp(&(!b.is_own, &b.owner, &b.name)));
         let name = &show_name(path.segments().last().unwrap_or(&self.settings.name));
-        let body = ShelfPage { name, things, log_out: self.own_url("logout"), csrf: self.form_token(held) };
-        let mut response = self.viewer_page(StatusCode::OK, name, &ui::render(&body));
+        let (has_own, has_others) = (things.iter().any(|thing| thing.is_own), things.iter().any(|thing| !thing.is_own));
+        let body = ShelfPage { name, things, has_own, has_others };
+        let mut response = self.viewer_page(Some(held), name, &ui::render(&body));
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Cookie"));
         Some(response)
     }
@@ -81,7 +87,36 @@ impl Gateway {
             // a collection is opened by its page
             for place in [own.with_slash(), own] {
                 if judge.may_view(&place).await && self.backend.exists(&place).await.unwrap_or(false) {
-                    things.push(self.make_thing(&at.owner, &id, &place));
+                    things.push(self.make_thing(&at.owner, &id, place));
+                    break;
+                }
+            }
+        }
+        match things.first() {
+            Some(first) if self.is_owners(parts, &first.place, held).await => self.own_things(path, at).await,
+            _ => things,
+        }
+    }
+
+    /// Whether the server that guards something says that this session is its owner's.
+    async fn is_owners(self: &Arc<Self>, parts: &Parts, place: &CanonicalPath, held: &Held) -> bool {
+        let mut call = parts.clone();
+        call.headers.remove(header::AUTHORIZATION);
+        let Ok(uri) = place.encoded().parse() else { return false };
+        call.uri = uri;
+        call.extensions.insert(AskedBefore);
+        self.judge_call(&mut call, Brought::default(), place, Some(held)).await.is_ok_and(|whole| whole.is_owners())
+    }
+
+    /// All that an owner has below a path. What she has not opened yet she is let in to when she opens it.
+    async fn own_things(&self, path: &CanonicalPath, at: &HeldOwner) -> Vec<Thing> {
+        let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT) else { return Vec::new() };
+        let mut things = Vec::new();
+        for id in ids.into_iter().filter(|id| self.is_guarded_at(at, id)) {
+            let Some(own) = CanonicalPath::parse(id.as_str()).ok().filter(|own| own.is_below(path)) else { continue };
+            for place in [own.with_slash(), own] {
+                if self.backend.exists(&place).await.unwrap_or(false) {
+                    things.push(Thing { is_own: true, ..self.make_thing(&at.owner, &id, place) });
                     break;
                 }
             }
@@ -108,14 +143,15 @@ impl Gateway {
         Some(Judge::by(self, Admitted { owner, needs, issuer, answer, caller, is_change: false }, token))
     }
 
-    fn make_thing(&self, owner: &str, id: &OwnResourceId, place: &CanonicalPath) -> Thing {
+    fn make_thing(&self, owner: &str, id: &OwnResourceId, place: CanonicalPath) -> Thing {
         let name = self.description(owner, id).ok().and_then(|description| description.name);
         let kind = match place.ends_with_slash() {
             true => Kind::Album,
             false => place.segments().last().map_or(Kind::Other, |name| Kind::of_file(name)),
         };
         let name = show_name(name.as_deref().unwrap_or_else(|| id.as_str()));
-        Thing { name, owner: show_name(owner), url: self.url_of(place), kind }
+        let (owner, url) = (show_name(owner), self.url_of(&place));
+        Thing { name, owner, is_own: false, url, place, kind }
     }
 }
 
