@@ -99,7 +99,15 @@ pub(super) fn keep_inert(headers: &mut HeaderMap, is_active: bool) {
         headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_shown = !is_active && [&b"image/"[..], b"video/", b"audio/"].iter().any(|shown| kind.starts_with(shown));
+    // a browser puts a picture or film in the middle of a page of its own, by a style that stands in it
+    let policy = if is_shown {
+        "sandbox; default-src 'none'; style-src 'unsafe-inline'; media-src 'self'"
+    } else {
+        "sandbox; default-src 'none'"
+    };
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
 }
 
 /// What this caller can do here, of all that can be done with a folder.
