@@ -73,6 +73,10 @@ await look(bob, 'log-out');
 await press(bob, 'Log out');
 await bob.getByRole('heading', { name: 'Logged out' }).waitFor();
 await look(bob, 'logged-out');
+// and at the server, which knows his address for an hour
+await bob.getByRole('link', { name: /^Log out at/ }).click();
+await bob.getByRole('heading', { name: 'Log out?' }).waitFor();
+await press(bob, 'Log out');
 await bob.goto(new URL('/', world.photo).href);
 await bob.getByLabel('Your user name').waitFor();
 await look(bob, 'home');
@@ -80,5 +84,6 @@ await bob.goto(new URL('/.wayleave/visit?state=x&ticket=y', world.photo).href);
 await look(bob, 'open-again');
 await bob.goto(world.photo);
 await bob.waitForURL((url) => url.href.startsWith(world.issuer));
+await bob.getByLabel(/e-mail address/).waitFor();
 await browser.close();
 console.log('visits: all of it works');
