@@ -80,6 +80,9 @@ impl identity::Store for Consequences {
     async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
         self.reads.find_account_by_email(email).await
     }
+    async fn list_accounts(&self, after: Option<&AccountId>, limit: usize) -> Result<Vec<Account>, StoreError> {
+        self.reads.list_accounts(after, limit).await
+    }
     async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
         self.reads.find_client(id).await
     }
@@ -94,6 +97,9 @@ impl identity::Store for Consequences {
     }
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
         self.reads.find_session(id).await
+    }
+    async fn list_sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<Session>, StoreError> {
+        self.reads.list_sessions(after, limit).await
     }
     async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, StoreError> {
         self.reads.find_passkey(id).await

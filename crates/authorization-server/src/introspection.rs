@@ -70,7 +70,7 @@ impl AuthorizationServer {
     /// What is told of an RPT to whoever may ask.
     pub(crate) async fn told_of(&self, rpt: Rpt) -> Result<(Introspection, Vec<GrantedScope>), Failure> {
         // what a client was given ends with it (RFC 7592 2.3)
-        if self.identity.store.find_client(&rpt.client).await?.is_none() {
+        if !self.is_of_standing_client(&rpt).await? {
             return Ok((Introspection::inactive(), Vec::new()));
         }
         let (left, permissions) = self.standing_permissions(&rpt).await?;
@@ -93,6 +93,12 @@ impl AuthorizationServer {
             ..Introspection::default()
         };
         Ok((answer, left))
+    }
+
+    /// Whether its client is there, with the credentials of when it was issued.
+    pub(crate) async fn is_of_standing_client(&self, rpt: &Rpt) -> Result<bool, Failure> {
+        let client = self.identity.store.find_client(&rpt.client).await?;
+        Ok(client.is_some_and(|client| client.vouches_for(rpt.issued)))
     }
 
     /// The RPT of a text, opaque or JWT. A JWT of ours names its row in `jti`.

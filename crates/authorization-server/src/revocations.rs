@@ -55,7 +55,7 @@ impl AuthorizationServer {
     async fn stands_whole(&self, pat: &ProtectionToken, jti: &str) -> Result<bool, Failure> {
         let Some(key) = token_text::key_of(TokenKind::Rpt, jti) else { return Ok(false) };
         match self.store.find_rpt(&key).await?.filter(|rpt| rpt.pat_grant == pat.grant) {
-            Some(rpt) if self.identity.store.find_client(&rpt.client).await?.is_none() => Ok(false),
+            Some(rpt) if !self.is_of_standing_client(&rpt).await? => Ok(false),
             Some(rpt) => Ok(self.standing_scopes(&rpt.scopes).await?.len() == rpt.scopes.len()),
             None => Ok(false),
         }

@@ -70,6 +70,19 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), readers, next: AtomicUsize::new(0), writer })
     }
 
+    /// Whether the file is there, and neither older nor newer than this program: nothing is written.
+    pub fn is_current(path: &Path, migrations: &Migrations) -> Result<bool, OpenError> {
+        let fail = |error| OpenError::Open(path.to_owned(), error);
+        match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(unopened(path, &error)),
+            Ok(_) => {}
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail)?;
+        let version = version_of(&connection).map_err(fail)?;
+        Ok(usize::try_from(version).is_ok_and(|version| version == migrations.0.len()))
+    }
+
     /// Copies the database into `target` while it is in use.
     pub fn backup(&self, target: &Path) -> Result<(), ReadError> {
         self.reader().backup("main", target, None::<fn(rusqlite::backup::Progress)>).map_err(|e| ReadError(e.to_string()))

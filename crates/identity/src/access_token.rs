@@ -138,12 +138,16 @@ impl Identity {
         if self.now() >= token.expires {
             return Ok(false);
         }
+        let client = self.store.find_client(&token.client).await?;
+        if !client.is_some_and(|client| client.vouches_for(token.issued)) {
+            return Ok(false);
+        }
         match &token.grant {
             Some(grant) => {
                 let consent = self.store.find_consent(grant).await?;
                 Ok(consent.is_some_and(|consent| consent.covers(&token.scope, token.resource.as_deref())))
             }
-            None => Ok(self.store.find_client(&token.client).await?.is_some()),
+            None => Ok(true),
         }
     }
 

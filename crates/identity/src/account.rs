@@ -4,6 +4,25 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::{AccountId, Timestamp};
 
+/// By whom an account stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// By another provider, whose people get accounts here.
+    #[default]
+    Elsewhere,
+    /// The operator's configuration has it.
+    Declared,
+    /// The operator's configuration had it, and has it no more: its things stay, and nothing opens it.
+    Gone,
+}
+
+impl Standing {
+    fn is_elsewhere(&self) -> bool {
+        *self == Self::Elsewhere
+    }
+}
+
 /// An account. `id` is its `sub`, and never changes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -19,6 +38,9 @@ pub struct Account {
     pub password_hash: Option<String>,
     /// Keyed digest of a declared password, so that start-up compares without argon2.
     pub declared_digest: Option<String>,
+    /// Accounts of older stores say nothing, until the configuration brings them in line.
+    #[serde(default, skip_serializing_if = "Standing::is_elsewhere")]
+    pub standing: Standing,
     pub created: Timestamp,
 }
 
@@ -35,6 +57,15 @@ impl Account {
         let passes_for_address = |name: &str| self.is_of_provider() && name.contains(['@', '\u{ff20}', '\u{fe6b}']);
         let name = self.name.as_deref().filter(|name| !passes_for_address(name) || self.verified_email() == Some(*name));
         name.unwrap_or(&self.username)
+    }
+
+    /// Whether the operator declared it: nobody else has a password.
+    pub fn is_declared(&self) -> bool {
+        match self.standing {
+            Standing::Declared => true,
+            Standing::Elsewhere => self.password_hash.is_some() || self.declared_digest.is_some(),
+            Standing::Gone => false,
+        }
     }
 
     /// The address, if it is verified.
@@ -58,6 +89,7 @@ mod tests {
             claims: Map::new(),
             password_hash: None,
             declared_digest: None,
+            standing: Standing::Elsewhere,
             created: Timestamp(0),
         };
         assert_eq!(account("Bob", None).display_name(), "Bob");

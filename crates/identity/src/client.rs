@@ -44,6 +44,9 @@ pub struct Client {
     pub assertion_alg: Option<String>,
     /// Whether the operator declared it, rather than open registration.
     pub declared: bool,
+    /// Since when it has the secret or the keys that it has; none: from its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_since: Option<Timestamp>,
     /// SHA-256 of the registration access token (RFC 7592), base64url.
     pub registration_token: Option<String>,
     pub created: Timestamp,
@@ -63,6 +66,11 @@ impl Client {
     /// A public client cannot keep a secret (RFC 6749 2.1).
     pub fn is_public(&self) -> bool {
         self.auth_method == Some(AuthMethod::None)
+    }
+
+    /// Whether what was issued then was issued to whoever has the credentials of now.
+    pub fn vouches_for(&self, issued: Timestamp) -> bool {
+        self.credentials_since.is_none_or(|since| since <= issued)
     }
 
     pub fn may_use(&self, grant_type: &str) -> bool {

@@ -45,6 +45,7 @@ pub mod software_statement;
 pub mod store;
 pub mod token;
 pub mod token_text;
+pub mod undeclared;
 pub mod upstream;
 pub mod userinfo;
 pub mod way_back;

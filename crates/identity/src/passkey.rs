@@ -2,7 +2,9 @@
 //! good for logging in and for proving herself again. What a browser says is checked in `jose::webauthn`; here it is bound to
 //! this server's question, single use, and to the account.
 
+use crate::account::Standing;
 use crate::session::Session;
+use crate::upstream::CLOSED;
 use crate::{Account, Changes, CommitError, Failure, Identity, Requirement, SpentId, Write};
 use jose::base64url;
 use jose::webauthn::{Passkey, RelyingParty};
@@ -141,6 +143,9 @@ impl Identity {
         let passkey = verified.or_else(|error| refuse(error.to_string()))?;
         let Some(account) = self.store.find_account(&known.account).await? else { return refuse(UNKNOWN) };
         attempt.give_back();
+        if account.standing == Standing::Gone {
+            return refuse(CLOSED);
+        }
         let used = AccountPasskey { passkey, last_used: Some(self.now()), ..known.clone() };
         let writes = vec![spend, Write::PutPasskey(used)];
         Ok((account, Changes { requires: vec![Requirement::PasskeyUnchanged(known)], writes }))

@@ -137,7 +137,7 @@ impl Identity {
     }
 
     /// A client goes, and with it each consent that it was given: whoever gave one is told (protocol.md 1.5, 1.6).
-    async fn end_of(&self, client: &ClientId) -> Result<Vec<Write>, Failure> {
+    pub(crate) async fn end_of(&self, client: &ClientId) -> Result<Vec<Write>, Failure> {
         let consents = self.store.list_consents_to(client).await?;
         let ended = consents.into_iter().map(Write::DeleteConsent);
         Ok(ended.chain([Write::DeleteClient(client.clone())]).collect())
@@ -210,6 +210,7 @@ impl Identity {
             id_token_alg: metadata.id_token_signed_response_alg,
             assertion_alg: metadata.token_endpoint_auth_signing_alg,
             declared: false,
+            credentials_since: None,
             registration_token: None,
             created: self.now(),
             software_id: metadata.software_id,

@@ -44,6 +44,8 @@ pub trait Store: Send + Sync {
     async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
     /// By verified address in normalized form.
     async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError>;
+    /// All accounts, by id: for the wiring, which closes those that are not declared any more.
+    async fn list_accounts(&self, after: Option<&AccountId>, limit: usize) -> Result<Vec<Account>, StoreError>;
     async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError>;
     async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError>;
     /// All clients, by id, for the sweeper and for administration.
@@ -51,6 +53,8 @@ pub trait Store: Send + Sync {
     /// When a registered client was last noted as used.
     async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError>;
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError>;
+    /// All sessions, by id: for the wiring, which ends those of an account.
+    async fn list_sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<Session>, StoreError>;
     async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, StoreError>;
     async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, StoreError>;
     /// By [`crate::upstream::name_of`].

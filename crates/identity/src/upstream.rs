@@ -3,6 +3,7 @@
 //!
 //! How the other provider is spoken to is the wiring's ([`Upstream`]); whom its answer lets in is decided here.
 
+use crate::account::Standing;
 use crate::session::Session;
 use crate::{Account, Changes, CommitError, Failure, Identity, Requirement, Write};
 use async_trait::async_trait;
@@ -18,6 +19,8 @@ const CLOCK_SKEW: i64 = 60;
 /// Most of one account.
 const MAX_LINKED: usize = 20;
 const CONTEXT: &str = "log-in elsewhere";
+/// Told to whoever proved that the account was hers.
+pub(crate) const CLOSED: &str = "whoever runs this server has closed your account: ask there";
 
 /// Somebody as the other provider says; its word is verified.
 #[derive(Clone, Debug)]
@@ -210,6 +213,10 @@ impl Identity {
         browser: &Returning<'_>,
         back: String,
     ) -> Result<Arrived, Failure> {
+        let account = self.store.find_account(&known.account).await?;
+        if account.is_some_and(|account| account.standing == Standing::Gone) {
+            return refuse(CLOSED);
+        }
         let (cookie, writes) = self.new_session_proved(&known.account, proved, browser.session_cookie);
         match self.store.commit(Changes { requires: vec![Requirement::LinkedLogInStands(known)], writes }).await {
             Ok(()) => Ok(Arrived::LoggedIn { cookie, back }),
@@ -267,6 +274,7 @@ impl Identity {
             claims: Map::new(),
             password_hash: None,
             declared_digest: None,
+            standing: Standing::Elsewhere,
             created: self.now(),
         };
         let link = self.linked(account.id.clone(), provider.issuer(), who);

@@ -47,9 +47,9 @@ impl Store {
         self.scan(&Scan { table, index, prefix, after: None, descending: false, limit: usize::MAX })
     }
 
-    /// Accounts, by id; for administration.
-    pub fn list_accounts(&self, limit: usize) -> Result<Vec<Account>, StoreError> {
-        entities(self.scan(&Scan { table: &tables::ACCOUNT, index: None, prefix: &[], after: None, descending: false, limit })?)
+    /// Rows of a table, by its key.
+    fn rows(&self, table: &'static Table, after: Option<&str>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.scan(&Scan { table, index: None, prefix: &[], after: after.map(Value::from), descending: false, limit })
     }
 }
 
@@ -67,6 +67,10 @@ impl identity::Store for Store {
         optional(self.first_by(&tables::ACCOUNT, 1, &[email.into()])?)
     }
 
+    async fn list_accounts(&self, after: Option<&AccountId>, limit: usize) -> Result<Vec<Account>, StoreError> {
+        entities(self.rows(&tables::ACCOUNT, after.map(AccountId::as_str), limit)?)
+    }
+
     async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
         let read = || Ok(optional(self.get(&tables::CLIENT, &[id.as_str().into()])?)?.map(Arc::new));
         self.kept.clients.find(id.as_str(), |_| self.epochs.of_clients(), |_| true, read)
@@ -77,8 +81,7 @@ impl identity::Store for Store {
     }
 
     async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError> {
-        let after = after.map(|id| Value::from(id.as_str()));
-        entities(self.scan(&Scan { table: &tables::CLIENT, index: None, prefix: &[], after, descending: false, limit })?)
+        entities(self.rows(&tables::CLIENT, after.map(ClientId::as_str), limit)?)
     }
 
     async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError> {
@@ -87,6 +90,10 @@ impl identity::Store for Store {
 
     async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
         optional(self.get(&tables::SESSION, &[id.into()])?)
+    }
+
+    async fn list_sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<Session>, StoreError> {
+        entities(self.rows(&tables::SESSION, after, limit)?)
     }
 
     async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, StoreError> {

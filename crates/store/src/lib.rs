@@ -68,6 +68,11 @@ impl Store {
         })
     }
 
+    /// The same where the file is there, and as this program has it: nothing is made, and nothing brought up to date.
+    pub fn open_if_current(path: &Path) -> Result<Option<Self>, OpenError> {
+        if Sqlite::is_current(path, &MIGRATIONS)? { Self::open(path).map(Some) } else { Ok(None) }
+    }
+
     /// The file under it, if there is one.
     pub fn sqlite(&self) -> Option<&Sqlite> {
         match &*self.database {

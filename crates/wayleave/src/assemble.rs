@@ -1,13 +1,13 @@
 //! Wiring: from configuration to a running authorization server or gateway.
 
 use crate::Exit;
-use crate::config::{AccountConfig, ClientConfig, Config, TrustedIssuerConfig};
+use crate::config::{Config, TrustedIssuerConfig};
+use crate::declared;
 use crate::outbox::Outbox;
 use crate::submission::Submission;
 use authorization_server::consequences::Consequences;
 use authorization_server::{AuthorizationServer, IssuerKeys, Mailer, Settings, TrustedIssuer};
-use identity::client::ActsFor;
-use identity::{Account, Changes, Client, Identity, Keys, Write};
+use identity::{Identity, Keys};
 use jose::{Clock, KeySet, Randomness, SystemClock, SystemRandomness};
 use outbound::Outbound;
 use std::collections::BTreeMap;
@@ -15,8 +15,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::Store;
-use types::client::AuthMethod;
-use types::{AccountId, ClientId, Issuer, ScopeSet};
+use types::Issuer;
 use web::App;
 
 /// Seconds that the clock may stand behind the latest time that the store served.
@@ -179,7 +178,7 @@ pub async fn server_with(
     let settings = identity_settings(config)?;
     let identity = Identity::new(settings, Arc::new(with_consequences), clock, randomness, keys, outbound(config, &[])?);
     let identity = Arc::new(identity.with_upstream(crate::upstream::of(config)?));
-    declare(config, &identity).await?;
+    declared::declare(config, &[], &identity).await?;
     let authorization_server = Arc::new(AuthorizationServer::new(uma_settings(config)?, identity.clone(), shared, mailer));
     Ok(Server { app: Arc::new(App::new(identity, authorization_server, config.server.name.clone())), store })
 }
@@ -263,133 +262,4 @@ fn read_jwks(config: &Config, issuer: &str, file: &str) -> Result<KeySet, Exit> 
     let bytes = std::fs::read(&place).map_err(|error| wrong(&error))?;
     let set: serde_json::Value = types::json::parse(&bytes).map_err(|error| wrong(&error))?;
     KeySet::readable(&set).map_err(|error| wrong(&error))
-}
-
-/// Brings declared accounts and clients in line with the configuration.
-pub(crate) async fn declare(config: &Config, identity: &Identity) -> Result<(), Exit> {
-    for account in &config.account {
-        declare_account(config, identity, account).await?;
-    }
-    for client in &config.client {
-        declare_client(config, identity, client).await?;
-    }
-    Ok(())
-}
-
-/// The password of a declared account.
-pub(crate) fn password_of(config: &Config, account: &AccountConfig) -> Result<Option<String>, Exit> {
-    let key = format!("[[account]] `{}`: password", account.username);
-    config.secret(&key, account.password.as_ref(), account.password_file.as_ref())
-}
-
-/// The secret of a declared client.
-pub(crate) fn secret_of(config: &Config, client: &ClientConfig) -> Result<Option<String>, Exit> {
-    let key = format!("[[client]] `{}`: client_secret", client.client_id);
-    config.secret(&key, client.client_secret.as_ref(), client.client_secret_file.as_ref())
-}
-
-async fn declare_account(config: &Config, identity: &Identity, declared: &AccountConfig) -> Result<(), Exit> {
-    let username = types::spelling::normalize_username(&declared.username);
-    let before = identity.find_account_by_username(&username).await.map_err(Exit::failed)?;
-    let password = password_of(config, declared)?;
-    let digest = password
-        .as_ref()
-        .map(|password| format!("{username}\0{}", types::spelling::normalize_password(password)))
-        .map(|text| identity.keys.keyed_digest("declared password", text.as_bytes()));
-    let unchanged = before.as_ref().filter(|before| digest.is_some() && before.declared_digest == digest);
-    let password_hash = match (unchanged, password) {
-        (Some(before), _) => before.password_hash.clone(),
-        (None, Some(password)) => Some(identity.passwords.hash(&password, &*identity.randomness).await.map_err(Exit::failed)?),
-        (None, None) => declared.password_hash.clone(),
-    };
-    let account = Account {
-        id: before.as_ref().map_or_else(|| AccountId::new(identity.random_id()), |before| before.id.clone()),
-        username,
-        name: declared.name.clone(),
-        email: declared.email.clone(),
-        email_verified: declared.email.is_some(),
-        claims: declared.claims.clone(),
-        password_hash,
-        declared_digest: digest,
-        created: before.as_ref().map_or(identity.now(), |before| before.created),
-    };
-    if before.as_ref() == Some(&account) {
-        return Ok(());
-    }
-    let taken = |_| Exit::usage(format!("[[account]] `{}`: its e-mail address is another account's", declared.username));
-    identity.store.commit(Changes::of(vec![Write::PutAccount(account)])).await.map_err(taken)
-}
-
-/// The keys that the configuration gives a client; what about them does not read is said here, and not to the client later.
-pub(crate) fn declared_keys(config: &Config, declared: &ClientConfig) -> Result<Option<serde_json::Value>, Exit> {
-    let jwks = match &declared.jwks_file {
-        Some(file) => {
-            let wrong = |error: &dyn std::fmt::Display| {
-                let (id, place) = (&declared.client_id, config.path(file));
-                Exit::usage(format!("[[client]] `{id}`: jwks_file: {}: {error}", place.display()))
-            };
-            let bytes = std::fs::read(config.path(file)).map_err(|error| wrong(&error))?;
-            Some(types::json::parse(&bytes).map_err(|error| wrong(&error))?)
-        }
-        None => declared.jwks.clone(),
-    };
-    if let Some(jwks) = &jwks {
-        let id = &declared.client_id;
-        let wrong = |error| Exit::usage(format!("[[client]] `{id}`: its keys (`jwks`, `jwks_file`) do not read: {error}"));
-        KeySet::readable(jwks).map_err(wrong)?;
-    }
-    Ok(jwks)
-}
-
-pub(crate) async fn declare_client(config: &Config, identity: &Identity, declared: &ClientConfig) -> Result<(), Exit> {
-    let id = ClientId::new(&*declared.client_id);
-    let secret = secret_of(config, declared)?;
-    let jwks = declared_keys(config, declared)?;
-    let has_keys = jwks.is_some() || declared.jwks_uri.is_some();
-    let acts_for = match declared.acts_for.as_deref() {
-        None => None,
-        Some("self") => Some(ActsFor::Itself),
-        Some(username) => {
-            let account = identity.find_account_by_username(username).await.map_err(Exit::failed)?;
-            let account =
-                account.ok_or_else(|| Exit::usage(format!("[[client]] `{id}`: acts_for: there is no account `{username}`")))?;
-            Some(ActsFor::Account(account.id))
-        }
-    };
-    let before = identity.store.find_client(&id).await.map_err(Exit::failed)?;
-    let client = Client {
-        secret_digest: secret.as_deref().map(|secret| identity.secret_digest(&id, secret)),
-        auth_method: match (&secret, has_keys) {
-            (Some(_), _) => None,
-            (None, true) => Some(AuthMethod::PrivateKeyJwt),
-            (None, false) => Some(AuthMethod::None),
-        },
-        id,
-        name: declared.name.clone(),
-        redirect_uris: declared.redirect_uris.clone(),
-        claims_redirect_uris: declared.claims_redirect_uris.clone(),
-        post_logout_redirect_uris: declared.post_logout_redirect_uris.clone(),
-        grant_types: declared.grant_types.clone(),
-        scope: ScopeSet::parse(&declared.scope).map_err(Exit::usage)?,
-        jwks,
-        jwks_uri: declared.jwks_uri.clone(),
-        resource: declared.resource.clone(),
-        access_token_format: declared.access_token_format,
-        acts_for,
-        may_push_claims: declared.may_push_claims,
-        dpop_bound_access_tokens: declared.dpop_bound_access_tokens,
-        id_token_alg: declared.id_token_signed_response_alg.clone(),
-        assertion_alg: None,
-        declared: true,
-        registration_token: None,
-        created: before.as_ref().map_or(identity.now(), |before| before.created),
-        software_id: None,
-        software_version: None,
-        software_statement: None,
-    };
-    if before.as_deref() == Some(&client) {
-        return Ok(());
-    }
-    let taken = |_| Exit::usage(format!("[[client]] `{}`: its resource is another client's", declared.client_id));
-    identity.store.commit(Changes::of(vec![Write::PutClient(client)])).await.map_err(taken)
 }

@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod command_line;
 pub mod commands;
 pub mod config;
+mod declared;
 pub mod demo;
 pub mod listening;
 pub mod log_in;

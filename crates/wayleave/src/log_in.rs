@@ -3,7 +3,7 @@
 //! `/.wayleave/login`, with the accounts and clients of the configuration, in a store of its own.
 
 use crate::config::{ClientConfig, Config, GatewayConfig, ManagerConfig};
-use crate::{Exit, assemble};
+use crate::{Exit, assemble, declared};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
@@ -41,6 +41,31 @@ struct Party<'a> {
     client: ClientConfig,
 }
 
+/// What a gateway is as a client of its own log-in.
+pub(crate) fn client_of_gateway(section: &GatewayConfig) -> ClientConfig {
+    ClientConfig { client_id: GATEWAY.into(), resource: Some(section.resource.clone()), ..ClientConfig::default() }
+}
+
+/// What a manager is as a client of its own log-in.
+pub(crate) fn client_of_manager(section: &ManagerConfig) -> ClientConfig {
+    ClientConfig {
+        client_id: MANAGER.into(),
+        name: Some(section.name.clone()),
+        grant_types: vec!["authorization_code".into()],
+        scope: "openid profile email".into(),
+        redirect_uris: vec![format!("{}/callback", section.url)],
+        ..ClientConfig::default()
+    }
+}
+
+/// The store of the log-in of a party that has this one.
+pub(crate) fn store_beside(store: &str) -> String {
+    match store.strip_prefix("sqlite:") {
+        Some(path) => format!("sqlite:{}", std::path::Path::new(path).with_extension("login.db").display()),
+        None => store.to_owned(),
+    }
+}
+
 /// A party's own log-in.
 pub struct LogIn {
     pub identity: Arc<Identity>,
@@ -56,8 +81,7 @@ impl LogIn {
 
     /// A gateway's.
     pub async fn open(config: &Config, section: &GatewayConfig) -> Result<Self, Exit> {
-        let client =
-            ClientConfig { client_id: GATEWAY.into(), resource: Some(section.resource.clone()), ..ClientConfig::default() };
+        let client = client_of_gateway(section);
         let store = section.store_url();
         let name = section.name.clone().unwrap_or_else(|| section.client_id.clone());
         Self::of(config, Party { url: &section.resource, store, sealed: false, name, client }).await
@@ -65,24 +89,13 @@ impl LogIn {
 
     /// A manager's.
     pub async fn of_manager(config: &Config, section: &ManagerConfig) -> Result<Self, Exit> {
-        let client = ClientConfig {
-            client_id: MANAGER.into(),
-            name: Some(section.name.clone()),
-            grant_types: vec!["authorization_code".into()],
-            scope: "openid profile email".into(),
-            redirect_uris: vec![format!("{}/callback", section.url)],
-            ..ClientConfig::default()
-        };
-        let (store, name) = (section.store_url(), section.name.clone());
+        let (client, store, name) = (client_of_manager(section), section.store_url(), section.name.clone());
         Self::of(config, Party { url: &section.url, store, sealed: true, name, client }).await
     }
 
     /// Opens its store, and brings accounts and clients in line.
     async fn of(config: &Config, party: Party<'_>) -> Result<Self, Exit> {
-        let url = match party.store.strip_prefix("sqlite:") {
-            Some(path) => format!("sqlite:{}", std::path::Path::new(path).with_extension("login.db").display()),
-            None => party.store.to_owned(),
-        };
+        let url = store_beside(party.store);
         let key = match url.as_str() {
             "memory:" => jose::ambient::random(&SystemRandomness),
             _ => {
@@ -100,8 +113,7 @@ impl LogIn {
         let outbound = assemble::outbound(config, &[])?;
         let identity = Identity::new(settings, Arc::new(store), clock, randomness, keys, outbound);
         let identity = Arc::new(identity.with_upstream(crate::upstream::of(config)?));
-        assemble::declare(config, &identity).await?;
-        assemble::declare_client(config, &identity, &party.client).await?;
+        declared::declare(config, std::slice::from_ref(&party.client), &identity).await?;
         let site = web::log_in_site(Arc::new(web::Provider::alone(identity.clone(), party.name)));
         Ok(Self { identity, site, resource: party.url.to_owned() })
     }

@@ -96,7 +96,7 @@ async fn run(arguments: Arguments) -> Result<(), Exit> {
         Command::Rot { action } => commands::credential::rot(action),
         Command::Backup { file } => commands::store::backup(&config()?, &file),
         Command::Restore { file } => commands::store::restore(&config()?, &file).await,
-        Command::Config { action: ConfigAction::Check } => commands::config::check(&config()?),
+        Command::Config { action: ConfigAction::Check } => commands::config::check(&config()?).await,
         Command::Completions { shell } => commands::handbook::write_completions(Arguments::command(), shell),
         Command::Man { folder } => commands::handbook::write_man_pages(Arguments::command(), &folder),
         Command::Config { action: ConfigAction::Show } => config()?.show().map(|text| wayleave::say::line(&text)),

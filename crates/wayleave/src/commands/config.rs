@@ -2,13 +2,14 @@
 
 use super::{gateway, looks, manager, server};
 use crate::config::Config;
-use crate::{Exit, assemble, say, serve};
+use crate::{Exit, assemble, declared, say, serve};
 
 /// Says which parties the configuration is for, and what works but should not stay so.
-pub fn check(config: &Config) -> Result<(), Exit> {
+pub async fn check(config: &Config) -> Result<(), Exit> {
     check_parties(config).map_err(|exit| config.locate(exit))?;
     say::line("the configuration works");
-    for line in describe(config) {
+    let gone = declared::list_gone(config).await;
+    for line in describe(config).into_iter().chain(gone.into_iter().map(|line| format!("  look: {line}"))) {
         say::line(&line);
     }
     Ok(())
@@ -34,13 +35,7 @@ fn check_server(config: &Config) -> Result<(), Exit> {
     assemble::uma_settings(config)?;
     crate::upstream::of(config)?;
     server::admin_token(config)?;
-    for account in &config.account {
-        assemble::password_of(config, account)?;
-    }
-    for client in &config.client {
-        assemble::secret_of(config, client)?;
-        assemble::declared_keys(config, client)?;
-    }
+    declared::check(config)?;
     match &config.server.tls {
         Some(tls) => serve::acceptor(config, tls).map(drop).map_err(Exit::usage),
         None => Ok(()),
@@ -89,20 +84,20 @@ mod tests {
         place
     }
 
-    fn told(text: &str) -> Result<Vec<String>, String> {
+    async fn told(text: &str) -> Result<Vec<String>, String> {
         let said = |exit| match exit {
             Exit::Failed(what) | Exit::Usage(what) => what,
         };
         let config = Config::parse(text, std::iter::empty(), place())?;
-        check(&config).map_err(said)?;
+        check(&config).await.map_err(said)?;
         Ok(describe(&config))
     }
 
     const GATEWAY: &str = "[gateway]\nlisten = '127.0.0.1:0'\nresource = 'http://127.0.0.1:1'\nauthorization_servers = \
                            ['http://127.0.0.1:2']\nclient_id = 'a'\n";
 
-    #[test]
-    fn what_a_start_would_find_is_found() {
+    #[tokio::test]
+    async fn what_a_start_would_find_is_found() {
         for (text, said) in [
             ("[[account]]\nusername = 'a'\npassword_file = 'none'", "none cannot be read"),
             ("[[client]]\nclient_id = 'a'\nclient_secret_file = 'none'", "none cannot be read"),
@@ -127,24 +122,24 @@ mod tests {
                 "manager.store.url",
             ),
         ] {
-            let error = told(text).unwrap_err();
+            let error = told(text).await.unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
         }
     }
 
-    #[test]
-    fn what_works_is_described_with_what_to_look_at() {
-        let lines = told(&format!("{GATEWAY}folder = 'things'")).unwrap().join("\n");
+    #[tokio::test]
+    async fn what_works_is_described_with_what_to_look_at() {
+        let lines = told(&format!("{GATEWAY}folder = 'things'")).await.unwrap().join("\n");
         assert!(lines.contains("wayleave gateway: http://127.0.0.1:1") && lines.contains("no [manager]"), "{lines}");
         assert!(lines.contains("wayleave server: is not configured in this file") && !lines.contains("look:"), "{lines}");
-        let lines = told("").unwrap().join("\n");
+        let lines = told("").await.unwrap().join("\n");
         assert!(lines.contains("wayleave server: would start with defaults") && lines.contains("nobody can log in"), "{lines}");
-        let lines = told("[server]\nlisten = '127.0.0.1:1'").unwrap().join("\n");
+        let lines = told("[server]\nlisten = '127.0.0.1:1'").await.unwrap().join("\n");
         assert!(lines.contains("wayleave server: http://127.0.0.1:8080 listens at 127.0.0.1:1"), "{lines}");
     }
 
-    #[test]
-    fn what_nobody_wants_is_named() {
+    #[tokio::test]
+    async fn what_nobody_wants_is_named() {
         let route = "[[gateway.route]]\npath = '/{rest..}'\nresource = '/'\nowner = 'alice'\nscopes = { GET = ['view'] }\n";
         let gateway = format!("{GATEWAY}folder = 'things'\n");
         let browser = "[gateway.browser]\nclient_id = 'b'\nclient_secret = 's'\n";
@@ -170,7 +165,7 @@ mod tests {
             (format!("{provider}[profiles]\npensions = true"), &["profiles.pensions is not built yet"]),
             (format!("{provider}[profiles]\npensions = false"), &[]),
         ] {
-            let lines = told(&text).unwrap();
+            let lines = told(&text).await.unwrap();
             let told: Vec<&String> = lines.iter().filter(|line| line.contains("look:")).collect();
             assert!(told.len() == looks.len() && looks.iter().all(|look| told[0].contains(look)), "{text}: {told:?}");
         }

@@ -171,7 +171,7 @@ fn what_is_missing_is_said_with_file_line_and_key() {
     let config = load("[[client]]\nclient_id = \"a\"\n[[client]]\nclient_id = \"photos-rs\"\nclient_secret_file = \"none\"");
     let client = config.client.get(1).unwrap();
     assert_eq!(
-        said(crate::assemble::secret_of(&config, client).unwrap_err()),
+        said(crate::declared::secret_of(&config, client).unwrap_err()),
         "BASE/wayleave.toml: line 5: [[client]] `photos-rs`: client_secret_file: BASE/none cannot be read: No such file or directory \
          (os error 2)"
     );

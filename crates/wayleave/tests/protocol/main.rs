@@ -9,6 +9,7 @@ mod clients;
 mod consents;
 mod cookies;
 mod crowd;
+mod declared;
 mod delegations;
 mod desk;
 mod desk_accounts;

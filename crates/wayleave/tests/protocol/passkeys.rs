@@ -8,14 +8,14 @@ use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use serde_json::json;
 
 /// A device with one key for this server.
-struct Device {
+pub(crate) struct Device {
     key: KeyPair,
     id: [u8; 16],
     counter: std::cell::Cell<u32>,
 }
 
 impl Device {
-    fn new(id: u8) -> Self {
+    pub(crate) fn new(id: u8) -> Self {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         Self { key, id: [id; 16], counter: std::cell::Cell::new(0) }
     }
@@ -47,7 +47,7 @@ impl Device {
     }
 
     /// The fields of a form that it answers.
-    fn answer(&self, question: &str) -> Vec<(&'static str, String)> {
+    pub(crate) fn answer(&self, question: &str) -> Vec<(&'static str, String)> {
         let (client_data, data) = (Self::client_data("webauthn.get", question), self.data(0x05));
         let signed = [&data[..], &digest::sha256(&[&base64url::decode(&client_data).unwrap()])].concat();
         vec![
@@ -60,22 +60,22 @@ impl Device {
     }
 }
 
-fn question(page: &Answer) -> String {
+pub(crate) fn question(page: &Answer) -> String {
     let rest = page.text.split("name=\"question\" value=\"").nth(1).unwrap_or_else(|| panic!("{}", page.text));
     rest.split('"').next().unwrap().to_owned()
 }
 
-async fn send(browser: &Browser<'_>, page: &Answer, path: &str, fields: &[(&str, String)]) -> Answer {
+pub(crate) async fn send(browser: &Browser<'_>, page: &Answer, path: &str, fields: &[(&str, String)]) -> Answer {
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     browser.submit(page, path, &fields).await
 }
 
-async fn is_in(browser: &Browser<'_>) -> bool {
+pub(crate) async fn is_in(browser: &Browser<'_>) -> bool {
     browser.open("/account").await.status == 200
 }
 
 /// Whoever is logged in adds the device.
-async fn add(browser: &Browser<'_>, device: &Device) -> Answer {
+pub(crate) async fn add(browser: &Browser<'_>, device: &Device) -> Answer {
     let page = browser.open("/account").await;
     send(browser, &page, "/account", &device.made(&question(&page))).await
 }

@@ -117,14 +117,14 @@ fn poll(
 
 /// An authorization server and everybody around it.
 pub(crate) struct World {
-    router: web::Site,
+    pub(crate) router: web::Site,
     pub(crate) clock: Arc<Hand>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) idp: SigningKey,
     pub(crate) store: Store,
     pub(crate) app: Arc<web::App>,
     pub(crate) engine: &'static str,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     serial: AtomicU32,
     caller: Mutex<Option<IpAddr>>,
 }

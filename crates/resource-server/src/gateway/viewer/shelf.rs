@@ -113,7 +113,7 @@ impl Gateway {
         let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT) else { return Vec::new() };
         let mut things = Vec::new();
         for id in ids.into_iter().filter(|id| self.is_guarded_at(at, id)) {
-            let Some(own) = CanonicalPath::parse(id.as_str()).ok().filter(|own| own.is_below(path)) else { continue };
+            let Some(own) = CanonicalPath::parse(id.as_str()).ok().filter(|own| own.is_strictly_within(path)) else { continue };
             for place in [own.with_slash(), own] {
                 if self.backend.exists(&place).await.unwrap_or(false) {
                     things.push(Thing { is_own: true, ..self.make_thing(&at.owner, &id, place) });

@@ -9,7 +9,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use identity::Failure;
+use identity::account::Standing;
+use identity::{Account, Failure};
 use jose::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -111,10 +112,12 @@ fn failed(failure: &Failure) -> Response {
 
 /// `GET /accounts`: who may log in.
 async fn accounts(State(admin): State<Admin>) -> Response {
-    match admin.store.list_accounts(1_000) {
+    let opens = |account: &&Account| account.standing != Standing::Gone;
+    match admin.app.identity.store.list_accounts(None, 1_000).await {
         Ok(accounts) => Json(
             accounts
                 .iter()
+                .filter(opens)
                 .map(|account| {
                     json!({"username": account.username, "email": account.email, "name": account.name, "created": account.created})
                 })
