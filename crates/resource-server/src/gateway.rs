@@ -48,6 +48,7 @@ mod route;
 mod settings;
 mod store;
 mod strangers;
+mod streams;
 mod tickets;
 mod told;
 mod tunnel;

@@ -4,12 +4,13 @@ use super::Passing;
 use super::fields::{self, Reached, Sender};
 use super::path::CanonicalPath;
 use super::relocation::Relocation;
+use super::streams::{self, Stream, Streams};
 use super::tunnel::{self, Tunnel};
 use crate::challenge::plain;
 use crate::watch::Cut;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use http::header::{CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, request};
 use http_body::{Frame, SizeHint};
@@ -18,7 +19,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use types::peer::Caller;
+
+/// When whoever got no stream may come back.
+const SECONDS_UNTIL_AGAIN: &str = "5";
 
 pub(super) struct Upstream {
     base: String,
@@ -27,8 +33,45 @@ pub(super) struct Upstream {
     /// How whoever calls reaches it.
     reached: Reached,
     relocation: Option<Relocation>,
-    client: Client<HttpConnector, Body>,
-    http2: bool,
+    by: By,
+}
+
+/// How the service is spoken to.
+enum By {
+    /// As many connections as calls.
+    Http1(Client<HttpConnector, Body>),
+    /// HTTP/2 from the first byte, each client with one connection.
+    Http2 { clients: Vec<Client<HttpConnector, Body>>, streams: Arc<Streams> },
+}
+
+impl By {
+    fn http1() -> Self {
+        Self::Http1(Client::builder(TokioExecutor::new()).build_http())
+    }
+
+    fn http2() -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.http2_only(true);
+        builder.http2_initial_stream_window_size(streams::STREAM_WINDOW);
+        builder.http2_initial_connection_window_size(streams::CONNECTION_WINDOW);
+        let streams = Arc::new(Streams::new(streams::PATIENCE));
+        Self::Http2 { clients: (0..streams::CONNECTIONS).map(|_| builder.build_http()).collect(), streams }
+    }
+
+    fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2 { .. })
+    }
+
+    /// The client for one call, and the stream that it holds until its answer has gone; none: too many hold one.
+    async fn find_client(&self, caller: Option<&Caller>) -> Option<(&Client<HttpConnector, Body>, Option<Stream>)> {
+        match self {
+            Self::Http1(client) => Some((client, None)),
+            Self::Http2 { clients, streams } => {
+                let stream = streams.take(caller).await?;
+                Some((clients.get(stream.connection)?, Some(stream)))
+            }
+        }
+    }
 }
 
 /// What is the same in the URL of each call.
@@ -79,12 +122,12 @@ impl Upstream {
             Some(rest) => (format!("http://{rest}"), true),
             None => (url.to_owned(), false),
         };
-        let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        let by = if http2 { By::http2() } else { By::http1() };
         let base = base.trim_end_matches('/').to_owned();
         let place = UpstreamPlace::parse(&base);
         let has_path = place.as_ref().is_some_and(|place| !place.path.is_empty());
         let (reached, relocation) = (Reached::at(resource, has_path), Relocation::new(resource, &base));
-        Self { place, reached, relocation, base, client, http2 }
+        Self { place, reached, relocation, base, by }
     }
 
     /// The call as it goes on, or none where its URL cannot.
@@ -113,7 +156,7 @@ impl Upstream {
             identity.write(&mut parts.headers);
         }
         passing.elsewhere.write(&mut parts.headers, &self.base);
-        match self.http2 {
+        match self.by.is_http2() {
             // RFC 9113 8.2.2; services that speak gRPC want it
             true if takes_trailers => drop(parts.headers.insert(TE, HeaderValue::from_static("trailers"))),
             true => {}
@@ -125,11 +168,11 @@ impl Upstream {
         parts.headers.extend(behind.map(|names| (TRAILER, names)));
         let owner_headers = passing.owner_headers.clone();
         let keep = move |behind: &mut HeaderMap| fields::keep_behind_call(behind, &owner_headers);
-        let mut request = http::Request::new(Body::new(WithBehind { body, keep }));
+        let mut request = http::Request::new(Body::new(WithBehind { body, keep, _stream: None }));
         *request.method_mut() = parts.method;
         *request.uri_mut() = uri;
         *request.headers_mut() = parts.headers;
-        *request.version_mut() = if self.http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        *request.version_mut() = if self.by.is_http2() { Version::HTTP_2 } else { Version::HTTP_11 };
         Some(request)
     }
 
@@ -141,11 +184,13 @@ impl Upstream {
         passing: &Passing,
     ) -> Response {
         let ours = parts.extensions.remove::<OnUpgrade>().filter(|_| passing.web_socket.is_some());
+        let caller = parts.extensions.get::<Caller>().copied();
         let Some(request) = self.request(parts, body, path, passing) else {
             return plain(StatusCode::BAD_REQUEST, "This URL cannot be forwarded.");
         };
         let called = request.uri().path().to_owned();
-        let mut answer = match self.client.request(request).await {
+        let Some((client, stream)) = self.by.find_client(caller.as_ref()).await else { return without_stream() };
+        let mut answer = match client.request(request).await {
             Ok(answer) => answer,
             // the service did nothing wrong where the body of the client did not come to its end
             Err(error) => match passing.was_cut.get() {
@@ -185,7 +230,7 @@ impl Upstream {
             }
             _ => {}
         }
-        Response::from_parts(parts, Body::new(WithBehind { body, keep: fields::keep_behind }))
+        Response::from_parts(parts, Body::new(WithBehind { body, keep: fields::keep_behind, _stream: stream }))
     }
 }
 
@@ -193,6 +238,8 @@ impl Upstream {
 struct WithBehind<B, K> {
     body: B,
     keep: K,
+    /// What an answer holds until all of it has gone.
+    _stream: Option<Stream>,
 }
 
 impl<B, K> http_body::Body for WithBehind<B, K>
@@ -236,6 +283,13 @@ fn is_coded_for_one_hop(headers: &HeaderMap) -> bool {
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         _ => false,
     }
+}
+
+/// The answer to a call for which the service has no place now.
+fn without_stream() -> Response {
+    let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "Too many wait for the service behind this gateway: try again soon.");
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(SECONDS_UNTIL_AGAIN));
+    answer
 }
 
 /// The answer to a body that was not taken to its end.
