@@ -5,6 +5,7 @@ use crate::changes::{Changes, Requirement, Write};
 use crate::history_limits::Line;
 use crate::news::News;
 use crate::page::{Soon, page_of_seen};
+use crate::policy_room::Room;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::{CommitError, Failure};
@@ -326,7 +327,7 @@ impl AuthorizationServer {
     ) -> Result<(), Failure> {
         let State::Approved { permissions, .. } = &request.state else { return Ok(()) };
         let expires_at = acting.end_of(request.delegation.as_deref(), decision.expires_at);
-        let conditions = condition_of(request)?;
+        let (conditions, mut room) = (condition_of(request)?, Room::default());
         for permission in permissions.iter().filter(|permission| !permission.resource_scopes.is_empty()) {
             let mut policy = Policy {
                 id: PolicyId::new(self.identity.random_id()),
@@ -348,7 +349,7 @@ impl AuthorizationServer {
                 receipt: None,
             };
             self.bind(&mut policy, changes).await?;
-            self.check_room_on(acting, &policy).await?;
+            self.check_room_on(acting, &policy, &mut room).await?;
             self.allow_policy(acting, &mut policy, changes).await?;
             self.write_policy(&policy, EventKind::PolicyCreated, acting.account().as_str(), changes);
         }

@@ -5,6 +5,7 @@ use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::page::{page_of_all, place_of};
 use crate::policy::Versioned;
+use crate::policy_room::Room;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES, name_of};
 use client::credential::{self, CredentialError};
@@ -254,7 +255,7 @@ impl AuthorizationServer {
                 None => self.turns.take(&acting.owner, tried).await,
             };
             let policies = authority::policies_of(&token, text.trim(), &acting.owner, self.issuer().as_str(), self.now())?;
-            let (mut changes, mut first) = (Changes::default(), None);
+            let (mut changes, mut first, mut room) = (Changes::default(), None, Room::default());
             self.require_signers(acting, &token, &mut changes).await?;
             if let (Some(delegation), Some(signed)) = (token.signed_delegation(), token.delegation.as_deref()) {
                 self.take_delegation(&acting.owner, delegation, signed, &acting.by, &mut changes).await?;
@@ -262,7 +263,7 @@ impl AuthorizationServer {
             for mut policy in policies {
                 changes.requires.push(Requirement::PolicyAbsent(policy.id.clone()));
                 self.bind(&mut policy, &mut changes).await?;
-                self.check_room_on(acting, &policy).await?;
+                self.check_room_on(acting, &policy, &mut room).await?;
                 self.write_policy(&policy, EventKind::PolicyCreated, &acting.by, &mut changes);
                 first.get_or_insert(Versioned::of(&policy));
             }

@@ -3,6 +3,7 @@
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::page::{Soon, page_of_seen};
+use crate::policy_room::Room;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::PolicyToken;
@@ -48,12 +49,12 @@ impl AuthorizationServer {
         }
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&acting.owner, tried).await;
-            let (mut changes, mut made) = (Changes::default(), Vec::new());
+            let (mut changes, mut made, mut room) = (Changes::default(), Vec::new(), Room::default());
             for document in &documents {
                 let id = PolicyId::new(self.identity.random_id());
                 let mut policy = Policy::from_document(document.clone(), id, acting.owner.clone(), 0, self.now())?;
                 self.bind(&mut policy, &mut changes).await?;
-                self.check_room_on(acting, &policy).await?;
+                self.check_room_on(acting, &policy, &mut room).await?;
                 self.allow_policy(acting, &mut policy, &mut changes).await?;
                 self.write_policy(&policy, EventKind::PolicyCreated, &acting.by, &mut changes);
                 made.push(Versioned::of(&policy));
@@ -220,7 +221,7 @@ impl AuthorizationServer {
             after.receipt.clone_from(&before.receipt);
             changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: before.version });
             self.bind(&mut after, &mut changes).await?;
-            self.check_room_on(acting, &after).await?;
+            self.check_room_on(acting, &after, &mut Room::default()).await?;
             self.allow_policy(acting, &mut after, &mut changes).await?;
             if before.resource() != after.resource() {
                 changes.writes.extend(before.resource().cloned().map(Write::TouchResource));

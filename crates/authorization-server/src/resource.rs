@@ -9,7 +9,6 @@ use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::ProtectionToken;
 use identity::{CommitError, Failure};
 use rules::Resource;
-use rules::policy::Binding;
 use std::sync::Arc;
 use types::event::EventKind;
 use types::resource::{OwnedResource, RegisteredResource};
@@ -140,12 +139,13 @@ impl AuthorizationServer {
         Ok(self.store.commit(changes).await.map(|()| self.registered(resource.id, None)))
     }
 
+    /// Policies that waited for its own id bind to it, as many as there is room for.
     pub(crate) async fn bind_waiting(&self, resource: &Resource, changes: &mut Changes) -> Result<(), Failure> {
         let Some(own_id) = &resource.description.own_id else { return Ok(()) };
         let server = self.resource_server_id(&resource.resource_server).await?;
-        for mut policy in self.store.list_waiting_policies(&resource.owner, &server, own_id).await? {
+        let waiting = self.store.list_waiting_policies(&resource.owner, &server, own_id).await?;
+        for mut policy in self.keep_what_fits(resource, waiting).await? {
             changes.requires.push(Requirement::PolicyUnchanged { id: policy.id.clone(), version: policy.version });
-            policy.binding = Binding::Bound { resource: resource.id.clone() };
             policy.version = policy.version.saturating_add(1);
             changes.writes.push(Write::PutPolicy(policy));
         }

@@ -180,3 +180,58 @@ async fn s33_the_list_is_whole_unless_a_page_is_asked_for() {
     assert_eq!(page.ok(200).json.as_array().unwrap().len(), 1_000);
     assert!(page.header("link").contains("rel=\"next\""));
 }
+
+/// A resource server that changes the own id of a thing again and again: what waited for each binds as far as there is room,
+/// and the rest waits on.
+#[tokio::test]
+async fn threat_46_what_waits_for_many_ids_does_not_all_bind_to_one_thing() {
+    for world in World::each().await {
+        let (pat, pmt) = (world.pat().await, world.access("manager").await);
+        let description = |own_id: &str| json!({"resource_scopes": ["view"], "_resource_id": own_id});
+        let share = |own_id: &str, n: usize| {
+            json!({"resource_server": "http://127.0.0.1:9000", "_resource_id": own_id, "resource_scopes": ["view"],
+                "required_claims": [{"name": "email", "value": [format!("p{n}@bar.example")]}]})
+        };
+        for own_id in ["one", "two"] {
+            for _ in 0..2 {
+                let shares: Vec<_> = (0..1_000).map(|n| share(own_id, n)).collect();
+                world.call("POST", "/uma/policies?atomic=true", &pmt, Value::Array(shares)).await.ok(201);
+            }
+        }
+        let full = share("one", 1);
+        world.call("POST", "/uma/policies", &pmt, full.clone()).await.refused(400, "invalid_request");
+        let thing = world.call("POST", "/uma/resources", &pat, description("one")).await.ok(201).get("_id").to_owned();
+        let shares_of = async || {
+            let owned = world.call("GET", &format!("/uma/registered-resources/{thing}"), &pmt, Value::Null).await;
+            owned.ok(200).json["policies"].as_array().unwrap().clone()
+        };
+        let first = shares_of().await;
+        assert_eq!(first.len(), 2_000);
+        world.call("PUT", &format!("/uma/resources/{thing}"), &pat, description("two")).await.ok(200);
+        assert_eq!(shares_of().await.len(), 2_000, "{}", world.engine);
+        // the others wait, and say so; where one goes, one of them has its place when the server says the same again
+        for gone in &first[..3] {
+            world.call("DELETE", &format!("/uma/policies/{}", gone.as_str().unwrap()), &pmt, Value::Null).await.ok(204);
+        }
+        world.call("PUT", &format!("/uma/resources/{thing}"), &pat, description("two")).await.ok(200);
+        let now = shares_of().await;
+        assert_eq!(now.len(), 2_000);
+        let new = now.iter().filter(|id| !first.contains(id)).count();
+        assert_eq!(new, 3);
+        let waiting = world.call("GET", "/uma/policies?limit=1000", &pmt, Value::Null).await;
+        assert!(waiting.ok(200).text.contains("\"waiting\""));
+    }
+}
+
+/// What one post brings counts as what is there already.
+#[tokio::test]
+async fn threat_46_one_post_brings_no_more_shares_than_there_is_room_for() {
+    let world = World::one().await;
+    let (pat, pmt) = (world.pat().await, world.access("manager").await);
+    let thing = world.resource(&pat, "view").await;
+    let shares = |many: usize| Value::Array(vec![json!({"resource_id": thing, "resource_scopes": ["view"]}); many]);
+    world.call("POST", "/uma/policies?atomic=true", &pmt, shares(1_000)).await.ok(201);
+    world.call("POST", "/uma/policies?atomic=true", &pmt, shares(990)).await.ok(201);
+    world.call("POST", "/uma/policies?atomic=true", &pmt, shares(11)).await.refused(400, "invalid_request");
+    world.call("POST", "/uma/policies?atomic=true", &pmt, shares(10)).await.ok(201);
+}
