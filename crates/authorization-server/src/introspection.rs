@@ -162,7 +162,9 @@ impl AuthorizationServer {
     /// The consent, if it stands and still says that the client reaches what is hers.
     pub(crate) async fn find_owners_reach(&self, consent: &GrantId) -> Result<Option<GrantId>, Failure> {
         let found = self.identity.store.find_consent(consent).await?;
-        Ok(found.filter(|found| found.scopes.has(types::token::AS_OWNER)).map(|found| found.id.clone()))
+        let Some(found) = found.filter(|found| found.scopes.has(types::token::AS_OWNER)) else { return Ok(None) };
+        let client = self.identity.store.find_client(&found.client).await?;
+        Ok(client.filter(|client| found.is_about(client)).map(|_| found.id.clone()))
     }
 
     async fn load_basis(&self, basis: &Basis, loaded: &mut Loaded) -> Result<(), Failure> {

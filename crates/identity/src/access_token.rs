@@ -2,6 +2,7 @@
 //! (protocol.md 1). And the door that checks them: a [`ProtectionToken`] or [`PolicyToken`] is made
 //! nowhere else, one type per kind of caller (threat 7).
 
+use crate::consent::Consent;
 use crate::token_text::{self, TokenKind};
 use crate::{Failure, Identity, TokenKey};
 use jose::UnverifiedJws;
@@ -139,13 +140,12 @@ impl Identity {
             return Ok(false);
         }
         let client = self.store.find_client(&token.client).await?;
-        if !client.is_some_and(|client| client.vouches_for(token.issued)) {
-            return Ok(false);
-        }
+        let Some(client) = client.filter(|client| client.vouches_for(token.issued)) else { return Ok(false) };
         match &token.grant {
             Some(grant) => {
                 let consent = self.store.find_consent(grant).await?;
-                Ok(consent.is_some_and(|consent| consent.covers(&token.scope, token.resource.as_deref())))
+                let covers = |consent: &Consent| consent.covers(&token.scope, token.resource.as_deref());
+                Ok(consent.is_some_and(|consent| covers(&consent) && consent.is_about(&client)))
             }
             None => Ok(true),
         }

@@ -14,6 +14,14 @@ pub enum ActsFor {
     Itself,
 }
 
+/// A name that a client had, as it was shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerName {
+    pub name: String,
+    /// When it took another.
+    pub until: Timestamp,
+}
+
 /// A client.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Client {
@@ -50,6 +58,9 @@ pub struct Client {
     /// SHA-256 of the registration access token (RFC 7592), base64url.
     pub registration_token: Option<String>,
     pub created: Timestamp,
+    /// What it called itself before, the oldest first: what is told of then is told by that name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_names: Vec<FormerName>,
     #[serde(default)]
     pub software_id: Option<String>,
     #[serde(default)]
@@ -85,6 +96,17 @@ impl Client {
     /// What people know it by, as it may be shown; a name from open registration is the client's own word.
     pub fn display_name(&self) -> String {
         spelling::readable(self.name.as_deref().unwrap_or(self.id.as_str()))
+    }
+
+    /// What people knew it by then.
+    pub fn display_name_at(&self, time: Timestamp) -> String {
+        let former = self.former_names.iter().find(|former| time <= former.until);
+        former.map_or_else(|| self.display_name(), |former| spelling::readable(&former.name))
+    }
+
+    /// Whether people are led to this place by it, as [`crate::consent::place_of`] says it.
+    pub fn leads_to(&self, place: &str) -> bool {
+        self.redirect_uris.iter().chain(&self.claims_redirect_uris).any(|uri| crate::consent::place_of(uri) == place)
     }
 
     /// Whether it may be granted this scope at the authorization endpoint.

@@ -86,6 +86,16 @@ impl Consent {
         shown.is_none() || self.shown.as_ref() == shown
     }
 
+    /// Whether the client looks as it did when she agreed, where it decides for her, manages or reaches what is hers: under
+    /// another name, or leading elsewhere, it is another one to her (decision 0023).
+    pub fn is_about(&self, client: &Client) -> bool {
+        let acts = is_sensitive(&self.scopes) || self.scopes.has(AS_OWNER);
+        match self.shown.as_ref().filter(|_| acts && !client.declared) {
+            Some(shown) => shown.name == client.display_name() && client.leads_to(&shown.place),
+            None => true,
+        }
+    }
+
     /// What of it goes on when she agrees again: all, unless the client looks like another, or leads elsewhere.
     fn lasting_scopes(&self, shown: Option<&Shown>) -> ScopeSet {
         match shown.is_none() || self.shown.as_ref() == shown {

@@ -3,7 +3,7 @@
 
 mod members;
 
-use crate::client::Client;
+use crate::client::{Client, FormerName};
 use crate::id_token::DEFAULT_ALGORITHM;
 use crate::initial_access_token::Invitation;
 use crate::{Changes, CommitError, Failure, Identity, Requirement, Write};
@@ -20,6 +20,9 @@ const MAX_URIS: usize = 32;
 const MAX_URI_BYTES: usize = 2048;
 /// Seconds after which a client that was never used is forgotten.
 const UNUSED: i64 = 86_400;
+/// Most names that a registration had in the time that histories go back, and the seconds of that.
+const MAX_FORMER_NAMES: usize = 20;
+const NAMES_KEPT: i64 = 400 * 86_400;
 const SWEPT_AT_ONCE: usize = 200;
 const GRANT_TYPES: [&str; 4] = ["authorization_code", "client_credentials", "refresh_token", UMA_TICKET];
 
@@ -109,6 +112,7 @@ impl Identity {
             created: before.created,
             ..self.client_of(id.clone(), metadata)?
         };
+        let client = Client { former_names: self.former_names(&before, &client)?, ..client };
         // the place was asked when the claim was made
         let is_claimed = client.resource.is_some() && client.resource == before.resource && client.jwks_uri == before.jwks_uri;
         if !is_claimed || client.auth_method != before.auth_method {
@@ -120,12 +124,35 @@ impl Identity {
         }
         // one that was deleted meanwhile does not come back
         let requires = vec![Requirement::ClientStands(id.clone())];
-        match self.store.commit(Changes { requires, writes: vec![Write::PutClient(client.clone())] }).await {
+        let mut writes = self.end_of_looks(&client).await?;
+        writes.push(Write::PutClient(client.clone()));
+        match self.store.commit(Changes { requires, writes }).await {
             Ok(()) => Ok(self.answer(&client, None, Some(token.to_owned()))),
             Err(CommitError::Changed) => Err(not_managed()),
             Err(CommitError::Taken) => Err(bad("another client is registered for this `resource`")),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What it was called before this change: lines of that time say so.
+    fn former_names(&self, before: &Client, client: &Client) -> Result<Vec<FormerName>, Failure> {
+        let now = self.now();
+        let is_told = |former: &&FormerName| now < former.until.plus(NAMES_KEPT);
+        let mut names: Vec<_> = before.former_names.iter().filter(is_told).cloned().collect();
+        if before.display_name() != client.display_name() {
+            if names.len() >= MAX_FORMER_NAMES {
+                return Err(bad("`client_name` was changed too often: keep it, or register anew"));
+            }
+            names.push(FormerName { name: before.display_name(), until: now });
+        }
+        Ok(names)
+    }
+
+    /// What people agreed to ends where it lets the client decide for them, or reach what is theirs, and they were shown
+    /// another name or place: they are asked anew, and find it no more among their applications.
+    async fn end_of_looks(&self, client: &Client) -> Result<Vec<Write>, Failure> {
+        let consents = self.store.list_consents_to(&client.id).await?;
+        Ok(consents.into_iter().filter(|consent| !consent.is_about(client)).map(Write::DeleteConsent).collect())
     }
 
     /// Ends a registration (RFC 7592 2.3); its tokens end with it.
@@ -211,6 +238,7 @@ impl Identity {
             assertion_alg: metadata.token_endpoint_auth_signing_alg,
             declared: false,
             credentials_since: None,
+            former_names: Vec::new(),
             registration_token: None,
             created: self.now(),
             software_id: metadata.software_id,

@@ -223,6 +223,7 @@ async fn declare_client(config: &Config, identity: &Identity, declared: &ClientC
     let before = identity.store.find_client(&id).await.map_err(Exit::failed)?;
     let client = Client {
         credentials_since: None,
+        former_names: Vec::new(),
         secret_digest: secret.as_deref().map(|secret| identity.secret_digest(&id, secret)),
         auth_method: match (&secret, has_keys) {
             (Some(_), _) => None,

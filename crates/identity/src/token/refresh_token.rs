@@ -5,6 +5,7 @@
 
 use super::{Grant, RefreshToken, Renews, TokenRequest};
 use crate::access_token::AccessToken;
+use crate::consent::Consent;
 use crate::token_text::{self, TokenKind};
 use crate::{Changes, CommitError, Failure, Identity, Requirement, TokenKey, Write};
 use jose::base64url;
@@ -137,7 +138,8 @@ impl Identity {
         let mut changes = rotation.changes;
         if let Some(grant) = grant {
             let consent = self.store.find_consent(grant).await?;
-            if !consent.is_some_and(|consent| consent.covers(scope, resource.as_deref())) {
+            let covers = |consent: &Consent| consent.covers(scope, resource.as_deref()) && consent.is_about(request.client);
+            if !consent.is_some_and(|consent| covers(&consent)) {
                 return Err(bad());
             }
             changes.requires.push(Requirement::ConsentStands(grant.clone()));

@@ -168,3 +168,83 @@ async fn threat_32_an_owners_reach_is_not_asked_for_as_a_scope() {
         assert!(world.app.identity.store.list_consents(&alice).await.unwrap().iter().all(|one| !one.scopes.has("as_owner")));
     }
 }
+
+/// What an application asks for at the token endpoint that registered by itself.
+async fn ask_as(world: &World, made: &Answer, fields: &[(&str, &str)]) -> Answer {
+    let basic = crate::world::basic(made.get("client_id"), made.get("client_secret"));
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", basic.as_str())];
+    world.send("POST", "/token", &headers, form(fields)).await
+}
+
+async fn change(world: &World, made: &Answer, members: &serde_json::Value) -> Answer {
+    let mut metadata = made.json.clone();
+    for own in ["registration_access_token", "registration_client_uri", "client_id_issued_at", "client_secret_expires_at"] {
+        metadata.as_object_mut().unwrap().remove(own);
+    }
+    for (name, value) in members.as_object().unwrap() {
+        metadata[name] = value.clone();
+    }
+    let path = format!("/register/{}", made.get("client_id"));
+    world.call("PUT", &path, made.get("registration_access_token"), metadata).await
+}
+
+/// Under another name, or leading elsewhere, it is another one to her: what she let it reach ends, and what was told of it
+/// before is told by the name that it had.
+#[tokio::test]
+async fn threat_36_an_application_that_calls_itself_something_else_reaches_nothing_of_hers() {
+    for changed in
+        [json!({"client_name": "Alice's pictures"}), json!({"claims_redirect_uris": ["https://scissors.example/claims"]})]
+    {
+        for world in World::each().await {
+            let (pat, album, _) = world.album().await;
+            let made = registered(&world).await;
+            let (client, browser) = (made.get("client_id").to_owned(), Browser::new(&world));
+            browser.log_in("alice").await;
+            let ticket = world.ticket(&pat, &album, "view").await;
+            let page = visit(&browser, &[("client_id", &client), ("ticket", &ticket)]).await;
+            let (_, query) = browser.submit(&page, "/claims/continue", &REMEMBER).await.location();
+            let next = get(&query, "ticket").unwrap();
+            let uma = "urn:ietf:params:oauth:grant-type:uma-ticket";
+            let got = ask_as(&world, &made, &[("grant_type", uma), ("ticket", &next)]).await;
+            let (rpt, pct) = (got.ok(200).get("access_token").to_owned(), got.get("pct").to_owned());
+            let applications = browser.open("/applications").await;
+            assert!(
+                applications.text.contains("“Cutter”") && applications.text.contains("cutter.example"),
+                "{}",
+                applications.text
+            );
+            // what says the same again changes nothing
+            change(&world, &made, &json!({"scope": "view edit"})).await.ok(200);
+            assert_eq!(world.introspect(&pat, &rpt).await["active"], true);
+            world.pass(2);
+            change(&world, &made, &changed).await.ok(200);
+            assert_eq!(world.introspect(&pat, &rpt).await["active"], false, "{changed}");
+            let history = browser.open("/my/history").await;
+            assert!(history.text.contains("“Cutter”") && !history.text.contains("pictures"), "{}", history.text);
+            let ticket = world.ticket(&pat, &album, "view").await;
+            let again = ask_as(&world, &made, &[("grant_type", uma), ("ticket", &ticket), ("pct", &pct)]).await;
+            assert_ne!(again.status, 200, "{changed}");
+            assert!(!browser.open("/applications").await.text.contains("as you do"), "{changed}");
+            // and not when it is what it was before
+            change(&world, &made, &json!({})).await.ok(200);
+            assert_eq!(world.introspect(&pat, &rpt).await["active"], false);
+        }
+    }
+}
+
+/// A registration is renamed so often, and then keeps its name: each is kept, for what is told of that time.
+#[tokio::test]
+async fn threat_36_names_of_an_application_are_kept_and_are_not_without_end() {
+    let world = World::one().await;
+    let made = registered(&world).await;
+    for n in 0..20 {
+        change(&world, &made, &json!({"client_name": format!("Cutter {n}")})).await.ok(200);
+        world.pass(60);
+    }
+    change(&world, &made, &json!({"client_name": "Cutter 19"})).await.ok(200);
+    let full = change(&world, &made, &json!({"client_name": "Scissors"})).await;
+    full.refused(400, "invalid_client_metadata");
+    let client = world.app.identity.store.find_client(&types::ClientId::new(made.get("client_id"))).await.unwrap().unwrap();
+    let at = |seconds: i64| client.display_name_at(types::Timestamp(crate::world::START + seconds));
+    assert_eq!([at(0), at(1), at(61), at(5_000)], ["Cutter", "Cutter 0", "Cutter 1", "Cutter 19"]);
+}

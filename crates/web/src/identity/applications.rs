@@ -11,12 +11,18 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use identity::consent::Consent;
 use identity::{Client, Failure};
+use types::spelling::readable;
 use types::{ErrorCode, GrantId, Refusal};
 
 /// One consent: an application at a place.
 struct Application {
     id: String,
+    /// As it was called when she agreed.
     name: String,
+    /// What it calls itself by now, where that is something else.
+    now: Option<String>,
+    /// Where it led her back to, where nobody here vouches for it.
+    host: Option<String>,
     since: String,
     place: Option<Place>,
     may: Vec<&'static str>,
@@ -27,9 +33,18 @@ struct Application {
 impl Application {
     async fn of(app: &Host, consent: Consent, reader: &Reader) -> Result<Self, Failure> {
         let client = app.identity.store.find_client(&consent.client).await?;
+        let shown = consent.shown.as_ref().filter(|_| client.as_ref().is_none_or(|client| !client.declared));
+        let now = client.as_ref().map_or_else(|| consent.client.as_str().to_owned(), |client| quoted(client));
+        let name = match (shown, &client) {
+            (Some(shown), _) => format!("“{}”", readable(&shown.name)),
+            (None, Some(client)) if !client.declared => format!("“{}”", client.display_name_at(consent.created)),
+            (None, _) => now.clone(),
+        };
         Ok(Self {
+            now: Some(now).filter(|now| *now != name && client.is_some()),
+            host: shown.map(|shown| readable(&shown.place)).filter(|place| !place.is_empty()),
+            name,
             id: consent.id.as_str().to_owned(),
-            name: client.as_ref().map_or_else(|| consent.client.as_str().to_owned(), |client| quoted(client)),
             since: reader.zone.moment(consent.created, reader.now),
             protects: consent.links_resource_server(),
             decides: consent.scopes.has(types::token::UMA_POLICY),

@@ -80,7 +80,7 @@ async fn who(app: &Shared, owner: &PolicyToken, event: &EventDocument) -> Result
         person = policy.map(|policy| words::who(&policy.document));
     }
     let client = match &event.client_id {
-        Some(id) => Some(things::client_name(app, id).await?),
+        Some(id) => Some(things::client_name_at(app, id, event.time).await?),
         None => None,
     };
     let mut who = match (person, client, is_share) {

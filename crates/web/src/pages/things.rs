@@ -7,7 +7,7 @@ use crate::identity::quoted;
 use identity::Failure;
 use types::resource::OwnedResource;
 use types::spelling::readable;
-use types::{ClientId, ResourceServerId};
+use types::{ClientId, ResourceServerId, Timestamp};
 
 /// The picture of a thing: its own, over one by its type.
 pub(super) struct Picture {
@@ -84,6 +84,18 @@ pub(super) async fn place_of(app: &Shared, server: &ResourceServerId) -> Result<
 pub(super) async fn client_name(app: &Shared, id: &ClientId) -> Result<String, Failure> {
     let client = app.identity.store.find_client(id).await?;
     Ok(client.map_or_else(|| readable(id.as_str()), |client| quoted(&client)))
+}
+
+/// What it was called then: its new name says nothing of what it did before.
+pub(super) async fn client_name_at(app: &Shared, id: &ClientId, time: Timestamp) -> Result<String, Failure> {
+    let client = app.identity.store.find_client(id).await?;
+    Ok(client.map_or_else(
+        || readable(id.as_str()),
+        |client| match client.declared {
+            true => client.display_name(),
+            false => format!("“{}”", client.display_name_at(time)),
+        },
+    ))
 }
 
 #[cfg(test)]
