@@ -139,8 +139,13 @@ pub(crate) fn of_consent(
 pub(crate) fn subject_of(consent: &Consent) -> String {
     match &consent.resource {
         Some(resource) => format!("client {} at {resource}", consent.client),
-        None => format!("client {}", consent.client),
+        None => subject_of_link(&consent.client),
     }
+}
+
+/// The same of a consent for what this server itself offers: a resource server's link is one.
+pub(crate) fn subject_of_link(client: &types::ClientId) -> String {
+    format!("client {client}")
 }
 
 impl AuthorizationServer {

@@ -11,12 +11,13 @@
 pub(crate) mod sending;
 
 use crate::changes::{Changes, Requirement, Write};
-use crate::{AuthorizationServer, store::Page};
+use crate::{AuthorizationServer, consent_receipt, store::Page};
 use identity::access_token::PolicyToken;
 use identity::{Account, CommitError, Failure, internal};
 use jose::Algorithm;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use types::consent_receipt::ReceiptEvent;
 use types::discovery::{
     DISCOVERY_TYPE, DiscoveryDocument, DiscoveryRequest, DiscoveryToken, PAT_ASSERTION_TYPE, SearchAt, SearchState,
     SearchedServer,
@@ -45,6 +46,9 @@ pub struct Search {
     pub owner: OwnerId,
     pub state: SearchState,
     pub created: Timestamp,
+    /// When its owner answered; searches of older stores do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Timestamp>,
     pub claims: Vec<String>,
     pub servers: Vec<SearchedClient>,
     /// What she says of herself; gone when it was sent.
@@ -151,6 +155,7 @@ impl AuthorizationServer {
             owner: pmt.owner.clone(),
             state: SearchState::Waiting,
             created: self.now(),
+            decided: None,
             claims: wanted.claims,
             servers,
             self_asserted: Map::new(),
@@ -249,6 +254,7 @@ impl AuthorizationServer {
             return Failure::refuse(ErrorCode::InvalidRequest, "what you say of yourself is too long: 500 characters at most");
         }
         search.state = if approve { SearchState::Approved } else { SearchState::Denied };
+        search.decided = Some(self.now());
         let claims = &search.claims;
         let asked =
             |name: &String, value: &Value| claims.contains(name) && value.as_str().is_some_and(|text| !text.trim().is_empty());
@@ -264,11 +270,27 @@ impl AuthorizationServer {
         }
     }
 
+    /// However often a search is sent to a resource server: it gets one assertion, which is good once.
+    fn id_of_assertion(&self, search: &Search, server: &SearchedClient) -> String {
+        let parts = [search.id.as_bytes(), b"\0", server.client.as_str().as_bytes()].concat();
+        self.identity.keys.keyed_digest("pat assertion", &parts)
+    }
+
+    /// Whether the owner has withdrawn her link to this resource server since she let it search for her: then nothing of the
+    /// search is sent there any more, and what was sent opens nothing.
+    pub(crate) async fn is_unlinked_since(&self, search: &Search, client: &ClientId) -> Result<bool, Failure> {
+        let last = self.store.find_last_receipt(&search.owner, &consent_receipt::subject_of_link(client)).await?;
+        let is_later = |time: Timestamp| search.decided.unwrap_or(search.created) <= time;
+        Ok(last.is_some_and(|last| last.document.event == ReceiptEvent::Withdrawn && is_later(last.document.consent_timestamp)))
+    }
+
     fn discovery_token(&self, search: &Search, account: &Account, server: &SearchedClient) -> Result<String, Failure> {
         let (now, key) = (self.now(), self.identity.keys.signing_key(Algorithm::EdDsa, self.now())?);
         let assertion = json!({
             "iss": self.issuer(), "aud": self.identity.url(path::TOKEN), "client_id": server.client, "sub": search.owner,
-            "search": search.id, "jti": self.identity.random_id(), "iat": now, "exp": now.plus(ASSERTION_LIFETIME),
+            "search": search.id, "jti": self.id_of_assertion(search, server), "iat": now,
+            // the same each time, as its id: so it is found when it was used
+            "exp": search.created.plus(ASSERTION_LIFETIME),
         });
         let said = search.claims.iter().filter_map(|name| Some((name.clone(), verified(account, name)?)));
         let pairwise = [server.client.as_str().as_bytes(), b"\0", search.owner.as_str().as_bytes()].concat();

@@ -116,6 +116,7 @@ impl AuthorizationServer {
             }
             let state = match &account {
                 None => SearchAt::Failed,
+                Some(_) if self.is_unlinked_since(search, &server.client).await? => SearchAt::Failed,
                 Some(account) => match tokio::time::timeout(PATIENCE, self.send_to(search, account, server)).await {
                     Ok(state) => state?,
                     Err(_) => SearchAt::Waiting,

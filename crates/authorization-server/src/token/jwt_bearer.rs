@@ -1,6 +1,6 @@
 //! The JWT bearer grant (RFC 7523 2.1) with an assertion of this server's own: a resource server that found an owner in
 //! its records gets a PAT for her (protocol.md 2.2). The assertion is for that client alone, good once, and ends with
-//! the search that it came of.
+//! the search that it came of, and where its owner withdraws her link to that resource server.
 
 use crate::AuthorizationServer;
 use crate::discovery::Search;
@@ -30,6 +30,11 @@ fn invalid_grant() -> Failure {
     ))
 }
 
+/// One that has found her has its PAT: withdrawn, it is not given another by what it still holds.
+fn waits_for(search: &Search, client: &ClientId) -> bool {
+    search.servers.iter().any(|server| server.client == *client && server.state != SearchAt::Found)
+}
+
 impl AuthorizationServer {
     /// Trades an assertion.
     pub async fn exchange_assertion(&self, request: &TokenRequest<'_>) -> Result<TokenResponse, Failure> {
@@ -49,7 +54,10 @@ impl AuthorizationServer {
         }
         let search = self.store.find_search(&claims.search).await?;
         let search = search.filter(|search| search.owner == claims.sub && search.state == SearchState::Approved);
-        let search = search.ok_or_else(invalid_grant)?;
+        let search = search.filter(|search| waits_for(search, &request.client.id)).ok_or_else(invalid_grant)?;
+        if self.is_unlinked_since(&search, &request.client.id).await? {
+            return Err(invalid_grant());
+        }
         let spent = SpentId { kind: "pat-assertion", issuer: String::new(), id: claims.jti, expires: claims.exp };
         let scopes: ScopeSet = ScopeSet::parse(UMA_PROTECTION).map_err(identity::internal)?;
         let response = self.identity.issue_for_owner(request, &claims.sub, &scopes, spent).await?;

@@ -59,6 +59,7 @@ mod resources;
 mod revocations;
 mod routes;
 mod rubbish;
+mod searches;
 mod sharing;
 mod starting;
 mod strangers;
