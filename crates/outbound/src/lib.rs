@@ -116,11 +116,25 @@ pub async fn with_time_in_line<T>(work: impl Future<Output = T>) -> (T, Duration
     WAITED.scope(Cell::default(), measured).await
 }
 
+/// Two of a kind. What takes its time has a connection of its own for each call (HTTP/1): on one that many share (HTTP/2) a
+/// server lets so many calls wait, and what is read slowly holds room of all others (threat 46).
+#[derive(Clone)]
+struct Clients {
+    usual: reqwest::Client,
+    patient: reqwest::Client,
+}
+
+impl Clients {
+    fn for_patience(&self, patience: Duration) -> &reqwest::Client {
+        if patience > TIMEOUT { &self.patient } else { &self.usual }
+    }
+}
+
 /// The client.
 #[derive(Clone)]
 pub struct Outbound {
-    guarded: reqwest::Client,
-    configured: reqwest::Client,
+    guarded: Clients,
+    configured: Clients,
     origins: Arc<BTreeSet<String>>,
     resolver: GuardedResolver,
     settings: Arc<Settings>,
@@ -143,7 +157,7 @@ impl Outbound {
             // it stands in the configuration
             proxy: proxy.as_ref().and_then(|(_, host)| host.clone()),
         };
-        let build = |allow_private: bool| {
+        let build_one = |allow_private: bool, is_patient: bool| {
             let resolver = resolver(allow_private);
             // what `HTTP_PROXY` and its like name would resolve names by itself, behind the guard
             let mut builder = reqwest::Client::builder()
@@ -160,7 +174,13 @@ impl Outbound {
                 let ca = reqwest::Certificate::from_pem(pem).map_err(|e| format!("ca_file is no PEM certificate: {e}"))?;
                 builder = builder.add_root_certificate(ca);
             }
+            if is_patient {
+                builder = builder.http1_only();
+            }
             builder.build().map_err(|e| format!("the HTTP client cannot be made: {e}"))
+        };
+        let build = |allow_private: bool| -> Result<Clients, String> {
+            Ok(Clients { usual: build_one(allow_private, false)?, patient: build_one(allow_private, true)? })
         };
         Ok(Self {
             guarded: build(settings.allow_private_networks)?,
@@ -286,7 +306,7 @@ impl Outbound {
 
     async fn start(&self, request: Request<'_>) -> Result<reqwest::Response, OutboundError> {
         let url = Url::parse(request.url).map_err(|_| OutboundError::NotAllowed(host_of(request.url)))?;
-        let client = self.client_for(&url)?;
+        let client = self.client_for(&url)?.for_patience(request.patience);
         self.check_name(&url).await?;
         let mut builder = client.request(request.method, url).headers(request.headers).timeout(request.patience);
         if let Some(body) = request.body {
@@ -306,7 +326,7 @@ impl Outbound {
     }
 
     /// Which client may call this URL, if any may.
-    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, OutboundError> {
+    fn client_for(&self, url: &Url) -> Result<&Clients, OutboundError> {
         let refuse = || OutboundError::NotAllowed(host_of(url.as_str()));
         if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
             return Err(refuse());

@@ -175,11 +175,11 @@ impl Guard {
         if !bound && !scheme.eq_ignore_ascii_case("bearer") {
             return Verdict::Insufficient;
         }
-        let answer = match self.look_up(under, token.trim()).await {
+        let now = under.protection.client.clock.now();
+        let answer = match self.look_up(under, token.trim(), needs, now).await {
             Ok(answer) => answer,
             Err(error) => return Verdict::Failed(error),
         };
-        let now = under.protection.client.clock.now();
         if !answer.is_good(now) {
             return Verdict::Insufficient;
         }
@@ -198,7 +198,7 @@ impl Guard {
         let Some((_, token)) = authorization.split_once(' ') else { return false };
         let now = under.protection.client.clock.now();
         for _ in 0..LOOKS {
-            match self.look_up(under, token.trim()).await {
+            match self.look_up(under, token.trim(), needs, now).await {
                 // nobody was asked, and nobody has said that it ended; whoever is told so has waited for it
                 Err(ProtectionError::Busy) => {}
                 Err(_) => return false,
@@ -211,11 +211,22 @@ impl Guard {
         false
     }
 
-    async fn look_up(&self, under: &Under<'_>, token: &str) -> Result<Arc<Introspection>, ProtectionError> {
-        if let Some(offline) = &self.offline
-            && let Some(checked) = offline.check(under.protection, under.pats, under.owner, token).await
-        {
-            return checked;
+    async fn look_up(
+        &self,
+        under: &Under<'_>,
+        token: &str,
+        needs: &[Need],
+        now: Timestamp,
+    ) -> Result<Arc<Introspection>, ProtectionError> {
+        if let Some(offline) = self.offline.as_ref().filter(|_| Offline::is_checked_here(token)) {
+            let Some(signed) = offline.read(under.protection, token).await? else {
+                return Ok(Arc::new(Introspection::inactive()));
+            };
+            // it does not suffice whatever was revoked, and its holder has nobody asked about an owner of her choice
+            if !offline.follows(under.owner) && under.counted(&signed.answer, needs, now).await?.is_none() {
+                return Ok(signed.answer.clone());
+            }
+            return offline.check(under.protection, under.pats, under.owner, &signed).await;
         }
         self.introspect(under, &under.pats.pat(under.owner).await?, token).await
     }

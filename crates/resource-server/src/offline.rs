@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use types::introspection::Introspection;
 use types::revocations::Revocations;
@@ -32,6 +32,10 @@ const UNUSED: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_secs(30);
 const FIRST_POLL: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
+/// Polls that wait for news at one server at a time: it may have few connections. The revocations of other owners are read
+/// again and again.
+const MOST_POLLS: usize = 64;
+const WITHOUT_POLL: Duration = Duration::from_secs(5);
 /// Polls that may be answered at once, one after the other; then each waits for a pause.
 const QUICK_POLLS: usize = 10;
 /// Revocations of one owner that are remembered. Beyond them, only what needs no look counts.
@@ -56,10 +60,10 @@ pub trait PatSource: Send + Sync {
 }
 
 /// A JWT RPT whose signature held.
-struct Signed {
+pub(crate) struct Signed {
     jti: String,
     lifetime: i64,
-    answer: Arc<Introspection>,
+    pub(crate) answer: Arc<Introspection>,
 }
 
 /// Tokens count by what they hold: who signs them chooses how much that is.
@@ -131,6 +135,8 @@ struct Inner {
     keys: FetchedKeys,
     signed: Cache<[u8; 32], Arc<Signed>, BySize>,
     feeds: Mutex<HashMap<String, Arc<Feed>>>,
+    /// Long polls that may be under way.
+    polls: Arc<Semaphore>,
 }
 
 impl Offline {
@@ -140,6 +146,7 @@ impl Offline {
             keys: FetchedKeys::default(),
             signed: Cache::with_weighter(MOST_SIGNED, MOST_BYTES, BySize),
             feeds: Mutex::default(),
+            polls: Arc::new(Semaphore::new(MOST_POLLS)),
         }))
     }
 
@@ -148,23 +155,25 @@ impl Offline {
         token.matches('.').count() == 2
     }
 
-    /// What a JWT RPT says, as introspection would; inactive where it does not count; none where it is no JWT.
+    /// A JWT RPT whose signature holds; none where it does not.
+    pub(crate) async fn read(&self, protection: &Protection, token: &str) -> Result<Option<Arc<Signed>>, ProtectionError> {
+        self.0.signature(protection, token).await
+    }
+
+    /// Whether this owner's revocations are read already.
+    pub(crate) fn follows(&self, owner: &str) -> bool {
+        self.0.feeds.lock().unwrap_or_else(PoisonError::into_inner).contains_key(owner)
+    }
+
+    /// What it says, as introspection would; inactive where it does not count. The owner's revocations are read from now on:
+    /// whoever calls names her by the path, so a token that permits nothing of hers does not come so far (threat 46).
     pub(crate) async fn check(
         &self,
         protection: &Protection,
         pats: &Arc<dyn PatSource>,
         owner: &str,
-        token: &str,
-    ) -> Option<Result<Arc<Introspection>, ProtectionError>> {
-        if !Self::is_checked_here(token) {
-            return None;
-        }
-        let inactive = || Ok(Arc::new(Introspection::inactive()));
-        let signed = match self.0.signature(protection, token).await {
-            Ok(Some(signed)) => signed,
-            Ok(None) => return Some(inactive()),
-            Err(error) => return Some(Err(error)),
-        };
+        signed: &Signed,
+    ) -> Result<Arc<Introspection>, ProtectionError> {
         let feed = match self.0.feed(owner) {
             Found::Known(feed) => feed,
             Found::New(feed) => {
@@ -174,23 +183,28 @@ impl Offline {
         };
         feed.wait_for_a_look(signed.needs_no_look()).await;
         let state = feed.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(match state.counts(&signed) {
+        match state.counts(signed) {
             true => Ok(signed.answer.clone()),
             // whether it was revoked, nobody could be asked yet
             false if state.is_unknown() => Err(ProtectionError::Unreachable),
-            false => inactive(),
-        })
+            false => Ok(Arc::new(Introspection::inactive())),
+        }
     }
 
     /// Reads the revocations of an owner on and on in the background.
     fn follow(&self, protection: &Protection, pats: &Arc<dyn PatSource>, owner: &str, feed: &Arc<Feed>) {
         let reader = Reader { protection: protection.clone(), pats: pats.clone(), owner: owner.to_owned(), feed: feed.clone() };
-        let inner = Arc::downgrade(&self.0);
+        let (inner, polls) = (Arc::downgrade(&self.0), self.0.polls.clone());
         tokio::spawn(async move {
             let (mut patience, mut quick) = (FIRST_POLL, 0_usize);
             while reader.feed.is_wanted() && inner.strong_count() > 0 {
                 let begun = Instant::now();
-                let was_answered = reader.read(patience).await;
+                let long = polls.try_acquire().ok();
+                let was_answered = reader.read(patience, long.is_some()).await;
+                if long.is_none() {
+                    tokio::time::sleep(WITHOUT_POLL).await;
+                }
+                drop(long);
                 reader.feed.was_looked_at.send_replace(true);
                 quick = if begun.elapsed() < PAUSE { quick.saturating_add(1) } else { 0 };
                 if was_answered {
@@ -349,10 +363,15 @@ struct Reader {
 }
 
 impl Reader {
-    /// One poll; whether it was answered.
-    async fn read(&self, patience: Duration) -> bool {
-        let begun = Instant::now();
-        let after = self.feed.state.lock().unwrap_or_else(PoisonError::into_inner).next.clone();
+    fn next(&self) -> String {
+        self.feed.state.lock().unwrap_or_else(PoisonError::into_inner).next.clone()
+    }
+
+    /// One poll, which waits for news or does not; whether it was answered.
+    async fn read(&self, patience: Duration, waits: bool) -> bool {
+        let (begun, patience) = (Instant::now(), if waits { patience } else { FIRST_POLL });
+        // without a cursor it is answered at once
+        let after = if waits { self.next() } else { String::new() };
         let answer = match self.pats.pat(&self.owner).await {
             Ok(pat) => self.protection.revocations(&pat, &after, patience).await,
             Err(error) => Err(error),

@@ -118,3 +118,19 @@ async fn threat_46_c08_tickets_that_are_used_up_close_nothing_to_whoever_holds_a
     world.gateway.end_rest(&at);
     assert!(world.gateway.asking_about_token(&at, well()).await.is_ok() && world.gateway.asking_for(&at, well()).await.is_ok());
 }
+
+/// Whoever holds a token chooses the path that he shows it at, and with it an owner: of whom it permits nothing, nobody's
+/// revocations are read for it.
+#[tokio::test]
+async fn threat_46_a_token_that_permits_nothing_here_has_nobody_asked() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    world.link().await;
+    assert_eq!(world.status("/a.jpg", None).await, 401);
+    world.asked.revocations_hang.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    assert_eq!(world.status("/a.jpg", Some(&world.rpt("another"))).await, 401);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    // one that permits it waits for what was revoked
+    assert_eq!(world.status("/a.jpg", Some(&world.rpt("r1"))).await, 403);
+    world.asked.revocations_hang.store(false, Ordering::SeqCst);
+}
