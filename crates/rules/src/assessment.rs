@@ -252,7 +252,7 @@ fn judge(
 fn bases_of(mut holding: Vec<&Policy>) -> Vec<Basis> {
     if holding.len() > MOST_BASES {
         let end = |policy: &Policy| policy.expires_at.unwrap_or(Timestamp(i64::MAX));
-        holding.sort_by(|a, b| (b.authority.is_some(), end(b)).cmp(&(a.authority.is_some(), end(a))));
+        holding.sort_by_key(|policy| std::cmp::Reverse((policy.authority.is_some(), end(policy))));
         holding.truncate(MOST_BASES);
     }
     let basis = |policy: &Policy| Basis::Policy { id: policy.id.clone(), version: policy.version, expires_at: policy.expires_at };
