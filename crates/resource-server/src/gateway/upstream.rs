@@ -39,14 +39,14 @@ pub(super) struct Upstream {
 /// How the service is spoken to.
 enum By {
     /// As many connections as calls.
-    Http1(Client<HttpConnector, Body>),
+    Http1(Box<Client<HttpConnector, Body>>),
     /// HTTP/2 from the first byte, each client with one connection.
     Http2 { clients: Vec<Client<HttpConnector, Body>>, streams: Arc<Streams> },
 }
 
 impl By {
     fn http1() -> Self {
-        Self::Http1(Client::builder(TokioExecutor::new()).build_http())
+        Self::Http1(Box::new(Client::builder(TokioExecutor::new()).build_http()))
     }
 
     fn http2() -> Self {
@@ -65,7 +65,7 @@ impl By {
     /// The client for one call, and the stream that it holds until its answer has gone; none: too many hold one.
     async fn find_client(&self, caller: Option<&Caller>) -> Option<(&Client<HttpConnector, Body>, Option<Stream>)> {
         match self {
-            Self::Http1(client) => Some((client, None)),
+            Self::Http1(client) => Some((client.as_ref(), None)),
             Self::Http2 { clients, streams } => {
                 let stream = streams.take(caller).await?;
                 Some((clients.get(stream.connection)?, Some(stream)))
