@@ -4,7 +4,7 @@
 
 mod room;
 
-use self::room::{APART, Room, Thing};
+use self::room::{APART, MOST_TOGETHER, Room, Thing};
 use super::Gateway;
 use super::store::Told;
 use crate::guard::Need;
@@ -31,7 +31,7 @@ const UNKNOWN_TOGETHER: i64 = HOUR_SECONDS;
 const UNKNOWN_APART: usize = 16;
 /// Seconds that a line is kept.
 const KEPT: i64 = 90 * 86_400;
-/// Lines of all owners that are open at one time; above it, each owner has a few.
+/// Lines of all owners that are open at one time; above it, each owner has a few of each kind.
 const MOST_OPEN: usize = 20_000;
 const FEW: usize = 16;
 /// Kinds that are counted of what is told together: of more it is said that they are so many at least.
@@ -69,10 +69,14 @@ impl What {
         if self.authorization_server == UNKNOWN { UNKNOWN_TOGETHER } else { TOGETHER }
     }
 
-    /// The line of all that one person did to a thing.
+    /// The line of all that one person did to a thing, or that applications of nobody did.
     fn of_person(self) -> Self {
-        let why = Some("more applications of one person than are told apart".to_owned());
-        Self { client_id: None, authority: None, why, ..self }
+        // where no person is known, an application stands for itself (protocol.md 4), and anybody has many
+        let is_person = |sub: &String| self.client_id.as_ref().is_none_or(|client| client.as_str() != sub);
+        let sub = self.sub.filter(is_person);
+        let why = if sub.is_some() { "more applications of one person" } else { "more applications" };
+        let why = Some(format!("{why} than are told apart"));
+        Self { client_id: None, sub, authority: None, why, ..self }
     }
 
     /// The line of all that was done to a thing.
@@ -148,11 +152,12 @@ impl OwnersLines {
     /// What the line of a call says that is not told apart: as much as there is room for.
     fn together(&mut self, what: What, thing: &Thing, is_crowded: bool) -> What {
         let what = what.of_person();
-        if self.open.contains_key(&what) || (!is_crowded && self.room.take_person(thing)) {
+        let most = if is_crowded { FEW } else { MOST_TOGETHER };
+        if self.open.contains_key(&what) || self.room.take_person(thing, most) {
             return what;
         }
         let what = what.of_thing();
-        if self.open.contains_key(&what) || self.room.take_thing(thing, is_crowded.then_some(FEW)) {
+        if self.open.contains_key(&what) || self.room.take_thing(thing, most) {
             return what;
         }
         what.not_apart()

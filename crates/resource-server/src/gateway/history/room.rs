@@ -23,7 +23,7 @@ const MOST_SHARED: usize = 5;
 /// People of one thing who have a line each in an hour, beyond what is told apart.
 pub(super) const PEOPLE_OF_THING: usize = 16;
 /// Such lines of an owner, and as many of things.
-const MOST_TOGETHER: usize = 1_000;
+pub(super) const MOST_TOGETHER: usize = 1_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Calls that take no room from each other.
@@ -124,11 +124,11 @@ impl Room {
         true
     }
 
-    /// Takes room for a line of all that one person does to a thing.
-    pub(super) fn take_person(&mut self, thing: &Thing) -> bool {
+    /// Takes room for a line of all that one person does to a thing, where there are so many at most.
+    pub(super) fn take_person(&mut self, thing: &Thing, most: usize) -> bool {
         let all = self.effects.entry(thing.effect).or_default();
         let of_thing = self.people.get(thing).copied().unwrap_or(0);
-        if of_thing >= PEOPLE_OF_THING || all.people >= MOST_TOGETHER {
+        if of_thing >= PEOPLE_OF_THING || all.people >= most {
             return false;
         }
         all.people = all.people.saturating_add(1);
@@ -137,9 +137,9 @@ impl Room {
     }
 
     /// Takes room for a line of all that is done to a thing, where there are so many at most.
-    pub(super) fn take_thing(&mut self, thing: &Thing, most: Option<usize>) -> bool {
+    pub(super) fn take_thing(&mut self, thing: &Thing, most: usize) -> bool {
         let all = self.effects.entry(thing.effect).or_default();
-        let may = all.together < most.unwrap_or(MOST_TOGETHER);
+        let may = all.together < most;
         all.together = all.together.saturating_add(usize::from(may));
         may
     }
