@@ -64,6 +64,8 @@ pub trait Store: Send + Sync {
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Policy>>, StoreError>;
     /// What the policies beside this one hold: on the same resource, or waiting for the same one.
     async fn weigh_policies_beside(&self, policy: &Policy) -> Result<Weight, StoreError>;
+    /// How many policies an owner has, counted to this number.
+    async fn count_policies(&self, owner: &OwnerId, most: usize) -> Result<usize, StoreError>;
     /// Policies that wait for a resource with this id of the resource server's own.
     async fn list_waiting_policies(
         &self,

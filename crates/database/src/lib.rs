@@ -47,6 +47,14 @@ impl Database {
         }
     }
 
+    /// How many rows are along a key or an index, up to the limit; none of them is read.
+    pub fn count(&self, scan: &Scan<'_>) -> Result<usize, ReadError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.count(scan)),
+            Self::Sqlite(sqlite) => sqlite.count(scan),
+        }
+    }
+
     /// Carries the batch out, whole or not at all; durable when it returns.
     pub async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         match self {

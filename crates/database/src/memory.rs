@@ -178,6 +178,10 @@ impl Memory {
         rows.keys_with(scan).iter().filter_map(|key| rows.by_key.get(key).cloned()).collect()
     }
 
+    pub(crate) fn count(&self, scan: &Scan<'_>) -> usize {
+        self.tables().get(scan.table.name).map_or(0, |rows| rows.keys_with(scan).len())
+    }
+
     pub(crate) fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         let mut tables = self.tables();
         for (at, check) in batch.checks.iter().enumerate() {

@@ -117,6 +117,10 @@ impl Sqlite {
         statement::scan(&self.reader(), scan).map_err(|e| ReadError(e.to_string()))
     }
 
+    pub(crate) fn count(&self, scan: &Scan<'_>) -> Result<usize, ReadError> {
+        statement::count(&self.reader(), scan).map_err(|e| ReadError(e.to_string()))
+    }
+
     pub(crate) async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         self.writer.commit(batch).await
     }

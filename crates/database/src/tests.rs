@@ -100,6 +100,13 @@ async fn scans_walk_keys_and_indexes_in_pages() {
         assert_eq!(scan(Some(0), &["alice".into()], None, true, 2), "Zoe Tom");
         assert_eq!(scan(Some(1), &["Ida".into()], None, false, 9), "Ida");
         assert_eq!(scan(Some(0), &["carol".into()], None, false, 9), "");
+        let count = |index, prefix: &[Value], after: Option<&str>, limit| {
+            let after = after.map(Value::from);
+            database.count(&Scan { table: &PETS, index, prefix, after, descending: false, limit }).unwrap()
+        };
+        let alices: &[Value] = &["alice".into()];
+        assert_eq!((count(None, &[], None, 9), count(Some(0), alices, None, 9), count(Some(0), alices, None, 2)), (4, 3, 2));
+        assert_eq!((count(Some(0), alices, Some("3"), 9), count(Some(0), &["carol".into()], None, 9)), (1, 0));
         let between = Operation::DeleteBetween { table: &YEARS, from: 1990, below: 2000 };
         let years = [1989, 1990, 1999, 2000].map(|year| Operation::Insert { table: &YEARS, row: vec![year.into()] });
         let operations = years.into_iter().chain([between]).collect();

@@ -123,6 +123,10 @@ impl authorization_server::Store for Store {
         self.weigh_beside(policy)
     }
 
+    async fn count_policies(&self, owner: &OwnerId, most: usize) -> Result<usize, StoreError> {
+        self.count_policies_of(owner, most)
+    }
+
     async fn list_waiting_policies(
         &self,
         owner: &OwnerId,

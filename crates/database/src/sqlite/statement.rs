@@ -72,10 +72,22 @@ pub(super) fn get(connection: &Connection, table: &Table, key: &[Value]) -> rusq
 }
 
 pub(super) fn scan(connection: &Connection, scan: &Scan<'_>) -> rusqlite::Result<Vec<Row>> {
+    let (sql, parameters) = along(scan, &names(scan.table));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(&parameters))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row, scan.table.columns.len())?);
+    }
+    Ok(found)
+}
+
+/// This of the rows of a walk, and its parameters.
+fn along(scan: &Scan<'_>, what: &str) -> (String, Vec<Value>) {
     let table = scan.table;
     let order = table.order(scan.index);
     let (fixed, free) = order.split_at_checked(scan.prefix.len()).unwrap_or((&order, &[]));
-    let mut sql = format!("SELECT {} FROM {}{}", names(table), table.name, equals(table, fixed));
+    let mut sql = format!("SELECT {what} FROM {}{}", table.name, equals(table, fixed));
     let mut parameters: Vec<Value> = scan.prefix.to_vec();
     if let (Some(after), Some(first)) = (&scan.after, free.first()) {
         parameters.push(after.clone());
@@ -90,13 +102,14 @@ pub(super) fn scan(connection: &Connection, scan: &Scan<'_>) -> rusqlite::Result
     }
     parameters.push(Value::Int(i64::try_from(scan.limit).unwrap_or(i64::MAX)));
     let _ = write!(sql, " LIMIT ?{}", parameters.len());
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(&parameters))?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(read(row, table.columns.len())?);
-    }
-    Ok(found)
+    (sql, parameters)
+}
+
+pub(super) fn count(connection: &Connection, scan: &Scan<'_>) -> rusqlite::Result<usize> {
+    let (rows, parameters) = along(scan, "1");
+    let mut statement = connection.prepare_cached(&format!("SELECT COUNT(*) FROM ({rows})"))?;
+    let count: i64 = statement.query_row(params_from_iter(&parameters), |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 pub(super) fn holds(connection: &Connection, check: &Check) -> rusqlite::Result<bool> {

@@ -3,9 +3,11 @@
 use crate::row::{blob, waiting_for};
 use crate::{Store, tables};
 use authorization_server::store::Weight;
+use database::Scan;
 use identity::StoreError;
 use rules::Policy;
 use rules::policy::Binding;
+use types::OwnerId;
 
 impl Store {
     pub(super) fn weigh_beside(&self, policy: &Policy) -> Result<Weight, StoreError> {
@@ -18,5 +20,11 @@ impl Store {
         let rows = self.all_by(&tables::POLICY, index, &[name.into()])?;
         let bytes = rows.iter().map(|row| blob(row).map(<[u8]>::len)).sum::<Result<usize, _>>()?;
         Ok(Weight { count: rows.len(), bytes })
+    }
+
+    pub(super) fn count_policies_of(&self, owner: &OwnerId, most: usize) -> Result<usize, StoreError> {
+        let prefix = [owner.as_str().into()];
+        let scan = Scan { table: &tables::POLICY, index: Some(0), prefix: &prefix, after: None, descending: false, limit: most };
+        self.database.count(&scan).map_err(|error| StoreError(error.to_string()))
     }
 }
