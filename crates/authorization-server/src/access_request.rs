@@ -5,7 +5,6 @@ use crate::changes::{Changes, Requirement, Write};
 use crate::history_limits::Line;
 use crate::news::News;
 use crate::page::{Soon, page_of_seen};
-use crate::policy_room::Room;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::{CommitError, Failure};
@@ -327,7 +326,7 @@ impl AuthorizationServer {
     ) -> Result<(), Failure> {
         let State::Approved { permissions, .. } = &request.state else { return Ok(()) };
         let expires_at = acting.end_of(request.delegation.as_deref(), decision.expires_at);
-        let (conditions, mut room) = (condition_of(request)?, Room::default());
+        let conditions = condition_of(request)?;
         for permission in permissions.iter().filter(|permission| !permission.resource_scopes.is_empty()) {
             let mut policy = Policy {
                 id: PolicyId::new(self.identity.random_id()),
@@ -349,7 +348,7 @@ impl AuthorizationServer {
                 receipt: None,
             };
             self.bind(&mut policy, changes).await?;
-            self.check_room_on(acting, &policy, &mut room).await?;
+            self.check_room_for(acting, std::slice::from_ref(&policy)).await?;
             self.allow_policy(acting, &mut policy, changes).await?;
             self.write_policy(&policy, EventKind::PolicyCreated, acting.account().as_str(), changes);
         }

@@ -86,6 +86,14 @@ impl Acting {
         wanted.into_iter().chain(under).min()
     }
 
+    /// Who does it under which delegations, as a name by which it is counted; none where the owner does it herself.
+    pub(crate) fn name_of_delegate(&self) -> Option<String> {
+        let (account, given) = self.delegate.as_ref()?;
+        let mut ids: Vec<&str> = given.iter().map(|one| one.id.as_str()).collect();
+        ids.sort_unstable();
+        Some(format!("{} {account} {}", self.owner, ids.join(" ")))
+    }
+
     pub fn is_delegate(&self) -> bool {
         self.delegate.is_some()
     }

@@ -5,7 +5,6 @@ use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::page::{page_of_all, place_of};
 use crate::policy::Versioned;
-use crate::policy_room::Room;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES, name_of};
 use client::credential::{self, CredentialError};
@@ -248,27 +247,39 @@ impl AuthorizationServer {
     /// `POST {policy_endpoint}` with `application/rot+jwt`.
     pub async fn create_token_policy(&self, acting: &Acting, text: &str) -> Result<Versioned, Failure> {
         let token = self.verify_token(acting, text.trim()).await?;
+        let parts = authority::policies_of(&token, text.trim(), &acting.owner, self.issuer().as_str(), self.now())?.len();
+        let taken = self.take_changes(acting, parts)?;
+        let made = self.create_of_token(acting, text.trim(), &token).await;
+        if made.is_err() {
+            taken.give_back();
+        }
+        made
+    }
+
+    async fn create_of_token(&self, acting: &Acting, text: &str, token: &OwnersToken) -> Result<Versioned, Failure> {
         for tried in 0..RETRIES {
             let _turn = match token.signed_delegation() {
                 // it may be one more, and so many may stand
                 Some(_) => self.turns.alone(&acting.owner).await,
                 None => self.turns.take(&acting.owner, tried).await,
             };
-            let policies = authority::policies_of(&token, text.trim(), &acting.owner, self.issuer().as_str(), self.now())?;
-            let (mut changes, mut first, mut room) = (Changes::default(), None, Room::default());
-            self.require_signers(acting, &token, &mut changes).await?;
+            let mut policies = authority::policies_of(token, text, &acting.owner, self.issuer().as_str(), self.now())?;
+            let mut changes = Changes::default();
+            self.require_signers(acting, token, &mut changes).await?;
             if let (Some(delegation), Some(signed)) = (token.signed_delegation(), token.delegation.as_deref()) {
                 self.take_delegation(&acting.owner, delegation, signed, &acting.by, &mut changes).await?;
             }
-            for mut policy in policies {
+            for policy in &mut policies {
                 changes.requires.push(Requirement::PolicyAbsent(policy.id.clone()));
-                self.bind(&mut policy, &mut changes).await?;
-                self.check_room_on(acting, &policy, &mut room).await?;
-                self.write_policy(&policy, EventKind::PolicyCreated, &acting.by, &mut changes);
-                first.get_or_insert(Versioned::of(&policy));
+                self.bind(policy, &mut changes).await?;
             }
+            self.check_room_for(acting, &policies).await?;
+            policies.iter().for_each(|policy| self.write_policy(policy, EventKind::PolicyCreated, &acting.by, &mut changes));
             match self.store.commit(changes).await {
-                Ok(()) => return first.ok_or_else(|| identity::internal("a token without resources was verified")),
+                Ok(()) => {
+                    let first = policies.first().map(Versioned::of);
+                    return first.ok_or_else(|| identity::internal("a token without resources was verified"));
+                }
                 Err(CommitError::Taken) => {
                     return Failure::refuse(ErrorCode::Conflict, "a policy has this `jti` already: sign the token with another");
                 }

@@ -129,6 +129,7 @@ pub struct AuthorizationServer {
     pub(crate) share_mails: share_mail::ShareMails,
     /// Lines that others write into owners' histories.
     pub(crate) history_limits: history_limits::HistoryLimits,
+    pub(crate) delegates_changes: policy_room::DelegatesChanges,
 }
 
 impl AuthorizationServer {
@@ -150,6 +151,7 @@ impl AuthorizationServer {
             codes: code_limits::CodeLimits::default(),
             share_mails: share_mail::ShareMails::default(),
             history_limits: history_limits::HistoryLimits::default(),
+            delegates_changes: policy_room::DelegatesChanges::default(),
         }
     }
 

@@ -3,7 +3,6 @@
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::page::{Soon, page_of_seen};
-use crate::policy_room::Room;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::PolicyToken;
@@ -47,20 +46,29 @@ impl AuthorizationServer {
         if documents.is_empty() || documents.len() > MAX_BATCH {
             return Failure::refuse(ErrorCode::InvalidRequest, format!("send 1 to {MAX_BATCH} policies"));
         }
+        let taken = self.take_changes(acting, documents.len())?;
+        let made = self.create_counted(acting, &documents).await;
+        if made.is_err() {
+            taken.give_back();
+        }
+        made
+    }
+
+    async fn create_counted(&self, acting: &Acting, documents: &[PolicyDocument]) -> Result<Vec<Versioned>, Failure> {
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&acting.owner, tried).await;
-            let (mut changes, mut made, mut room) = (Changes::default(), Vec::new(), Room::default());
-            for document in &documents {
+            let (mut changes, mut policies) = (Changes::default(), Vec::new());
+            for document in documents {
                 let id = PolicyId::new(self.identity.random_id());
                 let mut policy = Policy::from_document(document.clone(), id, acting.owner.clone(), 0, self.now())?;
                 self.bind(&mut policy, &mut changes).await?;
-                self.check_room_on(acting, &policy, &mut room).await?;
                 self.allow_policy(acting, &mut policy, &mut changes).await?;
-                self.write_policy(&policy, EventKind::PolicyCreated, &acting.by, &mut changes);
-                made.push(Versioned::of(&policy));
+                policies.push(policy);
             }
+            self.check_room_for(acting, &policies).await?;
+            policies.iter().for_each(|policy| self.write_policy(policy, EventKind::PolicyCreated, &acting.by, &mut changes));
             match self.store.commit(changes).await {
-                Ok(()) => return Ok(made),
+                Ok(()) => return Ok(policies.iter().map(Versioned::of).collect()),
                 Err(CommitError::Changed) => continue,
                 Err(error) => return Err(error.into()),
             }
@@ -204,6 +212,21 @@ impl AuthorizationServer {
         if document.id.as_ref().is_some_and(|named| named != id) {
             return Failure::refuse(ErrorCode::InvalidRequest, "`_id` is not the one of the URL");
         }
+        let taken = self.take_changes(acting, 1)?;
+        let replaced = self.replace_counted(acting, id, document, if_match).await;
+        if replaced.is_err() {
+            taken.give_back();
+        }
+        replaced
+    }
+
+    async fn replace_counted(
+        &self,
+        acting: &Acting,
+        id: &PolicyId,
+        document: PolicyDocument,
+        if_match: Option<u64>,
+    ) -> Result<Versioned, Failure> {
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&acting.owner, tried).await;
             let before = self.visible_policy(acting, id).await?;
@@ -221,7 +244,7 @@ impl AuthorizationServer {
             after.receipt.clone_from(&before.receipt);
             changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: before.version });
             self.bind(&mut after, &mut changes).await?;
-            self.check_room_on(acting, &after, &mut Room::default()).await?;
+            self.check_room_for(acting, std::slice::from_ref(&after)).await?;
             self.allow_policy(acting, &mut after, &mut changes).await?;
             if before.resource() != after.resource() {
                 changes.writes.extend(before.resource().cloned().map(Write::TouchResource));

@@ -1,61 +1,87 @@
 //! How many policies may stand on one resource: each grant of it looks at all of them, and its owner, or whom she lets share it,
-//! writes them as fast as she likes (threat 46). Called wherever a policy is written, and where those bind that waited.
+//! writes them as fast as she likes (threat 46).
+//! And how many a delegate may write in an hour: each is a line in the owner's history, and what she did herself is not to stand
+//! behind pages of it. Called wherever a policy is written, and where those bind that waited.
 
 use crate::AuthorizationServer;
 use crate::acting::Acting;
 use crate::store::Weight;
-use identity::{Failure, internal};
+use identity::Failure;
 use rules::policy::Binding;
 use rules::{Policy, Resource};
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use types::ErrorCode;
+use types::throttle::{Taken, Throttle};
 
-/// Most policies on one resource, and most bytes of them together.
+/// What may be written where there is so much already.
+struct Room {
+    on_resource: Weight,
+}
+
+/// Most policies on one resource.
 pub(crate) const MOST: usize = 2_000;
-const MOST_BYTES: usize = 2 * 1024 * 1024;
-/// Where so many are, the owner alone adds more: what her delegates write takes no room of hers.
-const MOST_BESIDE_DELEGATES: usize = 1_000;
+const OF_OWNER: Room = Room { on_resource: Weight { count: MOST, bytes: 2 * 1024 * 1024 } };
+/// What her delegates write takes no room of hers: beyond this, the owner alone adds more.
+const OF_DELEGATES: Room = Room { on_resource: Weight { count: 1_000, bytes: 1024 * 1024 } };
+const CHANGES_OF_DELEGATE_BY_HOUR: u32 = 200;
+const HOUR_SECONDS: i64 = 3_600;
 
-/// What stands on the resources of one commit, with what it adds itself.
-#[derive(Default)]
-pub(crate) struct Room {
-    by_binding: HashMap<String, Weight>,
+/// Policies that delegates wrote and changed, by what was delegated to whom. What one ends has been written before.
+pub(crate) struct DelegatesChanges(Throttle);
+
+impl Default for DelegatesChanges {
+    fn default() -> Self {
+        Self(Throttle::per(CHANGES_OF_DELEGATE_BY_HOUR, HOUR_SECONDS))
+    }
 }
 
 impl Room {
-    /// Takes a place, where so many are taken at most.
-    fn take(beside: &mut Weight, most: usize, policy: &Policy) -> bool {
+    /// What stands on a resource with this policy beside it; none: it does not fit.
+    fn add(&self, beside: Weight, policy: &Policy) -> Option<Weight> {
+        // one that is replaced is among them
+        let most = self.on_resource.count.saturating_add(usize::from(policy.version > 0));
         let bytes = beside.bytes.saturating_add(types::json::size_of(policy));
-        let fits = beside.count < most && bytes <= MOST_BYTES;
-        if fits {
-            *beside = Weight { count: beside.count.saturating_add(1), bytes };
-        }
-        fits
+        let fits = beside.count < most && bytes <= self.on_resource.bytes;
+        fits.then_some(Weight { count: beside.count.saturating_add(1), bytes })
     }
 }
 
 impl AuthorizationServer {
-    /// Whether this policy may stand beside those that are there, and those that this commit wrote before it.
-    pub(crate) async fn check_room_on(&self, acting: &Acting, policy: &Policy, room: &mut Room) -> Result<(), Failure> {
-        let binding = serde_json::to_string(&policy.binding).map_err(internal)?;
-        let beside = match room.by_binding.entry(binding) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(self.store.weigh_policies_beside(policy).await?),
-        };
-        let most = if acting.is_delegate() { MOST_BESIDE_DELEGATES } else { MOST };
-        // one that is replaced is among them
-        let most = if policy.version == 0 { most } else { most.saturating_add(1) };
-        if Room::take(beside, most, policy) {
-            return Ok(());
+    /// Whether these policies, each new or in the place of its older version, may stand beside those that are there.
+    pub(crate) async fn check_room_for(&self, acting: &Acting, policies: &[Policy]) -> Result<(), Failure> {
+        let room = if acting.is_delegate() { OF_DELEGATES } else { OF_OWNER };
+        let mut weights: HashMap<&Binding, Weight> = HashMap::new();
+        for policy in policies {
+            let beside = match weights.get(&policy.binding) {
+                Some(weight) => *weight,
+                None => self.store.weigh_policies_beside(policy).await?,
+            };
+            let Some(together) = room.add(beside, policy) else {
+                return Failure::refuse(
+                    ErrorCode::InvalidRequest,
+                    "one resource has 2000 policies at most, and 2 MiB of them together, of which a delegate adds to 1000 and to 1 MiB: \
+                     delete some, or name several people in one",
+                );
+            };
+            weights.insert(&policy.binding, together);
         }
-        Failure::refuse(
-            ErrorCode::InvalidRequest,
-            format!(
-                "one resource has {MOST} policies at most, of which a delegate adds to {MOST_BESIDE_DELEGATES}, and 2 MiB of them \
-                 together: delete some, or name several people in one"
-            ),
-        )
+        Ok(())
+    }
+
+    /// Takes so many changes of those that a delegate may make in an hour; to be given back where nothing is written.
+    pub(crate) fn take_changes(&self, acting: &Acting, count: usize) -> Result<Taken<'_>, Failure> {
+        let mut taken = Taken::default();
+        let Some(name) = acting.name_of_delegate() else { return Ok(taken) };
+        for _ in 0..count {
+            if !taken.take(&self.delegates_changes.0, &name, self.now()) {
+                taken.give_back();
+                return Failure::refuse(
+                    ErrorCode::TooManyRequests,
+                    "a delegate writes 200 policies of one owner in an hour at most, since each stands in her history: try again later",
+                );
+            }
+        }
+        Ok(taken)
     }
 
     /// Of policies that wait for a resource, those that may stand on it beside those that are there: the owner's own first,
@@ -67,8 +93,10 @@ impl AuthorizationServer {
         let Some(first) = bound.first() else { return Ok(bound) };
         let mut beside = self.store.weigh_policies_beside(first).await?;
         bound.retain(|policy| {
-            let most = if policy.delegation.is_some() { MOST_BESIDE_DELEGATES } else { MOST };
-            Room::take(&mut beside, most, policy)
+            let room = if policy.delegation.is_some() { OF_DELEGATES } else { OF_OWNER };
+            let together = room.add(beside, policy);
+            beside = together.unwrap_or(beside);
+            together.is_some()
         });
         Ok(bound)
     }

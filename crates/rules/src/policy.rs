@@ -19,7 +19,7 @@ const MAX_PURPOSE: usize = 1_000;
 const MAX_BYTES: usize = 128 * 1024;
 
 /// What a policy is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Binding {
     /// A registered resource.

@@ -126,11 +126,85 @@ async fn threat_46_shares_of_one_thing_are_bounded() {
         world.call("POST", "/uma/policies", &pmt, share.clone()).await.ok(201);
         fill(999..1_998).await;
         world.call("POST", "/uma/policies", &pmt, share.clone()).await.refused(400, "invalid_request");
+        world.call("POST", "/uma/policies?atomic=true", &pmt, json!([share, share])).await.refused(400, "invalid_request");
         // what is there can be changed, other things are shared, and an end makes room
         world.call("PUT", "/uma/policies/p00001", &pmt, share.clone()).await.ok(200);
         world.share(&other, "view", CAROL).await;
         world.call("DELETE", "/uma/policies/p00001", &pmt, Value::Null).await.ok(204);
         world.call("POST", "/uma/policies", &pmt, share.clone()).await.ok(201);
+    }
+}
+
+/// Alice, and Carol whom she lets share `view`.
+struct Sharing {
+    pmt: String,
+    carols: String,
+    as_carol: String,
+    alice: OwnerId,
+}
+
+impl Sharing {
+    async fn begin(world: &World) -> Self {
+        let (pmt, carols) = (world.access("manager").await, world.access("carols-manager").await);
+        let alice = owner(world, "alice").await.owner;
+        let given = json!({"delegate": {"email": CAROL}, "resources": "all", "resource_scopes": ["view"], "may": ["share"]});
+        world.call("POST", "/uma/delegations", &pmt, given).await.ok(201);
+        Self { pmt, carols, as_carol: format!("/uma/policies?owner={alice}"), alice }
+    }
+}
+
+/// The same where they are few and large: what delegates write takes no room of hers.
+#[tokio::test]
+async fn threat_46_shares_of_delegates_leave_half_of_the_bytes_to_the_owner() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let (album, other) = (world.resource(&pat, "view").await, world.resource(&pat, "view").await);
+        let Sharing { pmt, carols, as_carol, .. } = Sharing::begin(&world).await;
+        let many: Vec<String> = (0..800).map(|n| format!("{n:03}-{}@bar.example", "a".repeat(50))).collect();
+        let large =
+            json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": [{"name": "email", "value": many}]});
+        let size = large.to_string().len();
+        assert!(size > 50_000);
+        let fill = async |url: &str, token: &str| {
+            let mut bytes = 0;
+            while world.call("POST", url, token, large.clone()).await.status == 201 {
+                bytes += size;
+            }
+            bytes
+        };
+        let by_carol = fill(&as_carol, &carols).await;
+        assert!((800_000..1_100_000).contains(&by_carol), "{by_carol}");
+        world.share(&album, "view", "bob@bar.example").await;
+        let by_alice = fill("/uma/policies", &pmt).await;
+        assert!((800_000..1_100_000).contains(&by_alice), "{by_alice}");
+        world.share(&other, "view", "bob@bar.example").await;
+    }
+}
+
+/// Each change of a delegate is a line of her history: without end they would hide what she did herself.
+#[tokio::test]
+async fn threat_41_s16_changes_of_a_delegate_have_a_number() {
+    for world in World::each().await {
+        let album = world.resource(&world.pat().await, "view").await;
+        let Sharing { pmt, carols, as_carol, alice } = Sharing::begin(&world).await;
+        let share = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
+        for _ in 0..199 {
+            let made = world.call("POST", &as_carol, &carols, share.clone()).await.ok(201).get("_id").to_owned();
+            world.call("DELETE", &format!("/uma/policies/{made}?owner={alice}"), &carols, Value::Null).await.ok(204);
+        }
+        // what is not written is not counted, and of several none is written or all
+        let unknown = json!({"resource_id": album, "resource_scopes": ["print"], "required_claims": []});
+        world.call("POST", &as_carol, &carols, unknown).await.refused(400, "invalid_scope");
+        let all = format!("{as_carol}&atomic=true");
+        world.call("POST", &all, &carols, json!([share, share])).await.refused(429, "temporarily_unavailable");
+        let last = world.call("POST", &as_carol, &carols, share.clone()).await.ok(201).get("_id").to_owned();
+        let at = format!("/uma/policies/{last}?owner={alice}");
+        world.call("PUT", &at, &carols, share.clone()).await.refused(429, "temporarily_unavailable");
+        world.call("DELETE", &at, &carols, Value::Null).await.ok(204);
+        world.call("POST", "/uma/policies", &pmt, share.clone()).await.ok(201);
+        world.pass(3_600);
+        let carols = world.access("carols-manager").await;
+        world.call("POST", &as_carol, &carols, share).await.ok(201);
     }
 }
 
