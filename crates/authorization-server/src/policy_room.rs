@@ -1,5 +1,5 @@
-//! How many policies may stand on one resource: each grant of it looks at all of them, and its owner, or whom she lets share it,
-//! writes them as fast as she likes (threat 46).
+//! How many policies may stand on one resource, and how many an owner has of all: each grant looks at all of its resource, and
+//! the end of a delegation at all of its owner; the owner, or whom she lets share, writes them as fast as she likes (threat 46).
 //! And how many a delegate may write in an hour: each is a line in the owner's history, and what she did herself is not to stand
 //! behind pages of it. Called wherever a policy is written, and where those bind that waited.
 
@@ -16,13 +16,14 @@ use types::throttle::{Taken, Throttle};
 /// What may be written where there is so much already.
 struct Room {
     on_resource: Weight,
+    of_owner: usize,
 }
 
 /// Most policies on one resource.
 pub(crate) const MOST: usize = 2_000;
-const OF_OWNER: Room = Room { on_resource: Weight { count: MOST, bytes: 2 * 1024 * 1024 } };
+const OF_OWNER: Room = Room { on_resource: Weight { count: MOST, bytes: 2 * 1024 * 1024 }, of_owner: 50_000 };
 /// What her delegates write takes no room of hers: beyond this, the owner alone adds more.
-const OF_DELEGATES: Room = Room { on_resource: Weight { count: 1_000, bytes: 1024 * 1024 } };
+const OF_DELEGATES: Room = Room { on_resource: Weight { count: 1_000, bytes: 1024 * 1024 }, of_owner: 25_000 };
 const CHANGES_OF_DELEGATE_BY_HOUR: u32 = 200;
 const HOUR_SECONDS: i64 = 3_600;
 
@@ -64,6 +65,13 @@ impl AuthorizationServer {
                 );
             };
             weights.insert(&policy.binding, together);
+        }
+        let new = policies.iter().filter(|policy| policy.version == 0).count();
+        if new > 0 && self.store.count_policies(&acting.owner, room.of_owner).await?.saturating_add(new) > room.of_owner {
+            return Failure::refuse(
+                ErrorCode::InvalidRequest,
+                "one owner has 50000 policies at most, of which a delegate adds to 25000: delete some, or name several people in one",
+            );
         }
         Ok(())
     }

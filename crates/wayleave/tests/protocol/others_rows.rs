@@ -208,6 +208,38 @@ async fn threat_41_s16_changes_of_a_delegate_have_a_number() {
     }
 }
 
+/// Of all her things together: the end of a delegation looks at all of them.
+#[tokio::test]
+async fn threat_46_policies_of_one_owner_are_bounded() {
+    for world in World::each().await {
+        let album = world.resource(&world.pat().await, "view").await;
+        let Sharing { pmt, carols, as_carol, alice } = Sharing::begin(&world).await;
+        let share = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
+        let fill = async |range: std::ops::Range<usize>| {
+            let writes = range.map(|n| {
+                let other =
+                    json!({"resource_id": format!("thing {}", n / 100), "resource_scopes": ["view"], "required_claims": []});
+                let id = PolicyId::new(format!("p{n:05}"));
+                let (document, now) = (serde_json::from_value(other).unwrap(), Timestamp(world.now()));
+                Write::PutPolicy(Policy::from_document(document, id, alice.clone(), 0, now).unwrap())
+            });
+            world.store.commit_changes(Changes::of(writes.collect())).await.unwrap();
+        };
+        fill(0..24_999).await;
+        world.call("POST", &as_carol, &carols, share.clone()).await.ok(201);
+        world.call("POST", &as_carol, &carols, share.clone()).await.refused(400, "invalid_request");
+        let made = world.call("POST", "/uma/policies", &pmt, share.clone()).await.ok(201).get("_id").to_owned();
+        fill(24_999..49_998).await;
+        let refused = world.call("POST", "/uma/policies", &pmt, share.clone()).await;
+        assert!(refused.refused(400, "invalid_request").get("error_description").contains("50000 policies"));
+        // what is there can be changed, and what ends makes room; of another owner nothing is counted
+        world.call("PUT", &format!("/uma/policies/{made}"), &pmt, share.clone()).await.ok(200);
+        world.call("DELETE", &format!("/uma/policies/{made}"), &pmt, Value::Null).await.ok(204);
+        world.call("POST", "/uma/policies?atomic=true", &pmt, json!([share, share])).await.refused(400, "invalid_request");
+        world.call("POST", "/uma/policies", &pmt, share).await.ok(201);
+    }
+}
+
 /// A page ends behind so many rows, and says where it goes on.
 #[tokio::test]
 async fn threat_46_s28_a_page_ends_however_much_of_it_is_not_seen() {
