@@ -17,6 +17,7 @@ pub mod code_mail;
 pub mod consent_receipt;
 pub mod consequences;
 pub mod credential;
+mod crowds;
 pub mod delegation;
 mod digest;
 pub mod discovery;
@@ -129,6 +130,7 @@ pub struct AuthorizationServer {
     pub(crate) share_mails: share_mail::ShareMails,
     /// Lines that others write into owners' histories.
     pub(crate) history_limits: history_limits::HistoryLimits,
+    pub(crate) crowds: crowds::Crowds,
     pub(crate) delegates_changes: policy_room::DelegatesChanges,
 }
 
@@ -151,6 +153,7 @@ impl AuthorizationServer {
             codes: code_limits::CodeLimits::default(),
             share_mails: share_mail::ShareMails::default(),
             history_limits: history_limits::HistoryLimits::default(),
+            crowds: crowds::Crowds::default(),
             delegates_changes: policy_room::DelegatesChanges::default(),
         }
     }

@@ -160,6 +160,14 @@ impl Policy {
             .collect()
     }
 
+    /// Whether it says who it is for: a client, a key, or somebody of whom a claim has a text as its value. Else it is for
+    /// everybody, or for everybody of whom something is so.
+    pub fn names_somebody(&self) -> bool {
+        let is_bound = self.authority.as_ref().is_some_and(|authority| authority.cnf.is_some());
+        let is_text = |condition: &ClaimCondition| condition.value.iter().any(serde_json::Value::is_string);
+        is_bound || !self.clients.is_empty() || self.conditions.iter().any(is_text)
+    }
+
     /// The registered resource it is bound to.
     pub fn resource(&self) -> Option<&ResourceId> {
         match &self.binding {

@@ -83,6 +83,33 @@ pub struct EventDocument {
     pub by_name: Option<String>,
 }
 
+/// Of an event that stands for people who were let in to what is open to everybody, and were not written down one by one: how
+/// many they were. Its `claims` say it under the names of these fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crowd {
+    /// Different people, applications and things that they did, at least.
+    pub different: usize,
+    pub times: u64,
+    /// How many of these came of the network that most came of.
+    pub of_one_network: u64,
+}
+
+impl Crowd {
+    pub fn to_claims(self) -> Map<String, Value> {
+        [("different", self.different.into()), ("times", self.times.into()), ("of_one_network", self.of_one_network.into())]
+            .map(|(name, value): (&str, Value)| (name.to_owned(), value))
+            .into_iter()
+            .collect()
+    }
+
+    /// What an event says of a crowd, if it does.
+    pub fn of(event: &EventDocument) -> Option<Self> {
+        let number = |name: &str| event.claims.get(name).and_then(Value::as_u64);
+        let different = usize::try_from(number("different")?).ok()?;
+        Some(Self { different, times: number("times")?, of_one_network: number("of_one_network")? })
+    }
+}
+
 /// The end of an owner's chain of events, as it is signed (`typ: event-head+jwt`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainHead {

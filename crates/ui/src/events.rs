@@ -1,6 +1,12 @@
 //! Events in plain words, for every page that tells of them.
 
-use types::event::{EventKind, EventOutcome};
+use types::event::{Crowd, EventKind, EventOutcome};
+
+/// Who they were of whom an event tells together.
+pub fn crowd_in_words(crowd: Crowd) -> String {
+    let Crowd { different, times, of_one_network } = crowd;
+    format!("at least {different} more people or applications, {times} times, {of_one_network} of these from one network")
+}
 
 /// What happened, as the beginning of a line.
 pub fn kind_in_words(kind: EventKind) -> &'static str {

@@ -11,7 +11,7 @@ mod forms;
 mod people;
 
 pub use dates::{Lasting, Zone};
-pub use events::{kind_in_words, outcome_in_words};
+pub use events::{crowd_in_words, kind_in_words, outcome_in_words};
 pub use forms::{Cookies, DoubledCookie, is_own_form};
 pub use people::{name_party, within_quotes};
 

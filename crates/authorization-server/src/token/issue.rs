@@ -4,6 +4,7 @@
 use super::uma_ticket::{Answer, family_of};
 use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
+use crate::crowds::OpenGrant;
 use crate::history_limits::{SaidGrant, Whom};
 use crate::introspection::rests_on_owner;
 use crate::permission::MAX_GRANTED_SCOPES;
@@ -43,6 +44,7 @@ struct Given<'a> {
     partial: bool,
     /// What it newly is for; what the client had before is in the RPT as well.
     scopes: &'a [GrantedScope],
+    network: Option<&'a str>,
 }
 
 /// A line of her history that says that somebody was let in.
@@ -103,7 +105,9 @@ impl AuthorizationServer {
             changes.writes.push(Write::DeleteProcess(ticket.process));
         }
         let kind = if upgraded { EventKind::RptUpgraded } else { EventKind::RptIssued };
-        let lines = self.lines_of_grant(&rpt, kind, &Given { process: grounds.process, partial, scopes: &given }).await?;
+        let network = grounds.request.network.as_deref();
+        let lines =
+            self.lines_of_grant(&rpt, kind, &Given { process: grounds.process, partial, scopes: &given, network }).await?;
         Ok(self.commit_with_lines(changes, lines).await.map(|()| Answer::Token(response)))
     }
 
@@ -204,6 +208,34 @@ impl AuthorizationServer {
         Ok(lines)
     }
 
+    /// Whether these rest on nothing but what is open to everybody.
+    async fn is_open_to_all(&self, scopes: &[&GrantedScope]) -> Result<bool, Failure> {
+        let mut known = BTreeSet::new();
+        for basis in scopes.iter().flat_map(|granted| &granted.basis) {
+            let Basis::Policy { id, .. } = basis else { return Ok(false) };
+            if known.insert(id) && self.store.find_policy(id).await?.is_none_or(|policy| policy.names_somebody()) {
+                return Ok(false);
+            }
+        }
+        Ok(!known.is_empty())
+    }
+
+    /// What was not written of crowds, a line for each thing. Called by the wiring.
+    pub async fn tell_crowds(&self) -> Result<(), Failure> {
+        for crowd in self.crowds.take_untold(self.now()) {
+            let mut event = self.event(&crowd.owner, EventKind::RptIssued);
+            event.document.resource_server = Some(self.resource_server_id(&crowd.resource_server).await?);
+            event.document.resource_id = Some(crowd.resource);
+            event.document.scopes = crowd.scopes;
+            event.document.outcome = Some(EventOutcome::Granted);
+            event.document.claims =
+                types::event::Crowd { different: crowd.different, times: crowd.times, of_one_network: crowd.of_one_network }
+                    .to_claims();
+            self.store.commit(Changes::of(vec![Write::AppendEvent(event)])).await?;
+        }
+        Ok(())
+    }
+
     /// That an RPT goes on, or was given back: nothing of it is new.
     pub(super) async fn line_of_known(&self, rpt: &Rpt, kind: EventKind) -> Result<Vec<GrantLine>, Failure> {
         let first = rpt.scopes.first().map(|granted| &granted.resource);
@@ -222,7 +254,18 @@ impl AuthorizationServer {
         let person = serde_json::to_string(&rpt.requesting_party.person()).map_err(internal)?;
         let whom = Whom { application: rpt.client.as_str(), person: &person };
         let what = scopes.iter().map(|granted| format!("{kind:?} {} {}", granted.resource, granted.scope));
-        let Some(said) = self.history_limits.plan_grant(&rpt.owner, whom, what, self.now()) else { return Ok(None) };
+        let mut planned = self.history_limits.plan_grant(&rpt.owner, whom, what, self.now());
+        if let Some(resource) = thing
+            && self.is_open_to_all(scopes).await?
+        {
+            let (owner, resource_server, network) = (&rpt.owner, &rpt.resource_server, given.and_then(|given| given.network));
+            let scopes = scopes.iter().map(|granted| granted.scope.clone()).collect::<ScopeSet>();
+            let said = &format!("{kind:?} {} {person} {scopes}", rpt.client);
+            let may_say_again = planned.is_some();
+            let grant = OpenGrant { owner, resource_server, resource, scopes, said, may_say_again, network };
+            planned = planned.filter(|_| self.crowds.admit(&grant, self.now()));
+        }
+        let Some(said) = planned else { return Ok(None) };
         let mut event = self.event(&rpt.owner, kind);
         event.document.client_id = Some(rpt.client.clone());
         event.document.resource_server = Some(self.resource_server_id(&rpt.resource_server).await?);

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use std::collections::HashMap;
-use types::event::EventDocument;
+use types::event::{Crowd, EventDocument};
 use types::{PolicyId, Timestamp};
 
 /// Lines on one page.
@@ -67,7 +67,8 @@ fn of_event(holdings: &Holdings, known: &Known, parties: &Parties<'_>, event: &E
     let issuer = known.link.place.issuer();
     let thing = event.resource_id.as_ref().and_then(|id| holdings.guarded(issuer, id));
     let party = event.policy_id.as_ref().and_then(|id| parties.get(id).copied());
-    let email = claim(event, "email").or_else(|| claim(event, "sub")).or(party);
+    let crowd = Crowd::of(event).map(ui::crowd_in_words);
+    let email = claim(event, "email").or_else(|| claim(event, "sub")).or(party).or(crowd.as_deref());
     let client = event.client_id.as_ref().map(|client| client.as_str());
     let scopes = words::list(event.scopes.iter().map(ToString::to_string));
     let mut who = [email, client].into_iter().flatten().collect::<Vec<_>>().join(" with ");

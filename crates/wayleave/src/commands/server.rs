@@ -93,8 +93,9 @@ pub async fn keep_house(app: Arc<App>, store: Store, stop: Stop) {
         identity.keys.load(&*identity.store, &*identity.clock, &*identity.randomness)
     });
     let seals = repeat("events could not be sealed", SEAL, &stop, || uma.seal_events());
+    let crowds = repeat("crowds could not be written down", SWEEP, &stop, || uma.tell_crowds());
     let notices = repeat("managers could not be told", SEAL, &stop, || uma.send_notices());
-    tokio::join!(sweep, registrations, requests, searches, digests, keys, seals, notices);
+    tokio::join!(sweep, registrations, requests, searches, digests, keys, seals, crowds, notices);
 }
 
 /// Does it again and again until the server stops; the pause begins behind each run.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 const INBOX: &str = "/uma/access-requests";
 
 /// So many more clients: `c0` and so on.
-fn clients(count: usize) -> String {
+pub(crate) fn clients(count: usize) -> String {
     (0..count).fold(String::new(), |mut all, n| {
         let _ = write!(
             all,

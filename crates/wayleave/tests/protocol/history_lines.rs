@@ -1,7 +1,8 @@
 //! What an owner's history says of others: of everybody who was let in, to which thing, and of those who ask in vain once
 //! (threats 32 and 41).
 
-use crate::crowd::token_by_own_key;
+use crate::crowd::{clients, token_by_own_key};
+use crate::oauth::Browser;
 use crate::world::{ID_TOKEN, World};
 use serde_json::{Value, json};
 
@@ -89,5 +90,45 @@ async fn threat_32_each_thing_that_somebody_gets_is_named() {
             assert_eq!(upgraded.ok(200).json["upgraded"], true);
             assert_eq!(named().await, [album.clone(), other.clone()].into());
         }
+    }
+}
+
+/// Of what is open to everybody, a crowd is one line; whom a policy names is read among them (decision 46).
+#[tokio::test]
+async fn threat_41_s16_a_crowd_at_an_open_thing_hides_nobody_who_is_named() {
+    for world in World::each_with(&clients(130)).await {
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view edit").await;
+        world.policy(json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []})).await;
+        world.share(&album, "edit", "bob@bar.example").await;
+        let enter = async |client: String| world.trade(&client, &world.ticket(&pat, &album, "view").await, &[]).await;
+        for n in 0..120 {
+            world.call_from(format!("10.0.{}.1", if n % 4 == 0 { n } else { 200 }).parse().unwrap());
+            enter(format!("c{n}")).await.ok(200);
+        }
+        let bob = world.trade_as_bob("viewer", &world.ticket(&pat, &album, "edit").await, &[]).await;
+        bob.ok(200);
+        let pmt = world.access("manager").await;
+        let issued = async || {
+            let all = world.call("GET", "/uma/events?limit=1000", &pmt, Value::Null).await;
+            let all = all.ok(200).json.as_array().unwrap().clone();
+            all.into_iter().filter(|event| event["kind"] == "rpt.issued").collect::<Vec<_>>()
+        };
+        let lines = issued().await;
+        let bobs = lines.iter().filter(|line| line["client_id"] == "viewer").count();
+        assert_eq!((lines.len(), bobs), (101, 1));
+        world.pass(600);
+        world.app.authorization_server.tell_crowds().await.unwrap();
+        let lines = issued().await;
+        let told = lines.iter().find(|line| line["claims"].get("different").is_some()).unwrap();
+        assert_eq!((lines.len(), &told["resource_id"], &told["scopes"]), (102, &json!(album), &json!(["view"])));
+        assert_eq!(told["claims"], json!({"different": 20, "times": 20, "of_one_network": 15}), "{told}");
+        assert!(told.get("client_id").is_none());
+        world.app.authorization_server.tell_crowds().await.unwrap();
+        assert_eq!(issued().await.len(), 102, "once");
+        let alice = Browser::new(&world);
+        alice.log_in("alice").await;
+        let page = alice.open("/my/history").await;
+        assert!(page.ok(200).text.contains("at least 20 more people or applications"), "{}", page.text);
     }
 }

@@ -12,7 +12,7 @@ use axum::response::Response;
 use identity::Failure;
 use identity::access_token::PolicyToken;
 use serde_json::Value;
-use types::event::{EventDocument, EventKind};
+use types::event::{Crowd, EventDocument, EventKind};
 use types::path;
 use types::spelling::visible;
 
@@ -72,7 +72,8 @@ async fn entry(app: &Shared, owner: &PolicyToken, event: EventDocument, reader: 
 
 /// Whom it is about, through which application, and who decided.
 async fn who(app: &Shared, owner: &PolicyToken, event: &EventDocument) -> Result<String, Failure> {
-    let mut person = event.claims.get("email").map(text_of);
+    let crowd = Crowd::of(event).map(ui::crowd_in_words);
+    let mut person = event.claims.get("email").map(text_of).or(crowd);
     let is_share = matches!(event.kind, EventKind::PolicyCreated | EventKind::PolicyUpdated | EventKind::PolicyDeleted);
     if let (None, true, Some(id)) = (&person, is_share, &event.policy_id) {
         // what was written before events of shares named people
