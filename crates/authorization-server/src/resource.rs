@@ -12,7 +12,7 @@ use rules::Resource;
 use std::sync::Arc;
 use types::event::EventKind;
 use types::resource::{OwnedResource, RegisteredResource};
-use types::{ErrorCode, Refusal, ResourceDescription, ResourceId};
+use types::{ErrorCode, GrantId, Refusal, ResourceDescription, ResourceId};
 
 /// Most scopes of one resource.
 pub const MAX_SCOPES: usize = 500;
@@ -80,11 +80,17 @@ impl AuthorizationServer {
         Err(Failure::Unavailable("policies change too fast".into()))
     }
 
+    /// Whether the consent stands, and lets somebody act as a resource server: what it was for may have been left out.
+    pub(crate) async fn is_linked(&self, consent: &GrantId) -> Result<bool, Failure> {
+        let found = self.identity.store.find_consent(consent).await?;
+        Ok(found.is_some_and(|consent| consent.links_resource_server()))
+    }
+
     /// Registers something only as long as the owner wants this resource server.
     async fn check_link(&self, pat: &ProtectionToken) -> Result<(), Failure> {
-        match self.identity.store.find_consent(&pat.grant).await? {
-            Some(_) => Ok(()),
-            None => Failure::refuse(ErrorCode::InvalidToken, "the owner has ended what this PAT was for"),
+        match self.is_linked(&pat.grant).await? {
+            true => Ok(()),
+            false => Failure::refuse(ErrorCode::InvalidToken, "the owner has ended what this PAT was for"),
         }
     }
 

@@ -38,7 +38,7 @@ impl AuthorizationServer {
 
     async fn revocations_now(&self, pat: &ProtectionToken) -> Result<Revocations, Failure> {
         let now = self.now();
-        let ended = self.identity.store.find_consent(&pat.grant).await?.is_none();
+        let ended = !self.is_linked(&pat.grant).await?;
         let mut revoked = Vec::new();
         if !ended {
             for (jti, exp) in self.store.list_signed_rpts(&pat.owner, &pat.resource_server, now).await? {

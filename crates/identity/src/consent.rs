@@ -174,7 +174,8 @@ impl Identity {
 
     /// The consent that says all this - as it stands, with more in it, or new - and what its commit needs. `before` is the
     /// one of the same account, client and resource: if it was withdrawn since it was read, nothing is written, so that
-    /// what was withdrawn does not come back.
+    /// what was withdrawn does not come back. Nor does what is left out: then it is a new one, and all that rests on the one
+    /// before ends with that, also where she agrees to as much again later.
     pub(crate) fn agree(&self, terms: &Terms<'_>, before: Option<Consent>, changes: &mut Changes) -> GrantId {
         changes.requires.extend(before.as_ref().map(|before| Requirement::ConsentStands(before.id.clone())));
         if let Some(before) =
@@ -186,11 +187,15 @@ impl Identity {
         let all = lasting.union(terms.scopes);
         // an application that asks for others each time does not gather them without end (threat 46)
         let scopes = if all.len() > MOST_SCOPES { terms.scopes.clone() } else { all };
+        let goes_on = before.as_ref().filter(|before| before.scopes.is_subset(&scopes));
+        if goes_on.is_none() {
+            changes.writes.extend(before.clone().map(Write::DeleteConsent));
+        }
         let consent = Consent {
-            id: before.as_ref().map_or_else(|| GrantId::new(self.random_id()), |before| before.id.clone()),
+            id: goes_on.map_or_else(|| GrantId::new(self.random_id()), |before| before.id.clone()),
             account: terms.account.clone(),
             client: terms.client.clone(),
-            created: before.as_ref().map_or_else(|| self.now(), |before| before.created),
+            created: goes_on.map_or_else(|| self.now(), |before| before.created),
             scopes,
             resource: terms.resource.map(str::to_owned),
             shown: terms.shown.cloned(),

@@ -130,7 +130,7 @@ impl AuthorizationServer {
             );
         }
         let stands = match ticket.signer {
-            None => self.identity.store.find_consent(&ticket.pat_grant).await?.is_some(),
+            None => self.is_linked(&ticket.pat_grant).await?,
             Some(_) => self.identity.store.find_client(&ticket.resource_server).await?.is_some(),
         };
         if stands { Ok(parameters) } else { Err(invalid_grant()) }

@@ -1,8 +1,8 @@
 //! Where a browser is sent on, and what a person sees of an application that nobody vouches for: it goes to no place that a
 //! stranger chose before she decided (threat 15, RFC 9700 4.11.2), and what she agreed to is for what she saw (threat 37).
 
-use crate::oauth::{Browser, CHALLENGE};
-use crate::world::{Answer, UMA, World, form};
+use crate::oauth::{Browser, CHALLENGE, VERIFIER};
+use crate::world::{Answer, UMA, World, basic, form};
 use serde_json::{Value, json};
 
 const AWAY: &str = "https://phish.example/cb";
@@ -147,6 +147,70 @@ async fn threat_37_a_consent_to_a_stranger_is_for_what_she_saw() {
         // another session, for a client that proves itself, is the same person
         alice.log_in("alice").await;
         assert!(alice.open(&ask(&client, at, &[])).await.header("location").contains("code="));
+    }
+}
+
+/// A stranger's client that authenticates.
+struct Registered<'w> {
+    world: &'w World,
+    id: String,
+    secret: String,
+}
+
+impl Registered<'_> {
+    async fn token(&self, fields: &[(&str, &str)]) -> Answer {
+        let (basic, body) = (basic(&self.id, &self.secret), form(fields));
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", &*basic)];
+        self.world.send("POST", "/token", &headers, body).await
+    }
+
+    /// The tokens that she lets it have, at a place of its own.
+    async fn let_in(&self, browser: &Browser<'_>, at: &str, scope: &str) -> Answer {
+        let page = browser.open(&ask(&self.id, at, &[("scope", scope)])).await;
+        let approved = [("decision", "approve"), ("password", "alice-password")];
+        let back = browser.submit(&page, "/authorize/decision", &approved).await;
+        let code = back.location().1.into_iter().find(|(name, _)| name == "code").unwrap().1;
+        let fields = [("grant_type", "authorization_code"), ("code", &*code), ("redirect_uri", at), ("code_verifier", VERIFIER)];
+        self.token(&fields).await
+    }
+
+    async fn refresh(&self, tokens: &Answer) -> Answer {
+        self.token(&[("grant_type", "refresh_token"), ("refresh_token", tokens.get("refresh_token"))]).await
+    }
+}
+
+/// What was given to a client that looked otherwise, or led elsewhere, ends where less is agreed to, and does not come back where
+/// more is.
+#[tokio::test]
+async fn threat_37_what_a_consent_left_out_does_not_come_back() {
+    for world in World::each().await {
+        let other = "https://other.example/cb";
+        let metadata = json!({"client_name": "Sly", "redirect_uris": [AWAY, other], "scope": "openid uma_protection",
+            "grant_types": ["authorization_code", "refresh_token"]});
+        let made = register(&world, metadata).await;
+        let (id, secret) = (made.get("client_id").to_owned(), made.get("client_secret").to_owned());
+        let sly = Registered { world: &world, id, secret };
+        let alice = Browser::new(&world);
+        alice.log_in("alice").await;
+        let guards =
+            async |tokens: &Answer| world.call("GET", "/uma/resources", tokens.get("access_token"), Value::Null).await.status;
+        let first = sly.let_in(&alice, AWAY, "openid uma_protection").await;
+        assert_eq!(guards(&first).await, 200, "{}", first.text);
+        // the same elsewhere takes nothing away
+        let same = sly.let_in(&alice, other, "openid uma_protection").await;
+        assert_eq!((guards(&first).await, guards(&same).await), (200, 200));
+        sly.let_in(&alice, AWAY, "openid").await.ok(200);
+        let ended = async || {
+            for tokens in [&first, &same] {
+                assert_eq!(guards(tokens).await, 401);
+                sly.refresh(tokens).await.refused(400, "invalid_grant");
+            }
+        };
+        ended().await;
+        let last = sly.let_in(&alice, AWAY, "openid uma_protection").await;
+        assert_eq!(guards(&last).await, 200);
+        ended().await;
+        assert_eq!(guards(&sly.refresh(&last).await).await, 200);
     }
 }
 
