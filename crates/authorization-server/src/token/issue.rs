@@ -251,7 +251,11 @@ impl AuthorizationServer {
         scopes: &[&GrantedScope],
         given: Option<&Given<'_>>,
     ) -> Result<Option<GrantLine>, Failure> {
-        let person = serde_json::to_string(&rpt.requesting_party.person()).map_err(internal)?;
+        // an application of nobody is nobody else's: what another one does says nothing of it
+        let person = match rpt.requesting_party.is_known() {
+            true => serde_json::to_string(&rpt.requesting_party.person()).map_err(internal)?,
+            false => format!("nobody, with {}", rpt.client),
+        };
         let whom = Whom { application: rpt.client.as_str(), person: &person };
         let what = scopes.iter().map(|granted| format!("{kind:?} {} {}", granted.resource, granted.scope));
         let mut planned = self.history_limits.plan_grant(&rpt.owner, whom, what, self.now());

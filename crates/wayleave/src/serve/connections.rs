@@ -17,8 +17,12 @@ pub(super) const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 const MOST: usize = 10_000;
 /// Most bytes of answers that wait in memory for their clients, in all.
 const MOST_KEPT: u64 = 256 * 1_024 * 1_024;
-/// Files that are kept for other things than connections.
-const OTHER_FILES: usize = 32;
+/// Files that are kept for other things than connections: the fewest, and of how many files one.
+const FEWEST_OTHER_FILES: usize = 48;
+const OTHER_FILES_OF: usize = 8;
+/// Files that one connection may need: its own, what a request of it opens, and what stays open beside: the other end of a
+/// tunnel, the second file of a copy, a connection to a service that waits for the next call.
+const FILES_OF_CONNECTION: usize = 3;
 /// Most connections of the administration, which are kept apart from everybody's.
 const MOST_OF_ADMINISTRATION: usize = 64;
 
@@ -59,8 +63,7 @@ pub(super) struct Place {
 }
 
 impl Connections {
-    /// Those of this process, whoever listens: as many as it may have files for, as each may need another file, or another
-    /// connection.
+    /// Those of this process, whoever listens: as many as it may have files for, and for what each of them needs beside.
     pub fn of_process() -> Arc<Self> {
         static ALL: OnceLock<Arc<Connections>> = OnceLock::new();
         ALL.get_or_init(|| Self::with_room_for(places().saturating_sub(places_of_administration()))).clone()
@@ -300,7 +303,14 @@ impl Drop for Place {
 
 /// How many connections this process may have.
 fn places() -> usize {
-    (open_files().saturating_sub(OTHER_FILES) / 2).min(MOST)
+    places_within(open_files())
+}
+
+/// How many there may be with so many files, so that there is one for whatever each of them needs: where files ran out, nobody
+/// at all would be answered, and whoever administers could not end it.
+fn places_within(files: usize) -> usize {
+    let others = (files / OTHER_FILES_OF).max(FEWEST_OTHER_FILES);
+    (files.saturating_sub(others) / FILES_OF_CONNECTION).min(MOST)
 }
 
 fn places_of_administration() -> usize {

@@ -38,6 +38,17 @@ fn threat_46_idle_connections_make_room_and_one_network_does_not_have_all() {
     assert!(count(&all) == 0 && all.open().of_network.is_empty());
 }
 
+/// What each connection needs comes out of the files that there are, and some are left for the store and for whoever is asked.
+#[test]
+fn threat_46_there_are_files_for_whatever_connections_need() {
+    for files in [64, 128, 256, 1_024, 4_096, 65_536, usize::MAX] {
+        let places = places_within(files);
+        assert!(places * 3 + 48 <= files && places <= MOST, "{files}: {places}");
+        assert!(files < 128 || places >= 16, "{files}: {places}");
+    }
+    assert_eq!((places_within(1_024), places_within(65_536)), (298, MOST));
+}
+
 /// Several parties may run in one process: whoever ends takes no other's connections along.
 #[tokio::test]
 async fn threat_46_a_listener_that_ends_closes_its_own_connections() {
