@@ -3,11 +3,11 @@
 
 use crate::changes::{Changes, Requirement, Write};
 use crate::page::{page_of_all, place_of};
-use crate::store::{DelegationPlace, Page};
+use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::PolicyToken;
 use identity::{CommitError, Failure};
-use jose::{UnverifiedDelegation, base64url, digest};
+use jose::UnverifiedDelegation;
 use rules::delegation::{Delegate, Delegation};
 use serde_json::json;
 use types::delegation::DelegationDocument;
@@ -22,10 +22,6 @@ const MAX_BYTES: usize = 256 * 1024;
 const MAX_WITHDRAWN: usize = 1_000;
 /// Rows of one read; lists are read to their end.
 const READ_AT_ONCE: usize = 1_000;
-/// The same of what others delegate: they choose how long each is, and behind each read others get their turn.
-const OTHERS_AT_ONCE: usize = 8;
-/// Most rows that one page of it looks at.
-const LOOKED_AT: usize = 1_000;
 
 fn place(delegation: &Delegation) -> String {
     place_of(delegation.created, &format!("{} {}", delegation.owner, delegation.id))
@@ -36,18 +32,6 @@ pub fn place_of_document(document: &DelegationDocument) -> String {
     let owner = document.owner.as_ref().map(OwnerId::as_str).unwrap_or_default();
     let created = document.created.unwrap_or(Timestamp(0));
     place_of(created, &format!("{owner} {}", document.id.as_deref().unwrap_or_default()))
-}
-
-/// Names of one account in the order in which a list goes through them; the list says no name, since its places stand in URLs.
-fn mark(name: &Delegate) -> String {
-    base64url::encode(digest::sha256(&[name.key().as_bytes()])).chars().take(12).collect()
-}
-
-/// Where one that others made stands in the list of a delegate.
-pub fn place_of_delegated(document: &DelegationDocument) -> String {
-    let name = Delegate::of(document.delegate.clone()).map(|name| mark(&name)).unwrap_or_default();
-    let owner = document.owner.as_ref().map(OwnerId::as_str).unwrap_or_default();
-    format!("{name} {owner} {}", document.id.as_deref().unwrap_or_default())
 }
 
 fn not_found() -> Failure {
@@ -86,50 +70,6 @@ impl AuthorizationServer {
         all.retain(|one| one.stands(now));
         let (all, last) = page_of_all(all, place, page);
         Ok((all.iter().map(Delegation::to_document).collect(), last))
-    }
-
-    /// `GET {delegations_endpoint}?role=delegate`: what others have delegated to this account, one owner's after the other's. How
-    /// much that is, others choose: a page looks at so many rows and no more (threat 46).
-    pub async fn list_delegated(
-        &self,
-        pmt: &PolicyToken,
-        page: &Page<String>,
-    ) -> Result<(Vec<DelegationDocument>, Option<String>), Failure> {
-        let mut names: Vec<(String, Delegate)> =
-            self.names_of(&pmt.owner).await?.into_iter().map(|name| (mark(&name), name)).collect();
-        names.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut parts = page.after.as_deref().unwrap_or_default().splitn(3, ' ');
-        let begun = parts.next().unwrap_or_default().to_owned();
-        let mut after = parts.next().zip(parts.next()).map(|(owner, id)| DelegationPlace { owner: owner.into(), id: id.into() });
-        let (mut documents, mut last, mut looked_at) = (Vec::new(), None, 0_usize);
-        for (mark, name) in names.into_iter().filter(|(mark, _)| *mark >= begun) {
-            let mut place = after.take().filter(|_| mark == begun);
-            loop {
-                let rows = self.store.list_delegations_to(&name.key(), &Page { after: place, limit: OTHERS_AT_ONCE }).await?;
-                let Some(behind) = rows.last() else { break };
-                place = Some(DelegationPlace { owner: behind.owner.clone(), id: behind.id.clone() });
-                looked_at = looked_at.saturating_add(rows.len());
-                for one in rows.into_iter().filter(|one| one.stands(self.now()) && one.owner != pmt.owner) {
-                    if documents.len() >= page.limit {
-                        return Ok((documents, last));
-                    }
-                    last = Some(format!("{mark} {} {}", one.owner, one.id));
-                    documents.push(self.delegated_document(one).await?);
-                }
-                if looked_at >= LOOKED_AT {
-                    return Ok((documents, place.map(|place| format!("{mark} {} {}", place.owner, place.id))));
-                }
-                // reads never wait: others get their turn
-                tokio::task::yield_now().await;
-            }
-        }
-        Ok((documents, None))
-    }
-
-    async fn delegated_document(&self, delegation: Delegation) -> Result<DelegationDocument, Failure> {
-        let owner = self.identity.store.find_account(&delegation.owner).await?;
-        let owner_name = owner.map(|owner| owner.display_name().to_owned());
-        Ok(DelegationDocument { owner_name, ..delegation.to_document() })
     }
 
     /// `POST {delegations_endpoint}`.

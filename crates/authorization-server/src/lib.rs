@@ -18,6 +18,7 @@ pub mod consent_receipt;
 pub mod consequences;
 pub mod credential;
 mod crowds;
+pub mod delegated;
 pub mod delegation;
 mod digest;
 pub mod discovery;

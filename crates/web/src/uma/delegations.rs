@@ -3,7 +3,8 @@
 use super::{listed, pmt};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
-use authorization_server::delegation::{place_of_delegated, place_of_document};
+use authorization_server::delegated::place_of_delegated;
+use authorization_server::delegation::place_of_document;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
