@@ -14,7 +14,7 @@ use crate::kept_proof::{Known, browser_of};
 use crate::token::parameters::wants_email;
 use crate::token::uma_ticket::{spend, spent_id};
 use crate::{AuthorizationServer, RETRIES};
-use identity::consent::OwnersReach;
+use identity::consent::ReachRequest;
 use identity::session::Session;
 use identity::way_back::WayBack;
 use identity::{Account, Client, CommitError, Failure, Form, internal};
@@ -91,9 +91,9 @@ struct ReachedPlace {
 }
 
 impl ReachedPlace {
-    fn of<'a>(&'a self, interaction: &'a Interaction, session: &'a Session) -> OwnersReach<'a> {
+    fn of<'a>(&'a self, interaction: &'a Interaction, session: &'a Session) -> ReachRequest<'a> {
         let (client, redirect_uri) = (&self.client, interaction.redirect_uri.as_str());
-        OwnersReach { session, client, redirect_uri, resource: self.resource.as_str() }
+        ReachRequest { session, client, redirect_uri, resource: self.resource.as_str() }
     }
 }
 

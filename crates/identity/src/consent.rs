@@ -110,7 +110,7 @@ pub fn is_sensitive(scopes: &ScopeSet) -> bool {
     scopes.has(UMA_POLICY) || scopes.has(UMA_MANAGEMENT)
 }
 
-fn as_owner() -> Result<ScopeSet, Failure> {
+fn as_owner_scope() -> Result<ScopeSet, Failure> {
     ScopeSet::parse(AS_OWNER).map_err(crate::internal)
 }
 
@@ -124,7 +124,7 @@ pub(crate) struct Terms<'a> {
 }
 
 /// An owner who would let a client reach what is hers at a resource server, as she does herself.
-pub struct OwnersReach<'a> {
+pub struct ReachRequest<'a> {
     pub session: &'a Session,
     pub client: &'a Client,
     /// Where the client leads back to.
@@ -132,7 +132,7 @@ pub struct OwnersReach<'a> {
     pub resource: &'a str,
 }
 
-impl OwnersReach<'_> {
+impl ReachRequest<'_> {
     fn shown(&self) -> Option<Shown> {
         Shown::of(self.client, self.redirect_uri, self.session)
     }
@@ -141,21 +141,29 @@ impl OwnersReach<'_> {
 impl Identity {
     /// Whether she must log in once more before she agrees: a client that the operator does not know gets all that is hers
     /// there, so it is not enough that somebody left a browser logged in (threat 32). What she agreed to before goes on.
-    pub async fn needs_log_in_again(&self, reach: &OwnersReach<'_>) -> Result<bool, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// A store that is unavailable.
+    pub async fn needs_log_in_again(&self, reach: &ReachRequest<'_>) -> Result<bool, Failure> {
         if reach.client.declared || reach.session.is_fresh(self.now()) {
             return Ok(false);
         }
         let before = self.find_consent_to(reach).await?;
-        let (scopes, shown) = (as_owner()?, reach.shown());
+        let (scopes, shown) = (as_owner_scope()?, reach.shown());
         Ok(!before.is_some_and(|before| before.covers(&scopes, Some(reach.resource)) && before.is_of(shown.as_ref())))
     }
 
     /// She agrees: the consent that what is let pass rests on. She finds it among her applications, and ends it there.
-    pub async fn agree_to_owners_reach(&self, reach: &OwnersReach<'_>, changes: &mut Changes) -> Result<GrantId, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// `login_required` where [`Self::needs_log_in_again`]; a store that is unavailable.
+    pub async fn agree_to_owners_reach(&self, reach: &ReachRequest<'_>, changes: &mut Changes) -> Result<GrantId, Failure> {
         if self.needs_log_in_again(reach).await? {
             return Failure::refuse(ErrorCode::LoginRequired, "log in once more before this application gets what is yours");
         }
-        let (before, scopes, shown) = (self.find_consent_to(reach).await?, as_owner()?, reach.shown());
+        let (before, scopes, shown) = (self.find_consent_to(reach).await?, as_owner_scope()?, reach.shown());
         let terms = Terms {
             account: &reach.session.account,
             client: &reach.client.id,
@@ -168,7 +176,7 @@ impl Identity {
         Ok(self.agree(&terms, before, changes))
     }
 
-    async fn find_consent_to(&self, reach: &OwnersReach<'_>) -> Result<Option<Consent>, Failure> {
+    async fn find_consent_to(&self, reach: &ReachRequest<'_>) -> Result<Option<Consent>, Failure> {
         Ok(self.store.find_consent_of(&reach.session.account, &reach.client.id, Some(reach.resource)).await?)
     }
 
