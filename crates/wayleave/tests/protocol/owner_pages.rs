@@ -110,7 +110,7 @@ async fn what_she_undoes_waits_for_her_again() {
         // once it would have run out, it is taken back and nothing waits
         world.pass(8 * 86_400);
         browser.log_in("alice").await;
-        let over = undo(&page, "undo").await;
+        let over = undo(&browser.open("/my/requests").await, "undo").await;
         assert!(
             over.text.contains("gets in no more by what you approved") && !over.text.contains("class=\"count\""),
             "{}",
@@ -257,7 +257,7 @@ async fn the_list_says_who_is_reached_and_where_things_are_kept() {
     let policy = page.header("content-security-policy");
     assert!(policy.contains("img-src 'self' data: http://127.0.0.1:9000;") && !policy.contains("evil"), "{policy}");
     assert!(!page.text.contains("evil.example") && page.text.contains("tag private"), "{}", page.text);
-    let shares = |page: &Answer| page.text.matches("1 share<").count();
+    let shares = |page: &Answer| page.text.matches("1 person<").count();
     assert_eq!(shares(&page), 0);
     ask(&world, &pat, &sea, "").await.refused(403, "request_submitted");
     press(&browser, &[("decision", "approve")]).await;
