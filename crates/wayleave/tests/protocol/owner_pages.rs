@@ -104,7 +104,7 @@ async fn what_she_undoes_waits_for_her_again() {
         // he joins what waits, and nothing of before comes back with the next answer
         ask(&world, &pat, &album, "").await.refused(403, "request_submitted");
         assert!(browser.open("/my/requests").await.text.contains("class=\"count\">1<"));
-        let page = press(&browser, &[("decision", "week")]).await;
+        press(&browser, &[("decision", "week")]).await;
         assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
         ask(&world, &pat, &album, "").await.ok(200);
         // once it would have run out, it is taken back and nothing waits
