@@ -4,6 +4,7 @@
 use crate::changes::{Changes, Write};
 use crate::token::uma_ticket::family_of;
 use crate::{AuthorizationServer, IssuerKeys};
+use identity::account::Standing;
 use identity::remote_keys::KeyPlace;
 use identity::token_text::{self, TokenKind};
 use identity::{AuthenticatedClient, Failure, SpentId, TokenKey};
@@ -12,8 +13,8 @@ use rules::claim::{self, Accepted, AnotherPerson, ClaimToken, Presentation};
 use rules::pct::{Disclosed, OwnersReach};
 use rules::ticket::Process;
 use rules::{Pct, RequestingParty};
-use types::Issuer;
 use types::token::{ID_TOKEN_FORMAT, ID_TOKEN_FORMAT_HTTPS};
+use types::{AccountId, Issuer};
 
 /// A claim token as it was sent.
 pub(crate) struct Pushed<'a> {
@@ -169,7 +170,21 @@ impl AuthorizationServer {
     /// The PCT of a text; one of another client, withdrawn or expired, is none (5.2).
     pub(crate) async fn find_pct_for(&self, text: &str, client: &AuthenticatedClient) -> Result<Option<Pct>, Failure> {
         let Some(key) = token_text::key_of(TokenKind::Pct, text) else { return Ok(None) };
-        Ok(self.find_pct(&key).await?.filter(|pct| pct.is_for(&client.id, self.now())))
+        let Some(pct) = self.find_pct(&key).await?.filter(|pct| pct.is_for(&client.id, self.now())) else { return Ok(None) };
+        let has_ended = self.is_of_ended_account(&pct.requesting_party).await?;
+        Ok((!has_ended).then_some(pct))
+    }
+
+    /// Whether it speaks of an account of this server that the operator took out of the configuration: what was said of it then
+    /// opens nothing now (threat 36).
+    pub(crate) async fn is_of_ended_account(&self, party: &RequestingParty) -> Result<bool, Failure> {
+        for subject in party.iter().filter(|subject| subject.iss == *self.issuer()) {
+            let account = self.identity.store.find_account(&AccountId::from(subject.sub.as_str())).await?;
+            if account.is_some_and(|account| account.standing == Standing::Gone) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A new PCT for what this process gathered: its text, and the change that keeps it.

@@ -95,10 +95,11 @@ impl AuthorizationServer {
         Ok((answer, left))
     }
 
-    /// Whether its client is there, with the credentials of when it was issued.
+    /// Whether its client is there, with the credentials of when it was issued, and whose account it speaks of.
     pub(crate) async fn is_of_standing_client(&self, rpt: &Rpt) -> Result<bool, Failure> {
         let client = self.identity.store.find_client(&rpt.client).await?;
-        Ok(client.is_some_and(|client| client.vouches_for(rpt.issued)))
+        let vouches = client.is_some_and(|client| client.vouches_for(rpt.issued));
+        Ok(vouches && !self.is_of_ended_account(&rpt.requesting_party).await?)
     }
 
     /// The RPT of a text, opaque or JWT. A JWT of ours names its row in `jti`.

@@ -38,7 +38,7 @@ impl Grant for AuthorizationServer {
         }
         // two people of one issuer got it together, before that was refused (protocol.md 1.3)
         let is_one_person = old.requesting_party.is_one_person();
-        if !is_one_person || !self.is_linked(&old.pat_grant).await? {
+        if !is_one_person || !self.is_linked(&old.pat_grant).await? || self.is_of_ended_account(&old.requesting_party).await? {
             return Err(ended());
         }
         let mut scopes = self.standing_scopes(&old.scopes).await?;

@@ -248,3 +248,29 @@ async fn threat_36_names_of_an_application_are_kept_and_are_not_without_end() {
     let at = |seconds: i64| client.display_name_at(types::Timestamp(crate::world::START + seconds));
     assert_eq!([at(0), at(1), at(61), at(5_000)], ["Cutter", "Cutter 0", "Cutter 1", "Cutter 19"]);
 }
+
+/// What this server said of an account that the operator has taken out since opens nothing, however it was kept.
+#[tokio::test]
+async fn threat_36_nobody_acts_for_an_account_that_is_gone() {
+    for world in World::each().await {
+        let carols = world.access("carols-rs").await;
+        let diary = world.resource(&carols, "view").await;
+        share_of_carol(&world, &diary).await;
+        let browser = Browser::new(&world);
+        browser.log_in("alice").await;
+        let next = enter(&world, &browser, &carols, &diary).await;
+        let got = world.trade("viewer", &next, &[]).await;
+        let (rpt, pct) = (got.ok(200).get("access_token").to_owned(), got.get("pct").to_owned());
+        assert_eq!(world.introspect(&carols, &rpt).await["active"], true);
+        let identity = &world.app.identity;
+        let alice = identity.store.find_account_by_email("alice@foo.example").await.unwrap().unwrap();
+        identity.close_account(alice).await.unwrap();
+        assert_eq!(world.introspect(&carols, &rpt).await, json!({"active": false}));
+        let ticket = world.ticket(&carols, &diary, "view").await;
+        world.trade("viewer", &ticket, &[("pct", &pct)]).await.refused(403, "need_info");
+        if let Some(refresh) = got.json.get("refresh_token").and_then(|token| token.as_str()) {
+            let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+            world.token("viewer", &fields).await.refused(400, "invalid_grant");
+        }
+    }
+}
