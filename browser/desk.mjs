@@ -186,7 +186,7 @@ await page.getByRole('link', { name: /^Decide at/ }).click();
 await page.getByText('Whoever proves the address alice@foo.example may view Holiday').waitFor();
 await look('decide');
 await press('Allow it, and go back');
-await heading('Show my address to viewer?');
+await page.getByRole('heading', { name: /^Open your own things at/ }).waitFor();
 await page.goto(world.desk);
 await look('requests');
 await page.getByRole('link', { name: 'Servers' }).click();

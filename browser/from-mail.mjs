@@ -77,9 +77,11 @@ async function mayWrite(bob, hers) {
   await press(bob, 'Ask for access');
   await bob.getByRole('heading', { name: 'Waiting for an answer' }).waitFor();
   await hers.goto(`${world.issuer}/my/requests`);
-  await hers.getByText('May I write, too?').waitFor();
+  const asked = hers.getByRole('article').filter({ hasText: 'May I write, too?' });
+  await asked.waitFor();
   await hers.setViewportSize(phone.viewport);
-  await hers.getByRole('button', { name: 'Allow for a week', exact: true }).tap();
+  // what she took back before waits as well
+  await asked.getByRole('button', { name: 'Allow for a week', exact: true }).tap();
   await things.see(bob, shared);
   assert.equal(bob.url(), world.gateway + shared.path);
   await write(bob, 'from Bob');
