@@ -117,7 +117,8 @@ await page.getByRole('link', { name: 'I have an account here' }).click();
 await page.getByLabel('User name or e-mail address').fill('alice');
 await page.getByLabel('Password').fill('alice-password');
 await press('Log in');
-await heading('Show my address to Viewer?');
+// what Viewer wants is her own
+await page.getByRole('heading', { name: /^Open your own things at/ }).waitFor();
 await look(page, 'proof-show-account');
 await press('This is not me: log out, and use another address');
 await heading('Show who you are');

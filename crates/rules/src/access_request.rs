@@ -70,13 +70,15 @@ pub enum DecisionError {
 /// Seconds that a request stays readable after it has ended.
 pub const KEPT: i64 = 90 * 86_400;
 
-/// One permission for each resource, however often it is named: what is decided is no more than what was asked.
+/// One permission for each resource, however often it is named, and none without scopes: what is decided is no more than what
+/// was asked.
 fn merge(permissions: Vec<PermissionRequest>) -> Vec<PermissionRequest> {
     let mut merged: BTreeMap<ResourceId, ScopeSet> = BTreeMap::new();
     for permission in permissions {
         let scopes = merged.entry(permission.resource_id).or_default();
         *scopes = scopes.union(&permission.resource_scopes);
     }
+    merged.retain(|_, scopes| !scopes.is_empty());
     merged.into_iter().map(|(resource_id, resource_scopes)| PermissionRequest { resource_id, resource_scopes }).collect()
 }
 
@@ -156,4 +158,49 @@ impl AccessRequest {
 
 fn covers(permissions: &[PermissionRequest], resource: &ResourceId, scope: &Scope) -> bool {
     permissions.iter().any(|p| p.resource_id == *resource && p.resource_scopes.contains(scope))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    fn permission(resource: &str, scopes: &str) -> PermissionRequest {
+        PermissionRequest { resource_id: resource.into(), resource_scopes: ScopeSet::parse(scopes).unwrap() }
+    }
+
+    fn decide(permissions: Vec<PermissionRequest>) -> Result<Vec<PermissionRequest>, DecisionError> {
+        let request = AccessRequest {
+            id: "r".into(),
+            owner: "alice".into(),
+            client: "viewer".into(),
+            requesting_party: RequestingParty::default(),
+            claims: Claims::default(),
+            permissions: vec![permission("album", "view edit")],
+            created: NOW,
+            expires_at: NOW.plus(100),
+            state: State::Pending,
+            delegation: None,
+            message: None,
+            network: None,
+            version: 0,
+        };
+        let approved = request.decide(Decision::Approve { permissions: Some(permissions), until: NOW.plus(10) }, NOW)?;
+        let State::Approved { permissions, .. } = approved.state else { panic!("it was approved") };
+        Ok(permissions)
+    }
+
+    #[test]
+    fn threat_46_a_decision_names_each_thing_once_and_nothing_else() {
+        let nothing = ScopeSet::new();
+        let empty = |resource: &str| PermissionRequest { resource_id: resource.into(), resource_scopes: nothing.clone() };
+        let many = (0..1_000).map(|_| permission("album", "view"));
+        let others = (0..1_000).map(|n| empty(&format!("other {n}")));
+        let mixed = many.chain(others).chain([permission("album", "edit")]).collect();
+        assert_eq!(decide(mixed), Ok(vec![permission("album", "view edit")]));
+        assert_eq!(decide(vec![permission("diary", "view")]), Err(DecisionError::Wider));
+        assert_eq!(decide(vec![empty("album")]), Err(DecisionError::Empty));
+        assert_eq!(decide(Vec::new()), Err(DecisionError::Empty));
+    }
 }
