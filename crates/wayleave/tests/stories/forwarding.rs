@@ -45,8 +45,11 @@ async fn answer(mut stream: TcpStream) {
         read.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&read).into_owned();
-    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    if let Some(key) = key.filter(|_| head.contains("Upgrade: ")) {
+    let field = |name: &str| {
+        let fields = head.lines().filter_map(|line| line.split_once(": "));
+        fields.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    };
+    if let Some(key) = field("sec-websocket-key").filter(|_| field("upgrade").is_some()) {
         let accept = digest::sha1_of_handshake(&[key.trim().as_bytes(), b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"]);
         let accept = base64url::encode(accept).replace('-', "+").replace('_', "/");
         let head =
