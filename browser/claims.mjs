@@ -1,7 +1,8 @@
 // Bob proves his address once and shows it to each application, in a real Chromium; axe looks at every page, at 390 and 1280,
 // light and dark. WORLD: {issuer, resource, folder, pictures?}.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync, mkdirSync } from 'node:fs';
+import { readFileSync, mkdirSync } from 'node:fs';
+import { findCode, readMails, until } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
@@ -55,8 +56,7 @@ const enter = async (client, album, more = {}) => {
   await page.goto(`${world.issuer}/claims?${new URLSearchParams({ client_id: client, ticket, ...more })}`);
 };
 const heading = (name) => page.getByRole('heading', { name, exact: true }).waitFor();
-const mails = () => readdirSync(`${world.folder}/wayleave-data/outbox`).sort();
-const newest = () => readFileSync(`${world.folder}/wayleave-data/outbox/${mails().at(-1)}`, 'utf8');
+const mails = () => readMails(`${world.folder}/wayleave-data/outbox`);
 const trade = async (client, ticket) => {
   const body = new URLSearchParams({ grant_type: 'urn:ietf:params:oauth:grant-type:uma-ticket', ticket, disclose: 'email' });
   const rpt = (await (await fetch(`${world.issuer}/token`, { method: 'POST', headers: basic(client), body })).json()).access_token;
@@ -83,9 +83,11 @@ await page.getByRole('alert').waitFor();
 assert.equal(await page.getByRole('status').count(), 0, 'only what is wrong');
 await look(page, 'proof-code-wrong');
 await press('Send a new code');
+// the page looks as it did before
+await until('second mail', () => mails().length === 2);
+await page.getByRole('alert').waitFor({ state: 'detached' });
 await heading('Type the code');
-assert.equal(mails().length, 2);
-await page.getByLabel(/^Code/).fill(newest().match(/Your code is (\d{8})/)[1]);
+await page.getByLabel(/^Code/).fill(await findCode(() => mails().at(-1)));
 await press('Go on');
 await heading('Show my address to Viewer?');
 await look(page, 'proof-show');

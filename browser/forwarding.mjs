@@ -2,7 +2,7 @@
 // picture; the application sees who he is and none of the gateway's cookies; scripts of other places get nothing by his session.
 // WORLD: {photo, seen, live, issuer, outbox}.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { findCode, readMails, seePictures } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
@@ -14,15 +14,13 @@ await bob.goto(world.photo);
 assert.ok(bob.url().startsWith(world.issuer), bob.url());
 await bob.getByLabel(/e-mail address/).fill('bob@bar.example');
 await press(bob, 'Send code');
-await bob.getByLabel(/[Cc]ode/).first().waitFor();
-const mails = readdirSync(world.outbox).sort();
-const code = readFileSync(`${world.outbox}/${mails.at(-1)}`, 'utf8').match(/\b\d{8}\b/)[0];
-await bob.getByLabel(/^Code/).fill(code);
+await bob.getByLabel(/^Code/).waitFor();
+await bob.getByLabel(/^Code/).fill(await findCode(() => readMails(world.outbox).at(-1)));
 await press(bob, 'Go on');
 await bob.getByRole('checkbox').first().check();
 await press(bob, /^(Share|Show my address)/);
 await bob.waitForURL(world.photo);
-assert.ok(await bob.evaluate('document.images.length === 1 && document.images[0].naturalWidth > 0'), 'he sees the picture');
+await seePictures(bob, 1);
 const cookies = await bob.context().cookies(world.photo);
 assert.ok(cookies.some(({ name }) => name.startsWith('wl_session_')), JSON.stringify(cookies));
 

@@ -3,9 +3,9 @@
 // it without a second code, and she undoes it; what changes something he does once that was shared, too. WORLD: {issuer, gateway,
 // behind, outbox, pictures?}.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { launch } from './people.mjs';
-import { looker } from './look.mjs';
+import { findCode, looker, readMails, seePictures, tryUntilSeen, until } from './look.mjs';
 
 const world = JSON.parse(process.env.WORLD);
 const browser = await launch();
@@ -25,20 +25,18 @@ async function show(page, name) {
 /** Bob sees a list of files by WsgiDAV, with its style, and a picture of it. */
 async function seeList(page, { path }) {
   await page.getByRole('heading', { name: `Index of ${path.replace(/\/$/, '')}` }).waitFor();
-  assert.ok(await page.evaluate(() => [...document.styleSheets].some((sheet) => sheet.href && sheet.cssRules.length > 0)), 'it has its style');
+  await until('style of the list', () => page.evaluate(() => [...document.styleSheets].some((sheet) => sheet.href && sheet.cssRules.length > 0)));
   await show(page, 'list');
   await page.getByRole('link', { name: 'cliffs.jpg' }).click();
-  await page.waitForFunction(() => document.images.length === 1 && document.images[0].naturalWidth > 0);
+  await page.waitForURL(/cliffs\.jpg$/);
+  await seePictures(page, 1);
   await page.goBack();
 }
 
 /** Bob sees an album as the gateway shows it. */
 async function seeAlbum(page, { name }) {
   await page.getByRole('heading', { name }).waitFor();
-  await page.waitForFunction(() => {
-    const all = [...document.querySelectorAll('.tiles img')];
-    return all.length > 0 && all.every((one) => one.complete && one.naturalWidth > 0);
-  }, null, { timeout: 60_000 });
+  await seePictures(page, 2, '.tiles img');
   await look(page, 'album');
 }
 
@@ -71,6 +69,7 @@ async function mayWrite(bob, hers) {
   await look(bob, 'not-saved');
   await bob.getByRole('link', { name: 'Back to the page' }).click();
   await bob.getByLabel('Note').fill('from Bob');
+  await bob.getByRole('listitem').filter({ hasText: 'by the sea' }).waitFor();
   assert.equal(await bob.getByRole('listitem').count(), 1);
   await press(bob, 'Keep');
   await bob.getByLabel(/A sentence/).fill('May I write, too?');
@@ -129,7 +128,7 @@ const things = {
   },
 }[world.behind];
 const { shared, other } = things;
-const mails = () => readdirSync(world.outbox).sort().map((name) => readFileSync(`${world.outbox}/${name}`, 'utf8'));
+const mails = () => readMails(world.outbox);
 const codes = () => mails().map((text) => text.match(/\b\d{8}\b/)?.[0]).filter(Boolean);
 
 async function logIn(page) {
@@ -193,7 +192,7 @@ async function open(bob) {
   await press(bob, 'Send code');
   await bob.getByLabel(/^Code/).waitFor();
   await look(bob, 'code');
-  await bob.getByLabel(/^Code/).fill(codes().at(-1));
+  await bob.getByLabel(/^Code/).fill(await findCode(() => mails().at(-1)));
   await press(bob, 'Go on');
   await bob.getByRole('checkbox').first().check();
   await look(bob, 'show');
@@ -252,9 +251,7 @@ await hers.getByText('bob@bar.example waits for your answer again.').waitFor();
 assert.equal(await hers.getByText(new RegExp(`may .*${other.name}`, 'i')).count(), 0);
 await look(hers, 'undone');
 // what was read may be believed for a second
-await bob.waitForTimeout(1200);
-await bob.goto(world.gateway + other.path);
-await bob.getByRole('heading', { name: 'Not shared with you' }).waitFor();
+await tryUntilSeen(bob.getByRole('heading', { name: 'Not shared with you' }), () => bob.goto(world.gateway + other.path));
 await bob.goto(world.gateway + shared.link);
 await things.see(bob, shared);
 

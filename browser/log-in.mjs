@@ -5,7 +5,6 @@ import { launch } from './people.mjs';
 const world = JSON.parse(process.env.WORLD);
 const browser = await launch();
 const page = await (await browser.newContext()).newPage();
-page.setDefaultTimeout(10_000);
 for (const time of ['first', 'second']) {
   await page.goto(world.desk);
   await page.getByLabel('User name or e-mail address').fill('alice');

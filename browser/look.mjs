@@ -1,9 +1,66 @@
 // How pages are looked at: axe in light and dark, wide and narrow, nothing scrolls sideways; pictures where they are wanted.
+// And how a script waits for what comes in its time, on a slow machine as on a fast one.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const sizes = [{ name: 'wide', width: 1280, height: 900 }, { name: 'narrow', width: 390, height: 844 }];
+
+/** How long something that comes is waited for. */
+const LONGEST_MS = 60_000;
+
+/** What `look` gives, tried again until it is something; a page that goes away meanwhile has not shown it yet. */
+export async function until(what, look) {
+  const end = Date.now() + LONGEST_MS;
+  let last = 'it gave nothing';
+  while (Date.now() < end) {
+    try {
+      const found = await look();
+      if (found) return found;
+    } catch (error) {
+      last = error.message;
+    }
+    await sleep(50);
+  }
+  throw new assert.AssertionError({ message: `in ${LONGEST_MS / 1000} seconds there is no ${what}: ${last}` });
+}
+
+/** Does something again and again until a place of the page is seen. */
+export async function tryUntilSeen(place, act) {
+  await until(`such place as ${place}`, async () => {
+    await act();
+    await place.waitFor({ timeout: 1_000 });
+    return true;
+  });
+}
+
+/** Pictures come after the words of their page: waits until there are as many, and each is seen. */
+export async function seePictures(page, count, selector = 'img') {
+  let widths = [];
+  const areSeen = async () => {
+    widths = await page.$$eval(selector, (all) => all.map((one) => (one.complete ? one.naturalWidth : 0)));
+    return widths.length === count && widths.every((width) => width > 0);
+  };
+  await until('picture', areSeen).catch(() => assert.fail(`${page.url()} shows ${count} pictures as ${selector}: ${widths}`));
+}
+
+/** Mails that lie in a folder, oldest first. */
+export const readMails = (folder) => readdirSync(folder).sort().map((name) => readFileSync(`${folder}/${name}`, 'utf8'));
+
+/** The code of the newest of some mails, once there is one. */
+export const findCode = (readNewest) => until('code in the newest mail', async () => (await readNewest())?.match(/\b\d{8}\b/)?.[0]);
+
+/** The newest mail that a page of an outbox shows, in a page of its own. */
+export async function readShownMail(context, url) {
+  const page = await context.newPage();
+  try {
+    await page.goto(url);
+    return await page.locator('pre').first().textContent({ timeout: 5_000 });
+  } finally {
+    await page.close();
+  }
+}
 
 /** On the smallest phone nothing scrolls sideways, and the bar at its bottom has five places at most that a thumb can hit. */
 export async function fits(page, name) {

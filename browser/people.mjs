@@ -2,14 +2,21 @@
 import assert from 'node:assert/strict';
 import { execSync } from 'node:child_process';
 
-/** Chromium as the system has it. */
+/** Chromium as the system has it; a slow machine has a minute for everything that a page must show. */
 export async function launch() {
   const { chromium } = await import('playwright-core');
   const executablePath = ['chromium', 'chromium-browser', 'google-chrome'].map((name) => {
     try { return execSync(`command -v ${name}`, { encoding: 'utf8' }).trim(); } catch { return ''; }
   }).find(Boolean);
   const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-  return chromium.launch({ executablePath, args });
+  const browser = await chromium.launch({ executablePath, args, timeout: 120_000 });
+  const newContext = browser.newContext.bind(browser);
+  browser.newContext = async (options) => {
+    const context = await newContext(options);
+    context.setDefaultTimeout(60_000);
+    return context;
+  };
+  return browser;
 }
 
 /** Follows our pages with fetch: cookies, redirects, the first form that leads to `action`. */

@@ -2,7 +2,7 @@
 // his, and she answers. WORLD: {issuer, gateway, viewer, pictures?}.
 import assert from 'node:assert/strict';
 import { launch } from './people.mjs';
-import { looker } from './look.mjs';
+import { findCode, looker, readShownMail, until } from './look.mjs';
 
 const world = JSON.parse(process.env.WORLD);
 const browser = await launch();
@@ -34,6 +34,7 @@ await alice.getByRole('heading', { name: 'Linked' }).waitFor();
 await alice.goto(`${world.issuer}/my/resources`);
 await look(alice, 'sharing-things');
 await alice.getByRole('link', { name: 'Holiday 2025' }).click();
+await alice.getByLabel('Last day').waitFor();
 await look(alice, 'sharing-thing');
 const today = await alice.getByLabel('Last day').getAttribute('min');
 assert.match(today, /^\d{4}-\d\d-\d\d$/);
@@ -54,6 +55,7 @@ await press(alice, 'Mail it to them…');
 await alice.getByRole('heading', { name: 'bob@bar.example gets this mail' }).waitFor();
 await look(alice, 'sharing-mail');
 await press(alice, 'Change it');
+await alice.getByLabel(/^A sentence of yours/).waitFor();
 await press(alice, 'Mail it to them…');
 await press(alice, 'Share, and send it');
 await alice.getByText('bob@bar.example gets this mail, sent just now').waitFor();
@@ -61,16 +63,13 @@ await alice.getByText('bob@bar.example gets this mail, sent just now').waitFor()
 const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'long', timeZone: 'Pacific/Auckland' }).format(Date.now() + 7 * 86_400_000);
 await alice.getByText(new RegExp(`bob@bar.example may view, until and including ${day}`)).first().waitFor();
 await look(alice, 'sharing-sent');
-const outbox = await context.newPage();
-await outbox.goto(`${world.viewer}/outbox`);
-const mail = await outbox.locator('pre').first().textContent();
+const mail = await readShownMail(context, `${world.viewer}/outbox`);
 for (const words of ['Holiday 2025', `until and including ${day}`, 'Look at the cliffs', `${world.gateway}/holiday-2025`]) assert.ok(mail.includes(words), `${words}: ${mail}`);
-await outbox.close();
 
 // the link is there for copying
 await alice.getByRole('button', { name: 'Copy link' }).click();
 await alice.getByRole('button', { name: 'Copied' }).waitFor();
-assert.equal(await alice.evaluate('navigator.clipboard.readText()'), `${world.gateway}/holiday-2025`);
+await until('link in the clipboard', async () => (await alice.evaluate('navigator.clipboard.readText()')) === `${world.gateway}/holiday-2025`);
 
 // without script all of it is there, and the link is shown
 const plain = await (await browser.newContext({ javaScriptEnabled: false, storageState: await context.storageState() })).newPage();
@@ -88,10 +87,7 @@ const bob = await (await browser.newContext()).newPage();
 await bob.goto(`${world.viewer}/open?url=${encodeURIComponent(`${world.gateway}/garden`)}`);
 await bob.getByLabel(/Your e-mail address/).fill('bob@bar.example');
 await press(bob, 'Send code');
-const codes = await context.newPage();
-await codes.goto(`${world.viewer}/outbox`);
-const code = (await codes.locator('pre').first().textContent()).match(/\d{8}/)[0];
-await bob.getByLabel('Code from the message').fill(code);
+await bob.getByLabel('Code from the message').fill(await findCode(() => readShownMail(context, `${world.viewer}/outbox`)));
 await press(bob, 'Go on');
 await bob.locator('button[name=decision][value=approve]').click();
 await bob.getByRole('heading', { name: 'The owner is asked' }).waitFor();

@@ -2,7 +2,8 @@
 // thing, is told of what he may not see, asks for it and sees it when Alice has allowed it. axe looks at each page of the
 // gateway; pictures of each are taken where they are wanted. WORLD: {issuer, photo, hidden, outbox, pictures?}.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync, mkdirSync } from 'node:fs';
+import { readFileSync, mkdirSync } from 'node:fs';
+import { findCode, readMails, seePictures } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
@@ -29,21 +30,19 @@ const press = (page, name) => page.getByRole('button', { name }).click();
 await bob.goto(world.photo);
 await bob.getByLabel(/e-mail address/).fill('bob@bar.example');
 await press(bob, 'Send code');
-await bob.getByLabel(/[Cc]ode/).first().waitFor();
-const mails = readdirSync(world.outbox).sort();
-const code = readFileSync(`${world.outbox}/${mails.at(-1)}`, 'utf8').match(/\b\d{8}\b/)[0];
-await bob.getByLabel(/^Code/).fill(code);
+await bob.getByLabel(/^Code/).waitFor();
+await bob.getByLabel(/^Code/).fill(await findCode(() => readMails(world.outbox).at(-1)));
 await press(bob, 'Go on');
 await bob.getByRole('checkbox').first().check();
 await press(bob, /^(Share|Show my address)/);
 await bob.waitForURL(world.photo);
-assert.ok(await bob.evaluate('document.images.length === 1 && document.images[0].naturalWidth > 0'), 'he sees the picture');
+await seePictures(bob, 1);
 // by its address a browser shows it in its own way, which a policy may stop
 const plain = await (await browser.newContext({ storageState: await bob.context().storageState() })).newPage();
 const refusals = [];
 plain.on('console', (message) => { if (/Content Security Policy/.test(message.text())) refusals.push(message.text()); });
 await plain.goto(world.photo);
-assert.ok(await plain.evaluate('document.images.length === 1 && document.images[0].naturalWidth > 0'), 'he sees the picture');
+await seePictures(plain, 1);
 assert.deepEqual(refusals, []);
 if (world.pictures) await plain.screenshot({ path: `${world.pictures}/picture-by-its-address.png` });
 await plain.context().close();
@@ -66,7 +65,7 @@ await alice.getByLabel('Password').fill('alice-password');
 await alice.keyboard.press('Enter');
 await alice.getByRole('heading', { name: 'bob@bar.example asks' }).waitFor();
 await press(alice, /^(Approve|Allow)/);
-await bob.waitForFunction('document.images.length === 1 && document.images[0].naturalWidth > 0', null, { timeout: 20000 });
+await seePictures(bob, 1);
 
 await bob.goto(new URL('/.wayleave/logout', world.photo).href);
 await look(bob, 'log-out');
