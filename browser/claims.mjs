@@ -1,28 +1,12 @@
 // Bob proves his address once and shows it to each application, in a real Chromium; axe looks at every page, at 390 and 1280,
 // light and dark. WORLD: {issuer, resource, folder, pictures?}.
 import assert from 'node:assert/strict';
-import { readFileSync, mkdirSync } from 'node:fs';
-import { findCode, readMails, until } from './look.mjs';
+import { findCode, looker, readMails, until } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
-const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const browser = await launch();
-if (world.pictures) mkdirSync(world.pictures, { recursive: true });
-
-/** axe on the page as it is, in each look; a picture of each where pictures are wanted. */
-async function look(page, name) {
-  for (const width of [390, 1280]) {
-    for (const colorScheme of ['light', 'dark']) {
-      await page.setViewportSize({ width, height: width === 390 ? 844 : 900 });
-      await page.emulateMedia({ colorScheme });
-      const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
-      assert.deepEqual(result.violations.map((v) => `${name} ${width} ${colorScheme}: ${v.id} ${v.nodes[0].html}`), []);
-      assert.ok(!(await page.evaluate('document.documentElement.scrollWidth > window.innerWidth')), `${name} ${width} scrolls sideways`);
-      if (world.pictures) await page.screenshot({ path: `${world.pictures}/${name}-${width}-${colorScheme}.png`, fullPage: true });
-    }
-  }
-}
+const look = looker(world.pictures);
 
 const basic = (id) => ({ authorization: `Basic ${Buffer.from(`${id}:${id.split('-')[0]}-secret`).toString('base64')}` });
 const token = async (id, scope) => {

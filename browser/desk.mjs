@@ -1,37 +1,14 @@
 // A real Chromium sits at the relationship manager's desk; axe looks at every page; pictures of each are taken.
 // WORLD: {desk, pictures?}; Alice's servers are linked already.
 import assert from 'node:assert/strict';
-import { readFileSync, mkdirSync } from 'node:fs';
-import { fits } from './look.mjs';
+import { looker } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
-const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const browser = await launch();
-const looks = [{ name: 'narrow-light', width: 390, colorScheme: 'light' }, { name: 'wide-dark', width: 1200, colorScheme: 'dark' }];
-if (world.pictures) {
-  looks.push({ name: 'narrow-dark', width: 390, colorScheme: 'dark' }, { name: 'wide-light', width: 1200, colorScheme: 'light' });
-  mkdirSync(world.pictures, { recursive: true });
-}
-
 const page = await (await browser.newContext()).newPage();
-
-async function look(name) {
-  for (const { name: way, width, colorScheme } of looks) {
-    await page.setViewportSize({ width, height: 800 });
-    await page.emulateMedia({ colorScheme });
-    const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
-    const serious = result.violations.filter((v) => ['serious', 'critical'].includes(v.impact));
-    assert.deepEqual(serious.map((v) => `${name} ${way}: ${v.id} ${v.nodes[0].html}`), []);
-    const wide = await page.evaluate('document.documentElement.scrollWidth > window.innerWidth');
-    assert.ok(!wide, `${name} ${way} scrolls sideways`);
-    if (world.pictures) await page.screenshot({ path: `${world.pictures}/desk-${name}-${way}.png`, fullPage: true });
-  }
-  const size = page.viewportSize();
-  await fits(page, name);
-  await page.setViewportSize(size);
-}
-
+const lookAt = looker(world.pictures, { prefix: 'desk-', isQuick: true });
+const look = (name) => lookAt(page, name);
 const press = (name) => page.getByRole('button', { name, exact: true }).click();
 const heading = (name) => page.getByRole('heading', { name }).first().waitFor();
 
@@ -47,6 +24,7 @@ await page.getByText('Nothing fits that').waitFor();
 await page.getByRole('link', { name: 'Show all' }).click();
 await page.getByLabel('Put together by').selectOption('server');
 await press('Show');
+await page.waitForURL(/group=server/);
 await look('grouped');
 await page.goto(world.desk);
 
@@ -82,6 +60,7 @@ await page.goto(`${world.desk}/`);
 await page.getByRole('link', { name: 'Holiday' }).first().click();
 await heading('Who can reach it');
 await page.getByRole('link', { name: 'Share it' }).click();
+await page.getByLabel(/^With whom/).waitFor();
 await look('share');
 await press('Go on');
 await page.getByText('Say whom you share with').waitFor();
@@ -213,6 +192,7 @@ await heading('Logged out');
 await look('logged-out');
 await page.getByRole('link', { name: 'Log out there, too' }).click();
 await page.locator('#main').getByRole('button', { name: 'Log out' }).click();
+await page.waitForURL(/\/login$/);
 await page.goto(`${world.desk}/people`);
 await heading(/^Log in/);
 await page.getByLabel('User name or e-mail address').fill('alice');

@@ -9,8 +9,7 @@ import { findCode, looker, readMails, seePictures, tryUntilSeen, until } from '.
 
 const world = JSON.parse(process.env.WORLD);
 const browser = await launch();
-const lookAt = looker(world.pictures);
-const look = (page, name) => lookAt(page, `from-mail-${world.behind}-${name}`);
+const look = looker(world.pictures, { prefix: `from-mail-${world.behind}-` });
 const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
 const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 

@@ -63,7 +63,8 @@ export async function readShownMail(context, url) {
 }
 
 /** On the smallest phone nothing scrolls sideways, and the bar at its bottom has five places at most that a thumb can hit. */
-export async function fits(page, name) {
+async function fits(page, name) {
+  const before = page.viewportSize();
   await page.setViewportSize({ width: 320, height: 640 });
   const wide = await page.evaluate('document.documentElement.scrollWidth > window.innerWidth');
   assert.ok(!wide, `${name} scrolls sideways at 320 px`);
@@ -78,26 +79,26 @@ export async function fits(page, name) {
   for (const { text, width, height, below, cut } of places) {
     assert.ok(width >= 44 && height >= 44 && Math.abs(below) <= 1 && !cut, `${name}: ${text} ${width} x ${height}, ${below} above the edge`);
   }
+  await page.setViewportSize(before);
 }
 
-/** Looks at pages, and keeps pictures of them in `pictures`, if that is a folder. */
-export function looker(pictures) {
+/** Looks at pages, and keeps pictures of them in `pictures`, if that is a folder; their names begin with `prefix`. Where much is
+ * looked at, `isQuick` leaves out half of the looks where nobody wants pictures, and what axe holds for slight. */
+export function looker(pictures, { prefix = '', isQuick = false } = {}) {
   if (pictures) mkdirSync(pictures, { recursive: true });
+  const all = sizes.flatMap((size) => ['light', 'dark'].map((colorScheme) => ({ ...size, name: `${size.name}-${colorScheme}`, colorScheme })));
+  const looks = all.filter(({ name }) => pictures || !isQuick || ['wide-light', 'narrow-dark'].includes(name));
+  const counts = ({ impact }) => !isQuick || ['serious', 'critical'].includes(impact);
   return async (page, name) => {
-    for (const { name: size, width, height } of sizes) {
-      for (const colorScheme of ['light', 'dark']) {
-        const way = `${size}-${colorScheme}`;
-        await page.setViewportSize({ width, height });
-        await page.emulateMedia({ colorScheme });
-        const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
-        assert.deepEqual(result.violations.map((v) => `${name} ${way}: ${v.id} ${v.nodes[0].html}`), []);
-        const wide = await page.evaluate('document.documentElement.scrollWidth > window.innerWidth');
-        assert.ok(!wide, `${name} ${way} scrolls sideways`);
-        if (pictures) await page.screenshot({ path: `${pictures}/${name}-${way}.png`, fullPage: true });
-      }
+    for (const { name: way, width, height, colorScheme } of looks) {
+      await page.setViewportSize({ width, height });
+      await page.emulateMedia({ colorScheme });
+      const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
+      assert.deepEqual(result.violations.filter(counts).map((v) => `${name} ${way}: ${v.id} ${v.nodes[0].html}`), []);
+      const wide = await page.evaluate('document.documentElement.scrollWidth > window.innerWidth');
+      assert.ok(!wide, `${name} ${way} scrolls sideways`);
+      if (pictures) await page.screenshot({ path: `${pictures}/${prefix}${name}-${way}.png`, fullPage: true });
     }
-    const size = page.viewportSize();
     await fits(page, name);
-    await page.setViewportSize(size);
   };
 }

@@ -1,35 +1,12 @@
 // A real Chromium does Alice's and Bob's parts in `wayleave demo`; axe looks at every page; pictures of
 // each are taken, light and dark, wide and narrow. WORLD: {issuer, gateway, viewer, pictures?}.
 import assert from 'node:assert/strict';
-import { readFileSync, mkdirSync } from 'node:fs';
-import { findCode, fits, readShownMail, seePictures, tryUntilSeen, until } from './look.mjs';
+import { findCode, looker, readShownMail, seePictures, tryUntilSeen, until } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
-const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const browser = await launch();
-const looks = [{ name: 'wide-light', width: 1200, height: 800, colorScheme: 'light' }, { name: 'narrow-dark', width: 390, height: 800, colorScheme: 'dark' }];
-if (world.pictures) {
-  looks.push({ name: 'wide-dark', width: 1200, height: 800, colorScheme: 'dark' }, { name: 'narrow-light', width: 390, height: 800, colorScheme: 'light' });
-  mkdirSync(world.pictures, { recursive: true });
-}
-
-/** axe on the page as it is, in each look; a picture of each where pictures are wanted. */
-async function look(page, name) {
-  for (const { name: way, width, height, colorScheme } of looks) {
-    await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme });
-    const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
-    const serious = result.violations.filter((v) => ['serious', 'critical'].includes(v.impact));
-    assert.deepEqual(serious.map((v) => `${name} ${way}: ${v.id} ${v.nodes[0].html}`), []);
-    const wide = await page.evaluate('document.documentElement.scrollWidth > window.innerWidth');
-    assert.ok(!wide, `${name} ${way} scrolls sideways`);
-    if (world.pictures) await page.screenshot({ path: `${world.pictures}/${name}-${way}.png`, fullPage: true });
-  }
-  const size = page.viewportSize();
-  await fits(page, name);
-  await page.setViewportSize(size);
-}
+const look = looker(world.pictures, { isQuick: true });
 
 const person = async () => (await browser.newContext({ javaScriptEnabled: true })).newPage();
 const [alice, bob] = [await person(), await person()];

@@ -2,11 +2,10 @@
 // application, and opening the key that signs (the `prf` extension). WORLD: {desk, server, pictures?}; both on localhost,
 // because no browser makes passkeys for an address.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { looker } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
-const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const browser = await launch();
 const page = await (await browser.newContext()).newPage();
 const errors = [];
@@ -20,21 +19,8 @@ const device = (more = {}) => devices.send('WebAuthn.addVirtualAuthenticator', {
   isUserVerified: true, automaticPresenceSimulation: true, hasPrf: true, ...more,
 } });
 
-async function look(name) {
-  for (const [way, width, colorScheme] of [['narrow-dark', 390, 'dark'], ['wide-light', 1200, 'light']]) {
-    await page.setViewportSize({ width, height: 800 });
-    await page.emulateMedia({ colorScheme });
-    const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
-    const serious = result.violations.filter((v) => ['serious', 'critical'].includes(v.impact));
-    assert.deepEqual(serious.map((v) => `${name} ${way}: ${v.id} ${v.nodes[0].html}`), []);
-    assert.ok(!(await page.evaluate('document.documentElement.scrollWidth > window.innerWidth')), `${name} ${way} scrolls sideways`);
-    if (world.pictures) {
-      mkdirSync(world.pictures, { recursive: true });
-      await page.screenshot({ path: `${world.pictures}/passkey-${name}-${way}.png`, fullPage: true });
-    }
-  }
-}
-
+const lookAt = looker(world.pictures, { prefix: 'passkey-', isQuick: true });
+const look = (name) => lookAt(page, name);
 const press = (name) => page.getByRole('button', { name, exact: true }).click();
 const heading = (name) => page.getByRole('heading', { name }).first().waitFor();
 async function logIn(password) {
@@ -74,6 +60,7 @@ await page.getByText('It is open').waitFor();
 await press('Register it there');
 await page.getByText('Not registered yet at').waitFor({ state: 'detached' });
 await press('Close it');
+await page.getByRole('button', { name: 'Open it with your passkey' }).waitFor();
 await look('keys');
 assert.equal(await page.getByRole('link', { name: 'Export it' }).count(), 0, 'there is nothing to export without a passphrase');
 await press('Open it with your passkey');

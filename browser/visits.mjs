@@ -2,26 +2,12 @@
 // thing, is told of what he may not see, asks for it and sees it when Alice has allowed it. axe looks at each page of the
 // gateway; pictures of each are taken where they are wanted. WORLD: {issuer, photo, hidden, outbox, pictures?}.
 import assert from 'node:assert/strict';
-import { readFileSync, mkdirSync } from 'node:fs';
-import { findCode, readMails, seePictures } from './look.mjs';
+import { findCode, looker, readMails, seePictures } from './look.mjs';
 import { launch } from './people.mjs';
 
 const world = JSON.parse(process.env.WORLD);
-const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const browser = await launch();
-if (world.pictures) mkdirSync(world.pictures, { recursive: true });
-
-/** axe on the page as it is, at both widths, light and dark; a picture of each where pictures are wanted. */
-async function look(page, name) {
-  for (const width of [1280, 390]) for (const colorScheme of ['light', 'dark']) {
-    await page.setViewportSize({ width, height: 844 });
-    await page.emulateMedia({ colorScheme });
-    const result = await page.evaluate(`(async () => { ${axe}; return axe.run(); })()`);
-    assert.deepEqual(result.violations.map((v) => `${name} ${width} ${colorScheme}: ${v.id} ${v.nodes[0].html}`), []);
-    assert.ok(!(await page.evaluate('document.documentElement.scrollWidth > window.innerWidth')), `${name} ${width} scrolls sideways`);
-    if (world.pictures) await page.screenshot({ path: `${world.pictures}/${name}-${width}-${colorScheme}.png`, fullPage: true });
-  }
-}
+const look = looker(world.pictures);
 
 // axe is put into the page by the test: the page's own policy is looked at by other tests
 const bob = await (await browser.newContext({ bypassCSP: true })).newPage();
@@ -76,6 +62,7 @@ await look(bob, 'logged-out');
 await bob.getByRole('link', { name: /^Log out at/ }).click();
 await bob.getByRole('heading', { name: 'Log out?' }).waitFor();
 await press(bob, 'Log out');
+await bob.waitForURL(`${world.issuer}/login`);
 await bob.goto(new URL('/', world.photo).href);
 await bob.getByLabel('Your user name').waitFor();
 await look(bob, 'home');
