@@ -101,8 +101,9 @@ fn units_run_the_parties_hardened() {
             &format!("AssertPathExists=/etc/wayleave/{party}.toml"),
             "Restart=on-failure",
             "RestartPreventExitStatus=2",
-            "User=wayleave",
-            &format!("StateDirectory=wayleave wayleave/{party}"),
+            &format!("User=wayleave-{party}"),
+            &format!("Group=wayleave-{party}"),
+            &format!("StateDirectory=wayleave/{party}"),
             "ProtectSystem=strict",
             "NoNewPrivileges=yes",
         ] {
@@ -124,6 +125,86 @@ fn units_run_the_parties_hardened() {
             let judged = Command::new("systemd-analyze").args(judged).arg(unit(party)).output().unwrap();
             assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
         }
+    }
+}
+
+/// Programs of the system that change it: here each writes down how it was called, and `stat` says whose the folder is.
+const RECORDED: &str = r#"#!/bin/sh
+echo "$(basename "$0") $*" | sed "s#$DPKG_ROOT##g" >> "$DPKG_ROOT/done"
+case "$(basename "$0") $*" in
+    "getent passwd wayleave") [ "$WAS" != none ] ;;
+    "getent "*) exit 2 ;;
+    stat*) echo "$WAS" ;;
+esac
+"#;
+
+/// What `postinst` does at a machine that has these files; its own words and what it called.
+fn install_at(files: &[(&str, &str)], was: &str) -> (String, String) {
+    let folder = Folder::new(&format!("upgrade-{was}"));
+    let programs = folder.0.join("programs");
+    std::fs::create_dir_all(&programs).unwrap();
+    for name in ["getent", "groupadd", "useradd", "usermod", "install", "stat", "chown", "chgrp", "chmod", "find"] {
+        let place = programs.join(name);
+        std::fs::write(&place, RECORDED).unwrap();
+        std::fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    for (name, content) in files {
+        let place = folder.0.join(name);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(place, content).unwrap();
+    }
+    for party in PARTIES {
+        std::fs::create_dir_all(folder.0.join(format!("etc/systemd/system/wayleave-{party}.service.d"))).unwrap();
+    }
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let mut script = Command::new("sh");
+    script.arg(root().join("packaging/debian/postinst")).args(["configure", "0.1.0"]);
+    let ended = script.env("DPKG_ROOT", &folder.0).env("PATH", path).env("WAS", was).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let kept = |party: &str| folder.0.join(format!("etc/systemd/system/wayleave-{party}.service.d/user.conf")).exists();
+    let kept: Vec<_> = PARTIES.into_iter().filter(|party| kept(party)).collect();
+    let said = format!("{}as before: {kept:?}", String::from_utf8_lossy(&ended.stdout));
+    (said, std::fs::read_to_string(folder.0.join("done")).unwrap())
+}
+
+/// Each party has a user of its own, whose are its files and nobody else's.
+#[test]
+fn an_upgrade_gives_each_party_what_is_its_own() {
+    let server = (
+        "etc/wayleave/server.toml",
+        "[server]\ndata_dir = \"/var/lib/wayleave/server\"\npassword_file = \"alice.password\"\nx = \"both.secret\"",
+    );
+    let gateway = (
+        "etc/wayleave/gateway.toml",
+        "[server]\ndata_dir = \"/var/lib/wayleave/gateway\"\n[gateway]\nfolder = \"/srv/photos/\"\nx = \"both.secret\"",
+    );
+    let elsewhere = ("etc/wayleave/manager.toml", "[server]\ndata_dir = \"/srv/desk\"");
+    let rest = [("etc/wayleave/alice.password", ""), ("etc/wayleave/both.secret", ""), ("srv/.photos.uploads/1", "")];
+    let (said, did) = install_at(&[&[server, gateway][..], &rest].concat(), "wayleave");
+    for line in [
+        "groupadd --system wayleave",
+        "usermod --append --groups wayleave wayleave-manager",
+        "chown -R -h wayleave-server:wayleave-server /var/lib/wayleave/server",
+        "chown -R -h wayleave-gateway:wayleave-gateway /var/lib/wayleave/gateway",
+        "chgrp wayleave-server /etc/wayleave/server.toml",
+        "chgrp wayleave-gateway /etc/wayleave/gateway.toml",
+        "chgrp wayleave-server /etc/wayleave/alice.password",
+        "find /srv/.photos.uploads -xdev -user wayleave -exec chown -h wayleave-gateway {} +",
+        "chown root:wayleave /var/lib/wayleave",
+    ] {
+        assert!(did.lines().any(|own| own == line), "{line}: {did}");
+    }
+    assert!(said.contains("both.secret is still read by all parties") && said.ends_with("as before: []"), "{said}");
+    assert!(!did.contains("chgrp wayleave-server /etc/wayleave/both.secret"), "{did}");
+    // what is not laid out as the package has it goes on as it was
+    let (said, did) = install_at(&[server, elsewhere], "wayleave");
+    assert!(said.contains("manager keeps its things elsewhere") && said.ends_with("as before: [\"manager\"]"), "{said}");
+    assert!(did.contains("chown -R -h wayleave-server:") && !did.contains("chown root:wayleave"), "{did}");
+    // a machine that has none of it, and one that has parted already
+    for was in ["none", "root"] {
+        let (said, did) = install_at(&[server, gateway], was);
+        assert!(did.contains("useradd --system --user-group --home-dir /var/lib/wayleave/gateway"), "{did}");
+        assert!(!did.contains("chgrp") && !did.contains("chown") && said.ends_with("as before: []"), "{did}");
     }
 }
 
