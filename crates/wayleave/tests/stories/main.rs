@@ -33,6 +33,7 @@ mod passing;
 mod pictures;
 mod processes;
 mod proofs;
+mod proxies;
 mod relations;
 mod renewing;
 mod searching;
