@@ -2,6 +2,15 @@
 
 use super::{Config, Fault, StoreConfig, USUAL_DATA_DIR};
 
+/// Where a party's store is said and lies.
+struct PartyStore {
+    table: &'static str,
+    file: &'static str,
+    needs_key: bool,
+    /// Whether the configuration is that party's.
+    is_there: bool,
+}
+
 impl Config {
     /// Fills in what is not given. A `[store]` that somebody may take for another party's is refused.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
@@ -47,20 +56,26 @@ impl Config {
             return Ok(());
         }
         let has_key = folder.join("server.key").exists();
-        for (party, file, needs_key) in
-            [("", "server.db", true), ("gateway.", "gateway.db", false), ("manager.", "manager.db", true)]
-        {
-            let is_there = party.is_empty() || self.source.says(party.trim_end_matches('.'));
+        for PartyStore { table, file, needs_key, is_there } in self.list_stores() {
             let (usual, place) = (self.path(USUAL_DATA_DIR).join(file), folder.join(file));
-            let is_named = self.source.says(&format!("{party}store.url"));
+            let is_named = self.source.says(&format!("{table}.url"));
             if is_there && !is_named && (has_key || !needs_key) && !place.exists() && usual.exists() {
                 let (usual, place) = (usual.display(), place.display());
                 return Err(format!(
                     "server.data_dir: a store lies in {usual}, where earlier versions made it: move it to {place}, with the files \
-                     beside it whose names begin like its own; or, if it is somebody else's, name this one's: [{party}store] url"
+                     beside it whose names begin like its own; or, if it is somebody else's, name this one's: [{table}] url"
                 ));
             }
         }
         Ok(())
+    }
+
+    /// A desk or gateway in a file of its own has a key beside its store, and no server whose store it would be.
+    fn list_stores(&self) -> [PartyStore; 3] {
+        [
+            PartyStore { table: "store", file: "server.db", needs_key: true, is_there: self.is_for_a_server() },
+            PartyStore { table: "gateway.store", file: "gateway.db", needs_key: false, is_there: self.gateway.is_some() },
+            PartyStore { table: "manager.store", file: "manager.db", needs_key: true, is_there: self.manager.is_some() },
+        ]
     }
 }

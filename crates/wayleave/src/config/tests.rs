@@ -128,6 +128,13 @@ fn a_store_of_an_earlier_version_is_not_passed_over() {
     std::fs::write(base.join("own/server.key"), "").unwrap();
     let Err(Exit::Usage(what)) = load() else { panic!("passed over") };
     assert!(what.contains("own/server.db") && what.contains("wayleave-data/server.db"), "{what}");
+    // whose key lies there is a desk or a gateway, beside a server in the same folder
+    for party in [GATEWAY, "[manager]\nlisten = \"127.0.0.1:0\"\nurl = \"http://127.0.0.1:1\"\n"] {
+        let file = base.join("another.toml");
+        std::fs::write(&file, format!("[server]\ndata_dir = \"own\"\n{party}")).unwrap();
+        let loaded = Config::load(Some(&file), std::iter::empty());
+        assert!(loaded.is_ok(), "{party}: {:?}", loaded.err());
+    }
     std::fs::rename(base.join("wayleave-data/server.db"), base.join("own/server.db")).unwrap();
     assert!(load().is_ok());
     std::fs::remove_dir_all(base).unwrap();
