@@ -165,7 +165,7 @@ async fn threat_46_calls_in_one_name_keep_nobody_elses() {
     held.pop();
     // nobody listens there: who got a place hears that
     let (sent, took) = hers.await.unwrap();
-    assert!(matches!(sent, Err(OutboundError::Unreachable(_))) && took < Duration::from_secs(3), "{sent:?} {took:?}");
+    assert!(matches!(sent, Err(OutboundError::Unreachable(_))) && took < Duration::from_secs(8), "{sent:?} {took:?}");
     let (mut soonest, mut busy) = (Duration::MAX, 0);
     for one in flood {
         if let (Err(OutboundError::Busy(_)), took) = one.await.unwrap() {
@@ -183,13 +183,13 @@ async fn threat_46_the_time_in_line_is_not_the_other_sides() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{closed}/");
     let (answer, in_line) = with_time_in_line(outbound.send(Request::get(&url))).await;
-    assert!(matches!(answer, Err(OutboundError::Unreachable(_))) && in_line < Duration::from_millis(100), "{in_line:?}");
+    assert!(matches!(answer, Err(OutboundError::Unreachable(_))) && in_line < Duration::from_millis(500), "{in_line:?}");
     let mut all = Vec::new();
     for _ in 0..AT_ONE_PLACE.inside {
         let to = outbound.line_to(&Url::parse(&url).unwrap());
         all.push(outbound.under_way.enter(&to, AT_ONE_PLACE, &Party::default(), TIMEOUT).await.unwrap());
     }
-    let waits = Duration::from_millis(200);
+    let waits = Duration::from_millis(1_000);
     let freed = async {
         tokio::time::sleep(waits).await;
         drop(all);

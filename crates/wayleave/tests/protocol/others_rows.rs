@@ -337,7 +337,7 @@ async fn threat_46_s28_a_search_that_hangs_holds_up_nobody_elses() {
     let until = async |id: &str, wanted: &str| {
         let begun = std::time::Instant::now();
         while state(id).await != wanted {
-            assert!(begun.elapsed().as_secs() < 8, "{}", state(id).await);
+            assert!(begun.elapsed().as_secs() < 60, "{}", state(id).await);
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };

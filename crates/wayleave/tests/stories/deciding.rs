@@ -1,6 +1,6 @@
 //! Carol decides while Alice is away, at the same desk; and the receipts of it all.
 
-use crate::processes::Server;
+use crate::processes::{LONGEST, Server};
 use crate::relations::{Desk, Sitting, bob_at, is_out, laboratory, reads};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ async fn until(sitting: &mut Sitting, path: &str, shows: &str) -> wayleave::demo
         if page.html.contains(shows) {
             return page;
         }
-        assert!(begun.elapsed() < Duration::from_secs(25), "{path} never shows {shows}: {}", page.html);
+        assert!(begun.elapsed() < LONGEST, "{path} never shows {shows}: {}", page.html);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

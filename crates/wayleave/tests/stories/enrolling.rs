@@ -3,7 +3,7 @@
 
 use crate::desk::Desk;
 use crate::gateway::{Guarded, raw, viewer};
-use crate::processes::Server;
+use crate::processes::{LONGEST, Server};
 use outbound::Method;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -11,14 +11,12 @@ use wayleave::demo::browser::{Browser, Shown};
 
 const FILES: usize = 1_500;
 
-/// Alice's last page, and how long it took.
-async fn link(guarded: &Guarded) -> (Shown, Duration) {
+/// Alice's last page.
+async fn link(guarded: &Guarded) -> Shown {
     let mut browser = Browser::new(viewer().outbound);
     let page = browser.open(&format!("{}/.wayleave/link?owner=alice", guarded.url)).await.unwrap();
     let page = browser.submit(&page, "/login", &[("username", "alice"), ("password", "alice-password")]).await.unwrap();
-    let begun = Instant::now();
-    let page = browser.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.unwrap();
-    (page, begun.elapsed())
+    browser.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.unwrap()
 }
 
 /// Everything that is registered, by the gateway's own ids.
@@ -49,15 +47,15 @@ async fn threat_46_c08_a_gateway_that_is_killed_registers_each_of_thousands_once
     for n in 0..FILES {
         std::fs::write(guarded.folder.0.join(format!("files/{n:05}.jpg")), "x").unwrap();
     }
-    let (page, took) = link(&guarded).await;
+    let page = link(&guarded).await;
     assert!(page.html.contains("Linked") && page.html.contains("is being registered right now"), "{}", page.html);
-    assert!(took < Duration::from_secs(2), "{took:?}");
     let desk = Desk::open(&server).await;
+    assert!(registered(&desk).await.len() < FILES, "the page does not wait for all of them");
     // as crashes come: once early, once in the middle
     for enough in [40, 400] {
         let begun = Instant::now();
         while registered(&desk).await.len() < enough {
-            assert!(begun.elapsed() < Duration::from_secs(60));
+            assert!(begun.elapsed() < LONGEST);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         guarded.kill();
@@ -67,7 +65,7 @@ async fn threat_46_c08_a_gateway_that_is_killed_registers_each_of_thousands_once
     }
     let begun = Instant::now();
     while registered(&desk).await.len() < FILES + 1 {
-        assert!(begun.elapsed() < Duration::from_secs(120), "{}", registered(&desk).await.len());
+        assert!(begun.elapsed() < 5 * LONGEST, "{}", registered(&desk).await.len());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let mut all = registered(&desk).await;

@@ -1,11 +1,11 @@
 //! Running it: ending, keys, backup and restore, and what the log says.
 
 use crate::desk::Desk;
-use crate::processes::{Server, log_of};
+use crate::processes::{LONGEST, Server, log_of, until};
 use outbound::{Method, Request};
 use serde_json::{Value, json};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn wayleave(server: &Server, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wayleave")).args(arguments).current_dir(&server.folder.0).output().unwrap()
@@ -48,7 +48,7 @@ async fn sigterm_ends_it_soon_with_nothing_lost() {
     let (album, ..) = grant(&desk).await;
     let asked = Instant::now();
     assert_eq!(server.process.as_mut().unwrap().end(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(10));
+    assert!(asked.elapsed() < LONGEST);
     server.run();
     let desk = Desk::open(&server).await;
     let url = format!("{}/{album}", desk.metadata.resource_registration_endpoint.clone().unwrap());
@@ -62,11 +62,7 @@ async fn keys_rotate_under_a_running_server_and_nothing_breaks() {
     grant(&desk).await;
     let before = keys(&desk).await;
     assert!(wayleave(&server, &["key", "rotate"]).status.success());
-    let until = Instant::now() + Duration::from_secs(20);
-    while keys(&desk).await != 2 * before {
-        assert!(Instant::now() < until, "the running server has not taken the new keys up");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until("the running server has taken the new keys up", async || keys(&desk).await == 2 * before).await;
     grant(&desk).await;
 }
 

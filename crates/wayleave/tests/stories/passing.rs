@@ -2,12 +2,11 @@
 //! places, other headers (threats 39 and 47).
 
 use crate::gateway::{Guarded, admitted, viewer};
-use crate::processes::{Folder, Process, Server, free_port};
+use crate::processes::{Folder, LONGEST, Process, Server, free_port};
 use client::{Called, Client, TicketRequest, Traded};
 use jose::{Algorithm, SigningKey};
 use outbound::Method;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use types::token::ID_TOKEN_FORMAT;
@@ -142,7 +141,7 @@ pub(crate) async fn answer_of(stream: &mut TcpStream) -> String {
                 return text;
             }
         }
-        match tokio::time::timeout(Duration::from_secs(10), stream.read(&mut buffer)).await {
+        match tokio::time::timeout(LONGEST, stream.read(&mut buffer)).await {
             Ok(Ok(length @ 1..)) => read.extend(&buffer[..length]),
             _ => return text,
         }

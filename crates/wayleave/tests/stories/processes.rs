@@ -7,6 +7,34 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long something that comes is waited for: machines have more to do than this.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+
+/// Waits until it is so.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < LONGEST, "it never comes to this: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What was withdrawn lets nobody in who comes a second later (for so long a gateway may keep an answer). Where calls take long,
+/// so does the news of it.
+pub(crate) async fn until_out(mut is_out: impl AsyncFnMut() -> bool) {
+    let withdrawn = Instant::now();
+    loop {
+        let called = Instant::now();
+        if is_out().await {
+            return;
+        }
+        let (late, a_call_takes) = (called - withdrawn, called.elapsed());
+        assert!(late < Duration::from_millis(1_300) + 10 * a_call_takes, "it still lets somebody in after {late:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
 
 /// Where a process in this folder logs to.
 pub(crate) fn log_of(folder: &Path) -> PathBuf {

@@ -3,7 +3,7 @@
 
 use crate::choosing::LABORATORY;
 use crate::gateway::{Guarded, admitted, raw};
-use crate::processes::Server;
+use crate::processes::{Server, until};
 use jose::{Algorithm, Clock, SigningKey, SystemClock};
 use outbound::{Method, Outbound, Request, Settings};
 use serde_json::{Value, json};
@@ -83,15 +83,11 @@ impl Searching {
 
     /// Until the search stands so at its resource server.
     async fn until(&self, id: &str, state: &str) {
-        let begun = std::time::Instant::now();
-        loop {
+        until(&format!("the search is {state}"), async || {
             let (_, search) = self.call(Method::GET, &format!("/{id}"), Value::Null).await;
-            if search["resource_servers"][0]["state"] == state {
-                return;
-            }
-            assert!(begun.elapsed().as_secs() < 10, "{search}");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+            search["resource_servers"][0]["state"] == state
+        })
+        .await;
     }
 }
 
@@ -134,10 +130,7 @@ async fn a_server_that_logs_nobody_in_finds_her_records() {
         let asked = consents(search["authorize_uri"].as_str().unwrap(), "approve", &[("self_address", "12 Mill St.")]).await;
         assert!(asked.contains("Alice Smith") && asked.contains("1980-01-31") && asked.contains(&guarded.url), "{asked}");
         searching.until(id, "found").await;
-        let begun = std::time::Instant::now();
-        while raw(Method::GET, &guarded.photo(), &[]).await.status == 403 {
-            assert!(begun.elapsed().as_secs() < 10);
-        }
+        until("it is linked", async || raw(Method::GET, &guarded.photo(), &[]).await.status != 403).await;
         let rpt = admitted(&server, &guarded, 1).await;
         let bearer = format!("{} {}", rpt.token_type, rpt.token);
         assert_eq!(raw(Method::GET, &guarded.photo(), &[("authorization", &bearer)]).await.status, 200);

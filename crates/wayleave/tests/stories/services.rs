@@ -3,7 +3,7 @@
 //! than one resource.
 
 use crate::gateway::{Guarded, admitted, challenge_of, raw};
-use crate::processes::{Folder, Server, free_port};
+use crate::processes::{Folder, LONGEST, Server, free_port};
 use outbound::Method;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -21,7 +21,7 @@ impl Service {
         let service = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let begun = Instant::now();
         while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "the service does not start");
+            assert!(begun.elapsed() < LONGEST, "the service does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         service

@@ -3,7 +3,7 @@
 
 use crate::desk::Desk;
 use crate::gateway::{Guarded, raw, share, viewer, withdraw};
-use crate::processes::Server;
+use crate::processes::{LONGEST, Server, until_out};
 use crate::relations::open_outbound;
 use outbound::{Method, Response};
 use serde_json::{Value, json};
@@ -136,7 +136,7 @@ async fn a_person_opens_a_link_in_a_browser() {
         pages.push(plain(&page, path));
     }
     withdraw(&world.server).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    until_out(async || bob.open(&world.guarded.photo()).await.unwrap().status != 200).await;
     let page = bob.open(&world.guarded.photo()).await.unwrap();
     pages.push(plain(&page, photo));
     assert!(pages.iter().all(|page| *page == pages[0]) && pages[0].contains("Ask for access"), "{pages:#?}");
@@ -185,7 +185,7 @@ async fn a_press_asks_the_owner_and_the_page_goes_on_when_she_has_answered() {
             assert_eq!(page.html, "a picture of the garden");
             break;
         }
-        assert!(page.status == 202 && begun.elapsed() < Duration::from_secs(20), "{}: {}", page.status, page.html);
+        assert!(page.status == 202 && begun.elapsed() < LONGEST, "{}: {}", page.status, page.html);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

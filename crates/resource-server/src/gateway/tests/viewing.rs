@@ -225,7 +225,7 @@ async fn thousands_of_files_come_page_after_page() {
     assert!(second.contains("00200.jpg?view") && !second.contains("00199.jpg?view") && second.contains("Back to the beginning"));
     let last = shared.ask("/holiday/?limit=1000&after=09998.jpg", PROGRAM).await;
     assert_eq!((last.names(), last.header("link")), (vec!["09999.jpg".to_owned(), "1.jpg".to_owned()], ""));
-    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 /// A collection that no route names is of the resource that its files are of, for people alone.

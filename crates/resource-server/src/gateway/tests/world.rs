@@ -105,6 +105,9 @@ pub(super) struct World {
     pub(super) folder: PathBuf,
 }
 
+/// A server that hangs is waited for for five seconds.
+pub(super) const SOONER_THAN_A_HANGING_ONE: Duration = Duration::from_millis(4_500);
+
 async fn wait_if(hangs: &AtomicBool) {
     while hangs.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -331,7 +334,7 @@ impl World {
     pub(super) async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

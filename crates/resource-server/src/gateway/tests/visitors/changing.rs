@@ -174,7 +174,7 @@ async fn a_form_that_was_not_shared_so_says_it_and_its_owner_is_asked_by_a_press
     server.may_edit.lock().unwrap().push("/alice/a".into());
     let begun = Instant::now();
     while bob.open(&world, &place).await.to != Some(format!("{RESOURCE}/alice/a")) {
-        assert!(begun.elapsed().as_secs() < 10);
+        assert!(begun.elapsed().as_secs() < 60);
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     assert_eq!(change(&mut bob, &world, "POST", "/alice/a", &FORM).await.text, "saved 9");

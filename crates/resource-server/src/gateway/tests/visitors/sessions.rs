@@ -85,7 +85,7 @@ async fn whoever_is_let_in_to_nothing_may_ask_all_the_same() {
     server.says.lock().unwrap().clear();
     let begun = Instant::now();
     while bob.open(&world, "/alice/hidden").await.text != "a picture" {
-        assert!(begun.elapsed().as_secs() < 10);
+        assert!(begun.elapsed().as_secs() < 60);
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
