@@ -245,6 +245,8 @@ assert.equal(codes().length, 1, 'one code is enough');
 
 // she undoes it
 await hers.setViewportSize(phone.viewport);
+// a look takes longer than Undo is offered
+await hers.reload();
 await hers.getByRole('button', { name: 'Undo', exact: true }).tap();
 await hers.getByText('bob@bar.example waits for your answer again.').waitFor();
 assert.equal(await hers.getByText(new RegExp(`may .*${other.name}`, 'i')).count(), 0);

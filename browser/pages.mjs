@@ -100,6 +100,15 @@ await alice.getByRole('link', { name: 'Holiday 2025' }).click();
 await alice.getByText('Withdraw…').click();
 await press(alice, 'Withdraw this share');
 await alice.getByText('Only you.').waitFor();
+// a slip: she puts it back, and takes it back once more
+await press(alice, 'Undo');
+await alice.getByText(/^Put back: bob@bar.example may/).waitFor();
+await look(alice, 'put-back');
+await alice.getByText('Withdraw…').click();
+await press(alice, 'Withdraw this share');
+await alice.getByText('Only you.').waitFor();
+// Undo is offered for a moment
+await alice.getByRole('button', { name: 'Undo' }).waitFor({ state: 'detached', timeout: 20000 });
 // what was read may be believed for a second
 await until('page without the album', async () => {
   await bob.goto(`${world.viewer}/open?url=${encodeURIComponent(`${world.gateway}/holiday-2025`)}`);

@@ -97,9 +97,20 @@ await alice.getByRole('heading', { name: 'bob@bar.example asks' }).waitFor();
 await look(alice, 'sharing-request');
 await alice.getByText('Other…').click();
 await look(alice, 'sharing-request-other');
+// neither a press that began elsewhere decides anything, nor the second of two
+const stopped = await alice.evaluate(() => {
+  const button = document.querySelector('button[value=week]');
+  const press = (detail) => !button.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, detail }));
+  const second = press(2);
+  window.dispatchEvent(new Event('focus'));
+  return { second, first: press(1) };
+});
+assert.deepEqual(stopped, { second: true, first: true });
 await press(alice, 'Allow for a week');
 await alice.getByText(/bob@bar.example may view garden/i).first().waitFor();
 await look(alice, 'sharing-allowed');
+// a look takes longer than Undo is offered
+await alice.reload();
 await press(alice, 'Undo');
 await alice.getByText('bob@bar.example waits for your answer again.').waitFor();
 await look(alice, 'sharing-undone');

@@ -135,12 +135,13 @@ impl AuthorizationServer {
         let mut event = self.event(&request.owner, kind);
         event.document.client_id = Some(request.client.clone());
         event.document.claims = request.claims.to_object();
-        event.document.resource_id = request.permissions.first().map(|permission| permission.resource_id.clone());
+        event.document.name_things(request.permissions.iter().map(|permission| &permission.resource_id));
         event.document.scopes = request.permissions.iter().fold(ScopeSet::new(), |all, p| all.union(&p.resource_scopes));
         event.document.by = by.map(|by| by.as_str().to_owned());
         event.document.outcome = match kind {
             EventKind::RequestSubmitted => Some(EventOutcome::Submitted),
-            EventKind::RequestDenied => Some(EventOutcome::Denied),
+            // what was approved and ends refused nobody
+            EventKind::RequestDenied if !matches!(request.state, State::Approved { .. }) => Some(EventOutcome::Denied),
             EventKind::RequestApproved => Some(EventOutcome::Granted),
             _ => None,
         };

@@ -5,17 +5,18 @@
 use crate::access_request::condition_of;
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
+use crate::note::{Undo, Withdrawn};
 use crate::share_mail::{addresses_of, has_ended};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::{CommitError, Failure};
 use rules::access_request::State;
 use rules::{AccessRequest, Policy};
-use std::collections::BTreeSet;
-use types::access_request::AccessRequestDocument;
+use std::collections::{BTreeMap, BTreeSet};
+use types::access_request::{AccessRequestDocument, AccessRequestState};
 use types::event::EventKind;
 use types::policy::PolicyDocument;
-use types::{AccessRequestId, OwnerId, PolicyId, ResourceId, Timestamp};
+use types::{AccessRequestId, ErrorCode, OwnerId, PermissionRequest, PolicyId, ResourceId, Timestamp};
 
 /// Requests that are read at once.
 const PAGE: usize = 1_000;
@@ -135,17 +136,20 @@ impl AuthorizationServer {
     }
 
     /// A share is over, and with it what was approved for the same person on the same resource: in one commit, so that no half of
-    /// it goes on letting her in.
-    pub async fn withdraw_share(&self, acting: &Acting, id: &PolicyId) -> Result<(), Failure> {
+    /// it goes on letting her in. What was withdrawn, so that it can be put back.
+    pub async fn withdraw_share(&self, acting: &Acting, id: &PolicyId) -> Result<Withdrawn, Failure> {
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&acting.owner, tried).await;
             let document = self.read_policy(acting, id).await?.document;
             let mut changes = self.deletion_of_policy(acting, id, None).await?;
-            if let Some(resource) = &document.resource_id {
-                self.end_approvals(acting, &document, resource, &mut changes).await?;
-            }
+            // the commit holds only where it is still this one
+            let undo = self.store.find_policy(id).await?.and_then(Undo::of_withdrawal);
+            let approvals = match &document.resource_id {
+                Some(resource) => self.end_approvals(acting, &document, resource, &mut changes).await?,
+                None => 0,
+            };
             match self.store.commit(changes).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Withdrawn { document, undo, approvals }),
                 Err(CommitError::Changed) => continue,
                 Err(error) => return Err(error.into()),
             }
@@ -183,6 +187,25 @@ impl AuthorizationServer {
         Err(Failure::Unavailable("a request changes too fast".into()))
     }
 
+    /// `POST {access_requests_endpoint}/{_id}/undo`: an approval is taken back, and who asked waits again; none where the request
+    /// has run out, or there is no room for it.
+    pub async fn undo_approval(&self, acting: &Acting, id: &AccessRequestId) -> Result<Option<AccessRequestDocument>, Failure> {
+        let request = self.own_request(acting, id).await?;
+        if !matches!(request.state, State::Approved { .. }) {
+            return Failure::refuse(ErrorCode::Conflict, "only what was approved is undone: this request was not");
+        }
+        // whoever decides for her writes lines into her history by this, as by a share
+        let taken = self.take_changes(acting, 1)?;
+        match self.withdraw_approval(acting, id, true).await {
+            Ok(Some(again)) => Ok(Some(self.read_access_request(acting, &again).await?)),
+            Ok(None) => Ok(None),
+            Err(failure) => {
+                taken.give_back();
+                Err(failure)
+            }
+        }
+    }
+
     /// The same request as it was before she approved it, by another name: what the approval gave is bound to the old one, and
     /// comes back by nothing that she decides later. It waits no longer than the first would have, and takes room as a new one.
     async fn put_back_to_waiting(
@@ -210,44 +233,68 @@ impl AuthorizationServer {
         Ok(Some(id))
     }
 
-    /// Whether what she approved stands until she ends it.
-    pub async fn is_for_good(&self, acting: &Acting, id: &AccessRequestId) -> Result<bool, Failure> {
-        let request = self.own_request(acting, id).await?;
-        Ok(self.list_remembered(&request).await?.iter().any(|policy| policy.expires_at.is_none()))
+    /// Of these requests, those whose answer stands as a share: until when it lets somebody in, none where she ends it.
+    pub async fn find_standing(
+        &self,
+        acting: &Acting,
+        requests: &[AccessRequestDocument],
+    ) -> Result<BTreeMap<AccessRequestId, Option<Timestamp>>, Failure> {
+        let mut found = BTreeMap::new();
+        for asked in requests.iter().filter(|asked| asked.state == AccessRequestState::Approved) {
+            let request = match self.own_request(acting, &asked.id).await {
+                Ok(request) => request,
+                // gone since it was listed
+                Err(Failure::Refused(_)) => continue,
+                Err(failure) => return Err(failure),
+            };
+            let State::Approved { permissions, .. } = &request.state else { continue };
+            // an answer that stands is written for all that it allows at once, with one end
+            let Some(first) = permissions.iter().find(|one| !one.resource_scopes.is_empty()) else { continue };
+            if let Some(policy) = self.find_written(&request, first).await?.first() {
+                found.insert(asked.id.clone(), policy.expires_at);
+            }
+        }
+        Ok(found)
     }
 
     /// Shares that her answer to this request wrote: for its client and person alone, and of nothing else.
     async fn list_remembered(&self, request: &AccessRequest) -> Result<Vec<Policy>, Failure> {
         let State::Approved { permissions, .. } = &request.state else { return Ok(Vec::new()) };
-        let (conditions, mut found) = (condition_of(request)?, Vec::new());
+        let mut found = Vec::new();
         for permission in permissions {
-            let policies = self.store.list_policies_on(&permission.resource_id).await?;
-            let is_written = |policy: &&Policy| {
-                policy.clients == [request.client.clone()]
-                    && policy.conditions == conditions
-                    && policy.scopes == permission.resource_scopes
-                    && policy.created >= request.created
-                    && policy.authority.is_none()
-            };
-            found.extend(policies.iter().filter(is_written).cloned());
+            found.extend(self.find_written(request, permission).await?);
         }
         Ok(found)
     }
 
+    async fn find_written(&self, request: &AccessRequest, permission: &PermissionRequest) -> Result<Vec<Policy>, Failure> {
+        let (conditions, policies) = (condition_of(request)?, self.store.list_policies_on(&permission.resource_id).await?);
+        let is_written = |policy: &&Policy| {
+            policy.clients == [request.client.clone()]
+                && policy.conditions == conditions
+                && policy.scopes == permission.resource_scopes
+                && policy.created >= request.created
+                && policy.authority.is_none()
+        };
+        Ok(policies.iter().filter(is_written).cloned().collect())
+    }
+
+    /// How many have ended by that.
     async fn end_approvals(
         &self,
         acting: &Acting,
         policy: &PolicyDocument,
         resource: &ResourceId,
         changes: &mut Changes,
-    ) -> Result<(), Failure> {
-        let approved = self.list_approved(acting, resource).await?;
-        for approval in approved.iter().filter(|approval| is_for_party(policy, approval)) {
+    ) -> Result<usize, Failure> {
+        let mut approved = self.list_approved(acting, resource).await?;
+        approved.retain(|approval| is_for_party(policy, approval));
+        for approval in &approved {
             let version = approval.version;
             changes.requires.push(Requirement::AccessRequestUnchanged { id: approval.id.clone(), version });
             changes.writes.extend(self.deletion_of_request(acting, approval)?);
         }
-        Ok(())
+        Ok(approved.len())
     }
 }
 

@@ -96,7 +96,7 @@ pub enum Write {
         expires: Timestamp,
     },
     DeletePct(TokenKey),
-    /// What a browser keeps; sealed already.
+    /// What a browser has kept here for a while, a proof or a note; sealed already.
     PutProof {
         id: String,
         sealed: Vec<u8>,

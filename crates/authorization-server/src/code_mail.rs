@@ -35,10 +35,15 @@ impl AuthorizationServer {
     /// The message to this address.
     pub(crate) async fn code_message(&self, interaction: &Interaction, to: &str, code: &str) -> Result<Message, Failure> {
         let (place, client) = (self.place_of_thing(interaction).await?, self.name_of_client(interaction).await?);
+        // who asks at the very place has one name, and not two
+        let with = match place_of(&interaction.redirect_uri) == place {
+            true => String::new(),
+            false => format!(" with {client}"),
+        };
         let text = format!(
             "Your code is {code}\n\n\
              Type it into the page where you asked for it. It shows {} that this address is yours,\n\
-             so that you can open something at {place} with {client}.\n\n\
+             so that you can open something at {place}{with}.\n\n\
              The code is good for ten minutes, and once. If it was not you, do nothing, and tell it to nobody.\n",
             self.issuer()
         );

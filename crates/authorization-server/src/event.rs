@@ -42,6 +42,8 @@ impl Event {
             time: clock.now(),
             kind,
             resource_id: None,
+            resource_ids: Vec::new(),
+            more_resources: None,
             resource_server: None,
             client_id: None,
             claims: serde_json::Map::new(),
@@ -66,7 +68,7 @@ impl Event {
             return hash.ok_or_else(|| internal("the hash of an erased event does not read"));
         }
         let d = &self.document;
-        let personal = json!([
+        let mut personal = json!([
             d.resource_id,
             d.resource_server,
             d.client_id,
@@ -78,6 +80,9 @@ impl Event {
             d.id,
             self.owner
         ]);
+        if let (Some(parts), false) = (personal.as_array_mut(), d.resource_ids.is_empty()) {
+            parts.push(json!([d.resource_ids, d.more_resources]));
+        }
         let personal = serde_json::to_vec(&personal).map_err(internal)?;
         Ok(digest::sha256(&[self.salt.as_bytes(), &personal]))
     }
@@ -87,6 +92,8 @@ impl Event {
         let erased = Some(base64url::encode(self.personal_hash()?));
         let document = EventDocument {
             resource_id: None,
+            resource_ids: Vec::new(),
+            more_resources: None,
             resource_server: None,
             client_id: None,
             claims: serde_json::Map::new(),

@@ -33,6 +33,7 @@ pub mod linked_manager;
 pub mod mailer;
 pub mod metadata;
 pub mod news;
+pub mod note;
 pub mod owner_settings;
 pub mod page;
 pub mod permission;

@@ -5,11 +5,10 @@ use crate::AuthorizationServer;
 use crate::acting::Acting;
 use crate::mailer::Message;
 use identity::Failure;
-use jose::base64url;
 use types::policy::PolicyDocument;
 use types::resource::OwnedResource;
 use types::throttle::{Taken, Throttle};
-use types::{ErrorCode, OwnerId, PolicyId, Timestamp};
+use types::{ErrorCode, PolicyId, Timestamp};
 use url::Url;
 
 const HOUR_SECONDS: i64 = 3_600;
@@ -96,22 +95,6 @@ impl AuthorizationServer {
         }
         Ok(())
     }
-
-    /// What an owner's next page tells her, as it goes through her browser: nobody else reads or writes it.
-    pub fn seal_note(&self, owner: &OwnerId, note: &str) -> Result<String, Failure> {
-        let sealed = self.identity.keys.seal(note.as_bytes(), &note_of(owner), &*self.identity.randomness)?;
-        Ok(base64url::encode(sealed))
-    }
-
-    /// Opens it; nothing where it is no note for her.
-    pub fn open_note(&self, owner: &OwnerId, sealed: &str) -> Option<String> {
-        let plain = self.identity.keys.open(&base64url::decode(sealed)?, &note_of(owner))?;
-        String::from_utf8(plain).ok()
-    }
-}
-
-fn note_of(owner: &OwnerId) -> String {
-    format!("note to an owner {owner}")
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<(String, Timestamp)>, StoreError>;
     /// A PCT as it was sealed.
     async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError>;
-    /// A proof that a browser keeps, as it was sealed.
+    /// What a browser has kept here, a proof or a note, as it was sealed.
     async fn find_proof(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// A process as it was sealed.
     async fn find_process(&self, id: &[u8; 20]) -> Result<Option<Vec<u8>>, StoreError>;

@@ -317,7 +317,8 @@ const MAX_CARRIED_WORDS: usize = 2_000;
 
 /// Whether what a share says fills the page, so that something in it would come along unseen.
 pub(crate) fn is_too_long(share: &Share, policy: &PolicyDocument) -> bool {
-    share.who.name().len().saturating_add(words::conditions_of(policy).iter().map(String::len).sum()) > MAX_CARRIED_WORDS
+    let reader = ui::Reader { zone: ui::Zone::default(), now: types::Timestamp(0) };
+    share.who.name().len().saturating_add(words::conditions_of(policy, &reader).iter().map(String::len).sum()) > MAX_CARRIED_WORDS
 }
 
 /// What comes along from where to where.

@@ -164,15 +164,15 @@ impl Asking<'_> {
 
 impl Audit {
     /// In one sentence, for her.
-    pub(crate) fn in_words(&self, place: &str, kept: Option<&KeptHead>) -> String {
-        let before = kept.map_or_else(String::new, |kept| format!(" On {} it had {} entries.", ui::in_words(kept.time), kept.n));
+    pub(crate) fn in_words(&self, place: &str, kept: Option<&KeptHead>, reader: &ui::Reader) -> String {
+        let before = kept.map_or_else(String::new, |kept| format!(" On {} it had {} entries.", reader.moment(kept.time), kept.n));
         match self {
             Self::Lost { seen, at } => {
-                format!("{place} has lost a part of your history: on {} it had {} entries.{before}", ui::in_words(*at), seen.n)
+                format!("{place} has lost a part of your history: on {} it had {} entries.{before}", reader.moment(*at), seen.n)
             }
             Self::Forked { at, .. } => format!(
                 "{place} tells another history than before: what it said on {} does not follow from what this desk kept.{before}",
-                ui::in_words(*at)
+                reader.moment(*at)
             ),
         }
     }

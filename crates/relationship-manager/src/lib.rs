@@ -29,6 +29,7 @@ mod signing;
 mod store;
 mod sync;
 mod task;
+mod undoing;
 mod vault;
 mod vault_queue;
 mod words;
@@ -138,6 +139,8 @@ pub struct Manager {
     vault: Mutex<vault::Vault>,
     /// What was shown to be signed.
     prepared: Mutex<HashMap<String, signing::Prepared>>,
+    /// What pages tell of what was done.
+    notes: Mutex<undoing::Notes>,
     /// Requests for a policy that were answered, until they run out.
     answered: Mutex<HashMap<String, Timestamp>>,
     /// The line before slow derivations of keys.
@@ -190,6 +193,7 @@ impl Manager {
             turns: Mutex::default(),
             vault: Mutex::default(),
             prepared: Mutex::default(),
+            notes: Mutex::default(),
             answered: Mutex::default(),
             slow: vault_queue::VaultQueue::default(),
             csrf,

@@ -19,6 +19,7 @@ mod servers;
 mod sharing;
 mod thing;
 mod things;
+mod undoing;
 
 use crate::person::{Person, is_own_form};
 use crate::{Manager, Trouble};
@@ -51,6 +52,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/share", get(sharing::share_form).post(sharing::share))
         .route("/thing/{key}/try", post(thing::what_if))
         .route("/withdraw", post(thing::withdraw))
+        .route("/undo", post(undoing::undo))
         .route("/guard", get(guarding::form).post(guarding::carry_out))
         .route("/unguard", post(guarding::let_go))
         .route("/history", get(history::show))
@@ -89,6 +91,8 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .route("/logout", post(logging_in::log_out))
         .route("/live", get(live::stream))
         .route("/assets/passkey.js", get(async || asset(SCRIPT, ui::PASSKEY_SCRIPT)))
+        .route("/assets/pages.js", get(async || asset(SCRIPT, ui::PAGES_SCRIPT)))
+        .route("/assets/presses.js", get(async || asset(SCRIPT, ui::PRESSES_SCRIPT)))
         .route("/assets/live.js", get(async || asset(SCRIPT, ui::LIVE_SCRIPT)))
         .route("/assets/style.css", get(async || asset("text/css; charset=utf-8", ui::STYLE)))
         .route("/assets/icon.svg", get(async || asset("image/svg+xml", ui::ICON)))
@@ -136,8 +140,10 @@ fn page(manager: &Manager, person: Option<&Person>, status: StatusCode, title: &
     let links = if person.is_some() { links(current) } else { Vec::new() };
     let at_desk = person.map(|person| ui::Person { name: person.name.clone(), csrf: person.csrf.clone() });
     let narrow = person.is_none();
-    let script = person.map(|_| "live.js");
-    let shell = ui::Page { site: &manager.settings.name, title, base: "", links: &links, person: at_desk, narrow, script, body };
+    let scripts: &[&str] = if person.is_some() { &["presses.js", "pages.js", "live.js"] } else { &[] };
+    // a script tells the next page in which zone its reader lives
+    let body = &format!("{body}\n<data hidden data-zone value=\"{}\"></data>", manager.cookies().name(ui::ZONE_COOKIE));
+    let shell = ui::Page { site: &manager.settings.name, title, base: "", links: &links, person: at_desk, narrow, scripts, body };
     let mut response = (status, Html(ui::render(&shell))).into_response();
     let headers = response.headers_mut();
     if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(&[])) {

@@ -24,6 +24,8 @@ pub(crate) struct Person {
     /// Hidden field of her forms.
     pub(crate) csrf: String,
     pub(crate) session: String,
+    /// In which time zone she reads, and when.
+    pub(crate) reader: ui::Reader,
 }
 
 /// Cookie of the session.
@@ -63,7 +65,14 @@ impl Manager {
             name: session.name,
             csrf: base64url::encode(digest::sha256(&[&self.csrf, id.as_bytes()])),
             session: hashed(&id),
+            reader: self.reader(headers),
         }))
+    }
+
+    /// The zone that the script of our pages tells; one that came twice is not known.
+    fn reader(&self, headers: &HeaderMap) -> ui::Reader {
+        let zone = cookie(&self.cookies(), headers, ui::ZONE_COOKIE).ok().flatten();
+        ui::Reader { zone: zone.map(|name| ui::Zone::named(&name)).unwrap_or_default(), now: self.now() }
     }
 
     async fn login_client(&self) -> Result<Client, Trouble> {

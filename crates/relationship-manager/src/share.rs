@@ -1,6 +1,5 @@
 //! Sharing and withdrawing, over all servers at once; and answering requests.
 
-use crate::answering::Answered;
 use crate::ending::{Ending, deletion, unheard};
 use crate::holdings::{Guard, Holdings, Known, Share, Thing, Who};
 use crate::task::Wanted;
@@ -12,9 +11,9 @@ use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use types::access_request::{AccessRequestDocument, AccessRequestState};
+use types::access_request::AccessRequestDocument;
 use types::available_resource::RegistrationState;
-use types::policy::PolicyDocument;
+use types::policy::{ClaimCondition, PolicyDocument};
 use types::{ScopeSet, Timestamp};
 
 /// Most policies in one call (protocol.md 1.2).
@@ -46,6 +45,21 @@ pub(crate) struct Shared {
     pub(crate) failed: Vec<String>,
     /// What nobody has answered to yet.
     pub(crate) on_the_way: usize,
+    /// What was made, as far as its servers say how they call it.
+    pub(crate) made: Vec<Made>,
+}
+
+/// A share that a server has just written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) link: String,
+    pub(crate) policy: String,
+}
+
+/// What a server calls each policy of its answer.
+fn made_of<'a>(link: &str, policies: impl Iterator<Item = &'a Value>) -> Vec<Made> {
+    let name = |policy: &Value| policy.get("_id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
+    policies.filter_map(name).map(|policy| Made { link: link.to_owned(), policy }).collect()
 }
 
 impl Shared {
@@ -152,6 +166,7 @@ impl Manager {
         for of_server in join_all(posted).await {
             shared.count = shared.count.saturating_add(of_server.count);
             shared.failed.extend(of_server.failed);
+            shared.made.extend(of_server.made);
         }
         self.read_servers(owner, at.into_keys()).await;
         Ok(shared)
@@ -174,6 +189,7 @@ impl Manager {
         let posted = match self.api_at(owner, link, Method::POST, whole, Some(&json!(batch))).await {
             Ok(answer) if answer.status == 201 => {
                 shared.count = shared.count.saturating_add(batch.len());
+                shared.made.extend(made_of(link, answer.body.as_array().into_iter().flatten().take(batch.len())));
                 return Ok(());
             }
             Ok(answer) if answer.status == 400 => self.api_at(owner, link, Method::POST, each, Some(&json!(batch))).await,
@@ -182,6 +198,8 @@ impl Manager {
         match posted {
             Ok(answer) if answer.status == 200 => {
                 shared.add_items(&server, &answer.body, batch.len());
+                let items = answer.body.as_array().into_iter().flatten().take(batch.len());
+                shared.made.extend(made_of(link, items.filter_map(|item| item.get("policy"))));
                 Ok(())
             }
             Ok(answer) => {
@@ -247,26 +265,6 @@ impl Manager {
         }
     }
 
-    /// What she has just allowed is undone: the request that she approved, and the share that its server wrote since it was to
-    /// stand. Each ends at that server by itself.
-    pub(crate) async fn undo_answer(self: &Arc<Self>, owner: &str, answered: Answered<'_>) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
-        let own = Answered { of: "", ..answered };
-        let is_approved = |request: &&AccessRequestDocument| request.state == AccessRequestState::Approved;
-        let request = holdings.request(own).filter(is_approved).cloned();
-        let (Some(request), Some(known)) = (request, holdings.server(answered.link)) else {
-            return Err(Trouble::Refused("This has ended already.".into()));
-        };
-        let mut ending = Ending::default();
-        for policy in known.snapshot.policies.iter().filter(|policy| is_written_for(policy, &request)) {
-            let (Some(id), Some(endpoint)) = (&policy.id, &known.snapshot.policy_endpoint) else { continue };
-            let what = format!("{}: what you allowed", who_asked(&request).name());
-            ending.wanted.push(deletion(known, what, format!("{endpoint}/{}", segment(id.as_str()))));
-        }
-        holdings.end_approvals(|known, one| known.link.id == answered.link && one.id == request.id, &mut ending);
-        self.ask(owner, ending.wanted).await
-    }
-
     /// Takes back words of hers, by their names in the ledger.
     pub(crate) async fn withdraw_words(self: &Arc<Self>, owner: &str, ids: &[String]) -> Result<(), Trouble> {
         let holdings = self.known_holdings(owner)?;
@@ -291,23 +289,37 @@ impl Manager {
 }
 
 impl Known {
-    /// Whether her answer to a request stands until she ends it.
-    pub(crate) fn is_written_for_good(&self, request: &AccessRequestDocument) -> bool {
-        let mut written = self.snapshot.policies.iter().filter(|policy| is_written_for(policy, request));
-        written.any(|policy| policy.expires_at.is_none())
+    /// Until when her answer to a request stands as a share, if it does; none: until she ends it.
+    pub(crate) fn end_of_written(&self, request: &AccessRequestDocument) -> Option<Option<Timestamp>> {
+        self.snapshot.policies.iter().find(|policy| is_written_for(policy, request)).map(|policy| policy.expires_at)
     }
 }
 
 /// Whether a policy is what an answer to this request that was to stand wrote: for its person and application alone, and for
 /// what was approved.
-fn is_written_for(policy: &PolicyDocument, request: &AccessRequestDocument) -> bool {
+pub(crate) fn is_written_for(policy: &PolicyDocument, request: &AccessRequestDocument) -> bool {
     let is_of = |one: &types::PermissionRequest| {
         policy.resource_id.as_ref() == Some(&one.resource_id) && policy.resource_scopes == one.resource_scopes
     };
     policy.authority.is_none()
         && policy.client_id == [request.client.client_id.clone()]
-        && crate::words::who(&policy.required_claims) == who_asked(request)
+        && is_for_asker(&policy.required_claims, request)
         && request.permissions.iter().any(is_of)
+}
+
+/// Whether these conditions are those that a server writes for whoever asked: the address, else the name at whoever states it.
+fn is_for_asker(conditions: &[ClaimCondition], request: &AccessRequestDocument) -> bool {
+    let said = |name: &str| request.requesting_party.get(name).and_then(Value::as_str);
+    let (name, value) = match (said("email"), said("sub")) {
+        (Some(address), _) => ("email", address),
+        (None, Some(sub)) => ("sub", sub),
+        (None, None) => return false,
+    };
+    let is_value = |said: &Value| match (name, said.as_str()) {
+        ("email", Some(said)) => types::email::normalize(said).is_some_and(|said| Some(said) == types::email::normalize(value)),
+        (_, said) => said == Some(value),
+    };
+    matches!(conditions, [one] if one.name == name && matches!(one.value.as_slice(), [said] if is_value(said)))
 }
 
 /// Who it is for, as a policy says it.
@@ -336,7 +348,7 @@ impl Holdings {
     }
 
     /// Requests that end at the servers where she approved them.
-    fn end_approvals(&self, is_meant: impl Fn(&Known, &AccessRequestDocument) -> bool, ending: &mut Ending) {
+    pub(crate) fn end_approvals(&self, is_meant: impl Fn(&Known, &AccessRequestDocument) -> bool, ending: &mut Ending) {
         for known in &self.servers {
             for request in known.snapshot.requests.iter().filter(|request| is_meant(known, request)) {
                 let what = format!("{}: an approved request", who_asked(request).name());

@@ -6,6 +6,7 @@ use serde_json::Value;
 use types::access_request::AccessRequestDocument;
 use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
 use types::{ScopeSet, Timestamp, email};
+use ui::Reader;
 
 /// Who meets these conditions.
 pub(crate) fn who(conditions: &[ClaimCondition]) -> Who {
@@ -66,21 +67,21 @@ pub(crate) fn place(url: &str) -> String {
 pub(crate) use types::spelling::{readable, visible};
 
 /// Everything that a policy says beside who and what: nothing of it may come along unseen.
-pub(crate) fn conditions_of(policy: &PolicyDocument) -> Vec<String> {
+pub(crate) fn conditions_of(policy: &PolicyDocument, reader: &Reader) -> Vec<String> {
     let mut all = Vec::new();
     if !policy.client_id.is_empty() {
         let clients = policy.client_id.iter().map(|client| visible(client.as_str()));
         all.push(format!("only with the applications {}", list(clients)));
     }
-    all.extend(policy.expires_at.map(|end| format!("until {}", ui::in_words(end))));
-    all.extend(limits_of(policy));
+    all.extend(policy.expires_at.map(|end| reader.until(end)));
+    all.extend(limits_of(policy, reader));
     all
 }
 
 /// What narrows a policy beside who, with what, and until when.
-pub(crate) fn limits_of(policy: &PolicyDocument) -> Vec<String> {
+pub(crate) fn limits_of(policy: &PolicyDocument, reader: &Reader) -> Vec<String> {
     let mut all = Vec::new();
-    all.extend(policy.valid_from.map(|begin| format!("from {} on", ui::in_words(begin))));
+    all.extend(policy.valid_from.map(|begin| format!("from {} on", reader.moment(begin))));
     all.extend(policy.max_uses.map(|most| {
         let left = most.saturating_sub(policy.uses.unwrap_or(0));
         format!("{left} more {}", if left == 1 { "time" } else { "times" })
@@ -156,12 +157,6 @@ fn either(words: impl IntoIterator<Item = String>) -> String {
     }
 }
 
-/// `1 December 2026`: a share that ends at midnight is good up to the day before.
-pub(crate) fn day(until: Timestamp) -> String {
-    let words = ui::in_words(until.plus(-1));
-    words.split(',').next().unwrap_or_default().to_owned()
-}
-
 /// `Whoever proves the address bob@bar.example may view A, B and 3 more`, without an end.
 pub(crate) fn may(who: &Who, things: &[&str], scopes: &ScopeSet) -> String {
     let things = match things {
@@ -174,27 +169,36 @@ pub(crate) fn may(who: &Who, things: &[&str], scopes: &ScopeSet) -> String {
 }
 
 /// What will be possible, and what not.
-pub(crate) fn promise(who: &Who, things: &[&str], scopes: &ScopeSet, rest: &ScopeSet, until: Option<Timestamp>) -> String {
-    let until =
-        until.map_or_else(|| ", until you withdraw it".to_owned(), |until| format!(" until and including {}", day(until)));
+pub(crate) struct Promised<'a> {
+    pub(crate) who: &'a Who,
+    pub(crate) things: &'a [&'a str],
+    pub(crate) scopes: &'a ScopeSet,
+    pub(crate) rest: &'a ScopeSet,
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// The same in one sentence.
+pub(crate) fn promise(promised: &Promised<'_>, reader: &Reader) -> String {
+    let Promised { who, things, scopes, rest, until } = promised;
+    let until = until.map_or_else(|| ", until you withdraw it".to_owned(), |until| format!(", {}", reader.until(until)));
     let not = if rest.is_empty() { String::new() } else { format!("; not {}", either(rest.iter().map(ToString::to_string))) };
     format!("{}{until}{not}.", may(who, things, scopes))
 }
 
 impl Approval {
     /// What it lets whoever asked do.
-    pub(crate) fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self, reader: &Reader) -> String {
         let may = list(self.scopes.iter().map(ToString::to_string));
-        let until = self.until.map_or_else(String::new, |until| format!(", until {}", ui::in_words(until)));
-        format!("may {may}{until}, through “{}”: approved once", self.client)
+        let until = self.until.map_or_else(String::new, |until| format!(", {}", reader.until(until)));
+        format!("may {may}{until}, through {}: approved once", ui::quote(&self.client))
     }
 }
 
 impl Share {
     /// What it lets whoever it is for do.
-    pub(crate) fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self, reader: &Reader) -> String {
         let may = list(self.scopes.iter().map(ToString::to_string));
-        let until = self.until.map_or_else(String::new, |until| format!(", until and including {}", day(until)));
+        let until = self.until.map_or_else(String::new, |until| format!(", {}", reader.until(until)));
         let through =
             if self.clients.is_empty() { String::new() } else { format!(", through {} only", list(self.clients.clone())) };
         format!("may {may}{until}{through}")
@@ -213,19 +217,23 @@ mod tests {
         );
         assert_eq!(bob, Who::Address("bob@bar.example".into()));
         let (view, rest) = (ScopeSet::parse("view").unwrap(), ScopeSet::parse("download edit").unwrap());
+        let reader = Reader { zone: ui::Zone::default(), now: Timestamp(1_796_133_900) };
         // midnight after the first of December
         let until = Some(Timestamp(1_796_169_600));
         assert_eq!(
-            promise(&bob, &["Holiday 2025"], &view, &rest, until),
-            "Whoever proves the address bob@bar.example may view Holiday 2025 until and including 1 December 2026; not download or edit."
+            promise(&Promised { who: &bob, things: &["Holiday 2025"], scopes: &view, rest: &rest, until }, &reader),
+            "Whoever proves the address bob@bar.example may view Holiday 2025, until and including 1 December; not download or edit."
         );
         let all = ["A", "B", "C", "D", "E"];
         assert_eq!(
-            promise(&Who::Anyone, &all, &view, &ScopeSet::new(), None),
+            promise(&Promised { who: &Who::Anyone, things: &all, scopes: &view, rest: &ScopeSet::new(), until: None }, &reader),
             "Anyone at all may view A, B and 3 more, until you withdraw it."
         );
         assert_eq!(
-            promise(&Who::Anyone, &["A", "B", "C"], &view, &ScopeSet::new(), None),
+            promise(
+                &Promised { who: &Who::Anyone, things: &all[..3], scopes: &view, rest: &ScopeSet::new(), until: None },
+                &reader
+            ),
             "Anyone at all may view A, B and C, until you withdraw it."
         );
     }
@@ -239,7 +247,9 @@ mod tests {
         assert!(who.name().contains("mallory@evil.example"), "{}", who.name());
         let policy = json!({"_id": "1", "resource_id": "A", "resource_scopes": ["view"], "required_claims": conditions,
             "client_id": [long, "evil-client"], "purpose": format!("{long} and more")});
-        let words = conditions_of(&serde_json::from_value(policy).unwrap()).join("\n");
+        let words =
+            conditions_of(&serde_json::from_value(policy).unwrap(), &Reader { zone: ui::Zone::default(), now: Timestamp(0) })
+                .join("\n");
         assert!(words.contains("evil-client") && words.contains("and more"), "{words}");
     }
 

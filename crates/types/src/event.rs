@@ -3,6 +3,7 @@
 use crate::{ClientId, EventId, PolicyId, ResourceId, ResourceServerId, ScopeSet, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 macro_rules! kinds {
     ($($name:ident = $text:literal),+ $(,)?) => {
@@ -63,6 +64,12 @@ pub struct EventDocument {
     pub kind: EventKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_id: Option<ResourceId>,
+    /// Everything that it is about, where that is more than one thing; the first is `resource_id`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resource_ids: Vec<ResourceId>,
+    /// How many things it is about beside those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_resources: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_server: Option<ResourceServerId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +88,32 @@ pub struct EventDocument {
     /// What that delegate is called, as whoever let her decide knows her. Not in the chain: a name may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_name: Option<String>,
+}
+
+/// Most things that one event names.
+const MOST_NAMED: usize = 100;
+
+impl EventDocument {
+    /// What it is about: each thing once.
+    pub fn name_things<'a>(&mut self, things: impl Iterator<Item = &'a ResourceId>) {
+        let mut seen = BTreeSet::new();
+        let mut all: Vec<ResourceId> = things.filter(|thing| seen.insert(*thing)).cloned().collect();
+        self.resource_id = all.first().cloned();
+        self.more_resources = all.len().checked_sub(MOST_NAMED).filter(|more| *more > 0);
+        all.truncate(MOST_NAMED);
+        self.resource_ids = if all.len() > 1 { all } else { Vec::new() };
+    }
+
+    /// What it names of what it is about.
+    pub fn named_things(&self) -> impl Iterator<Item = &ResourceId> {
+        let only = self.resource_id.iter().filter(|_| self.resource_ids.is_empty());
+        only.chain(&self.resource_ids)
+    }
+
+    /// How many things it is about.
+    pub fn count_things(&self) -> usize {
+        self.named_things().count().saturating_add(self.more_resources.unwrap_or(0))
+    }
 }
 
 /// Of an event that stands for people who were let in to what is open to everybody, and were not written down one by one: how
@@ -130,4 +163,21 @@ pub struct ChainLink {
     pub kind: EventKind,
     /// SHA-256 of salt and personal part, base64url.
     pub personal_hash: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_is_about_is_named_each_once() {
+        let event = || -> EventDocument { serde_json::from_str(r#"{"_id": "1", "time": 1, "kind": "rpt.issued"}"#).unwrap() };
+        for (count, named, more) in [(0, 0, None), (1, 0, None), (2, 2, None), (100, 100, None), (250, 100, Some(150))] {
+            let ids: Vec<ResourceId> = (0..count).chain(0..count).map(|n| ResourceId::new(format!("r{n}"))).collect();
+            let mut about = event();
+            about.name_things(ids.iter());
+            assert_eq!((about.resource_ids.len(), about.more_resources, about.count_things()), (named, more, count));
+            assert_eq!(about.resource_id.as_ref(), ids.first());
+        }
+    }
 }

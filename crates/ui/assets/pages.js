@@ -28,6 +28,15 @@
     });
   }
 
+  // Undo is offered for a moment; whoever is about to press it has more
+  for (const form of document.querySelectorAll('form[data-undo]')) {
+    const go = () => {
+      if (form.matches(':focus-within, :hover')) setTimeout(go, 2000);
+      else form.remove();
+    };
+    setTimeout(go, 10000);
+  }
+
   // whoever types a date means it
   for (const field of document.querySelectorAll('input[type=date][data-means]')) {
     field.addEventListener('input', () => {

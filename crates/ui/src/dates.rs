@@ -14,6 +14,57 @@ const BEYOND: &str = "a time beyond the calendar";
 #[derive(Clone, Debug, Default)]
 pub struct Zone(Option<TimeZone>);
 
+/// Name of the cookie in which a browser's script tells the zone of whoever reads a page.
+pub const ZONE_COOKIE: &str = "wl_zone";
+
+/// For whom a page says when: her zone, and now.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub zone: Zone,
+    pub now: Timestamp,
+}
+
+impl Reader {
+    /// See [`Zone::until`].
+    pub fn until(&self, end: Timestamp) -> String {
+        self.zone.until(end, self.now)
+    }
+
+    /// See [`Zone::moment`].
+    pub fn moment(&self, time: Timestamp) -> String {
+        self.zone.moment(time, self.now)
+    }
+
+    /// Today, as date fields write it.
+    pub fn today(&self) -> String {
+        self.zone.date(self.now)
+    }
+
+    /// The end of a date as date fields write it, if that is not over.
+    pub fn end_of_date(&self, text: &str) -> Option<Timestamp> {
+        self.zone.end_of_date(text).filter(|end| self.now < *end)
+    }
+
+    /// Until when, as it was chosen: `for` is `day`, `week`, `month`, `always` or `date`, with the date in `until`. Without `for`,
+    /// or where she left it as it was, a date counts.
+    pub fn chosen_end(&self, lasts: &str, until: &str) -> Result<Option<Timestamp>, &'static str> {
+        let lasting = match (lasts, until) {
+            ("", "") | ("always", "") => return Ok(None),
+            ("date", "") => return Err("Write the last day, or choose how long."),
+            ("", _) | ("always", _) | ("date", _) => {
+                let end = self.zone.end_of_date(until).ok_or("Write the last day as a date, like 2030-12-31.")?;
+                return if self.now < end { Ok(Some(end)) } else { Err("That day is over: choose today or a later one.") };
+            }
+            (_, typed) if !typed.is_empty() => return Err("Choose how long, or a date: not both."),
+            ("day", _) => Lasting::Day,
+            ("week", _) => Lasting::Week,
+            ("month", _) => Lasting::Month,
+            _ => return Err("Choose how long: a day, a week, a month, until you end it, or a date."),
+        };
+        self.zone.end_after(lasting, self.now).map(Some).ok_or("Choose a date.")
+    }
+}
+
 /// How long something lasts, as people say it. It ends with a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasting {

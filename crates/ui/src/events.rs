@@ -1,6 +1,6 @@
 //! Events in plain words, for every page that tells of them.
 
-use types::event::{Crowd, EventKind, EventOutcome};
+use types::event::{Crowd, EventDocument, EventKind, EventOutcome};
 
 /// Who they were of whom an event tells together.
 pub fn crowd_in_words(crowd: Crowd) -> String {
@@ -8,8 +8,16 @@ pub fn crowd_in_words(crowd: Crowd) -> String {
     format!("at least {different} more people or applications, {times} times, {of_one_network} of these from one network")
 }
 
+/// What an event tells, as the beginning of a line. One of a refusal that refused nobody tells that what was approved has ended.
+pub fn event_in_words(event: &EventDocument) -> &'static str {
+    match (event.kind, event.outcome) {
+        (EventKind::RequestDenied, None) => "What you had allowed was taken back",
+        (kind, _) => kind_in_words(kind),
+    }
+}
+
 /// What happened, as the beginning of a line.
-pub fn kind_in_words(kind: EventKind) -> &'static str {
+fn kind_in_words(kind: EventKind) -> &'static str {
     use EventKind as K;
     match kind {
         K::ResourceRegistered => "Put under guard",
@@ -39,6 +47,19 @@ pub fn kind_in_words(kind: EventKind) -> &'static str {
     }
 }
 
+/// Most names that stand in one line.
+const NAMES_OF_LINE: usize = 3;
+
+/// `Holiday, Garden, Letters and 12 more`: names of some of so many things.
+pub fn few_in_words(names: &[String], count: usize) -> String {
+    let shown = names.get(..NAMES_OF_LINE).unwrap_or(names);
+    match (shown, count.saturating_sub(shown.len())) {
+        (all, more) if more > 0 => format!("{} and {more} more", all.join(", ")),
+        ([rest @ .., last], _) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        (all, _) => all.join(", "),
+    }
+}
+
 /// How it ended: a word, and the class of its tag.
 pub fn outcome_in_words(outcome: EventOutcome) -> (&'static str, &'static str) {
     match outcome {
@@ -47,5 +68,25 @@ pub fn outcome_in_words(outcome: EventOutcome) -> (&'static str, &'static str) {
         EventOutcome::NeedInfo => ("asked who they are", "wait"),
         EventOutcome::Submitted => ("waits for you", "wait"),
         EventOutcome::Denied => ("refused", "no"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_names_stand_for_many() {
+        let names: Vec<String> = ["A", "B", "C", "D"].map(str::to_owned).into();
+        for (shown, count, words) in [
+            (1, 1, "A"),
+            (2, 2, "A and B"),
+            (3, 3, "A, B and C"),
+            (4, 4, "A, B, C and 1 more"),
+            (4, 15, "A, B, C and 12 more"),
+            (1, 9, "A and 8 more"),
+        ] {
+            assert_eq!(few_in_words(&names[..shown], count), words);
+        }
     }
 }

@@ -10,10 +10,10 @@ mod events;
 mod forms;
 mod people;
 
-pub use dates::{Lasting, Zone};
-pub use events::{crowd_in_words, kind_in_words, outcome_in_words};
+pub use dates::{Lasting, Reader, ZONE_COOKIE, Zone};
+pub use events::{crowd_in_words, event_in_words, few_in_words, outcome_in_words};
 pub use forms::{Cookies, DoubledCookie, is_own_form};
-pub use people::{name_party, within_quotes};
+pub use people::{name_party, quote, within_quotes};
 
 use askama::Template;
 use types::Timestamp;
@@ -26,6 +26,8 @@ pub const STYLE: &str = include_str!("../assets/style.css");
 pub const PASSKEY_SCRIPT: &str = include_str!("../assets/passkey.js");
 /// What pages of a server do beyond HTML, served as `/assets/pages.js`.
 pub const PAGES_SCRIPT: &str = include_str!("../assets/pages.js");
+/// What keeps presses that began elsewhere from deciding anything, served as `/assets/presses.js`.
+pub const PRESSES_SCRIPT: &str = include_str!("../assets/presses.js");
 /// News of a desk, served as `/assets/live.js`.
 pub const LIVE_SCRIPT: &str = include_str!("../assets/live.js");
 /// News for a page that waits, served as `/assets/waiting.js`.
@@ -67,8 +69,8 @@ pub struct Page<'a> {
     pub links: &'a [Link],
     pub person: Option<Person>,
     pub narrow: bool,
-    /// A script of ours for every page, below `/assets`.
-    pub script: Option<&'a str>,
+    /// Scripts of ours for every page, below `/assets`.
+    pub scripts: &'a [&'a str],
     pub body: &'a str,
 }
 
@@ -187,7 +189,7 @@ mod tests {
         let bar = |paths: &[&'static str], current: &str| {
             let links: Vec<Link> = paths.iter().map(|path| link(*path, *path == current)).collect();
             let page =
-                Page { site: "s", title: "t", base: "", links: &links, person: None, narrow: false, script: None, body: "" };
+                Page { site: "s", title: "t", base: "", links: &links, person: None, narrow: false, scripts: &[], body: "" };
             let html = render(&page);
             let places = html.matches("<li>").count() + html.matches("<li class=\"more\">").count();
             (places - html.split("<summary").skip(1).map(|rest| rest.matches("<li>").count()).sum::<usize>(), html)
@@ -211,7 +213,7 @@ mod tests {
             links: &[],
             person: None,
             narrow: true,
-            script: None,
+            scripts: &[],
             body: "<p>ok</p>",
         };
         let html = render(&page);

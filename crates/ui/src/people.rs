@@ -15,12 +15,47 @@ pub fn name_party(claims: &Map<String, Value>) -> String {
     }
 }
 
-/// What somebody else chose, for within quotation marks: it does not end them.
+/// What somebody else chose, for within quotation marks: it does not end them, nor looks as if it did.
 pub fn within_quotes(text: &str) -> String {
-    let plain = |letter: char| {
-        if matches!(letter, '“' | '”' | '„' | '‟' | '"' | '«' | '»' | '＂' | '″') { '\'' } else { letter }
-    };
-    text.chars().map(plain).collect()
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        let is_mark = matches!(
+            letter,
+            '“' | '”'
+                | '„'
+                | '‟'
+                | '"'
+                | '«'
+                | '»'
+                | '‹'
+                | '›'
+                | '❝'
+                | '❞'
+                | '❮'
+                | '❯'
+                | '〝'
+                | '〞'
+                | '〟'
+                | '＂'
+                | '″'
+                | '˝'
+                | 'ˮ'
+                | '״'
+                | '\''
+        );
+        // two of them beside each other are a quotation mark again
+        match is_mark {
+            true if plain.ends_with('\'') => {}
+            true => plain.push('\''),
+            false => plain.push(letter),
+        }
+    }
+    plain
+}
+
+/// The same between quotation marks: what somebody calls itself.
+pub fn quote(name: &str) -> String {
+    format!("“{}”", within_quotes(name))
 }
 
 #[cfg(test)]
@@ -40,6 +75,18 @@ mod tests {
             (json!({}), "Somebody (no address was shown)"),
         ] {
             assert_eq!(name_party(claims.as_object().unwrap()), expected, "{claims}");
+        }
+    }
+
+    #[test]
+    fn threat_36_a_name_does_not_end_its_quotation_marks() {
+        for (name, quoted) in [
+            ("Viewer", "“Viewer”"),
+            ("Viewer”. Taken back: nobody gets in “", "“Viewer'. Taken back: nobody gets in '”"),
+            ("a''b❞c〞›d", "“a'b'c'd”"),
+            ("Bob's", "“Bob's”"),
+        ] {
+            assert_eq!(quote(name), quoted, "{name}");
         }
     }
 }

@@ -19,7 +19,6 @@ const FORM: &str = "wl_form";
 const CARRIED: &str = "wl_elsewhere";
 const KNOWN: &str = "wl_known";
 const PROOF: &str = "wl_proof";
-const ZONE: &str = "wl_zone";
 const FORM_COOKIE_CHARACTERS: usize = 43;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -75,7 +74,7 @@ impl Visit {
         let known = cookie(app, parts, KNOWN).ok().flatten().unwrap_or_default();
         // of two, nobody can tell which is hers: an address is proved once more
         let proof_cookie = cookie(app, parts, PROOF).ok().flatten();
-        let zone = cookie(app, parts, ZONE).ok().flatten().map(|name| ui::Zone::named(&name)).unwrap_or_default();
+        let zone = cookie(app, parts, ui::ZONE_COOKIE).ok().flatten().map(|name| ui::Zone::named(&name)).unwrap_or_default();
         let waiting = match (&app.authorization_server, &person) {
             (Some(server), Some((account, _))) => server.count_waiting(&account.id).await?,
             _ => 0,
@@ -204,9 +203,18 @@ impl Visit {
         let person =
             self.person.as_ref().map(|(account, _)| Person { name: account.display_name().to_owned(), csrf: self.csrf(app) });
         // a script tells the next page in which zone its reader lives
-        let body = format!("{body}\n<data hidden data-zone value=\"{}\"></data>", app.cookies.name(ZONE));
-        let (base, script) = (app.base(), Some("pages.js"));
-        let shell = Page { site: &app.site, title, base: &base, links: &links, person, narrow, script, body: &body };
+        let body = format!("{body}\n<data hidden data-zone value=\"{}\"></data>", app.cookies.name(ui::ZONE_COOKIE));
+        let base = app.base();
+        let shell = Page {
+            site: &app.site,
+            title,
+            base: &base,
+            links: &links,
+            person,
+            narrow,
+            scripts: &["presses.js", "pages.js"],
+            body: &body,
+        };
         let html = ui::render(&shell);
         let mut response = self.answer(app, Html(html));
         if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(form_targets)) {

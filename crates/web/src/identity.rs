@@ -53,6 +53,7 @@ pub fn router() -> Router<Host> {
         .route("/assets/icon.svg", get(icon))
         .route("/assets/passkey.js", get(passkey_script))
         .route("/assets/pages.js", get(pages_script))
+        .route("/assets/presses.js", get(presses_script))
 }
 
 /// At the root of the host, whatever path the issuer has (RFC 7033 4).
@@ -119,6 +120,11 @@ async fn passkey_script() -> Response {
 async fn pages_script() -> Response {
     let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=300")];
     (headers, ui::PAGES_SCRIPT).into_response()
+}
+
+async fn presses_script() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=300")];
+    (headers, ui::PRESSES_SCRIPT).into_response()
 }
 
 async fn icon() -> Response {

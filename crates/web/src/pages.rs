@@ -4,6 +4,7 @@
 mod delegations;
 mod history;
 mod mailing;
+mod notes;
 mod requests;
 mod resource;
 mod resources;
@@ -37,6 +38,7 @@ pub fn router() -> Router<Shared> {
         .route(&format!("{}/{{id}}/what-if", path::MY_RESOURCES), post(what_if::what_if))
         .route(&format!("{}/{{id}}/policies/{{policy}}/withdraw", path::MY_RESOURCES), post(resource::withdraw))
         .route(&format!("{}/{{id}}/policies/{{policy}}/mail", path::MY_RESOURCES), post(sharing::mail))
+        .route("/my/undo", post(notes::undo))
         .route(path::MY_REQUESTS, get(requests::list))
         .route(&format!("{}/{{id}}", path::MY_REQUESTS), post(requests::decide))
         .route(&format!("{}/{{id}}", path::MY_SEARCHES), get(searches::show).post(searches::decide))

@@ -54,6 +54,7 @@ pub fn router() -> Router<Shared> {
             &format!("{}/{{id}}", path::ACCESS_REQUESTS),
             get(owner::read_request).post(owner::decide_request).delete(owner::delete_request),
         )
+        .route(&format!("{}/{{id}}/undo", path::ACCESS_REQUESTS), post(owner::undo_approval))
         .route(path::EVENTS, get(owner::list_events))
         .route(&format!("{}/chain", path::EVENTS), get(owner::list_event_chain))
         .route(path::DISCOVERY, get(discovery::list).post(discovery::create))

@@ -174,7 +174,7 @@ impl AuthorizationServer {
         let mut event = self.event(&ticket.owner, EventKind::RptRefused);
         event.document.client_id = Some(request.client.id.clone());
         event.document.resource_server = Some(self.resource_server_id(&ticket.resource_server).await?);
-        event.document.resource_id = process.permissions.first().map(|permission| permission.resource_id.clone());
+        event.document.name_things(process.permissions.iter().map(|permission| &permission.resource_id));
         event.document.scopes = process.permissions.iter().fold(ScopeSet::new(), |all, p| all.union(&p.resource_scopes));
         event.document.claims = process.claims.to_object();
         event.document.outcome = Some(outcome);

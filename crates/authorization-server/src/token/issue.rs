@@ -239,7 +239,8 @@ impl AuthorizationServer {
     /// That an RPT goes on, or was given back: nothing of it is new.
     pub(super) async fn line_of_known(&self, rpt: &Rpt, kind: EventKind) -> Result<Vec<GrantLine>, Failure> {
         let first = rpt.scopes.first().map(|granted| &granted.resource);
-        let line = self.line_of_rpt(rpt, kind, first, &rpt.scopes.iter().collect::<Vec<_>>(), None).await?;
+        let only = first.filter(|first| rpt.scopes.iter().all(|granted| granted.resource == **first));
+        let line = self.line_of_rpt(rpt, kind, only, &rpt.scopes.iter().collect::<Vec<_>>(), None).await?;
         Ok(line.into_iter().collect())
     }
 
@@ -273,7 +274,7 @@ impl AuthorizationServer {
         let mut event = self.event(&rpt.owner, kind);
         event.document.client_id = Some(rpt.client.clone());
         event.document.resource_server = Some(self.resource_server_id(&rpt.resource_server).await?);
-        event.document.resource_id = thing.cloned();
+        event.document.name_things(scopes.iter().map(|granted| &granted.resource));
         event.document.scopes = scopes.iter().map(|granted| granted.scope.clone()).collect::<ScopeSet>();
         event.document.policy_id = scopes.iter().flat_map(|granted| &granted.basis).find_map(|basis| match basis {
             Basis::Policy { id, .. } => Some(id.clone()),

@@ -106,7 +106,7 @@ pub(super) async fn servers(State(manager): Desk, request: Request) -> Response 
 pub(super) async fn history(State(manager): Desk, request: Request) -> Response {
     answer(manager, request.headers(), async |manager, person| {
         let holdings = manager.holdings(&person.owner)?;
-        let all = super::history::lines(&holdings).into_iter().take(LIMIT).map(|line| {
+        let all = super::history::lines(&holdings, &person.reader).into_iter().take(LIMIT).map(|line| {
             let (thing, key) = line.thing.unzip();
             json!({"time": line.time, "what": line.what, "thing": thing, "key": key, "who": line.who, "server": line.place,
                 "outcome": line.tag.map(|(text, _)| text)})

@@ -168,7 +168,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         let body = ui::render(&DecidePage {
             request: text,
             place: host_of(link.place.issuer()),
-            client: words::readable(asked.client.name.as_deref().unwrap_or(asked.client.client_id.as_str())),
+            client: name_of_client(&asked.client),
             host: &asked.client_host,
             verified: asked.client.verified,
             for_other: asked.owner.is_some(),
@@ -179,7 +179,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
                 .collect(),
             missing,
             shown: shown_name(manager, person, text, &about),
-            until: ui::date_of(manager.now().plus(90 * 86_400)),
+            until: person.reader.zone.date(manager.now().plus(90 * 86_400)),
             sign,
             why_not: match who {
                 Who::Anyone => Some("It would let anyone in. Do that on the thing's own page.".into()),
@@ -233,6 +233,12 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
     .await
 }
 
+/// What an application is called: by its own word alone, it stands between quotation marks.
+fn name_of_client(client: &types::access_request::RequestingClient) -> String {
+    let name = words::readable(client.name.as_deref().unwrap_or(client.client_id.as_str()));
+    if client.verified { name } else { ui::quote(&name) }
+}
+
 const UNKNOWN: &str = "It is about things that this desk does not know, or that the servers which keep them do not have guarded \
      there: nothing can be allowed from here.";
 
@@ -251,7 +257,7 @@ async fn write(manager: &Arc<Manager>, person: &Person, fields: &Fields, written
     }
     let until = match fields.one("until") {
         "" => None,
-        text => match ui::end_of_date(text).filter(|end| *end > manager.now()) {
+        text => match person.reader.end_of_date(text) {
             Some(end) => Some(end),
             None => return Err(Trouble::Refused("The last day must be a date that is not over.".into())),
         },

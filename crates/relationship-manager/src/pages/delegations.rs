@@ -80,7 +80,7 @@ fn in_words(may: &[May], scopes: &ScopeSet, resources: &Covered) -> String {
 }
 
 /// What a server lists, and does not stand in her ledger as what holds.
-fn row(holdings: &Holdings, known: &Known, one: &DelegationDocument) -> Row {
+fn row(holdings: &Holdings, known: &Known, one: &DelegationDocument, reader: &ui::Reader) -> Row {
     let name = &one.delegate;
     let who = name.email.clone().or(name.resource_owner_id.clone()).or(name.account.as_ref().map(|id| id.as_str().to_owned()));
     let id = one.id.clone().unwrap_or_default();
@@ -89,7 +89,7 @@ fn row(holdings: &Holdings, known: &Known, one: &DelegationDocument) -> Row {
         link: known.link.id.clone(),
         who: who.map_or_else(|| "Somebody whose name this desk cannot read".to_owned(), |who| words::readable(&who)),
         may: in_words(&one.may, &one.resource_scopes, &one.resources),
-        until: one.expires_at.map(words::day).unwrap_or_default(),
+        until: one.expires_at.map(|end| reader.until(end)).unwrap_or_default(),
         place: host_of(known.link.place.url()),
         signed: false,
         not_signed: one.delegation.is_some() && !is_hers,
@@ -100,14 +100,14 @@ fn row(holdings: &Holdings, known: &Known, one: &DelegationDocument) -> Row {
 }
 
 /// What she signed, from her ledger.
-fn signed_row(id: &str, word: &Word) -> Option<Row> {
+fn signed_row(id: &str, word: &Word, reader: &ui::Reader) -> Option<Row> {
     let Said::Delegation(delegation) = &word.said else { return None };
     Some(Row {
         link: String::new(),
         id: id.to_owned(),
         who: words::readable(&delegation.sub),
         may: in_words(&delegation.may, &delegation.resource_scopes, &delegation.resources),
-        until: words::day(delegation.exp),
+        until: reader.until(delegation.exp),
         place: words::list(word.guards.iter().map(|guard| host_of(guard))),
         signed: true,
         not_signed: false,
@@ -155,10 +155,11 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
     let able = |known: &&Known| known.snapshot.delegations_endpoint.is_some();
     let servers = holdings.servers.iter().filter(able);
     let now = manager.now();
-    let signed = holdings.ledger.live(now).filter_map(|(id, word)| signed_row(id, word));
+    let signed = holdings.ledger.live(now).filter_map(|(id, word)| signed_row(id, word, &person.reader));
     let listed = holdings.servers.iter().flat_map(|known| known.snapshot.delegations.iter().map(move |one| (known, one)));
-    let listed =
-        listed.filter(|(known, one)| !is_of_ledger(&holdings, known, one, now)).map(|(known, one)| row(&holdings, known, one));
+    let listed = listed
+        .filter(|(known, one)| !is_of_ledger(&holdings, known, one, now))
+        .map(|(known, one)| row(&holdings, known, one, &person.reader));
     let rows = signed.chain(listed);
     let others = holdings.servers.iter().flat_map(|known| {
         let place = host_of(known.link.place.url());
@@ -182,7 +183,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
         offers,
         more_offers,
         shares: holdings.servers.iter().any(|known| known.snapshot.for_others.iter().any(|one| !one.shareable.is_empty())),
-        troubles: troubles(&holdings),
+        troubles: troubles(&holdings, &person.reader),
         again: told_again(&holdings),
         csrf: &person.csrf,
     });
@@ -190,14 +191,14 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
 }
 
 /// What a form says, or what is wrong with it.
-fn delegating_of(manager: &Manager, fields: &Fields) -> Result<Delegating, Trouble> {
+fn delegating_of(person: &Person, fields: &Fields) -> Result<Delegating, Trouble> {
     let refused = |what: &str| Err(Trouble::Refused(what.into()));
     let may: Vec<&str> = ["approve", "share"].into_iter().filter(|may| fields.all("may").any(|own| own == *may)).collect();
     let words = fields.one("scopes").split([' ', ',']).filter(|scope| !scope.is_empty());
     let Ok(scopes) = words.map(Scope::parse).collect::<Result<ScopeSet, _>>() else {
         return refused("Write what they may let others do as words, such as: view, download.");
     };
-    let until = ui::end_of_date(fields.one("until")).filter(|end| *end > manager.now());
+    let until = person.reader.end_of_date(fields.one("until"));
     let (Some(until), false, false) = (until, may.is_empty(), scopes.is_empty()) else {
         return refused("Say what they may do, with which scopes, and a last day that is not over.");
     };
@@ -221,7 +222,7 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
         "end" => end(manager, person, fields).await,
         "sign" => sign(manager, person, fields).await,
         _ => {
-            let wanted = delegating_of(manager, fields)?;
+            let wanted = delegating_of(person, fields)?;
             if wanted.is_signed() {
                 return review(manager, person, &wanted);
             }
@@ -249,7 +250,7 @@ async fn end(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown 
     let known = known.ok_or_else(|| Trouble::Refused("This server is not linked any more.".into()))?;
     let one = known.snapshot.delegations.iter().find(|one| one.id.as_deref() == Some(fields.one("id")));
     let one = one.ok_or_else(|| Trouble::Refused("This has ended already.".into()))?;
-    let wanted = holdings.end_of(known, one, &row(&holdings, known, one).who);
+    let wanted = holdings.end_of(known, one, &row(&holdings, known, one, &person.reader).who);
     manager.ask(&person.owner, wanted.into_iter().collect()).await?;
     Ok(see_other("/withdrawals"))
 }

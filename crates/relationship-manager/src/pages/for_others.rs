@@ -66,7 +66,7 @@ fn shown(manager: &crate::Manager, person: &crate::person::Person, holdings: &Ho
         sharing.map(move |other| owner(known, other))
     });
     let owners = owners.collect();
-    let body = ui::render(&ForOthersPage { owners, troubles: troubles(holdings), done, csrf: &person.csrf });
+    let body = ui::render(&ForOthersPage { owners, troubles: troubles(holdings, &person.reader), done, csrf: &person.csrf });
     Ok(page(manager, Some(person), StatusCode::OK, "Share for others", "/people", &body))
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
 }
 
 /// What a form wants to be shared: policies, and the sentence about it.
-fn wanted(other: &ForOther, fields: &Fields, now: types::Timestamp) -> Result<(Vec<Value>, String), Trouble> {
+fn wanted(other: &ForOther, fields: &Fields, reader: &ui::Reader) -> Result<(Vec<Value>, String), Trouble> {
     let refused = |what: &str| Err(Trouble::Refused(what.to_owned()));
     let address = match fields.one("email") {
         "" => return refused("Say whom you share with: an e-mail address."),
@@ -88,7 +88,7 @@ fn wanted(other: &ForOther, fields: &Fields, now: types::Timestamp) -> Result<(V
     let scopes: ScopeSet = fields.all("scope").filter_map(|text| Scope::parse(text).ok()).collect();
     let until = match fields.one("until") {
         "" => None,
-        text => match ui::end_of_date(text).filter(|end| *end > now) {
+        text => match reader.end_of_date(text) {
             Some(end) => Some(end),
             None => return refused("The last day must be a date that is not over."),
         },
@@ -112,7 +112,9 @@ fn wanted(other: &ForOther, fields: &Fields, now: types::Timestamp) -> Result<(V
         return refused("Choose at least one thing, and something that will be possible with it.");
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let promise = words::promise(&Who::Address(address), &names, &all, &ScopeSet::new(), until);
+    let (who, rest) = (Who::Address(address), ScopeSet::new());
+    let promised = words::Promised { who: &who, things: &names, scopes: &all, rest: &rest, until };
+    let promise = words::promise(&promised, reader);
     Ok((policies, promise))
 }
 
@@ -124,7 +126,7 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
         let (Some(known), Some(other)) = (known, other) else {
             return Err(Trouble::Refused("You may not share for this person any more.".into()));
         };
-        let (policies, promise) = wanted(other, fields, manager.now())?;
+        let (policies, promise) = wanted(other, fields, &person.reader)?;
         let owner: String = form_urlencoded::byte_serialize(other.owner.as_bytes()).collect();
         let at = |metadata: &types::metadata::Metadata| {
             metadata.policy_endpoint.as_ref().map(|url| format!("{url}?atomic=true&owner={owner}"))

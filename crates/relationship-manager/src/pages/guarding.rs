@@ -65,7 +65,7 @@ struct GoPage<'a> {
 }
 
 /// What could come along with a thing, wherever it goes.
-fn along(thing: &Thing) -> Vec<Along> {
+fn along(thing: &Thing, reader: &ui::Reader) -> Vec<Along> {
     let guards = thing.guards.iter().filter(|guard| guard.registration.is_some());
     let of = |guard| {
         let row = |(share, policy): (&Share, &PolicyDocument)| Along {
@@ -73,7 +73,7 @@ fn along(thing: &Thing) -> Vec<Along> {
             thing: thing.name.clone(),
             who: share.who.in_words(),
             may: format!("may {}", words::list(share.scopes.iter().map(ToString::to_string))),
-            conditions: words::conditions_of(policy),
+            conditions: words::conditions_of(policy, reader),
             anyone: share.who == Who::Anyone,
             delegated: share.delegated,
         };
@@ -111,7 +111,7 @@ pub(super) async fn form(State(manager): Desk, request: Request) -> Response {
             issuer: one.issuer,
         });
         let body = ui::render(&GuardPage {
-            along: things.iter().flat_map(|thing| along(thing)).collect(),
+            along: things.iter().flat_map(|thing| along(thing, &person.reader)).collect(),
             signed: things.iter().flat_map(|thing| signed(thing)).collect(),
             names: things.iter().take(10).map(|thing| thing.name.as_str()).collect(),
             more: things.len().saturating_sub(10),

@@ -15,28 +15,31 @@ use std::collections::HashMap;
 use types::event::{Crowd, EventDocument};
 use types::{PolicyId, Timestamp};
 
+/// Most names of one event.
+const MOST_NAMES: usize = 20;
 /// Lines on one page.
 const PAGE: usize = 100;
 
 /// A line, as a person reads it.
 pub(super) struct Line {
     pub(super) time: Timestamp,
+    pub(super) when: String,
     pub(super) what: String,
     /// Of what, and its page.
     pub(super) thing: Option<(String, String)>,
+    /// Names of other things that it is about, and how many there are beside.
+    pub(super) others: Vec<String>,
+    pub(super) more: usize,
     pub(super) who: String,
     pub(super) place: String,
     pub(super) tag: Option<(&'static str, &'static str)>,
 }
 
 impl Line {
-    fn when(&self) -> String {
-        ui::in_words(self.time)
-    }
-
     fn fits(&self, words: &[String]) -> bool {
         let thing = self.thing.as_ref().map(|(name, _)| name.as_str()).unwrap_or_default();
-        let all = format!("{}\n{thing}\n{}\n{}", self.what, self.who, self.place).to_lowercase();
+        let others = self.others.join("\n");
+        let all = format!("{}\n{thing}\n{others}\n{}\n{}", self.what, self.who, self.place).to_lowercase();
         words.iter().all(|word| all.contains(word.as_str()))
     }
 }
@@ -51,6 +54,12 @@ struct HistoryPage {
     troubles: Vec<String>,
 }
 
+/// What is known, and who reads it.
+struct Seen<'a> {
+    holdings: &'a Holdings,
+    reader: &'a ui::Reader,
+}
+
 /// Whom a policy was for, as its receipts say; also of one that is gone.
 type Parties<'a> = HashMap<&'a PolicyId, &'a str>;
 
@@ -63,9 +72,12 @@ fn parties(known: &Known) -> Parties<'_> {
     known.snapshot.receipts.iter().filter_map(of).collect()
 }
 
-fn of_event(holdings: &Holdings, known: &Known, parties: &Parties<'_>, event: &EventDocument) -> Line {
+fn of_event(seen: &Seen<'_>, known: &Known, parties: &Parties<'_>, event: &EventDocument) -> Line {
+    let Seen { holdings, reader } = seen;
     let issuer = known.link.place.issuer();
     let thing = event.resource_id.as_ref().and_then(|id| holdings.guarded(issuer, id));
+    let name = |id| holdings.guarded(issuer, id).map_or_else(|| "something".to_owned(), |thing| thing.name.clone());
+    let others: Vec<String> = event.named_things().skip(1).take(MOST_NAMES).map(name).collect();
     let party = event.policy_id.as_ref().and_then(|id| parties.get(id).copied());
     let crowd = Crowd::of(event).map(ui::crowd_in_words);
     let email = claim(event, "email").or_else(|| claim(event, "sub")).or(party).or(crowd.as_deref());
@@ -80,15 +92,19 @@ fn of_event(holdings: &Holdings, known: &Known, parties: &Parties<'_>, event: &E
     }
     Line {
         time: event.time,
-        what: ui::kind_in_words(event.kind).to_owned(),
+        when: reader.moment(event.time),
+        what: ui::event_in_words(event).to_owned(),
         thing: thing.map(|thing| (thing.name.clone(), thing.key.clone())),
+        more: event.count_things().saturating_sub(others.len()).saturating_sub(1),
+        others,
         who,
         place: host_of(issuer),
         tag: event.outcome.map(ui::outcome_in_words),
     }
 }
 
-fn of_told(holdings: &Holdings, known: &Known, told: &Told) -> Line {
+fn of_told(seen: &Seen<'_>, known: &Known, told: &Told) -> Line {
+    let Seen { holdings, reader } = seen;
     let server = known.link.place.url();
     let thing = holdings.kept(server, &told.resource_id);
     let scopes = words::list(told.resource_scopes.iter().map(ToString::to_string));
@@ -105,8 +121,11 @@ fn of_told(holdings: &Holdings, known: &Known, told: &Told) -> Line {
     let who = told.client_id.as_deref().or(told.sub.as_deref().filter(|_| told.kinds.is_some())).unwrap_or_default();
     Line {
         time: told.time,
+        when: reader.moment(told.time),
         what: format!("{} {times}{kinds}{word}{why}", if allowed { "Reached" } else { "Turned away" }),
         thing: thing.map(|thing| (thing.name.clone(), thing.key.clone())),
+        others: Vec::new(),
+        more: 0,
         who: [who, &scopes].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": "),
         place: host_of(server),
         tag: Some(if allowed { ("let through", "") } else { ("refused", "no") }),
@@ -114,11 +133,12 @@ fn of_told(holdings: &Holdings, known: &Known, told: &Told) -> Line {
 }
 
 /// Everything that is known to have happened, the newest first.
-pub(super) fn lines(holdings: &Holdings) -> Vec<Line> {
+pub(super) fn lines(holdings: &Holdings, reader: &ui::Reader) -> Vec<Line> {
+    let seen = Seen { holdings, reader };
     let of = |known: &Known| {
         let parties = parties(known);
-        let events = known.snapshot.events.iter().map(|event| of_event(holdings, known, &parties, event));
-        let told = known.snapshot.told.iter().map(|told| of_told(holdings, known, told));
+        let events = known.snapshot.events.iter().map(|event| of_event(&seen, known, &parties, event));
+        let told = known.snapshot.told.iter().map(|told| of_told(&seen, known, told));
         events.chain(told).collect::<Vec<_>>()
     };
     let mut all: Vec<Line> = holdings.servers.iter().flat_map(of).collect();
@@ -133,7 +153,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         let holdings = manager.holdings(&person.owner)?;
         let text: String = query.one("q").chars().take(200).collect();
         let wanted: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
-        let mut found: Vec<Line> = lines(&holdings).into_iter().filter(|line| line.fits(&wanted)).collect();
+        let mut found: Vec<Line> = lines(&holdings, &person.reader).into_iter().filter(|line| line.fits(&wanted)).collect();
         let from: usize = query.one("from").parse().unwrap_or(0);
         let at = |from: usize| {
             let mut query = form_urlencoded::Serializer::new(String::new());
@@ -143,7 +163,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         let next = (from.saturating_add(PAGE) < found.len()).then(|| at(from.saturating_add(PAGE)));
         let before = (from > 0).then(|| at(from.saturating_sub(PAGE)));
         let lines = found.drain(..).skip(from).take(PAGE).collect();
-        let body = ui::render(&HistoryPage { words: text, lines, before, next, troubles: troubles(&holdings) });
+        let body = ui::render(&HistoryPage { words: text, lines, before, next, troubles: troubles(&holdings, &person.reader) });
         Ok(page(manager, Some(person), StatusCode::OK, "History", "/history", &body))
     })
     .await

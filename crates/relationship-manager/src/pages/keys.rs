@@ -133,16 +133,23 @@ struct KeysPage<'a> {
     csrf: &'a str,
 }
 
-fn row(manager: &Manager, servers: &[Known], key: &Key, current: bool, open: bool) -> KeyRow {
+/// Which of her keys it is.
+#[derive(Clone, Copy)]
+struct Which {
+    current: bool,
+    open: bool,
+}
+
+fn row(manager: &Manager, servers: &[Known], key: &Key, is: Which, reader: &ui::Reader) -> KeyRow {
     let can = |known: &&Known| !known.link.ended && known.snapshot.signs;
     let (having, lacking): (Vec<&Known>, Vec<&Known>) = servers.iter().filter(can).partition(|known| known.has_key(&key.did));
     let places = |all: Vec<&Known>| all.into_iter().map(|known| host_of(known.link.place.url())).collect();
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("did", &key.did).finish();
     KeyRow {
         did: key.did.clone(),
-        created: ui::in_words(key.created),
-        current,
-        open,
+        created: reader.moment(key.created),
+        current: is.current,
+        open: is.open,
         passphrase: key.kept.is_some(),
         known: key.known(),
         passkeys: key
@@ -151,7 +158,7 @@ fn row(manager: &Manager, servers: &[Known], key: &Key, current: bool, open: boo
             .map(|one| PasskeyRow {
                 credential: one.credential.clone(),
                 name: one.name.clone(),
-                created: ui::in_words(one.created),
+                created: reader.moment(one.created),
             })
             .collect(),
         lacking: places(lacking),
@@ -169,7 +176,10 @@ fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super:
     let all = manager.keys(&person.owner)?;
     let open = manager.opened_key(person);
     let is_open = |key: &Key| open.as_ref().is_some_and(|open| open.did == key.did);
-    let keys = all.iter().enumerate().map(|(at, key)| row(manager, &holdings.servers, key, at == 0, is_open(key)));
+    let keys = all
+        .iter()
+        .enumerate()
+        .map(|(at, key)| row(manager, &holdings.servers, key, Which { current: at == 0, open: is_open(key) }, &person.reader));
     let demands = holdings.servers.iter().filter_map(|known| {
         let on = known.snapshot.demands_signature?;
         Some(Demand { link: known.link.id.clone(), place: host_of(known.link.place.url()), on })
@@ -178,7 +188,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super:
         keys: keys.collect(),
         demands: demands.collect(),
         others: others(&holdings.servers, &all),
-        ending: holdings.ending_words(manager.now()).iter().map(ending_in_words).collect(),
+        ending: holdings.ending_words(manager.now()).iter().map(|one| ending_in_words(one, &person.reader)).collect(),
         shortest: SHORTEST,
         failed,
         asking: Asking::of(manager, person),
@@ -191,9 +201,9 @@ fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super:
     Ok(page(manager, Some(person), StatusCode::OK, "Keys", "/keys", &body))
 }
 
-fn ending_in_words(ending: &EndingWord<'_>) -> String {
+fn ending_in_words(ending: &EndingWord<'_>, reader: &ui::Reader) -> String {
     let who = crate::words::who_of_token(&ending.token.allowed_rqp);
-    format!("{}: {}, up to {}", ending.thing.name, who.name(), crate::words::day(ending.token.exp))
+    format!("{}: {}, {}", ending.thing.name, who.name(), reader.until(ending.token.exp))
 }
 
 /// Credentials that count at her servers without being a key of this desk.

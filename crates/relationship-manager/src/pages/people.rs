@@ -3,8 +3,9 @@
 use super::things::{Again, host_of, told_again, troubles, who_query};
 use super::{Desk, Fields, First, at_desk, error_page, page, posted, see_other};
 use crate::Trouble;
-use crate::holdings::{Approval, Share, Who};
+use crate::holdings::Who;
 use crate::task::Standing;
+use crate::undoing::Told;
 use crate::words::readable;
 use askama::Template;
 use axum::extract::{Request, State};
@@ -48,7 +49,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             open: shared.resource_location.clone().filter(|url| url.starts_with("https://") || url.starts_with("http://")),
         });
         let (people, shared) = (First::of(holdings.people().into_iter().map(row)), First::of(shared));
-        let (troubles, again) = (troubles(&holdings), told_again(&holdings));
+        let (troubles, again) = (troubles(&holdings, &person.reader), told_again(&holdings));
         let body = ui::render(&PeoplePage { people, shared, troubles, again, csrf: &person.csrf });
         Ok(page(manager, Some(person), StatusCode::OK, "People", "/people", &body))
     })
@@ -83,8 +84,8 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         let (holdings, who) = (manager.holdings(&person.owner)?, who_of(&query)?);
         let mut rows = Vec::new();
         for thing in &holdings.things {
-            let shares = thing.shares.iter().filter(|share| share.who == who).map(Share::in_words);
-            let approved = thing.approvals.iter().filter(|approval| approval.who == who).map(Approval::in_words);
+            let shares = thing.shares.iter().filter(|share| share.who == who).map(|share| share.in_words(&person.reader));
+            let approved = thing.approvals.iter().filter(|one| one.who == who).map(|one| one.in_words(&person.reader));
             let may: Vec<String> = shares.chain(approved).collect();
             if !may.is_empty() {
                 rows.push(ReachRow { key: thing.key.clone(), name: thing.name.clone(), place: host_of(&thing.server), may });
@@ -107,8 +108,10 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
         if fields.one("sure") != "yes" {
             return Err(Trouble::Refused("Tick that you are sure: everything of this person's ends at once.".into()));
         }
-        manager.withdraw_everything(&person.owner, &who_of(fields)?).await?;
-        Ok(see_other("/withdrawals"))
+        let who = who_of(fields)?;
+        manager.withdraw_everything(&person.owner, &who).await?;
+        let what = format!("Taken back: {} loses everything at each server that has confirmed it.", who.name());
+        Ok(manager.tell(person, "/withdrawals", what, None))
     })
     .await
 }
@@ -140,14 +143,16 @@ struct Group {
 
 #[derive(Template)]
 #[template(path = "withdrawals.html")]
-struct WithdrawalsPage {
+struct WithdrawalsPage<'a> {
+    told: Option<Told>,
     groups: Vec<Group>,
+    csrf: &'a str,
 }
 
-fn task_row(task: &crate::task::Task) -> TaskRow {
+fn task_row(task: &crate::task::Task, reader: &ui::Reader) -> TaskRow {
     let (state, class, why) = match &task.standing {
         Standing::Waiting { why } => ("not yet confirmed".to_owned(), "wait", why.clone()),
-        Standing::Confirmed { at } => (format!("confirmed {}", ui::in_words(*at)), "", None),
+        Standing::Confirmed { at } => (format!("confirmed {}", reader.moment(*at)), "", None),
         Standing::Refused { why } => ("refused".to_owned(), "no", Some(why.clone())),
         Standing::Unheard { why } => ("not told".to_owned(), "no", Some(why.clone())),
     };
@@ -162,7 +167,9 @@ fn unconfirmed_first(tasks: &[crate::task::Task]) -> impl Iterator<Item = &crate
 }
 
 pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Response {
-    at_desk(manager, request.headers(), async |manager, person| {
+    let (parts, _) = request.into_parts();
+    let query = Fields::of_query(&parts);
+    at_desk(manager, &parts.headers, async |manager, person| {
         let tasks = manager.list_tasks(&person.owner).await?;
         let mut groups: Vec<(String, Vec<crate::task::Task>)> = Vec::new();
         for task in tasks {
@@ -172,12 +179,16 @@ pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Respo
             }
         }
         let group = |(_, tasks): (String, Vec<crate::task::Task>)| Group {
-            when: tasks.first().map(|task| ui::in_words(task.created)).unwrap_or_default(),
+            when: tasks.first().map(|task| person.reader.moment(task.created)).unwrap_or_default(),
             confirmed: tasks.iter().filter(|task| matches!(task.standing, Standing::Confirmed { .. })).count(),
             all: tasks.len(),
-            tasks: First::of(unconfirmed_first(&tasks).map(task_row)),
+            tasks: First::of(unconfirmed_first(&tasks).map(|task| task_row(task, &person.reader))),
         };
-        let body = ui::render(&WithdrawalsPage { groups: groups.into_iter().map(group).collect() });
+        let body = ui::render(&WithdrawalsPage {
+            told: manager.find_note(person, query.one("note")),
+            groups: groups.into_iter().map(group).collect(),
+            csrf: &person.csrf,
+        });
         Ok(page(manager, Some(person), StatusCode::OK, "Withdrawals", "/people", &body))
     })
     .await

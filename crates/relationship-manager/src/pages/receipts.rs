@@ -34,14 +34,14 @@ struct ReceiptsPage {
 }
 
 /// All receipts, the newest first.
-pub(super) fn rows(holdings: &Holdings) -> Vec<ReceiptRow> {
+pub(super) fn rows(holdings: &Holdings, reader: &ui::Reader) -> Vec<ReceiptRow> {
     let mut all: Vec<(&Known, &KeptReceipt)> =
         holdings.servers.iter().flat_map(|known| known.snapshot.receipts.iter().map(move |kept| (known, kept))).collect();
     all.sort_by_key(|(_, kept)| std::cmp::Reverse(kept.listed.receipt.consent_timestamp));
-    all.into_iter().map(|(known, kept)| row(holdings, known, kept)).collect()
+    all.into_iter().map(|(known, kept)| row(holdings, (known, kept), reader)).collect()
 }
 
-fn row(holdings: &Holdings, known: &Known, kept: &KeptReceipt) -> ReceiptRow {
+fn row(holdings: &Holdings, (known, kept): (&Known, &KeptReceipt), reader: &ui::Reader) -> ReceiptRow {
     let receipt = &kept.listed.receipt;
     let purpose = receipt.services.first().and_then(|service| service.purposes.first());
     let who = purpose.and_then(|purpose| purpose.third_party_name.clone()).unwrap_or_else(|| "somebody".to_owned());
@@ -51,7 +51,7 @@ fn row(holdings: &Holdings, known: &Known, kept: &KeptReceipt) -> ReceiptRow {
     let what = purpose.map(|purpose| purpose.purpose.clone()).unwrap_or_default();
     let thing = receipt.resource_id.as_ref().and_then(|id| holdings.guarded(known.link.place.issuer(), id));
     ReceiptRow {
-        when: ui::in_words(receipt.consent_timestamp),
+        when: reader.moment(receipt.consent_timestamp),
         what: format!("{verb}: {who}, {what} ({scopes})"),
         name: thing.map(|thing| thing.name.clone()),
         key: thing.map(|thing| thing.key.clone()),
@@ -64,8 +64,8 @@ fn row(holdings: &Holdings, known: &Known, kept: &KeptReceipt) -> ReceiptRow {
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
         let holdings = manager.holdings(&person.owner)?;
-        let rows = rows(&holdings).into_iter().take(SHOWN).collect();
-        let body = ui::render(&ReceiptsPage { rows, troubles: troubles(&holdings) });
+        let rows = rows(&holdings, &person.reader).into_iter().take(SHOWN).collect();
+        let body = ui::render(&ReceiptsPage { rows, troubles: troubles(&holdings, &person.reader) });
         Ok(page(manager, Some(person), StatusCode::OK, "Receipts", "/people", &body))
     })
     .await

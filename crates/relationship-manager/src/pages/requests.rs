@@ -5,14 +5,15 @@ use super::{Desk, Fields, First, at_desk, page, posted, see_other};
 use crate::answering::{Answered, party_of, seen_name};
 use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known};
+use crate::undoing::{Told, Undo};
 use crate::{Trouble, words};
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind};
-use types::{PermissionRequest, Scope, Timestamp};
-use ui::{Lasting, Zone};
+use types::{PermissionRequest, Scope};
+use ui::Reader;
 
 struct Wish {
     resource: String,
@@ -45,20 +46,10 @@ struct RequestRow {
     sign: Option<String>,
 }
 
-/// The request that she has just answered.
-struct JustAnswered {
-    link: String,
-    id: String,
-    what: String,
-    is_undoable: bool,
-}
-
 #[derive(Template)]
 #[template(path = "requests.html")]
 struct RequestsPage<'a> {
-    answered: Option<JustAnswered>,
-    /// She took one back.
-    is_undone: bool,
+    told: Option<Told>,
     today: String,
     waiting: First<RequestRow>,
     /// How many people would let her decide for them.
@@ -72,7 +63,7 @@ fn row(
     known: &Known,
     other: Option<&ForOther>,
     request: &AccessRequestDocument,
-    now: Timestamp,
+    reader: &Reader,
 ) -> RequestRow {
     let unclear = match other {
         None => known.snapshot.unclear_requests.get(request.id.as_str()),
@@ -110,10 +101,10 @@ fn row(
         is_readable: party_of(request).is_some(),
         unclear: unclear.map(|unclear| words::list(unclear.iter().cloned())),
         who: party_of(request).map_or_else(|| "Somebody whose name this desk cannot read".to_owned(), words::readable),
-        client: words::readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str())),
+        client: ui::within_quotes(&words::readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str()))),
         verified: request.client.verified,
         place: host_of(known.link.place.url()),
-        until: Zone::default().moment(request.expires_at, now),
+        until: reader.moment(request.expires_at),
         wishes: request
             .permissions
             .iter()
@@ -126,22 +117,24 @@ fn row(
     }
 }
 
-/// What became of a request of her own; what she answered for somebody else stands on that person's pages.
-fn just_answered(holdings: &Holdings, query: &Fields, now: Timestamp) -> Option<JustAnswered> {
-    let known = holdings.server(query.one("at"))?;
-    let answered = Answered { link: query.one("at"), request: query.one("answered"), of: "" };
+/// What became of a request, in words; what she answered for somebody else is undone on that person's pages.
+fn describe_answer(holdings: &Holdings, answered: Answered<'_>, reader: &Reader) -> Option<(String, bool)> {
+    let known = holdings.server(answered.link)?;
     let request = holdings.request(answered).filter(|request| request.state != AccessRequestState::Pending)?;
-    let row = row(holdings, known, None, request, now);
-    let is_undoable = request.lets_in(now) || known.is_written_for_good(request);
-    let until = match known.is_written_for_good(request) {
-        true => ", until you end it".to_owned(),
-        false => request.approved_until.map(|end| format!(", {}", Zone::default().until(end, now))).unwrap_or_default(),
+    let other = known.snapshot.for_others.iter().find(|other| other.owner == answered.of);
+    let row = row(holdings, known, other, request, reader);
+    let stands = known.end_of_written(request);
+    let lets_in = request.lets_in(reader.now) || stands.is_some();
+    let until = match stands {
+        Some(None) => ", until you end it".to_owned(),
+        Some(Some(end)) => format!(", {}", reader.until(end)),
+        None => request.approved_until.map(|end| format!(", {}", reader.until(end))).unwrap_or_default(),
     };
-    let what = match is_undoable {
+    let what = match lets_in {
         true => format!("{} may {}, with “{}”{until}.", row.who, row.in_words(), row.client),
         false => format!("{} was not let in.", row.who),
     };
-    Some(JustAnswered { link: row.link, id: row.id, what, is_undoable })
+    Some((what, lets_in && answered.of.is_empty()))
 }
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
@@ -155,20 +148,18 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             let others = known.snapshot.for_others.iter();
             let others = others.flat_map(|other| other.requests.iter().map(move |request| (Some(other), request)));
             let pending = own.chain(others).filter(|(_, request)| request.state == AccessRequestState::Pending);
-            waiting.extend(pending.map(|(other, request)| row(&holdings, known, other, request, manager.now())));
+            waiting.extend(pending.map(|(other, request)| row(&holdings, known, other, request, &person.reader)));
         }
-        let now = manager.now();
         let body = ui::render(&RequestsPage {
-            answered: just_answered(&holdings, &query, now),
-            is_undone: query.one("undone") == "yes",
-            today: Zone::default().date(now),
+            told: manager.find_note(person, query.one("note")),
+            today: person.reader.today(),
             waiting: First::of(waiting.into_iter()),
             offers: holdings
                 .servers
                 .iter()
                 .map(|known| known.snapshot.offers.len().saturating_add(known.snapshot.more_offers))
                 .sum(),
-            troubles: troubles(&holdings),
+            troubles: troubles(&holdings, &person.reader),
             csrf: &person.csrf,
         });
         Ok(page(manager, Some(person), StatusCode::OK, "Requests", "/requests", &body))
@@ -180,21 +171,25 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let answered = Answered { link: fields.one("link"), request: fields.one("request"), of: fields.one("of") };
         if fields.one("decision") == "undo" {
-            manager.undo_answer(&person.owner, answered).await?;
-            return Ok(see_other("/requests?undone=yes"));
+            let told = manager.undo_answer(&person.owner, answered).await?;
+            return Ok(manager.tell(person, "/requests", told, None));
         }
-        let decision = decision_of(fields, manager.now())?;
+        let decision = decision_of(fields, &person.reader)?;
         manager.decide(&person.owner, answered, Some(fields.one("seen")), decision).await?;
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("answered", answered.request).append_pair("at", answered.link);
-        Ok(see_other(&format!("/requests?{}", query.finish())))
+        let (link, request) = (answered.link.to_owned(), answered.request.to_owned());
+        Ok(match describe_answer(&*manager.holdings(&person.owner)?, answered, &person.reader) {
+            Some((what, is_undoable)) => {
+                manager.tell(person, "/requests", what, is_undoable.then_some(Undo::Answer { link, request }))
+            }
+            None => see_other("/requests"),
+        })
     })
     .await
 }
 
 /// What she decided: `week` and `always` stand for the requests to come, as `never` does for a refusal; `approve` lasts as long
 /// as `for` and `until` say, and `remember` makes it stand, too.
-fn decision_of(fields: &Fields, now: Timestamp) -> Result<DecisionDocument, Trouble> {
+fn decision_of(fields: &Fields, reader: &Reader) -> Result<DecisionDocument, Trouble> {
     let ticked_to_stand = fields.one("remember") == "yes";
     let denial = |remember| DecisionDocument { decision: DecisionKind::Deny, permissions: None, expires_at: None, remember };
     let lasts = match fields.one("decision") {
@@ -208,8 +203,9 @@ fn decision_of(fields: &Fields, now: Timestamp) -> Result<DecisionDocument, Trou
     if permissions.is_empty() {
         return Err(Trouble::Refused("Choose what to allow, or say no.".into()));
     }
-    let expires_at = end_of(lasts, fields.one("until"), now)?;
-    let remember = ticked_to_stand || !matches!(lasts, "" | "once");
+    let expires_at = end_of(lasts, fields.one("until"), reader)?;
+    // a date is chosen by being written
+    let remember = ticked_to_stand || expires_at.is_some() || !matches!(lasts, "" | "once");
     Ok(DecisionDocument { decision: DecisionKind::Approve, permissions: Some(permissions), expires_at, remember })
 }
 
@@ -228,24 +224,14 @@ fn ticked(fields: &Fields) -> Vec<PermissionRequest> {
 }
 
 /// Until when, as she chose it; none: this once, or until she ends it.
-fn end_of(lasts: &str, date: &str, now: Timestamp) -> Result<Option<Timestamp>, Trouble> {
-    let (zone, refuse) = (Zone::default(), |what: &str| Err(Trouble::Refused(what.into())));
-    let lasting = match (lasts, date) {
-        ("" | "once" | "always", "") => return Ok(None),
-        ("date", "") => return refuse("Write the last day, or choose how long."),
-        ("date", date) => {
-            return match zone.end_of_date(date).filter(|end| now < *end) {
-                Some(end) => Ok(Some(end)),
-                None => refuse("The last day must be a date that is not over."),
-            };
-        }
-        (_, date) if !date.is_empty() => return refuse("You wrote a date as well: clear it, or choose “until a date”."),
-        ("day", _) => Lasting::Day,
-        ("week", _) => Lasting::Week,
-        ("month", _) => Lasting::Month,
-        _ => return refuse("Choose how long: this once, a day, a week, a month, or until a date."),
+fn end_of(lasts: &str, date: &str, reader: &Reader) -> Result<Option<types::Timestamp>, Trouble> {
+    let chosen = match (lasts, date) {
+        ("" | "once", "") => Ok(None),
+        ("" | "once", date) => reader.chosen_end("date", date),
+        ("week" | "always", date) if !date.is_empty() => Err("You wrote a date as well: clear it, or allow it under “Other”."),
+        (lasts, date) => reader.chosen_end(lasts, date),
     };
-    Ok(zone.end_after(lasting, now))
+    chosen.map_err(|what| Trouble::Refused(what.into()))
 }
 
 impl RequestRow {
@@ -261,15 +247,16 @@ mod tests {
 
     #[test]
     fn each_button_means_what_it_says() {
-        let now = Timestamp(1_796_133_900);
+        let reader = Reader { zone: ui::Zone::default(), now: types::Timestamp(1_796_133_900) };
         let fields = |form: &str| Fields(form_urlencoded::parse(form.as_bytes()).into_owned().collect());
-        let decide = |more: &str| decision_of(&fields(&format!("grant=A+view&grant=A+edit&{more}")), now);
+        let decide = |more: &str| decision_of(&fields(&format!("grant=A+view&grant=A+edit&{more}")), &reader);
         for (query, approves, remembers, until) in [
             ("decision=week", true, true, Some("until and including 8 December")),
             ("decision=always", true, true, None),
             ("decision=approve", true, false, None),
             ("decision=approve&remember=yes", true, true, None),
             ("decision=approve&for=once", true, false, None),
+            ("decision=approve&for=once&until=2026-12-05", true, true, Some("until and including 5 December")),
             ("decision=approve&for=day", true, true, Some("until and including 2 December")),
             ("decision=approve&for=month", true, true, Some("until and including 1 January 2027")),
             ("decision=approve&for=date&until=2026-12-05", true, true, Some("until and including 5 December")),
@@ -278,7 +265,7 @@ mod tests {
             ("decision=never", false, true, None),
         ] {
             let made = decide(query).unwrap();
-            let end = made.expires_at.map(|end| Zone::default().until(end, now));
+            let end = made.expires_at.map(|end| reader.until(end));
             assert_eq!(
                 (made.decision == DecisionKind::Approve, made.remember, end.as_deref()),
                 (approves, remembers, until),
@@ -290,12 +277,11 @@ mod tests {
             "decision=maybe",
             "decision=approve&for=date",
             "decision=approve&for=date&until=2020-01-01",
-            "decision=approve&for=once&until=2026-12-05",
             "decision=approve&for=for-ever",
             "decision=week&until=2026-12-05",
         ] {
             assert!(decide(query).is_err(), "{query}");
         }
-        assert!(decision_of(&fields("decision=week"), now).is_err(), "nothing is ticked");
+        assert!(decision_of(&fields("decision=week"), &reader).is_err(), "nothing is ticked");
     }
 }

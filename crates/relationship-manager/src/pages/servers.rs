@@ -52,7 +52,7 @@ struct GoPage<'a> {
     url: &'a str,
 }
 
-fn row(known: &Known) -> ServerRow {
+fn row(known: &Known, reader: &ui::Reader) -> ServerRow {
     let (kind, count) = match known.link.place {
         Place::AuthorizationServer { .. } => ("Authorization server", known.snapshot.guarded.len()),
         Place::BareStandard { .. } => ("Authorization server of the bare standard: shared on its own pages", 0),
@@ -66,7 +66,7 @@ fn row(known: &Known) -> ServerRow {
     });
     let place = host_of(known.link.place.url());
     ServerRow {
-        audit: known.snapshot.audit.as_ref().map(|audit| audit.in_words(&place, known.snapshot.head.as_ref())),
+        audit: known.snapshot.audit.as_ref().map(|audit| audit.in_words(&place, known.snapshot.head.as_ref(), reader)),
         waiting: waiting.collect(),
         keeps: matches!(known.link.place, Place::ResourceServer { .. }),
         id: known.link.id.clone(),
@@ -76,7 +76,7 @@ fn row(known: &Known) -> ServerRow {
         account: known.link.account.clone(),
         ended: known.link.ended,
         error: known.snapshot.error.clone(),
-        read: known.snapshot.answered.map_or_else(|| "not read yet".to_owned(), |at| format!("read {}", ui::in_words(at))),
+        read: known.snapshot.answered.map_or_else(|| "not read yet".to_owned(), |at| format!("read {}", reader.moment(at))),
         count,
     }
 }
@@ -84,7 +84,7 @@ fn row(known: &Known) -> ServerRow {
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
         let holdings = manager.holdings(&person.owner)?;
-        let servers: Vec<ServerRow> = holdings.servers.iter().map(row).collect();
+        let servers: Vec<ServerRow> = holdings.servers.iter().map(|known| row(known, &person.reader)).collect();
         let keeps = servers.iter().any(|one| one.keeps);
         let body = ui::render(&ServersPage { servers, keeps, csrf: &person.csrf });
         Ok(page(manager, Some(person), StatusCode::OK, "Servers", "/servers", &body))

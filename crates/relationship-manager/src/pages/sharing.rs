@@ -7,7 +7,8 @@ use crate::holdings::{Holdings, Thing, Who};
 use crate::person::Person;
 use crate::share::{Shared, Sharing};
 use crate::signing::LIFETIME;
-use crate::words::promise;
+use crate::undoing::{Told, Undo};
+use crate::words::{Promised, promise};
 use crate::{Manager, Trouble};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -58,9 +59,11 @@ struct ReviewPage<'a> {
 #[derive(Template)]
 #[template(path = "shared.html")]
 struct SharedPage<'a> {
+    told: Option<Told>,
     promise: String,
     shared: &'a Shared,
     who_query: String,
+    csrf: &'a str,
 }
 
 /// The things that a form is about: those that are named, or all that fit a search.
@@ -112,7 +115,7 @@ fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, 
 }
 
 /// What a form says, or what is wrong with it.
-fn sharing_of(manager: &Manager, things: &[&Thing], fields: &Fields) -> Result<Sharing, String> {
+fn sharing_of(reader: &ui::Reader, things: &[&Thing], fields: &Fields) -> Result<Sharing, String> {
     let who = match (fields.one("anyone") == "yes", fields.one("email")) {
         (true, "") => Who::Anyone,
         (true, _) => return Err("Choose either one address, or anyone.".into()),
@@ -125,7 +128,7 @@ fn sharing_of(manager: &Manager, things: &[&Thing], fields: &Fields) -> Result<S
     }
     let until = match fields.one("until") {
         "" => None,
-        text => match ui::end_of_date(text).filter(|end| *end > manager.now()) {
+        text => match reader.end_of_date(text) {
             Some(end) => Some(end),
             None => return Err("The last day must be a date that is not over.".into()),
         },
@@ -147,7 +150,7 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let holdings = manager.holdings(&person.owner)?;
         let things = chosen(&holdings, fields);
-        let sharing = match sharing_of(manager, &things, fields) {
+        let sharing = match sharing_of(&person.reader, &things, fields) {
             Ok(sharing) => sharing,
             Err(what) => return form(manager, person, &things, fields, Some(what)),
         };
@@ -162,13 +165,13 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
 }
 
 /// What she promises. What is signed has an end, also where she named none.
-fn sentence(manager: &Manager, holdings: &Holdings, sharing: &Sharing, signed: bool) -> String {
-    let until = sharing.until.or_else(|| signed.then(|| manager.now().plus(LIFETIME)));
+fn sentence(person: &Person, holdings: &Holdings, sharing: &Sharing, signed: bool) -> String {
+    let until = sharing.until.or_else(|| signed.then(|| person.reader.now.plus(LIFETIME)));
     let things: Vec<&Thing> = sharing.things.iter().filter_map(|key| holdings.thing(key)).collect();
     let offered = things.iter().flat_map(|thing| thing.description.resource_scopes.iter().cloned());
     let rest = offered.collect::<ScopeSet>().difference(&sharing.scopes);
     let names: Vec<&str> = things.iter().map(|thing| thing.name.as_str()).collect();
-    promise(&sharing.who, &names, &sharing.scopes, &rest, until)
+    promise(&Promised { who: &sharing.who, things: &names, scopes: &sharing.scopes, rest: &rest, until }, &person.reader)
 }
 
 const CANNOT_SIGN: &str = "Nothing can be signed for these: link the server that keeps them first. Only it can say which server \
@@ -216,14 +219,11 @@ fn to_sign(
 
 /// Signs what she was shown.
 async fn sign(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Shown {
-    let promise = sentence(manager, holdings, sharing, true);
+    let promise = sentence(person, holdings, sharing, true);
     let passphrase = fields.all("passphrase").next().unwrap_or_default();
     let key = manager.key_for(person, fields.one("did"), passphrase, brought(fields)).await?;
     let shared = manager.sign(person, fields.one("prepared"), &key).await?;
-    let who_query = who_query(&sharing.who);
-    let body = ui::render(&SharedPage { promise, shared: &shared, who_query });
-    let status = if shared.count > 0 || shared.on_the_way > 0 { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-    Ok(page(manager, Some(person), status, "Shared", "/", &body))
+    Ok(shared_page(manager, person, sharing, promise, &shared))
 }
 
 fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Shown {
@@ -232,7 +232,7 @@ fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sha
     let odd = matches!(&sharing.who, Who::Address(address) if odd(address));
     let to_sign = to_sign(manager, person, holdings, sharing, fields)?;
     let body = ui::render(&ReviewPage {
-        promise: sentence(manager, holdings, sharing, to_sign.is_some()),
+        promise: sentence(person, holdings, sharing, to_sign.is_some()),
         warning: match sharing.who {
             Who::Anyone => Some("Anyone who finds the address of these things will get in, without saying who they are."),
             _ if odd => Some("This address has letters that look like others. Check that it is who you mean."),
@@ -253,10 +253,21 @@ fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sha
 }
 
 async fn carry_out(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, sharing: &Sharing) -> Shown {
-    let promise = sentence(manager, holdings, sharing, false);
+    let promise = sentence(person, holdings, sharing, false);
     let shared = manager.share(&person.owner, sharing).await?;
+    Ok(shared_page(manager, person, sharing, promise, &shared))
+}
+
+/// What came of it, and *Undo* where that is one press.
+fn shared_page(manager: &Manager, person: &Person, sharing: &Sharing, promise: String, shared: &Shared) -> Response {
+    let undo = Undo::of_sharing(shared.count, &shared.made);
+    let told = (shared.count > 0).then(|| {
+        let is_undoable = undo.is_some();
+        let note = manager.keep_note(person, promise.clone(), undo);
+        Told { what: promise.clone(), undo: is_undoable.then_some(note) }
+    });
     let who_query = who_query(&sharing.who);
-    let body = ui::render(&SharedPage { promise, shared: &shared, who_query });
+    let body = ui::render(&SharedPage { told, promise, shared, who_query, csrf: &person.csrf });
     let status = if shared.count > 0 || shared.on_the_way > 0 { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-    Ok(page(manager, Some(person), status, "Shared", "/", &body))
+    page(manager, Some(person), status, "Shared", "/", &body)
 }

@@ -1,9 +1,10 @@
 //! One thing: where it is, who can reach it, what somebody would get, and withdrawing a share of it.
 
 use super::things::{Again, host_of, who_query};
-use super::{Desk, Shown, at_desk, page, posted, see_other};
+use super::{Desk, Fields, Shown, at_desk, page, posted};
 use crate::holdings::{Approval, Doubt, Guard, Holdings, Share, Thing};
 use crate::person::Person;
+use crate::undoing::Told;
 use crate::{Manager, Trouble, words};
 use askama::Template;
 use axum::extract::{Path, Request, State};
@@ -45,6 +46,8 @@ struct ShareRow {
     place: String,
     /// The same server, as its share is named by.
     at: String,
+    /// Whether it can be put back once it is withdrawn.
+    is_undoable: bool,
 }
 
 /// What she approved, and still lets somebody in.
@@ -57,13 +60,13 @@ struct ApprovalRow {
     place: String,
 }
 
-fn approval_row(approval: &Approval) -> ApprovalRow {
+fn approval_row(approval: &Approval, reader: &ui::Reader) -> ApprovalRow {
     ApprovalRow {
         link: approval.link.clone(),
         request: approval.request.clone(),
         who: approval.who.in_words(),
         who_query: who_query(&approval.who),
-        may: approval.in_words(),
+        may: approval.in_words(reader),
         place: host_of(&approval.place),
     }
 }
@@ -84,6 +87,7 @@ struct ThingPage<'a> {
     why_not: Option<String>,
     /// Whether the desk can have it guarded by another server.
     kept_here: bool,
+    told: Option<Told>,
     /// Somebody was tried.
     tried: Option<Tried>,
     happened: Vec<super::history::Line>,
@@ -125,26 +129,34 @@ pub(super) fn unclear_words(unclear: &[String]) -> String {
     if unclear.is_empty() { "something that it adds".to_owned() } else { words::list(unclear.to_vec()) }
 }
 
-fn share_row(share: &Share) -> ShareRow {
+fn share_row(share: &Share, reader: &ui::Reader) -> ShareRow {
     ShareRow {
         id: share.id.as_str().to_owned(),
         who: share.who.in_words(),
         who_query: who_query(&share.who),
-        may: share.in_words(),
+        may: share.in_words(reader),
         signed: share.is_signed(),
         not_signed: share.listed().is_some_and(|listed| listed.not_signed),
         unclear: share.listed().filter(|listed| listed.partly_read).map(|listed| unclear_words(&listed.unclear)),
-        limits: share.listed().map(|listed| words::limits_of(&listed.policy)).unwrap_or_default(),
+        limits: share.listed().map(|listed| words::limits_of(&listed.policy, reader)).unwrap_or_default(),
         delegated: share.delegated,
         place: host_of(&share.place),
         at: share.place.clone(),
+        is_undoable: share.undo_of_withdrawal("").is_some(),
     }
+}
+
+/// What she did before the page comes.
+#[derive(Default)]
+struct Before {
+    told: Option<Told>,
+    tried: Option<Tried>,
 }
 
 /// Lines of a thing's own history and receipts on its page.
 const SHORT: usize = 10;
 
-fn shown(manager: &Arc<Manager>, person: &Person, key: &str, tried: Option<Tried>) -> Shown {
+fn shown(manager: &Arc<Manager>, person: &Person, key: &str, before: Before) -> Shown {
     let holdings = manager.holdings(&person.owner)?;
     let thing = thing_of(&holdings, key)?;
     let all = &thing.description.resource_scopes;
@@ -155,15 +167,16 @@ fn shown(manager: &Arc<Manager>, person: &Person, key: &str, tried: Option<Tried
         place: host_of(&thing.server),
         scopes: words::list(all.iter().map(ToString::to_string)),
         guards: thing.guards.iter().map(guard_row).collect(),
-        shares: thing.shares.iter().map(share_row).collect(),
-        approvals: thing.approvals.iter().map(approval_row).collect(),
+        shares: thing.shares.iter().map(|share| share_row(share, &person.reader)).collect(),
+        approvals: thing.approvals.iter().map(|one| approval_row(one, &person.reader)).collect(),
         doubts: doubts().map(|doubt| format!("{} {}.", host_of(&doubt.server), doubt.words)).collect(),
         again: doubts().filter_map(again).collect(),
         why_not: thing.guard_for(all).is_none().then(|| thing.why_not()),
         kept_here: holdings.keeper(&thing.server).is_some() && thing.description.own_id.is_some(),
-        tried,
-        happened: super::history::lines(&holdings).into_iter().filter(about).take(SHORT).collect(),
-        receipts: super::receipts::rows(&holdings)
+        tried: before.tried,
+        told: before.told,
+        happened: super::history::lines(&holdings, &person.reader).into_iter().filter(about).take(SHORT).collect(),
+        receipts: super::receipts::rows(&holdings, &person.reader)
             .into_iter()
             .filter(|row| row.key.as_deref() == Some(key))
             .take(SHORT)
@@ -184,7 +197,13 @@ fn thing_of<'a>(holdings: &'a Holdings, key: &str) -> Result<&'a Thing, Trouble>
 }
 
 pub(super) async fn show(State(manager): Desk, Path(key): Path<String>, request: Request) -> Response {
-    at_desk(manager, request.headers(), async |manager, person| shown(manager, person, &key, None)).await
+    let (parts, _) = request.into_parts();
+    let query = Fields::of_query(&parts);
+    at_desk(manager, &parts.headers, async |manager, person| {
+        let before = Before { told: manager.find_note(person, query.one("note")), tried: None };
+        shown(manager, person, &key, before)
+    })
+    .await
 }
 
 /// What would somebody with this address get? Asked of the server that guards it, which decides by what it grants by.
@@ -206,7 +225,7 @@ pub(super) async fn what_if(State(manager): Desk, Path(key): Path<String>, reque
         if answer.status != 200 {
             return Err(Trouble::Refused(answer.refusal()));
         }
-        shown(manager, person, &key, Some(Tried::of(email, &answer.body)))
+        shown(manager, person, &key, Before { tried: Some(Tried::of(email, &answer.body)), ..Before::default() })
     })
     .await
 }
@@ -237,18 +256,22 @@ impl Tried {
     }
 }
 
+/// What becomes of it stands below.
+const WITHDRAWN: &str = "Taken back: it lets nobody in any more at each server that has confirmed it.";
+
 pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let holdings = manager.holdings(&person.owner)?;
         let thing = fields.one("thing");
         if !fields.one("approval").is_empty() {
             manager.withdraw_approval(&person.owner, fields.one("link"), fields.one("approval")).await?;
-            return Ok(see_other("/withdrawals"));
+            return Ok(manager.tell(person, "/withdrawals", WITHDRAWN.to_owned(), None));
         }
         let place = Some(fields.one("place")).filter(|place| !place.is_empty());
         let share = holdings.share(thing, fields.one("policy"), place)?;
+        let (undo, what) = (share.1.undo_of_withdrawal(thing), format!("{}: {}. {WITHDRAWN}", share.0, share.1.who.name()));
         manager.withdraw(&person.owner, thing, share).await?;
-        Ok(see_other("/withdrawals"))
+        Ok(manager.tell(person, "/withdrawals", what, undo))
     })
     .await
 }

@@ -26,7 +26,7 @@ struct Row<'a> {
     name: &'a str,
     place: String,
     guards: String,
-    shared: usize,
+    reach: String,
 }
 
 #[derive(Template)]
@@ -81,18 +81,18 @@ pub(super) fn who_query(who: &Who) -> String {
 }
 
 /// What servers say for themselves when they do not answer.
-pub(super) fn troubles(holdings: &Holdings) -> Vec<String> {
+pub(super) fn troubles(holdings: &Holdings, reader: &ui::Reader) -> Vec<String> {
     let of = |known: &crate::holdings::Known| {
         let error = known.snapshot.error.as_ref()?;
         let since = known
             .snapshot
             .answered
-            .map_or("It never answered".to_owned(), |at| format!("This is what it said on {}", ui::in_words(at)));
+            .map_or("It never answered".to_owned(), |at| format!("This is what it said on {}", reader.moment(at)));
         Some(format!("{}: {error}. {since}.", host_of(known.link.place.url())))
     };
     let audit = |known: &crate::holdings::Known| {
         let audit = known.snapshot.audit.as_ref()?;
-        Some(audit.in_words(&host_of(known.link.place.url()), known.snapshot.head.as_ref()))
+        Some(audit.in_words(&host_of(known.link.place.url()), known.snapshot.head.as_ref(), reader))
     };
     let told = holdings.servers.iter().filter_map(audit).chain(holdings.servers.iter().filter_map(of));
     told.chain(doubts(holdings)).collect()
@@ -154,6 +154,17 @@ fn group_of(thing: &Thing, by: &str) -> String {
     }
 }
 
+/// Who reaches a thing, each counted once, whatever lets them in; empty: nobody but her.
+fn reach_in_words(thing: &Thing) -> String {
+    let all: BTreeSet<&Who> = thing.everybody().collect();
+    match (all.contains(&Who::Anyone), all.len()) {
+        (true, _) => "anyone".to_owned(),
+        (false, 0) => String::new(),
+        (false, 1) => "1 person".to_owned(),
+        (false, more) => format!("{more} people"),
+    }
+}
+
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
@@ -174,7 +185,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             name: &thing.name,
             place: host_of(&thing.server),
             guards: words::list(thing.guards.iter().map(|guard| host_of(&guard.issuer)).collect::<BTreeSet<_>>()),
-            shared: thing.shares.iter().map(|share| &share.who).collect::<BTreeSet<_>>().len(),
+            reach: reach_in_words(thing),
         });
         let rows: Vec<_> = rows.collect();
         let (servers, guards) = holdings.places();
@@ -204,7 +215,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             before: (from > 0).then(|| at(from.saturating_sub(PAGE))),
             next: (last < found.len()).then(|| at(last)),
             rows,
-            troubles: troubles(&holdings),
+            troubles: troubles(&holdings, &person.reader),
             again: told_again(&holdings),
             csrf: &person.csrf,
             query: query_of(&filter),

@@ -167,7 +167,7 @@ impl Viewer {
 
     fn page(&self, title: &str, body: &str) -> Response {
         let narrow = title != "Album" && title != "Outbox";
-        let shell = ui::Page { site: "Viewer", title, base: "", links: &[], person: None, narrow, script: None, body };
+        let shell = ui::Page { site: "Viewer", title, base: "", links: &[], person: None, narrow, scripts: &[], body };
         let mut response = Html(ui::render(&shell)).into_response();
         if let Ok(policy) = HeaderValue::from_str(&ui::content_security_policy(std::slice::from_ref(&self.issuer))) {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

@@ -5,7 +5,7 @@ use crate::desk::{DESK, Desk, Sitting};
 use crate::party::Party;
 
 /// Every form that changes something.
-const FORMS: [(&str, &[(&str, &str)]); 16] = [
+const FORMS: [(&str, &[(&str, &str)]); 17] = [
     ("/share", &[("all", "yes"), ("anyone", "yes"), ("scope", "view"), ("step", "confirm")]),
     ("/withdraw", &[("thing", "x"), ("policy", "y"), ("sure", "yes")]),
     ("/guard", &[("thing", "x"), ("issuer", "https://evil.example")]),
@@ -21,6 +21,7 @@ const FORMS: [(&str, &[(&str, &str)]); 16] = [
     ("/keys", &[("what", "new"), ("passphrase", "correct horse"), ("again", "correct horse")]),
     ("/keys/export", &[("did", "x"), ("passphrase", "correct horse")]),
     ("/withdrawals", &[("again", "https://evil.example")]),
+    ("/undo", &[("note", "x")]),
     ("/logout", &[]),
 ];
 

@@ -132,3 +132,30 @@ async fn threat_41_s16_a_crowd_at_an_open_thing_hides_nobody_who_is_named() {
         assert!(page.ok(200).text.contains("at least 20 more people or applications"), "{}", page.text);
     }
 }
+
+/// A line of several things names some of them, and the page the others; nothing of it is nameless.
+#[tokio::test]
+async fn a_line_names_each_thing_that_it_is_about() {
+    for world in World::each().await {
+        let (pat, browser) = (world.pat().await, Browser::new(&world));
+        browser.log_in("alice").await;
+        let mut wanted = Vec::new();
+        for n in 0..25 {
+            let thing = json!({"resource_scopes": ["view"], "name": format!("Album {n}")});
+            let made = world.call("POST", "/uma/resources", &pat, thing).await;
+            wanted.push(json!({"resource_id": made.ok(201).get("_id"), "resource_scopes": ["view"]}));
+        }
+        let ticket = world.call("POST", "/uma/permissions", &pat, json!(wanted)).await.ok(201).get("ticket").to_owned();
+        world.trade_as_bob("viewer", &ticket, &[]).await.refused(403, "request_submitted");
+        let page = browser.open("/my/history").await.text;
+        let line = page.split("Somebody asked you: Album ").nth(1).unwrap().split("</li><li><div").next().unwrap();
+        assert!(line.contains(" and 22 more") && line.contains("<summary>Which things</summary>"), "{line}");
+        assert_eq!((line.matches("<li>Album ").count(), line.contains("<li>and 5 more</li>")), (20, true), "{line}");
+        // for programs all of them, and the chain holds
+        let pmt = world.access("manager").await;
+        let events = world.call("GET", "/uma/events", &pmt, Value::Null).await;
+        let asked = events.ok(200).json.as_array().unwrap().iter().find(|event| event["kind"] == "request.submitted").unwrap();
+        assert_eq!(asked["resource_ids"].as_array().unwrap().len(), 25);
+        assert_eq!(asked["resource_ids"][0], asked["resource_id"]);
+    }
+}

@@ -362,7 +362,7 @@ async fn threat_48_what_was_approved_is_shown_and_ends_with_the_share() {
         let page = browser.open(&resource).await;
         let gone = browser.submit(&page, &format!("{resource}/policies/{policy}/withdraw"), &[]).await;
         let told = browser.open(gone.header("location")).await;
-        assert!(told.text.contains("Taken back: bob@bar.example can no longer view it by that."), "{}", told.text);
+        assert!(told.text.contains("Taken back: bob@bar.example can no longer view it by this share."), "{}", told.text);
         assert_eq!(world.introspect(&pat, &bobs).await, json!({"active": false}), "it ends at once");
         assert_eq!(world.introspect(&pat, &carols).await["active"], json!(true), "another person's stays");
         let page = browser.open(&resource).await;

@@ -62,6 +62,9 @@ async fn a_request_is_allowed_for_a_week_or_always_and_undone() {
             ask(&world, &pat, &album, "").await.refused(403, "request_submitted");
             let page = press(&browser, &[("decision", button)]).await;
             assert!(page.text.contains(said), "{}", page.text);
+            let answered = format!("view Album, {}<", said.split(", with Viewer, ").nth(1).unwrap().trim_end_matches('.'));
+            let later = browser.open("/my/requests").await;
+            assert!(later.text.contains(&answered), "the list says it as the note did: {}", later.text);
             let all = policies(&world).await;
             assert_eq!(all.len(), 1, "{button}");
             assert_eq!(all[0]["expires_at"].as_i64(), until.map(|date| ui::end_of_date(date).unwrap().0));
@@ -94,12 +97,14 @@ async fn what_she_undoes_waits_for_her_again() {
             let undone = browser.submit(page, &format!("/my/requests/{id}"), &[("decision", decision)]).await;
             browser.open(undone.header("location")).await
         };
-        assert!(page.text.contains("value=\"undo\">Undo<"), "{}", page.text);
+        assert!(page.text.contains("action=\"/my/undo\"") && page.text.contains(">Undo<"), "{}", page.text);
         let waiting = undo(&page, "undo").await;
         for said in ["Taken back: bob@bar.example waits for your answer again.", "“Please.”", "class=\"count\">1<"] {
             assert!(waiting.text.contains(said), "{said}: {}", waiting.text);
         }
         assert!(policies(&world).await.is_empty());
+        let history = browser.open("/my/history").await.text;
+        assert!(history.contains("What you had allowed was taken back: Album") && !history.contains("refused"), "{history}");
         assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
         // he joins what waits, and nothing of before comes back with the next answer
         ask(&world, &pat, &album, "").await.refused(403, "request_submitted");

@@ -31,7 +31,7 @@ const VISITS: [&str; 10] = [
 ];
 
 /// `GET` reads there, so that `HEAD` may do the same.
-const READS: [&str; 77] = [
+const READS: [&str; 80] = [
     "/",
     "/",
     "/.well-known/oauth-authorization-server",
@@ -55,8 +55,11 @@ const READS: [&str; 77] = [
     "/assets/icon.svg",
     "/assets/live.js",
     "/assets/pages.js",
+    "/assets/pages.js",
     "/assets/passkey.js",
     "/assets/passkey.js",
+    "/assets/presses.js",
+    "/assets/presses.js",
     "/assets/style.css",
     "/assets/style.css",
     "/claims/continue",

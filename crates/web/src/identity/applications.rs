@@ -36,8 +36,8 @@ impl Application {
         let shown = consent.shown.as_ref().filter(|_| client.as_ref().is_none_or(|client| !client.declared));
         let now = client.as_ref().map_or_else(|| consent.client.as_str().to_owned(), |client| quoted(client));
         let name = match (shown, &client) {
-            (Some(shown), _) => format!("“{}”", readable(&shown.name)),
-            (None, Some(client)) if !client.declared => format!("“{}”", client.display_name_at(consent.created)),
+            (Some(shown), _) => ui::quote(&readable(&shown.name)),
+            (None, Some(client)) if !client.declared => ui::quote(&client.display_name_at(consent.created)),
             (None, _) => now.clone(),
         };
         Ok(Self {
@@ -61,7 +61,7 @@ impl Application {
 pub(crate) fn quoted(client: &Client) -> String {
     match client.declared {
         true => client.display_name(),
-        false => format!("“{}”", client.display_name()),
+        false => ui::quote(&client.display_name()),
     }
 }
 

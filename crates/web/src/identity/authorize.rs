@@ -168,7 +168,7 @@ async fn consent_page(
     let page = ConsentPage {
         base: app.base(),
         csrf: visit.csrf(app),
-        client: request.client.display_name(),
+        client: ui::within_quotes(&request.client.display_name()),
         declared: request.client.declared,
         host,
         account,

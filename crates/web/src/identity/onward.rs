@@ -49,7 +49,7 @@ fn onward_page(app: &Host, visit: &Visit, back: &WayBack) -> Response {
         .ok()
         .and_then(|url| url.query_pairs().find(|(name, _)| name == "error_description").map(|(_, what)| what.into_owned()));
     let page = OnwardPage {
-        client: back.client.display_name(),
+        client: ui::within_quotes(&back.client.display_name()),
         host: place_of(&back.url),
         what: sentence(&told.unwrap_or_default()),
         url: &back.url,

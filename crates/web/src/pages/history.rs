@@ -12,13 +12,17 @@ use axum::response::Response;
 use identity::Failure;
 use identity::access_token::PolicyToken;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use types::event::{Crowd, EventDocument, EventKind};
-use types::path;
 use types::spelling::visible;
+use types::{ResourceId, path};
 
 struct Entry {
     when: String,
     what: String,
+    /// Names of what it is about, where a line does not say them all; and how many there are beside.
+    things: Vec<String>,
+    more: usize,
     who: String,
     scopes: String,
     outcome: Option<(&'static str, &'static str)>,
@@ -45,9 +49,9 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
         let events = app.authorization_server.list_events(&owner, &page).await?;
         let next = events.last().filter(|_| events.len() == page.limit).map(|event| event.id.as_str().to_owned());
         let reader = visit.reader(&app);
-        let mut entries = Vec::new();
+        let (mut entries, mut names) = (Vec::new(), Names::default());
         for event in events {
-            entries.push(entry(&app, &owner, event, &reader).await?);
+            entries.push(entry(&app, &owner, event, &reader, &mut names).await?);
         }
         let body = ui::render(&HistoryPage { base: app.base(), entries, next });
         Ok(visit.page(&app, "History", path::MY_HISTORY, &body, &[]))
@@ -55,15 +59,44 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
     .await
 }
 
-async fn entry(app: &Shared, owner: &PolicyToken, event: EventDocument, reader: &Reader) -> Result<Entry, Failure> {
-    let thing = match &event.resource_id {
-        Some(id) => app.authorization_server.read_owned_resource(&acting(owner), id).await.ok(),
-        None => None,
-    };
-    let kind = ui::kind_in_words(event.kind);
+/// Most names of one event on a page, and how many of them stand in its line.
+const MOST_NAMES: usize = 20;
+const NAMED_IN_LINE: usize = 3;
+
+/// Names of her things, each read once for a page.
+#[derive(Default)]
+struct Names(BTreeMap<ResourceId, String>);
+
+impl Names {
+    async fn find(&mut self, app: &Shared, owner: &PolicyToken, id: &ResourceId) -> String {
+        if let Some(name) = self.0.get(id) {
+            return name.clone();
+        }
+        let thing = app.authorization_server.read_owned_resource(&acting(owner), id).await.ok();
+        let name = thing.map_or_else(|| "something that is gone".to_owned(), |thing| things::name_of(&thing));
+        self.0.insert(id.clone(), name.clone());
+        name
+    }
+}
+
+async fn entry(
+    app: &Shared,
+    owner: &PolicyToken,
+    event: EventDocument,
+    reader: &Reader,
+    names_of: &mut Names,
+) -> Result<Entry, Failure> {
+    let mut names = Vec::new();
+    for id in event.named_things().take(MOST_NAMES) {
+        names.push(names_of.find(app, owner, id).await);
+    }
+    let (kind, count) = (ui::event_in_words(&event), event.count_things());
+    let about = ui::few_in_words(&names, count);
     Ok(Entry {
         when: reader.zone.moment(event.time, reader.now),
-        what: thing.map_or_else(|| kind.to_owned(), |thing| format!("{kind}: {}", things::name_of(&thing))),
+        what: if about.is_empty() { kind.to_owned() } else { format!("{kind}: {about}") },
+        more: count.saturating_sub(names.len()),
+        things: if count > NAMED_IN_LINE { names } else { Vec::new() },
         who: who(app, owner, &event).await?,
         scopes: words::may(&event.scopes),
         outcome: event.outcome.map(ui::outcome_in_words),

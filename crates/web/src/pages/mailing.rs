@@ -2,7 +2,7 @@
 //! of it gets in nowhere: the address is proved where the link leads. She reads it before it is sent, and what was sent after.
 
 use super::acting;
-use super::resource::Told;
+use super::notes::Mailed;
 use super::things::name_of;
 use super::words;
 use crate::Shared;
@@ -13,7 +13,6 @@ use authorization_server::share_mail::{addresses_of, link_of};
 use axum::response::Response;
 use identity::access_token::PolicyToken;
 use identity::{Account, Failure};
-use serde::{Deserialize, Serialize};
 use types::policy::PolicyDocument;
 use types::resource::OwnedResource;
 use types::spelling::readable;
@@ -49,14 +48,6 @@ struct MailPage<'a> {
     csrf: String,
     letter: &'a Letter,
     asked: Asked,
-}
-
-/// What her next page tells.
-#[derive(Serialize, Deserialize)]
-enum Note {
-    Sent { to: String, text: String },
-    NotSent { to: String, why: String },
-    Done { what: String },
 }
 
 fn name_of_owner(account: &Account) -> String {
@@ -113,41 +104,17 @@ pub(super) fn confirm(app: &Shared, visit: &Visit, letter: &Letter, asked: Asked
     visit.page(app, "Mail it", path::MY_RESOURCES, &body, &[])
 }
 
-/// Sends it; the note that her next page shows. That it could not be sent undoes no share.
-pub(super) async fn send(app: &Shared, owner: &PolicyToken, policy: &PolicyId, letter: &Letter) -> Result<String, Failure> {
+/// Sends it. That it could not be sent undoes no share.
+pub(super) async fn send(app: &Shared, owner: &PolicyToken, policy: &PolicyId, letter: &Letter) -> Mailed {
     let message = letter.message.clone();
     let to = message.to.clone();
-    let note = match app.authorization_server.mail_share(&acting(owner), policy, message).await {
-        Ok(()) => Note::Sent { to, text: letter.message.text.clone() },
-        Err(Failure::Refused(refusal)) => Note::NotSent { to, why: sentence(&refusal.description) },
+    match app.authorization_server.mail_share(&acting(owner), policy, message).await {
+        Ok(()) => Mailed::Sent { to, text: letter.message.text.clone() },
+        Err(Failure::Refused(refusal)) => Mailed::NotSent { to, why: sentence(&refusal.description) },
         Err(Failure::Unavailable(cause)) => {
             tracing::warn!(%cause, "a mail of a share was not sent");
-            Note::NotSent { to, why: "Mail cannot be sent right now: copy the link, or try again in a while.".into() }
+            let why = "Mail cannot be sent right now: copy the link, or try again in a while.".into();
+            Mailed::NotSent { to, why }
         }
-    };
-    seal(app, owner, &note)
-}
-
-/// A note of something that she has done: nobody else writes one.
-pub(super) fn write_note(app: &Shared, owner: &PolicyToken, what: String) -> Result<String, Failure> {
-    seal(app, owner, &Note::Done { what })
-}
-
-fn seal(app: &Shared, owner: &PolicyToken, note: &Note) -> Result<String, Failure> {
-    let note = serde_json::to_string(note).map_err(identity::internal)?;
-    app.authorization_server.seal_note(&owner.owner, &note)
-}
-
-/// What such a note tells; nothing where it is none of hers.
-pub(super) fn told(app: &Shared, owner: &PolicyToken, sealed: &str) -> Option<Told> {
-    let note = app.authorization_server.open_note(&owner.owner, sealed)?;
-    Some(match serde_json::from_str(&note).ok()? {
-        Note::Sent { to, text } => {
-            Told { what: format!("{to} gets this mail, sent just now:"), letter: Some(text), is_well: true }
-        }
-        Note::Done { what } => Told { what, letter: None, is_well: true },
-        Note::NotSent { to, why } => {
-            Told { what: format!("{to} got no mail. {why} What you shared is shared."), letter: None, is_well: false }
-        }
-    })
+    }
 }

@@ -1,14 +1,15 @@
 //! The inbox: what people ask the owner for, and her answers.
 
-use super::sharing::end_of;
+use super::notes::{self, Done, Told};
 use super::things::{Picture, name_of, origins};
 use super::words::{self, Reader};
-use super::{acting, mailing, owner};
+use super::{acting, owner};
 use crate::Shared;
-use crate::browser::{Visit, see_other, sentence};
+use crate::browser::{Visit, sentence};
 use crate::extract::split;
 use crate::identity::{page, posted};
 use askama::Template;
+use authorization_server::note::Undo;
 use authorization_server::store::Page;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -17,7 +18,7 @@ use identity::{Failure, Form};
 use std::collections::BTreeMap;
 use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind};
 use types::spelling::{readable, visible};
-use types::{AccessRequestId, ErrorCode, PermissionRequest, Refusal, ResourceId, Scope, ScopeSet, path};
+use types::{AccessRequestId, ErrorCode, PermissionRequest, Refusal, ResourceId, Scope, ScopeSet, Timestamp, path};
 
 struct Choice {
     /// Resource and scope, as the form sends them back.
@@ -37,6 +38,7 @@ struct Item {
     picture: Option<Picture>,
     choices: Vec<Choice>,
     state: Option<(&'static str, &'static str)>,
+    is_approved: bool,
     /// Until when what was approved lets somebody in.
     allowed: String,
     /// What was wrong with her answer, and how she chose.
@@ -57,20 +59,10 @@ struct Refused {
 /// Things that requests are about, as they stand on the page.
 type Things = BTreeMap<ResourceId, types::resource::OwnedResource>;
 
-/// What became of the request that she just answered.
-struct Answered {
-    id: String,
-    what: String,
-    is_undoable: bool,
-}
-
 /// What she did before the page comes.
 #[derive(Default)]
 struct Before {
-    /// The request that she answered.
-    just: Option<String>,
-    /// What became of one that she took back.
-    told: Option<String>,
+    told: Option<Told>,
     refused: Option<Refused>,
 }
 
@@ -80,8 +72,7 @@ struct RequestsPage {
     base: String,
     csrf: String,
     today: String,
-    answered: Option<Answered>,
-    told: Option<String>,
+    told: Option<Told>,
     /// What was wrong with an answer to a request that waits no more.
     wrong: Option<String>,
     waiting: Vec<Item>,
@@ -96,28 +87,21 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let query = parts.query()?;
-        let just = query.one("answered")?.map(str::to_owned);
-        let told = query.one("told")?.and_then(|sealed| mailing::told(&app, &owner, sealed));
-        render(&app, visit, &owner, Before { just, told: told.map(|told| told.what), refused: None }).await
+        let before = Before { told: notes::told(&app, visit, &parts).await?, refused: None };
+        render(&app, visit, &owner, before).await
     })
     .await
 }
 
 async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, before: Before) -> Result<Response, Failure> {
-    let Before { just, told, mut refused } = before;
+    let Before { told, mut refused } = before;
     let all = app.authorization_server.list_access_requests(&acting(owner), &Page { after: None, limit: 200 }).await?.0;
     let (reader, things) = (visit.reader(app), things_of(app, owner, &all).await);
-    let (mut waiting, mut decided, mut answered) = (Vec::new(), Vec::new(), None);
+    let standing = app.authorization_server.find_standing(&acting(owner), &all).await?;
+    let (mut waiting, mut decided) = (Vec::new(), Vec::new());
     for request in all {
         let is_pending = request.state == AccessRequestState::Pending;
-        let mut item = item(&request, &things, &reader);
-        if just.as_deref() == Some(request.id.as_str()) && !is_pending {
-            if app.authorization_server.is_for_good(&acting(owner), &request.id).await? {
-                item.allowed = ", until you end it".to_owned();
-            }
-            answered = Some(answer_of(&request, &item));
-        }
+        let mut item = item(&request, &things, standing.get(&request.id), &reader);
         if let Some(refused) = refused.take_if(|refused| is_pending && refused.id == item.id) {
             item.keep(refused);
         }
@@ -126,7 +110,7 @@ async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, before: Before
     let wrong = refused.map(|refused| refused.what);
     let pictures = origins(waiting.iter().filter_map(|item| item.picture.as_ref()));
     let today = reader.zone.date(reader.now);
-    let body = RequestsPage { base: app.base(), csrf: visit.csrf(app), today, answered, told, wrong, waiting, decided };
+    let body = RequestsPage { base: app.base(), csrf: visit.csrf(app), today, told, wrong, waiting, decided };
     Ok(visit.page_with_pictures(app, "Requests", path::MY_REQUESTS, &ui::render(&body), &pictures))
 }
 
@@ -141,17 +125,24 @@ async fn things_of(app: &Shared, owner: &PolicyToken, requests: &[AccessRequestD
     things
 }
 
-fn answer_of(request: &AccessRequestDocument, item: &Item) -> Answered {
+/// What her answer means, in words.
+fn describe_answer(request: &AccessRequestDocument, item: &Item) -> String {
     let what = item.choices.iter().map(|choice| choice.text.as_str()).collect::<Vec<_>>().join(", ");
-    let is_undoable = request.state == AccessRequestState::Approved;
-    let what = match is_undoable {
-        true => format!("{} may {what}, with {}{}.", item.who, item.client, item.allowed),
-        false => format!("{} was not let in.", item.who),
-    };
-    Answered { id: item.id.clone(), what, is_undoable }
+    match request.state {
+        AccessRequestState::Approved => format!("{} may {what}, with {}{}.", item.who, item.client, item.allowed),
+        _ => format!("{} was not let in.", item.who),
+    }
 }
 
-fn item(request: &AccessRequestDocument, things: &Things, reader: &Reader) -> Item {
+/// Until when an answer lets somebody in: as the share that it wrote, where it stands.
+fn end_of_answer(request: &AccessRequestDocument, standing: Option<&Option<Timestamp>>) -> Option<Timestamp> {
+    match standing {
+        Some(share) => *share,
+        None => request.approved_until,
+    }
+}
+
+fn item(request: &AccessRequestDocument, things: &Things, standing: Option<&Option<Timestamp>>, reader: &Reader) -> Item {
     let choices = request.permissions.iter().flat_map(|permission| {
         let name = things.get(&permission.resource_id).map_or_else(|| "something that is gone".to_owned(), name_of);
         let scopes = words::least_first(&permission.resource_scopes);
@@ -162,13 +153,14 @@ fn item(request: &AccessRequestDocument, things: &Things, reader: &Reader) -> It
         };
         scopes.into_iter().map(choice)
     });
+    let end = end_of_answer(request, standing);
     let first = request.permissions.first().and_then(|permission| things.get(&permission.resource_id));
     Item {
         id: request.id.as_str().to_owned(),
         who: ui::name_party(&request.requesting_party),
         client: match (&request.client.name, request.client.verified) {
             (Some(name), true) => readable(name),
-            (Some(name), false) => format!("“{}”", readable(name)),
+            (Some(name), false) => ui::quote(&readable(name)),
             (None, _) => readable(request.client.client_id.as_str()),
         },
         verified: request.client.verified,
@@ -179,11 +171,17 @@ fn item(request: &AccessRequestDocument, things: &Things, reader: &Reader) -> It
         choices: choices.collect(),
         state: match request.state {
             AccessRequestState::Pending => None,
+            AccessRequestState::Approved if end.is_some_and(|end| end <= reader.now) => Some(("ended", "wait")),
             AccessRequestState::Approved => Some(("approved", "")),
             AccessRequestState::Denied => Some(("refused", "no")),
             AccessRequestState::Expired => Some(("ran out", "wait")),
         },
-        allowed: request.approved_until.map(|end| format!(", {}", reader.zone.until(end, reader.now))).unwrap_or_default(),
+        is_approved: request.state == AccessRequestState::Approved,
+        allowed: match (request.state, end) {
+            (AccessRequestState::Approved, Some(end)) => format!(", {}", reader.zone.until(end, reader.now)),
+            (AccessRequestState::Approved, None) => ", until you end it".to_owned(),
+            _ => String::new(),
+        },
         wrong: None,
         lasts: "once".to_owned(),
         last_day: String::new(),
@@ -202,7 +200,8 @@ impl Item {
 }
 
 /// `POST /my/requests/{id}`: `decision`, with the scopes that are ticked. `week` and `always` stand for the requests to come, as
-/// `never` does for a refusal; `undo` and `withdraw` take back what was approved; `approve` lasts as long as `for` and `until` say, and `remember` makes it stand, too.
+/// `never` does for a refusal; `approve` lasts as long as `for` and `until` say, and `remember` makes it stand, too. `undo` and
+/// `withdraw` take back what was approved.
 pub(super) async fn decide(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
     posted(&app, request, async |visit, _parts, form| {
         let owner = match owner(&app, visit, path::MY_REQUESTS) {
@@ -238,30 +237,22 @@ async fn answer(
     id: &AccessRequestId,
     form: &Form,
 ) -> Result<Response, Failure> {
-    let list = format!("{}{}", app.base(), path::MY_REQUESTS);
+    let server = &app.authorization_server;
     let decision = match decision_of(form, &visit.reader(app))? {
         Meant::Decision(decision) => decision,
         Meant::TakenBack { and_waits } => {
-            let told = take_back(app, owner, id, and_waits).await?;
-            return Ok(see_other(&format!("{list}?told={told}")));
+            let request = server.read_access_request(&acting(owner), id).await?;
+            let waits = server.withdraw_approval(&acting(owner), id, and_waits).await?.is_some();
+            let what = words::describe_taking_back(&ui::name_party(&request.requesting_party), waits);
+            return Ok(notes::tell(app, visit, path::MY_REQUESTS, Done::of(what), None).await);
         }
     };
-    app.authorization_server.decide_access_request(&acting(owner), id, decision).await?;
-    let mut query = Form::default();
-    query.set("answered", id.as_str());
-    Ok(see_other(&format!("{list}?{}", query.encode())))
-}
-
-/// Ends what she approved; the note of it for her next page.
-async fn take_back(app: &Shared, owner: &PolicyToken, id: &AccessRequestId, and_waits: bool) -> Result<String, Failure> {
-    let request = app.authorization_server.read_access_request(&acting(owner), id).await?;
-    let waits = app.authorization_server.withdraw_approval(&acting(owner), id, and_waits).await?;
-    let who = ui::name_party(&request.requesting_party);
-    let what = match waits {
-        Some(_) => format!("Taken back: {who} waits for your answer again."),
-        None => format!("Taken back: {who} gets in no more by what you approved, and may ask again."),
-    };
-    mailing::write_note(app, owner, what)
+    let decided = [server.decide_access_request(&acting(owner), id, decision).await?];
+    let (things, standing) = (things_of(app, owner, &decided).await, server.find_standing(&acting(owner), &decided).await);
+    let [request] = decided;
+    let what = describe_answer(&request, &item(&request, &things, standing.unwrap_or_default().get(id), &visit.reader(app)));
+    let undo = (request.state == AccessRequestState::Approved).then(|| Undo::Approval(id.clone()));
+    Ok(notes::tell(app, visit, path::MY_REQUESTS, Done::of(what), undo).await)
 }
 
 /// What a form means.
@@ -295,8 +286,8 @@ fn decision_of(form: &Form, reader: &Reader) -> Result<Meant, Failure> {
         ("week" | "always", typed) if !is_other && !typed.is_empty() => {
             return Err(refusal("You wrote a date as well: clear it, or allow it under “Other”."));
         }
-        ("once", until) => end_of("date", until, reader).map_err(refusal)?,
-        (lasts, until) => end_of(lasts, until, reader).map_err(refusal)?,
+        ("once", until) => reader.chosen_end("date", until).map_err(refusal)?,
+        (lasts, until) => reader.chosen_end(lasts, until).map_err(refusal)?,
     };
     let remember = ticked_to_stand || lasts != "once" || expires_at.is_some();
     Ok(Meant::Decision(DecisionDocument { decision: DecisionKind::Approve, permissions, expires_at, remember }))

@@ -1,14 +1,16 @@
 //! The page of one thing: who can reach it, and the forms that change that.
 
+use super::notes::{self, Done, Told};
 use super::sharing::{ShareForm, Wrong};
 use super::things::{Picture, name_of, origins, place_of};
 use super::words::{self, Reader};
-use super::{acting, mailing, owner, posted};
+use super::{acting, owner, posted};
 use crate::Shared;
-use crate::browser::{Visit, see_other, sentence};
+use crate::browser::{Visit, sentence};
 use crate::extract::split;
 use crate::identity::page;
 use askama::Template;
+use authorization_server::note::can_be_put_back;
 use authorization_server::share_mail::{addresses_of, has_ended, link_of};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -24,6 +26,8 @@ struct Share {
     id: String,
     sentence: String,
     waiting: bool,
+    /// Whether it can be put back once it is withdrawn.
+    is_undoable: bool,
     warnings: Vec<String>,
     /// Whom a mail could tell of it.
     addresses: Vec<String>,
@@ -40,13 +44,6 @@ struct Choice {
     scope: String,
     meaning: &'static str,
     checked: bool,
-}
-
-/// What she was just told, and whether it went well.
-pub(super) struct Told {
-    pub(super) what: String,
-    pub(super) letter: Option<String>,
-    pub(super) is_well: bool,
 }
 
 /// What somebody could do: a sentence, and one for each of its reasons.
@@ -88,6 +85,8 @@ struct ResourcePage {
     asked: String,
 }
 
+const ENDED_WITH_IT: &str = "What you had allowed the same person once ended with it.";
+
 /// Her shares of a thing.
 struct Shares {
     standing: Vec<Share>,
@@ -103,6 +102,7 @@ async fn shares(app: &Shared, owner: &PolicyToken, thing: &OwnedResource, reader
             id: policy.as_str().to_owned(),
             sentence: words::sentence_of(app, &document, reader).await?,
             waiting: document.state.is_some(),
+            is_undoable: can_be_put_back(&document),
             warnings: document.warnings.iter().map(|warning| sentence(warning)).collect(),
             // a link opens in a browser, which is none of the applications that a share may name
             addresses: if document.client_id.is_empty() { addresses_of(&document) } else { Vec::new() },
@@ -124,7 +124,8 @@ fn approval(request: &AccessRequestDocument, resource: &ResourceId, reader: &Rea
     let client = readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str()));
     let until = request.approved_until.map(|until| format!(", {}", reader.zone.until(until, reader.now))).unwrap_or_default();
     Approval {
-        id: request.id.as_str().to_owned(), sentence: format!("{who} may {}, with “{client}”{until}", scopes.join(", "))
+        id: request.id.as_str().to_owned(),
+        sentence: format!("{who} may {}, with {}{until}", scopes.join(", "), ui::quote(&client)),
     }
 }
 
@@ -192,7 +193,7 @@ pub(super) async fn show(State(app): State<Shared>, Path(id): Path<String>, requ
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| match owner(&app, visit, &format!("{}/{id}", path::MY_RESOURCES)) {
         Ok(owner) => {
-            let told = parts.query()?.one("told")?.and_then(|sealed| mailing::told(&app, &owner, sealed));
+            let told = notes::told(&app, visit, &parts).await?;
             render(&app, visit, &owner, &ResourceId::new(id.clone()), Extra { told, ..Extra::default() }).await
         }
         Err(login) => Ok(*login),
@@ -207,12 +208,17 @@ pub(super) async fn withdraw(
     request: Request,
 ) -> Response {
     let back = format!("{}/{id}", path::MY_RESOURCES);
-    posted(app, request, back.clone(), async |app, _, owner, _| {
-        let policy = PolicyId::new(policy);
-        let share = app.authorization_server.read_policy(&acting(owner), &policy).await?.document;
-        app.authorization_server.withdraw_share(&acting(owner), &policy).await?;
-        let told = mailing::write_note(app, owner, words::describe_end(&share))?;
-        Ok(see_other(&format!("{}{back}?told={told}", app.base())))
+    posted(app, request, back.clone(), async |app, visit, owner, _| {
+        let withdrawn = app.authorization_server.withdraw_share(&acting(owner), &PolicyId::new(policy)).await?;
+        let (share, is_over) = (&withdrawn.document, has_ended(&withdrawn.document, visit.reader(app).now));
+        let mut done = Done::of(words::describe_end(share));
+        if is_over {
+            done = Done::of("Removed from what has ended.".to_owned());
+        } else if withdrawn.approvals > 0 {
+            let left = "What you had allowed the same person once stays ended.";
+            done = Done { left: Some(left.to_owned()), ..Done::of(format!("{} {ENDED_WITH_IT}", words::describe_end(share))) };
+        }
+        Ok(notes::tell(app, visit, &back, done, withdrawn.undo.filter(|_| !is_over)).await)
     })
     .await
 }

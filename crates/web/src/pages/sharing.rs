@@ -1,19 +1,20 @@
 //! Sharing a thing with a person. What is wrong with a form is said at its field, and the form keeps what was typed.
 
 use super::mailing::{self, Letter};
+use super::notes::{self, Done, Mailed};
 use super::resource::{Extra, render};
-use super::words::{Reader, is_looking};
+use super::words::{self, Reader, is_looking};
 use super::{acting, posted};
 use crate::Shared;
-use crate::browser::{Visit, see_other, sentence};
+use crate::browser::{Visit, sentence};
+use authorization_server::note::Undo;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use identity::access_token::PolicyToken;
 use identity::{Failure, Form};
 use serde_json::json;
 use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
-use types::{ErrorCode, PolicyId, ResourceId, Scope, ScopeSet, Timestamp, path};
-use ui::Lasting;
+use types::{ErrorCode, PolicyId, ResourceId, Scope, ScopeSet, path};
 
 /// Most characters of a sentence that goes with a mail.
 const MAX_SENTENCE: usize = 280;
@@ -79,25 +80,6 @@ impl Wrong {
     }
 }
 
-/// Until when, as it was chosen: `for` is `day`, `week`, `month`, `always` or `date`, with the date in `until`. Without `for`,
-/// or where she left it as it was, a date counts.
-pub(super) fn end_of(lasts: &str, until: &str, reader: &Reader) -> Result<Option<Timestamp>, &'static str> {
-    let lasting = match (lasts, until) {
-        ("", "") | ("always", "") => return Ok(None),
-        ("date", "") => return Err("Write the last day, or choose how long."),
-        ("", _) | ("always", _) | ("date", _) => {
-            let end = reader.zone.end_of_date(until).ok_or("Write the last day as a date, like 2030-12-31.")?;
-            return if reader.now < end { Ok(Some(end)) } else { Err("That day is over: choose today or a later one.") };
-        }
-        (_, typed) if !typed.is_empty() => return Err("Choose how long, or a date: not both."),
-        ("day", _) => Lasting::Day,
-        ("week", _) => Lasting::Week,
-        ("month", _) => Lasting::Month,
-        _ => return Err("Choose how long: a day, a week, a month, until you end it, or a date."),
-    };
-    reader.zone.end_after(lasting, reader.now).map(Some).ok_or("Choose a date.")
-}
-
 /// The sentence of a form: one line, and short.
 pub(super) fn sentence_of(text: &str) -> Result<Option<String>, String> {
     let words = types::spelling::visible(text);
@@ -127,7 +109,7 @@ fn document_of(id: &ResourceId, form: &ShareForm, reader: &Reader) -> Result<Pol
         wrong.scope = Some(what);
         ScopeSet::new()
     });
-    let expires_at = end_of(&form.lasts, &form.until, reader).unwrap_or_else(|what| {
+    let expires_at = reader.chosen_end(&form.lasts, &form.until).unwrap_or_else(|what| {
         wrong.until = Some(what.into());
         None
     });
@@ -180,8 +162,7 @@ pub(super) async fn share(State(app): State<Shared>, Path(id): Path<String>, req
         }
         match make(app, visit, owner, &id, &form, &wish).await {
             Ok(Made::Asked(response)) => Ok(response),
-            Ok(Made::Shared { told: None }) => Ok(see_other(&format!("{}{back}", app.base()))),
-            Ok(Made::Shared { told: Some(told) }) => Ok(see_other(&format!("{}{back}?told={told}", app.base()))),
+            Ok(Made::Shared { done, undo }) => Ok(notes::tell(app, visit, &back, *done, undo).await),
             Err(Refused::Wrong { wrong, status }) => {
                 let extra = Extra { form, wrong, ..Extra::default() };
                 let mut response = render(app, visit, owner, &id, extra).await?;
@@ -198,7 +179,8 @@ enum Made {
     /// The letter is shown, and nothing is done yet.
     Asked(Response),
     Shared {
-        told: Option<String>,
+        done: Box<Done>,
+        undo: Option<Undo>,
     },
 }
 
@@ -244,11 +226,17 @@ async fn make(
         }
         failure => Refused::Failure(failure),
     })?;
-    let told = match (letter, made.document.id) {
-        (Some(letter), Some(policy)) => Some(mailing::send(app, owner, &policy, &letter).await?),
-        _ => None,
-    };
-    Ok(Made::Shared { told })
+    let sentence = words::sentence_of(app, &made.document, &visit.reader(app)).await?;
+    let mut done = Done::of(format!("Shared: {sentence}."));
+    let policy = made.document.id;
+    if let (Some(letter), Some(policy)) = (letter, &policy) {
+        done.mail = Some(mailing::send(app, owner, policy, &letter).await);
+    }
+    if let Some(Mailed::Sent { to, .. }) = &done.mail {
+        done.left = Some(format!("The mail to {to} is sent and cannot be called back; its link opens nothing by this share."));
+    }
+    let undo = policy.map(|policy| Undo::Share { policy, version: made.version });
+    Ok(Made::Shared { done: Box::new(done), undo })
 }
 
 async fn letter_of(
@@ -284,8 +272,8 @@ pub(super) async fn mail(State(app): State<Shared>, Path((id, policy)): Path<(St
         };
         let letter = Letter::of(app, visit, &thing, &share, to, words)?;
         if form.one("confirm")?.is_some() {
-            let told = mailing::send(app, owner, &policy, &letter).await?;
-            return Ok(see_other(&format!("{}{back}?told={told}", app.base())));
+            let done = Done { mail: Some(mailing::send(app, owner, &policy, &letter).await), ..Done::default() };
+            return Ok(notes::tell(app, visit, &back, done, None).await);
         }
         let field = |name: &'static str, value: &str| mailing::Field { name, value: value.to_owned() };
         let asked = mailing::Asked {

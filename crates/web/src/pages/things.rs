@@ -93,7 +93,7 @@ pub(super) async fn client_name_at(app: &Shared, id: &ClientId, time: Timestamp)
         || readable(id.as_str()),
         |client| match client.declared {
             true => client.display_name(),
-            false => format!("“{}”", client.display_name_at(time)),
+            false => ui::quote(&client.display_name_at(time)),
         },
     ))
 }

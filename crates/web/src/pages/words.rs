@@ -6,14 +6,8 @@ use identity::Failure;
 use serde_json::Value;
 use types::policy::PolicyDocument;
 use types::spelling::{readable, visible};
-use types::{ClientId, Scope, ScopeSet, Timestamp};
-use ui::Zone;
-
-/// When it is for whom: the reader's zone, and now.
-pub(crate) struct Reader {
-    pub(crate) zone: Zone,
-    pub(crate) now: Timestamp,
-}
+use types::{ClientId, Scope, ScopeSet};
+pub(crate) use ui::Reader;
 
 /// What people commonly let each other do, the least first, with what it means. What no page knows comes before deleting.
 const KNOWN: [(&str, &str); 14] = [
@@ -120,8 +114,16 @@ pub(super) fn describe_end(policy: &PolicyDocument) -> String {
     let scopes = least_first(&policy.resource_scopes);
     let may = scopes.iter().map(|scope| readable(scope.as_str())).collect::<Vec<_>>().join(" and ");
     match policy.required_claims.is_empty() {
-        true => format!("Taken back: it is open to nobody to {may} it by that any more."),
-        false => format!("Taken back: {} can no longer {may} it by that.", who(policy)),
+        true => "Taken back: nobody gets in by this open share any more.".to_owned(),
+        false => format!("Taken back: {} can no longer {may} it by this share.", who(policy)),
+    }
+}
+
+/// What became of a request that she had approved and took back.
+pub(super) fn describe_taking_back(who: &str, waits: bool) -> String {
+    match waits {
+        true => format!("Taken back: {who} waits for your answer again."),
+        false => format!("Taken back: {who} gets in no more by what you approved, and may ask again."),
     }
 }
 

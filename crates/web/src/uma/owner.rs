@@ -218,6 +218,18 @@ pub(super) async fn delete_request(State(app): State<Shared>, Path(id): Path<Str
     .await
 }
 
+/// `POST {access_requests_endpoint}/{_id}/undo`: who asked waits again, by the id of the answer; 204 where nobody can any more.
+pub(super) async fn undo_approval(State(app): State<Shared>, Path(id): Path<String>, request: Request) -> Response {
+    with_parts(request, async |parts, _| {
+        let acting = acting(&app, &parts).await?;
+        Ok(match app.authorization_server.undo_approval(&acting, &AccessRequestId::new(id)).await? {
+            Some(waiting) => secret(Json(waiting)),
+            None => StatusCode::NO_CONTENT.into_response(),
+        })
+    })
+    .await
+}
+
 /// `GET {events_endpoint}`.
 pub(super) async fn list_events(State(app): State<Shared>, request: Request) -> Response {
     with_parts(request, async |parts, _| {

@@ -165,9 +165,9 @@ impl Gateway {
     pub(in super::super) fn render_page(&self, page: &OwnPage<'_>) -> Response {
         let base = format!("{}/.wayleave", self.settings.resource);
         let site = self.settings.name.as_str();
-        let OwnPage { title, body, is_narrow: narrow, script, .. } = *page;
+        let OwnPage { title, body, is_narrow: narrow, .. } = *page;
         let person = page.held.map(|held| ui::Person { name: String::new(), csrf: self.form_token(held) });
-        let shell = ui::Page { site, title, base: &base, links: &[], person, narrow, script, body };
+        let shell = ui::Page { site, title, base: &base, links: &[], person, narrow, scripts: page.script.as_slice(), body };
         let mut html = self.lead_home(&ui::render(&shell), &base);
         if let Some(seconds) = page.reload_seconds {
             let tag = format!("<noscript><meta http-equiv=\"refresh\" content=\"{seconds}\"></noscript>\n</head>");

@@ -310,7 +310,7 @@ fn page(gateway: &Gateway, status: StatusCode, title: &str, body: &str) -> Respo
     // the gateway's own pages carry their style with them: every path of it may be somebody's file
     let base = gateway.settings.authorization_servers.first().map(String::as_str).unwrap_or_default();
     let shell =
-        ui::Page { site: &gateway.settings.name, title, base, links: &[], person: None, narrow: true, script: None, body };
+        ui::Page { site: &gateway.settings.name, title, base, links: &[], person: None, narrow: true, scripts: &[], body };
     let mut response = Response::new(Body::from(gateway.lead_home(&ui::render(&shell), base)));
     *response.status_mut() = status;
     let policy = format!(

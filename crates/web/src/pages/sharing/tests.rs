@@ -1,4 +1,5 @@
 use super::*;
+use types::Timestamp;
 use ui::Zone;
 
 /// 1 December 2026, 14:05.
@@ -19,7 +20,7 @@ fn how_long_is_chosen_or_typed() {
         ("week", "", Some("until and including 8 December")),
         ("month", "", Some("until and including 1 January 2027")),
     ] {
-        let end = end_of(lasts, until, &reader).unwrap();
+        let end = reader.chosen_end(lasts, until).unwrap();
         assert_eq!(end.map(|end| reader.zone.until(end, reader.now)).as_deref(), words, "{lasts} {until}");
     }
     for (lasts, until) in [
@@ -31,7 +32,7 @@ fn how_long_is_chosen_or_typed() {
         ("year", ""),
         ("year", "2026-12-05"),
     ] {
-        assert!(end_of(lasts, until, &reader).is_err(), "{lasts} {until}");
+        assert!(reader.chosen_end(lasts, until).is_err(), "{lasts} {until}");
     }
 }
 

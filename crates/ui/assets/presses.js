@@ -1,0 +1,35 @@
+// @ts-check
+// Whoever's page opens over ours and closes under the second press of a double click has that press fall on a button that she has
+// not seen. So no button decides anything until its page has been in front for a moment, and none by the second of two presses.
+'use strict';
+{
+  /** Milliseconds in which somebody can look at what has just come to the front. */
+  const SETTLING = 500;
+  const root = document.documentElement;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const settle = () => {
+    root.classList.add('settling');
+    clearTimeout(timer);
+    timer = setTimeout(() => root.classList.remove('settling'), SETTLING);
+  };
+  settle();
+  window.addEventListener('focus', settle);
+  window.addEventListener('pageshow', (event) => { if (event.persisted) settle(); });
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) settle(); });
+
+  const stop = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+  const isTyping = () => document.activeElement instanceof HTMLInputElement && !/^(submit|checkbox|radio)$/.test(document.activeElement.type);
+  document.addEventListener('click', (event) => {
+    const button = event.target instanceof Element ? event.target.closest('button:not([type=button]), input[type=submit]') : null;
+    const isKey = event.detail === 0 && isTyping();
+    if (button && (event.detail > 1 || (root.classList.contains('settling') && !isKey))) stop(event);
+  }, true);
+  // by the keyboard as well, but for Enter in a field that somebody has just filled
+  document.addEventListener('submit', (event) => {
+    if (root.classList.contains('settling') && !isTyping()) stop(event);
+  }, true);
+}
