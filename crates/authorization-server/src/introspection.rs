@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use types::introspection::Introspection;
 use types::json::OneOrMany;
-use types::{AccessRequestId, GrantId, GrantedPermission, PolicyId, ResourceId, Scope};
+use types::{AccessRequestId, GrantId, GrantedPermission, OwnerId, PolicyId, ResourceId, Scope};
 
 /// What stands of the foundations of some scopes, read in one go.
 #[derive(Default)]
@@ -24,6 +24,8 @@ struct Loaded {
     authorities: Authorities,
     approvals: HashSet<AccessRequestId>,
     consents: HashSet<GrantId>,
+    /// Who of the owners lets nothing pass but what she signed.
+    demanding: HashMap<OwnerId, bool>,
 }
 
 impl Foundations for Loaded {
@@ -38,6 +40,13 @@ impl Foundations for Loaded {
     }
     fn consent_stands(&self, id: &GrantId) -> bool {
         self.consents.contains(id)
+    }
+    fn demands_signature(&self, resource: &ResourceId) -> bool {
+        let owner = self.resources.get(resource).map(|resource| &resource.owner);
+        owner.and_then(|owner| self.demanding.get(owner)).copied().unwrap_or_default()
+    }
+    fn is_signed(&self, id: &PolicyId) -> bool {
+        self.authorities.contains_key(id)
     }
 }
 
@@ -151,6 +160,10 @@ impl AuthorizationServer {
             if !loaded.resources.contains_key(&granted.resource)
                 && let Some(resource) = self.store.find_resource(&granted.resource).await?
             {
+                if !loaded.demanding.contains_key(&resource.owner) {
+                    let demands = self.requires_authority(&resource.owner).await?;
+                    loaded.demanding.insert(resource.owner.clone(), demands);
+                }
                 loaded.resources.insert(granted.resource.clone(), resource);
             }
             for basis in &granted.basis {

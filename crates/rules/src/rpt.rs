@@ -76,12 +76,19 @@ pub trait Foundations {
     fn approval_stands(&self, id: &AccessRequestId) -> bool;
     /// Whether the owner has not ended what she let the client reach as she does.
     fn consent_stands(&self, id: &GrantId) -> bool;
+    /// Whether the owner of this resource lets nothing pass but what she signed (protocol.md 3).
+    fn demands_signature(&self, resource: &ResourceId) -> bool;
+    /// Whether the policy is one that she signed.
+    fn is_signed(&self, id: &PolicyId) -> bool;
 }
 
-/// The scopes that still rest on something at `now`, each with what is left of its basis.
+/// The scopes that still rest on something at `now`, each with what is left of its basis. What an owner demands of what is given
+/// from now on, she demands of what was given, too: it stands again once she demands it no more.
 pub fn standing(scopes: &[GrantedScope], foundations: &impl Foundations, now: Timestamp) -> Vec<GrantedScope> {
-    let stands = |basis: &Basis| {
+    let is_signed = |basis: &Basis| matches!(basis, Basis::Policy { id, .. } if foundations.is_signed(id));
+    let stands = |resource: &ResourceId, basis: &Basis| {
         basis.expires_at().is_none_or(|end| now < end)
+            && (is_signed(basis) || !foundations.demands_signature(resource))
             && match basis {
                 Basis::Policy { id, version, .. } => foundations.policy_stands(id, *version),
                 Basis::Approval { id, .. } => foundations.approval_stands(id),
@@ -91,7 +98,7 @@ pub fn standing(scopes: &[GrantedScope], foundations: &impl Foundations, now: Ti
     };
     let mut left = Vec::with_capacity(scopes.len());
     for granted in scopes.iter().filter(|granted| foundations.has_scope(&granted.resource, &granted.scope)) {
-        let basis: Vec<Basis> = granted.basis.iter().filter(|basis| stands(basis)).cloned().collect();
+        let basis: Vec<Basis> = granted.basis.iter().filter(|basis| stands(&granted.resource, basis)).cloned().collect();
         if !basis.is_empty() {
             left.push(GrantedScope { basis, ..granted.clone() });
         }
@@ -177,6 +184,12 @@ mod tests {
         fn consent_stands(&self, id: &GrantId) -> bool {
             id.as_str() == self.0
         }
+        fn demands_signature(&self, resource: &ResourceId) -> bool {
+            resource.as_str() == "signed"
+        }
+        fn is_signed(&self, id: &PolicyId) -> bool {
+            id.as_str() == self.0
+        }
     }
 
     fn granted(scope: &str, basis: Vec<Basis>) -> GrantedScope {
@@ -198,6 +211,16 @@ mod tests {
         ];
         let left = standing(&scopes, &Only("p", 1), Timestamp(50));
         assert_eq!(left, [granted("view", vec![policy("p", 1, None)])]);
+    }
+
+    #[test]
+    fn a_signature_that_is_demanded_is_demanded_of_what_was_given() {
+        let both = || vec![policy("p", 1, None), Basis::Approval { id: "a".into(), expires_at: Timestamp(90) }];
+        let alone = || vec![Basis::Owner { consent: GrantId::from("p") }];
+        let on = |resource: &str, scope: &str, basis| GrantedScope { resource: resource.into(), ..granted(scope, basis) };
+        let scopes = [on("signed", "view", both()), on("signed", "edit", alone()), on("album", "view", both())];
+        let left = standing(&scopes, &Only("p", 1), Timestamp(50));
+        assert_eq!(left, [on("signed", "view", vec![policy("p", 1, None)]), on("album", "view", both())]);
     }
 
     #[test]

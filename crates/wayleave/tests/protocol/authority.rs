@@ -50,7 +50,7 @@ impl Signer {
     }
 }
 
-async fn post(world: &World, pmt: &str, token: &str) -> Answer {
+pub(crate) async fn post(world: &World, pmt: &str, token: &str) -> Answer {
     let bearer = format!("Bearer {pmt}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/rot+jwt")];
     world.send("POST", "/uma/policies", &headers, token).await

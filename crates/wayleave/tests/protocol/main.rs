@@ -27,6 +27,7 @@ mod discovery;
 mod doors;
 mod doubled;
 mod ended;
+mod ended_demands;
 mod grant;
 mod hand;
 mod history_lines;

@@ -1,0 +1,50 @@
+//! What an owner demands of what is given, she demands of what was given; and what she withdrew is not given back by its text.
+
+use crate::authority::{Signer, photo, post};
+use crate::world::{World, scopes_of};
+use jose::Algorithm;
+use serde_json::{Value, json};
+
+/// What she demands, she demands of what was given already: the page says that unsigned shares stop working.
+#[tokio::test]
+async fn threat_48_s13_a_signature_that_is_demanded_is_demanded_of_what_was_given() {
+    for world in World::each().await {
+        let (pat, pmt) = (world.pat().await, world.access("manager").await);
+        let photo = photo(&world, &pat).await;
+        let alice = Signer::new(Algorithm::EdDsa);
+        alice.register(&world, &pmt).await;
+        world.share(&photo, "view edit", "bob@bar.example").await;
+        post(&world, &pmt, &alice.token(&world, "signed", json!({}))).await.ok(201);
+        let get = async |client: &str, scopes: &str| {
+            let ticket = world.ticket(&pat, &photo, scopes).await;
+            let answer = world.trade_as_bob(client, &ticket, &[]).await;
+            [answer.ok(200).get("access_token").to_owned(), answer.get("refresh_token").to_owned()]
+        };
+        let ([unsigned, renews], [jwt, _]) = (get("viewer", "edit").await, get("jwt-viewer", "edit").await);
+        let [both, renews_both] = get("viewer", "view edit").await;
+        let demand = async |on: bool| {
+            world.call("PUT", "/uma/owner-settings", &pmt, json!({"require_resource_owner_token": on})).await.ok(200);
+        };
+        let revoked = async || world.call("GET", "/uma/revocations", &pat, Value::Null).await.json["revoked"].to_string();
+        let refresh =
+            async |token: &str| world.token("viewer", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await;
+        assert_eq!(revoked().await, "[]");
+        demand(true).await;
+        for rpt in [&unsigned, &jwt] {
+            assert_eq!(world.introspect(&pat, rpt).await, json!({"active": false}), "{}", world.engine);
+        }
+        assert_ne!(revoked().await, "[]");
+        refresh(&renews).await.refused(400, "invalid_grant");
+        assert_eq!(scopes_of(&world.introspect(&pat, &both).await), [format!("{photo} view")]);
+        let left = refresh(&renews_both).await;
+        assert_eq!(scopes_of(&world.introspect(&pat, left.ok(200).get("access_token")).await), [format!("{photo} view")]);
+        // an upgrade keeps nothing of it either
+        let ticket = world.ticket(&pat, &photo, "view").await;
+        let upgraded = world.trade_as_bob("viewer", &ticket, &[("rpt", &unsigned)]).await;
+        assert_eq!(scopes_of(&world.introspect(&pat, upgraded.ok(200).get("access_token")).await), [format!("{photo} view")]);
+        // she demands it no more: what was given stands again
+        demand(false).await;
+        assert_eq!(scopes_of(&world.introspect(&pat, &jwt).await), [format!("{photo} edit")]);
+        refresh(&renews).await.ok(200);
+    }
+}
