@@ -21,12 +21,18 @@ use types::event::EventKind;
 use types::{ErrorCode, OwnerId, Refusal};
 
 const CHALLENGE: &str = "credential challenge";
-/// Seconds that an answered challenge is remembered after its end.
+/// Seconds that an answered challenge, or a token, is remembered after its end.
 const SPENT_AFTER: i64 = 3_600;
 /// Most credentials of one owner.
 const MAX_CREDENTIALS: usize = 50;
 /// Longest value of one, in bytes.
 const MAX_VALUE: usize = 8 * 1024;
+
+/// A token is taken once: whoever has kept its text does not bring back what the owner has withdrawn.
+fn taken_once(token: &OwnersToken, owner: &OwnerId) -> SpentId {
+    let (issuer, id) = (owner.as_str().to_owned(), token.jti.clone());
+    SpentId { kind: "resource owner token", issuer, id, expires: token.exp.plus(SPENT_AFTER) }
+}
 
 /// A credential as it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -264,7 +270,7 @@ impl AuthorizationServer {
                 None => self.turns.take(&acting.owner, tried).await,
             };
             let mut policies = authority::policies_of(token, text, &acting.owner, self.issuer().as_str(), self.now())?;
-            let mut changes = Changes::default();
+            let mut changes = Changes::of_identity(vec![identity::Write::Spend(taken_once(token, &acting.owner))]);
             self.require_signers(acting, token, &mut changes).await?;
             if let (Some(delegation), Some(signed)) = (token.signed_delegation(), token.delegation.as_deref()) {
                 self.take_delegation(&acting.owner, delegation, signed, &acting.by, &mut changes).await?;
@@ -274,7 +280,10 @@ impl AuthorizationServer {
                 self.bind(policy, &mut changes).await?;
             }
             self.check_room_for(acting, &policies).await?;
-            policies.iter().for_each(|policy| self.write_policy(policy, EventKind::PolicyCreated, &acting.by, &mut changes));
+            for policy in &mut policies {
+                policy.version = authority::first_version(text);
+                self.write_policy(policy, EventKind::PolicyCreated, &acting.by, &mut changes);
+            }
             match self.store.commit(changes).await {
                 Ok(()) => {
                     let first = policies.first().map(Versioned::of);
@@ -282,6 +291,13 @@ impl AuthorizationServer {
                 }
                 Err(CommitError::Taken) => {
                     return Failure::refuse(ErrorCode::Conflict, "a policy has this `jti` already: sign the token with another");
+                }
+                Err(CommitError::Spent) => {
+                    return Failure::refuse(
+                        ErrorCode::Conflict,
+                        "this token was posted before, and is taken once: what was withdrawn comes back by a token that you sign \
+                         anew, with another `jti`",
+                    );
                 }
                 Err(CommitError::Changed) => continue,
                 Err(error) => return Err(error.into()),

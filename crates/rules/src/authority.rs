@@ -6,7 +6,7 @@ use crate::claim::CLOCK_SKEW;
 use crate::delegation::Mandate;
 use crate::policy::{Binding, Policy};
 use jose::resource_owner_token::AllowedResource;
-use jose::{Delegation, ResourceOwnerToken, Verified};
+use jose::{Delegation, ResourceOwnerToken, Verified, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::Deref;
@@ -108,6 +108,14 @@ impl Authority {
 pub fn policy_ids(jti: &str, parts: usize) -> impl Iterator<Item = PolicyId> + '_ {
     // a second resource's id has a character that no `jti` may have
     (1..=parts).map(move |part| PolicyId::new(if part == 1 { jti.to_owned() } else { format!("{jti}:{part}") }))
+}
+
+/// The version with which the policies of a token begin. What rested on another token of the same `jti` does not stand by this one.
+pub fn first_version(text: &str) -> u64 {
+    // small enough for any store's numbers, and to rise
+    let mut bytes = [0; 8];
+    bytes.iter_mut().skip(1).zip(digest::sha256(&[text.as_bytes()])).for_each(|(to, from)| *to = from);
+    u64::from_be_bytes(bytes)
 }
 
 /// The token as policies at this issuer: one for each resource, each waiting until its resource is registered.

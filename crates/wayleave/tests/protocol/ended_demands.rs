@@ -48,3 +48,28 @@ async fn threat_48_s13_a_signature_that_is_demanded_is_demanded_of_what_was_give
         refresh(&renews).await.ok(200);
     }
 }
+
+/// Whoever kept the text of what she signed does not bring back what she has withdrawn, nor what rested on it.
+#[tokio::test]
+async fn threat_48_s13_a_signed_share_that_was_withdrawn_is_not_posted_again() {
+    for world in World::each().await {
+        let (pat, pmt) = (world.pat().await, world.access("manager").await);
+        let photo = photo(&world, &pat).await;
+        let alice = Signer::new(Algorithm::EdDsa);
+        alice.register(&world, &pmt).await;
+        let token = alice.token(&world, "once", json!({}));
+        post(&world, &pmt, &token).await.ok(201);
+        let ticket = world.ticket(&pat, &photo, "view").await;
+        let got = world.trade_as_bob("viewer", &ticket, &[]).await;
+        let renews = [("grant_type", "refresh_token"), ("refresh_token", got.ok(200).get("refresh_token"))];
+        world.withdraw("once").await;
+        let again = post(&world, &pmt, &token).await;
+        assert!(again.refused(409, "invalid_request").text.contains("another `jti`"), "{}", again.text);
+        world.token("viewer", &renews).await.refused(400, "invalid_grant");
+        // another token by the same name, hers for somebody else: what was given by the first is not given by it
+        let other = json!({"allowed_rqp": {"claims": {"email": "carol@foo.example"}}, "exp": world.now() + 90_000});
+        post(&world, &pmt, &alice.token(&world, "once", other)).await.ok(201);
+        world.token("viewer", &renews).await.refused(400, "invalid_grant");
+        assert_eq!(world.introspect(&pat, got.get("access_token")).await, json!({"active": false}), "{}", world.engine);
+    }
+}
