@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use types::client::AccessTokenFormat;
 use types::event::{EventKind, EventOutcome};
 use types::token::TokenResponse;
-use types::{PolicyId, ResourceId, ScopeSet};
+use types::{PolicyId, ResourceId, ScopeSet, Timestamp};
 
 /// JWT RPTs that would not fit into a header are opaque instead (threat 14).
 const MAX_JWT_BYTES: usize = 6 * 1024;
@@ -57,7 +57,7 @@ impl AuthorizationServer {
     pub(super) async fn grant(
         &self,
         grounds: &Grounds<'_>,
-        scopes: Vec<GrantedScope>,
+        mut scopes: Vec<GrantedScope>,
         partial: bool,
         policies: &[Policy],
         mut changes: Changes,
@@ -67,6 +67,7 @@ impl AuthorizationServer {
         let client = grounds.request.client;
         let family = family_of(ticket);
         use_policies(&scopes, policies, &mut changes);
+        end_uses(&mut scopes, policies, now.plus(self.settings.rpt_lifetime));
         let given = scopes.clone();
         let mut rpt = Rpt {
             client: client.id.clone(),
@@ -309,6 +310,18 @@ fn use_policies(scopes: &[GrantedScope], policies: &[Policy], changes: &mut Chan
     for policy in policies.iter().filter(|policy| used.contains(&policy.id)) {
         if let Some(at_most) = policy.max_uses {
             changes.writes.push(Write::Use { policy: policy.id.clone(), at_most });
+        }
+    }
+}
+
+/// A use lasts as long as the RPT that it gave (docs/decisions/0057): a refresh is no use (protocol.md 1.2), and prolongs none.
+fn end_uses(scopes: &mut [GrantedScope], policies: &[Policy], end: Timestamp) {
+    let limited: BTreeSet<&PolicyId> = policies.iter().filter(|one| one.max_uses.is_some()).map(|one| &one.id).collect();
+    for basis in scopes.iter_mut().flat_map(|granted| &mut granted.basis) {
+        if let Basis::Policy { id, expires_at, .. } = basis
+            && limited.contains(id)
+        {
+            *expires_at = Some(expires_at.map_or(end, |own| own.min(end)));
         }
     }
 }

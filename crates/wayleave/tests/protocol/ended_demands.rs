@@ -73,3 +73,37 @@ async fn threat_48_s13_a_signed_share_that_was_withdrawn_is_not_posted_again() {
         assert_eq!(world.introspect(&pat, got.get("access_token")).await, json!({"active": false}), "{}", world.engine);
     }
 }
+
+/// A use lasts as long as the RPT that it gave: the page says how long, and then nobody is in by it.
+#[tokio::test]
+async fn a_share_that_may_be_used_once_is_not_renewed_without_end() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view edit").await;
+        let claims = json!([{"name": "email", "value": ["bob@bar.example"]}]);
+        let once = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": claims, "max_uses": 1});
+        let policy = world.policy(once).await;
+        world.share(&album, "edit", "bob@bar.example").await;
+        let ticket = world.ticket(&pat, &album, "view edit").await;
+        let got = world.trade_as_bob("viewer", &ticket, &[]).await;
+        let renew = async |answer: &crate::world::Answer| {
+            let token = answer.ok(200).get("refresh_token");
+            world.token("viewer", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+        };
+        // a refresh is no use (protocol.md 1.2)
+        world.pass(300);
+        let renewed = renew(&got).await;
+        let seen = world.introspect(&pat, renewed.ok(200).get("access_token")).await;
+        assert_eq!(scopes_of(&seen), [format!("{album} edit"), format!("{album} view")], "{}", world.engine);
+        let pmt = world.access("manager").await;
+        let read = world.call("GET", &format!("/uma/policies/{policy}"), &pmt, Value::Null).await;
+        assert_eq!(read.ok(200).json["uses"], 1);
+        // and prolongs none
+        world.pass(300);
+        let seen = world.introspect(&pat, renewed.get("access_token")).await;
+        assert_eq!(scopes_of(&seen), [format!("{album} edit")]);
+        let later = renew(&renewed).await;
+        let seen = world.introspect(&pat, later.ok(200).get("access_token")).await;
+        assert_eq!(scopes_of(&seen), [format!("{album} edit")]);
+    }
+}

@@ -89,6 +89,14 @@ pub(super) fn who(policy: &PolicyDocument) -> String {
     if all.is_empty() { "Anyone".to_owned() } else { all }
 }
 
+/// How long a use of a share lasts.
+fn minutes(seconds: i64) -> String {
+    match seconds.saturating_add(59).checked_div(60).unwrap_or_default() {
+        ..=1 => "a minute".to_owned(),
+        many => format!("{many} minutes"),
+    }
+}
+
 /// A policy in plain words: who may do what, with what, until when.
 pub(super) async fn sentence_of(app: &Shared, policy: &PolicyDocument, reader: &Reader) -> Result<String, Failure> {
     let mut text = format!("{} may {}", who(policy), may(&policy.resource_scopes));
@@ -104,7 +112,8 @@ pub(super) async fn sentence_of(app: &Shared, policy: &PolicyDocument, reader: &
         None => {}
     }
     if let Some(most) = policy.max_uses {
-        text.push_str(&format!(", {} of {most} times used", policy.uses.unwrap_or(0)));
+        let each = minutes(app.authorization_server.settings.rpt_lifetime);
+        text.push_str(&format!(", {} of {most} times used, {each} each", policy.uses.unwrap_or(0)));
     }
     Ok(text)
 }
