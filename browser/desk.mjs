@@ -195,7 +195,7 @@ await heading('Logged out');
 await look('logged-out');
 await page.getByRole('link', { name: 'Log out there, too' }).click();
 await page.locator('#main').getByRole('button', { name: 'Log out' }).click();
-await page.waitForURL(/\/login$/);
+await page.getByRole('heading', { name: 'Log out?' }).waitFor({ state: 'detached' });
 await page.goto(`${world.desk}/people`);
 await heading(/^Log in/);
 await page.getByLabel('User name or e-mail address').fill('alice');

@@ -64,7 +64,6 @@ export async function readShownMail(context, url) {
 
 /** On the smallest phone nothing scrolls sideways, and the bar at its bottom has five places at most that a thumb can hit. */
 async function fits(page, name) {
-  const before = page.viewportSize();
   await page.setViewportSize({ width: 320, height: 640 });
   const wide = await page.evaluate('document.documentElement.scrollWidth > window.innerWidth');
   assert.ok(!wide, `${name} scrolls sideways at 320 px`);
@@ -79,7 +78,6 @@ async function fits(page, name) {
   for (const { text, width, height, below, cut } of places) {
     assert.ok(width >= 44 && height >= 44 && Math.abs(below) <= 1 && !cut, `${name}: ${text} ${width} x ${height}, ${below} above the edge`);
   }
-  await page.setViewportSize(before);
 }
 
 /** Looks at pages, and keeps pictures of them in `pictures`, if that is a folder; their names begin with `prefix`. Where much is
@@ -90,6 +88,7 @@ export function looker(pictures, { prefix = '', isQuick = false } = {}) {
   const looks = all.filter(({ name }) => pictures || !isQuick || ['wide-light', 'narrow-dark'].includes(name));
   const counts = ({ impact }) => !isQuick || ['serious', 'critical'].includes(impact);
   return async (page, name) => {
+    const before = page.viewportSize();
     for (const { name: way, width, height, colorScheme } of looks) {
       await page.setViewportSize({ width, height });
       await page.emulateMedia({ colorScheme });
@@ -100,5 +99,6 @@ export function looker(pictures, { prefix = '', isQuick = false } = {}) {
       if (pictures) await page.screenshot({ path: `${pictures}/${prefix}${name}-${way}.png`, fullPage: true });
     }
     await fits(page, name);
+    await page.setViewportSize(before);
   };
 }
