@@ -37,7 +37,7 @@ await alice.getByLabel(/^With/).fill('bob@bar.example');
 assert.ok(await alice.getByRole('checkbox', { name: 'view' }).isChecked());
 for (const scope of ['edit', 'delete']) assert.ok(!(await alice.getByRole('checkbox', { name: scope }).isChecked()), `${scope} is never ticked at first`);
 await press(alice, 'Share');
-await alice.getByText('bob@bar.example may view').waitFor();
+await alice.getByText('bob@bar.example may view').first().waitFor();
 await alice.getByLabel(/What could the person/).fill('bob@bar.example');
 await press(alice, 'See');
 await alice.getByText('bob@bar.example could view.').waitFor();

@@ -148,6 +148,11 @@ pub(crate) fn list(words: impl IntoIterator<Item = impl Into<String>>) -> String
     }
 }
 
+/// `view, print and edit`: the least first.
+pub(crate) fn scopes(scopes: &ScopeSet) -> String {
+    list(ui::least_first(scopes).iter().map(ToString::to_string))
+}
+
 /// `view, edit or print`.
 fn either(words: impl IntoIterator<Item = String>) -> String {
     let joined = list(words);
@@ -165,7 +170,7 @@ pub(crate) fn may(who: &Who, things: &[&str], scopes: &ScopeSet) -> String {
         [first, second, rest @ ..] => format!("{first}, {second} and {} more", rest.len()),
         [one] => (*one).to_owned(),
     };
-    format!("{} may {} {things}", who.in_words(), list(scopes.iter().map(ToString::to_string)))
+    format!("{} may {} {things}", who.in_words(), self::scopes(scopes))
 }
 
 /// What will be possible, and what not.
@@ -181,14 +186,18 @@ pub(crate) struct Promised<'a> {
 pub(crate) fn promise(promised: &Promised<'_>, reader: &Reader) -> String {
     let Promised { who, things, scopes, rest, until } = promised;
     let until = until.map_or_else(|| ", until you withdraw it".to_owned(), |until| format!(", {}", reader.until(until)));
-    let not = if rest.is_empty() { String::new() } else { format!("; not {}", either(rest.iter().map(ToString::to_string))) };
+    let not = if rest.is_empty() {
+        String::new()
+    } else {
+        format!("; not {}", either(ui::least_first(rest).iter().map(ToString::to_string)))
+    };
     format!("{}{until}{not}.", may(who, things, scopes))
 }
 
 impl Approval {
     /// What it lets whoever asked do.
     pub(crate) fn in_words(&self, reader: &Reader) -> String {
-        let may = list(self.scopes.iter().map(ToString::to_string));
+        let may = scopes(&self.scopes);
         let until = self.until.map_or_else(String::new, |until| format!(", {}", reader.until(until)));
         format!("may {may}{until}, through {}: approved once", ui::quote(&self.client))
     }
@@ -197,7 +206,7 @@ impl Approval {
 impl Share {
     /// What it lets whoever it is for do.
     pub(crate) fn in_words(&self, reader: &Reader) -> String {
-        let may = list(self.scopes.iter().map(ToString::to_string));
+        let may = scopes(&self.scopes);
         let until = self.until.map_or_else(String::new, |until| format!(", {}", reader.until(until)));
         let through =
             if self.clients.is_empty() { String::new() } else { format!(", through {} only", list(self.clients.clone())) };

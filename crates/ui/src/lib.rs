@@ -9,11 +9,13 @@ mod dates;
 mod events;
 mod forms;
 mod people;
+mod scopes;
 
 pub use dates::{Lasting, Reader, ZONE_COOKIE, Zone};
 pub use events::{crowd_in_words, event_in_words, few_in_words, outcome_in_words};
 pub use forms::{Cookies, DoubledCookie, is_own_form};
 pub use people::{name_party, quote, within_quotes};
+pub use scopes::{find_meaning, least_first};
 
 use askama::Template;
 use types::Timestamp;

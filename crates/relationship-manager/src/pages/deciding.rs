@@ -173,10 +173,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
             verified: asked.client.verified,
             for_other: asked.owner.is_some(),
             promise: words::may(&who, &names, &scopes),
-            things: about
-                .iter()
-                .map(|one| format!("{}: {}", one.name, words::list(one.scopes.iter().map(ToString::to_string))))
-                .collect(),
+            things: about.iter().map(|one| format!("{}: {}", one.name, words::scopes(&one.scopes))).collect(),
             missing,
             shown: shown_name(manager, person, text, &about),
             until: person.reader.zone.date(manager.now().plus(90 * 86_400)),

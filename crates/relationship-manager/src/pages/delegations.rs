@@ -75,7 +75,7 @@ fn in_words(may: &[May], scopes: &ScopeSet, resources: &Covered) -> String {
         Covered::Only(some) if some.len() == 1 => "one thing of yours".to_owned(),
         Covered::Only(some) => format!("{} things of yours", some.len()),
     };
-    let scopes = words::list(scopes.iter().map(ToString::to_string));
+    let scopes = words::scopes(scopes);
     format!("may {} for you: {scopes}, of {about}", words::list(verbs))
 }
 

@@ -72,7 +72,7 @@ fn along(thing: &Thing, reader: &ui::Reader) -> Vec<Along> {
             name: carried_name(thing, policy),
             thing: thing.name.clone(),
             who: share.who.in_words(),
-            may: format!("may {}", words::list(share.scopes.iter().map(ToString::to_string))),
+            may: format!("may {}", words::scopes(&share.scopes)),
             conditions: words::conditions_of(policy, reader),
             anyone: share.who == Who::Anyone,
             delegated: share.delegated,

@@ -82,7 +82,7 @@ fn of_event(seen: &Seen<'_>, known: &Known, parties: &Parties<'_>, event: &Event
     let crowd = Crowd::of(event).map(ui::crowd_in_words);
     let email = claim(event, "email").or_else(|| claim(event, "sub")).or(party).or(crowd.as_deref());
     let client = event.client_id.as_ref().map(|client| client.as_str());
-    let scopes = words::list(event.scopes.iter().map(ToString::to_string));
+    let scopes = words::scopes(&event.scopes);
     let mut who = [email, client].into_iter().flatten().collect::<Vec<_>>().join(" with ");
     if !scopes.is_empty() {
         who = if who.is_empty() { scopes } else { format!("{who}: {scopes}") };
@@ -107,7 +107,7 @@ fn of_told(seen: &Seen<'_>, known: &Known, told: &Told) -> Line {
     let Seen { holdings, reader } = seen;
     let server = known.link.place.url();
     let thing = holdings.kept(server, &told.resource_id);
-    let scopes = words::list(told.resource_scopes.iter().map(ToString::to_string));
+    let scopes = words::scopes(&told.resource_scopes);
     let times = if told.count == 1 { "once".to_owned() } else { format!("{} times", told.count) };
     let allowed = told.outcome == "allowed";
     let word = match &told.authority {

@@ -45,7 +45,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
             owner: readable(&shared.owner),
             name: shared.name.as_deref().map_or_else(|| "Something without a name".to_owned(), readable),
             place: host_of(shared.resource_server.as_str()),
-            may: crate::words::list(shared.resource_scopes.iter().map(ToString::to_string)),
+            may: crate::words::scopes(&shared.resource_scopes),
             open: shared.resource_location.clone().filter(|url| url.starts_with("https://") || url.starts_with("http://")),
         });
         let (people, shared) = (First::of(holdings.people().into_iter().map(row)), First::of(shared));

@@ -47,7 +47,7 @@ fn row(holdings: &Holdings, (known, kept): (&Known, &KeptReceipt), reader: &ui::
     let who = purpose.and_then(|purpose| purpose.third_party_name.clone()).unwrap_or_else(|| "somebody".to_owned());
     let ended = receipt.event == ReceiptEvent::Withdrawn;
     let verb = if ended { "You took back" } else { "You agreed" };
-    let scopes = words::list(receipt.scopes.iter().map(ToString::to_string));
+    let scopes = words::scopes(&receipt.scopes);
     let what = purpose.map(|purpose| purpose.purpose.clone()).unwrap_or_default();
     let thing = receipt.resource_id.as_ref().and_then(|id| holdings.guarded(known.link.place.issuer(), id));
     ReceiptRow {

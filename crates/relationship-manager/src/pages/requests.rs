@@ -111,7 +111,7 @@ fn row(
             .map(|permission| Wish {
                 resource: permission.resource_id.as_str().to_owned(),
                 name: name_of(&permission.resource_id),
-                scopes: permission.resource_scopes.iter().map(ToString::to_string).collect(),
+                scopes: ui::least_first(&permission.resource_scopes).iter().map(ToString::to_string).collect(),
             })
             .collect(),
     }

@@ -20,7 +20,16 @@ use types::{Scope, ScopeSet};
 
 struct ScopeBox {
     name: String,
+    /// What it means, where a page knows.
+    meaning: &'static str,
     chosen: bool,
+}
+
+impl ScopeBox {
+    fn of(scope: &Scope, wanted: &[&str]) -> Self {
+        let meaning = ui::find_meaning(scope).unwrap_or("What the place that keeps it means by that.");
+        Self { name: scope.to_string(), meaning, chosen: wanted.contains(&scope.as_str()) }
+    }
 }
 
 #[derive(Template)]
@@ -91,17 +100,15 @@ fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, 
     }
     let can = |thing: &&&Thing| thing.guard_for(&thing.description.resource_scopes).is_some();
     let (able, unable): (Vec<&Thing>, Vec<&Thing>) = things.iter().partition(|thing| can(thing));
-    let offered: BTreeSet<String> = able
-        .iter()
-        .flat_map(|thing| thing.guards.iter().flat_map(|guard| guard.scopes.iter().map(ToString::to_string)))
-        .collect();
+    let offered: ScopeSet =
+        able.iter().flat_map(|thing| thing.guards.iter().flat_map(|guard| guard.scopes.iter().cloned())).collect();
     let wanted: Vec<&str> = fields.all("scope").collect();
     let body = ui::render(&SharePage {
         names: able.iter().take(10).map(|thing| thing.name.as_str()).collect(),
         more: able.len().saturating_sub(10),
         left_out: unable.iter().take(10).map(|thing| format!("{}: {}", thing.name, thing.why_not())).collect(),
         keys: able.iter().map(|thing| thing.key.as_str()).collect(),
-        scopes: offered.into_iter().map(|name| ScopeBox { chosen: wanted.contains(&name.as_str()), name }).collect(),
+        scopes: ui::least_first(&offered).iter().map(|scope| ScopeBox::of(scope, &wanted)).collect(),
         email: fields.one("email").to_owned(),
         until: fields.one("until").to_owned(),
         anyone: fields.one("anyone") == "yes",
@@ -240,7 +247,7 @@ fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sha
         },
         names: things.iter().take(50).map(|thing| thing.name.as_str()).collect(),
         keys: things.iter().map(|thing| thing.key.as_str()).collect(),
-        scopes: sharing.scopes.iter().map(ToString::to_string).collect(),
+        scopes: ui::least_first(&sharing.scopes).iter().map(ToString::to_string).collect(),
         who: match &sharing.who {
             Who::Address(address) => address,
             _ => "",

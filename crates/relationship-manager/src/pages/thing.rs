@@ -114,7 +114,7 @@ fn guard_row(guard: &Guard) -> GuardRow {
         place: host_of(&guard.issuer),
         state,
         class,
-        scopes: words::list(guard.scopes.iter().map(ToString::to_string)),
+        scopes: words::scopes(&guard.scopes),
         linked: guard.link.is_some(),
         silent: guard.is_linked && guard.link.is_none() && !guard.plain,
         plain: guard.plain,
@@ -165,7 +165,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, key: &str, before: Before) -> 
     let body = ui::render(&ThingPage {
         thing,
         place: host_of(&thing.server),
-        scopes: words::list(all.iter().map(ToString::to_string)),
+        scopes: words::scopes(all),
         guards: thing.guards.iter().map(guard_row).collect(),
         shares: thing.shares.iter().map(|share| share_row(share, &person.reader)).collect(),
         approvals: thing.approvals.iter().map(|one| approval_row(one, &person.reader)).collect(),

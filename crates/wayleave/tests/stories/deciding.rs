@@ -39,7 +39,7 @@ async fn carol_decides_while_alice_is_away() {
         ("what", "new"),
     ];
     let page = alice.browser.submit(&page, "/delegations", &fields).await.unwrap();
-    let said = "carol@foo.example may answer requests and share for you: print and view, of everything of yours";
+    let said = "carol@foo.example may answer requests and share for you: view and print, of everything of yours";
     assert!(page.html.contains(said), "{}", page.html);
     carol.link(&server.issuer).await;
     assert!(carol.open("/delegations").await.html.contains("You may decide for alice"));

@@ -7,52 +7,16 @@ use serde_json::Value;
 use types::policy::PolicyDocument;
 use types::spelling::{readable, visible};
 use types::{ClientId, Scope, ScopeSet};
-pub(crate) use ui::Reader;
-
-/// What people commonly let each other do, the least first, with what it means. What no page knows comes before deleting.
-const KNOWN: [(&str, &str); 14] = [
-    ("view", "Look at it."),
-    ("read", "Read it."),
-    ("list", "See what is in it."),
-    ("download", "Keep a copy."),
-    ("print", "Print it."),
-    ("comment", "Write remarks on it."),
-    ("append", "Add to it."),
-    ("add", "Add to it."),
-    ("upload", "Add to it."),
-    ("create", "Add to it."),
-    ("edit", "Change what is there."),
-    ("write", "Change what is there."),
-    ("update", "Change what is there."),
-    ("delete", "Remove it for good."),
-];
-
-/// How much a scope lets somebody do, to sort by.
-fn weight(scope: &str) -> usize {
-    let known = KNOWN.iter().position(|(name, _)| *name == scope);
-    match known {
-        Some(at) if scope == "delete" => at.saturating_add(1),
-        Some(at) => at,
-        None => KNOWN.len().saturating_sub(1),
-    }
-}
+pub(crate) use ui::{Reader, least_first};
 
 /// What it means, where a page knows.
 pub(super) fn meaning(scope: &Scope) -> &'static str {
-    let known = KNOWN.iter().find(|(name, _)| *name == scope.as_str());
-    known.map_or("What the place that keeps it means by that.", |(_, meaning)| meaning)
+    ui::find_meaning(scope).unwrap_or("What the place that keeps it means by that.")
 }
 
 /// Whether it only lets somebody look.
 pub(super) fn is_looking(scope: &Scope) -> bool {
     matches!(scope.as_str(), "view" | "read")
-}
-
-/// The least first.
-pub(super) fn least_first(scopes: &ScopeSet) -> Vec<Scope> {
-    let mut all: Vec<Scope> = scopes.iter().cloned().collect();
-    all.sort_by_key(|scope| weight(scope.as_str()));
-    all
 }
 
 /// `view, download`.
@@ -63,7 +27,7 @@ pub(super) fn may(scopes: &ScopeSet) -> String {
 /// The same for a mail of this server's: what a resource server calls its scopes is not said in the server's own sentence, but
 /// how many there are that no page of ours knows (threat 33).
 pub(super) fn may_in_mail(scopes: &ScopeSet) -> String {
-    let is_known = |scope: &&Scope| KNOWN.iter().any(|(name, _)| *name == scope.as_str());
+    let is_known = |scope: &&Scope| ui::find_meaning(scope).is_some();
     let all = least_first(scopes);
     let (known, others): (Vec<&Scope>, Vec<&Scope>) = all.iter().partition(is_known);
     let mut words: Vec<String> = known.into_iter().map(|scope| scope.as_str().to_owned()).collect();
