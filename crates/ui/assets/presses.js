@@ -28,8 +28,10 @@
     const isKey = event.detail === 0 && isTyping();
     if (button && (event.detail > 1 || (root.classList.contains('settling') && !isKey))) stop(event);
   }, true);
-  // by the keyboard as well, but for Enter in a field that somebody has just filled
+  // by the keyboard as well, but for Enter in a field that somebody has just filled, and for a passkey: the window of the device
+  // that asked for it was in front until now
   document.addEventListener('submit', (event) => {
-    if (root.classList.contains('settling') && !isTyping()) stop(event);
+    const isProven = event.target instanceof HTMLFormElement && event.target.dataset.done === 'yes';
+    if (root.classList.contains('settling') && !isTyping() && !isProven) stop(event);
   }, true);
 }
