@@ -3,7 +3,7 @@
 //! for a second. Both stand before the same service. Then what a proxy gets to know that asks this gateway (forward-auth), beside
 //! calls through it; and 1 GiB down and up through each.
 
-use super::load::{Load, Target};
+use super::load::{Load, OK, Target};
 use super::setup::{self, free_address};
 use super::{best, print};
 use crate::{Exit, say};
@@ -61,7 +61,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Exit> {
     ));
     let get = |target: &Target, path: &str| {
         let request = field.request(target, "GET", path, 0);
-        Load { requests: Arc::new(vec![request]), connections: 64 }
+        Load { requests: Arc::new(vec![request]), connections: 64, status: OK }
     };
     for (name, path) in [
         ("a proxied call; nginx asks another process", "/albums/one/small"),
@@ -86,7 +86,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Exit> {
 
 /// Answers to a proxy that asks; in the place of nginx stand calls through the gateway, by the same token.
 async fn forward_auth(options: &Options, field: &Field) -> Result<(), Exit> {
-    let load = |request| Load { requests: Arc::new(vec![request]), connections: 64 };
+    let load = |request| Load { requests: Arc::new(vec![request]), connections: 64, status: OK };
     let (asks, calls) = (load(field.ask()), load(field.request(&field.gateway, "GET", "/albums/one/small", 0)));
     let (mut asked, mut called) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
@@ -95,6 +95,22 @@ async fn forward_auth(options: &Options, field: &Field) -> Result<(), Exit> {
         called.push(calls.run(&field.gateway, time).await?);
     }
     print("forward-auth; beside it a call through us", best(asked), best(called));
+    decisions(options, field).await
+}
+
+/// The same beside a decision alone: a call of which everything is judged, its token as well, and which is refused after that
+/// since it names a place that is nobody's. The gateway answers it without asking anybody behind it. It stands in the place of
+/// nginx.
+async fn decisions(options: &Options, field: &Field) -> Result<(), Exit> {
+    let load = |request, status| Load { requests: Arc::new(vec![request]), connections: 64, status };
+    let (asks, decided) = (load(field.ask(), OK), load(field.elsewhere(), "403"));
+    let (mut asked, mut alone) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        let time = Duration::from_secs(options.seconds);
+        asked.push(asks.run(&field.gateway, time).await?);
+        alone.push(decided.run(&field.gateway, time).await?);
+    }
+    print("forward-auth; beside it a decision alone", best(asked), best(alone));
     Ok(())
 }
 
@@ -189,6 +205,13 @@ impl Field {
         let about = format!("X-Original-Method: GET\r\nX-Original-URL: http://{host}/albums/one/small\r\n");
         let ask = "GET /.wayleave/auth?redirect=no HTTP/1.1";
         format!("{ask}\r\nHost: {host}\r\nAuthorization: Bearer {rpt}\r\n{about}\r\n").into_bytes()
+    }
+
+    /// A call that may pass, and names a destination that no route has.
+    fn elsewhere(&self) -> Vec<u8> {
+        let (host, rpt) = (&self.gateway.address, &self.rpt);
+        let call = "GET /albums/one/small HTTP/1.1";
+        format!("{call}\r\nHost: {host}\r\nAuthorization: Bearer {rpt}\r\nDestination: /nowhere\r\n\r\n").into_bytes()
     }
 
     fn request(&self, target: &Target, method: &str, path: &str, length: usize) -> Vec<u8> {

@@ -20,7 +20,12 @@ pub(super) struct Target {
 pub(super) struct Load {
     pub(super) requests: Arc<Vec<Vec<u8>>>,
     pub(super) connections: usize,
+    /// How the status of each answer begins.
+    pub(super) status: &'static str,
 }
+
+/// Whatever succeeds.
+pub(super) const OK: &str = "2";
 
 /// What came of it: requests a second, microseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +48,7 @@ impl Load {
                 .unwrap_or_default();
             [line.as_bytes(), rest].concat()
         };
-        Self { requests: Arc::new(self.requests.iter().map(rewrite).collect()), connections: self.connections }
+        Self { requests: Arc::new(self.requests.iter().map(rewrite).collect()), connections: self.connections, status: OK }
     }
 
     /// Length of the body that the first request gets.
@@ -52,7 +57,7 @@ impl Load {
         let request = self.requests.first().ok_or_else(|| Exit::failed("no requests"))?;
         stream.write_all(request).await.map_err(Exit::failed)?;
         let mut buffer = Vec::new();
-        answer(&mut stream, &mut buffer).await.map_err(Exit::failed)
+        answer(&mut stream, &mut buffer, self.status).await.map_err(Exit::failed)
     }
 
     /// For so long, starting over with the requests as often as needed.
@@ -76,6 +81,7 @@ impl Load {
         let start = Instant::now();
         let mut hands = Vec::new();
         for _ in 0..self.connections {
+            let status = self.status;
             let (requests, next, address, go_on) = (self.requests.clone(), next.clone(), target.address.clone(), go_on.clone());
             hands.push(tokio::spawn(async move {
                 let mut stream = TcpStream::connect(address).await?;
@@ -89,7 +95,7 @@ impl Load {
                     let Some(request) = requests.get(at.checked_rem(requests.len()).unwrap_or(0)) else { return Ok(times) };
                     let sent = Instant::now();
                     stream.write_all(request).await?;
-                    answer(&mut stream, &mut buffer).await?;
+                    answer(&mut stream, &mut buffer, status).await?;
                     times.push(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
                 }
             }));
@@ -107,8 +113,8 @@ impl Load {
     }
 }
 
-/// Reads one answer; the length of its body. Anything but 2xx is an error: it would be fast for nothing.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<usize> {
+/// Reads one answer; the length of its body. Any other status is an error: it would be fast for nothing.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>, status: &str) -> std::io::Result<usize> {
     buffer.clear();
     loop {
         if stream.read_buf(buffer).await? == 0 {
@@ -116,7 +122,7 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result
         }
         let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(buffer.get(..end).unwrap_or_default()).to_ascii_lowercase();
-        if !head.starts_with("http/1.1 2") {
+        if !head.strip_prefix("http/1.1 ").is_some_and(|rest| rest.starts_with(status)) {
             return Err(std::io::Error::other(String::from_utf8_lossy(buffer).into_owned()));
         }
         let length =

@@ -1,6 +1,6 @@
 //! The field: a server on SQLite with an album, a policy and so many live RPTs, and the yardstick beside it.
 
-use super::load::{Load, Target};
+use super::load::{Load, OK, Target};
 use crate::config::Config;
 use crate::{Exit, assemble};
 use authorization_server::{Changes, Write};
@@ -130,7 +130,7 @@ impl Field {
         let count = self.rpts.len().max(1);
         let shuffled = (0..count).filter_map(|n| self.rpts.get(n.wrapping_mul(step).checked_rem(count).unwrap_or(0)));
         let request = |token: &String| self.post("/introspect", &self.bearer(), FORM, &format!("token={token}"));
-        Load { requests: Arc::new(shuffled.map(request).collect()), connections }
+        Load { requests: Arc::new(shuffled.map(request).collect()), connections, status: OK }
     }
 
     /// Kills the server and times a new one on the same store, up to its first answer: milliseconds.
@@ -160,7 +160,7 @@ impl Field {
             let ticket = self.call("/uma/permissions", &self.pat, json!(wanted)).await?;
             requests.push(self.trade("viewer", ticket.get("ticket").and_then(Value::as_str).unwrap_or_default()));
         }
-        Ok(Load { requests: Arc::new(requests), connections: 1 })
+        Ok(Load { requests: Arc::new(requests), connections: 1, status: OK })
     }
 
     async fn call(&self, path: &str, token: &str, body: Value) -> Result<Value, Exit> {
@@ -178,7 +178,7 @@ impl Field {
     pub(super) fn tickets(&self) -> Load {
         let body = json!({"resource_id": self.album, "resource_scopes": ["view"]}).to_string();
         let request = self.post("/uma/permissions", &self.bearer(), "application/json", &body);
-        Load { requests: Arc::new(vec![request]), connections: 64 }
+        Load { requests: Arc::new(vec![request]), connections: 64, status: OK }
     }
 
     /// Fresh tickets, and the trades of them.
@@ -200,7 +200,7 @@ impl Field {
                 requests.push(self.trade(client, ticket.get("ticket").and_then(Value::as_str).unwrap_or_default()));
             }
         }
-        Ok(Load { requests: Arc::new(requests), connections: 64 })
+        Ok(Load { requests: Arc::new(requests), connections: 64, status: OK })
     }
 
     pub(super) fn resident_mib(&self) -> u64 {
