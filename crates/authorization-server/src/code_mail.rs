@@ -26,24 +26,27 @@ impl AuthorizationServer {
         Ok(place_of(id.as_str()))
     }
 
-    async fn name_of_client(&self, interaction: &Interaction) -> Result<String, Failure> {
+    /// What for: at the place itself, which is named once, or by another application.
+    async fn purpose_of(&self, interaction: &Interaction, place: &str) -> Result<String, Failure> {
         let client = self.identity.store.find_client(&interaction.client).await?;
         let declared = client.filter(|client| client.declared).map(|client| spelling::readable(&client.display_name()));
-        Ok(declared.unwrap_or_else(|| format!("an application at {}", place_of(&interaction.redirect_uri))))
+        let host = place_of(&interaction.redirect_uri);
+        Ok(match declared {
+            Some(name) if host == place => format!("open something at {name} ({place})"),
+            None if host == place => format!("open something at {place}"),
+            Some(name) => format!("open something at {place} with {name}"),
+            None => format!("open something at {place} with an application at {host}"),
+        })
     }
 
     /// The message to this address.
     pub(crate) async fn code_message(&self, interaction: &Interaction, to: &str, code: &str) -> Result<Message, Failure> {
-        let (place, client) = (self.place_of_thing(interaction).await?, self.name_of_client(interaction).await?);
-        // who asks at the very place has one name, and not two
-        let with = match place_of(&interaction.redirect_uri) == place {
-            true => String::new(),
-            false => format!(" with {client}"),
-        };
+        let place = self.place_of_thing(interaction).await?;
+        let purpose = self.purpose_of(interaction, &place).await?;
         let text = format!(
             "Your code is {code}\n\n\
              Type it into the page where you asked for it. It shows {} that this address is yours,\n\
-             so that you can open something at {place}{with}.\n\n\
+             so that you can {purpose}.\n\n\
              The code is good for ten minutes, and once. If it was not you, do nothing, and tell it to nobody.\n",
             self.issuer()
         );

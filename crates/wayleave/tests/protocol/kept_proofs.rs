@@ -336,8 +336,10 @@ async fn a_page_for_the_place_itself_names_it_once() {
     let ticket = world.ticket(&pat, &album, "view").await;
     let bob = Browser::new(&world);
     let page = visit(&bob, &[("client_id", "browsers"), ("ticket", &*ticket), ("disclose", "email")]).await;
-    assert!(page.text.contains("You want to open something at <strong>127.0.0.1:9000</strong>."), "{}", page.text);
+    assert!(page.text.contains("You want to open something at <strong>Pictures</strong> (127.0.0.1:9000)."), "{}", page.text);
     let page = prove(&bob, &page, "bob@bar.example").await;
+    let mail = world.mailbox.0.lock().unwrap().last().unwrap().clone();
+    assert!(mail.text.contains("so that you can open something at Pictures (127.0.0.1:9000).\n"), "{}", mail.text);
     asks_to_show(&page, "bob@bar.example", "Pictures");
     assert!(page.text.contains("<p>The application at <strong>127.0.0.1:9000</strong> will see your e-mail address.</p>"));
 }
