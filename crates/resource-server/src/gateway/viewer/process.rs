@@ -3,6 +3,7 @@
 //! picture and nothing else. [`super::maker`] starts it. The picture is its standard input and the thumbnail its standard
 //! output; where there is none, the reason is, and the exit status says which kind of reason it is.
 
+use super::confinement::confine;
 use super::picture::{self, Unfit};
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use std::fs::File;
@@ -44,7 +45,7 @@ pub fn run_thumbnail_process(side: u32) -> ExitCode {
     ExitCode::from(if is_said { status } else { UNREADABLE })
 }
 
-/// Takes its limits before a byte is read; the picture, of which a handle is made while that is allowed.
+/// Takes its limits, and what it may ask for, before a byte is read; the picture, of which a handle is made while that is allowed.
 fn bound_this_process() -> io::Result<File> {
     let picture = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     // where a machine has no memory left, this process goes and not the gateway; not everywhere may this be said
@@ -54,5 +55,6 @@ fn bound_this_process() -> io::Result<File> {
         let most = getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most));
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
+    confine().map_err(|error| io::Error::other(format!("this process cannot be confined on this machine: {error}")))?;
     Ok(picture)
 }

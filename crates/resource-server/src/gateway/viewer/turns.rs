@@ -1,33 +1,84 @@
-//! Turns for work that takes the machine, by person: each has a few places in the line of all, so that whoever wants a
-//! thousand things keeps others waiting for as long as those few take, and no longer.
+//! Turns for work that takes the machine, by party: of those who wait, whoever has fewest at work goes first, and of these who had
+//! her last turn longest ago. So whoever wants a thousand things keeps others waiting for as long as what is at work takes, and no
+//! longer, and a party has several at work only where nobody else waits.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 
-/// People whose places are kept before a look who of them has left.
-const MANY_PEOPLE: usize = 1_000;
-
-/// One person's.
-struct Places {
-    /// Hers in the line of all.
-    line: Arc<Semaphore>,
-    /// Those that she has there or waits for.
-    room: Arc<Semaphore>,
+/// Somebody who works, or waits.
+struct Entry {
+    number: u64,
+    party: String,
+    /// By which she is told that she may; none: she works.
+    wakes: Option<oneshot::Sender<()>>,
 }
 
+#[derive(Default)]
+struct State {
+    next: u64,
+    /// In the order in which they came.
+    entries: Vec<Entry>,
+    /// How many turns had been given when each party of these got her last one.
+    last_turns: HashMap<String, u64>,
+    turns: u64,
+}
+
+impl State {
+    fn count_at_work(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.wakes.is_none()).count()
+    }
+
+    /// The next who may work.
+    fn find_next(&self, most_of_one: usize) -> Option<usize> {
+        let mut at_work: HashMap<&str, usize> = HashMap::new();
+        for entry in self.entries.iter().filter(|entry| entry.wakes.is_none()) {
+            let count = at_work.entry(entry.party.as_str()).or_default();
+            *count = count.saturating_add(1);
+        }
+        let count = |entry: &Entry| at_work.get(entry.party.as_str()).copied().unwrap_or_default();
+        let last = |entry: &Entry| self.last_turns.get(&entry.party).copied().unwrap_or_default();
+        let waiting = self.entries.iter().enumerate().filter(|(_, entry)| entry.wakes.is_some());
+        let may = waiting.filter(|(_, entry)| count(entry) < most_of_one);
+        may.min_by_key(|(at, entry)| (count(entry), last(entry), *at)).map(|(at, _)| at)
+    }
+
+    fn leave(&mut self, number: u64) {
+        let Some(at) = self.entries.iter().position(|entry| entry.number == number) else { return };
+        let gone = self.entries.remove(at);
+        if !self.entries.iter().any(|entry| entry.party == gone.party) {
+            self.last_turns.remove(&gone.party);
+        }
+    }
+
+    fn go_on(&mut self, most: usize, most_of_one: usize) {
+        while self.count_at_work() < most
+            && let Some(next) = self.find_next(most_of_one)
+        {
+            let Some(entry) = self.entries.get_mut(next) else { return };
+            let Some(wakes) = entry.wakes.take() else { return };
+            self.turns = self.turns.saturating_add(1);
+            self.last_turns.insert(entry.party.clone(), self.turns);
+            // whoever does not wait any more takes itself away
+            let _ = wakes.send(());
+        }
+    }
+}
+
+#[derive(Clone)]
 pub(super) struct Turns {
-    all: Arc<Semaphore>,
-    of_one: usize,
-    waiting_of_one: usize,
-    people: Mutex<HashMap<String, Places>>,
+    state: Arc<Mutex<State>>,
+    /// At work at one time, of all and of one party.
+    most: usize,
+    most_of_one: usize,
+    /// Of one party, with those that wait.
+    most_waiting_of_one: usize,
 }
 
-/// Leave to work, until it is dropped.
+/// Leave to work, until it is dropped; or a place among those who wait for it.
 pub(super) struct Turn {
-    _room: OwnedSemaphorePermit,
-    _line: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
+    turns: Turns,
+    number: u64,
 }
 
 /// She waits for too much already.
@@ -35,27 +86,37 @@ pub(super) struct Turn {
 pub(super) struct TooMany;
 
 impl Turns {
-    pub(super) fn new(all: usize, of_one: usize, waiting_of_one: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), of_one, waiting_of_one, people: Mutex::default() }
+    pub(super) fn new(most: usize, most_of_one: usize, most_waiting_of_one: usize) -> Self {
+        Self { state: Arc::default(), most, most_of_one, most_waiting_of_one }
     }
 
-    pub(super) async fn wait(&self, person: &str) -> Result<Turn, TooMany> {
-        let (line, room) = self.places_of(person);
-        let room = room.try_acquire_owned().map_err(|_| TooMany)?;
-        let line = line.acquire_owned().await.map_err(|_| TooMany)?;
-        let all = self.all.clone().acquire_owned().await.map_err(|_| TooMany)?;
-        Ok(Turn { _room: room, _line: line, _all: all })
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places_of(&self, person: &str) -> (Arc<Semaphore>, Arc<Semaphore>) {
-        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        if people.len() >= MANY_PEOPLE && !people.contains_key(person) {
-            // a permit holds its place
-            people.retain(|_, places| Arc::strong_count(&places.room) > 1);
-        }
-        let new = || Places { line: Arc::new(Semaphore::new(self.of_one)), room: Arc::new(Semaphore::new(self.waiting_of_one)) };
-        let places = people.entry(person.to_owned()).or_insert_with(new);
-        (places.line.clone(), places.room.clone())
+    pub(super) async fn wait(&self, party: &str) -> Result<Turn, TooMany> {
+        let (wakes, woken) = oneshot::channel();
+        let turn = {
+            let mut state = self.state();
+            if state.entries.iter().filter(|entry| entry.party == party).count() >= self.most_waiting_of_one {
+                return Err(TooMany);
+            }
+            let number = state.next;
+            state.next = number.wrapping_add(1);
+            state.entries.push(Entry { number, party: party.to_owned(), wakes: Some(wakes) });
+            state.go_on(self.most, self.most_of_one);
+            Turn { turns: self.clone(), number }
+        };
+        woken.await.map_err(|_| TooMany)?;
+        Ok(turn)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.turns.state();
+        state.leave(self.number);
+        state.go_on(self.turns.most, self.turns.most_of_one);
     }
 }
 
@@ -74,16 +135,37 @@ mod tests {
         let mut bob = Box::pin(turns.wait("bob"));
         assert!((&mut bob).now_or_never().is_none());
         drop(first);
-        // one of hers came before him in the line of all at most
-        let mut next = hers.remove(0);
-        let hers_next = (&mut next).now_or_never();
+        // one of hers came before him at most
+        let hers_next = hers.remove(0).now_or_never();
         drop(hers_next);
         assert!(bob.now_or_never().is_some(), "he is next");
-        drop((hers, next));
-        for n in 0..2 * MANY_PEOPLE {
-            drop(turns.wait(&n.to_string()).await.unwrap());
-        }
-        assert!(turns.people.lock().unwrap().len() <= MANY_PEOPLE, "those who left are forgotten");
+        drop(hers);
+        assert!(turns.state().entries.is_empty(), "those who left are forgotten");
         assert!(turns.wait("mallory").await.is_ok());
+    }
+
+    /// Row 46: whose pictures take long has both places while nobody else waits, and one as soon as somebody does.
+    #[tokio::test]
+    async fn threat_46_a_party_has_two_places_only_while_nobody_else_waits() {
+        let turns = Turns::new(2, 2, 100);
+        let (one, two) = (turns.wait("mallory").await.unwrap(), turns.wait("mallory").await.unwrap());
+        let mut hers: Vec<_> = (0..20).map(|_| Box::pin(turns.wait("mallory"))).collect();
+        let mut alices: Vec<_> = (0..3).map(|_| Box::pin(turns.wait("alice"))).collect();
+        assert!(hers.iter_mut().chain(&mut alices).all(|one| one.now_or_never().is_none()));
+        drop(one);
+        let alice = alices.remove(0).now_or_never().unwrap().unwrap();
+        assert!(hers.iter_mut().chain(&mut alices).all(|one| one.now_or_never().is_none()));
+        // whichever ends: each has one
+        drop(two);
+        let mut next = hers.remove(0).now_or_never().unwrap().unwrap();
+        for _ in 0..2 {
+            drop(next);
+            next = hers.remove(0).now_or_never().unwrap().unwrap();
+            assert!(alices.iter_mut().all(|one| one.now_or_never().is_none()));
+        }
+        drop(alice);
+        let alice = alices.remove(0).now_or_never().unwrap().unwrap();
+        drop((alice, alices));
+        assert!(hers.remove(0).now_or_never().unwrap().is_ok(), "both are hers again");
     }
 }
