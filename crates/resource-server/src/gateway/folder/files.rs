@@ -145,7 +145,8 @@ pub(super) struct Listed {
 impl Files {
     pub(super) fn new(root: PathBuf, parts: PartFiles) -> Self {
         let turns = std::iter::repeat_with(Mutex::default).take(TURNS).collect();
-        Self(Arc::new(Kept { root, parts, turns, gates: Gates::default(), told: std::sync::Mutex::default() }))
+        let gates = Gates::of(root.clone());
+        Self(Arc::new(Kept { root, parts, turns, gates, told: std::sync::Mutex::default() }))
     }
 
     pub(super) fn gates(&self) -> &Gates {

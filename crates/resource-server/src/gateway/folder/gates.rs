@@ -1,9 +1,13 @@
 //! Who adds something to a directory, and who judges all that is in one, at one time (decision 45). Whoever moves, deletes or
 //! replaces a directory *judges*: from the first look at its members until it has gone, nothing comes into it, so that what was
 //! judged is what goes. Whoever puts something in its place *adds*, and does that in one short step: a body is received before.
-//! Only what is below a judged place waits, and only for whoever judges at that moment. Called by `folder.rs` and [`super::files`].
+//! Only what is below a judged place waits, and only for whoever judges at that moment. Some disks take one name for another: names
+//! that are alike are one place until a look shows that two things have them. Called by `folder.rs` and [`super::files`].
 
+use super::super::beneath;
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -20,14 +24,54 @@ type Names = Vec<String>;
 
 #[derive(Clone)]
 pub(super) struct Gates {
+    /// The folder.
+    root: PathBuf,
     state: Arc<Mutex<GateState>>,
     longest_wait: Duration,
 }
 
-impl Default for Gates {
-    fn default() -> Self {
-        Self { state: Arc::default(), longest_wait: LONGEST_WAIT }
+/// Which file or directory something is, for as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// Where somebody is, or waits.
+struct Place {
+    names: Names,
+    /// What some disk could take them for.
+    likenesses: Names,
+    /// What has these names, as far as somebody looked: nobody takes it away before whoever is at this place has left.
+    seen: Vec<Option<Identity>>,
+}
+
+impl Place {
+    fn new(names: &[String]) -> Self {
+        let likenesses = names.iter().map(|name| likeness(name)).collect();
+        Self { names: names.to_vec(), likenesses, seen: Vec::new() }
     }
+
+    fn is_exactly_within(&self, outer: &Self) -> bool {
+        self.names.starts_with(&outer.names)
+    }
+
+    /// Whether it is another one, or in it, for all that is known.
+    fn is_within(&self, outer: &Self) -> bool {
+        let seen = |place: &Self, at: usize| place.seen.get(at).copied().flatten();
+        let is_another = |at: usize| match (seen(self, at), seen(outer, at)) {
+            (Some(own), Some(others)) => own != others && self.names.get(at) != outer.names.get(at),
+            _ => false,
+        };
+        self.likenesses.starts_with(&outer.likenesses) && !(0..outer.names.len()).any(is_another)
+    }
+}
+
+/// A place of somebody's, to be looked at.
+struct Doubt {
+    number: u64,
+    at: usize,
+    names: Names,
 }
 
 #[derive(Default)]
@@ -39,7 +83,7 @@ struct GateState {
 
 struct GateEntry {
     number: u64,
-    places: Vec<Names>,
+    places: Vec<Place>,
     /// Who judges; none: it adds.
     judge: Option<String>,
     /// By which it is told that it may go on; none: it is in.
@@ -63,10 +107,19 @@ impl GateEntry {
 
     /// Whether one of them judges what the other one changes.
     fn meets(&self, other: &Self) -> bool {
-        let is_within = |inner: &Self, outer: &Self| {
-            outer.judges() && inner.places.iter().any(|inner| outer.places.iter().any(|outer| inner.starts_with(outer)))
+        self.meets_by(other, Place::is_within)
+    }
+
+    fn meets_by(&self, other: &Self, is_within: fn(&Place, &Place) -> bool) -> bool {
+        let judges_it = |inner: &Self, outer: &Self| {
+            outer.judges() && inner.places.iter().any(|inner| outer.places.iter().any(|outer| is_within(inner, outer)))
         };
-        is_within(self, other) || is_within(other, self)
+        judges_it(self, other) || judges_it(other, self)
+    }
+
+    fn list_doubts(&self) -> Vec<Doubt> {
+        let unseen = self.places.iter().enumerate().filter(|(_, place)| place.seen.is_empty());
+        unseen.map(|(at, place)| Doubt { number: self.number, at, names: place.names.clone() }).collect()
     }
 }
 
@@ -78,6 +131,31 @@ impl GateState {
             // who adds minds only who judges; who judges minds everybody who is in, and who judges before it
             other.number != entry.number && (other.is_in() || other.judges() && is_before) && other.meets(entry)
         })
+    }
+
+    /// Places that have to be looked at before it is known who stops this one, or whom it stops.
+    fn find_doubts(&self, number: u64) -> Vec<Doubt> {
+        let Some(entry) = self.entries.iter().find(|entry| entry.number == number) else { return Vec::new() };
+        let others = self.entries.iter().filter(|other| other.number != number && other.meets(entry));
+        let alike: Vec<_> = others.filter(|other| !other.meets_by(entry, Place::is_exactly_within)).collect();
+        let own = alike.first().map(|_| entry);
+        alike.iter().copied().chain(own).flat_map(GateEntry::list_doubts).collect()
+    }
+
+    /// Lets in whom nobody stops, now that it is known what has these names.
+    fn see(&mut self, looked: Vec<(Doubt, Vec<Option<Identity>>)>) {
+        for (doubt, seen) in looked {
+            let entry = self.entries.iter_mut().find(|entry| entry.number == doubt.number);
+            if let Some(place) = entry.and_then(|entry| entry.places.get_mut(doubt.at)) {
+                place.seen = seen;
+            }
+        }
+        let waiting = self.entries.iter().filter(|entry| !entry.is_in()).map(|entry| entry.number);
+        for number in waiting.collect::<Vec<_>>() {
+            if self.entries.iter().any(|entry| entry.number == number && !self.is_stopped(entry)) {
+                self.wake(number);
+            }
+        }
     }
 
     fn wake(&mut self, number: u64) {
@@ -110,6 +188,10 @@ impl GateState {
 }
 
 impl Gates {
+    pub(super) fn of(root: PathBuf) -> Self {
+        Self { root, state: Arc::default(), longest_wait: LONGEST_WAIT }
+    }
+
     /// To put something in its place.
     pub(super) async fn add(&self, place: &[String]) -> io::Result<GatePass> {
         self.enter(&[place], None).await
@@ -125,12 +207,10 @@ impl Gates {
     }
 
     async fn enter(&self, places: &[&[String]], judge: Option<String>) -> io::Result<GatePass> {
-        // some disks take one name for another: whoever may mean the same place waits
-        let alike = |names: &&[String]| names.iter().map(|name| likeness(name)).collect();
-        let places = places.iter().map(alike).collect();
+        let places = places.iter().map(|names| Place::new(names)).collect();
         let (wakes, woken) = oneshot::channel();
         // whoever goes away while waiting drops it
-        let pass = {
+        let (pass, doubts) = {
             let mut state = self.state();
             let number = state.next;
             state.next = number.wrapping_add(1);
@@ -141,21 +221,51 @@ impl Gates {
             }
             let is_stopped = state.is_stopped(&entry);
             state.entries.push(entry);
+            let doubts = if is_stopped { state.find_doubts(number) } else { Vec::new() };
             if !is_stopped {
                 state.wake(number);
             }
-            GatePass { gates: self.clone(), number }
+            (GatePass { gates: self.clone(), number }, doubts)
         };
+        if !doubts.is_empty() {
+            self.look(doubts).await?;
+        }
         match tokio::time::timeout(self.longest_wait, woken).await {
             Ok(Ok(())) => Ok(pass),
             _ => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
+    async fn look(&self, doubts: Vec<Doubt>) -> io::Result<()> {
+        let root = self.root.clone();
+        let look = move || {
+            let seen = |doubt: Doubt| {
+                let seen = identify(&root, &doubt.names);
+                (doubt, seen)
+            };
+            Ok(doubts.into_iter().map(seen).collect())
+        };
+        let looked = beneath::on_a_thread_of_its_own(look).await?;
+        self.state().see(looked);
+        Ok(())
+    }
+
     #[cfg(test)]
     pub(super) fn count_waiting(&self) -> usize {
         self.state().entries.iter().filter(|entry| !entry.is_in()).count()
     }
+}
+
+/// What has each of these names now; nothing is known of what is not there.
+fn identify(root: &Path, names: &[String]) -> Vec<Option<Identity>> {
+    let mut found = beneath::open_root(root).ok();
+    let mut seen = Vec::with_capacity(names.len());
+    for name in names {
+        found = found.take().filter(|above| above.is_directory).and_then(|above| above.enter(name).ok());
+        let metadata = found.as_ref().and_then(|found| found.metadata().ok());
+        seen.push(metadata.map(|metadata| Identity { device: metadata.dev(), inode: metadata.ino() }));
+    }
+    seen
 }
 
 impl Drop for GatePass {
@@ -169,119 +279,5 @@ impl Drop for GatePass {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::FutureExt;
-    use futures_util::future::BoxFuture;
-
-    fn names(path: &str) -> Names {
-        path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect()
-    }
-
-    /// `+` adds, `-` judges; then where.
-    fn enter(gates: &Gates, what: &'static str) -> BoxFuture<'static, io::Result<GatePass>> {
-        let gates = gates.clone();
-        async move {
-            let (kind, places) = what.split_at(1);
-            match kind {
-                "+" => gates.add(&names(places)).await,
-                _ => {
-                    let places: Vec<Names> = places.split(' ').map(names).collect();
-                    gates.judge(&places.iter().map(Vec::as_slice).collect::<Vec<_>>(), "bob").await
-                }
-            }
-        }
-        .boxed()
-    }
-
-    #[tokio::test]
-    async fn only_who_judges_a_place_keeps_others_out_of_it() {
-        for (first, second, waits) in [
-            ("+/a/b", "+/a/b", false),
-            ("-/a", "+/a/b/c", true),
-            ("-/a", "+/a", true),
-            ("-/a", "+/ab", false),
-            ("-/a/b", "+/a/c", false),
-            ("-/a/b", "+/a", false),
-            ("+/a/b/c", "-/a", true),
-            ("+/a", "-/a/b", false),
-            ("-/a", "-/a/b", true),
-            ("-/a/b", "-/a", true),
-            ("-/a /b", "-/c /b/d", true),
-            ("-/a /b", "+/b/x", true),
-            ("-/a", "-/b", false),
-            ("-/caf\u{e9}", "+/Cafe\u{301}/1", true),
-        ] {
-            let gates = Gates::default();
-            let pass = enter(&gates, first).await.unwrap();
-            let mut other = enter(&gates, second);
-            let begun = other.as_mut().now_or_never();
-            assert_eq!(begun.is_none(), waits, "{first} {second}");
-            drop(pass);
-            if waits {
-                assert!(other.now_or_never().unwrap().is_ok(), "{first} {second}");
-            }
-        }
-    }
-
-    /// However many judge one after another, who adds waits for one of them, and who judges is not kept waiting by who adds.
-    #[tokio::test]
-    async fn who_adds_waits_for_one_who_judges_at_most() {
-        let gates = Gates::default();
-        let first = enter(&gates, "-/a").await.unwrap();
-        let mut second = enter(&gates, "-/a");
-        assert!(second.as_mut().now_or_never().is_none());
-        let mut adds = enter(&gates, "+/a/1");
-        assert!(adds.as_mut().now_or_never().is_none());
-        drop(first);
-        let added = adds.now_or_never().unwrap().unwrap();
-        assert!(second.as_mut().now_or_never().is_none(), "who adds is in");
-        let mut later = enter(&gates, "+/a/2");
-        assert!(later.as_mut().now_or_never().is_none(), "who judges has waited longer");
-        drop(added);
-        let judges = second.now_or_never().unwrap().unwrap();
-        assert!(later.as_mut().now_or_never().is_none());
-        drop(judges);
-        assert!(later.now_or_never().unwrap().is_ok());
-        assert!(gates.state().entries.is_empty());
-    }
-
-    #[tokio::test]
-    async fn who_goes_away_while_waiting_stops_nobody() {
-        let gates = Gates::default();
-        let adds = enter(&gates, "+/a/1").await.unwrap();
-        let mut judges = enter(&gates, "-/a");
-        assert!(judges.as_mut().now_or_never().is_none());
-        let mut later = enter(&gates, "+/a/2");
-        assert!(later.as_mut().now_or_never().is_none());
-        drop(judges);
-        assert!(later.now_or_never().unwrap().is_ok());
-        drop(adds);
-        assert_eq!(gates.state().entries.len(), 0);
-    }
-
-    #[tokio::test]
-    async fn one_caller_stands_in_the_way_of_others_so_often() {
-        let gates = Gates::default();
-        let mut waiting = Vec::new();
-        for _ in 0..MOST_OF_ONE {
-            let mut judges = enter(&gates, "-/a");
-            let begun = judges.as_mut().now_or_never();
-            waiting.push((begun, judges));
-        }
-        let refused = enter(&gates, "-/a/b").now_or_never().unwrap();
-        assert_eq!(refused.err().map(|error| error.kind()), Some(io::ErrorKind::ResourceBusy));
-        assert!(enter(&gates, "-/b").now_or_never().unwrap().is_ok(), "elsewhere");
-        let others = gates.judge(&[&names("/a")], "alice").now_or_never();
-        assert!(others.is_none(), "another's waits for its turn");
-    }
-
-    #[tokio::test]
-    async fn nobody_waits_for_ever() {
-        let gates = Gates { longest_wait: Duration::ZERO, ..Gates::default() };
-        let _first = enter(&gates, "-/a").await.unwrap();
-        let late = enter(&gates, "+/a/1").await;
-        assert_eq!(late.err().map(|error| error.kind()), Some(io::ErrorKind::TimedOut));
-        assert_eq!(gates.count_waiting(), 0);
-    }
-}
+#[path = "gates_tests.rs"]
+mod tests;
