@@ -84,11 +84,14 @@ pub(super) fn others_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
         return None;
     }
     answers::keep_others_cookies(&mut cookies);
-    Some(cookies.remove(COOKIE).unwrap_or_else(|| HeaderValue::from_static("")))
+    Some(cookies.remove(COOKIE).unwrap_or_else(|| HeaderValue::from_static(NO_COOKIES)))
 }
 
+/// One that says nothing. There are proxies that write no empty field over the caller's.
+const NO_COOKIES: &str = "_=";
+
 /// What a proxy that asks writes itself, or is told to write over.
-const OF_PROXIES: [&str; 7] = [
+const OF_PROXIES: [&str; 16] = [
     "x-original-method",
     "x-original-url",
     "x-original-uri",
@@ -96,19 +99,36 @@ const OF_PROXIES: [&str; 7] = [
     "x-original-proto",
     "x-original-forwarded-for",
     "x-accel-internal",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-real-ip",
+    "forwarded",
 ];
-const OWN_PREFIX: &str = "x-wayleave-";
+/// The same by beginnings; Envoy takes its own off what comes from outside.
+const PREFIXES_OF_PROXIES: [&str; 2] = ["x-wayleave-", "x-envoy-"];
 
-/// A field by which a service may read a call as another one, where a proxy hands it on and nobody takes it off: one that says
-/// so, and one that is taken for a proxy's under another spelling.
-pub(super) fn find_override(headers: &HeaderMap) -> Option<&HeaderName> {
+/// A field by which a service may read a call as another one, or take it for somebody else's, where a proxy hands it on and nobody
+/// takes it off; and one that is taken for a proxy's under another spelling. `named`: what the operator lets pass.
+pub(super) fn find_override<'h>(headers: &'h HeaderMap, named: &[&[String]]) -> Option<&'h HeaderName> {
     headers.keys().find(|name| {
         let name = name.as_str();
-        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            let is_written_over = OF_PROXIES.contains(&name) || name.starts_with(OWN_PREFIX);
-            return names::read(name) == Says::AnotherCall && !is_written_over;
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return names::read(&folded(name)) != Says::Ordinary;
         }
-        names::read(&folded(name)) != Says::Ordinary
+        let is_proxys = OF_PROXIES.contains(&name) || PREFIXES_OF_PROXIES.iter().any(|prefix| name.starts_with(prefix));
+        if is_proxys || OURS.contains(&name) {
+            return false;
+        }
+        match names::read(name) {
+            Says::Ordinary => false,
+            Says::AnotherCall => true,
+            Says::WhoCalls => !named.iter().copied().flatten().any(|one| folded(one) == name),
+        }
     })
 }
 
@@ -220,5 +240,7 @@ pub(super) fn find_unfit(headers: &HeaderMap, owner_headers: &[String]) -> Optio
     named.any(|name| is_for_the_service(&name)).then_some(Unfit::TakenAway)
 }
 
+#[cfg(test)]
+mod asked_tests;
 #[cfg(test)]
 mod tests;

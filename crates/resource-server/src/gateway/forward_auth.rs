@@ -16,7 +16,7 @@ use super::owner::FromTrustedProxy;
 use super::passage::{Brought, Refused, Whole};
 use super::path::CanonicalPath;
 use super::{Gateway, fields, not_allowed, tunnel};
-use crate::challenge::plain;
+use crate::challenge::{Unlinked, plain};
 use crate::presentation::{self, DPOP};
 use axum::response::Response;
 use http::request::Parts;
@@ -106,9 +106,11 @@ impl Gateway {
         if self.is_own(&path) {
             return plain(StatusCode::NOT_FOUND, "Nothing is here.").into();
         }
-        if let Some(name) = fields::find_override(&call.headers) {
-            tracing::info!(%name, "a call was refused that could be read as another one");
-            return plain(StatusCode::FORBIDDEN, "A field of this call could make another one of it: leave it out.").into();
+        let named = [&self.owner_headers()[..], &self.settings.pass_headers];
+        if let Some(name) = fields::find_override(&call.headers, &named) {
+            tracing::info!(%name, "a call was refused that could be read as another one, or as somebody else's: see `pass_headers`");
+            let what = "A field of this call could make another one of it, or somebody else's: leave it out.";
+            return plain(StatusCode::FORBIDDEN, what).into();
         }
         let is_web_socket = asks_web_socket(&call.headers);
         let is_judged = tunnel::Asked::read(&call).is_some() && self.backend.has_web_sockets();
@@ -220,7 +222,10 @@ fn to_of(call: &Parts) -> Option<String> {
 /// A person is led on where she can be.
 fn refuse(to: Option<String>, refused: Refused) -> Verdict {
     let status = refused.answer.status();
-    let may_be_led = refused.owner.is_some() && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
+    // a page says of what nobody has linked where that is done
+    let is_unlinked = refused.answer.extensions().get::<Unlinked>().is_some();
+    let may_be_led =
+        refused.owner.is_some() && (is_unlinked || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND));
     match to.filter(|_| may_be_led) {
         Some(to) => Verdict::Visits { to, answer: refused.answer },
         None => Verdict::Refused(refused.answer),

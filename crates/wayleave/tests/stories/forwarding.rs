@@ -34,6 +34,7 @@ async fn is_asked_as_the_book_says(proxy: Proxy, own: &[(&str, &str, &[Field<'_>
     for (method, path, fields, expected) in [
         ("POST", "/seen", &[bob, ("Content-Length", "0")][..], "401"),
         ("GET", "/.wayleave/auth", &auth, "404"),
+        ("GET", "/seen", &[bob, ("Remote-User", "mallory")], "403"),
         ("GET", "/seen", &[bob, ("X-HTTP-Method-Override", "DELETE")], "403"),
         ("GET", "/seen", &[("Authorization", "Bearer wl_rpt_guessed")], "401"),
         ("GET", "/seen", &[bob, ("Authorization", "Bearer wl_rpt_guessed")], "400"),
@@ -137,6 +138,7 @@ async fn caddy_asks_the_gateway_as_the_book_says() {
         ("GET", "/seen/../.wayleave/auth", &[], "404"),
         ("GET", "/.wayleave//auth", &[], "404"),
         ("GET", "/seen", &[("X_Wayleave_Subject", "mallory")], "403"),
+        ("GET", "/seen", &[("Connection", "close, X-Wayleave-Subject")], "400"),
         ("GET", "/seen", &H2C, "403"),
     ];
     let (proxied, rpt) = is_asked_as_the_book_says(Proxy::Caddy, &own).await;

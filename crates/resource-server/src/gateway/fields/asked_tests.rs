@@ -1,0 +1,37 @@
+//! What is looked at where a proxy asks about a call that it hands on itself.
+
+use super::*;
+
+fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+    let line =
+        |(name, value): &(&str, &str)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+    lines.iter().map(line).collect()
+}
+
+/// Row 47: a proxy that asks hands on what it was sent, and nobody takes it off.
+#[test]
+fn threat_47_a_proxy_hands_on_nobodys_word_about_who_calls() {
+    let named = [&["x-owner".to_owned()][..], &["X-Tenant".to_owned()]];
+    let found = |name: &str| find_override(&headers(&[(name, "admin")]), &named).is_some();
+    let who = ["remote-user", "remote-groups", "x-remote-user", "x-forwarded-user", "x-forwarded-email", "x-forwarded-groups"];
+    let more =
+        ["x-forwarded-prefix", "x-webauth-user", "x-authentik-username", "tailscale-user-login", "client-cert", "x-user-id"];
+    for name in who.into_iter().chain(more).chain(["x-http-method-override", "x_wayleave_subject", "script_name", "proxy-user"]) {
+        assert!(found(name), "{name}");
+    }
+    let own =
+        ["authorization", "host", "cookie", "destination", "if", "user-agent", "sec-fetch-dest", "x-requested-with", "dpop"];
+    let proxys = ["x-original-url", "x-forwarded-for", "x-forwarded-proto", "x-real-ip", "forwarded", "x-envoy-external-address"];
+    for name in own.into_iter().chain(proxys).chain(["x-wayleave-subject", "connection", "upgrade", "x-owner", "x-tenant"]) {
+        assert!(!found(name), "{name}");
+    }
+}
+
+/// Row 27: what opens a session is written over, also by proxies that leave the caller's field where the answer's is empty.
+#[test]
+fn threat_27_a_proxy_has_always_something_to_write_over_cookies() {
+    let others = |lines: &[(&str, &str)]| others_cookies(&headers(lines)).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(others(&[]), None);
+    assert_eq!(others(&[("cookie", "wl_session_0a1b2c3d=secret")]).as_deref(), Some("_="));
+    assert_eq!(others(&[("cookie", "theme=dark; __Host-wl_session=x")]).as_deref(), Some("theme=dark"));
+}
