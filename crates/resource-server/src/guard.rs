@@ -18,7 +18,7 @@ use types::{GrantedPermission, PermissionRequest, ResourceId, ScopeSet, Timestam
 const KEPT: Duration = Duration::from_millis(800);
 /// Answers that are kept at one time, and how much they may be together, in bytes.
 const MOST_KEPT: usize = 10_000;
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
+pub(crate) const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a call needs: scopes on a resource, all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +149,12 @@ impl Under<'_> {
 impl Guard {
     /// One that asks about each token; `proofs` are those that this process has seen.
     pub fn new(proofs: Arc<Seen>) -> Self {
-        Self { kept: Cache::with_weighter(MOST_KEPT, MOST_BYTES, BySize), proofs, offline: None }
+        Self::bounded(proofs, MOST_BYTES, None)
+    }
+
+    /// One that keeps so many bytes of answers.
+    pub(crate) fn bounded(proofs: Arc<Seen>, most_bytes: u64, offline: Option<Offline>) -> Self {
+        Self { kept: Cache::with_weighter(MOST_KEPT, most_bytes, BySize), proofs, offline }
     }
 
     /// One that checks JWT RPTs by itself, and asks about others.

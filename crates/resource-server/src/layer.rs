@@ -6,7 +6,7 @@
 //! `GET` does.
 
 use crate::challenge;
-use crate::guard::{Guard, Narrow, Need, Presented, Under, Verdict};
+use crate::guard::{Guard, MOST_BYTES, Narrow, Need, Presented, Under, Verdict};
 use crate::offline::{Offline, PatSource};
 use crate::own_pat::OwnPat;
 use crate::owners_word::OwnersWord;
@@ -69,8 +69,10 @@ impl ResourceServer {
 
     /// The same, checking JWT RPTs by itself (protocol.md 4).
     pub fn offline(mut self) -> Self {
-        self.guard =
-            Guard::offline(Offline::new(&self.resource, &self.protection.client.credentials.client_id), self.proofs.clone());
+        self.guard = Guard::offline(
+            Offline::new(&self.resource, &self.protection.client.credentials.client_id, MOST_BYTES),
+            self.proofs.clone(),
+        );
         self
     }
 

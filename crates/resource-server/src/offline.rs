@@ -45,9 +45,8 @@ const MAX_JTI: usize = 256;
 /// How much longer than till its end a revocation is remembered: the clock may have been wrong. And how long at most.
 const REMEMBERED_MORE: Duration = Duration::from_secs(3_600);
 const REMEMBERED_SECONDS: i64 = 10 * 365 * 86_400;
-/// Tokens that are kept at one time, and how much they may be together, in bytes.
+/// Tokens that are kept at one time.
 const MOST_SIGNED: usize = 10_000;
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// How long a token waits for the first look at an owner's revocations: one that needs none for a moment alone.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 const FIRST_GLANCE: Duration = Duration::from_millis(300);
@@ -140,11 +139,11 @@ struct Inner {
 }
 
 impl Offline {
-    pub fn new(resource: &str, client_id: &str) -> Self {
+    pub fn new(resource: &str, client_id: &str, most_bytes: u64) -> Self {
         Self(Arc::new(Inner {
             audiences: [resource, client_id].into_iter().filter(|one| !one.is_empty()).map(str::to_owned).collect(),
             keys: FetchedKeys::default(),
-            signed: Cache::with_weighter(MOST_SIGNED, MOST_BYTES, BySize),
+            signed: Cache::with_weighter(MOST_SIGNED, most_bytes, BySize),
             feeds: Mutex::default(),
             polls: Arc::new(Semaphore::new(MOST_POLLS)),
         }))
@@ -201,11 +200,11 @@ impl Offline {
                 let begun = Instant::now();
                 let long = polls.try_acquire().ok();
                 let was_answered = reader.read(patience, long.is_some()).await;
+                reader.feed.was_looked_at.send_replace(true);
                 if long.is_none() {
                     tokio::time::sleep(WITHOUT_POLL).await;
                 }
                 drop(long);
-                reader.feed.was_looked_at.send_replace(true);
                 quick = if begun.elapsed() < PAUSE { quick.saturating_add(1) } else { 0 };
                 if was_answered {
                     patience = POLL;

@@ -5,8 +5,8 @@ use super::link::NoPats;
 use super::questions::Waited;
 use super::store::OwnRegistration;
 use super::told::Destination;
-use super::{Check, Gateway};
-use crate::guard::Guard;
+use super::{Check, Gateway, Trust};
+use crate::guard::{Guard, MOST_BYTES};
 use crate::offline::{Offline, PatSource};
 use crate::protection::{Protection, ProtectionError};
 use async_trait::async_trait;
@@ -23,6 +23,11 @@ const RESTED: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long metadata count without another look.
 const METADATA_KEPT: Duration = Duration::from_secs(3_600);
+
+/// What is kept of answers of one that an owner brought, and again of tokens that are checked here: owners bring many.
+const MOST_BYTES_OF_BROUGHT: u64 = 512 * 1_024;
+/// Servers that are known at one time: owners bring them, and name them.
+const MOST_PEERS: usize = 1_000;
 
 /// Longest name and secret that a server may give this gateway, in bytes: both are kept.
 const MAX_CREDENTIAL: usize = 1_024;
@@ -78,6 +83,12 @@ impl Gateway {
         self.settings.authorization_servers.iter().any(|listed| listed == issuer)
     }
 
+    /// Whether what it says counts here: one that the operator took off the list guards nothing any more, whatever is registered
+    /// there.
+    pub(super) fn is_trusted(&self, issuer: &str) -> bool {
+        self.settings.trust != Trust::List || self.is_listed(issuer)
+    }
+
     /// Whether nothing has to be fetched to work with it.
     pub(super) fn is_known(&self, issuer: &str) -> bool {
         self.peers.read().unwrap_or_else(PoisonError::into_inner).contains_key(issuer)
@@ -131,17 +142,30 @@ impl Gateway {
         let same = known.filter(|known| {
             known.protection.metadata == protection.metadata && known.protection.client.credentials.client_id == client_id
         });
-        let offline = || Offline::new(&self.settings.resource, &client_id);
-        let offline = || Arc::new(Guard::offline(offline(), self.proofs.clone()));
-        let asking = || Arc::new(Guard::new(self.proofs.clone()));
+        let most_bytes = if self.is_listed(issuer) { MOST_BYTES } else { MOST_BYTES_OF_BROUGHT };
+        let by_itself = || Offline::new(&self.settings.resource, &client_id, most_bytes);
+        let guard = |offline| Arc::new(Guard::bounded(self.proofs.clone(), most_bytes, offline));
+        let (offline, asking) = (|| guard(Some(by_itself())), || guard(None));
         let new = || if self.settings.check == Check::Offline { offline() } else { asking() };
         let guard = same.as_ref().map_or_else(new, |known| known.guard.clone());
         let unlinked = same.as_ref().map_or_else(offline, |known| known.unlinked.clone());
         let pats = Arc::new(PatsAt { gateway: self.myself.clone(), issuer: issuer.to_owned() });
         let (no_pats, found, tried) = (Arc::new(NoPats), Instant::now(), StdMutex::new(Instant::now()));
         let peer = Arc::new(Peer { protection, guard, unlinked, pats, no_pats, found, tried });
-        self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(issuer.to_owned(), peer.clone());
+        self.keep_peer(issuer, peer.clone());
         Ok(peer)
+    }
+
+    /// Where there are many, that makes room which was found first of those that owners brought: it is found anew.
+    fn keep_peer(&self, issuer: &str, peer: Arc<Peer>) {
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        if peers.len() >= MOST_PEERS && !peers.contains_key(issuer) {
+            let brought = peers.iter().filter(|(of, _)| !self.is_listed(of));
+            if let Some(oldest) = brought.min_by_key(|(_, peer)| peer.found).map(|(of, _)| of.clone()) {
+                peers.remove(&oldest);
+            }
+        }
+        peers.insert(issuer.to_owned(), peer);
     }
 
     /// Asks an authorization server something; one that lets everybody wait is left alone for a while, so that nobody
@@ -248,7 +272,7 @@ impl Gateway {
     }
 
     /// Once in a while for each server: anybody can call again and again while it is away.
-    fn is_worth_a_line(&self, issuer: &str) -> bool {
+    pub(super) fn is_worth_a_line(&self, issuer: &str) -> bool {
         let mut told = self.told_away.lock().unwrap_or_else(PoisonError::into_inner);
         told.retain(|_, when| when.elapsed() < RESTED);
         let is_new = !told.contains_key(issuer);

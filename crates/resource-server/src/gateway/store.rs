@@ -4,6 +4,7 @@
 //! Links and registrations are looked at by every call, and are kept in memory as well (`kept.rs`).
 
 mod kept;
+mod kept_size;
 mod owners;
 mod registrations;
 mod sessions;
@@ -46,6 +47,9 @@ pub(crate) struct Account {
     pub(crate) sub: Option<String>,
     /// Verified there.
     pub(crate) email: Option<String>,
+    /// What she is called there; older stores do not say.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
 }
 
 /// A link to an owner: the PAT, and how to renew it.
@@ -213,6 +217,10 @@ impl Store {
     pub(crate) async fn put_link(&self, owner: &str, issuer: &str, link: &Link) -> Result<(), ProtectionError> {
         let body = serde_json::to_vec(link).map_err(unavailable)?;
         self.write(Operation::Put { table: &LINK, row: vec![owner.into(), issuer.into(), body.into()] }).await
+    }
+
+    pub(crate) async fn delete_link(&self, owner: &str, issuer: &str) -> Result<(), ProtectionError> {
+        self.write(Operation::Delete { table: &LINK, key: vec![owner.into(), issuer.into()] }).await
     }
 
     /// Links that change together; with a mark, her folder is to be walked through for them, and a crash forgets neither.

@@ -6,6 +6,7 @@ use crate::presentation::DPOP;
 use http::HeaderName;
 use http::request::Parts;
 use jose::digest;
+use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +16,10 @@ use types::peer::Caller;
 const SAME_CALL: Duration = Duration::from_secs(1);
 /// Whose is forgotten before counts once more.
 const MOST_KEPT: usize = 10_000;
+/// And of what servers said of these calls, in bytes.
+const MOST_BYTES: u64 = 16 << 20;
+/// What is kept of each beside that.
+const CALL_BYTES: u64 = 256;
 
 /// On a call that was refused a moment ago, and written down then.
 #[derive(Clone, Copy)]
@@ -25,6 +30,16 @@ struct Asked {
     at: Instant,
     /// What let it in.
     whole: Option<Arc<Whole>>,
+}
+
+/// Who asks chooses how much her server says.
+#[derive(Clone, Copy)]
+struct BySize;
+
+impl Weighter<Key, Asked> for BySize {
+    fn weight(&self, _: &Key, asked: &Asked) -> u64 {
+        asked.whole.as_ref().map_or(0, |whole| whole.approximate_bytes()).saturating_add(CALL_BYTES)
+    }
 }
 
 /// What became of a call when somebody asked about it a moment ago.
@@ -66,7 +81,7 @@ impl Key {
 
 /// The calls of a second.
 pub(in crate::gateway) struct Recent {
-    calls: Mutex<Cache<Key, Asked>>,
+    calls: Mutex<Cache<Key, Asked, BySize>>,
     /// When it is, where a test says so.
     #[cfg(test)]
     stands_at: Mutex<Option<Instant>>,
@@ -75,7 +90,7 @@ pub(in crate::gateway) struct Recent {
 impl Default for Recent {
     fn default() -> Self {
         Self {
-            calls: Mutex::new(Cache::new(MOST_KEPT)),
+            calls: Mutex::new(Cache::with_weighter(MOST_KEPT, MOST_BYTES, BySize)),
             #[cfg(test)]
             stands_at: Mutex::default(),
         }

@@ -1,6 +1,7 @@
 //! Links and registrations in memory. What was read is put there only if nothing was written since, so that no old row
-//! outlives a newer one.
+//! outlives a newer one. Whoever calls chooses what is looked up, and how long a name is: each kind has so many bytes.
 
+use super::kept_size::{BySize, HasBytes};
 use super::registrations::Registered;
 use super::tables::{CREDENTIAL, LINK, REGISTRATION, RULE, WITHDRAWN};
 use super::{Link, Rule, Unreadable};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use types::credential::CredentialDocument;
 
 type Pair = (String, String);
+type ByBytes<K, V> = Cache<K, V, BySize>;
 
 /// A pair that is looked up, which hashes as it.
 #[derive(Hash)]
@@ -29,15 +31,19 @@ impl From<&PairOf<'_>> for Pair {
     }
 }
 
+/// Bytes of all that is kept of registrations, and of each other kind.
+const MOST_REGISTRATION_BYTES: u64 = 64 << 20;
+const MOST_BYTES: u64 = 16 << 20;
+
 /// What was read, by owner and issuer, and by owner and own id.
 pub(super) struct Kept {
-    links: Cache<Pair, Arc<Link>>,
-    registrations: Cache<Pair, Arc<Vec<Registered>>>,
-    rules: Cache<String, Arc<Vec<Rule>>>,
+    links: ByBytes<Pair, Arc<Link>>,
+    registrations: ByBytes<Pair, Arc<Vec<Registered>>>,
+    rules: ByBytes<String, Arc<Vec<Rule>>>,
     /// By owner and subject; none: she has no such credential.
-    credentials: Cache<Pair, Option<Arc<CredentialDocument>>>,
+    credentials: ByBytes<Pair, Option<Arc<CredentialDocument>>>,
     /// By owner and `jti`: whether it was withdrawn.
-    withdrawn: Cache<Pair, bool>,
+    withdrawn: ByBytes<Pair, bool>,
     /// Rises with each write.
     writes: Mutex<u64>,
 }
@@ -55,11 +61,11 @@ pub(super) struct Touched {
 impl Default for Kept {
     fn default() -> Self {
         Self {
-            links: Cache::new(10_000),
-            registrations: Cache::new(50_000),
-            rules: Cache::new(10_000),
-            credentials: Cache::new(10_000),
-            withdrawn: Cache::new(50_000),
+            links: Cache::with_weighter(10_000, MOST_BYTES, BySize),
+            registrations: Cache::with_weighter(50_000, MOST_REGISTRATION_BYTES, BySize),
+            rules: Cache::with_weighter(10_000, MOST_BYTES, BySize),
+            credentials: Cache::with_weighter(10_000, MOST_BYTES, BySize),
+            withdrawn: Cache::with_weighter(50_000, MOST_BYTES, BySize),
             writes: Mutex::new(0),
         }
     }
@@ -98,7 +104,7 @@ impl Kept {
     }
 
     /// Keeps what was read, unless something was written meanwhile.
-    fn keep<K: Eq + Hash, V: Clone>(&self, cache: &Cache<K, V>, key: K, value: &V, before: u64) {
+    fn keep<K: Eq + Hash + HasBytes, V: Clone + HasBytes>(&self, cache: &ByBytes<K, V>, key: K, value: &V, before: u64) {
         let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
         if *writes == before {
             cache.insert(key, value.clone());
@@ -106,9 +112,9 @@ impl Kept {
     }
 
     /// What cannot be read is not kept.
-    fn look_up<Q: Hash + Equivalent<K> + ?Sized, K: Eq + Hash + for<'q> From<&'q Q>, V: Clone>(
+    fn look_up<Q: Hash + Equivalent<K> + ?Sized, K: Eq + Hash + HasBytes + for<'q> From<&'q Q>, V: Clone + HasBytes>(
         &self,
-        cache: &Cache<K, V>,
+        cache: &ByBytes<K, V>,
         key: &Q,
         read: impl FnOnce() -> Result<V, Unreadable>,
     ) -> Result<V, Unreadable> {
@@ -191,5 +197,37 @@ impl Kept {
         for owner in &touched.rules {
             self.rules.remove(owner);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Row 46: whoever calls names things as long as a path may be, and they are not there.
+    #[test]
+    fn threat_46_names_of_what_is_not_there_fill_no_memory() {
+        let kept = Kept::default();
+        let long = "x".repeat(60_000);
+        for n in 0..3_000 {
+            kept.registrations("alice", &format!("/{long}{n}"), || Ok(Vec::new())).unwrap();
+            kept.rules(&format!("{n}{long}"), || Ok(Vec::new())).unwrap();
+            kept.credential("alice", &format!("{n}{long}"), || Ok(None)).unwrap();
+            kept.is_withdrawn("alice", &format!("{n}{long}"), || Ok(false)).unwrap();
+        }
+        assert!(kept.registrations.weight() <= MOST_REGISTRATION_BYTES && kept.registrations.len() < 1_200);
+        for (count, weight) in [
+            (kept.rules.len(), kept.rules.weight()),
+            (kept.credentials.len(), kept.credentials.weight()),
+            (kept.withdrawn.len(), kept.withdrawn.weight()),
+        ] {
+            assert!(count < 300 && weight <= MOST_BYTES, "{count} {weight}");
+        }
+        // usual ones are kept all
+        let kept = Kept::default();
+        for n in 0..20_000 {
+            kept.registrations("alice", &format!("/album/{n}.jpg"), || Ok(Vec::new())).unwrap();
+        }
+        assert!(kept.registrations.len() >= 20_000);
     }
 }
