@@ -128,7 +128,7 @@ impl Gateway {
         let peer = self.introduced(&token.iss).await?;
         let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
         let tokens = client.jwt_bearer(metadata, &token.pat_assertion, types::token::UMA_PROTECTION).await?;
-        let account = Account { sub: Some(token.sub), email: None };
+        let account = Account { sub: Some(token.sub), ..Account::default() };
         let link = super::store::Link { account, ..link::new_link(self.client.clock.now()) };
         self.keep_new(&owner, &token.iss, tokens, link).await?;
         Ok(true)

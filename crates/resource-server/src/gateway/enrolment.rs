@@ -119,6 +119,7 @@ impl Gateway {
             return self.store.put_link(owner, issuer, &link).await;
         }
         self.store.change_links(owner, &[(issuer.to_owned(), link)], Some(&self.new_mark())).await?;
+        self.unlinked.forget(owner);
         self.expect_news(&Destination { owner: owner.to_owned(), issuer: issuer.to_owned() });
         self.enrol(owner);
         Ok(())

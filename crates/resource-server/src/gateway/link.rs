@@ -4,10 +4,12 @@
 //! waits until she confirms it.
 
 mod account;
+mod came_of_it;
 mod pages;
 mod room;
 mod waiting;
 
+use super::peer::Peer;
 use super::questions::Work;
 use super::store::{Account, Begun, Link, LinkState};
 use super::told::Destination;
@@ -23,8 +25,9 @@ use tokio::sync::OwnedMutexGuard;
 use types::Timestamp;
 use types::token::{TokenResponse, UMA_PROTECTION};
 
+pub(super) use came_of_it::linked;
 pub(super) use pages::{callback, link};
-pub(super) use room::FULL;
+pub(super) use room::{FULL, Introductions};
 pub(super) use waiting::WaitingAccounts;
 
 /// Seconds that somebody has to log in.
@@ -35,6 +38,8 @@ const RENEWED_BEFORE_SECONDS: i64 = 60;
 /// Seconds that one is taken to live of which that is not said, and the longest that is believed.
 const USUAL_LIFE_SECONDS: i64 = 300;
 const LONGEST_LIFE_SECONDS: i64 = 366 * 86_400;
+/// So long it is not tried again where the server knows this client as another gateway.
+const ANOTHERS_REST_SECONDS: u64 = 60;
 /// Stands for the owner of a PAT that is no owner's; no route can name it.
 const NOBODY: &str = "";
 
@@ -79,8 +84,7 @@ impl Gateway {
         let (client, metadata) = (&peer.protection.client.within(&Work::Pats.party()), &peer.protection.metadata);
         let at = Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
         if self.is_ready_made(issuer) {
-            let tokens =
-                self.asking_about_token(&at, async { Ok(client.client_credentials(metadata, UMA_PROTECTION).await?) }).await?;
+            let tokens = self.asking_about_token(&at, self.own_pat(&peer)).await?;
             let link = before.as_deref().cloned();
             return Ok(self.keep(owner, issuer, tokens, link.unwrap_or_else(|| new_link(now))).await?.access_token);
         }
@@ -101,6 +105,23 @@ impl Gateway {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A PAT that this gateway has as a client, for which nobody has to come by. One that is for another gateway is given back,
+    /// and others are not had for a while.
+    async fn own_pat(&self, peer: &Peer) -> Result<TokenResponse, ProtectionError> {
+        let (client, metadata) = (&peer.protection.client.within(&Work::Pats.party()), &peer.protection.metadata);
+        let tokens = client.client_credentials(metadata, UMA_PROTECTION).await?;
+        let Some(known) = tokens.resource.as_deref().filter(|known| self.is_another(peer.issuer(), known)) else {
+            return Ok(tokens);
+        };
+        if self.is_worth_a_line(&format!("client at {}", peer.issuer())) {
+            tracing::error!("{}", self.say_another(known));
+        }
+        if let Err(error) = client.revoke(metadata, &tokens.access_token).await {
+            tracing::info!(%error, issuer = peer.issuer(), "a token for another gateway could not be given back");
+        }
+        Err(ProtectionError::Later(ANOTHERS_REST_SECONDS))
     }
 
     /// The link whose PAT is kept, good or not.
@@ -192,7 +213,7 @@ impl Gateway {
     /// linked first.
     pub(super) fn preferred_server(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
         let mut links = self.store.list_links(owner)?;
-        links.retain(|(_, link)| link.state == LinkState::Active);
+        links.retain(|(issuer, link)| link.state == LinkState::Active && self.is_trusted(issuer));
         let ready = || self.settings.authorization_servers.iter().find(|issuer| self.is_ready_made(issuer)).cloned();
         let first = || links.iter().min_by_key(|(_, link)| link.created).map(|(issuer, _)| issuer.clone());
         Ok(links.iter().find(|(_, link)| link.preferred).map(|(issuer, _)| issuer.clone()).or_else(ready).or_else(first))
@@ -223,6 +244,10 @@ impl Gateway {
         issuer: &str,
         login_hint: Option<&str>,
     ) -> Result<String, ProtectionError> {
+        let is_new = !self.is_listed(issuer) && self.store.find_server(issuer)?.is_none();
+        if is_new && !self.introductions.may_begin(owner, std::time::Instant::now()) {
+            return Err(ProtectionError::Refused(room::TOO_MANY_NEW.to_owned()));
+        }
         let begun = self.begin(owner, issuer, login_hint, true).await?;
         self.store.put_begun(&begun.flow.state, &begun, self.client.clock.now()).await?;
         let mut query = form_urlencoded::Serializer::new(String::new());

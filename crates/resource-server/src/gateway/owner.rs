@@ -4,15 +4,19 @@
 use super::Gateway;
 use super::path::CanonicalPath;
 use super::questions::party_of;
-use super::route::{MatchedGuarded, OwnerOf};
+use super::route::{Guarded, MatchedGuarded, OwnerOf};
+use super::store::LinkState;
 use super::strangers::Asker;
+use super::viewer::show_name;
 use crate::protection::ProtectionError;
 use client::ClientError;
 use http::request::Parts;
+use jose::digest;
 use outbound::Request;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 use types::peer::Caller;
+use types::spelling::visible;
 
 /// How long a look-up's answer is kept.
 const KEPT: Duration = Duration::from_secs(60);
@@ -28,6 +32,21 @@ struct Named {
 }
 
 impl Gateway {
+    /// What people read of an owner: her name, where a server of the operator's said it when she linked, else as she is known
+    /// here. Nobody reads as whom somebody else is known.
+    pub(super) fn say_owner(&self, owner: &str) -> String {
+        self.find_name_of(owner).unwrap_or_else(|| show_name(owner))
+    }
+
+    fn find_name_of(&self, owner: &str) -> Option<String> {
+        let links = self.store.list_links(owner).ok()?.into_iter();
+        let mut listed = links.filter(|(issuer, link)| self.is_listed(issuer) && link.state == LinkState::Active);
+        let name = visible(listed.find_map(|(_, link)| link.account.name)?.trim());
+        let is_others = |name: &str| name != owner && self.store.list_links(name).map_or(true, |links| !links.is_empty());
+        let is_plain = !name.is_empty() && !is_others(&name) && !is_others(&name.to_lowercase());
+        is_plain.then_some(name)
+    }
+
     /// Whose a resource is, where its own id alone says so.
     pub(super) fn path_owner(&self, own_id: &types::OwnResourceId) -> Option<String> {
         self.routes().iter().find_map(|route| route.maker_of(own_id.as_str()))?.owner_of_id(own_id.as_str())
@@ -81,8 +100,8 @@ impl Gateway {
         path: &CanonicalPath,
         caller: Option<Caller>,
     ) -> Result<Option<String>, ProtectionError> {
-        let asked_at = Instant::now();
-        if let Some((_, owner)) = self.owners.get(path.encoded()).filter(|(asked, _)| asked.elapsed() < KEPT) {
+        let (asked_at, key) = (Instant::now(), key_of(template, path));
+        if let Some((_, owner)) = self.owners.get(&key).filter(|(asked, _)| asked.elapsed() < KEPT) {
             return Ok(Some(owner));
         }
         let encoded: String = form_urlencoded::byte_serialize(path.encoded().as_bytes()).collect();
@@ -100,7 +119,18 @@ impl Gateway {
         if owner.is_empty() || owner.len() > MAX_NAME || owner.contains(['\n', '\r', '{']) {
             return Err(ProtectionError::Refused("the look-up of owners answered no name".into()));
         }
-        self.owners.insert(path.encoded().to_owned(), (asked_at, owner.clone()));
+        self.owners.insert(key, (asked_at, owner.clone()));
         Ok(Some(owner))
     }
+
+    /// Whose a path was said to be, a moment ago.
+    pub(super) fn find_looked_up(&self, route: &Guarded, path: &CanonicalPath) -> Option<String> {
+        let OwnerOf::Lookup(template) = &route.owner else { return None };
+        self.owners.get(&key_of(template, path)).map(|(_, owner)| owner)
+    }
+}
+
+/// Of what is asked, where: one route's answer is none of another's, and a long path takes no more room.
+fn key_of(template: &str, path: &CanonicalPath) -> [u8; 32] {
+    digest::sha256(&[template.as_bytes(), b"\0", path.encoded().as_bytes()])
 }

@@ -77,7 +77,7 @@ impl Gateway {
     ) -> Result<Registered, ProtectionError> {
         let _busy = self.next_operation(owner, own_id).await.ok_or(ProtectionError::Unreachable)?;
         let known = self.store.registrations(owner, own_id)?;
-        if let Some(known) = known.iter().find(|one| one.guards()) {
+        if let Some(known) = known.iter().find(|one| one.guards() && self.is_trusted(&one.issuer)) {
             return Ok(known.clone());
         }
         if !self.backlog.attempts.begin(owner, own_id, Instant::now()) {

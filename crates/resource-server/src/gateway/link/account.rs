@@ -20,6 +20,8 @@ use types::spelling::readable;
 /// How many are given back at one time, of one bundle, and how long is waited for each.
 const GIVEN_BACK_AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Of what somebody is called.
+const MOST_NAME_CHARS: usize = 100;
 const UNKEPT: &str = "This cannot be kept right now. Try again.";
 
 /// What is to be said of a log-in that came back.
@@ -39,10 +41,13 @@ impl Gateway {
         let issuer = begun.flow.issuer.as_str();
         let text = |name: &str| authorized.account.get(name).and_then(Value::as_str);
         let verified = authorized.account.get("email_verified").and_then(Value::as_bool) == Some(true);
-        let account =
-            Account { sub: text("sub").map(str::to_owned), email: text("email").filter(|_| verified).map(str::to_owned) };
+        let account = Account {
+            sub: text("sub").map(str::to_owned),
+            email: text("email").filter(|_| verified).map(str::to_owned),
+            name: text("name").map(|name| name.chars().take(MOST_NAME_CHARS).collect()),
+        };
         let there = text(&self.settings.owner_claim).unwrap_or_default().to_owned();
-        let known_as = authorized.tokens.resource.as_deref().filter(|known| self.is_another(issuer, known)).map(readable);
+        let known_as = authorized.tokens.resource.as_deref().filter(|known| self.is_another(issuer, known)).map(str::to_owned);
         let brought = Brought {
             owner: begun.owner.clone(),
             issuer: issuer.to_owned(),
@@ -58,11 +63,7 @@ impl Gateway {
         }
         if let Some(known) = known_as {
             self.give_back_later(vec![brought]);
-            let own = &self.settings.resource;
-            return Err(format!(
-                "That server knows this gateway's client as {known}, and this is {own}: tokens for it would be for the other. Its \
-                 operator gives each gateway a client of its own, with `resource = \"{own}\"`."
-            ));
+            return Err(self.say_another(&known));
         }
         if !brought.is_owner && !begun.chosen {
             // the PAT is somebody else's: give it back
@@ -86,8 +87,16 @@ impl Gateway {
 
     /// Whether a server of the operator's says of a PAT that it is another resource server's: that one's client was written
     /// into this gateway's configuration as well.
-    fn is_another(&self, issuer: &str, known: &str) -> bool {
+    pub(super) fn is_another(&self, issuer: &str, known: &str) -> bool {
         self.is_listed(issuer) && known.trim_end_matches('/') != self.settings.resource
+    }
+
+    pub(super) fn say_another(&self, known: &str) -> String {
+        let (known, own) = (readable(known), &self.settings.resource);
+        format!(
+            "That server knows this gateway's client as {known}, and this is {own}: tokens for it would be for the other. Its \
+             operator gives each gateway a client of its own, with `resource = \"{own}\"`."
+        )
     }
 
     /// Takes the word of a server alone for nothing that it does not know: an account is hers by a server of the operator's,

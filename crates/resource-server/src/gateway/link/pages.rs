@@ -5,17 +5,19 @@
 //! 2. An account that is known to be the owner's is linked. Of every other nothing is kept or told to anybody yet: the page
 //!    says which account it is, and under whose name at this gateway the link was begun.
 //! 3. `POST /.wayleave/link` is the answer to that page, of the same browser, once.
+//!
+//! What came of it is read at an address without code and state ([`super::came_of_it`]).
 
 use super::super::browser::{OPENER_POLICY, is_navigation};
 use super::super::enrolment::Enrolled;
 use super::super::store::{Account, Begun, LinkState};
 use super::super::{Gateway, store};
 use super::account::Came;
+use super::came_of_it::CameOfIt;
 use super::waiting::Brought;
 use super::{BEGUN_LIFETIME, COOKIE};
 use crate::challenge::plain;
 use crate::protection::ProtectionError;
-use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
@@ -119,7 +121,7 @@ fn check_stranger(gateway: &Gateway, request: &Parts) -> Result<(), Box<Response
     })
 }
 
-fn cookies(gateway: &Gateway) -> ui::Cookies {
+pub(super) fn cookies(gateway: &Gateway) -> ui::Cookies {
     ui::Cookies::of(&gateway.settings.resource)
 }
 
@@ -137,34 +139,6 @@ fn send(gateway: &Gateway, begun: &Begun) -> Response {
         response.headers_mut().extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
     }
     response
-}
-
-#[derive(Template)]
-#[template(path = "linked.html")]
-struct LinkedPage<'a> {
-    owner: &'a str,
-    name: &'a str,
-    count: usize,
-    /// More is being registered.
-    goes_on: bool,
-    issuer: &'a str,
-    /// Where she sees what is registered there, if it is known.
-    resources: Option<String>,
-    /// Waits for her word.
-    pending: bool,
-}
-
-#[derive(Template)]
-#[template(path = "asked.html")]
-struct AskedPage<'a> {
-    owner: &'a str,
-    name: &'a str,
-    resource: &'a str,
-    issuer: &'a str,
-    /// Who is logged in there, in words.
-    account: String,
-    action: String,
-    waiting: &'a str,
 }
 
 /// `GET /.wayleave/callback`: only in the browser that began.
@@ -198,19 +172,16 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
     let peer = gateway.peer(&begun.flow.issuer).await.map_err(away)?;
     let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
     let authorized = client.finish_code(metadata, &begun.flow, &query).await.map_err(|error| error.to_string())?;
-    match gateway.take(&begun, authorized, is_at_browser(&request.headers)).await? {
-        Came::Kept(state) => linked(gateway, &begun.owner, &begun.flow.issuer, state).await,
+    let is_at_browser = is_at_browser(&request.headers);
+    let (owner, issuer) = (begun.owner.clone(), begun.flow.issuer.clone());
+    match gateway.take(&begun, authorized, is_at_browser).await? {
+        Came::Kept(state) => {
+            let came_of_it = linked(gateway, owner, issuer, state).await;
+            Ok(forgetting(gateway, came_of_it.answer(gateway, is_at_browser).await))
+        }
         Came::Asked { name, account } => {
-            let body = AskedPage {
-                owner: &begun.owner,
-                name: &gateway.settings.name,
-                resource: &gateway.settings.resource,
-                issuer: &begun.flow.issuer,
-                account: in_words(&account),
-                action: format!("{}/.wayleave/link", gateway.settings.resource),
-                waiting: &name,
-            };
-            Ok(page(gateway, StatusCode::OK, "Link this account?", &ui::render(&body)))
+            let asked = CameOfIt::Asked { owner, issuer, account: in_words(&account), waiting: name };
+            Ok(asked.answer(gateway, is_at_browser).await)
         }
     }
 }
@@ -251,7 +222,8 @@ async fn decide(gateway: &Gateway, request: &Parts, body: Body) -> Result<Respon
             let Brought { owner, issuer, .. } = &brought;
             let (owner, issuer) = (owner.clone(), issuer.clone());
             let state = gateway.keep_account(brought).await?;
-            linked(gateway, &owner, &issuer, state).await
+            let came_of_it = linked(gateway, owner, issuer, state).await;
+            Ok(forgetting(gateway, came_of_it.show(gateway).await))
         }
         _ => {
             if let Err(error) = gateway.give_back(&brought).await {
@@ -264,27 +236,13 @@ async fn decide(gateway: &Gateway, request: &Parts, body: Body) -> Result<Respon
     }
 }
 
-async fn linked(gateway: &Gateway, owner: &str, issuer: &str, state: LinkState) -> Result<Response, String> {
-    let pending = state == store::LinkState::Pending;
-    let enrolled = match pending {
+async fn linked(gateway: &Gateway, owner: String, issuer: String, state: LinkState) -> CameOfIt {
+    let is_pending = state == store::LinkState::Pending;
+    let enrolled = match is_pending {
         true => Enrolled { registered: 0, goes_on: false },
-        false => gateway.wait_for_enrolment(owner).await,
+        false => gateway.wait_for_enrolment(&owner).await,
     };
-    // it is linked, also where nobody can say right now where she sees what is there
-    let peer = gateway.peer(issuer).await.ok();
-    let metadata = peer.as_ref().map(|peer| &peer.protection.metadata);
-    let has_page = metadata.is_some_and(|metadata| metadata.registered_resources_endpoint.is_some());
-    let body = LinkedPage {
-        owner,
-        name: &gateway.settings.name,
-        count: enrolled.registered,
-        goes_on: enrolled.goes_on,
-        issuer,
-        resources: has_page.then(|| format!("{issuer}/my/resources")),
-        pending,
-    };
-    let title = if pending { "Almost linked" } else { "Linked" };
-    Ok(forgetting(gateway, page(gateway, StatusCode::OK, title, &ui::render(&body))))
+    CameOfIt::Linked { owner, issuer, count: enrolled.registered, goes_on: enrolled.goes_on, is_pending }
 }
 
 /// The browser keeps nothing of what has ended.
@@ -306,7 +264,7 @@ fn opened(gateway: &Gateway, sealed: &str) -> Option<Begun> {
     serde_json::from_slice(&plain).ok()
 }
 
-fn page(gateway: &Gateway, status: StatusCode, title: &str, body: &str) -> Response {
+pub(super) fn page(gateway: &Gateway, status: StatusCode, title: &str, body: &str) -> Response {
     // the gateway's own pages carry their style with them: every path of it may be somebody's file
     let base = gateway.settings.authorization_servers.first().map(String::as_str).unwrap_or_default();
     let shell =

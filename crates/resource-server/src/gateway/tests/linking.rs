@@ -11,6 +11,7 @@ use tower::ServiceExt;
 struct Answer {
     status: u16,
     cookie: String,
+    linked: String,
     location: String,
     html: String,
 }
@@ -20,9 +21,12 @@ async fn send(world: &World, request: Request) -> Answer {
     let answer = world.gateway.clone().router().oneshot(request).await.unwrap();
     let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let (status, location) = (answer.status().as_u16(), text("location"));
-    let cookie = text("set-cookie").split(';').next().unwrap_or_default().to_owned();
+    let lines = answer.headers().get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
+    let cookies: Vec<_> = lines.map(|line| line.split(';').next().unwrap_or_default().to_owned()).collect();
+    let of = |is_linked: bool| cookies.iter().find(|one| one.contains("wl_linked=") == is_linked).cloned().unwrap_or_default();
+    let (cookie, linked) = (of(false), of(true));
     let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-    Answer { status, cookie, location, html: String::from_utf8(body.to_vec()).unwrap() }
+    Answer { status, cookie, linked, location, html: String::from_utf8(body.to_vec()).unwrap() }
 }
 
 async fn get(world: &World, url: &str, cookie: &str) -> Answer {
@@ -58,7 +62,16 @@ async fn opened(world: &World, url: &str, claims: Value) -> (Answer, String) {
     *world.asked.logged_in.lock().unwrap() = Some(claims);
     let back = format!("/.wayleave/callback?state={}&code=c", query["state"]);
     assert_eq!(get(world, &back, "").await.status, 400, "another browser");
-    (get(world, &back, &sent.cookie).await, sent.cookie)
+    let came = get(world, &back, &sent.cookie).await;
+    if came.status != 303 {
+        return (came, sent.cookie);
+    }
+    // what came of it is read where neither code nor state stands in the address
+    assert_eq!(came.location, format!("{}/.wayleave/linked", super::world::RESOURCE));
+    assert_eq!(get(world, "/.wayleave/linked", "").await.status, 404, "another browser");
+    let page = get(world, "/.wayleave/linked", &came.linked).await;
+    assert_eq!(get(world, "/.wayleave/linked", &came.linked).await.html, page.html, "it may be loaded anew");
+    (Answer { cookie: came.cookie, ..page }, sent.cookie)
 }
 
 fn name_in(page: &Answer) -> String {
@@ -214,7 +227,35 @@ async fn threat_36_a_description_brings_no_script_and_no_second_line() {
     assert_eq!((told.icon_uri, told.name.as_deref()), (None, Some("a b")));
 }
 
-/// What comes at once is counted one by one.
+/// A server of the operator's says what she is called; nobody is called as somebody else is known here.
+#[tokio::test]
+async fn people_read_the_name_of_an_owner() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let link = async |name: &str| {
+        let claims = json!({"sub": "alice", "name": name});
+        opened(&world, "/.wayleave/link?owner=alice", claims).await.0
+    };
+    assert_eq!(world.gateway.say_owner("alice"), "alice");
+    let page = link("  Alice Archer ").await;
+    assert!(page.html.contains("for <strong>Alice Archer</strong>"), "{}", page.html);
+    assert_eq!(world.gateway.say_owner("alice"), "Alice Archer");
+    for (name, read) in [("", "alice"), (" \u{202e}", "alice"), ("alice", "alice"), ("Alice\nArcher", "Alice Archer")] {
+        link(name).await;
+        assert_eq!(world.gateway.say_owner("alice"), read, "{name:?}");
+    }
+    let now = world.gateway.client.clock.now();
+    world.gateway.store.put_link("bob", &world.issuer, &link::new_link(now)).await.unwrap();
+    for name in ["bob", "Bob"] {
+        link(name).await;
+        assert_eq!(world.gateway.say_owner("alice"), "alice", "{name}");
+    }
+    // a server that nobody listed is not believed
+    let account = store::Account { name: Some("Alice Archer".into()), ..store::Account::default() };
+    let theirs = store::Link { account, ..link::new_link(now) };
+    world.gateway.store.put_link("carol", "https://hers.example", &theirs).await.unwrap();
+    assert_eq!(world.gateway.say_owner("carol"), "carol");
+}
+
 /// Links that a program of hers begins: her last ones are good, and another owner's wait beside them.
 #[tokio::test]
 async fn threat_46_links_that_one_owner_begins_are_few() {
@@ -264,7 +305,8 @@ async fn threat_41_s17_who_looks_ahead_at_a_link_changes_nothing() {
     for (method, status) in [("HEAD", 200), ("POST", 405), ("OPTIONS", 405)] {
         assert_eq!(call(method, &back, &sent.cookie).await.status, status, "{method}");
     }
-    assert!(get(&world, &back, &sent.cookie).await.html.contains("Link this account?"));
+    let came = get(&world, &back, &sent.cookie).await;
+    assert!(get(&world, "/.wayleave/linked", &came.linked).await.html.contains("Link this account?"));
 }
 
 #[tokio::test]

@@ -148,6 +148,33 @@ async fn threat_41_s16_made_up_owners_of_one_account_have_one_limit() {
     assert_eq!(taken, 100);
 }
 
+/// A client that the server knows as another gateway has tokens for that one: nothing is done with them (threat 21).
+#[tokio::test]
+async fn a_client_that_the_server_knows_as_another_place_is_given_no_work() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    let open = async || {
+        let settings = Settings { pat: PatBy::ClientCredentials, ..world.gateway.settings.clone() };
+        Gateway::open(settings, world.gateway.client.clone(), Store::in_memory(), By::default()).await.unwrap()
+    };
+    let call = async |gateway: &Arc<Gateway>| {
+        let request = Request::get("/a.jpg").body(Body::empty()).unwrap();
+        tower::ServiceExt::oneshot(gateway.clone().router(), request).await.unwrap()
+    };
+    *world.asked.logged_in.lock().unwrap() = Some(serde_json::json!({"sub": "x", "known_as": "https://other.example"}));
+    let gateway = open().await;
+    for _ in 0..3 {
+        let answer = call(&gateway).await;
+        assert_eq!((answer.status().as_u16(), answer.headers().contains_key("warning")), (403, true));
+    }
+    let count = |what: &std::sync::atomic::AtomicUsize| what.load(Ordering::SeqCst);
+    assert_eq!((count(&world.asked.tokens), count(&world.asked.revoked)), (1, 1), "it is given back, and not had again at once");
+    assert!(world.registered().is_empty() && gateway.kept_link("alice", &world.issuer).unwrap().is_none());
+    for own in [super::world::RESOURCE.to_owned(), format!("{}/", super::world::RESOURCE)] {
+        *world.asked.logged_in.lock().unwrap() = Some(serde_json::json!({"sub": "x", "known_as": own}));
+        assert_eq!(call(&open().await).await.status(), 401, "{own}");
+    }
+}
+
 /// Whoever has begun can come back as often as they like: the authorization server is asked so often and no more.
 #[tokio::test]
 async fn threat_41_s17_codes_that_are_made_up_have_nobody_asked_without_end() {
