@@ -52,6 +52,7 @@ mod streams;
 mod tickets;
 mod told;
 mod tunnel;
+mod unlinked;
 mod upstream;
 mod viewer;
 
@@ -142,10 +143,12 @@ pub struct Gateway {
     questions: questions::Questions,
     /// When the log was last told that one is away.
     told_away: StdMutex<HashMap<String, Instant>>,
+    /// Owners of whom the log was told that they have not linked.
+    unlinked: unlinked::ToldUnlinked,
     /// Who gave a token, by its hash.
     issued_by: Cache<[u8; 32], String>,
-    /// Owners that were looked up and when, by path.
-    owners: Cache<String, (Instant, String)>,
+    /// Owners that were looked up and when, by where and for which path.
+    owners: Cache<[u8; 32], (Instant, String)>,
     /// Owners' tokens whose signature held.
     signed: Cache<[u8; 32], Arc<authority::Signed>>,
     credential_keys: credential_keys::CredentialKeys,
@@ -164,6 +167,7 @@ pub struct Gateway {
     strangers: strangers::Strangers,
     /// DPoP proofs that were seen, of whichever token.
     proofs: Arc<Seen>,
+    introductions: link::Introductions,
     /// Accounts that somebody logged in with, and has not said yet whether to link.
     waiting: link::WaitingAccounts,
     /// Seals what a browser keeps for it while somebody links.
@@ -222,6 +226,7 @@ impl Gateway {
             resting: StdMutex::default(),
             questions: questions::Questions::default(),
             told_away: StdMutex::default(),
+            unlinked: unlinked::ToldUnlinked::default(),
             issued_by: Cache::new(10_000),
             owners: Cache::new(10_000),
             signed: Cache::new(10_000),
@@ -229,6 +234,7 @@ impl Gateway {
             open: history::Open::default(),
             strangers: strangers::Strangers::default(),
             proofs,
+            introductions: link::Introductions::default(),
             waiting: link::WaitingAccounts::default(),
             sealing,
             browsers,
@@ -370,6 +376,7 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         JWKS => gateway.jwks(),
         DISCOVER => discovery::discover(&gateway, &parts, body).await,
         "/.wayleave/link" => Box::pin(link::link(&gateway, &parts, body)).await,
+        "/.wayleave/linked" => link::linked(&gateway, &parts).await,
         "/.wayleave/callback" => Box::pin(link::callback(&gateway, &parts)).await,
         "/.wayleave/visit" => Box::pin(gateway.visit(&parts, body)).await,
         "/.wayleave/" => gateway.start(&parts).await,
@@ -379,7 +386,7 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         own if let Some(asset) = browser::asset(own) => asset,
         own if forward_auth::is_ask(own) => Box::pin(gateway.forward_auth(parts)).await,
         _ if gateway.is_own(&path) => plain(StatusCode::NOT_FOUND, "Nothing is here."),
-        _ => match gateway.public_methods(&path) {
+        _ => match gateway.public_methods(&path).or_else(|| gateway.public_collection(&parts, &path)) {
             Some(methods) => Box::pin(gateway.public(parts, body, &path, &methods)).await,
             None => gateway.guarded(parts, body, &path).await,
         },

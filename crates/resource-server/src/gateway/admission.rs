@@ -3,7 +3,7 @@
 //! gives a ticket.
 
 use super::authority::{At, Uncounted};
-use super::browser::{Lacks, OfSession};
+use super::browser::{Lacks, LacksAt, OfSession};
 use super::forward_auth::AskedBefore;
 use super::history::{Noted, Outcome};
 use super::peer::Peer;
@@ -108,6 +108,22 @@ fn away(owner: &str, error: &ProtectionError) -> Box<Response> {
 }
 
 impl Gateway {
+    /// Nobody guards this yet: its owner, and whoever reads the log, hear where that begins.
+    fn unlinked(&self, owner: &str, path: &path::CanonicalPath) -> Box<Response> {
+        let link = format!("{}/.wayleave/link", self.settings.resource);
+        if self.unlinked.is_new(owner) {
+            let owner: String = form_urlencoded::byte_serialize(owner.as_bytes()).collect();
+            tracing::warn!("nothing of an owner who has not linked a server is let through: she begins at {link}?owner={owner}");
+        }
+        let to: String = form_urlencoded::byte_serialize(path.encoded().as_bytes()).collect();
+        let mut answer = Box::new(without_ticket(&ProtectionError::Unlinked));
+        *answer.body_mut() =
+            format!("Its owner has not linked it with an authorization server. She does so at {link}?for={to}\n").into();
+        answer
+    }
+}
+
+impl Gateway {
     /// Lets the call pass, or gives the answer that goes back.
     pub(super) async fn admit(
         self: &Arc<Self>,
@@ -135,7 +151,8 @@ impl Gateway {
             let error = match Box::pin(self.challenge(&call)).await {
                 Ok(challenge) if is_unproven => return Err(Box::new(asking_for_proof(*challenge))),
                 Ok(mut challenge) => {
-                    challenge.extensions_mut().insert(Lacks { owner: wanted.owner.clone(), needs: wanted.needs.clone() });
+                    let (owner, needs) = (wanted.owner.clone(), wanted.needs.clone());
+                    challenge.extensions_mut().insert(Lacks { owner, needs, at: LacksAt::Path });
                     return Err(challenge);
                 }
                 Err(error) => error,
@@ -143,14 +160,17 @@ impl Gateway {
             // it may have moved while it was asked for: then the server that has it now is asked
             let now = self.guarding_all(wanted, path, asker).await?;
             if now == call.guarding {
-                return Err(away(&wanted.owner, &error));
+                return Err(match error {
+                    ProtectionError::Unlinked => self.unlinked(&wanted.owner, path),
+                    error => away(&wanted.owner, &error),
+                });
             }
             call.guarding = now;
         }
         Err(away(&wanted.owner, &ProtectionError::Unreachable))
     }
 
-    async fn guarding_all(
+    pub(super) async fn guarding_all(
         &self,
         wanted: &Wanted,
         path: &path::CanonicalPath,
@@ -173,9 +193,10 @@ impl Gateway {
     ) -> Result<Guarding, Box<Response>> {
         let unreadable = |error: ProtectionError| away(&wanted.owner, &error);
         let all = self.store.registrations(&wanted.owner, own_id).map_err(|error| unreadable(error.into()))?;
-        let guarding = match all.iter().all(Registered::guards) {
+        let guards = |one: &Registered| one.guards() && self.is_trusted(&one.issuer);
+        let guarding = match all.iter().all(guards) {
             true => all,
-            false => Arc::new(all.iter().filter(|one| one.guards()).cloned().collect()),
+            false => Arc::new(all.iter().filter(|one| guards(one)).cloned().collect()),
         };
         // her opinion is read from the store: not for each call to what is guarded
         let opinion = || self.store.find_opinion(&wanted.owner, own_id).map_err(|error| unreadable(error.into()));

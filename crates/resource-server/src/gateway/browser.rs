@@ -33,7 +33,7 @@ use crate::protection::ProtectionError;
 use ::client::Credentials;
 use axum::body::Body;
 use axum::response::Response;
-pub(super) use changing::{Attempts, Lacks};
+pub(super) use changing::{Attempts, Lacks, LacksAt};
 pub use content_origin::check_content_origin;
 pub(super) use following::Following;
 use http::request::Parts;
@@ -293,7 +293,8 @@ impl Gateway {
         if status != StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let Some(other) = self.store.find_guarding(&owner)? else { return Ok(None) };
+        let other = self.store.find_guarding(&owner)?.filter(|other| self.is_trusted(&other.issuer));
+        let Some(other) = other else { return Ok(None) };
         if held.is_some_and(|held| held.session.pct_at(&other.issuer).is_some()) {
             return Ok(Some((way(other.issuer, true), None)));
         }

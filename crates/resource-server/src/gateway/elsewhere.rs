@@ -3,8 +3,10 @@
 //! destination is a second call: its route, its resource, and the scopes that writing there needs.
 
 use super::admission::Admitted;
+use super::browser::{Lacks, LacksAt, OfSession};
 use super::path::CanonicalPath;
 use super::route::{self, Guarded, Matched, OwnerOf};
+use super::strangers::Asker;
 use super::{Gateway, Wanted};
 use crate::challenge::plain;
 use axum::response::Response;
@@ -217,14 +219,23 @@ impl Gateway {
         source: &Admitted,
         token: &HeaderValue,
     ) -> Result<Admitted, Box<Response>> {
-        let refused = || Box::new(NOT_THERE.answer());
-        let wanted = self.wanted_at(parts, destination).await?.ok_or_else(refused)?;
-        let admitted = Admitted { owner: wanted.owner, needs: wanted.needs, ..source.clone() };
+        let mut refused = Box::new(NOT_THERE.answer());
+        let Some(wanted) = self.wanted_at(parts, destination).await? else { return Err(refused) };
+        let (owner, needs) = (wanted.owner.clone(), wanted.needs.clone());
+        let admitted = Admitted { owner: owner.clone(), needs: needs.clone(), ..source.clone() };
         if self.still_allows(&admitted, token).await {
             return Ok(admitted);
         }
-        tracing::info!(owner = admitted.owner, destination = destination.encoded(), "a destination was refused");
-        Err(refused())
+        // one token is for the things of one owner
+        if parts.extensions.get::<OfSession>().is_some() && owner == source.owner {
+            // what is there and was called by nobody yet is registered first
+            self.guarding_all(&wanted, destination, Asker::of(parts)).await.ok();
+            let at = LacksAt::Destination { issuer: source.issuer.clone() };
+            refused.extensions_mut().insert(Lacks { owner, needs, at });
+            return Err(refused);
+        }
+        tracing::info!(owner, destination = destination.encoded(), "a destination was refused");
+        Err(refused)
     }
 
     async fn wanted_at(&self, parts: &mut Parts, destination: &CanonicalPath) -> Result<Option<Wanted>, Box<Response>> {

@@ -1,6 +1,8 @@
 //! A call on its way through: judged, with all that it names, and under watch to its end in both directions (threats 27,
 //! 39 and 44).
 
+mod let_in;
+
 use super::admission::Admitted;
 use super::below::may_reach_below;
 use super::browser::{Following, Held};
@@ -9,7 +11,7 @@ use super::forward_auth::AskedBefore;
 use super::history::Outcome;
 use super::identity::Identity;
 use super::owner::FromTrustedProxy;
-use super::reach::{self, Methods, Reach};
+use super::reach::{self, Reach};
 use super::tunnel::{self, Tunnel};
 use super::upstream::cut_short;
 use super::viewer::View;
@@ -24,6 +26,7 @@ use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use jose::digest;
+pub(super) use let_in::LetIn;
 use std::sync::Arc;
 
 /// A call that was let in.
@@ -72,6 +75,11 @@ pub(super) struct Whole {
 }
 
 impl Whole {
+    /// Roughly what is kept of it.
+    pub(super) fn approximate_bytes(&self) -> u64 {
+        self.all.iter().map(|admitted| admitted.answer.approximate_bytes()).fold(0, u64::saturating_add)
+    }
+
     /// Whether who calls is the owner of all of it, by the word of who guards it.
     pub(super) fn is_owners(&self) -> bool {
         self.all.iter().all(|admitted| admitted.answer.is_owner == Some(true))
@@ -212,7 +220,7 @@ impl Gateway {
         let wish = self.wish_of(&parts, path, held.is_some());
         let answering = async {
             if let Some(wish) = wish {
-                let view = View { parts: &parts, path, let_in: &permission, held };
+                let view = View { parts: &parts, path, let_in: Some(&permission), held };
                 if let Some(shown) = Box::pin(self.show(&wish, &view)).await {
                     return shown;
                 }
@@ -286,45 +294,6 @@ impl Gateway {
         let routes = self.routes();
         let owners = routes.iter().filter_map(|route| Some(&route.guarded()?.owner));
         owners.filter_map(|owner| if let OwnerOf::Header(name) = owner { Some(name.clone()) } else { None }).collect()
-    }
-}
-
-/// All that let a call in.
-pub(super) struct LetIn {
-    gateway: Arc<Gateway>,
-    pub(super) all: Vec<Admitted>,
-    pub(super) token: HeaderValue,
-    /// The session by which a person makes the call.
-    following: Option<Following>,
-}
-
-impl LetIn {
-    /// With which it goes on.
-    fn token_now(&self) -> HeaderValue {
-        self.following.as_ref().map_or_else(|| self.token.clone(), Following::token)
-    }
-
-    async fn stands(&self) -> bool {
-        if self.gateway.still_allow(&self.all, &self.token_now()).await {
-            return true;
-        }
-        let (Some(following), Some(first)) = (&self.following, self.all.first()) else { return false };
-        match self.gateway.follow(following, first).await {
-            Some(token) => self.gateway.still_allow(&self.all, &token).await,
-            None => false,
-        }
-    }
-}
-
-impl Permission for LetIn {
-    fn look(self: Arc<Self>) -> BoxFuture<'static, bool> {
-        async move { self.stands().await }.boxed()
-    }
-}
-
-impl Reach for LetIn {
-    fn may(self: Arc<Self>, methods: Methods, path: path::CanonicalPath) -> BoxFuture<'static, bool> {
-        async move { self.gateway.may_reach(&self.all, &self.token_now(), methods, &path).await }.boxed()
     }
 }
 

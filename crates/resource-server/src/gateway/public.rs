@@ -1,11 +1,13 @@
 //! What everybody may see: the style sheet of an application, its page for health checks (`browser.md`, *Routes*). Nobody's
 //! permission is asked and nothing is said of who calls; it is a call through this gateway in everything else.
 
+use super::browser::is_navigation;
 use super::elsewhere::Elsewhere;
 use super::owner::FromTrustedProxy;
 use super::reach::Everybodys;
 use super::route::{self, Access, Matched};
 use super::upstream::cut_short;
+use super::viewer::View;
 use super::{Gateway, Passing, fields, not_allowed, path};
 use crate::challenge::plain;
 use crate::watch::{self, Watch};
@@ -30,6 +32,17 @@ impl Gateway {
             return None;
         }
         match route::find(&routes, path)? {
+            Matched::Public(methods) => Some(methods.clone()),
+            Matched::Guarded(_) => None,
+        }
+    }
+
+    /// The same, of the page of a collection that no route names.
+    pub(super) fn public_collection(&self, parts: &Parts, path: &path::CanonicalPath) -> Option<BTreeSet<String>> {
+        if !is_navigation(parts) || !self.may_be_collection(path) {
+            return None;
+        }
+        match route::find_collection(&self.routes(), path)? {
             Matched::Public(methods) => Some(methods.clone()),
             Matched::Guarded(_) => None,
         }
@@ -81,7 +94,17 @@ impl Gateway {
             pass_headers: self.settings.pass_headers.clone(),
             ..Passing::by_itself()
         };
-        match watch.during(self.backend.forward(parts, body, path, &passing)).await {
+        let wish = self.wish_of(&parts, path, true);
+        let answering = async {
+            if let Some(wish) = wish {
+                let view = View { parts: &parts, path, let_in: None, held: None };
+                if let Some(shown) = Box::pin(self.show(&wish, &view)).await {
+                    return shown;
+                }
+            }
+            self.backend.forward(parts, body, path, &passing).await
+        };
+        match watch.during(answering).await {
             Ok(answer) => watch.answered(answer),
             Err(cut) => cut_short(cut),
         }

@@ -304,6 +304,8 @@ pub(crate) fn find_collection<'a>(routes: &'a [Route], path: &CanonicalPath) -> 
     }
     match find(routes, &path.any_below())? {
         Matched::Guarded(matched) if !matched.has_any() => Some(Matched::Guarded(matched)),
+        // what everybody may see has a page, but for the beginning, where people find what is theirs
+        Matched::Public(methods) if !path.segments().is_empty() => Some(Matched::Public(methods)),
         _ => None,
     }
 }

@@ -18,6 +18,7 @@ mod questions;
 mod scripting;
 mod slow;
 mod strangers;
+mod unlisted;
 mod unread;
 mod unreadable;
 mod viewing;

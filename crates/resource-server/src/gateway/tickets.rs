@@ -58,6 +58,28 @@ impl Gateway {
         Err(last.map_or_else(|| self.find_nobody_to_ask(owner), Ok)?)
     }
 
+    /// A ticket of this server for things of an owner; none: not all of them are registered there with what is needed.
+    pub(super) async fn ticket_at(
+        &self,
+        issuer: &str,
+        owner: &str,
+        needs: &[Need],
+        caller: Option<Caller>,
+    ) -> Result<Option<String>, ProtectionError> {
+        let mut chosen = Vec::with_capacity(needs.len());
+        for need in needs {
+            let all = self.store.registrations(owner, &OwnResourceId::new(need.resource.as_str()))?;
+            let guarding: Vec<Registered> =
+                all.iter().filter(|one| one.guards() && self.is_trusted(&one.issuer)).cloned().collect();
+            let Some(one) = narrowest(need, &guarding, issuer, self) else { return Ok(None) };
+            chosen.push(one.clone());
+        }
+        let (peer, chosen) = (self.peer(issuer).await?, chosen.iter().collect::<Vec<_>>());
+        let _place = self.wait_for_ticket(issuer, caller).await?;
+        let destination = Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
+        self.asking_for(&destination, self.ticket(&peer, owner, needs, &chosen, caller)).await.map(Some)
+    }
+
     /// Why nobody could be asked for a ticket.
     fn find_nobody_to_ask(&self, owner: &str) -> Result<ProtectionError, ProtectionError> {
         let server = self.preferred_server(owner)?;

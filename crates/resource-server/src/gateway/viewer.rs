@@ -8,13 +8,14 @@
 //! - [`collection`] reads a directory, [`kind`] says what a file is by its name
 //! - [`album`] is the page of a collection, [`item`] of one thing in it, [`shelf`] of what a session has of several resources
 //! - [`thumbnails`] makes ([`maker`]) and keeps ([`cache`]) small pictures, in turns by person ([`turns`]); another process
-//!   ([`process`]) decodes them ([`picture`])
+//!   ([`process`]) decodes them ([`picture`]) and may do nothing else ([`confinement`])
 //! - [`archive`] streams a zip, [`listing`] answers programs
 
 mod album;
 mod archive;
 mod cache;
 mod collection;
+mod confinement;
 mod item;
 mod kind;
 mod leave;
@@ -30,9 +31,10 @@ mod turns;
 use super::browser::{Held, navigation};
 use super::passage::LetIn;
 use super::path::CanonicalPath;
-use super::route::{self, Matched};
+use super::route;
 use super::{Behind, Gateway, Settings, beneath};
 use crate::challenge::plain;
+pub(super) use album::show_name;
 use axum::response::Response;
 use http::request::Parts;
 use http::{Method, StatusCode, header};
@@ -62,7 +64,7 @@ impl Viewer {
         let thumbnails = settings.thumbnails.clone();
         Self {
             cache: Arc::new(cache::Cache::open(thumbnails, cache::MOST_BYTES)),
-            makers: turns::Turns::new(thumbnails::MOST_WAITING, thumbnails::AT_ONCE_OF_ONE, thumbnails::MOST_WAITING_OF_ONE),
+            makers: turns::Turns::new(usize::MAX, thumbnails::AT_ONCE_OF_ONE, thumbnails::MOST_WAITING_OF_ONE),
             owners: turns::Turns::new(thumbnails::AT_ONCE, thumbnails::AT_ONCE, thumbnails::MOST_WAITING),
             maker: maker::Maker::new(settings.thumbnail_command.clone(), maker::Patience::default()),
             zips: leave::Zips::default(),
@@ -110,8 +112,8 @@ impl Wish {
 pub(super) struct View<'a> {
     pub(super) parts: &'a Parts,
     pub(super) path: &'a CanonicalPath,
-    /// By what.
-    pub(super) let_in: &'a Arc<LetIn>,
+    /// By what; none: everybody may see it.
+    pub(super) let_in: Option<&'a Arc<LetIn>>,
     /// The session of her browser, if a person calls by one.
     pub(super) held: Option<&'a Held>,
 }
@@ -139,7 +141,7 @@ impl Gateway {
     }
 
     /// Whether a path may be a collection of a folder.
-    fn may_be_collection(&self, path: &CanonicalPath) -> bool {
+    pub(super) fn may_be_collection(&self, path: &CanonicalPath) -> bool {
         self.find_folder().is_some() && path.ends_with_slash()
     }
 
@@ -149,8 +151,8 @@ impl Gateway {
         let (routes, there) = (self.routes(), path.with_slash());
         let is_unnamed = self.find_folder().is_some() && !path.ends_with_slash() && route::find(&routes, path).is_none();
         match is_unnamed.then(|| route::find_collection(&routes, &there))? {
-            Some(Matched::Guarded(_)) => Some(self.send_on(&with_query(&there, parts), &[])),
-            _ => None,
+            Some(_) => Some(self.send_on(&with_query(&there, parts), &[])),
+            None => None,
         }
     }
 

@@ -19,14 +19,26 @@ use http::{Method, StatusCode, Uri, header};
 use jose::{base64url, digest};
 use std::sync::Arc;
 
-/// How often one call is judged: as it came, after a trade, and where others changed what the session holds meanwhile.
+/// How often one call is judged: as it came, after each trade, and where others changed what the session holds meanwhile.
 const MOST_ROUNDS: usize = 4;
+/// What one call takes: of its own path, and of where it leads.
+const MOST_TRADES: usize = 2;
 
-/// Goes with the answer that brings a ticket: what that is for.
+/// Goes with an answer to a call: what that lacks.
 #[derive(Clone)]
 pub(in super::super) struct Lacks {
     pub(in super::super) owner: String,
     pub(in super::super) needs: Arc<[Need]>,
+    pub(in super::super) at: LacksAt,
+}
+
+/// What of a call is lacking.
+#[derive(Clone)]
+pub(in super::super) enum LacksAt {
+    /// Its own path: the answer brings a ticket.
+    Path,
+    /// Where it leads: this server gives a ticket, once something is to be traded.
+    Destination { issuer: String },
 }
 
 impl Lacks {
@@ -44,16 +56,19 @@ impl Lacks {
 #[derive(Default)]
 pub(in super::super) struct Attempts {
     rounds: usize,
-    has_traded: bool,
+    /// Names of what was traded for.
+    traded: Vec<String>,
 }
 
 /// What is to be traded for.
 #[derive(Clone, Copy)]
 struct Wish<'a> {
     way: &'a Way,
+    lacks: &'a Lacks,
     /// The name of what is lacking.
     what: &'a str,
-    ticket: &'a str,
+    /// None: it is to be had.
+    ticket: Option<&'a str>,
 }
 
 /// Why a session does not suffice.
@@ -95,13 +110,20 @@ impl Gateway {
         let page = |response: Response| Next::Page(Box::new(response));
         let lacks = refused.answer.extensions().get::<Lacks>().cloned();
         let challenge = Hint::of(&refused).challenge;
-        let (Some(lacks), Some(challenge)) = (lacks, challenge) else {
+        let found = lacks.and_then(|lacks| {
+            let (issuer, ticket) = match (&lacks.at, challenge) {
+                (LacksAt::Destination { issuer }, _) => (issuer.clone(), None),
+                (LacksAt::Path, challenge) => challenge.map(|challenge| (challenge.as_uri, Some(challenge.ticket)))?,
+            };
+            Some((lacks, issuer, ticket))
+        });
+        let Some((lacks, issuer, ticket)) = found else {
             return page(refused_to_session(parts, *refused.answer));
         };
         attempts.rounds = attempts.rounds.saturating_add(1);
         let (to, what) = (place_of(&to_of(parts)), lacks.name());
-        let way = Way { to, owner: lacks.owner, issuer: challenge.as_uri, is_elsewhere: false, asks: false, message: None };
-        let wish = Wish { way: &way, what: &what, ticket: &challenge.ticket };
+        let way = Way { to, owner: lacks.owner.clone(), issuer, is_elsewhere: false, asks: false, message: None };
+        let wish = Wish { way: &way, lacks: &lacks, what: &what, ticket: ticket.as_deref() };
         match Box::pin(self.try_trade(parts, &held, wish, attempts)).await {
             Ok(Some(session)) => Next::Again(Held { session, ..held }),
             Ok(None) => page(refused_to_session(parts, *refused.answer)),
@@ -117,7 +139,7 @@ impl Gateway {
         wish: Wish<'_>,
         attempts: &mut Attempts,
     ) -> Result<Option<Session>, Denied> {
-        let Wish { way, what, ticket } = wish;
+        let Wish { way, lacks, what, ticket } = wish;
         let may_trade = navigation::needs_own_origin(parts) || self.renews(parts, held, way);
         // one at a time: the next one finds what this one got
         let turn = self.turn(&format!("change {}", held.cookie)).await;
@@ -134,16 +156,24 @@ impl Gateway {
         if let Some(why) = session.lacking.find(what, self.client.clock.now()) {
             return Err(Denied::Because(why));
         }
-        if attempts.has_traded {
+        if attempts.traded.iter().any(|traded| traded == what) || attempts.traded.len() >= MOST_TRADES {
             return Err(self.note_lacking(&held.cookie, what, Why::NotShared).await);
         }
         if session.pct_at(&way.issuer).is_none() {
             return Err(Denied::Because(Why::Unknown));
         }
-        attempts.has_traded = true;
+        attempts.traded.push(what.to_owned());
         let now = Held { cookie: held.cookie.clone(), session };
         let caller = parts.extensions.get().copied();
-        let trade = Trade { owner: &way.owner, issuer: &way.issuer, ticket, held: Some(&now), caller, asks: Asks::Nobody };
+        let ticket = match ticket {
+            Some(ticket) => ticket.to_owned(),
+            None => match self.ticket_at(&way.issuer, &way.owner, &lacks.needs, caller).await.map_err(Denied::Failed)? {
+                Some(ticket) => ticket,
+                None => return Err(self.note_lacking(&held.cookie, what, Why::NotShared).await),
+            },
+        };
+        let trade =
+            Trade { owner: &way.owner, issuer: &way.issuer, ticket: &ticket, held: Some(&now), caller, asks: Asks::Nobody };
         match self.trade(&trade).await.map_err(Denied::Failed)? {
             Outcome::Granted { grant, pct } => self.keep_grant(&held.cookie, grant, pct).await.map_err(Denied::Failed),
             Outcome::Shows { .. } => Err(self.note_lacking(&held.cookie, what, Why::Unknown).await),
@@ -182,6 +212,8 @@ impl Gateway {
                 session.put_pct(&issuer, pct);
             }
             session.put_grant(kept);
+            // nobody knows for what else it suffices
+            session.lacking.clear();
         };
         let session = self.change_session(cookie, change).await?;
         if session.is_none() {

@@ -24,12 +24,17 @@ impl Following {
 }
 
 impl Gateway {
-    /// What a session holds now for what it was let in to; none: it has ended, or holds what it held.
-    pub(in super::super) async fn follow(&self, following: &Following, admitted: &Admitted) -> Option<HeaderValue> {
+    /// What a session holds now for what it was let in to; none: it has ended, or has nothing of it any more.
+    pub(in super::super) async fn find_held_token(&self, following: &Following, admitted: &Admitted) -> Option<HeaderValue> {
         let session = self.read_session(&following.cookie).ok()??;
         let held = Held { cookie: following.cookie.clone(), session };
         let grant = held.session.find_grant_at(&admitted.owner, &admitted.issuer)?;
-        let value = self.find_presented(&held, grant).await?;
+        self.find_presented(&held, grant).await
+    }
+
+    /// The same; none as well: it holds what it held.
+    pub(in super::super) async fn follow(&self, following: &Following, admitted: &Admitted) -> Option<HeaderValue> {
+        let value = self.find_held_token(following, admitted).await?;
         let mut token = following.token.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = *token != value;
         is_new.then(|| {

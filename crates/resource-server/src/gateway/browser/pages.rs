@@ -210,7 +210,7 @@ impl Gateway {
         let path = CanonicalPath::parse(read_to(to)?.path()).ok()?;
         let routes = self.routes();
         let Matched::Guarded(matched) = route::find(&routes, &path)? else { return None };
-        let looked_up = || self.owners.get(path.encoded()).map(|(_, owner)| owner);
+        let looked_up = || self.find_looked_up(matched.route, &path);
         let Some(owner) = matched.owner.clone().or_else(looked_up) else {
             return self.settings.authorization_servers.first().cloned();
         };

@@ -382,17 +382,6 @@ impl Gateway {
 }
 
 #[cfg(test)]
-impl Gateway {
-    /// The `Cookie` field of a browser whose session has this token of an owner.
-    pub(in super::super) async fn begin_session_with(&self, owner: &str, issuer: &str, token: &str) -> String {
-        let held = self.begin_session(None, None).await.unwrap();
-        let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
-        let expires = self.client.clock.now().plus(600);
-        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
-        self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap();
-        self.browsers.names.set_session(&held.cookie, 9).split(';').next().unwrap().to_owned()
-    }
-}
-
+mod begun;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::io::{Cursor, Read};
 use tower::ServiceExt;
 
+mod everybody;
 mod names;
 mod zips;
 

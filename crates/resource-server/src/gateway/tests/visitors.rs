@@ -7,6 +7,7 @@ mod following;
 mod renewing;
 mod server;
 mod sessions;
+mod unlinked;
 mod waiting;
 
 use super::super::*;
@@ -58,7 +59,7 @@ impl World {
         let owned = |path: &str, owner: &str| {
             route_with(path, |guarded| {
                 guarded.owner = OwnerOf::Named(owner.into());
-                let scopes = [("GET", "view"), ("PUT", "edit"), ("POST", "edit")];
+                let scopes = [("GET", "view"), ("PUT", "edit"), ("POST", "edit"), ("MOVE", "edit"), ("COPY", "view")];
                 let scopes = scopes.map(|(method, scope)| (method.to_owned(), types::ScopeSet::parse(scope).unwrap()));
                 (guarded.scopes, guarded.takes_web_sockets) = (scopes.into_iter().collect(), true);
             })

@@ -1,6 +1,7 @@
 //! The page of a collection: who shared it and until when, albums in it, pictures, films and music that play, documents as
 //! cards, all of it as a zip. What the page says of files is text; nothing of theirs runs on it.
 
+use super::super::admission::Admitted;
 use super::super::browser::{Held, OwnPage};
 use super::super::path::CanonicalPath;
 use super::super::store::Registered;
@@ -43,7 +44,8 @@ pub(super) struct Crumb {
 
 /// Who shared something, and how long it lasts.
 pub(super) struct Shared {
-    pub(super) owner: String,
+    /// Her name; none: everybody may see it, and nobody shared it.
+    pub(super) owner: Option<String>,
     pub(super) until: Option<String>,
     /// Where she shares it, if it is she who looks.
     pub(super) share: Option<String>,
@@ -75,7 +77,9 @@ impl AlbumPage<'_> {
 impl Gateway {
     pub(super) async fn show_collection(self: &Arc<Self>, root: &Path, view: &View<'_>) -> io::Result<Response> {
         let entries = collection::read(root, view.path).await?;
-        let (Some(mut judge), Some(held)) = (Judge::new(self, view.let_in), view.held) else { return Err(not_a_directory()) };
+        // a program that was let in by a token gets no page
+        let is_person = view.held.is_some() || view.let_in.is_none();
+        let mut judge = Judge::new(self, view.let_in).filter(|_| is_person).ok_or_else(not_a_directory)?;
         let mark = view.query("after");
         let page = judge.page(view.path, collection::skip_to(&entries, mark.as_deref()), ON_A_PAGE).await;
         let names = page.members.iter().map(|member| member.entry.name.clone()).collect();
@@ -104,7 +108,7 @@ impl Gateway {
             next: page.next.map(to),
             zone: ui::Cookies::of(&self.settings.resource).name(ZONE),
         };
-        Ok(self.viewer_page(Some(held), &title, &ui::render(&body)))
+        Ok(self.viewer_page(view.held, &title, &ui::render(&body)))
     }
 
     fn make_tile(&self, member: Member, facts: Option<Facts>) -> Tile {
@@ -118,10 +122,11 @@ impl Gateway {
 
     /// What a collection is called: in its owner's words, where it is a thing of its own.
     fn title_of(&self, judge: &Judge, path: &CanonicalPath) -> String {
-        let own = judge.source().needs.first().map(|need| OwnResourceId::new(need.resource.as_str()));
+        let own = |source: &Admitted| source.needs.first().map(|need| OwnResourceId::new(need.resource.as_str()));
         let is_thing = |own: &OwnResourceId| own.as_str().trim_end_matches('/') == decode_path(path);
-        if let Some(own) = own.filter(is_thing)
-            && let Ok(description) = self.description(&judge.source().owner, &own)
+        if let Some(source) = judge.source()
+            && let Some(own) = own(source).filter(is_thing)
+            && let Ok(description) = self.description(&source.owner, &own)
             && let Some(name) = description.name
         {
             return show_name(&name);
@@ -148,19 +153,19 @@ impl Gateway {
     }
 
     pub(super) fn find_shared(&self, judge: &Judge, headers: &HeaderMap) -> Shared {
-        let source = judge.source();
+        let Some(source) = judge.source() else { return Shared { owner: None, until: None, share: None } };
         let is_owner = source.answer.is_owner == Some(true);
         let zone = self.zone_of(headers);
         let end = find_end(source).filter(|_| !is_owner);
         Shared {
-            owner: show_name(&source.owner),
+            owner: Some(self.say_owner(&source.owner)),
             until: end.map(|end| zone.until(end, self.client.clock.now())),
             share: is_owner.then(|| self.share_page(source)).flatten(),
         }
     }
 
     /// Where the owner shares a thing, at the server that guards it.
-    fn share_page(&self, source: &super::super::admission::Admitted) -> Option<String> {
+    fn share_page(&self, source: &Admitted) -> Option<String> {
         let own = OwnResourceId::new(source.needs.first()?.resource.as_str());
         let all = self.store.registrations(&source.owner, &own).ok()?;
         let is_there = |one: &&Registered| one.guards() && one.issuer == source.issuer;
@@ -192,7 +197,7 @@ impl Gateway {
 }
 
 /// A name as it is shown, and as what is downloaded is called: nothing in it turns the letters beside it, or is not seen.
-pub(super) fn show_name(name: &str) -> String {
+pub(in super::super) fn show_name(name: &str) -> String {
     Some(visible(name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "(no name)".to_owned())
 }
 
@@ -202,7 +207,7 @@ fn decode_path(path: &CanonicalPath) -> String {
 }
 
 /// When what let a call in ends by itself, if anybody said so: all that it needed, as long as all of it lasts.
-fn find_end(source: &super::super::admission::Admitted) -> Option<Timestamp> {
+fn find_end(source: &Admitted) -> Option<Timestamp> {
     let permissions = source.answer.permissions.as_deref().unwrap_or_default();
     let needs = source.needs.iter().flat_map(|need| need.scopes.iter().map(|scope| (&need.resource, scope)));
     let end_of = |(resource, scope): (&types::ResourceId, &types::Scope)| {

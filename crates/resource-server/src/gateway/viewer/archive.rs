@@ -108,7 +108,7 @@ impl Gateway {
         if view.parts.method == Method::HEAD {
             return Ok(response);
         }
-        let Some(leave) = self.viewer.zips.begin(downloader_of(view.let_in)) else {
+        let Some(leave) = self.viewer.zips.begin(downloader_of(view)) else {
             let what = "Others are downloading from here, or you are already: try again when one of them has ended.";
             let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, what);
             set_fields(&mut response, &[(header::RETRY_AFTER, "30")]);

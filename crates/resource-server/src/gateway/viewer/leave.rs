@@ -1,6 +1,6 @@
 //! Leave to stream a zip: so many at a time, of one person, and of what one owner shares.
 
-use super::super::passage::LetIn;
+use super::View;
 use super::thumbnails::{owner_of, person_of};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,8 +21,8 @@ pub(super) struct Downloader {
     owner: String,
 }
 
-pub(super) fn downloader_of(let_in: &LetIn) -> Downloader {
-    Downloader { person: person_of(let_in), owner: owner_of(let_in).to_owned() }
+pub(super) fn downloader_of(view: &View<'_>) -> Downloader {
+    Downloader { person: person_of(view), owner: owner_of(view).to_owned() }
 }
 
 /// Leave to stream one, until it is dropped.

@@ -1,5 +1,6 @@
-//! Which things of a collection a call may view: each is judged by the token of the call, as a GET of its own would be. What
-//! one resource covers is judged once.
+//! Which things of a collection a call may view: each is judged by the token of the call, as a GET of its own would be, or by
+//! what the session holds at that moment by which a person calls. What one resource covers is judged once. Who needs nobody's
+//! permission views what everybody may.
 
 use super::super::admission::Admitted;
 use super::super::passage::LetIn;
@@ -10,7 +11,10 @@ use super::collection::Entry;
 use crate::guard::Need;
 use http::{HeaderValue, Method};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+/// How long what a session holds, and that something is hidden, is taken to be so: as long as any answer about a token.
+const KEPT: Duration = Duration::from_secs(1);
 /// So many things are looked at for one page; where fewer may be viewed, another page goes on.
 const MOST_LOOKED_AT: usize = 2_000;
 /// So many different permissions are asked after for one page, and remembered.
@@ -32,14 +36,25 @@ pub(super) struct Page {
 struct Known {
     needs: Arc<[Need]>,
     admitted: Option<Admitted>,
+    asked: Instant,
+}
+
+/// By what one call is judged.
+struct JudgedBy {
+    source: Admitted,
+    /// None: the session holds nothing any more.
+    token: Option<HeaderValue>,
+    /// The call, which may be of a session whose token changes.
+    let_in: Option<Arc<LetIn>>,
+    looked: Instant,
 }
 
 /// Judges by the token of one call.
 pub(super) struct Judge {
     gateway: Arc<Gateway>,
     routes: Arc<Vec<Route>>,
-    source: Admitted,
-    token: HeaderValue,
+    /// None: by nobody's permission.
+    by: Option<JudgedBy>,
     known: Vec<Known>,
 }
 
@@ -53,17 +68,25 @@ pub(super) enum Standing {
 }
 
 impl Judge {
-    /// None: nothing let the call in.
-    pub(super) fn new(gateway: &Arc<Gateway>, let_in: &LetIn) -> Option<Self> {
-        Some(Self::by(gateway, let_in.all.first()?.clone(), let_in.token.clone()))
+    /// Of a call that was let in, or of everybody; none: nothing let the call in.
+    pub(super) fn new(gateway: &Arc<Gateway>, let_in: Option<&Arc<LetIn>>) -> Option<Self> {
+        let Some(let_in) = let_in else { return Some(Self::with(gateway, None)) };
+        let (source, token) = (let_in.all.first()?.clone(), Some(let_in.token.clone()));
+        let by = JudgedBy { source, token, let_in: Some(let_in.clone()), looked: Instant::now() };
+        Some(Self::with(gateway, Some(by)))
     }
 
     pub(super) fn by(gateway: &Arc<Gateway>, source: Admitted, token: HeaderValue) -> Self {
-        Self { gateway: gateway.clone(), routes: gateway.routes(), source, token, known: Vec::new() }
+        Self::with(gateway, Some(JudgedBy { source, token: Some(token), let_in: None, looked: Instant::now() }))
     }
 
-    pub(super) fn source(&self) -> &Admitted {
-        &self.source
+    fn with(gateway: &Arc<Gateway>, by: Option<JudgedBy>) -> Self {
+        Self { gateway: gateway.clone(), routes: gateway.routes(), by, known: Vec::new() }
+    }
+
+    /// What let the call in; none: nobody's permission was needed.
+    pub(super) fn source(&self) -> Option<&Admitted> {
+        self.by.as_ref().map(|by| &by.source)
     }
 
     pub(super) async fn may_view(&mut self, path: &CanonicalPath) -> bool {
@@ -76,29 +99,34 @@ impl Judge {
             Some(Needed::These(needs)) => needs,
             None => return Standing::Hidden,
         };
-        if needs.iter().all(|need| self.is_covered(need)) {
+        let Some(source) = self.source() else { return Standing::Hidden };
+        if needs.iter().all(|need| is_covered(source, need)) {
             return Standing::Covered;
         }
-        if let Some(known) = self.known.iter().find(|known| known.needs == needs) {
+        let known = self.known.iter().find(|known| known.needs == needs);
+        if let Some(known) = known.filter(|known| known.admitted.is_some() || known.asked.elapsed() < KEPT) {
             return known.admitted.clone().map_or(Standing::Hidden, Standing::Admitted);
         }
+        let wanted = Admitted { needs: needs.clone(), ..source.clone() };
+        self.known.retain(|known| known.needs != needs);
         if self.known.len() >= MOST_PERMISSIONS {
             self.known.clear();
         }
-        let admitted = Admitted { needs: needs.clone(), ..self.source.clone() };
-        let admitted = self.gateway.still_allows(&admitted, &self.token).await.then_some(admitted);
-        self.known.push(Known { needs, admitted: admitted.clone() });
+        let asked = Instant::now();
+        let admitted = self.still_stands(&wanted).await.then_some(wanted);
+        self.known.push(Known { needs, admitted: admitted.clone(), asked });
         admitted.map_or(Standing::Hidden, Standing::Admitted)
     }
 
-    /// Whether a permission that was asked after before still stands now.
-    pub(super) async fn still_stands(&self, admitted: &Admitted) -> bool {
-        self.gateway.still_allows(admitted, &self.token).await
-    }
-
-    fn is_covered(&self, need: &Need) -> bool {
-        let is_it = |own: &&Need| own.resource == need.resource;
-        self.source.needs.iter().find(is_it).is_some_and(|own| need.scopes.iter().all(|scope| own.scopes.contains(scope)))
+    /// Whether a permission stands now, by what the call or its session has.
+    pub(super) async fn still_stands(&mut self, admitted: &Admitted) -> bool {
+        let Some(by) = self.by.as_mut() else { return false };
+        if let Some(let_in) = by.let_in.as_ref().filter(|_| by.looked.elapsed() >= KEPT) {
+            by.looked = Instant::now();
+            by.token = let_in.find_token(&by.source).await;
+        }
+        let Some(token) = &by.token else { return false };
+        self.gateway.still_allows(admitted, token).await
     }
 
     /// What a GET of this needs. None: nothing is there for the owner of this collection, by the path alone.
@@ -110,7 +138,8 @@ impl Judge {
         match found? {
             Matched::Public(methods) => public::is_among(methods, &Method::GET).then_some(Needed::Nothing),
             Matched::Guarded(matched) => {
-                let is_hers = |owner: &Option<String>| owner.as_ref() == Some(&self.source.owner);
+                let source = self.source()?;
+                let is_hers = |owner: &Option<String>| owner.as_ref() == Some(&source.owner);
                 let are_hers = is_hers(&matched.owner) && matched.beside.iter().all(|beside| is_hers(&beside.owner));
                 let needs = matched.needs(|route| route.scopes.get(Method::GET.as_str())).filter(|_| are_hers)?;
                 Some(Needed::These(needs))
@@ -133,6 +162,11 @@ impl Judge {
         }
         Page { members, next: None }
     }
+}
+
+fn is_covered(source: &Admitted, need: &Need) -> bool {
+    let is_it = |own: &&Need| own.resource == need.resource;
+    source.needs.iter().find(is_it).is_some_and(|own| need.scopes.iter().all(|scope| own.scopes.contains(scope)))
 }
 
 enum Needed {

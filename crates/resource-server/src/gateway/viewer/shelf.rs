@@ -150,7 +150,7 @@ impl Gateway {
             false => place.segments().last().map_or(Kind::Other, |name| Kind::of_file(name)),
         };
         let name = show_name(name.as_deref().unwrap_or_else(|| id.as_str()));
-        let (owner, url) = (show_name(owner), self.url_of(&place));
+        let (owner, url) = (self.say_owner(owner), self.url_of(&place));
         Thing { name, owner, is_own: false, url, place, kind }
     }
 }

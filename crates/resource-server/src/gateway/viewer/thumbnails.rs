@@ -4,7 +4,6 @@
 use super::super::Gateway;
 use super::super::beneath;
 use super::super::folder::is_known;
-use super::super::passage::LetIn;
 use super::kind::Kind;
 use super::maker::{Made, PNG};
 use super::{View, cache, set_fields};
@@ -17,13 +16,14 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use types::peer::network_of;
+use types::peer::{Caller, network_of};
 
-/// Thumbnails that are made at one time, of all and of one person, and those for which one person waits.
+/// Thumbnails that are made at one time, of all and of one person, and those for which one person waits. Of one owner two are
+/// made where no other owner's are waited for, else one.
 pub(super) const AT_ONCE: usize = 2;
 pub(super) const AT_ONCE_OF_ONE: usize = 2;
 pub(super) const MOST_WAITING_OF_ONE: usize = 300;
-/// Of all, before an answer says that there are too many.
+/// Of one owner, before an answer says that there are too many.
 pub(super) const MOST_WAITING: usize = 4_096;
 /// In each key: what was made otherwise is made anew.
 const VERSION: &[u8] = b"thumbnail 1 ";
@@ -92,7 +92,7 @@ impl Gateway {
             set_fields(&mut response, &[(header::ETAG, &tag)]);
             return Ok(response);
         }
-        let Some(made) = self.find_or_make(original, side, view.let_in).await? else {
+        let Some(made) = self.find_or_make(original, side, view).await? else {
             let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "Too many pictures were asked for at once: try again.");
             set_fields(&mut response, &[(header::RETRY_AFTER, "1")]);
             return Ok(response);
@@ -113,17 +113,17 @@ impl Gateway {
     }
 
     /// The small picture, kept or made now. None: whoever wants it wants too many.
-    async fn find_or_make(self: &Arc<Self>, original: Original, side: Side, let_in: &LetIn) -> io::Result<Option<Made>> {
+    async fn find_or_make(self: &Arc<Self>, original: Original, side: Side, view: &View<'_>) -> io::Result<Option<Made>> {
         // each owner has a share of what is kept
-        let original = Original { key: cache::key_of(owner_of(let_in), &original.key), ..original };
+        let original = Original { key: cache::key_of(owner_of(view), &original.key), ..original };
         if let Some(kept) = self.find_kept(&original).await? {
             return Ok(Some(kept));
         }
         if !self.viewer.maker.may_make(&original.identity) {
             return Ok(Some(Made::Failed));
         }
-        let Ok(hers) = self.viewer.makers.wait(&person_of(let_in)).await else { return Ok(None) };
-        let Ok(turn) = self.viewer.owners.wait(owner_of(let_in)).await else { return Ok(None) };
+        let Ok(hers) = self.viewer.makers.wait(&person_of(view)).await else { return Ok(None) };
+        let Ok(turn) = self.viewer.owners.wait(owner_of(view)).await else { return Ok(None) };
         // who wanted the same at the same time waits for the one who makes it
         let one = self.turn(&format!("thumbnail {}", original.identity)).await;
         let one = one.lock_owned().await;
@@ -168,18 +168,19 @@ impl Gateway {
     }
 }
 
-/// Whose things they are.
-pub(super) fn owner_of(let_in: &LetIn) -> &str {
-    let_in.all.first().map_or("", |admitted| admitted.owner.as_str())
+/// Whose things they are; nobody's where everybody may see them.
+pub(super) fn owner_of<'v>(view: &View<'v>) -> &'v str {
+    view.let_in.and_then(|let_in| let_in.all.first()).map_or("", |admitted| admitted.owner.as_str())
 }
 
-/// Who waits for a turn: the person as her server names her, or where it names none, her network.
-pub(super) fn person_of(let_in: &LetIn) -> String {
+/// Who waits for a turn: the person as her server names her, or where nobody names one, her network.
+pub(super) fn person_of(view: &View<'_>) -> String {
+    let network = |caller: Option<Caller>| caller.map(|caller| network_of(caller.0)).unwrap_or_default();
+    let Some(let_in) = view.let_in else { return network(view.parts.extensions.get().copied()) };
     let Some(admitted) = let_in.all.first() else { return String::new() };
-    let network = || admitted.caller.map(|caller| network_of(caller.0)).unwrap_or_default();
     match &admitted.answer.sub {
         Some(sub) => format!("{} {sub}", admitted.issuer),
-        None => network(),
+        None => network(admitted.caller),
     }
 }
 

@@ -52,6 +52,34 @@ async fn a_zip_has_of_another_resource_what_the_token_opens_and_history_says_so(
     assert_eq!(other.status, 401);
 }
 
+/// Who downloads by a session has in the zip what that holds when a file is read, and not what it held at the beginning.
+#[tokio::test]
+async fn a_zip_of_a_session_goes_by_what_the_session_holds_then() {
+    let both = ["holiday/1.jpg", "holiday/private/2.jpg", "holiday/private/3.jpg"];
+    let less = ["holiday/1.jpg", "holiday/private/2.jpg"];
+    for (before, after, expected) in [(&["r1", "r2"][..], &["r1"][..], &less[..]), (&["r1"], &["r1", "r2"], &both)] {
+        let shared = shared().await;
+        // so much does not fit into what waits to be read
+        let large = if before.len() == 2 { "holiday/private/2.jpg" } else { "holiday/1.jpg" };
+        std::fs::write(shared.world.folder.join(large), vec![b'x'; 8 << 20]).unwrap();
+        let (gateway, token_of) = (&shared.world.gateway, |ids: &[&str]| shared.rpt_for(ids).replace("Bearer ", ""));
+        let cookie = gateway.begin_session_with("alice", &shared.world.issuer, &token_of(before)).await;
+        let answer = shared.send("/holiday/?zip", &[("cookie", &cookie), ("sec-fetch-mode", "no-cors")]).await;
+        assert_eq!(answer.status(), 200);
+        while before.len() == 2 && shared.count_allowed("/holiday/private").await == 0 {
+            tokio::task::yield_now().await;
+        }
+        gateway.change_session_to(&cookie, "alice", &shared.world.issuer, &token_of(after)).await;
+        // as long as what is known of a session is kept
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        let (parts, body) = answer.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        let read = contents(&mut zip_of(&Answer { status: parts.status, headers: parts.headers, body }));
+        let names: Vec<_> = read.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, expected, "{before:?}");
+    }
+}
+
 /// A permission that ends while another file of it is on its way opens the next one no more.
 #[tokio::test]
 async fn a_zip_goes_on_without_what_is_taken_back_meanwhile() {

@@ -63,6 +63,43 @@ async fn a_session_changes_what_was_shared_so() {
     assert_eq!(change(&mut bob, &world, "PUT", "/alice/a", &FETCH).await.status, 403);
 }
 
+/// Where a call leads is traded for as well: each of both once.
+#[tokio::test]
+async fn what_a_destination_takes_is_traded_for_as_well() {
+    let to_b = format!("{RESOURCE}/alice/b");
+    let to = |place: &'static str| [&FETCH[..], &[("destination", place)]].concat();
+    for (method, trades) in [("MOVE", 2), ("COPY", 1)] {
+        let (world, server, mut bob) = world(true, &["/alice/a", "/alice/b"]).await;
+        let before = server.count_traded();
+        for _ in 0..2 {
+            let seen = change(&mut bob, &world, method, "/alice/a", &[&FETCH[..], &[("destination", &to_b)]].concat()).await;
+            assert_eq!((seen.status, seen.text.as_str()), (200, "saved 9"), "{method}");
+        }
+        assert_eq!(server.count_traded(), before + trades, "{method}");
+        assert_eq!(bob.open(&world, "/alice/a").await.text, "a picture");
+    }
+    // what was not shared so is refused as ever, and not tried for a minute
+    let (world, server, mut bob) = world(true, &["/alice/a"]).await;
+    let before = server.count_traded();
+    for _ in 0..3 {
+        let seen = change(&mut bob, &world, "MOVE", "/alice/a", &to("/alice/b")).await;
+        assert_eq!((seen.status, seen.text.trim()), (403, "The destination is not yours to write to."));
+    }
+    assert_eq!(server.count_traded(), before + 2, "the source, and the destination");
+    // nobody trades for what is another owner's, or is not there
+    for place in ["/mallory/m", "/nobody/x"] {
+        assert_eq!(change(&mut bob, &world, "MOVE", "/alice/a", &to(place)).await.status, 403, "{place}");
+    }
+    assert_eq!(server.count_traded(), before + 2);
+    // a program that brings its token hears of no ticket
+    let token = server.granted.lock().unwrap().keys().next().unwrap().clone();
+    let request = Request::builder().method("COPY").uri("/alice/a").header("destination", &to_b);
+    let request = request.header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
+    let tickets = server.tickets.load(Ordering::SeqCst);
+    assert!(matches!(Browser::at("192.0.2.8").send(&world, request).await.status, 401 | 403));
+    assert!(server.tickets.load(Ordering::SeqCst) <= tickets + 1);
+}
+
 /// A body that says whether anybody read it.
 fn watched(is_read: &Arc<AtomicBool>) -> Body {
     let is_read = is_read.clone();

@@ -1,0 +1,24 @@
+//! Sessions as the tests begin them.
+
+use super::*;
+
+impl Gateway {
+    /// The `Cookie` field of a browser whose session has this token of an owner.
+    pub(in crate::gateway) async fn begin_session_with(&self, owner: &str, issuer: &str, token: &str) -> String {
+        let held = self.begin_session(None, None).await.unwrap();
+        let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
+        let expires = self.client.clock.now().plus(600);
+        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
+        self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap();
+        self.browsers.names.set_session(&held.cookie, 9).split(';').next().unwrap().to_owned()
+    }
+
+    /// That browser's session has this token from now on.
+    pub(in crate::gateway) async fn change_session_to(&self, cookie: &str, owner: &str, issuer: &str, token: &str) {
+        let cookie = cookie.split_once('=').unwrap().1;
+        let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
+        let expires = self.client.clock.now().plus(600);
+        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
+        self.change_session(cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
+    }
+}
