@@ -150,10 +150,8 @@ impl Gateway {
     pub(super) fn collection_at(&self, parts: &Parts, path: &CanonicalPath) -> Option<Response> {
         let (routes, there) = (self.routes(), path.with_slash());
         let is_unnamed = self.find_folder().is_some() && !path.ends_with_slash() && route::find(&routes, path).is_none();
-        match is_unnamed.then(|| route::find_collection(&routes, &there))? {
-            Some(_) => Some(self.send_on(&with_query(&there, parts), &[])),
-            None => None,
-        }
+        let is_collection = is_unnamed && route::find_collection(&routes, &there).is_some();
+        is_collection.then(|| self.send_on(&with_query(&there, parts), &[]))
     }
 
     /// What a call is shown. None: what lies there, as it is.
