@@ -1,23 +1,21 @@
-//! Requests that wait for the owner (protocol.md 1.4): joined by processes, decided by her.
+//! Requests that wait for the owner (protocol.md 1.4): joined by processes, read and ended by her. Her answers are in
+//! [`crate::deciding`].
 
+use crate::AuthorizationServer;
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::history_limits::Line;
 use crate::news::News;
 use crate::page::{Soon, page_of_seen};
 use crate::store::Page;
-use crate::{AuthorizationServer, RETRIES};
 use identity::{CommitError, Failure};
-use rules::access_request::{Decision, DecisionError, State};
+use rules::AccessRequest;
+use rules::access_request::State;
 use rules::claim::{Claims, RequestingParty};
-use rules::policy::Binding;
-use rules::{AccessRequest, Policy};
-use serde_json::json;
-use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind, RequestingClient};
+use types::access_request::{AccessRequestDocument, AccessRequestState, RequestingClient};
 use types::event::{EventKind, EventOutcome};
-use types::policy::{ClaimCondition, OnMissing};
 use types::spelling::readable;
-use types::{AccessRequestId, ClientId, ErrorCode, OwnerId, PermissionRequest, PolicyId, Refusal, ScopeSet};
+use types::{AccessRequestId, ClientId, ErrorCode, OwnerId, PermissionRequest, Refusal, ScopeSet};
 
 const DUE_AT_ONCE: usize = 100;
 
@@ -131,7 +129,7 @@ impl AuthorizationServer {
         self.history_limits.take(&line, self.now()).is_some()
     }
 
-    fn request_event(&self, request: &AccessRequest, kind: EventKind, by: Option<&OwnerId>) -> crate::Event {
+    pub(crate) fn request_event(&self, request: &AccessRequest, kind: EventKind, by: Option<&OwnerId>) -> crate::Event {
         let mut event = self.event(&request.owner, kind);
         event.document.client_id = Some(request.client.clone());
         event.document.claims = request.claims.to_object();
@@ -269,93 +267,6 @@ impl AuthorizationServer {
         })
     }
 
-    /// `POST {access_requests_endpoint}/{_id}`: approve, in part or whole, or deny.
-    pub async fn decide_access_request(
-        &self,
-        acting: &Acting,
-        id: &AccessRequestId,
-        decision: DecisionDocument,
-    ) -> Result<AccessRequestDocument, Failure> {
-        // an approval that would let nothing pass is none (protocol.md 3)
-        if decision.decision == DecisionKind::Approve && self.requires_authority(&acting.owner).await? {
-            return Failure::refuse(
-                ErrorCode::InvalidRequest,
-                "nothing passes here that the owner did not sign: answer with a resource owner token, or end that demand first",
-            );
-        }
-        for tried in 0..RETRIES {
-            let _turn = self.turns.take(&acting.owner, tried).await;
-            let request = self.own_request(acting, id).await?;
-            let version = request.version;
-            let mut decided = request.decide(self.decision_of(&decision), self.now()).map_err(refusal_of)?;
-            let mut changes = Changes::default();
-            changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version });
-            self.allow_decision(acting, decision.remember, &mut decided, &mut changes).await?;
-            let approved = decision.decision == DecisionKind::Approve;
-            if approved && decision.remember {
-                self.remember(&decided, &decision, acting, &mut changes).await?;
-            }
-            let kind = if approved { EventKind::RequestApproved } else { EventKind::RequestDenied };
-            changes.writes.push(Write::AppendEvent(self.request_event(&decided, kind, Some(acting.account()))));
-            changes.writes.push(Write::PutAccessRequest(decided.clone()));
-            match self.commit_and_tell(changes).await {
-                Ok(()) => return self.request_document(&decided).await,
-                Err(CommitError::Changed) => continue,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Failure::Unavailable("a request changes too fast".into()))
-    }
-
-    fn decision_of(&self, document: &DecisionDocument) -> Decision {
-        match document.decision {
-            DecisionKind::Deny => Decision::Deny { remember: document.remember },
-            DecisionKind::Approve => Decision::Approve {
-                permissions: document.permissions.clone(),
-                until: document.expires_at.unwrap_or_else(|| self.now().plus(self.settings.rpt_lifetime)),
-            },
-        }
-    }
-
-    /// A remembered approval is a policy for this client and requesting party, and written by whoever may write one.
-    async fn remember(
-        &self,
-        request: &AccessRequest,
-        decision: &DecisionDocument,
-        acting: &Acting,
-        changes: &mut Changes,
-    ) -> Result<(), Failure> {
-        let State::Approved { permissions, .. } = &request.state else { return Ok(()) };
-        let expires_at = acting.end_of(request.delegation.as_deref(), decision.expires_at);
-        let conditions = condition_of(request)?;
-        for permission in permissions.iter().filter(|permission| !permission.resource_scopes.is_empty()) {
-            let mut policy = Policy {
-                id: PolicyId::new(self.identity.random_id()),
-                owner: request.owner.clone(),
-                version: 0,
-                binding: Binding::Bound { resource: permission.resource_id.clone() },
-                scopes: permission.resource_scopes.clone(),
-                conditions: conditions.clone(),
-                clients: vec![request.client.clone()],
-                valid_from: None,
-                expires_at,
-                max_uses: None,
-                uses: 0,
-                purpose: None,
-                on_missing: OnMissing::Gather,
-                created: self.now(),
-                authority: None,
-                delegation: request.delegation.clone(),
-                receipt: None,
-            };
-            self.bind(&mut policy, changes).await?;
-            self.check_room_for(acting, std::slice::from_ref(&policy)).await?;
-            self.allow_policy(acting, &mut policy, changes).await?;
-            self.write_policy(&policy, EventKind::PolicyCreated, acting.account().as_str(), changes);
-        }
-        Ok(())
-    }
-
     /// `DELETE {access_requests_endpoint}/{_id}`: an approval is withdrawn at once.
     pub async fn delete_access_request(&self, acting: &Acting, id: &AccessRequestId) -> Result<(), Failure> {
         let request = self.own_request(acting, id).await?;
@@ -371,29 +282,4 @@ impl AuthorizationServer {
         }
         Ok(writes)
     }
-}
-
-/// The requesting party as a condition: the verified address, else `sub` of its issuer.
-pub(crate) fn condition_of(request: &AccessRequest) -> Result<Vec<ClaimCondition>, Failure> {
-    let condition = |name: &str, value: serde_json::Value, issuer: Vec<String>| ClaimCondition {
-        name: name.to_owned(),
-        value: vec![value],
-        issuer,
-        claim_token_format: Vec::new(),
-    };
-    if let Some(email) = request.claims.email() {
-        return Ok(vec![condition("email", json!(email), Vec::new())]);
-    }
-    match request.requesting_party.person().iter().next() {
-        Some(subject) => Ok(vec![condition("sub", json!(subject.sub), vec![subject.iss.as_str().to_owned()])]),
-        None => Failure::refuse(ErrorCode::InvalidRequest, "this requesting party is not known well enough to be remembered"),
-    }
-}
-
-fn refusal_of(error: DecisionError) -> Failure {
-    let code = match error {
-        DecisionError::Decided => ErrorCode::Conflict,
-        DecisionError::Wider | DecisionError::Empty => ErrorCode::InvalidRequest,
-    };
-    Failure::Refused(Refusal::new(code, error.to_string()))
 }

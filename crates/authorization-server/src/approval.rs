@@ -2,10 +2,10 @@
 //! They are no policies, so whoever asks who can reach a resource must be told of them beside the policies, and whoever takes a
 //! share back means that person, whatever it was by which she got in. Called by the owner's pages.
 
-use crate::access_request::condition_of;
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::note::{Undo, Withdrawn};
+use crate::deciding::condition_of;
 use crate::share_mail::{addresses_of, has_ended};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};

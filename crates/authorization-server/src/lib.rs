@@ -18,6 +18,7 @@ pub mod consent_receipt;
 pub mod consequences;
 pub mod credential;
 mod crowds;
+mod deciding;
 pub mod delegated;
 pub mod delegation;
 mod digest;
@@ -134,6 +135,7 @@ pub struct AuthorizationServer {
     pub(crate) history_limits: history_limits::HistoryLimits,
     pub(crate) crowds: crowds::Crowds,
     pub(crate) delegates_changes: policy_room::DelegatesChanges,
+    pub(crate) delegates_answers: policy_room::DelegatesAnswers,
 }
 
 impl AuthorizationServer {
@@ -157,6 +159,7 @@ impl AuthorizationServer {
             history_limits: history_limits::HistoryLimits::default(),
             crowds: crowds::Crowds::default(),
             delegates_changes: policy_room::DelegatesChanges::default(),
+            delegates_answers: policy_room::DelegatesAnswers::default(),
         }
     }
 

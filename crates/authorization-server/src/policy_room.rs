@@ -1,7 +1,7 @@
 //! How many policies may stand on one resource, and how many an owner has of all: each grant looks at all of its resource, and
 //! the end of a delegation at all of its owner; the owner, or whom she lets share, writes them as fast as she likes (threat 46).
-//! And how many a delegate may write in an hour: each is a line in the owner's history, and what she did herself is not to stand
-//! behind pages of it. Called wherever a policy is written, and where those bind that waited.
+//! And how many a delegate may write in an hour, and how many requests he may answer: each is a line in the owner's history, and
+//! what she did herself is not to stand behind pages of it. Called wherever a policy is written, and where those bind that waited.
 
 use crate::AuthorizationServer;
 use crate::acting::Acting;
@@ -27,8 +27,19 @@ const OF_DELEGATES: Room = Room { on_resource: Weight { count: 1_000, bytes: 102
 const CHANGES_OF_DELEGATE_BY_HOUR: u32 = 200;
 const HOUR_SECONDS: i64 = 3_600;
 
+const ANSWERS_OF_DELEGATE_BY_HOUR: u32 = 200;
+
 /// Policies that delegates wrote and changed, by what was delegated to whom. What one ends has been written before.
 pub(crate) struct DelegatesChanges(Throttle);
+
+/// Requests that delegates answered, by the same: whoever asks for what he may answer himself does both as often as he likes.
+pub(crate) struct DelegatesAnswers(Throttle);
+
+impl Default for DelegatesAnswers {
+    fn default() -> Self {
+        Self(Throttle::per(ANSWERS_OF_DELEGATE_BY_HOUR, HOUR_SECONDS))
+    }
+}
 
 impl Default for DelegatesChanges {
     fn default() -> Self {
@@ -90,6 +101,19 @@ impl AuthorizationServer {
             }
         }
         Ok(taken)
+    }
+
+    /// Takes one answer of those that a delegate may give in an hour; to be given back where nothing is written.
+    pub(crate) fn take_answer(&self, acting: &Acting) -> Result<Taken<'_>, Failure> {
+        let mut taken = Taken::default();
+        let Some(name) = acting.name_of_delegate() else { return Ok(taken) };
+        if taken.take(&self.delegates_answers.0, &name, self.now()) {
+            return Ok(taken);
+        }
+        Failure::refuse(
+            ErrorCode::TooManyRequests,
+            "a delegate answers 200 requests of one owner in an hour at most, since each stands in her history: try again later",
+        )
     }
 
     /// Of policies that wait for a resource, those that may stand on it beside those that are there: the owner's own first,

@@ -208,6 +208,49 @@ async fn threat_41_s16_changes_of_a_delegate_have_a_number() {
     }
 }
 
+/// What a delegate answers for good is a share of each thing, and an answer is a line, too.
+#[tokio::test]
+async fn threat_41_s16_answers_of_a_delegate_have_a_number() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let Sharing { pmt, carols, as_carol, alice } = Sharing::begin(&world).await;
+        let given = json!({"delegate": {"email": CAROL}, "resources": "all", "resource_scopes": ["view"], "may": ["approve"]});
+        world.call("POST", "/uma/delegations", &pmt, given).await.ok(201);
+        let asks = async |things: usize| {
+            let mut permissions = Vec::new();
+            for _ in 0..things {
+                permissions.push(json!({"resource_id": world.resource(&pat, "view").await, "resource_scopes": ["view"]}));
+            }
+            let ticket = world.call("POST", "/uma/permissions", &pat, json!(permissions)).await.ok(201).get("ticket").to_owned();
+            world.trade_as_bob("viewer", &ticket, &[]).await.refused(403, "request_submitted");
+            let listed = world.call("GET", "/uma/access-requests", &pmt, Value::Null).await;
+            format!("/uma/access-requests/{}", listed.json[0]["_id"].as_str().unwrap())
+        };
+        let as_delegate =
+            async |path: &str, answer: Value| world.call("POST", &format!("{path}?owner={alice}"), &carols, answer).await;
+        let always = json!({"decision": "approve", "remember": true});
+        as_delegate(&asks(120).await, always.clone()).await.ok(200);
+        let path = asks(120).await;
+        as_delegate(&path, always.clone()).await.refused(429, "temporarily_unavailable");
+        // what was not written is not counted, and the owner's own answers never are
+        let first = world.resource(&pat, "view").await;
+        let share = json!({"resource_id": first, "resource_scopes": ["view"], "required_claims": []});
+        let rest = world.call("POST", &format!("{as_carol}&atomic=true"), &carols, json!(vec![share.clone(); 80])).await;
+        rest.ok(201);
+        world.call("POST", &as_carol, &carols, share).await.refused(429, "temporarily_unavailable");
+        world.call("POST", &path, &pmt, always).await.ok(200);
+        // an answer for once is another count, of answers
+        for n in 0..200 {
+            let (path, answer) = (asks(1).await, json!({"decision": "deny"}));
+            match n {
+                199 => as_delegate(&path, answer).await.refused(429, "temporarily_unavailable"),
+                _ => as_delegate(&path, answer).await.ok(200),
+            };
+        }
+        world.pass(3_600);
+    }
+}
+
 /// Of all her things together: the end of a delegation looks at all of them.
 #[tokio::test]
 async fn threat_46_policies_of_one_owner_are_bounded() {
