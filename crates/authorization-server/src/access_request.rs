@@ -91,6 +91,7 @@ impl AuthorizationServer {
             expires_at: now.plus(self.settings.request_lifetime),
             state: State::Pending,
             delegation: None,
+            instead_of: Vec::new(),
             message: asking.message.map(str::to_owned),
             network: asking.network.map(|network| self.origin_of(network)),
             version: 0,
@@ -144,6 +145,16 @@ impl AuthorizationServer {
             _ => None,
         };
         event
+    }
+
+    /// The request that a process waits for, as it is called now: where she undid her answer to it, it has another name. Only
+    /// those of this key are looked at: whoever asked asks as the same person and client.
+    pub(crate) async fn find_awaited(&self, id: &AccessRequestId, key: &str) -> Result<Option<AccessRequest>, Failure> {
+        if let Some(found) = self.store.find_access_request(id).await? {
+            return Ok(Some(found));
+        }
+        let asked = self.store.list_access_requests_by_key(key).await?;
+        Ok(asked.into_iter().find(|request| request.instead_of.contains(id)))
     }
 
     /// Commits, and then tells whoever listens which requests came or were decided.

@@ -37,7 +37,10 @@ fn is_for_party(policy: &PolicyDocument, request: &AccessRequest) -> bool {
 /// Whether it is approved, and lets somebody reach this resource now.
 fn lets_reach(request: &AccessRequest, resource: &ResourceId, now: Timestamp) -> bool {
     match &request.state {
-        State::Approved { permissions, until } => now < *until && permissions.iter().any(|one| one.resource_id == *resource),
+        State::Approved { permissions, until } => {
+            let reaches = |one: &PermissionRequest| one.resource_id == *resource && !one.resource_scopes.is_empty();
+            now < *until && permissions.iter().any(reaches)
+        }
         State::Pending | State::Expired | State::Denied { .. } => false,
     }
 }
@@ -208,6 +211,7 @@ impl AuthorizationServer {
 
     /// The same request as it was before she approved it, by another name: what the approval gave is bound to the old one, and
     /// comes back by nothing that she decides later. It waits no longer than the first would have, and takes room as a new one.
+    /// Whoever waited for the old name finds the new one ([`Self::find_awaited`]).
     async fn put_back_to_waiting(
         &self,
         before: AccessRequest,
@@ -220,10 +224,13 @@ impl AuthorizationServer {
         let key = AccessRequest::key(&before.owner, &before.client, &before.requesting_party);
         let asked = self.store.list_access_requests_by_key(&key).await?;
         if let Some(pending) = asked.into_iter().find(|one| one.is_pending(now) && one.permissions == before.permissions) {
-            return Ok(Some(pending.id));
+            let id = pending.id.clone();
+            changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version: pending.version });
+            changes.writes.push(Write::PutAccessRequest(pending.waiting_for(before)));
+            return Ok(Some(id));
         }
         let id = AccessRequestId::new(self.event(&before.owner, EventKind::RequestSubmitted).document.id.as_str());
-        let again = AccessRequest { id: id.clone(), state: State::Pending, delegation: None, version: 0, ..before };
+        let again = before.asked_again(id.clone());
         match self.make_room(&again, changes).await {
             Ok(lines) => changes.writes.extend(lines),
             Err(Failure::Refused(_)) => return Ok(None),
@@ -319,6 +326,7 @@ mod tests {
             expires_at: Timestamp(1),
             state: State::Pending,
             delegation: None,
+            instead_of: Vec::new(),
             message: None,
             network: None,
             version: 0,

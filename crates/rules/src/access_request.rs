@@ -39,6 +39,9 @@ pub struct AccessRequest {
     /// The delegation under which a delegate decided it, and with which the decision ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<String>,
+    /// Names of requests in whose place this one is: she answered them, and undid that. The oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instead_of: Vec<AccessRequestId>,
     /// What whoever asks says to the owner, in her own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -66,6 +69,9 @@ pub enum DecisionError {
     #[error("an approval must leave at least one scope and end in the future")]
     Empty,
 }
+
+/// Names that a request remembers of those in whose place it is.
+const MOST_FORMER: usize = 20;
 
 /// Seconds that a request stays readable after it has ended.
 pub const KEPT: i64 = 90 * 86_400;
@@ -133,6 +139,25 @@ impl AccessRequest {
         }
     }
 
+    /// The same request, asked once more by this name: its answer was undone.
+    pub fn asked_again(self, id: AccessRequestId) -> Self {
+        let again = Self { instead_of: Vec::new(), id, state: State::Pending, delegation: None, version: 0, ..self.clone() };
+        again.taking_over(self)
+    }
+
+    /// The same, for which whoever waited for that other one waits from now on.
+    pub fn waiting_for(self, other: Self) -> Self {
+        let version = self.version.saturating_add(1);
+        Self { version, ..self }.taking_over(other)
+    }
+
+    fn taking_over(mut self, other: Self) -> Self {
+        self.instead_of.extend(other.instead_of);
+        self.instead_of.push(other.id);
+        self.instead_of.drain(..self.instead_of.len().saturating_sub(MOST_FORMER));
+        self
+    }
+
     /// Takes the owner's decision.
     pub fn decide(self, decision: Decision, now: Timestamp) -> Result<Self, DecisionError> {
         if !self.is_pending(now) {
@@ -182,6 +207,7 @@ mod tests {
             expires_at: NOW.plus(100),
             state: State::Pending,
             delegation: None,
+            instead_of: Vec::new(),
             message: None,
             network: None,
             version: 0,

@@ -195,6 +195,7 @@ mod tests {
             expires_at: Timestamp(1_000_000),
             state: State::Pending,
             delegation: None,
+            instead_of: Vec::new(),
             message: None,
             network: Some(origin_of(network, digested)),
             version: 0,

@@ -232,17 +232,22 @@ impl AuthorizationServer {
             let signed = |policy: &Policy| policy.authority.as_ref().is_some_and(|authority| authority.is_of(signer));
             Arc::make_mut(&mut policies).retain(signed);
         }
-        let mut requests = Vec::new();
+        let key = AccessRequest::key(&ticket.owner, &request.client.id, &process.requesting_party);
+        let mut requests: Vec<AccessRequest> = Vec::new();
+        let mut gone = false;
         for id in &process.access_requests {
-            requests.extend(self.store.find_access_request(id).await?);
+            match self.find_awaited(id, &key).await? {
+                // two that were joined in one are looked at once
+                Some(found) if requests.iter().any(|known| known.id == found.id) => {}
+                Some(found) => requests.push(found),
+                None => gone = true,
+            }
         }
         let as_owner = match &process.as_owner {
             Some(consent) => self.find_owners_reach(consent).await?,
             None => None,
         };
-        let gone = requests.len() < process.access_requests.len();
         if process.requesting_party.is_known() {
-            let key = AccessRequest::key(&ticket.owner, &request.client.id, &process.requesting_party);
             let remembered =
                 |request: &AccessRequest| matches!(request.state, rules::access_request::State::Denied { remembered: true });
             let known: Vec<_> = requests.iter().map(|request| request.id.clone()).collect();

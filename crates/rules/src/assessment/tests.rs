@@ -252,6 +252,7 @@ fn an_approval_grants_what_it_names_and_refuses_the_rest() {
         expires_at: NOW.plus(60),
         state: State::Pending,
         delegation: None,
+        instead_of: Vec::new(),
         message: None,
         network: None,
         version: 0,

@@ -124,6 +124,43 @@ async fn what_she_undoes_waits_for_her_again() {
     }
 }
 
+/// Whoever asked goes on waiting where she undoes her answer, however often, and gets in by the next one.
+#[tokio::test]
+async fn who_asked_goes_on_waiting_when_she_undoes_her_answer() {
+    for world in World::each().await {
+        let (pat, browser) = (world.pat().await, Browser::new(&world));
+        browser.log_in("alice").await;
+        let album = world.resource(&pat, "view").await;
+        let mut ticket = ask(&world, &pat, &album, "").await.refused(403, "request_submitted").get("ticket").to_owned();
+        let undo_answer = async || {
+            let page = press(&browser, &[("decision", "once")]).await;
+            let id = page.text.split("action=\"/my/requests/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+            browser.submit(&page, &format!("/my/requests/{id}"), &[("decision", "undo")]).await
+        };
+        // twice between two of his polls, and once more behind them
+        for times in [2, 1] {
+            for _ in 0..times {
+                assert_eq!(undo_answer().await.status, 303);
+            }
+            world.pass(60);
+            let waiting = world.trade("viewer", &ticket, &[]).await;
+            ticket = waiting.refused(403, "request_submitted").get("ticket").to_owned();
+        }
+        press(&browser, &[("decision", "once")]).await;
+        world.pass(60);
+        let rpt = world.trade("viewer", &ticket, &[]).await.ok(200).get("access_token").to_owned();
+        assert_eq!(world.introspect(&pat, &rpt).await["active"], true);
+        // what she takes back without a word of waiting is over for who waits
+        let diary = world.resource(&pat, "view").await;
+        let ticket = ask(&world, &pat, &diary, "").await.refused(403, "request_submitted").get("ticket").to_owned();
+        let page = press(&browser, &[("decision", "once")]).await;
+        let id = page.text.split("action=\"/my/requests/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        browser.submit(&page, &format!("/my/requests/{id}"), &[("decision", "withdraw")]).await;
+        world.pass(60);
+        world.trade("viewer", &ticket, &[]).await.refused(403, "request_denied");
+    }
+}
+
 /// A person is one, whatever lets her in.
 #[tokio::test]
 async fn things_tell_how_many_people_reach_them() {
