@@ -31,6 +31,9 @@ pub struct Consent {
     /// once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<Shown>,
+    /// It said more once, and that ended: nothing of it comes back under this id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_narrowed: bool,
 }
 
 /// What a person saw of a client that the operator does not know, when she agreed.
@@ -110,6 +113,11 @@ pub fn is_sensitive(scopes: &ScopeSet) -> bool {
     scopes.has(UMA_POLICY) || scopes.has(UMA_MANAGEMENT)
 }
 
+/// That it links a resource server, where these scopes say so: she ends that herself, and nothing else does.
+fn link_of(scopes: &ScopeSet) -> ScopeSet {
+    scopes.iter().filter(|scope| scope.as_str() == UMA_PROTECTION).cloned().collect()
+}
+
 fn as_owner_scope() -> Result<ScopeSet, Failure> {
     ScopeSet::parse(AS_OWNER).map_err(crate::internal)
 }
@@ -183,7 +191,8 @@ impl Identity {
     /// The consent that says all this - as it stands, with more in it, or new - and what its commit needs. `before` is the
     /// one of the same account, client and resource: if it was withdrawn since it was read, nothing is written, so that
     /// what was withdrawn does not come back. Nor does what is left out: then it is a new one, and all that rests on the one
-    /// before ends with that, also where she agrees to as much again later.
+    /// before ends with that, also where she agrees to as much again later. So does what rests on one that was narrowed, where
+    /// she agrees to more again.
     pub(crate) fn agree(&self, terms: &Terms<'_>, before: Option<Consent>, changes: &mut Changes) -> GrantId {
         changes.requires.extend(before.as_ref().map(|before| Requirement::ConsentStands(before.id.clone())));
         if let Some(before) =
@@ -194,8 +203,11 @@ impl Identity {
         let lasting = before.as_ref().map(|before| before.lasting_scopes(terms.shown)).unwrap_or_default();
         let all = lasting.union(terms.scopes);
         // an application that asks for others each time does not gather them without end (threat 46)
-        let scopes = if all.len() > MOST_SCOPES { terms.scopes.clone() } else { all };
-        let goes_on = before.as_ref().filter(|before| before.scopes.is_subset(&scopes));
+        let scopes = match all.len() > MOST_SCOPES {
+            true => terms.scopes.union(&link_of(&lasting)),
+            false => all,
+        };
+        let goes_on = before.as_ref().filter(|before| !before.was_narrowed && before.scopes.is_subset(&scopes));
         if goes_on.is_none() {
             changes.writes.extend(before.clone().map(Write::DeleteConsent));
         }
@@ -207,6 +219,7 @@ impl Identity {
             scopes,
             resource: terms.resource.map(str::to_owned),
             shown: terms.shown.cloned(),
+            was_narrowed: false,
         };
         let id = consent.id.clone();
         changes.writes.push(Write::PutConsent(consent));

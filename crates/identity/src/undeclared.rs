@@ -96,13 +96,13 @@ impl Identity {
 }
 
 /// What is left of a consent where nobody acts in the account's name any more: a resource server keeps its link, so that
-/// what was shared of the things there goes on.
+/// what was shared of the things there goes on. Anything else is agreed to anew when she is back.
 fn without_acting(consent: Consent) -> Option<Write> {
+    if !consent.links_resource_server() {
+        return Some(Write::DeleteConsent(consent));
+    }
     let acting = |scope: &&types::Scope| [UMA_POLICY, UMA_MANAGEMENT, AS_OWNER].contains(&scope.as_str());
     let left: ScopeSet = consent.scopes.iter().filter(|scope| !acting(scope)).cloned().collect();
-    match left.len() == consent.scopes.len() {
-        true => None,
-        false if left.is_empty() => Some(Write::DeleteConsent(consent)),
-        false => Some(Write::PutConsent(Consent { scopes: left, ..consent })),
-    }
+    let is_less = left.len() < consent.scopes.len();
+    is_less.then(|| Write::PutConsent(Consent { scopes: left, was_narrowed: true, ..consent }))
 }

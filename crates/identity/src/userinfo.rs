@@ -1,6 +1,7 @@
 //! The userinfo endpoint (OpenID Connect Core 5.3).
 
 use crate::access_token::Presented;
+use crate::account::Standing;
 use crate::id_token::claims_about;
 use crate::{Failure, Identity};
 use serde_json::{Map, Value};
@@ -15,6 +16,9 @@ impl Identity {
             _ => None,
         };
         match account {
+            Some(account) if account.standing == Standing::Gone => {
+                Failure::refuse(ErrorCode::InvalidToken, "the account of this token is closed: nobody is told of it")
+            }
             Some(account) => Ok(claims_about(&account, &token.scope)),
             None => {
                 Failure::refuse(ErrorCode::InsufficientScope, "this needs an access token with scope `openid` from the code flow")

@@ -6,11 +6,11 @@ use jose::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
 const MUSIC: &str = "http://127.0.0.1:9100";
-const CALLBACK: &str = "https://desk.example/callback";
+pub(crate) const CALLBACK: &str = "https://desk.example/callback";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// A desk that the operator declared, and a second resource server.
-const DECLARED: &str = r#"
+pub(crate) const DECLARED: &str = r#"
 [[client]]
 client_id = "desk"
 client_secret = "desk-secret"
@@ -28,11 +28,11 @@ scope = "uma_protection"
 "#;
 
 /// What a client asks for; `resource` as often as it says.
-struct Asked<'a> {
-    client: &'a str,
-    scope: &'a str,
-    resources: &'a [&'a str],
-    more: &'a [(&'a str, &'a str)],
+pub(crate) struct Asked<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) scope: &'a str,
+    pub(crate) resources: &'a [&'a str],
+    pub(crate) more: &'a [(&'a str, &'a str)],
 }
 
 impl Asked<'_> {
@@ -49,7 +49,7 @@ impl Asked<'_> {
         fixed.into_iter().chain(resources).chain(self.more.iter().copied()).collect()
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("/authorize?{}", form(&self.fields()))
     }
 }
@@ -62,19 +62,19 @@ fn member(answer: &Answer, name: &str) -> Option<String> {
     answer.location().1.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
 }
 
-async fn agree(browser: &Browser<'_>, asked: &Asked<'_>) -> String {
+pub(crate) async fn agree(browser: &Browser<'_>, asked: &Asked<'_>) -> String {
     let page = browser.open(&asked.url()).await;
     assert_eq!(page.status, 200, "a page comes first: {}", page.header("location"));
     let back = browser.submit(&page, "/authorize/decision", &[("decision", "approve")]).await;
     member(&back, "code").unwrap_or_else(|| panic!("{}", back.text))
 }
 
-async fn trade(world: &World, code: &str, more: &[(&str, &str)]) -> Answer {
+pub(crate) async fn trade(world: &World, code: &str, more: &[(&str, &str)]) -> Answer {
     let fixed = [("grant_type", "authorization_code"), ("code", code), ("code_verifier", VERIFIER)];
     world.token("desk", &[&fixed, more].concat()).await
 }
 
-async fn refresh(world: &World, token: &str, more: &[(&str, &str)]) -> Answer {
+pub(crate) async fn refresh(world: &World, token: &str, more: &[(&str, &str)]) -> Answer {
     let fixed = [("grant_type", "refresh_token"), ("refresh_token", token)];
     world.token("desk", &[&fixed, more].concat()).await
 }

@@ -11,7 +11,7 @@ const SERVER: &str = "[server]\nissuer = \"http://127.0.0.1:8080\"\n";
 const BY_ITSELF: &[(&str, &str)] = &[("grant_type", "client_credentials")];
 
 /// The configuration without the account or client of this name.
-fn without(name: &str) -> String {
+pub(crate) fn without(name: &str) -> String {
     let mut sections = PEOPLE.split("\n[[");
     let first = sections.next().unwrap_or_default().to_owned();
     let lines = [format!("username = \"{name}\""), format!("client_id = \"{name}\"")];
@@ -21,7 +21,7 @@ fn without(name: &str) -> String {
 
 impl World {
     /// The same store, served anew with another configuration.
-    async fn start_again(&mut self, configuration: &str) -> Result<(), wayleave::Exit> {
+    pub(crate) async fn start_again(&mut self, configuration: &str) -> Result<(), wayleave::Exit> {
         let trust = format!(
             "[[trusted_issuer]]\nissuer = \"{IDP}\"\njwks_file = \"idp.json\"\nclaims = [\"email\", \"email_verified\"]\n\
              email_domains = [\"bar.example\"]\n"

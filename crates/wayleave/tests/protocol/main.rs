@@ -58,6 +58,7 @@ mod receipts;
 mod refresh;
 mod registrations;
 mod resources;
+mod returns;
 mod revocations;
 mod routes;
 mod rubbish;
