@@ -171,6 +171,10 @@ impl AuthorizationServer {
     pub(crate) async fn find_pct_for(&self, text: &str, client: &AuthenticatedClient) -> Result<Option<Pct>, Failure> {
         let Some(key) = token_text::key_of(TokenKind::Pct, text) else { return Ok(None) };
         let Some(pct) = self.find_pct(&key).await?.filter(|pct| pct.is_for(&client.id, self.now())) else { return Ok(None) };
+        let issued = pct.issued.unwrap_or(pct.expires.plus(self.settings.pct_lifetime.saturating_neg()));
+        if !client.was_there(issued) {
+            return Ok(None);
+        }
         let has_ended = self.is_of_ended_account(&pct.requesting_party).await?;
         Ok((!has_ended).then_some(pct))
     }
@@ -209,6 +213,7 @@ impl AuthorizationServer {
             }),
             disclosed: process.disclosed_email.clone().map(|email| Disclosed { to: ticket.resource_server.clone(), email }),
             expires,
+            issued: Some(self.now()),
             family: family_of(ticket),
         };
         let plain = serde_json::to_vec(&pct).map_err(identity::internal)?;

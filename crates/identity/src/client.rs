@@ -84,6 +84,11 @@ impl Client {
         self.credentials_since.is_none_or(|since| since <= issued)
     }
 
+    /// Whether what was given then was given to this client, and not to one of the same name that was taken out before it came.
+    pub fn was_there(&self, given: Timestamp) -> bool {
+        self.created <= given
+    }
+
     pub fn may_use(&self, grant_type: &str) -> bool {
         self.grant_types.iter().any(|own| own == grant_type)
     }

@@ -40,6 +40,9 @@ pub struct RefreshToken {
     pub bound: bool,
     pub family: String,
     pub expires: Timestamp,
+    /// When it was given; those of older versions say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Timestamp>,
     /// When a successor was given for it.
     pub rotated: Option<Timestamp>,
     /// Its successor was used: from then on it is a replay.

@@ -34,6 +34,9 @@ pub struct Pct {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disclosed: Option<Disclosed>,
     pub expires: Timestamp,
+    /// When it was given; those of older versions say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Timestamp>,
     /// The process that made it.
     pub family: String,
 }

@@ -5,7 +5,7 @@ use crate::{Exit, assemble, log_in};
 use identity::account::Standing;
 use identity::client::ActsFor;
 use identity::undeclared::{Declared, Undeclared, find_undeclared};
-use identity::{Account, Changes, Client, Identity, Store, StoreError, Write};
+use identity::{Account, Changes, Client, CommitError, Identity, Store, StoreError, Write};
 use jose::KeySet;
 use types::client::AuthMethod;
 use types::spelling::normalize_username;
@@ -180,8 +180,8 @@ async fn declare_account(config: &Config, identity: &Identity, declared: &Accoun
         _ => Vec::new(),
     };
     writes.push(Write::PutAccount(account));
-    let taken = |_| Exit::usage(format!("[[account]] `{}`: its e-mail address is another account's", declared.username));
-    identity.store.commit(Changes::of(writes)).await.map_err(taken)
+    let taken = || Exit::usage(format!("[[account]] `{}`: its e-mail address is another account's", declared.username));
+    identity.store.commit(Changes::of(writes)).await.map_err(|error| exit_of(error, taken))
 }
 
 /// The keys that the configuration gives a client; what about them does not read is said here, and not to the client later.
@@ -253,17 +253,29 @@ async fn declare_client(config: &Config, identity: &Identity, declared: &ClientC
         software_version: None,
         software_statement: None,
     };
-    let client = Client { credentials_since: before.as_deref().and_then(|before| since(before, &client, identity)), ..client };
+    // one that was not there may have been before: nothing that it was given then is good
+    let credentials_since = before.as_deref().map_or(Some(identity.now()), |before| since(before, &client, identity));
+    let client = Client { credentials_since, ..client };
     if before.as_deref() == Some(&client) {
         return Ok(());
     }
-    let taken = |_| Exit::usage(format!("[[client]] `{}`: its resource is another client's", declared.client_id));
-    identity.store.commit(Changes::of(vec![Write::PutClient(client)])).await.map_err(taken)
+    let taken = || Exit::usage(format!("[[client]] `{}`: its resource is another client's", declared.client_id));
+    identity.store.commit(Changes::of(vec![Write::PutClient(client)])).await.map_err(|error| exit_of(error, taken))
 }
 
-/// Since when a client has these credentials: tokens that were given for others are good no more.
+/// A store that fails is nobody's fault in the file.
+fn exit_of(error: CommitError, taken: impl FnOnce() -> Exit) -> Exit {
+    match error {
+        CommitError::Taken => taken(),
+        other => Exit::failed(other),
+    }
+}
+
+/// Since when a client has these credentials, and acts for whom it does: tokens that were given for others are good no more.
 fn since(before: &Client, client: &Client, identity: &Identity) -> Option<Timestamp> {
-    let is_same =
-        before.secret_digest == client.secret_digest && before.jwks == client.jwks && before.jwks_uri == client.jwks_uri;
+    let is_same = before.secret_digest == client.secret_digest
+        && before.jwks == client.jwks
+        && before.jwks_uri == client.jwks_uri
+        && before.acts_for == client.acts_for;
     if is_same { before.credentials_since } else { Some(identity.now()) }
 }

@@ -136,6 +136,7 @@ impl AuthorizationServer {
             bound: rpt.cnf.is_some(),
             family: rpt.family.clone(),
             expires: self.now().plus(self.identity.settings.refresh_token_lifetime),
+            issued: Some(self.now()),
             rotated: None,
             superseded: false,
             predecessor: None,

@@ -88,6 +88,7 @@ impl Identity {
             bound: request.jkt.is_some(),
             family,
             expires: self.now().plus(self.settings.refresh_token_lifetime),
+            issued: Some(self.now()),
             rotated: None,
             superseded: false,
             predecessor: None,

@@ -117,6 +117,7 @@ impl Identity {
                     bound: request.jkt.is_some(),
                     family,
                     expires: now.plus(self.settings.refresh_token_lifetime),
+                    issued: Some(now),
                     rotated: None,
                     superseded: false,
                     predecessor: None,

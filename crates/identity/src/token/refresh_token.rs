@@ -60,7 +60,9 @@ impl Identity {
         key: &TokenKey,
     ) -> Result<Result<TokenResponse, CommitError>, Failure> {
         let (token, version) = self.store.find_refresh_token(key).await?.ok_or_else(bad)?;
-        if token.client != request.client.id || self.now() >= token.expires {
+        let lifetime = self.settings.refresh_token_lifetime;
+        let issued = token.issued.unwrap_or(token.expires.plus(lifetime.saturating_neg()));
+        if token.client != request.client.id || !request.client.was_there(issued) || self.now() >= token.expires {
             return Err(bad());
         }
         if token.cnf.is_some() && token.cnf != request.jkt {
@@ -108,6 +110,7 @@ impl Identity {
         }
         let next = RefreshToken {
             expires: now.plus(self.settings.refresh_token_lifetime),
+            issued: Some(now),
             rotated: None,
             superseded: false,
             predecessor: Some((key.shard, key.bucket, base64url::encode(key.hash))),

@@ -4,8 +4,8 @@ use crate::consents::{Asked, DECLARED, agree, refresh, trade};
 use crate::declared::without;
 use crate::oauth::{Browser, tokens};
 use crate::people::PEOPLE;
-use crate::world::World;
-use serde_json::Value;
+use crate::world::{ID_TOKEN, UMA, World, basic, form};
+use serde_json::{Value, json};
 
 /// An account is closed because somebody else had it: what acted for it then asks again.
 #[tokio::test]
@@ -61,5 +61,56 @@ async fn threat_36_a_link_that_was_narrowed_is_not_widened() {
         let code = agree(&carol, &asked).await;
         trade(&world, &code, &[]).await.ok(200);
         refresh(&world, before.ok(200).get("refresh_token"), &[]).await.refused(400, "invalid_grant");
+    }
+}
+
+/// A client of another secret is another client, whatever it is called.
+#[tokio::test]
+async fn threat_48_s13_a_client_that_comes_back_finds_nothing_of_before() {
+    for mut world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let ticket = world.ticket(&pat, &album, "view").await;
+        let proof = world.id_token("viewer", json!({}));
+        let keeps = [("claim_token", proof.as_str()), ("claim_token_format", ID_TOKEN)];
+        let given = world.trade("viewer", &ticket, &keeps).await;
+        let (rpt, renews) = (given.ok(200).get("access_token").to_owned(), given.get("refresh_token").to_owned());
+        let pct = given.get("pct").to_owned();
+        assert!(!pct.is_empty() && !renews.is_empty());
+        world.pass(1);
+        world.start_again(&without("viewer")).await.unwrap();
+        let back = PEOPLE.replace("viewer-secret", "another-secret");
+        world.start_again(&back).await.unwrap();
+        assert_eq!(world.introspect(&pat, &rpt).await["active"], false, "{}", world.engine);
+        let secret = basic("viewer", "another-secret");
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", secret.as_str())];
+        let send = async |fields: &[(&str, &str)]| world.send("POST", "/token", &headers, form(fields)).await;
+        send(&[("grant_type", "refresh_token"), ("refresh_token", &renews)]).await.refused(400, "invalid_grant");
+        let ticket = world.ticket(&pat, &album, "view").await;
+        send(&[("grant_type", UMA), ("ticket", &ticket), ("pct", &pct)]).await.refused(403, "need_info");
+        // what it is given from now on is good
+        let ticket = world.ticket(&pat, &album, "view").await;
+        let proof = world.id_token("viewer", json!({}));
+        let fields =
+            [("grant_type", UMA), ("ticket", ticket.as_str()), ("claim_token", &proof), ("claim_token_format", ID_TOKEN)];
+        let given = send(&fields).await;
+        let renewed = send(&[("grant_type", "refresh_token"), ("refresh_token", given.ok(200).get("refresh_token"))]).await;
+        assert_eq!(world.introspect(&pat, renewed.ok(200).get("access_token")).await["active"], true);
+    }
+}
+
+/// For whom a client acts no more, it does not act by a token of before.
+#[tokio::test]
+async fn threat_48_s13_a_client_acts_for_another_from_the_start_on() {
+    for mut world in World::each().await {
+        let pmt = world.access("manager").await;
+        world.call("GET", "/uma/policies", &pmt, Value::Null).await.ok(200);
+        world.pass(1);
+        let manager = "scope = \"uma_policy\"\nacts_for = \"alice\"";
+        assert!(PEOPLE.contains(manager));
+        let people = PEOPLE.replace(manager, "scope = \"uma_policy\"\nacts_for = \"carol\"");
+        world.start_again(&people).await.unwrap();
+        world.call("GET", "/uma/policies", &pmt, Value::Null).await.refused(401, "invalid_token");
+        let pmt = world.access("manager").await;
+        world.call("GET", "/uma/policies", &pmt, Value::Null).await.ok(200);
     }
 }

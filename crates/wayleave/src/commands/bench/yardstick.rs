@@ -177,6 +177,7 @@ async fn save(yard: &Yard, form: &HashMap<String, String>, signed: bool) {
         bound: false,
         family,
         expires: now,
+        issued: Some(now),
         rotated: None,
         superseded: false,
         predecessor: None,
