@@ -20,6 +20,19 @@ fn ended() -> Failure {
     ))
 }
 
+impl AuthorizationServer {
+    /// By what the resource server of an RPT stands: its owner's consent, or, where it has one PAT for all owners, its being
+    /// known here (protocol.md 3). None where that has ended.
+    async fn find_ground(&self, rpt: &Rpt) -> Result<Option<identity::Requirement>, Failure> {
+        if rpt.by_own_id {
+            let server = self.identity.store.find_client(&rpt.resource_server).await?;
+            return Ok(server.map(|server| identity::Requirement::ClientStands(server.id.clone())));
+        }
+        let is_linked = self.is_linked(&rpt.pat_grant).await?;
+        Ok(is_linked.then(|| identity::Requirement::ConsentStands(rpt.pat_grant.clone())))
+    }
+}
+
 #[async_trait]
 impl Grant for AuthorizationServer {
     fn grant_type(&self) -> &'static str {
@@ -38,7 +51,8 @@ impl Grant for AuthorizationServer {
         }
         // two people of one issuer got it together, before that was refused (protocol.md 1.3)
         let is_one_person = old.requesting_party.is_one_person();
-        if !is_one_person || !self.is_linked(&old.pat_grant).await? || self.is_of_ended_account(&old.requesting_party).await? {
+        let Some(ground) = self.find_ground(&old).await?.filter(|_| is_one_person) else { return Err(ended()) };
+        if self.is_of_ended_account(&old.requesting_party).await? {
             return Err(ended());
         }
         let mut scopes = self.standing_scopes(&old.scopes).await?;
@@ -62,7 +76,7 @@ impl Grant for AuthorizationServer {
         response.refresh_token = Some(rotation.refresh_token);
         let lines = self.line_of_known(&rpt, EventKind::RptRefreshed).await?;
         let mut changes = Changes { identity: rotation.changes, requires: vec![], writes: vec![keep] };
-        changes.identity.requires.push(identity::Requirement::ConsentStands(rpt.pat_grant.clone()));
+        changes.identity.requires.push(ground);
         Ok(self.commit_with_lines(changes, lines).await.map(|()| response))
     }
 

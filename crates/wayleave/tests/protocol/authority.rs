@@ -304,7 +304,11 @@ async fn threat_24_a_resource_server_without_owners_sees_what_one_signer_signed(
         world.policy(json!({"resource_server": server, "_resource_id": "box-7", "resource_scopes": ["view", "edit"]})).await;
         for viewer in ["viewer", "jwt-viewer"] {
             let ticket = ask(&pat, wanted(&alice.did, json!(["view", "edit"]))).await.ok(201).get("ticket").to_owned();
-            let rpt = world.trade_as_bob(viewer, &ticket, &[]).await.ok(200).get("access_token").to_owned();
+            let given = world.trade_as_bob(viewer, &ticket, &[]).await;
+            let rpt = given.ok(200).get("access_token").to_owned();
+            let fields = [("grant_type", "refresh_token"), ("refresh_token", given.get("refresh_token"))];
+            let renewed = world.token(viewer, &fields).await.ok(200).get("access_token").to_owned();
+            assert_eq!(scopes_of(&world.introspect(&pat, &renewed).await), ["box-7 view"]);
             let seen = world.introspect(&pat, &rpt).await;
             assert_eq!(scopes_of(&seen), ["box-7 view"], "{viewer}: by the resource server's own id, and as signed: {seen}");
             assert_eq!(seen["permissions"][0]["authority"], json!(token));
@@ -327,9 +331,11 @@ async fn threat_24_a_resource_server_without_owners_sees_what_one_signer_signed(
         world.trade_as_bob("viewer", &ticket, &[]).await.refused(403, "request_denied");
         // withdrawn is withdrawn
         let ticket = ask(&pat, wanted(&alice.did, json!(["view"]))).await.ok(201).get("ticket").to_owned();
-        let rpt = world.trade_as_bob("viewer", &ticket, &[]).await.ok(200).get("access_token").to_owned();
+        let given = world.trade_as_bob("viewer", &ticket, &[]).await;
         world.withdraw("p1").await;
-        assert_eq!(world.introspect(&pat, &rpt).await, json!({"active": false}));
+        assert_eq!(world.introspect(&pat, given.ok(200).get("access_token")).await, json!({"active": false}));
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", given.get("refresh_token"))];
+        world.token("viewer", &fields).await.refused(400, "invalid_grant");
     }
 }
 
