@@ -131,14 +131,6 @@ impl AccessRequest {
         self.state == State::Pending && now < self.expires_at
     }
 
-    /// Whether the owner has let this scope on this resource pass, and until when.
-    pub fn approves(&self, resource: &ResourceId, scope: &Scope, now: Timestamp) -> Option<Timestamp> {
-        match &self.state {
-            State::Approved { permissions, until } if now < *until && covers(permissions, resource, scope) => Some(*until),
-            _ => None,
-        }
-    }
-
     /// The same request, asked once more by this name: its answer was undone.
     pub fn asked_again(self, id: AccessRequestId) -> Self {
         let again = Self { instead_of: Vec::new(), id, state: State::Pending, delegation: None, version: 0, ..self.clone() };

@@ -4,15 +4,18 @@
 //!
 //! 1. [`requested_scopes`]: per resource, TicketScopes(r) ∪ (RegisteredScopes ∩ RequestedScopes),
 //!    the latter only where r has the scope.
-//! 2. Each requested (resource, scope) gets a [`Verdict`]: granted with all that it rests on, or
+//! 2. Each requested (resource, scope) gets a `Verdict`: granted with all that it rests on, or
 //!    gather, ask or deny.
 //! 3. [`Outcome`] by the first rule that fits.
+
+mod index;
 
 use crate::access_request::AccessRequest;
 use crate::claim::{Claims, RequestingParty, Standing};
 use crate::policy::Policy;
 use crate::resource::Resource;
 use crate::rpt::{Basis, GrantedScope};
+use index::{Index, Judged, ScopeOf};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use types::policy::OnMissing;
@@ -80,10 +83,10 @@ pub struct Question<'a> {
 }
 
 /// The decision on one scope of one resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+enum Verdict {
     Granted(Vec<Basis>),
-    Gather(BTreeSet<RequiredClaim>),
+    /// What these policies still ask for, by their numbers in the index.
+    Gather(Vec<usize>),
     Ask,
     Deny,
 }
@@ -136,15 +139,15 @@ pub fn assess(question: &Question<'_>) -> Assessment {
         Err(scope) => return Assessment { outcome: Outcome::InvalidScope { scope }, reasons: Vec::new() },
     };
     let mut reasons = Vec::new();
-    let index = PolicyIndex::of(question);
+    let index = Index::of(question, &requested);
     let mut verdicts = Vec::new();
     for (resource, scopes) in requested {
         for scope in scopes {
-            let verdict = judge(question, &index, &resource.id, &scope, &mut reasons);
+            let verdict = judge(question, &index, ScopeOf { resource: &resource.id, scope: &scope }, &mut reasons);
             verdicts.push((resource.id.clone(), scope, verdict));
         }
     }
-    Assessment { outcome: conclude(question, verdicts), reasons }
+    Assessment { outcome: conclude(question, &index, verdicts), reasons }
 }
 
 /// RequestedScopes(r) of Grant 3.3.4, or the scope that makes it `invalid_scope`.
@@ -165,37 +168,8 @@ fn requested_scopes<'a>(question: &Question<'a>) -> Result<Vec<(&'a Resource, Sc
     if requested.is_empty() { Err(None) } else { Ok(requested) }
 }
 
-/// The policies in force, by resource, so that 500 resources do not mean 500 walks.
-struct PolicyIndex<'a>(BTreeMap<&'a ResourceId, Vec<(&'a Policy, Standing)>>);
-
-impl<'a> PolicyIndex<'a> {
-    fn of(question: &Question<'a>) -> Self {
-        let mut index: BTreeMap<&ResourceId, Vec<_>> = BTreeMap::new();
-        for policy in question.policies.iter().filter(|policy| policy.authority.is_some() || !question.require_authority) {
-            let in_force = |r: &&ResourceId| policy.is_in_force(r, question.client, question.jkt, question.now);
-            if let Some(resource) = policy.resource().filter(in_force) {
-                index.entry(resource).or_default().push((policy, policy.standing(question.claims)));
-            }
-        }
-        for policies in index.values_mut() {
-            policies.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
-        }
-        Self(index)
-    }
-
-    fn on<'s>(&'s self, resource: &ResourceId, scope: &'s Scope) -> impl Iterator<Item = &'s (&'a Policy, Standing)> {
-        let policies = self.0.get(resource).map(Vec::as_slice).unwrap_or_default();
-        policies.iter().filter(move |(policy, _)| policy.covers(scope))
-    }
-}
-
-fn judge(
-    question: &Question<'_>,
-    index: &PolicyIndex<'_>,
-    resource: &ResourceId,
-    scope: &Scope,
-    reasons: &mut Vec<Reason>,
-) -> Verdict {
+fn judge(question: &Question<'_>, index: &Index<'_>, of: ScopeOf<'_>, reasons: &mut Vec<Reason>) -> Verdict {
+    let ScopeOf { resource, scope } = of;
     let mut say = |policy_id: Option<&PolicyId>, why: &str| {
         if reasons.len() >= MOST_REASONS {
             return;
@@ -208,7 +182,7 @@ fn judge(
         });
     };
     let mut holding = Vec::new();
-    for (policy, standing) in index.on(resource, scope) {
+    for (_, Judged { policy, standing }) in index.on(of) {
         say(
             Some(&policy.id),
             match standing {
@@ -222,11 +196,9 @@ fn judge(
         }
     }
     let mut basis = bases_of(holding);
-    for request in question.access_requests.iter().filter(|_| !question.require_authority) {
-        if let Some(until) = request.approves(resource, scope, question.now) {
-            say(None, "the owner approved it");
-            basis.push(Basis::Approval { id: request.id.clone(), expires_at: until });
-        }
+    for approval in index.approvals_of(of) {
+        say(None, "the owner approved it");
+        basis.push(approval);
     }
     if let Some(consent) = question.as_owner.filter(|_| !question.require_authority) {
         say(None, "it is the owner's own");
@@ -235,11 +207,11 @@ fn judge(
     if !basis.is_empty() {
         return Verdict::Granted(basis);
     }
-    if question.access_requests.iter().any(|request| answered_no(request, resource, scope, question.now)) {
+    if index.is_refused(of) {
         say(None, "the owner refused it");
         return Verdict::Deny;
     }
-    let verdict = judge_ungranted(question, index, resource, scope);
+    let verdict = judge_ungranted(question, index, of);
     match verdict {
         Verdict::Ask => say(None, "the owner is asked"),
         Verdict::Deny => say(None, "no policy lets it pass"),
@@ -259,30 +231,17 @@ fn bases_of(mut holding: Vec<&Policy>) -> Vec<Basis> {
     holding.into_iter().map(basis).collect()
 }
 
-/// A denial, an approval that left this scope out, or no answer in time.
-fn answered_no(request: &AccessRequest, resource: &ResourceId, scope: &Scope, now: Timestamp) -> bool {
-    request.asks_for(resource, scope) && !request.is_pending(now)
-}
-
-fn judge_ungranted(question: &Question<'_>, index: &PolicyIndex<'_>, resource: &ResourceId, scope: &Scope) -> Verdict {
-    let mut open = BTreeSet::new();
-    let (mut gathers, mut asks, mut any) = (false, false, false);
-    for (policy, standing) in index.on(resource, scope) {
-        any = true;
+fn judge_ungranted(question: &Question<'_>, index: &Index<'_>, of: ScopeOf<'_>) -> Verdict {
+    let (mut open, mut asks) = (Vec::new(), false);
+    for (number, Judged { policy, standing }) in index.on(of) {
         asks |= policy.on_missing == OnMissing::Ask;
         if policy.on_missing == OnMissing::Gather && *standing == Standing::Open {
-            gathers = true;
-            open.extend(policy.open_conditions(question.claims).map(|condition| RequiredClaim {
-                name: Some(condition.name.clone()),
-                issuer: condition.issuer.clone(),
-                claim_token_format: formats_of(&condition.claim_token_format),
-                ..RequiredClaim::default()
-            }));
+            open.push(number);
         }
     }
     // a policy that does not pass a demanded signature is in force all the same: the owner has thought of this already
-    any |= question.require_authority && question.policies.iter().any(|policy| in_force_on(policy, question, resource, scope));
-    if gathers {
+    let any = index.on(of).next().is_some() || index.is_thought_of(of);
+    if !open.is_empty() {
         Verdict::Gather(open)
     } else if asks || (!any && question.no_policy == NoPolicy::Ask) {
         Verdict::Ask
@@ -291,10 +250,17 @@ fn judge_ungranted(question: &Question<'_>, index: &PolicyIndex<'_>, resource: &
     }
 }
 
-fn in_force_on(policy: &Policy, question: &Question<'_>, resource: &ResourceId, scope: &Scope) -> bool {
-    policy.resource() == Some(resource)
-        && policy.covers(scope)
-        && policy.is_in_force(resource, question.client, question.jkt, question.now)
+/// What these policies still ask for, each looked at once.
+fn required_by(question: &Question<'_>, index: &Index<'_>, numbers: &BTreeSet<usize>) -> Vec<RequiredClaim> {
+    let open =
+        numbers.iter().filter_map(|number| index.policy(*number)).flat_map(|one| one.policy.open_conditions(question.claims));
+    let required = open.map(|condition| RequiredClaim {
+        name: Some(condition.name.clone()),
+        issuer: condition.issuer.clone(),
+        claim_token_format: formats_of(&condition.claim_token_format),
+        ..RequiredClaim::default()
+    });
+    required.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Where a policy leaves the format open, the hint names the one that every client can send.
@@ -302,18 +268,20 @@ fn formats_of(formats: &[String]) -> Vec<String> {
     if formats.is_empty() { vec![types::token::ID_TOKEN_FORMAT.to_owned()] } else { formats.to_vec() }
 }
 
+/// What is asked of somebody of whom nothing is known.
+pub fn claim_of_person() -> RequiredClaim {
+    RequiredClaim { name: Some("email".into()), claim_token_format: formats_of(&[]), ..RequiredClaim::default() }
+}
+
 /// The first rule that fits (protocol.md 1.2).
-fn conclude(question: &Question<'_>, verdicts: Vec<(ResourceId, Scope, Verdict)>) -> Outcome {
+fn conclude(question: &Question<'_>, index: &Index<'_>, verdicts: Vec<(ResourceId, Scope, Verdict)>) -> Outcome {
     let (mut granted, mut ask) = (Vec::new(), BTreeMap::<ResourceId, ScopeSet>::new());
-    let (mut required, mut complete, mut gather) = (BTreeSet::new(), true, false);
+    let (mut open, mut complete) = (BTreeSet::new(), true);
     for (resource, scope, verdict) in verdicts {
         complete &= matches!(verdict, Verdict::Granted(_));
         match verdict {
             Verdict::Granted(basis) => granted.push(GrantedScope { resource, scope, basis }),
-            Verdict::Gather(open) => {
-                gather = true;
-                required.extend(open);
-            }
+            Verdict::Gather(numbers) => open.extend(numbers),
             Verdict::Ask => {
                 ask.entry(resource).or_default().insert(scope);
             }
@@ -323,8 +291,8 @@ fn conclude(question: &Question<'_>, verdicts: Vec<(ResourceId, Scope, Verdict)>
     if complete {
         return Outcome::Granted { scopes: granted, partial: false };
     }
-    if gather {
-        return Outcome::NeedInfo { required: required.into_iter().collect() };
+    if !open.is_empty() {
+        return Outcome::NeedInfo { required: required_by(question, index, &open) };
     }
     if may_be_partial(question, &granted) {
         return Outcome::Granted { scopes: granted, partial: true };
@@ -336,8 +304,7 @@ fn conclude(question: &Question<'_>, verdicts: Vec<(ResourceId, Scope, Verdict)>
         AskOwner::Yes => {}
     }
     if !question.requesting_party.is_known() {
-        let email = RequiredClaim { name: Some("email".into()), claim_token_format: formats_of(&[]), ..RequiredClaim::default() };
-        return Outcome::NeedInfo { required: vec![email] };
+        return Outcome::NeedInfo { required: vec![claim_of_person()] };
     }
     let ask = ask.into_iter().map(|(resource_id, resource_scopes)| PermissionRequest { resource_id, resource_scopes });
     Outcome::Submitted { ask: ask.collect() }

@@ -374,3 +374,19 @@ fn threat_46_a_scope_rests_on_a_few_policies() {
     assert_eq!(bases, ["unending", "p649", "p648", "p647", "p646", "p645", "p644", "p643"]);
     assert_eq!(assessment.reasons.len(), 651);
 }
+
+/// Many scopes of a thing and many shares of it: each share is looked at once, and what it asks for is told once.
+#[test]
+fn threat_46_what_is_judged_is_a_sum_and_no_product() {
+    let all: Vec<String> = (0..2_000).map(|n| format!("s{n}")).collect();
+    let shares = |address: Option<&str>| all.iter().map(|scope| policy(&format!("p {scope}"), "a", scope, address)).collect();
+    let everything = all.join(" ");
+    let named: Vec<Policy> = shares(Some("bob@bar.example"));
+    let case = Case::of(&[("a", &everything, &everything)], named).stranger();
+    let Outcome::NeedInfo { required } = case.assess().outcome else { panic!("{:?}", case.assess().outcome) };
+    assert_eq!(required.len(), 1, "{required:?}");
+    let open = Case::of(&[("a", &everything, &everything)], shares(None));
+    let Outcome::Granted { scopes, partial: false } = open.assess().outcome else { panic!("{:?}", open.assess().outcome) };
+    assert_eq!(scopes.len(), 2_000);
+    assert!(scopes.iter().all(|scope| scope.basis.len() == 1));
+}
