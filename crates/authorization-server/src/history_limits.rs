@@ -18,7 +18,8 @@ pub(crate) struct HistoryLimits {
     same: Throttle,
     of_client: Throttle,
     of_network: Throttle,
-    grants: grants::Grants,
+    /// How often she is told that the same was given to the same person.
+    pub(crate) grants: grants::Grants,
 }
 
 impl Default for HistoryLimits {
@@ -57,24 +58,6 @@ impl HistoryLimits {
         }
         taken.give_back();
         None
-    }
-
-    /// What a line would say of somebody who was let in; `None` where all of it was said so often in this hour that it is not
-    /// written. To be counted ([`Self::count_grant`]) when the line is written, and not before: what came to nothing uses up
-    /// nothing of what is said next.
-    pub(crate) fn plan_grant(
-        &self,
-        owner: &OwnerId,
-        whom: Whom<'_>,
-        what: impl IntoIterator<Item = String>,
-        now: Timestamp,
-    ) -> Option<SaidGrant> {
-        self.grants.plan(owner, whom, what, now)
-    }
-
-    /// Counts what a line said that was written.
-    pub(crate) fn count_grant(&self, said: SaidGrant, now: Timestamp) {
-        self.grants.count(said, now);
     }
 }
 

@@ -32,11 +32,13 @@ const MAX_POLICIES: usize = 10_000;
 pub(crate) fn check_policies(resources: usize, policies: usize) -> Result<(), Refusal> {
     match resources <= 1 || policies <= MAX_POLICIES {
         true => Ok(()),
-        false => {
-            let what = "these resources are shared in more ways than are judged at once: ask for fewer of them at a time";
-            Err(Refusal::new(ErrorCode::InvalidRequest, what))
-        }
+        false => Err(too_many_policies()),
     }
+}
+
+pub(crate) fn too_many_policies() -> Refusal {
+    let what = "these resources are shared in more ways than are judged at once: ask for fewer of them at a time";
+    Refusal::new(ErrorCode::InvalidRequest, what)
 }
 
 /// Takes what is asked for at a time, each resource once.
@@ -56,9 +58,7 @@ impl AuthorizationServer {
         pat: &ProtectionToken,
         permissions: Vec<PermissionRequest>,
     ) -> Result<PermissionTicket, Failure> {
-        if permissions.is_empty() || permissions.len() > MAX_PERMISSIONS {
-            return Failure::refuse(ErrorCode::InvalidRequest, format!("ask for 1 to {MAX_PERMISSIONS} permissions"));
-        }
+        let permissions = check_permissions(permissions)?;
         for permission in &permissions {
             let found = self.store.find_resource(&permission.resource_id).await?;
             let Some(resource) = found.filter(|resource| resource.belongs_to(&pat.owner, &pat.resource_server)) else {
@@ -71,7 +71,6 @@ impl AuthorizationServer {
                 );
             }
         }
-        let permissions = check_permissions(permissions)?;
         let process: ProcessId = jose::ambient::random(&*self.identity.randomness);
         let ticket = Ticket {
             process,

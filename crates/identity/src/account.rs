@@ -45,10 +45,9 @@ pub struct Account {
 }
 
 impl Account {
-    /// Whether a log-in provider's word made it: what it is called there its person may have chosen, and is no fact here. Such an
-    /// account is called by issuer and `sub` ([`crate::upstream::name_of`]).
+    /// Whether a log-in provider's word made it: what it is called there its person may have chosen, and is no fact here.
     pub fn is_of_provider(&self) -> bool {
-        self.username.split_once(' ').is_some_and(|(issuer, _)| issuer.contains("://"))
+        self.standing == Standing::Elsewhere && !self.is_declared()
     }
 
     /// What pages and mails call this person. A name that somebody else than the operator gave does not pass for an address
@@ -97,7 +96,7 @@ mod tests {
             assert_eq!(account(name, Some("mallory@evil.example")).display_name(), "https://id.example 7", "{name}");
         }
         assert_eq!(account("bob@bar.example", Some("bob@bar.example")).display_name(), "bob@bar.example");
-        let declared = Account { username: "bob".into(), ..account("bob@bar.example", None) };
+        let declared = Account { username: "bob".into(), standing: Standing::Declared, ..account("bob@bar.example", None) };
         assert_eq!(declared.display_name(), "bob@bar.example", "the operator wrote it");
     }
 }

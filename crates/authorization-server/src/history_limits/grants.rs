@@ -54,13 +54,16 @@ impl Said {
 }
 
 #[derive(Default)]
-pub(super) struct Grants {
+pub(crate) struct Grants {
     hasher: RandomState,
     by_owner: Mutex<HashMap<OwnerId, HashMap<u64, Said>>>,
 }
 
 impl Grants {
-    pub(super) fn plan(
+    /// What a line would say of somebody who was let in; `None` where all of it was said so often in this hour that it is not
+    /// written. To be counted ([`Self::count`]) when the line is written, and not before: what came to nothing uses up nothing
+    /// of what is said next.
+    pub(crate) fn plan(
         &self,
         owner: &OwnerId,
         whom: Whom<'_>,
@@ -83,7 +86,8 @@ impl Grants {
         (!what.iter().all(was_said_often)).then(|| SaidGrant { owner: owner.clone(), what })
     }
 
-    pub(super) fn count(&self, said: SaidGrant, now: Timestamp) {
+    /// Counts what a line said that was written.
+    pub(crate) fn count(&self, said: SaidGrant, now: Timestamp) {
         let SaidGrant { owner, what } = said;
         let mut by_owner = self.by_owner.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut by_owner, &owner, what.len().saturating_mul(2), now);

@@ -261,7 +261,7 @@ impl AuthorizationServer {
         };
         let whom = Whom { application: rpt.client.as_str(), person: &person };
         let what = scopes.iter().map(|granted| format!("{kind:?} {} {}", granted.resource, granted.scope));
-        let mut planned = self.history_limits.plan_grant(&rpt.owner, whom, what, self.now());
+        let mut planned = self.history_limits.grants.plan(&rpt.owner, whom, what, self.now());
         if let Some(resource) = thing
             && self.is_open_to_all(scopes).await?
         {
@@ -294,7 +294,7 @@ impl AuthorizationServer {
         changes.writes.extend(writes);
         self.store.commit(changes).await?;
         for one in said {
-            self.history_limits.count_grant(one, self.now());
+            self.history_limits.grants.count(one, self.now());
         }
         Ok(())
     }
