@@ -130,6 +130,9 @@ impl AuthorizationServer {
         };
         let carried = UnverifiedToken::parse(text.trim()).ok().and_then(|token| token.delegation());
         let (Some(owner), Some(carried)) = (owner.map(OwnerId::new), carried) else { return refused };
+        if self.is_closed(&owner).await? {
+            return refused;
+        }
         let signed = self.verify_delegation(&owner, &carried).await?;
         let hers = self.store.list_credentials(&pmt.owner).await?.iter().any(|credential| credential.subject == signed.sub);
         if !hers {
@@ -143,7 +146,8 @@ impl AuthorizationServer {
     pub(crate) async fn deciders(&self, owner: &OwnerId, request: &AccessRequestId) -> Result<Vec<OwnerId>, Failure> {
         let now = self.now();
         let mut given = self.store.list_delegations(owner).await?;
-        given.retain(|one| one.stands(now) && one.may.contains(&May::Approve));
+        let is_closed = self.is_closed(owner).await?;
+        given.retain(|one| !is_closed && one.stands(now) && one.may.contains(&May::Approve));
         let Some(request) = self.store.find_access_request(request).await?.filter(|_| !given.is_empty()) else {
             return Ok(Vec::new());
         };

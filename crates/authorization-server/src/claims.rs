@@ -9,7 +9,7 @@ use identity::remote_keys::KeyPlace;
 use identity::token_text::{self, TokenKind};
 use identity::{AuthenticatedClient, Failure, SpentId, TokenKey};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
-use rules::claim::{self, Accepted, AnotherPerson, ClaimToken, Presentation};
+use rules::claim::{self, Accepted, AnotherPerson, Claim, ClaimToken, Claims, Presentation};
 use rules::pct::{Disclosed, OwnersReach};
 use rules::ticket::Process;
 use rules::{Pct, RequestingParty};
@@ -175,8 +175,25 @@ impl AuthorizationServer {
         if !client.was_there(issued) {
             return Ok(None);
         }
-        let has_ended = self.is_of_ended_account(&pct.requesting_party).await?;
-        Ok((!has_ended).then_some(pct))
+        if self.is_of_ended_account(&pct.requesting_party).await? {
+            return Ok(None);
+        }
+        Ok(Some(Pct { claims: self.without_names_of_providers(pct.claims, &pct.requesting_party).await?, ..pct }))
+    }
+
+    /// Older versions took what somebody called himself at a log-in provider for this server's word, and kept it (threat 36).
+    async fn without_names_of_providers(&self, claims: Claims, party: &RequestingParty) -> Result<Claims, Failure> {
+        let is_named = |claim: &Claim| claim.name == "name" && claim.issuer == *self.issuer();
+        if !claims.iter().any(is_named) {
+            return Ok(claims);
+        }
+        for subject in party.iter().filter(|subject| subject.iss == *self.issuer()) {
+            let account = self.identity.store.find_account(&AccountId::from(subject.sub.as_str())).await?;
+            if account.is_none_or(|account| account.is_of_provider()) {
+                return Ok(claims.iter().filter(|claim| !is_named(claim)).cloned().collect());
+            }
+        }
+        Ok(claims)
     }
 
     /// Whether it speaks of an account of this server that the operator took out of the configuration: what was said of it then

@@ -6,6 +6,7 @@ use crate::page::{page_of_all, place_of};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::PolicyToken;
+use identity::account::Standing;
 use identity::{CommitError, Failure};
 use jose::UnverifiedDelegation;
 use rules::delegation::{Delegate, Delegation};
@@ -49,9 +50,18 @@ impl AuthorizationServer {
         Ok(names)
     }
 
+    /// Whether the operator closed this owner's account: nobody acts in her name meanwhile (threat 36).
+    pub(crate) async fn is_closed(&self, owner: &OwnerId) -> Result<bool, Failure> {
+        let account = self.identity.store.find_account(owner).await?;
+        Ok(account.is_some_and(|account| account.standing == Standing::Gone))
+    }
+
     /// What this owner delegated to whoever has one of these names, and stands.
     pub(crate) async fn delegated_by(&self, owner: &OwnerId, names: &[Delegate]) -> Result<Vec<Delegation>, Failure> {
         let (mut all, now) = (Vec::new(), self.now());
+        if self.is_closed(owner).await? {
+            return Ok(all);
+        }
         for name in names {
             all.extend(self.store.list_delegations_between(owner, &name.key()).await?);
         }

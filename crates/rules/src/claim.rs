@@ -123,6 +123,14 @@ impl Claims {
     }
 }
 
+impl FromIterator<Claim> for Claims {
+    fn from_iter<T: IntoIterator<Item = Claim>>(claims: T) -> Self {
+        let mut all = Self::default();
+        claims.into_iter().for_each(|claim| all.state(claim));
+        all
+    }
+}
+
 impl RequestingParty {
     /// Somebody as one issuer knows her.
     pub fn of(subject: Subject) -> Self {

@@ -11,12 +11,12 @@ use super::issue::Grounds;
 use super::parameters::{Parameters, read_parameters};
 use super::taken::Presented;
 use crate::changes::{Changes, Requirement, Write};
-use crate::permission::{check_policies, check_scopes};
+use crate::permission::{check_policies, check_scopes, too_many_policies};
 use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
 use identity::{CommitError, Failure, Form, SpentId, TokenKey};
 use jose::base64url;
-use rules::assessment::{AskOwner, Asked, NoPolicy, Outcome, Question, assess};
+use rules::assessment::{AskOwner, Asked, NoPolicy, Outcome, Question, assess, claim_of_person};
 use rules::ticket::Process;
 use rules::{AccessRequest, AnotherPerson, Policy, Resource, Rpt, Ticket};
 use std::sync::Arc;
@@ -51,10 +51,18 @@ impl Answer {
     }
 }
 
-/// What was loaded for one assessment.
-struct Loaded {
+/// What a ticket is about, and by what it is judged.
+#[derive(Default)]
+struct Things {
     resources: Vec<(Arc<Resource>, ScopeSet)>,
     policies: Arc<Vec<Policy>>,
+    /// They are shared in more ways than are judged at once: no policy was loaded.
+    are_too_many: bool,
+}
+
+/// What was loaded for one assessment.
+struct Loaded {
+    things: Things,
     requests: Vec<AccessRequest>,
     /// What the owner was asked in this process is gone.
     gone: bool,
@@ -192,7 +200,7 @@ impl AuthorizationServer {
         self.rest_on(ticket, &loaded, &mut changes);
         let grounds = Grounds { request, ticket, process: &process, pushed_now, held: loaded.held, wanted: &parameters.scope };
         let answer = match outcome {
-            Outcome::Granted { scopes, partial } => self.grant(&grounds, scopes, partial, &loaded.policies, changes).await,
+            Outcome::Granted { scopes, partial } => self.grant(&grounds, scopes, partial, &loaded.things.policies, changes).await,
             Outcome::NeedInfo { required } => self.need_info(request, ticket, gathered, required, changes).await,
             Outcome::Submitted { ask } => self.submitted(request, ticket, process, ask, parameters.owner_message, changes).await,
             Outcome::Denied => self.denied(request, ticket, &process, false, changes).await,
@@ -209,29 +217,8 @@ impl AuthorizationServer {
         process: &Process,
         parameters: &Parameters<'_>,
     ) -> Result<Loaded, Failure> {
-        let (mut resources, mut policies) = (Vec::new(), Arc::<Vec<Policy>>::default());
         let link_version = self.store.find_link_version(&ticket.owner, &ticket.resource_server).await?;
-        for permission in &process.permissions {
-            let found = self.store.find_resource(&permission.resource_id).await?;
-            let is_its = |resource: &Arc<Resource>| match ticket.signer {
-                None => resource.belongs_to(&ticket.owner, &ticket.resource_server),
-                Some(_) => resource.is_of(&ticket.owner, &ticket.resource_server),
-            };
-            if let Some(resource) = found.filter(is_its) {
-                let more = self.store.list_policies_on(&resource.id).await?;
-                match policies.is_empty() {
-                    true => policies = more,
-                    false => Arc::make_mut(&mut policies).extend(more.iter().cloned()),
-                }
-                resources.push((resource, permission.resource_scopes.clone()));
-                check_policies(resources.len(), policies.len())?;
-            }
-        }
-        if let Some(signer) = &ticket.signer {
-            // nobody's tokens but that signer's are looked at
-            let signed = |policy: &Policy| policy.authority.as_ref().is_some_and(|authority| authority.is_of(signer));
-            Arc::make_mut(&mut policies).retain(signed);
-        }
+        let things = self.load_things(ticket, process).await?;
         let key = AccessRequest::key(&ticket.owner, &request.client.id, &process.requesting_party);
         let mut requests: Vec<AccessRequest> = Vec::new();
         let mut gone = false;
@@ -266,7 +253,37 @@ impl AuthorizationServer {
                 && rpt.cnf == request.jkt
                 && rpt.by_own_id == ticket.signer.is_some()
         });
-        Ok(Loaded { resources, policies, requests, gone, link_version, held, as_owner })
+        Ok(Loaded { things, requests, gone, link_version, held, as_owner })
+    }
+
+    async fn load_things(&self, ticket: &Ticket, process: &Process) -> Result<Things, Failure> {
+        let mut things = Things::default();
+        for permission in &process.permissions {
+            let found = self.store.find_resource(&permission.resource_id).await?;
+            let is_its = |resource: &Arc<Resource>| match ticket.signer {
+                None => resource.belongs_to(&ticket.owner, &ticket.resource_server),
+                Some(_) => resource.is_of(&ticket.owner, &ticket.resource_server),
+            };
+            let Some(resource) = found.filter(is_its) else { continue };
+            if !things.are_too_many {
+                let more = self.store.list_policies_on(&resource.id).await?;
+                match things.policies.is_empty() {
+                    true => things.policies = more,
+                    false => Arc::make_mut(&mut things.policies).extend(more.iter().cloned()),
+                }
+            }
+            things.resources.push((resource, permission.resource_scopes.clone()));
+            things.are_too_many |= check_policies(things.resources.len(), things.policies.len()).is_err();
+        }
+        if things.are_too_many {
+            things.policies = Arc::default();
+        }
+        if let Some(signer) = &ticket.signer {
+            // nobody's tokens but that signer's are looked at
+            let signed = |policy: &Policy| policy.authority.as_ref().is_some_and(|authority| authority.is_of(signer));
+            Arc::make_mut(&mut things.policies).retain(signed);
+        }
+        Ok(things)
     }
 
     async fn decide(
@@ -278,14 +295,23 @@ impl AuthorizationServer {
         loaded: &Loaded,
     ) -> Result<Outcome, Failure> {
         // the client's own wishes are for each of the resources
-        let wished = |resource: &Resource| parameters.scope.len().min(resource.description.resource_scopes.len());
-        check_scopes(loaded.resources.iter().map(|(resource, scopes)| scopes.len().saturating_add(wished(resource))).sum())?;
+        let wished = |resource: &Resource| parameters.scope.intersection(&resource.description.resource_scopes);
+        let of = |(resource, scopes): &(Arc<Resource>, ScopeSet)| scopes.union(&wished(resource)).len();
+        check_scopes(loaded.things.resources.iter().map(of).sum())?;
         let asked: Vec<Asked<'_>> =
-            loaded.resources.iter().map(|(resource, ticket_scopes)| Asked { resource, ticket_scopes }).collect();
+            loaded.things.resources.iter().map(|(resource, ticket_scopes)| Asked { resource, ticket_scopes }).collect();
         let held = match &loaded.held {
             Some((_, rpt)) => self.standing_scopes(&rpt.scopes).await?,
             None => Vec::new(),
         };
+        let require_authority = ticket.signer.is_some() || self.requires_authority(&ticket.owner).await?;
+        if loaded.things.are_too_many && (require_authority || loaded.as_owner.is_none()) {
+            // whoever is not known yet may be their owner, who gets in by no policy
+            return match process.requesting_party.is_known() {
+                true => Err(too_many_policies().into()),
+                false => Ok(Outcome::NeedInfo { required: vec![claim_of_person()] }),
+            };
+        }
         let assessment = assess(&Question {
             client: &request.client.id,
             registered_scopes: &request.client.scope,
@@ -293,7 +319,7 @@ impl AuthorizationServer {
             asked: &asked,
             requesting_party: &process.requesting_party,
             claims: &process.claims,
-            policies: &loaded.policies,
+            policies: &loaded.things.policies,
             access_requests: &loaded.requests,
             held: &held,
             partial_grants: self.settings.partial_grants,
@@ -301,7 +327,7 @@ impl AuthorizationServer {
             no_policy: if ticket.signer.is_some() { NoPolicy::Deny } else { self.no_policy_of(&ticket.owner).await? },
             ask_owner: if loaded.gone { AskOwner::Over } else { parameters.ask_owner },
             as_owner: loaded.as_owner.as_ref(),
-            require_authority: ticket.signer.is_some() || self.requires_authority(&ticket.owner).await?,
+            require_authority,
             jkt: request.jkt.as_deref(),
             now: self.now(),
         });
@@ -310,7 +336,7 @@ impl AuthorizationServer {
 
     /// A decision is saved with what it rests on (threat 25).
     fn rest_on(&self, ticket: &Ticket, loaded: &Loaded, changes: &mut Changes) {
-        for (resource, _) in &loaded.resources {
+        for (resource, _) in &loaded.things.resources {
             changes.requires.push(Requirement::ResourceUnchanged { id: resource.id.clone(), version: resource.version });
         }
         for request in &loaded.requests {

@@ -4,6 +4,7 @@
 use crate::interaction::{get, visit};
 use crate::oauth::Browser;
 use crate::world::{Answer, World, form};
+use authorization_server::{Changes, Write};
 use serde_json::json;
 
 const REMEMBER: [(&str, &str); 2] = [("decision", "approve"), ("keep", "yes")];
@@ -268,9 +269,43 @@ async fn threat_36_nobody_acts_for_an_account_that_is_gone() {
         assert_eq!(world.introspect(&carols, &rpt).await, json!({"active": false}));
         let ticket = world.ticket(&carols, &diary, "view").await;
         world.trade("viewer", &ticket, &[("pct", &pct)]).await.refused(403, "need_info");
-        if let Some(refresh) = got.json.get("refresh_token").and_then(|token| token.as_str()) {
-            let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
-            world.token("viewer", &fields).await.refused(400, "invalid_grant");
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", got.get("refresh_token"))];
+        world.token("viewer", &fields).await.refused(400, "invalid_grant");
+    }
+}
+
+/// Shared in more ways than are judged at once: an owner gets in to what is hers all the same, and others ask for less.
+#[tokio::test]
+async fn threat_46_what_is_shared_too_often_does_not_shut_out_its_owner() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let (mut asked, mut writes) = (Vec::new(), Vec::new());
+        let alice = world.app.identity.find_account_by_username("alice").await.unwrap().unwrap().id;
+        for thing in 0..6 {
+            let id = world.resource(&pat, "view").await;
+            let share = json!({"resource_id": id, "resource_scopes": ["view"], "required_claims": []});
+            for n in 0..1_700 {
+                let (document, now) = (serde_json::from_value(share.clone()).unwrap(), types::Timestamp(world.now()));
+                let (id, owner) = (types::PolicyId::new(format!("p{thing}-{n}")), alice.clone());
+                writes.push(Write::PutPolicy(rules::Policy::from_document(document, id, owner, 0, now).unwrap()));
+            }
+            asked.push(json!({"resource_id": id, "resource_scopes": ["view"]}));
         }
+        world.store.commit_changes(Changes::of(writes)).await.unwrap();
+        let ticket = async || {
+            let answer = world.call("POST", "/uma/permissions", &pat, json!(asked)).await;
+            answer.ok(201).get("ticket").to_owned()
+        };
+        let refused = world.trade_as_bob("viewer", &ticket().await, &[]).await;
+        assert!(refused.refused(400, "invalid_request").get("error_description").contains("fewer of them"));
+        let needs = world.trade("viewer", &ticket().await, &[]).await;
+        let next = needs.refused(403, "need_info").get("ticket").to_owned();
+        let browser = Browser::new(&world);
+        browser.log_in("alice").await;
+        let page = visit(&browser, &[("client_id", "viewer"), ("ticket", &next)]).await;
+        let (_, query) = browser.submit(&page, "/claims/continue", &REMEMBER).await.location();
+        let got = world.trade("viewer", &get(&query, "ticket").unwrap(), &[]).await;
+        let seen = world.introspect(&pat, got.ok(200).get("access_token")).await;
+        assert_eq!(crate::world::scopes_of(&seen).len(), 6);
     }
 }

@@ -98,6 +98,32 @@ async fn threat_48_s13_a_client_that_comes_back_finds_nothing_of_before() {
     }
 }
 
+/// Whom she let decide does not decide for an account that is closed; when she is back, he does again.
+#[tokio::test]
+async fn threat_36_nobody_decides_for_an_owner_whose_account_is_closed() {
+    for mut world in World::each().await {
+        let carols = world.access("carols-manager").await;
+        let carol = world.app.identity.find_account_by_username("carol").await.unwrap().unwrap().id;
+        let thing = world.resource(&world.access("carols-rs").await, "view").await;
+        let to_alice = json!({"delegate": {"email": "alice@foo.example"}, "resources": "all", "resource_scopes": ["view"],
+            "may": ["share", "approve"]});
+        world.call("POST", "/uma/delegations", &carols, to_alice).await.ok(201);
+        let (path, share) = (
+            format!("/uma/policies?owner={carol}"),
+            json!({"resource_id": thing, "resource_scopes": ["view"], "required_claims": []}),
+        );
+        let as_alice = async |world: &World| {
+            let pmt = world.access("manager").await;
+            world.call("POST", &path, &pmt, share.clone()).await.status
+        };
+        assert_eq!(as_alice(&world).await, 201);
+        world.start_again(&without("carol").replace("acts_for = \"carol\"\n", "")).await.unwrap();
+        assert_eq!(as_alice(&world).await, 403, "{}", world.engine);
+        world.start_again(PEOPLE).await.unwrap();
+        assert_eq!(as_alice(&world).await, 201);
+    }
+}
+
 /// For whom a client acts no more, it does not act by a token of before.
 #[tokio::test]
 async fn threat_48_s13_a_client_acts_for_another_from_the_start_on() {
