@@ -133,7 +133,7 @@ async fn who_asked_goes_on_waiting_when_she_undoes_her_answer() {
         let album = world.resource(&pat, "view").await;
         let mut ticket = ask(&world, &pat, &album, "").await.refused(403, "request_submitted").get("ticket").to_owned();
         let undo_answer = async || {
-            let page = press(&browser, &[("decision", "once")]).await;
+            let page = press(&browser, &[("decision", "approve")]).await;
             let id = page.text.split("action=\"/my/requests/").nth(1).unwrap().split('"').next().unwrap().to_owned();
             browser.submit(&page, &format!("/my/requests/{id}"), &[("decision", "undo")]).await
         };
@@ -146,14 +146,14 @@ async fn who_asked_goes_on_waiting_when_she_undoes_her_answer() {
             let waiting = world.trade("viewer", &ticket, &[]).await;
             ticket = waiting.refused(403, "request_submitted").get("ticket").to_owned();
         }
-        press(&browser, &[("decision", "once")]).await;
+        press(&browser, &[("decision", "approve")]).await;
         world.pass(60);
         let rpt = world.trade("viewer", &ticket, &[]).await.ok(200).get("access_token").to_owned();
         assert_eq!(world.introspect(&pat, &rpt).await["active"], true);
         // what she takes back without a word of waiting is over for who waits
         let diary = world.resource(&pat, "view").await;
         let ticket = ask(&world, &pat, &diary, "").await.refused(403, "request_submitted").get("ticket").to_owned();
-        let page = press(&browser, &[("decision", "once")]).await;
+        let page = press(&browser, &[("decision", "approve")]).await;
         let id = page.text.split("action=\"/my/requests/").nth(1).unwrap().split('"').next().unwrap().to_owned();
         browser.submit(&page, &format!("/my/requests/{id}"), &[("decision", "withdraw")]).await;
         world.pass(60);
