@@ -4,8 +4,8 @@
 
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
-use crate::note::{Undo, Withdrawn};
 use crate::deciding::condition_of;
+use crate::note::{Undo, Withdrawn};
 use crate::share_mail::{addresses_of, has_ended};
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};

@@ -13,7 +13,10 @@
     clearTimeout(timer);
     timer = setTimeout(() => root.classList.remove('settling'), SETTLING);
   };
-  settle();
+  // whoever comes by a press on a page of ours has it in front already; a page of others can go back to ours
+  const [way] = performance.getEntriesByType('navigation');
+  const isReturn = !(way instanceof PerformanceNavigationTiming) || way.type === 'back_forward';
+  if (isReturn || !document.referrer.startsWith(`${location.origin}/`)) settle();
   window.addEventListener('focus', settle);
   window.addEventListener('pageshow', (event) => { if (event.persisted) settle(); });
   document.addEventListener('visibilitychange', () => { if (!document.hidden) settle(); });
