@@ -104,5 +104,5 @@ fn without_acting(consent: Consent) -> Option<Write> {
     let acting = |scope: &&types::Scope| [UMA_POLICY, UMA_MANAGEMENT, AS_OWNER].contains(&scope.as_str());
     let left: ScopeSet = consent.scopes.iter().filter(|scope| !acting(scope)).cloned().collect();
     let is_less = left.len() < consent.scopes.len();
-    is_less.then(|| Write::PutConsent(Consent { scopes: left, was_narrowed: true, ..consent }))
+    is_less.then_some(Write::PutConsent(Consent { scopes: left, was_narrowed: true, ..consent }))
 }
