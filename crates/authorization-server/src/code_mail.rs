@@ -6,18 +6,8 @@ use crate::AuthorizationServer;
 use crate::claims_interaction::Interaction;
 use crate::mailer::Message;
 use identity::Failure;
+use identity::redirect_uri::place_of;
 use types::spelling;
-use url::Url;
-
-/// Host of a URL, with its port where one is written; what is no such URL is shown as it is.
-pub fn place_of(url: &str) -> String {
-    let Ok(parsed) = Url::parse(url) else { return spelling::readable(url) };
-    match (parsed.host_str(), parsed.port()) {
-        (Some(host), Some(port)) => format!("{host}:{port}"),
-        (Some(host), None) => host.to_owned(),
-        (None, _) => format!("{}:", parsed.scheme()),
-    }
-}
 
 impl AuthorizationServer {
     /// Where the thing that is asked for is kept: the host of its resource server, or the name that this is known by.

@@ -7,6 +7,7 @@
 use crate::AuthorizationServer;
 use crate::claims_interaction::Interaction;
 use crate::linked_manager::KeptManager;
+use identity::redirect_uri::place_of;
 use identity::{Account, Failure, internal};
 use jose::Algorithm;
 use serde_json::json;
@@ -68,10 +69,7 @@ impl AuthorizationServer {
                 name: client.as_ref().map(|client| client.display_name()),
                 verified: client.as_ref().is_some_and(|client| client.declared),
             },
-            client_host: Url::parse(&interaction.redirect_uri)
-                .ok()
-                .and_then(|url| url.host_str().map(str::to_owned))
-                .unwrap_or_default(),
+            client_host: place_of(&interaction.redirect_uri),
             resource_scopes: wanted.iter().flat_map(|one| one.resource_scopes.iter().cloned()).collect::<ScopeSet>(),
             resources: wanted.into_iter().map(|one| one.resource_id).collect(),
             required_claims: vec![self.is_she(account)],

@@ -109,9 +109,9 @@ impl Client {
         former.map_or_else(|| self.display_name(), |former| spelling::readable(&former.name))
     }
 
-    /// Whether people are led to this place by it, as [`crate::consent::place_of`] says it.
+    /// Whether people are led to this place by it, as [`crate::redirect_uri::lasting_place_of`] says it.
     pub fn leads_to(&self, place: &str) -> bool {
-        self.redirect_uris.iter().chain(&self.claims_redirect_uris).any(|uri| crate::consent::place_of(uri) == place)
+        self.redirect_uris.iter().chain(&self.claims_redirect_uris).any(|uri| crate::redirect_uri::lasting_place_of(uri) == place)
     }
 
     /// Whether it may be granted this scope at the authorization endpoint.

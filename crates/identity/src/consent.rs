@@ -5,12 +5,12 @@
 //! of another (protocol.md 1.7, threat 37). Of a client that the operator does not know it says what she saw of it
 //! ([`Shown`]): under another name, or leading elsewhere, it is another one.
 
+use crate::redirect_uri::lasting_place_of;
 use crate::session::Session;
 use crate::{Changes, Client, Failure, Identity, Requirement, Write};
 use serde::{Deserialize, Serialize};
 use types::token::{AS_OWNER, UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ClientId, ErrorCode, GrantId, ScopeSet, Timestamp};
-use url::Url;
 
 /// Scopes of one consent.
 const MOST_SCOPES: usize = 200;
@@ -40,7 +40,7 @@ pub struct Consent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     pub name: String,
-    /// Where it leads, as [`place_of`] says it.
+    /// Where it leads, as [`lasting_place_of`] says it.
     pub place: String,
     /// For a client that cannot prove itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,16 +61,10 @@ impl Shown {
         let within = || Within { session: session.id.clone(), redirect_uri: redirect_uri.to_owned() };
         (!client.declared).then(|| Self {
             name: client.display_name(),
-            place: place_of(redirect_uri),
+            place: lasting_place_of(redirect_uri),
             within: client.is_public().then(within),
         })
     }
-}
-
-/// Where a redirect URI leads, for people: its host. An application of a telephone has a scheme of its own, and no host.
-pub fn place_of(redirect_uri: &str) -> String {
-    let place = |url: Url| url.host_str().map_or_else(|| format!("{}:", url.scheme()), str::to_owned);
-    Url::parse(redirect_uri).map(place).unwrap_or_default()
 }
 
 impl Consent {

@@ -70,6 +70,8 @@ fn places(metadata: &ClientMetadata) -> impl Iterator<Item = &String> {
 }
 
 fn is_of(place: &str, domain: &str) -> bool {
-    let host = Url::parse(place).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let Ok(url) = Url::parse(place) else { return false };
+    // what stands behind a scheme of an application's own is no host of the domain
+    let host = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https")).unwrap_or_default();
     host == domain || host.strip_suffix(domain).is_some_and(|below| below.ends_with('.'))
 }

@@ -3,6 +3,9 @@
 //! URI may be any (RFC 8252 7.3, RFC 9700 4.1.3); host, path and query stay exact. Called by the authorization endpoint,
 //! by pushed requests, and for `claims_redirect_uri`.
 
+use types::spelling;
+use url::Url;
+
 /// Hosts of one's own machine. The name is not recommended, but RFC 9700 4.1.3 lets it have any port, too.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "[::1]", "localhost"];
 
@@ -14,6 +17,27 @@ pub fn is_registered(registered: &[String], asked: &str) -> bool {
 /// Whether it leads to somebody's own machine.
 pub fn is_loopback(uri: &str) -> bool {
     without_port(uri).is_some()
+}
+
+/// Where a URL leads, for people: its host, with its port where one is written. An application of a telephone has a scheme of its
+/// own, and what it writes after that is no host of anybody (RFC 8252 7.1): its scheme is all that is said. What is no URL is shown
+/// as it is.
+pub fn place_of(url: &str) -> String {
+    let Ok(parsed) = Url::parse(url) else { return spelling::readable(url) };
+    let host = parsed.host_str().filter(|_| matches!(parsed.scheme(), "http" | "https"));
+    match (host, parsed.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => format!("{}:", parsed.scheme()),
+    }
+}
+
+/// The same of a client that somebody lets in for longer: on her own machine it may come back at another port each time.
+pub fn lasting_place_of(url: &str) -> String {
+    match without_port(url) {
+        Some(own) => own.host.to_owned(),
+        None => place_of(url),
+    }
 }
 
 fn fits_but_for_port(own: &str, asked: &str) -> bool {
@@ -43,6 +67,23 @@ struct Loopback<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threat_36_a_place_is_a_host_of_the_web_or_the_scheme_of_an_application() {
+        for (url, place, lasting) in [
+            ("https://photos.example/callback", "photos.example", "photos.example"),
+            ("https://photos.example:443/callback", "photos.example", "photos.example"),
+            ("https://photos.example:8443/callback", "photos.example:8443", "photos.example:8443"),
+            ("http://127.0.0.1:51234/callback", "127.0.0.1:51234", "127.0.0.1"),
+            ("http://[::1]:51234/callback", "[::1]:51234", "[::1]"),
+            ("com.example.app:/callback", "com.example.app:", "com.example.app:"),
+            ("com.example.app://photos.example/callback", "com.example.app:", "com.example.app:"),
+            ("com.example.app://photos.example:8443/callback", "com.example.app:", "com.example.app:"),
+            ("com.example.app://127.0.0.1:9000/c", "com.example.app:", "com.example.app:"),
+        ] {
+            assert_eq!((place_of(url).as_str(), lasting_place_of(url).as_str()), (place, lasting), "{url}");
+        }
+    }
 
     #[test]
     fn c10_loopback_uris_match_with_any_port_and_nothing_else_does() {

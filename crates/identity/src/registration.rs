@@ -11,6 +11,7 @@ use jose::{KeySet, base64url, digest};
 use std::sync::{Arc, PoisonError};
 use types::client::{AuthMethod, ClientMetadata, RegisteredClient};
 use types::metadata::ProtectedResourceMetadata;
+use types::origin::is_scheme_of_app;
 use types::throttle::Taken;
 use types::token::{UMA_POLICY, UMA_PROTECTION, UMA_TICKET};
 use types::{ClientId, ErrorCode, Refusal, ScopeSet};
@@ -331,7 +332,7 @@ fn is_destination(uri: &str) -> bool {
     Url::parse(uri).is_ok_and(|url| {
         let loopback = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
         let web = (url.scheme() == "https" || (url.scheme() == "http" && loopback)) && names_its_host(uri, &url);
-        let app = url.scheme().contains('.') && !url.cannot_be_a_base();
+        let app = is_scheme_of_app(url.scheme()) && !url.cannot_be_a_base();
         url.fragment().is_none() && (web || app) && url.username().is_empty() && url.password().is_none()
     })
 }

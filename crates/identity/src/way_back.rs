@@ -1,7 +1,7 @@
 //! A browser that a client sent here with a request, and where an error of it leads (RFC 9700 4.11.2). Called for the
 //! authorization endpoint and for the claims interaction endpoint.
 
-use crate::consent::{Consent, place_of};
+use crate::consent::Consent;
 use crate::session::Session;
 use crate::{Client, Failure, Identity, redirect_uri};
 use std::sync::Arc;
@@ -52,5 +52,5 @@ impl Identity {
 }
 
 fn is_where_it_led(consent: &Consent, url: &str) -> bool {
-    consent.shown.as_ref().is_none_or(|shown| shown.place == place_of(url))
+    consent.shown.as_ref().is_none_or(|shown| shown.place == redirect_uri::lasting_place_of(url))
 }

@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use identity::session::Session;
 use identity::{Account, Failure, Form};
+use types::origin::is_scheme_of_app;
 use types::{ErrorCode, Refusal};
 use ui::{Link, Page, Person};
 
@@ -354,9 +355,11 @@ pub fn safe_return(app: &Provider, text: Option<&str>) -> String {
 }
 
 /// The origin of a URL, for the policy of pages whose form leads there. The grammar of policies has no IPv6 addresses, so
-/// that one which names such a host would let nothing pass: its scheme stands for it.
+/// that one which names such a host would let nothing pass: its scheme stands for it, as for an application that has a scheme of
+/// its own.
 pub fn origin_of(url: &str) -> Vec<String> {
     let source = |url: url::Url| match url.host() {
+        _ if is_scheme_of_app(url.scheme()) => format!("{}:", url.scheme()),
         Some(url::Host::Ipv6(_)) => format!("{}:", url.scheme()),
         _ => url.origin().ascii_serialization(),
     };

@@ -121,6 +121,36 @@ async fn threat_36_the_claims_page_warns_of_a_stranger() {
     }
 }
 
+/// An application of a telephone has a scheme of its own (RFC 8252 7.1). What it writes behind that is no host of anybody, so no
+/// page says so; and the page's form may lead there, where a browser asks its policy.
+#[tokio::test]
+async fn threat_36_an_application_with_a_scheme_of_its_own_names_no_host() {
+    let world = World::one().await;
+    let (pat, album, _) = world.album().await;
+    let app = "com.example.app://photos.example/c";
+    let made = register(&world, stranger(app)).await;
+    let client = made.get("client_id");
+    let (place, form_action) = ("com.example.app:", "form-action 'self' com.example.app:;");
+    let says_its_scheme = |page: &Answer| {
+        // what the form sends back is the URL as it was asked for, encoded
+        let shown = page.ok(200).text.replace("%2Fphotos.example%2F", "");
+        assert!(shown.contains(place) && !shown.contains("photos.example"), "{}", page.text);
+    };
+    let ticket = world.ticket(&pat, &album, "view").await;
+    let guest = Browser::new(&world);
+    let begun = guest.open(&format!("/claims?{}", form(&[("client_id", client), ("ticket", &ticket)]))).await;
+    let page = guest.open(begun.ok(303).header("location")).await;
+    says_its_scheme(&page);
+    assert!(page.header("content-security-policy").contains(form_action), "{}", page.header("content-security-policy"));
+    let alice = Browser::new(&world);
+    alice.log_in("alice").await;
+    let page = alice.open(&ask(client, app, &[])).await;
+    says_its_scheme(&page);
+    assert!(page.header("content-security-policy").contains(form_action), "{}", page.header("content-security-policy"));
+    alice.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.ok(303);
+    says_its_scheme(&alice.open("/applications").await);
+}
+
 /// A consent is for what she saw: another name, or another place, is asked for anew.
 #[tokio::test]
 async fn threat_37_a_consent_to_a_stranger_is_for_what_she_saw() {

@@ -8,6 +8,7 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use identity::logout::{LogoutRequest, PARAMETERS};
+use identity::redirect_uri::place_of;
 use identity::{Failure, Form};
 
 struct Field {
@@ -83,7 +84,7 @@ fn nobody_left(app: &Host, visit: &Visit, request: &LogoutRequest) -> Response {
         None => see_other(&format!("{}/", app.base())),
         Some(back) if request.is_proven() => see_other(back),
         Some(back) => {
-            let host = url::Url::parse(back).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+            let host = place_of(back);
             let body = ui::render(&LoggedOutPage { back: back.clone(), host });
             visit.page(app, "You are logged out", "login", &body, &[])
         }

@@ -7,7 +7,7 @@ use crate::extract::Parts;
 use askama::Template;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::Response;
-use identity::consent::place_of;
+use identity::redirect_uri::place_of;
 use identity::way_back::WayBack;
 use url::Url;
 

@@ -7,10 +7,10 @@ use crate::identity::{answer_back, login_again_url, page, posted, quoted};
 use askama::Template;
 use authorization_server::AuthorizationServer;
 use authorization_server::claims_interaction::{Interaction, InteractionError};
-use authorization_server::code_mail::place_of;
 use authorization_server::kept_proof::Known;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use identity::redirect_uri::place_of;
 use identity::{Account, Failure, Form};
 use types::{ErrorCode, Refusal};
 
