@@ -43,12 +43,20 @@ pub(crate) fn too_many_policies() -> Refusal {
 
 /// Takes what is asked for at a time, each resource once.
 pub(crate) fn check_permissions(permissions: Vec<PermissionRequest>) -> Result<Vec<PermissionRequest>, Refusal> {
-    if permissions.is_empty() || permissions.len() > MAX_PERMISSIONS {
-        return Err(Refusal::new(ErrorCode::InvalidRequest, format!("ask for 1 to {MAX_PERMISSIONS} permissions")));
-    }
-    let merged = merge(permissions);
-    check_scopes(merged.iter().map(|permission| permission.resource_scopes.len()).sum())?;
+    let merged = merge_few(permissions)?;
+    check_scopes(count_scopes(&merged))?;
     Ok(merged)
+}
+
+fn merge_few(permissions: Vec<PermissionRequest>) -> Result<Vec<PermissionRequest>, Refusal> {
+    match permissions.is_empty() || permissions.len() > MAX_PERMISSIONS {
+        true => Err(Refusal::new(ErrorCode::InvalidRequest, format!("ask for 1 to {MAX_PERMISSIONS} permissions"))),
+        false => Ok(merge(permissions)),
+    }
+}
+
+fn count_scopes(permissions: &[PermissionRequest]) -> usize {
+    permissions.iter().map(|permission| permission.resource_scopes.len()).sum()
 }
 
 impl AuthorizationServer {
@@ -58,7 +66,7 @@ impl AuthorizationServer {
         pat: &ProtectionToken,
         permissions: Vec<PermissionRequest>,
     ) -> Result<PermissionTicket, Failure> {
-        let permissions = check_permissions(permissions)?;
+        let permissions = merge_few(permissions)?;
         for permission in &permissions {
             let found = self.store.find_resource(&permission.resource_id).await?;
             let Some(resource) = found.filter(|resource| resource.belongs_to(&pat.owner, &pat.resource_server)) else {
@@ -71,6 +79,8 @@ impl AuthorizationServer {
                 );
             }
         }
+        // what is not registered is told first (4.4)
+        check_scopes(count_scopes(&permissions))?;
         let process: ProcessId = jose::ambient::random(&*self.identity.randomness);
         let ticket = Ticket {
             process,
