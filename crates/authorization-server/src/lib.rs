@@ -136,6 +136,8 @@ pub struct AuthorizationServer {
     pub(crate) crowds: crowds::Crowds,
     pub(crate) delegates_changes: policy_room::DelegatesChanges,
     pub(crate) delegates_answers: policy_room::DelegatesAnswers,
+    /// Resource servers that wait to be told of revocations.
+    pub(crate) polls: revocations::Polls,
 }
 
 impl AuthorizationServer {
@@ -160,6 +162,7 @@ impl AuthorizationServer {
             crowds: crowds::Crowds::default(),
             delegates_changes: policy_room::DelegatesChanges::default(),
             delegates_answers: policy_room::DelegatesAnswers::default(),
+            polls: revocations::Polls::default(),
         }
     }
 

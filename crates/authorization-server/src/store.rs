@@ -76,6 +76,14 @@ pub trait Store: Send + Sync {
     /// Version of the link between an owner and a resource server; 0 where there never was one.
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError>;
     async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, StoreError>;
+    /// How many JWT RPTs of one owner at one resource server there are that end in this hour or later, up to so many.
+    async fn count_signed_rpts(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ClientId,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<usize, StoreError>;
     /// RPTs of this owner at this resource server that were issued as JWTs and end after `now`, also those
     /// that are gone: `jti` and end.
     async fn list_signed_rpts(
@@ -153,6 +161,8 @@ pub trait Store: Send + Sync {
     /// A number that rises, before it is acknowledged, with every change that can take something away
     /// from this owner's things: her policies, resources, links, approvals, tokens.
     fn epoch(&self, owner: &OwnerId) -> u64;
+    /// How often the numbers of all owners were raised at once, since nobody could say whose it was.
+    fn epoch_of_all(&self) -> u64;
     /// Waits until her epoch is another than this.
     async fn epoch_left(&self, owner: &OwnerId, epoch: u64);
     /// Carries the changes out, whole or not at all; durable when it returns.

@@ -15,6 +15,8 @@ const SLOTS: usize = 1024;
 /// The numbers.
 pub(crate) struct Epochs {
     slots: Vec<Slot>,
+    /// How often all of them were raised at once.
+    of_all: AtomicU64,
     /// Events that nobody has sealed yet.
     unsealed: Mutex<Unsealed>,
 }
@@ -47,13 +49,17 @@ fn slot_of(owner: &str, slots: usize) -> usize {
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Slot::default()).collect(), unsealed: Mutex::default() }
+        Self { slots: (0..SLOTS).map(|_| Slot::default()).collect(), of_all: AtomicU64::default(), unsealed: Mutex::default() }
     }
 }
 
 impl Epochs {
     pub(crate) fn of(&self, owner: &OwnerId) -> u64 {
         self.slot(owner).map_or(0, |slot| slot.epoch.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn of_all(&self) -> u64 {
+        self.of_all.load(Ordering::Acquire)
     }
 
     fn slot(&self, owner: &OwnerId) -> Option<&Slot> {
@@ -93,6 +99,7 @@ impl Epochs {
 
     pub(crate) fn raise(&self, touched: &Touched) {
         if touched.everybody {
+            self.of_all.fetch_add(1, Ordering::AcqRel);
             self.slots.iter().for_each(Slot::raise);
             return;
         }

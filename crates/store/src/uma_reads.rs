@@ -3,6 +3,7 @@
 mod delegations;
 mod policies;
 mod searches;
+mod signed_rpts;
 
 use crate::row::{as_version, blob, entities, entity, number, optional, text, version, waiting_for};
 use crate::{Store, tables};
@@ -20,11 +21,11 @@ use identity::{CommitError, StoreError, TokenKey};
 use rules::access_request::State;
 use rules::delegation::Delegation;
 use rules::{AccessRequest, Policy, Resource, Rpt};
+use signed_rpts::OfServer;
 use std::collections::HashSet;
 use std::sync::Arc;
 use types::{AccessRequestId, ClientId, EventId, OwnResourceId, OwnerId, PolicyId, ResourceId, ResourceServerId, Timestamp};
 
-const SIGNED_AT_ONCE: usize = 1_000;
 const WAITING_AT_ONCE: usize = 512;
 /// Of a delegation that was not withdrawn, and of one that was.
 const STANDS: i64 = 1;
@@ -39,6 +40,10 @@ struct Along<'a> {
 }
 
 impl Store {
+    fn count(&self, scan: &Scan<'_>) -> Result<usize, StoreError> {
+        self.database.count(scan).map_err(|error| StoreError(error.to_string()))
+    }
+
     fn page(&self, along: &Along<'_>, after: Option<&str>, limit: usize) -> Result<Vec<Row>, StoreError> {
         let Along { table, index, prefix, descending } = *along;
         self.scan(&Scan { table, index, prefix, after: after.map(Value::from), descending, limit })
@@ -148,33 +153,23 @@ impl authorization_server::Store for Store {
         optional(self.token(&tables::RPT, key)?)
     }
 
+    async fn count_signed_rpts(
+        &self,
+        owner: &OwnerId,
+        resource_server: &ClientId,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        self.count_signed(&OfServer { owner, resource_server }, now, most)
+    }
+
     async fn list_signed_rpts(
         &self,
         owner: &OwnerId,
         resource_server: &ClientId,
         now: Timestamp,
     ) -> Result<Vec<(String, Timestamp)>, StoreError> {
-        let mut found = Vec::new();
-        // the last hour that any has: lifetimes may have been longer when it was issued
-        let last = Scan { table: &tables::SIGNED_RPT, index: None, prefix: &[], after: None, descending: true, limit: 1 };
-        let until = self.scan(&last)?.first().map_or(Ok(0), |row| number(row, 0))?;
-        for hour in now.hour()..=until {
-            let prefix = [hour.into(), owner.as_str().into(), resource_server.as_str().into()];
-            let along = Along { table: &tables::SIGNED_RPT, index: None, prefix: &prefix, descending: false };
-            let mut last: Option<String> = None;
-            loop {
-                let rows = self.page(&along, last.as_deref(), SIGNED_AT_ONCE)?;
-                for row in &rows {
-                    let (jti, ends) = (text(row, 3)?.to_owned(), Timestamp(number(row, 4)?));
-                    last = Some(jti.clone());
-                    found.extend((now < ends).then_some((jti, ends)));
-                }
-                if rows.len() < SIGNED_AT_ONCE {
-                    break;
-                }
-            }
-        }
-        Ok(found)
+        self.list_signed(&OfServer { owner, resource_server }, now)
     }
 
     async fn find_pct(&self, key: &TokenKey) -> Result<Option<Vec<u8>>, StoreError> {
@@ -383,6 +378,10 @@ impl authorization_server::Store for Store {
 
     fn epoch(&self, owner: &OwnerId) -> u64 {
         self.epochs.of(owner)
+    }
+
+    fn epoch_of_all(&self) -> u64 {
+        self.epochs.of_all()
     }
 
     async fn epoch_left(&self, owner: &OwnerId, epoch: u64) {

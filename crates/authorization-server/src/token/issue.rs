@@ -148,7 +148,7 @@ impl AuthorizationServer {
         let id = token_text::mint(TokenKind::Rpt, rpt.owner.as_str(), rpt.expires, &*self.identity.randomness);
         let key = token_text::key_of(TokenKind::Rpt, &id).ok_or_else(|| internal("a new token does not parse"))?;
         let mut kept = Rpt { jti: None, ..rpt.clone() };
-        if format == AccessTokenFormat::Jwt {
+        if format == AccessTokenFormat::Jwt && self.has_room_for_signed(&rpt.owner, &rpt.resource_server).await? {
             let jwt = self.rpt_as_jwt(rpt, &id).await?;
             if jwt.len() <= MAX_JWT_BYTES {
                 kept.jti = Some(id);

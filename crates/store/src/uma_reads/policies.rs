@@ -25,6 +25,6 @@ impl Store {
     pub(super) fn count_policies_of(&self, owner: &OwnerId, most: usize) -> Result<usize, StoreError> {
         let prefix = [owner.as_str().into()];
         let scan = Scan { table: &tables::POLICY, index: Some(0), prefix: &prefix, after: None, descending: false, limit: most };
-        self.database.count(&scan).map_err(|error| StoreError(error.to_string()))
+        self.count(&scan)
     }
 }
