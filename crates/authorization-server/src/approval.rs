@@ -13,6 +13,7 @@ use identity::{CommitError, Failure};
 use rules::access_request::State;
 use rules::{AccessRequest, Policy};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use types::access_request::{AccessRequestDocument, AccessRequestState};
 use types::event::EventKind;
 use types::policy::PolicyDocument;
@@ -99,8 +100,10 @@ impl AuthorizationServer {
     pub async fn find_reach(&self, acting: &Acting, things: &[ResourceId]) -> Result<Vec<Reach>, Failure> {
         let (approved, now, mut found) = (self.list_all_approved(acting).await?, self.now(), Vec::new());
         for thing in things {
+            // reads never wait, and each thing may have many: others get their turn
+            tokio::task::yield_now().await;
             let policies = self.store.list_policies_on(thing).await?;
-            let documents = policies.iter().map(Policy::to_document);
+            let documents = policies.iter().map(|policy| policy.to_document());
             let standing: Vec<PolicyDocument> = documents.filter(|policy| !has_ended(policy, now)).collect();
             let approvals = approved.iter().filter(|request| lets_reach(request, thing, now));
             found.push(Reach::of(&standing, approvals));
@@ -276,14 +279,14 @@ impl AuthorizationServer {
 
     async fn find_written(&self, request: &AccessRequest, permission: &PermissionRequest) -> Result<Vec<Policy>, Failure> {
         let (conditions, policies) = (condition_of(request)?, self.store.list_policies_on(&permission.resource_id).await?);
-        let is_written = |policy: &&Policy| {
+        let is_written = |policy: &&Arc<Policy>| {
             policy.clients == [request.client.clone()]
                 && policy.conditions == conditions
                 && policy.scopes == permission.resource_scopes
                 && policy.created >= request.created
                 && policy.authority.is_none()
         };
-        Ok(policies.iter().filter(is_written).cloned().collect())
+        Ok(policies.iter().filter(is_written).map(|policy| Policy::clone(policy)).collect())
     }
 
     /// How many have ended by that.

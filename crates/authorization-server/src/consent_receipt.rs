@@ -5,6 +5,7 @@
 use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
 use crate::event::Event;
+use crate::page::{Soon, page_of_seen};
 use crate::store::Page;
 use identity::access_token::PolicyToken;
 use identity::consent::Consent;
@@ -212,8 +213,16 @@ impl AuthorizationServer {
     }
 
     /// `GET {consent_receipts_endpoint}`: newest first.
-    pub async fn list_receipts(&self, pmt: &PolicyToken, page: &Page<String>) -> Result<Vec<ListedReceipt>, Failure> {
-        self.store.list_receipts(&pmt.owner, page).await?.into_iter().map(|receipt| self.listed(receipt)).collect()
+    pub async fn list_receipts(
+        &self,
+        pmt: &PolicyToken,
+        page: &Page<String>,
+    ) -> Result<(Vec<ListedReceipt>, Option<String>), Failure> {
+        let read = |page: Page<String>| -> Soon<'_, _> {
+            Box::pin(async move { Ok(self.store.list_receipts(&pmt.owner, &page).await?) })
+        };
+        let see = |receipt: Receipt| -> Soon<'_, _> { Box::pin(async move { Ok(Some(self.listed(receipt)?)) }) };
+        page_of_seen(page, |receipt: &Receipt| receipt.document.id.clone(), read, see).await
     }
 
     /// `GET {consent_receipts_endpoint}/{_id}`.

@@ -8,6 +8,7 @@
 pub mod seal;
 
 use crate::AuthorizationServer;
+use crate::page::{Soon, page_of_seen};
 use crate::store::Page;
 use identity::access_token::PolicyToken;
 use identity::{Failure, internal};
@@ -148,10 +149,27 @@ impl AuthorizationServer {
     pub async fn list_events(&self, pmt: &PolicyToken, page: &Page<EventId>) -> Result<Vec<EventDocument>, Failure> {
         let events = self.store.list_events(&pmt.owner, page).await?;
         let mut listed = Vec::with_capacity(events.len());
-        for Event { document, .. } in events {
-            let by_name = self.decided_by_other(&pmt.owner, &document).await?;
-            listed.push(EventDocument { by_name, ..document });
+        for event in events {
+            listed.push(self.told_event(&pmt.owner, event).await?);
         }
         Ok(listed)
+    }
+
+    /// As much of them as one answer has, and the id behind which they go on, if they do.
+    pub async fn list_event_page(
+        &self,
+        pmt: &PolicyToken,
+        page: &Page<EventId>,
+    ) -> Result<(Vec<EventDocument>, Option<EventId>), Failure> {
+        let read = |page: Page<EventId>| -> Soon<'_, _> {
+            Box::pin(async move { Ok(self.store.list_events(&pmt.owner, &page).await?) })
+        };
+        let see = |event: Event| -> Soon<'_, _> { Box::pin(async move { Ok(Some(self.told_event(&pmt.owner, event).await?)) }) };
+        page_of_seen(page, |event: &Event| event.document.id.clone(), read, see).await
+    }
+
+    async fn told_event(&self, owner: &OwnerId, event: Event) -> Result<EventDocument, Failure> {
+        let by_name = self.decided_by_other(owner, &event.document).await?;
+        Ok(EventDocument { by_name, ..event.document })
     }
 }

@@ -124,6 +124,8 @@ pub struct AuthorizationServer {
     /// Turns at each owner's things, and of those who ask her.
     pub(crate) turns: turns::Turns,
     pub(crate) inboxes: turns::Turns,
+    /// Of calls that are judged by much.
+    pub(crate) heavy: turns::Turns,
     pub(crate) notices: linked_manager::notices::Notices,
     /// Searches that are being sent.
     pub(crate) searching: discovery::sending::UnderWay,
@@ -154,6 +156,7 @@ impl AuthorizationServer {
             digests: digest::Digests::default(),
             turns: turns::Turns::default(),
             inboxes: turns::Turns::default(),
+            heavy: turns::Turns::default(),
             notices: linked_manager::notices::Notices::default(),
             searching: discovery::sending::UnderWay::default(),
             codes: code_limits::CodeLimits::default(),

@@ -4,8 +4,9 @@ use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
 use identity::access_token::ProtectionToken;
 use identity::{Failure, internal};
-use rules::Ticket;
 use rules::ticket::{Process, ProcessId};
+use rules::{Policy, Ticket};
+use std::sync::Arc;
 use types::permission::PermissionTicket;
 use types::{ErrorCode, PermissionRequest, Refusal};
 
@@ -25,8 +26,13 @@ pub(crate) fn check_scopes(scopes: usize) -> Result<(), Refusal> {
     }
 }
 
-/// Most policies by which one call about many resources is judged.
+/// Most policies by which one call about many resources is judged; one that is large counts as several.
 const MAX_POLICIES: usize = 10_000;
+
+/// As how many these count.
+pub(crate) fn count_of(policies: &[Arc<Policy>]) -> usize {
+    policies.iter().map(|policy| policy.counts_as()).sum()
+}
 
 /// Refuses what is judged by more. One resource is always judged: it has room for so many alone.
 pub(crate) fn check_policies(resources: usize, policies: usize) -> Result<(), Refusal> {

@@ -3,15 +3,17 @@
 
 use crate::AuthorizationServer;
 use crate::acting::Acting;
-use crate::permission::{check_permissions, check_policies};
+use crate::permission::{check_permissions, check_policies, count_of};
 use identity::Failure;
-use rules::Policy;
-use rules::assessment::{AskOwner, Asked, Outcome, Question, Reason, assess};
+pub use rules::assessment::Fate;
+use rules::assessment::{AskOwner, Asked, Outcome, Question, Reason, assess, assess_each};
 use rules::claim::{Claim, Claims, RequestingParty, Subject};
 use rules::rpt::Authorities;
+use rules::{Policy, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use types::{ClientId, ErrorCode, GrantedPermission, PermissionRequest, ScopeSet};
+use std::sync::Arc;
+use types::{ClientId, ErrorCode, GrantedPermission, PermissionRequest, Scope, ScopeSet};
 
 /// Body of `simulate`.
 #[derive(Clone, Debug, Deserialize)]
@@ -31,14 +33,34 @@ pub struct SimulationResult {
     pub reasons: Vec<Reason>,
 }
 
+/// What a simulation is about.
+#[derive(Default)]
+struct LookedAt<'p> {
+    resources: Vec<(Arc<Resource>, &'p ScopeSet)>,
+    policies: Vec<Arc<Policy>>,
+}
+
 impl AuthorizationServer {
     /// `POST {policy_endpoint}/simulate`: what somebody with these claims would get.
     pub async fn simulate(&self, acting: &Acting, simulation: Simulation) -> Result<SimulationResult, Failure> {
-        let owner = &acting.owner;
         let permissions = check_permissions(simulation.permissions)?;
-        let (mut resources, mut policies) = (Vec::new(), Vec::new());
-        for permission in &permissions {
-            let resource = self.owned_resource(owner, &permission.resource_id).await?;
+        let looked_at = self.look_at(acting, &permissions).await?;
+        let assessment = self.suppose(acting, &looked_at, simulation.client_id, &simulation.claims, assess).await?;
+        Ok(result_of(assessment, &authorities_of(&looked_at.policies)))
+    }
+
+    /// The same of each scope by itself: what would become of it if nothing else were asked for.
+    pub async fn simulate_each(&self, acting: &Acting, simulation: Simulation) -> Result<Vec<(Scope, Fate)>, Failure> {
+        let permissions = check_permissions(simulation.permissions)?;
+        let looked_at = self.look_at(acting, &permissions).await?;
+        self.suppose(acting, &looked_at, simulation.client_id, &simulation.claims, assess_each).await
+    }
+
+    /// The things, and what is shared of them.
+    async fn look_at<'p>(&self, acting: &Acting, permissions: &'p [PermissionRequest]) -> Result<LookedAt<'p>, Failure> {
+        let (mut looked_at, mut judged_by) = (LookedAt::default(), 0_usize);
+        for permission in permissions {
+            let resource = self.owned_resource(&acting.owner, &permission.resource_id).await?;
             if !self.sees_resource(acting, &permission.resource_id).await? {
                 return Failure::refuse(ErrorCode::InvalidResourceId, "no resource of yours has this id");
             }
@@ -46,24 +68,36 @@ impl AuthorizationServer {
             if seen.is_some_and(|seen| !permission.resource_scopes.is_subset(&seen)) {
                 return Failure::refuse(ErrorCode::AccessDenied, "what the owner delegated to you does not reach so far");
             }
-            resources.push(resource);
-            policies.extend(self.store.list_policies_on(&permission.resource_id).await?.iter().cloned());
-            check_policies(resources.len(), policies.len())?;
+            looked_at.resources.push((resource, &permission.resource_scopes));
+            let more = self.store.list_policies_on(&permission.resource_id).await?;
+            judged_by = judged_by.saturating_add(count_of(&more));
+            looked_at.policies.extend(more.iter().cloned());
+            check_policies(looked_at.resources.len(), judged_by)?;
         }
-        let asked: Vec<Asked<'_>> = resources
-            .iter()
-            .zip(&permissions)
-            .map(|(resource, permission)| Asked { resource, ticket_scopes: &permission.resource_scopes })
-            .collect();
-        let (claims, requesting_party) = self.pretend(&simulation.claims);
-        let assessment = assess(&Question {
-            client: &simulation.client_id.unwrap_or_else(|| ClientId::new("")),
+        Ok(looked_at)
+    }
+
+    /// Asks the rules about somebody of whom this is stated.
+    async fn suppose<Answer>(
+        &self,
+        acting: &Acting,
+        looked_at: &LookedAt<'_>,
+        client: Option<ClientId>,
+        stated: &Map<String, Value>,
+        ask: impl Fn(&Question<'_>) -> Answer,
+    ) -> Result<Answer, Failure> {
+        let owner = &acting.owner;
+        let asked: Vec<Asked<'_>> =
+            looked_at.resources.iter().map(|(resource, ticket_scopes)| Asked { resource, ticket_scopes }).collect();
+        let (claims, requesting_party) = self.pretend(stated);
+        Ok(ask(&Question {
+            client: &client.unwrap_or_else(|| ClientId::new("")),
             registered_scopes: &ScopeSet::new(),
             requested_scopes: &ScopeSet::new(),
             asked: &asked,
             requesting_party: &requesting_party,
             claims: &claims,
-            policies: &policies,
+            policies: &looked_at.policies,
             access_requests: &[],
             held: &[],
             partial_grants: self.settings.partial_grants,
@@ -73,9 +107,7 @@ impl AuthorizationServer {
             require_authority: self.requires_authority(owner).await?,
             jkt: None,
             now: self.now(),
-        });
-        let authorities = authorities_of(&policies);
-        Ok(result_of(assessment, &authorities))
+        }))
     }
 
     /// Claims as if this server, or any issuer that a policy trusts, had stated them.
@@ -103,7 +135,7 @@ impl AuthorizationServer {
 }
 
 /// Resource owner tokens among these policies.
-fn authorities_of(policies: &[Policy]) -> Authorities {
+fn authorities_of(policies: &[Arc<Policy>]) -> Authorities {
     policies.iter().filter_map(|policy| Some((policy.id.clone(), policy.authority.as_ref()?.token.clone()))).collect()
 }
 

@@ -61,7 +61,7 @@ pub trait Store: Send + Sync {
     /// Policies of all owners that name this address, in the form in which addresses compare.
     async fn list_policies_for(&self, address: &str, page: &Page<PolicyId>) -> Result<Vec<PolicyId>, StoreError>;
     /// All policies bound to a resource.
-    async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Policy>>, StoreError>;
+    async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Arc<Policy>>>, StoreError>;
     /// What the policies beside this one hold: on the same resource, or waiting for the same one.
     async fn weigh_policies_beside(&self, policy: &Policy) -> Result<Weight, StoreError>;
     /// How many policies an owner has, counted to this number.

@@ -3,6 +3,7 @@
 mod answer;
 mod issue;
 pub mod jwt_bearer;
+mod much;
 pub(crate) mod parameters;
 pub mod refresh;
 mod taken;

@@ -18,6 +18,7 @@ use crate::rpt::{Basis, GrantedScope};
 use index::{Index, Judged, ScopeOf};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use types::policy::OnMissing;
 use types::token::RequiredClaim;
 use types::{ClientId, GrantId, PermissionRequest, PolicyId, ResourceId, Scope, ScopeSet, Timestamp};
@@ -65,7 +66,7 @@ pub struct Question<'a> {
     pub requesting_party: &'a RequestingParty,
     pub claims: &'a Claims,
     /// The owner's policies on these resources; what is not in force is passed over.
-    pub policies: &'a [Policy],
+    pub policies: &'a [Arc<Policy>],
     /// Requests that this process waits for, and remembered denials.
     pub access_requests: &'a [AccessRequest],
     /// What the RPT that was sent along already holds.
@@ -148,6 +149,38 @@ pub fn assess(question: &Question<'_>) -> Assessment {
         }
     }
     Assessment { outcome: conclude(question, &index, verdicts), reasons }
+}
+
+/// What becomes of a scope that is asked for, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Granted,
+    /// Whoever asks has to show more of who she is.
+    MustShow,
+    /// The owner is asked.
+    Asked,
+    Refused,
+}
+
+/// The same of each scope as if it alone were asked for, all looked at at once: what it is granted by, and what is missing, is left
+/// out.
+pub fn assess_each(question: &Question<'_>) -> Vec<(Scope, Fate)> {
+    let Ok(requested) = requested_scopes(question) else { return Vec::new() };
+    let (index, mut reasons, mut fates) = (Index::of(question, &requested), Vec::new(), Vec::new());
+    for (resource, scopes) in requested {
+        for scope in scopes {
+            let fate = match judge(question, &index, ScopeOf { resource: &resource.id, scope: &scope }, &mut reasons) {
+                Verdict::Granted(_) => Fate::Granted,
+                Verdict::Gather(_) => Fate::MustShow,
+                // nobody asks the owner without saying who it is
+                Verdict::Ask if !question.requesting_party.is_known() => Fate::MustShow,
+                Verdict::Ask => Fate::Asked,
+                Verdict::Deny => Fate::Refused,
+            };
+            fates.push((scope, fate));
+        }
+    }
+    fates
 }
 
 /// RequestedScopes(r) of Grant 3.3.4, or the scope that makes it `invalid_scope`.

@@ -169,7 +169,9 @@ pub fn policies_of(
             receipt: None,
         })
     };
-    policy_ids(&token.jti, parts).zip(&token.resources).map(of).collect()
+    let policies: Vec<Policy> = policy_ids(&token.jti, parts).zip(&token.resources).map(of).collect::<Result<_, Refusal>>()?;
+    policies.iter().try_for_each(Policy::check_weight)?;
+    Ok(policies)
 }
 
 /// What of an entry the owner herself lets pass: all, or as far as she delegated.

@@ -9,7 +9,9 @@ use types::{
     ClientId, ErrorCode, OwnResourceId, OwnerId, PolicyId, Refusal, ResourceId, ResourceServerId, Scope, ScopeSet, Timestamp,
 };
 
-/// Most conditions in one policy, and most values in one condition.
+mod weight;
+
+/// Most conditions in one policy, and most values in all of these together, with those that stand within another.
 pub const MAX_CONDITIONS: usize = 32;
 /// See [`MAX_CONDITIONS`].
 pub const MAX_VALUES: usize = 1_000;
@@ -100,7 +102,7 @@ impl Policy {
         if size > MAX_BYTES {
             return Err(Refusal::new(ErrorCode::InvalidRequest, format!("a policy has at most {MAX_BYTES} bytes")));
         }
-        Ok(Self {
+        let policy = Self {
             id,
             owner,
             version,
@@ -118,7 +120,9 @@ impl Policy {
             authority: None,
             delegation: None,
             receipt: None,
-        })
+        };
+        policy.check_weight()?;
+        Ok(policy)
     }
 
     /// The policy as its owner reads it.
@@ -214,8 +218,14 @@ pub(crate) fn check_conditions(conditions: &[ClaimCondition]) -> Result<(), Refu
     if conditions.len() > MAX_CONDITIONS {
         return invalid(format!("at most {MAX_CONDITIONS} entries fit in `required_claims`"));
     }
+    let values: usize = conditions.iter().flat_map(|condition| &condition.value).map(types::json::count_values).sum();
+    if values > MAX_VALUES {
+        return invalid(format!(
+            "a policy names at most {MAX_VALUES} values in all its `required_claims` together, and this one {values}: make several of it"
+        ));
+    }
     for condition in conditions {
-        if condition.name.is_empty() || condition.value.is_empty() || condition.value.len() > MAX_VALUES {
+        if condition.name.is_empty() || condition.value.is_empty() {
             return invalid(format!("each entry of `required_claims` needs a `name` and 1 to {MAX_VALUES} in `value`"));
         }
         if condition.name == "email" {

@@ -114,12 +114,12 @@ impl authorization_server::Store for Store {
         rows.iter().map(|row| text(row, 1).map(PolicyId::from)).collect()
     }
 
-    async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Policy>>, StoreError> {
+    async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Arc<Policy>>>, StoreError> {
         let read = || {
             let rows = self.all_by(&tables::POLICY, 1, &[resource.as_str().into()])?;
-            Ok(Some(Arc::new(rows.iter().map(policy).collect::<Result<Vec<_>, _>>()?)))
+            Ok(Some(Arc::new(rows.iter().map(|row| policy(row).map(Arc::new)).collect::<Result<Vec<_>, _>>()?)))
         };
-        let unlimited = |all: &Arc<Vec<Policy>>| !all.is_empty() && all.iter().all(|policy| policy.max_uses.is_none());
+        let unlimited = |all: &Arc<Vec<Arc<Policy>>>| !all.is_empty() && all.iter().all(|policy| policy.max_uses.is_none());
         let found = self.kept.policies_on.find(resource.as_str(), |all| self.epochs.of_policies(all), unlimited, read)?;
         Ok(found.unwrap_or_default())
     }

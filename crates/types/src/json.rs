@@ -155,9 +155,91 @@ pub fn size_of(document: &impl Serialize) -> usize {
     serde_json::to_vec(document).map_or(usize::MAX, |text| text.len())
 }
 
+/// How many bytes a text takes in memory: its letters, and what leads to them.
+pub fn weight_of_text(text: &str) -> usize {
+    text.len().saturating_add(32)
+}
+
+/// How many bytes a value takes in memory, about: a list of numbers takes sixteen times as many there as it has letters.
+pub fn weight_of(value: &Value) -> usize {
+    let parts = match value {
+        Value::String(text) => text.len(),
+        Value::Array(all) => all.iter().map(weight_of).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| weight_of_text(name).saturating_add(weight_of(value))).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    parts.saturating_add(std::mem::size_of::<Value>())
+}
+
+/// How many bytes a document takes in memory, about: its letters, and what each of its parts is held by. Nothing of it is written
+/// anywhere for that; what cannot be written has no end.
+pub fn weight_of_document(document: &impl Serialize) -> usize {
+    let mut scale = Scale::default();
+    serde_json::to_writer(&mut scale, document)
+        .map_or(usize::MAX, |()| scale.letters.saturating_add(scale.parts.saturating_mul(32)))
+}
+
+/// Counts letters of JSON, and what separates its parts.
+#[derive(Default)]
+struct Scale {
+    letters: usize,
+    parts: usize,
+    in_text: bool,
+    is_escaped: bool,
+}
+
+impl Scale {
+    fn count(&mut self, letter: u8) {
+        self.letters = self.letters.saturating_add(1);
+        match letter {
+            _ if std::mem::take(&mut self.is_escaped) => {}
+            b'\\' => self.is_escaped = self.in_text,
+            b'"' => self.in_text = !self.in_text,
+            b',' | b':' | b'[' | b'{' if !self.in_text => self.parts = self.parts.saturating_add(1),
+            _ => {}
+        }
+    }
+}
+
+impl std::io::Write for Scale {
+    fn write(&mut self, letters: &[u8]) -> std::io::Result<usize> {
+        letters.iter().for_each(|letter| self.count(*letter));
+        Ok(letters.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How many values there are in one, itself among them.
+pub fn count_values(value: &Value) -> usize {
+    let parts: usize = match value {
+        Value::Array(all) => all.iter().map(count_values).sum(),
+        Value::Object(members) => members.values().map(count_values).sum(),
+        _ => 0,
+    };
+    parts.saturating_add(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threat_46_what_is_in_memory_is_weighed_as_it_is_there() {
+        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        for (text, count) in [("1", 1), ("[]", 1), ("[1,[2,3]]", 5), (r#"{"a":[1,"b"],"c":null}"#, 5)] {
+            assert_eq!(count_values(&read(text)), count, "{text}");
+        }
+        let many = read(&format!("[{}1]", "1,".repeat(999)));
+        assert!(weight_of(&many) >= 1_000 * std::mem::size_of::<Value>(), "{}", weight_of(&many));
+        assert!(weight_of(&Value::from("x".repeat(500))) < 600);
+        let parts = |text: &str| (weight_of_document(&read(text)) - read(text).to_string().len()) / 32;
+        for (text, count) in [("1", 0), ("[1,2,3]", 3), (r#"{"a":[1,"b,:[{\\\"\\\\,"]}"#, 4)] {
+            assert_eq!(parts(text), count, "{text}");
+        }
+    }
 
     #[test]
     fn a_repeated_member_is_refused_at_any_depth() {

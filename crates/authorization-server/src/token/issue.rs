@@ -17,6 +17,7 @@ use rules::ticket::Process;
 use rules::{Policy, Rpt, Ticket, rpt};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use types::client::AccessTokenFormat;
 use types::event::{EventKind, EventOutcome};
 use types::token::TokenResponse;
@@ -59,7 +60,7 @@ impl AuthorizationServer {
         grounds: &Grounds<'_>,
         mut scopes: Vec<GrantedScope>,
         partial: bool,
-        policies: &[Policy],
+        policies: &[Arc<Policy>],
         mut changes: Changes,
     ) -> Result<Result<Answer, CommitError>, Failure> {
         let now = self.now();
@@ -302,7 +303,7 @@ impl AuthorizationServer {
 
 /// One use of each limited policy that the grant rests on, counted by the store so that no race
 /// goes past the limit.
-fn use_policies(scopes: &[GrantedScope], policies: &[Policy], changes: &mut Changes) {
+fn use_policies(scopes: &[GrantedScope], policies: &[Arc<Policy>], changes: &mut Changes) {
     let used: BTreeSet<&PolicyId> = scopes
         .iter()
         .flat_map(|granted| &granted.basis)
@@ -316,7 +317,7 @@ fn use_policies(scopes: &[GrantedScope], policies: &[Policy], changes: &mut Chan
 }
 
 /// A use lasts as long as the RPT that it gave (docs/decisions/0057): a refresh is no use (protocol.md 1.2), and prolongs none.
-fn end_uses(scopes: &mut [GrantedScope], policies: &[Policy], end: Timestamp) {
+fn end_uses(scopes: &mut [GrantedScope], policies: &[Arc<Policy>], end: Timestamp) {
     let limited: BTreeSet<&PolicyId> = policies.iter().filter(|one| one.max_uses.is_some()).map(|one| &one.id).collect();
     for basis in scopes.iter_mut().flat_map(|granted| &mut granted.basis) {
         if let Basis::Policy { id, expires_at, .. } = basis

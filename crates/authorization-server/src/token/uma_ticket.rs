@@ -8,10 +8,11 @@
 //! 6. **Answer**: an RPT, `need_info` or `request_submitted` with the next ticket, or a refusal.
 
 use super::issue::Grounds;
+use super::much::InTurn;
 use super::parameters::{Parameters, read_parameters};
 use super::taken::Presented;
 use crate::changes::{Changes, Requirement, Write};
-use crate::permission::{check_policies, check_scopes, too_many_policies};
+use crate::permission::{check_policies, check_scopes, count_of, too_many_policies};
 use crate::{AuthorizationServer, RETRIES};
 use identity::token::TokenRequest;
 use identity::{CommitError, Failure, Form, SpentId, TokenKey};
@@ -53,16 +54,16 @@ impl Answer {
 
 /// What a ticket is about, and by what it is judged.
 #[derive(Default)]
-struct Things {
+pub(super) struct Things {
     resources: Vec<(Arc<Resource>, ScopeSet)>,
-    policies: Arc<Vec<Policy>>,
+    pub(super) policies: Arc<Vec<Arc<Policy>>>,
     /// They are shared in more ways than are judged at once: no policy was loaded.
     are_too_many: bool,
 }
 
 /// What was loaded for one assessment.
-struct Loaded {
-    things: Things,
+pub(super) struct Loaded {
+    pub(super) things: Things,
     requests: Vec<AccessRequest>,
     /// What the owner was asked in this process is gone.
     gone: bool,
@@ -195,7 +196,7 @@ impl AuthorizationServer {
         let (gathered, pushed_now) = (taken.gathered, taken.pushed_now);
         check_confirmation(request, &process)?;
         let _turn = self.turns.take(&ticket.owner, tried).await;
-        let loaded = self.load(request, ticket, &process, parameters).await?;
+        let InTurn { loaded, _alone } = self.load_in_turn(request, ticket, &process, parameters).await?;
         let outcome = self.decide(request, ticket, &process, parameters, &loaded).await?;
         self.rest_on(ticket, &loaded, &mut changes);
         let grounds = Grounds { request, ticket, process: &process, pushed_now, held: loaded.held, wanted: &parameters.scope };
@@ -210,7 +211,7 @@ impl AuthorizationServer {
         answer.map(|answer| answer.map(|answer| answer.telling_of(taken.another)))
     }
 
-    async fn load(
+    pub(super) async fn load(
         &self,
         request: &TokenRequest<'_>,
         ticket: &Ticket,
@@ -257,7 +258,7 @@ impl AuthorizationServer {
     }
 
     async fn load_things(&self, ticket: &Ticket, process: &Process) -> Result<Things, Failure> {
-        let mut things = Things::default();
+        let (mut things, mut judged_by) = (Things::default(), 0_usize);
         for permission in &process.permissions {
             let found = self.store.find_resource(&permission.resource_id).await?;
             let is_its = |resource: &Arc<Resource>| match ticket.signer {
@@ -267,20 +268,21 @@ impl AuthorizationServer {
             let Some(resource) = found.filter(is_its) else { continue };
             if !things.are_too_many {
                 let more = self.store.list_policies_on(&resource.id).await?;
+                judged_by = judged_by.saturating_add(count_of(&more));
                 match things.policies.is_empty() {
                     true => things.policies = more,
                     false => Arc::make_mut(&mut things.policies).extend(more.iter().cloned()),
                 }
             }
             things.resources.push((resource, permission.resource_scopes.clone()));
-            things.are_too_many |= check_policies(things.resources.len(), things.policies.len()).is_err();
+            things.are_too_many |= check_policies(things.resources.len(), judged_by).is_err();
         }
         if things.are_too_many {
             things.policies = Arc::default();
         }
         if let Some(signer) = &ticket.signer {
             // nobody's tokens but that signer's are looked at
-            let signed = |policy: &Policy| policy.authority.as_ref().is_some_and(|authority| authority.is_of(signer));
+            let signed = |policy: &Arc<Policy>| policy.authority.as_ref().is_some_and(|authority| authority.is_of(signer));
             Arc::make_mut(&mut things.policies).retain(signed);
         }
         Ok(things)

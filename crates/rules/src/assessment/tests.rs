@@ -113,6 +113,7 @@ impl Case {
 
     fn assess(&self) -> Assessment {
         let asked: Vec<_> = self.resources.iter().map(|(resource, ticket_scopes)| Asked { resource, ticket_scopes }).collect();
+        let policies: Vec<_> = self.policies.iter().cloned().map(Arc::new).collect();
         assess(&Question {
             client: &"viewer".into(),
             registered_scopes: &scopes(self.registered),
@@ -120,7 +121,7 @@ impl Case {
             asked: &asked,
             requesting_party: &self.party,
             claims: &self.claims,
-            policies: &self.policies,
+            policies: &policies,
             access_requests: &self.requests,
             held: &self.held,
             partial_grants: self.partial,
@@ -304,8 +305,9 @@ proptest! {
         b.description.resource_scopes.insert(Scope::parse("print").unwrap());
         let asked = [Asked { resource: &a, ticket_scopes: &ticket }, Asked { resource: &b, ticket_scopes: &ticket }];
         let ask = |policies: &[Policy]| assess(&Question {
+            policies: &policies.iter().cloned().map(Arc::new).collect::<Vec<_>>(),
             client: &"viewer".into(), registered_scopes: &registered, requested_scopes: &requested, asked: &asked,
-            requesting_party: &party, claims: &claims, policies, access_requests: &[], held: &[],
+            requesting_party: &party, claims: &claims, access_requests: &[], held: &[],
             partial_grants: partial, no_policy: NoPolicy::Deny, ask_owner: AskOwner::Yes, as_owner: None, require_authority: false, jkt: None, now: NOW,
         }).outcome;
         let outcome = ask(&policies);

@@ -39,6 +39,7 @@ mod known_browsers;
 mod lists;
 mod logging_in;
 mod loopback;
+mod measured;
 mod named_places;
 mod oauth;
 mod onward;

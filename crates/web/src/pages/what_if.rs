@@ -4,39 +4,22 @@ use super::resource::{Extra, Supposed, render};
 use super::words::least_first;
 use super::{acting, posted};
 use crate::Shared;
-use authorization_server::simulation::Simulation;
+use authorization_server::simulation::{Fate, Simulation};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+
 use serde_json::json;
+use std::collections::BTreeMap;
 use types::spelling::readable;
-use types::{PermissionRequest, ResourceId, path};
+use types::{PermissionRequest, ResourceId, Scope, path};
 
 /// What becomes of a wish, for the owner.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Granted,
-    MustShow,
-    Asked,
-    Refused,
-}
-
-impl Fate {
-    fn of(result: &str) -> Self {
-        match result {
-            "granted" | "partial" => Self::Granted,
-            "need_info" => Self::MustShow,
-            "submitted" => Self::Asked,
-            _ => Self::Refused,
-        }
-    }
-
-    fn in_words(self) -> &'static str {
-        match self {
-            Self::Granted => "yes, you shared it",
-            Self::MustShow => "they would be asked who they are",
-            Self::Asked => "they would ask you",
-            Self::Refused => "no",
-        }
+fn in_words(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Granted => "yes, you shared it",
+        Fate::MustShow => "they would be asked who they are",
+        Fate::Asked => "they would ask you",
+        Fate::Refused => "no",
     }
 }
 
@@ -46,16 +29,16 @@ pub(super) async fn what_if(State(app): State<Shared>, Path(id): Path<String>, r
         let id = ResourceId::new(id);
         let email = form.one("email")?.unwrap_or_default().trim().to_owned();
         let thing = app.authorization_server.read_owned_resource(&acting(owner), &id).await?;
-        let mut fates: Vec<(String, Fate)> = Vec::new();
-        for scope in least_first(&thing.description.resource_scopes) {
-            let name = readable(scope.as_str());
-            let permissions =
-                vec![PermissionRequest { resource_id: id.clone(), resource_scopes: std::iter::once(scope).collect() }];
-            let stated = (!email.is_empty()).then(|| ("email".to_owned(), json!(email)));
-            let simulation = Simulation { permissions, client_id: None, claims: stated.into_iter().collect() };
-            let result = app.authorization_server.simulate(&acting(owner), simulation).await?;
-            fates.push((name, Fate::of(result.result)));
-        }
+        let scopes = thing.description.resource_scopes;
+        let (permissions, stated) = (
+            vec![PermissionRequest { resource_id: id.clone(), resource_scopes: scopes.clone() }],
+            (!email.is_empty()).then(|| ("email".to_owned(), json!(email))),
+        );
+        let simulation = Simulation { permissions, client_id: None, claims: stated.into_iter().collect() };
+        let found = app.authorization_server.simulate_each(&acting(owner), simulation).await?;
+        let found: BTreeMap<Scope, Fate> = found.into_iter().collect();
+        let fate = |scope: Scope| Some((readable(scope.as_str()), *found.get(&scope)?));
+        let fates: Vec<(String, Fate)> = least_first(&scopes).into_iter().filter_map(fate).collect();
         let asked = email.clone();
         render(app, visit, owner, &id, Extra { supposed: Some(supposed(&email, &fates)), asked, ..Extra::default() }).await
     })
@@ -74,7 +57,7 @@ fn supposed(email: &str, fates: &[(String, Fate)]) -> Supposed {
     };
     let each = [Fate::Granted, Fate::MustShow, Fate::Asked, Fate::Refused].map(|fate| (of(fate), fate));
     let reasons = each.into_iter().filter(|(names, _)| !names.is_empty());
-    let reasons = reasons.map(|(names, fate)| crate::browser::sentence(&format!("{names}: {}", fate.in_words()))).collect();
+    let reasons = reasons.map(|(names, fate)| crate::browser::sentence(&format!("{names}: {}", in_words(fate)))).collect();
     Supposed { answer, reasons }
 }
 
@@ -84,8 +67,8 @@ mod tests {
 
     #[test]
     fn what_would_happen_is_said_to_the_owner() {
-        let fates = [("view", "granted"), ("edit", "submitted"), ("delete", "submitted")];
-        let fates: Vec<_> = fates.map(|(name, result)| (name.to_owned(), Fate::of(result))).into();
+        let fates = [("view", Fate::Granted), ("edit", Fate::Asked), ("delete", Fate::Asked)];
+        let fates: Vec<_> = fates.map(|(name, fate)| (name.to_owned(), fate)).into();
         let said = supposed("bob@bar.example", &fates);
         assert_eq!(said.answer, "bob@bar.example could view.");
         assert_eq!(said.reasons, ["View: yes, you shared it.", "Edit, delete: they would ask you."]);

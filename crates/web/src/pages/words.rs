@@ -39,11 +39,18 @@ pub(super) fn may_in_mail(scopes: &ScopeSet) -> String {
     words.join(", ")
 }
 
+/// Most people whom one sentence names: a share may name a thousand, and a page has many shares.
+const MOST_NAMED: usize = 20;
+
 /// Who meets the conditions of a policy.
 pub(super) fn who(policy: &PolicyDocument) -> String {
     let text = |value: &Value| visible(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     let each = policy.required_claims.iter().map(|condition| {
-        let values = condition.value.iter().map(text).collect::<Vec<_>>().join(" or ");
+        let mut values = condition.value.iter().take(MOST_NAMED).map(text).collect::<Vec<_>>().join(" or ");
+        match condition.value.len().saturating_sub(MOST_NAMED) {
+            0 => {}
+            more => values.push_str(&format!(" or one of {more} more")),
+        }
         match condition.name.as_str() {
             "email" => values,
             name => format!("somebody whose {} is {values}", visible(name)),
@@ -136,6 +143,12 @@ mod tests {
         assert_eq!(
             who(&policy(json!([{"name": "email", "value": ["a@x.example", "b@x.example"]}]))),
             "a@x.example or b@x.example"
+        );
+        let many: Vec<String> = (1..=22).map(|n| format!("p{n}@x.example")).collect();
+        let said = who(&policy(json!([{"name": "email", "value": many}])));
+        assert!(
+            said.starts_with("p1@x.example or p2@x.example or ") && said.ends_with("p20@x.example or one of 2 more"),
+            "{said}"
         );
         let odd = who(&policy(json!([{"name": "ro\u{202e}le", "value": ["a\nb", 7]}])));
         assert_eq!(odd, "somebody whose role is a b or 7");

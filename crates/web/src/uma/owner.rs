@@ -235,9 +235,9 @@ pub(super) async fn list_events(State(app): State<Shared>, request: Request) -> 
     with_parts(request, async |parts, _| {
         let pmt = pmt(&app, &parts).await?;
         let page = parts.page::<EventId>()?;
-        let events = app.authorization_server.list_events(&pmt, &page).await?;
+        let (events, last) = app.authorization_server.list_event_page(&pmt, &page).await?;
         let place = |event: &EventDocument| event.id.to_string();
-        let mut response = listed(&app, &parts, &events, next_of(&events, page.limit, place), place)?;
+        let mut response = listed(&app, &parts, &events, last.map(|id| id.to_string()), place)?;
         if let Some(head) = app.authorization_server.signed_head(&pmt.owner).await? {
             response.headers_mut().extend(head.parse().ok().map(|value| (HeaderName::from_static("event-head"), value)));
         }

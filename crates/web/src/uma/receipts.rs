@@ -1,6 +1,6 @@
 //! Consent receipts (protocol.md 1.6).
 
-use super::{listed, next_of, pmt};
+use super::{listed, pmt};
 use crate::Shared;
 use crate::identity::{secret, with_parts};
 use axum::Json;
@@ -14,9 +14,8 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
     with_parts(request, async |parts, _| {
         let pmt = pmt(&app, &parts).await?;
         let page = parts.page::<String>()?;
-        let receipts = app.authorization_server.list_receipts(&pmt, &page).await?;
-        let place = |one: &ListedReceipt| one.receipt.id.clone();
-        listed(&app, &parts, &receipts, next_of(&receipts, page.limit, place), place)
+        let (receipts, last) = app.authorization_server.list_receipts(&pmt, &page).await?;
+        listed(&app, &parts, &receipts, last, |one: &ListedReceipt| one.receipt.id.clone())
     })
     .await
 }
