@@ -5,6 +5,7 @@ use crate::{Client, ClientError};
 use outbound::{Method, Request, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use types::answer::Answer;
 use types::error::ErrorBody;
@@ -15,8 +16,33 @@ use url::Url;
 const MAX_PAGES: usize = 1_000;
 const MAX_ITEMS: usize = 50_000;
 const MAX_LIST_BYTES: usize = 48 * 1024 * 1024;
+/// Most bytes in memory of one item: an honest server lets nobody write one that takes so many.
+const MAX_ITEM_BYTES: usize = 1024 * 1024;
 /// How long all pages of one list may take together.
 const MAX_LIST_TIME: Duration = Duration::from_secs(120);
+
+/// How much may yet be read of a server, over all of its lists, in bytes that it takes in memory.
+#[derive(Debug)]
+pub struct Room(AtomicUsize);
+
+impl Room {
+    /// Room for so many bytes.
+    pub fn of(bytes: usize) -> Self {
+        Self(AtomicUsize::new(bytes))
+    }
+
+    /// Whether an item is no larger than one is. Takes the room that it needs; where there is none left, that is an error.
+    pub fn take_in(&self, item: &Value) -> Result<bool, ClientError> {
+        let weight = types::json::weight_of(item);
+        if weight > MAX_ITEM_BYTES {
+            return Ok(false);
+        }
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(weight)) {
+            Ok(_) => Ok(true),
+            Err(_) => Err(ClientError::protocol("it lists more than is read here of one server")),
+        }
+    }
+}
 
 /// A call.
 #[derive(Clone, Debug)]
@@ -110,20 +136,28 @@ impl Client {
         types::json::parse(&answer.body).map_err(|error| ClientError::protocol(format!("`{url}` does not read: {error}")))
     }
 
-    /// The first page of a list.
-    pub async fn api_page<T: DeserializeOwned>(&self, call: &ApiCall<'_>) -> Result<Result<Listed<T>, ApiAnswer>, ClientError> {
+    /// The first page of a list, as far as there is room.
+    pub async fn api_page<T: DeserializeOwned>(
+        &self,
+        call: &ApiCall<'_>,
+        room: &Room,
+    ) -> Result<Result<Listed<T>, ApiAnswer>, ClientError> {
         let answer = self.api(call).await?;
         if answer.status != 200 {
             return Ok(Err(answer));
         }
         let mut page = Listed { items: Vec::new(), unread: 0 };
-        page.add(answer.body)?;
+        page.add(answer.body, room)?;
         Ok(Ok(page))
     }
 
-    /// A whole list, page by page. `Err` with what the server said where it gave none. An item that does not read is counted,
-    /// and no other is lost for it.
-    pub async fn api_list<T: DeserializeOwned>(&self, call: &ApiCall<'_>) -> Result<Result<Listed<T>, ApiAnswer>, ClientError> {
+    /// A whole list, page by page. `Err` with what the server said where it gave none. An item that does not read, or is larger
+    /// than one is, is counted, and no other is lost for it.
+    pub async fn api_list<T: DeserializeOwned>(
+        &self,
+        call: &ApiCall<'_>,
+        room: &Room,
+    ) -> Result<Result<Listed<T>, ApiAnswer>, ClientError> {
         let (mut all, mut url) = (Listed { items: Vec::new(), unread: 0 }, call.url.to_owned());
         let (begun, mut bytes) = (std::time::Instant::now(), 0_usize);
         for _ in 0..MAX_PAGES {
@@ -135,7 +169,7 @@ impl Client {
             if bytes > MAX_LIST_BYTES || all.items.len() > MAX_ITEMS || begun.elapsed() > MAX_LIST_TIME {
                 return Err(ClientError::protocol("a list is longer than is read here"));
             }
-            all.add(answer.body)?;
+            all.add(answer.body, room)?;
             let Some(next) = answer.next else { return Ok(Ok(all)) };
             url = next;
         }
@@ -152,7 +186,7 @@ pub struct Listed<T> {
 }
 
 impl<T: DeserializeOwned> Listed<T> {
-    fn add(&mut self, page: Value) -> Result<(), ClientError> {
+    fn add(&mut self, page: Value, room: &Room) -> Result<(), ClientError> {
         let items = match page {
             // nothing, as some makers write it
             Value::Null => return Ok(()),
@@ -160,6 +194,10 @@ impl<T: DeserializeOwned> Listed<T> {
             _ => return Err(ClientError::protocol("a list does not read: it is no array")),
         };
         for item in items {
+            if !room.take_in(&item)? {
+                self.unread = self.unread.saturating_add(1);
+                continue;
+            }
             match types::answer::read(item, &[]) {
                 Ok(item) => self.items.push(item),
                 Err(_) => self.unread = self.unread.saturating_add(1),
@@ -188,6 +226,18 @@ fn next_of(url: &str, answer: &Response) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn threat_46_a_large_item_is_unread_and_a_list_has_room() {
+        let large = json!({"value": vec![1; 40_000]});
+        let small = json!({"value": [1]});
+        let mut listed: Listed<Value> = Listed { items: Vec::new(), unread: 0 };
+        listed.add(json!([small, large, small]), &Room::of(1_000)).unwrap();
+        assert_eq!((listed.items.len(), listed.unread), (2, 1));
+        let refused = listed.add(json!([small, small, small, small]), &Room::of(200)).unwrap_err();
+        assert!(refused.to_string().contains("more than is read here"), "{refused}");
+    }
 
     /// What is not there at another place is no word about this one.
     #[test]

@@ -81,12 +81,22 @@ impl Asking<'_> {
         if answer.status == 200 { Ok(answer) } else { Err(self.refusal(&answer)) }
     }
 
+    fn read_items<'v, T: DeserializeOwned>(&self, items: impl Iterator<Item = &'v Value>) -> Result<Vec<T>, Trouble> {
+        let mut read = Vec::new();
+        for item in items {
+            if self.room.take_in(item)? {
+                read.extend(read_item(item));
+            }
+        }
+        Ok(read)
+    }
+
     /// The newest lines of a resource server's history.
     pub(crate) async fn told(&self, management: &str, snapshot: &mut Snapshot) -> Result<(), Trouble> {
         let answer = self.page(&format!("{management}/my-history?limit={KEPT}")).await?;
         // a line that this desk does not understand is left out, and no other for it
         let items = answer.body.as_array().into_iter().flatten();
-        snapshot.told = items.filter_map(read_item).collect();
+        snapshot.told = self.read_items(items)?;
         Ok(())
     }
 
@@ -102,7 +112,7 @@ impl Asking<'_> {
         let answer = self.page(&format!("{url}?limit={KEPT}")).await?;
         // one of a kind that this desk does not know is left out, and no other for it
         let items = answer.body.as_array().into_iter().flatten();
-        snapshot.events = items.filter_map(read_item).collect();
+        snapshot.events = self.read_items(items)?;
         let Some(text) = answer.event_head else { return Ok(()) };
         let head = verify_head(&text, keys).map_err(|error| Trouble::Refused(format!("the head of its history: {error}")))?;
         let seen = KeptHead { n: head.n, hash: head.hash.clone(), time: head.time, jwt: text };

@@ -244,6 +244,11 @@ impl Holdings {
         Self { servers, things, ledger, doubts, by_key, by_guard }
     }
 
+    /// How many bytes it takes in memory, about: what servers said, and what was made of it.
+    pub(crate) fn weight(&self) -> usize {
+        self.servers.iter().map(|known| known.snapshot.weight.saturating_mul(2)).sum()
+    }
+
     /// What she signed, by its name in the ledger.
     pub(crate) fn word(&self, id: &str) -> Option<&Word> {
         self.ledger.find(id)

@@ -178,6 +178,9 @@ impl Manager {
     /// Where to send the browser to link a server, and the state that it keeps.
     pub(crate) async fn begin_link(&self, person: &Person, typed: &str) -> Result<(String, String), Trouble> {
         let (place, hint) = self.find_server(&person.owner, typed).await?;
+        if !self.store.list_links(&person.owner)?.iter().any(|link| is_same_place(&link.place, &place)) {
+            self.check_links(&person.owner)?;
+        }
         let metadata = self.metadata_of(place.issuer()).await?;
         let (scope, resource) = match &place {
             Place::AuthorizationServer { .. } => (format!("openid profile email {UMA_POLICY}"), None),
@@ -220,7 +223,10 @@ impl Manager {
                 (id, self.now())
             }
             Some(known) => (known.id, known.added),
-            None => (id, self.now()),
+            None => {
+                self.check_links(&person.owner)?;
+                (id, self.now())
+            }
         };
         let new = Link {
             id,

@@ -330,6 +330,10 @@ impl Store {
         Ok(rows.into_iter().filter_map(|(row, snapshot)| Some((row.get(1)?.as_text()?.to_owned(), snapshot))).collect())
     }
 
+    pub(crate) fn find_snapshot<T: DeserializeOwned>(&self, owner: &str, link: &str) -> Result<Option<T>, StoreAway> {
+        self.find(&SNAPSHOT, &[owner.into(), link.into()])
+    }
+
     pub(crate) async fn put_snapshot(&self, owner: &str, link: &str, snapshot: &impl Serialize) -> Result<(), StoreAway> {
         let row = self.sealed_row(&SNAPSHOT, vec![owner.into(), link.into()], snapshot)?;
         self.write(vec![Operation::Put { table: &SNAPSHOT, row }]).await

@@ -3,6 +3,7 @@
 
 mod asking;
 mod named;
+mod room;
 mod snapshot;
 
 pub(crate) use asking::Asking;
@@ -15,7 +16,7 @@ use crate::store::Link;
 use crate::{KEPT_AT_MOST, Manager, Trouble, lock, words};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Seconds after which a server is asked again when somebody looks.
@@ -29,6 +30,8 @@ const LONGEST_READING: Duration = Duration::from_secs(180);
 pub(crate) struct Reading {
     begun: AtomicU64,
     changed: AtomicU64,
+    /// How much is kept of the server.
+    weight: AtomicUsize,
     turn: tokio::sync::Mutex<()>,
     /// One at a time writes what is kept of the server.
     writing: tokio::sync::Mutex<()>,
@@ -65,6 +68,7 @@ impl Manager {
         let mut snapshots: HashMap<String, Snapshot> = self.store.list_snapshots(owner)?.into_iter().collect();
         let known = links.into_iter().map(|link| {
             let snapshot = snapshots.remove(&link.id).unwrap_or_default();
+            self.note_weight(owner, &link.id, &snapshot);
             Known { link, snapshot }
         });
         let (known, ledger): (Vec<Known>, Ledger) = (known.collect(), self.ledger(owner)?);
@@ -72,7 +76,8 @@ impl Manager {
         let holdings = Arc::new(Holdings::of(known, ledger, &hers, self.now()));
         let mut all = lock(&self.holdings);
         // what is not kept is read from the store again
-        if all.values().filter(|(_, kept)| kept.is_some()).count() >= KEPT_AT_MOST {
+        let kept: Vec<_> = all.values().filter_map(|(_, kept)| kept.as_ref()).collect();
+        if kept.len() >= KEPT_AT_MOST || !room::has_room(kept.into_iter(), &holdings) {
             all.values_mut().for_each(|(_, kept)| *kept = None);
         }
         let entry = all.entry(owner.to_owned()).or_default();
@@ -134,6 +139,7 @@ impl Manager {
                 Snapshot { asked: now, answered: before.answered, begun: before.begun, error, ..fresh }
             }
         };
+        let snapshot = snapshot.weighed(&before);
         self.take_in_words(owner, &from, &snapshot).await?;
         self.forget_answers(owner, id, &snapshot.gone_owners).await?;
         let reading = self.reading_of(owner, id);
@@ -141,6 +147,7 @@ impl Manager {
         // unlinked, or changed by her, meanwhile: what was read before is not kept
         if changed == self.change_count(owner, id) && self.store.find_link(owner, id)?.is_some() {
             self.store.put_snapshot(owner, id, &snapshot).await?;
+            self.note_weight(owner, id, &snapshot);
         }
         self.look_again(owner);
         if snapshot.waiting() != before.waiting() {
@@ -164,18 +171,18 @@ impl Manager {
     /// Reads a server; one that does not take the token, whatever it said of its life, is asked once more with another.
     async fn read_anew(&self, owner: &str, id: &str, fresh: &mut Snapshot) -> Result<(), Trouble> {
         let (link, client, metadata) = self.ready(owner, id).await?;
-        let asking = Asking::new(&client, &link);
+        let asking = Asking::new(&client, &link).within(self.room_for(owner, id));
         let answer = asking.read(&metadata, fresh, self.now()).await;
         if answer.is_ok() || !asking.is_token_refused() || link.refresh_token.is_none() {
             return answer;
         }
         self.distrust_token(owner, &link).await?;
         let (link, client, metadata) = self.ready(owner, id).await?;
-        Asking::new(&client, &link).read(&metadata, fresh, self.now()).await
+        Asking::new(&client, &link).within(self.room_for(owner, id)).read(&metadata, fresh, self.now()).await
     }
 
     fn snapshot(&self, owner: &str, id: &str) -> Result<Option<Snapshot>, Trouble> {
-        Ok(self.store.list_snapshots::<Snapshot>(owner)?.into_iter().find(|(link, _)| link == id).map(|(_, snapshot)| snapshot))
+        Ok(self.store.find_snapshot(owner, id)?)
     }
 
     fn reading_of(&self, owner: &str, id: &str) -> Arc<Reading> {

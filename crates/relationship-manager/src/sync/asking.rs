@@ -4,7 +4,7 @@ use super::Snapshot;
 use super::named::{Named, Sorted, sort};
 use crate::store::{Link, Place};
 use crate::{PATIENCE, Trouble};
-use client::api::{ApiAnswer, ApiBody, ApiCall, Listed};
+use client::api::{ApiAnswer, ApiBody, ApiCall, Listed, Room};
 use client::{Client, ClientError, OutboundError};
 use http::Method;
 use jose::KeySet;
@@ -31,6 +31,8 @@ enum Length {
 pub(crate) struct Asking<'a> {
     pub(crate) client: &'a Client,
     pub(crate) link: &'a Link,
+    /// What may yet be read of it.
+    pub(crate) room: Room,
     /// Items of its lists that did not read.
     unread: AtomicUsize,
     /// It did not take the token.
@@ -39,7 +41,13 @@ pub(crate) struct Asking<'a> {
 
 impl<'a> Asking<'a> {
     pub(crate) fn new(client: &'a Client, link: &'a Link) -> Self {
-        Self { client, link, unread: AtomicUsize::default(), token_refused: AtomicBool::default() }
+        let room = Room::of(super::room::OF_READING);
+        Self { client, link, room, unread: AtomicUsize::default(), token_refused: AtomicBool::default() }
+    }
+
+    /// The same where only so much may be read.
+    pub(super) fn within(self, room: Room) -> Self {
+        Self { room, ..self }
     }
 
     /// What it said instead of an answer.
@@ -72,8 +80,8 @@ impl<'a> Asking<'a> {
             let (bound, body) = (self.link.bound, ApiBody::None);
             let call = ApiCall { method: Method::GET, url: &url, token, bound, body, patience: PATIENCE };
             let answer = match length {
-                Length::Whole => self.client.api_list(&call).await,
-                Length::FirstPage => self.client.api_page(&call).await,
+                Length::Whole => self.client.api_list(&call, &self.room).await,
+                Length::FirstPage => self.client.api_page(&call, &self.room).await,
             };
             match answer {
                 Err(ClientError::Outbound(OutboundError::TooLong(_))) if limit > 1 => limit /= 10,

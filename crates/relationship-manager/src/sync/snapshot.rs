@@ -38,6 +38,9 @@ pub(crate) struct Snapshot {
     /// When the reading began that this is of, in milliseconds (`reading_time`).
     #[serde(default)]
     pub(crate) begun: i64,
+    /// How many bytes it takes in memory, about.
+    #[serde(default)]
+    pub(crate) weight: usize,
     /// When each registration, by its name there, was first read, in the same way.
     #[serde(default)]
     pub(crate) first_listed: BTreeMap<String, i64>,

@@ -1,5 +1,7 @@
 //! What one call is judged by, and what one token holds, is measured as it is in memory (threat 46).
 
+use crate::desk::{Desk, Sitting};
+use crate::desk_lies::linked;
 use crate::oauth::Browser;
 use crate::world::World;
 use authorization_server::{Changes, Write};
@@ -174,4 +176,23 @@ async fn threat_46_what_if_is_asked_once_for_all_scopes() {
         let asked = alice.submit(&page, &format!("{path}/what-if"), &[("email", email)]).await;
         assert!(asked.ok(200).text.contains(answer), "{email}: {}", asked.text);
     }
+}
+
+/// What is larger than any honest server lets an item be is unread at the desk, and costs that item alone.
+#[tokio::test]
+async fn threat_46_what_is_too_large_is_unread_at_the_desk() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let (guard, _keeper) = linked(&mut alice, 1).await;
+    let share = |id: &str, values: usize| {
+        json!({"_id": id, "resource_id": "r0", "resource_scopes": ["view"],
+        "required_claims": [{"name": "n", "value": vec![1; values]}]})
+    };
+    guard.answers("GET /policies", 200, json!([share("large", 60_000), share("small", 2)]));
+    desk.clock.pass(20);
+    alice.read().await;
+    let things = alice.json("/api/things").await;
+    let shares = things["things"][0]["shares"].as_array().unwrap();
+    assert_eq!(shares.iter().map(|share| share["policy_id"].as_str().unwrap()).collect::<Vec<_>>(), ["small"], "{things}");
+    assert!(alice.get("/").await.text.contains("cannot read"), "she is told");
 }
