@@ -111,6 +111,19 @@ impl AuthorizationServer {
         Ok(found)
     }
 
+    /// What waits for an answer, whole, the newest first: however much was answered since, nothing of it stands behind a page.
+    pub async fn list_waiting(&self, acting: &Acting) -> Result<Vec<AccessRequestDocument>, Failure> {
+        let (mut all, now, mut listed) =
+            (self.store.list_waiting_requests(&acting.owner, Timestamp(i64::MAX)).await?, self.now(), Vec::new());
+        all.sort_by(|one, other| other.id.cmp(&one.id));
+        for request in all.iter().filter(|request| request.is_pending(now)) {
+            if self.sees_request(acting, request).await? {
+                listed.push(self.request_document(request).await?);
+            }
+        }
+        Ok(listed)
+    }
+
     /// How many wait for the owner's answer.
     pub async fn count_waiting(&self, owner: &OwnerId) -> Result<usize, Failure> {
         let (waiting, now) = (self.store.list_waiting_requests(owner, Timestamp(i64::MAX)).await?, self.now());

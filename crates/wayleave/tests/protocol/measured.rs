@@ -153,6 +153,41 @@ async fn threat_46_signed_tokens_of_one_owner_at_one_server_are_bounded() {
     assert!(given().await, "there is room again");
 }
 
+/// However much she answered since, what she left for later is there, and what she answered goes on behind the page.
+#[tokio::test]
+async fn threat_46_what_waits_stands_behind_no_page_of_answers() {
+    let world = World::one().await;
+    let (pat, pmt, alice) = (world.pat().await, world.access("manager").await, Browser::new(&world));
+    alice.log_in("alice").await;
+    let ask = async |thing: &str, words: &str| {
+        let ticket = world.ticket(&pat, thing, "view").await;
+        world.trade_as_bob("viewer", &ticket, &[("owner_message", words)]).await.refused(403, "request_submitted");
+    };
+    let (first, others) = (world.resource(&pat, "view").await, world.resource(&pat, "view").await);
+    ask(&first, "The one for later.").await;
+    let waiting = async || {
+        let listed = world.call("GET", "/uma/access-requests", &pmt, Value::Null).await;
+        let all = listed.ok(200).json.as_array().unwrap().clone();
+        all.into_iter().filter(|one| one["state"] == "pending").collect::<Vec<_>>()
+    };
+    for n in 0..60 {
+        world.pass(1);
+        ask(&others, "Another.").await;
+        let id = waiting().await.first().unwrap()["_id"].as_str().unwrap().to_owned();
+        let answered = world.call("POST", &format!("/uma/access-requests/{id}"), &pmt, json!({"decision": "deny"})).await;
+        assert_eq!(answered.status, 200, "{n}: {}", answered.text);
+    }
+    let answers = |text: &str| text.matches(">refused</span>").count();
+    let page = alice.open("/my/requests").await;
+    assert!(page.ok(200).text.contains("“The one for later.”") && !page.text.contains("“Another.”"), "{}", page.text);
+    let next =
+        page.text.split("href=\"").find(|rest| rest.contains("/my/requests?after=")).map(|rest| rest.split('"').next().unwrap());
+    let behind = alice.open(next.unwrap()).await;
+    assert!(behind.ok(200).text.contains("“The one for later.”"));
+    assert_eq!(answers(&page.text) + answers(&behind.text), 60);
+    assert!(!behind.text.contains("/my/requests?after="), "that is all");
+}
+
 /// *What could somebody do?* looks at everything once, however many scopes there are, and a share names few of its people.
 #[tokio::test]
 async fn threat_46_what_if_is_asked_once_for_all_scopes() {

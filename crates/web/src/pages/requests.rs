@@ -20,6 +20,9 @@ use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionD
 use types::spelling::{readable, visible};
 use types::{AccessRequestId, ErrorCode, PermissionRequest, Refusal, ResourceId, Scope, ScopeSet, Timestamp, path};
 
+/// Answered requests on one page.
+const ANSWERED_AT_ONCE: usize = 50;
+
 struct Choice {
     /// Resource and scope, as the form sends them back.
     value: String,
@@ -64,6 +67,14 @@ type Things = BTreeMap<ResourceId, types::resource::OwnedResource>;
 struct Before {
     told: Option<Told>,
     refused: Option<Refused>,
+    /// The answered request behind which this page begins.
+    after: Option<AccessRequestId>,
+}
+
+/// What stands on the page, and where the answered ones go on.
+struct Found {
+    all: Vec<AccessRequestDocument>,
+    next: Option<AccessRequestId>,
 }
 
 #[derive(Template)]
@@ -77,6 +88,8 @@ struct RequestsPage {
     wrong: Option<String>,
     waiting: Vec<Item>,
     decided: Vec<Item>,
+    /// Where those go on, if they do.
+    next: Option<String>,
 }
 
 /// `GET /my/requests`.
@@ -87,15 +100,16 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
             Ok(owner) => owner,
             Err(login) => return Ok(*login),
         };
-        let before = Before { told: notes::told(&app, visit, &parts).await?, refused: None };
+        let after = parts.query()?.one("after")?.map(AccessRequestId::from);
+        let before = Before { told: notes::told(&app, visit, &parts).await?, refused: None, after };
         render(&app, visit, &owner, before).await
     })
     .await
 }
 
 async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, before: Before) -> Result<Response, Failure> {
-    let Before { told, mut refused } = before;
-    let all = app.authorization_server.list_access_requests(&acting(owner), &Page { after: None, limit: 200 }).await?.0;
+    let Before { told, mut refused, after } = before;
+    let Found { all, next } = find_requests(app, owner, after).await?;
     let (reader, things) = (visit.reader(app), things_of(app, owner, &all).await);
     let standing = app.authorization_server.find_standing(&acting(owner), &all).await?;
     let (mut waiting, mut decided) = (Vec::new(), Vec::new());
@@ -109,9 +123,18 @@ async fn render(app: &Shared, visit: &Visit, owner: &PolicyToken, before: Before
     }
     let wrong = refused.map(|refused| refused.what);
     let pictures = origins(waiting.iter().filter_map(|item| item.picture.as_ref()));
-    let today = reader.zone.date(reader.now);
-    let body = RequestsPage { base: app.base(), csrf: visit.csrf(app), today, told, wrong, waiting, decided };
+    let (today, next) = (reader.zone.date(reader.now), next.map(|id| id.to_string()));
+    let body = RequestsPage { base: app.base(), csrf: visit.csrf(app), today, told, wrong, waiting, decided, next };
     Ok(visit.page_with_pictures(app, "Requests", path::MY_REQUESTS, &ui::render(&body), &pictures))
+}
+
+/// What waits, whole, and a page of what was answered: that may be much, and what she left for later is not to stand behind it.
+async fn find_requests(app: &Shared, owner: &PolicyToken, after: Option<AccessRequestId>) -> Result<Found, Failure> {
+    let (server, acting) = (&app.authorization_server, acting(owner));
+    let mut all = server.list_waiting(&acting).await?;
+    let (page, next) = server.list_access_requests(&acting, &Page { after, limit: ANSWERED_AT_ONCE }).await?;
+    all.extend(page.into_iter().filter(|request| request.state != AccessRequestState::Pending));
+    Ok(Found { all, next })
 }
 
 async fn things_of(app: &Shared, owner: &PolicyToken, requests: &[AccessRequestDocument]) -> Things {
