@@ -54,7 +54,7 @@ async fn a_signed_share_that_ends_soon_is_proposed_shown_and_signed_anew() {
     let page = alice.open("/keys").await;
     let fields = [("what", "new"), ("passphrase", "correct horse battery"), ("again", "correct horse battery")];
     let page = alice.browser.submit(&page, "/keys", &fields).await.unwrap();
-    assert!(page.html.contains("What you signed ends soon") && page.html.contains("bob@bar.example, up to"), "{}", page.html);
+    assert!(page.html.contains("What you signed ends soon") && page.html.contains("bob@bar.example, until"), "{}", page.html);
     let page = alice.browser.submit(&page, "/keys", &[("what", "register")]).await.unwrap();
     assert!(
         page.html.contains("Other keys that count for you") && page.html.contains(&old.replace(':', "&#58;"))
