@@ -6,6 +6,7 @@ use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
 use crate::event::Event;
 use crate::page::{Soon, page_of_seen};
+use crate::pen::Pen;
 use crate::store::Page;
 use identity::access_token::PolicyToken;
 use identity::consent::Consent;
@@ -149,7 +150,7 @@ pub(crate) fn subject_of_link(client: &types::ClientId) -> String {
     format!("client {client}")
 }
 
-impl AuthorizationServer {
+impl Pen<'_> {
     /// A receipt for a policy that is written, replaced or withdrawn; the policy then knows it.
     pub(crate) fn write_receipt(&self, policy: &mut Policy, kind: EventKind, by: &str, changes: &mut Changes) {
         let party: Vec<String> = policy
@@ -162,7 +163,7 @@ impl AuthorizationServer {
             owner: &policy.owner,
             subject: format!("policy {}", policy.id),
             event: if kind == EventKind::PolicyDeleted { ReceiptEvent::Withdrawn } else { ReceiptEvent::Given },
-            service: self.site(),
+            service: site_of(self.issuer),
             purpose: Purpose {
                 purpose: policy.purpose.clone().unwrap_or_else(|| "to let somebody reach a thing of yours".into()),
                 consent_type: "EXPLICIT".into(),
@@ -174,7 +175,7 @@ impl AuthorizationServer {
             },
             replaces: policy.receipt.clone(),
         };
-        let mut receipt = draft.receipt(&*self.identity.clock, &*self.identity.randomness);
+        let mut receipt = draft.receipt(self.clock, self.randomness);
         let document = &mut receipt.document;
         document.pii_principal_id = Some(policy.owner.clone());
         document.policy_id = Some(policy.id.clone());
@@ -184,18 +185,20 @@ impl AuthorizationServer {
         policy.receipt = Some(document.id.clone());
         changes.writes.push(Write::PutReceipt(receipt));
     }
+}
 
-    /// This server, as people call it.
-    fn site(&self) -> String {
-        let issuer = self.issuer().as_str();
-        issuer.split_once("://").map_or(issuer, |(_, host)| host).to_owned()
-    }
+/// This server, as people call it.
+fn site_of(issuer: &str) -> String {
+    issuer.split_once("://").map_or(issuer, |(_, host)| host).to_owned()
+}
 
+impl AuthorizationServer {
     /// The server's own part, and its signature.
     fn listed(&self, receipt: Receipt) -> Result<ListedReceipt, Failure> {
         let key = self.identity.keys.signing_key(jose::Algorithm::EdDsa, self.now())?;
         let issuer = self.issuer().as_str().to_owned();
-        let controller = Controller { pii_controller: self.site(), on_behalf: false, pii_controller_url: issuer.clone() };
+        let controller =
+            Controller { pii_controller: site_of(self.issuer().as_str()), on_behalf: false, pii_controller_url: issuer.clone() };
         let receipt = ConsentReceipt {
             public_key: Some(key.kid().to_owned()),
             pii_controllers: vec![controller],

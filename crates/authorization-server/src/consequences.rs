@@ -1,6 +1,7 @@
 //! What identity's changes mean for UMA: the store that identity is given. It passes reads on, and
 //! adds to each commit what follows from it - a link's version rises when a PAT grant is given or
-//! ended, and the owner can read that it was - so that both happen together or not at all.
+//! ended, what an application brought ends with the consent to it, and the owner can read that it was - so that both happen
+//! together or not at all.
 
 use crate::changes::{Changes, Write};
 use crate::consent_receipt;
@@ -27,6 +28,8 @@ pub struct Consequences {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<dyn Randomness>,
+    /// This server's.
+    pub issuer: String,
 }
 
 impl Consequences {
@@ -152,7 +155,11 @@ impl identity::Store for Consequences {
         self.reads.list_secrets().await
     }
     async fn commit(&self, changes: identity::Changes) -> Result<(), CommitError> {
-        let writes = self.follow(&changes).await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
-        self.store.commit(Changes { identity: changes, requires: Vec::new(), writes }).await
+        let unavailable = |error: StoreError| CommitError::Unavailable(error.to_string());
+        let mut writes = self.follow(&changes).await.map_err(unavailable)?;
+        let keys = self.end_brought(&changes, &mut writes).await.map_err(unavailable)?;
+        self.store.commit(Changes { identity: changes, requires: Vec::new(), writes }).await?;
+        let left = self.list_left_of(&keys).await.map_err(unavailable)?;
+        if left.writes.is_empty() { Ok(()) } else { self.store.commit(left).await }
     }
 }

@@ -4,6 +4,7 @@
 use crate::acting::Acting;
 use crate::changes::{Changes, Requirement, Write};
 use crate::page::{page_of_all, place_of};
+use crate::pen::raised_links;
 use crate::policy::Versioned;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES, name_of};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use types::credential::{CredentialChallenge, CredentialDocument, CredentialRegistration, CredentialType};
 use types::event::EventKind;
-use types::{ErrorCode, OwnerId, Refusal};
+use types::{ClientId, ErrorCode, OwnerId, Refusal};
 
 const CHALLENGE: &str = "credential challenge";
 /// Seconds that an answered challenge, or a token, is remembered after its end.
@@ -41,6 +42,10 @@ pub struct Credential {
     /// What tokens name as their `iss`: the DID, or the client id.
     pub subject: String,
     pub document: CredentialDocument,
+    /// The client by which it was registered: it ends with what the owner agreed to for that client ([`crate::brought`]). None
+    /// where she keeps it by herself, and of older stores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientId>,
 }
 
 /// What registration answers.
@@ -101,8 +106,10 @@ impl AuthorizationServer {
             created: self.now(),
             last_used: None,
         };
-        let credential = Credential { owner: pmt.owner.clone(), subject, document: document.clone() };
-        let mut changes = self.credential_changes(pmt, EventKind::CredentialRegistered).await?;
+        let (owner, client) = (pmt.owner.clone(), Some(pmt.client.clone()));
+        let credential = Credential { owner, subject, document: document.clone(), client };
+        let by = pmt.client.as_str();
+        let mut changes = self.credential_changes(&pmt.owner, by, EventKind::CredentialRegistered).await?;
         changes.writes.push(Write::PutCredential(credential));
         self.store.commit(changes).await?;
         Ok(Registered::Credential(document))
@@ -124,15 +131,11 @@ impl AuthorizationServer {
     }
 
     /// An event, and the owner's links raised: what is being decided on her old credentials is decided again.
-    async fn credential_changes(&self, pmt: &PolicyToken, kind: EventKind) -> Result<Changes, Failure> {
-        let mut event = self.event(&pmt.owner, kind);
-        event.document.by = Some(pmt.client.as_str().to_owned());
+    async fn credential_changes(&self, owner: &OwnerId, by: &str, kind: EventKind) -> Result<Changes, Failure> {
+        let mut event = self.event(owner, kind);
+        event.document.by = Some(by.to_owned());
         let mut writes = vec![Write::AppendEvent(event)];
-        for consent in self.identity.store.list_consents(&pmt.owner).await? {
-            if consent.links_resource_server() {
-                writes.push(Write::RaiseLink { owner: pmt.owner.clone(), resource_server: consent.client });
-            }
-        }
+        writes.extend(raised_links(owner, &self.identity.store.list_consents(owner).await?));
         Ok(Changes::of(writes))
     }
 
@@ -184,24 +187,28 @@ impl AuthorizationServer {
 
     /// Withdraws a credential: what was signed by it is gone with it.
     pub async fn delete_credential(&self, pmt: &PolicyToken, id: &str) -> Result<(), Failure> {
-        let credential = self.own_credential(&pmt.owner, id).await?;
-        let mut changes = self.credential_changes(pmt, EventKind::CredentialWithdrawn).await?;
-        changes.writes.push(Write::DeleteCredential { owner: pmt.owner.clone(), id: id.to_owned() });
-        let by = pmt.client.as_str();
-        let delegations = self.signed_by(&pmt.owner, &credential.subject).await?;
+        self.end_credential(&pmt.owner, id, pmt.client.as_str()).await
+    }
+
+    /// The same, by whoever may say so: an application of hers, or the owner on her page.
+    pub async fn end_credential(&self, owner: &OwnerId, id: &str, by: &str) -> Result<(), Failure> {
+        let credential = self.own_credential(owner, id).await?;
+        let mut changes = self.credential_changes(owner, by, EventKind::CredentialWithdrawn).await?;
+        changes.writes.push(Write::DeleteCredential { owner: owner.clone(), id: id.to_owned() });
+        let delegations = self.signed_by(owner, &credential.subject).await?;
         let ended: Vec<String> = delegations.iter().map(|delegation| delegation.id.clone()).collect();
         if !delegations.is_empty() {
-            changes.writes.extend(self.end_delegations(&pmt.owner, delegations, by).await?);
+            changes.writes.extend(self.end_delegations(owner, delegations, by).await?);
         }
-        let names = self.names_of(&pmt.owner).await?;
-        self.delete_signed(pmt, &names, &credential.subject, &mut changes).await?;
+        let names = self.names_of(owner).await?;
+        self.delete_signed(owner, by, &names, &credential.subject, &mut changes).await?;
         self.store.commit(changes).await?;
         for id in &ended {
-            self.sweep_delegation(&pmt.owner, id, by).await?;
+            self.sweep_delegation(owner, id, by).await?;
         }
         // what was committed between the look and the end; behind the end nothing new can come
         let mut left = Changes::default();
-        self.delete_signed(pmt, &names, &credential.subject, &mut left).await?;
+        self.delete_signed(owner, by, &names, &credential.subject, &mut left).await?;
         if !left.writes.is_empty() {
             self.store.commit(left).await?;
         }
@@ -234,17 +241,18 @@ impl AuthorizationServer {
     /// her, of which anybody may make as much as he likes (threat 46).
     async fn delete_signed(
         &self,
-        pmt: &PolicyToken,
+        of: &OwnerId,
+        by: &str,
         names: &[Delegate],
         subject: &str,
         changes: &mut Changes,
     ) -> Result<(), Failure> {
         for owner in self.store.list_owners_signed_for(subject).await? {
-            if owner != pmt.owner && self.delegated_by(&owner, names).await?.is_empty() {
+            if owner != *of && self.delegated_by(&owner, names).await?.is_empty() {
                 continue;
             }
             for policy in self.store.list_policies_signed_by(subject, &owner).await? {
-                self.write_policy(&policy, EventKind::PolicyDeleted, pmt.client.as_str(), changes);
+                self.write_policy(&policy, EventKind::PolicyDeleted, by, changes);
             }
         }
         Ok(())

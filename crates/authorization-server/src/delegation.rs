@@ -3,6 +3,7 @@
 
 use crate::changes::{Changes, Requirement, Write};
 use crate::page::{page_of_all, place_of};
+use crate::pen::raised_links;
 use crate::store::Page;
 use crate::{AuthorizationServer, RETRIES};
 use identity::access_token::PolicyToken;
@@ -10,7 +11,6 @@ use identity::account::Standing;
 use identity::{CommitError, Failure};
 use jose::UnverifiedDelegation;
 use rules::delegation::{Delegate, Delegation};
-use serde_json::json;
 use types::delegation::DelegationDocument;
 use types::event::EventKind;
 use types::{ErrorCode, OwnerId, Refusal, Timestamp};
@@ -21,8 +21,6 @@ const MAX_DELEGATIONS: usize = 200;
 const MAX_BYTES: usize = 256 * 1024;
 /// Most signed ones of an owner that she withdrew before their end.
 const MAX_WITHDRAWN: usize = 1_000;
-/// Rows of one read; lists are read to their end.
-const READ_AT_ONCE: usize = 1_000;
 
 fn place(delegation: &Delegation) -> String {
     place_of(delegation.created, &format!("{} {}", delegation.owner, delegation.id))
@@ -108,7 +106,7 @@ impl AuthorizationServer {
         if let Some(signed) = &delegation.signed {
             self.require_credential(&delegation.owner, &signed.credential, &mut requires).await?;
         }
-        let writes = self.delegation_writes(delegation, EventKind::DelegationCreated, by);
+        let writes = self.pen().delegation_writes(delegation, EventKind::DelegationCreated, by);
         match self.store.commit(Changes { writes, ..requires }).await {
             Ok(()) => Ok(document),
             Err(CommitError::Changed) => {
@@ -145,27 +143,6 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    fn delegation_writes(&self, delegation: Delegation, kind: EventKind, by: &str) -> Vec<Write> {
-        let mut event = self.event(&delegation.owner, kind);
-        event.document.scopes = delegation.scopes.clone();
-        event.document.by = Some(by.to_owned());
-        event.document.policy_id = Some(types::PolicyId::new(&delegation.id));
-        let (name, value) = match &delegation.delegate {
-            Delegate::Email(email) => ("email", email.clone()),
-            Delegate::Account(account) => ("sub", account.as_str().to_owned()),
-            Delegate::Credential(id) => ("resource_owner_id", id.clone()),
-        };
-        event.document.claims.insert(name.to_owned(), json!(value));
-        let write = match kind {
-            EventKind::DelegationCreated => Write::CreateDelegation(delegation),
-            _ => {
-                let (owner, id) = (delegation.owner.clone(), delegation.id.clone());
-                delegation.withdrawn().map_or(Write::DeleteDelegation { owner, id }, Write::PutDelegation)
-            }
-        };
-        vec![write, Write::AppendEvent(event)]
-    }
-
     /// `DELETE {delegations_endpoint}/{_id}`: what was done under it ends with it.
     pub async fn delete_delegation(&self, pmt: &PolicyToken, id: &str) -> Result<(), Failure> {
         for tried in 0..RETRIES {
@@ -191,50 +168,17 @@ impl AuthorizationServer {
 
     /// They are over, and all that was done under them.
     pub(crate) async fn end_delegations(&self, owner: &OwnerId, ended: Vec<Delegation>, by: &str) -> Result<Vec<Write>, Failure> {
-        let ids: Vec<String> = ended.iter().map(|one| one.id.clone()).collect();
         let mut changes = Changes::default();
-        for delegation in ended {
-            changes.writes.extend(self.delegation_writes(delegation, EventKind::DelegationWithdrawn, by));
-        }
-        self.end_what_was_done(owner, &ids, by, &mut changes).await?;
-        for consent in self.identity.store.list_consents(owner).await? {
-            if consent.links_resource_server() {
-                changes.writes.push(Write::RaiseLink { owner: owner.clone(), resource_server: consent.client });
-            }
-        }
+        self.pen().end_delegations(owner, ended, by, &mut changes).await?;
+        changes.writes.extend(raised_links(owner, &self.identity.store.list_consents(owner).await?));
         Ok(changes.writes)
-    }
-
-    /// Policies that were written and requests that were decided under these delegations.
-    async fn end_what_was_done(&self, owner: &OwnerId, ids: &[String], by: &str, changes: &mut Changes) -> Result<(), Failure> {
-        let under = |delegation: &Option<String>| delegation.as_ref().is_some_and(|id| ids.contains(id));
-        let mut after = None;
-        loop {
-            let page = Page { after: after.take(), limit: READ_AT_ONCE };
-            let policies = self.store.list_policies(owner, &page).await?;
-            let Some(last) = policies.last() else { break };
-            after = Some(last.id.clone());
-            for policy in policies.iter().filter(|policy| under(&policy.delegation)) {
-                self.write_policy(policy, EventKind::PolicyDeleted, by, changes);
-            }
-        }
-        let mut after = None;
-        loop {
-            let page = Page { after: after.take(), limit: READ_AT_ONCE };
-            let requests = self.store.list_access_requests(owner, &page).await?;
-            let Some(last) = requests.last() else { return Ok(()) };
-            after = Some(last.id.clone());
-            for request in requests.iter().filter(|request| under(&request.delegation)) {
-                changes.writes.push(Write::DeleteAccessRequest { owner: owner.clone(), id: request.id.clone() });
-            }
-        }
     }
 
     /// What was on its way while a delegation ended, and was committed between the look at what there is and its end.
     /// Behind the end nothing new can come: whoever writes under a delegation requires that it stands.
     pub(crate) async fn sweep_delegation(&self, owner: &OwnerId, id: &str, by: &str) -> Result<(), Failure> {
         let mut changes = Changes::default();
-        self.end_what_was_done(owner, &[id.to_owned()], by, &mut changes).await?;
+        self.pen().end_what_was_done(owner, &[id.to_owned()], by, &mut changes).await?;
         if !changes.writes.is_empty() {
             self.store.commit(changes).await?;
         }
@@ -290,7 +234,7 @@ impl AuthorizationServer {
             None => {
                 let made = Delegation::from_signed(signed, text, owner.clone(), self.now());
                 self.check_room(&made).await?;
-                changes.writes.extend(self.delegation_writes(made, EventKind::DelegationCreated, by));
+                changes.writes.extend(self.pen().delegation_writes(made, EventKind::DelegationCreated, by));
                 Ok(())
             }
         }

@@ -9,6 +9,7 @@ pub mod seal;
 
 use crate::AuthorizationServer;
 use crate::page::{Soon, page_of_seen};
+use crate::pen::Pen;
 use crate::store::Page;
 use identity::access_token::PolicyToken;
 use identity::{Failure, internal};
@@ -124,6 +125,12 @@ impl AuthorizationServer {
     pub(crate) fn event(&self, owner: &OwnerId, kind: EventKind) -> Event {
         Event::new(owner.clone(), kind, &*self.identity.clock, &*self.identity.randomness)
     }
+}
+
+impl Pen<'_> {
+    pub(crate) fn event(&self, owner: &OwnerId, kind: EventKind) -> Event {
+        Event::new(owner.clone(), kind, self.clock, self.randomness)
+    }
 
     /// What was shared, with whom: a share that is gone is told of nowhere else.
     pub(crate) fn policy_event(&self, policy: Policy, kind: EventKind, by: &str) -> Event {
@@ -144,7 +151,9 @@ impl AuthorizationServer {
         event.document.by = Some(by.to_owned());
         event
     }
+}
 
+impl AuthorizationServer {
     /// `GET {events_endpoint}`: newest first, and the signed head of the chain.
     pub async fn list_events(&self, pmt: &PolicyToken, page: &Page<EventId>) -> Result<Vec<EventDocument>, Failure> {
         let events = self.store.list_events(&pmt.owner, page).await?;

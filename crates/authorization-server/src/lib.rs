@@ -9,6 +9,7 @@
 pub mod access_request;
 pub mod acting;
 mod approval;
+pub mod brought;
 pub mod changes;
 pub mod claims;
 pub mod claims_interaction;
@@ -37,6 +38,7 @@ pub mod news;
 pub mod note;
 pub mod owner_settings;
 pub mod page;
+mod pen;
 pub mod permission;
 pub mod policy;
 pub mod policy_interaction;

@@ -23,7 +23,8 @@ pub struct KeptManager {
     pub owner: OwnerId,
     pub id: String,
     pub document: LinkedManager,
-    /// The client by which it was linked. Links of older stores say nothing, and whoever changes one has made it.
+    /// The client by which it was linked: it is told as long as that client acts for her ([`crate::brought`]). Links of older
+    /// stores say nothing: nobody is told by them until they are made again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientId>,
 }
@@ -75,8 +76,9 @@ impl AuthorizationServer {
         }
         let _turn = self.turns.alone(&pmt.owner).await;
         let known = self.store.list_managers(&pmt.owner).await?;
+        let standing = self.standing_managers(&pmt.owner).await?;
         let same = known.iter().find(|one| one.document.issuer == document.issuer);
-        if same.is_none() && known.len() >= MAX_MANAGERS {
+        if same.is_none() && standing.len() >= MAX_MANAGERS {
             return Failure::refuse(ErrorCode::InvalidRequest, "you have 10 managers: unlink one first");
         }
         if let Some(same) = same {
@@ -86,17 +88,18 @@ impl AuthorizationServer {
         let document = LinkedManager { id: Some(id.clone()), created: Some(self.now()), ..document };
         let kept = KeptManager { owner: pmt.owner.clone(), id, document: document.clone(), client: Some(pmt.client.clone()) };
         let event = self.manager_event(pmt, EventKind::ManagerLinked, &kept);
-        self.store.commit(Changes::of(vec![Write::PutManager(kept), event])).await?;
+        let mut writes = vec![Write::PutManager(kept), event];
+        // what tells nobody any more takes no place
+        let over = known.iter().filter(|one| one.document.issuer != document.issuer && !standing.contains(one));
+        writes.extend(over.map(|one| Write::DeleteManager { owner: pmt.owner.clone(), id: one.id.clone() }));
+        self.store.commit(Changes::of(writes)).await?;
         Ok(document)
     }
 
     /// A link is of the client that made it, for as long as the owner lets that client in.
     async fn check_maker(&self, pmt: &PolicyToken, link: &KeptManager) -> Result<(), Failure> {
         let Some(maker) = link.client.as_ref().filter(|maker| **maker != pmt.client) else { return Ok(()) };
-        let client = self.identity.store.find_client(maker).await?;
-        let consents = self.identity.store.list_consents(&pmt.owner).await?;
-        let stands = client.is_some_and(|client| client.declared || consents.iter().any(|consent| consent.client == client.id));
-        match stands {
+        match self.may_act(&pmt.owner, maker).await? {
             true => Failure::refuse(
                 ErrorCode::AccessDenied,
                 "another application made this link: end it there, or take away that application's access",
@@ -118,7 +121,7 @@ impl AuthorizationServer {
         pmt: &PolicyToken,
         page: &Page<String>,
     ) -> Result<(Vec<LinkedManager>, Option<String>), Failure> {
-        let all = self.store.list_managers(&pmt.owner).await?;
+        let all = self.standing_managers(&pmt.owner).await?;
         let place = |kept: &KeptManager| place_of(kept.document.created.unwrap_or(Timestamp(0)), &kept.id);
         let (all, last) = page_of_all(all, place, page);
         Ok((all.into_iter().map(|kept| kept.document).collect(), last))

@@ -77,19 +77,12 @@ impl AuthorizationServer {
     }
 
     pub(crate) fn write_policy(&self, policy: &Policy, kind: EventKind, by: &str, changes: &mut Changes) {
-        changes.writes.extend(policy.resource().cloned().map(Write::TouchResource));
-        self.write_policy_beside(policy, kind, by, changes);
+        self.pen().write_policy(policy, kind, by, changes);
     }
 
     /// The same where its resource is written, too.
     pub(crate) fn write_policy_beside(&self, policy: &Policy, kind: EventKind, by: &str, changes: &mut Changes) {
-        let mut policy = policy.clone();
-        self.write_receipt(&mut policy, kind, by, changes);
-        changes.writes.push(match kind {
-            EventKind::PolicyDeleted => Write::DeletePolicy { owner: policy.owner.clone(), id: policy.id.clone() },
-            _ => Write::PutPolicy(policy.clone()),
-        });
-        changes.writes.push(Write::AppendEvent(self.policy_event(policy, kind, by)));
+        self.pen().write_policy_beside(policy, kind, by, changes);
     }
 
     /// Checks what a policy is about; binds one that waits to a resource that is there already.

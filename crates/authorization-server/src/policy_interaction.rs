@@ -32,7 +32,7 @@ impl AuthorizationServer {
                 return Ok(Vec::new());
             }
         }
-        let mut managers = self.store.list_managers(&account.id).await?;
+        let mut managers = self.standing_managers(&account.id).await?;
         managers.retain(|manager| manager.document.policy_interaction_endpoint.is_some());
         Ok(managers)
     }

@@ -171,8 +171,13 @@ pub async fn server_with(
 ) -> Result<Server, Exit> {
     refuse_the_past(&store, &*clock)?;
     let shared = Arc::new(store.clone());
-    let with_consequences =
-        Consequences { reads: shared.clone(), store: shared.clone(), clock: clock.clone(), randomness: randomness.clone() };
+    let with_consequences = Consequences {
+        reads: shared.clone(),
+        store: shared.clone(),
+        clock: clock.clone(),
+        randomness: randomness.clone(),
+        issuer: config.server.issuer.as_str().to_owned(),
+    };
     let keys = Keys::new(key).map_err(Exit::failed)?;
     keys.load(&store, &*clock, &*randomness).await.map_err(Exit::failed)?;
     let settings = identity_settings(config)?;

@@ -49,6 +49,7 @@ pub fn router() -> Router<Host> {
         .route(path::LOGOUT, visited(logout::get).post(logout::post))
         .route(path::APPLICATIONS, get(applications::get))
         .route("/applications/{id}/withdraw", post(applications::withdraw))
+        .route("/applications/keys/{id}/remove", post(applications::remove_key))
         .route("/assets/style.css", get(style))
         .route("/assets/icon.svg", get(icon))
         .route("/assets/passkey.js", get(passkey_script))

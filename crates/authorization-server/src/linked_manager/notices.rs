@@ -168,16 +168,16 @@ impl AuthorizationServer {
     async fn managers_to_tell(&self, due: &Due) -> Result<Vec<KeptManager>, Failure> {
         if let Some(told) = &due.manager {
             let may_know = told.owner == due.owner || self.may_decide(&due.owner, &told.owner, &due.request).await?;
-            let mut managers = if may_know { self.store.list_managers(&told.owner).await? } else { Vec::new() };
+            let mut managers = if may_know { self.standing_managers(&told.owner).await? } else { Vec::new() };
             managers.retain(|manager| manager.id == told.id);
             return Ok(managers);
         }
-        let mut managers = self.store.list_managers(&due.owner).await?;
+        let mut managers = self.standing_managers(&due.owner).await?;
         for delegate in self.deciders(&due.owner, &due.request).await? {
             if managers.len() >= MOST_TOLD {
                 break;
             }
-            managers.extend(self.store.list_managers(&delegate).await?);
+            managers.extend(self.standing_managers(&delegate).await?);
         }
         managers.truncate(MOST_TOLD);
         Ok(managers)
