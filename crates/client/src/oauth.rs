@@ -222,10 +222,19 @@ impl Client {
 
     /// What a server says of an access token that is for this resource server (RFC 7662).
     pub async fn introspect(&self, metadata: &Metadata, token: &str) -> Result<Introspection, ClientError> {
+        self.introspect_form(metadata, &[("token", token)]).await
+    }
+
+    /// Whether what an owner agreed to for an application stands (`_grant` of a token of it).
+    pub async fn introspect_grant(&self, metadata: &Metadata, grant: &str) -> Result<Introspection, ClientError> {
+        self.introspect_form(metadata, &[("token", grant), ("token_type_hint", types::introspection::GRANT)]).await
+    }
+
+    async fn introspect_form(&self, metadata: &Metadata, form: &[(&str, &str)]) -> Result<Introspection, ClientError> {
         let endpoint = metadata.introspection_endpoint.as_deref();
         let endpoint =
             endpoint.ok_or_else(|| ClientError::protocol("the authorization server names no introspection endpoint"))?;
-        let answer = self.post_form(metadata, endpoint, &[("token", token)]).await?;
+        let answer = self.post_form(metadata, endpoint, form).await?;
         if answer.status != 200 {
             return Err(refusal(&answer));
         }

@@ -1,9 +1,14 @@
 //! Token introspection: RFC 7662 with the `permissions` of Federated Authorization 5.1.1.
 
+use crate::access_request::RequestingClient;
 use crate::json::OneOrMany;
-use crate::{ClientId, GrantedPermission, Timestamp};
+use crate::{ClientId, GrantId, GrantedPermission, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// `token_type_hint` of a question whether what an owner agreed to for an application stands: `token` is the `_grant` of a token
+/// of it.
+pub const GRANT: &str = "urn:wayleave:params:oauth:token-type:grant";
 
 /// Longest name of a person, a client or an issuer that a resource server takes, in bytes.
 const MAX_NAME_BYTES: usize = 1_024;
@@ -29,6 +34,12 @@ pub struct Introspection {
     /// Of an RPT whose person is the owner herself, by her account there.
     #[serde(rename = "_is_owner", default, skip_serializing_if = "Option::is_none")]
     pub is_owner: Option<bool>,
+    /// Of a management token: the application that holds it, as whoever let it in knows it.
+    #[serde(rename = "_client", default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<RequestingClient>,
+    /// Of a management token: what its owner agreed to. It can be asked about by itself ([`GRANT`]).
+    #[serde(rename = "_grant", default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +68,8 @@ const TOKEN_TYPES: [&str; 2] = ["bearer", "dpop"];
 impl Introspection {
     /// Roughly how many bytes it holds.
     pub fn approximate_bytes(&self) -> u64 {
-        let texts = [&self.scope, &self.sub, &self.username, &self.email, &self.iss, &self.token_type];
+        let named = self.client.as_ref().and_then(|client| client.name.clone());
+        let texts = [&self.scope, &self.sub, &self.username, &self.email, &self.iss, &self.token_type, &named];
         let of_texts: usize = texts.into_iter().flatten().map(String::len).sum();
         let of_scopes =
             |scopes: &crate::ScopeSet| scopes.iter().map(|scope| scope.as_str().len().saturating_add(32)).sum::<usize>();
@@ -83,6 +95,8 @@ impl Introspection {
             username: self.username.clone(),
             email: self.email.clone(),
             is_owner: self.is_owner,
+            client: self.client.clone(),
+            grant: self.grant.clone(),
             iss: self.iss.clone(),
             aud: self.aud.clone(),
             exp: self.exp,

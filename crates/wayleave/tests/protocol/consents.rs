@@ -277,3 +277,26 @@ async fn threat_37_s06_a_code_bound_to_a_key_is_redeemed_by_that_key() {
     let code = agree(&browser, &bound).await;
     trade(&world, &code, &[]).await.refused(400, "invalid_grant");
 }
+
+/// What an application brought at a resource server rests on her word, which that resource server alone asks about (decision 0061).
+#[tokio::test]
+async fn threat_37_s06_a_resource_server_asks_whether_her_word_stands() {
+    for world in World::each_with(DECLARED).await {
+        let browser = Browser::new(&world);
+        browser.log_in("alice").await;
+        let code = agree(&browser, &managing(&[PHOTOS])).await;
+        let token = trade(&world, &code, &[("redirect_uri", CALLBACK)]).await.ok(200).get("access_token").to_owned();
+        let told = world.post("/introspect", "photos-rs", &[("token", &token)]).await.ok(200).json.clone();
+        let grant = told["_grant"].as_str().unwrap().to_owned();
+        assert_eq!(told["_client"], json!({"client_id": "desk", "name": "Desk", "verified": true}));
+        let stands = async |server: &str| {
+            let fields = [("token", &*grant), ("token_type_hint", "urn:wayleave:params:oauth:token-type:grant")];
+            world.post("/introspect", server, &fields).await.ok(200).json["active"] == true
+        };
+        assert!(stands("photos-rs").await && !stands("records-rs").await, "it is nobody else's business");
+        assert!(!is_active_at(&world, "photos-rs", &grant).await, "it is no token");
+        let alice = world.app.identity.store.find_account_by_username("alice").await.unwrap().unwrap();
+        assert!(world.app.identity.withdraw_consent(&alice.id, &grant.clone().into()).await.unwrap());
+        assert!(!stands("photos-rs").await, "{}", world.engine);
+    }
+}

@@ -99,7 +99,11 @@ pub(super) async fn introspect(State(app): State<Host>, request: Request) -> Res
                 ))
                 .into());
             }
-            let answer = app.identity.introspect_access_token(&client, form.required("token").map_err(Failure::from)?).await?;
+            let token = form.required("token").map_err(Failure::from)?;
+            let answer = match form.one("token_type_hint").map_err(Failure::from)? {
+                Some(types::introspection::GRANT) => app.identity.introspect_grant(&client, token).await?,
+                _ => app.identity.introspect_access_token(&client, token).await?,
+            };
             return Ok(secret(Json(answer)));
         }
         let Some(uma) = &app.authorization_server else {
