@@ -105,6 +105,7 @@ impl AuthorizationServer {
             cred_value: registration.cred_value,
             created: self.now(),
             last_used: None,
+            by: None,
         };
         let (owner, client) = (pmt.owner.clone(), Some(pmt.client.clone()));
         let credential = Credential { owner, subject, document: document.clone(), client };

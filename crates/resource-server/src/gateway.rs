@@ -7,7 +7,8 @@
 //! what it reaches beside its path ([`elsewhere`], [`below`]), and then [`backend`], which is told who calls ([`identity`]) and
 //! whose places are ours ([`relocation`]) - or back with a challenge ([`tickets`]). Where a proxy makes the calls, it asks first
 //! ([`forward_auth`]). What a folder holds is shown to people by [`viewer`]. Beside it stand [`link`] (owners' PATs),
-//! [`registration`] with what is done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`].
+//! [`registration`] with what is done in the background ([`enrolment`], [`backlog`]), and the owner's side, [`management`], with
+//! what applications of hers [`brought`].
 
 mod admission;
 mod attempts;
@@ -16,6 +17,7 @@ mod backend;
 mod backlog;
 mod below;
 mod beneath;
+mod brought;
 mod browser;
 mod content;
 mod cors;
@@ -85,7 +87,7 @@ use types::Timestamp;
 
 pub use browser::check_content_origin;
 use folder::Active;
-pub use management::{Management, OwnLogIn, OwnToken, Sent, Unfit};
+pub use management::{Application, Management, OwnLogIn, OwnToken, Sent, Unfit};
 pub use owner::FromTrustedProxy;
 use route::Matched;
 pub use route::{Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, find_hidden, parse_method};
@@ -381,6 +383,7 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         "/.wayleave/visit" => Box::pin(gateway.visit(&parts, body)).await,
         "/.wayleave/" => gateway.start(&parts).await,
         "/.wayleave/visit/news" => gateway.news(&parts).await,
+        "/.wayleave/yours" => Box::pin(gateway.yours(&parts, body)).await,
         "/.wayleave/logout" => Box::pin(gateway.log_out(&parts, body)).await,
         own if let Some(place) = own.strip_prefix("/.wayleave/visit/") => Box::pin(gateway.visit_from(&parts, place)).await,
         own if let Some(asset) = browser::asset(own) => asset,

@@ -2,6 +2,7 @@
 //! count.
 
 use crate::Timestamp;
+use crate::brought::BroughtBy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,6 +40,9 @@ pub struct CredentialDocument {
     pub created: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Timestamp>,
+    /// Who brought it, where a resource server keeps that; lists do not tell it.
+    #[serde(rename = "_by", default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<BroughtBy>,
 }
 
 /// The answer to a registration whose proof is missing or not good: what to sign.

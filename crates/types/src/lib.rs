@@ -8,6 +8,7 @@
 pub mod access_request;
 pub mod answer;
 pub mod available_resource;
+pub mod brought;
 pub mod challenge;
 pub mod client;
 pub mod consent_receipt;

@@ -13,7 +13,7 @@ use identity::access_token::Presented;
 use identity::{Failure, Identity, Keys};
 use jose::{SystemClock, SystemRandomness};
 use resource_server::ProtectionError;
-use resource_server::gateway::{OwnLogIn, OwnToken, Sent, Unfit};
+use resource_server::gateway::{Application, OwnLogIn, OwnToken, Sent, Unfit};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tower::{ServiceExt, service_fn};
@@ -135,7 +135,20 @@ impl OwnLogIn for LogIn {
             Some(id) => self.identity.store.find_account(id).await.map_err(away)?,
             None => None,
         };
-        Ok(OwnToken { scope: token.scope.to_string(), owner: owner.map(|account| account.username) })
+        let client = self.identity.store.find_client(&token.client).await.map_err(away)?;
+        let application = Application {
+            client: Some(token.client.clone()),
+            name: client.as_ref().map(|client| client.display_name()),
+            grant: token.grant.clone(),
+            declared: client.is_some_and(|client| client.declared),
+        };
+        let owner = owner.map(|account| account.username);
+        Ok(OwnToken { scope: token.scope.to_string(), owner, application: Some(application) })
+    }
+
+    async fn stands(&self, grant: &str) -> Result<bool, ProtectionError> {
+        let found = self.identity.find_managing(&self.resource, grant).await;
+        found.map(|found| found.is_some()).map_err(|_| ProtectionError::Unreachable)
     }
 }
 

@@ -170,7 +170,22 @@ impl Gateway {
         Err(away(&wanted.owner, &ProtectionError::Unreachable))
     }
 
+    /// What guards all that is needed; a server whose application acts for the owner no more guards nothing.
     pub(super) async fn guarding_all(
+        &self,
+        wanted: &Wanted,
+        path: &path::CanonicalPath,
+        asker: Asker<'_>,
+    ) -> Result<Vec<Guarding>, Box<Response>> {
+        let guarding = self.guarding_each(wanted, path, asker).await?;
+        match self.has_lost_a_server(&wanted.owner, &guarding).await {
+            Ok(false) => Ok(guarding),
+            Ok(true) => Box::pin(self.guarding_each(wanted, path, asker)).await,
+            Err(error) => Err(away(&wanted.owner, &error.into())),
+        }
+    }
+
+    async fn guarding_each(
         &self,
         wanted: &Wanted,
         path: &path::CanonicalPath,

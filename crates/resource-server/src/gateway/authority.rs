@@ -271,7 +271,7 @@ impl Gateway {
             (None, Some(delegation)) => delegation.issuer().unwrap_or_default(),
             (None, None) => unverified.as_ref().and_then(UnverifiedToken::issuer).unwrap_or_default(),
         };
-        let Some(credential) = self.store.find_credential(owner, &subject)? else {
+        let Some(credential) = self.find_counting_credential(owner, &subject).await? else {
             return Err("it is signed by no credential of this owner".into());
         };
         if let Some(signed) = known.filter(|signed| signed.credential == credential.id) {

@@ -24,6 +24,7 @@ mod places;
 mod session;
 mod trade;
 mod visit;
+mod yours;
 
 use super::forward_auth::AskedBefore;
 use super::passage::{Brought, Refused};

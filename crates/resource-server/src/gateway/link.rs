@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 use types::Timestamp;
+use types::brought::BroughtBy;
 use types::token::{TokenResponse, UMA_PROTECTION};
 
 pub(super) use came_of_it::linked;
@@ -243,12 +244,13 @@ impl Gateway {
         owner: &str,
         issuer: &str,
         login_hint: Option<&str>,
+        by: Option<&BroughtBy>,
     ) -> Result<String, ProtectionError> {
         let is_new = !self.is_listed(issuer) && self.store.find_server(issuer)?.is_none();
         if is_new && !self.introductions.may_begin(owner, std::time::Instant::now()) {
             return Err(ProtectionError::Refused(room::TOO_MANY_NEW.to_owned()));
         }
-        let begun = self.begin(owner, issuer, login_hint, true).await?;
+        let begun = Begun { by: by.cloned(), ..self.begin(owner, issuer, login_hint, true).await? };
         self.store.put_begun(&begun.flow.state, &begun, self.client.clock.now()).await?;
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("begun", &begun.flow.state);
@@ -268,7 +270,7 @@ impl Gateway {
         let (url, flow) =
             peer.protection.client.begin_code(&peer.protection.metadata, &self.callback_url(), &scope, login_hint)?;
         let expires = self.client.clock.now().plus(BEGUN_LIFETIME);
-        Ok(Begun { owner: owner.to_owned(), flow, expires, url: Some(url), chosen })
+        Ok(Begun { owner: owner.to_owned(), flow, expires, url: Some(url), chosen, by: None })
     }
 }
 
@@ -282,5 +284,6 @@ pub(super) fn new_link(now: Timestamp) -> Link {
         account: Account::default(),
         created: now,
         preferred: false,
+        by: None,
     }
 }

@@ -1,6 +1,7 @@
 //! The owner's side of a gateway (protocol.md 2, 3): what she has here and where it is registered, the authorization
 //! servers that she chooses, her credentials and withdrawn tokens, her rules, and the history. Each call needs an RMT.
 
+mod application;
 mod credentials;
 mod registrations;
 pub(super) mod resources;
@@ -19,7 +20,9 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use types::OwnResourceId;
+use types::brought::BroughtBy;
 
+pub use application::Application;
 pub(super) use token::Tokens;
 pub use token::{Management, OwnLogIn, OwnToken, Sent, Unfit};
 
@@ -28,6 +31,12 @@ pub(super) const BASE: &str = "/.wayleave/manage";
 const MAX_BODY: usize = 64 * 1024;
 
 type Answer = Result<Response, Response>;
+
+/// Who manages: an owner, by an application of hers.
+pub(super) struct Managing {
+    pub(super) owner: String,
+    pub(super) by: Option<BroughtBy>,
+}
 
 fn refuse(status: StatusCode, error: &str, what: &str) -> Response {
     (status, Json(json!({"error": error, "error_description": what}))).into_response()
@@ -107,7 +116,7 @@ impl Gateway {
     /// Everything below [`BASE`].
     pub(super) async fn manage(&self, parts: &Parts, body: Body, path: &str) -> Response {
         let answer = match self.managing_owner(parts).await {
-            Ok(owner) => self.managed(&owner, parts, body, path).await,
+            Ok(managing) => self.managed_by(&managing, parts, body, path).await,
             Err(refusal) => Err(refusal),
         };
         let mut response = answer.unwrap_or_else(|refusal| refusal);
@@ -115,13 +124,20 @@ impl Gateway {
         response
     }
 
-    /// For an owner who has shown who she is.
+    /// For an owner who is there herself.
+    #[cfg(test)]
     pub(super) async fn managed(&self, owner: &str, parts: &Parts, body: Body, path: &str) -> Answer {
+        self.managed_by(&Managing { owner: owner.to_owned(), by: None }, parts, body, path).await
+    }
+
+    /// For an owner who has shown who she is.
+    pub(super) async fn managed_by(&self, managing: &Managing, parts: &Parts, body: Body, path: &str) -> Answer {
+        let owner = managing.owner.as_str();
         let path: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match path.as_slice() {
-            ["my-resources", rest @ ..] => self.managed_resources(owner, parts, body, rest).await,
-            ["authorization-servers", rest @ ..] => self.managed_servers(owner, parts, body, rest).await,
-            ["my-credentials", rest @ ..] => self.managed_credentials(owner, parts, body, rest).await,
+            ["my-resources", rest @ ..] => self.managed_resources(managing, parts, body, rest).await,
+            ["authorization-servers", rest @ ..] => self.managed_servers(managing, parts, body, rest).await,
+            ["my-credentials", rest @ ..] => self.managed_credentials(managing, parts, body, rest).await,
             ["my-withdrawn-tokens"] => self.withdrawn_tokens(owner, parts, body).await,
             ["my-history"] => self.history(owner, parts).await,
             ["my-rules", rest @ ..] => self.managed_rules(owner, parts, body, rest).await,
@@ -129,8 +145,8 @@ impl Gateway {
         }
     }
 
-    async fn managed_resources(&self, owner: &str, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
-        let method = parts.method.as_str();
+    async fn managed_resources(&self, managing: &Managing, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
+        let (owner, method) = (managing.owner.as_str(), parts.method.as_str());
         let Some((id, below)) = rest.split_first() else {
             return if method == "GET" { self.list_resources(owner, parts).await } else { Err(wrong_method()) };
         };
@@ -139,8 +155,8 @@ impl Gateway {
             ("GET", []) => self.read_resource(owner, &own_id).await,
             ("PATCH", []) => self.change_resource(owner, &own_id, read(body).await?).await,
             ("GET", ["registrations"]) => self.list_registrations(owner, &own_id).await,
-            ("POST", ["registrations"]) => self.create_registration(owner, &own_id, read(body).await?).await,
-            ("PUT", ["registrations", id]) => self.move_registration(owner, &own_id, id, read(body).await?).await,
+            ("POST", ["registrations"]) => self.create_registration(managing, &own_id, read(body).await?).await,
+            ("PUT", ["registrations", id]) => self.move_registration(managing, &own_id, id, read(body).await?).await,
             ("DELETE", ["registrations", id]) => self.delete_registration(owner, &own_id, id).await,
             (_, [] | ["registrations"] | ["registrations", _]) => Err(wrong_method()),
             _ => Err(not_found()),

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tables::{BEGUN, LINK, SECRET, SERVER, UNWALKED};
 use types::Timestamp;
+use types::brought::BroughtBy;
 
 pub(crate) use owners::{Opinion, Rule, Told, Withdrawn};
 pub(crate) use registrations::{Registered, Standing, Unfinished};
@@ -70,6 +71,9 @@ pub(crate) struct Link {
     /// Hers for whatever does not say otherwise.
     #[serde(default)]
     pub(crate) preferred: bool,
+    /// The application by which it was begun or confirmed; none where she did so herself, and in older stores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<BroughtBy>,
 }
 
 impl Link {
@@ -91,6 +95,9 @@ pub(crate) struct Begun {
     /// Begun by the owner herself, who has shown who she is here.
     #[serde(default)]
     pub(crate) chosen: bool,
+    /// The application by which she began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<BroughtBy>,
 }
 
 /// What this gateway is at an authorization server that it registered with by itself.

@@ -2,6 +2,7 @@
 
 mod active;
 mod asking;
+mod brought;
 mod browsers;
 mod challenges;
 mod collections;

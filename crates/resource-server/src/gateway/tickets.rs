@@ -98,7 +98,7 @@ impl Gateway {
     /// A ticket for what the owner signed, by the gateway's own ids; of several credentials of hers, by the latest.
     async fn server_ticket(&self, peer: &Arc<Peer>, call: &Call<'_>) -> Result<String, ProtectionError> {
         let (owner, by) = (call.wanted.owner.as_str(), Work::Calls.of(call.caller));
-        let credentials = self.store.list_credentials(owner)?.into_iter();
+        let credentials = self.list_counting_credentials(owner).await?.into_iter();
         let latest = credentials.max_by_key(|credential| credential.created);
         let signer = latest.and_then(|latest| credential::subject_of(latest.cred_type, &latest.cred_value).ok());
         let signer = signer.ok_or_else(|| ProtectionError::Refused("the owner has registered no key here".into()))?;

@@ -123,6 +123,8 @@ struct LogOutPage<'a> {
     name: &'a str,
     action: String,
     csrf: String,
+    /// Where an owner sees what counts for her.
+    yours: String,
 }
 
 /// What is served below `/.wayleave/assets/`.
@@ -290,7 +292,12 @@ impl Gateway {
     }
 
     pub(super) fn log_out_page(&self, held: &Held) -> Response {
-        let body = LogOutPage { name: &self.settings.name, action: self.own_url("logout"), csrf: self.form_token(held) };
+        let body = LogOutPage {
+            name: &self.settings.name,
+            action: self.own_url("logout"),
+            csrf: self.form_token(held),
+            yours: self.own_url("yours"),
+        };
         self.own_page(StatusCode::OK, "Log out", &ui::render(&body))
     }
 

@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use std::time::Duration;
 use types::Timestamp;
+use types::brought::BroughtBy;
 use types::spelling::readable;
 
 /// How many are given back at one time, of one bundle, and how long is waited for each.
@@ -56,6 +57,7 @@ impl Gateway {
             tokens: authorized.tokens,
             state: begun.flow.state.clone(),
             expires: begun.expires,
+            by: begun.by.clone(),
         };
         if !brought.is_short() {
             self.give_back_later(vec![brought]);
@@ -123,7 +125,7 @@ impl Gateway {
     }
 
     async fn try_to_keep(&self, brought: &Brought) -> Result<LinkState, String> {
-        let Brought { owner, issuer, tokens, account, is_owner, .. } = brought.clone();
+        let Brought { owner, issuer, tokens, account, is_owner, by, .. } = brought.clone();
         // of several that come at one time, one takes the last room
         let bringing = self.turn(&format!("servers of {owner}")).await;
         let _bringing = bringing.lock().await;
@@ -137,13 +139,20 @@ impl Gateway {
             |link: &Link| link.state == LinkState::Active && link.account.email.is_some() && link.account.email == account.email;
         let before = links.iter().find(|(of, _)| *of == issuer).map(|(_, link)| link);
         let again = before.is_some_and(|link| {
-            link.state != LinkState::Pending && link.account.sub.is_some() && link.account.sub == account.sub
+            let is_over = link.state == LinkState::Pending || link.by.as_ref().is_some_and(BroughtBy::is_ended);
+            !is_over && link.account.sub.is_some() && link.account.sub == account.sub
         });
         let hers = is_owner || again || links.iter().any(|(of, link)| self.is_listed(of) && known(link));
         let state = if hers { LinkState::Active } else { LinkState::Pending };
         // what belongs to another account there renews nothing of this one
         let kept = before.cloned().unwrap_or_else(|| new_link(self.client.clock.now()));
-        let link = Link { state, account, refresh_token: kept.refresh_token.filter(|_| again), ..kept };
+        // what is hers by itself, or was before, rests on no application
+        let by = match (is_owner, again) {
+            (true, _) => None,
+            (_, true) if !by.as_ref().is_some_and(|by| by.declared) => kept.by.clone(),
+            _ => by,
+        };
+        let link = Link { state, account, refresh_token: kept.refresh_token.filter(|_| again), by, ..kept };
         let kept = self.keep_new(&owner, &issuer, tokens, link).await;
         kept.map(|()| state).map_err(|_| UNKEPT.to_owned())
     }

@@ -128,7 +128,7 @@ fn brought_of(owner: &str, issuer: String, link: Link) -> Brought {
         scopes_not_granted: ScopeSet::new(),
     };
     let (owner, account, state) = (owner.to_owned(), link.account, String::new());
-    Brought { owner, issuer, tokens, account, is_owner: false, state, expires: link.expires }
+    Brought { owner, issuer, tokens, account, is_owner: false, state, expires: link.expires, by: None }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::super::store::Account;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use types::Timestamp;
+use types::brought::BroughtBy;
 use types::token::TokenResponse;
 
 /// Of one owner; the oldest goes first.
@@ -29,6 +30,8 @@ pub(super) struct Brought {
     /// Of the browser's own attempt; its cookie says the same.
     pub(super) state: String,
     pub(super) expires: Timestamp,
+    /// The application by which it was begun.
+    pub(super) by: Option<BroughtBy>,
 }
 
 impl Brought {
@@ -98,7 +101,7 @@ mod tests {
         let tokens = serde_json::from_value(serde_json::json!({"access_token": "t", "token_type": "Bearer"})).unwrap();
         let (owner, issuer) = (owner.to_owned(), "https://as.example".to_owned());
         let (account, expires) = (Account::default(), Timestamp(expires));
-        Brought { owner, issuer, tokens, account, is_owner: false, state: state.to_owned(), expires }
+        Brought { owner, issuer, tokens, account, is_owner: false, state: state.to_owned(), expires, by: None }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `/my-resources/{_resource_id}/registrations`: at which authorization servers a resource is, and moving it.
 
-use super::{Answer, BASE, busy, done, invalid, not_done, not_found, refuse, unavailable, unreadable};
+use super::{Answer, BASE, Managing, busy, done, invalid, not_done, not_found, refuse, unavailable, unreadable};
 use crate::gateway::store::{LinkState, Opinion, Registered, Standing};
 use crate::gateway::told::PATIENCE;
 use crate::gateway::{Gateway, Trust};
@@ -23,7 +23,8 @@ impl Gateway {
     }
 
     /// The owner may register there, and this gateway has her PAT; else the answer that goes back.
-    async fn check_server(&self, owner: &str, issuer: &str) -> Result<(), Response> {
+    async fn check_server(&self, managing: &Managing, issuer: &str) -> Result<(), Response> {
+        let owner = managing.owner.as_str();
         let linked = self.store.find_link(owner, issuer).map_err(unreadable)?;
         if self.settings.trust == Trust::List && !self.is_listed(issuer) {
             let what = "this resource server takes the authorization servers of its metadata alone";
@@ -36,7 +37,7 @@ impl Gateway {
             let what = "confirm first that the account at this authorization server is yours";
             return Err(refuse(StatusCode::CONFLICT, "pat_pending", what));
         }
-        match self.begin_chosen(owner, issuer, None).await {
+        match self.begin_chosen(owner, issuer, None, managing.by.as_ref()).await {
             Ok(authorize_uri) => Err((StatusCode::ACCEPTED, Json(ToAuthorize { authorize_uri })).into_response()),
             Err(ProtectionError::Refused(why)) => {
                 let what = format!("`{issuer}` cannot be used: {why}");
@@ -56,7 +57,13 @@ impl Gateway {
         self.store.put_opinion(owner, own_id, &opinion).await.map_err(|_| unavailable())
     }
 
-    pub(super) async fn create_registration(&self, owner: &str, own_id: &OwnResourceId, wanted: RegistrationRequest) -> Answer {
+    pub(super) async fn create_registration(
+        &self,
+        managing: &Managing,
+        own_id: &OwnResourceId,
+        wanted: RegistrationRequest,
+    ) -> Answer {
+        let owner = managing.owner.as_str();
         self.check_hers(owner, own_id).await?;
         let offered = self.offered_scopes(own_id);
         let scopes = wanted.resource_scopes.filter(|scopes| *scopes != offered);
@@ -65,7 +72,7 @@ impl Gateway {
             return Err(refuse(StatusCode::BAD_REQUEST, "invalid_scope", &what));
         }
         let issuer = wanted.authorization_server.as_str();
-        self.check_server(owner, issuer).await?;
+        self.check_server(managing, issuer).await?;
         let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
         let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
         let same = |one: &&Registered| one.guards() && one.issuer == issuer && one.scopes == scopes;
@@ -132,12 +139,19 @@ impl Gateway {
     }
 
     /// Moves it: registered there before it is dropped here.
-    pub(super) async fn move_registration(&self, owner: &str, own_id: &OwnResourceId, id: &str, wanted: MoveRequest) -> Answer {
+    pub(super) async fn move_registration(
+        &self,
+        managing: &Managing,
+        own_id: &OwnResourceId,
+        id: &str,
+        wanted: MoveRequest,
+    ) -> Answer {
+        let owner = managing.owner.as_str();
         self.check_hers(owner, own_id).await?;
         let issuer = wanted.authorization_server.as_str();
         let find = |all: &[Registered]| all.iter().find(|one| one.id == id && one.standing != Standing::Leaving).cloned();
         find(&self.store.registrations(owner, own_id).map_err(unreadable)?).ok_or_else(not_found)?;
-        self.check_server(owner, issuer).await?;
+        self.check_server(managing, issuer).await?;
         let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
         let old = find(&self.store.registrations(owner, own_id).map_err(unreadable)?).ok_or_else(not_found)?;
         match old.standing {

@@ -1,6 +1,6 @@
 //! `/authorization-servers`: those that an owner can choose here, and how she stands with them (protocol.md 2, 5.4).
 
-use super::{Answer, invalid, not_done, not_found, read, refuse, unavailable, unreadable, wrong_method};
+use super::{Answer, Managing, invalid, not_done, not_found, read, refuse, unavailable, unreadable, wrong_method};
 use crate::gateway::link::FULL;
 use crate::gateway::store::{Account, Link, LinkState};
 use crate::gateway::told::Destination;
@@ -14,16 +14,17 @@ use http::request::Parts;
 use types::available_resource::{ChosenAccount, ChosenServer, PatState, ServerConfirmation, ServerRequest, ToAuthorize};
 
 impl Gateway {
-    pub(super) async fn managed_servers(&self, owner: &str, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
+    pub(super) async fn managed_servers(&self, managing: &Managing, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
+        let owner = managing.owner.as_str();
         match (parts.method.as_str(), rest) {
             ("GET", []) => Ok(Json(self.chosen_servers(owner).map_err(unreadable)?).into_response()),
-            ("POST", []) => self.choose_server(owner, read(body).await?).await,
+            ("POST", []) => self.choose_server(managing, read(body).await?).await,
             ("GET", [issuer]) => {
                 let issuer = super::decoded(issuer).ok_or_else(not_found)?;
                 let found = self.chosen_servers(owner).map_err(unreadable)?.into_iter().find(|server| server.issuer == issuer);
                 found.map(|server| Json(server).into_response()).ok_or_else(not_found)
             }
-            ("PUT", [issuer]) => self.confirm_server(owner, &super::decoded(issuer).ok_or_else(not_found)?, body).await,
+            ("PUT", [issuer]) => self.confirm_server(managing, &super::decoded(issuer).ok_or_else(not_found)?, body).await,
             (_, [] | [_]) => Err(wrong_method()),
             _ => Err(not_found()),
         }
@@ -59,7 +60,8 @@ impl Gateway {
     }
 
     /// Starts getting a PAT there.
-    async fn choose_server(&self, owner: &str, wanted: ServerRequest) -> Answer {
+    async fn choose_server(&self, managing: &Managing, wanted: ServerRequest) -> Answer {
+        let owner = managing.owner.as_str();
         let unsupported = |what: &str| refuse(StatusCode::BAD_REQUEST, "unsupported_authorization_server", what);
         let (issuer, hint) = match (wanted.issuer, wanted.address) {
             (Some(issuer), None) => (issuer, None),
@@ -76,7 +78,7 @@ impl Gateway {
         if !self.has_room(owner, &issuer).map_err(unreadable)? {
             return Err(refuse(StatusCode::CONFLICT, "too_many_authorization_servers", FULL));
         }
-        match self.begin_chosen(owner, &issuer, hint.as_deref()).await {
+        match self.begin_chosen(owner, &issuer, hint.as_deref(), managing.by.as_ref()).await {
             Ok(authorize_uri) => Ok((StatusCode::ACCEPTED, Json(ToAuthorize { authorize_uri })).into_response()),
             Err(ProtectionError::Refused(why)) => Err(unsupported(&format!("`{issuer}` cannot be used: {why}"))),
             Err(error) => Err(not_done(&issuer, &error)),
@@ -84,13 +86,14 @@ impl Gateway {
     }
 
     /// The account there is hers.
-    async fn confirm_server(&self, owner: &str, issuer: &str, body: Body) -> Answer {
+    async fn confirm_server(&self, managing: &Managing, issuer: &str, body: Body) -> Answer {
+        let owner = managing.owner.as_str();
         let bytes = axum::body::to_bytes(body, super::MAX_BODY).await.map_err(|_| invalid("the body is too long"))?;
         let wanted: ServerConfirmation = match bytes.is_empty() {
             true => ServerConfirmation::default(),
             false => types::json::parse(&bytes).map_err(|error| invalid(&error.to_string()))?,
         };
-        let was_pending = self.change_links(owner, issuer, wanted.default).await?;
+        let was_pending = self.change_links(managing, issuer, wanted.default).await?;
         if was_pending {
             let destination = Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
             self.expect_news(&destination);
@@ -103,7 +106,8 @@ impl Gateway {
 
 impl Gateway {
     /// Whether it waited for her word. Her links change together, so that one of them is the usual one, whatever happens.
-    async fn change_links(&self, owner: &str, issuer: &str, default: Option<bool>) -> Result<bool, Response> {
+    async fn change_links(&self, managing: &Managing, issuer: &str, default: Option<bool>) -> Result<bool, Response> {
+        let owner = managing.owner.as_str();
         // in one order, so that of two who change them neither waits for the other
         let mut issuers: Vec<String> = self.store.list_links(owner).map_err(unreadable)?.into_iter().map(|(of, _)| of).collect();
         issuers.sort();
@@ -116,7 +120,11 @@ impl Gateway {
         }
         let (was_pending, preferred) = (link.state == LinkState::Pending, default.unwrap_or(link.preferred));
         let changed = links.iter().filter_map(|(of, link)| match of == issuer {
-            true => Some((of.clone(), Link { state: LinkState::Active, preferred, ..link.clone() })),
+            // whoever confirms it vouches for it, and it rests on that application
+            true if was_pending => {
+                Some((of.clone(), Link { state: LinkState::Active, preferred, by: managing.by.clone(), ..link.clone() }))
+            }
+            true => Some((of.clone(), Link { preferred, ..link.clone() })),
             false if preferred && link.preferred && issuers.contains(of) => {
                 Some((of.clone(), Link { preferred: false, ..link.clone() }))
             }

@@ -1,10 +1,12 @@
-//! Resource management tokens (protocol.md 1, 2): who calls. One that is a JWT is checked by its issuer's keys, an
-//! opaque one by asking the issuer; one that is bound to a key is nothing without its proof (RFC 9449).
+//! Resource management tokens (protocol.md 1, 2): who calls. One that is a JWT is checked by its issuer's keys, and its issuer is
+//! asked whether it was withdrawn; an opaque one by asking the issuer. One that is bound to a key is nothing without its proof
+//! (RFC 9449).
 
-use super::{not_found, refuse};
+use super::{Application, Managing, not_found, refuse};
 use crate::fetched_keys::FetchedKeys;
 use crate::gateway::Gateway;
-use crate::gateway::questions::party_of;
+use crate::gateway::brought::Grants;
+use crate::gateway::questions::{Work, party_of};
 use crate::gateway::strangers::Asker;
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
@@ -18,11 +20,11 @@ use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
-use types::Timestamp;
 use types::json::OneOrMany;
 use types::metadata::Metadata;
 use types::peer::Caller;
 use types::token::UMA_MANAGEMENT;
+use types::{ClientId, Timestamp};
 
 /// A key that is not known may be new; the keys are not read more often than this for it.
 const KEYS_AT_MOST: Duration = Duration::from_secs(10);
@@ -30,6 +32,8 @@ const KEYS_AT_MOST: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 const RESTED: Duration = Duration::from_secs(2);
 const SKEW: i64 = 60;
+/// Seconds that a JWT counts of which its server cannot be asked.
+const YOUNG_SECONDS: i64 = 60;
 
 /// Who may issue RMTs (`[gateway.management]`).
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub struct Management {
 pub trait OwnLogIn: Send + Sync {
     /// What is known of a token that is for this gateway and good, its proof included.
     async fn verify(&self, sent: &Sent<'_>) -> Result<OwnToken, Unfit>;
+    /// Whether what an owner agreed to for an application stands ([`Application::grant`]).
+    async fn stands(&self, grant: &str) -> Result<bool, ProtectionError>;
 }
 
 /// A token as it came.
@@ -77,6 +83,8 @@ pub struct OwnToken {
     pub scope: String,
     /// As the routes name owners.
     pub owner: Option<String>,
+    /// By which the owner manages.
+    pub application: Option<Application>,
 }
 
 /// What it takes to check them.
@@ -87,6 +95,8 @@ pub(crate) struct Tokens {
     failed: Mutex<Option<Instant>>,
     keys: FetchedKeys,
     proofs: Arc<Seen>,
+    /// Whether owners let applications manage still.
+    pub(in crate::gateway) grants: Grants,
 }
 
 /// What is known of a token that is good.
@@ -94,6 +104,14 @@ struct Known {
     scope: String,
     owner: Option<String>,
     cnf: Option<Value>,
+    application: Application,
+}
+
+/// A JWT whose signature and claims hold.
+struct Signed {
+    known: Known,
+    /// Given so lately that a withdrawal need not be known yet.
+    is_young: bool,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +121,10 @@ struct Claims {
     exp: Timestamp,
     #[serde(default)]
     nbf: Option<Timestamp>,
+    #[serde(default)]
+    iat: Option<Timestamp>,
+    #[serde(default)]
+    client_id: Option<ClientId>,
     #[serde(default)]
     scope: String,
     #[serde(default)]
@@ -114,7 +136,8 @@ struct Claims {
 impl Tokens {
     pub(crate) fn new(resource: &str, proofs: Arc<Seen>) -> Self {
         let (failed, keys) = (Mutex::default(), FetchedKeys::default());
-        Self { resource: resource.to_owned(), metadata: OnceCell::new(), failed, keys, proofs }
+        let (resource, metadata, grants) = (resource.to_owned(), OnceCell::new(), Grants::default());
+        Self { resource, metadata, failed, keys, proofs, grants }
     }
 
     fn has_just_failed(&self) -> bool {
@@ -199,13 +222,15 @@ fn proof_of(parts: &Parts) -> Result<Option<&str>, Unfit> {
 
 impl Gateway {
     /// The owner whose RMT this is.
-    pub(super) async fn managing_owner(&self, parts: &Parts) -> Result<String, Response> {
+    pub(super) async fn managing_owner(&self, parts: &Parts) -> Result<Managing, Response> {
         let Some(management) = &self.settings.management else {
             return Err(crate::challenge::plain(StatusCode::NOT_FOUND, "Nothing is here."));
         };
         let known = self.known_owner(management, parts).await.map_err(Unfit::answer)?;
         let is_bound = token_of(parts).is_ok_and(|(bound, _)| bound);
-        self.may_manage(&known.scope, known.owner, is_bound).map_err(|refusal| *refusal)
+        let owner = self.may_manage(&known.scope, known.owner, is_bound).map_err(|refusal| *refusal)?;
+        let now = self.client.clock.now();
+        Ok(Managing { owner, by: known.application.map(|application| application.brings(now)) })
     }
 
     async fn known_owner(&self, management: &Management, parts: &Parts) -> Result<OwnToken, Unfit> {
@@ -218,13 +243,13 @@ impl Gateway {
         }
         let is_jwt = token.bytes().filter(|byte| *byte == b'.').count() == 2;
         let known = if is_jwt {
-            self.check_signed(management, token).await
+            self.check_own_jwt(management, token, Asker::of(parts).caller).await
         } else {
             self.ask_about(management, token, Asker::of(parts).caller).await
         };
         let known = known.map_err(Unfit::Away)?.ok_or(Unfit::Token { bound })?;
         self.check_key(&known, &sent)?;
-        Ok(OwnToken { scope: known.scope, owner: known.owner })
+        Ok(OwnToken { scope: known.scope, owner: known.owner, application: Some(known.application) })
     }
 
     fn may_manage(&self, scope: &str, owner: Option<String>, is_bound: bool) -> Result<String, Box<Response>> {
@@ -274,12 +299,45 @@ impl Gateway {
         {
             return Ok(None);
         }
+        let application = Application::of(&answer);
         let owner = if management.owner_claim == "sub" { answer.sub } else { answer.username };
-        Ok(Some(Known { scope: answer.scope.unwrap_or_default(), owner, cnf: answer.cnf }))
+        Ok(Some(Known { scope: answer.scope.unwrap_or_default(), owner, cnf: answer.cnf, application }))
+    }
+
+    /// One that is a JWT says by itself whose it is; whether its owner has withdrawn the application since, its server says. One
+    /// that does not answer is done without for as long as a withdrawal may take to be known.
+    async fn check_own_jwt(
+        &self,
+        management: &Management,
+        token: &str,
+        caller: Option<Caller>,
+    ) -> Result<Option<Known>, ProtectionError> {
+        let Some(signed) = self.check_signed(management, token).await? else { return Ok(None) };
+        match self.ask_about(management, token, caller).await {
+            Ok(told) => Ok(told.map(|told| Known { application: told.application, ..signed.known })),
+            // a server that answers no such question to this gateway gives tokens that its keys alone speak for
+            Err(ProtectionError::Refused(why)) => {
+                tracing::warn!(why, issuer = management.issuer, "whether a management token was withdrawn is not told");
+                Ok(Some(signed.known))
+            }
+            Err(_) if signed.is_young => Ok(Some(signed.known)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether what an owner agreed to for an application stands.
+    pub(in crate::gateway) async fn ask_about_grant(&self, grant: &str) -> Result<bool, ProtectionError> {
+        if let Some(own) = &self.own_log_in {
+            return own.stands(grant).await;
+        }
+        let Some(management) = &self.settings.management else { return Err(ProtectionError::Unlinked) };
+        let metadata = self.management_metadata(management).await?;
+        let client = self.client.at(&management.issuer).within(&Work::Pats.party());
+        Ok(client.introspect_grant(metadata, grant).await?.active)
     }
 
     /// RFC 9068 4.
-    async fn check_signed(&self, management: &Management, token: &str) -> Result<Option<Known>, ProtectionError> {
+    async fn check_signed(&self, management: &Management, token: &str) -> Result<Option<Signed>, ProtectionError> {
         let Some(claims) = self.verify_signed(management, token).await? else { return Ok(None) };
         let now = self.client.clock.now();
         let in_time = now < claims.exp && claims.nbf.is_none_or(|nbf| nbf <= now.plus(SKEW));
@@ -287,7 +345,9 @@ impl Gateway {
             return Ok(None);
         }
         let owner = claims.others.get(&management.owner_claim).and_then(Value::as_str).map(str::to_owned);
-        Ok(Some(Known { scope: claims.scope, owner, cnf: claims.cnf }))
+        let is_young = claims.iat.is_some_and(|iat| now < iat.plus(YOUNG_SECONDS));
+        let application = Application { client: claims.client_id, name: None, grant: None, declared: false };
+        Ok(Some(Signed { known: Known { scope: claims.scope, owner, cnf: claims.cnf, application }, is_young }))
     }
 
     async fn verify_signed(&self, management: &Management, token: &str) -> Result<Option<Claims>, ProtectionError> {

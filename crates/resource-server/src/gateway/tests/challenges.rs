@@ -12,7 +12,11 @@ struct Elsewhere;
 #[async_trait]
 impl OwnLogIn for Elsewhere {
     async fn verify(&self, _: &Sent<'_>) -> Result<OwnToken, Unfit> {
-        Ok(OwnToken { scope: "openid".into(), owner: Some("alice".into()) })
+        Ok(OwnToken { scope: "openid".into(), owner: Some("alice".into()), application: None })
+    }
+
+    async fn stands(&self, _: &str) -> Result<bool, ProtectionError> {
+        Ok(true)
     }
 }
 

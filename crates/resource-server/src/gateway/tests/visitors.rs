@@ -9,6 +9,7 @@ mod server;
 mod sessions;
 mod unlinked;
 mod waiting;
+mod yours;
 
 use super::super::*;
 use super::world::{RESOURCE, route_with, serve};

@@ -99,7 +99,7 @@ impl Gateway {
     }
 
     /// Whether the server that guards something says that this session is its owner's.
-    async fn is_owners(self: &Arc<Self>, parts: &Parts, place: &CanonicalPath, held: &Held) -> bool {
+    pub(in super::super) async fn is_owners(self: &Arc<Self>, parts: &Parts, place: &CanonicalPath, held: &Held) -> bool {
         let mut call = parts.clone();
         call.headers.remove(header::AUTHORIZATION);
         let Ok(uri) = place.encoded().parse() else { return false };

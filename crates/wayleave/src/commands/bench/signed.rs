@@ -9,6 +9,7 @@ use client::{Client, Credentials, TicketRequest, Traded};
 use http::request::Parts;
 use jose::{Algorithm, Clock, SigningKey, SystemClock, SystemRandomness, did};
 use outbound::{Method, Outbound, Request, Settings};
+use resource_server::ProtectionError;
 use resource_server::gateway::{
     self, Access, Behind, By, Check, Gateway, Guarded, Management, OwnLogIn, OwnToken, OwnerOf, PatBy, Pattern, Route, Sent,
     Trust, Unfit,
@@ -33,7 +34,11 @@ struct Alice;
 #[async_trait]
 impl OwnLogIn for Alice {
     async fn verify(&self, _: &Sent<'_>) -> Result<OwnToken, Unfit> {
-        Ok(OwnToken { scope: "uma_management".into(), owner: Some("alice".into()) })
+        Ok(OwnToken { scope: "uma_management".into(), owner: Some("alice".into()), application: None })
+    }
+
+    async fn stands(&self, _: &str) -> Result<bool, ProtectionError> {
+        Ok(true)
     }
 }
 

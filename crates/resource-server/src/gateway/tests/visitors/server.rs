@@ -166,7 +166,9 @@ impl Known {
             Some(all) => {
                 let permissions: Vec<Value> =
                     all.iter().map(|one| json!({"resource_id": one.resource, "resource_scopes": one.scopes})).collect();
-                json!({"active": true, "sub": token.split('-').next(), "client_id": "browsers", "permissions": permissions})
+                let who = token.split('-').next();
+                json!({"active": true, "sub": who, "client_id": "browsers", "permissions": permissions,
+                    "_is_owner": who == Some("owner")})
             }
             None => json!({"active": false}),
         }
