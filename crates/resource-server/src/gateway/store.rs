@@ -151,6 +151,11 @@ impl Store {
         Ok(Self { database: Database::Sqlite(Sqlite::open(path, &tables::MIGRATIONS)?), kept: Kept::default() })
     }
 
+    /// The store of this file, if it is there and as this version keeps it: for a look that changes nothing.
+    pub fn open_if_current(path: &Path) -> Result<Option<Self>, OpenError> {
+        if Sqlite::is_current(path, &tables::MIGRATIONS)? { Self::open(path).map(Some) } else { Ok(None) }
+    }
+
     async fn write(&self, operation: Operation) -> Result<(), ProtectionError> {
         self.write_all(vec![operation]).await
     }
@@ -219,6 +224,20 @@ impl Store {
             Ok((issuer.to_owned(), opened(&LINK, row)?))
         };
         self.rows(&LINK, None, &[owner.into()], usize::MAX)?.iter().map(read).collect()
+    }
+
+    /// Authorization servers that some owner has linked and that are none of these, each once.
+    pub fn list_servers_but(&self, listed: &[String]) -> Result<Vec<String>, String> {
+        let rows = self.rows(&LINK, None, &[], usize::MAX).map_err(|error| error.to_string())?;
+        let mut found = std::collections::BTreeSet::new();
+        for row in &rows {
+            let link: Link = opened(&LINK, row).map_err(|error| error.to_string())?;
+            let issuer = row.get(1).and_then(Value::as_text).unwrap_or_default();
+            if link.state == LinkState::Active && !listed.iter().any(|one| one == issuer) {
+                found.insert(issuer.to_owned());
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     pub(crate) async fn put_link(&self, owner: &str, issuer: &str, link: &Link) -> Result<(), ProtectionError> {

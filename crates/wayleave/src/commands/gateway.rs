@@ -71,7 +71,39 @@ fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, Exit> {
     assemble::check_store("gateway.store.url", url)?;
     let Some(place) = assemble::store_file(config, url) else { return Ok(Store::in_memory()) };
     assemble::make_folder(&place)?;
-    Store::open(&place).map_err(Exit::failed)
+    let store = Store::open(&place).map_err(Exit::failed)?;
+    describe_left(section, &store).into_iter().for_each(|line| tracing::warn!("{line}"));
+    Ok(store)
+}
+
+/// A line for each authorization server that owners have linked here and that the operator's list names no more.
+fn describe_left(section: &GatewayConfig, store: &Store) -> Vec<String> {
+    if section.trust != "list" {
+        return Vec::new();
+    }
+    let found = store.list_servers_but(&section.authorization_servers);
+    let left = found.unwrap_or_else(|error| {
+        tracing::warn!(error, "which servers owners have linked cannot be read");
+        Vec::new()
+    });
+    let line = |issuer: String| {
+        format!(
+            "authorization_servers names `{issuer}` no more, and owners have linked it: with `trust = list` it guards nothing, \
+             and what it guarded is closed until they register it elsewhere"
+        )
+    };
+    left.into_iter().map(line).collect()
+}
+
+/// The same before a start, where the store is there.
+pub(super) fn list_left(config: &Config) -> Vec<String> {
+    let Some(section) = &config.gateway else { return Vec::new() };
+    let Some(file) = assemble::store_file(config, section.store_url()) else { return Vec::new() };
+    match Store::open_if_current(&file) {
+        Ok(Some(store)) => describe_left(section, &store),
+        Ok(None) => Vec::new(),
+        Err(error) => vec![format!("which servers owners have linked cannot be said: {error}")],
+    }
 }
 
 /// A gateway of a configuration.

@@ -160,3 +160,20 @@ async fn threat_40_s22_what_does_not_open_is_not_absent() {
     broken.run(2, "UPDATE registered SET own_id = '/b'");
     assert!(broken.store.list_registrations("alice").is_err(), "nor is it gone");
 }
+
+#[tokio::test]
+async fn servers_that_the_operator_lists_no_more_are_found() {
+    let store = Store::in_memory();
+    let link = crate::gateway::link::new_link(Timestamp(1));
+    let gone = Link { state: LinkState::Withdrawn, ..link.clone() };
+    for (owner, issuer, link) in [
+        ("alice", "https://a.example", &link),
+        ("alice", "https://b.example", &link),
+        ("bob", "https://b.example", &link),
+        ("bob", "https://c.example", &gone),
+    ] {
+        store.put_link(owner, issuer, link).await.unwrap();
+    }
+    let listed = ["https://a.example".to_owned()];
+    assert_eq!(store.list_servers_but(&listed), Ok(vec!["https://b.example".to_owned()]));
+}
