@@ -4,6 +4,7 @@
 mod attacks;
 mod authority;
 mod bounds;
+mod brought;
 mod claims;
 mod clients;
 mod consents;
