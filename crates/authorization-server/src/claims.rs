@@ -55,6 +55,10 @@ impl AuthorizationServer {
         let challenge = rules::ticket::challenge_of(ticket_text);
         let accepted = self.verify_claim_token(pushed, client, &challenge).await?;
         let Some((accepted, id)) = accepted else { return Ok(Brought::Nothing) };
+        if !self.stands_by(&RequestingParty::of(accepted.subject.clone()), accepted.issued).await? {
+            tracing::debug!("whoever issued a claim token stands by it no more");
+            return Ok(Brought::Nothing);
+        }
         // before anything of it is spent or kept: it may yet be brought to a process of its own
         if !known.admits(&accepted.subject) {
             return Ok(Brought::Another(AnotherPerson));
@@ -251,7 +255,7 @@ impl AuthorizationServer {
 }
 
 /// Whether its issuer is a key that the token itself names (did:key, did:jwk; nothing is fetched).
-fn is_self_issued(issuer: &Issuer) -> bool {
+pub(crate) fn is_self_issued(issuer: &Issuer) -> bool {
     ["did:key:", "did:jwk:"].iter().any(|method| issuer.as_str().starts_with(method))
 }
 

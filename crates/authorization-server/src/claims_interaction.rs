@@ -345,6 +345,7 @@ impl AuthorizationServer {
                 "somebody else has shown already, in this same request, who they are: go back to the application and start again",
             );
         }
+        process.shown = Some(self.now());
         let mut shared = self.claims_to_share(interaction, account.map(|(account, _)| account));
         if interaction.wants_email {
             let email = shared.iter().find(|(claim, _)| claim == "email").and_then(|(_, value)| value.as_str());

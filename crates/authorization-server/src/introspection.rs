@@ -8,6 +8,7 @@ use identity::TokenKey;
 use identity::access_token::ProtectionToken;
 use identity::token_text::{self, TokenKind};
 use jose::UnverifiedJws;
+use rules::Ticket;
 use rules::rpt::{self, Authorities, Basis, Foundations, GrantedScope, Rpt};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
@@ -104,11 +105,19 @@ impl AuthorizationServer {
         Ok((answer, left))
     }
 
-    /// Whether its client is there, with the credentials of when it was issued, and whose account it speaks of.
+    /// Whether its client is there, with the credentials of when it was issued, and whoever vouched for whom it speaks of.
     pub(crate) async fn is_of_standing_client(&self, rpt: &Rpt) -> Result<bool, Failure> {
         let client = self.identity.store.find_client(&rpt.client).await?;
         let vouches = client.is_some_and(|client| client.vouches_for(rpt.issued));
-        Ok(vouches && !self.is_of_ended_account(&rpt.requesting_party).await?)
+        Ok(vouches && self.stands_by(&rpt.requesting_party, rpt.issued).await?)
+    }
+
+    /// An RPT that a client brings along for more (Grant 3.3.1): what is good for nobody, or was given to the resource server by
+    /// an agreement that has ended, goes on in no other.
+    pub(crate) async fn find_rpt_to_upgrade(&self, text: &str, ticket: &Ticket) -> Result<Option<(TokenKey, Rpt)>, Failure> {
+        let Some((key, rpt)) = self.find_rpt_by_text(text).await? else { return Ok(None) };
+        let is_of_this_link = rpt.by_own_id || rpt.pat_grant == ticket.pat_grant;
+        Ok((is_of_this_link && self.is_of_standing_client(&rpt).await?).then_some((key, rpt)))
     }
 
     /// The RPT of a text, opaque or JWT. A JWT of ours names its row in `jti`.

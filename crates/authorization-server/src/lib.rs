@@ -52,6 +52,7 @@ pub mod simulation;
 pub mod store;
 pub mod token;
 mod turns;
+mod vouching;
 
 use identity::Identity;
 use rules::assessment::NoPolicy;

@@ -2,7 +2,7 @@
 //! (protocol.md 1). And the door that checks them: a [`ProtectionToken`] or [`PolicyToken`] is made
 //! nowhere else, one type per kind of caller (threat 7).
 
-use crate::consent::Consent;
+use crate::consent::{Consent, is_sensitive};
 use crate::token_text::{self, TokenKind};
 use crate::{Failure, Identity, TokenKey};
 use jose::UnverifiedJws;
@@ -134,6 +134,15 @@ impl Identity {
         if proof.jkt == jkt { Ok(()) } else { Err(unbound().into()) }
     }
 
+    /// Whether anything opens the account that it acts for: nobody acts for one that is closed (threat 36).
+    async fn is_of_open_account(&self, token: &AccessToken) -> Result<bool, Failure> {
+        let Some(id) = &token.account else { return Ok(true) };
+        match self.store.find_account(id).await? {
+            Some(account) => self.is_open(&account).await,
+            None => Ok(true),
+        }
+    }
+
     /// Whether a token's time, consent and client still stand.
     pub async fn is_live(&self, token: &AccessToken) -> Result<bool, Failure> {
         if self.now() >= token.expires {
@@ -141,6 +150,9 @@ impl Identity {
         }
         let client = self.store.find_client(&token.client).await?;
         let Some(client) = client.filter(|client| client.vouches_for(token.issued)) else { return Ok(false) };
+        if is_sensitive(&token.scope) && !self.is_of_open_account(token).await? {
+            return Ok(false);
+        }
         match &token.grant {
             Some(grant) => {
                 let consent = self.store.find_consent(grant).await?;

@@ -41,6 +41,9 @@ pub struct Account {
     /// Accounts of older stores say nothing, until the configuration brings them in line.
     #[serde(default, skip_serializing_if = "Standing::is_elsewhere")]
     pub standing: Standing,
+    /// Since when all that is said of its person is said; none: from its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched_since: Option<Timestamp>,
     pub created: Timestamp,
 }
 
@@ -67,6 +70,25 @@ impl Account {
         }
     }
 
+    /// The log-in provider by whose word it stands.
+    pub fn provider(&self) -> Option<&str> {
+        let (issuer, _) = self.username.split_once(' ')?;
+        (self.standing == Standing::Elsewhere && issuer.contains("://")).then_some(issuer)
+    }
+
+    /// Whether nothing that was said of its person then has been taken back.
+    pub fn vouches_for(&self, then: Timestamp) -> bool {
+        self.vouched_since.is_none_or(|since| since < then)
+    }
+
+    /// Whether it says all that it said before. What it says besides takes nothing back.
+    pub fn says_all_of(&self, before: &Self) -> bool {
+        let is_said = |now: Option<&str>, before: Option<&str>| before.is_none() || now == before;
+        before.standing != Standing::Gone
+            && is_said(self.verified_email(), before.verified_email())
+            && is_said(self.name.as_deref(), before.name.as_deref())
+    }
+
     /// The address, if it is verified.
     pub fn verified_email(&self) -> Option<&str> {
         self.email.as_deref().filter(|_| self.email_verified)
@@ -89,6 +111,7 @@ mod tests {
             password_hash: None,
             declared_digest: None,
             standing: Standing::Elsewhere,
+            vouched_since: None,
             created: Timestamp(0),
         };
         assert_eq!(account("Bob", None).display_name(), "Bob");
@@ -98,5 +121,35 @@ mod tests {
         assert_eq!(account("bob@bar.example", Some("bob@bar.example")).display_name(), "bob@bar.example");
         let declared = Account { username: "bob".into(), standing: Standing::Declared, ..account("bob@bar.example", None) };
         assert_eq!(declared.display_name(), "bob@bar.example", "the operator wrote it");
+    }
+
+    #[test]
+    fn what_is_said_of_a_person_is_taken_back_by_another_word_alone() {
+        let account = |name: &str, email: Option<&str>, standing| Account {
+            id: AccountId::from("a"),
+            username: "carol".into(),
+            name: Some(name.to_owned()),
+            email_verified: email.is_some(),
+            email: email.map(str::to_owned),
+            claims: Map::new(),
+            password_hash: None,
+            declared_digest: None,
+            standing,
+            vouched_since: None,
+            created: Timestamp(0),
+        };
+        let before = account("Carol", Some("carol@foo.example"), Standing::Declared);
+        for (now, name, email) in [
+            (true, "Carol", Some("carol@foo.example")),
+            (false, "Carol", Some("carol@bar.example")),
+            (false, "Carol", None),
+            (false, "Dave", Some("carol@foo.example")),
+        ] {
+            assert_eq!(account(name, email, Standing::Declared).says_all_of(&before), now, "{name} {email:?}");
+        }
+        assert!(before.says_all_of(&account("Carol", None, Standing::Declared)), "more is said");
+        assert!(!before.says_all_of(&account("Carol", None, Standing::Gone)), "what ended is said anew");
+        let since = Account { vouched_since: Some(Timestamp(50)), ..before };
+        assert!(since.vouches_for(Timestamp(51)) && !since.vouches_for(Timestamp(50)));
     }
 }

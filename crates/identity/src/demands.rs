@@ -162,6 +162,7 @@ mod tests {
             id: String::new(),
             account: "alice".into(),
             auth_time: NOW.plus(-proved),
+            by: None,
             expires: NOW.plus(crate::session::LIFETIME - started),
         }
     }

@@ -3,10 +3,10 @@
 use crate::hashing_queue::Waiting;
 use crate::log_in_limits::Attempt;
 use crate::password::MAX_PASSWORD_BYTES;
-use crate::session::{self, LIFETIME, Session};
+use crate::session::{self, LIFETIME, Proof, Session};
 use crate::{Account, Changes, Failure, Identity, Write};
 use std::sync::Arc;
-use types::{AccountId, ClientId, ErrorCode, Timestamp, email, spelling};
+use types::{AccountId, ClientId, ErrorCode, email, spelling};
 
 /// The longest user name or address that is looked up, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -120,19 +120,24 @@ impl Identity {
 
     /// A session that starts now: the cookie's text, and what is to be written for it.
     pub(crate) fn new_session(&self, account: &AccountId, replaced: Option<&str>) -> (String, Vec<Write>) {
-        self.new_session_proved(account, self.now(), replaced)
+        self.new_session_proved(account, &Proof { at: self.now(), by: None }, replaced)
     }
 
-    /// The same for whoever proved herself at another time than now.
+    /// The same for whoever proved herself at another time than now, or elsewhere.
     pub(crate) fn new_session_proved(
         &self,
         account: &AccountId,
-        auth_time: Timestamp,
+        proof: &Proof<'_>,
         replaced: Option<&str>,
     ) -> (String, Vec<Write>) {
         let cookie = jose::ambient::random_text::<32>(&*self.randomness);
-        let session =
-            Session { id: session::id_of(&cookie), account: account.clone(), auth_time, expires: self.now().plus(LIFETIME) };
+        let session = Session {
+            id: session::id_of(&cookie),
+            account: account.clone(),
+            auth_time: proof.at,
+            by: proof.by.map(str::to_owned),
+            expires: self.now().plus(LIFETIME),
+        };
         let ended = replaced.map(|cookie| Write::DeleteSession(session::id_of(cookie)));
         (cookie, ended.into_iter().chain([Write::PutSession(session)]).collect())
     }

@@ -15,7 +15,17 @@ pub struct Session {
     pub account: AccountId,
     /// When the person last proved herself.
     pub auth_time: Timestamp,
+    /// The provider by whose word it began; none: by a password or passkey here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     pub expires: Timestamp,
+}
+
+/// How somebody proved herself.
+pub(crate) struct Proof<'a> {
+    pub(crate) at: Timestamp,
+    /// To which other provider; none: here.
+    pub(crate) by: Option<&'a str>,
 }
 
 impl Session {

@@ -4,18 +4,21 @@
 //! How the other provider is spoken to is the wiring's ([`Upstream`]); whom its answer lets in is decided here.
 
 use crate::account::Standing;
-use crate::session::Session;
+use crate::session::{Proof, Session};
 use crate::{Account, Changes, CommitError, Failure, Identity, Requirement, Write};
 use async_trait::async_trait;
 use jose::base64url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use types::{AccountId, ErrorCode, Timestamp, email};
 
 /// Seconds that a log-in elsewhere may take.
 const BEGUN_LIFETIME: i64 = 900;
 /// Seconds by which another provider's clock may be behind.
 const CLOCK_SKEW: i64 = 60;
+/// Rows that are read at once.
+const AT_ONCE: usize = 500;
 /// Most of one account.
 const MAX_LINKED: usize = 20;
 const CONTEXT: &str = "log-in elsewhere";
@@ -122,6 +125,13 @@ fn refuse<T>(what: impl Into<String>) -> Result<T, Failure> {
     Failure::refuse(ErrorCode::InvalidRequest, what)
 }
 
+/// Whether this provider's word about an address counts.
+fn may_vouch_for(provider: &dyn Upstream, address: &str) -> bool {
+    let domain = email::domain_of(address);
+    let vouches = |own: &String| own == "*" || (domain.is_some() && email::normalize_domain(own) == domain);
+    provider.email_domains().iter().any(vouches)
+}
+
 impl Identity {
     fn upstream_of(&self, issuer: &str) -> Result<&dyn Upstream, Failure> {
         let found = self.upstream.iter().find(|one| one.issuer() == issuer);
@@ -217,7 +227,8 @@ impl Identity {
         if account.is_some_and(|account| account.standing == Standing::Gone) {
             return refuse(CLOSED);
         }
-        let (cookie, writes) = self.new_session_proved(&known.account, proved, browser.session_cookie);
+        let proof = Proof { at: proved, by: Some(&known.issuer) };
+        let (cookie, writes) = self.new_session_proved(&known.account, &proof, browser.session_cookie);
         match self.store.commit(Changes { requires: vec![Requirement::LinkedLogInStands(known)], writes }).await {
             Ok(()) => Ok(Arrived::LoggedIn { cookie, back }),
             Err(CommitError::Changed) => refuse("that account was unlinked just now"),
@@ -255,12 +266,9 @@ impl Identity {
     /// A new account, with an address only where this provider may vouch for it and nobody here has it.
     async fn newcomer(&self, provider: &dyn Upstream, who: &UpstreamAccount) -> Result<LinkedLogIn, Failure> {
         let text = |name: &str| who.claims.get(name).and_then(Value::as_str);
-        let email = text("email").and_then(email::normalize).filter(|address| {
-            let domain = email::domain_of(address);
-            let vouches = |own: &String| own == "*" || (domain.is_some() && email::normalize_domain(own) == domain);
-            who.claims.get("email_verified").and_then(Value::as_bool) == Some(true)
-                && provider.email_domains().iter().any(vouches)
-        });
+        let is_verified = who.claims.get("email_verified").and_then(Value::as_bool) == Some(true);
+        let email = text("email").and_then(email::normalize);
+        let email = email.filter(|address| is_verified && may_vouch_for(provider, address));
         let email = match email {
             Some(email) if self.store.find_account_by_email(&email).await?.is_none() => Some(email),
             _ => None,
@@ -275,6 +283,7 @@ impl Identity {
             password_hash: None,
             declared_digest: None,
             standing: Standing::Elsewhere,
+            vouched_since: None,
             created: self.now(),
         };
         let link = self.linked(account.id.clone(), provider.issuer(), who);
@@ -283,6 +292,53 @@ impl Identity {
             Err(CommitError::Taken) => refuse("your account was being made: log in again"),
             Err(error) => Err(error.into()),
             Ok(()) => Ok(link),
+        }
+    }
+
+    /// Brings what other providers said in line with those whom the operator has now, at start: one that is taken out, or may no
+    /// longer vouch for a domain, vouches for nobody there, and what it opened is closed. Once it is back, addresses count again,
+    /// and nothing of before does.
+    pub async fn follow_providers(&self) -> Result<(), Failure> {
+        let (mut closed, mut after) = (BTreeSet::new(), None);
+        loop {
+            let accounts = self.store.list_accounts(after.as_ref(), AT_ONCE).await?;
+            after = accounts.last().filter(|_| accounts.len() == AT_ONCE).map(|account| account.id.clone());
+            for account in accounts.into_iter().filter(|account| account.provider().is_some()) {
+                if !self.is_open(&account).await? {
+                    closed.insert(account.id.clone());
+                }
+                self.follow_provider(account).await?;
+            }
+            if after.is_none() {
+                break;
+            }
+        }
+        let is_of_no_more = |by: &str| !self.upstream.iter().any(|one| one.issuer() == by);
+        let mut after = None;
+        loop {
+            let sessions = self.store.list_sessions(after.as_deref(), AT_ONCE).await?;
+            after = sessions.last().filter(|_| sessions.len() == AT_ONCE).map(|session| session.id.clone());
+            let ends = |one: &Session| closed.contains(&one.account) || one.by.as_deref().is_some_and(is_of_no_more);
+            let ended = sessions.into_iter().filter(ends).map(|session| Write::DeleteSession(session.id));
+            self.store.commit(Changes::of(ended.collect())).await?;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn follow_provider(&self, account: Account) -> Result<(), Failure> {
+        let (Some(issuer), Some(address)) = (account.provider(), &account.email) else { return Ok(()) };
+        let vouches = self.upstream.iter().any(|one| one.issuer() == issuer && may_vouch_for(&**one, address));
+        if vouches == account.email_verified {
+            return Ok(());
+        }
+        let vouched_since = if vouches { account.vouched_since } else { Some(self.now()) };
+        let account = Account { email_verified: vouches, vouched_since, ..account };
+        match self.store.commit(Changes::of(vec![Write::PutAccount(account)])).await {
+            // the address is somebody else's by now
+            Ok(()) | Err(CommitError::Taken) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -2,6 +2,7 @@
 //! is decided by what stays, and the decision is saved only while that still stands; of two removals at once that rest on
 //! each other, one happens.
 
+use crate::account::Standing;
 use crate::{Account, Changes, CommitError, Failure, Identity, Requirement, Write};
 use types::{AccountId, ErrorCode};
 
@@ -57,6 +58,19 @@ impl Identity {
                 }
             }
         }
+    }
+
+    /// Whether anything opens this account: the operator has it, or a provider of his, a passkey or an account elsewhere opens it.
+    pub async fn is_open(&self, account: &Account) -> Result<bool, Failure> {
+        let is_ours = |issuer: &str| self.upstream.iter().any(|one| one.issuer() == issuer);
+        if account.standing == Standing::Gone {
+            return Ok(false);
+        }
+        if account.is_declared() || account.provider().is_none_or(is_ours) {
+            return Ok(true);
+        }
+        let linked = self.store.list_linked_log_ins(&account.id).await?;
+        Ok(linked.iter().any(|one| is_ours(&one.issuer)) || !self.store.list_passkeys(&account.id).await?.is_empty())
     }
 
     /// Another way into this account: what must stand when this one goes.

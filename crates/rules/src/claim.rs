@@ -95,6 +95,11 @@ impl Claims {
         }
     }
 
+    /// Leaves out all but these.
+    pub fn retain(&mut self, stays: impl FnMut(&Claim) -> bool) {
+        self.0.retain(stays);
+    }
+
     /// Where this condition stands on these claims.
     pub fn standing(&self, condition: &ClaimCondition) -> Standing {
         let mut standing = Standing::Open;
@@ -228,6 +233,13 @@ pub struct Trust {
 }
 
 impl Trust {
+    /// Whether this word of the issuer counts here.
+    pub fn covers(&self, claim: &Claim) -> bool {
+        let is_stated = claim.name == "sub" || self.claims.contains(&claim.name);
+        let vouches = || claim.value.as_str().is_some_and(|address| self.may_vouch_for(address));
+        claim.issuer == self.issuer && is_stated && (claim.name != "email" || vouches())
+    }
+
     fn may_vouch_for(&self, address: &str) -> bool {
         let Some(domain) = email::domain_of(address) else { return false };
         self.email_domains.iter().any(|own| own == "*" || *own == domain)
@@ -270,6 +282,7 @@ pub struct ClaimToken {
 pub struct Accepted {
     pub subject: Subject,
     pub claims: Vec<Claim>,
+    pub issued: Timestamp,
     pub expires: Timestamp,
     pub jti: Option<String>,
     /// Key confirmation that must go on into the RPT.
@@ -329,6 +342,7 @@ pub fn accept(token: &Verified<ClaimToken>, trust: &Trust, here: &Presentation<'
     Ok(Accepted {
         subject: Subject { iss: trust.issuer.clone(), sub: token.sub.clone() },
         claims,
+        issued: token.iat,
         expires: token.exp,
         jti: token.jti.clone(),
         cnf: token.cnf.clone(),

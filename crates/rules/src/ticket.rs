@@ -44,6 +44,9 @@ pub struct Process {
     pub keep_claims: bool,
     /// SHA-256 of claim tokens that this process brought; it may bring them again.
     pub claim_tokens: Vec<String>,
+    /// When a person last showed at a page of this server who she is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Timestamp>,
     /// Thumbprint of the key that a claim token was confirmed to.
     pub cnf: Option<String>,
     /// The owner of what is asked for logged in here as her own account, and agreed by this consent that the client reaches it

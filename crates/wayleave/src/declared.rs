@@ -25,7 +25,7 @@ pub(crate) async fn declare(config: &Config, own: &[ClientConfig], identity: &Id
     for client in config.client.iter().chain(own) {
         declare_client(config, identity, client).await?;
     }
-    Ok(())
+    identity.follow_providers().await.map_err(Exit::failed)
 }
 
 /// A configuration with nobody in it, on a store that has somebody, is most likely another one's: nothing would come back
@@ -169,8 +169,11 @@ async fn declare_account(config: &Config, identity: &Identity, declared: &Accoun
         password_hash,
         declared_digest: digest,
         standing: Standing::Declared,
+        vouched_since: None,
         created: before.as_ref().map_or(identity.now(), |before| before.created),
     };
+    let vouched_since = before.as_ref().and_then(|before| vouched_since(before, &account, identity));
+    let account = Account { vouched_since, ..account };
     if before.as_ref() == Some(&account) {
         return Ok(());
     }
@@ -182,6 +185,13 @@ async fn declare_account(config: &Config, identity: &Identity, declared: &Accoun
     writes.push(Write::PutAccount(account));
     let taken = || Exit::usage(format!("[[account]] `{}`: its e-mail address is another account's", declared.username));
     identity.store.commit(Changes::of(writes)).await.map_err(|error| exit_of(error, taken))
+}
+
+/// Since when all that is said of an account's person is said: what was given on a word that is taken back is good no more.
+fn vouched_since(before: &Account, account: &Account, identity: &Identity) -> Option<Timestamp> {
+    // whoever logged in by another password, here or at a gateway by this server's word, is out
+    let is_same_person = before.password_hash.is_none() || before.password_hash == account.password_hash;
+    if is_same_person && account.says_all_of(before) { before.vouched_since } else { Some(identity.now()) }
 }
 
 /// The keys that the configuration gives a client; what about them does not read is said here, and not to the client later.

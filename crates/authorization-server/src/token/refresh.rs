@@ -49,6 +49,9 @@ impl Grant for AuthorizationServer {
         if old.cnf.is_some() && old.cnf != request.jkt {
             return Failure::refuse(ErrorCode::InvalidDpopProof, "the RPT is bound to a key: send a DPoP proof by that key");
         }
+        if !self.stands_by(&old.requesting_party, old.issued).await? {
+            return Err(ended());
+        }
         // two people of one issuer got it together, before that was refused (protocol.md 1.3)
         let is_one_person = old.requesting_party.is_one_person();
         let Some(ground) = self.find_ground(&old).await?.filter(|_| is_one_person) else { return Err(ended()) };

@@ -35,10 +35,16 @@ impl AuthorizationServer {
         changes: &mut Changes,
     ) -> Result<Taken, Failure> {
         let (parameters, mut another) = (asked.parameters, None);
+        self.begin_anew_if_taken_back(process).await?;
         let mut pct = match parameters.pct {
             Some(text) => self.find_pct_for(text, request.client).await?,
             None => None,
         };
+        if let Some(found) = &pct
+            && !self.stands_by_pct(found).await?
+        {
+            pct = None;
+        }
         let mut known = process.requesting_party.clone();
         if let Some(Err(somebody)) = pct.as_ref().map(|pct| known.admit_all(&pct.requesting_party)) {
             (pct, another) = (None, Some(somebody));
@@ -54,6 +60,7 @@ impl AuthorizationServer {
         if let Some(Err(somebody)) = pct.map(|pct| pct.join(process, &asked.ticket.owner, &asked.ticket.resource_server)) {
             another = Some(somebody);
         }
+        self.leave_out_taken_back(process).await?;
         Ok(Taken { gathered, pushed_now: brought == Brought::Claims, another })
     }
 }

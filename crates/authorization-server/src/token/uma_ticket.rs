@@ -243,7 +243,7 @@ impl AuthorizationServer {
             requests.extend(all.into_iter().filter(|request| remembered(request) && !known.contains(&request.id)));
         }
         let held = match parameters.rpt {
-            Some(text) => self.find_rpt_by_text(text).await?,
+            Some(text) => self.find_rpt_to_upgrade(text, ticket).await?,
             None => None,
         };
         let held = held.filter(|(_, rpt)| {

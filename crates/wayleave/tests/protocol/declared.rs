@@ -36,13 +36,13 @@ impl World {
 }
 
 /// A browser with the cookies of another.
-fn resumed<'a>(world: &'a World, cookies: &[(String, String)]) -> Browser<'a> {
+pub(crate) fn resumed<'a>(world: &'a World, cookies: &[(String, String)]) -> Browser<'a> {
     let browser = Browser::new(world);
     *browser.cookies.borrow_mut() = cookies.to_vec();
     browser
 }
 
-fn cookies_of(browser: &Browser<'_>) -> Vec<(String, String)> {
+pub(crate) fn cookies_of(browser: &Browser<'_>) -> Vec<(String, String)> {
     browser.cookies.borrow().clone()
 }
 

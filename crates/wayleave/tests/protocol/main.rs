@@ -29,6 +29,7 @@ mod doors;
 mod doubled;
 mod ended;
 mod ended_demands;
+mod ended_words;
 mod grant;
 mod hand;
 mod history_lines;
