@@ -3,6 +3,7 @@
 //! each other, one happens.
 
 use crate::account::Standing;
+use crate::session::Session;
 use crate::{Account, Changes, CommitError, Failure, Identity, Requirement, Write};
 use types::{AccountId, ErrorCode};
 
@@ -21,27 +22,47 @@ fn refuse<T>(what: &str) -> Result<T, Failure> {
 }
 
 impl Identity {
-    /// Removes a passkey of this account; not the last way in.
-    pub async fn remove_passkey(&self, account: &AccountId, id: &str) -> Result<(), Failure> {
-        self.take_away(account, Leaving::Passkey(id)).await
+    /// Removes a passkey of whoever is logged in; not the last way in.
+    pub async fn remove_passkey(&self, session: &Session, id: &str) -> Result<(), Failure> {
+        self.take_away(session, Leaving::Passkey(id)).await
     }
 
     /// Unlinks an account elsewhere; not the last way in.
-    pub async fn unlink_log_in(&self, account: &AccountId, name: &str) -> Result<(), Failure> {
-        self.take_away(account, Leaving::LinkedLogIn(name)).await
+    pub async fn unlink_log_in(&self, session: &Session, name: &str) -> Result<(), Failure> {
+        self.take_away(session, Leaving::LinkedLogIn(name)).await
     }
 
-    /// Decides, and saves that while what it rests on stands.
-    async fn take_away(&self, account: &AccountId, leaving: Leaving<'_>) -> Result<(), Failure> {
+    /// Decides, and saves that while what it rests on stands. Whoever came in that way is out with it: all other sessions of the
+    /// account end, and what was given anywhere on a log-in of before is given anew.
+    async fn take_away(&self, session: &Session, leaving: Leaving<'_>) -> Result<(), Failure> {
+        let account = &session.account;
         for _ in 0..ATTEMPTS {
+            if self.store.find_session(&session.id).await?.is_none() {
+                return Failure::refuse(ErrorCode::LoginRequired, "you are logged out: log in, and remove it then");
+            }
             let (own, write) = self.find_own(account, leaving).await?;
-            let stays = self.find_way_in_besides(account, leaving).await?;
-            match self.store.commit(Changes { requires: vec![own, stays], writes: vec![write] }).await {
+            let mut requires = vec![own, self.find_way_in_besides(account, leaving).await?];
+            requires.push(Requirement::SessionStands(session.id.clone()));
+            let mut writes = self.end_of_other_sessions(session).await?;
+            writes.push(write);
+            if let Some(before) = self.store.find_account(account).await? {
+                writes.push(Write::PutAccount(Account { vouched_since: Some(self.now()), ..before.clone() }));
+                requires.push(Requirement::AccountUnchanged(before));
+            }
+            match self.store.commit(Changes { requires, writes }).await {
                 Err(CommitError::Changed) => {}
-                done => return Ok(done?),
+                // what began between the look and the commit; behind the commit nothing begins that way
+                Ok(()) => return Ok(self.store.commit(Changes::of(self.end_of_other_sessions(session).await?)).await?),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(crate::internal("ways to log in change too fast"))
+    }
+
+    async fn end_of_other_sessions(&self, session: &Session) -> Result<Vec<Write>, Failure> {
+        let mut ended = self.end_of_sessions(&session.account).await?;
+        ended.retain(|write| !matches!(write, Write::DeleteSession(id) if *id == session.id));
+        Ok(ended)
     }
 
     /// What is to go, as it stands now, and its removal.

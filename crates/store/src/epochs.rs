@@ -136,7 +136,10 @@ impl Touched {
         let mut touched = Self { owners: changes.identity.accounts().cloned().collect(), everybody: false };
         for write in &changes.identity.writes {
             use identity::Write as W;
-            let takes_away = matches!(write, W::DeleteAccessToken(_) | W::EndFamily(_) | W::PutClient(_) | W::DeleteClient(_));
+            let takes_away = matches!(
+                write,
+                W::DeleteAccessToken(_) | W::EndFamily(_) | W::PutClient(_) | W::DeleteClient(_) | W::PutAccount(_)
+            );
             touched.everybody |= takes_away;
         }
         for write in &changes.writes {

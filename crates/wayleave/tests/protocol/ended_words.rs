@@ -11,6 +11,7 @@ use identity::account::Standing;
 use identity::session::{Session, id_of};
 use identity::upstream::LinkedLogIn;
 use identity::{Account, Changes, Store, Write};
+use jose::base64url;
 use serde_json::Value;
 use types::{AccountId, Timestamp};
 
@@ -226,5 +227,43 @@ async fn threat_48_s13_what_a_log_in_provider_opened_ends_with_it() {
         world.start_again(&with_provider).await.unwrap();
         given.is_over(&world, &pat, &album).await;
         Given::to(&resumed(&world, &by_passkey), &pat, &album).await.is_good(&world, &pat, &album).await;
+    }
+}
+
+/// A passkey is lost: whoever came in by it is out, here and where this server's word let her in.
+#[tokio::test]
+async fn threat_48_s13_who_came_in_by_what_is_taken_away_is_out() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let (album, private) = (world.resource(&pat, "view").await, world.resource(&pat, "view").await);
+        world.share(&album, "view", "carol@foo.example").await;
+        let (carol, device) = (Browser::new(&world), Device::new(1));
+        carol.log_in("carol").await;
+        assert_eq!(add(&carol, &device).await.status, 303);
+        let thief = Browser::new(&world);
+        let page = thief.open("/login").await;
+        assert_eq!(send(&thief, &page, "/login/passkey", &device.answer(&question(&page))).await.status, 303);
+        let given = Given::to(&thief, &pat, &album).await;
+        given.is_good(&world, &pat, &album).await;
+        let under_way = shows_herself(&thief, "viewer", &pat, &album).await;
+        let asked = by_page(&thief, "viewer", &pat, &private).await;
+        let waiting = asked.refused(403, "request_submitted").get("ticket").to_owned();
+        let page = carol.open("/account").await;
+        assert!(page.text.contains("logs you out everywhere but here"), "{}", page.text);
+        world.pass(1);
+        let fields = [("what", "remove".to_owned()), ("id", base64url::encode(device.id))];
+        assert_eq!(send(&carol, &page, "/account", &fields).await.status, 303);
+        assert!(is_in(&carol).await && !is_in(&thief).await, "{}", world.engine);
+        given.is_over(&world, &pat, &album).await;
+        world.pass(1);
+        world.trade("viewer", &under_way, &[]).await.refused(403, "need_info");
+        // what the owner allows now, she allows to the person, and not to whoever waits in that person's name
+        let pmt = world.access("manager").await;
+        let listed = world.call("GET", "/uma/access-requests", &pmt, Value::Null).await;
+        let path = format!("/uma/access-requests/{}", listed.ok(200).json[0]["_id"].as_str().unwrap());
+        world.call("POST", &path, &pmt, serde_json::json!({"decision": "approve"})).await.ok(200);
+        world.pass(10);
+        assert_eq!(world.trade("viewer", &waiting, &[]).await.status, 403);
+        Given::to(&carol, &pat, &album).await.is_good(&world, &pat, &album).await;
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 /// A device with one key for this server.
 pub(crate) struct Device {
     key: KeyPair,
-    id: [u8; 16],
+    pub(crate) id: [u8; 16],
     counter: std::cell::Cell<u32>,
 }
 
@@ -171,7 +171,9 @@ async fn threat_48_s13_the_last_way_in_stays_and_a_removed_passkey_does_not_come
         identity.store.commit(identity::Changes::of(vec![identity::Write::PutAccount(bare)])).await.unwrap();
         // both at once: each rests on the other one
         let (first, second) = (base64url::encode(one.id), base64url::encode(other.id));
-        let (a, b) = tokio::join!(identity.remove_passkey(&account.id, &first), identity.remove_passkey(&account.id, &second));
+        let cookie = alice.cookies.borrow().iter().find(|(name, _)| name == "wl_session").unwrap().1.clone();
+        let session = identity.find_session(&cookie).await.unwrap().unwrap();
+        let (a, b) = tokio::join!(identity.remove_passkey(&session, &first), identity.remove_passkey(&session, &second));
         assert!(a.is_ok() != b.is_ok(), "one goes and one stays");
         let left = identity.list_passkeys(&account.id).await.unwrap();
         assert_eq!(left.len(), 1);

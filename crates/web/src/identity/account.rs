@@ -142,7 +142,7 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
 /// `POST /account`: a passkey is added or removed, an account elsewhere is unlinked.
 pub(super) async fn post(State(app): State<Host>, request: Request) -> Response {
     posted(&app, request, async |visit, _parts, form| {
-        let Some((account, session)) = &visit.person else {
+        let Some((_, session)) = &visit.person else {
             return Err(Refusal::new(ErrorCode::LoginRequired, "You are logged out. Log in and try again.").into());
         };
         let text = |name: &str| form.one(name).map(Option::unwrap_or_default);
@@ -158,8 +158,8 @@ pub(super) async fn post(State(app): State<Host>, request: Request) -> Response 
                 let question = (text("question")?, visit.form_cookie.as_str());
                 app.identity.add_passkey(session, text("name")?, &answer, question).await
             }
-            "remove" => app.identity.remove_passkey(&account.id, text("id")?).await,
-            "unlink" => app.identity.unlink_log_in(&account.id, text("id")?).await,
+            "remove" => app.identity.remove_passkey(session, text("id")?).await,
+            "unlink" => app.identity.unlink_log_in(session, text("id")?).await,
             _ => Failure::refuse(ErrorCode::InvalidRequest, "nothing was asked for"),
         };
         match done {
