@@ -150,6 +150,9 @@ impl Identity {
         }
         let client = self.store.find_client(&token.client).await?;
         let Some(client) = client.filter(|client| client.vouches_for(token.issued)) else { return Ok(false) };
+        if client.narrow(&token.scope) != token.scope {
+            return Ok(false);
+        }
         if is_sensitive(&token.scope) && !self.is_of_open_account(token).await? {
             return Ok(false);
         }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::client::{AccessTokenFormat, AuthMethod};
+use types::discovery::JWT_BEARER;
+use types::token::UMA_PROTECTION;
 use types::{AccountId, ClientId, ResourceServerId, ScopeSet, Timestamp, spelling};
 
 /// Whose resources a client-credentials token is for (`acts_for` in `operations.md`).
@@ -117,5 +119,12 @@ impl Client {
     /// Whether it may be granted this scope at the authorization endpoint.
     pub fn may_ask_for(&self, scope: &types::Scope) -> bool {
         self.scope.contains(scope) || OPENID_SCOPES.contains(&scope.as_str())
+    }
+
+    /// What it may have still of what it was given: it may be registered for less by now. A resource server that is found by its
+    /// owners gets a PAT without being registered for it (protocol.md 2.2).
+    pub fn narrow(&self, scopes: &ScopeSet) -> ScopeSet {
+        let is_found = |scope: &types::Scope| scope.as_str() == UMA_PROTECTION && self.may_use(JWT_BEARER);
+        scopes.iter().filter(|scope| self.may_ask_for(scope) || is_found(scope)).cloned().collect()
     }
 }

@@ -132,6 +132,11 @@ impl Identity {
         rotation: Rotation,
     ) -> Result<Result<TokenResponse, CommitError>, Failure> {
         let Renews::Access { account, scope, grant, resource } = &token.renews else { return Err(bad()) };
+        // what the client is registered for no more, it gets no more
+        let scope = &request.client.narrow(scope);
+        if scope.is_empty() {
+            return Err(bad());
+        }
         let wanted = request.form.one("scope")?.map(ScopeSet::parse).transpose();
         let wanted = wanted.map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?.unwrap_or_else(|| scope.clone());
         self.check_same_resource(request.form, resource.as_deref())?;

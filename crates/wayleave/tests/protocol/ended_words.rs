@@ -267,3 +267,26 @@ async fn threat_48_s13_who_came_in_by_what_is_taken_away_is_out() {
         Given::to(&carol, &pat, &album).await.is_good(&world, &pat, &album).await;
     }
 }
+
+/// The operator registers a client for less: what it had, it has no more.
+#[tokio::test]
+async fn what_a_client_is_registered_for_no_more_ends() {
+    for mut world in World::each().await {
+        let linked = {
+            let alice = Browser::new(&world);
+            alice.log_in("alice").await;
+            crate::oauth::tokens(&alice).await
+        };
+        let (token, renews) = (linked.ok(200).get("access_token"), linked.get("refresh_token"));
+        world.call("GET", "/uma/resources", token, Value::Null).await.ok(200);
+        let own = "scope = \"uma_protection\"\nredirect_uris = [\"http://127.0.0.1:9000/callback\"]\nacts_for = \"alice\"";
+        assert!(PEOPLE.contains(own));
+        let less = PEOPLE.replace(own, &own.replace("uma_protection", "other"));
+        world.start_again(&less).await.unwrap();
+        world.call("GET", "/uma/resources", token, Value::Null).await.refused(401, "invalid_token");
+        let renewed = world.token("photos-rs", &[("grant_type", "refresh_token"), ("refresh_token", renews)]).await;
+        assert_eq!(renewed.ok(200).get("scope"), "openid profile");
+        let token = renewed.get("access_token");
+        world.call("GET", "/uma/resources", token, Value::Null).await.refused(403, "insufficient_scope");
+    }
+}
