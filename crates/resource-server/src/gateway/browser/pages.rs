@@ -132,6 +132,7 @@ pub(in super::super) fn asset(path: &str) -> Option<Response> {
     let (kind, text) = match path {
         "/.wayleave/assets/style.css" => ("text/css; charset=utf-8", ui::STYLE),
         "/.wayleave/assets/icon.svg" => ("image/svg+xml", ui::ICON),
+        "/.wayleave/assets/presses.js" => ("text/javascript; charset=utf-8", ui::PRESSES_SCRIPT),
         "/.wayleave/assets/waiting.js" => ("text/javascript; charset=utf-8", ui::WAITING_SCRIPT),
         "/.wayleave/assets/album.js" => ("text/javascript; charset=utf-8", ui::ALBUM_SCRIPT),
         _ => return None,
@@ -169,7 +170,8 @@ impl Gateway {
         let site = self.settings.name.as_str();
         let OwnPage { title, body, is_narrow: narrow, .. } = *page;
         let person = page.held.map(|held| ui::Person { name: String::new(), csrf: self.form_token(held) });
-        let shell = ui::Page { site, title, base: &base, links: &[], person, narrow, scripts: page.script.as_slice(), body };
+        let scripts: Vec<&str> = std::iter::once("presses.js").chain(page.script).collect();
+        let shell = ui::Page { site, title, base: &base, links: &[], person, narrow, scripts: &scripts, body };
         let mut html = self.lead_home(&ui::render(&shell), &base);
         if let Some(seconds) = page.reload_seconds {
             let tag = format!("<noscript><meta http-equiv=\"refresh\" content=\"{seconds}\"></noscript>\n</head>");

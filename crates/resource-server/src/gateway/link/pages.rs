@@ -265,14 +265,14 @@ fn opened(gateway: &Gateway, sealed: &str) -> Option<Begun> {
 }
 
 pub(super) fn page(gateway: &Gateway, status: StatusCode, title: &str, body: &str) -> Response {
-    // the gateway's own pages carry their style with them: every path of it may be somebody's file
-    let base = gateway.settings.authorization_servers.first().map(String::as_str).unwrap_or_default();
-    let shell =
-        ui::Page { site: &gateway.settings.name, title, base, links: &[], person: None, narrow: true, scripts: &[], body };
-    let mut response = Response::new(Body::from(gateway.lead_home(&ui::render(&shell), base)));
+    // what these pages load is the gateway's own: no server that somebody links says what her page does
+    let base = format!("{}/.wayleave", gateway.settings.resource);
+    let site = gateway.settings.name.as_str();
+    let shell = ui::Page { site, title, base: &base, links: &[], person: None, narrow: true, scripts: &["presses.js"], body };
+    let mut response = Response::new(Body::from(gateway.lead_home(&ui::render(&shell), &base)));
     *response.status_mut() = status;
     let policy = format!(
-        "default-src 'none'; style-src {base}; img-src {base}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src {base}/assets/; script-src {base}/assets/; img-src {base}/assets/; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     );
     for (name, value) in [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
