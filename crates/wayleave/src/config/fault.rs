@@ -57,7 +57,7 @@ fn find_lines<'a>(text: &'a str, header: &'a str) -> impl Iterator<Item = usize>
 }
 
 /// The same for what begins like ``client]] `photos-rs`: client_secret_file: ``: of several tables, the one that has this name
-/// as one of its values.
+/// for the key that tells it from its like.
 fn find_of_named(text: &str, what: &str) -> Option<usize> {
     let (list, rest) = what.split_once("]] `")?;
     let (name, rest) = rest.split_once('`')?;
@@ -66,8 +66,10 @@ fn find_of_named(text: &str, what: &str) -> Option<usize> {
         let below = text.lines().enumerate().skip(header.saturating_add(1));
         below.take_while(|(_, line)| !code_of(line).starts_with('[')).map(|(at, line)| (at, code_of(line)))
     };
-    let has_name =
-        |header: &usize| table(*header).any(|(_, line)| line.split_once('=').is_some_and(|(_, value)| is_named(value)));
+    let tells_apart = |key: &str| matches!(key, "username" | "client_id" | "issuer" | "authorization_server");
+    let says_it =
+        |(_, line): (usize, String)| line.split_once('=').is_some_and(|(key, value)| tells_apart(key) && is_named(value));
+    let has_name = |header: &usize| table(*header).any(says_it);
     let header = find_lines(text, &format!("[[{list}]]")).find(has_name)?;
     let key = rest.strip_prefix(": ").and_then(|rest| rest.split(':').next()).unwrap_or_default();
     let given = table(header).find(|(_, line)| line.split('=').next() == Some(key));
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn a_fault_is_said_with_the_line_of_its_key() {
         let text = "[gateway]\nlisten = 'x'\n[server] # ours\n# listen = 'y'\n  listen = 'z'\n[gateway.cors]\norigins = []\n\
-                    [[client]]\nclient_id = 'a'\n[[client]] # another\nname = 'a b'\nclient_id = \"b\"\nscope = ''\n";
+                    [[client]]\nclient_id = 'a'\nname = 'b'\n[[client]] # another\nname = 'a b'\nclient_id = \"b\"\nscope = ''\n";
         for (what, said) in [
             ("server.listen: no", "line 5: server.listen: no"),
             ("gateway.listen: no", "line 2: gateway.listen: no"),
@@ -107,8 +109,8 @@ mod tests {
             ("gateway: give one", "line 1: gateway: give one"),
             ("gateway.folder: no", "line 1: gateway.folder: no"),
             ("mail.from: no", "mail.from: no"),
-            ("[[client]] `b`: scope: no", "line 13: [[client]] `b`: scope: no"),
-            ("[[client]] `b`: jwks_file: no", "line 10: [[client]] `b`: jwks_file: no"),
+            ("[[client]] `b`: scope: no", "line 14: [[client]] `b`: scope: no"),
+            ("[[client]] `b`: jwks_file: no", "line 11: [[client]] `b`: jwks_file: no"),
             ("[[client]] `a`: no", "line 8: [[client]] `a`: no"),
             ("[[client]] `c`: no", "[[client]] `c`: no"),
             ("[[client]] nonsense", "[[client]] nonsense"),
