@@ -1,6 +1,6 @@
 use super::*;
 use image::{Rgb, RgbImage, Rgba, RgbaImage};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 struct Temporary(std::path::PathBuf);
 
@@ -111,7 +111,6 @@ fn crc(bytes: &[u8]) -> u32 {
 
 #[test]
 fn bombs_and_what_is_no_picture_are_refused_before_the_work() {
-    let begun = Instant::now();
     assert!(matches!(shrunk(&bomb(20_000, 20_000), 320), Err(Unfit::TooLarge)));
     assert!(matches!(shrunk(&bomb(u32::MAX >> 1, 1), 320), Err(Unfit::TooLarge | Unfit::Unreadable(_))));
     assert!(shrunk(&bomb(9_000, 9_000), 320).is_err(), "it says more than it has");
@@ -121,9 +120,12 @@ fn bombs_and_what_is_no_picture_are_refused_before_the_work() {
         assert!(shrunk(bad, 320).is_err(), "{bad:?}");
     }
     // passes upon passes over many pixels
+    let begun = Instant::now();
     let mut many = jpeg(&two_colours(4_000, 4_000));
+    let making_it_took = begun.elapsed();
     let end = many.len() - 2;
     many.splice(end..end, [0xFF, 0xDA].repeat(200));
+    let begun = Instant::now();
     assert!(matches!(shrunk(&many, 320), Err(Unfit::TooLarge)));
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < making_it_took, "{:?}", begun.elapsed());
 }
