@@ -81,8 +81,15 @@ impl Store {
         }
     }
 
-    /// Carries changes of both out, whole or not at all.
+    /// Carries changes of both out, whole or not at all; and tells of them, whoever has gone meanwhile that asked for them.
     pub async fn commit_changes(&self, changes: Changes) -> Result<(), CommitError> {
+        let store = self.clone();
+        let committed = tokio::spawn(async move { store.commit_and_tell(changes).await });
+        committed.await.unwrap_or_else(|error| Err(CommitError::Unavailable(error.to_string())))
+    }
+
+    /// What is written is in nobody's memory as it was before. To drop this half way would leave it there.
+    async fn commit_and_tell(&self, changes: Changes) -> Result<(), CommitError> {
         let touched = epochs::Touched::by(&changes);
         let rests_on = epochs::Touched::under(&changes);
         let mut plan = writes::Plan::of(changes)?;

@@ -196,3 +196,30 @@ async fn threat_48_s13_what_has_ended_bears_nothing() {
     assert!(!own(used(None)).await && own(used(Some(5))).await && !own(used(Some(4))).await);
     assert!(!own(OwnRequirement::SessionStands("x".into())).await && !own(OwnRequirement::ClientStands("app".into())).await);
 }
+
+/// A caller who hangs up while a change is written does not leave what was kept of before in memory (threat 27).
+#[tokio::test]
+async fn threat_27_a_change_counts_whoever_hangs_up_while_it_is_written() {
+    use authorization_server::{Store as _, Write};
+    use std::future::Future;
+    use std::task::{Context, Waker};
+    let path = std::env::temp_dir().join(format!("wayleave-store-{}-dropped.db", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let store = Store::open(&path).unwrap();
+    let owner = types::OwnerId::from("alice");
+    for turn in 0..20 {
+        let before = store.epochs.of(&owner);
+        let ended = vec![Write::DeleteCredential { owner: owner.clone(), id: "c".into() }];
+        let mut commit = Box::pin(store.commit_changes(Changes::of(ended)));
+        let _ = commit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        drop(commit);
+        let begun = std::time::Instant::now();
+        while store.epochs.of(&owner) == before {
+            assert!(begun.elapsed().as_secs() < 60, "{turn}: what was written is not told");
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+    assert!(store.list_credentials(&owner).await.unwrap().is_empty());
+    drop(store);
+    let _ = std::fs::remove_file(&path);
+}

@@ -181,7 +181,7 @@ pub async fn start(folder: &std::path::Path, data: &std::path::Path, stop: Stop)
     tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
     tokio::spawn(serve(server_listener, web::site(server.app), Reception::behind(Vec::new()), stop.clone()));
     tokio::spawn(keep_gateway_house(guarding.clone(), stop.clone()));
-    tokio::spawn(serve(gateway_listener, guarding.router(), Reception::behind(Vec::new()), stop.clone()));
+    tokio::spawn(serve(gateway_listener, guarding.router(), Reception::of_gateway(Vec::new()), stop.clone()));
     tokio::spawn(serve(viewer_listener, viewing.router(), Reception::behind(Vec::new()), stop));
     Ok(places)
 }

@@ -1,9 +1,11 @@
 //! The accept loop: HTTP/1.1 and HTTP/2, header time-outs, peer addresses, graceful end.
 
+mod carried_out;
 mod connection;
 mod connections;
 mod explained;
 mod framing;
+mod told;
 mod watched;
 
 use crate::config::{Config, TlsConfig};
@@ -33,14 +35,13 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use told::Told;
 use tower::{Service, ServiceExt};
 use types::peer::{Caller, Proxies, canonical};
 use watched::{Brought, Carried, Watched};
 
 pub use connections::{Connections, raise_open_files};
 
-/// What happens to many connections is told once in this time.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How long requests in flight have at the end.
 const GRACE: Duration = Duration::from_secs(8);
 
@@ -99,7 +100,7 @@ pub async fn bind(preferred: &str, or_any: bool) -> std::io::Result<TcpListener>
 /// Most that is read of a connection at once, which bounds a request's head too.
 const READ_AT_ONCE: usize = 64 * 1024;
 /// The same where large bodies pass through: fewer and larger pieces.
-pub const READ_IN_BULK: usize = 256 * 1024;
+const READ_IN_BULK: usize = 256 * 1024;
 
 /// How a party is served.
 pub struct Reception {
@@ -110,13 +111,21 @@ pub struct Reception {
     pub connections: Arc<Connections>,
     /// Most that is read of a connection at once.
     pub read_at_once: usize,
+    /// Of which requests all is done that they began, whoever hangs up.
+    pub is_carried_out: fn(&Request<Body>) -> bool,
 }
 
 impl Reception {
     /// As everybody's, behind these proxies.
     pub fn behind(trusted_proxies: Vec<IpAddr>) -> Self {
         let connections = Connections::of_process();
-        Self { trusted_proxies, tls: None, metrics: None, connections, read_at_once: READ_AT_ONCE }
+        let is_carried_out = carried_out::is_change;
+        Self { trusted_proxies, tls: None, metrics: None, connections, read_at_once: READ_AT_ONCE, is_carried_out }
+    }
+
+    /// A gateway's: most of what passes through it is other people's.
+    pub fn of_gateway(trusted_proxies: Vec<IpAddr>) -> Self {
+        Self { read_at_once: READ_IN_BULK, is_carried_out: carried_out::is_own_change, ..Self::behind(trusted_proxies) }
     }
 }
 
@@ -127,18 +136,22 @@ struct Common<S> {
     trusted: Arc<Vec<IpAddr>>,
     metrics: Option<Arc<Metrics>>,
     tls: Option<TlsAcceptor>,
+    is_carried_out: fn(&Request<Body>) -> bool,
 }
+
+/// The process waits for whoever has one of these.
+type Running = tokio::sync::mpsc::Sender<()>;
 
 /// Serves until told to stop, then lets what is in flight end.
 pub async fn serve<S>(listener: TcpListener, site: S, reception: Reception, mut stop: Stop)
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
-    let Reception { trusted_proxies, tls, metrics, connections: open, read_at_once } = reception;
+    let Reception { trusted_proxies, tls, metrics, connections: open, read_at_once, is_carried_out } = reception;
     // a listener of both families sees IPv4 in the clothes of IPv6
     let trusted: Arc<Vec<IpAddr>> = Arc::new(trusted_proxies.into_iter().map(canonical).collect());
-    let common = Arc::new(Common { builder: builder(read_at_once), site, trusted, metrics, tls });
+    let common = Arc::new(Common { builder: builder(read_at_once), site, trusted, metrics, tls, is_carried_out });
     let (number, mut told) = (open.number_listener(), Told::default());
     let mut looks = tokio::time::interval(LOOKED_AT_EVERY);
     // dropped with the last connection
@@ -159,10 +172,7 @@ where
             continue;
         };
         let (common, running) = (common.clone(), running.clone());
-        tokio::spawn(async move {
-            serve_one(stream, peer, place, &common).await;
-            drop(running);
-        });
+        tokio::spawn(async move { serve_one(stream, peer, place, &common, running).await });
     }
     drop((listener, running));
     open.close(number);
@@ -183,28 +193,31 @@ fn builder(read_at_once: usize) -> Builder<TokioExecutor> {
 }
 
 /// One connection to its end.
-async fn serve_one<S>(stream: TcpStream, peer: IpAddr, place: Place, common: &Common<S>)
+async fn serve_one<S>(stream: TcpStream, peer: IpAddr, place: Place, common: &Common<S>, running: Running)
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     let place = Arc::new(place);
     let connection = place.connection.clone();
     let Some(stream) = opened(stream, &place, common.tls.clone()).await else { return };
     let (counted, kept) = (connection.clone(), place.clone());
     let (site, trusted, metrics) = (common.site.clone(), common.trusted.clone(), common.metrics.clone());
+    let (is_carried_out, running) = (common.is_carried_out, running);
     let service = tower::service_fn(move |request: Request<Incoming>| {
         let under_way = counted.begin();
         let request = request.map(|body| Brought::watch(body, &counted));
         let place = kept.admit_request();
+        let running = is_carried_out(&request).then(|| running.clone());
         let answer = place.is_some().then(|| answer_one(site.clone(), request, peer, trusted.clone(), metrics.clone()));
         let kept = kept.clone();
         async move {
-            let answer = match answer {
-                Some(answer) => answer.await?,
-                None => too_many(),
+            let (answer, place) = match (answer, running) {
+                (Some(answer), Some(running)) => carried_out::carry_out(answer, place, running).await,
+                (Some(answer), None) => (answer.await, place),
+                (None, _) => (Ok(too_many()), place),
             };
-            let answer = answer.map(|body| Carried::new(body, under_way, place));
+            let answer = answer?.map(|body| Carried::new(body, under_way, place));
             kept.bound_memory();
             Ok::<_, Infallible>(answer)
         }
@@ -294,24 +307,6 @@ where
         metrics.count(endpoint, answer.status().as_u16(), begun.elapsed());
     }
     answer
-}
-
-/// What happens to many connections at once, in one line of the log.
-#[derive(Default)]
-struct Told {
-    last: Option<Instant>,
-    untold: u64,
-}
-
-impl Told {
-    fn tell(&mut self, what: &str, why: &dyn std::fmt::Display) {
-        self.untold = self.untold.saturating_add(1);
-        if self.last.is_some_and(|last| last.elapsed() < TOLD_EVERY) {
-            return;
-        }
-        tracing::warn!(error = %why, count = self.untold, "{what}");
-        (self.last, self.untold) = (Some(Instant::now()), 0);
-    }
 }
 
 fn ended<E: std::fmt::Display>(result: &Result<(), E>) {

@@ -110,8 +110,8 @@ pub(crate) struct OwnRegistration {
 
 /// The gateway's store.
 pub struct Store {
-    database: Database,
-    kept: Kept,
+    database: Arc<Database>,
+    kept: Arc<Kept>,
 }
 
 /// What a read does not say. That there is no such row is an answer and no error: whoever took one for the other would let
@@ -144,11 +144,11 @@ fn opened<T: for<'de> Deserialize<'de>>(table: &'static Table, row: &Row) -> Res
 
 impl Store {
     pub fn in_memory() -> Self {
-        Self { database: Database::Memory(Memory::default()), kept: Kept::default() }
+        Self { database: Arc::new(Database::Memory(Memory::default())), kept: Arc::default() }
     }
 
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::Sqlite(Sqlite::open(path, &tables::MIGRATIONS)?), kept: Kept::default() })
+        Ok(Self { database: Arc::new(Database::Sqlite(Sqlite::open(path, &tables::MIGRATIONS)?)), kept: Arc::default() })
     }
 
     /// The store of this file, if it is there and as this version keeps it: for a look that changes nothing.
@@ -164,11 +164,16 @@ impl Store {
         self.commit(Batch { checks: vec![], operations }).await.map_err(unavailable)
     }
 
+    /// What is written is in nobody's memory as it was before, whoever has gone meanwhile that asked for it.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        let touched = kept::touched(&batch);
-        let committed = self.database.commit(batch).await;
-        self.kept.forget(&touched);
-        committed
+        let (database, kept) = (self.database.clone(), self.kept.clone());
+        let committed = tokio::spawn(async move {
+            let touched = kept::touched(&batch);
+            let committed = database.commit(batch).await;
+            kept.forget(&touched);
+            committed
+        });
+        committed.await.unwrap_or_else(|error| Err(CommitError::Unavailable(error.to_string())))
     }
 
     /// None: there is no such row.

@@ -3,7 +3,7 @@
 use crate::commands::thumbnail;
 use crate::config::{Config, GatewayConfig};
 use crate::log_in::{self, LogIn};
-use crate::serve::{READ_IN_BULK, Reception, Stop, serve};
+use crate::serve::{Reception, Stop, serve};
 use crate::serving::Serving;
 use crate::{Exit, assemble, listening, say};
 use client::{Client, Credentials};
@@ -54,7 +54,7 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
         say::line(&format!("not linked yet: {owner}: {}/.wayleave/link?owner={name}", section.resource));
     }
     let site = log_in::before(log_in, gateway.router());
-    let reception = Reception { read_at_once: READ_IN_BULK, ..Reception::behind(section.trusted_proxies.clone()) };
+    let reception = Reception::of_gateway(section.trusted_proxies.clone());
     serve(listener, site, reception, stop).await;
     let _ = house.await;
     Ok(())

@@ -182,6 +182,12 @@ impl Connections {
         open.by_number.len() == count && open.by_number.values().all(|one| one.is_busy())
     }
 
+    /// Requests under way.
+    #[cfg(test)]
+    pub(super) fn count_requests(&self) -> usize {
+        self.requests.load(Relaxed)
+    }
+
     /// A number for one of those who listen.
     pub(super) fn number_listener(&self) -> u64 {
         let mut open = self.open();

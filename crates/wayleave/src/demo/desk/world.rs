@@ -238,7 +238,7 @@ async fn start_gateway(config: Config, listener: TcpListener, stop: Stop) -> Res
     let section = config.gateway.as_ref().ok_or_else(|| Exit::failed("the story has a gateway"))?;
     let gateway = assemble_gateway(&config, section, None).await?;
     tokio::spawn(keep_gateway_house(gateway.clone(), stop.clone()));
-    tokio::spawn(serve(listener, gateway.router(), Reception::behind(Vec::new()), stop));
+    tokio::spawn(serve(listener, gateway.router(), Reception::of_gateway(Vec::new()), stop));
     Ok(())
 }
 
