@@ -11,7 +11,7 @@ use std::path::Path;
 const ALBUMS: [&str; 2] = ["holiday-2025", "garden"];
 
 /// The albums, each with pictures and a file for downloading.
-fn fill(place: &Path) {
+pub(crate) fn fill(place: &Path) {
     for album in ALBUMS {
         let album = place.join(album);
         std::fs::create_dir_all(&album).unwrap();

@@ -34,6 +34,7 @@ mod pictures;
 mod processes;
 mod proofs;
 mod proxies;
+mod public;
 mod relations;
 mod renewing;
 mod searching;

@@ -9,13 +9,18 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// A certificate authority, and a certificate of it for `localhost`; written into `folder`.
 pub(crate) fn certificates(folder: &Folder) -> String {
+    certificates_for(folder, &["localhost", "alice.example"])
+}
+
+/// The same for these names.
+pub(crate) fn certificates_for(folder: &Folder, names: &[&str]) -> String {
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
     let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned(), "alice.example".to_owned()])
+    let certificate = rcgen::CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
         .unwrap()
         .signed_by(&key, &issuer)
         .unwrap();
