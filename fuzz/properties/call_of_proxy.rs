@@ -50,7 +50,9 @@ pub(crate) fn holds(data: &[u8]) {
     assert_eq!(url.origin(), base.origin(), "{address}");
     let below = url.path().strip_prefix("/app").expect("within the gateway");
     assert_eq!(parse_path(below).expect("one form").encoded, path, "{address}");
-    assert_eq!((url.query(), url.fragment()), (uri.query(), None), "{address}");
+    // a URL writes some letters of a query as their number
+    let plain = |query: &str| query.replace("%27", "'").replace("%22", "\"").replace("%3C", "<").replace("%3E", ">");
+    assert_eq!((url.query().map(plain), url.fragment()), (uri.query().map(plain), None), "{address}");
     let name = if family == OriginalIn::Original { ORIGINAL[0] } else { FORWARDED[0] };
     assert_eq!(method, Method::from_bytes(text(name).unwrap().as_bytes()).unwrap());
 }

@@ -97,8 +97,9 @@ pub(in super::super) fn read_to(to: &str) -> Option<Uri> {
     let is_plain = to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     let is_path = is_plain && uri.scheme().is_none() && uri.authority().is_none() && to.starts_with('/') && !to.starts_with("//");
     let path = CanonicalPath::parse(uri.path()).ok()?;
-    let is_own =
-        ["/.wayleave/", "/.well-known/oauth-protected-resource"].iter().any(|own| path.with_slash().encoded().starts_with(own));
+    // in whichever letters: a proxy before it may not tell them apart
+    let path = path.with_slash().encoded().to_ascii_lowercase();
+    let is_own = ["/.wayleave/", "/.well-known/oauth-protected-resource"].iter().any(|own| path.starts_with(own));
     (is_path && !is_own && to.len() <= MAX_TO_BYTES).then_some(uri)
 }
 
@@ -355,6 +356,7 @@ mod tests {
             "/.wayleave/auth",
             "/.wayleave/visit?to=/a",
             "/%2ewayleave/link",
+            "/.waYleave/link",
             "/a\r\nb",
             "javascript:alert(1)",
             "*",
