@@ -352,7 +352,8 @@ impl Outbound {
 
 /// The proxy, and its name where it has one.
 fn proxy_of(text: &str) -> Result<(reqwest::Proxy, Option<String>), String> {
-    let wrong = || format!("outbound.proxy: `{text}` must be a URL like http://proxy.example:3128");
+    // what stands there may hold a password
+    let wrong = || "outbound.proxy: it must be a URL like http://proxy.example:3128".to_owned();
     let url = Url::parse(text).map_err(|_| wrong())?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(wrong());

@@ -28,6 +28,56 @@ pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, BadJson> {
     })
 }
 
+/// Reads a file that may hold a secret: what is wrong with it is said without what stands there.
+pub fn parse_hidden<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadJson> {
+    parse(bytes).map_err(|BadJson(what)| match what.split_once(": ").filter(|(path, _)| path.starts_with('`')) {
+        Some((path, what)) => BadJson(format!("{path}: {}", leave_out_value(what))),
+        None => BadJson(leave_out_value(&what)),
+    })
+}
+
+/// What belongs in a place and what was found there: what serde's word for it begins with, and ours.
+const BELONGS: [(&str, &str); 11] = [
+    ("a string", "a text in quotes"),
+    ("a text", "a text in quotes"),
+    ("a boolean", "`true` or `false`"),
+    ("a sequence", "an array"),
+    ("a map", "a table"),
+    ("struct ", "a table"),
+    ("i64", "a whole number"),
+    ("u64", "a whole number"),
+    ("u32", "a whole number"),
+    ("usize", "a whole number"),
+    ("f64", "a number"),
+];
+const FOUND: [(&str, &str); 6] = [
+    ("string ", "a text"),
+    ("integer ", "a number"),
+    ("floating point ", "a number"),
+    ("boolean ", "`true` or `false`"),
+    ("sequence", "an array"),
+    ("map", "a table"),
+];
+
+/// A message of serde without the value that it is about: that may be a secret.
+pub fn leave_out_value(message: &str) -> String {
+    let ours = |words: &[(&str, &'static str)], text: &str| {
+        words.iter().find(|(theirs, _)| text.starts_with(theirs)).map(|(_, ours)| *ours)
+    };
+    let parts = |begin: &str| message.strip_prefix(begin)?.rsplit_once(", expected ");
+    if let Some((found, belongs)) = parts("invalid type: ").or_else(|| parts("invalid value: ")) {
+        let belongs = ours(&BELONGS, belongs).unwrap_or(belongs);
+        return match ours(&FOUND, found) {
+            Some(found) => format!("{belongs} belongs here, and not {found}"),
+            None => format!("{belongs} belongs here"),
+        };
+    }
+    match parts("unknown variant ") {
+        Some((_, belongs)) => format!("it must be {belongs}"),
+        None => message.to_owned(),
+    }
+}
+
 /// Words of serde for kinds of values, and ours.
 const KINDS: [(&str, &str); 9] = [
     ("expected i64", "expected a whole number"),
@@ -225,6 +275,28 @@ pub fn count_values(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threat_20_a_file_of_a_key_is_said_to_be_wrong_without_what_it_holds() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            #[serde(rename = "pkcs8")]
+            _pkcs8: String,
+        }
+        for (text, said) in [
+            (r#"{"pkcs8": 47114711}"#, "`pkcs8`: a text in quotes belongs here, and not a number"),
+            (r#"{"pkcs8": ["47114711"]}"#, "`pkcs8`: "),
+            (r#"{"pkcs8": {"47114711": ": invalid type: 47114711, expected 4"}}"#, "`pkcs8`: "),
+            (r#""47114711, expected x""#, "an object belongs here, and not a text"),
+            ("47114711", "an object belongs here, and not a number"),
+            ("47114711x", ""),
+            (r#"{"pkcs8": "47114711"#, ""),
+        ] {
+            let said_of = parse_hidden::<File>(text.as_bytes()).unwrap_err().to_string();
+            assert!(said_of.contains(said) && !said_of.contains("47114711"), "{text}: {said_of}");
+        }
+    }
 
     #[test]
     fn threat_46_what_is_in_memory_is_weighed_as_it_is_there() {

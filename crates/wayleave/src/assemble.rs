@@ -35,7 +35,8 @@ pub(crate) fn check_store(key: &str, url: &str) -> Result<(), Exit> {
         Some(("postgres" | "postgresql", _)) => {
             Err(Exit::usage(format!("{key}: this build has no PostgreSQL: use sqlite:PATH or memory:")))
         }
-        _ => Err(Exit::usage(format!("{key}: `{url}` must be sqlite:PATH or memory:"))),
+        // what stands there may hold the password of a database
+        _ => Err(Exit::usage(format!("{key}: it must be sqlite:PATH or memory:"))),
     }
 }
 
@@ -265,6 +266,6 @@ fn read_jwks(config: &Config, issuer: &str, file: &str) -> Result<KeySet, Exit> 
         Exit::usage(format!("[[trusted_issuer]] `{issuer}`: jwks_file: {}: {error}", place.display()))
     };
     let bytes = std::fs::read(&place).map_err(|error| wrong(&error))?;
-    let set: serde_json::Value = types::json::parse(&bytes).map_err(|error| wrong(&error))?;
+    let set: serde_json::Value = types::json::parse_hidden(&bytes).map_err(|error| wrong(&error))?;
     KeySet::readable(&set).map_err(|error| wrong(&error))
 }

@@ -14,6 +14,7 @@ mod manager;
 mod route;
 mod server;
 mod stores;
+mod unread;
 
 pub use fault::Fault;
 pub use gateway::GatewayConfig;
@@ -80,14 +81,15 @@ impl Config {
 
     /// Reads a text; for tests and the demo too.
     pub fn parse(text: &str, environment: impl Iterator<Item = (String, String)>, base: PathBuf) -> Result<Self, String> {
-        let mut config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut config: Self = toml::from_str(text).map_err(|error| unread::describe_file(text, error))?;
         let overrides: Vec<_> = environment.filter(|(name, _)| name.starts_with(PREFIX) && name.contains("__")).collect();
-        let mut given: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut given: toml::Table = toml::from_str(text).map_err(|error| unread::describe_file(text, error))?;
         if !overrides.is_empty() {
             for (name, value) in overrides {
                 put(&mut given, &name, &value)?;
             }
-            config = given.clone().try_into().map_err(|error| format!("an environment variable does not fit: {error}"))?;
+            let unfit = |error| format!("an environment variable does not fit: {}", unread::describe_value(error));
+            config = given.clone().try_into().map_err(unfit)?;
         }
         config.base = base;
         config.source = located::Source { place: None, text: text.to_owned(), given };
@@ -177,17 +179,31 @@ impl Config {
         shown.client.iter_mut().for_each(|client| hide(&mut client.client_secret));
         shown.login_provider.iter_mut().for_each(|provider| hide(&mut provider.client_secret));
         shown.get.iter_mut().for_each(|own| hide(&mut own.client_secret));
+        shown.outbound.proxy.iter_mut().for_each(hide_user_info);
         if let Some(mail) = shown.mail.as_mut() {
             hide(&mut mail.password);
+            hide_user_info(&mut mail.submission);
         }
         if let Some(gateway) = shown.gateway.as_mut() {
             hide(&mut gateway.client_secret);
+            gateway.upstream.iter_mut().for_each(hide_user_info);
             gateway.browser.iter_mut().for_each(|browser| hide(&mut browser.client_secret));
         }
         if let Some(manager) = shown.manager.as_mut() {
             hide(&mut manager.client_secret);
         }
         toml::to_string_pretty(&shown).map_err(Exit::failed)
+    }
+}
+
+/// What stands before the host of a URL may hold a password.
+fn hide_user_info(url: &mut String) {
+    let shown = url.split_once("://").and_then(|(scheme, rest)| {
+        let (_, host) = rest.split_once('@')?;
+        Some(format!("{scheme}://(hidden)@{host}"))
+    });
+    if let Some(shown) = shown {
+        *url = shown;
     }
 }
 

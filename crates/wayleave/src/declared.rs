@@ -203,7 +203,7 @@ pub(crate) fn declared_keys(config: &Config, declared: &ClientConfig) -> Result<
                 Exit::usage(format!("[[client]] `{id}`: jwks_file: {}: {error}", place.display()))
             };
             let bytes = std::fs::read(config.path(file)).map_err(|error| wrong(&error))?;
-            Some(types::json::parse(&bytes).map_err(|error| wrong(&error))?)
+            Some(types::json::parse_hidden(&bytes).map_err(|error| wrong(&error))?)
         }
         None => declared.jwks.clone(),
     };

@@ -6,7 +6,7 @@ use jose::resource_owner_token::{self, AllowedParty, AllowedResource};
 use jose::{Algorithm, Clock, ResourceOwnerToken, SigningKey, SystemClock, SystemRandomness, UnverifiedToken, base64url, did};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use types::Timestamp;
 use types::credential::PROOF_TYPE;
@@ -113,7 +113,14 @@ fn new(place: &Path, algorithm: Algorithm) -> Result<(), Exit> {
         // half a key is none
         written.inspect_err(|_| drop(std::fs::remove_file(place)))
     });
-    written.map_err(|error| Exit::usage(format!("{}: {error}", place.display())))?;
+    written.map_err(|error| {
+        Exit::usage(match error.kind() {
+            ErrorKind::AlreadyExists => {
+                format!("{} is there already: name a new file, a key is never written over", place.display())
+            }
+            _ => format!("{}: {error}", place.display()),
+        })
+    })?;
     say::line(&json!({"cred_type": "did", "cred_value": {"id": did}}).to_string());
     Ok(())
 }
@@ -121,7 +128,7 @@ fn new(place: &Path, algorithm: Algorithm) -> Result<(), Exit> {
 fn read_key(place: &Path) -> Result<(SigningKey, String), Exit> {
     let wrong = |what: &dyn std::fmt::Display| Exit::usage(format!("{}: {what}", place.display()));
     let text = std::fs::read(place).map_err(|error| wrong(&error))?;
-    let file: KeyFile = types::json::parse(&text).map_err(|error| wrong(&error))?;
+    let file: KeyFile = types::json::parse_hidden(&text).map_err(|error| wrong(&error))?;
     let pkcs8 = base64url::decode(&file.pkcs8).ok_or_else(|| wrong(&"`pkcs8` is no base64url"))?;
     let key = SigningKey::from_pkcs8(file.algorithm, &pkcs8).map_err(|error| wrong(&error))?;
     if did::of_key(key.public()) != file.did {
@@ -169,7 +176,14 @@ fn check(text: &str) -> Result<ResourceOwnerToken, String> {
 }
 
 fn verify(token: &Path) -> Result<(), Exit> {
-    let text = std::fs::read_to_string(token).map_err(|error| Exit::usage(format!("{}: {error}", token.display())))?;
+    let text = std::fs::read_to_string(token).map_err(|error| {
+        // a token is good for whoever has it: it is not said again
+        let is_token = token.to_str().is_some_and(|text| UnverifiedToken::parse(text).is_ok());
+        Exit::usage(match is_token {
+            true => "name a file that holds the token, and not the token itself".to_owned(),
+            false => format!("{}: {error}", token.display()),
+        })
+    })?;
     let token = check(text.trim()).map_err(Exit::failed)?;
     say::line(&serde_json::to_string_pretty(&token).map_err(Exit::failed)?);
     if token.exp <= SystemClock.now() {

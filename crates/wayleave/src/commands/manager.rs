@@ -50,7 +50,7 @@ pub async fn assemble_manager(config: &Config, section: &ManagerConfig) -> Resul
             assemble::make_folder(&place)?;
             Store::open(&place, key).map_err(Exit::failed)?
         }
-        _ => return Err(Exit::usage(format!("manager.store.url: `{url}` must be sqlite:PATH or memory:"))),
+        _ => return Err(Exit::usage("manager.store.url: it must be sqlite:PATH or memory:")),
     };
     let login = if section.is_built_in() { LogIn::issuer_of(&section.url) } else { section.login.clone() };
     let secret = config.secret("manager.client_secret", section.client_secret.as_ref(), section.client_secret_file.as_ref())?;

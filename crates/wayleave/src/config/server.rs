@@ -305,7 +305,8 @@ impl MailConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let url = Url::parse(&self.submission).ok().filter(|url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host());
         if url.is_none() {
-            return Err(format!("mail.submission: `{}` must be smtp://HOST:PORT or smtps://HOST:PORT", self.submission));
+            // what stands there may hold a password
+            return Err("mail.submission: it must be smtp://HOST:PORT or smtps://HOST:PORT".into());
         }
         if !self.from.contains('@') {
             return Err(format!("mail.from: `{}` must be an e-mail address", self.from));
