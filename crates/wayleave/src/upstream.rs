@@ -41,7 +41,12 @@ pub(crate) fn of(config: &Config) -> Result<Vec<Arc<dyn Upstream>>, Exit> {
 impl Provider {
     /// In words for whoever logs in; the cause is in the log.
     fn failed(&self, error: &ClientError) -> Failure {
-        tracing::info!(%error, issuer = self.config.issuer, "a log-in elsewhere failed");
+        // what a provider says besides names the person who is not let in
+        let said = match error {
+            ClientError::Refused { error, .. } => error.clone(),
+            other => other.to_string(),
+        };
+        tracing::info!(error = said, issuer = self.config.issuer, "a log-in elsewhere failed");
         let name = &self.config.name;
         Failure::Refused(match error {
             ClientError::Outbound(_) => {

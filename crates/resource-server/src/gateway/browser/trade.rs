@@ -104,11 +104,12 @@ impl Gateway {
             Traded::Submitted { ticket, interval } => Outcome::Waits { ticket, interval_seconds: interval.as_secs() },
             Traded::Denied { error, .. } if error == "request_denied" => Outcome::Closed,
             Traded::Denied { error, .. } if error == "invalid_grant" => Outcome::Spent,
-            Traded::Denied { error, description } => {
+            Traded::Denied { error, .. } => {
                 if error == "invalid_client" {
                     self.browsers.forget_client(trade.issuer);
                 }
-                tracing::warn!(error, description, issuer = trade.issuer, "no person is led to this authorization server");
+                // its description may name the person
+                tracing::warn!(error, issuer = trade.issuer, "no person is led to this authorization server");
                 return Err(ProtectionError::Refused(error));
             }
         })
