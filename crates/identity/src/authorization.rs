@@ -21,6 +21,8 @@ use url::Url;
 /// Seconds that a code lives.
 pub const CODE_LIFETIME: i64 = 60;
 const RETRIES: usize = 5;
+/// Without a page, whoever may not be told more.
+const NOBODY: &str = "nobody is logged in as is asked for";
 /// Prefix of `request_uri` (RFC 9126 2.2).
 pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
 
@@ -162,7 +164,9 @@ impl Identity {
             .map_err(Failure::from)?
             .ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
         let client = self.store.find_client(&ClientId::from(id)).await.map_err(Failure::from)?;
-        client.ok_or_else(|| page("no application is known here under this `client_id`"))
+        client.ok_or_else(|| {
+            page("no application is known here under this `client_id`: whoever runs it says at this server who it is")
+        })
     }
 
     /// Everything but client and redirect URI.
@@ -214,18 +218,25 @@ impl Identity {
     }
 
     /// What the browser must do, given who is logged in.
-    pub async fn next_step(&self, request: &AuthorizationRequest, session: Option<&Session>) -> Result<Step, Failure> {
+    pub async fn next_step(&self, request: &AuthorizationRequest, given: Option<&Session>) -> Result<Step, Failure> {
         let demands = &request.demands;
         let refuse = |code, what: &str| {
             let url = self.error_redirect(&request.redirect_uri, &Refusal::new(code, what), request.state.as_deref());
             Step::Refused(WayBack::of(&request.client, url))
         };
         let taken = request.pushed.as_ref().and_then(|pushed| pushed.taken);
-        let session = match demands.judge(session, taken, self.now()) {
+        let session = match demands.judge(given, taken, self.now()) {
             Verdict::Fits(session) => session,
             Verdict::MustLogIn { again } if !demands.no_page => return Ok(Step::LogIn { again }),
-            Verdict::MustLogIn { .. } => return Ok(refuse(ErrorCode::LoginRequired, "nobody is logged in as is asked for")),
-            Verdict::AnotherPerson => return Ok(refuse(ErrorCode::LoginRequired, "somebody else is logged in")),
+            Verdict::MustLogIn { .. } => return Ok(refuse(ErrorCode::LoginRequired, NOBODY)),
+            Verdict::AnotherPerson => {
+                let known = self.may_be_told_of(request, given).await?;
+                return match (known, demands.no_page) {
+                    (true, _) => Ok(refuse(ErrorCode::LoginRequired, "somebody else is logged in")),
+                    (false, true) => Ok(refuse(ErrorCode::LoginRequired, NOBODY)),
+                    (false, false) => refuse_another_person(),
+                };
+            }
         };
         // a consent ends at its resource (protocol.md 1.7), and what decides for her is asked for each time
         let standing = self.find_standing_consent(request, session).await?;
@@ -240,11 +251,25 @@ impl Identity {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(if demands.no_page {
-            refuse(ErrorCode::ConsentRequired, "the person has not agreed to this yet")
-        } else {
-            Step::Consent
+        Ok(match demands.no_page {
+            false => Step::Consent,
+            true if self.may_be_told_of(request, given).await? => {
+                refuse(ErrorCode::ConsentRequired, "the person has not agreed to this yet")
+            }
+            true => refuse(ErrorCode::LoginRequired, NOBODY),
         })
+    }
+
+    /// Whether a client may learn without a page that somebody is logged in, and who of those whom it asks for: where the
+    /// operator knows it, or she let it in. To anybody else each answer is the one that it gets where nobody is logged in
+    /// (threat 20).
+    async fn may_be_told_of(&self, request: &AuthorizationRequest, session: Option<&Session>) -> Result<bool, Failure> {
+        if request.client.declared {
+            return Ok(true);
+        }
+        let Some(session) = session else { return Ok(false) };
+        let consents = self.store.list_consents(&session.account).await?;
+        Ok(consents.iter().any(|consent| consent.client == request.client.id))
     }
 
     /// Whether consent to this must be proven with the password or a passkey (protocol.md 1.7).
@@ -261,10 +286,7 @@ impl Identity {
     /// She agreed: saves consent and code; the URL that takes the browser back to the client.
     pub async fn issue_code(&self, request: &AuthorizationRequest, session: &Session) -> Result<String, Failure> {
         if !request.demands.allow_person(session) {
-            return Failure::refuse(
-                ErrorCode::LoginRequired,
-                "the application asked for somebody else: go back to it and start again",
-            );
+            return refuse_another_person();
         }
         for _ in 0..RETRIES {
             let before = self.find_standing_consent(request, session).await?;
@@ -357,6 +379,11 @@ impl Identity {
     pub async fn account_of(&self, session: &Session) -> Result<Option<Account>, Failure> {
         Ok(self.store.find_account(&session.account).await?)
     }
+}
+
+/// On a page: the application learns nothing of her.
+fn refuse_another_person<T>() -> Result<T, Failure> {
+    Failure::refuse(ErrorCode::LoginRequired, "the application asked for somebody else: go back to it and start again")
 }
 
 /// A pushed request is good for one answer, also when two come at once.

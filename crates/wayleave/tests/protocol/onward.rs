@@ -329,3 +329,41 @@ async fn threat_31_a_manager_is_where_it_says_and_its_link_is_its_own() {
         world.call("DELETE", &path, &pmt, Value::Null).await.ok(204);
     }
 }
+
+/// Threat 20: without a page, a client that nobody declared and she never let in gets one answer, whoever is logged in.
+#[tokio::test]
+async fn threat_20_a_stranger_learns_nothing_of_who_is_logged_in() {
+    for world in World::each().await {
+        let made = register(&world, stranger(AWAY)).await;
+        let client = made.get("client_id");
+        let alice = Browser::new(&world);
+        alice.log_in("alice").await;
+        let id_of = async |name: &str| world.app.identity.store.find_account_by_username(name).await.unwrap().unwrap().id;
+        let asks_for = |sub: &str| format!(r#"{{"id_token":{{"sub":{{"values":["{sub}"]}}}}}}"#);
+        let (hers, other) = (asks_for(id_of("alice").await.as_str()), asks_for("somebody"));
+        let cookies = cookies_of(&alice);
+        let silent = |more: &[(&str, &str)]| ask(client, AWAY, &[&[("prompt", "none")], more].concat());
+        let follow = async |link: &str, cookies: &str| {
+            let back = follow(&world, link, &[("referer", "https://phish.example/"), ("cookie", cookies)]).await;
+            assert_eq!(back.status, 303, "{}", back.text);
+            back.header("location").to_owned()
+        };
+        let told = follow(&silent(&[]), "").await;
+        assert!(told.contains("error=login_required"), "{told}");
+        for claims in [&hers, &other] {
+            for more in [&[("claims", &**claims)][..], &[("claims", claims), ("max_age", "1")], &[]] {
+                assert_eq!(follow(&silent(more), &cookies).await, told, "{more:?}");
+            }
+        }
+        // with pages she is told, and not the client
+        let page = alice.open(&ask(client, AWAY, &[("claims", &other)])).await;
+        assert_eq!((page.status, page.header("location")), (400, ""), "{}", page.text);
+        assert!(page.text.contains("somebody else"), "{}", page.text);
+        // whom she let in is told what it may ask next
+        let page = alice.open(&ask(client, AWAY, &[])).await;
+        alice.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.ok(303);
+        let wider = ask(client, AWAY, &[("prompt", "none"), ("scope", "openid profile")]);
+        assert!(follow(&wider, &cookies).await.contains("error=consent_required"));
+        assert!(follow(&silent(&[("claims", &other)]), &cookies).await.contains("error=login_required"));
+    }
+}
