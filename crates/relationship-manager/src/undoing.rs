@@ -29,6 +29,8 @@ const MOST: usize = 1_000;
 const MOST_MADE: usize = 200;
 const MAX_POLICY_BYTES: usize = 16 * 1024;
 const MAX_TEXT_CHARACTERS: usize = 2_000;
+/// What stands for the status of a server that does not answer.
+const AWAY: u16 = 503;
 
 /// What was done, and can be undone.
 #[derive(Clone, Debug)]
@@ -60,6 +62,8 @@ struct Note {
     written: Timestamp,
     what: String,
     undo: Option<Undo>,
+    /// It was tried, and came to nothing that is known.
+    was_tried: bool,
 }
 
 /// Notes by name.
@@ -92,13 +96,13 @@ impl Notes {
         Some(Told { what: note.what.clone(), undo: is_undoable.then(|| id.to_owned()) })
     }
 
-    /// What it undoes, once.
-    fn take(&mut self, session: &str, id: &str, now: Timestamp) -> Option<Undo> {
+    /// The note with what it undoes, once: [`Self::put`] it again where nothing came of it.
+    fn take(&mut self, session: &str, id: &str, now: Timestamp) -> Option<Note> {
         let note = self.0.get_mut(id).filter(|note| note.session == session)?;
-        if now >= note.written.plus(UNDO_SECONDS) {
+        if note.undo.is_none() || now >= note.written.plus(UNDO_SECONDS) {
             return None;
         }
-        self.0.remove(id)?.undo
+        self.0.remove(id)
     }
 }
 
@@ -141,7 +145,7 @@ impl Manager {
         let id = self.new_id();
         let what = what.chars().take(MAX_TEXT_CHARACTERS).collect();
         let (owner, session) = (person.owner.clone(), person.session.clone());
-        let note = Note { owner, session, written: self.now(), what, undo };
+        let note = Note { owner, session, written: self.now(), what, undo, was_tried: false };
         lock(&self.notes).put(id.clone(), note);
         id
     }
@@ -153,32 +157,49 @@ impl Manager {
 
     /// Undoes what the note of this name tells of, once.
     pub(crate) async fn undo(self: &Arc<Self>, person: &Person, id: &str) -> Result<Undone, Trouble> {
-        let undo = lock(&self.notes).take(&person.session, id, self.now());
+        let Some(note) = lock(&self.notes).take(&person.session, id, self.now()) else {
+            let what =
+                "There is nothing to undo here any more: it was undone before, or too long ago. Change it where it stands.";
+            return Err(Trouble::Refused(what.into()));
+        };
+        let undone = self.undo_noted(person, &note).await;
+        if undone.is_err() {
+            // nothing is known to have come of it: she may press again, as long as she might before
+            lock(&self.notes).put(id.to_owned(), Note { was_tried: true, ..note });
+        }
+        undone
+    }
+
+    async fn undo_noted(self: &Arc<Self>, person: &Person, note: &Note) -> Result<Undone, Trouble> {
         let owner = person.owner.as_str();
-        match undo {
-            None => Err(Trouble::Refused(
-                "There is nothing to undo here any more: it was undone before, or too long ago. Change it where it stands."
-                    .into(),
-            )),
+        match &note.undo {
+            None => Err(Trouble::Refused("This cannot be undone.".into())),
             Some(Undo::Share(made)) => {
                 let holdings = self.holdings(owner)?;
-                self.ask(owner, holdings.ending_of(&made).wanted).await?;
+                self.ask(owner, holdings.ending_of(made).wanted).await?;
                 let what = "Taken back: what you have just shared lets nobody in any more at each server that has confirmed it.";
                 Ok(Undone { what: what.into(), page: "/withdrawals".into() })
             }
             Some(Undo::Withdrawal { link, thing, policy }) => {
-                self.put_back(owner, &link, &policy).await?;
+                self.put_back(owner, link, policy, note.was_tried).await?;
                 let what = "Put back: the same share is there again. What was opened by the old one stays closed.";
                 Ok(Undone { what: what.into(), page: format!("/thing/{thing}") })
             }
             Some(Undo::Answer { link, request }) => {
-                let answered = Answered { link: &link, request: &request, of: "" };
+                let answered = Answered { link, request, of: "" };
                 Ok(Undone { what: self.undo_answer(owner, answered).await?, page: "/requests".into() })
             }
         }
     }
 
-    async fn put_back(self: &Arc<Self>, owner: &str, link: &str, policy: &Value) -> Result<(), Trouble> {
+    /// `was_tried`: an answer may have been lost, so that the share is there already.
+    async fn put_back(self: &Arc<Self>, owner: &str, link: &str, policy: &Value, was_tried: bool) -> Result<(), Trouble> {
+        if was_tried {
+            self.read_servers(owner, [link.to_owned()]).await;
+            if self.known_holdings(owner)?.lists_already(link, policy) {
+                return Ok(());
+            }
+        }
         let at = |metadata: &Metadata| metadata.policy_endpoint.clone();
         let answer = self.api_at(owner, link, Method::POST, at, Some(policy)).await?;
         self.read_servers(owner, [link.to_owned()]).await;
@@ -196,15 +217,21 @@ impl Manager {
         let who = who_asked(&request).name().to_owned();
         let name = segment(request.id.as_str());
         let at = |metadata: &Metadata| metadata.access_requests_endpoint.as_ref().map(|url| format!("{url}/{name}/undo"));
-        let answer = self.api_at(owner, answered.link, Method::POST, at, Some(&json!({}))).await?;
-        match answer.status {
+        let status = match self.api_at(owner, answered.link, Method::POST, at, Some(&json!({}))).await {
+            Ok(answer) if matches!(answer.status, 400..=499) && !matches!(answer.status, 404 | 405 | 409 | 429) => {
+                return Err(Trouble::Refused(answer.refusal()));
+            }
+            Ok(answer) => answer.status,
+            Err(Trouble::Away(_)) => AWAY,
+            Err(trouble) => return Err(trouble),
+        };
+        match status {
             200 | 204 => self.read_servers(owner, [answered.link.to_owned()]).await,
-            // one that has no such call
-            404 | 405 | 501 => self.ask(owner, holdings.ending_of_answer(answered.link, &request).wanted).await?,
             409 => return Err(Trouble::Refused("This has ended already.".into())),
-            _ => return Err(Trouble::Refused(answer.refusal())),
+            // one that has no such call, and one that is away: what she allowed ends as soon as it answers
+            _ => self.ask(owner, holdings.ending_of_answer(answered.link, &request).wanted).await?,
         }
-        Ok(match answer.status {
+        Ok(match status {
             200 => format!("Taken back: {who} waits for your answer again."),
             204 => format!("Taken back: {who} gets in no more by what you allowed, and may ask again."),
             _ => format!(
@@ -215,6 +242,12 @@ impl Manager {
 }
 
 impl Holdings {
+    /// Whether a server lists a share that says the same.
+    fn lists_already(&self, link: &str, policy: &Value) -> bool {
+        let mut listed = self.things.iter().flat_map(|thing| &thing.shares).filter_map(Share::listed);
+        listed.any(|listed| listed.link == link && listed.written_anew().as_ref() == Some(policy))
+    }
+
     /// The end of these shares alone.
     fn ending_of(&self, made: &[Made]) -> Ending {
         let mut ending = Ending::default();
@@ -249,7 +282,7 @@ mod tests {
 
     fn note(session: &str, written: Timestamp) -> Note {
         let undo = Some(Undo::Answer { link: "l".into(), request: "q".into() });
-        Note { owner: session.into(), session: session.into(), written, what: "Done.".into(), undo }
+        Note { owner: session.into(), session: session.into(), written, what: "Done.".into(), undo, was_tried: false }
     }
 
     #[test]

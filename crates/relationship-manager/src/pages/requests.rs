@@ -170,10 +170,6 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
 pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let answered = Answered { link: fields.one("link"), request: fields.one("request"), of: fields.one("of") };
-        if fields.one("decision") == "undo" {
-            let told = manager.undo_answer(&person.owner, answered).await?;
-            return Ok(manager.tell(person, "/requests", told, None));
-        }
         let decision = decision_of(fields, &person.reader)?;
         manager.decide(&person.owner, answered, Some(fields.one("seen")), decision).await?;
         let (link, request) = (answered.link.to_owned(), answered.request.to_owned());

@@ -163,12 +163,13 @@ async fn what_she_allowed_at_the_desk_is_undone_whole() {
         page.text
     );
     guard.asked();
-    let undone = alice.post("/requests", &[("link", &link), ("request", "q"), ("decision", "undo")]).await;
+    let undone = alice.post("/undo", &[("note", &page.field("note"))]).await;
     assert_eq!(undone.status, 303, "{}", undone.text);
     let told = alice.get(&undone.location).await;
     assert!(told.text.contains("Taken back"), "{}", told.text);
     assert_eq!((guard.count("DELETE /policies/written"), guard.count("DELETE /requests/q"), guard.count("DELETE")), (1, 1, 2));
-    assert_eq!(alice.post("/requests", &[("link", "x"), ("request", "q"), ("decision", "undo")]).await.status, 400);
+    // the note is the one way
+    assert_eq!(alice.post("/requests", &[("link", &link), ("request", "q"), ("decision", "undo")]).await.status, 400);
 }
 
 /// What she approved lets somebody in and is no policy: it is shown with what is shared, ends by itself, and with a share.

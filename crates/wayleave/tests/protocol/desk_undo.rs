@@ -127,6 +127,48 @@ async fn what_she_withdraws_at_the_desk_is_put_back_once() {
     assert_eq!(alice.post("/undo", &[("note", &note)]).await.status, 400, "once");
 }
 
+/// Where a server is away, nothing is lost: what she allowed ends as soon as it answers, and what she withdrew can be put back.
+#[tokio::test]
+async fn what_a_server_that_is_away_does_not_undo_is_not_forgotten() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let (guard, _keeper, key) = linked(&desk, &mut alice).await;
+    guard.answers("GET /requests", 200, json!([request("pending", "q", &Value::Null)]));
+    guard.answers("POST /requests/q", 200, json!({}));
+    guard.answers("POST /requests/q/undo", 500, json!({}));
+    guard.answers("DELETE /requests/q", 500, json!({}));
+    read_again(&desk, &mut alice).await;
+    let page = alice.get("/requests").await;
+    let (link, seen) = (page.field("link"), page.field("seen"));
+    guard.answers("GET /requests", 200, json!([request("approved", "q", &json!(START + 3_600))]));
+    let answer = [("link", &*link), ("request", "q"), ("seen", &*seen), ("decision", "approve"), ("grant", "r0 view")];
+    let answered = alice.post("/requests", &answer).await;
+    let told = alice.get(&answered.location).await;
+    let undone = alice.post("/undo", &[("note", &told.field("note"))]).await;
+    assert_eq!(undone.status, 303, "{}", undone.text);
+    let told = alice.get(&undone.location).await;
+    assert!(told.text.contains("at each server that has confirmed it"), "{}", told.text);
+    let waiting = alice.json("/api/withdrawals").await.to_string();
+    assert!(waiting.contains(BOB), "it is asked again until it confirms: {waiting}");
+    // a share that cannot be put back now
+    let share = json!([{"_id": "p", "resource_id": "r0", "resource_scopes": ["view"], "required_claims": [{"name": "email",
+        "value": [BOB]}], "expires_at": START + 86_400}]);
+    guard.answers("GET /policies", 200, share.clone());
+    guard.answers("DELETE /policies/p", 204, Value::Null);
+    read_again(&desk, &mut alice).await;
+    let withdrawn = alice.post("/withdraw", &[("thing", &key), ("policy", "p"), ("place", &guard.url)]).await;
+    let note = alice.get(&withdrawn.location).await.field("note");
+    guard.answers("GET /policies", 200, json!([]));
+    guard.answers("POST /policies", 503, json!({}));
+    assert!(alice.post("/undo", &[("note", &note)]).await.status >= 400);
+    guard.answers("POST /policies", 201, json!({"_id": "new"}));
+    let undone = alice.post("/undo", &[("note", &note)]).await;
+    assert_eq!(undone.status, 303, "{}", undone.text);
+    // and once alone
+    assert_eq!(alice.post("/undo", &[("note", &note)]).await.status, 400);
+    assert_eq!(guard.count("POST /policies"), 2);
+}
+
 /// Days are hers, where her browser says where she is.
 #[tokio::test]
 async fn the_desk_tells_times_in_her_zone() {
