@@ -70,10 +70,11 @@ impl Account {
         }
     }
 
-    /// The log-in provider by whose word it stands.
+    /// The log-in provider by whose word it stands. An account of an older store may be [`Self::is_of_provider`] and name none:
+    /// what it is called is no fact, and there is nobody whose end would end it.
     pub fn provider(&self) -> Option<&str> {
         let (issuer, _) = self.username.split_once(' ')?;
-        (self.standing == Standing::Elsewhere && issuer.contains("://")).then_some(issuer)
+        (self.is_of_provider() && issuer.contains("://")).then_some(issuer)
     }
 
     /// Whether nothing that was said of its person then has been taken back.

@@ -67,7 +67,7 @@ impl Manager {
         let links = self.store.list_links(owner)?;
         let mut snapshots: HashMap<String, Snapshot> = self.store.list_snapshots(owner)?.into_iter().collect();
         let known = links.into_iter().map(|link| {
-            let snapshot = snapshots.remove(&link.id).unwrap_or_default();
+            let snapshot = snapshots.remove(&link.id).unwrap_or_default().with_weight();
             self.note_weight(owner, &link.id, &snapshot);
             Known { link, snapshot }
         });

@@ -108,8 +108,8 @@ pub(super) async fn history(State(manager): Desk, request: Request) -> Response 
         let holdings = manager.holdings(&person.owner)?;
         let all = super::history::lines(&holdings, &person.reader).into_iter().take(LIMIT).map(|line| {
             let (thing, key) = line.thing.unzip();
-            json!({"time": line.time, "what": line.what, "thing": thing, "key": key, "who": line.who, "server": line.place,
-                "outcome": line.tag.map(|(text, _)| text)})
+            json!({"time": line.time, "what": line.what, "thing": thing, "key": key, "keys": line.keys, "who": line.who,
+                "server": line.place, "outcome": line.tag.map(|(text, _)| text)})
         });
         Ok(json!(all.collect::<Vec<_>>()))
     })

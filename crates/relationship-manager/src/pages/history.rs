@@ -27,6 +27,8 @@ pub(super) struct Line {
     pub(super) what: String,
     /// Of what, and its page.
     pub(super) thing: Option<(String, String)>,
+    /// Keys of all things that it is about.
+    pub(super) keys: Vec<String>,
     /// Names of other things that it is about, and how many there are beside.
     pub(super) others: Vec<String>,
     pub(super) more: usize,
@@ -78,6 +80,7 @@ fn of_event(seen: &Seen<'_>, known: &Known, parties: &Parties<'_>, event: &Event
     let thing = event.resource_id.as_ref().and_then(|id| holdings.guarded(issuer, id));
     let name = |id| holdings.guarded(issuer, id).map_or_else(|| "something".to_owned(), |thing| thing.name.clone());
     let others: Vec<String> = event.named_things().skip(1).take(MOST_NAMES).map(name).collect();
+    let keys = event.named_things().filter_map(|id| holdings.guarded(issuer, id)).map(|thing| thing.key.clone()).collect();
     let party = event.policy_id.as_ref().and_then(|id| parties.get(id).copied());
     let crowd = Crowd::of(event).map(ui::crowd_in_words);
     let email = claim(event, "email").or_else(|| claim(event, "sub")).or(party).or(crowd.as_deref());
@@ -95,6 +98,7 @@ fn of_event(seen: &Seen<'_>, known: &Known, parties: &Parties<'_>, event: &Event
         when: reader.moment(event.time),
         what: ui::event_in_words(event).to_owned(),
         thing: thing.map(|thing| (thing.name.clone(), thing.key.clone())),
+        keys,
         more: event.count_things().saturating_sub(others.len()).saturating_sub(1),
         others,
         who,
@@ -124,6 +128,7 @@ fn of_told(seen: &Seen<'_>, known: &Known, told: &Told) -> Line {
         when: reader.moment(told.time),
         what: format!("{} {times}{kinds}{word}{why}", if allowed { "Reached" } else { "Turned away" }),
         thing: thing.map(|thing| (thing.name.clone(), thing.key.clone())),
+        keys: thing.map(|thing| thing.key.clone()).into_iter().collect(),
         others: Vec::new(),
         more: 0,
         who: [who, &scopes].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": "),

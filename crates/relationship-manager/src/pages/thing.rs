@@ -160,7 +160,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, key: &str, before: Before) -> 
     let holdings = manager.holdings(&person.owner)?;
     let thing = thing_of(&holdings, key)?;
     let all = &thing.description.resource_scopes;
-    let about = |line: &super::history::Line| line.thing.as_ref().is_some_and(|(_, of)| of == key);
+    let about = |line: &super::history::Line| line.keys.iter().any(|of| of == key);
     let doubts = || holdings.doubts.iter().filter(|doubt| doubt.thing.as_deref() == Some(key));
     let body = ui::render(&ThingPage {
         thing,

@@ -51,6 +51,12 @@ impl Manager {
 }
 
 impl Snapshot {
+    /// The same with its weight, where a store from before weights has it without one.
+    pub(super) fn with_weight(self) -> Self {
+        let weight = if self.weight == 0 { weight_of_document(&self) } else { self.weight };
+        Self { weight, ..self }
+    }
+
     /// The same with its weight; what is too much to be kept gives way to what was kept before.
     pub(super) fn weighed(self, before: &Self) -> Self {
         let weight = weight_of_document(&self);
@@ -84,6 +90,7 @@ mod tests {
     fn threat_46_what_is_too_much_gives_way_to_the_last_word() {
         let before = Snapshot { policy_endpoint: Some("https://as.example/p".into()), ..Snapshot::default() };
         let small = Snapshot { asked: Timestamp(7), ..Snapshot::default() }.weighed(&before);
+        assert_eq!(Snapshot { weight: 0, ..small.clone() }.with_weight().weight, small.weight, "one of an older store");
         assert!(small.weight > 0 && small.error.is_none() && small.policy_endpoint.is_none());
         let keys = vec!["k".to_owned(); 2_000_000];
         let large = Snapshot { asked: Timestamp(7), keys, ..Snapshot::default() }.weighed(&before);
