@@ -7,7 +7,7 @@
 //! 4. [`Identity::issue_code`] saves consent and code in one commit, and gives the way back.
 
 use crate::consent::{Consent, Shown, Terms, is_sensitive};
-use crate::demands::{Demands, Verdict};
+use crate::demands::Demands;
 use crate::session::Session;
 use crate::token_text::{self, TokenKey, TokenKind};
 use crate::way_back::{Visitor, WayBack};
@@ -21,8 +21,6 @@ use url::Url;
 /// Seconds that a code lives.
 pub const CODE_LIFETIME: i64 = 60;
 const RETRIES: usize = 5;
-/// Without a page, whoever may not be told more.
-const NOBODY: &str = "nobody is logged in as is asked for";
 /// Prefix of `request_uri` (RFC 9126 2.2).
 pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
 
@@ -67,10 +65,10 @@ pub struct AuthorizationRequest {
     challenge: String,
     pub resource: Option<String>,
     dpop_jkt: Option<String>,
-    demands: Demands,
+    pub(crate) demands: Demands,
     pub login_hint: Option<String>,
     /// The pushed request it came by, spent when the code is issued.
-    pushed: Option<PushedRequest>,
+    pub(crate) pushed: Option<PushedRequest>,
 }
 
 /// How an authorization request fails.
@@ -217,68 +215,17 @@ impl Identity {
         Failure::refuse(ErrorCode::InvalidTarget, "`resource` is not what was agreed to: start again, and ask for it there")
     }
 
-    /// What the browser must do, given who is logged in.
-    pub async fn next_step(&self, request: &AuthorizationRequest, given: Option<&Session>) -> Result<Step, Failure> {
-        let demands = &request.demands;
-        let refuse = |code, what: &str| {
-            let url = self.error_redirect(&request.redirect_uri, &Refusal::new(code, what), request.state.as_deref());
-            Step::Refused(WayBack::of(&request.client, url))
-        };
-        let taken = request.pushed.as_ref().and_then(|pushed| pushed.taken);
-        let session = match demands.judge(given, taken, self.now()) {
-            Verdict::Fits(session) => session,
-            Verdict::MustLogIn { again } if !demands.no_page => return Ok(Step::LogIn { again }),
-            Verdict::MustLogIn { .. } => return Ok(refuse(ErrorCode::LoginRequired, NOBODY)),
-            Verdict::AnotherPerson => {
-                let known = self.may_be_told_of(request, given).await?;
-                return match (known, demands.no_page) {
-                    (true, _) => Ok(refuse(ErrorCode::LoginRequired, "somebody else is logged in")),
-                    (false, true) => Ok(refuse(ErrorCode::LoginRequired, NOBODY)),
-                    (false, false) => refuse_another_person(),
-                };
-            }
-        };
-        // a consent ends at its resource (protocol.md 1.7), and what decides for her is asked for each time
-        let standing = self.find_standing_consent(request, session).await?;
-        let shown = Shown::of(&request.client, &request.redirect_uri, session);
-        let standing = standing
-            .filter(|consent| consent.covers(&request.scope, request.resource.as_deref()) && consent.is_of(shown.as_ref()));
-        if standing.is_some() && !demands.consent && !self.needs_password(request) {
-            match self.save_code(request, session, standing).await? {
-                Ok(back) => return Ok(Step::Back(back)),
-                // withdrawn just now: she is asked
-                Err(CommitError::Changed) => self.check_client_stands(&request.client.id).await?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(match demands.no_page {
-            false => Step::Consent,
-            true if self.may_be_told_of(request, given).await? => {
-                refuse(ErrorCode::ConsentRequired, "the person has not agreed to this yet")
-            }
-            true => refuse(ErrorCode::LoginRequired, NOBODY),
-        })
-    }
-
-    /// Whether a client may learn without a page that somebody is logged in, and who of those whom it asks for: where the
-    /// operator knows it, or she let it in. To anybody else each answer is the one that it gets where nobody is logged in
-    /// (threat 20).
-    async fn may_be_told_of(&self, request: &AuthorizationRequest, session: Option<&Session>) -> Result<bool, Failure> {
-        if request.client.declared {
-            return Ok(true);
-        }
-        let Some(session) = session else { return Ok(false) };
-        let consents = self.store.list_consents(&session.account).await?;
-        Ok(consents.iter().any(|consent| consent.client == request.client.id))
-    }
-
     /// Whether consent to this must be proven with the password or a passkey (protocol.md 1.7).
     pub fn needs_password(&self, request: &AuthorizationRequest) -> bool {
         !request.client.declared && is_sensitive(&request.scope)
     }
 
     /// What she agreed to before for this client at this resource.
-    async fn find_standing_consent(&self, request: &AuthorizationRequest, session: &Session) -> Result<Option<Consent>, Failure> {
+    pub(crate) async fn find_standing_consent(
+        &self,
+        request: &AuthorizationRequest,
+        session: &Session,
+    ) -> Result<Option<Consent>, Failure> {
         let resource = request.resource.as_deref();
         Ok(self.store.find_consent_of(&session.account, &request.client.id, resource).await?)
     }
@@ -304,7 +251,7 @@ impl Identity {
     }
 
     /// Saves the code, and in the same commit the consent that it hangs on.
-    async fn save_code(
+    pub(crate) async fn save_code(
         &self,
         request: &AuthorizationRequest,
         session: &Session,
@@ -382,7 +329,7 @@ impl Identity {
 }
 
 /// On a page: the application learns nothing of her.
-fn refuse_another_person<T>() -> Result<T, Failure> {
+pub(crate) fn refuse_another_person<T>() -> Result<T, Failure> {
     Failure::refuse(ErrorCode::LoginRequired, "the application asked for somebody else: go back to it and start again")
 }
 

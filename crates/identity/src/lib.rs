@@ -32,6 +32,7 @@ pub mod log_in_limits;
 pub mod login;
 pub mod logout;
 pub mod metadata;
+mod next_step;
 pub mod par;
 pub mod passkey;
 pub mod password;
