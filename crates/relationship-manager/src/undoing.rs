@@ -44,7 +44,7 @@ pub(crate) enum Undo {
 }
 
 /// What a page tells.
-pub(crate) struct Told {
+pub(crate) struct NoteShown {
     pub(crate) what: String,
     /// The note by which it is undone, while it can be.
     pub(crate) undo: Option<String>,
@@ -90,10 +90,10 @@ impl Notes {
         }
     }
 
-    fn find(&self, session: &str, id: &str, now: Timestamp) -> Option<Told> {
+    fn find(&self, session: &str, id: &str, now: Timestamp) -> Option<NoteShown> {
         let note = self.0.get(id).filter(|note| note.session == session && now < note.written.plus(NOTE_SECONDS))?;
         let is_undoable = note.undo.is_some() && now < note.written.plus(UNDO_SECONDS);
-        Some(Told { what: note.what.clone(), undo: is_undoable.then(|| id.to_owned()) })
+        Some(NoteShown { what: note.what.clone(), undo: is_undoable.then(|| id.to_owned()) })
     }
 
     /// The note with what it undoes, once: [`Self::put`] it again where nothing came of it.
@@ -103,6 +103,22 @@ impl Notes {
             return None;
         }
         self.0.remove(id)
+    }
+}
+
+/// A note while it is undone. Where nothing is known to have come of it, or whoever pressed has gone meanwhile, it is put back: she
+/// may press again, as long as she might before.
+struct TakenNote<'m> {
+    manager: &'m Manager,
+    id: &'m str,
+    note: Option<Note>,
+}
+
+impl Drop for TakenNote<'_> {
+    fn drop(&mut self) {
+        if let Some(note) = self.note.take() {
+            lock(&self.manager.notes).put(self.id.to_owned(), Note { was_tried: true, ..note });
+        }
     }
 }
 
@@ -151,7 +167,7 @@ impl Manager {
     }
 
     /// What a page has to tell by the note of this name, if it is one of her session.
-    pub(crate) fn find_note(&self, person: &Person, id: &str) -> Option<Told> {
+    pub(crate) fn find_note(&self, person: &Person, id: &str) -> Option<NoteShown> {
         lock(&self.notes).find(&person.session, id, self.now())
     }
 
@@ -162,12 +178,13 @@ impl Manager {
                 "There is nothing to undo here any more: it was undone before, or too long ago. Change it where it stands.";
             return Err(Trouble::Refused(what.into()));
         };
-        let undone = self.undo_noted(person, &note).await;
-        if undone.is_err() {
-            // nothing is known to have come of it: she may press again, as long as she might before
-            lock(&self.notes).put(id.to_owned(), Note { was_tried: true, ..note });
-        }
-        undone
+        let mut taken = TakenNote { manager: self, id, note: Some(note) };
+        let undone = match &taken.note {
+            Some(note) => self.undo_noted(person, note).await?,
+            None => return Err(Trouble::Refused("This cannot be undone.".into())),
+        };
+        taken.note = None;
+        Ok(undone)
     }
 
     async fn undo_noted(self: &Arc<Self>, person: &Person, note: &Note) -> Result<Undone, Trouble> {
