@@ -9,6 +9,8 @@ use serde_json::json;
 use types::ResourceDescription;
 use types::policy::ClaimCondition;
 
+mod many;
+
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
 fn scopes(text: &str) -> ScopeSet {
@@ -359,36 +361,4 @@ fn an_owner_logged_in_holds_what_is_hers() {
     assert!(scopes.iter().all(|granted| granted.basis == [Basis::Owner { consent: GrantId::from("c") }]));
     let signed_only = Case { require_authority: true, ..own };
     assert_eq!(signed_only.assess().outcome, Outcome::Denied, "she has demanded a signature herself");
-}
-
-/// A scope that many policies let pass rests on a few: those that are signed, then those that last longest.
-#[test]
-fn threat_46_a_scope_rests_on_a_few_policies() {
-    let end = |n: usize| Some(NOW.plus(i64::try_from(n).unwrap() + 1));
-    let mut policies: Vec<Policy> =
-        (0..650).map(|n| Policy { expires_at: end(n), ..policy(&format!("p{n:03}"), "a", "view", None) }).collect();
-    policies.push(policy("unending", "a", "view", None));
-    let question = Case::of(&[("a", "view", "view")], policies);
-    let assessment = question.assess();
-    let Outcome::Granted { scopes, .. } = assessment.outcome else { panic!("{assessment:?}") };
-    let bases: Vec<&str> =
-        scopes[0].basis.iter().map(|basis| if let Basis::Policy { id, .. } = basis { id.as_str() } else { "" }).collect();
-    assert_eq!(bases, ["unending", "p649", "p648", "p647", "p646", "p645", "p644", "p643"]);
-    assert_eq!(assessment.reasons.len(), 651);
-}
-
-/// Many scopes of a thing and many shares of it: each share is looked at once, and what it asks for is told once.
-#[test]
-fn threat_46_what_is_judged_is_a_sum_and_no_product() {
-    let all: Vec<String> = (0..2_000).map(|n| format!("s{n}")).collect();
-    let shares = |address: Option<&str>| all.iter().map(|scope| policy(&format!("p {scope}"), "a", scope, address)).collect();
-    let everything = all.join(" ");
-    let named: Vec<Policy> = shares(Some("bob@bar.example"));
-    let case = Case::of(&[("a", &everything, &everything)], named).stranger();
-    let Outcome::NeedInfo { required } = case.assess().outcome else { panic!("{:?}", case.assess().outcome) };
-    assert_eq!(required.len(), 1, "{required:?}");
-    let open = Case::of(&[("a", &everything, &everything)], shares(None));
-    let Outcome::Granted { scopes, partial: false } = open.assess().outcome else { panic!("{:?}", open.assess().outcome) };
-    assert_eq!(scopes.len(), 2_000);
-    assert!(scopes.iter().all(|scope| scope.basis.len() == 1));
 }
