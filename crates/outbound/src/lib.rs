@@ -371,9 +371,13 @@ fn origin_of(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// What may be said of a URL in a message: its host, never its query.
+/// What may be said of a URL in a message: its host, with a port that is not the usual one, never its query.
 fn host_of(url: &str) -> String {
-    Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "that URL".to_owned())
+    let said = Url::parse(url).ok().and_then(|url| {
+        let host = url.host_str()?;
+        Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    });
+    said.unwrap_or_else(|| "that URL".to_owned())
 }
 
 #[cfg(test)]

@@ -163,7 +163,8 @@ impl Manager {
         };
         let Some(management) = found.resource_management_endpoint else {
             return refused(format!(
-                "{plain} is a resource server, and does not let its owners manage what they have from elsewhere."
+                "{plain} is a resource server, and does not let its owners manage what they have from elsewhere. Whoever runs it \
+                 allows it: at a gateway of Wayleave by [gateway.management]."
             ));
         };
         if !client::uma::is_within(&management, &plain) {

@@ -42,8 +42,8 @@ fn kind_in_words(kind: EventKind) -> &'static str {
         K::DelegationWithdrawn => "Somebody no longer decides for you",
         K::ManagerLinked => "A desk is told of requests to you",
         K::ManagerUnlinked => "A desk is told nothing more",
-        K::ResourceServerLinked => "A resource server was linked",
-        K::ResourceServerUnlinked => "A resource server was unlinked",
+        K::ResourceServerLinked => "A place that keeps things of yours was linked",
+        K::ResourceServerUnlinked => "A place that keeps things of yours was unlinked",
     }
 }
 

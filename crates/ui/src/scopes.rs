@@ -36,6 +36,11 @@ pub fn find_meaning(scope: &Scope) -> Option<&'static str> {
     KNOWN.iter().find(|(name, _)| *name == scope.as_str()).map(|(_, meaning)| *meaning)
 }
 
+/// The same, with what stands where no page knows.
+pub fn meaning_of(scope: &Scope) -> &'static str {
+    find_meaning(scope).unwrap_or("What the place that keeps it means by that.")
+}
+
 /// The least first.
 pub fn least_first(scopes: &ScopeSet) -> Vec<Scope> {
     let mut all: Vec<Scope> = scopes.iter().cloned().collect();

@@ -176,7 +176,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
             things: about.iter().map(|one| format!("{}: {}", one.name, words::scopes(&one.scopes))).collect(),
             missing,
             shown: shown_name(manager, person, text, &about),
-            until: person.reader.zone.date(manager.now().plus(90 * 86_400)),
+            until: person.reader.zone.date(manager.now().plus(crate::signing::LIFETIME)),
             sign,
             why_not: match who {
                 Who::Anyone => Some("It would let anyone in. Do that on the thing's own page.".into()),

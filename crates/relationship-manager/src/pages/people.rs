@@ -5,7 +5,7 @@ use super::{Desk, Fields, First, at_desk, error_page, page, posted, see_other};
 use crate::Trouble;
 use crate::holdings::Who;
 use crate::task::Standing;
-use crate::undoing::Told;
+use crate::undoing::NoteShown;
 use crate::words::readable;
 use askama::Template;
 use axum::extract::{Request, State};
@@ -144,7 +144,7 @@ struct Group {
 #[derive(Template)]
 #[template(path = "withdrawals.html")]
 struct WithdrawalsPage<'a> {
-    told: Option<Told>,
+    told: Option<NoteShown>,
     groups: Vec<Group>,
     csrf: &'a str,
 }

@@ -5,7 +5,7 @@ use super::{Desk, Fields, First, at_desk, page, posted, see_other};
 use crate::answering::{Answered, party_of, seen_name};
 use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known};
-use crate::undoing::{Told, Undo};
+use crate::undoing::{NoteShown, Undo};
 use crate::{Trouble, words};
 use askama::Template;
 use axum::extract::{Request, State};
@@ -49,7 +49,7 @@ struct RequestRow {
 #[derive(Template)]
 #[template(path = "requests.html")]
 struct RequestsPage<'a> {
-    told: Option<Told>,
+    told: Option<NoteShown>,
     today: String,
     waiting: First<RequestRow>,
     /// How many people would let her decide for them.

@@ -7,7 +7,7 @@ use crate::holdings::{Holdings, Thing, Who};
 use crate::person::Person;
 use crate::share::{Shared, Sharing};
 use crate::signing::LIFETIME;
-use crate::undoing::{Told, Undo};
+use crate::undoing::{NoteShown, Undo};
 use crate::words::{Promised, promise};
 use crate::{Manager, Trouble};
 use askama::Template;
@@ -27,8 +27,7 @@ struct ScopeBox {
 
 impl ScopeBox {
     fn of(scope: &Scope, wanted: &[&str]) -> Self {
-        let meaning = ui::find_meaning(scope).unwrap_or("What the place that keeps it means by that.");
-        Self { name: scope.to_string(), meaning, chosen: wanted.contains(&scope.as_str()) }
+        Self { name: scope.to_string(), meaning: ui::meaning_of(scope), chosen: wanted.contains(&scope.as_str()) }
     }
 }
 
@@ -68,7 +67,7 @@ struct ReviewPage<'a> {
 #[derive(Template)]
 #[template(path = "shared.html")]
 struct SharedPage<'a> {
-    told: Option<Told>,
+    told: Option<NoteShown>,
     promise: String,
     shared: &'a Shared,
     who_query: String,
@@ -271,7 +270,7 @@ fn shared_page(manager: &Manager, person: &Person, sharing: &Sharing, promise: S
     let told = (shared.count > 0).then(|| {
         let is_undoable = undo.is_some();
         let note = manager.keep_note(person, promise.clone(), undo);
-        Told { what: promise.clone(), undo: is_undoable.then_some(note) }
+        NoteShown { what: promise.clone(), undo: is_undoable.then_some(note) }
     });
     let who_query = who_query(&sharing.who);
     let body = ui::render(&SharedPage { told, promise, shared, who_query, csrf: &person.csrf });

@@ -4,7 +4,7 @@ use super::things::{Again, host_of, who_query};
 use super::{Desk, Fields, Shown, at_desk, page, posted};
 use crate::holdings::{Approval, Doubt, Guard, Holdings, Share, Thing};
 use crate::person::Person;
-use crate::undoing::Told;
+use crate::undoing::NoteShown;
 use crate::{Manager, Trouble, words};
 use askama::Template;
 use axum::extract::{Path, Request, State};
@@ -87,7 +87,7 @@ struct ThingPage<'a> {
     why_not: Option<String>,
     /// Whether the desk can have it guarded by another server.
     kept_here: bool,
-    told: Option<Told>,
+    told: Option<NoteShown>,
     /// Somebody was tried.
     tried: Option<Tried>,
     happened: Vec<super::history::Line>,
@@ -149,7 +149,7 @@ fn share_row(share: &Share, reader: &ui::Reader) -> ShareRow {
 /// What she did before the page comes.
 #[derive(Default)]
 struct Before {
-    told: Option<Told>,
+    told: Option<NoteShown>,
     tried: Option<Tried>,
 }
 

@@ -48,11 +48,11 @@ fn describe(config: &Config) -> Vec<String> {
     let mut lines = vec![describe_server(config)];
     lines.push(match &config.gateway {
         Some(gateway) => format!("  wayleave gateway: {} listens at {}", gateway.resource, gateway.listen),
-        None => "  wayleave gateway: does not start from this file, which has no [gateway]".into(),
+        None => "  wayleave gateway: is not configured in this file, which has no [gateway]".into(),
     });
     lines.push(match &config.manager {
         Some(manager) => format!("  wayleave manager: {} listens at {}", manager.url, manager.listen),
-        None => "  wayleave manager: does not start from this file, which has no [manager]".into(),
+        None => "  wayleave manager: is not configured in this file, which has no [manager]".into(),
     });
     lines.extend(looks::list(config).into_iter().map(|line| format!("  look: {line}")));
     lines
@@ -133,6 +133,9 @@ mod tests {
         let lines = told(&format!("{GATEWAY}folder = 'things'")).await.unwrap().join("\n");
         assert!(lines.contains("wayleave gateway: http://127.0.0.1:1") && lines.contains("no [manager]"), "{lines}");
         assert!(lines.contains("wayleave server: is not configured in this file") && !lines.contains("look:"), "{lines}");
+        let plain = GATEWAY.replace("'http://127.0.0.1:1'", "'http://photos.example'");
+        let lines = told(&format!("{plain}folder = 'things'")).await.unwrap().join("\n");
+        assert!(lines.contains("look: gateway.resource: `http://photos.example` is http"), "{lines}");
         let lines = told("").await.unwrap().join("\n");
         assert!(lines.contains("wayleave server: would start with defaults") && lines.contains("nobody can log in"), "{lines}");
         let lines = told("[server]\nlisten = '127.0.0.1:1'").await.unwrap().join("\n");

@@ -78,7 +78,7 @@ fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, Exit> {
 
 /// A line for each authorization server that owners have linked here and that the operator's list names no more.
 fn describe_left(section: &GatewayConfig, store: &Store) -> Vec<String> {
-    if section.trust != "list" {
+    if section.trust() != Ok(Trust::List) {
         return Vec::new();
     }
     let found = store.list_servers_but(&section.authorization_servers);
@@ -128,11 +128,7 @@ pub async fn assemble_gateway(
             _ => PatBy::Code,
         },
         check: if section.check == "offline" { Check::Offline } else { Check::Introspect },
-        trust: match section.trust.as_str() {
-            "any" => Trust::Any,
-            "rot-required" => Trust::RotRequired,
-            _ => Trust::List,
-        },
+        trust: section.trust().map_err(Exit::usage)?,
         management: match &section.management {
             Some(by) => Some(Management { issuer: by.issuer.clone(), owner_claim: by.owner_claim.clone() }),
             None => log_in

@@ -78,6 +78,14 @@ fn describe_gateway(gateway: &GatewayConfig) -> Vec<String> {
                 .to_owned(),
         );
     }
+    let is_plain = |url: &url::Url| url.scheme() == "http" && !crate::config::is_loopback(url);
+    if url::Url::parse(&gateway.resource).is_ok_and(|url| is_plain(&url)) {
+        lines.push(format!(
+            "gateway.resource: `{}` is http and not this machine: servers and desks take https alone, and what is sent there can be \
+             read on its way",
+            gateway.resource
+        ));
+    }
     if gateway.forward_auth.is_some() && gateway.trusted_proxies.is_empty() {
         lines.push("[gateway.forward_auth] answers nobody: name the proxy that asks in `gateway.trusted_proxies`".to_owned());
     }

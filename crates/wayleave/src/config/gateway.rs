@@ -5,7 +5,7 @@ use super::cors::CorsConfig;
 use super::fault::Fault;
 use super::forward_auth::ForwardAuthConfig;
 use super::route::RouteConfig;
-use resource_server::gateway::{Route, check_content_origin, find_hidden};
+use resource_server::gateway::{Route, Trust, check_content_origin, find_hidden};
 use resource_server::watch::UploadLimits;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -206,9 +206,7 @@ impl GatewayConfig {
         if self.authorization_servers.is_empty() {
             return Err("gateway.authorization_servers: name an authorization server".into());
         }
-        if !matches!(self.trust.as_str(), "any" | "list" | "rot-required") {
-            return Err(format!("gateway.trust: `{}` must be any, list or rot-required", self.trust));
-        }
+        self.trust()?;
         if !matches!(self.pat.as_str(), "code" | "client_credentials" | "server") {
             return Err(format!("gateway.pat: `{}` must be code, client_credentials or server", self.pat));
         }
@@ -219,6 +217,16 @@ impl GatewayConfig {
             return Err(format!("gateway.resource: `{}` must be a URL without a slash at the end", self.resource));
         }
         Ok(())
+    }
+
+    /// Whose word counts.
+    pub fn trust(&self) -> Result<Trust, String> {
+        match self.trust.as_str() {
+            "any" => Ok(Trust::Any),
+            "list" => Ok(Trust::List),
+            "rot-required" => Ok(Trust::RotRequired),
+            other => Err(format!("gateway.trust: `{other}` must be any, list or rot-required")),
+        }
     }
 
     /// Where it keeps what it knows.

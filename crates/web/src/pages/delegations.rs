@@ -52,7 +52,7 @@ fn row(one: DelegationDocument, reader: &Reader) -> Row {
         id: one.id.unwrap_or_default(),
         who: one.owner_name.or(delegate).unwrap_or_default(),
         may: format!("{} of {about}, as far as: {}", verbs.collect::<Vec<_>>().join(" and "), one.resource_scopes),
-        until: one.expires_at.map(|end| reader.zone.until(end, reader.now)).unwrap_or_default(),
+        until: one.expires_at.map(|end| reader.until(end)).unwrap_or_default(),
         signed: one.delegation.is_some(),
     }
 }

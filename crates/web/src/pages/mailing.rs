@@ -78,7 +78,7 @@ impl Letter {
         };
         let reader = visit.reader(app);
         let name = readable(account.display_name());
-        let until = share.expires_at.map(|end| reader.zone.until(end, reader.now));
+        let until = share.expires_at.map(|end| reader.until(end));
         let (until, hers) = match until {
             Some(until) => (until.clone(), until),
             None => (format!("until {name} ends it"), "until you end it".to_owned()),

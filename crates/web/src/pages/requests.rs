@@ -201,7 +201,7 @@ fn item(request: &AccessRequestDocument, things: &Things, standing: Option<&Opti
         },
         is_approved: request.state == AccessRequestState::Approved,
         allowed: match (request.state, end) {
-            (AccessRequestState::Approved, Some(end)) => format!(", {}", reader.zone.until(end, reader.now)),
+            (AccessRequestState::Approved, Some(end)) => format!(", {}", reader.until(end)),
             (AccessRequestState::Approved, None) => ", until you end it".to_owned(),
             _ => String::new(),
         },
@@ -360,7 +360,7 @@ mod tests {
             ("decision=never", false, true, None),
         ] {
             let Meant::Decision(made) = decide(query).unwrap() else { panic!("{query}") };
-            let end = made.expires_at.map(|end| reader.zone.until(end, reader.now));
+            let end = made.expires_at.map(|end| reader.until(end));
             assert_eq!((made.decision == DecisionKind::Approve, made.remember), (approves, remembers), "{query}");
             assert_eq!(end.as_deref(), until, "{query}");
         }

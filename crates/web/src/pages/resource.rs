@@ -122,7 +122,7 @@ fn approval(request: &AccessRequestDocument, resource: &ResourceId, reader: &Rea
     let scopes: Vec<&str> = here.flat_map(|one| one.resource_scopes.iter().map(Scope::as_str)).collect();
     let who = ui::name_party(&request.requesting_party);
     let client = readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str()));
-    let until = request.approved_until.map(|until| format!(", {}", reader.zone.until(until, reader.now))).unwrap_or_default();
+    let until = request.approved_until.map(|until| format!(", {}", reader.until(until))).unwrap_or_default();
     Approval {
         id: request.id.as_str().to_owned(),
         sentence: format!("{who} may {}, with {}{until}", scopes.join(", "), ui::quote(&client)),

@@ -7,7 +7,6 @@ use crate::Shared;
 use authorization_server::simulation::{Fate, Simulation};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-
 use serde_json::json;
 use std::collections::BTreeMap;
 use types::spelling::readable;

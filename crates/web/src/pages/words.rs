@@ -9,9 +9,9 @@ use types::spelling::{readable, visible};
 use types::{ClientId, Scope, ScopeSet};
 pub(crate) use ui::{Reader, least_first};
 
-/// What it means, where a page knows.
+/// What it means.
 pub(super) fn meaning(scope: &Scope) -> &'static str {
-    ui::find_meaning(scope).unwrap_or("What the place that keeps it means by that.")
+    ui::meaning_of(scope)
 }
 
 /// Whether it only lets somebody look.
@@ -78,7 +78,7 @@ pub(super) async fn sentence_of(app: &Shared, policy: &PolicyDocument, reader: &
         text.push_str(&format!(", from {} on", reader.zone.moment(from, reader.now)));
     }
     match policy.expires_at {
-        Some(end) => text.push_str(&format!(", {}", reader.zone.until(end, reader.now))),
+        Some(end) => text.push_str(&format!(", {}", reader.until(end))),
         None if policy.max_uses.is_none() => text.push_str(", until you end it"),
         None => {}
     }
