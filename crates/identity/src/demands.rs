@@ -123,6 +123,11 @@ impl Demands {
         });
     }
 
+    /// Whether it is asked for certain people.
+    pub(crate) fn names_people(&self) -> bool {
+        self.people.is_some()
+    }
+
     /// Whether the answer may be about whoever has this session.
     pub(crate) fn allow_person(&self, session: &Session) -> bool {
         self.people.as_ref().is_none_or(|people| people.contains(session.account.as_str()))

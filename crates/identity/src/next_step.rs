@@ -49,16 +49,16 @@ impl Identity {
         }
         Ok(match demands.no_page {
             false => Step::Consent,
-            true if self.may_be_told_of(request, given).await? => {
+            true if !demands.names_people() || self.may_be_told_of(request, given).await? => {
                 refuse(ErrorCode::ConsentRequired, "the person has not agreed to this yet")
             }
             true => refuse(ErrorCode::LoginRequired, NOBODY),
         })
     }
 
-    /// Whether a client may learn without a page that somebody is logged in, and who of those whom it asks for: where the
-    /// operator knows it, or she let it in. To anybody else each answer is the one that it gets where nobody is logged in
-    /// (threat 20).
+    /// Whether a client may learn without a page that somebody of those whom it asks for is logged in: where the operator knows
+    /// it, or she let it in. To anybody else that asks for certain people each answer is the one that it gets where nobody is
+    /// logged in (threat 20).
     async fn may_be_told_of(&self, request: &AuthorizationRequest, session: Option<&Session>) -> Result<bool, Failure> {
         if request.client.declared {
             return Ok(true);

@@ -330,9 +330,10 @@ async fn threat_31_a_manager_is_where_it_says_and_its_link_is_its_own() {
     }
 }
 
-/// Threat 20: without a page, a client that nobody declared and she never let in gets one answer, whoever is logged in.
+/// Threat 20: a client that nobody declared and she never let in, and that asks for certain people without a page, gets one
+/// answer, whoever is logged in.
 #[tokio::test]
-async fn threat_20_a_stranger_learns_nothing_of_who_is_logged_in() {
+async fn threat_20_a_stranger_learns_not_who_is_logged_in() {
     for world in World::each().await {
         let made = register(&world, stranger(AWAY)).await;
         let client = made.get("client_id");
@@ -351,10 +352,12 @@ async fn threat_20_a_stranger_learns_nothing_of_who_is_logged_in() {
         let told = follow(&silent(&[]), "").await;
         assert!(told.contains("error=login_required"), "{told}");
         for claims in [&hers, &other] {
-            for more in [&[("claims", &**claims)][..], &[("claims", claims), ("max_age", "1")], &[]] {
+            for more in [&[("claims", &**claims)][..], &[("claims", claims), ("max_age", "1")]] {
                 assert_eq!(follow(&silent(more), &cookies).await, told, "{more:?}");
             }
         }
+        // who asks for nobody in particular has the answer of the standard
+        assert!(follow(&silent(&[]), &cookies).await.contains("error=consent_required"));
         // with pages she is told, and not the client
         let page = alice.open(&ask(client, AWAY, &[("claims", &other)])).await;
         assert_eq!((page.status, page.header("location")), (400, ""), "{}", page.text);
