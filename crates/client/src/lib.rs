@@ -10,6 +10,7 @@
 pub mod api;
 pub mod credential;
 pub mod oauth;
+mod refusal;
 pub mod uma;
 pub mod webfinger;
 
@@ -37,6 +38,13 @@ pub enum ClientError {
     /// The server's own words.
     #[error("{error}: {description}")]
     Refused { error: String, description: String },
+    /// It has too much to do, or is broken, and says neither yes nor no (RFC 6585 4; RFC 9110 15.6). When to come again, in
+    /// seconds, where it says so.
+    #[error("{what}")]
+    NotNow { what: String, seconds: Option<u64> },
+    /// It tells this client nothing about tokens, now and later (RFC 7662 2.3).
+    #[error("{0}")]
+    NotTold(String),
 }
 
 impl ClientError {
@@ -130,7 +138,8 @@ impl Client {
         }
         if answer.status != 200 {
             let status = answer.status.as_u16();
-            return Err(ClientError::protocol(format!("`{resource}` says nothing of itself (HTTP {status})")));
+            let what = format!("`{resource}` says nothing of itself (HTTP {status})");
+            return Err(refusal::not_now(&answer, &what).unwrap_or_else(|| ClientError::protocol(what)));
         }
         let metadata: ProtectedResourceMetadata = types::answer::parse(&answer.body, &["resource"])
             .map_err(|error| ClientError::protocol(format!("what `{resource}` says of itself does not read: {error}")))?;
@@ -149,7 +158,8 @@ impl Client {
             return Err(outbound::OutboundError::Unreachable(issuer.to_owned()).into());
         }
         if answer.status != 200 {
-            return Err(ClientError::protocol(format!("`{issuer}` has no metadata (HTTP {})", answer.status.as_u16())));
+            let what = format!("`{issuer}` has no metadata (HTTP {})", answer.status.as_u16());
+            return Err(refusal::not_now(&answer, &what).unwrap_or_else(|| ClientError::protocol(what)));
         }
         let metadata: Metadata = types::answer::parse(&answer.body, &types::metadata::NARROWING)
             .map_err(|error| ClientError::protocol(format!("the metadata of `{issuer}` do not read: {error}")))?;

@@ -1,13 +1,13 @@
 //! The OAuth client: code flow with PKCE, client credentials, refresh, revocation. A resource server
 //! gets its PATs here, a manager its PMTs.
 
+use crate::refusal::{about_tokens, refusal};
 use crate::{Client, ClientError};
 use jose::{KeySet, UnverifiedJws, base64url, digest};
 use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::client::ClientMetadata;
-use types::error::ErrorBody;
 use types::introspection::Introspection;
 use types::metadata::Metadata;
 use types::token::TokenResponse;
@@ -232,11 +232,11 @@ impl Client {
 
     async fn introspect_form(&self, metadata: &Metadata, form: &[(&str, &str)]) -> Result<Introspection, ClientError> {
         let endpoint = metadata.introspection_endpoint.as_deref();
-        let endpoint =
-            endpoint.ok_or_else(|| ClientError::protocol("the authorization server names no introspection endpoint"))?;
+        let endpoint = endpoint
+            .ok_or_else(|| ClientError::NotTold("the authorization server names no introspection endpoint".to_owned()))?;
         let answer = self.post_form(metadata, endpoint, form).await?;
         if answer.status != 200 {
-            return Err(refusal(&answer));
+            return Err(about_tokens(&answer, refusal(&answer)));
         }
         types::answer::parse(&answer.body, &types::introspection::NARROWING)
             .map_err(|error| ClientError::protocol(format!("introspection does not read: {error}")))
@@ -375,14 +375,6 @@ fn basic_of(id: &str, secret: &str) -> String {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = format!("{}:{}", encode(id), encode(secret));
     format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair))
-}
-
-/// The error of an answer, or its status where it has none.
-pub(crate) fn refusal(answer: &Response) -> ClientError {
-    match types::answer::parse::<ErrorBody>(&answer.body, &[]) {
-        Ok(body) => ClientError::refused(&body.error, &body.error_description.unwrap_or_default()),
-        Err(_) => ClientError::protocol(format!("the server answered HTTP {}", answer.status.as_u16())),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The UMA client (Grant 3): calls, challenges, trades, and sending a person to show who she is.
 
-use crate::oauth::{read_granted, refusal};
+use crate::oauth::read_granted;
+use crate::refusal::refusal;
 use crate::{Client, ClientError};
 use outbound::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,14 @@ pub struct Rpt {
     /// The resource server's identifier: its URL, or an origin where it has no metadata.
     pub resource: String,
     pub refresh_token: Option<String>,
+    /// The authorization server that gave it; none: one that was kept before that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
 }
+
+/// Names the authorization server of a call's token, so that a resource server which several guard shows it to no other
+/// (protocol.md 2.1).
+const AUTHORIZATION_SERVER: &str = "authorization-server";
 
 /// A challenge that was read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +124,9 @@ impl Client {
                 return Err(ClientError::protocol("an RPT is used at its own resource server and nowhere else"));
             }
             request = request.header("authorization", &format!("{} {}", rpt.token_type, rpt.token));
+            if let Some(issuer) = &rpt.issuer {
+                request = request.header(AUTHORIZATION_SERVER, issuer);
+            }
             let bound = rpt.token_type.eq_ignore_ascii_case("dpop");
             let proof = if bound { self.prove(method.as_str(), url, Some(&rpt.token), None)? } else { None };
             if let Some(proof) = proof {
@@ -217,6 +228,7 @@ impl Client {
             token_type: scheme_of(&tokens.token_type)?.to_owned(),
             resource: resource.clone(),
             refresh_token: tokens.refresh_token.clone(),
+            issuer: Some(challenge.issuer.clone()),
         })
     }
 

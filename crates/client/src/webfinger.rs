@@ -43,6 +43,9 @@ impl Client {
                 url = next.ok_or_else(|| ClientError::protocol(format!("`{domain}` leads nowhere")))?.into();
                 continue;
             }
+            if let Some(error) = crate::refusal::not_now(&answer, &format!("`{domain}` does not answer right now")) {
+                return Err(error);
+            }
             if answer.status != 200 {
                 return Err(ClientError::protocol(format!("`{domain}` knows no authorization server for this address")));
             }

@@ -103,8 +103,8 @@ impl Trouble {
 impl From<ClientError> for Trouble {
     fn from(error: ClientError) -> Self {
         match &error {
-            ClientError::Outbound(_) => Self::Away(error.to_string()),
-            ClientError::Protocol(_) | ClientError::UnnamedResource | ClientError::Refused { .. } => {
+            ClientError::Outbound(_) | ClientError::NotNow { .. } => Self::Away(error.to_string()),
+            ClientError::Protocol(_) | ClientError::UnnamedResource | ClientError::Refused { .. } | ClientError::NotTold(_) => {
                 Self::Refused(error.to_string())
             }
         }

@@ -148,7 +148,7 @@ impl Manager {
         let there = self.client.at(&plain).in_name_of(&format!("owner {owner}"));
         let resource = match there.discover_resource(&plain).await {
             Ok(found) => Some(found),
-            Err(error @ ClientError::Outbound(_)) => return Err(error.into()),
+            Err(error @ (ClientError::Outbound(_) | ClientError::NotNow { .. })) => return Err(error.into()),
             Err(_) => None,
         };
         let Some(found) = resource else {

@@ -29,6 +29,7 @@ mod enrolment;
 mod fields;
 mod folder;
 mod forward_auth;
+mod givers;
 mod history;
 mod identity;
 mod link;
@@ -70,8 +71,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use backend::Backend;
 use client::{Client, Credentials};
-use http::request::Parts;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use jose::dpop::Seen;
 use jose::possession::{Challenger, SpentAnswers};
 use jose::seal::SealingKey;
@@ -147,8 +147,8 @@ pub struct Gateway {
     told_away: StdMutex<HashMap<String, Instant>>,
     /// Owners of whom the log was told that they have not linked.
     unlinked: unlinked::ToldUnlinked,
-    /// Who gave a token, by its hash.
-    issued_by: Cache<[u8; 32], String>,
+    /// Who gave a token.
+    givers: givers::Givers,
     /// Owners that were looked up and when, by where and for which path.
     owners: Cache<[u8; 32], (Instant, String)>,
     /// Owners' tokens whose signature held.
@@ -229,7 +229,7 @@ impl Gateway {
             questions: questions::Questions::default(),
             told_away: StdMutex::default(),
             unlinked: unlinked::ToldUnlinked::default(),
-            issued_by: Cache::new(10_000),
+            givers: givers::Givers::default(),
             owners: Cache::new(10_000),
             signed: Cache::new(10_000),
             credential_keys: credential_keys::CredentialKeys::default(),

@@ -50,7 +50,9 @@ pub struct Presented<'a> {
 pub enum Verdict {
     /// With the permissions that count.
     Allowed(Arc<Introspection>),
-    /// No token, or not one for this: answer as to a call without a token (Part Y 1).
+    /// Nobody there knows the token: answer as to a call without one (Part Y 1).
+    Unknown,
+    /// No token, or not one for this: answer likewise.
     Insufficient,
     /// The same, of one that is bound to a key which nobody proved: that is told as well (RFC 9449 7.1).
     Unproven,
@@ -185,6 +187,9 @@ impl Guard {
             Ok(answer) => answer,
             Err(error) => return Verdict::Failed(error),
         };
+        if !answer.active {
+            return Verdict::Unknown;
+        }
         if !answer.is_good(now) {
             return Verdict::Insufficient;
         }

@@ -73,6 +73,8 @@ impl From<ClientError> for ProtectionError {
         match error {
             ClientError::Outbound(OutboundError::Busy(_)) => Self::Busy,
             ClientError::Outbound(_) => Self::Unreachable,
+            ClientError::NotNow { seconds: Some(seconds), .. } => Self::Later(seconds.min(LONGEST_WAIT)),
+            ClientError::NotNow { .. } => Self::Later(USUAL_WAIT),
             other => Self::Refused(other.to_string()),
         }
     }
@@ -221,6 +223,10 @@ fn check(answer: &Response, wanted: u16) -> Result<(), ProtectionError> {
         return Ok(());
     }
     let error = types::answer::parse::<types::error::ErrorBody>(&answer.body, &[]);
+    // said with whatever status, it is no refusal
+    if error.as_ref().is_ok_and(|body| body.error == "temporarily_unavailable") {
+        return Err(ProtectionError::Later(USUAL_WAIT));
+    }
     Err(ProtectionError::Refused(match error {
         // in its own words, which go into the log, to owners and to their desks
         Ok(body) => format!("{} ({})", readable(&body.error_description.unwrap_or_default()), readable(&body.error)),

@@ -15,6 +15,9 @@ pub struct BroughtBy {
     /// What she agreed to for it. None: her server does not say, and cannot be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<GrantId>,
+    /// Who gave the token, and so knows that grant. None: it was brought before that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     /// The operator of her server vouches for it.
     #[serde(default)]
     pub declared: bool,

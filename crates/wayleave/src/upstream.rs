@@ -49,7 +49,7 @@ impl Provider {
         tracing::info!(error = said, issuer = self.config.issuer, "a log-in elsewhere failed");
         let name = &self.config.name;
         Failure::Refused(match error {
-            ClientError::Outbound(_) => {
+            ClientError::Outbound(_) | ClientError::NotNow { .. } => {
                 Refusal::new(ErrorCode::TemporarilyUnavailable, format!("{name} does not answer: try again in a moment"))
             }
             ClientError::Refused { error, .. } if error == "access_denied" => {

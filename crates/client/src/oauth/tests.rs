@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::json;
+use types::error::ErrorBody;
 
 fn read<T: serde::de::DeserializeOwned>(answer: &Value) -> Result<T, String> {
     types::json::parse(answer.to_string().as_bytes()).map_err(|error| error.to_string())

@@ -35,8 +35,13 @@ fn a_resource_is_a_prefix_of_whole_segments_at_the_same_origin() {
 /// Cases: G-5.2-1
 #[tokio::test]
 async fn an_rpt_is_used_at_its_own_resource_server_and_nowhere_else() {
-    let rpt =
-        Rpt { token: "secret".into(), token_type: "Bearer".into(), resource: "https://rs.example".into(), refresh_token: None };
+    let rpt = Rpt {
+        token: "secret".into(),
+        token_type: "Bearer".into(),
+        resource: "https://rs.example".into(),
+        refresh_token: None,
+        issuer: None,
+    };
     let called = client().call(Method::GET, "https://evil.example/photos", Some(&rpt)).await;
     assert!(matches!(called, Err(ClientError::Protocol(_))));
 }

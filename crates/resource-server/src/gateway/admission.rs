@@ -2,7 +2,7 @@
 //! the resource, at whichever authorization server the owner put it; without a token that suffices, one of these
 //! gives a ticket.
 
-use super::authority::{At, Uncounted};
+use super::authority::At;
 use super::browser::{Lacks, LacksAt, OfSession};
 use super::forward_auth::AskedBefore;
 use super::history::{Noted, Outcome};
@@ -18,7 +18,6 @@ use crate::protection::ProtectionError;
 use axum::response::Response;
 use http::HeaderValue;
 use http::request::Parts;
-use jose::{UnverifiedJws, digest};
 use std::sync::Arc;
 use std::time::Instant;
 use types::OwnResourceId;
@@ -66,16 +65,16 @@ pub(super) type Guarding = Arc<Vec<Registered>>;
 pub(super) struct Call<'a> {
     pub(super) wanted: &'a Wanted,
     pub(super) needs: &'a Arc<[Need]>,
-    presented: Presented<'a>,
+    pub(super) presented: Presented<'a>,
     /// The authorization server that the client names.
     pub(super) chosen: Option<&'a str>,
     /// Who gave the token, where a session of this gateway holds it: nobody else is asked about it.
-    giver: Option<&'a str>,
+    pub(super) giver: Option<&'a str>,
     /// By resource, what guards it.
     pub(super) guarding: Vec<Guarding>,
     pub(super) caller: Option<Caller>,
     /// Whether what comes of it is written down.
-    is_noted: bool,
+    pub(super) is_noted: bool,
 }
 
 impl Call<'_> {
@@ -88,6 +87,10 @@ impl Call<'_> {
             }
         }
         known.into_iter().map(str::to_owned).collect()
+    }
+
+    pub(super) fn token(&self) -> Option<&str> {
+        self.presented.authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim())
     }
 
     fn is_change(&self) -> bool {
@@ -177,12 +180,15 @@ impl Gateway {
         path: &path::CanonicalPath,
         asker: Asker<'_>,
     ) -> Result<Vec<Guarding>, Box<Response>> {
-        let guarding = self.guarding_each(wanted, path, asker).await?;
-        match self.has_lost_a_server(&wanted.owner, &guarding).await {
-            Ok(false) => Ok(guarding),
-            Ok(true) => Box::pin(self.guarding_each(wanted, path, asker)).await,
-            Err(error) => Err(away(&wanted.owner, &error.into())),
+        for _ in 0..CHANGES {
+            let guarding = Box::pin(self.guarding_each(wanted, path, asker)).await?;
+            match self.has_lost_a_server(&wanted.owner, &guarding).await {
+                Ok(false) => return Ok(guarding),
+                Ok(true) => {}
+                Err(error) => return Err(away(&wanted.owner, &error.into())),
+            }
         }
+        Err(away(&wanted.owner, &ProtectionError::Unreachable))
     }
 
     async fn guarding_each(
@@ -222,6 +228,7 @@ impl Gateway {
             return Err(missing());
         }
         // until she links, what she signed alone can pass; what is no owner's PAT registers nothing
+        Box::pin(self.end_lost_links(&wanted.owner)).await.map_err(|error| unreadable(error.into()))?;
         let issuer = self.preferred_server(&wanted.owner).map_err(unreadable)?;
         let Some(issuer) = issuer.filter(|issuer| !self.is_server_level(issuer)) else { return Ok(guarding) };
         // what was tried in vain a moment ago is not tried, and so uses nothing up
@@ -253,25 +260,41 @@ impl Gateway {
             return Ok(judged);
         }
         let issuers = self.issuers_to_ask(call, issuers).await.map_err(|error| away(&call.wanted.owner, &error))?;
+        // while it is open whose the token is, whoever an owner brought may be asked, and else only where the call names it
+        let mut is_open = true;
         for issuer in issuers {
+            if !is_open && !self.is_listed(&issuer) && call.chosen != Some(issuer.as_str()) {
+                continue;
+            }
             let peer = match self.peer(&issuer).await {
                 Ok(peer) => peer,
                 Err(error) => {
-                    failed = Some(error);
+                    (failed, is_open) = (Some(error), false);
                     continue;
                 }
             };
-            match self.judge_at(call, &peer).await {
+            let verdict = self.judge_at(call, &peer).await;
+            // one that could not be asked may have given it
+            is_open &= verdict == Verdict::Unknown;
+            let is_known = matches!(verdict, Verdict::Insufficient | Verdict::Unproven | Verdict::Allowed(_));
+            if let Some(token) = call.token().filter(|_| is_known && !peer.guard.asks_nobody(&call.presented)) {
+                self.note_giver(token, &issuer);
+            }
+            match verdict {
                 Verdict::Allowed(answer) => {
                     let (owner, needs, caller) = (call.wanted.owner.clone(), call.needs.clone(), call.caller);
                     let is_change = call.is_change();
                     return Ok(Judged::Fits(Admitted { owner, needs, issuer, answer, caller, is_change }));
                 }
-                Verdict::Insufficient => failed = None,
+                Verdict::Unknown | Verdict::Insufficient => failed = None,
                 Verdict::Unproven => (failed, judged) = (None, Judged::Unproven),
                 // nobody else's word helps where the owner's own cannot be read
                 Verdict::Failed(error @ ProtectionError::Store) => return Err(away(&call.wanted.owner, &error)),
                 Verdict::Failed(error) => failed = Some(error),
+            }
+            // of two servers one gave it, and of one that the operator lists that is believed
+            if is_known && self.is_listed(&issuer) {
+                break;
             }
         }
         // who could not be asked about the token is not asked for a ticket either
@@ -328,63 +351,27 @@ impl Gateway {
             }
         }
         match &verdict {
-            Verdict::Insufficient if call.is_noted => {
+            Verdict::Unknown | Verdict::Insufficient if call.is_noted => {
                 let (seen, why) = at.refusal();
                 let (needs, issuer, is_change) = (call.needs, peer.issuer(), call.is_change());
                 let noted = Noted { owner, needs, issuer, answer: seen.as_ref(), is_change };
                 self.note(&noted, Outcome::Refused, why);
             }
             // whether it is let in is not decided yet
-            Verdict::Insufficient | Verdict::Allowed(_) | Verdict::Unproven | Verdict::Failed(_) => {}
+            Verdict::Unknown | Verdict::Insufficient | Verdict::Allowed(_) | Verdict::Unproven | Verdict::Failed(_) => {}
         }
         verdict
-    }
-
-    /// Whose token it can be, the likeliest first. A JWT names its issuer, and another's is not asked about it; what an
-    /// owner has not linked counts only where she signed for it, which is checked before anything is fetched.
-    async fn issuers_to_ask(&self, call: &Call<'_>, mut issuers: Vec<String>) -> Result<Vec<String>, ProtectionError> {
-        let is_more = |issuer: &&String| self.is_server_level(issuer) && !issuers.contains(issuer);
-        let more: Vec<_> = self.settings.authorization_servers.iter().filter(is_more).cloned().collect();
-        issuers.extend(more);
-        if let Some(giver) = call.giver {
-            issuers.retain(|issuer| issuer == giver);
-            return Ok(issuers);
-        }
-        let Some(token) = call.presented.authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim())
-        else {
-            return Ok(issuers);
-        };
-        if let Ok(jws) = UnverifiedJws::parse(token)
-            && let Some(issuer) = jws.claimed("iss")
-        {
-            if issuers.contains(&issuer) {
-                return Ok(vec![issuer]);
-            }
-            return match Box::pin(self.is_vouched_for(&call.wanted.owner, &issuer, &jws, call.needs)).await {
-                Ok(()) => Ok(vec![issuer]),
-                Err(Uncounted::Because(why)) => {
-                    // nobody checked this token: whatever it says of itself is not for her history
-                    if call.is_noted {
-                        self.note_unknown(&call.wanted.owner, call.needs, why)?;
-                    }
-                    Ok(Vec::new())
-                }
-                Err(Uncounted::Unreadable(error)) => Err(error.into()),
-            };
-        }
-        if issuers.len() < 2 {
-            return Ok(issuers);
-        }
-        let seen = self.issued_by.get(&digest::sha256(&[token.as_bytes()]));
-        let rank = |issuer: &String| (Some(issuer) != seen.as_ref(), Some(issuer.as_str()) != call.chosen);
-        issuers.sort_by_key(rank);
-        Ok(issuers)
     }
 
     /// Whether a call that was let in may go on.
     pub(super) async fn still_allows(self: &Arc<Self>, admitted: &Admitted, token: &HeaderValue) -> bool {
         let (Ok(peer), Ok(token)) = (self.peer(&admitted.issuer).await, token.to_str()) else { return false };
         let at = At::new(self, &admitted.owner, &admitted.issuer, &admitted.needs);
+        // what a server guards whose application was let go ends with it, and not by that server's word
+        let Ok(link) = self.store.find_link(&admitted.owner, peer.issuer()) else { return false };
+        if !self.counts(&admitted.owner, link.as_ref().and_then(|link| link.by.as_ref())).await {
+            return false;
+        }
         let Ok(linked) = self.is_linked(&admitted.owner, peer.issuer()) else { return false };
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &peer.no_pats) };
         let looks = Looks(admitted.caller);

@@ -9,6 +9,7 @@ use super::Gateway;
 use super::admission::Guarding;
 use super::store::{Link, LinkState, Opinion, Registered, Standing, Unreadable};
 use crate::protection::ProtectionError;
+use futures_util::{FutureExt, StreamExt};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,14 +21,34 @@ use types::credential::CredentialDocument;
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// How long is waited for one.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Why a registration guards no more.
-const OVER: &str = "the application that brought this authorization server does not act for you any more";
+/// Words of hers that are asked about at a time for one list.
+const AT_A_TIME: usize = 8;
+
+/// Why a server guards an owner's things no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// She let the application go that brought it.
+    Application,
+    Owner,
+}
+
+impl Over {
+    /// As she reads it of what was registered there.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Application => "the application that brought this authorization server does not act for you any more",
+            Self::Owner => "you ended this authorization server here",
+        }
+    }
+}
 
 /// What was answered about an owner's word, and when.
 #[derive(Clone, Copy)]
 struct Asked {
     at: Instant,
     stands: bool,
+    /// Whether somebody answered, or it is what was known before.
+    answered: bool,
 }
 
 /// What was answered last.
@@ -40,6 +61,10 @@ impl Default for Grants {
 }
 
 impl Grants {
+    fn note(&self, grant: &GrantId, asked: Asked) {
+        self.0.insert(grant.as_str().to_owned(), asked);
+    }
+
     #[cfg(test)]
     pub(super) fn forget(&self) {
         self.0.retain(|_, known| !known.stands);
@@ -60,6 +85,11 @@ impl Gateway {
             return false;
         }
         let Some(grant) = by.asked_about() else { return true };
+        // another issuer than it came by knows nothing of it
+        let issuer = self.settings.management.as_ref().map(|management| management.issuer.as_str());
+        if by.issuer.is_some() && by.issuer.as_deref() != issuer {
+            return true;
+        }
         let stands = self.is_granted(grant).await;
         if !stands && let Err(error) = self.end_brought(owner, grant).await {
             tracing::warn!(%error, owner, "what an application brought counts no more, and that could not be written down");
@@ -71,21 +101,38 @@ impl Gateway {
         if let Some(stands) = self.rmts.grants.find(grant) {
             return stands;
         }
+        // who was away when asked last is asked behind the call
+        if let Some(known) = self.rmts.grants.0.get(grant.as_str()).filter(|known| !known.answered) {
+            self.rmts.grants.note(grant, Asked { at: Instant::now(), ..known });
+            let (myself, grant) = (self.myself.clone(), grant.clone());
+            tokio::spawn(async move {
+                if let Some(gateway) = myself.upgrade() {
+                    gateway.ask_whether_granted(&grant).await;
+                }
+            });
+            return known.stands;
+        }
         // of many calls, one asks
         let turn = self.turn(&format!("grant {grant}")).await;
         let _held = turn.lock().await;
-        if let Some(stands) = self.rmts.grants.find(grant) {
-            return stands;
+        match self.rmts.grants.find(grant) {
+            Some(stands) => stands,
+            None => self.ask_whether_granted(grant).await,
         }
+    }
+
+    async fn ask_whether_granted(&self, grant: &GrantId) -> bool {
         let answer = tokio::time::timeout(PATIENCE, self.ask_about_grant(grant.as_str())).await;
-        let stands = match answer.unwrap_or(Err(ProtectionError::Unreachable)) {
-            Ok(stands) => stands,
+        let (stands, answered) = match answer.unwrap_or(Err(ProtectionError::Unreachable)) {
+            Ok(stands) => (stands, true),
             Err(error) => {
-                tracing::info!(%error, "nobody says whether an owner lets an application manage still: what was known holds");
-                true
+                if self.is_worth_a_line("grants") {
+                    tracing::info!(%error, "nobody says whether an owner lets an application manage still: what was known holds");
+                }
+                (true, false)
             }
         };
-        self.rmts.grants.0.insert(grant.as_str().to_owned(), Asked { at: Instant::now(), stands });
+        self.rmts.grants.note(grant, Asked { at: Instant::now(), stands, answered });
         stands
     }
 
@@ -102,16 +149,16 @@ impl Gateway {
             }
         }
         for (issuer, link) in self.store.list_links(owner)?.into_iter().filter(|(_, link)| rests(&link.by)) {
-            self.end_server(owner, &issuer, &link).await?;
+            self.end_server(owner, &issuer, &link, Over::Application).await?;
         }
         Ok(())
     }
 
     /// Registrations first: as long as the link is there, the rest is found again after a crash.
-    pub(super) async fn end_server(&self, owner: &str, issuer: &str, link: &Link) -> Result<(), ProtectionError> {
-        tracing::info!(owner, issuer, "an application brought this server, and does not act for its owner any more");
+    pub(super) async fn end_server(&self, owner: &str, issuer: &str, link: &Link, why: Over) -> Result<(), ProtectionError> {
+        tracing::info!(owner, issuer, why = why.reason(), "a server guards nothing of its owner any more");
         for one in self.store.list_registrations(owner)?.into_iter().filter(|one| one.issuer == issuer && one.guards()) {
-            let over = Registered { standing: Standing::Failed, error: Some(OVER.to_owned()), ..one };
+            let over = Registered { standing: Standing::Failed, error: Some(why.reason().to_owned()), ..one };
             self.store.change_registrations(std::slice::from_ref(&over), &[]).await?;
             let all = self.store.registrations(owner, &over.own_id)?;
             let opinion = self.store.find_opinion(owner, &over.own_id)?;
@@ -142,6 +189,14 @@ impl Gateway {
         Ok(lost)
     }
 
+    /// Of links whose application does not act for her any more, that is written down.
+    pub(super) async fn end_lost_links(&self, owner: &str) -> Result<(), Unreadable> {
+        for (_, link) in self.store.list_links(owner)?.into_iter().filter(|(_, link)| link.state != LinkState::Withdrawn) {
+            self.counts(owner, link.by.as_ref()).await;
+        }
+        Ok(())
+    }
+
     /// The credential of this name, if it counts.
     pub(super) async fn find_counting_credential(
         &self,
@@ -154,8 +209,17 @@ impl Gateway {
 
     /// Those that count.
     pub(super) async fn list_counting_credentials(&self, owner: &str) -> Result<Vec<CredentialDocument>, Unreadable> {
-        let mut counting = Vec::new();
-        for credential in self.store.list_credentials(owner)? {
+        let (all, mut counting) = (self.store.list_credentials(owner)?, Vec::new());
+        let mut grants: Vec<&BroughtBy> = Vec::new();
+        for by in all.iter().filter_map(|credential| credential.by.as_ref()) {
+            if !grants.iter().any(|known| known.asked_about() == by.asked_about()) {
+                grants.push(by);
+            }
+        }
+        // several are asked about at a time, so that nobody waits for each after the other
+        let counts: Vec<_> = grants.into_iter().map(|by| self.counts(owner, Some(by)).boxed()).collect();
+        futures_util::stream::iter(counts).buffer_unordered(AT_A_TIME).for_each(|_| std::future::ready(())).await;
+        for credential in all {
             if self.counts(owner, credential.by.as_ref()).await {
                 counting.push(credential);
             }

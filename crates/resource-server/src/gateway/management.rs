@@ -2,6 +2,7 @@
 //! servers that she chooses, her credentials and withdrawn tokens, her rules, and the history. Each call needs an RMT.
 
 mod application;
+mod asking;
 mod credentials;
 mod registrations;
 pub(super) mod resources;
@@ -36,6 +37,8 @@ type Answer = Result<Response, Response>;
 pub(super) struct Managing {
     pub(super) owner: String,
     pub(super) by: Option<BroughtBy>,
+    /// Whether it is known that she has not withdrawn it; else it changes nothing.
+    pub(super) is_sure: bool,
 }
 
 fn refuse(status: StatusCode, error: &str, what: &str) -> Response {
@@ -60,6 +63,15 @@ fn unreadable(error: impl Into<ProtectionError>) -> Response {
     refuse(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "what is kept here cannot be read right now: try again")
 }
 
+/// Whoever is to be asked first has too much to do.
+fn not_now(seconds: Option<u64>) -> Response {
+    let what = "whether you may do this cannot be asked right now: try again";
+    let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", what);
+    let seconds = HeaderValue::from(seconds.unwrap_or(1));
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
+}
+
 fn busy() -> Response {
     refuse(StatusCode::CONFLICT, "conflict", "another operation on this resource is running: try again when it has ended")
 }
@@ -68,6 +80,7 @@ fn busy() -> Response {
 fn not_done(issuer: &str, error: &ProtectionError) -> Response {
     match error {
         ProtectionError::Store => unavailable(),
+        ProtectionError::Busy => not_now(error.seconds_to_wait()),
         ProtectionError::Refused(why) => {
             let what = format!("`{issuer}` would not: {why}");
             refuse(StatusCode::BAD_GATEWAY, "authorization_server_refused", &what)
@@ -127,12 +140,16 @@ impl Gateway {
     /// For an owner who is there herself.
     #[cfg(test)]
     pub(super) async fn managed(&self, owner: &str, parts: &Parts, body: Body, path: &str) -> Answer {
-        self.managed_by(&Managing { owner: owner.to_owned(), by: None }, parts, body, path).await
+        self.managed_by(&Managing { owner: owner.to_owned(), by: None, is_sure: true }, parts, body, path).await
     }
 
     /// For an owner who has shown who she is.
     pub(super) async fn managed_by(&self, managing: &Managing, parts: &Parts, body: Body, path: &str) -> Answer {
         let owner = managing.owner.as_str();
+        // what nobody answers for may look, and brings, moves and ends nothing
+        if !managing.is_sure && !super::route::is_reading(parts.method.as_str()) {
+            return Err(not_now(None));
+        }
         let path: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match path.as_slice() {
             ["my-resources", rest @ ..] => self.managed_resources(managing, parts, body, rest).await,

@@ -111,6 +111,9 @@ impl Gateway {
         if answer.status == 404 {
             return Ok(None);
         }
+        if answer.status == 429 || answer.status.is_server_error() {
+            return Err(ProtectionError::Unreachable);
+        }
         if answer.status != 200 {
             return Err(ProtectionError::Refused(format!("the look-up of owners answered HTTP {}", answer.status.as_u16())));
         }

@@ -285,9 +285,10 @@ impl Gateway {
             return;
         }
         let key = digest::sha256(&[token.trim().as_bytes()]);
-        if self.issued_by.get(&key).is_none_or(|known| known != issuer) {
-            self.issued_by.insert(key, issuer.to_owned());
+        if self.givers.let_in.get(&key).is_none_or(|known| known != issuer) {
+            self.givers.let_in.insert(key, issuer.to_owned());
         }
+        self.note_giver(token.trim(), issuer);
     }
 
     pub(super) fn owner_headers(&self) -> Vec<String> {

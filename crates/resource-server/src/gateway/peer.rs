@@ -245,7 +245,7 @@ impl Gateway {
         answer
     }
 
-    fn rest(&self, key: String, time: Duration) {
+    pub(super) fn rest(&self, key: String, time: Duration) {
         let now = Instant::now();
         let mut all = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, until| now < *until);

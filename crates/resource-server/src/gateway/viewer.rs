@@ -21,6 +21,7 @@ mod kind;
 mod leave;
 mod listing;
 mod maker;
+mod marks;
 mod members;
 pub(super) mod picture;
 pub(super) mod process;

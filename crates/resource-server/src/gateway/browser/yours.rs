@@ -3,8 +3,9 @@
 //! of hers and that no application brought.
 
 use super::super::Gateway;
+use super::super::brought::Over;
 use super::super::path::CanonicalPath;
-use super::super::store::{Link, LinkState};
+use super::super::store::{Link, LinkState, Unreadable};
 use super::super::told::Destination;
 use super::session::Held;
 use super::{navigation, read_form, wrong_method};
@@ -59,8 +60,8 @@ fn say_by(by: Option<&BroughtBy>, since: String) -> String {
     let name = by.name.as_deref().map(readable).filter(|name| !name.is_empty());
     let name = name.or_else(|| by.client.as_ref().map(|client| readable(client.as_str())));
     match (name, by.declared) {
-        (Some(name), true) => format!("Brought by {name}, {since}."),
-        (Some(name), false) => format!("Brought by an application that calls itself “{name}”, {since}."),
+        (Some(name), true) => format!("Brought by {}, {since}.", ui::quote(&name)),
+        (Some(name), false) => format!("Brought by an application that calls itself {}, {since}.", ui::quote(&name)),
         (None, _) => format!("Brought by an application, {since}."),
     }
 }
@@ -73,19 +74,23 @@ fn may_be_kept(by: Option<&BroughtBy>) -> bool {
 impl Gateway {
     /// `GET` and `POST /.wayleave/yours`.
     pub(in super::super) async fn yours(self: &Arc<Self>, parts: &Parts, body: Body) -> Response {
+        match parts.method {
+            Method::HEAD => return plain(StatusCode::OK, "Open this in a browser."),
+            Method::GET | Method::POST => {}
+            _ => return wrong_method("GET, HEAD, POST"),
+        }
         let held = match self.find_held(&parts.headers).await {
             Ok(held) => held,
             Err(answer) => return *answer,
         };
         let owner = match &held {
             Some(held) => self.find_owner_here(parts, held).await,
-            None => None,
+            None => Ok(None),
         };
-        match parts.method {
-            Method::HEAD => return plain(StatusCode::OK, "Open this in a browser."),
-            Method::GET | Method::POST => {}
-            _ => return wrong_method("GET, HEAD, POST"),
-        }
+        let owner = match owner {
+            Ok(owner) => owner,
+            Err(error) => return self.cannot_lead(&error.into()),
+        };
         let (Some(held), Some(owner)) = (held, owner) else {
             let what = "Open something of yours at this server first, as its owner, and then come back here.";
             return self.say_page(StatusCode::FORBIDDEN, "Show that something here is yours", what, Some("/"));
@@ -112,31 +117,31 @@ impl Gateway {
     }
 
     /// The owner that this browser's person is, by a server that says so and that is hers without any application's word.
-    async fn find_owner_here(self: &Arc<Self>, parts: &Parts, held: &Held) -> Option<String> {
+    async fn find_owner_here(self: &Arc<Self>, parts: &Parts, held: &Held) -> Result<Option<String>, Unreadable> {
         // as if she opened what she has
         let mut parts = parts.clone();
         parts.method = Method::GET;
         for at in held.owners() {
-            let link = self.store.find_link(&at.owner, &at.issuer).ok()?;
+            let link = self.store.find_link(&at.owner, &at.issuer)?;
             let by = link.as_ref().and_then(|link| link.by.as_ref());
             let is_known = self.is_listed(&at.issuer) || link.is_some();
             let is_applications = by.is_some_and(|by| !by.declared && by.standing != BroughtStanding::Kept);
             if !is_known || is_applications {
                 continue;
             }
-            for guarded in self.store.list_registrations(&at.owner).ok()?.into_iter().filter(|one| one.guards()).take(20) {
+            for guarded in self.store.list_registrations(&at.owner)?.into_iter().filter(|one| one.guards()).take(20) {
                 let Some(place) = CanonicalPath::parse(guarded.own_id.as_str()).ok().filter(|_| guarded.issuer == at.issuer)
                 else {
                     continue;
                 };
                 for place in [place.with_slash(), place] {
                     if self.is_owners(&parts, &place, held).await {
-                        return Some(at.owner);
+                        return Ok(Some(at.owner));
                     }
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     async fn yours_page(&self, held: &Held, owner: &str) -> Result<Response, ProtectionError> {
@@ -214,7 +219,7 @@ impl Gateway {
         let _changing = link_turn.lock().await;
         let Some(link) = self.store.find_link(owner, issuer)? else { return Ok(()) };
         if !keeps {
-            return if self.is_listed(issuer) { Ok(()) } else { self.end_server(owner, issuer, &link).await };
+            return if self.is_listed(issuer) { Ok(()) } else { self.end_server(owner, issuer, &link, Over::Owner).await };
         }
         if link.state == LinkState::Withdrawn {
             return Ok(());

@@ -29,8 +29,10 @@ impl Application {
         }
     }
 
-    pub(super) fn brings(self, at: Timestamp) -> BroughtBy {
+    /// What it brings now, by a token of this issuer.
+    pub(super) fn brings(self, issuer: &str, at: Timestamp) -> BroughtBy {
         let Self { client, name, grant, declared } = self;
-        BroughtBy { client, name, grant, declared, at, standing: BroughtStanding::default() }
+        let issuer = Some(issuer.to_owned());
+        BroughtBy { client, name, grant, issuer, declared, at, standing: BroughtStanding::default() }
     }
 }

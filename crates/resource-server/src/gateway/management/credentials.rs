@@ -2,6 +2,7 @@
 
 use super::{Answer, BASE, Managing, done, invalid, not_found, read, refuse, unavailable, unreadable, wrong_method};
 use crate::gateway::Gateway;
+use crate::protection::ProtectionError;
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +15,12 @@ use types::credential::{CredentialChallenge, CredentialDocument, CredentialRegis
 
 /// Most credentials of one owner.
 const MAX_CREDENTIALS: usize = 50;
+/// Those that count no more of which an owner sees that they ended.
+const MOST_ENDED: usize = 16;
+
+fn is_ended(credential: &CredentialDocument) -> bool {
+    credential.by.as_ref().is_some_and(BroughtBy::is_ended)
+}
 
 impl Gateway {
     pub(super) async fn managed_credentials(&self, managing: &Managing, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
@@ -71,14 +78,15 @@ impl Gateway {
         let turn = self.turn(&format!("credentials of {owner}")).await;
         let _held = turn.lock().await;
         let known = self.store.find_credential(owner, &subject).map_err(unreadable)?;
-        if let Some(known) = known.filter(|known| !known.by.as_ref().is_some_and(BroughtBy::is_ended)) {
+        if let Some(known) = known.filter(|known| !is_ended(known)) {
             self.rest_on(managing, &subject, &known).await?;
             return Err(refuse(StatusCode::CONFLICT, "invalid_request", "this credential is registered already"));
         }
-        let ended = |credential: &CredentialDocument| credential.by.as_ref().is_some_and(BroughtBy::is_ended);
-        if self.store.list_credentials(owner).map_err(unreadable)?.iter().filter(|one| !ended(one)).count() >= MAX_CREDENTIALS {
+        if self.store.list_credentials(owner).map_err(unreadable)?.iter().filter(|one| !is_ended(one)).count() >= MAX_CREDENTIALS
+        {
             return Err(invalid("at most 50 credentials: withdraw one first"));
         }
+        self.forget_old_ends(owner).await.map_err(|_| unavailable())?;
         let document = CredentialDocument {
             id: jose::ambient::random_text::<16>(&*self.client.randomness),
             cred_type: registration.cred_type,
@@ -91,6 +99,16 @@ impl Gateway {
         let location = format!("{}{BASE}/my-credentials/{}", self.settings.resource, document.id);
         Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(CredentialDocument { by: None, ..document }))
             .into_response())
+    }
+
+    /// Keys that count no more are shown for a while, and leave no rows without end.
+    async fn forget_old_ends(&self, owner: &str) -> Result<(), ProtectionError> {
+        let mut ended: Vec<_> = self.store.list_credentials(owner)?.into_iter().filter(is_ended).collect();
+        ended.sort_by_key(|credential| std::cmp::Reverse(credential.created));
+        for old in ended.iter().skip(MOST_ENDED) {
+            self.store.delete_credential(owner, &old.id).await?;
+        }
+        Ok(())
     }
 
     /// Somebody with the same key registers it by another word of the owner's: it rests on that one from now on.

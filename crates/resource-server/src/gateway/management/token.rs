@@ -2,11 +2,11 @@
 //! asked whether it was withdrawn; an opaque one by asking the issuer. One that is bound to a key is nothing without its proof
 //! (RFC 9449).
 
+use super::asking::Askers;
 use super::{Application, Managing, not_found, refuse};
 use crate::fetched_keys::FetchedKeys;
 use crate::gateway::Gateway;
 use crate::gateway::brought::Grants;
-use crate::gateway::questions::{Work, party_of};
 use crate::gateway::strangers::Asker;
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use types::json::OneOrMany;
 use types::metadata::Metadata;
-use types::peer::Caller;
 use types::token::UMA_MANAGEMENT;
 use types::{ClientId, Timestamp};
 
@@ -97,21 +96,31 @@ pub(crate) struct Tokens {
     proofs: Arc<Seen>,
     /// Whether owners let applications manage still.
     pub(in crate::gateway) grants: Grants,
+    /// Who may have its issuer asked about a token.
+    pub(super) askers: Askers,
 }
 
 /// What is known of a token that is good.
-struct Known {
-    scope: String,
-    owner: Option<String>,
-    cnf: Option<Value>,
-    application: Application,
+pub(super) struct Known {
+    pub(super) scope: String,
+    pub(super) owner: Option<String>,
+    pub(super) cnf: Option<Value>,
+    pub(super) application: Application,
+    /// Whether it is known that its owner has not withdrawn it.
+    pub(super) is_sure: bool,
 }
 
 /// A JWT whose signature and claims hold.
-struct Signed {
-    known: Known,
+pub(super) struct Signed {
+    pub(super) known: Known,
     /// Given so lately that a withdrawal need not be known yet.
-    is_young: bool,
+    pub(super) is_young: bool,
+}
+
+/// What a call shows, and whether it is known that it stands.
+struct Shown {
+    token: OwnToken,
+    is_sure: bool,
 }
 
 #[derive(Deserialize)]
@@ -137,7 +146,7 @@ impl Tokens {
     pub(crate) fn new(resource: &str, proofs: Arc<Seen>) -> Self {
         let (failed, keys) = (Mutex::default(), FetchedKeys::default());
         let (resource, metadata, grants) = (resource.to_owned(), OnceCell::new(), Grants::default());
-        Self { resource, metadata, failed, keys, proofs, grants }
+        Self { resource, metadata, failed, keys, proofs, grants, askers: Askers::default() }
     }
 
     fn has_just_failed(&self) -> bool {
@@ -189,7 +198,9 @@ impl Unfit {
 }
 
 fn away(error: &ProtectionError) -> Response {
-    tracing::warn!(%error, "a management token cannot be checked");
+    if matches!(error, ProtectionError::Busy | ProtectionError::Later(_)) {
+        return super::not_now(error.seconds_to_wait());
+    }
     refuse(StatusCode::BAD_GATEWAY, "temporarily_unavailable", "the issuer of your token does not answer")
 }
 
@@ -226,30 +237,41 @@ impl Gateway {
         let Some(management) = &self.settings.management else {
             return Err(crate::challenge::plain(StatusCode::NOT_FOUND, "Nothing is here."));
         };
-        let known = self.known_owner(management, parts).await.map_err(Unfit::answer)?;
+        let told = |unfit: Unfit| {
+            // anybody can send a token
+            if let Unfit::Away(error) = &unfit
+                && self.is_worth_a_line(&format!("management tokens of {}", management.issuer))
+            {
+                tracing::warn!(%error, "a management token cannot be checked");
+            }
+            unfit.answer()
+        };
+        let Shown { token: known, is_sure } = self.known_owner(management, parts).await.map_err(told)?;
         let is_bound = token_of(parts).is_ok_and(|(bound, _)| bound);
         let owner = self.may_manage(&known.scope, known.owner, is_bound).map_err(|refusal| *refusal)?;
         let now = self.client.clock.now();
-        Ok(Managing { owner, by: known.application.map(|application| application.brings(now)) })
+        let by = known.application.map(|application| application.brings(&management.issuer, now));
+        Ok(Managing { owner, by, is_sure })
     }
 
-    async fn known_owner(&self, management: &Management, parts: &Parts) -> Result<OwnToken, Unfit> {
+    async fn known_owner(&self, management: &Management, parts: &Parts) -> Result<Shown, Unfit> {
         let (bound, token) = token_of(parts)?;
         let proof = proof_of(parts)?;
         let url = format!("{}{}", self.settings.resource, parts.uri.path());
         let sent = Sent { token, bound, proof, method: parts.method.as_str(), url: &url };
         if let Some(own) = &self.own_log_in {
-            return own.verify(&sent).await;
+            return Ok(Shown { token: own.verify(&sent).await?, is_sure: true });
         }
         let is_jwt = token.bytes().filter(|byte| *byte == b'.').count() == 2;
         let known = if is_jwt {
             self.check_own_jwt(management, token, Asker::of(parts).caller).await
         } else {
-            self.ask_about(management, token, Asker::of(parts).caller).await
+            self.check_opaque(management, token, Asker::of(parts).caller).await
         };
         let known = known.map_err(Unfit::Away)?.ok_or(Unfit::Token { bound })?;
         self.check_key(&known, &sent)?;
-        Ok(OwnToken { scope: known.scope, owner: known.owner, application: Some(known.application) })
+        let token = OwnToken { scope: known.scope, owner: known.owner, application: Some(known.application) };
+        Ok(Shown { token, is_sure: known.is_sure })
     }
 
     fn may_manage(&self, scope: &str, owner: Option<String>, is_bound: bool) -> Result<String, Box<Response>> {
@@ -267,7 +289,7 @@ impl Gateway {
     }
 
     /// One at a time reads them, and a failure is remembered for a moment: anybody can send a token.
-    async fn management_metadata(&self, management: &Management) -> Result<&Metadata, ProtectionError> {
+    pub(super) async fn management_metadata(&self, management: &Management) -> Result<&Metadata, ProtectionError> {
         let client = self.client.at(&management.issuer);
         let find = async {
             if self.rmts.has_just_failed() {
@@ -285,59 +307,8 @@ impl Gateway {
         self.rmts.metadata.get_or_try_init(|| find).await
     }
 
-    async fn ask_about(
-        &self,
-        management: &Management,
-        token: &str,
-        caller: Option<Caller>,
-    ) -> Result<Option<Known>, ProtectionError> {
-        let metadata = self.management_metadata(management).await?;
-        let client = self.client.at(&management.issuer).within(&party_of(caller));
-        let answer = client.introspect(metadata, token).await?;
-        if !answer.is_good(self.client.clock.now())
-            || !answer.aud.as_ref().is_some_and(|aud| aud.contains(&self.settings.resource))
-        {
-            return Ok(None);
-        }
-        let application = Application::of(&answer);
-        let owner = if management.owner_claim == "sub" { answer.sub } else { answer.username };
-        Ok(Some(Known { scope: answer.scope.unwrap_or_default(), owner, cnf: answer.cnf, application }))
-    }
-
-    /// One that is a JWT says by itself whose it is; whether its owner has withdrawn the application since, its server says. One
-    /// that does not answer is done without for as long as a withdrawal may take to be known.
-    async fn check_own_jwt(
-        &self,
-        management: &Management,
-        token: &str,
-        caller: Option<Caller>,
-    ) -> Result<Option<Known>, ProtectionError> {
-        let Some(signed) = self.check_signed(management, token).await? else { return Ok(None) };
-        match self.ask_about(management, token, caller).await {
-            Ok(told) => Ok(told.map(|told| Known { application: told.application, ..signed.known })),
-            // a server that answers no such question to this gateway gives tokens that its keys alone speak for
-            Err(ProtectionError::Refused(why)) => {
-                tracing::warn!(why, issuer = management.issuer, "whether a management token was withdrawn is not told");
-                Ok(Some(signed.known))
-            }
-            Err(_) if signed.is_young => Ok(Some(signed.known)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether what an owner agreed to for an application stands.
-    pub(in crate::gateway) async fn ask_about_grant(&self, grant: &str) -> Result<bool, ProtectionError> {
-        if let Some(own) = &self.own_log_in {
-            return own.stands(grant).await;
-        }
-        let Some(management) = &self.settings.management else { return Err(ProtectionError::Unlinked) };
-        let metadata = self.management_metadata(management).await?;
-        let client = self.client.at(&management.issuer).within(&Work::Pats.party());
-        Ok(client.introspect_grant(metadata, grant).await?.active)
-    }
-
     /// RFC 9068 4.
-    async fn check_signed(&self, management: &Management, token: &str) -> Result<Option<Signed>, ProtectionError> {
+    pub(super) async fn check_signed(&self, management: &Management, token: &str) -> Result<Option<Signed>, ProtectionError> {
         let Some(claims) = self.verify_signed(management, token).await? else { return Ok(None) };
         let now = self.client.clock.now();
         let in_time = now < claims.exp && claims.nbf.is_none_or(|nbf| nbf <= now.plus(SKEW));
@@ -347,7 +318,7 @@ impl Gateway {
         let owner = claims.others.get(&management.owner_claim).and_then(Value::as_str).map(str::to_owned);
         let is_young = claims.iat.is_some_and(|iat| now < iat.plus(YOUNG_SECONDS));
         let application = Application { client: claims.client_id, name: None, grant: None, declared: false };
-        Ok(Some(Signed { known: Known { scope: claims.scope, owner, cnf: claims.cnf, application }, is_young }))
+        Ok(Some(Signed { known: Known { scope: claims.scope, owner, cnf: claims.cnf, application, is_sure: true }, is_young }))
     }
 
     async fn verify_signed(&self, management: &Management, token: &str) -> Result<Option<Claims>, ProtectionError> {

@@ -117,6 +117,7 @@ async fn a_server_that_an_application_brought_guards_as_long_as_it_may_act_for_h
         client: None,
         name: None,
         grant: Some(grant.into()),
+        issuer: None,
         declared: false,
         at: now,
         standing: BroughtStanding::WithApplication,
@@ -221,6 +222,22 @@ async fn a_management_token_that_is_a_jwt_ends_with_the_application() {
         *issuer.status.lock().unwrap() = status;
         assert_eq!(history(&old).await, expected, "{status}");
     }
+    // whoever has too much to do, or is broken, says nothing: who was withdrawn long ago is not believed, and who may have been
+    // a moment ago looks and brings nothing
+    let key = || SigningKey::generate(Algorithm::EdDsa).unwrap();
+    for status in [429, 503, 500, 400, 404] {
+        *issuer.status.lock().unwrap() = status;
+        assert!([502, 503].contains(&history(&old).await), "{status}");
+        assert_eq!(history(&young).await, 200, "{status}");
+        assert_eq!(bring(&gateway, &young, &key()).await, 503, "{status}");
+        assert_eq!(
+            call(&gateway, &young, "PUT", "/.wayleave/manage/authorization-servers/x", json!({})).await.0,
+            503,
+            "{status}"
+        );
+    }
+    *issuer.status.lock().unwrap() = 200;
+    assert_eq!((history(&young).await, history(&old).await), (401, 401), "withdrawn still");
     // a stranger's key has nobody asked
     let forged = Issuer { key: SigningKey::generate(Algorithm::EdDsa).unwrap(), ..issuer };
     *forged.status.lock().unwrap() = 200;

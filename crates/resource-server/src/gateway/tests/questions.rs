@@ -55,7 +55,7 @@ async fn threat_46_a_token_is_known_where_it_was_good_and_nowhere_else() {
     let known = |token: &str, issuer: &str| world.gateway.kind_of(token, issuer);
     assert_eq!(known("made-up", &world.issuer), About::UnknownToken);
     // mallory's own thing, at a server of mallory's
-    world.gateway.issued_by.insert(digest::sha256(&[b"mallory's"]), "https://mallory.example".into());
+    world.gateway.givers.let_in.insert(digest::sha256(&[b"mallory's"]), "https://mallory.example".into());
     assert_eq!(known("mallory's", "https://mallory.example"), About::KnownToken);
     assert_eq!(known("mallory's", &world.issuer), About::UnknownToken, "no pass at another's server");
     let good = HeaderValue::from_static("Bearer good");
@@ -64,7 +64,7 @@ async fn threat_46_a_token_is_known_where_it_was_good_and_nowhere_else() {
     // what is judged here is asked of nobody, so it takes no room among those of whom that is remembered
     let judged_here = world.rpt("r1");
     assert_eq!(world.status("/a.jpg", Some(&judged_here)).await, 200);
-    assert!(world.gateway.issued_by.get(&digest::sha256(&[judged_here.as_bytes()])).is_none());
+    assert!(world.gateway.givers.let_in.get(&digest::sha256(&[judged_here.as_bytes()])).is_none());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod changing;
 mod coming_back;
 mod following;
+mod giving;
 mod renewing;
 mod server;
 mod sessions;

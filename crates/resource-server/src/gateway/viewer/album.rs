@@ -80,7 +80,7 @@ impl Gateway {
         // a program that was let in by a token gets no page
         let is_person = view.held.is_some() || view.let_in.is_none();
         let mut judge = Judge::new(self, view.let_in).filter(|_| is_person).ok_or_else(not_a_directory)?;
-        let mark = view.query("after");
+        let mark = self.open_mark(view.path, view.query("after"));
         let page = judge.page(view.path, collection::skip_to(&entries, mark.as_deref()), ON_A_PAGE).await;
         let names = page.members.iter().map(|member| member.entry.name.clone()).collect();
         let facts = collection::read_facts(root, view.path, names).await?;

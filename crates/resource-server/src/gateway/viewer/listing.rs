@@ -47,7 +47,7 @@ impl Gateway {
             Some(_) => return Ok(plain(StatusCode::BAD_REQUEST, "`limit` is a number from 1 to 1000.")),
         };
         let mut judge = Judge::new(self, view.let_in).ok_or_else(not_a_directory)?;
-        let mark = view.query("after");
+        let mark = self.open_mark(view.path, view.query("after"));
         let page = judge.page(view.path, collection::skip_to(&entries, mark.as_deref()), limit).await;
         let names = page.members.iter().map(|member| member.entry.name.clone()).collect();
         let facts = collection::read_facts(root, view.path, names).await?;

@@ -149,14 +149,20 @@ impl Judge {
 
     /// The next so many that may be viewed of what a directory holds.
     pub(super) async fn page(&mut self, above: &CanonicalPath, entries: &[Entry], limit: usize) -> Page {
-        let (mut members, mut last) = (Vec::new(), None);
+        let (mut members, mut last): (_, Option<(&Entry, bool)>) = (Vec::new(), None);
         for (at, entry) in entries.iter().enumerate() {
             if members.len() >= limit || at >= MOST_LOOKED_AT || self.known.len() >= MOST_PERMISSIONS {
-                return Page { members, next: last };
+                let next = last.and_then(|(entry, is_shown)| match is_shown {
+                    true => Some(entry.mark()),
+                    // what she may not view is not named to her either
+                    false => self.gateway.seal_mark(above, &entry.mark()),
+                });
+                return Page { members, next };
             }
-            last = Some(entry.mark());
+            last = Some((entry, false));
             let Some(path) = entry.path_in(above) else { continue };
             if self.may_view(&path).await {
+                last = Some((entry, true));
                 members.push(Member { entry: entry.clone(), path });
             }
         }

@@ -6,6 +6,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
+/// Those of all parties who may be there at one time: each turn looks at all of them.
+const MOST_WAITING: usize = 2_000;
+
 /// Somebody who works, or waits.
 struct Entry {
     number: u64,
@@ -51,6 +54,23 @@ impl State {
         }
     }
 
+    /// Sends the last away of those who wait in the party that has most, where it has more than this one would have.
+    fn make_room_for(&mut self, party: &str) -> bool {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for entry in &self.entries {
+            let count = counts.entry(entry.party.as_str()).or_default();
+            *count = count.saturating_add(1);
+        }
+        let own = counts.get(party).copied().unwrap_or_default().saturating_add(1);
+        let waits_in_widest = |entry: &&Entry| entry.wakes.is_some() && counts.get(entry.party.as_str()).copied() > Some(own);
+        let widest = self.entries.iter().filter(waits_in_widest);
+        let last = widest.max_by_key(|entry| (counts.get(entry.party.as_str()).copied(), entry.number));
+        let Some(number) = last.map(|entry| entry.number) else { return false };
+        // it hears so, as its way to be woken is gone
+        self.leave(number);
+        true
+    }
+
     fn go_on(&mut self, most: usize, most_of_one: usize) {
         while self.count_at_work() < most
             && let Some(next) = self.find_next(most_of_one)
@@ -71,8 +91,9 @@ pub(super) struct Turns {
     /// At work at one time, of all and of one party.
     most: usize,
     most_of_one: usize,
-    /// Of one party, with those that wait.
+    /// Of one party, and of all, with those that wait.
     most_waiting_of_one: usize,
+    most_waiting: usize,
 }
 
 /// Leave to work, until it is dropped; or a place among those who wait for it.
@@ -87,7 +108,7 @@ pub(super) struct TooMany;
 
 impl Turns {
     pub(super) fn new(most: usize, most_of_one: usize, most_waiting_of_one: usize) -> Self {
-        Self { state: Arc::default(), most, most_of_one, most_waiting_of_one }
+        Self { state: Arc::default(), most, most_of_one, most_waiting_of_one, most_waiting: MOST_WAITING }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -99,6 +120,9 @@ impl Turns {
         let turn = {
             let mut state = self.state();
             if state.entries.iter().filter(|entry| entry.party == party).count() >= self.most_waiting_of_one {
+                return Err(TooMany);
+            }
+            if state.entries.len() >= self.most_waiting && !state.make_room_for(party) {
                 return Err(TooMany);
             }
             let number = state.next;
@@ -142,6 +166,22 @@ mod tests {
         drop(hers);
         assert!(turns.state().entries.is_empty(), "those who left are forgotten");
         assert!(turns.wait("mallory").await.is_ok());
+    }
+
+    /// Row 46: of many parties that wait, whoever comes newly takes a place of the one with most.
+    #[tokio::test]
+    async fn threat_46_a_full_line_loses_the_last_of_those_with_most() {
+        let turns = Turns { most_waiting: 6, ..Turns::new(1, 1, 4) };
+        let at_work = turns.wait("mallory").await.unwrap();
+        let mut mallorys: Vec<_> = (0..3).map(|_| Box::pin(turns.wait("mallory"))).collect();
+        let mut eves: Vec<_> = (0..2).map(|_| Box::pin(turns.wait("eve"))).collect();
+        assert!(mallorys.iter_mut().chain(&mut eves).all(|one| one.now_or_never().is_none()));
+        let mut bob = Box::pin(turns.wait("bob"));
+        assert!((&mut bob).now_or_never().is_none());
+        assert_eq!(mallorys.pop().unwrap().now_or_never().map(|turn| turn.err()), Some(Some(TooMany)), "the last of hers");
+        assert!(mallorys.iter_mut().chain(&mut eves).all(|one| one.now_or_never().is_none()));
+        drop(at_work);
+        assert!(eves.remove(0).now_or_never().is_some_and(|turn| turn.is_ok()));
     }
 
     /// Row 46: whose pictures take long has both places while nobody else waits, and one as soon as somebody does.

@@ -14,6 +14,7 @@ fn by_helper(now: Timestamp) -> Option<BroughtBy> {
         client: Some("c1".into()),
         name: Some("Helper".into()),
         grant: Some("g1".into()),
+        issuer: None,
         declared: false,
         at: now,
         standing: BroughtStanding::WithApplication,
