@@ -7,12 +7,16 @@ use identity::Failure;
 use identity::access_token::PolicyToken;
 use jose::UnverifiedToken;
 use rules::access_request::State;
+use rules::authority::{Authority, policy_ids};
 use rules::delegation::{Delegate, Delegation, Named};
 use rules::policy::Binding;
 use rules::{AccessRequest, Policy, Resource};
 use types::delegation::May;
 use types::policy::PolicyDocument;
-use types::{AccessRequestId, ErrorCode, OwnerId, PermissionRequest, ScopeSet, Timestamp};
+use types::{AccessRequestId, ErrorCode, GrantId, OwnerId, PermissionRequest, ScopeSet, Timestamp};
+
+/// Resources of one signed token that are looked at before a delegate is shown it.
+const MOST_PARTS_SHOWN: usize = 20;
 
 fn not_delegated<T>() -> Result<T, Failure> {
     Failure::refuse(ErrorCode::AccessDenied, "what the owner delegated to you does not reach so far")
@@ -26,17 +30,19 @@ pub struct Acting {
     pub by: String,
     /// The delegate's own account, and what she was given.
     delegate: Option<(OwnerId, Vec<Delegation>)>,
+    /// The consent by which an application acts: it must stand in the commit.
+    grant: Option<GrantId>,
 }
 
 impl Acting {
     /// The owner herself; `by` is the client, or her own id where she is at her pages.
     pub fn own(owner: &OwnerId, by: &str) -> Self {
-        Self { owner: owner.clone(), by: by.to_owned(), delegate: None }
+        Self { owner: owner.clone(), by: by.to_owned(), delegate: None, grant: None }
     }
 
     /// By a client with her PMT.
     pub fn of(pmt: &PolicyToken) -> Self {
-        Self::own(&pmt.owner, pmt.client.as_str())
+        Self { grant: pmt.grant.clone(), ..Self::own(&pmt.owner, pmt.client.as_str()) }
     }
 
     /// The account that acts.
@@ -94,6 +100,11 @@ impl Acting {
         Some(format!("{} {account} {}", self.owner, ids.join(" ")))
     }
 
+    /// By which consent it acts, where that is an application.
+    pub(crate) fn grant(&self) -> Option<&GrantId> {
+        self.grant.as_ref()
+    }
+
     pub fn is_delegate(&self) -> bool {
         self.delegate.is_some()
     }
@@ -107,7 +118,8 @@ impl AuthorizationServer {
         if given.is_empty() {
             return Failure::refuse(ErrorCode::AccessDenied, "nothing is delegated to you by an owner of this id");
         }
-        Ok(Acting { owner, by: pmt.owner.as_str().to_owned(), delegate: Some((pmt.owner.clone(), given)) })
+        let (by, delegate) = (pmt.owner.as_str().to_owned(), Some((pmt.owner.clone(), given)));
+        Ok(Acting { owner, by, delegate, grant: pmt.grant.clone() })
     }
 
     /// What whoever decided is called, where that was another person than the owner.
@@ -139,7 +151,8 @@ impl AuthorizationServer {
             return refused;
         }
         let delegation = Delegation::from_signed(&signed, &carried, owner.clone(), self.now());
-        Ok(Acting { owner, by: pmt.owner.as_str().to_owned(), delegate: Some((pmt.owner.clone(), vec![delegation])) })
+        let (by, delegate) = (pmt.owner.as_str().to_owned(), Some((pmt.owner.clone(), vec![delegation])));
+        Ok(Acting { owner, by, delegate, grant: pmt.grant.clone() })
     }
 
     /// Accounts that may decide this request for its owner.
@@ -168,6 +181,7 @@ impl AuthorizationServer {
                     owner: owner.clone(),
                     by: String::new(),
                     delegate: Some((account.clone(), vec![delegation.clone()])),
+                    grant: None,
                 };
                 if !deciders.contains(&account) && self.sees_request(&acting, &request).await? {
                     deciders.push(account);
@@ -189,7 +203,8 @@ impl AuthorizationServer {
         let Some(request) = self.store.find_access_request(request).await?.filter(|_| !given.is_empty()) else {
             return Ok(false);
         };
-        let acting = Acting { owner: owner.clone(), by: String::new(), delegate: Some((account.clone(), given)) };
+        let delegate = Some((account.clone(), given));
+        let acting = Acting { owner: owner.clone(), by: String::new(), delegate, grant: None };
         self.sees_request(&acting, &request).await
     }
 
@@ -225,16 +240,40 @@ impl AuthorizationServer {
         if !acting.is_delegate() || (policy.delegation.is_some() && acting.made(policy.delegation.as_deref()).is_ok()) {
             return Ok(Some(policy.to_document()));
         }
+        let seen = self.seen_scopes_of_policy(acting, policy).await?;
+        let is_shown = match &policy.authority {
+            Some(authority) => self.sees_all_signed(acting, authority).await?,
+            None => !seen.is_empty(),
+        };
+        Ok(is_shown.then(|| PolicyDocument { resource_scopes: seen, ..policy.to_document() }))
+    }
+
+    /// Of a policy's scopes, those that a delegate may see.
+    async fn seen_scopes_of_policy(&self, acting: &Acting, policy: &Policy) -> Result<ScopeSet, Failure> {
         let seen = match &policy.binding {
             Binding::Bound { resource } => self.seen_scopes_of(acting, resource).await?,
             Binding::Waiting { resource_server, own_id } => {
                 acting.seen_scopes(&Named { id: None, resource_server, own_id: Some(own_id) })
             }
         };
-        let seen = seen.unwrap_or_default().intersection(&policy.scopes);
-        let whole = policy.scopes.is_subset(&seen);
-        let shown = PolicyDocument { resource_scopes: seen.clone(), ..policy.to_document() };
-        Ok((!seen.is_empty() && (whole || policy.authority.is_none())).then_some(shown))
+        Ok(seen.unwrap_or_default().intersection(&policy.scopes))
+    }
+
+    /// Whether a delegate sees all that a token of the owner's is for: its text names everything in it, at all servers. One that is
+    /// for very much is not shown, however much was delegated.
+    async fn sees_all_signed(&self, acting: &Acting, authority: &Authority) -> Result<bool, Failure> {
+        if authority.parts > MOST_PARTS_SHOWN {
+            return Ok(false);
+        }
+        for id in policy_ids(&authority.id, authority.parts) {
+            // a part whose resource is gone is named in the text still
+            let Some(part) = self.store.find_policy(&id).await? else { return Ok(false) };
+            let seen = self.seen_scopes_of_policy(acting, &part).await?;
+            if seen.is_empty() || !part.scopes.is_subset(&seen) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The scopes of this resource that may be seen; none: all.

@@ -16,7 +16,7 @@ use rules::delegation::Delegation;
 use std::collections::BTreeSet;
 use types::event::EventKind;
 use types::token::UMA_POLICY;
-use types::{ClientId, OwnerId, Timestamp};
+use types::{ClientId, ErrorCode, GrantId, OwnerId, Timestamp};
 
 /// Whether this is her word that the client acts for her.
 fn lets_act(consent: &Consent, client: &ClientId) -> bool {
@@ -35,6 +35,27 @@ impl AuthorizationServer {
     pub(crate) async fn may_act(&self, owner: &OwnerId, client: &ClientId) -> Result<bool, Failure> {
         let client = self.identity.store.find_client(client).await?;
         Ok(stands(client.as_deref(), &self.identity.store.list_consents(owner).await?))
+    }
+
+    /// What an application writes in her name rests on her word for it, also where there was a wait since its token was looked at:
+    /// a key that it fetches from itself, the line at her things (threat 37). Nothing of it lands behind the end.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_token` where that word is gone.
+    pub(crate) async fn require_grant(&self, grant: Option<&GrantId>, changes: &mut Changes) -> Result<(), Failure> {
+        let Some(grant) = grant else { return Ok(()) };
+        let consent = self.identity.store.find_consent(grant).await?.filter(|consent| consent.scopes.has(UMA_POLICY));
+        let client = match &consent {
+            Some(consent) => self.identity.store.find_client(&consent.client).await?,
+            None => None,
+        };
+        if !consent.zip(client).is_some_and(|(consent, client)| consent.is_about(&client)) {
+            let what = "what this token hung on ended while you were at it: nothing was written";
+            return Failure::refuse(ErrorCode::InvalidToken, what);
+        }
+        changes.identity.requires.push(identity::Requirement::ConsentStands(grant.clone()));
+        Ok(())
     }
 
     /// Her managers that may be told who asks, and where she may decide.

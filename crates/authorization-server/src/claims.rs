@@ -4,7 +4,6 @@
 use crate::changes::{Changes, Write};
 use crate::token::uma_ticket::family_of;
 use crate::{AuthorizationServer, IssuerKeys};
-use identity::account::Standing;
 use identity::remote_keys::KeyPlace;
 use identity::token_text::{self, TokenKind};
 use identity::{AuthenticatedClient, Failure, SpentId, TokenKey};
@@ -82,9 +81,11 @@ impl AuthorizationServer {
         if let Some(jkt) = accepted.cnf.as_ref().and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str()) {
             process.cnf = Some(jkt.to_owned());
         }
+        let (party, issued) = (RequestingParty::of(accepted.subject.clone()), accepted.issued);
         if let Err(another) = process.requesting_party.admit(accepted.subject) {
             return Ok(Brought::Another(another));
         }
+        self.note_word(process, &party, issued);
         for claim in accepted.claims {
             process.claims.state(claim);
         }
@@ -171,15 +172,13 @@ impl AuthorizationServer {
         Ok(Some((trusted.trust.clone(), keys)))
     }
 
-    /// The PCT of a text; one of another client, withdrawn or expired, is none (5.2).
+    /// The PCT of a text; one of another client, withdrawn or expired, is none (5.2), nor is one for whose person nobody vouches
+    /// any more (threats 36, 48).
     pub(crate) async fn find_pct_for(&self, text: &str, client: &AuthenticatedClient) -> Result<Option<Pct>, Failure> {
         let Some(key) = token_text::key_of(TokenKind::Pct, text) else { return Ok(None) };
         let Some(pct) = self.find_pct(&key).await?.filter(|pct| pct.is_for(&client.id, self.now())) else { return Ok(None) };
-        let issued = pct.issued.unwrap_or(pct.expires.plus(self.settings.pct_lifetime.saturating_neg()));
-        if !client.was_there(issued) {
-            return Ok(None);
-        }
-        if self.is_of_ended_account(&pct.requesting_party).await? {
+        let issued = pct.issued_at(self.settings.pct_lifetime);
+        if !client.was_there(issued) || !self.stands_by(&pct.requesting_party, issued).await? {
             return Ok(None);
         }
         Ok(Some(Pct { claims: self.without_names_of_providers(pct.claims, &pct.requesting_party).await?, ..pct }))
@@ -198,18 +197,6 @@ impl AuthorizationServer {
             }
         }
         Ok(claims)
-    }
-
-    /// Whether it speaks of an account of this server that the operator took out of the configuration: what was said of it then
-    /// opens nothing now (threat 36).
-    pub(crate) async fn is_of_ended_account(&self, party: &RequestingParty) -> Result<bool, Failure> {
-        for subject in party.iter().filter(|subject| subject.iss == *self.issuer()) {
-            let account = self.identity.store.find_account(&AccountId::from(subject.sub.as_str())).await?;
-            if account.is_some_and(|account| account.standing == Standing::Gone) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// A new PCT for what this process gathered: its text, and the change that keeps it.

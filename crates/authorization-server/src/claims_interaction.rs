@@ -298,6 +298,7 @@ impl AuthorizationServer {
             true => self.find_process(ticket).await?.ok_or_else(|| internal("a process has ended meanwhile"))?,
             false => Process { permissions: ticket.permissions.clone(), ..Process::default() },
         };
+        self.begin_anew_if_taken_back(&mut process).await?;
         let mut changes = Changes::of_identity(vec![spend(ticket)]);
         self.state_claims(interaction, known, &mut process)?;
         if let Some((_, session)) = known.account.filter(|(account, _)| account.id == ticket.owner) {
@@ -345,7 +346,7 @@ impl AuthorizationServer {
                 "somebody else has shown already, in this same request, who they are: go back to the application and start again",
             );
         }
-        process.shown = Some(self.now());
+        process.rest_on_word_of(self.now());
         let mut shared = self.claims_to_share(interaction, account.map(|(account, _)| account));
         if interaction.wants_email {
             let email = shared.iter().find(|(claim, _)| claim == "email").and_then(|(_, value)| value.as_str());

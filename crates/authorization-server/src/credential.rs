@@ -112,8 +112,15 @@ impl AuthorizationServer {
         let by = pmt.client.as_str();
         let mut changes = self.credential_changes(&pmt.owner, by, EventKind::CredentialRegistered).await?;
         changes.writes.push(Write::PutCredential(credential));
-        self.store.commit(changes).await?;
-        Ok(Registered::Credential(document))
+        // the keys may have been fetched from the very application, which answers when it likes
+        self.require_grant(pmt.grant.as_ref(), &mut changes).await?;
+        match self.store.commit(changes).await {
+            Ok(()) => Ok(Registered::Credential(document)),
+            Err(CommitError::Changed) => {
+                Failure::refuse(ErrorCode::InvalidToken, "what this token hung on ended just now: no key was registered")
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A challenge is good once, whatever comes of it (protocol.md 3).
@@ -280,6 +287,7 @@ impl AuthorizationServer {
             };
             let mut policies = authority::policies_of(token, text, &acting.owner, self.issuer().as_str(), self.now())?;
             let mut changes = Changes::of_identity(vec![identity::Write::Spend(taken_once(token, &acting.owner))]);
+            self.require_grant(acting.grant(), &mut changes).await?;
             self.require_signers(acting, token, &mut changes).await?;
             if let (Some(delegation), Some(signed)) = (token.signed_delegation(), token.delegation.as_deref()) {
                 self.take_delegation(&acting.owner, delegation, signed, &acting.by, &mut changes).await?;

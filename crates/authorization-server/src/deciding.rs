@@ -12,7 +12,7 @@ use serde_json::json;
 use types::access_request::{AccessRequestDocument, DecisionDocument, DecisionKind};
 use types::event::EventKind;
 use types::policy::{ClaimCondition, OnMissing};
-use types::{AccessRequestId, ErrorCode, PolicyId, Refusal};
+use types::{AccessRequestId, ErrorCode, PermissionRequest, PolicyId, Refusal};
 
 impl AuthorizationServer {
     /// `POST {access_requests_endpoint}/{_id}`: approve, in part or whole, or deny.
@@ -50,6 +50,7 @@ impl AuthorizationServer {
             let mut decided = request.decide(self.decision_of(decision), self.now()).map_err(refusal_of)?;
             let mut changes = Changes::default();
             changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version });
+            self.require_grant(acting.grant(), &mut changes).await?;
             self.allow_decision(acting, decision.remember, &mut decided, &mut changes).await?;
             // each thing of what is remembered is a policy
             let shares = self.take_changes(acting, count_remembered(&decided, decision))?;
@@ -107,7 +108,7 @@ impl AuthorizationServer {
         let State::Approved { permissions, .. } = &request.state else { return Ok(()) };
         let expires_at = acting.end_of(request.delegation.as_deref(), decision.expires_at);
         let conditions = condition_of(request)?;
-        for permission in permissions.iter().filter(|permission| !permission.resource_scopes.is_empty()) {
+        for permission in remembered(permissions) {
             let mut policy = Policy {
                 id: PolicyId::new(self.identity.random_id()),
                 owner: request.owner.clone(),
@@ -127,9 +128,8 @@ impl AuthorizationServer {
                 delegation: request.delegation.clone(),
                 receipt: None,
             };
-            self.bind(&mut policy, changes).await?;
+            self.bind_allowed(acting, &mut policy, changes).await?;
             self.check_room_for(acting, std::slice::from_ref(&policy)).await?;
-            self.allow_policy(acting, &mut policy, changes).await?;
             self.write_policy(&policy, EventKind::PolicyCreated, acting.account().as_str(), changes);
         }
         Ok(())
@@ -161,10 +161,15 @@ fn refusal_of(error: DecisionError) -> Failure {
     Failure::Refused(Refusal::new(code, error.to_string()))
 }
 
+/// Of what was asked for, that of which something was allowed: each is a policy where it is remembered.
+fn remembered(permissions: &[PermissionRequest]) -> impl Iterator<Item = &PermissionRequest> {
+    permissions.iter().filter(|permission| !permission.resource_scopes.is_empty())
+}
+
 /// Things of which this decision writes a policy.
 fn count_remembered(decided: &AccessRequest, decision: &DecisionDocument) -> usize {
     match &decided.state {
-        State::Approved { permissions, .. } if decision.remember => permissions.len(),
+        State::Approved { permissions, .. } if decision.remember => remembered(permissions).count(),
         _ => 0,
     }
 }

@@ -87,30 +87,31 @@ impl AuthorizationServer {
         document: DelegationDocument,
     ) -> Result<DelegationDocument, Failure> {
         let delegation = Delegation::from_document(document, self.identity.random_id(), pmt.owner.clone(), self.now())?;
-        self.save_delegation(delegation, pmt.client.as_str()).await
+        self.save_delegation(delegation, pmt).await
     }
 
     /// `POST {delegations_endpoint}` with `application/delegation+jwt`.
     pub async fn create_signed_delegation(&self, pmt: &PolicyToken, text: &str) -> Result<DelegationDocument, Failure> {
         let delegation = self.verify_delegation(&pmt.owner, text.trim()).await?;
         let delegation = Delegation::from_signed(&delegation, text.trim(), pmt.owner.clone(), self.now());
-        self.save_delegation(delegation, pmt.client.as_str()).await
+        self.save_delegation(delegation, pmt).await
     }
 
-    async fn save_delegation(&self, delegation: Delegation, by: &str) -> Result<DelegationDocument, Failure> {
+    async fn save_delegation(&self, delegation: Delegation, pmt: &PolicyToken) -> Result<DelegationDocument, Failure> {
         // one at a time, so that the number holds
         let _turn = self.turns.alone(&delegation.owner).await;
         self.check_room(&delegation).await?;
         let document = delegation.to_document();
         let mut requires = Changes::default();
+        self.require_grant(pmt.grant.as_ref(), &mut requires).await?;
         if let Some(signed) = &delegation.signed {
             self.require_credential(&delegation.owner, &signed.credential, &mut requires).await?;
         }
-        let writes = self.pen().delegation_writes(delegation, EventKind::DelegationCreated, by);
+        let writes = self.pen().delegation_writes(delegation, EventKind::DelegationCreated, pmt.client.as_str());
         match self.store.commit(Changes { writes, ..requires }).await {
             Ok(()) => Ok(document),
             Err(CommitError::Changed) => {
-                Failure::refuse(ErrorCode::InvalidRequest, "the credential that signed it was withdrawn just now")
+                Failure::refuse(ErrorCode::InvalidRequest, "the credential that signed it, or your token, was withdrawn just now")
             }
             Err(CommitError::Taken) => {
                 Failure::refuse(ErrorCode::Conflict, "a delegation has this `jti` already, or had it and was withdrawn")

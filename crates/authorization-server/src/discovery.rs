@@ -14,7 +14,7 @@ use crate::changes::{Changes, Requirement, Write};
 use crate::{AuthorizationServer, consent_receipt, store::Page};
 use identity::access_token::PolicyToken;
 use identity::{Account, CommitError, Failure, internal};
-use jose::Algorithm;
+use jose::{Algorithm, base64url};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use types::consent_receipt::ReceiptEvent;
@@ -100,6 +100,9 @@ pub struct SearchQuestion {
     pub known: Vec<(String, String)>,
     pub unknown: Vec<String>,
 }
+
+/// What the name of a search is sealed for.
+const SEALED_SEARCH: &str = "search of an assertion";
 
 fn not_found() -> Failure {
     Failure::Refused(Refusal::new(ErrorCode::NotFound, "no search of yours has this id"))
@@ -284,20 +287,32 @@ impl AuthorizationServer {
         Ok(last.is_some_and(|last| last.document.event == ReceiptEvent::Withdrawn && is_later(last.document.consent_timestamp)))
     }
 
+    /// The search that an assertion of ours is of; one of an older version says its name, and whose it is, for all to read.
+    pub(crate) async fn find_search_of(&self, named: &str, subject: &str) -> Result<Option<Search>, Failure> {
+        let sealed = base64url::decode(named).and_then(|sealed| self.identity.keys.open(&sealed, SEALED_SEARCH));
+        match sealed.and_then(|id| String::from_utf8(id).ok()) {
+            Some(id) => Ok(self.store.find_search(&id).await?),
+            None => Ok(self.store.find_search(named).await?.filter(|search| search.owner.as_str() == subject)),
+        }
+    }
+
     fn discovery_token(&self, search: &Search, account: &Account, server: &SearchedClient) -> Result<String, Failure> {
         let (now, key) = (self.now(), self.identity.keys.signing_key(Algorithm::EdDsa, self.now())?);
+        let pairwise = [server.client.as_str().as_bytes(), b"\0", search.owner.as_str().as_bytes()].concat();
+        let subject = self.identity.keys.keyed_digest("pairwise subject", &pairwise);
+        // it is read by whoever gets it: of her it says what the token says, and which search it is, this server alone reads
+        let sealed = self.identity.keys.seal(search.id.as_bytes(), SEALED_SEARCH, &*self.identity.randomness)?;
         let assertion = json!({
-            "iss": self.issuer(), "aud": self.identity.url(path::TOKEN), "client_id": server.client, "sub": search.owner,
-            "search": search.id, "jti": self.id_of_assertion(search, server), "iat": now,
+            "iss": self.issuer(), "aud": self.identity.url(path::TOKEN), "client_id": server.client, "sub": subject,
+            "search": base64url::encode(sealed), "jti": self.id_of_assertion(search, server), "iat": now,
             // the same each time, as its id: so it is found when it was used
             "exp": search.created.plus(ASSERTION_LIFETIME),
         });
         let said = search.claims.iter().filter_map(|name| Some((name.clone(), verified(account, name)?)));
-        let pairwise = [server.client.as_str().as_bytes(), b"\0", search.owner.as_str().as_bytes()].concat();
         let token = DiscoveryToken {
             iss: self.issuer().as_str().to_owned(),
             aud: server.resource.as_str().to_owned(),
-            sub: self.identity.keys.keyed_digest("pairwise subject", &pairwise),
+            sub: subject,
             iat: now,
             exp: now.plus(TOKEN_LIFETIME),
             jti: self.identity.random_id(),

@@ -171,7 +171,7 @@ impl AuthorizationServer {
             let mut changes = Changes::default();
             changes.requires.push(Requirement::PolicyAbsent(id.clone()));
             spend(&mut changes, spent);
-            self.bind(&mut again, &mut changes).await?;
+            self.bind_allowed(acting, &mut again, &mut changes).await?;
             self.check_room_for(acting, std::slice::from_ref(&again)).await?;
             self.write_policy(&again, EventKind::PolicyCreated, &acting.by, &mut changes);
             match self.store.commit(changes).await {

@@ -58,11 +58,11 @@ impl AuthorizationServer {
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&acting.owner, tried).await;
             let (mut changes, mut policies) = (Changes::default(), Vec::new());
+            self.require_grant(acting.grant(), &mut changes).await?;
             for document in documents {
                 let id = PolicyId::new(self.identity.random_id());
                 let mut policy = Policy::from_document(document.clone(), id, acting.owner.clone(), 0, self.now())?;
-                self.bind(&mut policy, &mut changes).await?;
-                self.allow_policy(acting, &mut policy, &mut changes).await?;
+                self.bind_allowed(acting, &mut policy, &mut changes).await?;
                 policies.push(policy);
             }
             self.check_room_for(acting, &policies).await?;
@@ -87,19 +87,30 @@ impl AuthorizationServer {
 
     /// Checks what a policy is about; binds one that waits to a resource that is there already.
     pub(crate) async fn bind(&self, policy: &mut Policy, changes: &mut Changes) -> Result<(), Failure> {
+        match self.bind_to_resource(policy, changes).await? {
+            Some(resource) => check_scopes(policy, &resource),
+            None => Ok(()),
+        }
+    }
+
+    /// The same where whoever acts may write it. A delegate who may not is told so before anything is said of the thing: whether it
+    /// is there, and what may be done with it, is the owner's (threat 49).
+    pub(crate) async fn bind_allowed(&self, acting: &Acting, policy: &mut Policy, changes: &mut Changes) -> Result<(), Failure> {
+        let resource = self.bind_to_resource(policy, changes).await?;
+        self.allow_policy(acting, policy, changes).await?;
+        resource.map_or(Ok(()), |resource| check_scopes(policy, &resource))
+    }
+
+    async fn bind_to_resource(&self, policy: &mut Policy, changes: &mut Changes) -> Result<Option<Arc<Resource>>, Failure> {
         let found = match &policy.binding {
             Binding::Bound { resource } => Some(self.owned_resource(&policy.owner, resource).await?),
             Binding::Waiting { resource_server, own_id } => self.find_by_own_id(&policy.owner, resource_server, own_id).await?,
         };
-        let Some(resource) = found else { return Ok(()) };
-        // what an owner signed may name more than is registered: it never grants it
-        let unknown = policy.scopes.iter().find(|scope| policy.authority.is_none() && !resource.has_scope(scope));
-        if let Some(scope) = unknown {
-            return Failure::refuse(ErrorCode::InvalidScope, format!("the scope `{scope}` is not registered for this resource"));
+        if let Some(resource) = &found {
+            changes.requires.push(Requirement::ResourceUnchanged { id: resource.id.clone(), version: resource.version });
+            policy.binding = Binding::Bound { resource: resource.id.clone() };
         }
-        changes.requires.push(Requirement::ResourceUnchanged { id: resource.id.clone(), version: resource.version });
-        policy.binding = Binding::Bound { resource: resource.id.clone() };
-        Ok(())
+        Ok(found)
     }
 
     pub(crate) async fn owned_resource(&self, owner: &OwnerId, id: &types::ResourceId) -> Result<Arc<Resource>, Failure> {
@@ -236,9 +247,9 @@ impl AuthorizationServer {
             let mut changes = Changes::default();
             after.receipt.clone_from(&before.receipt);
             changes.requires.push(Requirement::PolicyUnchanged { id: id.clone(), version: before.version });
-            self.bind(&mut after, &mut changes).await?;
+            self.require_grant(acting.grant(), &mut changes).await?;
+            self.bind_allowed(acting, &mut after, &mut changes).await?;
             self.check_room_for(acting, std::slice::from_ref(&after)).await?;
-            self.allow_policy(acting, &mut after, &mut changes).await?;
             if before.resource() != after.resource() {
                 changes.writes.extend(before.resource().cloned().map(Write::TouchResource));
             }
@@ -289,6 +300,17 @@ impl AuthorizationServer {
             }
         }
         Ok(changes)
+    }
+}
+
+/// What an owner signed may name more than is registered: it never grants it.
+fn check_scopes(policy: &Policy, resource: &Resource) -> Result<(), Failure> {
+    let is_unknown = |scope: &&types::Scope| policy.authority.is_none() && !resource.has_scope(scope);
+    match policy.scopes.iter().find(is_unknown) {
+        Some(scope) => {
+            Failure::refuse(ErrorCode::InvalidScope, format!("the scope `{scope}` is not registered for this resource"))
+        }
+        None => Ok(()),
     }
 }
 

@@ -12,8 +12,9 @@ use rules::rpt::Authorities;
 use rules::{Policy, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use types::{ClientId, ErrorCode, GrantedPermission, PermissionRequest, Scope, ScopeSet};
+use types::{ClientId, ErrorCode, GrantedPermission, PermissionRequest, PolicyId, Scope, ScopeSet};
 
 /// Body of `simulate`.
 #[derive(Clone, Debug, Deserialize)]
@@ -45,8 +46,33 @@ impl AuthorizationServer {
     pub async fn simulate(&self, acting: &Acting, simulation: Simulation) -> Result<SimulationResult, Failure> {
         let permissions = check_permissions(simulation.permissions)?;
         let looked_at = self.look_at(acting, &permissions).await?;
-        let assessment = self.suppose(acting, &looked_at, simulation.client_id, &simulation.claims, assess).await?;
-        Ok(result_of(assessment, &authorities_of(&looked_at.policies)))
+        let mut assessment = self.suppose(acting, &looked_at, simulation.client_id, &simulation.claims, assess).await?;
+        let mut authorities = authorities_of(&looked_at.policies);
+        if acting.is_delegate() {
+            let seen = self.find_seen(acting, &looked_at.policies, &assessment.reasons).await?;
+            authorities.retain(|id, _| seen.contains(id));
+            for reason in &mut assessment.reasons {
+                reason.policy_id = reason.policy_id.take().filter(|id| seen.contains(id));
+            }
+        }
+        Ok(result_of(assessment, &authorities))
+    }
+
+    /// Of the policies that reasons name, those that a delegate finds in her list, too: of others she is told neither text nor name.
+    async fn find_seen(
+        &self,
+        acting: &Acting,
+        policies: &[Arc<Policy>],
+        reasons: &[Reason],
+    ) -> Result<BTreeSet<PolicyId>, Failure> {
+        let named: BTreeSet<&PolicyId> = reasons.iter().filter_map(|reason| reason.policy_id.as_ref()).collect();
+        let mut seen = BTreeSet::new();
+        for policy in policies.iter().filter(|policy| named.contains(&policy.id)) {
+            if self.shown_policy(acting, policy).await?.is_some() {
+                seen.insert(policy.id.clone());
+            }
+        }
+        Ok(seen)
     }
 
     /// The same of each scope by itself: what would become of it if nothing else were asked for.

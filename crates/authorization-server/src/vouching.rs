@@ -5,9 +5,9 @@
 use crate::AuthorizationServer;
 use crate::claims::is_self_issued;
 use identity::{Account, Failure};
+use rules::RequestingParty;
 use rules::claim::{Claim, Subject};
 use rules::ticket::Process;
-use rules::{Pct, RequestingParty};
 use types::{AccountId, Timestamp, email};
 
 /// Whether an account still says this of its person; what it never says, it takes back by nothing.
@@ -23,10 +23,17 @@ fn says(account: &Account, claim: &Claim) -> bool {
 }
 
 impl AuthorizationServer {
-    /// Whether a PCT is good still.
-    pub(crate) async fn stands_by_pct(&self, pct: &Pct) -> Result<bool, Failure> {
-        let issued = pct.issued.unwrap_or(pct.expires.plus(self.settings.pct_lifetime.saturating_neg()));
-        self.stands_by(&pct.requesting_party, issued).await
+    /// Whether whoever vouched for whom a process speaks of does so still. One of an older version does not say since when: then
+    /// nothing may have been taken back at all.
+    pub(crate) async fn stands_by_process(&self, process: &Process) -> Result<bool, Failure> {
+        self.stands_by(&process.requesting_party, process.vouched_at.unwrap_or(Timestamp(i64::MIN))).await
+    }
+
+    /// A word about this person joins a process. Others' words have no time: their issuers are trusted, or are not.
+    pub(crate) fn note_word(&self, process: &mut Process, party: &RequestingParty, then: Timestamp) {
+        if party.iter().any(|subject| subject.iss == *self.issuer()) {
+            process.rest_on_word_of(then);
+        }
     }
 
     /// Whether the word of each issuer who spoke of this person then counts here, and has not been taken back since.
@@ -56,8 +63,7 @@ impl AuthorizationServer {
     /// Where nobody vouches any more for whom a process spoke of, it begins anew: neither what it gathered nor what the owner was
     /// asked goes on.
     pub(crate) async fn begin_anew_if_taken_back(&self, process: &mut Process) -> Result<(), Failure> {
-        let shown = process.shown.unwrap_or(Timestamp(i64::MAX));
-        if self.stands_by(&process.requesting_party, shown).await? {
+        if self.stands_by_process(process).await? {
             return Ok(());
         }
         let before = std::mem::take(process);

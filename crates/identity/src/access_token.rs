@@ -60,12 +60,14 @@ pub struct ServerToken {
 pub struct PolicyToken {
     pub client: ClientId,
     pub owner: OwnerId,
+    /// The consent that it hangs on: what is written by it rests on that, also where there is a wait in between.
+    pub grant: Option<GrantId>,
 }
 
 impl PolicyToken {
     /// An owner at her own pages: her session stands for a PMT.
     pub fn of_session(session: &crate::session::Session) -> Self {
-        Self { client: ClientId::new("pages"), owner: session.account.clone() }
+        Self { client: ClientId::new("pages"), owner: session.account.clone(), grant: None }
     }
 }
 
@@ -216,7 +218,7 @@ impl Identity {
         let token = self.check_own_token(presented).await?;
         require(&token, UMA_POLICY)?;
         match token.account {
-            Some(owner) => Ok(PolicyToken { client: token.client, owner }),
+            Some(owner) => Ok(PolicyToken { client: token.client, owner, grant: token.grant }),
             None => Failure::refuse(
                 ErrorCode::InsufficientScope,
                 "this PMT stands for no owner: get one by code flow, or with `acts_for`",

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use types::{AccountId, Timestamp};
 
 /// By whom an account stands.
@@ -44,6 +45,9 @@ pub struct Account {
     /// Since when all that is said of its person is said; none: from its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vouched_since: Option<Timestamp>,
+    /// Log-in providers that opened it once, and that the operator has no more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gone_providers: BTreeSet<String>,
     pub created: Timestamp,
 }
 
@@ -113,6 +117,7 @@ mod tests {
             declared_digest: None,
             standing: Standing::Elsewhere,
             vouched_since: None,
+            gone_providers: BTreeSet::new(),
             created: Timestamp(0),
         };
         assert_eq!(account("Bob", None).display_name(), "Bob");
@@ -137,6 +142,7 @@ mod tests {
             declared_digest: None,
             standing,
             vouched_since: None,
+            gone_providers: BTreeSet::new(),
             created: Timestamp(0),
         };
         let before = account("Carol", Some("carol@foo.example"), Standing::Declared);

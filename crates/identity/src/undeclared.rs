@@ -97,7 +97,7 @@ impl Identity {
 
 /// What is left of a consent where nobody acts in the account's name any more: a resource server keeps its link, so that
 /// what was shared of the things there goes on. Anything else is agreed to anew when she is back.
-fn without_acting(consent: Consent) -> Option<Write> {
+pub(crate) fn without_acting(consent: Consent) -> Option<Write> {
     if !consent.links_resource_server() {
         return Some(Write::DeleteConsent(consent));
     }

@@ -5,6 +5,7 @@
 
 use crate::account::Standing;
 use crate::session::{Proof, Session};
+use crate::undeclared::without_acting;
 use crate::{Account, Changes, CommitError, Failure, Identity, Requirement, Write};
 use async_trait::async_trait;
 use jose::base64url;
@@ -284,6 +285,7 @@ impl Identity {
             declared_digest: None,
             standing: Standing::Elsewhere,
             vouched_since: None,
+            gone_providers: BTreeSet::new(),
             created: self.now(),
         };
         let link = self.linked(account.id.clone(), provider.issuer(), who);
@@ -303,11 +305,12 @@ impl Identity {
         loop {
             let accounts = self.store.list_accounts(after.as_ref(), AT_ONCE).await?;
             after = accounts.last().filter(|_| accounts.len() == AT_ONCE).map(|account| account.id.clone());
-            for account in accounts.into_iter().filter(|account| account.provider().is_some()) {
-                if !self.is_open(&account).await? {
+            for account in accounts.into_iter().filter(|account| account.standing != Standing::Gone) {
+                let is_open = self.is_open(&account).await?;
+                if !is_open {
                     closed.insert(account.id.clone());
                 }
-                self.follow_provider(account).await?;
+                self.follow_provider(account, is_open).await?;
             }
             if after.is_none() {
                 break;
@@ -327,18 +330,35 @@ impl Identity {
         }
     }
 
-    async fn follow_provider(&self, account: Account) -> Result<(), Failure> {
-        let (Some(issuer), Some(address)) = (account.provider(), &account.email) else { return Ok(()) };
-        let vouches = self.upstream.iter().any(|one| one.issuer() == issuer && may_vouch_for(&**one, address));
-        if vouches == account.email_verified {
+    /// One account: what its provider says of its address, which ways into it are gone, and, where nothing opens it any more, what it
+    /// agreed to (decisions 51, 58).
+    async fn follow_provider(&self, before: Account, is_open: bool) -> Result<(), Failure> {
+        let linked = self.store.list_linked_log_ins(&before.id).await?;
+        let opened_by = linked.iter().map(|one| one.issuer.as_str()).chain(before.provider());
+        let is_gone = |issuer: &&str| !self.upstream.iter().any(|one| one.issuer() == *issuer);
+        let gone: BTreeSet<String> = opened_by.filter(is_gone).map(str::to_owned).collect();
+        let vouches = match before.provider().zip(before.email.as_ref()) {
+            Some((issuer, address)) => self.upstream.iter().any(|one| one.issuer() == issuer && may_vouch_for(&**one, address)),
+            None => before.email_verified,
+        };
+        // noted once: another start takes nothing back
+        let is_less = (before.email_verified && !vouches) || !gone.is_subset(&before.gone_providers);
+        let vouched_since = if is_less { Some(self.now()) } else { before.vouched_since };
+        let account = Account { email_verified: vouches, vouched_since, gone_providers: gone, ..before.clone() };
+        if !is_open {
+            let consents = self.store.list_consents(&account.id).await?;
+            self.store.commit(Changes::of(consents.into_iter().filter_map(without_acting).collect())).await?;
+        }
+        if account == before {
             return Ok(());
         }
-        let vouched_since = if vouches { account.vouched_since } else { Some(self.now()) };
-        let account = Account { email_verified: vouches, vouched_since, ..account };
-        match self.store.commit(Changes::of(vec![Write::PutAccount(account)])).await {
+        match self.store.commit(Changes::of(vec![Write::PutAccount(account.clone())])).await {
             // the address is somebody else's by now
-            Ok(()) | Err(CommitError::Taken) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(CommitError::Taken) => {
+                let without_it = Account { email_verified: false, ..account };
+                Ok(self.store.commit(Changes::of(vec![Write::PutAccount(without_it)])).await?)
+            }
+            other => Ok(other?),
         }
     }
 

@@ -47,6 +47,11 @@ impl Pct {
         self.client == *client && now < self.expires
     }
 
+    /// When it was given; of one of an older version, by how long they live.
+    pub fn issued_at(&self, lifetime: i64) -> Timestamp {
+        self.issued.unwrap_or(self.expires.plus(lifetime.saturating_neg()))
+    }
+
     /// Its claims join a process, as far as that knows nothing newer; one about somebody else brings nothing. When she last
     /// logged in is of that time and not of this (protocol.md 1.3); what she let one resource server see, no other one sees, and
     /// what she let the client reach as its owner is hers and there.

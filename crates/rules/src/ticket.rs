@@ -44,9 +44,9 @@ pub struct Process {
     pub keep_claims: bool,
     /// SHA-256 of claim tokens that this process brought; it may bring them again.
     pub claim_tokens: Vec<String>,
-    /// When a person last showed at a page of this server who she is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shown: Option<Timestamp>,
+    /// When this server first vouched for whom it speaks of, by any of the words that it rests on: a page, an ID token, a PCT.
+    #[serde(default, alias = "shown", skip_serializing_if = "Option::is_none")]
+    pub vouched_at: Option<Timestamp>,
     /// Thumbprint of the key that a claim token was confirmed to.
     pub cnf: Option<String>,
     /// The owner of what is asked for logged in here as her own account, and agreed by this consent that the client reaches it
@@ -61,6 +61,13 @@ pub struct Process {
     pub disclosed_email: Option<String>,
     /// Current polling interval in seconds; grows with each poll that comes too early.
     pub interval: Option<i64>,
+}
+
+impl Process {
+    /// It rests on this server's word of then, too. The oldest of all counts: what is taken back is taken back since a time.
+    pub fn rest_on_word_of(&mut self, then: Timestamp) {
+        self.vouched_at = Some(self.vouched_at.map_or(then, |known| known.min(then)));
+    }
 }
 
 /// Why a ticket is no good.
@@ -117,6 +124,15 @@ mod tests {
             permissions: vec![],
             signer: None,
             not_before: None,
+        }
+    }
+
+    #[test]
+    fn a_process_remembers_the_oldest_word() {
+        let mut process = Process::default();
+        for (word, oldest) in [(50, 50), (70, 50), (30, 30)] {
+            process.rest_on_word_of(Timestamp(word));
+            assert_eq!(process.vouched_at, Some(Timestamp(oldest)), "{word}");
         }
     }
 

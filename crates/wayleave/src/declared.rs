@@ -170,6 +170,7 @@ async fn declare_account(config: &Config, identity: &Identity, declared: &Accoun
         declared_digest: digest,
         standing: Standing::Declared,
         vouched_since: None,
+        gone_providers: before.as_ref().map(|before| before.gone_providers.clone()).unwrap_or_default(),
         created: before.as_ref().map_or(identity.now(), |before| before.created),
     };
     let vouched_since = before.as_ref().and_then(|before| vouched_since(before, &account, identity));

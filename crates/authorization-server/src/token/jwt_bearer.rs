@@ -10,14 +10,14 @@ use jose::UnverifiedJws;
 use serde::Deserialize;
 use types::discovery::{PAT_ASSERTION_TYPE, SearchAt, SearchState};
 use types::token::{TokenResponse, UMA_PROTECTION};
-use types::{ClientId, ErrorCode, OwnerId, Refusal, ScopeSet, Timestamp};
+use types::{ClientId, ErrorCode, Refusal, ScopeSet, Timestamp};
 
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
     client_id: ClientId,
-    sub: OwnerId,
+    sub: String,
     search: String,
     jti: String,
     exp: Timestamp,
@@ -52,15 +52,15 @@ impl AuthorizationServer {
         if !ours || claims.client_id != request.client.id || claims.exp <= self.now() {
             return Err(invalid_grant());
         }
-        let search = self.store.find_search(&claims.search).await?;
-        let search = search.filter(|search| search.owner == claims.sub && search.state == SearchState::Approved);
+        let search = self.find_search_of(&claims.search, &claims.sub).await?;
+        let search = search.filter(|search| search.state == SearchState::Approved);
         let search = search.filter(|search| waits_for(search, &request.client.id)).ok_or_else(invalid_grant)?;
         if self.is_unlinked_since(&search, &request.client.id).await? {
             return Err(invalid_grant());
         }
         let spent = SpentId { kind: "pat-assertion", issuer: String::new(), id: claims.jti, expires: claims.exp };
         let scopes: ScopeSet = ScopeSet::parse(UMA_PROTECTION).map_err(identity::internal)?;
-        let response = self.identity.issue_for_owner(request, &claims.sub, &scopes, spent).await?;
+        let response = self.identity.issue_for_owner(request, &search.owner, &scopes, spent).await?;
         // she ended it while this was on its way: nothing comes of it any more
         if self.store.find_search(&search.id).await?.is_none() {
             self.identity.end_family_of(&response.access_token).await?;

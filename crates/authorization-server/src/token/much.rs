@@ -14,28 +14,33 @@ use rules::ticket::Process;
 /// So many policies, a large one counted as several, are little.
 const LITTLE: usize = 1_000;
 
-/// What was loaded, and the turn for it where it is much.
+/// What was loaded, the turn at its owner's things, and the one in the line of what is much.
 pub(super) struct InTurn {
     pub(super) loaded: Loaded,
+    pub(super) _turn: Turn,
     pub(super) _alone: Option<Turn>,
 }
 
 impl AuthorizationServer {
     /// Loads what a ticket is judged by. What is much is read once for its size, and anew when it is its turn: whoever waits holds
-    /// nothing.
+    /// nothing, neither what was read nor the turn at the owner's things, for which others wait.
     pub(super) async fn load_in_turn(
         &self,
         request: &TokenRequest<'_>,
         ticket: &Ticket,
         process: &Process,
         parameters: &Parameters<'_>,
+        tried: usize,
     ) -> Result<InTurn, Failure> {
-        let loaded = self.load(request, ticket, process, parameters).await?;
-        if count_of(&loaded.things.policies) <= LITTLE {
-            return Ok(InTurn { loaded, _alone: None });
+        let mut alone = None;
+        loop {
+            let turn = self.turns.take(&ticket.owner, tried).await;
+            let loaded = self.load(request, ticket, process, parameters).await?;
+            if alone.is_some() || count_of(&loaded.things.policies) <= LITTLE {
+                return Ok(InTurn { loaded, _turn: turn, _alone: alone });
+            }
+            drop((loaded, turn));
+            alone = Some(self.heavy.alone(&ticket.owner).await);
         }
-        drop(loaded);
-        let alone = self.heavy.alone(&ticket.owner).await;
-        Ok(InTurn { loaded: self.load(request, ticket, process, parameters).await?, _alone: Some(alone) })
     }
 }

@@ -55,9 +55,6 @@ impl Grant for AuthorizationServer {
         // two people of one issuer got it together, before that was refused (protocol.md 1.3)
         let is_one_person = old.requesting_party.is_one_person();
         let Some(ground) = self.find_ground(&old).await?.filter(|_| is_one_person) else { return Err(ended()) };
-        if self.is_of_ended_account(&old.requesting_party).await? {
-            return Err(ended());
-        }
         let mut scopes = self.standing_scopes(&old.scopes).await?;
         if let Some(asked) = request.form.one("scope")? {
             let asked = ScopeSet::parse(asked).map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?;

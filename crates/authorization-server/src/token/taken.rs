@@ -40,11 +40,6 @@ impl AuthorizationServer {
             Some(text) => self.find_pct_for(text, request.client).await?,
             None => None,
         };
-        if let Some(found) = &pct
-            && !self.stands_by_pct(found).await?
-        {
-            pct = None;
-        }
         let mut known = process.requesting_party.clone();
         if let Some(Err(somebody)) = pct.as_ref().map(|pct| known.admit_all(&pct.requesting_party)) {
             (pct, another) = (None, Some(somebody));
@@ -57,8 +52,11 @@ impl AuthorizationServer {
             another = Some(somebody);
         }
         let gathered = process.clone();
-        if let Some(Err(somebody)) = pct.map(|pct| pct.join(process, &asked.ticket.owner, &asked.ticket.resource_server)) {
-            another = Some(somebody);
+        if let Some(pct) = pct {
+            match pct.join(process, &asked.ticket.owner, &asked.ticket.resource_server) {
+                Ok(()) => self.note_word(process, &pct.requesting_party, pct.issued_at(self.settings.pct_lifetime)),
+                Err(somebody) => another = Some(somebody),
+            }
         }
         self.leave_out_taken_back(process).await?;
         Ok(Taken { gathered, pushed_now: brought == Brought::Claims, another })

@@ -195,8 +195,11 @@ impl AuthorizationServer {
         let taken = self.take_claims(request, &asked, &mut process, &mut changes).await?;
         let (gathered, pushed_now) = (taken.gathered, taken.pushed_now);
         check_confirmation(request, &process)?;
-        let _turn = self.turns.take(&ticket.owner, tried).await;
-        let InTurn { loaded, _alone } = self.load_in_turn(request, ticket, &process, parameters).await?;
+        let InTurn { loaded, _turn, _alone } = self.load_in_turn(request, ticket, &process, parameters, tried).await?;
+        // it may have waited, and a word may have been taken back meanwhile
+        if !self.stands_by_process(&process).await? {
+            return Ok(Err(CommitError::Changed));
+        }
         let outcome = self.decide(request, ticket, &process, parameters, &loaded).await?;
         self.rest_on(ticket, &loaded, &mut changes);
         let grounds = Grounds { request, ticket, process: &process, pushed_now, held: loaded.held, wanted: &parameters.scope };

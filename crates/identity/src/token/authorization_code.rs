@@ -3,7 +3,7 @@
 
 use super::{RefreshToken, Renews, TokenRequest};
 use crate::access_token::AccessToken;
-use crate::authorization::{AuthorizationCode, code_key};
+use crate::authorization::{AuthorizationCode, CODE_LIFETIME, code_key};
 use crate::{Changes, CommitError, Failure, Identity, Requirement, SpentId, TokenKey, Write};
 use jose::{base64url, digest};
 use types::token::{TokenResponse, UMA_PROTECTION};
@@ -30,6 +30,7 @@ impl Identity {
         let key = code_key(request.form.required("code")?)?;
         let family = base64url::encode(key.hash);
         let code = self.load_code(request, &key, &family).await?;
+        self.check_vouched(&code).await?;
         let now = self.now();
         let token = AccessToken {
             client: code.client.clone(),
@@ -92,6 +93,15 @@ impl Identity {
             rotated: None,
             superseded: false,
             predecessor: None,
+        }
+    }
+
+    /// Who she is was said when the code was given: what is taken back meanwhile is not said anew by an ID token (threat 48).
+    async fn check_vouched(&self, code: &AuthorizationCode) -> Result<(), Failure> {
+        let given = code.expires.plus(CODE_LIFETIME.saturating_neg());
+        match self.store.find_account(&code.account).await?.filter(|account| account.vouches_for(given)) {
+            Some(_) => Ok(()),
+            None => Err(bad("who logged in for this code counts no more: start again")),
         }
     }
 

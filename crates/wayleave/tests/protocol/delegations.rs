@@ -330,3 +330,76 @@ async fn threat_49_s34_pages_of_a_delegate_are_whole() {
         }
     }
 }
+
+/// A delegate learns nothing of what was not delegated: neither from a refusal whether it is there, nor from a text that the owner
+/// signed for more.
+#[tokio::test]
+async fn a_delegate_learns_nothing_of_other_things() {
+    for world in World::each().await {
+        let (pat, pmt, carols) = (world.pat().await, world.access("manager").await, world.access("carols-manager").await);
+        let photo = photo(&world, &pat).await;
+        delegate(&world, json!({"resources": [photo]})).await.ok(201);
+        let alice = alices_id(&world, &carols).await;
+        let policies = format!("/uma/policies?owner={alice}");
+        let there = json!({"resource_server": RS, "_resource_id": "diary", "resource_scopes": ["zzz"], "required_claims": []});
+        let before = world.call("POST", &policies, &carols, there.clone()).await;
+        let diary = json!({"resource_scopes": ["view"], "_resource_id": "diary"});
+        world.call("POST", "/uma/resources", &pat, diary).await.ok(201);
+        let after = world.call("POST", &policies, &carols, there).await;
+        assert_eq!((before.refused(403, "access_denied").text.as_str(), after.status), (after.text.as_str(), 403));
+        // signed for her alone is shown; signed for more, or for another thing as well, is not
+        let signer = Signer::new(Algorithm::EdDsa);
+        signer.register(&world, &pmt).await;
+        let of = |id: &str, scopes: &[&str]| json!({"resource_server": RS, "resource_id": id, "allowed_scopes": scopes});
+        let mine = of("photo", &["view"]);
+        let kind = "rot+jwt";
+        for (name, resources) in [
+            ("one", json!([mine])),
+            ("more", json!([of("photo", &["view", "print"])])),
+            ("two", json!([mine, of("diary", &["view"])])),
+        ] {
+            let token = signer.token(&world, name, json!({"resources": resources}));
+            post(&world, "/uma/policies", &pmt, kind, &token).await.ok(201);
+        }
+        let listed = world.call("GET", &policies, &carols, Value::Null).await;
+        let ids: Vec<&str> = listed.ok(200).json.as_array().unwrap().iter().map(|one| one["_id"].as_str().unwrap()).collect();
+        assert_eq!(ids, ["one"], "{}", listed.text);
+        let what_if = json!({"permissions": [{"resource_id": photo, "resource_scopes": ["view"]}],
+            "claims": {"email": "bob@bar.example"}});
+        let path = format!("/uma/policies/simulate?owner={alice}");
+        let told = world.call("POST", &path, &carols, what_if.clone()).await;
+        assert_eq!(told.ok(200).get("result"), "granted");
+        let names = |answer: &Value| -> Vec<String> {
+            let reasons = answer["reasons"].as_array().unwrap().iter();
+            reasons.filter_map(|reason| reason["policy_id"].as_str().map(str::to_owned)).collect()
+        };
+        assert_eq!(names(&told.json), ["one"], "{}", told.text);
+        assert_eq!(told.json["permissions"].as_array().unwrap().iter().filter(|one| one.get("authority").is_some()).count(), 1);
+        let hers = world.call("POST", "/uma/policies/simulate", &pmt, what_if).await;
+        assert_eq!(names(&hers.ok(200).json).len(), 3);
+    }
+}
+
+/// What an application has under way while its owner ends it does not land behind the end.
+#[tokio::test]
+async fn nothing_that_an_application_writes_lands_behind_its_end() {
+    for world in World::each().await {
+        let account = world.app.identity.find_account_by_username("alice").await.unwrap().unwrap();
+        let gone = identity::access_token::PolicyToken {
+            client: "helper".into(),
+            owner: account.id,
+            grant: Some(types::GrantId::new("gone")),
+        };
+        let server = &world.app.authorization_server;
+        let document = json!({"delegate": {"email": "carol@foo.example"}, "resources": "all", "resource_scopes": ["view"],
+            "may": ["share"]});
+        let refused = server.create_delegation(&gone, serde_json::from_value(document).unwrap()).await;
+        assert!(matches!(refused, Err(identity::Failure::Refused(refusal)) if refusal.code == types::ErrorCode::InvalidToken));
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view").await;
+        let policy = serde_json::from_value(for_bob(&album, &["view"])).unwrap();
+        let acting = authorization_server::acting::Acting::of(&gone);
+        let refused = server.create_policy(&acting, policy).await;
+        assert!(matches!(refused, Err(identity::Failure::Refused(refusal)) if refusal.code == types::ErrorCode::InvalidToken));
+    }
+}

@@ -158,6 +158,7 @@ async fn threat_48_s13_another_password_ends_what_was_given_to_whoever_had_the_o
         let pat = world.pat().await;
         let album = world.resource(&pat, "view").await;
         world.share(&album, "view", "carol@foo.example").await;
+        let private = world.resource(&pat, "view").await;
         let given = {
             let carol = Browser::new(&world);
             carol.log_in("carol").await;
@@ -166,8 +167,12 @@ async fn threat_48_s13_another_password_ends_what_was_given_to_whoever_had_the_o
         world.pass(5);
         world.start_again(PEOPLE).await.unwrap();
         given.is_good(&world, &pat, &album).await;
+        // whom the owner is asked about rests on what was remembered of her, and on nothing that was said just now
+        let waiting = given.trade(&world, &pat, &private).await.refused(403, "request_submitted").get("ticket").to_owned();
         world.start_again(&PEOPLE.replace("carol-password", "another-password")).await.unwrap();
         given.is_over(&world, &pat, &album).await;
+        world.pass(10);
+        world.trade("viewer", &waiting, &[]).await.refused(403, "need_info");
     }
 }
 
@@ -185,6 +190,7 @@ async fn erin(world: &World) -> Vec<(String, String)> {
         declared_digest: None,
         standing: Standing::Elsewhere,
         vouched_since: None,
+        gone_providers: Default::default(),
         created: now,
     };
     let linked =
@@ -227,6 +233,46 @@ async fn threat_48_s13_what_a_log_in_provider_opened_ends_with_it() {
         world.start_again(&with_provider).await.unwrap();
         given.is_over(&world, &pat, &album).await;
         Given::to(&resumed(&world, &by_passkey), &pat, &album).await.is_good(&world, &pat, &album).await;
+    }
+}
+
+/// Of an account without an address, too: what it was given and what it agreed to are over, once for each end of its provider.
+#[tokio::test]
+async fn threat_48_s13_an_account_without_an_address_ends_with_its_provider() {
+    for mut world in World::each_with(PROVIDER).await {
+        erin(&world).await;
+        let id = AccountId::new("erin");
+        let find = async |world: &World| world.store.find_account(&id).await.unwrap().unwrap();
+        let consent = identity::consent::Consent {
+            id: "c".into(),
+            account: id.clone(),
+            client: "manager".into(),
+            scopes: types::ScopeSet::parse("uma_policy").unwrap(),
+            created: Timestamp(world.now()),
+            resource: None,
+            shown: None,
+            was_narrowed: false,
+        };
+        let nameless = Account { email: None, email_verified: false, ..find(&world).await };
+        let writes = vec![Write::PutAccount(nameless), Write::PutConsent(consent)];
+        world.store.commit(Changes::of(writes)).await.unwrap();
+        world.pass(5);
+        let with_provider = format!("{PEOPLE}{PROVIDER}");
+        world.start_again(&with_provider).await.unwrap();
+        assert_eq!(find(&world).await.vouched_since, None, "{}", world.engine);
+        assert_eq!(world.store.list_consents(&id).await.unwrap().len(), 1);
+        world.start_again(PEOPLE).await.unwrap();
+        let ended = find(&world).await.vouched_since;
+        assert_eq!(ended, Some(Timestamp(world.now())), "{}", world.engine);
+        assert!(world.store.list_consents(&id).await.unwrap().is_empty());
+        // noted once; and anew where it comes back and goes again
+        world.pass(5);
+        world.start_again(PEOPLE).await.unwrap();
+        assert_eq!(find(&world).await.vouched_since, ended);
+        world.start_again(&with_provider).await.unwrap();
+        assert_eq!(find(&world).await.vouched_since, ended);
+        world.start_again(PEOPLE).await.unwrap();
+        assert_eq!(find(&world).await.vouched_since, Some(Timestamp(world.now())));
     }
 }
 

@@ -18,7 +18,7 @@ const CAROL: &str = "carol@foo.example";
 
 async fn owner(world: &World, name: &str) -> PolicyToken {
     let account = world.app.identity.store.find_account_by_username(name).await.unwrap().unwrap();
-    PolicyToken { client: "pages".into(), owner: account.id }
+    PolicyToken { client: "pages".into(), owner: account.id, grant: None }
 }
 
 /// Delegations of other owners, half of them withdrawn, whose ids come before all of ours.
