@@ -307,8 +307,7 @@ impl AuthorizationServer {
             process.as_owner = Some(self.identity.agree_to_owners_reach(&reach, &mut changes.identity).await?);
         }
         process.keep_claims |= keep;
-        let expires = self.now().plus(self.settings.ticket_lifetime);
-        let next = ticket.clone().next(interaction.client.clone(), expires);
+        let next = ticket.clone().next(interaction.client.clone(), self.now().plus(self.settings.ticket_lifetime));
         let text = self.next_text(next, &process, &mut changes).await?;
         Ok(Step { ticket: text, claims: process.claims.to_object(), changes })
     }

@@ -93,10 +93,15 @@ impl AuthorizationServer {
         }
     }
 
-    /// The same where whoever acts may write it. A delegate who may not is told so before anything is said of the thing: whether it
-    /// is there, and what may be done with it, is the owner's (threat 49).
+    /// The same where whoever acts may write it. A delegate who sees nothing of the thing is told so before anything is said of it:
+    /// whether it is there, and what may be done with it, is the owner's (threat 49).
     pub(crate) async fn bind_allowed(&self, acting: &Acting, policy: &mut Policy, changes: &mut Changes) -> Result<(), Failure> {
         let resource = self.bind_to_resource(policy, changes).await?;
+        if let Some(resource) = &resource
+            && self.seen_scopes_of(acting, &resource.id).await?.is_none_or(|seen| !seen.is_empty())
+        {
+            check_scopes(policy, resource)?;
+        }
         self.allow_policy(acting, policy, changes).await?;
         resource.map_or(Ok(()), |resource| check_scopes(policy, &resource))
     }

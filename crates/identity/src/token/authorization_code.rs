@@ -96,10 +96,12 @@ impl Identity {
         }
     }
 
-    /// Who she is was said when the code was given: what is taken back meanwhile is not said anew by an ID token (threat 48).
+    /// Who she is was said when the code was given: what is taken back meanwhile is not said anew by an ID token (threat 48). In the
+    /// second of a start somebody may log in already.
     async fn check_vouched(&self, code: &AuthorizationCode) -> Result<(), Failure> {
         let given = code.expires.plus(CODE_LIFETIME.saturating_neg());
-        match self.store.find_account(&code.account).await?.filter(|account| account.vouches_for(given)) {
+        let account = self.store.find_account(&code.account).await?;
+        match account.filter(|account| account.vouched_since.is_none_or(|since| since <= given)) {
             Some(_) => Ok(()),
             None => Err(bad("who logged in for this code counts no more: start again")),
         }

@@ -188,3 +188,28 @@ async fn keys_that_an_application_brought_end_with_it_and_what_they_signed() {
         assert!(!left.contains(&kept.did) && left.contains(&declared.did), "{left}");
     }
 }
+
+/// What an application has under way while its owner ends it does not land behind the end.
+#[tokio::test]
+async fn nothing_that_an_application_writes_lands_behind_its_end() {
+    for world in World::each().await {
+        let account = world.app.identity.find_account_by_username("alice").await.unwrap().unwrap();
+        let gone = identity::access_token::PolicyToken {
+            client: "helper".into(),
+            owner: account.id,
+            grant: Some(types::GrantId::new("gone")),
+        };
+        let server = &world.app.authorization_server;
+        let document = json!({"delegate": {"email": "carol@foo.example"}, "resources": "all", "resource_scopes": ["view"],
+            "may": ["share"]});
+        let refused = server.create_delegation(&gone, serde_json::from_value(document).unwrap()).await;
+        assert!(matches!(refused, Err(identity::Failure::Refused(refusal)) if refusal.code == types::ErrorCode::InvalidToken));
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view").await;
+        let policy = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
+        let policy = serde_json::from_value(policy).unwrap();
+        let acting = authorization_server::acting::Acting::of(&gone);
+        let refused = server.create_policy(&acting, policy).await;
+        assert!(matches!(refused, Err(identity::Failure::Refused(refusal)) if refusal.code == types::ErrorCode::InvalidToken));
+    }
+}
