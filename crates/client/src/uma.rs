@@ -82,6 +82,11 @@ pub enum Traded {
         ticket: String,
         interval: Duration,
     },
+    /// The ticket is no longer good (Grant 3.3.6, `invalid_grant`): it was used, it is too old, or what it was for is guarded
+    /// by another server since. The next call to the resource server tells, with a ticket that is good.
+    Spent {
+        description: String,
+    },
     Denied {
         error: String,
         description: String,
@@ -196,6 +201,7 @@ impl Client {
                 Ok(Traded::Submitted { ticket: process.ticket, interval: wait_of(process.interval) })
             }
             _ => match refusal(&answer) {
+                ClientError::Refused { error, description } if error == "invalid_grant" => Ok(Traded::Spent { description }),
                 ClientError::Refused { error, description } => Ok(Traded::Denied { error, description }),
                 other => Err(other),
             },

@@ -26,6 +26,8 @@ use url::Url;
 
 /// How often the owner is waited for before giving up.
 const POLLS: usize = 120;
+/// How often a spent ticket is replaced by the resource server.
+const TICKETS: usize = 3;
 /// Most claims that are named to the person.
 const MAX_NAMED: usize = 20;
 
@@ -78,18 +80,42 @@ fn failed(error: impl std::fmt::Display) -> Exit {
 pub async fn run(options: Options, config: Option<&Config>) -> Result<(), Exit> {
     let given = Given::read(&options, config)?;
     let scope = types::ScopeSet::parse(&options.scope.join(" ")).map_err(|error| Exit::usage(format!("--scope: {error}")))?;
-    let place = given::check_place(&options.url)?;
+    given::check_place(&options.url)?;
     let key = options.dpop.then(|| SigningKey::generate(jose::Algorithm::Es256)).transpose().map_err(failed)?.map(Arc::new);
     // where she sends it herself, it may go: her own network too
     let client = client_of(Some(&options.url), Credentials::none(), key.as_ref())?;
-    say(&format!("GET {}", options.url));
-    let challenge = match content::fetch(&client, &options, None).await? {
-        Fetched::Challenged(challenge) => challenge,
-        Fetched::Content if options.print_token => {
-            return Err(Exit::failed("it answers without a token: there is none to print"));
+    for _ in 0..TICKETS {
+        say(&format!("GET {}", options.url));
+        let challenge = match content::fetch(&client, &options, None).await? {
+            Fetched::Challenged(challenge) => challenge,
+            Fetched::Content if options.print_token => {
+                return Err(Exit::failed("it answers without a token: there is none to print"));
+            }
+            Fetched::Content => return Ok(()),
+        };
+        let Some((tokens, rpt)) = admit(&options, &given, &challenge, &scope, key.as_ref()).await? else { continue };
+        if options.print_token {
+            return token::print(&rpt, tokens.expires_in);
         }
-        Fetched::Content => return Ok(()),
-    };
+        say("an RPT; calling again with it");
+        return match content::fetch(&client, &options, Some(&rpt)).await? {
+            Fetched::Content => Ok(()),
+            Fetched::Challenged(_) => Err(Exit::failed("the resource server refused the RPT")),
+        };
+    }
+    Err(Exit::failed("every ticket of the resource server was spent before it could be used"))
+}
+
+/// Lets the caller in at the authorization server of a challenge; nothing where its ticket is no longer good, as when the
+/// resource moved to another server meanwhile.
+async fn admit(
+    options: &Options,
+    given: &Given,
+    challenge: &Challenge,
+    scope: &types::ScopeSet,
+    key: Option<&Arc<SigningKey>>,
+) -> Result<Option<(TokenResponse, Rpt)>, Exit> {
+    let place = given::check_place(&options.url)?;
     say(&format!("protected: a ticket of {}", readable(&challenge.issuer)));
     let is_here = is_loopback(&place) && Url::parse(&challenge.issuer).is_ok_and(|issuer| is_loopback(&issuer));
     let own = given.for_server(&challenge.issuer, is_here)?;
@@ -98,18 +124,11 @@ pub async fn run(options: Options, config: Option<&Config>) -> Result<(), Exit> 
     }
     let named = (given.names(&challenge.issuer) || is_here).then_some(challenge.issuer.as_str());
     let credentials = Credentials { client_id: own.client_id.clone(), secret: own.secret.clone(), key: None };
-    let server = client_of(named, credentials, key.as_ref())?;
-    let tokens = obtain(&server, &options, &challenge, own, &scope).await?;
-    token::tell_missing(&scope, &tokens);
-    let rpt = bound(&server, &options, &challenge, &tokens)?;
-    if options.print_token {
-        return token::print(&rpt, tokens.expires_in);
-    }
-    say("an RPT; calling again with it");
-    match content::fetch(&client, &options, Some(&rpt)).await? {
-        Fetched::Content => Ok(()),
-        Fetched::Challenged(_) => Err(Exit::failed("the resource server refused the RPT")),
-    }
+    let server = client_of(named, credentials, key)?;
+    let Some(tokens) = obtain(&server, options, challenge, own, scope).await? else { return Ok(None) };
+    token::tell_missing(scope, &tokens);
+    let rpt = bound(&server, options, challenge, &tokens)?;
+    Ok(Some((tokens, rpt)))
 }
 
 /// A client that calls public places, and this one wherever it is.
@@ -124,14 +143,14 @@ fn client_of(named: Option<&str>, credentials: Credentials, key: Option<&Arc<Sig
     })
 }
 
-/// Trades the ticket until there is an RPT.
+/// Trades the ticket until there is an RPT; nothing where the first one is spent.
 async fn obtain(
     client: &Client,
     options: &Options,
     challenge: &Challenge,
     own: &Registration,
     scope: &types::ScopeSet,
-) -> Result<TokenResponse, Exit> {
+) -> Result<Option<TokenResponse>, Exit> {
     let wanted = scope.to_string();
     let metadata = client.discover(&challenge.issuer).await.map_err(|error| {
         let unnamed = "; one on your own network must be named: --authorization-server";
@@ -148,7 +167,12 @@ async fn obtain(
             ..TicketRequest::default()
         };
         ticket = match client.trade(&metadata, &request).await.map_err(failed)? {
-            Traded::Granted(tokens) => return Ok(*tokens),
+            Traded::Granted(tokens) => return Ok(Some(*tokens)),
+            Traded::Spent { description } if round == 0 => {
+                say(&format!("the ticket is spent: {}", readable(&description)));
+                return Ok(None);
+            }
+            Traded::Spent { description } => return Err(failed(format!("the ticket is spent: {description}"))),
             Traded::NeedInfo { ticket: next, required_claims, redirect_user } => {
                 show_wanted(&metadata, &required_claims);
                 let endpoint = redirect_user.ok_or_else(|| Exit::failed("and it does not say where to show that"))?;

@@ -284,6 +284,7 @@ impl Cast<'_> {
         let traded = self.viewer.trade(&self.metadata, request).await.map_err(|error| error.to_string())?;
         match traded {
             Traded::Denied { error, description } => Err(format!("{error}: {description}")),
+            Traded::Spent { description } => Err(format!("the ticket is spent: {description}")),
             other => Ok(other),
         }
     }

@@ -156,6 +156,9 @@ impl Viewer {
                     true,
                 ))
             }
+            Traded::Spent { .. } => {
+                Ok(note(StatusCode::CONFLICT, "Not any more", "What you asked for changed meanwhile. Look again.", true))
+            }
             Traded::Denied { .. } => Ok(note(
                 StatusCode::FORBIDDEN,
                 "Not shared with you",

@@ -93,6 +93,7 @@ async fn trade(server: &Server, url: &str, method: Method, rpt: Option<&str>, se
     match client.trade(&metadata, &request).await.unwrap() {
         Traded::Granted(tokens) => client.rpt(&tokens, &challenge).unwrap().token,
         Traded::Denied { error, description } => panic!("{error}: {description}"),
+        Traded::Spent { description } => panic!("spent: {description}"),
         _ => panic!("Bob should have got in"),
     }
 }

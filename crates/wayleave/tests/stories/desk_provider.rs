@@ -29,6 +29,7 @@ async fn with_token(guarded: &Guarded, of: impl AsyncFnOnce(&str, &str) -> Strin
         Traded::NeedInfo { .. } => Err("need_info".into()),
         Traded::Submitted { .. } => Err("request_submitted".into()),
         Traded::Denied { error, .. } => Err(error),
+        Traded::Spent { .. } => Err("invalid_grant".into()),
     }
 }
 

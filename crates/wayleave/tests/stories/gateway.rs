@@ -127,6 +127,7 @@ pub(crate) async fn admitted(server: &Server, guarded: &Guarded, serial: u32) ->
     match client.trade(&metadata, &request).await.unwrap() {
         Traded::Granted(tokens) => client.rpt(&tokens, &challenge).unwrap(),
         Traded::Denied { error, description } => panic!("{error}: {description}"),
+        Traded::Spent { description } => panic!("spent: {description}"),
         _ => panic!("Bob should have got in"),
     }
 }

@@ -282,3 +282,30 @@ async fn c09_what_is_not_protected_may_be_of_any_size() {
         assert_eq!(person.gets(&["get", &url]).await.stdout.len(), 64 * 1024);
     }
 }
+
+/// A thing may move to another server between the call and the question: the ticket is spent, and the next call says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_ticket_is_asked_for_again_and_not_without_end() {
+    let (resource, old, new, person) = (Liar::start().await, Liar::start().await, Liar::start().await, Person::new());
+    let url = format!("{}/x", resource.url);
+    old.answers_tickets("400 Bad Request", r#"{"error": "invalid_grant", "error_description": "this ticket is no longer good"}"#);
+    new.answers_tickets(
+        "200 OK",
+        &serde_json::json!({"access_token": "rpt", "token_type": "Bearer", "resource": resource.url}).to_string(),
+    );
+    resource.says("/x", "401 Unauthorized", &challenge(&old.url), b"");
+    let said = failed(&person.gets(&["get", &url]).await, 1);
+    assert!(said.contains("every ticket of the resource server was spent"), "{said}");
+    assert_eq!(resource.heard().iter().filter(|call| call.starts_with("GET /x ")).count(), 3);
+    // it moves once the first ticket was spent
+    let moved = async {
+        while !old.heard().iter().any(|call| call.starts_with("POST /token")) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        resource.says("/x", "401 Unauthorized", &challenge(&new.url), b"");
+    };
+    old.heard();
+    let arguments = ["get", "--print-token", &url];
+    let (output, ()) = tokio::join!(person.gets(&arguments), moved);
+    assert!(output.status.success() && output.stdout == b"rpt\n", "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -148,6 +148,7 @@ pub(crate) async fn bob_at(server: &Server, guarded: &Guarded, serial: u32) -> R
     match client.trade(&metadata, &request).await.map_err(|error| error.to_string())? {
         Traded::Granted(tokens) => Ok(client.rpt(&tokens, &challenge).unwrap()),
         Traded::Denied { error, .. } => Err(error),
+        Traded::Spent { .. } => Err("invalid_grant".into()),
         Traded::Submitted { .. } => Err("request_submitted".into()),
         Traded::NeedInfo { .. } => Err("need_info".into()),
     }

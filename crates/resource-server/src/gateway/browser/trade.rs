@@ -103,7 +103,7 @@ impl Gateway {
             Traded::NeedInfo { .. } => Outcome::Closed,
             Traded::Submitted { ticket, interval } => Outcome::Waits { ticket, interval_seconds: interval.as_secs() },
             Traded::Denied { error, .. } if error == "request_denied" => Outcome::Closed,
-            Traded::Denied { error, .. } if error == "invalid_grant" => Outcome::Spent,
+            Traded::Spent { .. } => Outcome::Spent,
             Traded::Denied { error, .. } => {
                 if error == "invalid_client" {
                     self.browsers.forget_client(trade.issuer);

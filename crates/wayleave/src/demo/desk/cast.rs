@@ -142,6 +142,7 @@ impl Stranger {
             Traded::Granted(tokens) => self.client.rpt(&tokens, &challenge).map(Some).map_err(told),
             Traded::Submitted { .. } => Ok(None),
             Traded::Denied { error, description } => Err(format!("{error}: {description}")),
+            Traded::Spent { description } => Err(format!("the ticket is spent: {description}")),
             Traded::NeedInfo { .. } => Err("more is asked than an address".into()),
         }
     }
