@@ -136,6 +136,10 @@ impl Identity {
     }
 
     fn is_secret_of(&self, client: &Client, secret: &str) -> bool {
+        // nobody's secret is empty, whatever was once declared
+        if secret.is_empty() {
+            return false;
+        }
         let digest = self.secret_digest(&client.id, secret);
         client.secret_digest.as_deref().is_some_and(|has| jose::digest::equal(has.as_bytes(), digest.as_bytes()))
     }

@@ -2,6 +2,7 @@
 //! What is unknown, of the wrong type or cannot work is said with its key and line, and ends with
 //! exit status 2.
 
+mod apart;
 mod clashes;
 mod cors;
 mod fault;

@@ -82,6 +82,8 @@ mod tests {
         std::fs::create_dir_all(place.join("things")).unwrap();
         std::fs::write(place.join("secret"), "s3cret-s3cret-s3cret").unwrap();
         std::fs::write(place.join("empty"), "").unwrap();
+        std::fs::write(place.join("lines"), "one\ntwo\n").unwrap();
+        std::fs::create_dir_all(place.join("wayleave-data/things")).unwrap();
         place
     }
 
@@ -107,6 +109,18 @@ mod tests {
             ("[server.tls]\ncert = 'none'\nkey = 'none'", "server.tls"),
             ("[server.tls]\ncert = 'empty'\nkey = 'empty'", "server.tls"),
             ("[server]\nadmin_token_file = 'empty'", "admin_token_file"),
+            ("[[account]]\nusername = 'a'\npassword_file = 'empty'", "password_file"),
+            ("[[account]]\nusername = 'a'\npassword = ' '", "password: it is empty"),
+            ("[[client]]\nclient_id = 'a'\nclient_secret = ''", "client_secret: it is empty"),
+            ("[[client]]\nclient_id = 'a'\nclient_secret_file = 'empty'", "is empty: write a secret"),
+            ("[[client]]\nclient_id = 'a'\nclient_secret_file = 'lines'", "has more than one line"),
+            (&format!("{GATEWAY}folder = 'things'\nclient_secret_file = 'empty'"), "gateway.client_secret_file"),
+            (&format!("{GATEWAY}folder = 'things'\nbrowser = {{ client_id = 'b', client_secret = '' }}"), "is empty"),
+            (&format!("{GATEWAY}folder = '.'\nclient_secret_file = 'secret'"), "keeps what others may not see"),
+            (
+                &format!("{GATEWAY}folder = 'wayleave-data/things'\nclient_secret_file = 'secret'"),
+                "keeps what others may not see",
+            ),
             ("[outbound]\nca_file = 'none'", "outbound.ca_file"),
             ("[store]\nurl = 'postgres://a/b'", "store.url"),
             ("[store]\nurl = 'mysql://a/b'", "store.url"),

@@ -169,7 +169,7 @@ pub async fn assemble_gateway(
 fn find_folder(config: &Config, folder: &str) -> Result<PathBuf, Exit> {
     let place = config.path(folder);
     match std::fs::read_dir(&place) {
-        Ok(_) => Ok(place),
+        Ok(_) => config.keep_apart("gateway.folder", &place).map(|()| place),
         Err(error) => {
             let place = std::path::absolute(&place).unwrap_or(place);
             Err(Exit::usage(format!("gateway.folder: {}: {error}: name a folder that can be read", place.display())))

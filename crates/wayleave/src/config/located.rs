@@ -34,7 +34,7 @@ impl Config {
     /// ``[[client]] `photos-rs`: client_secret``.
     pub fn secret(&self, key: &str, direct: Option<&String>, file: Option<&String>) -> Result<Option<String>, Exit> {
         match (direct, file) {
-            (Some(text), None) => Ok(Some(text.clone())),
+            (Some(text), None) => self.checked_secret(key, text, "it").map(Some),
             (None, Some(file)) => self.read_secret(&format!("{key}_file"), file).map(Some),
             (None, None) => Ok(None),
             (Some(_), Some(file)) => {
@@ -48,7 +48,19 @@ impl Config {
         let place = self.path(file);
         let text = std::fs::read_to_string(&place)
             .map_err(|error| self.locate(Exit::usage(format!("{key}: {} cannot be read: {error}", spell_whole(&place)))))?;
-        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        self.checked_secret(key, text.trim_end_matches(['\r', '\n']), &spell_whole(&place))
+    }
+
+    /// A secret that is one: an empty one would open to everybody who names nothing (threat 40).
+    fn checked_secret(&self, key: &str, text: &str, place: &str) -> Result<String, Exit> {
+        let what = if text.trim().is_empty() {
+            "is empty: write a secret, like one that `openssl rand -hex 32` prints"
+        } else if text.contains(['\r', '\n', '\0']) {
+            "has more than one line: a secret is one line and nothing else"
+        } else {
+            return Ok(text.to_owned());
+        };
+        Err(self.locate(Exit::usage(format!("{key}: {place} {what}"))))
     }
 
     /// What is wrong with a key of this configuration, with file and line where its text begins with that key.
