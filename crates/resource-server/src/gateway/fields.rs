@@ -21,8 +21,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use names::Says;
 
 /// Fields of one hop (RFC 9110 7.6.1), and `Proxy`, which CGI makes a setting of the environment.
-const ONE_HOP: [&str; 8] =
-    ["connection", "keep-alive", "proxy", "transfer-encoding", "te", "trailer", "upgrade", "http2-settings"];
+const ONE_HOP: [&str; 8] = ["connection", "keep-alive", PROXY, "transfer-encoding", "te", "trailer", "upgrade", "http2-settings"];
+const PROXY: &str = "proxy";
 const ONE_HOP_PREFIX: &str = "proxy-";
 
 /// Read here, or written anew for the service. What `Expect` asks for was given before the call went on.
@@ -91,14 +91,10 @@ pub(super) fn others_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
 const NO_COOKIES: &str = "_=";
 
 /// What a proxy that asks writes itself, or is told to write over.
-const OF_PROXIES: [&str; 16] = [
+const OF_PROXIES: [&str; 12] = [
     "x-original-method",
     "x-original-url",
     "x-original-uri",
-    "x-original-host",
-    "x-original-proto",
-    "x-original-forwarded-for",
-    "x-accel-internal",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
@@ -123,6 +119,10 @@ pub(super) fn find_override<'h>(headers: &'h HeaderMap, named: &[&[String]]) -> 
         let is_proxys = OF_PROXIES.contains(&name) || PREFIXES_OF_PROXIES.iter().any(|prefix| name.starts_with(prefix));
         if is_proxys || OURS.contains(&name) {
             return false;
+        }
+        // no proxy takes it off, and CGI makes a setting of it
+        if name == PROXY {
+            return true;
         }
         match names::read(name) {
             Says::Ordinary => false,

@@ -26,6 +26,8 @@ pub(in super::super) enum Unreadable {
     Doubled(&'static str),
     #[error("`{0}` cannot be read")]
     Garbled(&'static str),
+    #[error("`{0}` is there, of the family that does not count")]
+    OtherFamily(&'static str),
     #[error("it names another scheme or host than `gateway.resource`")]
     Elsewhere,
 }
@@ -44,10 +46,14 @@ impl Original {
     /// Reads the fields of an ask.
     pub(in super::super) fn read(headers: &HeaderMap, family: OriginalIn, resource: &str) -> Result<Self, Unreadable> {
         let own = Url::parse(resource).map_err(|_| Unreadable::Elsewhere)?;
-        let name = match family {
-            OriginalIn::Forwarded => "x-forwarded-method",
-            OriginalIn::Original => "x-original-method",
+        let (name, others) = match family {
+            OriginalIn::Forwarded => ("x-forwarded-method", ["x-original-method", "x-original-url"]),
+            OriginalIn::Original => ("x-original-method", ["x-forwarded-method", "x-forwarded-uri"]),
         };
+        // a proxy that names the call by those lets callers write these
+        if let Some(other) = others.into_iter().find(|other| headers.contains_key(*other)) {
+            return Err(Unreadable::OtherFamily(other));
+        }
         let method = Method::from_bytes(one(headers, name)?.as_bytes()).map_err(|_| Unreadable::Garbled(name))?;
         let (scheme, host, sent) = match family {
             OriginalIn::Forwarded => {
@@ -138,6 +144,31 @@ mod tests {
         headers.insert("x-original-method", http::HeaderValue::from_static("GET"));
         headers.insert("x-original-url", http::HeaderValue::from_bytes(url.as_bytes()).unwrap());
         Original::read(&headers, OriginalIn::Original, resource).map(|original| original.target.map(|target| target.to_string()))
+    }
+
+    /// A proxy of one family and a gateway of the other: the caller writes what the gateway reads.
+    #[test]
+    fn threat_26_a_call_is_named_by_one_family() {
+        let (original, forwarded) = (["x-original-method", "x-original-url"], ["x-forwarded-method", "x-forwarded-uri"]);
+        let own = "https://photos.example";
+        for (family, others) in [(OriginalIn::Original, forwarded), (OriginalIn::Forwarded, original)] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [
+                ("x-original-method", "GET"),
+                ("x-original-url", "https://photos.example/a"),
+                ("x-forwarded-method", "GET"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "photos.example"),
+                ("x-forwarded-uri", "/a"),
+            ] {
+                headers.insert(name, http::HeaderValue::from_static(value));
+            }
+            for other in others {
+                assert_eq!(Original::read(&headers, family, own), Err(Unreadable::OtherFamily(other)));
+                headers.remove(other);
+            }
+            assert!(Original::read(&headers, family, own).is_ok());
+        }
     }
 
     #[test]
