@@ -5,11 +5,13 @@ use crate::AuthorizationServer;
 use crate::mailer::Message;
 use identity::Failure;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use types::{OwnerId, Timestamp};
 
 /// Seconds between two digests to one owner.
 const INTERVAL: i64 = 900;
+/// Seconds before a digest is tried again that the mail server was not reached for; doubled each time.
+const FIRST_PAUSE: i64 = 30;
 
 /// Who is to be told. In memory: after a restart the next request tells her.
 #[derive(Default)]
@@ -18,54 +20,88 @@ pub(crate) struct Digests(Mutex<HashMap<OwnerId, Digest>>);
 #[derive(Clone, Copy, Default)]
 struct Digest {
     news: bool,
-    sent: Option<Timestamp>,
+    /// When the next one may go: behind the last, or when one that was not sent is tried again.
+    next: Option<Timestamp>,
+    /// How often in a row the mail server was not reached.
+    failures: u32,
 }
 
 impl Digests {
-    pub(crate) fn note(&self, owner: OwnerId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(owner).or_default().news = true;
+    fn all(&self) -> MutexGuard<'_, HashMap<OwnerId, Digest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Owners whose digest is due; they count as told from now on.
-    fn take_due(&self, now: Timestamp) -> Vec<OwnerId> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let rested = |digest: &Digest| digest.sent.is_none_or(|sent| sent.plus(INTERVAL) <= now);
-        let mut due = Vec::new();
-        for (owner, digest) in all.iter_mut().filter(|(_, digest)| digest.news && rested(digest)) {
-            *digest = Digest { news: false, sent: Some(now) };
-            due.push(owner.clone());
+    pub(crate) fn note(&self, owner: OwnerId) {
+        self.all().entry(owner).or_default().news = true;
+    }
+
+    /// Owners whose digest is due. None of them counts as told before [`Digests::note_sent`].
+    fn list_due(&self, now: Timestamp) -> Vec<OwnerId> {
+        let mut all = self.all();
+        let has_rested = |digest: &Digest| digest.next.is_none_or(|next| next <= now);
+        all.retain(|_, digest| digest.news || !has_rested(digest));
+        all.iter().filter(|(_, digest)| digest.news && has_rested(digest)).map(|(owner, _)| owner.clone()).collect()
+    }
+
+    /// Before what is to be told is read: what comes after that is news again.
+    fn note_read(&self, owner: &OwnerId) {
+        if let Some(digest) = self.all().get_mut(owner) {
+            digest.news = false;
         }
-        all.retain(|_, digest| digest.news || !rested(digest));
-        due
+    }
+
+    /// She is told, or nobody can tell her.
+    fn note_sent(&self, owner: OwnerId, now: Timestamp) {
+        let mut all = self.all();
+        let digest = all.entry(owner).or_default();
+        (digest.next, digest.failures) = (Some(now.plus(INTERVAL)), 0);
+    }
+
+    /// She is not told, and will be: each time after a longer while.
+    fn note_unsent(&self, owner: OwnerId, now: Timestamp) {
+        let mut all = self.all();
+        let digest = all.entry(owner).or_default();
+        let wait = FIRST_PAUSE.saturating_mul(1 << digest.failures.min(10)).min(INTERVAL);
+        *digest = Digest { news: true, next: Some(now.plus(wait)), failures: digest.failures.saturating_add(1) };
     }
 }
 
 impl AuthorizationServer {
-    /// Sends what is due.
+    /// Sends what is due. What goes wrong with one owner's digest keeps no other's from going.
     pub async fn send_digests(&self) -> Result<(), Failure> {
-        for owner in self.digests.take_due(self.now()) {
-            let account = self.identity.store.find_account(&owner).await?;
-            let Some(address) = account.as_ref().and_then(|account| account.verified_email()) else { continue };
-            let all = self.store.list_waiting_requests(&owner, Timestamp(i64::MAX)).await?;
-            let waiting = all.iter().filter(|request| request.is_pending(self.now())).count();
-            if waiting == 0 {
-                continue;
-            }
-            let (requests, wait) = if waiting == 1 { ("request", "waits") } else { ("requests", "wait") };
-            let subject = format!("{waiting} {requests} for access {wait} for you");
-            let url = self.identity.url(types::path::MY_REQUESTS);
-            let text = format!(
-                "{subject}.\n\nSee who asks for what, and decide:\n{url}\n\nYou get such a mail once in 15 minutes at most.\n"
-            );
-            let sent = match Message::new(address, subject, text) {
-                Ok(message) => self.mailer.send(message).await.map_err(Failure::from),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = sent {
-                tracing::warn!(?error, "a digest was not sent");
+        let mut result = Ok(());
+        for owner in self.digests.list_due(self.now()) {
+            self.digests.note_read(&owner);
+            match self.send_digest(&owner).await {
+                Ok(()) => self.digests.note_sent(owner, self.now()),
+                Err(Failure::Refused(refusal)) => {
+                    tracing::warn!(%refusal, "the mail server takes no digest for an owner");
+                    self.digests.note_sent(owner, self.now());
+                }
+                Err(error) => {
+                    self.digests.note_unsent(owner, self.now());
+                    result = Err(error);
+                }
             }
         }
-        Ok(())
+        result
+    }
+
+    async fn send_digest(&self, owner: &OwnerId) -> Result<(), Failure> {
+        let account = self.identity.store.find_account(owner).await?;
+        let Some(address) = account.as_ref().and_then(|account| account.verified_email()) else { return Ok(()) };
+        let all = self.store.list_waiting_requests(owner, Timestamp(i64::MAX)).await?;
+        let waiting = all.iter().filter(|request| request.is_pending(self.now())).count();
+        if waiting == 0 {
+            return Ok(());
+        }
+        let (requests, wait) = if waiting == 1 { ("request", "waits") } else { ("requests", "wait") };
+        let subject = format!("{waiting} {requests} for access {wait} for you");
+        let url = self.identity.url(types::path::MY_REQUESTS);
+        let text = format!(
+            "{subject}.\n\nSee who asks for what, and decide:\n{url}\n\nYou get such a mail once in 15 minutes at most.\n"
+        );
+        Ok(self.mailer.send(Message::new(address, subject, text)?).await?)
     }
 }
 
@@ -76,7 +112,14 @@ mod tests {
     #[test]
     fn one_digest_in_a_quarter_of_an_hour() {
         let (digests, alice) = (Digests::default(), OwnerId::new("alice"));
-        let due = |at: i64| digests.take_due(Timestamp(at)).len();
+        let due = |at: i64| {
+            let due = digests.list_due(Timestamp(at));
+            for owner in &due {
+                digests.note_read(owner);
+                digests.note_sent(owner.clone(), Timestamp(at));
+            }
+            due.len()
+        };
         assert_eq!(due(0), 0);
         digests.note(alice.clone());
         assert_eq!((due(0), due(1)), (1, 0));
@@ -84,6 +127,25 @@ mod tests {
         digests.note(alice);
         assert_eq!((due(899), due(900), due(901)), (0, 1, 0));
         due(5_000);
-        assert!(digests.0.lock().unwrap().is_empty(), "nobody is remembered for ever");
+        assert!(digests.all().is_empty(), "nobody is remembered for ever");
+    }
+
+    #[test]
+    fn threat_46_what_was_not_sent_is_tried_again_after_a_longer_while_each_time() {
+        let (digests, alice) = (Digests::default(), OwnerId::new("alice"));
+        digests.note(alice.clone());
+        let mut now = 0;
+        for wait in [30, 60, 120, 240, 480, 900, 900] {
+            assert_eq!(digests.list_due(Timestamp(now)), [alice.clone()]);
+            digests.note_read(&alice);
+            digests.note_unsent(alice.clone(), Timestamp(now));
+            assert!(digests.list_due(Timestamp(now + wait - 1)).is_empty());
+            now += wait;
+        }
+        // what comes while one is sent is told with the next one
+        digests.note_read(&alice);
+        digests.note(alice.clone());
+        digests.note_sent(alice.clone(), Timestamp(now));
+        assert_eq!((digests.list_due(Timestamp(now + 899)).len(), digests.list_due(Timestamp(now + 900)).len()), (0, 1));
     }
 }
