@@ -1,5 +1,7 @@
 //! Accounts and clients that the configuration declares: brought in line at start, and ended where it has them no more.
 
+mod clashes;
+
 use crate::config::{AccountConfig, ClientConfig, Config};
 use crate::{Exit, assemble, log_in};
 use identity::account::Standing;
@@ -18,7 +20,10 @@ pub(crate) async fn declare(config: &Config, own: &[ClientConfig], identity: &Id
     check(config)?;
     let undeclared = find_gone(config, own, &*identity.store).await.map_err(Exit::failed)?;
     refuse_nobody(config, &undeclared)?;
+    // nor does what somebody else has, who stays
+    clashes::refuse(config, own, &undeclared, &*identity.store).await?;
     end(undeclared, identity).await.map_err(Exit::failed)?;
+    clashes::let_go(config, own, identity).await?;
     for account in &config.account {
         declare_account(config, identity, account).await?;
     }
@@ -63,8 +68,7 @@ async fn find_gone(config: &Config, own: &[ClientConfig], store: &dyn Store) -> 
 }
 
 /// A line for each account and client that a start with this configuration would end in the store.
-async fn describe_gone(config: &Config, own: &[ClientConfig], store: &dyn Store) -> Result<Vec<String>, StoreError> {
-    let gone = find_gone(config, own, store).await?;
+fn describe_gone(gone: &Undeclared) -> Vec<String> {
     let clients = gone.clients.iter().map(|client| {
         let id = &client.id;
         format!("[[client]] `{id}` is not in this file any more: a start ends its tokens and all that people agreed to for it")
@@ -73,7 +77,7 @@ async fn describe_gone(config: &Config, own: &[ClientConfig], store: &dyn Store)
         let name = &account.username;
         format!("[[account]] `{name}` is not in this file any more: after a start nobody logs in to it; its things stay")
     });
-    Ok(clients.chain(accounts).collect())
+    clients.chain(accounts).collect()
 }
 
 /// The store of a party, and its own clients there.
@@ -100,19 +104,46 @@ fn list_places(config: &Config) -> Vec<Place> {
     places
 }
 
-/// What a start would end, since the stores have it and this file has it no more. Nothing is made or changed there.
-pub(crate) async fn list_gone(config: &Config) -> Vec<String> {
+/// What a start would end, since the stores have it and this file has it no more; an error is what it would refuse. Nothing is
+/// made or changed there.
+pub(crate) async fn list_gone(config: &Config) -> Result<Vec<String>, Exit> {
     let mut lines = Vec::new();
     for Place { party, url, own } in list_places(config) {
         let Some(file) = assemble::store_file(config, &url) else { continue };
-        let found = match store::Store::open_if_current(&file) {
-            Ok(Some(store)) => describe_gone(config, &own, &store).await.map_err(|error| error.to_string()),
+        let unsaid = |error: &dyn std::fmt::Display| format!("wayleave {party}: what a start would end cannot be said: {error}");
+        let store = match store::Store::open_if_current(&file) {
+            Ok(Some(store)) => store,
             Ok(None) => continue,
-            Err(error) => Err(error.to_string()),
+            Err(error) => {
+                lines.push(unsaid(&error));
+                continue;
+            }
         };
-        match found {
-            Ok(gone) => lines.extend(gone.into_iter().map(|what| format!("wayleave {party}: {what}"))),
-            Err(error) => lines.push(format!("wayleave {party}: what a start would end cannot be said: {error}")),
+        match find_gone(config, &own, &store).await {
+            Ok(gone) => {
+                refuse_nobody(config, &gone)?;
+                clashes::refuse(config, &own, &gone, &store).await?;
+                let told = describe_gone(&gone).into_iter().chain(describe_returned(config, &store).await);
+                lines.extend(told.map(|what| format!("wayleave {party}: {what}")));
+            }
+            Err(error) => lines.push(unsaid(&error)),
+        }
+    }
+    Ok(lines)
+}
+
+/// A line for each account that was closed before, under whose name this file has one again.
+async fn describe_returned(config: &Config, store: &dyn Store) -> Vec<String> {
+    let mut lines = Vec::new();
+    for account in &config.account {
+        let found = store.find_account_by_username(&normalize_username(&account.username)).await;
+        // a store that cannot be read was said to be so
+        if found.is_ok_and(|found| found.is_some_and(|found| found.standing == Standing::Gone)) {
+            let name = &account.username;
+            lines.push(format!(
+                "[[account]] `{name}` was closed before: whoever logs in to it now has the things, shares and passkeys of before; \
+                 for somebody else choose another name"
+            ));
         }
     }
     lines

@@ -7,8 +7,8 @@ use crate::{Exit, assemble, declared, say, serve};
 /// Says which parties the configuration is for, and what works but should not stay so.
 pub async fn check(config: &Config) -> Result<(), Exit> {
     check_parties(config).map_err(|exit| config.locate(exit))?;
+    let mut gone = declared::list_gone(config).await.map_err(|exit| config.locate(exit))?;
     say::line("the configuration works");
-    let mut gone = declared::list_gone(config).await;
     gone.extend(gateway::list_left(config).into_iter().map(|line| format!("wayleave gateway: {line}")));
     for line in describe(config).into_iter().chain(gone.into_iter().map(|line| format!("  look: {line}"))) {
         say::line(&line);

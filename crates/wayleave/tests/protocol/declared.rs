@@ -192,3 +192,39 @@ async fn whom_a_start_would_end_is_found_before_it() {
         assert_eq!(clients, ["carols-manager", "jwt-viewer", "manager", "nothing", "phone", "printer", "viewer"]);
     }
 }
+
+/// `PEOPLE` with one text in the place of another.
+fn changed(changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(PEOPLE.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "{old}");
+        text.replacen(old, new, 1)
+    })
+}
+
+/// Row 40: a start that is refused has ended nothing.
+#[tokio::test]
+async fn threat_40_a_configuration_that_is_refused_ends_nobody() {
+    for mut world in World::each().await {
+        let (pat, album, _) = world.album().await;
+        let rpt = world.bobs_rpt("viewer", &pat, &album).await.get("access_token").to_owned();
+        let wrong = format!("{}\n[[client]]\nclient_id = \"late\"\nacts_for = \"nobody\"\n", without("viewer"));
+        let Err(wayleave::Exit::Usage(what)) = world.start_again(&wrong).await else { panic!() };
+        assert!(what.contains("`late`: acts_for: there is no account `nobody`"), "{what}");
+        world.start_again(&changed(&[])).await.unwrap();
+        assert_eq!(world.introspect(&pat, &rpt).await["active"], json!(true), "what the application held is as good as before");
+    }
+}
+
+/// Addresses and places change hands in one step.
+#[tokio::test]
+async fn accounts_swap_addresses_and_clients_swap_places() {
+    for mut world in World::each().await {
+        let store = world.app.identity.store.clone();
+        let email = async |name: &str| store.find_account_by_username(name).await.unwrap().unwrap().email;
+        let (alice, carol) = (email("alice").await.unwrap(), email("carol").await.unwrap());
+        let (one, other) = (format!("email = \"{alice}\""), format!("email = \"{carol}\""));
+        let swapped = changed(&[(&one, "email = \"swap\""), (&other, &one), ("email = \"swap\"", &other)]);
+        world.start_again(&swapped).await.unwrap();
+        assert_eq!((email("alice").await, email("carol").await), (Some(carol), Some(alice)));
+    }
+}

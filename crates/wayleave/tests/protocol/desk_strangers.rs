@@ -2,6 +2,7 @@
 //! (threat 41).
 
 use crate::desk::{Desk, Sitting, until};
+use crate::party::Party;
 use futures_util::future::join_all;
 use http::Request;
 use relationship_manager::Caller;
@@ -126,4 +127,22 @@ async fn threat_41_s17_a_log_in_of_another_browser_asks_nobody() {
     assert_eq!(other.get(&format!("/callback?code=c&state={state}")).await.status, 400);
     assert_eq!(Sitting::new(&desk).get(&format!("/callback?code=c&state={state}")).await.status, 400);
     assert_eq!(desk.login.asked().len(), 0);
+}
+
+/// A server may have forgotten the desk: it was unused for long, or the server was restored from a backup.
+#[tokio::test]
+async fn a_desk_that_a_server_has_forgotten_registers_anew() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let party = Party::start().await;
+    alice.link(&party.url, &party).await;
+    assert_eq!(party.count("POST /register"), 1);
+    party.answers("POST /token", 401, json!({"error": "invalid_client"}));
+    let page = alice.post("/servers", &[("server", &party.url)]).await;
+    assert!(page.text.contains("<a class=\"button\" href=\""), "{}", page.text);
+    assert_eq!(party.count("POST /register"), 2);
+    // one that is known, or does not answer, is no reason
+    party.answers("POST /token", 503, json!({"error": "temporarily_unavailable"}));
+    alice.post("/servers", &[("server", &party.url)]).await;
+    assert_eq!(party.count("POST /register"), 2);
 }

@@ -150,6 +150,10 @@ impl Party {
 
     fn tokens(&self, form: &str) -> (u16, Value) {
         let mut script = self.script.lock().unwrap();
+        // somebody asks whether it is known here
+        if form.contains("refresh_token=none") {
+            return (400, json!({"error": "invalid_grant"}));
+        }
         let last = format!("refresh_token=refresh-{}&", script.tokens);
         if script.rotates && form.contains("refresh_token=") && !format!("{form}&").contains(&last) {
             script.reused += 1;
