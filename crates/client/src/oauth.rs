@@ -205,6 +205,16 @@ impl Client {
             .map_err(|error| ClientError::protocol(format!("registration does not read: {error}")))
     }
 
+    /// Whether the server still knows this client, which may be unused for too long or in no backup that was restored: asked with
+    /// a refresh token that is none, which is refused by another name (RFC 6749 5.2).
+    pub async fn is_known(&self, metadata: &Metadata) -> Result<bool, ClientError> {
+        match self.refresh(metadata, "none").await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused { error, .. }) => Ok(error != "invalid_client"),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A token by client credentials.
     pub async fn client_credentials(&self, metadata: &Metadata, scope: &str) -> Result<TokenResponse, ClientError> {
         self.token(metadata, &[("grant_type", "client_credentials"), ("scope", scope)]).await

@@ -52,6 +52,11 @@ impl<T: Clone> Fetched<T> {
         outcome
     }
 
+    /// What is no more true is fetched anew.
+    pub(crate) fn forget(&self, name: &str) {
+        lock(&self.entries).remove(name);
+    }
+
     fn find(&self, name: &str, now: Timestamp) -> Option<Result<T, Trouble>> {
         lock(&self.entries).get(name).filter(|entry| now < entry.until).and_then(|entry| entry.outcome.clone())
     }

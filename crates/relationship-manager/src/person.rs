@@ -7,6 +7,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use jose::{base64url, digest};
 use serde_json::Value;
+use types::metadata::Metadata;
 use ui::Cookies;
 
 /// Seconds that a log-in may take.
@@ -128,6 +129,20 @@ impl Manager {
     pub(crate) async fn client_at(&self, issuer: &str) -> Result<Client, Trouble> {
         let client_id = self.registered_at(issuer).await?;
         Ok(Client { credentials: Credentials::key(client_id, self.key.clone()), ..self.client.at(issuer) })
+    }
+
+    /// The same where something begins. A server may have forgotten the registration: this manager registers anew.
+    pub(crate) async fn client_known_at(&self, metadata: &Metadata) -> Result<Client, Trouble> {
+        let issuer = &metadata.issuer;
+        let client = self.client_at(issuer).await?;
+        // what the server cannot say now, it says when that which begins goes on
+        if !matches!(client.is_known(metadata).await, Ok(false)) {
+            return Ok(client);
+        }
+        tracing::warn!(issuer, "the server does not know this manager any more: it registers there anew");
+        self.store.delete_registration(issuer, &client.credentials.client_id).await?;
+        self.registrations.forget(issuer);
+        self.client_at(issuer).await
     }
 }
 

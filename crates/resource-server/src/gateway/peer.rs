@@ -303,6 +303,29 @@ impl Gateway {
         self.peer(issuer).await
     }
 
+    /// The same where something begins: a server may have forgotten the registration.
+    pub(super) async fn introduced_anew(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
+        let peer = self.introduced(issuer).await?;
+        let Some(own) = self.store.find_server(issuer)? else { return Ok(peer) };
+        let protection = &peer.protection;
+        let asked = async { Ok(protection.client.is_known(&protection.metadata).await?) };
+        // what the server cannot say now, it says when that which begins goes on
+        let stands = self.asking(issuer, asked).await.unwrap_or(true);
+        if stands || peer.protection.client.credentials.client_id != own.client_id {
+            return Ok(peer);
+        }
+        tracing::warn!(issuer, "the server does not know this resource server any more: it registers there anew");
+        {
+            let turn = self.turn(issuer).await;
+            let _held = turn.lock().await;
+            if self.store.find_server(issuer)?.is_some_and(|known| known.client_id == own.client_id) {
+                self.store.delete_server(issuer).await?;
+                self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(issuer);
+            }
+        }
+        self.introduced(issuer).await
+    }
+
     async fn register_at(&self, protection: &Protection) -> Result<OwnRegistration, ProtectionError> {
         let metadata = &protection.metadata;
         let methods = &metadata.token_endpoint_auth_methods_supported;

@@ -12,7 +12,6 @@ use super::super::store::OwnRegistration;
 use super::Browsers;
 use super::trade::BrowserClient;
 use crate::protection::ProtectionError;
-use client::uma::{TicketRequest, Traded};
 use client::{Client, Credentials};
 use jose::{base64url, digest};
 use serde::{Deserialize, Serialize};
@@ -160,13 +159,11 @@ impl Gateway {
         }
     }
 
-    /// Whether the server still knows a client: asked with a ticket that is none, which it refuses by another name.
+    /// Whether the server still knows a client that registered here.
     async fn stands(&self, peer: &Peer, credentials: &Credentials) -> Result<bool, ProtectionError> {
         let BrowserClient { client, metadata, .. } = at(peer, credentials.clone(), WayBack::OfIssuer);
-        let request = TicketRequest { ticket: "none", ..TicketRequest::default() };
-        let asked = async { Ok(client.trade(&metadata, &request).await?) };
-        let answer = self.asking(peer.issuer(), asked).await?;
-        Ok(!matches!(answer, Traded::Denied { error, .. } if error == "invalid_client"))
+        let asked = async { Ok(client.is_known(&metadata).await?) };
+        self.asking(peer.issuer(), asked).await
     }
 
     async fn register_for_browsers(&self, peer: &Peer) -> Result<OwnRegistration, ProtectionError> {
