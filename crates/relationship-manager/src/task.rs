@@ -23,7 +23,7 @@ const PAGE_WAITS: Duration = Duration::from_secs(3);
 /// How many are on their way to a server at once.
 const AT_ONCE: usize = 16;
 /// Longest pause between two tries, in seconds.
-const LONGEST_PAUSE: i64 = 60;
+pub(crate) const LONGEST_PAUSE: i64 = 60;
 /// Seconds that a confirmed one is shown.
 const SHOWN: i64 = 7 * 86_400;
 /// Most that one look tends of each server.

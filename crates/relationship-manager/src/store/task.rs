@@ -4,7 +4,7 @@
 use super::{LINK, SNAPSHOT};
 use super::{Store, StoreAway, TASK, away};
 use crate::lock;
-use crate::task::{Standing, Task};
+use crate::task::{LONGEST_PAUSE, Standing, Task};
 use database::{Batch, Check, CommitError, Operation, Row, Scan, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use types::Timestamp;
@@ -84,14 +84,18 @@ impl Store {
     ) -> Result<Vec<Task>, StoreAway> {
         let due: Vec<(String, String)> = {
             let mut waiting = lock(&self.due);
-            if waiting.as_ref().is_none_or(|waiting| waiting.read.saturating_add(READ_AGAIN) <= now.0) {
+            let is_old = |waiting: &DueTasks| waiting.read.saturating_add(READ_AGAIN) <= now.0 || now.0 < waiting.read;
+            if waiting.as_ref().is_none_or(is_old) {
                 *waiting = Some(DueTasks { read: now.0, ..self.read_due_tasks()? });
             }
             let Some(waiting) = &*waiting else { return Ok(Vec::new()) };
             let free = waiting.servers.iter().filter(|(server, _)| !is_busy(server));
             let of = |(server, all): (&OwnersServer, &BTreeSet<Due>)| {
                 let owner = server.owner.clone();
-                let due = all.iter().take_while(|due| due.at <= now.0).take(of_each);
+                // what is to wait longer than anything does was put off by a clock that was ahead
+                let far = now.plus(LONGEST_PAUSE).0;
+                let put_off = all.iter().rev().take_while(move |due| due.at > far);
+                let due = all.iter().take_while(|due| due.at <= now.0).chain(put_off).take(of_each);
                 due.map(move |due| (owner.clone(), due.id.clone())).collect::<Vec<_>>()
             };
             free.flat_map(of).collect()

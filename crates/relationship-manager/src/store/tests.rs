@@ -85,6 +85,20 @@ async fn threat_40_s26_another_key_is_noticed_at_the_start_and_changes_nothing()
     assert_eq!(rows(&store)[2].len(), 1, "it has its check now");
 }
 
+/// A clock that was a day ahead when a withdrawal was asked for puts it off by no day.
+#[tokio::test]
+async fn threat_35_what_a_clock_that_was_ahead_put_off_is_due() {
+    let store = Store::in_memory(SealingKey::new(&[1; 32]).unwrap());
+    let task: crate::task::Task = serde_json::from_value(serde_json::json!({"id": "t", "owner": "alice", "group": "g",
+        "what": "withdraw", "link": "l", "server": "s", "method": "DELETE", "url": "u", "body": null, "created": 0,
+        "standing": {"waiting": {"why": null}}, "tries": 0}))
+    .unwrap();
+    let due = |now: i64| store.list_due_tasks(Timestamp(now), 10, |_| false).unwrap().len();
+    store.put_tasks(&[task], Timestamp(86_400)).await.unwrap();
+    assert_eq!(due(86_400), 0, "it waits for a moment");
+    assert_eq!(due(100), 1, "the clock is right again");
+}
+
 /// However much one server owes, and one owner asks, the others' turn comes.
 #[tokio::test]
 async fn threat_46_s31_what_one_server_owes_takes_nobody_elses_turn() {
