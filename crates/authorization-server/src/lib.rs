@@ -48,6 +48,7 @@ pub mod revocations;
 pub mod sealed_ticket;
 pub mod server_level;
 pub mod share_mail;
+pub mod signed_names;
 pub mod simulation;
 pub mod store;
 pub mod token;

@@ -209,7 +209,8 @@ fn same_format(a: &str, b: &str) -> bool {
     canonical(a) == canonical(b)
 }
 
-fn same_value(name: &str, accepted: &Value, stated: &Value) -> bool {
+/// Whether a value that is accepted of a claim is the one that was stated.
+pub(crate) fn same_value(name: &str, accepted: &Value, stated: &Value) -> bool {
     if name == "email" {
         return match (accepted.as_str(), stated.as_str()) {
             (Some(a), Some(b)) => email::is_same(a, b),

@@ -1,8 +1,9 @@
 //! An owner's policy: what it says, and when it is in force (protocol.md 1.2).
 
 use crate::authority::Authority;
-use crate::claim::{Claims, Standing};
+use crate::claim::{Claims, Standing, same_value};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use types::email;
 use types::policy::{ClaimCondition, OnMissing, PolicyDocument};
 use types::{
@@ -168,8 +169,15 @@ impl Policy {
     /// everybody, or for everybody of whom something is so.
     pub fn names_somebody(&self) -> bool {
         let is_bound = self.authority.as_ref().is_some_and(|authority| authority.cnf.is_some());
-        let is_text = |condition: &ClaimCondition| condition.value.iter().any(serde_json::Value::is_string);
+        let is_text = |condition: &ClaimCondition| condition.value.iter().any(Value::is_string);
         is_bound || !self.clients.is_empty() || self.conditions.iter().any(is_text)
+    }
+
+    /// Whether one of its conditions asks for this value of this claim, whoever states it.
+    pub fn names(&self, claim: &str, value: &Value) -> bool {
+        let asks = |condition: &&ClaimCondition| condition.name == claim;
+        let accepted = self.conditions.iter().filter(asks).flat_map(|condition| &condition.value);
+        accepted.into_iter().any(|accepted| same_value(claim, accepted, value))
     }
 
     /// The registered resource it is bound to.

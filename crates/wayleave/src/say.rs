@@ -8,6 +8,11 @@ pub fn line(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// A line on standard error, for whoever reads along: what a command gives stands on standard output alone.
+pub fn aside(text: &str) {
+    let _ = writeln!(std::io::stderr(), "wayleave: {text}");
+}
+
 /// Says that a server is ready.
 pub fn ready(url: &str) {
     line(&format!("ready: {url}"));

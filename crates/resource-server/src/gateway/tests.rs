@@ -17,6 +17,7 @@ mod public;
 mod purposes;
 mod questions;
 mod scripting;
+mod signed;
 mod slow;
 mod strangers;
 mod unlisted;

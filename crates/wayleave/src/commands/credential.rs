@@ -47,7 +47,9 @@ pub enum Credential {
 #[derive(clap::Subcommand)]
 pub enum Rot {
     /// Sign what a JSON file says: `aud`, `resources` and `allowed_rqp` at least
-    #[command(after_help = "Example:\n  wayleave rot sign --key alice.key share.json")]
+    #[command(
+        after_help = "Whoever the token lets in can read all of it: sign one for each person.\n\nExample:\n  wayleave rot sign --key alice.key share.json"
+    )]
     Sign {
         /// File of the key
         #[arg(long)]
@@ -166,7 +168,17 @@ fn sign(key: &Path, claims: &Path) -> Result<(), Exit> {
     // what nobody would take is not given out
     check(&text).map_err(|error| wrong(&error))?;
     say::line(&text);
+    if names_several(&token.allowed_rqp) {
+        say::aside(NAMES_SEVERAL);
+    }
     Ok(())
+}
+
+/// The text goes whole with the RPT of each of them.
+const NAMES_SEVERAL: &str = "everybody whom this token lets in can read all addresses in it: sign one for each person if they are not to know of each other";
+
+fn names_several(party: &AllowedParty) -> bool {
+    party.claims.get("email").and_then(serde_json::Value::as_array).is_some_and(|all| all.len() > 1)
 }
 
 fn check(text: &str) -> Result<ResourceOwnerToken, String> {

@@ -67,6 +67,7 @@ mod routes;
 mod rubbish;
 mod searches;
 mod sharing;
+mod signed_names;
 mod starting;
 mod strangers;
 mod tickets;

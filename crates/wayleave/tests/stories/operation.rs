@@ -241,6 +241,15 @@ async fn an_owner_makes_a_key_signs_a_share_and_it_counts() {
     let token = said(&["rot", "sign", "--key", "alice.key", "draft.json"]);
     std::fs::write(server.folder.0.join("token"), &token).unwrap();
     assert!(said(&["rot", "verify", "token"]).contains("my-share"));
+    // who is named beside others is read by them, and that is said beside the token
+    for (email, is_told) in [(json!("bob@bar.example"), false), (json!(["bob@bar.example", "carol@foo.example"]), true)] {
+        let mut several = draft.clone();
+        several["allowed_rqp"] = json!({"claims": {"email": email}});
+        std::fs::write(server.folder.0.join("several.json"), several.to_string()).unwrap();
+        let output = wayleave(&server, &["rot", "sign", "--key", "alice.key", "several.json"]);
+        assert_eq!(String::from_utf8_lossy(&output.stderr).contains("sign one for each person"), is_told, "{output:?}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1);
+    }
     std::fs::write(server.folder.0.join("token"), format!("{token}x")).unwrap();
     assert_eq!(wayleave(&server, &["rot", "verify", "token"]).status.code(), Some(1));
     let mut request = Request::get(desk.metadata.policy_endpoint.as_deref().unwrap());

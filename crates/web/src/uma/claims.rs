@@ -8,6 +8,7 @@ use askama::Template;
 use authorization_server::AuthorizationServer;
 use authorization_server::claims_interaction::{Interaction, InteractionError};
 use authorization_server::kept_proof::Known;
+use authorization_server::signed_names::SignedNames;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use identity::redirect_uri::place_of;
@@ -54,6 +55,8 @@ struct ClaimsPage<'a> {
     logged_in: bool,
     /// Whether the resource server sees her address.
     discloses: bool,
+    /// The owner signed a share that names her: whoever reads it there.
+    signed: SignedNames,
     /// What is asked for is her own.
     owns: bool,
     /// She is asked to log in once more when she goes on.
@@ -85,6 +88,7 @@ async fn render(app: &Shared, visit: &Visit, interaction: Interaction, problem: 
     let interaction = interaction.showing(visit.find_proof(app).await?.as_ref());
     let client = app.identity.store.find_client(&interaction.client).await?;
     let shared = server.claims_to_share(&interaction, account);
+    let signed = server.find_signed_names(&interaction, client.as_deref(), &shared).await?;
     let sealed = server.seal_interaction(&interaction)?;
     let logs_in_again = match &visit.person {
         Some((_, session)) => server.needs_log_in_again(&interaction, session).await?,
@@ -102,6 +106,7 @@ async fn render(app: &Shared, visit: &Visit, interaction: Interaction, problem: 
         has_address: shared.iter().any(|(name, _)| name == "email"),
         logged_in: account.is_some(),
         discloses: interaction.wants_email,
+        signed,
         shared: shared
             .iter()
             .filter_map(|(name, value)| Some((claim_name(name)?, value.as_str().unwrap_or_default().to_owned())))
