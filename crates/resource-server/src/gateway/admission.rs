@@ -3,6 +3,7 @@
 //! gives a ticket.
 
 use super::authority::At;
+use super::brought::Servers;
 use super::browser::{Lacks, LacksAt, OfSession};
 use super::forward_auth::AskedBefore;
 use super::history::{Noted, Outcome};
@@ -182,9 +183,9 @@ impl Gateway {
     ) -> Result<Vec<Guarding>, Box<Response>> {
         for _ in 0..CHANGES {
             let guarding = Box::pin(self.guarding_each(wanted, path, asker)).await?;
-            match self.has_lost_a_server(&wanted.owner, &guarding).await {
-                Ok(false) => return Ok(guarding),
-                Ok(true) => {}
+            match self.check_servers(&wanted.owner, &guarding).await {
+                Ok(Servers::Guard { all_but }) => return Ok(Servers::leave(&all_but, guarding)),
+                Ok(Servers::Lost) => {}
                 Err(error) => return Err(away(&wanted.owner, &error.into())),
             }
         }
@@ -228,9 +229,11 @@ impl Gateway {
             return Err(missing());
         }
         // until she links, what she signed alone can pass; what is no owner's PAT registers nothing
-        Box::pin(self.end_lost_links(&wanted.owner)).await.map_err(|error| unreadable(error.into()))?;
-        let issuer = self.preferred_server(&wanted.owner).map_err(unreadable)?;
-        let Some(issuer) = issuer.filter(|issuer| !self.is_server_level(issuer)) else { return Ok(guarding) };
+        let issuer = match Box::pin(self.find_place_for_new(&wanted.owner)).await {
+            Ok(Some(issuer)) => issuer,
+            Ok(None) | Err(ProtectionError::Unreachable) => return Ok(guarding),
+            Err(error) => return Err(unreadable(error)),
+        };
         // what was tried in vain a moment ago is not tried, and so uses nothing up
         if self.backlog.attempts.is_early(&wanted.owner, own_id, Instant::now()) {
             return Ok(guarding);

@@ -3,7 +3,8 @@
 //! the operator there vouches for the application, or she said in a browser of hers that it is her own.
 //!
 //! Nobody is asked about the same word of hers more often than every ten seconds. A server that does not answer says nothing: what
-//! was known of it last holds. What has ended is written down, and does not come back by itself.
+//! was known of it last holds for a day (decision 0066). Then what rests on its word counts no more, until it answers again; nothing
+//! is written of that. What has ended is written down, and does not come back by itself.
 
 use super::Gateway;
 use super::admission::Guarding;
@@ -13,9 +14,9 @@ use futures_util::{FutureExt, StreamExt};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use types::GrantId;
 use types::brought::BroughtBy;
 use types::credential::CredentialDocument;
+use types::{ClientId, GrantId, Timestamp};
 
 /// How long an answer is taken for what is so.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
@@ -23,6 +24,10 @@ const KNOWN_FOR: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Words of hers that are asked about at a time for one list.
 const AT_A_TIME: usize = 8;
+/// How long what an application brought counts while nobody says whether she lets it manage still.
+const COUNTS_UNANSWERED_SECONDS: i64 = 86_400;
+/// How old what is written down of the last answer becomes before it is written anew.
+const NOTED_ANEW_SECONDS: i64 = 3_600;
 
 /// Why a server guards an owner's things no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,25 @@ pub(super) enum Over {
     /// She let the application go that brought it.
     Application,
     Owner,
+}
+
+/// Of servers that guard something, whether those that an application brought do so still.
+pub(super) enum Servers {
+    /// One does not, and what guards is something else by now.
+    Lost,
+    /// They do, but for those that do not count as long as nobody answers for them.
+    Guard { all_but: Vec<String> },
+}
+
+impl Servers {
+    /// What is left of what guards.
+    pub(super) fn leave(all_but: &[String], guarding: Vec<Guarding>) -> Vec<Guarding> {
+        if all_but.is_empty() {
+            return guarding;
+        }
+        let counts = |one: &&Registered| !all_but.contains(&one.issuer);
+        guarding.iter().map(|all| Arc::new(all.iter().filter(counts).cloned().collect())).collect()
+    }
 }
 
 impl Over {
@@ -42,13 +66,32 @@ impl Over {
     }
 }
 
-/// What was answered about an owner's word, and when.
+/// Whether an owner lets an application manage, as far as this gateway knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Stands,
+    /// It has ended, and that is final.
+    Over,
+    /// Nobody has said so for a day.
+    Unanswered,
+}
+
+/// What a server said about an owner's word.
+#[derive(Clone, Copy)]
+enum Answer {
+    Stands,
+    Over,
+    /// Nothing. When it last said that it stands, as far as that is written down.
+    Nothing {
+        answered: Option<Timestamp>,
+    },
+}
+
+/// What was answered, and when.
 #[derive(Clone, Copy)]
 struct Asked {
     at: Instant,
-    stands: bool,
-    /// Whether somebody answered, or it is what was known before.
-    answered: bool,
+    answer: Answer,
 }
 
 /// What was answered last.
@@ -67,42 +110,71 @@ impl Grants {
 
     #[cfg(test)]
     pub(super) fn forget(&self) {
-        self.0.retain(|_, known| !known.stands);
+        self.0.retain(|_, known| matches!(known.answer, Answer::Over));
     }
 
     /// What holds without asking: an end is final.
-    fn find(&self, grant: &GrantId) -> Option<bool> {
+    fn find(&self, grant: &GrantId) -> Option<Answer> {
         let known = self.0.get(grant.as_str())?;
-        (!known.stands || known.at.elapsed() < KNOWN_FOR).then_some(known.stands)
+        (matches!(known.answer, Answer::Over) || known.at.elapsed() < KNOWN_FOR).then_some(known.answer)
     }
 }
 
 impl Gateway {
     /// Whether what was brought so counts by now.
     pub(super) async fn counts(&self, owner: &str, by: Option<&BroughtBy>) -> bool {
-        let Some(by) = by else { return true };
-        if by.is_ended() {
-            return false;
-        }
-        let Some(grant) = by.asked_about() else { return true };
-        // another issuer than it came by knows nothing of it
-        let issuer = self.settings.management.as_ref().map(|management| management.issuer.as_str());
-        if by.issuer.is_some() && by.issuer.as_deref() != issuer {
-            return true;
-        }
-        let stands = self.is_granted(grant).await;
-        if !stands && let Err(error) = self.end_brought(owner, grant).await {
-            tracing::warn!(%error, owner, "what an application brought counts no more, and that could not be written down");
-        }
-        stands
+        self.find_word(owner, by).await == Word::Stands
     }
 
-    async fn is_granted(&self, grant: &GrantId) -> bool {
-        if let Some(stands) = self.rmts.grants.find(grant) {
-            return stands;
+    /// Whether that stands on which what was brought so rests.
+    pub(super) async fn find_word(&self, owner: &str, by: Option<&BroughtBy>) -> Word {
+        let Some(by) = by else { return Word::Stands };
+        if by.is_ended() {
+            return Word::Over;
+        }
+        let Some(grant) = by.asked_about() else { return Word::Stands };
+        // another issuer than it came by knows nothing of it, and where there is none any more nobody can be asked
+        let issuer = self.settings.management.as_ref().map(|management| management.issuer.as_str());
+        let is_of_another = by.issuer.is_some() && by.issuer.as_deref() != issuer;
+        if is_of_another || (issuer.is_none() && self.own_log_in.is_none()) {
+            return Word::Stands;
+        }
+        match self.find_answer(grant).await {
+            Answer::Stands => Word::Stands,
+            Answer::Nothing { answered } => self.judge_silence(by, answered),
+            Answer::Over => {
+                if let Err(error) = self.end_brought(owner, grant).await {
+                    tracing::warn!(%error, owner, "what an application brought counts no more, and that could not be written down");
+                }
+                Word::Over
+            }
+        }
+    }
+
+    /// What was brought was brought on an answer, and counts for a day from the last one.
+    fn judge_silence(&self, by: &BroughtBy, answered: Option<Timestamp>) -> Word {
+        let now = self.client.clock.now();
+        // a time that has not come was written by a wrong clock
+        let last = answered.filter(|answered| *answered <= now).map_or(by.at, |answered| answered.max(by.at));
+        if now < last.plus(COUNTS_UNANSWERED_SECONDS) {
+            return Word::Stands;
+        }
+        if self.is_worth_a_line("grants unanswered") {
+            tracing::warn!(
+                client = by.client.as_ref().map(ClientId::as_str),
+                "for a day nobody said whether an owner lets an application manage: what it brought counts when that is said again"
+            );
+        }
+        Word::Unanswered
+    }
+
+    async fn find_answer(&self, grant: &GrantId) -> Answer {
+        if let Some(answer) = self.rmts.grants.find(grant) {
+            return answer;
         }
         // who was away when asked last is asked behind the call
-        if let Some(known) = self.rmts.grants.0.get(grant.as_str()).filter(|known| !known.answered) {
+        if let Some(known) = self.rmts.grants.0.get(grant.as_str()).filter(|known| matches!(known.answer, Answer::Nothing { .. }))
+        {
             self.rmts.grants.note(grant, Asked { at: Instant::now(), ..known });
             let (myself, grant) = (self.myself.clone(), grant.clone());
             tokio::spawn(async move {
@@ -110,30 +182,56 @@ impl Gateway {
                     gateway.ask_whether_granted(&grant).await;
                 }
             });
-            return known.stands;
+            return known.answer;
         }
         // of many calls, one asks
         let turn = self.turn(&format!("grant {grant}")).await;
         let _held = turn.lock().await;
         match self.rmts.grants.find(grant) {
-            Some(stands) => stands,
+            Some(answer) => answer,
             None => self.ask_whether_granted(grant).await,
         }
     }
 
-    async fn ask_whether_granted(&self, grant: &GrantId) -> bool {
-        let answer = tokio::time::timeout(PATIENCE, self.ask_about_grant(grant.as_str())).await;
-        let (stands, answered) = match answer.unwrap_or(Err(ProtectionError::Unreachable)) {
-            Ok(stands) => (stands, true),
+    async fn ask_whether_granted(&self, grant: &GrantId) -> Answer {
+        let told = tokio::time::timeout(PATIENCE, self.ask_about_grant(grant.as_str())).await;
+        let answer = match told.unwrap_or(Err(ProtectionError::Unreachable)) {
+            Ok(true) => {
+                self.note_answered(grant).await;
+                Answer::Stands
+            }
+            Ok(false) => Answer::Over,
             Err(error) => {
                 if self.is_worth_a_line("grants") {
-                    tracing::info!(%error, "nobody says whether an owner lets an application manage still: what was known holds");
+                    tracing::info!(%error, "nobody says whether an owner lets an application manage still: what was known holds for a day");
                 }
-                (true, false)
+                Answer::Nothing { answered: self.find_answered(grant) }
             }
         };
-        self.rmts.grants.note(grant, Asked { at: Instant::now(), stands, answered });
-        stands
+        self.rmts.grants.note(grant, Asked { at: Instant::now(), answer });
+        answer
+    }
+
+    /// Writes down that it was answered, so that the day of silence is the same behind a restart.
+    async fn note_answered(&self, grant: &GrantId) {
+        let now = self.client.clock.now();
+        let is_fresh = |at: Timestamp| at <= now && now < at.plus(NOTED_ANEW_SECONDS);
+        if self.find_answered(grant).is_some_and(is_fresh) {
+            return;
+        }
+        // what is older says as much as nothing does
+        let forgotten = now.plus(-COUNTS_UNANSWERED_SECONDS);
+        if let Err(error) = self.store.put_answered(grant, now, forgotten).await {
+            tracing::warn!(%error, "that an application may manage for an owner could not be written down");
+        }
+    }
+
+    /// What cannot be read counts as never written: then it rests on the answer on which it was brought.
+    fn find_answered(&self, grant: &GrantId) -> Option<Timestamp> {
+        self.store.find_answered(grant).unwrap_or_else(|error| {
+            tracing::error!(%error, "when an application was last known to manage for an owner cannot be read");
+            None
+        })
     }
 
     /// What rested on this word of hers counts no more. Servers that it brought guard nothing: what they guarded is registered
@@ -171,9 +269,9 @@ impl Gateway {
         self.store.put_link(owner, issuer, &ended).await
     }
 
-    /// Whether a server that guards this was found to count no more, so that what guards it is something else by now.
-    pub(super) async fn has_lost_a_server(&self, owner: &str, guarding: &[Guarding]) -> Result<bool, Unreadable> {
-        let mut lost = false;
+    /// Of servers that guard this, whether those that an application brought do so still.
+    pub(super) async fn check_servers(&self, owner: &str, guarding: &[Guarding]) -> Result<Servers, Unreadable> {
+        let (mut lost, mut silent) = (false, Vec::new());
         let mut looked_at: Vec<&str> = Vec::new();
         for one in guarding.iter().flat_map(|all| all.iter()) {
             if looked_at.contains(&one.issuer.as_str()) || self.is_ready_made(&one.issuer) {
@@ -181,20 +279,33 @@ impl Gateway {
             }
             looked_at.push(&one.issuer);
             let link = self.store.find_link(owner, &one.issuer)?;
-            lost |= match link.as_ref().and_then(|link| link.by.as_ref()) {
-                Some(by) => !self.counts(owner, Some(by)).await,
-                None => false,
-            };
+            let Some(by) = link.as_ref().and_then(|link| link.by.as_ref()) else { continue };
+            match self.find_word(owner, Some(by)).await {
+                Word::Stands => {}
+                Word::Over => lost = true,
+                Word::Unanswered => silent.push(one.issuer.clone()),
+            }
         }
-        Ok(lost)
+        Ok(if lost { Servers::Lost } else { Servers::Guard { all_but: silent } })
     }
 
-    /// Of links whose application does not act for her any more, that is written down.
-    pub(super) async fn end_lost_links(&self, owner: &str) -> Result<(), Unreadable> {
-        for (_, link) in self.store.list_links(owner)?.into_iter().filter(|(_, link)| link.state != LinkState::Withdrawn) {
-            self.counts(owner, link.by.as_ref()).await;
+    /// Where is registered what she has not placed and nobody ordered. Of links whose application does not act for her any more,
+    /// that is written down.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtectionError::Unreachable`] where the server that it is does not count by now, since nobody says so.
+    pub(super) async fn find_place_for_new(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
+        let mut silent = Vec::new();
+        for (issuer, link) in self.store.list_links(owner)?.into_iter().filter(|(_, link)| link.state != LinkState::Withdrawn) {
+            if self.find_word(owner, link.by.as_ref()).await == Word::Unanswered {
+                silent.push(issuer);
+            }
         }
-        Ok(())
+        match self.preferred_server(owner)?.filter(|issuer| !self.is_server_level(issuer)) {
+            Some(issuer) if silent.contains(&issuer) => Err(ProtectionError::Unreachable),
+            place => Ok(place),
+        }
     }
 
     /// The credential of this name, if it counts.

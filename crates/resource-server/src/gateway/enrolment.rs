@@ -157,7 +157,7 @@ impl Gateway {
             if self.backlog.is_closing() {
                 return Ok(());
             }
-            if let Some(issuer) = self.registers_by_itself_at(owner).await? {
+            if let Some(issuer) = self.find_place_for_new(owner).await? {
                 self.write_down(&Destination { owner: owner.to_owned(), issuer }, enrolment).await?;
             }
             self.take_back_unnamed(owner).await?;
@@ -183,12 +183,6 @@ impl Gateway {
             self.wake(Destination::of(&leaving));
         }
         Ok(())
-    }
-
-    /// Where what is in a folder, or what a route names whole, is registered without anybody's order.
-    async fn registers_by_itself_at(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
-        self.end_lost_links(owner).await?;
-        Ok(self.preferred_server(owner)?.filter(|issuer| !self.is_server_level(issuer)))
     }
 
     /// Writes everything down that a route leads to and nobody has placed.
@@ -269,7 +263,7 @@ impl Gateway {
     /// Waits a moment for what was begun: where there is little, all is done then.
     pub(super) async fn wait_for_enrolment(&self, owner: &str) -> Enrolled {
         // where that cannot be told now, the page says that it goes on
-        let issuer = self.registers_by_itself_at(owner).await.ok().flatten();
+        let issuer = self.find_place_for_new(owner).await.ok().flatten();
         let destination = Destination { owner: owner.to_owned(), issuer: issuer.unwrap_or_default() };
         let Some(enrolment) = self.backlog.enrolments.find(owner) else {
             return Enrolled { registered: 0, goes_on: self.backlog.is_unfinished(&destination) };

@@ -3,6 +3,7 @@
 //!
 //! Links and registrations are looked at by every call, and are kept in memory as well (`kept.rs`).
 
+mod grants;
 mod kept;
 mod kept_size;
 mod owners;

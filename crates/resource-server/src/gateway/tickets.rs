@@ -55,7 +55,10 @@ impl Gateway {
             // whom the client named, or else the owner's own: others are not tried in its place
             break;
         }
-        Err(last.map_or_else(|| self.find_nobody_to_ask(owner), Ok)?)
+        match last {
+            Some(error) => Err(error),
+            None => Err(self.find_nobody_to_ask(owner).await?),
+        }
     }
 
     /// A ticket of this server for things of an owner; none: not all of them are registered there with what is needed.
@@ -81,9 +84,12 @@ impl Gateway {
     }
 
     /// Why nobody could be asked for a ticket.
-    fn find_nobody_to_ask(&self, owner: &str) -> Result<ProtectionError, ProtectionError> {
-        let server = self.preferred_server(owner)?;
-        Ok(server.map_or(ProtectionError::Unlinked, |_| ProtectionError::Unauthorized))
+    async fn find_nobody_to_ask(&self, owner: &str) -> Result<ProtectionError, ProtectionError> {
+        if self.preferred_server(owner)?.is_none() {
+            return Ok(ProtectionError::Unlinked);
+        }
+        // one that does not count as long as nobody answers for it is as good as away
+        Ok(self.find_place_for_new(owner).await.err().unwrap_or(ProtectionError::Unauthorized))
     }
 
     fn challenge_of(&self, issuer: String, ticket: String) -> Box<Response> {

@@ -3,7 +3,7 @@
 //! of hers and that no application brought.
 
 use super::super::Gateway;
-use super::super::brought::Over;
+use super::super::brought::{Over, Word};
 use super::super::path::CanonicalPath;
 use super::super::store::{Link, LinkState, Unreadable};
 use super::super::told::Destination;
@@ -22,6 +22,8 @@ use types::credential::CredentialDocument;
 use types::spelling::readable;
 
 const MAX_FORM_BYTES: usize = 4 * 1_024;
+/// Of what counts no more as long as nobody says whether its application acts for her.
+const UNANSWERED: &str = "does not count right now: nobody has answered for a day whether its application still acts for you";
 
 /// One key or one server, as the page shows it.
 struct Item {
@@ -150,31 +152,37 @@ impl Gateway {
         for (_, link) in self.store.list_links(owner)? {
             self.counts(owner, link.by.as_ref()).await;
         }
+        let (all_keys, all_links) = (self.store.list_credentials(owner)?, self.store.list_links(owner)?);
+        let key_words = self.find_words(owner, all_keys.iter().map(|key| key.by.as_ref())).await;
+        let server_words = self.find_words(owner, all_links.iter().map(|(_, link)| link.by.as_ref())).await;
         let now = self.client.clock.now();
         let moment = |at: types::Timestamp| ui::Zone::default().moment(at, now);
-        let keys = self.store.list_credentials(owner)?.into_iter().map(|key| {
+        let keys = all_keys.into_iter().zip(key_words).map(|(key, word)| {
             let by = key.by.as_ref();
-            let is_ended = by.is_some_and(BroughtBy::is_ended);
             Item {
                 kind: "key",
                 name: client::credential::subject_of(key.cred_type, &key.cred_value)
                     .map_or_else(|_| key.id.clone(), |id| readable(&id)),
                 by: say_by(by, moment(key.created)),
-                state: is_ended.then_some("counts no more: its application does not act for you any more"),
+                state: match word {
+                    Word::Stands => None,
+                    Word::Over => Some("counts no more: its application does not act for you any more"),
+                    Word::Unanswered => Some(UNANSWERED),
+                },
                 keep: may_be_kept(by).then_some("Keep it as my own"),
                 can_end: true,
                 id: key.id,
             }
         });
         let keys = keys.collect();
-        let servers = self.store.list_links(owner)?.into_iter().map(|(issuer, link)| {
+        let servers = all_links.into_iter().zip(server_words).map(|((issuer, link), word)| {
             let by = link.by.as_ref();
             Item {
                 kind: "server",
                 name: readable(&issuer),
                 by: say_by(by, moment(by.map_or(link.created, |by| by.at))),
                 state: match link.state {
-                    LinkState::Active => None,
+                    LinkState::Active => (word == Word::Unanswered).then_some(UNANSWERED),
                     LinkState::Pending => Some("waits until you confirm it"),
                     LinkState::Withdrawn => Some("guards nothing any more"),
                 },
@@ -191,6 +199,14 @@ impl Gateway {
         let (name, action, csrf) = (self.settings.name.as_str(), self.own_url("yours"), self.form_token(held));
         let body = YoursPage { name, action, csrf, keys, servers };
         Ok(self.own_page(StatusCode::OK, "Keys and servers of yours", &ui::render(&body)))
+    }
+
+    async fn find_words(&self, owner: &str, all: impl Iterator<Item = Option<&BroughtBy>>) -> Vec<Word> {
+        let mut words = Vec::new();
+        for by in all {
+            words.push(self.find_word(owner, by).await);
+        }
+        words
     }
 
     async fn follow_order(&self, owner: &str, order: &Order) -> Result<(), ProtectionError> {

@@ -72,6 +72,14 @@ pub(super) static SESSION_PLACE: Table = Table {
     indexes: &[Index { name: "session_place_by_end", columns: &[3], unique: false }],
 };
 
+/// When a server last said that a word of an owner's for an application stands.
+pub(super) static ANSWERED: Table = Table {
+    name: "answered_grant",
+    columns: &[text("id"), int("answered")],
+    key: 1,
+    indexes: &[Index { name: "answered_grant_by_time", columns: &[1], unique: false }],
+};
+
 /// Its own keys.
 pub(super) static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[] };
 
@@ -113,4 +121,6 @@ pub(super) const MIGRATIONS: Migrations = Migrations(&[
      CREATE TABLE session_place (network TEXT, id TEXT, host TEXT NOT NULL, until BIGINT NOT NULL, known BIGINT NOT NULL,
         PRIMARY KEY (network, id)) WITHOUT ROWID;
      CREATE INDEX session_place_by_end ON session_place (until);",
+    "CREATE TABLE answered_grant (id TEXT PRIMARY KEY, answered BIGINT NOT NULL) WITHOUT ROWID;
+     CREATE INDEX answered_grant_by_time ON answered_grant (answered);",
 ]);

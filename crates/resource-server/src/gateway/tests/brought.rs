@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use jose::{Clock, SystemClock, did};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use tower::ServiceExt;
 use types::brought::{BroughtBy, BroughtStanding};
 
@@ -17,6 +17,8 @@ use types::brought::{BroughtBy, BroughtStanding};
 struct Word {
     over: StdMutex<Vec<String>>,
     asked: AtomicUsize,
+    /// Nobody answers about anything.
+    is_away: AtomicBool,
 }
 
 impl Word {
@@ -37,17 +39,60 @@ impl OwnLogIn for Word {
     async fn stands(&self, grant: &str) -> Result<bool, ProtectionError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         match grant {
+            _ if self.is_away.load(Ordering::SeqCst) => Err(ProtectionError::Unreachable),
             "unreachable" => Err(ProtectionError::Unreachable),
             _ => Ok(!self.over.lock().unwrap().iter().any(|over| over == grant)),
         }
     }
 }
 
+/// A clock that the tests put forward.
+#[derive(Default)]
+struct Hours(AtomicI64);
+
+impl Clock for Hours {
+    fn now(&self) -> types::Timestamp {
+        SystemClock.now().plus(3_600 * self.0.load(Ordering::SeqCst))
+    }
+}
+
 async fn open(world: &World, word: &Arc<Word>) -> Arc<Gateway> {
+    open_with(world, word, Store::in_memory(), Arc::new(SystemClock)).await
+}
+
+async fn open_with(world: &World, word: &Arc<Word>, store: Store, clock: Arc<dyn Clock>) -> Arc<Gateway> {
     let management = Some(Management { issuer: world.issuer.clone(), owner_claim: "sub".into() });
     let settings = Settings { management, trust: Trust::Any, ..world.gateway.settings.clone() };
     let by = By { own_log_in: Some(word.clone()), ..By::default() };
-    Gateway::open(settings, world.gateway.client.clone(), Store::in_memory(), by).await.unwrap()
+    Gateway::open(settings, Client { clock, ..world.gateway.client.clone() }, store, by).await.unwrap()
+}
+
+/// Brought by this application of hers.
+fn brought_by(gateway: &Gateway, grant: &str) -> BroughtBy {
+    BroughtBy {
+        client: None,
+        name: None,
+        grant: Some(grant.into()),
+        issuer: None,
+        declared: false,
+        at: gateway.client.clock.now(),
+        standing: BroughtStanding::WithApplication,
+    }
+}
+
+/// A link of Alice's to the world's server that this application brought.
+async fn bring_server(world: &World, gateway: &Gateway, grant: &str) {
+    let (now, by) = (gateway.client.clock.now(), Some(brought_by(gateway, grant)));
+    let link = Link { access_token: "pat".into(), expires: now.plus(90 * 86_400), by, ..link::new_link(now) };
+    gateway.store.put_link("alice", &world.issuer, &link).await.unwrap();
+}
+
+/// How a call without a token is answered.
+async fn challenge(gateway: &Arc<Gateway>) -> String {
+    let request = Request::get("/a.jpg").body(Body::empty()).unwrap();
+    let answer = gateway.clone().router().oneshot(request).await.unwrap();
+    let challenge = answer.headers().get("www-authenticate").map(|value| value.to_str().unwrap().to_owned());
+    challenge.unwrap_or_else(|| answer.status().to_string())
 }
 
 async fn call(gateway: &Arc<Gateway>, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
@@ -113,22 +158,8 @@ async fn a_server_that_an_application_brought_guards_as_long_as_it_may_act_for_h
     let (world, word) = (World::new(Store::in_memory(), &["a.jpg"]).await, Arc::new(Word::default()));
     let gateway = open(&world, &word).await;
     let now = gateway.client.clock.now();
-    let by = |grant: &str| BroughtBy {
-        client: None,
-        name: None,
-        grant: Some(grant.into()),
-        issuer: None,
-        declared: false,
-        at: now,
-        standing: BroughtStanding::WithApplication,
-    };
-    let link = Link { access_token: "pat".into(), expires: now.plus(3_600), by: Some(by("helper")), ..link::new_link(now) };
-    gateway.store.put_link("alice", &world.issuer, &link).await.unwrap();
-    let read = async || {
-        let request = Request::get("/a.jpg").body(Body::empty()).unwrap();
-        let answer = gateway.clone().router().oneshot(request).await.unwrap();
-        answer.headers().get("www-authenticate").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
-    };
+    bring_server(&world, &gateway, "helper").await;
+    let read = || challenge(&gateway);
     assert!(read().await.contains(&world.issuer));
     word.end(&gateway, "helper");
     let after = read().await;
@@ -159,6 +190,75 @@ async fn an_application_that_confirms_a_server_vouches_for_it_and_no_longer_than
     word.end(&gateway, "helper");
     assert!(!gateway.counts("alice", Some(&by)).await);
     assert_eq!(call(&gateway, "other", "PUT", &path, json!({})).await.0, 409, "it is linked again, not confirmed");
+}
+
+/// What is under way by a server whose application she let go ends as what begins does, though that server goes on to vouch.
+#[tokio::test]
+async fn what_is_under_way_by_a_server_ends_with_the_application_that_brought_it() {
+    let (world, word) = (World::new(Store::in_memory(), &["a.jpg"]).await, Arc::new(Word::default()));
+    let gateway = open(&world, &word).await;
+    bring_server(&world, &gateway, "helper").await;
+    assert!(challenge(&gateway).await.contains("ticket="));
+    let token = HeaderValue::from_str(&format!("Bearer {}", world.rpt("r1"))).unwrap();
+    let request = Request::get("/a.jpg").header("authorization", &token).body(Body::empty()).unwrap();
+    let (mut parts, _) = request.into_parts();
+    let path = path::CanonicalPath::parse("/a.jpg").unwrap();
+    let Ok(wanted) = gateway.wanted(&mut parts, &path).await else { panic!("it is guarded") };
+    let Ok(admitted) = gateway.admit(&parts, &path, &wanted).await else { panic!("the token lets in") };
+    assert!(gateway.still_allows(&admitted, &token).await);
+    word.end(&gateway, "helper");
+    assert!(!gateway.still_allows(&admitted, &token).await, "nobody else calls who would notice");
+}
+
+/// Nobody says for a day whether her word stands: what rests on it waits for an answer, and nothing of it is taken away.
+#[tokio::test]
+async fn what_an_application_brought_counts_for_a_day_without_an_answer() {
+    let (world, word) = (World::new(Store::in_memory(), &["a.jpg"]).await, Arc::new(Word::default()));
+    let (place, clock) = (world.folder.join(".gateway.db"), Arc::new(Hours::default()));
+    let gateway = open_with(&world, &word, Store::open(&place).unwrap(), clock.clone()).await;
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    assert_eq!(bring(&gateway, "helper", &key).await, 201);
+    bring_server(&world, &gateway, "helper").await;
+    let stands = async |gateway: &Arc<Gateway>| {
+        gateway.rmts.grants.forget();
+        let counts = (counting(gateway, &key).await, challenge(gateway).await.contains("ticket="));
+        assert_eq!(counts.0, counts.1, "keys and servers alike");
+        counts.0
+    };
+    clock.0.store(100, Ordering::SeqCst);
+    assert!(stands(&gateway).await, "it was brought days ago, and is answered for");
+    word.is_away.store(true, Ordering::SeqCst);
+    clock.0.store(123, Ordering::SeqCst);
+    assert!(stands(&gateway).await, "what was known holds for a day");
+    clock.0.store(124, Ordering::SeqCst);
+    assert!(!stands(&gateway).await, "and no longer");
+    assert_eq!(challenge(&gateway).await, "403 Forbidden", "nobody is told that she had linked nothing");
+    // nothing was taken away, and nothing new is told to that server
+    let link = gateway.store.find_link("alice", &world.issuer).unwrap().unwrap();
+    assert!(link.state == LinkState::Active && !link.by.as_ref().unwrap().is_ended());
+    assert!(gateway.store.list_registrations("alice").unwrap().iter().all(|one| one.standing == Standing::Active));
+    assert_eq!(gateway.find_place_for_new("alice").await, Err(ProtectionError::Unreachable));
+    drop((gateway, link));
+    // a restart begins no other day
+    let again = open_with(&world, &word, Store::open(&place).unwrap(), clock.clone()).await;
+    assert!(!stands(&again).await);
+    clock.0.store(123, Ordering::SeqCst);
+    assert!(stands(&again).await, "nor ends it");
+    clock.0.store(124, Ordering::SeqCst);
+    // it counts again when that is said again, without any step of hers, and as soon as it is asked about anew
+    word.is_away.store(false, Ordering::SeqCst);
+    assert!(stands(&again).await);
+    // an end is an end, whoever answers afterwards
+    word.is_away.store(true, Ordering::SeqCst);
+    clock.0.store(200, Ordering::SeqCst);
+    assert!(!stands(&again).await);
+    word.is_away.store(false, Ordering::SeqCst);
+    word.end(&again, "helper");
+    assert!(!stands(&again).await);
+    word.is_away.store(true, Ordering::SeqCst);
+    assert!(
+        !stands(&again).await && again.store.find_link("alice", &world.issuer).unwrap().unwrap().by.as_ref().unwrap().is_ended()
+    );
 }
 
 /// An issuer of management tokens that can be asked, or not.

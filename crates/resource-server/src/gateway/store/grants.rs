@@ -1,0 +1,21 @@
+//! When a server last said that an owner lets an application manage (`brought.rs`): by the name of that word of hers.
+
+use super::tables::ANSWERED;
+use super::{Store, Unreadable};
+use crate::protection::ProtectionError;
+use database::{Operation, Value};
+use types::{GrantId, Timestamp};
+
+impl Store {
+    pub(crate) fn find_answered(&self, grant: &GrantId) -> Result<Option<Timestamp>, Unreadable> {
+        let Some(row) = self.database.get(&ANSWERED, &[grant.as_str().into()])? else { return Ok(None) };
+        row.get(1).and_then(Value::as_int).map(|at| Some(Timestamp(at))).ok_or(Unreadable::Row(ANSWERED.name))
+    }
+
+    /// Forgets what was answered before `forgotten`.
+    pub(crate) async fn put_answered(&self, grant: &GrantId, at: Timestamp, forgotten: Timestamp) -> Result<(), ProtectionError> {
+        let sweep = Operation::DeleteBelow { table: &ANSWERED, column: 1, limit: forgotten.0 };
+        let row = vec![grant.as_str().into(), at.0.into()];
+        self.write_all(vec![sweep, Operation::Put { table: &ANSWERED, row }]).await
+    }
+}
