@@ -42,3 +42,62 @@ pub(crate) fn about_tokens(answer: &Response, refused: ClientError) -> ClientErr
     };
     if is_told_nothing { ClientError::NotTold(refused.to_string()) } else { refused }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Client, Credentials};
+    use jose::{SystemClock, SystemRandomness};
+    use outbound::{Outbound, OutboundError, Settings};
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    fn client() -> Client {
+        let allowed = Settings { allow_http: true, allow_private_networks: true, ..Settings::default() };
+        Client {
+            outbound: Outbound::new(allowed).unwrap(),
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness),
+            credentials: Credentials::public("viewer"),
+            dpop_key: None,
+        }
+    }
+
+    /// A server that answers everything so; its host.
+    async fn answering(status: &'static str) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut asked = [0; 4_096];
+                let _ = stream.read(&mut asked).await;
+                let head = format!("HTTP/1.1 {status}\r\nretry-after: 7\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.write_all(head.as_bytes()).await;
+            }
+        });
+        host
+    }
+
+    /// Wherever a server says what it is, and who speaks for an address: that it is busy is none of these answers.
+    #[tokio::test]
+    async fn who_is_busy_has_not_said_that_there_is_nothing() {
+        let is_later = |error: &ClientError| matches!(error, ClientError::NotNow { seconds: Some(7), .. });
+        let host = answering("429 Too Many Requests").await;
+        let (url, client) = (format!("http://{host}"), client());
+        for error in [client.discover(&url).await.unwrap_err(), client.discover_openid(&url).await.unwrap_err()] {
+            assert!(is_later(&error), "{error:?}");
+        }
+        assert!(is_later(&client.discover_resource(&url).await.unwrap_err()));
+        assert!(is_later(&client.issuer_by("http", &host, "alice@foo.example").await.unwrap_err()));
+        let host = answering("503 Service Unavailable").await;
+        assert!(is_later(&client.issuer_by("http", &host, "alice@foo.example").await.unwrap_err()));
+        let away = client.discover(&format!("http://{host}")).await.unwrap_err();
+        assert!(matches!(away, ClientError::Outbound(OutboundError::Unreachable(_))), "{away:?}");
+        // one that has nothing says so
+        let host = answering("404 Not Found").await;
+        let nothing = client.discover(&format!("http://{host}")).await.unwrap_err();
+        assert!(matches!(nothing, ClientError::Protocol(_)), "{nothing:?}");
+        let nobody = client.issuer_by("http", &host, "alice@foo.example").await.unwrap_err();
+        assert!(matches!(nobody, ClientError::Protocol(_)), "{nobody:?}");
+    }
+}

@@ -29,7 +29,7 @@ impl Client {
         Err(last)
     }
 
-    async fn issuer_by(&self, scheme: &str, domain: &str, address: &str) -> Result<String, ClientError> {
+    pub(crate) async fn issuer_by(&self, scheme: &str, domain: &str, address: &str) -> Result<String, ClientError> {
         let resource = format!("acct:{address}");
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("resource", resource.as_str()), ("rel", ISSUER_RELATION)])

@@ -4,10 +4,14 @@
 use crate::authority::{Signer, photo};
 use crate::oauth::{Browser, CHALLENGE, VERIFIER};
 use crate::world::{Answer, ISSUER, World, form};
+use authorization_server::credential::Registered;
+use identity::Failure;
+use identity::access_token::PolicyToken;
 use jose::dpop::{Request, prove};
 use jose::{Algorithm, Clock, SigningKey};
 use serde_json::{Value, json};
 use std::cell::Cell;
+use types::ErrorCode;
 
 const CALLBACK: &str = "https://helper.example/callback";
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -194,22 +198,48 @@ async fn keys_that_an_application_brought_end_with_it_and_what_they_signed() {
 async fn nothing_that_an_application_writes_lands_behind_its_end() {
     for world in World::each().await {
         let account = world.app.identity.find_account_by_username("alice").await.unwrap().unwrap();
-        let gone = identity::access_token::PolicyToken {
-            client: "helper".into(),
-            owner: account.id,
-            grant: Some(types::GrantId::new("gone")),
-        };
+        let gone = PolicyToken { client: "helper".into(), owner: account.id, grant: Some(types::GrantId::new("gone")) };
         let server = &world.app.authorization_server;
         let document = json!({"delegate": {"email": "carol@foo.example"}, "resources": "all", "resource_scopes": ["view"],
             "may": ["share"]});
         let refused = server.create_delegation(&gone, serde_json::from_value(document).unwrap()).await;
-        assert!(matches!(refused, Err(identity::Failure::Refused(refusal)) if refusal.code == types::ErrorCode::InvalidToken));
+        assert!(matches!(refused, Err(Failure::Refused(refusal)) if refusal.code == ErrorCode::InvalidToken));
         let pat = world.pat().await;
         let album = world.resource(&pat, "view").await;
         let policy = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
         let policy = serde_json::from_value(policy).unwrap();
         let acting = authorization_server::acting::Acting::of(&gone);
         let refused = server.create_policy(&acting, policy).await;
-        assert!(matches!(refused, Err(identity::Failure::Refused(refusal)) if refusal.code == types::ErrorCode::InvalidToken));
+        assert!(matches!(refused, Err(Failure::Refused(refusal)) if refusal.code == ErrorCode::InvalidToken));
+    }
+}
+
+/// A key whose registration waited, for the application's own host or for its turn, does not land behind the withdrawal.
+#[tokio::test]
+async fn no_key_lands_behind_the_end_of_the_application_that_brings_it() {
+    for world in World::each().await {
+        let (server, pmt) = (&world.app.authorization_server, world.access("manager").await);
+        let alice = Browser::new(&world);
+        alice.log_in("alice").await;
+        let helper = Helper::let_in(&world, &alice).await;
+        let owner = world.app.identity.find_account_by_username("alice").await.unwrap().unwrap().id;
+        let consents = world.app.identity.store.list_consents(&owner).await.unwrap();
+        let grant = consents.iter().find(|consent| consent.client.as_str() == helper.client).unwrap().id.clone();
+        // as its token was understood before the wait
+        let token = PolicyToken { client: helper.client.as_str().into(), owner, grant: Some(grant) };
+        let own = Signer::new(Algorithm::EdDsa);
+        let body = json!({"cred_type": "did", "cred_value": {"id": own.did}});
+        let Ok(Registered::Challenge(asked)) =
+            server.register_credential(&token, serde_json::from_value(body.clone()).unwrap()).await
+        else {
+            panic!("a challenge comes first")
+        };
+        let claims = json!({"aud": ISSUER, "nonce": asked.challenge, "iat": world.now()});
+        let mut proven = body;
+        proven["proof"] = json!(own.key.sign_as("credential-proof+jwt", &own.did, &claims).unwrap());
+        withdraw(&alice, &[]).await;
+        let refused = server.register_credential(&token, serde_json::from_value(proven).unwrap()).await;
+        assert!(matches!(refused, Err(Failure::Refused(refusal)) if refusal.code == ErrorCode::InvalidToken), "{}", world.engine);
+        assert!(!world.call("GET", "/uma/credentials", &pmt, Value::Null).await.text.contains(&own.did), "{}", world.engine);
     }
 }

@@ -6,13 +6,13 @@ use crate::interaction::{get, visit};
 use crate::oauth::Browser;
 use crate::passkeys::{Device, add, is_in, question, send};
 use crate::people::PEOPLE;
-use crate::world::{Answer, World};
+use crate::world::{Answer, ID_TOKEN, ISSUER, World};
 use identity::account::Standing;
 use identity::session::{Session, id_of};
 use identity::upstream::LinkedLogIn;
 use identity::{Account, Changes, Store, Write};
 use jose::base64url;
-use serde_json::Value;
+use serde_json::{Value, json};
 use types::{AccountId, Timestamp};
 
 const VIEWER: &str = "http://127.0.0.1:9001/claims";
@@ -171,6 +171,37 @@ async fn threat_48_s13_another_password_ends_what_was_given_to_whoever_had_the_o
         let waiting = given.trade(&world, &pat, &private).await.refused(403, "request_submitted").get("ticket").to_owned();
         world.start_again(&PEOPLE.replace("carol-password", "another-password")).await.unwrap();
         given.is_over(&world, &pat, &album).await;
+        world.pass(10);
+        world.trade("viewer", &waiting, &[]).await.refused(403, "need_info");
+    }
+}
+
+/// An ID token of this server is a word of then: what was taken back before leaves it as it is, and what is taken back afterwards
+/// ends what rests on it.
+#[tokio::test]
+async fn threat_48_s13_a_process_rests_on_the_id_token_that_it_was_brought() {
+    for mut world in World::each().await {
+        let pat = world.pat().await;
+        let private = world.resource(&pat, "view").await;
+        let with_password = |password: &str| PEOPLE.replace("carol-password", password);
+        world.pass(5);
+        world.start_again(&with_password("another-password")).await.unwrap();
+        world.pass(5);
+        let carol = world.app.identity.find_account_by_username("carol").await.unwrap().unwrap();
+        assert!(carol.vouched_since.is_some(), "something was taken back of her before");
+        let now = world.now();
+        let claims = json!({"iss": ISSUER, "sub": carol.id, "aud": "viewer", "iat": now, "exp": now + 300,
+            "email": "carol@foo.example", "email_verified": true});
+        let key = world.app.identity.keys.signing_key(jose::Algorithm::EdDsa, Timestamp(now)).unwrap();
+        let token = key.sign("JWT", &claims).unwrap();
+        let fields = [("claim_token", token.as_str()), ("claim_token_format", ID_TOKEN)];
+        let ticket = world.ticket(&pat, &private, "view").await;
+        let asked = world.trade("viewer", &ticket, &fields).await;
+        let waiting = asked.refused(403, "request_submitted").get("ticket").to_owned();
+        world.pass(10);
+        let still = world.trade("viewer", &waiting, &[]).await;
+        let waiting = still.refused(403, "request_submitted").get("ticket").to_owned();
+        world.start_again(&with_password("a-third-password")).await.unwrap();
         world.pass(10);
         world.trade("viewer", &waiting, &[]).await.refused(403, "need_info");
     }

@@ -14,6 +14,7 @@ mod declared;
 mod delegations;
 mod desk;
 mod desk_accounts;
+mod desk_busy;
 mod desk_crowd;
 mod desk_forms;
 mod desk_keys;
