@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::world::{World, serve};
+use crate::gateway::brought::Servers;
 use crate::gateway::store::{Link, LinkState, Standing};
 use async_trait::async_trait;
 use axum::body::Body;
@@ -259,6 +260,30 @@ async fn what_an_application_brought_counts_for_a_day_without_an_answer() {
     assert!(
         !stands(&again).await && again.store.find_link("alice", &world.issuer).unwrap().unwrap().by.as_ref().unwrap().is_ended()
     );
+}
+
+/// Of two servers that guard a thing, one that she linked herself goes on while nobody answers for the other.
+#[tokio::test]
+async fn a_server_of_her_own_guards_on_while_nobody_answers_for_another() {
+    let (world, word) = (World::new(Store::in_memory(), &["a.jpg"]).await, Arc::new(Word::default()));
+    let clock = Arc::new(Hours::default());
+    let gateway = open_with(&world, &word, Store::in_memory(), clock.clone()).await;
+    bring_server(&world, &gateway, "helper").await;
+    assert!(challenge(&gateway).await.contains("ticket="));
+    let own_id = types::OwnResourceId::from("/a.jpg");
+    let brought = gateway.store.registrations("alice", &own_id).unwrap()[0].clone();
+    let own = store::Registered { issuer: "https://own.example".into(), id: "own".into(), ..brought };
+    gateway.store.change_registrations(std::slice::from_ref(&own), &[]).await.unwrap();
+    word.is_away.store(true, Ordering::SeqCst);
+    for (hours, guards) in [(23, 2), (24, 1)] {
+        clock.0.store(hours, Ordering::SeqCst);
+        gateway.rmts.grants.forget();
+        let guarding = vec![gateway.store.registrations("alice", &own_id).unwrap()];
+        let Ok(Servers::Guard { all_but }) = gateway.check_servers("alice", &guarding).await else { panic!("none is lost") };
+        let left = Servers::leave(&all_but, guarding);
+        assert_eq!(left[0].len(), guards, "{hours}");
+        assert!(left[0].contains(&own), "{hours}");
+    }
 }
 
 /// An issuer of management tokens that can be asked, or not.
