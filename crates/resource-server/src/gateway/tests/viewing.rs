@@ -189,6 +189,9 @@ async fn a_program_reads_an_album_in_pages_and_whoever_asks_for_nothing_new_is_a
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let shared = Shared::album(&[&files[..], &["holiday/beach/2.jpg"]].concat()).await;
     let whole = shared.ask("/holiday/", PROGRAM).await;
+    let (kept, varies) = (&whole.headers["cache-control"], whole.headers.get_all("vary").iter());
+    assert_eq!(kept, "private, no-cache");
+    assert!(varies.into_iter().any(|value| value.to_str().unwrap().starts_with("Accept,")), "a browser gets a page from there");
     let names = whole.names();
     assert_eq!((names.len(), names[0].as_str(), names[1].as_str(), names[10].as_str()), (11, "beach", "00.png", "1.jpg"));
     let first = &whole.json()[1];

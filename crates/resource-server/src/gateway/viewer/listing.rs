@@ -53,6 +53,9 @@ impl Gateway {
         let facts = collection::read_facts(root, view.path, names).await?;
         let listed: Vec<_> = page.members.into_iter().zip(facts).map(|(member, facts)| self.list_one(member, facts)).collect();
         let mut response = axum::Json(listed).into_response();
+        // a browser gets a page from the same address, and what is in it changes
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept, Sec-Fetch-Mode, Sec-Fetch-Dest"));
         if let Some(next) = &page.next {
             let after: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
             let here = view.path.encoded();
