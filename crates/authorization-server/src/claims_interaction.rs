@@ -111,14 +111,14 @@ impl From<Failure> for InteractionError {
     }
 }
 
-fn page(what: &str) -> InteractionError {
+pub(crate) fn page(what: &str) -> InteractionError {
     InteractionError::Page(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what)))
 }
 
 impl AuthorizationServer {
     /// Takes the request of a client's browser; spends its ticket.
-    pub async fn begin_interaction(&self, form: &Form, form_cookie: &str) -> Result<Interaction, InteractionError> {
-        let (client, redirect_uri) = self.check_claims_client(form).await?;
+    pub async fn begin_interaction(&self, form: &Form, form_cookie: &str, from: &str) -> Result<Interaction, InteractionError> {
+        let (client, redirect_uri) = self.check_claims_client(form, from).await?;
         // an empty `state=` was sent, and comes back (3.3.3)
         let state = form.all("state").first().cloned();
         let back = |error, what: &str| {
@@ -161,30 +161,6 @@ impl AuthorizationServer {
             challenge: rules::ticket::challenge_of(text),
             wants_email,
         })
-    }
-
-    /// Registered claims redirect URIs match by simple string comparison, for every client (3.3.2); those of an application
-    /// on somebody's own machine with any port (RFC 8252 7.3).
-    async fn check_claims_client(&self, form: &Form) -> Result<(Arc<Client>, String), InteractionError> {
-        let id = form.one("client_id").map_err(Failure::from)?;
-        let id = id.ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
-        let client = self.identity.store.find_client(&ClientId::from(id)).await.map_err(Failure::from)?;
-        let client = client.ok_or_else(|| page("no application is known here under this `client_id`"))?;
-        let asked = form.one("claims_redirect_uri").map_err(Failure::from)?;
-        let uri = match (asked, client.claims_redirect_uris.as_slice()) {
-            (Some(uri), registered) if identity::redirect_uri::is_registered(registered, uri) => uri.to_owned(),
-            (Some(_), _) => {
-                return Err(page(
-                    "the application wants to go on at a place that is not registered for it (`claims_redirect_uri`)",
-                ));
-            }
-            (None, [only]) => only.clone(),
-            (None, _) => return Err(page("the application did not say where to go on (`claims_redirect_uri`)")),
-        };
-        match Url::parse(&uri) {
-            Ok(url) if url.fragment().is_none() => Ok((client, uri)),
-            _ => Err(page("the place to go on must be an absolute URI without fragment (`claims_redirect_uri`)")),
-        }
     }
 
     /// The interaction as a text for URLs and hidden fields.

@@ -12,6 +12,7 @@ mod approval;
 pub mod brought;
 pub mod changes;
 pub mod claims;
+mod claims_client;
 pub mod claims_interaction;
 mod code_limits;
 pub mod code_mail;

@@ -11,7 +11,7 @@ use crate::demands::Demands;
 use crate::session::Session;
 use crate::token_text::{self, TokenKey, TokenKind};
 use crate::way_back::{Visitor, WayBack};
-use crate::{Account, Changes, Client, CommitError, Failure, Form, Identity, Requirement, Write, redirect_uri};
+use crate::{Account, Changes, Client, CommitError, Failure, Form, Identity, Requirement, Unfit, Write, redirect_uri};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::token::{AS_OWNER, UMA_POLICY, UMA_PROTECTION};
@@ -106,8 +106,8 @@ impl Identity {
     /// Reads and checks a request, pushed or not.
     pub async fn read_authorization(&self, form: &Form, by: &Visitor<'_>) -> Result<AuthorizationRequest, AuthorizationError> {
         let (form, pushed) = self.unfold(form, by).await?;
-        let client = self.find_requesting_client(&form).await?;
-        let redirect_uri = redirect_uri_of(&client, &form)?;
+        let client = self.find_requesting_client(&form, by).await?;
+        let redirect_uri = self.redirect_uri_of(&client, &form, by)?;
         let state = form.one("state").ok().flatten().map(str::to_owned);
         let back = |refusal: Refusal| {
             let url = self.error_redirect(&redirect_uri, &refusal, state.as_deref());
@@ -156,15 +156,30 @@ impl Identity {
         Ok((unfolded, Some(pushed.ok_or_else(unknown)?)))
     }
 
-    async fn find_requesting_client(&self, form: &Form) -> Result<Arc<Client>, AuthorizationError> {
+    async fn find_requesting_client(&self, form: &Form, by: &Visitor<'_>) -> Result<Arc<Client>, AuthorizationError> {
         let id = form
             .one("client_id")
             .map_err(Failure::from)?
             .ok_or_else(|| page("the application did not say who it is (`client_id`)"))?;
         let client = self.store.find_client(&ClientId::from(id)).await.map_err(Failure::from)?;
         client.ok_or_else(|| {
+            self.tell_unfit(Unfit::Unknown(id), by.address);
             page("no application is known here under this `client_id`: whoever runs it says at this server who it is")
         })
+    }
+
+    /// Where the client wants to go on, if that is registered for it ([`redirect_uri`]).
+    fn redirect_uri_of(&self, client: &Client, form: &Form, by: &Visitor<'_>) -> Result<String, AuthorizationError> {
+        let asked = form.one("redirect_uri").map_err(Failure::from)?;
+        match (asked, client.redirect_uris.as_slice()) {
+            (Some(uri), registered) if redirect_uri::is_registered(registered, uri) => Ok(uri.to_owned()),
+            (None, [only]) => Ok(only.clone()),
+            (None, _) => Err(page("the application did not say where to go afterwards (`redirect_uri`)")),
+            (Some(uri), _) => {
+                self.tell_unfit(Unfit::Place { client, list: "redirect_uris", uri }, by.address);
+                Err(page("the application wants to go on at a place that is not registered for it (`redirect_uri`)"))
+            }
+        }
     }
 
     /// Everything but client and redirect URI.
@@ -346,17 +361,6 @@ pub(crate) fn code_key(text: &str) -> Result<TokenKey, Failure> {
     token_text::key_of(TokenKind::Code, text).ok_or_else(|| {
         Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, "the code is unknown, used or expired: start again"))
     })
-}
-
-/// One that is registered ([`redirect_uri`]).
-fn redirect_uri_of(client: &Client, form: &Form) -> Result<String, AuthorizationError> {
-    let asked = form.one("redirect_uri").map_err(Failure::from)?;
-    match (asked, client.redirect_uris.as_slice()) {
-        (Some(uri), registered) if redirect_uri::is_registered(registered, uri) => Ok(uri.to_owned()),
-        (None, [only]) => Ok(only.clone()),
-        (None, _) => Err(page("the application did not say where to go afterwards (`redirect_uri`)")),
-        (Some(_), _) => Err(page("the application wants to go on at a place that is not registered for it (`redirect_uri`)")),
-    }
 }
 
 pub(crate) fn check_scope(client: &Client, text: &str) -> Result<ScopeSet, Failure> {

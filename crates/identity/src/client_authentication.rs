@@ -2,7 +2,7 @@
 //! RFC 7523 2.2). The only maker of [`AuthenticatedClient`].
 
 use crate::remote_keys::KeyPlace;
-use crate::{Changes, Client, CommitError, Failure, Form, Identity, Requirement, SpentId, Write};
+use crate::{Changes, Client, CommitError, Failure, Form, Identity, Requirement, SpentId, Unfit, Write};
 use jose::{KeySet, UnverifiedJws};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -86,13 +86,24 @@ impl Identity {
             _ => KeySet::default(),
         };
         let tried = self.limits.begin_proof(found.as_deref(), address, now)?;
-        let client = found.ok_or_else(unknown)?;
+        let Some(client) = found else {
+            self.tell_unfit(Unfit::Unknown(id.as_str()), address);
+            return Err(unknown());
+        };
+        let told = |failure: &Failure| {
+            if matches!(failure, Failure::Refused(_)) {
+                self.tell_unfit(Unfit::Proof(&client), address);
+            }
+        };
         let spent = match (self.check_proof(&client, &proof, &keys), &proof) {
             (Err(failure), Proof::Assertion(assertion)) => match self.find_newer_keys(&client, assertion, &keys).await? {
-                Some(newer) => self.check_proof(&client, &proof, &newer)?,
-                None => return Err(failure),
+                Some(newer) => self.check_proof(&client, &proof, &newer).inspect_err(told)?,
+                None => {
+                    told(&failure);
+                    return Err(failure);
+                }
             },
-            (checked, _) => checked?,
+            (checked, _) => checked.inspect_err(told)?,
         };
         tried.give_back();
         // an assertion is good once: one that was not heeded is not used up, and one that was uses up no request

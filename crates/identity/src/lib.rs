@@ -47,6 +47,7 @@ pub mod store;
 pub mod token;
 pub mod token_text;
 pub mod undeclared;
+pub mod unfit;
 pub mod upstream;
 pub mod userinfo;
 pub mod way_back;
@@ -69,6 +70,7 @@ pub use software_statement::IssuerKeys;
 pub use store::{CommitError, Store, StoreError};
 pub use token::Grant;
 pub use token_text::TokenKey;
+pub use unfit::Unfit;
 
 /// What the operator sets.
 #[derive(Clone, Debug)]
@@ -106,6 +108,7 @@ pub struct Identity {
     /// Where the next round of registrations begins.
     pub(crate) sweeping: Mutex<Option<ClientId>>,
     pub(crate) uses: client_authentication::Uses,
+    pub(crate) unfit: unfit::UnfitLog,
 }
 
 impl Identity {
@@ -128,6 +131,7 @@ impl Identity {
             upstream: Vec::new(),
             sweeping: Mutex::default(),
             uses: client_authentication::Uses::default(),
+            unfit: unfit::UnfitLog::default(),
             settings,
             store,
             clock,

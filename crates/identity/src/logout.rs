@@ -5,7 +5,7 @@
 //! 2. Who is logged in is asked first, unless the ID token that came along is hers ([`LogoutRequest::is_about`], section 2).
 
 use crate::session::Session;
-use crate::{Client, Failure, Form, Identity};
+use crate::{Client, Failure, Form, Identity, Unfit};
 use jose::UnverifiedJws;
 use serde_json::Value;
 use std::sync::Arc;
@@ -58,8 +58,8 @@ impl Identity {
         is_id_token.then(|| IdTokenHint { account: account.into(), client: ClientId::from(client) })
     }
 
-    /// Reads and checks a request.
-    pub async fn read_logout(&self, form: &Form) -> Result<LogoutRequest, Failure> {
+    /// Reads and checks a request; `address`: who sent it.
+    pub async fn read_logout(&self, form: &Form, address: &str) -> Result<LogoutRequest, Failure> {
         form.check_unrepeated()?;
         let hint = form.one("id_token_hint")?.and_then(|text| self.read_id_token_hint(text));
         let named = form.one("client_id")?.map(ClientId::from);
@@ -78,6 +78,7 @@ impl Identity {
             Some(uri) => match client.as_ref().filter(|client| client.post_logout_redirect_uris.iter().any(|own| own == uri)) {
                 Some(_) => with_state(uri, form.one("state")?),
                 None => {
+                    self.tell_unfit_logout(client.as_deref(), form.one("client_id")?, uri, address);
                     return refuse(
                         "the application wants to go on at a place that is not registered for it (`post_logout_redirect_uri`)",
                     );
@@ -85,6 +86,14 @@ impl Identity {
             },
         };
         Ok(LogoutRequest { client, hinted: hint.map(|hint| hint.account), back })
+    }
+
+    fn tell_unfit_logout(&self, client: Option<&Client>, named: Option<&str>, uri: &str, address: &str) {
+        match (client, named) {
+            (Some(client), _) => self.tell_unfit(Unfit::Place { client, list: "post_logout_redirect_uris", uri }, address),
+            (None, Some(named)) => self.tell_unfit(Unfit::Unknown(named), address),
+            (None, None) => {}
+        }
     }
 }
 

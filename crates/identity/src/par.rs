@@ -2,7 +2,7 @@
 
 use crate::authorization::{PushedRequest, REQUEST_URI};
 use crate::way_back::Visitor;
-use crate::{AuthenticatedClient, Changes, CommitError, Failure, Form, Identity, Requirement, Write, redirect_uri};
+use crate::{AuthenticatedClient, Changes, CommitError, Failure, Form, Identity, Requirement, Unfit, Write, redirect_uri};
 use serde::Serialize;
 use types::ErrorCode;
 
@@ -40,6 +40,9 @@ impl Identity {
             None => client.redirect_uris.len() == 1,
         };
         if !known {
+            if let Some(uri) = uri {
+                self.tell_unfit(Unfit::Place { client, list: "redirect_uris", uri }, address);
+            }
             return Failure::refuse(ErrorCode::InvalidRequest, "`redirect_uri` must be one that is registered for this client");
         }
         self.check_parameters(client, &form).await?;

@@ -209,6 +209,53 @@ async fn a_person_is_erased_and_the_chain_stands() {
     assert_eq!(wayleave(&server, &["audit", "erase", "--email", "nobody"]).status.code(), Some(1));
 }
 
+/// Whoever wrote a `[[client]]` otherwise than the other side has it finds that in the log of the server, whichever endpoint it was.
+#[tokio::test]
+async fn a_slip_of_the_pen_in_a_client_stands_in_the_log() {
+    let server = Server::start("");
+    let outbound = crate::relations::open_outbound();
+    let at = |path: &str| format!("{}{path}", server.issuer);
+    let opens = [
+        "/authorize?response_type=code&client_id=wbe&redirect_uri=http%3A%2F%2F127.0.0.1%3A9003%2Fcallback",
+        "/authorize?response_type=code&client_id=web&redirect_uri=http%3A%2F%2F127.0.0.1%3A9003%2Fcalback",
+        "/claims?client_id=vewer&ticket=t",
+        "/claims?client_id=viewer&ticket=t&claims_redirect_uri=https%3A%2F%2Fviewer.example%2F",
+        "/logout?client_id=wev&post_logout_redirect_uri=http%3A%2F%2F127.0.0.1%3A9003%2Fout",
+        "/logout?client_id=web&post_logout_redirect_uri=http%3A%2F%2F127.0.0.1%3A9003%2Fout",
+    ];
+    for path in opens {
+        assert_eq!(outbound.send(Request::get(&at(path))).await.unwrap().status, 400, "{path}");
+    }
+    let (token, odd) = (
+        at("/token"),
+        "client_id=ma%0Anager%22%20client_id%3Dtrue%E2%80%AE&client_secret=hidden-secret&grant_type=client_credentials",
+    );
+    for form in [odd, "client_id=manager&client_secret=hidden-secret&grant_type=client_credentials"] {
+        for _ in 0..3 {
+            let mut request = Request::get(&token);
+            (request.method, request.body) = (Method::POST, Some(form.as_bytes().to_vec()));
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            assert_eq!(outbound.send(request).await.unwrap().status, 401, "{form}");
+        }
+    }
+    let log = std::fs::read_to_string(log_of(&server.folder.0)).unwrap();
+    // as they stand without setting anything: of warnings, and of nothing below
+    let warned: Vec<&str> = log.lines().filter(|line| line.contains(" WARN ") && line.contains("client_id")).collect();
+    for (one, more) in [
+        ("\"wbe\"", "no client has this"),
+        ("\"web\"", "127.0.0.1:9003/calback"),
+        ("\"vewer\"", "no client has this"),
+        ("\"viewer\"", "`claims_redirect_uris`"),
+        ("\"wev\"", "no client has this"),
+        ("\"web\"", "`post_logout_redirect_uris`"),
+        ("\"ma nager\\\" client_id=true\"", "no client has this"),
+        ("\"manager\"", "could not prove itself"),
+    ] {
+        assert_eq!(warned.iter().filter(|line| line.contains(one) && line.contains(more)).count(), 1, "{one} {more}: {log}");
+    }
+    assert!(warned.len() == 8 && !log.contains("hidden-secret"), "{warned:#?}");
+}
+
 /// An owner's key and her signed share, all by the command line.
 #[tokio::test]
 async fn an_owner_makes_a_key_signs_a_share_and_it_counts() {

@@ -39,7 +39,7 @@ pub(super) async fn get(State(app): State<Host>, request: Request) -> Response {
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
         let form = parts.query()?;
-        let request = app.identity.read_logout(&form).await?;
+        let request = app.identity.read_logout(&form, &parts.address()).await?;
         match visit.session() {
             // she is known by an address that she proved, and comes by herself
             None if request.client.is_none() && visit.find_proof(&app).await?.is_some() => {
@@ -68,7 +68,7 @@ pub(super) async fn post(State(app): State<Host>, request: Request) -> Response 
 
 async fn decided(app: &Host, visit: &Visit, parts: &Parts, form: &Form) -> Result<Response, Failure> {
     visit.check_csrf(app, parts, form)?;
-    let request = app.identity.read_logout(form).await?;
+    let request = app.identity.read_logout(form, &parts.address()).await?;
     log_out(app, visit, &request).await
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn begin(State(app): State<Shared>, request: Request) -> Respon
     let (parts, _) = split(request);
     page(&app, &parts, async |visit| {
         let form = parts.query()?;
-        match app.authorization_server.begin_interaction(&form, &visit.form_cookie).await {
+        match app.authorization_server.begin_interaction(&form, &visit.form_cookie, &parts.address()).await {
             Ok(interaction) => Ok(visit.answer(&app, see_other(&url_of(&app, &interaction)?))),
             Err(InteractionError::Back(back)) => Ok(answer_back(&app, visit, &parts, back).await),
             Err(InteractionError::Page(failure)) => Err(failure),
