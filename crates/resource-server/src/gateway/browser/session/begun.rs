@@ -8,7 +8,7 @@ impl Gateway {
         let held = self.begin_session(None, None).await.unwrap();
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
         let expires = self.client.clock.now().plus(600);
-        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
+        let grant = Grant { owner, issuer, token, expires, refresh_token: None, is_owners: false };
         self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap();
         self.browsers.names.set_session(&held.cookie, 9).split(';').next().unwrap().to_owned()
     }
@@ -18,7 +18,7 @@ impl Gateway {
         let cookie = cookie.split_once('=').unwrap().1;
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
         let expires = self.client.clock.now().plus(600);
-        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
+        let grant = Grant { owner, issuer, token, expires, refresh_token: None, is_owners: false };
         self.change_session(cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
     }
 }
