@@ -67,7 +67,10 @@ await press('Go on');
 await page.getByText('Say whom you share with').waitFor();
 await page.getByLabel(/^With whom/).fill('bob@bar.example');
 await page.getByLabel('view').check();
+await page.getByLabel('for a week').check();
+await look('share-wrong');
 await page.getByLabel(/^Last day/).fill('2033-12-01');
+assert.ok(await page.getByRole('radio', { name: 'until a date' }).isChecked(), 'whoever types a date means it');
 await press('Go on');
 await page.getByText('Whoever proves the address bob@bar.example may view Holiday, until and including 1 December 2033; not edit or delete.').waitFor();
 await page.getByText('Exactly what you sign').click();
@@ -75,6 +78,8 @@ await page.getByText('allowed_rqp').waitFor();
 await look('review');
 await press('Sign and share');
 await heading('Shared');
+await page.getByText('this desk sends no mail').waitFor();
+await page.getByRole('button', { name: /^Copy link/ }).waitFor();
 await look('shared');
 
 // who reaches what, and the end of it

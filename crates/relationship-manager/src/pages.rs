@@ -7,6 +7,7 @@ mod delegations;
 mod for_others;
 mod guarding;
 mod history;
+mod how_long;
 mod keys;
 mod live;
 mod logging_in;

@@ -27,6 +27,8 @@ struct Owner {
     place: String,
     things: First<Choice>,
     scopes: Vec<String>,
+    /// The choice of until when.
+    how_long: String,
 }
 
 #[derive(Template)]
@@ -57,6 +59,7 @@ fn owner(known: &Known, other: &ForOther) -> Owner {
         place: host_of(known.link.place.url()),
         things: First::of(things),
         scopes: scopes.into_iter().collect(),
+        how_long: String::new(),
     }
 }
 
@@ -65,7 +68,9 @@ fn shown(manager: &crate::Manager, person: &crate::person::Person, holdings: &Ho
         let sharing = known.snapshot.for_others.iter().filter(|other| !other.shareable.is_empty());
         sharing.map(move |other| owner(known, other))
     });
-    let owners = owners.collect();
+    let numbered = owners.zip(1..);
+    let owners =
+        numbered.map(|(owner, number)| Owner { how_long: super::how_long::choice_of(&person.reader, number), ..owner }).collect();
     let body = ui::render(&ForOthersPage { owners, troubles: troubles(holdings, &person.reader), done, csrf: &person.csrf });
     Ok(page(manager, Some(person), StatusCode::OK, "Share for others", "/people", &body))
 }
@@ -80,19 +85,15 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
 
 /// What a form wants to be shared: policies, and the sentence about it.
 fn wanted(other: &ForOther, fields: &Fields, reader: &ui::Reader) -> Result<(Vec<Value>, String), Trouble> {
-    let refused = |what: &str| Err(Trouble::Refused(what.to_owned()));
+    fn refused<T>(what: &str) -> Result<T, Trouble> {
+        Err(Trouble::Refused(what.to_owned()))
+    }
     let address = match fields.one("email") {
         "" => return refused("Say whom you share with: an e-mail address."),
         typed => super::sharing::address_of(typed).map_err(Trouble::Refused)?,
     };
     let scopes: ScopeSet = fields.all("scope").filter_map(|text| Scope::parse(text).ok()).collect();
-    let until = match fields.one("until") {
-        "" => None,
-        text => match reader.end_of_date(text) {
-            Some(end) => Some(end),
-            None => return refused("The last day must be a date that is not over."),
-        },
-    };
+    let until = reader.chosen_end(fields.one("for"), fields.one("until")).or_else(refused)?;
     let (mut policies, mut names, mut all) = (Vec::new(), Vec::new(), ScopeSet::new());
     for (id, able) in &other.shareable {
         let able = able.intersection(&scopes);

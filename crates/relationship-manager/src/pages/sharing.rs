@@ -1,8 +1,9 @@
 //! Sharing, step by step: the form, what it means in plain words and what would be signed, and what came of it.
 
 use super::keys::{Asking, brought};
+use super::thing::{link_of, page_of};
 use super::things::{filter_of, who_query};
-use super::{Desk, Fields, Shown, at_desk, page, posted};
+use super::{Desk, Fields, Shown, at_desk, how_long, page, posted};
 use crate::holdings::{Holdings, Thing, Who};
 use crate::person::Person;
 use crate::share::{Shared, Sharing};
@@ -41,13 +42,24 @@ struct SharePage<'a> {
     keys: Vec<&'a str>,
     scopes: Vec<ScopeBox>,
     email: String,
-    until: String,
     anyone: bool,
+    /// The choice of until when.
+    how_long: String,
     /// Whether she has a key, and wants to sign by it.
     has_key: bool,
     sign: bool,
-    error: Option<String>,
+    wrong: Wrong,
     csrf: &'a str,
+}
+
+/// What is wrong with a form, at its field.
+#[derive(Default)]
+struct Wrong {
+    email: Option<String>,
+    scope: Option<String>,
+    until: Option<String>,
+    /// Of all of it.
+    whole: Option<String>,
 }
 
 #[derive(Template)]
@@ -59,6 +71,7 @@ struct ReviewPage<'a> {
     keys: Vec<&'a str>,
     scopes: Vec<String>,
     who: &'a str,
+    lasts: &'a str,
     until: &'a str,
     to_sign: Option<ToSign>,
     csrf: &'a str,
@@ -70,8 +83,31 @@ struct SharedPage<'a> {
     told: Option<NoteShown>,
     promise: String,
     shared: &'a Shared,
+    links: Vec<LinkRow>,
+    /// Whether there is one person to whom a link could be sent.
+    is_for_somebody: bool,
     who_query: String,
     csrf: &'a str,
+}
+
+/// The link to a thing that was shared, and where its server mails it.
+struct LinkRow {
+    name: String,
+    link: String,
+    page: Option<String>,
+}
+
+/// Most links on one page.
+const MOST_LINKS: usize = 10;
+
+/// What she may send to whom she shared with. This desk sends no mail itself: a server mails for its own owners alone, and by
+/// its own pages (decision 0033).
+fn links_of(holdings: &Holdings, sharing: &Sharing) -> Vec<LinkRow> {
+    let row = |thing: &Thing| {
+        let page = thing.guard_of(sharing).and_then(page_of);
+        Some(LinkRow { name: thing.name.clone(), link: link_of(thing)?, page })
+    };
+    sharing.things.iter().filter_map(|key| row(holdings.thing(key)?)).take(MOST_LINKS).collect()
 }
 
 /// The things that a form is about: those that are named, or all that fit a search.
@@ -88,12 +124,12 @@ pub(super) async fn share_form(State(manager): Desk, request: Request) -> Respon
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
         let holdings = manager.holdings(&person.owner)?;
-        form(manager, person, &chosen(&holdings, &query), &query, None)
+        form(manager, person, &chosen(&holdings, &query), &query, Wrong::default())
     })
     .await
 }
 
-fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, error: Option<String>) -> Shown {
+fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, wrong: Wrong) -> Shown {
     if things.is_empty() {
         return Err(Trouble::Refused("Choose at least one thing to share.".into()));
     }
@@ -102,6 +138,7 @@ fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, 
     let offered: ScopeSet =
         able.iter().flat_map(|thing| thing.guards.iter().flat_map(|guard| guard.scopes.iter().cloned())).collect();
     let wanted: Vec<&str> = fields.all("scope").collect();
+    let has_key = manager.current_key(&person.owner)?.is_some();
     let body = ui::render(&SharePage {
         names: able.iter().take(10).map(|thing| thing.name.as_str()).collect(),
         more: able.len().saturating_sub(10),
@@ -109,42 +146,43 @@ fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, 
         keys: able.iter().map(|thing| thing.key.as_str()).collect(),
         scopes: ui::least_first(&offered).iter().map(|scope| ScopeBox::of(scope, &wanted)).collect(),
         email: fields.one("email").to_owned(),
-        until: fields.one("until").to_owned(),
         anyone: fields.one("anyone") == "yes",
-        has_key: manager.current_key(&person.owner)?.is_some(),
+        how_long: how_long::choice(&person.reader, fields, has_key, wrong.until.as_deref()),
+        has_key,
         // by her own word unless she said otherwise
         sign: fields.one("step").is_empty() || fields.one("sign") == "yes",
-        error,
+        wrong,
         csrf: &person.csrf,
     });
     Ok(page(manager, Some(person), StatusCode::OK, "Share", "/", &body))
 }
 
 /// What a form says, or what is wrong with it.
-fn sharing_of(reader: &ui::Reader, things: &[&Thing], fields: &Fields) -> Result<Sharing, String> {
-    let who = match (fields.one("anyone") == "yes", fields.one("email")) {
-        (true, "") => Who::Anyone,
-        (true, _) => return Err("Choose either one address, or anyone.".into()),
-        (false, "") => return Err("Say whom you share with: an e-mail address.".into()),
-        (false, typed) => Who::Address(address_of(typed)?),
-    };
+fn sharing_of(reader: &ui::Reader, things: &[&Thing], fields: &Fields) -> Result<Sharing, Wrong> {
     let scopes: ScopeSet = fields.all("scope").filter_map(|text| Scope::parse(text).ok()).collect();
-    if scopes.is_empty() {
-        return Err("Choose at least one thing that will be possible.".into());
-    }
-    let until = match fields.one("until") {
-        "" => None,
-        text => match reader.end_of_date(text) {
-            Some(end) => Some(end),
-            None => return Err("The last day must be a date that is not over.".into()),
-        },
+    let no_scope = scopes.is_empty().then(|| "Choose at least one thing that will be possible.".to_owned());
+    let until = reader.chosen_end(fields.one("for"), fields.one("until"));
+    let (who, until) = match (who_of(fields), until, no_scope) {
+        (Ok(who), Ok(until), None) => (who, until),
+        (who, until, scope) => {
+            return Err(Wrong { email: who.err(), scope, until: until.err().map(str::to_owned), whole: None });
+        }
     };
     let things =
         things.iter().filter(|thing| thing.guard_for(&scopes).is_some()).map(|thing| thing.key.clone()).collect::<Vec<_>>();
     if things.is_empty() {
-        return Err("None of these offers what you chose.".into());
+        return Err(Wrong { whole: Some("None of these offers what you chose.".into()), ..Wrong::default() });
     }
     Ok(Sharing { things, who, scopes, until, at: None })
+}
+
+fn who_of(fields: &Fields) -> Result<Who, String> {
+    match (fields.one("anyone") == "yes", fields.one("email")) {
+        (true, "") => Ok(Who::Anyone),
+        (true, _) => Err("Choose either one address, or anyone.".into()),
+        (false, "") => Err("Say whom you share with: an e-mail address.".into()),
+        (false, typed) => Ok(Who::Address(address_of(typed)?)),
+    }
 }
 
 /// An address in the one form in which it compares; whether it is anybody's is for the servers to see.
@@ -158,12 +196,12 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
         let things = chosen(&holdings, fields);
         let sharing = match sharing_of(&person.reader, &things, fields) {
             Ok(sharing) => sharing,
-            Err(what) => return form(manager, person, &things, fields, Some(what)),
+            Err(wrong) => return form(manager, person, &things, fields, wrong),
         };
         match fields.one("step") {
             "confirm" if fields.one("sign") == "yes" => sign(manager, person, &holdings, &sharing, fields).await,
             "confirm" => carry_out(manager, person, &holdings, &sharing).await,
-            "back" => form(manager, person, &things, fields, None),
+            "back" => form(manager, person, &things, fields, Wrong::default()),
             _ => review(manager, person, &holdings, &sharing, fields),
         }
     })
@@ -229,11 +267,13 @@ async fn sign(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, shar
     let passphrase = fields.all("passphrase").next().unwrap_or_default();
     let key = manager.key_for(person, fields.one("did"), passphrase, brought(fields)).await?;
     let shared = manager.sign(person, fields.one("prepared"), &key).await?;
-    Ok(shared_page(manager, person, sharing, promise, &shared))
+    Ok(shared_page(manager, person, holdings, sharing, Came { promise, shared: &shared }))
 }
 
 fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Shown {
     let things: Vec<&Thing> = sharing.things.iter().filter_map(|key| holdings.thing(key)).collect();
+    // what she reads is what she agrees to, also where another day has begun until then
+    let last_day = sharing.until.map(|end| person.reader.zone.date(end.plus(-1)));
     let odd = |address: &String| !address.is_ascii() || address.contains("@xn--") || address.contains(".xn--");
     let odd = matches!(&sharing.who, Who::Address(address) if odd(address));
     let to_sign = to_sign(manager, person, holdings, sharing, fields)?;
@@ -251,7 +291,8 @@ fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sha
             Who::Address(address) => address,
             _ => "",
         },
-        until: fields.one("until"),
+        lasts: if last_day.is_some() { "date" } else { "always" },
+        until: last_day.as_deref().unwrap_or_default(),
         to_sign,
         csrf: &person.csrf,
     });
@@ -261,11 +302,18 @@ fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sha
 async fn carry_out(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, sharing: &Sharing) -> Shown {
     let promise = sentence(person, holdings, sharing, false);
     let shared = manager.share(&person.owner, sharing).await?;
-    Ok(shared_page(manager, person, sharing, promise, &shared))
+    Ok(shared_page(manager, person, holdings, sharing, Came { promise, shared: &shared }))
+}
+
+/// What was promised, and what came of it.
+struct Came<'a> {
+    promise: String,
+    shared: &'a Shared,
 }
 
 /// What came of it, and *Undo* where that is one press.
-fn shared_page(manager: &Manager, person: &Person, sharing: &Sharing, promise: String, shared: &Shared) -> Response {
+fn shared_page(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sharing, came: Came<'_>) -> Response {
+    let Came { promise, shared } = came;
     let undo = Undo::of_sharing(shared.count, &shared.made);
     let told = (shared.count > 0).then(|| {
         let is_undoable = undo.is_some();
@@ -273,7 +321,10 @@ fn shared_page(manager: &Manager, person: &Person, sharing: &Sharing, promise: S
         NoteShown { what: promise.clone(), undo: is_undoable.then_some(note) }
     });
     let who_query = who_query(&sharing.who);
-    let body = ui::render(&SharedPage { told, promise, shared, who_query, csrf: &person.csrf });
-    let status = if shared.count > 0 || shared.on_the_way > 0 { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
+    let has_begun = shared.count > 0 || shared.on_the_way > 0;
+    let links = if has_begun { links_of(holdings, sharing) } else { Vec::new() };
+    let is_for_somebody = matches!(sharing.who, Who::Address(_));
+    let body = ui::render(&SharedPage { told, promise, shared, links, is_for_somebody, who_query, csrf: &person.csrf });
+    let status = if has_begun { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
     page(manager, Some(person), status, "Shared", "/", &body)
 }

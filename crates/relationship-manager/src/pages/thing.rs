@@ -83,6 +83,8 @@ struct ThingPage<'a> {
     /// What a server says of it against another's word, or her own.
     doubts: Vec<String>,
     again: Vec<Again>,
+    /// Where it can be opened.
+    link: Option<String>,
     /// Why it cannot be shared from here.
     why_not: Option<String>,
     /// Whether the desk can have it guarded by another server.
@@ -120,8 +122,25 @@ fn guard_row(guard: &Guard) -> GuardRow {
         plain: guard.plain,
         registration: guard.registration.clone(),
         error: guard.error.clone(),
-        page: guard.page.clone().filter(|page| page.starts_with("https://") || page.starts_with("http://")),
+        page: page_of(guard),
     }
+}
+
+/// Longest link that is shown, in bytes.
+const MAX_LINK_BYTES: usize = 2_000;
+
+/// Where a thing can be opened, if whoever lists it says so of a page within the place that keeps it: a link elsewhere is none that
+/// she would send (protocol.md 1.1 `resource_location`, 2.1).
+pub(super) fn link_of(thing: &Thing) -> Option<String> {
+    let text = thing.description.resource_location.as_deref().filter(|text| text.len() <= MAX_LINK_BYTES)?;
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (is_plain && client::uma::is_within(text, &thing.server)).then(|| url.into())
+}
+
+/// A page of the server that guards a thing, where an owner shares it, and mails that she does.
+pub(super) fn page_of(guard: &Guard) -> Option<String> {
+    guard.page.clone().filter(|page| page.starts_with("https://") || page.starts_with("http://"))
 }
 
 /// What did not read, in words.
@@ -171,6 +190,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, key: &str, before: Before) -> 
         approvals: thing.approvals.iter().map(|one| approval_row(one, &person.reader)).collect(),
         doubts: doubts().map(|doubt| format!("{} {}.", host_of(&doubt.server), doubt.words)).collect(),
         again: doubts().filter_map(again).collect(),
+        link: link_of(thing),
         why_not: thing.guard_for(all).is_none().then(|| thing.why_not()),
         kept_here: holdings.keeper(&thing.server).is_some() && thing.description.own_id.is_some(),
         tried: before.tried,

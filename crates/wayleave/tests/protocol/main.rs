@@ -21,6 +21,7 @@ mod desk_keys;
 mod desk_lies;
 mod desk_marks;
 mod desk_offers;
+mod desk_sharing;
 mod desk_strangers;
 mod desk_undo;
 mod desk_vault;
