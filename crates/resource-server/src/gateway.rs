@@ -311,22 +311,6 @@ impl Gateway {
         let (takes_web_sockets, is_named_by_caller) = (matched.route.takes_web_sockets, matched.route.is_named_by_caller());
         Ok(Wanted { owner, needs, takes_web_sockets, is_named_by_caller })
     }
-
-    /// Whether a call may pass, without making it: for whoever serves the content by other means.
-    pub async fn admits(self: &Arc<Self>, parts: &mut Parts) -> bool {
-        if presentation::check(parts).is_err() {
-            return false;
-        }
-        let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else { return false };
-        if let Some(methods) = self.public_methods(&path) {
-            return public::is_among(&methods, &parts.method);
-        }
-        let Ok(wanted) = self.wanted(parts, &path).await else { return false };
-        let Ok(admitted) = self.admit(parts, &path, &wanted).await else { return false };
-        self.remember_issuer(parts.headers.get(header::AUTHORIZATION), &admitted.issuer);
-        self.note_allowed(&admitted);
-        true
-    }
 }
 
 /// This method is not let through; these are.
@@ -376,13 +360,14 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
     match path.encoded() {
         own if own == gateway.metadata_path => gateway.metadata(),
         JWKS => gateway.jwks(),
-        DISCOVER => discovery::discover(&gateway, &parts, body).await,
+        // each is boxed by itself: a call would carry the room of the largest with it, wherever it is moved
+        DISCOVER => Box::pin(discovery::discover(&gateway, &parts, body)).await,
         "/.wayleave/link" => Box::pin(link::link(&gateway, &parts, body)).await,
-        "/.wayleave/linked" => link::linked(&gateway, &parts).await,
+        "/.wayleave/linked" => Box::pin(link::linked(&gateway, &parts)).await,
         "/.wayleave/callback" => Box::pin(link::callback(&gateway, &parts)).await,
         "/.wayleave/visit" => Box::pin(gateway.visit(&parts, body)).await,
-        "/.wayleave/" => gateway.start(&parts).await,
-        "/.wayleave/visit/news" => gateway.news(&parts).await,
+        "/.wayleave/" => Box::pin(gateway.start(&parts)).await,
+        "/.wayleave/visit/news" => Box::pin(gateway.news(&parts)).await,
         "/.wayleave/yours" => Box::pin(gateway.yours(&parts, body)).await,
         "/.wayleave/logout" => Box::pin(gateway.log_out(&parts, body)).await,
         own if let Some(place) = own.strip_prefix("/.wayleave/visit/") => Box::pin(gateway.visit_from(&parts, place)).await,
@@ -391,7 +376,7 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         _ if gateway.is_own(&path) => plain(StatusCode::NOT_FOUND, "Nothing is here."),
         _ => match gateway.public_methods(&path).or_else(|| gateway.public_collection(&parts, &path)) {
             Some(methods) => Box::pin(gateway.public(parts, body, &path, &methods)).await,
-            None => gateway.guarded(parts, body, &path).await,
+            None => Box::pin(gateway.guarded(parts, body, &path)).await,
         },
     }
 }

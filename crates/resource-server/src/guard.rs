@@ -251,7 +251,7 @@ impl Guard {
             None => Turn::default(),
         };
         let asked = Instant::now();
-        let answer = Arc::new(under.protection.introspect(pat, token, &turn.by).await?);
+        let answer = Arc::new(Box::pin(under.protection.introspect(pat, token, &turn.by)).await?);
         self.kept.insert(key, Kept { asked, answer: answer.clone() });
         Ok(answer)
     }

@@ -247,7 +247,7 @@ impl Inner {
         if let Some(signed) = self.signed.get(&key) {
             return Ok(Some(signed).filter(|signed| signed.answer.exp.is_some_and(|exp| now < exp)));
         }
-        let Some(claims) = self.verify(protection, token).await? else { return Ok(None) };
+        let Some(claims) = Box::pin(self.verify(protection, token)).await? else { return Ok(None) };
         let for_us = match &claims.aud {
             Value::String(audience) => self.audiences.contains(audience),
             Value::Array(all) => all.iter().filter_map(Value::as_str).any(|one| self.audiences.iter().any(|own| own == one)),

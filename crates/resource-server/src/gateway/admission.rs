@@ -328,12 +328,13 @@ impl Gateway {
             Err(error) => return Verdict::Failed(error),
         };
         let judge = || async {
-            let asked = async {
+            // it is handed on a few times, and each time it would be moved, and room for it be kept twice
+            let asked = Box::pin(async {
                 match guard.judge(&under, &call.presented, call.needs).await {
                     Verdict::Failed(error) => Err(error),
                     verdict => Ok(verdict),
                 }
-            };
+            });
             // a server that lets somebody wait for a ticket says nothing about a token that is judged here
             if guard.asks_nobody(&call.presented) {
                 return asked.await.unwrap_or_else(Verdict::Failed);

@@ -139,11 +139,11 @@ impl Gateway {
         if is_of_another || (issuer.is_none() && self.own_log_in.is_none()) {
             return Word::Stands;
         }
-        match self.find_answer(grant).await {
+        match Box::pin(self.find_answer(grant)).await {
             Answer::Stands => Word::Stands,
             Answer::Nothing { answered } => self.judge_silence(by, answered),
             Answer::Over => {
-                if let Err(error) = self.end_brought(owner, grant).await {
+                if let Err(error) = Box::pin(self.end_brought(owner, grant)).await {
                     tracing::warn!(%error, owner, "what an application brought counts no more, and that could not be written down");
                 }
                 Word::Over

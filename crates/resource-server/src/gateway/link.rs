@@ -70,15 +70,19 @@ impl Gateway {
     pub(super) async fn pat(&self, owner: &str, issuer: &str) -> Result<String, ProtectionError> {
         // one of its own serves all owners
         let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
-        let now = self.client.clock.now();
-        let fresh = |link: &Arc<Link>| link.state == LinkState::Active && now < link.renewed_at();
-        if let Some(link) = self.store.find_link(owner, issuer)?.filter(fresh) {
+        if let Some(link) = self.store.find_link(owner, issuer)?.filter(|link| link.is_fresh(self.client.clock.now())) {
             return Ok(link.access_token.clone());
         }
+        Box::pin(self.renewed_pat(owner, issuer)).await
+    }
+
+    /// The same, where the one that is kept is not good for long: another, unless somebody else gets it meanwhile.
+    async fn renewed_pat(&self, owner: &str, issuer: &str) -> Result<String, ProtectionError> {
+        let now = self.client.clock.now();
         let turn = self.link_turn(owner, issuer).await;
         let _held = turn.lock().await;
         let before = self.store.find_link(owner, issuer)?;
-        if let Some(link) = before.clone().filter(fresh) {
+        if let Some(link) = before.clone().filter(|link| link.is_fresh(now)) {
             return Ok(link.access_token.clone());
         }
         let peer = self.peer(issuer).await?;

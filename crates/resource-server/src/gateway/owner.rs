@@ -74,7 +74,7 @@ impl Gateway {
                 let name = one.filter(|_| more.is_none()).and_then(|value| value.to_str().ok()).map(str::trim);
                 Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
             }
-            OwnerOf::Lookup(url) => self.look_up(url, path, Asker::of(parts).caller).await,
+            OwnerOf::Lookup(url) => Box::pin(self.look_up(url, path, Asker::of(parts).caller)).await,
         }
     }
 

@@ -15,9 +15,10 @@ use super::reach::{self, Reach};
 use super::tunnel::{self, Tunnel};
 use super::upstream::cut_short;
 use super::viewer::View;
-use super::{Check, Gateway, OwnerOf, Wanted, fields, path};
+use super::{Check, Gateway, OwnerOf, Wanted, fields, path, public};
 use crate::challenge::plain;
 use crate::offline::Offline;
+use crate::presentation;
 use crate::watch::{self, Cut, Permission, WasCut, Watch};
 use axum::body::Body;
 use axum::response::Response;
@@ -295,6 +296,22 @@ impl Gateway {
             self.givers.let_in.insert(key, issuer.to_owned());
         }
         self.note_giver(token.trim(), issuer);
+    }
+
+    /// Whether a call may pass, without making it: for whoever serves the content by other means.
+    pub async fn admits(self: &Arc<Self>, parts: &mut Parts) -> bool {
+        if presentation::check(parts).is_err() {
+            return false;
+        }
+        let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else { return false };
+        if let Some(methods) = self.public_methods(&path) {
+            return public::is_among(&methods, &parts.method);
+        }
+        let Ok(wanted) = self.wanted(parts, &path).await else { return false };
+        let Ok(admitted) = self.admit(parts, &path, &wanted).await else { return false };
+        self.remember_issuer(parts.headers.get(header::AUTHORIZATION), &admitted.issuer);
+        self.note_allowed(&admitted);
+        true
     }
 
     pub(super) fn owner_headers(&self) -> Vec<String> {

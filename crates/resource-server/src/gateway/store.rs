@@ -78,6 +78,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Whether its PAT is good for a while.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        self.state == LinkState::Active && now < self.renewed_at()
+    }
+
     /// From when on its PAT is not used any more without a try to get another.
     pub(crate) fn renewed_at(&self) -> Timestamp {
         self.renew.unwrap_or(self.expires.plus(-60))

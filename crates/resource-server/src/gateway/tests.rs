@@ -25,5 +25,6 @@ mod unread;
 mod unreadable;
 mod viewing;
 mod visitors;
+mod weights;
 mod whole;
 pub(super) mod world;
