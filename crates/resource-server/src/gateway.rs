@@ -84,6 +84,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, Weak};
 use std::time::Instant;
 use tokio::sync::Mutex;
 use types::Timestamp;
+use url::Url;
 
 pub use browser::check_content_origin;
 use folder::Active;
@@ -126,6 +127,8 @@ struct Wanted {
 /// The gateway.
 pub struct Gateway {
     settings: Settings,
+    /// `resource`, as it is read; none: nothing is within it.
+    resource: Option<Url>,
     /// Where what it says of itself is read.
     metadata_path: String,
     routes: RwLock<Arc<Vec<Route>>>,
@@ -216,6 +219,7 @@ impl Gateway {
             discovered: StdMutex::default(),
             looking: discovery::looking(),
             server_keys: StdMutex::default(),
+            resource: Url::parse(&settings.resource).ok(),
             metadata_path: documents::metadata_path(&settings.resource),
             identities: identity::Identities::of(&settings, &key),
             viewer: viewer::Viewer::open(&settings),
@@ -346,8 +350,8 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         return managed.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "This did not work: look again."));
     }
     // what a proxy asks about is another call, and looked at there
-    if let Err(ambiguous) = presentation::check(&parts)
-        && !forward_auth::is_ask(parts.uri.path())
+    if !forward_auth::is_ask(parts.uri.path())
+        && let Err(ambiguous) = presentation::check(&parts)
     {
         return *ambiguous.answer();
     }

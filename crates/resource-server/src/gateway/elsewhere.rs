@@ -14,6 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
 use types::ScopeSet;
+use url::Url;
 
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 const IF: HeaderName = HeaderName::from_static("if");
@@ -59,7 +60,7 @@ pub(super) struct Elsewhere {
 
 impl Elsewhere {
     /// Reads the fields of a call to `path` on the server `resource`.
-    pub(super) fn read(parts: &Parts, path: &CanonicalPath, resource: &str) -> Result<Self, Wrong> {
+    pub(super) fn read(parts: &Parts, path: &CanonicalPath, resource: Option<&Url>) -> Result<Self, Wrong> {
         let one_of = |name: HeaderName, allowed: &[&str], wrong| match parts.headers.get(name) {
             Some(value) if !allowed.iter().any(|one| value.as_bytes().eq_ignore_ascii_case(one.as_bytes())) => Err(wrong),
             _ => Ok(()),
@@ -125,16 +126,16 @@ fn text_of(value: &HeaderValue) -> Result<&str, Wrong> {
 }
 
 /// The path on this server that a URL or an absolute path leads to; its one form, as with every path that is called.
-fn place(text: &str, resource: &str) -> Result<CanonicalPath, Wrong> {
+fn place(text: &str, resource: Option<&Url>) -> Result<CanonicalPath, Wrong> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Wrong::Unreadable("`Destination` is empty."));
     }
-    let own = url::Url::parse(resource).map_err(|_| NOT_HERE)?;
+    let own = resource.ok_or(NOT_HERE)?;
     let path = match text.split_once("://") {
         Some((scheme, rest)) if !scheme.contains('/') => {
             let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-            if !scheme.eq_ignore_ascii_case(own.scheme()) || !is_host_of(authority, &own) {
+            if !scheme.eq_ignore_ascii_case(own.scheme()) || !is_host_of(authority, own) {
                 return Err(NOT_HERE);
             }
             path
@@ -153,7 +154,7 @@ fn place(text: &str, resource: &str) -> Result<CanonicalPath, Wrong> {
 }
 
 /// Whether `host[:port]` is the host of this server; with a user name before it, it is not.
-pub(super) fn is_host_of(authority: &str, own: &url::Url) -> bool {
+pub(super) fn is_host_of(authority: &str, own: &Url) -> bool {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (authority, ""),
@@ -164,7 +165,7 @@ pub(super) fn is_host_of(authority: &str, own: &url::Url) -> bool {
 }
 
 /// Tags and lists of an `If` field.
-fn conditions(text: &str, resource: &str) -> Result<Vec<IfPart>, Wrong> {
+fn conditions(text: &str, resource: Option<&Url>) -> Result<Vec<IfPart>, Wrong> {
     let mut parts = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {

@@ -68,13 +68,13 @@ impl Gateway {
         if parts.extensions.get::<FromTrustedProxy>().is_none() {
             return plain(StatusCode::FORBIDDEN, "Here asks a proxy that `gateway.trusted_proxies` names, and nobody else.");
         }
-        let asked = parts.uri.path_and_query().map(|target| target.as_str()).unwrap_or_default().to_owned();
+        let asked = parts.uri.path_and_query().map(|target| target.as_str()).unwrap_or_default();
         let below = asked.strip_prefix(ASK).unwrap_or_default();
         let is_below = below.starts_with('/');
         if !is_below && parts.method != Method::GET {
             return not_allowed("GET");
         }
-        let original = match Original::read(&parts.headers, family, &self.settings.resource) {
+        let original = match Original::read(&parts.headers, family, self.resource.as_ref()) {
             Ok(original) => original,
             Err(unreadable) => {
                 tracing::info!(%unreadable, "a proxy asks about a call that it does not name: look at its configuration");
@@ -210,7 +210,8 @@ fn unreadable_ask() -> Response {
 /// Whether the query of an ask wants no redirects.
 fn says_no_redirect(below: &str) -> bool {
     let query = below.strip_prefix('?').unwrap_or_default();
-    form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "redirect" && value == "no")
+    // as the book writes it, nothing has to be decoded
+    query == "redirect=no" || form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "redirect" && value == "no")
 }
 
 /// Where somebody wants to go, if she can be led back there.

@@ -11,8 +11,10 @@ use super::{Behind, Gateway, Route, Settings, path, route};
 use crate::guard::Need;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jose::{KeyError, SigningKey, base64url, digest};
+use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::sync::Arc;
 use types::{Scope, Timestamp};
 
@@ -30,11 +32,34 @@ const MOST_KEPT: usize = 10_000;
 
 /// Who calls, and what she may do with what is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Who {
-    subject: Option<String>,
-    client: Option<String>,
-    scopes: String,
-    email: Option<String>,
+struct Who<'a> {
+    subject: Option<Cow<'a, str>>,
+    client: Option<Cow<'a, str>>,
+    scopes: Cow<'a, str>,
+    email: Option<Cow<'a, str>>,
+}
+
+/// The same, as it is kept: it is looked up without a copy of it.
+#[derive(PartialEq, Eq, Hash)]
+struct Known(Who<'static>);
+
+impl From<&Who<'_>> for Known {
+    fn from(who: &Who<'_>) -> Self {
+        let owned = |text: &Cow<'_, str>| Cow::Owned(text.clone().into_owned());
+        let Who { subject, client, scopes, email } = who;
+        Self(Who {
+            subject: subject.as_ref().map(owned),
+            client: client.as_ref().map(owned),
+            scopes: owned(scopes),
+            email: email.as_ref().map(owned),
+        })
+    }
+}
+
+impl Equivalent<Known> for Who<'_> {
+    fn equivalent(&self, known: &Known) -> bool {
+        *self == known.0
+    }
 }
 
 #[derive(Serialize)]
@@ -79,7 +104,7 @@ pub(super) struct Identities {
     /// The service's URL, as the operator wrote it.
     audience: String,
     key: Arc<SigningKey>,
-    kept: Cache<Who, Identity>,
+    kept: Cache<Known, Identity>,
 }
 
 impl Identities {
@@ -99,16 +124,16 @@ impl Identities {
         }
     }
 
-    fn tell(&self, who: Who, now: Timestamp) -> Identity {
-        if let Some(kept) = self.kept.get(&who).filter(|kept| kept.is_fresh(now)) {
+    fn tell(&self, who: &Who<'_>, now: Timestamp) -> Identity {
+        if let Some(kept) = self.kept.get(who).filter(|kept| kept.is_fresh(now)) {
             return kept;
         }
-        let identity = self.sign(&who, now);
-        self.kept.insert(who, identity.clone());
+        let identity = self.sign(who, now);
+        self.kept.insert(who.into(), identity.clone());
         identity
     }
 
-    fn sign(&self, who: &Who, now: Timestamp) -> Identity {
+    fn sign(&self, who: &Who<'_>, now: Timestamp) -> Identity {
         let claims = Claims {
             iss: &self.issuer,
             aud: &self.audience,
@@ -123,7 +148,7 @@ impl Identities {
         let plain = [
             (SUBJECT, who.subject.as_deref()),
             (CLIENT, who.client.as_deref()),
-            (SCOPES, Some(who.scopes.as_str())),
+            (SCOPES, Some(&*who.scopes)),
             (EMAIL, who.email.as_deref()),
             (IDENTITY, jwt.as_deref().ok()),
         ];
@@ -143,9 +168,14 @@ fn name_of_stranger(issuer: &str, name: &str) -> String {
     base64url::encode(digest::sha256(&[issuer.as_bytes(), b"\0", name.as_bytes()]))
 }
 
+/// What the service reads for a name that this server says.
+fn name_by<'a>(issuer: &str, is_listed: bool, name: &'a str) -> Cow<'a, str> {
+    if is_listed { Cow::Borrowed(name) } else { Cow::Owned(name_of_stranger(issuer, name)) }
+}
+
 /// What a call may do with all that it needs, of the words that the routes name: an owner may sign for any word, and the service
 /// hears those that the operator chose.
-fn held_scopes(admitted: &Admitted, routes: &[Route], now: Timestamp) -> String {
+fn held_scopes<'a>(admitted: &'a Admitted, routes: &[Route], now: Timestamp) -> Cow<'a, str> {
     let permissions = || admitted.answer.permissions.iter().flatten();
     let holds = |scope: &Scope, need: &Need| permissions().any(|one| one.allows(&need.resource, scope, now));
     let is_held = |scope: &&Scope| admitted.needs.iter().all(|need| holds(scope, need));
@@ -154,7 +184,10 @@ fn held_scopes(admitted: &Admitted, routes: &[Route], now: Timestamp) -> String 
     let mut held: Vec<&str> = all.filter(is_held).filter(is_chosen).map(Scope::as_str).collect();
     held.sort_unstable();
     held.dedup();
-    held.join(" ")
+    match *held.as_slice() {
+        [one] => Cow::Borrowed(one),
+        ref all => Cow::Owned(all.join(" ")),
+    }
 }
 
 impl Gateway {
@@ -163,16 +196,16 @@ impl Gateway {
         let identities = self.identities.as_ref()?;
         let now = self.client.clock.now();
         let (answer, is_listed) = (&admitted.answer, self.is_listed(&admitted.issuer));
-        let name = |name: &str| if is_listed { name.to_owned() } else { name_of_stranger(&admitted.issuer, name) };
+        let issuer = admitted.issuer.as_str();
         let routes = self.routes();
         let email = answer.email.as_deref().filter(|_| is_listed && tells_email(&routes, path));
         let who = Who {
-            subject: answer.sub.as_deref().map(name),
-            client: answer.client_id.as_ref().map(|id| name(id.as_str())),
+            subject: answer.sub.as_deref().map(|sub| name_by(issuer, is_listed, sub)),
+            client: answer.client_id.as_ref().map(|id| name_by(issuer, is_listed, id.as_str())),
             scopes: held_scopes(admitted, &routes, now),
-            email: email.and_then(types::email::normalize),
+            email: email.and_then(types::email::normalize).map(Cow::Owned),
         };
-        Some(identities.tell(who, now))
+        Some(identities.tell(&who, now))
     }
 }
 

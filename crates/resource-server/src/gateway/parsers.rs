@@ -45,7 +45,8 @@ pub fn make_thumbnail(file: File, side: u32) -> Option<Vec<u8>> {
 
 /// The call about which a proxy asks, and the form of its path that is judged; none: it is refused.
 pub fn read_call_of_proxy(parts: Parts, family: OriginalIn, resource: &str) -> Option<(Parts, String)> {
-    let original = forward_auth::original::Original::read(&parts.headers, family, resource).ok()?;
+    let original =
+        forward_auth::original::Original::read(&parts.headers, family, url::Url::parse(resource).ok().as_ref()).ok()?;
     original.into_call(parts).map(|(call, path)| (call, path.encoded().to_owned()))
 }
 

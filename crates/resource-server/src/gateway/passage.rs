@@ -142,7 +142,7 @@ impl Gateway {
         }
         let wanted = self.wanted(parts, path).await.map_err(|answer| Refused { owner: None, answer })?;
         // what cannot be read has nobody asked about it, and spends no proof
-        let elsewhere = Elsewhere::read(parts, path, &self.settings.resource);
+        let elsewhere = Elsewhere::read(parts, path, self.resource.as_ref());
         if let Err(wrong @ Wrong::Unreadable(_)) = elsewhere {
             return Err(nobodys(wrong.answer()));
         }

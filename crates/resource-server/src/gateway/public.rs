@@ -62,7 +62,7 @@ impl Gateway {
             let methods = methods.iter().map(String::as_str).collect::<Vec<_>>();
             return Err(Box::new(not_allowed(&methods.join(", "))));
         }
-        let elsewhere = match Elsewhere::read(parts, path, &self.settings.resource) {
+        let elsewhere = match Elsewhere::read(parts, path, self.resource.as_ref()) {
             Ok(elsewhere) if elsewhere.destination.is_none() => elsewhere,
             Ok(_) => return Err(Box::new(plain(StatusCode::FORBIDDEN, "Nothing is moved from here."))),
             Err(wrong) => return Err(Box::new(wrong.answer())),

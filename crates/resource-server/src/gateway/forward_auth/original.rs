@@ -8,6 +8,7 @@ use super::super::tunnel;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Uri, Version, header};
+use std::borrow::Cow;
 use url::Url;
 
 /// By these a call asks for a web socket; many proxies hand on the latter alone, since `Upgrade` is of one hop.
@@ -44,8 +45,8 @@ pub(in super::super) struct Original {
 
 impl Original {
     /// Reads the fields of an ask.
-    pub(in super::super) fn read(headers: &HeaderMap, family: OriginalIn, resource: &str) -> Result<Self, Unreadable> {
-        let own = Url::parse(resource).map_err(|_| Unreadable::Elsewhere)?;
+    pub(in super::super) fn read(headers: &HeaderMap, family: OriginalIn, resource: Option<&Url>) -> Result<Self, Unreadable> {
+        let own = resource.ok_or(Unreadable::Elsewhere)?;
         let (name, others) = match family {
             OriginalIn::Forwarded => ("x-forwarded-method", ["x-original-method", "x-original-url"]),
             OriginalIn::Original => ("x-original-method", ["x-forwarded-method", "x-forwarded-uri"]),
@@ -55,18 +56,22 @@ impl Original {
             return Err(Unreadable::OtherFamily(other));
         }
         let method = Method::from_bytes(one(headers, name)?.as_bytes()).map_err(|_| Unreadable::Garbled(name))?;
+        let url;
         let (scheme, host, sent) = match family {
             OriginalIn::Forwarded => {
                 let (scheme, host) = (one(headers, "x-forwarded-proto")?, one(headers, "x-forwarded-host")?);
                 (of_http(scheme), host, one(headers, "x-forwarded-uri")?)
             }
-            OriginalIn::Original => split(&one(headers, "x-original-url")?)?,
+            OriginalIn::Original => {
+                url = one(headers, "x-original-url")?;
+                split(&url)?
+            }
         };
-        if !scheme.eq_ignore_ascii_case(own.scheme()) || !is_host_of(&host, &own) || !sent.starts_with('/') {
+        if !scheme.eq_ignore_ascii_case(own.scheme()) || !is_host_of(&host, own) || !sent.starts_with('/') {
             return Err(Unreadable::Elsewhere);
         }
         let target = target_in(&sent, own.path());
-        Ok(Self { method, sent, target })
+        Ok(Self { method, sent: sent.into_owned(), target })
     }
 
     /// The call as if it had come here, and its path; none: it cannot be judged.
@@ -102,29 +107,32 @@ pub(super) fn asks_other_protocol(headers: &HeaderMap) -> bool {
 }
 
 /// The value of a field that stands there once.
-fn one(headers: &HeaderMap, name: &'static str) -> Result<String, Unreadable> {
+fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Cow<'h, str>, Unreadable> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
-        (Some(value), None) => Ok(String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        (Some(value), None) => Ok(String::from_utf8_lossy(value.as_bytes())),
         (None, _) => Err(Unreadable::Missing(name)),
         _ => Err(Unreadable::Doubled(name)),
     }
 }
 
 /// Some proxies say of a call for a web socket that it is one.
-fn of_http(scheme: String) -> String {
-    match scheme.as_str() {
-        "ws" => "http".to_owned(),
-        "wss" => "https".to_owned(),
+fn of_http(scheme: Cow<'_, str>) -> Cow<'_, str> {
+    match &*scheme {
+        "ws" => "http".into(),
+        "wss" => "https".into(),
         _ => scheme,
     }
 }
 
-/// Scheme, host, and path with query of a URL.
-fn split(url: &str) -> Result<(String, String, String), Unreadable> {
+/// Scheme, host, and path with query.
+type Pieces<'u> = (Cow<'u, str>, Cow<'u, str>, Cow<'u, str>);
+
+/// The same of a URL.
+fn split(url: &str) -> Result<Pieces<'_>, Unreadable> {
     let (scheme, rest) = url.split_once("://").ok_or(Unreadable::Garbled("x-original-url"))?;
     let (host, sent) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-    Ok((scheme.to_owned(), host.to_owned(), sent.to_owned()))
+    Ok((scheme.into(), host.into(), sent.into()))
 }
 
 /// The part of it that is this gateway's. A service reads a fragment, or what is no ASCII, as it likes.
@@ -143,14 +151,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-original-method", http::HeaderValue::from_static("GET"));
         headers.insert("x-original-url", http::HeaderValue::from_bytes(url.as_bytes()).unwrap());
-        Original::read(&headers, OriginalIn::Original, resource).map(|original| original.target.map(|target| target.to_string()))
+        Original::read(&headers, OriginalIn::Original, Url::parse(resource).ok().as_ref())
+            .map(|original| original.target.map(|target| target.to_string()))
     }
 
     /// A proxy of one family and a gateway of the other: the caller writes what the gateway reads.
     #[test]
     fn threat_26_a_call_is_named_by_one_family() {
         let (original, forwarded) = (["x-original-method", "x-original-url"], ["x-forwarded-method", "x-forwarded-uri"]);
-        let own = "https://photos.example";
+        let own = &Url::parse("https://photos.example").unwrap();
         for (family, others) in [(OriginalIn::Original, forwarded), (OriginalIn::Forwarded, original)] {
             let mut headers = HeaderMap::new();
             for (name, value) in [
@@ -164,10 +173,10 @@ mod tests {
                 headers.insert(name, http::HeaderValue::from_static(value));
             }
             for other in others {
-                assert_eq!(Original::read(&headers, family, own), Err(Unreadable::OtherFamily(other)));
+                assert_eq!(Original::read(&headers, family, Some(own)), Err(Unreadable::OtherFamily(other)));
                 headers.remove(other);
             }
-            assert!(Original::read(&headers, family, own).is_ok());
+            assert!(Original::read(&headers, family, Some(own)).is_ok());
         }
     }
 

@@ -8,6 +8,7 @@ use http::request::Parts;
 use jose::digest;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use types::peer::Caller;
@@ -56,6 +57,9 @@ const SHOWN: [&str; 3] = ["authorization", "cookie", "destination"];
 /// What may be another one each time that a proxy asks.
 const OF_TRACES: [&str; 3] = ["traceparent", "tracestate", "x-request-id"];
 
+/// Bytes for which room is made at once.
+const USUAL_LENGTH: usize = 512;
+
 /// What tells one call from another: who makes it, what it is, and what it shows. Where a proof is to stand for two asks,
 /// everything that it brings is the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,19 +67,37 @@ pub(super) struct Key([u8; 32]);
 
 impl Key {
     pub(super) fn of(call: &Parts) -> Self {
-        let caller = call.extensions.get::<Caller>().map(|caller| caller.0.to_string()).unwrap_or_default();
+        let caller = call.extensions.get::<Caller>().map(|caller| caller.0);
         let target = call.uri.path_and_query().map(|target| target.as_str()).unwrap_or_default();
         let is_bound = call.headers.contains_key(DPOP);
         let counts = |name: &HeaderName| match is_bound {
             true => !OF_TRACES.contains(&name.as_str()),
             false => SHOWN.contains(&name.as_str()),
         };
-        let mut parts = vec![caller.as_bytes(), call.method.as_str().as_bytes(), target.as_bytes()];
-        for (name, value) in call.headers.iter().filter(|(name, _)| counts(name)) {
-            parts.extend([name.as_str().as_bytes(), value.as_bytes()]);
+        // each piece ends with NUL, which is in none of them; an address is as long as its kind
+        let mut text = Vec::with_capacity(USUAL_LENGTH);
+        match caller {
+            Some(IpAddr::V4(address)) => {
+                text.push(4);
+                text.extend_from_slice(&address.octets());
+            }
+            Some(IpAddr::V6(address)) => {
+                text.push(6);
+                text.extend_from_slice(&address.octets());
+            }
+            None => text.push(0),
         }
-        let parts: Vec<&[u8]> = parts.into_iter().flat_map(|part| [part, b"\0"]).collect();
-        Self(digest::sha256(&parts))
+        let mut add = |piece: &[u8]| {
+            text.extend_from_slice(piece);
+            text.push(0);
+        };
+        add(call.method.as_str().as_bytes());
+        add(target.as_bytes());
+        for (name, value) in call.headers.iter().filter(|(name, _)| counts(name)) {
+            add(name.as_str().as_bytes());
+            add(value.as_bytes());
+        }
+        Self(digest::sha256(&[&text]))
     }
 }
 

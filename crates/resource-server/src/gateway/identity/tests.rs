@@ -12,8 +12,8 @@ fn identities() -> Identities {
     Identities::new("https://photos.example", "http://127.0.0.1:9900/app", key)
 }
 
-fn who(subject: &str) -> Who {
-    let (subject, client) = (Some(subject.to_owned()), Some("viewer".to_owned()));
+fn who(subject: &str) -> Who<'_> {
+    let (subject, client) = (Some(subject.into()), Some("viewer".into()));
     Who { subject, client, scopes: "edit view".into(), email: Some("bob@bar.example".into()) }
 }
 
@@ -35,7 +35,7 @@ fn claims(identities: &Identities, identity: &Identity) -> Value {
 #[test]
 fn a_service_is_told_who_calls_in_fields_and_signed() {
     let identities = identities();
-    let identity = identities.tell(who("pair-7"), NOW);
+    let identity = identities.tell(&who("pair-7"), NOW);
     let headers = written(&identity);
     for (name, value) in [(SUBJECT, "pair-7"), (CLIENT, "viewer"), (SCOPES, "edit view"), (EMAIL, "bob@bar.example")] {
         assert_eq!(headers.get_all(&name).iter().collect::<Vec<_>>(), [value], "{name}");
@@ -43,7 +43,7 @@ fn a_service_is_told_who_calls_in_fields_and_signed() {
     let expected = json!({"iss": "https://photos.example", "aud": "http://127.0.0.1:9900/app", "sub": "pair-7",
         "client_id": "viewer", "scope": "edit view", "email": "bob@bar.example", "iat": NOW.0, "exp": NOW.0 + 60});
     assert_eq!(claims(&identities, &identity), expected);
-    let nobody = identities.tell(Who::default(), NOW);
+    let nobody = identities.tell(&Who::default(), NOW);
     let expected = json!({"iss": "https://photos.example", "aud": "http://127.0.0.1:9900/app", "scope": "",
         "iat": NOW.0, "exp": NOW.0 + 60});
     assert_eq!(claims(&identities, &nobody), expected);
@@ -52,7 +52,7 @@ fn a_service_is_told_who_calls_in_fields_and_signed() {
 #[test]
 fn one_is_signed_in_ten_seconds_for_each_who_calls() {
     let identities = identities();
-    let at = |who: Who, seconds: i64| written(&identities.tell(who, NOW.plus(seconds))).get(IDENTITY).cloned();
+    let at = |who: Who<'_>, seconds: i64| written(&identities.tell(&who, NOW.plus(seconds))).get(IDENTITY).cloned();
     let first = at(who("a"), 0);
     assert_eq!(at(who("a"), 9), first);
     assert_ne!(at(who("b"), 0), first);
@@ -67,7 +67,7 @@ fn one_is_signed_in_ten_seconds_for_each_who_calls() {
 fn threat_47_names_add_no_fields() {
     let identities = identities();
     for name in ["bob\r\nX-Wayleave-Scopes: all", "bob\0", "b\u{f6}b", "\u{202e}bob", " bob", "bob\t", "bob\u{7f}"] {
-        let identity = identities.tell(Who { email: None, ..who(name) }, NOW);
+        let identity = identities.tell(&Who { email: None, ..who(name) }, NOW);
         let headers = identity.fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         assert_eq!(headers, [CLIENT, SCOPES, IDENTITY], "{name:?}");
         assert_eq!(claims(&identities, &identity)["sub"], *name);
@@ -107,7 +107,7 @@ fn scopes_are_those_that_hold_now_for_all_that_is_needed() {
             caller: None,
             is_change: false,
         };
-        held_scopes(&admitted, &routes, NOW)
+        held_scopes(&admitted, &routes, NOW).into_owned()
     };
     let over = Some(NOW.0);
     assert_eq!(held(vec![permission("a", "view edit", None)], vec![need("a")]), "edit view");

@@ -1,5 +1,6 @@
 //! A proxy asks whether a call may pass (design/browser.md, *Forward-auth*): who may ask, what it may ask about, and what is told.
 
+mod identified;
 mod twice;
 
 use super::super::*;

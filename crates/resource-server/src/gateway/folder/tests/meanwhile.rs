@@ -136,7 +136,7 @@ async fn threat_46_who_sends_no_end_keeps_nobody_from_writing() {
                 parts.headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
             }
             let path = CanonicalPath::parse("/album").unwrap();
-            let elsewhere = Elsewhere::read(&parts, &path, "https://files.example").unwrap();
+            let elsewhere = Elsewhere::read(&parts, &path, url::Url::parse("https://files.example").ok().as_ref()).unwrap();
             let passing = Passing { principal: "mallory".into(), elsewhere, ..Passing::by_itself() };
             let never = Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
             elder.serve(&parts, never, &path, &passing).await

@@ -60,7 +60,7 @@ async fn c_2_a_condition_holds_when_the_file_appears() {
                 let mut parts = parts_of("PUT");
                 parts.headers.insert(fields, value.parse().unwrap());
                 let path = CanonicalPath::parse("/album/1.txt").unwrap();
-                let elsewhere = Elsewhere::read(&parts, &path, "https://files.example").unwrap();
+                let elsewhere = Elsewhere::read(&parts, &path, url::Url::parse("https://files.example").ok().as_ref()).unwrap();
                 let passing = Passing { elsewhere, ..Passing::by_itself() };
                 folder.serve(&parts, body, &path, &passing).await.status().as_u16()
             })
