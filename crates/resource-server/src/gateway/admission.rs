@@ -12,14 +12,14 @@ use super::questions::{Asks, Looks};
 use super::store::Registered;
 use super::strangers::{Asker, missing};
 use super::told::Destination;
-use super::{Gateway, Wanted, path, route};
+use super::{Gateway, Wanted, givers, path, route};
 use crate::challenge::{asking_for_proof, without_ticket};
 use crate::guard::{Need, Presented, Under, Verdict};
 use crate::protection::ProtectionError;
 use axum::response::Response;
 use http::HeaderValue;
 use http::request::Parts;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use types::OwnResourceId;
 use types::introspection::Introspection;
@@ -76,6 +76,8 @@ pub(super) struct Call<'a> {
     pub(super) caller: Option<Caller>,
     /// Whether what comes of it is written down.
     pub(super) is_noted: bool,
+    /// By what its token is remembered, once somebody asked.
+    token_key: OnceLock<[u8; 32]>,
 }
 
 impl Call<'_> {
@@ -92,6 +94,10 @@ impl Call<'_> {
 
     pub(super) fn token(&self) -> Option<&str> {
         self.presented.authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim())
+    }
+
+    pub(super) fn token_key(&self) -> Option<&[u8; 32]> {
+        self.token().map(|token| self.token_key.get_or_init(|| givers::key_of(token)))
     }
 
     fn is_change(&self) -> bool {
@@ -145,7 +151,7 @@ impl Gateway {
         let (caller, is_noted) = (asker.caller, parts.extensions.get::<AskedBefore>().is_none());
         let (needs, chosen) = (&wanted.needs, text(CHOSEN));
         let giver = parts.extensions.get::<OfSession>().map(|session| session.issuer.as_str());
-        let mut call = Call { wanted, needs, presented, chosen, giver, guarding, caller, is_noted };
+        let mut call = Call { wanted, needs, presented, chosen, giver, guarding, caller, is_noted, token_key: OnceLock::new() };
         let is_unproven = match self.judge(&call, call.issuers()).await? {
             Judged::Fits(admitted) => return Ok(admitted),
             judged => matches!(judged, Judged::Unproven),
@@ -280,8 +286,9 @@ impl Gateway {
             // one that could not be asked may have given it
             is_open &= verdict == Verdict::Unknown;
             let is_known = matches!(verdict, Verdict::Insufficient | Verdict::Unproven | Verdict::Allowed(_));
-            if let Some(token) = call.token().filter(|_| is_known && !peer.guard.asks_nobody(&call.presented)) {
-                self.note_giver(token, &issuer);
+            let is_asked_about = is_known && !peer.guard.asks_nobody(&call.presented);
+            if let Some(key) = is_asked_about.then(|| call.token_key()).flatten() {
+                self.note_giver(key, &issuer);
             }
             match verdict {
                 Verdict::Allowed(answer) => {

@@ -42,10 +42,15 @@ impl Givers {
     }
 }
 
+/// By what a token is remembered.
+pub(super) fn key_of(token: &str) -> [u8; 32] {
+    digest::sha256(&[token.as_bytes()])
+}
+
 impl Gateway {
-    /// This server says that the token is its own.
-    pub(super) fn note_giver(&self, token: &str, issuer: &str) {
-        self.givers.note(&digest::sha256(&[token.as_bytes()]), issuer, self.is_listed(issuer));
+    /// This server says that the token of this key is its own.
+    pub(super) fn note_giver(&self, token: &[u8; 32], issuer: &str) {
+        self.givers.note(token, issuer, self.is_listed(issuer));
     }
 
     /// Whose token it can be, the likeliest first. A JWT names its issuer, and another's is not asked about it; what an
@@ -77,12 +82,12 @@ impl Gateway {
                 Err(Uncounted::Unreadable(error)) => Err(error.into()),
             };
         }
-        Ok(self.list_possible_givers(call, token, issuers))
+        Ok(self.list_possible_givers(call, issuers))
     }
 
     /// Of those that guard what is called, whoever may be shown a token that does not say whose it is, the likeliest first.
-    fn list_possible_givers(&self, call: &Call<'_>, token: &str, mut issuers: Vec<String>) -> Vec<String> {
-        let giver = self.givers.find(&digest::sha256(&[token.as_bytes()]));
+    fn list_possible_givers(&self, call: &Call<'_>, mut issuers: Vec<String>) -> Vec<String> {
+        let giver = call.token_key().and_then(|key| self.givers.find(key));
         // the operator's own word stands; another server may say of any token that it is its own
         if let Some(giver) = giver.as_ref().filter(|giver| self.is_listed(giver)) {
             issuers.retain(|issuer| issuer == giver);

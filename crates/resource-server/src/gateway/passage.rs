@@ -15,7 +15,7 @@ use super::reach::{self, Reach};
 use super::tunnel::{self, Tunnel};
 use super::upstream::cut_short;
 use super::viewer::View;
-use super::{Check, Gateway, OwnerOf, Wanted, fields, path, public};
+use super::{Check, Gateway, OwnerOf, Wanted, fields, givers, path, public};
 use crate::challenge::plain;
 use crate::offline::Offline;
 use crate::presentation;
@@ -36,6 +36,7 @@ pub(super) struct Passing {
     /// What it may do beside its own path.
     pub(super) reach: Arc<dyn Reach>,
     /// Whose things it is about and who makes it, the same for each call of hers by one application; told to nobody.
+    /// Empty before a service: a folder alone keeps locks.
     pub(super) principal: String,
     /// Whether the owner of what it is about makes it.
     pub(super) is_owner: bool,
@@ -203,7 +204,7 @@ impl Gateway {
         self.note_whole(&whole);
         let identity = self.identify_whole(&whole, path);
         let Whole { all, elsewhere, web_socket, token } = whole;
-        let principal = all.first().map(principal_of).unwrap_or_default();
+        let principal = self.find_folder().and(all.first()).map(principal_of).unwrap_or_default();
         let is_owner = all.first().is_some_and(|admitted| admitted.answer.is_owner == Some(true));
         let following = held.map(|held| Following::new(held, &token));
         let permission = Arc::new(LetIn { gateway: self.clone(), all, token, following });
@@ -291,11 +292,11 @@ impl Gateway {
         if self.settings.check == Check::Offline && Offline::is_checked_here(token) {
             return;
         }
-        let key = digest::sha256(&[token.trim().as_bytes()]);
+        let key = givers::key_of(token.trim());
         if self.givers.let_in.get(&key).is_none_or(|known| known != issuer) {
             self.givers.let_in.insert(key, issuer.to_owned());
         }
-        self.note_giver(token.trim(), issuer);
+        self.note_giver(&key, issuer);
     }
 
     /// Whether a call may pass, without making it: for whoever serves the content by other means.

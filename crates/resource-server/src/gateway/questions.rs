@@ -8,7 +8,6 @@ use super::Gateway;
 use crate::guard::{Turn, Turns};
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
-use jose::digest;
 use outbound::{Lines, Party, Place, Room};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -163,7 +162,7 @@ impl Gateway {
 
     /// Which kind of question one about this token is. What is good at a server of one's own is a stranger's at another.
     pub(super) fn kind_of(&self, token: &str, issuer: &str) -> About {
-        let by = self.givers.let_in.get(&digest::sha256(&[token.as_bytes()]));
+        let by = self.givers.let_in.get(&super::givers::key_of(token));
         if by.as_deref() == Some(issuer) { About::KnownToken } else { About::UnknownToken }
     }
 }

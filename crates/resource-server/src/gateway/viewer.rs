@@ -127,7 +127,7 @@ impl View<'_> {
 }
 
 impl Gateway {
-    fn find_folder(&self) -> Option<&Path> {
+    pub(super) fn find_folder(&self) -> Option<&Path> {
         if let Behind::Folder(root) = &self.settings.behind { Some(root) } else { None }
     }
 
