@@ -16,7 +16,7 @@ mod table;
 pub use batch::{Batch, Check, CommitError, Operation};
 pub use look_up::look_up;
 pub use memory::Memory;
-pub use sqlite::{Migrations, OpenError, Sqlite};
+pub use sqlite::{Migrations, OpenError, Sqlite, file};
 pub use table::{Column, Index, Kind, Row, Scan, Table, Value};
 
 /// A reading failed: the disk, or a database that is none of ours. The text is for the log.
@@ -52,6 +52,14 @@ impl Database {
         match self {
             Self::Memory(memory) => Ok(memory.count(scan)),
             Self::Sqlite(sqlite) => sqlite.count(scan),
+        }
+    }
+
+    /// Whether the last commit could not be written.
+    pub fn has_failed(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Sqlite(sqlite) => sqlite.has_failed(),
         }
     }
 

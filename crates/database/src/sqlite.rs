@@ -1,6 +1,7 @@
 //! The engine on SQLite: one writer thread with group commit (`synchronous=FULL`), readers with
 //! connections of their own.
 
+pub mod file;
 mod statement;
 mod writer;
 
@@ -35,6 +36,10 @@ pub enum OpenError {
     Empty(PathBuf),
     #[error("`{0}` is a database and no store of this program: name another file, or restore the store that was there")]
     Foreign(PathBuf),
+    #[error("the store `{0}` is damaged: {1}")]
+    Damaged(PathBuf, String),
+    #[error("{1} in the store `{0}`: restore a backup")]
+    Unread(PathBuf, crate::ReadError),
 }
 
 /// A SQLite database of ours.
@@ -121,6 +126,10 @@ impl Sqlite {
         statement::count(&self.reader(), scan).map_err(|e| ReadError(e.to_string()))
     }
 
+    pub(crate) fn has_failed(&self) -> bool {
+        self.writer.has_failed()
+    }
+
     pub(crate) async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         self.writer.commit(batch).await
     }
@@ -177,13 +186,18 @@ fn version_of(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+/// As whoever writes has it.
+fn configure_writing(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "OFF")
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(128);
     connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB)?;
+    configure_writing(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", "OFF")?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)
 }
 

@@ -4,7 +4,8 @@
 use super::statement;
 use crate::batch::{Batch, CommitError};
 use rusqlite::Connection;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -25,13 +26,21 @@ struct Job {
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    /// Whether the last flush could not be made.
+    has_failed: Arc<AtomicBool>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> Self {
         let (queue, jobs) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || work(&connection, &jobs));
-        Self { queue: Some(queue), thread: thread.ok() }
+        let has_failed = Arc::new(AtomicBool::default());
+        let failed = has_failed.clone();
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || work(&connection, &jobs, &failed));
+        Self { queue: Some(queue), thread: thread.ok(), has_failed }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
     }
 
     pub(super) async fn commit(&self, batch: Batch) -> Answer {
@@ -81,13 +90,15 @@ impl Last {
     }
 }
 
-fn work(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
+fn work(connection: &Connection, jobs: &mpsc::Receiver<Job>, has_failed: &AtomicBool) {
     let mut last = Last::default();
     while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
         last.gather(&mut group, jobs);
         let begun = Instant::now();
         let answers = flush(connection, &group);
+        let is_written = |answer: &Answer| !matches!(answer, Err(CommitError::Unavailable(_)));
+        has_failed.store(!answers.iter().all(is_written), Ordering::Relaxed);
         last = Last { size: group.len(), took: begun.elapsed(), ended: Some(Instant::now()) };
         for (job, answer) in group.into_iter().zip(answers) {
             // whoever no longer listens does not need the answer

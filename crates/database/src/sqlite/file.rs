@@ -1,0 +1,73 @@
+//! A database as a file that is copied and put in the place of another: for backups. Nothing else has it open meanwhile, but for
+//! the source of a backup.
+
+use super::{OpenError, configure_writing, unopened, version_of};
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+
+/// What SQLite keeps beside a database.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The files that SQLite keeps beside this one.
+pub fn companions(path: &Path) -> impl Iterator<Item = PathBuf> {
+    COMPANIONS.iter().map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
+}
+
+/// A connection to what is there; nothing is made.
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let fail = |error| OpenError::Open(path.to_owned(), error);
+    let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
+    configure_writing(&connection).map_err(fail)?;
+    Ok(connection)
+}
+
+/// Copies a database, also one that is in use, into a file that stands alone.
+pub fn copy(path: &Path, target: &Path) -> Result<(), OpenError> {
+    let fail = |error| OpenError::Open(path.to_owned(), error);
+    connect(path)?.backup("main", target, None::<fn(rusqlite::backup::Progress)>).map_err(fail)?;
+    settle(target)
+}
+
+/// Writes what stands beside the file into it, so that it stands alone, and on disk.
+pub fn settle(path: &Path) -> Result<(), OpenError> {
+    let fail = |error| OpenError::Open(path.to_owned(), error);
+    let connection = connect(path)?;
+    connection.pragma_update(None, "journal_mode", "DELETE").map_err(fail)?;
+    connection.close().map_err(|(_, error)| fail(error))?;
+    std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(|error| unopened(path, &error))
+}
+
+/// Reads the whole file: an error where it is damaged, or no database of ours.
+pub fn check(path: &Path) -> Result<(), OpenError> {
+    let fail = |error| OpenError::Open(path.to_owned(), error);
+    let connection = connect(path)?;
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail)?;
+    if found != "ok" {
+        return Err(OpenError::Damaged(path.to_owned(), found));
+    }
+    if version_of(&connection).map_err(fail)? == 0 {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// The tables of a file of which nothing is opened for writing, nor anything made beside it. It may yet be damaged.
+pub fn list_tables(path: &Path) -> Result<Vec<String>, OpenError> {
+    let fail = |error| OpenError::Open(path.to_owned(), error);
+    std::fs::File::open(path).map_err(|error| unopened(path, &error))?;
+    let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).map_err(fail)?;
+    tables_of(&connection).map_err(fail)
+}
+
+fn tables_of(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut tables = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+    let names = tables.query_map([], |row| row.get(0))?;
+    names.collect()
+}
