@@ -5,13 +5,13 @@ use crate::config::{Config, TrustedIssuerConfig};
 use crate::declared;
 use crate::outbox::Outbox;
 use crate::submission::Submission;
+use crate::whole_file;
 use authorization_server::consequences::Consequences;
 use authorization_server::{AuthorizationServer, IssuerKeys, Mailer, Settings, TrustedIssuer};
 use identity::{Identity, Keys};
 use jose::{Clock, KeySet, Randomness, SystemClock, SystemRandomness};
 use outbound::Outbound;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::Store;
@@ -79,21 +79,23 @@ pub fn read_key_file(
     let place = config.path(config.server.key_file.as_deref().unwrap_or(&fallback));
     make_folder(&place)?;
     let missing = !place.try_exists().map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
-    if missing {
-        // one that is empty was cut
-        let is_used = |store: &PathBuf| std::fs::symlink_metadata(store).is_ok();
-        if let Some(store) = stores.into_iter().find(is_used) {
+    // of a store, one that is empty was cut
+    let used = stores.into_iter().find(|store| std::fs::symlink_metadata(store).is_ok());
+    // of a key, it never was one: a disk was full when it was to be made
+    let is_empty = used.is_none() && std::fs::metadata(&place).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+    if is_empty {
+        std::fs::remove_file(&place).map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
+    }
+    if missing || is_empty {
+        if let Some(store) = used {
             let (key, store) = (place.display(), store.display());
             let what =
                 format!("{key} is not there, and {store} was sealed with it: restore the key file that goes with the store");
             return Err(Exit::failed(what));
         }
         let key = jose::ambient::random_text::<32>(randomness);
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&place).and_then(|mut file| file.write_all(key.as_bytes()).and_then(|()| file.sync_all()));
-        written.map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
+        whole_file::make_private_once(&place, key.as_bytes())
+            .map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
     }
     let text = std::fs::read(&place).map_err(|error| {
         Exit::failed(format!(

@@ -80,6 +80,38 @@ impl Drop for WholeFile {
     }
 }
 
+/// Puts what was moved to or from this place on disk.
+pub fn sync_folder_of(place: &Path) -> io::Result<()> {
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a file for its owner's eyes alone, whole or not at all. One that another process has made meanwhile stays.
+pub fn make_private_once(place: &Path, content: &[u8]) -> io::Result<()> {
+    sweep(place);
+    let beside = beside(place);
+    let made = write_private(&beside, content).and_then(|()| std::fs::hard_link(&beside, place));
+    let made = match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // a file system without links
+        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) && beside.exists() => {
+            std::fs::rename(&beside, place)
+        }
+        made => made,
+    };
+    let _ = std::fs::remove_file(&beside);
+    made.and_then(|()| sync_folder_of(place))
+}
+
+fn write_private(place: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(place)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
 /// A name in the same folder that nobody else has.
 pub fn beside(place: &Path) -> PathBuf {
     let name = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -135,6 +167,22 @@ mod tests {
         nothing.write_all(b"x").unwrap();
         nothing.keep().unwrap();
         assert!(!std::fs::metadata("/dev/null").unwrap().is_file() && WholeFile::begin(&folder).is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A disk that is full leaves no file that looks like one that was made.
+    #[test]
+    fn threat_40_a_private_file_is_made_whole_or_not_at_all_and_once() {
+        let folder = std::env::temp_dir().join(format!("wayleave-once-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let place = folder.join("server.key");
+        let mode = |place: &Path| std::fs::metadata(place).unwrap().permissions().mode() & 0o777;
+        make_private_once(&place, b"first").unwrap();
+        assert_eq!((std::fs::read(&place).unwrap(), mode(&place)), (b"first".to_vec(), 0o600));
+        make_private_once(&place, b"second").unwrap();
+        assert_eq!(std::fs::read(&place).unwrap(), b"first");
+        assert!(make_private_once(&folder.join("none/server.key"), b"x").is_err());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -89,6 +89,15 @@ fn threat_40_s26_a_key_file_that_is_none_stops_the_start_and_stays_as_it_is() {
     std::fs::create_dir(folder.key()).unwrap();
     let error = read().unwrap_err();
     assert!(error.contains("server.key") && error.contains("restore"), "{error}");
+    // left of a first start on a full disk: there is no store that it could be of
+    std::fs::remove_dir(folder.key()).unwrap();
+    let store = std::fs::read(folder.store()).unwrap();
+    std::fs::remove_file(folder.store()).unwrap();
+    std::fs::write(folder.key(), b"").unwrap();
+    assert_ne!(read().unwrap(), good);
+    std::fs::remove_file(folder.key()).unwrap();
+    std::fs::write(folder.store(), store).unwrap();
+    std::fs::create_dir(folder.key()).unwrap();
     // no store yet: a new one
     std::fs::remove_dir(folder.key()).unwrap();
     std::fs::remove_file(folder.store()).unwrap();
