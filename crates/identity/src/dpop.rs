@@ -53,7 +53,7 @@ impl Memory {
         let proof = jose::dpop::check(proof, request, now)
             .map_err(|error| Refusal::new(ErrorCode::InvalidDpopProof, error.to_string()))?;
         self.check_nonce(&proof, now)?;
-        if !self.seen.remember(&proof, now) {
+        if !self.seen.remember(&proof) {
             return Failure::refuse(ErrorCode::InvalidDpopProof, "this DPoP proof was used before: make a new one");
         }
         Ok(proof)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use types::Timestamp;
 
 /// How long a proof is good, and how far its clock may differ, in seconds (protocol.md 4).
@@ -56,13 +56,17 @@ struct ProofClaims {
     nonce: Option<String>,
 }
 
+/// How long one is remembered: a proof of a minute ahead is good for two, and for longer by a clock that is set back a little.
+const REMEMBERED: Duration = Duration::from_secs(240);
+
 /// Which proofs were seen: each `jti` of a key is good once in its minute. In memory alone: what was made before this memory
 /// began may have been used before, and does not count (RFC 9449 11.1).
 pub struct Seen {
     began: Timestamp,
     /// The same by a clock that nobody sets.
     started: Instant,
-    proofs: Mutex<HashMap<[u8; 32], Timestamp>>,
+    /// Until when, by that clock: one that leaps ahead and back forgets none that is good again.
+    proofs: Mutex<HashMap<[u8; 32], Instant>>,
 }
 
 impl Seen {
@@ -77,7 +81,7 @@ impl Seen {
     }
 
     /// Remembers a proof; `false` where it was seen before, or may have been.
-    pub fn remember(&self, proof: &DpopProof, now: Timestamp) -> bool {
+    pub fn remember(&self, proof: &DpopProof) -> bool {
         // later on a proof of before is too old by itself; and a clock that is set back shuts nobody out for longer
         let may_be_of_before = self.started.elapsed().as_secs() < PROOF_LIFETIME.unsigned_abs().saturating_mul(2);
         if may_be_of_before && proof.iat < self.began {
@@ -85,11 +89,11 @@ impl Seen {
         }
         let id = digest::sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);
         let mut seen = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         if seen.len() > 10_000 {
             seen.retain(|_, until| *until > now);
         }
-        let until = now.plus(PROOF_LIFETIME.saturating_mul(2));
-        seen.insert(id, until).is_none_or(|before| before <= now)
+        seen.insert(id, now + REMEMBERED).is_none_or(|before| before <= now)
     }
 }
 
@@ -168,9 +172,9 @@ mod tests {
         let now = Timestamp(1_800_000_000);
         let proof = |jti: &str, iat| DpopProof { jkt: "k".into(), jti: jti.into(), iat, nonce: None };
         let seen = Seen::since(now);
-        assert!(seen.remember(&proof("1", now), now) && !seen.remember(&proof("1", now), now.plus(1)));
-        assert!(!seen.remember(&proof("2", now.plus(-1)), now), "the process before may have seen it");
-        assert!(seen.remember(&proof("3", now.plus(1)), now.plus(1)), "a new one is good at once");
+        assert!(seen.remember(&proof("1", now)) && !seen.remember(&proof("1", now)));
+        assert!(!seen.remember(&proof("2", now.plus(-1))), "the process before may have seen it");
+        assert!(seen.remember(&proof("3", now.plus(1))), "a new one is good at once");
     }
 
     #[test]

@@ -264,7 +264,7 @@ impl Guard {
             (Some(jkt), true, Some(proof)) => {
                 let request =
                     jose::dpop::Request { method: presented.method, url: presented.url, access_token: Some(token.trim()) };
-                jose::dpop::check(proof, &request, now).is_ok_and(|proof| proof.jkt == jkt && self.proofs.remember(&proof, now))
+                jose::dpop::check(proof, &request, now).is_ok_and(|proof| proof.jkt == jkt && self.proofs.remember(&proof))
             }
             _ => false,
         }

@@ -352,6 +352,6 @@ impl Gateway {
         if proof.jkt != jkt {
             return Err(Unfit::Token { bound: true });
         }
-        if self.rmts.proofs.remember(&proof, now) { Ok(()) } else { Err(Unfit::Proof) }
+        if self.rmts.proofs.remember(&proof) { Ok(()) } else { Err(Unfit::Proof) }
     }
 }
