@@ -23,16 +23,21 @@ const SLICES_AT_ONCE: i64 = 64;
 /// Days that one round looks back, so that a server that was away for a while catches up.
 const DAYS_BACK: i64 = 8;
 
-const SERVED: &str = "latest";
+/// Row of `served`: the latest time that was.
+pub(crate) const SERVED: &str = "latest";
+/// Row of `served` that is written to see whether one can be.
+const PROBE: &str = "probe";
 
 /// Where the next sweep of tokens begins.
 #[derive(Default)]
 pub(crate) struct Broom(AtomicI64);
 
 impl Store {
-    /// Removes what has expired, and notes that `now` was served.
+    /// Removes what has expired, and notes that `now` was served: never less than what was noted before.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), CommitError> {
-        let mut operations = vec![Operation::Put { table: &tables::SERVED, row: vec![SERVED.into(), now.0.into()] }];
+        let unread = |error: StoreError| CommitError::Unavailable(error.to_string());
+        let latest = self.latest_served().map_err(unread)?.map_or(now, |before| before.max(now));
+        let mut operations = vec![Operation::Put { table: &tables::SERVED, row: vec![SERVED.into(), latest.0.into()] }];
         for table in SMALL {
             if let Some(column) = table.position("expires") {
                 operations.push(Operation::DeleteBelow { table, column, limit: now.0 });
@@ -50,6 +55,18 @@ impl Store {
             }
         }
         let batch = Batch { checks: vec![], operations };
+        self.database.commit(batch).await.map_err(|error| CommitError::Unavailable(error.to_string()))
+    }
+
+    /// Whether the store answers; where the last write failed, whether one is possible again.
+    pub async fn probe(&self) -> Result<(), CommitError> {
+        let unread = |error: StoreError| CommitError::Unavailable(error.to_string());
+        let latest = self.latest_served().map_err(unread)?;
+        if !self.database.has_failed() {
+            return Ok(());
+        }
+        let row = vec![PROBE.into(), latest.map_or(0, |latest| latest.0).into()];
+        let batch = Batch { checks: vec![], operations: vec![Operation::Put { table: &tables::SERVED, row }] };
         self.database.commit(batch).await.map_err(|error| CommitError::Unavailable(error.to_string()))
     }
 

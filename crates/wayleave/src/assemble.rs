@@ -1,6 +1,7 @@
 //! Wiring: from configuration to a running authorization server or gateway.
 
 use crate::Exit;
+use crate::clock_watch;
 use crate::config::{Config, TrustedIssuerConfig};
 use crate::declared;
 use crate::outbox::Outbox;
@@ -17,9 +18,6 @@ use std::sync::Arc;
 use store::Store;
 use types::Issuer;
 use web::App;
-
-/// Seconds that the clock may stand behind the latest time that the store served.
-const CLOCK_TOLERANCE: i64 = 60;
 
 /// An authorization server and its store.
 pub struct Server {
@@ -210,9 +208,7 @@ pub(crate) fn identity_settings(config: &Config) -> Result<identity::Settings, E
 fn refuse_the_past(store: &Store, clock: &dyn Clock) -> Result<(), Exit> {
     let latest = store.latest_served().map_err(Exit::failed)?;
     match latest {
-        Some(latest) if clock.now().plus(CLOCK_TOLERANCE) < latest => {
-            Err(Exit::failed("the clock stands behind the latest time that this store has served: set the clock right"))
-        }
+        Some(latest) if clock.now().plus(clock_watch::BEHIND) < latest => Err(Exit::failed(clock_watch::explain(latest))),
         _ => Ok(()),
     }
 }

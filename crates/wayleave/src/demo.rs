@@ -11,6 +11,7 @@ mod steps;
 mod story;
 mod viewer;
 
+use crate::clock_watch::ClockWatch;
 use crate::commands::gateway::{assemble_gateway, keep_house as keep_gateway_house};
 use crate::commands::server::keep_house;
 use crate::config::Config;
@@ -178,7 +179,7 @@ pub async fn start(folder: &std::path::Path, data: &std::path::Path, stop: Stop)
     let example =
         pictures::find_albums(folder).first().map_or_else(|| places.gateway.clone(), |album| places.url_of(&[&album.folder]));
     let viewing = viewer::Viewer::new(&config, &places, example, outbox)?;
-    tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
+    tokio::spawn(keep_house(server.app.clone(), server.store.clone(), ClockWatch::of_system(), stop.clone()));
     tokio::spawn(serve(server_listener, web::site(server.app), Reception::behind(Vec::new()), stop.clone()));
     tokio::spawn(keep_gateway_house(guarding.clone(), stop.clone()));
     tokio::spawn(serve(gateway_listener, guarding.router(), Reception::of_gateway(Vec::new()), stop.clone()));

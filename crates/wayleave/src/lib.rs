@@ -2,6 +2,7 @@
 //! everything here hands one crate's things to another.
 
 pub mod assemble;
+pub mod clock_watch;
 pub mod command_line;
 pub mod commands;
 pub mod config;

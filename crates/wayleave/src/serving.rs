@@ -1,15 +1,29 @@
 //! One process serves a store at a time. Two that serve the same one would each keep what the other changed, and a backup that is
 //! restored under a running server takes back what that server has confirmed since. Held by whoever serves, and by `restore`.
+//!
+//! The file by which it is held says the latest time that was served: a gateway and a manager look there at a start, as a server
+//! does in its store (threat 35).
 
 use crate::Exit;
 use crate::assemble::{make_folder, make_private};
+use crate::clock_watch::{self, ClockWatch};
+use crate::serve::Stop;
+use jose::SystemClock;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use types::Timestamp;
+
+/// Bytes of a time in the file.
+const WIDTH: usize = 21;
+const NOTED_EVERY: Duration = Duration::from_secs(30);
 
 /// That nobody else serves this store, for as long as it lives. The system gives it back when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Serving {
-    _lock: File,
+    lock: File,
 }
 
 impl Serving {
@@ -19,15 +33,13 @@ impl Serving {
     }
 
     fn of(store: &Path) -> Result<Self, Exit> {
-        let mut name = find_itself(store)?.into_os_string();
-        name.push(".lock");
-        let place = PathBuf::from(name);
+        let place = lock_of(&find_itself(store)?);
         make_folder(&place)?;
         make_private(&place)?;
         let named = |error: &dyn std::fmt::Display| Exit::failed(format!("{}: {error}", place.display()));
-        let lock = OpenOptions::new().append(true).open(&place).map_err(|error| named(&error))?;
+        let lock = OpenOptions::new().read(true).write(true).open(&place).map_err(|error| named(&error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: lock }),
+            Ok(()) => Ok(Self { lock }),
             Err(TryLockError::WouldBlock) => Err(Exit::failed(format!(
                 "{} is served by another process that is running: stop that first, or name another store",
                 store.display()
@@ -54,6 +66,53 @@ fn find_itself(store: &Path) -> Result<PathBuf, Exit> {
         }
         Err(error) => Err(named(error)),
     }
+}
+
+impl Serving {
+    /// The latest time that is known to have been served.
+    fn latest(&self) -> Option<Timestamp> {
+        let mut text = [0; WIDTH];
+        self.lock.read_exact_at(&mut text, 0).ok()?;
+        std::str::from_utf8(&text).ok()?.trim().parse().ok().map(Timestamp)
+    }
+
+    fn note(&self, time: Timestamp) -> std::io::Result<()> {
+        self.lock.write_all_at(format!("{:>1$}\n", time.0, WIDTH - 1).as_bytes(), 0)
+    }
+
+    /// What was served before is no matter any more: another state is put here.
+    pub fn forget(&self) -> Result<(), Exit> {
+        self.lock.set_len(0).map_err(Exit::failed)
+    }
+
+    /// A store that has served a later time than the clock shows is not served.
+    pub fn refuse_the_past(&self, now: Timestamp) -> Result<(), Exit> {
+        match self.latest() {
+            Some(latest) if now.plus(clock_watch::BEHIND) < latest => Err(Exit::failed(clock_watch::explain(latest))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes what time was served, until told to stop.
+    pub fn note_times(self: Arc<Self>, mut stop: Stop) {
+        let watch = ClockWatch::new(Arc::new(SystemClock), self.latest());
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(NOTED_EVERY);
+            loop {
+                tokio::select! { _ = ticks.tick() => {}, () = stop.wait() => break }
+                if let Err(error) = self.note(watch.confirmed()) {
+                    tracing::warn!(%error, "what time was served cannot be noted");
+                }
+            }
+        });
+    }
+}
+
+/// The file beside a store by which a process holds it.
+pub(crate) fn lock_of(store: &Path) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
 }
 
 #[cfg(test)]
@@ -92,6 +151,18 @@ mod tests {
         drop(first);
         assert!(Serving::begin(Some(store.clone())).unwrap().is_some());
         assert!(Serving::begin(None).unwrap().is_none());
+        // the latest time is there for whoever serves it next
+        let again = Serving::begin(Some(store.clone())).unwrap().unwrap();
+        assert_eq!(again.latest(), None);
+        again.note(Timestamp(1_800_000_000)).unwrap();
+        drop(again);
+        let again = Serving::begin(Some(store.clone())).unwrap().unwrap();
+        assert_eq!(again.latest(), Some(Timestamp(1_800_000_000)));
+        assert!(again.refuse_the_past(Timestamp(1_799_999_940)).is_ok());
+        let Err(Exit::Failed(what)) = again.refuse_the_past(Timestamp(1_799_999_939)) else { panic!("it began") };
+        assert!(what.contains("set it right") && what.contains("wayleave restore"), "{what}");
+        again.forget().unwrap();
+        assert!(again.refuse_the_past(Timestamp(0)).is_ok());
         let _ = std::fs::remove_file(store.with_extension("db.lock"));
     }
 }

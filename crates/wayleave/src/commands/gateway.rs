@@ -7,7 +7,7 @@ use crate::serve::{Reception, Stop, serve};
 use crate::serving::Serving;
 use crate::{Exit, assemble, listening, say};
 use client::{Client, Credentials};
-use jose::{SystemClock, SystemRandomness};
+use jose::{Clock, SystemClock, SystemRandomness};
 use resource_server::gateway::{Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Route, Settings, Store, Trust};
 use resource_server::matching::{Csv, Matching, Records, Source, Sql};
 use std::collections::BTreeMap;
@@ -25,13 +25,15 @@ const WRITE: Duration = Duration::from_secs(1);
 pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Send + 'static) -> Result<(), Exit> {
     let section = config.gateway.as_ref().ok_or_else(|| config.missing("gateway"))?;
     super::looks::log(config);
-    let _serving = Serving::begin(assemble::store_file(config, section.store_url()))?;
+    let serving = Serving::begin(assemble::store_file(config, section.store_url()))?.map(Arc::new);
+    serving.iter().try_for_each(|serving| serving.refuse_the_past(SystemClock.now()))?;
     let log_in = match section.management {
         None if !config.account.is_empty() => Some(Arc::new(LogIn::open(config, section).await?)),
         _ => None,
     };
     let gateway = assemble_gateway(config, section, log_in.clone()).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
+    serving.iter().for_each(|serving| serving.clone().note_times(stop.clone()));
     let listener = listening::listen("gateway.listen", &section.listen).await?;
     let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).map_err(Exit::failed)?;
     let reloading = gateway.clone();

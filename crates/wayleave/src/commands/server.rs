@@ -2,12 +2,14 @@
 
 pub mod admin;
 
+use crate::clock_watch::ClockWatch;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::serve::{Connections, Reception, Stop, acceptor, bind, serve};
 use crate::serving::Serving;
 use crate::{Exit, assemble, listening, say};
 use admin::Admin;
+use jose::SystemClock;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -35,9 +37,12 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let server = assemble::server(config).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     let listener = listening::listen("server.listen", &config.server.listen).await?;
-    let mut tasks = vec![tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()))];
+    let served = server.store.latest_served().map_err(Exit::failed)?;
+    let watch = Arc::new(ClockWatch::new(Arc::new(SystemClock), served));
+    let mut tasks = vec![tokio::spawn(keep_house(server.app.clone(), server.store.clone(), watch.clone(), stop.clone()))];
     let metrics = Arc::new(Metrics::below(server.app.base()));
-    let admin = Admin { app: server.app.clone(), store: server.store.clone(), metrics: metrics.clone(), token };
+    let (app, store, clock) = (server.app.clone(), server.store.clone(), watch.clone());
+    let admin = Admin { app, store, clock, metrics: metrics.clone(), token };
     if let Some(listener) = admin_listener(config).await? {
         let connections = Connections::of_administration();
         let reception = Reception { connections, ..Reception::behind(Vec::new()) };
@@ -59,7 +64,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
         uma.close();
     }));
     let reception = Reception { tls, metrics: Some(metrics), ..Reception::behind(config.server.trusted_proxies.clone()) };
-    serve(listener, web::site(server.app), reception, stop).await;
+    serve(listener, watch.before(web::site(server.app)), reception, stop).await;
     for task in tasks {
         let _ = task.await;
     }
@@ -79,14 +84,21 @@ pub(super) fn admin_token(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
 
 /// What is done beside all calls. Each job goes on its own, one run of it at a time, so that none waits for whom another one
 /// waits for; and all of them end when the server is told to stop, whatever they wait for (threat 46).
-pub async fn keep_house(app: Arc<App>, store: Store, stop: Stop) {
+/// What ends by the clock is ended for good as long as the clock goes as time does (threat 35).
+pub async fn keep_house(app: Arc<App>, store: Store, watch: Arc<ClockWatch>, stop: Stop) {
     let (uma, identity) = (&app.authorization_server, &app.identity);
     if let Err(error) = uma.seal_left_over_events().await {
         tracing::error!(%error, "events could not be sealed");
     }
-    let sweep = repeat("sweeping failed", SWEEP, &stop, || store.sweep(identity.now()));
-    let registrations = repeat("unused registrations could not be ended", SWEEP, &stop, || identity.sweep_registrations());
-    let requests = repeat("requests that ran out could not be ended", SWEEP, &stop, || uma.tend_access_requests());
+    let sweep = repeat("sweeping failed", SWEEP, &stop, || store.sweep(watch.confirmed()));
+    let registrations = repeat("unused registrations could not be ended", SWEEP, &stop, async || match watch.is_steady() {
+        true => identity.sweep_registrations().await,
+        false => Ok(()),
+    });
+    let requests = repeat("requests that ran out could not be ended", SWEEP, &stop, async || match watch.is_steady() {
+        true => uma.tend_access_requests().await,
+        false => Ok(()),
+    });
     let searches = repeat("searches could not be sent", DIGEST, &stop, || uma.send_searches());
     let digests = repeat("digests could not be sent", DIGEST, &stop, || uma.send_digests());
     let keys = repeat("keys could not be read", RELOAD, &stop, || {

@@ -205,6 +205,7 @@ async fn threat_47_s29_the_admin_socket_is_its_owners_and_wants_one_host() {
     let admin = Admin {
         app: world.app.clone(),
         store: world.store.clone(),
+        clock: Arc::new(wayleave::clock_watch::ClockWatch::new(world.clock.clone(), None)),
         metrics: Arc::new(wayleave::metrics::Metrics::below(String::new())),
         token: None,
     };

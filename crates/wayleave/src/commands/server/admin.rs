@@ -1,6 +1,7 @@
 //! The admin listener: health and metrics for everybody who reaches it; administration for whoever has the token of
 //! `server.admin_token_file`, or may open the socket `admin.sock` in the data folder (`operations.md`).
 
+use crate::clock_watch::ClockWatch;
 use crate::metrics::Metrics;
 use crate::serve::Stop;
 use axum::extract::{Request, State};
@@ -29,6 +30,7 @@ pub const SOCKET: &str = "admin.sock";
 pub struct Admin {
     pub app: Arc<App>,
     pub store: Store,
+    pub clock: Arc<ClockWatch>,
     pub metrics: Arc<Metrics>,
     /// SHA-256 of the token; none: administration goes by the socket alone.
     pub token: Option<[u8; 32]>,
@@ -77,14 +79,21 @@ fn administration() -> Router<Admin> {
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    match admin.store.latest_served() {
-        Ok(_) => (StatusCode::OK, "ready\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+    if admin.clock.is_behind() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the clock stands behind the latest time that was served: the log says more\n");
+    }
+    match admin.store.probe().await {
+        Ok(()) => (StatusCode::OK, "ready\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer, or cannot be written: the log says why\n"),
     }
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    let bytes = admin.store.sqlite().and_then(|sqlite| std::fs::metadata(sqlite.path()).ok()).map(|meta| meta.len());
+    let size = |place: &Path| std::fs::metadata(place).map_or(0, |meta| meta.len());
+    // what was written lately stands beside it
+    let whole =
+        |place: &Path| database::file::companions(place).fold(size(place), |sum, beside| sum.saturating_add(size(&beside)));
+    let bytes = admin.store.sqlite().map(|sqlite| whole(sqlite.path()));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render(bytes)).into_response()
 }
 

@@ -1,6 +1,7 @@
 //! What runs in the story: three authorization servers at three addresses, a gateway before Alice's pictures, an archive
 //! without log-in, and somebody who vouches for Bob's address.
 
+use crate::clock_watch::ClockWatch;
 use crate::commands::gateway::{assemble_gateway, keep_house as keep_gateway_house};
 use crate::commands::server::keep_house;
 use crate::config::Config;
@@ -197,7 +198,7 @@ async fn start_server(text: &str, data: &Path, listener: TcpListener, stop: Stop
     let outbox = Arc::new(Outbox::new(data.join("outbox"), &config.server.name, &config.server.issuer));
     let key = jose::ambient::random(&SystemRandomness);
     let server = assemble::server_with(&config, Store::in_memory(), key, outbox, clock, dice).await?;
-    tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
+    tokio::spawn(keep_house(server.app.clone(), server.store.clone(), ClockWatch::of_system(), stop.clone()));
     tokio::spawn(serve(listener, web::site(server.app), Reception::behind(Vec::new()), stop));
     Ok(())
 }

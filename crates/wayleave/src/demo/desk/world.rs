@@ -1,6 +1,7 @@
 //! What runs in the story: two authorization servers of different operators, a resource server of each, and Alice's desk.
 //! The second authorization server can go away, and come back with all that it knew.
 
+use crate::clock_watch::ClockWatch;
 use crate::commands::gateway::{assemble_gateway, keep_house as keep_gateway_house};
 use crate::commands::manager::{assemble_manager, keep_house as keep_manager_house};
 use crate::commands::server::keep_house;
@@ -229,7 +230,7 @@ async fn start_server(
 ) -> Result<(), Exit> {
     let outbox = Arc::new(Outbox::new(data.join("outbox"), &config.server.name, &config.server.issuer));
     let server = assemble::server_with(config, store, key, outbox, Arc::new(SystemClock), Arc::new(SystemRandomness)).await?;
-    tokio::spawn(keep_house(server.app.clone(), server.store.clone(), stop.clone()));
+    tokio::spawn(keep_house(server.app.clone(), server.store.clone(), ClockWatch::of_system(), stop.clone()));
     tokio::spawn(serve(listener, web::site(server.app), Reception::behind(Vec::new()), stop));
     Ok(())
 }
