@@ -116,7 +116,7 @@ impl AuthorizationServer {
             if now.found.ended || after != Some(now.found.next.as_str()) {
                 return Ok(now.found.clone());
             }
-            let unchanged = || Revocations { revoked: Vec::new(), ..now.found.clone() };
+            let unchanged = || Revocations { revoked: Vec::new(), time: Some(self.now()), ..now.found.clone() };
             tokio::select! {
                 () = self.store.epoch_left(&pat.owner, now.epoch) => {}
                 () = tokio::time::sleep_until(until) => return Ok(unchanged()),
@@ -160,7 +160,7 @@ impl AuthorizationServer {
             }
         }
         let next = cursor(&revoked)?;
-        Ok(Revocations { revoked, ended, next })
+        Ok(Revocations { revoked, ended, next, time: Some(now), none_until: None })
     }
 
     /// Whether one more JWT RPT of this owner has room at this resource server.
@@ -199,7 +199,7 @@ mod tests {
             of_all: 1,
             at: Timestamp(1),
             took: Duration::from_millis(millis),
-            found: Revocations { revoked: Vec::new(), ended: false, next: String::new() },
+            found: Revocations::default(),
         };
         for (took, hers, others) in
             [(0, 20, 1_000), (5, 20, 1_000), (100, 400, 1_000), (500, 2_000, 2_000), (60_000, 5_000, 5_000)]

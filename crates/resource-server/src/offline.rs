@@ -4,21 +4,23 @@
 //! While the revocations cannot be read, JWT RPTs count for 60 seconds more, and then as if there were no PAT;
 //! without a PAT only those count that live 60 seconds or less.
 
+mod feed;
+
 use crate::fetched_keys::FetchedKeys;
 use crate::protection::{Protection, ProtectionError};
 use async_trait::async_trait;
+use feed::Feed;
 use jose::{KeySet, UnverifiedJws, digest};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use types::introspection::Introspection;
-use types::revocations::Revocations;
 use types::{ClientId, GrantedPermission, Timestamp};
 
 /// How long tokens count after the revocations were last read, and how long one may live that counts anyway.
@@ -26,8 +28,6 @@ const BLIND: i64 = 60;
 const BLIND_TIME: Duration = Duration::from_secs(60);
 /// A key that is not known may be new; the keys are not read more often than this for it.
 const KEYS_AT_MOST: Duration = Duration::from_secs(10);
-/// Nobody asked for so long: the revocations of this owner are not read on.
-const UNUSED: Duration = Duration::from_secs(600);
 /// A poll is answered within 25 seconds, the first one at once.
 const POLL: Duration = Duration::from_secs(30);
 const FIRST_POLL: Duration = Duration::from_secs(5);
@@ -38,18 +38,10 @@ const MOST_POLLS: usize = 64;
 const WITHOUT_POLL: Duration = Duration::from_secs(5);
 /// Polls that may be answered at once, one after the other; then each waits for a pause.
 const QUICK_POLLS: usize = 10;
-/// Revocations of one owner that are remembered. Beyond them, only what needs no look counts.
-const MOST_REVOKED: usize = 20_000;
 /// Longest id of a token.
 const MAX_JTI: usize = 256;
-/// How much longer than till its end a revocation is remembered: the clock may have been wrong. And how long at most.
-const REMEMBERED_MORE: Duration = Duration::from_secs(3_600);
-const REMEMBERED_SECONDS: i64 = 10 * 365 * 86_400;
 /// Tokens that are kept at one time.
 const MOST_SIGNED: usize = 10_000;
-/// How long a token waits for the first look at an owner's revocations: one that needs none for a moment alone.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
-const FIRST_GLANCE: Duration = Duration::from_millis(300);
 
 /// Who has the PATs.
 #[async_trait]
@@ -97,31 +89,6 @@ struct Claims {
     permissions: Vec<GrantedPermission>,
     #[serde(default)]
     cnf: Option<Value>,
-}
-
-/// What is known of one owner's revocations.
-struct Feed {
-    begun: Instant,
-    /// Whether the first look at them has ended, in whichever way.
-    was_looked_at: watch::Sender<bool>,
-    state: Mutex<FeedState>,
-}
-
-#[derive(Default)]
-struct FeedState {
-    /// By id, and until when.
-    revoked: BTreeMap<String, Instant>,
-    /// Whether there were more than are remembered.
-    overflown: bool,
-    next: String,
-    /// Since when it cannot be read; none: it can.
-    failing: Option<Instant>,
-    /// Whether it was ever read.
-    read: bool,
-    /// Whether the server was there and would not tell.
-    refused: bool,
-    ended: bool,
-    used: Option<Instant>,
 }
 
 /// The offline check.
@@ -301,55 +268,6 @@ impl Signed {
     /// One that lives so shortly counts also where the revocations cannot be read.
     fn needs_no_look(&self) -> bool {
         self.lifetime <= BLIND
-    }
-}
-
-impl FeedState {
-    fn counts(&self, token: &Signed) -> bool {
-        let is_blind = self.overflown || self.failing.is_some_and(|since| since.elapsed() > BLIND_TIME);
-        let seen = self.read && !self.ended && !is_blind;
-        !self.revoked.contains_key(&token.jti) && (seen || token.needs_no_look())
-    }
-
-    /// Nobody has said anything about this owner's tokens yet.
-    fn is_unknown(&self) -> bool {
-        !self.read && !self.ended && !self.refused
-    }
-
-    fn learn(&mut self, news: Revocations, now: Timestamp) {
-        let at = Instant::now();
-        self.revoked.retain(|_, until| at < *until);
-        // each answer tells all that is revoked: there may be room again
-        self.overflown = false;
-        for token in news.revoked.into_iter().filter(|token| token.jti.len() <= MAX_JTI) {
-            if self.revoked.len() >= MOST_REVOKED && !self.revoked.contains_key(&token.jti) {
-                self.overflown = true;
-                break;
-            }
-            let left = now.until(token.exp).clamp(0, REMEMBERED_SECONDS).unsigned_abs();
-            self.revoked.insert(token.jti, at + Duration::from_secs(left) + REMEMBERED_MORE);
-        }
-        (self.next, self.ended, self.read, self.failing) = (news.next, news.ended, true, None);
-    }
-}
-
-impl Feed {
-    fn new() -> Self {
-        let state = FeedState { used: Some(Instant::now()), ..FeedState::default() };
-        Self { begun: Instant::now(), was_looked_at: watch::Sender::new(false), state: Mutex::new(state) }
-    }
-
-    /// Waits for the first look; not longer than for a while after it began, however many come.
-    async fn wait_for_a_look(&self, is_short: bool) {
-        let until = self.begun + if is_short { FIRST_GLANCE } else { FIRST_LOOK };
-        let mut was_looked_at = self.was_looked_at.subscribe();
-        let looked = was_looked_at.wait_for(|looked| *looked);
-        let _in_time_or_not = tokio::time::timeout_at(until, looked).await.is_ok();
-    }
-
-    fn is_wanted(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        !state.ended && state.used.is_some_and(|used| used.elapsed() < UNUSED)
     }
 }
 

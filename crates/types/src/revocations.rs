@@ -13,6 +13,13 @@ pub struct Revocations {
     pub ended: bool,
     /// To be sent as `after` next time; opaque.
     pub next: String,
+    /// What time it is there. Tokens end by the clock of whoever issued them: one that has ended there is not named in `revoked`,
+    /// however late it may be at a resource server whose clock is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+    /// No JWT RPT that was issued by then is good: this server was restored from a backup, which does not know all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub none_until: Option<Timestamp>,
 }
 
 /// One of them.

@@ -1,7 +1,9 @@
 //! What counts of revocations, and for how long.
 
+use super::feed::*;
 use super::*;
-use types::revocations::RevokedToken;
+use tokio::time::Instant;
+use types::revocations::{Revocations, RevokedToken};
 
 fn token(lifetime: i64) -> Signed {
     Signed { jti: "t".into(), lifetime, answer: Arc::default() }
@@ -9,7 +11,7 @@ fn token(lifetime: i64) -> Signed {
 
 fn news(revoked: &[&str], ended: bool) -> Revocations {
     let revoked = revoked.iter().map(|jti| RevokedToken { jti: (*jti).into(), exp: Timestamp(600) }).collect();
-    Revocations { revoked, ended, next: "n".into() }
+    Revocations { revoked, ended, next: "n".into(), ..Revocations::default() }
 }
 
 /// So long ago.
@@ -50,4 +52,30 @@ fn threat_46_more_revocations_than_are_remembered_end_what_needs_a_look() {
     state.learn(news(&many.iter().map(String::as_str).collect::<Vec<_>>(), false), now);
     assert_eq!(state.revoked.len(), MOST_REVOKED);
     assert!(!state.counts(&token(600)) && state.counts(&token(60)));
+}
+
+/// Row 35: the clock here may be behind. Whoever issued a token names it no more once it has ended there, so what time it is
+/// there counts.
+#[test]
+fn threat_35_a_token_ends_by_the_clock_of_whoever_issued_it() {
+    let answer = Arc::new(Introspection { exp: Some(Timestamp(600)), iat: Some(Timestamp(0)), ..Introspection::default() });
+    let token = Signed { jti: "t".into(), lifetime: 600, answer };
+    let behind = Timestamp(100);
+    let mut state = FeedState::default();
+    let at = |time: i64| Revocations { time: Some(Timestamp(time)), ..news(&[], false) };
+    state.learn(at(599), behind);
+    assert!(state.counts(&token));
+    state.learn(at(600), behind);
+    assert!(!state.counts(&token), "it has ended there");
+    state.learn(at(100), behind);
+    assert!(!state.counts(&token), "and that is not taken back");
+    // a server that does not say what time it is
+    let mut state = FeedState::default();
+    state.learn(news(&[], false), behind);
+    assert!(state.counts(&token));
+    // one that was put back to an earlier state does not know what it issued after that
+    state.learn(Revocations { none_until: Some(Timestamp(0)), ..news(&[], false) }, behind);
+    assert!(!state.counts(&token));
+    state.learn(Revocations { none_until: Some(Timestamp(-1)), ..news(&[], false) }, behind);
+    assert!(state.counts(&token));
 }
