@@ -66,7 +66,7 @@ impl AuthorizationServer {
         let marker = base64url::encode(digest::sha256(&[issuer.as_bytes(), b"\0", id.as_bytes()]));
         if !process.claim_tokens.contains(&marker) {
             let expires = accepted.expires.plus(claim::CLOCK_SKEW.saturating_mul(2));
-            let spent = SpentId { kind: "claim", issuer, id, expires };
+            let spent = SpentId { kind: "claim", issuer, id, expires, made: Some(accepted.issued) };
             if self.identity.store.is_spent(&spent).await? {
                 tracing::debug!("a claim token was used in another process before");
                 return Ok(Brought::Nothing);

@@ -32,7 +32,7 @@ const MAX_VALUE: usize = 8 * 1024;
 /// A token is taken once: whoever has kept its text does not bring back what the owner has withdrawn.
 fn taken_once(token: &OwnersToken, owner: &OwnerId) -> SpentId {
     let (issuer, id) = (owner.as_str().to_owned(), token.jti.clone());
-    SpentId { kind: "resource owner token", issuer, id, expires: token.exp.plus(SPENT_AFTER) }
+    SpentId { kind: "resource owner token", issuer, id, expires: token.exp.plus(SPENT_AFTER), made: Some(token.iat) }
 }
 
 /// A credential as it is kept.
@@ -130,6 +130,7 @@ impl AuthorizationServer {
             issuer: owner.as_str().to_owned(),
             id: answered.nonce,
             expires: answered.expires.plus(SPENT_AFTER),
+            made: Some(answered.expires.plus(possession::LIFETIME.saturating_neg())),
         };
         match self.store.commit(Changes::of_identity(vec![identity::Write::Spend(spent)])).await {
             Ok(()) => Ok(true),
@@ -312,8 +313,8 @@ impl AuthorizationServer {
                 Err(CommitError::Spent) => {
                     return Failure::refuse(
                         ErrorCode::Conflict,
-                        "this token was posted before, and is taken once: what was withdrawn comes back by a token that you sign \
-                         anew, with another `jti`",
+                        "this token was posted before, or signed before this server was restored from a backup, and is taken \
+                         once: what was withdrawn comes back by a token that you sign anew, with another `jti`",
                     );
                 }
                 Err(CommitError::Changed) => continue,

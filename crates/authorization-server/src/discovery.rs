@@ -28,7 +28,7 @@ use types::{ClientId, ErrorCode, OwnerId, Refusal, ResourceServerId, Timestamp, 
 /// Seconds that a discovery token is good.
 const TOKEN_LIFETIME: i64 = 60;
 /// Seconds that a resource server has to find somebody.
-const ASSERTION_LIFETIME: i64 = 90 * 86_400;
+pub(crate) const ASSERTION_LIFETIME: i64 = 90 * 86_400;
 /// Seconds that a search waits for consent, or is tried.
 const SEARCH_LIFETIME: i64 = 86_400;
 const MAX_SERVERS: usize = 100;

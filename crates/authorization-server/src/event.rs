@@ -17,8 +17,8 @@ use jose::{Clock, Randomness, base64url, digest, event_chain};
 use rules::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use types::event::{EventDocument, EventKind};
-use types::{EventId, OwnerId};
+use types::event::{EventDocument, EventKind, Restored};
+use types::{EventId, OwnerId, Timestamp};
 
 pub use seal::{EventHead, EventSeal, Unsealed, Verdict, verify_head};
 
@@ -56,6 +56,22 @@ impl Event {
             by_name: None,
         };
         Self { owner, document, salt: jose::ambient::random_text::<16>(randomness), erased: None }
+    }
+
+    /// That the server was put back to the state of a time. It stands behind the owner's last event that is left, also where that
+    /// was written by a clock that was ahead.
+    pub fn of_restore(
+        owner: OwnerId,
+        state_of: Timestamp,
+        last: Option<&EventId>,
+        clock: &dyn Clock,
+        randomness: &dyn Randomness,
+    ) -> Self {
+        let mut event = Self::new(owner, EventKind::ServerRestored, clock, randomness);
+        let behind = last.and_then(millis_of).map_or(0, |millis| millis.saturating_add(1));
+        event.document.id = id_at(clock.now_millis().max(behind), &jose::ambient::random::<10>(randomness));
+        event.document.claims = Restored { state_of }.to_claims();
+        event
     }
 
     /// Its hash behind `prev`.
@@ -117,8 +133,11 @@ fn id_at(millis: i64, random: &[u8]) -> EventId {
 
 /// The id before every event of so long before this one.
 fn earlier(id: &EventId, millis: i64) -> EventId {
-    let at = id.as_str().get(..12).and_then(|digits| i64::from_str_radix(digits, 16).ok()).unwrap_or(0);
-    id_at(at.saturating_sub(millis), &[])
+    id_at(millis_of(id).unwrap_or(0).saturating_sub(millis), &[])
+}
+
+fn millis_of(id: &EventId) -> Option<i64> {
+    id.as_str().get(..12).and_then(|digits| i64::from_str_radix(digits, 16).ok())
 }
 
 impl AuthorizationServer {

@@ -96,7 +96,8 @@ impl AuthorizationServer {
         if !digest::equal(digest.as_bytes(), awaiting.digest.as_bytes()) {
             return refuse("that is not the code that was sent: look again, or ask for a new one");
         }
-        let spent = SpentId { kind: "mailed code", issuer: String::new(), id: awaiting.digest, expires: awaiting.expires };
+        let (id, expires) = (awaiting.digest, awaiting.expires);
+        let spent = SpentId { kind: "mailed code", issuer: String::new(), id, expires, made: None };
         let cookie = self.keep_proof(&awaiting.email, browser, spent).await?;
         self.codes.give_back(guess, &awaiting.email, from);
         let mut interaction = interaction.begin_anew();

@@ -130,7 +130,7 @@ impl AuthorizationServer {
             );
         }
         let expires = written.plus(NOTE_SECONDS);
-        let spent = SpentId { kind: "undo", issuer: String::new(), id: id.to_owned(), expires };
+        let spent = SpentId { kind: "undo", issuer: String::new(), id: id.to_owned(), expires, made: None };
         let undone = match undo {
             Undo::Share { policy, version } => self.end_share(acting, &policy, version, &spent).await?,
             Undo::Withdrawal(policy) => self.put_share_back(acting, *policy, &spent).await?,

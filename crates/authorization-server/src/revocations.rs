@@ -160,7 +160,7 @@ impl AuthorizationServer {
             }
         }
         let next = cursor(&revoked)?;
-        Ok(Revocations { revoked, ended, next, time: Some(now), none_until: None })
+        Ok(Revocations { revoked, ended, next, time: Some(now), none_until: self.store.restored_at() })
     }
 
     /// Whether one more JWT RPT of this owner has room at this resource server.

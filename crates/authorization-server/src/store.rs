@@ -158,6 +158,8 @@ pub trait Store: Send + Sync {
     async fn find_last_receipt(&self, owner: &OwnerId, subject: &str) -> Result<Option<Receipt>, StoreError>;
     async fn list_managers(&self, owner: &OwnerId) -> Result<Vec<KeptManager>, StoreError>;
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError>;
+    /// When this store was restored from a backup, if it was.
+    fn restored_at(&self) -> Option<Timestamp>;
     /// A number that rises, before it is acknowledged, with every change that can take something away
     /// from this owner's things: her policies, resources, links, approvals, tokens.
     fn epoch(&self, owner: &OwnerId) -> u64;

@@ -44,6 +44,10 @@ pub struct SpentId {
     pub id: String,
     /// Kept until then: past any time at which it could be good.
     pub expires: Timestamp,
+    /// When it was made, or the earliest moment at which it can have been; none for what stands in a row or is sealed by a
+    /// key that goes when a backup is restored. What was made before may have been spent after the backup, so it counts as
+    /// spent (threat 35).
+    pub made: Option<Timestamp>,
 }
 
 /// One change.

@@ -187,13 +187,17 @@ impl Identity {
         if claims.nbf.max(claims.iat).is_some_and(|begin| begin > now.plus(CLOCK_SKEW)) {
             return Err(invalid("the assertion does not count yet: look at the clock of the client"));
         }
-        Ok(SpentId { kind: "assertion", issuer: claims.iss.clone(), id: claims.jti.clone(), expires: claims.exp })
+        let made = claims.iat.unwrap_or(claims.exp.plus(ASSERTION_LIFETIME.saturating_neg()));
+        let (issuer, id) = (claims.iss.clone(), claims.jti.clone());
+        Ok(SpentId { kind: "assertion", issuer, id, expires: claims.exp, made: Some(made) })
     }
 
     async fn spend_assertion(&self, spent: SpentId) -> Result<(), Failure> {
         match self.store.commit(Changes::of(vec![Write::Spend(spent)])).await {
             Ok(()) => Ok(()),
-            Err(CommitError::Spent) => Err(invalid("the assertion was used before: make a new one")),
+            Err(CommitError::Spent) => {
+                Err(invalid("the assertion was used before, or may have been: make a new one, with `iat`"))
+            }
             Err(error) => Err(error.into()),
         }
     }

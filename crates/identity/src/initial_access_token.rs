@@ -57,7 +57,8 @@ impl Identity {
             let what = format!("this initial access token is for clients of `{}`, and `{foreign}` is elsewhere", claims.domain);
             return Err(refuse(&what));
         }
-        let spent = SpentId { kind: "initial_access_token", issuer: String::new(), id: claims.jti.clone(), expires: claims.exp };
+        let (id, expires, made) = (claims.jti.clone(), claims.exp, Some(claims.exp.plus(LIFETIME.saturating_neg())));
+        let spent = SpentId { kind: "initial_access_token", issuer: String::new(), id, expires, made };
         Ok(Invitation { domain: claims.domain.clone(), spent })
     }
 }

@@ -80,7 +80,8 @@ impl Identity {
         if !jose::digest::equal(own.as_bytes(), seal) || expires <= self.now() {
             return refuse(OLD);
         }
-        Ok(Write::Spend(SpentId { kind: "passkey", issuer: String::new(), id: question.to_owned(), expires }))
+        let made = Some(expires.plus(QUESTION_LIFETIME.saturating_neg()));
+        Ok(Write::Spend(SpentId { kind: "passkey", issuer: String::new(), id: question.to_owned(), expires, made }))
     }
 
     pub async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, Failure> {

@@ -73,7 +73,10 @@ impl Identity {
         let writes = spend.into_iter().chain([Write::CreateClient(client.clone())]).collect();
         match self.store.commit(Changes::of(writes)).await {
             Ok(()) => Ok(self.answer(&client, secret, Some(access))),
-            Err(CommitError::Spent) => Failure::refuse(ErrorCode::InvalidToken, "this initial access token was used before"),
+            Err(CommitError::Spent) => Failure::refuse(
+                ErrorCode::InvalidToken,
+                "this initial access token was used before, or may have been: ask for another",
+            ),
             Err(CommitError::Taken) => Err(bad("another client is registered for this `resource`")),
             Err(error) => Err(error.into()),
         }

@@ -233,6 +233,13 @@ impl Store {
         Ok(Self { database: Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?), key, due: Mutex::default() })
     }
 
+    /// What `wayleave restore` does to a store that is older than the world: who was logged out since is, and what was on its
+    /// way begins anew (docs/decisions/0069).
+    pub async fn end_what_is_held(&self) -> Result<(), StoreAway> {
+        let everything = |table| Operation::DeleteAll { table, index: None, prefix: vec![] };
+        self.write([&SESSION, &BEGUN].map(everything).into()).await
+    }
+
     async fn write(&self, operations: Vec<Operation>) -> Result<(), StoreAway> {
         self.database.commit(Batch { checks: vec![], operations }).await.map_err(away)
     }

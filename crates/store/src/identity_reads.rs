@@ -153,7 +153,7 @@ impl identity::Store for Store {
     }
 
     async fn is_spent(&self, id: &SpentId) -> Result<bool, StoreError> {
-        Ok(self.get(&tables::SPENT, &spent_row(id))?.is_some())
+        Ok(self.is_of_before(id) || self.get(&tables::SPENT, &spent_row(id))?.is_some())
     }
 
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -8,6 +8,7 @@
 mod epochs;
 mod identity_reads;
 mod kept;
+pub mod restoring;
 mod row;
 pub mod sweeper;
 mod tables;
@@ -17,6 +18,7 @@ mod writes;
 use authorization_server::Changes;
 use database::{Batch, CommitError as EngineError, Database, Memory, Migrations, Sqlite};
 use identity::CommitError;
+use restoring::Restored;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +47,8 @@ pub struct Store {
     epochs: Arc<epochs::Epochs>,
     kept: Arc<kept::Kept>,
     broom: Arc<sweeper::Broom>,
+    /// What was restored here, if anything was.
+    restored: Option<Restored>,
 }
 
 impl Store {
@@ -55,17 +59,15 @@ impl Store {
             epochs: Arc::default(),
             kept: Arc::default(),
             broom: Arc::default(),
+            restored: None,
         }
     }
 
     /// In a SQLite file, made or brought up to date.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self {
-            database: Arc::new(Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?)),
-            epochs: Arc::default(),
-            kept: Arc::default(),
-            broom: Arc::default(),
-        })
+        let database = Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?);
+        let restored = restoring::find(&database).map_err(|error| OpenError::Unread(path.to_owned(), error))?;
+        Ok(Self { database: Arc::new(database), epochs: Arc::default(), kept: Arc::default(), broom: Arc::default(), restored })
     }
 
     /// The same where the file is there, and as this program has it: nothing is made, and nothing brought up to date.
@@ -90,6 +92,10 @@ impl Store {
 
     /// What is written is in nobody's memory as it was before. To drop this half way would leave it there.
     async fn commit_and_tell(&self, changes: Changes) -> Result<(), CommitError> {
+        let spends_old = |write: &identity::Write| matches!(write, identity::Write::Spend(id) if self.is_of_before(id));
+        if changes.identity.writes.iter().any(spends_old) {
+            return Err(CommitError::Spent);
+        }
         let touched = epochs::Touched::by(&changes);
         let rests_on = epochs::Touched::under(&changes);
         let mut plan = writes::Plan::of(changes)?;

@@ -134,3 +134,9 @@ pub(crate) fn signed_rpt_row(rpt: &rules::Rpt, jti: &str) -> Row {
         rpt.expires.0.into(),
     ]
 }
+
+/// An id of ours is 32 hexadecimal digits; a seal holds them as 16 bytes each.
+pub(crate) fn event_ids(bytes: &[u8]) -> Vec<types::EventId> {
+    let digits = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    bytes.chunks_exact(16).map(|id| types::EventId::new(digits(id))).collect()
+}

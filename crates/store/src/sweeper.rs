@@ -75,13 +75,4 @@ impl Store {
         let row = self.get(&tables::SERVED, &[SERVED.into()])?;
         Ok(row.and_then(|row| row.get(1).and_then(Value::as_int)).map(Timestamp))
     }
-
-    /// What `wayleave restore` does to a store that is older than the world: no ticket of before is
-    /// good, nor any refresh token (threat 35).
-    pub async fn forget_secrets(&self) -> Result<(), CommitError> {
-        let everything = |table| Operation::DeleteAll { table, index: None, prefix: vec![] };
-        let operations = vec![everything(&tables::SECRET), everything(&tables::REFRESH_TOKEN)];
-        let batch = Batch { checks: vec![], operations };
-        self.database.commit(batch).await.map_err(|error| CommitError::Unavailable(error.to_string()))
-    }
 }

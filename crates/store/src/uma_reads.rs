@@ -5,7 +5,7 @@ mod policies;
 mod searches;
 mod signed_rpts;
 
-use crate::row::{as_version, blob, entities, entity, number, optional, text, version, waiting_for};
+use crate::row::{as_version, blob, entities, entity, event_ids, number, optional, text, version, waiting_for};
 use crate::{Store, tables};
 use async_trait::async_trait;
 use authorization_server::consent_receipt::Receipt;
@@ -57,12 +57,6 @@ fn resource(row: &Row) -> Result<Resource, StoreError> {
 
 fn policy(row: &Row) -> Result<Policy, StoreError> {
     Ok(Policy { version: as_version(number(row, 4)?), uses: as_version(number(row, 5)?), ..entity(row)? })
-}
-
-/// An id of ours is 32 hexadecimal digits; a seal holds them as 16 bytes each.
-fn event_ids(bytes: &[u8]) -> Vec<EventId> {
-    let digits = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    bytes.chunks_exact(16).map(|id| EventId::new(digits(id))).collect()
 }
 
 #[async_trait]
@@ -374,6 +368,10 @@ impl authorization_server::Store for Store {
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {
         let read = || optional(self.get(&tables::OWNER_SETTINGS, &[owner.as_str().into()])?);
         self.kept.owner_settings.find_of(owner.as_str(), self.epochs.of(owner), read)
+    }
+
+    fn restored_at(&self) -> Option<Timestamp> {
+        self.restored().map(|restored| restored.at)
     }
 
     fn epoch(&self, owner: &OwnerId) -> u64 {

@@ -252,7 +252,7 @@ impl Plan {
     }
 }
 
-fn event_row(event: &Event) -> Result<Row, CommitError> {
+pub(crate) fn event_row(event: &Event) -> Result<Row, CommitError> {
     Ok(vec![event.owner.as_str().into(), event.document.id.as_str().into(), body(event)?])
 }
 

@@ -42,6 +42,7 @@ kinds! {
     ManagerUnlinked = "manager.unlinked",
     ResourceServerLinked = "resource_server.linked",
     ResourceServerUnlinked = "resource_server.unlinked",
+    ServerRestored = "server.restored",
 }
 
 /// How a request for access ended.
@@ -140,6 +141,25 @@ impl Crowd {
         let number = |name: &str| event.claims.get(name).and_then(Value::as_u64);
         let different = usize::try_from(number("different")?).ok()?;
         Some(Self { different, times: number("times")?, of_one_network: number("of_one_network")? })
+    }
+}
+
+/// Of an event that tells that the server was restored from a backup ([`EventKind::ServerRestored`]): of what time the state is
+/// that it has now. Its `claims` say it under the name of this field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    pub state_of: Timestamp,
+}
+
+impl Restored {
+    pub fn to_claims(self) -> Map<String, Value> {
+        std::iter::once(("state_of".to_owned(), self.state_of.0.into())).collect()
+    }
+
+    /// What an event says of it, if it does.
+    pub fn of(event: &EventDocument) -> Option<Self> {
+        let state_of = Timestamp(event.claims.get("state_of").and_then(Value::as_i64)?);
+        (event.kind == EventKind::ServerRestored).then_some(Self { state_of })
     }
 }
 

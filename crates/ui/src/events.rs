@@ -1,11 +1,17 @@
 //! Events in plain words, for every page that tells of them.
 
-use types::event::{Crowd, EventDocument, EventKind, EventOutcome};
+use crate::Reader;
+use types::event::{Crowd, EventDocument, EventKind, EventOutcome, Restored};
 
 /// Who they were of whom an event tells together.
 pub fn crowd_in_words(crowd: Crowd) -> String {
     let Crowd { different, times, of_one_network } = crowd;
     format!("at least {different} more people or applications, {times} times, {of_one_network} of these from one network")
+}
+
+/// Of what time the state is to which a server was put back.
+pub fn state_in_words(restored: Restored, reader: &Reader) -> String {
+    format!("the state of {}", reader.moment(restored.state_of))
 }
 
 /// What an event tells, as the beginning of a line. One of a refusal that refused nobody tells that what was approved has ended.
@@ -44,6 +50,7 @@ fn kind_in_words(kind: EventKind) -> &'static str {
         K::ManagerUnlinked => "A desk is told nothing more",
         K::ResourceServerLinked => "A place that keeps things of yours was linked",
         K::ResourceServerUnlinked => "A place that keeps things of yours was unlinked",
+        K::ServerRestored => "This server was put back to an earlier state: what you changed after it has to be done again",
     }
 }
 

@@ -81,17 +81,23 @@ pub enum Command {
         #[command(subcommand)]
         action: AuditAction,
     },
-    /// Copy the store to a file, while it is in use
+    /// Copy the store of a server, gateway or manager to a file, while it is in use
     #[command(after_help = "Example:\n  wayleave --config /etc/wayleave/server.toml backup /var/backups/wayleave.db")]
     Backup {
-        /// Where the copy goes
+        /// Where the copy goes; that of a log-in's store goes beside it
         file: PathBuf,
+        /// Whose store, where the configuration is of several parties
+        #[arg(long, value_enum)]
+        party: Option<commands::backup::Party>,
     },
-    /// Put a backup in the place of the store, while nothing runs on it
+    /// Put a backup in the place of the store, while nothing runs on it; whatever somebody held has ended then
     #[command(after_help = "Example:\n  wayleave --config /etc/wayleave/server.toml restore /var/backups/wayleave.db")]
     Restore {
         /// The backup
         file: PathBuf,
+        /// Whose store it is to be [default: the party that the backup is of]
+        #[arg(long, value_enum)]
+        party: Option<commands::backup::Party>,
     },
     /// Check or show the configuration
     #[command(after_help = "Example:\n  wayleave config check")]

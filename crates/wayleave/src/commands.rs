@@ -1,5 +1,6 @@
 //! The subcommands, a module each.
 
+pub mod backup;
 pub mod bench;
 pub mod config;
 pub mod credential;

@@ -49,12 +49,26 @@ impl Serving {
     }
 }
 
+/// A process that ended while it made the store left the name under which it made it ([`database::Sqlite`]).
+fn remove_beginnings(store: &Path) {
+    let (Some(folder), Some(name)) = (store.parent(), store.file_name().and_then(|name| name.to_str())) else { return };
+    let number = |place: &Path| std::fs::metadata(place).map(|about| std::os::unix::fs::MetadataExt::ino(&about)).ok();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_beginning = entry.file_name().to_str().is_some_and(|other| other.starts_with(&format!("{name}.new-")));
+        if is_beginning && number(&entry.path()) == number(store) {
+            // the store itself has its own name
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// The store under the one name that all its names lead to: behind links, there is one lock. A second name of the file itself
 /// leads nowhere, so it has none.
 fn find_itself(store: &Path) -> Result<PathBuf, Exit> {
     let named = |error: std::io::Error| Exit::failed(format!("{}: {error}", store.display()));
     match std::fs::canonicalize(store) {
         Ok(place) => {
+            remove_beginnings(&place);
             let names = std::os::unix::fs::MetadataExt::nlink(&std::fs::metadata(&place).map_err(named)?);
             let what = "has another name beside this one (a hard link), by which it could be served twice: remove one of them";
             if names > 1 { Err(Exit::failed(format!("{} {what}", place.display()))) } else { Ok(place) }
@@ -134,6 +148,10 @@ mod tests {
             assert!(what.contains("stop that first"), "{what}");
         }
         drop(first);
+        // somebody was killed while it made the store
+        std::fs::hard_link(&store, folder.join("server.db.new-17")).unwrap();
+        drop(Serving::begin(Some(store.clone())).unwrap());
+        assert!(!folder.join("server.db.new-17").exists());
         std::fs::hard_link(&store, folder.join("hard.db")).unwrap();
         for name in [&store, &folder.join("hard.db")] {
             let Err(Exit::Failed(what)) = Serving::begin(Some(name.clone())) else { panic!("{}", name.display()) };

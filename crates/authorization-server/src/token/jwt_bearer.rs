@@ -3,7 +3,7 @@
 //! the search that it came of, and where its owner withdraws her link to that resource server.
 
 use crate::AuthorizationServer;
-use crate::discovery::Search;
+use crate::discovery::{ASSERTION_LIFETIME, Search};
 use identity::token::TokenRequest;
 use identity::{Failure, SpentId};
 use jose::UnverifiedJws;
@@ -58,7 +58,8 @@ impl AuthorizationServer {
         if self.is_unlinked_since(&search, &request.client.id).await? {
             return Err(invalid_grant());
         }
-        let spent = SpentId { kind: "pat-assertion", issuer: String::new(), id: claims.jti, expires: claims.exp };
+        let made = Some(claims.exp.plus(ASSERTION_LIFETIME.saturating_neg()));
+        let spent = SpentId { kind: "pat-assertion", issuer: String::new(), id: claims.jti, expires: claims.exp, made };
         let scopes: ScopeSet = ScopeSet::parse(UMA_PROTECTION).map_err(identity::internal)?;
         let response = self.identity.issue_for_owner(request, &search.owner, &scopes, spent).await?;
         // she ended it while this was on its way: nothing comes of it any more

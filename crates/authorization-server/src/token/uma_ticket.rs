@@ -390,7 +390,7 @@ pub(crate) fn family_of(ticket: &Ticket) -> String {
 
 /// Spent ids are kept an hour past expiry.
 fn spent(ticket: &Ticket) -> SpentId {
-    SpentId { kind: "ticket", issuer: String::new(), id: spent_id(ticket), expires: ticket.expires.plus(3600) }
+    SpentId { kind: "ticket", issuer: String::new(), id: spent_id(ticket), expires: ticket.expires.plus(3600), made: None }
 }
 
 pub(crate) fn spend(ticket: &Ticket) -> identity::Write {

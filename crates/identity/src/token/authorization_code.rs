@@ -19,7 +19,7 @@ fn unknown() -> Failure {
 
 /// Kept an hour past its end, so that a second use is told from an unknown code.
 fn spent(code: &AuthorizationCode, family: &str) -> SpentId {
-    SpentId { kind: "code", issuer: String::new(), id: family.to_owned(), expires: code.expires.plus(3600) }
+    SpentId { kind: "code", issuer: String::new(), id: family.to_owned(), expires: code.expires.plus(3600), made: None }
 }
 
 impl Identity {

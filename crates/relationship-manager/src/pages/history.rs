@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use std::collections::HashMap;
-use types::event::{Crowd, EventDocument};
+use types::event::{Crowd, EventDocument, Restored};
 use types::{PolicyId, Timestamp};
 
 /// Most names of one event.
@@ -83,7 +83,9 @@ fn of_event(seen: &Seen<'_>, known: &Known, parties: &Parties<'_>, event: &Event
     let keys = event.named_things().filter_map(|id| holdings.guarded(issuer, id)).map(|thing| thing.key.clone()).collect();
     let party = event.policy_id.as_ref().and_then(|id| parties.get(id).copied());
     let crowd = Crowd::of(event).map(ui::crowd_in_words);
-    let email = claim(event, "email").or_else(|| claim(event, "sub")).or(party).or(crowd.as_deref());
+    let restored = Restored::of(event).map(|restored| ui::state_in_words(restored, reader));
+    let beside = crowd.as_deref().or(restored.as_deref());
+    let email = claim(event, "email").or_else(|| claim(event, "sub")).or(party).or(beside);
     let client = event.client_id.as_ref().map(|client| client.as_str());
     let scopes = words::scopes(&event.scopes);
     let mut who = [email, client].into_iter().flatten().collect::<Vec<_>>().join(" with ");

@@ -162,6 +162,14 @@ impl Store {
         if Sqlite::is_current(path, &tables::MIGRATIONS)? { Self::open(path).map(Some) } else { Ok(None) }
     }
 
+    /// What `wayleave restore` does to a store that is older than the world: browsers that were logged out since are, and what
+    /// was on its way begins anew (docs/decisions/0069). Links stay: a server takes a PAT and its refresh token, or says no.
+    pub async fn end_what_is_held(&self) -> Result<(), String> {
+        let everything = |table| Operation::DeleteAll { table, index: None, prefix: vec![] };
+        let operations = [&tables::SESSION, &tables::SESSION_PLACE, &BEGUN].map(everything).into();
+        self.commit(Batch { checks: vec![], operations }).await.map_err(|error| error.to_string())
+    }
+
     async fn write(&self, operation: Operation) -> Result<(), ProtectionError> {
         self.write_all(vec![operation]).await
     }

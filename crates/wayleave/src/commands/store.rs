@@ -1,9 +1,8 @@
-//! Administration on the store: keys, backup, restore.
+//! Administration on the server's store: keys, events, invitations.
 
 use super::server::admin::{self, Erase, Erased, Invite};
 use crate::config::Config;
-use crate::serving::Serving;
-use crate::{Exit, assemble, say, whole_file};
+use crate::{Exit, assemble, say};
 use authorization_server::event::{self, Verdict};
 use axum::body::Bytes;
 use identity::Keys;
@@ -95,55 +94,4 @@ async fn post_over(stream: UnixStream, path: &str, body: &impl Serialize) -> Res
         return Err(Exit::failed(String::from_utf8_lossy(&body)));
     }
     Ok(body)
-}
-
-/// `wayleave backup FILE`.
-pub fn backup(config: &Config, file: &Path) -> Result<(), Exit> {
-    let place = file_of(config)?;
-    if !place.exists() {
-        return Err(Exit::failed(format!("{} is not there", place.display())));
-    }
-    let store = Store::open(&place).map_err(Exit::failed)?;
-    let sqlite = store.sqlite().ok_or_else(|| Exit::failed("this store has no file"))?;
-    let beside = whole_file::beside(file);
-    let written = sqlite.backup(&beside).map_err(Exit::failed);
-    let written = written.and_then(|()| whole_file::make_private(&beside).map_err(Exit::failed));
-    let written = written.and_then(|()| std::fs::rename(&beside, file).map_err(Exit::failed));
-    if written.is_err() {
-        // an older backup stays as it was
-        let _ = std::fs::remove_file(&beside);
-    }
-    written?;
-    say::line(&format!("{} now holds the store; back the key file up apart from it", file.display()));
-    Ok(())
-}
-
-async fn prepare(copy: &Path) -> Result<(), String> {
-    let store = Store::open(copy).map_err(|error| error.to_string())?;
-    store.forget_secrets().await.map_err(|error| error.to_string())
-}
-
-/// `wayleave restore FILE`: what a backup revives must not be good twice, so tickets and refresh
-/// tokens of before are not good any more (threat 35).
-pub async fn restore(config: &Config, file: &Path) -> Result<(), Exit> {
-    let place = file_of(config)?;
-    let _serving = Serving::begin(Some(place.clone()))?;
-    let beside = place.with_extension("restoring");
-    std::fs::copy(file, &beside).map_err(|error| Exit::failed(format!("{}: {error}", file.display())))?;
-    let prepared = prepare(&beside).await;
-    if prepared.is_err() {
-        // what is there stays as it was
-        let _ = std::fs::remove_file(&beside);
-    }
-    prepared.map_err(|error| Exit::failed(format!("{} is no backup of this version: {error}", file.display())))?;
-    for suffix in ["-wal", "-shm"] {
-        for own in [&place, &beside] {
-            let mut name = own.as_os_str().to_owned();
-            name.push(suffix);
-            let _ = std::fs::remove_file(PathBuf::from(name));
-        }
-    }
-    std::fs::rename(&beside, &place).map_err(Exit::failed)?;
-    say::line(&format!("{} is restored; tickets and refresh tokens of before are not good any more", place.display()));
-    Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod authority;
+mod backups;
 mod bounds;
 mod brought;
 mod claims;

@@ -13,10 +13,16 @@ fn wayleave(server: &Server, arguments: &[&str]) -> Output {
 
 /// An album that anyone may view, its ticket, and an RPT of it with its refresh token.
 async fn grant(desk: &Desk) -> (String, String, Value) {
+    grant_with(desk, json!({})).await
+}
+
+/// The same, with these members of the share beside.
+async fn grant_with(desk: &Desk, members: Value) -> (String, String, Value) {
     let registration = desk.metadata.resource_registration_endpoint.clone().unwrap();
     let made = desk.api(Method::POST, &registration, &desk.pat, json!({"resource_scopes": ["view"]})).await.unwrap().1;
     let album = made["_id"].as_str().unwrap().to_owned();
-    let document = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
+    let mut document = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": []});
+    document.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     let policies = desk.metadata.policy_endpoint.clone().unwrap();
     assert_eq!(desk.api(Method::POST, &policies, &desk.pmt, document).await.unwrap().0, 201);
     let ticket = desk.ticket(&album).await.unwrap();
@@ -66,15 +72,38 @@ async fn keys_rotate_under_a_running_server_and_nothing_breaks() {
     grant(&desk).await;
 }
 
-/// Threat 35: a restored backup revives nothing that was spent.
+/// What is held of one that was given: whether its access token counts, and whether its refresh token gets another.
+async fn counts(desk: &Desk, granted: &Value) -> (bool, bool) {
+    let introspection = desk.metadata.introspection_endpoint.clone().unwrap();
+    let form = format!("token={}", granted["access_token"].as_str().unwrap());
+    let request = Request::form(&introspection, form).header("authorization", &format!("Bearer {}", desk.pat));
+    let answer: Value = serde_json::from_slice(&desk.client.outbound.send(request).await.unwrap().body).unwrap();
+    let fields = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", granted["refresh_token"].as_str().unwrap()),
+        ("client_id", "viewer"),
+        ("client_secret", "viewer-secret"),
+    ];
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let renewed = desk.client.outbound.send(Request::form(&desk.metadata.token_endpoint, form)).await.unwrap();
+    (answer["active"] == json!(true), renewed.status == 200)
+}
+
+/// Threat 35: a restored backup revives nothing that was spent, ended or withdrawn.
 #[tokio::test]
 async fn threat_35_a_restored_backup_revives_nothing() {
     let mut server = Server::start("");
     let desk = Desk::open(&server).await;
-    let (album, ..) = grant(&desk).await;
+    let (album, _, granted) = grant(&desk).await;
+    let (once, ..) = grant_with(&desk, json!({"max_uses": 2})).await;
     let unspent = desk.ticket(&album).await.unwrap();
+    let invitation = invite(&server);
+    let (old_pat, old_pmt) = (desk.pat.clone(), desk.pmt.clone());
     assert!(wayleave(&server, &["backup", "copy.db"]).status.success(), "while serving");
     assert_eq!(desk.trade(&unspent).await.unwrap().0, 200);
+    assert_eq!(desk.trade(&desk.ticket(&once).await.unwrap()).await.unwrap().0, 200, "the second and last time");
+    assert_eq!(register_by(&desk, &invitation).await, 201);
+    assert_eq!(register_by(&desk, &invitation).await, 401, "an invitation is good once");
     let (later, ..) = grant(&desk).await;
     let beside = wayleave(&server, &["restore", "copy.db"]);
     let said = String::from_utf8_lossy(&beside.stderr).into_owned();
@@ -82,14 +111,47 @@ async fn threat_35_a_restored_backup_revives_nothing() {
     let second = wayleave(&server, &["server"]);
     assert!(!second.status.success(), "nor beside it: {}", String::from_utf8_lossy(&second.stderr));
     server.process = None;
-    assert!(wayleave(&server, &["restore", "copy.db"]).status.success());
+    let restored = wayleave(&server, &["restore", "copy.db"]);
+    let said = String::from_utf8_lossy(&restored.stdout).into_owned();
+    assert!(restored.status.success() && said.contains("withdrawn after"), "what cannot be known is told: {said} {restored:?}");
     server.run();
     let desk = Desk::open(&server).await;
     assert_eq!(desk.trade(&unspent).await.unwrap().1["error"], "invalid_grant", "it was spent after the backup");
+    assert_eq!(counts(&desk, &granted).await, (false, false), "what somebody held has ended");
+    assert_eq!(desk.trade(&desk.ticket(&once).await.unwrap()).await.unwrap().0, 403, "its last use may have been made");
+    assert_eq!(register_by(&desk, &invitation).await, 401, "it may have been used after the backup");
     let url = desk.metadata.resource_registration_endpoint.clone().unwrap();
+    assert_eq!(desk.api(Method::GET, &format!("{url}/{album}"), &old_pat, Value::Null).await.unwrap().0, 401);
+    let policies = desk.metadata.policy_endpoint.clone().unwrap();
+    assert_eq!(desk.api(Method::GET, &policies, &old_pmt, Value::Null).await.unwrap().0, 401);
     assert_eq!(desk.api(Method::GET, &format!("{url}/{album}"), &desk.pat, Value::Null).await.unwrap().0, 200);
     assert_eq!(desk.api(Method::GET, &format!("{url}/{later}"), &desk.pat, Value::Null).await.unwrap().0, 404);
     grant(&desk).await;
+    // the owner reads it in her history, and the chain is whole with it
+    let events = desk.metadata.events_endpoint.clone().unwrap();
+    let (_, told) = desk.api(Method::GET, &events, &desk.pmt, Value::Null).await.unwrap();
+    let told: Vec<&Value> = told.as_array().unwrap().iter().filter(|event| event["kind"] == "server.restored").collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0]["claims"]["state_of"].as_i64().is_some_and(|time| time > 0), "{told:?}");
+    let head = desk.client.outbound.send(Request::get(&events).header("authorization", &format!("Bearer {}", desk.pmt)));
+    std::fs::write(server.folder.0.join("heads"), head.await.unwrap().header("event-head").unwrap()).unwrap();
+    let verified = wayleave(&server, &["audit", "verify", "--head", "heads"]);
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+/// What was sent to somebody at bar.example, who may register a client of hers by it.
+fn invite(server: &Server) -> String {
+    assert!(wayleave(server, &["client", "invite", "carol@bar.example"]).status.success());
+    let outbox = std::fs::read_dir(server.folder.0.join("wayleave-data/outbox")).unwrap();
+    let mails = outbox.map(|mail| std::fs::read_to_string(mail.unwrap().path()).unwrap().replace("=\r\n", "").replace("=\n", ""));
+    let words: Vec<String> = mails.flat_map(|mail| mail.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    words.into_iter().find(|word| word.starts_with("eyJ")).expect("a token is in the mail")
+}
+
+async fn register_by(desk: &Desk, invitation: &str) -> u16 {
+    let endpoint = desk.metadata.registration_endpoint.clone().unwrap();
+    let client = json!({"redirect_uris": ["https://app.bar.example/cb"], "client_name": "Carol's"});
+    desk.api(Method::POST, &endpoint, invitation, client).await.unwrap().0
 }
 
 /// Threat 20: not one log line, at the noisiest, holds a secret of the story.

@@ -13,7 +13,7 @@ use identity::Failure;
 use identity::access_token::PolicyToken;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use types::event::{Crowd, EventDocument, EventKind};
+use types::event::{Crowd, EventDocument, EventKind, Restored};
 use types::spelling::visible;
 use types::{ResourceId, path};
 
@@ -97,16 +97,17 @@ async fn entry(
         what: if about.is_empty() { kind.to_owned() } else { format!("{kind}: {about}") },
         more: count.saturating_sub(names.len()),
         things: if count > NAMED_IN_LINE { names } else { Vec::new() },
-        who: who(app, owner, &event).await?,
+        who: who(app, owner, &event, reader).await?,
         scopes: words::may(&event.scopes),
         outcome: event.outcome.map(ui::outcome_in_words),
     })
 }
 
 /// Whom it is about, through which application, and who decided.
-async fn who(app: &Shared, owner: &PolicyToken, event: &EventDocument) -> Result<String, Failure> {
+async fn who(app: &Shared, owner: &PolicyToken, event: &EventDocument, reader: &Reader) -> Result<String, Failure> {
     let crowd = Crowd::of(event).map(ui::crowd_in_words);
-    let mut person = event.claims.get("email").map(text_of).or(crowd);
+    let restored = Restored::of(event).map(|restored| ui::state_in_words(restored, reader));
+    let mut person = event.claims.get("email").map(text_of).or(crowd).or(restored);
     let is_share = matches!(event.kind, EventKind::PolicyCreated | EventKind::PolicyUpdated | EventKind::PolicyDeleted);
     if let (None, true, Some(id)) = (&person, is_share, &event.policy_id) {
         // what was written before events of shares named people

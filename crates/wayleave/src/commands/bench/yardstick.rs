@@ -190,7 +190,7 @@ async fn save(yard: &Yard, form: &HashMap<String, String>, signed: bool) {
     event.document.outcome = Some(types::event::EventOutcome::Granted);
     event.document.scopes = yard.scopes.iter().map(|granted| granted.scope.clone()).collect();
     let mut changes = Changes::of(vec![Write::PutRpt(rpt_key, rpt), Write::AppendEvent(event)]);
-    let spent = identity::SpentId { kind: "ticket", issuer: String::new(), id: spent, expires: now };
+    let spent = identity::SpentId { kind: "ticket", issuer: String::new(), id: spent, expires: now, made: None };
     changes.identity.writes.push(identity::Write::Spend(spent));
     changes.identity.writes.push(identity::Write::CreateRefreshToken(refresh_key, refresh));
     changes.requires.push(Requirement::ResourceUnchanged { id: NAME.into(), version: 0 });

@@ -1,0 +1,171 @@
+//! What `wayleave restore` does to a store that is older than the world (threat 35, docs/decisions/0069): whatever somebody held
+//! has ended, since nobody knows what of it was spent, withdrawn or ended after the backup; what only a row of before can say -
+//! accounts, clients, shares, keys - stays, and each owner reads in her history of what time it is.
+
+use crate::row::{body, entities, text, version};
+use crate::{Store, tables, writes};
+use authorization_server::Store as _;
+use authorization_server::event::Event;
+use database::{Batch, Database, Operation, ReadError, Row, Scan, Table, Value};
+use identity::{CommitError, SpentId, StoreError};
+use rules::Policy;
+use types::{EventId, OwnerId, Timestamp};
+
+/// Tables of what somebody holds, or has begun: of the tables of a server all that a secret opens.
+const HELD: [&Table; 10] = [
+    &tables::SESSION,
+    &tables::CONSENT,
+    &tables::CODE,
+    &tables::PUSHED_REQUEST,
+    &tables::ACCESS_TOKEN,
+    &tables::REFRESH_TOKEN,
+    &tables::RPT,
+    &tables::PCT,
+    &tables::PROCESS,
+    &tables::KEPT_PROOF,
+];
+/// Row of `served`: when a backup was put here.
+const RESTORED: &str = "restored";
+/// Row of `served`: of what time that backup was.
+const STATE_OF: &str = "state of";
+const OWNERS_AT_ONCE: usize = 100;
+/// Position of `uses` in the table of policies.
+const USES: usize = 5;
+
+/// That a backup was put here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    pub at: Timestamp,
+    /// The last time that the backup is known to have served.
+    pub state_of: Timestamp,
+}
+
+/// What the store says of it.
+pub(crate) fn find(database: &Database) -> Result<Option<Restored>, ReadError> {
+    let time = |name: &str| {
+        let row = database.get(&tables::SERVED, &[name.into()])?;
+        Ok(row.and_then(|row| row.get(1).and_then(Value::as_int)).map(Timestamp))
+    };
+    Ok(match (time(RESTORED)?, time(STATE_OF)?) {
+        (Some(at), state_of) => Some(Restored { at, state_of: state_of.unwrap_or(at) }),
+        (None, _) => None,
+    })
+}
+
+impl Store {
+    /// Whether a backup was put here once.
+    pub fn restored(&self) -> Option<Restored> {
+        self.restored
+    }
+
+    /// Whether this was made before the backup was put here, so that it may have been spent after the backup.
+    pub(crate) fn is_of_before(&self, id: &SpentId) -> bool {
+        self.restored.is_some_and(|restored| id.made.is_some_and(|made| made <= restored.at))
+    }
+
+    /// Ends what somebody holds, counts shares with a number of uses as used up, writes to each owner's history that the
+    /// server is in the state of an earlier time (`tell` makes the event, behind her last one), and forgets what time was served,
+    /// which a wrong clock may have put far ahead. To be done before anybody is served, and the store to be opened anew after it.
+    pub async fn end_what_is_held(
+        &self,
+        now: Timestamp,
+        tell: impl Fn(OwnerId, Restored, Option<&EventId>) -> Event,
+    ) -> Result<Restored, CommitError> {
+        let read = |error: StoreError| CommitError::Unavailable(error.to_string());
+        let latest = self.latest_served().map_err(read)?;
+        let restored = Restored { at: now, state_of: latest.unwrap_or(now) };
+        let mut operations: Vec<Operation> = HELD.map(|table| Operation::DeleteAll { table, index: None, prefix: vec![] }).into();
+        operations.push(self.all_but_the_key_check());
+        operations.extend(self.use_up_shares().map_err(read)?);
+        for (owner, last) in self.list_last_events().await.map_err(read)? {
+            let event = tell(owner, restored, last.as_ref());
+            operations.push(Operation::Insert { table: &tables::EVENT, row: writes::event_row(&event)? });
+        }
+        operations.push(Operation::Delete { table: &tables::SERVED, key: vec![crate::sweeper::SERVED.into()] });
+        for (name, time) in [(RESTORED, restored.at), (STATE_OF, restored.state_of)] {
+            operations.push(Operation::Put { table: &tables::SERVED, row: vec![name.into(), time.0.into()] });
+        }
+        let batch = Batch { checks: vec![], operations };
+        self.database.commit(batch).await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        Ok(restored)
+    }
+
+    /// Ticket keys end some day. By what never ends the store tells its own key file from another.
+    fn all_but_the_key_check(&self) -> Operation {
+        Operation::DeleteBelow { table: &tables::SECRET, column: 1, limit: i64::MAX }
+    }
+
+    /// Their uses may have been made after the backup.
+    fn use_up_shares(&self) -> Result<Vec<Operation>, StoreError> {
+        let rows = self.all(&tables::POLICY, None, &[])?;
+        let policies: Vec<Policy> = entities(rows.clone())?;
+        let used_up = |(mut row, mut policy): (Row, Policy)| {
+            policy.uses = policy.max_uses?;
+            *row.get_mut(USES)? = version(policy.uses);
+            *row.last_mut()? = body(&policy).ok()?;
+            Some(Operation::Put { table: &tables::POLICY, row })
+        };
+        Ok(rows.into_iter().zip(policies).filter_map(used_up).collect())
+    }
+
+    /// Owners who have a history, and their last events; also where nothing of it was sealed yet.
+    async fn list_last_events(&self) -> Result<Vec<(OwnerId, Option<EventId>)>, StoreError> {
+        let mut found: Vec<(OwnerId, Option<EventId>)> = Vec::new();
+        loop {
+            let after = found.last().map(|(owner, _)| owner);
+            let owners = self.list_event_owners(after, OWNERS_AT_ONCE).await?;
+            if owners.is_empty() {
+                return Ok(found);
+            }
+            for owner in owners {
+                let prefix = [owner.as_str().into()];
+                let scan = Scan { table: &tables::EVENT, index: None, prefix: &prefix, after: None, descending: true, limit: 1 };
+                let newest = self.scan(&scan)?.first().map(|row| text(row, 1).map(EventId::new)).transpose()?;
+                let sealed = self.find_event_head(&owner).await?.and_then(|head| head.last);
+                found.push((owner, newest.max(sealed)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every table is looked at when one is added: what somebody holds goes, all else stays or is said here.
+    #[test]
+    fn threat_35_each_table_is_one_that_ends_at_a_restore_or_one_that_stays() {
+        let stays = [
+            "account",
+            "client",
+            "client_use",
+            "passkey",
+            "linked_log_in",
+            "spent",
+            "signing_key",
+            "secret",
+            "served",
+            "resource",
+            "policy",
+            "shared_with",
+            "signed_policy",
+            "link",
+            "signed_rpt",
+            "access_request",
+            "inbox",
+            "event",
+            "event_seal",
+            "event_head",
+            "resource_owner_credential",
+            "discovery_search",
+            "delegation",
+            "consent_receipt",
+            "linked_manager",
+            "owner_settings",
+        ];
+        for table in tables::ALL {
+            let ends = HELD.iter().any(|held| held.name == table.name);
+            assert!(ends != stays.contains(&table.name), "{}", table.name);
+        }
+    }
+}
