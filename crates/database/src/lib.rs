@@ -63,6 +63,14 @@ impl Database {
         }
     }
 
+    /// Whether its disk has room for what a busy moment writes: a small write may find some where all others do not.
+    pub async fn has_room(&self) -> bool {
+        match self {
+            Self::Memory(_) => true,
+            Self::Sqlite(sqlite) => file::has_room_beside(sqlite.path()).await,
+        }
+    }
+
     /// Carries the batch out, whole or not at all; durable when it returns.
     pub async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         match self {

@@ -155,6 +155,50 @@ async fn a_store_of_a_newer_version_is_not_touched() {
     let _ = std::fs::remove_dir_all(path.parent().unwrap());
 }
 
+/// Whoever asks whether it is ready hears of a write that failed, until one succeeds.
+#[tokio::test]
+async fn a_store_knows_whether_its_last_write_failed() {
+    let (_, folder) = engines().pop().unwrap();
+    let path = folder.as_ref().unwrap().0.join("busy.db");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let store = Database::Sqlite(Sqlite::open(&path, &MIGRATIONS).unwrap());
+    let write = async || {
+        let operations = vec![Operation::Put { table: &YEARS, row: vec![1.into()] }];
+        store.commit(Batch { checks: vec![], operations }).await.is_ok()
+    };
+    assert!(write().await && !store.has_failed() && store.has_room().await);
+    assert!(!path.with_file_name("busy.db.room").exists());
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(!write().await && store.has_failed());
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(write().await && !store.has_failed());
+}
+
+/// What is copied for a backup stands alone, and what is damaged is told from what is whole.
+#[tokio::test]
+async fn threat_35_a_copy_stands_alone_and_is_checked() {
+    let (_, folder) = engines().pop().unwrap();
+    let path = folder.as_ref().unwrap().0.join("one.db");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let store = Database::Sqlite(Sqlite::open(&path, &MIGRATIONS).unwrap());
+    let operations = (0..2_000).map(|year: i64| Operation::Put { table: &YEARS, row: vec![year.into()] }).collect();
+    store.commit(Batch { checks: vec![], operations }).await.unwrap();
+    let copy = path.with_file_name("copy.db");
+    file::copy(&path, &copy).unwrap();
+    assert!(file::companions(&copy).all(|beside| !beside.exists()));
+    file::check(&copy).unwrap();
+    assert!(file::list_tables(&copy).unwrap().contains(&"year".to_owned()));
+    let copied = Database::Sqlite(Sqlite::open(&copy, &MIGRATIONS).unwrap());
+    assert!(copied.get(&YEARS, &[1_999.into()]).unwrap().is_some(), "also what stood beside the file");
+    drop(copied);
+    let mut bytes = std::fs::read(&copy).unwrap();
+    let end = bytes.len();
+    bytes[end - 8_192..].fill(0);
+    std::fs::write(&copy, bytes).unwrap();
+    assert!(file::check(&copy).is_err());
+}
+
 /// A process that ends while it makes its store has lost nothing, and can begin anew.
 #[test]
 fn threat_40_s22_a_store_that_was_being_made_is_not_called_lost() {

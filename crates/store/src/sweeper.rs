@@ -58,12 +58,15 @@ impl Store {
         self.database.commit(batch).await.map_err(|error| CommitError::Unavailable(error.to_string()))
     }
 
-    /// Whether the store answers; where the last write failed, whether one is possible again.
+    /// Whether the store answers; where the last write failed, whether there is room again, and one is possible.
     pub async fn probe(&self) -> Result<(), CommitError> {
         let unread = |error: StoreError| CommitError::Unavailable(error.to_string());
         let latest = self.latest_served().map_err(unread)?;
         if !self.database.has_failed() {
             return Ok(());
+        }
+        if !self.database.has_room().await {
+            return Err(CommitError::Unavailable("there is no room on the disk".into()));
         }
         let row = vec![PROBE.into(), latest.map_or(0, |latest| latest.0).into()];
         let batch = Batch { checks: vec![], operations: vec![Operation::Put { table: &tables::SERVED, row }] };

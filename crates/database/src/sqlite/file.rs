@@ -3,10 +3,13 @@
 
 use super::{OpenError, configure_writing, unopened, version_of};
 use rusqlite::{Connection, OpenFlags};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What SQLite keeps beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// Bytes that a store wants to have room for.
+const ROOM: usize = 256 << 10;
 
 /// The files that SQLite keeps beside this one.
 pub fn companions(path: &Path) -> impl Iterator<Item = PathBuf> {
@@ -15,6 +18,18 @@ pub fn companions(path: &Path) -> impl Iterator<Item = PathBuf> {
         name.push(suffix);
         PathBuf::from(name)
     })
+}
+
+/// Whether so much can be written beside it.
+pub(crate) async fn has_room_beside(path: &Path) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".room");
+    let write = move || {
+        let written = std::fs::File::create(&name).and_then(|mut file| file.write_all(&[0; ROOM]).and_then(|()| file.sync_all()));
+        let _ = std::fs::remove_file(&name);
+        written.is_ok()
+    };
+    tokio::task::spawn_blocking(write).await.unwrap_or(false)
 }
 
 /// A connection to what is there; nothing is made.
