@@ -52,7 +52,7 @@ struct State {
 
 /// What is done in the background, and what it shares with calls and orders.
 pub(super) struct Backlog {
-    pub(super) operations: Operations,
+    pub(super) operations: Arc<Operations>,
     pub(super) attempts: Attempts,
     pub(super) told: Told,
     destinations: Mutex<HashMap<Destination, State>>,
@@ -71,7 +71,7 @@ pub(super) struct Backlog {
 impl Default for Backlog {
     fn default() -> Self {
         Self {
-            operations: Operations::default(),
+            operations: Arc::default(),
             attempts: Attempts::default(),
             told: Told::default(),
             destinations: Mutex::default(),

@@ -3,7 +3,7 @@
 
 use super::Gateway;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -31,12 +31,12 @@ pub(super) struct Operations {
 }
 
 /// Keeps everybody else off a resource while it is being registered, moved or taken back.
-pub(super) struct Busy<'a> {
-    operations: &'a Operations,
+pub(super) struct Busy {
+    operations: Arc<Operations>,
     key: Key,
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
         self.operations.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
         self.operations.ended.notify_waiters();
@@ -45,17 +45,17 @@ impl Drop for Busy<'_> {
 
 impl Operations {
     /// Begins one, or says who runs another.
-    fn begin(&self, key: &Key, begun: Begun) -> Result<Busy<'_>, Begun> {
+    fn begin(self: &Arc<Self>, key: &Key, begun: Begun) -> Result<Busy, Begun> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = running.get(key) {
             return Err(*other);
         }
         running.insert(key.clone(), begun);
-        Ok(Busy { operations: self, key: key.clone() })
+        Ok(Busy { operations: self.clone(), key: key.clone() })
     }
 
     /// Begins one as soon as nobody runs another whom `waits_for` says to wait for; none: it took too long, or is not waited for.
-    async fn begin_after(&self, key: Key, begun: Begun, waits_for: impl Fn(Begun) -> bool) -> Option<Busy<'_>> {
+    async fn begin_after(self: &Arc<Self>, key: Key, begun: Begun, waits_for: impl Fn(Begun) -> bool) -> Option<Busy> {
         let until = Instant::now() + PATIENCE;
         loop {
             let mut ended = std::pin::pin!(self.ended.notified());
@@ -72,17 +72,17 @@ impl Operations {
 
 impl Gateway {
     /// For what the gateway does by itself; none while another operation on this resource runs.
-    pub(super) fn begin_operation(&self, owner: &str, own_id: &OwnResourceId) -> Option<Busy<'_>> {
+    pub(super) fn begin_operation(&self, owner: &str, own_id: &OwnResourceId) -> Option<Busy> {
         self.backlog.operations.begin(&(owner.to_owned(), own_id.clone()), Begun::ByItself).ok()
     }
 
     /// The same, after whatever runs has ended; none: it did not in time.
-    pub(super) async fn next_operation(&self, owner: &str, own_id: &OwnResourceId) -> Option<Busy<'_>> {
+    pub(super) async fn next_operation(&self, owner: &str, own_id: &OwnResourceId) -> Option<Busy> {
         self.backlog.operations.begin_after((owner.to_owned(), own_id.clone()), Begun::ByItself, |_| true).await
     }
 
     /// For an owner's order; none while another of hers runs.
-    pub(super) async fn ordered_operation(&self, owner: &str, own_id: &OwnResourceId) -> Option<Busy<'_>> {
+    pub(super) async fn ordered_operation(&self, owner: &str, own_id: &OwnResourceId) -> Option<Busy> {
         let waits_for = |other| other == Begun::ByItself;
         self.backlog.operations.begin_after((owner.to_owned(), own_id.clone()), Begun::Ordered, waits_for).await
     }

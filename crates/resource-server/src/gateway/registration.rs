@@ -75,7 +75,19 @@ impl Gateway {
         own_id: &OwnResourceId,
         issuer: &str,
     ) -> Result<Registered, ProtectionError> {
-        let _busy = self.next_operation(owner, own_id).await.ok_or(ProtectionError::Unreachable)?;
+        let busy = self.next_operation(owner, own_id).await.ok_or(ProtectionError::Unreachable)?;
+        let gateway = self.myself.upgrade().ok_or(ProtectionError::Unreachable)?;
+        let (owner, own_id, issuer) = (owner.to_owned(), own_id.clone(), issuer.to_owned());
+        // whoever hangs up leaves it to those who come after
+        let registering = tokio::spawn(async move {
+            let _busy = busy;
+            gateway.register_in_turn(&owner, &own_id, &issuer).await
+        });
+        registering.await.unwrap_or(Err(ProtectionError::Unreachable))
+    }
+
+    /// By whoever has the turn of the resource.
+    async fn register_in_turn(&self, owner: &str, own_id: &OwnResourceId, issuer: &str) -> Result<Registered, ProtectionError> {
         let known = self.store.registrations(owner, own_id)?;
         if let Some(known) = known.iter().find(|one| one.guards() && self.is_trusted(&one.issuer)) {
             return Ok(known.clone());
@@ -166,7 +178,7 @@ impl Gateway {
     ) -> Result<Option<ResourceId>, ProtectionError> {
         let (owner, own_id) = (&registered.owner, &registered.own_id);
         let moving = || ProtectionError::Refused("it is not registered there any more".into());
-        let _busy = self.next_operation(owner, own_id).await.ok_or_else(moving)?;
+        let busy = self.next_operation(owner, own_id).await.ok_or_else(moving)?;
         let all = self.store.registrations(owner, own_id)?;
         let current = all.iter().find(|one| one.id == registered.id && one.guards()).cloned().ok_or_else(moving)?;
         if current.resource_id != registered.resource_id {
@@ -176,7 +188,13 @@ impl Gateway {
         if !self.backlog.attempts.begin(owner, own_id, Instant::now()) {
             return Err(ProtectionError::Refused("it was told anew a moment ago".into()));
         }
-        self.tell_anew(peer, &current).await
+        let gateway = self.myself.upgrade().ok_or(ProtectionError::Unreachable)?;
+        let peer = peer.clone();
+        let telling = tokio::spawn(async move {
+            let _busy = busy;
+            gateway.tell_anew(&peer, &current).await
+        });
+        telling.await.unwrap_or(Err(ProtectionError::Unreachable))
     }
 
     /// What the authorization server does not know any more is registered again; its id there.
