@@ -11,6 +11,7 @@ pub mod api;
 pub mod credential;
 pub mod oauth;
 mod refusal;
+pub mod renewals;
 pub mod uma;
 pub mod webfinger;
 
@@ -51,6 +52,16 @@ impl ClientError {
     /// What others wrote stands in it on one line, shortly and visibly: it goes into logs, pages and terminals.
     pub(crate) fn protocol(what: impl AsRef<str>) -> Self {
         Self::Protocol(readable(what.as_ref()))
+    }
+
+    /// Whether the server may have done what it was asked, and nobody knows: no answer came, or none that says yes or no.
+    pub fn leaves_open(&self) -> bool {
+        match self {
+            // nobody was asked
+            Self::Outbound(OutboundError::NotAllowed(_) | OutboundError::Busy(_)) => false,
+            Self::Outbound(_) | Self::Protocol(_) | Self::NotNow { .. } => true,
+            Self::UnnamedResource | Self::Refused { .. } | Self::NotTold(_) => false,
+        }
     }
 
     /// The server's own words, likewise.

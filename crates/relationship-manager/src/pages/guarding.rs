@@ -92,7 +92,7 @@ fn hint_of(pat: PatState) -> &'static str {
         PatState::Active => "",
         PatState::Pending => "waits for you to say that the account there is yours",
         PatState::None => "you will be asked to log in there first",
-        PatState::Withdrawn => "you took its word back: you will be asked to log in there again",
+        PatState::Withdrawn => "it takes that server's word no more: you will be asked to log in there again",
     }
 }
 

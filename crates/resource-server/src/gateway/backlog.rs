@@ -55,6 +55,7 @@ pub(super) struct Backlog {
     pub(super) operations: Arc<Operations>,
     pub(super) attempts: Attempts,
     pub(super) told: Told,
+    pub(super) renewals: super::link::Renewals,
     destinations: Mutex<HashMap<Destination, State>>,
     /// Places for those that are being told, by authorization server, and at those that owners brought; first come, first
     /// served.
@@ -74,6 +75,7 @@ impl Default for Backlog {
             operations: Arc::default(),
             attempts: Attempts::default(),
             told: Told::default(),
+            renewals: super::link::Renewals::default(),
             destinations: Mutex::default(),
             lanes: Mutex::default(),
             brought: Semaphore::new(AT_ONCE_AT_BROUGHT),
@@ -159,6 +161,7 @@ impl Gateway {
     /// is done beside it.
     pub async fn tend(&self) {
         self.give_back_unanswered(self.client.clock.now());
+        self.repeat_lost_renewals();
         if let Err(error) = self.look_for_unfinished().await {
             tracing::error!(%error, "what is on its way cannot be read");
         }
@@ -380,12 +383,15 @@ impl Gateway {
         }
     }
 
-    /// Ends the work in the background: what is being told is waited for, and the rest goes on at the next start.
+    /// Ends the work in the background: what is being told and what is being renewed is waited for, and the rest goes on at the next
+    /// start.
     pub async fn close(&self) {
         self.backlog.is_closing.store(true, Ordering::Relaxed);
         let lanes: Vec<_> = self.backlog.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         let all = lanes.iter().map(|lane| lane.acquire_many(AT_ONCE_AT_SERVER));
-        if tokio::time::timeout(LAST_PATIENCE, futures_util::future::join_all(all)).await.is_err() {
+        let told = tokio::time::timeout(LAST_PATIENCE, futures_util::future::join_all(all));
+        let (told, _) = tokio::join!(told, self.backlog.renewals.all.ended(LAST_PATIENCE));
+        if told.is_err() {
             tracing::warn!("an authorization server did not answer before the end: what it was told is looked for there");
         }
     }

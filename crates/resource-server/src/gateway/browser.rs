@@ -21,6 +21,7 @@ pub(super) mod navigation;
 mod news;
 mod pages;
 mod places;
+mod renewal;
 mod session;
 mod trade;
 mod visit;

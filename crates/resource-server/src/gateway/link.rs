@@ -6,18 +6,15 @@
 mod account;
 mod came_of_it;
 mod pages;
+mod renewal;
 mod room;
 mod waiting;
 
-use super::peer::Peer;
-use super::questions::Work;
 use super::store::{Account, Begun, Link, LinkState};
-use super::told::Destination;
 use super::{Gateway, OwnerOf, PatBy};
 use crate::offline::PatSource;
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
-use client::ClientError;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +25,7 @@ use types::token::{TokenResponse, UMA_PROTECTION};
 
 pub(super) use came_of_it::linked;
 pub(super) use pages::{callback, link};
+pub(super) use renewal::{Renewals, Renewed};
 pub(super) use room::{FULL, Introductions};
 pub(super) use waiting::WaitingAccounts;
 
@@ -39,8 +37,6 @@ const RENEWED_BEFORE_SECONDS: i64 = 60;
 /// Seconds that one is taken to live of which that is not said, and the longest that is believed.
 const USUAL_LIFE_SECONDS: i64 = 300;
 const LONGEST_LIFE_SECONDS: i64 = 366 * 86_400;
-/// So long it is not tried again where the server knows this client as another gateway.
-const ANOTHERS_REST_SECONDS: u64 = 60;
 /// Stands for the owner of a PAT that is no owner's; no route can name it.
 const NOBODY: &str = "";
 
@@ -64,69 +60,6 @@ impl Gateway {
         });
         let named: BTreeSet<_> = named.collect();
         named.into_iter().filter(|owner| matches!(self.preferred_server(owner), Ok(None))).collect()
-    }
-
-    /// A PAT of this owner at this authorization server that is good for a while.
-    pub(super) async fn pat(&self, owner: &str, issuer: &str) -> Result<String, ProtectionError> {
-        // one of its own serves all owners
-        let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
-        if let Some(link) = self.store.find_link(owner, issuer)?.filter(|link| link.is_fresh(self.client.clock.now())) {
-            return Ok(link.access_token.clone());
-        }
-        Box::pin(self.renewed_pat(owner, issuer)).await
-    }
-
-    /// The same, where the one that is kept is not good for long: another, unless somebody else gets it meanwhile.
-    async fn renewed_pat(&self, owner: &str, issuer: &str) -> Result<String, ProtectionError> {
-        let now = self.client.clock.now();
-        let turn = self.link_turn(owner, issuer).await;
-        let _held = turn.lock().await;
-        let before = self.store.find_link(owner, issuer)?;
-        if let Some(link) = before.clone().filter(|link| link.is_fresh(now)) {
-            return Ok(link.access_token.clone());
-        }
-        let peer = self.peer(issuer).await?;
-        let (client, metadata) = (&peer.protection.client.within(&Work::Pats.party()), &peer.protection.metadata);
-        let at = Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
-        if self.is_ready_made(issuer) {
-            let tokens = self.asking_about_token(&at, self.own_pat(&peer)).await?;
-            let link = before.as_deref().cloned();
-            return Ok(self.keep(owner, issuer, tokens, link.unwrap_or_else(|| new_link(now))).await?.access_token);
-        }
-        let link = before.filter(|link| link.state == LinkState::Active).ok_or(ProtectionError::Unauthorized)?;
-        let Some(refresh) = &link.refresh_token else { return Err(ProtectionError::Unauthorized) };
-        let renewed = async {
-            match client.refresh(metadata, refresh).await {
-                Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Err(ProtectionError::Unauthorized),
-                other => Ok(other?),
-            }
-        };
-        match self.asking_about_token(&at, renewed).await {
-            Ok(tokens) => Ok(self.keep(owner, issuer, tokens, (*link).clone()).await?.access_token),
-            Err(ProtectionError::Unauthorized) => {
-                tracing::info!(owner, issuer, "the owner has withdrawn this gateway there");
-                self.store.put_link(owner, issuer, &Link { state: LinkState::Withdrawn, ..(*link).clone() }).await?;
-                Err(ProtectionError::Unauthorized)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A PAT that this gateway has as a client, for which nobody has to come by. One that is for another gateway is given back,
-    /// and others are not had for a while.
-    async fn own_pat(&self, peer: &Peer) -> Result<TokenResponse, ProtectionError> {
-        let (client, metadata) = (&peer.protection.client.within(&Work::Pats.party()), &peer.protection.metadata);
-        let tokens = client.client_credentials(metadata, UMA_PROTECTION).await?;
-        let Some(known) = tokens.resource.as_deref().filter(|known| self.is_another(peer.issuer(), known)) else {
-            return Ok(tokens);
-        };
-        if self.is_worth_a_line(&format!("client at {}", peer.issuer())) {
-            tracing::error!("{}", self.say_another(known));
-        }
-        if let Err(error) = client.revoke(metadata, &tokens.access_token).await {
-            tracing::info!(%error, issuer = peer.issuer(), "a token for another gateway could not be given back");
-        }
-        Err(ProtectionError::Later(ANOTHERS_REST_SECONDS))
     }
 
     /// The link whose PAT is kept, good or not.
@@ -235,7 +168,8 @@ impl Gateway {
         let life = tokens.expires_in.unwrap_or(USUAL_LIFE_SECONDS).clamp(0, LONGEST_LIFE_SECONDS);
         let renew = now.plus(life.saturating_sub(RENEWED_BEFORE_SECONDS.min(life / 2)));
         let refresh_token = tokens.refresh_token.filter(|token| !token.is_empty()).or(link.refresh_token);
-        Link { access_token: tokens.access_token, expires: now.plus(life), renew: Some(renew), refresh_token, ..link }
+        let (expires, renew, renewal_asked) = (now.plus(life), Some(renew), None);
+        Link { access_token: tokens.access_token, expires, renew, refresh_token, renewal_asked, ..link }
     }
 
     pub(super) fn callback_url(&self) -> String {
@@ -283,6 +217,7 @@ pub(super) fn new_link(now: Timestamp) -> Link {
         access_token: String::new(),
         expires: Timestamp(0),
         renew: None,
+        renewal_asked: None,
         refresh_token: None,
         state: LinkState::Active,
         account: Account::default(),

@@ -11,6 +11,7 @@ mod registrations;
 mod sessions;
 mod tables;
 
+use super::told::Destination;
 use crate::protection::ProtectionError;
 use client::oauth::CodeFlow;
 use database::{Batch, Check, CommitError, Database, Memory, OpenError, Operation, ReadError, Row, Scan, Sqlite, Table, Value};
@@ -63,6 +64,9 @@ pub(crate) struct Link {
     #[serde(default)]
     pub(crate) renew: Option<Timestamp>,
     pub(crate) refresh_token: Option<String>,
+    /// When another was first asked for by this refresh token, as long as it is not known what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) renewal_asked: Option<Timestamp>,
     #[serde(default)]
     pub(crate) state: LinkState,
     #[serde(default)]
@@ -81,6 +85,11 @@ impl Link {
     /// Whether its PAT is good for a while.
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
         self.state == LinkState::Active && now < self.renewed_at()
+    }
+
+    /// Whether the server has ended it after an answer of its own was lost on the way here, which may be why.
+    pub(crate) fn may_be_lost(&self) -> bool {
+        self.state == LinkState::Withdrawn && self.renewal_asked.is_some()
     }
 
     /// From when on its PAT is not used any more without a try to get another.
@@ -257,6 +266,20 @@ impl Store {
             }
         }
         Ok(found.into_iter().collect())
+    }
+
+    /// Links whose server was asked for a renewal, and of which no answer is known.
+    pub(super) fn list_unanswered_links(&self) -> Result<Vec<Destination>, Unreadable> {
+        let mut found = Vec::new();
+        for row in self.rows(&LINK, None, &[], usize::MAX)? {
+            // one that does not open is told where it is needed
+            let Ok(link) = opened::<Link>(&LINK, &row) else { continue };
+            let at = |column: usize| row.get(column).and_then(Value::as_text).unwrap_or_default().to_owned();
+            if link.state == LinkState::Active && link.renewal_asked.is_some() {
+                found.push(Destination { owner: at(0), issuer: at(1) });
+            }
+        }
+        Ok(found)
     }
 
     pub(crate) async fn put_link(&self, owner: &str, issuer: &str, link: &Link) -> Result<(), ProtectionError> {

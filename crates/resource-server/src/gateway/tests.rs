@@ -16,6 +16,7 @@ mod paging;
 mod public;
 mod purposes;
 mod questions;
+mod renewing;
 mod scripting;
 mod signed;
 mod slow;

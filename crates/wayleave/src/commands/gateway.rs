@@ -55,10 +55,13 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
         let name: String = form_urlencoded::byte_serialize(owner.as_bytes()).collect();
         say::line(&format!("not linked yet: {owner}: {}/.wayleave/link?owner={name}", section.resource));
     }
+    let ended = gateway.clone();
     let site = log_in::before(log_in, gateway.router());
     let reception = Reception::of_gateway(section.trusted_proxies.clone());
     serve(listener, site, reception, stop).await;
     let _ = house.await;
+    // the last calls may have begun some
+    ended.end_renewals().await;
     Ok(())
 }
 

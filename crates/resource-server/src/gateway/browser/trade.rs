@@ -5,10 +5,10 @@ use super::super::{Gateway, Wanted};
 use super::client::WayBack;
 use super::session::{Grant, Held};
 use crate::protection::ProtectionError;
+use client::Client;
 use client::uma::{TicketRequest, Traded};
-use client::{Client, ClientError};
+use http::header;
 use http::request::Parts;
-use http::{HeaderValue, header};
 use types::OwnResourceId;
 use types::metadata::Metadata;
 use types::peer::Caller;
@@ -17,8 +17,6 @@ use types::token::TokenResponse;
 /// Seconds that an RPT is taken to live of which that is not said, and the longest that is believed.
 const USUAL_LIFE_SECONDS: i64 = 300;
 const LONGEST_LIFE_SECONDS: i64 = 366 * 86_400;
-/// One is renewed so many seconds before its end.
-const RENEWED_BEFORE_SECONDS: i64 = 5;
 
 /// A call whose token is a session's, by this server.
 #[derive(Clone)]
@@ -115,7 +113,7 @@ impl Gateway {
         })
     }
 
-    fn grant_of(&self, owner: &str, issuer: &str, tokens: TokenResponse) -> Result<Grant, ProtectionError> {
+    pub(super) fn grant_of(&self, owner: &str, issuer: &str, tokens: TokenResponse) -> Result<Grant, ProtectionError> {
         let refuse = |what: &str| Err(ProtectionError::Refused(what.to_owned()));
         if !tokens.token_type.eq_ignore_ascii_case("bearer") {
             return refuse("it gives people with browsers tokens that are bound to a key, which they have not");
@@ -150,59 +148,6 @@ impl Gateway {
         let Some(value) = self.find_presented(held, grant).await else { return };
         parts.headers.insert(header::AUTHORIZATION, value);
         parts.extensions.insert(OfSession { issuer: grant.issuer.clone() });
-    }
-
-    /// A grant of a session as a call brings it, renewed where it is over.
-    pub(super) async fn find_presented(&self, held: &Held, grant: &Grant) -> Option<HeaderValue> {
-        let grant = match self.is_over(grant) {
-            true => self.renew_grant(held, grant).await?,
-            false => grant.clone(),
-        };
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", grant.token)).ok()?;
-        value.set_sensitive(true);
-        self.remember_issuer(Some(&value), &grant.issuer);
-        Some(value)
-    }
-
-    pub(super) fn is_over(&self, grant: &Grant) -> bool {
-        grant.expires <= self.client.clock.now().plus(RENEWED_BEFORE_SECONDS)
-    }
-
-    /// Another token for the refresh token; one of several calls at a time gets it for all.
-    async fn renew_grant(&self, held: &Held, over: &Grant) -> Option<Grant> {
-        let (owner, issuer) = (over.owner.as_str(), over.issuer.as_str());
-        let turn = self.turn(&format!("renewal {}", held.cookie)).await;
-        let _held = turn.lock().await;
-        // another call may have done it
-        let now = self.change_session(&held.cookie, |_| ()).await.ok()??;
-        let grant = now.find_grant_at(owner, issuer)?;
-        if !self.is_over(grant) {
-            return Some(grant.clone());
-        }
-        let refresh = grant.refresh_token.clone()?;
-        let BrowserClient { client, metadata, .. } = self.browser_client(issuer).await.ok()?;
-        let renewed = async {
-            match client.refresh(&metadata, &refresh).await {
-                Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Ok(None),
-                other => Ok(Some(other?)),
-            }
-        };
-        let tokens = match self.asking(issuer, renewed).await {
-            Ok(tokens) => tokens,
-            Err(error) => {
-                tracing::info!(%error, issuer, "a person's access cannot be renewed right now");
-                return None;
-            }
-        };
-        let renewed = tokens.and_then(|tokens| self.grant_of(owner, issuer, tokens).ok());
-        let renewed = renewed.map(|new| Grant { refresh_token: new.refresh_token.clone().or(Some(refresh)), ..new });
-        let kept = renewed.clone();
-        let changed = self.change_session(&held.cookie, |session| match kept {
-            Some(grant) => session.put_grant(grant),
-            None => session.drop_grant(owner, issuer),
-        });
-        changed.await.ok()??;
-        renewed
     }
 
     /// Gives back what a session held that has ended (RFC 7009); what cannot be told ends by itself.

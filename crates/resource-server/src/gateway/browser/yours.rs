@@ -24,6 +24,9 @@ use types::spelling::readable;
 const MAX_FORM_BYTES: usize = 4 * 1_024;
 /// Of what counts no more as long as nobody says whether its application acts for her.
 const UNANSWERED: &str = "does not count right now: nobody has answered for a day whether its application still acts for you";
+/// Nobody knows whether she has ended it there.
+const ENDED_AFTER_LOSS: &str = "guards nothing any more: an answer of it was lost on its way here, and now it takes the word of this \
+                                server no more. If you did not end it there, link it again";
 
 /// One key or one server, as the page shows it.
 struct Item {
@@ -184,6 +187,7 @@ impl Gateway {
                 state: match link.state {
                     LinkState::Active => (word == Word::Unanswered).then_some(UNANSWERED),
                     LinkState::Pending => Some("waits until you confirm it"),
+                    LinkState::Withdrawn if link.may_be_lost() => Some(ENDED_AFTER_LOSS),
                     LinkState::Withdrawn => Some("guards nothing any more"),
                 },
                 keep: match link.state {

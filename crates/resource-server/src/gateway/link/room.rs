@@ -104,7 +104,7 @@ impl Gateway {
             // one that somebody works with is not unused
             let turn = self.link_turn(owner, &of).await;
             let Ok(_held) = turn.try_lock() else { continue };
-            self.store.put_link(owner, &of, &Link { state: LinkState::Withdrawn, ..link.clone() }).await?;
+            self.store.put_link(owner, &of, &Link { state: LinkState::Withdrawn, renewal_asked: None, ..link.clone() }).await?;
             tracing::info!(owner, issuer = of, "a server that guards nothing of hers makes room for another");
             self.give_back_later(vec![brought_of(owner, of, link)]);
             return Ok(true);

@@ -116,7 +116,11 @@ impl Gateway {
         let link =
             links.iter().find(|(of, _)| of == issuer && issuers.contains(of)).map(|(_, link)| link).ok_or_else(not_found)?;
         if link.state == LinkState::Withdrawn {
-            return Err(refuse(StatusCode::CONFLICT, "withdrawn", "you withdrew this resource server there: link it again"));
+            return Err(refuse(
+                StatusCode::CONFLICT,
+                "withdrawn",
+                "it takes the word of this resource server no more: link it again",
+            ));
         }
         let (was_pending, preferred) = (link.state == LinkState::Pending, default.unwrap_or(link.preferred));
         let changed = links.iter().filter_map(|(of, link)| match of == issuer {

@@ -21,4 +21,20 @@ impl Gateway {
         let grant = Grant { owner, issuer, token, expires, refresh_token: None, is_owners: false };
         self.change_session(cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
     }
+
+    /// The cookie of a session whose token of an owner is over, and what renews it.
+    pub(in crate::gateway) async fn begin_session_to_renew(&self, owner: &str, issuer: &str, refresh_token: &str) -> String {
+        let held = self.begin_session(None, None).await.unwrap();
+        let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), "over".to_owned());
+        let grant = Grant { owner, issuer, token, expires: Timestamp(0), refresh_token: Some(refresh_token.to_owned()) };
+        self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
+        held.cookie
+    }
+
+    /// What that session puts before a call for this owner's things.
+    pub(in crate::gateway) async fn present_of(&self, cookie: &str, owner: &str, issuer: &str) -> Option<String> {
+        let held = Held { cookie: cookie.to_owned(), session: self.read_session(cookie).unwrap()? };
+        let grant = held.session.find_grant_at(owner, issuer)?;
+        Some(self.find_presented(&held, grant).await?.to_str().unwrap().to_owned())
+    }
 }
