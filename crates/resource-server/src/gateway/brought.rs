@@ -257,15 +257,21 @@ impl Gateway {
         tracing::info!(owner, issuer, why = why.reason(), "a server guards nothing of its owner any more");
         for one in self.store.list_registrations(owner)?.into_iter().filter(|one| one.issuer == issuer && one.guards()) {
             let over = Registered { standing: Standing::Failed, error: Some(why.reason().to_owned()), ..one };
-            self.store.change_registrations(std::slice::from_ref(&over), &[]).await?;
             let all = self.store.registrations(owner, &over.own_id)?;
+            let guards_on = all.iter().any(|other| other.guards() && other.id != over.id);
             let opinion = self.store.find_opinion(owner, &over.own_id)?;
-            if opinion.placed && !all.iter().any(Registered::guards) {
-                self.store.put_opinion(owner, &over.own_id, &Opinion { placed: false, ..opinion }).await?;
+            match opinion.placed && !guards_on {
+                // in one write: what is over and still placed would be registered by nobody
+                true => {
+                    let opinion = Opinion { placed: false, ..opinion };
+                    self.store.change_opinion(owner, &over.own_id, &opinion, std::slice::from_ref(&over)).await?;
+                }
+                false => self.store.change_registrations(std::slice::from_ref(&over), &[]).await?,
             }
         }
         let by = link.by.as_ref().map(BroughtBy::ended);
-        let ended = Link { state: LinkState::Withdrawn, refresh_token: None, preferred: false, by, ..link.clone() };
+        let ended =
+            Link { state: LinkState::Withdrawn, refresh_token: None, renewal_asked: None, preferred: false, by, ..link.clone() };
         self.store.put_link(owner, issuer, &ended).await
     }
 

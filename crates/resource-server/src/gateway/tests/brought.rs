@@ -175,6 +175,39 @@ async fn a_server_that_an_application_brought_guards_as_long_as_it_may_act_for_h
     assert!(read().await.contains("ticket="));
 }
 
+/// Row 27: whoever hangs up while a server is ended leaves nothing behind that nobody registers any more.
+#[tokio::test]
+async fn threat_27_a_server_that_is_ended_half_way_is_ended_whole_by_the_next_call() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    world.link().await;
+    let link = (*world.gateway.store.find_link("alice", &world.issuer).unwrap().unwrap()).clone();
+    let own_id = types::OwnResourceId::from("/a.jpg");
+    for polls in 0..12 {
+        let pending = world.gateway.pending("alice", &own_id, &world.issuer, None);
+        let registered = store::Registered { standing: Standing::Active, ..pending };
+        world.gateway.store.change_registrations(std::slice::from_ref(&registered), &[]).await.unwrap();
+        let placed = store::Opinion { placed: true, ..store::Opinion::default() };
+        world.gateway.store.put_opinion("alice", &own_id, &placed).await.unwrap();
+        {
+            let mut ending =
+                std::pin::pin!(world.gateway.end_server("alice", &world.issuer, &link, crate::gateway::brought::Over::Owner));
+            for _ in 0..polls {
+                if std::future::poll_fn(|context| std::task::Poll::Ready(ending.as_mut().poll(context).is_ready())).await {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        // what had begun to be written is written
+        for _ in 0..9 {
+            tokio::task::yield_now().await;
+        }
+        world.gateway.end_server("alice", &world.issuer, &link, crate::gateway::brought::Over::Owner).await.unwrap();
+        assert!(!world.gateway.store.find_opinion("alice", &own_id).unwrap().placed, "after {polls}");
+        world.gateway.store.change_registrations(&[], &[&registered]).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn an_application_that_confirms_a_server_vouches_for_it_and_no_longer_than_it_stands() {
     let (world, word) = (World::new(Store::in_memory(), &["a.jpg"]).await, Arc::new(Word::default()));
