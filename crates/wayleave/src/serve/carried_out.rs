@@ -11,9 +11,16 @@ use std::future::Future;
 /// An answer, and the place that its request has until the body is sent.
 type Placed = (Result<Response, Infallible>, Option<RequestPlace>);
 
+/// Where somebody comes back from another server with what is good once: that is read with `GET`, and changes something.
+const WAYS_BACK: [&str; 2] = ["/callback", "/.wayleave/visit"];
+
 /// Whether this is carried out to its end. Introspection changes nothing, and is asked for very often.
 pub(super) fn is_change<B>(request: &Request<B>) -> bool {
-    !request.method().is_safe() && !request.uri().path().ends_with(types::path::INTROSPECT)
+    let path = request.uri().path();
+    match request.method().is_safe() {
+        true => WAYS_BACK.iter().any(|way| path.ends_with(way) || path.contains("/.wayleave/visit/")),
+        false => !path.ends_with(types::path::INTROSPECT),
+    }
 }
 
 /// The same at a gateway: what goes on to a service, or into a folder, is over with its caller.
@@ -60,6 +67,9 @@ mod tests {
             ("PUT", "/holiday/1.jpg", true, false),
             ("POST", "/.wayleave/yours", true, true),
             ("GET", "/.wayleave/auth", false, false),
+            ("GET", "/.wayleave/callback", true, true),
+            ("GET", "/.wayleave/visit/x", true, true),
+            ("GET", "/callback", true, false),
         ] {
             let request = asked(method, path);
             assert_eq!((is_change(&request), is_own_change(&request)), (at_server, at_gateway), "{method} {path}");
