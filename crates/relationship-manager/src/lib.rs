@@ -44,7 +44,7 @@ use holdings::Holdings;
 use jose::{Algorithm, KeySet, SigningKey};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use types::Timestamp;
@@ -149,6 +149,8 @@ pub struct Manager {
     tending: Mutex<HashSet<store::OwnersServer>>,
     /// One at a time renews the tokens of a link.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    renewals: link::Renewals,
+    myself: Weak<Self>,
     csrf: [u8; 32],
     /// Whoever has a page open.
     news: news::News,
@@ -177,7 +179,7 @@ impl Manager {
         let csrf = jose::ambient::random(&*client.randomness);
         let client = Client { credentials: Credentials::none(), dpop_key: Some(read(&bound)?), ..client };
         let key = read(&key)?;
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|myself| Self {
             settings,
             store,
             client,
@@ -191,6 +193,8 @@ impl Manager {
             reading: Mutex::default(),
             tending: Mutex::default(),
             turns: Mutex::default(),
+            renewals: link::Renewals::default(),
+            myself: myself.clone(),
             vault: Mutex::default(),
             prepared: Mutex::default(),
             notes: Mutex::default(),
@@ -236,8 +240,9 @@ impl Manager {
         self.metadata.get(&*self.client.clock, issuer, fetch).await
     }
 
-    /// What is on its way: tasks that servers have yet to confirm. Called by the wiring every few seconds.
+    /// What is on its way: renewals whose answer was lost, and tasks that servers have yet to confirm. Called by the wiring every few seconds.
     pub fn tend(self: &Arc<Self>) {
+        self.repeat_lost_renewals();
         self.tend_tasks();
     }
 }

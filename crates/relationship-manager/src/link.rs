@@ -2,6 +2,10 @@
 //! by its URL. What is found must be of exactly the place that was asked, the code comes back with that server's name and
 //! in the browser that was sent (threat 19); then a PMT or an RMT, bound to the manager's key where that is offered.
 
+mod token_renewal;
+
+pub(crate) use token_renewal::Renewals;
+
 use crate::person::{BEGUN_LIFETIME, Person};
 use crate::store::{Begun, Link, Linking, Place, Registration, Told};
 use crate::task::{OTHER_ACCOUNT, UNLINKED};
@@ -99,6 +103,11 @@ fn is_somebody_else(known: &Link, id: &str, account: Option<&str>) -> bool {
 /// One server may keep things and guard things: it is linked as each by itself.
 fn is_same_place(one: &Place, other: &Place) -> bool {
     one.url() == other.url() && std::mem::discriminant(one) == std::mem::discriminant(other)
+}
+
+/// What a server names may lie at another's place: there owners take turns, however many servers one of them has.
+fn in_her_name(client: Client, owner: &str, link: &Link) -> Client {
+    client.in_name_of(&format!("owner {owner}")).within(&Party::new([link.place.url().to_owned()]))
 }
 
 impl Manager {
@@ -237,6 +246,7 @@ impl Manager {
             bound: false,
             renew_from: self.now(),
             refresh_token: None,
+            renewal_asked: None,
             ended: false,
             added,
             told: None,
@@ -287,55 +297,9 @@ impl Manager {
             // where none comes, the one that is there stays good (RFC 6749 6)
             refresh_token: tokens.refresh_token.filter(|token| !token.is_empty()).or(link.refresh_token),
             access_token: tokens.access_token,
+            renewal_asked: None,
             ..link
         }
-    }
-
-    /// A link whose token is good for a while yet, and the client that uses it.
-    pub(crate) async fn ready(&self, owner: &str, id: &str) -> Result<(Link, Client, Arc<Metadata>), Trouble> {
-        // of what is not linked nothing is kept, and no turn
-        self.store.find_link(owner, id)?.ok_or_else(not_linked)?;
-        let turn = self.turn_of(id);
-        let _held = turn.lock().await;
-        let link = self.store.find_link(owner, id)?.ok_or_else(not_linked)?;
-        if link.ended {
-            return refused("it no longer takes this desk's word: link it again");
-        }
-        let metadata = self.metadata_of(link.place.issuer()).await?;
-        // what a server names may lie at another's place: there owners take turns, however many servers one of them has
-        let in_her_name =
-            |client: Client| client.in_name_of(&format!("owner {owner}")).within(&Party::new([link.place.url().to_owned()]));
-        let client = in_her_name(self.client_at(link.place.issuer()).await?);
-        // tokens are its issuer's, and what they are for is at the place itself
-        let there = in_her_name(client.at(link.place.url()));
-        if self.now() < link.renew_from {
-            return Ok((link, there, metadata));
-        }
-        let Some(refresh) = &link.refresh_token else { return Err(self.end_link(owner, link).await?) };
-        match client.refresh(&metadata, refresh).await {
-            Ok(tokens) => {
-                // what came is on disk before it is used: the token that it replaces may be good no more
-                let renewed = |now_is: Link| match now_is.refresh_token == link.refresh_token {
-                    true => self.with_tokens(now_is, tokens),
-                    // she has linked it again meanwhile
-                    false => now_is,
-                };
-                let kept = self.change_link(owner, id, renewed).await?;
-                Ok((kept.ok_or_else(not_linked)?, there, metadata))
-            }
-            Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Err(self.end_link(owner, link).await?),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The server takes the tokens of this link no more: shown as such, where it has no others by now.
-    pub(crate) async fn end_link(&self, owner: &str, refused: Link) -> Result<Trouble, Trouble> {
-        let ended = |link: Link| {
-            let is_same = link.refresh_token == refused.refresh_token && link.access_token == refused.access_token;
-            Link { ended: link.ended || is_same, ..link }
-        };
-        self.change_link(owner, &refused.id, ended).await?;
-        Ok(Trouble::Refused("it no longer takes this desk's word: link it again".into()))
     }
 
     /// Forgets a server. Its token is given back, behind the page where that takes long: whether it was heard matters to

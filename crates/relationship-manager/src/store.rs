@@ -179,6 +179,9 @@ pub(crate) struct Link {
     #[serde(alias = "expires")]
     pub(crate) renew_from: Timestamp,
     pub(crate) refresh_token: Option<String>,
+    /// When others were first asked for by this refresh token, as long as it is not known what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) renewal_asked: Option<Timestamp>,
     /// The server takes it no more: link it again.
     pub(crate) ended: bool,
     pub(crate) added: Timestamp,
@@ -188,6 +191,13 @@ pub(crate) struct Link {
     /// What she answered to people there who let her decide, by account: whether she took it up.
     #[serde(default)]
     pub(crate) offers: BTreeMap<String, bool>,
+}
+
+/// Which link, and whose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LinkName {
+    pub(crate) owner: String,
+    pub(crate) id: String,
 }
 
 /// How a server tells this manager of requests.
@@ -319,6 +329,18 @@ impl Store {
 
     pub(crate) fn find_link(&self, owner: &str, id: &str) -> Result<Option<Link>, StoreAway> {
         self.find(&LINK, &[owner.into(), id.into()])
+    }
+
+    /// Links whose server was asked for a renewal, and of which no answer is known.
+    pub(crate) fn list_unanswered_links(&self) -> Result<Vec<LinkName>, StoreAway> {
+        let scan = Scan { table: &LINK, index: None, prefix: &[], after: None, descending: false, limit: usize::MAX };
+        let name = |row: Row| {
+            // one that does not open is told where it is needed
+            let link: Link = self.opened(&LINK, &row).ok()?;
+            let is_lost = !link.ended && link.renewal_asked.is_some();
+            is_lost.then_some(LinkName { owner: row.first()?.as_text()?.to_owned(), id: link.id })
+        };
+        Ok(self.database.scan(&scan).map_err(away)?.into_iter().filter_map(name).collect())
     }
 
     pub(crate) async fn put_link(&self, owner: &str, link: &Link) -> Result<(), StoreAway> {

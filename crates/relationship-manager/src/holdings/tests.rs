@@ -11,6 +11,7 @@ fn link(id: &str, place: Place) -> Link {
         bound: false,
         renew_from: Timestamp(0),
         refresh_token: None,
+        renewal_asked: None,
         ended: false,
         added: Timestamp(0),
         told: None,

@@ -28,10 +28,11 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let listener = listening::listen("manager.listen", &section.listen).await?;
     let house = tokio::spawn(keep_house(manager.clone(), stop.clone()));
     say::ready(&section.url);
-    let router = relationship_manager::router(manager);
+    let router = relationship_manager::router(manager.clone());
     let reception = Reception::behind(section.trusted_proxies.clone());
     serve(listener, log_in::before(log_in, router), reception, stop).await;
     let _ = house.await;
+    manager.end_renewals().await;
     Ok(())
 }
 

@@ -20,6 +20,7 @@ mod desk_crowd;
 mod desk_forms;
 mod desk_keys;
 mod desk_lies;
+mod desk_lost;
 mod desk_marks;
 mod desk_offers;
 mod desk_sharing;

@@ -91,6 +91,11 @@ impl Party {
         self.script.lock().unwrap().hanging.push(what.to_owned());
     }
 
+    /// The same for those that hang now; whatever comes after them hangs.
+    pub(crate) fn release_those(&self) {
+        self.released.send_modify(|count| *count += 1);
+    }
+
     pub(crate) fn release(&self) {
         self.script.lock().unwrap().hanging.clear();
         self.released.send_modify(|count| *count += 1);
@@ -191,7 +196,12 @@ impl Party {
     }
 }
 
+/// As with ours, what has begun is carried out, whoever hangs up.
 async fn answer(State(party): State<Party>, request: Request) -> Response {
+    tokio::spawn(answer_whole(party, request)).await.unwrap()
+}
+
+async fn answer_whole(party: Party, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let body = String::from_utf8_lossy(&body).into_owned();
