@@ -7,7 +7,7 @@ use http::Method;
 use jose::{base64url, digest};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use types::access_request::{AccessRequestDocument, DecisionDocument, DecisionKind};
+use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind};
 
 /// Which request, where, and whose.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,19 @@ pub(crate) fn spelled_out(request: &AccessRequestDocument, decision: DecisionDoc
     }
 }
 
+/// How it stands once its server has taken the decision.
+fn decided_as(request: &AccessRequestDocument, decision: &DecisionDocument) -> AccessRequestDocument {
+    match decision.decision {
+        DecisionKind::Deny => AccessRequestDocument { state: AccessRequestState::Denied, ..request.clone() },
+        DecisionKind::Approve => AccessRequestDocument {
+            state: AccessRequestState::Approved,
+            permissions: decision.permissions.clone().unwrap_or_else(|| request.permissions.clone()),
+            approved_until: decision.expires_at,
+            ..request.clone()
+        },
+    }
+}
+
 impl Manager {
     /// `seen`: the request as she was shown it; none where a program answers what it has read.
     pub(crate) async fn decide(
@@ -78,6 +91,7 @@ impl Manager {
         if seen.is_some_and(|seen| seen != seen_name(request)) {
             return Err(Trouble::Refused("This request is another one than you were shown. Look at it again.".into()));
         }
+        let decided = decided_as(request, &spelled_out(request, decision.clone())?);
         let decision = serde_json::to_value(spelled_out(request, decision)?).unwrap_or_default();
         let Answered { link, request, of } = answered;
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", of).finish();
@@ -87,6 +101,9 @@ impl Manager {
             metadata.access_requests_endpoint.as_ref().map(|url| format!("{url}/{request}{query}"))
         };
         let answer = self.api_at(owner, link, Method::POST, at, Some(&without_nulls(decision))).await?;
+        if answer.status == 200 && of.is_empty() {
+            self.note_decided(owner, link, decided).await?;
+        }
         self.read_servers(owner, [link.to_owned()]).await;
         match answer.status {
             200 => Ok(()),

@@ -230,7 +230,8 @@ impl Manager {
             link
         };
         self.change_link(owner, link, answered).await?;
-        let without = |mut snapshot: Snapshot| {
+        let from = from.to_vec();
+        let without = move |mut snapshot: Snapshot| {
             snapshot.offers.retain(|offer| !from.contains(&offer.owner));
             snapshot.for_others.retain(|other| is_taken || !from.contains(&other.owner));
             snapshot

@@ -32,6 +32,7 @@ mod task;
 mod undoing;
 mod vault;
 mod vault_queue;
+mod withdrawing;
 mod words;
 
 pub use pages::router;

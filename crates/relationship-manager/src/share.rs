@@ -1,4 +1,4 @@
-//! Sharing and withdrawing, over all servers at once; and answering requests.
+//! Sharing, over all servers at once.
 
 use crate::ending::{Ending, deletion, unheard};
 use crate::holdings::{Guard, Holdings, Known, Share, Thing, Who};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use types::access_request::AccessRequestDocument;
 use types::available_resource::RegistrationState;
 use types::policy::{ClaimCondition, PolicyDocument};
-use types::{ScopeSet, Timestamp};
+use types::{PolicyId, ScopeSet, Timestamp};
 
 /// Most policies in one call (protocol.md 1.2).
 const BATCH: usize = 1_000;
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) on_the_way: usize,
     /// What was made, as far as its servers say how they call it.
     pub(crate) made: Vec<Made>,
+    /// The same, as it says.
+    pub(crate) written: Vec<PolicyDocument>,
 }
 
 /// A share that a server has just written.
@@ -54,6 +56,17 @@ pub(crate) struct Shared {
 pub(crate) struct Made {
     pub(crate) link: String,
     pub(crate) policy: String,
+}
+
+/// Policies that a server has written, by its name for each: as it says, or else as it was asked.
+pub(crate) fn written_of<'a>(sent: &'a [Value], answered: impl Iterator<Item = Option<&'a Value>>) -> Vec<PolicyDocument> {
+    let written = |(sent, answered): (&Value, Option<&Value>)| {
+        let id = answered?.get("_id")?.as_str().filter(|id| !id.is_empty())?;
+        let said = serde_json::from_value::<PolicyDocument>(answered?.clone()).ok();
+        let asked = || Some(PolicyDocument { id: Some(PolicyId::new(id)), ..serde_json::from_value(sent.clone()).ok()? });
+        said.or_else(asked)
+    };
+    sent.iter().zip(answered).filter_map(written).collect()
 }
 
 /// What a server calls each policy of its answer.
@@ -161,6 +174,10 @@ impl Manager {
                     break;
                 }
             }
+            // she may take it back before the server is read again
+            if let Err(error) = self.note_made(owner, link, std::mem::take(&mut of_server.written)).await {
+                tracing::warn!(%error, "what was shared is shown once its server is read again");
+            }
             of_server
         });
         for of_server in join_all(posted).await {
@@ -189,7 +206,9 @@ impl Manager {
         let posted = match self.api_at(owner, link, Method::POST, whole, Some(&json!(batch))).await {
             Ok(answer) if answer.status == 201 => {
                 shared.count = shared.count.saturating_add(batch.len());
-                shared.made.extend(made_of(link, answer.body.as_array().into_iter().flatten().take(batch.len())));
+                let items = || answer.body.as_array().into_iter().flatten().take(batch.len());
+                shared.made.extend(made_of(link, items()));
+                shared.written.extend(written_of(batch, items().map(Some)));
                 return Ok(());
             }
             Ok(answer) if answer.status == 400 => self.api_at(owner, link, Method::POST, each, Some(&json!(batch))).await,
@@ -198,8 +217,9 @@ impl Manager {
         match posted {
             Ok(answer) if answer.status == 200 => {
                 shared.add_items(&server, &answer.body, batch.len());
-                let items = answer.body.as_array().into_iter().flatten().take(batch.len());
-                shared.made.extend(made_of(link, items.filter_map(|item| item.get("policy"))));
+                let items = || answer.body.as_array().into_iter().flatten().take(batch.len()).map(|item| item.get("policy"));
+                shared.made.extend(made_of(link, items().flatten()));
+                shared.written.extend(written_of(batch, items()));
                 Ok(())
             }
             Ok(answer) => {
@@ -231,49 +251,6 @@ impl Manager {
             self.count_change(owner, &link.id);
         }
         Ok(answer?)
-    }
-
-    /// Withdraws a share of a thing: what she signed by her ledger, whatever a server lists; what a server alone says at that
-    /// server. Whoever loses it loses what was approved of the same thing as well.
-    pub(crate) async fn withdraw(self: &Arc<Self>, owner: &str, thing: &str, share: (String, Share)) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
-        let approved = holdings.approved_beside(thing, &share.1.who);
-        let mut ending = holdings.ending(&[share]);
-        holdings.end_approvals(|known, one| approved.contains(&(known.link.id.as_str(), one.id.as_str())), &mut ending);
-        self.ask_and_end(owner, ending.wanted, &ending.words).await
-    }
-
-    /// Everything of somebody's at once: shares, and requests that were approved.
-    pub(crate) async fn withdraw_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
-        let mut ending = holdings.ending(&holdings.shares_of(who));
-        let now = self.now();
-        holdings.end_approvals(|_, request| request.lets_in(now) && who_asked(request) == *who, &mut ending);
-        self.ask_and_end(owner, ending.wanted, &ending.words).await
-    }
-
-    /// One request that she approved.
-    pub(crate) async fn withdraw_approval(self: &Arc<Self>, owner: &str, link: &str, request: &str) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
-        let mut ending = Ending::default();
-        let (now, is_it) =
-            (self.now(), |known: &Known, one: &AccessRequestDocument| known.link.id == link && one.id.as_str() == request);
-        holdings.end_approvals(|known, one| one.lets_in(now) && is_it(known, one), &mut ending);
-        match ending.wanted.is_empty() {
-            true => Err(Trouble::Refused("This has ended already.".into())),
-            false => self.ask(owner, ending.wanted).await,
-        }
-    }
-
-    /// Takes back words of hers, by their names in the ledger.
-    pub(crate) async fn withdraw_words(self: &Arc<Self>, owner: &str, ids: &[String]) -> Result<(), Trouble> {
-        let holdings = self.known_holdings(owner)?;
-        let mut ending = Ending::default();
-        ids.iter().for_each(|id| holdings.end_word(id, &mut ending));
-        if ending.words.is_empty() {
-            return Ok(());
-        }
-        self.ask_and_end(owner, ending.wanted, &ending.words).await
     }
 
     /// Whether nothing passes at a server that she did not sign; her other settings there stay.
@@ -341,7 +318,7 @@ impl Holdings {
     }
 
     /// What was approved of this thing for the same person: links and requests.
-    fn approved_beside<'a>(&'a self, key: &str, who: &Who) -> Vec<(&'a str, &'a str)> {
+    pub(crate) fn approved_beside<'a>(&'a self, key: &str, who: &Who) -> Vec<(&'a str, &'a str)> {
         let approvals = self.thing(key).map(|thing| thing.approvals.as_slice()).unwrap_or_default();
         let same = approvals.iter().filter(|approval| approval.who == *who);
         same.map(|approval| (approval.link.as_str(), approval.request.as_str())).collect()

@@ -2,11 +2,13 @@
 //! server. A server that fails keeps its last word, beside why it fails.
 
 mod asking;
+mod changes;
 mod named;
 mod room;
 mod snapshot;
 
 pub(crate) use asking::Asking;
+use changes::Changes;
 pub(crate) use named::{APPLICATIONS, Sorted, Unclear};
 pub(crate) use snapshot::{Guarded, Snapshot};
 
@@ -29,7 +31,10 @@ const LONGEST_READING: Duration = Duration::from_secs(180);
 #[derive(Default)]
 pub(crate) struct Reading {
     begun: AtomicU64,
+    /// How often something was changed at the server, and how often what was read before counts no more.
     changed: AtomicU64,
+    overruled: AtomicU64,
+    changes: Changes,
     /// How much is kept of the server.
     weight: AtomicUsize,
     turn: tokio::sync::Mutex<()>,
@@ -121,14 +126,15 @@ impl Manager {
     }
 
     async fn read_into_store(self: &Arc<Self>, owner: &str, id: &str) -> Result<(), Trouble> {
-        let (begun, changed) = (self.reading_time(), self.change_count(owner, id));
+        let reading = self.reading_of(owner, id);
+        let _under_way = reading.changes.begin();
+        let (begun, changed, overruled) = (self.reading_time(), reading.changed(), reading.overruled());
         let before = self.snapshot(owner, id)?.unwrap_or_default();
         let Some(from) = self.store.find_link(owner, id)?.map(|link| PlacedAs::of(&link)) else { return Ok(()) };
         self.take_in_words(owner, &from, &before).await?;
         let mut fresh = before.clone();
-        let reading = tokio::time::timeout(LONGEST_READING, self.read_anew(owner, id, &mut fresh)).await;
-        let answer =
-            reading.unwrap_or_else(|_| Err(Trouble::Away(format!("`{}` takes too long to tell everything", from.server))));
+        let read = tokio::time::timeout(LONGEST_READING, self.read_anew(owner, id, &mut fresh)).await;
+        let answer = read.unwrap_or_else(|_| Err(Trouble::Away(format!("`{}` takes too long to tell everything", from.server))));
         let now = self.now();
         let snapshot = match answer {
             Ok(()) => {
@@ -144,10 +150,13 @@ impl Manager {
         let snapshot = snapshot.weighed(&before);
         self.take_in_words(owner, &from, &snapshot).await?;
         self.forget_answers(owner, id, &snapshot.gone_owners).await?;
-        let reading = self.reading_of(owner, id);
         let _held = reading.writing.lock().await;
-        // unlinked, or changed by her, meanwhile: what was read before is not kept
-        if changed == self.change_count(owner, id) && self.store.find_link(owner, id)?.is_some() {
+        // unlinked meanwhile, or overruled by her: what was read before is not kept
+        if overruled == reading.overruled() && self.store.find_link(owner, id)?.is_some() {
+            let merged = reading.changes.applied_to(snapshot.clone());
+            // what was changed there meanwhile may not have been read: the next look asks again
+            let asked = if changed == reading.changed() { merged.asked } else { before.asked };
+            let snapshot = Snapshot { asked, ..merged };
             self.store.put_snapshot(owner, id, &snapshot).await?;
             self.note_weight(owner, id, &snapshot);
         }
@@ -192,41 +201,12 @@ impl Manager {
     }
 
     /// The time in milliseconds, and later than each that was given before: what was read after what.
-    fn reading_time(&self) -> i64 {
+    pub(crate) fn reading_time(&self) -> i64 {
         let now = self.client.clock.now_millis();
         let next = |last: i64| Some(last.saturating_add(1).max(now));
         self.read_last
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
             .map_or(now, |last| last.saturating_add(1).max(now))
-    }
-
-    fn change_count(&self, owner: &str, id: &str) -> u64 {
-        self.reading_of(owner, id).changed.load(Ordering::Acquire)
-    }
-
-    /// Something is changed at a server, or in what is kept of it: a reading that is under way does not undo it.
-    pub(crate) fn count_change(&self, owner: &str, id: &str) {
-        // where nobody has read it there is nothing to undo
-        if let Some(reading) = lock(&self.reading).get(&(owner.to_owned(), id.to_owned())) {
-            reading.changed.fetch_add(1, Ordering::Release);
-        }
-    }
-
-    /// Changes what is kept of a server; nothing where nothing is.
-    pub(crate) async fn change_snapshot(
-        &self,
-        owner: &str,
-        id: &str,
-        change: impl FnOnce(Snapshot) -> Snapshot,
-    ) -> Result<(), Trouble> {
-        let reading = self.reading_of(owner, id);
-        let _held = reading.writing.lock().await;
-        if let Some(snapshot) = self.snapshot(owner, id)? {
-            self.count_change(owner, id);
-            self.store.put_snapshot(owner, id, &change(snapshot)).await?;
-            self.look_again(owner);
-        }
-        Ok(())
     }
 
     /// Changes a link that is there; a renewal that is under way does not bring one back that is gone.
@@ -261,7 +241,7 @@ impl Manager {
         let reading = self.reading_of(owner, id);
         {
             let _held = reading.writing.lock().await;
-            self.count_change(owner, id);
+            reading.overruled.fetch_add(1, Ordering::Release);
             self.store.delete_link(owner, id, why, self.now()).await?;
         }
         lock(&self.reading).remove(&(owner.to_owned(), id.to_owned()));
@@ -273,7 +253,7 @@ impl Manager {
 
     /// She has linked it again: the keys that it has now are those of her choice.
     pub(crate) async fn trust_keys_anew(&self, owner: &str, id: &str) -> Result<(), Trouble> {
-        self.change_snapshot(owner, id, |snapshot| Snapshot { keys: Vec::new(), ..snapshot }).await
+        self.overrule_snapshot(owner, id, |snapshot| Snapshot { keys: Vec::new(), ..snapshot }).await
     }
 
     /// She has seen what was wrong with its history: from here on it must follow from what it says now.
@@ -282,7 +262,7 @@ impl Manager {
             Some(head) => Snapshot { audit: None, head: Some(head), ..snapshot },
             None => snapshot,
         };
-        self.change_snapshot(owner, id, settled).await
+        self.overrule_snapshot(owner, id, settled).await
     }
 
     /// The servers that changed, before the answer is shown; as long as they answer quickly.

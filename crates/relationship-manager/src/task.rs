@@ -12,7 +12,7 @@ use futures_util::stream;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -161,6 +161,12 @@ impl Task {
         is_open && is_same && self.server == wanted.server
     }
 
+    /// What is gone from its server, as that has confirmed.
+    fn deleted(&self) -> Option<String> {
+        let is_gone = self.method == "DELETE" && matches!(self.standing, Standing::Confirmed { .. });
+        is_gone.then(|| self.url.clone())
+    }
+
     /// When it is tried next.
     pub(crate) fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let pause = 2_i64.saturating_pow(self.tries.min(6)).min(LONGEST_PAUSE);
@@ -278,7 +284,10 @@ impl Manager {
         let start = |(server, tasks): (OwnersServer, Vec<Task>)| {
             let manager = self.clone();
             tokio::spawn(async move {
-                manager.try_server(tasks).await;
+                let deleted = manager.try_server(tasks).await;
+                if let Err(error) = manager.note_deleted(&server.owner, &server.link, deleted).await {
+                    tracing::warn!(%error, "what is gone is shown until its server is read again");
+                }
                 manager.count_change(&server.owner, &server.link);
                 lock(&manager.tending).remove(&server);
                 manager.read_server(&server.owner, &server.link).await;
@@ -288,19 +297,26 @@ impl Manager {
     }
 
     /// The tasks of one server. Where it does not answer the first, the others need not wait for it, too; where it answers
-    /// that it cannot do one, it may well do another.
-    async fn try_server(self: &Arc<Self>, tasks: Vec<Task>) {
+    /// that it cannot do one, it may well do another. What is deleted there by now, by its URL.
+    async fn try_server(self: &Arc<Self>, tasks: Vec<Task>) -> BTreeSet<String> {
         let mut rest = tasks.into_iter();
-        let Some(first) = rest.next() else { return };
+        let Some(first) = rest.next() else { return BTreeSet::new() };
         let Tried { task: first, is_answered } = self.try_one(first).await;
-        let standing = first.standing.clone();
+        let (standing, deleted) = (first.standing.clone(), first.deleted());
         self.keep(vec![first]).await;
         if !is_answered {
             let missed = |task: Task| Task { standing: standing.clone(), tries: task.tries.saturating_add(1), ..task };
-            return self.keep(rest.map(missed).collect()).await;
+            self.keep(rest.map(missed).collect()).await;
+            return deleted.into_iter().collect();
         }
-        let each = |task: Task| async { self.keep(vec![self.try_one(task).await.task]).await };
-        stream::iter(rest).for_each_concurrent(AT_ONCE, each).await;
+        let each = |task: Task| async {
+            let tried = self.try_one(task).await.task;
+            let deleted = tried.deleted();
+            self.keep(vec![tried]).await;
+            deleted
+        };
+        let others: Vec<Option<String>> = stream::iter(rest).map(each).buffer_unordered(AT_ONCE).collect().await;
+        deleted.into_iter().chain(others.into_iter().flatten()).collect()
     }
 
     async fn keep(&self, tasks: Vec<Task>) {

@@ -6,7 +6,7 @@ use crate::answering::Answered;
 use crate::ending::{Ending, deletion};
 use crate::holdings::{Holdings, ListedPolicy, Share};
 use crate::person::Person;
-use crate::share::{Made, is_written_for, segment};
+use crate::share::{Made, is_written_for, segment, written_of};
 use crate::words::who_asked;
 use crate::{Manager, Trouble, lock};
 use http::Method;
@@ -219,6 +219,9 @@ impl Manager {
         }
         let at = |metadata: &Metadata| metadata.policy_endpoint.clone();
         let answer = self.api_at(owner, link, Method::POST, at, Some(policy)).await?;
+        if answer.status == 201 {
+            self.note_made(owner, link, written_of(std::slice::from_ref(policy), std::iter::once(Some(&answer.body)))).await?;
+        }
         self.read_servers(owner, [link.to_owned()]).await;
         if answer.status == 201 { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }
     }

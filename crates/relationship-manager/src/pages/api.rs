@@ -3,7 +3,7 @@
 //! `/api/offers`, `/api/shared-with-me`.
 
 use super::{Desk, Fields};
-use crate::holdings::{Filter, Holdings};
+use crate::holdings::{Filter, Holdings, Who};
 use crate::person::Person;
 use crate::task::Standing;
 use crate::{Manager, Trouble};
@@ -149,6 +149,21 @@ pub(super) async fn shared_with_me(State(manager): Desk, request: Request) -> Re
 
 pub(super) async fn withdrawals(State(manager): Desk, request: Request) -> Response {
     answer(manager, request.headers(), async |manager, person| withdrawn(manager, person).await).await
+}
+
+/// The same after everything of somebody's was withdrawn, with the servers that could not be read for it.
+pub(super) async fn withdrawn_but(
+    manager: &Arc<Manager>,
+    person: &Person,
+    who: &Who,
+    unread: &[String],
+) -> Result<Value, Trouble> {
+    let mut all = withdrawn(manager, person).await?;
+    let what = format!("{}: what else this server shares", who.name());
+    let why = "it could not be read: what this desk does not know of may stand there. Withdraw it again once it answers";
+    let not_read = |url: &String| json!({"id": null, "group": null, "what": what, "server": url, "created": manager.now(), "state": "not_read", "why": why});
+    all.as_array_mut().into_iter().for_each(|all| all.extend(unread.iter().map(not_read)));
+    Ok(all)
 }
 
 /// What was withdrawn lately, and where it stands.

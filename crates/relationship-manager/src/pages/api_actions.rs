@@ -142,7 +142,8 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
         match (wanted.who, wanted.thing, wanted.policy_id) {
             (Some(who), None, None) => {
                 let who = Who::of_key(&who).ok_or_else(|| Trouble::Refused("`who` must be a key of /api/people".into()))?;
-                manager.withdraw_everything(&person.owner, &who).await?;
+                let unread = manager.withdraw_everything(&person.owner, &who).await?;
+                return super::api::withdrawn_but(manager, person, &who, &unread).await;
             }
             (None, Some(thing), Some(policy)) => {
                 let share = manager.holdings(&person.owner)?.share(&thing, &policy, wanted.authorization_server.as_deref())?;

@@ -109,8 +109,14 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
             return Err(Trouble::Refused("Tick that you are sure: everything of this person's ends at once.".into()));
         }
         let who = who_of(fields)?;
-        manager.withdraw_everything(&person.owner, &who).await?;
-        let what = format!("Taken back: {} loses everything at each server that has confirmed it.", who.name());
+        let unread = manager.withdraw_everything(&person.owner, &who).await?;
+        let mut what = format!("Taken back: {} loses everything at each server that has confirmed it.", who.name());
+        for url in unread {
+            what.push_str(&format!(
+                " {} cannot be read right now: what else it shows them may stand. Do this again later.",
+                host_of(&url)
+            ));
+        }
         Ok(manager.tell(person, "/withdrawals", what, None))
     })
     .await

@@ -24,6 +24,7 @@ mod desk_lost;
 mod desk_marks;
 mod desk_offers;
 mod desk_sharing;
+mod desk_steady;
 mod desk_strangers;
 mod desk_undo;
 mod desk_vault;
