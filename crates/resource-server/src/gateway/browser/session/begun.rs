@@ -26,7 +26,14 @@ impl Gateway {
     pub(in crate::gateway) async fn begin_session_to_renew(&self, owner: &str, issuer: &str, refresh_token: &str) -> String {
         let held = self.begin_session(None, None).await.unwrap();
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), "over".to_owned());
-        let grant = Grant { owner, issuer, token, expires: Timestamp(0), refresh_token: Some(refresh_token.to_owned()) };
+        let grant = Grant {
+            owner,
+            issuer,
+            token,
+            expires: Timestamp(0),
+            refresh_token: Some(refresh_token.to_owned()),
+            is_owners: false,
+        };
         self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
         held.cookie
     }
