@@ -111,14 +111,6 @@ impl From<Failure> for InteractionError {
     }
 }
 
-/// What this server says of an account's person.
-pub(crate) fn claims_of(account: &Account) -> Vec<(String, Value)> {
-    // what somebody calls himself at a provider is no word of this server
-    let name = (!account.is_of_provider()).then(|| ("name".to_owned(), json!(account.display_name())));
-    let email = account.verified_email().map(|email| ("email".to_owned(), json!(email)));
-    name.into_iter().chain([("preferred_username".to_owned(), json!(account.username))]).chain(email).collect()
-}
-
 pub(crate) fn page(what: &str) -> InteractionError {
     InteractionError::Page(Failure::Refused(Refusal::new(ErrorCode::InvalidRequest, what)))
 }
@@ -234,11 +226,16 @@ impl AuthorizationServer {
 
     /// What would be stated about the person, for her to read before she agrees.
     pub fn claims_to_share(&self, interaction: &Interaction, account: Option<&Account>) -> Vec<(String, Value)> {
-        match (account, &interaction.proven_email) {
-            (Some(account), _) => claims_of(account),
-            (None, Some(email)) => vec![("email".to_owned(), json!(email))],
-            (None, None) => Vec::new(),
+        let mut claims = Vec::new();
+        if let Some(account) = account {
+            // what somebody calls himself at a provider is no word of this server
+            claims.extend((!account.is_of_provider()).then(|| ("name".to_owned(), json!(account.display_name()))));
+            claims.push(("preferred_username".to_owned(), json!(account.username)));
+            claims.extend(account.verified_email().map(|email| ("email".to_owned(), json!(email))));
+        } else if let Some(email) = &interaction.proven_email {
+            claims.push(("email".to_owned(), json!(email)));
         }
+        claims
     }
 
     /// The person agreed: claims join the process, and the browser goes back with the next ticket.

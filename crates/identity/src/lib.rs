@@ -87,9 +87,6 @@ pub struct Settings {
     pub open_registration: bool,
     /// Whose word on software counts (RFC 7591 2.3).
     pub software_statement_issuers: BTreeMap<Issuer, IssuerKeys>,
-    /// The client that is the party itself, where this is its own log-in and nobody else's: whoever logs in does so at the very
-    /// place that the client is, and is not asked whether that place may know it.
-    pub own_client: Option<ClientId>,
 }
 
 /// The provider: settings, its store, and the ambient it runs in.

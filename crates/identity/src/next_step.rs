@@ -34,9 +34,6 @@ impl Identity {
                 };
             }
         };
-        if self.settings.own_client.as_ref() == Some(&request.client.id) && !demands.consent {
-            return Ok(Step::Back(self.issue_code(request, session).await?));
-        }
         // a consent ends at its resource (protocol.md 1.7), and what decides for her is asked for each time
         let standing = self.find_standing_consent(request, session).await?;
         let shown = Shown::of(&request.client, &request.redirect_uri, session);

@@ -31,11 +31,6 @@ impl Basis {
             Self::Owner { .. } | Self::FormerOwner => None,
         }
     }
-
-    /// The consent by which the client reaches what is its owner's own, where that is what lets it pass.
-    pub fn owners_consent(&self) -> Option<&GrantId> {
-        if let Self::Owner { consent } = self { Some(consent) } else { None }
-    }
 }
 
 /// One granted scope on one resource, with all that it rests on.

@@ -199,7 +199,6 @@ pub(crate) fn identity_settings(config: &Config) -> Result<identity::Settings, E
         requests_per_minute_per_client: config.limits.requests_per_minute_per_client,
         open_registration: true,
         software_statement_issuers: statement_issuers(config)?,
-        own_client: None,
     })
 }
 

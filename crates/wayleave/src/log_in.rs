@@ -17,7 +17,7 @@ use resource_server::gateway::{Application, OwnLogIn, OwnToken, Sent, Unfit};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tower::{ServiceExt, service_fn};
-use types::{ClientId, ErrorCode, Refusal};
+use types::{ErrorCode, Refusal};
 
 /// The path of its issuer.
 const BASE: &str = "/.wayleave/login";
@@ -107,11 +107,8 @@ impl LogIn {
         let store = assemble::open_store(config, &url)?;
         let keys = Keys::new(key).map_err(Exit::failed)?;
         keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
-        let settings = identity::Settings {
-            issuer: Self::issuer_of(party.url).as_str().into(),
-            own_client: Some(ClientId::new(party.client.client_id.as_str())),
-            ..assemble::identity_settings(config)?
-        };
+        let settings =
+            identity::Settings { issuer: Self::issuer_of(party.url).as_str().into(), ..assemble::identity_settings(config)? };
         let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));
         let outbound = assemble::outbound(config, &[])?;
         let identity = Identity::new(settings, Arc::new(store), clock, randomness, keys, outbound);

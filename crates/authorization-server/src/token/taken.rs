@@ -4,15 +4,10 @@ use super::parameters::Parameters;
 use crate::AuthorizationServer;
 use crate::changes::Changes;
 use crate::claims::Brought;
-use crate::claims_interaction::claims_of;
 use identity::Failure;
 use identity::token::TokenRequest;
-use rules::claim::Claim;
-use rules::rpt::Basis;
 use rules::ticket::Process;
 use rules::{AnotherPerson, Ticket};
-use serde_json::json;
-use types::token::ID_TOKEN_FORMAT;
 
 /// A ticket as it was presented.
 pub(super) struct Presented<'a> {
@@ -64,46 +59,6 @@ impl AuthorizationServer {
             }
         }
         self.leave_out_taken_back(process).await?;
-        self.rest_on_owners_rpt(request, asked, process).await?;
         Ok(Taken { gathered, pushed_now: brought == Brought::Claims, another })
-    }
-
-    /// Where nothing else says who asks, an RPT does that the client brings for more, if its owner let this client reach what is
-    /// hers at this resource server and has not ended it since (decision 0067). It says so for a client that proved itself: a
-    /// token that somebody found makes nobody its owner.
-    async fn rest_on_owners_rpt(
-        &self,
-        request: &TokenRequest<'_>,
-        asked: &Presented<'_>,
-        process: &mut Process,
-    ) -> Result<(), Failure> {
-        let is_open = !process.requesting_party.is_known() && !request.client.is_public();
-        let (Some(text), ticket) = (asked.parameters.rpt.filter(|_| is_open), asked.ticket) else { return Ok(()) };
-        let Some((_, rpt)) = self.find_rpt_to_upgrade(text, ticket).await? else { return Ok(()) };
-        let is_of_place = rpt.owner == ticket.owner && rpt.resource_server == ticket.resource_server;
-        let is_of_client = rpt.client == request.client.id && rpt.cnf == request.jkt;
-        if !is_of_place || !is_of_client || rpt.by_own_id != ticket.signer.is_some() || rpt.expires <= self.now() {
-            return Ok(());
-        }
-        for consent in rpt.scopes.iter().flat_map(|granted| &granted.basis).filter_map(Basis::owners_consent) {
-            if let Some(consent) = self.find_owners_reach(consent).await? {
-                process.as_owner = Some(consent);
-                process.requesting_party = rpt.requesting_party.clone();
-                self.note_word(process, &rpt.requesting_party, rpt.issued);
-                return self.state_owner(ticket, process).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Who she is, as her history tells it and as she stated it before.
-    async fn state_owner(&self, ticket: &Ticket, process: &mut Process) -> Result<(), Failure> {
-        let Some(account) = self.identity.store.find_account(&ticket.owner).await? else { return Ok(()) };
-        let sub = [("sub".to_owned(), json!(account.id))];
-        for (name, value) in claims_of(&account).into_iter().chain(sub) {
-            let (issuer, format) = (self.issuer().clone(), ID_TOKEN_FORMAT.into());
-            process.claims.state(Claim { name, value, issuer, format, auth_time: None });
-        }
-        Ok(())
     }
 }

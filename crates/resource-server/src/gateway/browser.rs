@@ -160,7 +160,6 @@ impl Gateway {
             let mut call = parts.clone();
             let refused = match self.judge_call(&mut call, brought, path, held.as_ref()).await {
                 Ok(whole) => {
-                    let held = self.note_owner(held, &whole).await;
                     let answer = self.let_in(call, body, path, whole, held.as_ref()).await;
                     let answer = self.lead_to_content(&parts, path, held.as_ref(), answer);
                     return self.for_session(&parts, held.as_ref(), answer).await;
@@ -249,7 +248,7 @@ impl Gateway {
         match (held, ticket) {
             (Some(held), None) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None)),
             (Some(held), Some(_)) if !may_trade => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None)),
-            (Some(held), Some(ticket)) if held.session.is_known_at(&way.issuer, &way.owner) => {
+            (Some(held), Some(ticket)) if held.session.pct_at(&way.issuer).is_some() => {
                 self.lead_known(parts, held, way, &ticket).await
             }
             (_, Some(ticket)) => page(self.begin_visit(parts, way, &ticket, None).await),
@@ -260,12 +259,6 @@ impl Gateway {
     /// Somebody whom the authorization server knows again.
     async fn lead_known(self: &Arc<Self>, parts: &Parts, held: Held, way: Way, ticket: &str) -> Next {
         let page = |response: Response| Next::Page(Box::new(response));
-        // what it has may have been renewed since this call began
-        let held = match self.read_session(&held.cookie) {
-            Ok(Some(session)) => Held { session, ..held },
-            Ok(None) => held,
-            Err(error) => return page(self.cannot_lead(&error)),
-        };
         let caller = parts.extensions.get().copied();
         let trade = Trade { owner: &way.owner, issuer: &way.issuer, ticket, held: Some(&held), caller, asks: Asks::Nobody };
         match self.trade(&trade).await {
@@ -304,7 +297,7 @@ impl Gateway {
         }
         let other = self.store.find_guarding(&owner)?.filter(|other| self.is_trusted(&other.issuer));
         let Some(other) = other else { return Ok(None) };
-        if held.is_some_and(|held| held.session.is_known_at(&other.issuer, &owner)) {
+        if held.is_some_and(|held| held.session.pct_at(&other.issuer).is_some()) {
             return Ok(Some((way(other.issuer, true), None)));
         }
         let ticket = self.ticket_elsewhere(&other, caller).await?;

@@ -82,12 +82,6 @@ impl Whole {
         self.all.iter().map(|admitted| admitted.answer.approximate_bytes()).fold(0, u64::saturating_add)
     }
 
-    /// Whose of it is the caller's own, and by whose word.
-    pub(super) fn owners(&self) -> impl Iterator<Item = (&str, &str)> {
-        let own = self.all.iter().filter(|admitted| admitted.answer.is_owner == Some(true));
-        own.map(|admitted| (admitted.owner.as_str(), admitted.issuer.as_str()))
-    }
-
     /// Whether who calls is the owner of all of it, by the word of who guards it.
     pub(super) fn is_owners(&self) -> bool {
         self.all.iter().all(|admitted| admitted.answer.is_owner == Some(true))

@@ -57,7 +57,6 @@ async fn site(provider: Arc<Counting>) -> web::Site {
         requests_per_minute_per_client: 10,
         open_registration: false,
         software_statement_issuers: Default::default(),
-        own_client: None,
     };
     let outbound = outbound::Outbound::new(outbound::Settings::default()).unwrap();
     let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));

@@ -64,7 +64,10 @@ impl Sitting {
         assert_eq!(page.status, 200, "{}", page.html);
         let password = format!("{name}-desk-password");
         let page = browser.submit(&page, "/login", &[("username", name), ("password", &password)]).await.unwrap();
-        // whoever logs in at the desk's own log-in is not asked whether the desk may know it
+        let page = match page.html.contains("/authorize/decision") {
+            true => browser.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.unwrap(),
+            false => page,
+        };
         assert!(page.status == 200 && page.html.contains("Your things"), "{}: {}", page.url, page.html);
         Self { name: name.to_owned(), browser, url: desk.url.clone() }
     }

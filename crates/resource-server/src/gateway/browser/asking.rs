@@ -169,7 +169,7 @@ impl Gateway {
             Err(error) => return self.cannot_lead(&error),
         };
         let way = Way { asks: !shows_again, message, ..way };
-        let is_known = held.session.is_known_at(&way.issuer, &way.owner);
+        let is_known = held.session.pct_at(&way.issuer).is_some();
         let ticket = match ticket {
             // she is known, and there is nobody to be asked
             None => return self.after_press(&held, &way, None, caller).await,

@@ -159,7 +159,7 @@ impl Gateway {
         if attempts.traded.iter().any(|traded| traded == what) || attempts.traded.len() >= MOST_TRADES {
             return Err(self.note_lacking(&held.cookie, what, Why::NotShared).await);
         }
-        if !session.is_known_at(&way.issuer, &way.owner) {
+        if session.pct_at(&way.issuer).is_none() {
             return Err(Denied::Because(Why::Unknown));
         }
         attempts.traded.push(what.to_owned());

@@ -3,7 +3,6 @@
 //! nobody's session. It ends 12 h after it began, or 1 h after its last use.
 
 mod lacking;
-mod owners;
 
 use super::super::Gateway;
 use super::super::path::CanonicalPath;
@@ -46,9 +45,6 @@ pub(super) struct Grant {
     pub(super) token: String,
     pub(super) expires: Timestamp,
     pub(super) refresh_token: Option<String>,
-    /// The server has said that she is the owner.
-    #[serde(default)]
-    pub(super) is_owners: bool,
 }
 
 impl Grant {
@@ -189,8 +185,7 @@ impl Session {
         self.closed.iter().any(|closed| closed.to == to && now < closed.until)
     }
 
-    pub(super) fn put_grant(&mut self, mut grant: Grant) {
-        grant.is_owners |= self.find_grant_at(&grant.owner, &grant.issuer).is_some_and(|before| before.is_owners);
+    pub(super) fn put_grant(&mut self, grant: Grant) {
         self.drop_grant(&grant.owner, &grant.issuer);
         self.grants.push(grant);
         keep_newest(&mut self.grants, MOST_GRANTS);

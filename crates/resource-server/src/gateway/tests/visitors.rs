@@ -5,7 +5,6 @@ mod changing;
 mod coming_back;
 mod following;
 mod giving;
-mod owners;
 mod renewing;
 mod server;
 mod sessions;

@@ -8,7 +8,7 @@ impl Gateway {
         let held = self.begin_session(None, None).await.unwrap();
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
         let expires = self.client.clock.now().plus(600);
-        let grant = Grant { owner, issuer, token, expires, refresh_token: None, is_owners: false };
+        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
         self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap();
         self.browsers.names.set_session(&held.cookie, 9).split(';').next().unwrap().to_owned()
     }
@@ -18,7 +18,7 @@ impl Gateway {
         let cookie = cookie.split_once('=').unwrap().1;
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
         let expires = self.client.clock.now().plus(600);
-        let grant = Grant { owner, issuer, token, expires, refresh_token: None, is_owners: false };
+        let grant = Grant { owner, issuer, token, expires, refresh_token: None };
         self.change_session(cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
     }
 
@@ -26,14 +26,7 @@ impl Gateway {
     pub(in crate::gateway) async fn begin_session_to_renew(&self, owner: &str, issuer: &str, refresh_token: &str) -> String {
         let held = self.begin_session(None, None).await.unwrap();
         let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), "over".to_owned());
-        let grant = Grant {
-            owner,
-            issuer,
-            token,
-            expires: Timestamp(0),
-            refresh_token: Some(refresh_token.to_owned()),
-            is_owners: false,
-        };
+        let grant = Grant { owner, issuer, token, expires: Timestamp(0), refresh_token: Some(refresh_token.to_owned()) };
         self.change_session(&held.cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
         held.cookie
     }

@@ -101,7 +101,7 @@ impl Known {
         let token = self.new_text(who);
         let mut answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3_600});
         if self.gives_refresh_tokens.load(Ordering::SeqCst) {
-            let refresh = self.new_text(&format!("{who}-refresh"));
+            let refresh = self.new_text("refresh");
             self.refreshed.lock().unwrap().insert(refresh.clone(), all.clone());
             answer["refresh_token"] = json!(refresh);
         }
@@ -110,11 +110,9 @@ impl Known {
     }
 
     fn refresh(&self, form: &[u8]) -> (StatusCode, Value) {
-        let text = field(form, "refresh_token");
-        let who = text.split('-').next().unwrap_or_default();
-        let found = self.refreshed.lock().unwrap().remove(&text);
+        let found = self.refreshed.lock().unwrap().remove(&field(form, "refresh_token"));
         match found {
-            Some(all) => (StatusCode::OK, self.new_token(who, all)),
+            Some(all) => (StatusCode::OK, self.new_token("bob", all)),
             None => (StatusCode::BAD_REQUEST, json!({"error": "invalid_grant"})),
         }
     }
@@ -133,11 +131,7 @@ impl Known {
             let (ticket, page) = (self.new_ticket(&wanted), self.at("/claims"));
             return (StatusCode::FORBIDDEN, json!({"error": "need_info", "ticket": ticket, "redirect_user": page}));
         }
-        // whoever is the owner is known by a token of hers that counts still
-        let rpt = field(form, "rpt");
-        let is_hers = rpt.starts_with("owner-") && self.permissions.lock().unwrap().contains_key(&rpt);
-        let owner = is_hers.then(|| "owner".to_owned());
-        let Some(who) = self.shown.lock().unwrap().get(&ticket).cloned().or(pct).or(owner) else {
+        let Some(who) = self.shown.lock().unwrap().get(&ticket).cloned().or(pct) else {
             let answer =
                 json!({"error": "need_info", "ticket": self.new_ticket(&wanted), "required_claims": [{"name": "email"}]});
             return (StatusCode::FORBIDDEN, answer);
