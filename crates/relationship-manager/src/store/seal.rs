@@ -67,7 +67,7 @@ impl Store {
     /// Whether this is the key that the store was sealed with. A store of before there was such a check gets one, where
     /// everything in it opens, and in the same commit each of its rows is sealed anew, for its place. With another key nothing at
     /// all is written.
-    pub(crate) async fn check_key(&self) -> Result<(), StoreClosed> {
+    pub async fn check_key(&self) -> Result<(), StoreClosed> {
         let name = Value::from(KEY_CHECK);
         if let Some(row) = self.database.get(&SECRET, std::slice::from_ref(&name)).map_err(away)? {
             return self.opened::<Vec<u8>>(&SECRET, &row).map(drop).map_err(|_| StoreClosed::OtherKey);

@@ -89,7 +89,7 @@ impl Party {
         let mut pairs = Vec::new();
         if has_log_in {
             let place = assemble::store_file(config, &store_beside(url)).ok_or_else(none)?;
-            pairs.push(Pair { place, backup: backup.with_extension("login.db"), form: Self::Server });
+            pairs.push(Pair { place, backup: with(backup, ".login.db"), form: Self::Server });
         }
         pairs.push(Pair { place, backup: backup.to_owned(), form: self });
         Ok(pairs)
@@ -116,10 +116,35 @@ impl Party {
     }
 }
 
+/// A path with something at its end.
+fn with(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Refuses to write where a store lies that somebody may be serving: it would go on in a file that nobody finds any more.
+fn refuse_store(config: &Config, file: &Path) -> Result<(), Exit> {
+    let urls = ALL.into_iter().filter_map(|party| party.store_url(config));
+    let stores = urls.flat_map(|url| [url.to_owned(), store_beside(url)]);
+    let number = |place: &Path| std::fs::metadata(place).map(|about| (about.dev(), about.ino())).ok();
+    let is_own = |store: PathBuf| store == file || (number(file).is_some() && number(&store) == number(file));
+    let is_served = [".lock", "-wal"].into_iter().any(|ending| with(file, ending).exists());
+    if is_served || stores.filter_map(|url| assemble::store_file(config, &url)).any(is_own) {
+        return Err(Exit::usage(format!(
+            "{} is a store of a party, and no place for a backup: name another file",
+            file.display()
+        )));
+    }
+    Ok(())
+}
+
 /// `wayleave backup FILE`, while it is in use or not.
 pub fn backup(config: &Config, file: &Path, party: Option<Party>) -> Result<(), Exit> {
     let party = Party::choose(config, party)?;
-    for pair in party.pairs(config, file)? {
+    let pairs = party.pairs(config, file)?;
+    pairs.iter().try_for_each(|pair| refuse_store(config, &pair.backup))?;
+    for pair in pairs {
         // a log-in whose people have not come yet has none
         if pair.place.exists() || pair.backup == file {
             back_up(&pair)?;
@@ -172,13 +197,14 @@ pub async fn restore(config: &Config, file: &Path, party: Option<Party>) -> Resu
     let party = party.unwrap_or(form);
     let pairs = party.pairs(config, file)?;
     let serving = Serving::begin(party.place(config))?;
+    let key = find_key(config)?;
     let mut prepared = Vec::new();
     for pair in &pairs {
         if pair.form != party && !pair.backup.exists() {
             say::line(&format!("{} is not there: the accounts of its log-in stay as they are", pair.backup.display()));
             continue;
         }
-        prepared.push(Prepared::of(pair).await?);
+        prepared.push(Prepared::of(pair, key).await?);
     }
     let (mut state_of, mut places) = (None, Vec::new());
     for one in prepared {
@@ -186,9 +212,15 @@ pub async fn restore(config: &Config, file: &Path, party: Option<Party>) -> Resu
         places.push(one.put()?.display().to_string());
     }
     serving.iter().try_for_each(Serving::forget)?;
-    say::line(&format!("{} is restored", places.join(" with ")));
+    say::line(&format!("{} is restored; what was there is beside, with `.replaced` at its end", places.join(" with ")));
     tell(party, state_of).iter().for_each(|line| say::line(line));
     Ok(())
+}
+
+/// The key of the configuration, which every store but a gateway's is sealed with: a restore makes none.
+fn find_key(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
+    let place = config.path(&config.server.key_file.clone().unwrap_or(format!("{}/server.key", config.server.data_dir)));
+    place.exists().then(|| assemble::read_key_file(config, &SystemRandomness, None)).transpose()
 }
 
 /// Of what party a backup is, by its tables.
@@ -240,7 +272,7 @@ impl Drop for Prepared<'_> {
 
 impl<'a> Prepared<'a> {
     /// Copies, checks, brings up to date, and ends what somebody held: before anything is replaced.
-    async fn of(pair: &'a Pair) -> Result<Self, Exit> {
+    async fn of(pair: &'a Pair, key: Option<[u8; 32]>) -> Result<Self, Exit> {
         let form = form_of(&pair.backup)?;
         if form != pair.form {
             return Err(no_backup(&pair.backup, &format!("it is one of {}, and not of {}", form.name(), pair.form.name())));
@@ -251,17 +283,21 @@ impl<'a> Prepared<'a> {
         let (own, its) = (prepared.beside.display().to_string(), pair.backup.display().to_string());
         let named = |what: String| no_backup(&pair.backup, &what.replace(&own, &its));
         file::check(&prepared.beside).map_err(|error| named(error.to_string()))?;
-        prepared.state_of = prepared.end_what_is_held().await.map_err(named)?;
+        prepared.state_of = prepared.end_what_is_held(key).await.map_err(named)?;
         file::settle(&prepared.beside).map_err(Exit::failed)?;
         prepared.give_to_owner()?;
         Ok(prepared)
     }
 
-    async fn end_what_is_held(&self) -> Result<Option<Timestamp>, String> {
+    /// It has to open with the key of the configuration, as at a start: what does not takes no store's place.
+    async fn end_what_is_held(&self, key: Option<[u8; 32]>) -> Result<Option<Timestamp>, String> {
         let open = |error: database::OpenError| error.to_string();
+        let key = || key.ok_or("its key file is not there: put that in its place first, it goes with the backup");
         match self.pair.form {
             Party::Server => {
                 let store = Store::open(&self.beside).map_err(open)?;
+                let keys = identity::Keys::new(key()?).map_err(|error| error.to_string())?;
+                keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(|error| error.to_string())?;
                 let tell = |owner, restored: store::restoring::Restored, last: Option<&_>| {
                     Event::of_restore(owner, restored.state_of, last, &SystemClock, &SystemRandomness)
                 };
@@ -273,10 +309,9 @@ impl<'a> Prepared<'a> {
                 Ok(None)
             }
             Party::Manager => {
-                // nothing of it is opened, so any key will do
-                let key = jose::ambient::random::<32>(&SystemRandomness);
-                let key = jose::seal::SealingKey::new(&key).map_err(|error| error.to_string())?;
+                let key = jose::seal::SealingKey::new(&key()?).map_err(|error| error.to_string())?;
                 let store = relationship_manager::Store::open(&self.beside, key).map_err(open)?;
+                store.check_key().await.map_err(|error| error.to_string())?;
                 store.end_what_is_held().await.map_err(|error| error.to_string())?;
                 Ok(None)
             }
@@ -306,6 +341,7 @@ impl<'a> Prepared<'a> {
         let place = &self.pair.place;
         if place.exists() {
             let _ = file::settle(place);
+            keep_replaced(place)?;
         }
         for left in file::companions(place) {
             let _ = std::fs::remove_file(left);
@@ -313,6 +349,17 @@ impl<'a> Prepared<'a> {
         take_place(&self.beside, place)?;
         Ok(place)
     }
+}
+
+/// A copy of what is replaced, which was perhaps the right one.
+fn keep_replaced(place: &Path) -> Result<(), Exit> {
+    let kept = with(place, ".replaced");
+    let beside = whole_file::beside(&kept);
+    let copied = make_private(&beside).and_then(|()| copy_into(place, &beside)).and_then(|()| take_place(&beside, &kept));
+    if copied.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    copied
 }
 
 /// What has ended, and what nobody can know.

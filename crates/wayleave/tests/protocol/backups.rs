@@ -85,8 +85,10 @@ async fn threat_35_each_party_is_backed_up_and_restored() {
         [(Party::Server, "", "server.db"), (Party::Gateway, GATEWAY, "gateway.db"), (Party::Manager, MANAGER, "manager.db")]
     {
         let folder = Folder::new(name);
-        let (config, copy) = (folder.config(text), folder.file("copy.db"));
+        let config = folder.config(&format!("[server]\nkey_file = 'server.key'\n{text}"));
+        let copy = folder.file("copy.db");
         let place = folder.file("wayleave-data").join(name);
+        std::fs::write(folder.file("server.key"), jose::base64url::encode([7; 32])).unwrap();
         assert!(what(backup(&config, &copy, None)).contains("is not there"), "{name}");
         make(party, &place);
         backup(&config, &copy, None).unwrap();
