@@ -18,6 +18,8 @@ const SPAN_SECONDS: i64 = 600;
 const LINES_OF_NETWORK: NetworkShares = NetworkShares { network: 20, household: 5, late: 10 };
 /// Lines of everybody.
 const LINES: u32 = 100;
+/// Letters of a name that nobody knows.
+const MOST_SHOWN: usize = 4;
 
 /// What of a client does not fit.
 #[derive(Clone, Copy)]
@@ -51,7 +53,13 @@ impl Unfit<'_> {
     fn write(&self, untold: u64) {
         match self {
             Self::Unknown(id) => {
-                tracing::warn!(client_id = ?readable(id), untold, "no client has this `client_id`: is there a `[[client]]` with it?");
+                let (begins, length) = (beginning_of(id), id.chars().count());
+                tracing::warn!(
+                    ?begins,
+                    length,
+                    untold,
+                    "no client has this `client_id`: is there a `[[client]]` with it, or were name and secret exchanged?"
+                );
             }
             Self::Proof(client) => {
                 let client_id = readable(client.id.as_str());
@@ -62,11 +70,32 @@ impl Unfit<'_> {
                 );
             }
             Self::Place { client, list, uri } => {
-                let (client_id, uri) = (readable(client.id.as_str()), readable(uri));
+                let (client_id, uri) = (readable(client.id.as_str()), place_of(uri));
                 tracing::warn!(?client_id, ?uri, untold, "a declared client would go on at a place that is not in its `{list}`");
             }
         }
     }
+}
+
+/// Enough of a name to know it by, and no secret that was sent in its place.
+fn beginning_of(id: &str) -> String {
+    let mut letters = readable(id).chars().collect::<Vec<_>>();
+    letters.truncate(MOST_SHOWN.min(letters.len() / 2));
+    letters.into_iter().collect()
+}
+
+/// Of a URI what an operator compares: no user, no query, no fragment, which may hold what opens something.
+fn place_of(uri: &str) -> String {
+    let bare = uri.split(['?', '#']).next().unwrap_or_default();
+    let left_out = if bare.len() < uri.len() { "…" } else { "" };
+    let bare = match bare.split_once("://").map(|(scheme, rest)| (scheme, rest, rest.find('/').unwrap_or(rest.len()))) {
+        Some((scheme, rest, end)) => match rest.get(..end).and_then(|authority| authority.rfind('@')) {
+            Some(at) => format!("{scheme}://…{}", rest.get(at..).unwrap_or_default()),
+            None => bare.to_owned(),
+        },
+        None => bare.to_owned(),
+    };
+    format!("{}{left_out}", readable(&bare))
 }
 
 /// What was told of late.
@@ -124,6 +153,22 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    #[test]
+    fn threat_20_a_slip_of_the_pen_is_told_without_what_may_open_something() {
+        for (id, begins) in [("vewer", "ve"), ("photos-secret", "phot"), ("x", ""), ("", "")] {
+            assert_eq!(beginning_of(id), begins);
+        }
+        for (uri, place) in [
+            ("http://127.0.0.1:9003/callback", "http://127.0.0.1:9003/callback"),
+            ("http://user:topsecret@127.0.0.1:9003/callback?code=ABC#x", "http://…@127.0.0.1:9003/callback…"),
+            ("https://a.example?code=ABC", "https://a.example…"),
+            ("app.example:/back#token", "app.example:/back…"),
+            ("https://a.example/@b", "https://a.example/@b"),
+        ] {
+            assert_eq!(place_of(uri), place);
+        }
+    }
 
     #[test]
     fn threat_46_a_slip_of_the_pen_is_told_once_and_strangers_do_not_fill_the_log() {
