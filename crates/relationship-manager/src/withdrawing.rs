@@ -1,10 +1,15 @@
 //! Withdrawing, over all servers at once: what is known here at once, and of everything of somebody's also what a server says when it
 //! is read anew.
 
-use crate::ending::Ending;
+use crate::ending::{Ending, deletion, unheard};
 use crate::holdings::{Holdings, Known, Share, Who};
-use crate::words::who_asked;
+use crate::ledger::{Said, Word, id_of};
+use crate::share::segment;
+use crate::task::Wanted;
+use crate::words::{self, who_asked};
 use crate::{Manager, Trouble};
+use http::Method;
+use std::collections::HashSet;
 use std::sync::Arc;
 use types::Timestamp;
 use types::access_request::AccessRequestDocument;
@@ -20,8 +25,8 @@ impl Manager {
         self.ask_and_end(owner, ending.wanted, &ending.words).await
     }
 
-    /// Everything of somebody's at once: shares, and requests that were approved. First what is known; then her servers are read anew,
-    /// and what they say beside that ends, too. What comes back are servers that could not be read: nobody knows what else they
+    /// Everything of somebody's at once: shares, and requests that were approved. What is known at once; beside that her servers are read
+    /// anew, and what they say more ends, too. What comes back are servers that could not be read: nobody knows what else they
     /// let that person see. It is carried out to its end, also when the page is closed meanwhile.
     pub(crate) async fn withdraw_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<Vec<String>, Trouble> {
         let (manager, owner, who) = (self.clone(), owner.to_owned(), who.clone());
@@ -30,18 +35,20 @@ impl Manager {
     }
 
     async fn end_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<Vec<String>, Trouble> {
-        let known = self.known_holdings(owner)?.ending_of_everything(who, self.now());
-        self.ask_and_end(owner, known.wanted.clone(), &known.words).await?;
+        let holdings = self.known_holdings(owner)?;
+        let known = holdings.ending_of_everything(who, self.now());
+        let guards = holdings.servers.iter().filter(|known| known.link.place.is_guard());
+        let guards: Vec<_> = guards.map(|known| known.link.id.clone()).collect();
         let begun = self.reading_time();
-        let guards = |holdings: &Holdings| {
-            let guards = holdings.servers.iter().filter(|known| known.link.place.is_guard());
-            guards.map(|known| known.link.id.clone()).collect::<Vec<_>>()
-        };
-        self.read_servers(owner, guards(&*self.known_holdings(owner)?)).await;
+        // at once: she waits for one of both where a server is slow
+        let (asked, ()) =
+            tokio::join!(self.ask_and_end(owner, known.wanted.clone(), &known.words), self.read_servers(owner, guards));
+        asked?;
         let holdings = self.known_holdings(owner)?;
         let mut rest = holdings.ending_of_everything(who, self.now());
         let asked = self.store.list_tasks(owner)?;
-        rest.wanted.retain(|one| !known.wanted.contains(one) && !asked.iter().any(|task| task.stands_for(one)));
+        let is_asked = |one: &Wanted| known.wanted.iter().any(|other| other == one || is_same_deletion(other, one));
+        rest.wanted.retain(|one| !is_asked(one) && !asked.iter().any(|task| task.stands_for(one)));
         if !rest.wanted.is_empty() || !rest.words.is_empty() {
             self.ask_and_end(owner, rest.wanted, &rest.words).await?;
         }
@@ -74,10 +81,49 @@ impl Manager {
     }
 }
 
+/// Whether the same goes at the same place, whatever it is called and by which word.
+fn is_same_deletion(one: &Wanted, other: &Wanted) -> bool {
+    let is_deletion = one.method == Method::DELETE && other.method == Method::DELETE && !one.url.is_empty();
+    is_deletion && (&one.server, &one.url) == (&other.server, &other.url)
+}
+
+/// Whether she signed it for this person.
+fn is_for(word: &Word, who: &Who) -> bool {
+    matches!(&word.said, Said::Share(token) if words::who_of_token(&token.allowed_rqp) == *who)
+}
+
 impl Holdings {
     fn ending_of_everything(&self, who: &Who, now: Timestamp) -> Ending {
         let mut ending = self.ending(&self.shares_of(who));
         self.end_approvals(|_, request| request.lets_in(now) && who_asked(request) == *who, &mut ending);
+        self.end_unjoined(who, &mut ending);
         ending
+    }
+
+    /// What guards let this person reach of which no place has said yet that it keeps it, or which it leaves out: it stands on no
+    /// page as a thing, and ends all the same.
+    fn end_unjoined(&self, who: &Who, ending: &mut Ending) {
+        let shares = self.things.iter().flat_map(|thing| &thing.shares);
+        let joined: HashSet<(&str, &str)> = shares.map(|share| (share.place.as_str(), share.id.as_str())).collect();
+        for known in self.servers.iter().filter(|known| known.link.place.is_guard()) {
+            let url = known.link.place.url();
+            for policy in &known.snapshot.policies {
+                let Some(id) = policy.id.as_ref().filter(|id| !joined.contains(&(url, id.as_str()))) else { continue };
+                if let Some(text) = &policy.authority {
+                    let signed = self.word(&id_of(text)).filter(|word| is_for(word, who));
+                    signed.into_iter().for_each(|word| self.end_word(&id_of(&word.text), ending));
+                } else if words::who(&policy.required_claims) == *who && !known.snapshot.partly_read.contains(id) {
+                    let what = format!("{}: something that its place has not listed", who.name());
+                    let wanted = match &known.snapshot.policy_endpoint {
+                        Some(endpoint) => deletion(known, what, format!("{endpoint}/{}", segment(id.as_str()))),
+                        None => Wanted { method: Method::DELETE, ..unheard(url, what) },
+                    };
+                    // a guard may show without her text what she signed, and is told of that already
+                    if !ending.wanted.iter().any(|one| is_same_deletion(one, &wanted)) {
+                        ending.wanted.push(wanted);
+                    }
+                }
+            }
+        }
     }
 }

@@ -63,6 +63,27 @@ async fn threat_36_everything_of_somebodys_is_read_before_it_is_withdrawn() {
     assert!(!answer.text.contains("not_read"), "{}", answer.text);
 }
 
+/// A thing that its place has not told of yet, or leaves out, stands on no page: who reaches it loses it all the same.
+#[tokio::test]
+async fn threat_36_what_no_place_lists_is_withdrawn_with_everything() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let (guard, keeper, _) = linked(&desk, &mut alice).await;
+    let thing = |id: &str| json!({"_id": id, "resource_server": keeper.url, "resource_id": format!("/{id}"), "name": id, "resource_scopes": ["view"]});
+    guard.answers("GET /resources", 200, json!([thing("r0"), thing("hidden")]));
+    let hidden = |id: &str, email: &str| {
+        let mut policy = policy(id, email);
+        policy["resource_id"] = json!("hidden");
+        policy
+    };
+    let listed =
+        json!([policy("open", "bob@bar.example"), hidden("his", "bob@bar.example"), hidden("hers", "carol@bar.example")]);
+    guard.answers("GET /policies", 200, listed);
+    let answer = call(&mut alice, "/api/withdrawals", json!({"who": "address:bob@bar.example"})).await;
+    let deleted = ["open", "his", "hers"].map(|id| guard.count(&format!("DELETE /policies/{id}")));
+    assert_eq!((answer.status, deleted), (200, [1, 1, 0]), "{}", answer.text);
+}
+
 /// A reading that hangs while she shares and withdraws: it is kept, with what was done meanwhile.
 #[tokio::test]
 async fn a_reading_is_kept_however_much_is_done_meanwhile() {
