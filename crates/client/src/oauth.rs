@@ -205,11 +205,15 @@ impl Client {
             .map_err(|error| ClientError::protocol(format!("registration does not read: {error}")))
     }
 
-    /// Whether the server still knows this client, which may be unused for too long or in no backup that was restored: asked with
-    /// a refresh token that is none, which is refused by another name (RFC 6749 5.2).
+    /// Whether the server still knows this client, which may be unused for too long or in no backup that was restored: it gives
+    /// back a token that is none, which every client may (RFC 7009 2.2), or asks for another one by it.
     pub async fn is_known(&self, metadata: &Metadata) -> Result<bool, ClientError> {
-        match self.refresh(metadata, "none").await {
-            Ok(_) => Ok(true),
+        let asked = match metadata.revocation_endpoint {
+            Some(_) => self.revoke(metadata, "none").await,
+            None => self.refresh(metadata, "none").await.map(drop),
+        };
+        match asked {
+            Ok(()) => Ok(true),
             Err(ClientError::Refused { error, .. }) => Ok(error != "invalid_client"),
             Err(error) => Err(error),
         }

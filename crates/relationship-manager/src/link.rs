@@ -115,11 +115,18 @@ impl Manager {
     pub(crate) async fn registered_at(&self, issuer: &str) -> Result<String, Trouble> {
         match self.store.find_registration(issuer)? {
             Some(known) => Ok(known.client_id),
-            None => self.registrations.get(&*self.client.clock, issuer, self.register_at_server(issuer)).await,
+            None => {
+                let registered = async {
+                    let new = self.register_at_server(issuer).await?;
+                    self.store.put_registration(issuer, &new).await?;
+                    Ok(new.client_id)
+                };
+                self.registrations.get(&*self.client.clock, issuer, registered).await
+            }
         }
     }
 
-    async fn register_at_server(&self, issuer: &str) -> Result<String, Trouble> {
+    pub(crate) async fn register_at_server(&self, issuer: &str) -> Result<Registration, Trouble> {
         let metadata = self.metadata_of(issuer).await?;
         let scopes = ["openid", "profile", "email", UMA_POLICY, UMA_MANAGEMENT];
         let offered =
@@ -137,9 +144,7 @@ impl Manager {
             ..ClientMetadata::default()
         };
         let registered = Client { dpop_key: None, ..self.client.at(issuer) }.register(&metadata, &wanted).await?;
-        let registration = Registration { client_id: registered.client_id.as_str().to_owned() };
-        self.store.put_registration(issuer, &registration).await?;
-        Ok(registration.client_id)
+        Ok(Registration { client_id: registered.client_id.as_str().to_owned() })
     }
 
     /// What a person typed: an address, an issuer, or the URL of a resource server.

@@ -7,8 +7,12 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use jose::{base64url, digest};
 use serde_json::Value;
+use std::time::Duration;
 use types::metadata::Metadata;
 use ui::Cookies;
+
+/// How long a server is waited for that is to say whether it knows this manager.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Seconds that a log-in may take.
 pub(crate) const BEGUN_LIFETIME: i64 = 600;
@@ -131,18 +135,26 @@ impl Manager {
         Ok(Client { credentials: Credentials::key(client_id, self.key.clone()), ..self.client.at(issuer) })
     }
 
-    /// The same where something begins. A server may have forgotten the registration: this manager registers anew.
+    /// The same where something begins. A server may have forgotten the registration; so it is where it knows a new one and not
+    /// this: one that takes no assertion of ours for another reason knows neither.
     pub(crate) async fn client_known_at(&self, metadata: &Metadata) -> Result<Client, Trouble> {
         let issuer = &metadata.issuer;
+        let is_kept = self.store.find_registration(issuer)?.is_some();
         let client = self.client_at(issuer).await?;
-        // what the server cannot say now, it says when that which begins goes on
-        if !matches!(client.is_known(metadata).await, Ok(false)) {
+        // what the server does not say soon, it says when that which begins goes on
+        let says = async |client: &Client| tokio::time::timeout(PATIENCE, client.is_known(metadata)).await;
+        if !is_kept || !matches!(says(&client).await, Ok(Ok(false))) {
             return Ok(client);
         }
-        tracing::warn!(issuer, "the server does not know this manager any more: it registers there anew");
-        self.store.delete_registration(issuer, &client.credentials.client_id).await?;
+        let new = self.register_at_server(issuer).await?;
+        let anew = Client { credentials: Credentials::key(new.client_id.clone(), self.key.clone()), ..client.clone() };
+        if !matches!(says(&anew).await, Ok(Ok(true))) {
+            return Ok(client);
+        }
+        tracing::warn!(issuer, "the server does not know this manager any more: it has registered there anew");
+        self.store.put_registration(issuer, &new).await?;
         self.registrations.forget(issuer);
-        self.client_at(issuer).await
+        Ok(anew)
     }
 }
 

@@ -311,16 +311,6 @@ impl Store {
         self.write(vec![Operation::Put { table: &REGISTRATION, row }]).await
     }
 
-    /// Unless another one took its place meanwhile.
-    pub(crate) async fn delete_registration(&self, issuer: &str, client_id: &str) -> Result<(), StoreAway> {
-        match self.find_registration(issuer)? {
-            Some(known) if known.client_id == client_id => {
-                self.write(vec![Operation::Delete { table: &REGISTRATION, key: vec![issuer.into()] }]).await
-            }
-            _ => Ok(()),
-        }
-    }
-
     pub(crate) fn list_links(&self, owner: &str) -> Result<Vec<Link>, StoreAway> {
         let mut links: Vec<Link> = self.list(&LINK, &[owner.into()])?.into_iter().map(|(_, link)| link).collect();
         links.sort_by(|a, b| (a.added, &a.id).cmp(&(b.added, &b.id)));

@@ -303,27 +303,28 @@ impl Gateway {
         self.peer(issuer).await
     }
 
-    /// The same where something begins: a server may have forgotten the registration.
+    /// The same where something begins. A server may have forgotten the registration; so it is where it knows a new one and not
+    /// this: one that takes no proof of ours for another reason knows neither.
     pub(super) async fn introduced_anew(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
+        let is_kept = self.store.find_server(issuer)?.is_some();
         let peer = self.introduced(issuer).await?;
-        let Some(own) = self.store.find_server(issuer)? else { return Ok(peer) };
         let protection = &peer.protection;
-        let asked = async { Ok(protection.client.is_known(&protection.metadata).await?) };
-        // what the server cannot say now, it says when that which begins goes on
-        let stands = self.asking(issuer, asked).await.unwrap_or(true);
-        if stands || peer.protection.client.credentials.client_id != own.client_id {
+        let stands =
+            async |client: Client| self.asking(issuer, async { Ok(client.is_known(&protection.metadata).await?) }).await.ok();
+        if !is_kept || stands(protection.client.clone()).await != Some(false) {
             return Ok(peer);
         }
-        tracing::warn!(issuer, "the server does not know this resource server any more: it registers there anew");
-        {
-            let turn = self.turn(issuer).await;
-            let _held = turn.lock().await;
-            if self.store.find_server(issuer)?.is_some_and(|known| known.client_id == own.client_id) {
-                self.store.delete_server(issuer).await?;
-                self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(issuer);
-            }
+        let turn = self.turn(issuer).await;
+        let _held = turn.lock().await;
+        let new = self.asking(issuer, self.register_at(protection)).await?;
+        let credentials = self.own_credentials(new.clone());
+        if stands(Client { credentials, ..protection.client.clone() }).await != Some(true) {
+            return Ok(peer);
         }
-        self.introduced(issuer).await
+        tracing::warn!(issuer, "the server does not know this resource server any more: it has registered there anew");
+        self.store.put_server(issuer, &new).await?;
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(issuer);
+        self.peer(issuer).await
     }
 
     async fn register_at(&self, protection: &Protection) -> Result<OwnRegistration, ProtectionError> {

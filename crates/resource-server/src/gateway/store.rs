@@ -339,10 +339,6 @@ impl Store {
         self.write(Operation::Put { table: &SERVER, row: vec![issuer.into(), body.into()] }).await
     }
 
-    pub(crate) async fn delete_server(&self, issuer: &str) -> Result<(), ProtectionError> {
-        self.write(Operation::Delete { table: &SERVER, key: vec![issuer.into()] }).await
-    }
-
     pub(crate) fn find_secret(&self, name: &str) -> Result<Option<Vec<u8>>, Unreadable> {
         let Some(row) = self.database.get(&SECRET, &[name.into()])? else { return Ok(None) };
         let secret = row.last().and_then(Value::as_blob).ok_or(Unreadable::Row(SECRET.name))?;

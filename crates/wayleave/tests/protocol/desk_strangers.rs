@@ -136,13 +136,18 @@ async fn a_desk_that_a_server_has_forgotten_registers_anew() {
     let mut alice = Sitting::of(&desk, "alice").await;
     let party = Party::start().await;
     alice.link(&party.url, &party).await;
-    assert_eq!(party.count("POST /register"), 1);
-    party.answers("POST /token", 401, json!({"error": "invalid_client"}));
-    let page = alice.post("/servers", &[("server", &party.url)]).await;
-    assert!(page.text.contains("<a class=\"button\" href=\""), "{}", page.text);
-    assert_eq!(party.count("POST /register"), 2);
-    // one that is known, or does not answer, is no reason
-    party.answers("POST /token", 503, json!({"error": "temporarily_unavailable"}));
-    alice.post("/servers", &[("server", &party.url)]).await;
-    assert_eq!(party.count("POST /register"), 2);
+    assert_eq!((party.count("POST /register"), party.count("POST /revoke")), (1, 0));
+    // one that does not answer, or takes no proof of ours at all, has forgotten nobody
+    for (status, error) in [(503, "temporarily_unavailable"), (401, "invalid_client")] {
+        party.answers("POST /revoke", status, json!({"error": error}));
+        let page = alice.post("/servers", &[("server", &party.url)]).await;
+        assert!(page.text.contains("client_id=us&"), "{}", page.text);
+    }
+    party.forgets("POST /revoke");
+    party.forgets_client("us");
+    for _ in 0..2 {
+        let page = alice.post("/servers", &[("server", &party.url)]).await;
+        assert!(page.text.contains("client_id=us-anew&"), "{}", page.text);
+    }
+    assert_eq!(party.count("POST /register"), 3);
 }

@@ -44,6 +44,8 @@ struct Script {
     metadata: BTreeMap<String, Value>,
     rotates: bool,
     reused: u32,
+    /// A client that it does not know any more.
+    forgotten: String,
 }
 
 /// An authorization server, or a resource server whose owners log in at one.
@@ -142,6 +144,19 @@ impl Party {
         self.key.sign(typ, claims).unwrap()
     }
 
+    /// Clients of this id are unknown from now on; whoever registers gets another.
+    pub(crate) fn forgets_client(&self, id: &str) {
+        self.script.lock().unwrap().forgotten = id.to_owned();
+        self.answers("POST /register", 201, json!({"client_id": format!("{id}-anew")}));
+    }
+
+    fn has_forgotten(&self, body: &str) -> bool {
+        let assertion = body.split("client_assertion=").nth(1).and_then(|rest| rest.split(['.', '&']).nth(1));
+        let claims = assertion.and_then(jose::base64url::decode).unwrap_or_default();
+        let issuer = serde_json::from_slice::<Value>(&claims).unwrap_or_default()["iss"].clone();
+        issuer == json!(self.script.lock().unwrap().forgotten)
+    }
+
     fn metadata(&self) -> Value {
         let url = |path: &str| format!("{}{path}", self.url);
         let mut metadata = json!({"issuer": self.url, "authorization_endpoint": url("/authorize"), "jwks_uri": url("/jwks"),
@@ -155,10 +170,6 @@ impl Party {
 
     fn tokens(&self, form: &str) -> (u16, Value) {
         let mut script = self.script.lock().unwrap();
-        // somebody asks whether it is known here
-        if form.contains("refresh_token=none") {
-            return (400, json!({"error": "invalid_grant"}));
-        }
         let last = format!("refresh_token=refresh-{}&", script.tokens);
         if script.rotates && form.contains("refresh_token=") && !format!("{form}&").contains(&last) {
             script.reused += 1;
@@ -186,6 +197,7 @@ impl Party {
             }
             "POST /credentials" | "POST /manage/my-credentials" => (400, json!({"error": "invalid_proof", "challenge": "c"})),
             "POST /policies" | "POST /delegations" | "POST /managers" => (201, json!({"_id": "new"})),
+            "POST /revoke" if self.has_forgotten(body) => (401, json!({"error": "invalid_client"})),
             "POST /revoke" => (200, json!({})),
             _ if what.starts_with("GET /manage/") || LISTS.iter().any(|(_, path)| what == format!("GET {path}")) => {
                 (200, json!([]))
