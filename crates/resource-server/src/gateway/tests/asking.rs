@@ -203,7 +203,7 @@ async fn threat_26_an_ask_names_one_call_of_this_gateway() {
         );
     }
     let other = [(method, "DELETE"), (method, "DELETE"), (url, "https://evil.example/"), ("authorization", bearer.as_str())];
-    assert_eq!(ask(&world, "GET", "/mine/a", &other).await.0, 200);
+    assert_eq!(ask(&world, "GET", "/mine/a", &other).await.0, 400, "a proxy that names calls by these lets callers write those");
 }
 
 /// What a service might read in another way than it was judged lets nothing pass.
