@@ -84,6 +84,7 @@ mod tests {
         std::fs::write(place.join("empty"), "").unwrap();
         std::fs::write(place.join("lines"), "one\ntwo\n").unwrap();
         std::fs::create_dir_all(place.join("wayleave-data/things")).unwrap();
+        let _ = std::os::unix::fs::symlink(place.join("secret"), place.join("things/link"));
         place
     }
 
@@ -117,6 +118,11 @@ mod tests {
             (&format!("{GATEWAY}folder = 'things'\nclient_secret_file = 'empty'"), "gateway.client_secret_file"),
             (&format!("{GATEWAY}folder = 'things'\nbrowser = {{ client_id = 'b', client_secret = '' }}"), "is empty"),
             (&format!("{GATEWAY}folder = '.'\nclient_secret_file = 'secret'"), "keeps what others may not see"),
+            (&format!("{GATEWAY}folder = 'things'\nclient_secret_file = 'things/link'"), "keeps what others may not see"),
+            (
+                &format!("{GATEWAY}folder = 'things'\nclient_secret = 's3cret'\nstore = {{ url = 'sqlite:things/gateway.db' }}"),
+                "keeps what others may not see",
+            ),
             (
                 &format!("{GATEWAY}folder = 'wayleave-data/things'\nclient_secret_file = 'secret'"),
                 "keeps what others may not see",

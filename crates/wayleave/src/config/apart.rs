@@ -16,7 +16,20 @@ impl Config {
         let data = itself(&self.path(&self.server.data_dir));
         let mut kept = vec![data.clone()];
         kept.extend(self.source.place.as_deref().map(itself));
-        kept.extend(list_files(&self.source.given).into_iter().map(|file| itself(&self.path(&file))));
+        let files = list_files(&self.source.given).into_iter().map(|file| self.path(&file));
+        // a link may lie in the folder, and whoever writes there replaces it
+        kept.extend(files.flat_map(|file| [itself(&file), name_itself(&file)]));
+        let urls = [
+            Some(self.store.url.as_str()),
+            self.gateway.as_ref().map(|section| section.store_url()),
+            self.manager.as_ref().map(|section| section.store_url()),
+        ];
+        let stores = urls.into_iter().flatten().flat_map(|url| [url.to_owned(), crate::log_in::store_beside(url)]);
+        let stores = stores.filter_map(|url| url.strip_prefix("sqlite:").map(|place| self.path(place)));
+        kept.extend(stores.map(|store| itself(&store)));
+        let discovery = self.gateway.as_ref().and_then(|section| section.discovery.as_ref());
+        let records = discovery.into_iter().flat_map(|records| [&records.csv, &records.sqlite]).flatten();
+        kept.extend(records.map(|file| itself(&self.path(file))));
         let found = kept.iter().find(|place| place.starts_with(&folder)).or_else(|| folder.starts_with(&data).then_some(&data));
         match found {
             None => Ok(()),
@@ -40,6 +53,14 @@ fn itself(path: &Path) -> PathBuf {
         missing.extend(place.file_name());
     }
     whole
+}
+
+/// The name of a file, wherever that leads.
+fn name_itself(path: &Path) -> PathBuf {
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => itself(folder).join(name),
+        _ => itself(path),
+    }
 }
 
 /// Files that are named anywhere in a table.
