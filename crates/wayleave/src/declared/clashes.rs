@@ -50,7 +50,10 @@ pub(super) async fn let_go(config: &Config, own: &[ClientConfig], identity: &Ide
         let Some(email) = &declared.email else { continue };
         let found = identity.store.find_account_by_email(email).await.map_err(Exit::failed)?;
         let other = found.filter(|other| other.username != normalize_username(&declared.username));
-        writes.extend(other.map(|other| Write::PutAccount(Account { email: None, email_verified: false, ..other })));
+        // what was given to her by that address is good no more, as where she has another one at once
+        let vouched_since = Some(identity.now());
+        writes
+            .extend(other.map(|other| Write::PutAccount(Account { email: None, email_verified: false, vouched_since, ..other })));
     }
     for declared in config.client.iter().chain(own) {
         let Some(resource) = &declared.resource else { continue };
