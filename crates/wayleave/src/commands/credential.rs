@@ -48,7 +48,7 @@ pub enum Credential {
 pub enum Rot {
     /// Sign what a JSON file says: `aud`, `resources` and `allowed_rqp` at least
     #[command(
-        after_help = "Whoever the token lets in can read all of it: sign one for each person.\n\nExample:\n  wayleave rot sign --key alice.key share.json"
+        after_help = "Example:\n  wayleave rot sign --key alice.key share.json\n\nWhoever the token lets in can read all of it: sign one for each person."
     )]
     Sign {
         /// File of the key

@@ -96,6 +96,8 @@ impl Gateway {
     async fn note_asked(&self, at: &Destination, link: &Link) -> Result<Link, ProtectionError> {
         let asked = Link { renewal_asked: link.renewal_asked.or(Some(self.client.clock.now())), ..link.clone() };
         if link.renewal_asked.is_none() {
+            // who ended it meanwhile has ended it
+            self.find_unchanged(at, link)?.ok_or(ProtectionError::Unauthorized)?;
             self.store.put_link(&at.owner, &at.issuer, &asked).await?;
         }
         Ok(asked)
