@@ -17,7 +17,7 @@ pub(super) const MOST_REVOKED: usize = 20_000;
 const REMEMBERED_MORE: Duration = Duration::from_secs(3_600);
 const REMEMBERED_SECONDS: i64 = 10 * 365 * 86_400;
 /// So many seconds apart two clocks show the same time.
-const CLOCKS_AGREE: i64 = 60;
+const CLOCKS_AGREE: u64 = 60;
 /// How long a token waits for the first look at an owner's revocations: one that needs none for a moment alone.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 const FIRST_GLANCE: Duration = Duration::from_millis(300);
@@ -97,7 +97,7 @@ impl FeedState {
         self.none_until = news.none_until;
         // what it said before goes on with the time that passes here, and is not taken back; but for a leap that is over, where
         // both clocks agree again
-        let agrees = |time: &Timestamp| time.until(now).abs() <= CLOCKS_AGREE;
+        let agrees = |time: &Timestamp| time.0.abs_diff(now.0) <= CLOCKS_AGREE;
         let told = news.time.filter(agrees).or(self.told.map(passed).max(news.time));
         self.told = told.map(|time| (time, Instant::now()));
     }
