@@ -82,8 +82,9 @@ pub enum Traded {
         ticket: String,
         interval: Duration,
     },
-    /// The ticket is no longer good (Grant 3.3.6, `invalid_grant`): it was used, it is too old, or what it was for is guarded
-    /// by another server since. The next call to the resource server tells, with a ticket that is good.
+    /// The ticket is no longer good (Grant 3.3.6): it was used or is too old (`invalid_grant`), or what it was for is guarded by
+    /// another server since (`invalid_scope`, where the client asked for no scope). The next call to the resource server tells,
+    /// with a ticket that is good.
     Spent {
         description: String,
     },
@@ -102,6 +103,10 @@ pub struct PersonSent {
     /// To which server, and whether that says so when it answers.
     issuer: String,
     says_issuer: bool,
+}
+
+fn is_spent(error: &str, request: &TicketRequest<'_>) -> bool {
+    error == "invalid_grant" || (error == "invalid_scope" && request.scope.is_none())
 }
 
 impl Client {
@@ -201,7 +206,7 @@ impl Client {
                 Ok(Traded::Submitted { ticket: process.ticket, interval: wait_of(process.interval) })
             }
             _ => match refusal(&answer) {
-                ClientError::Refused { error, description } if error == "invalid_grant" => Ok(Traded::Spent { description }),
+                ClientError::Refused { error, description } if is_spent(&error, request) => Ok(Traded::Spent { description }),
                 ClientError::Refused { error, description } => Ok(Traded::Denied { error, description }),
                 other => Err(other),
             },

@@ -288,6 +288,13 @@ async fn c09_what_is_not_protected_may_be_of_any_size() {
 async fn a_spent_ticket_is_asked_for_again_and_not_without_end() {
     let (resource, old, new, person) = (Liar::start().await, Liar::start().await, Liar::start().await, Person::new());
     let url = format!("{}/x", resource.url);
+    old.answers_tickets("400 Bad Request", r#"{"error": "invalid_scope", "error_description": "nothing of it is available"}"#);
+    resource.says("/x", "401 Unauthorized", &challenge(&old.url), b"");
+    let refused = failed(&person.gets(&["get", "--scope", "view", &url]).await, 1);
+    assert!(refused.contains("invalid_scope"), "a scope of her own may be none of that thing: {refused}");
+    let said = failed(&person.gets(&["get", &url]).await, 1);
+    assert!(said.contains("every ticket of the resource server was spent"), "{said}");
+    resource.heard();
     old.answers_tickets("400 Bad Request", r#"{"error": "invalid_grant", "error_description": "this ticket is no longer good"}"#);
     new.answers_tickets(
         "200 OK",

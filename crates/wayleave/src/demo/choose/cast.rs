@@ -288,7 +288,11 @@ impl Bob {
                         Traded::Granted(tokens) => self.rpt = Some(self.client.rpt(&tokens, &challenge).map_err(told)?),
                         // it moved between his call and his question: the gateway knows who guards it now
                         Traded::Spent { .. } => continue,
-                        _ => return Err(format!("{} did not let Bob in", challenge.issuer)),
+                        Traded::Denied { error, description } => {
+                            return Err(format!("{} did not let Bob in: {error}: {description}", challenge.issuer));
+                        }
+                        Traded::NeedInfo { .. } => return Err(format!("{} wants to know more of Bob", challenge.issuer)),
+                        Traded::Submitted { .. } => return Err(format!("{} asks Alice about Bob", challenge.issuer)),
                     }
                     self.sent = self.sent.saturating_add(1);
                 }
