@@ -203,7 +203,7 @@ impl Gateway {
         login_hint: Option<&str>,
         chosen: bool,
     ) -> Result<Begun, ProtectionError> {
-        let peer = self.introduced_anew(issuer).await?;
+        let peer = self.introduced(issuer).await?;
         let scope = format!("openid profile email {UMA_PROTECTION}");
         let (url, flow) =
             peer.protection.client.begin_code(&peer.protection.metadata, &self.callback_url(), &scope, login_hint)?;

@@ -303,30 +303,6 @@ impl Gateway {
         self.peer(issuer).await
     }
 
-    /// The same where something begins. A server may have forgotten the registration; so it is where it knows a new one and not
-    /// this: one that takes no proof of ours for another reason knows neither.
-    pub(super) async fn introduced_anew(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
-        let is_kept = self.store.find_server(issuer)?.is_some();
-        let peer = self.introduced(issuer).await?;
-        let protection = &peer.protection;
-        let stands =
-            async |client: Client| self.asking(issuer, async { Ok(client.is_known(&protection.metadata).await?) }).await.ok();
-        if !is_kept || stands(protection.client.clone()).await != Some(false) {
-            return Ok(peer);
-        }
-        let turn = self.turn(issuer).await;
-        let _held = turn.lock().await;
-        let new = self.asking(issuer, self.register_at(protection)).await?;
-        let credentials = self.own_credentials(new.clone());
-        if stands(Client { credentials, ..protection.client.clone() }).await != Some(true) {
-            return Ok(peer);
-        }
-        tracing::warn!(issuer, "the server does not know this resource server any more: it has registered there anew");
-        self.store.put_server(issuer, &new).await?;
-        self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(issuer);
-        self.peer(issuer).await
-    }
-
     async fn register_at(&self, protection: &Protection) -> Result<OwnRegistration, ProtectionError> {
         let metadata = &protection.metadata;
         let methods = &metadata.token_endpoint_auth_methods_supported;
