@@ -6,16 +6,22 @@
 //! [`Database::commit`]: a [`Batch`] of checks and operations that happens whole or not at all, and
 //! is on disk when it returns. Effects are data, so no transaction is held across an `await`, and
 //! the writer puts as many batches into one flush as are waiting (group commit).
+//!
+//! [`Postgres`] keeps the same contract for as many processes as there are. No party opens it yet: their reads wait for nothing
+//! so far, and what they keep in memory is told to no other process (decision 70).
 
 mod batch;
 mod look_up;
 mod memory;
+mod postgres;
 mod sqlite;
 mod table;
+mod text;
 
 pub use batch::{Batch, Check, CommitError, Operation};
 pub use look_up::look_up;
 pub use memory::Memory;
+pub use postgres::{Postgres, Schema};
 pub use sqlite::{Migrations, OpenError, Sqlite, file};
 pub use table::{Column, Index, Kind, Row, Scan, Table, Value};
 

@@ -29,7 +29,7 @@ pub enum OpenError {
     #[error("the store `{0}` cannot be opened: {1}")]
     Open(PathBuf, rusqlite::Error),
     #[error("the store `{0}` was written by a newer version: update this program, or restore an older backup")]
-    Newer(PathBuf),
+    Newer(String),
     #[error(
         "the store `{0}` is there and empty, so what was in it is lost: restore a backup, or remove the file if this party is to begin anew"
     )]
@@ -40,6 +40,12 @@ pub enum OpenError {
     Damaged(PathBuf, String),
     #[error("{1} in the store `{0}`: restore a backup")]
     Unread(PathBuf, crate::ReadError),
+    #[error("the address of the database cannot be read: {0}; write postgres://USER:PASSWORD@HOST/DATABASE")]
+    Address(String),
+    #[error("the database {place} cannot be used: {what}")]
+    Unreachable { place: String, what: String },
+    #[error("the schema `{schema}` of {place} does not say which form it has: restore a backup, or name another schema")]
+    Formless { place: String, schema: String },
 }
 
 /// A SQLite database of ours.
@@ -206,7 +212,7 @@ fn migrate(connection: &mut Connection, migrations: &Migrations, path: &Path) ->
     let has = version_of(connection).map_err(fail)?;
     let has = usize::try_from(has).unwrap_or(usize::MAX);
     if has > migrations.0.len() {
-        return Err(OpenError::Newer(path.to_owned()));
+        return Err(OpenError::Newer(path.display().to_string()));
     }
     for (at, script) in migrations.0.iter().enumerate().skip(has) {
         let transaction = connection.transaction().map_err(fail)?;

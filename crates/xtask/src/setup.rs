@@ -10,6 +10,7 @@ pub(crate) fn everything(root: &Path) -> Result<(), String> {
     nginx(root)?;
     caddy(root)?;
     litmus(root)?;
+    postgres(root)?;
     python(root)
 }
 
@@ -51,6 +52,16 @@ fn caddy(root: &Path) -> Result<(), String> {
     let apt = run(root, "apt-get", &["update", "--quiet"])
         .and_then(|()| run(root, "apt-get", &["install", "--yes", "--quiet", "--no-install-recommends", "caddy"]));
     apt.map_err(|_| "install Caddy (Debian: `apt-get install caddy`): a test has it ask the gateway".into())
+}
+
+/// The programs alone: each test that needs a database starts one of its own.
+fn postgres(root: &Path) -> Result<(), String> {
+    if has("/usr/lib/postgresql/15/bin/postgres", &["--version"]) {
+        return Ok(());
+    }
+    let apt = run(root, "apt-get", &["update", "--quiet"])
+        .and_then(|()| run(root, "apt-get", &["install", "--yes", "--quiet", "postgresql-15"]));
+    apt.map_err(|_| "install PostgreSQL (Debian: `apt-get install postgresql-15`): tests keep stores in it".into())
 }
 
 fn litmus(root: &Path) -> Result<(), String> {

@@ -1,0 +1,217 @@
+//! A commit as one pipeline: the checks under locks, the changes, the end. The first that fails ends the transaction, and what
+//! was sent behind it does nothing.
+
+use super::{Postgres, told, value};
+use crate::batch::{Batch, Check, CommitError, Operation};
+use crate::table::{Table, Value};
+use crate::text::{self, Dialect, Lock, Shape};
+use deadpool_postgres::Client;
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Error, Statement};
+
+/// How often a batch is tried that was in another's way, or whose connection broke.
+const TRIES: u32 = 12;
+/// How long a node waits for the word whether a transaction ended whose connection broke.
+const LONGEST_DOUBT: Duration = Duration::from_secs(10);
+
+/// What a step of the pipeline is to the batch.
+#[derive(Clone, Copy)]
+enum Part {
+    Check(usize),
+    Operation(usize),
+}
+
+/// A text with its parameters.
+struct Step<'a> {
+    part: Part,
+    text: Arc<str>,
+    parameters: Cow<'a, [Value]>,
+}
+
+/// How a try ended that changed nothing, or of which nobody knows.
+enum Failed {
+    At(Part, Error),
+    /// Before anything was begun.
+    Unbegun(String),
+    /// The connection broke while the end was under way; the transaction's number, where it came.
+    InDoubt(Option<String>, String),
+}
+
+/// Carries the batch out, whole or not at all.
+pub(super) async fn carry_out(postgres: &Postgres, batch: &Batch) -> Result<(), CommitError> {
+    let steps = plan(batch)?;
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let client = postgres.client().await.map_err(|error| CommitError::Unavailable(error.0))?;
+        let failed = match attempt(&client, &steps).await {
+            Ok(()) => return Ok(()),
+            Err(failed) => failed,
+        };
+        let may_try = tried < TRIES;
+        match failed {
+            Failed::At(part, error) => match meaning(part, &error) {
+                Some(answer) => return Err(answer),
+                None if may_try => {}
+                None => return Err(CommitError::Unavailable(told(&error))),
+            },
+            Failed::Unbegun(_) if may_try => {}
+            Failed::Unbegun(what) => return Err(CommitError::Unavailable(what)),
+            Failed::InDoubt(number, what) => match has_ended(postgres, number.as_deref()).await {
+                Some(true) => return Ok(()),
+                Some(false) if may_try => {}
+                Some(false) | None => return Err(CommitError::Unavailable(what)),
+            },
+        }
+        drop(client);
+        // those that were in each other's way come again one after the other
+        let wait = Duration::from_millis(u64::from(std::process::id() % 7).saturating_add(u64::from(tried) * 3));
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn plan(batch: &Batch) -> Result<Vec<Step<'_>>, CommitError> {
+    let mut steps = Vec::with_capacity(batch.checks.len().saturating_add(batch.operations.len()));
+    for (at, check) in batch.checks.iter().enumerate() {
+        let locks = if is_written(batch, check) { Lock::Own } else { Lock::Shared };
+        let (text, parameters) = text::check(Dialect::Postgres, check, locks);
+        steps.push(Step { part: Part::Check(at), text, parameters });
+    }
+    // places that were taken to see that nobody has them
+    for (at, check) in batch.checks.iter().enumerate() {
+        if let Check::Absent { table, key } = check {
+            let text = text::text(Dialect::Postgres, table, Shape::Delete);
+            steps.push(Step { part: Part::Check(at), text, parameters: Cow::Borrowed(key) });
+        }
+    }
+    for (at, operation) in batch.operations.iter().enumerate() {
+        let (text, parameters) = text::change(Dialect::Postgres, operation);
+        steps.push(Step { part: Part::Operation(at), text, parameters });
+    }
+    let kept = |step: &Step<'_>| !step.parameters.iter().any(value::cannot_be_kept);
+    if steps.iter().all(kept) { Ok(steps) } else { Err(CommitError::Unavailable("a text holds a zero byte".into())) }
+}
+
+/// Whether the row that is checked is written as well: to lock it for all first and for oneself later would be a deadlock of
+/// any two who do so.
+fn is_written(batch: &Batch, check: &Check) -> bool {
+    let (of, key): (&'static Table, _) = match check {
+        Check::Absent { table, key } | Check::Equals { table, key, .. } | Check::Below { table, key, .. } => (table, key),
+    };
+    batch.operations.iter().any(|operation| {
+        std::ptr::eq(operation.table(), of)
+            && match operation {
+                Operation::Insert { row, .. } | Operation::Put { row, .. } | Operation::Raise { row, .. } => {
+                    of.key_of(row) == key
+                }
+                Operation::Delete { key: own, .. } | Operation::Add { key: own, .. } => own == key,
+                Operation::DeleteAll { .. } | Operation::DeleteBetween { .. } | Operation::DeleteBelow { .. } => true,
+            }
+    })
+}
+
+async fn attempt(client: &Client, steps: &[Step<'_>]) -> Result<(), Failed> {
+    let mut prepared = Vec::with_capacity(steps.len());
+    for step in steps {
+        // a round trip the first time on this connection
+        prepared.push(client.prepare_cached(&step.text).await.map_err(|error| Failed::Unbegun(told(&error)))?);
+    }
+    let number = client.prepare_cached("SELECT pg_current_xact_id()::text").await;
+    let number = number.map_err(|error| Failed::Unbegun(told(&error)))?;
+    if client.is_closed() {
+        return Err(Failed::Unbegun("the connection is closed".into()));
+    }
+    let Sent { begun, steps: results, ended, number } = send(client, steps, &prepared, &number).await;
+    // without an answer of the database nobody knows how far it came
+    let in_doubt = |error: &Error| Failed::InDoubt(number.clone(), told(error));
+    begun.map_err(|error| if error.as_db_error().is_some() { Failed::Unbegun(told(&error)) } else { in_doubt(&error) })?;
+    for (step, result) in steps.iter().zip(results) {
+        match result {
+            Err(error) if error.as_db_error().is_none() => return Err(in_doubt(&error)),
+            Err(error) => return Err(Failed::At(step.part, error)),
+            Ok(()) => {}
+        }
+    }
+    ended.map_err(|error| in_doubt(&error))
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// What came back of a pipeline.
+struct Sent {
+    begun: Result<(), Error>,
+    steps: Vec<Result<(), Error>>,
+    ended: Result<(), Error>,
+    /// The transaction's, by which the database knows afterwards whether it was committed.
+    number: Option<String>,
+}
+
+/// Begin, steps and end in one pipeline. Requests are sent in the order in which they are polled first.
+async fn send(client: &Client, steps: &[Step<'_>], prepared: &[Statement], number: &Statement) -> Sent {
+    let mut numbered = None;
+    let (mut begun, mut ended) = (Ok(()), Ok(()));
+    let mut results: Vec<Result<(), Error>> = steps.iter().map(|_| Ok(())).collect();
+    let mut answers: Vec<Answer<'_>> = Vec::with_capacity(steps.len().saturating_add(3));
+    answers.push(Box::pin(async { begun = client.batch_execute("BEGIN").await }));
+    // early, so that it is there when the connection breaks before the end
+    answers.push(Box::pin(async { numbered = client.query_one(number, &[]).await.and_then(|row| row.try_get(0)).ok() }));
+    for ((step, statement), result) in steps.iter().zip(prepared).zip(&mut results) {
+        answers.push(Box::pin(async move {
+            *result = client.execute_raw(statement, step.parameters.iter()).await.map(|_| ());
+        }));
+    }
+    answers.push(Box::pin(async { ended = client.batch_execute("COMMIT").await }));
+    let mut waiting: Vec<Option<Answer<'_>>> = answers.into_iter().map(Some).collect();
+    std::future::poll_fn(|context| {
+        for answer in &mut waiting {
+            if answer.as_mut().is_some_and(|answer| answer.as_mut().poll(context).is_ready()) {
+                *answer = None;
+            }
+        }
+        if waiting.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    drop(waiting);
+    Sent { begun, steps: results, ended, number: numbered }
+}
+
+/// What a failure says of the batch; nothing where it is to be tried again.
+fn meaning(part: Part, error: &Error) -> Option<CommitError> {
+    let code = error.code()?;
+    let again = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::ADMIN_SHUTDOWN];
+    match (part, code) {
+        (_, code) if again.contains(code) => None,
+        (Part::Check(at), code) if [SqlState::DIVISION_BY_ZERO, SqlState::UNIQUE_VIOLATION].contains(code) => {
+            Some(CommitError::Broken(at))
+        }
+        (Part::Operation(at), code) if *code == SqlState::UNIQUE_VIOLATION => Some(CommitError::Taken(at)),
+        _ => Some(CommitError::Unavailable(told(error))),
+    }
+}
+
+/// Whether a transaction was committed; nothing where the database does not say so in time.
+async fn has_ended(postgres: &Postgres, number: Option<&str>) -> Option<bool> {
+    // without a number nothing came back, not even of what was sent before the end
+    let number = number?;
+    let until = tokio::time::Instant::now() + LONGEST_DOUBT;
+    while tokio::time::Instant::now() < until {
+        match status(postgres, number).await.as_deref() {
+            Some("committed") => return Some(true),
+            Some("aborted") => return Some(false),
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    None
+}
+
+async fn status(postgres: &Postgres, number: &str) -> Option<String> {
+    let client = postgres.client().await.ok()?;
+    let row = client.query_one("SELECT pg_xact_status($1::text::xid8)", &[&number]).await.ok()?;
+    row.try_get(0).ok()
+}
