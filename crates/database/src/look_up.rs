@@ -11,7 +11,7 @@ use std::path::Path;
 const MOST: usize = 1_000;
 
 fn failed(error: &rusqlite::Error) -> ReadError {
-    ReadError(error.to_string())
+    ReadError::Unreadable(error.to_string())
 }
 
 /// Rows of a query. `:name` in it is the value of that name, or NULL where there is none; nothing is ever written.

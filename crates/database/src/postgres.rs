@@ -14,6 +14,7 @@ use crate::text::{self, Dialect, Shape};
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use rustls_platform_verifier::BuilderVerifierExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
@@ -31,6 +32,8 @@ const LONGEST_STATEMENT: u32 = 10_000;
 #[derive(Clone)]
 pub struct Postgres {
     pool: Pool,
+    /// Whether the last commit could not be written.
+    has_failed: Arc<AtomicBool>,
 }
 
 impl Postgres {
@@ -49,15 +52,15 @@ impl Postgres {
             .create_timeout(Some(LONGEST_WAIT))
             .build()
             .map_err(|error| fail(error.to_string()))?;
-        let own = Self { pool };
-        let mut client = own.client().await.map_err(|ReadError(what)| fail(what))?;
+        let own = Self { pool, has_failed: Arc::default() };
+        let mut client = own.client().await.map_err(|error| fail(error.to_string()))?;
         schema::bring_up_to_date(&mut client, schema, &place).await?;
         drop(client);
         Ok(own)
     }
 
     async fn client(&self) -> Result<Client, ReadError> {
-        self.pool.get().await.map_err(|error| ReadError(told_of_pool(&error)))
+        self.pool.get().await.map_err(|error| ReadError::Unreadable(told_of_pool(&error)))
     }
 
     /// Rows of a text. A connection that broke while nobody used it is replaced once.
@@ -72,13 +75,13 @@ impl Postgres {
                     tracing::debug!(error = told(&error), "a connection to the database broke");
                     is_new_try = false;
                 }
-                rows => return rows.map_err(|error| ReadError(told(&error))),
+                rows => return rows.map_err(|error| ReadError::Unreadable(told(&error))),
             }
         }
     }
 
     /// The row with this key.
-    pub async fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, ReadError> {
+    pub(crate) async fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, ReadError> {
         if key.iter().any(value::cannot_be_kept) {
             return Ok(None);
         }
@@ -87,7 +90,7 @@ impl Postgres {
     }
 
     /// Rows along a key or an index, in its order.
-    pub async fn scan(&self, scan: &Scan<'_>) -> Result<Vec<Row>, ReadError> {
+    pub(crate) async fn scan(&self, scan: &Scan<'_>) -> Result<Vec<Row>, ReadError> {
         if scan.prefix.iter().any(value::cannot_be_kept) {
             return Ok(Vec::new());
         }
@@ -97,22 +100,30 @@ impl Postgres {
     }
 
     /// How many rows are along a key or an index, up to the limit.
-    pub async fn count(&self, scan: &Scan<'_>) -> Result<usize, ReadError> {
+    pub(crate) async fn count(&self, scan: &Scan<'_>) -> Result<usize, ReadError> {
         if scan.prefix.iter().any(value::cannot_be_kept) {
             return Ok(0);
         }
         let (text, parameters) = text::walk(Dialect::Postgres, scan, true);
         let rows = self.query(&text, &parameters).await?;
-        let count = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose().map_err(|error| ReadError(told(&error)))?;
+        let count = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose().map_err(|error| ReadError::Unreadable(told(&error)))?;
         Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
     }
 
     /// Carries the batch out, whole or not at all; durable when it returns. It is carried out to its end, whoever still waits for
     /// it: a connection goes back with nothing begun on it. [`CommitError::Unavailable`] also says that nobody knows whether it
     /// happened, where the connection broke before the database told the transaction's number.
-    pub async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         let own = self.clone();
-        let carried_out = tokio::spawn(async move { commit::carry_out(&own, &batch).await });
+        let carried_out = tokio::spawn(async move {
+            let answer = commit::carry_out(&own, &batch).await;
+            own.has_failed.store(matches!(answer, Err(CommitError::Unavailable(_))), Ordering::Relaxed);
+            answer
+        });
         carried_out.await.unwrap_or_else(|error| Err(CommitError::Unavailable(error.to_string())))
     }
 }

@@ -96,7 +96,7 @@ impl Sqlite {
 
     /// Copies the database into `target` while it is in use.
     pub fn backup(&self, target: &Path) -> Result<(), ReadError> {
-        self.reader().backup("main", target, None::<fn(rusqlite::backup::Progress)>).map_err(|e| ReadError(e.to_string()))
+        self.reader().backup("main", target, None::<fn(rusqlite::backup::Progress)>).map_err(|e| ReadError::Unreadable(e.to_string()))
     }
 
     /// Where the file is.
@@ -121,15 +121,15 @@ impl Sqlite {
     }
 
     pub(crate) fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, ReadError> {
-        statement::get(&self.reader(), table, key).map_err(|e| ReadError(e.to_string()))
+        statement::get(&self.reader(), table, key).map_err(|e| ReadError::Unreadable(e.to_string()))
     }
 
     pub(crate) fn scan(&self, scan: &Scan<'_>) -> Result<Vec<Row>, ReadError> {
-        statement::scan(&self.reader(), scan).map_err(|e| ReadError(e.to_string()))
+        statement::scan(&self.reader(), scan).map_err(|e| ReadError::Unreadable(e.to_string()))
     }
 
     pub(crate) fn count(&self, scan: &Scan<'_>) -> Result<usize, ReadError> {
-        statement::count(&self.reader(), scan).map_err(|e| ReadError(e.to_string()))
+        statement::count(&self.reader(), scan).map_err(|e| ReadError::Unreadable(e.to_string()))
     }
 
     pub(crate) fn has_failed(&self) -> bool {

@@ -42,48 +42,12 @@ const PETS_AND_YEARS: [&Table; 2] = [&PETS, &YEARS];
 
 const SCHEMA: Schema<'static> = Schema { name: "pets", tables: &PETS_AND_YEARS, changes: &[] };
 
-/// An engine as all of them are used.
-enum Engine {
-    Embedded(Database),
-    Postgres(Postgres),
-}
-
-impl Engine {
-    async fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, ReadError> {
-        match self {
-            Self::Embedded(database) => database.get(table, key),
-            Self::Postgres(postgres) => postgres.get(table, key).await,
-        }
-    }
-
-    async fn scan(&self, scan: &Scan<'_>) -> Result<Vec<Row>, ReadError> {
-        match self {
-            Self::Embedded(database) => database.scan(scan),
-            Self::Postgres(postgres) => postgres.scan(scan).await,
-        }
-    }
-
-    async fn count(&self, scan: &Scan<'_>) -> Result<usize, ReadError> {
-        match self {
-            Self::Embedded(database) => database.count(scan),
-            Self::Postgres(postgres) => postgres.count(scan).await,
-        }
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        match self {
-            Self::Embedded(database) => database.commit(batch).await,
-            Self::Postgres(postgres) => postgres.commit(batch).await,
-        }
-    }
-}
-
 /// Every engine, with what has to stay while it is used.
-async fn engines() -> Vec<(Engine, Box<dyn Any>)> {
+async fn engines() -> Vec<(Database, Box<dyn Any>)> {
     let cluster = Cluster::start();
     let postgres = Postgres::open(&cluster.url, &SCHEMA).await.unwrap();
-    let mut all: Vec<(Engine, Box<dyn Any>)> = vec![(Engine::Postgres(postgres), Box::new(cluster))];
-    all.extend(embedded().into_iter().map(|(database, folder)| (Engine::Embedded(database), Box::new(folder) as Box<dyn Any>)));
+    let mut all: Vec<(Database, Box<dyn Any>)> = vec![(Database::Postgres(postgres), Box::new(cluster))];
+    all.extend(embedded().into_iter().map(|(database, folder)| (database, Box::new(folder) as Box<dyn Any>)));
     all
 }
 
@@ -213,7 +177,7 @@ async fn a_store_of_a_newer_version_is_not_touched() {
 /// Whoever asks whether it is ready hears of a write that failed, until one succeeds.
 #[tokio::test]
 async fn a_store_knows_whether_its_last_write_failed() {
-    let (_, folder) = engines().pop().unwrap();
+    let (_, folder) = embedded().pop().unwrap();
     let path = folder.as_ref().unwrap().0.join("busy.db");
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let store = Database::Sqlite(Sqlite::open(&path, &MIGRATIONS).unwrap());
@@ -233,7 +197,7 @@ async fn a_store_knows_whether_its_last_write_failed() {
 /// What is copied for a backup stands alone, and what is damaged is told from what is whole.
 #[tokio::test]
 async fn threat_35_a_copy_stands_alone_and_is_checked() {
-    let (_, folder) = engines().pop().unwrap();
+    let (_, folder) = embedded().pop().unwrap();
     let path = folder.as_ref().unwrap().0.join("one.db");
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let store = Database::Sqlite(Sqlite::open(&path, &MIGRATIONS).unwrap());
@@ -245,7 +209,7 @@ async fn threat_35_a_copy_stands_alone_and_is_checked() {
     file::check(&copy).unwrap();
     assert!(file::list_tables(&copy).unwrap().contains(&"year".to_owned()));
     let copied = Database::Sqlite(Sqlite::open(&copy, &MIGRATIONS).unwrap());
-    assert!(copied.get(&YEARS, &[1_999.into()]).unwrap().is_some(), "also what stood beside the file");
+    assert!(copied.get(&YEARS, &[1_999.into()]).await.unwrap().is_some(), "also what stood beside the file");
     drop(copied);
     let mut bytes = std::fs::read(&copy).unwrap();
     let end = bytes.len();

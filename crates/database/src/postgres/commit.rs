@@ -49,7 +49,7 @@ pub(super) async fn carry_out(postgres: &Postgres, batch: &Batch) -> Result<(), 
     let mut tried = 0;
     loop {
         tried += 1;
-        let client = postgres.client().await.map_err(|error| CommitError::Unavailable(error.0))?;
+        let client = postgres.client().await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
         let failed = match attempt(&client, &steps).await {
             Ok(()) => return Ok(()),
             Err(failed) => failed,

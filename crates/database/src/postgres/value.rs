@@ -36,5 +36,5 @@ pub(super) fn read(row: &tokio_postgres::Row, table: &Table) -> Result<Row, Read
         Kind::Text => row.try_get::<_, Option<String>>(at).map(Value::from),
         Kind::Blob => row.try_get::<_, Option<Vec<u8>>>(at).map(Value::from),
     };
-    table.columns.iter().enumerate().map(read).collect::<Result<_, _>>().map_err(|error| ReadError(told(&error)))
+    table.columns.iter().enumerate().map(read).collect::<Result<_, _>>().map_err(|error| ReadError::Unreadable(told(&error)))
 }

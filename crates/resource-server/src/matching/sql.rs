@@ -13,6 +13,6 @@ pub struct Sql {
 
 impl Source for Sql {
     fn candidates(&self, said: &BTreeMap<String, String>) -> Result<Vec<Record>, RecordsError> {
-        database::look_up(&self.file, &self.query, said).map_err(|error| RecordsError(error.0))
+        database::look_up(&self.file, &self.query, said).map_err(|error| RecordsError(error.to_string()))
     }
 }
