@@ -13,6 +13,7 @@ mod batch;
 mod look_up;
 mod memory;
 mod postgres;
+mod schema;
 mod sqlite;
 mod table;
 mod text;
@@ -20,7 +21,8 @@ mod text;
 pub use batch::{Batch, Check, CommitError, Operation};
 pub use look_up::look_up;
 pub use memory::Memory;
-pub use postgres::{Postgres, Schema};
+pub use postgres::{Node, Postgres, Word};
+pub use schema::{Location, Schema};
 pub use sqlite::{Migrations, OpenError, Sqlite, file};
 pub use table::{Column, Index, Kind, Row, Scan, Table, Value};
 
@@ -47,6 +49,15 @@ impl Database {
     /// In memory; gone with the process.
     pub fn in_memory() -> Self {
         Self::Memory(Memory::default())
+    }
+
+    /// Opens a party's store, or makes it where there is none, and brings it up to date.
+    pub async fn open(location: &Location, schema: &Schema<'_>) -> Result<Self, OpenError> {
+        match location {
+            Location::Memory => Ok(Self::in_memory()),
+            Location::File(path) => Sqlite::open(path, &schema.sqlite).map(Self::Sqlite),
+            Location::Postgres { url, password } => Postgres::open(url, password.as_deref(), schema).await.map(Self::Postgres),
+        }
     }
 
     /// The row with this key.
@@ -94,12 +105,25 @@ impl Database {
         }
     }
 
+    /// Joins other processes on the database, where there may be any; `on_word` is called for each word of theirs.
+    pub async fn join(&self, on_word: impl Fn(Word) + Send + Sync + 'static) -> Result<Option<Node>, OpenError> {
+        match self {
+            Self::Memory(_) | Self::Sqlite(_) => Ok(None),
+            Self::Postgres(postgres) => postgres.join(on_word).await.map(Some),
+        }
+    }
+
     /// Carries the batch out, whole or not at all; durable when it returns.
     pub async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.commit_and_tell(batch, None).await
+    }
+
+    /// The same; with it, other processes on the database hear this word ([`Database::join`]). It has at most 7,000 bytes.
+    pub async fn commit_and_tell(&self, batch: Batch, word: Option<String>) -> Result<(), CommitError> {
         match self {
             Self::Memory(memory) => memory.commit(&batch),
             Self::Sqlite(sqlite) => sqlite.commit(batch).await,
-            Self::Postgres(postgres) => postgres.commit(batch).await,
+            Self::Postgres(postgres) => postgres.commit(batch, word).await,
         }
     }
 }

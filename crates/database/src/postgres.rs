@@ -3,28 +3,31 @@
 //! at once. Every process that opens the same schema is a node like any other: nothing is held here that another must know.
 
 mod commit;
+mod node;
 mod schema;
 mod value;
 
 use crate::ReadError;
 use crate::batch::{Batch, CommitError};
+use crate::schema::Schema;
 use crate::sqlite::OpenError;
 use crate::table::{Row, Scan, Table, Value};
 use crate::text::{self, Dialect, Shape};
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use rustls_platform_verifier::BuilderVerifierExt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
-
-pub use schema::Schema;
 
 /// Connections of a process: those who commit keep one for a round trip, those who read as well.
 const CONNECTIONS: usize = 16;
 /// How long somebody waits for a connection, and for a database that does not answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How often this process has opened a database.
+static NODES: AtomicUsize = AtomicUsize::new(0);
 /// What the database ends by itself: a statement, and whoever holds a transaction open. In milliseconds.
 const LONGEST_STATEMENT: u32 = 10_000;
 
@@ -32,17 +35,32 @@ const LONGEST_STATEMENT: u32 = 10_000;
 #[derive(Clone)]
 pub struct Postgres {
     pool: Pool,
+    config: Config,
+    schema: Arc<str>,
+    /// Of this process, among those on the database.
+    name: Arc<str>,
     /// Whether the last commit could not be written.
     has_failed: Arc<AtomicBool>,
 }
 
+pub use node::{Node, Word};
+
 impl Postgres {
+    /// Refuses what is no address of a database; the text says why, and nothing of what it holds.
+    pub fn check_url(url: &str) -> Result<(), OpenError> {
+        url.parse::<Config>().map(drop).map_err(|error| OpenError::Address(told(&error)))
+    }
+
     /// Opens the database at a `postgres://` URL, makes the party's schema or brings it up to date.
-    pub async fn open(url: &str, schema: &Schema<'_>) -> Result<Self, OpenError> {
+    pub async fn open(url: &str, password: Option<&str>, schema: &Schema<'_>) -> Result<Self, OpenError> {
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| OpenError::Address(told(&error)))?;
+        if let Some(password) = password {
+            config.password(password);
+        }
         let place = place_of(&config);
         let fail = |what: String| OpenError::Unreachable { place: place.clone(), what };
         settle(&mut config, schema.name);
+        let own = config.clone();
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(config, tls().map_err(|error| fail(error.to_string()))?, manager);
         let pool = Pool::builder(manager)
@@ -52,7 +70,9 @@ impl Postgres {
             .create_timeout(Some(LONGEST_WAIT))
             .build()
             .map_err(|error| fail(error.to_string()))?;
-        let own = Self { pool, has_failed: Arc::default() };
+        let name = format!("{:x}{:x}", std::process::id(), NODES.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{name}-{:x}", RandomState::new().hash_one(0));
+        let own = Self { pool, config: own, schema: schema.name.into(), name: name.into(), has_failed: Arc::default() };
         let mut client = own.client().await.map_err(|error| fail(error.to_string()))?;
         schema::bring_up_to_date(&mut client, schema, &place).await?;
         drop(client);
@@ -106,7 +126,8 @@ impl Postgres {
         }
         let (text, parameters) = text::walk(Dialect::Postgres, scan, true);
         let rows = self.query(&text, &parameters).await?;
-        let count = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose().map_err(|error| ReadError::Unreadable(told(&error)))?;
+        let count =
+            rows.first().map(|row| row.try_get::<_, i64>(0)).transpose().map_err(|error| ReadError::Unreadable(told(&error)))?;
         Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
     }
 
@@ -117,10 +138,10 @@ impl Postgres {
     /// Carries the batch out, whole or not at all; durable when it returns. It is carried out to its end, whoever still waits for
     /// it: a connection goes back with nothing begun on it. [`CommitError::Unavailable`] also says that nobody knows whether it
     /// happened, where the connection broke before the database told the transaction's number.
-    pub(crate) async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+    pub(crate) async fn commit(&self, batch: Batch, word: Option<String>) -> Result<(), CommitError> {
         let own = self.clone();
         let carried_out = tokio::spawn(async move {
-            let answer = commit::carry_out(&own, &batch).await;
+            let answer = commit::carry_out(&own, &batch, word.as_deref()).await;
             own.has_failed.store(matches!(answer, Err(CommitError::Unavailable(_))), Ordering::Relaxed);
             answer
         });
@@ -134,7 +155,7 @@ fn settle(config: &mut Config, schema: &str) {
     let limit = LONGEST_STATEMENT;
     config.options(format!(
         "{theirs}-c search_path={schema} -c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit} \
-         -c default_transaction_isolation=read\\ committed"
+         -c tcp_keepalives_idle=3 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c default_transaction_isolation=read\\ committed"
     ));
     // a standby that still follows cannot be written
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);

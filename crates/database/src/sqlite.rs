@@ -21,6 +21,7 @@ const READER_CACHE_KIB: i64 = -6_000;
 const WRITER_CACHE_KIB: i64 = -24_000;
 
 /// A party's migrations: SQL scripts, each run once and in order.
+#[derive(Clone, Copy)]
 pub struct Migrations(pub &'static [&'static str]);
 
 /// The store could not be opened; the text says what to do.
@@ -96,7 +97,9 @@ impl Sqlite {
 
     /// Copies the database into `target` while it is in use.
     pub fn backup(&self, target: &Path) -> Result<(), ReadError> {
-        self.reader().backup("main", target, None::<fn(rusqlite::backup::Progress)>).map_err(|e| ReadError::Unreadable(e.to_string()))
+        self.reader()
+            .backup("main", target, None::<fn(rusqlite::backup::Progress)>)
+            .map_err(|e| ReadError::Unreadable(e.to_string()))
     }
 
     /// Where the file is.

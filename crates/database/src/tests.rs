@@ -5,6 +5,7 @@ use std::any::Any;
 use std::path::PathBuf;
 
 mod cluster;
+mod nodes;
 
 use cluster::Cluster;
 
@@ -40,12 +41,12 @@ impl Drop for Folder {
 
 const PETS_AND_YEARS: [&Table; 2] = [&PETS, &YEARS];
 
-const SCHEMA: Schema<'static> = Schema { name: "pets", tables: &PETS_AND_YEARS, changes: &[] };
+const SCHEMA: Schema<'static> = Schema { name: "pets", tables: &PETS_AND_YEARS, sqlite: MIGRATIONS, postgres: &[] };
 
 /// Every engine, with what has to stay while it is used.
 async fn engines() -> Vec<(Database, Box<dyn Any>)> {
     let cluster = Cluster::start();
-    let postgres = Postgres::open(&cluster.url, &SCHEMA).await.unwrap();
+    let postgres = Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap();
     let mut all: Vec<(Database, Box<dyn Any>)> = vec![(Database::Postgres(postgres), Box::new(cluster))];
     all.extend(embedded().into_iter().map(|(database, folder)| (database, Box::new(folder) as Box<dyn Any>)));
     all
@@ -309,17 +310,17 @@ async fn engines_agree_on_what_is_odd() {
 #[tokio::test]
 async fn a_database_of_a_newer_form_is_not_touched() {
     let cluster = Cluster::start();
-    let changed = Schema { changes: &["ALTER TABLE pet ADD COLUMN colour TEXT"], ..SCHEMA };
-    drop(Postgres::open(&cluster.url, &SCHEMA).await.unwrap());
-    drop(Postgres::open(&cluster.url, &changed).await.unwrap());
-    let error = Postgres::open(&cluster.url, &SCHEMA).await.map(drop).unwrap_err();
+    let changed = Schema { postgres: &["ALTER TABLE pet ADD COLUMN colour TEXT"], ..SCHEMA };
+    drop(Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap());
+    drop(Postgres::open(&cluster.url, None, &changed).await.unwrap());
+    let error = Postgres::open(&cluster.url, None, &SCHEMA).await.map(drop).unwrap_err();
     assert!(matches!(error, OpenError::Newer(_)), "{error}");
     // many nodes may start at once
     let schema = Schema { name: "nodes", ..SCHEMA };
-    let all = futures_util::future::join_all((0..8).map(|_| Postgres::open(&cluster.url, &schema))).await;
+    let all = futures_util::future::join_all((0..8).map(|_| Postgres::open(&cluster.url, None, &schema))).await;
     assert!(all.iter().all(Result::is_ok));
     for wrong in ["postgres://nobody@127.0.0.1:1/none", "mysql://a"] {
-        let error = Postgres::open(wrong, &schema).await.map(drop).unwrap_err();
+        let error = Postgres::open(wrong, None, &schema).await.map(drop).unwrap_err();
         assert!(matches!(error, OpenError::Unreachable { .. } | OpenError::Address(_)), "{error}");
     }
 }
@@ -329,7 +330,7 @@ async fn a_database_of_a_newer_form_is_not_touched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_break_lose_nothing() {
     let cluster = std::sync::Arc::new(Cluster::start());
-    let database = Postgres::open(&cluster.url, &SCHEMA).await.unwrap();
+    let database = Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap();
     let own = cluster.clone();
     let breaking = tokio::spawn(async move {
         for _ in 0..20 {
@@ -342,7 +343,7 @@ async fn connections_that_break_lose_nothing() {
     while !breaking.is_finished() {
         n += 1;
         let pair = vec![insert(&format!("x{n}"), "eve", &format!("X{n}")), insert(&format!("y{n}"), "eve", &format!("Y{n}"))];
-        if database.commit(Batch { checks: vec![], operations: pair }).await.is_ok() {
+        if database.commit(Batch { checks: vec![], operations: pair }, None).await.is_ok() {
             confirmed.push(n);
         }
     }

@@ -43,7 +43,7 @@ pub struct Restored {
 /// What the store says of it.
 pub(crate) fn find(database: &Database) -> Result<Option<Restored>, ReadError> {
     let time = |name: &str| {
-        let row = database.get(&tables::SERVED, &[name.into()])?;
+        let row = database.get(&tables::SERVED, &[name.into()]).await?;
         Ok(row.and_then(|row| row.get(1).and_then(Value::as_int)).map(Timestamp))
     };
     Ok(match (time(RESTORED)?, time(STATE_OF)?) {
@@ -72,11 +72,11 @@ impl Store {
         tell: impl Fn(OwnerId, Restored, Option<&EventId>) -> Event,
     ) -> Result<Restored, CommitError> {
         let read = |error: StoreError| CommitError::Unavailable(error.to_string());
-        let latest = self.latest_served().map_err(read)?;
+        let latest = self.latest_served().await.map_err(read)?;
         let restored = Restored { at: now, state_of: latest.unwrap_or(now) };
         let mut operations: Vec<Operation> = HELD.map(|table| Operation::DeleteAll { table, index: None, prefix: vec![] }).into();
         operations.push(self.all_but_the_key_check());
-        operations.extend(self.use_up_shares().map_err(read)?);
+        operations.extend(self.use_up_shares().await.map_err(read)?);
         for (owner, last) in self.list_last_events().await.map_err(read)? {
             let event = tell(owner, restored, last.as_ref());
             operations.push(Operation::Insert { table: &tables::EVENT, row: writes::event_row(&event)? });
@@ -96,8 +96,8 @@ impl Store {
     }
 
     /// Their uses may have been made after the backup.
-    fn use_up_shares(&self) -> Result<Vec<Operation>, StoreError> {
-        let rows = self.all(&tables::POLICY, None, &[])?;
+    async fn use_up_shares(&self) -> Result<Vec<Operation>, StoreError> {
+        let rows = self.all(&tables::POLICY, None, &[]).await?;
         let policies: Vec<Policy> = entities(rows.clone())?;
         let used_up = |(mut row, mut policy): (Row, Policy)| {
             policy.uses = policy.max_uses?;
@@ -120,7 +120,7 @@ impl Store {
             for owner in owners {
                 let prefix = [owner.as_str().into()];
                 let scan = Scan { table: &tables::EVENT, index: None, prefix: &prefix, after: None, descending: true, limit: 1 };
-                let newest = self.scan(&scan)?.first().map(|row| text(row, 1).map(EventId::new)).transpose()?;
+                let newest = self.scan(&scan).await?.first().map(|row| text(row, 1).map(EventId::new)).transpose()?;
                 let sealed = self.find_event_head(&owner).await?.and_then(|head| head.last);
                 found.push((owner, newest.max(sealed)));
             }

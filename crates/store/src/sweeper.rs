@@ -36,7 +36,7 @@ impl Store {
     /// Removes what has expired, and notes that `now` was served: never less than what was noted before.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), CommitError> {
         let unread = |error: StoreError| CommitError::Unavailable(error.to_string());
-        let latest = self.latest_served().map_err(unread)?.map_or(now, |before| before.max(now));
+        let latest = self.latest_served().await.map_err(unread)?.map_or(now, |before| before.max(now));
         let mut operations = vec![Operation::Put { table: &tables::SERVED, row: vec![SERVED.into(), latest.0.into()] }];
         for table in SMALL {
             if let Some(column) = table.position("expires") {
@@ -61,7 +61,7 @@ impl Store {
     /// Whether the store answers; where the last write failed, whether there is room again, and one is possible.
     pub async fn probe(&self) -> Result<(), CommitError> {
         let unread = |error: StoreError| CommitError::Unavailable(error.to_string());
-        let latest = self.latest_served().map_err(unread)?;
+        let latest = self.latest_served().await.map_err(unread)?;
         if !self.database.has_failed() {
             return Ok(());
         }
@@ -74,8 +74,8 @@ impl Store {
     }
 
     /// The latest time that this store is known to have served (threat 35).
-    pub fn latest_served(&self) -> Result<Option<Timestamp>, StoreError> {
-        let row = self.get(&tables::SERVED, &[SERVED.into()])?;
+    pub async fn latest_served(&self) -> Result<Option<Timestamp>, StoreError> {
+        let row = self.get(&tables::SERVED, &[SERVED.into()]).await?;
         Ok(row.and_then(|row| row.get(1).and_then(Value::as_int)).map(Timestamp))
     }
 }

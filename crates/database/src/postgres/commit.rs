@@ -25,6 +25,7 @@ const LONGEST_DOUBT: Duration = Duration::from_secs(10);
 enum Part {
     Check(usize),
     Operation(usize),
+    Word,
 }
 
 /// A text with its parameters.
@@ -44,8 +45,9 @@ enum Failed {
 }
 
 /// Carries the batch out, whole or not at all.
-pub(super) async fn carry_out(postgres: &Postgres, batch: &Batch) -> Result<(), CommitError> {
-    let steps = plan(batch)?;
+pub(super) async fn carry_out(postgres: &Postgres, batch: &Batch, word: Option<&str>) -> Result<(), CommitError> {
+    let mut steps = plan(batch)?;
+    steps.extend(word.map(|word| tell(postgres, word)));
     let mut tried = 0;
     loop {
         tried += 1;
@@ -96,6 +98,12 @@ fn plan(batch: &Batch) -> Result<Vec<Step<'_>>, CommitError> {
     }
     let kept = |step: &Step<'_>| !step.parameters.iter().any(value::cannot_be_kept);
     if steps.iter().all(kept) { Ok(steps) } else { Err(CommitError::Unavailable("a text holds a zero byte".into())) }
+}
+
+/// What other nodes hear once this is committed.
+fn tell(postgres: &Postgres, word: &str) -> Step<'static> {
+    let parameters = vec![Value::from(&*postgres.schema), Value::Text(format!("{} {word}", postgres.name))];
+    Step { part: Part::Word, text: "SELECT pg_notify($1, $2)".into(), parameters: Cow::Owned(parameters) }
 }
 
 /// Whether the row that is checked is written as well: to lock it for all first and for oneself later would be a deadlock of

@@ -1,21 +1,11 @@
 //! Where a party's tables lie in the database, how they are made, and how those of an earlier form are brought up to date.
 
 use super::told;
+use crate::schema::Schema;
 use crate::sqlite::OpenError;
 use crate::table::{Index, Kind, Table};
 use std::fmt::Write as _;
 use tokio_postgres::Transaction;
-
-/// What a party keeps in a database.
-#[derive(Clone, Copy, Debug)]
-pub struct Schema<'a> {
-    /// Name of the schema, in small letters: of two parties on one database each has its own.
-    pub name: &'a str,
-    /// Its tables as they are now.
-    pub tables: &'static [&'static Table],
-    /// What brings the tables of each earlier form to the next one, in order.
-    pub changes: &'static [&'static str],
-}
 
 /// Makes the schema, or brings it up to date. Nodes that start together wait for each other.
 pub(super) async fn bring_up_to_date(
@@ -30,7 +20,7 @@ pub(super) async fn bring_up_to_date(
     transaction.execute(lock, &[&schema.name]).await.map_err(fail)?;
     let there = "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = $1 AND table_name = $2)";
     let is_there = transaction.query_one(there, &[&schema.name, &"form"]).await.and_then(|row| row.try_get::<_, bool>(0));
-    let form = i64::try_from(schema.changes.len()).unwrap_or(i64::MAX);
+    let form = i64::try_from(schema.postgres.len()).unwrap_or(i64::MAX);
     if !is_there.map_err(fail)? {
         transaction.batch_execute(&first_form(schema)).await.map_err(fail)?;
         transaction.execute("INSERT INTO form (number) VALUES ($1)", &[&form]).await.map_err(fail)?;
@@ -39,7 +29,7 @@ pub(super) async fn bring_up_to_date(
     let has: Option<i64> = has.map(|row| row.try_get(0)).transpose().map_err(fail)?;
     let done = has.and_then(|has| usize::try_from(has).ok());
     let done = done.ok_or_else(|| OpenError::Formless { place: place.to_owned(), schema: schema.name.to_owned() })?;
-    let changes = schema.changes.get(done..).ok_or_else(|| OpenError::Newer(place.to_owned()))?;
+    let changes = schema.postgres.get(done..).ok_or_else(|| OpenError::Newer(place.to_owned()))?;
     for change in changes {
         transaction.batch_execute(change).await.map_err(fail)?;
     }

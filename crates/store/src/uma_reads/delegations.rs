@@ -10,20 +10,24 @@ use rules::delegation::Delegation;
 use types::OwnerId;
 
 impl Store {
-    pub(super) fn delegations_to(&self, delegate: &str, page: &Page<DelegationPlace>) -> Result<Vec<Delegation>, StoreError> {
+    pub(super) async fn delegations_to(
+        &self,
+        delegate: &str,
+        page: &Page<DelegationPlace>,
+    ) -> Result<Vec<Delegation>, StoreError> {
         let (mut found, mut place) = (Vec::new(), page.after.clone());
         loop {
             if let Some(DelegationPlace { owner, id }) = &place {
                 let prefix = [delegate.into(), STANDS.into(), owner.as_str().into()];
                 let along = Along { table: &tables::DELEGATION, index: Some(0), prefix: &prefix, descending: false };
-                found.extend(self.page(&along, Some(id), page.limit.saturating_sub(found.len()))?);
+                found.extend(self.page(&along, Some(id), page.limit.saturating_sub(found.len())).await?);
             }
             if found.len() >= page.limit {
                 return entities(found);
             }
             let (prefix, after) = ([delegate.into(), STANDS.into()], place.map(|place| Value::from(place.owner.as_str())));
             let scan = Scan { table: &tables::DELEGATION, index: Some(0), prefix: &prefix, after, descending: false, limit: 1 };
-            match self.scan(&scan)?.first() {
+            match self.scan(&scan).await?.first() {
                 Some(row) => place = Some(DelegationPlace { owner: OwnerId::new(text(row, 0)?), id: String::new() }),
                 None => return entities(found),
             }

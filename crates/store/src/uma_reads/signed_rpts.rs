@@ -22,25 +22,25 @@ impl OfServer<'_> {
 }
 
 impl Store {
-    pub(super) fn count_signed(&self, of: &OfServer<'_>, now: Timestamp, most: usize) -> Result<usize, StoreError> {
+    pub(super) async fn count_signed(&self, of: &OfServer<'_>, now: Timestamp, most: usize) -> Result<usize, StoreError> {
         let mut count = 0_usize;
-        for hour in now.hour()..=self.last_hour_of_signed()? {
+        for hour in now.hour()..=self.last_hour_of_signed().await? {
             let prefix = of.prefix(hour);
             let scan =
                 Scan { table: &tables::SIGNED_RPT, index: None, prefix: &prefix, after: None, descending: false, limit: most };
-            count = count.saturating_add(self.count(&scan)?);
+            count = count.saturating_add(self.count(&scan).await?);
         }
         Ok(count.min(most))
     }
 
-    pub(super) fn list_signed(&self, of: &OfServer<'_>, now: Timestamp) -> Result<Vec<(String, Timestamp)>, StoreError> {
+    pub(super) async fn list_signed(&self, of: &OfServer<'_>, now: Timestamp) -> Result<Vec<(String, Timestamp)>, StoreError> {
         let mut found = Vec::new();
-        for hour in now.hour()..=self.last_hour_of_signed()? {
+        for hour in now.hour()..=self.last_hour_of_signed().await? {
             let prefix = of.prefix(hour);
             let along = Along { table: &tables::SIGNED_RPT, index: None, prefix: &prefix, descending: false };
             let mut last: Option<String> = None;
             loop {
-                let rows = self.page(&along, last.as_deref(), AT_ONCE)?;
+                let rows = self.page(&along, last.as_deref(), AT_ONCE).await?;
                 for row in &rows {
                     let (jti, ends) = (text(row, 3)?.to_owned(), Timestamp(number(row, 4)?));
                     last = Some(jti.clone());
@@ -55,8 +55,8 @@ impl Store {
     }
 
     /// The last hour that any has: lifetimes may have been longer when it was issued.
-    fn last_hour_of_signed(&self) -> Result<i64, StoreError> {
+    async fn last_hour_of_signed(&self) -> Result<i64, StoreError> {
         let last = Scan { table: &tables::SIGNED_RPT, index: None, prefix: &[], after: None, descending: true, limit: 1 };
-        self.scan(&last)?.first().map_or(Ok(0), |row| number(row, 0))
+        self.scan(&last).await?.first().map_or(Ok(0), |row| number(row, 0))
     }
 }

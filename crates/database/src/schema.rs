@@ -1,0 +1,48 @@
+//! What a party keeps, and where.
+
+use crate::sqlite::Migrations;
+use crate::table::Table;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What a party keeps.
+#[derive(Clone, Copy)]
+pub struct Schema<'a> {
+    /// Name of its schema on PostgreSQL, in small letters: of two parties on one database each has its own.
+    pub name: &'a str,
+    /// Its tables as they are now.
+    pub tables: &'static [&'static Table],
+    /// How they came to be on SQLite, from nothing.
+    pub sqlite: Migrations,
+    /// What brings the tables of each earlier form to the next one on PostgreSQL, in order; the first is made from `tables`.
+    pub postgres: &'static [&'static str],
+}
+
+/// Where a party keeps it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location {
+    /// Gone with the process.
+    Memory,
+    /// A SQLite file.
+    File(PathBuf),
+    /// A database that many processes share; the password where it does not stand in the address.
+    Postgres { url: String, password: Option<String> },
+}
+
+/// Without what opens it.
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::File(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres { .. } => f.write_str("postgres:"),
+        }
+    }
+}
+
+impl Location {
+    /// The file, where it is one.
+    pub fn file(&self) -> Option<&PathBuf> {
+        if let Self::File(path) = self { Some(path) } else { None }
+    }
+}
