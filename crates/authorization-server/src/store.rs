@@ -127,7 +127,7 @@ pub trait Store: Send + Sync {
     /// Everybody who has events.
     async fn list_event_owners(&self, after: Option<&OwnerId>, limit: usize) -> Result<Vec<OwnerId>, StoreError>;
     /// Events that were committed since this was last asked.
-    fn take_unsealed(&self) -> Unsealed;
+    async fn take_unsealed(&self) -> Result<Unsealed, StoreError>;
     /// An owner's credentials, the oldest first.
     async fn list_credentials(&self, owner: &OwnerId) -> Result<Vec<Credential>, StoreError>;
     async fn find_search(&self, id: &str) -> Result<Option<Search>, StoreError>;

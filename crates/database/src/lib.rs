@@ -21,7 +21,7 @@ mod text;
 pub use batch::{Batch, Check, CommitError, Operation};
 pub use look_up::look_up;
 pub use memory::Memory;
-pub use postgres::{Node, Postgres, Word};
+pub use postgres::{Node, Postgres, Turn, Word};
 pub use schema::{Location, Schema};
 pub use sqlite::{Migrations, OpenError, Sqlite, file};
 pub use table::{Column, Index, Kind, Row, Scan, Table, Value};
@@ -110,6 +110,14 @@ impl Database {
         match self {
             Self::Memory(_) | Self::Sqlite(_) => Ok(None),
             Self::Postgres(postgres) => postgres.join(on_word).await.map(Some),
+        }
+    }
+
+    /// Waits until no other process on the database does what has this name; none where there are no others.
+    pub async fn take_turn(&self, name: &str) -> Result<Option<Turn>, ReadError> {
+        match self {
+            Self::Memory(_) | Self::Sqlite(_) => Ok(None),
+            Self::Postgres(postgres) => postgres.take_turn(name).await.map(Some),
         }
     }
 

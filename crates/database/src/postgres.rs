@@ -43,7 +43,7 @@ pub struct Postgres {
     has_failed: Arc<AtomicBool>,
 }
 
-pub use node::{Node, Word};
+pub use node::{Node, Turn, Word};
 
 impl Postgres {
     /// Refuses what is no address of a database; the text says why, and nothing of what it holds.

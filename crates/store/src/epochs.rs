@@ -3,10 +3,9 @@
 
 use authorization_server::event::Unsealed;
 use authorization_server::{Changes, Event, Requirement, Write};
-use database::CommitError;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use database::{CommitError, Node};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 use types::OwnerId;
 
@@ -19,6 +18,12 @@ pub(crate) struct Epochs {
     of_all: AtomicU64,
     /// Events that nobody has sealed yet.
     unsealed: Mutex<Unsealed>,
+    /// This process among others that serve the same store, where there may be any.
+    node: OnceLock<Node>,
+    /// What answers for an epoch as long as it is not known what others changed: another number each time.
+    unknown: AtomicU64,
+    /// Another process has changed keys.
+    pub(crate) keys_changed: Notify,
 }
 
 #[derive(Default)]
@@ -38,24 +43,58 @@ impl Slot {
 #[derive(Default)]
 pub(crate) struct Touched {
     owners: Vec<OwnerId>,
-    everybody: bool,
+    pub(crate) everybody: bool,
 }
 
+/// The same in every process and every version: FNV-1a.
 fn slot_of(owner: &str, slots: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    owner.hash(&mut hasher);
-    usize::try_from(hasher.finish()).unwrap_or(0).checked_rem(slots).unwrap_or(0)
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = owner.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+    usize::try_from(hash).unwrap_or(0).checked_rem(slots).unwrap_or(0)
 }
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Slot::default()).collect(), of_all: AtomicU64::default(), unsealed: Mutex::default() }
+        Self {
+            slots: (0..SLOTS).map(|_| Slot::default()).collect(),
+            of_all: AtomicU64::default(),
+            unsealed: Mutex::default(),
+            node: OnceLock::new(),
+            // no slot comes so far
+            unknown: AtomicU64::new(1 << 63),
+            keys_changed: Notify::new(),
+        }
     }
 }
 
 impl Epochs {
+    /// The epoch of an owner; where this process may not have heard of everything that others changed, one that never was.
     pub(crate) fn of(&self, owner: &OwnerId) -> u64 {
+        if self.node().is_some_and(|node| !node.hears()) {
+            return self.unknown.fetch_add(1, Ordering::AcqRel);
+        }
+        self.as_heard(owner)
+    }
+
+    fn as_heard(&self, owner: &OwnerId) -> u64 {
         self.slot(owner).map_or(0, |slot| slot.epoch.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn node(&self) -> Option<&Node> {
+        self.node.get()
+    }
+
+    pub(crate) fn set_node(&self, node: Node) {
+        let _ = self.node.set(node);
+    }
+
+    pub(crate) fn raise_slot(&self, slot: usize) {
+        self.slots.get(slot).into_iter().for_each(Slot::raise);
+    }
+
+    pub(crate) fn raise_everybody(&self) {
+        self.of_all.fetch_add(1, Ordering::AcqRel);
+        self.slots.iter().for_each(Slot::raise);
     }
 
     pub(crate) fn of_all(&self) -> u64 {
@@ -73,7 +112,7 @@ impl Epochs {
             let mut raised = std::pin::pin!(slot.raised.notified());
             // listening before looking: what is raised in between is heard
             raised.as_mut().enable();
-            if self.of(owner) != epoch {
+            if self.as_heard(owner) != epoch {
                 return;
             }
             raised.await;
@@ -99,15 +138,21 @@ impl Epochs {
 
     pub(crate) fn raise(&self, touched: &Touched) {
         if touched.everybody {
-            self.of_all.fetch_add(1, Ordering::AcqRel);
-            self.slots.iter().for_each(Slot::raise);
-            return;
+            return self.raise_everybody();
         }
         touched.owners.iter().filter_map(|owner| self.slot(owner)).for_each(Slot::raise);
     }
 }
 
 impl Touched {
+    /// Where their epochs are, each once.
+    pub(crate) fn slots(&self) -> Vec<usize> {
+        let mut slots: Vec<usize> = self.owners.iter().map(|owner| slot_of(owner.as_str(), SLOTS)).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
     /// Whose things the changes rest on: what is kept of theirs is old where a requirement does not hold.
     pub(crate) fn under(changes: &Changes) -> Self {
         let mut owners: Vec<OwnerId> = changes.identity.accounts().cloned().collect();

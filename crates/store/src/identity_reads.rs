@@ -82,8 +82,8 @@ impl identity::Store for Store {
     }
 
     async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
-        let read = || Ok(optional(self.get(&tables::CLIENT, &[id.as_str().into()]).await?)?.map(Arc::new));
-        self.kept.clients.find(id.as_str(), |_| self.epochs.of_clients(), |_| true, read)
+        let read = || async move { Ok(optional(self.get(&tables::CLIENT, &[id.as_str().into()]).await?)?.map(Arc::new)) };
+        self.kept.clients.find(id.as_str(), |_| self.epochs.of_clients(), |_| true, read).await
     }
 
     async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError> {
@@ -123,8 +123,9 @@ impl identity::Store for Store {
     }
 
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError> {
-        let read = || Ok(optional::<Consent>(self.get(&tables::CONSENT, &[id.as_str().into()]).await?)?.map(Arc::new));
-        self.kept.consents.find(id.as_str(), |consent| self.epochs.of(&consent.account), |_| true, read)
+        let read =
+            || async move { Ok(optional::<Consent>(self.get(&tables::CONSENT, &[id.as_str().into()]).await?)?.map(Arc::new)) };
+        self.kept.consents.find(id.as_str(), |consent| self.epochs.of(&consent.account), |_| true, read).await
     }
 
     async fn find_consent_of(

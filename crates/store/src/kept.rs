@@ -63,24 +63,24 @@ impl<T: Clone> Shelf<T> {
     /// The entry of `id`, from memory if the epoch of `of` still stands, else read by `read`. Whose epoch it is,
     /// only the entry says; so it is read once more after the epoch, and a change in between makes what is kept
     /// worthless, never wrong.
-    pub(crate) fn find(
+    pub(crate) async fn find<Read: Future<Output = Result<Option<T>, StoreError>>>(
         &self,
         id: &str,
         epoch: impl Fn(&T) -> u64,
         keep: impl Fn(&T) -> bool,
-        read: impl Fn() -> Result<Option<T>, StoreError>,
+        read: impl Fn() -> Read,
     ) -> Result<Option<T>, StoreError> {
         if let Some(kept) = self.cache.get(id).filter(|kept| kept.under == epoch(&kept.entity)) {
             return Ok(Some(kept.entity));
         }
-        let Some(first) = read()? else { return Ok(None) };
+        let Some(first) = read().await? else { return Ok(None) };
         if !keep(&first) || (self.weigh)(&first) > BYTES_OF_ENTRY {
             self.cache.remove(id);
             return Ok(Some(first));
         }
         let under = epoch(&first);
         drop(first);
-        let again = read()?;
+        let again = read().await?;
         if let Some(entity) = &again {
             self.keep(id, under, entity);
         }
@@ -88,11 +88,16 @@ impl<T: Clone> Shelf<T> {
     }
 
     /// The same where it is known beforehand whose it is; `epoch` is hers, from before.
-    pub(crate) fn find_of(&self, id: &str, epoch: u64, read: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) async fn find_of<Read: Future<Output = Result<T, StoreError>>>(
+        &self,
+        id: &str,
+        epoch: u64,
+        read: impl Fn() -> Read,
+    ) -> Result<T, StoreError> {
         if let Some(kept) = self.cache.get(id).filter(|kept| kept.under == epoch) {
             return Ok(kept.entity);
         }
-        let entity = read()?;
+        let entity = read().await?;
         self.keep(id, epoch, &entity);
         Ok(entity)
     }
@@ -146,29 +151,29 @@ impl Epochs {
 mod tests {
     use super::*;
 
-    #[test]
-    fn threat_46_what_is_kept_is_weighed_and_what_is_large_is_not_kept() {
+    #[tokio::test]
+    async fn threat_46_what_is_kept_is_weighed_and_what_is_large_is_not_kept() {
         let shelf: Shelf<Arc<Vec<u8>>> = Shelf::of(BYTES_OF_POLICIES, |bytes| bytes.len());
         let reads = std::cell::Cell::new(0);
-        let find = |id: &str, size: usize| {
-            let read = || {
+        let find = async |id: &str, size: usize| {
+            let read = async || {
                 reads.set(reads.get() + 1);
                 Ok(Some(Arc::new(vec![0; size])))
             };
             reads.set(0);
-            shelf.find(id, |_| 1, |_| true, read).unwrap().unwrap();
+            shelf.find(id, |_| 1, |_| true, read).await.unwrap().unwrap();
             reads.get()
         };
-        assert_eq!((find("small", 1_000), find("small", 1_000)), (2, 0), "read, and read once more to be kept");
-        assert_eq!((find("large", BYTES_OF_ENTRY + 1), find("large", BYTES_OF_ENTRY + 1)), (1, 1));
+        assert_eq!((find("small", 1_000).await, find("small", 1_000).await), (2, 0), "read, and read once more to be kept");
+        assert_eq!((find("large", BYTES_OF_ENTRY + 1).await, find("large", BYTES_OF_ENTRY + 1).await), (1, 1));
         for each in 0..100 {
-            find(&format!("of two MiB, {each}"), 2 * 1024 * 1024);
+            find(&format!("of two MiB, {each}"), 2 * 1024 * 1024).await;
         }
         assert!(shelf.cache.weight() <= BYTES_OF_POLICIES as u64, "{}", shelf.cache.weight());
         for each in 0..2 * ENTRIES {
-            find(&format!("of nothing, {each}"), 0);
+            find(&format!("of nothing, {each}"), 0).await;
         }
         assert!(shelf.cache.len() <= ENTRIES, "{}", shelf.cache.len());
-        assert_eq!(find("of nothing", 0) + find("of nothing", 0), 2, "there is room again");
+        assert_eq!(find("of nothing", 0).await + find("of nothing", 0).await, 2, "there is room again");
     }
 }

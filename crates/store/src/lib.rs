@@ -8,6 +8,7 @@
 mod epochs;
 mod identity_reads;
 mod kept;
+mod nodes;
 pub mod restoring;
 mod row;
 pub mod sweeper;
@@ -16,13 +17,13 @@ mod uma_reads;
 mod writes;
 
 use authorization_server::Changes;
-use database::{Batch, CommitError as EngineError, Database, Memory, Migrations, Sqlite};
+use database::{Batch, CommitError as EngineError, Database, Location, Migrations, Schema, Sqlite};
 use identity::CommitError;
 use restoring::Restored;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use database::OpenError;
+pub use database::{Location as StoreLocation, OpenError};
 
 /// All tables of an authorization server. A party that only mounts identity has the same file with
 /// the rest empty.
@@ -40,6 +41,9 @@ const MIGRATIONS: Migrations = Migrations(&[
     include_str!("../migrations/uma_0007.sql"),
 ]);
 
+/// Name of a server's schema in a database that others share.
+pub const NAME: &str = "wayleave_server";
+
 /// The store; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -54,32 +58,38 @@ pub struct Store {
 impl Store {
     /// In memory; gone with the process.
     pub fn in_memory() -> Self {
-        Self {
-            database: Arc::new(Database::Memory(Memory::default())),
-            epochs: Arc::default(),
-            kept: Arc::default(),
-            broom: Arc::default(),
-            restored: None,
+        Self::on(Database::in_memory(), Arc::default(), None)
+    }
+
+    fn on(database: Database, epochs: Arc<epochs::Epochs>, restored: Option<Restored>) -> Self {
+        Self { database: Arc::new(database), epochs, kept: Arc::default(), broom: Arc::default(), restored }
+    }
+
+    /// Made where there is none, or brought up to date. `name` is that of its schema in a database that others share: a log-in
+    /// beside a party's store is one of its own.
+    pub async fn open(location: &Location, name: &str) -> Result<Self, OpenError> {
+        let schema = Schema { name, tables: &tables::SHARED, sqlite: MIGRATIONS, postgres: &[] };
+        let database = Database::open(location, &schema).await?;
+        let epochs = Arc::default();
+        nodes::join(&database, &epochs).await?;
+        let restored = restoring::find(&database).await;
+        let unread = |error| OpenError::Unread(location.file().cloned().unwrap_or_default(), error);
+        Ok(Self::on(database, epochs, restored.map_err(unread)?))
+    }
+
+    /// The file, where it is there and as this program has it: nothing is made, and nothing brought up to date.
+    pub async fn open_if_current(path: &Path) -> Result<Option<Self>, OpenError> {
+        if !Sqlite::is_current(path, &MIGRATIONS)? {
+            return Ok(None);
         }
-    }
-
-    /// In a SQLite file, made or brought up to date.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let database = Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?);
-        let restored = restoring::find(&database).map_err(|error| OpenError::Unread(path.to_owned(), error))?;
-        Ok(Self { database: Arc::new(database), epochs: Arc::default(), kept: Arc::default(), broom: Arc::default(), restored })
-    }
-
-    /// The same where the file is there, and as this program has it: nothing is made, and nothing brought up to date.
-    pub fn open_if_current(path: &Path) -> Result<Option<Self>, OpenError> {
-        if Sqlite::is_current(path, &MIGRATIONS)? { Self::open(path).map(Some) } else { Ok(None) }
+        Self::open(&Location::File(path.to_owned()), NAME).await.map(Some)
     }
 
     /// The file under it, if there is one.
     pub fn sqlite(&self) -> Option<&Sqlite> {
         match &*self.database {
             Database::Sqlite(sqlite) => Some(sqlite),
-            Database::Memory(_) => None,
+            Database::Memory(_) | Database::Postgres(_) => None,
         }
     }
 
@@ -98,16 +108,19 @@ impl Store {
         }
         let touched = epochs::Touched::by(&changes);
         let rests_on = epochs::Touched::under(&changes);
-        let mut plan = writes::Plan::of(changes)?;
+        let word = if self.is_shared() { nodes::word_of(&touched, &changes) } else { None };
+        let mut plan = writes::Plan::of(changes, self.is_shared())?;
         let batch = Batch { checks: plan.checks, operations: plan.operations };
-        let done = self.database.commit(batch).await;
+        let done = self.database.commit_and_tell(batch, word).await;
         // also when it failed: a flush that was cut off may yet have happened
         self.epochs.raise(&touched);
         // somebody was faster, and may not have raised the epoch yet: whoever tries again reads behind that (S28)
         if matches!(done, Err(EngineError::Broken(_))) {
             self.epochs.raise(&rests_on);
         }
-        self.epochs.note(std::mem::take(&mut plan.events), &done);
+        if !self.is_shared() {
+            self.epochs.note(std::mem::take(&mut plan.events), &done);
+        }
         done.map_err(|error| match error {
             EngineError::Broken(at) => plan.if_broken.get(at).cloned().unwrap_or(CommitError::Changed),
             EngineError::Taken(at) if plan.spends.contains(&at) => CommitError::Spent,

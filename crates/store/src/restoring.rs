@@ -41,12 +41,12 @@ pub struct Restored {
 }
 
 /// What the store says of it.
-pub(crate) fn find(database: &Database) -> Result<Option<Restored>, ReadError> {
-    let time = |name: &str| {
+pub(crate) async fn find(database: &Database) -> Result<Option<Restored>, ReadError> {
+    let time = async |name: &str| -> Result<Option<Timestamp>, ReadError> {
         let row = database.get(&tables::SERVED, &[name.into()]).await?;
         Ok(row.and_then(|row| row.get(1).and_then(Value::as_int)).map(Timestamp))
     };
-    Ok(match (time(RESTORED)?, time(STATE_OF)?) {
+    Ok(match (time(RESTORED).await?, time(STATE_OF).await?) {
         (Some(at), state_of) => Some(Restored { at, state_of: state_of.unwrap_or(at) }),
         (None, _) => None,
     })

@@ -313,8 +313,23 @@ pub(crate) static MANAGER: Table = Table {
 pub(crate) static OWNER_SETTINGS: Table =
     Table { name: "owner_settings", columns: &[column("owner", Kind::Text), column("body", Kind::Blob)], key: 1, indexes: &[] };
 
-/// All of them.
-#[cfg(test)]
+/// Events that wait for the sealer where several processes share a store: one of them seals for all, and an event once. In a
+/// file there is one process, which has them in memory.
+pub(crate) static UNSEALED_EVENT: Table =
+    Table { name: "unsealed_event", columns: &[column("owner", Kind::Text), column("id", Kind::Text)], key: 2, indexes: &[] };
+
+/// What a database has that is shared.
+pub(crate) static SHARED: [&Table; 37] = {
+    let mut all = [&UNSEALED_EVENT; 37];
+    let mut at = 0;
+    while at < ALL.len() {
+        all[at] = ALL[at];
+        at += 1;
+    }
+    all
+};
+
+/// All of a file.
 pub(crate) static ALL: [&Table; 36] = [
     &KEPT_PROOF,
     &SIGNED_POLICY,

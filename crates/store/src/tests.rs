@@ -102,7 +102,7 @@ async fn an_older_store_is_brought_up_to_date() {
     }
     old.commit(Batch { checks: vec![], operations }).await.unwrap();
     drop(old);
-    let store = Store::open(&path).unwrap();
+    let store = Store::open(&Location::File(path.clone()), NAME).await.unwrap();
     for key in &keys {
         assert_eq!(store.find_rpt(key).await.unwrap().as_ref(), Some(&rpt));
     }
@@ -142,7 +142,7 @@ async fn threat_37_s06_an_older_consent_covers_no_resource_server() {
     let operations = vec![Operation::Insert { table: &OLD_CONSENT, row }];
     old.commit(Batch { checks: vec![], operations }).await.unwrap();
     drop(old);
-    let store = Store::open(&path).unwrap();
+    let store = Store::open(&Location::File(path.clone()), NAME).await.unwrap();
     let consent = store.find_consent(&"g".into()).await.unwrap().unwrap();
     let managing = types::ScopeSet::parse("uma_management").unwrap();
     assert!(consent.covers(&managing, None) && !consent.covers(&managing, Some("https://rs.example")));
@@ -205,7 +205,7 @@ async fn threat_27_a_change_counts_whoever_hangs_up_while_it_is_written() {
     use std::task::{Context, Waker};
     let path = std::env::temp_dir().join(format!("wayleave-store-{}-dropped.db", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    let store = Store::open(&path).unwrap();
+    let store = Store::open(&Location::File(path.clone()), NAME).await.unwrap();
     let owner = types::OwnerId::from("alice");
     for turn in 0..20 {
         let before = store.epochs.of(&owner);

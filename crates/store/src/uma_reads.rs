@@ -62,9 +62,10 @@ fn policy(row: &Row) -> Result<Policy, StoreError> {
 #[async_trait]
 impl authorization_server::Store for Store {
     async fn find_resource(&self, id: &ResourceId) -> Result<Option<Arc<Resource>>, StoreError> {
-        let read =
-            || Ok(self.get(&tables::RESOURCE, &[id.as_str().into()]).await?.as_ref().map(resource).transpose()?.map(Arc::new));
-        self.kept.resources.find(id.as_str(), |resource| self.epochs.of(&resource.owner), |_| true, read)
+        let read = || async move {
+            Ok(self.get(&tables::RESOURCE, &[id.as_str().into()]).await?.as_ref().map(resource).transpose()?.map(Arc::new))
+        };
+        self.kept.resources.find(id.as_str(), |resource| self.epochs.of(&resource.owner), |_| true, read).await
     }
 
     async fn list_resources(
@@ -94,8 +95,11 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_policy(&self, id: &PolicyId) -> Result<Option<Policy>, StoreError> {
-        let read = || self.get(&tables::POLICY, &[id.as_str().into()]).await?.as_ref().map(policy).transpose();
-        self.kept.policies.find(id.as_str(), |policy| self.epochs.of(&policy.owner), |policy| policy.max_uses.is_none(), read)
+        let read = || async move { self.get(&tables::POLICY, &[id.as_str().into()]).await?.as_ref().map(policy).transpose() };
+        self.kept
+            .policies
+            .find(id.as_str(), |policy| self.epochs.of(&policy.owner), |policy| policy.max_uses.is_none(), read)
+            .await
     }
 
     async fn list_policies(&self, owner: &OwnerId, page: &Page<PolicyId>) -> Result<Vec<Policy>, StoreError> {
@@ -110,12 +114,12 @@ impl authorization_server::Store for Store {
     }
 
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Arc<Policy>>>, StoreError> {
-        let read = || {
+        let read = || async move {
             let rows = self.all_by(&tables::POLICY, 1, &[resource.as_str().into()]).await?;
             Ok(Some(Arc::new(rows.iter().map(|row| policy(row).map(Arc::new)).collect::<Result<Vec<_>, _>>()?)))
         };
         let unlimited = |all: &Arc<Vec<Arc<Policy>>>| !all.is_empty() && all.iter().all(|policy| policy.max_uses.is_none());
-        let found = self.kept.policies_on.find(resource.as_str(), |all| self.epochs.of_policies(all), unlimited, read)?;
+        let found = self.kept.policies_on.find(resource.as_str(), |all| self.epochs.of_policies(all), unlimited, read).await?;
         Ok(found.unwrap_or_default())
     }
 
@@ -138,10 +142,10 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, StoreError> {
-        let key = [owner.as_str().into(), resource_server.as_str().into()];
+        let key = &[owner.as_str().into(), resource_server.as_str().into()];
         let name = format!("{owner}\u{1f}{resource_server}");
-        let read = || self.get(&tables::LINK, &key).await?.map_or(Ok(0), |row| number(&row, 2));
-        self.kept.links.find_of(&name, self.epochs.of(owner), read)
+        let read = || async move { self.get(&tables::LINK, key).await?.map_or(Ok(0), |row| number(&row, 2)) };
+        self.kept.links.find_of(&name, self.epochs.of(owner), read).await
     }
 
     async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, StoreError> {
@@ -273,8 +277,8 @@ impl authorization_server::Store for Store {
         Ok(owners.split_off(known))
     }
 
-    fn take_unsealed(&self) -> Unsealed {
-        self.epochs.take_unsealed()
+    async fn take_unsealed(&self) -> Result<Unsealed, StoreError> {
+        if self.is_shared() { self.take_shared_unsealed().await } else { Ok(self.epochs.take_unsealed()) }
     }
 
     async fn list_credentials(&self, owner: &OwnerId) -> Result<Vec<Credential>, StoreError> {
@@ -367,8 +371,8 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, StoreError> {
-        let read = || optional(self.get(&tables::OWNER_SETTINGS, &[owner.as_str().into()]).await?);
-        self.kept.owner_settings.find_of(owner.as_str(), self.epochs.of(owner), read)
+        let read = || async move { optional(self.get(&tables::OWNER_SETTINGS, &[owner.as_str().into()]).await?) };
+        self.kept.owner_settings.find_of(owner.as_str(), self.epochs.of(owner), read).await
     }
 
     fn restored_at(&self) -> Option<Timestamp> {

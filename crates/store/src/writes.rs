@@ -3,7 +3,7 @@
 mod provider;
 
 use crate::row::{body, signed_rpt_row, token_key, token_row, version, waiting_for};
-use crate::tables;
+use crate::{nodes, tables};
 use authorization_server::{Changes, Event, Requirement, Write};
 use database::{Check, Operation, Row, Table, Value};
 use identity::{CommitError, TokenKey};
@@ -25,13 +25,15 @@ pub(crate) struct Plan {
     pub(crate) tokens: Vec<usize>,
     /// Events that wait for the sealer once this is committed.
     pub(crate) events: Vec<Event>,
+    /// Whether they wait in the store, where the first of several processes seals them.
+    is_shared: bool,
 }
 
 type Planned = Result<(), CommitError>;
 
 impl Plan {
-    pub(crate) fn of(changes: Changes) -> Result<Self, CommitError> {
-        let mut plan = Self::default();
+    pub(crate) fn of(changes: Changes, is_shared: bool) -> Result<Self, CommitError> {
+        let mut plan = Self { is_shared, ..Self::default() };
         for requirement in changes.identity.requires {
             plan.require_identity(requirement)?;
         }
@@ -185,6 +187,7 @@ impl Plan {
 
     fn append(&mut self, event: Event) -> Planned {
         self.insert(&tables::EVENT, event_row(&event)?)?;
+        self.operations.extend(self.is_shared.then(|| nodes::wait(&event)));
         self.events.push(event);
         Ok(())
     }
@@ -202,6 +205,12 @@ impl Plan {
             Write::AppendEvent(event) => self.append(event),
             Write::EraseEvent(event) => self.put(&tables::EVENT, event_row(&event)?),
             Write::SealEvents { head, seal } => {
+                let waiting: &[EventId] = if self.is_shared { &seal.ids } else { &[] };
+                for id in waiting {
+                    let (check, operation) = nodes::seal(head.owner.as_str(), id);
+                    self.check(check, CommitError::Changed);
+                    self.operations.push(operation);
+                }
                 let row = vec![head.owner.as_str().into(), version(seal.n), event_ids(&seal.ids)?.into()];
                 self.insert(&tables::EVENT_SEAL, row)?;
                 self.put(&tables::EVENT_HEAD, vec![head.owner.as_str().into(), body(&head)?])

@@ -2,13 +2,14 @@
 
 use crate::Exit;
 use crate::clock_watch;
-use crate::config::{Config, TrustedIssuerConfig};
+use crate::config::{Config, StoreConfig, TrustedIssuerConfig};
 use crate::declared;
 use crate::outbox::Outbox;
 use crate::submission::Submission;
 use crate::whole_file;
 use authorization_server::consequences::Consequences;
 use authorization_server::{AuthorizationServer, IssuerKeys, Mailer, Settings, TrustedIssuer};
+use database::{Location, Postgres};
 use identity::{Identity, Keys};
 use jose::{Clock, KeySet, Randomness, SystemClock, SystemRandomness};
 use outbound::Outbound;
@@ -25,25 +26,29 @@ pub struct Server {
     pub store: Store,
 }
 
-/// Refuses the URL of a store that this program cannot open; `key` names it.
-pub(crate) fn check_store(key: &str, url: &str) -> Result<(), Exit> {
-    match url.split_once(':') {
-        Some(("memory", "")) => Ok(()),
-        Some(("sqlite", path)) if !path.is_empty() => Ok(()),
-        Some(("postgres" | "postgresql", _)) => {
-            Err(Exit::usage(format!("{key}: this build has no PostgreSQL: use sqlite:PATH or memory:")))
+/// Where a party keeps its things; `key` is the table of the configuration that says so.
+pub(crate) fn location(config: &Config, key: &str, store: &StoreConfig) -> Result<Location, Exit> {
+    let is_elsewhere = store.url.starts_with("postgres:") || store.url.starts_with("postgresql:");
+    if store.password_file.is_some() && !is_elsewhere {
+        return Err(Exit::usage(format!("{key}.password_file: it is for a postgres:// store alone: leave it out")));
+    }
+    match store.url.split_once(':') {
+        Some(("memory", "")) => Ok(Location::Memory),
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Location::File(config.path(path))),
+        Some(_) if is_elsewhere => {
+            let password = config.secret(&format!("{key}.password"), None, store.password_file.as_ref())?;
+            Postgres::check_url(&store.url).map_err(|error| Exit::usage(format!("{key}.url: {error}")))?;
+            Ok(Location::Postgres { url: store.url.clone(), password })
         }
         // what stands there may hold the password of a database
-        _ => Err(Exit::usage(format!("{key}: it must be sqlite:PATH or memory:"))),
+        _ => Err(Exit::usage(format!("{key}.url: it must be sqlite:PATH, postgres://USER@HOST/DATABASE or memory:"))),
     }
 }
 
-/// Opens the store that a URL names.
-pub fn open_store(config: &Config, url: &str) -> Result<Store, Exit> {
-    check_store("store.url", url)?;
-    let Some(place) = store_file(config, url) else { return Ok(Store::in_memory()) };
-    make_folder(&place)?;
-    Store::open(&place).map_err(Exit::failed)
+/// Opens a server's store, or that of a log-in, which `name` tells from others in the same database.
+pub(crate) async fn open_store(location: &Location, name: &str) -> Result<Store, Exit> {
+    location.file().map_or(Ok(()), |file| make_folder(file))?;
+    Store::open(location, name).await.map_err(Exit::failed)
 }
 
 pub(crate) fn make_folder(file: &Path) -> Result<(), Exit> {
@@ -142,11 +147,12 @@ pub fn outbound(config: &Config, also: &[String]) -> Result<Outbound, Exit> {
 
 /// A whole authorization server, its declared accounts and clients in line.
 pub async fn server(config: &Config) -> Result<Server, Exit> {
-    let key = match config.store.url.as_str() {
-        "memory:" => jose::ambient::random(&SystemRandomness),
-        url => read_key_file(config, &SystemRandomness, store_file(config, url))?,
+    let location = location(config, "store", &config.store)?;
+    let key = match &location {
+        Location::Memory => jose::ambient::random(&SystemRandomness),
+        of_store => read_key_file(config, &SystemRandomness, of_store.file().cloned())?,
     };
-    let store = open_store(config, &config.store.url)?;
+    let store = open_store(&location, store::NAME).await?;
     server_with(config, store, key, mailer(config)?, Arc::new(SystemClock), Arc::new(SystemRandomness)).await
 }
 
@@ -170,7 +176,9 @@ pub async fn server_with(
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
 ) -> Result<Server, Exit> {
-    refuse_the_past(&store, &*clock)?;
+    refuse_the_past(&store, &*clock).await?;
+    // of several that start at once, one after the other brings things in line
+    let _turn = store.take_turn().await.map_err(Exit::failed)?;
     let shared = Arc::new(store.clone());
     let with_consequences = Consequences {
         reads: shared.clone(),
@@ -204,8 +212,8 @@ pub(crate) fn identity_settings(config: &Config) -> Result<identity::Settings, E
 
 /// A store that has served a later time than now shows is not served: spent secrets would be alive
 /// again (threat 35).
-fn refuse_the_past(store: &Store, clock: &dyn Clock) -> Result<(), Exit> {
-    let latest = store.latest_served().map_err(Exit::failed)?;
+async fn refuse_the_past(store: &Store, clock: &dyn Clock) -> Result<(), Exit> {
+    let latest = store.latest_served().await.map_err(Exit::failed)?;
     match latest {
         Some(latest) if clock.now().plus(clock_watch::BEHIND) < latest => Err(Exit::failed(clock_watch::explain(latest))),
         _ => Ok(()),

@@ -111,7 +111,7 @@ pub(crate) async fn list_gone(config: &Config) -> Result<Vec<String>, Exit> {
     for Place { party, url, own } in list_places(config) {
         let Some(file) = assemble::store_file(config, &url) else { continue };
         let unsaid = |error: &dyn std::fmt::Display| format!("wayleave {party}: what a start would end cannot be said: {error}");
-        let store = match store::Store::open_if_current(&file) {
+        let store = match store::Store::open_if_current(&file).await {
             Ok(Some(store)) => store,
             Ok(None) => continue,
             Err(error) => {

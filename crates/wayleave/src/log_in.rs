@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use database::Location;
 use http::Request;
 use identity::access_token::Presented;
 use identity::{Failure, Identity, Keys};
@@ -33,7 +34,9 @@ struct Party<'a> {
     /// Its own URL.
     url: &'a str,
     /// Where the party keeps what it knows; the log-in is kept beside it.
-    store: &'a str,
+    store: Location,
+    /// The log-in's schema, where that is a database.
+    schema: &'static str,
     /// Whether that is sealed with the same key.
     sealed: bool,
     name: String,
@@ -55,6 +58,18 @@ pub(crate) fn client_of_manager(section: &ManagerConfig) -> ClientConfig {
         scope: "openid profile email".into(),
         redirect_uris: vec![format!("{}/callback", section.url)],
         ..ClientConfig::default()
+    }
+}
+
+/// Names of schemas of log-ins in a database.
+const SCHEMA_OF_GATEWAY: &str = "wayleave_gateway_login";
+const SCHEMA_OF_MANAGER: &str = "wayleave_manager_login";
+
+/// Where the log-in of a party is that keeps its things here; in a database it has a schema of its own.
+fn location_beside(location: &Location) -> Location {
+    match location {
+        Location::File(path) => Location::File(path.with_extension("login.db")),
+        other => other.clone(),
     }
 }
 
@@ -82,29 +97,31 @@ impl LogIn {
     /// A gateway's.
     pub async fn open(config: &Config, section: &GatewayConfig) -> Result<Self, Exit> {
         let client = client_of_gateway(section);
-        let store = section.store_url();
+        let store = assemble::location(config, "gateway.store", &section.store())?;
         let name = section.name.clone().unwrap_or_else(|| section.client_id.clone());
-        Self::of(config, Party { url: &section.resource, store, sealed: false, name, client }).await
+        Self::of(config, Party { url: &section.resource, store, schema: SCHEMA_OF_GATEWAY, sealed: false, name, client }).await
     }
 
     /// A manager's.
     pub async fn of_manager(config: &Config, section: &ManagerConfig) -> Result<Self, Exit> {
-        let (client, store, name) = (client_of_manager(section), section.store_url(), section.name.clone());
-        Self::of(config, Party { url: &section.url, store, sealed: true, name, client }).await
+        let store = assemble::location(config, "manager.store", &section.store())?;
+        let (client, name) = (client_of_manager(section), section.name.clone());
+        Self::of(config, Party { url: &section.url, store, schema: SCHEMA_OF_MANAGER, sealed: true, name, client }).await
     }
 
     /// Opens its store, and brings accounts and clients in line.
     async fn of(config: &Config, party: Party<'_>) -> Result<Self, Exit> {
-        let url = store_beside(party.store);
-        let key = match url.as_str() {
-            "memory:" => jose::ambient::random(&SystemRandomness),
-            _ => {
-                let sealed = [Some(url.as_str()), party.sealed.then_some(party.store)].into_iter().flatten();
-                let stores = sealed.filter_map(|url| assemble::store_file(config, url));
+        let location = location_beside(&party.store);
+        let key = match &location {
+            Location::Memory => jose::ambient::random(&SystemRandomness),
+            beside => {
+                let sealed = [Some(beside), party.sealed.then_some(&party.store)].into_iter().flatten();
+                let stores = sealed.filter_map(Location::file).cloned().collect::<Vec<_>>();
                 assemble::read_key_file(config, &SystemRandomness, stores)?
             }
         };
-        let store = assemble::open_store(config, &url)?;
+        let store = assemble::open_store(&location, party.schema).await?;
+        let _turn = store.take_turn().await.map_err(Exit::failed)?;
         let keys = Keys::new(key).map_err(Exit::failed)?;
         keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
         let settings =

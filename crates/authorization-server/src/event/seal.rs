@@ -123,7 +123,7 @@ impl AuthorizationServer {
     /// Seals what has happened since the last time. Called by the wiring at least once a second.
     pub async fn seal_events(&self) -> Result<(), Failure> {
         let mut sealing = self.sealing.lock().await;
-        let unsealed = self.store.take_unsealed();
+        let unsealed = self.store.take_unsealed().await?;
         sealing.doubtful.extend(unsealed.doubtful);
         let mut by_owner: BTreeMap<OwnerId, Vec<Event>> = BTreeMap::new();
         for event in unsealed.events {

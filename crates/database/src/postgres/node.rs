@@ -5,6 +5,7 @@
 //! advisory lock, which the database gives back with the connection), and each answer says that all words before it have come.
 
 use super::{Postgres, place_of, tls, told};
+use crate::ReadError;
 use crate::sqlite::OpenError;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -69,7 +70,37 @@ impl Drop for Node {
     }
 }
 
+/// That no other process does the same meanwhile; it ends when this is dropped.
+pub struct Turn {
+    client: Client,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
 impl Postgres {
+    /// Waits for a turn of this name.
+    pub(crate) async fn take_turn(&self, name: &str) -> Result<Turn, ReadError> {
+        let fail = |error: tokio_postgres::Error| ReadError::Unreadable(told(&error));
+        let tls = tls().map_err(|error| ReadError::Unreadable(error.to_string()))?;
+        let (client, connection) = self.config.connect(tls).await.map_err(fail)?;
+        let connection = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = told(&error), "a turn has ended with its connection");
+            }
+        });
+        let turn = Turn { client: client, connection };
+        let name = format!("{} {name}", self.schema);
+        // whoever has it is at work for a while
+        turn.client.batch_execute("SET statement_timeout = 120000").await.map_err(fail)?;
+        turn.client.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", &[&name]).await.map_err(fail)?;
+        Ok(turn)
+    }
+
     /// Joins the others on the database; `on_word` is called for each word of theirs. It has asked once when this returns.
     pub async fn join(&self, on_word: impl Fn(Word) + Send + Sync + 'static) -> Result<Node, OpenError> {
         let state = Arc::new(State::default());

@@ -29,7 +29,7 @@ fn check_parties(config: &Config) -> Result<(), Exit> {
 
 /// Secrets, keys, certificates of an authorization server.
 fn check_server(config: &Config) -> Result<(), Exit> {
-    assemble::check_store("store.url", &config.store.url)?;
+    assemble::location(config, "store", &config.store)?;
     assemble::mailer(config)?;
     assemble::outbound(config, &[])?;
     assemble::identity_settings(config)?;
@@ -128,7 +128,8 @@ mod tests {
                 "keeps what others may not see",
             ),
             ("[outbound]\nca_file = 'none'", "outbound.ca_file"),
-            ("[store]\nurl = 'postgres://a/b'", "store.url"),
+            ("[store]\nurl = 'postgres://a:b:c/d'", "store.url"),
+            ("[store]\nurl = 'memory:'\npassword_file = 'x'", "store.password_file"),
             ("[store]\nurl = 'mysql://a/b'", "store.url"),
             ("[mail]\nsubmission = 'smtp://127.0.0.1:25'\nfrom = 'a@b.example'\nusername = 'a'\npassword_file = 'none'", "none"),
             ("[[trusted_issuer]]\nissuer = 'https://a.example'\njwks_file = 'none'", "none"),

@@ -37,7 +37,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let server = assemble::server(config).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     let listener = listening::listen("server.listen", &config.server.listen).await?;
-    let served = server.store.latest_served().map_err(Exit::failed)?;
+    let served = server.store.latest_served().await.map_err(Exit::failed)?;
     let watch = Arc::new(ClockWatch::new(Arc::new(SystemClock), served));
     let mut tasks = vec![tokio::spawn(keep_house(server.app.clone(), server.store.clone(), watch.clone(), stop.clone()))];
     let metrics = Arc::new(Metrics::below(server.app.base()));

@@ -5,27 +5,30 @@ use crate::config::Config;
 use crate::{Exit, assemble, say};
 use authorization_server::event::{self, Verdict};
 use axum::body::Bytes;
+use database::Location;
 use identity::Keys;
 use jose::{Clock, SystemClock, SystemRandomness};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use store::Store;
 use tokio::net::UnixStream;
 
-fn file_of(config: &Config) -> Result<PathBuf, Exit> {
-    match config.store.url.strip_prefix("sqlite:") {
-        Some(path) => Ok(config.path(path)),
-        None => Err(Exit::usage("this works on a SQLite store: set store.url to sqlite:PATH")),
+/// The server's store and its keys; it must be one that outlives a process.
+async fn open(config: &Config) -> Result<(Store, Keys), Exit> {
+    let location = assemble::location(config, "store", &config.store)?;
+    if location == Location::Memory {
+        return Err(Exit::usage("store.url: what is in memory ends with the process: name a store that stays"));
     }
+    let key = assemble::read_key_file(config, &SystemRandomness, location.file().cloned())?;
+    let store = assemble::open_store(&location, store::NAME).await?;
+    let keys = Keys::new(key).map_err(Exit::failed)?;
+    keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
+    Ok((store, keys))
 }
 
 /// `wayleave key rotate`: a running server takes the new keys up by itself.
 pub async fn rotate_keys(config: &Config) -> Result<(), Exit> {
-    let place = file_of(config)?;
-    let key = assemble::read_key_file(config, &SystemRandomness, [place.clone()])?;
-    let store = Store::open(&place).map_err(Exit::failed)?;
-    let keys = Keys::new(key).map_err(Exit::failed)?;
-    keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
+    let (store, keys) = open(config).await?;
     for kid in keys.rotate(&store, SystemClock.now(), &SystemRandomness).await.map_err(Exit::failed)? {
         say::line(&format!("{kid}: published now, signs in {} seconds", identity::keys::LEAD));
     }
@@ -35,11 +38,7 @@ pub async fn rotate_keys(config: &Config) -> Result<(), Exit> {
 /// `wayleave audit verify --head FILE`: each line of the file is an `Event-Head` that somebody kept.
 pub async fn verify_heads(config: &Config, file: &Path) -> Result<(), Exit> {
     let heads = std::fs::read_to_string(file).map_err(|error| Exit::usage(format!("{}: {error}", file.display())))?;
-    let place = file_of(config)?;
-    let key = assemble::read_key_file(config, &SystemRandomness, [place.clone()])?;
-    let store = Store::open(&place).map_err(Exit::failed)?;
-    let keys = Keys::new(key).map_err(Exit::failed)?;
-    keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
+    let (store, keys) = open(config).await?;
     let own = keys.own_key_set(SystemClock.now());
     for head in heads.lines().filter(|line| !line.trim().is_empty()) {
         match event::verify_head(&store, &own, head).await.map_err(Exit::failed)? {

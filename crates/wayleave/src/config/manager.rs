@@ -42,6 +42,10 @@ fn built_in() -> String {
 
 impl ManagerConfig {
     /// Where it keeps what it knows.
+    pub fn store(&self) -> StoreConfig {
+        self.store.clone().unwrap_or_default()
+    }
+
     pub fn store_url(&self) -> &str {
         self.store.as_ref().map_or("", |store| store.url.as_str())
     }

@@ -85,6 +85,9 @@ pub struct StoreConfig {
     /// Left out, it is a file in `server.data_dir`.
     #[serde(default)]
     pub url: String,
+    /// A file with the password of a database, which then does not stand in its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<String>,
 }
 
 /// `[assessment]`

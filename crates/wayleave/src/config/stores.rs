@@ -16,7 +16,7 @@ impl Config {
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
         self.refuse_ignored_store()?;
         let folder = self.server.data_dir.trim_end_matches('/');
-        let usual = |file: &str| StoreConfig { url: format!("sqlite:{folder}/{file}") };
+        let usual = |file: &str| StoreConfig { url: format!("sqlite:{folder}/{file}"), password_file: None };
         if self.store.url.is_empty() {
             self.store = usual("server.db");
         }

@@ -96,23 +96,11 @@ async fn what_an_rpt_rested_on_is_looked_at_anew_each_time() {
 /// ticket names is read. (`wayleave bench server` measures it to the percent.)
 #[tokio::test]
 async fn threat_13_a_grant_costs_the_same_beside_thousands() {
-    let world = World::on("sqlite", "").await;
-    let (pat, album, _) = world.album().await;
-    let pmt = world.access("manager").await;
-    let measure = async || {
-        let mut least = std::time::Duration::MAX;
-        for _ in 0..5 {
-            let begun = std::time::Instant::now();
-            for _ in 0..20 {
-                world.bobs_rpt("viewer", &pat, &album).await.ok(200);
-            }
-            least = least.min(begun.elapsed());
-        }
-        least
-    };
-    let few = measure().await;
-    let owner = world.call("GET", &format!("/uma/registered-resources/{album}"), &pmt, Value::Null).await;
-    assert_eq!(owner.ok(200).get("_id"), album);
+    let (small, large) = (World::on("sqlite", "").await, World::on("sqlite", "").await);
+    let (of_small, of_large) = (small.album().await, large.album().await);
+    let pmt = large.access("manager").await;
+    let owner = large.call("GET", &format!("/uma/registered-resources/{}", of_large.1), &pmt, Value::Null).await;
+    assert_eq!(owner.ok(200).get("_id"), of_large.1);
     for chunk in 0..20 {
         let mut policies = Vec::new();
         for n in 0..1_000 {
@@ -121,13 +109,25 @@ async fn threat_13_a_grant_costs_the_same_beside_thousands() {
                 .push(json!({"resource_server": "http://127.0.0.1:9000", "_resource_id": own_id, "resource_scopes": ["view"],
                 "required_claims": [{"name": "email", "value": ["bob@bar.example"]}]}));
         }
-        world.call("POST", "/uma/policies?atomic=true", &pmt, Value::Array(policies)).await.ok(201);
+        large.call("POST", "/uma/policies?atomic=true", &pmt, Value::Array(policies)).await.ok(201);
     }
     for n in 0..2_000 {
         let description = json!({"resource_scopes": ["view"], "_resource_id": format!("waits-0-{n}")});
-        world.call("POST", "/uma/resources", &pat, description).await.ok(201);
+        large.call("POST", "/uma/resources", &of_large.0, description).await.ok(201);
     }
-    let many = measure().await;
+    let measure = async |world: &World, (pat, album, _): &(String, String, String)| {
+        let begun = std::time::Instant::now();
+        for _ in 0..20 {
+            world.bobs_rpt("viewer", pat, album).await.ok(200);
+        }
+        begun.elapsed()
+    };
+    // one after the other and again: whatever else the machine does, it does to both
+    let (mut few, mut many) = (std::time::Duration::MAX, std::time::Duration::MAX);
+    for _ in 0..6 {
+        few = few.min(measure(&small, &of_small).await);
+        many = many.min(measure(&large, &of_large).await);
+    }
     assert!(many < few * 4, "{few:?} beside one resource, {many:?} beside thousands");
 }
 

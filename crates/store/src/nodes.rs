@@ -1,0 +1,113 @@
+//! Several processes on one store: what one changes, the others let go of at once (`epochs.rs`), and the first of them seals
+//! the events of all.
+
+use crate::epochs::{Epochs, Touched};
+use crate::{Store, tables};
+use authorization_server::event::{Event, Unsealed};
+use authorization_server::{Changes, Store as _};
+use database::{Check, Database, Node, OpenError, Operation, Scan, Value, Word};
+use identity::StoreError;
+use std::sync::Arc;
+use types::EventId;
+
+/// Events that are sealed at once.
+const UNSEALED_AT_ONCE: usize = 2_000;
+/// Most owners that a word names; more are everybody.
+const MOST_NAMED: usize = 512;
+const EVERYBODY: &str = "everybody";
+const KEYS: &str = "keys";
+
+/// What others are told of a commit; nothing where it takes nothing away.
+pub(crate) fn word_of(touched: &Touched, changes: &Changes) -> Option<String> {
+    use identity::Write as W;
+    let is_key = |write: &W| matches!(write, W::PutKey(_) | W::DeleteKey(_) | W::PutSecret(_) | W::DeleteSecret(_));
+    let slots = touched.slots();
+    let mut words: Vec<String> = match slots {
+        _ if touched.everybody => vec![EVERYBODY.to_owned()],
+        slots if slots.len() > MOST_NAMED => vec![EVERYBODY.to_owned()],
+        slots => slots.iter().map(usize::to_string).collect(),
+    };
+    words.extend(changes.identity.writes.iter().any(is_key).then(|| KEYS.to_owned()));
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+fn hear(epochs: &Epochs, word: &Word) {
+    let Word::Said(text) = word else { return epochs.raise_everybody() };
+    for word in text.split(' ') {
+        match (word, word.parse::<usize>()) {
+            (KEYS, _) => epochs.keys_changed.notify_one(),
+            (_, Ok(slot)) => epochs.raise_slot(slot),
+            // also what a newer process says, and this one does not know
+            _ => epochs.raise_everybody(),
+        }
+    }
+}
+
+/// Joins the others on the database, where there may be any.
+pub(crate) async fn join(database: &Database, epochs: &Arc<Epochs>) -> Result<(), OpenError> {
+    let heard = Arc::downgrade(epochs);
+    let on_word = move |word| {
+        if let Some(epochs) = heard.upgrade() {
+            hear(&epochs, &word);
+        }
+    };
+    if let Some(node) = database.join(on_word).await? {
+        epochs.set_node(node);
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Whether other processes may serve the same store.
+    pub fn is_shared(&self) -> bool {
+        matches!(*self.database, Database::Postgres(_))
+    }
+
+    /// Whether this process does what is done once for all who serve the store.
+    pub fn is_first(&self) -> bool {
+        self.epochs.node().is_none_or(Node::is_first)
+    }
+
+    /// Waits until no other process that serves this store is at its start: one after the other brings it in line with what is
+    /// configured. It lasts until it is dropped.
+    pub async fn take_turn(&self) -> Result<Option<database::Turn>, StoreError> {
+        self.database.take_turn("start").await.map_err(|error| StoreError(error.to_string()))
+    }
+
+    /// Waits until another process has changed keys.
+    pub async fn keys_changed(&self) {
+        self.epochs.keys_changed.notified().await;
+    }
+
+    /// Events of all processes; for whoever is the first.
+    pub(crate) async fn take_shared_unsealed(&self) -> Result<Unsealed, StoreError> {
+        let mut unsealed = Unsealed::default();
+        if !self.is_first() {
+            return Ok(unsealed);
+        }
+        let table = &tables::UNSEALED_EVENT;
+        let scan = Scan { table, index: None, prefix: &[], after: None, descending: false, limit: UNSEALED_AT_ONCE };
+        for row in self.scan(&scan).await? {
+            let (owner, id) = (crate::row::text(&row, 0)?.into(), EventId::new(crate::row::text(&row, 1)?));
+            unsealed.events.extend(self.find_event(&owner, &id).await?);
+        }
+        // an owner's ids are in the order of time
+        Ok(unsealed)
+    }
+}
+
+fn key_of(owner: &str, id: &str) -> Vec<Value> {
+    vec![owner.into(), id.into()]
+}
+
+/// It waits for the sealer.
+pub(crate) fn wait(event: &Event) -> Operation {
+    let row = key_of(event.owner.as_str(), event.document.id.as_str());
+    Operation::Insert { table: &tables::UNSEALED_EVENT, row }
+}
+
+/// It waits no more; and nobody has sealed it meanwhile.
+pub(crate) fn seal(owner: &str, id: &EventId) -> (Check, Operation) {
+    let (table, key) = (&tables::UNSEALED_EVENT, key_of(owner, id.as_str()));
+    (Check::Equals { table, key: key.clone(), column: 0, value: owner.into() }, Operation::Delete { table, key })
+}
