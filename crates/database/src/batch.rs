@@ -13,6 +13,14 @@ pub enum Check {
     Below { table: &'static Table, key: Vec<Value>, column: usize, limit: i64 },
 }
 
+impl Check {
+    /// The row is still as it was read: its body, which is its last column, is the same.
+    pub fn unchanged(table: &'static Table, row: &Row) -> Self {
+        let value = row.last().cloned().unwrap_or(Value::Null);
+        Self::Equals { table, key: table.key_of(row).to_vec(), column: row.len().saturating_sub(1), value }
+    }
+}
+
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -32,6 +40,13 @@ pub enum Operation {
     Raise { table: &'static Table, row: Row, column: usize },
     /// Removes rows whose column holds less than this: the sweeper's broom.
     DeleteBelow { table: &'static Table, column: usize, limit: i64 },
+}
+
+impl Operation {
+    /// Removes what has run out, where rows of this table do.
+    pub fn sweep(table: &'static Table, now: i64) -> Option<Self> {
+        table.expires.map(|column| Self::DeleteBelow { table, column, limit: now })
+    }
 }
 
 /// Checks and operations that happen together or not at all.

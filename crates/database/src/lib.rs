@@ -7,12 +7,15 @@
 //! is on disk when it returns. Effects are data, so no transaction is held across an `await`, and
 //! the writer puts as many batches into one flush as are waiting (group commit).
 //!
+//! Rows whose body is an entity, sealed where the table says so, are read and written by [`Records`].
+//!
 //! [`Postgres`] keeps the same contract for as many processes as there are (decision 70).
 
 mod batch;
 mod look_up;
 mod memory;
 mod postgres;
+mod records;
 mod schema;
 mod sqlite;
 mod table;
@@ -22,6 +25,7 @@ pub use batch::{Batch, Check, CommitError, Operation};
 pub use look_up::look_up;
 pub use memory::Memory;
 pub use postgres::{Node, Postgres, Turn, Word};
+pub use records::{KeyCheckError, Records};
 pub use schema::{Location, Schema};
 pub use sqlite::{Migrations, OpenError, Sqlite, file};
 pub use table::{Column, Index, Kind, Row, Scan, Table, Value};

@@ -84,9 +84,16 @@ pub struct Table {
     pub columns: &'static [Column],
     pub key: usize,
     pub indexes: &'static [Index],
+    /// Its last column is a body that [`crate::Records`] seals: whoever has the database and no key reads nothing in it.
+    pub sealed: bool,
+    /// Position of a column of seconds: a row may be swept as soon as they have passed.
+    pub expires: Option<usize>,
 }
 
 impl Table {
+    /// What most tables have in common: one column is the key, there is no index, nothing is sealed, and no row runs out.
+    pub const OPEN: Self = Self { name: "", columns: &[], key: 1, indexes: &[], sealed: false, expires: None };
+
     /// The key of a row.
     pub fn key_of<'r>(&self, row: &'r [Value]) -> &'r [Value] {
         row.get(..self.key).unwrap_or(row)

@@ -22,9 +22,11 @@ static PETS: Table = Table {
         Index { name: "pet_by_owner", columns: &[1], unique: false },
         Index { name: "pet_by_name", columns: &[2], unique: true },
     ],
+    ..Table::OPEN
 };
 
-static YEARS: Table = Table { name: "year", columns: &[Column { name: "year", kind: Kind::Int }], key: 1, indexes: &[] };
+static YEARS: Table =
+    Table { name: "year", columns: &[Column { name: "year", kind: Kind::Int }], key: 1, indexes: &[], ..Table::OPEN };
 
 const MIGRATIONS: Migrations =
     Migrations(&["CREATE TABLE pet (id TEXT PRIMARY KEY, owner TEXT, name TEXT, meals BIGINT) WITHOUT ROWID;

@@ -30,22 +30,27 @@ const fn int(name: &'static str) -> Column {
 
 const BODY: Column = Column { name: "body", kind: Kind::Blob };
 
-static SESSION: Table = Table { name: "session", columns: &[text("id"), int("expires"), BODY], key: 1, indexes: &[] };
-static BEGUN: Table = Table { name: "begun", columns: &[text("state"), int("expires"), BODY], key: 1, indexes: &[] };
-static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[] };
-static REGISTRATION: Table = Table { name: "registration", columns: &[text("issuer"), BODY], key: 1, indexes: &[] };
-static LINK: Table = Table { name: "link", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[] };
-static NOTICE: Table = Table { name: "notice", columns: &[text("sub"), BODY], key: 1, indexes: &[] };
-static VAULT: Table = Table { name: "vault", columns: &[text("owner"), text("did"), BODY], key: 2, indexes: &[] };
+static SESSION: Table =
+    Table { name: "session", columns: &[text("id"), int("expires"), BODY], key: 1, indexes: &[], ..Table::OPEN };
+static BEGUN: Table =
+    Table { name: "begun", columns: &[text("state"), int("expires"), BODY], key: 1, indexes: &[], ..Table::OPEN };
+static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[], ..Table::OPEN };
+static REGISTRATION: Table =
+    Table { name: "registration", columns: &[text("issuer"), BODY], key: 1, indexes: &[], ..Table::OPEN };
+static LINK: Table = Table { name: "link", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[], ..Table::OPEN };
+static NOTICE: Table = Table { name: "notice", columns: &[text("sub"), BODY], key: 1, indexes: &[], ..Table::OPEN };
+static VAULT: Table = Table { name: "vault", columns: &[text("owner"), text("did"), BODY], key: 2, indexes: &[], ..Table::OPEN };
 static VAULT_PASSKEY: Table =
-    Table { name: "vault_passkey", columns: &[text("owner"), text("credential"), BODY], key: 2, indexes: &[] };
-static SNAPSHOT: Table = Table { name: "snapshot", columns: &[text("owner"), text("link"), BODY], key: 2, indexes: &[] };
-static LEDGER: Table = Table { name: "ledger", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[] };
+    Table { name: "vault_passkey", columns: &[text("owner"), text("credential"), BODY], key: 2, indexes: &[], ..Table::OPEN };
+static SNAPSHOT: Table =
+    Table { name: "snapshot", columns: &[text("owner"), text("link"), BODY], key: 2, indexes: &[], ..Table::OPEN };
+static LEDGER: Table = Table { name: "ledger", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[], ..Table::OPEN };
 static TASK: Table = Table {
     name: "task",
     columns: &[text("owner"), text("id"), int("due"), BODY],
     key: 2,
     indexes: &[Index { name: "task_by_due", columns: &[2], unique: false }],
+    ..Table::OPEN
 };
 
 static TABLES: [&Table; 11] =

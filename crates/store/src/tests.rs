@@ -52,6 +52,7 @@ async fn an_older_store_is_brought_up_to_date() {
         ],
         key: 3,
         indexes: &[],
+        ..Table::OPEN
     };
     static OLD_EVENT: Table = Table {
         name: "event",
@@ -64,6 +65,7 @@ async fn an_older_store_is_brought_up_to_date() {
         ],
         key: 2,
         indexes: &[],
+        ..Table::OPEN
     };
     let path = std::env::temp_dir().join(format!("wayleave-migration-{}.db", std::process::id()));
     let _ = std::fs::remove_file(&path);
@@ -132,6 +134,7 @@ async fn threat_37_s06_an_older_consent_covers_no_resource_server() {
         ],
         key: 1,
         indexes: &[],
+        ..Table::OPEN
     };
     let path = std::env::temp_dir().join(format!("wayleave-consent-migration-{}.db", std::process::id()));
     let _ = std::fs::remove_file(&path);

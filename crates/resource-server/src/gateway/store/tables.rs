@@ -12,7 +12,7 @@ const BODY: Column = Column { name: "body", kind: Kind::Blob };
 
 /// PATs, by owner and authorization server.
 pub(super) static LINK: Table =
-    Table { name: "owner_link", columns: &[text("owner"), text("issuer"), BODY], key: 2, indexes: &[] };
+    Table { name: "owner_link", columns: &[text("owner"), text("issuer"), BODY], key: 2, indexes: &[], ..Table::OPEN };
 
 /// What is registered where.
 pub(super) static REGISTRATION: Table = Table {
@@ -20,11 +20,12 @@ pub(super) static REGISTRATION: Table = Table {
     columns: &[text("owner"), text("own_id"), text("id"), text("state"), BODY],
     key: 3,
     indexes: &[Index { name: "registered_by_state", columns: &[3], unique: false }],
+    ..Table::OPEN
 };
 
 /// What an owner says of a resource of hers.
 pub(super) static OPINION: Table =
-    Table { name: "opinion", columns: &[text("owner"), text("own_id"), BODY], key: 2, indexes: &[] };
+    Table { name: "opinion", columns: &[text("owner"), text("own_id"), BODY], key: 2, indexes: &[], ..Table::OPEN };
 
 /// Links that owners began by managing.
 pub(super) static BEGUN: Table = Table {
@@ -35,25 +36,28 @@ pub(super) static BEGUN: Table = Table {
         Index { name: "begun_link_by_expiry", columns: &[2], unique: false },
         Index { name: "begun_link_by_owner", columns: &[1, 2], unique: false },
     ],
+    ..Table::OPEN
 };
 
 pub(super) static CREDENTIAL: Table =
-    Table { name: "credential", columns: &[text("owner"), text("subject"), BODY], key: 2, indexes: &[] };
+    Table { name: "credential", columns: &[text("owner"), text("subject"), BODY], key: 2, indexes: &[], ..Table::OPEN };
 
 pub(super) static WITHDRAWN: Table =
-    Table { name: "withdrawn", columns: &[text("owner"), text("jti"), int("expires")], key: 2, indexes: &[] };
+    Table { name: "withdrawn", columns: &[text("owner"), text("jti"), int("expires")], key: 2, indexes: &[], ..Table::OPEN };
 
-pub(super) static RULE: Table = Table { name: "rule", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[] };
+pub(super) static RULE: Table =
+    Table { name: "rule", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[], ..Table::OPEN };
 
 /// What was let through and what was refused, newest last; `until` is when it may be forgotten.
 pub(super) static HISTORY: Table =
-    Table { name: "history", columns: &[text("owner"), text("id"), int("until"), BODY], key: 2, indexes: &[] };
+    Table { name: "history", columns: &[text("owner"), text("id"), int("until"), BODY], key: 2, indexes: &[], ..Table::OPEN };
 
 /// Owners whose folder is to be walked through; `mark` is another for each time that it is asked for.
-pub(super) static UNWALKED: Table = Table { name: "unwalked", columns: &[text("owner"), text("mark")], key: 1, indexes: &[] };
+pub(super) static UNWALKED: Table =
+    Table { name: "unwalked", columns: &[text("owner"), text("mark")], key: 1, indexes: &[], ..Table::OPEN };
 
 /// What this gateway is at authorization servers that it registered with by itself.
-pub(super) static SERVER: Table = Table { name: "server", columns: &[text("issuer"), BODY], key: 1, indexes: &[] };
+pub(super) static SERVER: Table = Table { name: "server", columns: &[text("issuer"), BODY], key: 1, indexes: &[], ..Table::OPEN };
 
 /// Sessions of browsers, by a hash of their cookie; what they hold is sealed by that cookie.
 pub(super) static SESSION: Table = Table {
@@ -61,6 +65,7 @@ pub(super) static SESSION: Table = Table {
     columns: &[text("id"), text("network"), text("host"), int("until"), BODY],
     key: 1,
     indexes: &[Index { name: "browser_session_by_end", columns: &[3], unique: false }],
+    ..Table::OPEN
 };
 
 /// From where they were begun: so few bytes of each are read where a network has too many. `known`: somebody was granted
@@ -70,6 +75,7 @@ pub(super) static SESSION_PLACE: Table = Table {
     columns: &[text("network"), text("id"), text("host"), int("until"), int("known")],
     key: 2,
     indexes: &[Index { name: "session_place_by_end", columns: &[3], unique: false }],
+    ..Table::OPEN
 };
 
 /// When a server last said that a word of an owner's for an application stands.
@@ -78,10 +84,11 @@ pub(super) static ANSWERED: Table = Table {
     columns: &[text("id"), int("answered")],
     key: 1,
     indexes: &[Index { name: "answered_grant_by_time", columns: &[1], unique: false }],
+    ..Table::OPEN
 };
 
 /// Its own keys.
-pub(super) static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[] };
+pub(super) static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[], ..Table::OPEN };
 
 pub(super) const MIGRATIONS: Migrations = Migrations(&[
     "CREATE TABLE link (owner TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
