@@ -87,7 +87,7 @@ impl AuthorizationServer {
         }
         // what is not registered is told first (4.4)
         check_scopes(count_scopes(&permissions))?;
-        let process: ProcessId = jose::ambient::random(&*self.identity.randomness);
+        let process: ProcessId = self.identity.timed_id();
         let ticket = Ticket {
             process,
             step: 0,

@@ -71,10 +71,13 @@ impl AuthorizationServer {
     /// Opens a ticket; `None` for anything that is no ticket of ours. Says nothing about expiry or
     /// whether it was used.
     pub(crate) async fn open_ticket(&self, text: &str) -> Result<Option<Ticket>, Failure> {
-        let Some(SealedText { day, body }) = split(text, self.now().day()) else { return Ok(None) };
-        // an old key may be gone, and then so are its tickets; only today's is made here
+        let today = self.now().day();
+        let Some(SealedText { day, body }) = split(text, today) else { return Ok(None) };
         let key = match self.identity.keys.secret(&key_name(day)) {
             Some(key) => key,
+            // another server on this store may have made it a moment ago
+            None if day == today => self.ticket_key(day).await?,
+            // an old key may be gone, and then so are its tickets
             None => return Ok(None),
         };
         Ok(key.open(&body, &self.ticket_context()).and_then(|plain| unpack(&plain)))

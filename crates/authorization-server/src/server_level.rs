@@ -81,7 +81,7 @@ impl AuthorizationServer {
             permissions.push(PermissionRequest { resource_id, resource_scopes: request.resource_scopes });
         }
         let ticket = Ticket {
-            process: jose::ambient::random(&*self.identity.randomness),
+            process: self.identity.timed_id(),
             step: 0,
             client: None,
             owner,

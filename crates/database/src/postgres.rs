@@ -16,11 +16,12 @@ use crate::text::{self, Dialect, Shape};
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use rustls_platform_verifier::BuilderVerifierExt;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_postgres::Config;
-use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 /// Connections of a process: those who commit keep one for a round trip, those who read as well.
 const CONNECTIONS: usize = 16;
@@ -56,6 +57,9 @@ impl Postgres {
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| OpenError::Address(told(&error)))?;
         if let Some(password) = password {
             config.password(password);
+        }
+        if !url.contains("sslmode=") && config.get_hosts().iter().any(is_elsewhere) {
+            config.ssl_mode(SslMode::Require);
         }
         let place = place_of(&config);
         let fail = |what: String| OpenError::Unreachable { place: place.clone(), what };
@@ -168,6 +172,12 @@ fn settle(config: &mut Config, schema: &str) {
     }
 }
 
+/// Whether what is sent there passes a network: then it is sent by TLS, unless the address says otherwise.
+fn is_elsewhere(host: &Host) -> bool {
+    let is_loopback = |name: &str| name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    matches!(host, Host::Tcp(name) if !is_loopback(name))
+}
+
 fn tls() -> Result<tokio_postgres_rustls::MakeRustlsConnect, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -177,8 +187,8 @@ fn tls() -> Result<tokio_postgres_rustls::MakeRustlsConnect, rustls::Error> {
 /// Where the database is, without user and password.
 fn place_of(config: &Config) -> String {
     let hosts = config.get_hosts().iter().map(|host| match host {
-        tokio_postgres::config::Host::Tcp(name) => name.clone(),
-        tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
     });
     let hosts = hosts.collect::<Vec<_>>().join(",");
     format!("{} at {hosts}", config.get_dbname().unwrap_or("the default database"))
@@ -199,5 +209,17 @@ fn told_of_pool(error: &deadpool_postgres::PoolError) -> String {
     match error {
         deadpool_postgres::PoolError::Backend(error) => told(error),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_a_network_is_sent_by_tls() {
+        let of = |url: &str| url.parse::<Config>().unwrap().get_hosts().iter().any(is_elsewhere);
+        assert!(of("postgres://a@db.example/b") && of("postgres://a@192.0.2.1/b") && of("postgres://a@localhost,db.example/b"));
+        assert!(!of("postgres://a@localhost/b") && !of("postgres://a@127.0.0.1/b") && !of("postgres://a@%2Fvar%2Frun/b"));
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use std::any::Any;
 use std::path::PathBuf;
 
+#[path = "../../xtask/src/cluster.rs"]
 mod cluster;
 mod nodes;
 
@@ -45,9 +46,17 @@ const PETS_AND_YEARS: [&Table; 2] = [&PETS, &YEARS];
 
 const SCHEMA: Schema<'static> = Schema { name: "pets", tables: &PETS_AND_YEARS, sqlite: MIGRATIONS, postgres: &[] };
 
+/// Ends everybody's connections.
+async fn break_connections(cluster: &Cluster) {
+    let (client, connection) = tokio_postgres::connect(&cluster.url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'wayleave'";
+    client.execute(end, &[]).await.unwrap();
+}
+
 /// Every engine, with what has to stay while it is used.
 async fn engines() -> Vec<(Database, Box<dyn Any>)> {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start().unwrap();
     let postgres = Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap();
     let mut all: Vec<(Database, Box<dyn Any>)> = vec![(Database::Postgres(postgres), Box::new(cluster))];
     all.extend(embedded().into_iter().map(|(database, folder)| (database, Box::new(folder) as Box<dyn Any>)));
@@ -311,7 +320,7 @@ async fn engines_agree_on_what_is_odd() {
 
 #[tokio::test]
 async fn a_database_of_a_newer_form_is_not_touched() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start().unwrap();
     let changed = Schema { postgres: &["ALTER TABLE pet ADD COLUMN colour TEXT"], ..SCHEMA };
     drop(Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap());
     drop(Postgres::open(&cluster.url, None, &changed).await.unwrap());
@@ -331,12 +340,12 @@ async fn a_database_of_a_newer_form_is_not_touched() {
 /// not at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_break_lose_nothing() {
-    let cluster = std::sync::Arc::new(Cluster::start());
+    let cluster = std::sync::Arc::new(Cluster::start().unwrap());
     let database = Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap();
     let own = cluster.clone();
     let breaking = tokio::spawn(async move {
         for _ in 0..20 {
-            own.break_connections().await;
+            break_connections(&own).await;
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
         }
     });

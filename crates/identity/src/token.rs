@@ -47,7 +47,7 @@ pub struct RefreshToken {
     pub rotated: Option<Timestamp>,
     /// Its successor was used: from then on it is a replay.
     pub superseded: bool,
-    /// Key of the token it succeeded, base64url of the hash, with shard and bucket.
+    /// Key of the token it succeeded, base64url of the hash, with shard and end.
     pub predecessor: Option<(i64, i64, String)>,
 }
 

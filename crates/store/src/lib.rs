@@ -77,12 +77,17 @@ impl Store {
         Ok(Self::on(database, epochs, restored.map_err(unread)?))
     }
 
+    /// In this file.
+    pub async fn open_file(path: &Path) -> Result<Self, OpenError> {
+        Self::open(&Location::File(path.to_owned()), NAME).await
+    }
+
     /// The file, where it is there and as this program has it: nothing is made, and nothing brought up to date.
     pub async fn open_if_current(path: &Path) -> Result<Option<Self>, OpenError> {
         if !Sqlite::is_current(path, &MIGRATIONS)? {
             return Ok(None);
         }
-        Self::open(&Location::File(path.to_owned()), NAME).await.map(Some)
+        Self::open_file(path).await.map(Some)
     }
 
     /// The file under it, if there is one.

@@ -1,11 +1,12 @@
 //! Sweeping out what has expired, and remembering the latest time that was served.
 //!
 //! Nothing here walks a large table: small ones are swept by their column of expiry, spent ids by the hour
-//! they lead with, tokens by the day and a part of their places - a few parts at a time, round and round.
+//! they lead with, tokens from their beginning on: their rows lie in the order in which they end. Each sweep takes so many
+//! seconds of them at most, so that nothing long is held; one that finds more goes on at the next.
 
-use crate::row::slice_of_day;
+use crate::row::{first_place_of, second_of, slice_of_day};
 use crate::{Store, tables};
-use database::{Batch, Operation, Table, Value};
+use database::{Batch, Operation, Scan, Table, Value};
 use identity::{CommitError, StoreError};
 use std::sync::atomic::{AtomicI64, Ordering};
 use types::Timestamp;
@@ -16,11 +17,16 @@ const SMALL: [&Table; 6] =
 /// Tables of tokens, by day of expiry. An RPT stays a day past its end: it may still be upgraded
 /// (Grant 3.3.1).
 const TOKENS: [&Table; 5] = [&tables::CODE, &tables::ACCESS_TOKEN, &tables::REFRESH_TOKEN, &tables::RPT, &tables::PCT];
-/// Parts of a day's tokens.
+/// A token is kept so many seconds past its end.
+const KEPT: i64 = 86_400;
+/// Seconds of one operation, and how many operations a sweep has for each table at most.
+const SECONDS_AT_ONCE: i64 = 10;
+const STEPS: i64 = 360;
+/// Parts of a day's tokens, as an earlier release placed them.
 const SLICES: i64 = 4096;
 /// Parts of one sweep; a whole round takes 64 sweeps.
 const SLICES_AT_ONCE: i64 = 64;
-/// Days that one round looks back, so that a server that was away for a while catches up.
+/// Days that one round of these looks back, so that a server that was away for a while catches up.
 const DAYS_BACK: i64 = 8;
 
 /// Row of `served`: the latest time that was.
@@ -46,16 +52,50 @@ impl Store {
         for table in [&tables::SPENT, &tables::SIGNED_RPT] {
             operations.push(Operation::DeleteBelow { table, column: 0, limit: now.hour() });
         }
-        let from = self.broom.0.fetch_add(SLICES_AT_ONCE, Ordering::Relaxed).rem_euclid(SLICES);
-        for slice in from..from.saturating_add(SLICES_AT_ONCE) {
-            for day in 2..2 + DAYS_BACK {
-                let bucket = now.day().saturating_sub(day).rem_euclid(4096);
-                let (from, below) = slice_of_day(bucket, slice, SLICES);
-                operations.extend(TOKENS.map(|table| Operation::DeleteBetween { table, from, below }));
-            }
+        for table in TOKENS {
+            operations.extend(self.sweep_tokens(table, now).await.map_err(unread)?);
         }
         let batch = Batch { checks: vec![], operations };
         self.database.commit(batch).await.map_err(|error| CommitError::Unavailable(error.to_string()))
+    }
+
+    /// What sweeps tokens that ended long enough ago: from the first that is there.
+    async fn sweep_tokens(&self, table: &'static Table, now: Timestamp) -> Result<Vec<Operation>, StoreError> {
+        let first = async |after: Option<i64>| -> Result<Option<i64>, StoreError> {
+            let after = after.map(Value::from);
+            let scan = Scan { table, index: None, prefix: &[], after, descending: false, limit: 1 };
+            Ok(self.scan(&scan).await?.first().and_then(|row| row.first()).and_then(Value::as_int))
+        };
+        let mut operations = Vec::new();
+        if let Some(place) = first(None).await?.filter(|place| *place < 0) {
+            let (mut from, end) = (second_of(place), now.0.saturating_sub(KEPT));
+            for _ in 0..STEPS {
+                if from >= end {
+                    break;
+                }
+                let below = from.saturating_add(SECONDS_AT_ONCE).min(end);
+                operations.push(Operation::DeleteBetween { table, from: first_place_of(from), below: first_place_of(below) });
+                from = below;
+            }
+        }
+        if first(Some(0)).await?.is_some() {
+            operations.extend(self.sweep_days(table, now));
+        }
+        Ok(operations)
+    }
+
+    /// The same of an earlier release: a few parts of each day, round and round.
+    fn sweep_days(&self, table: &'static Table, now: Timestamp) -> Vec<Operation> {
+        let from = self.broom.0.fetch_add(SLICES_AT_ONCE, Ordering::Relaxed).rem_euclid(SLICES);
+        let mut operations = Vec::new();
+        for slice in from..from.saturating_add(SLICES_AT_ONCE) {
+            for day in 2..2 + DAYS_BACK {
+                let bucket = now.day().saturating_sub(day).rem_euclid(identity::token_text::DAYS);
+                let (from, below) = slice_of_day(bucket, slice, SLICES);
+                operations.push(Operation::DeleteBetween { table, from, below });
+            }
+        }
+        operations
     }
 
     /// Whether the store answers; where the last write failed, whether there is room again, and one is possible.

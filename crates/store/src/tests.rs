@@ -90,10 +90,10 @@ async fn an_older_store_is_brought_up_to_date() {
     for n in 0..300_u32 {
         let mixed = |at: u32| u8::try_from(n.wrapping_add(at).wrapping_mul(2_654_435_761) >> 24).unwrap();
         let hash = std::array::from_fn(|at| mixed(u32::try_from(at).unwrap() * 7));
-        let key = identity::TokenKey { shard: 7, bucket: i64::from(n) * 13, hash };
+        let key = identity::TokenKey { shard: 7, end: i64::from(n) * 13, hash };
         let hash = Value::Blob(key.hash.to_vec());
         let body = serde_json::to_vec(&rpt).unwrap().into();
-        let row = vec![key.shard.into(), key.bucket.into(), hash, "f".into(), 1.into(), body];
+        let row = vec![key.shard.into(), key.end.into(), hash, "f".into(), 1.into(), body];
         operations.push(Operation::Insert { table: &OLD_RPT, row });
         let id = format!("{n:032x}");
         operations.push(Operation::Insert {
@@ -104,7 +104,7 @@ async fn an_older_store_is_brought_up_to_date() {
     }
     old.commit(Batch { checks: vec![], operations }).await.unwrap();
     drop(old);
-    let store = Store::open(&Location::File(path.clone()), NAME).await.unwrap();
+    let store = Store::open_file(&path).await.unwrap();
     for key in &keys {
         assert_eq!(store.find_rpt(key).await.unwrap().as_ref(), Some(&rpt));
     }
@@ -145,7 +145,7 @@ async fn threat_37_s06_an_older_consent_covers_no_resource_server() {
     let operations = vec![Operation::Insert { table: &OLD_CONSENT, row }];
     old.commit(Batch { checks: vec![], operations }).await.unwrap();
     drop(old);
-    let store = Store::open(&Location::File(path.clone()), NAME).await.unwrap();
+    let store = Store::open_file(&path).await.unwrap();
     let consent = store.find_consent(&"g".into()).await.unwrap().unwrap();
     let managing = types::ScopeSet::parse("uma_management").unwrap();
     assert!(consent.covers(&managing, None) && !consent.covers(&managing, Some("https://rs.example")));
@@ -208,7 +208,7 @@ async fn threat_27_a_change_counts_whoever_hangs_up_while_it_is_written() {
     use std::task::{Context, Waker};
     let path = std::env::temp_dir().join(format!("wayleave-store-{}-dropped.db", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    let store = Store::open(&Location::File(path.clone()), NAME).await.unwrap();
+    let store = Store::open_file(&path).await.unwrap();
     let owner = types::OwnerId::from("alice");
     for turn in 0..20 {
         let before = store.epochs.of(&owner);

@@ -9,6 +9,7 @@ use identity::client::ActsFor;
 use identity::undeclared::{Declared, Undeclared, find_undeclared};
 use identity::{Account, Changes, Client, CommitError, Identity, Store, StoreError, Write};
 use jose::KeySet;
+use std::path::PathBuf;
 use types::client::AuthMethod;
 use types::spelling::normalize_username;
 use types::{AccountId, ClientId, ScopeSet, Timestamp};
@@ -83,7 +84,7 @@ fn describe_gone(gone: &Undeclared) -> Vec<String> {
 /// The store of a party, and its own clients there.
 struct Place {
     party: &'static str,
-    url: String,
+    file: Option<PathBuf>,
     own: Vec<ClientConfig>,
 }
 
@@ -91,15 +92,15 @@ struct Place {
 fn list_places(config: &Config) -> Vec<Place> {
     let mut places = Vec::new();
     if config.is_for_a_server() {
-        places.push(Place { party: "server", url: config.store.url.clone(), own: Vec::new() });
+        places.push(Place { party: "server", file: assemble::store_file(config, &config.store.url), own: Vec::new() });
     }
     if let Some(section) = config.gateway.as_ref().filter(|gateway| gateway.management.is_none() && !config.account.is_empty()) {
-        let url = log_in::store_beside(section.store_url());
-        places.push(Place { party: "gateway", url, own: vec![log_in::client_of_gateway(section)] });
+        let file = assemble::store_file(config, &log_in::store_beside(section.store_url()));
+        places.push(Place { party: "gateway", file, own: vec![log_in::client_of_gateway(section)] });
     }
     if let Some(section) = config.manager.as_ref().filter(|manager| manager.is_built_in()) {
-        let url = log_in::store_beside(section.store_url());
-        places.push(Place { party: "manager", url, own: vec![log_in::client_of_manager(section)] });
+        let file = assemble::store_file(config, &log_in::store_beside(section.store_url()));
+        places.push(Place { party: "manager", file, own: vec![log_in::client_of_manager(section)] });
     }
     places
 }
@@ -108,8 +109,8 @@ fn list_places(config: &Config) -> Vec<Place> {
 /// made or changed there.
 pub(crate) async fn list_gone(config: &Config) -> Result<Vec<String>, Exit> {
     let mut lines = Vec::new();
-    for Place { party, url, own } in list_places(config) {
-        let Some(file) = assemble::store_file(config, &url) else { continue };
+    for Place { party, file, own } in list_places(config) {
+        let Some(file) = file else { continue };
         let unsaid = |error: &dyn std::fmt::Display| format!("wayleave {party}: what a start would end cannot be said: {error}");
         let store = match store::Store::open_if_current(&file).await {
             Ok(Some(store)) => store,

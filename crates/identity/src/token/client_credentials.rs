@@ -6,6 +6,7 @@ use crate::access_token::AccessToken;
 use crate::client::{ActsFor, OPENID_SCOPES};
 use crate::consent::Terms;
 use crate::{Changes, CommitError, Failure, Identity, Requirement, SpentId, Write};
+use jose::base64url;
 use types::token::{TokenResponse, UMA_MANAGEMENT, UMA_POLICY, UMA_PROTECTION};
 use types::{AccountId, ErrorCode, GrantId, ScopeSet};
 
@@ -60,7 +61,7 @@ impl Identity {
             cnf: request.jkt.clone(),
             issued: now,
             expires: now.plus(self.settings.access_token_lifetime),
-            family: self.random_id(),
+            family: base64url::encode(self.timed_id()),
             signed: false,
         };
         let expires = token.expires;
@@ -89,7 +90,7 @@ impl Identity {
             let mut changes = Changes::of(vec![Write::Spend(spent.clone())]);
             let terms = Terms { account: owner, client: &request.client.id, scopes: scope, resource: None, shown: None };
             let grant = self.standing_link(&terms, &mut changes).await?;
-            let (now, family) = (self.now(), self.random_id());
+            let (now, family) = (self.now(), base64url::encode(self.timed_id()));
             let token = AccessToken {
                 client: request.client.id.clone(),
                 account: Some(owner.clone()),

@@ -101,9 +101,9 @@ impl Identity {
         let mut changes = Changes { requires: vec![Requirement::RefreshUnchanged { key: key.clone(), version }], writes: vec![] };
         let used = RefreshToken { rotated: token.rotated.or(Some(now)), ..token.clone() };
         changes.writes.push(Write::PutRefreshToken(key.clone(), used));
-        if let Some((shard, bucket, hash)) = &token.predecessor {
+        if let Some((shard, end, hash)) = &token.predecessor {
             let hash = base64url::decode(hash).and_then(|hash| hash.try_into().ok()).ok_or_else(bad)?;
-            let key = TokenKey { shard: *shard, bucket: *bucket, hash };
+            let key = TokenKey { shard: *shard, end: *end, hash };
             if let Some((before, _)) = self.store.find_refresh_token(&key).await? {
                 changes.writes.push(Write::PutRefreshToken(key, RefreshToken { superseded: true, ..before }));
             }
@@ -113,7 +113,7 @@ impl Identity {
             issued: Some(now),
             rotated: None,
             superseded: false,
-            predecessor: Some((key.shard, key.bucket, base64url::encode(key.hash))),
+            predecessor: Some((key.shard, key.end, base64url::encode(key.hash))),
             ..token.clone()
         };
         let of = match &token.renews {

@@ -295,7 +295,7 @@ impl<'a> Prepared<'a> {
         let key = || key.ok_or("its key file is not there: put that in its place first, it goes with the backup");
         match self.pair.form {
             Party::Server => {
-                let store = Store::open(&self.beside).map_err(open)?;
+                let store = Store::open_file(&self.beside).await.map_err(open)?;
                 let keys = identity::Keys::new(key()?).map_err(|error| error.to_string())?;
                 keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(|error| error.to_string())?;
                 let tell = |owner, restored: store::restoring::Restored, last: Option<&_>| {

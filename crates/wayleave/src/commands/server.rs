@@ -9,6 +9,7 @@ use crate::serve::{Connections, Reception, Stop, acceptor, bind, serve};
 use crate::serving::Serving;
 use crate::{Exit, assemble, listening, say};
 use admin::Admin;
+use identity::{Failure, Identity};
 use jose::SystemClock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ const RELOAD: Duration = Duration::from_secs(10);
 pub async fn run(config: &Config) -> Result<(), Exit> {
     let token = admin_token(config)?;
     super::looks::log(config);
-    let _serving = Serving::begin(assemble::store_file(config, &config.store.url))?;
+    let _serving = Serving::begin(assemble::location(config, "store", &config.store)?.file().cloned())?;
     let server = assemble::server(config).await?;
     let stop = Stop::at_signal().map_err(Exit::failed)?;
     let listener = listening::listen("server.listen", &config.server.listen).await?;
@@ -84,30 +85,52 @@ pub(super) fn admin_token(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
 
 /// What is done beside all calls. Each job goes on its own, one run of it at a time, so that none waits for whom another one
 /// waits for; and all of them end when the server is told to stop, whatever they wait for (threat 46).
-/// What ends by the clock is ended for good as long as the clock goes as time does (threat 35).
+/// What ends by the clock is ended for good as long as the clock goes as time does (threat 35). Of several that serve one store
+/// the first does what is done once for all; what a server has in memory alone - digests, notices, crowds - each does itself.
 pub async fn keep_house(app: Arc<App>, store: Store, watch: Arc<ClockWatch>, stop: Stop) {
     let (uma, identity) = (&app.authorization_server, &app.identity);
-    if let Err(error) = uma.seal_left_over_events().await {
+    // what several have written waits in the store itself
+    if !store.is_shared()
+        && let Err(error) = uma.seal_left_over_events().await
+    {
         tracing::error!(%error, "events could not be sealed");
     }
-    let sweep = repeat("sweeping failed", SWEEP, &stop, || store.sweep(watch.confirmed()));
-    let registrations = repeat("unused registrations could not be ended", SWEEP, &stop, async || match watch.is_steady() {
-        true => identity.sweep_registrations().await,
+    let sweep = repeat("sweeping failed", SWEEP, &stop, async || match store.is_first() {
+        true => store.sweep(watch.confirmed()).await,
         false => Ok(()),
     });
-    let requests = repeat("requests that ran out could not be ended", SWEEP, &stop, async || match watch.is_steady() {
-        true => uma.tend_access_requests().await,
+    let registrations = repeat("unused registrations could not be ended", SWEEP, &stop, async || {
+        if watch.is_steady() && store.is_first() { identity.sweep_registrations().await } else { Ok(()) }
+    });
+    let requests = repeat("requests that ran out could not be ended", SWEEP, &stop, async || {
+        if watch.is_steady() && store.is_first() { uma.tend_access_requests().await } else { Ok(()) }
+    });
+    let searches = repeat("searches could not be sent", DIGEST, &stop, async || match store.is_first() {
+        true => uma.send_searches().await,
         false => Ok(()),
     });
-    let searches = repeat("searches could not be sent", DIGEST, &stop, || uma.send_searches());
     let digests = repeat("digests could not be sent", DIGEST, &stop, || uma.send_digests());
-    let keys = repeat("keys could not be read", RELOAD, &stop, || {
-        identity.keys.load(&*identity.store, &*identity.clock, &*identity.randomness)
-    });
+    let keys = repeat("keys could not be read", RELOAD, &stop, || load_keys(identity));
+    let others_keys = take_others_keys(identity, &store, &stop);
     let seals = repeat("events could not be sealed", SEAL, &stop, || uma.seal_events());
     let crowds = repeat("crowds could not be written down", SWEEP, &stop, || uma.tell_crowds());
     let notices = repeat("managers could not be told", SEAL, &stop, || uma.send_notices());
-    tokio::join!(sweep, registrations, requests, searches, digests, keys, seals, crowds, notices);
+    tokio::join!(sweep, registrations, requests, searches, digests, keys, others_keys, seals, crowds, notices);
+}
+
+async fn load_keys(identity: &Identity) -> Result<(), Failure> {
+    identity.keys.load(&*identity.store, &*identity.clock, &*identity.randomness).await
+}
+
+/// Takes keys up as soon as another server on the same store has changed them.
+async fn take_others_keys(identity: &Identity, store: &Store, stop: &Stop) {
+    let mut stop = stop.clone();
+    loop {
+        tokio::select! { () = store.keys_changed() => {}, () = stop.wait() => return }
+        if let Err(error) = load_keys(identity).await {
+            tracing::error!(%error, "keys that another server changed could not be read");
+        }
+    }
 }
 
 /// Does it again and again until the server stops; the pause begins behind each run.

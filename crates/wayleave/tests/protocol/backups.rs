@@ -68,9 +68,9 @@ fn what(done: Result<(), Exit>) -> String {
 }
 
 /// A store of this party, with nothing in it.
-fn make(party: Party, place: &Path) {
+async fn make(party: Party, place: &Path) {
     match party {
-        Party::Server => drop(store::Store::open(place).unwrap()),
+        Party::Server => drop(store::Store::open_file(place).await.unwrap()),
         Party::Gateway => drop(resource_server::gateway::Store::open(place).unwrap()),
         Party::Manager => {
             let key = jose::seal::SealingKey::new(&[7; 32]).unwrap();
@@ -90,7 +90,7 @@ async fn threat_35_each_party_is_backed_up_and_restored() {
         let place = folder.file("wayleave-data").join(name);
         std::fs::write(folder.file("server.key"), jose::base64url::encode([7; 32])).unwrap();
         assert!(what(backup(&config, &copy, None)).contains("is not there"), "{name}");
-        make(party, &place);
+        make(party, &place).await;
         backup(&config, &copy, None).unwrap();
         assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
         let running = Serving::begin(Some(place.clone())).unwrap();
@@ -107,7 +107,7 @@ async fn threat_35_each_party_is_backed_up_and_restored() {
         assert_eq!(std::fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o600);
         let names: Vec<String> = folder.kept().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, [name], "nothing is left beside it");
-        make(party, &place);
+        make(party, &place).await;
     }
 }
 
@@ -116,7 +116,7 @@ async fn threat_35_what_is_no_whole_backup_replaces_nothing() {
     let folder = Folder::new("damaged");
     let (config, copy) = (folder.config(&format!("[server]\nname = 'here'\n{GATEWAY}{MANAGER}")), folder.file("copy.db"));
     let place = folder.file("wayleave-data/server.db");
-    make(Party::Server, &place);
+    make(Party::Server, &place).await;
     backup(&config, &copy, None).unwrap();
     let before = folder.kept();
     let whole = std::fs::read(&copy).unwrap();
@@ -135,7 +135,7 @@ async fn threat_35_what_is_no_whole_backup_replaces_nothing() {
     let error = what(restore(&config, &copy, Some(Party::Gateway)).await);
     assert!(error.contains("an authorization server, and not of a gateway"), "{error}");
     // more than one party: which is to be backed up has to be said
-    make(Party::Gateway, &folder.file("wayleave-data/gateway.db"));
+    make(Party::Gateway, &folder.file("wayleave-data/gateway.db")).await;
     assert!(what(backup(&config, &copy, None)).contains("--party"));
     backup(&config, &copy, Some(Party::Gateway)).unwrap();
     assert!(what(restore(&config, &copy, Some(Party::Server)).await).contains("a gateway, and not of an authorization server"));
@@ -148,7 +148,7 @@ async fn threat_35_a_server_that_was_ahead_once_is_put_back() {
     let ahead = Timestamp(START + 10 * 365 * 86_400);
     world.store.sweep(ahead).await.unwrap();
     world.store.sweep(Timestamp(START)).await.unwrap();
-    assert_eq!(world.store.latest_served().unwrap(), Some(ahead), "it is not taken back by a clock that was set back");
+    assert_eq!(world.store.latest_served().await.unwrap(), Some(ahead), "it is not taken back by a clock that was set back");
     let config = Config::parse("[store]\nurl = \"memory:\"\n", std::iter::empty(), std::env::temp_dir()).unwrap();
     let begin = async || {
         let (mailbox, randomness) = (world.mailbox.clone(), std::sync::Arc::new(jose::SystemRandomness));

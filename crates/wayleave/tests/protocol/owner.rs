@@ -204,7 +204,7 @@ async fn every_event_finds_its_place_in_the_chain() {
             happen(6_000).await;
             expected += 6_000;
             if lost_by_a_crash {
-                drop(world.store.take_unsealed());
+                drop(world.store.take_unsealed().await);
                 uma.seal_left_over_events().await.unwrap();
             }
             let head = uma.signed_head(&owner).await.unwrap().unwrap();

@@ -120,7 +120,7 @@ fn rows(store: &Store) -> Vec<Vec<u8>> {
 #[tokio::test]
 async fn threat_40_s26_a_store_tells_its_own_key_from_another() {
     let folder = Folder::new("check");
-    let store = Store::open(&folder.store()).unwrap();
+    let store = Store::open_file(&folder.store()).await.unwrap();
     let first = load(&store, 7).await.unwrap();
     let before = (store.list_keys().await.unwrap(), rows(&store));
     let error = load(&store, 8).await.map(drop).unwrap_err();

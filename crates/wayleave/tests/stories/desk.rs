@@ -34,6 +34,15 @@ impl Desk {
         Self { client, metadata, pat, pmt }
     }
 
+    /// The same people, whose calls come to another process for the same issuer.
+    pub(crate) async fn at(&self, issuer: &str, there: &str) -> Self {
+        let settings = Settings { configured: vec![there.to_owned()], ..Settings::default() };
+        let client = Client { outbound: Outbound::new(settings).unwrap(), ..self.client.clone() };
+        let text = serde_json::to_string(&self.metadata).unwrap().replace(issuer, there);
+        let metadata = serde_json::from_str(&text).unwrap();
+        Self { client, metadata, pat: self.pat.clone(), pmt: self.pmt.clone() }
+    }
+
     pub(crate) async fn api(&self, method: Method, url: &str, token: &str, body: Value) -> Option<(u16, Value)> {
         let request = match body {
             Value::Null => Request { method, ..Request::get(url) },

@@ -26,6 +26,7 @@ mod logging_in;
 mod mixups;
 mod moving;
 mod network;
+mod nodes;
 mod operation;
 mod others;
 mod owners;

@@ -189,6 +189,31 @@ impl Server {
         server
     }
 
+    /// The same, with its store in a database of its own: one empty one of those that the tests have.
+    pub(crate) fn start_on_postgres() -> Self {
+        let url = database("server");
+        Self::start(&format!("[store]\nurl = \"{url}\"\n"))
+    }
+
+    /// Another process for the same issuer, on the same database, by the same key: as behind a balancer. Where it listens.
+    pub(crate) fn start_beside(&self) -> (Process, Folder, String) {
+        let folder = Folder::new();
+        let (port, admin) = (free_port(), free_port());
+        let (own, beside) = (&self.folder.0, &folder.0);
+        let text = std::fs::read_to_string(own.join("wayleave.toml")).unwrap();
+        let listens = self.issuer.trim_start_matches("http://");
+        let key = own.join("wayleave-data/server.key");
+        let there = format!("listen = \"127.0.0.1:{port}\"\nkey_file = \"{}\"\n", key.display());
+        let text = text.replace(&format!("listen = \"{listens}\"\n"), &there);
+        let text = text.replace(self.admin.trim_start_matches("http://"), &format!("127.0.0.1:{admin}"));
+        std::fs::write(beside.join("wayleave.toml"), text).unwrap();
+        for file in ["admin-token", "idp.json"] {
+            std::fs::copy(own.join(file), beside.join(file)).unwrap();
+        }
+        let process = Process::start(&["server"], beside);
+        (process, folder, format!("http://127.0.0.1:{port}"))
+    }
+
     /// Starts it (again) on what is in its folder.
     pub(crate) fn run(&mut self) {
         self.process = Some(Process::start(&["server"], &self.folder.0));
@@ -208,6 +233,16 @@ impl Server {
         let tokens: Vec<_> = (0..8).map(|serial| self.id_token(serial)).collect();
         json!({"issuer": self.issuer, "idTokens": tokens, "callback": "http://127.0.0.1:9003/callback"})
     }
+}
+
+/// Makes an empty database in that of the tests; its address.
+pub(crate) fn database(what: &str) -> String {
+    let all = std::env::var("WAYLEAVE_TEST_POSTGRES").expect("`cargo xtask test` and `cargo xtask postgres` say where it is");
+    let name = format!("{what}_{}_{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
+    let made = Command::new("psql").args([&all, "-qc", &format!("CREATE DATABASE {name}")]).status().unwrap();
+    assert!(made.success());
+    let (server, _) = all.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
 }
 
 const PEOPLE: &str = r#"

@@ -248,7 +248,7 @@ async fn furnish(client: &Client, issuer: &str) -> Result<(String, String, Strin
 
 /// Live RPTs, written as the server would.
 async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Result<Vec<String>, Exit> {
-    let store: Store = assemble::open_store(config, &config.store.url)?;
+    let store: Store = assemble::open_store(&assemble::location(config, "store", &config.store)?, store::NAME).await?;
     let now = SystemClock.now();
     let accounts: &dyn identity::Store = &store;
     let alice =
@@ -289,7 +289,7 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
 
 /// Resources and policies of somebody with a great deal of both: the same owner.
 pub(super) async fn fill_others(config: &Config, count: usize) -> Result<(), Exit> {
-    let store: Store = assemble::open_store(config, &config.store.url)?;
+    let store: Store = assemble::open_store(&assemble::location(config, "store", &config.store)?, store::NAME).await?;
     let accounts: &dyn identity::Store = &store;
     let alice =
         accounts.find_account_by_username("alice").await.map_err(Exit::failed)?.ok_or_else(|| Exit::failed("no alice"))?;

@@ -39,7 +39,7 @@ struct Yard {
 
 /// Serves until it is killed.
 pub(super) async fn run(options: Options) -> Result<(), Exit> {
-    let store = Store::open(&options.store).map_err(Exit::failed)?;
+    let store = Store::open_file(&options.store).await.map_err(Exit::failed)?;
     let resource = Resource {
         id: NAME.into(),
         owner: NAME.into(),
@@ -68,7 +68,7 @@ pub(super) async fn run(options: Options) -> Result<(), Exit> {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            drop(authorization_server::Store::take_unsealed(&store));
+            drop(authorization_server::Store::take_unsealed(&store).await);
         }
     });
     let listener = tokio::net::TcpListener::bind(&options.listen).await.map_err(Exit::failed)?;
