@@ -64,12 +64,13 @@ impl Database {
         }
     }
 
+    // what waits for a connection is large, and lies apart: whoever reads from a file or from memory carries nothing of it
     /// The row with this key.
     pub async fn get(&self, table: &'static Table, key: &[Value]) -> Result<Option<Row>, ReadError> {
         match self {
             Self::Memory(memory) => Ok(memory.get(table, key)),
             Self::Sqlite(sqlite) => sqlite.get(table, key),
-            Self::Postgres(postgres) => postgres.get(table, key).await,
+            Self::Postgres(postgres) => Box::pin(postgres.get(table, key)).await,
         }
     }
 
@@ -78,7 +79,7 @@ impl Database {
         match self {
             Self::Memory(memory) => Ok(memory.scan(scan)),
             Self::Sqlite(sqlite) => sqlite.scan(scan),
-            Self::Postgres(postgres) => postgres.scan(scan).await,
+            Self::Postgres(postgres) => Box::pin(postgres.scan(scan)).await,
         }
     }
 
@@ -87,7 +88,7 @@ impl Database {
         match self {
             Self::Memory(memory) => Ok(memory.count(scan)),
             Self::Sqlite(sqlite) => sqlite.count(scan),
-            Self::Postgres(postgres) => postgres.count(scan).await,
+            Self::Postgres(postgres) => Box::pin(postgres.count(scan)).await,
         }
     }
 
