@@ -220,15 +220,18 @@ impl Gateway {
         asker: Asker<'_>,
     ) -> Result<Guarding, Box<Response>> {
         let unreadable = |error: ProtectionError| away(&wanted.owner, &error);
-        let all = self.store.registrations(&wanted.owner, own_id).map_err(|error| unreadable(error.into()))?;
+        let all = self.store.registrations(&wanted.owner, own_id).await.map_err(|error| unreadable(error.into()))?;
         let guards = |one: &Registered| one.guards() && self.is_trusted(&one.issuer);
         let guarding = match all.iter().all(guards) {
             true => all,
             false => Arc::new(all.iter().filter(|one| guards(one)).cloned().collect()),
         };
         // her opinion is read from the store: not for each call to what is guarded
-        let opinion = || self.store.find_opinion(&wanted.owner, own_id).map_err(|error| unreadable(error.into()));
-        if !guarding.is_empty() || opinion()?.placed {
+        if !guarding.is_empty() {
+            return Ok(guarding);
+        }
+        let opinion = self.store.find_opinion(&wanted.owner, own_id).await.map_err(|error| unreadable(error.into()))?;
+        if opinion.placed {
             return Ok(guarding);
         }
         if !self.backend.exists(path).await.map_err(unreadable)? {
@@ -323,14 +326,14 @@ impl Gateway {
     async fn judge_at(self: &Arc<Self>, call: &Call<'_>, peer: &Arc<Peer>) -> Verdict {
         let owner = call.wanted.owner.as_str();
         let at = At::new(self, owner, peer.issuer(), call.needs);
-        let linked = match self.is_linked(owner, peer.issuer()) {
+        let linked = match self.is_linked(owner, peer.issuer()).await {
             Ok(linked) => linked,
             Err(error) => return Verdict::Failed(error),
         };
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &peer.no_pats) };
         let asks = Asks::new(self, peer.issuer(), call.caller);
         let under = Under { protection: &peer.protection, pats, owner, narrow: Some(&at), line: Some(&asks) };
-        let kept = match self.kept_link(owner, peer.issuer()) {
+        let kept = match self.kept_link(owner, peer.issuer()).await {
             Ok(kept) => kept,
             Err(error) => return Verdict::Failed(error),
         };
@@ -379,11 +382,11 @@ impl Gateway {
         let (Ok(peer), Ok(token)) = (self.peer(&admitted.issuer).await, token.to_str()) else { return false };
         let at = At::new(self, &admitted.owner, &admitted.issuer, &admitted.needs);
         // what a server guards whose application was let go ends with it, and not by that server's word
-        let Ok(link) = self.store.find_link(&admitted.owner, peer.issuer()) else { return false };
+        let Ok(link) = self.store.find_link(&admitted.owner, peer.issuer()).await else { return false };
         if !self.counts(&admitted.owner, link.as_ref().and_then(|link| link.by.as_ref())).await {
             return false;
         }
-        let Ok(linked) = self.is_linked(&admitted.owner, peer.issuer()) else { return false };
+        let Ok(linked) = self.is_linked(&admitted.owner, peer.issuer()).await else { return false };
         let (guard, pats) = if linked { (&peer.guard, &peer.pats) } else { (&peer.unlinked, &peer.no_pats) };
         let looks = Looks(admitted.caller);
         let under = Under { protection: &peer.protection, pats, owner: &admitted.owner, narrow: Some(&at), line: Some(&looks) };

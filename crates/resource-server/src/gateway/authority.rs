@@ -4,11 +4,12 @@
 //! whoever issued the RPT. Her rules take away from both. Called by the guard, for each call.
 
 use super::credential_keys::Wanted;
-use super::store::{Registered, Rule, Unreadable};
+use super::store::{Registered, Rule};
 use super::{Gateway, Trust};
 use crate::guard::{Narrow, Need};
 use crate::protection::ProtectionError;
 use async_trait::async_trait;
+use database::ReadError;
 use jose::{UnverifiedDelegation, UnverifiedJws, UnverifiedToken, digest};
 use rules::authority::{OwnersToken, Presented, effective_scopes};
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ pub(super) enum Uncounted {
     /// In words of ours, for the owner's history.
     Because(String),
     /// It cannot be told, since the gateway's own store cannot be read.
-    Unreadable(Unreadable),
+    Unreadable(ReadError),
 }
 
 impl From<String> for Uncounted {
@@ -63,8 +64,8 @@ impl From<&str> for Uncounted {
     }
 }
 
-impl From<Unreadable> for Uncounted {
-    fn from(error: Unreadable) -> Self {
+impl From<ReadError> for Uncounted {
+    fn from(error: ReadError) -> Self {
         Self::Unreadable(error)
     }
 }
@@ -123,7 +124,7 @@ impl Narrow for At<'_> {
         let mut counted = Vec::new();
         for need in self.needs {
             let own_id = OwnResourceId::new(need.resource.as_str());
-            let registered = self.gateway.store.registrations(self.owner, &own_id)?;
+            let registered = self.gateway.store.registrations(self.owner, &own_id).await?;
             let mut tokens = 0;
             for permission in answer.permissions.iter().flatten() {
                 let here = registered.iter().filter(|one| one.guards() && one.issuer == self.issuer);
@@ -139,9 +140,11 @@ impl Narrow for At<'_> {
                     None => self.plain_scopes(permission, &here),
                     Some(_) => continue,
                 };
-                let scopes =
-                    scopes.and_then(|scopes| self.after_rules(&own_id, scopes, &bearer, permission.authority.as_deref()));
-                match scopes {
+                let left = match scopes {
+                    Ok(scopes) => self.after_rules(&own_id, scopes, &bearer, permission.authority.as_deref()).await,
+                    Err(why) => Err(why),
+                };
+                match left {
                     Ok(resource_scopes) => counted.push(GrantedPermission {
                         resource_id: need.resource.clone(),
                         resource_scopes,
@@ -175,14 +178,14 @@ impl At<'_> {
     }
 
     /// What her own rules leave.
-    fn after_rules(
+    async fn after_rules(
         &self,
         own_id: &OwnResourceId,
         scopes: ScopeSet,
         bearer: &Bearer<'_>,
         text: Option<&str>,
     ) -> Result<ScopeSet, Uncounted> {
-        let rules = self.gateway.store.list_rules(self.owner)?;
+        let rules = self.gateway.store.list_rules(self.owner).await?;
         if rules.is_empty() {
             return Ok(scopes);
         }
@@ -236,7 +239,7 @@ impl Gateway {
         let resource_scopes = self.offered_scopes(own_id);
         let mut withdrawn = false;
         for id in token.ids() {
-            withdrawn |= self.store.is_withdrawn(owner, id)?;
+            withdrawn |= self.store.is_withdrawn(owner, id).await?;
         }
         // (b) to (e)
         let here = Presented {

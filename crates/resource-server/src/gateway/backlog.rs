@@ -161,21 +161,21 @@ impl Gateway {
     /// is done beside it.
     pub async fn tend(&self) {
         self.give_back_unanswered(self.client.clock.now());
-        self.repeat_lost_renewals();
+        self.repeat_lost_renewals().await;
         if let Err(error) = self.look_for_unfinished().await {
             tracing::error!(%error, "what is on its way cannot be read");
         }
     }
 
     async fn look_for_unfinished(&self) -> Result<(), ProtectionError> {
-        self.resume_enrolments()?;
+        self.resume_enrolments().await?;
         for why in Unfinished::ALL {
             let mut after = self.backlog.cursors.lock().unwrap_or_else(PoisonError::into_inner).remove(why.as_str());
             for _ in 0..OWNERS_AT_ONCE {
-                after = self.store.next_unfinished_owner(why, after.as_deref())?;
+                after = self.store.next_unfinished_owner(why, after.as_deref()).await?;
                 let Some(owner) = &after else { break };
                 // one whose rows cannot be read keeps nobody else's waiting
-                if let Err(error) = self.wake_all(owner, why) {
+                if let Err(error) = self.wake_all(owner, why).await {
                     tracing::error!(%error, owner, "what is on its way of this owner cannot be read");
                 }
                 // calls are answered meanwhile
@@ -190,11 +190,11 @@ impl Gateway {
     }
 
     /// Wakes the runs of an owner for whatever is on its way.
-    fn wake_all(&self, owner: &str, why: Unfinished) -> Result<(), ProtectionError> {
-        let page = self.store.list_unfinished(owner, why, None, FIRST_ROWS)?;
+    async fn wake_all(&self, owner: &str, why: Unfinished) -> Result<(), ProtectionError> {
+        let page = self.store.list_unfinished(owner, why, None, FIRST_ROWS).await?;
         let mut issuers: BTreeSet<String> = page.registrations.into_iter().map(|one| one.issuer).collect();
         if page.next.is_some() {
-            issuers.extend(self.store.list_links(owner)?.into_iter().map(|(issuer, _)| issuer));
+            issuers.extend(self.store.list_links(owner).await?.into_iter().map(|(issuer, _)| issuer));
         }
         for issuer in issuers {
             self.wake(Destination { owner: owner.to_owned(), issuer });
@@ -255,7 +255,7 @@ impl Gateway {
         for why in Unfinished::ALL {
             let mut after: Option<OwnResourceId> = None;
             loop {
-                let page = self.store.list_unfinished(&destination.owner, why, after.as_ref(), PAGE)?;
+                let page = self.store.list_unfinished(&destination.owner, why, after.as_ref(), PAGE).await?;
                 let here = page.registrations.into_iter().filter(|one| one.issuer == destination.issuer);
                 let done = futures_util::stream::iter(here).for_each_concurrent(AT_ONCE_IN_RUN, |registered| async {
                     let place = lane.acquire().await;
@@ -297,7 +297,7 @@ impl Gateway {
         let (owner, own_id) = (registered.owner.clone(), registered.own_id.clone());
         // whoever works on it does what is needed
         let Some(_busy) = self.begin_operation(&owner, &own_id) else { return Ok(()) };
-        let now = self.store.registrations(&owner, &own_id)?;
+        let now = self.store.registrations(&owner, &own_id).await?;
         let Some(registered) = now.iter().find(|one| **one == registered).cloned() else { return Ok(()) };
         match registered.standing {
             Standing::Leaving => self.try_to_take_back(&registered, PATIENCE_IN_BACKGROUND).await,
@@ -369,11 +369,13 @@ impl Gateway {
         let Destination { owner, issuer } = destination;
         let mut after: Option<OwnResourceId> = None;
         loop {
-            let page = self.store.list_unfinished(owner, Unfinished::Pending, after.as_ref(), PAGE)?;
+            let page = self.store.list_unfinished(owner, Unfinished::Pending, after.as_ref(), PAGE).await?;
             let by_itself = |one: &&Registered| one.issuer == *issuer && one.found_at.is_some();
             let free = page.registrations.iter().filter(by_itself);
             let free: Vec<_> = free.filter_map(|one| Some((one, self.begin_operation(owner, &one.own_id)?))).collect();
-            let gone: Vec<&Registered> = free.iter().map(|(one, _)| *one).collect();
+            // somebody may have worked on one between the look and its turn
+            let now = self.store.list_unfinished(owner, Unfinished::Pending, after.as_ref(), PAGE).await?.registrations;
+            let gone: Vec<&Registered> = free.iter().map(|(one, _)| *one).filter(|one| now.contains(one)).collect();
             self.store.change_registrations(&[], &gone).await?;
             gone.iter().for_each(|one| self.backlog.told.forget(one));
             after = page.next;

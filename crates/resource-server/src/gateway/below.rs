@@ -115,7 +115,7 @@ impl Gateway {
         let Some(source) = all.first() else { return Ok(false) };
         for below in self.others_below(path, all) {
             let Some(owner) = below.owner.clone() else { return Ok(false) };
-            let Some(known) = self.list_known(&owner, &below.pattern)? else { return Ok(false) };
+            let Some(known) = self.list_known(&owner, &below.pattern).await? else { return Ok(false) };
             match known.is_empty() {
                 // whose name is written otherwise may be somebody whose things are known (threat 26)
                 true if owner != source.owner => return Ok(false),
@@ -133,13 +133,13 @@ impl Gateway {
     }
 
     /// What is registered of an owner by this pattern; none: more than is looked at for one call.
-    pub(super) fn list_known(&self, owner: &str, pattern: &str) -> Result<Option<Vec<OwnResourceId>>, Box<Response>> {
+    pub(super) async fn list_known(&self, owner: &str, pattern: &str) -> Result<Option<Vec<OwnResourceId>>, Box<Response>> {
         let beginning = pattern.split(ANY).next().unwrap_or_default();
         // with what follows, or where nothing of the pattern is open, the beginning is an id itself
         let beginning = if pattern.ends_with(ANY_REST) { beginning.trim_end_matches('/') } else { beginning };
         let (mut known, mut after) = (Vec::new(), text_before(beginning).map(|before| OwnResourceId::from(before.as_str())));
         loop {
-            let page = self.store.registered_ids(owner, after.as_ref(), PAGE).map_err(|error| {
+            let page = self.store.registered_ids(owner, after.as_ref(), PAGE).await.map_err(|error| {
                 tracing::error!(%error, "what is below a path cannot be read");
                 Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, "What is registered cannot be read right now: try again."))
             })?;

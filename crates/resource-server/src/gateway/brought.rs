@@ -8,8 +8,9 @@
 
 use super::Gateway;
 use super::admission::Guarding;
-use super::store::{Link, LinkState, Opinion, Registered, Standing, Unreadable};
+use super::store::{Link, LinkState, Opinion, Registered, Standing};
 use crate::protection::ProtectionError;
+use database::ReadError;
 use futures_util::{FutureExt, StreamExt};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
@@ -205,7 +206,7 @@ impl Gateway {
                 if self.is_worth_a_line("grants") {
                     tracing::info!(%error, "nobody says whether an owner lets an application manage still: what was known holds for a day");
                 }
-                Answer::Nothing { answered: self.find_answered(grant) }
+                Answer::Nothing { answered: self.find_answered(grant).await }
             }
         };
         self.rmts.grants.note(grant, Asked { at: Instant::now(), answer });
@@ -216,7 +217,7 @@ impl Gateway {
     async fn note_answered(&self, grant: &GrantId) {
         let now = self.client.clock.now();
         let is_fresh = |at: Timestamp| at <= now && now < at.plus(NOTED_ANEW_SECONDS);
-        if self.find_answered(grant).is_some_and(is_fresh) {
+        if self.find_answered(grant).await.is_some_and(is_fresh) {
             return;
         }
         // what is older says as much as nothing does
@@ -227,8 +228,8 @@ impl Gateway {
     }
 
     /// What cannot be read counts as never written: then it rests on the answer on which it was brought.
-    fn find_answered(&self, grant: &GrantId) -> Option<Timestamp> {
-        self.store.find_answered(grant).unwrap_or_else(|error| {
+    async fn find_answered(&self, grant: &GrantId) -> Option<Timestamp> {
+        self.store.find_answered(grant).await.unwrap_or_else(|error| {
             tracing::error!(%error, "when an application was last known to manage for an owner cannot be read");
             None
         })
@@ -240,13 +241,13 @@ impl Gateway {
         let turn = self.turn(&format!("brought to {owner}")).await;
         let _held = turn.lock().await;
         let rests = |by: &Option<BroughtBy>| by.as_ref().is_some_and(|by| by.asked_about() == Some(grant));
-        for credential in self.store.list_credentials(owner)?.into_iter().filter(|one| rests(&one.by)) {
+        for credential in self.store.list_credentials(owner).await?.into_iter().filter(|one| rests(&one.by)) {
             if let Ok(subject) = client::credential::subject_of(credential.cred_type, &credential.cred_value) {
-                let ended = CredentialDocument { by: credential.by.as_ref().map(BroughtBy::ended), ..credential };
-                self.store.put_credential(owner, &subject, &ended).await?;
+                let ended = CredentialDocument { by: credential.by.as_ref().map(BroughtBy::ended), ..credential.clone() };
+                self.store.replace_credential(owner, &subject, &credential, &ended).await?;
             }
         }
-        for (issuer, link) in self.store.list_links(owner)?.into_iter().filter(|(_, link)| rests(&link.by)) {
+        for (issuer, link) in self.store.list_links(owner).await?.into_iter().filter(|(_, link)| rests(&link.by)) {
             self.end_server(owner, &issuer, &link, Over::Application).await?;
         }
         Ok(())
@@ -255,11 +256,16 @@ impl Gateway {
     /// Registrations first: as long as the link is there, the rest is found again after a crash.
     pub(super) async fn end_server(&self, owner: &str, issuer: &str, link: &Link, why: Over) -> Result<(), ProtectionError> {
         tracing::info!(owner, issuer, why = why.reason(), "a server guards nothing of its owner any more");
-        for one in self.store.list_registrations(owner)?.into_iter().filter(|one| one.issuer == issuer && one.guards()) {
-            let over = Registered { standing: Standing::Failed, error: Some(why.reason().to_owned()), ..one };
-            let all = self.store.registrations(owner, &over.own_id)?;
+        let guards = |one: &&Registered| one.issuer == issuer && one.guards();
+        let until = tokio::time::Instant::now() + PATIENCE;
+        for one in self.store.list_registrations(owner).await?.iter().filter(guards) {
+            // whoever works on it writes down what they read; one that takes too long keeps no server guarding
+            let _busy = tokio::time::timeout_at(until, self.next_operation(owner, &one.own_id)).await;
+            let all = self.store.registrations(owner, &one.own_id).await?;
+            let Some(one) = all.iter().find(|now| now.id == one.id).filter(guards) else { continue };
+            let over = Registered { standing: Standing::Failed, error: Some(why.reason().to_owned()), ..one.clone() };
             let guards_on = all.iter().any(|other| other.guards() && other.id != over.id);
-            let opinion = self.store.find_opinion(owner, &over.own_id)?;
+            let opinion = self.store.find_opinion(owner, &over.own_id).await?;
             match opinion.placed && !guards_on {
                 // in one write: what is over and still placed would be registered by nobody
                 true => {
@@ -276,7 +282,7 @@ impl Gateway {
     }
 
     /// Of servers that guard this, whether those that an application brought do so still.
-    pub(super) async fn check_servers(&self, owner: &str, guarding: &[Guarding]) -> Result<Servers, Unreadable> {
+    pub(super) async fn check_servers(&self, owner: &str, guarding: &[Guarding]) -> Result<Servers, ReadError> {
         let (mut lost, mut silent) = (false, Vec::new());
         let mut looked_at: Vec<&str> = Vec::new();
         for one in guarding.iter().flat_map(|all| all.iter()) {
@@ -284,7 +290,7 @@ impl Gateway {
                 continue;
             }
             looked_at.push(&one.issuer);
-            let link = self.store.find_link(owner, &one.issuer)?;
+            let link = self.store.find_link(owner, &one.issuer).await?;
             let Some(by) = link.as_ref().and_then(|link| link.by.as_ref()) else { continue };
             match self.find_word(owner, Some(by)).await {
                 Word::Stands => {}
@@ -303,12 +309,14 @@ impl Gateway {
     /// [`ProtectionError::Unreachable`] where the server that it is does not count by now, since nobody says so.
     pub(super) async fn find_place_for_new(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
         let mut silent = Vec::new();
-        for (issuer, link) in self.store.list_links(owner)?.into_iter().filter(|(_, link)| link.state != LinkState::Withdrawn) {
+        for (issuer, link) in
+            self.store.list_links(owner).await?.into_iter().filter(|(_, link)| link.state != LinkState::Withdrawn)
+        {
             if self.find_word(owner, link.by.as_ref()).await == Word::Unanswered {
                 silent.push(issuer);
             }
         }
-        match self.preferred_server(owner)?.filter(|issuer| !self.is_server_level(issuer)) {
+        match self.preferred_server(owner).await?.filter(|issuer| !self.is_server_level(issuer)) {
             Some(issuer) if silent.contains(&issuer) => Err(ProtectionError::Unreachable),
             place => Ok(place),
         }
@@ -319,14 +327,14 @@ impl Gateway {
         &self,
         owner: &str,
         subject: &str,
-    ) -> Result<Option<Arc<CredentialDocument>>, Unreadable> {
-        let Some(found) = self.store.find_credential(owner, subject)? else { return Ok(None) };
+    ) -> Result<Option<Arc<CredentialDocument>>, ReadError> {
+        let Some(found) = self.store.find_credential(owner, subject).await? else { return Ok(None) };
         Ok(if self.counts(owner, found.by.as_ref()).await { Some(found) } else { None })
     }
 
     /// Those that count.
-    pub(super) async fn list_counting_credentials(&self, owner: &str) -> Result<Vec<CredentialDocument>, Unreadable> {
-        let (all, mut counting) = (self.store.list_credentials(owner)?, Vec::new());
+    pub(super) async fn list_counting_credentials(&self, owner: &str) -> Result<Vec<CredentialDocument>, ReadError> {
+        let (all, mut counting) = (self.store.list_credentials(owner).await?, Vec::new());
         let mut grants: Vec<&BroughtBy> = Vec::new();
         for by in all.iter().filter_map(|credential| credential.by.as_ref()) {
             if !grants.iter().any(|known| known.asked_about() == by.asked_about()) {

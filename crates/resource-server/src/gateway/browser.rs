@@ -193,7 +193,7 @@ impl Gateway {
             let to = visit::to_of(parts);
             return match self.waiting_next(held, &to, parts.extensions.get().copied()).await {
                 Some(Next::Page(page)) => *page,
-                _ => self.closed_page(StatusCode::NOT_FOUND, held, &to, None),
+                _ => self.closed_page(StatusCode::NOT_FOUND, held, &to, None).await,
             };
         }
         answer.headers_mut().append(header::VARY, HeaderValue::from_static("Cookie"));
@@ -236,7 +236,7 @@ impl Gateway {
                 return waiting;
             }
             if held.session.is_closed(&to, now) {
-                return page(self.closed_page(StatusCode::NOT_FOUND, held, &to, None));
+                return page(self.closed_page(StatusCode::NOT_FOUND, held, &to, None).await);
             }
         }
         let caller = parts.extensions.get().copied();
@@ -246,8 +246,8 @@ impl Gateway {
             Err(error) => return page(self.cannot_lead(&error)),
         };
         match (held, ticket) {
-            (Some(held), None) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None)),
-            (Some(held), Some(_)) if !may_trade => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None)),
+            (Some(held), None) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None).await),
+            (Some(held), Some(_)) if !may_trade => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None).await),
             (Some(held), Some(ticket)) if held.session.pct_at(&way.issuer).is_some() => {
                 self.lead_known(parts, held, way, &ticket).await
             }
@@ -270,7 +270,7 @@ impl Gateway {
                     Err(error) => page(self.cannot_lead(&error)),
                 }
             }
-            Ok(Outcome::Closed | Outcome::Spent) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &way.to, None)),
+            Ok(Outcome::Closed | Outcome::Spent) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &way.to, None).await),
             Err(error) => page(self.cannot_lead(&error)),
         }
     }
@@ -295,7 +295,7 @@ impl Gateway {
         if status != StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let other = self.store.find_guarding(&owner)?.filter(|other| self.is_trusted(&other.issuer));
+        let other = self.store.find_guarding(&owner).await?.filter(|other| self.is_trusted(&other.issuer));
         let Some(other) = other else { return Ok(None) };
         if held.is_some_and(|held| held.session.pct_at(&other.issuer).is_some()) {
             return Ok(Some((way(other.issuer, true), None)));

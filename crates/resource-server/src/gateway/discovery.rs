@@ -122,7 +122,7 @@ impl Gateway {
         drop(described);
         let Some(owner) = found.filter(|owner| self.has_owner(owner)) else { return Ok(false) };
         // whoever is linked there already stays so: a search does not put somebody else in her place
-        if self.store.find_link(&owner, &token.iss)?.is_some_and(|link| link.state == LinkState::Active) {
+        if self.store.find_link(&owner, &token.iss).await?.is_some_and(|link| link.state == LinkState::Active) {
             return Ok(false);
         }
         let peer = self.introduced(&token.iss).await?;

@@ -126,8 +126,8 @@ impl Gateway {
     }
 
     /// Begins with what was asked for before a crash, or could not be done.
-    pub(super) fn resume_enrolments(&self) -> Result<(), ProtectionError> {
-        for owner in self.store.list_unwalked(None, OWNERS_AT_ONCE)? {
+    pub(super) async fn resume_enrolments(&self) -> Result<(), ProtectionError> {
+        for owner in self.store.list_unwalked(None, OWNERS_AT_ONCE).await? {
             if !self.backlog.attempts.is_early(&owner, &whole_folder(), std::time::Instant::now()) {
                 self.enrol(&owner);
             }
@@ -153,7 +153,7 @@ impl Gateway {
     }
 
     async fn walk_through(&self, owner: &str, enrolment: &Enrolment) -> Result<(), ProtectionError> {
-        while let Some(mark) = self.store.find_unwalked(owner)? {
+        while let Some(mark) = self.store.find_unwalked(owner).await? {
             if self.backlog.is_closing() {
                 return Ok(());
             }
@@ -170,11 +170,11 @@ impl Gateway {
     async fn take_back_unnamed(&self, owner: &str) -> Result<(), ProtectionError> {
         let routes = self.routes();
         let is_named = |own_id: &OwnResourceId| routes.iter().any(|route| route.maker_of(own_id.as_str()).is_some());
-        let all = self.store.list_registrations(owner)?;
+        let all = self.store.list_registrations(owner).await?;
         for unnamed in all.into_iter().filter(|one| one.standing == Standing::Active && !is_named(&one.own_id)) {
             // whoever works on it may take it elsewhere: then it is found by the next walk
             let Some(_busy) = self.begin_operation(owner, &unnamed.own_id) else { continue };
-            if !self.store.registrations(owner, &unnamed.own_id)?.contains(&unnamed) {
+            if !self.store.registrations(owner, &unnamed.own_id).await?.contains(&unnamed) {
                 continue;
             }
             tracing::info!(owner, own_id = %unnamed.own_id, "no route names this any more: it is taken back");
@@ -233,7 +233,7 @@ impl Gateway {
                 busy.push((own_id, path));
                 continue;
             };
-            if !self.store.has_registration(owner, own_id)? && !self.store.find_opinion(owner, own_id)?.placed {
+            if !self.store.has_registration(owner, own_id).await? && !self.store.find_opinion(owner, own_id).await?.placed {
                 pending.push(Registered { found_at: Some(path.clone()), ..self.pending(owner, own_id, issuer, None) });
                 held.push(operation);
             }

@@ -75,7 +75,7 @@ impl Gateway {
                 Err(Uncounted::Because(why)) => {
                     // nobody checked this token: whatever it says of itself is not for her history
                     if call.is_noted {
-                        self.note_unknown(&call.wanted.owner, call.needs, why)?;
+                        self.note_unknown(&call.wanted.owner, call.needs, why).await?;
                     }
                     Ok(Vec::new())
                 }

@@ -257,9 +257,9 @@ impl Gateway {
 
     /// Notes a call with a token of an issuer that nobody knows here. Anybody can write such a token: what the owner has
     /// signed nothing of is one line for all of them, and of the rest a few are told apart.
-    pub(super) fn note_unknown(&self, owner: &str, needs: &[Need], why: String) -> Result<(), ProtectionError> {
+    pub(super) async fn note_unknown(&self, owner: &str, needs: &[Need], why: String) -> Result<(), ProtectionError> {
         // names of owners can be made up as well
-        if self.store.list_links(owner)?.is_empty() && self.store.list_credentials(owner)?.is_empty() {
+        if self.store.list_links(owner).await?.is_empty() && self.store.list_credentials(owner).await?.is_empty() {
             return Ok(());
         }
         if why != super::authority::NOT_SIGNED && self.unknown_open(owner) < UNKNOWN_APART {

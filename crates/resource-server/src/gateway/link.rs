@@ -52,20 +52,26 @@ impl PatSource for NoPats {
 
 impl Gateway {
     /// Owners whom routes name, and who have linked no authorization server.
-    pub fn list_unlinked(&self) -> Vec<String> {
+    pub async fn list_unlinked(&self) -> Vec<String> {
         let routes = self.routes();
         let named = routes.iter().filter_map(|route| match &route.guarded()?.owner {
             OwnerOf::Named(name) => Some(name.clone()),
             _ => None,
         });
         let named: BTreeSet<_> = named.collect();
-        named.into_iter().filter(|owner| matches!(self.preferred_server(owner), Ok(None))).collect()
+        let mut unlinked = Vec::new();
+        for owner in named {
+            if matches!(self.preferred_server(&owner).await, Ok(None)) {
+                unlinked.push(owner);
+            }
+        }
+        unlinked
     }
 
     /// The link whose PAT is kept, good or not.
-    pub(super) fn kept_link(&self, owner: &str, issuer: &str) -> Result<Option<Arc<Link>>, ProtectionError> {
+    pub(super) async fn kept_link(&self, owner: &str, issuer: &str) -> Result<Option<Arc<Link>>, ProtectionError> {
         let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
-        Ok(self.store.find_link(owner, issuer)?)
+        Ok(self.store.find_link(owner, issuer).await?)
     }
 
     /// Works with a PAT; one that is not taken any more is renewed once.
@@ -91,9 +97,9 @@ impl Gateway {
         let turn = self.link_turn(owner, issuer).await;
         let held = turn.lock().await;
         let is_refused = |link: &Arc<Link>| link.state == LinkState::Active && link.access_token == refused;
-        if let Some(link) = self.store.find_link(owner, issuer)?.filter(is_refused) {
+        if let Some(link) = self.store.find_link(owner, issuer).await?.filter(is_refused) {
             let ended = Link { expires: Timestamp(0), renew: None, ..(*link).clone() };
-            self.store.put_link(owner, issuer, &ended).await?;
+            self.store.replace_link(owner, issuer, &link, &ended).await?;
         }
         drop(held);
         match self.pat(owner, issuer).await {
@@ -104,8 +110,8 @@ impl Gateway {
     }
 
     /// Whether there is a PAT of hers there, or one to be had.
-    pub(super) fn is_linked(&self, owner: &str, issuer: &str) -> Result<bool, ProtectionError> {
-        let link = self.store.find_link(owner, issuer)?;
+    pub(super) async fn is_linked(&self, owner: &str, issuer: &str) -> Result<bool, ProtectionError> {
+        let link = self.store.find_link(owner, issuer).await?;
         Ok(link.is_some_and(|link| link.state == LinkState::Active) || self.is_ready_made(issuer))
     }
 
@@ -149,8 +155,8 @@ impl Gateway {
 
     /// Where what she has not placed is registered: her own choice, else where nobody needs to link, else where she
     /// linked first.
-    pub(super) fn preferred_server(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
-        let mut links = self.store.list_links(owner)?;
+    pub(super) async fn preferred_server(&self, owner: &str) -> Result<Option<String>, ProtectionError> {
+        let mut links = self.store.list_links(owner).await?;
         links.retain(|(issuer, link)| link.state == LinkState::Active && self.is_trusted(issuer));
         let ready = || self.settings.authorization_servers.iter().find(|issuer| self.is_ready_made(issuer)).cloned();
         let first = || links.iter().min_by_key(|(_, link)| link.created).map(|(issuer, _)| issuer.clone());
@@ -184,7 +190,7 @@ impl Gateway {
         login_hint: Option<&str>,
         by: Option<&BroughtBy>,
     ) -> Result<String, ProtectionError> {
-        let is_new = !self.is_listed(issuer) && self.store.find_server(issuer)?.is_none();
+        let is_new = !self.is_listed(issuer) && self.store.find_server(issuer).await?.is_none();
         if is_new && !self.introductions.may_begin(owner, std::time::Instant::now()) {
             return Err(ProtectionError::Refused(room::TOO_MANY_NEW.to_owned()));
         }

@@ -10,7 +10,7 @@ pub(super) const KEY: &str = "signing-key";
 
 /// Its key, and whether it was made just now.
 pub(super) async fn find_or_make(store: &Store) -> Result<(Vec<u8>, bool), ProtectionError> {
-    if let Some(kept) = store.find_secret(KEY)? {
+    if let Some(kept) = store.find_secret(KEY).await? {
         return Ok((kept, false));
     }
     let refused = |error: jose::KeyError| ProtectionError::Refused(error.to_string());

@@ -34,17 +34,22 @@ struct Named {
 impl Gateway {
     /// What people read of an owner: her name, where a server of the operator's said it when she linked, else as she is known
     /// here. Nobody reads as whom somebody else is known.
-    pub(super) fn say_owner(&self, owner: &str) -> String {
-        self.find_name_of(owner).unwrap_or_else(|| show_name(owner))
+    pub(super) async fn say_owner(&self, owner: &str) -> String {
+        self.find_name_of(owner).await.unwrap_or_else(|| show_name(owner))
     }
 
-    fn find_name_of(&self, owner: &str) -> Option<String> {
-        let links = self.store.list_links(owner).ok()?.into_iter();
+    async fn find_name_of(&self, owner: &str) -> Option<String> {
+        let links = self.store.list_links(owner).await.ok()?.into_iter();
         let mut listed = links.filter(|(issuer, link)| self.is_listed(issuer) && link.state == LinkState::Active);
         let name = visible(listed.find_map(|(_, link)| link.account.name)?.trim());
-        let is_others = |name: &str| name != owner && self.store.list_links(name).map_or(true, |links| !links.is_empty());
-        let is_plain = !name.is_empty() && !is_others(&name) && !is_others(&name.to_lowercase());
+        let is_plain =
+            !name.is_empty() && !self.is_others(owner, &name).await && !self.is_others(owner, &name.to_lowercase()).await;
         is_plain.then_some(name)
+    }
+
+    /// Whether another owner is known by this name, or that cannot be told.
+    async fn is_others(&self, owner: &str, name: &str) -> bool {
+        name != owner && self.store.list_links(name).await.map_or(true, |links| !links.is_empty())
     }
 
     /// Whose a resource is, where its own id alone says so.

@@ -123,7 +123,7 @@ impl Gateway {
     }
 
     pub(super) async fn find_peer(&self, issuer: &str) -> Result<Arc<Peer>, ProtectionError> {
-        let credentials = match self.store.find_server(issuer)? {
+        let credentials = match self.store.find_server(issuer).await? {
             _ if self.is_listed(issuer) => self.client.credentials.clone(),
             Some(own) => self.own_credentials(own),
             None => Credentials::none(),
@@ -295,7 +295,7 @@ impl Gateway {
         }
         let turn = self.turn(issuer).await;
         let _held = turn.lock().await;
-        if self.store.find_server(issuer)?.is_none() {
+        if self.store.find_server(issuer).await?.is_none() {
             let own = self.asking(issuer, self.register_at(&peer.protection)).await?;
             self.store.put_server(issuer, &own).await?;
         }

@@ -23,7 +23,7 @@ use types::{OwnResourceId, ResourceDescription, ResourceId, ScopeSet};
 
 impl Gateway {
     /// What is told of a resource: little (Federated Authorization 8), and in the owner's words where she has some.
-    pub(super) fn description(&self, owner: &str, own_id: &OwnResourceId) -> Result<ResourceDescription, ProtectionError> {
+    pub(super) async fn description(&self, owner: &str, own_id: &OwnResourceId) -> Result<ResourceDescription, ProtectionError> {
         let routes = self.routes();
         let page = super::route::page_of(&routes, own_id.as_str());
         let maker = routes.iter().find_map(|route| route.maker_of(own_id.as_str()));
@@ -31,7 +31,7 @@ impl Gateway {
         // the whole of a place is called as the place is: a slash is no name
         let whole = (own_id.as_str() == "/").then(|| self.settings.name.clone());
         let name = maker.and_then(|guarded| guarded.name.clone()).or(whole).unwrap_or_else(|| readable(own_id.as_str()));
-        let opinion = self.store.find_opinion(owner, own_id)?;
+        let opinion = self.store.find_opinion(owner, own_id).await?;
         Ok(ResourceDescription {
             resource_scopes: self.offered_scopes(own_id),
             name: Some(opinion.name.map_or(name, |name| visible(&name))),
@@ -44,8 +44,8 @@ impl Gateway {
         })
     }
 
-    fn description_of(&self, registered: &Registered) -> Result<ResourceDescription, ProtectionError> {
-        let description = self.description(&registered.owner, &registered.own_id)?;
+    async fn description_of(&self, registered: &Registered) -> Result<ResourceDescription, ProtectionError> {
+        let description = self.description(&registered.owner, &registered.own_id).await?;
         Ok(ResourceDescription { resource_scopes: self.scopes_of(registered), ..description })
     }
 
@@ -88,7 +88,7 @@ impl Gateway {
 
     /// By whoever has the turn of the resource.
     async fn register_in_turn(&self, owner: &str, own_id: &OwnResourceId, issuer: &str) -> Result<Registered, ProtectionError> {
-        let known = self.store.registrations(owner, own_id)?;
+        let known = self.store.registrations(owner, own_id).await?;
         if let Some(known) = known.iter().find(|one| one.guards() && self.is_trusted(&one.issuer)) {
             return Ok(known.clone());
         }
@@ -116,7 +116,10 @@ impl Gateway {
     ) -> Result<Registered, ProtectionError> {
         let begun = known.iter().find(|one| one.standing == Standing::Pending);
         // what was on its way to where she has left goes nowhere any more
-        let begun = begun.filter(|one| self.is_linked(owner, &one.issuer).unwrap_or(true)).cloned();
+        let begun = match begun {
+            Some(one) if self.is_linked(owner, &one.issuer).await.unwrap_or(true) => Some(one.clone()),
+            _ => None,
+        };
         let is_resumed = begun.is_some();
         let pending = begun.unwrap_or_else(|| self.pending(owner, own_id, issuer, None));
         if !is_resumed {
@@ -140,7 +143,7 @@ impl Gateway {
 
     /// Tells the authorization server of a resource; its id there.
     async fn tell(&self, peer: &Arc<Peer>, registered: &Registered) -> Result<ResourceId, ProtectionError> {
-        let description = &self.description_of(registered)?;
+        let description = &self.description_of(registered).await?;
         let register = |pat: String| async move { peer.protection.register(&pat, description).await }.boxed();
         self.with_pat(&registered.owner, peer.issuer(), register).await
     }
@@ -179,7 +182,7 @@ impl Gateway {
         let (owner, own_id) = (&registered.owner, &registered.own_id);
         let moving = || ProtectionError::Refused("it is not registered there any more".into());
         let busy = self.next_operation(owner, own_id).await.ok_or_else(moving)?;
-        let all = self.store.registrations(owner, own_id)?;
+        let all = self.store.registrations(owner, own_id).await?;
         let current = all.iter().find(|one| one.id == registered.id && one.guards()).cloned().ok_or_else(moving)?;
         if current.resource_id != registered.resource_id {
             // another call has just had it told anew
@@ -199,7 +202,7 @@ impl Gateway {
 
     /// What the authorization server does not know any more is registered again; its id there.
     async fn tell_anew(&self, peer: &Arc<Peer>, registered: &Registered) -> Result<Option<ResourceId>, ProtectionError> {
-        let description = &self.description_of(registered)?;
+        let description = &self.description_of(registered).await?;
         if let Some(id) = &registered.resource_id {
             let update = |pat: String| async move { peer.protection.update(&pat, id, description).await }.boxed();
             if self.with_pat(&registered.owner, peer.issuer(), update).await? {
@@ -219,7 +222,7 @@ impl Gateway {
     pub(super) async fn carry_out(&self, pending: Registered, resumed: Option<Duration>) -> Result<Registered, ProtectionError> {
         let peer = self.peer(&pending.issuer).await?;
         let (id, telling) = self.tell_once(&peer, &pending, resumed).await?;
-        let all = self.store.registrations(&pending.owner, &pending.own_id)?;
+        let all = self.store.registrations(&pending.owner, &pending.own_id).await?;
         let old = all.iter().find(|one| Some(&one.id) == pending.replaces.as_ref()).cloned();
         let active = Registered { resource_id: Some(id), standing: Standing::Active, replaces: None, found_at: None, ..pending };
         let leaving = old.map(|old| Registered { standing: Standing::Leaving, ..old });
@@ -267,7 +270,7 @@ impl Gateway {
 
     /// Notes what an authorization server would not have; what it was to replace stays as it was.
     pub(super) async fn fail(&self, pending: Registered, why: String) {
-        let Ok(all) = self.store.registrations(&pending.owner, &pending.own_id) else { return };
+        let Ok(all) = self.store.registrations(&pending.owner, &pending.own_id).await else { return };
         let old = all.iter().find(|one| Some(&one.id) == pending.replaces.as_ref() && one.standing == Standing::Moving);
         let back = old.map(|old| Registered { standing: Standing::Active, ..old.clone() });
         let failed = Registered { standing: Standing::Failed, error: Some(why), replaces: None, ..pending };

@@ -8,6 +8,7 @@ mod kept;
 mod kept_size;
 mod owners;
 mod registrations;
+mod replacing;
 mod sessions;
 mod tables;
 
@@ -56,7 +57,7 @@ pub(crate) struct Account {
 }
 
 /// A link to an owner: the PAT, and how to renew it.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Link {
     pub(crate) access_token: String,
     pub(crate) expires: Timestamp,
@@ -129,19 +130,8 @@ pub struct Store {
     kept: Arc<Kept>,
 }
 
-/// What a read does not say. That there is no such row is an answer and no error: whoever took one for the other would let
-/// rules fall away, register things twice and make keys anew.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unreadable {
-    #[error(transparent)]
-    Store(#[from] ReadError),
-    /// The row is there.
-    #[error("a row of the table `{0}` does not open")]
-    Row(&'static str),
-}
-
-impl From<Unreadable> for ProtectionError {
-    fn from(error: Unreadable) -> Self {
+impl From<ReadError> for ProtectionError {
+    fn from(error: ReadError) -> Self {
         unavailable(error)
     }
 }
@@ -152,9 +142,9 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> ProtectionError {
 }
 
 /// A row's body.
-fn opened<T: for<'de> Deserialize<'de>>(table: &'static Table, row: &Row) -> Result<T, Unreadable> {
-    let body = row.last().and_then(Value::as_blob).ok_or(Unreadable::Row(table.name))?;
-    serde_json::from_slice(body).map_err(|_| Unreadable::Row(table.name))
+fn opened<T: for<'de> Deserialize<'de>>(table: &'static Table, row: &Row) -> Result<T, ReadError> {
+    let body = row.last().and_then(Value::as_blob).ok_or(ReadError::DoesNotOpen(table.name))?;
+    serde_json::from_slice(body).map_err(|_| ReadError::DoesNotOpen(table.name))
 }
 
 impl Store {
@@ -200,63 +190,69 @@ impl Store {
     }
 
     /// None: there is no such row.
-    fn body<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, key: &[Value]) -> Result<Option<T>, Unreadable> {
-        self.database.get(table, key)?.map(|row| opened(table, &row)).transpose()
+    async fn body<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, key: &[Value]) -> Result<Option<T>, ReadError> {
+        self.database.get(table, key).await?.map(|row| opened(table, &row)).transpose()
     }
 
-    fn rows(&self, table: &'static Table, index: Option<usize>, prefix: &[Value], limit: usize) -> Result<Vec<Row>, Unreadable> {
-        self.rows_after(table, index, prefix, None, limit)
+    async fn rows(
+        &self,
+        table: &'static Table,
+        index: Option<usize>,
+        prefix: &[Value],
+        limit: usize,
+    ) -> Result<Vec<Row>, ReadError> {
+        self.rows_after(table, index, prefix, None, limit).await
     }
 
     /// Those whose first column behind the prefix comes after this.
-    fn rows_after(
+    async fn rows_after(
         &self,
         table: &'static Table,
         index: Option<usize>,
         prefix: &[Value],
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Row>, Unreadable> {
+    ) -> Result<Vec<Row>, ReadError> {
         let scan = Scan { table, index, prefix, after: after.map(Value::from), descending: false, limit };
-        Ok(self.database.scan(&scan)?)
+        self.database.scan(&scan).await
     }
 
-    fn bodies<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, owner: &str) -> Result<Vec<T>, Unreadable> {
-        self.rows(table, None, &[owner.into()], usize::MAX)?.iter().map(|row| opened(table, row)).collect()
+    async fn bodies<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, owner: &str) -> Result<Vec<T>, ReadError> {
+        self.rows(table, None, &[owner.into()], usize::MAX).await?.iter().map(|row| opened(table, row)).collect()
     }
 
     /// What older stores do not say: their links and registrations are at this authorization server.
     pub(crate) async fn adopt(&self, issuer: &str) -> Result<(), ProtectionError> {
         let mut operations = Vec::new();
-        for row in self.rows(&LINK, None, &[], usize::MAX)? {
+        for row in self.rows(&LINK, None, &[], usize::MAX).await? {
             let (Some(owner), Some(""), Some(body)) = (row.first(), row.get(1).and_then(Value::as_text), row.get(2)) else {
                 continue;
             };
             operations.push(Operation::Delete { table: &LINK, key: vec![owner.clone(), "".into()] });
             operations.push(Operation::Put { table: &LINK, row: vec![owner.clone(), issuer.into(), body.clone()] });
         }
-        for registered in self.all_registrations()?.into_iter().filter(|registered| registered.issuer.is_empty()) {
+        for registered in self.all_registrations().await?.into_iter().filter(|registered| registered.issuer.is_empty()) {
             operations.push(Registered { issuer: issuer.to_owned(), ..registered }.put()?);
         }
         if operations.is_empty() { Ok(()) } else { self.write_all(operations).await }
     }
 
-    pub(crate) fn find_link(&self, owner: &str, issuer: &str) -> Result<Option<Arc<Link>>, Unreadable> {
-        self.kept.link(owner, issuer, || self.body(&LINK, &[owner.into(), issuer.into()]))
+    pub(crate) async fn find_link(&self, owner: &str, issuer: &str) -> Result<Option<Arc<Link>>, ReadError> {
+        self.kept.link(owner, issuer, || async move { self.body(&LINK, &[owner.into(), issuer.into()]).await }).await
     }
 
     /// An owner's links, with their issuers.
-    pub(crate) fn list_links(&self, owner: &str) -> Result<Vec<(String, Link)>, Unreadable> {
+    pub(crate) async fn list_links(&self, owner: &str) -> Result<Vec<(String, Link)>, ReadError> {
         let read = |row: &Row| {
-            let issuer = row.get(1).and_then(Value::as_text).ok_or(Unreadable::Row(LINK.name))?;
+            let issuer = row.get(1).and_then(Value::as_text).ok_or(ReadError::DoesNotOpen(LINK.name))?;
             Ok((issuer.to_owned(), opened(&LINK, row)?))
         };
-        self.rows(&LINK, None, &[owner.into()], usize::MAX)?.iter().map(read).collect()
+        self.rows(&LINK, None, &[owner.into()], usize::MAX).await?.iter().map(read).collect()
     }
 
     /// Authorization servers that some owner has linked and that are none of these, each once.
-    pub fn list_servers_but(&self, listed: &[String]) -> Result<Vec<String>, String> {
-        let rows = self.rows(&LINK, None, &[], usize::MAX).map_err(|error| error.to_string())?;
+    pub async fn list_servers_but(&self, listed: &[String]) -> Result<Vec<String>, String> {
+        let rows = self.rows(&LINK, None, &[], usize::MAX).await.map_err(|error| error.to_string())?;
         let mut found = std::collections::BTreeSet::new();
         for row in &rows {
             let link: Link = opened(&LINK, row).map_err(|error| error.to_string())?;
@@ -269,9 +265,9 @@ impl Store {
     }
 
     /// Links whose server was asked for a renewal, and of which no answer is known.
-    pub(super) fn list_unanswered_links(&self) -> Result<Vec<Destination>, Unreadable> {
+    pub(super) async fn list_unanswered_links(&self) -> Result<Vec<Destination>, ReadError> {
         let mut found = Vec::new();
-        for row in self.rows(&LINK, None, &[], usize::MAX)? {
+        for row in self.rows(&LINK, None, &[], usize::MAX).await? {
             // one that does not open is told where it is needed
             let Ok(link) = opened::<Link>(&LINK, &row) else { continue };
             let at = |column: usize| row.get(column).and_then(Value::as_text).unwrap_or_default().to_owned();
@@ -308,13 +304,13 @@ impl Store {
     }
 
     /// The mark of an owner whose folder is to be walked through.
-    pub(crate) fn find_unwalked(&self, owner: &str) -> Result<Option<String>, Unreadable> {
-        let row = self.database.get(&UNWALKED, &[owner.into()])?;
+    pub(crate) async fn find_unwalked(&self, owner: &str) -> Result<Option<String>, ReadError> {
+        let row = self.database.get(&UNWALKED, &[owner.into()]).await?;
         Ok(row.and_then(|row| row.get(1).and_then(Value::as_text).map(str::to_owned)))
     }
 
-    pub(crate) fn list_unwalked(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, Unreadable> {
-        let rows = self.rows_after(&UNWALKED, None, &[], after, limit)?;
+    pub(crate) async fn list_unwalked(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
+        let rows = self.rows_after(&UNWALKED, None, &[], after, limit).await?;
         Ok(rows.iter().filter_map(|row| row.first().and_then(Value::as_text)).map(str::to_owned).collect())
     }
 
@@ -330,8 +326,8 @@ impl Store {
     }
 
     /// What this gateway is at an authorization server that nobody configured.
-    pub(crate) fn find_server(&self, issuer: &str) -> Result<Option<OwnRegistration>, Unreadable> {
-        self.body(&SERVER, &[issuer.into()])
+    pub(crate) async fn find_server(&self, issuer: &str) -> Result<Option<OwnRegistration>, ReadError> {
+        self.body(&SERVER, &[issuer.into()]).await
     }
 
     pub(crate) async fn put_server(&self, issuer: &str, own: &OwnRegistration) -> Result<(), ProtectionError> {
@@ -339,9 +335,9 @@ impl Store {
         self.write(Operation::Put { table: &SERVER, row: vec![issuer.into(), body.into()] }).await
     }
 
-    pub(crate) fn find_secret(&self, name: &str) -> Result<Option<Vec<u8>>, Unreadable> {
-        let Some(row) = self.database.get(&SECRET, &[name.into()])? else { return Ok(None) };
-        let secret = row.last().and_then(Value::as_blob).ok_or(Unreadable::Row(SECRET.name))?;
+    pub(crate) async fn find_secret(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(row) = self.database.get(&SECRET, &[name.into()]).await? else { return Ok(None) };
+        let secret = row.last().and_then(Value::as_blob).ok_or(ReadError::DoesNotOpen(SECRET.name))?;
         Ok(Some(secret.to_vec()))
     }
 
@@ -354,7 +350,7 @@ impl Store {
     pub(crate) async fn put_begun(&self, state: &str, begun: &Begun, now: Timestamp) -> Result<(), ProtectionError> {
         let body = serde_json::to_vec(begun).map_err(unavailable)?;
         let sweep = Operation::DeleteBelow { table: &BEGUN, column: 2, limit: now.0 };
-        let before = self.rows(&BEGUN, Some(BEGUN_BY_OWNER), &[begun.owner.as_str().into()], usize::MAX)?;
+        let before = self.rows(&BEGUN, Some(BEGUN_BY_OWNER), &[begun.owner.as_str().into()], usize::MAX).await?;
         let kept_from = before.len().saturating_sub(MOST_BEGUN.saturating_sub(1));
         let oldest = before.iter().take(kept_from).filter_map(|row| Some(vec![row.first()?.clone()]));
         let row = vec![state.into(), begun.owner.as_str().into(), begun.expires.0.into(), body.into()];
@@ -364,7 +360,7 @@ impl Store {
 
     /// A link that has begun; good once.
     pub(crate) async fn take_begun(&self, state: &str, now: Timestamp) -> Result<Option<Begun>, ProtectionError> {
-        let begun: Option<Begun> = self.body(&BEGUN, &[state.into()])?;
+        let begun: Option<Begun> = self.body(&BEGUN, &[state.into()]).await?;
         let Some(begun) = begun.filter(|begun| now < begun.expires) else { return Ok(None) };
         let key = vec![Value::from(state)];
         // of two that come at once, one takes it

@@ -28,14 +28,14 @@ impl Gateway {
         let at = |issuer: &str| Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
         let mut last = None;
         if call.guarding.iter().all(|guarding| guarding.is_empty())
-            && let Some(issuer) = self.preferred_server(owner)?.filter(|issuer| self.is_server_level(issuer))
+            && let Some(issuer) = self.preferred_server(owner).await?.filter(|issuer| self.is_server_level(issuer))
         {
             let peer = self.peer(&issuer).await?;
             let _place = self.wait_for_ticket(&issuer, call.caller).await?;
             let ticket = self.asking_for(&at(&issuer), self.server_ticket(&peer, call)).await?;
             return Ok(self.challenge_of(issuer, ticket));
         }
-        for issuer in self.issuers_for_tickets(call)? {
+        for issuer in self.issuers_for_tickets(call).await? {
             let chosen: Option<Vec<&Registered>> =
                 call.needs.iter().zip(&call.guarding).map(|(need, all)| narrowest(need, all, &issuer, self)).collect();
             let Some(chosen) = chosen else { continue };
@@ -71,7 +71,7 @@ impl Gateway {
     ) -> Result<Option<String>, ProtectionError> {
         let mut chosen = Vec::with_capacity(needs.len());
         for need in needs {
-            let all = self.store.registrations(owner, &OwnResourceId::new(need.resource.as_str()))?;
+            let all = self.store.registrations(owner, &OwnResourceId::new(need.resource.as_str())).await?;
             let guarding: Vec<Registered> =
                 all.iter().filter(|one| one.guards() && self.is_trusted(&one.issuer)).cloned().collect();
             let Some(one) = narrowest(need, &guarding, issuer, self) else { return Ok(None) };
@@ -85,7 +85,7 @@ impl Gateway {
 
     /// Why nobody could be asked for a ticket.
     async fn find_nobody_to_ask(&self, owner: &str) -> Result<ProtectionError, ProtectionError> {
-        if self.preferred_server(owner)?.is_none() {
+        if self.preferred_server(owner).await?.is_none() {
             return Ok(ProtectionError::Unlinked);
         }
         // one that does not count as long as nobody answers for it is as good as away
@@ -125,8 +125,8 @@ impl Gateway {
     }
 
     /// The one that the client names, if it guards all of it; then the owner's, and the others.
-    fn issuers_for_tickets(&self, call: &Call<'_>) -> Result<Vec<String>, ProtectionError> {
-        let preferred = self.preferred_server(&call.wanted.owner)?;
+    async fn issuers_for_tickets(&self, call: &Call<'_>) -> Result<Vec<String>, ProtectionError> {
+        let preferred = self.preferred_server(&call.wanted.owner).await?;
         let mut issuers = call.issuers();
         issuers.sort_by_key(|issuer| (Some(issuer.as_str()) != call.chosen, Some(issuer) != preferred.as_ref()));
         Ok(issuers)

@@ -177,7 +177,7 @@ impl Gateway {
             listing =
                 tokio::time::timeout(patience, looking).await.map_err(away)?.map_err(|_| ProtectionError::Unreachable)??;
         }
-        let ours = self.store.registrations(&pending.owner, &pending.own_id)?;
+        let ours = self.store.registrations(&pending.owner, &pending.own_id).await?;
         Ok(listing.take(&pending.own_id, &self.scopes_of(pending), &ours))
     }
 
@@ -187,7 +187,7 @@ impl Gateway {
         let there = self.with_pat(owner, peer.issuer(), list).await?;
         let ours: HashSet<ResourceId> = match there.is_empty() {
             true => HashSet::new(),
-            false => self.store.list_registrations(owner)?.into_iter().filter_map(|one| one.resource_id).collect(),
+            false => self.store.list_registrations(owner).await?.into_iter().filter_map(|one| one.resource_id).collect(),
         };
         let strays: Vec<ResourceId> = there.into_iter().filter(|id| !ours.contains(id)).collect();
         let unread: Vec<ResourceId> = strays.iter().filter(|id| !listing.read.contains_key(*id)).cloned().collect();

@@ -9,7 +9,7 @@ pub async fn check(config: &Config) -> Result<(), Exit> {
     check_parties(config).map_err(|exit| config.locate(exit))?;
     let mut gone = declared::list_gone(config).await.map_err(|exit| config.locate(exit))?;
     say::line("the configuration works");
-    gone.extend(gateway::list_left(config).into_iter().map(|line| format!("wayleave gateway: {line}")));
+    gone.extend(gateway::list_left(config).await.into_iter().map(|line| format!("wayleave gateway: {line}")));
     for line in describe(config).into_iter().chain(gone.into_iter().map(|line| format!("  look: {line}"))) {
         say::line(&line);
     }

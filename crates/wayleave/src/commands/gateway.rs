@@ -51,7 +51,7 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     let house = tokio::spawn(keep_house(gateway.clone(), stop.clone()));
     gateway.wait_for_new_proofs().await;
     say::ready(&section.resource);
-    for owner in gateway.list_unlinked() {
+    for owner in gateway.list_unlinked().await {
         let name: String = form_urlencoded::byte_serialize(owner.as_bytes()).collect();
         say::line(&format!("not linked yet: {owner}: {}/.wayleave/link?owner={name}", section.resource));
     }
@@ -71,22 +71,22 @@ fn routes_of(config: &Config) -> Result<Vec<Route>, Exit> {
     section.routes().map_err(|fault| Exit::usage(fault.to_string()))
 }
 
-fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, Exit> {
+async fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, Exit> {
     let url = section.store_url();
     assemble::check_store("gateway.store.url", url)?;
     let Some(place) = assemble::store_file(config, url) else { return Ok(Store::in_memory()) };
     assemble::make_folder(&place)?;
     let store = Store::open(&place).map_err(Exit::failed)?;
-    describe_left(section, &store).into_iter().for_each(|line| tracing::warn!("{line}"));
+    describe_left(section, &store).await.into_iter().for_each(|line| tracing::warn!("{line}"));
     Ok(store)
 }
 
 /// A line for each authorization server that owners have linked here and that the operator's list names no more.
-fn describe_left(section: &GatewayConfig, store: &Store) -> Vec<String> {
+async fn describe_left(section: &GatewayConfig, store: &Store) -> Vec<String> {
     if section.trust() != Ok(Trust::List) {
         return Vec::new();
     }
-    let found = store.list_servers_but(&section.authorization_servers);
+    let found = store.list_servers_but(&section.authorization_servers).await;
     let left = found.unwrap_or_else(|error| {
         tracing::warn!(error, "which servers owners have linked cannot be read");
         Vec::new()
@@ -101,11 +101,11 @@ fn describe_left(section: &GatewayConfig, store: &Store) -> Vec<String> {
 }
 
 /// The same before a start, where the store is there.
-pub(super) fn list_left(config: &Config) -> Vec<String> {
+pub(super) async fn list_left(config: &Config) -> Vec<String> {
     let Some(section) = &config.gateway else { return Vec::new() };
     let Some(file) = assemble::store_file(config, section.store_url()) else { return Vec::new() };
     match Store::open_if_current(&file) {
-        Ok(Some(store)) => describe_left(section, &store),
+        Ok(Some(store)) => describe_left(section, &store).await,
         Ok(None) => Vec::new(),
         Err(error) => vec![format!("which servers owners have linked cannot be said: {error}")],
     }
@@ -117,7 +117,7 @@ pub async fn assemble_gateway(
     section: &GatewayConfig,
     log_in: Option<Arc<LogIn>>,
 ) -> Result<Arc<Gateway>, Exit> {
-    let store = open_store(config, section)?;
+    let store = open_store(config, section).await?;
     let behind = match (&section.folder, &section.upstream) {
         (Some(folder), _) => Behind::Folder(find_folder(config, folder)?),
         (None, upstream) => Behind::Upstream(upstream.clone().unwrap_or_default()),

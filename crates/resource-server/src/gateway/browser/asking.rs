@@ -137,9 +137,9 @@ impl Gateway {
         match read_message(get("message")) {
             Err(what) if is_about_form => {
                 let changing = Changing { to: &to, back: &to, is_unknown: false, was_sent: false };
-                self.changing_page(StatusCode::BAD_REQUEST, &held, &changing, Some((what, get("message"))))
+                self.changing_page(StatusCode::BAD_REQUEST, &held, &changing, Some((what, get("message")))).await
             }
-            Err(what) => self.closed_page(StatusCode::BAD_REQUEST, &held, &to, Some((what, get("message")))),
+            Err(what) => self.closed_page(StatusCode::BAD_REQUEST, &held, &to, Some((what, get("message")))).await,
             Ok(message) => {
                 let place = if is_about_form { place_of(&to) } else { to.clone() };
                 self.ask_for(parts, held, uri, Pressed { to, place, message, is_about_form, shows_again }).await
@@ -227,14 +227,14 @@ impl Gateway {
         let (gateway, cookie, to) = (self.clone(), cookie.to_owned(), way.to.clone());
         tokio::spawn(async move {
             let _taken = taken;
-            let mut wait = gateway.wait_of(&cookie, &to);
+            let mut wait = gateway.wait_of(&cookie, &to).await;
             while let Some(time) = wait {
                 tokio::time::sleep(time).await;
                 if !place.is_held() {
                     return;
                 }
                 wait = match Box::pin(gateway.ask_again(&cookie, &to, caller)).await {
-                    Ok(()) => gateway.wait_of(&cookie, &to),
+                    Ok(()) => gateway.wait_of(&cookie, &to).await,
                     Err(error) => {
                         tracing::info!(%error, "whether an owner has answered cannot be asked right now");
                         Some(RESTED)
@@ -245,8 +245,8 @@ impl Gateway {
     }
 
     /// None: nothing is waited for any more.
-    fn wait_of(&self, cookie: &str, to: &str) -> Option<Duration> {
-        let session = self.read_session(cookie).ok()??;
+    async fn wait_of(&self, cookie: &str, to: &str) -> Option<Duration> {
+        let session = self.read_session(cookie).await.ok()??;
         let waiting = session.find_waiting(to)?;
         waiting.ticket.as_ref()?;
         Some(Duration::from_secs(waiting.seconds_left(self.client.clock.now()).max(1)))
@@ -256,7 +256,7 @@ impl Gateway {
     async fn ask_again(self: &Arc<Self>, cookie: &str, to: &str, caller: Option<Caller>) -> Result<(), ProtectionError> {
         let Some(_question) = self.browsers.polls.questions.take(&name_of(cookie, to)) else { return Ok(()) };
         let now = self.client.clock.now();
-        let Some(session) = self.read_session(cookie)? else { return Ok(()) };
+        let Some(session) = self.read_session(cookie).await? else { return Ok(()) };
         let Some(waiting) = session.find_waiting(to).cloned() else { return Ok(()) };
         let Some(ticket) = waiting.ticket.as_ref().filter(|_| waiting.seconds_left(now) == 0) else { return Ok(()) };
         let way = way_to(&waiting);
@@ -298,7 +298,7 @@ impl Gateway {
             if let Err(error) = Box::pin(self.ask_again(&held.cookie, to, caller)).await {
                 tracing::info!(%error, "whether an owner has answered cannot be asked right now");
             }
-            let session = self.read_session(&held.cookie).ok().flatten();
+            let session = self.read_session(&held.cookie).await.ok().flatten();
             if let Some(session) = session.filter(|session| session.find_waiting(to).is_none()) {
                 return Some(Next::Again(Held { cookie: held.cookie.clone(), session }));
             }

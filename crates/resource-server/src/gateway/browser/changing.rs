@@ -127,7 +127,7 @@ impl Gateway {
         match Box::pin(self.try_trade(parts, &held, wish, attempts)).await {
             Ok(Some(session)) => Next::Again(Held { session, ..held }),
             Ok(None) => page(refused_to_session(parts, *refused.answer)),
-            Err(denied) => page(self.deny(parts, &held, &way, denied, *refused.answer)),
+            Err(denied) => page(self.deny(parts, &held, &way, denied, *refused.answer).await),
         }
     }
 
@@ -144,7 +144,7 @@ impl Gateway {
         // one at a time: the next one finds what this one got
         let turn = self.turn(&format!("change {}", held.cookie)).await;
         let _held = if may_trade { Some(turn.lock().await) } else { None };
-        let Some(session) = self.read_session(&held.cookie).map_err(Denied::Failed)? else { return Ok(None) };
+        let Some(session) = self.read_session(&held.cookie).await.map_err(Denied::Failed)? else { return Ok(None) };
         let token = |session: &Session| session.find_grant_at(&way.owner, &way.issuer).map(|grant| grant.token.clone());
         let has_another = token(&session).is_some_and(|now| token(&held.session) != Some(now));
         if has_another && attempts.rounds < MOST_ROUNDS {
@@ -224,7 +224,7 @@ impl Gateway {
     }
 
     /// A script reads a status and a sentence, a person who sent a form a page.
-    fn deny(&self, parts: &Parts, held: &Held, way: &Way, denied: Denied, answer: Response) -> Response {
+    async fn deny(&self, parts: &Parts, held: &Held, way: &Way, denied: Denied, answer: Response) -> Response {
         if !is_form(parts) {
             return match denied {
                 Denied::Because(Why::NotShared) | Denied::Waits(_) => refused_to_session(parts, answer),
@@ -238,18 +238,16 @@ impl Gateway {
         }
         let to = to_of(parts);
         let back = self.find_referrer(parts).unwrap_or_else(|| to.clone());
-        let page = |is_unknown| {
-            let changing = Changing { to: &to, back: &back, is_unknown, was_sent: true };
-            self.changing_page(StatusCode::FORBIDDEN, held, &changing, None)
-        };
-        match denied {
-            Denied::Because(why) => page(why == Why::Unknown),
+        let is_unknown = match denied {
+            Denied::Because(why) => why == Why::Unknown,
             Denied::Waits(session) => match session.find_waiting(&way.to) {
-                Some(waiting) => self.waiting_page(held, waiting, &way.to),
-                None => page(false),
+                Some(waiting) => return self.waiting_page(held, waiting, &way.to),
+                None => false,
             },
-            Denied::Failed(error) => self.cannot_lead(&error),
-        }
+            Denied::Failed(error) => return self.cannot_lead(&error),
+        };
+        let changing = Changing { to: &to, back: &back, is_unknown, was_sent: true };
+        self.changing_page(StatusCode::FORBIDDEN, held, &changing, None).await
     }
 
     /// The page of ours from which a form was sent.
@@ -272,7 +270,7 @@ impl Gateway {
             Ok(()) => self.send_on(to, &[]),
             Err(_) => {
                 let changing = Changing { to, back: to, is_unknown: false, was_sent: false };
-                self.changing_page(StatusCode::FORBIDDEN, &held, &changing, None)
+                self.changing_page(StatusCode::FORBIDDEN, &held, &changing, None).await
             }
         }
     }

@@ -131,7 +131,7 @@ impl Gateway {
             return Err(refused());
         }
         let kept_as = kept_as(issuer, self.is_listed(issuer));
-        if let Some(kept) = self.store.find_server(&kept_as)? {
+        if let Some(kept) = self.store.find_server(&kept_as).await? {
             let credentials = Credentials { client_id: kept.client_id, secret: kept.client_secret, key: None };
             if matches!(known, Some(Known::Stands(when)) if when.elapsed() < LOOKED_AT) || self.stands(peer, &credentials).await?
             {

@@ -107,7 +107,7 @@ impl Gateway {
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return super::wrong_method("GET, HEAD");
         }
-        let Some(held) = self.held_by_pass(&parts, &path) else { return missing() };
+        let Some(held) = self.held_by_pass(&parts, &path).await else { return missing() };
         for name in [header::AUTHORIZATION, header::COOKIE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
             parts.headers.remove(name);
         }
@@ -125,14 +125,14 @@ impl Gateway {
     }
 
     /// The session whose pass for this path it is.
-    fn held_by_pass(&self, parts: &Parts, path: &path::CanonicalPath) -> Option<Held> {
+    async fn held_by_pass(&self, parts: &Parts, path: &path::CanonicalPath) -> Option<Held> {
         let sealed = query_of(parts).into_iter().find(|(name, _)| name == PASS).map(|(_, value)| value)?;
         let plain = self.browsers.sealing.open(&base64url::decode(&sealed)?, CONTEXT)?;
         let pass: Pass = serde_json::from_slice(&plain).ok()?;
         if pass.path != path.encoded() || pass.until <= self.client.clock.now() {
             return None;
         }
-        let session = self.read_session(&pass.cookie).ok()??;
+        let session = self.read_session(&pass.cookie).await.ok()??;
         Some(Held { cookie: pass.cookie, session })
     }
 }

@@ -26,7 +26,7 @@ impl Following {
 impl Gateway {
     /// What a session holds now for what it was let in to; none: it has ended, or has nothing of it any more.
     pub(in super::super) async fn find_held_token(&self, following: &Following, admitted: &Admitted) -> Option<HeaderValue> {
-        let session = self.read_session(&following.cookie).ok()??;
+        let session = self.read_session(&following.cookie).await.ok()??;
         let held = Held { cookie: following.cookie.clone(), session };
         let grant = held.session.find_grant_at(&admitted.owner, &admitted.issuer)?;
         self.find_presented(&held, grant).await

@@ -107,8 +107,8 @@ impl Gateway {
     }
 
     /// Whether a session still waits for this.
-    fn waits(&self, listener: &Listener) -> bool {
-        let session = self.read_session(&listener.cookie).ok().flatten();
+    async fn waits(&self, listener: &Listener) -> bool {
+        let session = self.read_session(&listener.cookie).await.ok().flatten();
         session.is_some_and(|session| session.find_waiting(&listener.to).is_some())
     }
 }
@@ -119,7 +119,7 @@ type Listening = (Arc<Gateway>, Option<Listener>);
 async fn next((gateway, listener): Listening) -> Option<(Result<Bytes, Infallible>, Listening)> {
     let has_place = |listener: &Listener| listener.place.as_ref().is_some_and(Place::is_held);
     let listener = listener.filter(|listener| listener.since.elapsed() < LONGEST && has_place(listener))?;
-    if !gateway.waits(&listener) {
+    if !gateway.waits(&listener).await {
         return Some((Ok(Bytes::from_static(b"event: answered\ndata: yes\n\n")), (gateway, None)));
     }
     tokio::time::sleep(LOOKS).await;

@@ -202,15 +202,15 @@ impl Gateway {
 
     /// The origin to which the form of a page about this path leads. Browsers hold a form to where its answer leads, and that
     /// is where she shows who she is; what other owners chose has no place in this page's policy.
-    fn form_target(&self, to: &str) -> Option<String> {
-        let issuer = self.server_of(to)?;
+    async fn form_target(&self, to: &str) -> Option<String> {
+        let issuer = self.server_of(to).await?;
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         let page = peers.get(&issuer)?.protection.metadata.claims_interaction_endpoint.clone()?;
         Some(Url::parse(&page).ok()?.origin().ascii_serialization())
     }
 
     /// The authorization server that guards what a path leads to, or something else of its owner.
-    fn server_of(&self, to: &str) -> Option<String> {
+    async fn server_of(&self, to: &str) -> Option<String> {
         let path = CanonicalPath::parse(read_to(to)?.path()).ok()?;
         let routes = self.routes();
         let Matched::Guarded(matched) = route::find(&routes, &path)? else { return None };
@@ -218,13 +218,15 @@ impl Gateway {
         let Some(owner) = matched.owner.clone().or_else(looked_up) else {
             return self.settings.authorization_servers.first().cloned();
         };
-        let registered = self.store.registrations(&owner, &OwnResourceId::from(matched.own_id.as_str())).ok();
-        let guarding = registered.and_then(|all| all.iter().find(|one| one.guards()).map(|one| one.issuer.clone()));
-        guarding.or_else(|| Some(self.store.find_guarding(&owner).ok()??.issuer))
+        let registered = self.store.registrations(&owner, &OwnResourceId::from(matched.own_id.as_str())).await.ok();
+        if let Some(one) = registered.iter().flat_map(|all| all.iter()).find(|one| one.guards()) {
+            return Some(one.issuer.clone());
+        }
+        Some(self.store.find_guarding(&owner).await.ok()??.issuer)
     }
 
     /// Absent, hidden, refused, expired and withdrawn are this one page.
-    pub(super) fn closed_page(&self, status: StatusCode, held: &Held, to: &str, wrong: Option<(&str, &str)>) -> Response {
+    pub(super) async fn closed_page(&self, status: StatusCode, held: &Held, to: &str, wrong: Option<(&str, &str)>) -> Response {
         let body = ClosedPage {
             name: &self.settings.name,
             action: self.visit_url(),
@@ -235,11 +237,11 @@ impl Gateway {
             error: wrong.map(|(what, _)| what),
             most: MAX_MESSAGE_CHARS,
         };
-        self.page_that_asks(status, "Not shared with you", &ui::render(&body), to)
+        self.page_that_asks(status, "Not shared with you", &ui::render(&body), to).await
     }
 
     /// Somebody sent a form, or wants to, and may not.
-    pub(super) fn changing_page(
+    pub(super) async fn changing_page(
         &self,
         status: StatusCode,
         held: &Held,
@@ -259,13 +261,13 @@ impl Gateway {
             error: wrong.map(|(what, _)| what),
             most: MAX_MESSAGE_CHARS,
         };
-        self.page_that_asks(status, title, &ui::render(&body), changing.to)
+        self.page_that_asks(status, title, &ui::render(&body), changing.to).await
     }
 
     /// A page with a form whose answer may lead to where she shows who she is.
-    fn page_that_asks(&self, status: StatusCode, title: &str, body: &str, to: &str) -> Response {
+    async fn page_that_asks(&self, status: StatusCode, title: &str, body: &str, to: &str) -> Response {
         let mut response = self.own_page(status, title, body);
-        let policy = ui::content_security_policy(self.form_target(to).as_slice());
+        let policy = ui::content_security_policy(self.form_target(to).await.as_slice());
         // in the place of the page's own: of two policies both hold, and the form would lead nowhere
         if let Ok(policy) = HeaderValue::from_str(&policy) {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

@@ -55,7 +55,7 @@ impl Gateway {
     async fn renew_kept_grant(&self, cookie: &str, at: Destination) -> Result<Option<Grant>, ProtectionError> {
         let (owner, issuer) = (at.owner.clone(), at.issuer.clone());
         // another call may have done it
-        let Some(now) = self.read_session(cookie)? else { return Ok(None) };
+        let Some(now) = self.read_session(cookie).await? else { return Ok(None) };
         let Some(grant) = now.find_grant_at(&owner, &issuer) else { return Ok(None) };
         if !self.is_over(grant) {
             return Ok(Some(grant.clone()));

@@ -266,7 +266,7 @@ impl Gateway {
         let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
         // of two, one is somebody else's, and nobody can tell which: then there is none
         let Ok(Some(cookie)) = self.browsers.names.find_session(lines) else { return Ok(None) };
-        let found = self.read_session(cookie).map_err(|error| Box::new(without_ticket(&error)))?;
+        let found = self.read_session(cookie).await.map_err(|error| Box::new(without_ticket(&error)))?;
         let Some(session) = found else { return Ok(None) };
         let now = self.client.clock.now();
         if session.seen.plus(SEEN_SECONDS) <= now
@@ -277,9 +277,9 @@ impl Gateway {
         Ok(Some(Held { cookie: cookie.to_owned(), session }))
     }
 
-    pub(super) fn read_session(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
+    pub(super) async fn read_session(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
         let (id, now) = (id_of(cookie), self.client.clock.now());
-        let Some(row) = self.store.find_session(&id)? else {
+        let Some(row) = self.store.find_session(&id).await? else {
             return Ok(self.browsers.guests.find(&id).filter(|session| now < session.until()));
         };
         let opened = self.seal_of(cookie)?.open(&row.sealed, id.as_bytes());
@@ -311,9 +311,9 @@ impl Gateway {
         let id = id_of(cookie);
         let turn = self.turn(&format!("session {id}")).await;
         let _held = turn.lock().await;
-        let Some(mut session) = self.read_session(cookie)? else { return Ok(None) };
+        let Some(mut session) = self.read_session(cookie).await? else { return Ok(None) };
         change(&mut session);
-        let is_there = match (self.store.find_session(&id)?, self.browsers.guests.find_place(&id)) {
+        let is_there = match (self.store.find_session(&id).await?, self.browsers.guests.find_place(&id)) {
             (Some(row), _) => self.store.put_session(&self.row_of(cookie, &session, row.place)?).await?,
             (None, Some(place)) => {
                 self.put_new(cookie, &session, place).await?;
@@ -356,8 +356,8 @@ impl Gateway {
         let id = id_of(cookie);
         let turn = self.turn(&format!("session {id}")).await;
         let _held = turn.lock().await;
-        let last = self.read_session(cookie)?;
-        if let Some(row) = self.store.find_session(&id)? {
+        let last = self.read_session(cookie).await?;
+        if let Some(row) = self.store.find_session(&id).await? {
             self.store.delete_session(&row).await?;
         }
         self.browsers.guests.remove(&id);

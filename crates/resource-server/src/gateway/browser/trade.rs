@@ -129,12 +129,13 @@ impl Gateway {
 
     /// Servers that say of a call whether it may pass: where what it is about is registered, and those that are asked about
     /// everything.
-    fn issuers_of(&self, wanted: &Wanted) -> Vec<String> {
-        let own_ids = wanted.needs.iter().map(|need| OwnResourceId::new(need.resource.as_str()));
-        let guarding = own_ids.filter_map(|own_id| self.store.registrations(&wanted.owner, &own_id).ok());
-        let mut issuers: Vec<String> = guarding
-            .flat_map(|all| all.iter().filter(|one| one.guards()).map(|one| one.issuer.clone()).collect::<Vec<_>>())
-            .collect();
+    async fn issuers_of(&self, wanted: &Wanted) -> Vec<String> {
+        let mut issuers = Vec::new();
+        for need in &*wanted.needs {
+            let own_id = OwnResourceId::new(need.resource.as_str());
+            let Ok(all) = self.store.registrations(&wanted.owner, &own_id).await else { continue };
+            issuers.extend(all.iter().filter(|one| one.guards()).map(|one| one.issuer.clone()));
+        }
         let more = self.settings.authorization_servers.iter().filter(|issuer| self.is_server_level(issuer));
         issuers.extend(more.cloned());
         issuers
@@ -143,7 +144,7 @@ impl Gateway {
     /// Puts what her session holds for this owner's things before the guard, as if she had brought it. Nobody else chooses to
     /// whom her token is shown: so it is shown to the server that gave it, where that guards what she calls, and to no other.
     pub(in super::super) async fn present(&self, parts: &mut Parts, wanted: &Wanted, held: &Held) {
-        let Some(grant) = held.session.find_grant(&wanted.owner, &self.issuers_of(wanted)) else { return };
+        let Some(grant) = held.session.find_grant(&wanted.owner, &self.issuers_of(wanted).await) else { return };
         let Some(value) = self.find_presented(held, grant).await else { return };
         parts.headers.insert(header::AUTHORIZATION, value);
         parts.extensions.insert(OfSession { issuer: grant.issuer.clone() });

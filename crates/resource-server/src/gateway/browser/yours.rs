@@ -5,7 +5,7 @@
 use super::super::Gateway;
 use super::super::brought::{Over, Word};
 use super::super::path::CanonicalPath;
-use super::super::store::{Link, LinkState, Unreadable};
+use super::super::store::{Link, LinkState};
 use super::super::told::Destination;
 use super::session::Held;
 use super::{navigation, read_form, wrong_method};
@@ -14,6 +14,7 @@ use crate::protection::ProtectionError;
 use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
+use database::ReadError;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
@@ -122,19 +123,19 @@ impl Gateway {
     }
 
     /// The owner that this browser's person is, by a server that says so and that is hers without any application's word.
-    async fn find_owner_here(self: &Arc<Self>, parts: &Parts, held: &Held) -> Result<Option<String>, Unreadable> {
+    async fn find_owner_here(self: &Arc<Self>, parts: &Parts, held: &Held) -> Result<Option<String>, ReadError> {
         // as if she opened what she has
         let mut parts = parts.clone();
         parts.method = Method::GET;
         for at in held.owners() {
-            let link = self.store.find_link(&at.owner, &at.issuer)?;
+            let link = self.store.find_link(&at.owner, &at.issuer).await?;
             let by = link.as_ref().and_then(|link| link.by.as_ref());
             let is_known = self.is_listed(&at.issuer) || link.is_some();
             let is_applications = by.is_some_and(|by| !by.declared && by.standing != BroughtStanding::Kept);
             if !is_known || is_applications {
                 continue;
             }
-            for guarded in self.store.list_registrations(&at.owner)?.into_iter().filter(|one| one.guards()).take(20) {
+            for guarded in self.store.list_registrations(&at.owner).await?.into_iter().filter(|one| one.guards()).take(20) {
                 let Some(place) = CanonicalPath::parse(guarded.own_id.as_str()).ok().filter(|_| guarded.issuer == at.issuer)
                 else {
                     continue;
@@ -152,10 +153,10 @@ impl Gateway {
     async fn yours_page(&self, held: &Held, owner: &str) -> Result<Response, ProtectionError> {
         // what has ended is written down where it is looked at
         self.list_counting_credentials(owner).await?;
-        for (_, link) in self.store.list_links(owner)? {
+        for (_, link) in self.store.list_links(owner).await? {
             self.counts(owner, link.by.as_ref()).await;
         }
-        let (all_keys, all_links) = (self.store.list_credentials(owner)?, self.store.list_links(owner)?);
+        let (all_keys, all_links) = (self.store.list_credentials(owner).await?, self.store.list_links(owner).await?);
         let key_words = self.find_words(owner, all_keys.iter().map(|key| key.by.as_ref())).await;
         let server_words = self.find_words(owner, all_links.iter().map(|(_, link)| link.by.as_ref())).await;
         let now = self.client.clock.now();
@@ -225,11 +226,12 @@ impl Gateway {
     async fn keep_key(&self, owner: &str, id: &str) -> Result<(), ProtectionError> {
         let turn = self.turn(&format!("brought to {owner}")).await;
         let _held = turn.lock().await;
-        let found = self.store.list_credentials(owner)?.into_iter().find(|key| key.id == id && may_be_kept(key.by.as_ref()));
+        let found =
+            self.store.list_credentials(owner).await?.into_iter().find(|key| key.id == id && may_be_kept(key.by.as_ref()));
         let Some(key) = found else { return Ok(()) };
         let Ok(subject) = client::credential::subject_of(key.cred_type, &key.cred_value) else { return Ok(()) };
-        let kept = CredentialDocument { by: key.by.as_ref().map(BroughtBy::kept), ..key };
-        self.store.put_credential(owner, &subject, &kept).await
+        let kept = CredentialDocument { by: key.by.as_ref().map(BroughtBy::kept), ..key.clone() };
+        self.store.replace_credential(owner, &subject, &key, &kept).await.map(drop)
     }
 
     async fn decide_server(&self, owner: &str, issuer: &str, keeps: bool) -> Result<(), ProtectionError> {
@@ -237,7 +239,7 @@ impl Gateway {
         let _held = turn.lock().await;
         let link_turn = self.link_turn(owner, issuer).await;
         let _changing = link_turn.lock().await;
-        let Some(link) = self.store.find_link(owner, issuer)? else { return Ok(()) };
+        let Some(link) = self.store.find_link(owner, issuer).await? else { return Ok(()) };
         if !keeps {
             return if self.is_listed(issuer) { Ok(()) } else { self.end_server(owner, issuer, &link, Over::Owner).await };
         }

@@ -75,7 +75,7 @@ impl Gateway {
                 begun.owner
             ));
         }
-        if !is_at_browser || self.is_same_person(&brought)? {
+        if !is_at_browser || self.is_same_person(&brought).await? {
             return self.keep_account(brought).await.map(Came::Kept);
         }
         let (name, account) = (jose::ambient::random_text::<16>(&*self.client.randomness), brought.account.clone());
@@ -103,8 +103,8 @@ impl Gateway {
 
     /// Takes the word of a server alone for nothing that it does not know: an account is hers by a server of the operator's,
     /// or because she confirmed it before and it guards still.
-    fn is_same_person(&self, brought: &Brought) -> Result<bool, String> {
-        let links = self.store.list_links(&brought.owner).map_err(|_| UNKEPT.to_owned())?;
+    async fn is_same_person(&self, brought: &Brought) -> Result<bool, String> {
+        let links = self.store.list_links(&brought.owner).await.map_err(|_| UNKEPT.to_owned())?;
         let is_same = |(issuer, link): &(String, Link)| {
             let same_account = *issuer == brought.issuer && link.account.sub == brought.account.sub;
             let same_address = self.is_listed(issuer) && link.account.email == brought.account.email;
@@ -134,7 +134,7 @@ impl Gateway {
         if !self.make_room(&owner, &issuer).await.map_err(|_| UNKEPT.to_owned())? {
             return Err(format!("This authorization server cannot be kept: {FULL}."));
         }
-        let links = self.store.list_links(&owner).map_err(|_| UNKEPT.to_owned())?;
+        let links = self.store.list_links(&owner).await.map_err(|_| UNKEPT.to_owned())?;
         let known =
             |link: &Link| link.state == LinkState::Active && link.account.email.is_some() && link.account.email == account.email;
         let before = links.iter().find(|(of, _)| *of == issuer).map(|(_, link)| link);

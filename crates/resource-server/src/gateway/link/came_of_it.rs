@@ -104,7 +104,7 @@ impl CameOfIt {
                 let metadata = peer.as_ref().map(|peer| &peer.protection.metadata);
                 let has_page = metadata.is_some_and(|metadata| metadata.registered_resources_endpoint.is_some());
                 let body = LinkedPage {
-                    owner: &gateway.say_owner(owner),
+                    owner: &gateway.say_owner(owner).await,
                     name: &gateway.settings.name,
                     count: *count,
                     goes_on: *goes_on,

@@ -47,32 +47,33 @@ impl Gateway {
     pub(in super::super) async fn pat(&self, owner: &str, issuer: &str) -> Result<String, ProtectionError> {
         // one of its own serves all owners
         let owner = if self.is_server_level(issuer) { NOBODY } else { owner };
-        if let Some(pat) = self.find_fresh_pat(owner, issuer)? {
+        if let Some(pat) = self.find_fresh_pat(owner, issuer).await? {
             return Ok(pat);
         }
         let turn = self.link_turn(owner, issuer).await.lock_owned().await;
         // another may have renewed it
-        if let Some(pat) = self.find_fresh_pat(owner, issuer)? {
+        if let Some(pat) = self.find_fresh_pat(owner, issuer).await? {
             return Ok(pat);
         }
         let gateway = self.myself.upgrade().ok_or(ProtectionError::Unreachable)?;
         let at = Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
-        let renewal = async move {
+        // whoever has a good one carries no room for this with each of its own calls
+        let renewal = Box::pin(async move {
             let _turn = turn;
             gateway.renew(&at).await
-        };
+        });
         self.backlog.renewals.all.carry_out(renewal).await.unwrap_or(Err(ProtectionError::Unreachable))
     }
 
-    fn find_fresh_pat(&self, owner: &str, issuer: &str) -> Result<Option<String>, ProtectionError> {
+    async fn find_fresh_pat(&self, owner: &str, issuer: &str) -> Result<Option<String>, ProtectionError> {
         let now = self.client.clock.now();
-        Ok(self.store.find_link(owner, issuer)?.filter(|link| link.is_fresh(now)).map(|link| link.access_token.clone()))
+        Ok(self.store.find_link(owner, issuer).await?.filter(|link| link.is_fresh(now)).map(|link| link.access_token.clone()))
     }
 
     /// By whoever has the turn of the link.
     async fn renew(&self, at: &Destination) -> Result<String, ProtectionError> {
         let Destination { owner, issuer } = at;
-        let before = self.store.find_link(owner, issuer)?;
+        let before = self.store.find_link(owner, issuer).await?;
         let peer = self.peer(issuer).await?;
         if self.is_ready_made(issuer) {
             let tokens = self.asking_about_token(at, self.own_pat(&peer)).await?;
@@ -97,24 +98,27 @@ impl Gateway {
         let asked = Link { renewal_asked: link.renewal_asked.or(Some(self.client.clock.now())), ..link.clone() };
         if link.renewal_asked.is_none() {
             // who ended it meanwhile has ended it
-            self.find_unchanged(at, link)?.ok_or(ProtectionError::Unauthorized)?;
-            self.store.put_link(&at.owner, &at.issuer, &asked).await?;
+            let now_is = self.find_unchanged(at, link).await?.ok_or(ProtectionError::Unauthorized)?;
+            if !self.store.replace_link(&at.owner, &at.issuer, &now_is, &asked).await? {
+                return Err(ProtectionError::Unauthorized);
+            }
         }
         Ok(asked)
     }
 
     async fn keep_renewed(&self, at: &Destination, tokens: TokenResponse, link: Link) -> Result<String, ProtectionError> {
         let renewed = Renewed::Pat(at.clone());
-        let Some(now_is) = self.find_unchanged(at, &link)? else {
-            // she has ended it meanwhile: what came is not used
-            self.backlog.renewals.all.note_answered(&renewed);
-            return Err(ProtectionError::Unauthorized);
+        let now_is = self.find_unchanged(at, &link).await?;
+        let link = now_is.clone().map(|now_is| self.with_tokens(tokens, now_is));
+        let kept = match (&now_is, &link) {
+            (Some(now_is), Some(link)) => self.store.replace_link(&at.owner, &at.issuer, now_is, link).await,
+            _ => Ok(false),
         };
-        let kept = self.keep(&at.owner, &at.issuer, tokens, now_is).await;
         match kept {
-            Ok(link) => {
+            Ok(is_kept) => {
                 self.backlog.renewals.all.note_answered(&renewed);
-                Ok(link.access_token)
+                // she has ended it meanwhile: what came is not used
+                link.filter(|_| is_kept).map(|link| link.access_token).ok_or(ProtectionError::Unauthorized)
             }
             Err(error) => {
                 // what cannot be written down is as good as lost
@@ -125,8 +129,8 @@ impl Gateway {
     }
 
     /// The link as it is now, if it still stands by the same refresh token: it may have ended while its server was asked.
-    fn find_unchanged(&self, at: &Destination, link: &Link) -> Result<Option<Link>, ProtectionError> {
-        let now_is = self.store.find_link(&at.owner, &at.issuer)?;
+    async fn find_unchanged(&self, at: &Destination, link: &Link) -> Result<Option<Link>, ProtectionError> {
+        let now_is = self.store.find_link(&at.owner, &at.issuer).await?;
         let is_same = |now_is: &Arc<Link>| now_is.state == LinkState::Active && now_is.refresh_token == link.refresh_token;
         Ok(now_is.filter(is_same).map(|now_is| (*now_is).clone()))
     }
@@ -141,16 +145,16 @@ impl Gateway {
         }
         self.backlog.renewals.all.note_answered(&renewed);
         let renewal_asked = link.renewal_asked;
-        let now_is = self.find_unchanged(at, link)?.map(|now_is| Link { renewal_asked, ..now_is });
+        let now_is = self.find_unchanged(at, link).await?;
         if !matches!(&error, ClientError::Refused { error, .. } if error == "invalid_grant") {
             // as it stood before it was asked
-            if let (Some(link), None) = (now_is, renewal_asked) {
-                self.store.put_link(owner, issuer, &link).await?;
+            if let (Some(now_is), None) = (now_is, renewal_asked) {
+                self.store.replace_link(owner, issuer, &now_is, &Link { renewal_asked, ..now_is.clone() }).await?;
             }
             return Ok(error.into());
         }
-        let Some(link) = now_is else { return Ok(ProtectionError::Unauthorized) };
-        match link.renewal_asked {
+        let Some(now_is) = now_is else { return Ok(ProtectionError::Unauthorized) };
+        match renewal_asked {
             None => tracing::info!(owner, issuer, "an authorization server takes the link of an owner no more"),
             Some(since) => tracing::warn!(
                 owner,
@@ -160,7 +164,8 @@ impl Gateway {
                  may be why: she links it again"
             ),
         }
-        self.store.put_link(owner, issuer, &Link { state: LinkState::Withdrawn, ..link }).await?;
+        let withdrawn = Link { state: LinkState::Withdrawn, renewal_asked, ..now_is.clone() };
+        self.store.replace_link(owner, issuer, &now_is, &withdrawn).await?;
         Ok(ProtectionError::Unauthorized)
     }
 
@@ -182,8 +187,8 @@ impl Gateway {
     }
 
     /// Asks again where an answer was lost, also by the process before this one. Nobody has to call for it.
-    pub(in super::super) fn repeat_lost_renewals(&self) {
-        if let Err(error) = self.read_lost_renewals() {
+    pub(in super::super) async fn repeat_lost_renewals(&self) {
+        if let Err(error) = self.read_lost_renewals().await {
             tracing::error!(%error, "which renewals have no answer cannot be read");
         }
         if self.backlog.is_closing() {
@@ -201,9 +206,9 @@ impl Gateway {
     }
 
     /// Those that the process before this one lost.
-    fn read_lost_renewals(&self) -> Result<(), ProtectionError> {
+    async fn read_lost_renewals(&self) -> Result<(), ProtectionError> {
         if !self.backlog.renewals.was_read.load(Ordering::Relaxed) {
-            let lost = self.store.list_unanswered_links()?;
+            let lost = self.store.list_unanswered_links().await?;
             lost.into_iter().for_each(|at| self.backlog.renewals.all.note_lost(Renewed::Pat(at), Instant::now()));
             self.backlog.renewals.was_read.store(true, Ordering::Relaxed);
         }
@@ -214,7 +219,7 @@ impl Gateway {
         match renewed {
             Renewed::Pat(Destination { owner, issuer }) => {
                 let is_lost = |link: &Arc<Link>| link.state == LinkState::Active && link.renewal_asked.is_some();
-                if self.store.find_link(owner, issuer)?.as_ref().is_some_and(is_lost) {
+                if self.store.find_link(owner, issuer).await?.as_ref().is_some_and(is_lost) {
                     self.pat(owner, issuer).await?;
                 }
             }

@@ -64,22 +64,22 @@ enum RoomFor {
 
 impl Gateway {
     /// Whether she may bring it. What she has already stays.
-    pub(in super::super) fn has_room(&self, owner: &str, issuer: &str) -> Result<bool, ProtectionError> {
-        Ok(match self.find_room(owner, issuer)? {
+    pub(in super::super) async fn has_room(&self, owner: &str, issuer: &str) -> Result<bool, ProtectionError> {
+        Ok(match self.find_room(owner, issuer).await? {
             RoomFor::It => true,
             RoomFor::ItInsteadOf(unused) => !unused.is_empty(),
         })
     }
 
-    fn find_room(&self, owner: &str, issuer: &str) -> Result<RoomFor, ProtectionError> {
-        let mut brought = self.store.list_links(owner)?;
+    async fn find_room(&self, owner: &str, issuer: &str) -> Result<RoomFor, ProtectionError> {
+        let mut brought = self.store.list_links(owner).await?;
         brought.retain(|(of, link)| !self.is_listed(of) && link.state != LinkState::Withdrawn);
         if self.is_listed(issuer) || brought.len() < MOST_BROUGHT || brought.iter().any(|(of, _)| of == issuer) {
             return Ok(RoomFor::It);
         }
-        let used: BTreeSet<String> = self.store.list_registrations(owner)?.into_iter().map(|one| one.issuer).collect();
+        let used: BTreeSet<String> = self.store.list_registrations(owner).await?.into_iter().map(|one| one.issuer).collect();
         // what she has not placed is registered at this one, as soon as somebody calls
-        let usual = self.preferred_server(owner)?;
+        let usual = self.preferred_server(owner).await?;
         brought.retain(|(of, _)| Some(of) != usual.as_ref() && !used.contains(of));
         brought.sort_by_key(|(_, link)| link.created);
         Ok(RoomFor::ItInsteadOf(brought))
@@ -87,7 +87,7 @@ impl Gateway {
 
     /// Forgets those that ended first, where she has many that have ended: each of her links is read with many calls.
     async fn forget_ended(&self, owner: &str, issuer: &str) -> Result<(), ProtectionError> {
-        let mut ended = self.store.list_links(owner)?;
+        let mut ended = self.store.list_links(owner).await?;
         ended.retain(|(of, link)| link.state == LinkState::Withdrawn && of != issuer && !self.is_listed(of));
         ended.sort_by_key(|(_, link)| link.created);
         for (of, _) in ended.iter().take(ended.len().saturating_sub(MOST_ENDED)) {
@@ -99,12 +99,15 @@ impl Gateway {
     /// Makes room for this one; whether there is some.
     pub(in super::super) async fn make_room(&self, owner: &str, issuer: &str) -> Result<bool, ProtectionError> {
         self.forget_ended(owner, issuer).await?;
-        let RoomFor::ItInsteadOf(unused) = self.find_room(owner, issuer)? else { return Ok(true) };
+        let RoomFor::ItInsteadOf(unused) = self.find_room(owner, issuer).await? else { return Ok(true) };
         for (of, link) in unused {
             // one that somebody works with is not unused
             let turn = self.link_turn(owner, &of).await;
             let Ok(_held) = turn.try_lock() else { continue };
-            self.store.put_link(owner, &of, &Link { state: LinkState::Withdrawn, renewal_asked: None, ..link.clone() }).await?;
+            let withdrawn = Link { state: LinkState::Withdrawn, renewal_asked: None, ..link.clone() };
+            if !self.store.replace_link(owner, &of, &link, &withdrawn).await? {
+                continue;
+            }
             tracing::info!(owner, issuer = of, "a server that guards nothing of hers makes room for another");
             self.give_back_later(vec![brought_of(owner, of, link)]);
             return Ok(true);

@@ -77,12 +77,13 @@ impl Gateway {
         // of several that come at once, each is counted
         let turn = self.turn(&format!("credentials of {owner}")).await;
         let _held = turn.lock().await;
-        let known = self.store.find_credential(owner, &subject).map_err(unreadable)?;
+        let known = self.store.find_credential(owner, &subject).await.map_err(unreadable)?;
         if let Some(known) = known.filter(|known| !is_ended(known)) {
             self.rest_on(managing, &subject, &known).await?;
             return Err(refuse(StatusCode::CONFLICT, "invalid_request", "this credential is registered already"));
         }
-        if self.store.list_credentials(owner).map_err(unreadable)?.iter().filter(|one| !is_ended(one)).count() >= MAX_CREDENTIALS
+        if self.store.list_credentials(owner).await.map_err(unreadable)?.iter().filter(|one| !is_ended(one)).count()
+            >= MAX_CREDENTIALS
         {
             return Err(invalid("at most 50 credentials: withdraw one first"));
         }
@@ -103,7 +104,7 @@ impl Gateway {
 
     /// Keys that count no more are shown for a while, and leave no rows without end.
     async fn forget_old_ends(&self, owner: &str) -> Result<(), ProtectionError> {
-        let mut ended: Vec<_> = self.store.list_credentials(owner)?.into_iter().filter(is_ended).collect();
+        let mut ended: Vec<_> = self.store.list_credentials(owner).await?.into_iter().filter(is_ended).collect();
         ended.sort_by_key(|credential| std::cmp::Reverse(credential.created));
         for old in ended.iter().skip(MOST_ENDED) {
             self.store.delete_credential(owner, &old.id).await?;
@@ -118,7 +119,7 @@ impl Gateway {
         if !is_of_application || grant(&managing.by) == grant(&known.by) {
             return Ok(());
         }
-        let known = CredentialDocument { by: managing.by.clone(), ..known.clone() };
-        self.store.put_credential(&managing.owner, subject, &known).await.map_err(|_| unavailable())
+        let rests = CredentialDocument { by: managing.by.clone(), ..known.clone() };
+        self.store.replace_credential(&managing.owner, subject, known, &rests).await.map(drop).map_err(|_| unavailable())
     }
 }

@@ -17,7 +17,7 @@ const MOST: usize = 20;
 impl Gateway {
     pub(super) async fn list_registrations(&self, owner: &str, own_id: &OwnResourceId) -> Answer {
         self.check_hers(owner, own_id).await?;
-        let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
+        let all = self.store.registrations(owner, own_id).await.map_err(unreadable)?;
         let listed = all.iter().filter(|one| one.standing != Standing::Leaving);
         Ok(Json(listed.map(|one| self.shown(one)).collect::<Vec<Registration>>()).into_response())
     }
@@ -25,7 +25,7 @@ impl Gateway {
     /// The owner may register there, and this gateway has her PAT; else the answer that goes back.
     async fn check_server(&self, managing: &Managing, issuer: &str) -> Result<(), Response> {
         let owner = managing.owner.as_str();
-        let linked = self.store.find_link(owner, issuer).map_err(unreadable)?;
+        let linked = self.store.find_link(owner, issuer).await.map_err(unreadable)?;
         if self.settings.trust == Trust::List && !self.is_listed(issuer) {
             let what = "this resource server takes the authorization servers of its metadata alone";
             return Err(refuse(StatusCode::BAD_REQUEST, "unsupported_authorization_server", what));
@@ -49,7 +49,7 @@ impl Gateway {
 
     /// From now on she decides where it is registered.
     async fn placed(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), Response> {
-        let opinion = self.store.find_opinion(owner, own_id).map_err(unreadable)?;
+        let opinion = self.store.find_opinion(owner, own_id).await.map_err(unreadable)?;
         if opinion.placed {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl Gateway {
         let issuer = wanted.authorization_server.as_str();
         self.check_server(managing, issuer).await?;
         let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
-        let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
+        let all = self.store.registrations(owner, own_id).await.map_err(unreadable)?;
         let same = |one: &&Registered| one.guards() && one.issuer == issuer && one.scopes == scopes;
         if let Some(known) = all.iter().find(same) {
             return Ok(Json(self.shown(known)).into_response());
@@ -125,7 +125,7 @@ impl Gateway {
 
     async fn undo(&self, pending: &Registered) {
         // what cannot be read stays on its way
-        let Ok(all) = self.store.registrations(&pending.owner, &pending.own_id) else { return };
+        let Ok(all) = self.store.registrations(&pending.owner, &pending.own_id).await else { return };
         let old = all.iter().find(|one| Some(&one.id) == pending.replaces.as_ref() && one.standing == Standing::Moving);
         let mut together: Vec<_> = old.map(|old| Registered { standing: Standing::Active, ..old.clone() }).into_iter().collect();
         // where nobody knows whether it was heard, it is looked for there and taken back
@@ -150,10 +150,10 @@ impl Gateway {
         self.check_hers(owner, own_id).await?;
         let issuer = wanted.authorization_server.as_str();
         let find = |all: &[Registered]| all.iter().find(|one| one.id == id && one.standing != Standing::Leaving).cloned();
-        find(&self.store.registrations(owner, own_id).map_err(unreadable)?).ok_or_else(not_found)?;
+        find(&self.store.registrations(owner, own_id).await.map_err(unreadable)?).ok_or_else(not_found)?;
         self.check_server(managing, issuer).await?;
         let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
-        let old = find(&self.store.registrations(owner, own_id).map_err(unreadable)?).ok_or_else(not_found)?;
+        let old = find(&self.store.registrations(owner, own_id).await.map_err(unreadable)?).ok_or_else(not_found)?;
         match old.standing {
             Standing::Active if old.issuer == issuer => return Ok(Json(self.moved(&old, &old)).into_response()),
             Standing::Active | Standing::Failed => {}
@@ -185,7 +185,7 @@ impl Gateway {
     pub(super) async fn delete_registration(&self, owner: &str, own_id: &OwnResourceId, id: &str) -> Answer {
         self.check_hers(owner, own_id).await?;
         let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
-        let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
+        let all = self.store.registrations(owner, own_id).await.map_err(unreadable)?;
         let found = all.iter().find(|one| one.id == id && one.standing != Standing::Leaving).cloned();
         let found = found.ok_or_else(not_found)?;
         self.placed(owner, own_id).await?;

@@ -44,8 +44,8 @@ impl Gateway {
         let after = query.get("after").map(|after| OwnResourceId::from(after.as_str()));
         let mut all: Vec<AvailableResource> = Vec::new();
         for own_id in self.own_ids_after(owner, after, limit.saturating_add(1)).await.map_err(unreadable)? {
-            let registrations = self.store.registrations(owner, &own_id).map_err(unreadable)?;
-            all.push(self.available(owner, &own_id, &registrations).map_err(unreadable)?);
+            let registrations = self.store.registrations(owner, &own_id).await.map_err(unreadable)?;
+            all.push(self.available(owner, &own_id, &registrations).await.map_err(unreadable)?);
         }
         let base = format!("{}{BASE}/my-resources", self.settings.resource);
         Ok(paged(&base, limit, all, |last| last.own_id().map(ToString::to_string).unwrap_or_default()))
@@ -53,8 +53,8 @@ impl Gateway {
 
     pub(super) async fn read_resource(&self, owner: &str, own_id: &OwnResourceId) -> Answer {
         self.check_hers(owner, own_id).await?;
-        let registrations = self.store.registrations(owner, own_id).map_err(unreadable)?;
-        Ok(Json(self.available(owner, own_id, &registrations).map_err(unreadable)?).into_response())
+        let registrations = self.store.registrations(owner, own_id).await.map_err(unreadable)?;
+        Ok(Json(self.available(owner, own_id, &registrations).await.map_err(unreadable)?).into_response())
     }
 
     /// The next so many of everything of hers that is known: in the folder, registered before, or spoken of by her. No more
@@ -72,8 +72,8 @@ impl Gateway {
             // the first so many of all are among the first so many of each
             let from = after.as_ref();
             let mut next: BTreeSet<OwnResourceId> = content.ids_after(owner, from, limit).into_iter().collect();
-            next.extend(self.store.registered_ids(owner, from, limit)?);
-            next.extend(self.store.spoken_of_ids(owner, from, limit)?);
+            next.extend(self.store.registered_ids(owner, from, limit).await?);
+            next.extend(self.store.spoken_of_ids(owner, from, limit).await?);
             let next: Vec<_> = next.into_iter().take(limit).collect();
             let Some(last) = next.last().cloned() else { break };
             // what no route makes any more is not here
@@ -86,8 +86,8 @@ impl Gateway {
 
     /// Not found, unless it is hers: in a folder it is there; behind a service, a route gives it to her.
     pub(super) async fn check_hers(&self, owner: &str, own_id: &OwnResourceId) -> Result<(), Response> {
-        let known = !self.store.registrations(owner, own_id).map_err(unreadable)?.is_empty()
-            || self.store.find_opinion(owner, own_id).map_err(unreadable)? != Opinion::default();
+        let known = !self.store.registrations(owner, own_id).await.map_err(unreadable)?.is_empty()
+            || self.store.find_opinion(owner, own_id).await.map_err(unreadable)? != Opinion::default();
         if known || (!self.offered_scopes(own_id).is_empty() && self.is_there(owner, own_id).await.map_err(unreadable)?) {
             return Ok(());
         }
@@ -95,7 +95,7 @@ impl Gateway {
         if hers { Ok(()) } else { Err(not_found()) }
     }
 
-    fn available(
+    async fn available(
         &self,
         owner: &str,
         own_id: &OwnResourceId,
@@ -103,7 +103,7 @@ impl Gateway {
     ) -> Result<AvailableResource, ProtectionError> {
         let listed = registrations.iter().filter(|one| one.standing != Standing::Leaving);
         Ok(AvailableResource {
-            description: self.description(owner, own_id)?,
+            description: self.description(owner, own_id).await?,
             registrations: listed.map(|registered| self.shown(registered)).collect(),
         })
     }
@@ -130,7 +130,7 @@ impl Gateway {
         self.check_hers(owner, own_id).await?;
         check_texts(&change).map_err(invalid)?;
         let Some(_busy) = self.ordered_operation(owner, own_id).await else { return Err(busy()) };
-        let before = self.store.find_opinion(owner, own_id).map_err(unreadable)?;
+        let before = self.store.find_opinion(owner, own_id).await.map_err(unreadable)?;
         let opinion = Opinion {
             name: change.name.unwrap_or(before.name),
             description: change.description.unwrap_or(before.description),
@@ -138,7 +138,7 @@ impl Gateway {
             resource_type: change.resource_type.unwrap_or(before.resource_type),
             placed: before.placed,
         };
-        let all = self.store.registrations(owner, own_id).map_err(unreadable)?;
+        let all = self.store.registrations(owner, own_id).await.map_err(unreadable)?;
         let stale: Vec<_> = all.iter().filter(|one| one.guards()).map(|one| Registered { stale: true, ..one.clone() }).collect();
         // together: whoever does not hear of it at once hears of it later, also after a crash
         self.store.change_opinion(owner, own_id, &opinion, &stale).await.map_err(|_| unavailable())?;
@@ -147,7 +147,7 @@ impl Gateway {
                 tracing::warn!(%error, %own_id, "a description is told later");
             }
         }
-        let registrations = self.store.registrations(owner, own_id).map_err(unreadable)?;
-        Ok(Json(self.available(owner, own_id, &registrations).map_err(unreadable)?).into_response())
+        let registrations = self.store.registrations(owner, own_id).await.map_err(unreadable)?;
+        Ok(Json(self.available(owner, own_id, &registrations).await.map_err(unreadable)?).into_response())
     }
 }

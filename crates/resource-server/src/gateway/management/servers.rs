@@ -17,11 +17,12 @@ impl Gateway {
     pub(super) async fn managed_servers(&self, managing: &Managing, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
         let owner = managing.owner.as_str();
         match (parts.method.as_str(), rest) {
-            ("GET", []) => Ok(Json(self.chosen_servers(owner).map_err(unreadable)?).into_response()),
+            ("GET", []) => Ok(Json(self.chosen_servers(owner).await.map_err(unreadable)?).into_response()),
             ("POST", []) => self.choose_server(managing, read(body).await?).await,
             ("GET", [issuer]) => {
                 let issuer = super::decoded(issuer).ok_or_else(not_found)?;
-                let found = self.chosen_servers(owner).map_err(unreadable)?.into_iter().find(|server| server.issuer == issuer);
+                let found =
+                    self.chosen_servers(owner).await.map_err(unreadable)?.into_iter().find(|server| server.issuer == issuer);
                 found.map(|server| Json(server).into_response()).ok_or_else(not_found)
             }
             ("PUT", [issuer]) => self.confirm_server(managing, &super::decoded(issuer).ok_or_else(not_found)?, body).await,
@@ -31,9 +32,9 @@ impl Gateway {
     }
 
     /// The operator's, and those that she brought.
-    fn chosen_servers(&self, owner: &str) -> Result<Vec<ChosenServer>, ProtectionError> {
-        let links = self.store.list_links(owner)?;
-        let preferred = self.preferred_server(owner)?;
+    async fn chosen_servers(&self, owner: &str) -> Result<Vec<ChosenServer>, ProtectionError> {
+        let links = self.store.list_links(owner).await?;
+        let preferred = self.preferred_server(owner).await?;
         let listed = self.settings.authorization_servers.iter().cloned();
         let brought = links.iter().map(|(issuer, _)| issuer.clone()).filter(|issuer| !self.is_listed(issuer));
         let shown = |issuer: String| {
@@ -75,7 +76,7 @@ impl Gateway {
         if self.settings.trust == Trust::List && !self.is_listed(&issuer) {
             return Err(unsupported("this resource server takes the authorization servers of its metadata alone"));
         }
-        if !self.has_room(owner, &issuer).map_err(unreadable)? {
+        if !self.has_room(owner, &issuer).await.map_err(unreadable)? {
             return Err(refuse(StatusCode::CONFLICT, "too_many_authorization_servers", FULL));
         }
         match self.begin_chosen(owner, &issuer, hint.as_deref(), managing.by.as_ref()).await {
@@ -99,7 +100,7 @@ impl Gateway {
             self.expect_news(&destination);
             self.enrol(owner);
         }
-        let found = self.chosen_servers(owner).map_err(unreadable)?.into_iter().find(|server| server.issuer == issuer);
+        let found = self.chosen_servers(owner).await.map_err(unreadable)?.into_iter().find(|server| server.issuer == issuer);
         found.map(|server| Json(server).into_response()).ok_or_else(not_found)
     }
 }
@@ -109,10 +110,11 @@ impl Gateway {
     async fn change_links(&self, managing: &Managing, issuer: &str, default: Option<bool>) -> Result<bool, Response> {
         let owner = managing.owner.as_str();
         // in one order, so that of two who change them neither waits for the other
-        let mut issuers: Vec<String> = self.store.list_links(owner).map_err(unreadable)?.into_iter().map(|(of, _)| of).collect();
+        let mut issuers: Vec<String> =
+            self.store.list_links(owner).await.map_err(unreadable)?.into_iter().map(|(of, _)| of).collect();
         issuers.sort();
         let _held = self.link_turns(owner, &issuers).await;
-        let links = self.store.list_links(owner).map_err(unreadable)?;
+        let links = self.store.list_links(owner).await.map_err(unreadable)?;
         let link =
             links.iter().find(|(of, _)| of == issuer && issuers.contains(of)).map(|(_, link)| link).ok_or_else(not_found)?;
         if link.state == LinkState::Withdrawn {

@@ -26,6 +26,7 @@ impl Gateway {
         let all = self
             .store
             .list_history(owner, query.get("after").map(String::as_str), limit.saturating_add(1))
+            .await
             .map_err(unreadable)?;
         Ok(paged(&format!("{}{BASE}/my-history", self.settings.resource), limit, all, |last| last.id.clone()))
     }
@@ -36,7 +37,7 @@ impl Gateway {
                 let query = query_of(parts);
                 let limit = limit_of(&query).ok_or_else(bad_limit)?;
                 let after = query.get("after").map(String::as_str);
-                let all = self.store.list_withdrawn(owner, after, limit.saturating_add(1)).map_err(unreadable)?;
+                let all = self.store.list_withdrawn(owner, after, limit.saturating_add(1)).await.map_err(unreadable)?;
                 let base = format!("{}{BASE}/my-withdrawn-tokens", self.settings.resource);
                 Ok(paged(&base, limit, all, |last| last.jti.clone()))
             }
@@ -53,7 +54,7 @@ impl Gateway {
     }
 
     pub(super) async fn managed_rules(&self, owner: &str, parts: &Parts, body: Body, rest: &[&str]) -> Answer {
-        let rules = self.store.list_rules(owner).map_err(unreadable)?;
+        let rules = self.store.list_rules(owner).await.map_err(unreadable)?;
         match (parts.method.as_str(), rest) {
             ("GET", []) => Ok(Json(&*rules).into_response()),
             ("GET", [id]) => {
@@ -76,7 +77,7 @@ impl Gateway {
         // of several that come at once, each is counted
         let turn = self.turn(&format!("rules of {owner}")).await;
         let _held = turn.lock().await;
-        if self.store.list_rules(owner).map_err(unreadable)?.len() >= MAX_RULES {
+        if self.store.list_rules(owner).await.map_err(unreadable)?.len() >= MAX_RULES {
             return Err(invalid("at most 200 rules: take one away first"));
         }
         if rule.resource_scopes.as_ref().is_some_and(types::ScopeSet::is_empty) {

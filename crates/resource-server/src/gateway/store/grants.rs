@@ -1,15 +1,15 @@
 //! When a server last said that an owner lets an application manage (`brought.rs`): by the name of that word of hers.
 
+use super::Store;
 use super::tables::ANSWERED;
-use super::{Store, Unreadable};
 use crate::protection::ProtectionError;
-use database::{Operation, Value};
+use database::{Operation, ReadError, Value};
 use types::{GrantId, Timestamp};
 
 impl Store {
-    pub(crate) fn find_answered(&self, grant: &GrantId) -> Result<Option<Timestamp>, Unreadable> {
-        let Some(row) = self.database.get(&ANSWERED, &[grant.as_str().into()])? else { return Ok(None) };
-        row.get(1).and_then(Value::as_int).map(|at| Some(Timestamp(at))).ok_or(Unreadable::Row(ANSWERED.name))
+    pub(crate) async fn find_answered(&self, grant: &GrantId) -> Result<Option<Timestamp>, ReadError> {
+        let Some(row) = self.database.get(&ANSWERED, &[grant.as_str().into()]).await? else { return Ok(None) };
+        row.get(1).and_then(Value::as_int).map(|at| Some(Timestamp(at))).ok_or(ReadError::DoesNotOpen(ANSWERED.name))
     }
 
     /// Forgets what was answered before `forgotten`.

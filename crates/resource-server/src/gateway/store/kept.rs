@@ -4,8 +4,8 @@
 use super::kept_size::{BySize, HasBytes};
 use super::registrations::Registered;
 use super::tables::{CREDENTIAL, LINK, REGISTRATION, RULE, WITHDRAWN};
-use super::{Link, Rule, Unreadable};
-use database::{Batch, Operation, Value};
+use super::{Link, Rule};
+use database::{Batch, Operation, ReadError, Value};
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 use std::hash::Hash;
@@ -111,72 +111,74 @@ impl Kept {
         }
     }
 
-    /// What cannot be read is not kept.
-    fn look_up<Q: Hash + Equivalent<K> + ?Sized, K: Eq + Hash + HasBytes + for<'q> From<&'q Q>, V: Clone + HasBytes>(
-        &self,
-        cache: &ByBytes<K, V>,
-        key: &Q,
-        read: impl FnOnce() -> Result<V, Unreadable>,
-    ) -> Result<V, Unreadable> {
+    /// What cannot be read is not kept. Only what has to be read is put elsewhere: a call that is answered from memory makes
+    /// nothing.
+    async fn look_up<Q, K, V, F>(&self, cache: &ByBytes<K, V>, key: &Q, read: impl FnOnce() -> F + Send) -> Result<V, ReadError>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        K: Eq + Hash + HasBytes + for<'q> From<&'q Q>,
+        V: Clone + HasBytes,
+        F: Future<Output = Result<V, ReadError>> + Send,
+    {
         if let Some(value) = cache.get(key) {
             return Ok(value);
         }
         let before = self.count();
-        let value = read()?;
+        let value = Box::pin(read()).await?;
         self.keep(cache, key.into(), &value, before);
         Ok(value)
     }
 
     /// That there is no link is not kept: strangers may name whom they like.
-    pub(super) fn link(
+    pub(super) async fn link<F: Future<Output = Result<Option<Link>, ReadError>> + Send>(
         &self,
         owner: &str,
         issuer: &str,
-        read: impl FnOnce() -> Result<Option<Link>, Unreadable>,
-    ) -> Result<Option<Arc<Link>>, Unreadable> {
+        read: impl FnOnce() -> F + Send,
+    ) -> Result<Option<Arc<Link>>, ReadError> {
         let pair = &PairOf(owner, issuer);
         if let Some(link) = self.links.get(pair) {
             return Ok(Some(link));
         }
         let before = self.count();
-        let Some(link) = read()?.map(Arc::new) else { return Ok(None) };
+        let Some(link) = Box::pin(read()).await?.map(Arc::new) else { return Ok(None) };
         self.keep(&self.links, pair.into(), &link, before);
         Ok(Some(link))
     }
 
-    pub(super) fn registrations(
+    pub(super) async fn registrations<F: Future<Output = Result<Vec<Registered>, ReadError>> + Send>(
         &self,
         owner: &str,
         own_id: &str,
-        read: impl FnOnce() -> Result<Vec<Registered>, Unreadable>,
-    ) -> Result<Arc<Vec<Registered>>, Unreadable> {
-        self.look_up(&self.registrations, &PairOf(owner, own_id), || read().map(Arc::new))
+        read: impl FnOnce() -> F + Send,
+    ) -> Result<Arc<Vec<Registered>>, ReadError> {
+        self.look_up(&self.registrations, &PairOf(owner, own_id), || async { read().await.map(Arc::new) }).await
     }
 
-    pub(super) fn rules(
+    pub(super) async fn rules<F: Future<Output = Result<Vec<Rule>, ReadError>> + Send>(
         &self,
         owner: &str,
-        read: impl FnOnce() -> Result<Vec<Rule>, Unreadable>,
-    ) -> Result<Arc<Vec<Rule>>, Unreadable> {
-        self.look_up(&self.rules, owner, || read().map(Arc::new))
+        read: impl FnOnce() -> F + Send,
+    ) -> Result<Arc<Vec<Rule>>, ReadError> {
+        self.look_up(&self.rules, owner, || async { read().await.map(Arc::new) }).await
     }
 
-    pub(super) fn credential(
+    pub(super) async fn credential<F: Future<Output = Result<Option<CredentialDocument>, ReadError>> + Send>(
         &self,
         owner: &str,
         subject: &str,
-        read: impl FnOnce() -> Result<Option<CredentialDocument>, Unreadable>,
-    ) -> Result<Option<Arc<CredentialDocument>>, Unreadable> {
-        self.look_up(&self.credentials, &PairOf(owner, subject), || Ok(read()?.map(Arc::new)))
+        read: impl FnOnce() -> F + Send,
+    ) -> Result<Option<Arc<CredentialDocument>>, ReadError> {
+        self.look_up(&self.credentials, &PairOf(owner, subject), || async { Ok(read().await?.map(Arc::new)) }).await
     }
 
-    pub(super) fn is_withdrawn(
+    pub(super) async fn is_withdrawn<F: Future<Output = Result<bool, ReadError>> + Send>(
         &self,
         owner: &str,
         jti: &str,
-        read: impl FnOnce() -> Result<bool, Unreadable>,
-    ) -> Result<bool, Unreadable> {
-        self.look_up(&self.withdrawn, &PairOf(owner, jti), read)
+        read: impl FnOnce() -> F + Send,
+    ) -> Result<bool, ReadError> {
+        self.look_up(&self.withdrawn, &PairOf(owner, jti), read).await
     }
 
     pub(super) fn forget(&self, touched: &Touched) {
@@ -205,15 +207,15 @@ mod tests {
     use super::*;
 
     /// Row 46: whoever calls names things as long as a path may be, and they are not there.
-    #[test]
-    fn threat_46_names_of_what_is_not_there_fill_no_memory() {
+    #[tokio::test]
+    async fn threat_46_names_of_what_is_not_there_fill_no_memory() {
         let kept = Kept::default();
         let long = "x".repeat(60_000);
         for n in 0..3_000 {
-            kept.registrations("alice", &format!("/{long}{n}"), || Ok(Vec::new())).unwrap();
-            kept.rules(&format!("{n}{long}"), || Ok(Vec::new())).unwrap();
-            kept.credential("alice", &format!("{n}{long}"), || Ok(None)).unwrap();
-            kept.is_withdrawn("alice", &format!("{n}{long}"), || Ok(false)).unwrap();
+            kept.registrations("alice", &format!("/{long}{n}"), || async { Ok(Vec::new()) }).await.unwrap();
+            kept.rules(&format!("{n}{long}"), || async { Ok(Vec::new()) }).await.unwrap();
+            kept.credential("alice", &format!("{n}{long}"), || async { Ok(None) }).await.unwrap();
+            kept.is_withdrawn("alice", &format!("{n}{long}"), || async { Ok(false) }).await.unwrap();
         }
         assert!(kept.registrations.weight() <= MOST_REGISTRATION_BYTES && kept.registrations.len() < 1_200);
         for (count, weight) in [
@@ -226,7 +228,7 @@ mod tests {
         // usual ones are kept all
         let kept = Kept::default();
         for n in 0..20_000 {
-            kept.registrations("alice", &format!("/album/{n}.jpg"), || Ok(Vec::new())).unwrap();
+            kept.registrations("alice", &format!("/album/{n}.jpg"), || async { Ok(Vec::new()) }).await.unwrap();
         }
         assert!(kept.registrations.len() >= 20_000);
     }

@@ -1,10 +1,11 @@
 //! What owners say at a gateway, and what it tells them: their credentials and withdrawn tokens, their own words for
 //! their things, rules, and the history.
 
+use super::replacing::unchanged;
 use super::tables::{CREDENTIAL, HISTORY, RULE, WITHDRAWN};
-use super::{Store, Unreadable, opened, unavailable};
+use super::{Store, opened, unavailable};
 use crate::protection::ProtectionError;
-use database::{Operation, Row, Scan, Value};
+use database::{Batch, CommitError, Operation, ReadError, Row, Scan, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,12 +93,14 @@ pub(crate) struct Told {
 }
 
 impl Store {
-    pub(crate) fn find_credential(&self, owner: &str, subject: &str) -> Result<Option<Arc<CredentialDocument>>, Unreadable> {
-        self.kept.credential(owner, subject, || self.body(&CREDENTIAL, &[owner.into(), subject.into()]))
+    pub(crate) async fn find_credential(&self, owner: &str, subject: &str) -> Result<Option<Arc<CredentialDocument>>, ReadError> {
+        self.kept
+            .credential(owner, subject, || async move { self.body(&CREDENTIAL, &[owner.into(), subject.into()]).await })
+            .await
     }
 
-    pub(crate) fn list_credentials(&self, owner: &str) -> Result<Vec<CredentialDocument>, Unreadable> {
-        self.bodies(&CREDENTIAL, owner)
+    pub(crate) async fn list_credentials(&self, owner: &str) -> Result<Vec<CredentialDocument>, ReadError> {
+        self.bodies(&CREDENTIAL, owner).await
     }
 
     pub(crate) async fn put_credential(
@@ -113,11 +116,18 @@ impl Store {
     /// Whether there was one of this id.
     pub(crate) async fn delete_credential(&self, owner: &str, id: &str) -> Result<bool, ProtectionError> {
         let mut unreadable = None;
-        for row in self.rows(&CREDENTIAL, None, &[owner.into()], usize::MAX)? {
+        for row in self.rows(&CREDENTIAL, None, &[owner.into()], usize::MAX).await? {
             match opened::<CredentialDocument>(&CREDENTIAL, &row) {
                 Ok(credential) if credential.id == id => {
                     let key = CREDENTIAL.key_of(&row).to_vec();
-                    return self.write(Operation::Delete { table: &CREDENTIAL, key }).await.map(|()| true);
+                    let delete = Operation::Delete { table: &CREDENTIAL, key };
+                    // the next of this name, registered meanwhile, is another
+                    let batch = Batch { checks: vec![unchanged(&CREDENTIAL, &row)], operations: vec![delete] };
+                    return match self.commit(batch).await {
+                        Ok(()) => Ok(true),
+                        Err(CommitError::Broken(_)) => Box::pin(self.delete_credential(owner, id)).await,
+                        Err(error) => Err(unavailable(error)),
+                    };
                 }
                 Ok(_) => {}
                 Err(error) => unreadable = Some(error),
@@ -127,15 +137,24 @@ impl Store {
         unreadable.map_or(Ok(false), |error| Err(error.into()))
     }
 
-    pub(crate) fn is_withdrawn(&self, owner: &str, jti: &str) -> Result<bool, Unreadable> {
-        self.kept.is_withdrawn(owner, jti, || Ok(self.database.get(&WITHDRAWN, &[owner.into(), jti.into()])?.is_some()))
+    pub(crate) async fn is_withdrawn(&self, owner: &str, jti: &str) -> Result<bool, ReadError> {
+        self.kept
+            .is_withdrawn(owner, jti, || async move {
+                Ok(self.database.get(&WITHDRAWN, &[owner.into(), jti.into()]).await?.is_some())
+            })
+            .await
     }
 
     /// By `jti`.
-    pub(crate) fn list_withdrawn(&self, owner: &str, after: Option<&str>, limit: usize) -> Result<Vec<Withdrawn>, Unreadable> {
+    pub(crate) async fn list_withdrawn(
+        &self,
+        owner: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Withdrawn>, ReadError> {
         let read = |row: &Row| Some(Withdrawn { jti: row.get(1)?.as_text()?.to_owned(), exp: Timestamp(row.get(2)?.as_int()?) });
-        let rows = self.rows_after(&WITHDRAWN, None, &[owner.into()], after, limit)?;
-        rows.iter().map(|row| read(row).ok_or(Unreadable::Row(WITHDRAWN.name))).collect()
+        let rows = self.rows_after(&WITHDRAWN, None, &[owner.into()], after, limit).await?;
+        rows.iter().map(|row| read(row).ok_or(ReadError::DoesNotOpen(WITHDRAWN.name))).collect()
     }
 
     /// Remembers it until it would have ended by itself, with room for a clock that is wrong.
@@ -145,8 +164,8 @@ impl Store {
         self.write_all(vec![sweep, Operation::Put { table: &WITHDRAWN, row }]).await
     }
 
-    pub(crate) fn list_rules(&self, owner: &str) -> Result<Arc<Vec<Rule>>, Unreadable> {
-        self.kept.rules(owner, || self.bodies(&RULE, owner))
+    pub(crate) async fn list_rules(&self, owner: &str) -> Result<Arc<Vec<Rule>>, ReadError> {
+        self.kept.rules(owner, || self.bodies(&RULE, owner)).await
     }
 
     pub(crate) async fn put_rule(&self, owner: &str, rule: &Rule) -> Result<(), ProtectionError> {
@@ -170,9 +189,9 @@ impl Store {
     }
 
     /// The history, newest first.
-    pub(crate) fn list_history(&self, owner: &str, after: Option<&str>, limit: usize) -> Result<Vec<Told>, Unreadable> {
+    pub(crate) async fn list_history(&self, owner: &str, after: Option<&str>, limit: usize) -> Result<Vec<Told>, ReadError> {
         let prefix = [owner.into()];
         let scan = Scan { table: &HISTORY, index: None, prefix: &prefix, after: after.map(Value::from), descending: true, limit };
-        self.database.scan(&scan)?.iter().map(|row| opened(&HISTORY, row)).collect()
+        self.database.scan(&scan).await?.iter().map(|row| opened(&HISTORY, row)).collect()
     }
 }

@@ -2,9 +2,9 @@
 //! stands on its way there or away.
 
 use super::tables::{OPINION, REGISTRATION};
-use super::{Opinion, Store, Unreadable, opened, unavailable};
+use super::{Opinion, Store, opened, unavailable};
 use crate::protection::ProtectionError;
-use database::{Operation, Row, Table, Value};
+use database::{Operation, ReadError, Row, Table, Value};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::{OwnResourceId, ResourceId, ScopeSet, Timestamp};
@@ -115,54 +115,57 @@ impl Registered {
     }
 }
 
-fn read(row: &Row) -> Result<Registered, Unreadable> {
+fn read(row: &Row) -> Result<Registered, ReadError> {
     opened(&REGISTRATION, row)
 }
 
 impl Store {
-    pub(super) fn all_registrations(&self) -> Result<Vec<Registered>, Unreadable> {
-        self.rows(&REGISTRATION, None, &[], usize::MAX)?.iter().map(read).collect()
+    pub(super) async fn all_registrations(&self) -> Result<Vec<Registered>, ReadError> {
+        self.rows(&REGISTRATION, None, &[], usize::MAX).await?.iter().map(read).collect()
     }
 
     /// Registrations of one resource, oldest first.
-    pub(crate) fn registrations(&self, owner: &str, own_id: &OwnResourceId) -> Result<Arc<Vec<Registered>>, Unreadable> {
-        self.kept.registrations(owner, own_id.as_str(), || {
-            let rows = self.rows(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], usize::MAX)?;
-            let mut all: Vec<_> = rows.iter().map(read).collect::<Result<_, _>>()?;
-            all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-            Ok(all)
-        })
+    pub(crate) async fn registrations(&self, owner: &str, own_id: &OwnResourceId) -> Result<Arc<Vec<Registered>>, ReadError> {
+        self.kept
+            .registrations(owner, own_id.as_str(), || async move {
+                let rows = self.rows(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], usize::MAX).await?;
+                let mut all: Vec<_> = rows.iter().map(read).collect::<Result<_, _>>()?;
+                all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+                Ok(all)
+            })
+            .await
     }
 
     /// All registrations of an owner.
-    pub(crate) fn list_registrations(&self, owner: &str) -> Result<Vec<Registered>, Unreadable> {
-        self.rows(&REGISTRATION, None, &[owner.into()], usize::MAX)?.iter().map(read).collect()
+    pub(crate) async fn list_registrations(&self, owner: &str) -> Result<Vec<Registered>, ReadError> {
+        self.rows(&REGISTRATION, None, &[owner.into()], usize::MAX).await?.iter().map(read).collect()
     }
 
     /// Something of an owner's that is guarded; none, where the first few are not.
-    pub(crate) fn find_guarding(&self, owner: &str) -> Result<Option<Registered>, Unreadable> {
-        let rows = self.rows(&REGISTRATION, None, &[owner.into()], MOST_LOOKED_THROUGH)?;
+    pub(crate) async fn find_guarding(&self, owner: &str) -> Result<Option<Registered>, ReadError> {
+        let rows = self.rows(&REGISTRATION, None, &[owner.into()], MOST_LOOKED_THROUGH).await?;
         let mut all = rows.iter().map(|row| opened::<Registered>(&REGISTRATION, row));
         all.find(|one| one.as_ref().is_ok_and(|one| one.guards() && one.resource_id.is_some())).transpose()
     }
 
     /// The first owner behind `after` of whom something is on its way.
-    pub(crate) fn next_unfinished_owner(&self, why: Unfinished, after: Option<&str>) -> Result<Option<String>, Unreadable> {
-        let rows = self.rows_after(&REGISTRATION, Some(0), &[why.as_str().into()], after, 1)?;
-        let owner = |row: &Row| row.first().and_then(Value::as_text).map(str::to_owned).ok_or(Unreadable::Row(REGISTRATION.name));
+    pub(crate) async fn next_unfinished_owner(&self, why: Unfinished, after: Option<&str>) -> Result<Option<String>, ReadError> {
+        let rows = self.rows_after(&REGISTRATION, Some(0), &[why.as_str().into()], after, 1).await?;
+        let owner =
+            |row: &Row| row.first().and_then(Value::as_text).map(str::to_owned).ok_or(ReadError::DoesNotOpen(REGISTRATION.name));
         rows.first().map(owner).transpose()
     }
 
     /// What of an owner's is on its way. One that does not open keeps none of the others waiting.
-    pub(crate) fn list_unfinished(
+    pub(crate) async fn list_unfinished(
         &self,
         owner: &str,
         why: Unfinished,
         after: Option<&OwnResourceId>,
         limit: usize,
-    ) -> Result<UnfinishedPage, Unreadable> {
+    ) -> Result<UnfinishedPage, ReadError> {
         let prefix = [why.as_str().into(), owner.into()];
-        let rows = self.rows_after(&REGISTRATION, Some(0), &prefix, after.map(OwnResourceId::as_str), limit)?;
+        let rows = self.rows_after(&REGISTRATION, Some(0), &prefix, after.map(OwnResourceId::as_str), limit).await?;
         let last = rows.last().filter(|_| rows.len() >= limit);
         let next = last.and_then(|row| row.get(1)).and_then(Value::as_text).map(OwnResourceId::from);
         let mut registrations = Vec::with_capacity(rows.len());
@@ -176,43 +179,44 @@ impl Store {
     }
 
     /// Whether anything is registered of a resource, or on its way; for a look at many, which are not all kept in memory.
-    pub(crate) fn has_registration(&self, owner: &str, own_id: &OwnResourceId) -> Result<bool, Unreadable> {
-        Ok(!self.rows(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], 1)?.is_empty())
+    pub(crate) async fn has_registration(&self, owner: &str, own_id: &OwnResourceId) -> Result<bool, ReadError> {
+        Ok(!self.rows(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], 1).await?.is_empty())
     }
 
     /// The next so many of an owner's resources that are registered or on their way, in their order.
-    pub(crate) fn registered_ids(
+    pub(crate) async fn registered_ids(
         &self,
         owner: &str,
         after: Option<&OwnResourceId>,
         limit: usize,
-    ) -> Result<Vec<OwnResourceId>, Unreadable> {
-        self.own_ids_in(&REGISTRATION, owner, after, limit)
+    ) -> Result<Vec<OwnResourceId>, ReadError> {
+        self.own_ids_in(&REGISTRATION, owner, after, limit).await
     }
 
     /// The next so many that she has spoken of.
-    pub(crate) fn spoken_of_ids(
+    pub(crate) async fn spoken_of_ids(
         &self,
         owner: &str,
         after: Option<&OwnResourceId>,
         limit: usize,
-    ) -> Result<Vec<OwnResourceId>, Unreadable> {
-        self.own_ids_in(&OPINION, owner, after, limit)
+    ) -> Result<Vec<OwnResourceId>, ReadError> {
+        self.own_ids_in(&OPINION, owner, after, limit).await
     }
 
     /// Own ids in a table of which each may have several rows.
-    fn own_ids_in(
+    async fn own_ids_in(
         &self,
         table: &'static Table,
         owner: &str,
         after: Option<&OwnResourceId>,
         limit: usize,
-    ) -> Result<Vec<OwnResourceId>, Unreadable> {
+    ) -> Result<Vec<OwnResourceId>, ReadError> {
         let (mut found, mut after): (Vec<OwnResourceId>, _) = (Vec::new(), after.cloned());
         while found.len() < limit {
-            let rows = self.rows_after(table, None, &[owner.into()], after.as_ref().map(OwnResourceId::as_str), limit)?;
+            let rows = self.rows_after(table, None, &[owner.into()], after.as_ref().map(OwnResourceId::as_str), limit).await?;
             for row in &rows {
-                let own_id = row.get(1).and_then(Value::as_text).map(OwnResourceId::from).ok_or(Unreadable::Row(table.name))?;
+                let own_id =
+                    row.get(1).and_then(Value::as_text).map(OwnResourceId::from).ok_or(ReadError::DoesNotOpen(table.name))?;
                 if found.last() != Some(&own_id) {
                     found.push(own_id);
                 }
@@ -236,8 +240,8 @@ impl Store {
         self.write_all(operations).await
     }
 
-    pub(crate) fn find_opinion(&self, owner: &str, own_id: &OwnResourceId) -> Result<Opinion, Unreadable> {
-        Ok(self.body(&OPINION, &[owner.into(), own_id.as_str().into()])?.unwrap_or_default())
+    pub(crate) async fn find_opinion(&self, owner: &str, own_id: &OwnResourceId) -> Result<Opinion, ReadError> {
+        Ok(self.body(&OPINION, &[owner.into(), own_id.as_str().into()]).await?.unwrap_or_default())
     }
 
     pub(crate) async fn put_opinion(

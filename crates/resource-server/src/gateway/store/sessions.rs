@@ -1,9 +1,9 @@
 //! Sessions of browsers as they are kept: by a hash of their cookie, sealed (`browser/session.rs`).
 
 use super::tables::{SESSION, SESSION_PLACE};
-use super::{Store, Unreadable, unavailable};
+use super::{Store, unavailable};
 use crate::protection::ProtectionError;
-use database::{Batch, Check, CommitError, Operation, Row, Value};
+use database::{Batch, Check, CommitError, Operation, ReadError, Row, Value};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use types::Timestamp;
@@ -40,7 +40,7 @@ pub(crate) struct SessionRow {
 }
 
 impl SessionRow {
-    fn read(row: &Row) -> Result<Self, Unreadable> {
+    fn read(row: &Row) -> Result<Self, ReadError> {
         let text = |at: usize| row.get(at).and_then(Value::as_text).map(str::to_owned);
         let read = || {
             let until = row.get(UNTIL).and_then(Value::as_int)?;
@@ -48,7 +48,7 @@ impl SessionRow {
             let place = SessionPlace { network: text(1)?, host: text(2)? };
             Some(Self { id: text(0)?, place, until: Timestamp(until), is_known: false, sealed })
         };
-        read().ok_or(Unreadable::Row(SESSION.name))
+        read().ok_or(ReadError::DoesNotOpen(SESSION.name))
     }
 
     fn put(&self) -> [Operation; 2] {
@@ -100,14 +100,14 @@ fn choose_leaving(mut all: Vec<Counted>, host: &str, most: usize) -> Vec<String>
 }
 
 impl Store {
-    pub(crate) fn find_session(&self, id: &str) -> Result<Option<SessionRow>, Unreadable> {
-        self.database.get(&SESSION, &[id.into()])?.map(|row| SessionRow::read(&row)).transpose()
+    pub(crate) async fn find_session(&self, id: &str) -> Result<Option<SessionRow>, ReadError> {
+        self.database.get(&SESSION, &[id.into()]).await?.map(|row| SessionRow::read(&row)).transpose()
     }
 
     /// Keeps one that is new; those that have ended go, and of its network those that are too many.
     pub(crate) async fn put_new_session(&self, session: &SessionRow, now: Timestamp) -> Result<(), ProtectionError> {
         let network = session.place.network.as_str();
-        let rows = self.rows(&SESSION_PLACE, None, &[network.into()], usize::MAX)?;
+        let rows = self.rows(&SESSION_PLACE, None, &[network.into()], usize::MAX).await?;
         let stands = |one: &Counted| one.until >= now.0 && one.id != session.id;
         let all: Vec<Counted> = rows.iter().filter_map(Counted::read).filter(stands).collect();
         let leaving = choose_leaving(all, &session.place.host, MOST_OF_NETWORK);
@@ -156,18 +156,23 @@ mod tests {
         for n in 0..i64::try_from(MOST_OF_NETWORK).unwrap() + 5 {
             put(row(&format!("m{n}"), ("198.51.100", "198.51.100.9"), 100 + n, n != 3)).await;
         }
-        let is_there = |id: &str| store.find_session(id).unwrap().is_some();
-        assert!(is_there("bob") && is_there("carol") && is_there("dave"));
-        let gone: Vec<String> = (0..20).map(|n| format!("m{n}")).filter(|id| !is_there(id)).collect();
+        let is_there = async |id: &str| store.find_session(id).await.unwrap().is_some();
+        assert!(is_there("bob").await && is_there("carol").await && is_there("dave").await);
+        let mut gone = Vec::new();
+        for id in (0..20).map(|n| format!("m{n}")) {
+            if !is_there(&id).await {
+                gone.push(id);
+            }
+        }
         assert_eq!(gone, ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);
         // what has ended goes
         store.put_new_session(&row("erin", ("192.0.2", "192.0.2.1"), 500, true), Timestamp(60)).await.unwrap();
-        let erin = store.find_session("erin").unwrap().unwrap();
-        assert!(!is_there("bob") && store.put_session(&erin).await.unwrap());
+        let erin = store.find_session("erin").await.unwrap().unwrap();
+        assert!(!is_there("bob").await && store.put_session(&erin).await.unwrap());
         store.delete_session(&erin).await.unwrap();
-        assert!(!is_there("erin"));
+        assert!(!is_there("erin").await);
         // threat 48: what ended does not come back by what was under way
-        assert!(!store.put_session(&erin).await.unwrap() && !is_there("erin"));
+        assert!(!store.put_session(&erin).await.unwrap() && !is_there("erin").await);
     }
 
     #[test]

@@ -102,16 +102,16 @@ async fn filled(store: &Store) {
 }
 
 /// Whether each read says that it cannot read, in the order of the tables.
-fn fails(store: &Store) -> Vec<bool> {
+async fn fails(store: &Store) -> Vec<bool> {
     let own_id = "/a".into();
     vec![
-        store.find_link("alice", "https://as.example").is_err(),
-        store.list_links("alice").is_err(),
-        store.registrations("alice", &own_id).is_err(),
-        store.list_registrations("alice").is_err(),
-        store.find_opinion("alice", &own_id).is_err(),
-        store.list_rules("alice").is_err(),
-        store.find_server("https://as.example").is_err(),
+        store.find_link("alice", "https://as.example").await.is_err(),
+        store.list_links("alice").await.is_err(),
+        store.registrations("alice", &own_id).await.is_err(),
+        store.list_registrations("alice").await.is_err(),
+        store.find_opinion("alice", &own_id).await.is_err(),
+        store.list_rules("alice").await.is_err(),
+        store.find_server("https://as.example").await.is_err(),
     ]
 }
 
@@ -122,29 +122,29 @@ async fn threat_40_s22_what_cannot_be_read_is_neither_absent_nor_kept() {
     let store = &broken.store;
     filled(store).await;
     broken.run(1, AWAY);
-    assert_eq!(fails(store), [true; 7]);
+    assert_eq!(fails(store).await, [true; 7]);
     let all = [
-        store.find_secret("key").is_err(),
-        store.find_credential("alice", "did:key:z").is_err(),
-        store.list_credentials("alice").is_err(),
+        store.find_secret("key").await.is_err(),
+        store.find_credential("alice", "did:key:z").await.is_err(),
+        store.list_credentials("alice").await.is_err(),
         store.delete_credential("alice", "id").await.is_err(),
-        store.is_withdrawn("alice", "j").is_err(),
-        store.list_withdrawn("alice", None, 10).is_err(),
-        store.spoken_of_ids("alice", None, 10).is_err(),
-        store.list_history("alice", None, 10).is_err(),
-        store.list_unfinished("alice", Unfinished::Leaving, None, 10).is_err(),
+        store.is_withdrawn("alice", "j").await.is_err(),
+        store.list_withdrawn("alice", None, 10).await.is_err(),
+        store.spoken_of_ids("alice", None, 10).await.is_err(),
+        store.list_history("alice", None, 10).await.is_err(),
+        store.list_unfinished("alice", Unfinished::Leaving, None, 10).await.is_err(),
         store.take_begun("state", Timestamp(1)).await.is_err(),
         store.adopt("https://as.example").await.is_err(),
     ];
     assert_eq!(all, [true; 11]);
     broken.run(2, BACK);
-    assert_eq!(fails(store), [false; 7], "the failure was not kept");
-    assert_eq!(*store.list_rules("alice").unwrap(), [denying()]);
-    assert_eq!(*store.registrations("alice", &"/a".into()).unwrap(), [registered()]);
-    assert_eq!(store.is_withdrawn("alice", "j"), Ok(true));
-    assert_eq!(store.find_secret("key"), Ok(Some(vec![1])));
-    assert_eq!(store.find_secret("another"), Ok(None), "what is absent is absent");
-    assert_eq!(store.is_withdrawn("alice", "k"), Ok(false));
+    assert_eq!(fails(store).await, [false; 7], "the failure was not kept");
+    assert_eq!(*store.list_rules("alice").await.unwrap(), [denying()]);
+    assert_eq!(*store.registrations("alice", &"/a".into()).await.unwrap(), [registered()]);
+    assert_eq!(store.is_withdrawn("alice", "j").await, Ok(true));
+    assert_eq!(store.find_secret("key").await, Ok(Some(vec![1])));
+    assert_eq!(store.find_secret("another").await, Ok(None), "what is absent is absent");
+    assert_eq!(store.is_withdrawn("alice", "k").await, Ok(false));
 }
 
 /// The same for a row that is there and does not open.
@@ -153,12 +153,12 @@ async fn threat_40_s22_what_does_not_open_is_not_absent() {
     let broken = Broken::new();
     filled(&broken.store).await;
     broken.run(1, DAMAGED);
-    assert_eq!(fails(&broken.store), [true; 7]);
-    assert!(broken.store.list_links("bob").unwrap().is_empty(), "another owner's are as they were");
-    let unfinished = broken.store.list_unfinished("alice", Unfinished::Leaving, None, 10).unwrap();
+    assert_eq!(fails(&broken.store).await, [true; 7]);
+    assert!(broken.store.list_links("bob").await.unwrap().is_empty(), "another owner's are as they were");
+    let unfinished = broken.store.list_unfinished("alice", Unfinished::Leaving, None, 10).await.unwrap();
     assert!(unfinished.registrations.is_empty(), "it is not done, and nobody waits for it");
     broken.run(2, "UPDATE registered SET own_id = '/b'");
-    assert!(broken.store.list_registrations("alice").is_err(), "nor is it gone");
+    assert!(broken.store.list_registrations("alice").await.is_err(), "nor is it gone");
 }
 
 #[tokio::test]
@@ -175,5 +175,5 @@ async fn servers_that_the_operator_lists_no_more_are_found() {
         store.put_link(owner, issuer, link).await.unwrap();
     }
     let listed = ["https://a.example".to_owned()];
-    assert_eq!(store.list_servers_but(&listed), Ok(vec!["https://b.example".to_owned()]));
+    assert_eq!(store.list_servers_but(&listed).await, Ok(vec!["https://b.example".to_owned()]));
 }

@@ -167,9 +167,9 @@ async fn a_server_that_an_application_brought_guards_as_long_as_it_may_act_for_h
     word.end(&gateway, "helper");
     let after = read().await;
     assert!(!after.contains("ticket="), "nothing that it brought guards: {after}");
-    let left = gateway.store.list_registrations("alice").unwrap();
+    let left = gateway.store.list_registrations("alice").await.unwrap();
     assert!(left.iter().all(|one| one.standing == Standing::Failed && one.error.is_some()), "{left:?}");
-    let link = gateway.store.find_link("alice", &world.issuer).unwrap().unwrap();
+    let link = gateway.store.find_link("alice", &world.issuer).await.unwrap().unwrap();
     assert!(link.state == LinkState::Withdrawn && link.by.as_ref().unwrap().is_ended() && link.refresh_token.is_none());
     // linked anew by herself, it guards again
     let own = Link { access_token: "pat".into(), expires: now.plus(3_600), ..link::new_link(now) };
@@ -182,7 +182,7 @@ async fn a_server_that_an_application_brought_guards_as_long_as_it_may_act_for_h
 async fn threat_27_a_server_that_is_ended_half_way_is_ended_whole_by_the_next_call() {
     let world = World::new(Store::in_memory(), &["a.jpg"]).await;
     world.link().await;
-    let link = (*world.gateway.store.find_link("alice", &world.issuer).unwrap().unwrap()).clone();
+    let link = (*world.gateway.store.find_link("alice", &world.issuer).await.unwrap().unwrap()).clone();
     let own_id = types::OwnResourceId::from("/a.jpg");
     for polls in 0..12 {
         let pending = world.gateway.pending("alice", &own_id, &world.issuer, None);
@@ -205,7 +205,7 @@ async fn threat_27_a_server_that_is_ended_half_way_is_ended_whole_by_the_next_ca
             tokio::task::yield_now().await;
         }
         world.gateway.end_server("alice", &world.issuer, &link, crate::gateway::brought::Over::Owner).await.unwrap();
-        assert!(!world.gateway.store.find_opinion("alice", &own_id).unwrap().placed, "after {polls}");
+        assert!(!world.gateway.store.find_opinion("alice", &own_id).await.unwrap().placed, "after {polls}");
         world.gateway.store.change_registrations(&[], &[&registered]).await.unwrap();
     }
 }
@@ -220,7 +220,7 @@ async fn an_application_that_confirms_a_server_vouches_for_it_and_no_longer_than
     let issuer: String = form_urlencoded::byte_serialize(world.issuer.as_bytes()).collect();
     let path = format!("/.wayleave/manage/authorization-servers/{issuer}");
     assert_eq!(call(&gateway, "helper", "PUT", &path, json!({})).await.0, 200);
-    let by = gateway.store.find_link("alice", &world.issuer).unwrap().unwrap().by.clone().unwrap();
+    let by = gateway.store.find_link("alice", &world.issuer).await.unwrap().unwrap().by.clone().unwrap();
     assert!(by.asked_about().is_some_and(|grant| grant.as_str() == "helper"), "{by:?}");
     assert!(gateway.counts("alice", Some(&by)).await);
     word.end(&gateway, "helper");

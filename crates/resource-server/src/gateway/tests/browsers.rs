@@ -53,7 +53,7 @@ async fn where_a_gateway_is_no_client_a_page_says_so() {
 #[tokio::test]
 async fn a_gateway_says_what_it_is_and_how_an_owner_begins() {
     let world = World::new(crate::gateway::Store::in_memory(), &["cliffs.jpg"]).await;
-    assert_eq!(world.gateway.list_unlinked(), ["alice"]);
+    assert_eq!(world.gateway.list_unlinked().await, ["alice"]);
     for path in
         ["/", "/.wayleave/link", "/.wayleave/link?owner=mallory", "/.wayleave/link?for=%2Fno%2Froute", "/.wayleave/link?for=x"]
     {
@@ -76,5 +76,5 @@ async fn a_gateway_says_what_it_is_and_how_an_owner_begins() {
         (303, &http::HeaderValue::from_static("https://photos.example/"))
     );
     world.link().await;
-    assert!(world.gateway.list_unlinked().is_empty());
+    assert!(world.gateway.list_unlinked().await.is_empty());
 }

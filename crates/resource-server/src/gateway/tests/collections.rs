@@ -104,14 +104,14 @@ async fn threat_39_s36_whoever_deletes_a_collection_may_delete_what_is_in_it() {
         let token = world.rpt_for(&may);
         assert_eq!(world.call("DELETE", "/albums/holiday", &token, &[], "").await, expected, "{may:?}");
     }
-    let known = || world.gateway.list_known("alice", "/albums/holiday/\0").unwrap().map(|all| all.len());
-    assert_eq!(known(), Some(2));
+    let known = async || world.gateway.list_known("alice", "/albums/holiday/\0").await.unwrap().map(|all| all.len());
+    assert_eq!(known().await, Some(2));
     for n in 0..100 {
         let own_id = types::OwnResourceId::from(format!("/albums/holiday/more-{n}.jpg").as_str());
         world.gateway.register_by_itself("alice", &own_id, &world.issuer).await.unwrap();
     }
-    assert_eq!(known(), None, "more than are looked at for one call");
-    assert_eq!(world.gateway.list_known("alice", "/albums/holiday").unwrap().map(|all| all.len()), Some(1));
+    assert_eq!(known().await, None, "more than are looked at for one call");
+    assert_eq!(world.gateway.list_known("alice", "/albums/holiday").await.unwrap().map(|all| all.len()), Some(1));
 }
 
 /// RFC 9112 7: what a service packed in a way that nobody asked for is not handed on as if it were the thing itself.

@@ -32,7 +32,7 @@ async fn threat_46_c08_after_a_crash_each_is_registered_once_and_the_server_is_l
     let (listed, read) = (world.asked.listed.load(Ordering::SeqCst), world.asked.read.load(Ordering::SeqCst));
     assert!(listed <= 2, "for 397 rows: {listed}");
     assert!(read <= 5 + 2 * 8, "what is not ours is read: {read}");
-    assert!(gateway.store.find_unwalked("alice").unwrap().is_none());
+    assert!(gateway.store.find_unwalked("alice").await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -40,12 +40,12 @@ async fn threat_46_c08_a_gateway_that_ends_in_the_middle_goes_on_at_its_next_sta
     let mut broken = Broken::new();
     let world = folder_of(same(&mut broken), 2_000).await;
     world.link_and_enrol("alice").await;
-    world.until("some are registered", || world.registered().len() > 100).await;
+    world.until("some are registered", async || world.registered().len() > 100).await;
     world.gateway.close().await;
     let told = world.registered().len();
     assert!(told < 2_000, "{told}");
     let again = world.again(Store::open(&broken.path()).unwrap()).await;
-    assert_eq!(again.count("alice", Standing::Active), told, "what was told was written down");
+    assert_eq!(again.count("alice", Standing::Active).await, told, "what was told was written down");
     again.gateway.tend().await;
     again.until_registered("alice", 2_000).await;
     again.assert_each_once(2_000);
@@ -58,7 +58,7 @@ async fn threat_46_c08_lost_answers_register_nothing_twice() {
     world.asked.hears_all.store(true, Ordering::SeqCst);
     world.asked.answer_after(20, 500);
     world.link_and_enrol("alice").await;
-    let waits = || !world.gateway.backlog.runs(&destination(&world)) && world.count("alice", Standing::Active) >= 20;
+    let waits = async || !world.gateway.backlog.runs(&destination(&world)) && world.count("alice", Standing::Active).await >= 20;
     world.until("the run has halted", waits).await;
     assert!(world.registered().len() > 20);
     // by a call too
@@ -77,7 +77,7 @@ async fn threat_46_c08_what_was_told_and_is_gone_is_taken_back_there() {
     world.asked.hears_all.store(true, Ordering::SeqCst);
     world.asked.answer_after(0, 500);
     world.link_and_enrol("alice").await;
-    let waits = || !world.gateway.backlog.runs(&destination(&world)) && world.registered().len() >= 6;
+    let waits = async || !world.gateway.backlog.runs(&destination(&world)) && world.registered().len() >= 6;
     world.until("the run has halted", waits).await;
     for name in super::enrolling::names(6) {
         std::fs::remove_file(world.folder.join(name)).unwrap();
@@ -85,7 +85,7 @@ async fn threat_46_c08_what_was_told_and_is_gone_is_taken_back_there() {
     world.asked.answer_well();
     world.gateway.expect_news(&destination(&world));
     world.gateway.tend().await;
-    world.until("nothing is left", || world.gateway.store.list_registrations("alice").unwrap().is_empty()).await;
+    world.until("nothing is left", async || world.gateway.store.list_registrations("alice").await.unwrap().is_empty()).await;
     assert_eq!((world.asked.deleted.lock().unwrap().len(), world.registered().len()), (6, 6));
 }
 
@@ -102,8 +102,8 @@ async fn threat_46_c08_after_a_crash_what_is_gone_is_looked_for_there() {
     let all = [pending("/gone.jpg"), pending("/never-told.jpg"), pending("/00001.jpg")];
     world.gateway.store.change_registrations(&all, &[]).await.unwrap();
     world.gateway.tend().await;
-    world.until("one is left", || world.count("alice", Standing::Active) == 1).await;
-    world.until("the others are gone", || world.gateway.store.list_registrations("alice").unwrap().len() == 1).await;
+    world.until("one is left", async || world.count("alice", Standing::Active).await == 1).await;
+    world.until("the others are gone", async || world.gateway.store.list_registrations("alice").await.unwrap().len() == 1).await;
     assert_eq!(*world.asked.deleted.lock().unwrap(), ["r1"]);
     assert_eq!(world.asked.listed.load(Ordering::SeqCst), 1, "one look is for all of them");
 }
@@ -119,9 +119,9 @@ async fn threat_46_c08_an_order_whose_answer_was_lost_is_taken_back_there() {
     let call = Request::post("/x").body(()).unwrap().into_parts().0;
     let path = "my-resources/%2F00000.jpg/registrations";
     let refused = world.gateway.managed("alice", &call, axum::body::Body::from(wanted), path).await.unwrap_err();
-    assert_eq!((refused.status().as_u16(), world.count("alice", Standing::Pending)), (502, 0));
+    assert_eq!((refused.status().as_u16(), world.count("alice", Standing::Pending).await), (502, 0));
     world.asked.answer_well();
     world.gateway.tend().await;
-    world.until("it is taken back", || world.gateway.store.list_registrations("alice").unwrap().is_empty()).await;
+    world.until("it is taken back", async || world.gateway.store.list_registrations("alice").await.unwrap().is_empty()).await;
     assert_eq!(*world.asked.deleted.lock().unwrap(), ["r1"]);
 }

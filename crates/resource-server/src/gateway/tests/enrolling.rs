@@ -40,11 +40,11 @@ async fn threat_46_c08_a_link_does_not_wait_until_a_large_folder_is_registered()
     let enrolled = world.link_and_enrol("alice").await;
     // twelve hundred files are looked at meanwhile, but no answer is waited for: a hanging one would be, for each of them
     assert!(enrolled.goes_on && begun.elapsed() < Duration::from_secs(30), "{enrolled:?} {:?}", begun.elapsed());
-    world.until("all are written down", || world.count("alice", Standing::Pending) == 1_200).await;
+    world.until("all are written down", async || world.count("alice", Standing::Pending).await == 1_200).await;
     let (status, page) = manage(&world, "GET", "my-resources?limit=2").await;
     assert_eq!((status, page.as_array().unwrap().len()), (200, 2));
     assert_eq!(page[0]["registrations"][0]["state"], "pending", "{page}");
-    world.until("eight wait for their answers", || world.asked.most_at_once.load(Ordering::SeqCst) == 8).await;
+    world.until("eight wait for their answers", async || world.asked.most_at_once.load(Ordering::SeqCst) == 8).await;
     world.asked.hang_but_for(None);
     world.until_registered("alice", 1_200).await;
     world.assert_each_once(1_200);
@@ -69,7 +69,7 @@ async fn threat_46_c08_two_links_at_one_moment_register_everything_once() {
     tokio::join!(world.link_and_enrol("alice"), world.link_and_enrol("alice"));
     world.gateway.tend().await;
     world.until_registered("alice", 400).await;
-    assert!(world.gateway.store.find_unwalked("alice").unwrap().is_none());
+    assert!(world.gateway.store.find_unwalked("alice").await.unwrap().is_none());
     world.assert_each_once(400);
 }
 
@@ -78,7 +78,7 @@ async fn threat_46_c08_a_call_goes_first_and_registers_nothing_twice() {
     let world = folder_of(Store::in_memory(), 600).await;
     world.asked.hang_but_for(Some("/00555.jpg"));
     world.link_and_enrol("alice").await;
-    world.until("all are written down", || world.count("alice", Standing::Pending) == 600).await;
+    world.until("all are written down", async || world.count("alice", Standing::Pending).await == 600).await;
     assert_eq!(world.status("/00555.jpg", None).await, 401, "by that call");
     assert_eq!(world.registered(), ["/00555.jpg"]);
     // one that is just being told is waited for
@@ -93,13 +93,13 @@ async fn threat_46_c08_what_is_gone_or_taken_back_meanwhile_is_not_registered() 
     let world = folder_of(Store::in_memory(), 600).await;
     world.asked.hang_but_for(Some(""));
     world.link_and_enrol("alice").await;
-    world.until("all are written down", || world.count("alice", Standing::Pending) == 600).await;
+    world.until("all are written down", async || world.count("alice", Standing::Pending).await == 600).await;
     for name in names(600).iter().skip(500) {
         std::fs::remove_file(world.folder.join(name)).unwrap();
     }
     // she takes one back that has not been told, and one that is just being told
     for (own_id, hangs) in [("/00450.jpg", true), ("/00000.jpg", false)] {
-        let id = world.gateway.store.registrations("alice", &own_id.into()).unwrap()[0].id.clone();
+        let id = world.gateway.store.registrations("alice", &own_id.into()).await.unwrap()[0].id.clone();
         let path = format!("my-resources/{}/registrations/{id}", own_id.replace('/', "%2F"));
         let release = async {
             if !hangs {
@@ -107,14 +107,16 @@ async fn threat_46_c08_what_is_gone_or_taken_back_meanwhile_is_not_registered() 
             }
         };
         assert_eq!(tokio::join!(manage(&world, "DELETE", &path), release).0.0, 204, "{own_id}");
-        assert!(world.gateway.store.find_opinion("alice", &own_id.into()).unwrap().placed);
+        assert!(world.gateway.store.find_opinion("alice", &own_id.into()).await.unwrap().placed);
     }
-    world.until("nothing is on its way", || world.count("alice", Standing::Pending) == 0).await;
+    world.until("nothing is on its way", async || world.count("alice", Standing::Pending).await == 0).await;
     world.gateway.tend().await;
-    world.until("it was walked through again", || world.gateway.store.find_unwalked("alice").unwrap().is_none()).await;
+    world
+        .until("it was walked through again", async || world.gateway.store.find_unwalked("alice").await.unwrap().is_none())
+        .await;
     let told = world.registered();
     assert!(!told.contains(&"/00450.jpg".to_owned()) && !told.contains(&"/00599.jpg".to_owned()));
-    assert_eq!(world.count("alice", Standing::Active), 498);
+    assert_eq!(world.count("alice", Standing::Active).await, 498);
     world.assert_each_once(499);
     assert_eq!(world.asked.deleted.lock().unwrap().len(), 1, "what was told is taken back there");
 }
@@ -124,7 +126,9 @@ async fn threat_46_c08_nothing_is_registered_after_she_left() {
     let world = folder_of(Store::in_memory(), 1_200).await;
     world.asked.answer_after(100, 401);
     world.link_and_enrol("alice").await;
-    let left = || world.count("alice", Standing::Pending) == 0 && world.gateway.store.find_unwalked("alice").unwrap().is_none();
+    let left = async || {
+        world.count("alice", Standing::Pending).await == 0 && world.gateway.store.find_unwalked("alice").await.unwrap().is_none()
+    };
     world.until("nothing is on its way any more", left).await;
     let told = world.registered().len();
     assert!((100..108).contains(&told), "{told}");
@@ -149,9 +153,9 @@ async fn threat_46_c08_a_server_with_too_much_to_do_is_asked_again_later() {
         }
         world.gateway.expect_news(&destination(&world));
         world.gateway.tend().await;
-        let waits = || world.registered().len() == told && !world.gateway.backlog.runs(&destination(&world));
+        let waits = async || world.registered().len() == told && !world.gateway.backlog.runs(&destination(&world));
         world.until("the run has halted", waits).await;
-        assert_eq!(world.count("alice", Standing::Failed), 0, "{status} is no refusal");
+        assert_eq!(world.count("alice", Standing::Failed).await, 0, "{status} is no refusal");
         world.gateway.tend().await;
         assert!(!world.gateway.backlog.runs(&destination(&world)), "it is left alone for a while");
     }
@@ -181,7 +185,7 @@ async fn threat_46_c08_an_owner_of_thousands_keeps_nobody_elses_link_waiting() {
     world.link_and_enrol("alice").await;
     let enrolled = world.link_and_enrol("bob").await;
     assert_eq!(enrolled, enrolment::Enrolled { registered: 1, goes_on: false });
-    assert!(world.count("alice", Standing::Pending) > 0, "hers go on");
+    assert!(world.count("alice", Standing::Pending).await > 0, "hers go on");
     world.until_registered("alice", 1_500).await;
     world.assert_each_once(1_501);
 }
@@ -210,7 +214,7 @@ async fn threat_46_c08_a_server_that_hangs_starves_no_other() {
     gateway.store.change_registrations(&[gateway.pending("alice", &"/z.jpg".into(), &world.issuer, None)], &[]).await.unwrap();
     let begun = Instant::now();
     gateway.tend().await;
-    world.until("it is registered", || world.registered() == ["/z.jpg"]).await;
+    world.until("it is registered", async || world.registered() == ["/z.jpg"]).await;
     assert!(begun.elapsed() < SOONER_THAN_A_HANGING_ONE, "{:?}", begun.elapsed());
     assert!(other.asked.most_at_once.load(Ordering::SeqCst) <= 8);
 }
@@ -240,8 +244,8 @@ async fn threat_46_c08_what_is_no_file_is_not_there() {
     let listed = manage(&world, "GET", "my-resources").await.1;
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
     world.gateway.tend().await;
-    world.until("nothing is to be done", || !world.gateway.backlog.is_unfinished(&destination(&world))).await;
-    assert!(world.gateway.store.find_unwalked("alice").unwrap().is_none());
+    world.until("nothing is to be done", async || !world.gateway.backlog.is_unfinished(&destination(&world))).await;
+    assert!(world.gateway.store.find_unwalked("alice").await.unwrap().is_none());
     world.assert_each_once(2);
 }
 
@@ -258,9 +262,9 @@ async fn threat_46_c08_another_file_stands_for_the_same_thing() {
         .replace_routes(vec![route_with("/{album}/{photo}", |guarded| guarded.resource = Pattern::parse("/{album}").unwrap())]);
     world.asked.hang_but_for(Some(""));
     world.link_and_enrol("alice").await;
-    world.until("it is written down", || world.count("alice", Standing::Pending) == 1).await;
+    world.until("it is written down", async || world.count("alice", Standing::Pending).await == 1).await;
     let own_id = OwnResourceId::from("/holiday");
-    let found = world.gateway.store.registrations("alice", &own_id).unwrap()[0].clone();
+    let found = world.gateway.store.registrations("alice", &own_id).await.unwrap()[0].clone();
     std::fs::remove_file(world.folder.join(found.found_at.as_ref().unwrap().trim_start_matches('/'))).unwrap();
     world.gateway.store.change_registrations(&[found], &[]).await.unwrap();
     world.asked.hang_but_for(None);
@@ -284,7 +288,7 @@ async fn threat_46_c08_a_link_that_she_confirms_is_enrolled() {
     let wanted = serde_json::json!({"default": true}).to_string();
     let answer = world.gateway.managed("alice", &call, Body::from(wanted), &path).await.unwrap();
     assert_eq!(answer.status(), 200);
-    let all = world.gateway.store.list_links("alice").unwrap();
+    let all = world.gateway.store.list_links("alice").await.unwrap();
     assert_eq!(all.iter().filter(|(_, link)| link.preferred).count(), 1, "one is the usual one");
     world.until_registered("alice", 5).await;
     world.assert_each_once(5);
@@ -314,7 +318,7 @@ async fn threat_46_c08_a_list_that_never_comes_keeps_no_call_waiting() {
     let world = folder_of(Store::in_memory(), 10).await;
     world.asked.listing_hangs.store(true, Ordering::SeqCst);
     world.link_and_enrol("alice").await;
-    world.until("the list is asked for", || world.asked.listed.load(Ordering::SeqCst) == 1).await;
+    world.until("the list is asked for", async || world.asked.listed.load(Ordering::SeqCst) == 1).await;
     let begun = Instant::now();
     let paths: Vec<String> = names(10).iter().map(|name| format!("/{name}")).collect();
     let statuses = futures_util::future::join_all(paths.iter().map(|path| world.status(path, None))).await;
@@ -340,7 +344,7 @@ async fn threat_46_a_pat_that_was_refused_is_renewed_once() {
     let done = futures_util::future::join_all(all).await;
     assert!(done.into_iter().all(|done| done == Ok(true)));
     assert_eq!(world.asked.tokens.load(Ordering::SeqCst), 1);
-    let kept = world.gateway.store.find_link("alice", &world.issuer).unwrap().unwrap();
+    let kept = world.gateway.store.find_link("alice", &world.issuer).await.unwrap().unwrap();
     assert!(kept.access_token == "pat" && kept.refresh_token.as_deref() == Some("refresh"));
     // a life of a minute or less is used, to its half
     let tokens =
@@ -365,7 +369,7 @@ async fn a_service_has_what_its_routes_name_whole() {
     assert_eq!(world.status("/notes/1", None).await, 401, "registered by that call");
     world.gateway.replace_routes(vec![named("/app/{rest..}", "/app"), named("/new", "/new")]);
     world.link_and_enrol("alice").await;
-    world.until("they are taken back", || world.asked.deleted.lock().unwrap().len() == 2).await;
+    world.until("they are taken back", async || world.asked.deleted.lock().unwrap().len() == 2).await;
     world.until_registered("alice", 2).await;
     let mut deleted = world.asked.deleted.lock().unwrap().clone();
     deleted.sort();

@@ -223,7 +223,7 @@ async fn threat_36_a_description_brings_no_script_and_no_second_line() {
         ..store::Opinion::default()
     };
     world.gateway.store.put_opinion("alice", &"/a.jpg".into(), &before).await.unwrap();
-    let told = world.gateway.description("alice", &"/a.jpg".into()).unwrap();
+    let told = world.gateway.description("alice", &"/a.jpg".into()).await.unwrap();
     assert_eq!((told.icon_uri, told.name.as_deref()), (None, Some("a b")));
 }
 
@@ -235,25 +235,25 @@ async fn people_read_the_name_of_an_owner() {
         let claims = json!({"sub": "alice", "name": name});
         opened(&world, "/.wayleave/link?owner=alice", claims).await.0
     };
-    assert_eq!(world.gateway.say_owner("alice"), "alice");
+    assert_eq!(world.gateway.say_owner("alice").await, "alice");
     let page = link("  Alice Archer ").await;
     assert!(page.html.contains("for <strong>Alice Archer</strong>"), "{}", page.html);
-    assert_eq!(world.gateway.say_owner("alice"), "Alice Archer");
+    assert_eq!(world.gateway.say_owner("alice").await, "Alice Archer");
     for (name, read) in [("", "alice"), (" \u{202e}", "alice"), ("alice", "alice"), ("Alice\nArcher", "Alice Archer")] {
         link(name).await;
-        assert_eq!(world.gateway.say_owner("alice"), read, "{name:?}");
+        assert_eq!(world.gateway.say_owner("alice").await, read, "{name:?}");
     }
     let now = world.gateway.client.clock.now();
     world.gateway.store.put_link("bob", &world.issuer, &link::new_link(now)).await.unwrap();
     for name in ["bob", "Bob"] {
         link(name).await;
-        assert_eq!(world.gateway.say_owner("alice"), "alice", "{name}");
+        assert_eq!(world.gateway.say_owner("alice").await, "alice", "{name}");
     }
     // a server that nobody listed is not believed
     let account = store::Account { name: Some("Alice Archer".into()), ..store::Account::default() };
     let theirs = store::Link { account, ..link::new_link(now) };
     world.gateway.store.put_link("carol", "https://hers.example", &theirs).await.unwrap();
-    assert_eq!(world.gateway.say_owner("carol"), "carol");
+    assert_eq!(world.gateway.say_owner("carol").await, "carol");
 }
 
 /// Links that a program of hers begins: her last ones are good, and another owner's wait beside them.
@@ -316,7 +316,7 @@ async fn threat_46_limits_hold_for_what_comes_at_once() {
     let rule = || Body::from(json!({"effect": "deny", "client_id": "c"}).to_string());
     let all = (0..230).map(|_| world.gateway.managed("alice", &call, rule(), "my-rules"));
     let made = futures_util::future::join_all(all).await.into_iter().filter(|answer| answer.is_ok()).count();
-    assert_eq!((made, world.gateway.store.list_rules("alice").unwrap().len()), (200, 200));
+    assert_eq!((made, world.gateway.store.list_rules("alice").await.unwrap().len()), (200, 200));
 }
 
 /// Whoever lets the page lie has linked nothing: what the authorization server gave is given back.
@@ -327,11 +327,11 @@ async fn threat_42_s10_a_link_that_nobody_answers_leaves_nothing_behind() {
     for _ in 0..11 {
         assert!(opened(&world, &begun(&world).await, bob()).await.0.html.contains("Link this account?"));
     }
-    world.until("those that were pushed out are given back", || revoked(3)).await;
+    world.until("those that were pushed out are given back", async || revoked(3)).await;
     let now = world.gateway.client.clock.now();
     world.gateway.give_back_unanswered(now);
     world.gateway.give_back_unanswered(now.plus(600));
-    world.until("those that ran out as well", || revoked(11)).await;
+    world.until("those that ran out as well", async || revoked(11)).await;
 }
 
 /// What cannot be kept was not linked, so it is given back as well.
@@ -344,8 +344,8 @@ async fn threat_42_s10_a_link_that_cannot_be_kept_is_given_back() {
     broken.run(1, "CREATE TRIGGER full BEFORE INSERT ON owner_link BEGIN SELECT RAISE(ROLLBACK, 'disk full'); END");
     let form = format!("waiting={}&decision=link", name_in(&page));
     assert_eq!(post(&world, &cookie, &form, &[]).await.status, 400);
-    world.until("it is given back", || world.asked.revoked.load(Ordering::SeqCst) == 1).await;
+    world.until("it is given back", async || world.asked.revoked.load(Ordering::SeqCst) == 1).await;
     let long = json!({"sub": "x".repeat(2_000)});
     assert_eq!(opened(&world, &begun(&world).await, long).await.0.status, 400);
-    world.until("what is too long as well", || world.asked.revoked.load(Ordering::SeqCst) == 2).await;
+    world.until("what is too long as well", async || world.asked.revoked.load(Ordering::SeqCst) == 2).await;
 }

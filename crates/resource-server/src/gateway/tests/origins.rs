@@ -122,16 +122,16 @@ async fn threat_46_one_owner_brings_so_many_servers() {
         gateway.pending("mallory", &own_id, &brought(n), None)
     };
     for n in 0..16 {
-        assert!(gateway.has_room("mallory", &brought(n)).unwrap());
+        assert!(gateway.has_room("mallory", &brought(n)).await.unwrap());
         gateway.store.put_link("mallory", &brought(n), &link_of(n)).await.unwrap();
         gateway.store.change_registrations(&[guards(n)], &[]).await.unwrap();
     }
     let more = brought(99);
-    assert!(!gateway.has_room("mallory", &more).unwrap() && !gateway.make_room("mallory", &more).await.unwrap());
+    assert!(!gateway.has_room("mallory", &more).await.unwrap() && !gateway.make_room("mallory", &more).await.unwrap());
     for known in [&brought(3), &world.issuer] {
-        assert!(gateway.has_room("mallory", known).unwrap() && gateway.make_room("mallory", known).await.unwrap());
+        assert!(gateway.has_room("mallory", known).await.unwrap() && gateway.make_room("mallory", known).await.unwrap());
     }
-    assert!(gateway.has_room("alice", &more).unwrap());
+    assert!(gateway.has_room("alice", &more).await.unwrap());
     let call = Request::post("/x").body(()).unwrap().into_parts().0;
     let wanted = Body::from(json!({"issuer": more}).to_string());
     let refused = gateway.managed("mallory", &call, wanted, "authorization-servers").await.unwrap_err();
@@ -141,11 +141,11 @@ async fn threat_46_one_owner_brings_so_many_servers() {
     // the one at which nothing is registered any more; never the one where the next thing of hers would be
     for gone in [0, 7] {
         let own_id = OwnResourceId::from(format!("thing{gone}").as_str());
-        let registered = gateway.store.registrations("mallory", &own_id).unwrap();
+        let registered = gateway.store.registrations("mallory", &own_id).await.unwrap();
         gateway.store.change_registrations(&[], &registered.iter().collect::<Vec<_>>()).await.unwrap();
     }
-    assert!(gateway.has_room("mallory", &more).unwrap() && gateway.make_room("mallory", &more).await.unwrap());
-    let links = gateway.store.list_links("mallory").unwrap();
+    assert!(gateway.has_room("mallory", &more).await.unwrap() && gateway.make_room("mallory", &more).await.unwrap());
+    let links = gateway.store.list_links("mallory").await.unwrap();
     let withdrawn: Vec<_> = links.iter().filter(|(_, link)| link.state == store::LinkState::Withdrawn).collect();
     assert!(withdrawn.len() == 1 && withdrawn[0].0 == brought(7));
 }

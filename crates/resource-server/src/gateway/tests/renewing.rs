@@ -105,15 +105,15 @@ impl Renewing {
         self.gateway.store.put_link("alice", &self.issuer, &link).await.unwrap();
     }
 
-    fn kept(&self) -> Arc<Link> {
-        self.gateway.store.find_link("alice", &self.issuer).unwrap().unwrap()
+    async fn kept(&self) -> Arc<Link> {
+        self.gateway.store.find_link("alice", &self.issuer).await.unwrap().unwrap()
     }
 
     /// Somebody calls, and is gone as soon as the server has done what it was asked.
     async fn call_and_hang_up(&self, call: impl Future<Output = ()> + Send + 'static) {
         let asked = self.server.asked.load(SeqCst);
         let calling = tokio::spawn(call);
-        self.until(|| self.server.asked.load(SeqCst) > asked).await;
+        self.until(async || self.server.asked.load(SeqCst) > asked).await;
         calling.abort();
         assert!(calling.await.is_err());
     }
@@ -133,9 +133,9 @@ impl Renewing {
         }
     }
 
-    async fn until(&self, holds: impl Fn() -> bool) {
+    async fn until(&self, holds: impl AsyncFn() -> bool) {
         let begun = Instant::now();
-        while !holds() {
+        while !holds().await {
             assert!(begun.elapsed() < Duration::from_secs(60), "it does not come to this");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -149,7 +149,7 @@ async fn threat_27_whoever_hangs_up_while_a_pat_is_renewed_ends_no_link() {
     world.server.answers.add_permits(9);
     assert_eq!(world.gateway.pat("alice", &world.issuer).await.as_deref(), Ok("a1"), "what came is kept");
     assert_eq!((world.server.asked.load(SeqCst), world.server.reused.load(SeqCst)), (1, 0));
-    assert!(world.kept().state == LinkState::Active && world.kept().refresh_token.as_deref() == Some("r1"));
+    assert!(world.kept().await.state == LinkState::Active && world.kept().await.refresh_token.as_deref() == Some("r1"));
 }
 
 /// However many come and go, one renews.
@@ -187,12 +187,12 @@ async fn threat_27_a_lost_answer_is_asked_for_again_by_itself() {
     world.server.is_patient.store(true, SeqCst);
     world.server.breaks.store(true, SeqCst);
     assert!(world.gateway.pat("alice", &world.issuer).await.is_err());
-    let kept = world.kept();
+    let kept = world.kept().await;
     assert!(kept.state == LinkState::Active && kept.renewal_asked.is_some() && kept.refresh_token.as_deref() == Some("r0"));
     world.server.breaks.store(false, SeqCst);
     world.until_asked(2).await;
-    world.until(|| world.kept().renewal_asked.is_none()).await;
-    assert!(world.kept().refresh_token.as_deref() == Some("r2") && world.server.reused.load(SeqCst) == 0);
+    world.until(async || world.kept().await.renewal_asked.is_none()).await;
+    assert!(world.kept().await.refresh_token.as_deref() == Some("r2") && world.server.reused.load(SeqCst) == 0);
 }
 
 #[tokio::test]
@@ -214,11 +214,11 @@ async fn threat_27_a_lost_answer_for_a_session_is_asked_for_again_by_itself() {
 async fn threat_27_what_a_crash_lost_is_asked_for_again_at_the_next_start() {
     let world = Renewing::new().await;
     world.server.answers.add_permits(99);
-    let asked = Link { renewal_asked: Some(Timestamp(1)), ..(*world.kept()).clone() };
+    let asked = Link { renewal_asked: Some(Timestamp(1)), ..(*world.kept().await).clone() };
     world.gateway.store.put_link("alice", &world.issuer, &asked).await.unwrap();
     world.until_asked(1).await;
-    world.until(|| world.kept().refresh_token.as_deref() == Some("r1")).await;
-    assert!(world.kept().renewal_asked.is_none() && world.kept().state == LinkState::Active);
+    world.until(async || world.kept().await.refresh_token.as_deref() == Some("r1")).await;
+    assert!(world.kept().await.renewal_asked.is_none() && world.kept().await.state == LinkState::Active);
 }
 
 /// Only a plain no ends a link, and what is not known to be the owner's will is not called so.
@@ -230,12 +230,12 @@ async fn threat_27_a_no_that_a_lost_answer_may_have_brought_about_is_nobodys_wil
         world.server.breaks.store(is_lost, SeqCst);
         if is_lost {
             assert_ne!(world.gateway.pat("alice", &world.issuer).await, Err(ProtectionError::Unauthorized));
-            assert!(world.kept().state == LinkState::Active);
+            assert!(world.kept().await.state == LinkState::Active);
         }
         world.server.latest.store(7, SeqCst);
         world.gateway.end_rest(&told::Destination { owner: "alice".into(), issuer: world.issuer.clone() });
         assert_eq!(world.gateway.pat("alice", &world.issuer).await, Err(ProtectionError::Unauthorized));
-        assert_eq!((world.kept().state, world.kept().may_be_lost()), (LinkState::Withdrawn, is_lost));
+        assert_eq!((world.kept().await.state, world.kept().await.may_be_lost()), (LinkState::Withdrawn, is_lost));
     }
 }
 
@@ -251,7 +251,7 @@ async fn threat_27_the_end_waits_for_renewals_under_way() {
     assert!(!closing.is_finished());
     world.server.answers.add_permits(1);
     closing.await.unwrap();
-    assert_eq!(world.kept().refresh_token.as_deref(), Some("r1"));
+    assert_eq!(world.kept().await.refresh_token.as_deref(), Some("r1"));
 }
 
 /// What a stranger's call begins goes on without him.
@@ -263,11 +263,11 @@ async fn threat_27_whoever_hangs_up_while_a_thing_is_registered_keeps_it_from_no
     let router = world.gateway.clone().router();
     let request = Request::get("/a.jpg").body(axum::body::Body::empty()).unwrap();
     let calling = tokio::spawn(tower::ServiceExt::oneshot(router, request));
-    world.until("it is being registered", || world.asked.now.load(SeqCst) == 1).await;
+    world.until("it is being registered", async || world.asked.now.load(SeqCst) == 1).await;
     calling.abort();
     assert!(calling.await.is_err());
     world.asked.hang_but_for(None);
-    world.until("it is registered", || world.count("alice", store::Standing::Active) == 1).await;
+    world.until("it is registered", async || world.count("alice", store::Standing::Active).await == 1).await;
     assert_eq!(world.status("/a.jpg", None).await, 401);
     world.assert_each_once(1);
 }
@@ -277,9 +277,13 @@ async fn threat_27_whoever_hangs_up_while_a_thing_is_registered_keeps_it_from_no
 async fn a_renewal_brings_back_no_link_that_has_ended_meanwhile() {
     let world = Renewing::new().await;
     world.hang_up_during_pat().await;
-    let ended = Link { state: LinkState::Withdrawn, refresh_token: None, renewal_asked: None, ..(*world.kept()).clone() };
+    let ended = Link { state: LinkState::Withdrawn, refresh_token: None, renewal_asked: None, ..(*world.kept().await).clone() };
     world.gateway.store.put_link("alice", &world.issuer, &ended).await.unwrap();
     world.server.answers.add_permits(9);
     world.gateway.close().await;
-    assert!(world.kept().state == LinkState::Withdrawn && world.kept().access_token == "a0" && !world.kept().may_be_lost());
+    assert!(
+        world.kept().await.state == LinkState::Withdrawn
+            && world.kept().await.access_token == "a0"
+            && !world.kept().await.may_be_lost()
+    );
 }

@@ -36,7 +36,7 @@ async fn a_signed_share_of_several_people_needs_no_pat_and_an_opaque_rpt_would()
         let request = Request::get("/a.jpg").header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
         gateway.clone().router().oneshot(request).await.unwrap().status().as_u16()
     };
-    assert_eq!(gateway.preferred_server("alice"), Ok(None), "she has linked nothing");
+    assert_eq!(gateway.preferred_server("alice").await, Ok(None), "she has linked nothing");
     assert_eq!(get(&rpt).await, 200);
     assert_eq!(get("wlr_an-opaque-one").await, 403, "nobody can be asked about it");
 }

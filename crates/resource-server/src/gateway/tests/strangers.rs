@@ -76,7 +76,7 @@ async fn threat_41_s16_only_what_the_service_answers_for_is_registered() {
     let wait = world.get("/one-more", None).await.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap();
     assert!((1..=3_600).contains(&wait), "it says when to come again: {wait}");
     assert_eq!(world.status("/real", None).await, 401, "what is known stays as it was");
-    assert_eq!(world.gateway.store.list_registrations("alice").unwrap().len(), 1);
+    assert_eq!(world.gateway.store.list_registrations("alice").await.unwrap().len(), 1);
 }
 
 /// A service that is down says nothing: neither that a thing is there, nor that it is not.
@@ -101,7 +101,7 @@ async fn threat_41_s16_tokens_of_unknown_issuers_are_one_line() {
         assert_eq!(world.status(path, Some(&key.sign("at+jwt", &claims).unwrap())).await, 401);
     }
     world.gateway.write_history().await;
-    let told = world.gateway.store.list_history("alice", None, 1_000).unwrap();
+    let told = world.gateway.store.list_history("alice", None, 1_000).await.unwrap();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].count, 100);
 }
@@ -168,7 +168,7 @@ async fn a_client_that_the_server_knows_as_another_place_is_given_no_work() {
     }
     let count = |what: &std::sync::atomic::AtomicUsize| what.load(Ordering::SeqCst);
     assert_eq!((count(&world.asked.tokens), count(&world.asked.revoked)), (1, 1), "it is given back, and not had again at once");
-    assert!(world.registered().is_empty() && gateway.kept_link("alice", &world.issuer).unwrap().is_none());
+    assert!(world.registered().is_empty() && gateway.kept_link("alice", &world.issuer).await.unwrap().is_none());
     for own in [super::world::RESOURCE.to_owned(), format!("{}/", super::world::RESOURCE)] {
         *world.asked.logged_in.lock().unwrap() = Some(serde_json::json!({"sub": "x", "known_as": own}));
         assert_eq!(call(&open().await).await.status(), 401, "{own}");

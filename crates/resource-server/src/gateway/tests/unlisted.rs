@@ -23,17 +23,17 @@ async fn a_server_that_is_taken_off_the_list_guards_no_more() {
     world.link().await;
     assert_eq!(call(&world).await.0, 401);
     let (store, own_id) = (&world.gateway.store, OwnResourceId::from("/a.jpg"));
-    let all = store.registrations("alice", &own_id).unwrap();
+    let all = store.registrations("alice", &own_id).await.unwrap();
     let theirs: Vec<_> = all.iter().map(|one| store::Registered { issuer: GONE.into(), ..one.clone() }).collect();
     store.change_registrations(&theirs, &[]).await.unwrap();
     // where she has linked another, that one guards it from now on
     let (status, challenge) = call(&world).await;
     assert!(status == 401 && challenge.contains(&world.issuer) && !challenge.contains(GONE), "{status} {challenge}");
     // and where she has not, nobody does
-    let link = store.find_link("alice", &world.issuer).unwrap().unwrap();
+    let link = store.find_link("alice", &world.issuer).await.unwrap().unwrap();
     store.put_link("alice", GONE, &link).await.unwrap();
     store.put_link("alice", &world.issuer, &store::Link { state: store::LinkState::Withdrawn, ..(*link).clone() }).await.unwrap();
-    let now = store.registrations("alice", &own_id).unwrap();
+    let now = store.registrations("alice", &own_id).await.unwrap();
     store.change_registrations(&theirs, &now.iter().filter(|one| one.issuer != GONE).collect::<Vec<_>>()).await.unwrap();
     let (status, text) = call(&world).await;
     assert!(status == 403 && text.contains("/.wayleave/link"), "{status} {text}");

@@ -17,14 +17,15 @@ async fn threat_40_s22_a_folder_that_cannot_be_read_takes_nothing_back() {
     let world = folder_of(Store::in_memory(), 20).await;
     world.asked.hang_but_for(Some(""));
     world.link_and_enrol("alice").await;
-    world.until("all are written down", || world.count("alice", Standing::Pending) == 20).await;
-    world.until("some are being told", || world.asked.now.load(Ordering::SeqCst) == 8).await;
+    world.until("all are written down", async || world.count("alice", Standing::Pending).await == 20).await;
+    world.until("some are being told", async || world.asked.now.load(Ordering::SeqCst) == 8).await;
     let away = world.folder.with_extension("away");
     std::fs::rename(&world.folder, &away).unwrap();
     world.asked.hang_but_for(None);
-    world.until("the others wait", || !runs(&world)).await;
-    let all = [Standing::Active, Standing::Pending, Standing::Leaving].map(|standing| world.count("alice", standing));
-    assert_eq!(all, [8, 12, 0]);
+    world.until("the others wait", async || !runs(&world)).await;
+    for (standing, count) in [(Standing::Active, 8), (Standing::Pending, 12), (Standing::Leaving, 0)] {
+        assert_eq!(world.count("alice", standing).await, count, "{standing:?}");
+    }
     assert_eq!(manage(&world, "GET", "my-resources").await.0, 503, "it says so, and does not leave them out");
     assert_eq!(manage(&world, "GET", "my-resources/%2Funknown.jpg").await.0, 503);
     for path in ["/00015.jpg", "/unknown.jpg"] {
@@ -47,7 +48,7 @@ async fn threat_40_s22_a_folder_that_is_away_is_walked_through_when_it_is_back()
     std::fs::rename(&world.folder, &away).unwrap();
     let enrolled = world.link_and_enrol("alice").await;
     assert_eq!(enrolled.registered, 0);
-    assert!(world.gateway.store.find_unwalked("alice").unwrap().is_some(), "it is still to be done");
+    assert!(world.gateway.store.find_unwalked("alice").await.unwrap().is_some(), "it is still to be done");
     std::fs::rename(&away, &world.folder).unwrap();
     world.gateway.enrol("alice");
     world.until_registered("alice", 3).await;

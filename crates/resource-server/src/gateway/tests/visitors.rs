@@ -102,7 +102,7 @@ impl World {
     /// An owner links a server, and what she has there newly is registered there.
     async fn link(&self, owner: &str, server: &Known, things: &[&str]) {
         let now = self.gateway.client.clock.now();
-        for (issuer, link) in self.gateway.store.list_links(owner).unwrap() {
+        for (issuer, link) in self.gateway.store.list_links(owner).await.unwrap() {
             self.gateway.store.put_link(owner, &issuer, &store::Link { preferred: false, ..link }).await.unwrap();
         }
         let link = store::Link { access_token: "pat".into(), expires: now.plus(86_400), preferred: true, ..link::new_link(now) };

@@ -28,7 +28,7 @@ async fn threat_39_s36_what_was_refused_as_a_whole_is_no_allowed_line() {
     let rpt = world.rpt("r1");
     let lines = async || {
         world.gateway.write_history().await;
-        let all = world.gateway.store.list_history("alice", None, 100).unwrap();
+        let all = world.gateway.store.list_history("alice", None, 100).await.unwrap();
         all.into_iter().map(|told| (told.what.outcome, told.what.resource_id.to_string())).collect::<Vec<_>>()
     };
     assert_eq!(copy(&world, &rpt, None).await, 400, "where to?");
@@ -78,7 +78,7 @@ async fn threat_46_a_search_without_room_leaves_its_token_new() {
 async fn threat_08_a_proof_is_not_good_again_after_a_restart() {
     let world = World::new(Store::in_memory(), &[]).await;
     assert_eq!(world.gateway.proofs.began(), Timestamp(0), "nobody was there before");
-    let kept = world.gateway.store.find_secret(own_key::KEY).unwrap().unwrap();
+    let kept = world.gateway.store.find_secret(own_key::KEY).await.unwrap().unwrap();
     let store = Store::in_memory();
     store.put_secret(own_key::KEY, kept).await.unwrap();
     let before = world.gateway.client.clock.now();

@@ -325,15 +325,15 @@ impl World {
     }
 
     /// How many of an owner's are in this state.
-    pub(super) fn count(&self, owner: &str, standing: store::Standing) -> usize {
-        let all = self.gateway.store.list_registrations(owner).unwrap();
+    pub(super) async fn count(&self, owner: &str, standing: store::Standing) -> usize {
+        let all = self.gateway.store.list_registrations(owner).await.unwrap();
         all.iter().filter(|one| one.standing == standing).count()
     }
 
     /// Waits until something holds.
-    pub(super) async fn until(&self, what: &str, holds: impl Fn() -> bool) {
+    pub(super) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let begun = Instant::now();
-        while !holds() {
+        while !holds().await {
             assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -342,8 +342,8 @@ impl World {
     /// Waits until so many of an owner's are registered, and nothing of hers is on its way.
     pub(super) async fn until_registered(&self, owner: &str, count: usize) {
         // looking through thousands of rows would be most of the work
-        self.until("they are told", || self.registered().len() >= count).await;
-        self.until("all are registered", || self.count(owner, store::Standing::Active) == count).await;
+        self.until("they are told", async || self.registered().len() >= count).await;
+        self.until("all are registered", async || self.count(owner, store::Standing::Active).await == count).await;
     }
 
     /// Everything is registered, and nothing twice.

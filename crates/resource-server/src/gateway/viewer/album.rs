@@ -93,11 +93,11 @@ impl Gateway {
         };
         let here = self.url_of(view.path);
         let to = |mark: String| format!("{here}?after={}", form_urlencoded::byte_serialize(mark.as_bytes()).collect::<String>());
-        let title = self.title_of(&judge, view.path);
+        let title = self.title_of(&judge, view.path).await;
         let body = AlbumPage {
             title: &title,
             crumbs: self.list_crumbs(&mut judge, view.path).await,
-            shared: self.find_shared(&judge, &view.parts.headers),
+            shared: self.find_shared(&judge, &view.parts.headers).await,
             zip: format!("{here}?zip"),
             albums: of(&[Kind::Album]),
             pictures: of(&[Kind::Picture]),
@@ -121,12 +121,12 @@ impl Gateway {
     }
 
     /// What a collection is called: in its owner's words, where it is a thing of its own.
-    fn title_of(&self, judge: &Judge, path: &CanonicalPath) -> String {
+    async fn title_of(&self, judge: &Judge, path: &CanonicalPath) -> String {
         let own = |source: &Admitted| source.needs.first().map(|need| OwnResourceId::new(need.resource.as_str()));
         let is_thing = |own: &OwnResourceId| own.as_str().trim_end_matches('/') == decode_path(path);
         if let Some(source) = judge.source()
             && let Some(own) = own(source).filter(is_thing)
-            && let Ok(description) = self.description(&source.owner, &own)
+            && let Ok(description) = self.description(&source.owner, &own).await
             && let Some(name) = description.name
         {
             return show_name(&name);
@@ -146,28 +146,31 @@ impl Gateway {
                 Some(place) if judge.may_view(place).await => Some(self.url_of(place)),
                 _ => None,
             };
-            let title = place.map_or_else(|| show_name(name), |place| self.title_of(judge, place));
+            let title = match place {
+                Some(place) => self.title_of(judge, place).await,
+                None => show_name(name),
+            };
             crumbs.push(Crumb { name: title, url });
         }
         crumbs
     }
 
-    pub(super) fn find_shared(&self, judge: &Judge, headers: &HeaderMap) -> Shared {
+    pub(super) async fn find_shared(&self, judge: &Judge, headers: &HeaderMap) -> Shared {
         let Some(source) = judge.source() else { return Shared { owner: None, until: None, share: None } };
         let is_owner = source.answer.is_owner == Some(true);
         let zone = self.zone_of(headers);
         let end = find_end(source).filter(|_| !is_owner);
         Shared {
-            owner: Some(self.say_owner(&source.owner)),
+            owner: Some(self.say_owner(&source.owner).await),
             until: end.map(|end| zone.until(end, self.client.clock.now())),
-            share: is_owner.then(|| self.share_page(source)).flatten(),
+            share: if is_owner { self.share_page(source).await } else { None },
         }
     }
 
     /// Where the owner shares a thing, at the server that guards it.
-    fn share_page(&self, source: &Admitted) -> Option<String> {
+    async fn share_page(&self, source: &Admitted) -> Option<String> {
         let own = OwnResourceId::new(source.needs.first()?.resource.as_str());
-        let all = self.store.registrations(&source.owner, &own).ok()?;
+        let all = self.store.registrations(&source.owner, &own).await.ok()?;
         let is_there = |one: &&Registered| one.guards() && one.issuer == source.issuer;
         let id = all.iter().find(is_there)?.resource_id.clone()?;
         let id = percent_encoding::utf8_percent_encode(id.as_str(), IN_A_PATH);

@@ -58,7 +58,7 @@ impl Gateway {
             size: size_in_words(facts.bytes),
             album: crumbs.last().and_then(|crumb| crumb.url.clone()),
             crumbs,
-            shared: self.find_shared(&judge, &view.parts.headers),
+            shared: self.find_shared(&judge, &view.parts.headers).await,
             before,
             after,
             name: show_name(&name),

@@ -73,11 +73,11 @@ impl Gateway {
 
     /// What of an owner's things below a path this session may view.
     async fn list_things_of(self: &Arc<Self>, parts: &Parts, path: &CanonicalPath, held: &Held, at: &HeldOwner) -> Vec<Thing> {
-        let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT) else { return Vec::new() };
+        let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT).await else { return Vec::new() };
         let (mut things, mut judge) = (Vec::new(), None);
         for id in ids {
             let Some(own) = CanonicalPath::parse(id.as_str()).ok().filter(|own| own.is_strictly_within(path)) else { continue };
-            if !self.is_guarded_at(at, &id) {
+            if !self.is_guarded_at(at, &id).await {
                 continue;
             }
             if judge.is_none() {
@@ -87,7 +87,7 @@ impl Gateway {
             // a collection is opened by its page
             for place in [own.with_slash(), own] {
                 if judge.may_view(&place).await && self.backend.exists(&place).await.unwrap_or(false) {
-                    things.push(self.make_thing(&at.owner, &id, place));
+                    things.push(self.make_thing(&at.owner, &id, place).await);
                     break;
                 }
             }
@@ -110,13 +110,16 @@ impl Gateway {
 
     /// All that an owner has below a path. What she has not opened yet she is let in to when she opens it.
     async fn own_things(&self, path: &CanonicalPath, at: &HeldOwner) -> Vec<Thing> {
-        let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT) else { return Vec::new() };
+        let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT).await else { return Vec::new() };
         let mut things = Vec::new();
-        for id in ids.into_iter().filter(|id| self.is_guarded_at(at, id)) {
+        for id in ids {
             let Some(own) = CanonicalPath::parse(id.as_str()).ok().filter(|own| own.is_strictly_within(path)) else { continue };
+            if !self.is_guarded_at(at, &id).await {
+                continue;
+            }
             for place in [own.with_slash(), own] {
                 if self.backend.exists(&place).await.unwrap_or(false) {
-                    things.push(Thing { is_own: true, ..self.make_thing(&at.owner, &id, place) });
+                    things.push(Thing { is_own: true, ..self.make_thing(&at.owner, &id, place).await });
                     break;
                 }
             }
@@ -124,8 +127,8 @@ impl Gateway {
         things
     }
 
-    fn is_guarded_at(&self, at: &HeldOwner, id: &OwnResourceId) -> bool {
-        let all = self.store.registrations(&at.owner, id);
+    async fn is_guarded_at(&self, at: &HeldOwner, id: &OwnResourceId) -> bool {
+        let all = self.store.registrations(&at.owner, id).await;
         all.is_ok_and(|all| all.iter().any(|one| one.guards() && one.issuer == at.issuer))
     }
 
@@ -143,14 +146,14 @@ impl Gateway {
         Some(Judge::by(self, Admitted { owner, needs, issuer, answer, caller, is_change: false }, token))
     }
 
-    fn make_thing(&self, owner: &str, id: &OwnResourceId, place: CanonicalPath) -> Thing {
-        let name = self.description(owner, id).ok().and_then(|description| description.name);
+    async fn make_thing(&self, owner: &str, id: &OwnResourceId, place: CanonicalPath) -> Thing {
+        let name = self.description(owner, id).await.ok().and_then(|description| description.name);
         let kind = match place.ends_with_slash() {
             true => Kind::Album,
             false => place.segments().last().map_or(Kind::Other, |name| Kind::of_file(name)),
         };
         let name = show_name(name.as_deref().unwrap_or_else(|| id.as_str()));
-        let (owner, url) = (self.say_owner(owner), self.url_of(&place));
+        let (owner, url) = (self.say_owner(owner).await, self.url_of(&place));
         Thing { name, owner, is_own: false, url, place, kind }
     }
 }

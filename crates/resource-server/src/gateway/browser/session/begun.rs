@@ -33,7 +33,7 @@ impl Gateway {
 
     /// What that session puts before a call for this owner's things.
     pub(in crate::gateway) async fn present_of(&self, cookie: &str, owner: &str, issuer: &str) -> Option<String> {
-        let held = Held { cookie: cookie.to_owned(), session: self.read_session(cookie).unwrap()? };
+        let held = Held { cookie: cookie.to_owned(), session: self.read_session(cookie).await.unwrap()? };
         let grant = held.session.find_grant_at(owner, issuer)?;
         Some(self.find_presented(&held, grant).await?.to_str().unwrap().to_owned())
     }

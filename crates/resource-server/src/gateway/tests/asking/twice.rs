@@ -10,7 +10,7 @@ async fn a_call_that_is_asked_about_twice_is_one_call() {
     let world = asked(OriginalIn::Original).await;
     let counts = async || {
         world.gateway.write_history().await;
-        let lines = world.gateway.store.list_history("alice", None, 100).unwrap();
+        let lines = world.gateway.store.list_history("alice", None, 100).await.unwrap();
         let count = |outcome| lines.iter().filter(|line| line.what.outcome == outcome).map(|line| line.count).sum::<u64>();
         (count(history::Outcome::Allowed), count(history::Outcome::Refused))
     };

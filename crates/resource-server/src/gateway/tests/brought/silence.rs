@@ -26,9 +26,9 @@ async fn what_an_application_brought_counts_for_a_day_without_an_answer() {
     assert!(!stands(&gateway).await, "and no longer");
     assert_eq!(challenge(&gateway).await, "403 Forbidden", "nobody is told that she had linked nothing");
     // nothing was taken away, and nothing new is told to that server
-    let link = gateway.store.find_link("alice", &world.issuer).unwrap().unwrap();
+    let link = gateway.store.find_link("alice", &world.issuer).await.unwrap().unwrap();
     assert!(link.state == LinkState::Active && !link.by.as_ref().unwrap().is_ended());
-    assert!(gateway.store.list_registrations("alice").unwrap().iter().all(|one| one.standing == Standing::Active));
+    assert!(gateway.store.list_registrations("alice").await.unwrap().iter().all(|one| one.standing == Standing::Active));
     assert_eq!(gateway.find_place_for_new("alice").await, Err(ProtectionError::Unreachable));
     drop((gateway, link));
     // a restart begins no other day
@@ -49,7 +49,8 @@ async fn what_an_application_brought_counts_for_a_day_without_an_answer() {
     assert!(!stands(&again).await);
     word.is_away.store(true, Ordering::SeqCst);
     assert!(
-        !stands(&again).await && again.store.find_link("alice", &world.issuer).unwrap().unwrap().by.as_ref().unwrap().is_ended()
+        !stands(&again).await
+            && again.store.find_link("alice", &world.issuer).await.unwrap().unwrap().by.as_ref().unwrap().is_ended()
     );
 }
 
@@ -62,14 +63,14 @@ async fn a_server_of_her_own_guards_on_while_nobody_answers_for_another() {
     bring_server(&world, &gateway, "helper").await;
     assert!(challenge(&gateway).await.contains("ticket="));
     let own_id = types::OwnResourceId::from("/a.jpg");
-    let brought = gateway.store.registrations("alice", &own_id).unwrap()[0].clone();
+    let brought = gateway.store.registrations("alice", &own_id).await.unwrap()[0].clone();
     let own = store::Registered { issuer: "https://own.example".into(), id: "own".into(), ..brought };
     gateway.store.change_registrations(std::slice::from_ref(&own), &[]).await.unwrap();
     word.is_away.store(true, Ordering::SeqCst);
     for (hours, guards) in [(23, 2), (24, 1)] {
         clock.0.store(hours, Ordering::SeqCst);
         gateway.rmts.grants.forget();
-        let guarding = vec![gateway.store.registrations("alice", &own_id).unwrap()];
+        let guarding = vec![gateway.store.registrations("alice", &own_id).await.unwrap()];
         let Ok(Servers::Guard { all_but }) = gateway.check_servers("alice", &guarding).await else { panic!("none is lost") };
         let left = Servers::leave(&all_but, guarding);
         assert_eq!(left[0].len(), guards, "{hours}");

@@ -16,7 +16,7 @@ impl Shared {
 
     async fn count_allowed(&self, own_id: &str) -> u64 {
         self.world.gateway.write_history().await;
-        let lines = self.world.gateway.store.list_history("alice", None, 100).unwrap();
+        let lines = self.world.gateway.store.list_history("alice", None, 100).await.unwrap();
         let of_it =
             |what: &crate::gateway::history::What| what.outcome == Outcome::Allowed && what.resource_id.as_str() == own_id;
         lines.iter().filter(|line| of_it(&line.what)).map(|line| line.count).sum()
@@ -92,7 +92,7 @@ async fn a_zip_goes_on_without_what_is_taken_back_meanwhile() {
         tokio::task::yield_now().await;
     }
     let store = &shared.world.gateway.store;
-    let all = store.registrations("alice", &types::OwnResourceId::from("/holiday/private")).unwrap();
+    let all = store.registrations("alice", &types::OwnResourceId::from("/holiday/private")).await.unwrap();
     store.change_registrations(&[], &all.iter().collect::<Vec<_>>()).await.unwrap();
     let (parts, body) = answer.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();

@@ -21,7 +21,7 @@ async fn two() -> Two {
     world.link("mallory", &hers, &["m"]).await;
     listed.resources.lock().unwrap().push("/alice/holiday".into());
     let own_id = OwnResourceId::from("/alice/holiday");
-    let known = world.gateway.store.registrations("alice", &own_id).unwrap();
+    let known = world.gateway.store.registrations("alice", &own_id).await.unwrap();
     let also: Vec<_> = known
         .iter()
         .map(|one| store::Registered { id: "also".into(), issuer: listed.at(""), resource_id: Some("r1".into()), ..one.clone() })

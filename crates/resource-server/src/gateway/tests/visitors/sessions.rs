@@ -22,8 +22,8 @@ fn id_of(browser: &Browser) -> String {
     jose::base64url::encode(jose::digest::sha256(&[b"session ", browser.session().unwrap().as_bytes()]))
 }
 
-fn has_row(world: &World, browser: &Browser) -> bool {
-    world.gateway.store.find_session(&id_of(browser)).unwrap().is_some()
+async fn has_row(world: &World, browser: &Browser) -> bool {
+    world.gateway.store.find_session(&id_of(browser)).await.unwrap().is_some()
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn threat_46_whoever_showed_nothing_has_no_row_and_no_more_tries() {
     let (world, server) = world().await;
     let mut bob = Browser::at("192.0.2.7");
     bob.visit(&world, &server, "/alice/a", "bob").await;
-    assert!(has_row(&world, &bob) && bob.open(&world, "/alice/a").await.text == "a picture");
+    assert!(has_row(&world, &bob).await && bob.open(&world, "/alice/a").await.text == "a picture");
     // a second ticket is had of any call without a token
     let (mut taken, mut refused) = (0, 0);
     for _ in 0..210 {
@@ -46,7 +46,7 @@ async fn threat_46_whoever_showed_nothing_has_no_row_and_no_more_tries() {
         match seen.status {
             303 => {
                 taken += 1;
-                assert!(!has_row(&world, &mallory));
+                assert!(!has_row(&world, &mallory).await);
                 assert_eq!(mallory.open(&world, "/alice/a").await.status, 404);
             }
             429 => refused += 1,
@@ -70,7 +70,7 @@ async fn whoever_is_let_in_to_nothing_may_ask_all_the_same() {
     let (world, server) = world().await;
     let mut bob = Browser::at("192.0.2.7");
     assert_eq!(bob.visit(&world, &server, "/alice/hidden", "bob").await.status, 303);
-    assert!(!has_row(&world, &bob), "nothing is known of him here");
+    assert!(!has_row(&world, &bob).await, "nothing is known of him here");
     let seen = bob.open(&world, "/alice/hidden").await;
     assert!(seen.status == 404 && seen.text.contains("Ask for access"), "{}", seen.text);
     let fields = [("csrf", &*token_of(&seen)), ("to", "/alice/hidden"), ("message", "It is Bob")];
@@ -78,7 +78,7 @@ async fn whoever_is_let_in_to_nothing_may_ask_all_the_same() {
     let ticket = server.shows(&left.sent("ticket"), "bob");
     let (state, own) = (left.sent("state"), server.at(""));
     bob.back(&world, &left.way_back(), &[("state", &state), ("ticket", &ticket), ("iss", &own)]).await;
-    assert!(has_row(&world, &bob), "he waits");
+    assert!(has_row(&world, &bob).await, "he waits");
     let seen = bob.open(&world, "/alice/hidden").await;
     assert!(seen.status == 202 && seen.text.contains("Waiting for an answer"), "{}", seen.text);
     // and once he is allowed, he is in
@@ -103,10 +103,10 @@ async fn threat_48_an_end_has_its_turn_among_changes() {
     let fields = [("csrf", token.as_str())];
     let out = other.post(&world, "/.wayleave/logout", &fields);
     assert!(tokio::time::timeout(std::time::Duration::from_millis(200), out).await.is_err(), "a change is under way");
-    assert!(has_row(&world, &kept));
+    assert!(has_row(&world, &kept).await);
     drop(changes);
     assert_eq!(bob.post(&world, "/.wayleave/logout", &fields).await.status, 200);
-    assert!(!has_row(&world, &kept));
+    assert!(!has_row(&world, &kept).await);
 }
 
 /// Calls that are under way while she logs out write nothing back.
@@ -142,7 +142,7 @@ async fn threat_48_log_out_is_not_undone_by_a_call_that_is_under_way() {
         for call in calls {
             call.await.unwrap();
         }
-        assert!(!has_row(&world, &thief));
+        assert!(!has_row(&world, &thief).await);
         let seen = thief.clone().open(&world, "/alice/a").await;
         assert!(seen.to.as_ref().is_some_and(|to| to.starts_with(&server.at("/claims"))), "{}", seen.text);
     }

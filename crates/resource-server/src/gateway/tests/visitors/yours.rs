@@ -65,12 +65,13 @@ async fn an_owner_sees_what_applications_brought_and_ends_or_keeps_it() {
     assert_eq!(alice.post(&world, YOURS, &forged).await.status, 403);
     assert_eq!(bob.post(&world, YOURS, &order("key", "k", "end")).await.status, 403);
     assert_eq!(alice.post(&world, YOURS, &order("key", "k", "keep")).await.status, 303);
-    let standing = || world.gateway.store.find_credential("alice", KEY).unwrap().map(|key| key.by.clone().unwrap().standing);
-    assert_eq!(standing(), Some(BroughtStanding::Kept));
+    let standing =
+        async || world.gateway.store.find_credential("alice", KEY).await.unwrap().map(|key| key.by.clone().unwrap().standing);
+    assert_eq!(standing().await, Some(BroughtStanding::Kept));
     assert_eq!(alice.post(&world, YOURS, &order("key", "k", "end")).await.status, 303);
-    assert_eq!(standing(), None);
+    assert_eq!(standing().await, None);
     assert_eq!(alice.post(&world, YOURS, &order("server", HELPERS, "end")).await.status, 303);
-    assert!(world.gateway.store.find_link("alice", HELPERS).unwrap().unwrap().state == LinkState::Withdrawn);
+    assert!(world.gateway.store.find_link("alice", HELPERS).await.unwrap().unwrap().state == LinkState::Withdrawn);
     assert!(alice.open(&world, YOURS).await.text.contains("guards nothing any more"));
 }
 
@@ -80,7 +81,7 @@ async fn a_server_of_an_application_does_not_say_who_the_owner_is() {
     let (world, server) = world().await;
     let mut thief = Browser::at("192.0.2.7");
     thief.visit(&world, &server, "/alice/a", "owner").await;
-    let link = world.gateway.store.find_link("alice", &server.at("")).unwrap().unwrap();
+    let link = world.gateway.store.find_link("alice", &server.at("")).await.unwrap().unwrap();
     let now = world.gateway.client.clock.now();
     for (by, expected) in [(by_helper(now), 403), (by_helper(now).map(|by| by.kept()), 200)] {
         world.gateway.store.put_link("alice", &server.at(""), &Link { by, ..(*link).clone() }).await.unwrap();
