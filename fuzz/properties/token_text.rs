@@ -27,13 +27,13 @@ pub(crate) fn holds(data: &[u8]) {
     for kind in fitting {
         let key = key_of(kind, &text).unwrap();
         assert!(text.is_ascii() && text.len() == kind.prefix().len() + 47);
-        assert!((0..4096).contains(&key.shard) && (0..4096).contains(&key.bucket));
+        assert!((0..4096).contains(&key.shard) && (0..1 << 36).contains(&key.end));
     }
     let (choice, rest) = choose(data);
     let kind = KINDS[usize::from(choice) % KINDS.len()];
     let expires = Timestamp(rest.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte)));
     let minted = mint(kind, &text, expires, &Chosen(Mutex::new(rest.to_vec())));
     let key = key_of(kind, &minted).expect("what is minted is found");
-    assert_eq!(key.bucket, expires.day().rem_euclid(4096));
+    assert_eq!(key.end, expires.0.clamp(identity::token_text::DAYS, (1 << 36) - 1));
     assert!(KINDS.iter().all(|other| *other == kind || key_of(*other, &minted).is_none()));
 }

@@ -118,6 +118,15 @@ impl Database {
         }
     }
 
+    /// Takes the store for this process, for a party that is one process, until the answer is dropped; none where nobody else can
+    /// come to it.
+    pub async fn be_alone(&self) -> Result<Option<Node>, OpenError> {
+        match self {
+            Self::Memory(_) | Self::Sqlite(_) => Ok(None),
+            Self::Postgres(postgres) => postgres.be_alone().await.map(Some),
+        }
+    }
+
     /// Waits until no other process on the database does what has this name; none where there are no others.
     pub async fn take_turn(&self, name: &str) -> Result<Option<Turn>, ReadError> {
         match self {

@@ -45,6 +45,8 @@ pub enum OpenError {
     Address(String),
     #[error("the database {place} cannot be used: {what}")]
     Unreachable { place: String, what: String },
+    #[error("`{schema}` in {place} is served by another process that is running: stop that first, or name another database")]
+    Served { place: String, schema: String },
     #[error("the schema `{schema}` of {place} does not say which form it has: restore a backup, or name another schema")]
     Formless { place: String, schema: String },
 }

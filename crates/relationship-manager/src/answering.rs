@@ -84,7 +84,7 @@ impl Manager {
         seen: Option<&str>,
         decision: DecisionDocument,
     ) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let Some(request) = holdings.request(answered) else {
             return Err(Trouble::Refused("There is no such request any more.".into()));
         };

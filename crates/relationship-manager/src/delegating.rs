@@ -65,7 +65,7 @@ impl Manager {
     }
 
     async fn delegate_all(self: &Arc<Self>, owner: &str, wanted: &Delegating) -> Result<(usize, Vec<String>), Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let (mut done, mut failed, mut touched) = (0_usize, Vec::new(), Vec::new());
         for (known, things) in holdings.delegating_at(wanted) {
             let id_here = |thing: &&Thing| {

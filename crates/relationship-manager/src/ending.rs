@@ -197,7 +197,7 @@ impl Manager {
     /// What she took back and a server lists all the same, it is told once more: all of it, or one word. As who it was placed as
     /// there, and no other.
     pub(crate) async fn tell_again(self: &Arc<Self>, owner: &str, server: &str, only: Option<&str>) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let here = holdings.doubts.iter().filter(|doubt| doubt.server == server);
         let ids: BTreeSet<&str> = here.filter_map(|doubt| doubt.again.as_deref()).collect();
         let words = ids.into_iter().filter(|id| only.is_none_or(|only| only == *id));
@@ -207,7 +207,7 @@ impl Manager {
         if wanted.is_empty() {
             return Err(Trouble::Refused("That server does not list it any more, as far as this desk has read.".into()));
         }
-        let asked = self.store.list_tasks(owner)?;
+        let asked = self.store.list_tasks(owner).await?;
         wanted.retain(|one| !asked.iter().any(|task| task.stands_for(one)));
         self.ask(owner, wanted).await
     }

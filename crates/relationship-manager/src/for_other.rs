@@ -203,7 +203,7 @@ impl Manager {
         from: &[String],
         answer: OfferAnswer,
     ) -> Result<(), Trouble> {
-        let holdings = self.known_holdings(owner)?;
+        let holdings = self.known_holdings(owner).await?;
         let known = holdings.server(link).ok_or_else(|| Trouble::Refused("This server is not linked any more.".into()))?;
         let (is_taken, snapshot) = (answer == OfferAnswer::Accept, &known.snapshot);
         let is_there = |of: &String| {

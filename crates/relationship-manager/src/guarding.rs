@@ -111,7 +111,7 @@ impl Manager {
     }
 
     async fn guard_all(self: &Arc<Self>, owner: &str, wanted: &Move) -> Result<Guarded, Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let named: Vec<String> = wanted.things.iter().filter(|key| holdings.thing(key).is_some()).cloned().collect();
         // a server that does not answer for one thing is not waited for with the others
         let away: Arc<Mutex<BTreeMap<String, Trouble>>> = Arc::default();
@@ -254,7 +254,7 @@ impl Manager {
 
     /// Lets a registration go: nobody can be let in by that server any more. Kept as a task until it is confirmed.
     pub(crate) async fn unguard(self: &Arc<Self>, owner: &str, thing: &str, registration: &str) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let Some(thing) = holdings.thing(thing) else { return refused("There is no such thing any more.") };
         let Some(guard) = thing.guards.iter().find(|guard| guard.registration.as_deref() == Some(registration)) else {
             return refused("It is not guarded there any more.");
@@ -272,7 +272,7 @@ impl Manager {
 
     /// Lets an authorization server be used at a resource server: where she links it, if she must.
     pub(crate) async fn introduce(self: &Arc<Self>, owner: &str, link: &str, typed: &str) -> Result<Option<String>, Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let Some(management) = holdings.server(link).and_then(Known::management) else {
             return refused("Choose one of your resource servers.");
         };
@@ -299,7 +299,7 @@ impl Manager {
 
     /// She says that the account there is hers; from then on that server may guard.
     pub(crate) async fn confirm_guard(self: &Arc<Self>, owner: &str, link: &str, issuer: &str) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let known = holdings.server(link);
         let waits = |one: &ChosenServer| one.issuer == issuer && one.pat == PatState::Pending;
         let Some(management) = known.filter(|known| known.snapshot.servers.iter().any(waits)).and_then(Known::management) else {

@@ -198,6 +198,8 @@ pub(crate) struct Holdings {
     pub(crate) things: Vec<Thing>,
     pub(crate) ledger: Ledger,
     pub(crate) doubts: Vec<Doubt>,
+    /// What guards let somebody reach of which no place has said yet that it keeps it, or which it leaves out: on no page as a thing.
+    pub(crate) unplaced: Vec<Share>,
     by_key: HashMap<String, usize>,
     /// By authorization server and id there.
     by_guard: HashMap<(String, ResourceId), usize>,
@@ -241,7 +243,7 @@ impl Holdings {
             named.map(|name| (name, at)).collect::<Vec<_>>()
         };
         let by_guard = things.iter().enumerate().flat_map(guarded).collect();
-        Self { servers, things, ledger, doubts, by_key, by_guard }
+        Self { servers, things, ledger, doubts, unplaced: joint.unplaced, by_key, by_guard }
     }
 
     /// How many bytes it takes in memory, about: what servers said, and what was made of it.

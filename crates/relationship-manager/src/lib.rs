@@ -36,7 +36,7 @@ mod withdrawing;
 mod words;
 
 pub use pages::router;
-pub use store::{Store, StoreAway, StoreClosed};
+pub use store::{NAME, Store, StoreAway, StoreClosed};
 pub use types::peer::Caller;
 
 use client::{Client, ClientError, Credentials};
@@ -242,8 +242,8 @@ impl Manager {
     }
 
     /// What is on its way: renewals whose answer was lost, and tasks that servers have yet to confirm. Called by the wiring every few seconds.
-    pub fn tend(self: &Arc<Self>) {
-        self.repeat_lost_renewals();
-        self.tend_tasks();
+    pub async fn tend(self: &Arc<Self>) {
+        self.repeat_lost_renewals().await;
+        self.tend_tasks().await;
     }
 }

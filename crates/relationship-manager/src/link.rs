@@ -113,7 +113,7 @@ fn in_her_name(client: Client, owner: &str, link: &Link) -> Client {
 impl Manager {
     /// What this manager is at a server; it registers there at first.
     pub(crate) async fn registered_at(&self, issuer: &str) -> Result<String, Trouble> {
-        match self.store.find_registration(issuer)? {
+        match self.store.find_registration(issuer).await? {
             Some(known) => Ok(known.client_id),
             None => {
                 let registered = async {
@@ -193,8 +193,8 @@ impl Manager {
     /// Where to send the browser to link a server, and the state that it keeps.
     pub(crate) async fn begin_link(&self, person: &Person, typed: &str) -> Result<(String, String), Trouble> {
         let (place, hint) = self.find_server(&person.owner, typed).await?;
-        if !self.store.list_links(&person.owner)?.iter().any(|link| is_same_place(&link.place, &place)) {
-            self.check_links(&person.owner)?;
+        if !self.store.list_links(&person.owner).await?.iter().any(|link| is_same_place(&link.place, &place)) {
+            self.check_links(&person.owner).await?;
         }
         let metadata = self.metadata_of(place.issuer()).await?;
         let (scope, resource) = match &place {
@@ -230,7 +230,8 @@ impl Manager {
         let text = |name: &str| authorized.account.get(name).and_then(Value::as_str).map(str::to_owned);
         let mark = text("sub").map(|sub| account_mark(linking.place.issuer(), &sub));
         let account = text("email").or(text("preferred_username")).or(text("sub"));
-        let known = self.store.list_links(&person.owner)?.into_iter().find(|link| is_same_place(&link.place, &linking.place));
+        let known =
+            self.store.list_links(&person.owner).await?.into_iter().find(|link| is_same_place(&link.place, &linking.place));
         let id = mark.map_or_else(|| self.new_id(), |mark| format!("{}{OF_ACCOUNT}{mark}", self.new_id()));
         let (id, added) = match known {
             Some(known) if is_somebody_else(&known, &id, account.as_deref()) => {
@@ -239,7 +240,7 @@ impl Manager {
             }
             Some(known) => (known.id, known.added),
             None => {
-                self.check_links(&person.owner)?;
+                self.check_links(&person.owner).await?;
                 (id, self.now())
             }
         };
@@ -314,7 +315,7 @@ impl Manager {
     }
 
     async fn unlink_because(self: &Arc<Self>, owner: &str, id: &str, why: &str) -> Result<(), Trouble> {
-        let Some(link) = self.store.find_link(owner, id)? else { return Ok(()) };
+        let Some(link) = self.store.find_link(owner, id).await? else { return Ok(()) };
         self.forget_server(owner, id, why).await?;
         if let Some(told) = &link.told {
             self.store.delete_about(&told.sub).await?;

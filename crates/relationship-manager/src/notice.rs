@@ -56,13 +56,20 @@ impl Manager {
         }
     }
 
+    async fn linked(&self, about: Option<&About>) -> Result<Option<Link>, Trouble> {
+        match about {
+            Some(about) => Ok(self.store.find_link(&about.owner, &about.link).await?),
+            None => Ok(None),
+        }
+    }
+
     /// Somebody says that a request waits: if it is the server of that link who says so, it is asked.
     pub(crate) async fn take_notice(self: &Arc<Self>, text: &str) -> Result<(), Trouble> {
         let unverified = UnverifiedJws::parse(text.trim()).and_then(|jws| jws.expect_type(NOTICE));
         let Ok(unverified) = unverified else { return refused("this is no notice") };
         let sub = unverified.claimed("sub").unwrap_or_default();
-        let about = self.store.find_about(&sub)?;
-        let link = about.as_ref().map(|about| self.store.find_link(&about.owner, &about.link)).transpose()?.flatten();
+        let about = self.store.find_about(&sub).await?;
+        let link = self.linked(about.as_ref()).await?;
         let (Some(about), Some(link)) = (about, link) else { return refused("nobody here is called that") };
         // only that server's keys are fetched, whatever the notice says of itself
         let metadata = self.metadata_of(link.place.issuer()).await?;
@@ -83,9 +90,9 @@ impl Manager {
     pub(crate) async fn read_policy_request(&self, person: &Person, text: &str) -> Result<(PolicyRequest, Link), Trouble> {
         let unverified = UnverifiedJws::parse(text.trim()).and_then(|jws| jws.expect_type(POLICY_REQUEST));
         let Ok(unverified) = unverified else { return refused("This is no request for a policy.") };
-        let about = self.store.find_about(&unverified.claimed("sub").unwrap_or_default())?;
+        let about = self.store.find_about(&unverified.claimed("sub").unwrap_or_default()).await?;
         let about = about.filter(|about| about.owner == person.owner);
-        let link = about.map(|about| self.store.find_link(&about.owner, &about.link)).transpose()?.flatten();
+        let link = self.linked(about.as_ref()).await?;
         let Some(link) = link else {
             return refused("This request is for somebody else at this desk, or of a server that is not linked.");
         };

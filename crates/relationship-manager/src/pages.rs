@@ -115,7 +115,7 @@ fn asset(media: &'static str, text: &'static str) -> Response {
 }
 
 async fn not_found(State(manager): Desk, request: Request) -> Response {
-    let person = manager.person(request.headers()).ok().flatten();
+    let person = manager.person(request.headers()).await.ok().flatten();
     error_page(&manager, person.as_ref(), StatusCode::NOT_FOUND, "Not here", "There is no such page at this desk.")
 }
 
@@ -223,7 +223,7 @@ async fn at_desk(
     headers: &HeaderMap,
     work: impl AsyncFnOnce(&Arc<Manager>, &Person) -> Shown,
 ) -> Response {
-    match manager.person(headers) {
+    match manager.person(headers).await {
         Ok(Some(person)) => {
             let answer = work(&manager, &person).await;
             shown(&manager, Some(&person), answer)

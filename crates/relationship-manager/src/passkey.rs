@@ -2,8 +2,9 @@
 //! extension) and that is kept nowhere else. Beside the passphrase, or in its place.
 
 use crate::person::Person;
+use crate::store::Opens;
 use crate::vault::{KeptKey, MAX_KEYS, OpenKey, failed, refused};
-use crate::{Manager, Trouble};
+use crate::{Manager, StoreAway, Trouble};
 use jose::seal::SealingKey;
 use jose::{Algorithm, SigningKey, base64url, did, digest};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ use types::Timestamp;
 /// Most passkeys of one key.
 const MAX_PASSKEYS: usize = 10;
 const MAX_NAME: usize = 60;
+/// How often a change is tried again that met another one.
+const MOST_TRIES: usize = 32;
 
 /// A key as one passkey opens it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -96,13 +99,13 @@ impl Manager {
     }
 
     /// All of an owner's keys, the newest first.
-    pub(crate) fn keys(&self, owner: &str) -> Result<Vec<Key>, Trouble> {
+    pub(crate) async fn keys(&self, owner: &str) -> Result<Vec<Key>, Trouble> {
         let new = |did: &str, created| Key { did: did.to_owned(), created, kept: None, passkeys: Vec::new() };
         let mut keys: Vec<Key> = Vec::new();
-        for kept in self.store.list_keys::<KeptKey>(owner)? {
+        for kept in self.store.list_keys::<KeptKey>(owner).await? {
             keys.push(Key { kept: Some(kept.clone()), ..new(&kept.did, kept.created) });
         }
-        for passkey in self.store.list_vault_passkeys::<SealedByPasskey>(owner)? {
+        for passkey in self.store.list_vault_passkeys::<SealedByPasskey>(owner).await? {
             match keys.iter_mut().find(|key| key.did == passkey.did) {
                 Some(key) => key.passkeys.push(passkey),
                 None => keys.push(Key { passkeys: vec![passkey.clone()], ..new(&passkey.did, passkey.created) }),
@@ -114,7 +117,7 @@ impl Manager {
 
     /// Makes a key that a passkey opens.
     pub(crate) async fn make_key_by_passkey(&self, person: &Person, brought: Brought<'_>, name: &str) -> Result<(), Trouble> {
-        if self.keys(&person.owner)?.len() >= MAX_KEYS {
+        if self.keys(&person.owner).await?.len() >= MAX_KEYS {
             return refused(format!("You have {MAX_KEYS} keys. Delete one first."));
         }
         let key = SigningKey::generate(Algorithm::EdDsa).map_err(failed)?;
@@ -132,7 +135,7 @@ impl Manager {
         brought: Brought<'_>,
         name: &str,
     ) -> Result<(), Trouble> {
-        let all = self.store.list_vault_passkeys::<SealedByPasskey>(&person.owner)?;
+        let all = self.store.list_vault_passkeys::<SealedByPasskey>(&person.owner).await?;
         if all.iter().filter(|one| one.did == open.did).count() >= MAX_PASSKEYS {
             return refused(format!("{MAX_PASSKEYS} passkeys open this key. Remove one first."));
         }
@@ -145,7 +148,7 @@ impl Manager {
 
     /// Opens the key that this passkey opens; wrong ones count as wrong passphrases do.
     pub(crate) async fn open_by_passkey(&self, person: &Person, brought: Brought<'_>) -> Result<OpenKey, Trouble> {
-        let all = self.store.list_vault_passkeys::<SealedByPasskey>(&person.owner)?;
+        let all = self.store.list_vault_passkeys::<SealedByPasskey>(&person.owner).await?;
         let known = all.iter().find(|one| one.credential == brought.credential);
         let Some(known) = known else { return refused("This passkey opens no key of yours here.") };
         self.take_try(person, &known.did)?;
@@ -161,18 +164,29 @@ impl Manager {
 
     /// A passkey no longer opens it; some other way must be left.
     pub(crate) async fn remove_vault_passkey(&self, person: &Person, credential: &str) -> Result<(), Trouble> {
-        let keys = self.keys(&person.owner)?;
-        let key = keys.iter().find(|key| key.passkeys.iter().any(|one| one.credential == credential));
-        let Some(key) = key else { return refused("This passkey opens no key of yours here.") };
-        if key.kept.is_none() && key.passkeys.len() == 1 {
-            return refused("Nothing else opens this key: give it a passphrase, or another passkey, first.");
+        for _ in 0..MOST_TRIES {
+            let keys = self.keys(&person.owner).await?;
+            let key = keys.iter().find(|key| key.passkeys.iter().any(|one| one.credential == credential));
+            let Some(key) = key else { return refused("This passkey opens no key of yours here.") };
+            let other = key.passkeys.iter().find(|one| one.credential != credential);
+            let left = match (&key.kept, other) {
+                (Some(_), _) => Opens::Passphrase { did: &key.did },
+                (None, Some(other)) => Opens::Passkey { credential: &other.credential },
+                (None, None) => {
+                    return refused("Nothing else opens this key: give it a passphrase, or another passkey, first.");
+                }
+            };
+            // where that went meanwhile, it is looked at anew
+            if self.store.delete_vault_passkey(&person.owner, credential, left).await? {
+                return Ok(());
+            }
         }
-        Ok(self.store.delete_vault_passkey(&person.owner, credential).await?)
+        Err(StoreAway.into())
     }
 
     /// Deletes a key; what it signed stands until it is withdrawn.
     pub(crate) async fn delete_key(&self, person: &Person, did: &str) -> Result<(), Trouble> {
-        let keys = self.keys(&person.owner)?;
+        let keys = self.keys(&person.owner).await?;
         let Some(key) = keys.iter().find(|key| key.did == did) else { return refused("You have no such key here.") };
         if self.opened_key(person).is_some_and(|open| open.did == did) {
             self.close_key(person);

@@ -62,9 +62,9 @@ impl Manager {
     }
 
     /// Who has sent this.
-    pub(crate) fn person(&self, headers: &HeaderMap) -> Result<Option<Person>, Trouble> {
+    pub(crate) async fn person(&self, headers: &HeaderMap) -> Result<Option<Person>, Trouble> {
         let Some(id) = cookie(&self.cookies(), headers, SESSION)? else { return Ok(None) };
-        let session = self.store.find_session(&hashed(&id))?.filter(|session| self.now() < session.expires);
+        let session = self.store.find_session(&hashed(&id)).await?.filter(|session| self.now() < session.expires);
         Ok(session.map(|session| Person {
             owner: session.owner,
             name: session.name,
@@ -139,7 +139,7 @@ impl Manager {
     /// this: one that takes no assertion of ours for another reason knows neither.
     pub(crate) async fn client_known_at(&self, metadata: &Metadata) -> Result<Client, Trouble> {
         let issuer = &metadata.issuer;
-        let is_kept = self.store.find_registration(issuer)?.is_some();
+        let is_kept = self.store.find_registration(issuer).await?.is_some();
         let client = self.client_at(issuer).await?;
         // what the server does not say soon, it says when that which begins goes on
         let says = async |client: &Client| tokio::time::timeout(PATIENCE, client.is_known(metadata)).await;

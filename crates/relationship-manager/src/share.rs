@@ -150,7 +150,7 @@ impl Manager {
     }
 
     async fn share_all(self: &Arc<Self>, owner: &str, sharing: &Sharing) -> Result<Shared, Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let (mut shared, mut at) = (Shared::default(), BTreeMap::<String, Vec<Value>>::new());
         for key in &sharing.things {
             let Some(thing) = holdings.thing(key) else { continue };

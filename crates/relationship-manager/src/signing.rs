@@ -214,7 +214,7 @@ impl Manager {
 
     /// Registers her key where her word is to count: what came of it at each server that does not have it yet.
     pub(crate) async fn register_key(self: &Arc<Self>, person: &Person, key: &OpenKey) -> Result<Vec<String>, Trouble> {
-        let holdings = self.holdings(&person.owner)?;
+        let holdings = self.holdings(&person.owner).await?;
         let lacking = holdings.servers.iter().filter(|known| !known.link.ended && !known.has_key(&key.did));
         let register = lacking.map(|known| async {
             let outcome = self.register_at(&person.owner, known, key).await;
@@ -281,7 +281,7 @@ impl Manager {
     /// A key counts nowhere any more, and nothing that it signed: asked of each server until it has confirmed. What stands in
     /// the ledger under it is taken back by itself, so that it ends also where a server keeps silent about the key.
     pub(crate) async fn withdraw_credential(self: &Arc<Self>, owner: &str, subject: &str) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let mut wanted = Vec::new();
         for known in &holdings.servers {
             let Some(at) = &known.snapshot.credentials_endpoint else { continue };

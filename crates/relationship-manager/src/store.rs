@@ -2,93 +2,36 @@
 //! what was asked of them and is not confirmed. On the engine of `database`, in a file of its own; tokens and what servers
 //! said are sealed.
 
+mod error;
 mod ledger;
 mod seal;
+mod tables;
 mod task;
 mod vault;
 
+pub use error::{StoreAway, StoreClosed};
 pub(crate) use task::OwnersServer;
+pub(crate) use vault::Opens;
 
 use client::oauth::CodeFlow;
-use database::{Batch, Column, Database, Index, Kind, Memory, Migrations, OpenError, Operation, Row, Scan, Sqlite, Table, Value};
+use database::{Batch, Check, CommitError, Database, Location, OpenError, Operation, Records, Row, Schema, Table, Value};
+use error::away;
 use jose::Randomness;
 use jose::seal::SealingKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tables::{
+    BEGUN, LEDGER, LINK, MIGRATIONS, NOTICE, REGISTRATION, SECRET, SESSION, SNAPSHOT, TABLES, TASK, VAULT, VAULT_PASSKEY,
+};
+use tokio::sync::Mutex;
 use types::Timestamp;
 
-const fn text(name: &'static str) -> Column {
-    Column { name, kind: Kind::Text }
-}
-
-const fn int(name: &'static str) -> Column {
-    Column { name, kind: Kind::Int }
-}
-
-const BODY: Column = Column { name: "body", kind: Kind::Blob };
-
-static SESSION: Table =
-    Table { name: "session", columns: &[text("id"), int("expires"), BODY], key: 1, indexes: &[], ..Table::OPEN };
-static BEGUN: Table =
-    Table { name: "begun", columns: &[text("state"), int("expires"), BODY], key: 1, indexes: &[], ..Table::OPEN };
-static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], key: 1, indexes: &[], ..Table::OPEN };
-static REGISTRATION: Table =
-    Table { name: "registration", columns: &[text("issuer"), BODY], key: 1, indexes: &[], ..Table::OPEN };
-static LINK: Table = Table { name: "link", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[], ..Table::OPEN };
-static NOTICE: Table = Table { name: "notice", columns: &[text("sub"), BODY], key: 1, indexes: &[], ..Table::OPEN };
-static VAULT: Table = Table { name: "vault", columns: &[text("owner"), text("did"), BODY], key: 2, indexes: &[], ..Table::OPEN };
-static VAULT_PASSKEY: Table =
-    Table { name: "vault_passkey", columns: &[text("owner"), text("credential"), BODY], key: 2, indexes: &[], ..Table::OPEN };
-static SNAPSHOT: Table =
-    Table { name: "snapshot", columns: &[text("owner"), text("link"), BODY], key: 2, indexes: &[], ..Table::OPEN };
-static LEDGER: Table = Table { name: "ledger", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[], ..Table::OPEN };
-static TASK: Table = Table {
-    name: "task",
-    columns: &[text("owner"), text("id"), int("due"), BODY],
-    key: 2,
-    indexes: &[Index { name: "task_by_due", columns: &[2], unique: false }],
-    ..Table::OPEN
-};
-
-static TABLES: [&Table; 11] =
-    [&SESSION, &BEGUN, &SECRET, &REGISTRATION, &LINK, &NOTICE, &VAULT, &VAULT_PASSKEY, &SNAPSHOT, &LEDGER, &TASK];
-
-static MIGRATIONS: Migrations = Migrations(&[
-    "\
-     CREATE TABLE session (id TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
-     CREATE TABLE begun (state TEXT PRIMARY KEY, expires BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
-     CREATE TABLE secret (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-     CREATE TABLE registration (issuer TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-     CREATE TABLE link (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
-     CREATE TABLE notice (sub TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-     CREATE TABLE vault (owner TEXT, did TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, did)) WITHOUT ROWID;
-     CREATE TABLE snapshot (owner TEXT, link TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, link)) WITHOUT ROWID;
-     CREATE TABLE task (owner TEXT, id TEXT, due BIGINT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
-     CREATE INDEX task_by_due ON task (due);",
-    "CREATE TABLE vault_passkey (owner TEXT, credential TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, credential)) WITHOUT ROWID;",
-    "CREATE TABLE ledger (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;",
-]);
-
-/// The store cannot be read or written right now; the cause is in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the manager's store does not answer: try again in a moment")]
-pub struct StoreAway;
-
-/// Why a store is not opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreClosed {
-    #[error(
-        "the manager's store was sealed with another key: restore the key file that goes with the store (nothing was changed)"
-    )]
-    OtherKey,
-    #[error("in the manager's store a row of `{0}` does not open, and others do: restore the store from a backup")]
-    Broken(&'static str),
-    #[error(transparent)]
-    Away(#[from] StoreAway),
-}
+/// Name of a manager's schema in a database that others share.
+pub const NAME: &str = "wayleave_manager";
 
 /// Somebody who is logged in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -227,25 +170,38 @@ pub(crate) struct Registration {
 
 /// The manager's store.
 pub struct Store {
-    database: Database,
-    key: SealingKey,
+    records: Records,
     /// What waits for its turn, once somebody has looked.
     due: Mutex<Option<task::DueTasks>>,
-}
-
-fn away(error: impl std::fmt::Display) -> StoreAway {
-    tracing::error!(%error, "the manager's store fails");
-    StoreAway
+    /// Whether that may miss what was committed.
+    is_due_stale: AtomicBool,
 }
 
 impl Store {
     /// `key` seals what is kept.
     pub fn in_memory(key: SealingKey) -> Self {
-        Self { database: Database::Memory(Memory::default()), key, due: Mutex::default() }
+        Self::on(Database::in_memory(), key)
     }
 
-    pub fn open(path: &Path, key: SealingKey) -> Result<Self, OpenError> {
-        Ok(Self { database: Database::Sqlite(Sqlite::open(path, &MIGRATIONS)?), key, due: Mutex::default() })
+    /// Made where there is none, or brought up to date. `name` is that of its schema in a database that others share.
+    pub async fn open(location: &Location, name: &str, key: SealingKey) -> Result<Self, OpenError> {
+        let schema = Schema { name, tables: &TABLES, sqlite: MIGRATIONS, postgres: &[] };
+        Ok(Self::on(Database::open(location, &schema).await?, key))
+    }
+
+    /// In this file.
+    pub async fn open_file(path: &Path, key: SealingKey) -> Result<Self, OpenError> {
+        Self::open(&Location::File(path.to_owned()), NAME, key).await
+    }
+
+    fn on(database: Database, key: SealingKey) -> Self {
+        let records = Records { database: Arc::new(database), key: Some(key) };
+        Self { records, due: Mutex::default(), is_due_stale: AtomicBool::default() }
+    }
+
+    /// Whether this is the key that the store was sealed with; before anything else is done with it.
+    pub async fn check_key(&self) -> Result<(), StoreClosed> {
+        Ok(self.records.check_key(&SECRET, &TABLES).await?)
     }
 
     /// What `wayleave restore` does to a store that is older than the world: who was logged out since is, and what was on its
@@ -256,121 +212,142 @@ impl Store {
     }
 
     async fn write(&self, operations: Vec<Operation>) -> Result<(), StoreAway> {
-        self.database.commit(Batch { checks: vec![], operations }).await.map_err(away)
+        Ok(self.records.commit(Batch { checks: vec![], operations }).await?)
     }
 
-    fn find<T: DeserializeOwned>(&self, table: &'static Table, key: &[Value]) -> Result<Option<T>, StoreAway> {
-        self.database.get(table, key).map_err(away)?.map(|row| self.opened(table, &row)).transpose()
+    async fn put(&self, table: &'static Table, columns: Row, entity: &impl Serialize) -> Result<(), StoreAway> {
+        let row = self.records.row(table, columns, entity)?;
+        self.write(vec![Operation::Put { table, row }]).await
     }
 
-    fn list<T: DeserializeOwned>(&self, table: &'static Table, prefix: &[Value]) -> Result<Vec<(Row, T)>, StoreAway> {
-        let scan = Scan { table, index: None, prefix, after: None, descending: false, limit: usize::MAX };
-        let rows = self.database.scan(&scan).map_err(away)?;
-        rows.into_iter().map(|row| self.opened(table, &row).map(|value| (row, value))).collect()
+    async fn delete(&self, table: &'static Table, key: Row) -> Result<(), StoreAway> {
+        self.write(vec![Operation::Delete { table, key }]).await
     }
 
-    /// A secret of the manager's own; made at first.
+    async fn find<T: DeserializeOwned>(&self, table: &'static Table, key: &[Value]) -> Result<Option<T>, StoreAway> {
+        Ok(self.records.find(table, key).await?)
+    }
+
+    /// Along the key.
+    async fn list<T: DeserializeOwned>(&self, table: &'static Table, prefix: &[Value]) -> Result<Vec<(Row, T)>, StoreAway> {
+        Ok(self.records.list(table, None, prefix).await?)
+    }
+
+    /// A secret of the manager's own; made at first. Of several processes that make it at once, all have the one that was kept.
     pub(crate) async fn secret(&self, name: &str, make: impl FnOnce() -> Option<Vec<u8>>) -> Result<Vec<u8>, StoreAway> {
-        if let Some(secret) = self.find::<Vec<u8>>(&SECRET, &[name.into()])? {
+        let key = [Value::from(name)];
+        if let Some(secret) = self.find(&SECRET, &key).await? {
             return Ok(secret);
         }
         let secret = make().ok_or(StoreAway)?;
-        let row = self.sealed_row(&SECRET, vec![name.into()], &secret)?;
-        self.write(vec![Operation::Put { table: &SECRET, row }]).await?;
-        Ok(secret)
+        let row = self.records.row(&SECRET, key.to_vec(), &secret)?;
+        let operations = vec![Operation::Insert { table: &SECRET, row }];
+        match self.records.commit(Batch { checks: vec![], operations }).await {
+            Err(CommitError::Taken(_)) => self.find(&SECRET, &key).await?.ok_or(StoreAway),
+            other => Ok(other.map(|()| secret)?),
+        }
     }
 
-    pub(crate) fn find_session(&self, id: &str) -> Result<Option<Session>, StoreAway> {
-        self.find(&SESSION, &[id.into()])
+    pub(crate) async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreAway> {
+        self.find(&SESSION, &[id.into()]).await
+    }
+
+    /// A row of what runs out; what has run out by now goes.
+    async fn put_for_a_while(&self, table: &'static Table, row: Row, now: Timestamp) -> Result<(), StoreAway> {
+        let sweep = Operation::sweep(table, now.0);
+        self.write(sweep.into_iter().chain([Operation::Put { table, row }]).collect()).await
     }
 
     pub(crate) async fn put_session(&self, id: &str, session: &Session, now: Timestamp) -> Result<(), StoreAway> {
-        let row = self.sealed_row(&SESSION, vec![id.into(), session.expires.0.into()], session)?;
-        let sweep = Operation::DeleteBelow { table: &SESSION, column: 1, limit: now.0 };
-        self.write(vec![sweep, Operation::Put { table: &SESSION, row }]).await
+        let row = self.records.row(&SESSION, vec![id.into(), session.expires.0.into()], session)?;
+        self.put_for_a_while(&SESSION, row, now).await
     }
 
     pub(crate) async fn delete_session(&self, id: &str) -> Result<(), StoreAway> {
-        self.write(vec![Operation::Delete { table: &SESSION, key: vec![id.into()] }]).await
+        self.delete(&SESSION, vec![id.into()]).await
     }
 
     pub(crate) async fn put_begun(&self, begun: &Begun, now: Timestamp) -> Result<(), StoreAway> {
-        let row = self.sealed_row(&BEGUN, vec![begun.flow.state.as_str().into(), begun.expires.0.into()], begun)?;
-        let sweep = Operation::DeleteBelow { table: &BEGUN, column: 1, limit: now.0 };
-        self.write(vec![sweep, Operation::Put { table: &BEGUN, row }]).await
+        let row = self.records.row(&BEGUN, vec![begun.flow.state.as_str().into(), begun.expires.0.into()], begun)?;
+        self.put_for_a_while(&BEGUN, row, now).await
     }
 
-    /// Once.
+    /// Once: of two who come for it, one has it.
     pub(crate) async fn take_begun(&self, state: &str, now: Timestamp) -> Result<Option<Begun>, StoreAway> {
-        let begun: Option<Begun> = self.find(&BEGUN, &[state.into()])?;
-        self.write(vec![Operation::Delete { table: &BEGUN, key: vec![state.into()] }]).await?;
-        Ok(begun.filter(|begun| now < begun.expires))
+        let key = vec![Value::from(state)];
+        let Some(row) = self.records.database.get(&BEGUN, &key).await? else { return Ok(None) };
+        let begun: Begun = self.records.open(&BEGUN, &row)?;
+        let checks = vec![Check::unchanged(&BEGUN, &row)];
+        match self.records.commit(Batch { checks, operations: vec![Operation::Delete { table: &BEGUN, key }] }).await {
+            Err(CommitError::Broken(_)) => Ok(None),
+            other => Ok(other.map(|()| Some(begun).filter(|begun| now < begun.expires))?),
+        }
     }
 
-    pub(crate) fn find_registration(&self, issuer: &str) -> Result<Option<Registration>, StoreAway> {
-        self.find(&REGISTRATION, &[issuer.into()])
+    pub(crate) async fn find_registration(&self, issuer: &str) -> Result<Option<Registration>, StoreAway> {
+        self.find(&REGISTRATION, &[issuer.into()]).await
     }
 
     pub(crate) async fn put_registration(&self, issuer: &str, registration: &Registration) -> Result<(), StoreAway> {
-        let row = self.sealed_row(&REGISTRATION, vec![issuer.into()], registration)?;
-        self.write(vec![Operation::Put { table: &REGISTRATION, row }]).await
+        self.put(&REGISTRATION, vec![issuer.into()], registration).await
     }
 
-    pub(crate) fn list_links(&self, owner: &str) -> Result<Vec<Link>, StoreAway> {
-        let mut links: Vec<Link> = self.list(&LINK, &[owner.into()])?.into_iter().map(|(_, link)| link).collect();
+    pub(crate) async fn list_links(&self, owner: &str) -> Result<Vec<Link>, StoreAway> {
+        let mut links: Vec<Link> = self.list(&LINK, &[owner.into()]).await?.into_iter().map(|(_, link)| link).collect();
         links.sort_by(|a, b| (a.added, &a.id).cmp(&(b.added, &b.id)));
         Ok(links)
     }
 
-    pub(crate) fn find_link(&self, owner: &str, id: &str) -> Result<Option<Link>, StoreAway> {
-        self.find(&LINK, &[owner.into(), id.into()])
+    pub(crate) async fn find_link(&self, owner: &str, id: &str) -> Result<Option<Link>, StoreAway> {
+        self.find(&LINK, &[owner.into(), id.into()]).await
     }
 
     /// Links whose server was asked for a renewal, and of which no answer is known.
-    pub(crate) fn list_unanswered_links(&self) -> Result<Vec<LinkName>, StoreAway> {
-        let scan = Scan { table: &LINK, index: None, prefix: &[], after: None, descending: false, limit: usize::MAX };
+    pub(crate) async fn list_unanswered_links(&self) -> Result<Vec<LinkName>, StoreAway> {
         let name = |row: Row| {
             // one that does not open is told where it is needed
-            let link: Link = self.opened(&LINK, &row).ok()?;
+            let link: Link = self.records.open(&LINK, &row).map_err(StoreAway::from).ok()?;
             let is_lost = !link.ended && link.renewal_asked.is_some();
             is_lost.then_some(LinkName { owner: row.first()?.as_text()?.to_owned(), id: link.id })
         };
-        Ok(self.database.scan(&scan).map_err(away)?.into_iter().filter_map(name).collect())
+        Ok(self.records.rows(&LINK, None, &[]).await?.into_iter().filter_map(name).collect())
     }
 
     pub(crate) async fn put_link(&self, owner: &str, link: &Link) -> Result<(), StoreAway> {
-        let row = self.sealed_row(&LINK, vec![owner.into(), link.id.as_str().into()], link)?;
-        self.write(vec![Operation::Put { table: &LINK, row }]).await
+        self.put(&LINK, vec![owner.into(), link.id.as_str().into()], link).await
     }
 
     /// Whom a server means by this name.
-    pub(crate) fn find_about(&self, sub: &str) -> Result<Option<About>, StoreAway> {
-        self.find(&NOTICE, &[sub.into()])
+    pub(crate) async fn find_about(&self, sub: &str) -> Result<Option<About>, StoreAway> {
+        self.find(&NOTICE, &[sub.into()]).await
     }
 
     pub(crate) async fn put_about(&self, sub: &str, about: &About) -> Result<(), StoreAway> {
-        let row = self.sealed_row(&NOTICE, vec![sub.into()], about)?;
-        self.write(vec![Operation::Put { table: &NOTICE, row }]).await
+        self.put(&NOTICE, vec![sub.into()], about).await
     }
 
     /// A server calls nobody by this name any more.
     pub(crate) async fn delete_about(&self, sub: &str) -> Result<(), StoreAway> {
-        self.write(vec![Operation::Delete { table: &NOTICE, key: vec![sub.into()] }]).await
+        self.delete(&NOTICE, vec![sub.into()]).await
     }
 
     /// What a server last said, by link.
-    pub(crate) fn list_snapshots<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<(String, T)>, StoreAway> {
-        let rows = self.list(&SNAPSHOT, &[owner.into()])?;
+    pub(crate) async fn list_snapshots<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<(String, T)>, StoreAway> {
+        let rows = self.list(&SNAPSHOT, &[owner.into()]).await?;
         Ok(rows.into_iter().filter_map(|(row, snapshot)| Some((row.get(1)?.as_text()?.to_owned(), snapshot))).collect())
     }
 
-    pub(crate) fn find_snapshot<T: DeserializeOwned>(&self, owner: &str, link: &str) -> Result<Option<T>, StoreAway> {
-        self.find(&SNAPSHOT, &[owner.into(), link.into()])
+    pub(crate) async fn find_snapshot<T: DeserializeOwned>(&self, owner: &str, link: &str) -> Result<Option<T>, StoreAway> {
+        self.find(&SNAPSHOT, &[owner.into(), link.into()]).await
     }
 
-    pub(crate) async fn put_snapshot(&self, owner: &str, link: &str, snapshot: &impl Serialize) -> Result<(), StoreAway> {
-        let row = self.sealed_row(&SNAPSHOT, vec![owner.into(), link.into()], snapshot)?;
-        self.write(vec![Operation::Put { table: &SNAPSHOT, row }]).await
+    pub(crate) async fn put_snapshot(
+        &self,
+        owner: &str,
+        link: &str,
+        snapshot: &(impl Serialize + Sync),
+    ) -> Result<(), StoreAway> {
+        self.put(&SNAPSHOT, vec![owner.into(), link.into()], snapshot).await
     }
 }
 

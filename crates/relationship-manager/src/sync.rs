@@ -44,8 +44,8 @@ pub(crate) struct Reading {
 
 impl Manager {
     /// What is known of an owner's servers. Those that were not asked for a while are asked in the background.
-    pub(crate) fn holdings(self: &Arc<Self>, owner: &str) -> Result<Arc<Holdings>, Trouble> {
-        let holdings = self.known_holdings(owner)?;
+    pub(crate) async fn holdings(self: &Arc<Self>, owner: &str) -> Result<Arc<Holdings>, Trouble> {
+        let holdings = self.known_holdings(owner).await?;
         let now = self.now();
         // one that was read at a time to come was read before the clock was set right
         let is_old = |asked: types::Timestamp| asked.plus(FRESH) < now || now < asked;
@@ -60,26 +60,25 @@ impl Manager {
     }
 
     /// The same without asking anybody.
-    pub(crate) fn known_holdings(&self, owner: &str) -> Result<Arc<Holdings>, Trouble> {
+    pub(crate) async fn known_holdings(&self, owner: &str) -> Result<Arc<Holdings>, Trouble> {
         let (change, known) = lock(&self.holdings).entry(owner.to_owned()).or_default().clone();
         match known {
             Some(known) => Ok(known),
-            None => self.join_anew(owner, change),
+            None => self.join_anew(owner, change).await,
         }
     }
 
     /// Joined from the store. Kept only where nothing has changed meanwhile: what was read before a change is not what is
     /// true after it.
-    fn join_anew(&self, owner: &str, change: u64) -> Result<Arc<Holdings>, Trouble> {
-        let links = self.store.list_links(owner)?;
-        let mut snapshots: HashMap<String, Snapshot> = self.store.list_snapshots(owner)?.into_iter().collect();
+    async fn join_anew(&self, owner: &str, change: u64) -> Result<Arc<Holdings>, Trouble> {
+        let links = self.store.list_links(owner).await?;
+        let mut snapshots: HashMap<String, Snapshot> = self.store.list_snapshots(owner).await?.into_iter().collect();
         let known = links.into_iter().map(|link| {
             let snapshot = snapshots.remove(&link.id).unwrap_or_default().with_weight();
-            self.note_weight(owner, &link.id, &snapshot);
             Known { link, snapshot }
         });
-        let (known, ledger): (Vec<Known>, Ledger) = (known.collect(), self.ledger(owner)?);
-        let hers = self.hers(owner, &known)?;
+        let (known, ledger): (Vec<Known>, Ledger) = (known.collect(), self.ledger(owner).await?);
+        let hers = self.hers(owner, &known).await?;
         let holdings = Arc::new(Holdings::of(known, ledger, &hers, self.now()));
         let mut all = lock(&self.holdings);
         // what is not kept is read from the store again
@@ -90,6 +89,8 @@ impl Manager {
         let entry = all.entry(owner.to_owned()).or_default();
         if entry.0 == change {
             entry.1 = Some(holdings.clone());
+            // what a server weighs that was unlinked or read meanwhile is not what was read here
+            holdings.servers.iter().for_each(|known| self.note_weight(owner, &known.link.id, &known.snapshot));
         }
         Ok(holdings)
     }
@@ -105,7 +106,7 @@ impl Manager {
     /// for the next, because that one may have passed what changed.
     pub(crate) async fn read_server(self: &Arc<Self>, owner: &str, id: &str) {
         // of what is not linked (any more) nothing is read, and nothing kept
-        if matches!(self.store.find_link(owner, id), Ok(None)) {
+        if matches!(self.store.find_link(owner, id).await, Ok(None)) {
             return;
         }
         let reading = self.reading_of(owner, id);
@@ -129,8 +130,8 @@ impl Manager {
         let reading = self.reading_of(owner, id);
         let _under_way = reading.changes.begin();
         let (begun, changed, overruled) = (self.reading_time(), reading.changed(), reading.overruled());
-        let before = self.snapshot(owner, id)?.unwrap_or_default();
-        let Some(from) = self.store.find_link(owner, id)?.map(|link| PlacedAs::of(&link)) else { return Ok(()) };
+        let before = self.snapshot(owner, id).await?.unwrap_or_default();
+        let Some(from) = self.store.find_link(owner, id).await?.map(|link| PlacedAs::of(&link)) else { return Ok(()) };
         self.take_in_words(owner, &from, &before).await?;
         let mut fresh = before.clone();
         let read = tokio::time::timeout(LONGEST_READING, self.read_anew(owner, id, &mut fresh)).await;
@@ -152,7 +153,7 @@ impl Manager {
         self.forget_answers(owner, id, &snapshot.gone_owners).await?;
         let _held = reading.writing.lock().await;
         // unlinked meanwhile, or overruled by her: what was read before is not kept
-        if overruled == reading.overruled() && self.store.find_link(owner, id)?.is_some() {
+        if overruled == reading.overruled() && self.store.find_link(owner, id).await?.is_some() {
             let merged = reading.changes.applied_to(snapshot.clone());
             // what was changed there meanwhile may not have been read: the next look asks again
             let asked = if changed == reading.changed() { merged.asked } else { before.asked };
@@ -192,8 +193,8 @@ impl Manager {
         Asking::new(&client, &link).within(self.room_for(owner, id)).read(&metadata, fresh, self.now()).await
     }
 
-    fn snapshot(&self, owner: &str, id: &str) -> Result<Option<Snapshot>, Trouble> {
-        Ok(self.store.find_snapshot(owner, id)?)
+    async fn snapshot(&self, owner: &str, id: &str) -> Result<Option<Snapshot>, Trouble> {
+        Ok(self.store.find_snapshot(owner, id).await?)
     }
 
     fn reading_of(&self, owner: &str, id: &str) -> Arc<Reading> {
@@ -218,7 +219,7 @@ impl Manager {
     ) -> Result<Option<Link>, Trouble> {
         let reading = self.reading_of(owner, id);
         let _held = reading.writing.lock().await;
-        let Some(link) = self.store.find_link(owner, id)?.map(change) else { return Ok(None) };
+        let Some(link) = self.store.find_link(owner, id).await?.map(change) else { return Ok(None) };
         self.store.put_link(owner, &link).await?;
         Ok(Some(link))
     }
@@ -228,7 +229,7 @@ impl Manager {
     pub(crate) async fn replace_link(&self, owner: &str, link: Link) -> Result<Link, Trouble> {
         let reading = self.reading_of(owner, &link.id);
         let _held = reading.writing.lock().await;
-        let link = match self.store.find_link(owner, &link.id)? {
+        let link = match self.store.find_link(owner, &link.id).await? {
             Some(Link { told, offers, .. }) => Link { told, offers, ..link },
             None => link,
         };
@@ -244,9 +245,10 @@ impl Manager {
             reading.overruled.fetch_add(1, Ordering::Release);
             self.store.delete_link(owner, id, why, self.now()).await?;
         }
+        // first: whoever reads what she has, and began before, notes nothing of this server any more
+        self.look_again(owner);
         lock(&self.reading).remove(&(owner.to_owned(), id.to_owned()));
         lock(&self.turns).remove(id);
-        self.look_again(owner);
         self.news.tell(owner);
         Ok(())
     }

@@ -192,7 +192,7 @@ impl Manager {
         match &note.undo {
             None => Err(Trouble::Refused("This cannot be undone.".into())),
             Some(Undo::Share(made)) => {
-                let holdings = self.holdings(owner)?;
+                let holdings = self.holdings(owner).await?;
                 self.ask(owner, holdings.ending_of(made).wanted).await?;
                 let what = "Taken back: what you have just shared lets nobody in any more at each server that has confirmed it.";
                 Ok(Undone { what: what.into(), page: "/withdrawals".into() })
@@ -213,7 +213,7 @@ impl Manager {
     async fn put_back(self: &Arc<Self>, owner: &str, link: &str, policy: &Value, was_tried: bool) -> Result<(), Trouble> {
         if was_tried {
             self.read_servers(owner, [link.to_owned()]).await;
-            if self.known_holdings(owner)?.lists_already(link, policy) {
+            if self.known_holdings(owner).await?.lists_already(link, policy) {
                 return Ok(());
             }
         }
@@ -229,7 +229,7 @@ impl Manager {
     /// What she has just allowed is undone whole: at a server that can, whoever asked waits again; at another one the request ends,
     /// and the share that it wrote since her answer was to stand. What came of it, in words.
     pub(crate) async fn undo_answer(self: &Arc<Self>, owner: &str, answered: Answered<'_>) -> Result<String, Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let own = Answered { of: "", ..answered };
         let is_approved = |request: &&AccessRequestDocument| request.state == AccessRequestState::Approved;
         let request = holdings.request(own).filter(is_approved).cloned();

@@ -135,7 +135,7 @@ impl Manager {
     /// Makes a key under a passphrase, and opens it.
     pub(crate) async fn make_key(&self, person: &Person, passphrase: &str) -> Result<OpenKey, Trouble> {
         check_passphrase(passphrase)?;
-        if self.keys(&person.owner)?.len() >= MAX_KEYS {
+        if self.keys(&person.owner).await?.len() >= MAX_KEYS {
             return refused(format!("You have {MAX_KEYS} keys. Delete one first."));
         }
         let key = SigningKey::generate(Algorithm::EdDsa).map_err(failed)?;
@@ -153,7 +153,7 @@ impl Manager {
         let derived = self.slow.enter(&person.owner)?.work(move || wrapping(&passphrase, &salt, MEMORY, PASSES)).await?;
         let wrapping = derived.map_err(failed)?;
         let sealed = wrapping.seal(&pkcs8, open.did.as_bytes(), &*self.client.randomness).map_err(failed)?;
-        let known = self.keys(&person.owner)?.into_iter().find(|key| key.did == open.did);
+        let known = self.keys(&person.owner).await?.into_iter().find(|key| key.did == open.did);
         let kept = KeptKey {
             form: FORM.into(),
             did: open.did.clone(),
@@ -205,13 +205,13 @@ impl Manager {
     }
 
     /// The key that she signs with: the newest.
-    pub(crate) fn current_key(&self, owner: &str) -> Result<Option<Key>, Trouble> {
-        Ok(self.keys(owner)?.into_iter().next())
+    pub(crate) async fn current_key(&self, owner: &str) -> Result<Option<Key>, Trouble> {
+        Ok(self.keys(owner).await?.into_iter().next())
     }
 
     /// Opens one of hers.
     pub(crate) async fn open_key(&self, person: &Person, did: &str, passphrase: &str) -> Result<OpenKey, Trouble> {
-        let all = self.store.list_keys::<KeptKey>(&person.owner)?;
+        let all = self.store.list_keys::<KeptKey>(&person.owner).await?;
         let Some(kept) = all.into_iter().find(|key| key.did == did) else { return refused("You have no such key here.") };
         let open = self.try_passphrase(person, did, kept, passphrase).await?;
         self.right_try(person, did);
@@ -259,7 +259,7 @@ impl Manager {
         let Ok(kept) = types::json::parse::<KeptKey>(text.trim().as_bytes()) else {
             return refused("This is no exported key: it should begin with { and end with }.");
         };
-        if self.keys(&person.owner)?.iter().filter(|key| key.did != kept.did).count() >= MAX_KEYS {
+        if self.keys(&person.owner).await?.iter().filter(|key| key.did != kept.did).count() >= MAX_KEYS {
             return refused(format!("You have {MAX_KEYS} keys. Delete one first."));
         }
         if kept.memory > MEMORY || kept.passes > PASSES {
@@ -270,7 +270,7 @@ impl Manager {
         check_passphrase(passphrase)?;
         // a sealed text that is brought is guessed at no more often than one that is here, and by no other count: whoever brings
         // a key of his own besides has no try the more
-        let is_here = self.keys(&person.owner)?.iter().any(|key| key.did == kept.did);
+        let is_here = self.keys(&person.owner).await?.iter().any(|key| key.did == kept.did);
         let what = if is_here { kept.did.clone() } else { IMPORT.to_owned() };
         let open = self.try_passphrase(person, &what, kept, passphrase).await?;
         lock(&self.vault).give_back_try(&tries_of(&person.owner, &what), self.now());

@@ -5,6 +5,7 @@ use crate::ending::{Ending, deletion, unheard};
 use crate::holdings::{Holdings, Known, Share, Who};
 use crate::ledger::{Said, Word, id_of};
 use crate::share::segment;
+use crate::store::Place;
 use crate::task::Wanted;
 use crate::words::{self, who_asked};
 use crate::{Manager, Trouble};
@@ -13,12 +14,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use types::Timestamp;
 use types::access_request::AccessRequestDocument;
+use types::policy::PolicyDocument;
+
+/// What is shared and stands on no page, in words.
+const UNPLACED: &str = "something that its place has not listed";
 
 impl Manager {
     /// Withdraws a share of a thing: what she signed by her ledger, whatever a server lists; what a server alone says at that
     /// server. Whoever loses it loses what was approved of the same thing as well.
     pub(crate) async fn withdraw(self: &Arc<Self>, owner: &str, thing: &str, share: (String, Share)) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let approved = holdings.approved_beside(thing, &share.1.who);
         let mut ending = holdings.ending(&[share]);
         holdings.end_approvals(|known, one| approved.contains(&(known.link.id.as_str(), one.id.as_str())), &mut ending);
@@ -26,16 +31,16 @@ impl Manager {
     }
 
     /// Everything of somebody's at once: shares, and requests that were approved. What is known at once; beside that her servers are read
-    /// anew, and what they say more ends, too. What comes back are servers that could not be read: nobody knows what else they
-    /// let that person see. It is carried out to its end, also when the page is closed meanwhile.
-    pub(crate) async fn withdraw_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<Vec<String>, Trouble> {
+    /// anew, and what they say more ends, too. What comes back are servers that could not be read, or not all of what they say:
+    /// nobody knows what else they let that person see. It is carried out to its end, also when the page is closed meanwhile.
+    pub(crate) async fn withdraw_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<Vec<Unread>, Trouble> {
         let (manager, owner, who) = (self.clone(), owner.to_owned(), who.clone());
         let withdrawing = tokio::spawn(async move { manager.end_everything(&owner, &who).await });
         withdrawing.await.unwrap_or_else(|error| Err(crate::vault::failed(error)))
     }
 
-    async fn end_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<Vec<String>, Trouble> {
-        let holdings = self.known_holdings(owner)?;
+    async fn end_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<Vec<Unread>, Trouble> {
+        let holdings = self.known_holdings(owner).await?;
         let known = holdings.ending_of_everything(who, self.now());
         let guards = holdings.servers.iter().filter(|known| known.link.place.is_guard());
         let guards: Vec<_> = guards.map(|known| known.link.id.clone()).collect();
@@ -44,21 +49,21 @@ impl Manager {
         let (asked, ()) =
             tokio::join!(self.ask_and_end(owner, known.wanted.clone(), &known.words), self.read_servers(owner, guards));
         asked?;
-        let holdings = self.known_holdings(owner)?;
+        let holdings = self.known_holdings(owner).await?;
         let mut rest = holdings.ending_of_everything(who, self.now());
-        let asked = self.store.list_tasks(owner)?;
+        let asked = self.store.list_tasks(owner).await?;
         let is_asked = |one: &Wanted| known.wanted.iter().any(|other| other == one || is_same_deletion(other, one));
         rest.wanted.retain(|one| !is_asked(one) && !asked.iter().any(|task| task.stands_for(one)));
         if !rest.wanted.is_empty() || !rest.words.is_empty() {
             self.ask_and_end(owner, rest.wanted, &rest.words).await?;
         }
-        let unread = |known: &&Known| known.link.place.is_guard() && known.snapshot.begun <= begun;
-        Ok(holdings.servers.iter().filter(unread).map(|known| known.link.place.url().to_owned()).collect())
+        let guards = holdings.servers.iter().filter(|known| known.link.place.is_guard());
+        Ok(guards.filter_map(|known| known.find_unread(begun)).collect())
     }
 
     /// One request that she approved.
     pub(crate) async fn withdraw_approval(self: &Arc<Self>, owner: &str, link: &str, request: &str) -> Result<(), Trouble> {
-        let holdings = self.holdings(owner)?;
+        let holdings = self.holdings(owner).await?;
         let mut ending = Ending::default();
         let (now, is_it) =
             (self.now(), |known: &Known, one: &AccessRequestDocument| known.link.id == link && one.id.as_str() == request);
@@ -71,7 +76,7 @@ impl Manager {
 
     /// Takes back words of hers, by their names in the ledger.
     pub(crate) async fn withdraw_words(self: &Arc<Self>, owner: &str, ids: &[String]) -> Result<(), Trouble> {
-        let holdings = self.known_holdings(owner)?;
+        let holdings = self.known_holdings(owner).await?;
         let mut ending = Ending::default();
         ids.iter().for_each(|id| holdings.end_word(id, &mut ending));
         if ending.words.is_empty() {
@@ -92,28 +97,61 @@ fn is_for(word: &Word, who: &Who) -> bool {
     matches!(&word.said, Said::Share(token) if words::who_of_token(&token.allowed_rqp) == *who)
 }
 
+/// A server of which it is not known all that it lets somebody reach.
+pub(crate) struct Unread {
+    pub(crate) url: String,
+    /// It has answered, and says something that this desk cannot read.
+    pub(crate) has_answered: bool,
+}
+
+impl Known {
+    /// Whether it has not been read since this time, or not all of what it says.
+    fn find_unread(&self, since: i64) -> Option<Unread> {
+        let has_answered = self.snapshot.begun > since;
+        let is_for_anybody =
+            |policy: &PolicyDocument| self.is_partly_read(policy) && words::who(&policy.required_claims) == Who::Anyone;
+        let is_clear = self.snapshot.unread == 0 && !self.snapshot.policies.iter().any(is_for_anybody);
+        let url = || self.link.place.url().to_owned();
+        (!has_answered || !is_clear).then(|| Unread { url: url(), has_answered })
+    }
+
+    fn is_partly_read(&self, policy: &PolicyDocument) -> bool {
+        policy.id.as_ref().is_some_and(|id| self.snapshot.partly_read.contains(id))
+    }
+
+    /// Whether it is for this person, as far as it says.
+    fn says_for(&self, policy: &PolicyDocument, who: &Who) -> bool {
+        // nobody can tell what that asks for which does not read
+        let is_open = *who == Who::Anyone && self.is_partly_read(policy);
+        !is_open && words::who(&policy.required_claims) == *who
+    }
+}
+
 impl Holdings {
     fn ending_of_everything(&self, who: &Who, now: Timestamp) -> Ending {
-        let mut ending = self.ending(&self.shares_of(who));
+        let unplaced = self.unplaced.iter().filter(|share| share.who == *who);
+        let unplaced = unplaced.map(|share| (UNPLACED.to_owned(), share.clone()));
+        let shares: Vec<_> = self.shares_of(who).into_iter().chain(unplaced).collect();
+        let mut ending = self.ending(&shares);
         self.end_approvals(|_, request| request.lets_in(now) && who_asked(request) == *who, &mut ending);
-        self.end_unjoined(who, &mut ending);
+        self.end_still_listed(who, &mut ending);
         ending
     }
 
-    /// What guards let this person reach of which no place has said yet that it keeps it, or which it leaves out: it stands on no
-    /// page as a thing, and ends all the same.
-    fn end_unjoined(&self, who: &Who, ending: &mut Ending) {
-        let shares = self.things.iter().flat_map(|thing| &thing.shares);
-        let joined: HashSet<(&str, &str)> = shares.map(|share| (share.place.as_str(), share.id.as_str())).collect();
-        for known in self.servers.iter().filter(|known| known.link.place.is_guard()) {
-            let url = known.link.place.url();
+    /// What guards list of her words which no place shows any more as a thing of hers: it ends where it stands, all the same.
+    fn end_still_listed(&self, who: &Who, ending: &mut Ending) {
+        let shares = self.things.iter().flat_map(|thing| &thing.shares).chain(&self.unplaced);
+        let shown: HashSet<(&str, &str)> = shares.map(|share| (share.place.as_str(), share.id.as_str())).collect();
+        for known in &self.servers {
+            let Place::AuthorizationServer { issuer: url } = &known.link.place else { continue };
             for policy in &known.snapshot.policies {
-                let Some(id) = policy.id.as_ref().filter(|id| !joined.contains(&(url, id.as_str()))) else { continue };
-                if let Some(text) = &policy.authority {
-                    let signed = self.word(&id_of(text)).filter(|word| is_for(word, who));
-                    signed.into_iter().for_each(|word| self.end_word(&id_of(&word.text), ending));
-                } else if words::who(&policy.required_claims) == *who && !known.snapshot.partly_read.contains(id) {
-                    let what = format!("{}: something that its place has not listed", who.name());
+                let Some(id) = policy.id.as_ref().filter(|id| !shown.contains(&(url, id.as_str()))) else { continue };
+                if let Some(word) = policy.authority.as_deref().and_then(|text| self.word(&id_of(text))) {
+                    if is_for(word, who) {
+                        self.end_word(&id_of(&word.text), ending);
+                    }
+                } else if known.says_for(policy, who) {
+                    let what = format!("{}: {UNPLACED}", who.name());
                     let wanted = match &known.snapshot.policy_endpoint {
                         Some(endpoint) => deletion(known, what, format!("{endpoint}/{}", segment(id.as_str()))),
                         None => Wanted { method: Method::DELETE, ..unheard(url, what) },

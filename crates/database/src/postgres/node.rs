@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// What a node has in memory counts for so long behind the last answer.
 const LONGEST_SILENCE: Duration = Duration::from_millis(900);
 
+/// How long a process that was ended may yet be taken for one that serves.
+const LONGEST_HANDOVER: Duration = Duration::from_secs(12);
+
 /// What a node hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
@@ -64,6 +67,15 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Waits until another process is the first, or may be.
+    pub async fn is_taken_over(&self) {
+        while !self.hears() || self.is_first() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         self.task.abort();
@@ -99,6 +111,19 @@ impl Postgres {
         turn.client.batch_execute("SET statement_timeout = 120000").await.map_err(fail)?;
         turn.client.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", &[&name]).await.map_err(fail)?;
         Ok(turn)
+    }
+
+    /// Takes the store for this process, of a party that is one process; the error says that another one serves it.
+    pub(crate) async fn be_alone(&self) -> Result<Node, OpenError> {
+        let node = self.join(|_| {}).await?;
+        let until = Instant::now() + LONGEST_HANDOVER;
+        while !node.is_first() {
+            if until < Instant::now() {
+                return Err(OpenError::Served { place: place_of(&self.config), schema: self.schema.to_string() });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(node)
     }
 
     /// Joins the others on the database; `on_word` is called for each word of theirs. It has asked once when this returns.

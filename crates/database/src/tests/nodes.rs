@@ -62,4 +62,10 @@ async fn nodes_hear_what_others_commit_and_one_is_the_first() {
     drop(first);
     until("another one is the first", || other.node.is_first()).await;
     other.say("3", "ida").await.unwrap();
+    // a party that is one process does not come beside another
+    let error = other.database.be_alone().await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("is served by another process"), "{error}");
+    drop(other.node);
+    let alone = other.database.be_alone().await.unwrap().unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(600), alone.is_taken_over()).await.is_err());
 }

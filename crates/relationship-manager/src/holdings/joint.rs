@@ -19,6 +19,8 @@ type NameAtGuard = (String, ResourceId);
 pub(super) struct Joint {
     pub(super) things: Vec<Thing>,
     pub(super) doubts: Vec<Doubt>,
+    /// What guards let somebody reach of which no place has said that it keeps it.
+    pub(super) unplaced: Vec<Share>,
     /// Things by what their guard calls them, as their keepers say.
     said_by_keepers: HashMap<NameAtGuard, Vec<usize>>,
     /// The same, where the guard agrees, or nobody is linked who could say otherwise.
@@ -308,7 +310,7 @@ impl Joint {
             (None, Some(server), Some(own_id)) => self.at_server.get(&(server.as_str().to_owned(), own_id.clone())),
             _ => None,
         };
-        let (Some(thing), Some(id)) = (at.and_then(|at| self.things.get_mut(*at)), &policy.id) else { return };
+        let Some(id) = &policy.id else { return };
         let by_delegate = policy.authority.as_deref().and_then(|text| hers.read_delegates_share(text)).map(|token| {
             let mut things: BTreeMap<String, Vec<OwnResourceId>> = BTreeMap::new();
             for one in &token.resources {
@@ -326,7 +328,7 @@ impl Joint {
         if unclear.iter().any(|what| what == APPLICATIONS) {
             clients.push("applications that this desk cannot read".to_owned());
         }
-        thing.shares.push(Share {
+        let share = Share {
             id: id.clone(),
             place: issuer.to_owned(),
             who,
@@ -342,7 +344,11 @@ impl Joint {
                 by_delegate,
                 policy: policy.clone(),
             })),
-        });
+        };
+        match at.and_then(|at| self.things.get_mut(*at)) {
+            Some(thing) => thing.shares.push(share),
+            None => self.unplaced.push(share),
+        }
     }
 }
 

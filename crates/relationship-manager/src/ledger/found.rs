@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 
 impl Manager {
     /// What she signed, as this desk keeps it.
-    pub(crate) fn ledger(&self, owner: &str) -> Result<Ledger, Trouble> {
-        Ok(Ledger::of(self.store.list_words(owner)?))
+    pub(crate) async fn ledger(&self, owner: &str) -> Result<Ledger, Trouble> {
+        Ok(Ledger::of(self.store.list_words(owner).await?))
     }
 
     /// The keys that sign for her: those of her vault, and what linked resource servers count as hers at themselves.
-    pub(crate) fn hers(&self, owner: &str, servers: &[Known]) -> Result<Hers, Trouble> {
-        let vault = self.keys(owner)?.into_iter().map(|key| key.did).collect();
+    pub(crate) async fn hers(&self, owner: &str, servers: &[Known]) -> Result<Hers, Trouble> {
+        let vault = self.keys(owner).await?.into_iter().map(|key| key.did).collect();
         let keepers = servers.iter().filter(|known| known.link.place.is_keeper());
         let counted = |known: &Known| {
             let all = known.snapshot.credentials.iter();
@@ -32,8 +32,8 @@ impl Manager {
         if !shows {
             return Ok(());
         }
-        let holdings = self.known_holdings(owner)?;
-        let hers = self.hers(owner, &holdings.servers)?;
+        let holdings = self.known_holdings(owner).await?;
+        let hers = self.hers(owner, &holdings.servers).await?;
         let keepers: Vec<&Known> = holdings.servers.iter().filter(|known| known.link.place.is_keeper()).collect();
         let urls: Vec<&str> = keepers.iter().map(|known| known.link.place.url()).collect();
         let listed =

@@ -41,9 +41,9 @@ impl Manager {
     /// A link whose token is good for a while yet, and the client that uses it.
     pub(crate) async fn ready(&self, owner: &str, id: &str) -> Result<(Link, Client, Arc<Metadata>), Trouble> {
         // of what is not linked nothing is kept, and no turn
-        self.store.find_link(owner, id)?.ok_or_else(not_linked)?;
+        self.store.find_link(owner, id).await?.ok_or_else(not_linked)?;
         let turn = self.turn_of(id).lock_owned().await;
-        let link = self.store.find_link(owner, id)?.ok_or_else(not_linked)?;
+        let link = self.store.find_link(owner, id).await?.ok_or_else(not_linked)?;
         if link.ended {
             return Err(ended(&link));
         }
@@ -134,8 +134,8 @@ impl Manager {
     }
 
     /// Asks again where an answer was lost, also by the process before this one. Nobody has to call for it.
-    pub(crate) fn repeat_lost_renewals(&self) {
-        if let Err(error) = self.read_lost_renewals() {
+    pub(crate) async fn repeat_lost_renewals(&self) {
+        if let Err(error) = self.read_lost_renewals().await {
             tracing::warn!(%error, "which renewals have no answer cannot be read");
         }
         for name in self.renewals.all.take_due(Instant::now(), MOST_REPEATED) {
@@ -149,9 +149,9 @@ impl Manager {
     }
 
     /// Those that the process before this one lost.
-    fn read_lost_renewals(&self) -> Result<(), Trouble> {
+    async fn read_lost_renewals(&self) -> Result<(), Trouble> {
         if !self.renewals.was_read.load(Ordering::Relaxed) {
-            let lost = self.store.list_unanswered_links()?;
+            let lost = self.store.list_unanswered_links().await?;
             lost.into_iter().for_each(|name| self.renewals.all.note_lost(name, Instant::now()));
             self.renewals.was_read.store(true, Ordering::Relaxed);
         }
@@ -159,7 +159,7 @@ impl Manager {
     }
 
     async fn repeat(&self, name: &LinkName) -> Result<(), Trouble> {
-        let link = self.store.find_link(&name.owner, &name.id)?;
+        let link = self.store.find_link(&name.owner, &name.id).await?;
         if link.is_some_and(|link| !link.ended && link.renewal_asked.is_some()) {
             self.ready(&name.owner, &name.id).await?;
             self.look_again(&name.owner);

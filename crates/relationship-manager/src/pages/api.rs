@@ -6,6 +6,7 @@ use super::{Desk, Fields};
 use crate::holdings::{Filter, Holdings, Who};
 use crate::person::Person;
 use crate::task::Standing;
+use crate::withdrawing::Unread;
 use crate::{Manager, Trouble};
 use axum::Json;
 use axum::extract::{Request, State};
@@ -25,7 +26,7 @@ async fn answer(
     let refused = |status: StatusCode, error: &str, what: String| {
         (status, Json(json!({"error": error, "error_description": what}))).into_response()
     };
-    let mut response = match manager.person(headers) {
+    let mut response = match manager.person(headers).await {
         Ok(Some(person)) => match work(&manager, &person).await {
             Ok(value) => Json(value).into_response(),
             Err(trouble) => refused(StatusCode::BAD_GATEWAY, "temporarily_unavailable", trouble.to_string()),
@@ -41,7 +42,7 @@ pub(super) async fn things(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     answer(manager, &parts.headers, async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let filter = Filter {
             words: query.one("q").to_owned(),
             server: query.one("server").to_owned(),
@@ -79,7 +80,7 @@ fn thing_json(holdings: &Holdings, thing: &crate::holdings::Thing) -> Value {
 
 pub(super) async fn people(State(manager): Desk, request: Request) -> Response {
     answer(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let all = holdings.people().into_iter().map(|(who, count)| json!({"who": who.name(), "key": who.key(), "things": count}));
         Ok(json!(all.collect::<Vec<_>>()))
     })
@@ -88,7 +89,7 @@ pub(super) async fn people(State(manager): Desk, request: Request) -> Response {
 
 pub(super) async fn servers(State(manager): Desk, request: Request) -> Response {
     answer(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let all = holdings.servers.iter().map(|known| {
             json!({"id": known.link.id, "url": known.link.place.url(), "account": known.link.account, "ended": known.link.ended,
             "answered": known.snapshot.answered, "error": known.snapshot.error,
@@ -105,7 +106,7 @@ pub(super) async fn servers(State(manager): Desk, request: Request) -> Response 
 
 pub(super) async fn history(State(manager): Desk, request: Request) -> Response {
     answer(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let all = super::history::lines(&holdings, &person.reader).into_iter().take(LIMIT).map(|line| {
             let (thing, key) = line.thing.unzip();
             json!({"time": line.time, "what": line.what, "thing": thing, "key": key, "keys": line.keys, "who": line.who,
@@ -122,7 +123,7 @@ pub(super) async fn me(State(manager): Desk, request: Request) -> Response {
 
 pub(super) async fn requests(State(manager): Desk, request: Request) -> Response {
     answer(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let all = holdings.servers.iter().flat_map(|known| {
             let own = known.snapshot.requests.iter().map(|request| (None, request));
             let others = known.snapshot.for_others.iter();
@@ -135,13 +136,15 @@ pub(super) async fn requests(State(manager): Desk, request: Request) -> Response
 }
 
 pub(super) async fn offers(State(manager): Desk, request: Request) -> Response {
-    answer(manager, request.headers(), async |manager, person| Ok(super::offers::as_json(&*manager.holdings(&person.owner)?)))
-        .await
+    answer(manager, request.headers(), async |manager, person| {
+        Ok(super::offers::as_json(&*manager.holdings(&person.owner).await?))
+    })
+    .await
 }
 
 pub(super) async fn shared_with_me(State(manager): Desk, request: Request) -> Response {
     answer(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         Ok(json!(holdings.servers.iter().flat_map(|known| &known.snapshot.shared_with_me).collect::<Vec<_>>()))
     })
     .await
@@ -156,12 +159,16 @@ pub(super) async fn withdrawn_but(
     manager: &Arc<Manager>,
     person: &Person,
     who: &Who,
-    unread: &[String],
+    unread: &[Unread],
 ) -> Result<Value, Trouble> {
     let mut all = withdrawn(manager, person).await?;
     let what = format!("{}: what else this server shares", who.name());
-    let why = "it could not be read: what this desk does not know of may stand there. Withdraw it again once it answers";
-    let not_read = |url: &String| json!({"id": null, "group": null, "what": what, "server": url, "created": manager.now(), "state": "not_read", "why": why});
+    let away = "it could not be read: what this desk does not know of may stand there. Withdraw it again once it answers";
+    let unclear = "it lists what this desk cannot read: look on its own pages whether that lets them reach something";
+    let not_read = |one: &Unread| {
+        let why = if one.has_answered { unclear } else { away };
+        json!({"id": null, "group": null, "what": what, "server": one.url, "created": manager.now(), "state": "not_read", "why": why})
+    };
     all.as_array_mut().into_iter().for_each(|all| all.extend(unread.iter().map(not_read)));
     Ok(all)
 }

@@ -28,7 +28,7 @@ fn refused(status: StatusCode, error: &str, what: impl Into<String>) -> Response
 /// Reads a call: who it is, and what is wanted.
 async fn taken<T: DeserializeOwned>(manager: &Arc<Manager>, request: Request) -> Result<(Person, T), Response> {
     let (parts, body) = request.into_parts();
-    let person = match manager.person(&parts.headers) {
+    let person = match manager.person(&parts.headers).await {
         Ok(Some(person)) => person,
         Ok(None) => return Err(refused(StatusCode::UNAUTHORIZED, "login_required", "log in at this desk first")),
         Err(trouble) => return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", trouble.to_string())),
@@ -93,7 +93,7 @@ pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
         if wanted.expires_at.is_some_and(|end| end <= manager.now()) {
             return Err(Trouble::Refused("`expires_at` is over".into()));
         }
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         if let Some(unknown) = wanted.things.iter().find(|key| holdings.thing(key).is_none()) {
             return Err(Trouble::Refused(format!("there is no thing `{unknown}`: `things` are keys of /api/things")));
         }
@@ -146,7 +146,8 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
                 return super::api::withdrawn_but(manager, person, &who, &unread).await;
             }
             (None, Some(thing), Some(policy)) => {
-                let share = manager.holdings(&person.owner)?.share(&thing, &policy, wanted.authorization_server.as_deref())?;
+                let share =
+                    manager.holdings(&person.owner).await?.share(&thing, &policy, wanted.authorization_server.as_deref())?;
                 manager.withdraw(&person.owner, &thing, share).await?;
             }
             _ => {

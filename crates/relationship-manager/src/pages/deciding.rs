@@ -113,7 +113,7 @@ fn sharing_of(about: &[Asked], link: &Link, request: &PolicyRequest) -> Sharing 
     }
 }
 
-fn to_sign(
+async fn to_sign(
     manager: &Manager,
     person: &Person,
     holdings: &Holdings,
@@ -123,7 +123,7 @@ fn to_sign(
     if !demands || request.owner.is_some() {
         return Ok(None);
     }
-    let Some(key) = manager.current_key(&person.owner)? else {
+    let Some(key) = manager.current_key(&person.owner).await? else {
         return Err(Trouble::Refused("That server takes only what you signed: make a key first.".into()));
     };
     let sharing = sharing_of(&asked_things(holdings, link, request), link, request);
@@ -150,18 +150,18 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         let text = query.one("request");
         let (asked, link) = manager.read_policy_request(person, text).await?;
         // what was put under guard a moment ago is to have its name: of who keeps it, and of who guards it
-        if asked_things(&*manager.holdings(&person.owner)?, &link, &asked).len() != asked.resources.len() {
-            let holdings = manager.holdings(&person.owner)?;
+        if asked_things(&*manager.holdings(&person.owner).await?, &link, &asked).len() != asked.resources.len() {
+            let holdings = manager.holdings(&person.owner).await?;
             let keepers = holdings.servers.iter().filter(|known| known.link.place.is_keeper()).map(|known| known.link.id.clone());
             manager.read_servers(&person.owner, keepers.chain([link.id.clone()])).await;
         }
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let about = asked_things(&holdings, &link, &asked);
         let names: Vec<&str> = about.iter().map(|one| one.name.split(", kept at ").next().unwrap_or(&one.name)).collect();
         let scopes: ScopeSet = about.iter().flat_map(|one| one.scopes.iter().cloned()).collect();
         let missing = asked.resources.iter().collect::<BTreeSet<_>>().len().saturating_sub(about.len());
         let who = words::who(&asked.required_claims);
-        let (sign, why_not) = match to_sign(manager, person, &holdings, (&link, &asked)) {
+        let (sign, why_not) = match to_sign(manager, person, &holdings, (&link, &asked)).await {
             Ok(sign) => (sign, None),
             Err(trouble) => (None, Some(trouble.to_string())),
         };
@@ -198,7 +198,7 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
         if fields.one("decision") != "approve" {
             return Ok(see_other(&asked.return_uri));
         }
-        let about = asked_things(&*manager.holdings(&person.owner)?, &link, &asked);
+        let about = asked_things(&*manager.holdings(&person.owner).await?, &link, &asked);
         if about.is_empty() || fields.one("shown") != shown_name(manager, person, fields.one("request"), &about) {
             return Err(Trouble::Refused(
                 "This is about something else than you were shown. Go back, and look at it again.".into(),

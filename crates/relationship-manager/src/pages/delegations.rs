@@ -129,7 +129,7 @@ fn is_of_ledger(holdings: &Holdings, known: &Known, one: &DelegationDocument, no
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
-    at_desk(manager, &parts.headers, async |manager, person| shown(manager, person, &query, Vec::new())).await
+    at_desk(manager, &parts.headers, async |manager, person| shown(manager, person, &query, Vec::new()).await).await
 }
 
 /// People whose offer she took up.
@@ -149,8 +149,9 @@ fn taken(holdings: &Holdings) -> First<OfferRow> {
     First::of(holdings.servers.iter().flat_map(of))
 }
 
-fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<String>) -> Shown {
-    let holdings = manager.holdings(&person.owner)?;
+async fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<String>) -> Shown {
+    let holdings = manager.holdings(&person.owner).await?;
+    let has_key = manager.current_key(&person.owner).await?.is_some();
     let things = chosen(&holdings, query);
     let able = |known: &&Known| known.snapshot.delegations_endpoint.is_some();
     let servers = holdings.servers.iter().filter(able);
@@ -174,7 +175,7 @@ fn shown(manager: &Arc<Manager>, person: &Person, query: &Fields, failed: Vec<St
         names: things.iter().take(10).map(|thing| thing.name.as_str()).collect(),
         more: things.len().saturating_sub(10),
         keys: things.iter().map(|thing| thing.key.as_str()).collect(),
-        has_key: manager.current_key(&person.owner)?.is_some(),
+        has_key,
         failed,
         listed: First::of(rows),
         servers: servers.map(|known| Server { link: known.link.id.clone(), place: host_of(known.link.place.url()) }).collect(),
@@ -224,13 +225,13 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
         _ => {
             let wanted = delegating_of(person, fields)?;
             if wanted.is_signed() {
-                return review(manager, person, &wanted);
+                return review(manager, person, &wanted).await;
             }
             let (done, failed) = manager.delegate(&person.owner, &wanted).await?;
             match (done, failed.is_empty()) {
                 (0, true) => Err(Trouble::Refused("No server of yours guards this and takes delegations.".into())),
                 (_, true) => Ok(see_other("/delegations")),
-                _ => shown(manager, person, &Fields::default(), failed),
+                _ => shown(manager, person, &Fields::default(), failed).await,
             }
         }
     })
@@ -238,7 +239,7 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
 }
 
 async fn end(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown {
-    let holdings = manager.holdings(&person.owner)?;
+    let holdings = manager.holdings(&person.owner).await?;
     if fields.one("link").is_empty() {
         if holdings.word(fields.one("id")).is_none() {
             return Err(Trouble::Refused("This has ended already.".into()));
@@ -255,11 +256,11 @@ async fn end(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown 
     Ok(see_other("/withdrawals"))
 }
 
-fn review(manager: &Arc<Manager>, person: &Person, wanted: &Delegating) -> Shown {
-    let Some(key) = manager.current_key(&person.owner)? else {
+async fn review(manager: &Arc<Manager>, person: &Person, wanted: &Delegating) -> Shown {
+    let Some(key) = manager.current_key(&person.owner).await? else {
         return Err(Trouble::Refused("Somebody who is named by a key is named by your signature: make a key first.".into()));
     };
-    let holdings = manager.holdings(&person.owner)?;
+    let holdings = manager.holdings(&person.owner).await?;
     let (id, prepared) = manager.prepare_delegation(person, &holdings, wanted, &key.did)?;
     let shown = ToBeSigned {
         title: "Let them decide?",
@@ -280,6 +281,6 @@ async fn sign(manager: &Arc<Manager>, person: &Person, fields: &Fields) -> Shown
     let signed = manager.sign(person, fields.one("prepared"), &key).await?;
     match signed.failed.is_empty() {
         true => Ok(see_other("/delegations")),
-        false => shown(manager, person, &Fields::default(), signed.failed),
+        false => shown(manager, person, &Fields::default(), signed.failed).await,
     }
 }

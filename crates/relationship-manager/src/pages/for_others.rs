@@ -77,7 +77,7 @@ fn shown(manager: &crate::Manager, person: &crate::person::Person, holdings: &Ho
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         shown(manager, person, &holdings, None)
     })
     .await
@@ -121,7 +121,7 @@ fn wanted(other: &ForOther, fields: &Fields, reader: &ui::Reader) -> Result<(Vec
 
 pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let known = holdings.server(fields.one("link"));
         let other = known.and_then(|known| known.snapshot.for_others.iter().find(|other| other.owner == fields.one("of")));
         let (Some(known), Some(other)) = (known, other) else {

@@ -100,7 +100,7 @@ pub(super) async fn form(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let things: Vec<&Thing> = chosen(&holdings, &query);
         if things.is_empty() {
             return Err(Trouble::Refused("Choose at least one thing to be guarded.".into()));

@@ -157,7 +157,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let text: String = query.one("q").chars().take(200).collect();
         let wanted: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
         let mut found: Vec<Line> = lines(&holdings, &person.reader).into_iter().filter(|line| line.fits(&wanted)).collect();

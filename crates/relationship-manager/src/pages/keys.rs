@@ -168,12 +168,12 @@ fn row(manager: &Manager, servers: &[Known], key: &Key, is: Which, reader: &ui::
 }
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
-    at_desk(manager, request.headers(), async |manager, person| shown(manager, person, Vec::new())).await
+    at_desk(manager, request.headers(), async |manager, person| shown(manager, person, Vec::new()).await).await
 }
 
-fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super::Shown {
-    let holdings = manager.holdings(&person.owner)?;
-    let all = manager.keys(&person.owner)?;
+async fn shown(manager: &Arc<Manager>, person: &Person, failed: Vec<String>) -> super::Shown {
+    let holdings = manager.holdings(&person.owner).await?;
+    let all = manager.keys(&person.owner).await?;
     let open = manager.opened_key(person);
     let is_open = |key: &Key| open.as_ref().is_some_and(|open| open.did == key.did);
     let keys = all
@@ -255,12 +255,12 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
                 return Ok(see_other("/withdrawals"));
             }
             "delete" => manager.delete_key(person, did).await?,
-            "renew" => return renew(manager, person, did),
+            "renew" => return renew(manager, person, did).await,
             "sign-renewal" => {
                 let key = manager.key_for(person, did, passphrase, brought(fields)).await?;
                 let signed = manager.sign(person, fields.one("prepared"), &key).await?;
                 if !signed.failed.is_empty() {
-                    return shown(manager, person, signed.failed);
+                    return shown(manager, person, signed.failed).await;
                 }
             }
             "close" => manager.close_key(person),
@@ -268,7 +268,7 @@ pub(super) async fn change(State(manager): Desk, request: Request) -> Response {
             "register" => {
                 let failed = manager.register_key(person, &opened(manager, person, did)?).await?;
                 if !failed.is_empty() {
-                    return shown(manager, person, failed);
+                    return shown(manager, person, failed).await;
                 }
             }
             "demand" => manager.demand_signature(&person.owner, fields.one("link"), fields.one("on") == "yes").await?,
@@ -294,10 +294,10 @@ fn just_opened(manager: &Manager, person: &Person, did: &str) -> Result<OpenKey,
 }
 
 /// What she would sign so that nothing ends that she did not mean to end.
-fn renew(manager: &Arc<Manager>, person: &Person, did: &str) -> super::Shown {
-    let key = manager.current_key(&person.owner)?.filter(|key| key.did == did);
+async fn renew(manager: &Arc<Manager>, person: &Person, did: &str) -> super::Shown {
+    let key = manager.current_key(&person.owner).await?.filter(|key| key.did == did);
     let key = key.ok_or_else(|| Trouble::Refused("You sign with another key now. Load the page again.".into()))?;
-    let holdings = manager.holdings(&person.owner)?;
+    let holdings = manager.holdings(&person.owner).await?;
     let (id, prepared) = manager.prepare_renewal(person, &holdings, &key.did);
     if prepared.drafts.is_empty() {
         return Err(Trouble::Refused("Nothing that you signed ends soon.".into()));
@@ -325,7 +325,7 @@ pub(super) async fn export(State(manager): Desk, request: Request) -> Response {
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
         let did = query.one("did");
-        let sealed = sealed_key(manager, person, did)?;
+        let sealed = sealed_key(manager, person, did).await?;
         if manager.is_just_opened(person, did) {
             return Ok(sealed);
         }
@@ -338,7 +338,7 @@ pub(super) async fn export(State(manager): Desk, request: Request) -> Response {
 pub(super) async fn export_by_passphrase(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let did = fields.one("did");
-        let sealed = sealed_key(manager, person, did)?;
+        let sealed = sealed_key(manager, person, did).await?;
         manager.open_key(person, did, secret(fields, "passphrase")).await?;
         Ok(sealed)
     })
@@ -346,8 +346,8 @@ pub(super) async fn export_by_passphrase(State(manager): Desk, request: Request)
 }
 
 /// One of her keys as it is kept: sealed under its passphrase.
-fn sealed_key(manager: &Manager, person: &Person, did: &str) -> super::Shown {
-    let key = manager.keys(&person.owner)?.into_iter().find(|key| key.did == did);
+async fn sealed_key(manager: &Manager, person: &Person, did: &str) -> super::Shown {
+    let key = manager.keys(&person.owner).await?.into_iter().find(|key| key.did == did);
     let key = key.ok_or_else(|| Trouble::Refused("You have no such key here.".into()))?;
     let key = key.kept.ok_or_else(|| {
         Trouble::Refused("Only passkeys open this key. Give it a passphrase first: the export is sealed under it.".into())

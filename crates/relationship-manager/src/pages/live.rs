@@ -38,7 +38,7 @@ struct Listening {
 
 pub(super) async fn stream(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let person = match manager.person(&parts.headers) {
+    let person = match manager.person(&parts.headers).await {
         Ok(Some(person)) => person,
         Ok(None) => return StatusCode::UNAUTHORIZED.into_response(),
         Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -60,9 +60,9 @@ impl Listening {
     async fn next(&mut self) -> Option<String> {
         loop {
             // logged out meanwhile: nothing more
-            self.manager.person(&self.headers).ok()??;
+            self.manager.person(&self.headers).await.ok()??;
             // servers tell of requests by themselves: an open page is no reason to ask them
-            let waiting = self.manager.known_holdings(&self.owner).ok()?.waiting();
+            let waiting = self.manager.known_holdings(&self.owner).await.ok()?.waiting();
             if self.told.replace(waiting) != Some(waiting) {
                 return Some(format!("event: requests\ndata: {waiting}\n\n"));
             }

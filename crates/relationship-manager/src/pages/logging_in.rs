@@ -41,7 +41,12 @@ pub(super) async fn log_in(State(manager): Desk, request: Request) -> Response {
 pub(super) async fn callback(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
-    let person = manager.person(&parts.headers).ok().flatten();
+    let person = match manager.person(&parts.headers).await {
+        // who she is cannot be read now: nothing is made of that
+        Err(away @ Trouble::Store(_)) => return shown(&manager, None, Err(away)),
+        // a cookie that came twice is nobody's, and somebody may be logging in to mend that
+        known => known.ok().flatten(),
+    };
     let caller = parts.extensions.get::<Caller>().copied();
     let answer = returned(&manager, &parts.headers, person.as_ref(), &query, caller).await;
     shown(&manager, person.as_ref(), answer)

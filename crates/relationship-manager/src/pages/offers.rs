@@ -76,7 +76,7 @@ struct Answered {
 pub(super) async fn answer_json(State(manager): Desk, request: Request) -> Response {
     call(manager, request, async |manager, person, answered: Answered| {
         manager.answer_offers(&person.owner, &answered.server, &[answered.owner], answered.answer).await?;
-        Ok(as_json(&*manager.holdings(&person.owner)?))
+        Ok(as_json(&*manager.holdings(&person.owner).await?))
     })
     .await
 }

@@ -39,7 +39,7 @@ struct PeoplePage<'a> {
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let row = |(who, count): (Who, usize)| PersonRow { name: who.name().to_owned(), query: who_query(&who), count };
         let shared = holdings.servers.iter().flat_map(|known| &known.snapshot.shared_with_me).map(|shared| SharedRow {
             owner: readable(&shared.owner),
@@ -81,7 +81,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
-        let (holdings, who) = (manager.holdings(&person.owner)?, who_of(&query)?);
+        let (holdings, who) = (manager.holdings(&person.owner).await?, who_of(&query)?);
         let mut rows = Vec::new();
         for thing in &holdings.things {
             let shares = thing.shares.iter().filter(|share| share.who == who).map(|share| share.in_words(&person.reader));
@@ -111,11 +111,12 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
         let who = who_of(fields)?;
         let unread = manager.withdraw_everything(&person.owner, &who).await?;
         let mut what = format!("Taken back: {} loses everything at each server that has confirmed it.", who.name());
-        for url in unread {
-            what.push_str(&format!(
-                " {} cannot be read right now: what else it shows them may stand. Do this again later.",
-                host_of(&url)
-            ));
+        for one in unread {
+            let why = match one.has_answered {
+                true => "lists what this desk cannot read: look on its own pages whether that lets them reach something.",
+                false => "cannot be read right now: what else it shows them may stand. Do this again later.",
+            };
+            what.push_str(&format!(" {} {why}", host_of(&one.url)));
         }
         Ok(manager.tell(person, "/withdrawals", what, None))
     })

@@ -63,7 +63,7 @@ fn row(holdings: &Holdings, (known, kept): (&Known, &KeptReceipt), reader: &ui::
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let rows = rows(&holdings, &person.reader).into_iter().take(SHOWN).collect();
         let body = ui::render(&ReceiptsPage { rows, troubles: troubles(&holdings, &person.reader) });
         Ok(page(manager, Some(person), StatusCode::OK, "Receipts", "/people", &body))
@@ -74,7 +74,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
 /// All of them as a file, signed as they came.
 pub(super) async fn export(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let all: Vec<_> = holdings.servers.iter().flat_map(|known| &known.snapshot.receipts).map(|kept| &kept.listed).collect();
         let mut response = serde_json::to_string_pretty(&all).unwrap_or_default().into_response();
         let headers = response.headers_mut();

@@ -141,7 +141,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let mut waiting = Vec::new();
         for known in &holdings.servers {
             let own = known.snapshot.requests.iter().map(|request| (None, request));
@@ -173,7 +173,7 @@ pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
         let decision = decision_of(fields, &person.reader)?;
         manager.decide(&person.owner, answered, Some(fields.one("seen")), decision).await?;
         let (link, request) = (answered.link.to_owned(), answered.request.to_owned());
-        Ok(match describe_answer(&*manager.holdings(&person.owner)?, answered, &person.reader) {
+        Ok(match describe_answer(&*manager.holdings(&person.owner).await?, answered, &person.reader) {
             Some((what, is_undoable)) => {
                 manager.tell(person, "/requests", what, is_undoable.then_some(Undo::Answer { link, request }))
             }

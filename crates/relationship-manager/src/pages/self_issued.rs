@@ -96,7 +96,7 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
         if nonce.is_empty() || texts.iter().any(|text| text.len() > MAX_PARAMETER) {
             return refused("there must be a `nonce`, and no parameter may be longer than 512 bytes");
         }
-        let Some(key) = manager.current_key(&person.owner)? else {
+        let Some(key) = manager.current_key(&person.owner).await? else {
             return Err(Trouble::Refused("You have no key to show yet. Make one under Keys, and come back.".into()));
         };
         let (audience, now) = (Some(query.one("audience")).filter(|audience| !audience.is_empty()), manager.now());

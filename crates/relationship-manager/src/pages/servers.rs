@@ -83,7 +83,7 @@ fn row(known: &Known, reader: &ui::Reader) -> ServerRow {
 
 pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     at_desk(manager, request.headers(), async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let servers: Vec<ServerRow> = holdings.servers.iter().map(|known| row(known, &person.reader)).collect();
         let keeps = servers.iter().any(|one| one.keeps);
         let body = ui::render(&ServersPage { servers, keeps, csrf: &person.csrf });
@@ -108,7 +108,7 @@ pub(super) async fn add(State(manager): Desk, request: Request) -> Response {
 /// Asks all of them now; those that are slow are read on behind the page.
 pub(super) async fn read(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, _| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         manager.read_servers(&person.owner, holdings.servers.iter().map(|known| known.link.id.clone())).await;
         Ok(see_other("/servers"))
     })

@@ -123,13 +123,13 @@ pub(super) async fn share_form(State(manager): Desk, request: Request) -> Respon
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
-        form(manager, person, &chosen(&holdings, &query), &query, Wrong::default())
+        let holdings = manager.holdings(&person.owner).await?;
+        form(manager, person, &chosen(&holdings, &query), &query, Wrong::default()).await
     })
     .await
 }
 
-fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, wrong: Wrong) -> Shown {
+async fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, wrong: Wrong) -> Shown {
     if things.is_empty() {
         return Err(Trouble::Refused("Choose at least one thing to share.".into()));
     }
@@ -138,7 +138,7 @@ fn form(manager: &Manager, person: &Person, things: &[&Thing], fields: &Fields, 
     let offered: ScopeSet =
         able.iter().flat_map(|thing| thing.guards.iter().flat_map(|guard| guard.scopes.iter().cloned())).collect();
     let wanted: Vec<&str> = fields.all("scope").collect();
-    let has_key = manager.current_key(&person.owner)?.is_some();
+    let has_key = manager.current_key(&person.owner).await?.is_some();
     let body = ui::render(&SharePage {
         names: able.iter().take(10).map(|thing| thing.name.as_str()).collect(),
         more: able.len().saturating_sub(10),
@@ -192,17 +192,17 @@ pub(super) fn address_of(typed: &str) -> Result<String, String> {
 
 pub(super) async fn share(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let things = chosen(&holdings, fields);
         let sharing = match sharing_of(&person.reader, &things, fields) {
             Ok(sharing) => sharing,
-            Err(wrong) => return form(manager, person, &things, fields, wrong),
+            Err(wrong) => return form(manager, person, &things, fields, wrong).await,
         };
         match fields.one("step") {
             "confirm" if fields.one("sign") == "yes" => sign(manager, person, &holdings, &sharing, fields).await,
             "confirm" => carry_out(manager, person, &holdings, &sharing).await,
-            "back" => form(manager, person, &things, fields, Wrong::default()),
-            _ => review(manager, person, &holdings, &sharing, fields),
+            "back" => form(manager, person, &things, fields, Wrong::default()).await,
+            _ => review(manager, person, &holdings, &sharing, fields).await,
         }
     })
     .await
@@ -236,14 +236,14 @@ struct ToSign {
     asking: Asking,
 }
 
-fn to_sign(
+async fn to_sign(
     manager: &Manager,
     person: &Person,
     holdings: &Holdings,
     sharing: &Sharing,
     fields: &Fields,
 ) -> Result<Option<ToSign>, Trouble> {
-    let Some(key) = manager.current_key(&person.owner)?.filter(|_| fields.one("sign") == "yes") else { return Ok(None) };
+    let Some(key) = manager.current_key(&person.owner).await?.filter(|_| fields.one("sign") == "yes") else { return Ok(None) };
     let (id, prepared) = manager.prepare(person, holdings, sharing, &key.did);
     if prepared.drafts.is_empty() {
         return Err(Trouble::Refused(CANNOT_SIGN.into()));
@@ -270,13 +270,13 @@ async fn sign(manager: &Arc<Manager>, person: &Person, holdings: &Holdings, shar
     Ok(shared_page(manager, person, holdings, sharing, Came { promise, shared: &shared }))
 }
 
-fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Shown {
+async fn review(manager: &Manager, person: &Person, holdings: &Holdings, sharing: &Sharing, fields: &Fields) -> Shown {
     let things: Vec<&Thing> = sharing.things.iter().filter_map(|key| holdings.thing(key)).collect();
     // what she reads is what she agrees to, also where another day has begun until then
     let last_day = sharing.until.map(|end| person.reader.zone.date(end.plus(-1)));
     let odd = |address: &String| !address.is_ascii() || address.contains("@xn--") || address.contains(".xn--");
     let odd = matches!(&sharing.who, Who::Address(address) if odd(address));
-    let to_sign = to_sign(manager, person, holdings, sharing, fields)?;
+    let to_sign = to_sign(manager, person, holdings, sharing, fields).await?;
     let body = ui::render(&ReviewPage {
         promise: sentence(person, holdings, sharing, to_sign.is_some()),
         warning: match sharing.who {

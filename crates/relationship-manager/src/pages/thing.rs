@@ -175,8 +175,8 @@ struct Before {
 /// Lines of a thing's own history and receipts on its page.
 const SHORT: usize = 10;
 
-fn shown(manager: &Arc<Manager>, person: &Person, key: &str, before: Before) -> Shown {
-    let holdings = manager.holdings(&person.owner)?;
+async fn shown(manager: &Arc<Manager>, person: &Person, key: &str, before: Before) -> Shown {
+    let holdings = manager.holdings(&person.owner).await?;
     let thing = thing_of(&holdings, key)?;
     let all = &thing.description.resource_scopes;
     let about = |line: &super::history::Line| line.keys.iter().any(|of| of == key);
@@ -221,7 +221,7 @@ pub(super) async fn show(State(manager): Desk, Path(key): Path<String>, request:
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
         let before = Before { told: manager.find_note(person, query.one("note")), tried: None };
-        shown(manager, person, &key, before)
+        shown(manager, person, &key, before).await
     })
     .await
 }
@@ -229,7 +229,7 @@ pub(super) async fn show(State(manager): Desk, Path(key): Path<String>, request:
 /// What would somebody with this address get? Asked of the server that guards it, which decides by what it grants by.
 pub(super) async fn what_if(State(manager): Desk, Path(key): Path<String>, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let thing = thing_of(&holdings, &key)?;
         let email = match fields.one("email") {
             "" => String::new(),
@@ -245,7 +245,7 @@ pub(super) async fn what_if(State(manager): Desk, Path(key): Path<String>, reque
         if answer.status != 200 {
             return Err(Trouble::Refused(answer.refusal()));
         }
-        shown(manager, person, &key, Before { tried: Some(Tried::of(email, &answer.body)), ..Before::default() })
+        shown(manager, person, &key, Before { tried: Some(Tried::of(email, &answer.body)), ..Before::default() }).await
     })
     .await
 }
@@ -281,7 +281,7 @@ const WITHDRAWN: &str = "Taken back: it lets nobody in any more at each server t
 
 pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let thing = fields.one("thing");
         if !fields.one("approval").is_empty() {
             manager.withdraw_approval(&person.owner, fields.one("link"), fields.one("approval")).await?;

@@ -169,7 +169,7 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
-        let holdings = manager.holdings(&person.owner)?;
+        let holdings = manager.holdings(&person.owner).await?;
         let filter = filter_of(&query);
         let mut found = holdings.find(&filter);
         let by = GROUPS.iter().map(|(name, _)| *name).find(|name| *name == query.one("group")).unwrap_or_default();

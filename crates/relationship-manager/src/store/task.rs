@@ -3,18 +3,18 @@
 
 use super::{LINK, SNAPSHOT};
 use super::{Store, StoreAway, TASK, away};
-use crate::lock;
 use crate::task::{LONGEST_PAUSE, Standing, Task};
-use database::{Batch, Check, CommitError, Operation, Row, Scan, Value};
+use database::{Batch, Check, CommitError, Operation, Row, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use types::Timestamp;
 
 /// A task that is done is due never.
 const NEVER: i64 = i64::MAX;
-/// Where a row has its sealed value: it is another one after each write.
-const BODY_COLUMN: usize = 3;
-/// Seconds after which the whole table is read again: whoever made a commit may have been given up before she said so.
+/// Seconds after which the whole table is read again, whatever is known of it.
 const READ_AGAIN: i64 = 600;
+/// Seconds by which a commit whose maker was given up is on disk, or never will be.
+const SETTLED: i64 = 15;
 /// How often a commit is made again that met another one.
 const MOST_TRIES: usize = 32;
 
@@ -69,80 +69,137 @@ impl DueTasks {
     }
 }
 
+/// A commit of tasks that the line does not know yet. Whoever is given up before she has said so leaves a line that is read anew.
+struct Unnoted<'s> {
+    store: &'s Store,
+    is_noted: bool,
+}
+
+impl Drop for Unnoted<'_> {
+    fn drop(&mut self) {
+        if !self.is_noted {
+            self.store.is_due_stale.store(true, Ordering::Release);
+        }
+    }
+}
+
 impl Store {
-    pub(crate) fn list_tasks(&self, owner: &str) -> Result<Vec<Task>, StoreAway> {
-        Ok(self.list(&TASK, &[owner.into()])?.into_iter().map(|(_, task)| task).collect())
+    pub(crate) async fn list_tasks(&self, owner: &str) -> Result<Vec<Task>, StoreAway> {
+        Ok(self.list(&TASK, &[owner.into()]).await?.into_iter().map(|(_, task)| task).collect())
     }
 
-    /// Of all owners, those that are to be tried now: of each owner's server at most so many, and none of one that is being
-    /// asked already. One that does not open holds up no other.
-    pub(crate) fn list_due_tasks(
+    /// The same without those that are past; these are forgotten, unless they have changed since they were read.
+    pub(crate) async fn list_tasks_but(
+        &self,
+        owner: &str,
+        is_past: impl Fn(&Task) -> bool + Send,
+    ) -> Result<Vec<Task>, StoreAway> {
+        let all = self.list::<Task>(&TASK, &[owner.into()]).await?;
+        let (gone, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, task)| is_past(task));
+        if !gone.is_empty() {
+            let checks = gone.iter().map(|(row, _)| Check::unchanged(&TASK, row)).collect();
+            let delete = |(_, task): &(Row, Task)| Operation::Delete { table: &TASK, key: key_of(task) };
+            let batch = Batch { checks, operations: gone.iter().map(delete).collect() };
+            let ids = gone.iter().map(|(_, task)| task.id.as_str());
+            match self.commit_and_note(batch, ids.map(|id| (owner, id)).collect()).await {
+                // one of them is asked anew: the next look says so
+                Ok(()) | Err(CommitError::Broken(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(left.into_iter().map(|(_, task)| task).collect())
+    }
+
+    /// Of all owners, the ids of those that are to be tried now: of each owner's server at most so many, and none of one that is
+    /// being asked already.
+    pub(crate) async fn list_due(
         &self,
         now: Timestamp,
         of_each: usize,
-        is_busy: impl Fn(&OwnersServer) -> bool,
-    ) -> Result<Vec<Task>, StoreAway> {
-        let due: Vec<(String, String)> = {
-            let mut waiting = lock(&self.due);
-            let is_old = |waiting: &DueTasks| waiting.read.saturating_add(READ_AGAIN) <= now.0 || now.0 < waiting.read;
-            if waiting.as_ref().is_none_or(is_old) {
-                *waiting = Some(DueTasks { read: now.0, ..self.read_due_tasks()? });
-            }
-            let Some(waiting) = &*waiting else { return Ok(Vec::new()) };
-            let free = waiting.servers.iter().filter(|(server, _)| !is_busy(server));
-            let of = |(server, all): (&OwnersServer, &BTreeSet<Due>)| {
-                let owner = server.owner.clone();
-                // what is to wait longer than anything does was put off by a clock that was ahead
-                let far = now.plus(LONGEST_PAUSE).0;
-                let put_off = all.iter().rev().take_while(move |due| due.at > far);
-                let due = all.iter().take_while(|due| due.at <= now.0).chain(put_off).take(of_each);
-                due.map(move |due| (owner.clone(), due.id.clone())).collect::<Vec<_>>()
-            };
-            free.flat_map(of).collect()
+        is_busy: impl Fn(&OwnersServer) -> bool + Send,
+    ) -> Result<Vec<(OwnersServer, Vec<String>)>, StoreAway> {
+        let mut line = self.due.lock().await;
+        let is_old = |line: &DueTasks| line.read.saturating_add(READ_AGAIN) <= now.0 || now.0 < line.read;
+        let is_stale = self.is_due_stale.swap(false, Ordering::AcqRel);
+        if is_stale || line.as_ref().is_none_or(is_old) {
+            // where it cannot be read, or whoever reads is given up, there is none
+            *line = None;
+            // what was given up may be on disk only in a moment: it is read once more then
+            let read = if is_stale { now.0.saturating_sub(READ_AGAIN).saturating_add(SETTLED) } else { now.0 };
+            *line = Some(DueTasks { read, ..self.read_due_tasks().await? });
+        }
+        let Some(line) = &*line else { return Ok(Vec::new()) };
+        let free = line.servers.iter().filter(|(server, _)| !is_busy(server));
+        let of = |(server, all): (&OwnersServer, &BTreeSet<Due>)| {
+            // what is to wait longer than anything does was put off by a clock that was ahead
+            let far = now.plus(LONGEST_PAUSE).0;
+            let put_off = all.iter().rev().take_while(move |due| due.at > far);
+            let due = all.iter().take_while(|due| due.at <= now.0).chain(put_off).take(of_each);
+            (server.clone(), due.map(|due| due.id.clone()).collect::<Vec<_>>())
         };
+        Ok(free.map(of).filter(|(_, due)| !due.is_empty()).collect())
+    }
+
+    /// Those of a server that are still to be tried; one that does not open holds up no other.
+    pub(crate) async fn find_due(&self, server: &OwnersServer, ids: &[String], now: Timestamp) -> Result<Vec<Task>, StoreAway> {
         let mut tasks = Vec::new();
-        for (owner, id) in due {
-            // what is gone, does not open (that is in the log) or is over takes no place in its server's line
-            match self.find_task(&owner, &id)?.filter(|(_, task)| task.due(now).is_some()) {
+        for id in ids {
+            match self.find_task(&server.owner, id).await?.filter(|(_, task)| task.due(now).is_some()) {
                 Some((_, task)) => tasks.push(task),
-                None => lock(&self.due).iter_mut().for_each(|waiting| waiting.forget(&owner, &id)),
+                // what is gone, does not open (that is in the log) or is over takes no place in its server's line
+                None => self.note_one(&server.owner, id).await?,
             }
         }
         Ok(tasks)
     }
 
     /// A task that opens, and its row.
-    fn find_task(&self, owner: &str, id: &str) -> Result<Option<(Row, Task)>, StoreAway> {
-        let row = self.database.get(&TASK, &[owner.into(), id.into()]).map_err(away)?;
-        Ok(row.and_then(|row| self.opened::<Task>(&TASK, &row).ok().map(|task| (row, task))))
+    async fn find_task(&self, owner: &str, id: &str) -> Result<Option<(Row, Task)>, StoreAway> {
+        let row = self.records.database.get(&TASK, &[owner.into(), id.into()]).await?;
+        Ok(row.and_then(|row| self.opened_task(&row).map(|task| (row, task))))
+    }
+
+    /// None where it does not open: that is in the log.
+    fn opened_task(&self, row: &Row) -> Option<Task> {
+        self.records.open(&TASK, row).map_err(StoreAway::from).ok()
     }
 
     /// What waits in the table.
-    fn read_due_tasks(&self) -> Result<DueTasks, StoreAway> {
-        let scan = Scan { table: &TASK, index: Some(0), prefix: &[], after: None, descending: false, limit: usize::MAX };
+    async fn read_due_tasks(&self) -> Result<DueTasks, StoreAway> {
         let mut waiting = DueTasks::default();
-        for row in self.database.scan(&scan).map_err(away)? {
+        for row in self.records.rows(&TASK, Some(0), &[]).await? {
             let Some(at) = due_of(&row).filter(|at| *at != NEVER) else { continue };
-            if let Ok(task) = self.opened::<Task>(&TASK, &row) {
+            if let Some(task) = self.opened_task(&row) {
                 waiting.note(&task, at);
             }
         }
         Ok(waiting)
     }
 
-    /// After a commit, whatever came of it: the line says of these tasks what the table says. Commits end in another order than
-    /// whoever made them comes to say so, and one that failed has changed nothing.
-    pub(super) fn note_tasks(&self, tasks: &[Task]) {
-        let mut due = lock(&self.due);
-        let Some(waiting) = &mut *due else { return };
-        if tasks.iter().any(|task| self.note_task(waiting, &task.owner, &task.id).is_err()) {
-            // the next look reads the whole table
-            *due = None;
+    /// Carries a batch out and notes these tasks, by owner and id, whatever came of it: the line says of them what the table says.
+    /// Commits end in another order than whoever made them comes to say so, and one that failed may have happened.
+    async fn commit_and_note(&self, batch: Batch, tasks: Vec<(&str, &str)>) -> Result<(), CommitError> {
+        let mut unnoted = Unnoted { store: self, is_noted: false };
+        let done = self.records.commit(batch).await;
+        for (owner, id) in tasks {
+            // one that cannot be read leaves the line to be read anew
+            if self.note_one(owner, id).await.is_err() {
+                return done;
+            }
         }
+        unnoted.is_noted = true;
+        done
     }
 
-    fn note_task(&self, waiting: &mut DueTasks, owner: &str, id: &str) -> Result<(), StoreAway> {
-        match self.find_task(owner, id)? {
+    pub(super) async fn commit_tasks(&self, batch: Batch, tasks: &[Task]) -> Result<(), CommitError> {
+        self.commit_and_note(batch, tasks.iter().map(|task| (task.owner.as_str(), task.id.as_str())).collect()).await
+    }
+
+    /// Read and noted in one turn: of two who note the same task, the later one has read it later.
+    pub(super) async fn note_one(&self, owner: &str, id: &str) -> Result<(), StoreAway> {
+        let mut line = self.due.lock().await;
+        let Some(waiting) = &mut *line else { return Ok(()) };
+        match self.find_task(owner, id).await? {
             Some((row, task)) => waiting.note(&task, due_of(&row).unwrap_or(NEVER)),
             None => waiting.forget(owner, id),
         }
@@ -151,22 +208,18 @@ impl Store {
 
     pub(super) fn task_operation(&self, task: &Task, now: Timestamp) -> Result<Operation, StoreAway> {
         let due = due_at(task, now);
-        let row = self.sealed_row(&TASK, vec![task.owner.as_str().into(), task.id.as_str().into(), due.into()], task)?;
-        Ok(Operation::Put { table: &TASK, row })
+        let columns = vec![task.owner.as_str().into(), task.id.as_str().into(), due.into()];
+        Ok(Operation::Put { table: &TASK, row: self.records.row(&TASK, columns, task)? })
     }
 
     pub(crate) async fn put_tasks(&self, tasks: &[Task], now: Timestamp) -> Result<(), StoreAway> {
         let operations: Result<Vec<Operation>, StoreAway> = tasks.iter().map(|task| self.task_operation(task, now)).collect();
-        let written = self.write(operations?).await;
-        self.note_tasks(tasks);
-        written
+        Ok(self.commit_tasks(Batch { checks: vec![], operations: operations? }, tasks).await?)
     }
 
     /// The change of a task that must still be as it was read.
     fn change_task(&self, batch: &mut Batch, row: &Row, task: &Task, now: Timestamp) -> Result<(), StoreAway> {
-        let key = vec![task.owner.as_str().into(), task.id.as_str().into()];
-        let value = row.get(BODY_COLUMN).cloned().ok_or(StoreAway)?;
-        batch.checks.push(Check::Equals { table: &TASK, key, column: BODY_COLUMN, value });
+        batch.checks.push(Check::unchanged(&TASK, row));
         batch.operations.push(self.task_operation(task, now)?);
         Ok(())
     }
@@ -177,18 +230,15 @@ impl Store {
         for _ in 0..MOST_TRIES {
             let (mut batch, mut kept) = (Batch::default(), Vec::new());
             for task in tried {
-                let found = self.find_task(&task.owner, &task.id)?;
+                let found = self.find_task(&task.owner, &task.id).await?;
                 let waits = |known: &Task| known.link == task.link && matches!(known.standing, Standing::Waiting { .. });
                 let Some((row, _)) = found.filter(|(_, known)| waits(known)) else { continue };
                 self.change_task(&mut batch, &row, task, now)?;
                 kept.push(task.clone());
             }
-            match self.database.commit(batch).await {
+            match self.commit_tasks(batch, &kept).await {
                 Err(CommitError::Broken(_)) => {}
-                other => {
-                    self.note_tasks(&kept);
-                    return other.map_err(away);
-                }
+                other => return Ok(other?),
             }
         }
         Err(away("tasks change too fast"))
@@ -198,31 +248,34 @@ impl Store {
     /// more, and says why; and what she signed keeps as who it was placed there.
     pub(crate) async fn delete_link(&self, owner: &str, id: &str, why: &str, now: Timestamp) -> Result<(), StoreAway> {
         for _ in 0..MOST_TRIES {
-            let (batch, ended) = self.end_of_link(owner, id, why, now)?;
-            match self.database.commit(batch).await {
+            let (batch, ended) = self.end_of_link(owner, id, why, now).await?;
+            match self.commit_tasks(batch, &ended).await {
                 // one of them was confirmed meanwhile: that stands
                 Err(CommitError::Broken(_)) => {}
-                other => {
-                    self.note_tasks(&ended);
-                    return other.map_err(away);
-                }
+                other => return Ok(other?),
             }
         }
         Err(away("tasks change too fast"))
     }
 
     /// The end of a link as a commit, and the tasks that end with it.
-    pub(super) fn end_of_link(&self, owner: &str, id: &str, why: &str, now: Timestamp) -> Result<(Batch, Vec<Task>), StoreAway> {
+    pub(super) async fn end_of_link(
+        &self,
+        owner: &str,
+        id: &str,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(Batch, Vec<Task>), StoreAway> {
         let (mut batch, mut ended) = (Batch::default(), Vec::new());
-        for (row, task) in self.list::<Task>(&TASK, &[owner.into()])? {
+        for (row, task) in self.list::<Task>(&TASK, &[owner.into()]).await? {
             if task.link == id && matches!(task.standing, Standing::Waiting { .. }) {
                 let task = task.left_untold(why);
                 self.change_task(&mut batch, &row, &task, now)?;
                 ended.push(task);
             }
         }
-        if let Some(link) = self.find_link(owner, id)? {
-            self.keep_placed(owner, &link, &mut batch)?;
+        if let Some(link) = self.find_link(owner, id).await? {
+            self.keep_placed(owner, &link, &mut batch).await?;
         }
         for table in [&LINK, &SNAPSHOT] {
             batch.operations.push(Operation::Delete { table, key: vec![owner.into(), id.into()] });
@@ -232,14 +285,13 @@ impl Store {
 
     pub(crate) async fn delete_tasks(&self, owner: &str, ids: &[String]) -> Result<(), StoreAway> {
         let delete = |id: &String| Operation::Delete { table: &TASK, key: vec![owner.into(), id.as_str().into()] };
-        let written = self.write(ids.iter().map(delete).collect()).await;
-        let mut due = lock(&self.due);
-        let Some(waiting) = &mut *due else { return written };
-        if ids.iter().any(|id| self.note_task(waiting, owner, id).is_err()) {
-            *due = None;
-        }
-        written
+        let batch = Batch { checks: vec![], operations: ids.iter().map(delete).collect() };
+        Ok(self.commit_and_note(batch, ids.iter().map(|id| (owner, id.as_str())).collect()).await?)
     }
+}
+
+fn key_of(task: &Task) -> Row {
+    vec![task.owner.as_str().into(), task.id.as_str().into()]
 }
 
 fn due_of(row: &Row) -> Option<i64> {

@@ -82,7 +82,7 @@ impl Manager {
     ) -> Result<(), Trouble> {
         let reading = self.reading_of(owner, id);
         let _held = reading.writing.lock().await;
-        if let Some(snapshot) = self.snapshot(owner, id)? {
+        if let Some(snapshot) = self.snapshot(owner, id).await? {
             self.store.put_snapshot(owner, id, &change(snapshot)).await?;
             self.look_again(owner);
         }
@@ -99,7 +99,7 @@ impl Manager {
     ) -> Result<(), Trouble> {
         let reading = self.reading_of(owner, id);
         let _held = reading.writing.lock().await;
-        if let Some(snapshot) = self.snapshot(owner, id)? {
+        if let Some(snapshot) = self.snapshot(owner, id).await? {
             reading.overruled.fetch_add(1, Ordering::Release);
             self.store.put_snapshot(owner, id, &change(snapshot)).await?;
             self.look_again(owner);

@@ -42,8 +42,8 @@ impl Manager {
     }
 
     /// Whether a person may link one more.
-    pub(crate) fn check_links(&self, owner: &str) -> Result<(), Trouble> {
-        match self.store.list_links(owner)?.len() < MOST_LINKS {
+    pub(crate) async fn check_links(&self, owner: &str) -> Result<(), Trouble> {
+        match self.store.list_links(owner).await?.len() < MOST_LINKS {
             true => Ok(()),
             false => Err(Trouble::Refused(format!("You have linked {MOST_LINKS} servers: unlink one of them first."))),
         }

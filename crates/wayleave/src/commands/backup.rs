@@ -310,7 +310,7 @@ impl<'a> Prepared<'a> {
             }
             Party::Manager => {
                 let key = jose::seal::SealingKey::new(&key()?).map_err(|error| error.to_string())?;
-                let store = relationship_manager::Store::open(&self.beside, key).map_err(open)?;
+                let store = relationship_manager::Store::open_file(&self.beside, key).await.map_err(open)?;
                 store.check_key().await.map_err(|error| error.to_string())?;
                 store.end_what_is_held().await.map_err(|error| error.to_string())?;
                 Ok(None)

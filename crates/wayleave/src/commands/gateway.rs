@@ -7,6 +7,7 @@ use crate::serve::{Reception, Stop, serve};
 use crate::serving::Serving;
 use crate::{Exit, assemble, listening, say};
 use client::{Client, Credentials};
+use database::Location;
 use jose::{Clock, SystemClock, SystemRandomness};
 use resource_server::gateway::{Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Route, Settings, Store, Trust};
 use resource_server::matching::{Csv, Matching, Records, Source, Sql};
@@ -71,10 +72,16 @@ fn routes_of(config: &Config) -> Result<Vec<Route>, Exit> {
     section.routes().map_err(|fault| Exit::usage(fault.to_string()))
 }
 
+/// Where it keeps its things; it is one process, and has them in a file.
+fn location(config: &Config, section: &GatewayConfig) -> Result<Location, Exit> {
+    match assemble::location(config, "gateway.store", &section.store())? {
+        Location::Postgres { .. } => Err(Exit::usage("gateway.store.url: a gateway keeps its things in a file: sqlite:PATH")),
+        other => Ok(other),
+    }
+}
+
 async fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, Exit> {
-    let url = section.store_url();
-    assemble::check_store("gateway.store.url", url)?;
-    let Some(place) = assemble::store_file(config, url) else { return Ok(Store::in_memory()) };
+    let Location::File(place) = location(config, section)? else { return Ok(Store::in_memory()) };
     assemble::make_folder(&place)?;
     let store = Store::open(&place).map_err(Exit::failed)?;
     describe_left(section, &store).await.into_iter().for_each(|line| tracing::warn!("{line}"));
@@ -187,7 +194,7 @@ pub(super) fn check(config: &Config, section: &GatewayConfig) -> Result<(), Exit
     if let Some(folder) = &section.folder {
         find_folder(config, folder)?;
     }
-    assemble::check_store("gateway.store.url", section.store_url())?;
+    location(config, section)?;
     config.secret("gateway.client_secret", section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
     browser_client(config, section)?;
     matching(config, section).map(drop)

@@ -6,6 +6,7 @@ use crate::serve::{Reception, Stop, serve};
 use crate::serving::Serving;
 use crate::{Exit, assemble, listening, say};
 use client::{Client, Credentials};
+use database::Location;
 use jose::seal::SealingKey;
 use jose::{Clock, SystemClock, SystemRandomness};
 use relationship_manager::{Manager, Settings, Store};
@@ -38,23 +39,19 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
 
 /// What a start reads beside the configuration itself.
 pub(super) fn check(config: &Config, section: &ManagerConfig) -> Result<(), Exit> {
-    assemble::check_store("manager.store.url", section.store_url())?;
+    assemble::location(config, "manager.store", &section.store())?;
     config.secret("manager.client_secret", section.client_secret.as_ref(), section.client_secret_file.as_ref()).map(drop)
 }
 
 /// A manager of a configuration.
 pub async fn assemble_manager(config: &Config, section: &ManagerConfig) -> Result<Arc<Manager>, Exit> {
-    let url = section.store_url();
-    let store = match url.split_once(':') {
-        Some(("memory", "")) => Store::in_memory(sealing(&jose::ambient::random(&SystemRandomness))?),
-        Some(("sqlite", path)) => {
-            let place = config.path(path);
-            let key = sealing(&assemble::read_key_file(config, &SystemRandomness, [place.clone()])?)?;
-            assemble::make_folder(&place)?;
-            Store::open(&place, key).map_err(Exit::failed)?
-        }
-        _ => return Err(Exit::usage("manager.store.url: it must be sqlite:PATH or memory:")),
+    let location = assemble::location(config, "manager.store", &section.store())?;
+    let key = match &location {
+        Location::Memory => jose::ambient::random(&SystemRandomness),
+        of_store => assemble::read_key_file(config, &SystemRandomness, of_store.file().cloned())?,
     };
+    location.file().map_or(Ok(()), |file| assemble::make_folder(file))?;
+    let store = Store::open(&location, relationship_manager::NAME, sealing(&key)?).await.map_err(Exit::failed)?;
     let login = if section.is_built_in() { LogIn::issuer_of(&section.url) } else { section.login.clone() };
     let secret = config.secret("manager.client_secret", section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
     let login_client = match &section.client_id {
@@ -82,7 +79,7 @@ pub async fn keep_house(manager: Arc<Manager>, mut stop: Stop) {
     tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = tend.tick() => manager.tend(),
+            _ = tend.tick() => manager.tend().await,
             () = stop.wait() => {
                 manager.close();
                 break;

@@ -74,7 +74,7 @@ async fn make(party: Party, place: &Path) {
         Party::Gateway => drop(resource_server::gateway::Store::open(place).unwrap()),
         Party::Manager => {
             let key = jose::seal::SealingKey::new(&[7; 32]).unwrap();
-            drop(relationship_manager::Store::open(place, key).unwrap());
+            drop(relationship_manager::Store::open_file(place, key).await.unwrap());
         }
     }
 }

@@ -25,7 +25,7 @@ async fn states(alice: &mut Sitting<'_>, server: &Party) -> Vec<String> {
 async fn tend(desk: &Desk, alice: &mut Sitting<'_>) {
     for _ in 0..3 {
         desk.clock.pass(70);
-        desk.manager.tend();
+        desk.manager.tend().await;
         alice.read().await;
     }
 }

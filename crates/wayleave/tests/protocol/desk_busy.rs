@@ -66,14 +66,14 @@ async fn a_server_that_is_busy_ends_no_link_and_no_withdrawal() {
     alice.post("/people/withdraw", &[("sure", "yes"), ("who", &page.field("who"))]).await;
     for _ in 0..3 {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
     }
     assert_eq!(party.count("DELETE"), 0);
     party.forgets("POST /token");
     party.answers("DELETE /policies/p", 204, Value::Null);
     until("it has heard of the end", async || {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
         alice.get("/withdrawals").await.text.contains("1 of 1 confirmed")
     })
     .await;

@@ -46,7 +46,7 @@ async fn threat_46_s31_a_server_that_hangs_holds_up_nobody_elses_withdrawals() {
     other.answers("DELETE /policies/p0", 204, Value::Null);
     until("the other one is asked again", async || {
         desk.clock.pass(2);
-        desk.manager.tend();
+        desk.manager.tend().await;
         other.count("DELETE /policies/p0") >= 2
     })
     .await;
@@ -56,7 +56,7 @@ async fn threat_46_s31_a_server_that_hangs_holds_up_nobody_elses_withdrawals() {
     hanging.release();
     until("all are confirmed", async || {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
         alice.get("/withdrawals").await.text.contains("251 of 251 confirmed")
     })
     .await;
@@ -99,7 +99,7 @@ async fn threat_46_s31_tasks_end_with_their_link_and_say_so() {
     let before = hanging.count("DELETE");
     for _ in 0..5 {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
     }
     assert_eq!(hanging.count("DELETE"), before, "nobody is asked any more");
     // linked again, it hears
@@ -108,7 +108,7 @@ async fn threat_46_s31_tasks_end_with_their_link_and_say_so() {
     alice.link(&hanging.url, &hanging).await;
     until("it has heard", async || {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
         alice.get("/withdrawals").await.text.contains("3 of 3 confirmed")
     })
     .await;
@@ -132,7 +132,7 @@ async fn threat_46_s31_an_answer_that_comes_after_unlinking_does_not_hide_that_n
     party.release();
     for _ in 0..20 {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
         let page = alice.get("/withdrawals").await;
         assert!(page.text.contains("you unlinked this server"), "{}", page.text);
         tokio::task::yield_now().await;
@@ -141,7 +141,7 @@ async fn threat_46_s31_an_answer_that_comes_after_unlinking_does_not_hide_that_n
     alice.link(&party.url, &party).await;
     until("it has heard", async || {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
         alice.get("/withdrawals").await.text.contains("1 of 1 confirmed")
     })
     .await;
@@ -189,7 +189,7 @@ async fn threat_46_s31_tasks_of_a_link_that_ended_end_and_say_so() {
     desk.clock.pass(4_000);
     until("both have ended", async || {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
         alice.get("/withdrawals").await.text.matches("not told").count() == 2
     })
     .await;
@@ -197,7 +197,7 @@ async fn threat_46_s31_tasks_of_a_link_that_ended_end_and_say_so() {
     let asked = party.asked().len();
     for _ in 0..5 {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
     }
     assert!(asked > 0 && party.count("DELETE") == 0, "nobody is asked any more");
     party.forgets("POST /token");
@@ -205,7 +205,7 @@ async fn threat_46_s31_tasks_of_a_link_that_ended_end_and_say_so() {
     alice.link(&party.url, &party).await;
     until("it has heard", async || {
         desk.clock.pass(60);
-        desk.manager.tend();
+        desk.manager.tend().await;
         alice.get("/withdrawals").await.text.contains("2 of 2 confirmed")
     })
     .await;

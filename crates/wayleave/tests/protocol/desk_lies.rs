@@ -360,7 +360,7 @@ async fn threat_36_s03_what_one_account_withdrew_another_does_not_confirm() {
         alice.link_as(&guard.url, &guard, "another-account").await;
         for _ in 0..3 {
             desk.clock.pass(60);
-            desk.manager.tend();
+            desk.manager.tend().await;
             alice.read().await;
         }
         assert_eq!(guard.count("DELETE /policies/p"), 0, "{unlinks}");
@@ -370,7 +370,7 @@ async fn threat_36_s03_what_one_account_withdrew_another_does_not_confirm() {
         alice.link(&guard.url, &guard).await;
         until("it is asked as who she was", async || {
             desk.clock.pass(60);
-            desk.manager.tend();
+            desk.manager.tend().await;
             guard.count("DELETE /policies/p") > 0
         })
         .await;

@@ -71,7 +71,7 @@ async fn threat_27_a_lost_answer_is_asked_for_again_by_itself() {
     guard.forgets("POST /token");
     let asked = guard.count("POST /token");
     until("it is asked again", async || {
-        desk.manager.tend();
+        desk.manager.tend().await;
         guard.count("POST /token") > asked
     })
     .await;

@@ -84,6 +84,40 @@ async fn threat_36_what_no_place_lists_is_withdrawn_with_everything() {
     assert_eq!((answer.status, deleted), (200, [1, 1, 0]), "{}", answer.text);
 }
 
+/// The same for what somebody signed for her, and for what this desk reads in part. Where it cannot tell whom something lets in, that is said.
+#[tokio::test]
+async fn threat_36_what_no_place_lists_is_withdrawn_whatever_it_rests_on() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let (guard, keeper, _) = linked(&desk, &mut alice).await;
+    let hidden = |id: &str, more: Value| {
+        let mut policy = policy(id, "bob@bar.example");
+        policy["resource_id"] = json!("hidden");
+        more.as_object().unwrap().iter().for_each(|(name, value)| policy[name] = value.clone());
+        policy
+    };
+    let thing = json!({"_id": "hidden", "resource_server": keeper.url, "resource_id": "/hidden", "name": "Hidden", "resource_scopes": ["view"]});
+    guard.answers("GET /resources", 200, json!([thing]));
+    let mut listed = vec![
+        hidden("elsewhere", json!({"authority": "e30.e30.AA", "delegation": "d"})),
+        hidden("unclear", json!({"client_id": 5})),
+        hidden("new", json!({"member_of_tomorrow": true})),
+    ];
+    guard.answers("GET /policies", 200, json!(listed));
+    let everything = json!({"who": "address:bob@bar.example"});
+    let answer = call(&mut alice, "/api/withdrawals", everything.clone()).await;
+    let deleted = ["elsewhere", "unclear", "new"].map(|id| guard.count(&format!("DELETE /policies/{id}")));
+    assert_eq!((answer.status, deleted), (200, [1, 1, 1]), "{}", answer.text);
+    assert!(!answer.text.contains("not_read"), "{}", answer.text);
+    for more in [json!({"resource_id": ["hidden"]}), json!({"required_claims": 5})] {
+        listed = vec![hidden("of whom", more)];
+        guard.answers("GET /policies", 200, json!(listed));
+        desk.clock.pass(20);
+        let answer = call(&mut alice, "/api/withdrawals", everything.clone()).await;
+        assert!(answer.text.contains("not_read") && answer.text.contains("cannot read"), "{}", answer.text);
+    }
+}
+
 /// A reading that hangs while she shares and withdraws: it is kept, with what was done meanwhile.
 #[tokio::test]
 async fn a_reading_is_kept_however_much_is_done_meanwhile() {
