@@ -9,6 +9,7 @@ pub mod access_request;
 pub mod assessment;
 pub mod authority;
 pub mod claim;
+pub mod clock;
 pub mod delegation;
 pub mod inbox;
 pub mod pct;
