@@ -51,6 +51,20 @@ pub enum OpenError {
     Formless { place: String, schema: String },
 }
 
+impl OpenError {
+    /// Whether it is the file that is wrong, and not what keeps us from it: nothing of it can be had.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(..) | Self::Foreign(_) | Self::Empty(_) => true,
+            Self::Open(_, error) => {
+                let code = error.sqlite_error_code();
+                matches!(code, Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+            }
+            Self::Newer(_) | Self::Unread(..) => false,
+        }
+    }
+}
+
 /// A SQLite database of ours.
 pub struct Sqlite {
     path: PathBuf,
@@ -95,13 +109,6 @@ impl Sqlite {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail)?;
         let version = version_of(&connection).map_err(fail)?;
         Ok(usize::try_from(version).is_ok_and(|version| version == migrations.0.len()))
-    }
-
-    /// Copies the database into `target` while it is in use.
-    pub fn backup(&self, target: &Path) -> Result<(), ReadError> {
-        self.reader()
-            .backup("main", target, None::<fn(rusqlite::backup::Progress)>)
-            .map_err(|e| ReadError::Unreadable(e.to_string()))
     }
 
     /// Where the file is.

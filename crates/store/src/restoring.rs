@@ -2,12 +2,12 @@
 //! has ended, since nobody knows what of it was spent, withdrawn or ended after the backup; what only a row of before can say -
 //! accounts, clients, shares, keys - stays, and each owner reads in her history of what time it is.
 
-use crate::row::{body, entities, text, version};
+use crate::row::{account_row, body, client_row, entities, text, version};
 use crate::{Store, tables, writes};
 use authorization_server::Store as _;
 use authorization_server::event::Event;
 use database::{Batch, Database, Operation, ReadError, Row, Scan, Table, Value};
-use identity::{CommitError, SpentId, StoreError};
+use identity::{Account, Client, CommitError, SpentId, StoreError};
 use rules::Policy;
 use types::{EventId, OwnerId, Timestamp};
 
@@ -28,6 +28,8 @@ const HELD: [&Table; 10] = [
 const RESTORED: &str = "restored";
 /// Row of `served`: of what time that backup was.
 const STATE_OF: &str = "state of";
+/// Begins a row of `served`: as which authorization server, and since when.
+const AS: &str = "as ";
 const OWNERS_AT_ONCE: usize = 100;
 /// Position of `uses` in the table of policies.
 const USES: usize = 5;
@@ -58,6 +60,26 @@ impl Store {
         self.restored
     }
 
+    /// As which authorization server it was served the last time; none: nobody has said.
+    pub async fn issuer(&self) -> Result<Option<String>, StoreError> {
+        let rows = self.all(&tables::SERVED, None, &[]).await?;
+        let names = rows.iter().filter_map(|row| row.first().and_then(Value::as_text));
+        Ok(names.filter_map(|name| name.strip_prefix(AS)).next().map(str::to_owned))
+    }
+
+    /// Notes as which authorization server it is served: a backup of it takes the place of no other's.
+    pub async fn note_issuer(&self, issuer: &str, now: Timestamp) -> Result<(), CommitError> {
+        let was = self.issuer().await.map_err(|error: StoreError| CommitError::Unavailable(error.to_string()))?;
+        if was.as_deref() == Some(issuer) {
+            return Ok(());
+        }
+        let name = |issuer: &str| Value::from(format!("{AS}{issuer}").as_str());
+        let before = was.map(|was| Operation::Delete { table: &tables::SERVED, key: vec![name(&was)] });
+        let is = Operation::Put { table: &tables::SERVED, row: vec![name(issuer), now.0.into()] };
+        let batch = Batch { checks: vec![], operations: before.into_iter().chain([is]).collect() };
+        self.database.commit(batch).await.map_err(|error| CommitError::Unavailable(error.to_string()))
+    }
+
     /// Whether this was made before the backup was put here, so that it may have been spent after the backup.
     pub(crate) fn is_of_before(&self, id: &SpentId) -> bool {
         self.restored.is_some_and(|restored| id.made.is_some_and(|made| made <= restored.at))
@@ -77,6 +99,7 @@ impl Store {
         let mut operations: Vec<Operation> = HELD.map(|table| Operation::DeleteAll { table, index: None, prefix: vec![] }).into();
         operations.push(self.all_but_the_key_check());
         operations.extend(self.use_up_shares().await.map_err(read)?);
+        operations.extend(self.bring_back_times(now).await.map_err(read)?);
         for (owner, last) in self.list_last_events().await.map_err(read)? {
             let event = tell(owner, restored, last.as_ref());
             operations.push(Operation::Insert { table: &tables::EVENT, row: writes::event_row(&event)? });
@@ -106,6 +129,25 @@ impl Store {
             Some(Operation::Put { table: &tables::POLICY, row })
         };
         Ok(rows.into_iter().zip(policies).filter_map(used_up).collect())
+    }
+
+    /// What counts from a time on that has not come yet was written by a clock that was ahead: nothing that is given now would count.
+    async fn bring_back_times(&self, now: Timestamp) -> Result<Vec<Operation>, StoreError> {
+        let unwritten = |error: CommitError| StoreError(error.to_string());
+        let mut operations = Vec::new();
+        for client in entities::<Client>(self.all(&tables::CLIENT, None, &[]).await?)? {
+            if client.credentials_since.is_some_and(|since| now < since) {
+                let row = client_row(&Client { credentials_since: Some(now), ..client }).map_err(unwritten)?;
+                operations.push(Operation::Put { table: &tables::CLIENT, row });
+            }
+        }
+        for account in entities::<Account>(self.all(&tables::ACCOUNT, None, &[]).await?)? {
+            if account.vouched_since.is_some_and(|since| now < since) {
+                let row = account_row(&Account { vouched_since: Some(now), ..account }).map_err(unwritten)?;
+                operations.push(Operation::Put { table: &tables::ACCOUNT, row });
+            }
+        }
+        Ok(operations)
     }
 
     /// Owners who have a history, and their last events; also where nothing of it was sealed yet.

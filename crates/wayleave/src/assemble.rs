@@ -189,6 +189,7 @@ pub async fn server_with(
     };
     let keys = Keys::new(key).map_err(Exit::failed)?;
     keys.load(&store, &*clock, &*randomness).await.map_err(Exit::failed)?;
+    store.note_issuer(&config.server.issuer, clock.now()).await.map_err(Exit::failed)?;
     let settings = identity_settings(config)?;
     let identity = Identity::new(settings, Arc::new(with_consequences), clock, randomness, keys, outbound(config, &[])?);
     let identity = Arc::new(identity.with_upstream(crate::upstream::of(config)?));
@@ -214,6 +215,9 @@ pub(crate) fn identity_settings(config: &Config) -> Result<identity::Settings, E
 /// again (threat 35).
 async fn refuse_the_past(store: &Store, clock: &dyn Clock) -> Result<(), Exit> {
     let latest = store.latest_served().await.map_err(Exit::failed)?;
+    if let Some(restored) = store.restored().filter(|restored| clock.now().plus(clock_watch::BEHIND) < restored.at) {
+        return Err(Exit::failed(clock_watch::explain_restored(restored.at)));
+    }
     match latest {
         Some(latest) if clock.now().plus(clock_watch::BEHIND) < latest => Err(Exit::failed(clock_watch::explain(latest))),
         _ => Ok(()),

@@ -3,7 +3,7 @@
 //! `/.wayleave/login`, with the accounts and clients of the configuration, in a store of its own.
 
 use crate::config::{ClientConfig, Config, GatewayConfig, ManagerConfig};
-use crate::{Exit, assemble, declared};
+use crate::{Exit, assemble, declared, whole_file};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +12,7 @@ use database::Location;
 use http::Request;
 use identity::access_token::Presented;
 use identity::{Failure, Identity, Keys};
-use jose::{SystemClock, SystemRandomness};
+use jose::{Clock, SystemClock, SystemRandomness};
 use resource_server::ProtectionError;
 use resource_server::gateway::{Application, OwnLogIn, OwnToken, Sent, Unfit};
 use std::convert::Infallible;
@@ -120,10 +120,12 @@ impl LogIn {
                 assemble::read_key_file(config, &SystemRandomness, stores)?
             }
         };
+        location.file().into_iter().for_each(|file| whole_file::sweep(file));
         let store = assemble::open_store(&location, party.schema).await?;
         let _turn = store.take_turn().await.map_err(Exit::failed)?;
         let keys = Keys::new(key).map_err(Exit::failed)?;
         keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;
+        store.note_issuer(&Self::issuer_of(party.url), SystemClock.now()).await.map_err(Exit::failed)?;
         let settings =
             identity::Settings { issuer: Self::issuer_of(party.url).as_str().into(), ..assemble::identity_settings(config)? };
         let (clock, randomness) = (Arc::new(SystemClock), Arc::new(SystemRandomness));

@@ -4,10 +4,10 @@
 //! The file by which it is held says the latest time that was served: a gateway and a manager look there at a start, as a server
 //! does in its store (threat 35).
 
-use crate::Exit;
 use crate::assemble::{make_folder, make_private};
 use crate::clock_watch::{self, ClockWatch};
 use crate::serve::Stop;
+use crate::{Exit, whole_file};
 use jose::SystemClock;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::FileExt;
@@ -33,13 +33,18 @@ impl Serving {
     }
 
     fn of(store: &Path) -> Result<Self, Exit> {
-        let place = lock_of(&find_itself(store)?);
+        let itself = find_itself(store)?;
+        let place = lock_of(&itself);
         make_folder(&place)?;
         make_private(&place)?;
         let named = |error: &dyn std::fmt::Display| Exit::failed(format!("{}: {error}", place.display()));
         let lock = OpenOptions::new().read(true).write(true).open(&place).map_err(|error| named(&error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { lock }),
+            Ok(()) => {
+                // of a restore that was killed: a whole copy, of which nothing has ended yet
+                whole_file::sweep(&itself);
+                Ok(Self { lock })
+            }
             Err(TryLockError::WouldBlock) => Err(Exit::failed(format!(
                 "{} is served by another process that is running: stop that first, or name another store",
                 store.display()
@@ -49,12 +54,19 @@ impl Serving {
     }
 }
 
-/// A process that ended while it made the store left the name under which it made it ([`database::Sqlite`]).
+/// Behind the name of a store: what a restore replaced there.
+pub(crate) const REPLACED: &str = ".replaced";
+
+/// A process that ended while it made the store left the name under which it made it ([`database::Sqlite`]); a restore that ended
+/// before it replaced the store, the one under which that was to stay.
 fn remove_beginnings(store: &Path) {
     let (Some(folder), Some(name)) = (store.parent(), store.file_name().and_then(|name| name.to_str())) else { return };
     let number = |place: &Path| std::fs::metadata(place).map(|about| std::os::unix::fs::MetadataExt::ino(&about)).ok();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_beginning = entry.file_name().to_str().is_some_and(|other| other.starts_with(&format!("{name}.new-")));
+        let is_beginning = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|other| other.starts_with(&format!("{name}.new-")) || other.starts_with(&format!("{name}{REPLACED}")));
         if is_beginning && number(&entry.path()) == number(store) {
             // the store itself has its own name
             let _ = std::fs::remove_file(entry.path());
@@ -64,7 +76,7 @@ fn remove_beginnings(store: &Path) {
 
 /// The store under the one name that all its names lead to: behind links, there is one lock. A second name of the file itself
 /// leads nowhere, so it has none.
-fn find_itself(store: &Path) -> Result<PathBuf, Exit> {
+pub(crate) fn find_itself(store: &Path) -> Result<PathBuf, Exit> {
     let named = |error: std::io::Error| Exit::failed(format!("{}: {error}", store.display()));
     match std::fs::canonicalize(store) {
         Ok(place) => {
@@ -149,9 +161,12 @@ mod tests {
         }
         drop(first);
         // somebody was killed while it made the store
-        std::fs::hard_link(&store, folder.join("server.db.new-17")).unwrap();
+        let names = ["server.db.new-17", "server.db.replaced", "server.db.replaced-2"].map(|name| folder.join(name));
+        names.iter().for_each(|name| std::fs::hard_link(&store, name).unwrap());
+        let left = [".server.db.AAAAAAAAAAA.part", ".server.db.AAAAAAAAAAA.part-wal"].map(|name| folder.join(name));
+        left.iter().for_each(|name| std::fs::write(name, "a copy").unwrap());
         drop(Serving::begin(Some(store.clone())).unwrap());
-        assert!(!folder.join("server.db.new-17").exists());
+        assert!(names.iter().chain(&left).all(|name| !name.exists()));
         std::fs::hard_link(&store, folder.join("hard.db")).unwrap();
         for name in [&store, &folder.join("hard.db")] {
             let Err(Exit::Failed(what)) = Serving::begin(Some(name.clone())) else { panic!("{}", name.display()) };

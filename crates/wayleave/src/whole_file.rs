@@ -1,21 +1,78 @@
 //! A file that is replaced when everything of it has come, and only then: it is written beside its place and moved there.
 //! Called by every command that writes where the person says.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Random bytes in the name of a part, and the letters that they make.
 const RANDOM_BYTES: usize = 8;
 const RANDOM_LENGTH: usize = 11;
 
-/// A file on its way. Dropped without [`WholeFile::keep`], it leaves nothing behind.
-pub struct WholeFile {
+/// A file beside the place that it is to take. It is locked as long as it is written: whoever sweeps sees by it that somebody writes
+/// it. Gone with this, and what SQLite keeps beside it too, unless it was moved to its place.
+pub struct Part {
     file: File,
-    /// None: written in place, since it is no file (`/dev/stdout`, a pipe).
-    beside: Option<PathBuf>,
-    place: PathBuf,
+    path: PathBuf,
+}
+
+impl Part {
+    /// Begins one, after what runs for this place left that were killed.
+    pub fn begin(place: &Path) -> io::Result<Self> {
+        Self::with_mode(place, 0o666)
+    }
+
+    /// The same for its owner's eyes alone.
+    pub fn begin_private(place: &Path) -> io::Result<Self> {
+        Self::with_mode(place, 0o600)
+    }
+
+    fn with_mode(place: &Path, mode: u32) -> io::Result<Self> {
+        sweep(place);
+        loop {
+            let path = beside(place);
+            let part = Self { file: OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?, path };
+            let is_swept = matches!(part.file.try_lock(), Err(TryLockError::WouldBlock)) || part.file.metadata()?.nlink() == 0;
+            // whoever swept before it was locked took it for one that was left
+            if !is_swept {
+                return Ok(part);
+            }
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything has come: it takes its place.
+    pub fn keep(self, place: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.path, place)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        remove_with_companions(&self.path);
+    }
+}
+
+/// Last the file itself, by which what is beside it is found again.
+fn remove_with_companions(path: &Path) {
+    for file in database::file::companions(path).chain([path.to_owned()]) {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+/// A file on its way. Dropped without [`WholeFile::keep`], it leaves nothing behind.
+pub enum WholeFile {
+    Beside {
+        part: Part,
+        place: PathBuf,
+    },
+    /// Written in place, since it is no file (`/dev/stdout`, a pipe).
+    InPlace(File),
 }
 
 impl WholeFile {
@@ -34,49 +91,42 @@ impl WholeFile {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
         }
         if before.as_ref().is_some_and(|before| !before.is_file()) {
-            return Ok(Self { file: OpenOptions::new().write(true).open(&place)?, beside: None, place });
+            return Ok(Self::InPlace(OpenOptions::new().write(true).open(&place)?));
         }
         if before.as_ref().is_some_and(|before| before.permissions().readonly()) {
             return Err(io::Error::from(io::ErrorKind::PermissionDenied));
         }
-        sweep(&place);
-        let beside = beside(&place);
-        let file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
-        // whoever sweeps sees by it that this is being written
-        let _is_locked = file.try_lock().is_ok();
-        let whole = Self { file, beside: Some(beside), place };
+        let part = Part::begin(&place)?;
         if let Some(before) = before {
-            whole.file.set_permissions(before.permissions())?;
+            part.file.set_permissions(before.permissions())?;
         }
-        Ok(whole)
+        Ok(Self::Beside { part, place })
+    }
+
+    fn file(&mut self) -> &mut File {
+        match self {
+            Self::Beside { part, .. } => &mut part.file,
+            Self::InPlace(file) => file,
+        }
     }
 
     /// Everything has come: it takes its place.
     pub fn keep(mut self) -> io::Result<()> {
-        self.file.flush()?;
-        let Some(beside) = self.beside.as_ref() else { return Ok(()) };
-        self.file.sync_all()?;
-        std::fs::rename(beside, &self.place)?;
-        self.beside = None;
-        Ok(())
+        self.flush()?;
+        match self {
+            Self::Beside { part, place } => part.keep(&place),
+            Self::InPlace(_) => Ok(()),
+        }
     }
 }
 
 impl Write for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.file().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Drop for WholeFile {
-    fn drop(&mut self) {
-        if let Some(beside) = &self.beside {
-            let _ = std::fs::remove_file(beside);
-        }
+        self.file().flush()
     }
 }
 
@@ -88,39 +138,27 @@ pub fn sync_folder_of(place: &Path) -> io::Result<()> {
 
 /// Makes a file for its owner's eyes alone, whole or not at all. One that another process has made meanwhile stays.
 pub fn make_private_once(place: &Path, content: &[u8]) -> io::Result<()> {
-    sweep(place);
-    let beside = beside(place);
-    let made = write_private(&beside, content).and_then(|()| std::fs::hard_link(&beside, place));
-    let made = match made {
+    let mut part = Part::begin_private(place)?;
+    part.file.write_all(content)?;
+    part.file.sync_all()?;
+    let made = match std::fs::hard_link(part.path(), place) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         // a file system without links
-        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) && beside.exists() => {
-            std::fs::rename(&beside, place)
-        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => part.keep(place),
         made => made,
     };
-    let _ = std::fs::remove_file(&beside);
     made.and_then(|()| sync_folder_of(place))
 }
 
-fn write_private(place: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(place)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
 /// A name in the same folder that nobody else has.
-pub fn beside(place: &Path) -> PathBuf {
+fn beside(place: &Path) -> PathBuf {
     let name = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let random = jose::ambient::random_text::<RANDOM_BYTES>(&jose::SystemRandomness);
     place.with_file_name(format!(".{name}.{random}.part"))
 }
 
 /// Removes what runs for this file left that were killed: nobody has a lock on it any more.
-fn sweep(place: &Path) {
+pub fn sweep(place: &Path) {
     let (Some(folder), Some(name)) = (place.parent(), place.file_name()) else { return };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let prefix = format!(".{}.", name.to_string_lossy());
@@ -129,9 +167,13 @@ fn sweep(place: &Path) {
         random.is_some_and(|random| random.len() == RANDOM_LENGTH && !random.contains('.'))
     };
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_left = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-        if entry.file_name().to_str().is_some_and(is_ours) && is_left() {
-            let _ = std::fs::remove_file(entry.path());
+        if !entry.file_name().to_str().is_some_and(is_ours) {
+            continue;
+        }
+        // held until it is gone: whoever has just begun it sees that it is taken
+        let file = File::open(entry.path());
+        if file.as_ref().is_ok_and(|file| file.try_lock().is_ok()) {
+            remove_with_companions(&entry.path());
         }
     }
 }
@@ -198,6 +240,12 @@ mod tests {
         let second = WholeFile::begin(&place).unwrap();
         assert!(!left[0].exists(), "nobody writes it any more");
         assert!(left[1].exists(), "that of another file is another's to sweep");
+        let of_store = ["-wal", "-shm", ""].map(|ending| folder.join(format!(".server.db.AAAAAAAAAAA.part{ending}")));
+        of_store.iter().for_each(|file| std::fs::write(file, "half").unwrap());
+        let held = Part::begin_private(&folder.join("server.db")).unwrap();
+        assert!(of_store.iter().all(|file| !file.exists()), "what SQLite kept beside it goes with it");
+        let next = Part::begin_private(&folder.join("server.db")).unwrap();
+        assert!(held.path().exists() && next.path().exists(), "somebody writes both");
         first.keep().unwrap();
         second.keep().unwrap();
         std::os::unix::fs::symlink("not-there.jpg", &nowhere).unwrap();

@@ -4,6 +4,7 @@
 use super::Config;
 use super::located::spell_whole;
 use crate::Exit;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Keys that name a file which is nobody else's, beside those that end in `_file`.
@@ -14,22 +15,7 @@ impl Config {
     pub(crate) fn keep_apart(&self, key: &str, folder: &Path) -> Result<(), Exit> {
         let folder = itself(folder);
         let data = itself(&self.path(&self.server.data_dir));
-        let mut kept = vec![data.clone()];
-        kept.extend(self.source.place.as_deref().map(itself));
-        let files = list_files(&self.source.given).into_iter().map(|file| self.path(&file));
-        // a link may lie in the folder, and whoever writes there replaces it
-        kept.extend(files.flat_map(|file| [itself(&file), name_itself(&file)]));
-        let urls = [
-            Some(self.store.url.as_str()),
-            self.gateway.as_ref().map(|section| section.store_url()),
-            self.manager.as_ref().map(|section| section.store_url()),
-        ];
-        let stores = urls.into_iter().flatten().flat_map(|url| [url.to_owned(), crate::log_in::store_beside(url)]);
-        let stores = stores.filter_map(|url| url.strip_prefix("sqlite:").map(|place| self.path(place)));
-        kept.extend(stores.map(|store| itself(&store)));
-        let discovery = self.gateway.as_ref().and_then(|section| section.discovery.as_ref());
-        let records = discovery.into_iter().flat_map(|records| [&records.csv, &records.sqlite]).flatten();
-        kept.extend(records.map(|file| itself(&self.path(file))));
+        let kept = self.list_kept();
         let found = kept.iter().find(|place| place.starts_with(&folder)).or_else(|| folder.starts_with(&data).then_some(&data));
         match found {
             None => Ok(()),
@@ -39,6 +25,41 @@ impl Config {
                 place.display()
             )))),
         }
+    }
+
+    /// Whether this is, by any name, a file that a party keeps.
+    pub(crate) fn keeps(&self, file: &Path) -> bool {
+        let number = |place: &Path| std::fs::metadata(place).map(|about| (about.dev(), about.ino())).ok();
+        let (itself, name, own) = (itself(file), name_itself(file), number(file));
+        self.list_kept().iter().any(|kept| *kept == itself || *kept == name || (own.is_some() && number(kept) == own))
+    }
+
+    /// Whether it lies in the folder of which a gateway serves what is there.
+    pub(crate) fn serves(&self, file: &Path) -> bool {
+        let folder = self.gateway.as_ref().and_then(|section| section.folder.as_ref());
+        folder.is_some_and(|folder| {
+            [itself(file), name_itself(file)].iter().any(|place| place.starts_with(itself(&self.path(folder))))
+        })
+    }
+
+    /// All that parties keep: the configuration, files that it names, stores, keys, and the folder of the rest. Each as it is named
+    /// and where that leads: a link may lie anywhere, and whoever writes there replaces it.
+    fn list_kept(&self) -> Vec<PathBuf> {
+        let data = self.path(&self.server.data_dir);
+        let mut kept = vec![data.join("server.key"), data];
+        kept.extend(self.source.place.clone());
+        kept.extend(list_files(&self.source.given).into_iter().map(|file| self.path(&file)));
+        let urls = [
+            Some(self.store.url.as_str()),
+            self.gateway.as_ref().map(|section| section.store_url()),
+            self.manager.as_ref().map(|section| section.store_url()),
+        ];
+        let stores = urls.into_iter().flatten().flat_map(|url| [url.to_owned(), crate::log_in::store_beside(url)]);
+        kept.extend(stores.filter_map(|url| url.strip_prefix("sqlite:").map(|place| self.path(place))));
+        let discovery = self.gateway.as_ref().and_then(|section| section.discovery.as_ref());
+        let records = discovery.into_iter().flat_map(|records| [&records.csv, &records.sqlite]).flatten();
+        kept.extend(records.map(|file| self.path(file)));
+        kept.iter().flat_map(|place| [itself(place), name_itself(place)]).collect()
     }
 }
 

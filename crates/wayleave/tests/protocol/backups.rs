@@ -2,12 +2,15 @@
 
 use crate::world::{START, World};
 use authorization_server::event::Event;
+use identity::Store as _;
+use identity::{Account, Changes, Client, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use types::Timestamp;
+use types::{AccountId, ClientId, Timestamp};
 use wayleave::Exit;
 use wayleave::commands::backup::{Party, backup, restore};
 use wayleave::config::Config;
+use wayleave::log_in::LogIn;
 use wayleave::serving::Serving;
 
 const GATEWAY: &str = "
@@ -141,6 +144,97 @@ async fn threat_35_what_is_no_whole_backup_replaces_nothing() {
     assert!(what(restore(&config, &copy, Some(Party::Server)).await).contains("a gateway, and not of an authorization server"));
 }
 
+/// What a person names by a slip, and what the key file is needed for.
+#[tokio::test]
+async fn threat_35_a_backup_takes_the_place_of_nothing_else() {
+    let folder = Folder::new("places");
+    let text = "[server]\nkey_file = 'own.key'\n[[client]]\nclient_id = 'a'\nname = 'A'\nclient_secret_file = 'a.secret'\n";
+    std::fs::write(folder.file("wayleave.toml"), text).unwrap();
+    let config = folder.config(text);
+    make(Party::Server, &folder.file("wayleave-data/server.db"));
+    std::os::unix::fs::symlink("own.key", folder.file("link")).unwrap();
+    for name in ["own.key", "a.secret", "notes.txt", "wayleave-data/server.db"] {
+        if !folder.file(name).exists() {
+            std::fs::write(folder.file(name), "kept").unwrap();
+        }
+        let before = std::fs::read(folder.file(name)).unwrap();
+        let said = what(backup(&config, &folder.file(name), None));
+        assert!(said.contains("name another file"), "{name}: {said}");
+        assert_eq!(std::fs::read(folder.file(name)).unwrap(), before, "{name}");
+    }
+    for place in [folder.file("link"), folder.file("wayleave-data"), "/dev/null".into()] {
+        assert!(what(backup(&config, &place, None)).contains("name another file"), "{}", place.display());
+    }
+    let served = folder.config(&format!("[server]\nname = 'here'\n{GATEWAY}"));
+    std::fs::create_dir_all(folder.file("folder/album")).unwrap();
+    assert!(what(backup(&served, &folder.file("folder/album/copy.db"), Some(Party::Server))).contains("serves to others"));
+    // one that was killed left half of a backup, whatever that was to be called
+    let left = folder.file(".wayleave-backup.AAAAAAAAAAA.part");
+    std::fs::write(&left, "half").unwrap();
+    std::fs::write(folder.file("monday"), "").unwrap();
+    backup(&config, &folder.file("monday"), None).unwrap();
+    backup(&config, &folder.file("monday"), None).unwrap();
+    assert!(!left.exists());
+}
+
+/// By its tables a log-in is an authorization server, and by its key this one's.
+#[tokio::test]
+async fn threat_35_a_log_in_takes_no_servers_place() {
+    let folder = Folder::new("whose");
+    let login = "[[account]]\nusername = 'alice'\nname = 'Alice'\nemail = 'alice@foo.example'\npassword = 'a-long-password'\n";
+    let config = folder.config(&format!("[server]\nname = 'here'\nkey_file = 'server.key'\n{login}{MANAGER}"));
+    std::fs::write(folder.file("server.key"), jose::base64url::encode([7; 32])).unwrap();
+    let (place, copy) = (folder.file("wayleave-data/server.db"), folder.file("desk.bak"));
+    let make_as = async |place: &Path, issuer: &str| {
+        let store = store::Store::open(place).unwrap();
+        store.note_issuer("https://before.example", Timestamp(START - 1)).await.unwrap();
+        store.note_issuer(issuer, Timestamp(START)).await.unwrap();
+        assert_eq!(store.issuer().unwrap().as_deref(), Some(issuer));
+    };
+    make_as(&place, config.server.issuer.as_str()).await;
+    make(Party::Manager, &folder.file("wayleave-data/manager.db"));
+    make_as(&folder.file("wayleave-data/manager.login.db"), &LogIn::issuer_of("http://127.0.0.1:1")).await;
+    backup(&config, &copy, Some(Party::Manager)).unwrap();
+    let (before, of_login) = (folder.kept(), folder.file("desk.bak.login.db"));
+    let said = what(restore(&config, &of_login, None).await);
+    assert!(said.contains("/.wayleave/login") && said.contains("nothing was changed"), "{said}");
+    assert_eq!(folder.kept(), before);
+    restore(&config, &copy, None).await.unwrap();
+    let names: Vec<String> = folder.kept().into_iter().map(|(name, _)| name).collect();
+    let expected = ["manager.db", "manager.db.replaced", "manager.login.db", "manager.login.db.replaced", "server.db"];
+    assert_eq!(names, expected);
+}
+
+/// What was there may have been the right one: it is there until somebody removes it.
+#[tokio::test]
+async fn threat_35_what_a_restore_replaces_stays_however_often() {
+    let folder = Folder::new("replaced");
+    let (config, copy) = (folder.config("[server]\nkey_file = 'server.key'\n"), folder.file("copy.db"));
+    std::fs::write(folder.file("server.key"), jose::base64url::encode([7; 32])).unwrap();
+    // the store lies on another disk
+    std::fs::create_dir(folder.file("disk")).unwrap();
+    std::os::unix::fs::symlink("../disk/server.db", folder.file("wayleave-data/server.db")).unwrap();
+    let place = folder.file("disk/server.db");
+    make(Party::Server, &place);
+    backup(&config, &copy, None).unwrap();
+    std::fs::write(folder.file("disk/.server.db.AAAAAAAAAAA.part"), "of a run that was killed").unwrap();
+    restore(&config, &copy, None).await.unwrap();
+    assert!(std::fs::symlink_metadata(folder.file("wayleave-data/server.db")).unwrap().is_symlink());
+    // damaged, and what it was about to be stands beside it
+    let mut damaged = std::fs::read(&place).unwrap();
+    damaged[..100].fill(b'x');
+    std::fs::write(&place, &damaged).unwrap();
+    std::fs::write(folder.file("disk/server.db-wal"), "about to be").unwrap();
+    restore(&config, &copy, None).await.unwrap();
+    let read = |name: &str| std::fs::read(folder.file("disk").join(name)).unwrap();
+    assert!(read("server.db.replaced").starts_with(b"SQLite format 3"));
+    assert_eq!((read("server.db.replaced-2"), read("server.db.replaced-2-wal")), (damaged, b"about to be".to_vec()));
+    let mut names: Vec<_> = std::fs::read_dir(folder.file("disk")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["server.db", "server.db.lock", "server.db.replaced", "server.db.replaced-2", "server.db.replaced-2-wal"]);
+    make(Party::Server, &place);
+}
+
 /// A server whose clock was far ahead once begins again by its own backup.
 #[tokio::test]
 async fn threat_35_a_server_that_was_ahead_once_is_put_back() {
@@ -148,20 +242,49 @@ async fn threat_35_a_server_that_was_ahead_once_is_put_back() {
     let ahead = Timestamp(START + 10 * 365 * 86_400);
     world.store.sweep(ahead).await.unwrap();
     world.store.sweep(Timestamp(START)).await.unwrap();
+    // clients and accounts were changed then, and before
+    let viewer = world.store.find_client(&ClientId::new("viewer")).await.unwrap().unwrap();
+    let alice = world.store.find_account_by_username("alice").await.unwrap().unwrap();
+    let before = Account {
+        id: AccountId::new("dora"),
+        username: "dora".into(),
+        email: None,
+        vouched_since: Some(Timestamp(START - 1)),
+        ..alice.clone()
+    };
+    let changed = vec![
+        Write::PutClient(Client { credentials_since: Some(ahead), ..(*viewer).clone() }),
+        Write::PutAccount(Account { vouched_since: Some(ahead), ..alice }),
+        Write::PutAccount(before),
+    ];
+    world.store.commit(Changes::of(changed)).await.unwrap();
     assert_eq!(world.store.latest_served().await.unwrap(), Some(ahead), "it is not taken back by a clock that was set back");
     let config = Config::parse("[store]\nurl = \"memory:\"\n", std::iter::empty(), std::env::temp_dir()).unwrap();
-    let begin = async || {
+    let begin = async |store: &store::Store| {
         let (mailbox, randomness) = (world.mailbox.clone(), std::sync::Arc::new(jose::SystemRandomness));
-        let begun =
-            wayleave::assemble::server_with(&config, world.store.clone(), [7; 32], mailbox, world.clock.clone(), randomness);
-        begun.await.map(drop)
+        let begun = wayleave::assemble::server_with(&config, store.clone(), [7; 32], mailbox, world.clock.clone(), randomness);
+        what(begun.await.map(drop))
     };
-    let said = what(begin().await);
+    let said = begin(&world.store).await;
     assert!(said.contains("set it right") && said.contains("wayleave restore"), "{said}");
     let tell = |owner, restored: store::restoring::Restored, last: Option<&_>| {
         Event::of_restore(owner, restored.state_of, last, &*world.clock, &jose::SystemRandomness)
     };
     let restored = world.store.end_what_is_held(Timestamp(START), tell).await.unwrap();
     assert_eq!(restored.state_of, ahead);
-    assert!(!what(begin().await).contains("clock"), "this configuration is another's, and the clock is no reason any more");
+    // by what was changed while it was ahead, what is given now counts
+    let viewer = world.store.find_client(&ClientId::new("viewer")).await.unwrap().unwrap();
+    assert_eq!(viewer.credentials_since, Some(Timestamp(START)));
+    let alice = world.store.find_account_by_username("alice").await.unwrap().unwrap();
+    assert_eq!(alice.vouched_since, Some(Timestamp(START)));
+    let before = world.store.find_account_by_username("dora").await.unwrap().unwrap();
+    assert_eq!(before.vouched_since, Some(Timestamp(START - 1)), "what lies behind stays");
+    let opened = || store::Store::open(world.store.sqlite().unwrap().path()).unwrap();
+    assert!(!begin(&opened()).await.contains("clock"), "this configuration is another's, and the clock is no reason any more");
+    // by a clock that is ahead when it is put back, all that is made now would count as made before
+    world.store.end_what_is_held(ahead, tell).await.unwrap();
+    let said = begin(&opened()).await;
+    assert!(said.contains("has not come yet") && said.contains("once more"), "{said}");
+    world.store.end_what_is_held(Timestamp(START), tell).await.unwrap();
+    assert!(!begin(&opened()).await.contains("clock"));
 }

@@ -35,7 +35,7 @@ async fn threat_20_the_store_holds_no_token() {
     let (pat, album, _) = world.album().await;
     let got = world.bobs_rpt("viewer", &pat, &album).await;
     let copy = folder.join("copy.db");
-    world.store.sqlite().unwrap().backup(&copy).unwrap();
+    database::file::copy(world.store.sqlite().unwrap().path(), &copy).unwrap();
     let bytes = std::fs::read(&copy).unwrap();
     let text = String::from_utf8_lossy(&bytes);
     for secret in [&*pat, got.get("access_token"), got.get("refresh_token"), got.get("pct"), "viewer-secret", "alice-password"] {
