@@ -149,8 +149,8 @@ pub struct Manager {
     /// Servers that are being asked for what is on its way.
     tending: Mutex<HashSet<store::OwnersServer>>,
     /// One at a time renews the tokens of a link.
-    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    renewals: link::Renewals,
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<link::Turn>>>>,
+    renewals: client::renewals::Renewals<store::LinkName>,
     myself: Weak<Self>,
     csrf: [u8; 32],
     /// Whoever has a page open.
@@ -194,7 +194,7 @@ impl Manager {
             reading: Mutex::default(),
             tending: Mutex::default(),
             turns: Mutex::default(),
-            renewals: link::Renewals::default(),
+            renewals: client::renewals::Renewals::default(),
             myself: myself.clone(),
             vault: Mutex::default(),
             prepared: Mutex::default(),

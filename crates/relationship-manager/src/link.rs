@@ -4,8 +4,7 @@
 
 mod token_renewal;
 
-pub(crate) use token_renewal::Renewals;
-
+use crate::notice::Heard;
 use crate::person::{BEGUN_LIFETIME, Person};
 use crate::store::{Begun, Link, Linking, Place, Registration, Told};
 use crate::task::{OTHER_ACCOUNT, UNLINKED};
@@ -108,6 +107,13 @@ fn is_same_place(one: &Place, other: &Place) -> bool {
 /// What a server names may lie at another's place: there owners take turns, however many servers one of them has.
 fn in_her_name(client: Client, owner: &str, link: &Link) -> Client {
     client.in_name_of(&format!("owner {owner}")).within(&Party::new([link.place.url().to_owned()]))
+}
+
+/// The turn of a link: whoever has it changes its tokens.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// The link is over, and its server has been told so.
+    is_given_back: bool,
 }
 
 impl Manager {
@@ -281,7 +287,7 @@ impl Manager {
     }
 
     /// One at a time renews the tokens of a link.
-    fn turn_of(&self, id: &str) -> Arc<tokio::sync::Mutex<()>> {
+    fn turn_of(&self, id: &str) -> Arc<tokio::sync::Mutex<Turn>> {
         lock(&self.turns).entry(id.to_owned()).or_default().clone()
     }
 
@@ -315,26 +321,58 @@ impl Manager {
     }
 
     async fn unlink_because(self: &Arc<Self>, owner: &str, id: &str, why: &str) -> Result<(), Trouble> {
-        let Some(link) = self.store.find_link(owner, id).await? else { return Ok(()) };
-        self.forget_server(owner, id, why).await?;
+        if self.store.find_link(owner, id).await?.is_none() {
+            // of what is not linked nothing is kept, and no turn
+            return Ok(());
+        }
+        let turn = self.turn_of(id);
+        let Some(link) = self.forget_server(owner, id, why).await? else { return Ok(()) };
         if let Some(told) = &link.told {
             self.store.delete_about(&told.sub).await?;
         }
         let manager = self.clone();
-        let giving_back = tokio::spawn(async move { manager.give_back(&link).await });
+        let giving_back = tokio::spawn(async move {
+            // a renewal that is under way gives back what it brings
+            if !turn.lock().await.is_given_back {
+                manager.give_back(link).await;
+            }
+        });
         let _ = tokio::time::timeout(PAGE_WAITS, giving_back).await;
         Ok(())
     }
 
-    async fn give_back(&self, link: &Link) {
-        let issuer = link.place.issuer();
+    /// Tells a server that this link is over. By whoever has the turn of the link.
+    async fn give_back(&self, link: Link) {
+        let issuer = link.place.issuer().to_owned();
         let given_back = async {
-            let (metadata, client) = (self.metadata_of(issuer).await?, self.client_at(issuer).await?);
-            self.be_told_no_more(link, &client, &metadata).await;
+            let (metadata, client) = (self.metadata_of(&issuer).await?, self.client_at(&issuer).await?);
+            let is_over = link.renew_from <= self.now();
+            // a server is told by nobody whose token is over; one that is not told goes on telling
+            let link = if is_over { self.renew_to_leave(link, &client, &metadata).await } else { link };
+            let link = match self.be_told_no_more(&link, &client, &metadata).await {
+                Heard::TokenRefused if !is_over => {
+                    let link = self.renew_to_leave(link, &client, &metadata).await;
+                    self.be_told_no_more(&link, &client, &metadata).await;
+                    link
+                }
+                _ => link,
+            };
             Ok::<_, Trouble>(client.revoke(&metadata, link.refresh_token.as_deref().unwrap_or(&link.access_token)).await?)
         };
         if let Err(error) = given_back.await {
             tracing::info!(%error, issuer, "a token could not be given back");
+        }
+    }
+
+    /// The link with another token, where the server has something to be told by it.
+    async fn renew_to_leave(&self, link: Link, client: &Client, metadata: &Metadata) -> Link {
+        let Some(refresh) = link.refresh_token.as_ref().filter(|_| link.told.is_some()) else { return link };
+        match client.refresh(metadata, refresh).await {
+            Ok(tokens) => self.with_tokens(link, tokens),
+            Err(error) => {
+                tracing::info!(%error, issuer = link.place.issuer(), "it is told by a token that is over");
+                link
+            }
         }
     }
 }

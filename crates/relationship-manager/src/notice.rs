@@ -19,6 +19,15 @@ fn refused<T>(what: &str) -> Result<T, Trouble> {
     Err(Trouble::Refused(what.to_owned()))
 }
 
+/// Whether a server has heard that it tells no more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Yes,
+    /// It does not take this token.
+    TokenRefused,
+    No,
+}
+
 impl Manager {
     /// Has the server tell this manager; none where it tells nobody.
     pub(crate) async fn ask_to_be_told(&self, owner: &str, link: &Link) -> Result<Option<Told>, Trouble> {
@@ -46,14 +55,20 @@ impl Manager {
     }
 
     /// At unlinking; a server that does not hear it has its token taken away all the same.
-    pub(crate) async fn be_told_no_more(&self, link: &Link, client: &Client, metadata: &Metadata) {
-        let (Some(told), Some(endpoint)) = (&link.told, &metadata.linked_managers_endpoint) else { return };
+    pub(crate) async fn be_told_no_more(&self, link: &Link, client: &Client, metadata: &Metadata) -> Heard {
+        let (Some(told), Some(endpoint)) = (&link.told, &metadata.linked_managers_endpoint) else { return Heard::Yes };
         let url = format!("{endpoint}/{}", segment(&told.id));
         let (token, bound) = (&link.access_token, link.bound);
         let call = ApiCall { method: Method::DELETE, url: &url, token, bound, body: ApiBody::None, patience: PATIENCE };
-        if let Err(error) = client.api(&call).await {
-            tracing::info!(%error, place = link.place.url(), "it may go on telling of requests");
-        }
+        let why = match client.api(&call).await {
+            // there is nothing any more by which it would tell
+            Ok(answer) if answer.status == 404 || (200..300).contains(&answer.status) => return Heard::Yes,
+            Ok(answer) if answer.status == 401 => return Heard::TokenRefused,
+            Ok(answer) => answer.refusal(),
+            Err(error) => error.to_string(),
+        };
+        tracing::info!(why, place = link.place.url(), "it may go on telling of requests");
+        Heard::No
     }
 
     async fn linked(&self, about: Option<&About>) -> Result<Option<Link>, Trouble> {

@@ -237,20 +237,23 @@ impl Manager {
         Ok(link)
     }
 
-    /// A link is gone, with what was kept of its server; a reading that is under way does not bring it back.
-    pub(crate) async fn forget_server(&self, owner: &str, id: &str, why: &str) -> Result<(), Trouble> {
+    /// A link is gone, with what was kept of its server; a reading that is under way does not bring it back. What comes back is the
+    /// link as it stood at its end.
+    pub(crate) async fn forget_server(&self, owner: &str, id: &str, why: &str) -> Result<Option<Link>, Trouble> {
         let reading = self.reading_of(owner, id);
-        {
+        let last = {
             let _held = reading.writing.lock().await;
             reading.overruled.fetch_add(1, Ordering::Release);
+            let last = self.store.find_link(owner, id).await?;
             self.store.delete_link(owner, id, why, self.now()).await?;
-        }
+            last
+        };
         // first: whoever reads what she has, and began before, notes nothing of this server any more
         self.look_again(owner);
         lock(&self.reading).remove(&(owner.to_owned(), id.to_owned()));
         lock(&self.turns).remove(id);
         self.news.tell(owner);
-        Ok(())
+        Ok(last)
     }
 
     /// She has linked it again: the keys that it has now are those of her choice.

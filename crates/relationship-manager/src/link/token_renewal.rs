@@ -3,27 +3,23 @@
 //! one with it (row 27, decision 0068). That it is asked is written down before; what came is kept before it is used; and where the
 //! answer was lost, the same is asked again soon, as long as the server lets that token be used.
 
-use super::{in_her_name, not_linked};
+use super::{Turn, in_her_name, not_linked};
 use crate::store::{Link, LinkName};
 use crate::{Manager, Trouble};
+use client::renewals::Renewable;
 use client::{Client, ClientError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use types::metadata::Metadata;
 use types::token::TokenResponse;
 
-/// Most lost answers that are asked for again in one round.
-const MOST_REPEATED: usize = 16;
 /// How long the end waits for renewals that are under way.
 const LAST_PATIENCE: Duration = Duration::from_secs(6);
 
-/// Renewals here.
-#[derive(Default)]
-pub(crate) struct Renewals {
-    all: client::renewals::Renewals<LinkName>,
-    /// Those that the process before this one lost are known.
-    was_read: AtomicBool,
+impl Renewable for LinkName {
+    fn line(&self) -> &str {
+        &self.owner
+    }
 }
 
 /// Why a server that has ended a link is not asked, as far as that is known.
@@ -57,34 +53,40 @@ impl Manager {
         let manager = self.myself.upgrade().ok_or_else(broken_off)?;
         let (owner, known) = (owner.to_owned(), metadata.clone());
         let renewal = async move {
-            let _turn = turn;
-            manager.renew_link(&owner, link, &client, &known).await
+            let mut turn = turn;
+            manager.renew_link(&owner, link, (&client, &known), &mut turn).await
         };
-        let kept = self.renewals.all.carry_out(renewal).await.ok_or_else(broken_off)??;
+        let kept = self.renewals.carry_out(renewal).await.ok_or_else(broken_off)??;
         Ok((kept, there, metadata))
     }
 
     /// By whoever has the turn of the link.
-    async fn renew_link(&self, owner: &str, link: Link, client: &Client, metadata: &Metadata) -> Result<Link, Trouble> {
+    async fn renew_link(
+        &self,
+        owner: &str,
+        link: Link,
+        (client, metadata): (&Client, &Metadata),
+        turn: &mut Turn,
+    ) -> Result<Link, Trouble> {
         let Some(refresh) = &link.refresh_token else { return Err(self.end_link(owner, link).await?) };
         self.note_asked(owner, &link).await?;
         let name = LinkName { owner: owner.to_owned(), id: link.id.clone() };
         match client.refresh(metadata, refresh).await {
             Ok(tokens) => {
-                let kept = self.keep_renewed(&name, &link, tokens).await;
+                let kept = self.keep_renewed(&name, &link, tokens, turn).await;
                 match &kept {
                     // what cannot be written down is as good as lost
-                    Err(Trouble::Store(_)) => self.renewals.all.note_lost(name, Instant::now()),
-                    _ => self.renewals.all.note_answered(&name),
+                    Err(Trouble::Store(_)) => self.renewals.note_lost(name, Instant::now()),
+                    _ => self.renewals.note_answered(&name),
                 }
                 kept
             }
             Err(error) if error.leaves_open() => {
-                self.renewals.all.note_lost(name, Instant::now());
+                self.renewals.note_lost(name, Instant::now());
                 Err(error.into())
             }
             Err(error) => {
-                self.renewals.all.note_answered(&name);
+                self.renewals.note_answered(&name);
                 let is_no = matches!(&error, ClientError::Refused { error, .. } if error == "invalid_grant");
                 if is_no {
                     return Err(self.end_link(owner, link).await?);
@@ -110,17 +112,30 @@ impl Manager {
             true => Link { renewal_asked: Some(now), ..now_is },
             false => now_is,
         };
-        self.change_link(owner, &link.id, asked).await.map(drop)
+        let now_is = self.change_link(owner, &link.id, asked).await?;
+        // where it is gone, or stands by other tokens, nobody is asked
+        now_is.filter(|now_is| now_is.refresh_token == link.refresh_token).map(drop).ok_or_else(not_linked)
     }
 
-    async fn keep_renewed(&self, name: &LinkName, link: &Link, tokens: TokenResponse) -> Result<Link, Trouble> {
+    async fn keep_renewed(&self, name: &LinkName, link: &Link, tokens: TokenResponse, turn: &mut Turn) -> Result<Link, Trouble> {
         // what came is on disk before it is used: the token that it replaces may be good no more
+        let brought = self.with_tokens(link.clone(), tokens.clone());
         let renewed = |now_is: Link| match now_is.refresh_token == link.refresh_token {
             true => self.with_tokens(now_is, tokens),
             // she has linked it again meanwhile
             false => now_is,
         };
-        self.change_link(&name.owner, &name.id, renewed).await?.ok_or_else(not_linked)
+        let kept = self.change_link(&name.owner, &name.id, renewed).await?;
+        match &kept {
+            // she has unlinked it meanwhile: the server is told so by what came
+            None => {
+                self.give_back(brought).await;
+                turn.is_given_back = true;
+            }
+            Some(now_is) if now_is.access_token != brought.access_token => self.give_back(Link { told: None, ..brought }).await,
+            Some(_) => {}
+        }
+        kept.ok_or_else(not_linked)
     }
 
     /// The server takes the tokens of this link no more: shown as such, where it has no others by now.
@@ -138,7 +153,7 @@ impl Manager {
         if let Err(error) = self.read_lost_renewals().await {
             tracing::warn!(%error, "which renewals have no answer cannot be read");
         }
-        for name in self.renewals.all.take_due(Instant::now(), MOST_REPEATED) {
+        for name in self.renewals.take_due(Instant::now()) {
             let Some(manager) = self.myself.upgrade() else { return };
             tokio::spawn(async move {
                 if let Err(trouble) = manager.repeat(&name).await {
@@ -150,10 +165,8 @@ impl Manager {
 
     /// Those that the process before this one lost.
     async fn read_lost_renewals(&self) -> Result<(), Trouble> {
-        if !self.renewals.was_read.load(Ordering::Relaxed) {
-            let lost = self.store.list_unanswered_links().await?;
-            lost.into_iter().for_each(|name| self.renewals.all.note_lost(name, Instant::now()));
-            self.renewals.was_read.store(true, Ordering::Relaxed);
+        if !self.renewals.is_read() {
+            self.renewals.note_read(self.store.list_unanswered_links().await?, Instant::now());
         }
         Ok(())
     }
@@ -164,13 +177,13 @@ impl Manager {
             self.ready(&name.owner, &name.id).await?;
             self.look_again(&name.owner);
         }
-        self.renewals.all.note_answered(name);
+        self.renewals.note_answered(name);
         Ok(())
     }
 
     /// Waits, at the very end, for renewals that are under way. What is not answered by then is asked for at the next start.
     pub async fn end_renewals(&self) {
-        if !self.renewals.all.ended(LAST_PATIENCE).await {
+        if !self.renewals.wait_for_end(LAST_PATIENCE).await {
             tracing::warn!("a server did not answer a renewal before the end: it is asked again at the next start");
         }
     }

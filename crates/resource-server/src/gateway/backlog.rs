@@ -55,7 +55,8 @@ pub(super) struct Backlog {
     pub(super) operations: Arc<Operations>,
     pub(super) attempts: Attempts,
     pub(super) told: Told,
-    pub(super) renewals: super::link::Renewals,
+    pub(super) renewals: client::renewals::Renewals<super::link::Renewed>,
+    pub(super) latest_pats: super::link::LatestPats,
     destinations: Mutex<HashMap<Destination, State>>,
     /// Places for those that are being told, by authorization server, and at those that owners brought; first come, first
     /// served.
@@ -75,7 +76,8 @@ impl Default for Backlog {
             operations: Arc::default(),
             attempts: Attempts::default(),
             told: Told::default(),
-            renewals: super::link::Renewals::default(),
+            renewals: client::renewals::Renewals::default(),
+            latest_pats: super::link::LatestPats::default(),
             destinations: Mutex::default(),
             lanes: Mutex::default(),
             brought: Semaphore::new(AT_ONCE_AT_BROUGHT),
@@ -392,7 +394,7 @@ impl Gateway {
         let lanes: Vec<_> = self.backlog.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         let all = lanes.iter().map(|lane| lane.acquire_many(AT_ONCE_AT_SERVER));
         let told = tokio::time::timeout(LAST_PATIENCE, futures_util::future::join_all(all));
-        let (told, _) = tokio::join!(told, self.backlog.renewals.all.ended(LAST_PATIENCE));
+        let (told, _) = tokio::join!(told, self.backlog.renewals.wait_for_end(LAST_PATIENCE));
         if told.is_err() {
             tracing::warn!("an authorization server did not answer before the end: what it was told is looked for there");
         }

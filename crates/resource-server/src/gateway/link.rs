@@ -25,7 +25,7 @@ use types::token::{TokenResponse, UMA_PROTECTION};
 
 pub(super) use came_of_it::linked;
 pub(super) use pages::{callback, link};
-pub(super) use renewal::{Renewals, Renewed};
+pub(super) use renewal::{LatestPats, Renewed};
 pub(super) use room::{FULL, Introductions};
 pub(super) use waiting::WaitingAccounts;
 

@@ -59,6 +59,36 @@ async fn threat_27_a_page_that_is_closed_during_a_renewal_ends_no_link() {
     assert_eq!((guard.reused(), &after["ended"], &after["error"]), (0, &json!(false), &Value::Null), "{after}");
 }
 
+/// A server is told that a desk is gone by a token that is good, or it would go on telling the desk. Also where she unlinks it in the
+/// middle of a renewal: what that brings is given back.
+#[tokio::test]
+async fn a_server_hears_of_the_end_of_a_link_by_a_token_that_is_good() {
+    for is_under_way in [false, true] {
+        let desk = Desk::open().await;
+        let mut alice = Sitting::of(&desk, "alice").await;
+        let (guard, _keeper) = linked(&desk, &mut alice).await;
+        let id = server(&mut alice).await["id"].as_str().unwrap().to_owned();
+        alice.csrf().await;
+        desk.clock.pass(20);
+        if is_under_way {
+            guard.hangs("POST /token");
+            let asked = guard.count("POST /token");
+            alice.read().await;
+            until("it is renewed", async || guard.count("POST /token") > asked).await;
+        }
+        guard.asked();
+        assert_eq!(alice.post("/servers/unlink", &[("id", &id)]).await.status, 303);
+        guard.release();
+        until("it is given back", async || guard.count("POST /revoke") > 0).await;
+        let asked = guard.asked();
+        let told: Vec<&str> = asked.iter().map(|one| one.what.as_str()).filter(|what| !what.starts_with("GET ")).collect();
+        let renewal: &[&str] = if is_under_way { &[] } else { &["POST /token"] };
+        assert_eq!(told, [renewal, &["DELETE /managers/new", "POST /revoke"]].concat());
+        assert!(asked.iter().any(|one| one.what == "POST /revoke" && one.body.contains("token=refresh-3")), "{asked:?}");
+        assert_eq!(guard.reused(), 0);
+    }
+}
+
 /// Nobody has to come for it: house-keeping asks again with the same token, while that is good.
 #[tokio::test]
 async fn threat_27_a_lost_answer_is_asked_for_again_by_itself() {

@@ -10,6 +10,7 @@ use crate::protection::ProtectionError;
 use client::ClientError;
 use http::HeaderValue;
 use std::time::Instant;
+use types::token::TokenResponse;
 
 /// One is renewed so many seconds before its end.
 const RENEWED_BEFORE_SECONDS: i64 = 5;
@@ -41,14 +42,14 @@ impl Gateway {
     }
 
     async fn renew_grant_at(&self, cookie: &str, at: Destination) -> Result<Option<Grant>, ProtectionError> {
-        let turn = self.turn(&format!("renewal {cookie}")).await.lock_owned().await;
+        let turn = self.renewal_turn(cookie).await.lock_owned().await;
         let gateway = self.myself.upgrade().ok_or(ProtectionError::Unreachable)?;
         let cookie = cookie.to_owned();
         let renewal = async move {
             let _turn = turn;
             gateway.renew_kept_grant(&cookie, at).await
         };
-        self.backlog.renewals.all.carry_out(renewal).await.unwrap_or(Err(ProtectionError::Unreachable))
+        self.backlog.renewals.carry_out(renewal).await.unwrap_or(Err(ProtectionError::Unreachable))
     }
 
     /// By whoever has the turn of the session. None: there is nothing to renew, or the server renews it no more.
@@ -62,36 +63,66 @@ impl Gateway {
         }
         let Some(refresh) = grant.refresh_token.clone() else { return Ok(None) };
         let BrowserClient { client, metadata, .. } = self.browser_client(&issuer).await?;
-        let renewed = Renewed::Grant { cookie: cookie.to_owned(), at };
+        let (renewed_at, renewed) = (at.clone(), Renewed::Grant { cookie: cookie.to_owned(), at });
         let asked = async {
             match client.refresh(&metadata, &refresh).await {
                 Err(ClientError::Refused { error, .. }) if error == "invalid_grant" => Ok(None),
-                Err(error) if error.leaves_open() => {
-                    self.backlog.renewals.all.note_lost(renewed.clone(), Instant::now());
+                Err(error) => {
+                    match error.leaves_open() {
+                        true => self.backlog.renewals.note_lost(renewed.clone(), Instant::now()),
+                        false => self.backlog.renewals.note_answered(&renewed),
+                    }
                     Err(error.into())
                 }
-                other => Ok(Some(other?)),
+                Ok(tokens) => Ok(Some(tokens)),
             }
         };
         let tokens = self.asking(&issuer, asked).await?;
-        let new = tokens.and_then(|tokens| self.grant_of(&owner, &issuer, tokens).ok());
-        let new = new.map(|new| Grant { refresh_token: new.refresh_token.clone().or(Some(refresh)), ..new });
-        let kept = new.clone();
-        let changed = self.change_session(cookie, |session| match kept {
-            Some(grant) => session.put_grant(grant),
-            None => session.drop_grant(&owner, &issuer),
-        });
-        match changed.await {
-            Ok(changed) => {
-                self.backlog.renewals.all.note_answered(&renewed);
-                Ok(changed.and(new))
-            }
+        let new = tokens.and_then(|tokens| self.read_renewed(&renewed_at, tokens, &refresh));
+        let kept = self.keep_renewed_grant(cookie, &renewed_at, &refresh, new).await;
+        match &kept {
+            Ok(_) => self.backlog.renewals.note_answered(&renewed),
+            // what cannot be written down is as good as lost
+            Err(_) => self.backlog.renewals.note_lost(renewed, Instant::now()),
+        }
+        kept
+    }
+
+    /// None: it cannot be used, and what it renewed is over.
+    fn read_renewed(&self, at: &Destination, tokens: TokenResponse, refresh: &str) -> Option<Grant> {
+        match self.grant_of(&at.owner, &at.issuer, tokens) {
+            Ok(new) => Some(Grant { refresh_token: new.refresh_token.clone().or_else(|| Some(refresh.to_owned())), ..new }),
             Err(error) => {
-                // what cannot be written down is as good as lost
-                self.backlog.renewals.all.note_lost(renewed, Instant::now());
-                Err(error)
+                tracing::info!(%error, issuer = at.issuer, "a person's access was renewed by a token that cannot be used");
+                None
             }
         }
+    }
+
+    /// Takes the place of the grant that was renewed, and of no other: she may have been let in to more meanwhile, or have gone. What
+    /// comes back is what she has then; what came and is not hers any more is given back.
+    async fn keep_renewed_grant(
+        &self,
+        cookie: &str,
+        at: &Destination,
+        refresh: &str,
+        new: Option<Grant>,
+    ) -> Result<Option<Grant>, ProtectionError> {
+        let (kept, renewed) = (new.clone(), |grant: &Grant| grant.refresh_token.as_deref() == Some(refresh));
+        let changed = self.change_session(cookie, |session| {
+            if session.find_grant_at(&at.owner, &at.issuer).is_some_and(renewed) {
+                match kept {
+                    Some(grant) => session.put_grant(grant),
+                    None => session.drop_grant(&at.owner, &at.issuer),
+                }
+            }
+        });
+        let now_is = changed.await?.and_then(|session| session.find_grant_at(&at.owner, &at.issuer).cloned());
+        let is_kept = |new: &Grant| now_is.as_ref().is_some_and(|now_is| now_is.token == new.token);
+        if let (Some(new), Some(gateway)) = (new.filter(|new| !is_kept(new)), self.myself.upgrade()) {
+            tokio::spawn(async move { gateway.return_grants(vec![new]).await });
+        }
+        Ok(now_is)
     }
 
     /// The same where an answer was lost.

@@ -3,6 +3,7 @@
 //! nobody's session. It ends 12 h after it began, or 1 h after its last use.
 
 mod lacking;
+mod moving;
 
 use super::super::Gateway;
 use super::super::path::CanonicalPath;
@@ -20,7 +21,6 @@ use lacking::LackingList;
 pub(super) use lacking::Why;
 use serde::{Deserialize, Serialize};
 use types::Timestamp;
-use types::peer::Caller;
 
 pub(super) const LONGEST_SECONDS: i64 = 12 * 3_600;
 const IDLE_SECONDS: i64 = 3_600;
@@ -110,6 +110,9 @@ pub(super) struct Session {
     closed: Vec<Closed>,
     #[serde(default)]
     pub(super) lacking: LackingList,
+    /// The session in whose place this one is, which ends when the browser shows that it has this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
 }
 
 /// The session of the browser that calls, and its cookie.
@@ -129,7 +132,7 @@ impl Held {
 impl Session {
     pub(super) fn begin(now: Timestamp) -> Self {
         let (grants, known, waiting, closed) = (vec![], vec![], vec![], vec![]);
-        Self { created: now, seen: now, grants, known, waiting, closed, lacking: LackingList::default() }
+        Self { created: now, seen: now, grants, known, waiting, closed, lacking: LackingList::default(), before: None }
     }
 
     /// Whether somebody was granted something, or is known again.
@@ -267,8 +270,13 @@ impl Gateway {
         // of two, one is somebody else's, and nobody can tell which: then there is none
         let Ok(Some(cookie)) = self.browsers.names.find_session(lines) else { return Ok(None) };
         let found = self.read_session(cookie).await.map_err(|error| Box::new(without_ticket(&error)))?;
-        let Some(session) = found else { return Ok(None) };
+        let Some(mut session) = found else { return Ok(None) };
         let now = self.client.clock.now();
+        if let Some(before) = session.before.take()
+            && let Err(error) = Box::pin(self.end_predecessor(cookie, &before)).await
+        {
+            tracing::warn!(%error, "a session in whose place another is could not be ended");
+        }
         if session.seen.plus(SEEN_SECONDS) <= now
             && let Err(error) = Box::pin(self.change_session(cookie, |session| session.see(now))).await
         {
@@ -334,34 +342,6 @@ impl Gateway {
         self.store.put_new_session(&self.row_of(cookie, session, place)?, now).await?;
         self.browsers.guests.remove(&id);
         Ok(())
-    }
-
-    /// Begins a session under a cookie that nobody knew before: whoever planted another in this browser does not have it. What
-    /// the browser's own session held goes over, unless that has ended meanwhile.
-    pub(super) async fn begin_session(&self, before: Option<Held>, caller: Option<Caller>) -> Result<Held, ProtectionError> {
-        let now = self.client.clock.now();
-        let cookie = jose::ambient::random_text::<32>(&*self.client.randomness);
-        let last = match before {
-            Some(held) => self.end_session(&held.cookie).await?,
-            None => None,
-        };
-        let mut session = last.unwrap_or_else(|| Session::begin(now));
-        session.see(now);
-        self.put_new(&cookie, &session, SessionPlace::of(caller)).await?;
-        Ok(Held { cookie, session })
-    }
-
-    /// Ends it, and answers what it was at that moment. It has its turn among changes: none that is under way brings it back.
-    pub(super) async fn end_session(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
-        let id = id_of(cookie);
-        let turn = self.turn(&format!("session {id}")).await;
-        let _held = turn.lock().await;
-        let last = self.read_session(cookie).await?;
-        if let Some(row) = self.store.find_session(&id).await? {
-            self.store.delete_session(&row).await?;
-        }
-        self.browsers.guests.remove(&id);
-        Ok(last)
     }
 
     /// The hidden field of this session's forms.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use types::Timestamp;
 use types::brought::BroughtBy;
 use types::spelling::readable;
+use types::token::TokenResponse;
 
 /// How many are given back at one time, of one bundle, and how long is waited for each.
 const GIVEN_BACK_AT_ONCE: usize = 4;
@@ -180,10 +181,25 @@ impl Gateway {
         });
     }
 
+    /// The same of tokens of a link that has ended.
+    pub(super) fn return_tokens(&self, issuer: String, tokens: TokenResponse) {
+        let myself = self.myself.clone();
+        tokio::spawn(async move {
+            let Some(gateway) = myself.upgrade() else { return };
+            if let Err(error) = gateway.give_tokens_back(&issuer, &tokens).await {
+                tracing::info!(error, issuer, "tokens of a link that has ended could not be given back");
+            }
+        });
+    }
+
     /// Tells the authorization server that what it gave is not used (RFC 7009).
     pub(super) async fn give_back(&self, brought: &Brought) -> Result<(), String> {
-        let peer = self.peer(&brought.issuer).await.map_err(|error| error.to_string())?;
-        let token = brought.tokens.refresh_token.as_deref().unwrap_or(&brought.tokens.access_token);
+        self.give_tokens_back(&brought.issuer, &brought.tokens).await
+    }
+
+    async fn give_tokens_back(&self, issuer: &str, tokens: &TokenResponse) -> Result<(), String> {
+        let peer = self.peer(issuer).await.map_err(|error| error.to_string())?;
+        let token = tokens.refresh_token.as_deref().unwrap_or(&tokens.access_token);
         peer.protection.client.revoke(&peer.protection.metadata, token).await.map_err(|error| error.to_string())
     }
 }

@@ -11,17 +11,19 @@ use super::super::told::Destination;
 use super::{NOBODY, new_link};
 use crate::protection::ProtectionError;
 use client::ClientError;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use client::renewals::Renewable;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use types::token::{TokenResponse, UMA_PROTECTION};
 
 /// So long it is not tried again where the server knows this client as another gateway.
 const ANOTHERS_REST_SECONDS: u64 = 60;
-/// Most lost answers that are asked for again in one round.
-const MOST_REPEATED: usize = 16;
 /// How long the end waits for renewals that began after everything else had ended.
-const LAST_PATIENCE: Duration = Duration::from_secs(2);
+const VERY_LAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// For longer than this nobody waits for a renewal.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// What is renewed.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -34,12 +36,45 @@ pub(in super::super) enum Renewed {
     },
 }
 
-/// Renewals here.
+/// What came of the latest renewals. Whoever waited for one takes that, however short it lives and whatever it was: else those who
+/// wait at a server that is slow on purpose would each renew anew, and the owner would stand behind all of them (threat 46).
 #[derive(Default)]
-pub(in super::super) struct Renewals {
-    pub(in super::super) all: client::renewals::Renewals<Renewed>,
-    /// Those that the process before this one lost are known.
-    was_read: AtomicBool,
+pub(in super::super) struct LatestPats(Mutex<HashMap<Destination, LatestPat>>);
+
+struct LatestPat {
+    came: Instant,
+    outcome: Result<String, ProtectionError>,
+}
+
+impl LatestPats {
+    fn all(&self) -> MutexGuard<'_, HashMap<Destination, LatestPat>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, at: Destination, outcome: Result<String, ProtectionError>, now: Instant) {
+        let mut all = self.all();
+        // nobody waits so long
+        all.retain(|_, latest| now.saturating_duration_since(latest.came) < LONGEST_WAIT);
+        all.insert(at, LatestPat { came: now, outcome });
+    }
+
+    /// What came since somebody began to wait.
+    fn find_since(&self, at: &Destination, begun: Instant) -> Option<Result<String, ProtectionError>> {
+        self.all().get(at).filter(|latest| begun <= latest.came).map(|latest| latest.outcome.clone())
+    }
+}
+
+impl Renewable for Renewed {
+    fn line(&self) -> &str {
+        match self {
+            Self::Pat(at) | Self::Grant { at, .. } => &at.issuer,
+        }
+    }
+
+    /// Whoever comes by has a session.
+    fn gives_way(&self) -> bool {
+        matches!(self, Self::Grant { .. })
+    }
 }
 
 impl Gateway {
@@ -50,19 +85,24 @@ impl Gateway {
         if let Some(pat) = self.find_fresh_pat(owner, issuer).await? {
             return Ok(pat);
         }
+        let (begun, at) = (Instant::now(), Destination { owner: owner.to_owned(), issuer: issuer.to_owned() });
         let turn = self.link_turn(owner, issuer).await.lock_owned().await;
         // another may have renewed it
         if let Some(pat) = self.find_fresh_pat(owner, issuer).await? {
             return Ok(pat);
         }
+        if let Some(outcome) = self.backlog.latest_pats.find_since(&at, begun) {
+            return outcome;
+        }
         let gateway = self.myself.upgrade().ok_or(ProtectionError::Unreachable)?;
-        let at = Destination { owner: owner.to_owned(), issuer: issuer.to_owned() };
         // whoever has a good one carries no room for this with each of its own calls
         let renewal = Box::pin(async move {
             let _turn = turn;
-            gateway.renew(&at).await
+            let outcome = gateway.renew(&at).await;
+            gateway.backlog.latest_pats.note(at, outcome.clone(), Instant::now());
+            outcome
         });
-        self.backlog.renewals.all.carry_out(renewal).await.unwrap_or(Err(ProtectionError::Unreachable))
+        self.backlog.renewals.carry_out(renewal).await.unwrap_or(Err(ProtectionError::Unreachable))
     }
 
     async fn find_fresh_pat(&self, owner: &str, issuer: &str) -> Result<Option<String>, ProtectionError> {
@@ -109,20 +149,26 @@ impl Gateway {
     async fn keep_renewed(&self, at: &Destination, tokens: TokenResponse, link: Link) -> Result<String, ProtectionError> {
         let renewed = Renewed::Pat(at.clone());
         let now_is = self.find_unchanged(at, &link).await?;
-        let link = now_is.clone().map(|now_is| self.with_tokens(tokens, now_is));
-        let kept = match (&now_is, &link) {
-            (Some(now_is), Some(link)) => self.store.replace_link(&at.owner, &at.issuer, now_is, link).await,
+        let changed = now_is.clone().map(|now_is| self.with_tokens(tokens.clone(), now_is));
+        let kept = match (&now_is, &changed) {
+            (Some(now_is), Some(changed)) => self.store.replace_link(&at.owner, &at.issuer, now_is, changed).await,
             _ => Ok(false),
         };
         match kept {
             Ok(is_kept) => {
-                self.backlog.renewals.all.note_answered(&renewed);
-                // she has ended it meanwhile: what came is not used
-                link.filter(|_| is_kept).map(|link| link.access_token).ok_or(ProtectionError::Unauthorized)
+                self.backlog.renewals.note_answered(&renewed);
+                match changed.filter(|_| is_kept) {
+                    Some(link) => Ok(link.access_token),
+                    None => {
+                        // it has ended meanwhile: what came is not used, and given back
+                        self.return_tokens(at.issuer.clone(), tokens);
+                        Err(ProtectionError::Unauthorized)
+                    }
+                }
             }
             Err(error) => {
                 // what cannot be written down is as good as lost
-                self.backlog.renewals.all.note_lost(renewed, Instant::now());
+                self.backlog.renewals.note_lost(renewed, Instant::now());
                 Err(error)
             }
         }
@@ -140,10 +186,10 @@ impl Gateway {
     async fn note_refusal(&self, at: &Destination, link: &Link, error: ClientError) -> Result<ProtectionError, ProtectionError> {
         let (Destination { owner, issuer }, renewed) = (at, Renewed::Pat(at.clone()));
         if error.leaves_open() {
-            self.backlog.renewals.all.note_lost(renewed, Instant::now());
+            self.backlog.renewals.note_lost(renewed, Instant::now());
             return Ok(error.into());
         }
-        self.backlog.renewals.all.note_answered(&renewed);
+        self.backlog.renewals.note_answered(&renewed);
         let renewal_asked = link.renewal_asked;
         let now_is = self.find_unchanged(at, link).await?;
         if !matches!(&error, ClientError::Refused { error, .. } if error == "invalid_grant") {
@@ -194,7 +240,7 @@ impl Gateway {
         if self.backlog.is_closing() {
             return;
         }
-        for renewed in self.backlog.renewals.all.take_due(Instant::now(), MOST_REPEATED) {
+        for renewed in self.backlog.renewals.take_due(Instant::now()) {
             let myself = self.myself.clone();
             tokio::spawn(async move {
                 let Some(gateway) = myself.upgrade() else { return };
@@ -207,10 +253,9 @@ impl Gateway {
 
     /// Those that the process before this one lost.
     async fn read_lost_renewals(&self) -> Result<(), ProtectionError> {
-        if !self.backlog.renewals.was_read.load(Ordering::Relaxed) {
+        if !self.backlog.renewals.is_read() {
             let lost = self.store.list_unanswered_links().await?;
-            lost.into_iter().for_each(|at| self.backlog.renewals.all.note_lost(Renewed::Pat(at), Instant::now()));
-            self.backlog.renewals.was_read.store(true, Ordering::Relaxed);
+            self.backlog.renewals.note_read(lost.into_iter().map(Renewed::Pat), Instant::now());
         }
         Ok(())
     }
@@ -225,13 +270,13 @@ impl Gateway {
             }
             Renewed::Grant { cookie, at } => self.repeat_grant(cookie, at).await?,
         }
-        self.backlog.renewals.all.note_answered(renewed);
+        self.backlog.renewals.note_answered(renewed);
         Ok(())
     }
 
     /// Waits, at the very end, for renewals that are under way. What is not answered by then is asked for at the next start.
     pub async fn end_renewals(&self) {
-        if !self.backlog.renewals.all.ended(LAST_PATIENCE).await {
+        if !self.backlog.renewals.wait_for_end(VERY_LAST_PATIENCE).await {
             tracing::warn!(
                 "an authorization server did not answer a renewal before the end: it is asked again at the next start"
             );

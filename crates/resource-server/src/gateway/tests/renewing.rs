@@ -21,11 +21,20 @@ struct Rotating {
     answers: Semaphore,
     /// It says that it is broken, whatever it has done.
     breaks: AtomicBool,
+    /// It knows no client.
+    refuses: AtomicBool,
+    /// Seconds that its tokens live.
+    life: AtomicUsize,
+    /// What was given back to it.
+    returned: std::sync::Mutex<Vec<String>>,
 }
 
 impl Rotating {
     fn renew(&self, form: &str) -> (StatusCode, serde_json::Value) {
         self.asked.fetch_add(1, SeqCst);
+        if self.refuses.load(SeqCst) {
+            return (StatusCode::UNAUTHORIZED, json!({"error": "invalid_client"}));
+        }
         let brought = form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "refresh_token");
         let brought: usize = brought.and_then(|(_, token)| token.strip_prefix('r')?.parse().ok()).unwrap_or(usize::MAX);
         let latest = self.latest.load(SeqCst);
@@ -42,7 +51,7 @@ impl Rotating {
         (
             StatusCode::OK,
             json!({"access_token": format!("a{next}"), "refresh_token": format!("r{next}"), "token_type": "Bearer",
-                "expires_in": 3_600}),
+                "expires_in": self.life.load(SeqCst)}),
         )
     }
 }
@@ -64,6 +73,9 @@ impl Renewing {
             is_patient: AtomicBool::new(false),
             answers: Semaphore::new(0),
             breaks: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
+            life: AtomicUsize::new(3_600),
+            returned: std::sync::Mutex::default(),
         });
         let asked = server.clone();
         let token = move |form: String| {
@@ -84,9 +96,15 @@ impl Renewing {
             let at = |path: &str| format!("{issuer}{path}");
             axum::Json(json!({"issuer": issuer, "token_endpoint": at("/token"), "jwks_uri": at("/jwks"),
                 "authorization_endpoint": at("/authorize"), "permission_endpoint": at("/perm"),
-                "introspection_endpoint": at("/introspect"), "resource_registration_endpoint": at("/rreg")}))
+                "introspection_endpoint": at("/introspect"), "revocation_endpoint": at("/revoke"), "resource_registration_endpoint": at("/rreg")}))
+        };
+        let given_back = server.clone();
+        let revoke = move |form: String| async move {
+            let token = form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "token").unwrap().1.into_owned();
+            given_back.returned.lock().unwrap().push(token);
         };
         let router = Router::new()
+            .route("/revoke", axum::routing::post(revoke))
             .route("/.well-known/uma2-configuration", axum::routing::get(metadata))
             .route("/token", axum::routing::post(token));
         let issuer = serve(router).await;
@@ -281,9 +299,88 @@ async fn a_renewal_brings_back_no_link_that_has_ended_meanwhile() {
     world.gateway.store.put_link("alice", &world.issuer, &ended).await.unwrap();
     world.server.answers.add_permits(9);
     world.gateway.close().await;
-    assert!(
-        world.kept().await.state == LinkState::Withdrawn
-            && world.kept().await.access_token == "a0"
-            && !world.kept().await.may_be_lost()
-    );
+    world.until(|| *world.server.returned.lock().unwrap() == ["r1"]).await;
+    let kept = world.kept().await;
+    assert!(kept.state == LinkState::Withdrawn && kept.access_token == "a0" && !kept.may_be_lost());
+}
+
+/// She is let in to more, or ends her session, while the server is asked: what it answers is about what she had before.
+#[tokio::test]
+async fn what_comes_of_a_renewal_touches_only_what_was_renewed() {
+    for (is_granted, ends) in [(true, false), (false, false), (true, true)] {
+        let world = Renewing::new().await;
+        let cookie = world.gateway.begin_session_to_renew("alice", &world.issuer, "r0").await;
+        world.server.latest.store(if is_granted { 0 } else { 7 }, SeqCst);
+        let (gateway, issuer, shown) = (world.gateway.clone(), world.issuer.clone(), cookie.clone());
+        world.call_and_hang_up(async move { drop(gateway.present_of(&shown, "alice", &issuer).await) }).await;
+        match ends {
+            true => world.gateway.end_session_to_renew(&cookie).await,
+            false => world.gateway.let_in_to_more(&cookie, "alice", &world.issuer, "wider").await,
+        }
+        world.server.answers.add_permits(9);
+        world.gateway.close().await;
+        let returned: &[&str] = if is_granted { &["r1", "a1"] } else { &[] };
+        world.until(|| *world.server.returned.lock().unwrap() == returned).await;
+        let has = world.gateway.present_of(&cookie, "alice", &world.issuer).await;
+        assert_eq!(has.as_deref(), (!ends).then_some("Bearer wider"));
+    }
+}
+
+/// A refusal is an answer: what was lost before it is not asked for again.
+#[tokio::test]
+async fn threat_27_a_refusal_of_a_sessions_renewal_is_an_answer() {
+    let world = Renewing::new().await;
+    world.server.answers.add_permits(99);
+    world.server.breaks.store(true, SeqCst);
+    let cookie = world.gateway.begin_session_to_renew("alice", &world.issuer, "r0").await;
+    assert_eq!(world.gateway.present_of(&cookie, "alice", &world.issuer).await, None);
+    world.server.refuses.store(true, SeqCst);
+    assert_eq!(world.gateway.present_of(&cookie, "alice", &world.issuer).await, None);
+    assert!(world.gateway.backlog.renewals.take_due(Instant::now() + Duration::from_secs(60)).is_empty());
+}
+
+/// A server that gives tokens which are over at once, or refuses: of all who wait for one renewal, nobody asks it anew, and the owner
+/// does not stand behind them.
+#[tokio::test]
+async fn threat_46_whoever_waits_for_a_renewal_takes_what_comes_of_it() {
+    for refuses in [false, true] {
+        let world = Renewing::new().await;
+        world.server.life.store(0, SeqCst);
+        world.server.refuses.store(refuses, SeqCst);
+        let pat = || {
+            let (gateway, issuer) = (world.gateway.clone(), world.issuer.clone());
+            tokio::spawn(async move { gateway.pat("alice", &issuer).await })
+        };
+        let mut waiting = vec![pat()];
+        world.until(|| world.server.asked.load(SeqCst) == 1).await;
+        waiting.extend((0..30).map(|_| pat()));
+        let line = world.gateway.link_turn("alice", &world.issuer).await;
+        // each of them holds the turn that it waits for
+        world.until(|| Arc::strong_count(&line) > 31).await;
+        world.server.answers.add_permits(99);
+        for one in waiting {
+            assert_eq!(one.await.unwrap().is_ok(), !refuses);
+        }
+        assert_eq!(world.server.asked.load(SeqCst), 1, "one for all");
+        assert!(pat().await.unwrap().is_ok() != refuses && world.server.asked.load(SeqCst) == 2, "whoever comes later asks anew");
+    }
+}
+
+/// She closes the page before the new cookie reaches her: what she had is where it was. A renewal that is under way moves along.
+#[tokio::test]
+async fn threat_48_a_session_that_moves_to_another_cookie_is_lost_by_nobody() {
+    let world = Renewing::new().await;
+    let cookie = world.gateway.begin_session_to_renew("alice", &world.issuer, "r0").await;
+    let (gateway, issuer, shown) = (world.gateway.clone(), world.issuer.clone(), cookie.clone());
+    world.call_and_hang_up(async move { drop(gateway.present_of(&shown, "alice", &issuer).await) }).await;
+    world.server.answers.add_permits(9);
+    let lost = world.gateway.move_session(&cookie).await;
+    assert!(world.gateway.shows(&cookie).await, "the new cookie went to nobody");
+    let new = world.gateway.move_session(&cookie).await;
+    for held in [&lost, &new] {
+        assert_eq!(world.gateway.present_of(held, "alice", &world.issuer).await.as_deref(), Some("Bearer a1"));
+    }
+    assert_eq!((world.server.asked.load(SeqCst), world.server.reused.load(SeqCst)), (1, 0));
+    assert!(world.gateway.shows(&new).await && !world.gateway.shows(&cookie).await, "the old one ends when the new one is shown");
+    assert!(world.gateway.shows(&new).await && world.gateway.shows(&lost).await);
 }

@@ -148,7 +148,7 @@ impl<'a> Prepared<'a> {
 
     /// A party's log-in is one of an authorization server by its tables, and nobody's but that party's. A backup of before does not say.
     fn compare_issuers(&self, store: &Store) -> Result<(), String> {
-        let (was, is) = (store.issuer().map_err(|error| error.to_string())?, self.pair.issuer.as_deref());
+        let (was, is) = (store.issuer().await.map_err(|error| error.to_string())?, self.pair.issuer.as_deref());
         match (was, is) {
             (Some(was), Some(is)) if was != is => Err(format!(
                 "it is of {was}, and this is {is}: name the backup of this one. If it is of this one, and its address was another \

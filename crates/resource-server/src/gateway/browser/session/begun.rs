@@ -37,4 +37,30 @@ impl Gateway {
         let grant = held.session.find_grant_at(owner, issuer)?;
         Some(self.find_presented(&held, grant).await?.to_str().unwrap().to_owned())
     }
+
+    /// She is let in to more of this owner's things, by another token.
+    pub(in crate::gateway) async fn let_in_to_more(&self, cookie: &str, owner: &str, issuer: &str, token: &str) {
+        let (owner, issuer, token) = (owner.to_owned(), issuer.to_owned(), token.to_owned());
+        let expires = self.client.clock.now().plus(600);
+        let grant = Grant { owner, issuer, token, expires, refresh_token: Some("of the other".to_owned()) };
+        self.change_session(cookie, |session| session.put_grant(grant)).await.unwrap().unwrap();
+    }
+
+    pub(in crate::gateway) async fn end_session_to_renew(&self, cookie: &str) {
+        self.end_session(cookie).await.unwrap();
+    }
+
+    /// The browser comes back from another server: under which cookie.
+    pub(in crate::gateway) async fn move_session(&self, cookie: &str) -> String {
+        let held = Held { cookie: cookie.to_owned(), session: self.read_session(cookie).unwrap().unwrap() };
+        self.begin_session(Some(held), None).await.unwrap().cookie
+    }
+
+    /// A call comes with this cookie: whether that opens a session.
+    pub(in crate::gateway) async fn shows(&self, cookie: &str) -> bool {
+        let set = self.browsers.names.set_session(cookie, 60);
+        let pair = set.split(';').next().unwrap().to_owned();
+        let headers = http::HeaderMap::from_iter([(http::header::COOKIE, pair.parse().unwrap())]);
+        self.find_held(&headers).await.unwrap_or_else(|_| panic!("it cannot be read")).is_some()
+    }
 }

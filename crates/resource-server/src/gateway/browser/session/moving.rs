@@ -1,0 +1,83 @@
+//! A session that moves to another cookie, and its end. Each has its turn among changes of it: none that is under way is lost, and
+//! none brings back what has ended.
+
+use super::super::super::Gateway;
+use super::super::super::store::SessionPlace;
+use super::{Held, Session, id_of};
+use crate::protection::ProtectionError;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use types::peer::Caller;
+
+/// How long a session waits for a renewal of what it holds before it moves: no server is waited for longer.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Gateway {
+    /// Begins a session under a cookie that nobody knew before: whoever planted another in this browser does not have it. What
+    /// the browser's own session held goes over, unless that has ended meanwhile. That one stays as it was until the browser shows
+    /// the new cookie: whoever closes the page before it comes has lost nothing.
+    pub(in super::super) async fn begin_session(
+        &self,
+        before: Option<Held>,
+        caller: Option<Caller>,
+    ) -> Result<Held, ProtectionError> {
+        let now = self.client.clock.now();
+        let cookie = jose::ambient::random_text::<32>(&*self.client.randomness);
+        let last = match &before {
+            Some(held) => self.read_after_renewal(&held.cookie).await?,
+            None => None,
+        };
+        let is_moved = last.is_some();
+        let mut session = last.unwrap_or_else(|| Session::begin(now));
+        session.see(now);
+        session.before = before.filter(|_| is_moved).map(|held| id_of(&held.cookie));
+        self.put_new(&cookie, &session, SessionPlace::of(caller)).await?;
+        Ok(Held { cookie, session })
+    }
+
+    /// As it is when a renewal of what it holds is over: what that brings takes the place of a token that is good no more.
+    async fn read_after_renewal(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
+        let turn = self.renewal_turn(cookie).await;
+        // a server that does not answer keeps nobody from her session
+        let _held = tokio::time::timeout(RENEWAL_PATIENCE, turn.lock()).await;
+        let id = id_of(cookie);
+        let turn = self.turn(&format!("session {id}")).await;
+        let _held = turn.lock().await;
+        self.read_session(cookie)
+    }
+
+    /// One at a time renews what a session holds.
+    pub(in super::super) async fn renewal_turn(&self, cookie: &str) -> Arc<Mutex<()>> {
+        self.turn(&format!("renewal {cookie}")).await
+    }
+
+    /// The browser has the session that is in the place of another.
+    pub(super) async fn end_predecessor(&self, cookie: &str, before: &str) -> Result<(), ProtectionError> {
+        self.end_by_id(before).await?;
+        self.change_session(cookie, |session| session.before = None).await.map(drop)
+    }
+
+    async fn end_by_id(&self, id: &str) -> Result<(), ProtectionError> {
+        let turn = self.turn(&format!("session {id}")).await;
+        let _held = turn.lock().await;
+        if let Some(row) = self.store.find_session(id)? {
+            self.store.delete_session(&row).await?;
+        }
+        self.browsers.guests.remove(id);
+        Ok(())
+    }
+
+    /// Ends it, and answers what it was at that moment. It has its turn among changes: none that is under way brings it back.
+    pub(in super::super) async fn end_session(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
+        let id = id_of(cookie);
+        let turn = self.turn(&format!("session {id}")).await;
+        let _held = turn.lock().await;
+        let last = self.read_session(cookie)?;
+        if let Some(row) = self.store.find_session(&id)? {
+            self.store.delete_session(&row).await?;
+        }
+        self.browsers.guests.remove(&id);
+        Ok(last)
+    }
+}
