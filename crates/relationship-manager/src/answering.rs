@@ -91,8 +91,9 @@ impl Manager {
         if seen.is_some_and(|seen| seen != seen_name(request)) {
             return Err(Trouble::Refused("This request is another one than you were shown. Look at it again.".into()));
         }
-        let decided = decided_as(request, &spelled_out(request, decision.clone())?);
-        let decision = serde_json::to_value(spelled_out(request, decision)?).unwrap_or_default();
+        let whole = spelled_out(request, decision)?;
+        let decided = decided_as(request, &whole);
+        let decision = serde_json::to_value(whole).unwrap_or_default();
         let Answered { link, request, of } = answered;
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("owner", of).finish();
         let query = if of.is_empty() { String::new() } else { format!("?{query}") };
@@ -102,7 +103,7 @@ impl Manager {
         };
         let answer = self.api_at(owner, link, Method::POST, at, Some(&without_nulls(decision))).await?;
         if answer.status == 200 && of.is_empty() {
-            self.note_decided(owner, link, decided).await?;
+            self.note_decided(owner, link, decided).await;
         }
         self.read_servers(owner, [link.to_owned()]).await;
         match answer.status {

@@ -175,9 +175,7 @@ impl Manager {
                 }
             }
             // she may take it back before the server is read again
-            if let Err(error) = self.note_made(owner, link, std::mem::take(&mut of_server.written)).await {
-                tracing::warn!(%error, "what was shared is shown once its server is read again");
-            }
+            self.note_made(owner, link, std::mem::take(&mut of_server.written)).await;
             of_server
         });
         for of_server in join_all(posted).await {

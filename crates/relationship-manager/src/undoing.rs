@@ -220,7 +220,7 @@ impl Manager {
         let at = |metadata: &Metadata| metadata.policy_endpoint.clone();
         let answer = self.api_at(owner, link, Method::POST, at, Some(policy)).await?;
         if answer.status == 201 {
-            self.note_made(owner, link, written_of(std::slice::from_ref(policy), std::iter::once(Some(&answer.body)))).await?;
+            self.note_made(owner, link, written_of(std::slice::from_ref(policy), std::iter::once(Some(&answer.body)))).await;
         }
         self.read_servers(owner, [link.to_owned()]).await;
         if answer.status == 201 { Ok(()) } else { Err(Trouble::Refused(answer.refusal())) }

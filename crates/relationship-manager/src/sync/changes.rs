@@ -5,8 +5,8 @@ use super::{Reading, Snapshot};
 use crate::share::segment;
 use crate::{Manager, Trouble, lock};
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use types::access_request::{AccessRequestDocument, AccessRequestState};
 use types::policy::PolicyDocument;
 
@@ -80,14 +80,23 @@ impl Manager {
         id: &str,
         change: impl Fn(Snapshot) -> Snapshot + Send + Sync + 'static,
     ) -> Result<(), Trouble> {
-        let reading = self.reading_of(owner, id);
+        let (reading, change) = (self.reading_of(owner, id), Arc::new(change));
         let _held = reading.writing.lock().await;
+        // first: where it cannot be written down, the reading that is under way has it all the same
+        let noted = change.clone();
+        reading.changes.note(Box::new(move |snapshot| noted(snapshot)));
         if let Some(snapshot) = self.snapshot(owner, id).await? {
             self.store.put_snapshot(owner, id, &change(snapshot)).await?;
             self.look_again(owner);
         }
-        reading.changes.note(Box::new(change));
         Ok(())
+    }
+
+    /// The same of what a server has done: it has, whether or not that can be written down here.
+    async fn note_done(&self, owner: &str, id: &str, change: impl Fn(Snapshot) -> Snapshot + Send + Sync + 'static) {
+        if let Err(error) = self.change_snapshot(owner, id, change).await {
+            tracing::warn!(%error, "what a server has done is shown once it is read again");
+        }
     }
 
     /// The same where what was read before counts no more: it is not kept.
@@ -109,24 +118,22 @@ impl Manager {
 
     /// A server has written these policies, as it was asked to: they are hers to see and to take back from now on, whenever it is read
     /// next.
-    pub(crate) async fn note_made(&self, owner: &str, id: &str, made: Vec<PolicyDocument>) -> Result<(), Trouble> {
-        if made.is_empty() {
-            return Ok(());
+    pub(crate) async fn note_made(&self, owner: &str, id: &str, made: Vec<PolicyDocument>) {
+        if !made.is_empty() {
+            self.note_done(owner, id, move |snapshot| snapshot.with_made(&made)).await;
         }
-        self.change_snapshot(owner, id, move |snapshot| snapshot.with_made(&made)).await
     }
 
     /// A server has taken her answer to a request: what she allowed is hers to take back from now on.
-    pub(crate) async fn note_decided(&self, owner: &str, id: &str, decided: AccessRequestDocument) -> Result<(), Trouble> {
-        self.change_snapshot(owner, id, move |snapshot| snapshot.with_decided(&decided)).await
+    pub(crate) async fn note_decided(&self, owner: &str, id: &str, decided: AccessRequestDocument) {
+        self.note_done(owner, id, move |snapshot| snapshot.with_decided(&decided)).await;
     }
 
     /// A server has confirmed that what stood at these places is gone.
-    pub(crate) async fn note_deleted(&self, owner: &str, id: &str, urls: BTreeSet<String>) -> Result<(), Trouble> {
-        if urls.is_empty() {
-            return Ok(());
+    pub(crate) async fn note_deleted(&self, owner: &str, id: &str, urls: BTreeSet<String>) {
+        if !urls.is_empty() {
+            self.note_done(owner, id, move |snapshot| snapshot.without_deleted(&urls)).await;
         }
-        self.change_snapshot(owner, id, move |snapshot| snapshot.without_deleted(&urls)).await
     }
 
     /// Something is changed at a server: a reading that is under way may not know of it, and the next look asks again.

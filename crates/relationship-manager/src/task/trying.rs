@@ -65,9 +65,7 @@ impl Manager {
 
     async fn tend_server(self: &Arc<Self>, server: &OwnersServer, tasks: Vec<Task>) {
         let deleted = self.try_server(tasks).await;
-        if let Err(error) = self.note_deleted(&server.owner, &server.link, deleted).await {
-            tracing::warn!(%error, "what is gone is shown until its server is read again");
-        }
+        self.note_deleted(&server.owner, &server.link, deleted).await;
         self.count_change(&server.owner, &server.link);
         lock(&self.tending).remove(server);
         self.read_server(&server.owner, &server.link).await;
