@@ -67,9 +67,8 @@ impl Digests {
 }
 
 impl AuthorizationServer {
-    /// Sends what is due. What goes wrong with one owner's digest keeps no other's from going.
+    /// Sends what is due. What goes wrong with one owner's digest is said of it, and keeps no other's from going.
     pub async fn send_digests(&self) -> Result<(), Failure> {
-        let mut result = Ok(());
         for owner in self.digests.list_due(self.now()) {
             self.digests.note_read(&owner);
             match self.send_digest(&owner).await {
@@ -79,12 +78,12 @@ impl AuthorizationServer {
                     self.digests.note_sent(owner, self.now());
                 }
                 Err(error) => {
+                    tracing::error!(%error, "a digest could not be sent to an owner, and is tried again");
                     self.digests.note_unsent(owner, self.now());
-                    result = Err(error);
                 }
             }
         }
-        result
+        Ok(())
     }
 
     async fn send_digest(&self, owner: &OwnerId) -> Result<(), Failure> {
