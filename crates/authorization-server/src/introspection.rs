@@ -113,11 +113,12 @@ impl AuthorizationServer {
     }
 
     /// An RPT that a client brings along for more (Grant 3.3.1): what is good for nobody, or was given to the resource server by
-    /// an agreement that has ended, goes on in no other.
+    /// an agreement that has ended, goes on in no other. Nor does one that is over: what it let pass is judged anew.
     pub(crate) async fn find_rpt_to_upgrade(&self, text: &str, ticket: &Ticket) -> Result<Option<(TokenKey, Rpt)>, Failure> {
         let Some((key, rpt)) = self.find_rpt_by_text(text).await? else { return Ok(None) };
         let is_of_this_link = rpt.by_own_id || rpt.pat_grant == ticket.pat_grant;
-        Ok((is_of_this_link && self.is_of_standing_client(&rpt).await?).then_some((key, rpt)))
+        let is_over = rpt.expires <= self.now();
+        Ok((is_of_this_link && !is_over && self.is_of_standing_client(&rpt).await?).then_some((key, rpt)))
     }
 
     /// The RPT of a text, opaque or JWT. A JWT of ours names its row in `jti`.

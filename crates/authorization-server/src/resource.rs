@@ -57,7 +57,9 @@ fn check_texts(description: &ResourceDescription) -> Result<(), String> {
 }
 
 impl AuthorizationServer {
-    /// Create (3.2.1). Policies that waited for this resource bind to it in the same commit.
+    /// Create (3.2.1). Policies that waited for this resource bind to it in the same commit. What the resource server calls by a name
+    /// that it has used before for this owner is that very thing, and keeps its id: of two, one would have the shares, and nobody
+    /// could tell which (docs/decisions/0065).
     pub async fn create_resource(
         &self,
         pat: &ProtectionToken,
@@ -66,8 +68,8 @@ impl AuthorizationServer {
         let description = check_description(description)?;
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&pat.owner, tried).await;
-            let made = match self.spoken_of_before(pat, &description).await? {
-                Some(known) => self.register_spoken_of(pat, known, description.clone()).await?,
+            let made = match self.find_same(pat, &description).await? {
+                Some(known) => self.register_again(pat, known, description.clone()).await?,
                 None => self.register_new(pat, description.clone()).await?,
             };
             match made {
@@ -116,32 +118,30 @@ impl AuthorizationServer {
         Ok(self.store.commit(changes).await.map(|()| self.registered(id, None)))
     }
 
-    /// What this resource server spoke of before it had a PAT of the owner.
-    async fn spoken_of_before(
-        &self,
-        pat: &ProtectionToken,
-        description: &ResourceDescription,
-    ) -> Result<Option<Resource>, Failure> {
+    /// What this resource server has registered by this name of its own, or spoke of before it had a PAT of the owner.
+    async fn find_same(&self, pat: &ProtectionToken, description: &ResourceDescription) -> Result<Option<Resource>, Failure> {
         let Some(own_id) = &description.own_id else { return Ok(None) };
-        let known = self.store.find_resource_by_own_id(&pat.owner, &pat.resource_server, own_id).await?;
-        Ok(known.filter(|known| known.unregistered))
+        Ok(self.store.find_resource_by_own_id(&pat.owner, &pat.resource_server, own_id).await?)
     }
 
-    /// It becomes a registration, with the policies that bound to it.
-    async fn register_spoken_of(
+    /// It is described anew, and what was only spoken of becomes a registration, with the policies that bound to it.
+    async fn register_again(
         &self,
         pat: &ProtectionToken,
         known: Resource,
         description: ResourceDescription,
     ) -> Result<Result<RegisteredResource, CommitError>, Failure> {
         let version = known.version;
-        let resource =
-            Resource { description, unregistered: false, registered: self.now(), version: version.saturating_add(1), ..known };
+        let (registered, kind) = match known.unregistered {
+            true => (self.now(), EventKind::ResourceRegistered),
+            false => (known.registered, EventKind::ResourceUpdated),
+        };
+        let resource = Resource { description, unregistered: false, registered, version: version.saturating_add(1), ..known };
         let mut changes = Changes::of(vec![Write::PutResource(resource.clone())]);
         changes.requires.push(Requirement::ResourceUnchanged { id: resource.id.clone(), version });
         changes.identity.requires.push(identity::Requirement::ConsentStands(pat.grant.clone()));
         self.bind_waiting(&resource, &mut changes).await?;
-        changes.writes.push(Write::AppendEvent(self.resource_event(pat, EventKind::ResourceRegistered, &resource).await?));
+        changes.writes.push(Write::AppendEvent(self.resource_event(pat, kind, &resource).await?));
         Ok(self.store.commit(changes).await.map(|()| self.registered(resource.id, None)))
     }
 

@@ -34,6 +34,38 @@ async fn a_resource_is_created_read_replaced_listed_and_deleted() {
     }
 }
 
+/// A resource server that has lost what it knew, or the answer, registers again: what it calls by one name is one thing, and shares
+/// of it stay where they are.
+#[tokio::test]
+async fn what_is_registered_twice_by_one_name_is_one_thing() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let description = |scopes: Value| json!({"resource_scopes": scopes, "name": "Album", "_resource_id": "/album"});
+        let first = world.call("POST", "/uma/resources", &pat, description(json!(["view"]))).await;
+        let id = first.ok(201).get("_id").to_owned();
+        world.share(&id, "view", "bob@bar.example").await;
+        let again = world.call("POST", "/uma/resources", &pat, description(json!(["view", "print"]))).await;
+        assert_eq!(again.ok(201).get("_id"), id);
+        assert!(again.header("location").ends_with(&format!("/{id}")));
+        assert_eq!(world.call("GET", "/uma/resources", &pat, Value::Null).await.json, json!([id]));
+        let read = world.call("GET", &format!("/uma/resources/{id}"), &pat, Value::Null).await;
+        assert_eq!(read.ok(200).json["resource_scopes"], json!(["print", "view"]));
+        let ticket = world.ticket(&pat, &id, "view").await;
+        world.trade_as_bob("viewer", &ticket, &[]).await.ok(200);
+        // without a name of its own, two are two; and after an end, it begins anew
+        let unnamed = json!({"resource_scopes": ["view"]});
+        let one = world.call("POST", "/uma/resources", &pat, unnamed.clone()).await.ok(201).get("_id").to_owned();
+        assert_ne!(world.call("POST", "/uma/resources", &pat, unnamed).await.ok(201).get("_id"), one);
+        world.call("DELETE", &format!("/uma/resources/{id}"), &pat, Value::Null).await.ok(204);
+        assert_ne!(world.call("POST", "/uma/resources", &pat, description(json!(["view"]))).await.ok(201).get("_id"), id);
+        // another resource server has names of its own
+        let music = world.access("music-rs").await;
+        let other =
+            world.call("POST", "/uma/resources", &music, description(json!(["view"]))).await.ok(201).get("_id").to_owned();
+        assert_eq!(world.call("GET", "/uma/resources", &music, Value::Null).await.json, json!([other]));
+    }
+}
+
 /// Cases: F-3.1-1, F-3.2-9, F-3.2-10, F-3.2-7, F-3.2-8, F-3.2-5, F-3.2-6, F-6-1
 #[tokio::test]
 async fn bad_descriptions_and_methods_get_published_errors() {
