@@ -60,7 +60,12 @@ impl OpenError {
                 let code = error.sqlite_error_code();
                 matches!(code, Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
             }
-            Self::Newer(_) | Self::Unread(..) => false,
+            Self::Newer(_)
+            | Self::Unread(..)
+            | Self::Address(_)
+            | Self::Unreachable { .. }
+            | Self::Served { .. }
+            | Self::Formless { .. } => false,
         }
     }
 }

@@ -50,9 +50,17 @@ impl CanonicalPath {
         Ok(Self { segments, ends_with_slash, encoded })
     }
 
-    /// Whether a path has such a form.
-    pub(crate) fn can_be(path: &str) -> bool {
-        split_slash(path).is_some_and(|(rest, _)| rest.is_empty() || rest.split('/').all(|raw| segment(raw).is_ok()))
+    /// Of a resource's own id, which a route made of names as they are: nothing in it is encoded. None: no path leads there.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn of_id(id: &str) -> Option<Self> {
+        let (rest, ends_with_slash) = split_slash(id)?;
+        let segments: Vec<String> = rest.split('/').filter(|_| !rest.is_empty()).map(str::to_owned).collect();
+        if !segments.iter().all(|name| is_name(name)) {
+            return None;
+        }
+        let encoded: String = segments.iter().map(|name| format!("/{}", utf8_percent_encode(name, ENCODED))).collect();
+        let slash = if ends_with_slash { "/" } else { "" };
+        Some(Self { segments, ends_with_slash, encoded: format!("{encoded}{slash}") })
     }
 
     /// The same with a slash at its end.
@@ -203,7 +211,7 @@ mod tests {
             "/albums/5%25de",
             "/albums/%25u002e%25u002e/x",
         ] {
-            assert!(CanonicalPath::parse(bad).is_err() && !CanonicalPath::can_be(bad), "{bad}");
+            assert!(CanonicalPath::parse(bad).is_err(), "{bad}");
         }
         let path = CanonicalPath::parse("/albums/Caf%C3%A9%20noir/1.jpg").unwrap();
         assert_eq!(path.segments(), ["albums", "Café noir", "1.jpg"]);
@@ -218,7 +226,7 @@ mod tests {
             "/albums/%25",
             "/albums/%25ugly",
         ] {
-            assert!(CanonicalPath::parse(good).is_ok() && CanonicalPath::can_be(good), "{good}");
+            assert!(CanonicalPath::parse(good).is_ok(), "{good}");
         }
         assert_eq!(CanonicalPath::parse("/%61lbums").unwrap().encoded(), "/albums");
         let root = CanonicalPath::parse("/").unwrap();
@@ -227,5 +235,23 @@ mod tests {
         assert_eq!((with.encoded(), with.segments()), ("/albums/x/", without.segments()));
         assert_ne!(with, without, "a slash at the end is a path of its own");
         assert_eq!(without.with_slash(), with);
+    }
+
+    /// An id is made of decoded names: it is no path that is still to be decoded.
+    #[cfg(feature = "gateway")]
+    #[test]
+    fn c_6_an_own_id_leads_to_the_path_that_made_it() {
+        for path in ["/50%25%20off", "/100%25/x", "/%25zz/", "/Caf%C3%A9%20noir/1.jpg", "/a%23b%3Fc", "/"] {
+            let path = CanonicalPath::parse(path).unwrap();
+            let id = format!(
+                "/{}{}",
+                path.segments().join("/"),
+                if path.ends_with_slash() && path.encoded() != "/" { "/" } else { "" }
+            );
+            assert_eq!(CanonicalPath::of_id(&id).as_ref(), Some(&path), "{id}");
+        }
+        for bad in ["", "albums", "//", "/a//b", "/../x", "/%2e%2e/x", "/a\\b", "/a;b", "/x\0"] {
+            assert_eq!(CanonicalPath::of_id(bad), None, "{bad}");
+        }
     }
 }

@@ -179,7 +179,7 @@ impl Guarded {
     /// The owner of what has an id that it made, where the id says so.
     pub(crate) fn owner_of_id(&self, own_id: &str) -> Option<String> {
         let resource = self.resources().find(|resource| resource.makes(own_id))?;
-        self.owner_in(&resource.values_of_id(&CanonicalPath::parse(own_id).ok()?))
+        self.owner_in(&resource.values_of_id(&CanonicalPath::of_id(own_id)?))
     }
 }
 
@@ -219,13 +219,13 @@ impl Route {
 
     /// What it guards, where a resource of this id is one of its own.
     pub(crate) fn maker_of(&self, own_id: &str) -> Option<&Guarded> {
-        self.guarded().filter(|guarded| guarded.makes(own_id) && CanonicalPath::can_be(own_id))
+        self.guarded().filter(|guarded| guarded.makes(own_id) && CanonicalPath::of_id(own_id).is_some())
     }
 
     /// The same, where any method of it needs this scope.
     pub(crate) fn offers(&self, own_id: &str, scope: &Scope) -> bool {
         let needs = |guarded: &Guarded| guarded.scopes.sets().any(|scopes| scopes.contains(scope));
-        self.guarded().is_some_and(|guarded| needs(guarded) && guarded.makes(own_id)) && CanonicalPath::can_be(own_id)
+        self.guarded().is_some_and(|guarded| needs(guarded) && guarded.makes(own_id)) && CanonicalPath::of_id(own_id).is_some()
     }
 
     /// The resources that it makes of what is below a path, without those that are known.
@@ -312,7 +312,7 @@ pub(crate) fn find_collection<'a>(routes: &'a [Route], path: &CanonicalPath) -> 
 
 /// Where a person finds a resource: at its id or, where the routes make it only of what is below that, with a slash at the end.
 pub(crate) fn page_of(routes: &[Route], own_id: &str) -> Option<CanonicalPath> {
-    let path = CanonicalPath::parse(own_id).ok()?;
+    let path = CanonicalPath::of_id(own_id)?;
     let leads_to_it =
         |path: &CanonicalPath| matches!(find(routes, path), Some(Matched::Guarded(found)) if found.own_id == own_id);
     let within = path.with_slash();

@@ -136,8 +136,7 @@ impl Gateway {
                 continue;
             }
             for guarded in self.store.list_registrations(&at.owner).await?.into_iter().filter(|one| one.guards()).take(20) {
-                let Some(place) = CanonicalPath::parse(guarded.own_id.as_str()).ok().filter(|_| guarded.issuer == at.issuer)
-                else {
+                let Some(place) = CanonicalPath::of_id(guarded.own_id.as_str()).filter(|_| guarded.issuer == at.issuer) else {
                     continue;
                 };
                 for place in [place.with_slash(), place] {

@@ -76,7 +76,7 @@ impl Gateway {
         let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT).await else { return Vec::new() };
         let (mut things, mut judge) = (Vec::new(), None);
         for id in ids {
-            let Some(own) = CanonicalPath::parse(id.as_str()).ok().filter(|own| own.is_strictly_within(path)) else { continue };
+            let Some(own) = CanonicalPath::of_id(id.as_str()).filter(|own| own.is_strictly_within(path)) else { continue };
             if !self.is_guarded_at(at, &id).await {
                 continue;
             }
@@ -113,7 +113,7 @@ impl Gateway {
         let Ok(ids) = self.store.registered_ids(&at.owner, None, MOST_LOOKED_AT).await else { return Vec::new() };
         let mut things = Vec::new();
         for id in ids {
-            let Some(own) = CanonicalPath::parse(id.as_str()).ok().filter(|own| own.is_strictly_within(path)) else { continue };
+            let Some(own) = CanonicalPath::of_id(id.as_str()).filter(|own| own.is_strictly_within(path)) else { continue };
             if !self.is_guarded_at(at, &id).await {
                 continue;
             }
