@@ -130,7 +130,7 @@ pub struct AuthorizationServer {
     pub(crate) turns: turns::Turns,
     pub(crate) inboxes: turns::Turns,
     /// Of calls that are judged by much.
-    pub(crate) heavy: turns::Turns,
+    pub(crate) heavy: outbound::Lines,
     pub(crate) notices: linked_manager::notices::Notices,
     /// Searches that are being sent.
     pub(crate) searching: discovery::sending::UnderWay,
@@ -161,7 +161,7 @@ impl AuthorizationServer {
             digests: digest::Digests::default(),
             turns: turns::Turns::default(),
             inboxes: turns::Turns::default(),
-            heavy: turns::Turns::default(),
+            heavy: outbound::Lines::default(),
             notices: linked_manager::notices::Notices::default(),
             searching: discovery::sending::UnderWay::default(),
             codes: code_limits::CodeLimits::default(),
