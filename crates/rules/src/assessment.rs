@@ -272,8 +272,8 @@ fn judge_ungranted(question: &Question<'_>, index: &Index<'_>, of: ScopeOf<'_>) 
             open.push(number);
         }
     }
-    // a policy that does not pass a demanded signature is in force all the same: the owner has thought of this already
-    let any = index.on(of).next().is_some() || index.is_thought_of(of);
+    // a share with somebody else says nothing of whoever asks: he may, as where nobody has a share, and is not told of it either
+    let any = index.is_thought_of(of);
     if !open.is_empty() {
         Verdict::Gather(open)
     } else if asks || (!any && question.no_policy == NoPolicy::Ask) {

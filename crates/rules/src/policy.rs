@@ -215,6 +215,13 @@ impl Policy {
         })
     }
 
+    /// Whether it is for other people: it names who somebody is, and it is not this person. It says nothing of her then, as little
+    /// as one for another client does.
+    pub fn is_for_others(&self, claims: &Claims) -> bool {
+        let names = |condition: &&ClaimCondition| condition.name == "email" || condition.name == "sub";
+        self.conditions.iter().filter(names).any(|condition| claims.standing(condition) == Standing::Wrong)
+    }
+
     /// Its conditions that nobody has met or failed yet.
     pub fn open_conditions<'a>(&'a self, claims: &'a Claims) -> impl Iterator<Item = &'a ClaimCondition> {
         self.conditions.iter().filter(|condition| claims.standing(condition) == Standing::Open)

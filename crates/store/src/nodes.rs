@@ -2,16 +2,20 @@
 //! the events of all.
 
 use crate::epochs::{Epochs, Touched};
+use crate::row::text;
 use crate::{Store, tables};
 use authorization_server::event::{Event, Unsealed};
 use authorization_server::{Changes, Store as _};
 use database::{Check, Database, Node, OpenError, Operation, Scan, Value, Word};
 use identity::StoreError;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use types::EventId;
+use types::{EventId, OwnerId};
 
 /// Events that are sealed at once.
-const UNSEALED_AT_ONCE: usize = 2_000;
+const UNSEALED_AT_ONCE: usize = 20_000;
+/// And as many of them are read at once.
+const EVENTS_AT_ONCE: usize = 1_000;
 /// Most owners that a word names; more are everybody.
 const MOST_NAMED: usize = 512;
 const EVERYBODY: &str = "everybody";
@@ -87,12 +91,31 @@ impl Store {
         }
         let table = &tables::UNSEALED_EVENT;
         let scan = Scan { table, index: None, prefix: &[], after: None, descending: false, limit: UNSEALED_AT_ONCE };
+        let mut waiting: BTreeMap<OwnerId, BTreeSet<EventId>> = BTreeMap::new();
         for row in self.scan(&scan).await? {
-            let (owner, id) = (crate::row::text(&row, 0)?.into(), EventId::new(crate::row::text(&row, 1)?));
-            unsealed.events.extend(self.find_event(&owner, &id).await?);
+            let (owner, id) = (text(&row, 0)?.into(), EventId::new(text(&row, 1)?));
+            waiting.entry(owner).or_default().insert(id);
         }
-        // an owner's ids are in the order of time
+        for (owner, ids) in waiting {
+            unsealed.events.extend(self.read_events(&owner, ids).await?);
+        }
         Ok(unsealed)
+    }
+
+    /// These events of an owner, in the order of their ids, which is that of time. They are among her last, so they lie together.
+    async fn read_events(&self, owner: &OwnerId, mut ids: BTreeSet<EventId>) -> Result<Vec<Event>, StoreError> {
+        let mut found = Vec::with_capacity(ids.len());
+        while let Some(first) = ids.pop_first() {
+            found.extend(self.find_event(owner, &first).await?);
+            let Some(next) = ids.first() else { break };
+            let page = self.list_events_from(owner, &first, EVENTS_AT_ONCE).await?;
+            if page.first().is_none_or(|event| event.document.id > *next) {
+                // what should come next is not there: it was never written, and waits for nothing
+                ids.pop_first();
+            }
+            found.extend(page.into_iter().filter(|event| ids.remove(&event.document.id)));
+        }
+        Ok(found)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::policy::Policy;
 use crate::resource::Resource;
 use crate::rpt::Basis;
 use std::collections::{BTreeMap, BTreeSet};
+use types::policy::OnMissing;
 use types::{PermissionRequest, ResourceId, Scope, ScopeSet};
 
 /// A policy in force, and where it stands on the claims that are known.
@@ -30,7 +31,7 @@ type Requested<'r> = BTreeMap<&'r ResourceId, &'r ScopeSet>;
 pub(super) struct Index<'a> {
     policies: Vec<Judged<'a>>,
     by_scope: BTreeMap<ScopeOf<'a>, Vec<usize>>,
-    /// For which scopes the owner has a policy that does not pass a demanded signature.
+    /// For which scopes the owner has a policy that says something of whoever asks, whether or not it passes a demanded signature.
     thought_of: BTreeSet<ScopeOf<'a>>,
     approvals: BTreeMap<ScopeOf<'a>, Vec<&'a AccessRequest>>,
     refused: BTreeSet<ScopeOf<'a>>,
@@ -61,12 +62,16 @@ impl<'a> Index<'a> {
             let Some(resource) = policy.resource() else { continue };
             let Some(scopes) = requested.get(resource) else { continue };
             let lets_pass = policy.authority.is_some() || !question.require_authority;
+            // with `ask` or `deny` she has said what happens to everybody else
+            let is_about_others = policy.on_missing == OnMissing::Gather && policy.is_for_others(question.claims);
             let number = self.policies.len();
             for scope in policy.scopes.iter().filter(|scope| scopes.contains(scope)) {
                 let of = ScopeOf { resource, scope };
-                match lets_pass {
-                    true => self.by_scope.entry(of).or_default().push(number),
-                    false => drop(self.thought_of.insert(of)),
+                if lets_pass {
+                    self.by_scope.entry(of).or_default().push(number);
+                }
+                if !is_about_others {
+                    self.thought_of.insert(of);
                 }
             }
             if lets_pass {

@@ -211,6 +211,31 @@ fn an_open_claim_gathers_and_a_wrong_one_does_not() {
     assert!(matches!(wrong_but_asks.assess().outcome, Outcome::Submitted { .. }));
 }
 
+/// A share with Eve says nothing of Bob: whether he may ask does not depend on it, so that no answer tells him of it.
+#[test]
+fn a_share_with_somebody_else_keeps_nobody_from_asking() {
+    let resources = [("album", "view", "view")];
+    let eves = policy("p", "album", "view", Some("eve@bar.example"));
+    let asking = |policies: Vec<Policy>| Case { no_policy: NoPolicy::Ask, ..Case::of(&resources, policies) };
+    assert!(matches!(asking(vec![eves.clone()]).assess().outcome, Outcome::Submitted { .. }));
+    let later = Case { ask_owner: AskOwner::Later, ..asking(vec![eves.clone()]) };
+    assert_eq!(later.assess().outcome, Outcome::MayAsk);
+    let signed = Case { require_authority: true, ..asking(vec![eves.clone()]) };
+    assert!(matches!(signed.assess().outcome, Outcome::Submitted { .. }));
+    // a stranger may be Eve
+    assert!(matches!(asking(vec![eves.clone()]).stranger().assess().outcome, Outcome::NeedInfo { .. }));
+    // what the owner said of everybody else, or of Bob, stands
+    let mut closed = eves.clone();
+    closed.on_missing = OnMissing::Deny;
+    assert_eq!(asking(vec![closed]).assess().outcome, Outcome::Denied);
+    let mut treats = policy("q", "album", "view", Some("bob@bar.example"));
+    treats.conditions.push(ClaimCondition { name: "role".into(), value: vec![json!("nurse")], ..treats.conditions[0].clone() });
+    let mut with_role = asking(vec![eves, treats]);
+    let address = with_role.claims.iter().next().unwrap().clone();
+    with_role.claims.state(Claim { name: "role".into(), value: json!("guest"), ..address });
+    assert_eq!(with_role.assess().outcome, Outcome::Denied);
+}
+
 #[test]
 fn policies_out_of_force_do_not_exist() {
     let resources = [("album", "view", "view")];

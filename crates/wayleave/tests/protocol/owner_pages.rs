@@ -325,3 +325,50 @@ async fn an_address_that_leads_nowhere_is_a_page_for_people() {
     let missing = browser.open("/my/resources/nothing").await;
     assert!(missing.status == 404 && missing.text.contains("Go to the start"), "{}", missing.text);
 }
+
+/// What is guarded no more is let in to by nobody: the page says so where the answer stands, and keeps its form.
+#[tokio::test]
+async fn a_request_for_what_is_gone_can_only_be_refused() {
+    for world in World::each().await {
+        let (pat, browser) = (world.pat().await, Browser::new(&world));
+        browser.log_in("alice").await;
+        let album = world.resource(&pat, "view").await;
+        ask(&world, &pat, &album, "May I?").await.refused(403, "request_submitted");
+        let page = browser.open("/my/requests").await;
+        let id = page.text.split("action=\"/my/requests/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        world.call("DELETE", &format!("/uma/resources/{album}"), &pat, Value::Null).await;
+        let place = format!("/my/requests/{id}");
+        let permission = format!("{album} view");
+        for decision in [&[("decision", "week")][..], &[("decision", "always")], &[("decision", "approve"), ("for", "once")]] {
+            let fields = [decision, &[("permission", &*permission)]].concat();
+            let refused = browser.submit(&page, &place, &fields).await;
+            assert_eq!(refused.status, 400, "{decision:?}");
+            assert!(refused.text.contains("not guarded here any more") && refused.text.contains("May I?"), "{}", refused.text);
+        }
+        assert_eq!(browser.submit(&page, &place, &[("decision", "deny")]).await.status, 303);
+    }
+}
+
+/// Row 16: a share with somebody else neither keeps anybody from asking, nor tells him of it.
+#[tokio::test]
+async fn whoever_has_no_share_asks_also_where_others_have_one() {
+    for world in World::each().await {
+        let (pat, browser) = (world.pat().await, Browser::new(&world));
+        browser.log_in("alice").await;
+        let album = world.resource(&pat, "view").await;
+        let later = async || {
+            let ticket = world.ticket(&pat, &album, "view").await;
+            world.trade_as_bob("viewer", &ticket, &[("ask_owner", "false")]).await
+        };
+        let before = later().await;
+        let place = format!("/my/resources/{album}");
+        let page = browser.open(&place).await;
+        let shared = browser.submit(&page, &format!("{place}/share"), &[("email", "carol@bar.example"), ("scope", "view")]).await;
+        assert_eq!(shared.status, 303, "{}", shared.text);
+        let after = later().await;
+        assert_eq!((after.status, &after.json), (before.status, &before.json));
+        assert_eq!(after.json["may_ask"], true, "{}", after.text);
+        ask(&world, &pat, &album, "May I?").await.refused(403, "request_submitted");
+        assert!(browser.open("/my/requests").await.text.contains("May I?"));
+    }
+}
