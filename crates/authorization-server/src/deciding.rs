@@ -14,6 +14,9 @@ use types::event::EventKind;
 use types::policy::{ClaimCondition, OnMissing};
 use types::{AccessRequestId, ErrorCode, PermissionRequest, PolicyId, Refusal};
 
+/// In words that a page shows as they are.
+const GONE: &str = "something of what was asked for is not guarded here any more: leave it out, or say no";
+
 impl AuthorizationServer {
     /// `POST {access_requests_endpoint}/{_id}`: approve, in part or whole, or deny.
     pub async fn decide_access_request(
@@ -52,6 +55,7 @@ impl AuthorizationServer {
             changes.requires.push(Requirement::AccessRequestUnchanged { id: id.clone(), version });
             self.require_grant(acting.grant(), &mut changes).await?;
             self.allow_decision(acting, decision.remember, &mut decided, &mut changes).await?;
+            self.check_is_there(&decided).await?;
             // each thing of what is remembered is a policy
             let shares = self.take_changes(acting, count_remembered(&decided, decision))?;
             match self.commit_decision(acting, &decided, decision, changes).await {
@@ -68,6 +72,18 @@ impl AuthorizationServer {
             }
         }
         Err(Failure::Unavailable("a request changes too fast".into()))
+    }
+
+    /// Nobody is let in to what is guarded no more: that can only be refused.
+    async fn check_is_there(&self, decided: &AccessRequest) -> Result<(), Failure> {
+        let State::Approved { permissions, .. } = &decided.state else { return Ok(()) };
+        for permission in permissions {
+            let found = self.store.find_resource(&permission.resource_id).await?;
+            if found.is_none_or(|resource| resource.owner != decided.owner) {
+                return Failure::refuse(ErrorCode::InvalidRequest, GONE);
+            }
+        }
+        Ok(())
     }
 
     async fn commit_decision(
