@@ -20,7 +20,7 @@ pub(crate) struct Answered<'a> {
 
 /// What she is shown of a request, as one name: with another party, client or thing it is another one.
 pub(crate) fn seen_name(request: &AccessRequestDocument) -> String {
-    let shown = json!([request.id, request.client, request.requesting_party, request.permissions]);
+    let shown = json!([request.id, request.client, request.requesting_party, request.permissions, request.message]);
     base64url::encode(digest::sha256(&[shown.to_string().as_bytes()]))
 }
 

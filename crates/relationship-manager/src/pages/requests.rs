@@ -1,24 +1,41 @@
 //! The inbox over all servers: what people ask her for, and her answers.
 
 use super::things::{host_of, troubles};
-use super::{Desk, Fields, First, at_desk, page, posted, see_other};
+use super::{Desk, Fields, First, Person, at_desk, page, posted, see_other};
 use crate::answering::{Answered, party_of, seen_name};
 use crate::for_other::ForOther;
 use crate::holdings::{Holdings, Known};
 use crate::undoing::{NoteShown, Undo};
-use crate::{Trouble, words};
+use crate::{Manager, Trouble, words};
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use std::sync::Arc;
 use types::access_request::{AccessRequestDocument, AccessRequestState, DecisionDocument, DecisionKind};
+use types::spelling::visible;
 use types::{PermissionRequest, Scope};
 use ui::Reader;
 
 struct Wish {
     resource: String,
     name: String,
-    scopes: Vec<String>,
+    scopes: Vec<ScopeChoice>,
+}
+
+/// A scope of a wish, and whether its box is ticked.
+struct ScopeChoice {
+    name: String,
+    is_ticked: bool,
+}
+
+/// An answer that was refused: the form keeps what was ticked.
+struct Refused {
+    link: String,
+    of: String,
+    request: String,
+    what: String,
+    ticked: Vec<PermissionRequest>,
 }
 
 struct RequestRow {
@@ -37,8 +54,13 @@ struct RequestRow {
     client: String,
     verified: bool,
     place: String,
+    when: String,
     until: String,
+    /// What whoever asks wrote to her.
+    message: Option<String>,
     wishes: Vec<Wish>,
+    /// What was wrong with her answer.
+    wrong: Option<String>,
     /// Whether her answer may stand for the next time: that shares, which somebody she decides for must have let her do
     /// (protocol.md 1.8).
     may_remember: bool,
@@ -50,6 +72,8 @@ struct RequestRow {
 #[template(path = "requests.html")]
 struct RequestsPage<'a> {
     told: Option<NoteShown>,
+    /// What was wrong with an answer to a request that waits no more.
+    wrong: Option<String>,
     today: String,
     waiting: First<RequestRow>,
     /// How many people would let her decide for them.
@@ -104,14 +128,17 @@ fn row(
         client: ui::within_quotes(&words::readable(request.client.name.as_deref().unwrap_or(request.client.client_id.as_str()))),
         verified: request.client.verified,
         place: host_of(known.link.place.url()),
+        when: reader.moment(request.created),
         until: reader.moment(request.expires_at),
+        message: request.message.as_deref().map(visible).filter(|words| !words.is_empty()),
+        wrong: None,
         wishes: request
             .permissions
             .iter()
             .map(|permission| Wish {
                 resource: permission.resource_id.as_str().to_owned(),
                 name: name_of(&permission.resource_id),
-                scopes: ui::least_first(&permission.resource_scopes).iter().map(ToString::to_string).collect(),
+                scopes: ui::least_first(&permission.resource_scopes).iter().map(ScopeChoice::ticked).collect(),
             })
             .collect(),
     }
@@ -141,37 +168,64 @@ pub(super) async fn list(State(manager): Desk, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let query = Fields::of_query(&parts);
     at_desk(manager, &parts.headers, async |manager, person| {
-        let holdings = manager.holdings(&person.owner).await?;
-        let mut waiting = Vec::new();
-        for known in &holdings.servers {
-            let own = known.snapshot.requests.iter().map(|request| (None, request));
-            let others = known.snapshot.for_others.iter();
-            let others = others.flat_map(|other| other.requests.iter().map(move |request| (Some(other), request)));
-            let pending = own.chain(others).filter(|(_, request)| request.state == AccessRequestState::Pending);
-            waiting.extend(pending.map(|(other, request)| row(&holdings, known, other, request, &person.reader)));
-        }
-        let body = ui::render(&RequestsPage {
-            told: manager.find_note(person, query.one("note")),
-            today: person.reader.today(),
-            waiting: First::of(waiting.into_iter()),
-            offers: holdings
-                .servers
-                .iter()
-                .map(|known| known.snapshot.offers.len().saturating_add(known.snapshot.more_offers))
-                .sum(),
-            troubles: troubles(&holdings, &person.reader),
-            csrf: &person.csrf,
-        });
-        Ok(page(manager, Some(person), StatusCode::OK, "Requests", "/requests", &body))
+        show(manager, person, StatusCode::OK, manager.find_note(person, query.one("note")), None).await
     })
     .await
+}
+
+/// The page; `refused`: an answer of hers that did not do, which is told where it stands, or above where that waits no more.
+async fn show(
+    manager: &Arc<Manager>,
+    person: &Person,
+    status: StatusCode,
+    told: Option<NoteShown>,
+    mut refused: Option<Refused>,
+) -> Result<Response, Trouble> {
+    let holdings = manager.holdings(&person.owner).await?;
+    let mut waiting = Vec::new();
+    for known in &holdings.servers {
+        let own = known.snapshot.requests.iter().map(|request| (None, request));
+        let others = known.snapshot.for_others.iter();
+        let others = others.flat_map(|other| other.requests.iter().map(move |request| (Some(other), request)));
+        let pending = own.chain(others).filter(|(_, request)| request.state == AccessRequestState::Pending);
+        waiting.extend(pending.map(|(other, request)| row(&holdings, known, other, request, &person.reader)));
+    }
+    if let Some(one) = &refused
+        && let Some(row) = waiting.iter_mut().find(|row| one.is_of(row))
+    {
+        row.keep(one);
+        refused = None;
+    }
+    let offers =
+        holdings.servers.iter().map(|known| known.snapshot.offers.len().saturating_add(known.snapshot.more_offers)).sum();
+    let body = ui::render(&RequestsPage {
+        told,
+        wrong: refused.map(|refused| refused.what),
+        today: person.reader.today(),
+        waiting: First::of(waiting.into_iter()),
+        offers,
+        troubles: troubles(&holdings, &person.reader),
+        csrf: &person.csrf,
+    });
+    Ok(page(manager, Some(person), status, "Requests", "/requests", &body))
 }
 
 pub(super) async fn decide(State(manager): Desk, request: Request) -> Response {
     posted(manager, request, async |manager, person, fields| {
         let answered = Answered { link: fields.one("link"), request: fields.one("request"), of: fields.one("of") };
-        let decision = decision_of(fields, &person.reader)?;
-        manager.decide(&person.owner, answered, Some(fields.one("seen")), decision).await?;
+        let done = match decision_of(fields, &person.reader) {
+            Ok(decision) => manager.decide(&person.owner, answered, Some(fields.one("seen")), decision).await,
+            Err(trouble) => Err(trouble),
+        };
+        match done {
+            Ok(()) => {}
+            Err(Trouble::Refused(what)) => {
+                let (link, of, request) = (answered.link.to_owned(), answered.of.to_owned(), answered.request.to_owned());
+                let refused = Refused { link, of, request, what, ticked: ticked(fields) };
+                return show(manager, person, StatusCode::BAD_REQUEST, None, Some(refused)).await;
+            }
+            Err(trouble) => return Err(trouble),
+        }
         let (link, request) = (answered.link.to_owned(), answered.request.to_owned());
         Ok(match describe_answer(&*manager.holdings(&person.owner).await?, answered, &person.reader) {
             Some((what, is_undoable)) => {
@@ -233,7 +287,32 @@ fn end_of(lasts: &str, date: &str, reader: &Reader) -> Result<Option<types::Time
 impl RequestRow {
     /// What it is about, in one line.
     fn in_words(&self) -> String {
-        words::list(self.wishes.iter().map(|wish| format!("{} {}", words::list(wish.scopes.clone()), wish.name)))
+        let scopes = |wish: &Wish| words::list(wish.scopes.iter().map(|scope| scope.name.clone()));
+        words::list(self.wishes.iter().map(|wish| format!("{} {}", scopes(wish), wish.name)))
+    }
+
+    /// As she answered it.
+    fn keep(&mut self, refused: &Refused) {
+        for wish in &mut self.wishes {
+            let is_ticked = |scope: &str| {
+                let mut same = refused.ticked.iter().filter(|one| one.resource_id.as_str() == wish.resource);
+                same.any(|one| one.resource_scopes.iter().any(|own| own.as_str() == scope))
+            };
+            wish.scopes.iter_mut().for_each(|scope| scope.is_ticked = is_ticked(&scope.name));
+        }
+        self.wrong = Some(refused.what.clone());
+    }
+}
+
+impl Refused {
+    fn is_of(&self, row: &RequestRow) -> bool {
+        self.link == row.link && self.of == row.of && self.request == row.id
+    }
+}
+
+impl ScopeChoice {
+    fn ticked(scope: &Scope) -> Self {
+        Self { name: scope.to_string(), is_ticked: true }
     }
 }
 

@@ -185,3 +185,41 @@ async fn the_desk_tells_times_in_her_zone() {
     let page = desk.send(request).await;
     assert!(page.status == 200 && !page.text.contains(" UTC.</span>"), "{}", page.text);
 }
+
+/// Rows 5 and 36: what whoever asks wrote stands there as a quotation; an answer that does not do is told at its request, whose form
+/// keeps what was ticked.
+#[tokio::test]
+async fn a_request_at_the_desk_has_its_sentence_and_keeps_its_form() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let (guard, _keeper, _) = linked(&desk, &mut alice).await;
+    let mut said = request("pending", "q", &Value::Null);
+    said["message"] = json!("It is <b>Bob</b>, may I?");
+    said["permissions"] = json!([{"resource_id": "r0", "resource_scopes": ["view", "edit"]}]);
+    guard.answers("GET /requests", 200, json!([said, request("pending", "q2", &Value::Null)]));
+    guard.answers(
+        "POST /requests/q",
+        400,
+        json!({"error": "invalid_request", "error_description": "it is not guarded here any more"}),
+    );
+    read_again(&desk, &mut alice).await;
+    let page = alice.get("/requests").await;
+    assert!(
+        page.text.contains("<blockquote>\u{201c}It is &#60;b&#62;Bob&#60;/b&#62;, may I?\u{201d}</blockquote>"),
+        "{}",
+        page.text
+    );
+    assert!(!page.text.contains("aria-label=\"Request of"), "two of one person are two places of one name");
+    let (link, seen) = (page.field("link"), page.field("seen"));
+    let answer = [("link", &*link), ("request", "q"), ("seen", &*seen), ("decision", "week"), ("grant", "r0 view")];
+    let refused = alice.post("/requests", &answer).await;
+    assert_eq!(refused.status, 400);
+    let first = refused.text.split("</article>").next().unwrap();
+    assert!(first.contains("not guarded here any more") && first.contains("role=\"alert\""), "{}", refused.text);
+    assert!(first.contains("value=\"r0 view\" checked") && first.contains("value=\"r0 edit\">"), "{first}");
+    assert!(first.contains("value=\"week\""), "the form stands there");
+    // one that waits no more is told above
+    let gone = [("link", &*link), ("request", "none"), ("seen", &*seen), ("decision", "week"), ("grant", "r0 view")];
+    let refused = alice.post("/requests", &gone).await;
+    assert!(refused.status == 400 && refused.text.contains("There is no such request any more."), "{}", refused.text);
+}
