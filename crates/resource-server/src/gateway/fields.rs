@@ -14,6 +14,7 @@ pub(super) use answers::{keep_private, keep_to_own_pages};
 pub(super) use behind::{keep_behind, keep_behind_call, names_behind};
 pub(super) use forwarded::Reached;
 
+use super::OriginalIn;
 use crate::challenge::plain;
 use axum::response::Response;
 use http::header::{CONNECTION, COOKIE, EXPECT, TE, VIA};
@@ -108,16 +109,21 @@ const OF_PROXIES: [&str; 12] = [
 /// The same by beginnings; Envoy takes its own off what comes from outside.
 const PREFIXES_OF_PROXIES: [&str; 2] = ["x-wayleave-", "x-envoy-"];
 
+/// What neither Traefik nor Caddy writes or takes off, which name a call in `X-Forwarded-*`.
+fn is_of_others(name: &str, family: OriginalIn) -> bool {
+    family == OriginalIn::Forwarded && (name == "forwarded" || name.starts_with("x-envoy-"))
+}
+
 /// A field by which a service may read a call as another one, or take it for somebody else's, where a proxy hands it on and nobody
-/// takes it off; and one that is taken for a proxy's under another spelling. `named`: what the operator lets pass.
-pub(super) fn find_override<'h>(headers: &'h HeaderMap, named: &[&[String]]) -> Option<&'h HeaderName> {
+/// takes it off; and one that is taken for a proxy's under another spelling. `family`: how the proxy names a call; `named`: what the operator lets pass.
+pub(super) fn find_override<'h>(headers: &'h HeaderMap, family: OriginalIn, named: &[&[String]]) -> Option<&'h HeaderName> {
     headers.keys().find(|name| {
         let name = name.as_str();
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return names::read(&folded(name)) != Says::Ordinary;
         }
         let is_proxys = OF_PROXIES.contains(&name) || PREFIXES_OF_PROXIES.iter().any(|prefix| name.starts_with(prefix));
-        if is_proxys || OURS.contains(&name) {
+        if is_proxys && !is_of_others(name, family) || OURS.contains(&name) {
             return false;
         }
         // no proxy takes it off, and CGI makes a setting of it

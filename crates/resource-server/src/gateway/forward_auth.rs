@@ -15,7 +15,7 @@ use super::identity::Identity;
 use super::owner::FromTrustedProxy;
 use super::passage::{Brought, Refused, Whole};
 use super::path::CanonicalPath;
-use super::{Gateway, fields, not_allowed, tunnel};
+use super::{Gateway, OriginalIn, fields, not_allowed, tunnel};
 use crate::challenge::{Unlinked, plain};
 use crate::presentation::{self, DPOP};
 use axum::response::Response;
@@ -87,14 +87,14 @@ impl Gateway {
         }
         let answers = if !is_below && says_no_redirect(below) { Answers::Three } else { Answers::Whole };
         let cookies = fields::others_cookies(&parts.headers);
-        match self.judge_original(original, parts).await {
+        match self.judge_original(original, family, parts).await {
             Verdict::Passes(identity) => passes(identity, cookies),
             Verdict::Refused(answer) => refused(*answer, answers),
             Verdict::Visits { to, answer } => self.visits(&to, *answer, answers),
         }
     }
 
-    async fn judge_original(self: &Arc<Self>, original: Original, ask: Parts) -> Verdict {
+    async fn judge_original(self: &Arc<Self>, original: Original, family: OriginalIn, ask: Parts) -> Verdict {
         let is_unknown_protocol = asks_other_protocol(&ask.headers);
         let Some((call, path)) = original.into_call(ask) else {
             let what = "This path is ambiguous: write it without empty segments, dots, encoded slashes and semicolons.";
@@ -107,7 +107,7 @@ impl Gateway {
             return plain(StatusCode::NOT_FOUND, "Nothing is here.").into();
         }
         let named = [&self.owner_headers()[..], &self.settings.pass_headers];
-        if let Some(name) = fields::find_override(&call.headers, &named) {
+        if let Some(name) = fields::find_override(&call.headers, family, &named) {
             tracing::info!(%name, "a call was refused that could be read as another one, or as somebody else's: see `pass_headers`");
             let what = "A field of this call could make another one of it, or somebody else's: leave it out.";
             return plain(StatusCode::FORBIDDEN, what).into();
