@@ -24,7 +24,7 @@ use types::origin::is_plain_host;
 use types::path::{self, appended_well_known};
 use types::spelling::readable;
 
-pub use uma::{Called, Challenge, PersonSent, Rpt, TicketRequest, Traded};
+pub use uma::{Called, Challenge, PersonSending, PersonSent, Rpt, TicketRequest, Traded};
 
 /// Why a step did not work. The text is for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

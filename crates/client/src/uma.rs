@@ -67,6 +67,25 @@ pub struct TicketRequest<'a> {
     pub ask_owner: Option<bool>,
     /// What whoever asks says to her.
     pub owner_message: Option<&'a str>,
+    /// The resource server is to see the person's address, of which she is told (protocol.md 1.2 `disclose`).
+    pub disclose_email: bool,
+}
+
+/// What a person is sent with to show who she is.
+#[derive(Clone, Copy)]
+pub struct PersonSending<'a> {
+    pub endpoint: &'a str,
+    pub ticket: &'a str,
+    pub claims_redirect_uri: &'a str,
+    /// The page there says that the resource server sees her address.
+    pub disclose_email: bool,
+}
+
+impl<'a> PersonSending<'a> {
+    /// The resource server is told no address.
+    pub fn to(endpoint: &'a str, ticket: &'a str, claims_redirect_uri: &'a str) -> Self {
+        Self { endpoint, ticket, claims_redirect_uri, disclose_email: false }
+    }
 }
 
 /// What came of a trade.
@@ -187,6 +206,7 @@ impl Client {
         form.extend(request.scope.map(|scope| ("scope", scope)));
         form.extend(request.ask_owner.map(|asks| ("ask_owner", if asks { "true" } else { "false" })));
         form.extend(request.owner_message.map(|message| ("owner_message", message)));
+        form.extend(request.disclose_email.then_some(("disclose", "email")));
         if let Some((token, format)) = request.claim {
             form.extend([("claim_token", token), ("claim_token_format", format)]);
         }
@@ -244,13 +264,8 @@ impl Client {
     }
 
     /// Where to send the person of this server (Grant 3.3.2), with a fresh unguessable `state` (5.1).
-    pub fn send_person(
-        &self,
-        metadata: &Metadata,
-        endpoint: &str,
-        ticket: &str,
-        claims_redirect_uri: &str,
-    ) -> Result<PersonSent, ClientError> {
+    pub fn send_person(&self, metadata: &Metadata, person: &PersonSending<'_>) -> Result<PersonSent, ClientError> {
+        let PersonSending { endpoint, ticket, claims_redirect_uri, disclose_email } = *person;
         let mut url = page_of(endpoint)?;
         let state = self.random_text();
         url.query_pairs_mut().extend_pairs([
@@ -259,6 +274,9 @@ impl Client {
             ("claims_redirect_uri", claims_redirect_uri),
             ("state", state.as_str()),
         ]);
+        if disclose_email {
+            url.query_pairs_mut().append_pair("disclose", "email");
+        }
         let (issuer, says_issuer) = (metadata.issuer.clone(), metadata.claims_response_iss_parameter_supported);
         Ok(PersonSent { url: url.into(), state, ticket: ticket.to_owned(), issuer, says_issuer })
     }

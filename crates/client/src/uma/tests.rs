@@ -98,7 +98,7 @@ fn threat_15_what_another_server_answered_is_not_taken() {
 fn send(client: &Client, says_issuer: bool, endpoint: &str) -> Result<PersonSent, ClientError> {
     let issuer = "https://as.example".to_owned();
     let metadata = Metadata { issuer, claims_response_iss_parameter_supported: says_issuer, ..Metadata::default() };
-    client.send_person(&metadata, endpoint, "t1", "https://viewer.example/back")
+    client.send_person(&metadata, &PersonSending::to(endpoint, "t1", "https://viewer.example/back"))
 }
 
 #[test]

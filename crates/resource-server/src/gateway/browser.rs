@@ -235,8 +235,9 @@ impl Gateway {
             if let Some(waiting) = self.waiting_next(held, &to, parts.extensions.get().copied()).await {
                 return waiting;
             }
-            if held.session.is_closed(&to, now) {
-                return page(self.closed_page(StatusCode::NOT_FOUND, held, &to, None).await);
+            if let Some(closed) = held.session.find_closed(&to, now) {
+                let wrong = closed.was_pressed.then_some((asking::NOBODY_ASKED, ""));
+                return page(self.closed_page(StatusCode::NOT_FOUND, held, &to, wrong).await);
             }
         }
         let caller = parts.extensions.get().copied();
@@ -248,7 +249,7 @@ impl Gateway {
         match (held, ticket) {
             (Some(held), None) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None).await),
             (Some(held), Some(_)) if !may_trade => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None).await),
-            (Some(held), Some(ticket)) if held.session.pct_at(&way.issuer).is_some() => {
+            (Some(held), Some(ticket)) if held.session.pct_at(&way.issuer).is_some() && !way.has_to_tell(&held.session) => {
                 self.lead_known(parts, held, way, &ticket).await
             }
             (_, Some(ticket)) => page(self.begin_visit(parts, way, &ticket, None).await),
@@ -287,7 +288,10 @@ impl Gateway {
         let Hint { owner: Some(owner), status, challenge } = hint else { return Ok(None) };
         let way = |issuer: String, is_elsewhere| {
             let (to, owner) = (to.to_owned(), owner.clone());
-            Way { to, owner, issuer, is_elsewhere, asks: false, message: None }
+            let form = changing::form_of(&to);
+            let has_told = held.is_some_and(|held| held.session.shows_address_at(&issuer));
+            let shows_address = has_told || self.shows_address(form.as_deref().unwrap_or(&to), &issuer);
+            Way { to, owner, issuer, is_elsewhere, asks: false, message: None, shows_address }
         };
         if status == StatusCode::UNAUTHORIZED {
             return Ok(challenge.map(|challenge| (way(challenge.as_uri, false), Some(challenge.ticket))));

@@ -207,6 +207,13 @@ impl Gateway {
         };
         Some(identities.tell(&who, now))
     }
+
+    /// Whether the application behind a path is told addresses, as this server says them.
+    pub(super) fn shows_address(&self, to: &str, issuer: &str) -> bool {
+        let path = path::CanonicalPath::parse(to.split('?').next().unwrap_or_default());
+        let tells = |path| tells_email(&self.routes(), &path);
+        self.identities.is_some() && self.is_listed(issuer) && path.is_ok_and(tells)
+    }
 }
 
 /// Whether any method of a route needs a scope.

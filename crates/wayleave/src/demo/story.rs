@@ -5,7 +5,7 @@ use super::exchanges::Exchanges;
 use super::pictures::find_albums;
 use super::{ALICE_PASSWORD, BOB, Places};
 use crate::say;
-use client::{Called, Challenge, Client, Credentials, Rpt, TicketRequest, Traded};
+use client::{Called, Challenge, Client, Credentials, PersonSending, Rpt, TicketRequest, Traded};
 use jose::{Clock, SystemClock, SystemRandomness};
 use outbound::{Method, Outbound, Settings};
 use std::path::Path;
@@ -146,10 +146,9 @@ impl Cast<'_> {
     }
 
     async fn bob_proves(&mut self, endpoint: &str, ticket: &str) -> Told<String> {
-        let sent = self
-            .viewer
-            .send_person(&self.metadata, endpoint, ticket, &format!("{}/claims", self.places.viewer))
-            .map_err(|error| error.to_string())?;
+        let way_back = format!("{}/claims", self.places.viewer);
+        let person = PersonSending::to(endpoint, ticket, &way_back);
+        let sent = self.viewer.send_person(&self.metadata, &person).map_err(|error| error.to_string())?;
         let page = self.bob.open(&sent.url).await?;
         expect(&page, "Show who you are")?;
         let page = match page.html.contains("Show my address to") {

@@ -13,7 +13,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use client::{Called, Challenge, Client, ClientError, Credentials, PersonSent, Rpt, TicketRequest, Traded};
+use client::{Called, Challenge, Client, ClientError, Credentials, PersonSending, PersonSent, Rpt, TicketRequest, Traded};
 use jose::{SystemClock, SystemRandomness};
 use outbound::Method;
 use std::collections::HashMap;
@@ -142,7 +142,9 @@ impl Viewer {
             Traded::NeedInfo { ticket, redirect_user, .. } => {
                 let endpoint = redirect_user
                     .ok_or_else(|| ClientError::Protocol("the server does not say where to show who you are".into()))?;
-                let sent = self.client.send_person(&metadata, &endpoint, &ticket, &format!("{}/claims", self.own))?;
+                let way_back = format!("{}/claims", self.own);
+                let person = PersonSending::to(&endpoint, &ticket, &way_back);
+                let sent = self.client.send_person(&metadata, &person)?;
                 let to = sent.url.clone();
                 session.sent = Some((sent, challenge, url.to_owned()));
                 Ok(Seen::SendTo(to))

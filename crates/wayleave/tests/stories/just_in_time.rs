@@ -4,7 +4,7 @@
 use crate::gateway::Guarded;
 use crate::processes::Server;
 use crate::relations::{Desk, Sitting, laboratory, reads, viewer};
-use client::{Called, Challenge, Client, PersonSent, TicketRequest, Traded};
+use client::{Called, Challenge, Client, PersonSending, PersonSent, TicketRequest, Traded};
 use outbound::Method;
 use wayleave::demo::browser::{Shown, attribute};
 
@@ -25,7 +25,7 @@ impl Viewer {
         let request =
             TicketRequest { ticket: &challenge.ticket, resource: Some(&challenge.resource), ..TicketRequest::default() };
         let Traded::NeedInfo { ticket, redirect_user, .. } = client.trade(&metadata, &request).await.unwrap() else { panic!() };
-        let sent = client.send_person(&metadata, &redirect_user.unwrap(), &ticket, BACK).unwrap();
+        let sent = client.send_person(&metadata, &PersonSending::to(&redirect_user.unwrap(), &ticket, BACK)).unwrap();
         Self { client, challenge, sent }
     }
 

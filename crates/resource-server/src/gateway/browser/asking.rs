@@ -26,6 +26,8 @@ use types::peer::{Caller, names_of};
 const MAX_FORM_BYTES: usize = 16 * 1_024;
 /// Most of a sentence to an owner (protocol.md 1.2).
 pub(super) const MAX_MESSAGE_CHARS: usize = 280;
+/// After a press of *Ask for access* that reached nobody.
+pub(super) const NOBODY_ASKED: &str = "Nobody could be asked for this. Ask whoever gave you the link.";
 /// Those for whom it is asked in the background at one time; others are asked for when their page loads itself anew.
 const MOST_AT_ONCE: usize = 1_000;
 /// Least time between two questions where the server cannot be asked.
@@ -169,7 +171,7 @@ impl Gateway {
             Err(error) => return self.cannot_lead(&error),
         };
         let way = Way { asks: !shows_again, message, ..way };
-        let is_known = held.session.pct_at(&way.issuer).is_some();
+        let is_known = held.session.pct_at(&way.issuer).is_some() && !way.has_to_tell(&held.session);
         let ticket = match ticket {
             // she is known, and there is nobody to be asked
             None => return self.after_press(&held, &way, None, caller).await,
@@ -282,7 +284,7 @@ impl Gateway {
             }
             outcome @ Outcome::Granted { .. } => self.keep_outcome(cookie, &way, outcome, caller).await.map(drop),
             Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => {
-                self.change_session(cookie, |session| session.close(to, now)).await.map(drop)
+                self.change_session(cookie, |session| session.close(to, now, false)).await.map(drop)
             }
         }
     }
@@ -314,7 +316,7 @@ fn names_of_caller(caller: Option<Caller>) -> Vec<String> {
 /// To what somebody waits for.
 fn way_to(waiting: &Waiting) -> Way {
     let (to, owner, issuer) = (waiting.to.clone(), waiting.owner.clone(), waiting.issuer.clone());
-    Way { to, owner, issuer, is_elsewhere: false, asks: true, message: None }
+    Way { to, owner, issuer, is_elsewhere: false, asks: true, message: None, shows_address: false }
 }
 
 fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timestamp) {
@@ -326,6 +328,9 @@ fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timesta
         Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => true,
     };
     session.open(&way.to);
+    if way.shows_address {
+        session.note_told(&way.issuer);
+    }
     match outcome {
         Outcome::Granted { grant, pct } => {
             if let Some(pct) = pct {
@@ -340,8 +345,8 @@ fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timesta
     match (way.is_elsewhere, way.asks) {
         // the ticket was for something else
         (true, true) => session.put_waiting(way.waiting(None, now)),
-        (true, false) => session.close(&way.to, now),
-        (false, _) if may_be_closed => session.close(&way.to, now),
+        (true, false) => session.close(&way.to, now, false),
+        (false, was_pressed) if may_be_closed => session.close(&way.to, now, was_pressed),
         (false, _) => {}
     }
 }

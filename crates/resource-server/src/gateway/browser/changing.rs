@@ -122,7 +122,8 @@ impl Gateway {
         };
         attempts.rounds = attempts.rounds.saturating_add(1);
         let (to, what) = (place_of(&to_of(parts)), lacks.name());
-        let way = Way { to, owner: lacks.owner.clone(), issuer, is_elsewhere: false, asks: false, message: None };
+        let way =
+            Way { to, owner: lacks.owner.clone(), issuer, is_elsewhere: false, asks: false, message: None, shows_address: false };
         let wish = Wish { way: &way, lacks: &lacks, what: &what, ticket: ticket.as_deref() };
         match Box::pin(self.try_trade(parts, &held, wish, attempts)).await {
             Ok(Some(session)) => Next::Again(Held { session, ..held }),

@@ -4,6 +4,7 @@
 
 mod lacking;
 mod moving;
+mod told;
 
 use super::super::Gateway;
 use super::super::path::CanonicalPath;
@@ -94,9 +95,12 @@ pub(super) fn thing_of(to: &str) -> String {
 
 /// Something that was not opened a moment ago.
 #[derive(Clone, Serialize, Deserialize)]
-struct Closed {
+pub(super) struct Closed {
     to: String,
     until: Timestamp,
+    /// She pressed *Ask for access*, and nobody could be asked.
+    #[serde(default)]
+    pub(super) was_pressed: bool,
 }
 
 /// A session.
@@ -113,6 +117,9 @@ pub(super) struct Session {
     /// The session in whose place this one is, which ends when the browser shows that it has this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<String>,
+    /// Servers at which she was told that an application here sees her address, and went on.
+    #[serde(default)]
+    told: Vec<String>,
 }
 
 /// The session of the browser that calls, and its cookie.
@@ -132,7 +139,8 @@ impl Held {
 impl Session {
     pub(super) fn begin(now: Timestamp) -> Self {
         let (grants, known, waiting, closed) = (vec![], vec![], vec![], vec![]);
-        Self { created: now, seen: now, grants, known, waiting, closed, lacking: LackingList::default(), before: None }
+        let (lacking, told) = (LackingList::default(), vec![]);
+        Self { created: now, seen: now, grants, known, waiting, closed, lacking, before: None, told }
     }
 
     /// Whether somebody was granted something, or is known again.
@@ -183,9 +191,9 @@ impl Session {
         self.waiting.iter().find(|waiting| thing_of(&waiting.to) == thing)
     }
 
-    /// Whether this was not opened a moment ago.
-    pub(super) fn is_closed(&self, to: &str, now: Timestamp) -> bool {
-        self.closed.iter().any(|closed| closed.to == to && now < closed.until)
+    /// That this was not opened a moment ago.
+    pub(super) fn find_closed(&self, to: &str, now: Timestamp) -> Option<&Closed> {
+        self.closed.iter().find(|closed| closed.to == to && now < closed.until)
     }
 
     pub(super) fn put_grant(&mut self, grant: Grant) {
@@ -222,9 +230,9 @@ impl Session {
         self.waiting.iter_mut().filter(|waiting| thing_of(&waiting.to) == thing).for_each(|waiting| waiting.asked = now);
     }
 
-    pub(super) fn close(&mut self, to: &str, now: Timestamp) {
+    pub(super) fn close(&mut self, to: &str, now: Timestamp, was_pressed: bool) {
         self.open(to);
-        self.closed.push(Closed { to: to.to_owned(), until: now.plus(CLOSED_SECONDS) });
+        self.closed.push(Closed { to: to.to_owned(), until: now.plus(CLOSED_SECONDS), was_pressed });
         keep_newest(&mut self.closed, MOST_CLOSED);
     }
 

@@ -3,6 +3,7 @@
 
 use super::super::{Gateway, Wanted};
 use super::client::WayBack;
+use super::navigation::is_navigation;
 use super::session::{Grant, Held};
 use crate::protection::ProtectionError;
 use client::Client;
@@ -84,6 +85,8 @@ impl Gateway {
                 Asks::Owner { message } => message,
                 Asks::Nobody => None,
             },
+            // what she was told once stays so for each token that takes the place of another
+            disclose_email: session.is_some_and(|session| session.shows_address_at(trade.issuer)),
             ..TicketRequest::default()
         };
         let traded = async { Ok(client.trade(&metadata, &request).await?) };
@@ -145,6 +148,11 @@ impl Gateway {
     /// whom her token is shown: so it is shown to the server that gave it, where that guards what she calls, and to no other.
     pub(in super::super) async fn present(&self, parts: &mut Parts, wanted: &Wanted, held: &Held) {
         let Some(grant) = held.session.find_grant(&wanted.owner, &self.issuers_of(wanted).await) else { return };
+        // a page may be put before her, on which she reads that the application there sees her address
+        let is_told = held.session.shows_address_at(&grant.issuer);
+        if !is_told && is_navigation(parts) && self.shows_address(parts.uri.path(), &grant.issuer) {
+            return;
+        }
         let Some(value) = self.find_presented(held, grant).await else { return };
         parts.headers.insert(header::AUTHORIZATION, value);
         parts.extensions.insert(OfSession { issuer: grant.issuer.clone() });

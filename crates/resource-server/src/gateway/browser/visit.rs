@@ -16,7 +16,7 @@ use super::super::store::Registered;
 use super::super::told::Destination;
 use super::changing::is_about_form;
 use super::client::{WayBack, is_way_back};
-use super::session::{Held, LONGEST_SECONDS, Waiting};
+use super::session::{Held, LONGEST_SECONDS, Session, Waiting};
 use super::trade::{Asks, BrowserClient, Outcome, Trade};
 use super::{Next, query_of, set_cookies};
 use crate::challenge::plain;
@@ -24,7 +24,7 @@ use crate::guard::Need;
 use crate::protection::ProtectionError;
 use axum::body::Body;
 use axum::response::Response;
-use client::uma::is_from;
+use client::uma::{PersonSending, is_from};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use jose::{base64url, digest};
@@ -66,12 +66,28 @@ pub(super) struct Way {
     /// She pressed *Ask for access*.
     pub(super) asks: bool,
     pub(super) message: Option<String>,
+    /// The application there sees her address, and she is told so.
+    #[serde(default)]
+    pub(super) shows_address: bool,
 }
 
 impl Way {
     /// To something that she may see, and that may not be there.
     pub(super) fn to_nothing(to: String) -> Self {
-        Self { to, owner: String::new(), issuer: String::new(), is_elsewhere: true, asks: true, message: None }
+        Self {
+            to,
+            owner: String::new(),
+            issuer: String::new(),
+            is_elsewhere: true,
+            asks: true,
+            message: None,
+            shows_address: false,
+        }
+    }
+
+    /// Whether she goes to where she is told that the application sees her address, though she is known.
+    pub(super) fn has_to_tell(&self, session: &Session) -> bool {
+        self.shows_address && !session.shows_address_at(&self.issuer)
     }
 
     /// How its ticket is traded: where there is no such thing, nobody is asked.
@@ -177,7 +193,9 @@ impl Gateway {
         let BrowserClient { client, metadata, way_back } = self.browser_client(&way.issuer).await?;
         let endpoint = endpoint.or(metadata.claims_interaction_endpoint.clone());
         let endpoint = endpoint.ok_or_else(|| ProtectionError::Refused("it names no `claims_interaction_endpoint`".into()))?;
-        let sent = client.send_person(&metadata, &endpoint, ticket, &self.way_back_url(&way.issuer, way_back))?;
+        let way_back_url = self.way_back_url(&way.issuer, way_back);
+        let person = PersonSending { disclose_email: way.shows_address, ..PersonSending::to(&endpoint, ticket, &way_back_url) };
+        let sent = client.send_person(&metadata, &person)?;
         let says_issuer = metadata.claims_response_iss_parameter_supported;
         let is_listed = self.is_listed(&way.issuer);
         let (id, expires) = (sent.state, self.client.clock.now().plus(LIFETIME_SECONDS));

@@ -8,6 +8,7 @@ mod giving;
 mod renewing;
 mod server;
 mod sessions;
+mod telling;
 mod unlinked;
 mod waiting;
 mod yours;
@@ -55,7 +56,10 @@ impl World {
     /// Before these servers that the operator lists.
     async fn new(listed: &[&Arc<Known>], is_declared: bool) -> Self {
         let service = async |request: Request| match *request.method() {
-            http::Method::GET => "a picture".to_owned(),
+            http::Method::GET => match request.headers().get("x-wayleave-email") {
+                Some(email) => format!("a picture for {}", email.to_str().unwrap()),
+                None => "a picture".to_owned(),
+            },
             _ => format!("saved {}", axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap().len()),
         };
         let owned = |path: &str, owner: &str| {

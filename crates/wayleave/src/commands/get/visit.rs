@@ -4,7 +4,7 @@
 use super::{failed, say};
 use crate::Exit;
 use askama::Template;
-use client::{Client, PersonSent};
+use client::{Client, PersonSending, PersonSent};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +20,7 @@ pub(super) async fn send(client: &Client, metadata: &Metadata, endpoint: &str, t
     let listener = TcpListener::bind(("127.0.0.1", port)).await;
     let listener = listener.map_err(|error| Exit::failed(format!("port {port}, which --claims-port changes: {error}")))?;
     let way_back = format!("http://127.0.0.1:{port}/claims");
-    let sent = client.send_person(metadata, endpoint, ticket, &way_back).map_err(failed)?;
+    let sent = client.send_person(metadata, &PersonSending::to(endpoint, ticket, &way_back)).map_err(failed)?;
     say(&format!("open this in a browser, where you know the server: {}", sent.url));
     let query = tokio::time::timeout(VISIT, come_back(&listener, &sent)).await;
     let query = query.map_err(|_| Exit::failed("nobody came back from the server in half an hour"))??;

@@ -48,15 +48,15 @@ fn what_a_session_holds_is_bounded_and_the_newest_stay() {
         session.put_grant(grant(&n.to_string(), "a", "t"));
         session.put_pct(&n.to_string(), "pct".into());
         session.put_waiting(waiting(&format!("/w{n}")));
-        session.close(&format!("/c{n}"), now);
+        session.close(&format!("/c{n}"), now, false);
     }
     let counts = [session.grants.len(), session.known.len(), session.waiting.len(), session.closed.len()];
     assert_eq!(counts, [MOST_GRANTS, MOST_GRANTS, MOST_WAITING, MOST_CLOSED]);
     assert!(session.find_grant_at("99", "a").is_some() && session.pct_at("99").is_some() && session.pct_at("0").is_none());
-    assert!(session.is_closed("/c99", now) && !session.is_closed("/c99", now.plus(CLOSED_SECONDS)));
+    assert!(session.find_closed("/c99", now).is_some() && session.find_closed("/c99", now.plus(CLOSED_SECONDS)).is_none());
     // what is answered anew is neither waited for nor closed
     session.put_waiting(waiting("/c99"));
-    assert!(session.find_waiting("/c99").is_some() && !session.is_closed("/c99", now));
+    assert!(session.find_waiting("/c99").is_some() && session.find_closed("/c99", now).is_none());
     session.put_pct("99", "x".repeat(MAX_TOKEN_BYTES + 1));
     assert!(session.pct_at("99").is_none() && !grant("a", "b", &"x".repeat(MAX_TOKEN_BYTES + 1)).is_short());
 }

@@ -7,6 +7,7 @@ use super::*;
 pub(super) enum Says {
     Yes,
     AsksHerOwner,
+    No,
 }
 
 /// What happened at a server, and how it behaves.
@@ -42,6 +43,9 @@ pub(super) struct Known {
     pub(super) revoked: StdMutex<Vec<String>>,
     /// It gives PCTs.
     pub(super) knows_again: AtomicBool,
+    /// Who read at its claims page that the application sees an address, and tokens that say it.
+    pub(super) told: StdMutex<Vec<String>>,
+    pub(super) with_email: StdMutex<Vec<String>>,
     pub(super) interval: AtomicI64,
 }
 
@@ -136,6 +140,8 @@ impl Known {
                 json!({"error": "need_info", "ticket": self.new_ticket(&wanted), "required_claims": [{"name": "email"}]});
             return (StatusCode::FORBIDDEN, answer);
         };
+        // she comes from the page that told her
+        let is_told = self.shown.lock().unwrap().contains_key(&ticket) && self.told.lock().unwrap().contains(&who);
         match self.says_of(&wanted) {
             Says::Yes => {
                 // what was held goes on in the new one, and the old one ends
@@ -143,7 +149,11 @@ impl Known {
                 let resource = wanted.resource.clone();
                 all.push(wanted);
                 let mut answer = self.new_token(&who, all);
-                self.granted.lock().unwrap().insert(answer["access_token"].as_str().unwrap().to_owned(), resource);
+                let token = answer["access_token"].as_str().unwrap().to_owned();
+                if field(form, "disclose") == "email" && self.told.lock().unwrap().contains(&who) || is_told {
+                    self.with_email.lock().unwrap().push(token.clone());
+                }
+                self.granted.lock().unwrap().insert(token, resource);
                 if self.knows_again.load(Ordering::SeqCst) {
                     answer["pct"] = json!(format!("pct-{who}"));
                 }
@@ -155,7 +165,7 @@ impl Known {
                 let interval = self.interval.load(Ordering::SeqCst);
                 (StatusCode::FORBIDDEN, json!({"error": "request_submitted", "ticket": next, "interval": interval}))
             }
-            Says::AsksHerOwner => (StatusCode::FORBIDDEN, json!({"error": "request_denied"})),
+            Says::AsksHerOwner | Says::No => (StatusCode::FORBIDDEN, json!({"error": "request_denied"})),
         }
     }
 
@@ -167,8 +177,12 @@ impl Known {
                 let permissions: Vec<Value> =
                     all.iter().map(|one| json!({"resource_id": one.resource, "resource_scopes": one.scopes})).collect();
                 let who = token.split('-').next();
-                json!({"active": true, "sub": who, "client_id": "browsers", "permissions": permissions,
-                    "_is_owner": who == Some("owner")})
+                let mut answer = json!({"active": true, "sub": who, "client_id": "browsers", "permissions": permissions,
+                    "_is_owner": who == Some("owner")});
+                if self.with_email.lock().unwrap().contains(&token) {
+                    answer["email"] = json!(format!("{}@bar.example", who.unwrap()));
+                }
+                answer
             }
             None => json!({"active": false}),
         }

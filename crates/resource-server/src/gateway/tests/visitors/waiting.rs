@@ -76,3 +76,17 @@ async fn threat_46_whoever_waits_for_much_leaves_a_place_to_others() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
+
+/// An owner who is not asked: the page says that nobody was, and keeps its form (design/browser.md 4).
+#[tokio::test]
+async fn a_press_that_reached_nobody_says_so() {
+    let (world, server) = world().await;
+    let mut bob = Browser::at("192.0.2.7");
+    bob.visit(&world, &server, "/alice/open", "bob").await;
+    server.says.lock().unwrap().insert("/alice/a".into(), Says::No);
+    let unasked = bob.open(&world, "/alice/a").await;
+    assert!(unasked.status == 404 && !unasked.text.contains("Nobody could be asked"), "{}", unasked.text);
+    let seen = ask(&world, &mut bob, "/alice/a").await;
+    assert!(seen.status == 404 && seen.text.contains("Nobody could be asked"), "{}", seen.text);
+    assert!(seen.text.contains("Ask for access"), "{}", seen.text);
+}
