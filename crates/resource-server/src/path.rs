@@ -50,17 +50,22 @@ impl CanonicalPath {
         Ok(Self { segments, ends_with_slash, encoded })
     }
 
-    /// Of a resource's own id, which a route made of names as they are: nothing in it is encoded. None: no path leads there.
+    /// That of a resource's own id, which is a path in plain text: nothing of it is encoded, and a percent sign is one. None: no path
+    /// leads there.
     #[cfg(feature = "gateway")]
     pub(crate) fn of_id(id: &str) -> Option<Self> {
-        let (rest, ends_with_slash) = split_slash(id)?;
+        let (rest, ends_with_slash) = split_slash(id).filter(|_| Self::can_be_id(id))?;
         let segments: Vec<String> = rest.split('/').filter(|_| !rest.is_empty()).map(str::to_owned).collect();
-        if !segments.iter().all(|name| is_name(name)) {
-            return None;
-        }
-        let encoded: String = segments.iter().map(|name| format!("/{}", utf8_percent_encode(name, ENCODED))).collect();
+        let encoded: String = segments.iter().map(|segment| format!("/{}", utf8_percent_encode(segment, ENCODED))).collect();
         let slash = if ends_with_slash { "/" } else { "" };
         Some(Self { segments, ends_with_slash, encoded: format!("{encoded}{slash}") })
+    }
+
+    /// Whether some path leads to a resource of this id.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn can_be_id(id: &str) -> bool {
+        split_slash(id).is_some_and(|(rest, _)| rest.is_empty() || rest.split('/').all(is_name))
+    }
     }
 
     /// The same with a slash at its end.

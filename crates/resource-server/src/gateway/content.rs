@@ -103,6 +103,8 @@ pub(super) type Hers = BTreeMap<OwnResourceId, String>;
 #[derive(Default)]
 pub(super) struct Content {
     all: HashMap<String, Hers>,
+    /// Names to which no path leads, by whose they would be.
+    unnamed: HashMap<String, Vec<String>>,
     unread: Unread,
 }
 
@@ -117,6 +119,11 @@ struct Unread {
 impl Content {
     pub(super) fn of(&self, owner: &str) -> Option<&Hers> {
         self.all.get(owner)
+    }
+
+    /// Names of an owner's files and directories to which no path leads: nothing is registered for them.
+    pub(super) fn unnamed_of(&self, owner: &str) -> &[String] {
+        self.unnamed.get(owner).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// An error: there may be more of this owner's than is known. What cannot be read is neither gone nor empty.
@@ -253,22 +260,20 @@ impl Seen {
         if let Ok(top) = CanonicalPath::parse("/") {
             content.add(routes, &top);
         }
-        let mut open = vec![(root.to_owned(), String::new())];
-        while let Some((place, prefix)) = open.pop() {
+        let mut open: Vec<_> = CanonicalPath::parse("/").map(|top| (root.to_owned(), top)).into_iter().collect();
+        while let Some((place, path)) = open.pop() {
             for entry in self.directories.get(&place).into_iter().flat_map(|directory| &directory.entries) {
-                let encoded = percent_encoding::utf8_percent_encode(&entry.name, percent_encoding::NON_ALPHANUMERIC);
-                let path = format!("{prefix}/{encoded}");
-                if let Ok(canonical) = CanonicalPath::parse(&path) {
-                    content.add(routes, &canonical);
-                    if entry.is_directory {
-                        content.add(routes, &canonical.with_slash());
-                    }
-                    if entry.is_directory && self.unread.contains(&place.join(&entry.name)) {
+                let Some(canonical) = path.join(&entry.name) else {
+                    content.leave_out(routes, &path, &entry.name);
+                    continue;
+                };
+                content.add(routes, &canonical);
+                if entry.is_directory {
+                    content.add(routes, &canonical.with_slash());
+                    if self.unread.contains(&place.join(&entry.name)) {
                         content.miss(routes, &canonical);
                     }
-                }
-                if entry.is_directory {
-                    open.push((place.join(&entry.name), path));
+                    open.push((place.join(&entry.name), canonical));
                 }
             }
         }
@@ -294,6 +299,14 @@ impl Content {
         let Some(owner) = matched.owner else { return };
         let hers = self.all.entry(owner).or_default();
         hers.entry(OwnResourceId::new(matched.own_id)).or_insert_with(|| path.encoded().to_owned());
+    }
+
+    /// A name in a place that no path can hold: nothing is registered for it, and whose it would be hears of it.
+    fn leave_out(&mut self, routes: &[Route], place: &CanonicalPath, name: &str) {
+        let below = routes.iter().flat_map(|route| route.find_below(place, |_| false));
+        for owner in below.filter_map(|below| below.owner).collect::<HashSet<_>>() {
+            self.unnamed.entry(owner).or_default().push(name.to_owned());
+        }
     }
 
     /// Nobody could look into this directory: whose things a route leads to below it is not told whole.

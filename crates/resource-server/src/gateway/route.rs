@@ -219,13 +219,13 @@ impl Route {
 
     /// What it guards, where a resource of this id is one of its own.
     pub(crate) fn maker_of(&self, own_id: &str) -> Option<&Guarded> {
-        self.guarded().filter(|guarded| guarded.makes(own_id) && CanonicalPath::of_id(own_id).is_some())
+        self.guarded().filter(|guarded| guarded.makes(own_id) && CanonicalPath::can_be_id(own_id))
     }
 
     /// The same, where any method of it needs this scope.
     pub(crate) fn offers(&self, own_id: &str, scope: &Scope) -> bool {
         let needs = |guarded: &Guarded| guarded.scopes.sets().any(|scopes| scopes.contains(scope));
-        self.guarded().is_some_and(|guarded| needs(guarded) && guarded.makes(own_id)) && CanonicalPath::of_id(own_id).is_some()
+        self.guarded().is_some_and(|guarded| needs(guarded) && guarded.makes(own_id)) && CanonicalPath::can_be_id(own_id)
     }
 
     /// The resources that it makes of what is below a path, without those that are known.

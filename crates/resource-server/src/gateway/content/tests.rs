@@ -73,3 +73,17 @@ fn threat_46_s36_what_is_entered_is_what_was_seen() {
     let deepest = Unseen { level: MOST_LEVELS, ..top };
     assert!(deepest.below("sub", &found).is_none(), "no depth without end");
 }
+
+/// What no path can lead to is not there, and whose it is hears of it when she links.
+#[test]
+fn names_that_no_path_can_hold_are_told() {
+    let place = Place::new("unnamed");
+    let (root, mut seen) = (place.0.join("folder"), Seen::default());
+    for name in ["50% off", "100%", "a;b", "%41", "..."] {
+        fs::create_dir(root.join("mallory").join(name)).unwrap();
+        fs::write(root.join("mallory").join(name).join("1.jpg"), "x").unwrap();
+    }
+    seen.look(&root, routes(), later());
+    assert_eq!(ids(&seen), ["/mallory/100%/1.jpg", "/mallory/50% off/1.jpg", "/mallory/sub/own.jpg"]);
+    assert_eq!(seen.content.unnamed_of("alice"), ["%41", "a;b"]);
+}

@@ -13,7 +13,10 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use types::Timestamp;
+use types::spelling::visible;
 
+/// Names that are shown of those to which no path leads.
+const MOST_NAMES: usize = 5;
 const LINKED_COOKIE: &str = "wl_linked";
 
 #[derive(Template)]
@@ -25,6 +28,9 @@ struct LinkedPage<'a> {
     count: usize,
     /// More is being registered.
     goes_on: bool,
+    /// Names to which no path leads: some of them, and how many more there are.
+    unnamed: Vec<String>,
+    more_unnamed: usize,
     issuer: &'a str,
     /// Where she sees what is registered there, if it is known.
     resources: Option<String>,
@@ -103,7 +109,12 @@ impl CameOfIt {
                 let peer = gateway.peer(issuer).await.ok();
                 let metadata = peer.as_ref().map(|peer| &peer.protection.metadata);
                 let has_page = metadata.is_some_and(|metadata| metadata.registered_resources_endpoint.is_some());
+                let content = gateway.content_for_page(true).await;
+                let unnamed = content.unnamed_of(owner);
+                let shown: Vec<String> = unnamed.iter().take(MOST_NAMES).map(|name| visible(name)).collect();
                 let body = LinkedPage {
+                    more_unnamed: unnamed.len().saturating_sub(shown.len()),
+                    unnamed: shown,
                     owner: &gateway.say_owner(owner).await,
                     name: &gateway.settings.name,
                     count: *count,
