@@ -25,7 +25,7 @@ pub use batch::{Batch, Check, CommitError, Operation};
 pub use look_up::look_up;
 pub use memory::Memory;
 pub use postgres::{Node, Postgres, Turn, Word};
-pub use records::{KeyCheckError, Records};
+pub use records::{KeyCheckError, Records, has_key_check};
 pub use schema::{Location, Schema};
 pub use sqlite::{Migrations, OpenError, Sqlite, file};
 pub use table::{Column, Index, Kind, Row, Scan, Table, Value};

@@ -4,7 +4,7 @@
 
 mod key_check;
 
-pub use key_check::KeyCheckError;
+pub use key_check::{KeyCheckError, has_key_check};
 
 use crate::batch::{Batch, CommitError, Operation};
 use crate::table::{Row, Scan, Table, Value};

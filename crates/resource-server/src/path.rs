@@ -66,7 +66,6 @@ impl CanonicalPath {
     pub(crate) fn can_be_id(id: &str) -> bool {
         split_slash(id).is_some_and(|(rest, _)| rest.is_empty() || rest.split('/').all(is_name))
     }
-    }
 
     /// The same with a slash at its end.
     #[cfg(feature = "gateway")]

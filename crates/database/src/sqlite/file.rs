@@ -1,7 +1,8 @@
 //! A database as a file that is copied and put in the place of another: for backups. Nothing else has it open meanwhile, but for
 //! the source of a backup.
 
-use super::{OpenError, configure_writing, unopened, version_of};
+use super::{OpenError, configure_writing, statement, unopened, version_of};
+use crate::table::{Row, Table, Value};
 use rusqlite::{Connection, OpenFlags};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -69,6 +70,23 @@ pub fn check(path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Foreign(path.to_owned()));
     }
     Ok(())
+}
+
+/// A row of a file of which nothing is opened for writing; none where it has no such table.
+pub(crate) fn find_row(path: &Path, table: &'static Table, key: &[Value]) -> Result<Option<Row>, OpenError> {
+    let fail = |error| OpenError::Open(path.to_owned(), error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(fail)?;
+    match tables_of(&connection).map_err(fail)?.iter().any(|name| name == table.name) {
+        true => statement::get(&connection, table, key).map_err(fail),
+        false => Ok(None),
+    }
+}
+
+/// Writes the whole file anew, so that nothing is left in it of what was overwritten or removed.
+pub fn rewrite(path: &Path) -> Result<(), OpenError> {
+    let fail = |error| OpenError::Open(path.to_owned(), error);
+    connect(path)?.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);").map_err(fail)
 }
 
 /// The tables of a file of which nothing is opened for writing, nor anything made beside it. It may yet be damaged.

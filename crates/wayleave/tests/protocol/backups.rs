@@ -186,10 +186,10 @@ async fn threat_35_a_log_in_takes_no_servers_place() {
     std::fs::write(folder.file("server.key"), jose::base64url::encode([7; 32])).unwrap();
     let (place, copy) = (folder.file("wayleave-data/server.db"), folder.file("desk.bak"));
     let make_as = async |place: &Path, issuer: &str| {
-        let store = store::Store::open(place).unwrap();
+        let store = store::Store::open_file(place).await.unwrap();
         store.note_issuer("https://before.example", Timestamp(START - 1)).await.unwrap();
         store.note_issuer(issuer, Timestamp(START)).await.unwrap();
-        assert_eq!(store.issuer().unwrap().as_deref(), Some(issuer));
+        assert_eq!(store.issuer().await.unwrap().as_deref(), Some(issuer));
     };
     make_as(&place, config.server.issuer.as_str()).await;
     make(Party::Manager, &folder.file("wayleave-data/manager.db"));
@@ -279,12 +279,15 @@ async fn threat_35_a_server_that_was_ahead_once_is_put_back() {
     assert_eq!(alice.vouched_since, Some(Timestamp(START)));
     let before = world.store.find_account_by_username("dora").await.unwrap().unwrap();
     assert_eq!(before.vouched_since, Some(Timestamp(START - 1)), "what lies behind stays");
-    let opened = || store::Store::open(world.store.sqlite().unwrap().path()).unwrap();
-    assert!(!begin(&opened()).await.contains("clock"), "this configuration is another's, and the clock is no reason any more");
+    let opened = async || store::Store::open_file(world.store.sqlite().unwrap().path()).await.unwrap();
+    assert!(
+        !begin(&opened().await).await.contains("clock"),
+        "this configuration is another's, and the clock is no reason any more"
+    );
     // by a clock that is ahead when it is put back, all that is made now would count as made before
     world.store.end_what_is_held(ahead, tell).await.unwrap();
-    let said = begin(&opened()).await;
+    let said = begin(&opened().await).await;
     assert!(said.contains("has not come yet") && said.contains("once more"), "{said}");
     world.store.end_what_is_held(Timestamp(START), tell).await.unwrap();
-    assert!(!begin(&opened()).await.contains("clock"));
+    assert!(!begin(&opened().await).await.contains("clock"));
 }

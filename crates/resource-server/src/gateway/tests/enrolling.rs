@@ -431,7 +431,7 @@ async fn c06_things_of_odd_names_are_registered_and_open() {
     for name in names {
         let own_id = format!("/{name}");
         let number = registered.iter().position(|one| *one == own_id).unwrap_or_else(|| panic!("{name}")) + 1;
-        let description = world.gateway.description("alice", &OwnResourceId::from(own_id.as_str())).unwrap();
+        let description = world.gateway.description("alice", &OwnResourceId::from(own_id.as_str())).await.unwrap();
         assert!(!description.resource_scopes.is_empty(), "{name}: nothing can be done with it");
         let place = description.resource_location.unwrap_or_else(|| panic!("{name}: nowhere"));
         let path = place.strip_prefix("https://photos.example").unwrap();

@@ -299,7 +299,7 @@ async fn a_renewal_brings_back_no_link_that_has_ended_meanwhile() {
     world.gateway.store.put_link("alice", &world.issuer, &ended).await.unwrap();
     world.server.answers.add_permits(9);
     world.gateway.close().await;
-    world.until(|| *world.server.returned.lock().unwrap() == ["r1"]).await;
+    world.until(async || *world.server.returned.lock().unwrap() == ["r1"]).await;
     let kept = world.kept().await;
     assert!(kept.state == LinkState::Withdrawn && kept.access_token == "a0" && !kept.may_be_lost());
 }
@@ -320,7 +320,7 @@ async fn what_comes_of_a_renewal_touches_only_what_was_renewed() {
         world.server.answers.add_permits(9);
         world.gateway.close().await;
         let returned: &[&str] = if is_granted { &["r1", "a1"] } else { &[] };
-        world.until(|| *world.server.returned.lock().unwrap() == returned).await;
+        world.until(async || *world.server.returned.lock().unwrap() == returned).await;
         let has = world.gateway.present_of(&cookie, "alice", &world.issuer).await;
         assert_eq!(has.as_deref(), (!ends).then_some("Bearer wider"));
     }
@@ -352,11 +352,11 @@ async fn threat_46_whoever_waits_for_a_renewal_takes_what_comes_of_it() {
             tokio::spawn(async move { gateway.pat("alice", &issuer).await })
         };
         let mut waiting = vec![pat()];
-        world.until(|| world.server.asked.load(SeqCst) == 1).await;
+        world.until(async || world.server.asked.load(SeqCst) == 1).await;
         waiting.extend((0..30).map(|_| pat()));
         let line = world.gateway.link_turn("alice", &world.issuer).await;
         // each of them holds the turn that it waits for
-        world.until(|| Arc::strong_count(&line) > 31).await;
+        world.until(async || Arc::strong_count(&line) > 31).await;
         world.server.answers.add_permits(99);
         for one in waiting {
             assert_eq!(one.await.unwrap().is_ok(), !refuses);

@@ -123,7 +123,7 @@ impl<'a> Prepared<'a> {
         match self.pair.form {
             Party::Server => {
                 let store = Store::open_file(self.part.path()).await.map_err(open)?;
-                self.compare_issuers(&store)?;
+                self.compare_issuers(&store).await?;
                 let keys = identity::Keys::new(key()?).map_err(|error| error.to_string())?;
                 keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(|error| error.to_string())?;
                 let tell = |owner, restored: store::restoring::Restored, last: Option<&_>| {
@@ -147,7 +147,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// A party's log-in is one of an authorization server by its tables, and nobody's but that party's. A backup of before does not say.
-    fn compare_issuers(&self, store: &Store) -> Result<(), String> {
+    async fn compare_issuers(&self, store: &Store) -> Result<(), String> {
         let (was, is) = (store.issuer().await.map_err(|error| error.to_string())?, self.pair.issuer.as_deref());
         match (was, is) {
             (Some(was), Some(is)) if was != is => Err(format!(

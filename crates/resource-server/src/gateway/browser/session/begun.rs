@@ -52,7 +52,7 @@ impl Gateway {
 
     /// The browser comes back from another server: under which cookie.
     pub(in crate::gateway) async fn move_session(&self, cookie: &str) -> String {
-        let held = Held { cookie: cookie.to_owned(), session: self.read_session(cookie).unwrap().unwrap() };
+        let held = Held { cookie: cookie.to_owned(), session: self.read_session(cookie).await.unwrap().unwrap() };
         self.begin_session(Some(held), None).await.unwrap().cookie
     }
 

@@ -44,7 +44,7 @@ impl Gateway {
         let id = id_of(cookie);
         let turn = self.turn(&format!("session {id}")).await;
         let _held = turn.lock().await;
-        self.read_session(cookie)
+        self.read_session(cookie).await
     }
 
     /// One at a time renews what a session holds.
@@ -61,7 +61,7 @@ impl Gateway {
     async fn end_by_id(&self, id: &str) -> Result<(), ProtectionError> {
         let turn = self.turn(&format!("session {id}")).await;
         let _held = turn.lock().await;
-        if let Some(row) = self.store.find_session(id)? {
+        if let Some(row) = self.store.find_session(id).await? {
             self.store.delete_session(&row).await?;
         }
         self.browsers.guests.remove(id);
@@ -73,8 +73,8 @@ impl Gateway {
         let id = id_of(cookie);
         let turn = self.turn(&format!("session {id}")).await;
         let _held = turn.lock().await;
-        let last = self.read_session(cookie)?;
-        if let Some(row) = self.store.find_session(&id)? {
+        let last = self.read_session(cookie).await?;
+        if let Some(row) = self.store.find_session(&id).await? {
             self.store.delete_session(&row).await?;
         }
         self.browsers.guests.remove(&id);
