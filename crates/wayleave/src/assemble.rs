@@ -71,6 +71,18 @@ pub(crate) fn store_file(config: &Config, url: &str) -> Option<PathBuf> {
     url.strip_prefix("sqlite:").map(|path| config.path(path))
 }
 
+/// Where the key file is.
+pub(crate) fn key_file(config: &Config) -> PathBuf {
+    let fallback = format!("{}/server.key", config.server.data_dir);
+    config.path(config.server.key_file.as_deref().unwrap_or(&fallback))
+}
+
+/// The key of the key file, if that is there: none is made.
+pub(crate) fn find_key(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
+    let place = key_file(config);
+    place.exists().then(|| read_key(&place)).transpose()
+}
+
 /// The key of the key file; made at first start, readable by its owner alone. To be read before the `stores` are opened
 /// which it seals: where one of them is there already, its key was made before, and no other takes its place.
 pub fn read_key_file(
@@ -78,8 +90,7 @@ pub fn read_key_file(
     randomness: &dyn Randomness,
     stores: impl IntoIterator<Item = PathBuf>,
 ) -> Result<[u8; 32], Exit> {
-    let fallback = format!("{}/server.key", config.server.data_dir);
-    let place = config.path(config.server.key_file.as_deref().unwrap_or(&fallback));
+    let place = key_file(config);
     make_folder(&place)?;
     let missing = !place.try_exists().map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
     // of a store, one that is empty was cut
@@ -100,7 +111,11 @@ pub fn read_key_file(
         whole_file::make_private_once(&place, key.as_bytes())
             .map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
     }
-    let text = std::fs::read(&place).map_err(|error| {
+    read_key(&place)
+}
+
+fn read_key(place: &Path) -> Result<[u8; 32], Exit> {
+    let text = std::fs::read(place).map_err(|error| {
         Exit::failed(format!(
             "{}: {error}: restore the key file that goes with the store, readable for this party",
             place.display()

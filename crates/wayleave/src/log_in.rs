@@ -2,6 +2,7 @@
 //! `operations.md` "[gateway.management]"), and a manager where its `login` is `built-in`: `identity` mounted below
 //! `/.wayleave/login`, with the accounts and clients of the configuration, in a store of its own.
 
+use crate::commands::gateway::sealed_file;
 use crate::config::{ClientConfig, Config, GatewayConfig, ManagerConfig};
 use crate::{Exit, assemble, declared, whole_file};
 use async_trait::async_trait;
@@ -99,7 +100,9 @@ impl LogIn {
         let client = client_of_gateway(section);
         let store = assemble::location(config, "gateway.store", &section.store())?;
         let name = section.name.clone().unwrap_or_else(|| section.client_id.clone());
-        Self::of(config, Party { url: &section.resource, store, schema: SCHEMA_OF_GATEWAY, sealed: false, name, client }).await
+        // a store of before has no key yet, and then none is missing
+        let sealed = sealed_file(&store)?.is_some();
+        Self::of(config, Party { url: &section.resource, store, schema: SCHEMA_OF_GATEWAY, sealed, name, client }).await
     }
 
     /// A manager's.

@@ -6,6 +6,7 @@
 mod grants;
 mod kept;
 mod kept_size;
+mod opening;
 mod owners;
 mod registrations;
 mod replacing;
@@ -15,15 +16,16 @@ mod tables;
 use super::told::Destination;
 use crate::protection::ProtectionError;
 use client::oauth::CodeFlow;
-use database::{Batch, Check, CommitError, Database, Memory, OpenError, Operation, ReadError, Row, Scan, Sqlite, Table, Value};
+use database::{Batch, Check, CommitError, Operation, ReadError, Records, Row, Scan, Table, Value};
 use kept::Kept;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::sync::Arc;
 use tables::{BEGUN, LINK, SECRET, SERVER, UNWALKED};
 use types::Timestamp;
 use types::brought::BroughtBy;
 
+pub use opening::StoreError;
 pub(crate) use owners::{Opinion, Rule, Told, Withdrawn};
 pub(crate) use registrations::{Registered, Standing, Unfinished};
 pub(crate) use sessions::{SessionPlace, SessionRow};
@@ -126,7 +128,7 @@ pub(crate) struct OwnRegistration {
 
 /// The gateway's store.
 pub struct Store {
-    database: Arc<Database>,
+    records: Records,
     kept: Arc<Kept>,
 }
 
@@ -141,32 +143,10 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> ProtectionError {
     ProtectionError::Store
 }
 
-/// A row's body.
-fn opened<T: for<'de> Deserialize<'de>>(table: &'static Table, row: &Row) -> Result<T, ReadError> {
-    let body = row.last().and_then(Value::as_blob).ok_or(ReadError::DoesNotOpen(table.name))?;
-    serde_json::from_slice(body).map_err(|_| ReadError::DoesNotOpen(table.name))
-}
-
 impl Store {
-    pub fn in_memory() -> Self {
-        Self { database: Arc::new(Database::Memory(Memory::default())), kept: Arc::default() }
-    }
-
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { database: Arc::new(Database::Sqlite(Sqlite::open(path, &tables::MIGRATIONS)?)), kept: Arc::default() })
-    }
-
-    /// The store of this file, if it is there and as this version keeps it: for a look that changes nothing.
-    pub fn open_if_current(path: &Path) -> Result<Option<Self>, OpenError> {
-        if Sqlite::is_current(path, &tables::MIGRATIONS)? { Self::open(path).map(Some) } else { Ok(None) }
-    }
-
-    /// What `wayleave restore` does to a store that is older than the world: browsers that were logged out since are, and what
-    /// was on its way begins anew (docs/decisions/0069). Links stay: a server takes a PAT and its refresh token, or says no.
-    pub async fn end_what_is_held(&self) -> Result<(), String> {
-        let everything = |table| Operation::DeleteAll { table, index: None, prefix: vec![] };
-        let operations = [&tables::SESSION, &tables::SESSION_PLACE, &BEGUN].map(everything).into();
-        self.commit(Batch { checks: vec![], operations }).await.map_err(|error| error.to_string())
+    /// A row with an entity behind these columns.
+    fn put(&self, table: &'static Table, columns: Row, entity: &impl Serialize) -> Result<Operation, ProtectionError> {
+        Ok(Operation::Put { table, row: self.records.row(table, columns, entity).map_err(unavailable)? })
     }
 
     async fn write(&self, operation: Operation) -> Result<(), ProtectionError> {
@@ -179,7 +159,7 @@ impl Store {
 
     /// What is written is in nobody's memory as it was before, whoever has gone meanwhile that asked for it.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        let (database, kept) = (self.database.clone(), self.kept.clone());
+        let (database, kept) = (self.records.database.clone(), self.kept.clone());
         let committed = tokio::spawn(async move {
             let touched = kept::touched(&batch);
             let committed = database.commit(batch).await;
@@ -189,22 +169,7 @@ impl Store {
         committed.await.unwrap_or_else(|error| Err(CommitError::Unavailable(error.to_string())))
     }
 
-    /// None: there is no such row.
-    async fn body<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, key: &[Value]) -> Result<Option<T>, ReadError> {
-        self.database.get(table, key).await?.map(|row| opened(table, &row)).transpose()
-    }
-
-    async fn rows(
-        &self,
-        table: &'static Table,
-        index: Option<usize>,
-        prefix: &[Value],
-        limit: usize,
-    ) -> Result<Vec<Row>, ReadError> {
-        self.rows_after(table, index, prefix, None, limit).await
-    }
-
-    /// Those whose first column behind the prefix comes after this.
+    /// Those whose first column behind the prefix comes after this, at most so many.
     async fn rows_after(
         &self,
         table: &'static Table,
@@ -214,48 +179,47 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Row>, ReadError> {
         let scan = Scan { table, index, prefix, after: after.map(Value::from), descending: false, limit };
-        self.database.scan(&scan).await
+        self.records.database.scan(&scan).await
     }
 
-    async fn bodies<T: for<'de> Deserialize<'de>>(&self, table: &'static Table, owner: &str) -> Result<Vec<T>, ReadError> {
-        self.rows(table, None, &[owner.into()], usize::MAX).await?.iter().map(|row| opened(table, row)).collect()
+    async fn bodies<T: DeserializeOwned>(&self, table: &'static Table, owner: &str) -> Result<Vec<T>, ReadError> {
+        let all = self.records.list(table, None, &[owner.into()]).await?;
+        Ok(all.into_iter().map(|(_, body)| body).collect())
     }
 
     /// What older stores do not say: their links and registrations are at this authorization server.
     pub(crate) async fn adopt(&self, issuer: &str) -> Result<(), ProtectionError> {
         let mut operations = Vec::new();
-        for row in self.rows(&LINK, None, &[], usize::MAX).await? {
-            let (Some(owner), Some(""), Some(body)) = (row.first(), row.get(1).and_then(Value::as_text), row.get(2)) else {
-                continue;
-            };
+        for (row, link) in self.records.list::<Link>(&LINK, None, &[]).await? {
+            let (Some(owner), Some("")) = (row.first(), row.get(1).and_then(Value::as_text)) else { continue };
             operations.push(Operation::Delete { table: &LINK, key: vec![owner.clone(), "".into()] });
-            operations.push(Operation::Put { table: &LINK, row: vec![owner.clone(), issuer.into(), body.clone()] });
+            operations.push(self.put(&LINK, vec![owner.clone(), issuer.into()], &link)?);
         }
         for registered in self.all_registrations().await?.into_iter().filter(|registered| registered.issuer.is_empty()) {
-            operations.push(Registered { issuer: issuer.to_owned(), ..registered }.put()?);
+            operations.push(self.put_of(&Registered { issuer: issuer.to_owned(), ..registered })?);
         }
         if operations.is_empty() { Ok(()) } else { self.write_all(operations).await }
     }
 
     pub(crate) async fn find_link(&self, owner: &str, issuer: &str) -> Result<Option<Arc<Link>>, ReadError> {
-        self.kept.link(owner, issuer, || async move { self.body(&LINK, &[owner.into(), issuer.into()]).await }).await
+        self.kept.link(owner, issuer, || async move { self.records.find(&LINK, &[owner.into(), issuer.into()]).await }).await
     }
 
     /// An owner's links, with their issuers.
     pub(crate) async fn list_links(&self, owner: &str) -> Result<Vec<(String, Link)>, ReadError> {
         let read = |row: &Row| {
             let issuer = row.get(1).and_then(Value::as_text).ok_or(ReadError::DoesNotOpen(LINK.name))?;
-            Ok((issuer.to_owned(), opened(&LINK, row)?))
+            Ok((issuer.to_owned(), self.records.open(&LINK, row)?))
         };
-        self.rows(&LINK, None, &[owner.into()], usize::MAX).await?.iter().map(read).collect()
+        self.records.rows(&LINK, None, &[owner.into()]).await?.iter().map(read).collect()
     }
 
     /// Authorization servers that some owner has linked and that are none of these, each once.
     pub async fn list_servers_but(&self, listed: &[String]) -> Result<Vec<String>, String> {
-        let rows = self.rows(&LINK, None, &[], usize::MAX).await.map_err(|error| error.to_string())?;
+        let rows = self.records.rows(&LINK, None, &[]).await.map_err(|error| error.to_string())?;
         let mut found = std::collections::BTreeSet::new();
         for row in &rows {
-            let link: Link = opened(&LINK, row).map_err(|error| error.to_string())?;
+            let link: Link = self.records.open(&LINK, row).map_err(|error| error.to_string())?;
             let issuer = row.get(1).and_then(Value::as_text).unwrap_or_default();
             if link.state == LinkState::Active && !listed.iter().any(|one| one == issuer) {
                 found.insert(issuer.to_owned());
@@ -267,9 +231,9 @@ impl Store {
     /// Links whose server was asked for a renewal, and of which no answer is known.
     pub(super) async fn list_unanswered_links(&self) -> Result<Vec<Destination>, ReadError> {
         let mut found = Vec::new();
-        for row in self.rows(&LINK, None, &[], usize::MAX).await? {
+        for row in self.records.rows(&LINK, None, &[]).await? {
             // one that does not open is told where it is needed
-            let Ok(link) = opened::<Link>(&LINK, &row) else { continue };
+            let Ok(link) = self.records.open::<Link>(&LINK, &row) else { continue };
             let at = |column: usize| row.get(column).and_then(Value::as_text).unwrap_or_default().to_owned();
             if link.state == LinkState::Active && link.renewal_asked.is_some() {
                 found.push(Destination { owner: at(0), issuer: at(1) });
@@ -279,8 +243,7 @@ impl Store {
     }
 
     pub(crate) async fn put_link(&self, owner: &str, issuer: &str, link: &Link) -> Result<(), ProtectionError> {
-        let body = serde_json::to_vec(link).map_err(unavailable)?;
-        self.write(Operation::Put { table: &LINK, row: vec![owner.into(), issuer.into(), body.into()] }).await
+        self.write(self.put(&LINK, vec![owner.into(), issuer.into()], link)?).await
     }
 
     pub(crate) async fn delete_link(&self, owner: &str, issuer: &str) -> Result<(), ProtectionError> {
@@ -296,8 +259,7 @@ impl Store {
     ) -> Result<(), ProtectionError> {
         let mut operations = Vec::new();
         for (issuer, link) in links {
-            let body = serde_json::to_vec(link).map_err(unavailable)?;
-            operations.push(Operation::Put { table: &LINK, row: vec![owner.into(), issuer.as_str().into(), body.into()] });
+            operations.push(self.put(&LINK, vec![owner.into(), issuer.as_str().into()], link)?);
         }
         operations.extend(mark.map(|mark| Operation::Put { table: &UNWALKED, row: vec![owner.into(), mark.into()] }));
         self.write_all(operations).await
@@ -305,7 +267,7 @@ impl Store {
 
     /// The mark of an owner whose folder is to be walked through.
     pub(crate) async fn find_unwalked(&self, owner: &str) -> Result<Option<String>, ReadError> {
-        let row = self.database.get(&UNWALKED, &[owner.into()]).await?;
+        let row = self.records.database.get(&UNWALKED, &[owner.into()]).await?;
         Ok(row.and_then(|row| row.get(1).and_then(Value::as_text).map(str::to_owned)))
     }
 
@@ -327,40 +289,37 @@ impl Store {
 
     /// What this gateway is at an authorization server that nobody configured.
     pub(crate) async fn find_server(&self, issuer: &str) -> Result<Option<OwnRegistration>, ReadError> {
-        self.body(&SERVER, &[issuer.into()]).await
+        self.records.find(&SERVER, &[issuer.into()]).await
     }
 
     pub(crate) async fn put_server(&self, issuer: &str, own: &OwnRegistration) -> Result<(), ProtectionError> {
-        let body = serde_json::to_vec(own).map_err(unavailable)?;
-        self.write(Operation::Put { table: &SERVER, row: vec![issuer.into(), body.into()] }).await
+        self.write(self.put(&SERVER, vec![issuer.into()], own)?).await
     }
 
     pub(crate) async fn find_secret(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        let Some(row) = self.database.get(&SECRET, &[name.into()]).await? else { return Ok(None) };
-        let secret = row.last().and_then(Value::as_blob).ok_or(ReadError::DoesNotOpen(SECRET.name))?;
-        Ok(Some(secret.to_vec()))
+        self.records.find(&SECRET, &[name.into()]).await
     }
 
     pub(crate) async fn put_secret(&self, name: &str, secret: Vec<u8>) -> Result<(), ProtectionError> {
-        self.write(Operation::Put { table: &SECRET, row: vec![name.into(), secret.into()] }).await
+        self.write(self.put(&SECRET, vec![name.into()], &secret)?).await
     }
 
     /// Keeps a link that its owner began. Of each owner the newest [`MOST_BEGUN`] are kept: where a program of hers begins many,
     /// her own last one is among them, and nobody else's go.
     pub(crate) async fn put_begun(&self, state: &str, begun: &Begun, now: Timestamp) -> Result<(), ProtectionError> {
-        let body = serde_json::to_vec(begun).map_err(unavailable)?;
         let sweep = Operation::DeleteBelow { table: &BEGUN, column: 2, limit: now.0 };
-        let before = self.rows(&BEGUN, Some(BEGUN_BY_OWNER), &[begun.owner.as_str().into()], usize::MAX).await?;
+        let before = self.records.rows(&BEGUN, Some(BEGUN_BY_OWNER), &[begun.owner.as_str().into()]).await?;
         let kept_from = before.len().saturating_sub(MOST_BEGUN.saturating_sub(1));
         let oldest = before.iter().take(kept_from).filter_map(|row| Some(vec![row.first()?.clone()]));
-        let row = vec![state.into(), begun.owner.as_str().into(), begun.expires.0.into(), body.into()];
+        let columns = vec![state.into(), begun.owner.as_str().into(), begun.expires.0.into()];
+        let put = self.put(&BEGUN, columns, begun)?;
         let ended = oldest.map(|key| Operation::Delete { table: &BEGUN, key });
-        self.write_all([sweep].into_iter().chain(ended).chain([Operation::Put { table: &BEGUN, row }]).collect()).await
+        self.write_all([sweep].into_iter().chain(ended).chain([put]).collect()).await
     }
 
     /// A link that has begun; good once.
     pub(crate) async fn take_begun(&self, state: &str, now: Timestamp) -> Result<Option<Begun>, ProtectionError> {
-        let begun: Option<Begun> = self.body(&BEGUN, &[state.into()]).await?;
+        let begun: Option<Begun> = self.records.find(&BEGUN, &[state.into()]).await?;
         let Some(begun) = begun.filter(|begun| now < begun.expires) else { return Ok(None) };
         let key = vec![Value::from(state)];
         // of two that come at once, one takes it

@@ -9,7 +9,9 @@ use crate::{Exit, assemble, listening, say};
 use client::{Client, Credentials};
 use database::Location;
 use jose::{Clock, SystemClock, SystemRandomness};
-use resource_server::gateway::{Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Route, Settings, Store, Trust};
+use resource_server::gateway::{
+    Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Route, Settings, Store, StoreError, Trust,
+};
 use resource_server::matching::{Csv, Matching, Records, Source, Sql};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -81,11 +83,26 @@ fn location(config: &Config, section: &GatewayConfig) -> Result<Location, Exit> 
 }
 
 async fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, Exit> {
-    let Location::File(place) = location(config, section)? else { return Ok(Store::in_memory()) };
-    assemble::make_folder(&place)?;
-    let store = Store::open(&place).map_err(Exit::failed)?;
+    let location = location(config, section)?;
+    let Location::File(place) = &location else { return Ok(Store::in_memory()) };
+    let key = assemble::read_key_file(config, &SystemRandomness, sealed_file(&location)?)?;
+    assemble::make_folder(place)?;
+    let store = Store::open(&location, &key).await.map_err(|error| unopened(config, &error))?;
     describe_left(section, &store).await.into_iter().for_each(|line| tracing::warn!("{line}"));
     Ok(store)
+}
+
+/// The file of a gateway's store, if its key has been made: one of before had none.
+pub(crate) fn sealed_file(location: &Location) -> Result<Option<PathBuf>, Exit> {
+    let Some(file) = location.file() else { return Ok(None) };
+    Ok(Store::is_sealed(file).map_err(Exit::failed)?.then(|| file.clone()))
+}
+
+fn unopened(config: &Config, error: &StoreError) -> Exit {
+    match error {
+        StoreError::Key(error) => Exit::failed(format!("{}: {error}", assemble::key_file(config).display())),
+        other => Exit::failed(other),
+    }
 }
 
 /// A line for each authorization server that owners have linked here and that the operator's list names no more.
@@ -110,11 +127,19 @@ async fn describe_left(section: &GatewayConfig, store: &Store) -> Vec<String> {
 /// The same before a start, where the store is there.
 pub(super) async fn list_left(config: &Config) -> Vec<String> {
     let Some(section) = &config.gateway else { return Vec::new() };
-    let Some(file) = assemble::store_file(config, section.store_url()) else { return Vec::new() };
-    match Store::open_if_current(&file) {
+    let Some(file) = assemble::store_file(config, section.store_url()).filter(|file| file.exists()) else { return Vec::new() };
+    let store = match assemble::find_key(config) {
+        Ok(Some(key)) => Store::open_if_current(&file, &key).await.map_err(|error| unopened(config, &error)),
+        Ok(None) => sealed_file(&Location::File(file)).and_then(|sealed| match sealed {
+            Some(_) => Err(Exit::failed(format!("{} is not there", assemble::key_file(config).display()))),
+            None => Ok(None),
+        }),
+        Err(error) => Err(error),
+    };
+    match store {
         Ok(Some(store)) => describe_left(section, &store).await,
         Ok(None) => Vec::new(),
-        Err(error) => vec![format!("which servers owners have linked cannot be said: {error}")],
+        Err(Exit::Failed(what) | Exit::Usage(what)) => vec![format!("which servers owners have linked cannot be said: {what}")],
     }
 }
 

@@ -74,7 +74,10 @@ fn what(done: Result<(), Exit>) -> String {
 async fn make(party: Party, place: &Path) {
     match party {
         Party::Server => drop(store::Store::open_file(place).await.unwrap()),
-        Party::Gateway => drop(resource_server::gateway::Store::open(place).unwrap()),
+        Party::Gateway => {
+            let place = database::Location::File(place.to_owned());
+            drop(resource_server::gateway::Store::open(&place, &[7; 32]).await.unwrap());
+        }
         Party::Manager => {
             let key = jose::seal::SealingKey::new(&[7; 32]).unwrap();
             drop(relationship_manager::Store::open_file(place, key).await.unwrap());

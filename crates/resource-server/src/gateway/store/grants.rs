@@ -8,7 +8,7 @@ use types::{GrantId, Timestamp};
 
 impl Store {
     pub(crate) async fn find_answered(&self, grant: &GrantId) -> Result<Option<Timestamp>, ReadError> {
-        let Some(row) = self.database.get(&ANSWERED, &[grant.as_str().into()]).await? else { return Ok(None) };
+        let Some(row) = self.records.database.get(&ANSWERED, &[grant.as_str().into()]).await? else { return Ok(None) };
         row.get(1).and_then(Value::as_int).map(|at| Some(Timestamp(at))).ok_or(ReadError::DoesNotOpen(ANSWERED.name))
     }
 

@@ -1,11 +1,10 @@
 //! What owners say at a gateway, and what it tells them: their credentials and withdrawn tokens, their own words for
 //! their things, rules, and the history.
 
-use super::replacing::unchanged;
 use super::tables::{CREDENTIAL, HISTORY, RULE, WITHDRAWN};
-use super::{Store, opened, unavailable};
+use super::{Store, unavailable};
 use crate::protection::ProtectionError;
-use database::{Batch, CommitError, Operation, ReadError, Row, Scan, Value};
+use database::{Batch, Check, CommitError, Operation, ReadError, Row, Scan, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -95,7 +94,7 @@ pub(crate) struct Told {
 impl Store {
     pub(crate) async fn find_credential(&self, owner: &str, subject: &str) -> Result<Option<Arc<CredentialDocument>>, ReadError> {
         self.kept
-            .credential(owner, subject, || async move { self.body(&CREDENTIAL, &[owner.into(), subject.into()]).await })
+            .credential(owner, subject, || async move { self.records.find(&CREDENTIAL, &[owner.into(), subject.into()]).await })
             .await
     }
 
@@ -109,20 +108,19 @@ impl Store {
         subject: &str,
         credential: &CredentialDocument,
     ) -> Result<(), ProtectionError> {
-        let body = serde_json::to_vec(credential).map_err(unavailable)?;
-        self.write(Operation::Put { table: &CREDENTIAL, row: vec![owner.into(), subject.into(), body.into()] }).await
+        self.write(self.put(&CREDENTIAL, vec![owner.into(), subject.into()], credential)?).await
     }
 
     /// Whether there was one of this id.
     pub(crate) async fn delete_credential(&self, owner: &str, id: &str) -> Result<bool, ProtectionError> {
         let mut unreadable = None;
-        for row in self.rows(&CREDENTIAL, None, &[owner.into()], usize::MAX).await? {
-            match opened::<CredentialDocument>(&CREDENTIAL, &row) {
+        for row in self.records.rows(&CREDENTIAL, None, &[owner.into()]).await? {
+            match self.records.open::<CredentialDocument>(&CREDENTIAL, &row) {
                 Ok(credential) if credential.id == id => {
                     let key = CREDENTIAL.key_of(&row).to_vec();
                     let delete = Operation::Delete { table: &CREDENTIAL, key };
                     // the next of this name, registered meanwhile, is another
-                    let batch = Batch { checks: vec![unchanged(&CREDENTIAL, &row)], operations: vec![delete] };
+                    let batch = Batch { checks: vec![Check::unchanged(&CREDENTIAL, &row)], operations: vec![delete] };
                     return match self.commit(batch).await {
                         Ok(()) => Ok(true),
                         Err(CommitError::Broken(_)) => Box::pin(self.delete_credential(owner, id)).await,
@@ -140,7 +138,7 @@ impl Store {
     pub(crate) async fn is_withdrawn(&self, owner: &str, jti: &str) -> Result<bool, ReadError> {
         self.kept
             .is_withdrawn(owner, jti, || async move {
-                Ok(self.database.get(&WITHDRAWN, &[owner.into(), jti.into()]).await?.is_some())
+                Ok(self.records.database.get(&WITHDRAWN, &[owner.into(), jti.into()]).await?.is_some())
             })
             .await
     }
@@ -169,8 +167,7 @@ impl Store {
     }
 
     pub(crate) async fn put_rule(&self, owner: &str, rule: &Rule) -> Result<(), ProtectionError> {
-        let body = serde_json::to_vec(rule).map_err(unavailable)?;
-        self.write(Operation::Put { table: &RULE, row: vec![owner.into(), rule.id.as_str().into(), body.into()] }).await
+        self.write(self.put(&RULE, vec![owner.into(), rule.id.as_str().into()], rule)?).await
     }
 
     pub(crate) async fn delete_rule(&self, owner: &str, id: &str) -> Result<(), ProtectionError> {
@@ -181,9 +178,7 @@ impl Store {
     pub(crate) async fn tell(&self, lines: &[(String, Timestamp, Told)], now: Timestamp) -> Result<(), ProtectionError> {
         let mut operations = vec![Operation::DeleteBelow { table: &HISTORY, column: 2, limit: now.0 }];
         for (owner, until, told) in lines {
-            let body = serde_json::to_vec(told).map_err(unavailable)?;
-            let row = vec![owner.as_str().into(), told.id.as_str().into(), until.0.into(), body.into()];
-            operations.push(Operation::Put { table: &HISTORY, row });
+            operations.push(self.put(&HISTORY, vec![owner.as_str().into(), told.id.as_str().into(), until.0.into()], told)?);
         }
         self.write_all(operations).await
     }
@@ -192,6 +187,6 @@ impl Store {
     pub(crate) async fn list_history(&self, owner: &str, after: Option<&str>, limit: usize) -> Result<Vec<Told>, ReadError> {
         let prefix = [owner.into()];
         let scan = Scan { table: &HISTORY, index: None, prefix: &prefix, after: after.map(Value::from), descending: true, limit };
-        self.database.scan(&scan).await?.iter().map(|row| opened(&HISTORY, row)).collect()
+        self.records.database.scan(&scan).await?.iter().map(|row| self.records.open(&HISTORY, row)).collect()
     }
 }

@@ -2,7 +2,7 @@
 //! stands on its way there or away.
 
 use super::tables::{OPINION, REGISTRATION};
-use super::{Opinion, Store, opened, unavailable};
+use super::{Opinion, Store};
 use crate::protection::ProtectionError;
 use database::{Operation, ReadError, Row, Table, Value};
 use serde::{Deserialize, Serialize};
@@ -101,35 +101,32 @@ impl Registered {
         matches!(self.standing, Standing::Active | Standing::Moving)
     }
 
-    pub(super) fn put(&self) -> Result<Operation, ProtectionError> {
-        let body = serde_json::to_vec(self).map_err(unavailable)?;
-        let standing = if self.stale && self.guards() { "stale" } else { self.standing.as_str() };
-        let row =
-            vec![self.owner.as_str().into(), self.own_id.as_str().into(), self.id.as_str().into(), standing.into(), body.into()];
-        Ok(Operation::Put { table: &REGISTRATION, row })
+    fn key(&self) -> Vec<Value> {
+        vec![self.owner.as_str().into(), self.own_id.as_str().into(), self.id.as_str().into()]
     }
-
-    fn delete(&self) -> Operation {
-        let key = vec![self.owner.as_str().into(), self.own_id.as_str().into(), self.id.as_str().into()];
-        Operation::Delete { table: &REGISTRATION, key }
-    }
-}
-
-fn read(row: &Row) -> Result<Registered, ReadError> {
-    opened(&REGISTRATION, row)
 }
 
 impl Store {
     pub(super) async fn all_registrations(&self) -> Result<Vec<Registered>, ReadError> {
-        self.rows(&REGISTRATION, None, &[], usize::MAX).await?.iter().map(read).collect()
+        self.registrations_along(&[]).await
+    }
+
+    async fn registrations_along(&self, prefix: &[Value]) -> Result<Vec<Registered>, ReadError> {
+        Ok(self.records.list(&REGISTRATION, None, prefix).await?.into_iter().map(|(_, one)| one).collect())
+    }
+
+    pub(super) fn put_of(&self, registered: &Registered) -> Result<Operation, ProtectionError> {
+        let is_stale = registered.stale && registered.guards();
+        let standing = if is_stale { "stale" } else { registered.standing.as_str() };
+        let columns = registered.key().into_iter().chain([standing.into()]).collect();
+        self.put(&REGISTRATION, columns, registered)
     }
 
     /// Registrations of one resource, oldest first.
     pub(crate) async fn registrations(&self, owner: &str, own_id: &OwnResourceId) -> Result<Arc<Vec<Registered>>, ReadError> {
         self.kept
             .registrations(owner, own_id.as_str(), || async move {
-                let rows = self.rows(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], usize::MAX).await?;
-                let mut all: Vec<_> = rows.iter().map(read).collect::<Result<_, _>>()?;
+                let mut all = self.registrations_along(&[owner.into(), own_id.as_str().into()]).await?;
                 all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
                 Ok(all)
             })
@@ -138,13 +135,13 @@ impl Store {
 
     /// All registrations of an owner.
     pub(crate) async fn list_registrations(&self, owner: &str) -> Result<Vec<Registered>, ReadError> {
-        self.rows(&REGISTRATION, None, &[owner.into()], usize::MAX).await?.iter().map(read).collect()
+        self.registrations_along(&[owner.into()]).await
     }
 
     /// Something of an owner's that is guarded; none, where the first few are not.
     pub(crate) async fn find_guarding(&self, owner: &str) -> Result<Option<Registered>, ReadError> {
-        let rows = self.rows(&REGISTRATION, None, &[owner.into()], MOST_LOOKED_THROUGH).await?;
-        let mut all = rows.iter().map(|row| opened::<Registered>(&REGISTRATION, row));
+        let rows = self.rows_after(&REGISTRATION, None, &[owner.into()], None, MOST_LOOKED_THROUGH).await?;
+        let mut all = rows.iter().map(|row| self.records.open::<Registered>(&REGISTRATION, row));
         all.find(|one| one.as_ref().is_ok_and(|one| one.guards() && one.resource_id.is_some())).transpose()
     }
 
@@ -170,7 +167,7 @@ impl Store {
         let next = last.and_then(|row| row.get(1)).and_then(Value::as_text).map(OwnResourceId::from);
         let mut registrations = Vec::with_capacity(rows.len());
         for row in rows {
-            match read(&row) {
+            match self.records.open(&REGISTRATION, &row) {
                 Ok(registered) => registrations.push(registered),
                 Err(error) => tracing::error!(%error, key = ?REGISTRATION.key_of(&row), "a registration stays as it is"),
             }
@@ -180,7 +177,7 @@ impl Store {
 
     /// Whether anything is registered of a resource, or on its way; for a look at many, which are not all kept in memory.
     pub(crate) async fn has_registration(&self, owner: &str, own_id: &OwnResourceId) -> Result<bool, ReadError> {
-        Ok(!self.rows(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], 1).await?.is_empty())
+        Ok(!self.rows_after(&REGISTRATION, None, &[owner.into(), own_id.as_str().into()], None, 1).await?.is_empty())
     }
 
     /// The next so many of an owner's resources that are registered or on their way, in their order.
@@ -234,14 +231,14 @@ impl Store {
     pub(crate) async fn change_registrations(&self, put: &[Registered], gone: &[&Registered]) -> Result<(), ProtectionError> {
         let mut operations = Vec::new();
         for registered in put {
-            operations.push(registered.put()?);
+            operations.push(self.put_of(registered)?);
         }
-        operations.extend(gone.iter().map(|registered| registered.delete()));
+        operations.extend(gone.iter().map(|registered| Operation::Delete { table: &REGISTRATION, key: registered.key() }));
         self.write_all(operations).await
     }
 
     pub(crate) async fn find_opinion(&self, owner: &str, own_id: &OwnResourceId) -> Result<Opinion, ReadError> {
-        Ok(self.body(&OPINION, &[owner.into(), own_id.as_str().into()]).await?.unwrap_or_default())
+        Ok(self.records.find(&OPINION, &[owner.into(), own_id.as_str().into()]).await?.unwrap_or_default())
     }
 
     pub(crate) async fn put_opinion(
@@ -261,11 +258,9 @@ impl Store {
         opinion: &Opinion,
         stale: &[Registered],
     ) -> Result<(), ProtectionError> {
-        let body = serde_json::to_vec(opinion).map_err(unavailable)?;
-        let row = vec![owner.into(), own_id.as_str().into(), body.into()];
-        let mut operations = vec![Operation::Put { table: &OPINION, row }];
+        let mut operations = vec![self.put(&OPINION, vec![owner.into(), own_id.as_str().into()], opinion)?];
         for registered in stale {
-            operations.push(registered.put()?);
+            operations.push(self.put_of(registered)?);
         }
         self.write_all(operations).await
     }

@@ -1,18 +1,12 @@
 //! Changes of what was looked at before: who decides by what she read puts nothing in the place of what came meanwhile.
 
 use super::tables::{CREDENTIAL, LINK};
-use super::{Link, Store, opened, unavailable};
+use super::{Link, Store, unavailable};
 use crate::protection::ProtectionError;
-use database::{Batch, Check, CommitError, Operation, Row, Table, Value};
-use serde::{Deserialize, Serialize};
+use database::{Batch, Check, CommitError, Table, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use types::credential::CredentialDocument;
-
-/// That the body of a row is as it was read.
-pub(super) fn unchanged(table: &'static Table, row: &Row) -> Check {
-    let column = table.columns.len().saturating_sub(1);
-    let value = row.get(column).cloned().unwrap_or(Value::Null);
-    Check::Equals { table, key: table.key_of(row).to_vec(), column, value }
-}
 
 impl Store {
     /// Puts a link in the place of the one that was read; `false`: that one has changed meanwhile, and nothing is written.
@@ -37,20 +31,19 @@ impl Store {
         self.replace(&CREDENTIAL, &[owner.into(), subject.into()], before, credential).await
     }
 
-    async fn replace<T: for<'de> Deserialize<'de> + Serialize + PartialEq + Sync>(
+    async fn replace<T: DeserializeOwned + Serialize + PartialEq + Sync>(
         &self,
         table: &'static Table,
         key: &[Value],
         before: &T,
         after: &T,
     ) -> Result<bool, ProtectionError> {
-        let Some(row) = self.database.get(table, key).await? else { return Ok(false) };
-        if opened::<T>(table, &row)? != *before {
+        let Some(row) = self.records.database.get(table, key).await? else { return Ok(false) };
+        if self.records.open::<T>(table, &row)? != *before {
             return Ok(false);
         }
-        let body = serde_json::to_vec(after).map_err(unavailable)?;
-        let changed = key.iter().cloned().chain([body.into()]).collect();
-        let batch = Batch { checks: vec![unchanged(table, &row)], operations: vec![Operation::Put { table, row: changed }] };
+        let batch =
+            Batch { checks: vec![Check::unchanged(table, &row)], operations: vec![self.put(table, key.to_vec(), after)?] };
         match self.commit(batch).await {
             Ok(()) => Ok(true),
             Err(CommitError::Broken(_)) => Ok(false),

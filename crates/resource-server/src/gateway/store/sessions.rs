@@ -101,13 +101,13 @@ fn choose_leaving(mut all: Vec<Counted>, host: &str, most: usize) -> Vec<String>
 
 impl Store {
     pub(crate) async fn find_session(&self, id: &str) -> Result<Option<SessionRow>, ReadError> {
-        self.database.get(&SESSION, &[id.into()]).await?.map(|row| SessionRow::read(&row)).transpose()
+        self.records.database.get(&SESSION, &[id.into()]).await?.map(|row| SessionRow::read(&row)).transpose()
     }
 
     /// Keeps one that is new; those that have ended go, and of its network those that are too many.
     pub(crate) async fn put_new_session(&self, session: &SessionRow, now: Timestamp) -> Result<(), ProtectionError> {
         let network = session.place.network.as_str();
-        let rows = self.rows(&SESSION_PLACE, None, &[network.into()], usize::MAX).await?;
+        let rows = self.records.rows(&SESSION_PLACE, None, &[network.into()]).await?;
         let stands = |one: &Counted| one.until >= now.0 && one.id != session.id;
         let all: Vec<Counted> = rows.iter().filter_map(Counted::read).filter(stands).collect();
         let leaving = choose_leaving(all, &session.place.host, MOST_OF_NETWORK);

@@ -2,8 +2,13 @@
 
 use super::*;
 use crate::gateway::store::owners::Effect;
-use database::Migrations;
+use database::{Location, Migrations, Sqlite};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// With the key of all tests.
+pub(crate) async fn open_file(path: &std::path::Path) -> Store {
+    Store::open(&Location::File(path.to_owned()), &[7; 32]).await.unwrap()
+}
 
 /// A file of its own, and what to do to it from outside.
 pub(crate) struct Broken {
@@ -16,10 +21,10 @@ const OWN: usize = tables::MIGRATIONS.0.len();
 static FILES: AtomicU32 = AtomicU32::new(0);
 
 impl Broken {
-    pub(crate) fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let name = format!("wayleave-gateway-{}-{}.db", std::process::id(), FILES.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
-        Self { store: Store::open(&path).unwrap(), path }
+        Self { store: open_file(&path).await, path }
     }
 
     pub(crate) fn path(&self) -> std::path::PathBuf {
@@ -118,7 +123,7 @@ async fn fails(store: &Store) -> Vec<bool> {
 /// Row 40: a read error is no empty store, and is not remembered either.
 #[tokio::test]
 async fn threat_40_s22_what_cannot_be_read_is_neither_absent_nor_kept() {
-    let broken = Broken::new();
+    let broken = Broken::new().await;
     let store = &broken.store;
     filled(store).await;
     broken.run(1, AWAY);
@@ -150,7 +155,7 @@ async fn threat_40_s22_what_cannot_be_read_is_neither_absent_nor_kept() {
 /// The same for a row that is there and does not open.
 #[tokio::test]
 async fn threat_40_s22_what_does_not_open_is_not_absent() {
-    let broken = Broken::new();
+    let broken = Broken::new().await;
     filled(&broken.store).await;
     broken.run(1, DAMAGED);
     assert_eq!(fails(&broken.store).await, [true; 7]);

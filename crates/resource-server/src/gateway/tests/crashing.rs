@@ -1,6 +1,6 @@
 //! Row 46, C-8: what a crash or a lost answer left is done once, and one look at the server is for all of it.
 
-use super::super::store::tests::Broken;
+use super::super::store::tests::{Broken, open_file};
 use super::super::*;
 use super::enrolling::{destination, folder_of};
 use std::sync::atomic::Ordering;
@@ -37,14 +37,14 @@ async fn threat_46_c08_after_a_crash_each_is_registered_once_and_the_server_is_l
 
 #[tokio::test]
 async fn threat_46_c08_a_gateway_that_ends_in_the_middle_goes_on_at_its_next_start() {
-    let mut broken = Broken::new();
+    let mut broken = Broken::new().await;
     let world = folder_of(same(&mut broken), 2_000).await;
     world.link_and_enrol("alice").await;
     world.until("some are registered", async || world.registered().len() > 100).await;
     world.gateway.close().await;
     let told = world.registered().len();
     assert!(told < 2_000, "{told}");
-    let again = world.again(Store::open(&broken.path()).unwrap()).await;
+    let again = world.again(open_file(&broken.path()).await).await;
     assert_eq!(again.count("alice", Standing::Active).await, told, "what was told was written down");
     again.gateway.tend().await;
     again.until_registered("alice", 2_000).await;

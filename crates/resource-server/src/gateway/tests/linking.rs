@@ -337,7 +337,7 @@ async fn threat_42_s10_a_link_that_nobody_answers_leaves_nothing_behind() {
 /// What cannot be kept was not linked, so it is given back as well.
 #[tokio::test]
 async fn threat_42_s10_a_link_that_cannot_be_kept_is_given_back() {
-    let mut broken = super::super::store::tests::Broken::new();
+    let mut broken = super::super::store::tests::Broken::new().await;
     let store = std::mem::replace(&mut broken.store, Store::in_memory());
     let world = World::new(store, &["a.jpg"]).await;
     let (page, cookie) = opened(&world, &begun(&world).await, bob()).await;

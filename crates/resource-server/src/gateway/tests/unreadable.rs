@@ -11,7 +11,7 @@ fn same(broken: &mut Broken) -> Store {
 
 #[tokio::test]
 async fn threat_40_s22_rules_that_cannot_be_read_let_nothing_pass() {
-    let mut broken = Broken::new();
+    let mut broken = Broken::new().await;
     let world = World::new(same(&mut broken), &["a.jpg", "b.jpg"]).await;
     world.link().await;
     assert_eq!(world.status("/a.jpg", None).await, 401);
@@ -26,7 +26,7 @@ async fn threat_40_s22_rules_that_cannot_be_read_let_nothing_pass() {
 
 #[tokio::test]
 async fn threat_40_s22_nothing_is_registered_twice_and_no_key_made_anew() {
-    let mut broken = Broken::new();
+    let mut broken = Broken::new().await;
     let world = World::new(same(&mut broken), &["a.jpg", "b.jpg"]).await;
     world.link().await;
     assert_eq!(world.status("/a.jpg", None).await, 401);
@@ -36,7 +36,7 @@ async fn threat_40_s22_nothing_is_registered_twice_and_no_key_made_anew() {
         assert_eq!(world.status(path, None).await, 503, "{path}");
     }
     assert_eq!(world.registered(), ["/a.jpg"]);
-    let opened = Store::open(&broken.path());
+    let opened = Store::open(&database::Location::File(broken.path()), &[7; 32]).await;
     assert!(opened.is_err(), "{:?}", opened.err());
     broken.run(2, BACK);
     assert_eq!(world.status("/a.jpg", None).await, 401);
@@ -47,7 +47,7 @@ async fn threat_40_s22_nothing_is_registered_twice_and_no_key_made_anew() {
 /// What was told to the authorization server and could not be kept is found there again.
 #[tokio::test]
 async fn threat_40_s22_a_store_that_cannot_be_written_registers_nothing() {
-    let mut broken = Broken::new();
+    let mut broken = Broken::new().await;
     let world = World::new(same(&mut broken), &["a.jpg"]).await;
     world.link().await;
     broken.run(1, "CREATE TRIGGER full BEFORE INSERT ON registered BEGIN SELECT RAISE(ROLLBACK, 'disk full'); END");

@@ -119,6 +119,7 @@ impl<'a> Prepared<'a> {
     /// It has to open with the key of the configuration, as at a start: what does not takes no store's place.
     async fn end_what_is_held(&self, key: Option<[u8; 32]>) -> Result<Option<Timestamp>, String> {
         let open = |error: database::OpenError| error.to_string();
+        let of_configuration = key;
         let key = || key.ok_or("its key file is not there: put that in its place first, it goes with the backup");
         match self.pair.form {
             Party::Server => {
@@ -133,7 +134,7 @@ impl<'a> Prepared<'a> {
                 Ok(Some(restored.state_of))
             }
             Party::Gateway => {
-                resource_server::gateway::Store::open(self.part.path()).map_err(open)?.end_what_is_held().await?;
+                resource_server::gateway::Store::end_what_is_held(self.part.path(), of_configuration.as_ref()).await?;
                 Ok(None)
             }
             Party::Manager => {

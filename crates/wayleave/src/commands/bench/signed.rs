@@ -6,7 +6,9 @@ use super::setup::{self, free_address};
 use crate::{Exit, say};
 use async_trait::async_trait;
 use client::{Client, Credentials, TicketRequest, Traded};
+use database::Location;
 use http::request::Parts;
+use jose::ambient::random;
 use jose::{Algorithm, Clock, SigningKey, SystemClock, SystemRandomness, did};
 use outbound::{Method, Outbound, Request, Settings};
 use resource_server::ProtectionError;
@@ -121,7 +123,9 @@ async fn open(folder: &Path, issuer: &str, resource: &str) -> Result<Arc<Gateway
         thumbnails: None,
         thumbnail_command: Vec::new(),
     };
-    let store = gateway::Store::open(&folder.join("gateway.db")).map_err(Exit::failed)?;
+    let store = gateway::Store::open(&Location::File(folder.join("gateway.db")), &random(&SystemRandomness))
+        .await
+        .map_err(Exit::failed)?;
     let client = client(issuer, "photos-rs", "photos-secret")?;
     let by = By { own_log_in: Some(Arc::new(Alice)), ..By::default() };
     Gateway::open(settings, client, store, by).await.map_err(Exit::failed)

@@ -7,7 +7,7 @@ use super::*;
 async fn what_an_application_brought_counts_for_a_day_without_an_answer() {
     let (world, word) = (World::new(Store::in_memory(), &["a.jpg"]).await, Arc::new(Word::default()));
     let (place, clock) = (world.folder.join(".gateway.db"), Arc::new(Hours::default()));
-    let gateway = open_with(&world, &word, Store::open(&place).unwrap(), clock.clone()).await;
+    let gateway = open_with(&world, &word, crate::gateway::store::tests::open_file(&place).await, clock.clone()).await;
     let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
     assert_eq!(bring(&gateway, "helper", &key).await, 201);
     bring_server(&world, &gateway, "helper").await;
@@ -32,7 +32,7 @@ async fn what_an_application_brought_counts_for_a_day_without_an_answer() {
     assert_eq!(gateway.find_place_for_new("alice").await, Err(ProtectionError::Unreachable));
     drop((gateway, link));
     // a restart begins no other day
-    let again = open_with(&world, &word, Store::open(&place).unwrap(), clock.clone()).await;
+    let again = open_with(&world, &word, crate::gateway::store::tests::open_file(&place).await, clock.clone()).await;
     assert!(!stands(&again).await);
     clock.0.store(123, Ordering::SeqCst);
     assert!(stands(&again).await, "nor ends it");

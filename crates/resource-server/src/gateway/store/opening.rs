@@ -1,0 +1,102 @@
+//! How a gateway's store is opened, by the key that goes with it, and what a restore does to one.
+//!
+//! Bodies that open something elsewhere are sealed: links with their tokens, what the gateway is at servers, links that have
+//! begun, and its own key. Sessions of browsers are sealed by their cookies (`browser/session.rs`). All else stays readable.
+
+use super::kept::Kept;
+use super::tables::{BEGUN, SECRET, SESSION, SESSION_PLACE, TABLES};
+use super::{Store, tables};
+use database::{Batch, Database, KeyCheckError, Location, OpenError, Operation, Records, Row, Schema, Sqlite, Table, Value};
+use jose::seal::{KEY_BYTES, SealingKey};
+use jose::{Algorithm, SigningKey, SystemRandomness};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a gateway keeps.
+const SCHEMA: Schema<'static> = Schema { name: "wayleave_gateway", tables: TABLES, sqlite: tables::MIGRATIONS, postgres: &[] };
+
+/// Why a store is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Key(#[from] KeyCheckError),
+    #[error("the gateway's store has no key to be sealed with: {0}")]
+    NoKey(jose::KeyError),
+}
+
+/// The body of a row as versions before 9 of the tables wrote it, in plain: JSON, and a key as its bytes.
+fn body_of_before(table: &'static Table, row: &Row) -> Option<Vec<u8>> {
+    let body = row.last().and_then(Value::as_blob)?;
+    if std::ptr::eq(table, &SECRET) {
+        SigningKey::from_pkcs8(Algorithm::Es256, body).ok()?;
+        return serde_json::to_vec(body).ok();
+    }
+    let is_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok();
+    is_object.then(|| body.to_vec())
+}
+
+impl Store {
+    fn of(database: Database, key: Option<SealingKey>) -> Self {
+        Self { records: Records { database: Arc::new(database), key }, kept: Arc::<Kept>::default() }
+    }
+
+    /// Gone with the process.
+    pub fn in_memory() -> Self {
+        let key = SealingKey::new(&jose::ambient::random::<KEY_BYTES>(&SystemRandomness));
+        Self::of(Database::in_memory(), key.ok())
+    }
+
+    /// Opens a store with its key, or makes it. One of before there was a key is sealed with it; with another key nothing is
+    /// written.
+    pub async fn open(location: &Location, key: &[u8; KEY_BYTES]) -> Result<Self, StoreError> {
+        let key = SealingKey::new(key).map_err(StoreError::NoKey)?;
+        let store = Self::of(Database::open(location, &SCHEMA).await?, Some(key));
+        if store.records.check_key_or_seal(&SECRET, TABLES, body_of_before).await?
+            && let Some(file) = location.file()
+        {
+            tracing::info!("the gateway's store is sealed with the key file from now on: keep both");
+            database::file::rewrite(file)?;
+        }
+        Ok(store)
+    }
+
+    /// Whether a store that is a file goes with a key already, or nobody can tell since it was cut: then no key is made for it.
+    pub fn is_sealed(file: &Path) -> Result<bool, OpenError> {
+        match std::fs::metadata(file) {
+            Ok(about) if about.len() == 0 => Ok(true),
+            Ok(_) => database::has_key_check(file, &SECRET),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The store of this file, if it is there and as this version keeps it: for a look that changes nothing.
+    pub async fn open_if_current(file: &Path, key: &[u8; KEY_BYTES]) -> Result<Option<Self>, StoreError> {
+        match Sqlite::is_current(file, &tables::MIGRATIONS)? && Self::is_sealed(file)? {
+            true => Self::open(&Location::File(file.to_owned()), key).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// What `wayleave restore` does to a store that is older than the world: browsers that were logged out since are, and what
+    /// was on its way begins anew (docs/decisions/0069). Links stay: a server takes a PAT and its refresh token, or says no. A
+    /// store of before there was a key needs none.
+    pub async fn end_what_is_held(file: &Path, key: Option<&[u8; KEY_BYTES]>) -> Result<(), String> {
+        let is_sealed = Self::is_sealed(file).map_err(|error| error.to_string())?;
+        let location = Location::File(file.to_owned());
+        let store = match key {
+            Some(key) => Self::open(&location, key).await.map_err(|error| error.to_string())?,
+            None if is_sealed => {
+                return Err("its key file is not there: put that in its place first, it goes with the backup".into());
+            }
+            None => Self::of(Database::open(&location, &SCHEMA).await.map_err(|error| error.to_string())?, None),
+        };
+        let everything = |table| Operation::DeleteAll { table, index: None, prefix: vec![] };
+        let operations = [&SESSION, &SESSION_PLACE, &BEGUN].map(everything).into();
+        store.commit(Batch { checks: vec![], operations }).await.map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;
