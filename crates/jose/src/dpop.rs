@@ -6,7 +6,7 @@ use crate::key::{KeyError, SigningKey};
 use crate::{PublicKey, base64url, digest, htu};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use types::Timestamp;
@@ -56,7 +56,7 @@ struct ProofClaims {
     nonce: Option<String>,
 }
 
-/// How long one is remembered: a proof of a minute ahead is good for two, and for longer by a clock that is set back a little.
+/// How long one is remembered at least: a proof of a minute ahead is good for two, and for longer by a clock that is set back a little.
 const REMEMBERED: Duration = Duration::from_secs(240);
 
 /// Which proofs were seen: each `jti` of a key is good once in its minute. In memory alone: what was made before this memory
@@ -65,14 +65,38 @@ pub struct Seen {
     began: Timestamp,
     /// The same by a clock that nobody sets.
     started: Instant,
-    /// Until when, by that clock: one that leaps ahead and back forgets none that is good again.
-    proofs: Mutex<HashMap<[u8; 32], Instant>>,
+    proofs: Mutex<Proofs>,
+}
+
+/// What was seen in the period that runs, and in the one before it. By a clock that nobody sets: one that leaps ahead and back forgets
+/// none that is good again. A period that is over is dropped whole: nobody looks through all that came while others wait.
+struct Proofs {
+    since: Instant,
+    now: HashSet<[u8; 32]>,
+    before: HashSet<[u8; 32]>,
+}
+
+impl Proofs {
+    fn new(now: Instant) -> Self {
+        Self { since: now, now: HashSet::new(), before: HashSet::new() }
+    }
+
+    /// Whether it is the first time.
+    fn remember(&mut self, id: [u8; 32], at: Instant) -> bool {
+        let passed = at.saturating_duration_since(self.since);
+        if passed >= REMEMBERED {
+            let last = std::mem::take(&mut self.now);
+            self.before = if passed < REMEMBERED * 2 { last } else { HashSet::new() };
+            self.since = at;
+        }
+        !self.before.contains(&id) && self.now.insert(id)
+    }
 }
 
 impl Seen {
     /// A memory that begins with its process.
     pub fn since(began: Timestamp) -> Self {
-        Self { began, started: Instant::now(), proofs: Mutex::default() }
+        Self { began, started: Instant::now(), proofs: Mutex::new(Proofs::new(Instant::now())) }
     }
 
     /// From which time on proofs count.
@@ -88,12 +112,7 @@ impl Seen {
             return false;
         }
         let id = digest::sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);
-        let mut seen = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if seen.len() > 10_000 {
-            seen.retain(|_, until| *until > now);
-        }
-        seen.insert(id, now + REMEMBERED).is_none_or(|before| before <= now)
+        self.proofs.lock().unwrap_or_else(PoisonError::into_inner).remember(id, Instant::now())
     }
 }
 
@@ -201,5 +220,17 @@ mod tests {
         assert_eq!(timed(Some(now.0), None), Err(DpopError::Stale));
         assert_eq!(timed(None, Some(now.0 + 61)), Err(DpopError::Stale));
         assert_eq!(other(request, now.plus(61)), DpopError::Stale);
+    }
+
+    #[test]
+    fn threat_46_a_proof_is_remembered_for_its_time_and_what_is_over_is_dropped_whole() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut proofs = Proofs::new(begun);
+        assert!(proofs.remember([1; 32], at(239)) && proofs.remember([2; 32], at(240)));
+        assert!(!proofs.remember([1; 32], at(470)) && !proofs.remember([2; 32], at(470)), "each for four minutes at least");
+        assert!(proofs.remember([3; 32], at(480)) && proofs.remember([1; 32], at(480)));
+        assert!(!proofs.remember([2; 32], at(480)));
+        assert!(proofs.remember([3; 32], at(2_000)) && proofs.before.is_empty(), "nobody came for long");
     }
 }
