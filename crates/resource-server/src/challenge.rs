@@ -22,7 +22,7 @@ pub fn unauthorized(challenge: &UmaChallenge) -> Response {
 
 /// The same, to a token whose key was not proven by one new proof for this call (RFC 9449 7.1).
 pub fn asking_for_proof(mut challenge: Response) -> Response {
-    let proof = HeaderValue::from_static("DPoP error=\"invalid_dpop_proof\", algs=\"EdDSA ES256\"");
+    let proof = HeaderValue::from_static("DPoP error=\"invalid_dpop_proof\", algs=\"EdDSA ES256 RS256\"");
     challenge.headers_mut().append(header::WWW_AUTHENTICATE, proof);
     challenge
 }

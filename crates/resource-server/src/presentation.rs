@@ -38,7 +38,7 @@ impl Ambiguous {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         for scheme in schemes {
-            let more = if *scheme == DPOP_SCHEME { ", algs=\"EdDSA ES256\"" } else { "" };
+            let more = if *scheme == DPOP_SCHEME { ", algs=\"EdDSA ES256 RS256\"" } else { "" };
             let challenge = format!("{scheme} error=\"{error}\", error_description=\"{self}\"{more}");
             if let Ok(challenge) = HeaderValue::from_str(&challenge) {
                 headers.append(WWW_AUTHENTICATE, challenge);

@@ -160,7 +160,7 @@ impl Tokens {
 }
 
 const BEARER: &str = "Bearer realm=\"management\"";
-const DPOP: &str = "DPoP algs=\"EdDSA ES256\"";
+const DPOP: &str = "DPoP algs=\"EdDSA ES256 RS256\"";
 
 impl Unfit {
     /// As RFC 6750 3 and RFC 9449 7.1 and 9 want it: the scheme that was tried first, with its error.
