@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use types::Timestamp;
 use types::spelling::readable;
 use types::throttle::{NetworkShares, NetworkThrottle, Taken, Throttle};
+use url::Url;
 
 /// Seconds in which the same is told once, and in which lines are counted.
 const SPAN_SECONDS: i64 = 600;
@@ -70,7 +71,9 @@ impl Unfit<'_> {
                 );
             }
             Self::Place { client, list, uri } => {
-                let (client_id, uri) = (readable(client.id.as_str()), place_of(uri));
+                let known =
+                    client.redirect_uris.iter().chain(&client.claims_redirect_uris).chain(&client.post_logout_redirect_uris);
+                let (client_id, uri) = (readable(client.id.as_str()), place_of(uri, known));
                 tracing::warn!(?client_id, ?uri, untold, "a declared client would go on at a place that is not in its `{list}`");
             }
         }
@@ -80,22 +83,28 @@ impl Unfit<'_> {
 /// Enough of a name to know it by, and no secret that was sent in its place.
 fn beginning_of(id: &str) -> String {
     let mut letters = readable(id).chars().collect::<Vec<_>>();
-    letters.truncate(MOST_SHOWN.min(letters.len() / 2));
+    letters.truncate(MOST_SHOWN.min(letters.len() / 4));
     letters.into_iter().collect()
 }
 
-/// Of a URI what an operator compares: no user, no query, no fragment, which may hold what opens something.
-fn place_of(uri: &str) -> String {
-    let bare = uri.split(['?', '#']).next().unwrap_or_default();
-    let left_out = if bare.len() < uri.len() { "…" } else { "" };
-    let bare = match bare.split_once("://").map(|(scheme, rest)| (scheme, rest, rest.find('/').unwrap_or(rest.len()))) {
-        Some((scheme, rest, end)) => match rest.get(..end).and_then(|authority| authority.rfind('@')) {
-            Some(at) => format!("{scheme}://…{}", rest.get(at..).unwrap_or_default()),
-            None => bare.to_owned(),
-        },
-        None => bare.to_owned(),
+/// Of a URI what an operator compares: where it is, and its path as far as it is that of one which is registered. What follows, a user
+/// and whatever is no URL may be what opens something.
+fn place_of<'a>(uri: &str, known: impl Iterator<Item = &'a String>) -> String {
+    let Ok(url) = Url::parse(uri) else { return "…".to_owned() };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let begins = match url.host_str() {
+        Some(host) => format!("{}://{host}{port}", url.scheme()),
+        None => format!("{}:", url.scheme()),
     };
-    format!("{}{left_out}", readable(&bare))
+    let own: Vec<&str> = url.path().split_inclusive('/').collect();
+    let shared = |other: Url| {
+        let same = other.path().split_inclusive('/').zip(&own).take_while(|(one, other)| one == *other).count();
+        own.iter().take(same).copied().collect::<String>()
+    };
+    let path = known.filter_map(|one| Url::parse(one).ok()).map(shared).max_by_key(String::len).unwrap_or_default();
+    let whole = format!("{begins}{path}");
+    let left_out = if whole == uri { "" } else { "…" };
+    format!("{}{left_out}", readable(&whole))
 }
 
 /// What was told of late.
@@ -156,17 +165,25 @@ mod tests {
 
     #[test]
     fn threat_20_a_slip_of_the_pen_is_told_without_what_may_open_something() {
-        for (id, begins) in [("vewer", "ve"), ("photos-secret", "phot"), ("x", ""), ("", "")] {
+        for (id, begins) in [("vewer", "v"), ("photos-secret", "pho"), ("p4ssw0rd", "p4"), ("x", ""), ("", "")] {
             assert_eq!(beginning_of(id), begins);
         }
+        let known = ["http://127.0.0.1:9003/app/callback".to_owned(), "app.example:/back".to_owned()];
         for (uri, place) in [
-            ("http://127.0.0.1:9003/callback", "http://127.0.0.1:9003/callback"),
-            ("http://user:topsecret@127.0.0.1:9003/callback?code=ABC#x", "http://…@127.0.0.1:9003/callback…"),
-            ("https://a.example?code=ABC", "https://a.example…"),
+            ("http://127.0.0.1:9004/app/callback", "http://127.0.0.1:9004/app/callback"),
+            ("http://user:topsecret@127.0.0.1:9003/app/callback?code=ABC#x", "http://127.0.0.1:9003/app/callback…"),
+            ("https://a.example?code=ABC", "https://a.example/…"),
             ("app.example:/back#token", "app.example:/back…"),
-            ("https://a.example/@b", "https://a.example/@b"),
+            ("http://127.0.0.1:9003/app/callback%3Fcode=SECRET", "http://127.0.0.1:9003/app/…"),
+            ("http://127.0.0.1:9003/app/callback&code=SECRET", "http://127.0.0.1:9003/app/…"),
+            ("http://127.0.0.1:9003/app/callback/TOKEN", "http://127.0.0.1:9003/app/…"),
+            ("https:/u:secret@h/", "https://h/…"),
+            ("https:\\\\u:secret@h\\x", "https://h/…"),
+            ("app:user:secret@h", "app:…"),
+            ("http://u:pa/ss@host/", "…"),
+            ("secret", "…"),
         ] {
-            assert_eq!(place_of(uri), place);
+            assert_eq!(place_of(uri, known.iter()), place, "{uri}");
         }
     }
 
