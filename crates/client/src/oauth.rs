@@ -14,6 +14,8 @@ use types::token::TokenResponse;
 use types::{ClientId, ScopeSet};
 use url::Url;
 
+/// Bytes of a token that a renewal brings.
+const MAX_RENEWED_BYTES: usize = 16 * 1_024;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A code flow that has begun; kept where the person's browser cannot read it.
@@ -231,7 +233,10 @@ impl Client {
 
     /// A new token for a refresh token.
     pub async fn refresh(&self, metadata: &Metadata, refresh_token: &str) -> Result<TokenResponse, ClientError> {
-        self.token(metadata, &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
+        let tokens = self.token(metadata, &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await?;
+        let is_short = tokens.access_token.len().max(tokens.refresh_token.as_ref().map_or(0, String::len)) <= MAX_RENEWED_BYTES;
+        let long = || ClientError::protocol("a token that came for another one is too long to be kept");
+        is_short.then_some(tokens).ok_or_else(long)
     }
 
     /// What a server says of an access token that is for this resource server (RFC 7662).
