@@ -120,6 +120,9 @@ impl AuthorizationServer {
             Ok(verified) => verified,
             Err(error) => return refuse(&error),
         };
+        if verified.tells_of_events() {
+            return refuse(&"it tells of events, and is no ID token");
+        }
         let here = Presentation {
             issuer: self.issuer(),
             client: &client.id,

@@ -278,6 +278,14 @@ pub struct ClaimToken {
     others: Map<String, Value>,
 }
 
+impl ClaimToken {
+    /// Whether it says that something has happened, as a logout token does, and not who somebody is (OpenID Connect Back-Channel
+    /// Logout 2.4, RFC 8417 2.2).
+    pub fn tells_of_events(&self) -> bool {
+        self.others.contains_key("events")
+    }
+}
+
 /// What a claim token that counts brings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accepted {

@@ -12,7 +12,7 @@ pub struct PermissionRequest {
 
 /// The body of the permission endpoint: one permission, or an array of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a permission has `resource_id` and `resource_scopes`; it is one, or an array of them")]
 pub enum PermissionRequests {
     One(PermissionRequest),
     Many(Vec<PermissionRequest>),
@@ -72,7 +72,7 @@ pub struct ServerPermissionRequest {
 
 /// One, or an array of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a permission has `resource_id` and `resource_scopes`; it is one, or an array of them")]
 pub enum ServerPermissionRequests {
     One(ServerPermissionRequest),
     Many(Vec<ServerPermissionRequest>),

@@ -1,7 +1,8 @@
 //! An owner's policy on the wire (protocol.md 1.2). What it means is in `rules/policy.rs`.
 
 use crate::{ClientId, OwnResourceId, PolicyId, ResourceId, ResourceServerId, ScopeSet, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// What to do with a requested scope while a required claim is open (protocol.md 1.2).
@@ -46,8 +47,8 @@ pub struct PolicyDocument {
     pub resource_scopes: ScopeSet,
     #[serde(default)]
     pub required_claims: Vec<ClaimCondition>,
-    /// The clients it is for; empty: every client.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The clients it is for; left out: every client. A list that has become empty is not that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "read_clients")]
     pub client_id: Vec<ClientId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Timestamp>,
@@ -74,6 +75,14 @@ pub struct PolicyDocument {
     /// The resource owner token that it is; not sent by clients in this form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,
+}
+
+fn read_clients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ClientId>, D::Error> {
+    let clients = Vec::<ClientId>::deserialize(deserializer)?;
+    match clients.is_empty() {
+        true => Err(D::Error::custom("`client_id` names at least one client, or is left out: then it is for every client")),
+        false => Ok(clients),
+    }
 }
 
 /// What somebody shares with a person, as that person lists it (protocol.md 1.2, `?role=requesting_party`): what can

@@ -57,6 +57,23 @@ async fn taken(mut ask: impl AsyncFnMut(&'static str) -> bool) -> Vec<&'static s
     taken
 }
 
+/// A token of a trusted issuer that says what has happened says of nobody who calls (OpenID Connect Back-Channel Logout 2.4).
+#[tokio::test]
+async fn a_token_of_events_is_no_claim_token() {
+    let world = World::one().await;
+    let (pat, album, _) = world.album().await;
+    for (more, status) in [
+        (json!({}), 200),
+        (json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}), 403),
+        (json!({"events": {}}), 403),
+    ] {
+        let ticket = world.ticket(&pat, &album, "view").await;
+        let token = world.id_token("viewer", more.clone());
+        let claim = [("claim_token", token.as_str()), ("claim_token_format", crate::world::ID_TOKEN)];
+        assert_eq!(world.trade("viewer", &ticket, &claim).await.status, status, "{more}");
+    }
+}
+
 /// The key by which the server signs.
 fn own_key(world: &World, algorithm: Algorithm) -> Arc<SigningKey> {
     world.app.identity.keys.signing_key(algorithm, types::Timestamp(world.now())).unwrap()

@@ -113,6 +113,8 @@ async fn bad_policies_are_told_what_is_wrong() {
         (json!({"valid_from": 5, "expires_at": 5}), "valid_from"),
         (json!({"on_missing": "shrug"}), "shrug"),
         (json!({"resource_server": "x"}), "resource_id"),
+        // the last application that was taken off a share lets no other in
+        (json!({"client_id": []}), "client_id"),
     ] {
         let mut document = json!({"resource_id": album, "resource_scopes": ["view"]});
         document.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
