@@ -18,6 +18,8 @@ const REMEMBERED_MORE: Duration = Duration::from_secs(3_600);
 const REMEMBERED_SECONDS: i64 = 10 * 365 * 86_400;
 /// So many seconds apart two clocks show the same time.
 const CLOCKS_AGREE: u64 = 60;
+/// For so long a server goes on from an earlier time than it had said: then that was a leap of its clock, and is over.
+pub(super) const LEAP_IS_OVER: Duration = Duration::from_secs(180);
 /// How long a token waits for the first look at an owner's revocations: one that needs none for a moment alone.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 const FIRST_GLANCE: Duration = Duration::from_millis(300);
@@ -47,6 +49,8 @@ pub(super) struct FeedState {
     pub(super) used: Option<Instant>,
     /// What time the server said that it is, and when.
     told: Option<(Timestamp, Instant)>,
+    /// Since when each of its answers says an earlier time than that leads to.
+    pub(super) earlier: Option<Instant>,
     /// No token that was issued by then is good.
     none_until: Option<Timestamp>,
 }
@@ -96,10 +100,15 @@ impl FeedState {
         (self.next, self.ended, self.read, self.failing) = (news.next, news.ended, true, None);
         self.none_until = news.none_until;
         // what it said before goes on with the time that passes here, and is not taken back; but for a leap that is over, where
-        // both clocks agree again
-        let agrees = |time: &Timestamp| time.0.abs_diff(now.0) <= CLOCKS_AGREE;
-        let told = news.time.filter(agrees).or(self.told.map(passed).max(news.time));
-        self.told = told.map(|time| (time, Instant::now()));
+        // both clocks agree again, or where it has said so for a while: the clock here may be another
+        let expected = self.told.map(passed);
+        let is_earlier = news.time.zip(expected).is_some_and(|(time, expected)| time.plus(1) < expected);
+        self.earlier = is_earlier.then(|| self.earlier.unwrap_or(at));
+        let is_over = self.earlier.is_some_and(|since| since.elapsed() >= LEAP_IS_OVER);
+        self.earlier = self.earlier.filter(|_| !is_over);
+        let agrees = |time: &Timestamp| is_over || time.0.abs_diff(now.0) <= CLOCKS_AGREE;
+        let told = news.time.filter(agrees).or(expected.max(news.time));
+        self.told = told.map(|time| (time, at));
     }
 }
 

@@ -54,6 +54,23 @@ fn threat_46_more_revocations_than_are_remembered_end_what_needs_a_look() {
     assert!(!state.counts(&token(600)) && state.counts(&token(60)));
 }
 
+/// The clocks never agree: a leap ends all the same, once the server has gone on from an earlier time for a while.
+#[test]
+fn threat_35_a_leap_of_a_server_ends_where_the_clock_here_is_another() {
+    let answer = Arc::new(Introspection { exp: Some(Timestamp(2_000)), iat: Some(Timestamp(0)), ..Introspection::default() });
+    let token = Signed { jti: "t".into(), lifetime: 600, answer };
+    let mut state = FeedState::default();
+    // the clock here is 70 seconds behind
+    let learn = |state: &mut FeedState, time: i64| {
+        state.learn(Revocations { time: Some(Timestamp(time)), ..news(&[], false) }, Timestamp(time - 70));
+        state.counts(&token)
+    };
+    assert!(learn(&mut state, 100) && !learn(&mut state, 2_000) && !learn(&mut state, 102) && !learn(&mut state, 103));
+    state.earlier = Instant::now().checked_sub(LEAP_IS_OVER);
+    assert!(learn(&mut state, 280) && state.earlier.is_none(), "it has said so for a while");
+    assert!(learn(&mut state, 281) && !learn(&mut state, 2_001), "another one counts as well");
+}
+
 /// Row 35: the clock here may be behind. Whoever issued a token names it no more once it has ended there, so what time it is
 /// there counts.
 #[test]
