@@ -11,6 +11,11 @@ use types::spelling;
 /// The longest password taken, in bytes.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
+/// Whether a text is a hash that a password can be held against.
+pub fn is_hash(text: &str) -> bool {
+    PasswordHash::new(text).is_ok_and(|hash| hash.hash.is_some())
+}
+
 /// Hashes and checks passwords.
 #[derive(Default)]
 pub struct Passwords {

@@ -12,6 +12,7 @@ mod get;
 mod located;
 mod login_provider;
 mod manager;
+mod places;
 mod route;
 mod server;
 mod stores;

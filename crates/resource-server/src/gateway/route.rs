@@ -152,6 +152,9 @@ impl Guarded {
             return Err(format!("`{path}`: {{{name}}} is one segment in one place and all that follows in the other"));
         }
         match &self.owner {
+            OwnerOf::Named(name) if name.is_empty() || name.trim() != name => {
+                Err(format!("`{path}`: `owner` must be a name, without blanks around it"))
+            }
             OwnerOf::Path(name) if !names.contains(&name.as_str()) || path.is_rest(name) => {
                 Err(format!("`{path}`: the owner is {{{name}}}, which is no segment of `path`"))
             }

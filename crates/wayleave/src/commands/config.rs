@@ -178,7 +178,7 @@ mod tests {
             (format!("{gateway}forward_auth = {{ headers = 'x-forwarded' }}"), &["[gateway.forward_auth] answers nobody"]),
             (account.into(), &["`alice` has no password, and there is no [[login_provider]]"]),
             (format!("{account}{provider}"), &[]),
-            (format!("{account}password_hash = '$argon2id$x'"), &[]),
+            (format!("{account}password_hash = '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QUFBQUFBQUFBQUFBQUFBQQ'"), &[]),
             (format!("{account}password = 'short'"), &["fewer than 8 characters"]),
             (format!("{account}{rs}"), &["`c` is a resource server (`resource`), and its `scope` lacks `uma_protection`"]),
             (format!("{account}{rs}scope = 'openid uma_protection'\nacts_for = 'b'"), &["acts_for `b`: there is no such"]),

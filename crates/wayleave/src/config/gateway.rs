@@ -4,6 +4,7 @@ use super::StoreConfig;
 use super::cors::CorsConfig;
 use super::fault::Fault;
 use super::forward_auth::ForwardAuthConfig;
+use super::places::{check_form, check_listen, check_url};
 use super::route::RouteConfig;
 use resource_server::gateway::{Route, Trust, check_content_origin, find_hidden};
 use resource_server::watch::UploadLimits;
@@ -213,10 +214,32 @@ impl GatewayConfig {
         if !matches!(self.check.as_str(), "introspect" | "offline") {
             return Err(format!("gateway.check: `{}` must be introspect or offline", self.check));
         }
-        if self.resource.ends_with('/') || url::Url::parse(&self.resource).is_err() {
-            return Err(format!("gateway.resource: `{}` must be a URL without a slash at the end", self.resource));
+        self.check_places()
+    }
+
+    /// Where it is, who guards for it, and by which names owners are known there.
+    fn check_places(&self) -> Result<(), String> {
+        check_listen("gateway.listen", &self.listen)?;
+        for issuer in &self.authorization_servers {
+            check_url("gateway.authorization_servers", issuer)?;
         }
-        Ok(())
+        if self.owner_claim.is_empty() {
+            return Err("gateway.owner_claim: it must name a claim, like preferred_username".into());
+        }
+        if let Some(management) = &self.management {
+            check_url("gateway.management.issuer", &management.issuer)?;
+            if management.owner_claim.is_empty() {
+                return Err("gateway.management.owner_claim: it must name a claim: preferred_username, or sub".into());
+            }
+        }
+        check_url("gateway.resource", &self.resource)?;
+        if self.resource.ends_with('/') || self.resource.contains('#') {
+            return Err(format!(
+                "gateway.resource: `{}` must be a URL without a slash at the end, and without fragment",
+                self.resource
+            ));
+        }
+        check_form("gateway.resource", &self.resource)
     }
 
     /// Whose word counts.

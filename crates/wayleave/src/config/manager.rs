@@ -1,6 +1,7 @@
 //! `[manager]`: the relationship manager.
 
 use super::StoreConfig;
+use super::places::{check_form, check_listen, check_url};
 use serde::{Deserialize, Serialize};
 
 /// `[manager]`
@@ -56,12 +57,18 @@ impl ManagerConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
+        check_listen("manager.listen", &self.listen)?;
+        if !self.is_built_in() {
+            check_url("manager.login", &self.login)?;
+        }
+        check_url("manager.url", &self.url)?;
         for (name, url) in [("url", &self.url), ("login", &self.login)] {
             let plain = url::Url::parse(url).is_ok_and(|url| url.query().is_none() && url.fragment().is_none());
             if !(plain && !url.ends_with('/') || name == "login" && self.is_built_in()) {
                 return Err(format!("manager.{name}: `{url}` must be a URL without a slash at the end"));
             }
         }
+        check_form("manager.url", &self.url)?;
         if self.client_id.is_none() && (self.client_secret.is_some() || self.client_secret_file.is_some()) {
             return Err("manager.client_id: a secret without it is nobody's".into());
         }

@@ -1,5 +1,6 @@
 //! Sections of the authorization server.
 
+use super::places::{check_form, check_url};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -62,13 +63,14 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 impl ServerConfig {
     pub(super) fn check(&self) -> Result<(), String> {
-        let url = Url::parse(&self.issuer).map_err(|_| format!("server.issuer: `{}` is no URL", self.issuer))?;
+        let url = check_url("server.issuer", &self.issuer)?;
         if url.query().is_some() || url.fragment().is_some() || self.issuer.ends_with('/') {
             return Err(format!("server.issuer: `{}` must have no query, no fragment and no slash at the end", self.issuer));
         }
         if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
             return Err(format!("server.issuer: `{}` must be https, unless its host is loopback", self.issuer));
         }
+        check_form("server.issuer", &self.issuer)?;
         for (key, address) in [("listen", Some(&self.listen)), ("admin_listen", self.admin_listen.as_ref())] {
             if let Some(address) = address.filter(|address| address.parse::<SocketAddr>().is_err()) {
                 return Err(format!("server.{key}: `{address}` must be an address and a port, like 127.0.0.1:8080"));
@@ -173,8 +175,11 @@ impl AccountConfig {
         if self.password.as_ref().is_some_and(|password| password.len() > identity::password::MAX_PASSWORD_BYTES) {
             return Err(format!("`{}`: `password` is longer than 1024 bytes", self.username));
         }
-        if let Some(email) = self.email.as_ref().filter(|email| types::email::normalize(email).is_none()) {
-            return Err(format!("`{}`: `{email}` is no e-mail address", self.username));
+        if self.email.as_ref().is_some_and(|email| types::email::normalize(email).is_none()) {
+            return Err(format!("`{}`: its `email` is no e-mail address", self.username));
+        }
+        if self.password_hash.as_ref().is_some_and(|hash| !identity::password::is_hash(hash)) {
+            return Err(format!("`{}`: `password_hash` must be a PHC string, like $argon2id$v=19$...", self.username));
         }
         let given = [&self.password, &self.password_hash, &self.password_file].into_iter().flatten().count();
         if given > 1 {
@@ -222,25 +227,30 @@ impl ClientConfig {
             return Err(format!("`{id}`: scope: {error}"));
         }
         let alg = self.id_token_signed_response_alg.as_deref();
-        if let Some(alg) = alg.filter(|alg| !identity::id_token::ALGORITHMS.contains(alg)) {
+        if alg.is_some_and(|alg| !identity::id_token::ALGORITHMS.contains(&alg)) {
             let known = identity::id_token::ALGORITHMS.join(", ");
-            return Err(format!("`{id}`: id_token_signed_response_alg: `{alg}` is none of {known}"));
+            return Err(format!("`{id}`: id_token_signed_response_alg: it is none of {known}"));
         }
         let keys = [self.jwks.is_some(), self.jwks_uri.is_some(), self.jwks_file.is_some()];
         if keys.into_iter().filter(|given| *given).count() > 1 {
             return Err(format!("`{id}`: give one of jwks, jwks_uri and jwks_file"));
         }
-        if let Some(other) = self.grant_types.iter().find(|grant| !GRANT_TYPES.contains(&grant.as_str())) {
-            return Err(format!("`{id}`: grant_types: `{other}` is none of {}", GRANT_TYPES.join(", ")));
+        if self.grant_types.iter().any(|grant| !GRANT_TYPES.contains(&grant.as_str())) {
+            return Err(format!("`{id}`: grant_types: it names what is none of {}", GRANT_TYPES.join(", ")));
+        }
+        if let Some(uri) = &self.jwks_uri {
+            check_url("jwks_uri", uri).map_err(|what| format!("`{id}`: {what}"))?;
         }
         if self.grant_types.iter().any(|grant| grant == "authorization_code") && self.redirect_uris.is_empty() {
             return Err(format!("`{id}`: redirect_uris: with authorization_code it must say where people are sent back to"));
         }
-        let uris = self.redirect_uris.iter().chain(&self.claims_redirect_uris).chain(&self.resource);
-        for uri in uris {
-            let fits = Url::parse(uri).is_ok_and(|url| url.fragment().is_none() && !url.cannot_be_a_base());
-            if !fits {
-                return Err(format!("`{id}`: `{uri}` must be an absolute URI without fragment"));
+        let own = [self.resource.clone()].into_iter().flatten().collect();
+        for (key, uris) in
+            [("redirect_uris", &self.redirect_uris), ("claims_redirect_uris", &self.claims_redirect_uris), ("resource", &own)]
+        {
+            let fits = |uri: &String| Url::parse(uri).is_ok_and(|url| url.fragment().is_none() && !url.cannot_be_a_base());
+            if !uris.iter().all(fits) {
+                return Err(format!("`{id}`: {key}: what stands there must be an absolute URI without fragment"));
             }
         }
         Ok(())
@@ -268,6 +278,9 @@ impl TrustedIssuerConfig {
         }
         if self.jwks_file.is_some() == self.jwks_uri.is_some() {
             return Err(format!("`{issuer}`: give jwks_file or jwks_uri"));
+        }
+        if let Some(uri) = &self.jwks_uri {
+            check_url("jwks_uri", uri).map_err(|what| format!("`{issuer}`: {what}"))?;
         }
         if self.claims.iter().any(|claim| claim == "email") && self.email_domains.is_empty() {
             return Err(format!("`{issuer}`: claims has email, so email_domains must say for which domains ([\"*\"]: all)"));
@@ -312,7 +325,7 @@ impl MailConfig {
             return Err("mail.submission: it must be smtp://HOST:PORT or smtps://HOST:PORT".into());
         }
         if !self.from.contains('@') {
-            return Err(format!("mail.from: `{}` must be an e-mail address", self.from));
+            return Err("mail.from: it must be an e-mail address".into());
         }
         if self.username.is_some() != (self.password.is_some() || self.password_file.is_some()) {
             return Err("mail: give username and password (or password_file) together".into());
