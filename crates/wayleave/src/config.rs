@@ -141,6 +141,13 @@ impl Config {
             if address.is_some_and(|address| !addresses.insert(address.to_string())) {
                 return Err(wrong(format!("`{name}`: its `email` is another account's already: each has one of its own")));
             }
+            // whoever logs in writes either, and the name would win
+            let others = self.account.iter().filter(|other| !std::ptr::eq(*other, account));
+            let is_its = |other: &AccountConfig| other.email.as_ref().is_some_and(|email| types::email::is_same(email, name));
+            if let Some(other) = { others }.find(|other| is_its(other)) {
+                let other = &other.username;
+                return Err(wrong(format!("`{name}`: its `username` is the `email` of `{other}`, who could not log in by it")));
+            }
         }
         Ok(())
     }

@@ -28,6 +28,10 @@ fn what_cannot_work_is_said_with_key_and_line() {
             "[[account]]\nusername = \"alice\"\nemail = \"a@foo.example\"\n[[account]]\nusername = \"b\"\nemail = \"a@FOO.example\"",
             "line 4: [[account]] `b`: its `email`",
         ),
+        (
+            "[[account]]\nusername = \"alice\"\nemail = \"a@foo.example\"\n[[account]]\nusername = \"A@foo.example\"",
+            "line 4: [[account]] `A@foo.example`: its `username` is",
+        ),
         ("[[account]]\nusername = \"alice\"\npassword_hash = \"x\"", "[[account]] `alice`: `password_hash`"),
         (&format!("{GATEWAY}owner_claim = ''"), "gateway.owner_claim: it must name a claim"),
         (&GATEWAY.replace(":0\"", "\""), "gateway.listen: it must be an address and a port"),
