@@ -31,7 +31,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
@@ -315,17 +315,26 @@ fn ended<E: std::fmt::Display>(result: &Result<(), E>) {
     }
 }
 
+/// Why a file does not do, and what would.
+fn describe_pem_fault(place: &Path, label: &str, error: &pem::Error) -> String {
+    let what = match error {
+        pem::Error::NoItemsFound => format!("nothing in it begins with `-----BEGIN {label}-----`: name a PEM file"),
+        error => error.to_string(),
+    };
+    format!("server.tls: {}: {what}", place.display())
+}
+
 /// TLS 1.2 and 1.3 as `[server.tls]` says.
 pub fn acceptor(config: &Config, tls: &TlsConfig) -> Result<TlsAcceptor, String> {
-    let unreadable = |place: &Path, error: &dyn std::fmt::Display| format!("server.tls: {}: {error}", place.display());
     let certificates = |file: &str| {
         let place = config.path(file);
         let all = CertificateDer::pem_file_iter(&place).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        all.map_err(|error| unreadable(&place, &error))
+        let some = all.and_then(|all| if all.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(all) });
+        some.map_err(|error| describe_pem_fault(&place, "CERTIFICATE", &error))
     };
     let chain = certificates(&tls.cert)?;
     let place = config.path(&tls.key);
-    let key = PrivateKeyDer::from_pem_file(&place).map_err(|error| unreadable(&place, &error))?;
+    let key = PrivateKeyDer::from_pem_file(&place).map_err(|error| describe_pem_fault(&place, "PRIVATE KEY", &error))?;
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;

@@ -97,6 +97,7 @@ mod tests {
         Ok(describe(&config))
     }
 
+    const PUBLIC: &str = "[[gateway.route]]\npath = '/{rest..}'\npublic = true";
     const GATEWAY: &str = "[gateway]\nlisten = '127.0.0.1:0'\nresource = 'http://127.0.0.1:1'\nauthorization_servers = \
                            ['http://127.0.0.1:2']\nclient_id = 'a'\n";
 
@@ -108,7 +109,7 @@ mod tests {
             ("[[client]]\nclient_id = 'a'\njwks_file = 'none'", "none"),
             ("[[client]]\nclient_id = 'a'\njwks_file = 'secret'", "secret"),
             ("[server.tls]\ncert = 'none'\nkey = 'none'", "server.tls"),
-            ("[server.tls]\ncert = 'empty'\nkey = 'empty'", "server.tls"),
+            ("[server.tls]\ncert = 'empty'\nkey = 'empty'", "`-----BEGIN CERTIFICATE-----`"),
             ("[server]\nadmin_token_file = 'empty'", "admin_token_file"),
             ("[[account]]\nusername = 'a'\npassword_file = 'empty'", "password_file"),
             ("[[account]]\nusername = 'a'\npassword = ' '", "password: it is empty"),
@@ -151,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_works_is_described_with_what_to_look_at() {
-        let lines = told(&format!("{GATEWAY}folder = 'things'")).await.unwrap().join("\n");
+        let lines = told(&format!("{GATEWAY}folder = 'things'\n{PUBLIC}")).await.unwrap().join("\n");
         assert!(lines.contains("wayleave gateway: http://127.0.0.1:1") && lines.contains("no [manager]"), "{lines}");
         assert!(lines.contains("wayleave server: is not configured in this file") && !lines.contains("look:"), "{lines}");
         let plain = GATEWAY.replace("'http://127.0.0.1:1'", "'http://photos.example'");
@@ -174,8 +175,12 @@ mod tests {
         for (text, looks) in [
             (format!("{gateway}{route}"), &["without [gateway.browser]"][..]),
             (format!("{gateway}{browser}{route}"), &[]),
-            (format!("{gateway}[[gateway.route]]\npath = '/{{rest..}}'\npublic = true"), &[]),
-            (format!("{gateway}forward_auth = {{ headers = 'x-forwarded' }}"), &["[gateway.forward_auth] answers nobody"]),
+            (format!("{gateway}{PUBLIC}"), &[]),
+            (gateway.clone(), &["there is no [[gateway.route]]"]),
+            (
+                format!("{gateway}forward_auth = {{ headers = 'x-forwarded' }}\n{PUBLIC}"),
+                &["[gateway.forward_auth] answers nobody"],
+            ),
             (account.into(), &["`alice` has no password, and there is no [[login_provider]]"]),
             (format!("{account}{provider}"), &[]),
             (format!("{account}password_hash = '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$QUFBQUFBQUFBQUFBQUFBQQ'"), &[]),

@@ -71,6 +71,9 @@ fn describe_unlinkable(client: &ClientConfig) -> Option<String> {
 
 fn describe_gateway(gateway: &GatewayConfig) -> Vec<String> {
     let mut lines = Vec::new();
+    if gateway.route.is_empty() {
+        lines.push("there is no [[gateway.route]]: everything is answered with 404".to_owned());
+    }
     if gateway.browser.is_none() && gateway.route.iter().any(|route| !route.public) {
         lines.push(
             "without [gateway.browser] people with browsers read that the operator of the server does not know this application: \
