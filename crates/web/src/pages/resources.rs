@@ -61,6 +61,8 @@ pub(super) async fn list(State(app): State<Shared>, request: Request) -> Respons
                 reach: in_words(&reach),
             });
         }
+        // the store has them in the order of their ids, which says nothing to her
+        items.sort_by_cached_key(|item| (item.name.to_lowercase(), item.id.clone()));
         let username = visit.person.as_ref().map(|(account, _)| account.username.as_str()).unwrap_or_default();
         let linkable = if items.is_empty() { linkable(&app, username).await? } else { None };
         let pictures = origins(items.iter().map(|item| &item.picture));
