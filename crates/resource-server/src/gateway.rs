@@ -356,10 +356,9 @@ async fn answer_call(gateway: Arc<Gateway>, request: Request) -> Response {
         return *ambiguous.answer();
     }
     let Ok(path) = path::CanonicalPath::parse(parts.uri.path()) else {
-        return plain(
-            StatusCode::BAD_REQUEST,
-            "This path is ambiguous: write it without empty segments, dots, encoded slashes and semicolons.",
-        );
+        let what = "This path is ambiguous: write it without empty segments, dots, encoded slashes and semicolons.";
+        let answer = plain(StatusCode::BAD_REQUEST, what);
+        return if browser::is_navigation(&parts) { gateway.in_words(&answer) } else { answer };
     };
     match path.encoded() {
         own if own == gateway.metadata_path => gateway.metadata(),

@@ -154,7 +154,7 @@ async fn threat_35_a_backup_takes_the_place_of_nothing_else() {
     let text = "[server]\nkey_file = 'own.key'\n[[client]]\nclient_id = 'a'\nname = 'A'\nclient_secret_file = 'a.secret'\n";
     std::fs::write(folder.file("wayleave.toml"), text).unwrap();
     let config = folder.config(text);
-    make(Party::Server, &folder.file("wayleave-data/server.db"));
+    make(Party::Server, &folder.file("wayleave-data/server.db")).await;
     std::os::unix::fs::symlink("own.key", folder.file("link")).unwrap();
     for name in ["own.key", "a.secret", "notes.txt", "wayleave-data/server.db"] {
         if !folder.file(name).exists() {
@@ -195,7 +195,7 @@ async fn threat_35_a_log_in_takes_no_servers_place() {
         assert_eq!(store.issuer().await.unwrap().as_deref(), Some(issuer));
     };
     make_as(&place, config.server.issuer.as_str()).await;
-    make(Party::Manager, &folder.file("wayleave-data/manager.db"));
+    make(Party::Manager, &folder.file("wayleave-data/manager.db")).await;
     make_as(&folder.file("wayleave-data/manager.login.db"), &LogIn::issuer_of("http://127.0.0.1:1")).await;
     backup(&config, &copy, Some(Party::Manager)).unwrap();
     let (before, of_login) = (folder.kept(), folder.file("desk.bak.login.db"));
@@ -218,7 +218,7 @@ async fn threat_35_what_a_restore_replaces_stays_however_often() {
     std::fs::create_dir(folder.file("disk")).unwrap();
     std::os::unix::fs::symlink("../disk/server.db", folder.file("wayleave-data/server.db")).unwrap();
     let place = folder.file("disk/server.db");
-    make(Party::Server, &place);
+    make(Party::Server, &place).await;
     backup(&config, &copy, None).unwrap();
     std::fs::write(folder.file("disk/.server.db.AAAAAAAAAAA.part"), "of a run that was killed").unwrap();
     restore(&config, &copy, None).await.unwrap();
@@ -235,7 +235,7 @@ async fn threat_35_what_a_restore_replaces_stays_however_often() {
     let mut names: Vec<_> = std::fs::read_dir(folder.file("disk")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["server.db", "server.db.lock", "server.db.replaced", "server.db.replaced-2", "server.db.replaced-2-wal"]);
-    make(Party::Server, &place);
+    make(Party::Server, &place).await;
 }
 
 /// A server whose clock was far ahead once begins again by its own backup.

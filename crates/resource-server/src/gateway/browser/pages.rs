@@ -372,7 +372,7 @@ impl Gateway {
     }
 
     /// An answer of the gateway as a page, with the same status and fields.
-    pub(super) fn in_words(&self, answer: &Response) -> Response {
+    pub(in super::super) fn in_words(&self, answer: &Response) -> Response {
         let (title, what) = match answer.status() {
             StatusCode::NOT_FOUND => ("Nothing is here", "There is nothing at this address. Look at how it is written."),
             StatusCode::TOO_MANY_REQUESTS => ("Try again later", "Too much was asked for here. Try again later."),

@@ -27,7 +27,8 @@ pub async fn restore(config: &Config, file: &Path, party: Option<Party>) -> Resu
         // what a link leads to is replaced, and not the link
         pair.place = serving::find_itself(&pair.place)?;
     }
-    let key = find_key(config)?;
+    // a restore makes none
+    let key = assemble::find_key(config)?;
     let mut prepared = Vec::new();
     for pair in &pairs {
         if pair.form != party && !pair.backup.exists() {
@@ -47,12 +48,6 @@ pub async fn restore(config: &Config, file: &Path, party: Option<Party>) -> Resu
     serving.iter().try_for_each(Serving::forget)?;
     tell(party, state_of).iter().for_each(|line| say::line(line));
     Ok(())
-}
-
-/// The key of the configuration, which every store but a gateway's is sealed with: a restore makes none.
-fn find_key(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
-    let place = config.path(&config.server.key_file.clone().unwrap_or(format!("{}/server.key", config.server.data_dir)));
-    place.exists().then(|| assemble::read_key_file(config, &SystemRandomness, None)).transpose()
 }
 
 /// Of what party a backup is, by its tables.
