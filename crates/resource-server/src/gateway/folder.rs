@@ -172,6 +172,12 @@ impl Folder {
         if method == "PUT" && parts.headers.contains_key(header::CONTENT_RANGE) {
             return refused(StatusCode::BAD_REQUEST, "A part of a file is not taken: send it whole, without `Content-Range`.");
         }
+        // RFC 9110 8.4: what is coded is not what is read here later
+        let is_coded = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if method == "PUT" && parts.headers.get_all(header::CONTENT_ENCODING).iter().any(is_coded) {
+            let what = "A file is taken as it is: send it without `Content-Encoding`.";
+            return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, what);
+        }
         if method == "PUT" && (call.path.ends_with_slash() || current.is_some_and(|version| version.is_directory)) {
             return Ok(Some(answers::of_error(&io::ErrorKind::IsADirectory.into())));
         }

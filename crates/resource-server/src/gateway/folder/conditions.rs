@@ -128,10 +128,9 @@ pub(super) fn allows_range(headers: &HeaderMap, current: Current<'_>) -> bool {
     let mut all = headers.get_all(header::IF_RANGE).iter();
     match (all.next(), all.next()) {
         (None, _) => true,
-        (Some(value), None) => match (value.to_str().ok().and_then(read_tag), read_date(value)) {
-            (Some((tag, "")), _) => !tag.is_weak && tag.opaque == current.tag,
-            // exactly this date: an earlier one is another file's
-            (_, Some(date)) => date == current.modified_seconds,
+        // a date is a weak validator here: a file may have changed twice within its second (8.8.2.2), and the whole is sent
+        (Some(value), None) => match value.to_str().ok().and_then(read_tag) {
+            Some((tag, "")) => !tag.is_weak && tag.opaque == current.tag,
             _ => false,
         },
         (Some(_), Some(_)) => false,
@@ -276,7 +275,7 @@ mod tests {
             ("If-Range: W/\"v2\"", false),
             ("If-Range: v2", false),
             ("If-Range: \"v2\" x", false),
-            (&format!("If-Range: {THEN}"), true),
+            (&format!("If-Range: {THEN}"), false),
             (&format!("If-Range: {BEFORE}"), false),
             (&format!("If-Range: {LATER}"), false),
             ("If-Range: never", false),

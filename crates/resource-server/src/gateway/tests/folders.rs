@@ -170,3 +170,14 @@ async fn threat_39_an_owner_ends_every_lock_on_what_is_hers() {
         assert_eq!(unlock(&bob, path).await, 409, "it has ended");
     }
 }
+
+/// RFC 9110 8.4: a file is kept as it is read later, and what is coded is refused before anything is written.
+#[tokio::test]
+async fn a_coded_file_is_not_taken() {
+    let world = world().await;
+    let token = world.rpt_to_edit(&[FIRST]);
+    for (coding, expected) in [("gzip", 415), ("identity, gzip", 415), ("identity", 204)] {
+        let (status, _, text) = world.ask_with(&token, "PUT", "/holiday/1.jpg", &[("content-encoding", coding)], "new").await;
+        assert_eq!(status, expected, "{coding}: {text}");
+    }
+}

@@ -22,12 +22,13 @@ async fn c_1_a_download_is_resumed_in_the_same_file_alone() {
     let (date, tag) = (before.field("last-modified").to_owned(), before.field("etag").to_owned());
     assert_eq!((before.status, date.as_str(), before.body.as_str()), (200, "Sun, 09 Sep 2001 01:46:40 GMT", TWENTY));
     assert!(tag.starts_with('"') && tag.len() > 10, "{tag}");
-    for validator in [&date, &tag] {
-        let part = get(&[("range", "bytes=5-9"), ("if-range", validator)]).await;
-        assert_eq!((part.status, part.body.as_str(), part.field("content-range")), (206, "56789", "bytes 5-9/20"));
-        assert_eq!(get(&[("if-none-match", &tag)]).await.status, 304);
-        assert_eq!(get(&[("if-modified-since", &date)]).await.status, 304);
-    }
+    let part = get(&[("range", "bytes=5-9"), ("if-range", &tag)]).await;
+    assert_eq!((part.status, part.body.as_str(), part.field("content-range")), (206, "56789", "bytes 5-9/20"));
+    // within the second of a date there may be two files
+    let whole = get(&[("range", "bytes=5-9"), ("if-range", &date)]).await;
+    assert_eq!((whole.status, whole.body.as_str()), (200, TWENTY));
+    assert_eq!(get(&[("if-none-match", &tag)]).await.status, 304);
+    assert_eq!(get(&[("if-modified-since", &date)]).await.status, 304);
     // as long as before, and another
     std::fs::write(place.0.join("new"), TWENTY.to_uppercase()).unwrap();
     std::fs::rename(place.0.join("new"), place.0.join("files/album/1.jpg")).unwrap();
