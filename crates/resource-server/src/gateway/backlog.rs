@@ -164,6 +164,7 @@ impl Gateway {
     pub async fn tend(&self) {
         self.give_back_unanswered(self.client.clock.now());
         self.repeat_lost_renewals().await;
+        self.take_back_made_up(Instant::now()).await;
         if let Err(error) = self.look_for_unfinished().await {
             tracing::error!(%error, "what is on its way cannot be read");
         }

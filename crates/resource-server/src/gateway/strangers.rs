@@ -3,6 +3,7 @@
 //! way is limited by owner and by the network that it comes from (threat 41).
 
 use super::backend::Backend;
+use super::browser::OfSession;
 use super::path::CanonicalPath;
 use super::{Behind, Gateway, Passing, PatBy, Wanted};
 use crate::challenge::plain;
@@ -20,6 +21,9 @@ const MADE_PER_OWNER: u32 = 100;
 /// Looks of one network, and of one machine in it, so that no neighbour uses up all of them.
 const PER_NETWORK: u32 = 200;
 const PER_HOST: u32 = 100;
+/// Things that calls of one network would make in an hour, and of one machine, without a session: a part of what one owner has.
+const MADE_PER_NETWORK: u32 = 60;
+const MADE_PER_HOST: u32 = 40;
 /// Links of one network in an hour that have the authorization server asked, and of one machine.
 const LINKS_PER_NETWORK: u32 = 400;
 const LINKS_PER_HOST: u32 = 200;
@@ -72,6 +76,7 @@ pub(super) struct Strangers {
     asks: ByCaller,
     links: ByCaller,
     visits: ByCaller,
+    makers: ByCaller,
     /// By owner: what is registered, and what nobody says is there yet.
     owners: Throttle,
     makes: Throttle,
@@ -84,6 +89,7 @@ pub(super) struct Counted {
     asked: Option<Asked>,
     owner: Option<Try>,
     made: Option<Try>,
+    maker: Option<Asked>,
 }
 
 impl Default for Strangers {
@@ -93,6 +99,7 @@ impl Default for Strangers {
             asks: ByCaller::new(PER_NETWORK, PER_HOST),
             links: ByCaller::new(LINKS_PER_NETWORK, LINKS_PER_HOST),
             visits: ByCaller::new(VISITS_PER_NETWORK, VISITS_PER_HOST),
+            makers: ByCaller::new(MADE_PER_NETWORK, MADE_PER_HOST),
             owners: Throttle::per(PER_OWNER, HOUR_SECONDS),
             makes: Throttle::per(MADE_PER_OWNER, HOUR_SECONDS),
         }
@@ -134,12 +141,37 @@ impl Strangers {
             return Err(self.makes.seconds_left(account, now));
         }
         match self.owners.take(account, now) {
-            Some(owner) => Ok(Counted { owner: Some(owner), made, asked: None }),
+            Some(owner) => Ok(Counted { owner: Some(owner), made, ..Counted::default() }),
             None => {
                 if let Some(one) = made {
                     self.makes.give_back(one);
                 }
                 Err(self.owners.seconds_left(account, now))
+            }
+        }
+    }
+
+    /// The same of whoever asks, with the look that was counted before: one machine that makes things up leaves others their part.
+    fn count_registration(&self, account: &str, asker: Asker<'_>, asked: Asked, now: Instant) -> Result<Counted, i64> {
+        let maker = match asker.reads || asker.is_known {
+            true => Ok(None),
+            false => self.makers.count(asker.caller, self.at(now)).map(Some),
+        };
+        let counted = maker.and_then(|maker| match self.may_register(account, asker.reads, now) {
+            Ok(counted) => Ok(Counted { maker, ..counted }),
+            Err(wait) => {
+                maker.into_iter().for_each(|maker| self.makers.give_back(maker));
+                Err(wait)
+            }
+        });
+        match counted {
+            Ok(counted) => Ok(Counted { asked: Some(asked), ..counted }),
+            Err(wait) => {
+                // nobody was asked about what is to be made
+                if !asker.reads {
+                    self.asks.give_back(asked);
+                }
+                Err(wait)
             }
         }
     }
@@ -157,6 +189,9 @@ impl Strangers {
         if let Some(one) = counted.made {
             self.makes.give_back(one);
         }
+        if let Some(one) = counted.maker {
+            self.makers.give_back(one);
+        }
         if let Some(one) = counted.asked {
             self.asks.give_back(one);
         }
@@ -168,6 +203,8 @@ impl Strangers {
 pub(super) struct Asker<'a> {
     /// It changes nothing.
     pub(super) reads: bool,
+    /// A session of this gateway holds something of the owner's: whose it is was shown.
+    is_known: bool,
     /// A part of what it is about.
     pub(super) query: Option<&'a str>,
     pub(super) caller: Option<Caller>,
@@ -177,7 +214,8 @@ impl<'a> Asker<'a> {
     pub(super) fn of(parts: &'a Parts) -> Self {
         // what these make is not there before; every other method is about something that is
         let reads = !matches!(parts.method.as_str(), "PUT" | "MKCOL" | "PATCH" | "LOCK");
-        Self { reads, query: parts.uri.query(), caller: parts.extensions.get().copied() }
+        let is_known = parts.extensions.get::<OfSession>().is_some();
+        Self { reads, is_known, query: parts.uri.query(), caller: parts.extensions.get().copied() }
     }
 }
 
@@ -196,10 +234,9 @@ impl Gateway {
         let asked = self.strangers.may_ask(asker.caller, now).map_err(enough)?;
         // what a call is to make is not there yet
         if asker.reads {
-            let looked = tokio::time::timeout(PATIENCE, look(&self.backend, path, asker.query)).await;
             let what = "The service behind this gateway does not answer.";
             let silent = || Box::new(plain(StatusCode::BAD_GATEWAY, what));
-            match looked.unwrap_or(Look::NoAnswer) {
+            match look_soon(&self.backend, path, asker.query).await {
                 Look::There => {}
                 Look::NotThere => return Err(missing()),
                 Look::NoAnswer => return Err(silent()),
@@ -209,16 +246,7 @@ impl Gateway {
                 }
             }
         }
-        match self.strangers.may_register(self.account_of(wanted), asker.reads, now) {
-            Ok(counted) => Ok(Counted { asked: Some(asked), ..counted }),
-            Err(wait) => {
-                // nobody was asked about what is to be made
-                if !asker.reads {
-                    self.strangers.asks.give_back(asked);
-                }
-                Err(enough(wait))
-            }
-        }
+        self.strangers.count_registration(self.account_of(wanted), asker, asked, now).map_err(enough)
     }
 
     /// Where one PAT is for all, all owners are one account, and their names can be made up.
@@ -239,13 +267,18 @@ fn enough(wait: i64) -> Box<Response> {
 }
 
 /// What a service says of a path.
-enum Look {
+pub(super) enum Look {
     There,
     NotThere,
     /// It does not say.
     NoAnswer,
     /// It is not there itself, which is said at once: nobody was asked.
     Away,
+}
+
+/// The same, unless that takes too long.
+pub(super) async fn look_soon(backend: &Backend, path: &CanonicalPath, query: Option<&str>) -> Look {
+    tokio::time::timeout(PATIENCE, look(backend, path, query)).await.unwrap_or(Look::NoAnswer)
 }
 
 /// Looks whether the service answers for a path and its query: asks with `HEAD`, which changes nothing (RFC 9110 9.2.1),

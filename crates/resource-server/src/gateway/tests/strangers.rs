@@ -240,3 +240,42 @@ async fn threat_41_s16_the_same_thing_again_and_again_uses_up_little() {
     }
     assert_eq!(world.status("/made-up", None).await, 404, "the share of this network is not used up");
 }
+
+/// Whoever makes names up fills nobody's list: one machine has a part of an owner's share, and what nobody made is taken back.
+#[tokio::test]
+async fn threat_41_s16_what_nobody_made_does_not_stay() {
+    let (world, _) = before_a_service().await;
+    let route = super::world::route_with("/{thing}", |guarded| {
+        guarded.scopes.add("PUT", types::ScopeSet::parse("edit").unwrap()).unwrap();
+    });
+    world.gateway.replace_routes(vec![route]);
+    let put = async |path: &str, from: [u8; 4]| {
+        let mut request = Request::put(path).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Caller(std::net::IpAddr::from(from)));
+        tower::ServiceExt::oneshot(world.gateway.clone().router(), request).await.unwrap().status().as_u16()
+    };
+    let mut taken = 0;
+    for n in 0..100 {
+        taken += usize::from(put(&format!("/you-won-{n}"), [192, 0, 2, 1]).await != 429);
+    }
+    assert_eq!(taken, 40, "one machine");
+    for n in 0..100 {
+        taken += usize::from(put(&format!("/you-won-more-{n}"), [192, 0, 2, 2]).await != 429);
+    }
+    assert_eq!(taken, 60, "one network");
+    assert_ne!(put("/real", [198, 51, 100, 1]).await, 429, "others have their part");
+    // somebody was let in to the first, and made it or not: it is hers to keep
+    let rpt = world.rpt("r1");
+    assert_eq!(world.status("/you-won-0", Some(&rpt)).await, 404);
+    let (now, hour) = (Instant::now(), std::time::Duration::from_secs(3_600));
+    world.gateway.take_back_made_up(now).await;
+    assert_eq!(world.count("alice", store::Standing::Active), 61);
+    for _ in 0..4 {
+        world.gateway.take_back_made_up(now + hour * 2).await;
+    }
+    world.until("it is taken back", || world.gateway.store.list_registrations("alice").unwrap().len() == 2).await;
+    let mut left: Vec<String> =
+        world.gateway.store.list_registrations("alice").unwrap().iter().map(|one| one.own_id.to_string()).collect();
+    left.sort();
+    assert_eq!(left, ["/real", "/you-won-0"]);
+}
