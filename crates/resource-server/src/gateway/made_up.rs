@@ -88,7 +88,7 @@ impl Gateway {
     async fn take_back_unmade(&self, registered: &Registered) -> Result<(), ProtectionError> {
         // whoever works on it may take it elsewhere
         let Some(_busy) = self.begin_operation(&registered.owner, &registered.own_id) else { return Ok(()) };
-        let now = self.store.registrations(&registered.owner, &registered.own_id)?;
+        let now = self.store.registrations(&registered.owner, &registered.own_id).await?;
         let Some(known) = now.iter().find(|one| one.id == registered.id && one.standing == Standing::Active) else {
             return Ok(());
         };
