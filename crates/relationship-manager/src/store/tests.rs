@@ -263,12 +263,12 @@ async fn threat_19_the_last_that_opens_a_key_stays() {
     .await;
 }
 
-/// `last_release.db` was made by the desk of the last release, with a key of ones: one row or two of each kind.
+/// `tests/stores/last_release.db` was made by the desk of the last release, with a key of ones: one row or two of each kind.
 #[tokio::test]
 async fn a_store_of_the_last_release_opens_with_everything_in_it() {
     let folder = Folder::new();
     let file = folder.0.join("desk.db");
-    std::fs::write(&file, include_bytes!("tests/last_release.db")).unwrap();
+    std::fs::write(&file, include_bytes!("../../tests/stores/last_release.db")).unwrap();
     let other = Store::open(&Location::File(file.clone()), NAME, key(2)).await.unwrap();
     assert_eq!(other.check_key().await, Err(StoreClosed::OtherKey));
     drop(other);

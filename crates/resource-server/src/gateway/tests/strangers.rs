@@ -269,13 +269,13 @@ async fn threat_41_s16_what_nobody_made_does_not_stay() {
     assert_eq!(world.status("/you-won-0", Some(&rpt)).await, 404);
     let (now, hour) = (Instant::now(), std::time::Duration::from_secs(3_600));
     world.gateway.take_back_made_up(now).await;
-    assert_eq!(world.count("alice", store::Standing::Active), 61);
+    assert_eq!(world.count("alice", store::Standing::Active).await, 61);
     for _ in 0..4 {
         world.gateway.take_back_made_up(now + hour * 2).await;
     }
-    world.until("it is taken back", || world.gateway.store.list_registrations("alice").unwrap().len() == 2).await;
+    world.until("it is taken back", async || world.gateway.store.list_registrations("alice").await.unwrap().len() == 2).await;
     let mut left: Vec<String> =
-        world.gateway.store.list_registrations("alice").unwrap().iter().map(|one| one.own_id.to_string()).collect();
+        world.gateway.store.list_registrations("alice").await.unwrap().iter().map(|one| one.own_id.to_string()).collect();
     left.sort();
     assert_eq!(left, ["/real", "/you-won-0"]);
 }
