@@ -43,6 +43,8 @@ pub enum NoPolicy {
 pub enum AskOwner {
     #[default]
     Yes,
+    /// The client says that somebody wants it (`ask_owner=true`): she may be asked beside a share that is for others.
+    Expressly,
     /// The client wants to know first whether she could be (`ask_owner=false`).
     Later,
     /// She was asked in this process, and what she was asked is gone: withdrawn, or given way.
@@ -272,8 +274,11 @@ fn judge_ungranted(question: &Question<'_>, index: &Index<'_>, of: ScopeOf<'_>) 
             open.push(number);
         }
     }
-    // a share with somebody else says nothing of whoever asks: he may, as where nobody has a share, and is not told of it either
-    let any = index.is_thought_of(of);
+    // to whoever asks expressly a share with somebody else says nothing: he may, as where nobody has a share
+    let any = match question.ask_owner {
+        AskOwner::Expressly => index.is_thought_of(of),
+        _ => index.is_spoken_of(of),
+    };
     if !open.is_empty() {
         Verdict::Gather(open)
     } else if asks || (!any && question.no_policy == NoPolicy::Ask) {
@@ -334,7 +339,7 @@ fn conclude(question: &Question<'_>, index: &Index<'_>, verdicts: Vec<(ResourceI
         _ if ask.is_empty() => return Outcome::Denied,
         AskOwner::Over => return Outcome::Denied,
         AskOwner::Later => return Outcome::MayAsk,
-        AskOwner::Yes => {}
+        AskOwner::Yes | AskOwner::Expressly => {}
     }
     if !question.requesting_party.is_known() {
         return Outcome::NeedInfo { required: vec![claim_of_person()] };

@@ -39,7 +39,8 @@ pub(super) fn read_parameters<'a>(request: &'a TokenRequest<'_>) -> Result<Param
     let scope = ScopeSet::parse(form.one("scope")?.unwrap_or_default());
     let scope = scope.map_err(|error| Refusal::new(ErrorCode::InvalidScope, error.to_string()))?;
     let ask_owner = match form.one("ask_owner")? {
-        None | Some("true") => AskOwner::Yes,
+        None => AskOwner::Yes,
+        Some("true") => AskOwner::Expressly,
         Some("false") => AskOwner::Later,
         Some(_) => return Err(Refusal::new(ErrorCode::InvalidRequest, "`ask_owner` may be `true` or `false`")),
     };

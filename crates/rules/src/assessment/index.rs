@@ -33,6 +33,8 @@ pub(super) struct Index<'a> {
     by_scope: BTreeMap<ScopeOf<'a>, Vec<usize>>,
     /// For which scopes the owner has a policy that says something of whoever asks, whether or not it passes a demanded signature.
     thought_of: BTreeSet<ScopeOf<'a>>,
+    /// For which scopes the owner has any policy in force, whether or not it passes a demanded signature.
+    spoken_of: BTreeSet<ScopeOf<'a>>,
     approvals: BTreeMap<ScopeOf<'a>, Vec<&'a AccessRequest>>,
     refused: BTreeSet<ScopeOf<'a>>,
 }
@@ -70,6 +72,7 @@ impl<'a> Index<'a> {
                 if lets_pass {
                     self.by_scope.entry(of).or_default().push(number);
                 }
+                self.spoken_of.insert(of);
                 if !is_about_others {
                     self.thought_of.insert(of);
                 }
@@ -107,6 +110,10 @@ impl<'a> Index<'a> {
 
     pub(super) fn is_thought_of(&self, of: ScopeOf<'_>) -> bool {
         self.thought_of.contains(&of)
+    }
+
+    pub(super) fn is_spoken_of(&self, of: ScopeOf<'_>) -> bool {
+        self.spoken_of.contains(&of)
     }
 
     pub(super) fn is_refused(&self, of: ScopeOf<'_>) -> bool {
