@@ -46,7 +46,7 @@ pub enum ReadError {
 pub enum Database {
     Memory(Memory),
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Database {
@@ -60,7 +60,9 @@ impl Database {
         match location {
             Location::Memory => Ok(Self::in_memory()),
             Location::File(path) => Sqlite::open(path, &schema.sqlite).map(Self::Sqlite),
-            Location::Postgres { url, password } => Postgres::open(url, password.as_deref(), schema).await.map(Self::Postgres),
+            Location::Postgres { url, password } => {
+                Postgres::open(url, password.as_deref(), schema).await.map(Box::new).map(Self::Postgres)
+            }
         }
     }
 

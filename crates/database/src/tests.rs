@@ -58,7 +58,7 @@ async fn break_connections(cluster: &Cluster) {
 async fn engines() -> Vec<(Database, Box<dyn Any>)> {
     let cluster = Cluster::start().unwrap();
     let postgres = Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap();
-    let mut all: Vec<(Database, Box<dyn Any>)> = vec![(Database::Postgres(postgres), Box::new(cluster))];
+    let mut all: Vec<(Database, Box<dyn Any>)> = vec![(Database::Postgres(Box::new(postgres)), Box::new(cluster))];
     all.extend(embedded().into_iter().map(|(database, folder)| (database, Box::new(folder) as Box<dyn Any>)));
     all
 }

@@ -165,6 +165,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Manager {
+    /// Waits until another process serves this desk's store: then this one stops.
+    pub async fn is_taken_over(&self) {
+        self.store.is_taken_over().await;
+    }
+
     /// `client` carries the way out, clock and randomness; `login_client` the credentials at the log-in, if they are
     /// configured.
     pub async fn open(

@@ -14,7 +14,7 @@ pub(crate) use task::OwnersServer;
 pub(crate) use vault::Opens;
 
 use client::oauth::CodeFlow;
-use database::{Batch, Check, CommitError, Database, Location, OpenError, Operation, Records, Row, Schema, Table, Value};
+use database::{Batch, Check, CommitError, Database, Location, Node, OpenError, Operation, Records, Row, Schema, Table, Value};
 use error::away;
 use jose::Randomness;
 use jose::seal::SealingKey;
@@ -171,6 +171,8 @@ pub(crate) struct Registration {
 /// The manager's store.
 pub struct Store {
     records: Records,
+    /// That no other process serves it, where one could come to it.
+    alone: Option<Node>,
     /// What waits for its turn, once somebody has looked.
     due: Mutex<Option<task::DueTasks>>,
     /// Whether that may miss what was committed.
@@ -186,7 +188,10 @@ impl Store {
     /// Made where there is none, or brought up to date. `name` is that of its schema in a database that others share.
     pub async fn open(location: &Location, name: &str, key: SealingKey) -> Result<Self, OpenError> {
         let schema = Schema { name, tables: &TABLES, sqlite: MIGRATIONS, postgres: &[] };
-        Ok(Self::on(Database::open(location, &schema).await?, key))
+        let database = Database::open(location, &schema).await?;
+        // what it has in memory is this process's
+        let alone = database.be_alone().await?;
+        Ok(Self { alone, ..Self::on(database, key) })
     }
 
     /// In this file.
@@ -196,7 +201,15 @@ impl Store {
 
     fn on(database: Database, key: SealingKey) -> Self {
         let records = Records { database: Arc::new(database), key: Some(key) };
-        Self { records, due: Mutex::default(), is_due_stale: AtomicBool::default() }
+        Self { records, alone: None, due: Mutex::default(), is_due_stale: AtomicBool::default() }
+    }
+
+    /// Waits until another process serves the store, which one could where it is in a database; for ever where none can.
+    pub(crate) async fn is_taken_over(&self) {
+        match &self.alone {
+            Some(node) => node.is_taken_over().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether this is the key that the store was sealed with; before anything else is done with it.

@@ -39,6 +39,7 @@ const MIGRATIONS: Migrations = Migrations(&[
     include_str!("../migrations/uma_0005.sql"),
     include_str!("../migrations/uma_0006.sql"),
     include_str!("../migrations/uma_0007.sql"),
+    include_str!("../migrations/uma_0008.sql"),
 ]);
 
 /// Name of a server's schema in a database that others share.
@@ -68,7 +69,7 @@ impl Store {
     /// Made where there is none, or brought up to date. `name` is that of its schema in a database that others share: a log-in
     /// beside a party's store is one of its own.
     pub async fn open(location: &Location, name: &str) -> Result<Self, OpenError> {
-        let schema = Schema { name, tables: &tables::SHARED, sqlite: MIGRATIONS, postgres: &[] };
+        let schema = Schema { name, tables: &tables::ALL, sqlite: MIGRATIONS, postgres: &[] };
         let database = Database::open(location, &schema).await?;
         let epochs = Arc::default();
         nodes::join(&database, &epochs).await?;

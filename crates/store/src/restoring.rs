@@ -197,6 +197,7 @@ mod tests {
             "inbox",
             "event",
             "event_seal",
+            "unsealed_event",
             "event_head",
             "resource_owner_credential",
             "discovery_search",

@@ -340,19 +340,9 @@ pub(crate) static UNSEALED_EVENT: Table = Table {
     ..Table::OPEN
 };
 
-/// What a database has that is shared.
-pub(crate) static SHARED: [&Table; 37] = {
-    let mut all = [&UNSEALED_EVENT; 37];
-    let mut at = 0;
-    while at < ALL.len() {
-        all[at] = ALL[at];
-        at += 1;
-    }
-    all
-};
-
-/// All of a file.
-pub(crate) static ALL: [&Table; 36] = [
+/// All of them.
+pub(crate) static ALL: [&Table; 37] = [
+    &UNSEALED_EVENT,
     &KEPT_PROOF,
     &SIGNED_POLICY,
     &PASSKEY,

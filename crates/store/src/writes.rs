@@ -4,6 +4,7 @@ mod provider;
 
 use crate::row::{body, signed_rpt_row, token_key, token_row, version, waiting_for};
 use crate::{nodes, tables};
+use authorization_server::event::{EventHead, EventSeal};
 use authorization_server::{Changes, Event, Requirement, Write};
 use database::{Check, Operation, Row, Table, Value};
 use identity::{CommitError, TokenKey};
@@ -192,6 +193,18 @@ impl Plan {
         Ok(())
     }
 
+    fn seal(&mut self, head: &EventHead, seal: &EventSeal) -> Planned {
+        let waiting: &[EventId] = if self.is_shared { &seal.ids } else { &[] };
+        for id in waiting {
+            let (check, operation) = nodes::seal(head.owner.as_str(), id);
+            self.check(check, CommitError::Changed);
+            self.operations.push(operation);
+        }
+        let row = vec![head.owner.as_str().into(), version(seal.n), event_ids(&seal.ids)?.into()];
+        self.insert(&tables::EVENT_SEAL, row)?;
+        self.put(&tables::EVENT_HEAD, vec![head.owner.as_str().into(), body(head)?])
+    }
+
     /// What is not of resources and policies.
     fn write_other(&mut self, write: Write) -> Planned {
         match write {
@@ -204,17 +217,7 @@ impl Plan {
             Write::DeleteAccessRequest { id, .. } => self.delete(&tables::ACCESS_REQUEST, vec![id.as_str().into()]),
             Write::AppendEvent(event) => self.append(event),
             Write::EraseEvent(event) => self.put(&tables::EVENT, event_row(&event)?),
-            Write::SealEvents { head, seal } => {
-                let waiting: &[EventId] = if self.is_shared { &seal.ids } else { &[] };
-                for id in waiting {
-                    let (check, operation) = nodes::seal(head.owner.as_str(), id);
-                    self.check(check, CommitError::Changed);
-                    self.operations.push(operation);
-                }
-                let row = vec![head.owner.as_str().into(), version(seal.n), event_ids(&seal.ids)?.into()];
-                self.insert(&tables::EVENT_SEAL, row)?;
-                self.put(&tables::EVENT_HEAD, vec![head.owner.as_str().into(), body(&head)?])
-            }
+            Write::SealEvents { head, seal } => self.seal(&head, &seal),
             Write::PutOwnerSettings(owner, settings) => {
                 self.put(&tables::OWNER_SETTINGS, vec![owner.as_str().into(), body(&settings)?])
             }

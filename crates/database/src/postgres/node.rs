@@ -105,7 +105,7 @@ impl Postgres {
                 tracing::debug!(error = told(&error), "a turn has ended with its connection");
             }
         });
-        let turn = Turn { client: client, connection };
+        let turn = Turn { client, connection };
         let name = format!("{} {name}", self.schema);
         // whoever has it is at work for a while
         turn.client.batch_execute("SET statement_timeout = 120000").await.map_err(fail)?;

@@ -12,7 +12,7 @@ struct Member {
 
 impl Member {
     async fn of(cluster: &Cluster) -> Self {
-        let database = Database::Postgres(Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap());
+        let database = Database::Postgres(Box::new(Postgres::open(&cluster.url, None, &SCHEMA).await.unwrap()));
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hears = heard.clone();
         let node = database.join(move |word| hears.lock().unwrap().push(word)).await.unwrap().unwrap();

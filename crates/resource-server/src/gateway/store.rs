@@ -16,7 +16,7 @@ mod tables;
 use super::told::Destination;
 use crate::protection::ProtectionError;
 use client::oauth::CodeFlow;
-use database::{Batch, Check, CommitError, Operation, ReadError, Records, Row, Scan, Table, Value};
+use database::{Batch, Check, CommitError, Node, Operation, ReadError, Records, Row, Scan, Table, Value};
 use kept::Kept;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,8 @@ pub(crate) struct OwnRegistration {
 /// The gateway's store.
 pub struct Store {
     records: Records,
+    /// That no other process serves it, where one could come to it.
+    alone: Option<Node>,
     kept: Arc<Kept>,
 }
 

@@ -61,11 +61,17 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     let ended = gateway.clone();
     let site = log_in::before(log_in, gateway.router());
     let reception = Reception::of_gateway(section.trusted_proxies.clone());
-    serve(listener, site, reception, stop).await;
+    let is_taken_over = tokio::select! {
+        () = serve(listener, site, reception, stop) => false,
+        () = ended.is_taken_over() => true,
+    };
+    if is_taken_over {
+        house.abort();
+    }
     let _ = house.await;
     // the last calls may have begun some
     ended.end_renewals().await;
-    Ok(())
+    if is_taken_over { Err(Exit::failed("another process serves this gateway's store now: this one stops")) } else { Ok(()) }
 }
 
 /// The routes that a configuration has now.
@@ -74,19 +80,13 @@ fn routes_of(config: &Config) -> Result<Vec<Route>, Exit> {
     section.routes().map_err(|fault| Exit::usage(fault.to_string()))
 }
 
-/// Where it keeps its things; it is one process, and has them in a file.
-fn location(config: &Config, section: &GatewayConfig) -> Result<Location, Exit> {
-    match assemble::location(config, "gateway.store", &section.store())? {
-        Location::Postgres { .. } => Err(Exit::usage("gateway.store.url: a gateway keeps its things in a file: sqlite:PATH")),
-        other => Ok(other),
-    }
-}
-
 async fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, Exit> {
-    let location = location(config, section)?;
-    let Location::File(place) = &location else { return Ok(Store::in_memory()) };
+    let location = assemble::location(config, "gateway.store", &section.store())?;
+    if location == Location::Memory {
+        return Ok(Store::in_memory());
+    }
     let key = assemble::read_key_file(config, &SystemRandomness, sealed_file(&location)?)?;
-    assemble::make_folder(place)?;
+    location.file().map_or(Ok(()), |file| assemble::make_folder(file))?;
     let store = Store::open(&location, &key).await.map_err(|error| unopened(config, &error))?;
     describe_left(section, &store).await.into_iter().for_each(|line| tracing::warn!("{line}"));
     Ok(store)
@@ -219,7 +219,7 @@ pub(super) fn check(config: &Config, section: &GatewayConfig) -> Result<(), Exit
     if let Some(folder) = &section.folder {
         find_folder(config, folder)?;
     }
-    location(config, section)?;
+    assemble::location(config, "gateway.store", &section.store())?;
     config.secret("gateway.client_secret", section.client_secret.as_ref(), section.client_secret_file.as_ref())?;
     browser_client(config, section)?;
     matching(config, section).map(drop)

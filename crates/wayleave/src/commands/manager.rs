@@ -31,10 +31,17 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     say::ready(&section.url);
     let router = relationship_manager::router(manager.clone());
     let reception = Reception::behind(section.trusted_proxies.clone());
-    serve(listener, log_in::before(log_in, router), reception, stop).await;
+    let is_taken_over = tokio::select! {
+        () = serve(listener, log_in::before(log_in, router), reception, stop) => false,
+        () = manager.is_taken_over() => true,
+    };
+    if is_taken_over {
+        house.abort();
+        manager.close();
+    }
     let _ = house.await;
     manager.end_renewals().await;
-    Ok(())
+    if is_taken_over { Err(Exit::failed("another process serves this desk's store now: this one stops")) } else { Ok(()) }
 }
 
 /// What a start reads beside the configuration itself.

@@ -35,6 +35,7 @@ mod doubled;
 mod ended;
 mod ended_demands;
 mod ended_words;
+mod engines;
 mod gateway_keys;
 mod grant;
 mod hand;

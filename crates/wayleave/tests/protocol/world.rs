@@ -1,11 +1,11 @@
 //! The harness: an authorization server with its people, and short words for what they do.
 
+use crate::engines;
 use crate::hand::Hand;
 use crate::people::PEOPLE;
 use async_trait::async_trait;
 use authorization_server::mailer::{Mailer, Message, Unsent};
 use axum::body::Body;
-use database::Location;
 use http::{HeaderMap, Method, Request, StatusCode};
 use jose::{Algorithm, Clock, SigningKey, SystemRandomness};
 use serde_json::{Value, json};
@@ -24,9 +24,6 @@ pub(crate) const UMA: &str = "urn:ietf:params:oauth:grant-type:uma-ticket";
 pub(crate) const ID_TOKEN: &str = "http://openid.net/specs/openid-connect-core-1_0.html#IDToken";
 pub(crate) const IDP: &str = "https://idp.bar.example";
 pub(crate) const START: i64 = 1_800_000_000;
-
-/// By this it is known where tests find a database.
-const POSTGRES: &str = "WAYLEAVE_TEST_POSTGRES";
 
 /// A mailbox in memory.
 #[derive(Default)]
@@ -149,9 +146,9 @@ impl World {
 
     /// One on each engine, with more configuration.
     pub(crate) async fn each_with(more: &str) -> Vec<Self> {
-        let mut all = vec![Self::on("memory", more).await, Self::on("sqlite", more).await];
-        if std::env::var_os(POSTGRES).is_some() {
-            all.push(Self::on("postgres", more).await);
+        let mut all = Vec::new();
+        for engine in engines::list() {
+            all.push(Self::on(engine, more).await);
         }
         all
     }
@@ -182,14 +179,7 @@ impl World {
             "[[trusted_issuer]]\nissuer = \"{IDP}\"\njwks_file = \"idp.json\"\nclaims = [\"email\", \"email_verified\", \"name\", \"age\"]\nemail_domains = [\"bar.example\"]\n"
         );
         let config = Config::parse(&format!("{people}{trust}{more}"), std::iter::empty(), folder.clone()).unwrap();
-        let (location, schema) = match engine {
-            "memory" => (Location::Memory, String::new()),
-            "sqlite" => (Location::File(folder.join("world.db")), String::new()),
-            _ => {
-                let url = std::env::var(POSTGRES).expect("`cargo xtask test` and `cargo xtask postgres` say where it is");
-                (Location::Postgres { url, password: None }, format!("world_{}_{number}", std::process::id()))
-            }
-        };
+        let engines::Place { location, schema } = engines::place(engine, &folder, number);
         let store = Store::open(&location, &schema).await.unwrap();
         let clock = Arc::new(Hand::at(START));
         let mailbox = Arc::new(Mailbox::default());

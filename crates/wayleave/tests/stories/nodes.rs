@@ -1,7 +1,8 @@
 //! Two servers for one issuer, on one PostgreSQL: whichever of them a call comes to.
 
 use crate::desk::Desk;
-use crate::processes::{Server, until, until_out};
+use crate::gateway::Guarded;
+use crate::processes::{Server, database, until, until_out};
 use outbound::{Method, Request};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -77,4 +78,32 @@ async fn a_ticket_of_one_server_is_redeemed_at_another_and_a_withdrawal_reaches_
     let (resource, _) = one.share().await;
     let ticket = one.ticket(&resource).await.unwrap();
     assert_eq!(one.trade(&ticket).await.unwrap().0, 200);
+}
+
+/// A gateway keeps its things in a database as in a file: a second one does not come beside it, and after a crash all is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_on_a_database_is_one_process_and_finds_its_things_again() {
+    let server = Server::start_on_postgres();
+    let url = database("gateway");
+    let mut guarded =
+        Guarded::start_changed(&server, "", |text| text.replace("url = \"sqlite:gateway.db\"", &format!("url = \"{url}\"")));
+    let place = format!("{}/albums/holiday/1.jpg", guarded.url);
+    let desk = Desk::open(&server).await.at("http://nowhere.example", &guarded.url).await;
+    let ticket_of = async || {
+        let answer = desk.client.outbound.send(Request::get(&place)).await.unwrap();
+        (answer.status.as_u16(), answer.header("www-authenticate").unwrap_or_default().to_owned())
+    };
+    let (status, challenge) = ticket_of().await;
+    assert!(status == 401 && challenge.contains("ticket="), "{status} {challenge}");
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_wayleave"))
+        .arg("gateway")
+        .current_dir(&guarded.folder.0)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success() && said.contains("is served by another process"), "{said}");
+    guarded.kill();
+    guarded.run_again();
+    let (status, challenge) = ticket_of().await;
+    assert!(status == 401 && challenge.contains("ticket="), "{status} {challenge}");
 }

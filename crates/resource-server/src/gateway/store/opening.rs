@@ -39,7 +39,7 @@ fn body_of_before(table: &'static Table, row: &Row) -> Option<Vec<u8>> {
 
 impl Store {
     fn of(database: Database, key: Option<SealingKey>) -> Self {
-        Self { records: Records { database: Arc::new(database), key }, kept: Arc::<Kept>::default() }
+        Self { records: Records { database: Arc::new(database), key }, alone: None, kept: Arc::<Kept>::default() }
     }
 
     /// Gone with the process.
@@ -52,7 +52,10 @@ impl Store {
     /// written.
     pub async fn open(location: &Location, key: &[u8; KEY_BYTES]) -> Result<Self, StoreError> {
         let key = SealingKey::new(key).map_err(StoreError::NoKey)?;
-        let store = Self::of(Database::open(location, &SCHEMA).await?, Some(key));
+        let database = Database::open(location, &SCHEMA).await?;
+        // what it has in memory is this process's
+        let alone = database.be_alone().await?;
+        let store = Self { alone, ..Self::of(database, Some(key)) };
         if store.records.check_key_or_seal(&SECRET, TABLES, body_of_before).await?
             && let Some(file) = location.file()
         {
@@ -60,6 +63,14 @@ impl Store {
             database::file::rewrite(file)?;
         }
         Ok(store)
+    }
+
+    /// Waits until another process serves the store, which one could where it is in a database; for ever where none can.
+    pub(crate) async fn is_taken_over(&self) {
+        match &self.alone {
+            Some(node) => node.is_taken_over().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether a store that is a file goes with a key already, or nobody can tell since it was cut: then no key is made for it.

@@ -1,0 +1,1 @@
+CREATE TABLE unsealed_event (owner TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;
