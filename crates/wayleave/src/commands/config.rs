@@ -140,10 +140,7 @@ mod tests {
             (&format!("{GATEWAY}folder = 'things'\nstore = {{ url = 'mysql://a' }}"), "gateway.store.url"),
             (&format!("{GATEWAY}folder = 'things'\ndiscovery = {{ csv = 'none' }}"), "gateway.discovery.csv"),
             (&format!("{GATEWAY}folder = 'things'\nbrowser = {{ client_id = 'b', client_secret_file = 'none' }}"), "none"),
-            (
-                "[manager]\nlisten = '127.0.0.1:0'\nurl = 'http://127.0.0.1:1'\nstore = { url = 'postgres://a' }",
-                "manager.store.url",
-            ),
+            ("[manager]\nlisten = '127.0.0.1:0'\nurl = 'http://127.0.0.1:1'\nstore = { url = 'mysql://a' }", "manager.store.url"),
         ] {
             let error = told(text).await.unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

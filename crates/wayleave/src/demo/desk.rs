@@ -120,8 +120,8 @@ async fn just_in_time(world: &World, alice: &mut Sitting, letter: &str, exchange
         return Err("Erin should have to wait".into());
     }
     let page = alice.sees("/requests", "erin@quux.example").await?;
-    let one = page.html.split("<section").find(|part| part.contains("erin@quux.example")).unwrap_or_default().to_owned();
-    let page = super::browser::Shown { html: format!("<section{one}"), ..page };
+    let one = page.html.split("<article").find(|part| part.contains("erin@quux.example")).unwrap_or_default().to_owned();
+    let page = super::browser::Shown { html: format!("<article{one}"), ..page };
     alice.allows(&page, true).await?;
     let rpt = erin.asks(world, letter).await?.ok_or("Erin should have been let in")?;
     if !erin.reads(letter, &rpt).await? {

@@ -77,6 +77,7 @@ mod sharing;
 mod signed_names;
 mod starting;
 mod strangers;
+mod stream;
 mod tickets;
 mod undoing;
 mod upgrade;
