@@ -28,9 +28,10 @@ pub enum Operation {
     Insert { table: &'static Table, row: Row },
     /// A row, whether or not one had its key; the batch breaks if a unique index is taken by another.
     Put { table: &'static Table, row: Row },
-    /// No row with this key any more.
+    /// No row with this key any more. A row that is to be another one is [`Operation::Put`]: one that is deleted and inserted in
+    /// one batch is not the row that somebody else is about to delete.
     Delete { table: &'static Table, key: Vec<Value> },
-    /// No row any more with this prefix of an index.
+    /// No row any more with this prefix of an index, which is the one that the table is ended by ([`Table::ended_by`]).
     DeleteAll { table: &'static Table, index: Option<usize>, prefix: Vec<Value> },
     /// No row any more whose key, a single number, is at least `from` and below `below`.
     DeleteBetween { table: &'static Table, from: i64, below: i64 },

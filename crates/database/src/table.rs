@@ -88,11 +88,14 @@ pub struct Table {
     pub sealed: bool,
     /// Position of a column of seconds: a row may be swept as soon as they have passed.
     pub expires: Option<usize>,
+    /// Position of the index by which rows are ended together ([`crate::Operation::DeleteAll`]): whoever adds one meanwhile
+    /// comes before that or after it, on every engine.
+    pub ended_by: Option<usize>,
 }
 
 impl Table {
     /// What most tables have in common: one column is the key, there is no index, nothing is sealed, and no row runs out.
-    pub const OPEN: Self = Self { name: "", columns: &[], key: 1, indexes: &[], sealed: false, expires: None };
+    pub const OPEN: Self = Self { name: "", columns: &[], key: 1, indexes: &[], sealed: false, expires: None, ended_by: None };
 
     /// The key of a row.
     pub fn key_of<'r>(&self, row: &'r [Value]) -> &'r [Value] {

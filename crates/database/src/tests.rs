@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 #[path = "../../xtask/src/cluster.rs"]
 mod cluster;
+mod ends;
 mod nodes;
 
 use cluster::Cluster;
@@ -23,6 +24,7 @@ static PETS: Table = Table {
         Index { name: "pet_by_owner", columns: &[1], unique: false },
         Index { name: "pet_by_name", columns: &[2], unique: true },
     ],
+    ended_by: Some(0),
     ..Table::OPEN
 };
 

@@ -6,10 +6,15 @@ use authorization_server::{Changes, Event, Requirement, Write};
 use database::{CommitError, Node};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 use types::OwnerId;
 
 const SLOTS: usize = 1024;
+/// From here on numbers stand for nothing that was heard: no slot comes so far.
+const UNKNOWN: u64 = 1 << 63;
+/// How long whoever waits for a change waits where none can be heard of.
+const WITHOUT_NEWS: Duration = Duration::from_millis(300);
 
 /// The numbers.
 pub(crate) struct Epochs {
@@ -60,8 +65,7 @@ impl Default for Epochs {
             of_all: AtomicU64::default(),
             unsealed: Mutex::default(),
             node: OnceLock::new(),
-            // no slot comes so far
-            unknown: AtomicU64::new(1 << 63),
+            unknown: AtomicU64::new(UNKNOWN),
             keys_changed: Notify::new(),
         }
     }
@@ -105,9 +109,13 @@ impl Epochs {
         self.slots.get(slot_of(owner.as_str(), SLOTS))
     }
 
-    /// Waits until the epoch of this owner is another than `epoch`.
+    /// Waits until the epoch of this owner is another than `epoch`. Where this process does not hear what others change it waits a
+    /// moment: then nobody knows, and whoever waits looks for itself.
     pub(crate) async fn left(&self, owner: &OwnerId, epoch: u64) {
         let Some(slot) = self.slot(owner) else { return };
+        if epoch >= UNKNOWN {
+            return tokio::time::sleep(WITHOUT_NEWS).await;
+        }
         loop {
             let mut raised = std::pin::pin!(slot.raised.notified());
             // listening before looking: what is raised in between is heard
@@ -115,7 +123,11 @@ impl Epochs {
             if self.as_heard(owner) != epoch {
                 return;
             }
-            raised.await;
+            let Some(node) = self.node() else {
+                raised.await;
+                continue;
+            };
+            tokio::select! { () = raised => {}, () = tokio::time::sleep(WITHOUT_NEWS) => if !node.hears() { return } }
         }
     }
 

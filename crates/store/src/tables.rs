@@ -64,6 +64,7 @@ pub(crate) static CONSENT: Table = Table {
     ],
     key: 1,
     indexes: &[index("consent_by_account", &[1, 2, 3], true), index("consent_by_client", &[2], false)],
+    ended_by: Some(1),
     ..Table::OPEN
 };
 
@@ -92,6 +93,7 @@ pub(crate) static ACCESS_TOKEN: Table = Table {
     ],
     key: 1,
     indexes: &[index("access_token_by_family", &[2], false)],
+    ended_by: Some(0),
     ..Table::OPEN
 };
 
@@ -107,6 +109,7 @@ pub(crate) static REFRESH_TOKEN: Table = Table {
     ],
     key: 1,
     indexes: &[index("refresh_token_by_family", &[2], false)],
+    ended_by: Some(0),
     ..Table::OPEN
 };
 
@@ -174,6 +177,7 @@ pub(crate) static SHARED_WITH: Table = Table {
     columns: &[column("address", Kind::Text), column("policy", Kind::Text)],
     key: 2,
     indexes: &[index("shared_with_by_policy", &[1], false)],
+    ended_by: Some(0),
     ..Table::OPEN
 };
 
@@ -183,6 +187,7 @@ pub(crate) static SIGNED_POLICY: Table = Table {
     columns: &[column("signer", Kind::Text), column("owner", Kind::Text), column("policy", Kind::Text)],
     key: 3,
     indexes: &[index("signed_policy_by_policy", &[2], false)],
+    ended_by: Some(0),
     ..Table::OPEN
 };
 
@@ -204,6 +209,7 @@ pub(crate) static RPT: Table = Table {
     ],
     key: 1,
     indexes: &[index("rpt_by_family", &[2], false)],
+    ended_by: Some(0),
     ..Table::OPEN
 };
 

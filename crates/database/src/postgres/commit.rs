@@ -7,6 +7,7 @@ use crate::table::{Table, Value};
 use crate::text::{self, Dialect, Lock, Shape};
 use deadpool_postgres::Client;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ const LONGEST_DOUBT: Duration = Duration::from_secs(10);
 enum Part {
     Check(usize),
     Operation(usize),
+    Lock,
     Word,
 }
 
@@ -79,7 +81,7 @@ pub(super) async fn carry_out(postgres: &Postgres, batch: &Batch, word: Option<&
 }
 
 fn plan(batch: &Batch) -> Result<Vec<Step<'_>>, CommitError> {
-    let mut steps = Vec::with_capacity(batch.checks.len().saturating_add(batch.operations.len()));
+    let mut steps = list_locks(batch);
     for (at, check) in batch.checks.iter().enumerate() {
         let locks = if is_written(batch, check) { Lock::Own } else { Lock::Shared };
         let (text, parameters) = text::check(Dialect::Postgres, check, locks);
@@ -98,6 +100,43 @@ fn plan(batch: &Batch) -> Result<Vec<Step<'_>>, CommitError> {
     }
     let kept = |step: &Step<'_>| !step.parameters.iter().any(value::cannot_be_kept);
     if steps.iter().all(kept) { Ok(steps) } else { Err(CommitError::Unavailable("a text holds a zero byte".into())) }
+}
+
+/// Locks on what is ended together: who adds a row holds its place with others, who ends them holds it alone. A statement sees
+/// what was committed when it began, so without them a row that is added meanwhile would outlive the end. First of all, and in
+/// one order, so that nobody waits in a circle.
+fn list_locks(batch: &Batch) -> Vec<Step<'static>> {
+    let mut locks: BTreeMap<i64, bool> = BTreeMap::new();
+    for operation in &batch.operations {
+        let table = operation.table();
+        let (value, is_alone) = match operation {
+            Operation::Insert { row, .. } | Operation::Put { row, .. } | Operation::Raise { row, .. } => {
+                (table.ended_by.and_then(|at| row.get(*table.indexes.get(at)?.columns.first()?)), false)
+            }
+            Operation::DeleteAll { prefix, .. } => (prefix.first(), true),
+            _ => (None, false),
+        };
+        if let Some(place) = value.and_then(|value| place_of(table, value)) {
+            *locks.entry(place).or_default() |= is_alone;
+        }
+    }
+    let step = |(place, is_alone): (i64, bool)| {
+        let text = if is_alone { "SELECT pg_advisory_xact_lock($1)" } else { "SELECT pg_advisory_xact_lock_shared($1)" };
+        Step { part: Part::Lock, text: text.into(), parameters: Cow::Owned(vec![place.into()]) }
+    };
+    locks.into_iter().map(step).collect()
+}
+
+/// The place of a value among those of its table: FNV-1a, the same in every process. Two that share one wait for each other.
+fn place_of(table: &Table, value: &Value) -> Option<i64> {
+    let text = match value {
+        Value::Text(text) => text.as_bytes(),
+        Value::Blob(blob) => blob,
+        Value::Null | Value::Int(_) => return None,
+    };
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = table.name.as_bytes().iter().chain(&[0]).chain(text).fold(0xcbf2_9ce4_8422_2325, mix);
+    Some(i64::from_ne_bytes(hash.to_ne_bytes()))
 }
 
 /// What other nodes hear once this is committed.

@@ -47,6 +47,12 @@ struct State {
 }
 
 impl State {
+    /// The line broke: what others do is not heard, and another may be the first.
+    fn lose(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.is_first.store(false, Ordering::Release);
+    }
+
     fn hear(&self, asked: Instant, is_first: bool) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
         self.is_first.store(is_first, Ordering::Release);
@@ -68,9 +74,17 @@ impl Node {
 }
 
 impl Node {
-    /// Waits until another process is the first, or may be.
+    /// Waits until another process is the first: for longer than the database takes a connection that broke for one that holds
+    /// the lock.
     pub async fn is_taken_over(&self) {
-        while !self.hears() || self.is_first() {
+        let mut since = None;
+        loop {
+            match (self.hears(), self.state.is_first.load(Ordering::Acquire)) {
+                (true, false) if since.get_or_insert_with(Instant::now).elapsed() > LONGEST_HANDOVER => return,
+                (true, true) => since = None,
+                // nobody knows
+                _ => {}
+            }
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -202,7 +216,7 @@ async fn stay(postgres: &Postgres, state: &State, first: Line) {
                 Err(_) => tracing::warn!("the database does not tell what others change: it does not answer"),
             }
         }
-        state.is_first.store(false, Ordering::Release);
+        state.lose();
         drop(line.take());
         match Line::begin(postgres, on_word.clone()).await {
             Ok(begun) => line = Some(begun),

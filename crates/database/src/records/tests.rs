@@ -25,6 +25,7 @@ static LETTERS: Table = Table {
     ],
     sealed: true,
     expires: Some(2),
+    ended_by: None,
 };
 
 static CARDS: Table = Table { name: "card", columns: &[column("number", Kind::Int), column("body", Kind::Blob)], ..Table::OPEN };

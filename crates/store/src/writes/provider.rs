@@ -43,10 +43,7 @@ impl Plan {
             W::CreateAccount(account) => self.insert(&tables::ACCOUNT, account_row(&account)?),
             W::PutAccount(account) => self.put(&tables::ACCOUNT, account_row(&account)?),
             W::CreateClient(client) => self.insert(&tables::CLIENT, client_row(&client)?),
-            W::PutClient(client) => {
-                self.delete(&tables::CLIENT, vec![client.id.as_str().into()])?;
-                self.insert(&tables::CLIENT, client_row(&client)?)
-            }
+            W::PutClient(client) => self.put(&tables::CLIENT, client_row(&client)?),
             W::DeleteClient(id) => {
                 let prefix = vec![id.as_str().into()];
                 self.operations.push(Operation::DeleteAll { table: &tables::CONSENT, index: Some(1), prefix });
