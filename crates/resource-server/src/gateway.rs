@@ -33,7 +33,6 @@ mod givers;
 mod history;
 mod identity;
 mod link;
-mod made_up;
 mod management;
 mod operation;
 mod own_key;
@@ -171,8 +170,6 @@ pub struct Gateway {
     open: history::Open,
     /// What those without a token made it do.
     strangers: strangers::Strangers,
-    /// What calls would have made.
-    made_up: made_up::MadeUpThings,
     /// DPoP proofs that were seen, of whichever token.
     proofs: Arc<Seen>,
     introductions: link::Introductions,
@@ -247,7 +244,6 @@ impl Gateway {
             credential_keys: credential_keys::CredentialKeys::default(),
             open: history::Open::default(),
             strangers: strangers::Strangers::default(),
-            made_up: made_up::MadeUpThings::default(),
             proofs,
             introductions: link::Introductions::default(),
             waiting: link::WaitingAccounts::default(),

@@ -249,12 +249,7 @@ impl Gateway {
         }
         let counted = Box::pin(self.check_stranger(wanted, path, asker)).await?;
         let error = match Box::pin(self.register_by_itself(&wanted.owner, own_id, &issuer)).await {
-            Ok(registered) => {
-                if !asker.reads {
-                    self.note_made_up(&registered, path);
-                }
-                return Ok(Arc::new(vec![registered]));
-            }
+            Ok(registered) => return Ok(Arc::new(vec![registered])),
             Err(error) => error,
         };
         match error {

@@ -1,7 +1,6 @@
 //! What is on its way, in the background: registrations that are pending, that leave, and that have news. Each owner at
 //! each authorization server is a destination with a run of its own, so nobody waits for another's server; a few are told
 //! at a time, in turn over all destinations, and whoever does not answer is left alone for a while (threat 46).
-//!
 //! [`Gateway::tend`] finds what a crash or an absent server left; linking and ordering wake a run at once.
 
 use super::Gateway;
@@ -46,8 +45,7 @@ struct State {
     /// There is more since the run began.
     again: bool,
     failures: u32,
-    /// It is left alone until then.
-    until: Option<Instant>,
+    until: Option<Instant>, // it is left alone until then
 }
 
 /// What is done in the background, and what it shares with calls and orders.
@@ -164,7 +162,6 @@ impl Gateway {
     pub async fn tend(&self) {
         self.give_back_unanswered(self.client.clock.now());
         self.repeat_lost_renewals().await;
-        self.take_back_made_up(Instant::now()).await;
         if let Err(error) = self.look_for_unfinished().await {
             tracing::error!(%error, "what is on its way cannot be read");
         }

@@ -12,13 +12,11 @@ use super::history::Outcome;
 use super::identity::Identity;
 use super::owner::FromTrustedProxy;
 use super::reach::{self, Reach};
-use super::store::Registered;
 use super::tunnel::{self, Tunnel};
 use super::upstream::cut_short;
 use super::viewer::View;
 use super::{Check, Gateway, OwnerOf, Wanted, fields, givers, path, public};
 use crate::challenge::plain;
-use crate::guard::Need;
 use crate::offline::Offline;
 use crate::presentation;
 use crate::watch::{self, Cut, Permission, WasCut, Watch};
@@ -82,12 +80,6 @@ impl Whole {
     /// Roughly what is kept of it.
     pub(super) fn approximate_bytes(&self) -> u64 {
         self.all.iter().map(|admitted| admitted.answer.approximate_bytes()).fold(0, u64::saturating_add)
-    }
-
-    /// Whether somebody was let in to this.
-    pub(super) fn is_about(&self, registered: &Registered) -> bool {
-        let is_its = |need: &Need| need.resource.as_str() == registered.own_id.as_str();
-        self.all.iter().any(|admitted| admitted.owner == registered.owner && admitted.needs.iter().any(is_its))
     }
 
     /// Whether who calls is the owner of all of it, by the word of who guards it.
@@ -247,7 +239,6 @@ impl Gateway {
 
     /// Her history says what was let through, everything that it reached, and only that.
     pub(super) fn note_whole(&self, whole: &Whole) {
-        self.made_up.note_let_in(whole);
         for admitted in &whole.all {
             self.note_allowed(admitted);
         }
