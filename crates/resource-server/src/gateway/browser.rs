@@ -91,7 +91,7 @@ impl Browsers {
 pub(super) enum Next {
     Page(Box<Response>),
     /// Her session holds more than before: the call is judged again.
-    Again(Held),
+    Again(Box<Held>),
 }
 
 /// What an answer says of where somebody gets in.
@@ -180,7 +180,7 @@ impl Gateway {
             };
             held = match next {
                 Next::Page(page) => return *page,
-                Next::Again(held) => Some(held),
+                Next::Again(held) => Some(*held),
             };
             may_trade = false;
         }
@@ -266,7 +266,7 @@ impl Gateway {
             Ok(Outcome::Shows { ticket, endpoint }) => page(self.begin_visit(parts, way, &ticket, Some(endpoint)).await),
             Ok(outcome @ (Outcome::Granted { .. } | Outcome::Waits { .. })) => {
                 match self.keep_outcome(&held.cookie, &way, outcome, caller).await {
-                    Ok(Some(session)) => Next::Again(Held { session, ..held }),
+                    Ok(Some(session)) => Next::Again(Box::new(Held { session, ..held })),
                     Ok(None) => page(self.no_such_visit()),
                     Err(error) => page(self.cannot_lead(&error)),
                 }

@@ -168,7 +168,7 @@ impl Gateway {
             };
             held = match Box::pin(self.widen(unpresented, now, refused, &mut attempts)).await {
                 Next::Page(page) => return Verdict::Refused(page),
-                Next::Again(held) => Some(held),
+                Next::Again(held) => Some(*held),
             };
             call = unpresented.clone();
         }

@@ -302,7 +302,7 @@ impl Gateway {
             }
             let session = self.read_session(&held.cookie).await.ok().flatten();
             if let Some(session) = session.filter(|session| session.find_waiting(to).is_none()) {
-                return Some(Next::Again(Held { cookie: held.cookie.clone(), session }));
+                return Some(Next::Again(Box::new(Held { cookie: held.cookie.clone(), session })));
             }
         }
         Some(Next::Page(Box::new(self.waiting_page(held, waiting, to))))

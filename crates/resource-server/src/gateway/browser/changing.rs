@@ -126,7 +126,7 @@ impl Gateway {
             Way { to, owner: lacks.owner.clone(), issuer, is_elsewhere: false, asks: false, message: None, shows_address: false };
         let wish = Wish { way: &way, lacks: &lacks, what: &what, ticket: ticket.as_deref() };
         match Box::pin(self.try_trade(parts, &held, wish, attempts)).await {
-            Ok(Some(session)) => Next::Again(Held { session, ..held }),
+            Ok(Some(session)) => Next::Again(Box::new(Held { session, ..held })),
             Ok(None) => page(refused_to_session(parts, *refused.answer)),
             Err(denied) => page(self.deny(parts, &held, &way, denied, *refused.answer).await),
         }
@@ -264,7 +264,7 @@ impl Gateway {
         let (place, caller) = (place_of(to), parts.extensions.get().copied());
         let held = match self.waiting_next(&held, &place, caller).await {
             Some(Next::Page(page)) => return *page,
-            Some(Next::Again(held)) => held,
+            Some(Next::Again(held)) => *held,
             None => held,
         };
         match self.look(parts, Method::POST, uri, Some(&held)).await {

@@ -117,6 +117,9 @@ pub(super) struct Session {
     /// The session in whose place this one is, which ends when the browser shows that it has this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<String>,
+    /// The session that is in the place of this one, as long as no browser has shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
     /// Servers at which she was told that an application here sees her address, and went on.
     #[serde(default)]
     told: Vec<String>,
@@ -140,7 +143,7 @@ impl Session {
     pub(super) fn begin(now: Timestamp) -> Self {
         let (grants, known, waiting, closed) = (vec![], vec![], vec![], vec![]);
         let (lacking, told) = (LackingList::default(), vec![]);
-        Self { created: now, seen: now, grants, known, waiting, closed, lacking, before: None, told }
+        Self { created: now, seen: now, grants, known, waiting, closed, lacking, before: None, after: None, told }
     }
 
     /// Whether somebody was granted something, or is known again.

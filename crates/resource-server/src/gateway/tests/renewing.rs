@@ -377,10 +377,21 @@ async fn threat_48_a_session_that_moves_to_another_cookie_is_lost_by_nobody() {
     let lost = world.gateway.move_session(&cookie).await;
     assert!(world.gateway.shows(&cookie).await, "the new cookie went to nobody");
     let new = world.gateway.move_session(&cookie).await;
-    for held in [&lost, &new] {
-        assert_eq!(world.gateway.present_of(held, "alice", &world.issuer).await.as_deref(), Some("Bearer a1"));
-    }
+    assert_eq!(world.gateway.present_of(&new, "alice", &world.issuer).await.as_deref(), Some("Bearer a1"));
     assert_eq!((world.server.asked.load(SeqCst), world.server.reused.load(SeqCst)), (1, 0));
     assert!(world.gateway.shows(&new).await && !world.gateway.shows(&cookie).await, "the old one ends when the new one is shown");
-    assert!(world.gateway.shows(&new).await && world.gateway.shows(&lost).await);
+    assert!(world.gateway.shows(&new).await && !world.gateway.shows(&lost).await, "of those that nobody showed one is left");
+}
+
+/// A session that moved is one, under whichever cookie: where it ends, nothing of it is left that somebody could show later.
+#[tokio::test]
+async fn threat_48_a_log_out_ends_what_the_session_became_and_what_it_was() {
+    for ends_the_old in [true, false] {
+        let world = Renewing::new().await;
+        let cookie = world.gateway.begin_session_to_renew("alice", &world.issuer, "r0").await;
+        let new = world.gateway.move_session(&cookie).await;
+        world.gateway.end_session_to_renew(if ends_the_old { &cookie } else { &new }).await;
+        assert!(!world.gateway.shows(&cookie).await && !world.gateway.shows(&new).await, "{ends_the_old}");
+        assert_eq!(world.gateway.present_of(&new, "alice", &world.issuer).await, None);
+    }
 }

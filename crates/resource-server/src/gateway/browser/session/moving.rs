@@ -31,9 +31,29 @@ impl Gateway {
         let is_moved = last.is_some();
         let mut session = last.unwrap_or_else(|| Session::begin(now));
         session.see(now);
-        session.before = before.filter(|_| is_moved).map(|held| id_of(&held.cookie));
+        session.before = before.as_ref().filter(|_| is_moved).map(|held| id_of(&held.cookie));
+        session.after = None;
         self.put_new(&cookie, &session, SessionPlace::of(caller)).await?;
-        Ok(Held { cookie, session })
+        match before.filter(|_| is_moved) {
+            Some(held) if !self.note_successor(&held.cookie, &cookie).await? => {
+                // it ended meanwhile, and what it held with it
+                self.end_by_id(&id_of(&cookie)).await?;
+                let (cookie, session) = (jose::ambient::random_text::<32>(&*self.client.randomness), Session::begin(now));
+                self.put_new(&cookie, &session, SessionPlace::of(caller)).await?;
+                Ok(Held { cookie, session })
+            }
+            _ => Ok(Held { cookie, session }),
+        }
+    }
+
+    /// A session has one successor that is not shown yet: an earlier one ends, and nobody has more than one that outlives this.
+    async fn note_successor(&self, cookie: &str, successor: &str) -> Result<bool, ProtectionError> {
+        let (mut earlier, id) = (None, id_of(successor));
+        let changed = self.change_session(cookie, |session| earlier = session.after.replace(id)).await?;
+        if let Some(earlier) = earlier {
+            self.end_by_id(&earlier).await?;
+        }
+        Ok(changed.is_some())
     }
 
     /// As it is when a renewal of what it holds is over: what that brings takes the place of a token that is good no more.
@@ -68,16 +88,24 @@ impl Gateway {
         Ok(())
     }
 
-    /// Ends it, and answers what it was at that moment. It has its turn among changes: none that is under way brings it back.
+    /// Ends it, with the one in whose place it is and the one that is in its place, and answers what it was at that moment. It has its turn among changes: none that is under way brings it back.
     pub(in super::super) async fn end_session(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
         let id = id_of(cookie);
-        let turn = self.turn(&format!("session {id}")).await;
-        let _held = turn.lock().await;
-        let last = self.read_session(cookie).await?;
-        if let Some(row) = self.store.find_session(&id).await? {
-            self.store.delete_session(&row).await?;
+        let last = {
+            let turn = self.turn(&format!("session {id}")).await;
+            let _held = turn.lock().await;
+            let last = self.read_session(cookie).await?;
+            if let Some(row) = self.store.find_session(&id).await? {
+                self.store.delete_session(&row).await?;
+            }
+            self.browsers.guests.remove(&id);
+            last
+        };
+        // it is one session, under whichever cookie
+        let others = last.as_ref().map(|last| [last.before.clone(), last.after.clone()]);
+        for other in others.into_iter().flatten().flatten() {
+            self.end_by_id(&other).await?;
         }
-        self.browsers.guests.remove(&id);
         Ok(last)
     }
 }
