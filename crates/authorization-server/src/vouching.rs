@@ -69,6 +69,7 @@ impl AuthorizationServer {
         let before = std::mem::take(process);
         (process.permissions, process.claim_tokens) = (before.permissions, before.claim_tokens);
         (process.cnf, process.wants_email, process.interval) = (before.cnf, before.wants_email, before.interval);
+        process.asks_expressly = before.asks_expressly;
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! The life of a permission ticket (Grant 3.3.1, 5.5; architecture.md "Tickets without a table").
 //! Its sealed form is `authorization-server/sealed_ticket.rs`.
 
+use crate::assessment::AskOwner;
 use crate::claim::{Claims, RequestingParty};
 use jose::digest;
 use serde::{Deserialize, Serialize};
 use types::{AccessRequestId, ClientId, GrantId, OwnerId, PermissionRequest, Timestamp};
 
-/// 160 random bits that name an authorization process (Grant 5.4).
+/// What names an authorization process (Grant 5.4): the second in which it began, and 128 random bits.
 pub type ProcessId = [u8; 20];
 
 /// A permission ticket. One process has many, each good once, numbered by `step`.
@@ -53,6 +54,9 @@ pub struct Process {
     /// as she does. A token about her is not that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_owner: Option<GrantId>,
+    /// A client said in this process that somebody wants the owner to be asked (`ask_owner=true`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_expressly: bool,
     /// The client wants the resource server to see the person's address.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wants_email: bool,
@@ -64,6 +68,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Whether the owner may be asked: who says nothing goes on with what was said in this process before.
+    pub fn asks(&self, said: AskOwner) -> AskOwner {
+        if self.asks_expressly && said == AskOwner::Yes { AskOwner::Expressly } else { said }
+    }
+
     /// It rests on this server's word of then, too. The oldest of all counts: what is taken back is taken back since a time.
     pub fn rest_on_word_of(&mut self, then: Timestamp) {
         self.vouched_at = Some(self.vouched_at.map_or(then, |known| known.min(then)));

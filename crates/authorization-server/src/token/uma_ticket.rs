@@ -191,6 +191,7 @@ impl AuthorizationServer {
             return self.too_fast(request, ticket, process, changes).await;
         }
         process.wants_email |= parameters.disclose_email;
+        process.asks_expressly |= parameters.ask_owner == AskOwner::Expressly;
         let asked = Presented { text, ticket, parameters };
         let taken = self.take_claims(request, &asked, &mut process, &mut changes).await?;
         let (gathered, pushed_now) = (taken.gathered, taken.pushed_now);
@@ -330,7 +331,7 @@ impl AuthorizationServer {
             partial_grants: self.settings.partial_grants,
             // what is not signed cannot be asked for either: an approval is no token
             no_policy: if ticket.signer.is_some() { NoPolicy::Deny } else { self.no_policy_of(&ticket.owner).await? },
-            ask_owner: if loaded.gone { AskOwner::Over } else { parameters.ask_owner },
+            ask_owner: if loaded.gone { AskOwner::Over } else { process.asks(parameters.ask_owner) },
             as_owner: loaded.as_owner.as_ref(),
             require_authority,
             jkt: request.jkt.as_deref(),
