@@ -329,9 +329,9 @@ async fn a_slip_of_the_pen_in_a_client_stands_in_the_log() {
     // as they stand without setting anything: of warnings, and of nothing below
     let warned: Vec<&str> = log.lines().filter(|line| line.contains(" WARN ") && line.contains("client_id")).collect();
     for (one, more, times) in [
-        ("\"w\"", "no client has this", 2),
-        ("\"web\"", "127.0.0.1:9003/calback", 1),
-        ("\"ve\"", "no client has this", 1),
+        ("begins=\"\" length=3", "no client has this", 2),
+        ("\"web\"", "`redirect_uris`", 1),
+        ("\"v\"", "no client has this", 1),
         ("\"viewer\"", "`claims_redirect_uris`", 1),
         ("\"web\"", "`post_logout_redirect_uris`", 1),
         ("\"ma n\"", "no client has this", 1),
