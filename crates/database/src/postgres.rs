@@ -132,7 +132,9 @@ impl Postgres {
         let rows = self.query(&text, &parameters).await?;
         let count =
             rows.first().map(|row| row.try_get::<_, i64>(0)).transpose().map_err(|error| ReadError::Unreadable(told(&error)))?;
-        Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
+        // no answer is not none: what is counted is held against a limit
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        count.ok_or_else(|| ReadError::Unreadable("the database does not say how many there are".to_owned()))
     }
 
     pub(crate) fn has_failed(&self) -> bool {

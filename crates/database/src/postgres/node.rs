@@ -71,9 +71,7 @@ impl Node {
     pub fn is_first(&self) -> bool {
         self.hears() && self.state.is_first.load(Ordering::Acquire)
     }
-}
 
-impl Node {
     /// Waits until another process is the first: for longer than the database takes a connection that broke for one that holds
     /// the lock.
     pub async fn is_taken_over(&self) {
