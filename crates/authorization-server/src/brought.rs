@@ -11,7 +11,7 @@ use crate::credential::Credential;
 use crate::linked_manager::KeptManager;
 use crate::pen::{Pen, raised_links};
 use identity::consent::Consent;
-use identity::{Client, Failure, StoreError};
+use identity::{Client, Failure, ReadError};
 use rules::delegation::Delegation;
 use std::collections::BTreeSet;
 use types::event::EventKind;
@@ -113,7 +113,7 @@ impl Consequences {
         &self,
         changes: &identity::Changes,
         writes: &mut Vec<Write>,
-    ) -> Result<Vec<EndedKey>, StoreError> {
+    ) -> Result<Vec<EndedKey>, ReadError> {
         let mut keys = Vec::new();
         for acted in self.list_acted(changes).await? {
             self.end_managers(&acted, writes).await?;
@@ -122,7 +122,7 @@ impl Consequences {
         Ok(keys)
     }
 
-    async fn list_acted(&self, changes: &identity::Changes) -> Result<Vec<Acted>, StoreError> {
+    async fn list_acted(&self, changes: &identity::Changes) -> Result<Vec<Acted>, ReadError> {
         let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
         for (changed, _) in changes.consents() {
             let (owner, client) = (&changed.account, &changed.client);
@@ -144,7 +144,7 @@ impl Consequences {
         Ok(all)
     }
 
-    async fn end_managers(&self, acted: &Acted, writes: &mut Vec<Write>) -> Result<(), StoreError> {
+    async fn end_managers(&self, acted: &Acted, writes: &mut Vec<Write>) -> Result<(), ReadError> {
         for manager in self.store.list_managers(&acted.owner).await? {
             if manager.client.as_ref() != Some(&acted.client) {
                 continue;
@@ -158,7 +158,7 @@ impl Consequences {
         Ok(())
     }
 
-    async fn end_keys(&self, acted: &Acted, writes: &mut Vec<Write>) -> Result<Vec<EndedKey>, StoreError> {
+    async fn end_keys(&self, acted: &Acted, writes: &mut Vec<Write>) -> Result<Vec<EndedKey>, ReadError> {
         let Acted { owner, client } = acted;
         let mut brought = self.store.list_credentials(owner).await?;
         brought.retain(|credential| credential.client.as_ref() == Some(client));
@@ -183,14 +183,14 @@ impl Consequences {
         Ok(keys)
     }
 
-    async fn signed_by(&self, owner: &OwnerId, subject: &str, now: Timestamp) -> Result<Vec<Delegation>, StoreError> {
+    async fn signed_by(&self, owner: &OwnerId, subject: &str, now: Timestamp) -> Result<Vec<Delegation>, ReadError> {
         let mut all = self.store.list_delegations(owner).await?;
         all.retain(|one| one.stands(now) && one.signed.as_ref().is_some_and(|signed| signed.credential == subject));
         Ok(all)
     }
 
     /// What was committed between the look at what there is and the end; behind the end nothing new can come.
-    pub(crate) async fn list_left_of(&self, keys: &[EndedKey]) -> Result<Changes, StoreError> {
+    pub(crate) async fn list_left_of(&self, keys: &[EndedKey]) -> Result<Changes, ReadError> {
         let mut left = Changes::default();
         for EndedKey { owner, subject, delegations } in keys {
             self.pen().end_signed(owner, subject, owner.as_str(), &mut left).await?;

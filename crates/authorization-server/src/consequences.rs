@@ -16,7 +16,7 @@ use identity::passkey::AccountPasskey;
 use identity::session::Session;
 use identity::token::RefreshToken;
 use identity::upstream::LinkedLogIn;
-use identity::{Account, Client, CommitError, SpentId, StoreError, TokenKey};
+use identity::{Account, Client, CommitError, ReadError, SpentId, TokenKey};
 use jose::{Clock, Randomness};
 use std::sync::Arc;
 use types::event::EventKind;
@@ -33,7 +33,7 @@ pub struct Consequences {
 }
 
 impl Consequences {
-    async fn follow(&self, changes: &identity::Changes) -> Result<Vec<Write>, StoreError> {
+    async fn follow(&self, changes: &identity::Changes) -> Result<Vec<Write>, ReadError> {
         let mut writes = Vec::new();
         for (consent, given) in changes.consents() {
             writes.extend(self.receipt(consent, given).await?);
@@ -59,7 +59,7 @@ impl Consequences {
 
 impl Consequences {
     /// A receipt where a client is let in, further in, or out again.
-    async fn receipt(&self, consent: &Consent, given: bool) -> Result<Option<Write>, StoreError> {
+    async fn receipt(&self, consent: &Consent, given: bool) -> Result<Option<Write>, ReadError> {
         let before = self.reads.find_consent(&consent.id).await?;
         if given && before.is_some_and(|before| before.scopes == consent.scopes) {
             return Ok(None);
@@ -74,49 +74,49 @@ impl Consequences {
 
 #[async_trait]
 impl identity::Store for Consequences {
-    async fn find_account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
+    async fn find_account(&self, id: &AccountId) -> Result<Option<Account>, ReadError> {
         self.reads.find_account(id).await
     }
-    async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+    async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, ReadError> {
         self.reads.find_account_by_username(username).await
     }
-    async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+    async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, ReadError> {
         self.reads.find_account_by_email(email).await
     }
-    async fn list_accounts(&self, after: Option<&AccountId>, limit: usize) -> Result<Vec<Account>, StoreError> {
+    async fn list_accounts(&self, after: Option<&AccountId>, limit: usize) -> Result<Vec<Account>, ReadError> {
         self.reads.list_accounts(after, limit).await
     }
-    async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
+    async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, ReadError> {
         self.reads.find_client(id).await
     }
-    async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError> {
+    async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, ReadError> {
         self.reads.find_client_by_resource(resource).await
     }
-    async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError> {
+    async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, ReadError> {
         self.reads.list_clients(after, limit).await
     }
-    async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError> {
+    async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, ReadError> {
         self.reads.find_client_use(id).await
     }
-    async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError> {
+    async fn find_session(&self, id: &str) -> Result<Option<Session>, ReadError> {
         self.reads.find_session(id).await
     }
-    async fn list_sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<Session>, StoreError> {
+    async fn list_sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<Session>, ReadError> {
         self.reads.list_sessions(after, limit).await
     }
-    async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, StoreError> {
+    async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, ReadError> {
         self.reads.find_passkey(id).await
     }
-    async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, StoreError> {
+    async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, ReadError> {
         self.reads.list_passkeys(account).await
     }
-    async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, StoreError> {
+    async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, ReadError> {
         self.reads.find_linked_log_in(name).await
     }
-    async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, StoreError> {
+    async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, ReadError> {
         self.reads.list_linked_log_ins(account).await
     }
-    async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError> {
+    async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, ReadError> {
         self.reads.find_consent(id).await
     }
     async fn find_consent_of(
@@ -124,38 +124,38 @@ impl identity::Store for Consequences {
         account: &AccountId,
         client: &ClientId,
         resource: Option<&str>,
-    ) -> Result<Option<Consent>, StoreError> {
+    ) -> Result<Option<Consent>, ReadError> {
         self.reads.find_consent_of(account, client, resource).await
     }
-    async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError> {
+    async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, ReadError> {
         self.reads.list_consents(account).await
     }
-    async fn list_consents_to(&self, client: &ClientId) -> Result<Vec<Consent>, StoreError> {
+    async fn list_consents_to(&self, client: &ClientId) -> Result<Vec<Consent>, ReadError> {
         self.reads.list_consents_to(client).await
     }
-    async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError> {
+    async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, ReadError> {
         self.reads.find_code(key).await
     }
-    async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, StoreError> {
+    async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, ReadError> {
         self.reads.find_pushed_request(id).await
     }
-    async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, StoreError> {
+    async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, ReadError> {
         self.reads.find_access_token(key).await
     }
-    async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, StoreError> {
+    async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, ReadError> {
         self.reads.find_refresh_token(key).await
     }
-    async fn is_spent(&self, id: &SpentId) -> Result<bool, StoreError> {
+    async fn is_spent(&self, id: &SpentId) -> Result<bool, ReadError> {
         self.reads.is_spent(id).await
     }
-    async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+    async fn list_keys(&self) -> Result<Vec<StoredKey>, ReadError> {
         self.reads.list_keys().await
     }
-    async fn list_secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+    async fn list_secrets(&self) -> Result<Vec<SealedSecret>, ReadError> {
         self.reads.list_secrets().await
     }
     async fn commit(&self, changes: identity::Changes) -> Result<(), CommitError> {
-        let unavailable = |error: StoreError| CommitError::Unavailable(error.to_string());
+        let unavailable = |error: ReadError| CommitError::Unavailable(error.to_string());
         let mut writes = self.follow(&changes).await.map_err(unavailable)?;
         let keys = self.end_brought(&changes, &mut writes).await.map_err(unavailable)?;
         self.store.commit(Changes { identity: changes, requires: Vec::new(), writes }).await?;

@@ -4,7 +4,7 @@
 use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
 use crate::store::{Page, Store};
-use identity::StoreError;
+use identity::ReadError;
 use identity::consent::Consent;
 use jose::{Clock, Randomness};
 use rules::Policy;
@@ -87,7 +87,7 @@ impl Pen<'_> {
         ended: Vec<Delegation>,
         by: &str,
         changes: &mut Changes,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ReadError> {
         let ids: Vec<String> = ended.iter().map(|one| one.id.clone()).collect();
         for delegation in ended {
             changes.writes.extend(self.delegation_writes(delegation, EventKind::DelegationWithdrawn, by));
@@ -102,7 +102,7 @@ impl Pen<'_> {
         ids: &[String],
         by: &str,
         changes: &mut Changes,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ReadError> {
         let under = |delegation: &Option<String>| delegation.as_ref().is_some_and(|id| ids.contains(id));
         let mut after = None;
         loop {
@@ -134,7 +134,7 @@ impl Pen<'_> {
         subject: &str,
         by: &str,
         changes: &mut Changes,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ReadError> {
         let same = self.store.list_credentials_of_subject(subject).await?;
         let is_shared = same.iter().any(|credential| credential.owner != *owner);
         for signed_for in self.store.list_owners_signed_for(subject).await? {

@@ -1,6 +1,9 @@
 //! What a commit does, as data.
 
-use crate::table::{Row, Table, Value};
+use crate::table::{Expiry, Row, Table, Value};
+
+/// Rows that are swept at once.
+pub(crate) const SLICE: usize = 500;
 
 /// Something that must be true at the moment of commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +42,15 @@ pub enum Operation {
     Add { table: &'static Table, key: Vec<Value>, column: usize, by: i64 },
     /// A new row, or where one has the key: its own value of `column` added to that one's.
     Raise { table: &'static Table, row: Row, column: usize },
-    /// Removes rows whose column holds less than this: the sweeper's broom.
-    DeleteBelow { table: &'static Table, column: usize, limit: i64 },
+    /// Removes rows whose column holds less than this, the lowest first, at most so many: the sweeper's broom.
+    DeleteBelow { table: &'static Table, column: usize, limit: i64, most: usize },
 }
 
 impl Operation {
-    /// Removes what has run out, where rows of this table do.
+    /// Removes what has run out, where rows of this table do: so much of it as holds nobody up.
     pub fn sweep(table: &'static Table, now: i64) -> Option<Self> {
-        table.expires.map(|column| Self::DeleteBelow { table, column, limit: now })
+        let slice = |expiry: Expiry| (expiry.column, (expiry.limit)(now));
+        table.expires.map(slice).map(|(column, limit)| Self::DeleteBelow { table, column, limit, most: SLICE })
     }
 }
 

@@ -28,19 +28,8 @@ pub use postgres::{Node, Postgres, Turn, Word};
 pub use records::{KeyCheckError, Records, has_key_check};
 pub use schema::{Location, Schema};
 pub use sqlite::{Migrations, OpenError, Sqlite, file};
-pub use table::{Column, Index, Kind, Row, Scan, Table, Value};
-
-/// What a read does not say. That there is no such row is an answer and no error: whoever took one for the other would let rules
-/// fall away, register things twice and make keys anew. The text is for the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// The disk, the connection, or a database that is none of ours.
-    #[error("the store cannot be read: {0}")]
-    Unreadable(String),
-    /// The row is there: it was sealed with another key, is torn, or has a form that is newer than this program.
-    #[error("a row of the table `{0}` does not open")]
-    DoesNotOpen(&'static str),
-}
+pub use table::{Column, Expiry, Index, Kind, Row, Scan, Table, Value};
+pub use types::ReadError;
 
 /// The engine in use.
 pub enum Database {
@@ -57,12 +46,22 @@ impl Database {
 
     /// Opens a party's store, or makes it where there is none, and brings it up to date.
     pub async fn open(location: &Location, schema: &Schema<'_>) -> Result<Self, OpenError> {
+        debug_assert_eq!(schema.list_walked(), Vec::<&str>::new(), "what runs out there is swept along no order");
         match location {
             Location::Memory => Ok(Self::in_memory()),
             Location::File(path) => Sqlite::open(path, &schema.sqlite).map(Self::Sqlite),
             Location::Postgres { url, password } => {
                 Postgres::open(url, password.as_deref(), schema).await.map(Box::new).map(Self::Postgres)
             }
+        }
+    }
+
+    /// The name of a party's store where it has been made already; nothing is made.
+    pub async fn find_made(location: &Location, schema: &str) -> Result<Option<String>, OpenError> {
+        match location {
+            Location::Memory => Ok(None),
+            Location::File(path) => Ok(file::is_there(path)?.then(|| path.display().to_string())),
+            Location::Postgres { url, password } => Postgres::find_made(url, password.as_deref(), schema).await,
         }
     }
 

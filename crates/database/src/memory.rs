@@ -142,10 +142,12 @@ impl Rows {
                     _ => self.put(table, row.clone()),
                 }
             }
-            Operation::DeleteBelow { column, limit, .. } => {
-                let low = |row: &&Row| row.get(*column).and_then(Value::as_int).is_some_and(|value| value < *limit);
-                let keys: Vec<_> = self.by_key.values().filter(low).map(|row| table.key_of(row).to_vec()).collect();
-                for key in keys {
+            Operation::DeleteBelow { column, limit, most, .. } => {
+                let low = |row: &Row| row.get(*column).and_then(Value::as_int).filter(|value| value < limit);
+                let lowest = self.by_key.values().filter_map(|row| Some((low(row)?, table.key_of(row).to_vec())));
+                let mut keys: Vec<_> = lowest.collect();
+                keys.sort_unstable();
+                for (_, key) in keys.into_iter().take(*most) {
                     note(self, &key);
                     self.delete(table, &key);
                 }

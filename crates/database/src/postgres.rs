@@ -54,6 +54,23 @@ impl Postgres {
 
     /// Opens the database at a `postgres://` URL, makes the party's schema or brings it up to date.
     pub async fn open(url: &str, password: Option<&str>, schema: &Schema<'_>) -> Result<Self, OpenError> {
+        let (own, mut client) = Self::connect(url, password, schema.name).await?;
+        schema::bring_up_to_date(&mut client, schema, &place_of(&own.config)).await?;
+        drop(client);
+        Ok(own)
+    }
+
+    /// The name of a schema that has been made.
+    pub(crate) async fn find_made(url: &str, password: Option<&str>, schema: &str) -> Result<Option<String>, OpenError> {
+        let (own, client) = Self::connect(url, password, schema).await?;
+        let place = place_of(&own.config);
+        match schema::is_made(&**client, schema).await {
+            Ok(is_made) => Ok(is_made.then(|| format!("`{schema}` in the database {place}"))),
+            Err(error) => Err(OpenError::Unreachable { place, what: told(&error) }),
+        }
+    }
+
+    async fn connect(url: &str, password: Option<&str>, schema: &str) -> Result<(Self, Client), OpenError> {
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| OpenError::Address(told(&error)))?;
         if let Some(password) = password {
             config.password(password);
@@ -63,7 +80,7 @@ impl Postgres {
         }
         let place = place_of(&config);
         let fail = |what: String| OpenError::Unreachable { place: place.clone(), what };
-        settle(&mut config, schema.name);
+        settle(&mut config, schema);
         let own = config.clone();
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(config, tls().map_err(|error| fail(error.to_string()))?, manager);
@@ -76,11 +93,9 @@ impl Postgres {
             .map_err(|error| fail(error.to_string()))?;
         let name = format!("{:x}{:x}", std::process::id(), NODES.fetch_add(1, Ordering::Relaxed));
         let name = format!("{name}-{:x}", RandomState::new().hash_one(0));
-        let own = Self { pool, config: own, schema: schema.name.into(), name: name.into(), has_failed: Arc::default() };
-        let mut client = own.client().await.map_err(|error| fail(error.to_string()))?;
-        schema::bring_up_to_date(&mut client, schema, &place).await?;
-        drop(client);
-        Ok(own)
+        let own = Self { pool, config: own, schema: schema.into(), name: name.into(), has_failed: Arc::default() };
+        let client = own.client().await.map_err(|error| fail(error.to_string()))?;
+        Ok((own, client))
     }
 
     async fn client(&self) -> Result<Client, ReadError> {

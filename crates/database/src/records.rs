@@ -97,13 +97,12 @@ impl Records {
 
     /// The entity in a row.
     pub fn open<T: DeserializeOwned>(&self, table: &'static Table, row: &Row) -> Result<T, ReadError> {
-        let body = row.last().and_then(Value::as_blob);
         let entity = if table.sealed {
             self.plain(table, row).and_then(|plain| serde_json::from_slice(&plain).ok())
         } else {
-            body.and_then(|plain| serde_json::from_slice(plain).ok())
+            serde_json::from_slice(table.body(row)?).ok()
         };
-        entity.ok_or(ReadError::DoesNotOpen(table.name))
+        entity.ok_or_else(|| table.does_not_open(row))
     }
 
     /// Carries the batch out, whole or not at all.
@@ -111,10 +110,24 @@ impl Records {
         self.database.commit(batch).await
     }
 
-    /// Removes what ran out before `now`.
+    /// Removes what has run out by `now`, in slices: whatever else is to be written goes between them.
     pub async fn sweep(&self, tables: &[&'static Table], now: i64) -> Result<(), CommitError> {
-        let operations = tables.iter().filter_map(|table| Operation::sweep(table, now)).collect();
-        self.commit(Batch { checks: vec![], operations }).await
+        for table in tables {
+            while let Some(slice) = self.next_slice(table, now).await.map_err(unwritable)? {
+                self.commit(Batch { checks: vec![], operations: vec![slice] }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What sweeps some of a table, where there is something to sweep.
+    async fn next_slice(&self, table: &'static Table, now: i64) -> Result<Option<Operation>, ReadError> {
+        let Some((expiry, index)) = table.expires.and_then(|expiry| Some((expiry, table.order_of_expiry(&expiry)?))) else {
+            return Ok(None);
+        };
+        let first = Scan { table, index, prefix: &[], after: None, descending: false, limit: 1 };
+        let first = self.database.scan(&first).await?.pop().map(|row| table.int(&row, expiry.column)).transpose()?;
+        Ok(first.filter(|first| *first < (expiry.limit)(now)).and_then(|_| Operation::sweep(table, now)))
     }
 
     fn sealed(&self, table: &Table, key: &[Value], plain: &[u8]) -> Result<Vec<u8>, CommitError> {

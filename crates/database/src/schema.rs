@@ -15,7 +15,16 @@ pub struct Schema<'a> {
     /// How they came to be on SQLite, from nothing.
     pub sqlite: Migrations,
     /// What brings the tables of each earlier form to the next one on PostgreSQL, in order; the first is made from `tables`.
+    /// Indexes that are missing after it are made from there too: a form that has but more of these has an empty script.
     pub postgres: &'static [&'static str],
+}
+
+impl Schema<'_> {
+    /// Tables whose rows run out and cannot be found by when they do.
+    pub(crate) fn list_walked(&self) -> Vec<&'static str> {
+        let is_walked = |table: &&&Table| table.expires.is_some_and(|expiry| table.order_of_expiry(&expiry).is_none());
+        self.tables.iter().filter(is_walked).map(|table| table.name).collect()
+    }
 }
 
 /// Where a party keeps it.

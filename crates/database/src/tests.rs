@@ -28,14 +28,28 @@ static PETS: Table = Table {
     ..Table::OPEN
 };
 
-static YEARS: Table =
-    Table { name: "year", columns: &[Column { name: "year", kind: Kind::Int }], key: 1, indexes: &[], ..Table::OPEN };
+static YEARS: Table = Table {
+    name: "year",
+    columns: &[Column { name: "year", kind: Kind::Int }],
+    expires: Some(Expiry { column: 0, limit: |now| now - 5_000 }),
+    ..Table::OPEN
+};
+
+static VISITS: Table = Table {
+    name: "visit",
+    columns: &[Column { name: "id", kind: Kind::Text }, Column { name: "ends", kind: Kind::Int }],
+    indexes: &[Index { name: "visit_by_end", columns: &[1], unique: false }],
+    expires: Some(Expiry::at(1)),
+    ..Table::OPEN
+};
 
 const MIGRATIONS: Migrations =
     Migrations(&["CREATE TABLE pet (id TEXT PRIMARY KEY, owner TEXT, name TEXT, meals BIGINT) WITHOUT ROWID;
      CREATE INDEX pet_by_owner ON pet (owner);
      CREATE UNIQUE INDEX pet_by_name ON pet (name);
-     CREATE TABLE year (year INTEGER PRIMARY KEY);"]);
+     CREATE TABLE year (year INTEGER PRIMARY KEY);
+     CREATE TABLE visit (id TEXT PRIMARY KEY, ends BIGINT) WITHOUT ROWID;
+     CREATE INDEX visit_by_end ON visit (ends);"]);
 
 struct Folder(PathBuf);
 impl Drop for Folder {
@@ -44,7 +58,7 @@ impl Drop for Folder {
     }
 }
 
-const PETS_AND_YEARS: [&Table; 2] = [&PETS, &YEARS];
+const PETS_AND_YEARS: [&Table; 3] = [&PETS, &YEARS, &VISITS];
 
 const SCHEMA: Schema<'static> = Schema { name: "pets", tables: &PETS_AND_YEARS, sqlite: MIGRATIONS, postgres: &[] };
 
@@ -318,6 +332,30 @@ async fn engines_agree_on_what_is_odd() {
         assert_eq!((ids(false).await.as_str(), ids(true).await.as_str()), ("adceb", "becda"), "by bytes");
         assert_eq!(database.get(&PETS, &["a\0".into()]).await.unwrap(), None);
     }
+}
+
+/// What a form has but more indexes of is brought up to date without a script.
+#[tokio::test]
+async fn indexes_that_a_form_adds_are_made() {
+    static BEFORE: Table = Table { indexes: &[], expires: None, name: "visit", columns: VISITS.columns, ..Table::OPEN };
+    let cluster = Cluster::start().unwrap();
+    static ALL: [&Table; 3] = [&PETS, &YEARS, &BEFORE];
+    let before = Schema { tables: &ALL, ..SCHEMA };
+    let indexes = async || {
+        let (client, connection) = tokio_postgres::connect(&cluster.url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let rows = client.query("SELECT indexdef FROM pg_indexes WHERE tablename = 'visit'", &[]).await.unwrap();
+        let mut texts: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        texts.sort();
+        texts
+    };
+    drop(Postgres::open(&cluster.url, None, &before).await.unwrap());
+    assert_eq!(indexes().await.len(), 1, "that of the key");
+    drop(Postgres::open(&cluster.url, None, &Schema { postgres: &[""], ..SCHEMA }).await.unwrap());
+    let brought = indexes().await;
+    assert!(brought[0].contains("visit_by_end") && brought.len() == 2, "{brought:?}");
+    let error = Postgres::open(&cluster.url, None, &before).await.map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Newer(_)), "{error}");
 }
 
 #[tokio::test]

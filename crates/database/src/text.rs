@@ -113,7 +113,9 @@ pub(crate) fn change(dialect: Dialect, operation: &Operation) -> (Arc<str>, Cow<
         }
         Operation::Add { key, column, by, .. } => (Shape::Add { column: *column }, and(key, *by)),
         Operation::Raise { row, column, .. } => (Shape::Raise { column: *column }, Cow::Borrowed(&**row)),
-        Operation::DeleteBelow { column, limit, .. } => (Shape::DeleteBelow { column: *column }, and(&[], *limit)),
+        Operation::DeleteBelow { column, limit, most, .. } => {
+            (Shape::DeleteBelow { column: *column }, and(&[Value::Int(*limit)], i64::try_from(*most).unwrap_or(i64::MAX)))
+        }
     };
     (text(dialect, operation.table(), shape), parameters)
 }
@@ -171,7 +173,11 @@ impl Writer {
                 let sum = self.sum(&format!("{table}.{name}"), &format!("excluded.{name}"));
                 self.row(&format!(" ON CONFLICT ({}) DO UPDATE SET {name}={sum}", self.key_names()))
             }
-            Shape::DeleteBelow { column } => format!("DELETE FROM {table} WHERE {}<{}", self.name(column), self.place(1)),
+            Shape::DeleteBelow { column } => {
+                let (key, low) = (self.key_names(), format!("{}<{}", self.name(column), self.place(1)));
+                let lowest = format!("{} LIMIT {}", self.ordered(column, false), self.place(2));
+                format!("DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {low} ORDER BY {lowest})")
+            }
             Shape::Absent => {
                 let places: Vec<_> = (1..=self.table.key).map(|n| self.place(n)).collect();
                 format!("INSERT INTO {table} ({}) VALUES ({})", self.key_names(), places.join(","))

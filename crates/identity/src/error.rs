@@ -1,7 +1,7 @@
 //! How protocol functions fail: with a refusal for the caller, or because we cannot answer now.
 
-use crate::store::{CommitError, StoreError};
-use types::{ErrorCode, Refusal};
+use crate::store::CommitError;
+use types::{ErrorCode, ReadError, Refusal};
 
 /// Why a protocol function did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +20,8 @@ impl Failure {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
         Self::Unavailable(error.to_string())
     }
 }

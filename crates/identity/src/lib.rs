@@ -67,9 +67,10 @@ pub use error::{Failure, internal};
 pub use form::Form;
 pub use keys::Keys;
 pub use software_statement::IssuerKeys;
-pub use store::{CommitError, Store, StoreError};
+pub use store::{CommitError, Store};
 pub use token::Grant;
 pub use token_text::TokenKey;
+pub use types::ReadError;
 pub use unfit::Unfit;
 
 /// What the operator sets.

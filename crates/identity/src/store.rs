@@ -11,12 +11,7 @@ use crate::upstream::LinkedLogIn;
 use crate::{Account, Changes, Client, SpentId, TokenKey};
 use async_trait::async_trait;
 use std::sync::Arc;
-use types::{AccountId, ClientId, GrantId, Timestamp};
-
-/// The store cannot be read; the text is for the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+use types::{AccountId, ClientId, GrantId, ReadError, Timestamp};
 
 /// Why nothing of a commit happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,45 +35,45 @@ pub enum CommitError {
 /// Reads, and one write.
 #[async_trait]
 pub trait Store: Send + Sync {
-    async fn find_account(&self, id: &AccountId) -> Result<Option<Account>, StoreError>;
-    async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
+    async fn find_account(&self, id: &AccountId) -> Result<Option<Account>, ReadError>;
+    async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, ReadError>;
     /// By verified address in normalized form.
-    async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError>;
+    async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, ReadError>;
     /// All accounts, by id: for the wiring, which closes those that are not declared any more.
-    async fn list_accounts(&self, after: Option<&AccountId>, limit: usize) -> Result<Vec<Account>, StoreError>;
-    async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError>;
-    async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, StoreError>;
+    async fn list_accounts(&self, after: Option<&AccountId>, limit: usize) -> Result<Vec<Account>, ReadError>;
+    async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, ReadError>;
+    async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, ReadError>;
     /// All clients, by id, for the sweeper and for administration.
-    async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, StoreError>;
+    async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, ReadError>;
     /// When a registered client was last noted as used.
-    async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, StoreError>;
-    async fn find_session(&self, id: &str) -> Result<Option<Session>, StoreError>;
+    async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, ReadError>;
+    async fn find_session(&self, id: &str) -> Result<Option<Session>, ReadError>;
     /// All sessions, by id: for the wiring, which ends those of an account.
-    async fn list_sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<Session>, StoreError>;
-    async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, StoreError>;
-    async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, StoreError>;
+    async fn list_sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<Session>, ReadError>;
+    async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, ReadError>;
+    async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, ReadError>;
     /// By [`crate::upstream::name_of`].
-    async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, StoreError>;
-    async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, StoreError>;
-    async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, StoreError>;
+    async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, ReadError>;
+    async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, ReadError>;
+    async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, ReadError>;
     /// The one of this account and client for this resource, or for none.
     async fn find_consent_of(
         &self,
         account: &AccountId,
         client: &ClientId,
         resource: Option<&str>,
-    ) -> Result<Option<Consent>, StoreError>;
-    async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, StoreError>;
+    ) -> Result<Option<Consent>, ReadError>;
+    async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, ReadError>;
     /// Of all accounts, for this client.
-    async fn list_consents_to(&self, client: &ClientId) -> Result<Vec<Consent>, StoreError>;
-    async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, StoreError>;
-    async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, StoreError>;
-    async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, StoreError>;
+    async fn list_consents_to(&self, client: &ClientId) -> Result<Vec<Consent>, ReadError>;
+    async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, ReadError>;
+    async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, ReadError>;
+    async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, ReadError>;
     /// With the version that [`crate::Requirement::RefreshUnchanged`] names.
-    async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, StoreError>;
-    async fn is_spent(&self, id: &SpentId) -> Result<bool, StoreError>;
-    async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError>;
-    async fn list_secrets(&self) -> Result<Vec<SealedSecret>, StoreError>;
+    async fn find_refresh_token(&self, key: &TokenKey) -> Result<Option<(RefreshToken, i64)>, ReadError>;
+    async fn is_spent(&self, id: &SpentId) -> Result<bool, ReadError>;
+    async fn list_keys(&self) -> Result<Vec<StoredKey>, ReadError>;
+    async fn list_secrets(&self) -> Result<Vec<SealedSecret>, ReadError>;
     /// Carries the changes out, whole or not at all; durable when it returns.
     async fn commit(&self, changes: Changes) -> Result<(), CommitError>;
 }

@@ -6,9 +6,10 @@
 //!
 //! Called by the wiring at start, when this process alone serves the store; `config check` only reads it.
 
+use crate::ReadError;
 use crate::account::Standing;
 use crate::consent::Consent;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::{Account, Changes, Client, Failure, Identity, Write};
 use std::collections::BTreeSet;
 use types::spelling::normalize_username;
@@ -33,7 +34,7 @@ pub struct Undeclared {
 }
 
 /// Whom the operator declared once, and declares no more.
-pub async fn find_undeclared(store: &dyn Store, declared: &Declared) -> Result<Undeclared, StoreError> {
+pub async fn find_undeclared(store: &dyn Store, declared: &Declared) -> Result<Undeclared, ReadError> {
     let mut found = Undeclared::default();
     let mut after = None;
     loop {

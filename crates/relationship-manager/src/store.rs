@@ -25,7 +25,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tables::{
-    BEGUN, LEDGER, LINK, MIGRATIONS, NOTICE, REGISTRATION, SECRET, SESSION, SNAPSHOT, TABLES, TASK, VAULT, VAULT_PASSKEY,
+    BEGUN, LEDGER, LINK, MIGRATIONS, NOTICE, POSTGRES, REGISTRATION, SECRET, SESSION, SNAPSHOT, TABLES, TASK, VAULT,
+    VAULT_PASSKEY,
 };
 use tokio::sync::Mutex;
 use types::Timestamp;
@@ -187,7 +188,7 @@ impl Store {
 
     /// Made where there is none, or brought up to date. `name` is that of its schema in a database that others share.
     pub async fn open(location: &Location, name: &str, key: SealingKey) -> Result<Self, OpenError> {
-        let schema = Schema { name, tables: &TABLES, sqlite: MIGRATIONS, postgres: &[] };
+        let schema = Schema { name, tables: &TABLES, sqlite: MIGRATIONS, postgres: POSTGRES };
         let database = Database::open(location, &schema).await?;
         // what it has in memory is this process's
         let alone = database.be_alone().await?;

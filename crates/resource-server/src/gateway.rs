@@ -93,7 +93,7 @@ pub use owner::FromTrustedProxy;
 use route::Matched;
 pub use route::{Access, Guarded, MethodScopes, OwnerOf, Pattern, Route, find_hidden, parse_method};
 pub use settings::{Behind, Check, OriginalIn, PatBy, Settings, Trust};
-pub use store::{Store, StoreError};
+pub use store::{NAME, Store, StoreError};
 pub use types::peer::Caller;
 pub use viewer::process::run_thumbnail_process;
 

@@ -5,7 +5,7 @@
 use crate::epochs::Epochs;
 use authorization_server::owner_settings::OwnerSettings;
 use identity::consent::Consent;
-use identity::{Client, StoreError};
+use identity::{Client, ReadError};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use rules::{Policy, Resource};
@@ -63,13 +63,13 @@ impl<T: Clone> Shelf<T> {
     /// The entry of `id`, from memory if the epoch of `of` still stands, else read by `read`. Whose epoch it is,
     /// only the entry says; so it is read once more after the epoch, and a change in between makes what is kept
     /// worthless, never wrong.
-    pub(crate) async fn find<Read: Future<Output = Result<Option<T>, StoreError>>>(
+    pub(crate) async fn find<Read: Future<Output = Result<Option<T>, ReadError>>>(
         &self,
         id: &str,
         epoch: impl Fn(&T) -> u64,
         keep: impl Fn(&T) -> bool,
         read: impl Fn() -> Read,
-    ) -> Result<Option<T>, StoreError> {
+    ) -> Result<Option<T>, ReadError> {
         if let Some(kept) = self.cache.get(id).filter(|kept| kept.under == epoch(&kept.entity)) {
             return Ok(Some(kept.entity));
         }
@@ -88,12 +88,12 @@ impl<T: Clone> Shelf<T> {
     }
 
     /// The same where it is known beforehand whose it is; `epoch` is hers, from before.
-    pub(crate) async fn find_of<Read: Future<Output = Result<T, StoreError>>>(
+    pub(crate) async fn find_of<Read: Future<Output = Result<T, ReadError>>>(
         &self,
         id: &str,
         epoch: u64,
         read: impl Fn() -> Read,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, ReadError> {
         if let Some(kept) = self.cache.get(id).filter(|kept| kept.under == epoch) {
             return Ok(kept.entity);
         }

@@ -2,22 +2,26 @@
 //! `identity::Store` and `authorization_server::Store` ask for, in memory and on SQLite alike.
 //! Called by the wiring. No rules here: a row is written as the rules decided, and read back.
 //!
-//! To add a table: its SQL in `migrations/`, its description in [`tables`], its reads in
+//! To add a table: its SQL in `migrations/`, its description in [`tables`], its columns in [`entity`], its reads in
 //! [`identity_reads`] or [`uma_reads`], its writes in [`writes`].
 
+mod entity;
 mod epochs;
 mod identity_reads;
 mod kept;
 mod nodes;
+mod place;
+mod reads;
 pub mod restoring;
-mod row;
 pub mod sweeper;
 mod tables;
 mod uma_reads;
 mod writes;
 
 use authorization_server::Changes;
-use database::{Batch, CommitError as EngineError, Database, Location, Migrations, Schema, Sqlite};
+use database::{
+    Batch, CommitError as EngineError, Database, Location, Migrations, Operation, ReadError, Records, Schema, Sqlite,
+};
 use identity::CommitError;
 use restoring::Restored;
 use std::path::Path;
@@ -40,7 +44,11 @@ const MIGRATIONS: Migrations = Migrations(&[
     include_str!("../migrations/uma_0006.sql"),
     include_str!("../migrations/uma_0007.sql"),
     include_str!("../migrations/uma_0008.sql"),
+    include_str!("../migrations/uma_0009.sql"),
 ]);
+
+/// The same on PostgreSQL: first the indexes by which rows run out.
+const POSTGRES: [&str; 1] = [""];
 
 /// Name of a server's schema in a database that others share.
 pub const NAME: &str = "wayleave_server";
@@ -48,7 +56,7 @@ pub const NAME: &str = "wayleave_server";
 /// The store; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    database: Arc<Database>,
+    records: Arc<Records>,
     epochs: Arc<epochs::Epochs>,
     kept: Arc<kept::Kept>,
     broom: Arc<sweeper::Broom>,
@@ -59,23 +67,24 @@ pub struct Store {
 impl Store {
     /// In memory; gone with the process.
     pub fn in_memory() -> Self {
-        Self::on(Database::in_memory(), Arc::default(), None)
+        Self::on(Records { database: Arc::new(Database::in_memory()), key: None }, Arc::default(), None)
     }
 
-    fn on(database: Database, epochs: Arc<epochs::Epochs>, restored: Option<Restored>) -> Self {
-        Self { database: Arc::new(database), epochs, kept: Arc::default(), broom: Arc::default(), restored }
+    fn on(records: Records, epochs: Arc<epochs::Epochs>, restored: Option<Restored>) -> Self {
+        Self { records: Arc::new(records), epochs, kept: Arc::default(), broom: Arc::default(), restored }
     }
 
     /// Made where there is none, or brought up to date. `name` is that of its schema in a database that others share: a log-in
     /// beside a party's store is one of its own.
     pub async fn open(location: &Location, name: &str) -> Result<Self, OpenError> {
-        let schema = Schema { name, tables: &tables::ALL, sqlite: MIGRATIONS, postgres: &[] };
+        let schema = Schema { name, tables: &tables::ALL, sqlite: MIGRATIONS, postgres: &POSTGRES };
         let database = Database::open(location, &schema).await?;
         let epochs = Arc::default();
         nodes::join(&database, &epochs).await?;
-        let restored = restoring::find(&database).await;
+        let records = Records { database: Arc::new(database), key: None };
+        let restored = restoring::find(&records).await;
         let unread = |error| OpenError::Unread(location.file().cloned().unwrap_or_default(), error);
-        Ok(Self::on(database, epochs, restored.map_err(unread)?))
+        Ok(Self::on(records, epochs, restored.map_err(unread)?))
     }
 
     /// In this file.
@@ -93,10 +102,15 @@ impl Store {
 
     /// The file under it, if there is one.
     pub fn sqlite(&self) -> Option<&Sqlite> {
-        match &*self.database {
+        match &*self.records.database {
             Database::Sqlite(sqlite) => Some(sqlite),
             Database::Memory(_) | Database::Postgres(_) => None,
         }
+    }
+
+    /// Writes what nobody keeps in memory.
+    async fn write(&self, operations: Vec<Operation>) -> Result<(), CommitError> {
+        self.records.commit(Batch { checks: vec![], operations }).await.map_err(unwritten)
     }
 
     /// Carries changes of both out, whole or not at all; and tells of them, whoever has gone meanwhile that asked for them.
@@ -115,9 +129,9 @@ impl Store {
         let touched = epochs::Touched::by(&changes);
         let rests_on = epochs::Touched::under(&changes);
         let word = if self.is_shared() { nodes::word_of(&touched, &changes) } else { None };
-        let mut plan = writes::Plan::of(changes, self.is_shared())?;
+        let mut plan = writes::Plan::of(changes, &self.records, self.is_shared())?;
         let batch = Batch { checks: plan.checks, operations: plan.operations };
-        let done = self.database.commit_and_tell(batch, word).await;
+        let done = self.records.database.commit_and_tell(batch, word).await;
         // also when it failed: a flush that was cut off may yet have happened
         self.epochs.raise(&touched);
         // somebody was faster, and may not have raised the epoch yet: whoever tries again reads behind that (S28)
@@ -135,6 +149,15 @@ impl Store {
             EngineError::Unavailable(what) => CommitError::Unavailable(what),
         })
     }
+}
+
+/// What was to be looked at before something is written cannot be.
+fn unread(error: ReadError) -> CommitError {
+    CommitError::Unavailable(error.to_string())
+}
+
+fn unwritten(error: EngineError) -> CommitError {
+    CommitError::Unavailable(error.to_string())
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Several processes on one store: what one changes, the others let go of at once (`epochs.rs`), and the first of them seals
 //! the events of all.
 
+use crate::entity::{Cell, Entity, row};
 use crate::epochs::{Epochs, Touched};
-use crate::row::text;
+use crate::reads::Along;
 use crate::{Store, tables};
 use authorization_server::event::{Event, Unsealed};
 use authorization_server::{Changes, Store as _};
-use database::{Check, Database, Node, OpenError, Operation, Scan, Value, Word};
-use identity::StoreError;
+use database::{Check, Database, Node, OpenError, Operation, ReadError, Word};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use types::{EventId, OwnerId};
@@ -64,7 +64,7 @@ pub(crate) async fn join(database: &Database, epochs: &Arc<Epochs>) -> Result<()
 impl Store {
     /// Whether other processes may serve the same store.
     pub fn is_shared(&self) -> bool {
-        matches!(*self.database, Database::Postgres(_))
+        matches!(*self.records.database, Database::Postgres(_))
     }
 
     /// Whether this process does what is done once for all who serve the store.
@@ -74,8 +74,8 @@ impl Store {
 
     /// Waits until no other process that serves this store is at its start: one after the other brings it in line with what is
     /// configured. It lasts until it is dropped.
-    pub async fn take_turn(&self) -> Result<Option<database::Turn>, StoreError> {
-        self.database.take_turn("start").await.map_err(|error| StoreError(error.to_string()))
+    pub async fn take_turn(&self) -> Result<Option<database::Turn>, ReadError> {
+        self.records.database.take_turn("start").await
     }
 
     /// Waits until another process has changed keys.
@@ -84,16 +84,15 @@ impl Store {
     }
 
     /// Events of all processes; for whoever is the first.
-    pub(crate) async fn take_shared_unsealed(&self) -> Result<Unsealed, StoreError> {
+    pub(crate) async fn take_shared_unsealed(&self) -> Result<Unsealed, ReadError> {
         let mut unsealed = Unsealed::default();
         if !self.is_first() {
             return Ok(unsealed);
         }
         let table = &tables::UNSEALED_EVENT;
-        let scan = Scan { table, index: None, prefix: &[], after: None, descending: false, limit: UNSEALED_AT_ONCE };
         let mut waiting: BTreeMap<OwnerId, BTreeSet<EventId>> = BTreeMap::new();
-        for row in self.scan(&scan).await? {
-            let (owner, id) = (text(&row, 0)?.into(), EventId::new(text(&row, 1)?));
+        for row in self.rows(table, Along::key(&[]), None, UNSEALED_AT_ONCE).await? {
+            let (owner, id) = (table.text(&row, 0)?.into(), EventId::new(table.text(&row, 1)?));
             waiting.entry(owner).or_default().insert(id);
         }
         for (owner, ids) in waiting {
@@ -103,7 +102,7 @@ impl Store {
     }
 
     /// These events of an owner, in the order of their ids, which is that of time. They are among her last, so they lie together.
-    async fn read_events(&self, owner: &OwnerId, mut ids: BTreeSet<EventId>) -> Result<Vec<Event>, StoreError> {
+    async fn read_events(&self, owner: &OwnerId, mut ids: BTreeSet<EventId>) -> Result<Vec<Event>, ReadError> {
         let mut found = Vec::with_capacity(ids.len());
         while let Some(first) = ids.pop_first() {
             found.extend(self.find_event(owner, &first).await?);
@@ -119,18 +118,13 @@ impl Store {
     }
 }
 
-fn key_of(owner: &str, id: &str) -> Vec<Value> {
-    vec![owner.into(), id.into()]
-}
-
 /// It waits for the sealer.
 pub(crate) fn wait(event: &Event) -> Operation {
-    let row = key_of(event.owner.as_str(), event.document.id.as_str());
-    Operation::Insert { table: &tables::UNSEALED_EVENT, row }
+    Operation::Insert { table: &tables::UNSEALED_EVENT, row: event.columns() }
 }
 
 /// It waits no more; and nobody has sealed it meanwhile.
-pub(crate) fn seal(owner: &str, id: &EventId) -> (Check, Operation) {
-    let (table, key) = (&tables::UNSEALED_EVENT, key_of(owner, id.as_str()));
-    (Check::Equals { table, key: key.clone(), column: 0, value: owner.into() }, Operation::Delete { table, key })
+pub(crate) fn seal(owner: &OwnerId, id: &EventId) -> (Check, Operation) {
+    let (table, key) = (&tables::UNSEALED_EVENT, row![owner, id]);
+    (Check::Equals { table, key: key.clone(), column: 0, value: owner.cell() }, Operation::Delete { table, key })
 }

@@ -2,12 +2,14 @@
 //! has ended, since nobody knows what of it was spent, withdrawn or ended after the backup; what only a row of before can say -
 //! accounts, clients, shares, keys - stays, and each owner reads in her history of what time it is.
 
-use crate::row::{account_row, body, client_row, entities, text, version};
-use crate::{Store, tables, writes};
+use crate::entity::{Entity, row};
+use crate::reads::Along;
+use crate::sweeper::find_served;
+use crate::{Store, tables, unread, unwritten};
 use authorization_server::Store as _;
 use authorization_server::event::Event;
-use database::{Batch, Database, Operation, ReadError, Row, Scan, Table, Value};
-use identity::{Account, Client, CommitError, SpentId, StoreError};
+use database::{Operation, ReadError, Records, Row, Table};
+use identity::{Account, Client, CommitError, SpentId};
 use rules::Policy;
 use types::{EventId, OwnerId, Timestamp};
 
@@ -31,8 +33,6 @@ const STATE_OF: &str = "state of";
 /// Begins a row of `served`: as which authorization server, and since when.
 const AS: &str = "as ";
 const OWNERS_AT_ONCE: usize = 100;
-/// Position of `uses` in the table of policies.
-const USES: usize = 5;
 
 /// That a backup was put here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +43,9 @@ pub struct Restored {
 }
 
 /// What the store says of it.
-pub(crate) async fn find(database: &Database) -> Result<Option<Restored>, ReadError> {
-    let time = async |name: &str| -> Result<Option<Timestamp>, ReadError> {
-        let row = database.get(&tables::SERVED, &[name.into()]).await?;
-        Ok(row.and_then(|row| row.get(1).and_then(Value::as_int)).map(Timestamp))
-    };
-    Ok(match (time(RESTORED).await?, time(STATE_OF).await?) {
-        (Some(at), state_of) => Some(Restored { at, state_of: state_of.unwrap_or(at) }),
-        (None, _) => None,
-    })
+pub(crate) async fn find(records: &Records) -> Result<Option<Restored>, ReadError> {
+    let Some(at) = find_served(records, RESTORED).await? else { return Ok(None) };
+    Ok(Some(Restored { at, state_of: find_served(records, STATE_OF).await?.unwrap_or(at) }))
 }
 
 impl Store {
@@ -61,23 +55,24 @@ impl Store {
     }
 
     /// As which authorization server it was served the last time; none: nobody has said.
-    pub async fn issuer(&self) -> Result<Option<String>, StoreError> {
-        let rows = self.all(&tables::SERVED, None, &[]).await?;
-        let names = rows.iter().filter_map(|row| row.first().and_then(Value::as_text));
-        Ok(names.filter_map(|name| name.strip_prefix(AS)).next().map(str::to_owned))
+    pub async fn issuer(&self) -> Result<Option<String>, ReadError> {
+        for row in self.all_rows(&tables::SERVED, Along::key(&[])).await? {
+            if let Some(issuer) = tables::SERVED.text(&row, 0)?.strip_prefix(AS) {
+                return Ok(Some(issuer.to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// Notes as which authorization server it is served: a backup of it takes the place of no other's.
     pub async fn note_issuer(&self, issuer: &str, now: Timestamp) -> Result<(), CommitError> {
-        let was = self.issuer().await.map_err(|error: StoreError| CommitError::Unavailable(error.to_string()))?;
+        let was = self.issuer().await.map_err(unread)?;
         if was.as_deref() == Some(issuer) {
             return Ok(());
         }
-        let name = |issuer: &str| Value::from(format!("{AS}{issuer}").as_str());
-        let before = was.map(|was| Operation::Delete { table: &tables::SERVED, key: vec![name(&was)] });
-        let is = Operation::Put { table: &tables::SERVED, row: vec![name(issuer), now.0.into()] };
-        let batch = Batch { checks: vec![], operations: before.into_iter().chain([is]).collect() };
-        self.database.commit(batch).await.map_err(|error| CommitError::Unavailable(error.to_string()))
+        let (table, name) = (&tables::SERVED, |issuer: &str| format!("{AS}{issuer}"));
+        let before = was.map(|was| Operation::Delete { table, key: row![name(&was)] });
+        self.write(before.into_iter().chain([Operation::Put { table, row: row![name(issuer), now] }]).collect()).await
     }
 
     /// Whether this was made before the backup was put here, so that it may have been spent after the backup.
@@ -93,65 +88,61 @@ impl Store {
         now: Timestamp,
         tell: impl Fn(OwnerId, Restored, Option<&EventId>) -> Event,
     ) -> Result<Restored, CommitError> {
-        let read = |error: StoreError| CommitError::Unavailable(error.to_string());
-        let latest = self.latest_served().await.map_err(read)?;
+        let latest = self.latest_served().await.map_err(unread)?;
         let restored = Restored { at: now, state_of: latest.unwrap_or(now) };
         let mut operations: Vec<Operation> = HELD.map(|table| Operation::DeleteAll { table, index: None, prefix: vec![] }).into();
         operations.push(self.all_but_the_key_check());
-        operations.extend(self.use_up_shares().await.map_err(read)?);
-        operations.extend(self.bring_back_times(now).await.map_err(read)?);
-        for (owner, last) in self.list_last_events().await.map_err(read)? {
+        operations.extend(self.use_up_shares().await?);
+        operations.extend(self.bring_back_times(now).await?);
+        for (owner, last) in self.list_last_events().await.map_err(unread)? {
             let event = tell(owner, restored, last.as_ref());
-            operations.push(Operation::Insert { table: &tables::EVENT, row: writes::event_row(&event)? });
+            operations.push(Operation::Insert { table: Event::TABLE, row: self.row_of(&event)? });
         }
-        operations.push(Operation::Delete { table: &tables::SERVED, key: vec![crate::sweeper::SERVED.into()] });
+        operations.push(Operation::Delete { table: &tables::SERVED, key: row![crate::sweeper::SERVED] });
         for (name, time) in [(RESTORED, restored.at), (STATE_OF, restored.state_of)] {
-            operations.push(Operation::Put { table: &tables::SERVED, row: vec![name.into(), time.0.into()] });
+            operations.push(Operation::Put { table: &tables::SERVED, row: row![name, time] });
         }
-        let batch = Batch { checks: vec![], operations };
-        self.database.commit(batch).await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
-        Ok(restored)
+        self.write(operations).await.map(|()| restored)
     }
 
     /// Ticket keys end some day. By what never ends the store tells its own key file from another.
     fn all_but_the_key_check(&self) -> Operation {
-        Operation::DeleteBelow { table: &tables::SECRET, column: 1, limit: i64::MAX }
+        Operation::DeleteBelow { table: &tables::SECRET, column: 1, limit: i64::MAX, most: usize::MAX }
     }
 
     /// Their uses may have been made after the backup.
-    async fn use_up_shares(&self) -> Result<Vec<Operation>, StoreError> {
-        let rows = self.all(&tables::POLICY, None, &[]).await?;
-        let policies: Vec<Policy> = entities(rows.clone())?;
-        let used_up = |(mut row, mut policy): (Row, Policy)| {
-            policy.uses = policy.max_uses?;
-            *row.get_mut(USES)? = version(policy.uses);
-            *row.last_mut()? = body(&policy).ok()?;
-            Some(Operation::Put { table: &tables::POLICY, row })
-        };
-        Ok(rows.into_iter().zip(policies).filter_map(used_up).collect())
+    async fn use_up_shares(&self) -> Result<Vec<Operation>, CommitError> {
+        let all: Vec<Policy> = self.all(Along::key(&[])).await.map_err(unread)?;
+        let used_up = all.into_iter().filter_map(|policy| Some(Policy { uses: policy.max_uses?, ..policy }));
+        used_up.map(|policy| self.put(&policy)).collect()
+    }
+
+    fn row_of<T: Entity>(&self, entity: &T) -> Result<Row, CommitError> {
+        self.records.row(T::TABLE, entity.columns(), entity).map_err(unwritten)
+    }
+
+    fn put<T: Entity>(&self, entity: &T) -> Result<Operation, CommitError> {
+        Ok(Operation::Put { table: T::TABLE, row: self.row_of(entity)? })
     }
 
     /// What counts from a time on that has not come yet was written by a clock that was ahead: nothing that is given now would count.
-    async fn bring_back_times(&self, now: Timestamp) -> Result<Vec<Operation>, StoreError> {
-        let unwritten = |error: CommitError| StoreError(error.to_string());
+    async fn bring_back_times(&self, now: Timestamp) -> Result<Vec<Operation>, CommitError> {
         let mut operations = Vec::new();
-        for client in entities::<Client>(self.all(&tables::CLIENT, None, &[]).await?)? {
+        for client in self.all::<Client>(Along::key(&[])).await.map_err(unread)? {
             if client.credentials_since.is_some_and(|since| now < since) {
-                let row = client_row(&Client { credentials_since: Some(now), ..client }).map_err(unwritten)?;
-                operations.push(Operation::Put { table: &tables::CLIENT, row });
+                operations.push(self.put(&Client { credentials_since: Some(now), ..client })?);
             }
         }
-        for account in entities::<Account>(self.all(&tables::ACCOUNT, None, &[]).await?)? {
+        for account in self.all::<Account>(Along::key(&[])).await.map_err(unread)? {
             if account.vouched_since.is_some_and(|since| now < since) {
-                let row = account_row(&Account { vouched_since: Some(now), ..account }).map_err(unwritten)?;
-                operations.push(Operation::Put { table: &tables::ACCOUNT, row });
+                operations.push(self.put(&Account { vouched_since: Some(now), ..account })?);
             }
         }
         Ok(operations)
     }
 
     /// Owners who have a history, and their last events; also where nothing of it was sealed yet.
-    async fn list_last_events(&self) -> Result<Vec<(OwnerId, Option<EventId>)>, StoreError> {
+    async fn list_last_events(&self) -> Result<Vec<(OwnerId, Option<EventId>)>, ReadError> {
         let mut found: Vec<(OwnerId, Option<EventId>)> = Vec::new();
         loop {
             let after = found.last().map(|(owner, _)| owner);
@@ -160,9 +151,8 @@ impl Store {
                 return Ok(found);
             }
             for owner in owners {
-                let prefix = [owner.as_str().into()];
-                let scan = Scan { table: &tables::EVENT, index: None, prefix: &prefix, after: None, descending: true, limit: 1 };
-                let newest = self.scan(&scan).await?.first().map(|row| text(row, 1).map(EventId::new)).transpose()?;
+                let newest = self.first(Event::TABLE, Along::key(&row![owner]).backwards(), None).await?;
+                let newest = newest.map(|row| Event::TABLE.text(&row, 1).map(EventId::new)).transpose()?;
                 let sealed = self.find_event_head(&owner).await?.and_then(|head| head.last);
                 found.push((owner, newest.max(sealed)));
             }

@@ -3,6 +3,8 @@
 use super::*;
 use database::{Operation, Table, Value};
 
+mod unread;
+
 #[test]
 fn tables_are_described_as_they_are_migrated() {
     let sql = MIGRATIONS.0.join("\n");

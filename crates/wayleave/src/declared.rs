@@ -7,7 +7,7 @@ use crate::{Exit, assemble, log_in};
 use identity::account::Standing;
 use identity::client::ActsFor;
 use identity::undeclared::{Declared, Undeclared, find_undeclared};
-use identity::{Account, Changes, Client, CommitError, Identity, Store, StoreError, Write};
+use identity::{Account, Changes, Client, CommitError, Identity, ReadError, Store, Write};
 use jose::KeySet;
 use std::path::PathBuf;
 use types::client::AuthMethod;
@@ -60,7 +60,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Exit> {
 }
 
 /// Whom a store has that this configuration declares no more.
-async fn find_gone(config: &Config, own: &[ClientConfig], store: &dyn Store) -> Result<Undeclared, StoreError> {
+async fn find_gone(config: &Config, own: &[ClientConfig], store: &dyn Store) -> Result<Undeclared, ReadError> {
     let declared = Declared {
         usernames: config.account.iter().map(|account| normalize_username(&account.username)).collect(),
         clients: config.client.iter().chain(own).map(|client| ClientId::new(&*client.client_id)).collect(),

@@ -10,7 +10,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("jose", &["types"]),
     ("rules", &["jose", "types"]),
     ("outbound", &[]),
-    ("database", &["jose"]),
+    ("database", &["jose", "types"]),
     ("ui", &["types"]),
     ("identity", &["jose", "outbound", "types"]),
     ("authorization-server", &["client", "identity", "jose", "outbound", "rules", "types"]),

@@ -5,7 +5,7 @@ use crate::schema::Schema;
 use crate::sqlite::OpenError;
 use crate::table::{Index, Kind, Table};
 use std::fmt::Write as _;
-use tokio_postgres::Transaction;
+use tokio_postgres::{GenericClient, Transaction};
 
 /// Makes the schema, or brings it up to date. Nodes that start together wait for each other.
 pub(super) async fn bring_up_to_date(
@@ -18,8 +18,7 @@ pub(super) async fn bring_up_to_date(
     let transaction: &Transaction<'_> = &begun;
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
     transaction.execute(lock, &[&schema.name]).await.map_err(fail)?;
-    let there = "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = $1 AND table_name = $2)";
-    let is_there = transaction.query_one(there, &[&schema.name, &"form"]).await.and_then(|row| row.try_get::<_, bool>(0));
+    let is_there = is_made(transaction, schema.name).await;
     let form = i64::try_from(schema.postgres.len()).unwrap_or(i64::MAX);
     if !is_there.map_err(fail)? {
         transaction.batch_execute(&first_form(schema)).await.map_err(fail)?;
@@ -33,20 +32,30 @@ pub(super) async fn bring_up_to_date(
     for change in changes {
         transaction.batch_execute(change).await.map_err(fail)?;
     }
+    if !changes.is_empty() {
+        transaction.batch_execute(&indexes_text(schema)).await.map_err(fail)?;
+    }
     transaction.execute("UPDATE form SET number = $1", &[&form]).await.map_err(fail)?;
     begun.commit().await.map_err(fail)
+}
+
+/// Whether a schema has been made.
+pub(super) async fn is_made(client: &impl GenericClient, name: &str) -> Result<bool, tokio_postgres::Error> {
+    let there = "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = $1 AND table_name = $2)";
+    client.query_one(there, &[&name, &"form"]).await?.try_get(0)
 }
 
 /// The tables as they are described. Texts are ordered by their bytes, as in the other engines.
 fn first_form(schema: &Schema<'_>) -> String {
     let mut text = format!("CREATE SCHEMA IF NOT EXISTS {};\nCREATE TABLE form (number BIGINT NOT NULL);\n", schema.name);
-    for table in schema.tables {
-        text.push_str(&table_text(table));
-        for index in table.indexes {
-            text.push_str(&index_text(table, index));
-        }
-    }
-    text
+    schema.tables.iter().for_each(|table| text.push_str(&table_text(table)));
+    text + &indexes_text(schema)
+}
+
+/// Makes the indexes that are not there.
+fn indexes_text(schema: &Schema<'_>) -> String {
+    let of = |table: &&'static Table| table.indexes.iter().map(|index| index_text(table, index)).collect::<String>();
+    schema.tables.iter().map(of).collect()
 }
 
 fn table_text(table: &Table) -> String {
@@ -74,5 +83,5 @@ fn index_text(table: &Table, index: &Index) -> String {
         .map(|(at, name)| format!("{name}{}", if at < table.key { "" } else { " NULLS FIRST" }))
         .collect();
     let unique = if index.unique { "UNIQUE " } else { "" };
-    format!("CREATE {unique}INDEX {} ON {} ({});\n", index.name, table.name, columns.join(", "))
+    format!("CREATE {unique}INDEX IF NOT EXISTS {} ON {} ({});\n", index.name, table.name, columns.join(", "))
 }

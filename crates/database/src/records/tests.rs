@@ -2,7 +2,7 @@
 
 use super::key_check::KEY_CHECK;
 use super::*;
-use crate::{Check, Column, Index, Kind, Memory, Migrations, Sqlite};
+use crate::{Check, Column, Expiry, Index, Kind, Memory, Migrations, Sqlite};
 use std::path::{Path, PathBuf};
 
 const fn column(name: &'static str, kind: Kind) -> Column {
@@ -24,8 +24,8 @@ static LETTERS: Table = Table {
         Index { name: "letter_by_place", columns: &[3], unique: false },
     ],
     sealed: true,
-    expires: Some(2),
-    ended_by: None,
+    expires: Some(Expiry::at(2)),
+    ..Table::OPEN
 };
 
 static CARDS: Table = Table { name: "card", columns: &[column("number", Kind::Int), column("body", Kind::Blob)], ..Table::OPEN };
@@ -79,6 +79,10 @@ fn letter(records: &Records, whom: &str, id: &str, text: &str) -> Row {
     records.row(&LETTERS, vec![whom.into(), id.into(), 1.into(), Value::Null], &text).unwrap()
 }
 
+fn does_not_open(table: &'static str, key: &str) -> ReadError {
+    ReadError::DoesNotOpen { table, key: Some(key.to_owned()) }
+}
+
 async fn put(records: &Records, table: &'static Table, rows: Vec<Row>) {
     let operations = rows.into_iter().map(|row| Operation::Put { table, row }).collect();
     records.commit(Batch { checks: vec![], operations }).await.unwrap();
@@ -92,7 +96,7 @@ async fn find(records: &Records, whom: &str, id: &str) -> Result<Option<String>,
 async fn threat_40_s22_what_does_not_open_is_not_absent() {
     let (_folder, both) = both();
     for mut records in both {
-        let closed = Err(ReadError::DoesNotOpen("letter"));
+        let closed = Err(does_not_open("letter", "bob, 1"));
         let rows = [("bob", "1"), ("bob", "2"), ("bob", "3"), ("eve", "1")];
         put(&records, &LETTERS, rows.iter().map(|(whom, id)| letter(&records, whom, id, "hello")).collect()).await;
         assert_eq!(find(&records, "bob", "1").await, Ok(Some("hello".to_owned())));
@@ -118,7 +122,7 @@ async fn threat_40_s22_what_does_not_open_is_not_absent() {
             let mut copied = row.clone();
             (copied[0], copied[1]) = (whom.into(), id.into());
             put(&records, &LETTERS, vec![copied]).await;
-            assert_eq!(find(&records, whom, id).await, closed);
+            assert_eq!(find(&records, whom, id).await, Err(does_not_open("letter", &format!("{whom}, {id}"))));
         }
         // a body that is no such entity
         let other = records.row(&LETTERS, row[..4].to_vec(), &[1, 2]).unwrap();
@@ -126,15 +130,15 @@ async fn threat_40_s22_what_does_not_open_is_not_absent() {
         assert_eq!(find(&records, "bob", "1").await, closed);
         assert_eq!(records.find::<Vec<u8>>(&LETTERS, &raw("1")).await, Ok(Some(vec![1, 2])));
         // of a list nothing is left out
-        assert_eq!(records.list::<String>(&LETTERS, None, &["bob".into()]).await.unwrap_err(), ReadError::DoesNotOpen("letter"));
+        assert_eq!(records.list::<String>(&LETTERS, None, &["bob".into()]).await.unwrap_err(), does_not_open("letter", "bob, 1"));
         assert_eq!(records.rows(&LETTERS, None, &["bob".into()]).await.unwrap().len(), 3);
         // where nothing is sealed it is the same
         put(&records, &CARDS, vec![records.row(&CARDS, vec![7.into()], &"seven").unwrap()]).await;
         assert_eq!(records.find(&CARDS, &[7.into()]).await, Ok(Some("seven".to_owned())));
-        assert_eq!(records.find::<u8>(&CARDS, &[7.into()]).await, Err(ReadError::DoesNotOpen("card")));
+        assert_eq!(records.find::<u8>(&CARDS, &[7.into()]).await, Err(does_not_open("card", "7")));
         put(&records, &CARDS, vec![vec![7.into(), Value::Null], vec![8.into(), Value::Blob(b"\"sev".to_vec())]]).await;
         for number in [7, 8] {
-            assert_eq!(records.find::<String>(&CARDS, &[number.into()]).await, Err(ReadError::DoesNotOpen("card")));
+            assert_eq!(records.find::<String>(&CARDS, &[number.into()]).await, Err(does_not_open("card", &number.to_string())));
         }
     }
 }
@@ -190,7 +194,7 @@ async fn threat_40_s22_a_list_that_ends_in_the_middle_is_an_error() {
     put(&records, &LETTERS, vec![torn]).await;
     let bob = [Value::from("bob")];
     let listed = async |records: &Records| records.list::<String>(&LETTERS, None, &bob).await.map(|all| all.len());
-    assert_eq!(listed(&records).await, Err(ReadError::DoesNotOpen("letter")));
+    assert_eq!(listed(&records).await, Err(does_not_open("letter", "bob, 2000")), "and its row is named");
     put(&records, &LETTERS, vec![whole]).await;
     assert_eq!(listed(&records).await, Ok(4_000));
     drop(records);
@@ -219,7 +223,7 @@ async fn threat_40_s26_another_key_is_noticed_and_changes_nothing() {
         let mut foreign = old.clone();
         (foreign[1], foreign[4]) = ("0".into(), Value::Blob(vec![2; 40]));
         put(&records, &LETTERS, vec![letter(&records, "bob", "new", "new"), old.clone(), foreign.clone()]).await;
-        assert_eq!(find(&records, "bob", "old").await, Err(ReadError::DoesNotOpen("letter")));
+        assert_eq!(find(&records, "bob", "old").await, Err(does_not_open("letter", "bob, old")));
         let all = async |records: &Records| {
             let mut all = Vec::new();
             for table in tables {

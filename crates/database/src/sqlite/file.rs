@@ -21,6 +21,15 @@ pub fn companions(path: &Path) -> impl Iterator<Item = PathBuf> {
     })
 }
 
+/// Whether something is there, be it what it may: also what was cut to nothing was a store.
+pub(crate) fn is_there(path: &Path) -> Result<bool, OpenError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unopened(path, &error)),
+    }
+}
+
 /// Whether so much can be written beside it.
 pub(crate) async fn has_room_beside(path: &Path) -> bool {
     let mut name = path.as_os_str().to_owned();

@@ -27,10 +27,7 @@ pub(super) fn away(error: impl std::fmt::Display) -> StoreAway {
 
 impl From<ReadError> for StoreAway {
     fn from(error: ReadError) -> Self {
-        match &error {
-            ReadError::DoesNotOpen(_) => away(format!("{error}: is this the key file that goes with the store?")),
-            ReadError::Unreadable(_) => away(error),
-        }
+        away(error)
     }
 }
 

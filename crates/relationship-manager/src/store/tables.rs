@@ -1,6 +1,6 @@
 //! Tables of a manager's store, and how they came to be.
 
-use database::{Column, Index, Kind, Migrations, Table};
+use database::{Column, Expiry, Index, Kind, Migrations, Table};
 
 const fn text(name: &'static str) -> Column {
     Column { name, kind: Kind::Text }
@@ -15,10 +15,21 @@ const BODY: Column = Column { name: "body", kind: Kind::Blob };
 /// As all tables here are: their bodies are sealed.
 const SEALED: Table = Table { sealed: true, ..Table::OPEN };
 
-pub(super) static SESSION: Table =
-    Table { name: "session", columns: &[text("id"), int("expires"), BODY], expires: Some(1), ..SEALED };
-pub(super) static BEGUN: Table =
-    Table { name: "begun", columns: &[text("state"), int("expires"), BODY], expires: Some(1), ..SEALED };
+/// What runs out, under names that open something.
+const FOR_A_WHILE: Table = Table { expires: Some(Expiry::at(1)), key_is_secret: true, ..SEALED };
+
+pub(super) static SESSION: Table = Table {
+    name: "session",
+    columns: &[text("id"), int("expires"), BODY],
+    indexes: &[Index { name: "session_by_end", columns: &[1], unique: false }],
+    ..FOR_A_WHILE
+};
+pub(super) static BEGUN: Table = Table {
+    name: "begun",
+    columns: &[text("state"), int("expires"), BODY],
+    indexes: &[Index { name: "begun_by_end", columns: &[1], unique: false }],
+    ..FOR_A_WHILE
+};
 pub(super) static SECRET: Table = Table { name: "secret", columns: &[text("name"), BODY], ..SEALED };
 pub(super) static REGISTRATION: Table = Table { name: "registration", columns: &[text("issuer"), BODY], ..SEALED };
 pub(super) static LINK: Table = Table { name: "link", columns: &[text("owner"), text("id"), BODY], key: 2, ..SEALED };
@@ -53,4 +64,9 @@ pub(super) const MIGRATIONS: Migrations = Migrations(&[
      CREATE INDEX task_by_due ON task (due);",
     "CREATE TABLE vault_passkey (owner TEXT, credential TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, credential)) WITHOUT ROWID;",
     "CREATE TABLE ledger (owner TEXT, id TEXT, body BLOB NOT NULL, PRIMARY KEY (owner, id)) WITHOUT ROWID;",
+    "CREATE INDEX session_by_end ON session (expires);
+     CREATE INDEX begun_by_end ON begun (expires);",
 ]);
+
+/// The same on PostgreSQL: first the indexes by which rows run out.
+pub(super) const POSTGRES: &[&str] = &[""];

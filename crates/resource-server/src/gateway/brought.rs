@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Words of hers that are asked about at a time for one list.
 const AT_A_TIME: usize = 8;
 /// How long what an application brought counts while nobody says whether she lets it manage still.
-const COUNTS_UNANSWERED_SECONDS: i64 = 86_400;
+pub(super) const COUNTS_UNANSWERED_SECONDS: i64 = 86_400;
 /// How old what is written down of the last answer becomes before it is written anew.
 const NOTED_ANEW_SECONDS: i64 = 3_600;
 
@@ -220,9 +220,7 @@ impl Gateway {
         if self.find_answered(grant).await.is_some_and(is_fresh) {
             return;
         }
-        // what is older says as much as nothing does
-        let forgotten = now.plus(-COUNTS_UNANSWERED_SECONDS);
-        if let Err(error) = self.store.put_answered(grant, now, forgotten).await {
+        if let Err(error) = self.store.put_answered(grant, now).await {
             tracing::warn!(%error, "that an application may manage for an owner could not be written down");
         }
     }

@@ -25,7 +25,7 @@ use tables::{BEGUN, LINK, SECRET, SERVER, UNWALKED};
 use types::Timestamp;
 use types::brought::BroughtBy;
 
-pub use opening::StoreError;
+pub use opening::{NAME, StoreError};
 pub(crate) use owners::{Opinion, Rule, Told, Withdrawn};
 pub(crate) use registrations::{Registered, Standing, Unfinished};
 pub(crate) use sessions::{SessionPlace, SessionRow};
@@ -209,10 +209,7 @@ impl Store {
 
     /// An owner's links, with their issuers.
     pub(crate) async fn list_links(&self, owner: &str) -> Result<Vec<(String, Link)>, ReadError> {
-        let read = |row: &Row| {
-            let issuer = row.get(1).and_then(Value::as_text).ok_or(ReadError::DoesNotOpen(LINK.name))?;
-            Ok((issuer.to_owned(), self.records.open(&LINK, row)?))
-        };
+        let read = |row: &Row| Ok((LINK.text(row, 1)?.to_owned(), self.records.open(&LINK, row)?));
         self.records.rows(&LINK, None, &[owner.into()]).await?.iter().map(read).collect()
     }
 
@@ -309,14 +306,14 @@ impl Store {
     /// Keeps a link that its owner began. Of each owner the newest [`MOST_BEGUN`] are kept: where a program of hers begins many,
     /// her own last one is among them, and nobody else's go.
     pub(crate) async fn put_begun(&self, state: &str, begun: &Begun, now: Timestamp) -> Result<(), ProtectionError> {
-        let sweep = Operation::DeleteBelow { table: &BEGUN, column: 2, limit: now.0 };
+        let sweep = Operation::sweep(&BEGUN, now.0);
         let before = self.records.rows(&BEGUN, Some(BEGUN_BY_OWNER), &[begun.owner.as_str().into()]).await?;
         let kept_from = before.len().saturating_sub(MOST_BEGUN.saturating_sub(1));
         let oldest = before.iter().take(kept_from).filter_map(|row| Some(vec![row.first()?.clone()]));
         let columns = vec![state.into(), begun.owner.as_str().into(), begun.expires.0.into()];
         let put = self.put(&BEGUN, columns, begun)?;
         let ended = oldest.map(|key| Operation::Delete { table: &BEGUN, key });
-        self.write_all([sweep].into_iter().chain(ended).chain([put]).collect()).await
+        self.write_all(sweep.into_iter().chain(ended).chain([put]).collect()).await
     }
 
     /// A link that has begun; good once.

@@ -1,11 +1,11 @@
 //! Delegations to one delegate: of owners, one after the other, so that a page begins where the last one ended whoever writes more.
 
-use super::{Along, STANDS};
-use crate::row::{entities, text};
-use crate::{Store, tables};
+use super::STANDS;
+use crate::Store;
+use crate::entity::{Cell, Entity, row};
+use crate::reads::Along;
 use authorization_server::store::{DelegationPlace, Page};
-use database::{Scan, Value};
-use identity::StoreError;
+use database::ReadError;
 use rules::delegation::Delegation;
 use types::OwnerId;
 
@@ -14,22 +14,23 @@ impl Store {
         &self,
         delegate: &str,
         page: &Page<DelegationPlace>,
-    ) -> Result<Vec<Delegation>, StoreError> {
+    ) -> Result<Vec<Delegation>, ReadError> {
         let (mut found, mut place) = (Vec::new(), page.after.clone());
         loop {
             if let Some(DelegationPlace { owner, id }) = &place {
-                let prefix = [delegate.into(), STANDS.into(), owner.as_str().into()];
-                let along = Along { table: &tables::DELEGATION, index: Some(0), prefix: &prefix, descending: false };
-                found.extend(self.page(&along, Some(id), page.limit.saturating_sub(found.len())).await?);
+                let prefix = row![delegate, STANDS, owner];
+                let limit = page.limit.saturating_sub(found.len());
+                found.extend(self.page(Along::index(0, &prefix), Some(id), limit).await?);
             }
             if found.len() >= page.limit {
-                return entities(found);
+                return Ok(found);
             }
-            let (prefix, after) = ([delegate.into(), STANDS.into()], place.map(|place| Value::from(place.owner.as_str())));
-            let scan = Scan { table: &tables::DELEGATION, index: Some(0), prefix: &prefix, after, descending: false, limit: 1 };
-            match self.scan(&scan).await?.first() {
-                Some(row) => place = Some(DelegationPlace { owner: OwnerId::new(text(row, 0)?), id: String::new() }),
-                None => return entities(found),
+            let after = place.map(|place| place.owner.cell());
+            match self.first(Delegation::TABLE, Along::index(0, &row![delegate, STANDS]), after).await? {
+                Some(row) => {
+                    place = Some(DelegationPlace { owner: OwnerId::new(Delegation::TABLE.text(&row, 0)?), id: String::new() })
+                }
+                None => return Ok(found),
             }
         }
     }

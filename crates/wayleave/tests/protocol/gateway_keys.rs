@@ -67,8 +67,9 @@ fn said(done: Result<(), Exit>) -> Result<(), String> {
     })
 }
 
-/// Scripts of the tables until rows were sealed.
+/// Scripts of the tables until rows were sealed, and all that there are.
 const IN_PLAIN: usize = 8;
+const ALL: usize = 10;
 
 impl Place {
     /// A gateway as the version before left it: with a link in plain, and no key.
@@ -76,10 +77,10 @@ impl Place {
         let place = Self::new();
         place.start().await.unwrap();
         let script = format!(
-            "DELETE FROM secret; INSERT INTO owner_link VALUES ('alice', 'http://127.0.0.1:2', \
+            "DROP INDEX withdrawn_by_end; DROP INDEX history_by_end; DELETE FROM secret; INSERT INTO owner_link VALUES ('alice', 'http://127.0.0.1:2', \
              CAST('{{\"access_token\":\"{PAT}\",\"expires\":4000000000,\"refresh_token\":null}}' AS BLOB));"
         );
-        let mut scripts = vec![""; IN_PLAIN + 1];
+        let mut scripts = vec![""; ALL];
         scripts.push(Box::leak(script.into_boxed_str()));
         drop(Sqlite::open(&place.store(), &Migrations(Box::leak(scripts.into_boxed_slice()))).unwrap());
         database::file::settle(&place.store()).unwrap();

@@ -12,8 +12,11 @@ use jose::{Algorithm, SigningKey, SystemRandomness};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Name of a gateway's schema in a database that others share.
+pub const NAME: &str = "wayleave_gateway";
+
 /// What a gateway keeps.
-const SCHEMA: Schema<'static> = Schema { name: "wayleave_gateway", tables: TABLES, sqlite: tables::MIGRATIONS, postgres: &[] };
+const SCHEMA: Schema<'static> = Schema { name: NAME, tables: TABLES, sqlite: tables::MIGRATIONS, postgres: tables::POSTGRES };
 
 /// Why a store is not used.
 #[derive(Debug, thiserror::Error)]

@@ -150,16 +150,16 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Withdrawn>, ReadError> {
-        let read = |row: &Row| Some(Withdrawn { jti: row.get(1)?.as_text()?.to_owned(), exp: Timestamp(row.get(2)?.as_int()?) });
+        let read = |row: &Row| Ok(Withdrawn { jti: WITHDRAWN.text(row, 1)?.to_owned(), exp: Timestamp(WITHDRAWN.int(row, 2)?) });
         let rows = self.rows_after(&WITHDRAWN, None, &[owner.into()], after, limit).await?;
-        rows.iter().map(|row| read(row).ok_or(ReadError::DoesNotOpen(WITHDRAWN.name))).collect()
+        rows.iter().map(read).collect()
     }
 
     /// Remembers it until it would have ended by itself, with room for a clock that is wrong.
     pub(crate) async fn withdraw(&self, owner: &str, token: &Withdrawn, now: Timestamp) -> Result<(), ProtectionError> {
-        let sweep = Operation::DeleteBelow { table: &WITHDRAWN, column: 2, limit: now.plus(-86_400).0 };
+        let sweep = Operation::sweep(&WITHDRAWN, now.0);
         let row = vec![owner.into(), token.jti.as_str().into(), token.exp.0.into()];
-        self.write_all(vec![sweep, Operation::Put { table: &WITHDRAWN, row }]).await
+        self.write_all(sweep.into_iter().chain([Operation::Put { table: &WITHDRAWN, row }]).collect()).await
     }
 
     pub(crate) async fn list_rules(&self, owner: &str) -> Result<Arc<Vec<Rule>>, ReadError> {
@@ -176,7 +176,7 @@ impl Store {
 
     /// Writes lines of the history, and lets go of what is older than it is kept.
     pub(crate) async fn tell(&self, lines: &[(String, Timestamp, Told)], now: Timestamp) -> Result<(), ProtectionError> {
-        let mut operations = vec![Operation::DeleteBelow { table: &HISTORY, column: 2, limit: now.0 }];
+        let mut operations: Vec<_> = Operation::sweep(&HISTORY, now.0).into_iter().collect();
         for (owner, until, told) in lines {
             operations.push(self.put(&HISTORY, vec![owner.as_str().into(), told.id.as_str().into(), until.0.into()], told)?);
         }

@@ -4,7 +4,7 @@
 use super::tables::{OPINION, REGISTRATION};
 use super::{Opinion, Store};
 use crate::protection::ProtectionError;
-use database::{Operation, ReadError, Row, Table, Value};
+use database::{Operation, ReadError, Table, Value};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use types::{OwnResourceId, ResourceId, ScopeSet, Timestamp};
@@ -148,9 +148,7 @@ impl Store {
     /// The first owner behind `after` of whom something is on its way.
     pub(crate) async fn next_unfinished_owner(&self, why: Unfinished, after: Option<&str>) -> Result<Option<String>, ReadError> {
         let rows = self.rows_after(&REGISTRATION, Some(0), &[why.as_str().into()], after, 1).await?;
-        let owner =
-            |row: &Row| row.first().and_then(Value::as_text).map(str::to_owned).ok_or(ReadError::DoesNotOpen(REGISTRATION.name));
-        rows.first().map(owner).transpose()
+        rows.first().map(|row| REGISTRATION.text(row, 0).map(str::to_owned)).transpose()
     }
 
     /// What of an owner's is on its way. One that does not open keeps none of the others waiting.
@@ -212,8 +210,7 @@ impl Store {
         while found.len() < limit {
             let rows = self.rows_after(table, None, &[owner.into()], after.as_ref().map(OwnResourceId::as_str), limit).await?;
             for row in &rows {
-                let own_id =
-                    row.get(1).and_then(Value::as_text).map(OwnResourceId::from).ok_or(ReadError::DoesNotOpen(table.name))?;
+                let own_id = table.text(row, 1).map(OwnResourceId::from)?;
                 if found.last() != Some(&own_id) {
                     found.push(own_id);
                 }

@@ -41,14 +41,10 @@ pub(crate) struct SessionRow {
 
 impl SessionRow {
     fn read(row: &Row) -> Result<Self, ReadError> {
-        let text = |at: usize| row.get(at).and_then(Value::as_text).map(str::to_owned);
-        let read = || {
-            let until = row.get(UNTIL).and_then(Value::as_int)?;
-            let sealed = row.last().and_then(Value::as_blob)?.to_vec();
-            let place = SessionPlace { network: text(1)?, host: text(2)? };
-            Some(Self { id: text(0)?, place, until: Timestamp(until), is_known: false, sealed })
-        };
-        read().ok_or(ReadError::DoesNotOpen(SESSION.name))
+        let text = |at: usize| SESSION.text(row, at).map(str::to_owned);
+        let place = SessionPlace { network: text(1)?, host: text(2)? };
+        let (until, sealed) = (Timestamp(SESSION.int(row, UNTIL)?), SESSION.body(row)?.to_vec());
+        Ok(Self { id: text(0)?, place, until, is_known: false, sealed })
     }
 
     fn put(&self) -> [Operation; 2] {
@@ -112,9 +108,7 @@ impl Store {
         let all: Vec<Counted> = rows.iter().filter_map(Counted::read).filter(stands).collect();
         let leaving = choose_leaving(all, &session.place.host, MOST_OF_NETWORK);
         let mut operations: Vec<_> = leaving.iter().flat_map(|id| delete(network, id)).collect();
-        for table in [&SESSION, &SESSION_PLACE] {
-            operations.push(Operation::DeleteBelow { table, column: UNTIL, limit: now.0 });
-        }
+        operations.extend([&SESSION, &SESSION_PLACE].into_iter().filter_map(|table| Operation::sweep(table, now.0)));
         operations.extend(session.put());
         self.write_all(operations).await
     }

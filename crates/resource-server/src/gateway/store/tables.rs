@@ -1,6 +1,7 @@
 //! Tables of a gateway's store, and how older stores become newer ones.
 
-use database::{Column, Index, Kind, Migrations, Table};
+use crate::gateway::brought::COUNTS_UNANSWERED_SECONDS;
+use database::{Column, Expiry, Index, Kind, Migrations, Table};
 
 const fn text(name: &'static str) -> Column {
     Column { name, kind: Kind::Text }
@@ -43,21 +44,36 @@ pub(super) static BEGUN: Table = Table {
         Index { name: "begun_link_by_owner", columns: &[1, 2], unique: false },
     ],
     sealed: true,
+    expires: Some(Expiry::at(2)),
+    key_is_secret: true,
     ..Table::OPEN
 };
 
 pub(super) static CREDENTIAL: Table =
     Table { name: "credential", columns: &[text("owner"), text("subject"), BODY], key: 2, indexes: &[], ..Table::OPEN };
 
-pub(super) static WITHDRAWN: Table =
-    Table { name: "withdrawn", columns: &[text("owner"), text("jti"), int("expires")], key: 2, indexes: &[], ..Table::OPEN };
+/// Kept until they would have ended by themselves, with room for a clock that is wrong.
+pub(super) static WITHDRAWN: Table = Table {
+    name: "withdrawn",
+    columns: &[text("owner"), text("jti"), int("expires")],
+    key: 2,
+    indexes: &[Index { name: "withdrawn_by_end", columns: &[2], unique: false }],
+    expires: Some(Expiry { column: 2, limit: |now| now.saturating_sub(86_400) }),
+    ..Table::OPEN
+};
 
 pub(super) static RULE: Table =
     Table { name: "rule", columns: &[text("owner"), text("id"), BODY], key: 2, indexes: &[], ..Table::OPEN };
 
 /// What was let through and what was refused, newest last; `until` is when it may be forgotten.
-pub(super) static HISTORY: Table =
-    Table { name: "history", columns: &[text("owner"), text("id"), int("until"), BODY], key: 2, indexes: &[], ..Table::OPEN };
+pub(super) static HISTORY: Table = Table {
+    name: "history",
+    columns: &[text("owner"), text("id"), int("until"), BODY],
+    key: 2,
+    indexes: &[Index { name: "history_by_end", columns: &[2], unique: false }],
+    expires: Some(Expiry::at(2)),
+    ..Table::OPEN
+};
 
 /// Owners whose folder is to be walked through; `mark` is another for each time that it is asked for.
 pub(super) static UNWALKED: Table =
@@ -73,6 +89,7 @@ pub(super) static SESSION: Table = Table {
     columns: &[text("id"), text("network"), text("host"), int("until"), BODY],
     key: 1,
     indexes: &[Index { name: "browser_session_by_end", columns: &[3], unique: false }],
+    expires: Some(Expiry::at(3)),
     ..Table::OPEN
 };
 
@@ -83,15 +100,18 @@ pub(super) static SESSION_PLACE: Table = Table {
     columns: &[text("network"), text("id"), text("host"), int("until"), int("known")],
     key: 2,
     indexes: &[Index { name: "session_place_by_end", columns: &[3], unique: false }],
+    expires: Some(Expiry::at(3)),
     ..Table::OPEN
 };
 
-/// When a server last said that a word of an owner's for an application stands.
+/// When a server last said that a word of an owner's for an application stands. What is older than it counts says as much as
+/// nothing does.
 pub(super) static ANSWERED: Table = Table {
     name: "answered_grant",
     columns: &[text("id"), int("answered")],
     key: 1,
     indexes: &[Index { name: "answered_grant_by_time", columns: &[1], unique: false }],
+    expires: Some(Expiry { column: 1, limit: |now| now.saturating_sub(COUNTS_UNANSWERED_SECONDS) }),
     ..Table::OPEN
 };
 
@@ -158,4 +178,9 @@ pub(super) const MIGRATIONS: Migrations = Migrations(&[
      CREATE INDEX answered_grant_by_time ON answered_grant (answered);",
     // from here on rows are sealed, which SQL cannot do (`store/opening.rs`): a version that does not open them says that it is older
     "",
+    "CREATE INDEX withdrawn_by_end ON withdrawn (expires);
+     CREATE INDEX history_by_end ON history (until);",
 ]);
+
+/// The same on PostgreSQL: first the indexes by which rows run out.
+pub(super) const POSTGRES: &[&str] = &[""];
