@@ -9,7 +9,7 @@ use crate::submission::Submission;
 use crate::whole_file;
 use authorization_server::consequences::Consequences;
 use authorization_server::{AuthorizationServer, IssuerKeys, Mailer, Settings, TrustedIssuer};
-use database::{Location, Postgres};
+use database::{Database, Location, Postgres};
 use identity::{Identity, Keys};
 use jose::{Clock, KeySet, Randomness, SystemClock, SystemRandomness};
 use outbound::Outbound;
@@ -83,35 +83,53 @@ pub(crate) fn find_key(config: &Config) -> Result<Option<[u8; 32]>, Exit> {
     place.exists().then(|| read_key(&place)).transpose()
 }
 
+/// A store that the key file seals.
+pub struct Sealed<'a> {
+    pub location: &'a Location,
+    /// Its name in a database that others share.
+    pub schema: &'a str,
+}
+
 /// The key of the key file; made at first start, readable by its owner alone. To be read before the `stores` are opened
 /// which it seals: where one of them is there already, its key was made before, and no other takes its place.
-pub fn read_key_file(
-    config: &Config,
-    randomness: &dyn Randomness,
-    stores: impl IntoIterator<Item = PathBuf>,
-) -> Result<[u8; 32], Exit> {
+pub async fn read_key_file(config: &Config, randomness: &dyn Randomness, stores: &[Sealed<'_>]) -> Result<[u8; 32], Exit> {
     let place = key_file(config);
     make_folder(&place)?;
     let missing = !place.try_exists().map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
-    // of a store, one that is empty was cut
-    let used = stores.into_iter().find(|store| std::fs::symlink_metadata(store).is_ok());
-    // of a key, it never was one: a disk was full when it was to be made
-    let is_empty = used.is_none() && std::fs::metadata(&place).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
-    if is_empty {
-        std::fs::remove_file(&place).map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
-    }
+    let is_empty = std::fs::metadata(&place).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
     if missing || is_empty {
-        if let Some(store) = used {
-            let (key, store) = (place.display(), store.display());
-            let what =
-                format!("{key} is not there, and {store} was sealed with it: restore the key file that goes with the store");
-            return Err(Exit::failed(what));
+        match find_made(stores).await? {
+            Some(store) if missing => {
+                let key = place.display();
+                let what =
+                    format!("{key} is not there, and {store} was sealed with it: restore the key file that goes with the store");
+                return Err(Exit::failed(what));
+            }
+            // it was cut
+            Some(_) => {}
+            // one that is empty never was a key: a disk was full when it was to be made
+            None => make_key(&place, is_empty, randomness)?,
         }
-        let key = jose::ambient::random_text::<32>(randomness);
-        whole_file::make_private_once(&place, key.as_bytes())
-            .map_err(|error| Exit::failed(format!("{}: {error}", place.display())))?;
     }
     read_key(&place)
+}
+
+async fn find_made(stores: &[Sealed<'_>]) -> Result<Option<String>, Exit> {
+    for Sealed { location, schema } in stores {
+        if let Some(name) = Database::find_made(location, schema).await.map_err(Exit::failed)? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+fn make_key(place: &Path, is_empty: bool, randomness: &dyn Randomness) -> Result<(), Exit> {
+    let fail = |error: std::io::Error| Exit::failed(format!("{}: {error}", place.display()));
+    if is_empty {
+        std::fs::remove_file(place).map_err(fail)?;
+    }
+    let key = jose::ambient::random_text::<32>(randomness);
+    whole_file::make_private_once(place, key.as_bytes()).map_err(fail)
 }
 
 fn read_key(place: &Path) -> Result<[u8; 32], Exit> {
@@ -165,7 +183,7 @@ pub async fn server(config: &Config) -> Result<Server, Exit> {
     let location = location(config, "store", &config.store)?;
     let key = match &location {
         Location::Memory => jose::ambient::random(&SystemRandomness),
-        of_store => read_key_file(config, &SystemRandomness, of_store.file().cloned())?,
+        location => read_key_file(config, &SystemRandomness, &[Sealed { location, schema: store::NAME }]).await?,
     };
     let store = open_store(&location, store::NAME).await?;
     server_with(config, store, key, mailer(config)?, Arc::new(SystemClock), Arc::new(SystemRandomness)).await

@@ -2,7 +2,8 @@
 //! `operations.md` "[gateway.management]"), and a manager where its `login` is `built-in`: `identity` mounted below
 //! `/.wayleave/login`, with the accounts and clients of the configuration, in a store of its own.
 
-use crate::commands::gateway::sealed_file;
+use crate::assemble::Sealed;
+use crate::commands::gateway::is_sealed;
 use crate::config::{ClientConfig, Config, GatewayConfig, ManagerConfig};
 use crate::{Exit, assemble, declared, whole_file};
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use identity::access_token::Presented;
 use identity::{Failure, Identity, Keys};
 use jose::{Clock, SystemClock, SystemRandomness};
 use resource_server::ProtectionError;
-use resource_server::gateway::{Application, OwnLogIn, OwnToken, Sent, Unfit};
+use resource_server::gateway::{self, Application, OwnLogIn, OwnToken, Sent, Unfit};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tower::{ServiceExt, service_fn};
@@ -38,8 +39,8 @@ struct Party<'a> {
     store: Location,
     /// The log-in's schema, where that is a database.
     schema: &'static str,
-    /// Whether that is sealed with the same key.
-    sealed: bool,
+    /// The party's own there, if it is sealed with the same key.
+    sealed: Option<&'static str>,
     name: String,
     /// What it is as a client of its own log-in.
     client: ClientConfig,
@@ -101,7 +102,7 @@ impl LogIn {
         let store = assemble::location(config, "gateway.store", &section.store())?;
         let name = section.name.clone().unwrap_or_else(|| section.client_id.clone());
         // a store of before has no key yet, and then none is missing
-        let sealed = sealed_file(&store)?.is_some();
+        let sealed = is_sealed(&store)?.then_some(gateway::NAME);
         Self::of(config, Party { url: &section.resource, store, schema: SCHEMA_OF_GATEWAY, sealed, name, client }).await
     }
 
@@ -109,7 +110,11 @@ impl LogIn {
     pub async fn of_manager(config: &Config, section: &ManagerConfig) -> Result<Self, Exit> {
         let store = assemble::location(config, "manager.store", &section.store())?;
         let (client, name) = (client_of_manager(section), section.name.clone());
-        Self::of(config, Party { url: &section.url, store, schema: SCHEMA_OF_MANAGER, sealed: true, name, client }).await
+        Self::of(
+            config,
+            Party { url: &section.url, store, schema: SCHEMA_OF_MANAGER, sealed: Some(relationship_manager::NAME), name, client },
+        )
+        .await
     }
 
     /// Opens its store, and brings accounts and clients in line.
@@ -118,9 +123,10 @@ impl LogIn {
         let key = match &location {
             Location::Memory => jose::ambient::random(&SystemRandomness),
             beside => {
-                let sealed = [Some(beside), party.sealed.then_some(&party.store)].into_iter().flatten();
-                let stores = sealed.filter_map(Location::file).cloned().collect::<Vec<_>>();
-                assemble::read_key_file(config, &SystemRandomness, stores)?
+                let own = party.sealed.map(|schema| Sealed { location: &party.store, schema });
+                let beside = Sealed { location: beside, schema: party.schema };
+                let stores: Vec<_> = own.into_iter().chain([beside]).collect();
+                assemble::read_key_file(config, &SystemRandomness, &stores).await?
             }
         };
         location.file().into_iter().for_each(|file| whole_file::sweep(file));

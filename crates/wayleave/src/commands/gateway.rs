@@ -1,5 +1,6 @@
 //! `wayleave gateway`.
 
+use crate::assemble::Sealed;
 use crate::commands::thumbnail;
 use crate::config::{Config, GatewayConfig};
 use crate::log_in::{self, LogIn};
@@ -10,7 +11,7 @@ use client::{Client, Credentials};
 use database::Location;
 use jose::{Clock, SystemClock, SystemRandomness};
 use resource_server::gateway::{
-    Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Route, Settings, Store, StoreError, Trust,
+    self, Behind, By, Check, Gateway, Management, OwnLogIn, PatBy, Route, Settings, Store, StoreError, Trust,
 };
 use resource_server::matching::{Csv, Matching, Records, Source, Sql};
 use std::collections::BTreeMap;
@@ -85,17 +86,17 @@ async fn open_store(config: &Config, section: &GatewayConfig) -> Result<Store, E
     if location == Location::Memory {
         return Ok(Store::in_memory());
     }
-    let key = assemble::read_key_file(config, &SystemRandomness, sealed_file(&location)?)?;
+    let sealed = is_sealed(&location)?.then_some(Sealed { location: &location, schema: gateway::NAME });
+    let key = assemble::read_key_file(config, &SystemRandomness, sealed.as_slice()).await?;
     location.file().map_or(Ok(()), |file| assemble::make_folder(file))?;
     let store = Store::open(&location, &key).await.map_err(|error| unopened(config, &error))?;
     describe_left(section, &store).await.into_iter().for_each(|line| tracing::warn!("{line}"));
     Ok(store)
 }
 
-/// The file of a gateway's store, if its key has been made: one of before had none.
-pub(crate) fn sealed_file(location: &Location) -> Result<Option<PathBuf>, Exit> {
-    let Some(file) = location.file() else { return Ok(None) };
-    Ok(Store::is_sealed(file).map_err(Exit::failed)?.then(|| file.clone()))
+/// Whether a gateway's store has a key: as a file of before it had none, and then none is missing.
+pub(crate) fn is_sealed(location: &Location) -> Result<bool, Exit> {
+    location.file().map_or(Ok(true), |file| Store::is_sealed(file).map_err(Exit::failed))
 }
 
 fn unopened(config: &Config, error: &StoreError) -> Exit {
@@ -130,9 +131,9 @@ pub(super) async fn list_left(config: &Config) -> Vec<String> {
     let Some(file) = assemble::store_file(config, section.store_url()).filter(|file| file.exists()) else { return Vec::new() };
     let store = match assemble::find_key(config) {
         Ok(Some(key)) => Store::open_if_current(&file, &key).await.map_err(|error| unopened(config, &error)),
-        Ok(None) => sealed_file(&Location::File(file)).and_then(|sealed| match sealed {
-            Some(_) => Err(Exit::failed(format!("{} is not there", assemble::key_file(config).display()))),
-            None => Ok(None),
+        Ok(None) => is_sealed(&Location::File(file)).and_then(|is_sealed| match is_sealed {
+            true => Err(Exit::failed(format!("{} is not there", assemble::key_file(config).display()))),
+            false => Ok(None),
         }),
         Err(error) => Err(error),
     };

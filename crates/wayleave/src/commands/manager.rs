@@ -55,7 +55,10 @@ pub async fn assemble_manager(config: &Config, section: &ManagerConfig) -> Resul
     let location = assemble::location(config, "manager.store", &section.store())?;
     let key = match &location {
         Location::Memory => jose::ambient::random(&SystemRandomness),
-        of_store => assemble::read_key_file(config, &SystemRandomness, of_store.file().cloned())?,
+        location => {
+            let sealed = assemble::Sealed { location, schema: relationship_manager::NAME };
+            assemble::read_key_file(config, &SystemRandomness, &[sealed]).await?
+        }
     };
     location.file().map_or(Ok(()), |file| assemble::make_folder(file))?;
     let store = Store::open(&location, relationship_manager::NAME, sealing(&key)?).await.map_err(Exit::failed)?;

@@ -19,7 +19,8 @@ async fn open(config: &Config) -> Result<(Store, Keys), Exit> {
     if location == Location::Memory {
         return Err(Exit::usage("store.url: what is in memory ends with the process: name a store that stays"));
     }
-    let key = assemble::read_key_file(config, &SystemRandomness, location.file().cloned())?;
+    let sealed = assemble::Sealed { location: &location, schema: store::NAME };
+    let key = assemble::read_key_file(config, &SystemRandomness, &[sealed]).await?;
     let store = assemble::open_store(&location, store::NAME).await?;
     let keys = Keys::new(key).map_err(Exit::failed)?;
     keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(Exit::failed)?;

@@ -1,6 +1,8 @@
 //! What a server starts with: the key file that goes with its store, and the socket for administration (rule 7, S26, S29).
 
+use crate::engines;
 use crate::world::World;
+use database::Location;
 use identity::Store as _;
 use identity::{Changes, Write};
 use jose::{SystemClock, SystemRandomness};
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wayleave::assemble::read_key_file;
+use wayleave::assemble::{Sealed, read_key_file};
 use wayleave::commands::server::admin::{Admin, listen, serve_socket};
 use wayleave::config::Config;
 use wayleave::serve::Stop;
@@ -55,14 +57,16 @@ async fn load(store: &Store, key: u8) -> Result<identity::Keys, String> {
     Ok(keys)
 }
 
-#[test]
-fn threat_40_s26_a_key_file_that_is_none_stops_the_start_and_stays_as_it_is() {
+#[tokio::test]
+async fn threat_40_s26_a_key_file_that_is_none_stops_the_start_and_stays_as_it_is() {
     let folder = Folder::new("file");
     let config = folder.config();
-    let read = || read_key_file(&config, &SystemRandomness, [folder.store()]).map_err(what);
-    let good = read().unwrap();
+    let location = Location::File(folder.store());
+    let read =
+        async || read_key_file(&config, &SystemRandomness, &[Sealed { location: &location, schema: "" }]).await.map_err(what);
+    let good = read().await.unwrap();
     assert_eq!(std::fs::metadata(folder.key()).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(read().unwrap(), good, "made once");
+    assert_eq!(read().await.unwrap(), good, "made once");
     std::fs::write(folder.store(), "a store").unwrap();
     let kept = std::fs::read(folder.key()).unwrap();
     for rubbish in [
@@ -76,32 +80,66 @@ fn threat_40_s26_a_key_file_that_is_none_stops_the_start_and_stays_as_it_is() {
         &[b'=', 43],
     ] {
         std::fs::write(folder.key(), rubbish).unwrap();
-        let error = read().unwrap_err();
+        let error = read().await.unwrap_err();
         assert!(error.contains("server.key") && error.contains("restore"), "{error}");
         assert_eq!(std::fs::read(folder.key()).unwrap(), rubbish, "nothing is written over it");
     }
     // missing, beside a store that was sealed with it
     std::fs::remove_file(folder.key()).unwrap();
-    let error = read().unwrap_err();
+    let error = read().await.unwrap_err();
     assert!(error.contains("server.key") && error.contains("server.db") && error.contains("restore"), "{error}");
     assert!(!folder.key().exists(), "no other is made");
     // something else in its place
     std::fs::create_dir(folder.key()).unwrap();
-    let error = read().unwrap_err();
+    let error = read().await.unwrap_err();
     assert!(error.contains("server.key") && error.contains("restore"), "{error}");
     // left of a first start on a full disk: there is no store that it could be of
     std::fs::remove_dir(folder.key()).unwrap();
     let store = std::fs::read(folder.store()).unwrap();
     std::fs::remove_file(folder.store()).unwrap();
     std::fs::write(folder.key(), b"").unwrap();
-    assert_ne!(read().unwrap(), good);
+    assert_ne!(read().await.unwrap(), good);
     std::fs::remove_file(folder.key()).unwrap();
     std::fs::write(folder.store(), store).unwrap();
     std::fs::create_dir(folder.key()).unwrap();
     // no store yet: a new one
     std::fs::remove_dir(folder.key()).unwrap();
     std::fs::remove_file(folder.store()).unwrap();
-    assert_ne!(read().unwrap(), good);
+    assert_ne!(read().await.unwrap(), good);
+}
+
+/// The same on every engine: a key file that is away is no reason to make another one, and another one changes nothing.
+#[tokio::test]
+async fn threat_40_s26_no_key_is_made_where_a_store_is() {
+    for engine in engines::list().into_iter().filter(|engine| *engine != "memory") {
+        let folder = Folder::new(&format!("away-{engine}"));
+        let config = folder.config();
+        let place = engines::place(engine, &folder.0, 4_000);
+        let sealed = || [Sealed { location: &place.location, schema: &place.schema }];
+        let read = async || read_key_file(&config, &SystemRandomness, &sealed()).await.map_err(what);
+        let open = async || Store::open(&place.location, &place.schema).await.unwrap();
+        let load_with = async |key: [u8; 32]| {
+            let keys = identity::Keys::new(key).unwrap();
+            keys.load(&open().await, &SystemClock, &SystemRandomness).await.map_err(|error| error.to_string())
+        };
+        let own = read().await.unwrap();
+        load_with(own).await.unwrap();
+        assert_eq!(read().await.unwrap(), own);
+        let kept = std::fs::read(folder.key()).unwrap();
+        std::fs::remove_file(folder.key()).unwrap();
+        let error = read().await.unwrap_err();
+        assert!(error.contains("server.key is not there") && error.contains("restore"), "{error}");
+        assert!(error.contains(if engine == "sqlite" { "world.db" } else { &place.schema }), "{error}");
+        assert!(!folder.key().exists(), "no other is made");
+        // of another installation
+        let before = open().await.list_secrets().await.unwrap().len();
+        let error = load_with([8; 32]).await.unwrap_err();
+        assert!(error.contains("restore the key file"), "{error}");
+        assert_eq!(open().await.list_secrets().await.unwrap().len(), before);
+        std::fs::write(folder.key(), kept).unwrap();
+        assert_eq!(read().await.unwrap(), own);
+        load_with(own).await.unwrap();
+    }
 }
 
 /// Names of the keys that are published.
