@@ -7,11 +7,14 @@
 //! is on disk when it returns. Effects are data, so no transaction is held across an `await`, and
 //! the writer puts as many batches into one flush as are waiting (group commit).
 //!
-//! Rows whose body is an entity, sealed where the table says so, are read and written by [`Records`].
+//! Rows whose body is an entity, sealed where the table says so, are read and written by [`Records`]. What is read often is kept in memory
+//! on a [`Shelf`], as long as its epoch stands ([`Epochs`]).
 //!
 //! [`Postgres`] keeps the same contract for as many processes as there are (decision 70).
 
 mod batch;
+mod epochs;
+mod kept;
 mod look_up;
 mod memory;
 mod postgres;
@@ -22,6 +25,8 @@ mod table;
 mod text;
 
 pub use batch::{Batch, Check, CommitError, Operation};
+pub use epochs::Epochs;
+pub use kept::Shelf;
 pub use look_up::look_up;
 pub use memory::Memory;
 pub use postgres::{Node, Postgres, Turn, Word};

@@ -64,11 +64,15 @@ impl<T: Cell> Cell for Option<T> {
     }
 }
 
-/// Columns, or a key.
+/// What a row is looked up by.
+macro_rules! key {
+    ($($column:expr),* $(,)?) => { [$($crate::entity::Cell::cell(&$column)),*] };
+}
+/// Columns, or the key of a row that is written.
 macro_rules! row {
     ($($column:expr),* $(,)?) => { vec![$($crate::entity::Cell::cell(&$column)),*] };
 }
-pub(crate) use row;
+pub(crate) use {key, row};
 
 /// What has a row of its own.
 pub(crate) trait Entity: Serialize + DeserializeOwned + Send {

@@ -1,6 +1,6 @@
 //! Reads of `identity::Store`.
 
-use crate::entity::{Entity, row, spent_row};
+use crate::entity::{Entity, key, spent_row};
 use crate::reads::Along;
 use crate::{Store, tables};
 use async_trait::async_trait;
@@ -21,15 +21,15 @@ use types::{AccountId, ClientId, GrantId, Timestamp};
 #[async_trait]
 impl identity::Store for Store {
     async fn find_account(&self, id: &AccountId) -> Result<Option<Account>, ReadError> {
-        self.find(&row![id]).await
+        self.find(&key![id]).await
     }
 
     async fn find_account_by_username(&self, username: &str) -> Result<Option<Account>, ReadError> {
-        self.find_first(Along::index(0, &row![username])).await
+        self.find_first(Along::index(0, &key![username])).await
     }
 
     async fn find_account_by_email(&self, email: &str) -> Result<Option<Account>, ReadError> {
-        self.find_first(Along::index(1, &row![email])).await
+        self.find_first(Along::index(1, &key![email])).await
     }
 
     async fn list_accounts(&self, after: Option<&AccountId>, limit: usize) -> Result<Vec<Account>, ReadError> {
@@ -37,12 +37,12 @@ impl identity::Store for Store {
     }
 
     async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, ReadError> {
-        let read = || async move { Ok(self.find(&row![id]).await?.map(Arc::new)) };
+        let read = || async move { Ok(self.find(&key![id]).await?.map(Arc::new)) };
         self.kept.clients.find(id.as_str(), |_| self.epochs.of_clients(), |_| true, read).await
     }
 
     async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, ReadError> {
-        self.find_first(Along::index(0, &row![resource])).await
+        self.find_first(Along::index(0, &key![resource])).await
     }
 
     async fn list_clients(&self, after: Option<&ClientId>, limit: usize) -> Result<Vec<Client>, ReadError> {
@@ -50,12 +50,12 @@ impl identity::Store for Store {
     }
 
     async fn find_client_use(&self, id: &ClientId) -> Result<Option<Timestamp>, ReadError> {
-        let row = self.get(&tables::CLIENT_USE, &row![id]).await?;
+        let row = self.get(&tables::CLIENT_USE, &key![id]).await?;
         row.map(|row| tables::CLIENT_USE.int(&row, 1).map(Timestamp)).transpose()
     }
 
     async fn find_session(&self, id: &str) -> Result<Option<Session>, ReadError> {
-        self.find(&row![id]).await
+        self.find(&key![id]).await
     }
 
     async fn list_sessions(&self, after: Option<&str>, limit: usize) -> Result<Vec<Session>, ReadError> {
@@ -63,23 +63,23 @@ impl identity::Store for Store {
     }
 
     async fn find_passkey(&self, id: &str) -> Result<Option<AccountPasskey>, ReadError> {
-        self.find(&row![id]).await
+        self.find(&key![id]).await
     }
 
     async fn list_passkeys(&self, account: &AccountId) -> Result<Vec<AccountPasskey>, ReadError> {
-        self.all(Along::index(0, &row![account])).await
+        self.all(Along::index(0, &key![account])).await
     }
 
     async fn find_linked_log_in(&self, name: &str) -> Result<Option<LinkedLogIn>, ReadError> {
-        self.find(&row![name]).await
+        self.find(&key![name]).await
     }
 
     async fn list_linked_log_ins(&self, account: &AccountId) -> Result<Vec<LinkedLogIn>, ReadError> {
-        self.all(Along::index(0, &row![account])).await
+        self.all(Along::index(0, &key![account])).await
     }
 
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, ReadError> {
-        let read = || async move { Ok(self.find::<Consent>(&row![id]).await?.map(Arc::new)) };
+        let read = || async move { Ok(self.find::<Consent>(&key![id]).await?.map(Arc::new)) };
         self.kept.consents.find(id.as_str(), |consent| self.epochs.of(&consent.account), |_| true, read).await
     }
 
@@ -89,15 +89,15 @@ impl identity::Store for Store {
         client: &ClientId,
         resource: Option<&str>,
     ) -> Result<Option<Consent>, ReadError> {
-        self.find_first(Along::index(0, &row![account, client, resource.unwrap_or_default()])).await
+        self.find_first(Along::index(0, &key![account, client, resource.unwrap_or_default()])).await
     }
 
     async fn list_consents(&self, account: &AccountId) -> Result<Vec<Consent>, ReadError> {
-        self.all(Along::index(0, &row![account])).await
+        self.all(Along::index(0, &key![account])).await
     }
 
     async fn list_consents_to(&self, client: &ClientId) -> Result<Vec<Consent>, ReadError> {
-        self.all(Along::index(1, &row![client])).await
+        self.all(Along::index(1, &key![client])).await
     }
 
     async fn find_code(&self, key: &TokenKey) -> Result<Option<AuthorizationCode>, ReadError> {
@@ -105,7 +105,7 @@ impl identity::Store for Store {
     }
 
     async fn find_pushed_request(&self, id: &str) -> Result<Option<PushedRequest>, ReadError> {
-        self.find(&row![id]).await
+        self.find(&key![id]).await
     }
 
     async fn find_access_token(&self, key: &TokenKey) -> Result<Option<AccessToken>, ReadError> {

@@ -36,13 +36,13 @@ pub(crate) fn word_of(touched: &Touched, changes: &Changes) -> Option<String> {
 }
 
 fn hear(epochs: &Epochs, word: &Word) {
-    let Word::Said(text) = word else { return epochs.raise_everybody() };
+    let Word::Said(text) = word else { return epochs.numbers.raise_all() };
     for word in text.split(' ') {
         match (word, word.parse::<usize>()) {
             (KEYS, _) => epochs.keys_changed.notify_one(),
-            (_, Ok(slot)) => epochs.raise_slot(slot),
+            (_, Ok(slot)) => epochs.numbers.raise(slot),
             // also what a newer process says, and this one does not know
-            _ => epochs.raise_everybody(),
+            _ => epochs.numbers.raise_all(),
         }
     }
 }
@@ -56,7 +56,7 @@ pub(crate) async fn join(database: &Database, epochs: &Arc<Epochs>) -> Result<()
         }
     };
     if let Some(node) = database.join(on_word).await? {
-        epochs.set_node(node);
+        epochs.numbers.set_node(node);
     }
     Ok(())
 }
@@ -69,7 +69,7 @@ impl Store {
 
     /// Whether this process does what is done once for all who serve the store.
     pub fn is_first(&self) -> bool {
-        self.epochs.node().is_none_or(Node::is_first)
+        self.epochs.numbers.node().is_none_or(Node::is_first)
     }
 
     /// Waits until no other process that serves this store is at its start: one after the other brings it in line with what is

@@ -2,7 +2,7 @@
 //! has ended, since nobody knows what of it was spent, withdrawn or ended after the backup; what only a row of before can say -
 //! accounts, clients, shares, keys - stays, and each owner reads in her history of what time it is.
 
-use crate::entity::{Entity, row};
+use crate::entity::{Entity, key, row};
 use crate::reads::Along;
 use crate::sweeper::find_served;
 use crate::{Store, tables, unread, unwritten};
@@ -151,7 +151,7 @@ impl Store {
                 return Ok(found);
             }
             for owner in owners {
-                let newest = self.first(Event::TABLE, Along::key(&row![owner]).backwards(), None).await?;
+                let newest = self.first(Event::TABLE, Along::key(&key![owner]).backwards(), None).await?;
                 let newest = newest.map(|row| Event::TABLE.text(&row, 1).map(EventId::new)).transpose()?;
                 let sealed = self.find_event_head(&owner).await?.and_then(|head| head.last);
                 found.push((owner, newest.max(sealed)));

@@ -2,7 +2,7 @@
 //!
 //! When rows run out their tables say (`tables.rs`); nothing here walks a large table.
 
-use crate::entity::{Cell, row};
+use crate::entity::{Cell, key, row};
 use crate::place::slice_of_day;
 use crate::reads::Along;
 use crate::{Store, tables, unread, unwritten};
@@ -79,6 +79,6 @@ impl Store {
 
 /// The time in a row of `served`.
 pub(crate) async fn find_served(records: &Records, name: &str) -> Result<Option<Timestamp>, ReadError> {
-    let row = records.database.get(&tables::SERVED, &row![name]).await?;
+    let row = records.database.get(&tables::SERVED, &key![name]).await?;
     row.map(|row| tables::SERVED.int(&row, 1).map(Timestamp)).transpose()
 }

@@ -3,7 +3,7 @@
 mod delegations;
 mod signed_rpts;
 
-use crate::entity::{Cell, Entity, counted, event_ids, row, waiting_for};
+use crate::entity::{Cell, Entity, counted, event_ids, key, waiting_for};
 use crate::reads::Along;
 use crate::{Store, tables};
 use async_trait::async_trait;
@@ -40,7 +40,7 @@ impl Store {
 #[async_trait]
 impl authorization_server::Store for Store {
     async fn find_resource(&self, id: &ResourceId) -> Result<Option<Arc<Resource>>, ReadError> {
-        let read = || async move { Ok(self.find::<Resource>(&row![id]).await?.map(Arc::new)) };
+        let read = || async move { Ok(self.find::<Resource>(&key![id]).await?.map(Arc::new)) };
         self.kept.resources.find(id.as_str(), |resource| self.epochs.of(&resource.owner), |_| true, read).await
     }
 
@@ -50,7 +50,7 @@ impl authorization_server::Store for Store {
         resource_server: &ClientId,
         page: &Page<ResourceId>,
     ) -> Result<Vec<Resource>, ReadError> {
-        let along = &row![owner, resource_server];
+        let along = &key![owner, resource_server];
         self.page(Along::index(0, along), page.after.as_ref().map(ResourceId::as_str), page.limit).await
     }
 
@@ -60,15 +60,15 @@ impl authorization_server::Store for Store {
         resource_server: &ClientId,
         own_id: &OwnResourceId,
     ) -> Result<Option<Resource>, ReadError> {
-        self.find_first(Along::index(2, &row![owner, resource_server, own_id])).await
+        self.find_first(Along::index(2, &key![owner, resource_server, own_id])).await
     }
 
     async fn list_owned_resources(&self, owner: &OwnerId, page: &Page<ResourceId>) -> Result<Vec<Resource>, ReadError> {
-        self.page(Along::index(1, &row![owner]), page.after.as_ref().map(ResourceId::as_str), page.limit).await
+        self.page(Along::index(1, &key![owner]), page.after.as_ref().map(ResourceId::as_str), page.limit).await
     }
 
     async fn find_policy(&self, id: &PolicyId) -> Result<Option<Policy>, ReadError> {
-        let read = || async move { self.find(&row![id]).await };
+        let read = || async move { self.find(&key![id]).await };
         self.kept
             .policies
             .find(id.as_str(), |policy| self.epochs.of(&policy.owner), |policy| policy.max_uses.is_none(), read)
@@ -76,22 +76,26 @@ impl authorization_server::Store for Store {
     }
 
     async fn list_policies(&self, owner: &OwnerId, page: &Page<PolicyId>) -> Result<Vec<Policy>, ReadError> {
-        self.page(Along::index(0, &row![owner]), page.after.as_ref().map(PolicyId::as_str), page.limit).await
+        self.page(Along::index(0, &key![owner]), page.after.as_ref().map(PolicyId::as_str), page.limit).await
     }
 
     async fn list_policies_for(&self, address: &str, page: &Page<PolicyId>) -> Result<Vec<PolicyId>, ReadError> {
         let (table, after) = (&tables::SHARED_WITH, page.after.as_ref().map(Cell::cell));
-        let rows = self.rows(table, Along::key(&row![address]), after, page.limit).await?;
+        let rows = self.rows(table, Along::key(&key![address]), after, page.limit).await?;
         rows.iter().map(|row| table.text(row, 1).map(PolicyId::from)).collect()
     }
 
     async fn list_policies_on(&self, resource: &ResourceId) -> Result<Arc<Vec<Arc<Policy>>>, ReadError> {
         let read = || async move {
-            let all = self.all::<Policy>(Along::index(1, &row![resource])).await?;
+            let all = self.all::<Policy>(Along::index(1, &key![resource])).await?;
             Ok(Some(Arc::new(all.into_iter().map(Arc::new).collect::<Vec<_>>())))
         };
         let unlimited = |all: &Arc<Vec<Arc<Policy>>>| !all.is_empty() && all.iter().all(|policy| policy.max_uses.is_none());
-        let found = self.kept.policies_on.find(resource.as_str(), |all| self.epochs.of_policies(all), unlimited, read).await?;
+        let found = self
+            .kept
+            .policies_on
+            .find(resource.as_str(), |all| all.first().map_or(0, |policy| self.epochs.of(&policy.owner)), unlimited, read)
+            .await?;
         Ok(found.unwrap_or_default())
     }
 
@@ -100,13 +104,13 @@ impl authorization_server::Store for Store {
             Binding::Bound { resource } => (1, resource.as_str().to_owned()),
             Binding::Waiting { resource_server, own_id } => (2, waiting_for(&policy.owner, resource_server, own_id)),
         };
-        let rows = self.all_rows(Policy::TABLE, Along::index(index, &row![name])).await?;
+        let rows = self.all_rows(Policy::TABLE, Along::index(index, &key![name])).await?;
         let bytes = rows.iter().map(|row| Policy::TABLE.body(row).map(<[u8]>::len)).sum::<Result<usize, _>>()?;
         Ok(Weight { count: rows.len(), bytes })
     }
 
     async fn count_policies(&self, owner: &OwnerId, most: usize) -> Result<usize, ReadError> {
-        self.count(Policy::TABLE, Along::index(0, &row![owner]), most).await
+        self.count(Policy::TABLE, Along::index(0, &key![owner]), most).await
     }
 
     async fn list_waiting_policies(
@@ -115,14 +119,14 @@ impl authorization_server::Store for Store {
         resource_server: &ResourceServerId,
         own_id: &OwnResourceId,
     ) -> Result<Vec<Policy>, ReadError> {
-        self.all(Along::index(2, &row![waiting_for(owner, resource_server, own_id)])).await
+        self.all(Along::index(2, &key![waiting_for(owner, resource_server, own_id)])).await
     }
 
     async fn find_link_version(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<i64, ReadError> {
-        let key = &row![owner, resource_server];
+        let key = &key![owner, resource_server];
         let name = format!("{owner}\u{1f}{resource_server}");
         let read = || async move { self.get(&tables::LINK, key).await?.map_or(Ok(0), |row| tables::LINK.int(&row, 2)) };
-        self.kept.links.find_of(&name, self.epochs.of(owner), read).await
+        self.kept.links.find_of(&*name, self.epochs.of(owner), |_| true, read).await
     }
 
     async fn find_rpt(&self, key: &TokenKey) -> Result<Option<Rpt>, ReadError> {
@@ -153,33 +157,33 @@ impl authorization_server::Store for Store {
     }
 
     async fn find_proof(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        self.find_sealed(&tables::KEPT_PROOF, &row![id]).await
+        self.find_sealed(&tables::KEPT_PROOF, &key![id]).await
     }
 
     async fn find_process(&self, id: &[u8; 20]) -> Result<Option<Vec<u8>>, ReadError> {
-        self.find_sealed(&tables::PROCESS, &row![id]).await
+        self.find_sealed(&tables::PROCESS, &key![id]).await
     }
 
     async fn find_access_request(&self, id: &AccessRequestId) -> Result<Option<AccessRequest>, ReadError> {
-        self.find(&row![id]).await
+        self.find(&key![id]).await
     }
 
     async fn list_access_requests(&self, owner: &OwnerId, page: &Page<AccessRequestId>) -> Result<Vec<AccessRequest>, ReadError> {
         let after = page.after.as_ref().map(AccessRequestId::as_str);
-        self.page(Along::index(0, &row![owner]).backwards(), after, page.limit).await
+        self.page(Along::index(0, &key![owner]).backwards(), after, page.limit).await
     }
 
     async fn list_waiting_requests(&self, owner: &OwnerId, until: Timestamp) -> Result<Vec<AccessRequest>, ReadError> {
-        let until_then = self.due::<AccessRequest>(Along::index(3, &row![owner]), None, 3, until).await?;
+        let until_then = self.due::<AccessRequest>(Along::index(3, &key![owner]), None, 3, until).await?;
         Ok(until_then.into_iter().filter(|request| request.state == State::Pending).collect())
     }
 
     async fn find_inbox_version(&self, owner: &OwnerId) -> Result<i64, ReadError> {
-        self.get(&tables::INBOX, &row![owner]).await?.map_or(Ok(0), |row| tables::INBOX.int(&row, 1))
+        self.get(&tables::INBOX, &key![owner]).await?.map_or(Ok(0), |row| tables::INBOX.int(&row, 1))
     }
 
     async fn list_access_requests_by_key(&self, key: &str) -> Result<Vec<AccessRequest>, ReadError> {
-        self.all(Along::index(1, &row![key])).await
+        self.all(Along::index(1, &key![key])).await
     }
 
     async fn list_due_access_requests(&self, now: Timestamp, limit: usize) -> Result<Vec<AccessRequest>, ReadError> {
@@ -189,15 +193,15 @@ impl authorization_server::Store for Store {
     }
 
     async fn list_events(&self, owner: &OwnerId, page: &Page<EventId>) -> Result<Vec<Event>, ReadError> {
-        self.page(Along::key(&row![owner]).backwards(), page.after.as_ref().map(EventId::as_str), page.limit).await
+        self.page(Along::key(&key![owner]).backwards(), page.after.as_ref().map(EventId::as_str), page.limit).await
     }
 
     async fn list_events_from(&self, owner: &OwnerId, after: &EventId, limit: usize) -> Result<Vec<Event>, ReadError> {
-        self.page(Along::key(&row![owner]), Some(after.as_str()), limit).await
+        self.page(Along::key(&key![owner]), Some(after.as_str()), limit).await
     }
 
     async fn find_event(&self, owner: &OwnerId, id: &EventId) -> Result<Option<Event>, ReadError> {
-        self.find(&row![owner, id]).await
+        self.find(&key![owner, id]).await
     }
 
     async fn list_event_seals(
@@ -207,14 +211,14 @@ impl authorization_server::Store for Store {
         newest_first: bool,
         limit: usize,
     ) -> Result<Vec<EventSeal>, ReadError> {
-        let (table, prefix) = (&tables::EVENT_SEAL, row![owner]);
+        let (table, prefix) = (&tables::EVENT_SEAL, key![owner]);
         let along = if newest_first { Along::key(&prefix).backwards() } else { Along::key(&prefix) };
         let seal = |row: &Row| Ok(EventSeal { n: counted(table, row, 1)?, ids: event_ids(row)? });
         self.rows(table, along, after.map(|n| n.cell()), limit).await?.iter().map(seal).collect()
     }
 
     async fn find_event_head(&self, owner: &OwnerId) -> Result<Option<EventHead>, ReadError> {
-        self.find(&row![owner]).await
+        self.find(&key![owner]).await
     }
 
     async fn list_event_owners(&self, after: Option<&OwnerId>, limit: usize) -> Result<Vec<OwnerId>, ReadError> {
@@ -234,21 +238,21 @@ impl authorization_server::Store for Store {
     }
 
     async fn list_credentials(&self, owner: &OwnerId) -> Result<Vec<Credential>, ReadError> {
-        let mut all: Vec<Credential> = self.all(Along::key(&row![owner])).await?;
+        let mut all: Vec<Credential> = self.all(Along::key(&key![owner])).await?;
         all.sort_by_key(|credential| credential.document.created);
         Ok(all)
     }
 
     async fn find_search(&self, id: &str) -> Result<Option<Search>, ReadError> {
-        self.find(&row![id]).await
+        self.find(&key![id]).await
     }
 
     async fn list_searches(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Search>, ReadError> {
-        self.page(Along::index(0, &row![owner]), page.after.as_deref(), page.limit).await
+        self.page(Along::index(0, &key![owner]), page.after.as_deref(), page.limit).await
     }
 
     async fn list_own_searches(&self, owner: &OwnerId) -> Result<Vec<Search>, ReadError> {
-        self.all(Along::index(0, &row![owner])).await
+        self.all(Along::index(0, &key![owner])).await
     }
 
     async fn list_due_searches(&self, now: Timestamp) -> Result<Vec<Search>, ReadError> {
@@ -259,7 +263,7 @@ impl authorization_server::Store for Store {
     async fn list_owners_signed_for(&self, signer: &str) -> Result<Vec<OwnerId>, ReadError> {
         let mut owners: Vec<OwnerId> = Vec::new();
         loop {
-            match self.first(&tables::SIGNED_POLICY, Along::key(&row![signer]), owners.last().map(Cell::cell)).await? {
+            match self.first(&tables::SIGNED_POLICY, Along::key(&key![signer]), owners.last().map(Cell::cell)).await? {
                 Some(row) => owners.push(OwnerId::new(tables::SIGNED_POLICY.text(&row, 1)?)),
                 None => return Ok(owners),
             }
@@ -268,22 +272,22 @@ impl authorization_server::Store for Store {
 
     async fn list_policies_signed_by(&self, signer: &str, owner: &OwnerId) -> Result<Vec<Policy>, ReadError> {
         let mut policies = Vec::new();
-        for row in self.all_rows(&tables::SIGNED_POLICY, Along::key(&row![signer, owner])).await? {
+        for row in self.all_rows(&tables::SIGNED_POLICY, Along::key(&key![signer, owner])).await? {
             policies.extend(self.find_policy(&PolicyId::from(tables::SIGNED_POLICY.text(&row, 2)?)).await?);
         }
         Ok(policies)
     }
 
     async fn list_credentials_of_subject(&self, subject: &str) -> Result<Vec<Credential>, ReadError> {
-        self.all(Along::index(0, &row![subject])).await
+        self.all(Along::index(0, &key![subject])).await
     }
 
     async fn list_delegations(&self, owner: &OwnerId) -> Result<Vec<Delegation>, ReadError> {
-        self.all(Along::index(1, &row![owner, STANDS])).await
+        self.all(Along::index(1, &key![owner, STANDS])).await
     }
 
     async fn find_delegation(&self, owner: &OwnerId, id: &str) -> Result<Option<Delegation>, ReadError> {
-        self.find(&row![owner, id]).await
+        self.find(&key![owner, id]).await
     }
 
     async fn list_delegations_to(&self, delegate: &str, page: &Page<DelegationPlace>) -> Result<Vec<Delegation>, ReadError> {
@@ -291,23 +295,23 @@ impl authorization_server::Store for Store {
     }
 
     async fn count_withdrawn_delegations(&self, owner: &OwnerId) -> Result<usize, ReadError> {
-        self.count(Delegation::TABLE, Along::index(1, &row![owner, WITHDRAWN]), usize::MAX).await
+        self.count(Delegation::TABLE, Along::index(1, &key![owner, WITHDRAWN]), usize::MAX).await
     }
 
     async fn list_delegations_between(&self, owner: &OwnerId, delegate: &str) -> Result<Vec<Delegation>, ReadError> {
-        self.all(Along::index(0, &row![delegate, STANDS, owner])).await
+        self.all(Along::index(0, &key![delegate, STANDS, owner])).await
     }
 
     async fn list_receipts(&self, owner: &OwnerId, page: &Page<String>) -> Result<Vec<Receipt>, ReadError> {
-        self.page(Along::key(&row![owner]).backwards(), page.after.as_deref(), page.limit).await
+        self.page(Along::key(&key![owner]).backwards(), page.after.as_deref(), page.limit).await
     }
 
     async fn find_receipt(&self, owner: &OwnerId, id: &str) -> Result<Option<Receipt>, ReadError> {
-        self.find(&row![owner, id]).await
+        self.find(&key![owner, id]).await
     }
 
     async fn find_last_receipt(&self, owner: &OwnerId, subject: &str) -> Result<Option<Receipt>, ReadError> {
-        let all: Vec<Receipt> = self.all(Along::index(0, &row![owner, subject])).await?;
+        let all: Vec<Receipt> = self.all(Along::index(0, &key![owner, subject])).await?;
         // of one second, ids say nothing of what came first
         let replaced: HashSet<String> = all.iter().filter_map(|receipt| receipt.document.replaces.clone()).collect();
         let open = all.into_iter().filter(|receipt| !replaced.contains(&receipt.document.id));
@@ -315,12 +319,12 @@ impl authorization_server::Store for Store {
     }
 
     async fn list_managers(&self, owner: &OwnerId) -> Result<Vec<KeptManager>, ReadError> {
-        self.all(Along::key(&row![owner])).await
+        self.all(Along::key(&key![owner])).await
     }
 
     async fn find_owner_settings(&self, owner: &OwnerId) -> Result<Option<OwnerSettings>, ReadError> {
-        let read = || async move { self.records.find(&tables::OWNER_SETTINGS, &row![owner]).await };
-        self.kept.owner_settings.find_of(owner.as_str(), self.epochs.of(owner), read).await
+        let read = || async move { self.records.find(&tables::OWNER_SETTINGS, &key![owner]).await };
+        self.kept.owner_settings.find_of(owner.as_str(), self.epochs.of(owner), |_| true, read).await
     }
 
     fn restored_at(&self) -> Option<Timestamp> {
@@ -332,11 +336,11 @@ impl authorization_server::Store for Store {
     }
 
     fn epoch_of_all(&self) -> u64 {
-        self.epochs.of_all()
+        self.epochs.numbers.of_all()
     }
 
     async fn epoch_left(&self, owner: &OwnerId, epoch: u64) {
-        self.epochs.left(owner, epoch).await;
+        self.epochs.numbers.left(&[owner.as_str()], epoch).await;
     }
 
     async fn commit(&self, changes: Changes) -> Result<(), CommitError> {

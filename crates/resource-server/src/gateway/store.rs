@@ -5,7 +5,6 @@
 
 mod grants;
 mod kept;
-mod kept_size;
 mod opening;
 mod owners;
 mod registrations;
@@ -163,9 +162,12 @@ impl Store {
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         let (database, kept) = (self.records.database.clone(), self.kept.clone());
         let committed = tokio::spawn(async move {
-            let touched = kept::touched(&batch);
+            let (touched, under) = (kept::touched(&batch), kept::under(&batch));
             let committed = database.commit(batch).await;
             kept.forget(&touched);
+            if matches!(committed, Err(CommitError::Broken(_))) {
+                kept.forget(&under);
+            }
             committed
         });
         committed.await.unwrap_or_else(|error| Err(CommitError::Unavailable(error.to_string())))

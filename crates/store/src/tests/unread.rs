@@ -51,6 +51,9 @@ async fn on_each_engine(test: impl AsyncFn(Store)) {
     }
 }
 
+/// Of a page, and less than there are in a long list.
+const MANY: usize = 500;
+
 fn alice() -> OwnerId {
     "alice".into()
 }
@@ -78,7 +81,10 @@ fn consent() -> identity::consent::Consent {
 
 async fn fill(store: &Store) {
     let head = EventHead { owner: alice(), n: 2, hash: "h".into(), time: Timestamp(1), last: None };
-    let ids = ["0", "1"].map(|digit| EventId::new(digit.repeat(32))).into();
+    let ids: Vec<_> = ["0", "1"].map(|digit| EventId::new(digit.repeat(32))).into();
+    // where several processes share a store they wait for their seal there
+    let waiting = |id| Operation::Put { table: &tables::UNSEALED_EVENT, row: entity::row!["alice", id] };
+    store.write(ids.iter().map(waiting).collect()).await.unwrap();
     let seal = EventSeal { n: 1, ids };
     let writes = vec![
         Write::PutPolicy(policy("p")),
@@ -95,7 +101,7 @@ async fn fill(store: &Store) {
 
 /// What each read says: absent, there, or not to be had.
 async fn reads(store: &Store) -> Vec<(&'static str, Result<bool, ReadError>)> {
-    let page = Page { after: None, limit: 10 };
+    let page = Page { after: None, limit: MANY };
     vec![
         ("policy", store.find_policy(&"p".into()).await.map(|found| found.is_some())),
         ("policy", store.list_policies(&alice(), &page).await.map(|found| !found.is_empty())),
@@ -144,9 +150,9 @@ async fn threat_40_s22_what_does_not_open_at_the_server_is_not_absent() {
             let error = found.unwrap_err().to_string();
             assert!(error.contains(&format!("of the table `{table}` does not open")), "{error}");
         }
-        let link = tables::LINK.does_not_open(&entity::row!["alice", "photos", 1_i64]).to_string();
+        let link = tables::LINK.does_not_open(&entity::key!["alice", "photos", 1_i64]).to_string();
         assert!(link.contains("`alice, photos`"), "{link}");
-        let proof = tables::KEPT_PROOF.does_not_open(&entity::row!["proof"]).to_string();
+        let proof = tables::KEPT_PROOF.does_not_open(&entity::key!["proof"]).to_string();
         assert!(!proof.contains("proof`:"), "whoever knows its name may open it: {proof}");
     })
     .await;
@@ -159,13 +165,13 @@ async fn threat_40_s22_a_row_that_is_torn_in_the_middle_of_a_list_is_an_error_of
         let all = (0..1_200).map(|n| Write::PutPolicy(policy(&format!("{n:04}")))).collect();
         store.commit_changes(Changes::of(all)).await.unwrap();
         assert_eq!(store.list_policies_on(&"album".into()).await.unwrap().len(), 1_200);
-        let mut row = store.get(&tables::POLICY, &entity::row!["0700"]).await.unwrap().unwrap();
+        let mut row = store.get(&tables::POLICY, &entity::key!["0700"]).await.unwrap().unwrap();
         *row.last_mut().unwrap() = Value::Blob(b"{\"id\":\"0700\"".to_vec());
         store.write(vec![Operation::Put { table: &tables::POLICY, row }]).await.unwrap();
         let store = Store { kept: Arc::default(), ..store };
         let error = store.list_policies_on(&"album".into()).await.unwrap_err();
         assert_eq!(error, ReadError::DoesNotOpen { table: "policy", key: Some("0700".into()) });
-        let page = |after: Option<&str>| Page { after: after.map(Into::into), limit: 500 };
+        let page = |after: Option<&str>| Page { after: after.map(Into::into), limit: MANY };
         assert_eq!(store.list_policies(&alice(), &page(None)).await.unwrap().len(), 500);
         assert_eq!(store.list_policies(&alice(), &page(Some("0499"))).await, Err(error));
     })

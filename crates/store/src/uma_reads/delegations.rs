@@ -2,7 +2,7 @@
 
 use super::STANDS;
 use crate::Store;
-use crate::entity::{Cell, Entity, row};
+use crate::entity::{Cell, Entity, key};
 use crate::reads::Along;
 use authorization_server::store::{DelegationPlace, Page};
 use database::ReadError;
@@ -18,7 +18,7 @@ impl Store {
         let (mut found, mut place) = (Vec::new(), page.after.clone());
         loop {
             if let Some(DelegationPlace { owner, id }) = &place {
-                let prefix = row![delegate, STANDS, owner];
+                let prefix = key![delegate, STANDS, owner];
                 let limit = page.limit.saturating_sub(found.len());
                 found.extend(self.page(Along::index(0, &prefix), Some(id), limit).await?);
             }
@@ -26,7 +26,7 @@ impl Store {
                 return Ok(found);
             }
             let after = place.map(|place| place.owner.cell());
-            match self.first(Delegation::TABLE, Along::index(0, &row![delegate, STANDS]), after).await? {
+            match self.first(Delegation::TABLE, Along::index(0, &key![delegate, STANDS]), after).await? {
                 Some(row) => {
                     place = Some(DelegationPlace { owner: OwnerId::new(Delegation::TABLE.text(&row, 0)?), id: String::new() })
                 }

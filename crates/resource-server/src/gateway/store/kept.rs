@@ -1,19 +1,15 @@
-//! Links and registrations in memory. What was read is put there only if nothing was written since, so that no old row
-//! outlives a newer one. Whoever calls chooses what is looked up, and how long a name is: each kind has so many bytes.
+//! What every call looks at, kept in memory beside the database ([`Shelf`]). A commit raises the epochs of what it changed.
 
-use super::kept_size::{BySize, HasBytes};
 use super::registrations::Registered;
 use super::tables::{CREDENTIAL, LINK, REGISTRATION, RULE, WITHDRAWN};
 use super::{Link, Rule};
-use database::{Batch, Operation, ReadError, Value};
+use database::{Batch, Check, Epochs, Operation, ReadError, Shelf, Table, Value};
 use quick_cache::Equivalent;
-use quick_cache::sync::Cache;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use types::credential::CredentialDocument;
+use types::json::{size_of, weight_of_text};
 
 type Pair = (String, String);
-type ByBytes<K, V> = Cache<K, V, BySize>;
 
 /// A pair that is looked up, which hashes as it.
 #[derive(Hash)]
@@ -31,102 +27,78 @@ impl From<&PairOf<'_>> for Pair {
     }
 }
 
-/// Bytes of all that is kept of registrations, and of each other kind.
-const MOST_REGISTRATION_BYTES: u64 = 64 << 20;
-const MOST_BYTES: u64 = 16 << 20;
+/// Bytes of all that is kept of registrations, and of each other kind; and most of each.
+const MOST_REGISTRATION_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 16 << 20;
+const MOST_REGISTRATIONS: usize = 200_000;
+const MOST: usize = 50_000;
+/// How many times as large something is in memory as what is written of it.
+const IN_MEMORY: usize = 4;
 
 /// What was read, by owner and issuer, and by owner and own id.
 pub(super) struct Kept {
-    links: ByBytes<Pair, Arc<Link>>,
-    registrations: ByBytes<Pair, Arc<Vec<Registered>>>,
-    rules: ByBytes<String, Arc<Vec<Rule>>>,
+    pub(super) epochs: Epochs,
+    links: Shelf<Pair, Option<Arc<Link>>>,
+    registrations: Shelf<Pair, Arc<Vec<Registered>>>,
+    rules: Shelf<String, Arc<Vec<Rule>>>,
     /// By owner and subject; none: she has no such credential.
-    credentials: ByBytes<Pair, Option<Arc<CredentialDocument>>>,
+    credentials: Shelf<Pair, Option<Arc<CredentialDocument>>>,
     /// By owner and `jti`: whether it was withdrawn.
-    withdrawn: ByBytes<Pair, bool>,
-    /// Rises with each write.
-    writes: Mutex<u64>,
+    withdrawn: Shelf<Pair, bool>,
 }
 
-/// Rows that a batch changes.
-#[derive(Default)]
-pub(super) struct Touched {
-    links: Vec<Pair>,
-    registrations: Vec<Pair>,
-    rules: Vec<String>,
-    credentials: Vec<Pair>,
-    withdrawn: Vec<Pair>,
+fn weigh(name: &Pair, bytes: usize) -> usize {
+    weight_of_text(&name.0).saturating_add(weight_of_text(&name.1)).saturating_add(bytes.saturating_mul(IN_MEMORY))
 }
 
 impl Default for Kept {
     fn default() -> Self {
         Self {
-            links: Cache::with_weighter(10_000, MOST_BYTES, BySize),
-            registrations: Cache::with_weighter(50_000, MOST_REGISTRATION_BYTES, BySize),
-            rules: Cache::with_weighter(10_000, MOST_BYTES, BySize),
-            credentials: Cache::with_weighter(10_000, MOST_BYTES, BySize),
-            withdrawn: Cache::with_weighter(50_000, MOST_BYTES, BySize),
-            writes: Mutex::new(0),
+            epochs: Epochs::default(),
+            links: Shelf::of(MOST_BYTES, MOST, |name, link| weigh(name, link.as_ref().map_or(0, |link| size_of(&**link)))),
+            registrations: Shelf::of(MOST_REGISTRATION_BYTES, MOST_REGISTRATIONS, |name, all| weigh(name, size_of(&**all))),
+            rules: Shelf::of(MOST_BYTES, MOST, |owner, all| {
+                weight_of_text(owner).saturating_add(size_of(&**all).saturating_mul(IN_MEMORY))
+            }),
+            credentials: Shelf::of(MOST_BYTES, MOST, |name, known| {
+                weigh(name, known.as_ref().map_or(0, |known| size_of(&**known)))
+            }),
+            withdrawn: Shelf::of(MOST_BYTES, MOST, |name, _| weigh(name, 0)),
         }
     }
 }
 
-pub(super) fn touched(batch: &Batch) -> Touched {
-    let mut touched = Touched::default();
-    for operation in &batch.operations {
-        let (table, key) = match operation {
-            Operation::Insert { table, row } | Operation::Put { table, row } => (table, row.as_slice()),
-            Operation::Delete { table, key } => (table, key.as_slice()),
-            _ => continue,
-        };
-        let (Some(first), Some(second)) = (key.first().and_then(Value::as_text), key.get(1).and_then(Value::as_text)) else {
-            continue;
-        };
-        let pair = (first.to_owned(), second.to_owned());
-        if std::ptr::eq(*table, &LINK) {
-            touched.links.push(pair);
-        } else if std::ptr::eq(*table, &REGISTRATION) {
-            touched.registrations.push(pair);
-        } else if std::ptr::eq(*table, &RULE) {
-            touched.rules.push(pair.0);
-        } else if std::ptr::eq(*table, &CREDENTIAL) {
-            touched.credentials.push(pair);
-        } else if std::ptr::eq(*table, &WITHDRAWN) {
-            touched.withdrawn.push(pair);
-        }
+/// Under which epochs a row is kept: rules by their owner, all else by owner and name.
+fn slot_of(table: &'static Table, key: &[Value]) -> Option<usize> {
+    let text = |at: usize| key.get(at).and_then(Value::as_text);
+    if [&LINK, &REGISTRATION, &CREDENTIAL, &WITHDRAWN].into_iter().any(|kept| kept == table) {
+        return Some(Epochs::slot_of(&[text(0)?, text(1)?]));
     }
-    touched
+    if *table == RULE { Some(Epochs::slot_of(&[text(0)?])) } else { None }
+}
+
+/// Rows that a batch changes.
+pub(super) fn touched(batch: &Batch) -> Vec<usize> {
+    let slot = |operation: &Operation| match operation {
+        Operation::Insert { table, row } | Operation::Put { table, row } => slot_of(table, row),
+        Operation::Delete { table, key } => slot_of(table, key),
+        _ => None,
+    };
+    batch.operations.iter().filter_map(slot).collect()
+}
+
+/// Rows that it rests on: where one is not as it was, somebody was faster, whose commit may not have been told yet (S28).
+pub(super) fn under(batch: &Batch) -> Vec<usize> {
+    let slot = |check: &Check| {
+        let (Check::Absent { table, key } | Check::Equals { table, key, .. } | Check::Below { table, key, .. }) = check;
+        slot_of(table, key)
+    };
+    batch.checks.iter().filter_map(slot).collect()
 }
 
 impl Kept {
-    fn count(&self) -> u64 {
-        *self.writes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps what was read, unless something was written meanwhile.
-    fn keep<K: Eq + Hash + HasBytes, V: Clone + HasBytes>(&self, cache: &ByBytes<K, V>, key: K, value: &V, before: u64) {
-        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        if *writes == before {
-            cache.insert(key, value.clone());
-        }
-    }
-
-    /// What cannot be read is not kept. Only what has to be read is put elsewhere: a call that is answered from memory makes
-    /// nothing.
-    async fn look_up<Q, K, V, F>(&self, cache: &ByBytes<K, V>, key: &Q, read: impl FnOnce() -> F + Send) -> Result<V, ReadError>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-        K: Eq + Hash + HasBytes + for<'q> From<&'q Q>,
-        V: Clone + HasBytes,
-        F: Future<Output = Result<V, ReadError>> + Send,
-    {
-        if let Some(value) = cache.get(key) {
-            return Ok(value);
-        }
-        let before = self.count();
-        let value = Box::pin(read()).await?;
-        self.keep(cache, key.into(), &value, before);
-        Ok(value)
+    fn of(&self, pair: &PairOf<'_>) -> u64 {
+        self.epochs.of(&[pair.0, pair.1])
     }
 
     /// That there is no link is not kept: strangers may name whom they like.
@@ -136,14 +108,8 @@ impl Kept {
         issuer: &str,
         read: impl FnOnce() -> F + Send,
     ) -> Result<Option<Arc<Link>>, ReadError> {
-        let pair = &PairOf(owner, issuer);
-        if let Some(link) = self.links.get(pair) {
-            return Ok(Some(link));
-        }
-        let before = self.count();
-        let Some(link) = Box::pin(read()).await?.map(Arc::new) else { return Ok(None) };
-        self.keep(&self.links, pair.into(), &link, before);
-        Ok(Some(link))
+        let pair = PairOf(owner, issuer);
+        self.links.find_of(&pair, self.of(&pair), Option::is_some, || async { Ok(read().await?.map(Arc::new)) }).await
     }
 
     pub(super) async fn registrations<F: Future<Output = Result<Vec<Registered>, ReadError>> + Send>(
@@ -152,7 +118,8 @@ impl Kept {
         own_id: &str,
         read: impl FnOnce() -> F + Send,
     ) -> Result<Arc<Vec<Registered>>, ReadError> {
-        self.look_up(&self.registrations, &PairOf(owner, own_id), || async { read().await.map(Arc::new) }).await
+        let pair = PairOf(owner, own_id);
+        self.registrations.find_of(&pair, self.of(&pair), |_| true, || async { read().await.map(Arc::new) }).await
     }
 
     pub(super) async fn rules<F: Future<Output = Result<Vec<Rule>, ReadError>> + Send>(
@@ -160,7 +127,8 @@ impl Kept {
         owner: &str,
         read: impl FnOnce() -> F + Send,
     ) -> Result<Arc<Vec<Rule>>, ReadError> {
-        self.look_up(&self.rules, owner, || async { read().await.map(Arc::new) }).await
+        let epoch = self.epochs.of(&[owner]);
+        self.rules.find_of(owner, epoch, |_| true, || async { read().await.map(Arc::new) }).await
     }
 
     pub(super) async fn credential<F: Future<Output = Result<Option<CredentialDocument>, ReadError>> + Send>(
@@ -169,7 +137,8 @@ impl Kept {
         subject: &str,
         read: impl FnOnce() -> F + Send,
     ) -> Result<Option<Arc<CredentialDocument>>, ReadError> {
-        self.look_up(&self.credentials, &PairOf(owner, subject), || async { Ok(read().await?.map(Arc::new)) }).await
+        let pair = PairOf(owner, subject);
+        self.credentials.find_of(&pair, self.of(&pair), |_| true, || async { Ok(read().await?.map(Arc::new)) }).await
     }
 
     pub(super) async fn is_withdrawn<F: Future<Output = Result<bool, ReadError>> + Send>(
@@ -178,27 +147,12 @@ impl Kept {
         jti: &str,
         read: impl FnOnce() -> F + Send,
     ) -> Result<bool, ReadError> {
-        self.look_up(&self.withdrawn, &PairOf(owner, jti), read).await
+        let pair = PairOf(owner, jti);
+        self.withdrawn.find_of(&pair, self.of(&pair), |_| true, read).await
     }
 
-    pub(super) fn forget(&self, touched: &Touched) {
-        let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        *writes = writes.wrapping_add(1);
-        for pair in &touched.links {
-            self.links.remove(pair);
-        }
-        for pair in &touched.registrations {
-            self.registrations.remove(pair);
-        }
-        for pair in &touched.credentials {
-            self.credentials.remove(pair);
-        }
-        for pair in &touched.withdrawn {
-            self.withdrawn.remove(pair);
-        }
-        for owner in &touched.rules {
-            self.rules.remove(owner);
-        }
+    pub(super) fn forget(&self, slots: &[usize]) {
+        slots.iter().for_each(|slot| self.epochs.raise(*slot));
     }
 }
 
@@ -217,19 +171,16 @@ mod tests {
             kept.credential("alice", &format!("{n}{long}"), || async { Ok(None) }).await.unwrap();
             kept.is_withdrawn("alice", &format!("{n}{long}"), || async { Ok(false) }).await.unwrap();
         }
-        assert!(kept.registrations.weight() <= MOST_REGISTRATION_BYTES && kept.registrations.len() < 1_200);
-        for (count, weight) in [
-            (kept.rules.len(), kept.rules.weight()),
-            (kept.credentials.len(), kept.credentials.weight()),
-            (kept.withdrawn.len(), kept.withdrawn.weight()),
-        ] {
-            assert!(count < 300 && weight <= MOST_BYTES, "{count} {weight}");
+        let size = kept.registrations.size();
+        assert!(size.0 < 1_200 && size.1 <= MOST_REGISTRATION_BYTES as u64, "{size:?}");
+        for (count, weight) in [kept.rules.size(), kept.credentials.size(), kept.withdrawn.size()] {
+            assert!(count < 300 && weight <= MOST_BYTES as u64, "{count} {weight}");
         }
         // usual ones are kept all
         let kept = Kept::default();
         for n in 0..20_000 {
             kept.registrations("alice", &format!("/album/{n}.jpg"), || async { Ok(Vec::new()) }).await.unwrap();
         }
-        assert!(kept.registrations.len() >= 20_000);
+        assert!(kept.registrations.size().0 >= 20_000);
     }
 }
