@@ -61,6 +61,14 @@ impl Database {
         }
     }
 
+    /// The same for a party that is one process: what another one serves is not even brought up to date. The store is this process's
+    /// until the answer is dropped; none where nobody else can come to it.
+    pub async fn open_alone(location: &Location, schema: &Schema<'_>) -> Result<(Self, Option<Node>), OpenError> {
+        let Location::Postgres { url, password } = location else { return Ok((Self::open(location, schema).await?, None)) };
+        let (postgres, alone) = Postgres::open_alone(url, password.as_deref(), schema).await?;
+        Ok((Self::Postgres(Box::new(postgres)), Some(alone)))
+    }
+
     /// The name of a party's store where it has been made already; nothing is made.
     pub async fn find_made(location: &Location, schema: &str) -> Result<Option<String>, OpenError> {
         match location {
@@ -121,15 +129,6 @@ impl Database {
         match self {
             Self::Memory(_) | Self::Sqlite(_) => Ok(None),
             Self::Postgres(postgres) => postgres.join(on_word).await.map(Some),
-        }
-    }
-
-    /// Takes the store for this process, for a party that is one process, until the answer is dropped; none where nobody else can
-    /// come to it.
-    pub async fn be_alone(&self) -> Result<Option<Node>, OpenError> {
-        match self {
-            Self::Memory(_) | Self::Sqlite(_) => Ok(None),
-            Self::Postgres(postgres) => postgres.be_alone().await.map(Some),
         }
     }
 

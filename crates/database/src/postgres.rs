@@ -60,6 +60,15 @@ impl Postgres {
         Ok(own)
     }
 
+    /// The same, as the one process that serves it: another one that does so has it in its own form.
+    pub(crate) async fn open_alone(url: &str, password: Option<&str>, schema: &Schema<'_>) -> Result<(Self, Node), OpenError> {
+        let (own, mut client) = Self::connect(url, password, schema.name).await?;
+        let alone = own.be_alone().await?;
+        schema::bring_up_to_date(&mut client, schema, &place_of(&own.config)).await?;
+        drop(client);
+        Ok((own, alone))
+    }
+
     /// The name of a schema that has been made.
     pub(crate) async fn find_made(url: &str, password: Option<&str>, schema: &str) -> Result<Option<String>, OpenError> {
         let (own, client) = Self::connect(url, password, schema).await?;

@@ -189,9 +189,8 @@ impl Store {
     /// Made where there is none, or brought up to date. `name` is that of its schema in a database that others share.
     pub async fn open(location: &Location, name: &str, key: SealingKey) -> Result<Self, OpenError> {
         let schema = Schema { name, tables: &TABLES, sqlite: MIGRATIONS, postgres: POSTGRES };
-        let database = Database::open(location, &schema).await?;
         // what it has in memory is this process's
-        let alone = database.be_alone().await?;
+        let (database, alone) = Database::open_alone(location, &schema).await?;
         Ok(Self { alone, ..Self::on(database, key) })
     }
 

@@ -63,10 +63,14 @@ async fn nodes_hear_what_others_commit_and_one_is_the_first() {
     until("another one is the first", || other.node.is_first()).await;
     other.say("3", "ida").await.unwrap();
     // a party that is one process does not come beside another
-    let error = other.database.be_alone().await.map(drop).unwrap_err();
+    let newer = Schema { postgres: &["CREATE TABLE toy (name TEXT)"], ..SCHEMA };
+    let error = Postgres::open_alone(&cluster.url, None, &newer).await.map(drop).unwrap_err();
     assert!(error.to_string().contains("is served by another process"), "{error}");
+    Postgres::open(&cluster.url, None, &SCHEMA).await.map(drop).unwrap();
     drop(other.node);
-    let alone = other.database.be_alone().await.unwrap().unwrap();
+    let (_database, alone) = Postgres::open_alone(&cluster.url, None, &newer).await.unwrap();
+    let error = Postgres::open(&cluster.url, None, &SCHEMA).await.map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Newer(_)), "now it is brought up to date: {error}");
     // a line that breaks is begun anew, and nobody takes over by that
     let is_taken_over =
         async |for_long| tokio::time::timeout(Duration::from_millis(for_long), alone.is_taken_over()).await.is_ok();

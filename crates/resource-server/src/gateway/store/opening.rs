@@ -54,10 +54,14 @@ impl Store {
     /// Opens a store with its key, or makes it. One of before there was a key is sealed with it; with another key nothing is
     /// written.
     pub async fn open(location: &Location, key: &[u8; KEY_BYTES]) -> Result<Self, StoreError> {
+        Self::open_as(location, NAME, key).await
+    }
+
+    /// The same under another name in a database that others share.
+    pub(super) async fn open_as(location: &Location, name: &str, key: &[u8; KEY_BYTES]) -> Result<Self, StoreError> {
         let key = SealingKey::new(key).map_err(StoreError::NoKey)?;
-        let database = Database::open(location, &SCHEMA).await?;
         // what it has in memory is this process's
-        let alone = database.be_alone().await?;
+        let (database, alone) = Database::open_alone(location, &Schema { name, ..SCHEMA }).await?;
         let store = Self { alone, ..Self::of(database, Some(key)) };
         if store.records.check_key_or_seal(&SECRET, TABLES, body_of_before).await?
             && let Some(file) = location.file()
