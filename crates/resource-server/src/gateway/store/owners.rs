@@ -176,7 +176,9 @@ impl Store {
 
     /// Writes lines of the history, and lets go of what is older than it is kept.
     pub(crate) async fn tell(&self, lines: &[(String, Timestamp, Told)], now: Timestamp) -> Result<(), ProtectionError> {
-        let mut operations: Vec<_> = Operation::sweep(&HISTORY, now.0).into_iter().collect();
+        // as much may come at once as is swept at once
+        self.records.sweep(&[&HISTORY], now.0).await.map_err(unavailable)?;
+        let mut operations = Vec::new();
         for (owner, until, told) in lines {
             operations.push(self.put(&HISTORY, vec![owner.as_str().into(), told.id.as_str().into(), until.0.into()], told)?);
         }
