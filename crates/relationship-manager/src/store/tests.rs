@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod tasks;
+mod unread;
 
 fn key(n: u8) -> SealingKey {
     SealingKey::new(&[n; 32]).unwrap()

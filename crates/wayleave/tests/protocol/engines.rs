@@ -19,6 +19,14 @@ pub(crate) fn list() -> Vec<&'static str> {
     all
 }
 
+/// Names the engine of tests that need but one server. Where it is not said they are done in memory.
+const ENGINE: &str = "WAYLEAVE_TEST_ENGINE";
+
+pub(crate) fn one() -> &'static str {
+    let wanted = std::env::var(ENGINE).unwrap_or_else(|_| "memory".to_owned());
+    list().into_iter().find(|engine| *engine == wanted).unwrap_or_else(|| panic!("{ENGINE} is none of {:?}", list()))
+}
+
 pub(crate) fn place(engine: &str, folder: &Path, number: u32) -> Place {
     match engine {
         "memory" => Place { location: Location::Memory, schema: String::new() },

@@ -127,15 +127,15 @@ impl World {
         all
     }
 
-    /// One in memory.
+    /// One, in memory unless the run says otherwise.
     pub(crate) async fn one() -> Self {
-        Self::on("memory", "").await
+        Self::on(engines::one(), "").await
     }
 
-    /// One in memory that allows so many log-ins and so many requests of a client in a minute.
+    /// The same that allows so many log-ins and so many requests of a client in a minute.
     pub(crate) async fn limited(most: u32) -> Self {
         let people = PEOPLE.replace("per_minute = 1000\n", &format!("per_minute = {most}\n"));
-        Self::of("memory", &people.replace("per_client = 100000\n", &format!("per_client = {most}\n")), "").await
+        Self::of(engines::one(), &people.replace("per_client = 100000\n", &format!("per_client = {most}\n")), "").await
     }
 
     pub(crate) async fn on(engine: &'static str, more: &str) -> Self {

@@ -5,6 +5,8 @@ use crate::gateway::store::owners::Effect;
 use database::{Location, Migrations, Sqlite};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+mod engines;
+
 /// With the key of all tests.
 pub(crate) async fn open_file(path: &std::path::Path) -> Store {
     Store::open(&Location::File(path.to_owned()), &[7; 32]).await.unwrap()
