@@ -27,13 +27,14 @@ pub(super) struct Load {
 /// Whatever succeeds.
 pub(super) const OK: &str = "2";
 
-/// What came of it: requests a second, microseconds.
+/// What came of it: requests a second, microseconds, and bytes that the process wrote to the disk for each.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measured {
     pub(super) per_second: f64,
     pub(super) p50: u64,
     pub(super) p99: u64,
     pub(super) cpu: f64,
+    pub(super) written: f64,
 }
 
 impl Load {
@@ -77,7 +78,7 @@ impl Load {
         go_on: impl Fn(usize, usize) -> bool + Clone + Send + 'static,
     ) -> Result<Measured, Exit> {
         let next = Arc::new(AtomicUsize::new(0));
-        let before = cpu_of(target.pid);
+        let (before, written_before) = (cpu_of(target.pid), written_by(target.pid));
         let start = Instant::now();
         let mut hands = Vec::new();
         for _ in 0..self.connections {
@@ -106,10 +107,11 @@ impl Load {
         }
         let took = start.elapsed().as_secs_f64();
         let cpu = cpu_of(target.pid).saturating_sub(before);
+        let written = written_by(target.pid).saturating_sub(written_before) as f64;
         times.sort_unstable();
         let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or(0);
         let count = times.len().max(1) as f64;
-        Ok(Measured { per_second: count / took, p50: at(0.5), p99: at(0.99), cpu: cpu as f64 / count })
+        Ok(Measured { per_second: count / took, p50: at(0.5), p99: at(0.99), cpu: cpu as f64 / count, written: written / count })
     }
 }
 
@@ -144,4 +146,10 @@ fn cpu_of(pid: u32) -> u64 {
     let after = text.rsplit(')').next().unwrap_or_default();
     let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     ticks.saturating_mul(10_000)
+}
+
+/// Bytes that a process has had written to the disk.
+fn written_by(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("write_bytes: ")).and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }

@@ -31,6 +31,8 @@ pub(super) struct Field {
     pmt: String,
     album: String,
     rpts: Vec<String>,
+    /// Resources beside the album.
+    others: usize,
 }
 
 impl Drop for Field {
@@ -70,11 +72,14 @@ access_token_format = "jwt"
 grant_types = ["urn:ietf:params:oauth:grant-type:uma-ticket", "refresh_token"]
 "#;
 
+/// The core on which whoever is measured runs alone; the load has the others.
+const CORE: &str = "0";
+
 pub(super) async fn start(folder: &Path, arguments: &[&str], address: &str) -> Result<(Child, Target), Exit> {
     let own = std::env::current_exe().map_err(Exit::failed)?;
-    let mut command = Command::new(own);
-    command.args(arguments).current_dir(folder).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(Exit::failed)?;
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", CORE]).arg(own).args(arguments).current_dir(folder).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| Exit::failed(format!("`taskset`, of util-linux: {error}")))?;
     let out = child.stdout.take().ok_or_else(|| Exit::failed("no output"))?;
     let mut lines = BufReader::new(out).lines();
     while let Some(line) = lines.next_line().await.map_err(Exit::failed)? {
@@ -91,14 +96,30 @@ pub(super) fn free_address() -> Result<String, Exit> {
     Ok(listener.local_addr().map_err(Exit::failed)?.to_string())
 }
 
+/// What lies in a server's store.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Filled<'a> {
+    /// Live RPTs.
+    pub(super) rpts: usize,
+    /// Resources beside the album, with a policy each.
+    pub(super) others: usize,
+    /// The database that the store is in; without one, a file.
+    pub(super) postgres: Option<&'a str>,
+}
+
 impl Field {
-    /// With so many live RPTs, and beside the album so many other resources with a policy each.
-    pub(super) async fn start(rpts: usize, others: usize) -> Result<Self, Exit> {
-        let folder = std::env::temp_dir().join(format!("wayleave-bench-{}-{rpts}-{others}", std::process::id()));
+    pub(super) async fn start(filled: Filled<'_>) -> Result<Self, Exit> {
+        let Filled { rpts, others, postgres } = filled;
+        let kind = if postgres.is_some() { "postgres" } else { "sqlite" };
+        let folder = std::env::temp_dir().join(format!("wayleave-bench-{}-{kind}-{rpts}-{others}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(Exit::failed)?;
         let (address, admin, yard) = (free_address()?, free_address()?, free_address()?);
         let issuer = format!("http://{address}");
         let server = format!("[server]\nlisten = \"{address}\"\nissuer = \"{issuer}\"\nadmin_listen = \"{admin}\"\n{CLIENTS}");
+        let server = match postgres {
+            Some(url) => format!("{server}\n[store]\nurl = \"{url}\"\n"),
+            None => server,
+        };
         std::fs::write(folder.join("wayleave.toml"), &server).map_err(Exit::failed)?;
         let client = Client {
             outbound: Outbound::new(Settings { configured: vec![issuer.clone()], ..Settings::default() })
@@ -117,11 +138,14 @@ impl Field {
         fill_others(&config, others).await?;
         let (server_process, server) = start(&folder, &["server"], &address).await?;
         let place = folder.join("yard.db").display().to_string();
-        let filled = rpts.to_string();
-        let arguments = ["bench", "yardstick", "--listen", &yard, "--store", &place, "--filled", &filled];
+        let (filled, like) = (rpts.to_string(), folder.join("wayleave-data/server.db").display().to_string());
+        let mut arguments = vec!["bench", "yardstick", "--listen", &yard, "--store", &place, "--filled", &filled];
+        if postgres.is_none() {
+            arguments.extend(["--like", &like]);
+        }
         let (yard_process, yardstick) = start(&folder, &arguments, &yard).await?;
         let _processes = vec![server_process, yard_process];
-        Ok(Self { server, yardstick, _processes, folder, client, pat, pmt, album, rpts: texts })
+        Ok(Self { server, yardstick, _processes, folder, client, pat, pmt, album, rpts: texts, others })
     }
 
     /// Introspection of the RPTs at random.
@@ -181,15 +205,25 @@ impl Field {
         Load { requests: Arc::new(vec![request]), connections: 64, status: OK }
     }
 
-    /// Fresh tickets, and the trades of them.
+    /// Fresh tickets for the album, and the trades of them.
     pub(super) async fn grants(&self, client: &str, count: usize) -> Result<Load, Exit> {
+        self.grants_of(client, count, |_| self.album.clone()).await
+    }
+
+    /// The same for what lies beside it, each in its turn, far from each other.
+    pub(super) async fn grants_spread(&self, client: &str, count: usize) -> Result<Load, Exit> {
+        let step = 7919_usize;
+        self.grants_of(client, count, |n| format!("other-{}", n.wrapping_mul(step).checked_rem(self.others).unwrap_or(0))).await
+    }
+
+    async fn grants_of(&self, client: &str, count: usize, id: impl Fn(usize) -> String) -> Result<Load, Exit> {
         let url = format!("http://{}/uma/permissions", self.server.address);
-        let body = json!({"resource_id": self.album, "resource_scopes": ["view"]});
         let mut requests = Vec::with_capacity(count);
         for chunk in (0..count).collect::<Vec<_>>().chunks(256) {
             let mut asked = Vec::new();
-            for _ in chunk {
-                let (outbound, url, bearer, body) = (self.client.outbound.clone(), url.clone(), self.bearer(), body.clone());
+            for n in chunk {
+                let body = json!({"resource_id": id(*n), "resource_scopes": ["view"]});
+                let (outbound, url, bearer) = (self.client.outbound.clone(), url.clone(), self.bearer());
                 asked.push(tokio::spawn(async move {
                     outbound.send(Request::json(Method::POST, &url, &body).header("authorization", &bearer)).await
                 }));
@@ -201,6 +235,10 @@ impl Field {
             }
         }
         Ok(Load { requests: Arc::new(requests), connections: 64, status: OK })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn resident_mib(&self) -> u64 {
