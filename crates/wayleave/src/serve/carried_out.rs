@@ -14,12 +14,16 @@ type Placed = (Result<Response, Infallible>, Option<RequestPlace>);
 /// Where somebody comes back from another server with what is good once: that is read with `GET`, and changes something.
 const WAYS_BACK: [&str; 2] = ["/callback", "/.wayleave/visit"];
 
-/// Whether this is carried out to its end. Introspection changes nothing, and is asked for very often.
+/// What is asked for very often, and changes nothing that has a second half: introspection, and permission tickets. What a ticket
+/// is about stands in the ticket, or is kept by one commit, and whoever does not get the ticket has nothing.
+const ASKED_FOR_OFTEN: [&str; 2] = [types::path::INTROSPECT, types::path::PERMISSIONS];
+
+/// Whether this is carried out to its end.
 pub(super) fn is_change<B>(request: &Request<B>) -> bool {
     let path = request.uri().path();
     match request.method().is_safe() {
         true => WAYS_BACK.iter().any(|way| path.ends_with(way) || path.contains("/.wayleave/visit/")),
-        false => !path.ends_with(types::path::INTROSPECT),
+        false => !ASKED_FOR_OFTEN.iter().any(|often| path.ends_with(often)),
     }
 }
 
@@ -63,6 +67,7 @@ mod tests {
             ("POST", "/my/requests", true, false),
             ("POST", "/introspect", false, false),
             ("POST", "/tenant/introspect", false, false),
+            ("POST", "/uma/permissions", false, false),
             ("GET", "/uma/revocations", false, false),
             ("PUT", "/holiday/1.jpg", true, false),
             ("POST", "/.wayleave/yours", true, true),
