@@ -50,6 +50,7 @@ pub mod sealed_ticket;
 pub mod server_level;
 pub mod share_mail;
 pub mod signed_names;
+mod signed_room;
 pub mod simulation;
 pub mod store;
 pub mod token;
@@ -145,6 +146,7 @@ pub struct AuthorizationServer {
     pub(crate) delegates_answers: policy_room::DelegatesAnswers,
     /// Resource servers that wait to be told of revocations.
     pub(crate) polls: revocations::Polls,
+    pub(crate) signed_rooms: signed_room::SignedRooms,
 }
 
 impl AuthorizationServer {
@@ -171,6 +173,7 @@ impl AuthorizationServer {
             delegates_changes: policy_room::DelegatesChanges::default(),
             delegates_answers: policy_room::DelegatesAnswers::default(),
             polls: revocations::Polls::default(),
+            signed_rooms: signed_room::SignedRooms::default(),
         }
     }
 

@@ -163,9 +163,14 @@ impl AuthorizationServer {
         Ok(Revocations { revoked, ended, next, time: Some(now), none_until: self.store.restored_at() })
     }
 
-    /// Whether one more JWT RPT of this owner has room at this resource server.
-    pub(crate) async fn has_room_for_signed(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<bool, Failure> {
-        Ok(self.store.count_signed_rpts(owner, resource_server, self.now(), MOST_SIGNED).await? < MOST_SIGNED)
+    /// Takes room for one more JWT RPT of this owner at this resource server; false where there is none.
+    pub(crate) async fn take_room_for_signed(&self, owner: &OwnerId, resource_server: &ClientId) -> Result<bool, Failure> {
+        let (of, now) = ((owner.clone(), resource_server.clone()), self.now());
+        if let Some(has_room) = self.signed_rooms.take(&of, now) {
+            return Ok(has_room);
+        }
+        let count = self.store.count_signed_rpts(owner, resource_server, now, MOST_SIGNED).await?;
+        Ok(self.signed_rooms.note(of, count, now))
     }
 
     /// A signed token says all that it said on its first day: with a part of it gone, the whole is no good.
