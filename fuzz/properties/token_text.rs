@@ -1,8 +1,8 @@
 //! A token's text says where its row is, and each row has one text.
 
 use super::shared::choose;
-use identity::token_text::{TokenKind, key_of, mint};
-use jose::Randomness;
+use identity::token_text::{End, FIRST_SECOND, LAST_SECOND, TICKS, TokenKind, key_of, mint};
+use jose::{Randomness, SystemClock};
 use std::sync::Mutex;
 use types::Timestamp;
 
@@ -32,8 +32,10 @@ pub(crate) fn holds(data: &[u8]) {
     let (choice, rest) = choose(data);
     let kind = KINDS[usize::from(choice) % KINDS.len()];
     let expires = Timestamp(rest.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte)));
-    let minted = mint(kind, &text, expires, &Chosen(Mutex::new(rest.to_vec())));
+    let minted = mint(kind, &text, expires, &SystemClock, &Chosen(Mutex::new(rest.to_vec())));
     let key = key_of(kind, &minted).expect("what is minted is found");
-    assert_eq!(key.end, expires.0.clamp(identity::token_text::DAYS, (1 << 36) - 1));
+    let End::Tick(tick) = End::of(key.end) else { panic!("{key:?} is of an earlier release") };
+    let (second, known) = (tick / TICKS + FIRST_SECOND, expires.0.clamp(FIRST_SECOND, LAST_SECOND));
+    assert!(second == known || (second > known && End::of(tick - TICKS) != End::Tick(tick - TICKS)), "{second} for {known}");
     assert!(KINDS.iter().all(|other| *other == kind || key_of(*other, &minted).is_none()));
 }

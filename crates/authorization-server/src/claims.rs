@@ -210,7 +210,7 @@ impl AuthorizationServer {
         ticket: &rules::Ticket,
     ) -> Result<(String, Write), Failure> {
         let expires = self.now().plus(self.settings.pct_lifetime);
-        let text = token_text::mint(TokenKind::Pct, client.id.as_str(), expires, &*self.identity.randomness);
+        let text = self.identity.mint(TokenKind::Pct, client.id.as_str(), expires);
         let key: TokenKey =
             token_text::key_of(TokenKind::Pct, &text).ok_or_else(|| identity::internal("a new token does not parse"))?;
         let pct = rules::Pct {

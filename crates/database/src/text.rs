@@ -20,6 +20,10 @@ pub(crate) enum Dialect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Shape {
     Get,
+    /// One column of the row.
+    Column {
+        column: usize,
+    },
     Scan(Walk),
     Count(Walk),
     Insert,
@@ -146,6 +150,7 @@ impl Writer {
         let last = self.place(self.table.key.saturating_add(1));
         match shape {
             Shape::Get => format!("SELECT {} FROM {table}{}", self.names(), self.by_key()),
+            Shape::Column { column } => format!("SELECT {} FROM {table}{}", self.name(column), self.by_key()),
             Shape::Scan(walk) => self.along(&walk, &self.names()),
             Shape::Count(walk) => format!("SELECT COUNT(*) FROM ({}) AS walked", self.along(&walk, "1")),
             Shape::Insert => self.row(""),

@@ -283,7 +283,7 @@ impl Identity {
         };
         let consent = self.agree(&terms, before, &mut changes);
         let expires = self.now().plus(CODE_LIFETIME);
-        let text = token_text::mint(TokenKind::Code, session.account.as_str(), expires, &*self.randomness);
+        let text = self.mint(TokenKind::Code, session.account.as_str(), expires);
         let code = AuthorizationCode {
             client: request.client.id.clone(),
             account: session.account.clone(),

@@ -166,11 +166,16 @@ impl Identity {
         jose::ambient::random_text::<16>(&*self.randomness)
     }
 
-    /// An id that begins with the second of now, so that rows of what happens together lie together; 128 bits of it are random.
+    /// The text of a new token ([`token_text::mint`]).
+    pub fn mint(&self, kind: token_text::TokenKind, of: &str, expires: Timestamp) -> String {
+        token_text::mint(kind, of, expires, &*self.clock, &*self.randomness)
+    }
+
+    /// An id that begins with the millisecond of now, so that rows of what happens together lie together; 112 bits of it are random.
     pub fn timed_id(&self) -> [u8; 20] {
         let mut id: [u8; 20] = jose::ambient::random(&*self.randomness);
-        let second = u32::try_from(self.now().0).unwrap_or(u32::MAX).to_be_bytes();
-        id.iter_mut().zip(second).for_each(|(byte, of_time)| *byte = of_time);
+        let [_, _, millis @ ..] = self.clock.now_millis().to_be_bytes();
+        id.iter_mut().zip(millis).for_each(|(byte, of_time)| *byte = of_time);
         id
     }
 

@@ -10,8 +10,9 @@ use crate::token_text::{self, TokenKind};
 use crate::{AuthenticatedClient, Client, CommitError, Failure, Form, Identity, TokenKey, Write};
 use async_trait::async_trait;
 use jose::Algorithm;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use types::client::AccessTokenFormat;
 use types::token::{TokenResponse, UMA_MANAGEMENT};
 use types::{AccountId, ClientId, ErrorCode, GrantId, ScopeSet, Timestamp};
@@ -24,8 +25,29 @@ pub use refresh_token::Rotation;
 pub enum Renews {
     /// An access token for our APIs.
     Access { account: Option<AccountId>, scope: ScopeSet, grant: Option<GrantId>, resource: Option<String> },
-    /// A token of a [`Grant`]; only it can read this.
-    Other(Value),
+    /// A token of a [`Grant`].
+    Other(Renewed),
+}
+
+/// What only its [`Grant`] can read: JSON as it was written, which nobody else takes apart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Renewed(Box<RawValue>);
+
+impl PartialEq for Renewed {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Renewed {
+    pub fn of(token: &impl Serialize) -> Result<Self, serde_json::Error> {
+        serde_json::value::to_raw_value(token).map(Self)
+    }
+
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.0.get())
+    }
 }
 
 /// A refresh token as it is kept; never its text.
@@ -72,7 +94,7 @@ pub trait Grant: Send + Sync {
     async fn refresh(
         &self,
         request: &TokenRequest<'_>,
-        renews: &Value,
+        renews: &Renewed,
         rotation: Rotation,
     ) -> Result<Result<TokenResponse, CommitError>, Failure>;
     /// Ends the token of this text, if it is one of this grant and of this client.
@@ -107,7 +129,7 @@ impl Identity {
     /// (protocol.md 4); PATs, PMTs and all others are opaque.
     pub(crate) async fn new_access_token(&self, client: &Client, mut token: AccessToken) -> Result<(String, Write), Failure> {
         let of = token.account.as_ref().map_or(token.client.as_str(), AccountId::as_str);
-        let text = token_text::mint(TokenKind::Access, of, token.expires, &*self.randomness);
+        let text = self.mint(TokenKind::Access, of, token.expires);
         let key = token_text::key_of(TokenKind::Access, &text).ok_or_else(|| crate::internal("a new token does not parse"))?;
         if client.access_token_format == AccessTokenFormat::Jwt && token.resource.is_some() && token.scope.has(UMA_MANAGEMENT) {
             token.signed = true;
@@ -136,7 +158,7 @@ impl Identity {
 
     /// Makes a refresh token for a new family or the next of one.
     pub fn new_refresh_token(&self, of: &str, token: RefreshToken) -> Result<(String, TokenKey, Write), Failure> {
-        let text = token_text::mint(TokenKind::Refresh, of, token.expires, &*self.randomness);
+        let text = self.mint(TokenKind::Refresh, of, token.expires);
         let key = token_text::key_of(TokenKind::Refresh, &text).ok_or_else(|| crate::internal("a new token does not parse"))?;
         Ok((text, key.clone(), Write::CreateRefreshToken(key, token)))
     }

@@ -1,9 +1,10 @@
 //! The text of tokens, shaped for the store from the start (architecture.md "The store"): prefix, 2
 //! characters of shard (first 12 bits of SHA-256 of the owner's or client's id), 6 of the second in which
-//! it ends, 43 random (256 bits). Only the SHA-256 of it is kept. Tokens of an earlier release have 2
-//! characters of the day of their end modulo 4096 in the place of the 6, and are read on.
+//! it ends and of the part of a second in which it was made, 43 random (256 bits). Only the SHA-256 of it is
+//! kept. Tokens of earlier releases have the second alone in these 6, or 2 characters of the day of their end
+//! modulo 4096, and are read on.
 
-use jose::{Randomness, base64url, digest};
+use jose::{Clock, Randomness, base64url, digest};
 use types::Timestamp;
 
 /// Kinds of token by their prefix.
@@ -32,28 +33,62 @@ impl TokenKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenKey {
     pub shard: i64,
-    /// The second of its end; of a token of an earlier release the day modulo [`DAYS`], which is less than any second.
+    /// What its text says of its end: [`End::of`] reads it.
     pub end: i64,
     pub hash: [u8; 32],
 }
 
-/// So many days tokens of an earlier release told apart.
+/// What the text of a token says of its end. Numbers of the three forms have nothing in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The day, modulo [`DAYS`]: of the first release.
+    Day(i64),
+    /// The second: of the one after it.
+    Second(i64),
+    /// Seconds since [`FIRST_SECOND`] in [`TICKS`] parts: those of the end, and the part in which the token was made. So tokens
+    /// that live equally long lie in the order in which they were made, also within a second.
+    Tick(i64),
+}
+
+/// So many days tokens of the first release told apart.
 pub const DAYS: i64 = 4_096;
+/// The first second that ticks know: the beginning of 2020; the last is in 2088.
+pub const FIRST_SECOND: i64 = 1_577_836_800;
+pub const LAST_SECOND: i64 = FIRST_SECOND + (1 << 31) - 1;
+/// Ticks of a second.
+pub const TICKS: i64 = 32;
+/// What is less is a second, and no tick. It was passed in April 2024, before the first token that says ticks.
+const FIRST_TICK: i64 = 1 << 32;
+
+impl End {
+    pub fn of(end: i64) -> Self {
+        match end {
+            _ if end < DAYS => Self::Day(end),
+            _ if end < FIRST_TICK => Self::Second(end),
+            _ => Self::Tick(end),
+        }
+    }
+}
+
+/// The tick of something that ends then and is made now.
+fn tick_of(expires: Timestamp, clock: &dyn Clock) -> i64 {
+    let part = clock.now_millis().rem_euclid(1_000).saturating_mul(TICKS) / 1_000;
+    let second = expires.0.clamp(FIRST_SECOND, LAST_SECOND).saturating_sub(FIRST_SECOND);
+    second.saturating_mul(TICKS).saturating_add(part).max(FIRST_TICK)
+}
 
 const SHARD_CHARACTERS: usize = 2;
 const END_CHARACTERS: usize = 6;
 const DAY_CHARACTERS: usize = 2;
 const RANDOM_CHARACTERS: usize = 43;
-/// What six characters hold.
-const LAST_SECOND: i64 = (1 << 36) - 1;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Makes a token's text. `of` is the owner's id, or the client's where there is no owner.
-pub fn mint(kind: TokenKind, of: &str, expires: Timestamp, randomness: &dyn Randomness) -> String {
+pub fn mint(kind: TokenKind, of: &str, expires: Timestamp, clock: &dyn Clock, randomness: &dyn Randomness) -> String {
     let hash = digest::sha256(&[of.as_bytes()]);
     let [first, second, ..] = hash;
     let shard = i64::from(u16::from_be_bytes([first, second]) >> 4);
-    let end = expires.0.clamp(DAYS, LAST_SECOND);
+    let end = tick_of(expires, clock);
     let random = jose::ambient::random_text::<32>(randomness);
     format!("{}{}{}{random}", kind.prefix(), written(shard, SHARD_CHARACTERS), written(end, END_CHARACTERS))
 }
@@ -94,28 +129,62 @@ mod tests {
     #[test]
     fn a_token_says_where_its_row_is_and_nothing_else() {
         let expires = Timestamp(1_800_000_000);
-        let text = mint(TokenKind::Rpt, "alice", expires, &jose::SystemRandomness);
+        let mint = |kind, expires| mint(kind, "alice", expires, &jose::SystemClock, &jose::SystemRandomness);
+        let text = mint(TokenKind::Rpt, expires);
         assert_eq!(text.len(), 7 + 51);
         let key = key_of(TokenKind::Rpt, &text).unwrap();
-        assert_eq!(key.end, 1_800_000_000);
-        let again = mint(TokenKind::Rpt, "alice", expires, &jose::SystemRandomness);
+        let second = |end| match End::of(end) {
+            End::Tick(tick) => tick / TICKS + FIRST_SECOND,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(second(key.end), 1_800_000_000);
+        let again = mint(TokenKind::Rpt, expires);
         assert_eq!(key_of(TokenKind::Rpt, &again).unwrap().shard, key.shard);
         assert_ne!(text, again);
         for bad in [format!("{text}A"), text.replace("rpt", "at"), format!("{}=", &text[..text.len() - 1]), "wl_rpt_".into()] {
             assert_eq!(key_of(TokenKind::Rpt, &bad), None, "{bad}");
         }
-        for (end, kept) in [(0, DAYS), (-5, DAYS), (i64::MAX, LAST_SECOND)] {
-            let text = mint(TokenKind::Code, "alice", Timestamp(end), &jose::SystemRandomness);
-            assert_eq!(key_of(TokenKind::Code, &text).unwrap().end, kept);
+        let first = FIRST_SECOND + FIRST_TICK / TICKS;
+        for (end, kept) in [(0, first), (-5, first), (i64::MAX, LAST_SECOND)] {
+            let text = mint(TokenKind::Code, Timestamp(end));
+            assert_eq!(second(key_of(TokenKind::Code, &text).unwrap().end), kept);
         }
+    }
+
+    /// A clock at this millisecond.
+    struct At(i64);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.0 / 1_000)
+        }
+
+        fn now_millis(&self) -> i64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn tokens_that_live_equally_long_lie_in_the_order_in_which_they_were_made() {
+        let end = |millis: i64| {
+            let clock = At(millis);
+            let text = mint(TokenKind::Rpt, "alice", clock.now().plus(3_600), &clock, &jose::SystemRandomness);
+            key_of(TokenKind::Rpt, &text).unwrap().end
+        };
+        let begin = 1_800_000_000_000;
+        let ends: Vec<i64> = (0..64).map(|n| end(begin + n * 1_000 / 32 + 1)).collect();
+        assert!(ends.is_sorted_by(|a, b| a < b), "{ends:?}");
+        assert_eq!(ends.last().unwrap() - ends.first().unwrap(), 63);
     }
 
     #[test]
     fn a_token_of_an_earlier_release_is_read_on() {
         let (shard, day, random) = (written(7, 2), written(306, 2), "x".repeat(42) + "A");
         let key = key_of(TokenKind::Access, &format!("wl_at_{shard}{day}{random}")).unwrap();
-        assert_eq!((key.shard, key.end), (7, 306));
-        // the end of now cannot be said as one of before
+        assert_eq!((key.shard, End::of(key.end)), (7, End::Day(306)));
+        let key = key_of(TokenKind::Access, &format!("wl_at_{shard}{}{random}", written(1_800_000_000, 6))).unwrap();
+        assert_eq!(End::of(key.end), End::Second(1_800_000_000));
+        // what is newer cannot be said as a day
         let few = format!("wl_at_{shard}{}{random}", written(306, 6));
         assert_eq!(key_of(TokenKind::Access, &few), None);
     }

@@ -8,7 +8,7 @@ use crate::crowds::OpenGrant;
 use crate::history_limits::{SaidGrant, Whom};
 use crate::introspection::rests_on_owner;
 use crate::permission::MAX_GRANTED_SCOPES;
-use identity::token::{RefreshToken, Renews, TokenRequest};
+use identity::token::{RefreshToken, Renewed, Renews, TokenRequest};
 use identity::token_text::{self, TokenKind};
 use identity::{CommitError, Failure, TokenKey, internal};
 use jose::Algorithm;
@@ -46,6 +46,8 @@ struct Given<'a> {
     /// What it newly is for; what the client had before is in the RPT as well.
     scopes: &'a [GrantedScope],
     network: Option<&'a str>,
+    /// What it was judged by, and what it rests on is among it.
+    policies: &'a [Arc<Policy>],
 }
 
 /// A line of her history that says that somebody was let in.
@@ -108,8 +110,8 @@ impl AuthorizationServer {
         }
         let kind = if upgraded { EventKind::RptUpgraded } else { EventKind::RptIssued };
         let network = grounds.request.network.as_deref();
-        let lines =
-            self.lines_of_grant(&rpt, kind, &Given { process: grounds.process, partial, scopes: &given, network }).await?;
+        let given = Given { process: grounds.process, partial, scopes: &given, network, policies };
+        let lines = self.lines_of_grant(&rpt, kind, &given).await?;
         Ok(self.commit_with_lines(changes, lines).await.map(|()| Answer::Token(response)))
     }
 
@@ -132,7 +134,7 @@ impl AuthorizationServer {
     fn refresh_of(&self, grounds: &Grounds<'_>, rpt: &Rpt) -> Result<RefreshToken, Failure> {
         Ok(RefreshToken {
             client: rpt.client.clone(),
-            renews: Renews::Other(serde_json::to_value(rpt).map_err(internal)?),
+            renews: Renews::Other(Renewed::of(rpt).map_err(internal)?),
             cnf: rpt.cnf.clone().filter(|_| grounds.request.client.is_public()),
             bound: rpt.cnf.is_some(),
             family: rpt.family.clone(),
@@ -146,10 +148,10 @@ impl AuthorizationServer {
 
     /// The text of an RPT in the form that the client is registered for, and the change that keeps it.
     pub(super) async fn new_rpt(&self, rpt: &Rpt, format: AccessTokenFormat) -> Result<(String, Write), Failure> {
-        let id = token_text::mint(TokenKind::Rpt, rpt.owner.as_str(), rpt.expires, &*self.identity.randomness);
+        let id = self.identity.mint(TokenKind::Rpt, rpt.owner.as_str(), rpt.expires);
         let key = token_text::key_of(TokenKind::Rpt, &id).ok_or_else(|| internal("a new token does not parse"))?;
         let mut kept = Rpt { jti: None, ..rpt.clone() };
-        if format == AccessTokenFormat::Jwt && self.has_room_for_signed(&rpt.owner, &rpt.resource_server).await? {
+        if format == AccessTokenFormat::Jwt && self.take_room_for_signed(&rpt.owner, &rpt.resource_server).await? {
             let jwt = self.rpt_as_jwt(rpt, &id).await?;
             if jwt.len() <= MAX_JWT_BYTES {
                 kept.jti = Some(id);
@@ -211,12 +213,19 @@ impl AuthorizationServer {
         Ok(lines)
     }
 
-    /// Whether these rest on nothing but what is open to everybody.
-    async fn is_open_to_all(&self, scopes: &[&GrantedScope]) -> Result<bool, Failure> {
+    /// Whether these rest on nothing but what is open to everybody. `judged_by` are policies that were read already.
+    async fn is_open_to_all(&self, scopes: &[&GrantedScope], judged_by: &[Arc<Policy>]) -> Result<bool, Failure> {
         let mut known = BTreeSet::new();
         for basis in scopes.iter().flat_map(|granted| &granted.basis) {
             let Basis::Policy { id, .. } = basis else { return Ok(false) };
-            if known.insert(id) && self.store.find_policy(id).await?.is_none_or(|policy| policy.names_somebody()) {
+            if !known.insert(id) {
+                continue;
+            }
+            let names_somebody = match judged_by.iter().find(|policy| policy.id == *id) {
+                Some(policy) => policy.names_somebody(),
+                None => self.store.find_policy(id).await?.is_none_or(|policy| policy.names_somebody()),
+            };
+            if names_somebody {
                 return Ok(false);
             }
         }
@@ -264,7 +273,7 @@ impl AuthorizationServer {
         let what = scopes.iter().map(|granted| format!("{kind:?} {} {}", granted.resource, granted.scope));
         let mut planned = self.history_limits.grants.plan(&rpt.owner, whom, what, self.now());
         if let Some(resource) = thing
-            && self.is_open_to_all(scopes).await?
+            && self.is_open_to_all(scopes, given.map_or(&[], |given| given.policies)).await?
         {
             let (owner, resource_server, network) = (&rpt.owner, &rpt.resource_server, given.and_then(|given| given.network));
             let scopes = scopes.iter().map(|granted| granted.scope.clone()).collect::<ScopeSet>();

@@ -4,11 +4,10 @@
 use crate::AuthorizationServer;
 use crate::changes::{Changes, Write};
 use async_trait::async_trait;
-use identity::token::{Grant, Rotation, TokenRequest};
+use identity::token::{Grant, Renewed, Rotation, TokenRequest};
 use identity::token_text::{self, TokenKind};
 use identity::{AuthenticatedClient, CommitError, Failure, internal};
 use rules::Rpt;
-use serde_json::Value;
 use types::event::EventKind;
 use types::token::{TokenResponse, UMA_TICKET};
 use types::{ErrorCode, Refusal, ScopeSet};
@@ -42,10 +41,10 @@ impl Grant for AuthorizationServer {
     async fn refresh(
         &self,
         request: &TokenRequest<'_>,
-        renews: &Value,
+        renews: &Renewed,
         rotation: Rotation,
     ) -> Result<Result<TokenResponse, CommitError>, Failure> {
-        let old: Rpt = serde_json::from_value(renews.clone()).map_err(internal)?;
+        let old: Rpt = renews.read().map_err(internal)?;
         if old.cnf.is_some() && old.cnf != request.jkt {
             return Failure::refuse(ErrorCode::InvalidDpopProof, "the RPT is bound to a key: send a DPoP proof by that key");
         }

@@ -8,12 +8,16 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Int(int) => ValueRef::Integer(*int),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-            Self::Blob(blob) => ValueRef::Blob(blob),
-        }))
+        Ok(ToSqlOutput::Borrowed(borrowed(self)))
+    }
+}
+
+fn borrowed(value: &Value) -> ValueRef<'_> {
+    match value {
+        Value::Null => ValueRef::Null,
+        Value::Int(int) => ValueRef::Integer(*int),
+        Value::Text(text) => ValueRef::Text(text.as_bytes()),
+        Value::Blob(blob) => ValueRef::Blob(blob),
     }
 }
 
@@ -54,16 +58,26 @@ pub(super) fn count(connection: &Connection, scan: &Scan<'_>) -> rusqlite::Resul
 }
 
 pub(super) fn holds(connection: &Connection, check: &Check) -> rusqlite::Result<bool> {
-    let column = |table, key: &Vec<Value>, column: &usize| {
-        get(connection, table, key).map(|row| row.and_then(|mut row| (*column < row.len()).then(|| row.swap_remove(*column))))
-    };
-    Ok(match check {
-        Check::Absent { table, key } => get(connection, table, key)?.is_none(),
-        Check::Equals { table, key, column: at, value } => column(table, key, at)?.is_some_and(|has| has == *value),
-        Check::Below { table, key, column: at, limit } => {
-            column(table, key, at)?.and_then(|has| has.as_int()).is_some_and(|has| has < *limit)
+    match check {
+        Check::Absent { table, key } => Ok(!looks(connection, table, key, 0, |_| true)?),
+        Check::Equals { table, key, column, value } => looks(connection, table, key, *column, |has| has == borrowed(value)),
+        Check::Below { table, key, column, limit } => {
+            looks(connection, table, key, *column, |has| has.as_i64().is_ok_and(|has| has < *limit))
         }
-    })
+    }
+}
+
+/// Whether there is a row with this key, and its column is as it should be.
+fn looks(
+    connection: &Connection,
+    table: &'static Table,
+    key: &[Value],
+    column: usize,
+    is_right: impl FnOnce(ValueRef<'_>) -> bool,
+) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(&text::text(Dialect::Sqlite, table, Shape::Column { column }))?;
+    let mut rows = statement.query(params_from_iter(key))?;
+    rows.next()?.map_or(Ok(false), |row| row.get_ref(0).map(is_right))
 }
 
 /// Carries one operation out; `false` where an insert found its row taken, or a put another's unique index.

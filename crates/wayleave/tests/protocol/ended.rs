@@ -3,6 +3,7 @@
 use crate::authority::Signer;
 use crate::oauth::{Browser, CHALLENGE, VERIFIER};
 use crate::world::{Answer, UMA, World, basic, form};
+use identity::token::{Renewed, Renews};
 use identity::token_text::{TokenKind, key_of};
 use identity::{Changes, Requirement, Store, Write};
 use jose::Algorithm;
@@ -163,10 +164,12 @@ async fn threat_45_s11_what_two_people_got_is_not_renewed() {
         let renewing = world.bobs_rpt("viewer", &pat, &album).await.get("refresh_token").to_owned();
         let key = key_of(TokenKind::Refresh, &renewing).unwrap();
         let (mut kept, _) = world.store.find_refresh_token(&key).await.unwrap().unwrap();
-        let identity::token::Renews::Other(rpt) = &mut kept.renews else { panic!("an RPT") };
+        let Renews::Other(renewed) = &kept.renews else { panic!("an RPT") };
+        let mut rpt: Value = renewed.read().unwrap();
         let mut second = rpt["requesting_party"][0].clone();
         second["sub"] = json!("carol");
         rpt["requesting_party"].as_array_mut().unwrap().push(second);
+        kept.renews = Renews::Other(Renewed::of(&rpt).unwrap());
         world.store.commit(Changes::of(vec![Write::PutRefreshToken(key, kept)])).await.unwrap();
         let fields = [("grant_type", "refresh_token"), ("refresh_token", &*renewing)];
         world.token("viewer", &fields).await.refused(400, "invalid_grant");

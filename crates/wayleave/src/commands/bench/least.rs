@@ -17,6 +17,9 @@ const PAGES_OF_LOG: i64 = 4_000;
 /// Rows of one transaction, where the file is filled.
 const FILLED_AT_ONCE: usize = 2_000;
 
+/// In milliseconds.
+const HOUR: i64 = 3_600_000;
+
 const TABLES: &str = "
     CREATE TABLE thing (id TEXT PRIMARY KEY, version BIGINT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
     INSERT INTO thing VALUES ('resource', 0, zeroblob(300)), ('link', 0, zeroblob(100)), ('consent', 0, zeroblob(300));
@@ -64,8 +67,8 @@ impl Lengths {
 
 /// What is written for a grant.
 pub(super) struct Grant {
-    pub(super) second: i64,
-    /// Of the RPT, the refresh token, the family, the ticket, the event.
+    pub(super) millis: i64,
+    /// Of the RPT and its family, of the refresh token, of the event and the ticket.
     pub(super) random: [[u8; 32]; 3],
     pub(super) is_signed: bool,
 }
@@ -110,12 +113,12 @@ fn prepare(connection: &Connection, lengths: Lengths, filled: usize) -> rusqlite
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", PAGES_OF_LOG)?;
     connection.execute_batch(TABLES)?;
-    let now = second();
+    let now = millis();
     for chunk in (0..filled).collect::<Vec<_>>().chunks(FILLED_AT_ONCE) {
         connection.execute_batch("BEGIN IMMEDIATE")?;
         for _ in chunk {
-            let grant = Grant { second: now, random: std::array::from_fn(|_| random()), is_signed: false };
-            put_rpt(connection, lengths, &grant, now.saturating_add(86_000))?;
+            let grant = Grant { millis: now, random: std::array::from_fn(|_| random()), is_signed: false };
+            put_rpt(connection, lengths, &grant, now.saturating_add(86_000_000))?;
         }
         connection.execute_batch("COMMIT")?;
     }
@@ -138,26 +141,26 @@ fn work(connection: &Connection, lengths: Lengths, jobs: &mpsc::Receiver<Job>) -
     Ok(())
 }
 
-/// Places are the second of the end, then what is random.
-fn place_of(second: i64, random: &[u8; 32]) -> i64 {
-    let [a, b, c, d, ..] = *random;
-    (second << 32) | i64::from(u32::from_be_bytes([a, b, c, d]))
+/// Places are the millisecond of the end, then what is random.
+fn place_of(millis: i64, random: &[u8; 32]) -> i64 {
+    let [a, b, c, ..] = *random;
+    (millis << 22) | i64::from(u32::from_be_bytes([0, a, b, c]) >> 2)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A family's name begins with its second, as an id of ours that is in the order of time does.
-fn name_of(second: i64, random: &[u8; 32]) -> String {
-    let tail = random.get(8..17).map(hexadecimal).unwrap_or_default();
-    format!("{second:08x}-{tail}")
+/// Names begin with their millisecond.
+fn name_of(millis: i64, random: &[u8; 32]) -> String {
+    let tail = random.get(8..16).map(hexadecimal).unwrap_or_default();
+    format!("{millis:012x}{tail}")
 }
 
 fn put_rpt(connection: &Connection, lengths: Lengths, grant: &Grant, expires: i64) -> rusqlite::Result<()> {
     let [random, ..] = &grant.random;
     let mut insert = connection.prepare_cached("INSERT INTO rpt VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    let (family, body) = (name_of(grant.second, random), vec![b'x'; lengths.rpt]);
+    let (family, body) = (name_of(grant.millis, random), vec![b'x'; lengths.rpt]);
     insert.execute(params![place_of(expires, random), random.as_slice(), family, expires, body]).map(drop)
 }
 
@@ -168,26 +171,26 @@ fn put(connection: &Connection, lengths: Lengths, grant: &Grant) -> rusqlite::Re
         std::hint::black_box(version);
     }
     let [of_rpt, of_refresh, of_event] = &grant.random;
-    let second = grant.second;
-    put_rpt(connection, lengths, grant, second.saturating_add(3_600))?;
-    let expires = second.saturating_add(30 * 86_400);
+    let (now, hour) = (grant.millis, grant.millis / HOUR);
+    put_rpt(connection, lengths, grant, now.saturating_add(HOUR))?;
+    let expires = now.saturating_add(30 * 24 * HOUR);
     let mut insert = connection.prepare_cached("INSERT INTO refresh_token VALUES (?1, ?2, ?3, 0, ?4, ?5)")?;
-    let (family, body) = (name_of(second, of_rpt), vec![b'x'; lengths.refresh_token]);
+    let (family, body) = (name_of(now, of_rpt), vec![b'x'; lengths.refresh_token]);
     insert.execute(params![place_of(expires, of_refresh), of_refresh.as_slice(), family, expires, body])?;
     let mut insert = connection.prepare_cached("INSERT INTO spent VALUES (?1, 'ticket', '', ?2)")?;
-    insert.execute(params![second / 3_600, name_of(second, of_event)])?;
+    insert.execute(params![hour, name_of(now, of_event)])?;
     let mut insert = connection.prepare_cached("INSERT INTO event VALUES ('abcdefghijklmnopqrstuv', ?1, ?2)")?;
-    insert.execute(params![name_of(second, of_refresh), vec![b'x'; lengths.event]])?;
+    insert.execute(params![name_of(now, of_refresh), vec![b'x'; lengths.event]])?;
     if grant.is_signed {
         let mut insert = connection.prepare_cached("INSERT INTO signed_rpt VALUES (?1, ?2, ?3)")?;
-        insert.execute(params![second / 3_600, hexadecimal(of_event), expires])?;
+        insert.execute(params![hour, hexadecimal(of_event), expires])?;
     }
     Ok(())
 }
 
-/// Now, in seconds.
-pub(super) fn second() -> i64 {
-    jose::Clock::now(&jose::SystemClock).0
+/// Now.
+pub(super) fn millis() -> i64 {
+    jose::Clock::now_millis(&jose::SystemClock)
 }
 
 /// As a token has them.

@@ -6,6 +6,7 @@ use crate::{Exit, assemble};
 use authorization_server::{Changes, Write};
 use client::{Client, Credentials};
 use identity::token_text::{TokenKind, key_of, mint};
+use identity::{CommitError, TokenKey};
 use jose::{Clock, SystemClock, SystemRandomness};
 use outbound::{Method, Outbound, Request, Settings};
 use rules::rpt::{Basis, GrantedScope};
@@ -297,10 +298,10 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
     let view = types::Scope::parse("view").map_err(Exit::failed)?;
     let basis = Basis::Policy { id: policy.into(), version: 0, expires_at: None };
     for chunk in (0..count).collect::<Vec<_>>().chunks(2_000) {
-        let mut writes = Vec::with_capacity(chunk.len());
+        let mut made = Vec::with_capacity(chunk.len());
         for n in chunk {
             let expires = now.plus(86_000);
-            let text = mint(TokenKind::Rpt, alice.id.as_str(), expires, &SystemRandomness);
+            let text = mint(TokenKind::Rpt, alice.id.as_str(), expires, &SystemClock, &SystemRandomness);
             let key = key_of(TokenKind::Rpt, &text).ok_or_else(|| Exit::failed("no key"))?;
             let rpt = Rpt {
                 client: "viewer".into(),
@@ -317,10 +318,25 @@ async fn fill(config: &Config, count: usize, album: &str, policy: &str) -> Resul
                 by_own_id: false,
                 jti: None,
             };
-            writes.push(Write::PutRpt(key, rpt));
-            texts.push(text);
+            made.push((text, key, rpt));
         }
-        store.commit_changes(Changes::of(writes)).await.map_err(Exit::failed)?;
+        // one by one where two of them fell on one place, as the server would try another
+        let keep = |some: &[(String, TokenKey, Rpt)]| {
+            store.commit_changes(Changes::of(some.iter().map(|(_, key, rpt)| Write::PutRpt(key.clone(), rpt.clone())).collect()))
+        };
+        match keep(&made).await {
+            Err(CommitError::Changed) => {
+                for one in made {
+                    if keep(std::slice::from_ref(&one)).await.is_ok() {
+                        texts.push(one.0);
+                    }
+                }
+            }
+            other => {
+                other.map_err(Exit::failed)?;
+                texts.extend(made.into_iter().map(|(text, ..)| text));
+            }
+        }
     }
     Ok(texts)
 }

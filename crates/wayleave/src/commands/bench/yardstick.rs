@@ -1,6 +1,6 @@
 //! The yardstick: what a handler costs that knows nothing of UMA.
 
-use super::least::{Grant, Least, Lengths, random, second};
+use super::least::{Grant, Least, Lengths, millis, random};
 use crate::{Exit, say};
 use axum::Router;
 use axum::extract::{Form, Path, Query, State};
@@ -98,5 +98,5 @@ const NAME: &str = "abcdefghijklmnopqrstuv";
 
 async fn save(yard: &Yard, form: &HashMap<String, String>, is_signed: bool) {
     std::hint::black_box(form);
-    yard.store.keep(Grant { second: second(), random: std::array::from_fn(|_| random()), is_signed }).await;
+    yard.store.keep(Grant { millis: millis(), random: std::array::from_fn(|_| random()), is_signed }).await;
 }
