@@ -11,12 +11,9 @@ const REDIRECTS: usize = 2;
 impl Client {
     /// The issuer that an address leads to; at most two redirects, https (http in a laboratory alone).
     pub async fn issuer_of(&self, address: &str) -> Result<String, ClientError> {
+        let no_address = || ClientError::protocol("this is no e-mail address: nobody is asked about it");
+        let address = &types::email::normalize_reachable(address).ok_or_else(no_address)?;
         let domain = address.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
-        let parsed = Url::parse(&format!("https://{domain}/")).ok();
-        let plain = parsed.as_ref().is_some_and(|url| url.path() == "/" && url.query().is_none() && url.username().is_empty());
-        if domain.is_empty() || !plain {
-            return Err(ClientError::protocol(format!("`{address}` is no e-mail address")));
-        }
         let mut last = ClientError::protocol("nothing was asked");
         for scheme in ["https", "http"] {
             match self.issuer_by(scheme, domain, address).await {

@@ -315,6 +315,11 @@ impl Outbound {
         builder.send().await.map_err(|_| OutboundError::Unreachable(host_of(request.url)))
     }
 
+    /// Whether this is a URL that may be called from here at all, whatever its name resolves to.
+    pub fn may_call(&self, url: &str) -> bool {
+        Url::parse(url).is_ok_and(|url| self.client_for(&url).is_ok())
+    }
+
     /// A proxy resolves names itself: those that lead to no public address never reach it.
     async fn check_name(&self, url: &Url) -> Result<(), OutboundError> {
         let Some(Host::Domain(name)) = url.host() else { return Ok(()) };

@@ -278,7 +278,7 @@ impl Manager {
         };
         let typed = typed.trim();
         let by_address = !typed.contains("://") && typed.contains('@');
-        let address = by_address.then(|| crate::link::reachable_address(typed));
+        let address = by_address.then(|| types::email::normalize_reachable(typed));
         let body = if let Some(address) = address {
             let Some(address) = address else { return refused(format!("`{typed}` is no e-mail address")) };
             json!({"address": address})

@@ -68,18 +68,6 @@ fn not_linked() -> Trouble {
     Trouble::Refused("this server is not linked any more".into())
 }
 
-/// An address in its one form; one at a host with a port, as laboratories have them, is taken as it is in ASCII.
-pub(crate) fn reachable_address(typed: &str) -> Option<String> {
-    let at_port = || {
-        let (local, host) = typed.rsplit_once('@')?;
-        let (name, port) = host.rsplit_once(':')?;
-        let local = types::email::normalize(&format!("{local}@host.example"))?.rsplit_once('@')?.0.to_owned();
-        let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)) && port.parse::<u16>().is_ok();
-        (fits && !name.is_empty()).then(|| format!("{local}@{}:{port}", name.to_ascii_lowercase()))
-    };
-    types::email::normalize(typed).or_else(at_port)
-}
-
 /// What an authorization server of these metadata is to a manager.
 fn guard_of(metadata: &Metadata) -> Result<Place, Trouble> {
     let issuer = metadata.issuer.clone();
@@ -157,7 +145,9 @@ impl Manager {
     pub(crate) async fn find_server(&self, owner: &str, typed: &str) -> Result<(Place, Option<String>), Trouble> {
         let (typed, hers) = (typed.trim(), self.client.in_name_of(&format!("owner {owner}")));
         if !typed.contains("://") && typed.contains('@') {
-            let Some(address) = reachable_address(typed) else { return refused(format!("`{typed}` is no e-mail address")) };
+            let Some(address) = types::email::normalize_reachable(typed) else {
+                return refused(format!("`{typed}` is no e-mail address"));
+            };
             let issuer = hers.issuer_of(&address).await?;
             let metadata = self.metadata_of(&issuer).await?;
             return Ok((guard_of(&metadata)?, Some(address)));

@@ -69,6 +69,21 @@ fn lower(c: char) -> Option<char> {
     }
 }
 
+/// An address from which a server is looked for (WebFinger), in its one form; one at a host with a port, as laboratories have
+/// them, is taken as well.
+pub fn normalize_reachable(address: &str) -> Option<String> {
+    let at_port = || {
+        let (local, host) = address.rsplit_once('@')?;
+        let (name, port) = host.rsplit_once(':')?;
+        let local = normalize(&format!("{local}@host.example"))?.rsplit_once('@')?.0.to_owned();
+        let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+        let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        let known = (fits && is_port && !name.is_empty()).then(|| format!("{local}@{}:{port}", name.to_ascii_lowercase()));
+        known.filter(|known| known.len() <= MAX_ADDRESS_BYTES)
+    };
+    normalize(address).or_else(at_port)
+}
+
 /// The domain of an address, normalized.
 pub fn domain_of(address: &str) -> Option<String> {
     normalize(address)?.rsplit_once('@').map(|(_, domain)| domain.to_owned())
@@ -176,6 +191,26 @@ mod tests {
             &longer,
         ] {
             assert_eq!(normalize(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn threat_38_s07_a_host_with_a_port_is_the_one_exception_where_a_server_is_looked_for() {
+        for (typed, known) in [
+            ("Alice@Foo.example", Some("alice@foo.example")),
+            ("Alice@127.0.0.1:9000", Some("alice@127.0.0.1:9000")),
+            ("alice@Localhost:9000", Some("alice@localhost:9000")),
+            ("alice@127.0.0.1", None),
+            ("alice@foo.example:", None),
+            ("alice@foo.example:+80", None),
+            ("alice@foo.example:99999", None),
+            ("alice@:80", None),
+            ("a b@foo.example:80", None),
+            ("a@b@foo.example:80", None),
+            ("alice@foo.example/x:80", None),
+            ("alice@foo\r\n.example:80", None),
+        ] {
+            assert_eq!(normalize_reachable(typed).as_deref(), known, "{typed:?}");
         }
     }
 

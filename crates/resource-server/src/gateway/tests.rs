@@ -11,6 +11,7 @@ mod enrolling;
 mod folders;
 mod identifying;
 mod linking;
+mod managing;
 mod odd_names;
 mod origins;
 mod paging;

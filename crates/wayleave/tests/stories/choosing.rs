@@ -185,7 +185,7 @@ async fn a_server_is_found_by_an_address_and_the_same_person_needs_no_word() {
     assert_eq!(alice.state_of(&b.issuer).await["pat"], json!("withdrawn"));
     for (wanted, error) in [
         (json!({"address": "nobody@foo.example"}), "unsupported_authorization_server"),
-        (json!({"address": "foo.example/x"}), "unsupported_authorization_server"),
+        (json!({"address": "foo.example/x"}), "invalid_request"),
         (json!({"issuer": "http://127.0.0.1:1"}), "authorization_server_unreachable"),
         (json!({"issuer": guarded.url}), "unsupported_authorization_server"),
         (json!({}), "invalid_request"),

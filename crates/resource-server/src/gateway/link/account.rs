@@ -45,7 +45,7 @@ impl Gateway {
         let verified = authorized.account.get("email_verified").and_then(Value::as_bool) == Some(true);
         let account = Account {
             sub: text("sub").map(str::to_owned),
-            email: text("email").filter(|_| verified).map(str::to_owned),
+            email: text("email").filter(|_| verified).and_then(types::email::normalize),
             name: text("name").map(|name| name.chars().take(MOST_NAME_CHARS).collect()),
         };
         let there = text(&self.settings.owner_claim).unwrap_or_default().to_owned();

@@ -1,9 +1,10 @@
 //! `/my-resources/{_resource_id}/registrations`: at which authorization servers a resource is, and moving it.
 
+use super::servers::unsupported;
 use super::{Answer, BASE, Managing, busy, done, invalid, not_done, not_found, refuse, unavailable, unreadable};
+use crate::gateway::Gateway;
 use crate::gateway::store::{LinkState, Opinion, Registered, Standing};
 use crate::gateway::told::PATIENCE;
-use crate::gateway::{Gateway, Trust};
 use crate::protection::ProtectionError;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -25,11 +26,8 @@ impl Gateway {
     /// The owner may register there, and this gateway has her PAT; else the answer that goes back.
     async fn check_server(&self, managing: &Managing, issuer: &str) -> Result<(), Response> {
         let owner = managing.owner.as_str();
+        self.check_issuer(issuer).map_err(unsupported)?;
         let linked = self.store.find_link(owner, issuer).await.map_err(unreadable)?;
-        if self.settings.trust == Trust::List && !self.is_listed(issuer) {
-            let what = "this resource server takes the authorization servers of its metadata alone";
-            return Err(refuse(StatusCode::BAD_REQUEST, "unsupported_authorization_server", what));
-        }
         if linked.as_ref().is_some_and(|link| link.state == LinkState::Active) || self.is_ready_made(issuer) {
             return Ok(());
         }

@@ -63,19 +63,18 @@ impl Gateway {
     /// Starts getting a PAT there.
     async fn choose_server(&self, managing: &Managing, wanted: ServerRequest) -> Answer {
         let owner = managing.owner.as_str();
-        let unsupported = |what: &str| refuse(StatusCode::BAD_REQUEST, "unsupported_authorization_server", what);
         let (issuer, hint) = match (wanted.issuer, wanted.address) {
             (Some(issuer), None) => (issuer, None),
-            (None, Some(address)) => {
+            (None, Some(typed)) => {
+                let address = types::email::normalize_reachable(&typed);
+                let address = address.ok_or_else(|| invalid("`address` is no e-mail address: write it as alice@example.org"))?;
                 let client = self.client.in_name_of(&format!("owner {owner}"));
                 let found = client.issuer_of(&address).await;
                 (found.map_err(|error| unsupported(&error.to_string()))?, Some(address))
             }
             _ => return Err(invalid("send `issuer` or `address`, one of the two")),
         };
-        if self.settings.trust == Trust::List && !self.is_listed(&issuer) {
-            return Err(unsupported("this resource server takes the authorization servers of its metadata alone"));
-        }
+        self.check_issuer(&issuer).map_err(unsupported)?;
         if !self.has_room(owner, &issuer).await.map_err(unreadable)? {
             return Err(refuse(StatusCode::CONFLICT, "too_many_authorization_servers", FULL));
         }
@@ -83,6 +82,25 @@ impl Gateway {
             Ok(authorize_uri) => Ok((StatusCode::ACCEPTED, Json(ToAuthorize { authorize_uri })).into_response()),
             Err(ProtectionError::Refused(why)) => Err(unsupported(&format!("`{issuer}` cannot be used: {why}"))),
             Err(error) => Err(not_done(&issuer, &error)),
+        }
+    }
+
+    /// Whether this can be an authorization server of somebody here (RFC 8414 2): one of the list, or else an https URL that may
+    /// be called. What cannot be one is not asked, and not said to be away.
+    pub(super) fn check_issuer(&self, issuer: &str) -> Result<(), &'static str> {
+        if self.is_listed(issuer) {
+            return Ok(());
+        }
+        if self.settings.trust == Trust::List {
+            return Err("this resource server takes the authorization servers of its metadata alone");
+        }
+        let is_issuer = url::Url::parse(issuer).is_ok_and(|url| {
+            url.query().is_none() && url.fragment().is_none() && url.host_str().is_some_and(|host| !host.is_empty())
+        });
+        match is_issuer && self.client.outbound.may_call(issuer) {
+            true => Ok(()),
+            // it may hold a password: it is not repeated
+            false => Err("an authorization server is named by its issuer: an https URL with a public name, and no more"),
         }
     }
 
@@ -141,6 +159,10 @@ impl Gateway {
         self.store.change_links(owner, &changed, mark.as_deref()).await.map_err(|_| unavailable())?;
         Ok(was_pending)
     }
+}
+
+pub(super) fn unsupported(what: &str) -> Response {
+    refuse(StatusCode::BAD_REQUEST, "unsupported_authorization_server", what)
 }
 
 fn account_of(account: Account) -> ChosenAccount {

@@ -1,15 +1,17 @@
 //! `/my-history`, `/my-rules` and `/my-withdrawn-tokens`: what an owner is told, and what she says beside her shares.
 
 use super::{
-    Answer, BASE, bad_limit, done, invalid, limit_of, not_found, paged, query_of, read, unavailable, unreadable, wrong_method,
+    Answer, BASE, bad_limit, done, invalid, limit_of, not_found, paged, query_of, read, refuse, unavailable, unreadable,
+    wrong_method,
 };
-use crate::gateway::Gateway;
 use crate::gateway::store::{Rule, Withdrawn};
+use crate::gateway::{Gateway, Route};
 use axum::Json;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use http::request::Parts;
 use http::{StatusCode, header};
+use types::ScopeSet;
 
 /// Most rules of one owner: each call is held against all of them.
 const MAX_RULES: usize = 200;
@@ -80,15 +82,49 @@ impl Gateway {
         if self.store.list_rules(owner).await.map_err(unreadable)?.len() >= MAX_RULES {
             return Err(invalid("at most 200 rules: take one away first"));
         }
-        if rule.resource_scopes.as_ref().is_some_and(types::ScopeSet::is_empty) {
-            return Err(invalid("`resource_scopes` names no scope: leave it out for all"));
-        }
+        check_rule(&rule).map_err(invalid)?;
         if let Some(own_id) = &rule.resource_id {
             self.check_hers(owner, own_id).await?;
         }
+        let no_scope = |what: String| refuse(StatusCode::BAD_REQUEST, "invalid_scope", &what);
+        self.check_scopes(owner, &rule).map_err(no_scope)?;
         let rule = Rule { id: jose::ambient::random_text::<16>(&*self.client.randomness), ..rule };
         self.store.put_rule(owner, &rule).await.map_err(|_| unavailable())?;
         let location = format!("{}{BASE}/my-rules/{}", self.settings.resource, rule.id);
         Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(rule)).into_response())
     }
+
+    /// A scope that nothing of hers has is a slip: the rule would leave open what she thinks is shut.
+    fn check_scopes(&self, owner: &str, rule: &Rule) -> Result<(), String> {
+        let Some(scopes) = &rule.resource_scopes else { return Ok(()) };
+        let offered: ScopeSet = match &rule.resource_id {
+            Some(own_id) => self.offered_scopes(own_id),
+            None => {
+                let hers = |route: &&Route| route.may_belong_to(owner);
+                self.routes().iter().filter(hers).flat_map(Route::all_scopes).collect()
+            }
+        };
+        match scopes.is_subset(&offered) {
+            true => Ok(()),
+            false => Err(format!("`resource_scopes` must be some of `{offered}`")),
+        }
+    }
+}
+
+/// What names nobody and nothing takes nothing away.
+fn check_rule(rule: &Rule) -> Result<(), &'static str> {
+    let is_text = |text: &str| !text.is_empty() && !text.contains(char::is_control);
+    if !rule.id.is_empty() {
+        return Err("`_id` is given here: leave it out");
+    }
+    if rule.resource_scopes.as_ref().is_some_and(ScopeSet::is_empty) {
+        return Err("`resource_scopes` names no scope: leave it out for all");
+    }
+    if rule.client_id.as_ref().is_some_and(|client| !is_text(client.as_str())) {
+        return Err("`client_id` names no application: leave it out for all");
+    }
+    if rule.claims.iter().any(|(name, wanted)| !is_text(name) || !wanted.all_are(is_text)) {
+        return Err("each of `claims` has a name, and a text or a list of texts that are not empty");
+    }
+    Ok(())
 }

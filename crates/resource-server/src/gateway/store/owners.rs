@@ -67,6 +67,14 @@ impl OneOrMany {
             Self::Many(many) => many.iter().any(|one| one == value),
         }
     }
+
+    /// Whether there is one, and each fits.
+    pub(crate) fn all_are(&self, fits: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::One(one) => fits(one),
+            Self::Many(many) => !many.is_empty() && many.iter().all(|one| fits(one)),
+        }
+    }
 }
 
 /// A rule can only take away.
