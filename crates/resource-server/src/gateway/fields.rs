@@ -249,4 +249,6 @@ pub(super) fn find_unfit(headers: &HeaderMap, owner_headers: &[String]) -> Optio
 #[cfg(test)]
 mod asked_tests;
 #[cfg(test)]
+mod names_tests;
+#[cfg(test)]
 mod tests;

@@ -33,8 +33,8 @@ const OVERRIDES: [&str; 16] = [
     "content-location",
 ];
 
-/// The same, wherever in a name it stands. A source to copy from is another place, as `Destination` is.
-const OVERRIDES_WITHIN: [&str; 27] = [
+/// The same, wherever in a name it stands.
+const OVERRIDES_WITHIN: [&str; 20] = [
     "method-override",
     "http-method",
     "http-path",
@@ -50,19 +50,35 @@ const OVERRIDES_WITHIN: [&str; 27] = [
     "path-translated",
     "script-name",
     "query-string",
-    "copy-source",
-    "copy-from",
-    "rename-source",
-    "symlink-target",
     "object-manifest",
     "upload-concat",
-    "copy-to",
-    "move-to",
-    "rename-to",
     "restli-method",
     "tunnel-method",
     "wopi-override",
 ];
+
+/// One of these words before one of those names another thing than is called, as `Destination` does: what to copy from
+/// (`X-Amz-Copy-Source`), or where to move to (`X-Upyun-Move-Source` moves what it names to the place that is called).
+const TAKES: [&str; 6] = ["clone", "copy", "link", "move", "rename", "symlink"];
+const OTHER_PLACES: [&str; 5] = ["destination", "from", "source", "target", "to"];
+
+/// One of these words before one of those is where a caller is (`X-Client-Port`).
+const CALLERS: [&str; 13] = [
+    "caller",
+    "client",
+    "connecting",
+    "forwarded",
+    "origin",
+    "originating",
+    "peer",
+    "real",
+    "remote",
+    "source",
+    "src",
+    "user",
+    "visitor",
+];
+const WHERE: [&str; 3] = ["addr", "address", "port"];
 
 /// A browser asks by these whether it may send a method: nobody reads them as one.
 const PREFLIGHT: &str = "access-control-request-";
@@ -168,10 +184,11 @@ const WITHIN: [&str; 29] = [
     "targeted-id",
 ];
 
-/// Words that name somebody, what somebody is and may, or for whom a service works.
-const SOMEBODY: [&str; 95] = [
+/// Words that name somebody, what somebody is and may, where somebody is, or for whom a service works.
+const SOMEBODY: [&str; 105] = [
     "account",
     "actor",
+    "addr",
     "admin",
     "affiliation",
     "assertion",
@@ -213,6 +230,12 @@ const SOMEBODY: [&str; 95] = [
     "impersonate",
     "imsi",
     "internal",
+    "ip",
+    "ipaddr",
+    "ipaddress",
+    "ips",
+    "ipv4",
+    "ipv6",
     "ismemberof",
     "jwt",
     "login",
@@ -222,6 +245,7 @@ const SOMEBODY: [&str; 95] = [
     "msisdn",
     "nameid",
     "namespace",
+    "nginx",
     "oidc",
     "org",
     "organisation",
@@ -235,6 +259,8 @@ const SOMEBODY: [&str; 95] = [
     "principal",
     "privilege",
     "privileges",
+    "proxied",
+    "proxy",
     "role",
     "roles",
     "saml",
@@ -319,11 +345,16 @@ pub(super) fn read(name: &str) -> Says {
     let begins = |with: &[&str]| with.iter().any(|one| name.starts_with(one));
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
     let is_preflight = name.starts_with(PREFLIGHT);
-    if begins(&OVERRIDES) || !is_preflight && has(&OVERRIDES_WITHIN) {
+    let follows = |first: &[&str], second: &[&str]| {
+        let pairs = name.split('-').zip(name.split('-').skip(1));
+        pairs.into_iter().any(|(one, next)| first.contains(&one) && second.contains(&next))
+    };
+    if begins(&OVERRIDES) || !is_preflight && (has(&OVERRIDES_WITHIN) || follows(&TAKES, &OTHER_PLACES)) {
         return Says::AnotherCall;
     }
     let says = |word: &str| SOMEBODY.binary_search(&word).is_ok() || PLACES.binary_search(&word).is_ok();
-    match begins(&FAMILIES) || WHOLE.contains(&name) || has(&WITHIN) || name.split('-').any(says) {
+    let is_told = begins(&FAMILIES) || WHOLE.contains(&name) || has(&WITHIN) || follows(&CALLERS, &WHERE);
+    match is_told || name.split('-').any(says) {
         true => Says::WhoCalls,
         false => Says::Ordinary,
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-fn kept(names: &[&str], is_trusted_proxy: bool) -> Vec<String> {
+pub(super) fn kept(names: &[&str], is_trusted_proxy: bool) -> Vec<String> {
     let mut headers = HeaderMap::new();
     for name in names {
         headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
