@@ -12,7 +12,7 @@ use rules::{Policy, Resource};
 use std::sync::Arc;
 use types::event::EventKind;
 use types::policy::{PolicyDocument, SharedPolicy};
-use types::{ClientId, ErrorCode, OwnerId, PolicyId, Refusal};
+use types::{ClientId, ErrorCode, OwnerId, PolicyId, Refusal, Timestamp};
 
 /// Most policies in one posted array.
 pub const MAX_BATCH: usize = 1_000;
@@ -60,8 +60,10 @@ impl AuthorizationServer {
             let (mut changes, mut policies) = (Changes::default(), Vec::new());
             self.require_grant(acting.grant(), &mut changes).await?;
             for document in documents {
+                check_posted(document)?;
                 let id = PolicyId::new(self.identity.random_id());
                 let mut policy = Policy::from_document(document.clone(), id, acting.owner.clone(), 0, self.now())?;
+                check_end(document.expires_at, None, self.now())?;
                 self.bind_allowed(acting, &mut policy, &mut changes).await?;
                 policies.push(policy);
             }
@@ -247,6 +249,7 @@ impl AuthorizationServer {
                     "what is signed is not changed: delete it, and post a new token",
                 );
             }
+            check_end(document.expires_at, before.expires_at, self.now())?;
             let version = before.version.saturating_add(1);
             let mut after = Policy::from_document(document.clone(), id.clone(), acting.owner.clone(), version, before.created)?;
             let mut changes = Changes::default();
@@ -305,6 +308,28 @@ impl AuthorizationServer {
             }
         }
         Ok(changes)
+    }
+}
+
+/// What this server says of a policy is not posted. In a `PUT` it is passed over: whoever read a policy, changed it and writes
+/// it has it there.
+fn check_posted(document: &PolicyDocument) -> Result<(), Failure> {
+    match document.servers_own_member() {
+        Some(member) => Failure::refuse(
+            ErrorCode::InvalidRequest,
+            format!("`{member}` is said by this server, and not posted: leave it out (to change a policy, `PUT` it)"),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// What has ended before it is written shares nothing; one that is over already may stay so.
+fn check_end(end: Option<Timestamp>, before: Option<Timestamp>, now: Timestamp) -> Result<(), Failure> {
+    match end {
+        Some(end) if end <= now && before != Some(end) => {
+            Failure::refuse(ErrorCode::InvalidRequest, "`expires_at` must lie ahead: to end a policy, `DELETE` it")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -18,6 +18,7 @@ use types::{ClientId, ErrorCode, GrantedPermission, PermissionRequest, PolicyId,
 
 /// Body of `simulate`.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Simulation {
     pub permissions: Vec<PermissionRequest>,
     #[serde(default)]

@@ -60,16 +60,16 @@ pub struct PolicyDocument {
     pub purpose: Option<String>,
     #[serde(default)]
     pub on_missing: OnMissing,
-    /// `waiting` until its resource is registered; not sent by clients.
+    /// `waiting` until its resource is registered; not posted by clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// How often it was used; not sent by clients.
+    /// How often it was used; not posted by clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uses: Option<u64>,
-    /// What a person should know about it, for example an address in mixed scripts.
+    /// What a person should know about it, for example an address in mixed scripts; not posted by clients.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The delegation under which somebody else wrote it; not sent by clients.
+    /// The delegation under which somebody else wrote it; not posted by clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delegation: Option<String>,
     /// The resource owner token that it is; not sent by clients in this form.
@@ -77,8 +77,25 @@ pub struct PolicyDocument {
     pub authority: Option<String>,
 }
 
+impl PolicyDocument {
+    /// The first member that a server says of a policy, and nobody else.
+    pub fn servers_own_member(&self) -> Option<&'static str> {
+        let own = [
+            ("_id", self.id.is_some()),
+            ("state", self.state.is_some()),
+            ("uses", self.uses.is_some()),
+            ("warnings", !self.warnings.is_empty()),
+            ("delegation", self.delegation.is_some()),
+        ];
+        own.into_iter().find(|(_, is_there)| *is_there).map(|(name, _)| name)
+    }
+}
+
 fn read_clients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ClientId>, D::Error> {
     let clients = Vec::<ClientId>::deserialize(deserializer)?;
+    if clients.iter().any(|client| client.as_str().is_empty()) {
+        return Err(D::Error::custom("an entry of `client_id` is empty: no client has that name"));
+    }
     match clients.is_empty() {
         true => Err(D::Error::custom("`client_id` names at least one client, or is left out: then it is for every client")),
         false => Ok(clients),

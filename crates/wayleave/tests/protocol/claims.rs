@@ -74,8 +74,9 @@ async fn threat_06_a_pushed_claim_does_not_move_the_clock() {
     let world = World::one().await;
     let pat = world.pat().await;
     let album = world.resource(&pat, "view").await;
-    let past = crate::world::START - 10;
+    let past = world.now() + 10;
     world.policy(json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": [], "expires_at": past, "on_missing": "deny"})).await;
+    world.pass(20);
     let token = world.id_token("viewer", json!({"time": past - 100, "now": past - 100, "client_id": "owner", "owner": "bob"}));
     let ticket = world.ticket(&pat, &album, "view").await;
     let answer = world.trade("viewer", &ticket, &[("claim_token", &token), ("claim_token_format", ID_TOKEN)]).await;

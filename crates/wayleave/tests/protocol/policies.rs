@@ -115,6 +115,16 @@ async fn bad_policies_are_told_what_is_wrong() {
         (json!({"resource_server": "x"}), "resource_id"),
         // the last application that was taken off a share lets no other in
         (json!({"client_id": []}), "client_id"),
+        (json!({"client_id": ["viewer", ""]}), "client_id"),
+        // what has ended before it begins shares nothing
+        (json!({"expires_at": world.now()}), "expires_at"),
+        (json!({"valid_from": 5, "expires_at": 6}), "expires_at"),
+        // what this server says, and nobody else
+        (json!({"_id": "mine"}), "_id"),
+        (json!({"state": "waiting"}), "state"),
+        (json!({"uses": 0}), "uses"),
+        (json!({"warnings": ["look"]}), "warnings"),
+        (json!({"delegation": "d"}), "delegation"),
     ] {
         let mut document = json!({"resource_id": album, "resource_scopes": ["view"]});
         document.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -128,6 +138,50 @@ async fn bad_policies_are_told_what_is_wrong() {
     let mixed = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": [{"name": "email", "value": ["bоb@bar.example"]}]});
     assert!(world.call("POST", "/uma/policies", &pmt, mixed).await.ok(201).text.contains("warnings"));
     world.call("POST", "/uma/policies", &pat, json!({})).await.refused(403, "insufficient_scope");
+}
+
+/// A tool reads a policy, changes it and writes it: what this server said in it is not taken for a word of the tool's.
+#[tokio::test]
+async fn what_was_read_can_be_changed_and_written() {
+    for world in World::each().await {
+        let pat = world.pat().await;
+        let album = world.resource(&pat, "view edit").await;
+        let pmt = world.access("manager").await;
+        let mixed = json!([{"name": "email", "value": ["bоb@bar.example"]}]);
+        let document = json!({"resource_id": album, "resource_scopes": ["view"], "required_claims": mixed, "max_uses": 2,
+            "expires_at": world.now() + 10});
+        let waits = json!({"resource_server": crate::world::PHOTOS, "_resource_id": "ABC", "resource_scopes": ["view"]});
+        for document in [document, waits] {
+            let made = world.call("POST", "/uma/policies", &pmt, document).await;
+            let path = format!("/uma/policies/{}", made.ok(201).get("_id"));
+            let mut read = world.call("GET", &path, &pmt, Value::Null).await.ok(200).json.clone();
+            read["purpose"] = json!("fun");
+            let written = world.call("PUT", &path, &pmt, read.clone()).await;
+            assert_eq!(written.ok(200).json, read);
+            read["_id"] = json!("another");
+            world.call("PUT", &path, &pmt, read).await.refused(400, "invalid_request");
+        }
+        // one that is over is changed as well, and its end stays; a new end lies ahead
+        let over = world.call("GET", "/uma/policies", &pmt, Value::Null).await.json;
+        let mut over = over.as_array().unwrap().iter().find(|one| one["expires_at"].is_i64()).unwrap().clone();
+        world.pass(20);
+        let path = format!("/uma/policies/{}", over["_id"].as_str().unwrap());
+        over["purpose"] = json!("more fun");
+        world.call("PUT", &path, &pmt, over.clone()).await.ok(200);
+        over["expires_at"] = json!(world.now() - 1);
+        world.call("PUT", &path, &pmt, over).await.refused(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn what_if_says_which_member_it_does_not_know() {
+    let world = World::one().await;
+    let pat = world.pat().await;
+    let album = world.resource(&pat, "view").await;
+    let pmt = world.access("manager").await;
+    let body = json!({"permissions": [{"resource_id": album, "resource_scopes": ["view"]}], "client": "viewer"});
+    let answer = world.call("POST", "/uma/policies/simulate", &pmt, body).await;
+    assert!(answer.refused(400, "invalid_request").text.contains("client"), "{}", answer.text);
 }
 
 #[tokio::test]
