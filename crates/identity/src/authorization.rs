@@ -207,7 +207,13 @@ impl Identity {
         let (Some(challenge), Some("S256")) = (challenge, form.one("code_challenge_method")?) else {
             return Failure::refuse(ErrorCode::InvalidRequest, "send `code_challenge` with `code_challenge_method` = `S256`");
         };
-        let scope = check_scope(client, form.one("scope")?.unwrap_or_default())?;
+        let scope = match form.one("scope")? {
+            Some(text) => check_scope(client, text)?,
+            None => default_scope(client)?,
+        };
+        if scope.is_empty() {
+            return Failure::refuse(ErrorCode::InvalidScope, NO_SCOPE);
+        }
         let resource = self.check_resource(form).await?;
         Ok((scope, challenge.to_owned(), resource))
     }
@@ -361,6 +367,17 @@ pub(crate) fn code_key(text: &str) -> Result<TokenKey, Failure> {
     token_text::key_of(TokenKind::Code, text).ok_or_else(|| {
         Failure::Refused(Refusal::new(ErrorCode::InvalidGrant, "the code is unknown, used or expired: start again"))
     })
+}
+
+/// A code or a token for no scope at all opens nothing, and a token answer has no form for it (RFC 6749 3.3).
+pub(crate) const NO_SCOPE: &str = "name at least one `scope`: this client is not registered for one alone that could be meant";
+
+/// What is meant where no scope is named (RFC 6749 3.3): the one that the client is registered for, where it is one.
+fn default_scope(client: &Client) -> Result<ScopeSet, Failure> {
+    match client.scope.iter().count() {
+        1 => check_scope(client, &client.scope.to_string()),
+        _ => Failure::refuse(ErrorCode::InvalidScope, NO_SCOPE),
+    }
 }
 
 pub(crate) fn check_scope(client: &Client, text: &str) -> Result<ScopeSet, Failure> {

@@ -305,7 +305,7 @@ fn metadata_of(client: &Client) -> ClientMetadata {
         grant_types: Some(client.grant_types.clone()),
         response_types: Some(if code { vec!["code".into()] } else { vec![] }),
         client_name: client.name.clone(),
-        scope: Some(client.scope.to_string()),
+        scope: Some(client.scope.to_string()).filter(|scope| !scope.is_empty()),
         jwks: client.jwks.clone(),
         jwks_uri: client.jwks_uri.clone(),
         resource: client.resource.clone(),

@@ -71,7 +71,8 @@ impl Identity {
             return Ok(Err(error));
         }
         let mut response = self.token_response(text, expires, request.jkt.as_ref());
-        response.scope = Some(scope.to_string());
+        // that it is for none has no form (RFC 6749 3.3)
+        response.scope = Some(scope.to_string()).filter(|scope| !scope.is_empty());
         Ok(Ok(response))
     }
 

@@ -140,8 +140,8 @@ impl Identity {
         let wanted = request.form.one("scope")?.map(ScopeSet::parse).transpose();
         let wanted = wanted.map_err(|e| Refusal::new(ErrorCode::InvalidScope, e.to_string()))?.unwrap_or_else(|| scope.clone());
         self.check_same_resource(request.form, resource.as_deref())?;
-        if !wanted.is_subset(scope) {
-            return Failure::refuse(ErrorCode::InvalidScope, "a refresh may only narrow the scope");
+        if wanted.is_empty() || !wanted.is_subset(scope) {
+            return Failure::refuse(ErrorCode::InvalidScope, "a refresh may only narrow the scope, and not to nothing");
         }
         let mut changes = rotation.changes;
         if let Some(grant) = grant {

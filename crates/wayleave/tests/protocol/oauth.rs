@@ -186,6 +186,7 @@ async fn threat_15_bad_requests_are_pages_until_the_redirect_uri_is_known() {
         (&[("code_challenge_method", "")], "invalid_request"),
         (&[("scope", "uma_policy")], "invalid_scope"),
         (&[("scope", "fly")], "invalid_scope"),
+        (&[("scope", " ")], "invalid_scope"),
         (&[("prompt", "none")], "consent_required"),
         (&[("request", "x")], "request_not_supported"),
         (&[("resource", "https://unknown.example")], "invalid_target"),
@@ -200,6 +201,25 @@ async fn threat_15_bad_requests_are_pages_until_the_redirect_uri_is_known() {
     let page = browser.open(&authorize(&[])).await;
     let (_, query) = browser.submit(&page, "/authorize/decision", &[("decision", "deny")]).await.location();
     assert!(query.contains(&("error".into(), "access_denied".into())));
+}
+
+/// RFC 6749 3.3: a client that is registered for one scope alone means that one where it names none; else it has to say.
+#[tokio::test]
+async fn a_scope_that_is_left_out_is_the_only_one_or_refused() {
+    let world = World::on("memory", crate::consents::DECLARED).await;
+    let browser = Browser::new(&world);
+    browser.log_in("alice").await;
+    let page = browser.open(&authorize(&[("scope", "")])).await;
+    let (_, query) = browser.submit(&page, "/authorize/decision", &[("decision", "approve")]).await.location();
+    let code = &query.iter().find(|(name, _)| name == "code").unwrap().1;
+    let tokens = trade(&world, code, VERIFIER).await;
+    assert_eq!(tokens.ok(200).get("scope"), "uma_protection", "{}", tokens.text);
+    // nor does a refresh take a scope away altogether
+    let asked = [("grant_type", "refresh_token"), ("refresh_token", tokens.get("refresh_token")), ("scope", " ")];
+    world.token("photos-rs", &asked).await.refused(400, "invalid_scope");
+    let desk = [("client_id", "desk"), ("redirect_uri", crate::consents::CALLBACK), ("scope", "")];
+    let (url, query) = browser.open(&authorize(&desk)).await.location();
+    assert!(url.starts_with(crate::consents::CALLBACK) && query.contains(&("error".into(), "invalid_scope".into())), "{url}");
 }
 
 /// Cases: G-5.1-1
