@@ -257,7 +257,7 @@ impl Manager {
     /// Takes an exported key in, if the passphrase opens it and it is what it says.
     pub(crate) async fn import_key(&self, person: &Person, text: &str, passphrase: &str) -> Result<(), Trouble> {
         let Ok(kept) = types::json::parse::<KeptKey>(text.trim().as_bytes()) else {
-            return refused("This is no exported key: it should begin with { and end with }.");
+            return refused(why_no_key(text.trim()));
         };
         if self.keys(&person.owner).await?.iter().filter(|key| key.did != kept.did).count() >= MAX_KEYS {
             return refused(format!("You have {MAX_KEYS} keys. Delete one first."));
@@ -281,10 +281,28 @@ impl Manager {
     }
 }
 
+/// What is wrong with a text that is no exported key.
+fn why_no_key(text: &str) -> &'static str {
+    match types::json::parse::<serde_json::Map<String, serde_json::Value>>(text.as_bytes()) {
+        Ok(_) => "This is no exported key as a desk writes it: something in it is missing, or was changed. Export it anew.",
+        Err(_) => "This is no exported key: it should begin with { and end with }.",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use jose::SystemRandomness;
+
+    #[test]
+    fn what_is_no_exported_key_is_told_so() {
+        for (text, says) in [("", "begin with {"), ("key", "begin with {"), ("[]", "begin with {"), ("{", "begin with {")] {
+            assert!(why_no_key(text).contains(says), "{text}");
+        }
+        for changed in ["{}", "{\"memory\": -1}"] {
+            assert!(why_no_key(changed).contains("missing, or was changed"), "{changed}");
+        }
+    }
 
     /// However many are tried at once, ten are looked at; the pause ends, and the right one gives them back.
     #[test]
