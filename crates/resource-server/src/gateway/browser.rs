@@ -193,7 +193,7 @@ impl Gateway {
             let to = visit::to_of(parts);
             return match self.waiting_next(held, &to, parts.extensions.get().copied()).await {
                 Some(Next::Page(page)) => *page,
-                _ => self.closed_page(StatusCode::NOT_FOUND, held, &to, None).await,
+                _ => self.not_opened_page(held, &to).await,
             };
         }
         answer.headers_mut().append(header::VARY, HeaderValue::from_static("Cookie"));
@@ -235,9 +235,8 @@ impl Gateway {
             if let Some(waiting) = self.waiting_next(held, &to, parts.extensions.get().copied()).await {
                 return waiting;
             }
-            if let Some(closed) = held.session.find_closed(&to, now) {
-                let wrong = closed.was_pressed.then_some((asking::NOBODY_ASKED, ""));
-                return page(self.closed_page(StatusCode::NOT_FOUND, held, &to, wrong).await);
+            if held.session.find_closed(&to, now).is_some() {
+                return page(self.not_opened_page(held, &to).await);
             }
         }
         let caller = parts.extensions.get().copied();
@@ -247,8 +246,8 @@ impl Gateway {
             Err(error) => return page(self.cannot_lead(&error)),
         };
         match (held, ticket) {
-            (Some(held), None) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None).await),
-            (Some(held), Some(_)) if !may_trade => page(self.closed_page(StatusCode::NOT_FOUND, &held, &to, None).await),
+            (Some(held), None) => page(self.not_opened_page(&held, &to).await),
+            (Some(held), Some(_)) if !may_trade => page(self.not_opened_page(&held, &to).await),
             (Some(held), Some(ticket)) if held.session.pct_at(&way.issuer).is_some() && !way.has_to_tell(&held.session) => {
                 self.lead_known(parts, held, way, &ticket).await
             }
@@ -271,7 +270,7 @@ impl Gateway {
                     Err(error) => page(self.cannot_lead(&error)),
                 }
             }
-            Ok(Outcome::Closed | Outcome::Spent) => page(self.closed_page(StatusCode::NOT_FOUND, &held, &way.to, None).await),
+            Ok(Outcome::Closed | Outcome::Spent) => page(self.not_opened_page(&held, &way.to).await),
             Err(error) => page(self.cannot_lead(&error)),
         }
     }

@@ -26,8 +26,8 @@ use types::peer::{Caller, names_of};
 const MAX_FORM_BYTES: usize = 16 * 1_024;
 /// Most of a sentence to an owner (protocol.md 1.2).
 pub(super) const MAX_MESSAGE_CHARS: usize = 280;
-/// After a press of *Ask for access* that reached nobody.
-pub(super) const NOBODY_ASKED: &str = "Nobody could be asked for this. Ask whoever gave you the link.";
+/// How long after a press that reached nobody it is looked whether she gets in by now.
+const LOOKS_AGAIN_SECONDS: i64 = 30;
 /// Those for whom it is asked in the background at one time; others are asked for when their page loads itself anew.
 const MOST_AT_ONCE: usize = 1_000;
 /// Least time between two questions where the server cannot be asked.
@@ -282,10 +282,22 @@ impl Gateway {
                 };
                 self.change_session(cookie, still).await.map(drop)
             }
-            outcome @ Outcome::Granted { .. } => self.keep_outcome(cookie, &way, outcome, caller).await.map(drop),
-            Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => {
-                self.change_session(cookie, |session| session.close(to, now, false)).await.map(drop)
+            // her owner has answered: nothing is waited for any more
+            outcome @ Outcome::Granted { .. } => {
+                let way = Way { asks: false, ..way };
+                self.keep_outcome(cookie, &way, outcome, caller).await.map(drop)
             }
+            Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => {
+                self.change_session(cookie, |session| session.close(to, now)).await.map(drop)
+            }
+        }
+    }
+
+    /// What somebody reads who does not get in: that she waits, where she asked, or that it is not shared with her.
+    pub(super) async fn not_opened_page(&self, held: &Held, to: &str) -> Response {
+        match held.session.find_waiting(to) {
+            Some(waiting) => self.waiting_page(held, waiting, to),
+            None => self.closed_page(StatusCode::NOT_FOUND, held, to, None).await,
         }
     }
 
@@ -293,10 +305,16 @@ impl Gateway {
     /// asked for by her page, which loads itself anew; what was begun before a restart goes on.
     pub(super) async fn waiting_next(self: &Arc<Self>, held: &Held, to: &str, caller: Option<Caller>) -> Option<Next> {
         let waiting = held.session.find_waiting(to)?;
+        let now = self.client.clock.now();
+        if waiting.ticket.is_none() && waiting.asked.plus(LOOKS_AGAIN_SECONDS) <= now {
+            // where nobody could be asked it may be shared by now: it is looked at anew
+            let noted = self.change_session(&held.cookie, |session| session.note_asked(to, now)).await;
+            return noted.is_err().then(|| Next::Page(Box::new(self.waiting_page(held, waiting, to))));
+        }
         if waiting.ticket.is_some() {
             self.ask_on(&held.cookie, &way_to(waiting), caller);
         }
-        if waiting.ticket.is_some() && waiting.seconds_left(self.client.clock.now()) == 0 {
+        if waiting.ticket.is_some() && waiting.seconds_left(now) == 0 {
             if let Err(error) = Box::pin(self.ask_again(&held.cookie, to, caller)).await {
                 tracing::info!(%error, "whether an owner has answered cannot be asked right now");
             }
@@ -327,6 +345,8 @@ fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timesta
         Outcome::Waits { .. } => false,
         Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => true,
     };
+    // whoever pressed waits, whether or not there was anybody to be asked: else she could tell by it what is there (threat 47)
+    let waits = way.asks || session.find_waiting(&way.to).is_some_and(|waiting| waiting.ticket.is_none());
     session.open(&way.to);
     if way.shows_address {
         session.note_told(&way.issuer);
@@ -342,12 +362,11 @@ fn note_outcome(session: &mut Session, way: &Way, outcome: Outcome, now: Timesta
         Outcome::Waits { ticket, interval_seconds } => session.put_waiting(way.waiting(Some((ticket, interval_seconds)), now)),
         Outcome::Closed | Outcome::Shows { .. } | Outcome::Spent => {}
     }
-    match (way.is_elsewhere, way.asks) {
-        // the ticket was for something else
-        (true, true) => session.put_waiting(way.waiting(None, now)),
-        (true, false) => session.close(&way.to, now, false),
-        (false, was_pressed) if may_be_closed => session.close(&way.to, now, was_pressed),
-        (false, _) => {}
+    // the ticket of something else says nothing of this
+    match way.is_elsewhere || may_be_closed {
+        true if waits => session.put_waiting(way.waiting(None, now)),
+        true => session.close(&way.to, now),
+        false => {}
     }
 }
 

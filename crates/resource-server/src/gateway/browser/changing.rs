@@ -269,10 +269,13 @@ impl Gateway {
         };
         match self.look(parts, Method::POST, uri, Some(&held)).await {
             Ok(()) => self.send_on(to, &[]),
-            Err(_) => {
-                let changing = Changing { to, back: to, is_unknown: false, was_sent: false };
-                self.changing_page(StatusCode::FORBIDDEN, &held, &changing, None).await
-            }
+            Err(_) => match held.session.find_waiting(&place) {
+                Some(waiting) => self.waiting_page(&held, waiting, &place),
+                None => {
+                    let changing = Changing { to, back: to, is_unknown: false, was_sent: false };
+                    self.changing_page(StatusCode::FORBIDDEN, &held, &changing, None).await
+                }
+            },
         }
     }
 }

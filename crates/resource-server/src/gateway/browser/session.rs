@@ -68,7 +68,7 @@ pub(super) struct Waiting {
     pub(super) to: String,
     pub(super) owner: String,
     pub(super) issuer: String,
-    /// With which it is asked whether she has answered; none: there is no such thing, and nobody was asked.
+    /// With which it is asked whether she has answered; none: nobody was asked, as there is no such thing, or nobody to ask.
     pub(super) ticket: Option<String>,
     pub(super) interval_seconds: u64,
     /// When that was asked last.
@@ -98,9 +98,6 @@ pub(super) fn thing_of(to: &str) -> String {
 pub(super) struct Closed {
     to: String,
     until: Timestamp,
-    /// She pressed *Ask for access*, and nobody could be asked.
-    #[serde(default)]
-    pub(super) was_pressed: bool,
 }
 
 /// A session.
@@ -233,9 +230,9 @@ impl Session {
         self.waiting.iter_mut().filter(|waiting| thing_of(&waiting.to) == thing).for_each(|waiting| waiting.asked = now);
     }
 
-    pub(super) fn close(&mut self, to: &str, now: Timestamp, was_pressed: bool) {
+    pub(super) fn close(&mut self, to: &str, now: Timestamp) {
         self.open(to);
-        self.closed.push(Closed { to: to.to_owned(), until: now.plus(CLOSED_SECONDS), was_pressed });
+        self.closed.push(Closed { to: to.to_owned(), until: now.plus(CLOSED_SECONDS) });
         keep_newest(&mut self.closed, MOST_CLOSED);
     }
 

@@ -55,12 +55,16 @@ impl MovedClock {
 impl World {
     /// Before these servers that the operator lists.
     async fn new(listed: &[&Arc<Known>], is_declared: bool) -> Self {
-        let service = async |request: Request| match *request.method() {
-            http::Method::GET => match request.headers().get("x-wayleave-email") {
-                Some(email) => format!("a picture for {}", email.to_str().unwrap()),
-                None => "a picture".to_owned(),
-            },
-            _ => format!("saved {}", axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap().len()),
+        let service = async |request: Request| {
+            let is_absent = request.uri().path().ends_with("/absent");
+            let text = match *request.method() {
+                http::Method::GET => match request.headers().get("x-wayleave-email") {
+                    Some(email) => format!("a picture for {}", email.to_str().unwrap()),
+                    None => "a picture".to_owned(),
+                },
+                _ => format!("saved {}", axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap().len()),
+            };
+            (if is_absent { StatusCode::NOT_FOUND } else { StatusCode::OK }, text)
         };
         let owned = |path: &str, owner: &str| {
             route_with(path, |guarded| {

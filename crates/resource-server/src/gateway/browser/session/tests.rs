@@ -48,7 +48,7 @@ fn what_a_session_holds_is_bounded_and_the_newest_stay() {
         session.put_grant(grant(&n.to_string(), "a", "t"));
         session.put_pct(&n.to_string(), "pct".into());
         session.put_waiting(waiting(&format!("/w{n}")));
-        session.close(&format!("/c{n}"), now, false);
+        session.close(&format!("/c{n}"), now);
     }
     let counts = [session.grants.len(), session.known.len(), session.waiting.len(), session.closed.len()];
     assert_eq!(counts, [MOST_GRANTS, MOST_GRANTS, MOST_WAITING, MOST_CLOSED]);
