@@ -175,6 +175,7 @@ pub struct Gateway {
     introductions: link::Introductions,
     /// Accounts that somebody logged in with, and has not said yet whether to link.
     waiting: link::WaitingAccounts,
+    finished_links: link::Finished,
     /// Seals what a browser keeps for it while somebody links.
     sealing: SealingKey,
     browsers: browser::Browsers,
@@ -248,6 +249,7 @@ impl Gateway {
             introductions: link::Introductions::default(),
             waiting: link::WaitingAccounts::default(),
             sealing,
+            finished_links: link::Finished::default(),
             browsers,
             turns: Mutex::default(),
             backlog: backlog::Backlog::default(),

@@ -7,6 +7,7 @@ mod account;
 mod came_of_it;
 mod pages;
 mod renewal;
+mod repeated;
 mod room;
 mod waiting;
 
@@ -26,6 +27,7 @@ use types::token::{TokenResponse, UMA_PROTECTION};
 pub(super) use came_of_it::linked;
 pub(super) use pages::{callback, link};
 pub(super) use renewal::{LatestPats, Renewed};
+pub(super) use repeated::Finished;
 pub(super) use room::{FULL, Introductions};
 pub(super) use waiting::WaitingAccounts;
 

@@ -52,7 +52,7 @@ struct AskedPage<'a> {
 }
 
 /// What came of a link.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) enum CameOfIt {
     Linked {
         owner: String,

@@ -164,6 +164,13 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
     if begun.expires <= gateway.client.clock.now() {
         return Err("This took too long. Start again.".into());
     }
+    // one at a time of each: a code that is sent twice ends what it was good for
+    let turn = gateway.turn(&format!("callback {state}")).await;
+    let _held = turn.lock().await;
+    let is_at_browser = is_at_browser(&request.headers);
+    if let Some(came_of_it) = gateway.finished_links.find(&state, gateway.client.clock.now()) {
+        return Ok(answer(gateway, came_of_it, is_at_browser).await);
+    }
     // anybody can begin, and come back with any code
     if let Err(refusal) = check_stranger(gateway, request) {
         return Ok(*refusal);
@@ -172,18 +179,20 @@ async fn finish(gateway: &Gateway, request: &Parts) -> Result<Response, String> 
     let peer = gateway.peer(&begun.flow.issuer).await.map_err(away)?;
     let (client, metadata) = (&peer.protection.client, &peer.protection.metadata);
     let authorized = client.finish_code(metadata, &begun.flow, &query).await.map_err(|error| error.to_string())?;
-    let is_at_browser = is_at_browser(&request.headers);
     let (owner, issuer) = (begun.owner.clone(), begun.flow.issuer.clone());
-    match gateway.take(&begun, authorized, is_at_browser).await? {
-        Came::Kept(state) => {
-            let came_of_it = linked(gateway, owner, issuer, state).await;
-            Ok(forgetting(gateway, came_of_it.answer(gateway, is_at_browser).await))
-        }
-        Came::Asked { name, account } => {
-            let asked = CameOfIt::Asked { owner, issuer, account: in_words(&account), waiting: name };
-            Ok(asked.answer(gateway, is_at_browser).await)
-        }
-    }
+    let came_of_it = match gateway.take(&begun, authorized, is_at_browser).await? {
+        Came::Kept(state) => linked(gateway, owner, issuer, state).await,
+        Came::Asked { name, account } => CameOfIt::Asked { owner, issuer, account: in_words(&account), waiting: name },
+    };
+    gateway.finished_links.note(&state, &came_of_it, gateway.client.clock.now());
+    Ok(answer(gateway, came_of_it, is_at_browser).await)
+}
+
+/// To whoever came back; where she is still asked, her browser keeps what it began.
+async fn answer(gateway: &Gateway, came_of_it: CameOfIt, is_at_browser: bool) -> Response {
+    let is_linked = matches!(came_of_it, CameOfIt::Linked { .. });
+    let answer = came_of_it.answer(gateway, is_at_browser).await;
+    if is_linked { forgetting(gateway, answer) } else { answer }
 }
 
 /// Whether a browser sent this: each says so where it is at a place that can be trusted (Fetch Metadata).

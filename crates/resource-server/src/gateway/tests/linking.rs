@@ -349,3 +349,26 @@ async fn threat_42_s10_a_link_that_cannot_be_kept_is_given_back() {
     assert_eq!(opened(&world, &begun(&world).await, long).await.0.status, 400);
     world.until("what is too long as well", async || world.asked.revoked.load(Ordering::SeqCst) == 2).await;
 }
+
+/// A double click, or a proxy that repeats: a code that came twice would end what it was good for.
+#[tokio::test]
+async fn threat_42_s10_a_callback_that_comes_twice_links_once() {
+    let world = World::new(Store::in_memory(), &["a.jpg"]).await;
+    for (url, sub, said) in
+        [("/.wayleave/link?owner=alice".to_owned(), "alice", "Linked"), (begun(&world).await, "bobs-sub", "Link this")]
+    {
+        let sent = get(&world, &url, "").await;
+        let query: HashMap<String, String> = url::Url::parse(&sent.location).unwrap().query_pairs().into_owned().collect();
+        *world.asked.logged_in.lock().unwrap() = Some(json!({"sub": sub, "nonce": query["nonce"]}));
+        let back = format!("/.wayleave/callback?state={}&code=c", query["state"]);
+        let before = world.asked.tokens.load(Ordering::SeqCst);
+        let both = tokio::join!(get(&world, &back, &sent.cookie), get(&world, &back, &sent.cookie));
+        assert_eq!(world.asked.tokens.load(Ordering::SeqCst), before + 1);
+        for came in [both.0, both.1, get(&world, &back, &sent.cookie).await] {
+            assert_eq!(came.status, 303, "{}", came.html);
+            let page = get(&world, "/.wayleave/linked", &came.linked).await;
+            assert!(page.html.contains(said), "{}", page.html);
+        }
+        assert_eq!(world.asked.revoked.load(Ordering::SeqCst), 0);
+    }
+}
