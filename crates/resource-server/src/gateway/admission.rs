@@ -211,6 +211,15 @@ impl Gateway {
         Ok(guarding)
     }
 
+    async fn find_guarding_now(&self, owner: &str, own_id: &OwnResourceId) -> Result<Guarding, ProtectionError> {
+        let all = self.store.registrations(owner, own_id).await?;
+        let guards = |one: &Registered| one.guards() && self.is_trusted(&one.issuer);
+        Ok(match all.iter().all(guards) {
+            true => all,
+            false => Arc::new(all.iter().filter(|one| guards(one)).cloned().collect()),
+        })
+    }
+
     /// What guards a resource. What the owner has not placed is registered where she linked first.
     pub(super) async fn guarding(
         &self,
@@ -220,12 +229,7 @@ impl Gateway {
         asker: Asker<'_>,
     ) -> Result<Guarding, Box<Response>> {
         let unreadable = |error: ProtectionError| away(&wanted.owner, &error);
-        let all = self.store.registrations(&wanted.owner, own_id).await.map_err(|error| unreadable(error.into()))?;
-        let guards = |one: &Registered| one.guards() && self.is_trusted(&one.issuer);
-        let guarding = match all.iter().all(guards) {
-            true => all,
-            false => Arc::new(all.iter().filter(|one| guards(one)).cloned().collect()),
-        };
+        let guarding = self.find_guarding_now(&wanted.owner, own_id).await.map_err(unreadable)?;
         // her opinion is read from the store: not for each call to what is guarded
         if !guarding.is_empty() {
             return Ok(guarding);
@@ -243,9 +247,10 @@ impl Gateway {
             Ok(None) | Err(ProtectionError::Unreachable) => return Ok(guarding),
             Err(error) => return Err(unreadable(error)),
         };
-        // what was tried in vain a moment ago is not tried, and so uses nothing up
+        // what was tried a moment ago is not tried, and so uses nothing up; whoever tries just now is waited for
         if self.backlog.attempts.is_early(&wanted.owner, own_id, Instant::now()) {
-            return Ok(guarding);
+            self.operation_ends(&wanted.owner, own_id).await;
+            return self.find_guarding_now(&wanted.owner, own_id).await.map_err(unreadable);
         }
         let counted = Box::pin(self.check_stranger(wanted, path, asker)).await?;
         let error = match Box::pin(self.register_by_itself(&wanted.owner, own_id, &issuer)).await {

@@ -54,6 +54,19 @@ impl Operations {
         Ok(Busy { operations: self.clone(), key: key.clone() })
     }
 
+    /// Waits until what runs now has ended, for as long as anybody is waited for.
+    async fn end(&self, key: &Key) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut ended = std::pin::pin!(self.ended.notified());
+            ended.as_mut().enable();
+            let runs = self.running.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key);
+            if !runs || tokio::time::timeout_at(until, ended).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Begins one as soon as nobody runs another whom `waits_for` says to wait for; none: it took too long, or is not waited for.
     async fn begin_after(self: &Arc<Self>, key: Key, begun: Begun, waits_for: impl Fn(Begun) -> bool) -> Option<Busy> {
         let until = Instant::now() + PATIENCE;
@@ -79,6 +92,11 @@ impl Gateway {
     /// The same, after whatever runs has ended; none: it did not in time.
     pub(super) async fn next_operation(&self, owner: &str, own_id: &OwnResourceId) -> Option<Busy> {
         self.backlog.operations.begin_after((owner.to_owned(), own_id.clone()), Begun::ByItself, |_| true).await
+    }
+
+    /// After whatever runs has ended, or took too long.
+    pub(super) async fn operation_ends(&self, owner: &str, own_id: &OwnResourceId) {
+        self.backlog.operations.end(&(owner.to_owned(), own_id.clone())).await;
     }
 
     /// For an owner's order; none while another of hers runs.

@@ -265,3 +265,24 @@ async fn threat_41_s16_one_machine_makes_up_so_many_things_and_no_more() {
     assert_eq!(taken, 60, "one network");
     assert_ne!(put("/real", [198, 51, 100, 1]).await, 429, "others have their part");
 }
+
+/// Whoever comes while a thing is being registered for somebody else waits for that, and is told whom to ask as well.
+#[tokio::test]
+async fn threat_46_those_who_come_first_at_once_are_all_told_whom_to_ask() {
+    let world = World::new(Store::in_memory(), &["a.jpg", "b.jpg"]).await;
+    world.link().await;
+    world.asked.hang_but_for(Some(""));
+    let first = async { tokio::join!(world.status("/a.jpg", None), world.status("/a.jpg", None)) };
+    let others = async {
+        world.until("one is being registered", async || world.asked.now.load(Ordering::SeqCst) > 0).await;
+        let all = futures_util::future::join_all((0..20).map(|_| world.status("/a.jpg", None)));
+        let answers = async {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            world.asked.hang_but_for(None);
+        };
+        tokio::join!(all, answers).0
+    };
+    let (first, others) = tokio::join!(first, others);
+    assert_eq!((first, others), ((401, 401), vec![401; 20]));
+    world.assert_each_once(1);
+}
