@@ -25,6 +25,8 @@ const KNOWN_FOR: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Words of hers that are asked about at a time for one list.
 const AT_A_TIME: usize = 8;
+/// How often what changes meanwhile is looked at once more.
+const MOST_CHANGES: usize = 8;
 /// How long what an application brought counts while nobody says whether she lets it manage still.
 pub(super) const COUNTS_UNANSWERED_SECONDS: i64 = 86_400;
 /// How old what is written down of the last answer becomes before it is written anew.
@@ -239,16 +241,27 @@ impl Gateway {
         let turn = self.turn(&format!("brought to {owner}")).await;
         let _held = turn.lock().await;
         let rests = |by: &Option<BroughtBy>| by.as_ref().is_some_and(|by| by.asked_about() == Some(grant));
-        for credential in self.store.list_credentials(owner).await?.into_iter().filter(|one| rests(&one.by)) {
-            if let Ok(subject) = client::credential::subject_of(credential.cred_type, &credential.cred_value) {
-                let ended = CredentialDocument { by: credential.by.as_ref().map(BroughtBy::ended), ..credential.clone() };
-                self.store.replace_credential(owner, &subject, &credential, &ended).await?;
-            }
+        let mut rounds = 0..MOST_CHANGES;
+        while !self.end_credentials(owner, &rests).await? {
+            // somebody changes them all the time: nobody would come back to what stays
+            rounds.next().ok_or(ProtectionError::Store)?;
         }
         for (issuer, link) in self.store.list_links(owner).await?.into_iter().filter(|(_, link)| rests(&link.by)) {
             self.end_server(owner, &issuer, &link, Over::Application).await?;
         }
         Ok(())
+    }
+
+    /// Whether all are ended as they stood there: one that was changed meanwhile is looked at once more.
+    async fn end_credentials(&self, owner: &str, rests: impl Fn(&Option<BroughtBy>) -> bool) -> Result<bool, ProtectionError> {
+        let mut is_done = true;
+        for credential in self.store.list_credentials(owner).await?.into_iter().filter(|one| rests(&one.by)) {
+            if let Ok(subject) = client::credential::subject_of(credential.cred_type, &credential.cred_value) {
+                let ended = CredentialDocument { by: credential.by.as_ref().map(BroughtBy::ended), ..credential.clone() };
+                is_done &= self.store.replace_credential(owner, &subject, &credential, &ended).await?;
+            }
+        }
+        Ok(is_done)
     }
 
     /// Registrations first: as long as the link is there, the rest is found again after a crash.
