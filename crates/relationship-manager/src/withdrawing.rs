@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use types::Timestamp;
 use types::access_request::AccessRequestDocument;
+use types::delegation::DelegationDocument;
 use types::policy::PolicyDocument;
 
 /// What is shared and stands on no page, in words.
@@ -30,7 +31,7 @@ impl Manager {
         self.ask_and_end(owner, ending.wanted, &ending.words).await
     }
 
-    /// Everything of somebody's at once: shares, and requests that were approved. What is known at once; beside that her servers are read
+    /// Everything of somebody's at once: shares, requests that were approved, and that they decide for her. What is known at once; beside that her servers are read
     /// anew, and what they say more ends, too. What comes back are servers that could not be read, or not all of what they say:
     /// nobody knows what else they let that person see. It is carried out to its end, also when the page is closed meanwhile.
     pub(crate) async fn withdraw_everything(self: &Arc<Self>, owner: &str, who: &Who) -> Result<Vec<Unread>, Trouble> {
@@ -97,6 +98,15 @@ fn is_for(word: &Word, who: &Who) -> bool {
     matches!(&word.said, Said::Share(token) if words::who_of_token(&token.allowed_rqp) == *who)
 }
 
+/// Whether this is what they are called where they decide for her: an address, or a key that stands in what they are known by.
+fn is_named(who: &Who, name: &str) -> bool {
+    match who {
+        Who::Address(address) => types::email::normalize(name).as_ref() == Some(address),
+        Who::Other(text) => name.starts_with("did:") && text.split([' ', ',']).any(|part| part == name),
+        Who::Anyone => false,
+    }
+}
+
 /// A server of which it is not known all that it lets somebody reach.
 pub(crate) struct Unread {
     pub(crate) url: String,
@@ -135,7 +145,43 @@ impl Holdings {
         let mut ending = self.ending(&shares);
         self.end_approvals(|_, request| request.lets_in(now) && who_asked(request) == *who, &mut ending);
         self.end_still_listed(who, &mut ending);
+        self.end_deciding(who, now, &mut ending);
         ending
+    }
+
+    /// Whether they decide for her somewhere.
+    pub(crate) fn decides(&self, who: &Who, now: Timestamp) -> bool {
+        self.words_to_decide(who, now).next().is_some() || self.listed_to_decide(who).next().is_some()
+    }
+
+    /// What she signed so that they decide for her.
+    fn words_to_decide(&self, who: &Who, now: Timestamp) -> impl Iterator<Item = &str> {
+        let is_theirs = |word: &Word| matches!(&word.said, Said::Delegation(delegation) if is_named(who, &delegation.sub));
+        self.ledger.live(now).filter(move |(_, word)| is_theirs(word)).map(|(id, _)| id)
+    }
+
+    /// What servers list of it.
+    fn listed_to_decide(&self, who: &Who) -> impl Iterator<Item = (&Known, &DelegationDocument)> {
+        let is_theirs = |one: &DelegationDocument| {
+            let names = [&one.delegate.email, &one.delegate.resource_owner_id];
+            names.into_iter().flatten().any(|name| is_named(who, name))
+        };
+        let all = self.servers.iter().flat_map(|known| known.snapshot.delegations.iter().map(move |one| (known, one)));
+        all.filter(move |(_, one)| is_theirs(one))
+    }
+
+    /// Whoever decides for her could share with themselves again: that ends with the rest.
+    fn end_deciding(&self, who: &Who, now: Timestamp, ending: &mut Ending) {
+        let words: Vec<String> = self.words_to_decide(who, now).map(str::to_owned).collect();
+        words.iter().for_each(|id| self.end_word(id, ending));
+        for (known, one) in self.listed_to_decide(who) {
+            // where she signed it, its server is told already
+            if let Some(wanted) = self.end_of(known, one, who.name())
+                && !ending.wanted.iter().any(|one| is_same_deletion(one, &wanted))
+            {
+                ending.wanted.push(wanted);
+            }
+        }
     }
 
     /// What guards list of her words which no place shows any more as a thing of hers: it ends where it stands, all the same.

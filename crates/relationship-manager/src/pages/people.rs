@@ -70,6 +70,8 @@ struct PersonPage<'a> {
     who_key: String,
     rows: Vec<ReachRow>,
     shares: usize,
+    /// They also decide for her.
+    decides: bool,
     csrf: &'a str,
 }
 
@@ -97,7 +99,8 @@ pub(super) async fn show(State(manager): Desk, request: Request) -> Response {
             return Ok(error_page(manager, Some(person), StatusCode::NOT_FOUND, "Nobody here", what));
         }
         let shares = rows.iter().map(|row| row.may.len()).sum();
-        let body = ui::render(&PersonPage { who: who.name(), who_key: who.key(), rows, shares, csrf: &person.csrf });
+        let decides = holdings.decides(&who, manager.now());
+        let body = ui::render(&PersonPage { who: who.name(), who_key: who.key(), rows, shares, decides, csrf: &person.csrf });
         Ok(page(manager, Some(person), StatusCode::OK, who.name(), "/people", &body))
     })
     .await
@@ -109,8 +112,10 @@ pub(super) async fn withdraw(State(manager): Desk, request: Request) -> Response
             return Err(Trouble::Refused("Tick that you are sure: everything of this person's ends at once.".into()));
         }
         let who = who_of(fields)?;
+        let decided = manager.holdings(&person.owner).await?.decides(&who, manager.now());
         let unread = manager.withdraw_everything(&person.owner, &who).await?;
-        let mut what = format!("Taken back: {} loses everything at each server that has confirmed it.", who.name());
+        let also = if decided { ", and decides for you no more," } else { "" };
+        let mut what = format!("Taken back: {} loses everything{also} at each server that has confirmed it.", who.name());
         for one in unread {
             let why = match one.has_answered {
                 true => "lists what this desk cannot read: look on its own pages whether that lets them reach something.",

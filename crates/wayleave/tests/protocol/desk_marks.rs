@@ -240,6 +240,31 @@ async fn threat_48_what_was_approved_is_shown_and_ends_with_a_share() {
     assert_eq!(thing["approvals"], json!([]), "{thing}");
 }
 
+/// Whoever loses everything, and could share with himself by deciding for her, decides no more.
+#[tokio::test]
+async fn threat_48_whoever_loses_everything_decides_no_more() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let (guard, _keeper) = linked(&mut alice).await;
+    let email = json!([{"name": "email", "value": [BOB]}]);
+    let policy = json!({"_id": "p", "resource_id": "r0", "resource_scopes": ["view"], "required_claims": email});
+    let deciding = |id: &str, who: &str| {
+        json!({"_id": id, "delegate": {"email": who}, "resources": "all", "resource_scopes": ["view"], "may": ["share", "approve"],
+            "expires_at": START + 1_000_000})
+    };
+    guard.answers("GET /policies", 200, json!([policy]));
+    read_again(&desk, &mut alice).await;
+    assert!(!alice.get(ABOUT_BOB).await.text.contains("decides for"), "he does not");
+    guard.answers("GET /delegations", 200, json!([deciding("d1", "Bob@Bar.example"), deciding("d2", "carol@foo.example")]));
+    read_again(&desk, &mut alice).await;
+    let page = alice.get(ABOUT_BOB).await;
+    assert!(page.text.contains("also decides for you: that ends, too"), "{}", page.text);
+    guard.asked();
+    let told = alice.post("/people/withdraw", &[("sure", "yes"), ("who", &page.field("who"))]).await;
+    assert_eq!((guard.count("DELETE /policies/p"), guard.count("DELETE /delegations/d1"), guard.count("DELETE")), (1, 1, 2));
+    assert!(alice.get(&told.location).await.text.contains("decides for you no more"), "{}", told.location);
+}
+
 /// A link from a mail is no page of this desk about anybody.
 #[tokio::test]
 async fn threat_36_what_a_link_says_is_nobodys_name() {
