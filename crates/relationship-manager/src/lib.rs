@@ -128,6 +128,7 @@ pub struct Manager {
     /// Metadata of servers, and what this desk is at those where it registered; by issuer.
     metadata: Fetched<Arc<Metadata>>,
     registrations: Fetched<String>,
+    registering: person::Registering,
     /// Keys of servers that send notices, by URL.
     keys: Fetched<Arc<KeySet>>,
     /// Whom anybody may make it ask.
@@ -194,6 +195,7 @@ impl Manager {
             metadata: Fetched::kept_for(METADATA_KEPT_SECONDS),
             registrations: Fetched::kept_for(METADATA_KEPT_SECONDS),
             keys: Fetched::kept_for(fetched::FAILURE_KEPT_SECONDS),
+            registering: person::Registering::default(),
             callers: callers::Callers::default(),
             holdings: Mutex::default(),
             reading: Mutex::default(),

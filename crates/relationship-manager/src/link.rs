@@ -201,7 +201,7 @@ impl Manager {
         };
         let callback = self.callback();
         let request = CodeRequest { redirect_uri: &callback, scope: &scope, login_hint: hint.as_deref(), resource, again: false };
-        let (url, flow) = self.client_known_at(&metadata).await?.begin_pushed(&metadata, &request).await?;
+        let (url, flow) = self.client_known_at(&person.owner, &metadata).await?.begin_pushed(&metadata, &request).await?;
         let state = flow.state.clone();
         let linking = Linking { owner: person.owner.clone(), place };
         let begun = Begun { flow, expires: self.now().plus(BEGUN_LIFETIME), linking: Some(linking), back: None };

@@ -8,12 +8,18 @@ use http::{HeaderMap, HeaderValue};
 use jose::{base64url, digest};
 use serde_json::Value;
 use std::time::Duration;
+use types::Timestamp;
 use types::metadata::Metadata;
+use types::throttle::Throttle;
 use ui::Cookies;
 
 /// How long a server is waited for that is to say whether it knows this manager.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Servers at which this manager registers in a day because one person begins there.
+const MOST_REGISTRATIONS: u32 = 30;
+const HOUR_SECONDS: i64 = 3_600;
+const DAY_SECONDS: i64 = 86_400;
 /// Seconds that a log-in may take.
 pub(crate) const BEGUN_LIFETIME: i64 = 600;
 /// Longest page of ours, in bytes, that is gone back to after the log-in.
@@ -135,15 +141,22 @@ impl Manager {
         Ok(Client { credentials: Credentials::key(client_id, self.key.clone()), ..self.client.at(issuer) })
     }
 
-    /// The same where something begins. A server may have forgotten the registration; so it is where it knows a new one and not
-    /// this: one that takes no assertion of ours for another reason knows neither.
-    pub(crate) async fn client_known_at(&self, metadata: &Metadata) -> Result<Client, Trouble> {
+    /// The same where somebody begins something. A server may have forgotten the registration; so it is where it knows a new one and
+    /// not this: one that takes no assertion of ours for another reason knows neither. A server that anybody names may lead the
+    /// registration to another's place: so many begin in one person's name in a day, and anew at one server once in an hour.
+    pub(crate) async fn client_known_at(&self, owner: &str, metadata: &Metadata) -> Result<Client, Trouble> {
         let issuer = &metadata.issuer;
         let is_kept = self.store.find_registration(issuer).await?.is_some();
+        if !is_kept && !self.registering.may_begin(owner, self.now()) {
+            return Err(Trouble::TooMany("You have begun with very many new servers today. Try again tomorrow.".into()));
+        }
         let client = self.client_at(issuer).await?;
         // what the server does not say soon, it says when that which begins goes on
         let says = async |client: &Client| tokio::time::timeout(PATIENCE, client.is_known(metadata)).await;
-        if !is_kept || !matches!(says(&client).await, Ok(Ok(false))) {
+        if !is_kept
+            || !matches!(says(&client).await, Ok(Ok(false)))
+            || !self.registering.may_begin_anew(owner, issuer, self.now())
+        {
             return Ok(client);
         }
         let new = self.register_at_server(issuer).await?;
@@ -155,6 +168,28 @@ impl Manager {
         self.store.put_registration(issuer, &new).await?;
         self.registrations.forget(issuer);
         Ok(anew)
+    }
+}
+
+/// How often this manager registers because somebody wants to begin at a server.
+pub(crate) struct Registering {
+    of_person: Throttle,
+    anew: Throttle,
+}
+
+impl Default for Registering {
+    fn default() -> Self {
+        Self { of_person: Throttle::per(MOST_REGISTRATIONS, DAY_SECONDS), anew: Throttle::per(1, HOUR_SECONDS) }
+    }
+}
+
+impl Registering {
+    fn may_begin(&self, owner: &str, now: Timestamp) -> bool {
+        self.of_person.admit(owner, now)
+    }
+
+    fn may_begin_anew(&self, owner: &str, issuer: &str, now: Timestamp) -> bool {
+        self.anew.admit(issuer, now) && self.may_begin(owner, now)
     }
 }
 

@@ -145,9 +145,39 @@ async fn a_desk_that_a_server_has_forgotten_registers_anew() {
     }
     party.forgets("POST /revoke");
     party.forgets_client("us");
+    // anew once in an hour
+    desk.clock.pass(3_601);
     for _ in 0..2 {
         let page = alice.post("/servers", &[("server", &party.url)]).await;
         assert!(page.text.contains("client_id=us-anew&"), "{}", page.text);
     }
     assert_eq!(party.count("POST /register"), 3);
+}
+
+/// Whoever has a log-in here, and servers of her own, does not have this desk register wherever they lead it.
+#[tokio::test]
+async fn threat_41_one_person_has_a_desk_register_so_often_in_a_day() {
+    let desk = Desk::open().await;
+    let mut alice = Sitting::of(&desk, "alice").await;
+    let guard = Party::start().await;
+    alice.link(&guard.url, &guard).await;
+    guard.asked();
+    // each new registration is unknown by the next time
+    for id in ["us", "us-anew", "us-anew-anew", "us-anew-anew-anew"] {
+        guard.forgets_client(id);
+        alice.post("/servers", &[("server", &guard.url)]).await;
+    }
+    assert_eq!(guard.count("POST /register"), 1, "once in an hour");
+    desk.clock.pass(3_601);
+    alice.post("/servers", &[("server", &guard.url)]).await;
+    let mut registered = 0;
+    for _ in 0..40 {
+        let other = Party::start().await;
+        alice.post("/servers", &[("server", &other.url)]).await;
+        registered += other.count("POST /register");
+    }
+    assert!((20..=30).contains(&registered), "{registered}");
+    let mut bob = Sitting::of(&desk, "bob").await;
+    let other = Party::start().await;
+    bob.link(&other.url, &other).await;
 }
