@@ -180,6 +180,7 @@ impl Manager {
         store: Store,
     ) -> Result<Arc<Self>, StoreClosed> {
         store.check_key().await?;
+        store.note_served_as(&settings.url).await?;
         let key = store.secret("client key", || SigningKey::generate(Algorithm::Es256).ok()?.to_pkcs8().ok()).await?;
         let bound = store.secret("dpop key", || SigningKey::generate(Algorithm::Es256).ok()?.to_pkcs8().ok()).await?;
         let read = |pkcs8: &[u8]| SigningKey::from_pkcs8(Algorithm::Es256, pkcs8).map(Arc::new).map_err(|_| StoreAway);
@@ -194,8 +195,8 @@ impl Manager {
             login_client,
             metadata: Fetched::kept_for(METADATA_KEPT_SECONDS),
             registrations: Fetched::kept_for(METADATA_KEPT_SECONDS),
-            keys: Fetched::kept_for(fetched::FAILURE_KEPT_SECONDS),
             registering: person::Registering::default(),
+            keys: Fetched::kept_for(fetched::FAILURE_KEPT_SECONDS),
             callers: callers::Callers::default(),
             holdings: Mutex::default(),
             reading: Mutex::default(),

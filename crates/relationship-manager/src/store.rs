@@ -31,6 +31,9 @@ use tables::{
 use tokio::sync::Mutex;
 use types::Timestamp;
 
+/// The name of what says whose the store is.
+const SERVED_AS: &str = "served as";
+
 /// Name of a manager's schema in a database that others share.
 pub const NAME: &str = "wayleave_manager";
 
@@ -222,6 +225,19 @@ impl Store {
     pub async fn end_what_is_held(&self) -> Result<(), StoreAway> {
         let everything = |table| Operation::DeleteAll { table, index: None, prefix: vec![] };
         self.write([&SESSION, &BEGUN].map(everything).into()).await
+    }
+
+    /// As which desk it was served last; a store of before does not say.
+    pub async fn served_as(&self) -> Result<Option<String>, StoreAway> {
+        self.find(&SECRET, &[SERVED_AS.into()]).await
+    }
+
+    /// Notes as which desk it is served from now on.
+    pub async fn note_served_as(&self, url: &str) -> Result<(), StoreAway> {
+        match self.served_as().await? {
+            Some(known) if known == url => Ok(()),
+            _ => self.put(&SECRET, vec![SERVED_AS.into()], &url).await,
+        }
     }
 
     async fn write(&self, operations: Vec<Operation>) -> Result<(), StoreAway> {

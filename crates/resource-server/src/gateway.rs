@@ -205,6 +205,7 @@ impl Gateway {
         if let Some(issuer) = settings.authorization_servers.first() {
             store.adopt(issuer).await?;
         }
+        store.note_served_as(&settings.resource).await?;
         let refused = |error: &dyn std::fmt::Display| ProtectionError::Refused(error.to_string());
         let (pkcs8, is_new) = own_key::find_or_make(&store).await?;
         // nobody was here before a key that is new
@@ -248,8 +249,8 @@ impl Gateway {
             proofs,
             introductions: link::Introductions::default(),
             waiting: link::WaitingAccounts::default(),
-            sealing,
             finished_links: link::Finished::default(),
+            sealing,
             browsers,
             turns: Mutex::default(),
             backlog: backlog::Backlog::default(),

@@ -85,6 +85,23 @@ async fn make(party: Party, place: &Path) {
     }
 }
 
+/// A party opens its store, and is known by this URL.
+async fn serve_once(party: Party, place: &Path, url: &str) {
+    match party {
+        Party::Server => unreachable!("its store has a list of them"),
+        Party::Gateway => {
+            let place = database::Location::File(place.to_owned());
+            let store = resource_server::gateway::Store::open(&place, &[7; 32]).await.unwrap();
+            store.note_served_as(url).await.unwrap();
+        }
+        Party::Manager => {
+            let key = jose::seal::SealingKey::new(&[7; 32]).unwrap();
+            let store = relationship_manager::Store::open_file(place, key).await.unwrap();
+            store.note_served_as(url).await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn threat_35_each_party_is_backed_up_and_restored() {
     for (party, text, name) in
@@ -206,6 +223,36 @@ async fn threat_35_a_log_in_takes_no_servers_place() {
     let names: Vec<String> = folder.kept().into_iter().map(|(name, _)| name).collect();
     let expected = ["manager.db", "manager.db.replaced", "manager.login.db", "manager.login.db.replaced", "server.db"];
     assert_eq!(names, expected);
+}
+
+/// A gateway's store has its owners' PATs, and a desk's all that somebody linked: neither takes the place of another's, also where
+/// both have one key.
+#[tokio::test]
+async fn threat_35_a_store_takes_no_place_but_its_own() {
+    for (party, text, name) in [(Party::Gateway, GATEWAY, "gateway.db"), (Party::Manager, MANAGER, "manager.db")] {
+        let folder = Folder::new(&format!("own-{name}"));
+        std::fs::write(folder.file("server.key"), jose::base64url::encode([7; 32])).unwrap();
+        let config_at = |url: &str| {
+            folder.config(&format!(
+                "[server]\nkey_file = 'server.key'\n{}",
+                text.replace("http://127.0.0.1:1'", &format!("{url}'"))
+            ))
+        };
+        let (here, other) = (config_at("http://127.0.0.1:1"), config_at("http://127.0.0.1:3"));
+        let place = folder.file("wayleave-data").join(name);
+        serve_once(party, &place, "http://127.0.0.1:1").await;
+        let copy = folder.file("copy.db");
+        backup(&here, &copy, None).unwrap();
+        let before = folder.kept();
+        let said = what(restore(&other, &copy, None).await);
+        assert!(said.contains("it is of http://127.0.0.1:1, and this is http://127.0.0.1:3"), "{said}");
+        assert_eq!(folder.kept(), before);
+        restore(&here, &copy, None).await.unwrap();
+        // its address was changed on purpose
+        serve_once(party, &place, "http://127.0.0.1:3").await;
+        backup(&other, &copy, None).unwrap();
+        restore(&other, &copy, None).await.unwrap();
+    }
 }
 
 /// What was there may have been the right one: it is there until somebody removes it.

@@ -6,6 +6,7 @@
 use super::kept::Kept;
 use super::tables::{BEGUN, SECRET, SESSION, SESSION_PLACE, TABLES};
 use super::{Store, tables};
+use crate::protection::ProtectionError;
 use database::{Batch, Database, KeyCheckError, Location, OpenError, Operation, Records, Row, Schema, Sqlite, Table, Value};
 use jose::seal::{KEY_BYTES, SealingKey};
 use jose::{Algorithm, SigningKey, SystemRandomness};
@@ -17,6 +18,9 @@ pub const NAME: &str = "wayleave_gateway";
 
 /// What a gateway keeps.
 const SCHEMA: Schema<'static> = Schema { name: NAME, tables: TABLES, sqlite: tables::MIGRATIONS, postgres: tables::POSTGRES };
+
+/// The name of what says whose the store is.
+const SERVED_AS: &str = "served as";
 
 /// Why a store is not used.
 #[derive(Debug, thiserror::Error)]
@@ -97,22 +101,37 @@ impl Store {
         }
     }
 
-    /// What `wayleave restore` does to a store that is older than the world: browsers that were logged out since are, and what
-    /// was on its way begins anew (docs/decisions/0069). Links stay: a server takes a PAT and its refresh token, or says no. A
-    /// store of before there was a key needs none.
-    pub async fn end_what_is_held(file: &Path, key: Option<&[u8; KEY_BYTES]>) -> Result<(), String> {
+    /// A store that `wayleave restore` is to put in the place of another. One of before there was a key needs none.
+    pub async fn open_for_restore(file: &Path, key: Option<&[u8; KEY_BYTES]>) -> Result<Self, String> {
         let is_sealed = Self::is_sealed(file).map_err(|error| error.to_string())?;
         let location = Location::File(file.to_owned());
-        let store = match key {
-            Some(key) => Self::open(&location, key).await.map_err(|error| error.to_string())?,
-            None if is_sealed => {
-                return Err("its key file is not there: put that in its place first, it goes with the backup".into());
-            }
-            None => Self::of(Database::open(&location, &SCHEMA).await.map_err(|error| error.to_string())?, None),
-        };
+        match key {
+            Some(key) => Self::open(&location, key).await.map_err(|error| error.to_string()),
+            None if is_sealed => Err("its key file is not there: put that in its place first, it goes with the backup".into()),
+            None => Ok(Self::of(Database::open(&location, &SCHEMA).await.map_err(|error| error.to_string())?, None)),
+        }
+    }
+
+    /// What `wayleave restore` does to a store that is older than the world: browsers that were logged out since are, and what
+    /// was on its way begins anew (docs/decisions/0069). Links stay: a server takes a PAT and its refresh token, or says no.
+    pub async fn end_what_is_held(&self) -> Result<(), String> {
         let everything = |table| Operation::DeleteAll { table, index: None, prefix: vec![] };
         let operations = [&SESSION, &SESSION_PLACE, &BEGUN].map(everything).into();
-        store.commit(Batch { checks: vec![], operations }).await.map_err(|error| error.to_string())
+        self.commit(Batch { checks: vec![], operations }).await.map_err(|error| error.to_string())
+    }
+
+    /// As which resource server it was served last; a store of before does not say.
+    pub async fn served_as(&self) -> Result<Option<String>, String> {
+        let known = self.find_secret(SERVED_AS).await.map_err(|error| error.to_string())?;
+        Ok(known.and_then(|known| String::from_utf8(known).ok()))
+    }
+
+    /// Notes as which resource server it is served from now on.
+    pub async fn note_served_as(&self, resource: &str) -> Result<(), ProtectionError> {
+        match self.find_secret(SERVED_AS).await? {
+            Some(known) if known == resource.as_bytes() => Ok(()),
+            _ => self.put_secret(SERVED_AS, resource.as_bytes().to_vec()).await,
+        }
     }
 }
 

@@ -77,6 +77,7 @@ async fn threat_46_a_search_without_room_leaves_its_token_new() {
 #[tokio::test]
 async fn threat_08_a_proof_is_not_good_again_after_a_restart() {
     let world = World::new(Store::in_memory(), &[]).await;
+    assert_eq!(world.gateway.store.served_as().await.unwrap().as_deref(), Some(super::world::RESOURCE));
     assert_eq!(world.gateway.proofs.began(), Timestamp(0), "nobody was there before");
     let kept = world.gateway.store.find_secret(own_key::KEY).await.unwrap().unwrap();
     let store = Store::in_memory();

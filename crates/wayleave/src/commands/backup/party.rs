@@ -22,8 +22,8 @@ pub(super) struct Pair {
     pub(super) backup: PathBuf,
     /// What it is by its tables: a log-in's is one of a server.
     pub(super) form: Party,
-    /// As which authorization server it is served, where it is one's.
-    pub(super) issuer: Option<String>,
+    /// As which authorization server, resource server or desk it is served.
+    pub(super) served_as: String,
 }
 
 impl Party {
@@ -74,12 +74,22 @@ impl Party {
         let place = assemble::store_file(config, url).ok_or_else(none)?;
         let mut pairs = Vec::new();
         if let Some(party) = self.find_log_in(config) {
-            let (place, issuer) = (assemble::store_file(config, &store_beside(url)).ok_or_else(none)?, LogIn::issuer_of(party));
-            pairs.push(Pair { place, backup: with(backup, ".login.db"), form: Self::Server, issuer: Some(issuer) });
+            let place = assemble::store_file(config, &store_beside(url)).ok_or_else(none)?;
+            let served_as = LogIn::issuer_of(party);
+            pairs.push(Pair { place, backup: with(backup, ".login.db"), form: Self::Server, served_as });
         }
-        let issuer = (self == Self::Server).then(|| config.server.issuer.clone());
-        pairs.push(Pair { place, backup: backup.to_owned(), form: self, issuer });
+        let served_as = self.served_as(config).unwrap_or_default().to_owned();
+        pairs.push(Pair { place, backup: backup.to_owned(), form: self, served_as });
         Ok(pairs)
+    }
+
+    /// What others know it by.
+    fn served_as(self, config: &Config) -> Option<&str> {
+        match self {
+            Self::Server => Some(&config.server.issuer),
+            Self::Gateway => config.gateway.as_ref().map(|section| section.resource.as_str()),
+            Self::Manager => config.manager.as_ref().map(|section| section.url.as_str()),
+        }
     }
 
     /// The URL of the party, where it has a log-in of its own.

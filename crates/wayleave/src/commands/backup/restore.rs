@@ -114,12 +114,12 @@ impl<'a> Prepared<'a> {
     /// It has to open with the key of the configuration, as at a start: what does not takes no store's place.
     async fn end_what_is_held(&self, key: Option<[u8; 32]>) -> Result<Option<Timestamp>, String> {
         let open = |error: database::OpenError| error.to_string();
-        let of_configuration = key;
+        let of_gateway = key;
         let key = || key.ok_or("its key file is not there: put that in its place first, it goes with the backup");
         match self.pair.form {
             Party::Server => {
                 let store = Store::open_file(self.part.path()).await.map_err(open)?;
-                self.compare_issuers(&store).await?;
+                self.check_whose(store.issuer().await.map_err(|error| error.to_string())?)?;
                 let keys = identity::Keys::new(key()?).map_err(|error| error.to_string())?;
                 keys.load(&store, &SystemClock, &SystemRandomness).await.map_err(|error| error.to_string())?;
                 let tell = |owner, restored: store::restoring::Restored, last: Option<&_>| {
@@ -129,24 +129,29 @@ impl<'a> Prepared<'a> {
                 Ok(Some(restored.state_of))
             }
             Party::Gateway => {
-                resource_server::gateway::Store::end_what_is_held(self.part.path(), of_configuration.as_ref()).await?;
+                let opened = resource_server::gateway::Store::open_for_restore(self.part.path(), of_gateway.as_ref());
+                let store = opened.await?;
+                self.check_whose(store.served_as().await?)?;
+                store.end_what_is_held().await?;
                 Ok(None)
             }
             Party::Manager => {
                 let key = jose::seal::SealingKey::new(&key()?).map_err(|error| error.to_string())?;
                 let store = relationship_manager::Store::open_file(self.part.path(), key).await.map_err(open)?;
                 store.check_key().await.map_err(|error| error.to_string())?;
+                self.check_whose(store.served_as().await.map_err(|error| error.to_string())?)?;
                 store.end_what_is_held().await.map_err(|error| error.to_string())?;
                 Ok(None)
             }
         }
     }
 
-    /// A party's log-in is one of an authorization server by its tables, and nobody's but that party's. A backup of before does not say.
-    async fn compare_issuers(&self, store: &Store) -> Result<(), String> {
-        let (was, is) = (store.issuer().await.map_err(|error| error.to_string())?, self.pair.issuer.as_deref());
-        match (was, is) {
-            (Some(was), Some(is)) if was != is => Err(format!(
+    /// A party's log-in is one of an authorization server by its tables, and two gateways may have one key: a store is nobody's but
+    /// that party's whose it says it is. A backup of before does not say.
+    fn check_whose(&self, was: Option<String>) -> Result<(), String> {
+        let is = &self.pair.served_as;
+        match was {
+            Some(was) if was != *is => Err(format!(
                 "it is of {was}, and this is {is}: name the backup of this one. If it is of this one, and its address was another \
                  then: write that down here, restore, and change it afterwards"
             )),

@@ -131,8 +131,8 @@ async fn threat_40_s26_a_gateways_store_knows_its_key_and_another_changes_nothin
     assert!(matches!(other, Some(StoreError::Key(KeyCheckError::OtherKey))), "{other:?}");
     assert_eq!(rows_of(store).await, before);
     assert_reads(&open_file(&broken.path()).await, &key).await;
-    assert!(Store::end_what_is_held(&broken.path(), Some(&[8; 32])).await.is_err());
-    assert!(Store::end_what_is_held(&broken.path(), None).await.unwrap_err().contains("key file"));
+    assert!(Store::open_for_restore(&broken.path(), Some(&[8; 32])).await.is_err());
+    assert!(Store::open_for_restore(&broken.path(), None).await.err().unwrap().contains("key file"));
     assert_eq!(rows_of(store).await, before);
 }
 
@@ -142,7 +142,7 @@ async fn a_backup_of_before_is_restored_without_a_key() {
     let (broken, key) = (Broken::new().await, own_key());
     let file = broken.path().with_extension("backup.db");
     write_in_plain(&file, &key).await;
-    Store::end_what_is_held(&file, None).await.unwrap();
+    Store::open_for_restore(&file, None).await.unwrap().end_what_is_held().await.unwrap();
     let store = open_file(&file).await;
     assert_reads(&store, &key).await;
     assert!(store.take_begun("s", Timestamp(1)).await.unwrap().is_none());
