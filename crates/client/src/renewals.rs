@@ -123,6 +123,14 @@ impl<K: Renewable> Renewals<K> {
         self.lost().remove(key);
     }
 
+    /// What is renewed is kept elsewhere from now on: where its answer was lost, it is asked for again by its new name.
+    pub fn note_moved(&self, from: &K, to: K) {
+        let mut lost = self.lost();
+        if let Some(one) = lost.remove(from) {
+            lost.insert(to, one);
+        }
+    }
+
     /// Those that are to be asked for again now: of each line so many, and those last that give way. Each comes later again until
     /// its answer is known.
     pub fn take_due(&self, now: Instant) -> Vec<K> {
@@ -158,6 +166,17 @@ fn take_in_turns<K: Renewable>(due: Vec<K>, most: usize) -> impl Iterator<Item =
 mod tests {
     use super::*;
     use tokio::sync::Semaphore;
+
+    #[test]
+    fn what_is_lost_is_asked_for_by_its_new_name() {
+        let (renewals, now) = (Renewals::<u8>::default(), Instant::now());
+        renewals.note_lost(1, now);
+        renewals.note_moved(&1, 2);
+        renewals.note_moved(&3, 4);
+        assert_eq!(renewals.take_due(now + FIRST_WAIT), [2]);
+        renewals.note_answered(&2);
+        assert!(renewals.take_due(now + LONGEST).is_empty());
+    }
 
     #[tokio::test]
     async fn a_renewal_goes_on_without_whoever_waited_and_the_end_waits_for_it() {

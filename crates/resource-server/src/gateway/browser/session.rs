@@ -111,7 +111,7 @@ pub(super) struct Session {
     closed: Vec<Closed>,
     #[serde(default)]
     pub(super) lacking: LackingList,
-    /// The session in whose place this one is, which ends when the browser shows that it has this one.
+    /// The cookie of the session in whose place this one is, which ends when the browser shows that it has this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<String>,
     /// The session that is in the place of this one, as long as no browser has shown it.
@@ -202,6 +202,14 @@ impl Session {
         keep_newest(&mut self.grants, MOST_GRANTS);
     }
 
+    /// The same of one that was renewed elsewhere, where that lasts longer than what is here of it.
+    fn take_newer(&mut self, grant: Grant) {
+        let here = self.find_grant_at(&grant.owner, &grant.issuer);
+        if here.is_some_and(|here| here.expires < grant.expires) {
+            self.put_grant(grant);
+        }
+    }
+
     pub(super) fn drop_grant(&mut self, owner: &str, issuer: &str) {
         self.grants.retain(|grant| grant.owner != owner || grant.issuer != issuer);
     }
@@ -280,10 +288,12 @@ impl Gateway {
         let found = self.read_session(cookie).await.map_err(|error| Box::new(without_ticket(&error)))?;
         let Some(mut session) = found else { return Ok(None) };
         let now = self.client.clock.now();
-        if let Some(before) = session.before.take()
-            && let Err(error) = Box::pin(self.end_predecessor(cookie, &before)).await
-        {
-            tracing::warn!(%error, "a session in whose place another is could not be ended");
+        if let Some(before) = session.before.take() {
+            match Box::pin(self.end_predecessor(cookie, &before)).await {
+                Ok(Some(now_is)) => session = now_is,
+                Ok(None) => return Ok(None),
+                Err(error) => tracing::warn!(%error, "a session in whose place another is could not be ended"),
+            }
         }
         if session.seen.plus(SEEN_SECONDS) <= now
             && let Err(error) = Box::pin(self.change_session(cookie, |session| session.see(now))).await

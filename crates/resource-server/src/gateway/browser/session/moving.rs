@@ -2,7 +2,9 @@
 //! none brings back what has ended.
 
 use super::super::super::Gateway;
+use super::super::super::link::Renewed;
 use super::super::super::store::SessionPlace;
+use super::super::super::told::Destination;
 use super::{Held, Session, id_of};
 use crate::protection::ProtectionError;
 use std::sync::Arc;
@@ -31,7 +33,7 @@ impl Gateway {
         let is_moved = last.is_some();
         let mut session = last.unwrap_or_else(|| Session::begin(now));
         session.see(now);
-        session.before = before.as_ref().filter(|_| is_moved).map(|held| id_of(&held.cookie));
+        session.before = before.as_ref().filter(|_| is_moved).map(|held| held.cookie.clone());
         session.after = None;
         self.put_new(&cookie, &session, SessionPlace::of(caller)).await?;
         match before.filter(|_| is_moved) {
@@ -72,10 +74,20 @@ impl Gateway {
         self.turn(&format!("renewal {cookie}")).await
     }
 
-    /// The browser has the session that is in the place of another.
-    pub(super) async fn end_predecessor(&self, cookie: &str, before: &str) -> Result<(), ProtectionError> {
-        self.end_by_id(before).await?;
-        self.change_session(cookie, |session| session.before = None).await.map(drop)
+    /// The browser has the session that is in the place of another: what that renewed since, or has lost, goes over.
+    pub(super) async fn end_predecessor(&self, cookie: &str, before: &str) -> Result<Option<Session>, ProtectionError> {
+        let last = self.end_one(before).await?;
+        let grants = last.map(|last| last.grants).unwrap_or_default();
+        for grant in &grants {
+            let at = Destination { owner: grant.owner.clone(), issuer: grant.issuer.clone() };
+            let of = |cookie: &str| Renewed::Grant { cookie: cookie.to_owned(), at: at.clone() };
+            self.backlog.renewals.note_moved(&of(before), of(cookie));
+        }
+        let take = |session: &mut Session| {
+            session.before = None;
+            grants.into_iter().for_each(|grant| session.take_newer(grant));
+        };
+        self.change_session(cookie, take).await
     }
 
     async fn end_by_id(&self, id: &str) -> Result<(), ProtectionError> {
@@ -88,24 +100,28 @@ impl Gateway {
         Ok(())
     }
 
-    /// Ends it, with the one in whose place it is and the one that is in its place, and answers what it was at that moment. It has its turn among changes: none that is under way brings it back.
+    /// Ends it, with the one in whose place it is and the one that is in its place, and answers what it was at that moment. It has
+    /// its turn among changes: none that is under way brings it back.
     pub(in super::super) async fn end_session(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
-        let id = id_of(cookie);
-        let last = {
-            let turn = self.turn(&format!("session {id}")).await;
-            let _held = turn.lock().await;
-            let last = self.read_session(cookie).await?;
-            if let Some(row) = self.store.find_session(&id).await? {
-                self.store.delete_session(&row).await?;
-            }
-            self.browsers.guests.remove(&id);
-            last
-        };
+        let last = self.end_one(cookie).await?;
         // it is one session, under whichever cookie
-        let others = last.as_ref().map(|last| [last.before.clone(), last.after.clone()]);
+        let others = last.as_ref().map(|last| [last.before.as_deref().map(id_of), last.after.clone()]);
         for other in others.into_iter().flatten().flatten() {
             self.end_by_id(&other).await?;
         }
+        Ok(last)
+    }
+
+    /// The one of this cookie alone.
+    async fn end_one(&self, cookie: &str) -> Result<Option<Session>, ProtectionError> {
+        let id = id_of(cookie);
+        let turn = self.turn(&format!("session {id}")).await;
+        let _held = turn.lock().await;
+        let last = self.read_session(cookie).await?;
+        if let Some(row) = self.store.find_session(&id).await? {
+            self.store.delete_session(&row).await?;
+        }
+        self.browsers.guests.remove(&id);
         Ok(last)
     }
 }

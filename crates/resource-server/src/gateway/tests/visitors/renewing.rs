@@ -90,3 +90,20 @@ async fn a_session_ends_twelve_hours_after_its_beginning() {
     assert_eq!(fetch(&mut bob, &world, "same-origin").await.status, 401);
     assert!(bob.open(&world, "/alice/a").await.to.unwrap().starts_with(&server.at("/claims")));
 }
+
+/// A session is renewed under its old cookie while the new one is on its way: what that brought is not lost, for its server takes
+/// the token of before no more.
+#[tokio::test]
+async fn threat_27_what_a_session_renews_while_it_moves_goes_over() {
+    let (world, server, mut bob) = world(true, false).await;
+    world.link("mallory", &server, &["m"]).await;
+    let mut before = bob.clone();
+    assert_eq!(bob.visit(&world, &server, "/mallory/m", "bob").await.status, 303);
+    assert_ne!(bob.session(), before.session());
+    world.clock.put_forward(3_597);
+    assert_eq!(before.open(&world, "/alice/a").await.text, "a picture");
+    assert_eq!(bob.open(&world, "/alice/a").await.text, "a picture");
+    assert_eq!(bob.open(&world, "/mallory/m").await.text, "a picture");
+    // and the old cookie opens nothing any more
+    assert_ne!(before.open(&world, "/alice/a").await.text, "a picture");
+}
