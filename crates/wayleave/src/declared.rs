@@ -259,7 +259,7 @@ async fn declare_client(config: &Config, identity: &Identity, declared: &ClientC
         Some(username) => {
             let account = identity.find_account_by_username(username).await.map_err(Exit::failed)?;
             let account =
-                account.ok_or_else(|| Exit::usage(format!("[[client]] `{id}`: acts_for: there is no account `{username}`")))?;
+                account.ok_or_else(|| Exit::usage(format!("[[client]] `{id}`: acts_for: there is no account of this name")))?;
             Some(ActsFor::Account(account.id))
         }
     };

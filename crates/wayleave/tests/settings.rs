@@ -140,3 +140,132 @@ fn defaults_in_the_book_are_those_of_the_code() {
     }
     assert!(compared > 30, "{compared}");
 }
+
+/// What stands at a key may be a secret that lost its place: no refusal says it again (threat 20).
+const MARKER: &str = "S3cr3tOfSomebody";
+
+/// By these a table is told from its like, and so named in what is said of it.
+const NAMES: [&str; 5] =
+    ["account.username", "client.client_id", "trusted_issuer.issuer", "login_provider.issuer", "gateway.route.path"];
+
+/// These are names of places, which have no user and no password.
+const PLACES: [&str; 19] = [
+    "server.issuer",
+    "client.jwks_uri",
+    "client.resource",
+    "client.redirect_uris",
+    "client.claims_redirect_uris",
+    "client.post_logout_redirect_uris",
+    "trusted_issuer.issuer",
+    "trusted_issuer.jwks_uri",
+    "login_provider.issuer",
+    "get.authorization_server",
+    "gateway.resource",
+    "gateway.authorization_servers",
+    "gateway.content_origin",
+    "gateway.management.issuer",
+    "gateway.cors.origins",
+    "manager.url",
+    "manager.login",
+    "server.listen",
+    "gateway.listen",
+];
+
+/// A configuration that works, with all tables that its rows need.
+const WORKS: &str = "[[account]]
+username = 'alice'
+[[client]]
+client_id = 'a'
+[[trusted_issuer]]
+issuer = 'https://idp.example'
+jwks_file = 'k'
+[[login_provider]]
+issuer = 'https://log.example'
+name = 'L'
+client_id = 'l'
+[[get]]
+authorization_server = 'https://as.example'
+client_id = 'g'
+[mail]
+submission = 'smtp://a'
+from = 'a@b.example'
+[store]
+url = 'memory:'
+[gateway]
+listen = '127.0.0.1:0'
+resource = 'https://photos.example'
+folder = '.'
+authorization_servers = ['https://as.example']
+client_id = 'a'
+store = { url = 'memory:' }
+cors = { origins = [] }
+forward_auth = { headers = 'x-original' }
+[gateway.management]
+issuer = 'https://as.example'
+[gateway.browser]
+client_id = 'b'
+client_secret = 's'
+[[gateway.route]]
+path = '/a'
+resource = '/a'
+owner = 'alice'
+scopes = { GET = ['view'] }
+[manager]
+listen = '127.0.0.1:0'
+url = 'https://desk.example'
+store = { url = 'memory:' }
+";
+
+/// The same with a value at a key of a table.
+fn with(table: &str, key: &str, value: toml::Value) -> toml::Table {
+    let mut whole: toml::Table = WORKS.parse().unwrap();
+    let mut here = &mut whole;
+    for part in table.split('.') {
+        let entry = here.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        if !entry.is_table() && !entry.is_array() {
+            *entry = toml::Value::Table(toml::Table::new());
+        }
+        here = match entry {
+            toml::Value::Array(all) => all[0].as_table_mut().unwrap(),
+            entry => entry.as_table_mut().unwrap(),
+        };
+    }
+    here.insert(key.to_owned(), value);
+    whole
+}
+
+#[test]
+fn threat_20_no_refusal_says_what_stands_at_a_key() {
+    let parse = |text: &str| Config::parse(text, std::iter::empty(), PathBuf::new());
+    parse(WORKS).unwrap();
+    let (url, address) = (format!("https://bob:{MARKER}@host.example"), format!("{MARKER}@host.example x"));
+    let (mut refused, mut told, mut open) = (0, Vec::new(), Vec::new());
+    for (table, rows) in written().iter().filter(|(table, _)| !table.is_empty()) {
+        for key in rows.keys() {
+            let name = format!("{table}.{key}");
+            for text in [MARKER, &url, &address] {
+                let one = toml::Value::String(text.to_owned());
+                let (mut is_refused, is_url) = (true, text == url);
+                for value in [one.clone(), toml::Value::Array(vec![one])] {
+                    let said = match parse(&toml::to_string(&with(table, key, value)).unwrap()) {
+                        Ok(_) => {
+                            is_refused = false;
+                            continue;
+                        }
+                        Err(said) => said,
+                    };
+                    refused += 1;
+                    if said.contains(MARKER) && (is_url || !NAMES.contains(&name.as_str())) {
+                        told.push(format!("{name} = {text}: {said}"));
+                    }
+                }
+                if is_url && !is_refused && PLACES.contains(&name.as_str()) {
+                    open.push(name.clone());
+                }
+            }
+        }
+    }
+    assert!(told.is_empty(), "{told:#?}");
+    assert!(open.is_empty(), "taken with a password in it: {open:?}");
+    assert!(refused > 200, "{refused}");
+}

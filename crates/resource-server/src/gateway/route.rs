@@ -156,13 +156,13 @@ impl Guarded {
                 Err(format!("`{path}`: `owner` must be a name, without blanks around it"))
             }
             OwnerOf::Path(name) if !names.contains(&name.as_str()) || path.is_rest(name) => {
-                Err(format!("`{path}`: the owner is {{{name}}}, which is no segment of `path`"))
+                Err(format!("`{path}`: the owner is a segment that `path` has not: write its name as it stands there in braces"))
             }
             OwnerOf::Header(name) if name.parse::<http::HeaderName>().is_err() || folded(name) != name.to_lowercase() => {
-                Err(format!("`{path}`: `{name}` is no name of a header: write it with letters, digits and `-` alone"))
+                Err(format!("`{path}`: `owner.header` is the name of a header: write it with letters, digits and `-` alone"))
             }
             OwnerOf::Lookup(url) if url::Url::parse(url).is_err() || !url.contains("{path}") => {
-                Err(format!("`{path}`: the look-up `{url}` must be a URL with {{path}} in it"))
+                Err(format!("`{path}`: `owner.lookup` must be a URL with {{path}} in it"))
             }
             _ if self.scopes.is_empty() => Err(format!("`{path}`: `scopes` names no method")),
             _ if NEVER.iter().any(|method| self.scopes.get(method).is_some()) => {

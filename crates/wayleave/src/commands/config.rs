@@ -104,8 +104,8 @@ mod tests {
     #[tokio::test]
     async fn what_a_start_would_find_is_found() {
         for (text, said) in [
-            ("[[account]]\nusername = 'a'\npassword_file = 'none'", "none cannot be read"),
-            ("[[client]]\nclient_id = 'a'\nclient_secret_file = 'none'", "none cannot be read"),
+            ("[[account]]\nusername = 'a'\npassword_file = 'none'", "that it names cannot be read"),
+            ("[[client]]\nclient_id = 'a'\nclient_secret_file = 'none'", "that it names cannot be read"),
             ("[[client]]\nclient_id = 'a'\njwks_file = 'none'", "none"),
             ("[[client]]\nclient_id = 'a'\njwks_file = 'secret'", "secret"),
             ("[server.tls]\ncert = 'none'\nkey = 'none'", "server.tls"),
@@ -132,14 +132,20 @@ mod tests {
             ("[store]\nurl = 'postgres://a:b:c/d'", "store.url"),
             ("[store]\nurl = 'memory:'\npassword_file = 'x'", "store.password_file"),
             ("[store]\nurl = 'mysql://a/b'", "store.url"),
-            ("[mail]\nsubmission = 'smtp://127.0.0.1:25'\nfrom = 'a@b.example'\nusername = 'a'\npassword_file = 'none'", "none"),
+            (
+                "[mail]\nsubmission = 'smtp://127.0.0.1:25'\nfrom = 'a@b.example'\nusername = 'a'\npassword_file = 'none'",
+                "that it names",
+            ),
             ("[[trusted_issuer]]\nissuer = 'https://a.example'\njwks_file = 'none'", "none"),
             (&format!("{GATEWAY}folder = 'none'"), "gateway.folder"),
             (&format!("{GATEWAY}folder = 'secret'"), "gateway.folder"),
-            (&format!("{GATEWAY}folder = 'things'\nclient_secret_file = 'none'"), "none cannot be read"),
+            (&format!("{GATEWAY}folder = 'things'\nclient_secret_file = 'none'"), "that it names cannot be read"),
             (&format!("{GATEWAY}folder = 'things'\nstore = {{ url = 'mysql://a' }}"), "gateway.store.url"),
             (&format!("{GATEWAY}folder = 'things'\ndiscovery = {{ csv = 'none' }}"), "gateway.discovery.csv"),
-            (&format!("{GATEWAY}folder = 'things'\nbrowser = {{ client_id = 'b', client_secret_file = 'none' }}"), "none"),
+            (
+                &format!("{GATEWAY}folder = 'things'\nbrowser = {{ client_id = 'b', client_secret_file = 'none' }}"),
+                "that it names",
+            ),
             ("[manager]\nlisten = '127.0.0.1:0'\nurl = 'http://127.0.0.1:1'\nstore = { url = 'mysql://a' }", "manager.store.url"),
         ] {
             let error = told(text).await.unwrap_err();

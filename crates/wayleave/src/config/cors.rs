@@ -17,12 +17,13 @@ impl CorsConfig {
         if self.origins.len() > 1 && self.origins.iter().any(|origin| origin == "*") {
             return Err("gateway.cors.origins: `*` stands alone".into());
         }
-        match self.origins.iter().find(|origin| *origin != "*" && !is_origin(origin)) {
-            Some(other) => Err(format!(
-                "gateway.cors.origins: `{other}` must be an origin as browsers send it, like https://app.example, without a path or a \
-                 slash at the end; or `*`"
-            )),
-            None => Ok(()),
+        match self.origins.iter().all(|origin| origin == "*" || is_origin(origin)) {
+            true => Ok(()),
+            false => {
+                Err("gateway.cors.origins: each must be an origin as browsers send it, like https://app.example, without a path \
+                          or a slash at the end; or `*`"
+                    .into())
+            }
         }
     }
 }

@@ -17,9 +17,7 @@ impl ForwardAuthConfig {
         match self.headers.as_str() {
             "x-forwarded" => Ok(OriginalIn::Forwarded),
             "x-original" => Ok(OriginalIn::Original),
-            other => Err(format!(
-                "gateway.forward_auth.headers: `{other}` must be x-forwarded (Traefik, Caddy) or x-original (nginx, Envoy)"
-            )),
+            _ => Err("gateway.forward_auth.headers: it must be x-forwarded (Traefik, Caddy) or x-original (nginx, Envoy)".into()),
         }
     }
 }

@@ -192,8 +192,8 @@ impl GatewayConfig {
             browser.check(&self.client_id)?;
         }
         let is_name = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if let Some(name) = self.pass_headers.iter().find(|name| !is_name(name)) {
-            return Err(format!("gateway.pass_headers: `{name}` must be the name of a header, of letters, digits and `-`"));
+        if !self.pass_headers.iter().all(is_name) {
+            return Err("gateway.pass_headers: each must be the name of a header, of letters, digits and `-`".into());
         }
         let speaks_http_1 = self.upstream.as_ref().is_some_and(|url| !url.starts_with("h2c://"));
         if let Some(route) = self.route.iter().find(|route| route.websocket && !speaks_http_1) {
@@ -209,10 +209,10 @@ impl GatewayConfig {
         }
         self.trust()?;
         if !matches!(self.pat.as_str(), "code" | "client_credentials" | "server") {
-            return Err(format!("gateway.pat: `{}` must be code, client_credentials or server", self.pat));
+            return Err("gateway.pat: it must be code, client_credentials or server".into());
         }
         if !matches!(self.check.as_str(), "introspect" | "offline") {
-            return Err(format!("gateway.check: `{}` must be introspect or offline", self.check));
+            return Err("gateway.check: it must be introspect or offline".into());
         }
         self.check_places()
     }
@@ -234,10 +234,7 @@ impl GatewayConfig {
         }
         check_url("gateway.resource", &self.resource)?;
         if self.resource.ends_with('/') || self.resource.contains('#') {
-            return Err(format!(
-                "gateway.resource: `{}` must be a URL without a slash at the end, and without fragment",
-                self.resource
-            ));
+            return Err("gateway.resource: it must be a URL without a slash at the end, and without fragment".into());
         }
         check_form("gateway.resource", &self.resource)
     }
@@ -248,7 +245,7 @@ impl GatewayConfig {
             "any" => Ok(Trust::Any),
             "list" => Ok(Trust::List),
             "rot-required" => Ok(Trust::RotRequired),
-            other => Err(format!("gateway.trust: `{other}` must be any, list or rot-required")),
+            _ => Err("gateway.trust: it must be any, list or rot-required".into()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! `[[get]]`: what somebody is at an authorization server, for `wayleave --config FILE get`.
 
+use super::places::has_user;
 use super::server::is_loopback;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -21,8 +22,9 @@ impl GetConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let issuer = &self.authorization_server;
         let is_place = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        if !Url::parse(issuer).is_ok_and(|url| is_place(&url) && url.query().is_none() && url.fragment().is_none()) {
-            return Err(format!("`{issuer}`: authorization_server must be an issuer, https unless its host is loopback"));
+        let fits = |url: Url| is_place(&url) && !has_user(&url) && url.query().is_none() && url.fragment().is_none();
+        if !Url::parse(issuer).is_ok_and(fits) {
+            return Err("authorization_server: it must be an issuer, https unless its host is loopback".into());
         }
         match self.client_id.is_empty() {
             true => Err(format!("`{issuer}`: client_id must not be empty")),

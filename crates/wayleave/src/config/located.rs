@@ -3,6 +3,7 @@
 
 use super::{Config, DEFAULT_FILE, Fault};
 use crate::Exit;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The file, and what it and the environment say.
@@ -37,8 +38,8 @@ impl Config {
             (Some(text), None) => self.checked_secret(key, text, "it").map(Some),
             (None, Some(file)) => self.read_secret(&format!("{key}_file"), file).map(Some),
             (None, None) => Ok(None),
-            (Some(_), Some(file)) => {
-                Err(self.locate(Exit::usage(format!("{key}: it stands both here and in `{file}`: keep one of the two"))))
+            (Some(_), Some(_)) => {
+                Err(self.locate(Exit::usage(format!("{key}: it stands both here and in a file: keep one of the two"))))
             }
         }
     }
@@ -46,8 +47,14 @@ impl Config {
     /// What a file holds that a key names: its first and only line.
     pub fn read_secret(&self, key: &str, file: &str) -> Result<String, Exit> {
         let place = self.path(file);
-        let text = std::fs::read_to_string(&place)
-            .map_err(|error| self.locate(Exit::usage(format!("{key}: {} cannot be read: {error}", spell_whole(&place)))))?;
+        let unread = |error: std::io::Error| match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::InvalidData => {
+                format!("{key}: {} cannot be read: {error}", spell_whole(&place))
+            }
+            // what is no file may be the secret itself
+            _ => format!("{key}: the file that it names cannot be read: {error} (paths begin at {})", spell_whole(&self.base)),
+        };
+        let text = std::fs::read_to_string(&place).map_err(|error| self.locate(Exit::Usage(unread(error))))?;
         self.checked_secret(key, text.trim_end_matches(['\r', '\n']), &spell_whole(&place))
     }
 

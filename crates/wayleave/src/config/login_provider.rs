@@ -1,5 +1,6 @@
 //! `[[login_provider]]`: other OpenID providers whose people may log in here.
 
+use super::places::check_url;
 use serde::{Deserialize, Serialize};
 
 /// `[[login_provider]]`
@@ -21,8 +22,9 @@ pub struct LoginProviderConfig {
 impl LoginProviderConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let issuer = &self.issuer;
-        if !url::Url::parse(issuer).is_ok_and(|url| url.query().is_none() && url.fragment().is_none()) {
-            return Err(format!("`{issuer}`: issuer must be a URL"));
+        let url = check_url("issuer", issuer)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("issuer: it must be a URL without query and fragment".into());
         }
         for (name, value) in [("name", &self.name), ("client_id", &self.client_id)] {
             if value.is_empty() {
@@ -30,9 +32,9 @@ impl LoginProviderConfig {
             }
         }
         let is_domain = |domain: &String| domain == "*" || types::email::normalize_domain(domain).is_some();
-        match self.email_domains.iter().find(|domain| !is_domain(domain)) {
-            Some(other) => Err(format!("`{issuer}`: email_domains: `{other}` is no domain")),
-            None => Ok(()),
+        match self.email_domains.iter().all(is_domain) {
+            true => Ok(()),
+            false => Err(format!("`{issuer}`: email_domains: each must be a domain, like bar.example, or `*`")),
         }
     }
 }

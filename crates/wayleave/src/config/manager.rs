@@ -65,7 +65,7 @@ impl ManagerConfig {
         for (name, url) in [("url", &self.url), ("login", &self.login)] {
             let plain = url::Url::parse(url).is_ok_and(|url| url.query().is_none() && url.fragment().is_none());
             if !(plain && !url.ends_with('/') || name == "login" && self.is_built_in()) {
-                return Err(format!("manager.{name}: `{url}` must be a URL without a slash at the end"));
+                return Err(format!("manager.{name}: it must be a URL without query, fragment and a slash at the end"));
             }
         }
         check_form("manager.url", &self.url)?;

@@ -6,10 +6,15 @@ use url::Url;
 pub(super) fn check_url(key: &str, text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url = url.ok_or_else(|| format!("{key}: it must be a URL, like https://photos.example"))?;
-    match url.username().is_empty() && url.password().is_none() {
-        true => Ok(url),
-        false => Err(format!("{key}: a URL with a user name or a password in it is no name of a place: leave them out")),
+    match has_user(&url) {
+        false => Ok(url),
+        true => Err(format!("{key}: a URL with a user name or a password in it is no name of a place: leave them out")),
     }
+}
+
+/// Whether it says who calls.
+pub(super) fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Refuses what is not in the one form in which everybody else compares it.

@@ -77,7 +77,7 @@ impl RouteConfig {
     }
 
     pub(super) fn route(&self) -> Result<Route, String> {
-        let path = Pattern::parse(&self.path)?;
+        let path = Pattern::parse(&self.path).map_err(|what| format!("`path`: {what}"))?;
         let access = if self.public { self.public_access()? } else { Access::Guarded(Box::new(self.guarded()?)) };
         let route = Route { path, access };
         route.check()?;
@@ -110,8 +110,8 @@ impl RouteConfig {
         if !self.methods.is_empty() {
             return Err(format!("`{}`: `methods` is for public routes; `scopes` says what each method needs", self.path));
         }
-        if let Some(other) = self.identity.iter().find(|what| *what != "email") {
-            return Err(format!("`{}`: `identity` is [\"email\"] or left out, and not `{other}`", self.path));
+        if self.identity.iter().any(|what| what != "email") {
+            return Err(format!("`{}`: `identity` is [\"email\"] or left out", self.path));
         }
         let mut scopes = MethodScopes::default();
         for (method, names) in &self.scopes {
@@ -125,7 +125,7 @@ impl RouteConfig {
             let missing = if self.resource.is_none() { "resource" } else { "owner" };
             return Err(format!("`{}`: missing field `{missing}`; a route for everybody says `public = true`", self.path));
         };
-        let pattern = |text: &String| Pattern::parse(text).map_err(|what| format!("`{}`: `resource` {what}", self.path));
+        let pattern = |text: &String| Pattern::parse(text).map_err(|what| format!("`{}`: `resource`: {what}", self.path));
         Ok(Guarded {
             resource: pattern(resource)?,
             also: self.also.iter().map(pattern).collect::<Result<_, _>>()?,

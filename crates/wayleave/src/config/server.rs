@@ -1,6 +1,6 @@
 //! Sections of the authorization server.
 
-use super::places::{check_form, check_url};
+use super::places::{check_form, check_url, has_user};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -65,15 +65,15 @@ impl ServerConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let url = check_url("server.issuer", &self.issuer)?;
         if url.query().is_some() || url.fragment().is_some() || self.issuer.ends_with('/') {
-            return Err(format!("server.issuer: `{}` must have no query, no fragment and no slash at the end", self.issuer));
+            return Err("server.issuer: it must have no query, no fragment and no slash at the end".into());
         }
         if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
-            return Err(format!("server.issuer: `{}` must be https, unless its host is loopback", self.issuer));
+            return Err("server.issuer: it must be https, unless its host is loopback".into());
         }
         check_form("server.issuer", &self.issuer)?;
         for (key, address) in [("listen", Some(&self.listen)), ("admin_listen", self.admin_listen.as_ref())] {
-            if let Some(address) = address.filter(|address| address.parse::<SocketAddr>().is_err()) {
-                return Err(format!("server.{key}: `{address}` must be an address and a port, like 127.0.0.1:8080"));
+            if address.is_some_and(|address| address.parse::<SocketAddr>().is_err()) {
+                return Err(format!("server.{key}: it must be an address and a port, like 127.0.0.1:8080"));
             }
         }
         Ok(())
@@ -245,12 +245,15 @@ impl ClientConfig {
             return Err(format!("`{id}`: redirect_uris: with authorization_code it must say where people are sent back to"));
         }
         let own = [self.resource.clone()].into_iter().flatten().collect();
-        for (key, uris) in
-            [("redirect_uris", &self.redirect_uris), ("claims_redirect_uris", &self.claims_redirect_uris), ("resource", &own)]
-        {
-            let fits = |uri: &String| Url::parse(uri).is_ok_and(|url| url.fragment().is_none() && !url.cannot_be_a_base());
-            if !uris.iter().all(fits) {
-                return Err(format!("`{id}`: {key}: what stands there must be an absolute URI without fragment"));
+        for (key, uris) in [
+            ("redirect_uris", &self.redirect_uris),
+            ("claims_redirect_uris", &self.claims_redirect_uris),
+            ("post_logout_redirect_uris", &self.post_logout_redirect_uris),
+            ("resource", &own),
+        ] {
+            let fits = |url: Url| url.fragment().is_none() && !url.cannot_be_a_base() && !has_user(&url);
+            if !uris.iter().all(|uri| Url::parse(uri).is_ok_and(fits)) {
+                return Err(format!("`{id}`: {key}: what stands there must be an absolute URI without fragment and user name"));
             }
         }
         Ok(())
@@ -275,6 +278,9 @@ impl TrustedIssuerConfig {
         let issuer = &self.issuer;
         if issuer.is_empty() {
             return Err("`issuer` must not be empty".into());
+        }
+        if Url::parse(issuer).is_ok_and(|url| has_user(&url)) {
+            return Err("`issuer` is named without a user name and a password".into());
         }
         if self.jwks_file.is_some() == self.jwks_uri.is_some() {
             return Err(format!("`{issuer}`: give jwks_file or jwks_uri"));

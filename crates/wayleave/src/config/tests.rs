@@ -188,12 +188,12 @@ fn what_is_missing_is_said_with_file_line_and_key() {
     let client = config.client.get(1).unwrap();
     assert_eq!(
         said(crate::declared::secret_of(&config, client).unwrap_err()),
-        "BASE/wayleave.toml: line 5: [[client]] `photos-rs`: client_secret_file: BASE/none cannot be read: No such file or directory \
-         (os error 2)"
+        "BASE/wayleave.toml: line 5: [[client]] `photos-rs`: client_secret_file: the file that it names cannot be read: No such file \
+         or directory (os error 2) (paths begin at BASE)"
     );
     let config = load("[mail]\nsubmission = 'smtp://127.0.0.1'\nfrom = 'a@b.example'\nusername = 'a'\npassword_file = 'none'");
     let what = said(crate::assemble::mailer(&config).map(drop).unwrap_err());
-    assert!(what.starts_with("BASE/wayleave.toml: line 5: mail.password_file: BASE/none cannot be read"), "{what}");
+    assert!(what.starts_with("BASE/wayleave.toml: line 5: mail.password_file: the file that it names cannot be read"), "{what}");
     // a party that the file does not have, and no file at all
     let what = said(config.missing("gateway"));
     assert!(what.starts_with("BASE/wayleave.toml has no [gateway]") && what.contains("--config"), "{what}");

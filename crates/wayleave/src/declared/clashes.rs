@@ -33,7 +33,7 @@ pub(super) async fn refuse(config: &Config, own: &[ClientConfig], gone: &Undecla
         let found = store.find_account_by_username(&username).await.map_err(Exit::failed)?;
         if !is_in_file && found.is_none_or(|account| gone.accounts.iter().any(|one| one.id == account.id)) {
             let id = &declared.client_id;
-            return Err(Exit::usage(format!("[[client]] `{id}`: acts_for: there is no account `{username}`")));
+            return Err(Exit::usage(format!("[[client]] `{id}`: acts_for: there is no account of this name")));
         }
     }
     Ok(())

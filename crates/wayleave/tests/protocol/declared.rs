@@ -209,7 +209,7 @@ async fn threat_40_a_configuration_that_is_refused_ends_nobody() {
         let rpt = world.bobs_rpt("viewer", &pat, &album).await.get("access_token").to_owned();
         let wrong = format!("{}\n[[client]]\nclient_id = \"late\"\nacts_for = \"nobody\"\n", without("viewer"));
         let Err(wayleave::Exit::Usage(what)) = world.start_again(&wrong).await else { panic!() };
-        assert!(what.contains("`late`: acts_for: there is no account `nobody`"), "{what}");
+        assert!(what.contains("`late`: acts_for: there is no account of this name"), "{what}");
         world.start_again(&changed(&[])).await.unwrap();
         assert_eq!(world.introspect(&pat, &rpt).await["active"], json!(true), "what the application held is as good as before");
     }

@@ -37,10 +37,10 @@ struct Pass {
 /// Says what is wrong with it.
 pub fn check_content_origin(origin: &str, resource: &str) -> Result<(), String> {
     let (Ok(there), Ok(here)) = (Url::parse(origin), Url::parse(resource)) else {
-        return Err(format!("`{origin}` must be a URL like https://files-content.example"));
+        return Err("it must be a URL like https://files-content.example".to_owned());
     };
     if there.origin().ascii_serialization() != origin {
-        return Err(format!("`{origin}` must be a URL without a path, like https://files-content.example"));
+        return Err("it must be a URL without a path, like https://files-content.example".to_owned());
     }
     // what a browser counts as one site with it would be sent some of its cookies
     let is_one_site = match (there.host(), here.host()) {
@@ -48,7 +48,7 @@ pub fn check_content_origin(origin: &str, resource: &str) -> Result<(), String> 
         (there, here) => there == here,
     };
     if is_one_site {
-        return Err(format!("`{origin}` must have another host than {resource}, and not one below or above it"));
+        return Err("it must have another host than `resource`, and not one below or above it".to_owned());
     }
     Ok(())
 }

@@ -79,7 +79,7 @@ pub fn parse_method(name: &str) -> Result<String, String> {
     match method.as_str() {
         never if NEVER.contains(&never) => Err(format!("{never} is never let through")),
         known if KNOWN.contains(&known) => Ok(method),
-        _ => Err(format!("`{name}` is no method: {} and the others of the registry of HTTP are", KNOWN.join(", "))),
+        _ => Err(format!("that is no method: {} and the others of the registry of HTTP are", KNOWN.join(", "))),
     }
 }
 
@@ -93,7 +93,8 @@ impl MethodScopes {
             "read" => self.read.replace(scopes),
             "write" => self.write.replace(scopes),
             _ => {
-                let method = parse_method(name).map_err(|what| format!("{what}; `read` and `write` are for all of a class"))?;
+                let method =
+                    parse_method(name).map_err(|what| format!("`{name}`: {what}; `read` and `write` are for all of a class"))?;
                 self.own.insert(method, scopes)
             }
         };

@@ -97,7 +97,7 @@ impl Pattern {
     /// Says what cannot be read, and how it is written.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |what: &str| format!("`{text}`: {what}");
-        let (written, ends_with_slash) = split_slash(text).ok_or_else(|| wrong("a path begins with one slash"))?;
+        let (written, ends_with_slash) = split_slash(text).ok_or("a path begins with one slash")?;
         let (before, last) = written.rsplit_once('/').map_or(("", written), |(before, last)| (before, last));
         let rest = last.strip_prefix('{').and_then(|last| last.strip_suffix("..}")).map(str::to_owned);
         if before.contains("..}") || rest.is_some() && ends_with_slash {
