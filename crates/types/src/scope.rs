@@ -92,16 +92,23 @@ impl ScopeSet {
         self.0.iter()
     }
 
+    /// What is in either. Where one holds the other it is a copy, which shares what is in it; so it is with the others below.
     pub fn union(&self, other: &Self) -> Self {
-        self.0.union(&other.0).cloned().collect()
+        if other.is_subset(self) {
+            return self.clone();
+        }
+        if self.is_subset(other) { other.clone() } else { self.0.union(&other.0).cloned().collect() }
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
-        self.0.intersection(&other.0).cloned().collect()
+        if self.is_subset(other) {
+            return self.clone();
+        }
+        if other.is_subset(self) { other.clone() } else { self.0.intersection(&other.0).cloned().collect() }
     }
 
     pub fn difference(&self, other: &Self) -> Self {
-        self.0.difference(&other.0).cloned().collect()
+        if other.is_empty() { self.clone() } else { self.0.difference(&other.0).cloned().collect() }
     }
 }
 
@@ -146,6 +153,25 @@ impl fmt::Display for ScopeSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sets_are_made_of_sets_as_they_should_be() {
+        let set = |text: &str| ScopeSet::parse(text).unwrap();
+        for (one, other, union, intersection, difference) in [
+            ("", "", "", "", ""),
+            ("a b", "", "a b", "", "a b"),
+            ("", "a", "a", "", ""),
+            ("a b", "b", "a b", "b", "a"),
+            ("b", "a b", "a b", "b", ""),
+            ("a b", "a b", "a b", "a b", ""),
+            ("a b", "b c", "a b c", "b", "a"),
+            ("a", "c", "a c", "", "a"),
+        ] {
+            let (one, other) = (set(one), set(other));
+            let made = [one.union(&other), one.intersection(&other), one.difference(&other)];
+            assert_eq!(made, [set(union), set(intersection), set(difference)], "{one} and {other}");
+        }
+    }
 
     #[test]
     fn scopes_are_parsed_to_the_letter_of_rfc_6749() {

@@ -26,15 +26,20 @@ pub(super) struct ScopeOf<'a> {
 
 type Requested<'r> = BTreeMap<&'r ResourceId, &'r ScopeSet>;
 
+/// A scope for which the owner has a policy in force, whether or not that passes a demanded signature.
+#[derive(Default)]
+struct Spoken {
+    /// The policies that pass it.
+    policies: Vec<usize>,
+    /// One of all of them says something of whoever asks.
+    of_asker: bool,
+}
+
 /// Policies and answers that speak of what is requested.
 #[derive(Default)]
 pub(super) struct Index<'a> {
     policies: Vec<Judged<'a>>,
-    by_scope: BTreeMap<ScopeOf<'a>, Vec<usize>>,
-    /// For which scopes the owner has a policy that says something of whoever asks, whether or not it passes a demanded signature.
-    thought_of: BTreeSet<ScopeOf<'a>>,
-    /// For which scopes the owner has any policy in force, whether or not it passes a demanded signature.
-    spoken_of: BTreeSet<ScopeOf<'a>>,
+    spoken: BTreeMap<ScopeOf<'a>, Spoken>,
     approvals: BTreeMap<ScopeOf<'a>, Vec<&'a AccessRequest>>,
     refused: BTreeSet<ScopeOf<'a>>,
 }
@@ -51,14 +56,11 @@ impl<'a> Index<'a> {
     }
 
     fn add_policies(&mut self, question: &Question<'a>, requested: &Requested<'_>) {
-        let mut in_force: Vec<&'a Policy> = Vec::with_capacity(question.policies.len());
-        for policy in question.policies {
-            in_force.push(policy);
-        }
-        in_force.retain(|policy| {
-            let is_in_force = |r: &ResourceId| policy.is_in_force(r, question.client, question.jkt, question.now);
-            policy.resource().is_some_and(is_in_force)
-        });
+        let is_in_force = |policy: &&'a Policy| {
+            let on = |r: &ResourceId| policy.is_in_force(r, question.client, question.jkt, question.now);
+            policy.resource().is_some_and(on)
+        };
+        let mut in_force: Vec<&'a Policy> = question.policies.iter().map(|policy| &**policy).filter(is_in_force).collect();
         in_force.sort_by(|a, b| a.id.cmp(&b.id));
         for policy in in_force {
             let Some(resource) = policy.resource() else { continue };
@@ -68,14 +70,11 @@ impl<'a> Index<'a> {
             let is_about_others = policy.on_missing == OnMissing::Gather && policy.is_for_others(question.claims);
             let number = self.policies.len();
             for scope in policy.scopes.iter().filter(|scope| scopes.contains(scope)) {
-                let of = ScopeOf { resource, scope };
+                let spoken = self.spoken.entry(ScopeOf { resource, scope }).or_default();
                 if lets_pass {
-                    self.by_scope.entry(of).or_default().push(number);
+                    spoken.policies.push(number);
                 }
-                self.spoken_of.insert(of);
-                if !is_about_others {
-                    self.thought_of.insert(of);
-                }
+                spoken.of_asker |= !is_about_others;
             }
             if lets_pass {
                 self.policies.push(Judged { policy, standing: policy.standing(question.claims) });
@@ -100,7 +99,7 @@ impl<'a> Index<'a> {
 
     /// Policies that speak of this scope, with their numbers.
     pub(super) fn on<'s>(&'s self, of: ScopeOf<'s>) -> impl Iterator<Item = (usize, &'s Judged<'a>)> {
-        let numbers = self.by_scope.get(&of).map(Vec::as_slice).unwrap_or_default();
+        let numbers = self.spoken.get(&of).map(|spoken| &*spoken.policies).unwrap_or_default();
         numbers.iter().filter_map(|number| Some((*number, self.policies.get(*number)?)))
     }
 
@@ -109,11 +108,11 @@ impl<'a> Index<'a> {
     }
 
     pub(super) fn is_thought_of(&self, of: ScopeOf<'_>) -> bool {
-        self.thought_of.contains(&of)
+        self.spoken.get(&of).is_some_and(|spoken| spoken.of_asker)
     }
 
     pub(super) fn is_spoken_of(&self, of: ScopeOf<'_>) -> bool {
-        self.spoken_of.contains(&of)
+        self.spoken.contains_key(&of)
     }
 
     pub(super) fn is_refused(&self, of: ScopeOf<'_>) -> bool {
