@@ -363,7 +363,7 @@ impl Store {
     /// What a server last said, by link.
     pub(crate) async fn list_snapshots<T: DeserializeOwned>(&self, owner: &str) -> Result<Vec<(String, T)>, StoreAway> {
         let rows = self.list(&SNAPSHOT, &[owner.into()]).await?;
-        Ok(rows.into_iter().filter_map(|(row, snapshot)| Some((row.get(1)?.as_text()?.to_owned(), snapshot))).collect())
+        rows.into_iter().map(|(row, snapshot)| Ok((SNAPSHOT.text(&row, 1)?.to_owned(), snapshot))).collect()
     }
 
     pub(crate) async fn find_snapshot<T: DeserializeOwned>(&self, owner: &str, link: &str) -> Result<Option<T>, StoreAway> {

@@ -221,7 +221,7 @@ impl Store {
         let mut found = std::collections::BTreeSet::new();
         for row in &rows {
             let link: Link = self.records.open(&LINK, row).map_err(|error| error.to_string())?;
-            let issuer = row.get(1).and_then(Value::as_text).unwrap_or_default();
+            let issuer = LINK.text(row, 1).map_err(|error| error.to_string())?;
             if link.state == LinkState::Active && !listed.iter().any(|one| one == issuer) {
                 found.insert(issuer.to_owned());
             }
@@ -269,12 +269,12 @@ impl Store {
     /// The mark of an owner whose folder is to be walked through.
     pub(crate) async fn find_unwalked(&self, owner: &str) -> Result<Option<String>, ReadError> {
         let row = self.records.database.get(&UNWALKED, &[owner.into()]).await?;
-        Ok(row.and_then(|row| row.get(1).and_then(Value::as_text).map(str::to_owned)))
+        row.map(|row| UNWALKED.text(&row, 1).map(str::to_owned)).transpose()
     }
 
     pub(crate) async fn list_unwalked(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
         let rows = self.rows_after(&UNWALKED, None, &[], after, limit).await?;
-        Ok(rows.iter().filter_map(|row| row.first().and_then(Value::as_text)).map(str::to_owned).collect())
+        rows.iter().map(|row| UNWALKED.text(row, 0).map(str::to_owned)).collect()
     }
 
     /// It was walked through; whoever asked for it again meanwhile has it walked through again.

@@ -162,12 +162,12 @@ impl Store {
         let prefix = [why.as_str().into(), owner.into()];
         let rows = self.rows_after(&REGISTRATION, Some(0), &prefix, after.map(OwnResourceId::as_str), limit).await?;
         let last = rows.last().filter(|_| rows.len() >= limit);
-        let next = last.and_then(|row| row.get(1)).and_then(Value::as_text).map(OwnResourceId::from);
+        let next = last.map(|row| REGISTRATION.text(row, 1).map(OwnResourceId::from)).transpose()?;
         let mut registrations = Vec::with_capacity(rows.len());
         for row in rows {
             match self.records.open(&REGISTRATION, &row) {
                 Ok(registered) => registrations.push(registered),
-                Err(error) => tracing::error!(%error, key = ?REGISTRATION.key_of(&row), "a registration stays as it is"),
+                Err(error) => tracing::error!(%error, "a registration stays as it is"),
             }
         }
         Ok(UnfinishedPage { registrations, next })

@@ -70,10 +70,10 @@ struct Counted {
 }
 
 impl Counted {
-    fn read(row: &Row) -> Option<Self> {
-        let text = |at: usize| row.get(at).and_then(Value::as_text).map(str::to_owned);
-        let int = |at: usize| row.get(at).and_then(Value::as_int);
-        Some(Self { id: text(1)?, host: text(2)?, until: int(UNTIL)?, is_known: int(4)? != 0 })
+    fn read(row: &Row) -> Result<Self, ReadError> {
+        let (id, host) = (SESSION_PLACE.text(row, 1)?.to_owned(), SESSION_PLACE.text(row, 2)?.to_owned());
+        let (until, is_known) = (SESSION_PLACE.int(row, UNTIL)?, SESSION_PLACE.int(row, 4)? != 0);
+        Ok(Self { id, host, until, is_known })
     }
 }
 
@@ -105,7 +105,8 @@ impl Store {
         let network = session.place.network.as_str();
         let rows = self.records.rows(&SESSION_PLACE, None, &[network.into()]).await?;
         let stands = |one: &Counted| one.until >= now.0 && one.id != session.id;
-        let all: Vec<Counted> = rows.iter().filter_map(Counted::read).filter(stands).collect();
+        let all: Vec<Counted> = rows.iter().map(Counted::read).collect::<Result<_, _>>()?;
+        let all = all.into_iter().filter(stands).collect();
         let leaving = choose_leaving(all, &session.place.host, MOST_OF_NETWORK);
         let mut operations: Vec<_> = leaving.iter().flat_map(|id| delete(network, id)).collect();
         operations.extend([&SESSION, &SESSION_PLACE].into_iter().filter_map(|table| Operation::sweep(table, now.0)));
