@@ -20,6 +20,8 @@ pub struct Epochs {
     slots: Vec<Slot>,
     /// How often all of them were raised at once.
     of_all: AtomicU64,
+    /// How often any of them was raised, or is about to be.
+    raises: AtomicU64,
     /// This process among others that serve the same store, where there may be any.
     node: OnceLock<Node>,
     /// What answers for an epoch as long as it is not known what others changed: another number each time.
@@ -44,6 +46,7 @@ impl Default for Epochs {
         Self {
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
             of_all: AtomicU64::default(),
+            raises: AtomicU64::default(),
             node: OnceLock::new(),
             unknown: AtomicU64::new(UNKNOWN),
         }
@@ -81,12 +84,20 @@ impl Epochs {
     }
 
     pub fn raise(&self, slot: usize) {
+        // first: whoever sees the new epoch sees that something was raised
+        self.raises.fetch_add(1, Ordering::AcqRel);
         self.slots.get(slot).into_iter().for_each(Slot::raise);
     }
 
     pub fn raise_all(&self) {
+        self.raises.fetch_add(1, Ordering::AcqRel);
         self.of_all.fetch_add(1, Ordering::AcqRel);
         self.slots.iter().for_each(Slot::raise);
+    }
+
+    /// The same number before and after: no epoch was raised in between.
+    pub fn raises(&self) -> u64 {
+        self.raises.load(Ordering::Acquire)
     }
 
     pub fn of_all(&self) -> u64 {

@@ -2,7 +2,7 @@
 //! under ([`crate::Epochs`]), and counts only while that stands. What cannot be read is not kept, and what is counted by commits that
 //! raise no epoch must not be.
 
-use crate::ReadError;
+use crate::{Epochs, ReadError};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 use std::hash::Hash;
@@ -56,10 +56,12 @@ impl<K: Eq + Hash, T: Clone> Shelf<K, T> {
     }
 
     /// The entry of a key, from memory if its epoch still stands, else read by `read`. Whose epoch it is, only the entry says;
-    /// so it is read once more after the epoch, and a change in between makes what is kept worthless, never wrong.
+    /// so where any was raised meanwhile it is read once more after the epoch, and a change in between makes what is kept worthless,
+    /// never wrong.
     pub async fn find<Q, Read>(
         &self,
         key: &Q,
+        epochs: &Epochs,
         epoch: impl Fn(&T) -> u64,
         keep: impl Fn(&T) -> bool,
         read: impl Fn() -> Read,
@@ -72,18 +74,18 @@ impl<K: Eq + Hash, T: Clone> Shelf<K, T> {
         if let Some(kept) = self.get(key, &epoch) {
             return Ok(Some(kept));
         }
-        let Some(first) = read().await? else { return Ok(None) };
+        let raises = epochs.raises();
+        let Some(first) = Box::pin(read()).await? else { return Ok(None) };
         if !keep(&first) || (self.weigh)(&key.into(), &first) > BYTES_OF_ENTRY {
             self.cache.remove(key);
             return Ok(Some(first));
         }
         let under = epoch(&first);
-        drop(first);
-        let again = read().await?;
-        if let Some(entity) = &again {
+        let found = if epochs.raises() == raises { Some(first) } else { Box::pin(read()).await? };
+        if let Some(entity) = &found {
             self.keep(key, under, entity);
         }
-        Ok(again)
+        Ok(found)
     }
 
     /// The same where it is known beforehand whose it is; `epoch` is from before the read. Only what has to be read is put elsewhere:
@@ -141,17 +143,17 @@ mod tests {
     #[tokio::test]
     async fn threat_46_what_is_kept_is_weighed_and_what_is_large_is_not_kept() {
         let shelf: Shelf<String, Arc<Vec<u8>>> = Shelf::of(BYTES, ENTRIES, |_, bytes| bytes.len());
-        let reads = Cell::new(0);
+        let (reads, epochs) = (Cell::new(0), Epochs::default());
         let find = async |id: &str, size: usize| {
             let read = async || {
                 reads.set(reads.get() + 1);
                 Ok(Some(Arc::new(vec![0; size])))
             };
             reads.set(0);
-            shelf.find(id, |_| 1, |_| true, read).await.unwrap().unwrap();
+            shelf.find(id, &epochs, |_| 1, |_| true, read).await.unwrap().unwrap();
             reads.get()
         };
-        assert_eq!((find("small", 1_000).await, find("small", 1_000).await), (2, 0), "read, and read once more to be kept");
+        assert_eq!((find("small", 1_000).await, find("small", 1_000).await), (1, 0));
         assert_eq!((find("large", BYTES_OF_ENTRY + 1).await, find("large", BYTES_OF_ENTRY + 1).await), (1, 1));
         for each in 0..100 {
             find(&format!("of two MiB, {each}"), 2 * 1024 * 1024).await;
@@ -161,18 +163,38 @@ mod tests {
             find(&format!("of nothing, {each}"), 0).await;
         }
         assert!(shelf.size().0 <= ENTRIES, "{:?}", shelf.size());
-        assert_eq!(find("of nothing", 0).await + find("of nothing", 0).await, 2, "there is room again");
+        assert_eq!(find("of nothing", 0).await + find("of nothing", 0).await, 1, "there is room again");
+    }
+
+    /// Whose it is, is known when it was read. What was changed meanwhile is read again under the new epoch.
+    #[tokio::test]
+    async fn threat_27_what_changes_while_it_is_read_is_not_kept_as_it_was() {
+        let (shelf, epochs): (Shelf<String, u8>, _) = (Shelf::of(BYTES, ENTRIES, |_, _| 1), Epochs::default());
+        let (stored, reads) = (Cell::new(1), Cell::new(0));
+        let epoch = |_: &u8| epochs.of(&["alice"]);
+        let changing = async || {
+            let old = stored.get();
+            reads.set(reads.get() + 1);
+            if reads.get() == 1 {
+                stored.set(2);
+                epochs.raise(Epochs::slot_of(&["alice"]));
+            }
+            Ok(Some(old))
+        };
+        assert_eq!(shelf.find("a", &epochs, epoch, |_| true, changing).await, Ok(Some(2)));
+        assert_eq!(shelf.find("a", &epochs, epoch, |_| true, async || Ok(Some(stored.get()))).await, Ok(Some(2)));
+        assert_eq!(reads.get(), 2);
     }
 
     /// What was read before a change counts no more behind it, also where it comes to be kept after the change.
     #[tokio::test]
     async fn threat_27_what_was_read_before_a_change_counts_no_more() {
-        let (shelf, epochs): (Shelf<String, u8>, _) = (Shelf::of(BYTES, ENTRIES, |_, _| 1), crate::Epochs::default());
+        let (shelf, epochs): (Shelf<String, u8>, _) = (Shelf::of(BYTES, ENTRIES, |_, _| 1), Epochs::default());
         let name = ["alice", "/a"];
         let find = async |value: u8| shelf.find_of("a", epochs.of(&name), |_| true, async || Ok(value)).await.unwrap();
         assert_eq!((find(1).await, find(2).await), (1, 1));
         let before = epochs.of(&name);
-        epochs.raise(crate::Epochs::slot_of(&name));
+        epochs.raise(Epochs::slot_of(&name));
         assert_eq!(find(2).await, 2);
         let late = shelf.find_of("a", before, |_| true, async || Ok(1)).await;
         assert_eq!((late, find(3).await), (Ok(1), 3));

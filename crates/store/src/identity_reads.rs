@@ -38,7 +38,7 @@ impl identity::Store for Store {
 
     async fn find_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, ReadError> {
         let read = || async move { Ok(self.find(&key![id]).await?.map(Arc::new)) };
-        self.kept.clients.find(id.as_str(), |_| self.epochs.of_clients(), |_| true, read).await
+        self.kept.clients.find(id.as_str(), &self.epochs.numbers, |_| self.epochs.of_clients(), |_| true, read).await
     }
 
     async fn find_client_by_resource(&self, resource: &str) -> Result<Option<Client>, ReadError> {
@@ -80,7 +80,10 @@ impl identity::Store for Store {
 
     async fn find_consent(&self, id: &GrantId) -> Result<Option<Arc<Consent>>, ReadError> {
         let read = || async move { Ok(self.find::<Consent>(&key![id]).await?.map(Arc::new)) };
-        self.kept.consents.find(id.as_str(), |consent| self.epochs.of(&consent.account), |_| true, read).await
+        self.kept
+            .consents
+            .find(id.as_str(), &self.epochs.numbers, |consent| self.epochs.of(&consent.account), |_| true, read)
+            .await
     }
 
     async fn find_consent_of(

@@ -41,7 +41,10 @@ impl Store {
 impl authorization_server::Store for Store {
     async fn find_resource(&self, id: &ResourceId) -> Result<Option<Arc<Resource>>, ReadError> {
         let read = || async move { Ok(self.find::<Resource>(&key![id]).await?.map(Arc::new)) };
-        self.kept.resources.find(id.as_str(), |resource| self.epochs.of(&resource.owner), |_| true, read).await
+        self.kept
+            .resources
+            .find(id.as_str(), &self.epochs.numbers, |resource| self.epochs.of(&resource.owner), |_| true, read)
+            .await
     }
 
     async fn list_resources(
@@ -71,7 +74,13 @@ impl authorization_server::Store for Store {
         let read = || async move { self.find(&key![id]).await };
         self.kept
             .policies
-            .find(id.as_str(), |policy| self.epochs.of(&policy.owner), |policy| policy.max_uses.is_none(), read)
+            .find(
+                id.as_str(),
+                &self.epochs.numbers,
+                |policy| self.epochs.of(&policy.owner),
+                |policy| policy.max_uses.is_none(),
+                read,
+            )
             .await
     }
 
@@ -94,7 +103,13 @@ impl authorization_server::Store for Store {
         let found = self
             .kept
             .policies_on
-            .find(resource.as_str(), |all| all.first().map_or(0, |policy| self.epochs.of(&policy.owner)), unlimited, read)
+            .find(
+                resource.as_str(),
+                &self.epochs.numbers,
+                |all| all.first().map_or(0, |policy| self.epochs.of(&policy.owner)),
+                unlimited,
+                read,
+            )
             .await?;
         Ok(found.unwrap_or_default())
     }
