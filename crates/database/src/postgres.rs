@@ -5,6 +5,7 @@
 mod commit;
 mod node;
 mod schema;
+mod seat;
 mod value;
 
 use crate::ReadError;
@@ -40,6 +41,7 @@ pub struct Postgres {
     schema: Arc<str>,
     /// Of this process, among those on the database.
     name: Arc<str>,
+    seats: Arc<seat::Seats>,
     /// Whether the last commit could not be written.
     has_failed: Arc<AtomicBool>,
 }
@@ -102,9 +104,12 @@ impl Postgres {
             .map_err(|error| fail(error.to_string()))?;
         let name = format!("{:x}{:x}", std::process::id(), NODES.fetch_add(1, Ordering::Relaxed));
         let name = format!("{name}-{:x}", RandomState::new().hash_one(0));
-        let own = Self { pool, config: own, schema: schema.into(), name: name.into(), has_failed: Arc::default() };
-        let client = own.client().await.map_err(|error| fail(error.to_string()))?;
-        Ok((own, client))
+        let (schema_name, name, seats) = (schema.name.into(), name.into(), Arc::default());
+        let own = Self { pool, config: own, schema: schema_name, name, seats, has_failed: Arc::default() };
+        let mut client = own.client().await.map_err(|error| fail(error.to_string()))?;
+        schema::bring_up_to_date(&mut client, schema, &place).await?;
+        drop(client);
+        Ok(own)
     }
 
     async fn client(&self) -> Result<Client, ReadError> {
@@ -167,7 +172,7 @@ impl Postgres {
 
     /// Carries the batch out, whole or not at all; durable when it returns. It is carried out to its end, whoever still waits for
     /// it: a connection goes back with nothing begun on it. [`CommitError::Unavailable`] also says that nobody knows whether it
-    /// happened, where the connection broke before the database told the transaction's number.
+    /// happened, where the connection broke and the database did not tell for a while.
     pub(crate) async fn commit(&self, batch: Batch, word: Option<String>) -> Result<(), CommitError> {
         let own = self.clone();
         let carried_out = tokio::spawn(async move {

@@ -4,8 +4,10 @@ use super::*;
 use std::any::Any;
 use std::path::PathBuf;
 
+mod alone;
 #[path = "../../xtask/src/cluster.rs"]
 mod cluster;
+mod crashes;
 mod ends;
 mod forms;
 mod nodes;

@@ -1,6 +1,7 @@
 //! A commit as one pipeline: the checks under locks, the changes, the end. The first that fails ends the transaction, and what
 //! was sent behind it does nothing.
 
+use super::seat::{MARK, NoSeat, Seat};
 use super::{Postgres, told, value};
 use crate::batch::{Batch, Check, CommitError, Operation};
 use crate::table::{Table, Value};
@@ -18,12 +19,11 @@ use tokio_postgres::{Error, Statement};
 
 /// How often a batch is tried that was in another's way, or whose connection broke.
 const TRIES: u32 = 12;
-/// How long a node waits for the word whether a transaction ended whose connection broke.
-const LONGEST_DOUBT: Duration = Duration::from_secs(10);
 
 /// What a step of the pipeline is to the batch.
 #[derive(Clone, Copy)]
 enum Part {
+    Seat,
     Check(usize),
     Operation(usize),
     Lock,
@@ -42,8 +42,10 @@ enum Failed {
     At(Part, Error),
     /// Before anything was begun.
     Unbegun(String),
-    /// The connection broke while the end was under way; the transaction's number, where it came.
-    InDoubt(Option<String>, String),
+    /// It was refused to begin, and what was sent behind it may have been done piece by piece.
+    Torn(String),
+    /// The connection broke while the end was under way.
+    InDoubt(String),
 }
 
 /// Carries the batch out, whole or not at all.
@@ -53,30 +55,69 @@ pub(super) async fn carry_out(postgres: &Postgres, batch: &Batch, word: Option<&
     let mut tried = 0;
     loop {
         tried += 1;
-        let client = postgres.client().await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
-        let failed = match attempt(&client, &steps).await {
+        let failed = match try_once(postgres, &steps).await {
             Ok(()) => return Ok(()),
             Err(failed) => failed,
         };
-        let may_try = tried < TRIES;
-        match failed {
-            Failed::At(part, error) => match meaning(part, &error) {
-                Some(answer) => return Err(answer),
-                None if may_try => {}
-                None => return Err(CommitError::Unavailable(told(&error))),
-            },
-            Failed::Unbegun(_) if may_try => {}
-            Failed::Unbegun(what) => return Err(CommitError::Unavailable(what)),
-            Failed::InDoubt(number, what) => match has_ended(postgres, number.as_deref()).await {
-                Some(true) => return Ok(()),
-                Some(false) if may_try => {}
-                Some(false) | None => return Err(CommitError::Unavailable(what)),
-            },
+        let what = match failed {
+            Tried::Ended(answer) => return Err(answer),
+            Tried::Again(what) => what,
+        };
+        if tried >= TRIES {
+            return Err(CommitError::Unavailable(what));
         }
-        drop(client);
         // those that were in each other's way come again one after the other
         let wait = Duration::from_millis(u64::from(std::process::id() % 7).saturating_add(u64::from(tried) * 3));
         tokio::time::sleep(wait).await;
+    }
+}
+
+/// What a try that changed nothing says.
+enum Tried {
+    Ended(CommitError),
+    Again(String),
+}
+
+impl Tried {
+    fn unavailable(what: impl Into<String>) -> Self {
+        Self::Ended(CommitError::Unavailable(what.into()))
+    }
+}
+
+async fn try_once(postgres: &Postgres, steps: &[Step<'_>]) -> Result<(), Tried> {
+    let client = postgres.client().await.map_err(|error| Tried::unavailable(error.to_string()))?;
+    let seat = match postgres.seats.take(&client, &postgres.name).await {
+        Ok(seat) => seat,
+        Err(NoSeat::NotFirst) => return Err(Tried::unavailable("another process has the store")),
+        Err(NoSeat::Broken(error)) => return Err(Tried::Again(told(&error))),
+    };
+    let failed = match attempt(&client, &seat, steps).await {
+        Ok(()) => {
+            postgres.seats.give_back(seat);
+            return Ok(());
+        }
+        Err(failed) => failed,
+    };
+    drop(client);
+    match failed {
+        Failed::At(Part::Seat, error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => {
+            postgres.seats.forget();
+            Err(Tried::Again("its seat was taken".into()))
+        }
+        Failed::At(part, error) => {
+            postgres.seats.give_back(seat);
+            Err(meaning(part, &error).map_or_else(|| Tried::Again(told(&error)), Tried::Ended))
+        }
+        Failed::Unbegun(what) => {
+            postgres.seats.give_back(seat);
+            Err(Tried::Again(what))
+        }
+        Failed::Torn(what) => Err(Tried::unavailable(what)),
+        Failed::InDoubt(what) => match postgres.close_seat(&seat).await {
+            Some(true) => Ok(()),
+            Some(false) => Err(Tried::Again(what)),
+            None => Err(Tried::unavailable(what)),
+        },
     }
 }
 
@@ -163,21 +204,22 @@ fn is_written(batch: &Batch, check: &Check) -> bool {
     })
 }
 
-async fn attempt(client: &Client, steps: &[Step<'_>]) -> Result<(), Failed> {
+async fn attempt(client: &Client, seat: &Seat, steps: &[Step<'_>]) -> Result<(), Failed> {
+    let parameters = Cow::Owned(vec![Value::from(seat.name.as_str()), Value::from(seat.mark.as_str())]);
+    let mark = Step { part: Part::Seat, text: MARK.into(), parameters };
+    let steps: Vec<&Step<'_>> = std::iter::once(&mark).chain(steps).collect();
     let mut prepared = Vec::with_capacity(steps.len());
-    for step in steps {
+    for step in &steps {
         // a round trip the first time on this connection
         prepared.push(client.prepare_cached(&step.text).await.map_err(|error| Failed::Unbegun(told(&error)))?);
     }
-    let number = client.prepare_cached("SELECT pg_current_xact_id()::text").await;
-    let number = number.map_err(|error| Failed::Unbegun(told(&error)))?;
     if client.is_closed() {
         return Err(Failed::Unbegun("the connection is closed".into()));
     }
-    let Sent { begun, steps: results, ended, number } = send(client, steps, &prepared, &number).await;
+    let Sent { begun, steps: results, ended } = send(client, &steps, &prepared).await;
     // without an answer of the database nobody knows how far it came
-    let in_doubt = |error: &Error| Failed::InDoubt(number.clone(), told(error));
-    begun.map_err(|error| if error.as_db_error().is_some() { Failed::Unbegun(told(&error)) } else { in_doubt(&error) })?;
+    let in_doubt = |error: &Error| Failed::InDoubt(told(error));
+    begun.map_err(|error| if error.as_db_error().is_some() { Failed::Torn(told(&error)) } else { in_doubt(&error) })?;
     for (step, result) in steps.iter().zip(results) {
         match result {
             Err(error) if error.as_db_error().is_none() => return Err(in_doubt(&error)),
@@ -195,19 +237,14 @@ struct Sent {
     begun: Result<(), Error>,
     steps: Vec<Result<(), Error>>,
     ended: Result<(), Error>,
-    /// The transaction's, by which the database knows afterwards whether it was committed.
-    number: Option<String>,
 }
 
 /// Begin, steps and end in one pipeline. Requests are sent in the order in which they are polled first.
-async fn send(client: &Client, steps: &[Step<'_>], prepared: &[Statement], number: &Statement) -> Sent {
-    let mut numbered = None;
+async fn send(client: &Client, steps: &[&Step<'_>], prepared: &[Statement]) -> Sent {
     let (mut begun, mut ended) = (Ok(()), Ok(()));
     let mut results: Vec<Result<(), Error>> = steps.iter().map(|_| Ok(())).collect();
-    let mut answers: Vec<Answer<'_>> = Vec::with_capacity(steps.len().saturating_add(3));
+    let mut answers: Vec<Answer<'_>> = Vec::with_capacity(steps.len().saturating_add(2));
     answers.push(Box::pin(async { begun = client.batch_execute("BEGIN").await }));
-    // early, so that it is there when the connection breaks before the end
-    answers.push(Box::pin(async { numbered = client.query_one(number, &[]).await.and_then(|row| row.try_get(0)).ok() }));
     for ((step, statement), result) in steps.iter().zip(prepared).zip(&mut results) {
         answers.push(Box::pin(async move {
             *result = client.execute_raw(statement, step.parameters.iter()).await.map(|_| ());
@@ -225,7 +262,7 @@ async fn send(client: &Client, steps: &[Step<'_>], prepared: &[Statement], numbe
     })
     .await;
     drop(waiting);
-    Sent { begun, steps: results, ended, number: numbered }
+    Sent { begun, steps: results, ended }
 }
 
 /// What a failure says of the batch; nothing where it is to be tried again.
@@ -240,25 +277,4 @@ fn meaning(part: Part, error: &Error) -> Option<CommitError> {
         (Part::Operation(at), code) if *code == SqlState::UNIQUE_VIOLATION => Some(CommitError::Taken(at)),
         _ => Some(CommitError::Unavailable(told(error))),
     }
-}
-
-/// Whether a transaction was committed; nothing where the database does not say so in time.
-async fn has_ended(postgres: &Postgres, number: Option<&str>) -> Option<bool> {
-    // without a number nothing came back, not even of what was sent before the end
-    let number = number?;
-    let until = tokio::time::Instant::now() + LONGEST_DOUBT;
-    while tokio::time::Instant::now() < until {
-        match status(postgres, number).await.as_deref() {
-            Some("committed") => return Some(true),
-            Some("aborted") => return Some(false),
-            _ => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-    None
-}
-
-async fn status(postgres: &Postgres, number: &str) -> Option<String> {
-    let client = postgres.client().await.ok()?;
-    let row = client.query_one("SELECT pg_xact_status($1::text::xid8)", &[&number]).await.ok()?;
-    row.try_get(0).ok()
 }

@@ -24,6 +24,8 @@ pub(super) async fn bring_up_to_date(
         transaction.batch_execute(&first_form(schema)).await.map_err(fail)?;
         transaction.execute("INSERT INTO form (number) VALUES ($1)", &[&form]).await.map_err(fail)?;
     }
+    // the engine's own
+    transaction.batch_execute(super::seat::TABLE).await.map_err(fail)?;
     let has = transaction.query_opt("SELECT number FROM form", &[]).await.map_err(fail)?;
     let has: Option<i64> = has.map(|row| row.try_get(0)).transpose().map_err(fail)?;
     let done = has.and_then(|has| usize::try_from(has).ok());
