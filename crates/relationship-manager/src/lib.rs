@@ -171,6 +171,16 @@ impl Manager {
         self.store.is_taken_over().await;
     }
 
+    /// Whether no other process can have begun to serve this desk's store. While it is not so, nothing is answered.
+    pub fn is_sure(&self) -> bool {
+        self.store.is_sure()
+    }
+
+    /// The last that it does: whoever serves its store next need not wait for it.
+    pub async fn leave_store(&self) {
+        self.store.leave().await;
+    }
+
     /// `client` carries the way out, clock and randomness; `login_client` the credentials at the log-in, if they are
     /// configured.
     pub async fn open(

@@ -215,6 +215,18 @@ impl Store {
         }
     }
 
+    /// Whether nobody else can have begun to serve it.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.alone.as_ref().is_none_or(Node::is_sure)
+    }
+
+    /// Whoever serves it next need not wait for this process.
+    pub(crate) async fn leave(&self) {
+        if let Some(node) = &self.alone {
+            node.leave().await;
+        }
+    }
+
     /// Whether this is the key that the store was sealed with; before anything else is done with it.
     pub async fn check_key(&self) -> Result<(), StoreClosed> {
         Ok(self.records.check_key(&SECRET, &TABLES).await?)

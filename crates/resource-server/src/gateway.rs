@@ -11,6 +11,7 @@
 //! what applications of hers [`brought`].
 
 mod admission;
+mod alone;
 mod attempts;
 mod authority;
 mod backend;
@@ -195,11 +196,6 @@ pub struct Gateway {
 const MOST_TURNS: usize = 1_000;
 
 impl Gateway {
-    /// Waits until another process serves this gateway's store: then this one stops.
-    pub async fn is_taken_over(&self) {
-        self.store.is_taken_over().await;
-    }
-
     /// Brings an older store along, and makes its key where there is none.
     pub async fn open(settings: Settings, client: Client, store: Store, by: By) -> Result<Arc<Self>, ProtectionError> {
         if let Some(issuer) = settings.authorization_servers.first() {

@@ -1,6 +1,7 @@
 //! The front door: configuration, subcommands, wiring, demo and administration. No protocol logic:
 //! everything here hands one crate's things to another.
 
+mod alone;
 pub mod assemble;
 pub mod clock_watch;
 pub mod command_line;

@@ -60,7 +60,8 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
         say::line(&format!("not linked yet: {owner}: {}/.wayleave/link?owner={name}", section.resource));
     }
     let ended = gateway.clone();
-    let site = log_in::before(log_in, gateway.router());
+    let sure = gateway.clone();
+    let site = log_in::before(log_in, crate::alone::while_sure(gateway.router(), move || sure.is_sure()));
     let reception = Reception::of_gateway(section.trusted_proxies.clone());
     let is_taken_over = tokio::select! {
         () = serve(listener, site, reception, stop) => false,
@@ -72,6 +73,7 @@ pub async fn run(config: &Config, reload: impl Fn() -> Result<Config, Exit> + Se
     let _ = house.await;
     // the last calls may have begun some
     ended.end_renewals().await;
+    ended.leave_store().await;
     if is_taken_over { Err(Exit::failed("another process serves this gateway's store now: this one stops")) } else { Ok(()) }
 }
 
@@ -259,8 +261,9 @@ pub async fn keep_house(gateway: Arc<Gateway>, mut stop: Stop) {
     let (mut tend, mut write) = (tokio::time::interval(TEND), tokio::time::interval(WRITE));
     loop {
         tokio::select! {
-            _ = tend.tick() => gateway.tend().await,
-            _ = write.tick() => gateway.write_history().await,
+            // where another may have the store this one does nothing in its name
+            _ = tend.tick() => if gateway.is_sure() { gateway.tend().await },
+            _ = write.tick() => if gateway.is_sure() { gateway.write_history().await },
             () = stop.wait() => break,
         }
     }

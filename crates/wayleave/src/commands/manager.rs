@@ -29,10 +29,11 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     let listener = listening::listen("manager.listen", &section.listen).await?;
     let house = tokio::spawn(keep_house(manager.clone(), stop.clone()));
     say::ready(&section.url);
-    let router = relationship_manager::router(manager.clone());
+    let (router, sure) = (relationship_manager::router(manager.clone()), manager.clone());
+    let site = log_in::before(log_in, crate::alone::while_sure(router, move || sure.is_sure()));
     let reception = Reception::behind(section.trusted_proxies.clone());
     let is_taken_over = tokio::select! {
-        () = serve(listener, log_in::before(log_in, router), reception, stop) => false,
+        () = serve(listener, site, reception, stop) => false,
         () = manager.is_taken_over() => true,
     };
     if is_taken_over {
@@ -41,6 +42,7 @@ pub async fn run(config: &Config) -> Result<(), Exit> {
     }
     let _ = house.await;
     manager.end_renewals().await;
+    manager.leave_store().await;
     if is_taken_over { Err(Exit::failed("another process serves this desk's store now: this one stops")) } else { Ok(()) }
 }
 
@@ -89,7 +91,7 @@ pub async fn keep_house(manager: Arc<Manager>, mut stop: Stop) {
     tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = tend.tick() => manager.tend().await,
+            _ = tend.tick() => if manager.is_sure() { manager.tend().await },
             () = stop.wait() => {
                 manager.close();
                 break;

@@ -106,4 +106,17 @@ async fn a_gateway_on_a_database_is_one_process_and_finds_its_things_again() {
     guarded.run_again();
     let (status, challenge) = ticket_of().await;
     assert!(status == 401 && challenge.contains("ticket="), "{status} {challenge}");
+    // while it cannot be sure that its store is its own it says nothing from it, and goes on where nobody else had it
+    let sql = |text: &str| {
+        let mut psql = std::process::Command::new("psql");
+        psql.args([&url, "-qAtc", text]).stdout(std::process::Stdio::null());
+        psql
+    };
+    let thief = "SELECT pg_advisory_lock(hashtextextended('wayleave_gateway first', 0)); SELECT pg_sleep(5)";
+    let mut thief = sql(thief).spawn().unwrap();
+    let end = "SELECT pg_terminate_backend(held.pid) FROM pg_locks held JOIN pg_locks waiting USING (classid, objid, objsubid) \
+               WHERE held.granted AND NOT waiting.granted AND held.locktype = 'advisory'";
+    until("nothing is said", async || sql(end).status().unwrap().success() && ticket_of().await.0 == 503).await;
+    thief.wait().unwrap();
+    until("it goes on", async || ticket_of().await.0 == 401).await;
 }

@@ -6,8 +6,9 @@
 use super::kept::Kept;
 use super::tables::{BEGUN, SECRET, SESSION, SESSION_PLACE, TABLES};
 use super::{Store, tables};
-use crate::protection::ProtectionError;
-use database::{Batch, Database, KeyCheckError, Location, OpenError, Operation, Records, Row, Schema, Sqlite, Table, Value};
+use database::{
+    Batch, Database, KeyCheckError, Location, Node, OpenError, Operation, Records, Row, Schema, Sqlite, Table, Value,
+};
 use jose::seal::{KEY_BYTES, SealingKey};
 use jose::{Algorithm, SigningKey, SystemRandomness};
 use std::path::Path;
@@ -81,6 +82,18 @@ impl Store {
         match &self.alone {
             Some(node) => node.is_taken_over().await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Whether nobody else can have begun to serve it.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.alone.as_ref().is_none_or(Node::is_sure)
+    }
+
+    /// Whoever serves it next need not wait for this process.
+    pub(crate) async fn leave(&self) {
+        if let Some(node) = &self.alone {
+            node.leave().await;
         }
     }
 
