@@ -14,6 +14,8 @@ pub enum Check {
     Equals { table: &'static Table, key: Vec<Value>, column: usize, value: Value },
     /// A row has this key, and less than this in that column.
     Below { table: &'static Table, key: Vec<Value>, column: usize, limit: i64 },
+    /// No row has this prefix of an index. Of several at once that require it one is first, and the others see what that one did.
+    NoneAlong { table: &'static Table, index: usize, prefix: Vec<Value> },
 }
 
 impl Check {
@@ -21,6 +23,15 @@ impl Check {
     pub fn unchanged(table: &'static Table, row: &Row) -> Self {
         let value = row.last().cloned().unwrap_or(Value::Null);
         Self::Equals { table, key: table.key_of(row).to_vec(), column: row.len().saturating_sub(1), value }
+    }
+
+    pub(crate) fn table(&self) -> &'static Table {
+        match self {
+            Self::Absent { table, .. }
+            | Self::Equals { table, .. }
+            | Self::Below { table, .. }
+            | Self::NoneAlong { table, .. } => table,
+        }
     }
 }
 
@@ -70,6 +81,9 @@ pub enum CommitError {
     /// The row of the operation at this position is taken.
     #[error("the row of operation {0} is taken")]
     Taken(usize),
+    /// A value is none that is kept, whoever tries again; the text says which.
+    #[error("this cannot be kept: {0}")]
+    Unkept(String),
     /// The engine cannot write; the text is for the log.
     #[error("the store cannot be written: {0}")]
     Unavailable(String),

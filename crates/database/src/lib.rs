@@ -13,8 +13,7 @@
 //! [`Postgres`] keeps the same contract for as many processes as there are (decision 70).
 
 mod batch;
-mod epochs;
-mod kept;
+mod bounds;
 mod look_up;
 mod memory;
 mod postgres;
@@ -147,6 +146,7 @@ impl Database {
 
     /// The same; with it, other processes on the database hear this word ([`Database::join`]). It has at most 7,000 bytes.
     pub async fn commit_and_tell(&self, batch: Batch, word: Option<String>) -> Result<(), CommitError> {
+        bounds::check(&batch)?;
         match self {
             Self::Memory(memory) => memory.commit(&batch),
             Self::Sqlite(sqlite) => sqlite.commit(batch).await,

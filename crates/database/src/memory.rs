@@ -60,6 +60,10 @@ impl Rows {
 
     fn holds(&mut self, check: &Check) -> bool {
         match check {
+            Check::NoneAlong { table, index, prefix } => {
+                let scan = Scan { table, index: Some(*index), prefix, after: None, descending: false, limit: 1 };
+                self.keys_with(&scan).is_empty()
+            }
             Check::Absent { key, .. } => !self.by_key.contains_key(key),
             Check::Equals { key, column, value, .. } => self.column(key, *column).is_some_and(|has| has == value),
             Check::Below { key, column, limit, .. } => {
@@ -187,8 +191,7 @@ impl Memory {
     pub(crate) fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         let mut tables = self.tables();
         for (at, check) in batch.checks.iter().enumerate() {
-            let (Check::Absent { table, .. } | Check::Equals { table, .. } | Check::Below { table, .. }) = check;
-            if !tables.entry(table.name).or_default().holds(check) {
+            if !tables.entry(check.table().name).or_default().holds(check) {
                 return Err(CommitError::Broken(at));
             }
         }

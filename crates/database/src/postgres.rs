@@ -3,6 +3,7 @@
 //! at once. Every process that opens the same schema is a node like any other: nothing is held here that another must know.
 
 mod commit;
+mod locks;
 mod node;
 mod schema;
 mod seat;
@@ -147,7 +148,7 @@ impl Postgres {
         if scan.prefix.iter().any(value::cannot_be_kept) {
             return Ok(Vec::new());
         }
-        let (text, parameters) = text::walk(Dialect::Postgres, scan, false);
+        let (text, parameters) = walk(scan, false);
         let rows = self.query(&text, &parameters).await?;
         rows.iter().map(|row| value::read(row, scan.table)).collect()
     }
@@ -157,7 +158,7 @@ impl Postgres {
         if scan.prefix.iter().any(value::cannot_be_kept) {
             return Ok(0);
         }
-        let (text, parameters) = text::walk(Dialect::Postgres, scan, true);
+        let (text, parameters) = walk(scan, true);
         let rows = self.query(&text, &parameters).await?;
         let count =
             rows.first().map(|row| row.try_get::<_, i64>(0)).transpose().map_err(|error| ReadError::Unreadable(told(&error)))?;
@@ -182,6 +183,11 @@ impl Postgres {
         });
         carried_out.await.unwrap_or_else(|error| Err(CommitError::Unavailable(error.to_string())))
     }
+}
+
+fn walk(scan: &Scan<'_>, counted: bool) -> (Arc<str>, Vec<Value>) {
+    let after = scan.after.clone().map(|after| value::begin(after, scan.descending));
+    text::walk(Dialect::Postgres, &Scan { after, ..*scan }, counted)
 }
 
 /// What holds for every connection of ours, whatever the URL says.

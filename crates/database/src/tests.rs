@@ -5,12 +5,14 @@ use std::any::Any;
 use std::path::PathBuf;
 
 mod alone;
+mod bounds;
 #[path = "../../xtask/src/cluster.rs"]
 mod cluster;
 mod crashes;
 mod ends;
 mod forms;
 mod nodes;
+mod turns;
 
 use cluster::Cluster;
 

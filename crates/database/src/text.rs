@@ -51,7 +51,12 @@ pub(crate) enum Shape {
         column: usize,
         locks: Lock,
     },
-    /// The same where it is to be less than this.
+    /// Breaks the transaction where a row has this prefix of an index.
+    NoneAlong {
+        index: usize,
+        fixed: usize,
+    },
+    /// The same as [`Shape::Equals`] where it is to be less than this.
     Below {
         column: usize,
         locks: Lock,
@@ -127,6 +132,9 @@ pub(crate) fn change(dialect: Dialect, operation: &Operation) -> (Arc<str>, Cow<
 /// Text and parameters of a check that breaks its transaction where it does not hold.
 pub(crate) fn check(dialect: Dialect, check: &Check, locks: Lock) -> (Arc<str>, Cow<'_, [Value]>) {
     let (table, shape, parameters) = match check {
+        Check::NoneAlong { table, index, prefix } => {
+            (table, Shape::NoneAlong { index: *index, fixed: prefix.len() }, Cow::Borrowed(&**prefix))
+        }
         Check::Absent { table, key } => (table, Shape::Absent, Cow::Borrowed(&**key)),
         Check::Equals { table, key, column, value } => {
             (table, Shape::Equals { column: *column, locks }, Cow::Owned([&**key, std::slice::from_ref(value)].concat()))
@@ -186,6 +194,11 @@ impl Writer {
             Shape::Absent => {
                 let places: Vec<_> = (1..=self.table.key).map(|n| self.place(n)).collect();
                 format!("INSERT INTO {table} ({}) VALUES ({})", self.key_names(), places.join(","))
+            }
+            Shape::NoneAlong { index, fixed } => {
+                let order = self.table.order(Some(index));
+                let along = self.equals(order.get(..fixed).unwrap_or(&order));
+                format!("SELECT 1/(1-COUNT(*)) FROM (SELECT 1 FROM {table}{along} LIMIT 1) AS found")
             }
             Shape::Equals { column, locks } => self.held(&format!("{} IS NOT DISTINCT FROM {last}", self.name(column)), locks),
             Shape::Below { column, locks } => self.held(&format!("{}<{last}", self.name(column)), locks),

@@ -28,7 +28,10 @@ impl From<ReadError> for Failure {
 
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            CommitError::Unkept(what) => Self::Refused(Refusal::new(ErrorCode::InvalidRequest, what)),
+            other => Self::Unavailable(other.to_string()),
+        }
     }
 }
 

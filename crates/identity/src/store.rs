@@ -28,6 +28,9 @@ pub enum CommitError {
     /// A limited policy has no uses left.
     #[error("a limited policy has no uses left")]
     UsedUp,
+    /// A value is none that is kept, whoever tries again; the text says which.
+    #[error("{0}")]
+    Unkept(String),
     #[error("the store cannot be written: {0}")]
     Unavailable(String),
 }

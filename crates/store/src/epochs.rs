@@ -49,7 +49,7 @@ impl Epochs {
         match committed {
             Ok(()) => unsealed.events.extend(events),
             Err(CommitError::Unavailable(_)) => unsealed.doubtful.extend(events.into_iter().map(|event| event.owner)),
-            Err(CommitError::Broken(_) | CommitError::Taken(_)) => {}
+            Err(CommitError::Broken(_) | CommitError::Taken(_) | CommitError::Unkept(_)) => {}
         }
     }
 

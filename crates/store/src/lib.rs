@@ -146,6 +146,7 @@ impl Store {
             EngineError::Taken(at) if plan.spends.contains(&at) => CommitError::Spent,
             EngineError::Taken(at) if plan.tokens.contains(&at) => CommitError::Changed,
             EngineError::Taken(_) => CommitError::Taken,
+            EngineError::Unkept(what) => CommitError::Unkept(what),
             EngineError::Unavailable(what) => CommitError::Unavailable(what),
         })
     }

@@ -2,13 +2,12 @@
 //! was sent behind it does nothing.
 
 use super::seat::{MARK, NoSeat, Seat};
-use super::{Postgres, told, value};
+use super::{Postgres, locks, told};
 use crate::batch::{Batch, Check, CommitError, Operation};
 use crate::table::{Table, Value};
 use crate::text::{self, Dialect, Lock, Shape};
 use deadpool_postgres::Client;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,7 +49,7 @@ enum Failed {
 
 /// Carries the batch out, whole or not at all.
 pub(super) async fn carry_out(postgres: &Postgres, batch: &Batch, word: Option<&str>) -> Result<(), CommitError> {
-    let mut steps = plan(batch)?;
+    let mut steps = plan(batch);
     steps.extend(word.map(|word| tell(postgres, word)));
     let mut tried = 0;
     loop {
@@ -121,8 +120,9 @@ async fn try_once(postgres: &Postgres, steps: &[Step<'_>]) -> Result<(), Tried> 
     }
 }
 
-fn plan(batch: &Batch) -> Result<Vec<Step<'_>>, CommitError> {
-    let mut steps = list_locks(batch);
+fn plan(batch: &Batch) -> Vec<Step<'_>> {
+    let lock = |parameters| Step { part: Part::Lock, text: locks::TAKE.into(), parameters: Cow::Owned(parameters) };
+    let mut steps: Vec<Step<'_>> = locks::list(batch).map(lock).into_iter().collect();
     for (at, check) in batch.checks.iter().enumerate() {
         let locks = if is_written(batch, check) { Lock::Own } else { Lock::Shared };
         let (text, parameters) = text::check(Dialect::Postgres, check, locks);
@@ -139,45 +139,7 @@ fn plan(batch: &Batch) -> Result<Vec<Step<'_>>, CommitError> {
         let (text, parameters) = text::change(Dialect::Postgres, operation);
         steps.push(Step { part: Part::Operation(at), text, parameters });
     }
-    let kept = |step: &Step<'_>| !step.parameters.iter().any(value::cannot_be_kept);
-    if steps.iter().all(kept) { Ok(steps) } else { Err(CommitError::Unavailable("a text holds a zero byte".into())) }
-}
-
-/// Locks on what is ended together: who adds a row holds its place with others, who ends them holds it alone. A statement sees
-/// what was committed when it began, so without them a row that is added meanwhile would outlive the end. First of all, and in
-/// one order, so that nobody waits in a circle.
-fn list_locks(batch: &Batch) -> Vec<Step<'static>> {
-    let mut locks: BTreeMap<i64, bool> = BTreeMap::new();
-    for operation in &batch.operations {
-        let table = operation.table();
-        let (value, is_alone) = match operation {
-            Operation::Insert { row, .. } | Operation::Put { row, .. } | Operation::Raise { row, .. } => {
-                (table.ended_by.and_then(|at| row.get(*table.indexes.get(at)?.columns.first()?)), false)
-            }
-            Operation::DeleteAll { prefix, .. } => (prefix.first(), true),
-            _ => (None, false),
-        };
-        if let Some(place) = value.and_then(|value| place_of(table, value)) {
-            *locks.entry(place).or_default() |= is_alone;
-        }
-    }
-    let step = |(place, is_alone): (i64, bool)| {
-        let text = if is_alone { "SELECT pg_advisory_xact_lock($1)" } else { "SELECT pg_advisory_xact_lock_shared($1)" };
-        Step { part: Part::Lock, text: text.into(), parameters: Cow::Owned(vec![place.into()]) }
-    };
-    locks.into_iter().map(step).collect()
-}
-
-/// The place of a value among those of its table: FNV-1a, the same in every process. Two that share one wait for each other.
-fn place_of(table: &Table, value: &Value) -> Option<i64> {
-    let text = match value {
-        Value::Text(text) => text.as_bytes(),
-        Value::Blob(blob) => blob,
-        Value::Null | Value::Int(_) => return None,
-    };
-    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = table.name.as_bytes().iter().chain(&[0]).chain(text).fold(0xcbf2_9ce4_8422_2325, mix);
-    Some(i64::from_ne_bytes(hash.to_ne_bytes()))
+    steps
 }
 
 /// What other nodes hear once this is committed.
@@ -188,9 +150,10 @@ fn tell(postgres: &Postgres, word: &str) -> Step<'static> {
 
 /// Whether the row that is checked is written as well: to lock it for all first and for oneself later would be a deadlock of
 /// any two who do so.
-fn is_written(batch: &Batch, check: &Check) -> bool {
+pub(super) fn is_written(batch: &Batch, check: &Check) -> bool {
     let (of, key): (&'static Table, _) = match check {
         Check::Absent { table, key } | Check::Equals { table, key, .. } | Check::Below { table, key, .. } => (table, key),
+        Check::NoneAlong { .. } => return false,
     };
     batch.operations.iter().any(|operation| {
         std::ptr::eq(operation.table(), of)
@@ -275,6 +238,8 @@ fn meaning(part: Part, error: &Error) -> Option<CommitError> {
             Some(CommitError::Broken(at))
         }
         (Part::Operation(at), code) if *code == SqlState::UNIQUE_VIOLATION => Some(CommitError::Taken(at)),
+        // data that it does not take, and what is larger than it can be, are so whenever it is tried
+        (_, code) if ["22", "54"].iter().any(|class| code.code().starts_with(class)) => Some(CommitError::Unkept(told(error))),
         _ => Some(CommitError::Unavailable(told(error))),
     }
 }

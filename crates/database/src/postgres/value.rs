@@ -30,6 +30,19 @@ pub(super) fn cannot_be_kept(value: &Value) -> bool {
     value.as_text().is_some_and(|text| text.contains('\0'))
 }
 
+/// Where a walk begins, among texts without a zero byte: what stands before such a text and behind it is the same as of this one.
+pub(super) fn begin(after: Value, descending: bool) -> Value {
+    match after {
+        Value::Text(text) => match text.split_once('\0') {
+            // what is equal up to there comes before it
+            Some((before, _)) if descending => Value::Text(format!("{before}\u{1}")),
+            Some((before, _)) => before.into(),
+            None => Value::Text(text),
+        },
+        other => other,
+    }
+}
+
 pub(super) fn read(row: &tokio_postgres::Row, table: &Table) -> Result<Row, ReadError> {
     let read = |(at, column): (usize, &crate::table::Column)| match column.kind {
         Kind::Int => row.try_get::<_, Option<i64>>(at).map(Value::from),
