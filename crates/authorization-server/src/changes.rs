@@ -10,7 +10,7 @@ use crate::owner_settings::OwnerSettings;
 use identity::TokenKey;
 use rules::delegation::Delegation;
 use rules::{AccessRequest, Policy, Resource, Rpt};
-use types::{AccessRequestId, ClientId, OwnerId, PolicyId, ResourceId, Timestamp};
+use types::{AccessRequestId, ClientId, OwnResourceId, OwnerId, PolicyId, ResourceId, Timestamp};
 
 /// What must be true at commit: what the decision rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,12 @@ pub enum Requirement {
     ResourceUnchanged {
         id: ResourceId,
         version: u64,
+    },
+    /// Nothing of this owner's has this name of the resource server's.
+    OwnIdFree {
+        owner: OwnerId,
+        resource_server: ClientId,
+        own_id: OwnResourceId,
     },
     LinkUnchanged {
         owner: OwnerId,

@@ -12,7 +12,7 @@ use rules::Resource;
 use std::sync::Arc;
 use types::event::EventKind;
 use types::resource::{OwnedResource, RegisteredResource};
-use types::{ErrorCode, GrantId, Refusal, ResourceDescription, ResourceId};
+use types::{ErrorCode, GrantId, OwnResourceId, Refusal, ResourceDescription, ResourceId};
 
 /// Most scopes of one resource.
 pub const MAX_SCOPES: usize = 500;
@@ -45,9 +45,11 @@ fn check_texts(description: &ResourceDescription) -> Result<(), String> {
         ("resource_location", &description.resource_location),
     ];
     let texts = texts.into_iter().filter_map(|(member, text)| Some((member, text.as_deref()?)));
-    let own_id = description.own_id.as_ref().map(|id| ("_resource_id", id.as_str()));
+    if let Some(why) = description.own_id.as_ref().and_then(OwnResourceId::unfit) {
+        return Err(format!("`_resource_id` {why}"));
+    }
     let localized = description.localized.iter().filter_map(|(member, text)| Some((member.as_str(), text.as_str()?)));
-    if let Some((member, _)) = texts.chain(own_id).chain(localized).find(|(_, text)| text.len() > MAX_TEXT) {
+    if let Some((member, _)) = texts.chain(localized).find(|(_, text)| text.len() > MAX_TEXT) {
         return Err(format!("`{member}` may have at most {MAX_TEXT} bytes"));
     }
     match types::json::size_of(description) {
@@ -175,12 +177,20 @@ impl AuthorizationServer {
         for tried in 0..RETRIES {
             let _turn = self.turns.take(&pat.owner, tried).await;
             let before = self.own_resource(pat, id).await?;
+            let renamed = description.own_id.clone().filter(|own_id| before.description.own_id.as_ref() != Some(own_id));
             let version = before.version;
             let after =
                 Resource { description: description.clone(), version: version.saturating_add(1), ..Arc::unwrap_or_clone(before) };
             let event = self.resource_event(pat, EventKind::ResourceUpdated, &after).await?;
             let mut changes = Changes::of(vec![Write::PutResource(after.clone()), Write::AppendEvent(event)]);
             changes.requires.push(Requirement::ResourceUnchanged { id: id.clone(), version });
+            if let Some(own_id) = renamed {
+                if self.find_same(pat, &description).await?.is_some() {
+                    return Failure::refuse(ErrorCode::InvalidRequest, "another resource has this `_resource_id`");
+                }
+                let (owner, resource_server) = (pat.owner.clone(), pat.resource_server.clone());
+                changes.requires.push(Requirement::OwnIdFree { owner, resource_server, own_id });
+            }
             self.bind_waiting(&after, &mut changes).await?;
             match self.store.commit(changes).await {
                 Ok(()) => return Ok(self.registered(id.clone(), None)),

@@ -65,6 +65,9 @@ impl AuthorizationServer {
             return invalid("ask for 1 to 1000 permissions");
         }
         check_scopes(requests.iter().map(|request| request.resource_scopes.len()).sum())?;
+        if let Some(why) = requests.iter().find_map(|request| request.resource_id.unfit()) {
+            return invalid(&format!("`resource_id` {why}"));
+        }
         let signer = requests.first().and_then(|request| request.resource_owner_id.clone());
         let Some(signer) = signer.filter(|signer| !signer.is_empty() && signer.len() <= MAX_SIGNER) else {
             return invalid("a PAT without an owner needs `resource_owner_id`: the credential that the owner signs by");

@@ -50,6 +50,20 @@ pub struct SpentId {
     pub made: Option<Timestamp>,
 }
 
+/// Bytes of a one-time id that is kept as it is.
+const MOST_OF_ID: usize = 128;
+
+impl SpentId {
+    /// What is kept of the id: whoever made it chose it, however long and of whatever letters, so of an unusual one it is a digest.
+    pub fn kept(&self) -> String {
+        let is_usual = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+        match self.id.len() <= MOST_OF_ID && self.id.bytes().all(is_usual) && !self.id.starts_with("sha256 ") {
+            true => self.id.clone(),
+            false => format!("sha256 {}", jose::base64url::encode(jose::digest::sha256(&[self.id.as_bytes()]))),
+        }
+    }
+}
+
 /// One change.
 pub enum Write {
     /// A one-time id is spent from now on; it must not have been (`Unspent`).

@@ -103,7 +103,7 @@ pub(crate) fn of_token(row: Option<Row>, key: &TokenKey) -> Option<Row> {
 /// The row of a spent id, which is its key: by the hour of its end first, so that what has ended is swept
 /// without a walk.
 pub(crate) fn spent_row(id: &SpentId) -> Row {
-    vec![id.expires.hour().into(), id.kind.into(), id.issuer.as_str().into(), id.id.as_str().into()]
+    vec![id.expires.hour().into(), id.kind.into(), id.issuer.as_str().into(), id.kept().into()]
 }
 
 /// A version as it is stored.

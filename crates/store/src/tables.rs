@@ -137,6 +137,9 @@ pub(crate) static RESOURCE: Table = Table {
     ..Table::OPEN
 };
 
+/// Position of that index of resources.
+pub(crate) const RESOURCE_BY_OWN_ID: usize = 2;
+
 pub(crate) static POLICY: Table = Table {
     name: "policy",
     columns: &[text("id"), text("owner"), text("resource"), text("waiting_for"), int("version"), int("uses"), BODY],

@@ -52,6 +52,19 @@ identifier! {
     ResourceServerId,
 }
 
+impl OwnResourceId {
+    /// Longest name of a resource, in bytes: it stands in keys and indexes, of the resource server and of the authorization server.
+    pub const MOST_BYTES: usize = 1_024;
+
+    /// Why it is no name of a resource, where it is none.
+    pub fn unfit(&self) -> Option<String> {
+        match self.0.len() {
+            bytes if bytes > Self::MOST_BYTES => Some(format!("may have at most {} bytes", Self::MOST_BYTES)),
+            _ => self.0.contains('\0').then(|| "may have no zero byte".to_owned()),
+        }
+    }
+}
+
 impl Issuer {
     /// One spelling for all that a reader would take for this issuer: scheme and host in lower case, no default port, no slash
     /// at the end. Trust is given to the exact text alone (RFC 8414 2); this is for what must not be had twice.

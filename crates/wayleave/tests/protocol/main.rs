@@ -42,6 +42,7 @@ mod hand;
 mod history_lines;
 mod interaction;
 mod isolation;
+mod kept;
 mod kept_proofs;
 mod kinds;
 mod known_browsers;
